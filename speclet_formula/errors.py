@@ -1,0 +1,93 @@
+"""The errors that a user can meet, one class for each phase of the work.
+
+In come the three parts of a message: what is wrong, what is allowed, what to do.
+Out goes an exception whose text holds them, a part to a line, and two helps to word them: the nearest match, a short
+list. Every other module raises; this one only words.
+"""
+
+import difflib
+from collections.abc import Iterable
+
+
+class SpecletError(Exception):
+    """Base of all errors that the package raises on purpose.
+
+    Parameters
+    ----------
+    problem : str
+        What is wrong, quoting the user's own text.
+    allowed : str
+        What would be right here.
+    remedy : str
+        What to do about it: the nearest match, or the call to write instead.
+    """
+
+    def __init__(self, problem: str, allowed: str, remedy: str) -> None:
+        super().__init__(problem, allowed, remedy)
+        self.problem = problem
+        self.allowed = allowed
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return "\n".join((self.problem, self.allowed, self.remedy))
+
+
+class FormulaError(SpecletError):
+    """The formula's text cannot be read, or asks for what does not exist.
+
+    Parameters
+    ----------
+    problem, allowed, remedy : str
+        As in `SpecletError`.
+    text : str, optional
+        The formula as it was written. With `position`, the message begins with it and a caret below the place.
+    position : int, optional
+        Index into `text` of the first offending character.
+    """
+
+    def __init__(
+        self, problem: str, allowed: str, remedy: str, text: str | None = None, position: int | None = None
+    ) -> None:
+        super().__init__(problem, allowed, remedy)
+        # All five in args, so that the error survives pickling on its way back from a worker process.
+        self.args = (problem, allowed, remedy, text, position)
+        self.text = text
+        self.position = position
+
+    def __str__(self) -> str:
+        message = super().__str__()
+        if self.text is None or self.position is None:
+            return message
+        start = self.text.rfind("\n", 0, self.position) + 1
+        line = self.text[start:].split("\n", 1)[0].replace("\t", " ")
+        return f"{line}\n{' ' * (self.position - start)}^\n{message}"
+
+
+class DataError(SpecletError):
+    """The data cannot serve the formula: columns, types, missing or infinite values, new levels."""
+
+
+class PriorError(SpecletError):
+    """A prior that does not exist, has wrong parameters, or names a slot that the model lacks."""
+
+
+class SamplingError(SpecletError):
+    """A fit that cannot be run as asked, or that failed while running."""
+
+
+class ComparisonError(SpecletError):
+    """Fits that cannot be compared with each other."""
+
+
+def nearest(word: str, choices: Iterable[str]) -> str | None:
+    """Return the choice that a user most likely meant, whatever its case, or None if none is close."""
+    by_lower = {choice.lower(): choice for choice in choices}
+    found = difflib.get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
+    return by_lower[found[0]] if found else None
+
+
+def listed(items: Iterable[object], limit: int = 12) -> str:
+    """Return the items with commas between, and how many more there are beyond the limit."""
+    words = [str(item) for item in items]
+    more = f" and {len(words) - limit:,} more" if len(words) > limit else ""
+    return ", ".join(words[:limit]) + more

@@ -1,0 +1,1 @@
+"""Formula text in, a `Formula` record and its spellings out; knows neither numpy nor data."""

@@ -1,0 +1,192 @@
+"""A `Formula` goes in; the equations of its hierarchical model come out, in unicode or LaTeX.
+
+Symbols follow one table for each kind of text, so that both say the same.
+Families and links are named here, not computed; that is left to `families`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from speclet_formula.formula.choices import check_choice
+from speclet_formula.formula.terms import Call, Expression, Formula, GroupTerm, Operation, Term, text_of, trials_of
+
+_DISTRIBUTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "gaussian": ("Normal", ("mu", "sigma")),
+    "t": ("StudentT", ("nu", "mu", "sigma")),
+    "bernoulli": ("Bernoulli", ("p",)),
+    "binomial": ("Binomial", ("n", "p")),
+    "poisson": ("Poisson", ("mu",)),
+    "negativebinomial": ("NegativeBinomial", ("mu", "alpha")),
+}
+_LINKS = ("identity", "log", "logit", "probit", "cloglog", "inverse")
+_GREEK = {"mu": "μ", "sigma": "σ", "nu": "ν", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
+_GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ"}
+# Letters of coefficients, group effects and their SDs: the main formula's first, then those of the parameters.
+_LETTERS = (("beta", "u", "tau"), ("gamma", "v", "omega"), ("delta", "w", "psi"))
+_LATEX_ESCAPES = str.maketrans(
+    {char: f"\\{char}" for char in "_%&#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " "}
+)
+
+
+@dataclass(frozen=True)
+class _Notation:
+    """How symbols look in one kind of text."""
+
+    symbol: Callable[[str], str]  # a parameter's name
+    quote: Callable[[str], str]  # a column's name
+    at_row: str  # the index of an observation
+    numbered: Callable[[str, int], str]
+    of_group: Callable[[str, int, str], str]  # letter, number, group
+    times: str
+    follows: str
+    upright: Callable[[str], str]  # a function's or a distribution's name
+
+
+_UNICODE: _Notation = _Notation(
+    symbol=lambda name: _GREEK.get(name, name),
+    quote=lambda text: text.replace("\n", " "),
+    at_row="ᵢ",
+    numbered=lambda letter, number: letter + str(number).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")),
+    of_group=lambda letter, number, group: f"{_UNICODE.numbered(letter, number)}[{group}]",
+    times="·",
+    follows="~",
+    upright=str,
+)
+_LATEX: _Notation = _Notation(
+    symbol=lambda name: f"\\{name}" if name in _GREEK else name if len(name) == 1 else _LATEX.quote(name),
+    quote=lambda text: rf"\text{{{text.translate(_LATEX_ESCAPES)}}}",
+    at_row="_i",
+    numbered=lambda letter, number: f"{letter}_{{{number}}}",
+    of_group=lambda letter, number, group: f"{letter}_{{{number},{group}}}",
+    times=r" \cdot ",
+    follows=r"\sim",
+    upright=lambda name: rf"\mathrm{{{name}}}",
+)
+
+
+def equation(formula: Formula, *, family: str = "gaussian", link: str = "identity", latex: bool = False) -> str:
+    """Write a formula as the equations of a hierarchical model.
+
+    Parameters
+    ----------
+    formula : Formula
+        A parsed formula.
+    family : str
+        "gaussian", "t", "bernoulli", "binomial", "poisson" or "negativebinomial".
+    link : str
+        "identity", "log", "logit", "probit", "cloglog" or "inverse". Parameters with a formula of their own are on the
+        log scale.
+    latex : bool
+        LaTeX (an ``aligned`` environment, without dollar signs) instead of unicode.
+
+    Returns
+    -------
+    str
+        One equation per line: the response, the linear predictors, then each group's effects, whose SDs are τ; R holds
+        the correlations. A factor's coefficient stands for one number per level but the first.
+
+    Raises
+    ------
+    FormulaError
+        If the family or the link is not among those above.
+
+    Examples
+    --------
+    >>> from speclet_formula.formula.parse import parse_formula
+    >>> print(equation(parse_formula("log_fc ~ cn + (1 | gene)")))
+    log_fcᵢ ~ Normal(μᵢ, σ)
+    μᵢ = β₀ + β₁·cnᵢ + u₀[geneᵢ]
+    u₀[gene] ~ Normal(0, τ₀[gene])
+    """
+    check_choice("family", family, tuple(_DISTRIBUTIONS))
+    check_choice("link", link, _LINKS)
+    notation = _LATEX if latex else _UNICODE
+    parent = "p" if "p" in _DISTRIBUTIONS[family][1] else "mu"
+    sides = ((parent, link, formula), *((name, "log", part) for name, part in formula.parameters))
+    lines = [_response_line(formula, family, notation)]
+    for index, (name, scale, side) in enumerate(sides):
+        lines += _side_equations(name, scale, side, _LETTERS[min(index, len(_LETTERS) - 1)], notation)
+    if not latex:
+        return "\n".join(" ".join(line) for line in lines)
+    aligned = " \\\\\n".join(f"{left} &{relation} {right}" for left, relation, right in lines)
+    return f"\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}"
+
+
+type _Line = tuple[str, str, str]  # left, relation, right
+
+
+def _response_line(formula: Formula, family: str, notation: _Notation) -> _Line:
+    """Write the response's distribution."""
+    distribution, names = _DISTRIBUTIONS[family]
+    varying = {"mu", "p", "n", *(name for name, _ in formula.parameters)}
+    arguments = [notation.symbol(name) + (notation.at_row if name in varying else "") for name in names]
+    response = formula.response
+    if isinstance(response, Call) and response.function == "cbind":
+        arguments = [_row(trials_of(response), notation), *arguments[1:]] if names[0] == "n" else arguments
+        response = response.arguments[0].value
+    left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
+    return left, notation.follows, f"{notation.upright(distribution)}({', '.join(arguments)})"
+
+
+def _side_equations(
+    name: str, link: str, formula: Formula, letters: tuple[str, str, str], notation: _Notation
+) -> Iterator[_Line]:
+    """Write a linear predictor and the distributions of its group effects."""
+    coefficient, effect, spread = (notation.symbol(letter) for letter in letters)
+    columns: list[Term | int] = [1, *formula.terms] if formula.intercept else [*formula.terms]
+    first = 0 if formula.intercept else 1
+    summands = [_summand(notation.numbered(coefficient, first + k), c, notation) for k, c in enumerate(columns)]
+    distributions: list[_Line] = []
+    used: dict[Term, int] = {}
+    for block in formula.group_terms:
+        start = used.get(block.group, 0)
+        effects: list[Term | int] = [1, *block.terms] if block.intercept else [*block.terms]
+        used[block.group] = start + len(effects)
+        at_row = (notation.quote(text_of(factor)) + _index(notation) for factor in block.group.factors)
+        group = ":".join(at_row)
+        summands += [_summand(notation.of_group(effect, start + k, group), c, notation) for k, c in enumerate(effects)]
+        distributions += _group_equations(block, range(start, start + len(effects)), effect, spread, notation)
+    summands += [_row(offset, notation) for offset in formula.offsets]
+    yield _linked(notation.symbol(name) + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
+    yield from distributions
+
+
+def _group_equations(
+    block: GroupTerm, numbers: range, effect: str, spread: str, notation: _Notation
+) -> Iterator[_Line]:
+    """Write the normal distribution of a block's effects."""
+    group = notation.quote(text_of(block.group))
+    effects = [notation.of_group(effect, number, group) for number in numbers]
+    spreads = [notation.of_group(spread, number, group) for number in numbers]
+    normal = notation.upright("Normal")
+    if not block.correlated or len(numbers) == 1:
+        yield from ((one, notation.follows, f"{normal}(0, {sd})") for one, sd in zip(effects, spreads, strict=True))
+        return
+    diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
+    covariance = f"{diagonal} R {diagonal}"
+    yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {covariance})"
+
+
+def _summand(coefficient: str, column: Term | int, notation: _Notation) -> str:
+    """Write a coefficient times its columns."""
+    factors = column.factors if isinstance(column, Term) else ()
+    return notation.times.join((coefficient, *(_row(factor, notation) for factor in factors)))
+
+
+def _row(expression: Expression, notation: _Notation) -> str:
+    """Write an expression's value in row i."""
+    text = notation.quote(text_of(expression))
+    return (f"({text})" if isinstance(expression, Operation) else text) + notation.at_row
+
+
+def _index(notation: _Notation) -> str:
+    """Write the row's index where it is itself within an index."""
+    return "[i]" if notation is _LATEX else notation.at_row
+
+
+def _linked(mean: str, link: str, notation: _Notation) -> str:
+    """Write the link function of a mean."""
+    if link == "identity":
+        return mean
+    return f"1/{mean}" if link == "inverse" else f"{notation.upright(link)}({mean})"

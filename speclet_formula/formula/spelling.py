@@ -1,0 +1,11 @@
+"""A `Formula` goes in; plain words come out, equations (unicode or LaTeX), or the text that lme4, brms or bambi take.
+
+The three ways to spell a formula, gathered under one name; each has a file of its own.
+What the columns hold is left to `design`.
+"""
+
+from speclet_formula.formula.dialects import Dialect, spell_formula
+from speclet_formula.formula.equations import equation
+from speclet_formula.formula.words import explain_formula
+
+__all__ = ["Dialect", "equation", "explain_formula", "spell_formula"]

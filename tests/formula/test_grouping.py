@@ -1,0 +1,65 @@
+"""Grouping factors that are none, and columns that two group terms share, are refused with what to write instead."""
+
+from tests.formula.messages import each_message, refusal
+
+# Each block is a formula with its whole message, which begins with that formula.
+MESSAGES = r"""
+y ~ (1|g) + (1|g)
+            ^
+the intercept of 'g' appears twice, in (1 | g) and in (1 | g).
+Each column of a grouping factor belongs to one group term.
+Write (1 | g) alone.
+
+y ~ (1|g) + (x|g)
+            ^
+the intercept of 'g' appears twice, in (1 | g) and in (1 + x | g).
+Each column of a grouping factor belongs to one group term.
+Write (1 + x | g), or (1 | g) + (0 + x | g) without correlation between them.
+
+y ~ (x|g) + (0 + x|g)
+            ^
+the column 'x' of 'g' appears twice, in (1 + x | g) and in (0 + x | g).
+Each column of a grouping factor belongs to one group term.
+Write (1 + x | g) alone.
+
+y ~ (1|a/b) + (1|b:a)
+              ^
+the intercept of 'b:a' appears twice, in (1 | a:b) and in (1 | b:a).
+Each column of a grouping factor belongs to one group term.
+Write (1 | a:b) alone.
+
+y ~ (1|a+b)
+       ^
+'a+b' is not a grouping factor.
+A grouping factor is a column, a call, a:b, or a/b for b within a.
+Write (1 | a) + (1 | b).
+
+y ~ (x|a*b)
+       ^
+'a*b' is not a grouping factor.
+A grouping factor is a column, a call, a:b, or a/b for b within a.
+Write (x | a) + (x | b) + (x | a:b).
+
+y ~ (1|a*b*c)
+       ^
+'a*b*c' is not a grouping factor.
+A grouping factor is a column, a call, a:b, or a/b for b within a.
+Write (1 | a) + (1 | b) + (1 | c).
+
+y ~ (1|a %in% b)
+       ^
+'a %in% b' is not a grouping factor.
+A grouping factor is a column, a call, a:b, or a/b for b within a.
+Name a column; make it before fitting if it has to be computed.
+
+y ~ (1|1)
+       ^
+'1' is not a grouping factor.
+A grouping factor is a column, a call, a:b, or a/b for b within a.
+Name a column; make it before fitting if it has to be computed.
+"""
+
+
+@each_message(MESSAGES)
+def test_messages(message):
+    assert refusal(message) == message
