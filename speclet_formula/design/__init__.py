@@ -1,0 +1,10 @@
+"""A Formula and a table go in; a `Design` comes out, and replays itself on new rows.
+
+`tables` cleans the columns, `evaluation` and `transforms` compute calls, `fixed` codes terms, `build` joins them.
+Judging a design is left to `preflight`.
+"""
+
+from speclet_formula.design.build import build_design, replay_design
+from speclet_formula.design.records import Design, FixedTerm, GroupBlock
+
+__all__ = ["Design", "FixedTerm", "GroupBlock", "build_design", "replay_design"]

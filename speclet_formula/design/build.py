@@ -1,0 +1,327 @@
+"""A Formula and a table go in; a Design comes out, and the same columns for other rows.
+
+Fixed columns come from `fixed`; group blocks are integer codes with a few columns of values, never a wide matrix.
+Whether the design is a sensible one is left to `preflight`.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.evaluation import Scope, evaluate
+from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite
+from speclet_formula.design.records import Design, FixedPart, GroupBlock, Recipe, variable_name
+from speclet_formula.design.tables import (
+    Missing,
+    align_levels,
+    as_pandas,
+    clean_columns,
+    handle_missing,
+    level_orders,
+    select_columns,
+)
+from speclet_formula.design.transforms import as_factor, interaction
+from speclet_formula.errors import DataError, FormulaError, listed
+from speclet_formula.formula.terms import Call, Expression, Formula, GroupTerm, Name, Term, columns_of, text_of
+
+
+def build_design(
+    formula: Formula,
+    data: Any,
+    *,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    weights: Any = None,
+    missing: Missing = "error",
+    binary: bool = False,
+    needs_response: bool = True,
+    text: str | None = None,
+) -> Design:
+    """Make the arrays that a formula means for a table.
+
+    Parameters
+    ----------
+    formula : Formula
+        The parsed formula.
+    data : table
+        A pandas, polars or pyarrow table, or a dictionary of arrays, with n rows.
+    functions : mapping of str to callable, optional
+        The user's own functions that the formula may call; each returns one value, or row of values, per row.
+    weights : str or array of shape (n,), optional
+        Positive weights of the rows, or the name of the column that holds them.
+    missing : {"error", "drop"}
+        What to do with rows that lack a value in a column that is used.
+    binary : bool
+        Whether a factor of two levels can be the response; its second level is then 1.
+    needs_response : bool
+        False for a table to simulate from: the response is NaN then, and need not be a column.
+    text : str, optional
+        The formula as it was written, for the caret in messages.
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    FormulaError
+        If a column does not exist, a call cannot be computed, or a group column appears twice.
+    DataError
+        If the table or a column cannot serve the formula.
+    """
+    table = as_pandas(data)
+    table, weights = _with_weights(table, weights)
+    used = columns_of(formula if needs_response else _without_response(formula))
+    names = [*used, *([weights] if weights is not None and weights not in used else [])]
+    selected, keep = handle_missing(select_columns(table, names, text), missing)
+    frame = clean_columns(selected) if names else pd.DataFrame(index=table.index)
+    scope = Scope(frame, {}, dict(functions or {}))
+    fixed = fixed_part(formula.intercept, formula.terms, scope)
+    parts = tuple(fixed_part(t.intercept, t.terms, scope, constant="allow") for t in formula.group_terms)
+    response, trials = _response(formula.response, scope, binary) if needs_response else (_unknown(frame), None)
+    return Design(
+        formula=formula,
+        response=response,
+        response_name="" if formula.response is None else text_of(formula.response),
+        trials=trials,
+        X=fixed.X,
+        fixed=fixed.terms,
+        groups=_blocks(formula.group_terms, parts, scope),
+        offset=_offset(formula.offsets, scope),
+        weights=None if weights is None else _weights(frame[weights], weights),
+        frame=frame,
+        rows=np.flatnonzero(keep),
+        recipe=Recipe(fixed, parts, dict(scope.memory), dict(scope.functions), level_orders(frame)),
+    )
+
+
+def replay_design(design: Design, data: Any) -> Design:
+    """Make the same columns from other rows, with the levels, knots and means of the first ones.
+
+    Parameters
+    ----------
+    design : Design
+        The design to follow.
+    data : table
+        New rows; the response's columns may be absent.
+
+    Returns
+    -------
+    Design
+        Its `response` is NaN; `codes` are -1 where a group level was not seen before.
+
+    Raises
+    ------
+    FormulaError
+        If a column is missing from the new table.
+    DataError
+        If a fixed factor has a level that was not seen, or a value is missing or not finite.
+    """
+    formula, recipe = design.formula, design.recipe
+    names = columns_of(_without_response(formula))
+    table = as_pandas(data)
+    selected, keep = handle_missing(select_columns(table, names), "error")
+    frame = align_levels(clean_columns(selected), recipe.levels) if names else pd.DataFrame(index=table.index)
+    scope = Scope(frame, recipe.memory, recipe.functions)
+    _check_kinds(frame, recipe.levels)
+    _check_known_levels(formula, frame, recipe.levels)
+    values = [replay_fixed(part, scope) for part in recipe.blocks]
+    groups = tuple(
+        _replayed(block, term, value, scope)
+        for block, term, value in zip(design.groups, formula.group_terms, values, strict=True)
+    )
+    return Design(
+        formula=formula,
+        response=_unknown(frame),
+        response_name=design.response_name,
+        trials=None,
+        X=replay_fixed(recipe.fixed, scope),
+        fixed=design.fixed,
+        groups=groups,
+        offset=_offset(formula.offsets, scope),
+        weights=None,
+        frame=frame,
+        rows=np.flatnonzero(keep),
+        recipe=recipe,
+    )
+
+
+def _without_response(formula: Formula) -> Formula:
+    return Formula(None, formula.intercept, formula.terms, formula.group_terms, formula.offsets, formula.parameters)
+
+
+def _unknown(frame: pd.DataFrame) -> np.ndarray:
+    return np.full(len(frame), np.nan)
+
+
+def _with_weights(table: pd.DataFrame, weights: Any) -> tuple[pd.DataFrame, str | None]:
+    """Return the table with the weights as a column, and that column's name."""
+    if weights is None or isinstance(weights, str):
+        return table, weights
+    values = np.asarray(weights)
+    if values.shape != (len(table),):
+        raise DataError(
+            f"weights have the shape {values.shape} for {len(table)} rows.",
+            "There is one weight for each row of the data.",
+            "Give an array of that length, or a column's name.",
+        )
+    return table.assign(**{"(weights)": values}), "(weights)"
+
+
+def _weights(column: pd.Series, name: str) -> np.ndarray:
+    if isinstance(column.dtype, pd.CategoricalDtype) or not (column > 0).all():
+        raise DataError(
+            f"the weights '{name}' are not all positive numbers.",
+            "A row's weight divides its variance, so it is greater than zero.",
+            "Drop the rows of weight zero; leave equal weights out.",
+        )
+    return np.asarray(column, dtype=float)
+
+
+def _response(node: Expression | None, scope: Scope, binary: bool) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the response, and the numbers of trials when it is cbind(successes, failures)."""
+    if node is None:
+        raise FormulaError("the formula has no response.", "Write one left of the ~.", "For example y ~ x + (1 | g).")
+    if isinstance(node, Call) and node.function == "cbind":
+        successes, failures = (_numbers(argument.value, scope, binary=False) for argument in node.arguments)
+        _check_counts(node, successes, failures)
+        return successes, successes + failures
+    return _numbers(node, scope, binary=binary), None
+
+
+def _numbers(node: Expression, scope: Scope, *, binary: bool) -> np.ndarray:
+    values = evaluate(node, scope)
+    if isinstance(values, pd.Categorical):
+        if binary and len(values.categories) == 2:  # noqa: PLR2004 - binary
+            return np.asarray(values.codes, dtype=float)
+        raise DataError(
+            f"the response '{text_of(node)}' holds labels ({listed(values.categories, 3)}), not numbers.",
+            "The response is numeric; a factor of two levels serves a bernoulli family.",
+            "Convert the column to numbers, or choose the family that fits it.",
+        )
+    numbers = np.broadcast_to(np.asarray(values, dtype=float), len(scope.frame)).copy()
+    report_not_finite(numbers, text_of(node))
+    return numbers
+
+
+def _check_counts(node: Call, successes: np.ndarray, failures: np.ndarray) -> None:
+    counts = np.concatenate([successes, failures])
+    if (counts < 0).any() or (counts != np.round(counts)).any():
+        raise DataError(
+            f"'{text_of(node)}' has values that are not counts.",
+            "cbind(successes, failures) takes whole numbers from 0 on.",
+            "The second is the number of failures, often written as trials - successes.",
+        )
+
+
+def _offset(nodes: tuple[Expression, ...], scope: Scope) -> np.ndarray:
+    total = np.zeros(len(scope.frame))
+    for node in nodes:
+        values = np.asarray(evaluate(node, scope), dtype=float)
+        report_not_finite(values, f"offset({text_of(node)})")
+        total = total + values
+    return total
+
+
+def _blocks(terms: tuple[GroupTerm, ...], parts: tuple[FixedPart, ...], scope: Scope) -> tuple[GroupBlock, ...]:
+    """Make the blocks, naming a further block over the same factor as lme4 does: gene, gene.1, gene.2."""
+    seen: Counter[str] = Counter()
+    blocks = []
+    for term, part in zip(terms, parts, strict=True):
+        group = ":".join(_factor_names(term.group))
+        label = f"{group}.{seen[group]}" if seen[group] else group
+        seen[group] += 1
+        blocks.append(_block(term, part, label, _group_factor(term.group, scope)))
+    _check_distinct(blocks)
+    return tuple(blocks)
+
+
+def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical) -> GroupBlock:
+    factors = _factor_names(term.group)
+    group = ":".join(factors)
+    columns = tuple("1" if column == "Intercept" else column for t in part.terms for column in t.columns)
+    variable = variable_name(group)
+    return GroupBlock(
+        group=group,
+        label=label,
+        factors=factors,
+        columns=columns,
+        slots=tuple(f"{variable_name(column)}|{variable}" for column in columns),
+        correlated=term.correlated and len(columns) > 1,
+        levels=tuple(factor.categories),
+        dim=f"{variable}__factor_dim",
+        codes=factor.codes.astype(np.int64),
+        values=part.X,
+    )
+
+
+def _factor_names(group: Term) -> tuple[str, ...]:
+    """Return the names of a grouping factor's parts; a column's own name needs no back-quotes here."""
+    return tuple(part.name if isinstance(part, Name) else text_of(part) for part in group.factors)
+
+
+def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
+    """Return a grouping factor with its observed levels; 'a:b' is one factor of the observed combinations."""
+    parts = []
+    for node in group.factors:
+        values = evaluate(node, scope)
+        if not isinstance(values, pd.Categorical):
+            report_not_finite(np.asarray(values, dtype=float), text_of(node))
+        parts.append(as_factor(values))
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return interaction(*parts)
+    except ValueError as error:
+        raise DataError(
+            f"the levels of '{text_of(group)}' cannot be told apart: {error}.",
+            "Each combination of levels needs a label of its own, written 'a:b'.",
+            "Rename the levels that contain ':'.",
+        ) from error
+
+
+def _check_distinct(blocks: list[GroupBlock]) -> None:
+    slots = Counter(slot for block in blocks for slot in block.slots)
+    twice = [slot for slot, count in slots.items() if count > 1]
+    if twice:
+        raise FormulaError(
+            f"the group effect '{twice[0]}' appears in two group terms.",
+            "A column varies over a grouping factor once, since two such effects cannot be told apart.",
+            "Write (x | g) for both together, or (1 | g) + (0 + x | g) for uncorrelated ones.",
+        )
+
+
+def _check_kinds(frame: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse labels where the model was built with numbers."""
+    for name in frame.columns:
+        if isinstance(frame[name].dtype, pd.CategoricalDtype) and name not in levels:
+            raise DataError(
+                f"column '{name}' holds labels here, but held numbers when the model was built.",
+                "New data have the same kinds of columns as the data of the model.",
+                f"Convert it: data['{name}'] = pandas.to_numeric(data['{name}']).",
+            )
+
+
+def _check_known_levels(formula: Formula, frame: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse levels of fixed factors that the model has no coefficient for."""
+    nodes = [*formula.terms, *(term for group in formula.group_terms for term in group.terms)]
+    for name in dict.fromkeys(column for node in nodes for column in columns_of(node)):
+        known = levels.get(name)
+        new = [] if known is None else [level for level in frame[name].cat.categories if level not in set(known)]
+        if known is not None and new:
+            raise DataError(
+                f"column '{name}' has levels that the model has not seen: {listed(new, 5)}.",
+                f"Levels: {listed(known)}.",
+                "A fixed effect has no value for a new level: leave those rows out, or make the factor a group term.",
+            )
+
+
+def _replayed(block: GroupBlock, term: GroupTerm, values: np.ndarray, scope: Scope) -> GroupBlock:
+    """Return a block for new rows; levels that were not seen get the code -1."""
+    factor = _group_factor(term.group, scope)
+    position = {level: code for code, level in enumerate(block.levels)}
+    codes = np.array([position.get(level, -1) for level in factor.categories], dtype=np.int64)[factor.codes]
+    return replace(block, codes=codes, values=values)

@@ -1,0 +1,135 @@
+"""An expression of a formula and a table's columns go in; its values come out, numbers or a factor.
+
+Only the functions of this file, and those that the user hands over by name, can be called: a formula is data. What a
+function learns from the first rows (means, knots, levels) is kept in `memory` under the call's spelling and used again
+for other rows.
+"""
+
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.transforms import STATEFUL, STATELESS
+from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.formula.terms import Call, Expression, Flag, Name, Number, Operation, Text, text_of
+
+Values = Any  # a float or bool array of n rows, an (n, k) array of a basis, a Categorical, or a scalar
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What an expression may refer to."""
+
+    frame: pd.DataFrame
+    memory: MutableMapping[str, Any]
+    functions: Mapping[str, Callable[..., Any]]
+
+
+def evaluate(node: Expression, scope: Scope) -> Values:
+    """Return the values of an expression for each row of the scope's frame."""
+    match node:
+        case Name(name):
+            return _column(scope.frame[name])
+        case Number(value) | Text(value) | Flag(value):
+            return value
+        case Operation(operator, operands):
+            return _operate(operator, [_plain(evaluate(operand, scope)) for operand in operands], node)
+        case Call():
+            return _call(node, scope)
+    raise FormulaError(  # pragma: no cover - the parser makes no other nodes
+        f"{node!r} is not an expression.", "Names, numbers, text, operators and calls are.", "Report this as a bug."
+    )
+
+
+def _column(column: pd.Series) -> Values:
+    """Return a column as a factor or as numbers."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical(column)
+    return column.to_numpy()
+
+
+def _plain(values: Values) -> Values:
+    """Return a factor's labels as an array, so that comparisons with text work; all else as it is."""
+    return np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values
+
+
+_BINARY: dict[str, Callable[[Any, Any], Any]] = {
+    "+": np.add,
+    "-": np.subtract,
+    "*": np.multiply,
+    "/": np.divide,
+    "^": np.power,
+    "%%": np.mod,
+    "==": np.equal,
+    "!=": np.not_equal,
+    "<": np.less,
+    "<=": np.less_equal,
+    ">": np.greater,
+    ">=": np.greater_equal,
+    "&": np.logical_and,
+    "|": np.logical_or,
+}
+_UNARY: dict[str, Callable[[Any], Any]] = {"-": np.negative, "+": np.positive, "!": np.logical_not}
+
+
+def _operate(operator: str, values: list[Values], node: Operation) -> Values:
+    """Apply one arithmetic, comparison or logical operator."""
+    table: Mapping[str, Callable[..., Any]] = _UNARY if len(values) == 1 else _BINARY
+    if operator not in table:
+        raise FormulaError(
+            f"'{text_of(node)}' cannot be computed: '{operator}' has no meaning between numbers.",
+            f"Inside a call these operators compute: {' '.join(_BINARY)}.",
+            "Write the interaction as a term of its own, outside the call.",
+        )
+    if operator not in ("==", "!=") and any(_is_text(value) for value in values):
+        raise DataError(
+            f"'{text_of(node)}' computes with labels, not numbers.",
+            "Arithmetic needs numeric columns; labels can be compared with == and !=.",
+            "Use a numeric column, or compare: I(column == 'label').",
+        )
+    with np.errstate(all="ignore"):  # what is not a number is reported by row once the term is complete
+        # Integer columns: 2^-1 and overflow mean in R what they mean for doubles.
+        return table[operator](*(value if _is_text(value) else np.asarray(value, dtype=float) for value in values))
+
+
+def _is_text(value: Values) -> bool:
+    return np.asarray(value).dtype.kind in "OU"
+
+
+def _call(node: Call, scope: Scope) -> Values:
+    """Apply a function, remembering what it learns when it is one that learns."""
+    positional = [evaluate(argument.value, scope) for argument in node.arguments if argument.name is None]
+    named = {argument.name: evaluate(argument.value, scope) for argument in node.arguments if argument.name}
+    name = node.function
+    try:
+        with np.errstate(all="ignore"):
+            if name in scope.functions:
+                return _user_values(scope.functions[name](*positional, **named), node, len(scope.frame))
+            if name in STATEFUL:
+                learnt = scope.memory.setdefault(text_of(node), {})
+                return STATEFUL[name](learnt, *positional, **named)
+            return STATELESS[name](*positional, **named)
+    except (TypeError, ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+        raise FormulaError(
+            f"'{text_of(node)}' cannot be computed: {error}.",
+            f"{name} must accept the arguments that the formula gives it.",
+            "Check the arguments' number, names and types; labels cannot be computed with.",
+        ) from error
+
+
+def _user_values(values: Any, node: Call, n_rows: int) -> Values:
+    """Check what a user's function returned: one value for each row."""
+    if isinstance(values, pd.Series):
+        values = _column(values)
+    if not isinstance(values, pd.Categorical):
+        values = np.asarray(values)
+    if len(np.shape(values)) not in (1, 2) or len(values) != n_rows:
+        raise DataError(
+            f"'{text_of(node)}' returned values of shape {np.shape(values)} for {n_rows} rows.",
+            "A function of a formula returns one value, or one row of values, for each row.",
+            f"Change the function that functions= gives as '{node.function}'.",
+        )
+    return values

@@ -1,0 +1,94 @@
+"""What a design is: the records that hold response, fixed columns, group blocks, offset and weights as arrays.
+
+Nothing comes in and nothing is computed; `build` fills them, every later room reads them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.formula.terms import Formula
+
+# A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
+_FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
+
+
+def variable_name(spelling: str) -> str:
+    """Return the name that a term, column or factor has in the posterior."""
+    return spelling.translate(_FORBIDDEN)
+
+
+@dataclass(frozen=True)
+class FixedTerm:
+    """One fixed term and the columns that it fills in X."""
+
+    name: str  # as the formula spells it: "Intercept", "control", "cn:control"; also its prior's slot
+    variable: str  # its name in the posterior: `name`, with the characters that a DataTree forbids replaced
+    kind: Literal["intercept", "numeric", "categorical"]
+    columns: tuple[str, ...]  # one label per column of X: "cn", "control[other]", "poly(x, 2)[0]"
+    dim: str | None  # the posterior's dimension, "control_dim"; None for a single numeric column
+    coords: tuple[str | int, ...]  # its coordinates: ("other", "essential"); empty when dim is None
+    start: int  # first column in X
+    stop: int  # one past the last
+
+
+@dataclass(frozen=True, eq=False)
+class GroupBlock:
+    """The group effects that one group term adds: `k` columns for each level of one grouping factor."""
+
+    group: str  # the grouping factor: "gene", "gene:sgRNA"
+    label: str  # the same, or "gene.1" for a second block over the same factor (as lme4 prints)
+    factors: tuple[str, ...]  # the columns that the factor crosses: ("gene", "sgRNA")
+    columns: tuple[str, ...]  # "1" for the intercept, "Days", "control[other]"
+    slots: tuple[str, ...]  # one variable of the posterior per column: "1|gene", "Days|gene"
+    correlated: bool  # True for (1 + x | g) with two columns or more; False for a scalar or a || block
+    levels: tuple[str, ...]  # observed levels only, in the analyst's order; for "a:b": "a1:b1"
+    dim: str  # the posterior's dimension, "gene__factor_dim"
+    codes: np.ndarray  # (n,) int64, index into levels; -1 for a level not seen (only in a replayed design)
+    values: np.ndarray  # (n, k) float64, the columns' values
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPart:
+    """The columns of one linear predictor, and how formulae was told to make them."""
+
+    X: np.ndarray  # (n, p) float64
+    terms: tuple[FixedTerm, ...]
+    text: str  # as formulae reads it: "1 + control + call1(x)"
+    functions: dict[str, Callable[..., Any]]  # the calls, under the names that the text gives them
+    names: dict[str, str]  # formulae's name of a term -> the formula's own spelling
+    matrix: Any  # formulae's CommonEffectsMatrix; None without a column
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """All that a design learnt from its rows: enough to make the same columns from other rows."""
+
+    fixed: FixedPart
+    blocks: tuple[FixedPart, ...]  # the left-hand side of each group block
+    memory: dict[str, Any]  # spelling of a call -> what it learnt (means, knots, levels)
+    functions: dict[str, Callable[..., Any]]  # the user's own functions
+    levels: dict[str, tuple[str, ...]]  # factor column -> its observed levels, in order
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """All that an engine needs to know of formula and data."""
+
+    formula: Formula
+    response: np.ndarray  # (n,) float64, the observed response (successes for a binomial)
+    response_name: str  # as the formula spells it: "log_fc", "log(treated / control)"
+    trials: np.ndarray | None  # (n,) float64, numbers of trials of a binomial response, else None
+    X: np.ndarray  # (n, p) float64, the intercept's column of ones first when there is one
+    fixed: tuple[FixedTerm, ...]  # in the order of X's columns, the intercept included
+    groups: tuple[GroupBlock, ...]
+    offset: np.ndarray  # (n,) float64, on the link scale; zeros when there is none
+    weights: np.ndarray | None  # (n,) float64, or None for equal weights
+    frame: (
+        pd.DataFrame
+    )  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals, booleans as 0/1
+    rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
+    recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns

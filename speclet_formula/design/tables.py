@@ -1,0 +1,230 @@
+"""Any table goes in; a pandas frame of just the columns that a formula uses comes out, cleaned and checked.
+
+Factors become ordered Categoricals of their observed levels in the analyst's order, booleans become 0 and 1. Nothing is
+filled in; rows with missing values are an error or, when asked for, dropped and counted.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.transforms import as_factor, label_of
+from speclet_formula.errors import DataError, FormulaError, listed, nearest
+
+Missing = Literal["error", "drop"]
+
+
+def as_pandas(data: Any) -> pd.DataFrame:
+    """Return any eager table, or a mapping of arrays, as a pandas frame with a fresh index.
+
+    Raises
+    ------
+    DataError
+        If it is not a table, has no rows, or its columns differ in length.
+    """
+    if isinstance(data, pd.DataFrame):
+        frame = data
+    elif isinstance(data, Mapping):
+        frame = _from_mapping(data)
+    else:
+        frame = _from_narwhals(data)
+    if frame.shape[0] == 0:
+        raise DataError(
+            "the data have no rows.", "A model needs at least one row.", "Check the filter or the file that made them."
+        )
+    return frame.reset_index(drop=True)
+
+
+def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
+    try:
+        return pd.DataFrame(dict(data))
+    except ValueError as error:
+        raise DataError(
+            f"the columns do not make a table: {error}.",
+            "A dictionary of columns needs arrays of equal length.",
+            "Give every column one value for each row.",
+        ) from error
+
+
+def _from_narwhals(data: Any) -> pd.DataFrame:
+    import narwhals as nw
+
+    try:
+        return nw.from_native(data, eager_only=True).to_pandas()
+    except TypeError as error:
+        raise DataError(
+            f"a {type(data).__name__} is not a table.",
+            "A pandas, polars or pyarrow table is, or a dictionary of arrays.",
+            "Convert it first; a lazy frame with its collect().",
+        ) from error
+
+
+def select_columns(frame: pd.DataFrame, names: Sequence[str], text: str | None = None) -> pd.DataFrame:
+    """Return the columns that the formula names.
+
+    Raises
+    ------
+    FormulaError
+        If a column does not exist; `text` is the formula, for the caret.
+    DataError
+        If a name stands for several columns.
+    """
+    for name in names:
+        if name not in frame.columns:
+            raise _no_column(name, [str(column) for column in frame.columns], text)
+    duplicated = [name for name in names if (frame.columns == name).sum() > 1]
+    if duplicated:
+        raise DataError(
+            f"the data have several columns named '{duplicated[0]}'.",
+            "Each column that a formula uses must have a name of its own.",
+            "Rename or drop one: data.loc[:, ~data.columns.duplicated()].",
+        )
+    return frame[list(names)]
+
+
+def _no_column(name: str, columns: list[str], text: str | None) -> FormulaError:
+    near = nearest(name, columns)
+    found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) if text else None
+    return FormulaError(
+        f"no column '{name}' in the data.",
+        f"Columns: {listed(columns)}.",
+        f"Nearest: {near}." if near else "Check the spelling, or add the column to the data.",
+        text if found else None,
+        found.start() if found else None,
+    )
+
+
+def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame, np.ndarray]:
+    """Return the complete rows and a mask of those kept.
+
+    Raises
+    ------
+    DataError
+        If values are missing and `missing` is "error".
+    """
+    if missing not in ("error", "drop"):
+        raise DataError(
+            f"missing={missing!r} is not a way to treat missing values.",
+            "missing='error' refuses them, missing='drop' leaves their rows out and counts them.",
+            "Choose one of the two.",
+        )
+    absent = frame.isna()
+    keep = ~absent.any(axis=1).to_numpy()
+    if keep.all():
+        return frame, keep
+    counts = ", ".join(f"'{name}' ({count})" for name, count in absent.sum().items() if count)
+    if missing == "error":
+        raise DataError(
+            f"{(~keep).sum()} of {len(frame)} rows have missing values, in {counts}.",
+            "Every column that the formula uses must be complete.",
+            "Write missing='drop' to leave these rows out, or fill the values in yourself before the fit.",
+        )
+    if not keep.any():
+        raise DataError(
+            f"every row has a missing value, in {counts}.",
+            "At least one complete row is needed.",
+            "Leave the emptiest column out of the formula.",
+        )
+    return frame[keep].reset_index(drop=True), keep
+
+
+def clean_columns(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return numbers as they are, booleans as 0 and 1, and everything else as ordered Categoricals.
+
+    Raises
+    ------
+    DataError
+        If a column holds infinite values, a mixture of types, or neither numbers nor labels.
+    """
+    return pd.DataFrame({name: _clean(frame[name]) for name in frame.columns}, index=frame.index)
+
+
+def _clean(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return _clean_categories(column)
+    if pd.api.types.is_bool_dtype(column.dtype):
+        return column.astype(np.int64)
+    if pd.api.types.is_complex_dtype(column.dtype):
+        raise _wrong_type(column)
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return _clean_numbers(column)
+    if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
+        return _clean_labels(column)
+    raise _wrong_type(column)
+
+
+def _clean_numbers(column: pd.Series) -> pd.Series:
+    values = column.to_numpy(dtype=float)
+    infinite = np.flatnonzero(np.isinf(values))
+    if len(infinite):
+        raise DataError(
+            f"column '{column.name}' has {len(infinite)} infinite values, the first in row {infinite[0]}.",
+            "Numbers must be finite.",
+            "Often a log of zero: add a pseudo-count before the log, or drop those rows.",
+        )
+    return pd.Series(values, index=column.index)
+
+
+def _clean_labels(column: pd.Series) -> pd.Series:
+    kinds = sorted({type(value).__name__ for value in column})
+    if kinds in (["Decimal"], ["int"], ["float"], ["float", "int"]):
+        return _clean_numbers(pd.Series(column.astype(float), name=column.name))
+    if kinds == ["bool"]:
+        return column.astype(np.int64)
+    if kinds != ["str"]:
+        raise DataError(
+            f"column '{column.name}' mixes values of the types {', '.join(kinds)}.",
+            "A column holds numbers, or labels that are all text.",
+            f"Convert it: data['{column.name}'] = data['{column.name}'].astype(str).",
+        )
+    return pd.Series(as_factor(column.to_numpy(dtype=object)), index=column.index)
+
+
+def _clean_categories(column: pd.Series) -> pd.Series:
+    """Keep the analyst's order of the observed categories, and make every label a string."""
+    observed = column.cat.remove_unused_categories()
+    labels = [label_of(category) for category in observed.cat.categories]
+    if len(set(labels)) < len(labels):
+        raise DataError(
+            f"column '{column.name}' has different categories that print alike: {listed(labels, 6)}.",
+            "Each level needs a label of its own.",
+            "Rename the categories with .cat.rename_categories.",
+        )
+    codes = observed.cat.codes.to_numpy()
+    factor = pd.Categorical.from_codes(codes, categories=pd.Index(labels, dtype=object), ordered=True)
+    return pd.Series(factor, index=column.index)
+
+
+def _wrong_type(column: pd.Series) -> DataError:
+    return DataError(
+        f"column '{column.name}' holds values of type {column.dtype}, neither numbers nor labels.",
+        "A formula uses numbers, booleans, text and Categoricals.",
+        "Convert dates and durations to a number, such as days since the start.",
+    )
+
+
+def level_orders(frame: pd.DataFrame) -> dict[str, tuple[str, ...]]:
+    """Return the levels of each factor column, in order."""
+    return {
+        str(name): tuple(frame[name].cat.categories)
+        for name in frame.columns
+        if isinstance(frame[name].dtype, pd.CategoricalDtype)
+    }
+
+
+def align_levels(frame: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> pd.DataFrame:
+    """Return new rows with the factors' remembered levels; levels that are new come last."""
+    return frame.assign(**{name: _aligned(frame[name], known) for name, known in levels.items() if name in frame})
+
+
+def _aligned(column: pd.Series, known: tuple[str, ...]) -> pd.Categorical:
+    factor = as_factor(column.array if isinstance(column.dtype, pd.CategoricalDtype) else column.to_numpy())
+    seen = set(known)
+    order = [*known, *(level for level in factor.categories if level not in seen)]
+    return pd.Categorical(np.asarray(factor, dtype=object), categories=pd.Index(order, dtype=object), ordered=True)
+
+
+Functions = Mapping[str, Callable[..., Any]]
