@@ -1,0 +1,101 @@
+"""The fixed columns go in; those that can be computed from earlier ones come out."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from speclet_formula.design import Design
+from speclet_formula.preflight.records import Finding, listed
+
+MOST_COLUMNS = 1000  # collinearity is looked for up to here: the work grows with the cube
+SUSPECT = 1e-9  # squared distance of a scaled column from the others' span, at the Gram matrix' precision
+COLLINEAR = 1e-7  # the same distance, not squared, as computed from the column itself
+_SHOWN = 3  # dependent columns that a sentence names
+_ROWS_AT_ONCE = 16_384
+
+
+def collinear_columns(design: Design) -> Iterator[Finding]:
+    """Look for fixed columns that are combinations of others.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+        One for all such columns.
+    """
+    counts = np.count_nonzero(design.X, axis=0)
+    intercept = any(term.kind == "intercept" for term in design.fixed)
+    labels = [column for term in design.fixed for column in term.columns]
+    used = [j for j in range(int(intercept), len(labels)) if counts[j]]  # zero columns are reported as empty cells
+    if len(used) > MOST_COLUMNS or len(used) >= len(design.X) or _disjoint(design.X):
+        return
+    found = []
+    for column, others in _dependent_columns(design.X, used, centred=intercept):
+        sources = [listed([labels[other] for other in others])] if others else []
+        found.append(f"'{labels[column]}' from {' and '.join([*sources, *(['the intercept'] if intercept else [])])}")
+    if found:
+        shown = "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else "")
+        yield Finding(
+            "collinear",
+            f"Fixed columns can be computed from other ones: {shown}.",
+            "The data cannot tell their coefficients apart, so that the priors split them; lme4 drops one of them.",
+            "Leave the first-named column out, or the others.",
+        )
+
+
+def _disjoint(X: np.ndarray) -> bool:
+    """Whether each row has at most one entry, as with 0 + a:b: then no column depends on others."""
+    blocks = range(0, len(X), _ROWS_AT_ONCE)
+    return all((np.count_nonzero(X[start : start + _ROWS_AT_ONCE], axis=1) <= 1).all() for start in blocks)
+
+
+def _dependent_columns(X: np.ndarray, used: list[int], *, centred: bool) -> Iterator[tuple[int, list[int]]]:
+    """Yield each column that is a combination of earlier ones, with those; of several, as in R, the last one.
+
+    A Cholesky factor of the scaled Gram matrix grows by a row for each independent column. Its precision is half that
+    of X, so that a suspect is checked on the columns themselves.
+    """
+    from scipy.linalg import solve_triangular
+
+    centre = X.mean(axis=0) if centred else np.zeros(X.shape[1])
+    gram = _scaled_gram(X, used, centre)
+    factor = np.zeros_like(gram)
+    basis: list[int] = []  # positions in `used`
+    for j, column in enumerate(used):
+        known = factor[: len(basis), : len(basis)]
+        head = solve_triangular(known, gram[basis, j], lower=True) if basis else np.empty(0)
+        rest = gram[j, j] - head @ head
+        if rest < SUSPECT:
+            weights = solve_triangular(known.T, head) if basis else np.empty(0)
+            others = [used[basis[i]] for i in np.flatnonzero(np.abs(weights) > np.sqrt(SUSPECT))]
+            if _is_combination(X, centre, column, others):
+                yield column, others
+                continue
+        factor[len(basis), : len(basis)] = head
+        factor[len(basis), len(basis)] = np.sqrt(max(rest, SUSPECT**2))
+        basis.append(j)
+
+
+def _scaled_gram(X: np.ndarray, used: list[int], centre: np.ndarray) -> np.ndarray:
+    """Return the inner products of the centred columns at unit length; zeros for a constant one."""
+    gram = np.zeros((len(used), len(used)))
+    for start in range(0, len(X), _ROWS_AT_ONCE):
+        rows = X[start : start + _ROWS_AT_ONCE, used] - centre[used]
+        gram += rows.T @ rows
+    norms = np.sqrt(np.diag(gram))
+    norms[norms == 0] = 1
+    return np.asarray(gram / np.outer(norms, norms))
+
+
+def _is_combination(X: np.ndarray, centre: np.ndarray, column: int, others: list[int]) -> bool:
+    """Whether least squares leaves nothing of the column."""
+    target = X[:, column] - centre[column]
+    if not others:
+        return bool(np.abs(target).max() <= COLLINEAR * np.abs(X[:, column]).max())
+    known = X[:, others] - centre[others]
+    scales = np.linalg.norm(known, axis=0)
+    weights = np.linalg.lstsq(known / scales, target, rcond=None)[0]
+    return bool(np.linalg.norm(target - known / scales @ weights) <= COLLINEAR * np.linalg.norm(target))

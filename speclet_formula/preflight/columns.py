@@ -1,0 +1,120 @@
+"""The response and the fixed columns go in; what the data do not inform comes out. Collinearity has its own file."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from speclet_formula.design import Design, FixedTerm
+from speclet_formula.preflight.records import Finding, listed
+
+EXTREME_SCALE = 1e4  # an SD beyond it, or below its inverse, spoils a sampler's first steps
+
+
+def inspect_response(design: Design) -> Iterator[Finding]:
+    """Look for a response without variation.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+    """
+    trials = design.trials
+    if (design.response == design.response[0]).all() and (trials is None or (trials == trials[0]).all()):
+        yield Finding(
+            "constant_response",
+            f"'{design.response_name}' is {design.response[0]:g} in every row.",
+            "There is no variation to explain, and the posterior of every SD piles up at zero.",
+            "Check that the column is the one that was meant.",
+        )
+
+
+def inspect_fixed(design: Design) -> Iterator[Finding]:
+    """Look for fixed coefficients that too few rows inform.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+    """
+    n, p = design.X.shape
+    if p >= n:
+        yield Finding(
+            "saturated",
+            f"There are {p:,} fixed coefficients for {n:,} rows.",
+            "They can reproduce every row, so that the priors alone say how large the residual SD is.",
+            "Make the factor with most levels a group term, (1 | factor), or leave terms out.",
+        )
+    counts = np.count_nonzero(design.X, axis=0)
+    for term in design.fixed:
+        if term.kind == "categorical":
+            yield from _categorical_term(term, counts[term.start : term.stop], design)
+        yield from _fixed_and_group(term, design)
+
+
+def _categorical_term(term: FixedTerm, counts: np.ndarray, design: Design) -> Iterator[Finding]:
+    """Look for coefficients of a factor or interaction that no row, or one row, informs."""
+    empty = [column for column, count in zip(term.columns, counts, strict=True) if count == 0]
+    if empty:
+        yield Finding(
+            "empty_cells",
+            f"{len(empty):,} of the {len(counts):,} columns of '{term.name}' are zero in every row: {listed(empty)}.",
+            "No row has that combination, so that the posterior of its coefficient is its prior; lme4 drops it.",
+            "Read the other coefficients only, or paste the columns into one factor of the observed combinations.",
+        )
+    single = [column for column, count in zip(term.columns, counts, strict=True) if count == 1]
+    if term.name in design.frame.columns:  # a main effect: its reference level has no column of its own
+        levels = design.frame[term.name].cat
+        seen = np.bincount(levels.codes, minlength=len(levels.categories))
+        single = [f"{term.name}[{levels.categories[code]}]" for code in np.flatnonzero(seen == 1)]
+    if single and len(counts) < len(design.response):  # otherwise the design is saturated, and that says more
+        which = "One level" if len(single) == 1 else f"{len(single):,} levels"
+        yield Finding(
+            "fixed_level_of_one_row",
+            f"{which} of '{term.name}' with one row only: {listed(single)}.",
+            "Such a coefficient rests on that row alone, residual included.",
+            "Do not read much into it, merge the level with another, or make the factor a group term.",
+        )
+
+
+def _fixed_and_group(term: FixedTerm, design: Design) -> Iterator[Finding]:
+    if term.kind == "categorical" and any(b.group == term.name and "1" in b.columns for b in design.groups):
+        yield Finding(
+            "fixed_and_group",
+            f"'{term.name}' is both a fixed term and a grouping factor.",
+            "Each of its levels has two coefficients that only enter as a sum, so that the priors split them.",
+            f"Keep (1 | {term.name}) to have its levels shrunk towards each other, or {term.name} to compare them one "
+            "by one.",
+        )
+
+
+def extreme_scales(design: Design) -> Iterator[Finding]:
+    """Look at the SD of each numeric column once, be it fixed or a slope; an indicator's is never extreme.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+    """
+    fixed = [column for term in design.fixed for column in term.columns]
+    parts = [(fixed, design.X), *((list(block.columns), block.values) for block in design.groups)]
+    seen: set[str] = set()
+    for labels, values in parts:
+        for label, deviation in zip(labels, values.std(axis=0), strict=True):
+            if label in seen or deviation == 0 or 1 / EXTREME_SCALE <= deviation <= EXTREME_SCALE:
+                continue
+            seen.add(label)
+            yield Finding(
+                "extreme_scale",
+                f"The column '{label}' has an SD of {deviation:.2g}.",
+                "Its coefficient is then far from the size of the others, and a sampler takes long to find its step.",
+                "Standardise it, with scale() in the formula, or change its unit.",
+            )

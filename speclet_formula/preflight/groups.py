@@ -1,0 +1,113 @@
+"""One group block goes in; what its levels and slopes cannot tell comes out."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from speclet_formula.design import Design, GroupBlock
+from speclet_formula.preflight.records import Finding, listed
+
+FEW_LEVELS = 5  # with so few levels an SD's posterior follows its prior; from eight on, usual priors agree
+SINGLETON_SHARE = 0.2  # of the levels; below it the others settle the SD
+
+
+def inspect_group(block: GroupBlock, design: Design) -> Iterator[Finding]:
+    """Look at one group block: how many levels, how many rows in each, what its slopes vary with.
+
+    Parameters
+    ----------
+    block : GroupBlock
+    design : Design
+        The design that the block is part of.
+
+    Yields
+    ------
+    Finding
+    """
+    n, q, k = len(block.codes), len(block.levels), len(block.columns)
+    rows = np.bincount(block.codes, minlength=q)
+    if q == 1:
+        yield Finding(
+            "one_level",
+            f"The grouping factor '{block.group}' has one level, '{block.levels[0]}'.",
+            "One effect says nothing of an SD, and it cannot be told from the intercept; lme4 refuses this.",
+            f"Leave the group term of '{block.group}' out.",
+        )
+    elif q * k >= n:
+        yield from _as_many_effects_as_rows(block, design)
+    else:
+        yield from _few_levels(block)
+        yield from _singletons(block, rows)
+    yield from _slopes(block, design)
+
+
+def _as_many_effects_as_rows(block: GroupBlock, design: Design) -> Iterator[Finding]:
+    """Look at a block that can reproduce every row; unequal weights tell it from the residual."""
+    n, q, k = len(block.codes), len(block.levels), len(block.columns)
+    if design.weights is not None and np.ptp(design.weights) > 0:
+        return
+    counted = f"as many levels as rows ({n:,})" if k == 1 else f"{q * k:,} effects ({q:,} levels x {k}) for {n:,} rows"
+    yield Finding(
+        "as_many_effects_as_rows",
+        f"'{block.group}' has {counted}.",
+        "In a gaussian model its SD and the residual SD share one variance: lme4 refuses this, and here the priors "
+        "split it. In a poisson or binomial model it is overdispersion, and sound; in a bernoulli model its SD follows "
+        "its prior.",
+        f"In a gaussian model leave the group term of '{block.group}' out"
+        + (", or take a factor with several rows in each level." if k == 1 else " in part, for example its slopes."),
+    )
+
+
+def _few_levels(block: GroupBlock) -> Iterator[Finding]:
+    q = len(block.levels)
+    if q <= FEW_LEVELS:
+        yield Finding(
+            "few_levels",
+            f"'{block.group}' has {q} levels.",
+            "So few effects determine an SD weakly: its posterior is wide and follows its prior.",
+            f"Choose that prior with care, priors={{'{block.slots[0]}_sigma': ...}}, or make '{block.group}' a fixed "
+            "term if only these levels matter.",
+        )
+
+
+def _singletons(block: GroupBlock, rows: np.ndarray) -> Iterator[Finding]:
+    single = int((rows == 1).sum())
+    if single > SINGLETON_SHARE * len(rows):
+        yield Finding(
+            "singletons",
+            f"{single:,} of the {len(rows):,} levels of '{block.group}' have one row ({single / len(rows):.0%}).",
+            "In those levels the effect and the residual are one number: what splits them is the other levels, and "
+            "leave-one-out from the draws can be far off.",
+            "Read those effects as shrunken guesses, and mind the count of high Pareto k in a comparison.",
+        )
+
+
+def _are_constant(columns: list[str]) -> str:
+    return f"{listed(columns)} {'is' if len(columns) == 1 else 'are'} constant"
+
+
+def _slopes(block: GroupBlock, design: Design) -> Iterator[Finding]:
+    """Look for columns that never vary, or never within a level."""
+    slopes = [j for j, column in enumerate(block.columns) if column != "1"]
+    still = [j for j in slopes if (block.values[:, j] == block.values[0, j]).all()]
+    for j in still:
+        yield Finding(
+            "constant_slope",
+            f"The column '{block.columns[j]}' of the group term of '{block.group}' is {block.values[0, j]:g} in every "
+            "row.",
+            "No row informs its effects and their SD, which follow their priors."
+            if block.values[0, j] == 0
+            else "Its effects are those of an intercept, (1 | group), times that number.",
+            f"Leave '{block.columns[j]}' out of the group term.",
+        )
+    first = np.zeros(len(block.levels), dtype=np.int64)
+    first[block.codes[::-1]] = np.arange(len(block.codes))[::-1]
+    moving = [j for j in slopes if j not in still]
+    within = [block.columns[j] for j in moving if (block.values[:, j] == block.values[first, j][block.codes]).all()]
+    if within and any(b.group == block.group and "1" in b.columns for b in design.groups):
+        yield Finding(
+            "slope_constant_within_levels",
+            f"Within every level of '{block.group}', {_are_constant(within)}.",
+            "No level shows a slope of its own: its intercept and its slope only enter as a sum.",
+            f"Write (1 | {block.group}), with the column as a fixed term.",
+        )
