@@ -1,0 +1,228 @@
+"""A preset's name and a design come in; the prior of every slot goes out, before a user's changes.
+
+Five sets of defaults: the package's own, those of Bambi, brms and rstanarm, and the fixed numbers of the notebook that
+the package grew from. What a user changes is left to `slots`.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.formula.terms import text_of
+from speclet_formula.priors.distributions import FloatArray
+from speclet_formula.priors.records import Prior
+from speclet_formula.priors.scales import column_sd, scales_of
+
+# Bambi 0.21's `default_priors`; brms has the same one for the degrees of freedom (Juarez & Steel 2010,
+# doi:10.1198/jbes.2009.07145).
+_EXTRAS: Mapping[str, Prior] = {
+    "nu": Prior("Gamma", alpha=2, beta=0.1),
+    "alpha": Prior("HalfCauchy", beta=1),
+}
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The default prior of each kind of slot, for one design."""
+
+    intercept: Prior
+    fixed: Callable[[FixedTerm], Prior]
+    group_sd: Callable[[GroupBlock, int], Prior]  # of one column of a block
+    correlation: Prior
+    parameters: Mapping[str, Prior]  # of the families' parameters, by name: sigma, nu, alpha
+
+
+def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
+    """Return a preset's priors for a design.
+
+    Parameters
+    ----------
+    name : {"weak", "bambi", "brms", "rstanarm", "notebook"}
+        The preset, see Notes. In all of them the intercept's prior is for the intercept **at the predictors' means**.
+    design : Design
+        The design that the priors are scaled to.
+    family : str
+        The family's name; "gaussian" and the t families have their own rules in "bambi" and "rstanarm".
+    link : str
+        The link of the mean.
+
+    Returns
+    -------
+    Preset
+
+    Raises
+    ------
+    PriorError
+        If the link has no defaults.
+
+    Notes
+    -----
+    sd y is the SD of the response with n - 1, sd x that of a column over the rows; a column that never varies counts as
+    SD 1, and so does such a response. m is the link of the mean response, less the mean offset.
+
+    *weak*: intercept Normal(m, 2.5 u), coefficients Normal(0, 2.5 u / sd x), group SDs HalfNormal(u), of slopes
+    HalfNormal(u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). u = sd y for the identity link, 1 for log,
+    logit, probit and cloglog, and sd y / (mean y)^2 for inverse. Without an intercept sqrt(u^2 + m^2) takes the place
+    of u for the coefficients, which then also carry the distance from zero to the mean; without any fixed term it does
+    so for the group SDs. The t family's nu has Gamma(2, 0.1) and the negative binomial's alpha HalfCauchy(1), both as
+    in Bambi.
+
+    *bambi*: the numbers of Bambi 0.21's automatic priors (SDs with n). Group intercepts' SDs grow with the predictors'
+    means there. Bambi has no correlations: LKJ(2).
+
+    *brms*: intercept StudentT(3, median, s), coefficients flat (improper), SDs and sigma HalfStudentT(3, s), LKJ(1),
+    with s = max(2.5, MAD) of link(y), both to one decimal; on logit, probit and cloglog links StudentT(3, 0, 2.5). The
+    negative binomial's alpha (brms' shape) has InverseGamma(0.4, 0.3).
+
+    *rstanarm*: intercept Normal(mean y, 2.5 sd y), coefficients Normal(0, 2.5 sd y / sd x), sigma
+    Exponential(1 / sd y); Normal(0, 2.5) and Normal(0, 2.5 / sd x) for other families, alpha Exponential(1). Its decov
+    prior makes the SD of a group intercept sigma tau with tau ~ Exponential(1), and splits k sigma^2 tau^2 among the k
+    variances of a correlated block by a flat Dirichlet. Here each SD has its own Exponential(1 / sd y) instead
+    (Exponential(1) for other families): sd y stands for sigma, and a block's variances share no tau. LKJ(1).
+
+    *notebook*: Normal(0, 5) for intercept and coefficients, Exponential(1) for SDs and sigma, LKJ(2).
+
+    References
+    ----------
+    Gelman, Jakulin, Pittau & Su (2008), doi:10.1214/08-AOAS191. Westfall (2017), arXiv:1702.01201 (Bambi).
+    Buerkner (2017), doi:10.18637/jss.v080.i01 (brms).
+    """
+    return _PRESETS[name](design, family, link)
+
+
+def _weak(design: Design, _family: str, link: str) -> Preset:
+    """Scale everything to the response, and nothing to a predictor's mean."""
+    scales = scales_of(design, link)
+    has_intercept = any(term.kind == "intercept" for term in design.fixed)
+    # Without an intercept the coefficients also carry the distance from zero to the mean; without any fixed term it is
+    # the group effects that do.
+    from_zero = math.hypot(scales.unit, scales.centre)
+    fixed_unit = scales.unit if has_intercept else from_zero
+    group_unit = scales.unit if design.fixed else from_zero
+    return Preset(
+        Prior("Normal", mu=scales.centre, sigma=2.5 * scales.unit),
+        lambda term: Prior("Normal", mu=0, sigma=_over_sd(design, term, 2.5 * fixed_unit)),
+        lambda block, column: Prior("HalfNormal", sigma=group_unit / _block_sd(block, column)),
+        Prior("LKJ", eta=2),
+        {**_EXTRAS, "sigma": Prior("HalfStudentT", nu=4, sigma=scales.sd)},
+    )
+
+
+def _bambi(design: Design, family: str, link: str) -> Preset:
+    """Reproduce bambi.priors.PriorScaler: only Gaussian and t responses are measured."""
+    scaled = _plain(family) in _SCALED
+    mean, sd = (float(np.mean(design.response)), column_sd(design.response, 0)) if scaled else (0.0, 1.0)
+    logit_like = _plain(family) in ("bernoulli", "binomial") and link in ("logit", "probit")
+    sigmas = {
+        term.name: _bambi_logit(design, term) if logit_like else _over_sd(design, term, 2.5 * sd, 0)
+        for term in design.fixed
+        if term.kind != "intercept"
+    }
+    inflated = _bambi_inflated(design, sigmas, 2.5 * sd)
+    return Preset(
+        Prior("Normal", mu=0, sigma=1.5) if logit_like else Prior("Normal", mu=mean, sigma=inflated),
+        lambda term: Prior("Normal", mu=0, sigma=sigmas[term.name]),
+        lambda block, column: Prior(
+            "HalfNormal",
+            sigma=inflated if block.columns[column] == "1" else 2.5 * sd / _block_sd(block, column, 0),
+        ),
+        Prior("LKJ", eta=2),
+        {**_EXTRAS, "sigma": Prior("HalfStudentT", nu=4, sigma=sd) if scaled else Prior("HalfNormal", sigma=1)},
+    )
+
+
+def _brms(design: Design, _family: str, link: str) -> Preset:
+    """Follow brms' def_scale_prior."""
+    scales = scales_of(design, link)
+    spread = max(2.5, scales.mad)
+    positive = Prior("HalfStudentT", nu=3, sigma=spread)
+    return Preset(
+        Prior("StudentT", nu=3, mu=scales.median, sigma=spread),
+        lambda _term: Prior("Flat"),
+        lambda _block, _column: positive,
+        Prior("LKJ", eta=1),
+        {
+            "sigma": positive,
+            "nu": _EXTRAS["nu"],
+            "alpha": Prior("InverseGamma", alpha=0.4, beta=0.3),
+        },
+    )
+
+
+def _rstanarm(design: Design, family: str, link: str) -> Preset:
+    """Follow rstanarm's autoscale, which measures Gaussian responses only."""
+    gaussian = _plain(family) in _SCALED
+    scales = scales_of(design, link)
+    sd = scales.sd if gaussian else 1.0
+    exponential = Prior("Exponential", lam=1 / sd)
+    return Preset(
+        Prior("Normal", mu=scales.mean if gaussian and link == "identity" else 0, sigma=2.5 * sd),
+        lambda term: Prior("Normal", mu=0, sigma=_over_sd(design, term, 2.5 * sd)),
+        lambda _block, _column: exponential,
+        Prior("LKJ", eta=1),
+        {**_EXTRAS, "sigma": exponential, "alpha": Prior("Exponential", lam=1)},
+    )
+
+
+def _notebook(_design: Design, _family: str, _link: str) -> Preset:
+    """Give the notebook's numbers, whatever the data."""
+    normal, exponential = Prior("Normal", mu=0, sigma=5), Prior("Exponential", lam=1)
+    return Preset(
+        normal,
+        lambda _term: normal,
+        lambda _block, _column: exponential,
+        Prior("LKJ", eta=2),
+        {**_EXTRAS, "sigma": exponential},
+    )
+
+
+_PRESETS: Mapping[str, Callable[[Design, str, str], Preset]] = {
+    "weak": _weak,
+    "bambi": _bambi,
+    "brms": _brms,
+    "rstanarm": _rstanarm,
+    "notebook": _notebook,
+}
+PRESETS: tuple[str, ...] = tuple(_PRESETS)
+_SCALED = ("gaussian", "t", "student", "studentt")
+
+
+def _plain(family: str) -> str:
+    """Spell a family's name without case and punctuation: "Student-T" and "student_t" are one."""
+    return "".join(character for character in family.lower() if character.isalnum())
+
+
+def _over_sd(design: Design, term: FixedTerm, scale: float, ddof: int = 1) -> FloatArray:
+    """Divide a scale by the SD of each of a term's columns."""
+    return np.array([scale / column_sd(column, ddof) for column in design.X[:, term.start : term.stop].T])
+
+
+def _block_sd(block: GroupBlock, column: int, ddof: int = 1) -> float:
+    """Give the SD of a block's column over the rows; 1 for its intercept."""
+    return column_sd(block.values[:, column], ddof)
+
+
+def _bambi_inflated(design: Design, sigmas: Mapping[str, FloatArray], scale: float) -> float:
+    """Give Bambi's SD of an intercept: it grows with the predictors' means."""
+    terms = [term for term in design.fixed if term.kind != "intercept"]
+    added = sum(
+        float(np.sum((sigmas[term.name] * design.X[:, term.start : term.stop].mean(axis=0)) ** 2)) for term in terms
+    )
+    return float(np.sqrt(scale**2 + added))
+
+
+def _bambi_logit(design: Design, term: FixedTerm) -> FloatArray:
+    """Give Bambi's SDs on logit and probit links: 1 for categories, 1 / sd x for numbers.
+
+    In an interaction of categories with numbers, Bambi takes the SD of the rows' sums for all columns alike.
+    """
+    columns = design.X[:, term.start : term.stop]
+    if term.kind == "numeric":
+        return _over_sd(design, term, 1.0, 0)
+    interaction = any(text_of(known) == term.name and len(known.factors) > 1 for known in design.formula.terms)
+    if not interaction or np.isin(columns, (0, 1)).all():
+        return np.ones(columns.shape[1])
+    return np.full(columns.shape[1], 1 / column_sd(columns.sum(axis=1), 0))

@@ -1,0 +1,210 @@
+"""A slot and the prior that a user gives it come in; the slot's new prior goes out, or the error that says why not.
+
+The rules are the model's: coefficients are numbers, SDs are positive, group effects are Normal around a mean with an
+estimated SD, correlations are LKJ.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+
+from speclet_formula.errors import PriorError
+from speclet_formula.priors.records import Prior, Slot, has_hyperpriors, support_of
+from speclet_formula.priors.wording import not_positive, number_text
+
+Part = Literal["prior", "sigma", "mu"]  # of a slot: its whole prior, or one hyperprior of a group term
+
+_COEFFICIENT_EXAMPLE = 'Prior("Normal", mu=0, sigma=1)'
+_SD_EXAMPLE = 'Prior("HalfNormal", sigma=1)'
+
+
+def changed_prior(slot: Slot, part: Part, prior: Prior, columns: Sequence[str]) -> Prior:
+    """Return a slot's prior after a user's change of it.
+
+    Parameters
+    ----------
+    slot : Slot
+        With the prior that it has so far.
+    part : {"prior", "sigma", "mu"}
+        What is changed: all of it, or a hyperprior of a group term.
+    prior : Prior
+        The new value.
+    columns : sequence of str
+        Labels of the columns that a fixed term has; one for any other slot.
+
+    Returns
+    -------
+    Prior
+
+    Raises
+    ------
+    PriorError
+        If the slot cannot have this prior.
+    """
+    if slot.kind == "group":
+        return _group_prior(slot, part, prior)
+    if prior.noncentered is not None:
+        raise PriorError(
+            f"the prior of '{slot.slot}' sets noncentered.",
+            "Only group terms can be centred or not.",
+            "Leave noncentered out.",
+        )
+    if slot.kind == "cor":
+        return _correlation_prior(slot, prior)
+    if slot.kind == "family":
+        return _parameter_prior(slot, prior)
+    return _coefficient_prior(slot, prior, columns)
+
+
+def _coefficient_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
+    """Check the prior of an intercept or a fixed term."""
+    if support_of(prior) == "correlation":
+        raise PriorError(
+            f"{prior} cannot be the prior of '{slot.slot}'.",
+            "LKJ is for the correlations of group terms, slots such as 'cor|gene'.",
+            f"Write {_COEFFICIENT_EXAMPLE}.",
+        )
+    _refuse_hyperpriors(slot, prior, "A fixed term", "or make it a group term to have its SD estimated")
+    length = _vector_length(prior)
+    if length not in (1, len(columns)):
+        shown = ", ".join(columns)
+        raise PriorError(
+            f"the prior of '{slot.slot}' has {length} values, {prior}.",
+            f"'{slot.slot}' has {len(columns)} column{'s' if len(columns) > 1 else ''}: {shown}.",
+            "Give one number for all columns, or one for each in this order."
+            if len(columns) > 1
+            else "Give single numbers.",
+        )
+    return prior
+
+
+def _parameter_prior(slot: Slot, prior: Prior) -> Prior:
+    """Check the prior of a family's parameter; all of them are positive."""
+    _refuse_hyperpriors(slot, prior, "A family's parameter", "such as 1")
+    _refuse_vectors(slot, prior)
+    _require_positive(prior, f"'{slot.slot}'")
+    return prior
+
+
+def _correlation_prior(slot: Slot, prior: Prior) -> Prior:
+    """Check the prior of a correlation."""
+    if prior.name != "LKJ":
+        raise PriorError(
+            f"{prior} cannot be the prior of '{slot.slot}'.",
+            "Correlations have an LKJ prior: eta=1 is uniform, a larger eta draws them towards 0.",
+            'Write Prior("LKJ", eta=2).',
+        )
+    return prior
+
+
+def _group_prior(slot: Slot, part: Part, prior: Prior) -> Prior:
+    """Check a group term's prior, or put a new hyperprior into it."""
+    if part == "prior":
+        return _whole_group_prior(slot, prior)
+    what = "standard deviation" if part == "sigma" else "mean"
+    if has_hyperpriors(prior) or prior.noncentered is not None:
+        raise PriorError(
+            f"{prior!r} cannot be the prior of the {what} of '{slot.slot}'.",
+            "A hyperprior has plain numbers as parameters, and nothing else.",
+            f"Write {_SD_EXAMPLE if part == 'sigma' else _COEFFICIENT_EXAMPLE}.",
+        )
+    if part == "sigma":
+        _check_sd(slot, prior)
+    else:
+        _check_mean(slot, prior)
+    return Prior("Normal", noncentered=slot.prior.noncentered, **{**slot.prior.parameters, part: prior})
+
+
+def _whole_group_prior(slot: Slot, prior: Prior) -> Prior:
+    """Check a prior that replaces all of a group term's."""
+    if prior.name != "Normal":
+        positive = support_of(prior) in ("positive", "unit") and not has_hyperpriors(prior)
+        raise PriorError(
+            f"{prior} cannot be the prior of '{slot.slot}'.",
+            "Group effects are Normal, as in lme4, around a mean and with an SD that has a prior.",
+            f'For the prior of its SD, write {{"{slot.slot}_sigma": {prior!r}}}.'
+            if positive
+            else f'Write Prior("Normal", mu=0, sigma={_SD_EXAMPLE}).',
+        )
+    mu, sigma = prior.parameters["mu"], prior.parameters["sigma"]
+    if not isinstance(sigma, Prior):
+        raise PriorError(
+            f"{prior} cannot be the prior of '{slot.slot}': its sigma is no prior.",
+            "The SD of a group term is estimated, so sigma has a prior of its own.",
+            f"Write sigma={_SD_EXAMPLE}, or {_unpooled(slot)} in the formula for effects that are not pooled.",
+        )
+    _check_sd(slot, sigma)
+    if isinstance(mu, Prior):
+        _check_mean(slot, mu)
+    else:
+        _refuse_vectors(slot, prior)
+    for part in (mu, sigma):
+        if isinstance(part, Prior) and part.noncentered is not None:
+            raise PriorError(
+                f"a hyperprior of '{slot.slot}' sets noncentered.",
+                "noncentered belongs to the group term's own prior.",
+                'Write Prior("Normal", mu=..., sigma=..., noncentered=...).',
+            )
+    return prior
+
+
+def _check_sd(slot: Slot, prior: Prior) -> None:
+    """Raise unless a prior is one of a positive number."""
+    _require_positive(prior, f"the standard deviation of '{slot.slot}'")
+    _refuse_vectors(slot, prior)
+
+
+def _check_mean(slot: Slot, prior: Prior) -> None:
+    """Raise unless a prior is one of a single number."""
+    if support_of(prior) == "correlation":
+        raise PriorError(
+            f"{prior} cannot be the prior of the mean of '{slot.slot}'.",
+            "The mean of a group term is a number: Normal, StudentT, ...",
+            f"Write {_COEFFICIENT_EXAMPLE}.",
+        )
+    _refuse_vectors(slot, prior)
+
+
+def _require_positive(prior: Prior, what: str) -> None:
+    """Raise unless a prior is one of a positive number."""
+    if support_of(prior) == "correlation":
+        raise PriorError(
+            f"{prior} cannot be the prior of {what}.",
+            "LKJ is for the correlations of group terms, slots such as 'cor|gene'.",
+            f"Write {_SD_EXAMPLE}.",
+        )
+    if support_of(prior) == "real":
+        sigma = prior.parameters.get("sigma")
+        raise not_positive(what, str(prior), number_text(sigma) if isinstance(sigma, float) else "1")
+
+
+def _refuse_hyperpriors(slot: Slot, prior: Prior, what: str, instead: str) -> None:
+    """Raise if a parameter of a prior is itself a Prior."""
+    if has_hyperpriors(prior):
+        raise PriorError(
+            f"{prior} cannot be the prior of '{slot.slot}'.",
+            f"{what} has a prior with plain numbers as parameters.",
+            f"Replace the inner priors by numbers, {instead}.",
+        )
+
+
+def _refuse_vectors(slot: Slot, prior: Prior) -> None:
+    """Raise if a prior has vector parameters where there is one number to have a prior."""
+    if _vector_length(prior) > 1:
+        raise PriorError(
+            f"the prior of '{slot.slot}' has {_vector_length(prior)} values, {prior}.",
+            "Only fixed terms of several columns have vector priors.",
+            "Give single numbers.",
+        )
+
+
+def _vector_length(prior: Prior) -> int:
+    """Give the length of a prior's vectors, 1 without any."""
+    return max((len(value) for value in prior.parameters.values() if isinstance(value, np.ndarray)), default=1)
+
+
+def _unpooled(slot: Slot) -> str:
+    """Spell the fixed term that has a group term's effects without pooling."""
+    column, _, group = slot.slot.partition("|")
+    return f"0 + {group}" if column == "1" else f"{group}:{column}"

@@ -1,0 +1,129 @@
+"""A design and a link come in; the few numbers that presets scale their priors by go out.
+
+Everything is a mean, a median or a spread of the response or of a column. What is made of them is left to `presets`.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import logit, ndtri
+
+from speclet_formula.design import Design
+from speclet_formula.errors import PriorError
+from speclet_formula.priors.distributions import FloatArray
+
+_LINKED: Mapping[str, Callable[[float], float]] = {
+    "identity": float,
+    "log": math.log,
+    "logit": logit,
+    "probit": ndtri,
+    "cloglog": lambda mean: math.log(-math.log1p(-mean)),
+    "inverse": lambda mean: 1 / mean,
+}
+LINKS: tuple[str, ...] = tuple(_LINKED)
+_PROPORTION_LINKS = ("logit", "probit", "cloglog")
+_MAD_TO_SD = 1.4826  # R's constant: the MAD of normal data is then their SD
+
+
+@dataclass(frozen=True)
+class Scales:
+    """What presets know of the response."""
+
+    mean: float  # of the response; for a binomial one with trials, of the proportions
+    sd: float  # its SD with n - 1, as R takes it; 1 if it never varies
+    centre: float  # the linear predictor at the response's mean, less the mean offset
+    unit: float  # one SD of the response, or 1 on log and proportion links, on the link's scale
+    median: float  # median of link(y), to one decimal, less the mean offset; 0 on proportion links
+    mad: float  # MAD of link(y), to one decimal; 0 on proportion links
+
+
+def scales_of(design: Design, link: str) -> Scales:
+    """Measure the response of a design.
+
+    Parameters
+    ----------
+    design : Design
+        With a response of n rows.
+    link : str
+        One of `LINKS`.
+
+    Returns
+    -------
+    Scales
+        `centre` and `median` are on the link's scale, `mean` and `sd` on the response's. Means that a link cannot take
+        are moved inside by half an observation: 1 / (2 n) for counts that are all 0, and for proportions (n counts the
+        trials) to between 1 / (2 n) and 1 - 1 / (2 n).
+
+    Raises
+    ------
+    PriorError
+        If the link is not known.
+    """
+    if link not in LINKS:
+        raise PriorError(
+            f"there are no default priors for the link {link!r}.",
+            f"Links with default priors are {', '.join(LINKS)}.",
+            "Use one of these links.",
+        )
+    trials = design.trials
+    y = design.response if trials is None else design.response / trials
+    total = float(len(y) if trials is None else trials.sum())
+    mean = float(np.mean(y) if trials is None else design.response.sum() / total)
+    sd = column_sd(y)
+    offset = float(np.mean(design.offset))
+    inside = _moved_inside(mean, link, total)
+    median, mad = _median_and_mad(y, link)
+    return Scales(mean, sd, float(_LINKED[link](inside)) - offset, _unit(inside, sd, link), median - offset, mad)
+
+
+def column_sd(values: FloatArray, ddof: int = 1) -> float:
+    """Give the SD of one column, or 1 if it never varies.
+
+    Parameters
+    ----------
+    values : array (n,)
+        The column over the rows.
+    ddof : int
+        1 divides by n - 1, as R does; 0 by n, as Bambi does.
+
+    Returns
+    -------
+    float
+        In the column's units.
+    """
+    # A range of rounding errors is no variation: a constant column of 0.1 has an SD of 1e-17 in floating point.
+    if len(values) <= ddof or np.ptp(values) <= 1e-12 * np.max(np.abs(values)):
+        return 1.0
+    return float(np.std(values, ddof=ddof))
+
+
+def _moved_inside(mean: float, link: str, total: float) -> float:
+    """Move a mean by half an observation where the link would be infinite or undefined."""
+    edge = 1 / (2 * total)
+    if link in _PROPORTION_LINKS:
+        return min(max(mean, edge), 1 - edge) if not 0 < mean < 1 else mean
+    impossible = (link == "log" and mean <= 0) or (link == "inverse" and mean == 0)
+    return edge if impossible else mean
+
+
+def _unit(mean: float, sd: float, link: str) -> float:
+    """Give one SD of the response on the link's scale, to first order; 1 where the link has no units."""
+    return {"identity": sd, "inverse": sd / mean**2 if mean else sd}.get(link, 1.0)
+
+
+def _median_and_mad(y: FloatArray, link: str) -> tuple[float, float]:
+    """Give median and MAD of link(y) to one decimal, as brms does; a zero counts as 0.1 for log and inverse."""
+    if link in _PROPORTION_LINKS:
+        return 0.0, 0.0
+    if link in ("log", "inverse"):
+        y = np.where(y == 0, 0.1, y)
+    if link == "log":
+        y = y[y > 0]
+    transformed = {"log": np.log, "inverse": np.reciprocal}.get(link, np.asarray)(y)
+    if transformed.size == 0:
+        return 0.0, 0.0
+    median = np.median(transformed)
+    mad = _MAD_TO_SD * np.median(np.abs(transformed - median))
+    return float(np.round(median, 1)), float(np.round(mad, 1))

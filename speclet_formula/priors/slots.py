@@ -1,0 +1,236 @@
+"""A design, a preset and a user's changes come in; the slot table goes out: all that has a prior, with its prior.
+
+A change that names no slot is an error here, one that its slot cannot take in `rules`. Files are left to `toml`.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from speclet_formula.design import Design
+from speclet_formula.errors import PriorError
+from speclet_formula.priors.presets import PRESETS, Preset, preset_of
+from speclet_formula.priors.records import Prior, Slot
+from speclet_formula.priors.rules import Part, changed_prior
+from speclet_formula.priors.toml import prior_of, read_priors
+from speclet_formula.priors.wording import nearest
+
+DEFAULT_PRESET = "weak"
+_WILDCARDS = {"b": "b", "sd": "group", "cor": "cor"}  # key -> the kind of slot that it stands for
+_KINDS = {"b": "fixed term besides the intercept", "sd": "group term", "cor": "correlated group term"}
+_SHORT_CUTS: tuple[Part, ...] = ("sigma", "mu")
+
+
+@dataclass(frozen=True)
+class _Change:
+    """What one of a user's keys changes."""
+
+    rank: int  # 0 for a wildcard, 1 for a slot, 2 for a short cut: later ones win
+    key: str
+    part: Part
+    slots: tuple[str, ...]
+
+
+def resolve_priors(
+    design: Design,
+    *,
+    family: str,
+    link: str,
+    parameters: Sequence[str],
+    priors: str | Path | Mapping[str, Any] | None = None,
+) -> tuple[Slot, ...]:
+    """List everything in a model that has a prior, with the prior that it has.
+
+    Parameters
+    ----------
+    design : Design
+        Its terms are the slots; presets scale their priors by its columns and response.
+    family : str
+        The family's name, "gaussian".
+    link : str
+        The link of the mean, "identity".
+    parameters : sequence of str
+        The family's other parameters, ("sigma",).
+    priors : str, pathlib.Path or mapping, optional
+        A preset's name ("weak", the default, "bambi", "brms", "rstanarm", "notebook"); the path of a TOML file; or a
+        dict from slots to Prior (or to tables as in TOML), in which the key "preset" names the preset that it changes.
+        Besides slots, keys can be the short cuts `1|gene_sigma` and `1|gene_mu` for the hyperpriors of a group term,
+        and `b`, `sd` and `cor` for all fixed terms but the intercept, all group SDs, and all correlations. A slot
+        beats a wildcard, a short cut beats its slot. Spaces do not matter.
+
+    Returns
+    -------
+    tuple of Slot
+        In the order of the table: `Intercept` (the intercept at the predictors' means), fixed terms, for each group
+        block its columns and its correlation, the family's parameters.
+
+    Raises
+    ------
+    PriorError
+        If a preset, file or slot does not exist, or a slot cannot have the prior that it was given.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from speclet_formula.design import build_design
+    >>> from speclet_formula.formula.parse import parse_formula
+    >>> data = pd.DataFrame({"y": [1.0, 2.0, 4.0, 5.0], "g": list("aabb")})
+    >>> design = build_design(parse_formula("y ~ (1|g)"), data)
+    >>> change = {"sd": Prior("Exponential", lam=1)}
+    >>> slots = resolve_priors(design, family="gaussian", link="identity", parameters=("sigma",), priors=change)
+    >>> print(slots[1].slot, slots[1].prior, slots[1].source)
+    1|g Normal(mu=0, sigma=Exponential(lam=1)) user
+    """
+    name, given, source = _read(priors)
+    preset = preset_of(name, design, family, link)
+    slots = {slot.slot: slot for slot in _default_slots(design, preset, parameters, name)}
+    columns = {term.name: term.columns for term in design.fixed}
+    for change in _changes(given, tuple(slots.values())):
+        prior = prior_of(given[change.key], change.key)
+        for slot in (slots[target] for target in change.slots):
+            updated = changed_prior(slot, change.part, prior, columns.get(slot.slot, (slot.slot,)))
+            slots[slot.slot] = replace(slot, prior=updated, source=source)
+    return tuple(slots.values())
+
+
+def slot_frame(slots: Iterable[Slot]) -> pd.DataFrame:
+    """Show the slot table as a frame.
+
+    Parameters
+    ----------
+    slots : iterable of Slot
+        As `resolve_priors` returns them.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each slot: `slot` (its name, the key that changes it), `kind` (intercept, b, group, cor, family),
+        `group` (the grouping factor, or None), `prior` (as text) and `source` (preset, "user" or file).
+
+    Examples
+    --------
+    >>> slot_frame([Slot("sigma", "family", None, Prior("Exponential", lam=1), "user")])["prior"].tolist()
+    ['Exponential(lam=1)']
+    """
+    rows = [(slot.slot, slot.kind, slot.group, str(slot.prior), slot.source) for slot in slots]
+    return pd.DataFrame(rows, columns=["slot", "kind", "group", "prior", "source"], dtype=object)
+
+
+def _read(priors: str | Path | Mapping[str, Any] | None) -> tuple[str, dict[str, Any], str]:
+    """Return the preset's name, the user's changes and where they come from."""
+    if priors is None:
+        return DEFAULT_PRESET, {}, DEFAULT_PRESET
+    if isinstance(priors, Path) or (isinstance(priors, str) and priors.lower().endswith(".toml")):
+        given: dict[str, Any] = dict(read_priors(priors))
+        source = f"file {Path(priors).name}"
+    elif isinstance(priors, str):
+        given, source = {"preset": priors}, priors
+    elif isinstance(priors, Mapping):
+        given, source = dict(priors), "user"
+    else:
+        raise PriorError(
+            f"priors is of type {type(priors).__name__}.",
+            f"priors is a preset ({', '.join(PRESETS)}), a TOML file's path, or a dict from slots to Prior.",
+            'Write, for example, priors={"sigma": Prior("Exponential", lam=1)}.',
+        )
+    name = given.pop("preset") if isinstance(given.get("preset"), str) else DEFAULT_PRESET
+    if name not in PRESETS:
+        raise _unknown_preset(name)
+    return name, given, source
+
+
+def _unknown_preset(name: str) -> PriorError:
+    """Word the error of a preset that does not exist."""
+    match = nearest(name, PRESETS)
+    return PriorError(
+        f"there is no preset {name!r}.",
+        f"The presets are {', '.join(PRESETS)}; a file of priors ends in .toml.",
+        f"Did you mean {match!r}?" if match else "Choose one of these, or leave priors out.",
+    )
+
+
+def _default_slots(design: Design, preset: Preset, parameters: Sequence[str], source: str) -> list[Slot]:
+    """List the slots of a design with a preset's priors."""
+    slots = [
+        Slot(term.name, "intercept", None, preset.intercept, source)
+        if term.kind == "intercept"
+        else Slot(term.name, "b", None, preset.fixed(term), source)
+        for term in design.fixed
+    ]
+    for block in design.groups:
+        for column, name in enumerate(block.slots):
+            prior = Prior("Normal", mu=0, sigma=preset.group_sd(block, column))
+            slots.append(Slot(name, "group", block.group, prior, source))
+        if block.correlated:
+            slots.append(Slot(f"cor|{block.label}", "cor", block.group, preset.correlation, source))
+    return slots + [Slot(name, "family", None, preset.parameters[name], source) for name in parameters]
+
+
+def _changes(given: Mapping[str, Any], slots: tuple[Slot, ...]) -> list[_Change]:
+    """Find what each key changes, wildcards first; two keys for the same thing are an error."""
+    changes = sorted((_change(key, slots) for key in given), key=lambda change: change.rank)
+    counts = Counter((change.rank, change.part, change.slots) for change in changes)
+    for repeated in (change for change in changes if counts[change.rank, change.part, change.slots] > 1):
+        keys = [change.key for change in changes if (change.part, change.slots) == (repeated.part, repeated.slots)]
+        raise PriorError(
+            f"the keys {' and '.join(map(repr, keys))} name the same slot.",
+            "Each slot takes one prior.",
+            "Keep one of them.",
+        )
+    return changes
+
+
+def _change(key: str, slots: tuple[Slot, ...]) -> _Change:
+    """Find what a key changes: a slot first, since a column can be called `b`."""
+    if exact := _slot_like(key, slots):
+        return _Change(1, key, "prior", (exact,))
+    groups = tuple(slot for slot in slots if slot.kind == "group")
+    for part in _SHORT_CUTS:
+        base = _squeezed(key).removesuffix(f"_{part}")
+        if base != _squeezed(key) and (found := _slot_like(base, groups)):
+            return _Change(2, key, part, (found,))
+    wildcard = _squeezed(key)
+    if wildcard not in _WILDCARDS:
+        raise _unknown_slot(key, slots)
+    targets = tuple(slot.slot for slot in slots if slot.kind == _WILDCARDS[wildcard])
+    if not targets:
+        raise PriorError(
+            f"the key {key!r} stands for nothing: the model has no {_KINDS[wildcard]}.",
+            f"The model's slots are {_listed(slots)}.",
+            "Leave it out.",
+        )
+    return _Change(0, key, "sigma" if wildcard == "sd" else "prior", targets)
+
+
+def _slot_like(key: str, slots: tuple[Slot, ...]) -> str | None:
+    """Return the slot that a key names, spaces aside."""
+    names = [slot.slot for slot in slots]
+    if key in names:
+        return key
+    same = [name for name in names if _squeezed(name) == _squeezed(key)]
+    return same[0] if len(same) == 1 else None
+
+
+def _squeezed(text: str) -> str:
+    """Leave out all white space."""
+    return "".join(str(text).split())
+
+
+def _listed(slots: tuple[Slot, ...]) -> str:
+    """Spell all slots."""
+    return ", ".join(slot.slot for slot in slots)
+
+
+def _unknown_slot(key: str, slots: tuple[Slot, ...]) -> PriorError:
+    """Word the error of a key that is neither slot, short cut nor wildcard."""
+    short_cuts = [f"{slot.slot}_{part}" for slot in slots if slot.kind == "group" for part in _SHORT_CUTS]
+    match = nearest(_squeezed(key).strip("()"), [*(slot.slot for slot in slots), *short_cuts, *_WILDCARDS])
+    return PriorError(
+        f"the model has no slot {key!r}.",
+        f"Its slots are {_listed(slots)}; b, sd and cor stand for all fixed terms, group SDs and correlations.",
+        f"Did you mean {match!r}?" if match else "Use one of these as the key.",
+    )

@@ -1,0 +1,244 @@
+"""The presets' numbers, worked out again from the data frame."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from speclet_formula.design import build_design
+from speclet_formula.errors import PriorError
+from speclet_formula.families import FAMILIES
+from speclet_formula.formula.parse import parse_formula
+from speclet_formula.model import Model
+from speclet_formula.priors import PRESETS, Prior, resolve_priors
+
+
+def sigma_of(slot):
+    """The scale of a slot's prior: of a group term, that of its SD's prior."""
+    prior = slot.prior.parameters["sigma"] if slot.kind == "group" else slot.prior
+    return prior.parameters["sigma"]
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize(("family", "link"), [(name, link) for name in FAMILIES for link in FAMILIES[name].links])
+def test_every_family_has_defaults(slots_of, preset, family, link):
+    response = {"real": "y", "count": "count", "binary": "hit", "proportion": "hit"}[FAMILIES[family].support]
+    slots = slots_of(
+        f"{response} ~ x + f + (1 + z | g)", preset, family=family, link=link, parameters=FAMILIES[family].parameters
+    )
+    assert list(slots)[:6] == ["Intercept", "x", "f", "1|g", "z|g", "cor|g"]
+    numbers = [
+        value for slot in slots.values() for value in slot.prior.parameters.values() if not isinstance(value, Prior)
+    ]
+    assert all(np.isfinite(value).all() for value in numbers)
+
+
+def test_weak_on_the_identity_link(frame, slots_of):
+    slots = slots_of("y ~ x + f + (1 + z | g)")
+    sd = frame["y"].std()
+    assert slots["Intercept"].prior == Prior("Normal", mu=frame["y"].mean(), sigma=2.5 * sd)
+    assert slots["x"].prior.parameters["mu"] == 0
+    assert sigma_of(slots["x"]) == pytest.approx(2.5 * sd / frame["x"].std())
+    dummies = pd.get_dummies(frame["f"]).astype(float)[["b", "c"]]
+    np.testing.assert_allclose(sigma_of(slots["f"]), 2.5 * sd / dummies.std())
+    assert slots["1|g"].prior.parameters["sigma"].name == "HalfNormal"
+    assert sigma_of(slots["1|g"]) == pytest.approx(sd)
+    assert sigma_of(slots["z|g"]) == pytest.approx(sd / frame["z"].std())
+    assert slots["cor|g"].prior == Prior("LKJ", eta=2)
+    assert slots["sigma"].prior.name == "HalfStudentT"
+    assert slots["sigma"].prior.parameters["nu"] == 4
+    assert sigma_of(slots["sigma"]) == pytest.approx(sd)
+
+
+def test_weak_never_looks_at_a_predictors_mean(frame, slots_of):
+    near = build_design(parse_formula("y ~ x + (1 + x | g)"), frame.assign(x=frame["x"] - 2000))
+    shifted = resolve_priors(near, family="gaussian", link="identity", parameters=("sigma",))
+    for slot in shifted:
+        there = slots_of("y ~ x + (1 + x | g)")[slot.slot]
+        if slot.kind != "cor":
+            assert sigma_of(slot) == pytest.approx(sigma_of(there), rel=1e-9)
+
+
+def test_weak_takes_the_offset_off(frame, slots_of):
+    gaussian = slots_of("y ~ 1 + offset(depth)")["Intercept"].prior.parameters
+    assert gaussian["mu"] == pytest.approx((frame["y"] - frame["depth"]).mean())
+    poisson = slots_of("count ~ 1 + offset(log(depth))", family="poisson", link="log", parameters=())
+    expected = math.log(frame["count"].mean()) - np.log(frame["depth"]).mean()
+    assert poisson["Intercept"].prior.parameters["mu"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("family", "response", "link", "linked"),
+    [
+        ("poisson", "count", "log", np.log),
+        ("bernoulli", "hit", "logit", lambda p: np.log(p / (1 - p))),
+        ("bernoulli", "hit", "probit", stats.norm.ppf),
+        ("bernoulli", "hit", "cloglog", lambda p: np.log(-np.log(1 - p))),
+    ],
+)
+def test_weak_on_links_without_units(frame, slots_of, family, response, link, linked):
+    slots = slots_of(f"{response} ~ x + (1 + z | g)", family=family, link=link, parameters=())
+    assert slots["Intercept"].prior.parameters["mu"] == pytest.approx(linked(frame[response].mean()))
+    assert sigma_of(slots["Intercept"]) == 2.5
+    assert sigma_of(slots["x"]) == pytest.approx(2.5 / frame["x"].std())
+    assert sigma_of(slots["1|g"]) == 1
+    assert sigma_of(slots["z|g"]) == pytest.approx(1 / frame["z"].std())
+
+
+def test_weak_on_the_inverse_link(frame, slots_of):
+    """One SD of y moves 1 / y by sd / mean^2, to first order."""
+    slots = slots_of("y ~ x + (1|g)", link="inverse")
+    mean, sd = frame["y"].mean(), frame["y"].std()
+    assert slots["Intercept"].prior.parameters["mu"] == pytest.approx(1 / mean)
+    assert sigma_of(slots["1|g"]) == pytest.approx(sd / mean**2)
+    assert sigma_of(slots["sigma"]) == pytest.approx(sd)
+
+
+def test_binomial_proportions_are_weighted_by_their_trials():
+    data = pd.DataFrame({"hits": [1, 90], "misses": [9, 10]})
+    design = build_design(parse_formula("cbind(hits, misses) ~ 1"), data)
+    (slot,) = resolve_priors(design, family="binomial", link="logit", parameters=())
+    p = 91 / 110
+    assert slot.prior.parameters["mu"] == pytest.approx(math.log(p / (1 - p)))
+
+
+@pytest.mark.parametrize(
+    ("response", "family", "link", "mu"),
+    [
+        ([0, 0, 0, 0], "poisson", "log", math.log(1 / 8)),
+        ([0, 0, 0, 0], "bernoulli", "logit", math.log(1 / 7)),
+        ([1, 1, 1, 1], "bernoulli", "logit", math.log(7)),
+    ],
+)
+def test_a_mean_at_the_edge_moves_inside_by_half_an_observation(response, family, link, mu):
+    design = build_design(parse_formula("y ~ 1"), pd.DataFrame({"y": response}))
+    (slot,) = resolve_priors(design, family=family, link=link, parameters=())
+    assert slot.prior.parameters["mu"] == pytest.approx(mu)
+
+
+def test_small_positive_means_stay_where_they_are():
+    design = build_design(parse_formula("y ~ 1"), pd.DataFrame({"y": [1e-6, 3e-6]}))
+    intercept, _ = resolve_priors(design, family="gaussian", link="log", parameters=("sigma",))
+    assert intercept.prior.parameters["mu"] == pytest.approx(math.log(2e-6))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_what_never_varies_counts_as_sd_one(frame, preset):
+    """A constant response of 0.1, whose SD is a rounding error, and a constant column in a group block."""
+    design = build_design(parse_formula("flat ~ 1 + (1 | g) + (0 + flat2 | h)"), frame.assign(flat2=0.1))
+    slots = resolve_priors(design, family="gaussian", link="identity", parameters=("sigma",), priors=preset)
+    if preset == "weak":
+        assert [sigma_of(slot) for slot in slots] == [2.5, 1, 1, 1]
+    assert design.response.std() != 1
+    for slot in slots:
+        prior = slot.prior.parameters["sigma"] if slot.kind == "group" else slot.prior
+        scale = prior.parameters.get("sigma") or 1 / prior.parameters["lam"]
+        assert 0.5 < scale < 6
+
+
+def test_brms(frame, slots_of):
+    slots = slots_of("y ~ x + f + (1 + z | g)", "brms")
+    median = frame["y"].median()
+    spread = max(2.5, round(1.4826 * (frame["y"] - median).abs().median(), 1))
+    assert spread > 2.5
+    assert slots["Intercept"].prior == Prior("StudentT", nu=3, mu=round(median, 1), sigma=spread)
+    assert slots["x"].prior == slots["f"].prior == Prior("Flat")
+    for name in ("1|g", "z|g"):
+        assert slots[name].prior == Prior("Normal", mu=0, sigma=Prior("HalfStudentT", nu=3, sigma=spread))
+    assert slots["cor|g"].prior == Prior("LKJ", eta=1)
+    assert slots["sigma"].prior == Prior("HalfStudentT", nu=3, sigma=spread)
+
+
+def test_brms_transforms_counts_and_not_outcomes(frame, slots_of):
+    counts = slots_of("count ~ 1 + (1|g)", "brms", family="negativebinomial", link="log", parameters=("alpha",))
+    median = round(float(np.median(np.log(np.where(frame["count"] == 0, 0.1, frame["count"])))), 1)
+    assert counts["Intercept"].prior == Prior("StudentT", nu=3, mu=median, sigma=2.5)
+    assert counts["alpha"].prior == Prior("InverseGamma", alpha=0.4, beta=0.3)
+    outcomes = slots_of("hit ~ 1", "brms", family="bernoulli", link="logit", parameters=())
+    assert outcomes["Intercept"].prior == Prior("StudentT", nu=3, mu=0, sigma=2.5)
+
+
+def test_brms_on_a_response_that_has_no_logarithm():
+    design = build_design(parse_formula("y ~ 1"), pd.DataFrame({"y": [-1.0, -2.0]}))
+    intercept, _ = resolve_priors(design, family="gaussian", link="log", parameters=("sigma",), priors="brms")
+    assert intercept.prior == Prior("StudentT", nu=3, mu=0, sigma=2.5)
+
+
+def test_rstanarm(frame, slots_of):
+    slots = slots_of("y ~ x + f + (1 + z | g)", "rstanarm")
+    sd = frame["y"].std()
+    assert slots["Intercept"].prior == Prior("Normal", mu=frame["y"].mean(), sigma=2.5 * sd)
+    assert sigma_of(slots["x"]) == pytest.approx(2.5 * sd / frame["x"].std())
+    for prior in (slots["sigma"].prior, slots["1|g"].prior.parameters["sigma"], slots["z|g"].prior.parameters["sigma"]):
+        assert prior.name == "Exponential"
+        assert prior.parameters["lam"] == pytest.approx(1 / sd)
+    assert slots["cor|g"].prior == Prior("LKJ", eta=1)
+    counts = slots_of("count ~ x + (1|g)", "rstanarm", family="negativebinomial", link="log", parameters=("alpha",))
+    assert counts["Intercept"].prior == Prior("Normal", mu=0, sigma=2.5)
+    assert sigma_of(counts["x"]) == pytest.approx(2.5 / frame["x"].std())
+    assert counts["1|g"].prior.parameters["sigma"] == counts["alpha"].prior == Prior("Exponential", lam=1)
+
+
+def test_notebook(slots_of):
+    slots = slots_of("y ~ x + f + (1 + z | g)", "notebook")
+    assert slots["Intercept"].prior == slots["x"].prior == slots["f"].prior == Prior("Normal", mu=0, sigma=5)
+    assert slots["1|g"].prior == Prior("Normal", mu=0, sigma=Prior("Exponential", lam=1))
+    assert slots["sigma"].prior == Prior("Exponential", lam=1)
+    assert slots["cor|g"].prior == Prior("LKJ", eta=2)
+
+
+def test_an_unknown_link_has_no_defaults(slots_of):
+    with pytest.raises(PriorError, match="no default priors for the link 'loglog'"):
+        slots_of("y ~ x", link="loglog")
+
+
+BAMBI = [
+    ("y ~ x + f + z:f + f:h + (1|g) + (0 + z|g)", "gaussian", "identity"),
+    ("y ~ 0 + f + (1|g)", "t", "identity"),
+    ("y ~ 1 + offset(depth)", "gaussian", "identity"),
+    ("hit ~ x + f + z:f + f:h + x:z + (1|g) + (0 + z|g)", "bernoulli", "logit"),
+    ("hit ~ x + f + (1|g)", "bernoulli", "cloglog"),
+    ("count ~ x + f + (1|g)", "negativebinomial", "log"),
+]
+
+
+@pytest.mark.slow  # importing bambi takes seconds
+@pytest.mark.parametrize(("formula", "family", "link"), BAMBI)
+@pytest.mark.filterwarnings("ignore")  # not ours: PyTensor and formulae warn of their own
+def test_bambi_gives_bambis_numbers(frame, slots_of, formula, family, link):
+    import bambi
+
+    parameters = FAMILIES[family].parameters
+    slots = slots_of(formula, "bambi", family=family, link=link, parameters=parameters)
+    model = bambi.Model(formula, frame, family=family, link=link)
+    model.build()
+    component = model.components[model.family.likelihood.parent]
+    theirs = {name: term.prior for name, term in component.terms.items() if getattr(term, "prior", None) is not None}
+    theirs |= {name: model.components[name].prior for name in parameters}
+    theirs.pop("offset(depth)", None)
+    assert set(slots) == set(theirs)
+    for name, slot in slots.items():
+        assert_same_prior(slot.prior, theirs[name])
+
+
+def assert_same_prior(ours, theirs):
+    """The same distribution with the same numbers, hyperpriors included; Bambi leaves a group term's mean of 0 out."""
+    assert ours.name == theirs.name
+    for key, value in ours.parameters.items():
+        if isinstance(value, Prior):
+            assert_same_prior(value, theirs.args[key])
+        else:
+            np.testing.assert_allclose(value, np.asarray(theirs.args.get(key, 0.0)), rtol=1e-6)
+
+
+def test_without_an_intercept_the_weak_priors_reach_from_zero_to_the_mean() -> None:
+    table = pd.DataFrame({"y": [99.0, 101.0, 98.0, 102.0], "f": ["a", "a", "b", "b"], "g": ["p", "q", "p", "q"]})
+    reach = np.hypot(np.std(table["y"], ddof=1), 100.0)
+    cells = Model("y ~ 0 + f", table).slots[0].prior
+    assert np.allclose(cells.parameters["sigma"], 2.5 * reach / np.std([0, 0, 1, 1], ddof=1))
+    alone = Model("y ~ 0 + (1 | g)", table).slots[0].prior
+    assert alone.parameters["sigma"].parameters["sigma"] == pytest.approx(reach)
+    beside = Model("y ~ 0 + f + (1 | g)", table).slots[1].prior
+    assert beside.parameters["sigma"].parameters["sigma"] == pytest.approx(np.std(table["y"], ddof=1))
