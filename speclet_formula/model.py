@@ -1,0 +1,201 @@
+"""A formula, a table, a family and priors go in; a `Model` comes out, checked and frozen.
+
+All that a fit needs is settled here, before anything runs. Fitting is left to `inference.fitting`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from speclet_formula.design import Design, build_design
+from speclet_formula.design.tables import Missing, as_pandas
+from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.families import FAMILIES, Family, check_response, resolve_family
+from speclet_formula.formula.parse import parse_formula
+from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.preflight import Finding, inspect_design
+from speclet_formula.priors import Slot, resolve_priors, slot_frame
+
+Priors = str | Path | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Model:
+    """What a formula means for a table: design, family and the prior of every parameter.
+
+    Parameters
+    ----------
+    formula : str, sequence of str, or Formula
+        The model in lme4's grammar, ``"log_fc ~ control + (1 | gene)"``.
+    data : table
+        A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation.
+    family : str
+        "gaussian", "t", "bernoulli", "binomial", "poisson" or "negativebinomial".
+    link : str, optional
+        The link of the mean; the family's usual one by default.
+    priors : dict, str or Path, optional
+        Priors by slot (the attribute `slots` lists them), a preset's name ("weak", "bambi", "brms", "rstanarm",
+        "notebook"), a TOML file's path, or a dict with the key "preset" and changes to it.
+    weights : str or array of shape (n,), optional
+        Weights that divide the residual variance, as lme4's: sigma**2 / weight. A column's name or an array.
+    missing : {"error", "drop"}
+        Whether rows with missing values are an error, or are left out and counted in `n_dropped`.
+    functions : dict of str to callable, optional
+        Functions of your own that the formula may call by these names.
+
+    Attributes
+    ----------
+    formula : Formula
+        The parsed formula.
+    data : pandas.DataFrame
+        The table as it was given, in pandas.
+    family : Family
+    design : Design
+        The arrays that the engines read.
+    slots : tuple of Slot
+        Everything that has a prior, with the prior and where it came from.
+    findings : tuple of Finding
+        What is worth knowing about the design before it is fitted.
+    n_dropped : int
+        Rows left out for missing values.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError
+        If the parts do not fit together; each says what is wrong, what is allowed and what to do.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).design.groups[0].levels[:2]
+    ('gene_0', 'gene_1')
+    """
+
+    formula: Formula
+    data: pd.DataFrame
+    family: Family
+    design: Design
+    slots: tuple[Slot, ...]
+    findings: tuple[Finding, ...]
+    n_dropped: int
+    weights: Any
+    functions: dict[str, Callable[..., Any]]
+
+    def __init__(
+        self,
+        formula: str | Sequence[str] | Formula,
+        data: Any,
+        *,
+        family: str = "gaussian",
+        link: str | None = None,
+        priors: Priors = None,
+        weights: Any = None,
+        missing: Missing = "error",
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
+        table = as_pandas(data)
+        chosen = resolve_family(family, link)
+        parsed, text = _parsed(formula, table, functions or {})
+        _check_weights(weights, chosen)
+        design = build_design(
+            parsed,
+            table,
+            functions=functions,
+            weights=weights,
+            missing=missing,
+            binary=FAMILIES[chosen.name].support == "binary",
+            text=text,
+        )
+        _check_names(design, chosen)
+        check_response(chosen, design.response, design.response_name, design.trials)
+        slots = resolve_priors(
+            design, family=chosen.name, link=chosen.link, parameters=chosen.parameters, priors=priors
+        )
+        values = {
+            "formula": design.formula,
+            "data": table,
+            "family": chosen,
+            "design": design,
+            "slots": slots,
+            "findings": inspect_design(design),
+            "n_dropped": len(table) - len(design.rows),
+            "weights": weights,
+            "functions": dict(functions or {}),
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return describe_model(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(describe_model(self))}</pre>"
+
+
+def describe_model(model: Model) -> str:
+    """Return the formula, the groups with their levels, the slot table and the findings as text."""
+    design = model.design
+    rows = f"{len(design.response):,}" + (f" ({model.n_dropped:,} dropped: missing values)" if model.n_dropped else "")
+    lines = [
+        f"Formula: {text_of(model.formula)}",
+        f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
+        *(_describe_group(block.label, block.columns, len(block.levels)) for block in design.groups),
+        "",
+        "Priors:",
+        slot_frame(model.slots).to_string(index=False),
+    ]
+    if model.findings:
+        lines += ["", "Findings:", *(f"* {finding}" for finding in model.findings)]
+    return "\n".join(lines)
+
+
+def _describe_group(label: str, columns: tuple[str, ...], n_levels: int) -> str:
+    return f"Group: {label}   Levels: {n_levels:,}   Effects: {', '.join(columns)}"
+
+
+def _parsed(
+    formula: str | Sequence[str] | Formula, table: pd.DataFrame, functions: Mapping[str, Any]
+) -> tuple[Formula, str | None]:
+    """Return the parsed formula and its text, refusing what no engine here can fit."""
+    if isinstance(formula, Formula):
+        parsed, text = formula, None
+    else:
+        text = formula if isinstance(formula, str) else "; ".join(formula)
+        columns = [str(column) for column in table.columns]
+        parsed = parse_formula(text, columns=columns, functions=tuple(functions))
+    if parsed.parameters:
+        name = parsed.parameters[0][0]
+        raise FormulaError(
+            f"'{name} ~ ...' models a parameter other than the mean.",
+            "This version fits a formula for the mean alone; the other parameters are one number each.",
+            f"Leave the formula of '{name}' out.",
+        )
+    return parsed, text
+
+
+def _check_weights(weights: Any, family: Family) -> None:
+    if weights is not None and "sigma" not in family.parameters:
+        raise DataError(
+            f"weights have no meaning for the family '{family.name}'.",
+            "They divide the residual variance of a gaussian or t response.",
+            "Leave weights= out; write numbers of trials as cbind(successes, failures).",
+        )
+
+
+def _check_names(design: Design, family: Family) -> None:
+    """Refuse terms that would share their name in the posterior with something else."""
+    taken = {family.parent, *family.parameters, design.response_name}
+    clash = next((term.name for term in design.fixed if term.name in taken), None)
+    if clash is None:
+        return
+    kind = "the response" if clash == design.response_name else f"a parameter of the {family.name} family"
+    raise DataError(
+        f"the term '{clash}' has the name of {kind}.",
+        f"These names are taken: {', '.join(sorted(taken))}.",
+        "Rename the column, or leave the term out.",
+    )
