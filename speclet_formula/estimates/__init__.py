@@ -1,0 +1,24 @@
+"""A fit goes in; R's tables come out: `fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `ngrps`, `nobs` and `tidy`.
+
+They read a model and its draws and know nothing of engines. Printing is left to `posterior` and `reporting`.
+"""
+
+from speclet_formula.estimates.effects import coef, fixef, ranef
+from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
+from speclet_formula.estimates.intervals import EstimateError, Interval
+from speclet_formula.estimates.tidying import tidy
+from speclet_formula.estimates.variances import sigma, varcorr
+
+__all__ = [
+    "EstimateError",
+    "Fitted",
+    "Interval",
+    "coef",
+    "fixef",
+    "ngrps",
+    "nobs",
+    "ranef",
+    "sigma",
+    "tidy",
+    "varcorr",
+]

@@ -1,0 +1,207 @@
+"""A fit goes in; frames of fixed effects, of group effects and of their sums come out, one row per coefficient.
+
+Labels are the design's, summaries those of `intervals`. Standard deviations and correlations are left to `variances`.
+"""
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.convergence import mixing
+from speclet_formula.design.records import GroupBlock
+from speclet_formula.estimates.fitted import Fitted, fixed_draws, group_draws, pooled
+from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, choose_interval, stack, summarise
+from speclet_formula.estimates.points import COEF, RANEF, point_coef, point_fixef, point_ranef, points_of
+
+FIXEF = ("term", *ESTIMATES, "r_hat", "ess_bulk")
+
+
+def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Summarise the fixed effects, as lme4's `fixef` with a summary's columns.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob : float, optional
+        Credible mass of the interval; ArviZ's rcParams["stats.ci_prob"] by default.
+    ci_kind : {"eti", "hdi"}, optional
+        Equal-tailed or highest-density; ArviZ's rcParams["stats.ci_kind"] by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per column of the fixed part, in the formula's order, on the link's scale:
+
+        * `term`: its label, "Intercept", "Days", "control[other]";
+        * `estimate`: the posterior's mean, median or mode, by rcParams["stats.point_estimate"];
+        * `std_error`: the posterior's standard deviation;
+        * `conf_low`, `conf_high`: the interval, which `.attrs["interval"]` names;
+        * `r_hat`, `ess_bulk`: rank-normalised R-hat (NaN for one chain) and bulk effective sample size, in draws.
+
+        Of a fit by maximum likelihood: its estimates, standard errors and Wald intervals, and instead of the last two
+        columns `statistic`, estimate / std_error, lme4's t value.
+
+    Raises
+    ------
+    EstimateError
+        `ci_prob` or `ci_kind` cannot be used, or the posterior lacks a term.
+
+    References
+    ----------
+    R-hat and effective sample size: Vehtari et al. (2021), doi:10.1214/20-BA1221.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import fixef
+    >>> fixef(fit, ci_prob=0.95)["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ['Intercept', 'Days']
+    """
+    return summarise_fixed(fit, choose_interval(ci_prob, ci_kind))
+
+
+def summarise_fixed(fit: Fitted, interval: Interval, most: int | None = None) -> pd.DataFrame:
+    """Summarise the fixed effects, or the first few: a pooled model has thousands, a print-out shows twenty.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    interval : Interval
+    most : int, optional
+        Number of rows at which to stop.
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `fixef` describes.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates.effects import summarise_fixed
+    >>> from speclet_formula.estimates.intervals import choose_interval
+    >>> len(summarise_fixed(fit, choose_interval(), most=1))  # fit: Reaction ~ Days + (1 + Days | Subject)
+    1
+    """
+    points = points_of(fit)
+    if points is not None:
+        return point_fixef(fit.model.design, points, interval, most)
+    rows: list[pd.DataFrame] = []
+    for term, draws in fixed_draws(fit):
+        left = None if most is None else most - sum(map(len, rows))
+        if left == 0:
+            break
+        found = mixing(np.moveaxis(draws[..., :left], -1, 0))
+        labels = list(term.columns[:left])
+        summary = summarise(pooled(draws[..., :left]), interval)
+        rows.append(summary.assign(term=labels, r_hat=found.r_hat, ess_bulk=found.ess_bulk))
+    return stack(rows, FIXEF, interval)
+
+
+def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Summarise the effect of every level of every grouping factor, as lme4's `ranef`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per level and column of a group block, on the link's scale. Blocks and their columns stand in the
+        formula's order (lme4 sorts them by number of levels), levels in the data's.
+
+        * `grpvar`: the grouping factor, "gene:sgRNA";
+        * `term`: the column's label, "Intercept", "Days";
+        * `grp`: the level's label;
+        * `condval`, `condsd`: estimate and standard deviation of the effect. Where the group's prior has a mean, the
+          effect includes it;
+        * `conf_low`, `conf_high`: the interval, which `.attrs["interval"]` names.
+
+        Of a fit by maximum likelihood: the conditional modes, with their standard deviations for given variances and
+        fixed effects, lme4's `condVar`.
+
+    Raises
+    ------
+    EstimateError
+        As for `fixef`.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import ranef
+    >>> ranef(fit).query("grp == '308'")["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ['Intercept', 'Days']
+    """
+    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    if points is not None:
+        return point_ranef(fit.model.design, points, interval)
+    rows = [
+        summarise(draws, interval).assign(grpvar=block.group, term=term, grp=list(block.levels))
+        for block in fit.model.design.groups
+        for term, draws in group_draws(fit, block)
+    ]
+    renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
+    return stack(renamed, RANEF, interval)
+
+
+def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Summarise each level's own coefficients, fixed effect plus group effect, as lme4's `coef`.
+
+    The two are added draw by draw, so that the interval is that of the sum. Terms are matched by label. As in lme4
+    each grouping factor stands for itself: the coefficients of `gene:sgRNA` do not include the effects of `gene`,
+    and a fixed term without a group effect appears with the same value for every level.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per grouping factor, term and level, on the link's scale: the factors in the formula's order; for
+        each the fixed terms, then the group's terms that have no fixed effect (their fixed part is 0).
+
+        * `grpvar`, `term`, `grp`: grouping factor, term's label and level's label;
+        * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`; of a fit by maximum likelihood the standard
+          error of the sum for given variances.
+
+    Raises
+    ------
+    EstimateError
+        As for `fixef`.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import coef
+    >>> len(coef(fit).query("term == 'Days'"))  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects
+    18
+    """
+    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    if points is not None:
+        return point_coef(fit.model.design, points, interval)
+    fixed = {
+        label: pooled(draws)[:, [place]] for term, draws in fixed_draws(fit) for place, label in enumerate(term.columns)
+    }
+    groups: dict[str, list[GroupBlock]] = {}
+    for block in fit.model.design.groups:
+        groups.setdefault(block.group, []).append(block)
+    rows = [row for blocks in groups.values() for row in _coef_of_factor(fit, blocks, fixed, interval)]
+    return stack(rows, COEF, interval)
+
+
+def _coef_of_factor(
+    fit: Fitted, blocks: list[GroupBlock], fixed: dict[str, Array], interval: Interval
+) -> list[pd.DataFrame]:
+    """Summarise one grouping factor's coefficients, term by term."""
+    levels = list(blocks[0].levels)
+    effects = {term: draws for block in blocks for term, draws in group_draws(fit, block)}
+    rows = []
+    for term in dict.fromkeys([*fixed, *effects]):
+        if term in effects:
+            summary = summarise(effects[term] + fixed.get(term, 0.0), interval)
+        else:
+            summary = summarise(fixed[term], interval)
+            summary = summary.loc[summary.index.repeat(len(levels))].reset_index(drop=True)
+        rows.append(summary.assign(grpvar=blocks[0].group, term=term, grp=levels))
+    return rows

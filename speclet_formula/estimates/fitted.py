@@ -1,0 +1,177 @@
+"""A fit goes in; its draws under the design's labels come out, and the counts of rows and levels.
+
+What an estimate needs of a fit is said by `Fitted`. Summarising the draws is left to the files beside this one.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import numpy as np
+
+from speclet_formula.design.records import Design, FixedTerm, GroupBlock
+from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.families import Family
+from speclet_formula.formula.terms import Formula
+
+
+class FittedModel(Protocol):
+    """What estimates read of a model."""
+
+    @property
+    def formula(self) -> Formula:
+        """The parsed formula."""
+
+    @property
+    def design(self) -> Design:
+        """The rows, terms and levels that were fitted."""
+
+    @property
+    def family(self) -> Family:
+        """Family and link."""
+
+
+class Fitted(Protocol):
+    """What estimates read of a fit."""
+
+    @property
+    def model(self) -> FittedModel:
+        """The model."""
+
+    @property
+    def idata(self) -> Any:
+        """The DataTree with the group "posterior"."""
+
+
+def nobs(fit: Fitted) -> int:
+    """Count the observations that were fitted.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    int
+        Rows left out for missing values are not counted.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import nobs
+    >>> nobs(fit)  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects on 10 days
+    180
+    """
+    return len(fit.model.design.response)
+
+
+def ngrps(fit: Fitted) -> dict[str, int]:
+    """Count the levels of each grouping factor.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    dict of str to int
+        By grouping factor, in the formula's order; only levels that occur in the data.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import ngrps
+    >>> ngrps(fit)  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects
+    {'Subject': 18}
+    """
+    return {block.group: len(block.levels) for block in fit.model.design.groups}
+
+
+def draws_of(fit: Fitted, name: str) -> Array:
+    """Return a variable's draws, chains first.
+
+    Parameters
+    ----------
+    fit : Fit
+    name : str
+        The variable's name in the posterior.
+
+    Returns
+    -------
+    ndarray of float, shape (chains, draws, elements)
+        One element for a scalar.
+
+    Raises
+    ------
+    EstimateError
+        The posterior has no such variable.
+    """
+    posterior = fit.idata["posterior"]
+    if name not in posterior.data_vars:
+        raise EstimateError(
+            f"the posterior holds no variable '{name}'.",
+            f"It holds: {', '.join(map(str, posterior.data_vars))}.",
+            "Fit the model again, or hand over the fit that these draws belong to.",
+        )
+    ordered = posterior[name].transpose("chain", "draw", ...)
+    return np.asarray(ordered.values, dtype=np.float64).reshape(*ordered.shape[:2], -1)
+
+
+def pooled(draws: Array) -> Array:
+    """Put all chains together.
+
+    Parameters
+    ----------
+    draws : ndarray of float, shape (chains, draws, elements)
+
+    Returns
+    -------
+    ndarray of float, shape (chains * draws, elements)
+    """
+    return draws.reshape(-1, draws.shape[-1])
+
+
+def fixed_draws(fit: Fitted) -> Iterator[tuple[FixedTerm, Array]]:
+    """Go through the fixed terms in the order of X.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Yields
+    ------
+    term : FixedTerm
+    draws : ndarray of float, shape (chains, draws, columns of the term)
+    """
+    for term in fit.model.design.fixed:
+        yield term, draws_of(fit, term.variable)
+
+
+def group_draws(fit: Fitted, block: GroupBlock) -> Iterator[tuple[str, Array]]:
+    """Go through the columns of a group block.
+
+    Parameters
+    ----------
+    fit : Fit
+    block : GroupBlock
+
+    Yields
+    ------
+    term : str
+        The column's label: "Intercept", "Days".
+    draws : ndarray of float, shape (chains * draws, levels)
+    """
+    for column, slot in zip(block.columns, block.slots, strict=True):
+        yield term_label(column), pooled(draws_of(fit, slot))
+
+
+def term_label(column: str) -> str:
+    """Label a group block's column as the fixed effects are labelled.
+
+    Parameters
+    ----------
+    column : str
+        "1" or a column's label.
+
+    Returns
+    -------
+    str
+    """
+    return "Intercept" if column == "1" else column

@@ -1,0 +1,263 @@
+"""Estimates of maximum likelihood go in; the same frames come out that `effects` and `variances` make from draws.
+
+A standard error is lme4's, an interval so many of them to each side. Making the estimates is left to `inference`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.records import Design, GroupBlock
+from speclet_formula.estimates.fitted import term_label
+from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, stack
+
+FIXEF = ("term", *ESTIMATES, "statistic")
+RANEF = ("grpvar", "term", "grp", "condval", "condsd", "conf_low", "conf_high")
+COEF = ("grpvar", "term", "grp", *ESTIMATES)
+VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
+PARAMETERS = ("group", "level", "term", *ESTIMATES)
+RESIDUAL = "Residual"
+
+
+@dataclass(frozen=True, eq=False)
+class PointEstimates:
+    """What maximum likelihood says of a linear mixed model; p fixed effects, blocks of k columns.
+
+    Attributes
+    ----------
+    criterion : str
+        What was maximised, "REML" or "ML".
+    coefficients : ndarray of float, shape (p,)
+        Fixed effects, in the order of X.
+    covariance : ndarray of float, shape (p, p)
+        Their covariance.
+    sigma : float
+        The residual's standard deviation.
+    covariances : tuple of ndarray of float, shape (k, k)
+        For each block, the covariance of one level's effects.
+    modes : tuple of ndarray of float, shape (levels, k)
+        For each block, the effects that are likeliest for these variances.
+    mode_sds : tuple of ndarray of float, shape (levels, k)
+        Their standard deviations for given variances and fixed effects, as lme4's `condVar`.
+    sum_sds : tuple of ndarray of float, shape (levels, k)
+        The standard deviations of fixed effect plus group effect for given variances.
+    """
+
+    criterion: str
+    coefficients: Array
+    covariance: Array
+    sigma: float
+    covariances: tuple[Array, ...]
+    modes: tuple[Array, ...]
+    mode_sds: tuple[Array, ...]
+    sum_sds: tuple[Array, ...]
+
+
+def points_of(fit: object) -> PointEstimates | None:
+    """Return the estimates of a fit by maximum likelihood, or None for one that has draws.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    PointEstimates or None
+    """
+    estimates = getattr(fit, "estimates", None)
+    return estimates if isinstance(estimates, PointEstimates) else None
+
+
+def wald(points: PointEstimates, interval: Interval) -> WaldInterval:
+    """Return the Wald interval of an interval's mass; a normal distribution's two kinds are one.
+
+    Parameters
+    ----------
+    points : PointEstimates
+    interval : Interval
+
+    Returns
+    -------
+    WaldInterval
+    """
+    return WaldInterval(interval.probability, points.criterion)
+
+
+def labels_of(design: Design) -> list[str]:
+    """Return one label for each fixed effect.
+
+    Parameters
+    ----------
+    design : Design
+
+    Returns
+    -------
+    list of str
+    """
+    return [label for term in design.fixed for label in term.columns]
+
+
+def point_fixef(design: Design, points: PointEstimates, interval: Interval, most: int | None = None) -> pd.DataFrame:
+    """Tabulate the fixed effects.
+
+    Parameters
+    ----------
+    design : Design
+    points : PointEstimates
+    interval : Interval
+        Its mass is that of the Wald interval.
+    most : int, optional
+        Number of rows at which to stop.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `term`, `estimate`, `std_error`, `conf_low`, `conf_high`, `statistic` (estimate / std_error, lme4's t value).
+    """
+    errors = np.sqrt(np.diagonal(points.covariance))
+    frame = _with_interval(points.coefficients, errors, interval).assign(term=labels_of(design))
+    frame = frame.assign(statistic=frame["estimate"] / frame["std_error"]).head(len(frame) if most is None else most)
+    return stack([frame] if len(frame) else [], FIXEF, wald(points, interval))
+
+
+def point_ranef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
+    """Tabulate the conditional modes.
+
+    Parameters
+    ----------
+    design : Design
+    points : PointEstimates
+    interval : Interval
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `ranef` describes; `condsd` is the standard deviation for given variances and fixed effects.
+    """
+    rows = [
+        _with_interval(modes[:, place], sds[:, place], interval).assign(
+            grpvar=block.group, term=term_label(column), grp=list(block.levels)
+        )
+        for block, modes, sds in zip(design.groups, points.modes, points.mode_sds, strict=True)
+        for place, column in enumerate(block.columns)
+    ]
+    renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
+    return stack(renamed, RANEF, wald(points, interval))
+
+
+def point_coef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
+    """Tabulate each level's own coefficients.
+
+    Parameters
+    ----------
+    design : Design
+    points : PointEstimates
+    interval : Interval
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `coef` describes; `std_error` is the standard deviation of the sum for given variances.
+    """
+    errors = np.sqrt(np.diagonal(points.covariance))
+    fixed = {
+        label: (estimate, error)
+        for label, estimate, error in zip(labels_of(design), points.coefficients, errors, strict=True)
+    }
+    rows = [
+        _with_interval(*sums, interval).assign(grpvar=group, term=term, grp=list(levels))
+        for group, levels, effects in _by_factor(design, points)
+        for term in dict.fromkeys([*fixed, *effects])
+        for sums in [_sums(fixed.get(term), effects.get(term), len(levels))]
+    ]
+    return stack(rows, COEF, wald(points, interval))
+
+
+def _by_factor(
+    design: Design, points: PointEstimates
+) -> Iterator[tuple[str, tuple[str, ...], dict[str, tuple[Array, Array]]]]:
+    """Go through the grouping factors: name, levels, and by term the modes with the SDs of the sums."""
+    found: dict[str, tuple[tuple[str, ...], dict[str, tuple[Array, Array]]]] = {}
+    for block, modes, sds in zip(design.groups, points.modes, points.sum_sds, strict=True):
+        _, effects = found.setdefault(block.group, (block.levels, {}))
+        effects |= {term_label(column): (modes[:, k], sds[:, k]) for k, column in enumerate(block.columns)}
+    for group, (levels, effects) in found.items():
+        yield group, levels, effects
+
+
+def _sums(fixed: tuple[float, float] | None, effects: tuple[Array, Array] | None, n_levels: int) -> tuple[Array, Array]:
+    """Return estimates and SDs of fixed plus group effects; either may be absent."""
+    if effects is None:
+        estimate, error = fixed or (0.0, 0.0)
+        return np.full(n_levels, estimate), np.full(n_levels, error)
+    return effects[0] + (fixed[0] if fixed else 0.0), effects[1]
+
+
+def point_varcorr(design: Design, points: PointEstimates) -> pd.DataFrame:
+    """Tabulate standard deviations and correlations.
+
+    Parameters
+    ----------
+    design : Design
+    points : PointEstimates
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `varcorr` describes, without intervals: `conf_low` and `conf_high` are missing, since so many standard errors
+        to each side say little of a variance. `vcov` is the square of `sdcor`.
+    """
+    rows = [
+        row for block, matrix in zip(design.groups, points.covariances, strict=True) for row in _rows(block, matrix)
+    ]
+    rows.append((RESIDUAL, None, None, points.sigma**2, points.sigma))
+    frame = pd.DataFrame(rows, columns=list(VARCORR[:5])).assign(conf_low=np.nan, conf_high=np.nan)
+    frame = frame.astype({"grp": "str", "var1": "str", "var2": "str"})[list(VARCORR)]
+    frame.attrs.update(interval="none", point_estimate=points.criterion)
+    return frame
+
+
+def _rows(block: GroupBlock, matrix: Array) -> Iterator[tuple[str, str | None, str | None, float, float]]:
+    """Give a block's standard deviations, then its correlations."""
+    labels = [term_label(column) for column in block.columns]
+    sds = np.sqrt(np.diagonal(matrix))
+    for label, sd in zip(labels, sds, strict=True):
+        yield block.label, label, None, float(sd**2), float(sd)
+    for i, j in combinations(range(len(labels)), 2) if block.correlated else ():
+        scale = sds[i] * sds[j]
+        correlation = float(np.clip(matrix[i, j] / scale, -1, 1)) if scale > 0 else float("nan")
+        yield block.label, labels[i], labels[j], float(matrix[i, j]), correlation
+
+
+def point_parameters(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
+    """Tabulate standard deviations and correlations under broom.mixed's names.
+
+    Parameters
+    ----------
+    design : Design
+    points : PointEstimates
+    interval : Interval
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of `tidy` for "ran_pars", without its first column.
+    """
+    frame = point_varcorr(design, points)
+    names = [
+        "sd__Observation" if grp == RESIDUAL else f"sd__{var1}" if pd.isna(var2) else f"cor__{var1}.{var2}"
+        for grp, var1, var2 in zip(frame["grp"], frame["var1"], frame["var2"], strict=True)
+    ]
+    frame = frame.rename(columns={"grp": "group", "sdcor": "estimate"})
+    return stack([frame.assign(level=None, term=names, std_error=np.nan)], PARAMETERS, wald(points, interval))
+
+
+def _with_interval(estimates: Array, errors: Array, interval: Interval) -> pd.DataFrame:
+    """Set estimates beside their standard errors and Wald intervals."""
+    reach = NormalDist().inv_cdf((1 + interval.probability) / 2) * errors
+    values = (estimates, errors, estimates - reach, estimates + reach)
+    return pd.DataFrame(dict(zip(ESTIMATES, values, strict=True)))

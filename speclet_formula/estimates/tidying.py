@@ -1,0 +1,112 @@
+"""A fit goes in; one frame with all of its estimates comes out, in the columns of R's broom.mixed.
+
+It renames and stacks what `effects` and `variances` make, and leaves the numbers to them.
+"""
+
+import difflib
+from collections.abc import Callable, Sequence
+
+import pandas as pd
+
+from speclet_formula.estimates.effects import fixef, ranef
+from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
+from speclet_formula.estimates.intervals import ESTIMATES, EstimateError, Interval, choose_interval, stack, summarise
+from speclet_formula.estimates.points import RESIDUAL, point_parameters, points_of, wald
+from speclet_formula.estimates.variances import correlation_draws, deviation_draws
+
+TIDY = ("effect", "group", "level", "term", *ESTIMATES)
+LABELS = {"group": "str", "level": "str", "term": "str"}
+
+
+def tidy(
+    fit: Fitted,
+    effects: str | Sequence[str] = ("fixed", "ran_pars", "ran_vals"),
+    *,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> pd.DataFrame:
+    """Gather all estimates in one frame, as broom.mixed's `tidy`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    effects : str or sequence of str
+        Which to gather, in this order: "fixed" (fixed effects), "ran_pars" (standard deviations and correlations),
+        "ran_vals" (group effects by level).
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        * `effect`: "fixed", "ran_pars" or "ran_vals";
+        * `group`: the grouping factor (the block for "ran_pars", "Residual" for sigma); missing for "fixed";
+        * `level`: the level's label, for "ran_vals"; else missing;
+        * `term`: the term's label; for "ran_pars" "sd__Intercept", "cor__Intercept.Days", "sd__Observation";
+        * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, on the link's scale. Of a fit by maximum
+          likelihood the last three are missing for "ran_pars".
+
+    Raises
+    ------
+    EstimateError
+        An effect that does not exist, or as for `fixef`.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import tidy
+    >>> tidy(fit, "ran_pars")["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ['sd__Intercept', 'sd__Days', 'cor__Intercept.Days', 'sd__Observation']
+    """
+    interval = choose_interval(ci_prob, ci_kind)
+    wanted = (effects,) if isinstance(effects, str) else tuple(effects)
+    for effect in wanted:
+        _check_effect(effect)
+    rows = [_KINDS[effect](fit, interval).assign(effect=effect).astype(LABELS) for effect in wanted]
+    points = points_of(fit)
+    return stack([row for row in rows if len(row)], TIDY, interval if points is None else wald(points, interval))
+
+
+def _check_effect(effect: str) -> None:
+    """Refuse what is not a kind of effect."""
+    if effect in _KINDS:
+        return
+    near = difflib.get_close_matches(str(effect), _KINDS, n=1, cutoff=0.5)
+    raise EstimateError(
+        f"there is no effect '{effect}'.",
+        f"Effects: {', '.join(_KINDS)}.",
+        f"Nearest: '{near[0]}'." if near else "Leave effects= out for all of them.",
+    )
+
+
+def _fixed(fit: Fitted, interval: Interval) -> pd.DataFrame:
+    """Take the fixed effects."""
+    return fixef(fit, ci_prob=interval.probability, ci_kind=interval.kind).assign(group=None, level=None)
+
+
+def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
+    """Summarise standard deviations and correlations under broom.mixed's names."""
+    points = points_of(fit)
+    if points is not None:
+        return point_parameters(fit.model.design, points, interval)
+    rows = []
+    for block in fit.model.design.groups:
+        draws = {f"sd__{term}": found for term, found in deviation_draws(fit, block).items()}
+        draws |= {f"cor__{'.'.join(pair)}": found for pair, found in correlation_draws(fit, block).items()}
+        rows += [summarise(found, interval).assign(group=block.label, term=term) for term, found in draws.items()]
+    if "sigma" in fit.model.family.parameters:
+        residual = pooled(draws_of(fit, "sigma"))
+        rows.append(summarise(residual, interval).assign(group=RESIDUAL, term="sd__Observation"))
+    return stack([row.assign(level=None) for row in rows], ("group", "level", "term", *ESTIMATES), interval)
+
+
+def _values(fit: Fitted, interval: Interval) -> pd.DataFrame:
+    """Take the group effects."""
+    names = {"grpvar": "group", "grp": "level", "condval": "estimate", "condsd": "std_error"}
+    return ranef(fit, ci_prob=interval.probability, ci_kind=interval.kind).rename(columns=names)
+
+
+_KINDS: dict[str, Callable[[Fitted, Interval], pd.DataFrame]] = {
+    "fixed": _fixed,
+    "ran_pars": _parameters,
+    "ran_vals": _values,
+}

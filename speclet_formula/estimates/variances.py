@@ -1,0 +1,151 @@
+"""A fit goes in; the standard deviations and correlations of its group effects come out, and the residual's.
+
+One row per parameter, laid out as `as.data.frame(VarCorr(.))`. The effects themselves are left to `effects`.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import pandas as pd
+
+from speclet_formula.design.records import GroupBlock
+from speclet_formula.estimates.fitted import Fitted, draws_of, pooled, term_label
+from speclet_formula.estimates.intervals import Array, Interval, bounds, choose_interval, point_estimates, stack
+from speclet_formula.estimates.points import RESIDUAL, VARCORR, point_varcorr, points_of
+
+
+def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Summarise standard deviations and correlations, as lme4's `VarCorr`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per standard deviation, then one per correlation of the same block; blocks in the formula's order
+        (lme4 sorts them by number of levels); the residual last, for families that have one.
+
+        * `grp`: the block, "gene", "gene.1" for a second block over the same factor, or "Residual";
+        * `var1`: the column's label, "Intercept", "Days"; missing for the residual;
+        * `var2`: the second column of a correlation, else missing;
+        * `vcov`: estimate of the variance or covariance, on the squared link scale;
+        * `sdcor`: estimate of the standard deviation, on the link's scale, or of the correlation;
+        * `conf_low`, `conf_high`: the interval of `sdcor`, which `.attrs["interval"]` names.
+
+        `vcov` is summarised from the draws of the variance, so that it is not the square of `sdcor`. Of a fit by
+        maximum likelihood it is, and there are no intervals.
+
+    Raises
+    ------
+    EstimateError
+        `ci_prob` or `ci_kind` cannot be used, or the posterior lacks a parameter.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import varcorr
+    >>> varcorr(fit)["grp"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ['Subject', 'Subject', 'Subject', 'Residual']
+    """
+    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    if points is not None:
+        return point_varcorr(fit.model.design, points)
+    rows = [row for block in fit.model.design.groups for row in _block_rows(fit, block, interval)]
+    if "sigma" in fit.model.family.parameters:
+        residual = pooled(draws_of(fit, "sigma"))
+        rows.append(_row(RESIDUAL, None, None, residual**2, residual, interval))
+    return stack(rows, VARCORR, interval)
+
+
+def sigma(fit: Fitted) -> float:
+    """Estimate the residual standard deviation.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    float
+        On the response's scale, by rcParams["stats.point_estimate"]; the scale, not the standard deviation, for the
+        family "t". 1.0 for families without a residual scale (binomial, poisson, ...), as lme4's `sigma` has it.
+
+    Raises
+    ------
+    EstimateError
+        The posterior lacks sigma.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import sigma
+    >>> 20 < sigma(fit) < 30  # fit: Reaction ~ Days + (1 + Days | Subject)
+    True
+    """
+    if "sigma" not in fit.model.family.parameters:
+        return 1.0
+    points = points_of(fit)
+    if points is not None:
+        return points.sigma
+    return float(point_estimates(pooled(draws_of(fit, "sigma")), choose_interval())[0])
+
+
+def deviation_draws(fit: Fitted, block: GroupBlock) -> dict[str, Array]:
+    """Return the draws of a block's standard deviations.
+
+    Parameters
+    ----------
+    fit : Fit
+    block : GroupBlock
+
+    Returns
+    -------
+    dict of str to ndarray of float, shape (chains * draws, 1)
+        By the column's label, "Intercept", "Days".
+    """
+    return {
+        term_label(column): pooled(draws_of(fit, f"{slot}_sigma"))
+        for column, slot in zip(block.columns, block.slots, strict=True)
+    }
+
+
+def correlation_draws(fit: Fitted, block: GroupBlock) -> dict[tuple[str, str], Array]:
+    """Return the draws of a block's correlations.
+
+    Parameters
+    ----------
+    fit : Fit
+    block : GroupBlock
+
+    Returns
+    -------
+    dict of (str, str) to ndarray of float, shape (chains * draws, 1)
+        By the pair of columns' labels, ("Intercept", "Days"), row by row of the upper triangle; empty for a block
+        without correlations.
+    """
+    if not block.correlated:
+        return {}
+    draws = pooled(draws_of(fit, f"cor|{block.label}"))
+    pairs = combinations(map(term_label, block.columns), 2)
+    return {pair: draws[:, [place]] for place, pair in enumerate(pairs)}
+
+
+def _block_rows(fit: Fitted, block: GroupBlock, interval: Interval) -> Iterator[pd.DataFrame]:
+    """Summarise a block: its standard deviations, then its correlations."""
+    deviations = deviation_draws(fit, block)
+    for term, draws in deviations.items():
+        yield _row(block.label, term, None, draws**2, draws, interval)
+    for (first, second), draws in correlation_draws(fit, block).items():
+        covariance = draws * deviations[first] * deviations[second]
+        yield _row(block.label, first, second, covariance, draws, interval)
+
+
+def _row(grp: str, var1: str | None, var2: str | None, vcov: Array, sdcor: Array, interval: Interval) -> pd.DataFrame:
+    """Summarise one standard deviation or correlation."""
+    low, high = bounds(sdcor, interval)
+    estimates = (point_estimates(vcov, interval)[0], point_estimates(sdcor, interval)[0], low[0], high[0])
+    frame = pd.DataFrame([(grp, var1, var2, *estimates)], columns=list(VARCORR))
+    # Without a type of their own, columns that are missing throughout could not be stacked with text.
+    return frame.astype({"grp": "str", "var1": "str", "var2": "str"})

@@ -1,0 +1,312 @@
+"""A fit goes in; the parts of its print-out come out as words: verdict, facts, two tables, and a foot.
+
+The order is that of lme4's summary. Text and HTML are made from the same parts by `rendering`.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.diagnostics import Diagnostics
+from speclet_formula.estimates.effects import summarise_fixed
+from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
+from speclet_formula.estimates.intervals import Interval, choose_interval
+from speclet_formula.estimates.variances import varcorr
+from speclet_formula.formula.terms import text_of
+
+MOST_FIXED = 20  # rows of fixed effects that are shown
+MOST_CORRELATED = 8  # columns of a block whose correlations are shown
+SIGNIFICANT = 3  # digits of the smallest standard error or deviation
+MOST_DECIMALS = 6
+METHODS = {"nuts": "NUTS", "exact": "exact integration"}
+VERDICTS = {"converged": "Converged", "doubtful": "Doubtful", "failed": "Failed"}
+
+
+class Summarised(Fitted, Protocol):
+    """A fit that knows how it was made."""
+
+    @property
+    def method(self) -> str:
+        """The engine."""
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """Whether the draws can be trusted."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the fit took."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes
+    ----------
+    caption : str
+    header : tuple of str
+        One for each column; "" continues the header on its left.
+    rows : tuple of tuple of str
+    labels : int
+        How many of the first columns name the row.
+    note : str
+        What stands below: how much is not shown and where to find it. Empty when all is shown.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of a fit's print-out, in order.
+
+    Attributes
+    ----------
+    verdict, sentence, remedy : str
+        "Converged", what was found, and what to do ("" for a converged fit).
+    heading : str
+        Kind of model and engine.
+    facts : tuple of (str, str)
+        Label and text: formula, data, family, draws.
+    group_effects, fixed_effects : Table
+    counts : str
+        Numbers of observations and of levels.
+    foot : str
+        What the estimates and intervals are.
+    """
+
+    verdict: str
+    sentence: str
+    remedy: str
+    heading: str
+    facts: tuple[tuple[str, str], ...]
+    group_effects: Table
+    counts: str
+    fixed_effects: Table
+    foot: str
+
+
+def lay_out(fit: Summarised) -> Layout:
+    """Put a fit's summary into words.
+
+    Only what is shown is summarised: group effects by level are not, so that it takes as long for ten levels as for
+    ten thousand.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Layout
+
+    Examples
+    --------
+    >>> from speclet_formula.posterior.layout import lay_out
+    >>> lay_out(fit).counts  # fit: Reaction ~ Days + (1 + Days | Subject)
+    'Number of obs: 180, groups: Subject, 18'
+    """
+    interval = choose_interval()
+    return Layout(
+        verdict=VERDICTS[fit.diagnostics.verdict],
+        sentence=fit.diagnostics.sentence,
+        remedy=fit.diagnostics.remedy,
+        heading=_heading(fit),
+        facts=tuple(_facts(fit)),
+        group_effects=group_table(varcorr(fit), _with_ends({"Std.Dev.": "sdcor"}, interval)),
+        counts=counted(fit),
+        fixed_effects=_fixed_table(fit, interval),
+        foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
+        f"low and high bound the {interval}.",
+    )
+
+
+def _heading(fit: Summarised) -> str:
+    """Name the kind of model and what fitted it, as lme4's first line does."""
+    library = fit.idata["posterior"].attrs.get("inference_library")
+    engine = METHODS.get(fit.method, fit.method) + (f" ({library})" if library and fit.method == "nuts" else "")
+    return f"{kind_of_model(fit)} fit by {engine}"
+
+
+def kind_of_model(fit: Fitted) -> str:
+    """Name the kind of model.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    str
+        "Linear mixed model", "Generalized linear model", ...
+    """
+    family = fit.model.family
+    kind = "Linear" if (family.name, family.link) == ("gaussian", "identity") else "Generalized linear"
+    return kind + (" mixed" if fit.model.design.groups else "") + " model"
+
+
+def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
+    """Say what was fitted to what, and for how long."""
+    sizes = fit.idata["posterior"].sizes
+    yield "Formula", text_of(fit.model.formula)
+    yield "Data", f"{nobs(fit):,} rows"
+    yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
+    yield "Draws", f"{sizes['chain']} x {sizes['draw']:,} (chains x draws), {fit.seconds:,.1f} seconds"
+
+
+def counted(fit: Fitted) -> str:
+    """Count observations and levels in lme4's words.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    str
+    """
+    groups = "; ".join(f"{group}, {count:,}" for group, count in ngrps(fit).items())
+    return f"Number of obs: {nobs(fit):,}" + (f", groups: {groups}" if groups else "")
+
+
+def _with_ends(shown: dict[str, str], interval: Interval) -> dict[str, str]:
+    """Add an interval's ends to the columns that are shown, by their headers."""
+    mass = f"{100 * interval.probability:g}%"
+    return {**shown, f"low {mass}": "conf_low", f"high {mass}": "conf_high"}
+
+
+def group_table(frame: pd.DataFrame, shown: Mapping[str, str]) -> Table:
+    """Lay out standard deviations with the correlations at their right, as lme4 does.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As from `varcorr`.
+    shown : mapping of str to str
+        The frame's columns that are shown, by their headers.
+
+    Returns
+    -------
+    Table
+    """
+    deviations, correlations = frame[frame["var2"].isna()], frame[frame["var2"].notna()]
+    cells = formatted(deviations[list(shown.values())], deviations["sdcor"])
+    names = list(zip(deviations["grp"], deviations["var1"].fillna(""), strict=True))
+    known = {(row.grp, row.var2, row.var1): number(row.sdcor, ".2f") for row in correlations.itertuples()}
+    rights = [_correlations(block, known) for block in _blocks(names)]
+    width = max((len(right) for rows in rights for right in rows), default=0)
+    rows = [
+        (*name, *values, *right, *[""] * (width - len(right)))
+        for name, values, right in zip(names, cells, (right for rows in rights for right in rows), strict=True)
+    ]
+    header = ("Groups", "Name", *shown, *(["Corr"] + [""] * (width - 1) if width else []))
+    hidden = any(len(block) > MOST_CORRELATED for block in _blocks(names)) and not correlations.empty
+    note = "More correlations: sf.varcorr(fit)" if hidden else ""
+    return Table("Group effects", header, tuple(rows), 2, note)
+
+
+def _blocks(names: Iterable[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """Keep the rows of one block together."""
+    return [list(rows) for _, rows in groupby(names, key=lambda name: name[0])]
+
+
+def _correlations(block: list[tuple[str, str]], known: dict[tuple[str, str, str], str]) -> list[list[str]]:
+    """Give each row of a block its correlations with the rows above."""
+    shown = [
+        [known[group, term, above] for _, above in block[:place] if (group, term, above) in known]
+        for place, (group, term) in enumerate(block)
+    ]
+    return [right if place < MOST_CORRELATED else [] for place, right in enumerate(shown)]
+
+
+def _fixed_table(fit: Summarised, interval: Interval) -> Table:
+    """Lay out the first fixed effects."""
+    frame = summarise_fixed(fit, interval, most=MOST_FIXED)
+    shown = _with_ends({"Estimate": "estimate", "Std.Error": "std_error"}, interval)
+    floors = [math.floor(ess) if math.isfinite(ess) else ess for ess in frame["ess_bulk"]]
+    extra = {
+        "R-hat": [number(r_hat, ".3f") for r_hat in frame["r_hat"]],
+        "ESS": [number(floor, ",.0f") for floor in floors],
+    }
+    return fixed_table(fit, frame, shown, extra)
+
+
+def fixed_table(
+    fit: Fitted, frame: pd.DataFrame, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]
+) -> Table:
+    """Lay out the first fixed effects.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    frame : pandas.DataFrame
+        The rows, as from `fixef`.
+    shown : mapping of str to str
+        The frame's columns that share their decimals, by their headers.
+    extra : mapping of str to sequence of str
+        Further columns, as text.
+
+    Returns
+    -------
+    Table
+    """
+    cells = formatted(frame[list(shown.values())], frame["std_error"])
+    others = list(zip(*extra.values(), strict=True))
+    rows = tuple((term, *values, *other) for term, values, other in zip(frame["term"], cells, others, strict=True))
+    more = fit.model.design.X.shape[1] - len(rows)
+    note = f"... and {more:,} more: sf.fixef(fit)" if more > 0 else ""
+    return Table("Fixed effects", ("", *shown, *extra), rows, 1, note)
+
+
+def formatted(frame: pd.DataFrame, scale: Sequence[float]) -> list[list[str]]:
+    """Format numbers with the decimals that give the smallest of `scale` its significant digits.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Numbers.
+    scale : sequence of float
+        Standard errors or deviations.
+
+    Returns
+    -------
+    list of list of str
+        Row by row.
+    """
+    values = frame.to_numpy(dtype=np.float64)
+    known = np.abs(np.asarray(scale, dtype=np.float64))
+    known = known[np.isfinite(known) & (known > 0)]
+    smallest = known.min() if len(known) else 1.0
+    decimals = max(SIGNIFICANT - 1 - math.floor(math.log10(smallest)), 0)
+    wide = len(known) > 0 and np.abs(values[np.isfinite(values)]).max(initial=0.0) >= 10.0 ** (10 - decimals)
+    pattern = f"#.{SIGNIFICANT + 1}g" if decimals > MOST_DECIMALS or wide else f".{decimals}f"
+    return [[number(value, pattern) for value in row] for row in values]
+
+
+def number(value: float, pattern: str) -> str:
+    """Format a number; what is not known is a dash, and nothing is -0.00.
+
+    Parameters
+    ----------
+    value : float
+    pattern : str
+        As for `format`.
+
+    Returns
+    -------
+    str
+    """
+    if math.isnan(value):
+        return "-"
+    text = format(value, pattern).removesuffix(".")
+    return text.removeprefix("-") if not text.strip("-0.") else text

@@ -1,0 +1,131 @@
+"""What a fit by maximum likelihood is: a model, its estimates, and whether they are the maximum.
+
+It computes nothing and prints itself as lme4 does. Finding the maximum is left to `inference.reml`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from speclet_formula.estimates.effects import summarise_fixed
+from speclet_formula.estimates.fitted import nobs
+from speclet_formula.estimates.intervals import EstimateError, choose_interval
+from speclet_formula.estimates.points import PointEstimates
+from speclet_formula.estimates.variances import varcorr
+from speclet_formula.formula.terms import text_of
+from speclet_formula.model import Model
+from speclet_formula.posterior.layout import (
+    MOST_FIXED,
+    Layout,
+    counted,
+    fixed_table,
+    group_table,
+    kind_of_model,
+    number,
+)
+from speclet_formula.posterior.rendering import render_html, render_text
+
+METHODS = {"reml": "REML", "ml": "maximum likelihood"}
+FOOT = "Std.Error and t value are for the estimated variances; a fit by method='exact' carries their uncertainty too."
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class PointFit:
+    """A linear mixed model fitted by REML or maximum likelihood, as lme4 does; it has no draws.
+
+    `fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `tidy`, `nobs` and `ngrps` tabulate it.
+
+    Attributes
+    ----------
+    model : Model
+        Formula, data and family. Its priors had no part in the fit.
+    method : {"reml", "ml"}
+    estimates : PointEstimates
+        Coefficients, variances and conditional modes as arrays.
+    log_likelihood : float
+        R's `logLik`: the log of the likelihood, or of the REML likelihood, at the estimates.
+    df : int
+        Number of parameters: fixed effects, variances and correlations.
+    deviance : float
+        -2 `log_likelihood`; for "reml" the REML criterion.
+    aic, bic : float
+        `deviance` + 2 `df`, and `deviance` + log(rows) `df`.
+    singular : bool
+        Whether a variance is estimated as zero, or a correlation as 1 or -1.
+    verdict : {"converged", "singular", "doubtful"}
+    sentence, remedy : str
+        What was found, and what to do ("" where nothing is amiss).
+    evaluations : int
+        How often the criterion was evaluated.
+    seconds : float
+        How long the fit took.
+    """
+
+    model: Model
+    method: Literal["reml", "ml"]
+    estimates: PointEstimates
+    log_likelihood: float
+    df: int
+    deviance: float
+    aic: float
+    bic: float
+    singular: bool
+    verdict: Literal["converged", "singular", "doubtful"]
+    sentence: str
+    remedy: str
+    evaluations: int
+    seconds: float
+
+    @property
+    def idata(self) -> Any:
+        """Nothing: whoever asks for draws is told that there are none."""
+        raise EstimateError(
+            f"a fit by {METHODS[self.method]} has no draws.",
+            "Leave-one-out, recovery, predictions and pictures are made from the draws of method='exact' or 'nuts'.",
+            "Fit the model with method='exact'; likelihoods are compared by sf.anova.",
+        )
+
+    def __repr__(self) -> str:
+        return render_text(lay_out_point(self))
+
+    def _repr_html_(self) -> str:
+        return render_html(lay_out_point(self))
+
+
+def lay_out_point(fit: PointFit) -> Layout:
+    """Put a fit by maximum likelihood into words, in lme4's order.
+
+    Parameters
+    ----------
+    fit : PointFit
+
+    Returns
+    -------
+    Layout
+    """
+    frame = summarise_fixed(fit, choose_interval(), most=MOST_FIXED)
+    shown = {"Estimate": "estimate", "Std.Error": "std_error"}
+    statistics = {"t value": [number(value, ".3f") for value in frame["statistic"]]}
+    return Layout(
+        verdict=fit.verdict.capitalize(),
+        sentence=fit.sentence,
+        remedy=fit.remedy,
+        heading=f"{kind_of_model(fit)} fit by {METHODS[fit.method]}",
+        facts=tuple(_facts(fit)),
+        group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
+        counts=counted(fit),
+        fixed_effects=fixed_table(fit, frame, shown, statistics),
+        foot=FOOT,
+    )
+
+
+def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:
+    """Say what was fitted to what, and how likely the data are."""
+    yield "Formula", text_of(fit.model.formula)
+    yield "Data", f"{nobs(fit):,} rows, {fit.seconds:,.1f} seconds"
+    if fit.method == "reml":
+        yield "REML criterion at convergence", f"{fit.deviance:.1f}"
+    yield "AIC, BIC", f"{fit.aic:.1f}, {fit.bic:.1f}"
+    yield "logLik", f"{fit.log_likelihood:.1f} ({fit.df} parameters)"
+    if fit.method == "ml":
+        yield "deviance", f"{fit.deviance:.1f}"

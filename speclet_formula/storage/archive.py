@@ -1,0 +1,335 @@
+"""A fit goes into a file and comes out of it; a file that is damaged, foreign or newer is refused.
+
+The model is built anew from its formula, data and priors, and must give the columns and levels that were saved.
+What becomes of tables, draws and priors is left to `packing`.
+"""
+
+import json
+import os
+import uuid
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.diagnostics import Diagnostics
+from speclet_formula.errors import DataError
+from speclet_formula.formula.terms import columns_of, text_of
+from speclet_formula.model import Model
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.priors import Slot
+from speclet_formula.storage.packing import (
+    Json,
+    Take,
+    pack_array,
+    pack_slot,
+    pack_table,
+    pack_tree,
+    unpack_array,
+    unpack_slot,
+    unpack_table,
+    unpack_tree,
+)
+from speclet_formula.storage.points import pack_point, unpack_point
+
+FORMAT = "speclet_formula fit"
+FORMAT_VERSION = 1
+_CONTENTS = "fit.json"
+_ALLOWED = "A saved fit is a file that sf.save(fit, path) wrote."
+# Everything that zipfile, numpy, JSON, xarray and pandas raise for bytes that are not what they should be.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    LookupError,
+    ValueError,
+    TypeError,
+    AttributeError,
+    NotImplementedError,
+    ArithmeticError,
+    MemoryError,
+    RecursionError,
+    RuntimeError,
+)
+
+
+def save(fit: Fit | PointFit, path: str | Path) -> Path:
+    """Save a fit as one file.
+
+    The file holds the formula, the columns of the data that the model uses, the priors, and the draws with their
+    diagnostics, or the estimates of maximum likelihood. Functions of your own are not in it: hand them to `load`. The
+    file appears when it is whole; one of the same name is replaced.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    path : str or pathlib.Path
+        Any name; "screen.fit" is a good one.
+
+    Returns
+    -------
+    pathlib.Path
+        The file.
+
+    Raises
+    ------
+    DataError
+        The file cannot be written there, or a column holds what cannot be saved (lists, mixed types).
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from speclet_formula.storage import load, save
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = save(fit, f"{folder}/sleepstudy.fit")  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ...     load(path).idata.identical(fit.idata)
+    True
+    """
+    target = Path(path)
+    arrays: list[np.ndarray] = []
+    contents = _pack(fit, arrays)
+    try:
+        with _replacing(target) as stream:
+            _write(stream, contents, arrays)
+    except OSError as error:
+        raise DataError(
+            f"the fit cannot be saved as '{target}': {error.strerror or error}.",
+            "It needs the name of a file in a folder that exists and can be written to.",
+            "Make the folder, or choose another name.",
+        ) from error
+    return target
+
+
+def load(path: str | Path, *, functions: Mapping[str, Callable[..., Any]] | None = None) -> Fit | PointFit:
+    """Load a fit that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or pathlib.Path
+    functions : mapping of str to callable, optional
+        The functions of your own that the formula calls, which a file cannot hold.
+
+    Returns
+    -------
+    Fit or PointFit
+        With the same draws and priors, or estimates. `fit.model.data` has only the columns that the model uses.
+
+    Raises
+    ------
+    DataError
+        There is no such file; it is damaged, foreign, or of a newer version of the package; it needs functions that
+        were not handed over; or the model built from it has other levels.
+
+    Examples
+    --------
+    See `save`.
+    """
+    source = Path(path)
+    saved = _read(source)
+    _check_functions(saved.functions, functions or {}, source)
+    model = _rebuild(saved, functions)
+    if _layout(model) != saved.layout:
+        raise DataError(
+            f"the model built from '{source}' has other columns or levels than the one that was saved.",
+            "Draws belong to the columns and levels of the model that made them.",
+            "Hand over the same functions= as when it was fitted, with the same version of speclet_formula.",
+        )
+    if saved.point is not None:
+        return PointFit(model, saved.method, seconds=saved.seconds, **saved.point)  # type: ignore[arg-type]
+    return Fit(model, saved.idata, saved.method, saved.diagnostics, saved.seconds)
+
+
+@dataclass(frozen=True, eq=False)
+class _Saved:
+    """What a file holds."""
+
+    settings: dict[str, Any]  # of Model: formula, family, link, missing
+    data: pd.DataFrame
+    weights: Any
+    slots: tuple[Slot, ...]
+    functions: tuple[str, ...]
+    layout: Json
+    method: str
+    seconds: float
+    idata: Any = None  # of a fit with draws
+    diagnostics: Any = None
+    point: dict[str, Any] | None = None  # of a fit by maximum likelihood
+
+
+def _pack(fit: Fit | PointFit, arrays: list[np.ndarray]) -> Json:
+    """Write all of a fit, arrays put aside."""
+    model = fit.model
+    named = [model.weights] if isinstance(model.weights, str) else []
+    weights = model.weights
+    if weights is not None and not named:
+        weights = pack_array(np.asarray(weights), arrays, "weights")
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "package_version": _package_version(),
+        "settings": {
+            "formula": text_of(model.formula),
+            "family": model.family.name,
+            "link": model.family.link,
+            "missing": "drop" if model.n_dropped else "error",
+        },
+        "data": pack_table(model.data, list(dict.fromkeys([*columns_of(model.formula), *named])), arrays),
+        "weights": weights,
+        "slots": [pack_slot(slot) for slot in model.slots],
+        "functions": sorted(model.functions),
+        "layout": _layout(model),
+        "method": fit.method,
+        "seconds": fit.seconds,
+        **(
+            {"point": pack_point(fit, arrays)}
+            if isinstance(fit, PointFit)
+            else {"idata": pack_tree(fit.idata, arrays), "diagnostics": asdict(fit.diagnostics)}
+        ),
+    }
+
+
+def _unpack(contents: Json, take: Take) -> _Saved:
+    """Read all of a fit."""
+    weights = contents["weights"]
+    made: dict[str, Any]
+    if "point" in contents:
+        made = {"point": unpack_point(contents["point"], take)}
+    else:
+        made = {"idata": unpack_tree(contents["idata"], take), "diagnostics": Diagnostics(**contents["diagnostics"])}
+    return _Saved(
+        settings={name: contents["settings"][name] for name in ("formula", "family", "link", "missing")},
+        data=unpack_table(contents["data"], take),
+        weights=unpack_array(weights, take) if isinstance(weights, dict) else weights,
+        slots=tuple(unpack_slot(slot) for slot in contents["slots"]),
+        functions=tuple(contents["functions"]),
+        layout=contents["layout"],
+        method=contents["method"],
+        seconds=contents["seconds"],
+        **made,
+    )
+
+
+def _layout(model: Model) -> Json:
+    """Return what the draws belong to: the labels of the fixed columns, and the levels of each block."""
+    return {
+        "columns": [label for term in model.design.fixed for label in term.columns],
+        "levels": {block.label: list(block.levels) for block in model.design.groups},
+    }
+
+
+def _rebuild(saved: _Saved, functions: Mapping[str, Callable[..., Any]] | None) -> Model:
+    """Make the model anew, with every prior as it was."""
+    priors = {slot.slot: slot.prior for slot in saved.slots}
+    model = Model(data=saved.data, priors=priors, weights=saved.weights, functions=functions, **saved.settings)
+    # Handed over like this, all priors count as the user's; the saved table knows where each came from.
+    object.__setattr__(model, "slots", saved.slots)
+    return model
+
+
+def _check_functions(needed: tuple[str, ...], given: Mapping[str, Any], source: Path) -> None:
+    """Refuse to build a formula whose functions are not there."""
+    lacking = [name for name in needed if name not in given]
+    if lacking:
+        names = ", ".join(f"'{name}'" for name in lacking)
+        example = ", ".join(f"'{name}': {name}" for name in needed)
+        raise DataError(
+            f"the fit in '{source}' calls functions that no file can hold: {names}.",
+            "A saved fit holds data, never code.",
+            f"Write sf.load('{source}', functions={{{example}}}).",
+        )
+
+
+def _package_version() -> str:
+    """Return the installed version, for whoever meets the file later."""
+    try:
+        return version("speclet_formula")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _write(stream: BinaryIO, contents: Json, arrays: list[np.ndarray]) -> None:
+    """Write JSON and arrays as members of a zip."""
+    with zipfile.ZipFile(stream, "w") as archive:
+        # Draws are noise to a compressor, JSON is not.
+        archive.writestr(zipfile.ZipInfo(_CONTENTS), json.dumps(contents), compress_type=zipfile.ZIP_DEFLATED)
+        for place, array in enumerate(arrays):
+            with archive.open(zipfile.ZipInfo(_member(place)), "w", force_zip64=True) as member:
+                np.lib.format.write_array(member, array, allow_pickle=False)
+
+
+def _member(place: int) -> str:
+    """Name an array's member of the zip."""
+    return f"arrays/{place:05d}.npy"
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """Write beside the target and move the whole file into its place, so that none is ever half written."""
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with beside.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def _read(source: Path) -> _Saved:
+    """Read a file, whatever it may be."""
+    try:
+        stream = source.open("rb")
+    except OSError as error:
+        raise DataError(
+            f"the fit '{source}' cannot be opened: {error.strerror or error}.", _ALLOWED, "Check the path."
+        ) from error
+    with stream:
+        try:
+            with zipfile.ZipFile(stream) as archive:
+                contents = json.loads(archive.read(_CONTENTS)) if _CONTENTS in archive.namelist() else None
+                return _unpack(_checked_format(contents, source), lambda place: _array(archive, place))
+        except _DAMAGE as error:
+            stream.seek(0)
+            raise (_damaged(source) if stream.read(2) == b"PK" else _foreign(source)) from error
+
+
+def _array(archive: zipfile.ZipFile, place: int) -> np.ndarray:
+    """Read one array; one of Python's objects is refused by numpy, for it could run code."""
+    with archive.open(_member(place)) as member:
+        array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
+    return array
+
+
+def _checked_format(contents: Any, source: Path) -> Json:
+    """Return the contents, refusing what is not ours, or newer than this."""
+    if not isinstance(contents, dict) or contents.get("format") != FORMAT:
+        raise _foreign(source)
+    if contents["format_version"] > FORMAT_VERSION:
+        raise DataError(
+            f"'{source}' was saved by a newer version of speclet_formula ({contents['package_version']}).",
+            f"This version reads saved fits up to format {FORMAT_VERSION}; the file's is {contents['format_version']}.",
+            "Update speclet_formula.",
+        )
+    return contents
+
+
+def _foreign(source: Path) -> DataError:
+    """Word the error of a file that is something else."""
+    return DataError(f"'{source}' is not a saved fit.", _ALLOWED, "Check the path, or fit the model again.")
+
+
+def _damaged(source: Path) -> DataError:
+    """Word the error of a file that is not whole."""
+    return DataError(
+        f"'{source}' is damaged: it cannot be read to its end.",
+        _ALLOWED,
+        "Copy it again from where it came, or fit the model again.",
+    )
