@@ -1,0 +1,30 @@
+"""A block of group effects goes in; whether to sample its effects centred comes out.
+
+Where the data say much about each level, effects mix best as themselves (centred); where they say little, as multiples
+of their SD (non-centred). Betancourt & Girolami (2013), doi:10.48550/arXiv.1312.0906.
+"""
+
+import numpy as np
+
+from speclet_formula.design import Design, GroupBlock
+
+# From this on, the data about a level weigh more than its prior: both ways mix alike near 1.
+WEIGHT_OF_DATA = 1.0
+
+
+def prefers_centred(design: Design, block: GroupBlock) -> bool:
+    """Say whether the block's effects mix better centred, judged by a one-way analysis of variance.
+
+    The response's variance within levels also holds what other terms explain, so that the data's weight comes out too
+    small rather than too large.
+    """
+    sizes = np.bincount(block.codes, minlength=len(block.levels)).astype(float)
+    spare = sizes.sum() - len(sizes)
+    if spare <= 0:
+        return False  # one row per level: nothing but the prior tells effect and residual apart
+    y = design.response / design.trials if design.trials is not None else design.response
+    means = np.bincount(block.codes, weights=y, minlength=len(sizes)) / sizes
+    within = float(((y - means[block.codes]) ** 2).sum() / spare)
+    typical = float(np.median(sizes))
+    between = float(np.var(means)) - within / typical
+    return typical * between > WEIGHT_OF_DATA * within

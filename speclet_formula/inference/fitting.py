@@ -1,0 +1,295 @@
+"""A Model goes in; a Fit comes out: the engine is chosen, run, and its draws are judged.
+
+The recipe is short on purpose: what each engine does stands in its own file, what the draws mean in later rooms.
+"""
+
+import os
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Literal, cast, overload
+
+from speclet_formula.diagnostics import diagnose
+from speclet_formula.errors import SamplingError
+from speclet_formula.formula.terms import Formula
+from speclet_formula.inference.exact import sample_exact
+from speclet_formula.inference.marginal import why_not_exact
+from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
+from speclet_formula.inference.reml import fit_point
+from speclet_formula.model import Model, Priors
+from speclet_formula.posterior import Fit, PointFit
+
+METHODS = ("auto", "exact", "nuts", "reml", "ml")
+
+Sampled = Literal["auto", "exact", "nuts"]
+Maximised = Literal["reml", "ml"]
+
+
+@overload
+def fit(
+    model: Model,
+    *,
+    method: Sampled = "auto",
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    target_accept: float = 0.9,
+    random_seed: int | None = None,
+    progress: bool = True,
+    sampler: Sampler = "nutpie",
+) -> Fit: ...
+
+
+@overload
+def fit(
+    model: Model,
+    *,
+    method: Maximised,
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    target_accept: float = 0.9,
+    random_seed: int | None = None,
+    progress: bool = True,
+    sampler: Sampler = "nutpie",
+) -> PointFit: ...
+
+
+def fit(
+    model: Model,
+    *,
+    method: Sampled | Maximised = "auto",
+    draws: int = 1000,
+    tune: int = 1000,
+    chains: int = 4,
+    cores: int | None = None,
+    target_accept: float = 0.9,
+    random_seed: int | None = None,
+    progress: bool = True,
+    sampler: Sampler = "nutpie",
+) -> Fit | PointFit:
+    """Fit a model.
+
+    Parameters
+    ----------
+    model : Model
+        What to fit.
+    method : {"auto", "exact", "nuts", "reml", "ml"}
+        The engine. "exact" integrates the coefficients out and samples only the variances: Gaussian models with the
+        identity link and Normal priors of the coefficients, in about a second. "nuts" samples all parameters through
+        Bambi and PyMC. "auto" takes exact where it serves the model, else nuts. "reml" and "ml" maximise the
+        likelihood of a Gaussian model as lme4 does, without priors and without draws; of the arguments below only
+        `cores` concerns them.
+    draws, tune : int
+        Draws to keep and, for nuts, to adapt with, in each chain.
+    chains : int
+        Chains to run; at least two are needed to see whether they agree.
+    cores : int, optional
+        Processor cores to use; all of them by default, at most one for each chain.
+    target_accept : float
+        For nuts: the acceptance rate that it adapts to, between 0 and 1; higher is slower and more careful.
+    random_seed : int, optional
+        Makes the draws repeatable.
+    progress : bool
+        Whether nuts shows a progress bar.
+    sampler : {"nutpie", "pymc", "numpyro"}
+        For nuts: its implementation.
+
+    Returns
+    -------
+    Fit or PointFit
+        Prints itself as lme4's summary, with the verdict of the diagnostics at the top. A PointFit by "reml" and "ml".
+
+    Raises
+    ------
+    SamplingError
+        If an argument is out of range, the method does not serve the model, or sampling cannot start.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> model = sf.Model("log_fc ~ (1 | gene/sgRNA) + (1 | cell_line)", data)
+    >>> sf.fit(model, random_seed=1).diagnostics.verdict
+    'converged'
+    """
+    engine = _engine(model, method)
+    plan = SamplingPlan(
+        draws=_at_least("draws", draws, 4),
+        tune=_at_least("tune", tune, 1),
+        chains=_at_least("chains", chains, 1),
+        cores=min(chains, os.cpu_count() or 1) if cores is None else _at_least("cores", cores, 1),
+        target_accept=_acceptance(target_accept),
+        random_seed=random_seed,
+        progress=progress,
+        sampler=_sampler(sampler),
+    )
+    if engine in ("reml", "ml"):
+        return fit_point(model, method=cast(Maximised, engine), cores=cores)
+    started = time.perf_counter()
+    idata = sample_exact(model, plan) if engine == "exact" else _sample_nuts(model, plan)
+    return Fit(
+        model=model,
+        idata=idata,
+        method=engine,
+        diagnostics=diagnose(idata),
+        seconds=time.perf_counter() - started,
+    )
+
+
+@overload
+def lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    method: Sampled = "auto",
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Any = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Any,
+) -> Fit: ...
+
+
+@overload
+def lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    method: Maximised,
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Any = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Any,
+) -> PointFit: ...
+
+
+def lmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    method: Sampled | Maximised = "auto",
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Any = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Any,
+) -> Fit | PointFit:
+    """Fit a linear mixed model: `fit(Model(formula, data))` for a gaussian response.
+
+    Parameters
+    ----------
+    formula, data, priors, weights, missing, functions
+        As in `Model`.
+    method : {"auto", "exact", "nuts", "reml", "ml"}
+        As in `fit`; "reml" is lme4's own default.
+    **fit_arguments
+        As in `fit`: `draws`, `chains`, `random_seed`, ...
+
+    Returns
+    -------
+    Fit or PointFit
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, SamplingError
+        As `Model` and `fit`.
+    """
+    model = Model(formula, data, priors=priors, weights=weights, missing=missing, functions=functions)
+    return fit(model, method=method, **fit_arguments)
+
+
+def glmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    family: str,
+    link: str | None = None,
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Any = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Any,
+) -> Fit:
+    """Fit a generalized linear mixed model: `fit(Model(formula, data, family=family))`.
+
+    Parameters
+    ----------
+    formula, data, family, link, priors, weights, missing, functions
+        As in `Model`.
+    **fit_arguments
+        As in `fit`: `draws`, `chains`, `random_seed`, ...
+
+    Returns
+    -------
+    Fit
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, SamplingError
+        As `Model` and `fit`.
+    """
+    model = Model(
+        formula,
+        data,
+        family=family,
+        link=link,
+        priors=priors,
+        weights=weights,
+        missing=missing,
+        functions=functions,
+    )
+    sampled: Fit = fit(model, **fit_arguments)
+    return sampled
+
+
+def _engine(model: Model, method: str) -> str:
+    """Return the engine that a method means for a model."""
+    if method not in METHODS:
+        raise SamplingError(
+            f"there is no method {method!r}.",
+            f"Methods: {', '.join(METHODS)}.",
+            "Leave method= out: 'auto' takes the engine that serves the model.",
+        )
+    if method == "auto":
+        return "nuts" if why_not_exact(model) else "exact"
+    return method
+
+
+def _sample_nuts(model: Model, plan: SamplingPlan) -> Any:
+    # Here and not at the top: Bambi and PyMC take seconds to import, and the exact engine needs neither.
+    from speclet_formula.inference.nuts import sample_nuts
+
+    return sample_nuts(model, plan)
+
+
+def _at_least(name: str, value: int, least: int) -> int:
+    if type(value) is not int or value < least:  # True is an int, but not a number of draws
+        raise SamplingError(
+            f"{name}={value!r} is out of range.",
+            f"{name} is a whole number of at least {least}.",
+            f"Leave {name}= out for its default.",
+        )
+    return value
+
+
+def _acceptance(value: float) -> float:
+    if not 0 < value < 1:
+        raise SamplingError(
+            f"target_accept={value!r} is out of range.",
+            "target_accept lies between 0 and 1.",
+            "Leave it out for 0.9; 0.95 or 0.99 help against divergences.",
+        )
+    return value
+
+
+def _sampler(sampler: Sampler) -> Sampler:
+    if sampler not in SAMPLERS:
+        raise SamplingError(
+            f"there is no sampler {sampler!r}.",
+            f"Samplers: {', '.join(SAMPLERS)}.",
+            "Leave sampler= out for nutpie.",
+        )
+    return sampler

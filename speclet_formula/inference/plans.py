@@ -1,0 +1,21 @@
+"""What a user asks of a fit, checked and frozen; read by every engine, each of which takes what concerns it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Sampler = Literal["nutpie", "pymc", "numpyro"]
+SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "numpyro")
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """How long and how to sample."""
+
+    draws: int
+    tune: int
+    chains: int
+    cores: int
+    target_accept: float
+    random_seed: int | None
+    progress: bool
+    sampler: Sampler

@@ -1,0 +1,38 @@
+"""Draws under their variables' names go in; the DataTree that every engine promises comes out."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from speclet_formula.design.records import variable_name
+from speclet_formula.model import Model
+
+
+def ordered(model: Model, posterior: xr.Dataset) -> xr.Dataset:
+    """Return the variables as a reader expects them: fixed, group effects with their SDs, correlations, family."""
+    names = [term.variable for term in model.design.fixed]
+    for block in model.design.groups:
+        names += [name for slot in block.slots for name in (slot, f"{slot}_mu", f"{slot}_sigma")]
+    chosen = [name for name in names if name in posterior]
+    others = [str(name) for name in posterior.data_vars if name not in set(chosen)]
+    return posterior[chosen + others].transpose("chain", "draw", ...)
+
+
+def dimensions(model: Model) -> dict[str, tuple[str, Any]]:
+    """Return the dimension of each variable that has one beside chain and draw, and its coordinates."""
+    found: dict[str, tuple[str, Any]] = {}
+    for term in model.design.fixed:
+        if term.dim is not None:
+            found[term.variable] = (term.dim, list(term.coords))
+    for block in model.design.groups:
+        found |= dict.fromkeys(block.slots, (block.dim, np.asarray(block.levels, dtype=object)))
+    return found
+
+
+def make_tree(model: Model, draws: Mapping[str, xr.DataArray], statistics: xr.Dataset, library: str) -> xr.DataTree:
+    """Return the groups posterior, sample_stats and observed_data."""
+    observed = xr.Dataset({variable_name(model.design.response_name): ("__obs__", model.design.response)})
+    posterior = ordered(model, xr.Dataset(draws)).assign_attrs(inference_library=library)
+    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": statistics, "observed_data": observed})

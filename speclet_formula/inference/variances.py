@@ -1,0 +1,152 @@
+"""A model's priors of variances go in; plain vectors theta, and what they mean for the precision, come out.
+
+theta holds the log SDs, the residual's first, then the partial correlations on their atanh scale. Where one row stands
+for each level of a block, only the total of its variance and the residual's is well known: these two are then held as
+log total SD and the logit of the block's share, which straightens their ridge.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import cast
+
+import numpy as np
+from scipy import special
+
+from speclet_formula.inference.precision import Layout
+from speclet_formula.model import Model
+from speclet_formula.priors import Prior, log_density
+
+# A block with fewer rows than this for each level shares its variance with the residual's.
+ROWS_TO_TELL_APART = 1.5
+
+
+@dataclass(frozen=True, eq=False)
+class Variances:
+    """What theta stands for."""
+
+    layout: Layout
+    sd_priors: tuple[Prior, ...]  # the residual's, then one for each column of each block
+    columns: tuple[tuple[int, ...], ...]  # positions in sd_priors of each block's columns
+    partials: tuple[tuple[int, int, int, float], ...]  # block, i, j, and b of the partial correlation's Beta(b, b)
+    precisions: np.ndarray  # (n_fixed + group means,) of their priors; 0 for a flat one
+    shared: int | None  # the SD held as its share of the total with the residual's
+
+    @property
+    def size(self) -> int:
+        """The length of theta."""
+        return len(self.sd_priors) + len(self.partials)
+
+
+def variances_of(model: Model, layout: Layout) -> Variances:
+    """Collect the priors that the variances of a model have."""
+    slots = {slot.slot: slot.prior for slot in model.slots}
+    sd_priors, columns, partials = [slots["sigma"]], [], []
+    for position, block in enumerate(model.design.groups):
+        first, width = len(sd_priors), len(block.slots)
+        sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
+        columns.append(tuple(range(first, first + width)))
+        if block.correlated:
+            eta = number(slots[f"cor|{block.label}"], "eta")
+            pairs = combinations(range(width), 2)
+            partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
+    return Variances(
+        layout=layout,
+        sd_priors=tuple(sd_priors),
+        columns=tuple(columns),
+        partials=tuple(partials),
+        precisions=_precisions(model, slots, layout),
+        shared=_shared(model, columns),
+    )
+
+
+def hyperprior(prior: Prior, name: str) -> Prior:
+    """Return a parameter that is a prior itself."""
+    return cast(Prior, prior.parameters[name])
+
+
+def number(prior: Prior, name: str) -> float:
+    """Return a parameter that is one number."""
+    return float(cast(float, prior.parameters[name]))
+
+
+def _precisions(model: Model, slots: dict[str, Prior], layout: Layout) -> np.ndarray:
+    values: list[float] = []
+    for term in model.design.fixed:
+        prior = slots[term.name]
+        sd = np.inf if prior.name == "Flat" else np.asarray(prior.parameters["sigma"], dtype=float)
+        values += list(np.broadcast_to(1 / np.square(sd), term.stop - term.start))
+    for block, column in layout.means:
+        mean = hyperprior(slots[model.design.groups[block].slots[column]], "mu")
+        values.append(1 / number(mean, "sigma") ** 2)
+    return np.array(values)
+
+
+def _shared(model: Model, columns: list[tuple[int, ...]]) -> int | None:
+    """Return the intercept's SD of the first block that has hardly more rows than levels."""
+    n = len(model.design.response)
+    for block, positions in zip(model.design.groups, columns, strict=True):
+        if "1" in block.columns and n < ROWS_TO_TELL_APART * len(block.levels):
+            return positions[block.columns.index("1")]
+    return None
+
+
+def natural(variances: Variances, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return SDs (N, m), partial correlations (N, q) and the log Jacobian (N,) of N vectors theta (N, m + q)."""
+    n_sds = len(variances.sd_priors)
+    logs = theta[:, :n_sds].copy()
+    jacobian = np.zeros(len(theta))
+    if variances.shared is not None:
+        total, share = theta[:, 0], theta[:, variances.shared]
+        logs[:, 0] = total + 0.5 * special.log_expit(-share)
+        logs[:, variances.shared] = total + 0.5 * special.log_expit(share)
+        jacobian -= np.log(2.0)
+    partial = np.tanh(theta[:, n_sds:])
+    # d sd = sd d log sd;  d tanh(z) = (1 - tanh(z)^2) dz, from log cosh without cancellation
+    jacobian += logs.sum(axis=1) - 2 * (np.logaddexp(theta[:, n_sds:], -theta[:, n_sds:]) - np.log(2)).sum(axis=1)
+    return np.exp(logs), partial, jacobian
+
+
+def log_prior(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
+    """Return the log prior density (N,) of SDs (N, m) and partial correlations (N, q)."""
+    total = np.zeros(len(sds))
+    for k, prior in enumerate(variances.sd_priors):
+        total = total + log_density(prior, sds[:, k])
+    for k, (_, _, _, shape) in enumerate(variances.partials):
+        # Beta(b, b) on (-1, 1): Lewandowski, Kurowicka & Joe (2009), doi:10.1016/j.jmva.2009.04.008
+        constant = special.betaln(shape, shape) + (2 * shape - 1) * np.log(2)
+        total = total + (shape - 1) * np.log1p(-(partial[:, k] ** 2)) - constant
+    return total
+
+
+def correlation_factors(variances: Variances, block: int, partial: np.ndarray) -> np.ndarray:
+    """Return the Cholesky factors (N, k, k) of a block's correlations; identities without any."""
+    width = len(variances.columns[block])
+    of_pair = {(i, j): partial[:, k] for k, (owner, i, j, _) in enumerate(variances.partials) if owner == block}
+    factors = np.zeros((len(partial), width, width))
+    for j in range(width):
+        left = np.ones(len(partial))
+        for i in range(j):
+            value = of_pair.get((i, j), np.zeros(len(partial)))
+            factors[:, j, i] = value * left
+            left = left * np.sqrt(1 - value**2)
+        factors[:, j, j] = left
+    return factors
+
+
+def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct numbers (N, m) of the prior's precision D^-1, in `precision`'s order, and log|D^-1| (N,).
+
+    A flat prior has precision 0 and is left out of the determinant.
+    """
+    n = len(sds)
+    known = variances.precisions[variances.precisions > 0]
+    log_determinant = np.full(n, np.log(known).sum())
+    numbers = [np.broadcast_to(variances.precisions, (n, len(variances.precisions)))]
+    for block, positions in enumerate(variances.columns):
+        scaled = correlation_factors(variances, block, partial) * sds[:, list(positions), None]
+        inverse = np.linalg.inv(scaled)
+        rows, columns = np.triu_indices(len(positions))
+        numbers.append((np.swapaxes(inverse, 1, 2) @ inverse)[:, rows, columns])
+        diagonal = np.diagonal(scaled, axis1=1, axis2=2)
+        log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(diagonal).sum(axis=1)
+    return np.ascontiguousarray(np.concatenate(numbers, axis=1)), log_determinant
