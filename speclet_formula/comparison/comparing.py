@@ -1,0 +1,275 @@
+"""Fits, or formulas with data, go in; a Comparison by leave-one-out comes out.
+
+What cannot be compared is refused before anything is fitted. The estimates are those of `leave_one_out`, their
+ranking and weights ArviZ's, the words those of `wording`.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.comparison.leave_one_out import count_high_k, loo
+from speclet_formula.comparison.records import Comparison
+from speclet_formula.comparison.wording import describe
+from speclet_formula.design.tables import Missing
+from speclet_formula.errors import ComparisonError
+from speclet_formula.families import FAMILIES
+from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.model import Model, Priors
+from speclet_formula.posterior import Fit
+
+Candidate = Fit | Model | Formula | str
+FEWEST_FITS = 2
+
+
+def compare(
+    models: Mapping[str, Candidate] | Sequence[Candidate],
+    data: Any = None,
+    *,
+    family: str = "gaussian",
+    link: str | None = None,
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Missing = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    progress: bool = True,
+    **fit_arguments: Any,
+) -> Comparison:
+    """Rank models by how well they predict left-out rows.
+
+    Parameters
+    ----------
+    models : mapping of str to (Fit, Model or str), or sequence of them
+        Fits, models to fit, or formulas; two or more. In a sequence each is named by its formula.
+    data : table, optional
+        The data of the formulas.
+    family, link, priors, weights, missing, functions
+        As in `Model`, for each formula. `missing="drop"` drops rows by formula: leave them out of `data` where the
+        formulas use different columns.
+    progress : bool
+        Whether to show a progress bar while fitting.
+    **fit_arguments
+        As in `fit`: `draws`, `chains`, `random_seed`, ...
+
+    Returns
+    -------
+    Comparison
+        With `table`, `sentence`, `fits` and `estimates`.
+
+    Raises
+    ------
+    ComparisonError
+        There are fewer than two models, two of them have no name or the same one, they have different rows, responses
+        or kinds of family, formulas come without data, or data without formulas.
+    FormulaError, DataError, PriorError, SamplingError
+        As `Model` and `fit`.
+
+    References
+    ----------
+    Vehtari, Gelman and Gabry (2017). Practical Bayesian model evaluation using leave-one-out cross-validation and
+    WAIC. Statistics and Computing 27, 1413-1432. doi:10.1007/s11222-016-9696-4.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> formulas = {"pairs": "log_fc ~ (1 | gene:cell_line)", "crossed": "log_fc ~ (1 | gene) + (1 | cell_line)"}
+    >>> sf.compare(formulas, data, random_seed=1)  # doctest: +SKIP
+    """
+    named = _named(models)
+    _check_use(named, data, fit_arguments)
+    settings: dict[str, Any] = {
+        "family": family,
+        "link": link,
+        "priors": priors,
+        "weights": weights,
+        "missing": missing,
+        "functions": functions,
+    }
+    ready = {
+        name: Model(candidate, data, **settings) if isinstance(candidate, (str, Formula)) else candidate
+        for name, candidate in named.items()
+    }
+    check_comparable({name: item.model if isinstance(item, Fit) else item for name, item in ready.items()})
+    fits = _fitted(ready, {"progress": progress, **fit_arguments})
+    estimates = {name: loo(fit) for name, fit in fits.items()}
+    table, remarks = _table(fits, estimates)
+    sentence = describe(table, fits, estimates, remarks)
+    return Comparison(table=table, sentence=sentence, fits=fits, estimates=estimates)
+
+
+def check_comparable(models: Mapping[str, Model]) -> None:
+    """Refuse models whose log predictive densities are not of the same values.
+
+    Parameters
+    ----------
+    models : mapping of str to Model
+
+    Raises
+    ------
+    ComparisonError
+        They have different responses, rows or kinds of family.
+    """
+    (first, one), *others = models.items()
+    for second, other in others:
+        _check_response(first, one, second, other)
+        _check_rows(first, one, second, other)
+        _check_families(first, one, second, other)
+
+
+def _named(models: Mapping[str, Candidate] | Sequence[Candidate]) -> dict[str, Candidate]:
+    """Return the candidates by name."""
+    if isinstance(models, Mapping):
+        pairs = list(models.items())
+    elif isinstance(models, (list, tuple)):
+        pairs = [(_formula_text(candidate), candidate) for candidate in models]
+    else:
+        pairs = []
+    if len(pairs) < FEWEST_FITS:
+        raise ComparisonError(
+            f"there {'is one model' if pairs else 'are no models'} to compare.",
+            "A comparison takes two models or more, as a dictionary by name or as a list.",
+            'For example compare({"a": fit_a, "b": fit_b}), or compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).',
+        )
+    _check_names([name for name, _ in pairs])
+    for name, candidate in pairs:
+        if not isinstance(candidate, (Fit, Model, Formula, str)):
+            raise ComparisonError(
+                f"'{name}' is of the type {type(candidate).__name__}.",
+                "What is compared is a Fit, a Model, or a formula's text.",
+                f"Fit it first: fit(Model(formula, data)), and give the result as '{name}'.",
+            )
+    return dict(pairs)
+
+
+def _formula_text(candidate: Candidate) -> str:
+    if isinstance(candidate, Fit):
+        return text_of(candidate.model.formula)
+    if isinstance(candidate, Model):
+        return text_of(candidate.formula)
+    return text_of(candidate) if isinstance(candidate, Formula) else str(candidate)
+
+
+def _check_names(names: Sequence[Any]) -> None:
+    for place, name in enumerate(names):
+        if not isinstance(name, str) or not name.strip():
+            raise ComparisonError(
+                f"model {place + 1} has the name {name!r}.",
+                "Each model has a name, a text that is not empty.",
+                'For example compare({"a": fit_a, "b": fit_b}).',
+            )
+        if name in names[:place]:
+            raise ComparisonError(
+                f"two models have the name '{name}'.",
+                "Each model has a name of its own; in a list it is its formula.",
+                'Name them in a dictionary: compare({"a": fit_a, "b": fit_b}).',
+            )
+
+
+def _check_use(named: Mapping[str, Candidate], data: Any, fit_arguments: Mapping[str, Any]) -> None:
+    """Refuse formulas without data, and arguments that nothing would use."""
+    formulas = [name for name, candidate in named.items() if isinstance(candidate, (str, Formula))]
+    if formulas and data is None:
+        raise ComparisonError(
+            f"'{formulas[0]}' is a formula without data.",
+            "A formula is fitted to data; a Fit or a Model brings its own.",
+            "Give the table as the second argument: compare(models, data).",
+        )
+    if data is not None and not formulas:
+        raise ComparisonError(
+            "data are given, but no formula.",
+            "Data are for formulas; each Fit or Model brings its own.",
+            "Leave data out, or give formulas.",
+        )
+    if fit_arguments and all(isinstance(candidate, Fit) for candidate in named.values()):
+        raise ComparisonError(
+            f"{', '.join(f'{name}=' for name in fit_arguments)} would change nothing: every model is fitted already.",
+            "Arguments of fit() are for models and formulas that are yet to be fitted.",
+            "Leave them out.",
+        )
+
+
+def _check_response(first: str, one: Model, second: str, other: Model) -> None:
+    names = one.design.response_name, other.design.response_name
+    if names[0] != names[1]:
+        raise ComparisonError(
+            f"'{first}' has the response '{names[0]}', '{second}' has '{names[1]}'.",
+            "Densities are compared for the same response; another scale of it is another response.",
+            "Give all models the same left-hand side.",
+        )
+
+
+def _check_rows(first: str, one: Model, second: str, other: Model) -> None:
+    counts = len(one.design.rows), len(other.design.rows)
+    remedy = "Drop the rows with missing values from the table first, in any column that one of the models uses."
+    if counts[0] != counts[1]:
+        raise ComparisonError(
+            f"'{first}' has {counts[0]:,} rows, '{second}' has {counts[1]:,}.",
+            "Models are compared on the same rows.",
+            remedy,
+        )
+    different = int((one.design.rows != other.design.rows).sum())
+    if different:
+        raise ComparisonError(
+            f"'{first}' and '{second}' use different rows of the table: {different:,} of {counts[0]:,} differ.",
+            "Models are compared on the same rows.",
+            remedy,
+        )
+    if not _same_values(one.design.response, other.design.response) or not _same_trials(one, other):
+        raise ComparisonError(
+            f"the values of '{one.design.response_name}' differ between '{first}' and '{second}'.",
+            "Models are compared on the same values, in the same order.",
+            "Fit both to one table.",
+        )
+
+
+def _same_values(one: np.ndarray, other: np.ndarray) -> bool:
+    return bool(np.array_equal(one, other))
+
+
+def _same_trials(one: Model, other: Model) -> bool:
+    trials = one.design.trials, other.design.trials
+    if trials[0] is None or trials[1] is None:
+        return trials[0] is trials[1]
+    return _same_values(trials[0], trials[1])
+
+
+def _check_families(first: str, one: Model, second: str, other: Model) -> None:
+    kinds = [
+        "a density" if FAMILIES[model.family.name].support == "real" else "a probability" for model in (one, other)
+    ]
+    if kinds[0] != kinds[1]:
+        raise ComparisonError(
+            f"'{first}' is {one.family.name}, '{second}' is {other.family.name}.",
+            f"The first gives a row {kinds[0]}, the second {kinds[1]}, and the two have no common scale.",
+            "Compare families of counts with each other, and families of real numbers with each other.",
+        )
+
+
+def _fitted(ready: Mapping[str, Fit | Model], arguments: Mapping[str, Any]) -> dict[str, Fit]:
+    """Fit what is not yet fitted."""
+    if all(isinstance(item, Fit) for item in ready.values()):
+        return {name: item for name, item in ready.items() if isinstance(item, Fit)}
+    from speclet_formula.inference.fitting import fit  # here, since it brings PyMC along
+
+    return {name: item if isinstance(item, Fit) else fit(item, **arguments) for name, item in ready.items()}
+
+
+def _table(fits: Mapping[str, Fit], estimates: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
+    """Return ArviZ's table with counts of rows, the estimate's kind and the fit's verdict; and ArviZ's warnings."""
+    import arviz
+
+    with warnings.catch_warnings(record=True) as caught, np.errstate(divide="ignore", invalid="ignore"):
+        warnings.simplefilter("always")
+        table = arviz.compare(dict(estimates), round_to="none")
+    about = [estimates[name].elpd_i.attrs for name in table.index]
+    table = table.assign(
+        n_high_k=[count_high_k(estimates[name]) for name in table.index],
+        n_redone=[attributes["n_redone"] for attributes in about],
+        kind=[attributes["kind"] for attributes in about],
+        verdict=[fits[name].diagnostics.verdict for name in table.index],
+    )
+    return table, [str(warning.message) for warning in caught if warning.category is UserWarning]

@@ -1,0 +1,136 @@
+"""A fit goes in; ArviZ's ELPDData of its leave-one-out comes out, computed by blocks of rows.
+
+Peak memory is nine blocks of `prediction.BLOCK_BYTES`, 288 MiB, and for the integrated estimate one of
+`integrated.BLOCK_BYTES`, 512 MiB, beside; however many rows there are. What is said of each row is `pointwise`'s,
+comparing fits is left to `comparing`.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from speclet_formula.comparison.pointwise import conditional_rows, good_pareto_k, integrated_rows
+from speclet_formula.comparison.smoothing import FEWEST_DRAWS
+from speclet_formula.errors import ComparisonError
+from speclet_formula.inference.marginal import why_not_exact
+from speclet_formula.posterior import Fit
+from speclet_formula.prediction import OBSERVATION_DIM
+
+
+def loo(fit: Fit) -> Any:
+    """Estimate how well a fit predicts each row from the others: Pareto-smoothed leave-one-out.
+
+    Of a Gaussian model with Normal priors of its coefficients, whichever engine fitted it, the estimate is
+    *integrated*: the density of a row given the other rows and a draw of the variances, all coefficients integrated
+    out. Only the few variances are then reweighted, which works where a level has a single row too. For rows whose
+    Pareto k is high all the same the variances are drawn anew without the row, from a fixed seed.
+
+    Of any other model it is *conditional*: the density is given the group effects of each draw. Where a level has one
+    or two rows, leaving one out changes its effect more than reweighted draws can show, and the estimate is too high;
+    most such rows have a high Pareto k.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    arviz.ELPDData
+        What `arviz.loo(..., pointwise=True)` returns, without `log_weights`: `elpd`, `se`, `p`, `n_samples`,
+        `n_data_points`, `warning` (some k is high), `good_k` (the limit, min(1 - 1 / log10(draws), 0.7)) and, with the
+        dimension "__obs__" whose coordinates are the rows of the given table, `elpd_i`, `p_loo_i` and `pareto_k`. A k
+        that cannot be estimated is infinite and so counts as high. `elpd_i.attrs` holds `kind`, "integrated" or
+        "conditional", and `n_redone`, for how many rows the variances were drawn anew. The integrated estimate uses
+        about 1,000 of the draws, 250 where there are 20,000 coefficients or more, and its `p` is the sum of the rows'
+        leverages: the effective number of coefficients.
+
+    Raises
+    ------
+    ComparisonError
+        It is a fit without draws, there are fewer than 30 of them, or a row has density 0 in a draw.
+    DataError
+        The posterior lacks a variable of the model.
+
+    References
+    ----------
+    Vehtari, Gelman and Gabry (2017). Practical Bayesian model evaluation using leave-one-out cross-validation and
+    WAIC. Statistics and Computing 27, 1413-1432. doi:10.1007/s11222-016-9696-4.
+
+    Vehtari, Mononen, Tolvanen, Sivula and Winther (2016). Bayesian leave-one-out cross-validation approximations for
+    Gaussian latent variable models. Journal of Machine Learning Research 17(103), 1-38.
+    https://jmlr.org/papers/v17/14-540.html
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> sf.loo(fit).pareto_k.dims
+    ('__obs__',)
+    """
+    from arviz_stats.utils import ELPDDataLOO
+    from xarray import DataArray
+
+    _check_draws(fit)
+    rows = integrated_rows(fit) if why_not_exact(fit.model) is None else conditional_rows(fit)
+    _check_finite(rows.elpd, fit)
+    n, good_k = len(rows.elpd), good_pareto_k(rows.n_draws)
+    about = {"kind": rows.kind, "n_redone": rows.n_redone}
+
+    def by_row(values: np.ndarray, name: str) -> DataArray:
+        return DataArray(values, {OBSERVATION_DIM: fit.model.design.rows}, OBSERVATION_DIM, name, about)
+
+    return ELPDDataLOO(
+        elpd=float(rows.elpd.sum()),
+        se=math.sqrt(n * rows.elpd.var(ddof=1)) if n > 1 else math.nan,
+        p=float(rows.p.sum()),
+        n_samples=rows.n_draws,
+        n_data_points=n,
+        scale="log",
+        warning=bool((~(rows.k <= good_k)).any()),
+        good_k=good_k,
+        elpd_i=by_row(rows.elpd, "elpd_i"),
+        pareto_k=by_row(rows.k, "pareto_k"),
+        p_loo_i=by_row(rows.p, "p_loo_i"),
+    )
+
+
+def count_high_k(estimate: Any) -> int:
+    """Count the rows whose Pareto k is above the limit or is no number.
+
+    Parameters
+    ----------
+    estimate : arviz.ELPDData
+
+    Returns
+    -------
+    int
+    """
+    return int((~(np.asarray(estimate.pareto_k) <= estimate.good_k)).sum())
+
+
+def _check_draws(fit: Fit) -> None:
+    if not isinstance(fit, Fit):
+        raise ComparisonError(
+            f"leave-one-out has no use for a {type(fit).__name__}.",
+            "It needs draws from a posterior; a fit by 'reml' or 'ml' has estimates alone.",
+            "Fit the model with another method, or leave method= out.",
+        )
+    posterior = fit.idata["posterior"]
+    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    if n_draws < FEWEST_DRAWS:
+        raise ComparisonError(
+            f"{n_draws} draws are too few for leave-one-out.",
+            f"The tail of the importance weights is looked at, which needs {FEWEST_DRAWS} draws; 1,000 are good.",
+            "Fit the model again with more draws.",
+        )
+
+
+def _check_finite(elpd: np.ndarray, fit: Fit) -> None:
+    bad = np.flatnonzero(~np.isfinite(elpd))
+    if len(bad):
+        rows = ", ".join(str(row) for row in fit.model.design.rows[bad[:5]]) + (", ..." if bad[5:].size else "")
+        raise ComparisonError(
+            f"leave-one-out is not a number for {len(bad):,} rows (rows {rows}, counted from 0).",
+            "Each row has a density above 0 in every draw.",
+            "Look at those rows: often a probability of exactly 0 or 1, or draws that are not finite.",
+        )

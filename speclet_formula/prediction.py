@@ -1,0 +1,301 @@
+"""A fit goes in; linear predictors, fitted values and pointwise log densities of its rows come out, draw by draw.
+
+All work goes by blocks of rows, so that memory beside the posterior and the result is a few arrays of BLOCK_BYTES.
+Group effects are taken as drawn: a level that was not fitted is refused.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.records import variable_name
+from speclet_formula.errors import DataError
+from speclet_formula.estimates.fitted import Fitted, FittedModel
+from speclet_formula.estimates.intervals import ESTIMATES, Array, choose_interval, stack, summarise
+from speclet_formula.families import inverse_link, log_density
+
+if TYPE_CHECKING:
+    import xarray
+
+type Rows = slice | np.ndarray | None
+
+BLOCK_BYTES = 32 * 2**20  # of an array of draws x rows; four of them exist at a time here, nine in leave-one-out
+# ArviZ makes five to eight copies of a log-likelihood, so that more than this fills the memory of a workstation.
+LARGEST_LOG_LIKELIHOOD = 2 * 2**30
+OBSERVATION_DIM = "__obs__"  # Bambi's name for it
+_NAMED = 5
+
+
+@dataclass(frozen=True, eq=False)
+class _Draws:
+    """The draws of all chains, first chain first, as the linear predictor reads them."""
+
+    coefficients: Array  # (draws, p), in the order of X
+    effects: tuple[tuple[Array, ...], ...]  # for each block and column (draws, levels)
+    parameters: dict[str, Array]  # the family's other parameters, (draws, 1)
+
+
+def linear_predictor(
+    model: FittedModel,
+    posterior: Any,
+    rows: Rows = None,
+    *,
+    design: Design | None = None,
+    draws: Rows = None,
+) -> Array:
+    """Compute the linear predictor of each row for each draw.
+
+    Parameters
+    ----------
+    model : Model
+        The model that the posterior belongs to.
+    posterior : xarray.Dataset
+        Its draws, under the names of the design.
+    rows : slice or array of int, optional
+        Rows of the design; all by default. The result takes draws x rows x 8 bytes: give blocks of rows for large data.
+    design : Design, optional
+        Other rows, as `replay_design` makes them; the model's own by default.
+    draws : slice or array of int, optional
+        Draws to use, counted over all chains, the first chain's first; all by default.
+
+    Returns
+    -------
+    ndarray of float, shape (draws, rows)
+        On the link scale, offset included.
+
+    Raises
+    ------
+    DataError
+        A row has a group level that was not fitted, or the posterior lacks a variable of the design.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import linear_predictor
+    >>> linear_predictor(fit.model, fit.idata["posterior"], slice(0, 10)).shape  # 4 chains of 1,000 draws
+    (4000, 10)
+    """
+    used = model.design if design is None else design
+    _refuse_new_levels(used)
+    gathered = _gather(model, posterior, slice(None) if draws is None else draws)
+    return _predictor(gathered, used, slice(None) if rows is None else rows)
+
+
+def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Summarise the mean of each observation: lme4's `fitted`, with its uncertainty.
+
+    Parameters
+    ----------
+    fit : Fit
+    ci_prob : float, optional
+        Credible mass; ArviZ's setting by default.
+    ci_kind : {"eti", "hdi"}, optional
+        Equal-tailed or highest-density interval; ArviZ's setting by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per observation, the index its row in the given table, on the scale of the response (a probability for
+        bernoulli and binomial):
+
+        * `estimate`: the posterior mean of the observation's mean;
+        * `std_error`: its posterior standard deviation;
+        * `conf_low`, `conf_high`: its interval, which `.attrs["interval"]` names. It is narrower than that of a new
+          observation, since the residual is left out.
+
+    Raises
+    ------
+    DataError
+        The posterior lacks a variable of the design.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import fitted
+    >>> fitted(fit).columns.to_list()
+    ['estimate', 'std_error', 'conf_low', 'conf_high']
+    """
+    interval = choose_interval(ci_prob, ci_kind)
+    design, family = fit.model.design, fit.model.family
+    draws = _gather(fit.model, fit.idata["posterior"])
+    blocks = _row_blocks(len(design.response), len(draws.coefficients))
+    rows = [summarise(inverse_link(family, _predictor(draws, design, block)), interval) for block in blocks]
+    frame = stack(rows, ESTIMATES, interval)
+    frame.index = pd.Index(design.rows, name="row")
+    return frame
+
+
+def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
+    """Compute the log density of each observation for each draw, given the group effects of that draw.
+
+    `loo` does not need it: it goes by blocks of rows and keeps none of them.
+
+    Parameters
+    ----------
+    fit : Fit
+    thin : int
+        Keep each `thin`-th draw of each chain.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dimensions "chain", "draw" and "__obs__", whose coordinates are the rows of the given table. The name is the
+        response's; assigned to the DataTree's group "log_likelihood" it serves ArviZ.
+
+    Raises
+    ------
+    DataError
+        It would take more than 2 GiB, `thin` is not a positive whole number, or the posterior lacks a variable.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import log_likelihood
+    >>> log_likelihood(fit, thin=10).dims
+    ('chain', 'draw', '__obs__')
+    """
+    from xarray import DataArray
+
+    posterior = fit.idata["posterior"]
+    chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
+    n = len(fit.model.design.response)
+    _check_size(n, chains, length, thin)
+    kept = np.arange(chains * length).reshape(chains, length)[:, ::thin]
+    values = np.empty((kept.size, n))
+    for rows, block in log_likelihood_blocks(fit, draws=kept.ravel()):
+        values[:, rows] = block
+    return DataArray(
+        values.reshape(*kept.shape, n),
+        dims=("chain", "draw", OBSERVATION_DIM),
+        coords={
+            "chain": posterior["chain"].values,
+            "draw": posterior["draw"].values[::thin],
+            OBSERVATION_DIM: fit.model.design.rows,
+        },
+        name=variable_name(fit.model.design.response_name),
+    )
+
+
+def log_likelihood_blocks(fit: Fitted, *, draws: Rows = None) -> Iterator[tuple[slice, Array]]:
+    """Go through the observations in blocks of rows, with the log density of each for each draw.
+
+    Parameters
+    ----------
+    fit : Fit
+    draws : slice or array of int, optional
+        Draws to use, counted over all chains; all by default.
+
+    Yields
+    ------
+    rows : slice
+    values : ndarray of float, shape (draws, rows)
+        At most BLOCK_BYTES, unless one row alone takes more.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import log_likelihood_blocks
+    >>> sum(block.mean(axis=0).sum() for rows, block in log_likelihood_blocks(fit)) < 0
+    True
+    """
+    design, family = fit.model.design, fit.model.family
+    gathered = _gather(fit.model, fit.idata["posterior"], slice(None) if draws is None else draws)
+    for rows in _row_blocks(len(design.response), len(gathered.coefficients)):
+        yield (
+            rows,
+            log_density(
+                family,
+                design.response[rows],
+                inverse_link(family, _predictor(gathered, design, rows)),
+                gathered.parameters,
+                trials=None if design.trials is None else design.trials[rows],
+                weights=None if design.weights is None else design.weights[rows],
+            ),
+        )
+
+
+def _row_blocks(n: int, n_draws: int) -> Iterator[slice]:
+    """Cut n rows so that draws x rows stays below BLOCK_BYTES."""
+    size = max(1, BLOCK_BYTES // (8 * n_draws))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def _gather(model: FittedModel, posterior: Any, draws: slice | np.ndarray = slice(None)) -> _Draws:
+    """Take what the linear predictor needs out of the posterior; whole variables are views, not copies."""
+    design = model.design
+    terms = [_draws_of(posterior, term.variable, term.stop - term.start)[draws] for term in design.fixed]
+    parameters = {name: _draws_of(posterior, name, 1)[draws] for name in model.family.parameters}
+    n_draws = len(np.empty(posterior.sizes["chain"] * posterior.sizes["draw"], dtype=bool)[draws])
+    return _Draws(
+        coefficients=np.hstack([np.empty((n_draws, 0)), *terms]),
+        effects=tuple(
+            tuple(_draws_of(posterior, slot, len(block.levels))[draws] for slot in block.slots)
+            for block in design.groups
+        ),
+        parameters=parameters,
+    )
+
+
+def _draws_of(posterior: Mapping[str, Any], name: str, size: int) -> Array:
+    """Return a variable as (draws of all chains, elements)."""
+    if name not in posterior:
+        raise DataError(
+            f"the posterior holds no variable '{name}'.",
+            "It holds one for each term of the model, under the design's names.",
+            "Fit the model again, or hand over the model that these draws belong to.",
+        )
+    array = posterior[name].transpose("chain", "draw", ...)
+    values = np.asarray(array.values, dtype=np.float64).reshape(array.shape[0] * array.shape[1], -1)
+    if values.shape[1] != size:
+        raise DataError(
+            f"the posterior's '{name}' has {values.shape[1]:,} elements for {size:,} of the model.",
+            "Draws and model have the same levels and columns.",
+            "Fit the model again, or hand over the model that these draws belong to.",
+        )
+    return values
+
+
+def _predictor(draws: _Draws, design: Design, rows: slice | np.ndarray) -> Array:
+    """Add up fixed part, group effects and offset: (draws, rows)."""
+    total: Array = draws.coefficients @ design.X[rows].T
+    total += design.offset[rows]
+    for block, effects in zip(design.groups, draws.effects, strict=True):
+        codes = block.codes[rows]
+        for column, values in enumerate(effects):
+            part = values[:, codes]
+            part *= block.values[rows, column]
+            total += part
+    return total
+
+
+def _refuse_new_levels(design: Design) -> None:
+    for block in design.groups:
+        unknown = np.flatnonzero(block.codes < 0)
+        if len(unknown):
+            raise DataError(
+                f"'{block.group}' has levels that were not fitted: {_new_levels(block, design, unknown)}.",
+                "Group effects are known for the fitted levels.",
+                "Leave those rows out, or fit the model with them.",
+            )
+
+
+def _new_levels(block: GroupBlock, design: Design, rows: np.ndarray) -> str:
+    """Name the levels as the table spells them."""
+    if not set(block.factors) <= set(design.frame.columns):  # computed in the formula, for example factor(x)
+        return f"rows {', '.join(str(row) for row in rows[:_NAMED])}"
+    labels = design.frame.iloc[rows][list(block.factors)].astype(str).agg(":".join, axis=1).unique()
+    return ", ".join(f"'{label}'" for label in labels[:_NAMED]) + (", ..." if len(labels) > _NAMED else "")
+
+
+def _check_size(n: int, chains: int, length: int, thin: int) -> None:
+    if thin < 1:
+        raise DataError(f"thin={thin!r} is out of range.", "thin is a whole number of at least 1.", "Leave it out.")
+    size = 8 * n * chains * len(range(0, length, thin))
+    if size > LARGEST_LOG_LIKELIHOOD:
+        wanted = -(-8 * n * chains * length // LARGEST_LOG_LIKELIHOOD)
+        raise DataError(
+            f"the log-likelihood of {n:,} rows and {size // (8 * n):,} draws takes {size / 2**30:.1f} GiB.",
+            f"It may take {LARGEST_LOG_LIKELIHOOD / 2**30:g} GiB, since ArviZ copies it several times.",
+            f"loo(fit) works by blocks of rows and needs none of it; or keep fewer draws with thin={wanted}.",
+        )

@@ -1,0 +1,133 @@
+"""Likelihood ratios against least squares in closed form, and against lme4's own tables."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+import speclet_formula as sf
+from speclet_formula.errors import ComparisonError
+from tests.fakes import crossed_fit, screen_data, sleepstudy_data
+
+SMALL, LARGE = "Reaction ~ 1 + (1 | Subject)", "Reaction ~ 1 + Days + (1 | Subject)"
+
+
+def fits(*formulas, method="ml", data=None):
+    data = sleepstudy_data() if data is None else data
+    return [sf.lmer(formula, data, method=method) for formula in formulas]
+
+
+def test_least_squares_have_their_closed_form():
+    data = sleepstudy_data()
+    table = sf.anova(*fits("Reaction ~ 1", "Reaction ~ Days")).table
+    y, x = data["Reaction"].to_numpy(), data["Days"].to_numpy()
+    squares = [((y - y.mean()) ** 2).sum(), ((y - np.polyval(np.polyfit(x, y, 1), x)) ** 2).sum()]
+    expected = [-90 * (np.log(2 * np.pi * square / 180) + 1) for square in squares]
+    np.testing.assert_allclose(table["logLik"], expected, rtol=1e-12)
+    ratio = 180 * np.log(squares[0] / squares[1])
+    assert table["Chisq"].iloc[1] == pytest.approx(ratio, rel=1e-9)
+    assert table["Pr(>Chisq)"].iloc[1] == pytest.approx(stats.chi2.sf(ratio, 1), rel=1e-6)
+    np.testing.assert_allclose(table["AIC"], table["deviance"] + 2 * table["npar"])
+    np.testing.assert_allclose(table["BIC"], table["deviance"] + np.log(180) * table["npar"])
+
+
+def test_the_smallest_model_stands_first():
+    table = sf.anova(*fits(LARGE, SMALL)).table
+    assert table["npar"].to_list() == [3, 4]
+    assert list(table.columns) == ["npar", "AIC", "BIC", "logLik", "deviance", "Chisq", "Df", "Pr(>Chisq)"]
+    assert table.iloc[0][["Chisq", "Df", "Pr(>Chisq)"]].isna().all()
+
+
+def test_reml_fits_are_fitted_again_and_the_table_says_so():
+    by_reml, by_ml = (sf.anova(*fits(SMALL, LARGE, method=method)) for method in ("reml", "ml"))
+    pd.testing.assert_frame_equal(by_reml.table, by_ml.table)
+    assert by_reml.notes == ("2 of 2 models fitted again by maximum likelihood instead of REML.", *by_ml.notes)
+
+
+def test_an_sd_of_zero_is_noted():
+    zero = "The SD of 'Intercept' by Subject is estimated as zero."
+    assert sf.anova(*fits(SMALL, LARGE)).notes == (f"{SMALL}: {zero}", f"{LARGE}: {zero}")
+
+
+def test_a_test_of_a_variance_is_said_to_be_conservative():
+    found = sf.anova(*fits("Reaction ~ Days", "Reaction ~ Days + (1 | Subject)"))
+    assert found.notes[0] == (
+        "Models differ in variances: a variance cannot be below zero, so that its p-value is too large (for a single "
+        "variance about twice)."
+    )
+
+
+def test_models_of_one_size_have_no_p_value():
+    found = sf.anova(*fits("Reaction ~ Days", "Reaction ~ exp(Days / 10)"))
+    assert found.table["Df"].iloc[1] == 0
+    assert np.isnan(found.table["Pr(>Chisq)"].iloc[1])
+
+
+def test_one_formula_twice_keeps_two_rows():
+    assert sf.anova(*fits(SMALL, SMALL)).table.index.to_list() == [SMALL, f"{SMALL} [2]"]
+
+
+def test_it_prints():
+    found = sf.anova(*fits("Reaction ~ 1", "Reaction ~ Days"))
+    lines = repr(found).splitlines()
+    assert lines[0].split() == ["npar", "AIC", "BIC", "logLik", "deviance", "Chisq", "Df", "Pr(>Chisq)"]
+    assert "nan" not in repr(found).lower()
+    assert "<table" in found._repr_html_()
+
+
+def refused():
+    data = sleepstudy_data()
+    one = fits(SMALL)[0]
+    example = 'For example anova(lmer("y ~ (1 | g)", data, method="ml"), lmer("y ~ x + (1 | g)", data, method="ml")).'
+    rows = "Models are compared on the same rows.\n"
+    dropped = "Drop the rows with missing values from the table first, in any column that one of the models uses."
+    yield (
+        [],
+        f"there are no fits to compare.\nA likelihood ratio takes two fits or more, one after the other.\n{example}",
+    )
+    yield (
+        [one],
+        f"there is one fit to compare.\nA likelihood ratio takes two fits or more, one after the other.\n{example}",
+    )
+    yield (
+        [one, crossed_fit()],
+        "fit 2 is of the type Fit.\nA likelihood ratio is of fits by method='ml' or 'reml'; fits with draws are "
+        f"ranked by compare.\n{example}",
+    )
+    yield (
+        [one, *fits(LARGE, data=data.iloc[1:])],
+        f"'{SMALL}' has 180 rows, '{LARGE}' has 179.\n{rows}{dropped}",
+    )
+    yield (
+        [one, *fits(LARGE, data=data.assign(Reaction=data["Reaction"] + 1.0))],
+        f"the values of 'Reaction' differ between '{SMALL}' and '{LARGE}'.\n"
+        "Models are compared on the same values, in the same order.\nFit both to one table.",
+    )
+    yield (
+        [one, *fits("log_fc ~ (1 | gene)", data=screen_data())],
+        f"'{SMALL}' has the response 'Reaction', 'log_fc ~ 1 + (1 | gene)' has 'log_fc'.\n"
+        "Densities are compared for the same response; another scale of it is another response.\n"
+        "Give all models the same left-hand side.",
+    )
+
+
+def test_what_cannot_be_compared_is_refused():
+    for given, text in refused():
+        with pytest.raises(ComparisonError) as error:
+            sf.anova(*given)
+        assert str(error.value) == text
+
+
+def test_lme4s_own_tables(shared_data):
+    reference = json.loads((shared_data / "lme4" / "reference.json").read_text())
+    for anchor in reference["anchors"]["anova"]:
+        data = pd.read_csv(shared_data / "lme4" / f"{anchor['data']}.csv")
+        table = sf.anova(*fits(anchor["f0"], anchor["f1"], method="reml", data=data)).table
+        for column in ("npar", "AIC", "BIC", "logLik", "deviance"):
+            np.testing.assert_allclose(table[column], anchor[column], rtol=1e-7)
+        last = table.iloc[1]
+        assert last["Df"] == anchor["Df"]
+        assert last["Chisq"] == pytest.approx(anchor["Chisq"], abs=1e-4)  # lme4 stopped 2.6e-6 short on crispr_sim
+        assert last["Pr(>Chisq)"] == pytest.approx(anchor["p"], rel=1e-4)
