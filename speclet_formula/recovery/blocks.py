@@ -1,0 +1,151 @@
+"""A model, its draws and the implied truth go in; blocks of effects come out, each with draws and truth by level.
+
+Besides the model's own blocks these are sums of nested blocks and the main effects of interactions. Judging them is
+left to `groups`.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.model import Model
+from speclet_formula.recovery.parts import coefficient_of
+from speclet_formula.recovery.scalars import draws_of, many_cells
+from speclet_formula.recovery.truth import ImpliedTruth, determines
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Effects of the levels of one factor, drawn and true."""
+
+    group: str  # "gene"
+    term: str  # "Intercept", "Days", "fixed", "gene + gene:sgRNA", "mean of gene:cell_line"
+    levels: tuple[str, ...]
+    truth: np.ndarray  # (levels,)
+    draws: np.ndarray  # (chains * draws, levels)
+    codes: np.ndarray  # (n,) int, index into levels of each row; -1 for a row of no level
+    factors: tuple[str, ...]  # the columns that the factor crosses
+    additive: bool  # whether it is an intercept of its levels, which adds up with other blocks
+
+
+def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block, ...]:
+    """Return all blocks of two levels or more that have a truth, the model's own first."""
+    own = [
+        _group_block(block, column, slot, posterior, truth.effects[slot])
+        for block in model.design.groups
+        for column, slot in zip(block.columns, block.slots, strict=True)
+        if slot in truth.effects and slot in posterior
+    ]
+    cells = [
+        _fixed_block(model.design, term, posterior, truth)
+        for term in many_cells(model)
+        if all(label in truth.scalars for label in term.columns)
+    ]
+    sums = [total for block in own if (total := _sum_block(block, own)) is not None]
+    means = [mean for block in (*own, *cells) for mean in _main_effects(block, own, model.design)]
+    return tuple(block for block in (*own, *cells, *sums, *means) if len(block.levels) > 1)
+
+
+def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effects: pd.Series) -> Block:
+    """Return one column of a group block, with the levels whose truth is known."""
+    draws = draws_of(posterior, slot)
+    draws = draws.reshape(-1, draws.shape[-1])
+    position = {str(level): place for place, level in enumerate(posterior[slot].coords[block.dim].to_numpy())}
+    known = np.full(len(block.levels), -1)
+    place_of = {level: place for place, level in enumerate(block.levels)}
+    known[[place_of[level] for level in effects.index]] = np.arange(len(effects))
+    return Block(
+        group=block.label,
+        term=coefficient_of(column),
+        levels=tuple(effects.index),
+        truth=effects.to_numpy(dtype=float),
+        draws=draws[:, [position[level] for level in effects.index]],
+        codes=known[block.codes],
+        factors=block.factors,
+        additive=column == "1",
+    )
+
+
+def _fixed_block(design: Design, term: FixedTerm, posterior: Any, truth: ImpliedTruth) -> Block:
+    """Return a fixed factor of many coefficients."""
+    columns = design.X[:, term.start : term.stop]
+    draws = draws_of(posterior, term.variable)
+    return Block(
+        group=term.name,
+        term="fixed",
+        levels=tuple(str(level).replace(", ", ":") for level in term.coords),
+        truth=np.array([truth.scalars[label] for label in term.columns]),
+        draws=draws.reshape(-1, draws.shape[-1]),
+        codes=np.where(columns.any(axis=1), np.abs(columns).argmax(axis=1), -1),
+        factors=tuple(term.name.split(":")),
+        additive=False,
+    )
+
+
+def _sum_block(block: Block, own: list[Block]) -> Block | None:
+    """Return a block plus all blocks within whose levels its own levels lie; None if there are none."""
+    if not block.additive or (block.codes < 0).any():
+        return None
+    outer = [
+        other
+        for other in own
+        if other.additive
+        and len(other.levels) < len(block.levels)
+        and (other.codes >= 0).all()
+        and determines(block.codes, other.codes)
+    ]
+    if not outer:
+        return None
+    _, first = np.unique(block.codes, return_index=True)
+    return Block(
+        group=block.group,
+        term=" + ".join([*(other.group for other in outer), block.group]),
+        levels=block.levels,
+        truth=block.truth + sum(other.truth[other.codes[first]] for other in outer),
+        draws=block.draws + sum(other.draws[:, other.codes[first]] for other in outer),
+        codes=block.codes,
+        factors=block.factors,
+        additive=False,
+    )
+
+
+def _main_effects(block: Block, own: list[Block], design: Design) -> list[Block]:
+    """Return the averages of a crossed block over all but one of its factors, where no smaller block has the factor."""
+    if len(block.factors) == 1 or (block.codes < 0).any() or not (block.additive or block.term == "fixed"):
+        return []
+    taken = {factor for other in own if len(other.levels) < len(block.levels) for factor in other.factors}
+    return [
+        _average(block, factor, design.frame[factor])
+        for factor in block.factors
+        if factor not in taken and _is_crossed(block, factor, design)
+    ]
+
+
+def _is_crossed(block: Block, factor: str, design: Design) -> bool:
+    """Tell whether a factor's levels each hold several levels of the block."""
+    if factor not in design.frame or not isinstance(design.frame[factor].dtype, pd.CategoricalDtype):
+        return False
+    codes = design.frame[factor].cat.codes.to_numpy()
+    return bool(determines(block.codes, codes) and not determines(codes, block.codes))
+
+
+def _average(block: Block, factor: str, column: pd.Series) -> Block:
+    """Return the mean of a block's effects within each level of one of its factors, each level counted once."""
+    _, first = np.unique(block.codes, return_index=True)
+    codes = column.cat.codes.to_numpy().astype(np.int64)
+    within = np.zeros((len(block.levels), len(column.cat.categories)))
+    within[np.arange(len(block.levels)), codes[first]] = 1.0
+    within /= within.sum(axis=0)
+    return Block(
+        group=factor,
+        term=f"mean of {block.group}",
+        levels=tuple(map(str, column.cat.categories)),
+        truth=block.truth @ within,
+        draws=block.draws @ within,
+        codes=codes,
+        factors=(factor,),
+        additive=False,
+    )

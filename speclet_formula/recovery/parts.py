@@ -1,0 +1,184 @@
+"""A model's rows and a truth go in; the parts of the true linear predictor come out, one vector over the rows each.
+
+Which place in the model each part belongs to is left to `truth`.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design import GroupBlock
+from speclet_formula.design.tables import as_pandas
+from speclet_formula.design.transforms import as_factor, interaction, label_of
+from speclet_formula.errors import DataError
+from speclet_formula.model import Model
+from speclet_formula.priors import Prior
+from speclet_formula.simulation import some_of
+
+
+@dataclass(frozen=True, eq=False)
+class Part:
+    """One coefficient or one set of effects of the truth, and what it adds to each row."""
+
+    key: str  # "Intercept", "cn", "1|gene", "Days|Subject"
+    column: str  # the column that it multiplies: "1", "cn", "Days"
+    codes: np.ndarray  # (n,) int, the level of each row; all 0 for a coefficient
+    effects: np.ndarray  # (levels,) float, NaN where the truth names no effect
+    column_values: np.ndarray  # (n,) float
+    contribution: np.ndarray  # (n,) float, what it adds to the linear predictor
+    value: float | None  # the coefficient; None for a set of effects
+    sd: float | None  # the SD that the effects were drawn with, if it is stated
+
+
+def residual_variance(part: Part) -> float:
+    """Return what a part adds to the variance of the residuals if the model leaves it out."""
+    if part.value is not None:
+        return float(np.var(part.contribution))
+    if part.sd is not None:
+        return float(part.sd**2 * np.mean(part.column_values**2))
+    return float(np.nanmean(part.contribution**2))
+
+
+def model_means(model: Model) -> tuple[str, ...]:
+    """Return the slots of group effects whose mean is learnt (`1|gene_mu` in the posterior)."""
+    return tuple(
+        slot.slot for slot in model.slots if slot.kind == "group" and isinstance(slot.prior.parameters.get("mu"), Prior)
+    )
+
+
+def means_moved(model: Model, truth: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the truth without the means of effects that the model lacks: they go into the coefficients."""
+    kept = model_means(model)
+    moved = dict(truth)
+    for key in [key for key in truth if key.endswith("_mu") and "|" in key]:
+        slot = key.removesuffix("_mu")
+        if slot in kept:
+            continue
+        mean = float(moved.pop(key))
+        label = coefficient_of(slot.split("|", 1)[0])
+        moved[label] = float(moved.get(label, 0.0)) + mean
+        if slot in moved:
+            moved[slot] = {level: effect - mean for level, effect in moved[slot].items()}
+    return moved
+
+
+def coefficient_of(column: str) -> str:
+    """Return the fixed coefficient that goes with a column of a group block."""
+    return "Intercept" if column == "1" else column
+
+
+def parts_of(model: Model, stated: Mapping[str, Any]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """Return the parts of the true linear predictor, and the keys that are none."""
+    table = as_pandas(model.data).iloc[model.design.rows]
+    found, others = [], []
+    for key, value in stated.items():
+        if isinstance(value, Mapping | pd.Series):
+            part = _effects_part(model, table, key, value, stated.get(f"{key}_sigma"))
+        else:
+            part = _coefficient_part(model, table, key, value)
+        if part is None:
+            others.append(key)
+        else:
+            found.append(part)
+    return tuple(found), tuple(others)
+
+
+def _coefficient_part(model: Model, table: pd.DataFrame, key: str, value: Any) -> Part | None:
+    """Return a fixed coefficient as a part, or None if the data have no such column."""
+    values = None if np.ndim(value) else _column_values(model, table, key)
+    if values is None:
+        return None
+    column = "1" if key == "Intercept" else key
+    codes = np.zeros(len(values), dtype=np.int64)
+    return Part(key, column, codes, np.array([float(value)]), values, float(value) * values, float(value), None)
+
+
+def _effects_part(
+    model: Model, table: pd.DataFrame, key: str, effects: Mapping[Any, float] | pd.Series, sd: float | None
+) -> Part | None:
+    """Return a set of effects as a part, or None if the data have no such factor or column."""
+    column, _, group = key.partition("|")
+    factor = _own_factor(model, key) or _data_factor(table, group)
+    values = None if factor is None else _column_values(model, table, coefficient_of(column), key)
+    if factor is None or values is None:
+        return None
+    codes, levels = factor
+    by_level = {label_of(level): float(effect) for level, effect in effects.items()}
+    _refuse_foreign(key, group, by_level, levels)
+    aligned = np.array([by_level.get(level, math.nan) for level in levels])
+    return Part(key, column, codes, aligned, values, aligned[codes] * values, None, None if sd is None else float(sd))
+
+
+def _own_factor(model: Model, key: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """Return codes and levels of the model's own block of that name."""
+    for block in model.design.groups:
+        if key in block.slots:
+            return block.codes, block.levels
+    return None
+
+
+def _data_factor(table: pd.DataFrame, group: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
+    """Return codes and levels of a factor of the data: a column, or columns crossed with ':'."""
+    columns = [group] if group in table else group.split(":")
+    if any(column not in table or table[column].isna().any() for column in columns):
+        return None
+    factors = [_factor(table[column]) for column in columns]
+    crossed = factors[0] if len(factors) == 1 else interaction(*factors)
+    return crossed.codes.astype(np.int64), tuple(map(label_of, crossed.categories))
+
+
+def _factor(column: pd.Series) -> pd.Categorical:
+    return as_factor(column.array if isinstance(column.dtype, pd.CategoricalDtype) else column.to_numpy())
+
+
+def _refuse_foreign(key: str, group: str, by_level: Mapping[str, float], levels: tuple[str, ...]) -> None:
+    """Raise if a truth names levels that the data do not have."""
+    known = set(levels)
+    foreign = [level for level in by_level if level not in known]
+    if foreign:
+        raise DataError(
+            f"the truth's '{key}' has levels that the model's data do not have: {some_of(foreign)}.",
+            f"'{group}' has {len(levels)} levels there, such as {', '.join(map(repr, levels[:3]))}.",
+            "Label the effects as the data do ('gene:sgRNA' has levels such as 'gene_0:sgRNA_0'), and leave out levels "
+            "that were not observed.",
+        )
+
+
+def _column_values(model: Model, table: pd.DataFrame, label: str, slot: str | None = None) -> np.ndarray | None:
+    """Return the values of a column by its label: the model's, the data's, an indicator, or a product of these."""
+    for block in model.design.groups:
+        if slot in block.slots:
+            own: np.ndarray = block.values[:, block.slots.index(str(slot))]
+            return own
+    for term in model.design.fixed:
+        if label in term.columns:
+            fixed: np.ndarray = model.design.X[:, term.start + term.columns.index(label)]
+            return fixed
+    if label == "Intercept":
+        return np.ones(len(table))
+    if label in table and pd.api.types.is_numeric_dtype(table[label].dtype):
+        return np.asarray(table[label], dtype=float)
+    return _indicator(table, label)
+
+
+def _indicator(table: pd.DataFrame, label: str) -> np.ndarray | None:
+    """Return where a factor has a level, for a label such as "control[other]"."""
+    name, bracket, rest = label.partition("[")
+    if not bracket or name not in table:
+        return None
+    hits: np.ndarray = (table[name].map(label_of) == rest.removesuffix("]")).to_numpy(dtype=float)
+    return hits if hits.any() else None
+
+
+def placed_effects(block: GroupBlock, slot: str, parts: tuple[Part, ...]) -> pd.Series:
+    """Return the true effects of a block's levels: the sum of its parts, for the levels where all are known."""
+    levels, rows = np.unique(block.codes, return_index=True)
+    total = np.zeros(len(levels))
+    for part in parts:
+        total = total + part.effects[part.codes[rows]]
+    series = pd.Series(total, index=[block.levels[level] for level in levels], name=slot)
+    return series.dropna()

@@ -1,0 +1,151 @@
+"""A fit and the truth behind its data go in; a `Recovery` comes out: how well each parameter and effect was found.
+
+Many data sets from one truth, and drawing truths from the prior, are left to studies built on this.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from speclet_formula.errors import DataError
+from speclet_formula.formula.terms import text_of
+from speclet_formula.recovery.blocks import Block, blocks_of
+from speclet_formula.recovery.groups import binomial_band, group_tables
+from speclet_formula.recovery.parameters import INTERVAL, parameter_table
+from speclet_formula.recovery.records import Recovery
+from speclet_formula.recovery.reference import reml_estimates
+from speclet_formula.recovery.scalars import Scalar, scalars_of
+from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
+
+if TYPE_CHECKING:
+    from speclet_formula.posterior import Fit
+
+
+def recover(fit: "Fit", truth: Mapping[str, Any]) -> Recovery:
+    r"""Set a fit beside the truth that made its data.
+
+    Parameters
+    ----------
+    fit : Fit
+        A fit by any engine.
+    truth : dict
+        The true parameters by their names in a posterior, as `simulate` and `datasets.m7` return them: numbers, and
+        effects as Series or dict by level. It may belong to another model of the same rows; `implied_truth` says how it
+        is carried over. Parameters without a truth get no row and are named in the foot.
+
+    Returns
+    -------
+    Recovery
+        All intervals are equal-tailed and hold 90 % of the draws.
+
+        `parameters`, one row per scalar:
+
+        * `term`, `group` (empty for what belongs to none), `class`: `b` coefficients and means, `sd`, `cor`, `sigma`,
+          `family`. `sum of means` is the intercept of a model that has none but learns the means of its effects.
+        * `truth`; `realized`: what the drawn effects came to (their SD, mean or correlation; for `sigma` the root mean
+          square of the true residuals), NaN where that is not known.
+        * `median`, `sd`, `lo`, `hi` of the draws; `error`: median - truth.
+        * `z`: (median - truth) / sd; for SDs, `sigma` included, all on the log scale. `pit`: share of draws below
+          the truth.
+        * `contraction`: 1 - (sd / prior sd)^2, 1 for a flat prior. For the intercept the prior SD is that of the
+          intercept on the data's scale, where the prior is stated at the predictors' means:
+          :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
+        * `lme4`: the REML estimate of the same formula on the same data, without priors. NaN for families other than
+          gaussian with the identity link, for models that learn the means of effects, and where the data cannot tell
+          the variances apart.
+        * `ess_bulk`, `r_hat`.
+        * `verdict`: `ok` with the truth inside the 90 % interval, `edge` inside the 99 % interval, `miss` outside. The
+          SD of a block counts as found if either its truth or the realized SD lies inside. Before that come
+          `unreliable`, when the fit's diagnostics failed, and `prior-dominated`, with a contraction below 0.3.
+
+        `groups`, one row per block of effects, then sums of nested blocks (`gene + gene:sgRNA`) and main effects of
+        interactions (`mean of gene:cell_line`, per draw, each level counted once) where no smaller block has the
+        factor. Factors with more than 12 fixed coefficients are blocks too (term `fixed`). Truth and draws are centred
+        within the block, each draw by its own mean, since the block's mean and the intercept trade places.
+
+        * `n_levels`, `rows_per_level` (mean).
+        * `coverage`: share of levels whose interval holds the truth; `coverage_lo`, `coverage_hi`: the equal-tailed
+          95 % range of that share if each level were covered with probability 0.9, independently.
+        * `bias`, `rmse`: mean and root mean square of median - truth; `rmse_null`: the same for an estimate of 0.
+        * `corr`: correlation of median and truth; `slope`: of the median on the truth, through the origin.
+        * `reliability`: var(m) / (var(m) + mean(v)) with m and v a level's posterior mean and variance. Shrinkage makes
+          `slope` about as large: that is right, not a defect.
+        * `sign_claims`: levels whose interval excludes 0; `type_s`: share of them with the wrong sign; `type_m`: how
+          much they are exaggerated, mean \|median\| / mean \|truth\| among them. NaN without claims.
+
+        `levels`, one row per level of each block: `group`, `term`, `level`, `truth`, `median`, `sd`, `lo`, `hi`,
+        `covered`, all centred within the block.
+
+    Raises
+    ------
+    DataError
+        If truth and fit have nothing in common, or effects have levels that the data do not have.
+
+    References
+    ----------
+    Type S and type M errors: Gelman and Carlin (2014), doi:10.1177/1745691614551642. z and contraction: Schad,
+    Betancourt and Vasishth (2021), doi:10.1037/met0000275.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> fit = sf.lmer("log_fc ~ (1|gene/sgRNA) + (1|cell_line)", data)  # doctest: +SKIP
+    >>> sf.recover(fit, truth).groups[["group", "coverage"]]  # doctest: +SKIP
+    """
+    implied = implied_truth(fit.model, truth)
+    posterior = fit.idata["posterior"]
+    scalars = scalars_of(fit.model, posterior)
+    blocks = blocks_of(fit.model, posterior, implied)
+    verdict = str(fit.diagnostics.verdict)
+    parameters = parameter_table(scalars, implied, reml_estimates(fit.model), failed=verdict == "failed")
+    if not len(parameters) and not blocks:
+        raise _nothing_in_common(scalars, truth)
+    groups, levels = group_tables(blocks)
+    return Recovery(
+        formula=text_of(fit.model.formula),
+        verdict=verdict,
+        diagnosis=str(fit.diagnostics.sentence),
+        parameters=parameters,
+        groups=groups,
+        levels=levels,
+        foot=_foot(parameters["pit"].tolist(), scalars, blocks, implied),
+    )
+
+
+def _nothing_in_common(scalars: Sequence[Scalar], truth: Mapping[str, Any]) -> DataError:
+    return DataError(
+        f"the truth has {', '.join(map(repr, truth)) or 'no entries'}, and nothing of that is in the fitted model.",
+        f"The fit has {', '.join(repr(scalar.key) for scalar in scalars)}.",
+        "Name the true values as the posterior does: 'Intercept', '1|gene_sigma', '1|gene' (effects), 'sigma'.",
+    )
+
+
+def _foot(
+    pits: Sequence[float], scalars: Sequence[Scalar], blocks: Sequence[Block], implied: ImpliedTruth
+) -> tuple[str, ...]:
+    """Return what to keep in mind: misses by chance, sums, and what has no counterpart."""
+    found = [_misses(pits)] if len(pits) else []
+    if blocks:
+        found.append("Effects are centred within their block before they are compared; so are their true values.")
+    for slot, keys in implied.sources.items():
+        if keys != (slot,):
+            found.append(f"The truth of {slot} is {'the sum of ' if len(keys) > 1 else ''}{', '.join(keys)}.")
+    unjudged = [scalar.key for scalar in scalars if scalar.key not in implied.scalars]
+    if unjudged:
+        found.append(f"No truth is given for {', '.join(unjudged)}.")
+    if implied.left_out:
+        found.append(f"The model leaves out {', '.join(implied.left_out)}.")
+    if implied.unused:
+        found.append(f"No part of the model corresponds to {', '.join(implied.unused)}.")
+    return tuple(found)
+
+
+def _misses(pits: Sequence[float]) -> str:
+    """Return how many truths lie outside their intervals, and how many would by chance."""
+    n, tail = len(pits), (1 - INTERVAL) / 2
+    misses = sum(not tail <= pit <= 1 - tail for pit in pits)
+    lo, hi = binomial_band(n, 1 - INTERVAL)
+    return (
+        f"{misses} of {n} true values lie outside their 90 % interval; chance alone would put {n * (1 - INTERVAL):.1f} "
+        f"there on average, and between {lo} and {hi} in 95 % of cases."
+    )

@@ -1,0 +1,294 @@
+"""A formula, a table of predictors and stated parameters go in; a table with a drawn response and the truth come out.
+
+Everything is drawn by numpy from the definition of the model, so that it can judge the engines: it shares no code with
+them. Comparing a fit with the truth is left to `recovery`.
+"""
+
+import difflib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design import Design, GroupBlock, build_design
+from speclet_formula.design.tables import as_pandas
+from speclet_formula.design.transforms import label_of
+from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.families import Family, draw_response, inverse_link, resolve_family
+from speclet_formula.formula.parse import parse_formula
+from speclet_formula.formula.terms import Formula, Name, text_of
+
+type Effects = Mapping[Any, float] | pd.Series
+
+
+def simulate(
+    formula: str | Formula,
+    design: Any,
+    params: Mapping[str, Any],
+    *,
+    family: str = "gaussian",
+    link: str | None = None,
+    random_seed: int | None = None,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    r"""Draw group effects and a response from a model whose parameters are known.
+
+    Parameters
+    ----------
+    formula : str or Formula
+        The model, with its response: `"log_fc ~ cn + (1 | gene)"`.
+    design : DataFrame
+        Any table with the predictors and the grouping factors, one row per observation. It needs no response; one of
+        the same name is replaced in the table that is returned.
+    params : dict
+        On the link scale, by the names of a posterior:
+
+        * each fixed coefficient by the label of its column: `"Intercept"`, `"cn"`, `"control[other]"`;
+        * for each column of a group block either its SD, `"1|gene_sigma"`, or the effects themselves, `"1|gene"`, as a
+          Series or dict from level to effect (both may be given; the SD is then only kept for the record);
+        * perhaps the mean of a column's effects, `"1|gene_mu"` (0 without it);
+        * the correlations of a correlated block, `"cor|gene"`: a number for two columns, the pairs in the order
+          (1, 2), (1, 3), ..., (2, 3), ..., or the whole matrix;
+        * the family's own parameters, such as `"sigma"`.
+    family : str
+        `gaussian`, `t`, `bernoulli`, `binomial` (of one trial each), `poisson` or `negativebinomial`.
+    link : str, optional
+        The link of the mean; the family's usual one by default.
+    random_seed : int, optional
+        The same seed gives the same data.
+    functions : dict, optional
+        Functions of your own that the formula calls, by name.
+
+    Returns
+    -------
+    data : pandas.DataFrame
+        The table given, with the response as one more column.
+    truth : dict
+        `params`, and the effects that were drawn, each a Series by level. Effects include their mean, as a
+        posterior's do. What `recover` takes.
+
+    Raises
+    ------
+    FormulaError
+        If the response is not a plain name, or the formula has a second part such as `sigma ~ x`.
+    DataError
+        If a parameter is missing, unknown, or cannot be (a negative SD, correlations that are not positive definite),
+        or effects do not fit the levels.
+
+    Notes
+    -----
+    With :math:`b_j \sim N(0, \Sigma)` for each level of each block, the linear predictor is
+    :math:`\eta = X\beta + \sum_k Z_k b_k + \mathrm{offset}` and the response is drawn from the family at the inverse
+    link of :math:`\eta`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> layout = pd.DataFrame({"gene": ["a", "a", "b", "b"]})
+    >>> data, truth = simulate(
+    ...     "y ~ (1 | gene)", layout, {"Intercept": -1, "1|gene_sigma": 0.5, "sigma": 0.1}, random_seed=1
+    ... )
+    >>> list(data.columns), sorted(truth)
+    (['gene', 'y'], ['1|gene', '1|gene_sigma', 'Intercept', 'sigma'])
+    """
+    parsed = formula if isinstance(formula, Formula) else parse_formula(formula, functions=tuple(functions or ()))
+    response = _response_name(parsed)
+    table = as_pandas(design)
+    layout = build_design(parsed, table, functions=dict(functions or {}), needs_response=False)
+    chosen = resolve_family(family, link)
+    _check_names(params, layout, chosen.parameters)
+
+    rng = np.random.default_rng(random_seed)
+    effects = {slot: drawn for block in layout.groups for slot, drawn in _block_effects(block, params, rng).items()}
+    mean = inverse_link(chosen, _linear_predictor(layout, params, effects))
+    own = {name: _number(params, name, positive=True) for name in chosen.parameters}
+    return table.assign(**{response: _draw(chosen, rng, mean, own)}), {**params, **effects}
+
+
+def _draw(family: Family, rng: np.random.Generator, mean: np.ndarray, own: dict[str, float]) -> np.ndarray:
+    """Draw one response per row, each of a single trial where there are trials."""
+    try:
+        return draw_response(family, rng, mean, own, trials=np.ones(len(mean)))
+    except ValueError as error:
+        raise DataError(
+            f"params give means from {mean.min():.4g} to {mean.max():.4g}, which '{family.name}' cannot have.",
+            "A probability lies between 0 and 1, and the mean of a count is finite and not negative.",
+            f"Make the coefficients smaller, or choose another link than '{family.link}'.",
+        ) from error
+
+
+def _response_name(formula: Formula) -> str:
+    """Return the name of the column that the draws will fill."""
+    if formula.parameters:
+        name = formula.parameters[0][0]
+        raise FormulaError(
+            f"'{name} ~ ...' gives '{name}' a formula of its own.",
+            "simulate draws from models whose family parameters are numbers.",
+            f"Leave that part out and give params['{name}'] a number.",
+        )
+    if isinstance(formula.response, Name):
+        return formula.response.name
+    written = "nothing" if formula.response is None else f"'{text_of(formula.response)}'"
+    raise FormulaError(
+        f"the response is {written}, which is not a column that draws can fill.",
+        "The response of simulated data is a plain name: 'y ~ ...'.",
+        "Simulate the transformed response under a name of its own.",
+    )
+
+
+# --- which parameters there are ---------------------------------------------------------------------------------------
+
+
+def _check_names(params: Mapping[str, Any], layout: Design, extras: tuple[str, ...]) -> None:
+    """Raise unless `params` has each number that is needed and nothing else."""
+    needed = list(_fixed_labels(layout))
+    accepted = [*needed, *extras]
+    missing = [name for name in (*needed, *extras) if name not in params]
+    for block in layout.groups:
+        drawn = [slot for slot in block.slots if slot not in params]
+        missing += [f"{slot}_sigma" for slot in drawn if f"{slot}_sigma" not in params]
+        needed += [f"{slot}_sigma" for slot in block.slots]
+        accepted += [name for slot in block.slots for name in (slot, f"{slot}_sigma", f"{slot}_mu")]
+        if block.correlated:
+            needed.append(f"cor|{block.label}")
+            accepted.append(f"cor|{block.label}")
+            missing += [f"cor|{block.label}"] if drawn and f"cor|{block.label}" not in params else []
+    listing = f"This model needs {', '.join(map(repr, [*needed, *extras]))}."
+    unknown = [name for name in params if name not in accepted]
+    if unknown:
+        near = difflib.get_close_matches(unknown[0], accepted, n=1, cutoff=0.5)
+        raise DataError(
+            f"params names '{unknown[0]}', which this model does not have.",
+            listing,
+            f"Nearest: '{near[0]}'." if near else "Leave it out, or add its term to the formula.",
+        )
+    if missing:
+        raise DataError(
+            f"params lacks {', '.join(map(repr, missing))}.",
+            f"{listing} The effects themselves, by level, may stand in for an SD.",
+            f"Add params['{missing[0]}'].",
+        )
+
+
+def _fixed_labels(layout: Design) -> tuple[str, ...]:
+    """Return one label per column of X."""
+    return tuple(label for term in layout.fixed for label in term.columns)
+
+
+def _number(params: Mapping[str, Any], name: str, *, positive: bool = False) -> float:
+    """Return a parameter as a finite number, above zero where it must be."""
+    value = params[name]
+    good = isinstance(value, int | float | np.number) and np.isfinite(value) and not (positive and value <= 0)
+    if not good:
+        kind = "a number above 0" if positive else "a finite number"
+        raise DataError(f"params['{name}'] is {value!r}.", f"'{name}' is {kind}.", "Give one number on the link scale.")
+    return float(value)
+
+
+# --- group effects ----------------------------------------------------------------------------------------------------
+
+
+def _block_effects(block: GroupBlock, params: Mapping[str, Any], rng: np.random.Generator) -> dict[str, pd.Series]:
+    """Return the effects of each column of a block: as given, or else drawn."""
+    given = {slot: _given_effects(params[slot], slot, block) for slot in block.slots if slot in params}
+    drawn = [column for column, slot in enumerate(block.slots) if slot not in given]
+    if block.correlated and given and drawn:
+        raise DataError(
+            f"params gives the effects of '{next(iter(given))}' but not of '{block.slots[drawn[0]]}'.",
+            f"The columns of a correlated block are drawn together: give all of {', '.join(map(repr, block.slots))}, "
+            "or none.",
+            f"Add params['{block.slots[drawn[0]]}'], or write (... || {block.group}).",
+        )
+    if not drawn:
+        return given
+    factor = _covariance_factor(block, drawn, params)
+    standard = rng.standard_normal((len(block.levels), len(drawn)))
+    values = standard @ factor.T
+    for position, column in enumerate(drawn):
+        slot = block.slots[column]
+        mean = _number(params, f"{slot}_mu") if f"{slot}_mu" in params else 0.0
+        given[slot] = pd.Series(mean + values[:, position], index=list(block.levels), name=slot)
+    return given
+
+
+def _given_effects(effects: Effects, slot: str, block: GroupBlock) -> pd.Series:
+    """Return stated effects in the order of the block's levels."""
+    if not isinstance(effects, Mapping | pd.Series):
+        raise DataError(
+            f"params['{slot}'] is {effects!r}.",
+            f"'{slot}' holds an effect for each level of '{block.group}', as a Series or a dict.",
+            f"For the SD of effects to be drawn write params['{slot}_sigma'].",
+        )
+    by_level = {label_of(level): float(effect) for level, effect in effects.items()}
+    absent = [level for level in block.levels if level not in by_level]
+    foreign = [level for level in by_level if level not in set(block.levels)]
+    if absent or foreign:
+        problem = "lacks the levels" if absent else "has levels that the design does not:"
+        raise DataError(
+            f"params['{slot}'] {problem} {some_of(absent or foreign)}.",
+            f"'{block.group}' has {len(block.levels)} levels, such as '{block.levels[0]}'.",
+            "Give exactly one effect for each level.",
+        )
+    return pd.Series([by_level[level] for level in block.levels], index=list(block.levels), name=slot)
+
+
+def some_of(names: Sequence[str], most: int = 4) -> str:
+    """Return the first few names in quotes, and how many more there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + rest
+
+
+def _covariance_factor(block: GroupBlock, drawn: list[int], params: Mapping[str, Any]) -> np.ndarray:
+    """Return L with Sigma = L L' for the columns to be drawn."""
+    sds = np.array([_standard_deviation(params, f"{block.slots[column]}_sigma") for column in drawn])
+    if not block.correlated:
+        return np.diag(sds)
+    name = f"cor|{block.label}"
+    correlation = _correlation_matrix(params[name], len(drawn), name)
+    try:
+        lower = np.linalg.cholesky(correlation)
+    except np.linalg.LinAlgError:
+        raise DataError(
+            f"params['{name}'] is not positive definite: {np.asarray(params[name]).tolist()}.",
+            "A covariance matrix is positive definite; with two columns that is a correlation between -1 and 1.",
+            "Move the correlations towards 0.",
+        ) from None
+    factor: np.ndarray = sds[:, np.newaxis] * lower
+    return factor
+
+
+def _standard_deviation(params: Mapping[str, Any], name: str) -> float:
+    """Return an SD: a number, zero allowed (a block without effect)."""
+    value = _number(params, name)
+    if value < 0:
+        raise DataError(f"params['{name}'] is {value!r}.", "An SD is at least 0.", "Give the SD, not the variance.")
+    return value
+
+
+def _correlation_matrix(given: Any, k: int, name: str) -> np.ndarray:
+    """Return a k x k correlation matrix from a number, its pairs, or itself."""
+    values = np.asarray(given, dtype=float)
+    matrix = np.eye(k)
+    rows, columns = np.triu_indices(k, 1)
+    if values.shape == (k, k) and np.allclose(values, values.T) and np.allclose(np.diag(values), 1):
+        return values
+    if values.shape in ((), (len(rows),)) and values.size == len(rows) and np.isfinite(values).all():
+        matrix[rows, columns] = matrix[columns, rows] = np.ravel(values)
+        return matrix
+    count = "one correlation" if len(rows) == 1 else f"{len(rows)} correlations"
+    raise DataError(
+        f"params['{name}'] is {values.tolist()!r}.",
+        f"'{name}' is {count}, or a symmetric {k} x {k} matrix with ones on its diagonal.",
+        "Give the pairs in the order (1, 2), (1, 3), ..., (2, 3), ...",
+    )
+
+
+def _linear_predictor(layout: Design, params: Mapping[str, Any], effects: dict[str, pd.Series]) -> np.ndarray:
+    """Return X beta + sum of Z b + offset, one number per row."""
+    beta = np.array([_number(params, label) for label in _fixed_labels(layout)])
+    total: np.ndarray = layout.offset + (layout.X @ beta if len(beta) else 0.0)
+    for block in layout.groups:
+        by_column = np.column_stack([effects[slot].to_numpy() for slot in block.slots])
+        total = total + (block.values * by_column[block.codes]).sum(axis=1)
+    return total
