@@ -1,0 +1,246 @@
+"""Paths and texts of the command line go in; tables, orders of levels and true values come out, or a `DataError`.
+
+What the columns mean is left to `design`, what true values mean to `recovery`.
+"""
+
+import csv
+import difflib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from speclet_formula.design.transforms import label_of
+from speclet_formula.errors import DataError
+
+SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
+PARQUET = (".parquet", ".pq")
+KINDS = ", ".join((*SEPARATORS, *PARQUET))
+SHOWN_LEVELS = 8
+
+
+def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
+    r"""Read a table from a file, its kind told by the file's name.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file whose name ends in .csv, .csv.gz, .tsv, .tsv.gz, .parquet or .pq.
+    levels : sequence of str
+        Orders of levels, each as "column=first,second,...": all the levels of the column, the reference first.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The table as it is in the file; the columns of `levels` are ordered Categoricals.
+
+    Raises
+    ------
+    DataError
+        There is no such file, it is of another kind or cannot be read, or an order of levels does not fit its column.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> path = Path(tempfile.mkdtemp()) / "screen.csv"
+    >>> _ = path.write_text("drug,y\nyes,1\nno,2\n")
+    >>> read_table(path, ["drug=yes,no"])["drug"].cat.categories.tolist()
+    ['yes', 'no']
+    """
+    frame = _read(path)
+    for column, order in map(_parse_order, levels):
+        frame[column] = _ordered(frame, column, order)
+    return frame
+
+
+def read_truth(path: Path) -> dict[str, Any]:
+    """Read the true parameters of simulated data from a JSON file.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A JSON object from a parameter's name to a number, or to an object from level to effect; a correlation of three
+        columns or more is a list.
+
+    Returns
+    -------
+    dict
+        What `recover` takes.
+
+    Raises
+    ------
+    DataError
+        There is no such file, it is not JSON, or holds anything else.
+    """
+    try:
+        truth = json.loads(_existing(path).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, error) from error
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"'{path}' is not JSON: {error}.",
+            "True values come as one JSON object.",
+            'For example {"Intercept": -1.0, "sigma": 0.3, "1|gene": {"gene_0": 0.2, "gene_1": -0.2}}.',
+        ) from error
+    if not isinstance(truth, dict):
+        raise _not_a_truth(f"'{path}' holds {_kind(truth)}.")
+    for name, value in truth.items():
+        _check_true_value(name, value)
+    return truth
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> pd.DataFrame:
+    """Read a table by the ending of its name."""
+    name = path.name.lower()
+    separator = next((separator for ending, separator in SEPARATORS.items() if name.endswith(ending)), None)
+    if separator is None and not name.endswith(PARQUET):
+        raise DataError(
+            f"'{path}' is of a kind that cannot be read.",
+            f"The name of a table's file ends in one of {KINDS}.",
+            "Rename it if it is one of these, or write it anew as CSV.",
+        )
+    try:
+        return _read_text(_existing(path), separator) if separator else pd.read_parquet(_existing(path))
+    except (OSError, EOFError, ValueError) as error:  # pandas' and pyarrow's own errors of reading are ValueErrors
+        raise _unreadable(path, error) from error
+
+
+def _read_text(path: Path, separator: str) -> pd.DataFrame:
+    """Read separated text; a repeated column keeps its name, so that a formula that uses it is refused."""
+    frame = pd.read_csv(path, sep=separator, low_memory=False)
+    header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
+    names = header.iloc[0].tolist()
+    if len(names) == frame.shape[1]:
+        frame.columns = pd.Index([name or made for name, made in zip(names, frame.columns, strict=True)])
+    return frame
+
+
+def _existing(path: Path) -> Path:
+    """Return the path of a file that is there."""
+    if path.is_file():
+        return path
+    folder = path.parent
+    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, n=1)
+    raise DataError(
+        f"there is no file '{path}'." if not path.exists() else f"'{path}' is a folder.",
+        "The path of a file is expected, from the folder where the command runs.",
+        f"Nearest: '{folder / near[0]}'." if near else "Check the spelling and the folder.",
+    )
+
+
+def _unreadable(path: Path, error: Exception) -> DataError:
+    """Word what a reader said about a file."""
+    said = (error.strerror if isinstance(error, OSError) else None) or str(error).strip().split("\n")[0]
+    return DataError(
+        f"'{path}' cannot be read: {said.rstrip('.')}.",
+        "A text file is UTF-8, with one line of column names; a parquet file is whole.",
+        "Open it in what wrote it, and save it again.",
+    )
+
+
+# --- orders of levels -------------------------------------------------------------------------------------------------
+
+
+def _parse_order(text: str) -> tuple[str, list[str]]:
+    """Split "column=first,second"; a level with a comma stands in double quotes."""
+    column, equals, listed = text.partition("=")
+    order = next(csv.reader([listed], skipinitialspace=True), [])
+    if not equals or not column.strip() or not all(level.strip() for level in order) or not order:
+        raise DataError(
+            f"--levels {text!r} is not an order of levels.",
+            "It is a column, an equals sign and its levels with commas between, the reference first.",
+            "For example --levels control=nonessential,other,essential.",
+        )
+    return column.strip(), [level.strip() for level in order]
+
+
+def _ordered(frame: pd.DataFrame, column: str, order: list[str]) -> pd.Categorical:
+    """Return a column as a Categorical with exactly the levels of the order."""
+    if column not in frame.columns:
+        near = difflib.get_close_matches(column, map(str, frame.columns), n=1)
+        raise DataError(
+            f"--levels names the column '{column}', which the data do not have.",
+            f"Columns: {', '.join(map(str, frame.columns))}.",
+            f"Nearest: '{near[0]}'." if near else "Check the spelling.",
+        )
+    labels = frame[column].map(label_of, na_action="ignore")
+    observed = sorted(set(labels.dropna()))
+    problem = _misfit(column, order, observed)
+    if problem:
+        shown = ", ".join(observed[:SHOWN_LEVELS]) + (", ..." if len(observed) > SHOWN_LEVELS else "")
+        raise DataError(
+            problem,
+            f"The order of '{column}' has each of its {len(observed)} levels once: {shown}.",
+            f"Write --levels {column}=" + ",".join(_repaired(order, observed)[:SHOWN_LEVELS])
+            + (",..." if len(observed) > SHOWN_LEVELS else "."),
+        )  # fmt: skip
+    return pd.Categorical(labels, categories=order, ordered=True)
+
+
+def _misfit(column: str, order: list[str], observed: list[str]) -> str:
+    """Say what is wrong with an order of levels; nothing if it fits."""
+    unknown = [level for level in order if level not in set(observed)]
+    absent = [level for level in observed if level not in set(order)]
+    repeated = [level for place, level in enumerate(order) if level in order[:place]]
+    if unknown:
+        return f"--levels {column}= has the level '{unknown[0]}', which the column '{column}' does not have."
+    if absent:
+        return f"--levels {column}= leaves out the level '{absent[0]}'" + (
+            f" and {len(absent) - 1} more." if len(absent) > 1 else "."
+        )
+    return f"--levels {column}= has the level '{repeated[0]}' twice." if repeated else ""
+
+
+def _repaired(order: list[str], observed: list[str]) -> list[str]:
+    """Return the order that was probably meant: misspelt levels corrected, the rest at the end."""
+    left, found = list(observed), []
+    for level in order:
+        near = difflib.get_close_matches(level, left, n=1, cutoff=1.0 if level in left else 0.6)
+        left = [other for other in left if other not in near]
+        found += near
+    return found + left
+
+
+# --- true values ------------------------------------------------------------------------------------------------------
+
+
+def _check_true_value(name: str, value: Any) -> None:
+    """Refuse what cannot be a true value."""
+    if _is_number(value) or (isinstance(value, list) and value and all(map(_is_number_or_row, value))):
+        return
+    if not isinstance(value, Mapping):
+        raise _not_a_truth(f"the true value of '{name}' is {_kind(value)}.")
+    for level, effect in value.items():
+        if not _is_number(effect):
+            raise _not_a_truth(f"the true effect of '{name}' at the level '{level}' is {_kind(effect)}.")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_number_or_row(value: Any) -> bool:
+    return _is_number(value) or (isinstance(value, list) and all(map(_is_number, value)))
+
+
+def _kind(value: Any) -> str:
+    """Name a JSON value as JSON does."""
+    if isinstance(value, str):
+        return f"the text {value!r}"
+    if isinstance(value, Mapping):
+        return "an object"
+    return "a list" if isinstance(value, list) else json.dumps(value)
+
+
+def _not_a_truth(problem: str) -> DataError:
+    return DataError(
+        problem,
+        "True values are numbers, or objects from level to number.",
+        'For example {"Intercept": -1.0, "sigma": 0.3, "1|gene": {"gene_0": 0.2, "gene_1": -0.2}}.',
+    )

@@ -1,0 +1,394 @@
+"""The command line: what it prints, which files it reads, and how a user's mistake ends."""
+
+import gzip
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from speclet_formula import __version__
+from speclet_formula.cli import app
+from speclet_formula.cli.commands import INTERRUPTED, MISTAKE
+from speclet_formula.cli.reading import read_table, read_truth
+from speclet_formula.errors import DataError
+from speclet_formula.simulation import simulate
+
+TABLE = "gene,drug,y\nA,yes,1.0\nA,no,2.0\nB,yes,3.5\nB,no,4.0\n[bold],yes,0.5\n[bold],no,0.25\n"
+EXPLAINED = """\
+log_fc: the response.
+1: an intercept, shared by all rows.
+(1 | gene): each gene has its own intercept, drawn from a normal distribution whose SD is estimated.
+
+log_fcᵢ ~ Normal(μᵢ, σ)
+μᵢ = β₀ + u₀[geneᵢ]
+u₀[gene] ~ Normal(0, τ₀[gene])
+
+lme4  log_fc ~ 1 + (1 | gene)
+brms  log_fc ~ 1 + (1 | gene)
+bambi log_fc ~ 1 + (1 | gene)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with small files, in which the command runs."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "screen.csv").write_text(TABLE)
+    (tmp_path / "truth.json").write_text('{"Intercept": 1.0}')
+    (tmp_path / "list.json").write_text("[1, 2]")
+    (tmp_path / "text.json").write_text('{"sigma": "large"}')
+    (tmp_path / "level.json").write_text('{"1|gene": {"A": null}}')
+    (tmp_path / "broken.json").write_text('{"sigma": 1')
+    (tmp_path / "latin.csv").write_bytes("gene,y\nM\xfcller,1\n".encode("latin-1"))
+    (tmp_path / "empty.csv").write_text("")
+    (tmp_path / "header.csv").write_text("gene,y\n")
+    (tmp_path / "repeated.csv").write_text("gene,y,y\nA,1,2\nB,2,3\n")
+    (tmp_path / "missing.csv").write_text("gene,y\nA,1\nA,\nB,3\nB,4\n")
+    (tmp_path / "broken.csv.gz").write_bytes(b"no gzip")
+    (tmp_path / "broken.parquet").write_bytes(b"no parquet")
+    (tmp_path / "sheet.xlsx").write_bytes(b"")
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+FORMS = 'For example {"Intercept": -1.0, "sigma": 0.3, "1|gene": {"gene_0": 0.2, "gene_1": -0.2}}.'
+TEXT_FILE = "A text file is UTF-8, with one line of column names; a parquet file is whole."
+MISTAKES = {
+    "no such file": (
+        "fit scren.csv y~(1|gene)",
+        "there is no file 'scren.csv'.\nThe path of a file is expected, from the folder where the command runs.\n"
+        "Nearest: 'screen.csv'.",
+    ),
+    "a folder": (
+        "fit . y~(1|gene)",
+        "'.' is of a kind that cannot be read.\nThe name of a table's file ends in one of .csv, .csv.gz, .tsv, "
+        ".tsv.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
+    ),
+    "another kind": (
+        "fit sheet.xlsx y~(1|gene)",
+        "'sheet.xlsx' is of a kind that cannot be read.\nThe name of a table's file ends in one of .csv, .csv.gz, "
+        ".tsv, .tsv.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
+    ),
+    "an empty file": (
+        "fit empty.csv y~(1|gene)",
+        f"'empty.csv' cannot be read: No columns to parse from file.\n{TEXT_FILE}\n"
+        "Open it in what wrote it, and save it again.",
+    ),
+    "no rows": (
+        "fit header.csv y~(1|gene)",
+        "the data have no rows.\nA model needs at least one row.\nCheck the filter or the file that made them.",
+    ),
+    "another encoding": (
+        "fit latin.csv y~(1|gene)",
+        f"'latin.csv' cannot be read: 'utf-8' codec can't decode byte 0xfc in position 1: invalid start byte.\n"
+        f"{TEXT_FILE}\nOpen it in what wrote it, and save it again.",
+    ),
+    "a broken archive": (
+        "fit broken.csv.gz y~(1|gene)",
+        f"'broken.csv.gz' cannot be read: Not a gzipped file (b'no').\n{TEXT_FILE}\n"
+        "Open it in what wrote it, and save it again.",
+    ),
+    "a repeated column": (
+        "fit repeated.csv y~(1|gene)",
+        "the data have several columns named 'y'.\nEach column that a formula uses must have a name of its own.\n"
+        "Rename or drop one: data.loc[:, ~data.columns.duplicated()].",
+    ),
+    "missing values": (
+        "fit missing.csv y~(1|gene)",
+        "1 of 4 rows have missing values, in 'y' (1).\nEvery column that the formula uses must be complete.\n"
+        "Write missing='drop' to leave these rows out, or fill the values in yourself before the fit.",
+    ),
+    "another column": (
+        "fit screen.csv y~(1|gen)",
+        "y~(1|gen)\n     ^\nno column 'gen' in the data.\nColumns: gene, drug, y.\nNearest: gene.",
+    ),
+    "an unknown family": (
+        "explain y~x --family gausian",
+        None,
+    ),
+    "an unknown prior": (
+        "explain y~(1|gene) --data screen.csv --priors week",
+        None,
+    ),
+    "levels without a column": (
+        "fit screen.csv y~drug --levels yes,no",
+        "--levels 'yes,no' is not an order of levels.\nIt is a column, an equals sign and its levels with commas "
+        "between, the reference first.\nFor example --levels control=nonessential,other,essential.",
+    ),
+    "levels of another column": (
+        "fit screen.csv y~drug --levels drugs=yes,no",
+        "--levels names the column 'drugs', which the data do not have.\nColumns: gene, drug, y.\nNearest: 'drug'.",
+    ),
+    "an unknown level": (
+        "fit screen.csv y~drug --levels drug=yes,nope",
+        "--levels drug= has the level 'nope', which the column 'drug' does not have.\n"
+        "The order of 'drug' has each of its 2 levels once: no, yes.\nWrite --levels drug=yes,no.",
+    ),
+    "a level left out": (
+        "fit screen.csv y~gene --levels gene=B",
+        "--levels gene= leaves out the level 'A' and 1 more.\n"
+        "The order of 'gene' has each of its 3 levels once: A, B, [bold].\nWrite --levels gene=B,A,[bold].",
+    ),
+    "a level twice": (
+        "fit screen.csv y~drug --levels drug=yes,no,yes",
+        "--levels drug= has the level 'yes' twice.\nThe order of 'drug' has each of its 2 levels once: no, yes.\n"
+        "Write --levels drug=yes,no.",
+    ),
+    "a folder to save in that does not exist": (
+        "fit screen.csv y~(1|gene) --out nowhere/a.fit",
+        "--out 'nowhere/a.fit' lies in a folder that does not exist.\n"
+        "It needs the name of a file in a folder that exists.\nMake the folder first, or choose another name.",
+    ),
+    "a folder to save as": (
+        "fit screen.csv y~(1|gene) --out .",
+        "--out '.' is a folder.\nIt needs the name of a file in a folder that exists.\n"
+        "Make the folder first, or choose another name.",
+    ),
+    "too few draws": (
+        "fit screen.csv y~drug --draws 0",
+        "draws=0 is out of range.\ndraws is a whole number of at least 4.\nLeave draws= out for its default.",
+    ),
+    "one model to compare": (
+        "compare screen.csv y~(1|gene)",
+        "there is one model to compare.\nA comparison takes two models or more, as a dictionary by name or as a list.\n"
+        'For example compare({"a": fit_a, "b": fit_b}), or compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).',
+    ),
+    "truth that is not JSON": (
+        "recover screen.csv y~(1|gene) --truth broken.json",
+        "'broken.json' is not JSON: Expecting ',' delimiter: line 1 column 12 (char 11).\n"
+        f"True values come as one JSON object.\n{FORMS}",
+    ),
+    "truth that is no object": (
+        "recover screen.csv y~(1|gene) --truth list.json",
+        f"'list.json' holds a list.\nTrue values are numbers, or objects from level to number.\n{FORMS}",
+    ),
+    "a text as a true value": (
+        "recover screen.csv y~(1|gene) --truth text.json",
+        "the true value of 'sigma' is the text 'large'.\nTrue values are numbers, or objects from level to number.\n"
+        + FORMS,
+    ),
+    "null as a true effect": (
+        "recover screen.csv y~(1|gene) --truth level.json",
+        "the true effect of '1|gene' at the level 'A' is null.\nTrue values are numbers, or objects from level to "
+        f"number.\n{FORMS}",
+    ),
+    "a demo without a folder": (
+        "demo --folder screen.csv",
+        "the folder 'screen.csv' cannot be made: File exists.\nThe pictures need a folder that can be written to.\n"
+        "Choose another one.",
+    ),
+}
+
+
+@pytest.mark.parametrize(("command", "message"), MISTAKES.values(), ids=MISTAKES)
+def test_a_mistake_ends_with_its_message(folder, command, message):
+    result = run(*command.split())
+    assert result.exit_code == MISTAKE
+    assert result.stdout == ""
+    assert "Traceback" not in result.stderr
+    if message is not None:
+        assert result.stderr == message + "\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("fit", "Missing argument"),
+        ("fit screen.csv", "Missing argument"),
+        ("recover screen.csv y~(1|gene)", "Missing option '--truth'"),
+        ("fit screen.csv y~(1|gene) --draws many", "Invalid value for '--draws'"),
+        ("fit screen.csv y~(1|gene) --colour red", "No such option"),
+        ("fiit screen.csv", "No such command 'fiit'"),
+    ],
+)
+def test_a_wrong_option_is_named(folder, command, message):
+    result = run(*command.split())
+    assert result.exit_code == MISTAKE
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_an_interruption_takes_one_line(folder, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("speclet_formula.cli.reading.read_table", interrupted)
+    result = run("explain", "y ~ (1 | gene)", "--data", "screen.csv")
+    assert result.exit_code == INTERRUPTED
+    assert (result.stdout, result.stderr) == ("", "Interrupted.\n")
+
+
+def test_version():
+    assert run("--version").stdout == f"speclet-formula {__version__}\n"
+
+
+def test_help_names_the_commands_and_loads_nothing_slow(tmp_path):
+    code = (
+        "import sys; from speclet_formula.cli import app; app(['--help'], standalone_mode=False); "
+        "print(*{name.partition('.')[0] for name in sys.modules})"
+    )
+    shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
+    *text, loaded = shown.stdout.splitlines()
+    for command in ("demo", "explain", "fit", "compare", "recover"):
+        assert any(line.startswith(f"  {command} ") for line in text)
+    assert set(loaded.split()).isdisjoint({"arviz", "bambi", "matplotlib", "pandas", "pymc", "pytensor", "scipy"})
+
+
+def test_the_package_runs_as_a_module(tmp_path):
+    shown = subprocess.run(
+        [sys.executable, "-m", "speclet_formula", "explain", "y ~ x |"], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert shown.returncode == MISTAKE
+    assert shown.stderr.startswith("y ~ x |\n")
+    assert "Traceback" not in shown.stderr
+
+
+def test_explain_without_data():
+    result = run("explain", "log_fc ~ (1 | gene)")
+    assert result.exit_code == 0
+    assert result.stdout == EXPLAINED
+
+
+def test_explain_uses_the_family():
+    assert "Poisson" in run("explain", "n ~ (1 | gene)", "--family", "poisson").stdout
+
+
+def test_explain_with_data_shows_the_model(folder):
+    result = run("explain", "y ~ drug + (1 | gene)", "--data", "screen.csv", "--levels", "drug=yes,no")
+    assert result.exit_code == 0
+    assert "Formula: y ~ 1 + drug + (1 | gene)" in result.stdout
+    assert "Group: gene   Levels: 3   Effects: 1" in result.stdout
+    assert re.search(r"1\|gene +group +gene +Normal\(mu=0, sigma=HalfNormal", result.stdout)
+
+
+def test_a_wide_table_is_not_wrapped(folder, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "30")
+    wide = run("explain", "y ~ drug + (1 | gene)", "--data", "screen.csv").stdout
+    monkeypatch.setenv("COLUMNS", "300")
+    assert run("explain", "y ~ drug + (1 | gene)", "--data", "screen.csv").stdout == wide
+    assert max(map(len, wide.splitlines())) > 60
+
+
+def test_markup_in_the_data_is_text(folder):
+    result = run("fit", "screen.csv", "y ~ gene", "--levels", "gene=B,[bold]")
+    assert "Write --levels gene=B,[bold],A." in result.stderr
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["t.csv", "T.CSV", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.parquet", "t.pq"])
+def test_every_kind_of_file_gives_the_same_table(tmp_path, name):
+    path, frame = tmp_path / name, pd.DataFrame({"g": ["a", "b"], "n": [1, 2], "y": [0.5, -1.25]})
+    if "p" in name.partition(".")[2]:
+        frame.to_parquet(path)
+    else:
+        text = frame.to_csv(index=False, sep="\t" if "tsv" in name else ",").encode()
+        path.write_bytes(gzip.compress(text) if name.endswith("gz") else text)
+    pd.testing.assert_frame_equal(read_table(path), frame)
+
+
+def test_a_broken_parquet_file_is_named(folder):
+    with pytest.raises(DataError, match=r"^'.*broken\.parquet' cannot be read: "):
+        read_table(folder / "broken.parquet")
+
+
+def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
+    (tmp_path / "t.csv").write_bytes(b"\xef\xbb\xbfgene,y\nA,1\n")
+    assert read_table(tmp_path / "t.csv").columns.tolist() == ["gene", "y"]
+
+
+def test_row_names_without_a_header_do_not_shift_the_columns(tmp_path):
+    (tmp_path / "t.csv").write_text("gene,y\n1,A,2\n2,B,3\n")
+    assert read_table(tmp_path / "t.csv")["gene"].tolist() == ["A", "B"]
+
+
+def test_an_unnamed_column_is_kept(tmp_path):
+    (tmp_path / "t.csv").write_text(",gene,y\n1,A,2\n")
+    assert read_table(tmp_path / "t.csv").columns.tolist() == ["Unnamed: 0", "gene", "y"]
+
+
+@pytest.mark.parametrize(
+    ("text", "order"),
+    [("drug=yes,no", ["yes", "no"]), (" drug = no , yes", ["no", "yes"]), ('drug="yes",no', ["yes", "no"])],
+)
+def test_levels_come_in_the_order_given(folder, text, order):
+    drug = read_table(folder / "screen.csv", [text])["drug"]
+    assert drug.cat.categories.tolist() == order
+    assert drug.tolist() == ["yes", "no"] * 3
+
+
+def test_levels_of_numbers_and_with_commas(tmp_path):
+    (tmp_path / "t.csv").write_text('day,site\n1,"a, b"\n2,c\n,c\n')
+    table = read_table(tmp_path / "t.csv", ["day=2,1", 'site=c,"a, b"'])
+    assert table["day"].cat.categories.tolist() == ["2", "1"]
+    assert table["day"].isna().tolist() == [False, False, True]
+    assert table["site"].cat.categories.tolist() == ["c", "a, b"]
+
+
+def test_truth_is_read_as_it_is(tmp_path):
+    truth = {"Intercept": 1, "1|g": {"a": 0.5}, "cor|g": [0.1, 0.2, 0.3], "cor|h": [[1, 0.5], [0.5, 1]]}
+    (tmp_path / "t.json").write_text(json.dumps(truth))
+    assert read_truth(tmp_path / "t.json") == truth
+
+
+# --- sampling ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """A simulated CSV file, the truth as JSON, and options that keep a fit short."""
+    folder = tmp_path_factory.mktemp("simulated")
+    rng = np.random.default_rng(5)
+    layout = pd.DataFrame({"g": np.repeat([f"g{number}" for number in range(12)], 15), "x": rng.normal(size=180)})
+    stated = {"Intercept": 1.0, "x": -0.5, "1|g_sigma": 0.8, "sigma": 0.4}
+    data, truth = simulate("y ~ x + (1 | g)", layout, stated, random_seed=6)
+    data.loc[0, "x"] = np.nan
+    data.to_csv(folder / "data.csv", index=False)
+    plain = {name: dict(value) if isinstance(value, pd.Series) else value for name, value in truth.items()}
+    (folder / "truth.json").write_text(json.dumps(plain))
+    short = ["--draws", 200, "--tune", 200, "--chains", 2, "--seed", 1, "--missing", "drop", "--quiet"]
+    return folder, short
+
+
+@pytest.mark.slow
+def test_fit_prints_and_saves(simulated):
+    from speclet_formula.storage import load
+
+    folder, short = simulated
+    result = run("fit", folder / "data.csv", "y ~ x + (1 | g)", *short, "--out", folder / "a.fit")
+    assert result.exit_code == 0, result.output
+    assert "Note: 1 of 180 rows dropped: missing values." in result.stderr
+    assert f"Saved as {folder / 'a.fit'}" in result.stdout
+    fitted = load(folder / "a.fit")
+    assert repr(fitted) in result.stdout
+    # The truth lies within five posterior SDs of the mean: false alarms in fewer than one run of a million.
+    slope = fitted.idata["posterior"]["x"]
+    assert abs(float(slope.mean()) + 0.5) < 5 * float(slope.std())
+
+
+@pytest.mark.slow
+def test_compare_ranks(simulated):
+    folder, short = simulated
+    result = run("compare", folder / "data.csv", "y ~ x + (1 | g)", "y ~ x", *short)
+    assert result.exit_code == 0, result.output
+    first, second = (line for line in result.stdout.splitlines() if line.startswith("y ~ "))
+    assert first.startswith("y ~ x + (1 | g)")
+    assert second.startswith("y ~ x ")
+
+
+@pytest.mark.slow
+def test_recover_sets_the_truth_beside_the_fit(simulated):
+    folder, short = simulated
+    result = run("recover", folder / "data.csv", "y ~ x + (1 | g)", "--truth", folder / "truth.json", *short)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Recovery of y ~ 1 + x + (1 | g)\n")
+    assert "Group effects (centred):" in result.stdout
