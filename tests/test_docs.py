@@ -1,0 +1,217 @@
+"""The documents are true: their code runs, and what they mention exists."""
+
+import contextlib
+import io
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+import speclet_formula as sf
+from speclet_formula.cli import app
+from speclet_formula.formula.parse import parse_formula
+from speclet_formula.priors.toml import read_priors
+from tests.fakes import fake_fit
+
+ROOT = Path(__file__).resolve().parents[1]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def blocks(path, language):
+    """The document's fenced blocks of a language, in order."""
+    return [body for kind, body in BLOCK.findall(path.read_text(encoding="utf-8")) if kind == language]
+
+
+def prose(path):
+    """The document without its fenced blocks."""
+    return BLOCK.sub("", path.read_text(encoding="utf-8"))
+
+
+def anchors(path):
+    """What GitHub makes of the headings."""
+    headings = re.findall(r"^#+ (.+)$", prose(path), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def command_lines():
+    """(words) of each call of speclet-formula, in shell blocks and in the text."""
+    lines = []
+    for path in DOCUMENTS:
+        for body in blocks(path, "sh"):
+            lines += body.replace("\\\n", " ").splitlines()
+        lines += SPAN.findall(prose(path))
+    calls = [shlex.split(line) for line in lines if line.startswith("speclet-formula ")]
+    assert len(calls) >= 5
+    return calls
+
+
+def table_rows(path, heading):
+    """Cells of the first table below a heading, without its header."""
+    section = path.read_text(encoding="utf-8").partition(f"## {heading}\n")[2]
+    lines = [line for line in section.partition("\n#")[0].splitlines() if line.startswith("|")]
+    cells = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines[2:]]
+    return [[cell.replace("\\|", "|") for cell in row] for row in cells]
+
+
+@pytest.mark.slow
+@each_document
+def test_the_code_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for body in blocks(path, "toml"):
+        (tmp_path / "priors.toml").write_text(body, encoding="utf-8")
+    names = {"__name__": "document"}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for number, body in enumerate(blocks(path, "python"), 1):
+            exec(compile(body, f"{path.name}, block {number}", "exec"), names)
+    fits = [value for value in names.values() if isinstance(value, sf.Fit)]
+    fits += [fit for value in names.values() if isinstance(value, sf.Comparison) for fit in value.fits.values()]
+    assert [fit.diagnostics.verdict for fit in fits] == ["converged"] * len(fits)
+    for span in SPAN.findall(prose(path)):
+        if re.match(r"(?:fit|comparison|recovery)\.|model\.findings$", span):
+            assert eval(span, names) is not None
+
+
+@each_document
+def test_every_name_of_the_package_exists(path):
+    mentioned = set(re.findall(r"\bsf\.(\w+(?:\.m7|\.screen_design)?)", path.read_text(encoding="utf-8")))
+    assert mentioned
+    for name in mentioned:
+        first, _, second = name.partition(".")
+        assert first in sf.__all__
+        assert not second or hasattr(getattr(sf, first), second)
+
+
+@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
+def test_every_link_leads_somewhere(path):
+    for target in LINK.findall(prose(path)):
+        if target.startswith("https://"):
+            continue
+        name, _, anchor = target.partition("#")
+        file = path.parent / name if name else path
+        assert file.exists(), target
+        assert not anchor or anchor in anchors(file), target
+
+
+def test_the_changelog_names_what_exists():
+    mentioned = re.findall(r"`sf\.(\w+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"))
+    assert set(mentioned) <= set(sf.__all__)
+
+
+def test_every_make_target_exists():
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    for path in DOCUMENTS:
+        mentioned = re.findall(r"(?:^|`)make (\w+)(?:`|$)", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert set(mentioned) <= targets
+
+
+def test_the_rooms_of_the_readme_exist():
+    (tree,) = [body for body in blocks(ROOT / "README.md", "text") if body.startswith("speclet_formula/\n")]
+    for line in tree.splitlines():
+        folder = ROOT / "speclet_formula" if line.startswith("  ") else ROOT
+        for name in re.findall(r"^ *[\w.]+/?|(?<=, )[\w.]+(?:/|\.py)", line):
+            assert (folder / name.strip()).exists(), name
+
+
+def test_the_readme_names_every_room():
+    (tree,) = [body for body in blocks(ROOT / "README.md", "text") if body.startswith("speclet_formula/\n")]
+    known = {"__init__.py", "__main__.py", "__pycache__", "py.typed"} | {"convergence.py", "demo.py", "errors.py"}
+    rooms = {path.name for path in (ROOT / "speclet_formula").iterdir()} - known
+    assert {room for room in rooms if room not in tree} == set()
+
+
+@pytest.mark.parametrize("words", command_lines(), ids=" ".join)
+def test_every_command_and_option_is_in_the_help(words):
+    _, command, *arguments = words
+    shown = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERM": "dumb"})
+    assert shown.exit_code == 0, shown.output
+    options = {argument.partition("=")[0] for argument in arguments if argument.startswith("--")}
+    assert options <= set(re.findall(r"--[\w-]+", shown.output))
+    for argument in arguments:
+        if "~" in argument:
+            parse_formula(argument)
+
+
+def test_the_file_of_priors_is_read(tmp_path):
+    (body,) = blocks(ROOT / "README.md", "toml")
+    assert tomllib.loads(body)
+    (tmp_path / "priors.toml").write_text(body, encoding="utf-8")
+    data, _ = sf.datasets.m7()
+    slots = sf.Model("log_fc ~ (1 | gene)", data, priors=tmp_path / "priors.toml").slots
+    assert [str(slot.prior) for slot in slots if slot.slot == "1|gene"] == ["Normal(mu=0, sigma=Exponential(lam=1))"]
+    assert set(read_priors(tmp_path / "priors.toml")) == {"preset", "1|gene_sigma"}
+
+
+def test_the_printed_fit_has_the_layout_of_a_fit():
+    printed = next(body for body in blocks(ROOT / "README.md", "text") if "Group effects:" in body)
+    data, _ = sf.datasets.m7()
+    fit = fake_fit(sf.Model("log_fc ~ (1 | gene/sgRNA) + (1 | cell_line)", data), draws=1000, method="exact")
+
+    def layout(text):
+        """The lines from the heading on: words as they are, numbers as a sign for any number, without widths."""
+        lines = [re.sub(r"-?\d[\d,.]*(?!\d*%)", "0", line).split() for line in text.splitlines()]
+        start = next(place for place, line in enumerate(lines) if line[:3] == ["Linear", "mixed", "model"])
+        return [line for line in lines[start:] if line[:2] != ["Linear", "mixed"]]
+
+    assert layout(printed) == layout(repr(fit))
+
+
+FORMULAS = table_rows(ROOT / "docs" / "coming-from-lme4.md", "The same formulas")
+
+
+def test_the_table_of_formulas_is_whole():
+    assert len(FORMULAS) >= 20
+    assert {len(row) for row in FORMULAS} == {2}
+
+
+@pytest.mark.parametrize("row", FORMULAS, ids=lambda row: row[0])
+def test_every_form_of_the_table_parses(row):
+    for text in spelled(row[0]):
+        parse_formula(text, columns=["y", "x", "g"])
+
+
+@pytest.mark.parametrize("row", [row for row in FORMULAS if re.fullmatch("`[^`]+`", row[1])], ids=lambda row: row[0])
+def test_forms_mean_what_the_table_says(row):
+    (meaning,) = spelled(row[1])
+    assert {parse_formula(text) for text in spelled(row[0])} == {parse_formula(meaning)}
+
+
+PAIRS = [row for row in FORMULAS if re.fullmatch("`[^`]+`, `[^`]+`", row[0])]
+
+
+@pytest.mark.parametrize("row", PAIRS, ids=lambda row: row[0])
+def test_two_forms_of_a_row_are_one_formula_or_the_same_effects(row):
+    one, other = (parse_formula(text) for text in spelled(row[0]))
+    assert one.terms == other.terms
+    assert one.intercept == other.intercept
+    assert effects(one) == effects(other)
+
+
+def effects(formula):
+    """(group, column) of all group terms."""
+    return {
+        (part.group, column)
+        for part in formula.group_terms
+        for column in (*((None,) if part.intercept else ()), *part.terms)
+    }
+
+
+def spelled(cell):
+    """Each formula of a cell, completed by a response where there is none."""
+    spans = re.findall(r"`` (.+?) ``|`([^`]+)`", cell)
+    texts = [one or other for one, other in spans]
+    return [text if "~" in text else f"y ~ {text}" for text in texts if text not in ("f", "g")]
+
+
+def test_what_is_said_to_be_missing_is_missing():
+    said = prose(ROOT / "README.md").partition("## What this version does not do yet")[2].partition("\n## ")[0]
+    assert "No prediction for new data and no residuals" in said
+    assert "k-fold" in said
+    assert "no studies of many simulated data sets" in said
+    assert {"predict", "residuals", "kfold", "study", "calibrate", "report"}.isdisjoint(sf.__all__)
