@@ -4,7 +4,6 @@ Everything is drawn by numpy from the definition of the model, so that it can ju
 them. Comparing a fit with the truth is left to `recovery`.
 """
 
-import difflib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ import pandas as pd
 from speclet_formula.design import Design, GroupBlock, build_design
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import label_of
-from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import Family, draw_response, inverse_link, resolve_family
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, Name, text_of
@@ -157,11 +156,11 @@ def _check_names(params: Mapping[str, Any], layout: Design, extras: tuple[str, .
     listing = f"This model needs {', '.join(map(repr, [*needed, *extras]))}."
     unknown = [name for name in params if name not in accepted]
     if unknown:
-        near = difflib.get_close_matches(unknown[0], accepted, n=1, cutoff=0.5)
+        near = nearest(unknown[0], accepted)
         raise DataError(
             f"params names '{unknown[0]}', which this model does not have.",
             listing,
-            f"Nearest: '{near[0]}'." if near else "Leave it out, or add its term to the formula.",
+            f"Nearest: '{near}'." if near else "Leave it out, or add its term to the formula.",
         )
     if missing:
         raise DataError(

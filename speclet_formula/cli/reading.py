@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design.transforms import label_of
-from speclet_formula.errors import DataError
+from speclet_formula.errors import DataError, nearest
 
 SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
 PARQUET = (".parquet", ".pq")
@@ -126,11 +126,11 @@ def _existing(path: Path) -> Path:
         return path
     folder = path.parent
     names = sorted(entry.name for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
-    near = difflib.get_close_matches(path.name, names, n=1)
+    near = nearest(path.name, names)
     raise DataError(
         f"there is no file '{path}'." if not path.exists() else f"'{path}' is a folder.",
         "The path of a file is expected, from the folder where the command runs.",
-        f"Nearest: '{folder / near[0]}'." if near else "Check the spelling and the folder.",
+        f"Nearest: '{folder / near}'." if near else "Check the spelling and the folder.",
     )
 
 
@@ -163,11 +163,11 @@ def _parse_order(text: str) -> tuple[str, list[str]]:
 def _ordered(frame: pd.DataFrame, column: str, order: list[str]) -> pd.Categorical:
     """Return a column as a Categorical with exactly the levels of the order."""
     if column not in frame.columns:
-        near = difflib.get_close_matches(column, map(str, frame.columns), n=1)
+        near = nearest(column, map(str, frame.columns))
         raise DataError(
             f"--levels names the column '{column}', which the data do not have.",
             f"Columns: {', '.join(map(str, frame.columns))}.",
-            f"Nearest: '{near[0]}'." if near else "Check the spelling.",
+            f"Nearest: '{near}'." if near else "Check the spelling.",
         )
     labels = frame[column].map(label_of, na_action="ignore")
     observed = sorted(set(labels.dropna()))

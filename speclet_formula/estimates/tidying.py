@@ -3,11 +3,11 @@
 It renames and stacks what `effects` and `variances` make, and leaves the numbers to them.
 """
 
-import difflib
 from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from speclet_formula.errors import nearest
 from speclet_formula.estimates.effects import fixef, ranef
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import ESTIMATES, EstimateError, Interval, choose_interval, stack, summarise
@@ -70,11 +70,11 @@ def _check_effect(effect: str) -> None:
     """Refuse what is not a kind of effect."""
     if effect in _KINDS:
         return
-    near = difflib.get_close_matches(str(effect), _KINDS, n=1, cutoff=0.5)
+    near = nearest(str(effect), _KINDS)
     raise EstimateError(
         f"there is no effect '{effect}'.",
         f"Effects: {', '.join(_KINDS)}.",
-        f"Nearest: '{near[0]}'." if near else "Leave effects= out for all of them.",
+        f"Nearest: '{near}'." if near else "Leave effects= out for all of them.",
     )
 
 

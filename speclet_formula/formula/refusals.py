@@ -4,13 +4,12 @@ Here stand the errors that need more than a line of wording, or that several fil
 Text that the grammar cannot read is left to `syntax_errors`.
 """
 
-import difflib
 from collections.abc import Sequence
 from typing import cast
 
 from lark import Token
 
-from speclet_formula.errors import FormulaError
+from speclet_formula.errors import FormulaError, nearest
 from speclet_formula.formula.tree import Context, TreeNode, children_of, error_under, kind_of, source_of
 
 _TERMS = "Terms are joined by + - * / : ^ and %in%; group terms stand in parentheses, (1 | g)."
@@ -54,8 +53,8 @@ def unknown_function(node: TreeNode, inside: Sequence[TreeNode], context: Contex
     function = cast("Token", node)
     problem = f"'{function}' is not a function that a formula can call."
     allowed = f"A formula can call {', '.join(sorted(context.functions, key=str.lower))}."
-    nearest = difflib.get_close_matches(function, context.functions, n=1)
-    remedy = f"Write '{nearest[0]}', or pass" if nearest else "Pass"
+    near = nearest(function, context.functions)
+    remedy = f"Write '{near}', or pass" if near else "Pass"
     remedy = f"{remedy} your own function in functions=."
     if len(inside) == 1 and kind_of(children_of(inside[0])[-1]) == "bars":
         remedy = f"Write {function} + ({source_of(context, inside[0])}) for a term and a group term."

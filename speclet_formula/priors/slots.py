@@ -12,12 +12,11 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design
-from speclet_formula.errors import PriorError
+from speclet_formula.errors import PriorError, nearest
 from speclet_formula.priors.presets import PRESETS, Preset, preset_of
 from speclet_formula.priors.records import Prior, Slot
 from speclet_formula.priors.rules import Part, changed_prior
 from speclet_formula.priors.toml import prior_of, read_priors
-from speclet_formula.priors.wording import nearest
 
 DEFAULT_PRESET = "weak"
 _WILDCARDS = {"b": "b", "sd": "group", "cor": "cor"}  # key -> the kind of slot that it stands for

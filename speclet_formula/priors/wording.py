@@ -5,9 +5,8 @@ It knows the names that R, SciPy and Stan give to the same parameters. Values ar
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 
-from speclet_formula.errors import PriorError
+from speclet_formula.errors import PriorError, nearest
 from speclet_formula.priors.registry import DISTRIBUTION_NAMES
 
 Change = tuple[str, Callable[[float], float]]
@@ -81,13 +80,6 @@ _ALIASES_OF: dict[tuple[str, str], tuple[Change, ...]] = {
     ("InverseGamma", "sd"): (("sigma", _same),),
     ("InverseGamma", "scale"): (("beta", _same),),
 }
-
-
-def nearest(word: str, choices: Iterable[str]) -> str | None:
-    """Return the choice nearest to a word, whatever its case, or None."""
-    by_lower = {choice.lower(): choice for choice in choices}
-    found = get_close_matches(word.lower(), by_lower, n=1, cutoff=0.5)
-    return by_lower[found[0]] if found else None
 
 
 def number_text(value: float, digits: int | None = None) -> str:

@@ -76,5 +76,5 @@ def test_unknown_dialect():
         spell_formula(parse_formula("y ~ x"), "Brms ")
     assert str(error.value) == "'Brms ' is not a dialect.\nChoices: lme4, brms, bambi.\nWrite 'brms'."
     with pytest.raises(FormulaError) as error:
-        spell_formula(parse_formula("y ~ x"), "nlme2000")
+        spell_formula(parse_formula("y ~ x"), "q")
     assert str(error.value).endswith("Choose one of them for dialect=.")
