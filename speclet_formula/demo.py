@@ -21,7 +21,6 @@ from speclet_formula.posterior import Fit
 from speclet_formula.recovery import Recovery, recover
 
 TRUE_MODEL = "m7"
-UNJUDGED = "With an effect for each row, leave-one-out from the draws cannot tell how well a new row is predicted."
 
 # Posterior means and SDs that the notebook printed for the same data, by model and variable of the posterior.
 PUBLISHED: Mapping[tuple[str, str], tuple[float, float]] = {
@@ -171,21 +170,12 @@ def _made(folder: Path) -> Path:
 
 
 def _compared(fits: Mapping[str, Fit], echo: Callable[[str], None]) -> Comparison | None:
-    """Compare the models that leave-one-out can judge, and say which it cannot."""
-    judged = {name: fitted for name, fitted in fits.items() if not _has_effect_per_row(fitted.model)}
-    comparison = compare(judged) if len(judged) >= FEWEST_FITS else None
-    if comparison is not None:
-        echo(_titled("Comparison by leave-one-out", repr(comparison)))
-        if unjudged := [name for name in fits if name not in judged]:
-            echo(f"\nNot compared: {', '.join(unjudged)}. {UNJUDGED}")
+    """Compare the models, where there are several."""
+    if len(fits) < FEWEST_FITS:
+        return None
+    comparison = compare(fits)
+    echo(_titled("Comparison by leave-one-out", repr(comparison)))
     return comparison
-
-
-def _has_effect_per_row(model: Model) -> bool:
-    """Tell whether one factor alone has as many effects as there are rows."""
-    design = model.design
-    counts = [len(block.levels) for block in design.groups] + [term.stop - term.start for term in design.fixed]
-    return max(counts, default=0) >= len(design.response)
 
 
 def _line(name: str, model: NotebookModel, fitted: Fit) -> str:

@@ -128,17 +128,6 @@ def test_a_single_model_is_not_compared(tmp_path, monkeypatch):
     assert "Summary of m7c_default" in "\n".join(parts)
 
 
-def test_a_model_with_an_effect_for_each_row_is_not_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr("speclet_formula.demo.fit", lambda model, **_: fake_fit(model, draws=50))
-    parts = []
-    demo = run_demo(parts.append, folder=tmp_path, models=["m7b", "m7c_default", "m7"])
-    assert set(demo.comparison.table.index) == {"m7c_default", "m7"}
-    assert (
-        "Not compared: m7b. With an effect for each row, leave-one-out from the draws cannot tell how well a new row "
-        "is predicted."
-    ) in "\n".join(parts)
-
-
 @pytest.mark.parametrize(
     ("models", "message"),
     [
