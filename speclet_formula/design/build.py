@@ -85,7 +85,7 @@ def build_design(
     return Design(
         formula=formula,
         response=response,
-        response_name="" if formula.response is None else text_of(formula.response),
+        response_name=_response_name(formula.response),
         trials=trials,
         X=fixed.X,
         fixed=fixed.terms,
@@ -147,6 +147,13 @@ def replay_design(design: Design, data: Any) -> Design:
         rows=np.flatnonzero(keep),
         recipe=recipe,
     )
+
+
+def _response_name(node: Expression | None) -> str:
+    """Return the response as the formula spells it; a column's own name needs no back-quotes here."""
+    if node is None:
+        return ""
+    return node.name if isinstance(node, Name) else text_of(node)
 
 
 def _without_response(formula: Formula) -> Formula:

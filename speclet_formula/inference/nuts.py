@@ -45,6 +45,7 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
     """
     _check_installed(plan.sampler)
     pymc_model = to_pymc(model)
+    kept = _kept(model, pymc_model)
     with _quiet():
         try:
             tree = pm.sample(
@@ -56,7 +57,7 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
                 random_seed=plan.random_seed,
                 nuts_sampler=plan.sampler,
                 nuts=_settings(plan, pymc_model),
-                var_names=_kept(model, pymc_model),
+                var_names=kept,
                 progressbar=plan.progress,
                 compute_convergence_checks=False,  # `diagnostics` judges, in words
                 quiet=not plan.progress,
@@ -67,7 +68,7 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
                 "The log density must be finite at the start, and every prior proper enough to stay there.",
                 "Check the priors (model.slots) and the scale of the predictors, or try another sampler=.",
             ) from error
-    return _as_promised(model, tree)
+    return _as_promised(model, tree, kept)
 
 
 def _check_installed(sampler: Sampler) -> None:
@@ -118,9 +119,10 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _as_promised(model: Model, tree: xr.DataTree) -> xr.DataTree:
+def _as_promised(model: Model, tree: xr.DataTree, kept: list[str]) -> xr.DataTree:
     """Return the tree with the promised groups, the intercept moved back, and the promised order of variables."""
     posterior = tree["posterior"].to_dataset()
+    posterior = posterior[[name for name in kept if name in posterior]]  # nutpie keeps some that it was not asked for
     if any(term.kind == "intercept" for term in model.design.fixed):
         posterior["Intercept"] = posterior["Intercept"] - centre_offset(model, posterior)
     groups: dict[str, Any] = {"posterior": ordered(model, posterior)}

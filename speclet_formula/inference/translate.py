@@ -29,7 +29,8 @@ from speclet_formula.priors import Prior, Slot
 
 LARGEST_DENSE = 4 * 2**30  # bytes; formulae makes some copies of it on its way to a sparse matrix
 _OFFSET = "(offset)"
-_TRIALS = "(trials)"
+# Bambi parses the name of a binomial response again for new data, so that these must need no back-quotes.
+_SUCCESSES, _TRIALS = "observed_successes", "observed_trials"
 _WEIGHTED = {"gaussian": (Gaussian, pm.Normal), "t": (StudentT, pm.StudentT)}
 
 
@@ -143,7 +144,7 @@ def _bambi_formula(model: Model) -> str:
     design = model.design
     response = quoted(variable_name(design.response_name))
     if design.trials is not None:
-        response = f"p({response}, {quoted(_TRIALS)})"
+        response = f"p({_SUCCESSES}, {_TRIALS})"
     parts = [design.recipe.fixed.text]
     if model.formula.offsets:
         parts.append(f"offset({quoted(_OFFSET)})")
@@ -164,7 +165,8 @@ def _bambi_frame(model: Model, design: Design, trials: np.ndarray | None) -> pd.
     if model.formula.offsets:
         columns[_OFFSET] = design.offset
     if trials is not None:
-        columns[_TRIALS] = trials
+        # New rows have no successes yet. Bambi would drop them for that, though it reads their trials only.
+        columns |= {_SUCCESSES: np.nan_to_num(design.response), _TRIALS: trials}
     return pd.DataFrame(columns, index=design.frame.index)
 
 
@@ -227,7 +229,7 @@ def _aliases(model: Model) -> dict[str, str]:
     renamed = {name: spelled[spelling] for name, spelling in fixed.names.items() if name != spelled[spelling]}
     response = variable_name(model.design.response_name)
     if model.design.trials is not None:
-        renamed[f"p({response}, {_TRIALS})"] = response
+        renamed[f"p({_SUCCESSES}, {_TRIALS})"] = response
     return renamed
 
 
