@@ -239,7 +239,22 @@ def test_the_growth_curve_is_fitted_from_ten_thousand_rows():
     growth = growth_of(sizes)
     assert growth["slopes"] == {"exact": pytest.approx(math.log10(20))}
     assert growth["memory_slopes"] == {"exact": pytest.approx(0)}
+    assert growth["unfinished"] == {"exact": []}
     assert [size["coefficients"] for size in growth["sizes"]] == [256] * 4
+
+
+def test_a_size_that_did_not_end_leaves_no_slope():
+    good = record("exact", call=1.0)
+    stopped = record("exact", status="timeout", call=None, ess=None)
+    sizes = [
+        {"rows": rows, "formula": TINY.formula, "levels": {"gene": 2}, "summary": summarise([run])}
+        for rows, run in ((10_000, good), (100_000, good), (1_000_000, stopped))
+    ]
+    growth = growth_of(sizes)
+    assert growth["slopes"] == {"exact": None}
+    assert growth["unfinished"] == {"exact": [1_000_000]}
+    judged = judge({"cases": [], "growth": growth})
+    assert (judged[-1]["found"], judged[-1]["met"]) == (None, None)
 
 
 def test_a_sitting_is_shown_from_its_file(sitting, tmp_path, capsys):
