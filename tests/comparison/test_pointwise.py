@@ -201,9 +201,9 @@ def test_draws_that_never_move_have_high_k_everywhere(crossed, monkeypatch):
 
 @pytest.mark.slow
 def test_the_notebooks_models_are_left_out_as_by_brute_force():
-    """On 100 rows the sums differ by less than 0.5; brute force and estimate rank the two models alike."""
+    """On 25 rows the sums differ by less than 0.25; brute force and estimate rank the two models alike."""
     data, _ = sf.datasets.m7()
-    rows = np.sort(np.random.default_rng(9).choice(len(data), 100, replace=False))
+    rows = np.sort(np.random.default_rng(9).choice(len(data), 25, replace=False))
     found, expected = {}, {}
     for name in ("m7", "m7b"):
         specification = sf.datasets.m7_models()[name]
@@ -212,6 +212,5 @@ def test_the_notebooks_models_are_left_out_as_by_brute_force():
         assert float(estimate.pareto_k.max()) < 0.7
         found[name] = estimate.elpd_i.values[rows].sum()
         expected[name] = refitted_elpd(fit, rows)[0].sum()
-    print(found, expected)
-    assert all(abs(found[name] - expected[name]) < 0.5 for name in found)
+    assert all(abs(found[name] - expected[name]) < 0.25 for name in found)
     assert (found["m7"] > found["m7b"]) == (expected["m7"] > expected["m7b"])
