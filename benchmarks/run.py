@@ -9,7 +9,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,11 +81,14 @@ def run_all(options: Options, path: Path, echo: Echo) -> dict[str, Any]:
     """
     started, first, loads = time.time(), os.getloadavg(), [os.getloadavg()[0]]
     wanted = [*options.cases, *(growth_case(genes, lines) for genes, lines in options.sizes)]
-    records, sittings = _earlier(path, {case.name for case in wanted}) if options.add else ([], [])
+    records, sittings = _earlier(path) if options.add else ([], [])
     results = _results(records, sittings)
     with tempfile.TemporaryDirectory() as folder:
         for number, case in enumerate(wanted, 1):
-            records.append(run_case(case, options, Path(folder), echo))
+            record = run_case(case, options, Path(folder), echo)
+            # Only now: a sitting that is broken off takes nothing away that an earlier one found.
+            records, sittings = _without(case.name, records, sittings)
+            records.append(record)
             loads += [run["load"] for run in records[-1]["runs"]]
             sitting = {
                 "ran": [each.name for each in wanted[:number]],
@@ -97,14 +100,20 @@ def run_all(options: Options, path: Path, echo: Echo) -> dict[str, Any]:
     return results
 
 
-def _earlier(path: Path, again: Collection[str]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return the cases and sittings of a file that was written earlier, without the cases that run again."""
+def _earlier(path: Path) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return the cases, sizes among them, and the sittings of a file that was written earlier."""
     if not path.exists():
         return [], []
     known = json.loads(path.read_text(encoding="utf-8"))
-    records = [*known["cases"], *(known["growth"] or {"sizes": []})["sizes"]]
-    sittings = [{**each, "ran": [name for name in each["ran"] if name not in again]} for each in known["sittings"]]
-    return [record for record in records if record["name"] not in again], [each for each in sittings if each["ran"]]
+    return [*known["cases"], *(known["growth"] or {"sizes": []})["sizes"]], known["sittings"]
+
+
+def _without(
+    name: str, records: list[dict[str, Any]], sittings: list[dict[str, Any]]
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return both without a case that ran again; a sitting of which nothing is left goes too."""
+    left = [{**each, "ran": [other for other in each["ran"] if other != name]} for each in sittings]
+    return [record for record in records if record["name"] != name], [each for each in left if each["ran"]]
 
 
 def run_case(case: Case, options: Options, folder: Path, echo: Echo) -> dict[str, Any]:

@@ -314,6 +314,19 @@ def test_a_later_sitting_can_be_added_to_a_file(sitting, tmp_path):
     assert results["cases"][0] == sitting["cases"][0]
     assert [entry["ran"] for entry in results["sittings"]] == [["m7"], ["sleepstudy"]]
     assert json.loads(path.read_text(encoding="utf-8")) == json.loads(json.dumps(results))
+    again = run_all(replace(options, cases=(TINY,)), path, lambda _: None)
+    assert [entry["ran"] for entry in again["sittings"]] == [["sleepstudy"], ["m7"]]
+    assert again["cases"][0]["runs"] == []
+
+
+def test_a_sitting_that_is_broken_off_takes_nothing_away(sitting, tmp_path, monkeypatch):
+    path = tmp_path / "tiny.json"
+    path.write_text(json.dumps(sitting), encoding="utf-8")
+    monkeypatch.setattr("benchmarks.run.run_case", lambda *_: sys.exit("stopped"))
+    options = Options((TINY,), (), (), True, repeats=1, budget=1.0, limit=9.0, fresh=True, add=True)
+    with pytest.raises(SystemExit, match="stopped"):
+        run_all(options, path, lambda _: None)
+    assert json.loads(path.read_text(encoding="utf-8")) == sitting
 
 
 @pytest.mark.parametrize(
