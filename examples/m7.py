@@ -1,7 +1,7 @@
 """The notebook "Model 7" of 2021 retold: seven ways to model one synthetic CRISPR screen, and which of them is right.
 
 The notebook simulated log fold changes of 55 sgRNAs of 10 genes in 20 cell lines, fitted models in PyMC3 one by one,
-and judged them by eye, in nine minutes on 28 cores. Here a model is a line, and the judging is done by a comparison and
+and judged them by eye, in nine minutes. Here a model is a line, and the judging is done by a comparison and
 a table.
 """
 
