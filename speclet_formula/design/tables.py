@@ -5,7 +5,7 @@ filled in; rows with missing values are an error or, when asked for, dropped and
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -225,6 +225,3 @@ def _aligned(column: pd.Series, known: tuple[str, ...]) -> pd.Categorical:
     seen = set(known)
     order = [*known, *(level for level in factor.categories if level not in seen)]
     return pd.Categorical(np.asarray(factor, dtype=object), categories=pd.Index(order, dtype=object), ordered=True)
-
-
-Functions = Mapping[str, Callable[..., Any]]

@@ -118,12 +118,10 @@ def draw_proposals(
     """
     mixture, trial = fit_proposal(density, start, rng, draws=draws, good=good)
     proposals = propose(density, mixture, rng, wanted)
-    for _ in range(2):
-        if proposals.efficiency > OPTIMISM * trial.efficiency:
-            break
-        again = propose(density, _refitted(proposals, rng, MOST_COMPONENTS), rng, wanted)
-        trial, proposals = (again, again) if again.efficiency > proposals.efficiency else (proposals, proposals)
-    return proposals
+    if proposals.efficiency > OPTIMISM * trial.efficiency:
+        return proposals
+    again = propose(density, _refitted(proposals, rng, MOST_COMPONENTS), rng, wanted)
+    return max(proposals, again, key=lambda tried: tried.efficiency)
 
 
 def cover(points: np.ndarray, rng: np.random.Generator, components: int = 3) -> Mixture:
