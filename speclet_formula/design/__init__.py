@@ -5,6 +5,7 @@ Judging a design is left to `preflight`.
 """
 
 from speclet_formula.design.build import build_design, replay_design
+from speclet_formula.design.centring import centre_of
 from speclet_formula.design.records import Design, FixedTerm, GroupBlock
 
-__all__ = ["Design", "FixedTerm", "GroupBlock", "build_design", "replay_design"]
+__all__ = ["Design", "FixedTerm", "GroupBlock", "build_design", "centre_of", "replay_design"]

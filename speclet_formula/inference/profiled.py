@@ -8,53 +8,35 @@ With P of `relative` (flat fixed effects), q = y'y - r'P^-1 r and r = T'W'y, for
 Bates, Mächler, Bolker & Walker (2015), doi:10.18637/jss.v067.i01. Minimising it is left to `minimum`.
 """
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import linalg
 
-from speclet_formula.design import Design
+from speclet_formula.design import Design, centre_of
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.precision import build_system, centre_of
-from speclet_formula.inference.relative import (
-    Relative,
-    Scaled,
-    covariance_diagonal,
-    evaluate,
-    factored,
-    relative_factors,
-    scale_system,
-    times_covariance,
-    transform_at,
-)
+from speclet_formula.inference.relative import Relative, Solution, relative_factors
+from speclet_formula.inference.relative_dense import Dense, dense_system, evaluate_dense, solve_dense
 
+if TYPE_CHECKING:
+    from speclet_formula.inference.relative_sparse import Sparse
+
+MOST_DENSE = 150  # coefficients up to which dense algebra is done before the compiled loops are even loaded
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
-WORTH_THREADS = 2_000  # coefficients from which on an evaluation takes longer than handing it to a thread
 
 
 @dataclass(frozen=True, eq=False)
 class Profiled:
     """The criterion of a design."""
 
-    joint: Scaled  # P of fixed and group effects
-    effects: Scaled | None  # of group effects alone; None without any
+    system: "Dense | Sparse"
     relative: Relative
     square: float  # y'y, weighted
     log_weights: float
     start: np.ndarray  # (p,) least-squares coefficients of the centred columns, taken off the response
     freedom: int  # n - p for REML, n for ML
     reml: bool
-    threads: int
-
-
-@dataclass(frozen=True, eq=False)
-class Solution:
-    """What P says at one theta, next to sigma^2; p coefficients in all, f of them fixed."""
-
-    coefficients: np.ndarray  # (p,)
-    fixed_columns: np.ndarray  # (p, f) covariances with the fixed effects
-    conditional: np.ndarray  # (p - f,) the group effects' variances for given fixed effects
 
 
 def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
@@ -80,21 +62,28 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     """
     start = _least_squares(design)
     shift = (design.X - centre_of(design)) @ start
-    joint = build_system(design, means=(), shift=shift)
-    relative = relative_factors(design, joint.layout)
-    alone = replace(design, X=design.X[:, :0], fixed=())
+    relative = relative_factors(design)
     n, p = design.X.shape
+    weights = np.ones(n) if design.weights is None else design.weights
     return Profiled(
-        joint=scale_system(joint, relative),
-        effects=scale_system(build_system(alone, means=(), shift=shift), relative) if design.groups else None,
+        system=_system(design, relative, shift, threads),
         relative=relative,
-        square=joint.square,
-        log_weights=float(np.log(joint.weights).sum()),
+        square=float(weights @ (design.response - design.offset - shift) ** 2),
+        log_weights=float(np.log(weights).sum()),
         start=start,
         freedom=n - p if reml else n,
         reml=reml,
-        threads=threads if joint.layout.size > WORTH_THREADS else 1,
     )
+
+
+def _system(design: Design, relative: Relative, shift: np.ndarray, threads: int) -> "Dense | Sparse":
+    """Prepare the algebra that suits the number of coefficients."""
+    if relative.coefficients <= MOST_DENSE:
+        return dense_system(design, relative, shift)
+    # Here and not at the top, as below: the first use of compiled loops on a machine takes seconds.
+    from speclet_formula.inference.relative_sparse import sparse_system
+
+    return sparse_system(design, relative, shift, threads=threads)
 
 
 def _least_squares(design: Design) -> np.ndarray:
@@ -127,42 +116,32 @@ def _least_squares(design: Design) -> np.ndarray:
 
 def deviances(criterion: Profiled, theta: np.ndarray) -> np.ndarray:
     """Return the criterion (N,) at N vectors theta (N, m); infinite where P cannot be factored."""
-    if criterion.threads == 1 or len(theta) == 1:
-        return np.array([_deviance(criterion, one) for one in theta])
-    with ThreadPoolExecutor(criterion.threads) as pool:  # the compiled loops let go of Python's lock
-        return np.array(list(pool.map(lambda one: _deviance(criterion, one), theta)))
-
-
-def _deviance(criterion: Profiled, theta: np.ndarray) -> float:
-    """Return the criterion at one vector theta."""
-    log_determinant, explained = evaluate(criterion.joint, theta)
-    if not criterion.reml:
-        log_determinant = 0.0 if criterion.effects is None else evaluate(criterion.effects, theta)[0]
-    residual = criterion.square - explained
-    if not residual > 0:
-        return np.inf
-    fit = criterion.freedom * (1 + np.log(2 * np.pi * residual / criterion.freedom))
-    return float(fit + log_determinant - criterion.log_weights)
+    log_determinants, residuals = _evaluated(criterion, theta)
+    fits = criterion.freedom * (1 + np.log(2 * np.pi * np.where(residuals > 0, residuals, 1.0) / criterion.freedom))
+    return np.where(residuals > 0, fits + log_determinants - criterion.log_weights, np.inf)
 
 
 def residual_variance(criterion: Profiled, theta: np.ndarray) -> float:
     """Return sigma^2 at the vector theta (m,) that maximises the likelihood."""
-    return float((criterion.square - evaluate(criterion.joint, theta)[1]) / criterion.freedom)
+    return float(_evaluated(criterion, theta[None])[1][0] / criterion.freedom)
 
 
 def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     """Solve for all coefficients at one vector theta (m,)."""
-    system = criterion.joint.system
-    n_fixed = system.layout.n_fixed
-    joint, transform = factored(criterion.joint, theta), transform_at(criterion.joint, theta)
-    moment = system.equations.moment[np.argsort(system.equations.order)]
-    coefficients = times_covariance(joint, transform, moment)
-    coefficients[:n_fixed] += criterion.start
-    units = np.eye(system.layout.size, n_fixed)
-    for column in range(n_fixed):
-        units[:, column] = times_covariance(joint, transform, units[:, column])
-    conditional = np.zeros(0)
-    if criterion.effects is not None:
-        alone = factored(criterion.effects, theta)
-        conditional = covariance_diagonal(alone, transform_at(criterion.effects, theta))
-    return Solution(coefficients, units, conditional)
+    if isinstance(criterion.system, Dense):
+        solution = solve_dense(criterion.system, theta)
+    else:
+        from speclet_formula.inference.relative_sparse import solve_sparse
+
+        solution = solve_sparse(criterion.system, theta)
+    solution.coefficients[: len(criterion.start)] += criterion.start
+    return solution
+
+
+def _evaluated(criterion: Profiled, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log determinants (N,) that the criterion takes, and q (N,)."""
+    if isinstance(criterion.system, Dense):
+        return evaluate_dense(criterion.system, theta, reml=criterion.reml)
+    from speclet_formula.inference.relative_sparse import evaluate_sparse
+
+    return evaluate_sparse(criterion.system, theta, reml=criterion.reml)

@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
+from speclet_formula.design import centre_of
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates.fitted import term_label
 from speclet_formula.estimates.points import PointEstimates, labels_of
 from speclet_formula.inference.minimum import Minimum, minimise
-from speclet_formula.inference.precision import centre_of
 from speclet_formula.inference.profiled import Profiled, deviances, profile_of, residual_variance, solve
 from speclet_formula.inference.relative import relative_covariances
 from speclet_formula.model import Model
@@ -150,19 +150,18 @@ def _check_residual(model: Model, criterion: Profiled, found: Minimum) -> None:
 
 def _estimates(model: Model, criterion: Profiled, theta: np.ndarray) -> PointEstimates:
     """Solve for the coefficients, and carry them from the centred columns to the formula's."""
-    design, layout = model.design, criterion.joint.system.layout
-    p, s2 = layout.n_fixed, residual_variance(criterion, theta)
+    design, p, s2 = model.design, model.design.X.shape[1], residual_variance(criterion, theta)
     solution = solve(criterion, theta)
     carried = np.eye(p)
     if p:
         carried[0] -= centre_of(design)
     fixed = solution.fixed_columns @ carried.T  # next to sigma^2: covariances with each fixed effect
     covariance = carried @ fixed[:p]
-    conditional = np.maximum(solution.conditional, 0.0)
+    conditional = solution.conditional
     labels = labels_of(design)
     covariances = tuple(s2 * matrix for matrix in relative_covariances(criterion.relative, theta))
     modes, mode_sds, sum_sds = [], [], []
-    for block, matrix, start in zip(design.groups, covariances, layout.starts, strict=True):
+    for block, matrix, start in zip(design.groups, covariances, criterion.relative.starts, strict=True):
         stop, shape = start + len(block.levels) * len(block.columns), (len(block.levels), len(block.columns))
         shared = fixed[start:stop]
         spread = np.einsum("ij,ij->i", shared, np.linalg.solve(covariance, shared.T).T) if p else 0.0
