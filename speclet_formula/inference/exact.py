@@ -8,12 +8,13 @@ from itertools import combinations
 import numpy as np
 import xarray as xr
 
+from speclet_formula.design import centre_of
 from speclet_formula.design.records import variable_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.adaptive import Proposals, draw_proposals, metropolis
 from speclet_formula.inference.marginal import Marginal, log_posterior, marginal_of, why_not_exact
 from speclet_formula.inference.plans import SamplingPlan
-from speclet_formula.inference.precision import centre_of, draw
+from speclet_formula.inference.precision import draw
 from speclet_formula.inference.trees import dimensions, make_tree
 from speclet_formula.inference.variances import Variances, correlation_factors, natural, prior_precisions
 from speclet_formula.model import Model

@@ -14,9 +14,8 @@ import numpy as np
 from speclet_formula.design.records import variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.inference.adaptive import combine, cover, fit_proposal, propose
-from speclet_formula.inference.kernels import predict_row
 from speclet_formula.inference.marginal import Marginal, log_posterior
-from speclet_formula.inference.precision import System, left_out_densities, rows_of
+from speclet_formula.inference.precision import left_out_densities, predict_row, without_row
 from speclet_formula.inference.variances import Variances, natural, prior_precisions
 from speclet_formula.model import Model
 
@@ -194,35 +193,12 @@ def refit_without(
     drawn = propose(density, combine(mixture, cover(known, rng)), rng, proposals)
     usable = np.isfinite(drawn.log_weights)
     sds, partial, _ = natural(marginal.variances, drawn.points[usable])
-    left = rows_of(marginal.system, np.array([row]))
     numbers, _ = prior_precisions(marginal.variances, sds, partial)
-    moments = predict_row(without.system.equations, left.columns, left.values, sds[:, 0] ** 2, numbers)
-    variance = moments[:, 1] + sds[:, 0] ** 2 / left.weights[0]
-    error = left.response[0] - moments[:, 0]
+    moments = predict_row(marginal.system, row, without.system, sds[:, 0] ** 2, numbers)
+    variance = moments[:, 1] + sds[:, 0] ** 2 / marginal.system.weights[row]
+    error = marginal.system.response[row] - moments[:, 0]
     log_densities = -0.5 * (np.log(2 * np.pi * variance) + error**2 / variance)
     return drawn.log_weights[usable, None], log_densities[:, None]
-
-
-def without_row(system: System, row: int) -> System:
-    """Return a system that one row is taken out of: a rank-one change on the same pattern."""
-    left, equations = rows_of(system, np.array([row])), system.equations
-    weight, response = left.weights[0], left.response[0]
-    gram, moment = equations.gram.copy(), equations.moment.copy()
-    moment[left.columns] -= weight * response * left.values
-    for a, value in zip(left.columns, left.values, strict=True):
-        start, stop = equations.starts[a], equations.starts[a + 1]
-        above = left.columns <= a  # the upper triangle's entries of column a
-        places = start + np.searchsorted(equations.rows[start:stop], left.columns[above])
-        gram[places] -= weight * value * left.values[above]
-    others = np.arange(len(system.response)) != row
-    return replace(
-        system,
-        W=system.W[others],
-        response=system.response[others],
-        weights=system.weights[others],
-        equations=equations._replace(gram=gram, moment=moment),
-        square=system.square - float(weight * response**2),
-    )
 
 
 def _vectors(variances: Variances, draws: DrawnVariances) -> np.ndarray:

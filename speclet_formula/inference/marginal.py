@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speclet_formula.inference.precision import System, build_system, centre_of, log_determinants
+from speclet_formula.design import centre_of
+from speclet_formula.inference.precision import System, build_system, log_determinants
 from speclet_formula.inference.variances import (
     Variances,
     hyperprior,

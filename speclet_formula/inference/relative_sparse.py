@@ -7,14 +7,24 @@ loops. What theta stands for is `relative`'s to know; small designs are left to 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from scipy import sparse
 
 from speclet_formula.design import Design
-from speclet_formula.inference.ldl import Array, compiled, factor, invert_on_pattern, solve_lower, solve_upper
 from speclet_formula.inference.precision import System, build_system
+from speclet_formula.inference.precision.bordered import (
+    Factor,
+    allocate,
+    backward,
+    factorise,
+    forward,
+    inverse_entries,
+    log_determinant,
+)
+from speclet_formula.inference.precision.patterns import Array, Pattern, compiled
+from speclet_formula.inference.precision.sparse import SparseEquations
 from speclet_formula.inference.relative import Relative, Solution, entries_of, relative_factors
 
 WORTH_THREADS = 2_000  # coefficients from which on an evaluation takes longer than handing it to a thread
@@ -25,6 +35,7 @@ class Scaled:
     """P as a function of theta, on the pattern of a system; p coefficients, m entries of theta."""
 
     system: System
+    equations: SparseEquations  # the system's
     transforms: tuple[Any, ...]  # m + 1 sparse (p, p), in the coefficients' own order: T = T0 + sum of theta_k T_k
     products: Any  # sparse (entries of the pattern, pairs): T'W'W T by the products of two of (1, theta)
     pairs: np.ndarray  # (pairs, 2) the two
@@ -43,35 +54,35 @@ class Sparse:
 
 @dataclass(frozen=True, eq=False)
 class Factored:
-    """P = L D L' at one theta, permuted."""
+    """P = C C' at one theta, permuted."""
 
     order: np.ndarray  # the coefficient at each permuted position
-    ends: np.ndarray
-    low_rows: np.ndarray
-    low: np.ndarray
-    diagonal: np.ndarray
+    pattern: Pattern
+    factor: Factor
 
 
 def sparse_system(design: Design, relative: Relative, shift: np.ndarray, *, threads: int) -> Sparse:
     """Prepare a design, whose response is less a shift (n,); threads evaluate several theta at a time."""
     alone = replace(design, X=design.X[:, :0], fixed=())
     return Sparse(
-        joint=_scaled(build_system(design, means=(), shift=shift), relative),
-        effects=_scaled(build_system(alone, means=(), shift=shift), relative_factors(alone)) if design.groups else None,
+        joint=_scaled(design, relative, shift),
+        effects=_scaled(alone, relative_factors(alone), shift) if design.groups else None,
         threads=threads if relative.coefficients > WORTH_THREADS else 1,
     )
 
 
-def _scaled(system: System, relative: Relative) -> Scaled:
-    """Prepare P for a system with the blocks of theta."""
-    equations, size = system.equations, system.layout.size
+def _scaled(design: Design, relative: Relative, shift: np.ndarray) -> Scaled:
+    """Prepare P for a design with the blocks of theta."""
+    system = build_system(design, means=(), shift=shift, whole_blocks=True, algebra="sparse")
+    equations, size = cast(SparseEquations, system.equations), system.layout.size
+    pattern = equations.pattern
     transforms = _transforms(relative)
-    columns = np.repeat(np.arange(size), np.diff(equations.starts))
-    upper = sparse.csc_matrix((equations.gram, (equations.rows, columns)), shape=(size, size))
+    columns = np.repeat(np.arange(size), np.diff(pattern.starts))
+    upper = sparse.csc_matrix((equations.filling.gram, (pattern.rows, columns)), shape=(size, size))
     gram = (upper + sparse.triu(upper, 1).T).tocsr()
     permuted = [transform[equations.order][:, equations.order] for transform in transforms]
     pairs = list(combinations_with_replacement(range(len(transforms)), 2))
-    keys = columns * size + equations.rows
+    keys = columns * size + pattern.rows
     parts = []
     for first, second in pairs:
         product = permuted[first].T @ gram @ permuted[second]
@@ -79,9 +90,9 @@ def _scaled(system: System, relative: Relative) -> Scaled:
         places = np.searchsorted(keys, product.col.astype(np.int64) * size + product.row)
         parts.append(sparse.csr_matrix((product.data, (places, np.zeros_like(places))), shape=(len(keys), 1)))
     random = equations.order >= system.layout.n_fixed
-    units = ((equations.rows == columns) & random[columns]).astype(float)
+    units = ((pattern.rows == columns) & random[columns]).astype(float)
     moments = np.stack([transform.T @ equations.moment for transform in permuted])
-    return Scaled(system, transforms, sparse.hstack(parts, format="csr"), np.array(pairs), units, moments)
+    return Scaled(system, equations, transforms, sparse.hstack(parts, format="csr"), np.array(pairs), units, moments)
 
 
 def _transforms(relative: Relative) -> tuple[Any, ...]:
@@ -125,29 +136,23 @@ def _evaluate_one(system: Sparse, theta: np.ndarray, reml: bool) -> tuple[float,
 
 def _evaluate_system(scaled: Scaled, theta: np.ndarray) -> tuple[float, float]:
     """Return log|P| and r'P^-1 r, r = T'W'y, at one vector theta (m,); NaN where P is not positive definite."""
-    equations = scaled.system.equations
-    values, moment = _filled(scaled, theta)
-    found: tuple[float, float] = _evaluate(
-        equations.starts, equations.rows, values, equations.parents, equations.ends, moment
-    )
+    found: tuple[float, float] = _evaluate(scaled.equations.pattern, *_filled(scaled, theta))
     return found
 
 
 @compiled
-def _evaluate(
-    starts: Array, rows: Array, values: Array, parents: Array, ends: Array, vector: Array
-) -> tuple[float, float]:
+def _evaluate(pattern: Pattern, values: Array, vector: Array) -> tuple[float, float]:
     """Factor and solve."""
-    low_rows, low, diagonal = np.empty(ends[-1], dtype=np.int64), np.empty(ends[-1]), np.empty(len(parents))
-    if not factor(starts, rows, values, parents, ends, low_rows, low, diagonal):
+    factor = allocate(pattern)
+    if not factorise(pattern, values, factor):
         return np.nan, np.nan
-    solve_lower(ends, low_rows, low, vector)
-    return np.log(diagonal).sum(), (vector * vector / diagonal).sum()
+    forward(pattern, factor, vector)
+    return log_determinant(factor), (vector * vector).sum()
 
 
 def solve_sparse(system: Sparse, theta: np.ndarray) -> Solution:
     """Solve for all coefficients at one vector theta (m,)."""
-    equations, n_fixed = system.joint.system.equations, system.joint.system.layout.n_fixed
+    equations, n_fixed = system.joint.equations, system.joint.system.layout.n_fixed
     joint, transform = _factored(system.joint, theta), _transform_at(system.joint, theta)
     moment = equations.moment[np.argsort(equations.order)]
     units = np.eye(len(moment), n_fixed)
@@ -162,20 +167,18 @@ def solve_sparse(system: Sparse, theta: np.ndarray) -> Solution:
 
 def _factored(scaled: Scaled, theta: np.ndarray) -> Factored:
     """Factor P at one vector theta (m,)."""
-    equations = scaled.system.equations
+    pattern = scaled.equations.pattern
     values, _ = _filled(scaled, theta)
-    low, low_rows = np.empty(equations.ends[-1]), np.empty(equations.ends[-1], dtype=np.int64)
-    diagonal = np.empty(scaled.system.layout.size)
-    factor(equations.starts, equations.rows, values, equations.parents, equations.ends, low_rows, low, diagonal)
-    return Factored(equations.order, equations.ends, low_rows, low, diagonal)
+    factor = allocate(pattern)
+    factorise(pattern, values, factor)
+    return Factored(scaled.equations.order, pattern, factor)
 
 
 def _times_covariance(matrix: Factored, transform: Any, vector: np.ndarray) -> np.ndarray:
     """Return T P^-1 T' times a vector, in the coefficients' own order."""
     permuted = (transform.T @ vector)[matrix.order]
-    solve_lower(matrix.ends, matrix.low_rows, matrix.low, permuted)
-    permuted /= matrix.diagonal
-    solve_upper(matrix.ends, matrix.low_rows, matrix.low, permuted)
+    forward(matrix.pattern, matrix.factor, permuted)
+    backward(matrix.pattern, matrix.factor, permuted)
     return np.asarray(transform @ permuted[np.argsort(matrix.order)])
 
 
@@ -189,15 +192,15 @@ def _transform_at(scaled: Scaled, theta: np.ndarray) -> Any:
 
 def _covariance_diagonal(matrix: Factored, transform: Any) -> np.ndarray:
     """Return the diagonal of T P^-1 T', in the coefficients' own order, from the inverse on its own pattern."""
-    below, across = invert_on_pattern(matrix.ends, matrix.low_rows, matrix.low, matrix.diagonal)
-    size = len(across)
-    lower = sparse.csc_matrix((below, matrix.low_rows, matrix.ends), shape=(size, size))
-    inverse = (lower + lower.T + sparse.diags(across)).tocsr()
+    pattern, size = matrix.pattern, matrix.pattern.size
+    entries = inverse_entries(pattern, matrix.factor)
+    upper = sparse.csc_matrix((entries, pattern.rows, pattern.starts), shape=(size, size))
+    inverse = (upper + sparse.triu(upper, 1).T).tocsr()
     permuted = transform[:, matrix.order]
     first, second = _pairs_within_rows(permuted)
-    entries = np.asarray(inverse[permuted.indices[first], permuted.indices[second]]).ravel()
+    covariances = np.asarray(inverse[permuted.indices[first], permuted.indices[second]]).ravel()
     rows = np.repeat(np.arange(size), np.diff(permuted.indptr))
-    return np.bincount(rows[first], permuted.data[first] * permuted.data[second] * entries, size)
+    return np.bincount(rows[first], permuted.data[first] * permuted.data[second] * covariances, size)
 
 
 def _pairs_within_rows(matrix: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -9,7 +9,6 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.inference import kernels
 from speclet_formula.inference.marginal import log_likelihood, log_posterior, marginal_of, why_not_exact
 from speclet_formula.inference.precision import draw, left_out_densities
 from speclet_formula.inference.variances import correlation_factors, natural, prior_precisions
@@ -144,26 +143,6 @@ def test_draws_have_the_conditional_mean_and_covariance() -> None:
     error = np.sqrt(np.diag(covariance) / count)
     assert (np.abs(drawn.mean(axis=0) - mean) < 4.5 * error).all()
     assert np.abs(np.cov(drawn.T) - covariance).max() < 0.06 * covariance.max()
-
-
-def test_the_loops_are_the_same_as_plain_python() -> None:
-    """Compiled and interpreted, the loops give the same numbers."""
-    model = sf.Model("y ~ x + (x | g)", TABLE)
-    marginal = marginal_of(model)
-    sds, partial = np.array([[0.8, 1.1, 0.5]]), np.array([[0.4]])
-    numbers, _ = prior_precisions(marginal.variances, sds, partial)
-    system = marginal.system
-    values = [np.empty(len(system.equations.gram)) for _ in range(2)]
-    kernels.refill(system.equations, 0.64, numbers[0], values[0])
-    kernels.refill.py_func(system.equations, 0.64, numbers[0], values[1])
-    assert np.array_equal(*values)
-    s2 = np.array([0.64])
-    compiled = kernels.evaluate_draws(system.equations, s2, numbers)
-    assert np.allclose(compiled, kernels.evaluate_draws.py_func(system.equations, s2, numbers))
-    outs = [np.empty((1, system.layout.size)) for _ in range(2)]
-    kernels.draw_coefficients(system.equations, s2, numbers, 1, outs[0])
-    kernels.draw_coefficients.py_func(system.equations, s2, numbers, 1, outs[1])
-    assert np.isfinite(outs).all()
 
 
 def test_the_jacobian_is_that_of_the_natural_parameters() -> None:
