@@ -55,11 +55,42 @@ class Factored:
 def sparse_system(design: Design, relative: Relative, shift: np.ndarray, *, threads: int) -> Sparse:
     """Prepare a design, whose response is less a shift (n,); threads evaluate several theta at a time."""
     alone = replace(design, X=design.X[:, :0], fixed=())
+    without = relative_factors(alone)
     return Sparse(
-        joint=_scaled(build_system(design, means=(), shift=shift), relative),
-        effects=_scaled(build_system(alone, means=(), shift=shift), relative_factors(alone)) if design.groups else None,
+        joint=_scaled(_system(design, relative, shift), relative),
+        effects=_scaled(_system(alone, without, shift), without) if design.groups else None,
         threads=threads if relative.coefficients > WORTH_THREADS else 1,
     )
+
+
+def _system(design: Design, relative: Relative, shift: np.ndarray) -> System:
+    """Form the normal equations, on a pattern that has room for T'W'W T.
+
+    T mixes the columns of a level. Where a level has none but zeros in one of them, as with a factor of which it lacks
+    a category, T'W'W T has entries where W'W has none; the pattern of the same design without zeros has them all.
+    """
+    system = build_system(design, means=(), shift=shift)
+    order, size = system.equations.order, system.layout.size
+    pattern = _symmetric(system, np.ones(len(system.equations.rows)))
+    mixing = sum(_transforms(relative))[order][:, order]
+    if sparse.triu(mixing.T @ pattern @ mixing).nnz == len(system.equations.rows):
+        return system
+    groups = tuple(replace(block, values=np.where(block.values == 0, 1.0, block.values)) for block in design.groups)
+    wider = build_system(replace(design, groups=groups), means=(), shift=shift).equations
+    places = np.argsort(order)[wider.order]  # in the narrow order, of each coefficient in the wide one
+    gram = sparse.triu(_symmetric(system, system.equations.gram)[places][:, places]).tocoo()
+    keys = np.repeat(np.arange(size), np.diff(wider.starts)) * size + wider.rows
+    filled = np.zeros(len(keys))
+    filled[np.searchsorted(keys, gram.col.astype(np.int64) * size + gram.row)] = gram.data
+    return replace(system, equations=wider._replace(gram=filled, moment=system.equations.moment[places]))
+
+
+def _symmetric(system: System, values: np.ndarray) -> Any:
+    """Return the whole of a permuted matrix, sparse (p, p), from the entries of its upper triangle."""
+    equations, size = system.equations, system.layout.size
+    columns = np.repeat(np.arange(size), np.diff(equations.starts))
+    upper = sparse.csc_matrix((values, (equations.rows, columns)), shape=(size, size))
+    return (upper + sparse.triu(upper, 1).T).tocsr()
 
 
 def _scaled(system: System, relative: Relative) -> Scaled:
@@ -67,8 +98,7 @@ def _scaled(system: System, relative: Relative) -> Scaled:
     equations, size = system.equations, system.layout.size
     transforms = _transforms(relative)
     columns = np.repeat(np.arange(size), np.diff(equations.starts))
-    upper = sparse.csc_matrix((equations.gram, (equations.rows, columns)), shape=(size, size))
-    gram = (upper + sparse.triu(upper, 1).T).tocsr()
+    gram = _symmetric(system, equations.gram)
     permuted = [transform[equations.order][:, equations.order] for transform in transforms]
     pairs = list(combinations_with_replacement(range(len(transforms)), 2))
     keys = columns * size + equations.rows
