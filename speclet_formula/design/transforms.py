@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.interpolate import BSpline
 
 Learnt = dict[str, Any]
 
@@ -167,6 +166,9 @@ def _bs(
 def _spline(knots: np.ndarray, values: np.ndarray, order: int) -> np.ndarray:
     if values.min() < knots[0] or values.max() > knots[-1]:
         raise ValueError(f"a spline is only defined between {knots[0]:g} and {knots[-1]:g}")
+    # Here and not at the top: it takes as long to import as a small model to fit.
+    from scipy.interpolate import BSpline
+
     return np.asarray(BSpline.design_matrix(values, knots, order).toarray())
 
 
@@ -185,6 +187,8 @@ def _ns(learnt: Learnt, x: Any, df: float | None = None, knots: Any = None, inte
 
 def _curvature(knots: np.ndarray) -> np.ndarray:
     """Return the second derivatives of all cubic B-splines at the two ends, a (2, k) array."""
+    from scipy.interpolate import BSpline
+
     n_basis = len(knots) - 4
     spline = BSpline(knots, np.eye(n_basis), 3).derivative(2)
     return np.vstack([spline(knots[0]), spline(knots[-1])])

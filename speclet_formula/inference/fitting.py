@@ -11,10 +11,7 @@ from typing import Any, Literal, cast, overload
 from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import SamplingError
 from speclet_formula.formula.terms import Formula
-from speclet_formula.inference.exact import sample_exact
-from speclet_formula.inference.marginal import why_not_exact
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
-from speclet_formula.inference.reml import fit_point
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 
@@ -126,9 +123,11 @@ def fit(
         sampler=_sampler(sampler),
     )
     if engine in ("reml", "ml"):
+        from speclet_formula.inference.reml import fit_point
+
         return fit_point(model, method=cast(Maximised, engine), cores=cores)
     started = time.perf_counter()
-    idata = sample_exact(model, plan) if engine == "exact" else _sample_nuts(model, plan)
+    idata = _sample_exact(model, plan) if engine == "exact" else _sample_nuts(model, plan)
     return Fit(
         model=model,
         idata=idata,
@@ -254,8 +253,17 @@ def _engine(model: Model, method: str) -> str:
             "Leave method= out: 'auto' takes the engine that serves the model.",
         )
     if method == "auto":
+        # Here and not at the top, as each engine below: maximum likelihood needs nothing of it.
+        from speclet_formula.inference.marginal import why_not_exact
+
         return "nuts" if why_not_exact(model) else "exact"
     return method
+
+
+def _sample_exact(model: Model, plan: SamplingPlan) -> Any:
+    from speclet_formula.inference.exact import sample_exact
+
+    return sample_exact(model, plan)
 
 
 def _sample_nuts(model: Model, plan: SamplingPlan) -> Any:

@@ -17,12 +17,14 @@ from scipy import linalg
 from speclet_formula.design import Design, centre_of
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.relative import Relative, Solution, relative_factors
-from speclet_formula.inference.relative_dense import Dense, dense_system, evaluate_dense, solve_dense
+from speclet_formula.inference.relative_dense import Dense, dense_numbers, dense_system, evaluate_dense, solve_dense
 
 if TYPE_CHECKING:
     from speclet_formula.inference.relative_sparse import Sparse
 
-MOST_DENSE = 150  # coefficients up to which dense algebra is done before the compiled loops are even loaded
+# Numbers that the dense matrices add up, from which on the compiled loops are quicker by more than loading them takes:
+# 240 coefficients with four variances and correlations, 420 with two.
+MOST_DENSE = 2**20
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
 
 
@@ -78,7 +80,7 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
 
 def _system(design: Design, relative: Relative, shift: np.ndarray, threads: int) -> "Dense | Sparse":
     """Prepare the algebra that suits the number of coefficients."""
-    if relative.coefficients <= MOST_DENSE:
+    if dense_numbers(relative) <= MOST_DENSE:
         return dense_system(design, relative, shift)
     # Here and not at the top, as below: the first use of compiled loops on a machine takes seconds.
     from speclet_formula.inference.relative_sparse import sparse_system

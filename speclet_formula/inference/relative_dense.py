@@ -28,6 +28,12 @@ class Dense:
     units: np.ndarray  # (p + 1,) the ones of I
 
 
+def dense_numbers(relative: Relative) -> int:
+    """Return how many numbers a Dense would hold, which is what an evaluation takes time for."""
+    terms = relative.size + 1
+    return terms * (terms + 1) // 2 * (relative.coefficients + 1) ** 2
+
+
 def dense_system(design: Design, relative: Relative, shift: np.ndarray) -> Dense:
     """Prepare a design, whose response is less a shift (n,)."""
     gram = _gram(design, shift)

@@ -14,7 +14,7 @@ from scipy.linalg import lapack
 
 from speclet_formula.inference.precision.records import Rows
 
-CHUNK_ENTRIES = 2**17  # numbers of the matrices that are factored at once: 1 MB, which fits into the cache
+CHUNK_ENTRIES = 2**17  # numbers that are held at once: 1 MB, which fits into the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +69,7 @@ def leave_out(
     W = _matrix(observed, size)
     pairs, rows, columns = _pairs(W)
     total = np.zeros(len(observed.response))
-    for part, factors in _factored(equations, s2, numbers, beside=len(observed.response)):
+    for part, factors in _factored(equations, s2, numbers, beside=8 * len(observed.response)):
         inverses = np.array([_inverse(factor[:size, :size]) for factor in factors])
         means = np.einsum("kij,kj->ki", inverses, equations.moment / s2[part, None])
         leverages = (pairs @ inverses[:, rows, columns].T).T * observed.weights / s2[part, None]
@@ -113,7 +113,7 @@ def _factored(
     `beside` is how many numbers the caller makes of each draw: the chunks leave room for them.
     """
     size = len(equations.moment)
-    count = max(1, CHUNK_ENTRIES // max((size + 1) ** 2, beside))
+    count = max(1, CHUNK_ENTRIES // ((size + 1) ** 2 + beside))
     for start in range(0, len(s2), count):
         part = slice(start, min(start + count, len(s2)))
         matrices = np.zeros((part.stop - part.start, size + 1, size + 1))
