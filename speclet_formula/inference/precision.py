@@ -6,7 +6,7 @@ What the variances are, and their priors, is left to `variances`.
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement, pairwise
 from typing import Any
 
@@ -45,7 +45,13 @@ class System:
     square: float  # y'y; both weighted
 
 
-def build_system(design: Design, *, means: tuple[tuple[int, int], ...], shift: np.ndarray | None = None) -> System:
+def build_system(
+    design: Design,
+    *,
+    means: tuple[tuple[int, int], ...],
+    shift: np.ndarray | None = None,
+    whole_blocks: bool = False,
+) -> System:
     """Form, order and analyse the normal equations.
 
     Parameters
@@ -56,6 +62,9 @@ def build_system(design: Design, *, means: tuple[tuple[int, int], ...], shift: n
         The group means that are coefficients of their own.
     shift : array of shape (n,), optional
         What the prior's means predict; it is taken off the response.
+    whole_blocks : bool
+        Whether the pattern has room for W times factors that mix the columns of a correlated block. A row of `f = u`
+        then meets the columns of every `f`, also where W itself has none: a gene that is always `u`, an empty cell.
 
     Returns
     -------
@@ -67,7 +76,8 @@ def build_system(design: Design, *, means: tuple[tuple[int, int], ...], shift: n
     response = design.response - design.offset - (0.0 if shift is None else shift)
     gram = (W.T @ W.multiply(weights[:, None])).tocoo()
     # A sum that happens to be 0 keeps its place: the inverse is not 0 there, and the rows' leverages need it.
-    ones = sparse.csr_array((np.ones(W.nnz), W.indices, W.indptr), shape=W.shape)
+    touched = _rows(_with_whole_blocks(design), layout) if whole_blocks else W
+    ones = sparse.csr_array((np.ones(touched.nnz), touched.indices, touched.indptr), shape=W.shape)
     prior_rows, prior_columns, numbers = _prior_entries(layout)
     order, starts, rows = _ordered_pattern(layout.size, (ones.T @ ones).tocoo(), prior_rows, prior_columns)
     position = np.empty(layout.size, dtype=np.int64)
@@ -192,6 +202,12 @@ def _rows(design: Design, layout: Layout) -> Any:
     W = sparse.hstack(parts, format="csr")
     W.eliminate_zeros()
     return W
+
+
+def _with_whole_blocks(design: Design) -> Design:
+    """Return the design with no zero in its correlated blocks."""
+    groups = (replace(one, values=np.ones_like(one.values)) if one.correlated else one for one in design.groups)
+    return replace(design, groups=tuple(groups))
 
 
 def _prior_entries(layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -80,13 +80,13 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     """
     start = _least_squares(design)
     shift = (design.X - centre_of(design)) @ start
-    joint = build_system(design, means=(), shift=shift)
+    joint = build_system(design, means=(), shift=shift, whole_blocks=True)
     relative = relative_factors(design, joint.layout)
     alone = replace(design, X=design.X[:, :0], fixed=())
     n, p = design.X.shape
     return Profiled(
         joint=scale_system(joint, relative),
-        effects=scale_system(build_system(alone, means=(), shift=shift), relative) if design.groups else None,
+        effects=scale_system(build_system(alone, means=(), shift=shift, whole_blocks=True), relative) if design.groups else None,
         relative=relative,
         square=joint.square,
         log_weights=float(np.log(joint.weights).sum()),
