@@ -7,6 +7,8 @@ suppressMessages({library(lme4); library(splines); library(jsonlite)})
 d <- read.csv("odd_formulas.csv", check.names = FALSE, stringsAsFactors = FALSE)
 d$f <- factor(d$f, levels = c("w", "v", "u"))  # the analyst's order
 for (name in c("h", "g", "a", "b", "c", "plate id")) d[[name]] <- factor(d[[name]])
+d$q <- factor(d$q, levels = c("n", "o", "e"))  # the same for all rows of a level of a:b
+d$qo <- as.numeric(d$q == "o"); d$qe <- as.numeric(d$q == "e")
 d$fw <- as.numeric(d$f == "w"); d$fv <- as.numeric(d$f == "v"); d$fu <- as.numeric(d$f == "u")
 d$hq <- as.numeric(d$h == "q")
 
@@ -31,6 +33,9 @@ cases <- list(
   list("y ~ x + f + (1 | g) + (0 + x | g) + (0 + h | g)"),
   list("y ~ x + z + (1 + x | g) + (0 + z | g)"),
   list("y ~ x + f + (0 + x | g) + (f | g)"),
+  list("y ~ q + (0 + q | g) + (1 | a:b)"),
+  list("y ~ q + (q | g) + (1 | a:b)"),
+  list("y ~ q + (q || g) + (1 | a:b)", "y ~ q + (1 | g) + (0 + qo | g) + (0 + qe | g) + (1 | a:b)"),
   # calls inside a block
   list("y ~ poly(x, 2) + (poly(x, 2) | g)"),
   list("y ~ scale(x) + (scale(x) | g)"),
@@ -71,7 +76,7 @@ cases <- list(
   list("y ~ poly(x, 2, raw = TRUE) + (1 | g)"),
   list("y ~ poly(x, 3):h + h + (1 | g)"),
   list("y ~ log(t, 2) + exp(z) + pmin(x, 4) + log1p(t) + (1 | g)"),
-  list("y ~ . - g + (1 | g)", "y ~ x + z + t + o + w + `dose (uM)` + f + h + k + a + b + c + `plate id` + (1 | g)"),
+  list("y ~ . - g + (1 | g)", "y ~ x + z + t + o + w + `dose (uM)` + f + h + k + a + b + c + `plate id` + q + (1 | g)"),
   list("y ~ x + offset(o) + (1 | g)"),
   list("y ~ x + offset(o) + offset(2 * z) + (x | g)"),
   list("log(t) ~ x + (1 | g)"),
@@ -86,22 +91,34 @@ cases <- list(
 )
 d$K <- factor(d$k)
 
-refit <- function(m) {  # from where it stopped, by two optimisers, until nothing is gained
-  control <- function(name) lmerControl(optimizer = name, calc.derivs = FALSE, check.conv.singular = "ignore",
-    optCtrl = if (name == "bobyqa") list(rhoend = 1e-10, maxfun = 1e5) else list(xtol_abs = 1e-12, ftol_abs = 1e-12, maxeval = 1e5))
-  for (round in 1:12) {
-    before <- REMLcrit(m)
+set.seed(1)
+control <- function(name) lmerControl(optimizer = name, calc.derivs = FALSE, check.conv.singular = "ignore",
+  check.scaleX = "ignore", optCtrl = if (name == "bobyqa") list(rhoend = 1e-10, maxfun = 1e5)
+    else list(xtol_abs = 1e-12, ftol_abs = 1e-12, maxeval = 1e5))
+
+again <- function(m, start) {  # from a start by two optimisers in turn, until nothing is gained
+  for (round in 1:8) {
+    before <- if (round == 1) Inf else deviance_of(new)
     for (name in c("bobyqa", "nloptwrap")) {
-      start <- pmin(pmax(getME(m, "theta") + if (round %% 3 == 0) 0.02 else 0, getME(m, "lower")), 1e3)
-      new <- update(m, start = start, control = control(name))
-      if (deviance_of(new) < deviance_of(m)) m <- new
+      new <- update(m, start = pmax(start, getME(m, "lower")), control = control(name))
+      start <- getME(new, "theta")
     }
-    if (round > 3 && abs(deviance_of(m) - before) < 1e-10) break
+    if (before - deviance_of(new) < 1e-10) break
+  }
+  new
+}
+
+refit <- function(m) {  # the best of several starts
+  theta <- getME(m, "theta")
+  starts <- list(theta, theta + 0.02, rep(0.3, length(theta)))
+  if (length(theta) > 2) starts <- c(starts, lapply(1:4, function(k) theta + rnorm(length(theta), 0, 0.5)))
+  for (start in starts) {
+    new <- again(m, start)
+    if (deviance_of(new) < deviance_of(m)) m <- new
   }
   m
 }
 deviance_of <- function(m) as.numeric(-2 * logLik(m))
-REMLcrit <- deviance_of
 
 answer <- function(case) {
   ours <- case[[1]]
