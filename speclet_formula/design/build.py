@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.evaluation import Scope, evaluate
+from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite
 from speclet_formula.design.records import Design, FixedPart, GroupBlock, Recipe, variable_name
 from speclet_formula.design.tables import (
@@ -201,6 +201,7 @@ def _response(node: Expression | None, scope: Scope, binary: bool) -> tuple[np.n
 
 def _numbers(node: Expression, scope: Scope, *, binary: bool) -> np.ndarray:
     values = evaluate(node, scope)
+    _check_one_column(values, node, "the response")
     if isinstance(values, pd.Categorical):
         if binary and len(values.categories) == 2:  # noqa: PLR2004 - binary
             return np.asarray(values.codes, dtype=float)
@@ -227,10 +228,28 @@ def _check_counts(node: Call, successes: np.ndarray, failures: np.ndarray) -> No
 def _offset(nodes: tuple[Expression, ...], scope: Scope) -> np.ndarray:
     total = np.zeros(len(scope.frame))
     for node in nodes:
-        values = np.asarray(evaluate(node, scope), dtype=float)
-        report_not_finite(values, f"offset({text_of(node)})")
-        total = total + values
+        values, name = evaluate(node, scope), f"offset({text_of(node)})"
+        _check_one_column(values, node, "an offset")
+        if is_labels(values):
+            raise DataError(
+                f"'{name}' holds labels, not numbers.",
+                "An offset is added to the linear predictor, row by row.",
+                "Name a numeric column, or leave the offset out.",
+            )
+        numbers = np.asarray(values, dtype=float)
+        report_not_finite(numbers, name)
+        total = total + numbers
     return total
+
+
+def _check_one_column(values: Any, node: Expression, what: str) -> None:
+    """Refuse a basis, such as poly(x, 2), where there is one value for each row."""
+    if np.ndim(values) > 1:
+        raise FormulaError(
+            f"'{text_of(node)}' has {np.shape(values)[1]} columns.",
+            f"{what[0].upper()}{what[1:]} has one value for each row.",
+            "Name a column, or a call that gives one value for each row.",
+        )
 
 
 def _blocks(terms: tuple[GroupTerm, ...], parts: tuple[FixedPart, ...], scope: Scope) -> tuple[GroupBlock, ...]:
@@ -275,7 +294,8 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
     parts = []
     for node in group.factors:
         values = evaluate(node, scope)
-        if not isinstance(values, pd.Categorical):
+        _check_one_column(values, node, "a grouping factor")
+        if not is_labels(values):
             report_not_finite(np.asarray(values, dtype=float), text_of(node))
         parts.append(as_factor(values))
     if len(parts) == 1:

@@ -84,18 +84,25 @@ def _operate(operator: str, values: list[Values], node: Operation) -> Values:
             f"Inside a call these operators compute: {' '.join(_BINARY)}.",
             "Write the interaction as a term of its own, outside the call.",
         )
-    if operator not in ("==", "!=") and any(_is_text(value) for value in values):
+    if operator not in ("==", "!=") and any(is_labels(value) for value in values):
         raise DataError(
             f"'{text_of(node)}' computes with labels, not numbers.",
             "Arithmetic needs numeric columns; labels can be compared with == and !=.",
             "Use a numeric column, or compare: I(column == 'label').",
         )
+    if len(values) == 2 and is_labels(values[0]) != is_labels(values[1]):  # noqa: PLR2004 - both operands
+        raise DataError(
+            f"'{text_of(node)}' compares labels with numbers.",
+            "Labels are compared with text, numbers with numbers.",
+            "Put quotes around a level, as in I(column == 'label'), and none around a number.",
+        )
     with np.errstate(all="ignore"):  # what is not a number is reported by row once the term is complete
         # Integer columns: 2^-1 and overflow mean in R what they mean for doubles.
-        return table[operator](*(value if _is_text(value) else np.asarray(value, dtype=float) for value in values))
+        return table[operator](*(value if is_labels(value) else np.asarray(value, dtype=float) for value in values))
 
 
-def _is_text(value: Values) -> bool:
+def is_labels(value: Values) -> bool:
+    """Tell text and factors from numbers."""
     return np.asarray(value).dtype.kind in "OU"
 
 

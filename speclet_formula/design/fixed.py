@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from formulae import design_matrices
+from formulae.environment import Environment
 
 from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.records import FixedPart, FixedTerm, variable_name
@@ -40,8 +41,9 @@ def fixed_part(intercept: bool, terms: tuple[Term, ...], scope: Scope, *, consta
     if not terms and not intercept:
         return FixedPart(np.empty((len(scope.frame), 0)), (), text, functions, {}, None)
     _check_factors(terms, scope)
-    matrix = _quietly(lambda: design_matrices(text, scope.frame, "error", extra_namespace=functions).common)
+    matrix = _coded(text, terms, scope, functions)
     spellings = {f"{name}({', '.join(columns_of(call))})": text_of(call) for call, name in calls.items()}
+    text = _with_added_terms(text, matrix, {name: _formulae_call(call, calls) for call, name in calls.items()})
     records = tuple(_record(term, matrix.slices[name], spellings) for name, term in matrix.terms.items())
     X = np.ascontiguousarray(matrix.design_matrix, dtype=float)
     if constant == "refuse":
@@ -49,6 +51,33 @@ def fixed_part(intercept: bool, terms: tuple[Term, ...], scope: Scope, *, consta
     return FixedPart(
         X, records, text, functions, dict(zip(matrix.terms, (r.name for r in records), strict=True)), matrix
     )
+
+
+def _coded(text: str, terms: tuple[Term, ...], scope: Scope, functions: Mapping[str, Any]) -> Any:
+    """Let formulae code the terms."""
+    # Its default, the frames of its callers, cannot be copied where it adds a term for an interaction of a call.
+    nothing_but_functions = Environment([dict(functions)])
+    try:
+        return _quietly(lambda: design_matrices(text, scope.frame, "error", env=nothing_but_functions).common)
+    except (IndexError, ValueError) as error:  # it loses its way among interactions that lack their parts
+        written = [text_of(term) for term in terms if len(term.factors) > 1]
+        raise FormulaError(
+            f"the columns of {listed(written, 5)} cannot be told apart.",
+            "An interaction of factors stands beside its main effects, or alone.",
+            "Write a * b instead of a:b, or make one factor of both with interaction(a, b).",
+        ) from error
+
+
+def _with_added_terms(text: str, matrix: Any, spelled: Mapping[str, str]) -> str:
+    """Return the text with the terms that formulae added for full rank, so that Bambi's formulae need not."""
+    if len(matrix.terms) <= text.count(" + ") + text.startswith("1"):
+        return text
+    parts = [
+        ":".join(spelled.get(part.name.partition("(")[0], quoted(part.name)) for part in term.components)
+        for term in matrix.terms.values()
+        if term.kind != "intercept"
+    ]
+    return " + ".join([text[0], *parts])
 
 
 def replay_fixed(part: FixedPart, scope: Scope) -> np.ndarray:
@@ -117,9 +146,14 @@ def _formulae_term(term: Term, calls: Mapping[Call, str]) -> str:
     return ":".join(
         quoted(factor.name)
         if isinstance(factor, Name)
-        else f"{calls[factor]}({', '.join(quoted(column) for column in columns_of(factor))})"
+        else _formulae_call(factor, calls)
         for factor in term.factors
     )
+
+
+def _formulae_call(call: Call, calls: Mapping[Call, str]) -> str:
+    """Spell a call for formulae: its name here, and its columns."""
+    return f"{calls[call]}({', '.join(quoted(column) for column in columns_of(call))})"
 
 
 def quoted(name: str) -> str:

@@ -114,7 +114,8 @@ def _descend(function: Function, start: np.ndarray) -> tuple[np.ndarray, float]:
         steps = _steps(point, GRADIENT_STEP)
         values = function(np.concatenate([point[None], point + np.diag(steps), point - np.diag(steps)]))
         ahead, behind = np.split(values[1:], 2)
-        gradient = (ahead - behind) / (2 * steps) * unit
+        with np.errstate(invalid="ignore"):  # a long step may end where the function is infinite on both sides
+            gradient = (ahead - behind) / (2 * steps) * unit
         return float(values[0]), np.where(np.isfinite(gradient), gradient, 0.0)
 
     found = optimize.minimize(
