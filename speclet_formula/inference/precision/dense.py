@@ -14,7 +14,7 @@ from scipy.linalg import lapack
 
 from speclet_formula.inference.precision.records import Rows
 
-CHUNK_ENTRIES = 2**17  # numbers that are held at once: 1 MB, which fits into the cache
+CHUNK_ENTRIES = 2**16  # numbers that are held at once: 0.5 MB, which fits into the cache
 
 
 @dataclass(frozen=True, eq=False)
