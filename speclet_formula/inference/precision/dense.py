@@ -51,10 +51,9 @@ def draw(equations: DenseEquations, s2: np.ndarray, numbers: np.ndarray, seed: i
     rng = np.random.default_rng(seed)
     size = len(equations.moment)
     for part, factors in _factored(equations, s2, numbers):
-        right = np.zeros((len(factors), size + 1))  # the last unknown, r's, is kept at zero
-        right[:, :size] = factors[:, -1, :size] + rng.standard_normal((len(factors), size))
+        right = factors[:, -1, :size] + rng.standard_normal((len(factors), size))
         for k, factor in enumerate(factors):
-            out[part.start + k] = lapack.dtrtrs(factor.T, right[k])[0][:size]
+            out[part.start + k] = _solved(factor, right[k])
 
 
 def leave_out(
@@ -70,9 +69,11 @@ def leave_out(
     pairs, rows, columns = _pairs(W)
     total = np.zeros(len(observed.response))
     for part, factors in _factored(equations, s2, numbers, beside=8 * len(observed.response)):
-        inverses = np.array([_inverse(factor[:size, :size]) for factor in factors])
-        means = np.einsum("kij,kj->ki", inverses, equations.moment / s2[part, None])
-        leverages = (pairs @ inverses[:, rows, columns].T).T * observed.weights / s2[part, None]
+        means, entries = np.empty((len(factors), size)), np.empty((len(factors), len(rows)))
+        for k, factor in enumerate(factors):
+            means[k] = _solved(factor, factor[size, :size])
+            entries[k] = _inverse(factor)[rows, columns]
+        leverages = (pairs @ entries.T).T * observed.weights / s2[part, None]
         free = 1 - leverages
         with np.errstate(invalid="ignore", divide="ignore"):  # a leverage of 1: the row's own effect takes it up whole
             variances = s2[part, None] / observed.weights / free
@@ -86,12 +87,12 @@ def leave_out(
 def predict(equations: DenseEquations, row: Rows, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Return mean and variance (N, 2) of the linear predictor w'u of one row of W."""
     w = _matrix(row, len(equations.moment)).toarray()[0]
-    found = []
+    found = np.empty((len(s2), 2))
     for part, factors in _factored(equations, s2, numbers):
-        inverses = np.array([_inverse(factor[:-1, :-1]) for factor in factors])
-        across = inverses @ w
-        found.append(np.column_stack([across @ equations.moment / s2[part], across @ w]))
-    return np.concatenate(found)
+        for k, factor in enumerate(factors):
+            across = lapack.dpotrs(factor[:-1, :-1].T, w)[0]
+            found[part.start + k] = across @ equations.moment / s2[part.start + k], across @ w
+    return found
 
 
 def less_row(equations: DenseEquations, row: Rows) -> DenseEquations:
@@ -134,10 +135,15 @@ def _cholesky(matrices: np.ndarray) -> np.ndarray:
         return np.concatenate([_cholesky(one[None]) for one in matrices])
 
 
+def _solved(factor: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return x (p,) of L' x = right, L the factor without its last row."""
+    # factor.T is upper triangular, and LAPACK takes it as it is; the last unknown, r's, is kept at zero
+    return np.asarray(lapack.dtrtrs(factor.T, np.append(right, 0.0))[0][:-1])
+
+
 def _inverse(factor: np.ndarray) -> np.ndarray:
-    """Return the inverse of L L'."""
-    half = lapack.dpotri(factor.T, lower=0)[0]  # factor.T is L' in Fortran's order: its upper triangle counts
-    return np.asarray(np.triu(half) + np.triu(half, 1).T)
+    """Return the upper triangle of P^-1; what stands below is not to be read."""
+    return np.asarray(lapack.dpotri(factor[:-1, :-1].T)[0])
 
 
 def _matrix(rows: Rows, size: int) -> Any:
@@ -145,13 +151,14 @@ def _matrix(rows: Rows, size: int) -> Any:
 
 
 def _pairs(W: Any) -> tuple[Any, np.ndarray, np.ndarray]:
-    """Return K, rows and columns with w_i' Z w_i = (K Z[rows, columns])_i for every symmetric Z."""
+    """Return K, rows and columns, rows <= columns, with w_i' Z w_i = (K Z[rows, columns])_i for every symmetric Z."""
     counts = np.diff(W.indptr)
     of_entry = np.repeat(counts, counts)
     first = np.repeat(np.arange(len(W.indices)), of_entry)
     ahead = np.arange(len(first)) - np.repeat(np.cumsum(of_entry) - of_entry, of_entry)
     second = np.repeat(np.repeat(W.indptr[:-1], counts), of_entry) + ahead
-    codes = W.indices[first].astype(np.int64) * W.shape[1] + W.indices[second]
+    one, other = W.indices[first].astype(np.int64), W.indices[second].astype(np.int64)
+    codes = np.minimum(one, other) * W.shape[1] + np.maximum(one, other)
     unique, places = np.unique(codes, return_inverse=True)
     entries = W.data[first] * W.data[second]
     owners = np.repeat(np.repeat(np.arange(W.shape[0]), counts), of_entry)
