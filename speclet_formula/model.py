@@ -122,7 +122,7 @@ class Model:
             "family": chosen,
             "design": design,
             "slots": slots,
-            "findings": inspect_design(design),
+            "findings": inspect_design(design, support=FAMILIES[chosen.name].support),
             "n_dropped": len(table) - len(design.rows),
             "weights": weights,
             "functions": dict(functions or {}),
