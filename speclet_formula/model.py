@@ -17,6 +17,7 @@ from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.families import FAMILIES, Family, check_response, resolve_family
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.keywords import answers_r
 from speclet_formula.preflight import Finding, inspect_design
 from speclet_formula.priors import Slot, resolve_priors, slot_frame
 
@@ -86,6 +87,7 @@ class Model:
     weights: Any
     functions: dict[str, Callable[..., Any]]
 
+    @answers_r(error=DataError)
     def __init__(
         self,
         formula: str | Sequence[str] | Formula,

@@ -15,6 +15,7 @@ from speclet_formula.inference.exact import sample_exact
 from speclet_formula.inference.marginal import why_not_exact
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
 from speclet_formula.inference.reml import fit_point
+from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 
@@ -56,6 +57,7 @@ def fit(
 ) -> PointFit: ...
 
 
+@answers_r()
 def fit(
     model: Model,
     *,
@@ -166,6 +168,7 @@ def lmer(
 ) -> PointFit: ...
 
 
+@answers_r(beyond=fit)
 def lmer(
     formula: str | Formula,
     data: Any,
@@ -201,6 +204,7 @@ def lmer(
     return fit(model, method=method, **fit_arguments)
 
 
+@answers_r(beyond=fit)
 def glmer(
     formula: str | Formula,
     data: Any,
