@@ -69,11 +69,15 @@ ANSWERS: Mapping[str, Answer] = {
         "target_accept= is the acceptance rate that nuts adapts to.",
         lambda value: f"Write target_accept={value!r}.",
     ),
-    "prior": (SamplingError, "priors= takes a dictionary by slot, a preset's name or a TOML file.", lambda _: "Write priors=."),
+    "prior": (
+        SamplingError,
+        "priors= takes a dictionary by slot, a preset's name or a TOML file.",
+        lambda _: "Write priors=.",
+    ),
     "family": (
         DataError,
         "lmer is for a gaussian response.",
-        lambda value: f"Write glmer(formula, data, family={value!r})." if isinstance(value, str) else "Write glmer(...).",
+        lambda value: f"Write glmer(formula, data, family={value if isinstance(value, str) else 'poisson'!r}).",
     ),
     "link": (DataError, "lmer has the identity link.", lambda _: "Write glmer(formula, data, family=..., link=...)."),
 }  # fmt: skip
@@ -147,7 +151,12 @@ def _miscalled(mistake: str, signature: inspect.Signature, caller: str, error: t
     return error(
         f"{caller}(): {mistake}.",
         f"By place: {listed(name for name in placed if name != 'self')}. By name: {listed(named, 20)}.",
-        "Write all but the first by name, for example family='poisson'."
-        if "family=" in named
-        else "Write all but the first by name, for example random_seed=1.",
+        f"Write what comes after {placed[-1]} by name, for example "
+        + (
+            "family='poisson'."
+            if "family=" in named
+            else "missing='drop'."
+            if "missing=" in named
+            else "method='reml'."
+        ),
     )

@@ -27,8 +27,8 @@ def inspect_design(design: Design, *, support: Support = "real") -> tuple[Findin
     -------
     tuple of Finding
         Empty for a design that gives no cause for words. In the order: response, fixed terms, group terms. Collinear
-        columns are looked for in designs of up to 1,000 columns, combinations of columns that separate a response of 0 and
-        1 in those of up to 100,000 entries.
+        columns are looked for in designs of up to 1,000 columns, combinations of columns that separate a response of 0
+        and 1 in those of up to 100,000 entries.
 
     Examples
     --------

@@ -76,9 +76,7 @@ def _relation(one: GroupBlock, other: GroupBlock) -> Relation:
         )
         return Relation(*names, "nested", words)
     if len(pairs) == q * p:
-        words = (
-            f"{one.group} and {other.group} are crossed: each of the {q * p:,} combinations of their levels occurs."
-        )
+        words = f"{one.group} and {other.group} are crossed: each of the {q * p:,} combinations of their levels occurs."
         return Relation(one.group, other.group, "crossed", words)
     partners = np.bincount(pairs // p, minlength=q)
     words = (
