@@ -21,7 +21,6 @@ from speclet_formula.formula.spelling import equation, explain_formula, spell_ca
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model, Priors, describe_model
-from speclet_formula.preflight import relate_groups
 from speclet_formula.preflight.records import listed
 
 DIALECTS: tuple[Dialect, ...] = ("lme4", "brms", "bambi")
@@ -120,10 +119,9 @@ def explain(
 
 
 def _words(model: Model) -> str:
-    """Explain a formula with what the data say: numbers or levels, crossed or nested."""
+    """Explain a formula with what the data say: numbers or levels. The model's description says how groups lie."""
     terms = {text_of(term): words for term in model.formula.terms for words in _term_words(text_of(term), model)}
-    relations = [relation.words for relation in relate_groups(model.design)]
-    return explain_formula(model.formula, terms=terms, relations=relations)
+    return explain_formula(model.formula, terms=terms, relations=())
 
 
 def _term_words(text: str, model: Model) -> Iterator[str]:
@@ -134,8 +132,10 @@ def _term_words(text: str, model: Model) -> Iterator[str]:
     column = model.design.frame[plain]
     term = next((term for term in model.design.fixed if term.name == plain), None)
     if term is not None:
-        yield _factor_words(column, term) if isinstance(column.dtype, pd.CategoricalDtype) else (
-            f"its slope, the change by one unit; from {column.min():g} to {column.max():g} in these data."
+        yield (
+            _factor_words(column, term)
+            if isinstance(column.dtype, pd.CategoricalDtype)
+            else (f"its slope, the change by one unit; from {column.min():g} to {column.max():g} in these data.")
         )
 
 

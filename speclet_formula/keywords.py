@@ -1,6 +1,6 @@
-"""A function goes in; the same comes out, but for the keywords of R, brms and Bambi, to which it answers in our spelling.
+"""A function goes in; the same comes out, but that it answers R's, brms' and Bambi's keywords by naming ours.
 
-Python's own TypeError says that a keyword does not exist; an analyst who comes from R needs to know what to write instead.
+Python's own TypeError says that a keyword does not exist; who comes from R needs to know what to write instead.
 """
 
 import inspect
@@ -26,8 +26,8 @@ ANSWERS: Mapping[str, Answer] = {
     "offset": (FormulaError, "An offset is a term of the formula.", _offset),
     "control": (
         SamplingError,
-        "There is no optimiser to tune: 'reml' and 'ml' find the maximum by themselves, the samplers take draws=, tune=, "
-        "chains= and target_accept=.",
+        "There is no optimiser to tune: 'reml' and 'ml' find the maximum by themselves, the samplers take draws=, "
+        "tune=, chains= and target_accept=.",
         lambda _: "Leave control= out.",
     ),
     "start": (
@@ -56,7 +56,11 @@ ANSWERS: Mapping[str, Answer] = {
         "No quadrature is needed to draw from a posterior.",
         lambda _: "Leave nAGQ= out.",
     ),
-    "verbose": (SamplingError, "progress= shows or hides the progress bar.", lambda value: f"Write progress={bool(value)}."),
+    "verbose": (
+        SamplingError,
+        "progress= shows or hides the progress bar.",
+        lambda value: f"Write progress={bool(value)}.",
+    ),
     "seed": (SamplingError, "random_seed= makes the draws repeatable.", lambda value: f"Write random_seed={value!r}."),
     "iter": (
         SamplingError,

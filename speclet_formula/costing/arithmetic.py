@@ -31,7 +31,7 @@ NUTS_SECONDS_PER_ROW = 6e-9  # one gradient, for each row and term
 NUTS_SECONDS_PER_PARAMETER = 20e-9
 NUTS_BASE_BYTES = 0.5e9  # PyMC, PyTensor and Bambi are loaded
 NUTS_COPIES = 8  # of the draws: tuning, the sampler's own records, the tree; seen: 4 to 12
-DENSE_COPIES = 3  # of one dense column for each level, while Bambi builds the model
+DENSE_COPIES = 1.1  # of one dense column for each level, while Bambi builds the model: 20,000 rows, 2,000 levels
 
 
 @dataclass(frozen=True)

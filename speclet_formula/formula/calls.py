@@ -108,7 +108,7 @@ def _bambi(formula: Formula, family: str, link: str, weights: str | None) -> Ite
     if "np." in text:
         yield "import numpy as np"
     if any(term.correlated and len(term.terms) + term.intercept > 1 for term in formula.group_terms):
-        yield "# Bambi has no correlated group effects: this model is without the correlation; sf.to_bambi(model) keeps it"
+        yield "# Bambi has no correlated group effects: this leaves the correlation out; sf.to_bambi(model) keeps it"
     if weights is not None:
         yield f"# Bambi's own families have no weights that divide the variance: {weights} is left out"
     quoted = text if text.startswith("bmb.Formula(") else json.dumps(text, ensure_ascii=False)
