@@ -205,12 +205,11 @@ def count_parameters(sizes: Sizes) -> str:
 
 
 def _rows(costs: Costs) -> Iterator[str]:
-    """Align the engines that serve; the others say why not."""
+    """Align the engines that serve, and say why the others do not."""
     serving = costs.table[costs.table["serves"]]
     width = max((len(time) for time in serving["time"]), default=0)
-    for row in costs.table.itertuples():
-        if row.serves:
-            chosen = '   <- method="auto"' if row.method == costs.auto else ""
-            yield f"  {row.method:<6} {row.time:<{width}}  {row.memory}{chosen}"
-        else:
-            yield f"  {row.method:<6} does not serve: {row.why_not}"
+    for row in serving.itertuples():
+        chosen = '   <- method="auto"' if row.method == costs.auto else ""
+        yield f"  {row.method:<6} {row.time:<{width}}  {row.memory}{chosen}"
+    for reason, rows in costs.table[~costs.table["serves"]].groupby("why_not", sort=False):
+        yield f"Not {' or '.join(rows['method'])}: {reason}."

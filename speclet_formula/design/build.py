@@ -108,7 +108,7 @@ def _dropped_rows_said(count: int) -> Iterator[None]:
     except DataError as error:
         if not count or " row" not in error.problem:
             raise
-        without = f" They are counted without the {count:,} dropped for missing values."
+        without = f" Only the kept rows are counted: {count:,} dropped for missing values."
         raise DataError(error.problem + without, error.allowed, error.remedy) from error
 
 

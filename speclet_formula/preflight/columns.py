@@ -156,8 +156,8 @@ def extreme_scales(design: Design) -> Iterator[Finding]:
         yield Finding(
             "extreme_scale",
             f"The column '{label}' has an SD of {deviation:.2g}.",
-            "Its coefficient is then far from the size of the others: lme4 asks to rescale, and a sampler takes long to "
-            "find its step.",
+            "Its coefficient is then far from the size of the others: lme4 asks to rescale, and a sampler takes long "
+            "to find its step.",
             f"Write scale({label}) for it in the formula, or change its unit."
             if plain
             else "Standardise it, with scale() in the formula, or change its unit.",

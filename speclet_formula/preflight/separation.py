@@ -28,7 +28,7 @@ class _Sides:
 
     low: np.ndarray  # (n,) bool: the row would have the predictor go to -infinity
     high: np.ndarray  # (n,) bool: the row would have it go to +infinity; counts have no such rows
-    words: tuple[str, str]  # what a low row and a high row have as their response
+    words: tuple[str, str]  # what the response does in a low row and in a high one
 
 
 def separation(design: Design, support: Support) -> Iterator[Finding]:
@@ -61,9 +61,9 @@ def separation(design: Design, support: Support) -> Iterator[Finding]:
 def _sides(design: Design, support: Support) -> _Sides:
     y = design.response
     if support == "count":
-        return _Sides(y == 0, np.zeros(len(y), dtype=bool), ("0", ""))
+        return _Sides(y == 0, np.zeros(len(y), dtype=bool), ("is 0", ""))
     trials = np.ones(len(y)) if design.trials is None else design.trials
-    words = ("0", "1") if support == "binary" else ("no success", "no failure")
+    words = ("is 0", "is 1") if support == "binary" else ("has no success", "has no failure")
     return _Sides((y == 0) & (trials > 0), (y == trials) & (trials > 0), words)
 
 
@@ -85,11 +85,11 @@ def _levels(term: FixedTerm, design: Design, sides: _Sides) -> Iterator[Finding]
     for side, words in zip((sides.low, sides.high), sides.words, strict=True):
         pure = np.flatnonzero((np.bincount(codes[side], minlength=len(names)) == rows) & (rows > 0))
         if len(pure):
-            which = "One level" if len(pure) == 1 else f"{len(pure):,} levels"
-            counted = [f"{names[code]} ({rows[code]:,})" for code in pure]
+            which = "one level" if len(pure) == 1 else f"{len(pure):,} levels"
+            counted = [f"'{names[code]}' ({rows[code]:,} row{'' if rows[code] == 1 else 's'})" for code in pure]
             yield Finding(
                 "separation",
-                f"{which} of '{term.name}' with {words} in each of the rows of '{design.response_name}': "
+                f"'{design.response_name}' {words} in every row of {which} of '{term.name}': "
                 f"{listed(counted, quoted=False)}.",
                 WHY,
                 REMEDY,
@@ -121,11 +121,11 @@ def _numeric(label: str, values: np.ndarray, design: Design, sides: _Sides) -> I
         x = sign * values
         cut = x[~sides.low].min()
         if x[~sides.high].max() <= cut:
-            rest = f", and {sides.words[1]} in each row {upper} it" if sides.high.any() else ""
+            rest = f" and {sides.words[1]} where it is {upper}" if sides.high.any() else ""
             yield Finding(
                 "separation",
-                f"The column '{label}' separates '{design.response_name}': {sides.words[0]} in each row {lower} "
-                f"{sign * cut:g}{rest}.",
+                f"The column '{label}' separates '{design.response_name}', which {sides.words[0]} in each row where it "
+                f"is {lower} {sign * cut:g}{rest}.",
                 WHY,
                 REMEDY,
             )
