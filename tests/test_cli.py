@@ -20,17 +20,26 @@ from speclet_formula.simulation import simulate
 
 TABLE = "gene,drug,y\nA,yes,1.0\nA,no,2.0\nB,yes,3.5\nB,no,4.0\n[bold],yes,0.5\n[bold],no,0.25\n"
 EXPLAINED = """\
-log_fc: the response.
-1: an intercept, shared by all rows.
-(1 | gene): each gene has its own intercept, drawn from a normal distribution whose SD is estimated.
+In words
+  log_fc: the response.
+  1: an intercept, shared by all rows.
+  (1 | gene): each gene has its own intercept, drawn from a normal distribution whose SD is estimated.
 
-log_fcᵢ ~ Normal(μᵢ, σ)
-μᵢ = β₀ + u₀[geneᵢ]
-u₀[gene] ~ Normal(0, τ₀[gene])
+As an equation
+  log_fcᵢ ~ Normal(μᵢ, σ)
+  μᵢ = β₀ + u₀[geneᵢ]
+  u₀[gene] ~ Normal(0, τ₀[gene])
 
-lme4  log_fc ~ 1 + (1 | gene)
-brms  log_fc ~ 1 + (1 | gene)
-bambi log_fc ~ 1 + (1 | gene)
+Elsewhere
+  lme4:
+    library(lme4)
+    lmer(log_fc ~ 1 + (1 | gene), data = data)
+  brms:
+    library(brms)
+    brm(log_fc ~ 1 + (1 | gene), data = data, family = gaussian())
+  bambi:
+    import bambi as bmb
+    bmb.Model("log_fc ~ 1 + (1 | gene)", data).fit()
 """
 
 
@@ -154,7 +163,7 @@ MISTAKES = {
     ),
     "too few draws": (
         "fit screen.csv y~drug --draws 0",
-        "draws=0 is out of range.\ndraws is a whole number of at least 4.\nLeave draws= out for its default.",
+        "--draws 0 is out of range.\ndraws is a whole number of at least 4.\nLeave --draws out for its default.",
     ),
     "one model to compare": (
         "compare screen.csv y~(1|gene)",

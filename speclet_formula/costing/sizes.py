@@ -107,7 +107,7 @@ def _factor(blocks: tuple[GroupBlock, ...], n_fixed: int) -> tuple[float, float,
     ordered = sorted(blocks, key=lambda block: -len(block.levels))
     levels = [len(block.levels) for block in ordered]
     met = {(a, b): _pairs(ordered[a], ordered[b]) for a, b in combinations(range(len(ordered)), 2)}
-    least = most = np.array([n_fixed**2 / 2, n_fixed**3 / 3])
+    least = most = np.array([n_fixed * (n_fixed + 1) / 2, n_fixed**3 / 3])
     loose = False
     for a, (block, q) in enumerate(zip(ordered, levels, strict=True)):
         k = len(block.columns)
@@ -118,8 +118,8 @@ def _factor(blocks: tuple[GroupBlock, ...], n_fixed: int) -> tuple[float, float,
         joined = min(sum((met[b, a] / q) * (met[b, a] / levels[b] - 1) for b in range(a)), q - 1.0)
         sparsely = FEW_JOINED < joined < SHARE_JOINED * (q - 1)
         loose |= sparsely
-        least = least + _columns(q * k, k * (1 + joined / 2) + later)
-        most = most + _columns(q * k, k * (1 + (q - 1 if sparsely else joined) / 2) + later)
+        least = least + _columns(q * k, (k + 1) / 2 + k * joined / 2 + later)
+        most = most + _columns(q * k, (k + 1) / 2 + k * (q - 1 if sparsely else joined) / 2 + later)
     entries, operations = np.sqrt(least * most).tolist()
     return entries, operations, loose
 
