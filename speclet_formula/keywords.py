@@ -48,8 +48,8 @@ ANSWERS: Mapping[str, Answer] = {
     "contrasts": (
         FormulaError,
         "A factor has treatment contrasts: each level is compared with the first.",
-        lambda _: "Put the reference first: pandas.Categorical(column, categories=['control', ...]), or write relevel() "
-        "in the formula.",
+        lambda _: "Put the reference first: pandas.Categorical(column, categories=['control', ...]), or write "
+        "relevel() in the formula.",
     ),
     "nAGQ": (
         SamplingError,

@@ -1,7 +1,7 @@
 """Sizes of a model and a sampling plan go in; seconds and bytes of each engine come out.
 
-Every figure is a constant with a name, fitted by eye to measured runs; `benchmarks/costs.py` measures them again. Which
-engine serves which model, and the words, are left to `forecast`.
+Every figure is a constant with a name, fitted by eye to measured runs. Which engine serves which model, and the words,
+are left to `forecast`.
 """
 
 from dataclasses import dataclass
