@@ -236,9 +236,9 @@ def test_the_notebook_and_sleepstudy_give_no_finding():
 def test_each_kind_names_itself_in_several_ways():
     assert {expected[0] for expected in CASES.values()} == {
         "as_many_effects_as_rows", "collinear", "constant_response", "constant_slope", "empty_cells",
-        "extreme_response", "extreme_scale", "few_levels", "fixed_and_group", "fixed_level_of_one_row", "nested_in_two_parents",
-        "one_level",
-        "response_far_from_zero", "same_partition", "saturated", "singletons", "slope_constant_within_levels",
+        "extreme_response", "extreme_scale", "few_levels", "fixed_and_group", "fixed_level_of_one_row",
+        "nested_in_two_parents", "one_level", "response_far_from_zero", "same_partition", "saturated",
+        "singletons", "slope_constant_within_levels",
     }  # fmt: skip
 
 
