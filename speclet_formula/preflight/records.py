@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+Support = Literal["real", "binary", "count", "proportion"]  # what a response's family takes
 
 _NAMED = 5  # levels or columns that a sentence names
 
