@@ -144,10 +144,7 @@ def report_not_finite(values: np.ndarray, text: str) -> None:
 def _formulae_term(term: Term, calls: Mapping[Call, str]) -> str:
     """Spell a term for formulae: plain or back-quoted names, and calls by the names given to them."""
     return ":".join(
-        quoted(factor.name)
-        if isinstance(factor, Name)
-        else _formulae_call(factor, calls)
-        for factor in term.factors
+        quoted(factor.name) if isinstance(factor, Name) else _formulae_call(factor, calls) for factor in term.factors
     )
 
 

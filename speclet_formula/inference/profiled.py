@@ -86,7 +86,9 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     n, p = design.X.shape
     return Profiled(
         joint=scale_system(joint, relative),
-        effects=scale_system(build_system(alone, means=(), shift=shift, whole_blocks=True), relative) if design.groups else None,
+        effects=scale_system(build_system(alone, means=(), shift=shift, whole_blocks=True), relative)
+        if design.groups
+        else None,
         relative=relative,
         square=joint.square,
         log_weights=float(np.log(joint.weights).sum()),

@@ -50,7 +50,9 @@ def run(count: int, seed: int, *, data: bool = False, show: bool = True) -> tupl
         try:
             with watched(code=not data), warnings.catch_warnings():
                 warnings.simplefilter("error")
-                accepted += is_described_or_refused(text, table, {"hill": hill}) if data else reads_back_or_is_refused(text)
+                accepted += (
+                    is_described_or_refused(text, table, {"hill": hill}) if data else reads_back_or_is_refused(text)
+                )
         except (Exception, CodeRanError):
             failures.append((text, traceback.format_exc(limit=-6)))
         slowest = max(slowest, (time.perf_counter() - start, text))

@@ -6,7 +6,24 @@ Built from strings alone, so that what is generated shares nothing with the pars
 import random
 from collections.abc import Callable, Iterator
 
-COLUMNS = ("y", "x", "z", "f", "h", "g", "a", "b", "k", "n", "`my col`", "`a/b|c`", ".x_1", "größe", "`import os`", "`x`")
+COLUMNS = (
+    "y",
+    "x",
+    "z",
+    "f",
+    "h",
+    "g",
+    "a",
+    "b",
+    "k",
+    "n",
+    "`my col`",
+    "`a/b|c`",
+    ".x_1",
+    "größe",
+    "`import os`",
+    "`x`",
+)
 FUNCTIONS = ("log", "exp", "I", "sqrt", "scale", "poly", "ns", "bs", "factor", "relevel", "pmin", "center", "hill")
 OPERATORS = (" + ", "+", " - ", "*", " * ", "/", ":", " %in% ", " | ", " || ", "^", "**", " & ", " == ", "<", " ~ ", "")
 STRINGS = ("'u'", '"w"', "'__import__'", '"a\\"b"', "'{x.__class__}'", "'%s'")
@@ -30,7 +47,9 @@ def formulas(seed: int) -> Iterator[str]:
 
 def _formula(rng: random.Random) -> str:
     """Write a formula by the grammar; its meaning may still be refused."""
-    response = rng.choice(("y", "y", "y", "log(n)", "cbind(k, n)", "I(y / n)", "`my col`", "-y", "y^2", _arithmetic(rng, 2)))
+    response = rng.choice(
+        ("y", "y", "y", "log(n)", "cbind(k, n)", "I(y / n)", "`my col`", "-y", "y^2", _arithmetic(rng, 2))
+    )
     text = f"{response} ~ {_side(rng)}"
     if rng.random() < 0.05:  # noqa: PLR2004
         text += rng.choice(("; ", "\n")) + f"sigma ~ {_side(rng)}"
@@ -53,7 +72,9 @@ def _part(rng: random.Random) -> str:
 
 
 def _group_term(rng: random.Random) -> str:
-    columns = rng.choice(("1", "1", "x", "f", f"1 + {_terms(rng, 1)}", f"0 + {_terms(rng, 1)}", f"{_terms(rng, 2)} - 1"))
+    columns = rng.choice(
+        ("1", "1", "x", "f", f"1 + {_terms(rng, 1)}", f"0 + {_terms(rng, 1)}", f"{_terms(rng, 2)} - 1")
+    )
     names = rng.sample(COLUMNS, rng.randint(1, 3))
     group = rng.choice((":", "/", "/", " : ")).join(names) if rng.random() < 0.9 else _call(rng, 1)  # noqa: PLR2004
     return f"({columns}{rng.choice(('|', ' | ', '||', ' || '))}{group})"

@@ -52,7 +52,9 @@ def plain(name):
 
 def parted(name):
     """Take a grouping factor, or a level of one, apart: lme4 writes c:(b:a) for a:b:c, b.a and g.1 for a second block."""
-    return frozenset(re.split(r"[:().]+", re.sub(r"\.\d$", "", name).replace("factor(k)", "K").strip("()").replace("`", "")))
+    return frozenset(
+        re.split(r"[:().]+", re.sub(r"\.\d$", "", name).replace("factor(k)", "K").strip("()").replace("`", ""))
+    )
 
 
 def test_there_are_enough_odd_formulas():
