@@ -364,8 +364,9 @@ def test_models_of_other_responses_or_rows_are_not_compared():
         "Give all models the same left-hand side."
     )
     assert answer(lambda: sf.compare(["y ~ 1", "y ~ x"], data, missing="drop")) == (
-        "ComparisonError: 'y ~ 1' has 48 rows, 'y ~ x' has 46.\nModels are compared on the same rows.\n"
-        "Drop the rows with missing values from the table first, in any column that one of the models uses."
+        "ComparisonError: 'y ~ 1' has 48 rows, 'y ~ x' has 46; for missing values they dropped 0 and 2.\n"
+        "Models are compared on the same rows.\n"
+        "Leave the same rows out for both: fit them to data.dropna(subset=['y', 'x'])."
     )
 
 

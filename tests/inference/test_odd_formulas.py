@@ -115,7 +115,7 @@ def test_correlated_and_uncorrelated_blocks_differ_as_lme4s_do():
     assert correlations == [1, 0]
 
 
-@pytest.mark.parametrize("shift", [-3.0, 10.0, 2000.0])
+@pytest.mark.parametrize("shift", [-3.0, 10.0, 200.0])
 def test_a_shift_of_x_changes_a_correlated_fit_by_nothing(shift):
     """The same likelihood and the same fitted values; the intercepts and their SD belong to another x."""
     plain = sf.lmer("y ~ x + (x | g)", table(), method="reml")
