@@ -9,10 +9,10 @@ from html import escape
 from typing import Any
 
 from speclet_formula.design.tables import Missing
-from speclet_formula.families import resolve_family
+from speclet_formula.families import is_ordinal, resolve_family
 from speclet_formula.formula.dialects import Dialect
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.formula.spelling import equation, explain_formula, spell_formula
+from speclet_formula.formula.spelling import equation, explain_formula, spell_family, spell_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.model import Model, Priors, describe_model
 
@@ -26,12 +26,20 @@ class Explanation:
     words: str  # a sentence for each part of the formula
     equation: str
     spellings: Mapping[str, str]  # "lme4", "brms", "bambi" -> the formula as written there
+    families: Mapping[str, str]  # the same -> the family's argument there, or where R has it
     model: str  # the model's description; empty without data
 
     def __repr__(self) -> str:
         width = max(map(len, self.spellings)) + 1
-        spelled = "\n".join(f"{dialect:<{width}}{text}" for dialect, text in self.spellings.items())
+        spelled = "\n".join(
+            f"{dialect:<{width}}{text}{self._family(dialect)}" for dialect, text in self.spellings.items()
+        )
         return "\n\n".join(part for part in (self.words, self.equation, spelled, self.model) if part)
+
+    def _family(self, dialect: str) -> str:
+        """Return the family's argument after the formula; a gaussian one goes without saying."""
+        text = self.families[dialect]
+        return f", {text}" if text else ""
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
@@ -62,7 +70,7 @@ def explain(
     Returns
     -------
     Explanation
-        With `words`, `equation`, `spellings` (lme4's, brms' and Bambi's) and `model`.
+        With `words`, `equation`, `spellings` and `families` (lme4's, brms' and Bambi's) and `model`.
 
     Raises
     ------
@@ -92,8 +100,9 @@ def explain(
         )
         parsed, described = model.formula, describe_model(model)
     return Explanation(
-        words=explain_formula(parsed),
+        words=explain_formula(parsed, ordinal=is_ordinal(chosen)),
         equation=equation(parsed, family=chosen.name, link=chosen.link),
         spellings={dialect: spell_formula(parsed, dialect) for dialect in DIALECTS},
+        families={dialect: spell_family(chosen.name, chosen.link, dialect) for dialect in DIALECTS},
         model=described,
     )

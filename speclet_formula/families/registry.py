@@ -189,9 +189,7 @@ def resolve_family(name: str, link: str | None = None) -> Family:
     if plain not in known:
         near = nearest(plain, known)
         hint = f"Nearest: {known[near]}." if near else "Choose the one that fits the response."
-        raise DataError(
-            f"there is no family '{name}'.", f"Families: {', '.join(FAMILIES)}.", _ABSENT.get(plain, hint)
-        )
+        raise DataError(f"there is no family '{name}'.", f"Families: {', '.join(FAMILIES)}.", _ABSENT.get(plain, hint))
     family = known[plain]
     specification = FAMILIES[family]
     chosen = specification.links[0] if link is None else _LINK_ALIASES.get(link, link)

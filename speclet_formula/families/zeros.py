@@ -73,5 +73,3 @@ def draw_truncated_negative_binomial(rng: np.random.Generator, mean: np.ndarray,
 def mean_of_hurdle(density: Density) -> Expectation:
     """Return E[y] of a count's hurdle: psi times the mean of the counts above 0."""
     return lambda mean, p: p["psi"] * mean / -np.expm1(density(np.zeros(1), mean, p, None))
-
-

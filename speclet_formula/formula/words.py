@@ -9,14 +9,21 @@ from itertools import combinations
 
 from speclet_formula.formula.terms import Call, Expression, Formula, GroupTerm, Name, Term, text_of, trials_of
 
+_THRESHOLDS = (
+    "thresholds: one between each two levels of the response, shared by all rows; they stand in the intercept's place. "
+    "A positive effect makes higher levels more likely."
+)
 
-def explain_formula(formula: Formula) -> str:
+
+def explain_formula(formula: Formula, *, ordinal: bool = False) -> str:
     """Say in plain words what a formula models.
 
     Parameters
     ----------
     formula : Formula
         A parsed formula.
+    ordinal : bool
+        Whether the response has ordered levels, with thresholds in the intercept's place.
 
     Returns
     -------
@@ -33,7 +40,10 @@ def explain_formula(formula: Formula) -> str:
     (1 | gene): each gene has its own intercept, drawn from a normal distribution whose SD is estimated.
     """
     parameters = (line for name, part in formula.parameters for line in _parameter_lines(name, part))
-    return "\n".join((_response_words(formula.response), *_side_lines(formula), *parameters))
+    lines = [_response_words(formula.response), *_side_lines(formula)]
+    if ordinal and formula.intercept:
+        lines[1] = _THRESHOLDS
+    return "\n".join((*lines, *parameters))
 
 
 def _response_words(response: Expression | None) -> str:

@@ -1,4 +1,4 @@
-"""A design of ordered levels goes in; what Bambi needs to put the prior on thresholds at the predictors' means comes out.
+"""A design of ordered levels goes in; what makes Bambi put thresholds' prior at the predictors' means comes out.
 
 As the intercept of other models, a threshold is known best where the predictors are at their means; far from there it
 trades places with the coefficients. Which of Bambi's families this serves is left to `translate`.

@@ -25,7 +25,6 @@ from speclet_formula.priors.records import Prior
 from speclet_formula.priors.scales import column_sd, scales_of
 
 
-
 @dataclass(frozen=True)
 class Preset:
     """The default prior of each kind of slot, for one design."""

@@ -142,7 +142,9 @@ def _median_and_mad(y: FloatArray, link: str) -> tuple[float, float]:
         y = np.where(y == 0, 0.1, y)
     if link == "log":
         y = y[y > 0]
-    transformed = {"log": np.log, "inverse": np.reciprocal, "inverse_squared": lambda y: y**-2.0}.get(link, np.asarray)(y)
+    transformed = {"log": np.log, "inverse": np.reciprocal, "inverse_squared": lambda y: y**-2.0}.get(link, np.asarray)(
+        y
+    )
     if transformed.size == 0:
         return 0.0, 0.0
     median = np.median(transformed)
