@@ -16,7 +16,7 @@ _CALLS: Mapping[str, tuple[str, str]] = {
     "gamma": ("Gamma", "Gamma"),
     "exponential": ("", "exponential"),
     "wald": ("inverse.gaussian", "inverse.gaussian"),
-    "lognormal": ("glmmTMB::lognormal", "lognormal"),
+    "lognormal": ("", "lognormal"),
     "weibull": ("", "weibull"),
     "beta": ("glmmTMB::beta_family", "Beta"),
     "bernoulli": ("binomial", "bernoulli"),
