@@ -69,8 +69,9 @@ def scales_of(design: Design, link: str) -> Scales:
             "Use one of these links.",
         )
     trials = design.trials
-    y = design.response if trials is None else design.response / trials
-    total = float(len(y) if trials is None else trials.sum())
+    # A row without a trial says nothing.
+    y = design.response if trials is None else (design.response / np.where(trials > 0, trials, np.nan))[trials > 0]
+    total = float(len(y) if trials is None else max(trials.sum(), 1))
     mean = float(np.mean(y) if trials is None else design.response.sum() / total)
     sd = column_sd(y)
     offset = float(np.mean(design.offset))
