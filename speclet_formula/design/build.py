@@ -103,6 +103,7 @@ def build_design(
     if not needs_response:
         response, trials = _unknown(frame), None
     elif ordinal and formula.response is not None:
+        _check_one_column(evaluate(formula.response, scope), formula.response, "the response")
         (response, levels), trials = ordered_levels(formula.response, scope, selected), None
     else:
         response, trials = _response(formula.response, scope, binary)
