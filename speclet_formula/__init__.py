@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import anova as anova
     from speclet_formula.comparison import compare as compare
     from speclet_formula.comparison import loo as loo
+    from speclet_formula.costing import Costs as Costs
+    from speclet_formula.costing import costs as costs
     from speclet_formula.diagnostics import diagnose as diagnose
     from speclet_formula.errors import ComparisonError as ComparisonError
     from speclet_formula.errors import DataError as DataError
@@ -53,6 +55,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "loo"),
+    "costing": ("Costs", "costs"),
     "diagnostics": ("diagnose",),
     "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
     "estimates": ("coef", "family_parameters", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),

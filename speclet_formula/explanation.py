@@ -1,22 +1,30 @@
 """A formula goes in, with or without data; what it means comes out in words, as an equation and in other spellings.
 
-With data the model's own description is added: groups with their levels, priors and findings. Nothing is fitted.
+With data come groups with their levels, priors, findings, and what a fit would cost. Nothing is fitted.
 """
 
-from collections.abc import Callable, Mapping
+import textwrap
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import pandas as pd
+
+from speclet_formula.design.records import FixedTerm
 from speclet_formula.design.tables import Missing
+from speclet_formula.errors import FormulaError
 from speclet_formula.families import is_ordinal, resolve_family
 from speclet_formula.formula.dialects import Dialect
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.formula.spelling import equation, explain_formula, spell_family, spell_formula
-from speclet_formula.formula.terms import Formula
+from speclet_formula.formula.spelling import equation, explain_formula, spell_call, spell_formula
+from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model, Priors, describe_model
+from speclet_formula.preflight.records import listed
 
 DIALECTS: tuple[Dialect, ...] = ("lme4", "brms", "bambi")
+WIDTH = 100  # of wrapped words; equations and code keep their lines
 
 
 @dataclass(frozen=True)
@@ -26,25 +34,25 @@ class Explanation:
     words: str  # a sentence for each part of the formula
     equation: str
     spellings: Mapping[str, str]  # "lme4", "brms", "bambi" -> the formula as written there
-    families: Mapping[str, str]  # the same -> the family's argument there, or where R has it
+    code: Mapping[str, str]  # the same names -> code that fits the model there
     model: str  # the model's description; empty without data
+    costs: str  # parameters, and time and memory of each engine; empty without data
 
     def __repr__(self) -> str:
-        width = max(map(len, self.spellings)) + 1
-        spelled = "\n".join(
-            f"{dialect:<{width}}{text}{self._family(dialect)}" for dialect, text in self.spellings.items()
-        )
-        return "\n\n".join(part for part in (self.words, self.equation, spelled, self.model) if part)
-
-    def _family(self, dialect: str) -> str:
-        """Return the family's argument after the formula; a gaussian one goes without saying."""
-        text = self.families[dialect]
-        return f", {text}" if text else ""
+        parts = {
+            "In words": _wrapped(self.words),
+            "As an equation": self.equation,
+            "In these data": _wrapped(self.model),
+            "What a fit costs": _wrapped(self.costs),
+            "Elsewhere": "\n".join(f"{dialect}:\n{_indented(code)}" for dialect, code in self.code.items()),
+        }
+        return "\n\n".join(f"{title}\n{_indented(text)}" for title, text in parts.items() if text)
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
 
 
+@answers_r(error=FormulaError)
 def explain(
     formula: str | Formula,
     data: Any = None,
@@ -56,21 +64,23 @@ def explain(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Explanation:
-    """Say what a formula means before anything is fitted.
+    """Say what a formula means, and what is known of a fit, before anything is fitted.
 
     Parameters
     ----------
     formula : str or Formula
         The model in lme4's grammar.
     data : table, optional
-        Its data; then groups with their levels, priors and findings are shown as well.
+        Its data; then levels and their order, how groups lie to each other, priors, findings, numbers of parameters and
+        each engine's time and memory are shown as well.
     family, link, priors, weights, missing, functions
         As in `Model`.
 
     Returns
     -------
     Explanation
-        With `words`, `equation`, `spellings` and `families` (lme4's, brms' and Bambi's) and `model`.
+        With `words`, `equation`, `spellings` (the formula as lme4, brms and Bambi write it), `code` (the call that fits
+        it there), `model` and `costs` (texts; empty without data).
 
     Raises
     ------
@@ -84,25 +94,71 @@ def explain(
     log_fc ~ 1 + (1 | gene) + (1 | gene:sgRNA)
     """
     chosen = resolve_family(family, link)
+    settings = {"family": family, "link": link, "priors": priors, "weights": weights}
     if data is None:
         parsed = formula if isinstance(formula, Formula) else parse_formula(formula, functions=tuple(functions or ()))
-        described = ""
+        words, described, cost = explain_formula(parsed, ordinal=is_ordinal(chosen)), "", ""
     else:
-        model = Model(
-            formula,
-            data,
-            family=family,
-            link=link,
-            priors=priors,
-            weights=weights,
-            missing=missing,
-            functions=functions,
-        )
-        parsed, described = model.formula, describe_model(model)
+        # Here, since it brings the engines along: a formula alone is explained at once.
+        from speclet_formula.costing import costs
+
+        model = Model(formula, data, missing=missing, functions=functions, **settings)
+        parsed, words, described, cost = model.formula, _words(model), describe_model(model), repr(costs(model))
+    column = weights if isinstance(weights, str) else None if weights is None else "weights"
     return Explanation(
-        words=explain_formula(parsed, ordinal=is_ordinal(chosen)),
+        words=words,
         equation=equation(parsed, family=chosen.name, link=chosen.link),
         spellings={dialect: spell_formula(parsed, dialect) for dialect in DIALECTS},
-        families={dialect: spell_family(chosen.name, chosen.link, dialect) for dialect in DIALECTS},
+        code={
+            dialect: spell_call(parsed, dialect, family=chosen.name, link=chosen.link, weights=column)
+            for dialect in DIALECTS
+        },
         model=described,
+        costs=cost,
     )
+
+
+def _words(model: Model) -> str:
+    """Explain a formula with what the data say: numbers or levels. The model's description says how groups lie."""
+    terms = {text_of(term): words for term in model.formula.terms for words in _term_words(text_of(term), model)}
+    return explain_formula(model.formula, terms=terms, relations=(), ordinal=is_ordinal(model.family))
+
+
+def _term_words(text: str, model: Model) -> Iterator[str]:
+    """Describe a term that is a single column."""
+    plain = text.strip("`")
+    if plain not in model.design.frame.columns:
+        return
+    column = model.design.frame[plain]
+    term = next((term for term in model.design.fixed if term.name == plain), None)
+    if term is not None:
+        yield (
+            _factor_words(column, term)
+            if isinstance(column.dtype, pd.CategoricalDtype)
+            else (f"its slope, the change by one unit; from {column.min():g} to {column.max():g} in these data.")
+        )
+
+
+def _factor_words(column: pd.Series, term: FixedTerm) -> str:
+    levels = [str(level) for level in column.cat.categories]
+    if len(term.columns) == len(levels):
+        return f"a mean for each of its {len(levels):,} levels: {listed(levels, quoted=False)}."
+    others = listed(levels[1:], quoted=False)
+    return f"a factor of {len(levels):,} levels: the difference of {others} from {levels[0]}, the first."
+
+
+def _wrapped(text: str) -> str:
+    """Wrap the lines that are sentences; a line that starts with a blank is part of a table."""
+    return "\n".join(
+        part
+        for line in text.split("\n")
+        for part in (
+            textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
+            if not line.startswith(" ")
+            else [line]
+        )
+    )
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(text, "  ")

@@ -9,15 +9,18 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, build_design
+from speclet_formula.design import Design, GroupBlock, build_design
 from speclet_formula.design.tables import Missing, as_pandas
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, resolve_family
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Call, Formula, text_of
-from speclet_formula.preflight import Finding, inspect_design
+from speclet_formula.keywords import answers_r
+from speclet_formula.preflight import Finding, inspect_design, relate_groups
+from speclet_formula.preflight.records import Support
 from speclet_formula.priors import Slot, resolve_priors, slot_frame
 
 Priors = str | Path | Mapping[str, Any] | None
@@ -89,6 +92,7 @@ class Model:
     weights: Any
     functions: dict[str, Callable[..., Any]]
 
+    @answers_r(error=DataError)
     def __init__(
         self,
         formula: str | Sequence[str] | Formula,
@@ -128,7 +132,7 @@ class Model:
             "family": chosen,
             "design": design,
             "slots": slots,
-            "findings": inspect_design(design),
+            "findings": inspect_design(design, support=_preflight_support(chosen, design)),
             "n_dropped": len(table) - len(design.rows),
             "weights": weights,
             "functions": dict(functions or {}),
@@ -144,14 +148,15 @@ class Model:
 
 
 def describe_model(model: Model) -> str:
-    """Return the formula, the groups with their levels, the slot table and the findings as text."""
+    """Return the formula, the groups with their levels, how they lie to each other, the slot table and the findings."""
     design = model.design
     rows = f"{len(design.response):,}" + (f" ({model.n_dropped:,} dropped: missing values)" if model.n_dropped else "")
     lines = [
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
         *([f"Levels: {' < '.join(design.levels)}"] if design.levels else []),
-        *(_describe_group(block.label, block.columns, len(block.levels)) for block in design.groups),
+        *(_describe_group(block) for block in design.groups),
+        *(relation.words for relation in relate_groups(design)),
         "",
         "Priors:",
         slot_frame(model.slots).to_string(index=False),
@@ -161,8 +166,28 @@ def describe_model(model: Model) -> str:
     return "\n".join(lines)
 
 
-def _describe_group(label: str, columns: tuple[str, ...], n_levels: int) -> str:
-    return f"Group: {label}   Levels: {n_levels:,}   Effects: {', '.join(columns)}"
+_PREFLIGHT: Mapping[str, Support] = {
+    "real": "real",
+    "binary": "binary",
+    "count": "count",
+    "proportion": "proportion",
+    "ordinal": "ordinal",
+}
+
+
+def _preflight_support(family: Family, design: Design) -> Support:
+    """Return what the findings depend on: single trials are 0 and 1, whatever the family is called."""
+    support = FAMILIES[family.name].support
+    if support == "proportion" and design.trials is not None and (design.trials == 1).all():
+        return "binary"
+    return _PREFLIGHT.get(support, "other")
+
+
+def _describe_group(block: GroupBlock) -> str:
+    rows = np.bincount(block.codes, minlength=len(block.levels))
+    each = f"{rows.min():,}" if rows.min() == rows.max() else f"{rows.min():,} to {rows.max():,}"
+    effects = ", ".join(block.columns)
+    return f"Group: {block.label}   Levels: {len(block.levels):,}   Effects: {effects}   Rows in a level: {each}"
 
 
 def _parsed(

@@ -7,6 +7,8 @@ from scipy import special, stats
 
 import speclet_formula as sf
 from speclet_formula.comparison.comparing import check_comparable
+from speclet_formula.families import FAMILIES
+from speclet_formula.formula.families import FAMILY_NAMES
 from speclet_formula.prediction import fitted, log_likelihood
 from tests.fakes import fake_fit
 
@@ -160,32 +162,63 @@ def test_simulated_levels_are_whole_numbers_from_one_on():
 @pytest.mark.parametrize(
     ("family", "link", "line", "lme4", "brms"),
     [
-        ("gamma", None, "1/μᵢ = β₀ + β₁·xᵢ", 'family = Gamma("inverse")', 'family = Gamma("inverse")'),
         (
-            "wald", None, "1/μᵢ² = β₀ + β₁·xᵢ",
-            'family = inverse.gaussian("1/mu^2")', 'family = inverse.gaussian("1/mu^2")',
+            "gamma", None, "1/μᵢ = β₀ + β₁·xᵢ",
+            "glm(y ~ 1 + x, data = data, family = Gamma)", "family = Gamma())",
         ),
         (
-            "cumulative", None, "logit(P(yᵢ ≤ k)) = θₖ − ηᵢ",
-            'ordinal::clmm(link = "logit")', 'family = cumulative("logit")',
+            "wald", "log", "log(μᵢ) = β₀ + β₁·xᵢ",
+            'glm(y ~ 1 + x, data = data, family = inverse.gaussian(link = "log"))',
+            'family = inverse.gaussian(link = "log"))',
+        ),
+        ("wald", None, "1/μᵢ² = β₀ + β₁·xᵢ", "family = inverse.gaussian)", "family = inverse.gaussian())"),
+        (
+            "cumulative", "probit", "probit(P(yᵢ ≤ k)) = θₖ − ηᵢ",
+            'library(ordinal)\nclm(y ~ 1 + x, data = data, link = "probit")', 'family = cumulative(link = "probit"))',
         ),
         (
-            "sratio", "probit", "probit(P(yᵢ = k ∣ yᵢ ≥ k)) = θₖ − ηᵢ", "# lme4 and glmmTMB have no sratio family",
-            'family = sratio("probit")',
+            "sratio", None, "logit(P(yᵢ = k ∣ yᵢ ≥ k)) = θₖ − ηᵢ",
+            "# neither lme4 nor glmmTMB has a family like sratio", "family = sratio())",
         ),
+        (
+            "lognormal", None, "yᵢ ~ LogNormal(μᵢ, σ)",
+            "# lme4 has no lognormal family: fit log(y) as a gaussian response", "family = lognormal())",
+        ),
+        ("vonmises", None, "yᵢ ~ VonMises(μᵢ, κ)", "vonmises", 'family = von_mises(link = "identity"))'),
         (
             "zinb", None, "yᵢ ~ ZeroInflatedNegativeBinomial(μᵢ, α, ψ)",
-            'family = glmmTMB::nbinom2("log"), ziformula = ~1', 'family = zero_inflated_negbinomial("log")',
+            "library(glmmTMB)\nglmmTMB(y ~ 1 + x, data = data, family = nbinom2(), ziformula = ~1)",
+            "family = zero_inflated_negbinomial())",
         ),
-        ("gaussian", None, "yᵢ ~ Normal(μᵢ, σ)", "", ""),
+        (
+            "beta", "cloglog", "cloglog(μᵢ) = β₀ + β₁·xᵢ",
+            'family = beta_family(link = "cloglog"))', 'family = Beta(link = "cloglog"))',
+        ),
     ],
 )  # fmt: skip
 def test_explained_families(family, link, line, lme4, brms):
     explained = sf.explain("y ~ x", family=family, link=link)
     assert line in explained.equation.splitlines()
-    assert explained.families["lme4"] == lme4
-    assert explained.families["brms"] == brms
-    assert repr(explained).endswith(explained.families["bambi"] or explained.spellings["bambi"])
+    assert explained.code["lme4"].endswith(lme4)
+    assert explained.code["brms"].endswith(brms)
+
+
+def test_every_family_is_spelled_in_every_dialect():
+    for name, known in FAMILIES.items():
+        explained = sf.explain("y ~ x + (1 | g)", family=name)
+        assert all(explained.code.values())
+        assert f'family="{name}"' in explained.code["bambi"] or name == "gaussian"
+        assert FAMILY_NAMES[name].link == known.links[0]
+
+
+def test_proportions_are_written_as_counts_where_weights_are_no_trials():
+    code = sf.explain("y ~ x", family="binomial", weights="n").code
+    assert code["lme4"] == "glm(y ~ 1 + x, data = data, family = binomial, weights = n)"
+    assert "brm(round(y * n) | trials(n) ~ 1 + x, data = data, family = binomial())" in code["brms"]
+    assert code["bambi"].splitlines()[1:] == [
+        'data["successes"] = (data["y"] * data["n"]).round().astype(int)',
+        'bmb.Model("p(successes, n) ~ 1 + x", data, family="binomial").fit()',
+    ]
 
 
 def test_an_ordinal_model_is_explained_with_thresholds():

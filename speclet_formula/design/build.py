@@ -5,7 +5,8 @@ Whether the design is a sensible one is left to `preflight`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -92,39 +93,52 @@ def build_design(
     used = columns_of(formula if needs_response else _without_response(formula))
     names = [*used, *([weights] if weights is not None and weights not in used else [])]
     selected, keep = handle_missing(select_columns(table, names, text), missing)
-    frame = clean_columns(selected) if names else pd.DataFrame(index=table.index)
-    scope = Scope(frame, {}, dict(functions or {}))
-    fixed = fixed_part(formula.intercept, formula.terms, scope)
-    if ordinal:
-        refuse_no_intercept(formula)
-        fixed = without_intercept(fixed)
-    parts = tuple(fixed_part(t.intercept, t.terms, scope, constant="allow") for t in formula.group_terms)
-    levels: tuple[str, ...] = ()
-    if not needs_response:
-        response, trials = _unknown(frame), None
-    elif ordinal and formula.response is not None:
-        _check_one_column(evaluate(formula.response, scope), formula.response, "the response")
-        (response, levels), trials = ordered_levels(formula.response, scope, selected), None
-    else:
-        response, trials = _response(formula.response, scope, binary)
-    if proportion and needs_response and trials is None:
-        response, trials = _out_of_trials(response, _response_name(formula.response), frame, weights)
-        weights = None
-    return Design(
-        formula=formula,
-        response=response,
-        response_name=_response_name(formula.response),
-        trials=trials,
-        X=fixed.X,
-        fixed=fixed.terms,
-        groups=_blocks(formula.group_terms, parts, scope),
-        offset=_offset(formula.offsets, scope),
-        weights=None if weights is None else _weights(frame[weights], weights),
-        frame=frame,
-        rows=np.flatnonzero(keep),
-        recipe=Recipe(fixed, parts, dict(scope.memory), dict(scope.functions), level_orders(frame)),
-        levels=levels,
-    )
+    with _dropped_rows_said(int((~keep).sum())):
+        frame = clean_columns(selected) if names else pd.DataFrame(index=table.index)
+        scope = Scope(frame, {}, dict(functions or {}))
+        fixed = fixed_part(formula.intercept, formula.terms, scope)
+        if ordinal:
+            refuse_no_intercept(formula)
+            fixed = without_intercept(fixed)
+        parts = tuple(fixed_part(t.intercept, t.terms, scope, constant="allow") for t in formula.group_terms)
+        levels: tuple[str, ...] = ()
+        if not needs_response:
+            response, trials = _unknown(frame), None
+        elif ordinal and formula.response is not None:
+            _check_one_column(evaluate(formula.response, scope), formula.response, "the response")
+            (response, levels), trials = ordered_levels(formula.response, scope, selected), None
+        else:
+            response, trials = _response(formula.response, scope, binary)
+        if proportion and needs_response and trials is None:
+            response, trials = _out_of_trials(response, _response_name(formula.response), frame, weights)
+            weights = None
+        return Design(
+            formula=formula,
+            response=response,
+            response_name=_response_name(formula.response),
+            trials=trials,
+            X=fixed.X,
+            fixed=fixed.terms,
+            groups=_blocks(formula.group_terms, parts, scope),
+            offset=_offset(formula.offsets, scope),
+            weights=None if weights is None else _weights(frame[weights], weights),
+            frame=frame,
+            rows=np.flatnonzero(keep),
+            recipe=Recipe(fixed, parts, dict(scope.memory), dict(scope.functions), level_orders(frame)),
+            levels=levels,
+        )
+
+
+@contextmanager
+def _dropped_rows_said(count: int) -> Iterator[None]:
+    """Let a message that counts rows say that some were left out before."""
+    try:
+        yield
+    except DataError as error:
+        if not count or " row" not in error.problem:
+            raise
+        without = f" Only the kept rows are counted: {count:,} dropped for missing values."
+        raise DataError(error.problem + without, error.allowed, error.remedy) from error
 
 
 def replay_design(design: Design, data: Any) -> Design:

@@ -127,7 +127,7 @@ def trials_of_proportion(share: np.ndarray, trials: np.ndarray, name: str, weigh
             f"With numbers of trials as weights ('{weights}') the response is successes / trials, between 0 and 1.",
             f"For counts of successes write cbind({name}, {weights} - {name}) without weights.",
         )
-    successes = np.round(share * trials)
+    successes: np.ndarray = np.round(share * trials)
     bad = np.flatnonzero((trials != np.round(trials)) | (np.abs(share * trials - successes) > WHOLE))
     if len(bad):
         row = bad[0]

@@ -185,7 +185,7 @@ def resolve_family(name: str, link: str | None = None) -> Family:
     Family(name='gamma', link='log', parent='mu', parameters=('alpha',))
     """
     plain = _plain(name)
-    known = {_plain(family): family for family in FAMILIES} | _ALIASES
+    known: dict[str, str] = {_plain(family): family for family in FAMILIES} | dict(_ALIASES)
     if plain not in known:
         near = nearest(plain, known)
         hint = f"Nearest: {known[near]}." if near else "Choose the one that fits the response."

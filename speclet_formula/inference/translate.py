@@ -26,10 +26,10 @@ from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.centring import prefers_centred
 from speclet_formula.inference.effects import CorrelatedBlock, correlated_effects, shifted_effects
 from speclet_formula.inference.ordinal import centred_family, threshold_hook
+from speclet_formula.inference.plans import LARGEST_DENSE
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot
 
-LARGEST_DENSE = 4 * 2**30  # bytes; formulae makes some copies of it on its way to a sparse matrix
 _OFFSET = "(offset)"
 # Bambi parses the name of a binomial response again for new data, so that these must need no back-quotes.
 _SUCCESSES, _TRIALS = "observed_successes", "observed_trials"

@@ -164,9 +164,26 @@ def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
     """Say what was fitted to what, and for how long."""
     sizes = fit.idata["posterior"].sizes
     yield "Formula", text_of(fit.model.formula)
-    yield "Data", f"{nobs(fit):,} rows"
+    yield "Data", counted_rows(fit)
     yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
     yield "Draws", f"{sizes['chain']} x {sizes['draw']:,} (chains x draws), {fit.seconds:,.1f} seconds"
+
+
+def counted_rows(fit: Fitted) -> str:
+    """Count the rows, and those that were left out for missing values.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    str
+        "1,100 rows", or "1,098 rows (2 of 1,100 dropped: missing values)".
+    """
+    dropped = fit.model.n_dropped
+    counted = f" ({dropped:,} of {nobs(fit) + dropped:,} dropped: missing values)" if dropped else ""
+    return f"{nobs(fit):,} rows{counted}"
 
 
 def counted(fit: Fitted) -> str:

@@ -84,9 +84,10 @@ def weak_parameters(design: Design, family: str, link: str) -> dict[str, Prior]:
 def _shares(design: Design, family: str) -> FloatArray:
     """Return the share of rows at or below each level but the last; for ratios among the rows at or above it."""
     counts = np.bincount(design.response.astype(int), minlength=len(design.levels)).astype(float)
-    if family == "cumulative":
-        return np.cumsum(counts)[:-1] / counts.sum()
-    return counts[:-1] / np.cumsum(counts[::-1])[::-1][:-1]
+    shares: FloatArray = np.cumsum(counts)[:-1] / counts.sum()
+    if family == "sratio":
+        shares = counts[:-1] / np.cumsum(counts[::-1])[::-1][:-1]
+    return shares
 
 
 def bambi_parameters(design: Design, family: str) -> dict[str, Prior]:

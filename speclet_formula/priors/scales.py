@@ -143,9 +143,12 @@ def _median_and_mad(y: FloatArray, link: str) -> tuple[float, float]:
         y = np.where(y == 0, 0.1, y)
     if link == "log":
         y = y[y > 0]
-    transformed = {"log": np.log, "inverse": np.reciprocal, "inverse_squared": lambda y: y**-2.0}.get(link, np.asarray)(
-        y
-    )
+    transforms: Mapping[str, Callable[[FloatArray], FloatArray]] = {
+        "log": np.log,
+        "inverse": np.reciprocal,
+        "inverse_squared": lambda values: values**-2.0,
+    }
+    transformed = transforms.get(link, np.asarray)(y)
     if transformed.size == 0:
         return 0.0, 0.0
     median = np.median(transformed)
