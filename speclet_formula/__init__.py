@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from speclet_formula.errors import SamplingError as SamplingError
     from speclet_formula.errors import SpecletError as SpecletError
     from speclet_formula.estimates import coef as coef
+    from speclet_formula.estimates import family_parameters as family_parameters
     from speclet_formula.estimates import fixef as fixef
     from speclet_formula.estimates import ngrps as ngrps
     from speclet_formula.estimates import nobs as nobs
@@ -57,7 +58,7 @@ _ROOMS = {
     "costing": ("Costs", "costs"),
     "diagnostics": ("diagnose",),
     "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
-    "estimates": ("coef", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),
+    "estimates": ("coef", "family_parameters", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),
     "explanation": ("Explanation", "explain"),
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.translate": ("to_bambi", "to_pymc"),

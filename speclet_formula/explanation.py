@@ -14,7 +14,7 @@ import pandas as pd
 from speclet_formula.design.records import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
-from speclet_formula.families import resolve_family
+from speclet_formula.families import is_ordinal, resolve_family
 from speclet_formula.formula.dialects import Dialect
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.spelling import equation, explain_formula, spell_call, spell_formula
@@ -97,7 +97,7 @@ def explain(
     settings = {"family": family, "link": link, "priors": priors, "weights": weights}
     if data is None:
         parsed = formula if isinstance(formula, Formula) else parse_formula(formula, functions=tuple(functions or ()))
-        words, described, cost = explain_formula(parsed), "", ""
+        words, described, cost = explain_formula(parsed, ordinal=is_ordinal(chosen)), "", ""
     else:
         # Here, since it brings the engines along: a formula alone is explained at once.
         from speclet_formula.costing import costs
@@ -121,7 +121,7 @@ def explain(
 def _words(model: Model) -> str:
     """Explain a formula with what the data say: numbers or levels. The model's description says how groups lie."""
     terms = {text_of(term): words for term in model.formula.terms for words in _term_words(text_of(term), model)}
-    return explain_formula(model.formula, terms=terms, relations=())
+    return explain_formula(model.formula, terms=terms, relations=(), ordinal=is_ordinal(model.family))
 
 
 def _term_words(text: str, model: Model) -> Iterator[str]:

@@ -15,11 +15,12 @@ import pandas as pd
 from speclet_formula.design import Design, GroupBlock, build_design
 from speclet_formula.design.tables import Missing, as_pandas
 from speclet_formula.errors import DataError, FormulaError
-from speclet_formula.families import FAMILIES, Family, check_response, resolve_family
+from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, resolve_family
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.formula.terms import Call, Formula, text_of
 from speclet_formula.keywords import answers_r
 from speclet_formula.preflight import Finding, inspect_design, relate_groups
+from speclet_formula.preflight.records import Support
 from speclet_formula.priors import Slot, resolve_priors, slot_frame
 
 Priors = str | Path | Mapping[str, Any] | None
@@ -36,14 +37,17 @@ class Model:
     data : table
         A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation.
     family : str
-        "gaussian", "t", "bernoulli", "binomial", "poisson" or "negativebinomial".
+        One of Bambi's: "gaussian", "t", "binomial", "poisson", "negativebinomial", "gamma", "beta", "cumulative",
+        "zero_inflated_poisson", ...; `families.resolve_family` lists them all.
     link : str, optional
         The link of the mean; the family's usual one by default.
     priors : dict, str or Path, optional
         Priors by slot (the attribute `slots` lists them), a preset's name ("weak", "bambi", "brms", "rstanarm",
         "notebook"), a TOML file's path, or a dict with the key "preset" and changes to it.
     weights : str or array of shape (n,), optional
-        Weights that divide the residual variance, as lme4's: sigma**2 / weight. A column's name or an array.
+        A column's name or an array, as in lme4. Of a gaussian or t response: weights that divide the residual
+        variance, sigma**2 / weight. Of a binomial, beta_binomial or zero_inflated_binomial response that is a
+        proportion, successes / trials: the numbers of trials. `design.response` then holds the successes.
     missing : {"error", "drop"}
         Whether rows with missing values are an error, or are left out and counted in `n_dropped`.
     functions : dict of str to callable, optional
@@ -104,14 +108,17 @@ class Model:
         table = as_pandas(data)
         chosen = resolve_family(family, link)
         parsed, text = _parsed(formula, table, functions or {})
-        _check_weights(weights, chosen)
+        _check_weights(weights, chosen, parsed)
+        specification = FAMILIES[chosen.name]
         design = build_design(
             parsed,
             table,
             functions=functions,
             weights=weights,
             missing=missing,
-            binary=FAMILIES[chosen.name].support == "binary",
+            binary=specification.support == "binary" or (chosen.name == "binomial" and weights is None),
+            ordinal=is_ordinal(chosen),
+            proportion=specification.weights == "trials" and (weights is not None or chosen.name == "binomial"),
             text=text,
         )
         _check_names(design, chosen)
@@ -125,7 +132,7 @@ class Model:
             "family": chosen,
             "design": design,
             "slots": slots,
-            "findings": inspect_design(design, support=FAMILIES[chosen.name].support),
+            "findings": inspect_design(design, support=_preflight_support(chosen, design)),
             "n_dropped": len(table) - len(design.rows),
             "weights": weights,
             "functions": dict(functions or {}),
@@ -147,6 +154,7 @@ def describe_model(model: Model) -> str:
     lines = [
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
+        *([f"Levels: {' < '.join(design.levels)}"] if design.levels else []),
         *(_describe_group(block) for block in design.groups),
         *(relation.words for relation in relate_groups(design)),
         "",
@@ -156,6 +164,23 @@ def describe_model(model: Model) -> str:
     if model.findings:
         lines += ["", "Findings:", *(f"* {finding}" for finding in model.findings)]
     return "\n".join(lines)
+
+
+_PREFLIGHT: Mapping[str, Support] = {
+    "real": "real",
+    "binary": "binary",
+    "count": "count",
+    "proportion": "proportion",
+    "ordinal": "ordinal",
+}
+
+
+def _preflight_support(family: Family, design: Design) -> Support:
+    """Return what the findings depend on: single trials are 0 and 1, whatever the family is called."""
+    support = FAMILIES[family.name].support
+    if support == "proportion" and design.trials is not None and (design.trials == 1).all():
+        return "binary"
+    return _PREFLIGHT.get(support, "other")
 
 
 def _describe_group(block: GroupBlock) -> str:
@@ -186,12 +211,21 @@ def _parsed(
     return parsed, text
 
 
-def _check_weights(weights: Any, family: Family) -> None:
-    if weights is not None and "sigma" not in family.parameters:
+def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
+    if weights is None:
+        return
+    meaning = FAMILIES[family.name].weights
+    if meaning is None:
         raise DataError(
             f"weights have no meaning for the family '{family.name}'.",
-            "They divide the residual variance of a gaussian or t response.",
-            "Leave weights= out; write numbers of trials as cbind(successes, failures).",
+            "They divide the residual variance of a gaussian or t response, and count the trials of a proportion.",
+            "Leave weights= out, or choose family='binomial' for a proportion.",
+        )
+    if meaning == "trials" and isinstance(formula.response, Call) and formula.response.function == "cbind":
+        raise DataError(
+            f"'{text_of(formula.response)}' has its own numbers of trials, and weights= gives others.",
+            "Weights count the trials of a response that is a proportion, successes / trials.",
+            "Leave weights= out.",
         )
 
 

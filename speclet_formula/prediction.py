@@ -16,7 +16,7 @@ from speclet_formula.design.records import variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import Fitted, FittedModel
 from speclet_formula.estimates.intervals import ESTIMATES, Array, choose_interval, stack, summarise
-from speclet_formula.families import inverse_link, log_density
+from speclet_formula.families import expected_response, inverse_link, is_ordinal, log_density
 
 if TYPE_CHECKING:
     import xarray
@@ -36,7 +36,7 @@ class _Draws:
 
     coefficients: Array  # (draws, p), in the order of X
     effects: tuple[tuple[Array, ...], ...]  # for each block and column (draws, levels)
-    parameters: dict[str, Array]  # the family's other parameters, (draws, 1)
+    parameters: dict[str, Array]  # the family's other parameters, (draws, 1); thresholds (draws, levels - 1)
 
 
 def linear_predictor(
@@ -98,8 +98,10 @@ def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = N
     Returns
     -------
     pandas.DataFrame
-        One row per observation, the index its row in the given table, on the scale of the response (a probability for
-        bernoulli and binomial):
+        One row per observation, the index its row in the given table, on the scale of the response: E[y], with the
+        zeros that a zero-inflated family or a hurdle adds (`psi * mu` and so on). For a proportion it is the
+        probability of a success, for the family "t" its centre. An ordinal response has no mean: there is one row per
+        observation and level, with the level's probability, and a column `level` that names it.
 
         * `estimate`: the posterior mean of the observation's mean;
         * `std_error`: its posterior standard deviation;
@@ -120,10 +122,14 @@ def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = N
     interval = choose_interval(ci_prob, ci_kind)
     design, family = fit.model.design, fit.model.family
     draws = _gather(fit.model, fit.idata["posterior"])
-    blocks = _row_blocks(len(design.response), len(draws.coefficients))
-    rows = [summarise(inverse_link(family, _predictor(draws, design, block)), interval) for block in blocks]
-    frame = stack(rows, ESTIMATES, interval)
-    frame.index = pd.Index(design.rows, name="row")
+    levels = len(design.levels) or 1
+    blocks = _row_blocks(len(design.response), levels * len(draws.coefficients))
+    means = (inverse_link(family, _predictor(draws, design, block)) for block in blocks)
+    expected = (expected_response(family, mean, draws.parameters) for mean in means)
+    frame = stack([summarise(part.reshape(len(part), -1), interval) for part in expected], ESTIMATES, interval)
+    frame.index = pd.Index(np.repeat(design.rows, levels), name="row")
+    if is_ordinal(family):
+        frame.insert(0, "level", np.tile(np.asarray(design.levels, dtype=object), len(design.rows)))
     return frame
 
 
@@ -225,7 +231,8 @@ def _gather(model: FittedModel, posterior: Any, draws: slice | np.ndarray = slic
     """Take what the linear predictor needs out of the posterior; whole variables are views, not copies."""
     design = model.design
     terms = [_draws_of(posterior, term.variable, term.stop - term.start)[draws] for term in design.fixed]
-    parameters = {name: _draws_of(posterior, name, 1)[draws] for name in model.family.parameters}
+    sizes = {"threshold": len(design.levels) - 1}
+    parameters = {name: _draws_of(posterior, name, sizes.get(name, 1))[draws] for name in model.family.parameters}
     n_draws = len(np.empty(posterior.sizes["chain"] * posterior.sizes["draw"], dtype=bool)[draws])
     return _Draws(
         coefficients=np.hstack([np.empty((n_draws, 0)), *terms]),

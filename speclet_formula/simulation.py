@@ -14,7 +14,7 @@ from speclet_formula.design import Design, GroupBlock, build_design
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, FormulaError, nearest
-from speclet_formula.families import Family, draw_response, inverse_link, resolve_family
+from speclet_formula.families import FAMILIES, Family, draw_response, inverse_link, is_ordinal, resolve_family
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, Name, text_of
 
@@ -28,6 +28,7 @@ def simulate(
     *,
     family: str = "gaussian",
     link: str | None = None,
+    weights: Any = None,
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -49,11 +50,15 @@ def simulate(
         * perhaps the mean of a column's effects, `"1|gene_mu"` (0 without it);
         * the correlations of a correlated block, `"cor|gene"`: a number for two columns, the pairs in the order
           (1, 2), (1, 3), ..., (2, 3), ..., or the whole matrix;
-        * the family's own parameters, such as `"sigma"`.
+        * the family's own parameters, such as `"sigma"`; `"psi"` is a share, and `"threshold"` of an ordinal family
+          (which has no intercept) a list of increasing numbers, one between each two levels.
     family : str
-        `gaussian`, `t`, `bernoulli`, `binomial` (of one trial each), `poisson` or `negativebinomial`.
+        Any that `Model` takes. Ordered levels are drawn as whole numbers from 1 on.
     link : str, optional
         The link of the mean; the family's usual one by default.
+    weights : str or array of shape (n,), optional
+        As in `Model`: weights that divide the residual variance, or the numbers of trials of a proportion, which is
+        then drawn as successes / trials. Without them proportions are of one trial each.
     random_seed : int, optional
         The same seed gives the same data.
     functions : dict, optional
@@ -94,21 +99,79 @@ def simulate(
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula, functions=tuple(functions or ()))
     response = _response_name(parsed)
     table = as_pandas(design)
-    layout = build_design(parsed, table, functions=dict(functions or {}), needs_response=False)
     chosen = resolve_family(family, link)
+    layout = build_design(
+        parsed,
+        table,
+        functions=dict(functions or {}),
+        weights=weights,
+        ordinal=is_ordinal(chosen),
+        needs_response=False,
+    )
+    _check_weights(layout.weights, chosen)
     _check_names(params, layout, chosen.parameters)
 
     rng = np.random.default_rng(random_seed)
     effects = {slot: drawn for block in layout.groups for slot, drawn in _block_effects(block, params, rng).items()}
     mean = inverse_link(chosen, _linear_predictor(layout, params, effects))
-    own = {name: _number(params, name, positive=True) for name in chosen.parameters}
-    return table.assign(**{response: _draw(chosen, rng, mean, own)}), {**params, **effects}
+    own = {name: _own_parameter(params, name, chosen) for name in chosen.parameters}
+    return table.assign(**{response: _draw(chosen, rng, mean, own, layout.weights)}), {**params, **effects}
 
 
-def _draw(family: Family, rng: np.random.Generator, mean: np.ndarray, own: dict[str, float]) -> np.ndarray:
-    """Draw one response per row, each of a single trial where there are trials."""
+def _check_weights(weights: np.ndarray | None, family: Family) -> None:
+    """Refuse weights that mean nothing, and numbers of trials that are no whole numbers."""
+    meaning = FAMILIES[family.name].weights
+    if weights is not None and meaning is None:
+        raise DataError(
+            f"weights have no meaning for the family '{family.name}'.",
+            "They divide the residual variance of a gaussian or t response, and count the trials of a proportion.",
+            "Leave weights= out.",
+        )
+    if weights is not None and meaning == "trials" and (weights != np.round(weights)).any():
+        raise DataError(
+            f"the weights hold {weights[weights != np.round(weights)][0]:g}, which is no number of trials.",
+            f"The weights of a {family.name} response are whole numbers of trials.",
+            "Round them first.",
+        )
+
+
+def _own_parameter(params: Mapping[str, Any], name: str, family: Family) -> Any:
+    """Return a parameter of the family: a number above 0, a share, or increasing thresholds."""
+    if name == "threshold":
+        return _thresholds(params[name], increasing=family.name == "cumulative")
+    value = _number(params, name, positive=True)
+    if name == "psi" and value > 1:
+        raise DataError(f"params['psi'] is {value!r}.", "'psi' is a share, at most 1.", "Give a number up to 1.")
+    return value
+
+
+def _thresholds(given: Any, *, increasing: bool) -> np.ndarray:
+    values = np.asarray(given, dtype=float)
+    if (
+        values.ndim != 1
+        or not len(values)
+        or not np.isfinite(values).all()
+        or (increasing and np.any(np.diff(values) <= 0))
+    ):
+        raise DataError(
+            f"params['threshold'] is {given!r}.",
+            f"Thresholds are a list of {'increasing ' if increasing else ''}numbers, one between each two levels.",
+            "For four levels write three numbers, such as [-1, 0, 1].",
+        )
+    return values
+
+
+def _draw(
+    family: Family, rng: np.random.Generator, mean: np.ndarray, own: dict[str, Any], weights: np.ndarray | None
+) -> np.ndarray:
+    """Draw one response per row: a share of the trials where weights say how many, whole numbers for levels."""
+    by_trials = FAMILIES[family.name].weights == "trials"
+    trials = np.ones(len(mean)) if weights is None else weights
     try:
-        return draw_response(family, rng, mean, own, trials=np.ones(len(mean)))
+        drawn = draw_response(family, rng, mean, own, trials=trials, weights=None if by_trials else weights)
+        if is_ordinal(family):
+            return drawn.astype(int) + 1
+        return drawn / trials if by_trials else drawn
     except ValueError as error:
         raise DataError(
             f"params give means from {mean.min():.4g} to {mean.max():.4g}, which '{family.name}' cannot have.",

@@ -41,8 +41,8 @@ MESSAGES: list[tuple[str, dict[str, Any], type[sf.SpecletError], str]] = [
         {"family": "bernoulli", "weights": "x"},
         sf.DataError,
         "weights have no meaning for the family 'bernoulli'.\n"
-        "They divide the residual variance of a gaussian or t response.\n"
-        "Leave weights= out; write numbers of trials as cbind(successes, failures).",
+        "They divide the residual variance of a gaussian or t response, and count the trials of a proportion.\n"
+        "Leave weights= out, or choose family='binomial' for a proportion.",
     ),
     (
         "y ~ x",

@@ -24,6 +24,12 @@ from speclet_formula.posterior import Fit
 Candidate = Fit | Model | Formula | str
 FEWEST_FITS = 2
 
+# What a family's log density of a row is; a density where nothing is said.
+_MEASURES = {
+    **dict.fromkeys(("binary", "count", "proportion", "ordinal"), "a probability"),
+    "nonnegative": "a probability at 0 and a density elsewhere",
+}
+
 
 def compare(
     models: Mapping[str, Candidate] | Sequence[Candidate],
@@ -245,14 +251,13 @@ def _same_values(one: np.ndarray, other: np.ndarray) -> bool:
 def _same_trials(one: Model, other: Model) -> bool:
     trials = one.design.trials, other.design.trials
     if trials[0] is None or trials[1] is None:
-        return trials[0] is trials[1]
+        known = trials[0] if trials[1] is None else trials[1]  # a bernoulli response is one of single trials
+        return known is None or bool((known == 1).all())
     return _same_values(trials[0], trials[1])
 
 
 def _check_families(first: str, one: Model, second: str, other: Model) -> None:
-    kinds = [
-        "a density" if FAMILIES[model.family.name].support == "real" else "a probability" for model in (one, other)
-    ]
+    kinds = [_MEASURES.get(FAMILIES[model.family.name].support, "a density") for model in (one, other)]
     if kinds[0] != kinds[1]:
         raise ComparisonError(
             f"'{first}' is {one.family.name}, '{second}' is {other.family.name}.",

@@ -90,7 +90,7 @@ def sizes_of(model: Model) -> Sizes:
 
 
 def _variances(model: Model) -> Iterator[int]:
-    yield len(model.family.parameters)
+    yield len(model.family.parameters) + max(len(model.design.levels) - 2, 0)  # thresholds are one fewer than levels
     for block in model.design.groups:
         k = len(block.columns)
         yield k + (k * (k - 1) // 2 if block.correlated else 0)

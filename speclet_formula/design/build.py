@@ -14,8 +14,15 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
-from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite
+from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite, without_intercept
 from speclet_formula.design.records import Design, FixedPart, GroupBlock, Recipe, variable_name
+from speclet_formula.design.responses import (
+    is_single_trial,
+    ordered_levels,
+    positive_trials,
+    refuse_no_intercept,
+    trials_of_proportion,
+)
 from speclet_formula.design.tables import (
     Missing,
     align_levels,
@@ -38,6 +45,8 @@ def build_design(
     weights: Any = None,
     missing: Missing = "error",
     binary: bool = False,
+    ordinal: bool = False,
+    proportion: bool = False,
     needs_response: bool = True,
     text: str | None = None,
 ) -> Design:
@@ -57,6 +66,12 @@ def build_design(
         What to do with rows that lack a value in a column that is used.
     binary : bool
         Whether a factor of two levels can be the response; its second level is then 1.
+    ordinal : bool
+        Whether the response has ordered levels; X then has no column for the intercept, though factors are coded as
+        beside one.
+    proportion : bool
+        Whether the response is successes out of trials: the weights are then numbers of trials, and without them (or
+        cbind) 0 and 1 are single trials.
     needs_response : bool
         False for a table to simulate from: the response is NaN then, and need not be a column.
     text : str, optional
@@ -82,8 +97,21 @@ def build_design(
         frame = clean_columns(selected) if names else pd.DataFrame(index=table.index)
         scope = Scope(frame, {}, dict(functions or {}))
         fixed = fixed_part(formula.intercept, formula.terms, scope)
+        if ordinal:
+            refuse_no_intercept(formula)
+            fixed = without_intercept(fixed)
         parts = tuple(fixed_part(t.intercept, t.terms, scope, constant="allow") for t in formula.group_terms)
-        response, trials = _response(formula.response, scope, binary) if needs_response else (_unknown(frame), None)
+        levels: tuple[str, ...] = ()
+        if not needs_response:
+            response, trials = _unknown(frame), None
+        elif ordinal and formula.response is not None:
+            _check_one_column(evaluate(formula.response, scope), formula.response, "the response")
+            (response, levels), trials = ordered_levels(formula.response, scope, selected), None
+        else:
+            response, trials = _response(formula.response, scope, binary)
+        if proportion and needs_response and trials is None:
+            response, trials = _out_of_trials(response, _response_name(formula.response), frame, weights)
+            weights = None
         return Design(
             formula=formula,
             response=response,
@@ -97,6 +125,7 @@ def build_design(
             frame=frame,
             rows=np.flatnonzero(keep),
             recipe=Recipe(fixed, parts, dict(scope.memory), dict(scope.functions), level_orders(frame)),
+            levels=levels,
         )
 
 
@@ -160,6 +189,7 @@ def replay_design(design: Design, data: Any) -> Design:
         frame=frame,
         rows=np.flatnonzero(keep),
         recipe=recipe,
+        levels=design.levels,
     )
 
 
@@ -211,6 +241,16 @@ def _response(node: Expression | None, scope: Scope, binary: bool) -> tuple[np.n
         _check_counts(node, successes, failures)
         return successes, successes + failures
     return _numbers(node, scope, binary=binary), None
+
+
+def _out_of_trials(
+    response: np.ndarray, name: str, frame: pd.DataFrame, weights: str | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return successes and trials of a proportion with weights, or of single trials."""
+    if weights is None:
+        return response, np.ones(len(response)) if is_single_trial(response) else None
+    trials = positive_trials(frame[weights], weights)
+    return trials_of_proportion(response, trials, name, weights), trials
 
 
 def _numbers(node: Expression, scope: Scope, *, binary: bool) -> np.ndarray:

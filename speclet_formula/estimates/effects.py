@@ -3,12 +3,14 @@
 Labels are the design's, summaries those of `intervals`. Standard deviations and correlations are left to `variances`.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from speclet_formula.convergence import mixing
-from speclet_formula.design.records import GroupBlock
-from speclet_formula.estimates.fitted import Fitted, fixed_draws, group_draws, pooled
+from speclet_formula.design.records import GroupBlock, threshold_labels
+from speclet_formula.estimates.fitted import Fitted, draws_of, fixed_draws, group_draws, pooled
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, choose_interval, stack, summarise
 from speclet_formula.estimates.points import COEF, RANEF, point_coef, point_fixef, point_ranef, points_of
 
@@ -31,7 +33,8 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     pandas.DataFrame
         One row per column of the fixed part, in the formula's order, on the link's scale:
 
-        * `term`: its label, "Intercept", "Days", "control[other]";
+        * `term`: its label, "Intercept", "Days", "control[other]"; of an ordinal model first its thresholds,
+          "low|middle", as R's ordinal has them;
         * `estimate`: the posterior's mean, median or mode, by rcParams["stats.point_estimate"];
         * `std_error`: the posterior's standard deviation;
         * `conf_low`, `conf_high`: the interval, which `.attrs["interval"]` names;
@@ -84,15 +87,63 @@ def summarise_fixed(fit: Fitted, interval: Interval, most: int | None = None) ->
     if points is not None:
         return point_fixef(fit.model.design, points, interval, most)
     rows: list[pd.DataFrame] = []
-    for term, draws in fixed_draws(fit):
+    for labels, draws in _labelled(fit):
         left = None if most is None else most - sum(map(len, rows))
         if left == 0:
             break
-        found = mixing(np.moveaxis(draws[..., :left], -1, 0))
-        labels = list(term.columns[:left])
-        summary = summarise(pooled(draws[..., :left]), interval)
-        rows.append(summary.assign(term=labels, r_hat=found.r_hat, ess_bulk=found.ess_bulk))
+        rows.append(_summarised(labels[:left], draws[..., :left], interval))
     return stack(rows, FIXEF, interval)
+
+
+def _labelled(fit: Fitted) -> Iterator[tuple[tuple[str, ...], Array]]:
+    """Go through thresholds and fixed terms, with a label for each of their columns."""
+    if "threshold" in fit.model.family.parameters:
+        yield threshold_labels(fit.model.design.levels), draws_of(fit, "threshold")
+    for term, draws in fixed_draws(fit):
+        yield term.columns, draws
+
+
+def _summarised(labels: tuple[str, ...], draws: Array, interval: Interval) -> pd.DataFrame:
+    """Summarise some parameters with their diagnostics."""
+    found = mixing(np.moveaxis(draws, -1, 0))
+    summary = summarise(pooled(draws), interval)
+    return summary.assign(term=list(labels), r_hat=found.r_hat, ess_bulk=found.ess_bulk)
+
+
+def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Summarise what a family has beside mean, residual SD and thresholds: nu, alpha, kappa, psi, ...
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `fixef`, one row per parameter, named as Bambi names it, on its own scale. Of a fit by maximum
+        likelihood, and of families such as gaussian and poisson, no rows.
+
+        * `alpha`: shape; for counts the variance is mu + mu^2 / alpha;
+        * `kappa`: precision of beta families and of angles; asymmetry of an asymmetric Laplace;
+        * `lam`: precision of an inverse Gaussian; `b`: rate of an asymmetric Laplace; `nu`: degrees of freedom;
+        * `psi`: share of the rows that come from the distribution proper; brms' `zi` and `hu` are 1 - psi.
+
+    Raises
+    ------
+    EstimateError
+        As for `fixef`.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import family_parameters
+    >>> len(family_parameters(fit))  # fit: Reaction ~ Days + (1 + Days | Subject)
+    0
+    """
+    interval = choose_interval(ci_prob, ci_kind)
+    shown = [name for name in fit.model.family.parameters if name not in ("sigma", "threshold")]
+    return stack([_summarised((name,), draws_of(fit, name), interval) for name in shown], FIXEF, interval)
 
 
 def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:

@@ -9,9 +9,18 @@ from itertools import combinations
 
 from speclet_formula.formula.terms import Call, Expression, Formula, GroupTerm, Name, Term, text_of, trials_of
 
+_THRESHOLDS = (
+    "thresholds: one between each two levels of the response, shared by all rows; they stand in the intercept's place. "
+    "A positive effect makes higher levels more likely."
+)
+
 
 def explain_formula(
-    formula: Formula, *, terms: Mapping[str, str] | None = None, relations: Sequence[str] | None = None
+    formula: Formula,
+    *,
+    terms: Mapping[str, str] | None = None,
+    relations: Sequence[str] | None = None,
+    ordinal: bool = False,
 ) -> str:
     """Say in plain words what a formula models.
 
@@ -23,6 +32,8 @@ def explain_formula(
         What the data say of a fixed term, by its text; it takes the place of the words that hold for any data.
     relations : sequence of str, optional
         How the grouping factors lie to each other in the data, a sentence for each pair.
+    ordinal : bool
+        Whether the response has ordered levels, with thresholds in the intercept's place.
 
     Returns
     -------
@@ -39,8 +50,10 @@ def explain_formula(
     (1 | gene): each gene has its own intercept, drawn from a normal distribution whose SD is estimated.
     """
     parameters = (line for name, part in formula.parameters for line in _parameter_lines(name, part))
-    lines = _side_lines(formula, terms or {}, relations)
-    return "\n".join((_response_words(formula.response), *lines, *parameters))
+    lines = [_response_words(formula.response), *_side_lines(formula, terms or {}, relations)]
+    if ordinal and formula.intercept:
+        lines[1] = _THRESHOLDS
+    return "\n".join((*lines, *parameters))
 
 
 def _response_words(response: Expression | None) -> str:

@@ -13,7 +13,8 @@ import bambi
 import numpy as np
 import pandas as pd
 import pymc as pm
-from bambi.families.univariate import Gaussian, StudentT
+from bambi.defaults.families import BUILTIN_FAMILIES
+from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, StudentT
 
 from speclet_formula.design import Design, GroupBlock, replay_design
 from speclet_formula.design.evaluation import Scope, evaluate
@@ -21,9 +22,10 @@ from speclet_formula.design.fixed import quoted
 from speclet_formula.design.records import variable_name
 from speclet_formula.design.tables import as_pandas, clean_columns
 from speclet_formula.errors import DataError
-from speclet_formula.formula.terms import Call, columns_of
+from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.centring import prefers_centred
 from speclet_formula.inference.effects import CorrelatedBlock, correlated_effects, shifted_effects
+from speclet_formula.inference.ordinal import centred_family, threshold_hook
 from speclet_formula.inference.plans import LARGEST_DENSE
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot
@@ -31,6 +33,7 @@ from speclet_formula.priors import Prior, Slot
 _OFFSET = "(offset)"
 # Bambi parses the name of a binomial response again for new data, so that these must need no back-quotes.
 _SUCCESSES, _TRIALS = "observed_successes", "observed_trials"
+_ORDINAL = {"cumulative": Cumulative, "sratio": StoppingRatio}
 _WEIGHTED = {"gaussian": (Gaussian, pm.Normal), "t": (StudentT, pm.StudentT)}
 
 
@@ -161,13 +164,21 @@ def _bambi_frame(model: Model, design: Design, trials: np.ndarray | None) -> pd.
     columns: dict[str, Any] = {str(name): design.frame[name] for name in design.frame.columns}
     for block in design.groups:
         columns |= _block_columns(block)
-    columns[variable_name(design.response_name)] = design.response
+    columns[variable_name(design.response_name)] = _bambi_response(design)
     if model.formula.offsets:
         columns[_OFFSET] = design.offset
     if trials is not None:
         # New rows have no successes yet. Bambi would drop them for that, though it reads their trials only.
         columns |= {_SUCCESSES: np.nan_to_num(design.response), _TRIALS: trials}
     return pd.DataFrame(columns, index=design.frame.index)
+
+
+def _bambi_response(design: Design) -> Any:
+    """Return the response; ordered levels as such, the lowest for new rows, which Bambi would drop without one."""
+    if not design.levels:
+        return design.response
+    places = np.nan_to_num(design.response).astype(int)
+    return pd.Categorical.from_codes(places, categories=pd.Index(design.levels, dtype=object), ordered=True)
 
 
 def _block_columns(block: GroupBlock) -> dict[str, Any]:
@@ -182,9 +193,13 @@ def _block_columns(block: GroupBlock) -> dict[str, Any]:
 
 
 def _new_trials(model: Model, data: Any) -> np.ndarray | None:
-    """Return the numbers of trials of new rows, where the new data have the response's columns."""
+    """Return the numbers of trials of new rows, where the new data have the columns that say them."""
     node = model.formula.response
     table = as_pandas(data)
+    if model.design.trials is not None and isinstance(model.weights, str):
+        return np.asarray(table[model.weights], dtype=float) if model.weights in table.columns else None
+    if model.design.trials is not None and model.weights is None and isinstance(node, Name):
+        return np.ones(len(table))  # single trials
     if model.design.trials is None or not isinstance(node, Call) or not set(columns_of(node)) <= set(table.columns):
         return None
     scope = Scope(clean_columns(table[list(columns_of(node))]), {}, model.functions)
@@ -192,7 +207,9 @@ def _new_trials(model: Model, data: Any) -> np.ndarray | None:
 
 
 def _bambi_family(model: Model) -> str | bambi.Family:
-    """Return Bambi's name of the family, or, with weights, the family with its SD divided by their root."""
+    """Return Bambi's name of the family, or the family with what it lacks: weights, centred thresholds."""
+    if model.family.name in _ORDINAL:
+        return _ordinal_family(model)
     weights = model.design.weights
     if weights is None:
         return model.family.name
@@ -205,6 +222,12 @@ def _bambi_family(model: Model) -> str | bambi.Family:
         dist=_weighted_distribution(distribution, weights),
     )
     return kind(model.family.name, likelihood, links)
+
+
+def _ordinal_family(model: Model) -> bambi.Family:
+    kind = centred_family(_ORDINAL[model.family.name], model.design)
+    likelihood = bambi.Likelihood(**BUILTIN_FAMILIES[model.family.name]["likelihood"])
+    return kind(model.family.name, likelihood, {"p": model.family.link, "threshold": "identity"})
 
 
 def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
@@ -244,6 +267,12 @@ def _bambi_priors(model: Model) -> dict[str, bambi.Prior]:
     }
     for block in model.design.groups:
         priors |= _block_priors(model.design, block, slots)
+    if "threshold" in priors:
+        increasing = model.family.name == "cumulative"
+        hook = threshold_hook(slots["threshold"].prior, len(model.design.levels) - 1, increasing=increasing)
+        priors["threshold"] = bambi.Prior(
+            slots["threshold"].prior.name, auto_scale=False, dist=hook, **priors["threshold"].args
+        )
     return priors
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.diagnostics import Diagnostics
-from speclet_formula.estimates.effects import summarise_fixed
+from speclet_formula.estimates.effects import family_parameters, summarise_fixed
 from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
 from speclet_formula.estimates.intervals import Interval, choose_interval
 from speclet_formula.estimates.variances import varcorr
@@ -23,6 +23,7 @@ MOST_FIXED = 20  # rows of fixed effects that are shown
 MOST_CORRELATED = 8  # columns of a block whose correlations are shown
 SIGNIFICANT = 3  # digits of the smallest standard error or deviation
 MOST_DECIMALS = 6
+_ESTIMATES = {"Estimate": "estimate", "Std.Error": "std_error"}
 METHODS = {"nuts": "NUTS", "exact": "exact integration"}
 VERDICTS = {"converged": "Converged", "doubtful": "Doubtful", "failed": "Failed"}
 
@@ -78,7 +79,8 @@ class Layout:
         Kind of model and engine.
     facts : tuple of (str, str)
         Label and text: formula, data, family, draws.
-    group_effects, fixed_effects : Table
+    group_effects, fixed_effects, family_parameters : Table
+        The last is None for families without further parameters.
     counts : str
         Numbers of observations and of levels.
     foot : str
@@ -94,6 +96,7 @@ class Layout:
     counts: str
     fixed_effects: Table
     foot: str
+    family_parameters: Table | None = None
 
 
 def lay_out(fit: Summarised) -> Layout:
@@ -128,6 +131,7 @@ def lay_out(fit: Summarised) -> Layout:
         fixed_effects=_fixed_table(fit, interval),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
         f"low and high bound the {interval}.",
+        family_parameters=_parameter_table(fit, interval),
     )
 
 
@@ -152,6 +156,7 @@ def kind_of_model(fit: Fitted) -> str:
     """
     family = fit.model.family
     kind = "Linear" if (family.name, family.link) == ("gaussian", "identity") else "Generalized linear"
+    kind = "Ordinal" if fit.model.design.levels else kind
     return kind + (" mixed" if fit.model.design.groups else "") + " model"
 
 
@@ -249,13 +254,28 @@ def _correlations(block: list[tuple[str, str]], known: dict[tuple[str, str, str]
 def _fixed_table(fit: Summarised, interval: Interval) -> Table:
     """Lay out the first fixed effects."""
     frame = summarise_fixed(fit, interval, most=MOST_FIXED)
-    shown = _with_ends({"Estimate": "estimate", "Std.Error": "std_error"}, interval)
+    return fixed_table(fit, frame, _with_ends(_ESTIMATES, interval), _mixing_cells(frame))
+
+
+def _parameter_table(fit: Summarised, interval: Interval) -> Table | None:
+    """Lay out the family's further parameters, where it has any."""
+    frame = family_parameters(fit, ci_prob=interval.probability, ci_kind=interval.kind)
+    if frame.empty:
+        return None
+    shown, extra = _with_ends(_ESTIMATES, interval), _mixing_cells(frame)
+    cells = [formatted(row[list(shown.values())], row["std_error"])[0] for _, row in frame.groupby("term", sort=False)]
+    rows = zip(frame["term"], cells, zip(*extra.values(), strict=True), strict=True)
+    table = tuple((term, *values, *other) for term, values, other in rows)
+    return Table("Family parameters", ("", *shown, *extra), table, 1, "")
+
+
+def _mixing_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Format the diagnostics of each row."""
     floors = [math.floor(ess) if math.isfinite(ess) else ess for ess in frame["ess_bulk"]]
-    extra = {
+    return {
         "R-hat": [number(r_hat, ".3f") for r_hat in frame["r_hat"]],
         "ESS": [number(floor, ",.0f") for floor in floors],
     }
-    return fixed_table(fit, frame, shown, extra)
 
 
 def fixed_table(
@@ -280,7 +300,7 @@ def fixed_table(
     cells = formatted(frame[list(shown.values())], frame["std_error"])
     others = list(zip(*extra.values(), strict=True))
     rows = tuple((term, *values, *other) for term, values, other in zip(frame["term"], cells, others, strict=True))
-    more = fit.model.design.X.shape[1] - len(rows)
+    more = fit.model.design.X.shape[1] + max(len(fit.model.design.levels) - 1, 0) - len(rows)
     note = f"... and {more:,} more: sf.fixef(fit)" if more > 0 else ""
     return Table("Fixed effects", ("", *shown, *extra), rows, 1, note)
 

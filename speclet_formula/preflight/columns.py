@@ -101,7 +101,7 @@ def extreme_response(design: Design, support: Support) -> Iterator[Finding]:
     Parameters
     ----------
     design : Design
-    support : {"real", "binary", "count", "proportion"}
+    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
         What the response's family takes; other responses have their own unit.
 
     Yields

@@ -19,7 +19,7 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
     block : GroupBlock
     design : Design
         The design that the block is part of.
-    support : {"real", "binary", "count", "proportion"}
+    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
         What the response's family takes.
 
     Yields
@@ -43,6 +43,14 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
     yield from _slopes(block, design)
 
 
+_ONE_ROW_EACH = {
+    "real": "Its SD and the residual SD share one variance: lme4 refuses this, and here the priors split it.",
+    "other": "Its SD and the family's own spread share one variance, and the priors split it.",
+    "binary": "A single 0 or 1 says nothing of an effect of its own, so that its SD follows its prior.",
+    "ordinal": "A single level says nothing of an effect of its own, so that its SD follows its prior.",
+}
+
+
 def _as_many_effects_as_rows(block: GroupBlock, design: Design, support: Support) -> Iterator[Finding]:
     """Look at a block that can reproduce every row; unequal weights tell it from the residual.
 
@@ -56,9 +64,7 @@ def _as_many_effects_as_rows(block: GroupBlock, design: Design, support: Support
     yield Finding(
         "as_many_effects_as_rows",
         f"'{block.group}' has {counted}.",
-        "Its SD and the residual SD share one variance: lme4 refuses this, and here the priors split it."
-        if support == "real"
-        else "A single 0 or 1 says nothing of an effect of its own, so that its SD follows its prior.",
+        _ONE_ROW_EACH[support],
         f"Leave the group term of '{block.group}' out"
         + (", or take a factor with several rows in each level." if k == 1 else " in part, for example its slopes."),
     )

@@ -20,8 +20,9 @@ def inspect_design(design: Design, *, support: Support = "real") -> tuple[Findin
     ----------
     design : Design
         As `build_design` makes it.
-    support : {"real", "binary", "count", "proportion"}
-        What the response's family takes: real numbers, 0 and 1, counts, or successes out of trials.
+    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+        What the response's family takes: real numbers, 0 and 1, counts, successes out of trials, ordered levels, or
+        other numbers.
 
     Returns
     -------

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-Support = Literal["real", "binary", "count", "proportion"]  # what a response's family takes
+# What a response's family takes; "other": positive numbers, shares, angles.
+Support = Literal["real", "binary", "count", "proportion", "ordinal", "other"]
 
 _NAMED = 5  # levels or columns that a sentence names
 

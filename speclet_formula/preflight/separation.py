@@ -37,8 +37,8 @@ def separation(design: Design, support: Support) -> Iterator[Finding]:
     Parameters
     ----------
     design : Design
-    support : {"real", "binary", "count", "proportion"}
-        What the response's family takes; nothing is looked for in real numbers.
+    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+        What the response's family takes; only in 0 and 1, counts and successes out of trials is anything looked for.
 
     Yields
     ------
@@ -47,7 +47,7 @@ def separation(design: Design, support: Support) -> Iterator[Finding]:
         for a combination of columns, exact, in designs of up to 100,000 entries. One for each grouping factor within
         whose levels the response never differs.
     """
-    if support == "real" or np.isnan(design.response).all():
+    if support not in ("binary", "count", "proportion") or np.isnan(design.response).all():
         return
     sides = _sides(design, support)
     if sides.low.all() or sides.high.all():  # a constant response, which has its own finding
