@@ -7,6 +7,7 @@ With W = -d2 log p(y | eta) / d eta2, the observed information, and H = A'WA + I
 Its derivatives are left to `laplace_gradient`, finding the least F to `laplace`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -83,34 +84,37 @@ class _Place(NamedTuple):
 def _climb(problem: Problem, others: np.ndarray, A: np.ndarray, fixed: np.ndarray, u: np.ndarray) -> Mode | None:
     """Take Newton's steps from u."""
     constant = problem.curve.constant(problem.observed, others)
-    here = _look(problem, others, constant, A, fixed, u)
-    if not np.isfinite(here.height):
-        return None
-    before, short = np.inf, 0
+
+    def look(u: np.ndarray) -> _Place:
+        return _look(problem, others, constant, A, fixed, u)
+
+    here, before, short = look(u), np.inf, 0
     for _ in range(MOST_STEPS):
-        factor, exact = _factored(problem, A, here.slopes)
+        factor, exact = _factored(problem, A, here.slopes) if np.isfinite(here.height) else (None, False)
         if factor is None:
-            return None
+            break
         uphill = gather(problem, A * here.slopes.first[:, None]) - here.u
         step = solve(problem.layout, factor, uphill)
         promise = float(uphill @ step)
         if promise < AT_THE_MODE or (promise < NEARLY and promise > STALLED * before):
-            if not exact:
-                return None
             criterion = -2 * here.height + log_determinant(problem.layout, factor)
-            return Mode(here.u, A, here.eta, here.slopes, here.height, factor, criterion)
-        floor = here.height - ROUNDING * max(abs(here.height), 1.0)
-        for part in 0.5 ** np.arange(HALVINGS):
-            there = _look(problem, others, constant, A, fixed, here.u + part * step)
-            if there.height >= floor:
-                break
-        else:
-            return None
+            return Mode(here.u, A, here.eta, here.slopes, here.height, factor, criterion) if exact else None
+        there, part = _along(look, here, step)
         short += part < SHORT
-        if short > MOST_SHORT:
-            return None
+        if there is None or short > MOST_SHORT:
+            break
         here, before = there, promise
     return None
+
+
+def _along(look: Callable[[np.ndarray], _Place], here: _Place, step: np.ndarray) -> tuple[_Place | None, float]:
+    """Take the largest part of a step that loses nothing; None where no part does."""
+    floor = here.height - ROUNDING * max(abs(here.height), 1.0)
+    for part in 0.5 ** np.arange(HALVINGS):
+        there = look(here.u + part * step)
+        if there.height >= floor:
+            return there, float(part)
+    return None, 0.0
 
 
 def _look(
