@@ -4,7 +4,7 @@ Nothing comes in and nothing is computed; `build` fills them, every later room r
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -92,3 +92,8 @@ class Design:
     )  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals, booleans as 0/1
     rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
     recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns
+
+
+def replace_response(design: Design, response: np.ndarray, column: str) -> Design:
+    """Return the same design with another response (n,), which is the column of that name."""
+    return replace(design, response=response, frame=design.frame.assign(**{column: response}))

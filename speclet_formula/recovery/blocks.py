@@ -29,6 +29,8 @@ class Block:
     codes: np.ndarray  # (n,) int, index into levels of each row; -1 for a row of no level
     factors: tuple[str, ...]  # the columns that the factor crosses
     additive: bool  # whether it is an intercept of its levels, which adds up with other blocks
+    own: bool  # whether it is a block of the model, not a sum or mean of such
+    coefficient: str  # the fixed coefficient that its effects depart from: "Intercept", "Days"
 
 
 def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block, ...]:
@@ -45,7 +47,7 @@ def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block,
         if all(label in truth.scalars for label in term.columns)
     ]
     sums = [total for block in own if (total := _sum_block(block, own)) is not None]
-    means = [mean for block in (*own, *cells) for mean in _main_effects(block, own, model.design)]
+    means = [mean for block in (*own, *cells, *sums) for mean in _main_effects(block, own, model.design)]
     return tuple(block for block in (*own, *cells, *sums, *means) if len(block.levels) > 1)
 
 
@@ -66,6 +68,8 @@ def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effe
         codes=known[block.codes],
         factors=block.factors,
         additive=column == "1",
+        own=True,
+        coefficient=coefficient_of(column),
     )
 
 
@@ -82,6 +86,8 @@ def _fixed_block(design: Design, term: FixedTerm, posterior: Any, truth: Implied
         codes=np.where(columns.any(axis=1), np.abs(columns).argmax(axis=1), -1),
         factors=tuple(term.name.split(":")),
         additive=False,
+        own=True,
+        coefficient="Intercept",
     )
 
 
@@ -109,12 +115,14 @@ def _sum_block(block: Block, own: list[Block]) -> Block | None:
         codes=block.codes,
         factors=block.factors,
         additive=False,
+        own=False,
+        coefficient="Intercept",
     )
 
 
 def _main_effects(block: Block, own: list[Block], design: Design) -> list[Block]:
     """Return the averages of a crossed block over all but one of its factors, where no smaller block has the factor."""
-    if len(block.factors) == 1 or (block.codes < 0).any() or not (block.additive or block.term == "fixed"):
+    if len(block.factors) == 1 or (block.codes < 0).any() or block.coefficient != "Intercept":
         return []
     taken = {factor for other in own if len(other.levels) < len(block.levels) for factor in other.factors}
     return [
@@ -141,11 +149,13 @@ def _average(block: Block, factor: str, column: pd.Series) -> Block:
     within /= within.sum(axis=0)
     return Block(
         group=factor,
-        term=f"mean of {block.group}",
+        term=f"mean of {block.group if block.own else block.term}",
         levels=tuple(map(str, column.cat.categories)),
         truth=block.truth @ within,
         draws=block.draws @ within,
         codes=codes,
         factors=(factor,),
         additive=False,
+        own=False,
+        coefficient="Intercept",
     )
