@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from speclet_formula.prediction import fitted as fitted
     from speclet_formula.prediction import log_likelihood as log_likelihood
     from speclet_formula.priors import Prior as Prior
+    from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
     from speclet_formula.simulation import simulate as simulate
@@ -72,7 +73,7 @@ _ROOMS = {
     "posterior": ("Fit", "PointFit"),
     "prediction": ("fitted", "log_likelihood"),
     "priors": ("Prior",),
-    "recovery": ("Recovery", "recover"),
+    "recovery": ("Recoveries", "Recovery", "recover"),
     "simulation": ("simulate",),
     "storage": ("load", "save"),
     "studies": ("Calibration", "Study", "calibrate", "power", "study"),

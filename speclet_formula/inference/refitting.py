@@ -64,9 +64,7 @@ def refit(
     if isinstance(fitted, Fit):
         sizes = fitted.idata["posterior"].sizes
         settings |= {"draws": sizes["draw"], "chains": sizes["chain"]}
-    again: Fit | PointFit = fit(
-        with_response(model, response, keep_priors=keep_priors), **(settings | fit_arguments)
-    )
+    again: Fit | PointFit = fit(with_response(model, response, keep_priors=keep_priors), **(settings | fit_arguments))
     return again
 
 

@@ -4,7 +4,7 @@ Besides the model's own blocks these are sums of nested blocks and the main effe
 left to `groups`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,31 @@ def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block,
     sums = [total for block in own if (total := _sum_block(block, own)) is not None]
     means = [mean for block in (*own, *cells, *sums) for mean in _main_effects(block, own, model.design)]
     return tuple(block for block in (*own, *cells, *sums, *means) if len(block.levels) > 1)
+
+
+def with_coefficients(
+    blocks: tuple[Block, ...], model: Model, posterior: Any, truth: ImpliedTruth
+) -> tuple[Block, ...]:
+    """Return the blocks with the fixed coefficient added that their effects depart from: lme4's `coef`."""
+    found = []
+    for block in blocks:
+        draws, true = _coefficient(block.coefficient, model.design, posterior, truth)
+        term = block.term
+        if draws is not None and block.coefficient != block.term:
+            term = f"{block.coefficient} + {term}"
+        added = np.zeros(1) if draws is None else draws
+        found.append(replace(block, term=term, truth=block.truth + true, draws=block.draws + added[:, None]))
+    return tuple(found)
+
+
+def _coefficient(label: str, design: Design, posterior: Any, truth: ImpliedTruth) -> tuple[np.ndarray | None, float]:
+    """Return draws and true value of a fixed coefficient; None and 0 where there is none, or none with a truth."""
+    term = next((term for term in design.fixed if label in term.columns), None)
+    if term is None or label not in truth.scalars:
+        return None, 0.0
+    draws = draws_of(posterior, term.variable)
+    draws = draws.reshape(draws.shape[0] * draws.shape[1], -1)
+    return draws[:, term.columns.index(label)], truth.scalars[label]
 
 
 def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effects: pd.Series) -> Block:

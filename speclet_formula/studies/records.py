@@ -15,7 +15,18 @@ PRINTED = (
     "term", "group", "class", "truth", "bias", "rmse", "sd_ratio", "cover90", "width90", "z_sd", "rank_p", "power",
     "lme4_rmse",
 )  # fmt: skip
-PRINTED_RANKS = ("parameter", "class", "cover50", "cover90", "cover95", "z_sd", "contraction", "rank_p", "gap", "inside")
+PRINTED_RANKS = (
+    "parameter",
+    "class",
+    "cover50",
+    "cover90",
+    "cover95",
+    "z_sd",
+    "contraction",
+    "rank_p",
+    "gap",
+    "inside",
+)
 WITHOUT_EXPONENT = ("bias", "z_mean", "rank_p", "power")
 
 
@@ -66,7 +77,7 @@ class Study:
         \\|median\\| and \\|truth\\| over the claims), `lme4`. NaN where a column has no meaning.
     data_sets : pandas.DataFrame
         One row per data set: `data_set`, `status` ("fitted" or "failed"), `reason` (of a failure), `verdict`,
-        `diagnosis`, `ess_bulk_min`, `r_hat_max`, `seconds`.
+        `diagnosis`, `ess_bulk_min`, `r_hat_max`, `seconds` (wall), `cpu_seconds`.
     foot : tuple of str
         What to keep in mind while reading.
     """

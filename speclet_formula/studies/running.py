@@ -108,7 +108,13 @@ def _with_progress(outcomes: Iterator[Outcome], total: int, done: int, *, shown:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    columns = (TextColumn("data sets"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), TextColumn("{task.description}"))
+    columns = (
+        TextColumn("data sets"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.description}"),
+    )
     failed = 0
     with Progress(*columns, console=Console(stderr=True)) as line:
         bar = line.add_task("", total=total, completed=done)

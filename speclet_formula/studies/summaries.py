@@ -42,7 +42,8 @@ def rows_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFram
 
 def data_sets_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set, the failed ones with their reason."""
-    columns = ["scenario", "data_set", "status", "reason", "verdict", "diagnosis", "ess_bulk_min", "r_hat_max", "seconds"]
+    columns = ["scenario", "data_set", "status", "reason", "verdict", "diagnosis", "ess_bulk_min", "r_hat_max", "seconds",
+               "cpu_seconds"]  # fmt: skip
     rows = pd.DataFrame([{column: outcome[column] for column in columns} for outcome in outcomes])
     named = labels.iloc[rows["scenario"]].reset_index(drop=True)
     return pd.concat([named, rows.drop(columns="scenario")], axis=1)
@@ -66,7 +67,11 @@ def class_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[
     found = []
     for known, _ in _by_design(data_sets, keys):
         for kind, part in _same_design(rows, known).groupby("class", sort=False):
-            row = known | {"class": kind, "n_parameters": part["parameter"].nunique(), "n_intervals": int(part["n"].sum())}
+            row = known | {
+                "class": kind,
+                "n_parameters": part["parameter"].nunique(),
+                "n_intervals": int(part["n"].sum()),
+            }
             for name in MASSES:
                 share, se, _ = _coverage(part, name)
                 row |= {name: share, f"{name}_se": se}
