@@ -157,8 +157,9 @@ def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.nd
     values = given if len(given) == len(rows) else given[rows]
     missing = np.flatnonzero(~np.isfinite(values))
     if len(missing):
+        where = f"{values[missing[0]]} in row {rows[missing[0]]}"
         raise DataError(
-            f"the new '{column}' is {values[missing[0]]} in row {rows[missing[0]]}, and not finite in {len(missing):,}.",
+            f"the new '{column}' is {where}, and not finite in {len(missing):,} rows.",
             "Every row that the model uses has a finite response.",
             "Leave these rows out by fitting a new Model with missing='drop'.",
         )

@@ -79,8 +79,8 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
 
         `groups`, one row per block of effects, then sums of nested blocks (`gene + gene:sgRNA`) and main effects of
         interactions and of such sums (`mean of gene:cell_line`, per draw, each level counted once) where no smaller
-        block has the factor. Factors with more than 12 fixed coefficients are blocks too (term `fixed`). Truth and draws are centred
-        within the block, each draw by its own mean, unless `centred=False`.
+        block has the factor. Factors with more than 12 fixed coefficients are blocks too (term `fixed`). Truth and
+        draws are centred within the block, each draw by its own mean, unless `centred=False`.
 
         * `n_levels`, `rows_per_level` (mean).
         * `coverage`: share of levels whose interval holds the truth; `coverage_lo`, `coverage_hi`: the equal-tailed

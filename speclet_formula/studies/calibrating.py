@@ -133,8 +133,8 @@ def _frozen(formula: str | Formula, table: pd.DataFrame, settings: dict[str, Any
         scaled = [slot.slot for slot in slots if slot.source in PRESETS and slot.source not in FIXED_PRESETS]
         if scaled:
             raise PriorError(
-                f"the priors of {', '.join(map(repr, scaled))} are scaled to '{simulator.response}', which is no column "
-                "of the data.",
+                f"the priors of {', '.join(map(repr, scaled))} are scaled to '{simulator.response}', which is no "
+                "column of the data.",
                 "A calibration freezes its priors before it draws from them.",
                 "Add a response to the data, state these priors, or write priors='notebook'.",
             )

@@ -32,7 +32,7 @@ WITHOUT_EXPONENT = ("bias", "z_mean", "rank_p", "power")
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Study:
-    """How well many data sets of one truth are recovered.
+    r"""How well many data sets of one truth are recovered.
 
     Attributes
     ----------
@@ -61,9 +61,9 @@ class Study:
           count as fewer, by the observed spread between data sets. `width90`: mean width of the 90 % intervals.
         * `z_mean`, `z_sd`: of (median - truth) / sd, for SDs on the log scale; 0 and 1 for normal posteriors.
         * `contraction`: mean of 1 - (sd / prior sd)^2. `rank_p`: p-value of uniform ranks of the truth among the draws.
-        * `power`: share of 95 % intervals that exclude 0; where the truth is 0 that is the rate of false claims. NaN for
-          SDs, which cannot be 0. `type_s`: share of the claims with the wrong sign; `type_m`: how much they exaggerate,
-          sum of \\|median\\| / sum of \\|truth\\| among them.
+        * `power`: share of 95 % intervals that exclude 0; where the truth is 0 that is the rate of false claims. NaN
+          for SDs, which cannot be 0. `type_s`: share of the claims with the wrong sign; `type_m`: how much they exaggerate,
+          sum of \|median\| / sum of \|truth\| among them.
         * `lme4_bias`, `lme4_rmse`: the same of the REML estimate, where there is one.
         * `seconds`: mean wall time of a data set.
     classes : pandas.DataFrame
@@ -73,8 +73,8 @@ class Study:
         One row per data set and parameter, for pictures: `data_set`, `parameter`, `term`, `group`, `class`, `n` (1, or
         the levels of a block), `truth`, `realized`, `median`, `sd`, `lo`, `hi` (90 %), `error`, `squared`, `cover50`,
         `cover90`, `cover95` (0 or 1, or a share of levels), `width90`, `z`, `z_squared`, `pit`, `rank`, `contraction`,
-        `claims` (95 % intervals without 0), `wrong` (of these, with the wrong sign), `claimed`, `claimed_truth` (sums of
-        \\|median\\| and \\|truth\\| over the claims), `lme4`. NaN where a column has no meaning.
+        `claims` (95 % intervals without 0), `wrong` (of these, with the wrong sign), `claimed`, `claimed_truth` (sums
+        of \|median\| and \|truth\| over the claims), `lme4`. NaN where a column has no meaning.
     data_sets : pandas.DataFrame
         One row per data set: `data_set`, `status` ("fitted" or "failed"), `reason` (of a failure), `verdict`,
         `diagnosis`, `ess_bulk_min`, `r_hat_max`, `seconds` (wall), `cpu_seconds`.

@@ -115,7 +115,7 @@ def study(  # noqa: PLR0913 - what can be set by name is better than a bag of op
     return _study(tasks, labels, n_sims, workers=workers, progress=progress, folder=place)
 
 
-def power(  # noqa: PLR0913 - as study
+def power(
     formula: str | Formula,
     layout: Callable[..., Any],
     params: Mapping[str, Any],

@@ -42,8 +42,10 @@ def rows_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFram
 
 def data_sets_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set, the failed ones with their reason."""
-    columns = ["scenario", "data_set", "status", "reason", "verdict", "diagnosis", "ess_bulk_min", "r_hat_max", "seconds",
-               "cpu_seconds"]  # fmt: skip
+    columns = (
+        "scenario", "data_set", "status", "reason", "verdict", "diagnosis", "ess_bulk_min", "r_hat_max", "seconds",
+        "cpu_seconds",
+    )  # fmt: skip
     rows = pd.DataFrame([{column: outcome[column] for column in columns} for outcome in outcomes])
     named = labels.iloc[rows["scenario"]].reset_index(drop=True)
     return pd.concat([named, rows.drop(columns="scenario")], axis=1)

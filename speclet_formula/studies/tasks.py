@@ -75,8 +75,8 @@ def run(task: Task, number: int) -> Outcome:
     -------
     dict
         `scenario`, `data_set`, `status` ("fitted" or "failed"), `reason` (of a failure, else ""), `verdict`,
-        `diagnosis`, `ess_bulk_min` and `r_hat_max` of the fit, `seconds` of wall time and `cpu_seconds`, and `rows`: a list for each of
-        `measures.ROW_COLUMNS`.
+        `diagnosis`, `ess_bulk_min` and `r_hat_max` of the fit, `seconds` of wall time, `cpu_seconds`, and `rows`: a list
+        for each of `measures.ROW_COLUMNS`.
     """
     started, processor = time.perf_counter(), time.process_time()
     outcome: Outcome = {
@@ -91,7 +91,7 @@ def run(task: Task, number: int) -> Outcome:
     }
     try:
         rows = _rows(task, number, outcome)
-    except Exception as error:  # noqa: BLE001 - whatever stops one fit is counted with its reason; the study goes on
+    except Exception as error:  # whatever stops one fit is counted with its reason; the study goes on
         outcome |= {"status": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}"}
         rows = []
     outcome["seconds"] = time.perf_counter() - started

@@ -24,9 +24,10 @@ def calibration_foot(
     worst = ranked.loc[ranked["rank_p"].idxmin()]
     outside = ranked.loc[~ranked["inside"].astype(bool), "parameter"].tolist()
     named = f"{len(outside)} of {len(ranked)} quantities" + (f" ({', '.join(outside)})" if outside else "")
+    smallest = f"The smallest p-value is {worst['rank_p']:.2g}, of {worst['parameter']}."
     return (
         f"The ranks of {named} stray from the uniform's {level:.0%} band; chance alone would take "
-        f"{len(ranked) * (1 - level):.2f} there. The smallest p-value is {worst['rank_p']:.2g}, of {worst['parameter']}.",
+        f"{len(ranked) * (1 - level):.2f} there. {smallest}",
         *fits_sentences(data_sets, outcomes),
     )
 

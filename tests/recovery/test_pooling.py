@@ -28,8 +28,8 @@ def test_the_truth_of_a_level_is_the_mean_of_its_rows(pooled):
     data = data.assign(**{"gene:cell_line": data["gene"] + ":" + data["cell_line"]})
     for group in ("gene", "cell_line", "sgRNA", "gene:cell_line"):
         means = data.groupby(group)[["mu_sc", "log_fc"]].mean()
-        for name in ("none", "partial", "hierarchical"):
-            levels = found.levels.query("group == @group and fit == @name").set_index("level")
+        for _, frame in found.levels[found.levels["group"] == group].groupby("fit"):
+            levels = frame.set_index("level")
             assert set(levels.index) == set(means.index)
             np.testing.assert_allclose(levels["truth"], means.loc[levels.index, "mu_sc"], atol=1e-12)
             np.testing.assert_allclose(levels["observed"], means.loc[levels.index, "log_fc"], atol=1e-12)
@@ -41,7 +41,7 @@ def test_the_draws_of_a_level_are_the_mean_of_its_rows_predictors(pooled):
     for name, fit in fits.items():
         predictor = pd.DataFrame(linear_predictor(fit.model, fit.idata["posterior"].to_dataset()).T)
         draws = predictor.groupby(data["sgRNA"].to_numpy()).mean().T
-        levels = found.levels.query("group == 'sgRNA' and fit == @name").set_index("level")
+        levels = found.levels[(found.levels["group"] == "sgRNA") & (found.levels["fit"] == name)].set_index("level")
         np.testing.assert_allclose(levels["median"], draws.median()[levels.index], atol=1e-10)
         np.testing.assert_allclose(levels["lo"], draws.quantile(0.05)[levels.index], atol=1e-10)
 
