@@ -62,8 +62,8 @@ class Study:
         * `z_mean`, `z_sd`: of (median - truth) / sd, for SDs on the log scale; 0 and 1 for normal posteriors.
         * `contraction`: mean of 1 - (sd / prior sd)^2. `rank_p`: p-value of uniform ranks of the truth among the draws.
         * `power`: share of 95 % intervals that exclude 0; where the truth is 0 that is the rate of false claims. NaN
-          for SDs, which cannot be 0. `type_s`: share of the claims with the wrong sign; `type_m`: how much they exaggerate,
-          sum of \|median\| / sum of \|truth\| among them.
+          for SDs, which cannot be 0. `type_s`: share of the claims with the wrong sign; `type_m`: how much they
+          exaggerate, sum of \|median\| / sum of \|truth\| among them.
         * `lme4_bias`, `lme4_rmse`: the same of the REML estimate, where there is one.
         * `seconds`: mean wall time of a data set.
     classes : pandas.DataFrame

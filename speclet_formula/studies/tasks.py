@@ -75,8 +75,8 @@ def run(task: Task, number: int) -> Outcome:
     -------
     dict
         `scenario`, `data_set`, `status` ("fitted" or "failed"), `reason` (of a failure, else ""), `verdict`,
-        `diagnosis`, `ess_bulk_min` and `r_hat_max` of the fit, `seconds` of wall time, `cpu_seconds`, and `rows`: a list
-        for each of `measures.ROW_COLUMNS`.
+        `diagnosis`, `ess_bulk_min` and `r_hat_max` of the fit, `seconds` of wall time, `cpu_seconds`, and `rows`: a
+        list for each of `measures.ROW_COLUMNS`.
     """
     started, processor = time.perf_counter(), time.process_time()
     outcome: Outcome = {

@@ -75,7 +75,8 @@ def test_findings_are_those_of_the_new_response(data):
         ),
         (
             "y ~ x + (1|g)", np.where(np.arange(40) == 7, np.nan, 1.0),
-            "the new 'y' is nan in row 7, and not finite in 1 rows.\nEvery row that the model uses has a finite response.\n"
+            "the new 'y' is nan in row 7, and not finite in 1 rows.\n"
+            "Every row that the model uses has a finite response.\n"
             "Leave these rows out by fitting a new Model with missing='drop'.",
         ),
         (
