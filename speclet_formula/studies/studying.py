@@ -16,7 +16,7 @@ from speclet_formula.studies.summaries import class_summaries, data_sets_frame, 
 from speclet_formula.studies.tasks import Task
 from speclet_formula.studies.wording import study_foot
 
-RANKED = 99  # draws that each true value is ranked among: of 2,000 every twentieth, as good as independent
+RANKED = 99  # draws that each true value is ranked among: of 1,000 every tenth, as good as independent
 FEWEST = 2
 
 
@@ -67,7 +67,7 @@ def study(  # noqa: PLR0913 - what can be set by name is better than a bag of op
         Where the outcome of each data set is kept, one small JSON file each, as it comes in. The same call with the
         same folder goes on where an earlier one was stopped, and ends with the same frames.
     **settings
-        `family`, `link`, `priors`, `functions` as in `Model`; `method`, `draws` (500 by default), `chains`, `tune`,
+        `family`, `link`, `priors`, `functions` as in `Model`; `method`, `draws` (250 by default), `chains`, `tune`,
         `target_accept`, `sampler` as in `fit`. Default priors are scaled to each data set, as in a fit of its own.
 
     Returns
