@@ -15,6 +15,8 @@ import typer
 DataFile = Annotated[Path, typer.Argument(help="A table: CSV, TSV (also .gz) or parquet, told by the name's ending.")]
 FormulaText = Annotated[str, typer.Argument(help="The model in lme4's grammar: 'log_fc ~ control + (1 | gene)'.")]
 
+TrueValues = Annotated[Path, typer.Option(help="JSON object: parameter to number, or to an object level to effect.")]
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -34,6 +36,22 @@ class ModelOptions:
     ] = None
     weights: Annotated[str | None, typer.Option(help="Column of weights that divide the residual variance.")] = None
     missing: Annotated[str, typer.Option(help="What missing values are: error, or drop (their rows).")] = "error"
+
+
+@dataclass(frozen=True)
+class SimulatedOptions:
+    """What a formula leaves open where the data are simulated."""
+
+    family: Annotated[str, typer.Option(help="gaussian, t, bernoulli, poisson or negativebinomial.")] = "gaussian"
+    link: Annotated[str | None, typer.Option(help="Link of the mean; the family's usual one by default.")] = None
+    priors: Annotated[
+        str | None,
+        typer.Option(help="weak (the default), bambi, brms, rstanarm, notebook, or the path of a TOML file."),
+    ] = None
+    levels: Annotated[
+        list[str] | None,
+        typer.Option(help="Order of a column's levels, the reference first: column=a,b,c. Can be repeated."),
+    ] = None
 
 
 @dataclass(frozen=True)
