@@ -47,7 +47,9 @@ class SamplingOptions:
     seed: Annotated[int | None, typer.Option(help="Makes the draws repeatable.")] = None
     target_accept: Annotated[float, typer.Option(help="Acceptance rate that nuts adapts to.")] = 0.9
     sampler: Annotated[str, typer.Option(help="Of nuts: nutpie, pymc or numpyro.")] = "nutpie"
-    method: Annotated[str, typer.Option(help="auto (what serves the model), exact or nuts.")] = "auto"
+    method: Annotated[
+        str, typer.Option(help="auto (what serves the model), exact or nuts; without draws reml, ml or laplace.")
+    ] = "auto"
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False
 
 
