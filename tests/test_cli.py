@@ -467,3 +467,17 @@ def test_study_prints_how_often_the_truth_is_covered(tmp_path):
     assert len(list((tmp_path / "kept").glob("000-*.json"))) == 3
     assert run(*arguments).stdout == result.stdout, "read from the folder"
     assert run(*arguments, "--method", "reml").exit_code == MISTAKE
+
+
+def test_a_first_look_without_draws(folder):
+    rows = [
+        f"{gene},{count}" for gene, counts in zip("ABCD", ("013", "297", "864", "253"), strict=True) for count in counts
+    ]
+    (folder / "counts.csv").write_text("gene,n\n" + "\n".join(rows) + "\n")
+    found = run("fit", "counts.csv", "n ~ (1 | gene)", "--family", "poisson", "--method", "laplace", "--out", "a.fit")
+    assert found.exit_code == 0
+    assert "Generalized linear mixed model fit by maximum likelihood (Laplace Approximation)" in found.stdout
+    assert found.stdout.endswith("Saved as a.fit\n")
+    refused = run("fit", "screen.csv", "y ~ (1 | gene)", "--method", "laplace")
+    assert refused.exit_code == MISTAKE
+    assert "method='ml' has its exact likelihood" in refused.stderr

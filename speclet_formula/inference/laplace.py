@@ -12,7 +12,8 @@ from scipy import linalg
 
 from speclet_formula.design import centre_of
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.curvature import CURVES, FORWARD, LINKS
+from speclet_formula.inference.curvature import CURVES
+from speclet_formula.inference.derivatives import FORWARD, LINKS
 from speclet_formula.inference.descent import Lowest, bent, descend
 from speclet_formula.inference.laplace_estimates import covariance_of, estimates_of, judged
 from speclet_formula.inference.laplace_gradient import gradient
@@ -52,7 +53,8 @@ def why_not_laplace(model: Model) -> str | None:
     if (family.name, family.link) == ("gaussian", "identity"):
         return "a gaussian response with the identity link needs no approximation: method='ml' has its exact likelihood"
     if (family.name, family.link) not in CURVES:
-        return f"the derivatives of the family {family.name} with the {family.link} link are not among its tables"
+        known = ", ".join(dict.fromkeys(name for name, _ in CURVES))
+        return f"it lacks the derivatives of the family {family.name} with the {family.link} link (it has {known})"
     if not model.design.X.shape[1] and not model.design.groups:
         return "the model has no coefficients"
     n = len(model.design.response)

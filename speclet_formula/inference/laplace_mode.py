@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from speclet_formula.inference.curvature import Slopes
+from speclet_formula.inference.derivatives import Slopes
 from speclet_formula.inference.laplace_matrix import factorise, log_determinant, solve
 from speclet_formula.inference.laplace_problem import Point, Problem, factors_of
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from speclet_formula.design import Design
-from speclet_formula.inference.curvature import CURVES, Curve, Observed, observed_of
+from speclet_formula.inference.curvature import CURVES, Curve, observed_of
+from speclet_formula.inference.derivatives import Observed
 from speclet_formula.inference.laplace_matrix import Layout, layout_of
 
 

@@ -1,7 +1,7 @@
 """The effects that meet in each row go in; H = A'WA + I on its sparse pattern comes out: factored, solved, inverted.
 
-It is ordered and analysed once, and refilled for each W by compiled loops. What A and W mean is left to `laplace_mode`;
-small problems to `laplace_dense`.
+It is ordered and analysed once, and refilled for each W. The loops over it are those of `precision`, what A and W mean
+is left to `laplace_mode`, small problems to `laplace_dense`.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from speclet_formula.inference.precision.bordered import (
     log_determinant,
 )
 from speclet_formula.inference.precision.loops import Factor
-from speclet_formula.inference.precision.patterns import Array, Pattern, analyse, compiled
+from speclet_formula.inference.precision.patterns import Pattern, analyse
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,8 +62,9 @@ def _found(keys: np.ndarray, size: int, first: np.ndarray, second: np.ndarray) -
 
 def factor_sparse(layout: Sparse, A: np.ndarray, weights: np.ndarray) -> Factor | None:
     """Factor H at weights (n,); None where it is not positive definite."""
-    entries = np.zeros(len(layout.pattern.rows))
-    _fill(layout.places, A, np.ascontiguousarray(weights), entries)
+    first, second = np.tril_indices(A.shape[1])
+    products = weights[:, None] * A[:, first] * A[:, second]
+    entries = np.bincount(layout.places.ravel(), products.ravel(), len(layout.pattern.rows))
     entries[layout.diagonal] += 1.0
     factor = allocate(layout.pattern)
     return factor if factorise(layout.pattern, entries, factor) else None
@@ -84,8 +85,12 @@ def solve_sparse(layout: Sparse, factor: Factor, vector: np.ndarray) -> np.ndarr
 
 def smooth_sparse(layout: Sparse, factor: Factor, A: np.ndarray) -> np.ndarray:
     """Return A H^-1 where A has entries, (n, r)."""
-    smoothed = np.zeros_like(A)
-    _smooth(layout.places, A, inverse_entries(layout.pattern, factor), smoothed)
+    entries, smoothed = inverse_entries(layout.pattern, factor), np.zeros_like(A)
+    for pair, (a, b) in enumerate(zip(*np.tril_indices(A.shape[1]), strict=True)):
+        found = entries[layout.places[:, pair]]
+        smoothed[:, a] += found * A[:, b]
+        if a != b:
+            smoothed[:, b] += found * A[:, a]
     return smoothed
 
 
@@ -96,30 +101,3 @@ def blocks_sparse(layout: Sparse, factor: Factor, effects: np.ndarray) -> np.nda
     placed = layout.position[effects]
     where = _found(keys, layout.size, placed[:, :, None], placed[:, None, :])
     return np.asarray(inverse_entries(pattern, factor)[where])
-
-
-@compiled
-def _fill(places: Array, A: Array, weights: Array, entries: Array) -> None:
-    """Add A'WA to the entries of the pattern."""
-    for i in range(len(A)):
-        pair = 0
-        for a in range(A.shape[1]):
-            weighted = weights[i] * A[i, a]
-            for b in range(a + 1):
-                entries[places[i, pair]] += weighted * A[i, b]
-                pair += 1
-
-
-@compiled
-def _smooth(places: Array, A: Array, entries: Array, smoothed: Array) -> None:
-    """Multiply each row of A by the symmetric matrix whose entries are given."""
-    for i in range(len(A)):
-        pair = 0
-        for a in range(A.shape[1]):
-            for b in range(a):
-                entry = entries[places[i, pair]]
-                smoothed[i, a] += entry * A[i, b]
-                smoothed[i, b] += entry * A[i, a]
-                pair += 1
-            smoothed[i, a] += entries[places[i, pair]] * A[i, a]
-            pair += 1

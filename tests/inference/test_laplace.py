@@ -12,17 +12,15 @@ from scipy import optimize, stats
 import speclet_formula as sf
 from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.estimates import EstimateError
-from speclet_formula.families import Family, inverse_link, log_density
-from speclet_formula.inference import laplace
+from speclet_formula.families import inverse_link, log_density
+from speclet_formula.inference import laplace, laplace_matrix
 from speclet_formula.inference.descent import Lowest
-from speclet_formula.inference.laplace import fit_laplace
 from speclet_formula.inference.laplace_gradient import gradient
 from speclet_formula.inference.laplace_mode import find_mode
 from speclet_formula.inference.laplace_problem import Point, problem_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "laplace"
 ANSWERS = json.loads((FOLDER / "answers.json").read_text())["fits"]
-OTHERS = {"gamma": ("alpha",), "beta": ("kappa",)}
 # Both searches stop short of the maximum by about 1e-8 of a log-likelihood; lme4's by 1e-5.
 TMB_ERRORS, TMB_LOG_LIKELIHOOD = 1e-3, 1e-6
 LME4_ERRORS, LME4_DEVIATIONS, LME4_LOG_LIKELIHOOD = 0.02, 0.01, 1e-3
@@ -31,15 +29,6 @@ SAME_INFORMATION = {("bernoulli", "logit"), ("binomial", "logit"), ("poisson", "
 
 def responses():
     return pd.read_csv(FOLDER / "responses.csv")
-
-
-def model_of(formula, table, family, link=None, **settings):
-    """A model, also of a family that the engine knows and the registry may not."""
-    if family not in OTHERS:
-        return sf.Model(formula, table, family=family, link=link, **settings)
-    model = sf.Model(formula, table, **settings)
-    object.__setattr__(model, "family", Family(family, link, "mu", OTHERS[family]))
-    return model
 
 
 def deviations(answer):
@@ -58,7 +47,7 @@ def name_of(answer):
 
 @pytest.mark.parametrize("answer", [one for one in ANSWERS if one["glmmTMB"]], ids=name_of)
 def test_estimates_are_those_of_glmmtmb(answer):
-    fit = fit_laplace(model_of(answer["formula"], responses(), answer["family"], answer["link"]))
+    fit = sf.glmer(answer["formula"], responses(), family=answer["family"], link=answer["link"], method="laplace")
     expected, estimates = answer["glmmTMB"], fit.estimates
     errors = np.sqrt(np.diagonal(estimates.covariance))
     assert fit.verdict == "converged"
@@ -232,9 +221,11 @@ GRADIENTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("most_dense", [300, 0])
 @pytest.mark.parametrize(("formula", "family", "link"), GRADIENTS)
-def test_the_gradient_is_that_of_differences(formula, family, link):
-    design = model_of(formula, responses(), family, link).design
+def test_the_gradient_is_that_of_differences(formula, family, link, most_dense, monkeypatch):
+    monkeypatch.setattr(laplace_matrix, "MOST_DENSE", most_dense)
+    design = sf.Model(formula, responses(), family=family, link=link).design
     p = design.X.shape[1]
     problem = problem_of(design, family, link, np.zeros(p))
     m, e = len(problem.thetas), len(problem.curve.parameters)
@@ -251,6 +242,24 @@ def test_the_gradient_is_that_of_differences(formula, family, link):
         step = 1e-4 * np.eye(len(x))[place]
         ahead, behind = (find_mode(problem, point(x + shift), mode.u).criterion for shift in (step, -step))
         assert found[place] == pytest.approx((ahead - behind) / 2e-4, rel=1e-5, abs=1e-5)
+
+
+ALGEBRA = [
+    ("c ~ x + (x | g) + (1 | h)", "poisson"), ("b ~ x + (1 | g) + (0 + x | h) + (1 | g:s)", "bernoulli"),
+    ("z ~ x + offset(o) + (x || g) + (1 | g:h)", "negativebinomial"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("formula", "family"), ALGEBRA)
+def test_whole_and_sparse_matrices_give_the_same_fit(formula, family, monkeypatch):
+    whole = sf.glmer(formula, responses(), family=family, method="laplace")
+    monkeypatch.setattr(laplace_matrix, "MOST_DENSE", 0)
+    loose = sf.glmer(formula, responses(), family=family, method="laplace")
+    assert loose.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-9)
+    np.testing.assert_allclose(loose.estimates.covariance, whole.estimates.covariance, rtol=1e-3, atol=1e-9)
+    for name in ("condval", "condsd"):
+        np.testing.assert_allclose(sf.ranef(loose)[name], sf.ranef(whole)[name], rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(sf.coef(loose)["std_error"], sf.coef(whole)["std_error"], rtol=1e-3)
 
 
 # --- closed forms and edges -------------------------------------------------------------------------------------------
@@ -442,6 +451,9 @@ ERRORS = [
     ("c ~ x + (1 | all)", {"family": "poisson"},
      "Laplace's approximation cannot serve this model: 'all' has a single level, which says nothing of a variance.\n"
      f"{SERVES}"),
+    ("r ~ x + (1 | g)", {"family": "weibull"},
+     "Laplace's approximation cannot serve this model: it lacks the derivatives of the family weibull with the log "
+     f"link (it has bernoulli, binomial, poisson, negativebinomial, gamma, beta, gaussian, t).\n{SERVES}"),
     ("c ~ 0", {"family": "poisson"},
      f"Laplace's approximation cannot serve this model: the model has no coefficients.\n{SERVES}"),
     ("c ~ x + I(2 * x) + (1 | g)", {"family": "poisson"},
@@ -461,14 +473,6 @@ def test_what_cannot_be_served_is_said(formula, settings, text):
     with pytest.raises(SamplingError) as raised:
         sf.glmer(formula, table, method="laplace", **settings)
     assert str(raised.value) == text
-
-
-def test_a_family_without_derivatives_is_named():
-    model = sf.Model("r ~ x + (1 | g)", responses())
-    object.__setattr__(model, "family", Family("weibull", "log", "mu", ()))
-    assert laplace.why_not_laplace(model) == (
-        "the derivatives of the family weibull with the log link are not among its tables"
-    )
 
 
 def test_there_are_no_draws(slopes):
