@@ -480,4 +480,4 @@ def test_a_first_look_without_draws(folder):
     assert found.stdout.endswith("Saved as a.fit\n")
     refused = run("fit", "screen.csv", "y ~ (1 | gene)", "--method", "laplace")
     assert refused.exit_code == MISTAKE
-    assert "method='ml' has its exact likelihood" in refused.stderr
+    assert "--method ml has its exact likelihood" in refused.stderr
