@@ -28,8 +28,10 @@ def table(name):
     data = pd.read_csv(SHARED / "lme4" / f"{name}.csv")
     for column, kind in reference()["columns"][name].items():
         if kind["type"] == "factor":
-            levels = [str(level) for level in kind.get("levels", sorted(data[column].astype(str).unique()))]
-            data[column] = pd.Categorical(data[column].astype(str), categories=levels)
+            labels = data[column].astype(str)
+            # Of long lists the reference has the first levels only; the order of the others means nothing here.
+            levels = dict.fromkeys([*kind["levels"], *sorted(labels.unique())])
+            data[column] = pd.Categorical(labels, categories=[level for level in levels if (labels == level).any()])
     return data
 
 
@@ -107,10 +109,10 @@ def test_heavy_tails_predict_the_real_screen_better(shared_data):
     data = pd.read_csv(SHARED / "screens" / "hap1.csv")
     data["control"] = pd.Categorical(data["control"], categories=["nonessential", "other", "essential"])
     formula = "log_fc ~ 1 + control + (1 | gene)"
-    settings = {**SHORT, "draws": 250, "tune": 400}
+    settings = {**SHORT, "draws": 250, "tune": 300}
     heavy = sf.glmer(formula, data, family="t", **settings)
     normal = sf.lmer(formula, data, **SHORT)
-    comparison = sf.compare({"t": heavy, "gaussian": normal}, random_seed=1)
-    table_ = comparison.table
-    assert table_.index[0] == "t"
-    assert -table_.loc["gaussian", "elpd_diff"] > 4 * table_.loc["gaussian", "dse"]
+    comparison = sf.compare({"t": heavy, "gaussian": normal})
+    assert comparison.table.index[0] == "t"
+    worse = comparison.table.loc["gaussian"]
+    assert -worse["elpd_diff"] > 4 * worse["dse"]
