@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.families import log_density
+from speclet_formula.families import inverse_link, log_density
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.prediction import linear_predictor
@@ -162,15 +162,16 @@ def _likelihood_row(model: Model, posterior: Any, truth: Mapping[str, Any], rank
     known = {name: float(truth[name]) for name in model.family.parameters}
     drawn = total_log_likelihood(model, mean, own)
     true = float(total_log_likelihood(model, _true_predictor(model, truth)[None], known)[0])
-    return _single(LOG_LIKELIHOOD, LOG_LIKELIHOOD, "", "fit", drawn, true, ranked) | dict.fromkeys(
-        ("claims", "wrong", "claimed", "claimed_truth"), float("nan")
-    )
+    # So few draws give ranks, but intervals that are short of their mass: 99 draws' 95 % interval covers 93 %.
+    return _row(
+        parameter=LOG_LIKELIHOOD, term=LOG_LIKELIHOOD, group="", n=1, truth=true, median=float(np.median(drawn)),
+        sd=float(drawn.std(ddof=1)), pit=float(np.mean(drawn < true)), rank=int(np.sum(drawn < true)),
+        **{"class": "fit"},
+    )  # fmt: skip
 
 
 def total_log_likelihood(model: Model, predictor: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
     """Return the log-likelihood (draws,) of linear predictors (draws, n)."""
-    from speclet_formula.families import inverse_link
-
     means = inverse_link(model.family, predictor)
     return log_density(model.family, model.design.response, means, parameters).sum(axis=1)
 

@@ -21,7 +21,7 @@ from speclet_formula.studies.checkpoints import read_manifest
 from speclet_formula.studies.running import manifest_of
 from speclet_formula.studies.tasks import Task, prepare
 
-# The diagnostics ask for 400 effective draws; of 1,000 by the exact engine none of 12 fits of m7's data fell short.
+# The diagnostics ask for 400 effective draws: of 1,000 by the exact engine none of 12 fits of data like m7's had fewer.
 # An interval's ends then have a Monte Carlo error that takes 0.2 % off its coverage.
 DRAWS, CHAINS = 250, 4
 MODEL_SETTINGS = ("family", "link", "priors", "functions")

@@ -121,7 +121,7 @@ class Calibration:
         One row per quantity: all columns of `Study.table` but those of lme4 and of power, then `gap`, the largest
         distance of the ranks' ECDF from the uniform's, and `inside`, whether it keeps inside its band everywhere. `b`,
         `sd`, `cor`, `sigma` and `family` are scalars, `level` the first level of each block of effects, `fit` the
-        log-likelihood of the data, `effects` the mean over all levels (no ranks).
+        log-likelihood of the data (ranks alone), `effects` the mean over all levels (no ranks).
     classes : pandas.DataFrame
         As in `Study`.
     ecdf : pandas.DataFrame

@@ -68,7 +68,8 @@ def class_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[
     """Return one row per design and class of parameters."""
     found = []
     for known, _ in _by_design(data_sets, keys):
-        for kind, part in _same_design(rows, known).groupby("class", sort=False):
+        here = _same_design(rows, known)
+        for kind, part in here[here["cover90"].notna()].groupby("class", sort=False):
             row = known | {
                 "class": kind,
                 "n_parameters": part["parameter"].nunique(),
@@ -202,6 +203,8 @@ def _coverage(part: pd.DataFrame, name: str) -> tuple[float, float, float]:
 
 def _band(part: pd.DataFrame) -> dict[str, float]:
     """Return the range of a coverage of 90 % by chance alone."""
+    if part["cover90"].isna().all():
+        return {"cover90_lo": float("nan"), "cover90_hi": float("nan")}
     effective = round(_coverage(part, "cover90")[2])
     lo, hi = binom.interval(BAND, effective, NOMINAL)
     return {"cover90_lo": float(lo / effective), "cover90_hi": float(hi / effective)}

@@ -39,6 +39,8 @@ def test_a_right_engine_is_calibrated(layout):
     assert row["gap"] == pytest.approx(curve["difference"].abs().max())
     assert row["inside"] == ((curve["lower"] <= curve["ecdf"]) & (curve["ecdf"] <= curve["upper"])).all()
     assert np.isnan(row["truth"])
+    assert np.isnan(found.table.set_index("parameter").loc["log likelihood", "cover90"])
+    assert found.classes["class"].to_list() == ["b", "sd", "sigma", "effects", "level"]
     text = repr(found)
     assert text.startswith("Calibration of y ~ 1 + x + (1 | g): 80 data sets drawn from the priors, seed 3\n")
     assert found._repr_html_().count("<table") == 2
