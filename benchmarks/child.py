@@ -108,9 +108,9 @@ def _import_library(engine: str) -> None:
     if engine.startswith("bambi"):
         import bambi  # noqa: F401
     else:
-        import speclet_formula as sf
-
-        _ = sf.lmer  # brings the engines with it
+        # What `import bambi` does as well: without it the engine's libraries would count as fitting.
+        import speclet_formula.inference.exact
+        import speclet_formula.inference.fitting  # noqa: F401
 
 
 def _used() -> dict[str, Any]:
