@@ -10,6 +10,7 @@ from speclet_formula.reporting.plots.pictures import (
     ESTIMATE,
     LINE,
     TRUTH,
+    WIDTH,
     Picture,
     bare,
     grid_figure,
@@ -104,7 +105,7 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
         for name, before, after in _elements(str(variable), prior[variable], posterior[variable])
     }
     shown = dict(list(drawn.items())[:MOST_PRIORS])
-    figure, axes = grid_figure(len(shown), height=1.9, width=2.8)
+    figure, axes = grid_figure(len(shown), height=1.7, width=2.0)
     for axis, (name, (before, after)) in zip(axes, shown.items(), strict=True):
         _draw_prior(axis, name, before, after)
     handles, texts = axes[0].get_legend_handles_labels()
@@ -177,7 +178,7 @@ def plot_pareto_k(estimate: Any, name: str = "") -> Picture:
     k, limit = np.asarray(estimate.pareto_k, dtype=float), float(estimate.good_k)
     top = max(1.1 * limit, float(np.max(k[np.isfinite(k)], initial=0.0)) * 1.05)
     high = ~(k <= limit)
-    figure = Figure(figsize=(6, 2.6), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
     axis = figure.subplots()
     rows = np.arange(len(k))
     axis.plot(rows[~high], k[~high], ".", color=ESTIMATE, markersize=3, label=f"{int((~high).sum()):,} rows below")

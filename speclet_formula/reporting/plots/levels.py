@@ -127,7 +127,8 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
     Returns
     -------
     pandas.DataFrame
-        One row for each level: `level`, `rows`, `alone` (mean of response - posterior mean of all but this effect),
+        One row for each level: `level`, `rows`, `alone` (mean of the response less the posterior mean of all but
+        this effect and those of factors nested in the group),
         `pooled` (posterior mean of the effect).
     """
     from speclet_formula.prediction import linear_predictor  # here, since pictures of recoveries need none
@@ -143,6 +144,10 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
     means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims({"chain": 1, "draw": 1})
     effects = means[slot].to_numpy().ravel()
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
+    for finer in fit.model.design.groups:
+        if finer is not block and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
+            for column, name in enumerate(finer.slots):  # nested within the levels: part of what their rows say
+                left = left + means[name].to_numpy().ravel()[finer.codes] * finer.values[:, column]
     counts = np.bincount(block.codes, minlength=len(block.levels))
     sums = np.bincount(block.codes, weights=left, minlength=len(block.levels))
     frame = pd.DataFrame({"level": list(block.levels), "rows": counts, "alone": sums / counts, "pooled": effects})

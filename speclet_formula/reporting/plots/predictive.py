@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speclet_formula.checks.predictive import Predictive, describe_check
-from speclet_formula.reporting.plots.pictures import ESTIMATE, TRUTH, Picture, bare, plain
+from speclet_formula.reporting.plots.pictures import ESTIMATE, TRUTH, WIDTH, Picture, bare, plain
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +37,7 @@ def plot_predictive(check: Predictive) -> Picture:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
     axis = figure.subplots()
     if check.discrete:
         _rootogram(axis, check)

@@ -114,7 +114,7 @@ def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> P
 
     row = _block_row(recovery, group, term)
     levels = _levels_of(recovery, row["group"], row["term"]).sort_values("median", ignore_index=True)
-    figure = Figure(figsize=(6, 1.4 + 0.2 * min(len(levels), MANY_LEVELS)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.4 + 0.2 * min(len(levels), MANY_LEVELS)), layout="constrained")
     axis = figure.subplots()
     _draw_intervals(axis, levels, row)
     missed = levels.loc[~levels["covered"].astype(bool), "level"].tolist()
