@@ -152,6 +152,8 @@ def _unreliable(recovery: Recovery) -> Iterable[str]:
 
 def _cell(value: Any, column: str = "") -> str:
     """Return a cell as text; what is missing is a dash."""
+    if column == "rows_per_level":
+        return f"{value:,.1f}".removesuffix(".0")
     if column == "ess_bulk" and isinstance(value, float | np.floating) and np.isfinite(value):
         return f"{value:,.0f}"
     if value is None or value is pd.NA:

@@ -148,7 +148,10 @@ def as_plain_html(table: Table, *, ident: str = "") -> str:
     str
     """
     caption = f'<caption{f' id="{escape(ident, quote=True)}"' if ident else ""}>{escape(table.caption)}</caption>'
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' if cell else "<td></td>" for cell in table.header)
+    head = "".join(
+        f'<th scope="col"{' class="words"' if place < table.labels else ""}>{escape(cell)}</th>' if cell else "<td></td>"
+        for place, cell in enumerate(table.header)
+    )
     body = "\n".join(f"<tr>{''.join(_html_cells(row, table.labels))}</tr>" for row in table.rows)
     return f"<table>\n{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 

@@ -1,6 +1,7 @@
 """A fit, and perhaps its recovery, goes in; the parts of the report that tell of it come out as HTML."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
 from typing import TYPE_CHECKING
@@ -79,7 +80,7 @@ def about_model(model: "Model") -> str:
     return part(
         "The model",
         code(text_of(model.formula), "Formula"),
-        listing(explain_formula(model.formula).split("\n")),
+        listing(explain_formula(model.formula, relations=()).split("\n")),
         paragraph(family),
         code(equation(model.formula, family=model.family.name, link=model.family.link), "Equations"),
     )
@@ -163,11 +164,11 @@ def recovery_of(recovery: "Recovery | None", boxes: Boxes, *, pictures: bool) ->
         return ""
     parts = []
     if len(recovery.parameters):
-        parts.append(boxes.table(recovered_parameters(recovery, wide=False)))
+        parts.append(boxes.table(replace(recovered_parameters(recovery, wide=False), caption="Parameters beside the truth")))
         if pictures:
             parts.append(_picture(boxes, lambda: plot_parameters(recovery), "Parameters beside their true values."))
     if len(recovery.groups):
-        parts.append(boxes.table(recovered_groups(recovery, wide=False)))
+        parts.append(boxes.table(replace(recovered_groups(recovery, wide=False), caption="Group effects beside the truth")))
         caption = "Estimates against true effects; the dashed line has the slope that shrinkage leads to expect."
         parts.append(_picture(boxes, lambda: plot_recovery(recovery), caption))
         if pictures:

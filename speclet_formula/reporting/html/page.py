@@ -42,7 +42,7 @@ a:focus-visible, .box:focus-visible { outline: 3px solid var(--link); outline-of
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 caption { text-align: left; font-weight: 600; padding-bottom: .35rem; }
 th, td { padding: .25rem .7rem .25rem 0; text-align: right; vertical-align: top; border-bottom: 1px solid var(--soft); }
-th:first-child, td.words { text-align: left; }
+th:first-child, .words { text-align: left; }
 thead th { border-bottom: 1px solid var(--line); white-space: nowrap; }
 tbody td { white-space: nowrap; }
 tbody th { font-weight: 400; min-width: 6rem; max-width: 22rem; }

@@ -117,8 +117,8 @@ def _document(
     """Return the page."""
     boxes, ordered = Boxes(), _ordered(fits, comparison)
     first = fits[ordered[0]].model
-    heading = title or f"{first.design.response_name}: " + (
-        f"{len(fits)} models" if len(fits) > 1 else text_of(first.formula)
+    heading = title or (
+        f"{first.design.response_name}: {len(fits)} models" if len(fits) > 1 else text_of(first.formula)
     )
     sections = [
         ("summary", "In short", _summary(fits, ordered, recoveries, comparison)),
@@ -219,7 +219,7 @@ def _about(
     """Return all that is told of one fit."""
     parts: Iterator[str] = iter(
         (
-            about_fit.verdict_of(name, fit),
+            about_fit.verdict_of(name, fit) if name else "",
             about_fit.about_model(fit.model),
             about_fit.findings_of(fit.model),
             about_fit.estimates_of(fit, boxes, pictures=pictures),

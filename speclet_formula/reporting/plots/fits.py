@@ -64,7 +64,7 @@ def plot_variances(fit: "Fit") -> Picture:
     names = [_component(row.grp, row.var1) for row in frame.itertuples()]
     label_rows(axis, names)
     axis.set_xlim(left=0)
-    axis.set_xlabel(plain(f"standard deviation in {fit.model.design.response_name}, {table.attrs['interval']}"))
+    axis.set_xlabel(plain(f"standard deviation in {fit.model.design.response_name},\n{table.attrs['interval']}"))
     bare(axis)
     words = "; ".join(
         f"{name} {row.sdcor:.3g} ({row.conf_low:.3g} to {row.conf_high:.3g})"

@@ -5,6 +5,7 @@ Every number shown is computed in `recovery`.
 
 from collections.abc import Mapping
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -81,7 +82,7 @@ def plot_recovery(recovery: Recovery) -> Picture:
     columns, rows = min(n, PANELS_IN_A_ROW), -(-n // PANELS_IN_A_ROW)
     figure = Figure(figsize=(PANEL * columns, PANEL * rows + TITLE), layout="constrained")
     _fill(figure.subplots(rows, columns, squeeze=False).ravel(), recovery)
-    figure.suptitle(plain(recovery.formula), fontsize=11)
+    figure.suptitle(plain(fill(recovery.formula, round(14 * figure.get_figwidth()))), fontsize=9)
     sentences = " ".join(_describe(row) for _, row in recovery.groups.iterrows())
     return Picture(figure, f"Estimates against true effects for {recovery.formula}. {sentences}")
 
@@ -402,6 +403,8 @@ def _title(row: pd.Series) -> str:
 def _parameter(row: pd.Series) -> str:
     """Name a scalar parameter: its kind where that is not its name, and the group that it belongs to."""
     kind = {"sd": "SD of ", "cor": "correlation of ", "sigma": "", "b": "", "family": ""}.get(str(row["class"]), "")
+    if kind and row["term"] == "Intercept":
+        return f"{kind}{row['group']}"
     return f"{kind}{row['term']}" + (f" by {row['group']}" if row["group"] else "")
 
 
