@@ -3,6 +3,7 @@
 Drawing pictures of them is left to `reporting`.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,7 +20,7 @@ from speclet_formula.prediction import linear_predictor
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
 
-STATISTICS = {"mean": np.mean, "sd": np.std, "smallest": np.min, "largest": np.max}
+STATISTICS: Mapping[str, Callable[..., Any]] = {"mean": np.mean, "sd": np.std, "smallest": np.min, "largest": np.max}
 BAND = (0.05, 0.95)
 
 

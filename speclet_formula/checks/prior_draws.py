@@ -99,8 +99,12 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
     """Draw SDs, means and correlations of a block, and from these its effects."""
     k, levels = len(block.columns), len(block.levels)
     parameters = [slots[name].prior.parameters for name in block.slots]
-    sds = np.column_stack([_hyper(slots[s], p["sigma"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)])
-    means = np.column_stack([_hyper(slots[s], p["mu"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)])
+    sds = np.column_stack(
+        [_hyper(slots[s], p["sigma"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
+    )
+    means = np.column_stack(
+        [_hyper(slots[s], p["mu"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
+    )
     factor = np.broadcast_to(np.eye(k), (draws, k, k))
     found: dict[str, _Drawn] = {}
     if block.correlated:

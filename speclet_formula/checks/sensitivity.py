@@ -53,7 +53,7 @@ def sensitivity(fit: "Fit") -> pd.DataFrame:
     >>> sensitivity(fit).columns.to_list()
     ['parameter', 'prior', 'likelihood', 'diagnosis']
     """
-    from arviz_stats import psense
+    from arviz import psense  # here, since it takes long to import
 
     posterior = fit.idata["posterior"].to_dataset()
     shown = posterior[[str(name) for name in posterior.data_vars if name not in _effects(fit.model)]]

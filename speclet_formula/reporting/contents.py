@@ -116,7 +116,9 @@ def recovered_parameters(recovery: Recovery, *, wide: bool = True) -> Table:
     """
     left_out = () if wide else ("error", "z", "contraction", "ess_bulk", "r_hat")
     shown = {name: heading for name, heading in PARAMETERS.items() if name not in left_out}
-    frame = recovery.parameters.assign(**{"class": recovery.parameters["class"].map(lambda kind: KINDS.get(kind, kind))})
+    frame = recovery.parameters.assign(
+        **{"class": recovery.parameters["class"].map(lambda kind: KINDS.get(kind, kind))}
+    )
     note = " ".join([*_unreliable(recovery), *recovery.foot])
     return _chosen(frame, shown, f"Parameters of {recovery.formula} beside the truth", 3, note)
 

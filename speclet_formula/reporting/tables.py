@@ -111,7 +111,15 @@ def as_latex(table: Table) -> str:
     """Set a table with the rules of booktabs."""
     columns = "l" * table.labels + "r" * (len(table.header) - table.labels)
     head, *rows = (" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (table.header, *table.rows))
-    lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule", r"\end{tabular}"]
+    lines = [
+        rf"\begin{{tabular}}{{{columns}}}",
+        r"\toprule",
+        head,
+        r"\midrule",
+        *rows,
+        r"\bottomrule",
+        r"\end{tabular}",
+    ]
     caption = [rf"\caption{{{table.caption.translate(_LATEX)}}}"] if table.caption else []
     note = [r"\par\smallskip", rf"{{\footnotesize {table.note.translate(_LATEX)}}}"] if table.note else []
     return "\n".join([r"\begin{table}", r"\centering", *caption, *lines, *note, r"\end{table}"])
@@ -147,9 +155,11 @@ def as_plain_html(table: Table, *, ident: str = "") -> str:
     -------
     str
     """
-    caption = f'<caption{f' id="{escape(ident, quote=True)}"' if ident else ""}>{escape(table.caption)}</caption>'
+    caption = f"<caption{f' id="{escape(ident, quote=True)}"' if ident else ''}>{escape(table.caption)}</caption>"
     head = "".join(
-        f'<th scope="col"{' class="words"' if place < table.labels else ""}>{escape(cell)}</th>' if cell else "<td></td>"
+        f'<th scope="col"{' class="words"' if place < table.labels else ""}>{escape(cell)}</th>'
+        if cell
+        else "<td></td>"
         for place, cell in enumerate(table.header)
     )
     body = "\n".join(f"<tr>{''.join(_html_cells(row, table.labels))}</tr>" for row in table.rows)

@@ -98,7 +98,9 @@ def estimates_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
     fixed = part("Fixed effects", boxes.table(tables["fixed"]), foot) if "fixed" in tables else ""
     if "variances" not in tables:
         return fixed
-    drawn = _picture(boxes, lambda: plot_variances(fit), "Standard deviations with their intervals.") if pictures else ""
+    drawn = (
+        _picture(boxes, lambda: plot_variances(fit), "Standard deviations with their intervals.") if pictures else ""
+    )
     return fixed + part("Variance components", boxes.table(tables["variances"]), drawn)
 
 
@@ -117,7 +119,9 @@ def largest_effects(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
         shown = ends[["grp", "condval", "condsd", "conf_low", "conf_high"]].set_axis(
             [str(group), "Effect", "SD", "Low", "High"], axis=1
         )
-        parts.append(boxes.table(frame_table(shown.reset_index(drop=True), f"{which} {len(ordered):,} effects of {named}")))
+        parts.append(
+            boxes.table(frame_table(shown.reset_index(drop=True), f"{which} {len(ordered):,} effects of {named}"))
+        )
         if pictures and len(ordered) <= MOST_PICTURED:
             drawn = lambda group=group, term=term: plot_effects(fit, str(group), str(term))  # noqa: E731
             parts.append(_picture(boxes, drawn, f"Effects of {named}, sorted, with their intervals."))
@@ -164,11 +168,15 @@ def recovery_of(recovery: "Recovery | None", boxes: Boxes, *, pictures: bool) ->
         return ""
     parts = []
     if len(recovery.parameters):
-        parts.append(boxes.table(replace(recovered_parameters(recovery, wide=False), caption="Parameters beside the truth")))
+        parts.append(
+            boxes.table(replace(recovered_parameters(recovery, wide=False), caption="Parameters beside the truth"))
+        )
         if pictures:
             parts.append(_picture(boxes, lambda: plot_parameters(recovery), "Parameters beside their true values."))
     if len(recovery.groups):
-        parts.append(boxes.table(replace(recovered_groups(recovery, wide=False), caption="Group effects beside the truth")))
+        parts.append(
+            boxes.table(replace(recovered_groups(recovery, wide=False), caption="Group effects beside the truth"))
+        )
         caption = "Estimates against true effects; the dashed line has the slope that shrinkage leads to expect."
         parts.append(_picture(boxes, lambda: plot_recovery(recovery), caption))
         if pictures:
@@ -201,7 +209,13 @@ def _call(fit: "Fit", random_seed: int | None) -> str:
     """Write the call that fits the model again."""
     model, sizes = fit.model, fit.idata["posterior"].sizes
     own = {} if model.family.name == "gaussian" else {"family": model.family.name, "link": model.family.link}
-    settings = {**own, "method": fit.method, "draws": sizes["draw"], "chains": sizes["chain"], "random_seed": random_seed}
+    settings = {
+        **own,
+        "method": fit.method,
+        "draws": sizes["draw"],
+        "chains": sizes["chain"],
+        "random_seed": random_seed,
+    }
     written = [f"{name}={value!r}" for name, value in settings.items() if value is not None]
     function = "lmer" if model.family.name == "gaussian" else "glmer"
     lines = [f"fit = sf.{function}(", f"    {text_of(model.formula)!r}, data,", f"    {', '.join(written)},", ")"]

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from html import escape
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from speclet_formula import __version__
 from speclet_formula.comparison import Comparison
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
@@ -96,7 +96,9 @@ def _named(fits: Fit | Mapping[str, Fit]) -> dict[str, Fit]:
     """Return the fits by name; a single one is named by its response."""
     named = {"": fits} if not isinstance(fits, Mapping) else {str(name): fit for name, fit in fits.items()}
     if not named:
-        raise DataError("there is no fit to report.", "A report is of one fit or of several by name.", "Hand over a fit.")
+        raise DataError(
+            "there is no fit to report.", "A report is of one fit or of several by name.", "Hand over a fit."
+        )
     for name, fit in named.items():
         if not isinstance(fit, Fit):
             raise DataError(
@@ -146,7 +148,7 @@ def _body(heading: str, sections: list[tuple[str, str, str]]) -> str:
         f"<header>\n<h1>{escape(heading)}</h1>\n</header>\n"
         f'<nav aria-label="Contents">\n<ul>\n{links}\n</ul>\n</nav>\n'
         f'<main id="main">\n{main}\n</main>\n'
-        f"<footer>\n{paragraph(f'Made by speclet_formula {__version__}.', 'note')}\n</footer>"
+        f"<footer>\n{paragraph(f'Made by speclet_formula {version("speclet_formula")}.', 'note')}\n</footer>"
     )
 
 

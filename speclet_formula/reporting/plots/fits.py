@@ -112,7 +112,9 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     figure.legend(handles, texts, fontsize=8, frameon=False, loc="outside upper center", ncols=2)
     words = "; ".join(f"{name}: {_narrowing(before, after)}" for name, (before, after) in shown.items())
     more = f" {len(drawn) - len(shown)} more parameters are not shown." if len(drawn) > len(shown) else ""
-    return Picture(figure, f"Prior and posterior of {len(shown)} parameters, posterior SD over prior SD. {words}.{more}")
+    return Picture(
+        figure, f"Prior and posterior of {len(shown)} parameters, posterior SD over prior SD. {words}.{more}"
+    )
 
 
 def plot_compare(comparison: "Comparison") -> Picture:

@@ -60,7 +60,9 @@ def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) 
     frame = effects.sort_values("condval", ignore_index=True)
     figure, axis = rows_figure(len(frame))
     places = np.arange(len(frame))
-    axis.hlines(places, frame["conf_low"], frame["conf_high"], color=ESTIMATE, linewidth=1.2 if len(frame) < 100 else 0.6)  # noqa: PLR2004
+    axis.hlines(
+        places, frame["conf_low"], frame["conf_high"], color=ESTIMATE, linewidth=1.2 if len(frame) < 100 else 0.6
+    )  # noqa: PLR2004
     axis.plot(frame["condval"], places, "o", color="black", markersize=4 if len(frame) <= MANY_LEVELS else 2)
     axis.axvline(0, color=LINE, linewidth=0.8)
     label_rows(axis, frame["grp"].tolist())

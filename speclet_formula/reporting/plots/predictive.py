@@ -58,10 +58,17 @@ def plot_predictive(check: Predictive) -> Picture:
 def _shares(axis: "Axes", check: Predictive) -> None:
     """Draw cumulative shares, which need no choice of a bandwidth."""
     share = (np.arange(len(check.observed)) + 1) / len(check.observed)
-    drawn = check.replicates[np.linspace(0, len(check.replicates) - 1, min(len(check.replicates), MOST_LINES)).astype(int)]
+    drawn = check.replicates[
+        np.linspace(0, len(check.replicates) - 1, min(len(check.replicates), MOST_LINES)).astype(int)
+    ]
     for place, values in enumerate(drawn):
         axis.step(
-            np.sort(values), share, color=ESTIMATE, linewidth=0.6, alpha=0.35, label="replicates" if place == 0 else None
+            np.sort(values),
+            share,
+            color=ESTIMATE,
+            linewidth=0.6,
+            alpha=0.35,
+            label="replicates" if place == 0 else None,
         )
     axis.step(np.sort(check.observed), share, color=TRUTH, linewidth=1.8, label="observed")
     lo, hi = np.quantile(drawn, (TAIL, 1 - TAIL))
@@ -79,7 +86,9 @@ def _rootogram(axis: "Axes", check: Predictive) -> None:
     drawn = np.sqrt([np.histogram(values, edges)[0] for values in check.replicates])
     expected, (lo, hi) = drawn.mean(axis=0), np.quantile(drawn, (0.05, 0.95), axis=0)
     middles = edges[:-1] + step / 2
-    axis.bar(middles, -observed, bottom=expected, width=0.8 * step, color=ESTIMATE, alpha=0.5, label="observed, hanging")
+    axis.bar(
+        middles, -observed, bottom=expected, width=0.8 * step, color=ESTIMATE, alpha=0.5, label="observed, hanging"
+    )
     axis.fill_between(middles, lo, hi, color=TRUTH, alpha=0.2, step="mid", label="replicates, middle 90 %")
     axis.plot(middles, expected, "o-", color=TRUTH, markersize=3, linewidth=1, label="replicates, mean")
     axis.axhline(0, color="black", linewidth=0.8)

@@ -191,7 +191,9 @@ def plot_coverage(recovery: Recovery) -> Picture:
     figure, axis = rows_figure(len(groups))
     places = np.arange(len(groups))
     inside = ((groups["coverage_lo"] <= groups["coverage"]) & (groups["coverage"] <= groups["coverage_hi"])).to_numpy()
-    axis.hlines(places, groups["coverage_lo"], groups["coverage_hi"], color=LINE, linewidth=7, alpha=0.35, label="chance")
+    axis.hlines(
+        places, groups["coverage_lo"], groups["coverage_hi"], color=LINE, linewidth=7, alpha=0.35, label="chance"
+    )
     for mask, colour, marker, text in ((inside, ESTIMATE, "o", "inside"), (~inside, TRUTH, "D", "outside")):
         if mask.any():
             axis.plot(groups["coverage"][mask], places[mask], marker, color=colour, label=text)
@@ -371,7 +373,11 @@ def _draw_parameter(axis: "Axes", row: pd.Series) -> None:
     """Draw one parameter on a scale of its own."""
     axis.hlines(0, row["lo"], row["hi"], color=ESTIMATE, linewidth=2, label="estimate, 90 % interval")
     axis.plot(row["median"], 0, "o", color=ESTIMATE, markersize=6)
-    marks = (("truth", "D", TRUTH, "truth"), ("realized", "s", OTHER, "realized"), ("lme4", "x", "black", "lme4 (REML)"))
+    marks = (
+        ("truth", "D", TRUTH, "truth"),
+        ("realized", "s", OTHER, "realized"),
+        ("lme4", "x", "black", "lme4 (REML)"),
+    )
     for column, marker, colour, text in marks:
         if np.isfinite(row[column]):
             axis.plot(row[column], 0, marker, color=colour, markersize=5, label=text)
@@ -381,7 +387,9 @@ def _draw_parameter(axis: "Axes", row: pd.Series) -> None:
     axis.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _draw_fit(axis: "Axes", frame: pd.DataFrame, place: Mapping[str, float], shift: float, number: int, name: str) -> None:
+def _draw_fit(
+    axis: "Axes", frame: pd.DataFrame, place: Mapping[str, float], shift: float, number: int, name: str
+) -> None:
     """Draw one fit's intervals, a little above or below the levels' rows."""
     there = frame[frame["level"].isin(list(place))]
     rows = there["level"].map(place) + 0.8 * shift
