@@ -112,7 +112,7 @@ def run_demo(
         echo(_titled("Posterior means beside those that the notebook printed", _agreement_text(agreement)))
     pictures = _draw(recoveries, shown, target)
     echo("\n".join(["", *(f"Pictures: {path}" for path in pictures)]))
-    written = _report(fits, truth, comparison, target / "report.html", random_seed)
+    written = _report(fits, recoveries, comparison, target / "report.html", random_seed)
     echo(f"Report: {written}")
     return Demo(fits, comparison, recoveries, agreement, pictures, written)
 
@@ -201,13 +201,17 @@ def _agreement_text(agreement: pd.DataFrame) -> str:
 
 
 def _report(
-    fits: Mapping[str, Fit], truth: Mapping[str, Any], comparison: Comparison | None, path: Path, random_seed: int
+    fits: Mapping[str, Fit],
+    recoveries: Mapping[str, Recovery],
+    comparison: Comparison | None,
+    path: Path,
+    random_seed: int,
 ) -> Path:
     """Write the report of all models."""
-    from speclet_formula.reporting.html import report
+    from speclet_formula.reporting.html.report import write_report
 
-    title = f"Speclet's notebook, model 7: {len(fits)} ways to model one synthetic screen"
-    return report(fits, path, truth=truth, comparison=comparison, title=title, random_seed=random_seed)
+    title = f"Speclet's notebook, model 7: models of one synthetic screen ({len(fits)})"
+    return write_report(fits, path, recoveries=recoveries, comparison=comparison, title=title, random_seed=random_seed)
 
 
 def _draw(recoveries: Mapping[str, Recovery], shown: str, folder: Path) -> tuple[Path, ...]:

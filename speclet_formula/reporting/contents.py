@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.comparison import Comparison, LikelihoodRatios
+from speclet_formula.comparison.likelihood_ratio import SMALLEST_P
 from speclet_formula.comparison.records import shown_table
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.errors import DataError
@@ -21,8 +22,8 @@ from speclet_formula.recovery.records import NEAR_ZERO, Recovery, show
 
 PARAMETERS = {
     "term": "Term", "group": "Group", "class": "Kind", "truth": "Truth", "realized": "Realized", "median": "Estimate",
-    "lo": "Low 90 %", "hi": "High 90 %", "error": "Error", "z": "z", "contraction": "Contraction", "lme4": "lme4 (REML)",
-    "ess_bulk": "ESS", "r_hat": "R-hat", "verdict": "Verdict",
+    "lo": "Low 90 %", "hi": "High 90 %", "error": "Error", "z": "z", "contraction": "Contraction",
+    "lme4": "lme4 (REML)", "ess_bulk": "ESS", "r_hat": "R-hat", "verdict": "Verdict",
 }  # fmt: skip
 GROUPS = {
     "group": "Group", "term": "Term", "n_levels": "Levels", "rows_per_level": "Rows a level", "coverage": "Coverage",
@@ -31,8 +32,8 @@ GROUPS = {
     "type_m": "Type M",
 }  # fmt: skip
 RANKING = {
-    "rank": "Rank", "elpd": "elpd", "se": "SE", "elpd_diff": "Difference", "dse": "SE of it", "p": "p", "weight": "Weight",
-    "n_high_k": "High k", "kind": "Kind", "verdict": "Fit",
+    "rank": "Rank", "elpd": "elpd", "se": "SE", "elpd_diff": "Difference", "dse": "SE of it", "p": "p",
+    "weight": "Weight", "n_high_k": "High k", "kind": "Kind", "verdict": "Fit",
 }  # fmt: skip
 KINDS = {
     "b": "coefficient", "sd": "SD", "cor": "correlation", "sigma": "residual SD", "family": "family", "mean": "mean",
@@ -207,7 +208,7 @@ def _anova_tables(ratios: LikelihoodRatios) -> dict[str, Table]:
     table = ratios.table
     decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0}
     columns = [[number(value, f".{places}f") for value in table[name]] for name, places in decimals.items()]
-    columns.append([number(value, ".4f" if not value < 1e-4 else ".2g") for value in table["Pr(>Chisq)"]])
+    columns.append([number(value, ".4f" if not value < SMALLEST_P else ".2g") for value in table["Pr(>Chisq)"]])
     rows = tuple(zip(map(str, table.index), *columns, strict=True))
     return {"anova": Table("Likelihood ratios", ("Model", *table.columns), rows, 1, " ".join(ratios.notes))}
 

@@ -25,7 +25,7 @@ _LATEX = str.maketrans({
 
 
 def render_table(result: Any, format: TableFormat = "text", *, part: str | None = None) -> str:  # noqa: A002 - pandas' and R's word
-    """Set a result's tables for a terminal, a Markdown file, a web page or an article.
+    r"""Set a result's tables for a terminal, a Markdown file, a web page or an article.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def render_table(result: Any, format: TableFormat = "text", *, part: str | None 
     | gene | estimate |
     |:---|---:|
     | TP53 | -0.512 |
-    | a\\|b | 0.250 |
+    | a\|b | 0.250 |
     """
     if format not in RENDERERS:
         near = nearest(str(format), RENDERERS)

@@ -98,7 +98,7 @@ def test_every_result_in_every_format(make, wanted, format_):
     for word in wanted:
         assert word.replace("^", "") in plain
     if format_ != "text":
-        assert "<script" not in text
+        assert "<script" not in text.replace("\\<script", "")
 
 
 def test_numbers_are_those_of_the_frames():

@@ -79,10 +79,35 @@ def report(
             "Compare the same fits under the same names: compare(fits).",
         )
     recoveries = {} if truth is None else {name: recover(fit, truth) for name, fit in named.items()}
+    return write_report(named, path, recoveries=recoveries, comparison=comparison, title=title, random_seed=random_seed)
+
+
+def write_report(
+    fits: Mapping[str, Fit],
+    path: str | Path,
+    *,
+    recoveries: "Mapping[str, Recovery]",
+    comparison: Comparison | None,
+    title: str | None,
+    random_seed: int | None,
+) -> Path:
+    """Write the report of fits whose recoveries are there already; else as `report`.
+
+    Parameters
+    ----------
+    fits, path, comparison, title, random_seed
+        As in `report`.
+    recoveries : mapping of str to Recovery
+        By the names of the fits; empty where no truth is known.
+
+    Returns
+    -------
+    Path
+    """
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_document(named, recoveries, comparison, title, random_seed), encoding="utf-8")
+        target.write_text(_document(fits, recoveries, comparison, title, random_seed), encoding="utf-8")
     except OSError as error:
         raise DataError(
             f"'{path}' cannot be written: {error.strerror or error}.",

@@ -153,7 +153,8 @@ def plot_compare(comparison: "Comparison") -> Picture:
     axis.legend(fontsize=7, frameon=False, loc="best")
     bare(axis)
     words = "; ".join(
-        f"{name} {row['elpd']:.1f} (SE {row['se']:.1f}), {abs(row['elpd_diff']):.1f} below the best (SE {row['dse']:.1f})"
+        f"{name} {row['elpd']:.1f} (SE {row['se']:.1f}), {abs(row['elpd_diff']):.1f} below the best "
+        f"(SE {row['dse']:.1f})"
         for name, row in comparison.table.iterrows()
     )
     return Picture(figure, f"Models by expected log predictive density: {words}.")

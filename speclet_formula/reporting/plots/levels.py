@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from speclet_formula.design.records import GroupBlock
     from speclet_formula.posterior import Fit
 
-ENDS = 15  # levels at each end that are named in a picture of many
-
 
 def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) -> Picture:
     """Draw the effect of every level with its interval, sorted: a caterpillar.
@@ -60,10 +58,9 @@ def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) 
     frame = effects.sort_values("condval", ignore_index=True)
     figure, axis = rows_figure(len(frame))
     places = np.arange(len(frame))
-    axis.hlines(
-        places, frame["conf_low"], frame["conf_high"], color=ESTIMATE, linewidth=1.2 if len(frame) < 100 else 0.6
-    )  # noqa: PLR2004
-    axis.plot(frame["condval"], places, "o", color="black", markersize=4 if len(frame) <= MANY_LEVELS else 2)
+    thin = len(frame) > MANY_LEVELS
+    axis.hlines(places, frame["conf_low"], frame["conf_high"], color=ESTIMATE, linewidth=0.7 if thin else 1.2)
+    axis.plot(frame["condval"], places, "o", color="black", markersize=2 if thin else 4)
     axis.axvline(0, color=LINE, linewidth=0.8)
     label_rows(axis, frame["grp"].tolist())
     axis.set_ylabel(plain(group if len(frame) <= MANY_LEVELS else f"{group} ({len(frame):,} levels, sorted)"))
@@ -117,9 +114,9 @@ def plot_shrinkage(fit: "Fit", group: str | None = None) -> Picture:
     most = frame.loc[moved.idxmax()]
     return Picture(
         figure,
-        f"Effects of {len(frame):,} levels of {label} from their own rows alone and partially pooled. Pooling moves them "
-        f"by {moved.mean():.2f} on average, most {most['level']} ({int(most['rows'])} rows), from {most['alone']:.2f} to "
-        f"{most['pooled']:.2f}.",
+        f"Effects of {len(frame):,} levels of {label} from their own rows alone and partially pooled. Pooling moves "
+        f"them by {moved.mean():.2f} on average, most {most['level']} ({int(most['rows'])} rows), from "
+        f"{most['alone']:.2f} to {most['pooled']:.2f}.",
     )
 
 

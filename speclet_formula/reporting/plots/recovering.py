@@ -28,7 +28,6 @@ from speclet_formula.reporting.plots.pictures import (
     WIDTH,
     Picture,
     bare,
-    grid_figure,
     label_rows,
     plain,
     rows_figure,
@@ -37,7 +36,6 @@ from speclet_formula.simulation import some_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 def plot_recovery(recovery: Recovery) -> Picture:
@@ -161,7 +159,8 @@ def plot_parameters(recovery: Recovery) -> Picture:
     handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), fontsize=7, frameon=False, loc="outside upper center", ncols=4)
     sentences = " ".join(
-        f"{_parameter(row)}: truth {row['truth']:.3g}, estimate {row['median']:.3g} ({row['lo']:.3g} to {row['hi']:.3g})."
+        f"{_parameter(row)}: truth {row['truth']:.3g}, estimate {row['median']:.3g} "
+        f"({row['lo']:.3g} to {row['hi']:.3g})."
         for _, row in frame.iterrows()
     )
     return Picture(figure, f"Parameters of {recovery.formula} beside their true values. {sentences}")
