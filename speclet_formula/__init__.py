@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from speclet_formula import datasets as datasets
+    from speclet_formula.checks import Predictive as Predictive
+    from speclet_formula.checks import posterior_predictive as posterior_predictive
+    from speclet_formula.checks import prior_predictive as prior_predictive
+    from speclet_formula.checks import sensitivity as sensitivity
     from speclet_formula.comparison import Comparison as Comparison
     from speclet_formula.comparison import LikelihoodRatios as LikelihoodRatios
     from speclet_formula.comparison import anova as anova
@@ -49,6 +53,20 @@ if TYPE_CHECKING:
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
+    from speclet_formula.reporting.html import report as report
+    from speclet_formula.reporting.plots import plot_compare as plot_compare
+    from speclet_formula.reporting.plots import plot_coverage as plot_coverage
+    from speclet_formula.reporting.plots import plot_effects as plot_effects
+    from speclet_formula.reporting.plots import plot_intervals as plot_intervals
+    from speclet_formula.reporting.plots import plot_parameters as plot_parameters
+    from speclet_formula.reporting.plots import plot_pareto_k as plot_pareto_k
+    from speclet_formula.reporting.plots import plot_predictive as plot_predictive
+    from speclet_formula.reporting.plots import plot_priors as plot_priors
+    from speclet_formula.reporting.plots import plot_recoveries as plot_recoveries
+    from speclet_formula.reporting.plots import plot_recovery as plot_recovery
+    from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
+    from speclet_formula.reporting.plots import plot_variances as plot_variances
+    from speclet_formula.reporting.tables import render_table as render_table
     from speclet_formula.simulation import simulate as simulate
     from speclet_formula.storage import load as load
     from speclet_formula.storage import save as save
@@ -61,6 +79,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
+    "checks": ("Predictive", "posterior_predictive", "prior_predictive", "sensitivity"),
     "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "loo"),
     "costing": ("Costs", "costs"),
     "diagnostics": ("diagnose",),
@@ -75,6 +94,22 @@ _ROOMS = {
     "prediction": ("fitted", "log_likelihood"),
     "priors": ("Prior",),
     "recovery": ("Recoveries", "Recovery", "recover"),
+    "reporting.html": ("report",),
+    "reporting.plots": (
+        "plot_compare",
+        "plot_coverage",
+        "plot_effects",
+        "plot_intervals",
+        "plot_parameters",
+        "plot_pareto_k",
+        "plot_predictive",
+        "plot_priors",
+        "plot_recoveries",
+        "plot_recovery",
+        "plot_shrinkage",
+        "plot_variances",
+    ),
+    "reporting.tables": ("render_table",),
     "simulation": ("simulate",),
     "storage": ("load", "save"),
     "studies": ("Calibration", "Study", "calibrate", "power", "study"),

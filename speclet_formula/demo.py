@@ -42,6 +42,7 @@ class Demo:
     recoveries: dict[str, Recovery]
     agreement: pd.DataFrame  # as `published_agreement` returns it
     pictures: tuple[Path, ...]
+    report: Path  # all of it as one HTML file
 
 
 def run_demo(
@@ -64,7 +65,7 @@ def run_demo(
     draws, tune, chains, random_seed, progress
         As in `fit`, for each model.
     folder : str or Path
-        Where the pictures go; it is made if it is not there.
+        Where pictures and report go; it is made if it is not there.
     models : sequence of str, optional
         Names of `datasets.m7_models`; all seven by default.
 
@@ -111,7 +112,9 @@ def run_demo(
         echo(_titled("Posterior means beside those that the notebook printed", _agreement_text(agreement)))
     pictures = _draw(recoveries, shown, target)
     echo("\n".join(["", *(f"Pictures: {path}" for path in pictures)]))
-    return Demo(fits, comparison, recoveries, agreement, pictures)
+    written = _report(fits, recoveries, comparison, target / "report.html", random_seed)
+    echo(f"Report: {written}")
+    return Demo(fits, comparison, recoveries, agreement, pictures, written)
 
 
 def published_agreement(fits: Mapping[str, Fit]) -> pd.DataFrame:
@@ -195,6 +198,20 @@ def _agreement_text(agreement: pd.DataFrame) -> str:
     """Return the table as text with a sentence on the largest difference."""
     worst = agreement["difference"].abs().max()
     return f"{agreement.round(3).to_string(index=False)}\n\nThe largest difference is {worst:.3f}."
+
+
+def _report(
+    fits: Mapping[str, Fit],
+    recoveries: Mapping[str, Recovery],
+    comparison: Comparison | None,
+    path: Path,
+    random_seed: int,
+) -> Path:
+    """Write the report of all models."""
+    from speclet_formula.reporting.html.report import write_report
+
+    title = f"Speclet's notebook, model 7: models of one synthetic screen ({len(fits)})"
+    return write_report(fits, path, recoveries=recoveries, comparison=comparison, title=title, random_seed=random_seed)
 
 
 def _draw(recoveries: Mapping[str, Recovery], shown: str, folder: Path) -> tuple[Path, ...]:

@@ -17,6 +17,8 @@ from speclet_formula.cli.commands import INTERRUPTED, MISTAKE
 from speclet_formula.cli.reading import read_table, read_truth
 from speclet_formula.errors import DataError
 from speclet_formula.simulation import simulate
+from speclet_formula.storage import save
+from tests.fakes import correlated_fit, crossed_fit
 
 TABLE = "gene,drug,y\nA,yes,1.0\nA,no,2.0\nB,yes,3.5\nB,no,4.0\n[bold],yes,0.5\n[bold],no,0.25\n"
 EXPLAINED = """\
@@ -481,3 +483,45 @@ def test_a_first_look_without_draws(folder):
     refused = run("fit", "screen.csv", "y ~ (1 | gene)", "--method", "laplace")
     assert refused.exit_code == MISTAKE
     assert "--method ml has its exact likelihood" in refused.stderr
+
+
+def test_saved_fits_become_a_report(folder):
+    for name, fit in {"one": crossed_fit(draws=50), "two": crossed_fit(seed=2, draws=50)}.items():
+        save(fit, folder / f"{name}.fit")
+    (folder / "truth.json").write_text('{"Intercept": -1.0, "sigma": 0.5}')
+    shown = run("report", "one.fit", "two.fit", "--output", "both.html", "--truth", "truth.json", "--title", "A < B")
+    assert shown.exit_code == 0, shown.output
+    assert shown.output == "Report: both.html\n"
+    told = (folder / "both.html").read_text(encoding="utf-8")
+    for piece in ("<h1>A &lt; B</h1>", "Comparison by leave-one-out", "Parameters beside the truth", ">two</h2>"):
+        assert piece in told
+
+
+def test_fits_of_different_rows_are_reported_without_a_comparison(folder):
+    save(crossed_fit(draws=50), folder / "one.fit")
+    save(correlated_fit(draws=50), folder / "two.fit")
+    shown = run("report", "one.fit", "two.fit")
+    assert shown.exit_code == 0, shown.output
+    assert "Note: the fits are not compared: 'one' has the response 'log_fc', 'two' has 'Reaction'." in shown.stderr
+    assert "Comparison by" not in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_two_files_of_one_name_are_refused(folder):
+    (folder / "a").mkdir()
+    for path in ("one.fit", "a/one.fit"):
+        save(crossed_fit(draws=50), folder / path)
+    shown = run("report", "one.fit", "a/one.fit")
+    assert shown.exit_code == MISTAKE
+    assert shown.stderr == (
+        "two files are called 'one'.\nEach fit of a report is named by its file, and each name stands once.\n"
+        "Rename one of the files.\n"
+    )
+
+
+def test_recover_writes_a_report_too(folder):
+    shown = run(
+        "recover", "screen.csv", "y~drug", "--truth", "truth.json", "--html", "r.html", "--draws", "50", "--seed", "1"
+    )
+    assert shown.exit_code == 0, shown.output
+    assert shown.output.endswith("\nReport: r.html\n")
+    assert "Parameters beside the truth" in (folder / "r.html").read_text(encoding="utf-8")

@@ -117,7 +117,10 @@ def test_the_demo_prints_its_parts_in_order_and_draws(tmp_path, monkeypatch):
     assert set(demo.comparison.table.index) == set(demo.fits)
     assert [path.name for path in demo.pictures] == ["recovery.png", "intervals_gene.png"]
     assert all(path.read_bytes().startswith(PNG) for path in demo.pictures)
-    assert f"Pictures: {tmp_path / 'new' / 'pictures' / 'recovery.png'}" in parts[-1]
+    assert f"Pictures: {tmp_path / 'new' / 'pictures' / 'recovery.png'}" in parts[-2]
+    assert parts[-1] == f"Report: {tmp_path / 'new' / 'pictures' / 'report.html'}"
+    told = demo.report.read_text(encoding="utf-8")
+    assert in_order(("models of one synthetic screen (2)", "Comparison by leave-one-out", "beside the truth"), told)
 
 
 def test_a_single_model_is_not_compared(tmp_path, monkeypatch):

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 MISTAKE, INTERRUPTED = 2, 130
 DEMO_FOLDER = Path("speclet-formula-demo")
+REPORT = Path("report.html")
 
 
 class Commands(TyperGroup):
@@ -88,7 +89,7 @@ def demo(
     tune: Annotated[int, typer.Option(help="Draws to adapt with in each chain.")] = 1000,
     chains: Annotated[int, typer.Option(help="Chains to run.")] = 4,
     seed: Annotated[int, typer.Option(help="Makes the draws repeatable.")] = 103,
-    folder: Annotated[Path, typer.Option(help="Where the pictures go.")] = DEMO_FOLDER,
+    folder: Annotated[Path, typer.Option(help="Where pictures and report go.")] = DEMO_FOLDER,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Fit, compare and recover the models of speclet's notebook on its synthetic screen."""
@@ -180,8 +181,10 @@ def recover(
     truth: TrueValues,
     model: ModelOptions,
     sampling: SamplingOptions,
+    html: Annotated[Path | None, typer.Option(help="Write the report as this file too.")] = None,
 ) -> None:
     """Fit simulated data and print how well the true parameters are recovered."""
+    _check_folder(html, "--html")
     from speclet_formula.cli.reading import read_truth
 
     stated = read_truth(truth)
@@ -190,7 +193,33 @@ def recover(
     from speclet_formula.inference.fitting import fit as fit_model
     from speclet_formula.recovery import recover as recover_truth
 
-    typer.echo(repr(recover_truth(fit_model(prepared, **_fit_arguments(sampling)), stated)))
+    fitted = fit_model(prepared, **_fit_arguments(sampling))
+    typer.echo(repr(recover_truth(fitted, stated)))
+    if html is not None:
+        from speclet_formula.reporting.html import report as write_report
+
+        typer.echo(f"\nReport: {write_report(fitted, html, truth=stated, random_seed=sampling.seed)}")
+
+
+@app.command()
+def report(
+    fits: Annotated[list[Path], typer.Argument(help="Fits that `fit --out` saved; each is named by its file.")],
+    output: Annotated[Path, typer.Option(help="The HTML file to write.")] = REPORT,
+    truth: Annotated[Path | None, typer.Option(help="True values of simulated data, as for recover.")] = None,
+    title: Annotated[str | None, typer.Option(help="The report's heading.")] = None,
+) -> None:
+    """Write saved fits as one HTML file that opens without a network; several are compared by leave-one-out."""
+    from speclet_formula.cli.reading import read_truth
+
+    _check_folder(output, "--output")
+    stated = None if truth is None else read_truth(truth)
+    loaded = _loaded(fits)
+    from speclet_formula.reporting.html import report as write_report
+
+    comparison = _compared(loaded) if len(loaded) > 1 else None
+    chosen: Any = loaded if len(loaded) > 1 else next(iter(loaded.values()))
+    written = write_report(chosen, output, truth=stated, comparison=comparison, title=title)
+    typer.echo(f"Report: {written}")
 
 
 @app.command()
@@ -292,12 +321,40 @@ def _note(model: "Model") -> None:
         typer.echo(f"Note: {finding}", err=True)
 
 
-def _check_folder(out: Path | None) -> None:
+def _loaded(paths: list[Path]) -> "dict[str, Any]":
+    """Read saved fits, each under its file's name without the ending."""
+    from speclet_formula.storage import load
+
+    found: dict[str, Any] = {}
+    for path in paths:
+        if path.stem in found:
+            raise DataError(
+                f"two files are called '{path.stem}'.",
+                "Each fit of a report is named by its file, and each name stands once.",
+                "Rename one of the files.",
+            )
+        found[path.stem] = load(path)
+    return found
+
+
+def _compared(fits: Mapping[str, Any]) -> Any:
+    """Compare fits; those that cannot be compared are reported without, and the reason is told."""
+    from speclet_formula.comparison import compare as compare_fits
+    from speclet_formula.errors import ComparisonError
+
+    try:
+        return compare_fits(fits)
+    except ComparisonError as error:
+        typer.echo(f"Note: the fits are not compared: {error.problem}", err=True)
+        return None
+
+
+def _check_folder(out: Path | None, option: str = "--out") -> None:
     """Refuse, before anything is fitted, a file that could not be written afterwards."""
     if out is None or (out.parent.is_dir() and not out.is_dir()):
         return
     raise DataError(
-        f"--out '{out}' is a folder." if out.is_dir() else f"--out '{out}' lies in a folder that does not exist.",
+        f"{option} '{out}' is a folder." if out.is_dir() else f"{option} '{out}' lies in a folder that does not exist.",
         "It needs the name of a file in a folder that exists.",
         "Make the folder first, or choose another name.",
     )

@@ -1,12 +1,11 @@
-"""Recoveries go in; figures with a text that says what they show come out.
+"""Recoveries go in; pictures of estimates beside the truth come out, with the text that stands for them.
 
-Figures are made without pyplot, so that nothing global changes and no window opens. Every number shown is computed in
-`recovery`.
+Every number shown is computed in `recovery`.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,37 +13,29 @@ import pandas as pd
 
 from speclet_formula.errors import DataError
 from speclet_formula.recovery.records import Recovery
+from speclet_formula.reporting.plots.pictures import (
+    CYCLE,
+    DPI,
+    ESTIMATE,
+    LINE,
+    MANY_LEVELS,
+    MISSED,
+    OTHER,
+    PANEL,
+    PANELS_IN_A_ROW,
+    TITLE,
+    TRUTH,
+    WIDTH,
+    Picture,
+    bare,
+    label_rows,
+    plain,
+    rows_figure,
+)
 from speclet_formula.simulation import some_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-# Okabe and Ito's palette, told apart with any colour vision; the marks differ in shape as well.
-ESTIMATE = "#0072B2"
-TRUTH = "#D55E00"
-MISSED = "#CC79A7"
-LINE = "#767676"
-
-MANY_LEVELS = 40  # labels of more levels than this would overlap
-PANEL = 3.4  # inches
-TITLE = 0.4  # inches
-PANELS_IN_A_ROW = 3
-
-
-@dataclass(frozen=True, eq=False)
-class Picture:
-    """A figure and the text that stands for it where it cannot be seen."""
-
-    figure: "Figure"
-    alt: str
-
-    def _repr_html_(self) -> str:
-        from base64 import b64encode
-        from html import escape
-
-        encoded = b64encode(_png(self.figure)).decode("ascii")
-        return f'<img alt="{escape(self.alt, quote=True)}" src="data:image/png;base64,{encoded}">'
 
 
 def plot_recovery(recovery: Recovery) -> Picture:
@@ -89,7 +80,7 @@ def plot_recovery(recovery: Recovery) -> Picture:
     columns, rows = min(n, PANELS_IN_A_ROW), -(-n // PANELS_IN_A_ROW)
     figure = Figure(figsize=(PANEL * columns, PANEL * rows + TITLE), layout="constrained")
     _fill(figure.subplots(rows, columns, squeeze=False).ravel(), recovery)
-    figure.suptitle(recovery.formula, fontsize=11)
+    figure.suptitle(plain(fill(recovery.formula, round(14 * figure.get_figwidth()))), fontsize=9)
     sentences = " ".join(_describe(row) for _, row in recovery.groups.iterrows())
     return Picture(figure, f"Estimates against true effects for {recovery.formula}. {sentences}")
 
@@ -122,7 +113,7 @@ def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> P
 
     row = _block_row(recovery, group, term)
     levels = _levels_of(recovery, row["group"], row["term"]).sort_values("median", ignore_index=True)
-    figure = Figure(figsize=(6, 1.4 + 0.2 * min(len(levels), MANY_LEVELS)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.4 + 0.2 * min(len(levels), MANY_LEVELS)), layout="constrained")
     axis = figure.subplots()
     _draw_intervals(axis, levels, row)
     missed = levels.loc[~levels["covered"].astype(bool), "level"].tolist()
@@ -130,6 +121,144 @@ def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> P
         figure,
         f"90 % intervals of {len(levels)} levels of {_title(row)}, sorted by the estimate, with the true effects. "
         + (f"{len(missed)} miss the truth: {some_of(missed)}." if missed else "All hold the truth."),
+    )
+
+
+def plot_parameters(recovery: Recovery) -> Picture:
+    """Draw each scalar parameter's estimate beside its truth, the realized value and lme4's estimate.
+
+    Parameters
+    ----------
+    recovery : Recovery
+        With at least one scalar parameter.
+
+    Returns
+    -------
+    Picture
+        `figure`: one row for each parameter, on a scale of its own: median and 90 % interval, true value, what the
+        drawn effects came to (their SD or mean), and the REML estimate where there is one. `alt`: the same in numbers.
+
+    Raises
+    ------
+    DataError
+        If the recovery has no scalar parameter.
+    """
+    from matplotlib.figure import Figure
+
+    frame = recovery.parameters
+    if not len(frame):
+        raise DataError(
+            f"the recovery of {recovery.formula} has no single parameter to draw.",
+            "A picture shows the parameters whose truth is known.",
+            "Give their true values: truth['sigma'].",
+        )
+    figure = Figure(figsize=(WIDTH, 0.6 + 0.62 * len(frame)), layout="constrained")
+    axes = figure.subplots(len(frame), 1, squeeze=False).ravel()
+    for axis, (_, row) in zip(axes, frame.iterrows(), strict=True):
+        _draw_parameter(axis, row)
+    handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), fontsize=7, frameon=False, loc="outside upper center", ncols=4)
+    sentences = " ".join(
+        f"{_parameter(row)}: truth {row['truth']:.3g}, estimate {row['median']:.3g} "
+        f"({row['lo']:.3g} to {row['hi']:.3g})."
+        for _, row in frame.iterrows()
+    )
+    return Picture(figure, f"Parameters of {recovery.formula} beside their true values. {sentences}")
+
+
+def plot_coverage(recovery: Recovery) -> Picture:
+    """Draw how many levels' intervals hold the truth, with the range that chance allows.
+
+    Parameters
+    ----------
+    recovery : Recovery
+        With at least one block.
+
+    Returns
+    -------
+    Picture
+        `figure`: one row for each block of effects: the share of 90 % intervals that hold the truth, the binomial 95 %
+        range of such a share, and the line at 0.9. `alt`: the same in numbers.
+
+    Raises
+    ------
+    DataError
+        If the recovery has no block.
+    """
+    _require_blocks(recovery)
+    groups = recovery.groups.iloc[::-1].reset_index(drop=True)
+    figure, axis = rows_figure(len(groups))
+    places = np.arange(len(groups))
+    inside = ((groups["coverage_lo"] <= groups["coverage"]) & (groups["coverage"] <= groups["coverage_hi"])).to_numpy()
+    axis.hlines(
+        places, groups["coverage_lo"], groups["coverage_hi"], color=LINE, linewidth=7, alpha=0.35, label="chance"
+    )
+    for mask, colour, marker, text in ((inside, ESTIMATE, "o", "inside"), (~inside, TRUTH, "D", "outside")):
+        if mask.any():
+            axis.plot(groups["coverage"][mask], places[mask], marker, color=colour, label=text)
+    axis.axvline(0.9, color=LINE, linewidth=1, linestyle="--")
+    label_rows(axis, [_named(row) for _, row in groups.iterrows()])
+    axis.set_xlim(min(0.5, float(groups["coverage"].min())) - 0.03, 1.03)
+    axis.set_xlabel("share of levels whose 90 % interval holds the truth")
+    axis.legend(fontsize=7, frameon=False, loc="lower left")
+    bare(axis)
+    sentences = " ".join(
+        f"{_named(row)}: {row['coverage']:.2f} of {row['n_levels']} levels, chance {row['coverage_lo']:.2f} to "
+        f"{row['coverage_hi']:.2f}."
+        for _, row in recovery.groups.iterrows()
+    )
+    return Picture(figure, f"Coverage of the 90 % intervals of {recovery.formula}. {sentences}")
+
+
+def plot_recoveries(recoveries: Mapping[str, Recovery], group: str) -> Picture:
+    """Draw several fits' estimates of the same levels side by side: no pooling, partial pooling, hierarchical.
+
+    Parameters
+    ----------
+    recoveries : mapping of str to Recovery
+        By name, of fits to the same data; those without a block of that group are left out, and the text says so.
+    group : str
+        The factor whose levels are compared; where a model crosses it with another, its mean over the other.
+
+    Returns
+    -------
+    Picture
+        `figure`: one row for each level, sorted by the truth: the true effect and each fit's median with its 90 %
+        interval. `alt`: which fits there are, with the root mean square of their errors.
+
+    Raises
+    ------
+    DataError
+        If no recovery has a block of that group.
+    """
+    rows = {name: found.groups[found.groups["group"] == group] for name, found in recoveries.items()}
+    shown = {name: found.iloc[0] for name, found in rows.items() if len(found)}
+    if not shown:
+        there = sorted({str(label) for found in recoveries.values() for label in found.groups.get("group", ())})
+        raise DataError(
+            f"no recovery has a block '{group}'.",
+            f"Their blocks: {', '.join(map(repr, there)) or 'none'}.",
+            "Name one of these.",
+        )
+    levels = {name: _levels_of(recoveries[name], row["group"], row["term"]) for name, row in shown.items()}
+    first = next(iter(levels.values())).sort_values("truth", ignore_index=True)
+    place = {level: float(number) for number, level in enumerate(first["level"])}
+    figure, axis = rows_figure(round(len(place) * max(1.0, 0.55 * len(shown))))
+    for number, (name, frame) in enumerate(levels.items()):
+        _draw_fit(axis, frame, place, (number + 1) / (len(levels) + 1) - 0.5, number, name)
+    axis.plot(first["truth"], range(len(first)), "D", color="black", markersize=4, label="truth", zorder=5)
+    label_rows(axis, first["level"].tolist())
+    axis.set_ylabel(plain(group if len(first) <= MANY_LEVELS else f"{group} ({len(first)} levels)"))
+    axis.set_xlabel("effect, centred")
+    axis.legend(fontsize=7, frameon=False, loc="lower right")
+    bare(axis)
+    errors = ", ".join(f"{name} {row['rmse']:.3f}" for name, row in shown.items())
+    absent = [name for name in recoveries if name not in shown]
+    left_out = f" Without such effects: {', '.join(absent)}." if absent else ""
+    return Picture(
+        figure,
+        f"Effects of {len(first)} levels of {group} by {len(shown)} models beside the truth. Root mean square errors: "
+        f"{errors}.{left_out}",
     )
 
 
@@ -169,13 +298,13 @@ def save_pictures(recoveries: Mapping[str, Recovery], path: str | Path) -> Path:
     sentences = []
     for strip, rows, (name, recovery) in zip(strips[:, 0], heights, shown.items(), strict=True):
         axes = strip.subplots(rows, PANELS_IN_A_ROW, squeeze=False).ravel()
-        strip.suptitle(f"{name}: {recovery.formula}", fontsize=11, x=0.01, ha="left", fontweight="bold")
+        strip.suptitle(plain(f"{name}: {recovery.formula}"), fontsize=11, x=0.01, ha="left", fontweight="bold")
         _fill(axes, recovery)
         sentences.append(f"{name}: {' '.join(_describe(row) for _, row in recovery.groups.iterrows())}")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     alt = f"Estimates against true effects. {' '.join(sentences)}"
-    figure.savefig(target, format="png", dpi=110, metadata={"Description": alt})
+    figure.savefig(target, format="png", dpi=DPI, metadata={"Description": alt})
     return target
 
 
@@ -212,11 +341,11 @@ def _draw_recovery(axis: "Axes", levels: pd.DataFrame, row: pd.Series) -> None:
     ends = np.array([min(levels["truth"].min(), levels["lo"].min()), max(levels["truth"].max(), levels["hi"].max())])
     axis.plot(ends, ends, color=LINE, linewidth=1, label="perfect")
     axis.plot(ends, row["reliability"] * ends, color=LINE, linewidth=1, linestyle="--", label="shrunken")
-    axis.set_title(_title(row), fontsize=9)
+    axis.set_title(plain(_title(row)), fontsize=9)
     axis.set_xlabel("true effect")
     axis.set_ylabel("estimate, 90 % interval")
     axis.legend(fontsize=7, frameon=False, loc="upper left")
-    _bare(axis)
+    bare(axis)
 
 
 def _draw_intervals(axis: "Axes", levels: pd.DataFrame, row: pd.Series) -> None:
@@ -231,27 +360,41 @@ def _draw_intervals(axis: "Axes", levels: pd.DataFrame, row: pd.Series) -> None:
     axis.plot(levels["truth"], places, "D", color=TRUTH, markersize=4, label="truth")
     axis.axvline(0, color=LINE, linewidth=0.8)
     few = len(levels) <= MANY_LEVELS
-    axis.set_yticks(places if few else [], levels["level"].tolist() if few else [])
-    axis.set_ylim(-0.7, len(levels) - 0.3)
+    label_rows(axis, levels["level"].tolist())
     axis.set_xlabel("effect, centred")
-    axis.set_ylabel(row["group"] if few else f"{row['group']} ({len(levels)} levels)")
-    axis.set_title(_title(row), fontsize=9)
+    axis.set_ylabel(plain(row["group"] if few else f"{row['group']} ({len(levels)} levels)"))
+    axis.set_title(plain(_title(row)), fontsize=9)
     axis.legend(fontsize=7, frameon=False, loc="lower right")
-    _bare(axis)
+    bare(axis)
 
 
-def _bare(axis: "Axes") -> None:
-    """Take away the frame's upper and right side."""
-    axis.spines[["top", "right"]].set_visible(False)
+def _draw_parameter(axis: "Axes", row: pd.Series) -> None:
+    """Draw one parameter on a scale of its own."""
+    axis.hlines(0, row["lo"], row["hi"], color=ESTIMATE, linewidth=2, label="estimate, 90 % interval")
+    axis.plot(row["median"], 0, "o", color=ESTIMATE, markersize=6)
+    marks = (
+        ("truth", "D", TRUTH, "truth"),
+        ("realized", "s", OTHER, "realized"),
+        ("lme4", "x", "black", "lme4 (REML)"),
+    )
+    for column, marker, colour, text in marks:
+        if np.isfinite(row[column]):
+            axis.plot(row[column], 0, marker, color=colour, markersize=5, label=text)
+    axis.set_yticks([0], [plain(_parameter(row))])
+    axis.tick_params(axis="x", labelsize=7)
+    axis.margins(x=0.08, y=0.5)
+    axis.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _png(figure: "Figure") -> bytes:
-    """Return a figure as the bytes of a PNG."""
-    from io import BytesIO
-
-    buffer = BytesIO()
-    figure.savefig(buffer, format="png", dpi=110)
-    return buffer.getvalue()
+def _draw_fit(
+    axis: "Axes", frame: pd.DataFrame, place: Mapping[str, float], shift: float, number: int, name: str
+) -> None:
+    """Draw one fit's intervals, a little above or below the levels' rows."""
+    there = frame[frame["level"].isin(list(place))]
+    rows = there["level"].map(place) + 0.8 * shift
+    colour, marker = CYCLE[number % len(CYCLE)], "osv^P*X"[number % 7]
+    axis.hlines(rows, there["lo"], there["hi"], color=colour, linewidth=1.2)
+    axis.plot(there["median"], rows, marker, color=colour, markersize=4, label=plain(name))
 
 
 # --- words ------------------------------------------------------------------------------------------------------------
@@ -262,6 +405,19 @@ def _title(row: pd.Series) -> str:
     if " + " in row["term"]:
         return str(row["term"])
     return str(row["group"]) if row["term"] == "Intercept" else f"{row['group']} ({row['term']})"
+
+
+def _parameter(row: pd.Series) -> str:
+    """Name a scalar parameter: its kind where that is not its name, and the group that it belongs to."""
+    kind = {"sd": "SD of ", "cor": "correlation of ", "sigma": "", "b": "", "family": ""}.get(str(row["class"]), "")
+    if kind and row["term"] == "Intercept":
+        return f"{kind}{row['group']}"
+    return f"{kind}{row['term']}" + (f" by {row['group']}" if row["group"] else "")
+
+
+def _named(row: pd.Series) -> str:
+    """Name a block so that no two have the same name."""
+    return f"{row['group']}: {row['term']}"
 
 
 def _describe(row: pd.Series) -> str:

@@ -1,0 +1,143 @@
+"""A model goes in; draws of all its parameters from their priors come out, shaped and named as a posterior.
+
+So whatever reads a posterior reads them too. Group effects are drawn from the SDs and correlations drawn before.
+"""
+
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from speclet_formula.design import GroupBlock
+from speclet_formula.errors import DataError, PriorError
+from speclet_formula.estimates.intervals import Array
+from speclet_formula.model import Model
+from speclet_formula.priors import Prior, Slot, draw
+
+
+def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = None) -> xr.Dataset:
+    """Draw every parameter from its prior.
+
+    Parameters
+    ----------
+    model : Model
+        Its response is looked at only where the default priors were scaled to it.
+    draws : int
+        How many.
+    random_seed : int, optional
+        The same seed gives the same draws.
+
+    Returns
+    -------
+    xarray.Dataset
+        One chain, under the names and coordinates of a posterior. The intercept is the formula's own; its prior holds
+        at the predictors' means.
+
+    Raises
+    ------
+    PriorError
+        A prior is improper (flat).
+    DataError
+        `draws` is not a positive whole number.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> from speclet_formula.checks import prior_draws
+    >>> list(prior_draws(sf.Model("log_fc ~ (1 | gene)", data), 10, random_seed=1))
+    ['Intercept', '1|gene', '1|gene_sigma', 'sigma']
+    """
+    check_draws(draws)
+    rng, slots = np.random.default_rng(random_seed), {slot.slot: slot for slot in model.slots}
+    found = _fixed(model, slots, rng, draws)
+    for block in model.design.groups:
+        found |= _block(block, slots, rng, draws)
+    for name in model.family.parameters:
+        found[name] = ((), _drawn(slots[name], slots[name].prior, rng, draws), {})
+    coords = {"chain": [0], "draw": np.arange(draws)}
+    variables = {}
+    for name, (dims, values, labels) in found.items():
+        variables[name] = (("chain", "draw", *dims), values[np.newaxis])
+        coords |= labels
+    return xr.Dataset(variables, coords)
+
+
+def check_draws(draws: int) -> None:
+    """Raise a DataError unless the number of draws is a positive whole one."""
+    if type(draws) is not int or draws < 1:
+        raise DataError(
+            f"draws={draws!r} is out of range.",
+            "draws is a whole number of at least 1.",
+            "Leave draws= out for its default.",
+        )
+
+
+type _Drawn = tuple[tuple[str, ...], Array, dict[str, Any]]  # dimensions, values with draws first, coordinates
+
+
+def _fixed(model: Model, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
+    """Draw the coefficients; the intercept's prior is moved from the predictors' means to zero."""
+    design = model.design
+    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in design.fixed}
+    means = design.X.mean(axis=0) if len(design.X) else np.zeros(design.X.shape[1])
+    for term in design.fixed:
+        if term.kind == "intercept":
+            others = [other for other in design.fixed if other.kind != "intercept"]
+            for other in others:
+                drawn[term.name] = drawn[term.name] - drawn[other.name] @ means[other.start : other.stop, np.newaxis]
+    return {
+        term.variable: ((term.dim,), drawn[term.name], {term.dim: list(term.coords)})
+        if term.dim
+        else ((), drawn[term.name][:, 0], {})
+        for term in design.fixed
+    }
+
+
+def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
+    """Draw SDs, means and correlations of a block, and from these its effects."""
+    k, levels = len(block.columns), len(block.levels)
+    parameters = [slots[name].prior.parameters for name in block.slots]
+    sds = np.column_stack(
+        [_hyper(slots[s], p["sigma"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
+    )
+    means = np.column_stack(
+        [_hyper(slots[s], p["mu"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
+    )
+    factor = np.broadcast_to(np.eye(k), (draws, k, k))
+    found: dict[str, _Drawn] = {}
+    if block.correlated:
+        name, pairs = f"cor|{block.label}", np.triu_indices(k, 1)
+        matrices = draw(slots[name].prior, rng, draws, dimension=k)
+        factor = np.linalg.cholesky(matrices)
+        labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
+        found[name] = ((f"{block.label}__pair_dim",), matrices[:, *pairs], {f"{block.label}__pair_dim": labels})
+    effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
+    effects += means[:, np.newaxis]
+    own: dict[str, _Drawn] = {}
+    for column, (slot, stated) in enumerate(zip(block.slots, parameters, strict=True)):
+        own[slot] = ((block.dim,), effects[:, :, column], {block.dim: list(block.levels)})
+        own[f"{slot}_sigma"] = ((), sds[:, column], {})
+        if isinstance(stated["mu"], Prior):
+            own[f"{slot}_mu"] = ((), means[:, column], {})
+    return own | found
+
+
+def _hyper(slot: Slot, value: Any, rng: np.random.Generator, draws: int) -> Array:
+    """Draw a hyperparameter, or repeat the number that it is."""
+    return _drawn(slot, value, rng, draws) if isinstance(value, Prior) else np.full(draws, float(value))
+
+
+def _coefficients(slot: Slot, k: int, rng: np.random.Generator, draws: int) -> Array:
+    """Draw a term's coefficients, (draws, k): a prior of vectors gives all at once, one of numbers each by itself."""
+    vector = any(np.ndim(value) for value in slot.prior.parameters.values() if not isinstance(value, Prior))
+    return _drawn(slot, slot.prior, rng, draws) if vector else _drawn(slot, slot.prior, rng, (draws, k))
+
+
+def _drawn(slot: Slot, prior: Prior, rng: np.random.Generator, size: int | tuple[int, ...]) -> Array:
+    """Draw from a prior; an error names the slot that has it."""
+    try:
+        return draw(prior, rng, size)
+    except PriorError as error:
+        raise PriorError(f"'{slot.slot}': {error.problem}", error.allowed, error.remedy) from error

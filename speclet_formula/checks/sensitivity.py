@@ -1,0 +1,161 @@
+"""A fit goes in; how much its estimates depend on priors and on data comes out, by power scaling.
+
+The measure is ArviZ's psense; the log prior and the log likelihood of the draws are computed here, for any engine.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import xarray as xr
+
+from speclet_formula.estimates.intervals import Array
+from speclet_formula.model import Model
+from speclet_formula.prediction import log_likelihood_blocks
+from speclet_formula.priors import Prior, log_density
+
+if TYPE_CHECKING:
+    from speclet_formula.posterior import Fit
+
+LIMIT = 0.05  # Kallioinen et al.: a change that can be seen
+CONFLICT, STRONG, FINE = "prior and data disagree", "the prior leads", "ok"
+
+
+def sensitivity(fit: "Fit") -> pd.DataFrame:
+    """Say how much each parameter would move if the priors, or the data, counted a little more or less.
+
+    The joint density of all priors of coefficients, SDs, correlations and the family's parameters is raised to a power
+    near 1, and the draws are weighted accordingly; then the same with the likelihood. The normal distribution of group
+    effects given their SD is part of the model and is not scaled.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row for each coefficient, SD, mean, correlation and family parameter:
+
+        * `parameter`: its name in the posterior;
+        * `prior`, `likelihood`: change of its distribution (a distance of distributions, per doubling of the power);
+          above 0.05 it can be seen;
+        * `diagnosis`: "ok"; "the prior leads" (only the priors move it); "prior and data disagree" (both do, which they
+          do too where a prior is informative on purpose).
+
+    References
+    ----------
+    Kallioinen, Paananen, Bürkner and Vehtari (2024), doi:10.1007/s11222-023-10366-5.
+
+    Examples
+    --------
+    >>> from speclet_formula.checks import sensitivity
+    >>> sensitivity(fit).columns.to_list()
+    ['parameter', 'prior', 'likelihood', 'diagnosis']
+    """
+    from arviz import psense  # here, since it takes long to import
+
+    posterior = fit.idata["posterior"].to_dataset()
+    shown = posterior[[str(name) for name in posterior.data_vars if name not in _effects(fit.model)]]
+    tree = xr.DataTree.from_dict(
+        {
+            "posterior": shown,
+            "log_prior": xr.Dataset({"total": (("chain", "draw"), log_prior(fit.model, posterior))}),
+            "log_likelihood": xr.Dataset({"total": (("chain", "draw"), _log_likelihood(fit))}),
+        }
+    )
+    found = {group: psense(tree, group=group) for group in ("prior", "likelihood")}
+    rows = [
+        (name, *values)
+        for variable in shown.data_vars
+        for name, values in _elements(str(variable), found["prior"][variable], found["likelihood"][variable])
+    ]
+    frame = pd.DataFrame(rows, columns=["parameter", "prior", "likelihood"])
+    words = [_diagnosis(*pair) for pair in zip(frame["prior"], frame["likelihood"], strict=True)]
+    return frame.assign(diagnosis=words)
+
+
+def log_prior(model: Model, posterior: Any) -> Array:
+    """Return the joint log density of all priors but that of the group effects, (chains, draws).
+
+    Parameters
+    ----------
+    model : Model
+    posterior : xarray.Dataset
+
+    Returns
+    -------
+    ndarray of float
+    """
+    priors = {slot.slot: slot.prior for slot in model.slots}
+    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    for term in model.design.fixed:
+        values = _values(posterior, term.variable)
+        if term.kind == "intercept":
+            values = values + _at_means(model, posterior)[..., np.newaxis]
+        total += log_density(priors[term.name], values).sum(axis=-1)
+    for block in model.design.groups:
+        for slot in block.slots:
+            for part in ("mu", "sigma"):
+                hyper = priors[slot].parameters[part]
+                if isinstance(hyper, Prior):
+                    total += log_density(hyper, _values(posterior, f"{slot}_{part}"))[..., 0]
+        if block.correlated:
+            pairs = _values(posterior, f"cor|{block.label}")
+            total += log_density(priors[f"cor|{block.label}"], _matrices(pairs, len(block.columns)))
+    for name in model.family.parameters:
+        total += log_density(priors[name], _values(posterior, name))[..., 0]
+    return total
+
+
+def _log_likelihood(fit: "Fit") -> Array:
+    """Return the log likelihood of all rows, given the effects of the draw, (chains, draws)."""
+    sizes = fit.idata["posterior"].sizes
+    total = np.zeros(sizes["chain"] * sizes["draw"])
+    for _, block in log_likelihood_blocks(fit):
+        total += block.sum(axis=1)
+    return total.reshape(sizes["chain"], sizes["draw"])
+
+
+def _at_means(model: Model, posterior: Any) -> Array:
+    """Return what the other coefficients add at the predictors' means, where the intercept's prior holds."""
+    means = model.design.X.mean(axis=0)
+    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    for term in model.design.fixed:
+        if term.kind != "intercept":
+            total += _values(posterior, term.variable) @ means[term.start : term.stop]
+    return total
+
+
+def _values(posterior: Any, name: str) -> Array:
+    """Return a variable's draws, (chains, draws, elements)."""
+    array = posterior[name].transpose("chain", "draw", ...)
+    return np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
+
+
+def _matrices(pairs: Array, k: int) -> Array:
+    """Return correlation matrices from the pairs of their upper triangle."""
+    found = np.broadcast_to(np.eye(k), (*pairs.shape[:-1], k, k)).copy()
+    rows, columns = np.triu_indices(k, 1)
+    found[..., rows, columns] = found[..., columns, rows] = pairs
+    return found
+
+
+def _effects(model: Model) -> set[str]:
+    """Name the variables that hold an effect for each level."""
+    return {slot for block in model.design.groups for slot in block.slots}
+
+
+def _elements(name: str, prior: Any, likelihood: Any) -> list[tuple[str, tuple[float, float]]]:
+    """Return a variable's elements by name."""
+    pairs = list(zip(np.ravel(prior.values), np.ravel(likelihood.values), strict=True))
+    if not prior.dims:
+        return [(name, (float(pairs[0][0]), float(pairs[0][1])))]
+    labels = np.ravel(prior[prior.dims[0]].values)
+    return [(f"{name}[{label}]", (float(one), float(two))) for label, (one, two) in zip(labels, pairs, strict=True)]
+
+
+def _diagnosis(prior: float, likelihood: float) -> str:
+    if prior < LIMIT:
+        return FINE
+    return CONFLICT if likelihood >= LIMIT else STRONG

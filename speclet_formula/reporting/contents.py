@@ -1,0 +1,242 @@
+"""A result goes in; the tables that show it come out, as text with headings that a reader knows.
+
+Fits, comparisons, likelihood ratios, recoveries and plain frames each have their rows below. Setting the tables in a
+format is left to `tables`.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.comparison import Comparison, LikelihoodRatios
+from speclet_formula.comparison.likelihood_ratio import SMALLEST_P
+from speclet_formula.comparison.records import shown_table
+from speclet_formula.diagnostics import Diagnostics
+from speclet_formula.errors import DataError
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.layout import Layout, Table, lay_out, number
+from speclet_formula.posterior.point import lay_out_point
+from speclet_formula.recovery.records import NEAR_ZERO, Recovery, show
+
+PARAMETERS = {
+    "term": "Term", "group": "Group", "class": "Kind", "truth": "Truth", "realized": "Realized", "median": "Estimate",
+    "lo": "Low 90 %", "hi": "High 90 %", "error": "Error", "z": "z", "contraction": "Contraction",
+    "lme4": "lme4 (REML)", "ess_bulk": "ESS", "r_hat": "R-hat", "verdict": "Verdict",
+}  # fmt: skip
+GROUPS = {
+    "group": "Group", "term": "Term", "n_levels": "Levels", "rows_per_level": "Rows a level", "coverage": "Coverage",
+    "coverage_lo": "Chance low", "coverage_hi": "Chance high", "bias": "Bias", "rmse": "RMSE", "rmse_null": "RMSE of 0",
+    "corr": "Correlation", "slope": "Slope", "reliability": "Reliability", "sign_claims": "Claims", "type_s": "Type S",
+    "type_m": "Type M",
+}  # fmt: skip
+RANKING = {
+    "rank": "Rank", "elpd": "elpd", "se": "SE", "elpd_diff": "Difference", "dse": "SE of it", "p": "p",
+    "weight": "Weight", "n_high_k": "High k", "kind": "Kind", "verdict": "Fit",
+}  # fmt: skip
+KINDS = {
+    "b": "coefficient", "sd": "SD", "cor": "correlation", "sigma": "residual SD", "family": "family", "mean": "mean",
+}  # fmt: skip
+
+
+def tables_of(result: Any) -> dict[str, Table]:
+    """Return a result's tables by the names of its parts.
+
+    Parameters
+    ----------
+    result : Fit, PointFit, Diagnostics, Comparison, LikelihoodRatios, Recovery or pandas.DataFrame
+
+    Returns
+    -------
+    dict of str to Table
+        Those that have rows.
+
+    Raises
+    ------
+    DataError
+        There is no table of such a result.
+    """
+    for kind, make in _TABLES.items():
+        if isinstance(result, kind):
+            return make(result)
+    raise DataError(
+        f"there is no table of a {type(result).__name__}.",
+        "Tables are made of a Fit, a PointFit, its diagnostics, a Comparison, an anova, a Recovery or a DataFrame.",
+        "Hand over one of these.",
+    )
+
+
+def diagnostics_table(diagnostics: Diagnostics) -> Table:
+    """Tabulate what the draws say about themselves."""
+    found = diagnostics
+    rows = [
+        ("Largest R-hat", number(found.r_hat_max, ".3f"), found.r_hat_parameter),
+        ("Smallest effective sample, middle", number(found.ess_bulk_min, ",.0f"), found.ess_bulk_parameter),
+        ("Smallest effective sample, tails", number(found.ess_tail_min, ",.0f"), found.ess_tail_parameter),
+        ("Divergent transitions", f"{found.divergences:,}", ""),
+        ("Draws cut at the tree's depth", f"{found.tree_depth_hits:,}", ""),
+        ("Parameters that are not finite", f"{found.n_not_finite:,}", ""),
+        ("Chains x draws", f"{found.chains} x {found.draws:,}", ""),
+    ]
+    return Table("Diagnostics", ("", "Value", "Parameter"), tuple(rows), 1, f"{found.verdict}: {found.sentence}")
+
+
+def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table:
+    """Tabulate a frame: columns of text first name the row, numbers get three decimals.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    caption, note : str
+
+    Returns
+    -------
+    Table
+    """
+    named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
+    shown = frame.reset_index(names=[str(frame.index.name or "")]) if named else frame
+    columns = [[_cell(value, str(name)) for value in shown[name]] for name in shown.columns]
+    texts = [not pd.api.types.is_numeric_dtype(shown[name].dtype) for name in shown.columns]
+    labels = next((place for place, text in enumerate(texts) if not text), len(texts))
+    header = tuple(map(str, shown.columns))
+    return Table(caption, header, tuple(zip(*columns, strict=True)), labels, note)
+
+
+def recovered_parameters(recovery: Recovery, *, wide: bool = True) -> Table:
+    """Tabulate the first table of a recovery; without `wide` only what fits a page.
+
+    Parameters
+    ----------
+    recovery : Recovery
+    wide : bool
+
+    Returns
+    -------
+    Table
+    """
+    left_out = () if wide else ("error", "z", "contraction", "ess_bulk", "r_hat")
+    shown = {name: heading for name, heading in PARAMETERS.items() if name not in left_out}
+    frame = recovery.parameters.assign(
+        **{"class": recovery.parameters["class"].map(lambda kind: KINDS.get(kind, kind))}
+    )
+    note = " ".join([*_unreliable(recovery), *recovery.foot])
+    return _chosen(frame, shown, f"Parameters of {recovery.formula} beside the truth", 3, note)
+
+
+def recovered_groups(recovery: Recovery, *, wide: bool = True) -> Table:
+    """Tabulate the second table of a recovery; without `wide` only what fits a page.
+
+    Parameters
+    ----------
+    recovery : Recovery
+    wide : bool
+
+    Returns
+    -------
+    Table
+    """
+    left_out = () if wide else ("coverage_lo", "coverage_hi", "rmse_null", "sign_claims", "type_s", "type_m")
+    shown = {name: heading for name, heading in GROUPS.items() if name not in left_out}
+    return _chosen(recovery.groups, shown, f"Group effects of {recovery.formula} beside the truth", 2, "")
+
+
+def _chosen(frame: pd.DataFrame, shown: Mapping[str, str], caption: str, labels: int, note: str) -> Table:
+    """Tabulate the columns that are named and there."""
+    there = {name: heading for name, heading in shown.items() if name in frame.columns}
+    columns = [[_cell(value, name) for value in frame[name]] for name in there]
+    return Table(caption, tuple(there.values()), tuple(zip(*columns, strict=True)), labels, note)
+
+
+def _unreliable(recovery: Recovery) -> Iterable[str]:
+    if recovery.verdict == "failed":
+        yield f"The fit failed: {recovery.diagnosis} None of these numbers can be relied on."
+
+
+def _cell(value: Any, column: str = "") -> str:
+    """Return a cell as text; what is missing is a dash."""
+    if column == "rows_per_level":
+        return f"{value:,.1f}".removesuffix(".0")
+    if column == "ess_bulk" and isinstance(value, float | np.floating) and np.isfinite(value):
+        return f"{value:,.0f}"
+    if value is None or value is pd.NA:
+        return "-"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return show(value, exponent=column not in NEAR_ZERO)
+
+
+def _of_layout(layout: Layout, diagnostics: Mapping[str, Table]) -> dict[str, Table]:
+    tables = {"fixed": layout.fixed_effects, "variances": layout.group_effects, **diagnostics}
+    return {name: _with_term(table) for name, table in tables.items() if table.rows}
+
+
+def _with_term(table: Table) -> Table:
+    """Give the first column its heading."""
+    if table.header[0] or table.caption != "Fixed effects":
+        return table
+    return Table(table.caption, ("Term", *table.header[1:]), table.rows, table.labels, table.note)
+
+
+def _fit_tables(fit: Fit) -> dict[str, Table]:
+    return _of_layout(lay_out(fit), {"diagnostics": diagnostics_table(fit.diagnostics)})
+
+
+def _recovery_tables(recovery: Recovery) -> dict[str, Table]:
+    tables = {"parameters": recovered_parameters(recovery), "groups": recovered_groups(recovery)}
+    return {name: table for name, table in tables.items() if table.rows}
+
+
+def ranking_table(comparison: Comparison) -> Table:
+    """Tabulate a comparison, the best model first.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    Table
+    """
+    shown = shown_table(comparison.table)
+    rows = tuple((str(name), *map(str, row)) for name, row in zip(shown.index, shown.to_numpy(), strict=True))
+    header = ("Model", *(RANKING.get(column, column) for column in shown.columns))
+    return Table("Comparison by leave-one-out", header, rows, 1, comparison.sentence)
+
+
+def _anova_tables(ratios: LikelihoodRatios) -> dict[str, Table]:
+    table = ratios.table
+    decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0}
+    columns = [[number(value, f".{places}f") for value in table[name]] for name, places in decimals.items()]
+    columns.append([number(value, ".4f" if not value < SMALLEST_P else ".2g") for value in table["Pr(>Chisq)"]])
+    rows = tuple(zip(map(str, table.index), *columns, strict=True))
+    return {"anova": Table("Likelihood ratios", ("Model", *table.columns), rows, 1, " ".join(ratios.notes))}
+
+
+_TABLES: Mapping[type, Callable[[Any], dict[str, Table]]] = {
+    Fit: _fit_tables,
+    PointFit: lambda fit: _of_layout(lay_out_point(fit), {}),
+    Diagnostics: lambda found: {"diagnostics": diagnostics_table(found)},
+    Comparison: lambda found: {"comparison": ranking_table(found)},
+    LikelihoodRatios: _anova_tables,
+    Recovery: _recovery_tables,
+    pd.DataFrame: lambda frame: {"table": frame_table(frame)},
+}
+
+
+def rows_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], labels: int = 1) -> Table:
+    """Return a table of text.
+
+    Parameters
+    ----------
+    caption : str
+    header : sequence of str
+    rows : iterable of sequence of str
+    labels : int
+        How many of the first columns name the row.
+
+    Returns
+    -------
+    Table
+    """
+    return Table(caption, tuple(header), tuple(map(tuple, rows)), labels, "")

@@ -1,0 +1,226 @@
+"""A fit, and perhaps its recovery, goes in; the parts of the report that tell of it come out as HTML."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+from typing import TYPE_CHECKING
+
+import pandas as pd
+
+from speclet_formula.errors import PriorError
+from speclet_formula.estimates import ranef
+from speclet_formula.formula.spelling import equation, explain_formula
+from speclet_formula.formula.terms import text_of
+from speclet_formula.posterior.layout import VERDICTS, lay_out
+from speclet_formula.preflight import relate_groups
+from speclet_formula.priors import slot_frame
+from speclet_formula.reporting.contents import (
+    diagnostics_table,
+    frame_table,
+    recovered_groups,
+    recovered_parameters,
+    rows_table,
+    tables_of,
+)
+from speclet_formula.reporting.html.page import Boxes, code, definitions, listing, paragraph, part, verdict
+from speclet_formula.reporting.plots import (
+    Picture,
+    plot_coverage,
+    plot_effects,
+    plot_parameters,
+    plot_predictive,
+    plot_priors,
+    plot_recovery,
+    plot_variances,
+)
+
+if TYPE_CHECKING:
+    from speclet_formula.model import Model
+    from speclet_formula.posterior import Fit
+    from speclet_formula.recovery import Recovery
+
+LARGEST = 5  # effects at each end of a block
+MOST_PICTURED = 300  # levels of a block whose intervals are drawn
+REPLICATES = 60
+PACKAGES = {"nutpie": "nutpie", "pymc": "pymc", "numpyro": "numpyro"}  # of a sampler by the library that it names
+
+
+def verdict_of(name: str, fit: "Fit") -> str:
+    """Return the box that comes before any number of a fit."""
+    found = fit.diagnostics
+    lead = f"{name}: {VERDICTS[found.verdict].lower()}." if name else f"{VERDICTS[found.verdict]}."
+    sentences = [(lead, found.sentence)]
+    if found.remedy:
+        sentences.append(("What to do:", found.remedy))
+    return verdict(found.verdict, *sentences)
+
+
+def about_data(model: "Model", boxes: Boxes) -> str:
+    """Return what the data are: rows, response, factors, and how these lie to each other."""
+    design = model.design
+    y = pd.Series(design.response)
+    dropped = f"; {model.n_dropped:,} more were left out for missing values" if model.n_dropped else ""
+    facts = [
+        ("Rows", f"{len(y):,}{dropped}"),
+        ("Response", f"{design.response_name}: from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"),
+    ]
+    rows = []
+    for block in {block.group: block for block in design.groups}.values():
+        counts = pd.Series(block.codes).value_counts()
+        each = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
+        rows.append((block.group, f"{len(block.levels):,}", each))
+    table = rows_table("Grouping factors", ("Factor", "Levels", "Rows in a level"), rows)
+    return definitions(facts) + boxes.table(table) + listing(relation.words for relation in relate_groups(design))
+
+
+def about_model(model: "Model") -> str:
+    """Return the model in words and as equations."""
+    family = f"{model.family.name} family, {model.family.link} link."
+    return part(
+        "The model",
+        code(text_of(model.formula), "Formula"),
+        listing(explain_formula(model.formula, relations=()).split("\n")),
+        paragraph(family),
+        code(equation(model.formula, family=model.family.name, link=model.family.link), "Equations"),
+    )
+
+
+def findings_of(model: "Model") -> str:
+    """Return what was noticed about the design before the fit."""
+    return part("Findings about the design", listing(map(str, model.findings)))
+
+
+def estimates_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
+    """Return fixed effects and standard deviations."""
+    tables = tables_of(fit)
+    foot = paragraph(lay_out(fit).foot, "note")
+    fixed = part("Fixed effects", boxes.table(tables["fixed"]), foot) if "fixed" in tables else ""
+    if "variances" not in tables:
+        return fixed
+    drawn = (
+        _picture(boxes, lambda: plot_variances(fit), "Standard deviations with their intervals.") if pictures else ""
+    )
+    return fixed + part("Variance components", boxes.table(tables["variances"]), drawn)
+
+
+def largest_effects(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
+    """Return the largest effects of each group term, and a picture of all."""
+    effects = ranef(fit)
+    if effects.empty:
+        return ""
+    parts = []
+    for (group, term), block in effects.groupby(["grpvar", "term"], sort=False):
+        ordered = block.sort_values("condval", ascending=False)
+        few = len(ordered) <= 2 * LARGEST
+        ends = ordered if few else pd.concat([ordered.head(LARGEST), ordered.tail(LARGEST)])
+        named = str(group) if term == "Intercept" else f"{group} ({term})"
+        which = "All" if few else f"The {LARGEST} largest and {LARGEST} smallest of"
+        shown = ends[["grp", "condval", "condsd", "conf_low", "conf_high"]].set_axis(
+            [str(group), "Effect", "SD", "Low", "High"], axis=1
+        )
+        parts.append(
+            boxes.table(frame_table(shown.reset_index(drop=True), f"{which} {len(ordered):,} effects of {named}"))
+        )
+        if pictures and len(ordered) <= MOST_PICTURED:
+            drawn = lambda group=group, term=term: plot_effects(fit, str(group), str(term))  # noqa: E731
+            parts.append(_picture(boxes, drawn, f"Effects of {named}, sorted, with their intervals."))
+    return part("Largest group effects", *parts, paragraph(f"Intervals: {effects.attrs['interval']}.", "note"))
+
+
+def checks_of(fit: "Fit", boxes: Boxes, random_seed: int | None) -> str:
+    """Return whether the model makes data like the observed ones."""
+    from speclet_formula.checks import posterior_predictive
+
+    check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
+    text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."
+    return part("Does the model make such data?", boxes.picture(plot_predictive(check), text))
+
+
+def priors_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
+    """Return the table of priors, and a picture of them beside the posterior."""
+    frame = slot_frame(fit.model.slots)[["slot", "prior", "source"]].set_axis(["Of", "Prior", "From"], axis=1)
+    table = boxes.table(frame_table(frame, "Priors"))
+    if not pictures:
+        return part("Priors", table)
+    try:
+        picture = boxes.picture(plot_priors(fit), "Prior (dashed) and posterior (solid).")
+    except PriorError as error:  # an improper prior cannot be drawn from
+        picture = paragraph(f"They are not drawn: {error.problem}", "note")
+    return part("Priors", table, picture)
+
+
+def diagnostics_of(fit: "Fit", boxes: Boxes) -> str:
+    """Return the diagnostics in words and numbers."""
+    found = fit.diagnostics
+    table = diagnostics_table(found)
+    words = (
+        "R-hat compares the chains with each other: near 1 they agree. The effective sample size is the number of "
+        "independent draws that these are worth. A divergent transition is a place that the sampler could not follow."
+    )
+    plain = rows_table(table.caption, table.header, table.rows, 1)
+    return part("Diagnostics", paragraph(found.sentence), boxes.table(plain), paragraph(words, "note"))
+
+
+def recovery_of(recovery: "Recovery | None", boxes: Boxes, *, pictures: bool) -> str:
+    """Return the tables and pictures of estimates beside the truth."""
+    if recovery is None:
+        return ""
+    parts = []
+    if len(recovery.parameters):
+        parts.append(
+            boxes.table(replace(recovered_parameters(recovery, wide=False), caption="Parameters beside the truth"))
+        )
+        if pictures:
+            parts.append(_picture(boxes, lambda: plot_parameters(recovery), "Parameters beside their true values."))
+    if len(recovery.groups):
+        parts.append(
+            boxes.table(replace(recovered_groups(recovery, wide=False), caption="Group effects beside the truth"))
+        )
+        caption = "Estimates against true effects; the dashed line has the slope that shrinkage leads to expect."
+        parts.append(_picture(boxes, lambda: plot_recovery(recovery), caption))
+        if pictures:
+            caption = "Share of levels whose interval holds the truth; grey is what chance allows."
+            parts.append(_picture(boxes, lambda: plot_coverage(recovery), caption))
+    return part("Recovery of the true values", *parts)
+
+
+def making_of(fit: "Fit", random_seed: int | None) -> str:
+    """Return how the fit was made, and the code that makes it again."""
+    facts = [*lay_out(fit).facts, ("Engine", lay_out(fit).heading), ("Versions", ", ".join(_versions(fit)))]
+    if random_seed is not None:
+        facts.append(("Random seed", str(random_seed)))
+    return part("How it was made", definitions(facts), code(_call(fit, random_seed), "Code that fits it again"))
+
+
+def _versions(fit: "Fit") -> Iterator[str]:
+    """Name Python and the packages that had a part in the draws."""
+    yield f"Python {python_version()}"
+    library = str(fit.idata["posterior"].attrs.get("inference_library", ""))
+    sampler = [PACKAGES[library], "bambi"] if library in PACKAGES else []
+    for package in ("speclet_formula", "numpy", "scipy", "arviz", *sampler):
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            yield f"{package} (version unknown)"
+
+
+def _call(fit: "Fit", random_seed: int | None) -> str:
+    """Write the call that fits the model again."""
+    model, sizes = fit.model, fit.idata["posterior"].sizes
+    own = {} if model.family.name == "gaussian" else {"family": model.family.name, "link": model.family.link}
+    settings = {
+        **own,
+        "method": fit.method,
+        "draws": sizes["draw"],
+        "chains": sizes["chain"],
+        "random_seed": random_seed,
+    }
+    written = [f"{name}={value!r}" for name, value in settings.items() if value is not None]
+    function = "lmer" if model.family.name == "gaussian" else "glmer"
+    lines = [f"fit = sf.{function}(", f"    {text_of(model.formula)!r}, data,", f"    {', '.join(written)},", ")"]
+    return "\n".join(["import speclet_formula as sf", *lines, "# priors as in the table above: priors={...}"])
+
+
+def _picture(boxes: Boxes, draw: "Callable[[], Picture]", caption: str) -> str:
+    return boxes.picture(draw(), caption)

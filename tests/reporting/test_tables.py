@@ -1,0 +1,143 @@
+"""Each result's tables stand in four formats, with the numbers of the frames and every name escaped."""
+
+import re
+from functools import cache
+
+import pandas as pd
+import pytest
+
+import speclet_formula as sf
+from speclet_formula.errors import DataError
+from speclet_formula.posterior.layout import Table
+from speclet_formula.reporting.tables import as_latex, as_markdown, as_plain_html, as_text, render_table
+from tests.fakes import correlated_fit, crossed_fit, sleepstudy_data
+
+SCRIPT = "<script>alert(1)</script>"
+ODD = Table(
+    "50 % of a_b", ("Gene", "Value"), (("a|b_c*", "1.0"), (SCRIPT, "-2.0"), ("[x]\\y#$&~^", "3.0")), 1, "n_1 < 2"
+)
+
+
+@cache
+def fit():
+    return crossed_fit()
+
+
+@cache
+def recovery():
+    levels = fit().model.design.groups[0].levels
+    truth = {"Intercept": -1.0, "1|gene_sigma": 0.4, "1|gene": {level: 0.1 * n for n, level in enumerate(levels)}}
+    return sf.recover(fit(), truth)
+
+
+@cache
+def ratios():
+    data = sleepstudy_data()
+    return sf.anova(
+        *(sf.lmer(text, data, method="ml") for text in ("Reaction ~ (1|Subject)", "Reaction ~ Days + (1|Subject)"))
+    )
+
+
+def test_text_is_aligned():
+    assert as_text(ODD) == (
+        "50 % of a_b:\n"
+        "Gene                       Value\n"
+        "a|b_c*                       1.0\n"
+        "<script>alert(1)</script>   -2.0\n"
+        "[x]\\y#$&~^                   3.0\n"
+        "n_1 < 2"
+    )
+
+
+def test_markdown_escapes_all_that_it_would_read():
+    assert as_markdown(ODD) == (
+        "**50 % of a\\_b**\n\n"
+        "| Gene | Value |\n|:---|---:|\n"
+        "| a\\|b\\_c\\* | 1.0 |\n"
+        "| \\<script\\>alert(1)\\</script\\> | -2.0 |\n"
+        "| \\[x\\]\\\\y\\#\\$\\&\\~^ | 3.0 |\n\n"
+        "n\\_1 \\< 2"
+    )
+
+
+def test_latex_escapes_all_that_it_would_read():
+    lines = as_latex(ODD).split("\n")
+    assert lines[2] == r"\caption{50 \% of a\_b}"
+    assert lines[3:5] == [r"\begin{tabular}{lr}", r"\toprule"]
+    assert r"a\textbar{}b\_c* & 1.0 \\" in lines
+    assert r"{[}x{]}\textbackslash{}y\#\$\&\textasciitilde{}\textasciicircum{} & 3.0 \\" in lines
+    assert r"{\footnotesize n\_1 \textless{} 2}" in lines
+
+
+def test_plain_html_has_caption_and_scopes():
+    html = as_plain_html(ODD, ident="t")
+    assert '<caption id="t">50 % of a_b</caption>' in html
+    assert html.count('scope="col"') == 2
+    assert html.count('<th scope="row">') == 3
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    assert "<script" not in html
+
+
+@pytest.mark.parametrize("format_", ["text", "markdown", "html", "latex"])
+@pytest.mark.parametrize(
+    ("make", "wanted"),
+    [
+        (fit, ["control[other]", "Residual", "R-hat"]),
+        (lambda: sf.lmer("Reaction ~ Days + (1|Subject)", sleepstudy_data(), method="reml"), ["Days", "t value"]),
+        (lambda: fit().diagnostics, ["Largest R-hat", "4 x 250"]),
+        (lambda: sf.compare({"one": fit(), "two": crossed_fit(seed=2)}), ["one", "two", "elpd"]),
+        (ratios, ["Chisq", "Days"]),
+        (recovery, ["Truth", "Realized", "lme4 (REML)", "Reliability", "0.400"]),
+        (lambda: sf.ranef(fit()), ["KRAS", "condval"]),
+    ],
+    ids=["fit", "reml", "diagnostics", "comparison", "anova", "recovery", "frame"],
+)
+def test_every_result_in_every_format(make, wanted, format_):
+    text = render_table(make(), format_)
+    plain = re.sub(r"\\(?=[^a-z])|[{}]", "", text) if format_ in ("markdown", "latex") else text
+    for word in wanted:
+        assert word.replace("^", "") in plain
+    if format_ != "text":
+        assert "<script" not in text.replace("\\<script", "")
+
+
+def test_numbers_are_those_of_the_frames():
+    frame = sf.fixef(fit())
+    text = render_table(fit(), "markdown", part="fixed")
+    for row in frame.itertuples():
+        assert f"{row.estimate:.4f}" in text
+    assert render_table(sf.varcorr(correlated_fit()), "text").splitlines()[0].split()[:3] == ["grp", "var1", "var2"]
+
+
+def test_parts_stand_alone():
+    assert render_table(fit(), part="diagnostics") == render_table(fit().diagnostics)
+    assert "Reliability" not in render_table(recovery(), part="parameters")
+
+
+def test_a_frame_keeps_an_index_that_says_something():
+    frame = pd.DataFrame({"x": [1.0, float("nan")], "ok": [True, False]}, index=pd.Index(["a", "b"], name="gene"))
+    assert render_table(frame, "markdown").split("\n")[2:] == ["| a | 1.000 | yes |", "| b | - | no |"]
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (
+            lambda: render_table(fit(), "markdwn"),
+            "there is no format 'markdwn'.\nThe formats are text, markdown, html, latex.\nNearest: 'markdown'.",
+        ),
+        (
+            lambda: render_table(fit(), part="fixd"),
+            "there is no part 'fixd'.\nThe parts are fixed, variances, diagnostics.\nNearest: 'fixed'.",
+        ),
+        (
+            lambda: render_table(3),
+            "there is no table of a int.\nTables are made of a Fit, a PointFit, its diagnostics, a Comparison, an anova, a "
+            "Recovery or a DataFrame.\nHand over one of these.",
+        ),
+    ],
+)
+def test_what_has_no_table_is_refused(call, text):
+    with pytest.raises(DataError) as caught:
+        call()
+    assert str(caught.value) == text
