@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from speclet_formula.inference.fitting import fit as fit
     from speclet_formula.inference.fitting import glmer as glmer
     from speclet_formula.inference.fitting import lmer as lmer
+    from speclet_formula.inference.refitting import refit as refit
     from speclet_formula.inference.translate import to_bambi as to_bambi
     from speclet_formula.inference.translate import to_pymc as to_pymc
     from speclet_formula.model import Model as Model
@@ -45,11 +46,17 @@ if TYPE_CHECKING:
     from speclet_formula.prediction import fitted as fitted
     from speclet_formula.prediction import log_likelihood as log_likelihood
     from speclet_formula.priors import Prior as Prior
+    from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
     from speclet_formula.simulation import simulate as simulate
     from speclet_formula.storage import load as load
     from speclet_formula.storage import save as save
+    from speclet_formula.studies import Calibration as Calibration
+    from speclet_formula.studies import Study as Study
+    from speclet_formula.studies import calibrate as calibrate
+    from speclet_formula.studies import power as power
+    from speclet_formula.studies import study as study
 
 __version__ = "0.1.0"
 
@@ -61,14 +68,16 @@ _ROOMS = {
     "estimates": ("coef", "family_parameters", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),
     "explanation": ("Explanation", "explain"),
     "inference.fitting": ("fit", "glmer", "lmer"),
+    "inference.refitting": ("refit",),
     "inference.translate": ("to_bambi", "to_pymc"),
     "model": ("Model",),
     "posterior": ("Fit", "PointFit"),
     "prediction": ("fitted", "log_likelihood"),
     "priors": ("Prior",),
-    "recovery": ("Recovery", "recover"),
+    "recovery": ("Recoveries", "Recovery", "recover"),
     "simulation": ("simulate",),
     "storage": ("load", "save"),
+    "studies": ("Calibration", "Study", "calibrate", "power", "study"),
 }
 _HOME = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names}
 __all__ = ["__version__", "datasets", *sorted(_HOME)]

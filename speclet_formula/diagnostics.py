@@ -18,7 +18,8 @@ type Verdict = Literal["converged", "doubtful", "failed"]
 
 # Vehtari et al. (2021), doi:10.1214/20-BA1221: R-hat below 1.01, effective sample sizes above 100 per chain.
 R_HAT_LIMIT = 1.01
-CHANCE = 0.01  # that independent draws pass the limit of R-hat all the same
+CHANCE = 0.01  # that independent draws pass the limit of R-hat all the same, ...
+MANY = 100  # ... of more parameters than these
 ESS_PER_CHAIN = 100
 # Gelman and Rubin's limit of 1.1 (Gelman et al., Bayesian Data Analysis, 3rd ed. 2013, section 11.5), and from the
 # same section 5 effective draws per half chain: a fit beyond these is one which even lenient practice rejects.
@@ -318,13 +319,15 @@ def _r_hat(evidence: _Evidence) -> Iterator[_Finding]:
 
 
 def r_hat_limit(chains: int, draws: int, parameters: int) -> float:
-    """Return 1.01, or more where the largest R-hat of so many parameters passes that by chance alone.
+    """Return 1.01, or more where the largest R-hat of hundreds of parameters passes that by chance alone.
 
     Of independent draws in m = 2 chains halves of n = draws / 2, R-hat^2 is about 1 + (F - 1) / n with F a chi-squared
     variable over its m - 1 degrees of freedom: the ratio of a normal sample's mean squares between and within.
     """
+    if parameters <= MANY:
+        return R_HAT_LIMIT
     halves = 2 * chains
-    largest = float(special.chdtri(halves - 1, CHANCE / max(parameters, 1))) / (halves - 1)
+    largest = float(special.chdtri(halves - 1, CHANCE / parameters)) / (halves - 1)
     return max(R_HAT_LIMIT, math.sqrt(1 + (largest - 1) / max(draws // 2, 1)))
 
 

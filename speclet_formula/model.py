@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -197,7 +197,8 @@ def _parsed(
     if isinstance(formula, Formula):
         parsed, text = formula, None
     else:
-        text = formula if isinstance(formula, str) else "; ".join(formula)
+        several = isinstance(formula, list | tuple) and all(isinstance(one, str) for one in formula)
+        text = "; ".join(formula) if several else cast("str", formula)  # what is not text is refused by the parser
         columns = [str(column) for column in table.columns]
         parsed = parse_formula(text, columns=columns, functions=tuple(functions))
     if parsed.parameters:

@@ -16,6 +16,7 @@ from speclet_formula.design.records import variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import Fitted, FittedModel
 from speclet_formula.estimates.intervals import ESTIMATES, Array, choose_interval, stack, summarise
+from speclet_formula.estimates.points import PointEstimates, points_of
 from speclet_formula.families import expected_response, inverse_link, is_ordinal, log_density
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = N
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or PointFit
     ci_prob : float, optional
         Credible mass; ArviZ's setting by default.
     ci_kind : {"eti", "hdi"}, optional
@@ -108,6 +109,9 @@ def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = N
         * `conf_low`, `conf_high`: its interval, which `.attrs["interval"]` names. It is narrower than that of a new
           observation, since the residual is left out.
 
+        Of a fit by maximum likelihood: the mean at the estimates and conditional modes, as lme4 has it; the other
+        columns are missing.
+
     Raises
     ------
     DataError
@@ -119,8 +123,10 @@ def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = N
     >>> fitted(fit).columns.to_list()
     ['estimate', 'std_error', 'conf_low', 'conf_high']
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
     design, family = fit.model.design, fit.model.family
+    if points is not None:
+        return _fitted_point(fit.model, points)
     draws = _gather(fit.model, fit.idata["posterior"])
     levels = len(design.levels) or 1
     blocks = _row_blocks(len(design.response), levels * len(draws.coefficients))
@@ -130,6 +136,17 @@ def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = N
     frame.index = pd.Index(np.repeat(design.rows, levels), name="row")
     if is_ordinal(family):
         frame.insert(0, "level", np.tile(np.asarray(design.levels, dtype=object), len(design.rows)))
+    return frame
+
+
+def _fitted_point(model: FittedModel, points: PointEstimates) -> pd.DataFrame:
+    """Tabulate the means at estimates of maximum likelihood."""
+    eta = model.design.offset + model.design.X @ points.coefficients
+    for block, modes in zip(model.design.groups, points.modes, strict=True):
+        eta = eta + (block.values * modes[block.codes]).sum(axis=1)
+    frame = pd.DataFrame({"estimate": inverse_link(model.family, eta)}, index=pd.Index(model.design.rows, name="row"))
+    frame = frame.reindex(columns=list(ESTIMATES))
+    frame.attrs.update(interval="none", point_estimate=points.criterion)
     return frame
 
 

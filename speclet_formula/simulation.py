@@ -5,6 +5,7 @@ them. Comparing a fit with the truth is left to `recovery`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,15 @@ from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, Name, text_of
 
 type Effects = Mapping[Any, float] | pd.Series
+
+
+@dataclass(frozen=True, eq=False)
+class Simulator:
+    """A formula read against a table of predictors, ready to draw responses from any parameters."""
+
+    response: str  # the column that the draws fill
+    layout: Design
+    family: Family
 
 
 def simulate(
@@ -96,9 +106,24 @@ def simulate(
     >>> list(data.columns), sorted(truth)
     (['gene', 'y'], ['1|gene', '1|gene_sigma', 'Intercept', 'sigma'])
     """
+    table = as_pandas(design)
+    simulator = simulator_of(formula, table, family=family, link=link, weights=weights, functions=functions)
+    response, effects = draw_data(simulator, params, np.random.default_rng(random_seed))
+    return table.assign(**{simulator.response: response}), {**params, **effects}
+
+
+def simulator_of(
+    formula: str | Formula,
+    table: pd.DataFrame,
+    *,
+    family: str = "gaussian",
+    link: str | None = None,
+    weights: Any = None,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+) -> Simulator:
+    """Read a formula against a table once, so that many responses can be drawn; arguments and errors of `simulate`."""
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula, functions=tuple(functions or ()))
     response = _response_name(parsed)
-    table = as_pandas(design)
     chosen = resolve_family(family, link)
     layout = build_design(
         parsed,
@@ -109,13 +134,19 @@ def simulate(
         needs_response=False,
     )
     _check_weights(layout.weights, chosen)
-    _check_names(params, layout, chosen.parameters)
+    return Simulator(response, layout, chosen)
 
-    rng = np.random.default_rng(random_seed)
+
+def draw_data(
+    simulator: Simulator, params: Mapping[str, Any], rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, pd.Series]]:
+    """Draw a response, and the effects of each column of each group block by level; errors of `simulate`."""
+    layout, chosen = simulator.layout, simulator.family
+    check_params(simulator, params)
     effects = {slot: drawn for block in layout.groups for slot, drawn in _block_effects(block, params, rng).items()}
     mean = inverse_link(chosen, _linear_predictor(layout, params, effects))
     own = {name: _own_parameter(params, name, chosen) for name in chosen.parameters}
-    return table.assign(**{response: _draw(chosen, rng, mean, own, layout.weights)}), {**params, **effects}
+    return _draw(chosen, rng, mean, own, layout.weights), effects
 
 
 def _check_weights(weights: np.ndarray | None, family: Family) -> None:
@@ -202,8 +233,9 @@ def _response_name(formula: Formula) -> str:
 # --- which parameters there are ---------------------------------------------------------------------------------------
 
 
-def _check_names(params: Mapping[str, Any], layout: Design, extras: tuple[str, ...]) -> None:
-    """Raise unless `params` has each number that is needed and nothing else."""
+def check_params(simulator: Simulator, params: Mapping[str, Any]) -> None:
+    """Raise a DataError unless `params` has each number that is needed and nothing else."""
+    layout, extras = simulator.layout, simulator.family.parameters
     needed = list(_fixed_labels(layout))
     accepted = [*needed, *extras]
     missing = [name for name in (*needed, *extras) if name not in params]

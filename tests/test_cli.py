@@ -246,7 +246,7 @@ def test_help_names_the_commands_and_loads_nothing_slow(tmp_path):
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     *text, loaded = shown.stdout.splitlines()
-    for command in ("demo", "explain", "fit", "compare", "recover"):
+    for command in ("demo", "explain", "fit", "compare", "recover", "simulate", "study"):
         assert any(line.startswith(f"  {command} ") for line in text)
     assert set(loaded.split()).isdisjoint({"arviz", "bambi", "matplotlib", "pandas", "pymc", "pytensor", "scipy"})
 
@@ -432,3 +432,52 @@ def test_arguments_become_options(text, expected):
     from speclet_formula.cli.wording import as_options
 
     assert as_options(text) == expected
+
+
+def test_simulate_writes_what_recover_and_simulate_read(tmp_path):
+    layout = pd.DataFrame({"g": list("aabbcc"), "x": np.arange(6.0)})
+    layout.to_csv(tmp_path / "layout.csv", index=False)
+    params = {"Intercept": 1.0, "x": 2.0, "1|g_sigma": 0.5, "sigma": 0.1}
+    (tmp_path / "truth.json").write_text(json.dumps(params))
+    out, truth = tmp_path / "data.csv", tmp_path / "drawn.json"
+    result = run(
+        "simulate", tmp_path / "layout.csv", "y ~ x + (1 | g)", "--truth", tmp_path / "truth.json",
+        "--out", out, "--out-truth", truth, "--seed", 3,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"Wrote 6 rows to {out}\nWrote the truth to {truth}\n"
+    data, effects = simulate("y ~ x + (1 | g)", layout, params, random_seed=3)
+    pd.testing.assert_frame_equal(pd.read_csv(out), data, check_dtype=False, check_exact=False)
+    found = read_truth(truth)
+    assert found["1|g"] == effects["1|g"].to_dict()
+    assert {name: found[name] for name in params} == params
+
+
+def test_study_prints_how_often_the_truth_is_covered(tmp_path):
+    layout = pd.DataFrame({"g": np.repeat(list("abcdef"), 4)})
+    layout.to_csv(tmp_path / "layout.csv", index=False)
+    (tmp_path / "truth.json").write_text('{"Intercept": 1.0, "1|g_sigma": 0.5, "sigma": 1.0}')
+    arguments = (
+        "study", tmp_path / "layout.csv", "y ~ (1 | g)", "--truth", tmp_path / "truth.json", "--sims", 3, "--cores", 1,
+        "--seed", 1, "--draws", 50, "--folder", tmp_path / "kept",
+    )  # fmt: skip
+    result = run(*arguments)
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith("Study of y ~ 1 + (1 | g): 3 data sets, seed 1\n\nBy class")
+    assert len(list((tmp_path / "kept").glob("000-*.json"))) == 3
+    assert run(*arguments).stdout == result.stdout, "read from the folder"
+    assert run(*arguments, "--method", "reml").exit_code == MISTAKE
+
+
+def test_a_first_look_without_draws(folder):
+    rows = [
+        f"{gene},{count}" for gene, counts in zip("ABCD", ("013", "297", "864", "253"), strict=True) for count in counts
+    ]
+    (folder / "counts.csv").write_text("gene,n\n" + "\n".join(rows) + "\n")
+    found = run("fit", "counts.csv", "n ~ (1 | gene)", "--family", "poisson", "--method", "laplace", "--out", "a.fit")
+    assert found.exit_code == 0
+    assert "Generalized linear mixed model fit by maximum likelihood (Laplace Approximation)" in found.stdout
+    assert found.stdout.endswith("Saved as a.fit\n")
+    refused = run("fit", "screen.csv", "y ~ (1 | gene)", "--method", "laplace")
+    assert refused.exit_code == MISTAKE
+    assert "--method ml has its exact likelihood" in refused.stderr

@@ -222,4 +222,4 @@ def test_the_limit_of_r_hat_leaves_room_for_chance():
     assert (largest > limit).sum() < 6
     assert (largest > 1 + 0.6 * (limit - 1)).sum() > 50
     assert diagnostics.r_hat_limit(4, 1000, 1000) == 1.01
-    assert diagnostics.r_hat_limit(1, 10, 0) > 1.01
+    assert diagnostics.r_hat_limit(4, 50, 100) == 1.01

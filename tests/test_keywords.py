@@ -85,7 +85,8 @@ def test_what_goes_by_name_is_said(call, message):
     with pytest.raises(sf.SamplingError) as caught:
         call()
     assert str(caught.value) == (
-        f"{message}\nBy place: formula, data. By name: family=, link=, priors=, weights=, missing=, functions=.\n"
+        f"{message}\nBy place: formula, data. "
+        "By name: family=, link=, method=, priors=, weights=, missing=, functions=.\n"
         "Write what comes after data by name, for example family='poisson'."
     )
 

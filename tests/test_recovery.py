@@ -312,6 +312,7 @@ BLOCKS = {
         ("gene:cell_line", "Intercept", 200), ("sgRNA:cell_line", "Intercept", 1100),
         ("sgRNA:cell_line", "gene:cell_line + sgRNA:cell_line", 1100), ("gene", "mean of gene:cell_line", 10),
         ("cell_line", "mean of gene:cell_line", 20), ("sgRNA", "mean of sgRNA:cell_line", 55),
+        ("sgRNA", "mean of gene:cell_line + sgRNA:cell_line", 55),
     ],
     "m7b_pool": [
         ("sgRNA:cell_line", "fixed", 1100), ("sgRNA", "mean of sgRNA:cell_line", 55),

@@ -14,7 +14,15 @@ import typer
 from typer.core import TyperGroup
 
 from speclet_formula import __version__
-from speclet_formula.cli.options import DataFile, FormulaText, ModelOptions, SamplingOptions, spread
+from speclet_formula.cli.options import (
+    DataFile,
+    FormulaText,
+    ModelOptions,
+    SamplingOptions,
+    SimulatedOptions,
+    TrueValues,
+    spread,
+)
 from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError, SpecletError
 
@@ -169,7 +177,7 @@ def compare(
 def recover(
     data: DataFile,
     formula: FormulaText,
-    truth: Annotated[Path, typer.Option(help="JSON object: parameter to number, or to an object level to effect.")],
+    truth: TrueValues,
     model: ModelOptions,
     sampling: SamplingOptions,
 ) -> None:
@@ -183,6 +191,67 @@ def recover(
     from speclet_formula.recovery import recover as recover_truth
 
     typer.echo(repr(recover_truth(fit_model(prepared, **_fit_arguments(sampling)), stated)))
+
+
+@app.command()
+def simulate(
+    data: Annotated[Path, typer.Argument(help="Table of predictors and grouping factors, one row per observation.")],
+    formula: FormulaText,
+    truth: TrueValues,
+    out: Annotated[Path, typer.Option(help="Write the table with its drawn response as this CSV file.")],
+    out_truth: Annotated[Path | None, typer.Option(help="Write the truth with the drawn effects as JSON.")] = None,
+    family: Annotated[str, typer.Option(help="As of fit.")] = "gaussian",
+    link: Annotated[str | None, typer.Option(help="As of fit.")] = None,
+    levels: Annotated[list[str] | None, typer.Option(help="As of fit.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Makes the draws repeatable.")] = None,
+) -> None:
+    """Draw a response for a table from a model whose parameters are known."""
+    from speclet_formula.cli.reading import read_table, read_truth, truth_text
+    from speclet_formula.simulation import simulate as simulate_data
+
+    for path in (out, out_truth):
+        _check_folder(path)
+    table, effects = simulate_data(
+        formula, read_table(data, levels or ()), read_truth(truth), family=family, link=link, random_seed=seed
+    )
+    table.to_csv(out, index=False)
+    typer.echo(f"Wrote {len(table):,} rows to {out}")
+    if out_truth is not None:
+        out_truth.write_text(truth_text(effects), encoding="utf-8")
+        typer.echo(f"Wrote the truth to {out_truth}")
+
+
+@app.command()
+@spread
+def study(
+    data: Annotated[Path, typer.Argument(help="Table of predictors and grouping factors, one row per observation.")],
+    formula: FormulaText,
+    truth: TrueValues,
+    model: SimulatedOptions,
+    sampling: SamplingOptions,
+    sims: Annotated[int, typer.Option(help="Data sets to simulate and fit.")] = 200,
+    fitted: Annotated[str | None, typer.Option(help="The model to fit, if it is another one.")] = None,
+    folder: Annotated[Path | None, typer.Option(help="Keep each outcome here; the same call then goes on.")] = None,
+) -> None:
+    """Simulate many data sets of one truth, fit each, and print how well it is recovered."""
+    from speclet_formula.cli.reading import read_table, read_truth
+    from speclet_formula.studies import study as run_study
+
+    arguments = {name: value for name, value in asdict(model).items() if name != "levels" and value is not None}
+    settings = dict(_fit_arguments(sampling))
+    workers = settings.pop("cores")
+    found = run_study(
+        formula,
+        read_table(data, model.levels or ()),
+        read_truth(truth),
+        n_sims=sims,
+        fitted=fitted,
+        workers=workers,
+        folder=folder,
+        **arguments,
+        **settings,
+    )
+    typer.echo(repr(found))
 
 
 # --- what the commands share ------------------------------------------------------------------------------------------

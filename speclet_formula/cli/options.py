@@ -15,6 +15,8 @@ import typer
 DataFile = Annotated[Path, typer.Argument(help="A table: CSV, TSV (also .gz) or parquet, told by the name's ending.")]
 FormulaText = Annotated[str, typer.Argument(help="The model in lme4's grammar: 'log_fc ~ control + (1 | gene)'.")]
 
+TrueValues = Annotated[Path, typer.Option(help="JSON object: parameter to number, or to an object level to effect.")]
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -37,6 +39,22 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class SimulatedOptions:
+    """What a formula leaves open where the data are simulated."""
+
+    family: Annotated[str, typer.Option(help="gaussian, t, bernoulli, poisson or negativebinomial.")] = "gaussian"
+    link: Annotated[str | None, typer.Option(help="Link of the mean; the family's usual one by default.")] = None
+    priors: Annotated[
+        str | None,
+        typer.Option(help="weak (the default), bambi, brms, rstanarm, notebook, or the path of a TOML file."),
+    ] = None
+    levels: Annotated[
+        list[str] | None,
+        typer.Option(help="Order of a column's levels, the reference first: column=a,b,c. Can be repeated."),
+    ] = None
+
+
+@dataclass(frozen=True)
 class SamplingOptions:
     """How long and how to sample."""
 
@@ -47,7 +65,9 @@ class SamplingOptions:
     seed: Annotated[int | None, typer.Option(help="Makes the draws repeatable.")] = None
     target_accept: Annotated[float, typer.Option(help="Acceptance rate that nuts adapts to.")] = 0.9
     sampler: Annotated[str, typer.Option(help="Of nuts: nutpie, pymc or numpyro.")] = "nutpie"
-    method: Annotated[str, typer.Option(help="auto (what serves the model), exact or nuts.")] = "auto"
+    method: Annotated[
+        str, typer.Option(help="auto (what serves the model), exact or nuts; without draws reml, ml or laplace.")
+    ] = "auto"
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False
 
 

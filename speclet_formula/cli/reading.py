@@ -91,6 +91,17 @@ def read_truth(path: Path) -> dict[str, Any]:
     return truth
 
 
+def truth_text(truth: Mapping[str, Any]) -> str:
+    """Write true parameters as the JSON object that `read_truth` reads."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Mapping | pd.Series):
+            return {str(level): float(effect) for level, effect in value.items()}
+        return value
+
+    return json.dumps({name: plain(value) for name, value in truth.items()}, indent=1) + "\n"
+
+
 # --- tables -----------------------------------------------------------------------------------------------------------
 
 

@@ -112,7 +112,7 @@ def _check_draws(fit: Fit) -> None:
     if not isinstance(fit, Fit):
         raise ComparisonError(
             f"leave-one-out has no use for a {type(fit).__name__}.",
-            "It needs draws from a posterior; a fit by 'reml' or 'ml' has estimates alone.",
+            "It needs draws from a posterior; a fit by 'reml', 'ml' or 'laplace' has estimates alone.",
             "Fit the model with another method, or leave method= out.",
         )
     posterior = fit.idata["posterior"]

@@ -17,6 +17,7 @@ from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import PointFit
 
 FEWEST_FITS = 2
+NESTED = {"poisson", "negativebinomial"}
 SMALLEST_P = 1e-4  # below it a p-value is printed with an exponent
 
 
@@ -53,7 +54,8 @@ def anova(*fits: PointFit) -> LikelihoodRatios:
     ----------
     *fits : PointFit
         Two or more, by `method="ml"` or `method="reml"`; the latter are fitted again by maximum likelihood, since REML
-        likelihoods of different fixed effects cannot be compared.
+        likelihoods of different fixed effects cannot be compared. Or two or more by `method="laplace"`, of one family
+        and link, or poisson and negativebinomial.
 
     Returns
     -------
@@ -70,7 +72,8 @@ def anova(*fits: PointFit) -> LikelihoodRatios:
     Raises
     ------
     ComparisonError
-        There are fewer than two fits, one of them has draws instead, or they have different rows or responses.
+        There are fewer than two fits, one of them has draws instead, or they have different rows, responses or
+        families.
 
     References
     ----------
@@ -85,6 +88,7 @@ def anova(*fits: PointFit) -> LikelihoodRatios:
     [nan, 1.0]
     """
     _check_fits(fits)
+    _check_families(fits)
     names = _names(fits)
     check_comparable({name: fit.model for name, fit in zip(names, fits, strict=True)})
     again = sum(fit.method == "reml" for fit in fits)
@@ -106,9 +110,24 @@ def _check_fits(fits: Sequence[object]) -> None:
         if not isinstance(fit, PointFit):
             raise ComparisonError(
                 f"fit {place} is of the type {type(fit).__name__}.",
-                "A likelihood ratio is of fits by method='ml' or 'reml'; fits with draws are ranked by compare.",
+                "A likelihood ratio is of fits by method='ml', 'reml' or 'laplace'; fits with draws are ranked by "
+                "compare.",
                 example,
             )
+
+
+def _check_families(fits: Sequence[PointFit]) -> None:
+    """Refuse families of which none is a special case of the other."""
+    families = {(fit.model.family.name, fit.model.family.link) for fit in fits}
+    nested = {name for name, _ in families} == NESTED and len({link for _, link in families}) == 1
+    if len(families) > 1 and not nested:
+        told = ", ".join(f"{name} ({link} link)" for name, link in sorted(families))
+        raise ComparisonError(
+            f"the fits are of different families: {told}.",
+            "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
+            "poisson beside negativebinomial.",
+            "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare.",
+        )
 
 
 def _names(fits: Sequence[PointFit]) -> list[str]:
@@ -123,7 +142,7 @@ def _names(fits: Sequence[PointFit]) -> list[str]:
 
 def _by_likelihood(fit: PointFit) -> PointFit:
     """Return a fit by maximum likelihood."""
-    if fit.method == "ml":
+    if fit.method != "reml":
         return fit
     from speclet_formula.inference.reml import fit_point  # here, since it compiles
 
@@ -155,6 +174,11 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     """Say what to keep in mind."""
     if again:
         yield f"{again} of {len(fits)} models fitted again by maximum likelihood instead of REML."
+    if len({fit.model.family.name for fit in fits}) > 1:
+        yield (
+            "A poisson model is a negative binomial one at its edge, with an infinite alpha, so that the p-value is "
+            "too large (about twice)."
+        )
     if any(_variances(one) != _variances(other) for one, other in pairwise(fits)):
         yield (
             "Models differ in variances: a variance cannot be below zero, so that its p-value is too large (for a "
@@ -167,7 +191,7 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
 
 def _variances(fit: PointFit) -> int:
     """Count a fit's variances and correlations."""
-    return fit.df - int(fit.model.design.X.shape[1])
+    return fit.df - int(fit.model.design.X.shape[1]) - len(fit.model.family.parameters)
 
 
 def _printed(table: pd.DataFrame) -> pd.DataFrame:
@@ -184,4 +208,4 @@ def _printed(table: pd.DataFrame) -> pd.DataFrame:
 def _probability(value: float) -> str:
     if np.isnan(value):
         return ""
-    return f"{value:.4f}" if value >= SMALLEST_P else f"{value:.2g}"
+    return f"{value:.4f}" if value >= SMALLEST_P else f"{value:.2g}" if value > 0 else "< 1e-300"

@@ -4,7 +4,7 @@ Nothing comes in and nothing is computed; `build` fills them, every later room r
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -99,3 +99,8 @@ class Design:
     rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
     recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns
     levels: tuple[str, ...] = ()  # of an ordinal response, the lowest first; it holds their places 0, 1, ...
+
+
+def replace_response(design: Design, response: np.ndarray, column: str) -> Design:
+    """Return the same design with another response (n,), which is the column of that name."""
+    return replace(design, response=response, frame=design.frame.assign(**{column: response}))

@@ -41,7 +41,8 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
         * `r_hat`, `ess_bulk`: rank-normalised R-hat (NaN for one chain) and bulk effective sample size, in draws.
 
         Of a fit by maximum likelihood: its estimates, standard errors and Wald intervals, and instead of the last two
-        columns `statistic`, estimate / std_error, lme4's t value.
+        columns `statistic`, estimate / std_error, lme4's t value; of one by Laplace's approximation its z value, and
+        `p_value`, the probability of a larger one of either sign if the effect were zero.
 
     Raises
     ------

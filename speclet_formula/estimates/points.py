@@ -5,7 +5,8 @@ A standard error is lme4's, an interval so many of them to each side. Making the
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import chain, combinations
+from math import erfc, sqrt
 from statistics import NormalDist
 
 import numpy as np
@@ -25,7 +26,7 @@ RESIDUAL = "Residual"
 
 @dataclass(frozen=True, eq=False)
 class PointEstimates:
-    """What maximum likelihood says of a linear mixed model; p fixed effects, blocks of k columns.
+    """What maximum likelihood says of a mixed model; p fixed effects, blocks of k columns.
 
     Attributes
     ----------
@@ -35,8 +36,8 @@ class PointEstimates:
         Fixed effects, in the order of X.
     covariance : ndarray of float, shape (p, p)
         Their covariance.
-    sigma : float
-        The residual's standard deviation.
+    sigma : float or None
+        The residual's standard deviation; None for a family without one.
     covariances : tuple of ndarray of float, shape (k, k)
         For each block, the covariance of one level's effects.
     modes : tuple of ndarray of float, shape (levels, k)
@@ -45,16 +46,26 @@ class PointEstimates:
         Their standard deviations for given variances and fixed effects, as lme4's `condVar`.
     sum_sds : tuple of ndarray of float, shape (levels, k)
         The standard deviations of fixed effect plus group effect for given variances.
+    others : tuple of (str, float, float)
+        The family's other parameters but sigma: name, estimate and standard error.
+    deviation_errors : tuple of ndarray of float
+        For each block, the standard errors of its standard deviations, then of its correlations by pairs; empty where
+        they were not estimated.
+    approximate : bool
+        Whether the likelihood is Laplace's approximation; its tests are by z values.
     """
 
     criterion: str
     coefficients: Array
     covariance: Array
-    sigma: float
+    sigma: float | None
     covariances: tuple[Array, ...]
     modes: tuple[Array, ...]
     mode_sds: tuple[Array, ...]
     sum_sds: tuple[Array, ...]
+    others: tuple[tuple[str, float, float], ...] = ()
+    deviation_errors: tuple[Array, ...] = ()
+    approximate: bool = False
 
 
 def points_of(fit: object) -> PointEstimates | None:
@@ -116,12 +127,17 @@ def point_fixef(design: Design, points: PointEstimates, interval: Interval, most
     Returns
     -------
     pandas.DataFrame
-        `term`, `estimate`, `std_error`, `conf_low`, `conf_high`, `statistic` (estimate / std_error, lme4's t value).
+        `term`, `estimate`, `std_error`, `conf_low`, `conf_high`, `statistic` (estimate / std_error, lme4's t value);
+        where it is a z value, also `p_value`.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
     frame = _with_interval(points.coefficients, errors, interval).assign(term=labels_of(design))
     frame = frame.assign(statistic=frame["estimate"] / frame["std_error"]).head(len(frame) if most is None else most)
-    return stack([frame] if len(frame) else [], FIXEF, wald(points, interval))
+    columns: tuple[str, ...] = FIXEF
+    if points.approximate:
+        frame = frame.assign(p_value=[erfc(abs(z) / sqrt(2)) for z in frame["statistic"]])
+        columns = (*FIXEF, "p_value")
+    return stack([frame] if len(frame) else [], columns, wald(points, interval))
 
 
 def point_ranef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
@@ -214,7 +230,8 @@ def point_varcorr(design: Design, points: PointEstimates) -> pd.DataFrame:
     rows = [
         row for block, matrix in zip(design.groups, points.covariances, strict=True) for row in _rows(block, matrix)
     ]
-    rows.append((RESIDUAL, None, None, points.sigma**2, points.sigma))
+    if points.sigma is not None:
+        rows.append((RESIDUAL, None, None, points.sigma**2, points.sigma))
     frame = pd.DataFrame(rows, columns=list(VARCORR[:5])).assign(conf_low=np.nan, conf_high=np.nan)
     frame = frame.astype({"grp": "str", "var1": "str", "var2": "str"})[list(VARCORR)]
     frame.attrs.update(interval="none", point_estimate=points.criterion)
@@ -253,7 +270,18 @@ def point_parameters(design: Design, points: PointEstimates, interval: Interval)
         for grp, var1, var2 in zip(frame["grp"], frame["var1"], frame["var2"], strict=True)
     ]
     frame = frame.rename(columns={"grp": "group", "sdcor": "estimate"})
-    return stack([frame.assign(level=None, term=names, std_error=np.nan)], PARAMETERS, wald(points, interval))
+    errors = _deviation_errors(design, points, len(frame))
+    return stack([frame.assign(level=None, term=names, std_error=errors)], PARAMETERS, wald(points, interval))
+
+
+def _deviation_errors(design: Design, points: PointEstimates, n_rows: int) -> Array:
+    """Return the standard errors of the rows of `point_varcorr`; missing where they were not estimated."""
+    shown = [
+        errors if block.correlated else errors[: len(block.columns)]
+        for block, errors in zip(design.groups, points.deviation_errors, strict=False)
+    ]
+    known = np.fromiter(chain.from_iterable(shown), dtype=np.float64)
+    return np.concatenate([known, np.full(n_rows - len(known), np.nan)])
 
 
 def _with_interval(estimates: Array, errors: Array, interval: Interval) -> pd.DataFrame:

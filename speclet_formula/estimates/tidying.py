@@ -44,7 +44,8 @@ def tidy(
         * `level`: the level's label, for "ran_vals"; else missing;
         * `term`: the term's label; for "ran_pars" "sd__Intercept", "cor__Intercept.Days", "sd__Observation";
         * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, on the link's scale. Of a fit by maximum
-          likelihood the last three are missing for "ran_pars".
+          likelihood the last two are missing for "ran_pars", and the standard error unless it is by Laplace's
+          approximation.
 
     Raises
     ------

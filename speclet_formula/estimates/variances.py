@@ -89,7 +89,7 @@ def sigma(fit: Fitted) -> float:
         return 1.0
     points = points_of(fit)
     if points is not None:
-        return points.sigma
+        return 1.0 if points.sigma is None else points.sigma
     return float(point_estimates(pooled(draws_of(fit, "sigma")), choose_interval())[0])
 
 

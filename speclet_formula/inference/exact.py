@@ -6,6 +6,7 @@
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from speclet_formula.design import centre_of
@@ -15,7 +16,7 @@ from speclet_formula.inference.adaptive import draw_more, draw_proposals, metrop
 from speclet_formula.inference.marginal import Marginal, log_posterior, marginal_of, why_not_exact
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.inference.precision import draw
-from speclet_formula.inference.trees import dimensions, make_tree
+from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.inference.variances import Variances, correlation_factors, natural, prior_precisions
 from speclet_formula.model import Model
 
@@ -86,7 +87,7 @@ def _sample_variances(
     moved = np.diff(path, axis=1, prepend=-1) != 0
     statistics = xr.Dataset(
         {"lp": (("chain", "draw"), proposals.log_target[path]), "accepted": (("chain", "draw"), moved)},
-        coords={"chain": np.arange(plan.chains), "draw": np.arange(plan.draws)},
+        coords=sampled(plan),
         attrs={"efficiency": proposals.efficiency, "proposals_per_draw": thin},
     )
     return proposals.points[path.ravel()], statistics
@@ -110,7 +111,7 @@ def _variables(
 ) -> dict[str, xr.DataArray]:
     """Name the draws: coefficients in the predictors' own place, SDs, group means and correlations."""
     shape = (plan.chains, plan.draws)
-    coords = {"chain": np.arange(plan.chains), "draw": np.arange(plan.draws)}
+    coords = sampled(plan)
     dims = dimensions(model)
     layout = marginal.system.layout
 
@@ -142,7 +143,7 @@ def _variables(
 
 
 def _correlations(
-    model: Model, variances: Variances, number: int, partial: np.ndarray, coords: dict[str, np.ndarray]
+    model: Model, variances: Variances, number: int, partial: np.ndarray, coords: dict[str, pd.Index]
 ) -> tuple[str, xr.DataArray]:
     """Return the correlations of one block, by pair of columns."""
     block = model.design.groups[number]
@@ -152,6 +153,6 @@ def _correlations(
     values = np.stack([matrices[:, i, j] for i, j in pairs], axis=-1)
     label = variable_name(block.label)
     dim = f"{label}__pair_dim"
-    names = [f"{block.columns[i]}, {block.columns[j]}" for i, j in pairs]
+    names = pd.Index([f"{block.columns[i]}, {block.columns[j]}" for i, j in pairs], dtype=object)
     shape = (len(coords["chain"]), len(coords["draw"]), len(pairs))
     return f"cor|{label}", xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))

@@ -16,10 +16,10 @@ from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 
-METHODS = ("auto", "exact", "nuts", "reml", "ml")
+METHODS = ("auto", "exact", "nuts", "reml", "ml", "laplace")
 
 Sampled = Literal["auto", "exact", "nuts"]
-Maximised = Literal["reml", "ml"]
+Maximised = Literal["reml", "ml", "laplace"]
 
 
 @overload
@@ -74,12 +74,13 @@ def fit(
     ----------
     model : Model
         What to fit.
-    method : {"auto", "exact", "nuts", "reml", "ml"}
+    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
         The engine. "exact" integrates the coefficients out and samples only the variances: Gaussian models with the
         identity link and Normal priors of the coefficients, in about a second. "nuts" samples all parameters through
         Bambi and PyMC. "auto" takes exact where it serves the model, else nuts. "reml" and "ml" maximise the
-        likelihood of a Gaussian model as lme4 does, without priors and without draws; of the arguments below only
-        `cores` concerns them.
+        likelihood of a Gaussian model as lme4's `lmer` does, without priors and without draws; "laplace" does the same
+        for the other families, as `glmer`: the group effects are integrated approximately. Of the arguments below only
+        `cores` concerns the first two, and none the last.
     draws, tune : int
         Draws to keep and, for nuts, to adapt with, in each chain.
     chains : int
@@ -98,7 +99,8 @@ def fit(
     Returns
     -------
     Fit or PointFit
-        Prints itself as lme4's summary, with the verdict of the diagnostics at the top. A PointFit by "reml" and "ml".
+        Prints itself as lme4's summary, with the verdict of the diagnostics at the top. A PointFit by "reml", "ml" and
+        "laplace".
 
     Raises
     ------
@@ -124,10 +126,14 @@ def fit(
         progress=progress,
         sampler=_sampler(sampler),
     )
+    if engine == "laplace":
+        from speclet_formula.inference.laplace import fit_laplace
+
+        return fit_laplace(model)
     if engine in ("reml", "ml"):
         from speclet_formula.inference.reml import fit_point
 
-        return fit_point(model, method=cast(Maximised, engine), cores=cores)
+        return fit_point(model, method=cast(Literal["reml", "ml"], engine), cores=cores)
     started = time.perf_counter()
     idata = _sample_exact(model, plan) if engine == "exact" else _sample_nuts(model, plan)
     return Fit(
@@ -185,8 +191,8 @@ def lmer(
     ----------
     formula, data, priors, weights, missing, functions
         As in `Model`.
-    method : {"auto", "exact", "nuts", "reml", "ml"}
-        As in `fit`; "reml" is lme4's own default.
+    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
+        As in `fit`; "reml" is lme4's own default, and "laplace" is for other families than gaussian.
     **fit_arguments
         As in `fit`: `draws`, `chains`, `random_seed`, ...
 
@@ -203,6 +209,38 @@ def lmer(
     return fit(model, method=method, **fit_arguments)
 
 
+@overload
+def glmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    family: str,
+    link: str | None = None,
+    method: Sampled = "auto",
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Any = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Any,
+) -> Fit: ...
+
+
+@overload
+def glmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    family: str,
+    link: str | None = None,
+    method: Maximised,
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Any = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Any,
+) -> PointFit: ...
+
+
 @answers_r(beyond=fit)
 def glmer(
     formula: str | Formula,
@@ -210,29 +248,41 @@ def glmer(
     *,
     family: str,
     link: str | None = None,
+    method: Sampled | Maximised = "auto",
     priors: Priors = None,
     weights: Any = None,
     missing: Any = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     **fit_arguments: Any,
-) -> Fit:
+) -> Fit | PointFit:
     """Fit a generalized linear mixed model: `fit(Model(formula, data, family=family))`.
 
     Parameters
     ----------
     formula, data, family, link, priors, weights, missing, functions
         As in `Model`.
+    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
+        As in `fit`; "laplace" is lme4's own default, without priors and in a second or so: a first look.
     **fit_arguments
         As in `fit`: `draws`, `chains`, `random_seed`, ...
 
     Returns
     -------
-    Fit
+    Fit or PointFit
 
     Raises
     ------
     FormulaError, DataError, PriorError, SamplingError
         As `Model` and `fit`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import speclet_formula as sf
+    >>> table = pd.DataFrame({"y": [0, 1, 3, 2, 9, 7, 8, 6], "g": list("aabbccdd")})
+    >>> fit = sf.glmer("y ~ 1 + (1 | g)", table, family="poisson", method="laplace")
+    >>> fit.df
+    2
     """
     model = Model(
         formula,
@@ -244,8 +294,7 @@ def glmer(
         missing=missing,
         functions=functions,
     )
-    sampled: Fit = fit(model, **fit_arguments)
-    return sampled
+    return fit(model, method=method, **fit_arguments)
 
 
 def _engine(model: Model, method: str) -> str:

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xarray as xr
 
 from speclet_formula.design.records import variable_name
+from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
 
 
@@ -25,9 +27,10 @@ def dimensions(model: Model) -> dict[str, tuple[str, Any]]:
     found: dict[str, tuple[str, Any]] = {}
     for term in model.design.fixed:
         if term.dim is not None:
-            found[term.variable] = (term.dim, list(term.coords))
+            labels = object if isinstance(term.coords[0], str) else None
+            found[term.variable] = (term.dim, pd.Index(term.coords, dtype=labels))
     for block in model.design.groups:
-        found |= dict.fromkeys(block.slots, (block.dim, np.asarray(block.levels, dtype=object)))
+        found |= dict.fromkeys(block.slots, (block.dim, pd.Index(block.levels, dtype=object)))
     return found
 
 
@@ -36,3 +39,12 @@ def make_tree(model: Model, draws: Mapping[str, xr.DataArray], statistics: xr.Da
     observed = xr.Dataset({variable_name(model.design.response_name): ("__obs__", model.design.response)})
     posterior = ordered(model, xr.Dataset(draws)).assign_attrs(inference_library=library)
     return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": statistics, "observed_data": observed})
+
+
+def sampled(plan: SamplingPlan) -> dict[str, pd.Index]:
+    """Return the coordinates of chains and draws.
+
+    Given an array, xarray asks whether it is one of the package `sparse`, and imports that, and numba with it; an index
+    is taken as it is.
+    """
+    return {"chain": pd.Index(np.arange(plan.chains)), "draw": pd.Index(np.arange(plan.draws))}

@@ -1,6 +1,6 @@
 """What a fit by maximum likelihood is: a model, its estimates, and whether they are the maximum.
 
-It computes nothing and prints itself as lme4 does. Finding the maximum is left to `inference.reml`.
+It computes nothing and prints itself as lme4 does. Finding the maximum is left to `inference.reml` and `laplace`.
 """
 
 from collections.abc import Iterator
@@ -25,33 +25,40 @@ from speclet_formula.posterior.layout import (
 )
 from speclet_formula.posterior.rendering import render_html, render_text
 
-METHODS = {"reml": "REML", "ml": "maximum likelihood"}
+METHODS = {"reml": "REML", "ml": "maximum likelihood", "laplace": "maximum likelihood (Laplace Approximation)"}
 FOOT = "Std.Error and t value are for the estimated variances; a fit by method='exact' carries their uncertainty too."
+LAPLACE_FOOT = (
+    "Std.Error is from the curvature of the likelihood in all parameters. Laplace's approximation is a first look: it "
+    "errs where levels have few rows or single trials of 0 and 1, and a fit by method='nuts' has no such error."
+)
+SMALLEST_P = 2.2e-16  # R's: what is smaller cannot be told from it
+PLAIN_P = 1e-4  # below it a p-value is printed with an exponent
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class PointFit:
-    """A linear mixed model fitted by REML or maximum likelihood, as lme4 does; it has no draws.
+    """A mixed model fitted by REML or maximum likelihood, as lme4 does; it has no draws.
 
-    `fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `tidy`, `nobs` and `ngrps` tabulate it.
+    `fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `tidy`, `fitted`, `nobs` and `ngrps` tabulate it.
 
     Attributes
     ----------
     model : Model
         Formula, data and family. Its priors had no part in the fit.
-    method : {"reml", "ml"}
+    method : {"reml", "ml", "laplace"}
     estimates : PointEstimates
         Coefficients, variances and conditional modes as arrays.
     log_likelihood : float
         R's `logLik`: the log of the likelihood, or of the REML likelihood, at the estimates.
     df : int
-        Number of parameters: fixed effects, variances and correlations.
+        Number of parameters: fixed effects, variances, correlations, and the family's own.
     deviance : float
         -2 `log_likelihood`; for "reml" the REML criterion.
     aic, bic : float
         `deviance` + 2 `df`, and `deviance` + log(rows) `df`.
     singular : bool
-        Whether a variance is estimated as zero, or a correlation as 1 or -1.
+        Whether a variance is estimated as zero, a correlation as 1 or -1, or the alpha of a negative binomial as
+        infinite.
     verdict : {"converged", "singular", "doubtful"}
     sentence, remedy : str
         What was found, and what to do ("" where nothing is amiss).
@@ -62,7 +69,7 @@ class PointFit:
     """
 
     model: Model
-    method: Literal["reml", "ml"]
+    method: Literal["reml", "ml", "laplace"]
     estimates: PointEstimates
     log_likelihood: float
     df: int
@@ -79,10 +86,11 @@ class PointFit:
     @property
     def idata(self) -> Any:
         """Nothing: whoever asks for draws is told that there are none."""
+        engine = "nuts" if self.method == "laplace" else "exact"
         raise EstimateError(
             f"a fit by {METHODS[self.method]} has no draws.",
             "Leave-one-out, recovery, predictions and pictures are made from the draws of method='exact' or 'nuts'.",
-            "Fit the model with method='exact'; likelihoods are compared by sf.anova.",
+            f"Fit the model with method='{engine}'; likelihoods are compared by sf.anova.",
         )
 
     def __repr__(self) -> str:
@@ -105,7 +113,10 @@ def lay_out_point(fit: PointFit) -> Layout:
     """
     frame = summarise_fixed(fit, choose_interval(), most=MOST_FIXED)
     shown = {"Estimate": "estimate", "Std.Error": "std_error"}
-    statistics = {"t value": [number(value, ".3f") for value in frame["statistic"]]}
+    laplace = fit.method == "laplace"
+    statistics = {"z value" if laplace else "t value": [number(value, ".3f") for value in frame["statistic"]]}
+    if laplace:
+        statistics["Pr(>|z|)"] = [_probability(value) for value in frame["p_value"]]
     return Layout(
         verdict=fit.verdict.capitalize(),
         sentence=fit.sentence,
@@ -115,17 +126,28 @@ def lay_out_point(fit: PointFit) -> Layout:
         group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
         counts=counted(fit),
         fixed_effects=fixed_table(fit, frame, shown, statistics),
-        foot=FOOT,
+        foot=LAPLACE_FOOT if laplace else FOOT,
     )
+
+
+def _probability(value: float) -> str:
+    """Print a p-value as R does."""
+    if value < SMALLEST_P:
+        return "< 2.2e-16"
+    return number(value, ".4f") if not value < PLAIN_P else number(value, ".2e")
 
 
 def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:
     """Say what was fitted to what, and how likely the data are."""
+    if fit.method == "laplace":
+        yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
     yield "Formula", text_of(fit.model.formula)
     yield "Data", f"{counted_rows(fit)}, {fit.seconds:,.1f} seconds"
     if fit.method == "reml":
         yield "REML criterion at convergence", f"{fit.deviance:.1f}"
     yield "AIC, BIC", f"{fit.aic:.1f}, {fit.bic:.1f}"
     yield "logLik", f"{fit.log_likelihood:.1f} ({fit.df} parameters)"
-    if fit.method == "ml":
+    if fit.method != "reml":
         yield "deviance", f"{fit.deviance:.1f}"
+    for name, estimate, error in fit.estimates.others:
+        yield name, f"{number(estimate, '.4g')} (Std.Error {number(error, '.3g')})"

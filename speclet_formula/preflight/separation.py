@@ -161,6 +161,8 @@ def _separating(X: np.ndarray, sides: _Sides) -> np.ndarray | None:
 
     scaled = X / np.abs(X).max(axis=0)
     one_sided = sides.low | sides.high
+    if not one_sided.any():  # no row can be told apart from its neighbours: all lie between, or have no trial
+        return None
     signed = np.where(sides.high, 1.0, -1.0)[one_sided, None] * scaled[one_sided]
     fixed = np.unique(scaled[~one_sided], axis=0)
     found = linprog(

@@ -4,7 +4,7 @@ Besides the model's own blocks these are sums of nested blocks and the main effe
 left to `groups`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,8 @@ class Block:
     codes: np.ndarray  # (n,) int, index into levels of each row; -1 for a row of no level
     factors: tuple[str, ...]  # the columns that the factor crosses
     additive: bool  # whether it is an intercept of its levels, which adds up with other blocks
+    own: bool  # whether it is a block of the model, not a sum or mean of such
+    coefficient: str  # the fixed coefficient that its effects depart from: "Intercept", "Days"
 
 
 def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block, ...]:
@@ -45,8 +47,33 @@ def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block,
         if all(label in truth.scalars for label in term.columns)
     ]
     sums = [total for block in own if (total := _sum_block(block, own)) is not None]
-    means = [mean for block in (*own, *cells) for mean in _main_effects(block, own, model.design)]
+    means = [mean for block in (*own, *cells, *sums) for mean in _main_effects(block, own, model.design)]
     return tuple(block for block in (*own, *cells, *sums, *means) if len(block.levels) > 1)
+
+
+def with_coefficients(
+    blocks: tuple[Block, ...], model: Model, posterior: Any, truth: ImpliedTruth
+) -> tuple[Block, ...]:
+    """Return the blocks with the fixed coefficient added that their effects depart from: lme4's `coef`."""
+    found = []
+    for block in blocks:
+        draws, true = _coefficient(block.coefficient, model.design, posterior, truth)
+        term = block.term
+        if draws is not None and block.coefficient != block.term:
+            term = f"{block.coefficient} + {term}"
+        added = np.zeros(1) if draws is None else draws
+        found.append(replace(block, term=term, truth=block.truth + true, draws=block.draws + added[:, None]))
+    return tuple(found)
+
+
+def _coefficient(label: str, design: Design, posterior: Any, truth: ImpliedTruth) -> tuple[np.ndarray | None, float]:
+    """Return draws and true value of a fixed coefficient; None and 0 where there is none, or none with a truth."""
+    term = next((term for term in design.fixed if label in term.columns), None)
+    if term is None or label not in truth.scalars:
+        return None, 0.0
+    draws = draws_of(posterior, term.variable)
+    draws = draws.reshape(draws.shape[0] * draws.shape[1], -1)
+    return draws[:, term.columns.index(label)], truth.scalars[label]
 
 
 def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effects: pd.Series) -> Block:
@@ -66,6 +93,8 @@ def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effe
         codes=known[block.codes],
         factors=block.factors,
         additive=column == "1",
+        own=True,
+        coefficient=coefficient_of(column),
     )
 
 
@@ -82,6 +111,8 @@ def _fixed_block(design: Design, term: FixedTerm, posterior: Any, truth: Implied
         codes=np.where(columns.any(axis=1), np.abs(columns).argmax(axis=1), -1),
         factors=tuple(term.name.split(":")),
         additive=False,
+        own=True,
+        coefficient="Intercept",
     )
 
 
@@ -109,12 +140,14 @@ def _sum_block(block: Block, own: list[Block]) -> Block | None:
         codes=block.codes,
         factors=block.factors,
         additive=False,
+        own=False,
+        coefficient="Intercept",
     )
 
 
 def _main_effects(block: Block, own: list[Block], design: Design) -> list[Block]:
     """Return the averages of a crossed block over all but one of its factors, where no smaller block has the factor."""
-    if len(block.factors) == 1 or (block.codes < 0).any() or not (block.additive or block.term == "fixed"):
+    if len(block.factors) == 1 or (block.codes < 0).any() or block.coefficient != "Intercept":
         return []
     taken = {factor for other in own if len(other.levels) < len(block.levels) for factor in other.factors}
     return [
@@ -141,11 +174,13 @@ def _average(block: Block, factor: str, column: pd.Series) -> Block:
     within /= within.sum(axis=0)
     return Block(
         group=factor,
-        term=f"mean of {block.group}",
+        term=f"mean of {block.group if block.own else block.term}",
         levels=tuple(map(str, column.cat.categories)),
         truth=block.truth @ within,
         draws=block.draws @ within,
         codes=codes,
         factors=(factor,),
         additive=False,
+        own=False,
+        coefficient="Intercept",
     )

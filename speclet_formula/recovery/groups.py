@@ -22,9 +22,9 @@ GROUP_COLUMNS = (
 LEVEL_COLUMNS = ("group", "term", "level", "truth", "median", "sd", "lo", "hi", "covered")
 
 
-def group_tables(blocks: Sequence[Block]) -> tuple[pd.DataFrame, pd.DataFrame]:
+def group_tables(blocks: Sequence[Block], *, centred: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the table of blocks and the frame of levels; `recover` defines the columns."""
-    levels = [_levels(block) for block in blocks]
+    levels = [_levels(block, centred=centred) for block in blocks]
     rows = [_summary(block, frame) for block, frame in zip(blocks, levels, strict=True)]
     return (
         pd.DataFrame(rows, columns=list(GROUP_COLUMNS)),
@@ -40,10 +40,11 @@ def binomial_band(n: int, share: float) -> tuple[int, int]:
     return int(lo), int(hi)
 
 
-def _levels(block: Block) -> pd.DataFrame:
-    """Return truth and draws of each level, both centred within the block."""
-    truth = block.truth - block.truth.mean()
-    draws = block.draws - block.draws.mean(axis=1, keepdims=True)
+def _levels(block: Block, *, centred: bool) -> pd.DataFrame:
+    """Return truth and draws of each level, both centred within the block or as they are."""
+    truth, draws = block.truth, block.draws
+    if centred:
+        truth, draws = truth - truth.mean(), draws - draws.mean(axis=1, keepdims=True)
     lo, hi = interval(draws, INTERVAL, axis=0)
     return pd.DataFrame({
         "group": block.group,
@@ -61,6 +62,7 @@ def _levels(block: Block) -> pd.DataFrame:
 def _summary(block: Block, levels: pd.DataFrame) -> dict[str, Any]:
     """Return a block's row."""
     truth, estimate = levels["truth"].to_numpy(), levels["median"].to_numpy()
+    about, estimated = truth - truth.mean(), estimate - estimate.mean()
     n = len(levels)
     lo, hi = binomial_band(n, INTERVAL)
     return {
@@ -74,8 +76,8 @@ def _summary(block: Block, levels: pd.DataFrame) -> dict[str, Any]:
         "bias": float(np.mean(estimate - truth)),
         "rmse": float(np.sqrt(np.mean((estimate - truth) ** 2))),
         "rmse_null": float(np.sqrt(np.mean(truth**2))),
-        "corr": _ratio(truth @ estimate, np.sqrt((truth @ truth) * (np.var(estimate) * n))),
-        "slope": _ratio(truth @ estimate, truth @ truth),
+        "corr": _ratio(about @ estimated, np.sqrt((about @ about) * (estimated @ estimated))),
+        "slope": _ratio(about @ estimated, about @ about),
         "reliability": _reliability(block.draws),
         **_sign_errors(levels),
     }

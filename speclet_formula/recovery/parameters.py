@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.stats import norm
 
 from speclet_formula.convergence import mixing
 from speclet_formula.recovery.scalars import Scalar
@@ -15,11 +16,12 @@ from speclet_formula.recovery.truth import ImpliedTruth
 
 INTERVAL = 0.90
 WIDE_INTERVAL = 0.99
+BINS = 10  # of the histogram that says how a posterior of an SD meets zero, from zero to its 95 % quantile
 DOMINATED = 0.3  # a contraction below it: the posterior is little more than the prior
 
 PARAMETER_COLUMNS = (
-    "term", "group", "class", "truth", "realized", "median", "sd", "lo", "hi", "error", "z", "pit",
-    "contraction", "lme4", "ess_bulk", "r_hat", "verdict",
+    "term", "group", "class", "truth", "realized", "median", "sd", "lo", "hi", "covered", "error", "z",
+    "pit", "contraction", "lme4", "ess_bulk", "r_hat", "verdict",
 )  # fmt: skip
 
 
@@ -44,6 +46,8 @@ def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict
     lo, hi = interval(draws, INTERVAL)
     contraction = _contraction(float(draws.std(ddof=1)), scalar.prior_sd)
     targets = [truth, realized] if scalar.kind == "sd" and np.isfinite(realized) else [truth]
+    boundary = scalar.kind == "sd" and truth == 0
+    masses = _masses_at_zero(draws) if boundary else _masses_around(draws, targets)
     return {
         "term": scalar.term,
         "group": scalar.group,
@@ -54,11 +58,12 @@ def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict
         "sd": float(draws.std(ddof=1)),
         "lo": lo,
         "hi": hi,
+        "covered": masses[0] if boundary else lo <= truth <= hi,
         "error": float(np.median(draws)) - truth,
         "z": _z(draws, truth, logarithmic=scalar.kind in ("sd", "sigma")),
         "pit": float(np.mean(draws < truth)),
         "contraction": contraction,
-        "verdict": _verdict(draws, targets, contraction, failed=failed),
+        "verdict": _verdict(masses, contraction, failed=failed, boundary=boundary),
     }
 
 
@@ -84,14 +89,34 @@ def _contraction(sd: float, prior: float) -> float:
     return 1.0 if np.isinf(prior) else 1.0 - (sd / prior) ** 2
 
 
-def _verdict(draws: np.ndarray, targets: list[float], contraction: float, *, failed: bool) -> str:
-    """Return the row's verdict; an SD is held against the nearer of its two targets."""
+def _masses_around(draws: np.ndarray, targets: list[float]) -> tuple[bool, bool]:
+    """Tell whether the 90 % and the 99 % interval hold the nearer of the targets."""
+    bounds = [interval(draws, mass) for mass in (INTERVAL, WIDE_INTERVAL)]
+    narrow, wide = (any(lo <= target <= hi for target in targets) for lo, hi in bounds)
+    return narrow, wide
+
+
+def _masses_at_zero(draws: np.ndarray) -> tuple[bool, bool]:
+    """Tell whether a true SD of zero is inside, where no equal-tailed interval reaches.
+
+    The posterior's density at zero is compared with its greatest: a normal density falls to exp(-z^2 / 2) of it at the
+    ends of its 90 % interval (z = 1.64) and of its 99 % interval (z = 2.58).
+    """
+    top = float(np.quantile(draws, (1 + INTERVAL) / 2))
+    if top <= 0:
+        return True, True
+    counts = np.bincount((draws * (BINS / top)).astype(int))
+    share = counts[0] / counts.max()
+    limits = [float(np.exp(-0.5 * norm.ppf((1 + mass) / 2) ** 2)) for mass in (INTERVAL, WIDE_INTERVAL)]
+    return bool(share >= limits[0]), bool(share >= limits[1])
+
+
+def _verdict(masses: tuple[bool, bool], contraction: float, *, failed: bool, boundary: bool) -> str:
+    """Return the row's verdict."""
     if failed:
         return "unreliable"
     if contraction < DOMINATED:
         return "prior-dominated"
-    for word, mass in (("ok", INTERVAL), ("edge", WIDE_INTERVAL)):
-        lo, hi = interval(draws, mass)
-        if any(lo <= target <= hi for target in targets):
-            return word
-    return "miss"
+    narrow, wide = masses
+    found = "boundary" if boundary else "ok"
+    return found if narrow else "edge" if wide else "miss"

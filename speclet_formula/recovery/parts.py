@@ -102,7 +102,7 @@ def _effects_part(
 ) -> Part | None:
     """Return a set of effects as a part, or None if the data have no such factor or column."""
     column, _, group = key.partition("|")
-    factor = _own_factor(model, key) or _data_factor(table, group)
+    factor = _own_factor(model, key) or data_factor(table, group)
     values = None if factor is None else _column_values(model, table, coefficient_of(column), key)
     if factor is None or values is None:
         return None
@@ -121,7 +121,7 @@ def _own_factor(model: Model, key: str) -> tuple[np.ndarray, tuple[str, ...]] | 
     return None
 
 
-def _data_factor(table: pd.DataFrame, group: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
+def data_factor(table: pd.DataFrame, group: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
     """Return codes and levels of a factor of the data: a column, or columns crossed with ':'."""
     columns = [group] if group in table else group.split(":")
     if any(column not in table or table[column].isna().any() for column in columns):

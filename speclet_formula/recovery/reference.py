@@ -26,7 +26,8 @@ def reml_estimates(model: Model) -> dict[str, float]:
     except SamplingError:  # collinear columns, or no residual
         return {}
     found = dict(zip(labels_of(model.design), points.coefficients.tolist(), strict=True))
-    return found | _variances(model, points) | {"sigma": points.sigma}
+    residual = {} if points.sigma is None else {"sigma": points.sigma}
+    return found | _variances(model, points) | residual
 
 
 def _variances(model: Model, points: PointEstimates) -> dict[str, float]:

@@ -4,14 +4,17 @@ Many data sets from one truth, and drawing truths from the prior, are left to st
 """
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
+
+import pandas as pd
 
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
-from speclet_formula.recovery.blocks import Block, blocks_of
+from speclet_formula.recovery.blocks import Block, blocks_of, with_coefficients
 from speclet_formula.recovery.groups import binomial_band, group_tables
 from speclet_formula.recovery.parameters import INTERVAL, parameter_table
-from speclet_formula.recovery.records import Recovery
+from speclet_formula.recovery.pooling import pooling_tables
+from speclet_formula.recovery.records import Recoveries, Recovery
 from speclet_formula.recovery.reference import reml_estimates
 from speclet_formula.recovery.scalars import Scalar, scalars_of
 from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
@@ -20,21 +23,34 @@ if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
 
 
-def recover(fit: "Fit", truth: Mapping[str, Any]) -> Recovery:
-    r"""Set a fit beside the truth that made its data.
+@overload
+def recover(fit: "Fit", truth: Mapping[str, Any], *, centred: bool = True) -> Recovery: ...
+
+
+@overload
+def recover(fit: Mapping[str, "Fit"], truth: Mapping[str, Any], *, centred: bool = True) -> Recoveries: ...
+
+
+def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred: bool = True) -> Recovery | Recoveries:
+    r"""Set a fit, or several by name, beside the truth that made their data.
 
     Parameters
     ----------
-    fit : Fit
-        A fit by any engine.
+    fit : Fit, or mapping of str to Fit
+        A fit by any engine, or several of the same rows: no pooling, partial pooling, hierarchical.
     truth : dict
         The true parameters by their names in a posterior, as `simulate` and `datasets.m7` return them: numbers, and
         effects as Series or dict by level. It may belong to another model of the same rows; `implied_truth` says how it
         is carried over. Parameters without a truth get no row and are named in the foot.
+    centred : bool
+        Whether group effects and their truth are centred within their block before they are compared. False: the fixed
+        coefficient that they depart from is added instead, as in lme4's `coef`. The means of blocks trade places with
+        each other and with the intercept, so that uncentred levels share a shift; only what averages over all other
+        factors (`Intercept + mean of ...`) has none.
 
     Returns
     -------
-    Recovery
+    Recovery, or Recoveries for several fits
         All intervals are equal-tailed and hold 90 % of the draws.
 
         `parameters`, one row per scalar:
@@ -43,7 +59,8 @@ def recover(fit: "Fit", truth: Mapping[str, Any]) -> Recovery:
           `family`. `sum of means` is the intercept of a model that has none but learns the means of its effects.
         * `truth`; `realized`: what the drawn effects came to (their SD, mean or correlation; for `sigma` the root mean
           square of the true residuals), NaN where that is not known.
-        * `median`, `sd`, `lo`, `hi` of the draws; `error`: median - truth.
+        * `median`, `sd`, `lo`, `hi` of the draws; `covered`: whether the interval holds the truth; `error`:
+          median - truth.
         * `z`: (median - truth) / sd; for SDs, `sigma` included, all on the log scale. `pit`: share of draws below
           the truth.
         * `contraction`: 1 - (sd / prior sd)^2, 1 for a flat prior. For the intercept the prior SD is that of the
@@ -54,31 +71,45 @@ def recover(fit: "Fit", truth: Mapping[str, Any]) -> Recovery:
           the variances apart.
         * `ess_bulk`, `r_hat`.
         * `verdict`: `ok` with the truth inside the 90 % interval, `edge` inside the 99 % interval, `miss` outside. The
-          SD of a block counts as found if either its truth or the realized SD lies inside. Before that come
-          `unreliable`, when the fit's diagnostics failed, and `prior-dominated`, with a contraction below 0.3.
+          SD of a block counts as found if either its truth or the realized SD lies inside. A true SD of 0 lies at the
+          edge of what an SD can be, where no equal-tailed interval reaches: it is `boundary` (and covered) where the
+          posterior's density at 0 is at least 0.26 of its greatest, as at the ends of a normal 90 % interval, `edge`
+          from 0.036 on, as at those of 99 %, else `miss`. Before that come `unreliable`, when the fit's diagnostics
+          failed, and `prior-dominated`, with a contraction below 0.3.
 
         `groups`, one row per block of effects, then sums of nested blocks (`gene + gene:sgRNA`) and main effects of
-        interactions (`mean of gene:cell_line`, per draw, each level counted once) where no smaller block has the
-        factor. Factors with more than 12 fixed coefficients are blocks too (term `fixed`). Truth and draws are centred
-        within the block, each draw by its own mean, since the block's mean and the intercept trade places.
+        interactions and of such sums (`mean of gene:cell_line`, per draw, each level counted once) where no smaller
+        block has the factor. Factors with more than 12 fixed coefficients are blocks too (term `fixed`). Truth and
+        draws are centred within the block, each draw by its own mean, unless `centred=False`.
 
         * `n_levels`, `rows_per_level` (mean).
         * `coverage`: share of levels whose interval holds the truth; `coverage_lo`, `coverage_hi`: the equal-tailed
           95 % range of that share if each level were covered with probability 0.9, independently.
         * `bias`, `rmse`: mean and root mean square of median - truth; `rmse_null`: the same for an estimate of 0.
-        * `corr`: correlation of median and truth; `slope`: of the median on the truth, through the origin.
+        * `corr`: correlation of median and truth; `slope`: of the median on the truth, both about their means.
         * `reliability`: var(m) / (var(m) + mean(v)) with m and v a level's posterior mean and variance. Shrinkage makes
           `slope` about as large: that is right, not a defect.
         * `sign_claims`: levels whose interval excludes 0; `type_s`: share of them with the wrong sign; `type_m`: how
           much they are exaggerated, mean \|median\| / mean \|truth\| among them. NaN without claims.
 
         `levels`, one row per level of each block: `group`, `term`, `level`, `truth`, `median`, `sd`, `lo`, `hi`,
-        `covered`, all centred within the block.
+        `covered`.
+
+        For several fits: `recoveries`, each fit's own by name; `parameters`, all their scalars with the column `fit`.
+        `comparison`, one row per factor and fit, and `levels`, one per level, compare **means of levels**: the mean of
+        the linear predictor (offset included) over the rows of a level, which every model has, whatever its terms.
+        Compared are the factors of all models' blocks and fixed cells, and those that these cross. Nothing is centred.
+
+        * `levels`: `group`, `level`, `fit`, `n_rows`, `observed` (mean response; NaN unless the link is the identity),
+          `truth`, `median`, `sd`, `lo`, `hi`, `covered`.
+        * `comparison`: `group`, `fit`, `n_levels`, `coverage` with its binomial band, `bias` (mean of median - truth),
+          `rmse`, `corr`, `slope`, `width` (mean of hi - lo). Both are empty where the truth states SDs without effects.
 
     Raises
     ------
     DataError
-        If truth and fit have nothing in common, or effects have levels that the data do not have.
+        If truth and fit have nothing in common, effects have levels that the data do not have, or several fits are of
+        different rows.
 
     References
     ----------
@@ -92,6 +123,8 @@ def recover(fit: "Fit", truth: Mapping[str, Any]) -> Recovery:
     >>> fit = sf.lmer("log_fc ~ (1|gene/sgRNA) + (1|cell_line)", data)  # doctest: +SKIP
     >>> sf.recover(fit, truth).groups[["group", "coverage"]]  # doctest: +SKIP
     """
+    if isinstance(fit, Mapping):
+        return _side_by_side(fit, truth, centred=centred)
     implied = implied_truth(fit.model, truth)
     posterior = fit.idata["posterior"]
     scalars = scalars_of(fit.model, posterior)
@@ -100,7 +133,9 @@ def recover(fit: "Fit", truth: Mapping[str, Any]) -> Recovery:
     parameters = parameter_table(scalars, implied, reml_estimates(fit.model), failed=verdict == "failed")
     if not len(parameters) and not blocks:
         raise _nothing_in_common(scalars, truth)
-    groups, levels = group_tables(blocks)
+    if not centred:
+        blocks = with_coefficients(blocks, fit.model, posterior, implied)
+    groups, levels = group_tables(blocks, centred=centred)
     return Recovery(
         formula=text_of(fit.model.formula),
         verdict=verdict,
@@ -108,8 +143,25 @@ def recover(fit: "Fit", truth: Mapping[str, Any]) -> Recovery:
         parameters=parameters,
         groups=groups,
         levels=levels,
-        foot=_foot(parameters["pit"].tolist(), scalars, blocks, implied),
+        foot=_foot(parameters, scalars, blocks if centred else (), implied),
+        centred=centred,
     )
+
+
+def _side_by_side(fits: Mapping[str, "Fit"], truth: Mapping[str, Any], *, centred: bool) -> Recoveries:
+    """Return several fits' recoveries, and what they say of the same levels."""
+    if not fits:
+        raise DataError(
+            "there is no fit to set beside the truth.", "recover takes a fit, or fits by name.", "Hand over a fit."
+        )
+    found = {name: recover(fit, truth, centred=centred) for name, fit in fits.items()}
+    comparison, levels = pooling_tables(fits, truth)
+    parameters = pd.concat([one.parameters.assign(fit=name) for name, one in found.items()], ignore_index=True)
+    order = parameters.assign(place=range(len(parameters))).groupby(["class", "group", "term"], sort=False)
+    parameters = parameters.iloc[[place for _, part in order for place in part["place"]]].reset_index(drop=True)
+    foot = tuple(f"{name}: {sentence}" for name, one in found.items() for sentence in one.foot)
+    shared = ("Means of levels are of the linear predictor, over the rows of each level; nothing is centred.",)
+    return Recoveries(found, comparison, levels, parameters, (*(shared if len(comparison) else ()), *foot))
 
 
 def _nothing_in_common(scalars: Sequence[Scalar], truth: Mapping[str, Any]) -> DataError:
@@ -121,10 +173,15 @@ def _nothing_in_common(scalars: Sequence[Scalar], truth: Mapping[str, Any]) -> D
 
 
 def _foot(
-    pits: Sequence[float], scalars: Sequence[Scalar], blocks: Sequence[Block], implied: ImpliedTruth
+    parameters: pd.DataFrame, scalars: Sequence[Scalar], blocks: Sequence[Block], implied: ImpliedTruth
 ) -> tuple[str, ...]:
     """Return what to keep in mind: misses by chance, sums, and what has no counterpart."""
-    found = [_misses(pits)] if len(pits) else []
+    boundary = (parameters["class"] == "sd") & (parameters["truth"] == 0)
+    found = [_misses(parameters[~boundary])] if not boundary.all() else []
+    found += [
+        f"The SD of {row['term']} by {row['group']} is truly 0, at the edge of what an SD can be; it is not counted."
+        for _, row in parameters[boundary].iterrows()
+    ]
     if blocks:
         found.append("Effects are centred within their block before they are compared; so are their true values.")
     for slot, keys in implied.sources.items():
@@ -140,10 +197,10 @@ def _foot(
     return tuple(found)
 
 
-def _misses(pits: Sequence[float]) -> str:
+def _misses(parameters: pd.DataFrame) -> str:
     """Return how many truths lie outside their intervals, and how many would by chance."""
-    n, tail = len(pits), (1 - INTERVAL) / 2
-    misses = sum(not tail <= pit <= 1 - tail for pit in pits)
+    n = len(parameters)
+    misses = int((~parameters["covered"].astype(bool)).sum())
     lo, hi = binomial_band(n, 1 - INTERVAL)
     return (
         f"{misses} of {n} true values lie outside their 90 % interval; chance alone would put {n * (1 - INTERVAL):.1f} "

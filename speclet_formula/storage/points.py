@@ -46,7 +46,10 @@ def unpack_point(packed: Json, take: Take) -> dict[str, Any]:
     dict
         Arguments of `PointFit`.
     """
-    estimates = {field.name: _unpacked(packed["estimates"][field.name], take) for field in fields(PointEstimates)}
+    saved = packed["estimates"]  # an older file lacks what came later, which has a default
+    estimates = {
+        field.name: _unpacked(saved[field.name], take) for field in fields(PointEstimates) if field.name in saved
+    }
     return {"estimates": PointEstimates(**estimates), **{name: packed[name] for name in NUMBERS}}
 
 

@@ -92,7 +92,8 @@ def refused():
     )
     yield (
         [one, crossed_fit()],
-        "fit 2 is of the type Fit.\nA likelihood ratio is of fits by method='ml' or 'reml'; fits with draws are "
+        "fit 2 is of the type Fit.\nA likelihood ratio is of fits by method='ml', 'reml' or 'laplace'; fits with draws "
+        "are "
         f"ranked by compare.\n{example}",
     )
     yield (

@@ -184,7 +184,7 @@ def test_a_fit_without_draws_is_refused():
         sf.loo(point)
     assert str(caught.value) == (
         "leave-one-out has no use for a PointFit.\n"
-        "It needs draws from a posterior; a fit by 'reml' or 'ml' has estimates alone.\n"
+        "It needs draws from a posterior; a fit by 'reml', 'ml' or 'laplace' has estimates alone.\n"
         "Fit the model with another method, or leave method= out."
     )
 

@@ -126,7 +126,7 @@ def test_auto_takes_nuts_where_exact_does_not_serve(monkeypatch: pytest.MonkeyPa
 MESSAGES: list[tuple[dict[str, Any], str]] = [
     (
         {"method": "gibbs"},
-        "there is no method 'gibbs'.\nMethods: auto, exact, nuts, reml, ml.\n"
+        "there is no method 'gibbs'.\nMethods: auto, exact, nuts, reml, ml, laplace.\n"
         "Leave method= out: 'auto' takes the engine that serves the model.",
     ),
     (

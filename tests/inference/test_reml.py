@@ -304,7 +304,7 @@ uncertainty too."""
 
 def test_what_needs_draws_says_that_there_are_none():
     fit = sf.lmer("y ~ 1 + (1 | g)", one_way(1.5), method="reml")
-    for use in (sf.fitted, sf.diagnose, lambda fit: sf.recover(fit, {"Intercept": 3.0})):
+    for use in (sf.diagnose, lambda fit: sf.recover(fit, {"Intercept": 3.0})):
         with pytest.raises(EstimateError, match=r"^a fit by REML has no draws\.\n"):
             use(fit)
 

@@ -1,0 +1,163 @@
+"""A model goes in; a `Calibration` comes out: whether its posteriors are right on average over its priors."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.tables import as_pandas
+from speclet_formula.errors import PriorError
+from speclet_formula.formula.terms import Formula
+from speclet_formula.model import Model
+from speclet_formula.priors import PRESETS
+from speclet_formula.studies.preparing import MODEL_SETTINGS, check_number, make_tasks, seed_of
+from speclet_formula.studies.prior_truths import check_proper
+from speclet_formula.studies.ranks import ecdf, ecdf_band
+from speclet_formula.studies.records import Calibration
+from speclet_formula.studies.running import outcomes_of
+from speclet_formula.studies.studying import FEWEST, RANKED
+from speclet_formula.studies.summaries import class_summaries, data_sets_frame, parameter_summaries, rows_frame
+from speclet_formula.studies.tasks import prepare
+from speclet_formula.studies.wording import calibration_foot
+
+LEVEL = 0.99
+FIXED_PRESETS = ("notebook",)  # whose priors look at no response
+LEFT_OUT = ("power", "type_s", "type_m", "lme4_bias", "lme4_rmse")  # columns of a study that mean nothing here
+
+
+def calibrate(
+    formula: str | Formula,
+    data: Any,
+    *,
+    n_sims: int = 1000,
+    random_seed: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    folder: str | Path | None = None,
+    ranked: int = RANKED,
+    **settings: Any,
+) -> Calibration:
+    r"""Test an engine by simulation: draw parameters from the priors and data from these, fit, and rank the truth.
+
+    If the engine is right, each true value is as likely to have any rank among the posterior's draws, and intervals
+    cover as often as they say, averaged over the prior. `study` asks another question: how good estimates are at one
+    truth, where a prior may well bias them.
+
+    Parameters
+    ----------
+    formula : str or Formula
+        The model that makes the data and is fitted.
+    data : table
+        Predictors and grouping factors. Priors are frozen before the first draw: where they are a preset's that is
+        scaled to the response, `data` needs a response for that, and it serves for nothing else.
+    n_sims : int
+        Data sets.
+    random_seed, workers, progress, folder
+        As in `study`.
+    ranked : int
+        Evenly spaced draws that each true value is ranked among.
+    **settings
+        As in `study`. Priors have to be proper.
+
+    Returns
+    -------
+    Calibration
+        Ranked are all scalars, the first level of each block of effects, and the log-likelihood of the data, which is
+        sensitive to what scalars by themselves do not show.
+
+    Raises
+    ------
+    PriorError
+        A prior is improper, or would be scaled to a response that is not there.
+    FormulaError, DataError, SamplingError
+        As `study`.
+
+    Notes
+    -----
+    The band of the ranks' ECDF holds for all points at once; it is exact, from the Markov chain of the counts. The
+    p-value is that of the same statistic, the smallest pointwise tail.
+
+    References
+    ----------
+    Talts, Betancourt, Simpson, Vehtari and Gelman (2018), doi:10.48550/arXiv.1804.06788. Säilynoja, Bürkner and Vehtari
+    (2022), doi:10.1007/s11222-022-10090-6. The log-likelihood: Modrák et al. (2023), doi:10.1214/23-BA1404.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, _ = sf.datasets.m7()
+    >>> found = sf.calibrate("log_fc ~ (1|gene/sgRNA) + (1|cell_line)", data, random_seed=1)  # doctest: +SKIP
+    >>> found.calibrated  # doctest: +SKIP
+    True
+    """
+    check_number("n_sims", n_sims, FEWEST)
+    check_number("ranked", ranked, 1)
+    place = None if folder is None else Path(folder)
+    frozen = settings | {"priors": _frozen(formula, as_pandas(data), settings)}
+    tasks = make_tasks(
+        formula, None, [data], [None], frozen, entropy=seed_of(random_seed, place), ranked=ranked, reml=False
+    )
+    check_proper(prepare(tasks[0])[1])
+    workers = None if workers is None else check_number("workers", workers, 1)
+    outcomes = outcomes_of(tasks, n_sims, workers=workers, progress=progress, folder=place)
+    labels = pd.DataFrame(index=[0])
+    rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
+    table, curves = _with_bands(parameter_summaries(rows, data_sets, (), ranked), rows, ranked)
+    smallest = float(table["rank_p"].min())
+    return Calibration(
+        formula=tasks[0].formula,
+        n_sims=n_sims,
+        random_seed=tasks[0].entropy,
+        ranked=ranked,
+        level=LEVEL,
+        calibrated=smallest * int(table["rank_p"].notna().sum()) > 1 - LEVEL,
+        table=table,
+        classes=class_summaries(rows, data_sets, ()),
+        ecdf=curves,
+        rows=rows,
+        data_sets=data_sets,
+        foot=calibration_foot(table, data_sets, outcomes, level=LEVEL),
+    )
+
+
+def _frozen(formula: str | Formula, table: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the prior of every slot, resolved once: with the response, or, if no prior looks at it, without."""
+    chosen = {name: settings[name] for name in MODEL_SETTINGS if settings.get(name) is not None}
+    task = make_tasks(formula, None, [table], [None], settings, entropy=0, ranked=1, reml=False)[0]
+    simulator, template = prepare(task)
+    if simulator.response in table:
+        slots = Model(task.formula, table, **chosen).slots
+    else:
+        slots = template.slots
+        scaled = [slot.slot for slot in slots if slot.source in PRESETS and slot.source not in FIXED_PRESETS]
+        if scaled:
+            raise PriorError(
+                f"the priors of {', '.join(map(repr, scaled))} are scaled to '{simulator.response}', which is no "
+                "column of the data.",
+                "A calibration freezes its priors before it draws from them.",
+                "Add a response to the data, state these priors, or write priors='notebook'.",
+            )
+    return {slot.slot: slot.prior for slot in slots}
+
+
+def _with_bands(table: pd.DataFrame, rows: pd.DataFrame, ranked: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the table with what the ranks' ECDFs say, and the ECDFs themselves."""
+    curves: list[pd.DataFrame] = []
+    gaps: list[float] = []
+    inside: list[bool | None] = []
+    for parameter in table["parameter"]:
+        ranks = rows.loc[rows["parameter"] == parameter, "rank"].dropna().to_numpy(dtype=int)
+        if not len(ranks):
+            gaps.append(float("nan"))
+            inside.append(None)
+            continue
+        band, shares = ecdf_band(len(ranks), ranked, LEVEL), ecdf(ranks, ranked)
+        gaps.append(float(np.abs(shares - band.points).max()))
+        inside.append(bool(((band.lower <= shares) & (shares <= band.upper)).all()))
+        curve = {"parameter": parameter, "share": band.points, "ecdf": shares, "difference": shares - band.points,
+                 "lower": band.lower, "upper": band.upper}  # fmt: skip
+        curves.append(pd.DataFrame(curve))
+    dropped = [column for name in LEFT_OUT for column in (name, f"{name}_se")]
+    found = table.drop(columns=dropped).assign(gap=gaps, inside=pd.Series(inside, dtype=object))
+    return found, pd.concat(curves, ignore_index=True)

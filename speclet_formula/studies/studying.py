@@ -1,0 +1,251 @@
+"""A model, a truth and one or more designs go in; a `Study` comes out: how well many data sets recover that truth."""
+
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from speclet_formula.errors import DataError, listed
+from speclet_formula.formula.terms import Formula
+from speclet_formula.studies.preparing import check_number, make_tasks, seed_of
+from speclet_formula.studies.records import Study
+from speclet_formula.studies.running import outcomes_of
+from speclet_formula.studies.summaries import class_summaries, data_sets_frame, parameter_summaries, rows_frame
+from speclet_formula.studies.tasks import Task
+from speclet_formula.studies.wording import study_foot
+
+RANKED = 99  # draws that each true value is ranked among: of 1,000 every tenth, as good as independent
+FEWEST = 2
+
+
+def study(  # noqa: PLR0913 - what can be set by name is better than a bag of options
+    formula: str | Formula,
+    design: Any,
+    params: Mapping[str, Any],
+    *,
+    n_sims: int = 200,
+    fitted: str | Formula | None = None,
+    effects: Literal["anew", "kept"] = "anew",
+    reml: bool = True,
+    random_seed: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    folder: str | Path | None = None,
+    **settings: Any,
+) -> Study:
+    """Simulate many data sets of one truth, fit each, and sum up how well the truth is recovered.
+
+    Parameters
+    ----------
+    formula : str or Formula
+        The model that makes the data.
+    design : table, or mapping of str to table
+        Predictors and grouping factors, as in `simulate`. Several by name make a study of designs: how many guides,
+        cell lines or replicates are enough. The frames then begin with the column `design`.
+    params : dict
+        The truth, as in `simulate`.
+    n_sims : int
+        Data sets of each design. Of 200 the coverage of 90 % intervals is known to 2 % (its standard error).
+    fitted : str or Formula, optional
+        The model that is fitted, if it is another one. Its truth is what `recover` would take for it.
+    effects : {"anew", "kept"}
+        Group effects in `params` beside an SD of theirs: "anew" draws new ones for each data set, "kept" uses them
+        in all. Effects without an SD are always kept.
+    reml : bool
+        Whether lme4's estimates are made beside the posteriors.
+    random_seed : int, optional
+        The same seed gives the same study, whatever the number of workers. Data set i has the same seed in any study of
+        that seed, so that more data sets can be added later.
+    workers : int, optional
+        Processes; one for each core by default. Inside `joblib.parallel_config` those of its backend: a Dask or Ray
+        cluster serves so.
+    progress : bool
+        Whether to show a line with the time left, where standard error is a terminal.
+    folder : str or Path, optional
+        Where the outcome of each data set is kept, one small JSON file each, as it comes in. The same call with the
+        same folder goes on where an earlier one was stopped, and ends with the same frames.
+    **settings
+        `family`, `link`, `priors`, `functions` as in `Model`; `method`, `draws` (250 by default), `chains`, `tune`,
+        `target_accept`, `sampler` as in `fit`. Default priors are scaled to each data set, as in a fit of its own.
+
+    Returns
+    -------
+    Study
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, SamplingError
+        As `simulate`, `Model` and `fit`, before anything runs; if a folder belongs to another study; if every data set
+        fails. Single failures are counted, and listed in `Study.data_sets`.
+
+    See Also
+    --------
+    power : the same over a grid of designs and effect sizes.
+    calibrate : truths drawn from the priors.
+
+    References
+    ----------
+    Morris, White and Crowther (2019). Using simulation studies to evaluate statistical methods. Statistics in Medicine
+    38, 2074-2102. doi:10.1002/sim.8086.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> found = sf.study(
+    ...     "log_fc ~ (1|gene/sgRNA) + (1|cell_line)", data, truth, n_sims=200, random_seed=1
+    ... )  # doctest: +SKIP
+    >>> found.classes[["class", "cover90", "cover90_lo", "cover90_hi"]]  # doctest: +SKIP
+    """
+    named = dict(design) if _is_named(design) else {"": design}
+    labels = pd.DataFrame({"design": list(named)}) if _is_named(design) else pd.DataFrame(index=[0])
+    place = None if folder is None else Path(folder)
+    tasks = make_tasks(
+        formula,
+        fitted,
+        list(named.values()),
+        [_truth(params, effects)] * len(named),
+        settings,
+        entropy=seed_of(random_seed, place),
+        ranked=RANKED,
+        reml=reml,
+    )
+    return _study(tasks, labels, n_sims, workers=workers, progress=progress, folder=place)
+
+
+def power(
+    formula: str | Formula,
+    layout: Callable[..., Any],
+    params: Mapping[str, Any],
+    grid: Mapping[str, Sequence[Any]],
+    *,
+    n_sims: int = 100,
+    random_seed: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    folder: str | Path | None = None,
+    **settings: Any,
+) -> Study:
+    """Study each design and effect size of a grid: how much data it takes to find an effect.
+
+    Parameters
+    ----------
+    formula : str or Formula
+        The model that makes the data and is fitted.
+    layout : callable
+        Makes a table of predictors and factors: `datasets.screen_design`, or a function of your own. Its arguments are
+        the entries of `grid` that are not parameters.
+    params : dict
+        The truth, as in `simulate`.
+    grid : mapping of str to sequence
+        Values to try, all combinations of them: of a parameter (`"drug": [0, 0.2, 0.5]`), or of an argument of `layout`
+        (`"guides_per_gene": [2, 4, 8]`).
+    n_sims, random_seed, workers, progress, folder, **settings
+        As in `study`; `reml`, `fitted` and `effects` too.
+
+    Returns
+    -------
+    Study
+        Its frames begin with one column for each entry of the grid. `table["power"]` is the share of 95 % intervals
+        that exclude 0, `width90` what the design's precision comes to.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, SamplingError
+        As `study`; if the grid is empty.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> truth = {"Intercept": -0.3, "1|gene_sigma": 0.5, "1|cell_line_sigma": 0.3, "sigma": 1}
+    >>> found = sf.power(
+    ...     "log_fc ~ (1|gene) + (1|cell_line)", sf.datasets.screen_design, truth,
+    ...     {"cell_lines": [5, 20], "Intercept": [0, -0.3]},
+    ... )  # doctest: +SKIP
+    >>> found.table.query("parameter == 'Intercept'")[["cell_lines", "Intercept", "power"]]  # doctest: +SKIP
+    """
+    points = _points(grid)
+    fitted, effects = settings.pop("fitted", None), settings.pop("effects", "anew")
+    reml = settings.pop("reml", True)
+    place = None if folder is None else Path(folder)
+    tasks = make_tasks(
+        formula,
+        fitted,
+        [layout(**{name: value for name, value in point.items() if name not in params}) for point in points],
+        [_truth({**params, **{name: point[name] for name in point if name in params}}, effects) for point in points],
+        settings,
+        entropy=seed_of(random_seed, place),
+        ranked=RANKED,
+        reml=reml,
+    )
+    labels = pd.DataFrame([{name: _label(value) for name, value in point.items()} for point in points])
+    return _study(tasks, labels, n_sims, workers=workers, progress=progress, folder=place)
+
+
+def _study(
+    tasks: tuple[Task, ...],
+    labels: pd.DataFrame,
+    n_sims: int,
+    *,
+    workers: int | None,
+    progress: bool,
+    folder: Path | None,
+) -> Study:
+    """Run the tasks and sum up."""
+    check_number("n_sims", n_sims, FEWEST)
+    outcomes = outcomes_of(tasks, n_sims, workers=_workers(workers), progress=progress, folder=folder)
+    keys = tuple(map(str, labels.columns))
+    rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
+    table = parameter_summaries(rows, data_sets, keys, RANKED)
+    classes = class_summaries(rows, data_sets, keys)
+    return Study(
+        formula=tasks[0].formula,
+        fitted=tasks[0].fitted,
+        n_sims=n_sims,
+        random_seed=tasks[0].entropy,
+        designs=keys,
+        table=table,
+        classes=classes,
+        rows=rows,
+        data_sets=data_sets,
+        foot=study_foot(table, classes, data_sets, outcomes),
+    )
+
+
+def _workers(workers: int | None) -> int | None:
+    return None if workers is None else check_number("workers", workers, 1)
+
+
+def _is_named(design: Any) -> bool:
+    """Tell several designs by name from a table that is a dict of columns."""
+    values = list(design.values()) if isinstance(design, Mapping) else []
+    return bool(values) and all(hasattr(value, "columns") for value in values)
+
+
+def _truth(params: Mapping[str, Any], effects: str) -> dict[str, Any]:
+    """Return the truth, without the effects that each data set draws anew."""
+    if effects not in ("anew", "kept"):
+        raise DataError(
+            f"effects={effects!r} is no choice.", "effects is 'anew' or 'kept'.", "Leave it out to draw them anew."
+        )
+    drawn = {name for name in params if effects == "anew" and f"{name}_sigma" in params}
+    return {name: value for name, value in params.items() if name not in drawn}
+
+
+def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return all combinations of the grid's values."""
+    empty = next((name for name, values in grid.items() if isinstance(values, str) or not len(list(values))), None)
+    if empty is not None or not grid:
+        raise DataError(
+            "grid is empty." if not grid else f"grid['{empty}'] is {grid[empty]!r}.",  # type: ignore[index]
+            "grid has a list of values for each parameter or argument that varies.",
+            'For example grid={"cell_lines": [5, 10, 20]}.',
+        )
+    return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+
+
+def _label(value: Any) -> Any:
+    """Return a grid's value as a cell: a sequence as text."""
+    return value if isinstance(value, str | int | float) else listed(value, 4)

@@ -1,0 +1,215 @@
+"""Rows of many data sets go in; tables by parameter and by class come out, each estimate with its Monte Carlo SE.
+
+What the columns mean is defined in `records`. Formulas: Morris, White & Crowther (2019), doi:10.1002/sim.8086.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import binom
+
+from speclet_formula.studies.measures import MASSES, ROW_COLUMNS
+from speclet_formula.studies.ranks import uniformity
+from speclet_formula.studies.tasks import Outcome
+
+BAND = 0.99  # mass of the bands of coverage
+NOMINAL = 0.9
+ESTIMATES = (
+    "bias", "rmse", "mean_sd", "emp_sd", "sd_ratio", "cover50", "cover90", "cover95", "width90", "z_mean", "z_sd",
+    "contraction", "power", "type_s", "type_m", "lme4_bias", "lme4_rmse", "seconds",
+)  # fmt: skip
+COUNTS = ("n_sims", "n_failed", "n_flagged")
+IDENTITY = ("parameter", "term", "group", "class")
+
+type Estimate = tuple[float, float]  # with its SE
+
+NOTHING: Estimate = (float("nan"), float("nan"))
+
+
+def rows_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per data set and parameter, behind the labels of its design."""
+    frames = [
+        pd.DataFrame(outcome["rows"]).assign(scenario=outcome["scenario"], data_set=outcome["data_set"])
+        for outcome in outcomes
+        if outcome["status"] == "fitted"
+    ]
+    rows = pd.concat(frames, ignore_index=True)
+    named = labels.iloc[rows["scenario"]].reset_index(drop=True)
+    return pd.concat([named, rows[["data_set", *ROW_COLUMNS]]], axis=1)
+
+
+def data_sets_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
+    """Return one row per data set, the failed ones with their reason."""
+    columns = (
+        "scenario", "data_set", "status", "reason", "verdict", "diagnosis", "ess_bulk_min", "r_hat_max", "seconds",
+        "cpu_seconds",
+    )  # fmt: skip
+    rows = pd.DataFrame([{column: outcome[column] for column in columns} for outcome in outcomes])
+    named = labels.iloc[rows["scenario"]].reset_index(drop=True)
+    return pd.concat([named, rows.drop(columns="scenario")], axis=1)
+
+
+def parameter_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[str], ranked: int) -> pd.DataFrame:
+    """Return one row per design and parameter."""
+    found = []
+    for known, sets in _by_design(data_sets, keys):
+        counts = _counts(sets)
+        seconds = _mean(sets["seconds"])
+        here = _same_design(rows, known)
+        for _, part in here.groupby("parameter", sort=False):
+            estimates = _estimates(part) | {"seconds": seconds}
+            found.append(known | _identity(part) | counts | _spread(part, estimates, ranked))
+    return pd.DataFrame(found)
+
+
+def class_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
+    """Return one row per design and class of parameters."""
+    found = []
+    for known, _ in _by_design(data_sets, keys):
+        here = _same_design(rows, known)
+        for kind, part in here[here["cover90"].notna()].groupby("class", sort=False):
+            row = known | {
+                "class": kind,
+                "n_parameters": part["parameter"].nunique(),
+                "n_intervals": int(part["n"].sum()),
+            }
+            for name in MASSES:
+                share, se, _ = _coverage(part, name)
+                row |= {name: share, f"{name}_se": se}
+            found.append(row | _band(part))
+    return pd.DataFrame(found)
+
+
+def _by_design(data_sets: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
+    if not keys:
+        return [({}, data_sets)]
+    groups = data_sets.groupby(list(keys), sort=False, dropna=False)
+    return [(dict(zip(keys, values, strict=True)), part) for values, part in groups]
+
+
+def _same_design(rows: pd.DataFrame, known: dict[str, Any]) -> pd.DataFrame:
+    same = np.ones(len(rows), dtype=bool)
+    for name, value in known.items():
+        same &= (rows[name] == value).to_numpy()
+    return rows[same]
+
+
+def _identity(part: pd.DataFrame) -> dict[str, Any]:
+    first = part.iloc[0]
+    truths = part["truth"].to_numpy()
+    constant = np.ptp(truths) <= 1e-12 * np.abs(truths).max()  # NaN for effects, which differ by level
+    return {name: first[name] for name in IDENTITY} | {"truth": float(truths[0]) if constant else float("nan")}
+
+
+def _counts(sets: pd.DataFrame) -> dict[str, int]:
+    fitted = sets["status"] == "fitted"
+    flagged = fitted & (sets["verdict"] != "converged")
+    return {"n_sims": len(sets), "n_failed": int((~fitted).sum()), "n_flagged": int(flagged.sum())}
+
+
+def _spread(part: pd.DataFrame, estimates: dict[str, Estimate], ranked: int) -> dict[str, float]:
+    """Return the estimates and their SEs as columns, the band and the ranks' p-value beside them."""
+    row: dict[str, float] = {}
+    for name in ESTIMATES:
+        value, se = estimates[name]
+        row |= {name: value, f"{name}_se": se}
+        if name == "cover90":
+            row |= _band(part)
+        if name == "contraction":
+            row["rank_p"] = _rank_p(part["rank"], ranked)
+    return row
+
+
+def _estimates(part: pd.DataFrame) -> dict[str, Estimate]:
+    """Return what all data sets say of one parameter."""
+    rmse = _root(_mean(part["squared"]))
+    scalar = bool((part["n"] == 1).all())
+    mean_sd = _mean(part["sd"])
+    emp_sd = _deviation(part["error"]) if scalar else rmse
+    lme4 = (part["lme4"] - part["truth"]).dropna()
+    return {
+        "bias": _mean(part["error"]),
+        "rmse": rmse,
+        "mean_sd": mean_sd,
+        "emp_sd": emp_sd,
+        "sd_ratio": _quotient(mean_sd, emp_sd),
+        **{name: _coverage(part, name)[:2] for name in MASSES},
+        "width90": _mean(part["width90"]),
+        "z_mean": _mean(part["z"]),
+        "z_sd": _deviation(part["z"]) if scalar else _root(_mean(part["z_squared"] - part["z"] ** 2)),
+        "contraction": _mean(part["contraction"]),
+        "power": _ratio(part["claims"], part["n"]),
+        "type_s": _ratio(part["wrong"], part["claims"]),
+        "type_m": _ratio(part["claimed"], part["claimed_truth"]),
+        "lme4_bias": _mean(lme4),
+        "lme4_rmse": _root(_mean(lme4**2)),
+    }
+
+
+def _mean(values: pd.Series) -> Estimate:
+    known = values.dropna().to_numpy(dtype=float)
+    if not len(known):
+        return NOTHING
+    se = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
+    return float(known.mean()), se
+
+
+def _root(mean: Estimate) -> Estimate:
+    """Return the square root of a mean, its SE by the delta method."""
+    root = float(np.sqrt(max(mean[0], 0.0))) if np.isfinite(mean[0]) else float("nan")
+    return root, mean[1] / (2 * root) if root > 0 else float("nan")
+
+
+def _deviation(values: pd.Series) -> Estimate:
+    """Return an SD; its SE is that of normal values."""
+    known = values.dropna().to_numpy(dtype=float)
+    if len(known) < 2:  # noqa: PLR2004 - an SD needs two
+        return NOTHING
+    sd = float(known.std(ddof=1))
+    return sd, sd / float(np.sqrt(2 * (len(known) - 1)))
+
+
+def _quotient(above: Estimate, below: Estimate) -> Estimate:
+    """Return a quotient of two estimates, as if they were independent."""
+    if not (above[0] > 0 and below[0] > 0):
+        return NOTHING
+    value = above[0] / below[0]
+    return value, value * float(np.hypot(above[1] / above[0], below[1] / below[0]))
+
+
+def _ratio(above: pd.Series, below: pd.Series) -> Estimate:
+    """Return a ratio of sums over data sets, its SE by linearisation."""
+    known = above.notna() & below.notna()
+    a, b = above[known].to_numpy(dtype=float), below[known].to_numpy(dtype=float)
+    if not b.sum() > 0:
+        return NOTHING
+    value = float(a.sum() / b.sum())
+    return value, float(np.sqrt(np.sum((a - value * b) ** 2)) / b.sum())
+
+
+def _coverage(part: pd.DataFrame, name: str) -> tuple[float, float, float]:
+    """Return the share of intervals that hold the truth, its SE between data sets, and the effective intervals."""
+    weighted = pd.DataFrame({"held": part[name] * part["n"], "n": part["n"], "data_set": part["data_set"]})
+    sums = weighted.groupby("data_set")[["held", "n"]].sum()
+    share, se = _ratio(sums["held"], sums["n"])
+    total, n_sets = float(sums["n"].sum()), len(sums)
+    alone = np.sqrt(share * (1 - share) / total)  # were all intervals independent
+    # One interval for each data set is independent of the others; several share their data.
+    inflation = (se / alone) ** 2 if alone > 0 and total > n_sets else 1.0
+    return share, se, total / max(inflation, 1.0)
+
+
+def _band(part: pd.DataFrame) -> dict[str, float]:
+    """Return the range of a coverage of 90 % by chance alone."""
+    if part["cover90"].isna().all():
+        return {"cover90_lo": float("nan"), "cover90_hi": float("nan")}
+    effective = round(_coverage(part, "cover90")[2])
+    lo, hi = binom.interval(BAND, effective, NOMINAL)
+    return {"cover90_lo": float(lo / effective), "cover90_hi": float(hi / effective)}
+
+
+def _rank_p(ranks: pd.Series, ranked: int) -> float:
+    known = ranks.dropna().to_numpy(dtype=int)
+    return uniformity(known, ranked)

@@ -1,0 +1,110 @@
+"""A model of another response is the model that the other response would have made."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import speclet_formula as sf
+from speclet_formula.errors import DataError
+from speclet_formula.inference.refitting import with_response
+from speclet_formula.priors import slot_frame
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"g": np.repeat(list("abcdefgh"), 5), "x": rng.normal(size=40), "w": rng.uniform(1, 2, 40)})
+    table["y"] = rng.normal(size=8).repeat(5) + table["x"] + rng.normal(size=40)
+    return table
+
+
+def other(data):
+    return 3.0 + 2.0 * data["y"].to_numpy()[::-1]
+
+
+def test_a_refit_is_a_fit_of_the_new_response(data):
+    fit = sf.lmer("y ~ x + (x|g)", data, draws=50, chains=2, random_seed=1)
+    again = sf.refit(fit, other(data), random_seed=2)
+    anew = sf.lmer("y ~ x + (x|g)", data.assign(y=other(data)), draws=50, chains=2, random_seed=2)
+    assert again.method == "exact"
+    for name, variable in anew.idata["posterior"].data_vars.items():
+        np.testing.assert_array_equal(again.idata["posterior"][name].to_numpy(), variable.to_numpy())
+    np.testing.assert_array_equal(again.idata["observed_data"]["y"], other(data))
+
+
+def test_priors_of_a_preset_follow_the_response_and_those_of_the_user_stay(data):
+    model = sf.Model("y ~ x + (1|g)", data, priors={"x": sf.Prior("Normal", mu=0, sigma=7)})
+    anew = sf.Model("y ~ x + (1|g)", data.assign(y=other(data)), priors={"x": sf.Prior("Normal", mu=0, sigma=7)})
+    pd.testing.assert_frame_equal(slot_frame(with_response(model, other(data)).slots), slot_frame(anew.slots))
+    kept = with_response(model, other(data), keep_priors=True)
+    pd.testing.assert_frame_equal(slot_frame(kept.slots), slot_frame(model.slots))
+    assert (model.data["y"] == data["y"]).all(), "the first model is as it was"
+
+
+def test_a_point_fit_stays_one(data):
+    again = sf.refit(sf.lmer("y ~ x + (1|g)", data, method="ml", weights="w"), other(data))
+    anew = sf.lmer("y ~ x + (1|g)", data.assign(y=other(data)), method="ml", weights="w")
+    assert again.method == "ml"
+    assert again.log_likelihood == pytest.approx(anew.log_likelihood, abs=1e-9)
+
+
+def test_rows_left_out_stay_left_out(data):
+    holed = data.assign(y=data["y"].where(data.index != 3))
+    model = sf.Model("y ~ x + (1|g)", holed, missing="drop")
+    for response in (other(data), np.delete(other(data), 3)):
+        again = with_response(model, response)
+        np.testing.assert_array_equal(again.design.response, np.delete(other(data), 3))
+        assert np.isnan(again.data["y"][3])
+        assert again.n_dropped == 1
+
+
+def test_findings_are_those_of_the_new_response(data):
+    model = sf.Model("y ~ x + (1|g)", data)
+    constant = with_response(model, np.ones(40))
+    assert [finding.kind for finding in constant.findings] == ["constant_response"] + [f.kind for f in model.findings]
+    assert with_response(constant, other(data)).findings == model.findings
+
+
+@pytest.mark.parametrize(
+    ("formula", "response", "text"),
+    [
+        (
+            "y ~ x + (1|g)", np.ones(39),
+            "the new 'y' has the shape (39,).\nThe model uses 40 rows, and each has one number.\n"
+            "Give an array of that length, in the order of the table.",
+        ),
+        (
+            "y ~ x + (1|g)", np.where(np.arange(40) == 7, np.nan, 1.0),
+            "the new 'y' is nan in row 7, and not finite in 1 rows.\n"
+            "Every row that the model uses has a finite response.\n"
+            "Leave these rows out by fitting a new Model with missing='drop'.",
+        ),
+        (
+            "y ~ x + (1|g)", ["a"] * 40,
+            "the new 'y' does not hold numbers: could not convert string to float: 'a'.\n"
+            "A response is one number for each row.\nConvert it to numbers first.",
+        ),
+        (
+            "exp(y) ~ x + (1|g)", np.ones(40),
+            "the response is 'exp(y)', which a new column cannot replace.\n"
+            "The response of a model to be fitted again is a plain name: 'y ~ ...'.\n"
+            "Put the transformed response into a column of its own, or fit a new Model.",
+        ),
+        (
+            "y ~ x + offset(y) + (1|g)", np.ones(40),
+            "'y' is the response and is also used right of the ~, or as weights.\n"
+            "A new response changes nothing else in the model.\n"
+            "Copy the column under a second name for its other use.",
+        ),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_the_response_is_refused(data, formula, response, text):
+    with pytest.raises(DataError) as caught:
+        with_response(sf.Model(formula, data), response)
+    assert str(caught.value) == text
+
+
+def test_the_family_still_judges_the_response(data):
+    model = sf.Model("y ~ (1|g)", data.assign(y=(data["y"] > 0).astype(int)), family="bernoulli")
+    with pytest.raises(DataError, match="bernoulli response cannot take"):
+        with_response(model, np.full(40, 2.0))

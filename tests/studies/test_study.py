@@ -1,0 +1,395 @@
+"""A study counts, sums up and resumes as it says: against numpy by hand, a killed process and a cluster of two."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+
+import speclet_formula as sf
+from speclet_formula.errors import DataError, SamplingError
+from speclet_formula.studies import tasks
+from speclet_formula.studies.checkpoints import load_outcome, save_outcome
+from speclet_formula.studies.summaries import class_summaries, parameter_summaries
+
+FORMULA = "y ~ x + (1|g)"
+TRUTH = {"Intercept": 1.0, "x": 0.4, "1|g_sigma": 0.5, "sigma": 1.0}
+QUICK = {"draws": 60, "chains": 2, "random_seed": 5, "progress": False}
+TIMES = ["seconds", "cpu_seconds"]
+
+
+def layout(groups=8, rows=5):
+    x = np.linspace(-1, 1, groups * rows)
+    return pd.DataFrame({"g": np.repeat([f"g{k}" for k in range(groups)], rows), "x": x})
+
+
+def assert_same(one, other):
+    """All frames agree to the last digit, times aside."""
+    for name in ("table", "classes", "rows", "data_sets"):
+        a, b = getattr(one, name), getattr(other, name)
+        dropped = [column for column in a if column in (*TIMES, "seconds_se")]
+        pd.testing.assert_frame_equal(a.drop(columns=dropped), b.drop(columns=dropped), check_exact=True)
+
+
+@pytest.fixture(scope="module")
+def small():
+    return sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, **QUICK)
+
+
+def test_estimates_are_those_of_the_rows(small):
+    row = small.table.set_index("parameter").loc["x"]
+    rows = small.rows.query("parameter == 'x'")
+    error = rows["median"] - 0.4
+    assert row["truth"] == 0.4
+    assert row["bias"] == pytest.approx(error.mean())
+    assert row["bias_se"] == pytest.approx(error.std(ddof=1) / np.sqrt(12))
+    assert row["rmse"] == pytest.approx(np.sqrt((error**2).mean()))
+    assert row["emp_sd"] == pytest.approx(error.std(ddof=1))
+    assert row["mean_sd"] == pytest.approx(rows["sd"].mean())
+    assert row["sd_ratio"] == pytest.approx(rows["sd"].mean() / error.std(ddof=1))
+    held = (rows["lo"] <= 0.4) & (rows["hi"] >= 0.4)
+    assert row["cover90"] == pytest.approx(held.mean())
+    assert row["cover90_se"] == pytest.approx(np.sqrt(held.mean() * (1 - held.mean()) / 12), abs=1e-12)
+    assert row["width90"] == pytest.approx((rows["hi"] - rows["lo"]).mean())
+    assert row["lme4_bias"] == pytest.approx((rows["lme4"] - 0.4).mean())
+    assert row["power"] == pytest.approx(rows["claims"].mean())
+    assert (row["n_sims"], row["n_failed"]) == (12, 0)
+
+
+def test_each_data_set_can_be_made_by_hand(small):
+    """Row for row what simulate, fit and recover give with the same random numbers."""
+    drawing, fitting = np.random.SeedSequence(5, spawn_key=(0, 3)).spawn(2)
+    from speclet_formula.simulation import draw_data, simulator_of
+
+    response, effects = draw_data(simulator_of(FORMULA, layout()), TRUTH, np.random.default_rng(drawing))
+    data = layout().assign(y=response)
+    seed = int(fitting.generate_state(1)[0])
+    fit = sf.lmer(FORMULA, data, draws=60, chains=2, cores=1, random_seed=seed)
+    found = sf.recover(fit, TRUTH | effects)
+    mine = small.rows.query("data_set == 3")
+    scalars = mine[mine["class"] != "effects"]
+    for column in ("truth", "realized", "median", "sd", "lo", "hi", "error", "z", "pit", "contraction", "lme4"):
+        np.testing.assert_allclose(scalars[column], found.parameters[column], rtol=1e-9, err_msg=column)
+    effects_row, block = mine[mine["class"] == "effects"].iloc[0], found.groups.iloc[0]
+    assert effects_row["cover90"] == block["coverage"]
+    assert np.sqrt(effects_row["squared"]) == pytest.approx(block["rmse"])
+
+
+def test_more_data_sets_leave_the_first_as_they_are(small):
+    fewer = sf.study(FORMULA, layout(), TRUTH, n_sims=3, workers=1, **QUICK)
+    pd.testing.assert_frame_equal(fewer.rows, small.rows.query("data_set < 3").reset_index(drop=True), check_exact=True)
+
+
+@pytest.mark.slow
+def test_the_number_of_workers_changes_nothing(small):
+    assert_same(small, sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=2, **QUICK))
+
+
+def test_effects_are_drawn_anew_or_kept():
+    given = TRUTH | {"1|g": dict(zip([f"g{k}" for k in range(8)], np.linspace(-1, 1, 8), strict=True))}
+    anew = sf.study(FORMULA, layout(), given, n_sims=2, workers=1, reml=False, **QUICK)
+    kept = sf.study(FORMULA, layout(), given, n_sims=2, workers=1, reml=False, effects="kept", **QUICK)
+    assert anew.rows.query("parameter == '1|g_sigma'")["realized"].nunique() == 2
+    assert set(kept.rows.query("parameter == '1|g_sigma'")["realized"].round(12)) == {
+        round(float(np.linspace(-1, 1, 8).std(ddof=1)), 12)
+    }
+    assert kept.table["lme4_rmse"].isna().all()
+
+
+def test_failed_fits_are_counted_and_listed(monkeypatch):
+    honest = tasks.fit
+
+    def failing(model, **arguments):
+        if model.design.response[0] > 1:
+            raise SamplingError("the sampler gave up.", "second line", "third line")
+        return honest(model, **arguments)
+
+    monkeypatch.setattr(tasks, "fit", failing)
+    found = sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, reml=False, **QUICK)
+    failed = found.data_sets.query("status == 'failed'")
+    assert 0 < len(failed) < 12
+    assert set(failed["reason"]) == {"SamplingError: the sampler gave up."}
+    assert (found.table["n_failed"] == len(failed)).all()
+    assert found.rows["data_set"].nunique() == 12 - len(failed)
+    reason = f"SamplingError: the sampler gave up. ({len(failed)})"
+    sentence = f"{len(failed)} of 12 fits failed and are in no number above: {reason}."
+    assert sentence in found.foot
+    assert sentence in repr(found)
+
+
+def test_flagged_fits_are_counted(small):
+    flagged = (small.data_sets["verdict"] != "converged").sum()
+    assert flagged == 12, "120 draws cannot be worth 200"
+    assert (small.table["n_flagged"] == 12).all()
+    assert any(sentence.startswith("12 of 12 fits are flagged by their diagnostics") for sentence in small.foot)
+
+
+def test_if_all_fail_there_is_no_study(monkeypatch):
+    def failing(model, **arguments):
+        raise ValueError("no luck")
+
+    monkeypatch.setattr(tasks, "fit", failing)
+    with pytest.raises(SamplingError) as caught:
+        sf.study(FORMULA, layout(), TRUTH, n_sims=3, workers=1, **QUICK)
+    assert str(caught.value) == (
+        "all 3 data sets failed: ValueError: no luck (3).\nA study needs fits to judge.\n"
+        "Simulate one data set with sf.simulate, and fit it with the same arguments."
+    )
+
+
+def test_another_model_can_be_fitted():
+    found = sf.study(FORMULA, layout(), TRUTH, fitted="y ~ (1|g)", n_sims=2, workers=1, reml=False, **QUICK)
+    assert found.table["parameter"].to_list() == ["Intercept", "1|g_sigma", "sigma", "g: Intercept"]
+    assert "fitted by y ~ 1 + (1 | g)" in repr(found)
+
+
+# --- grids ------------------------------------------------------------------------------------------------------------
+
+
+def test_several_designs_stand_in_one_table():
+    designs = {"few": layout(4, 5), "many": layout(10, 5)}
+    found = sf.study(FORMULA, designs, TRUTH, n_sims=2, workers=1, reml=False, **QUICK)
+    assert found.designs == ("design",)
+    assert found.table.columns[0] == "design"
+    assert found.table["design"].unique().tolist() == ["few", "many"]
+    rows = found.rows.query("`class` == 'effects'")
+    assert rows.groupby("design", sort=False)["n"].first().to_dict() == {"few": 4, "many": 10}
+
+
+def test_power_rises_with_the_effect_and_is_the_share_of_claims():
+    grid = {"x": [0.0, 5.0], "groups": [4, 6]}
+    found = sf.power(FORMULA, layout, TRUTH, grid, n_sims=4, workers=1, reml=False, **QUICK)
+    assert found.designs == ("x", "groups")
+    slopes = found.table.query("parameter == 'x'").set_index(["x", "groups"])
+    assert len(slopes) == 4
+    assert (slopes.loc[5.0, "power"] == 1.0).all(), "13 standard errors from 0"
+    assert (slopes["truth"] == slopes.index.get_level_values("x")).all()
+    claims = found.rows.query("parameter == 'x' and groups == 4 and x == 0")["claims"]
+    assert slopes.loc[(0.0, 4), "power"] == claims.mean()
+
+
+# --- the folder -------------------------------------------------------------------------------------------------------
+
+SCRIPT = """
+import sys
+sys.path.insert(0, {root!r})
+from tests.studies.test_study import FORMULA, QUICK, TRUTH, layout
+import speclet_formula as sf
+sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, folder={folder!r}, **QUICK)
+"""
+
+
+@pytest.mark.slow
+def test_a_killed_study_goes_on_and_ends_with_the_same_table(small, tmp_path):
+    folder = tmp_path / "study"
+    root = str(Path(__file__).resolve().parents[2])
+    child = subprocess.Popen([sys.executable, "-c", SCRIPT.format(root=root, folder=str(folder))], cwd=root)
+    deadline = time.monotonic() + 300
+    while len(list(folder.glob("000-*.json"))) < 3 and child.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    made = {path.name: path.stat().st_mtime_ns for path in folder.glob("000-*.json")}
+    assert 3 <= len(made) < 12, "killed on the way"
+    resumed = sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, folder=folder, **QUICK)
+    assert_same(small, resumed)
+    assert {name: (folder / name).stat().st_mtime_ns for name in made} == made, "nothing was made twice"
+    assert not list(folder.glob(".*"))[1:], "at most the file that was being written is left"
+
+
+def test_a_finished_study_is_read_and_can_grow(small, tmp_path, monkeypatch):
+    sf.study(FORMULA, layout(), TRUTH, n_sims=4, workers=1, folder=tmp_path, **QUICK)
+    size = sum(path.stat().st_size for path in tmp_path.glob("000-*.json")) / 4
+    assert size < 5000, "one small file for each data set"
+    (tmp_path / "000-000002.json").write_text('{"scenario": 0, "data_', encoding="utf-8")
+    seed = {name: value for name, value in QUICK.items() if name != "random_seed"}
+    assert_same(small, sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, folder=tmp_path, **seed))
+
+    def never(model, **arguments):
+        raise AssertionError("all data sets are there")
+
+    monkeypatch.setattr(tasks, "fit", never)
+    assert_same(small, sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, folder=tmp_path, **QUICK))
+
+
+def test_outcomes_survive_the_folder(tmp_path):
+    outcome = {
+        "scenario": 1, "data_set": 7, "reason": "é", "seconds": 0.1 + 0.2,
+        "rows": {"z": [float("nan"), float("inf"), -float("inf"), 1e-300], "n": [1, 2, 3, 4]},
+    }  # fmt: skip
+    save_outcome(tmp_path, outcome)
+    json.loads((tmp_path / "001-000007.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+    found = load_outcome(tmp_path, 1, 7)
+    np.testing.assert_array_equal(found.pop("rows")["z"], outcome["rows"]["z"])
+    assert found == {name: value for name, value in outcome.items() if name != "rows"}
+    assert load_outcome(tmp_path, 1, 8) is None
+
+
+@pytest.mark.parametrize(
+    ("found", "text"),
+    [
+        (
+            "other study",
+            "the folder 'FOLDER' belongs to another study: settings, params differ.\n"
+            "Only the same study can be taken up again; n_sims alone may change.\n"
+            "Choose another folder, or give the arguments of the first call.",
+        ),
+        (
+            "files",
+            "the folder 'FOLDER' holds other files, and none called study.json.\n"
+            "A study keeps its results in a folder of its own.\n"
+            "Choose a folder that is empty, or not there yet.",
+        ),
+        (
+            "foreign",
+            "'FOLDER/study.json' is not what a study wrote.\nIt says what study the folder's results belong to.\n"
+            "Choose another folder.",
+        ),
+    ],
+)
+def test_a_folder_of_something_else_is_refused(tmp_path, found, text):
+    if found == "other study":
+        sf.study(FORMULA, layout(), TRUTH | {"x": 9.0}, n_sims=2, workers=1, folder=tmp_path, **QUICK | {"draws": 50})
+    else:
+        (tmp_path / ("notes.txt" if found == "files" else "study.json")).write_text("[]", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        sf.study(FORMULA, layout(), TRUTH, n_sims=2, workers=1, folder=tmp_path, **QUICK)
+    assert str(caught.value) == text.replace("FOLDER", str(tmp_path))
+
+
+# --- a cluster --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Dask's and tornado's own are not ours
+def test_a_dask_cluster_makes_the_same_study(small):
+    distributed = pytest.importorskip("distributed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+        joblib.parallel_config(backend="dask"),
+    ):
+        found = sf.study(FORMULA, layout(), TRUTH, n_sims=12, **QUICK)
+        assert len(client.scheduler_info()["workers"]) == 2
+        assert client.run_on_scheduler(_tasks_done) > 0, "the cluster did the work"
+    assert_same(small, found)
+
+
+def _tasks_done(dask_scheduler):
+    return dask_scheduler.transition_counter
+
+
+# --- sums over data sets, by hand -------------------------------------------------------------------------------------
+
+
+def test_bands_allow_for_intervals_that_share_their_data():
+    """Two parameters that are always covered together are worth one."""
+    rng = np.random.default_rng(1)
+    held = (rng.random(400) < 0.9).astype(float)
+    names = ("parameter", "term", "group", "class", "n", "cover50", "cover90", "cover95", "data_set")
+    rows = [("ab"[k], "", "", "sd", 1, h, h, h, i) for i, h in enumerate(held) for k in range(2)]
+    frame = pd.DataFrame(rows, columns=names)
+    sets = pd.DataFrame({"data_set": range(400), "status": "fitted", "verdict": "converged", "seconds": 1.0})
+    together = class_summaries(frame, sets, ()).iloc[0]
+    alone = class_summaries(frame[frame["parameter"] == "a"], sets, ()).iloc[0]
+    assert together["n_intervals"] == 800
+    assert together["cover90_lo"] == pytest.approx(alone["cover90_lo"])
+    assert together["cover90_se"] == pytest.approx(alone["cover90_se"])
+    # Of independent ones twice as many are worth twice as much: the band is narrower by about the root of 2.
+    apart = frame.assign(data_set=np.arange(800))
+    narrow = class_summaries(apart, sets, ()).iloc[0]
+    ratio = (alone["cover90_hi"] - alone["cover90_lo"]) / (narrow["cover90_hi"] - narrow["cover90_lo"])
+    assert ratio == pytest.approx(np.sqrt(2), rel=0.1)
+
+
+def test_claims_are_judged_over_all_data_sets(small):
+    rows = small.rows.copy()
+    effects = rows["class"] == "effects"
+    rows.loc[effects, ["claims", "wrong", "claimed", "claimed_truth"]] = [2, 1, 3.0, 2.0]
+    table = parameter_summaries(rows, small.data_sets, (), 99).set_index("class")
+    assert table.loc["effects", ["power", "type_s", "type_m"]].to_list() == [0.25, 0.5, 1.5]
+    assert np.isnan(table.loc["sigma", "power"])
+
+
+# --- what cannot be studied -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "text"),
+    [
+        (
+            {"draw": 100}, SamplingError,
+            "there is no setting 'draw'.\nOf Model there are family, link, priors, functions; of fit method, draws, "
+            "tune, chains, target_accept, sampler.\nNearest: 'draws'.",
+        ),
+        (
+            {"method": "reml"}, SamplingError,
+            "method='reml' gives no posterior to judge.\nMethods: auto, exact, nuts. The REML estimates stand beside "
+            "them in the columns of lme4.\nLeave method= out.",
+        ),
+        (
+            {"n_sims": 1}, SamplingError,
+            "n_sims=1 is out of range.\nn_sims is a whole number of at least 2.\nLeave n_sims= out for its default.",
+        ),
+        (
+            {"effects": "same"}, DataError,
+            "effects='same' is no choice.\neffects is 'anew' or 'kept'.\nLeave it out to draw them anew.",
+        ),
+        (
+            {"fitted": "z ~ (1|g)"}, DataError,
+            "'y ~ 1 + x + (1 | g)' makes one response and 'z ~ 1 + (1 | g)' fits another.\n"
+            "Both formulas have the same response.\nWrite the same name left of the ~.",
+        ),
+        (
+            {"params": {"Intercept": 0}}, DataError,
+            "params lacks 'x', 'sigma', '1|g_sigma'.\nThis model needs 'Intercept', 'x', '1|g_sigma', 'sigma'. The "
+            "effects themselves, by level, may stand in for an SD.\nAdd params['x'].",
+        ),
+    ],
+)  # fmt: skip
+def test_mistakes_are_found_before_anything_runs(changes, error, text):
+    arguments = {"formula": FORMULA, "design": layout(), "params": TRUTH, "n_sims": 2, **QUICK}
+    with pytest.raises(error) as caught:
+        sf.study(**(arguments | changes))
+    assert str(caught.value) == text
+
+
+@pytest.mark.parametrize(
+    ("grid", "text"),
+    [
+        ({}, "grid is empty.\n"),
+        ({"x": []}, "grid['x'] is [].\n"),
+        ({"x": "abc"}, "grid['x'] is 'abc'.\n"),
+    ],
+)
+def test_a_grid_without_values_is_refused(grid, text):
+    with pytest.raises(DataError) as caught:
+        sf.power(FORMULA, layout, TRUTH, grid)
+    assert str(caught.value) == (
+        text + "grid has a list of values for each parameter or argument that varies.\n"
+        'For example grid={"cell_lines": [5, 10, 20]}.'
+    )
+
+
+def test_a_study_prints_its_tables(small):
+    text = repr(small)
+    assert text.startswith("Study of y ~ 1 + x + (1 | g): 12 data sets, seed 5\n\nBy class (coverage of 90 % intervals")
+    assert re.search(r"\n +x +b +0\.400 ", text)
+    html = small._repr_html_()
+    assert html.count("<table") == 2
+    assert "1&nbsp;" not in html
+
+
+def test_progress_is_silent_where_no_terminal_is(capsys):
+    sf.study(FORMULA, layout(), TRUTH, n_sims=2, workers=1, **QUICK | {"progress": True})
+    assert capsys.readouterr().err == ""
