@@ -225,3 +225,22 @@ def test_an_ordinal_model_is_explained_with_thresholds():
     explained = sf.explain("y ~ x", family="ordinal", link="cloglog")
     assert explained.words.splitlines()[1].startswith("thresholds: one between each two levels")
     assert "β₀" not in explained.equation
+
+
+def test_proportions_that_are_never_0_or_1_are_not_searched_for_separation():
+    table = pd.DataFrame({"s": [1, 3, 2], "f": [1, 1, 5], "x": [0.1, 0.5, 0.2]})
+    assert "separat" not in repr(sf.Model("cbind(s, f) ~ x", table, family="binomial").findings)
+
+
+def test_what_a_level_per_row_means_depends_on_the_family():
+    table = TABLE.assign(row=[f"r{i}" for i in range(24)], positive=TABLE["amount"] + 0.1)
+    words = {
+        (
+            "grade",
+            "cumulative",
+        ): "A single level says nothing of an effect of its own, so that its SD follows its prior.",
+        ("positive", "gamma"): "Its SD and the family's own spread share one variance, and the priors split it.",
+        ("zero", "binomial"): "A single 0 or 1 says nothing of an effect of its own, so that its SD follows its prior.",
+    }
+    for (response, family), why in words.items():
+        assert why in repr(sf.Model(f"{response} ~ x + (1 | row)", table, family=family))

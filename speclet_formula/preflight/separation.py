@@ -52,6 +52,8 @@ def separation(design: Design, support: Support) -> Iterator[Finding]:
     sides = _sides(design, support)
     if sides.low.all() or sides.high.all():  # a constant response, which has its own finding
         return
+    if not (sides.low | sides.high).any():  # every row has successes and failures: nothing can be separated
+        return
     found = [finding for term in design.fixed for finding in _term(term, design, sides)]
     yield from found or _combination(design, sides)
     if support == "binary":
