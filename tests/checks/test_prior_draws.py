@@ -57,7 +57,8 @@ def test_the_same_seed_draws_the_same():
 def test_log_prior_is_the_sum_of_all_priors():
     model = sf.Model("log_fc ~ control + (1 | gene)", screen_data(), priors={
         "Intercept": sf.Prior("Normal", mu=1, sigma=2), "control": sf.Prior("Normal", mu=0, sigma=3),
-        "1|gene": sf.Prior("Normal", mu=0, sigma=sf.Prior("Exponential", lam=2)), "sigma": sf.Prior("HalfNormal", sigma=1),
+        "1|gene": sf.Prior("Normal", mu=0, sigma=sf.Prior("Exponential", lam=2)),
+        "sigma": sf.Prior("HalfNormal", sigma=1),
     })  # fmt: skip
     found = prior_draws(model, 7, random_seed=3)
     b, a = found["control"].values[..., 0], found["Intercept"].values

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from functools import cache
 from html.parser import HTMLParser
+from itertools import pairwise
 
 import pytest
 
@@ -112,7 +113,7 @@ def test_a_screen_reader_finds_its_way(reader):
     assert [len(reader.named(tag)) for tag in ("header", "nav", "main", "footer", "h1")] == [1] * 5
     levels = [int(tag[1]) for tag, _ in reader.tags if re.fullmatch(r"h[1-6]", tag)]
     assert levels[0] == 1
-    assert all(later <= earlier + 1 for earlier, later in zip(levels, levels[1:], strict=False))
+    assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
     assert len(reader.named("caption")) == len(reader.named("table")) > 5
     assert all(a.get("scope") in ("row", "col") for a in reader.named("th"))
     assert all(re.search(r"\d", a["alt"]) for a in reader.named("img"))
@@ -127,8 +128,17 @@ def test_names_are_shown_as_text(text, reader):
 def test_the_report_tells_the_frames_numbers(reader):
     told = " ".join(reader.texts)
     best = sf.fixef(fit()).iloc[0]
-    for piece in (f"{best['estimate']:.4f}", "log_fcᵢ ~ Normal(μᵢ, σ)", "Findings about the design", "Comparison by leave-one-out",
-                  "Parameters beside the truth", "HalfStudentT(nu=4", "Random seed", "Python 3", "12.3 seconds"):  # fmt: skip
+    for piece in (
+        f"{best['estimate']:.4f}",
+        "log_fcᵢ ~ Normal(μᵢ, σ)",
+        "Findings about the design",
+        "Comparison by leave-one-out",
+        "Parameters beside the truth",
+        "HalfStudentT(nu=4",
+        "Random seed",
+        "Python 3",
+        "12.3 seconds",
+    ):
         assert piece in told
 
 
@@ -187,7 +197,8 @@ def test_in_a_browser(folder, width):
     (folder / "probe.html").write_text(PROBE.format(width=width), encoding="utf-8")
     shown = subprocess.run(
         [
-            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--allow-file-access-from-files",
+            CHROMIUM, "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars",
+            "--allow-file-access-from-files",
             "--enable-logging=stderr", "--v=0", f"--user-data-dir={folder / 'profile'}", "--window-size=1300,3000",
             "--virtual-time-budget=10000", "--dump-dom", (folder / "probe.html").as_uri(),
         ],

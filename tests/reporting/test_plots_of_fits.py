@@ -113,7 +113,8 @@ def test_real_responses_are_drawn_as_shares():
 def test_counts_hang_from_the_expected_ones():
     observed = np.array([0.0, 0, 0, 0, 1, 2, 2, 2, 2])
     check = Predictive("prior", "n", True, observed, np.array([observed, observed]), 0, pd.DataFrame(
-        {"statistic": ["mean"], "observed": [1.0], "lo": [0.0], "median": [1.0], "hi": [2.0], "tail": [0.5]}))  # fmt: skip
+        {"statistic": ["mean"], "observed": [1.0], "lo": [0.0], "median": [1.0], "hi": [2.0],
+         "tail": [0.5]}))  # fmt: skip
     bars = axis_of(sf.plot_predictive(check)).containers[0]
     # Where the replicates are the data, every bar ends at zero.
     np.testing.assert_allclose(
@@ -160,7 +161,8 @@ def test_models_stand_side_by_side():
         ),
         (
             lambda: sf.plot_shrinkage(fit(), "guide"),
-            "the model has no intercept for each level of 'guide'.\nIt has those of 'gene', 'cell_line'.\nName one of these.",
+            "the model has no intercept for each level of 'guide'.\nIt has those of 'gene', 'cell_line'.\n"
+            "Name one of these.",
         ),
         (
             lambda: sf.plot_recoveries(recoveries(), "guide"),

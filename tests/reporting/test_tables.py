@@ -132,7 +132,8 @@ def test_a_frame_keeps_an_index_that_says_something():
         ),
         (
             lambda: render_table(3),
-            "there is no table of a int.\nTables are made of a Fit, a PointFit, its diagnostics, a Comparison, an anova, a "
+            "there is no table of a int.\n"
+            "Tables are made of a Fit, a PointFit, its diagnostics, a Comparison, an anova, a "
             "Recovery or a DataFrame.\nHand over one of these.",
         ),
     ],
