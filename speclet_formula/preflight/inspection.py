@@ -8,6 +8,7 @@ from speclet_formula.preflight.collinearity import collinear_columns
 from speclet_formula.preflight.columns import extreme_scales, inspect_fixed, inspect_response
 from speclet_formula.preflight.factors import inspect_factors
 from speclet_formula.preflight.groups import inspect_group
+from speclet_formula.preflight.parameters import inspect_parameters
 from speclet_formula.preflight.records import Finding
 
 
@@ -22,7 +23,8 @@ def inspect_design(design: Design) -> tuple[Finding, ...]:
     Returns
     -------
     tuple of Finding
-        Empty for a design that gives no cause for words. In the order: response, fixed terms, group terms. Collinear
+        Empty for a design that gives no cause for words. In the order: response, fixed terms, group terms, formulas of
+        parameters. Collinear
         columns are looked for among the first 1,000 columns at most.
 
     Examples
@@ -39,4 +41,5 @@ def inspect_design(design: Design) -> tuple[Finding, ...]:
         *extreme_scales(design),
         *(finding for block in design.groups for finding in inspect_group(block, design)),
         *inspect_factors(design),
+        *inspect_parameters(design),
     )
