@@ -101,6 +101,9 @@ FAMILIES: dict[str, FamilySpecification] = {
 }  # fmt: skip
 _ALIASES = {"normal": "gaussian", "student": "t", "nbinom": "negativebinomial", "negbinomial": "negativebinomial"}
 
+# Bambi's, for a parameter that has a formula of its own; one that is not here cannot have one.
+_PARAMETER_LINKS = {"sigma": "log", "nu": "log", "alpha": "log"}
+
 _INVERSE_LINKS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "identity": lambda eta: eta,
     "log": np.exp,
@@ -155,6 +158,16 @@ def inverse_link(family: Family, eta: np.ndarray) -> np.ndarray:
     return _INVERSE_LINKS[family.link](eta)
 
 
+def parameter_link(family: Family, parameter: str) -> str | None:
+    """Return the link of a parameter that has a formula of its own; None for one that cannot have one."""
+    return _PARAMETER_LINKS.get(parameter) if parameter in family.parameters else None
+
+
+def inverse_parameter_link(family: Family, parameter: str, eta: np.ndarray) -> np.ndarray:
+    """Return a parameter with a formula of its own from its linear predictor of any shape."""
+    return _INVERSE_LINKS[parameter_link(family, parameter) or "log"](eta)
+
+
 def log_density(
     family: Family,
     y: np.ndarray,
@@ -183,7 +196,7 @@ def log_density(
     -------
     array of shape (..., n)
     """
-    return np.asarray(FAMILIES[family.name].log_density(y, mean, _scaled(parameters, weights), trials))
+    return np.asarray(FAMILIES[family.name].log_density(y, mean, scaled(parameters, weights), trials))
 
 
 def draw_response(
@@ -196,11 +209,12 @@ def draw_response(
     weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw one response for each mean; arguments as in `log_density`."""
-    drawn: np.ndarray = FAMILIES[family.name].simulate(rng, mean, _scaled(parameters, weights), trials)
+    drawn: np.ndarray = FAMILIES[family.name].simulate(rng, mean, scaled(parameters, weights), trials)
     return np.asarray(drawn, dtype=float)
 
 
-def _scaled(parameters: Parameters, weights: np.ndarray | None) -> Parameters:
+def scaled(parameters: Parameters, weights: np.ndarray | None) -> Parameters:
+    """Return the parameters with the SD that each row's weight gives it, sigma / sqrt(weight)."""
     if weights is None:
         return parameters
     return {**parameters, "sigma": parameters["sigma"] / np.sqrt(weights)}
