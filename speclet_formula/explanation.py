@@ -3,7 +3,7 @@
 With data the model's own description is added: groups with their levels, priors and findings. Nothing is fitted.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -11,10 +11,10 @@ from typing import Any
 from speclet_formula.design.tables import Missing
 from speclet_formula.families import resolve_family
 from speclet_formula.formula.dialects import Dialect
-from speclet_formula.formula.parse import parse_formula
+from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.spelling import equation, explain_formula, spell_formula
 from speclet_formula.formula.terms import Formula
-from speclet_formula.model import Model, Priors, describe_model
+from speclet_formula.model import Model, Priors, check_parameters, describe_model
 
 DIALECTS: tuple[Dialect, ...] = ("lme4", "brms", "bambi")
 
@@ -30,7 +30,10 @@ class Explanation:
 
     def __repr__(self) -> str:
         width = max(map(len, self.spellings)) + 1
-        spelled = "\n".join(f"{dialect:<{width}}{text}" for dialect, text in self.spellings.items())
+        indent = "\n" + " " * width
+        spelled = "\n".join(
+            f"{dialect:<{width}}{text.replace('\n', indent)}" for dialect, text in self.spellings.items()
+        )
         return "\n\n".join(part for part in (self.words, self.equation, spelled, self.model) if part)
 
     def _repr_html_(self) -> str:
@@ -38,7 +41,7 @@ class Explanation:
 
 
 def explain(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any = None,
     *,
     family: str = "gaussian",
@@ -52,8 +55,8 @@ def explain(
 
     Parameters
     ----------
-    formula : str or Formula
-        The model in lme4's grammar.
+    formula : str, sequence of str, or Formula
+        The model in lme4's grammar; formulas of the family's parameters may follow.
     data : table, optional
         Its data; then groups with their levels, priors and findings are shown as well.
     family, link, priors, weights, missing, functions
@@ -77,7 +80,9 @@ def explain(
     """
     chosen = resolve_family(family, link)
     if data is None:
-        parsed = formula if isinstance(formula, Formula) else parse_formula(formula, functions=tuple(functions or ()))
+        text = formula if isinstance(formula, Formula) else joined_text(formula)
+        parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
+        check_parameters(parsed, chosen)
         described = ""
     else:
         model = Model(

@@ -12,11 +12,13 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design, build_design
+from speclet_formula.design.records import sides
 from speclet_formula.design.tables import Missing, as_pandas
-from speclet_formula.errors import DataError, FormulaError
-from speclet_formula.families import FAMILIES, Family, check_response, resolve_family
-from speclet_formula.formula.parse import parse_formula
+from speclet_formula.errors import DataError, FormulaError, nearest
+from speclet_formula.families import FAMILIES, Family, check_response, parameter_link, resolve_family
+from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.observation import check_limits
 from speclet_formula.preflight import Finding, inspect_design
 from speclet_formula.priors import Slot, resolve_priors, slot_frame
 
@@ -30,7 +32,10 @@ class Model:
     Parameters
     ----------
     formula : str, sequence of str, or Formula
-        The model in lme4's grammar, ``"log_fc ~ control + (1 | gene)"``.
+        The model in lme4's grammar, ``"log_fc ~ control + (1 | gene)"``. Further formulas are for the family's other
+        parameters, each on its own link: ``["log_fc ~ control + (1 | gene)", "sigma ~ control"]`` lets the logarithm of
+        sigma differ between the controls. The response can be ``cbind(successes, failures)``, ``censored(y, status)``
+        or ``truncated(y, lb, ub)``.
     data : table
         A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation.
     family : str
@@ -101,6 +106,7 @@ class Model:
         table = as_pandas(data)
         chosen = resolve_family(family, link)
         parsed, text = _parsed(formula, table, functions or {})
+        check_parameters(parsed, chosen)
         _check_weights(weights, chosen)
         design = build_design(
             parsed,
@@ -113,8 +119,14 @@ class Model:
         )
         _check_names(design, chosen)
         check_response(chosen, design.response, design.response_name, design.trials)
+        check_limits(chosen, design)
         slots = resolve_priors(
-            design, family=chosen.name, link=chosen.link, parameters=chosen.parameters, priors=priors
+            design,
+            family=chosen.name,
+            link=chosen.link,
+            parameters=chosen.parameters,
+            priors=priors,
+            parameter_links={name: str(parameter_link(chosen, name)) for name, _ in design.parameters},
         )
         values = {
             "formula": design.formula,
@@ -144,7 +156,11 @@ def describe_model(model: Model) -> str:
     lines = [
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
-        *(_describe_group(block.label, block.columns, len(block.levels)) for block in design.groups),
+        *(
+            _describe_group(f"{block.label}{_of(block.prefix)}", block.columns, len(block.levels))
+            for side in sides(design)
+            for block in side.groups
+        ),
         "",
         "Priors:",
         slot_frame(model.slots).to_string(index=False),
@@ -158,24 +174,47 @@ def _describe_group(label: str, columns: tuple[str, ...], n_levels: int) -> str:
     return f"Group: {label}   Levels: {n_levels:,}   Effects: {', '.join(columns)}"
 
 
+def _of(prefix: str) -> str:
+    return f" (of {prefix.removesuffix('_')})" if prefix else ""
+
+
 def _parsed(
     formula: str | Sequence[str] | Formula, table: pd.DataFrame, functions: Mapping[str, Any]
 ) -> tuple[Formula, str | None]:
-    """Return the parsed formula and its text, refusing what no engine here can fit."""
+    """Return the parsed formula and its text."""
     if isinstance(formula, Formula):
-        parsed, text = formula, None
+        return formula, None
+    text = joined_text(formula)
+    columns = [str(column) for column in table.columns]
+    return parse_formula(text, columns=columns, functions=tuple(functions)), text
+
+
+def check_parameters(formula: Formula, family: Family) -> None:
+    """Refuse a formula of what the family does not have, or of what cannot vary."""
+    known = [name for name in family.parameters if parameter_link(family, name)]
+    for name, part in formula.parameters:
+        if name not in known:
+            raise _unknown_parameter(name, known, family)
+        if not (part.intercept or part.terms or part.group_terms):
+            raise FormulaError(
+                f"the formula of '{name}' has no terms.",
+                f"A formula models '{name}' by an intercept, fixed terms or group terms.",
+                f"Write {name} ~ 1, or leave it out.",
+            )
+
+
+def _unknown_parameter(name: str, known: list[str], family: Family) -> FormulaError:
+    """Word the error of a formula for what is no parameter of the family."""
+    allowed = f"Parameters of the {family.name} family that can have a formula: {', '.join(known) or 'none'}."
+    problem = f"'{name}' is not a parameter of the {family.name} family."
+    if name == family.parent:
+        problem = f"'{name} ~ ...' is a second formula for the mean."
+        remedy = f"The first formula is that of '{name}': write its terms there."
+    elif near := nearest(name, known):
+        remedy = f"Nearest: {near}."
     else:
-        text = formula if isinstance(formula, str) else "; ".join(formula)
-        columns = [str(column) for column in table.columns]
-        parsed = parse_formula(text, columns=columns, functions=tuple(functions))
-    if parsed.parameters:
-        name = parsed.parameters[0][0]
-        raise FormulaError(
-            f"'{name} ~ ...' models a parameter other than the mean.",
-            "This version fits a formula for the mean alone; the other parameters are one number each.",
-            f"Leave the formula of '{name}' out.",
-        )
-    return parsed, text
+        remedy = f"Write {known[0]} ~ ..., or leave it out." if known else f"Leave '{name} ~ ...' out."
+    return FormulaError(problem, allowed, remedy)
 
 
 def _check_weights(weights: Any, family: Family) -> None:
@@ -189,11 +228,15 @@ def _check_weights(weights: Any, family: Family) -> None:
 
 def _check_names(design: Design, family: Family) -> None:
     """Refuse terms that would share their name in the posterior with something else."""
-    taken = {family.parent, *family.parameters, design.response_name}
+    own = {term.name: f"a term of the formula of '{name}'" for name, side in design.parameters for term in side.fixed}
+    taken = {family.parent, *family.parameters, design.response_name, *own}
     clash = next((term.name for term in design.fixed if term.name in taken), None)
+    if clash is None and design.response_name in own:
+        clash = design.response_name
     if clash is None:
         return
     kind = "the response" if clash == design.response_name else f"a parameter of the {family.name} family"
+    kind = own.get(clash, kind)
     raise DataError(
         f"the term '{clash}' has the name of {kind}.",
         f"These names are taken: {', '.join(sorted(taken))}.",
