@@ -5,7 +5,7 @@ The recipe is short on purpose: what each engine does stands in its own file, wh
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast, overload
 
 from speclet_formula.diagnostics import diagnose
@@ -139,7 +139,7 @@ def fit(
 
 @overload
 def lmer(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any,
     *,
     method: Sampled = "auto",
@@ -153,7 +153,7 @@ def lmer(
 
 @overload
 def lmer(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any,
     *,
     method: Maximised,
@@ -166,7 +166,7 @@ def lmer(
 
 
 def lmer(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any,
     *,
     method: Sampled | Maximised = "auto",
@@ -201,7 +201,7 @@ def lmer(
 
 
 def glmer(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any,
     *,
     family: str,
