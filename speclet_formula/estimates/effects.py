@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.convergence import mixing
-from speclet_formula.design.records import GroupBlock
-from speclet_formula.estimates.fitted import Fitted, fixed_draws, group_draws, pooled
+from speclet_formula.design.records import Design, GroupBlock, sides
+from speclet_formula.estimates.fitted import Fitted, fixed_draws, group_draws, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, choose_interval, stack, summarise
 from speclet_formula.estimates.points import COEF, RANEF, point_coef, point_fixef, point_ranef, points_of
 
@@ -31,7 +31,8 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     pandas.DataFrame
         One row per column of the fixed part, in the formula's order, on the link's scale:
 
-        * `term`: its label, "Intercept", "Days", "control[other]";
+        * `term`: its label, "Intercept", "Days", "control[other]"; terms of a parameter's own formula follow, with its
+          name before theirs and on its link's scale, "sigma_Intercept";
         * `estimate`: the posterior's mean, median or mode, by rcParams["stats.point_estimate"];
         * `std_error`: the posterior's standard deviation;
         * `conf_low`, `conf_high`: the interval, which `.attrs["interval"]` names;
@@ -58,7 +59,9 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     return summarise_fixed(fit, choose_interval(ci_prob, ci_kind))
 
 
-def summarise_fixed(fit: Fitted, interval: Interval, most: int | None = None) -> pd.DataFrame:
+def summarise_fixed(
+    fit: Fitted, interval: Interval, most: int | None = None, side: Design | None = None
+) -> pd.DataFrame:
     """Summarise the fixed effects, or the first few: a pooled model has thousands, a print-out shows twenty.
 
     Parameters
@@ -67,6 +70,8 @@ def summarise_fixed(fit: Fitted, interval: Interval, most: int | None = None) ->
     interval : Interval
     most : int, optional
         Number of rows at which to stop.
+    side : Design, optional
+        One linear predictor: the model's design for the mean, or that of a parameter; all of them by default.
 
     Returns
     -------
@@ -84,7 +89,7 @@ def summarise_fixed(fit: Fitted, interval: Interval, most: int | None = None) ->
     if points is not None:
         return point_fixef(fit.model.design, points, interval, most)
     rows: list[pd.DataFrame] = []
-    for term, draws in fixed_draws(fit):
+    for term, draws in fixed_draws(fit) if side is None else side_draws(fit, side):
         left = None if most is None else most - sum(map(len, rows))
         if left == 0:
             break
@@ -136,7 +141,8 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
         return point_ranef(fit.model.design, points, interval)
     rows = [
         summarise(draws, interval).assign(grpvar=block.group, term=term, grp=list(block.levels))
-        for block in fit.model.design.groups
+        for side in sides(fit.model.design)
+        for block in side.groups
         for term, draws in group_draws(fit, block)
     ]
     renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
@@ -180,14 +186,21 @@ def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = Non
     interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_coef(fit.model.design, points, interval)
+    rows = [row for side in sides(fit.model.design) for row in _coef_of_side(fit, side, interval)]
+    return stack(rows, COEF, interval)
+
+
+def _coef_of_side(fit: Fitted, side: Design, interval: Interval) -> list[pd.DataFrame]:
+    """Summarise the coefficients of one linear predictor, grouping factor by grouping factor."""
     fixed = {
-        label: pooled(draws)[:, [place]] for term, draws in fixed_draws(fit) for place, label in enumerate(term.columns)
+        label: pooled(draws)[:, [place]]
+        for term, draws in side_draws(fit, side)
+        for place, label in enumerate(term.columns)
     }
     groups: dict[str, list[GroupBlock]] = {}
-    for block in fit.model.design.groups:
+    for block in side.groups:
         groups.setdefault(block.group, []).append(block)
-    rows = [row for blocks in groups.values() for row in _coef_of_factor(fit, blocks, fixed, interval)]
-    return stack(rows, COEF, interval)
+    return [row for blocks in groups.values() for row in _coef_of_factor(fit, blocks, fixed, interval)]
 
 
 def _coef_of_factor(

@@ -30,6 +30,8 @@ def render_text(layout: Layout) -> str:
         lines += _text_table(layout.group_effects, indent=" ")
     lines += [layout.counts, ""]
     lines += _text_table(layout.fixed_effects, indent="") if layout.fixed_effects.rows else ["Fixed effects: none"]
+    for table in layout.parameters:
+        lines += ["", *_text_table(table, indent=" " if table.labels > 1 else "")]
     lines += ["", *textwrap.wrap(layout.foot, WIDTH)]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -65,7 +67,7 @@ def _without_repeats(table: Table) -> Iterator[tuple[str, ...]]:
 
 
 def render_html(layout: Layout) -> str:
-    """Set a layout as HTML: paragraphs, a list of facts and two tables with captions and scoped headers.
+    """Set a layout as HTML: paragraphs, a list of facts and tables with captions and scoped headers.
 
     Parameters
     ----------
@@ -77,7 +79,8 @@ def render_html(layout: Layout) -> str:
         One `<div>` without styles from elsewhere, scripts or images.
     """
     facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in layout.facts)
-    tables = [_html_table(table) for table in (layout.group_effects, layout.fixed_effects) if table.rows]
+    shown = (layout.group_effects, layout.fixed_effects, *layout.parameters)
+    tables = [_html_table(table) for table in shown if table.rows]
     remedy = f"<p><strong>What to do:</strong> {escape(layout.remedy)}</p>" if layout.remedy else ""
     parts = [
         '<div class="speclet-fit">',
