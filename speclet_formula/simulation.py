@@ -11,23 +11,28 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock, build_design
+from speclet_formula.design.records import correlation_name, sides
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import label_of
-from speclet_formula.errors import DataError, FormulaError, nearest
-from speclet_formula.families import Family, draw_response, inverse_link, resolve_family
-from speclet_formula.formula.parse import parse_formula
-from speclet_formula.formula.terms import Formula, Name, text_of
+from speclet_formula.errors import DataError, nearest
+from speclet_formula.families import Family, draw_response, inverse_link, inverse_parameter_link, resolve_family
+from speclet_formula.formula.parse import joined_text, parse_formula
+from speclet_formula.formula.terms import Formula
+from speclet_formula.model import check_parameters
+from speclet_formula.observation import draw_between
+from speclet_formula.responses import bounds_of_rows, observed_columns, response_to_draw
 
 type Effects = Mapping[Any, float] | pd.Series
 
 
 def simulate(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     design: Any,
     params: Mapping[str, Any],
     *,
     family: str = "gaussian",
     link: str | None = None,
+    censor: tuple[float | None, float | None] | None = None,
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -35,8 +40,10 @@ def simulate(
 
     Parameters
     ----------
-    formula : str or Formula
-        The model, with its response: `"log_fc ~ cn + (1 | gene)"`.
+    formula : str, sequence of str, or Formula
+        The model, with its response: `"log_fc ~ cn + (1 | gene)"`. The response is a plain name, `truncated(y, lb, ub)`
+        or `censored(y, status)`, for which `y` and `status` are made. Formulas of the family's parameters may follow,
+        `["log_fc ~ cn", "sigma ~ cn"]`.
     design : DataFrame
         Any table with the predictors and the grouping factors, one row per observation. It needs no response; one of
         the same name is replaced in the table that is returned.
@@ -49,11 +56,15 @@ def simulate(
         * perhaps the mean of a column's effects, `"1|gene_mu"` (0 without it);
         * the correlations of a correlated block, `"cor|gene"`: a number for two columns, the pairs in the order
           (1, 2), (1, 3), ..., (2, 3), ..., or the whole matrix;
-        * the family's own parameters, such as `"sigma"`.
+        * the family's own parameters, such as `"sigma"`; of one that has a formula, the same as for the mean with its
+          name before theirs, on its link's scale: `"sigma_Intercept"`, `"sigma_cn"`, `"sigma_1|gene_sigma"`.
     family : str
         `gaussian`, `t`, `bernoulli`, `binomial` (of one trial each), `poisson` or `negativebinomial`.
     link : str, optional
         The link of the mean; the family's usual one by default.
+    censor : (float, float), optional
+        Of a censored response: the lowest and the highest value that can be measured, None for no limit. A response
+        beyond it is drawn, replaced by the limit and marked "left" or "right"; all others are "none".
     random_seed : int, optional
         The same seed gives the same data.
     functions : dict, optional
@@ -62,7 +73,7 @@ def simulate(
     Returns
     -------
     data : pandas.DataFrame
-        The table given, with the response as one more column.
+        The table given, with the response as one more column, and of a censored response the statuses as another.
     truth : dict
         `params`, and the effects that were drawn, each a Series by level. Effects include their mean, as a
         posterior's do. What `recover` takes.
@@ -70,10 +81,11 @@ def simulate(
     Raises
     ------
     FormulaError
-        If the response is not a plain name, or the formula has a second part such as `sigma ~ x`.
+        If the response is not a column that draws can fill, or a formula is for what is no parameter of the family.
     DataError
         If a parameter is missing, unknown, or cannot be (a negative SD, correlations that are not positive definite),
-        or effects do not fit the levels.
+        or effects do not fit the levels; if `censor` is missing or of no use; if a truncated response is so unlikely
+        that it cannot be drawn.
 
     Notes
     -----
@@ -91,21 +103,32 @@ def simulate(
     >>> list(data.columns), sorted(truth)
     (['gene', 'y'], ['1|gene', '1|gene_sigma', 'Intercept', 'sigma'])
     """
-    parsed = formula if isinstance(formula, Formula) else parse_formula(formula, functions=tuple(functions or ()))
-    response = _response_name(parsed)
+    text = formula if isinstance(formula, Formula) else joined_text(formula)
+    parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
+    chosen = resolve_family(family, link)
+    check_parameters(parsed, chosen)
+    response = response_to_draw(parsed.response, censor)
     table = as_pandas(design)
     layout = build_design(parsed, table, functions=dict(functions or {}), needs_response=False)
-    chosen = resolve_family(family, link)
-    _check_names(params, layout, chosen.parameters)
+    varying = dict(layout.parameters)
+    constant = tuple(name for name in chosen.parameters if name not in varying)
+    _check_names(params, layout, constant)
 
     rng = np.random.default_rng(random_seed)
-    effects = {slot: drawn for block in layout.groups for slot, drawn in _block_effects(block, params, rng).items()}
+    blocks = [block for side in sides(layout) for block in side.groups]
+    effects = {slot: drawn for block in blocks for slot, drawn in _block_effects(block, params, rng).items()}
     mean = inverse_link(chosen, _linear_predictor(layout, params, effects))
-    own = {name: _number(params, name, positive=True) for name in chosen.parameters}
-    return table.assign(**{response: _draw(chosen, rng, mean, own)}), {**params, **effects}
+    own: dict[str, Any] = {name: _number(params, name, positive=True) for name in constant}
+    own |= {
+        name: inverse_parameter_link(chosen, name, _linear_predictor(side, params, effects))
+        for name, side in varying.items()
+    }
+    limits = bounds_of_rows(parsed.response, table)
+    drawn = _draw(chosen, rng, mean, own) if limits is None else draw_between(chosen, rng, mean, own, limits)
+    return table.assign(**observed_columns(response, drawn)), {**params, **effects}
 
 
-def _draw(family: Family, rng: np.random.Generator, mean: np.ndarray, own: dict[str, float]) -> np.ndarray:
+def _draw(family: Family, rng: np.random.Generator, mean: np.ndarray, own: dict[str, Any]) -> np.ndarray:
     """Draw one response per row, each of a single trial where there are trials."""
     try:
         return draw_response(family, rng, mean, own, trials=np.ones(len(mean)))
@@ -117,42 +140,24 @@ def _draw(family: Family, rng: np.random.Generator, mean: np.ndarray, own: dict[
         ) from error
 
 
-def _response_name(formula: Formula) -> str:
-    """Return the name of the column that the draws will fill."""
-    if formula.parameters:
-        name = formula.parameters[0][0]
-        raise FormulaError(
-            f"'{name} ~ ...' gives '{name}' a formula of its own.",
-            "simulate draws from models whose family parameters are numbers.",
-            f"Leave that part out and give params['{name}'] a number.",
-        )
-    if isinstance(formula.response, Name):
-        return formula.response.name
-    written = "nothing" if formula.response is None else f"'{text_of(formula.response)}'"
-    raise FormulaError(
-        f"the response is {written}, which is not a column that draws can fill.",
-        "The response of simulated data is a plain name: 'y ~ ...'.",
-        "Simulate the transformed response under a name of its own.",
-    )
-
-
 # --- which parameters there are ---------------------------------------------------------------------------------------
 
 
 def _check_names(params: Mapping[str, Any], layout: Design, extras: tuple[str, ...]) -> None:
     """Raise unless `params` has each number that is needed and nothing else."""
-    needed = list(_fixed_labels(layout))
+    needed = [label for side in sides(layout) for label in _fixed_labels(side)]
     accepted = [*needed, *extras]
     missing = [name for name in (*needed, *extras) if name not in params]
-    for block in layout.groups:
+    for block in (block for side in sides(layout) for block in side.groups):
+        correlation = correlation_name(block)
         drawn = [slot for slot in block.slots if slot not in params]
         missing += [f"{slot}_sigma" for slot in drawn if f"{slot}_sigma" not in params]
         needed += [f"{slot}_sigma" for slot in block.slots]
         accepted += [name for slot in block.slots for name in (slot, f"{slot}_sigma", f"{slot}_mu")]
         if block.correlated:
-            needed.append(f"cor|{block.label}")
-            accepted.append(f"cor|{block.label}")
-            missing += [f"cor|{block.label}"] if drawn and f"cor|{block.label}" not in params else []
+            needed.append(correlation)
+            accepted.append(correlation)
+            missing += [correlation] if drawn and correlation not in params else []
     listing = f"This model needs {', '.join(map(repr, [*needed, *extras]))}."
     unknown = [name for name in params if name not in accepted]
     if unknown:
@@ -243,7 +248,7 @@ def _covariance_factor(block: GroupBlock, drawn: list[int], params: Mapping[str,
     sds = np.array([_standard_deviation(params, f"{block.slots[column]}_sigma") for column in drawn])
     if not block.correlated:
         return np.diag(sds)
-    name = f"cor|{block.label}"
+    name = correlation_name(block)
     correlation = _correlation_matrix(params[name], len(drawn), name)
     try:
         lower = np.linalg.cholesky(correlation)
