@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import anova as anova
     from speclet_formula.comparison import compare as compare
     from speclet_formula.comparison import loo as loo
+    from speclet_formula.costing import Costs as Costs
+    from speclet_formula.costing import costs as costs
     from speclet_formula.diagnostics import diagnose as diagnose
     from speclet_formula.errors import ComparisonError as ComparisonError
     from speclet_formula.errors import DataError as DataError
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from speclet_formula.errors import SamplingError as SamplingError
     from speclet_formula.errors import SpecletError as SpecletError
     from speclet_formula.estimates import coef as coef
+    from speclet_formula.estimates import family_parameters as family_parameters
     from speclet_formula.estimates import fixef as fixef
     from speclet_formula.estimates import ngrps as ngrps
     from speclet_formula.estimates import nobs as nobs
@@ -52,9 +55,10 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "loo"),
+    "costing": ("Costs", "costs"),
     "diagnostics": ("diagnose",),
     "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
-    "estimates": ("coef", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),
+    "estimates": ("coef", "family_parameters", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),
     "explanation": ("Explanation", "explain"),
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.translate": ("to_bambi", "to_pymc"),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
+from scipy import special
 
 from speclet_formula.convergence import FEWEST_DRAWS, Array, Mixing, mixing
 from speclet_formula.errors import SamplingError
@@ -17,6 +18,7 @@ type Verdict = Literal["converged", "doubtful", "failed"]
 
 # Vehtari et al. (2021), doi:10.1214/20-BA1221: R-hat below 1.01, effective sample sizes above 100 per chain.
 R_HAT_LIMIT = 1.01
+CHANCE = 0.01  # that independent draws pass the limit of R-hat all the same
 ESS_PER_CHAIN = 100
 # Gelman and Rubin's limit of 1.1 (Gelman et al., Bayesian Data Analysis, 3rd ed. 2013, section 11.5), and from the
 # same section 5 effective draws per half chain: a fit beyond these is one which even lenient practice rejects.
@@ -306,13 +308,24 @@ def _r_hat(evidence: _Evidence) -> Iterator[_Finding]:
             "R-hat cannot be computed from one chain: nothing shows that another chain would agree.",
             "Run with chains=4.",
         )
-    elif evidence.r_hat.value > R_HAT_LIMIT:
+    elif evidence.r_hat.value > (limit := r_hat_limit(evidence.chains, evidence.draws, evidence.checked)):
         yield _Finding(
-            evidence.r_hat.value > R_HAT_FAILED,
+            evidence.r_hat.value > max(limit, R_HAT_FAILED),
             f"R-hat of {evidence.r_hat.parameter} is {_rounded_up(evidence.r_hat.value)} (should be below "
-            f"{R_HAT_LIMIT}): the chains have not agreed yet.",
+            f"{round(limit, 3)}): the chains have not agreed yet.",
             _longer(evidence) + _for_variances(evidence.r_hat.parameter),
         )
+
+
+def r_hat_limit(chains: int, draws: int, parameters: int) -> float:
+    """Return 1.01, or more where the largest R-hat of so many parameters passes that by chance alone.
+
+    Of independent draws in m = 2 chains halves of n = draws / 2, R-hat^2 is about 1 + (F - 1) / n with F a chi-squared
+    variable over its m - 1 degrees of freedom: the ratio of a normal sample's mean squares between and within.
+    """
+    halves = 2 * chains
+    largest = float(special.chdtri(halves - 1, CHANCE / max(parameters, 1))) / (halves - 1)
+    return max(R_HAT_LIMIT, math.sqrt(1 + (largest - 1) / max(draws // 2, 1)))
 
 
 def _ess(evidence: _Evidence) -> Iterator[_Finding]:

@@ -1,22 +1,30 @@
 """A formula goes in, with or without data; what it means comes out in words, as an equation and in other spellings.
 
-With data the model's own description is added: groups with their levels, priors and findings. Nothing is fitted.
+With data come groups with their levels, priors, findings, and what a fit would cost. Nothing is fitted.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import pandas as pd
+
+from speclet_formula.design.records import FixedTerm
 from speclet_formula.design.tables import Missing
-from speclet_formula.families import resolve_family
+from speclet_formula.errors import FormulaError
+from speclet_formula.families import is_ordinal, resolve_family
 from speclet_formula.formula.dialects import Dialect
 from speclet_formula.formula.parse import joined_text, parse_formula
-from speclet_formula.formula.spelling import equation, explain_formula, spell_formula
-from speclet_formula.formula.terms import Formula
+from speclet_formula.formula.spelling import equation, explain_formula, spell_call, spell_formula
+from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
+from speclet_formula.preflight.records import listed
 
 DIALECTS: tuple[Dialect, ...] = ("lme4", "brms", "bambi")
+WIDTH = 100  # of wrapped words; equations and code keep their lines
 
 
 @dataclass(frozen=True)
@@ -26,20 +34,25 @@ class Explanation:
     words: str  # a sentence for each part of the formula
     equation: str
     spellings: Mapping[str, str]  # "lme4", "brms", "bambi" -> the formula as written there
+    code: Mapping[str, str]  # the same names -> code that fits the model there
     model: str  # the model's description; empty without data
+    costs: str  # parameters, and time and memory of each engine; empty without data
 
     def __repr__(self) -> str:
-        width = max(map(len, self.spellings)) + 1
-        indent = "\n" + " " * width
-        spelled = "\n".join(
-            f"{dialect:<{width}}{text.replace('\n', indent)}" for dialect, text in self.spellings.items()
-        )
-        return "\n\n".join(part for part in (self.words, self.equation, spelled, self.model) if part)
+        parts = {
+            "In words": _wrapped(self.words),
+            "As an equation": self.equation,
+            "In these data": _wrapped(self.model),
+            "What a fit costs": _wrapped(self.costs),
+            "Elsewhere": "\n".join(f"{dialect}:\n{_indented(code)}" for dialect, code in self.code.items()),
+        }
+        return "\n\n".join(f"{title}\n{_indented(text)}" for title, text in parts.items() if text)
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(repr(self))}</pre>"
 
 
+@answers_r(error=FormulaError)
 def explain(
     formula: str | Sequence[str] | Formula,
     data: Any = None,
@@ -51,21 +64,23 @@ def explain(
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Explanation:
-    """Say what a formula means before anything is fitted.
+    """Say what a formula means, and what is known of a fit, before anything is fitted.
 
     Parameters
     ----------
     formula : str, sequence of str, or Formula
         The model in lme4's grammar; formulas of the family's parameters may follow.
     data : table, optional
-        Its data; then groups with their levels, priors and findings are shown as well.
+        Its data; then levels and their order, how groups lie to each other, priors, findings, numbers of parameters and
+        each engine's time and memory are shown as well.
     family, link, priors, weights, missing, functions
         As in `Model`.
 
     Returns
     -------
     Explanation
-        With `words`, `equation`, `spellings` (lme4's, brms' and Bambi's) and `model`.
+        With `words`, `equation`, `spellings` (the formula as lme4, brms and Bambi write it), `code` (the call that fits
+        it there), `model` and `costs` (texts; empty without data).
 
     Raises
     ------
@@ -79,26 +94,73 @@ def explain(
     log_fc ~ 1 + (1 | gene) + (1 | gene:sgRNA)
     """
     chosen = resolve_family(family, link)
+    settings = {"family": family, "link": link, "priors": priors, "weights": weights}
     if data is None:
         text = formula if isinstance(formula, Formula) else joined_text(formula)
         parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
         check_parameters(parsed, chosen)
-        described = ""
+        words, described, cost = explain_formula(parsed, ordinal=is_ordinal(chosen)), "", ""
     else:
-        model = Model(
-            formula,
-            data,
-            family=family,
-            link=link,
-            priors=priors,
-            weights=weights,
-            missing=missing,
-            functions=functions,
-        )
-        parsed, described = model.formula, describe_model(model)
+        # Here, since it brings the engines along: a formula alone is explained at once.
+        from speclet_formula.costing import costs
+
+        model = Model(formula, data, missing=missing, functions=functions, **settings)
+        parsed, words, described, cost = model.formula, _words(model), describe_model(model), repr(costs(model))
+    column = weights if isinstance(weights, str) else None if weights is None else "weights"
     return Explanation(
-        words=explain_formula(parsed),
+        words=words,
         equation=equation(parsed, family=chosen.name, link=chosen.link),
         spellings={dialect: spell_formula(parsed, dialect) for dialect in DIALECTS},
+        code={
+            dialect: spell_call(parsed, dialect, family=chosen.name, link=chosen.link, weights=column)
+            for dialect in DIALECTS
+        },
         model=described,
+        costs=cost,
     )
+
+
+def _words(model: Model) -> str:
+    """Explain a formula with what the data say: numbers or levels. The model's description says how groups lie."""
+    terms = {text_of(term): words for term in model.formula.terms for words in _term_words(text_of(term), model)}
+    return explain_formula(model.formula, terms=terms, relations=(), ordinal=is_ordinal(model.family))
+
+
+def _term_words(text: str, model: Model) -> Iterator[str]:
+    """Describe a term that is a single column."""
+    plain = text.strip("`")
+    if plain not in model.design.frame.columns:
+        return
+    column = model.design.frame[plain]
+    term = next((term for term in model.design.fixed if term.name == plain), None)
+    if term is not None:
+        yield (
+            _factor_words(column, term)
+            if isinstance(column.dtype, pd.CategoricalDtype)
+            else (f"its slope, the change by one unit; from {column.min():g} to {column.max():g} in these data.")
+        )
+
+
+def _factor_words(column: pd.Series, term: FixedTerm) -> str:
+    levels = [str(level) for level in column.cat.categories]
+    if len(term.columns) == len(levels):
+        return f"a mean for each of its {len(levels):,} levels: {listed(levels, quoted=False)}."
+    others = listed(levels[1:], quoted=False)
+    return f"a factor of {len(levels):,} levels: the difference of {others} from {levels[0]}, the first."
+
+
+def _wrapped(text: str) -> str:
+    """Wrap the lines that are sentences; a line that starts with a blank is part of a table."""
+    return "\n".join(
+        part
+        for line in text.split("\n")
+        for part in (
+            textwrap.wrap(line, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False) or [""]
+            if not line.startswith(" ")
+            else [line]
+        )
+    )
+
+
+def _indented(text: str) -> str:
+    return textwrap.indent(text, "  ")

@@ -9,17 +9,20 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, build_design
+from speclet_formula.design import Design, GroupBlock, build_design
 from speclet_formula.design.records import sides
 from speclet_formula.design.tables import Missing, as_pandas
 from speclet_formula.errors import DataError, FormulaError, nearest
-from speclet_formula.families import FAMILIES, Family, check_response, parameter_link, resolve_family
+from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
 from speclet_formula.formula.parse import joined_text, parse_formula
-from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.formula.terms import Call, Formula, text_of
+from speclet_formula.keywords import answers_r
 from speclet_formula.observation import check_limits
-from speclet_formula.preflight import Finding, inspect_design
+from speclet_formula.preflight import Finding, inspect_design, relate_groups
+from speclet_formula.preflight.records import Support
 from speclet_formula.priors import Slot, resolve_priors, slot_frame
 
 Priors = str | Path | Mapping[str, Any] | None
@@ -39,14 +42,17 @@ class Model:
     data : table
         A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation.
     family : str
-        "gaussian", "t", "bernoulli", "binomial", "poisson" or "negativebinomial".
+        One of Bambi's: "gaussian", "t", "binomial", "poisson", "negativebinomial", "gamma", "beta", "cumulative",
+        "zero_inflated_poisson", ...; `families.resolve_family` lists them all.
     link : str, optional
         The link of the mean; the family's usual one by default.
     priors : dict, str or Path, optional
         Priors by slot (the attribute `slots` lists them), a preset's name ("weak", "bambi", "brms", "rstanarm",
         "notebook"), a TOML file's path, or a dict with the key "preset" and changes to it.
     weights : str or array of shape (n,), optional
-        Weights that divide the residual variance, as lme4's: sigma**2 / weight. A column's name or an array.
+        A column's name or an array, as in lme4. Of a gaussian or t response: weights that divide the residual
+        variance, sigma**2 / weight. Of a binomial, beta_binomial or zero_inflated_binomial response that is a
+        proportion, successes / trials: the numbers of trials. `design.response` then holds the successes.
     missing : {"error", "drop"}
         Whether rows with missing values are an error, or are left out and counted in `n_dropped`.
     functions : dict of str to callable, optional
@@ -91,6 +97,7 @@ class Model:
     weights: Any
     functions: dict[str, Callable[..., Any]]
 
+    @answers_r(error=DataError)
     def __init__(
         self,
         formula: str | Sequence[str] | Formula,
@@ -107,14 +114,17 @@ class Model:
         chosen = resolve_family(family, link)
         parsed, text = _parsed(formula, table, functions or {})
         check_parameters(parsed, chosen)
-        _check_weights(weights, chosen)
+        _check_weights(weights, chosen, parsed)
+        specification = FAMILIES[chosen.name]
         design = build_design(
             parsed,
             table,
             functions=functions,
             weights=weights,
             missing=missing,
-            binary=FAMILIES[chosen.name].support == "binary",
+            binary=specification.support == "binary" or (chosen.name == "binomial" and weights is None),
+            ordinal=is_ordinal(chosen),
+            proportion=specification.weights == "trials" and (weights is not None or chosen.name == "binomial"),
             text=text,
         )
         _check_names(design, chosen)
@@ -134,7 +144,7 @@ class Model:
             "family": chosen,
             "design": design,
             "slots": slots,
-            "findings": inspect_design(design),
+            "findings": inspect_design(design, support=_preflight_support(chosen, design)),
             "n_dropped": len(table) - len(design.rows),
             "weights": weights,
             "functions": dict(functions or {}),
@@ -150,17 +160,15 @@ class Model:
 
 
 def describe_model(model: Model) -> str:
-    """Return the formula, the groups with their levels, the slot table and the findings as text."""
+    """Return the formula, the groups with their levels, how they lie to each other, the slot table and the findings."""
     design = model.design
     rows = f"{len(design.response):,}" + (f" ({model.n_dropped:,} dropped: missing values)" if model.n_dropped else "")
     lines = [
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
-        *(
-            _describe_group(f"{block.label}{_of(block.prefix)}", block.columns, len(block.levels))
-            for side in sides(design)
-            for block in side.groups
-        ),
+        *([f"Levels: {' < '.join(design.levels)}"] if design.levels else []),
+        *(_describe_group(block) for side in sides(design) for block in side.groups),
+        *(relation.words for relation in relate_groups(design)),
         "",
         "Priors:",
         slot_frame(model.slots).to_string(index=False),
@@ -170,12 +178,29 @@ def describe_model(model: Model) -> str:
     return "\n".join(lines)
 
 
-def _describe_group(label: str, columns: tuple[str, ...], n_levels: int) -> str:
-    return f"Group: {label}   Levels: {n_levels:,}   Effects: {', '.join(columns)}"
+_PREFLIGHT: Mapping[str, Support] = {
+    "real": "real",
+    "binary": "binary",
+    "count": "count",
+    "proportion": "proportion",
+    "ordinal": "ordinal",
+}
 
 
-def _of(prefix: str) -> str:
-    return f" (of {prefix.removesuffix('_')})" if prefix else ""
+def _preflight_support(family: Family, design: Design) -> Support:
+    """Return what the findings depend on: single trials are 0 and 1, whatever the family is called."""
+    support = FAMILIES[family.name].support
+    if support == "proportion" and design.trials is not None and (design.trials == 1).all():
+        return "binary"
+    return _PREFLIGHT.get(support, "other")
+
+
+def _describe_group(block: GroupBlock) -> str:
+    rows = np.bincount(block.codes, minlength=len(block.levels))
+    each = f"{rows.min():,}" if rows.min() == rows.max() else f"{rows.min():,} to {rows.max():,}"
+    effects = ", ".join(block.columns)
+    label = f"{block.label} (of {block.prefix.removesuffix('_')})" if block.prefix else block.label
+    return f"Group: {label}   Levels: {len(block.levels):,}   Effects: {effects}   Rows in a level: {each}"
 
 
 def _parsed(
@@ -217,12 +242,21 @@ def _unknown_parameter(name: str, known: list[str], family: Family) -> FormulaEr
     return FormulaError(problem, allowed, remedy)
 
 
-def _check_weights(weights: Any, family: Family) -> None:
-    if weights is not None and "sigma" not in family.parameters:
+def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
+    if weights is None:
+        return
+    meaning = FAMILIES[family.name].weights
+    if meaning is None:
         raise DataError(
             f"weights have no meaning for the family '{family.name}'.",
-            "They divide the residual variance of a gaussian or t response.",
-            "Leave weights= out; write numbers of trials as cbind(successes, failures).",
+            "They divide the residual variance of a gaussian or t response, and count the trials of a proportion.",
+            "Leave weights= out, or choose family='binomial' for a proportion.",
+        )
+    if meaning == "trials" and isinstance(formula.response, Call) and formula.response.function == "cbind":
+        raise DataError(
+            f"'{text_of(formula.response)}' has its own numbers of trials, and weights= gives others.",
+            "Weights count the trials of a response that is a proportion, successes / trials.",
+            "Leave weights= out.",
         )
 
 

@@ -13,7 +13,8 @@ from scipy import special
 from speclet_formula.design import Design
 from speclet_formula.design.records import Limits
 from speclet_formula.errors import DataError
-from speclet_formula.families import Family, Parameters, draw_response, log_density, scaled
+from speclet_formula.families import Family, draw_response, log_density, weighted
+from speclet_formula.families.records import Parameters
 
 Rows = slice | np.ndarray
 Tail = Callable[[np.ndarray, np.ndarray, Parameters], np.ndarray]
@@ -124,7 +125,7 @@ def observed_log_density(
     if design.limits is None:
         return density
     limits = _limits_of_rows(design.limits, rows)
-    return _limited(_TAILS[family.name], density, y, mean, scaled(parameters, weights), limits)
+    return _limited(_TAILS[family.name], density, y, mean, weighted(parameters, weights), limits)
 
 
 def _limits_of_rows(limits: Limits, rows: Rows) -> Limits:
@@ -168,7 +169,13 @@ def _log_difference(larger: np.ndarray, smaller: np.ndarray) -> np.ndarray:
 
 
 def draw_between(
-    family: Family, rng: np.random.Generator, mean: np.ndarray, parameters: Parameters, limits: Limits
+    family: Family,
+    rng: np.random.Generator,
+    mean: np.ndarray,
+    parameters: Parameters,
+    limits: Limits,
+    *,
+    weights: np.ndarray | None = None,
 ) -> np.ndarray:
     """Draw one response for each mean, drawing anew where it falls outside its bounds.
 
@@ -177,13 +184,14 @@ def draw_between(
     DataError
         If a row's range is so unlikely that none of 10,000 draws falls into it.
     """
-    drawn = draw_response(family, rng, mean, parameters, trials=np.ones(len(mean)))
+    parameters = weighted(parameters, weights)
+    drawn = draw_response(family, rng, mean, parameters)
     for _ in range(MOST_ROUNDS):
         outside = np.flatnonzero((drawn < limits.lower) | (drawn > limits.upper))
         if not len(outside):
             return drawn
         rest = {name: _columns(value, outside) for name, value in parameters.items()}
-        drawn[outside] = draw_response(family, rng, mean[outside], rest, trials=np.ones(len(outside)))
+        drawn[outside] = draw_response(family, rng, mean[outside], rest)
     row = outside[0]
     raise DataError(
         f"no draw for row {row}, whose mean is {mean[row]:.4g}, falls between {limits.lower[row]:g} and "

@@ -16,7 +16,7 @@ from speclet_formula.design.records import sides, variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import Fitted, FittedModel
 from speclet_formula.estimates.intervals import ESTIMATES, Array, choose_interval, stack, summarise
-from speclet_formula.families import Family, inverse_link, inverse_parameter_link
+from speclet_formula.families import Family, expected_response, inverse_link, inverse_parameter_link, is_ordinal
 from speclet_formula.observation import observed_log_density
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class _ModelDraws:
     """The draws of all linear predictors, and of the parameters that are one number."""
 
     sides: tuple[_Draws, ...]  # the mean's, then those of the design's parameters
-    parameters: dict[str, Array]  # the family's other parameters, (draws, 1)
+    parameters: dict[str, Array]  # the family's other parameters, (draws, 1); thresholds (draws, levels - 1)
 
 
 def linear_predictor(
@@ -114,8 +114,11 @@ def fitted(
     Returns
     -------
     pandas.DataFrame
-        One row per observation, the index its row in the given table, on the scale of the response (a probability for
-        bernoulli and binomial; before a response was censored or truncated), or on the parameter's:
+        One row per observation, the index its row in the given table, on the scale of the response: E[y], with the
+        zeros that a zero-inflated family or a hurdle adds (`psi * mu` and so on), and before a response was censored or
+        truncated; or on the parameter's. For a proportion it is the probability of a success, for the family "t" its
+        centre. An ordinal response has no mean: there is one row per observation and level, with the level's
+        probability, and a column `level` that names it.
 
         * `estimate`: the posterior mean of the observation's mean;
         * `std_error`: its posterior standard deviation;
@@ -134,13 +137,13 @@ def fitted(
     ['estimate', 'std_error', 'conf_low', 'conf_high']
     """
     interval = choose_interval(ci_prob, ci_kind)
-    design, family = _side_of(fit.model.design, parameter), fit.model.family
-    draws = _gather_side(design, fit.idata["posterior"])
-    blocks = _row_blocks(len(design.response), len(draws.coefficients))
-    etas = (_predictor(draws, design, block) for block in blocks)
-    rows = [summarise(_inverted(family, parameter, eta), interval) for eta in etas]
-    frame = stack(rows, ESTIMATES, interval)
-    frame.index = pd.Index(design.rows, name="row")
+    design, family = fit.model.design, fit.model.family
+    levels = 1 if parameter is not None else len(design.levels) or 1
+    rows = _expectations(fit, levels) if parameter is None else _parameter_values(fit, parameter)
+    frame = stack([summarise(part.reshape(len(part), -1), interval) for part in rows], ESTIMATES, interval)
+    frame.index = pd.Index(np.repeat(design.rows, levels), name="row")
+    if is_ordinal(family) and parameter is None:
+        frame.insert(0, "level", np.tile(np.asarray(design.levels, dtype=object), len(design.rows)))
     return frame
 
 
@@ -218,15 +221,8 @@ def log_likelihood_blocks(fit: Fitted, *, draws: Rows = None) -> Iterator[tuple[
     design, family = fit.model.design, fit.model.family
     gathered = _gather(fit.model, fit.idata["posterior"], slice(None) if draws is None else draws)
     for rows in _row_blocks(len(design.response), len(gathered.sides[0].coefficients)):
-        mean, *others = (
-            _predictor(drawn, side, rows) for drawn, side in zip(gathered.sides, sides(design), strict=True)
-        )
-        varying = {
-            name: inverse_parameter_link(family, name, eta)
-            for (name, _), eta in zip(design.parameters, others, strict=True)
-        }
-        parameters = gathered.parameters | varying
-        yield rows, observed_log_density(family, design, rows, inverse_link(family, mean), parameters)
+        mean, parameters = _at_rows(gathered, design, family, rows)
+        yield rows, observed_log_density(family, design, rows, mean, parameters)
 
 
 def _row_blocks(n: int, n_draws: int) -> Iterator[slice]:
@@ -250,17 +246,41 @@ def _side_of(design: Design, parameter: str | None) -> Design:
     return varying[parameter]
 
 
-def _inverted(family: Family, parameter: str | None, eta: Array) -> Array:
-    return inverse_link(family, eta) if parameter is None else inverse_parameter_link(family, parameter, eta)
+def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:
+    """Go through the expectations of blocks of rows, of each level for an ordinal response."""
+    design, family = fit.model.design, fit.model.family
+    drawn = _gather(fit.model, fit.idata["posterior"])
+    for rows in _row_blocks(len(design.response), levels * len(drawn.sides[0].coefficients)):
+        yield expected_response(family, *_at_rows(drawn, design, family, rows))
+
+
+def _parameter_values(fit: Fitted, parameter: str) -> Iterator[Array]:
+    """Go through the values of a parameter that has a formula, by blocks of rows."""
+    side = _side_of(fit.model.design, parameter)
+    drawn = _gather_side(side, fit.idata["posterior"])
+    for rows in _row_blocks(len(side.response), len(drawn.coefficients)):
+        yield inverse_parameter_link(parameter, _predictor(drawn, side, rows))
+
+
+def _at_rows(
+    drawn: _ModelDraws, design: Design, family: Family, rows: slice | np.ndarray
+) -> tuple[Array, dict[str, Array]]:
+    """Return the mean of each row for each draw, and the family's other parameters there."""
+    mean, *others = (_predictor(part, side, rows) for part, side in zip(drawn.sides, sides(design), strict=True))
+    varying = {
+        name: inverse_parameter_link(name, eta) for (name, _), eta in zip(design.parameters, others, strict=True)
+    }
+    return inverse_link(family, mean), drawn.parameters | varying
 
 
 def _gather(model: FittedModel, posterior: Any, draws: slice | np.ndarray = slice(None)) -> _ModelDraws:
     """Take what the density of an observation needs out of the posterior."""
     varying = dict(model.design.parameters)
     constant = [name for name in model.family.parameters if name not in varying]
+    sizes = {"threshold": len(model.design.levels) - 1}
     return _ModelDraws(
         tuple(_gather_side(side, posterior, draws) for side in sides(model.design)),
-        {name: _draws_of(posterior, name, 1)[draws] for name in constant},
+        {name: _draws_of(posterior, name, sizes.get(name, 1))[draws] for name in constant},
     )
 
 

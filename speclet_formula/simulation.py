@@ -15,7 +15,15 @@ from speclet_formula.design.records import correlation_name, sides
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.families import Family, draw_response, inverse_link, inverse_parameter_link, resolve_family
+from speclet_formula.families import (
+    FAMILIES,
+    Family,
+    draw_response,
+    inverse_link,
+    inverse_parameter_link,
+    is_ordinal,
+    resolve_family,
+)
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.model import check_parameters
@@ -32,6 +40,7 @@ def simulate(
     *,
     family: str = "gaussian",
     link: str | None = None,
+    weights: Any = None,
     censor: tuple[float | None, float | None] | None = None,
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
@@ -56,12 +65,17 @@ def simulate(
         * perhaps the mean of a column's effects, `"1|gene_mu"` (0 without it);
         * the correlations of a correlated block, `"cor|gene"`: a number for two columns, the pairs in the order
           (1, 2), (1, 3), ..., (2, 3), ..., or the whole matrix;
-        * the family's own parameters, such as `"sigma"`; of one that has a formula, the same as for the mean with its
-          name before theirs, on its link's scale: `"sigma_Intercept"`, `"sigma_cn"`, `"sigma_1|gene_sigma"`.
+        * the family's own parameters, such as `"sigma"`; `"psi"` is a share, and `"threshold"` of an ordinal family
+          (which has no intercept) a list of increasing numbers, one between each two levels. Of a parameter that has a
+          formula the same as for the mean, with its name before theirs, on its link's scale: `"sigma_Intercept"`,
+          `"sigma_cn"`, `"sigma_1|gene_sigma"`.
     family : str
-        `gaussian`, `t`, `bernoulli`, `binomial` (of one trial each), `poisson` or `negativebinomial`.
+        Any that `Model` takes. Ordered levels are drawn as whole numbers from 1 on.
     link : str, optional
         The link of the mean; the family's usual one by default.
+    weights : str or array of shape (n,), optional
+        As in `Model`: weights that divide the residual variance, or the numbers of trials of a proportion, which is
+        then drawn as successes / trials. Without them proportions are of one trial each.
     censor : (float, float), optional
         Of a censored response: the lowest and the highest value that can be measured, None for no limit. A response
         beyond it is drawn, replaced by the limit and marked "left" or "right"; all others are "none".
@@ -109,7 +123,15 @@ def simulate(
     check_parameters(parsed, chosen)
     response = response_to_draw(parsed.response, censor)
     table = as_pandas(design)
-    layout = build_design(parsed, table, functions=dict(functions or {}), needs_response=False)
+    layout = build_design(
+        parsed,
+        table,
+        functions=dict(functions or {}),
+        weights=weights,
+        ordinal=is_ordinal(chosen),
+        needs_response=False,
+    )
+    _check_weights(layout.weights, chosen)
     varying = dict(layout.parameters)
     constant = tuple(name for name in chosen.parameters if name not in varying)
     _check_names(params, layout, constant)
@@ -118,20 +140,72 @@ def simulate(
     blocks = [block for side in sides(layout) for block in side.groups]
     effects = {slot: drawn for block in blocks for slot, drawn in _block_effects(block, params, rng).items()}
     mean = inverse_link(chosen, _linear_predictor(layout, params, effects))
-    own: dict[str, Any] = {name: _number(params, name, positive=True) for name in constant}
+    own = {name: _own_parameter(params, name, chosen) for name in constant}
     own |= {
-        name: inverse_parameter_link(chosen, name, _linear_predictor(side, params, effects))
-        for name, side in varying.items()
+        name: inverse_parameter_link(name, _linear_predictor(side, params, effects)) for name, side in varying.items()
     }
     limits = bounds_of_rows(parsed.response, table)
-    drawn = _draw(chosen, rng, mean, own) if limits is None else draw_between(chosen, rng, mean, own, limits)
+    if limits is None:
+        drawn = _draw(chosen, rng, mean, own, layout.weights)
+    else:
+        drawn = draw_between(chosen, rng, mean, own, limits, weights=layout.weights)
     return table.assign(**observed_columns(response, drawn)), {**params, **effects}
 
 
-def _draw(family: Family, rng: np.random.Generator, mean: np.ndarray, own: dict[str, Any]) -> np.ndarray:
-    """Draw one response per row, each of a single trial where there are trials."""
+def _check_weights(weights: np.ndarray | None, family: Family) -> None:
+    """Refuse weights that mean nothing, and numbers of trials that are no whole numbers."""
+    meaning = FAMILIES[family.name].weights
+    if weights is not None and meaning is None:
+        raise DataError(
+            f"weights have no meaning for the family '{family.name}'.",
+            "They divide the residual variance of a gaussian or t response, and count the trials of a proportion.",
+            "Leave weights= out.",
+        )
+    if weights is not None and meaning == "trials" and (weights != np.round(weights)).any():
+        raise DataError(
+            f"the weights hold {weights[weights != np.round(weights)][0]:g}, which is no number of trials.",
+            f"The weights of a {family.name} response are whole numbers of trials.",
+            "Round them first.",
+        )
+
+
+def _own_parameter(params: Mapping[str, Any], name: str, family: Family) -> Any:
+    """Return a parameter of the family: a number above 0, a share, or increasing thresholds."""
+    if name == "threshold":
+        return _thresholds(params[name], increasing=family.name == "cumulative")
+    value = _number(params, name, positive=True)
+    if name == "psi" and value > 1:
+        raise DataError(f"params['psi'] is {value!r}.", "'psi' is a share, at most 1.", "Give a number up to 1.")
+    return value
+
+
+def _thresholds(given: Any, *, increasing: bool) -> np.ndarray:
+    values = np.asarray(given, dtype=float)
+    if (
+        values.ndim != 1
+        or not len(values)
+        or not np.isfinite(values).all()
+        or (increasing and np.any(np.diff(values) <= 0))
+    ):
+        raise DataError(
+            f"params['threshold'] is {given!r}.",
+            f"Thresholds are a list of {'increasing ' if increasing else ''}numbers, one between each two levels.",
+            "For four levels write three numbers, such as [-1, 0, 1].",
+        )
+    return values
+
+
+def _draw(
+    family: Family, rng: np.random.Generator, mean: np.ndarray, own: dict[str, Any], weights: np.ndarray | None
+) -> np.ndarray:
+    """Draw one response per row: a share of the trials where weights say how many, whole numbers for levels."""
+    by_trials = FAMILIES[family.name].weights == "trials"
+    trials = np.ones(len(mean)) if weights is None else weights
     try:
-        return draw_response(family, rng, mean, own, trials=np.ones(len(mean)))
+        drawn = draw_response(family, rng, mean, own, trials=trials, weights=None if by_trials else weights)
+        if is_ordinal(family):
+            return drawn.astype(int) + 1
+        return drawn / trials if by_trials else drawn
     except ValueError as error:
         raise DataError(
             f"params give means from {mean.min():.4g} to {mean.max():.4g}, which '{family.name}' cannot have.",

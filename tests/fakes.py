@@ -83,7 +83,10 @@ def fake_draws(model, centres, rng, chains, draws):
             pairs = [", ".join(pair) for pair in combinations(block.columns, 2)]
             add(f"{block.prefix}cor|{block.label}", f"{block.prefix}{block.label}__pair_dim", pairs)
     for name in (name for name in model.family.parameters if name not in dict(model.design.parameters)):
-        add(name)
+        if name == "threshold":
+            add(name, "threshold_dim", range(len(model.design.levels) - 1))
+        else:
+            add(name)
     stats = {"diverging": (("chain", "draw"), np.zeros((chains, draws), dtype=bool))}
     return xr.DataTree.from_dict(
         {

@@ -20,17 +20,26 @@ from speclet_formula.simulation import simulate
 
 TABLE = "gene,drug,y\nA,yes,1.0\nA,no,2.0\nB,yes,3.5\nB,no,4.0\n[bold],yes,0.5\n[bold],no,0.25\n"
 EXPLAINED = """\
-log_fc: the response.
-1: an intercept, shared by all rows.
-(1 | gene): each gene has its own intercept, drawn from a normal distribution whose SD is estimated.
+In words
+  log_fc: the response.
+  1: an intercept, shared by all rows.
+  (1 | gene): each gene has its own intercept, drawn from a normal distribution whose SD is estimated.
 
-log_fcᵢ ~ Normal(μᵢ, σ)
-μᵢ = β₀ + u₀[geneᵢ]
-u₀[gene] ~ Normal(0, τ₀[gene])
+As an equation
+  log_fcᵢ ~ Normal(μᵢ, σ)
+  μᵢ = β₀ + u₀[geneᵢ]
+  u₀[gene] ~ Normal(0, τ₀[gene])
 
-lme4  log_fc ~ 1 + (1 | gene)
-brms  log_fc ~ 1 + (1 | gene)
-bambi log_fc ~ 1 + (1 | gene)
+Elsewhere
+  lme4:
+    library(lme4)
+    lmer(log_fc ~ 1 + (1 | gene), data = data)
+  brms:
+    library(brms)
+    brm(log_fc ~ 1 + (1 | gene), data = data, family = gaussian())
+  bambi:
+    import bambi as bmb
+    bmb.Model("log_fc ~ 1 + (1 | gene)", data).fit()
 """
 
 
@@ -104,7 +113,7 @@ MISTAKES = {
     "missing values": (
         "fit missing.csv y~(1|gene)",
         "1 of 4 rows have missing values, in 'y' (1).\nEvery column that the formula uses must be complete.\n"
-        "Write missing='drop' to leave these rows out, or fill the values in yourself before the fit.",
+        "Write --missing drop to leave these rows out, or fill the values in yourself before the fit.",
     ),
     "another column": (
         "fit screen.csv y~(1|gen)",
@@ -154,7 +163,7 @@ MISTAKES = {
     ),
     "too few draws": (
         "fit screen.csv y~drug --draws 0",
-        "draws=0 is out of range.\ndraws is a whole number of at least 4.\nLeave draws= out for its default.",
+        "--draws 0 is out of range.\ndraws is a whole number of at least 4.\nLeave --draws out for its default.",
     ),
     "one model to compare": (
         "compare screen.csv y~(1|gene)",
@@ -392,3 +401,34 @@ def test_recover_sets_the_truth_beside_the_fit(simulated):
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith("Recovery of y ~ 1 + x + (1 | g)\n")
     assert "Group effects (centred):" in result.stdout
+
+
+def test_explain_takes_the_table_by_place_or_by_name(folder):
+    by_place = run("explain", "y ~ (1 | gene)", "screen.csv")
+    assert by_place.stdout == run("explain", "y ~ (1 | gene)", "--data", "screen.csv").stdout
+    assert "What a fit costs" in by_place.stdout
+    both = run("explain", "y ~ (1 | gene)", "screen.csv", "--data", "screen.csv")
+    assert both.exit_code == 2
+    assert both.stderr == (
+        "there are two tables: 'screen.csv' and --data 'screen.csv'.\n"
+        "A formula is explained with one table, or with none.\nLeave one of them out.\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Write missing='drop' to leave these rows out.", "Write --missing drop to leave these rows out."),
+        ("Leave random_seed= out.", "Leave --seed out."),
+        ("draws=3 is out of range.", "--draws 3 is out of range."),
+        ("tune=2000 and target_accept=0.95.", "--tune 2000 and --target-accept 0.95."),
+        (
+            "priors={'1|g_sigma': ...} stays, and so does x == 1.",
+            "priors={'1|g_sigma': ...} stays, and so does x == 1.",
+        ),
+    ],
+)
+def test_arguments_become_options(text, expected):
+    from speclet_formula.cli.wording import as_options
+
+    assert as_options(text) == expected

@@ -6,8 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import xarray as xr
+from scipy import stats
 
 from speclet_formula import diagnostics
+from speclet_formula.convergence import mixing
 from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import SamplingError
 from tests.fakes import correlated_fit
@@ -206,3 +208,18 @@ def test_without_draws_there_is_no_verdict(given, kind):
 
 def test_examples_run():
     assert doctest.testmod(diagnostics).failed == 0
+
+
+def test_the_limit_of_r_hat_leaves_room_for_chance():
+    """100 tables of 1,000 parameters, each with a chance of 0.01: six alarms or more have a chance of 6e-4.
+
+    The seed is fixed; the bound shows that the limit is not too low, the second assertion that it is not too high.
+    """
+    rng = np.random.default_rng(5)
+    limit = diagnostics.r_hat_limit(4, 250, 1000)
+    assert limit == pytest.approx(np.sqrt(1 + (stats.chi2.isf(1e-5, 7) / 7 - 1) / 125))
+    largest = np.array([mixing(rng.normal(size=(1000, 4, 250))).r_hat.max() for _ in range(100)])
+    assert (largest > limit).sum() < 6
+    assert (largest > 1 + 0.6 * (limit - 1)).sum() > 50
+    assert diagnostics.r_hat_limit(4, 1000, 1000) == 1.01
+    assert diagnostics.r_hat_limit(1, 10, 0) > 1.01

@@ -17,5 +17,35 @@ def test_explain_gives_words_equation_and_spellings() -> None:
 def test_with_data_the_model_is_described_too() -> None:
     table = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "<b>", "<b>"]})
     explained = sf.explain("y ~ (1 | g)", table)
-    assert repr(explained).endswith(repr(sf.Model("y ~ (1 | g)", table)))
+    assert explained.model == repr(sf.Model("y ~ (1 | g)", table))
+    assert explained.costs == repr(sf.costs(sf.Model("y ~ (1 | g)", table)))
     assert "<b>" not in explained._repr_html_()
+
+
+def test_the_parts_stand_under_their_titles() -> None:
+    data, _ = sf.datasets.m7()
+    printed = repr(sf.explain("log_fc ~ (1 | gene/sgRNA)", data))
+    titles = [line for line in printed.split("\n") if line and not line.startswith(" ")]
+    assert titles == ["In words", "As an equation", "In these data", "What a fit costs", "Elsewhere"]
+    assert "gene:sgRNA is nested in gene: each of its 55 levels lies within one level of gene" in printed
+    alone = repr(sf.explain("log_fc ~ (1 | gene/sgRNA)")).split("\n")
+    assert [line for line in alone if line and not line.startswith(" ")] == ["In words", "As an equation", "Elsewhere"]
+
+
+def test_terms_are_explained_with_their_levels() -> None:
+    table = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 6], "f": list("abcabc"), "x": [1.0, 2, 3, 4, 5, 7]})
+    words = sf.explain("y ~ f + x + f:x", table).words.split("\n")
+    assert words[2:] == [
+        "f: a factor of 3 levels: the difference of b, c from a, the first.",
+        "x: its slope, the change by one unit; from 1 to 7 in these data.",
+        "f:x: how the effect of f changes with x (an interaction).",
+    ]
+    assert sf.explain("y ~ 0 + f", table).words.endswith("f: a mean for each of its 3 levels: a, b, c.")
+    assert sf.explain("log(x) ~ log(y)", table).words.split("\n")[2].startswith("log(y): its effect, a slope")
+
+
+def test_code_is_that_of_the_family_and_the_weights() -> None:
+    table = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"], "w": [1.0, 2.0, 1.0, 2.0]})
+    explained = sf.explain("y ~ (1 | g)", table, weights="w")
+    assert explained.code["lme4"].endswith("lmer(y ~ 1 + (1 | g), data = data, weights = w)")
+    assert "bernoulli()" in sf.explain("y ~ (1 | g)", family="bernoulli").code["brms"]

@@ -118,8 +118,8 @@ MESSAGES: list[tuple[str, dict[str, Any], type[sf.SpecletError], str]] = [
         {"family": "bernoulli", "weights": "x"},
         sf.DataError,
         "weights have no meaning for the family 'bernoulli'.\n"
-        "They divide the residual variance of a gaussian or t response.\n"
-        "Leave weights= out; write numbers of trials as cbind(successes, failures).",
+        "They divide the residual variance of a gaussian or t response, and count the trials of a proportion.\n"
+        "Leave weights= out, or choose family='binomial' for a proportion.",
     ),
     (
         "y ~ x",
@@ -197,3 +197,15 @@ def test_the_given_table_is_not_changed() -> None:
     before = TABLE.copy()
     sf.Model("y ~ scale(x) + (1 | g)", TABLE, missing="drop")
     pd.testing.assert_frame_equal(TABLE, before)
+
+
+def test_dropped_rows_are_said_by_a_fit_and_by_messages_that_count_rows() -> None:
+    data = pd.DataFrame({"y": [1.0, 2, 4, 3, 6, 7], "g": list("aabbcc"), "x": [None, 1.0, 2, -3, 4, 5]})
+    fit = sf.lmer("y ~ x + (1 | g)", data, missing="drop", method="ml", cores=1)
+    assert "Data: 5 rows (1 of 6 dropped: missing values)" in repr(fit)
+    with pytest.raises(sf.DataError) as caught:
+        sf.Model("y ~ log(x) + (1 | g)", data, missing="drop")
+    assert caught.value.problem == (
+        "'log(x)' is not a finite number in 1 of 5 rows (counted from 0: 2). Only the kept rows are counted: 1 dropped "
+        "for missing values."
+    )

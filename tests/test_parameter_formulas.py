@@ -223,7 +223,8 @@ def test_spellings_of_limits():
     assert told.spellings["brms"] == "bf(y | cens(status) ~ 1 + x, sigma ~ 1 + x)"
     assert told.spellings["bambi"] == 'bmb.Formula("censored(y, status) ~ 1 + x", "sigma ~ 1 + x")'
     assert told.spellings["lme4"] == (
-        "y ~ 1 + x\n# censored(y, status): lme4 has no censored responses\n# sigma ~ 1 + x"
+        "y ~ 1 + x\n# lme4 has no censored responses: censored(y, status)\n"
+        "# lme4 has no formula for a parameter: sigma ~ 1 + x"
     )
     assert told.words.startswith(
         "censored(y, status): the response y, known only as a bound where status is 'left' (the true value is at most "

@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 
 from speclet_formula import __version__
 from speclet_formula.cli.options import DataFile, FormulaText, ModelOptions, SamplingOptions, spread
+from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError, SpecletError
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except SpecletError as error:
-            typer.echo(str(error), err=True)
+            typer.echo(as_options(str(error)), err=True)
             raise typer.Exit(MISTAKE) from None
         except KeyboardInterrupt:
             typer.echo("Interrupted.", err=True)
@@ -101,14 +102,27 @@ def demo(
 def explain(
     formula: FormulaText,
     model: ModelOptions,
-    data: Annotated[Path | None, typer.Option(help="A table: groups, priors and findings are shown as well.")] = None,
+    table: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[DATA]", help="A table: levels, groups, priors, findings and what a fit costs are shown as well."
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The same table, by name.")] = None,
 ) -> None:
-    """Say what a formula means: in words, as an equation, and in other packages' spelling."""
+    """Say what a formula means, and what a fit would cost: in words, as an equation, in other packages' code."""
     from speclet_formula.cli.reading import read_table
     from speclet_formula.explanation import explain as explain_model
 
-    table = None if data is None else read_table(data, model.levels or ())
-    typer.echo(repr(explain_model(formula, table, **_model_arguments(model))))
+    if table is not None and data is not None:
+        raise DataError(
+            f"there are two tables: '{table}' and --data '{data}'.",
+            "A formula is explained with one table, or with none.",
+            "Leave one of them out.",
+        )
+    path = data if table is None else table
+    frame = None if path is None else read_table(path, model.levels or ())
+    typer.echo(repr(explain_model(formula, frame, **_model_arguments(model))))
 
 
 @app.command()

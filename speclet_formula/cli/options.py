@@ -20,9 +20,9 @@ FormulaText = Annotated[str, typer.Argument(help="The model in lme4's grammar: '
 class ModelOptions:
     """What a formula and a table leave open."""
 
-    family: Annotated[str, typer.Option(help="gaussian, t, bernoulli, binomial, poisson or negativebinomial.")] = (
-        "gaussian"
-    )
+    family: Annotated[
+        str, typer.Option(help="gaussian, poisson, binomial, gamma, beta, cumulative, ...: Bambi's or R's name.")
+    ] = "gaussian"
     link: Annotated[str | None, typer.Option(help="Link of the mean; the family's usual one by default.")] = None
     priors: Annotated[
         str | None,

@@ -25,6 +25,12 @@ from speclet_formula.posterior import Fit
 Candidate = Fit | Model | Formula | str
 FEWEST_FITS = 2
 
+# What a family's log density of a row is; a density where nothing is said.
+_MEASURES = {
+    **dict.fromkeys(("binary", "count", "proportion", "ordinal"), "a probability"),
+    "nonnegative": "a probability at 0 and a density elsewhere",
+}
+
 
 def compare(
     models: Mapping[str, Candidate | list[str]] | Sequence[Candidate | list[str]],
@@ -212,26 +218,38 @@ def _check_response(first: str, one: Model, second: str, other: Model) -> None:
 
 def _check_rows(first: str, one: Model, second: str, other: Model) -> None:
     counts = len(one.design.rows), len(other.design.rows)
-    remedy = "Drop the rows with missing values from the table first, in any column that one of the models uses."
+    different = counts[0] == counts[1] and int((one.design.rows != other.design.rows).sum())
     if counts[0] != counts[1]:
-        raise ComparisonError(
-            f"'{first}' has {counts[0]:,} rows, '{second}' has {counts[1]:,}.",
-            "Models are compared on the same rows.",
-            remedy,
-        )
-    different = int((one.design.rows != other.design.rows).sum())
-    if different:
-        raise ComparisonError(
-            f"'{first}' and '{second}' use different rows of the table: {different:,} of {counts[0]:,} differ.",
-            "Models are compared on the same rows.",
-            remedy,
-        )
+        problem = f"'{first}' has {counts[0]:,} rows, '{second}' has {counts[1]:,}{_dropped_words(one, other)}."
+    elif different:
+        problem = f"'{first}' and '{second}' use different rows of the table: {different:,} of {counts[0]:,} differ"
+        problem += f"{_dropped_words(one, other)}."
+    else:
+        problem = ""
+    if problem:
+        raise ComparisonError(problem, "Models are compared on the same rows.", _same_rows_remedy(one, other))
     if not _same_values(one.design.response, other.design.response) or not _same_trials(one, other):
         raise ComparisonError(
             f"the values of '{one.design.response_name}' differ between '{first}' and '{second}'.",
             "Models are compared on the same values, in the same order.",
             "Fit both to one table.",
         )
+
+
+def _dropped_words(one: Model, other: Model) -> str:
+    """Say how many rows each model left out, where one did."""
+    if not one.n_dropped and not other.n_dropped:
+        return ""
+    return f"; for missing values they dropped {one.n_dropped:,} and {other.n_dropped:,}"
+
+
+def _same_rows_remedy(one: Model, other: Model) -> str:
+    """Name the columns that have to be complete for both, or say that the tables differ."""
+    if not one.n_dropped and not other.n_dropped:
+        return "Fit both to one table."
+    used = dict.fromkeys(str(column) for model in (one, other) for column in model.design.frame.columns)
+    columns = ", ".join(f"'{column}'" for column in used)
+    return f"Leave the same rows out for both: fit them to data.dropna(subset=[{columns}])."
 
 
 def _same_values(one: np.ndarray, other: np.ndarray) -> bool:
@@ -241,14 +259,13 @@ def _same_values(one: np.ndarray, other: np.ndarray) -> bool:
 def _same_trials(one: Model, other: Model) -> bool:
     trials = one.design.trials, other.design.trials
     if trials[0] is None or trials[1] is None:
-        return trials[0] is trials[1]
+        known = trials[0] if trials[1] is None else trials[1]  # a bernoulli response is one of single trials
+        return known is None or bool((known == 1).all())
     return _same_values(trials[0], trials[1])
 
 
 def _check_families(first: str, one: Model, second: str, other: Model) -> None:
-    kinds = [
-        "a density" if FAMILIES[model.family.name].support == "real" else "a probability" for model in (one, other)
-    ]
+    kinds = [_MEASURES.get(FAMILIES[model.family.name].support, "a density") for model in (one, other)]
     if kinds[0] != kinds[1]:
         raise ComparisonError(
             f"'{first}' is {one.family.name}, '{second}' is {other.family.name}.",

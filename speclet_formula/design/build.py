@@ -5,7 +5,8 @@ Whether the design is a sensible one is left to `preflight`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -13,9 +14,17 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
-from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite
+from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite, without_intercept
+from speclet_formula.design.observed import (
+    check_one_column,
+    observed_levels,
+    observed_response,
+    out_of_trials,
+    response_name,
+    unknown_response,
+)
 from speclet_formula.design.records import Design, FixedPart, GroupBlock, Recipe, variable_name
-from speclet_formula.design.response import check_one_column, observed_response, response_name, unknown_response
+from speclet_formula.design.responses import refuse_no_intercept
 from speclet_formula.design.tables import (
     Missing,
     align_levels,
@@ -38,6 +47,8 @@ def build_design(
     weights: Any = None,
     missing: Missing = "error",
     binary: bool = False,
+    ordinal: bool = False,
+    proportion: bool = False,
     needs_response: bool = True,
     text: str | None = None,
 ) -> Design:
@@ -57,6 +68,12 @@ def build_design(
         What to do with rows that lack a value in a column that is used.
     binary : bool
         Whether a factor of two levels can be the response; its second level is then 1.
+    ordinal : bool
+        Whether the response has ordered levels; X then has no column for the intercept, though factors are coded as
+        beside one.
+    proportion : bool
+        Whether the response is successes out of trials: the weights are then numbers of trials, and without them (or
+        cbind) 0 and 1 are single trials.
     needs_response : bool
         False for a table to simulate from: the response is NaN then, and need not be a column.
     text : str, optional
@@ -78,27 +95,55 @@ def build_design(
     used = columns_of(formula if needs_response else _without_response(formula))
     names = [*used, *([weights] if weights is not None and weights not in used else [])]
     selected, keep = handle_missing(select_columns(table, names, text), missing)
-    frame = clean_columns(selected) if names else pd.DataFrame(index=table.index)
-    scope = Scope(frame, {}, dict(functions or {}))
-    rows = np.flatnonzero(keep)
-    main = _side(formula, scope, rows, response_name(formula.response), prefix="")
-    parameters = tuple((name, _side(part, scope, rows, name, prefix=f"{name}_")) for name, part in formula.parameters)
-    observed = observed_response(formula.response, scope, binary=binary) if needs_response else unknown_response(rows)
-    return replace(
-        main,
-        response=observed.values,
-        trials=observed.trials,
-        limits=observed.limits,
-        weights=None if weights is None else _weights(frame[weights], weights),
-        parameters=parameters,
-    )
+    with _dropped_rows_said(int((~keep).sum())):
+        frame = clean_columns(selected) if names else pd.DataFrame(index=table.index)
+        scope = Scope(frame, {}, dict(functions or {}))
+        rows = np.flatnonzero(keep)
+        if ordinal:
+            refuse_no_intercept(formula)
+        main = _side(formula, scope, rows, response_name(formula.response), prefix="", ordinal=ordinal)
+        parameters = tuple(
+            (name, _side(part, scope, rows, name, prefix=f"{name}_")) for name, part in formula.parameters
+        )
+        if not needs_response:
+            observed = unknown_response(rows)
+        elif ordinal:
+            observed = observed_levels(formula.response, scope, selected)
+        else:
+            observed = observed_response(formula.response, scope, binary=binary)
+        if proportion and needs_response and observed.trials is None:
+            column = None if weights is None else frame[weights]
+            observed, weights = out_of_trials(observed, main.response_name, column, weights), None
+        return replace(
+            main,
+            response=observed.values,
+            trials=observed.trials,
+            limits=observed.limits,
+            levels=observed.levels,
+            weights=None if weights is None else _weights(frame[weights], weights),
+            parameters=parameters,
+        )
 
 
-def _side(formula: Formula, scope: Scope, rows: np.ndarray, name: str, *, prefix: str) -> Design:
+@contextmanager
+def _dropped_rows_said(count: int) -> Iterator[None]:
+    """Let a message that counts rows say that some were left out before."""
+    try:
+        yield
+    except DataError as error:
+        if not count or " row" not in error.problem:
+            raise
+        without = f" Only the kept rows are counted: {count:,} dropped for missing values."
+        raise DataError(error.problem + without, error.allowed, error.remedy) from error
+
+
+def _side(formula: Formula, scope: Scope, rows: np.ndarray, name: str, *, prefix: str, ordinal: bool = False) -> Design:
     """Make the columns of one linear predictor; the response is filled in for the mean's."""
     # One memory for all sides: what poly(x, 2) learnt is the same wherever it stands.
     memory = cast(dict[str, Any], scope.memory)
     fixed = fixed_part(formula.intercept, formula.terms, scope, prefix=prefix)
+    if ordinal:
+        fixed = without_intercept(fixed)
     parts = tuple(fixed_part(t.intercept, t.terms, scope, constant="allow") for t in formula.group_terms)
     return Design(
         formula=formula,

@@ -9,6 +9,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -88,7 +89,16 @@ def replay_fixed(part: FixedPart, scope: Scope) -> np.ndarray:
     if part.matrix is None:
         return np.empty((len(scope.frame), 0))
     evaluated = _quietly(lambda: part.matrix.evaluate_new_data(scope.frame))
-    return np.ascontiguousarray(evaluated.design_matrix, dtype=float)
+    columns = np.asarray(evaluated.design_matrix, dtype=float)
+    return np.ascontiguousarray(columns[:, columns.shape[1] - part.X.shape[1] :])
+
+
+def without_intercept(part: FixedPart) -> FixedPart:
+    """Return the part without its first column, the intercept's; factors keep the coding that they have beside it."""
+    terms = tuple(replace(term, start=term.start - 1, stop=term.stop - 1) for term in part.terms[1:])
+    names = {name: spelling for name, spelling in part.names.items() if spelling != "Intercept"}
+    text = part.text.replace("1", "0", 1)
+    return replace(part, X=part.X[:, 1:], terms=terms, names=names, text=text)
 
 
 def _quietly(action: Callable[[], Any]) -> Any:

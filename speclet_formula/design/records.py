@@ -5,6 +5,7 @@ Nothing comes in and nothing is computed; `build` fills them, every later room r
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +20,11 @@ _FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
 def variable_name(spelling: str) -> str:
     """Return the name that a term, column or factor has in the posterior."""
     return spelling.translate(_FORBIDDEN)
+
+
+def threshold_labels(levels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a label for each threshold between ordered levels, as R's ordinal writes them: "low|middle"."""
+    return tuple(f"{lower}|{upper}" for lower, upper in pairwise(levels))
 
 
 @dataclass(frozen=True)
@@ -102,6 +108,7 @@ class Design:
     )  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals, booleans as 0/1
     rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
     recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns
+    levels: tuple[str, ...] = ()  # of an ordinal response, the lowest first; it holds their places 0, 1, ...
     parameters: tuple[tuple[str, "Design"], ...] = ()  # of sigma ~ x: the same for the linear predictor of sigma
     limits: Limits | None = None  # of a response that is censored or truncated
 

@@ -86,6 +86,12 @@ def select_columns(frame: pd.DataFrame, names: Sequence[str], text: str | None =
 
 
 def _no_column(name: str, columns: list[str], text: str | None) -> FormulaError:
+    if name in columns:
+        raise DataError(
+            f"column '{name}' has a name that is not text.",
+            "A formula names columns by text.",
+            "Rename it, or all at once: data.columns = data.columns.astype(str).",
+        )
     near = nearest(name, columns)
     found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) if text else None
     return FormulaError(

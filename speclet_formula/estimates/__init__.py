@@ -3,7 +3,7 @@
 They read a model and its draws and know nothing of engines. Printing is left to `posterior` and `reporting`.
 """
 
-from speclet_formula.estimates.effects import coef, fixef, ranef
+from speclet_formula.estimates.effects import coef, family_parameters, fixef, ranef
 from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
 from speclet_formula.estimates.intervals import EstimateError, Interval
 from speclet_formula.estimates.tidying import tidy
@@ -14,6 +14,7 @@ __all__ = [
     "Fitted",
     "Interval",
     "coef",
+    "family_parameters",
     "fixef",
     "ngrps",
     "nobs",

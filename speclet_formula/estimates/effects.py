@@ -3,12 +3,14 @@
 Labels are the design's, summaries those of `intervals`. Standard deviations and correlations are left to `variances`.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
 from speclet_formula.convergence import mixing
-from speclet_formula.design.records import Design, GroupBlock, sides
-from speclet_formula.estimates.fitted import Fitted, fixed_draws, group_draws, pooled, side_draws
+from speclet_formula.design.records import Design, GroupBlock, sides, threshold_labels
+from speclet_formula.estimates.fitted import Fitted, draws_of, group_draws, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, choose_interval, stack, summarise
 from speclet_formula.estimates.points import COEF, RANEF, point_coef, point_fixef, point_ranef, points_of
 
@@ -31,8 +33,9 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     pandas.DataFrame
         One row per column of the fixed part, in the formula's order, on the link's scale:
 
-        * `term`: its label, "Intercept", "Days", "control[other]"; terms of a parameter's own formula follow, with its
-          name before theirs and on its link's scale, "sigma_Intercept";
+        * `term`: its label, "Intercept", "Days", "control[other]"; of an ordinal model first its thresholds,
+          "low|middle", as R's ordinal has them; terms of a parameter's own formula follow, with its name before theirs
+          and on its link's scale, "sigma_Intercept";
         * `estimate`: the posterior's mean, median or mode, by rcParams["stats.point_estimate"];
         * `std_error`: the posterior's standard deviation;
         * `conf_low`, `conf_high`: the interval, which `.attrs["interval"]` names;
@@ -89,15 +92,65 @@ def summarise_fixed(
     if points is not None:
         return point_fixef(fit.model.design, points, interval, most)
     rows: list[pd.DataFrame] = []
-    for term, draws in fixed_draws(fit) if side is None else side_draws(fit, side):
+    parts = sides(fit.model.design) if side is None else (side,)
+    for labels, draws in (labelled for part in parts for labelled in _labelled(fit, part)):
         left = None if most is None else most - sum(map(len, rows))
         if left == 0:
             break
-        found = mixing(np.moveaxis(draws[..., :left], -1, 0))
-        labels = list(term.columns[:left])
-        summary = summarise(pooled(draws[..., :left]), interval)
-        rows.append(summary.assign(term=labels, r_hat=found.r_hat, ess_bulk=found.ess_bulk))
+        rows.append(_summarised(labels[:left], draws[..., :left], interval))
     return stack(rows, FIXEF, interval)
+
+
+def _labelled(fit: Fitted, side: Design) -> Iterator[tuple[tuple[str, ...], Array]]:
+    """Go through thresholds and fixed terms, with a label for each of their columns."""
+    if side.levels:
+        yield threshold_labels(side.levels), draws_of(fit, "threshold")
+    for term, draws in side_draws(fit, side):
+        yield term.columns, draws
+
+
+def _summarised(labels: tuple[str, ...], draws: Array, interval: Interval) -> pd.DataFrame:
+    """Summarise some parameters with their diagnostics."""
+    found = mixing(np.moveaxis(draws, -1, 0))
+    summary = summarise(pooled(draws), interval)
+    return summary.assign(term=list(labels), r_hat=found.r_hat, ess_bulk=found.ess_bulk)
+
+
+def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Summarise what a family has beside mean, residual SD and thresholds: nu, alpha, kappa, psi, ...
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns of `fixef`, one row per parameter, named as Bambi names it, on its own scale. Of a fit by maximum
+        likelihood, and of families such as gaussian and poisson, no rows; nor of a parameter with a formula of its own.
+
+        * `alpha`: shape; for counts the variance is mu + mu^2 / alpha;
+        * `kappa`: precision of beta families and of angles; asymmetry of an asymmetric Laplace;
+        * `lam`: precision of an inverse Gaussian; `b`: rate of an asymmetric Laplace; `nu`: degrees of freedom;
+        * `psi`: share of the rows that come from the distribution proper; brms' `zi` and `hu` are 1 - psi.
+
+    Raises
+    ------
+    EstimateError
+        As for `fixef`.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates import family_parameters
+    >>> len(family_parameters(fit))  # fit: Reaction ~ Days + (1 + Days | Subject)
+    0
+    """
+    interval = choose_interval(ci_prob, ci_kind)
+    varying = dict(fit.model.design.parameters)
+    shown = [name for name in fit.model.family.parameters if name not in ("sigma", "threshold", *varying)]
+    return stack([_summarised((name,), draws_of(fit, name), interval) for name in shown], FIXEF, interval)
 
 
 def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:

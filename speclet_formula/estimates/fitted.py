@@ -26,6 +26,10 @@ class FittedModel(Protocol):
         """The rows, terms and levels that were fitted."""
 
     @property
+    def n_dropped(self) -> int:
+        """How many rows were left out for missing values."""
+
+    @property
     def family(self) -> Family:
         """Family and link."""
 

@@ -111,7 +111,8 @@ def sigma(fit: Fitted) -> float:
     -------
     float
         On the response's scale, by rcParams["stats.point_estimate"]; the scale, not the standard deviation, for the
-        family "t". 1.0 for families without a residual scale (binomial, poisson, ...), as lme4's `sigma` has it.
+        family "t"; of log(y) for the log-normal families. 1.0 for families without a residual scale
+        (binomial, poisson, ...), as lme4's `sigma` has it.
 
     Raises
     ------

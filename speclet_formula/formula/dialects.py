@@ -50,7 +50,7 @@ def spell_formula(formula: Formula, dialect: Dialect) -> str:
         The nearest formula that the package has:
 
         * lme4: R text. It has no formulas for parameters and no censored or truncated responses; they follow as
-          comments, ``# sigma ~ 1 + x``.
+          comments.
         * brms: R text, within ``bf(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``s | trials(s + f)``, ``censored(y, status)`` ``y | cens(status)``, ``truncated(y, 0)``
           ``y | trunc(lb = 0)``.
@@ -76,9 +76,9 @@ def spell_formula(formula: Formula, dialect: Dialect) -> str:
 def _lme4(formula: Formula) -> str:
     """Write R text, with what lme4 lacks as comments."""
     response = formula.response
-    lacking = [f"# {name} ~ {_r_side(part)}" for name, part in formula.parameters]
+    lacking = [f"# lme4 has no formula for a parameter: {n} ~ {_r_side(part)}" for n, part in formula.parameters]
     if isinstance(response, Call) and response.function in LIMITED:
-        lacking = [f"# {_r_expression(response)}: lme4 has no {response.function} responses", *lacking]
+        lacking = [f"# lme4 has no {response.function} responses: {_r_expression(response)}", *lacking]
         response = response.arguments[0].value
     main = f"{_r_expression(response)} ~ {_r_side(formula)}".lstrip()
     return "\n".join((main, *lacking))

@@ -5,7 +5,7 @@ Families and links are named here, not computed; that is left to `families`.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from speclet_formula.formula.choices import check_choice
 from speclet_formula.formula.terms import (
@@ -28,12 +28,33 @@ _DISTRIBUTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "binomial": ("Binomial", ("n", "p")),
     "poisson": ("Poisson", ("mu",)),
     "negativebinomial": ("NegativeBinomial", ("mu", "alpha")),
+    "asymmetriclaplace": ("AsymmetricLaplace", ("mu", "b", "kappa")),
+    "vonmises": ("VonMises", ("mu", "kappa")),
+    "gamma": ("Gamma", ("mu", "alpha")),
+    "exponential": ("Exponential", ("mu",)),
+    "wald": ("InverseGaussian", ("mu", "lam")),
+    "lognormal": ("LogNormal", ("mu", "sigma")),
+    "weibull": ("Weibull", ("mu", "alpha")),
+    "beta": ("Beta", ("mu", "kappa")),
+    "beta_binomial": ("BetaBinomial", ("n", "mu", "kappa")),
+    "zero_inflated_binomial": ("ZeroInflatedBinomial", ("n", "p", "psi")),
+    "zero_inflated_poisson": ("ZeroInflatedPoisson", ("mu", "psi")),
+    "zero_inflated_negativebinomial": ("ZeroInflatedNegativeBinomial", ("mu", "alpha", "psi")),
+    "hurdle_poisson": ("HurdlePoisson", ("mu", "psi")),
+    "hurdle_negativebinomial": ("HurdleNegativeBinomial", ("mu", "alpha", "psi")),
+    "hurdle_gamma": ("HurdleGamma", ("mu", "alpha", "psi")),
+    "hurdle_lognormal": ("HurdleLogNormal", ("mu", "sigma", "psi")),
+    "cumulative": ("Categorical", ("p",)),
+    "sratio": ("Categorical", ("p",)),
 }
-_LINKS = ("identity", "log", "logit", "probit", "cloglog", "inverse")
+_LEVELS = {"cumulative": "P({y} ≤ k)", "sratio": "P({y} = k ∣ {y} ≥ k)"}  # what a threshold's link is of
+_LINKS = ("identity", "log", "logit", "probit", "cloglog", "inverse", "inverse_squared")
 _GREEK = {"mu": "μ", "sigma": "σ", "nu": "ν", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
-_GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ"}
+_GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ", "kappa": "κ", "lambda": "λ"}
+_GREEK |= {"eta": "η", "theta": "θ"}
 # Letters of coefficients, group effects and their SDs: the main formula's first, then those of the parameters.
 _LETTERS = (("beta", "u", "tau"), ("gamma", "v", "omega"), ("delta", "w", "psi"))
+_SYMBOLS = {"lam": "lambda"}  # of parameters that Python could not call by their letter
 _LATEX_ESCAPES = str.maketrans(
     {char: f"\\{char}" for char in "_%&#${}"}
     | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " "}
@@ -87,10 +108,10 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     formula : Formula
         A parsed formula.
     family : str
-        "gaussian", "t", "bernoulli", "binomial", "poisson" or "negativebinomial".
+        Any that `Model` takes, by Bambi's name.
     link : str
-        "identity", "log", "logit", "probit", "cloglog" or "inverse". Parameters with a formula of their own are on the
-        log scale.
+        "identity", "log", "logit", "probit", "cloglog", "inverse" or "inverse_squared". Parameters with a formula of
+        their own are on the log scale.
     latex : bool
         LaTeX (an ``aligned`` environment, without dollar signs) instead of unicode.
 
@@ -117,8 +138,11 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     check_choice("link", link, _LINKS)
     notation = _LATEX if latex else _UNICODE
     parent = "p" if "p" in _DISTRIBUTIONS[family][1] else "mu"
-    sides = ((parent, link, formula), *((name, "log", part) for name, part in formula.parameters))
     lines = [_response_line(formula, family, notation)]
+    if family in _LEVELS:
+        lines.append(_threshold_line(formula, family, link, notation))
+        formula, parent, link = replace(formula, intercept=False), "eta", "identity"
+    sides = ((parent, link, formula), *((name, "log", part) for name, part in formula.parameters))
     for index, (name, scale, side) in enumerate(sides):
         lines += _side_equations(name, scale, side, _LETTERS[min(index, len(_LETTERS) - 1)], notation)
     if not latex:
@@ -134,7 +158,10 @@ def _response_line(formula: Formula, family: str, notation: _Notation) -> _Line:
     """Write the response's distribution."""
     distribution, names = _DISTRIBUTIONS[family]
     varying = {"mu", "p", "n", *(name for name, _ in formula.parameters)}
-    arguments = [notation.symbol(name) + (notation.at_row if name in varying else "") for name in names]
+    symbols = [notation.symbol(_SYMBOLS.get(name, name)) for name in names]
+    arguments = [
+        symbol + (notation.at_row if name in varying else "") for symbol, name in zip(symbols, names, strict=True)
+    ]
     response = formula.response
     if isinstance(response, Call) and response.function == "cbind":
         arguments = [_row(trials_of(response), notation), *arguments[1:]] if names[0] == "n" else arguments
@@ -163,6 +190,19 @@ def _limits_note(response: Call, notation: _Notation) -> str:
 def _bound(value: Expression, notation: _Notation) -> str:
     """Write a bound: a number, or a column's value in row i."""
     return _row(value, notation) if columns_of(value) else text_of(value)
+
+
+def _threshold_line(formula: Formula, family: str, link: str, notation: _Notation) -> _Line:
+    """Write what the thresholds of ordered levels are compared with."""
+    response = formula.response
+    left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
+    probability = _LEVELS[family].format(y=left)
+    if notation is _LATEX:
+        probability = probability.replace("≤", r"\le").replace("≥", r"\ge").replace("∣", r"\mid")
+    minus = " - " if notation is _LATEX else " − "
+    threshold = notation.symbol("theta") + ("_k" if notation is _LATEX else "ₖ")
+    right = f"{threshold}{minus}{notation.symbol('eta')}{notation.at_row}"
+    return f"{notation.upright(link)}({probability})", "=", right
 
 
 def _side_equations(
@@ -225,4 +265,6 @@ def _linked(mean: str, link: str, notation: _Notation) -> str:
     """Write the link function of a mean."""
     if link == "identity":
         return mean
-    return f"1/{mean}" if link == "inverse" else f"{notation.upright(link)}({mean})"
+    if link in ("inverse", "inverse_squared"):
+        return f"1/{mean}" + ("" if link == "inverse" else "^2" if notation is _LATEX else "²")
+    return f"{notation.upright(link)}({mean})"

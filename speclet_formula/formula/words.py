@@ -4,19 +4,36 @@ Which columns are numbers and which factors, and which groups lie within which b
 data say.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from speclet_formula.formula.terms import Call, Expression, Formula, GroupTerm, Name, Term, text_of, trials_of
 
+_THRESHOLDS = (
+    "thresholds: one between each two levels of the response, shared by all rows; they stand in the intercept's place. "
+    "A positive effect makes higher levels more likely."
+)
 
-def explain_formula(formula: Formula) -> str:
+
+def explain_formula(
+    formula: Formula,
+    *,
+    terms: Mapping[str, str] | None = None,
+    relations: Sequence[str] | None = None,
+    ordinal: bool = False,
+) -> str:
     """Say in plain words what a formula models.
 
     Parameters
     ----------
     formula : Formula
         A parsed formula.
+    terms : mapping of str to str, optional
+        What the data say of a fixed term, by its text; it takes the place of the words that hold for any data.
+    relations : sequence of str, optional
+        How the grouping factors lie to each other in the data, a sentence for each pair.
+    ordinal : bool
+        Whether the response has ordered levels, with thresholds in the intercept's place.
 
     Returns
     -------
@@ -33,7 +50,10 @@ def explain_formula(formula: Formula) -> str:
     (1 | gene): each gene has its own intercept, drawn from a normal distribution whose SD is estimated.
     """
     parameters = (line for name, part in formula.parameters for line in _parameter_lines(name, part))
-    return "\n".join((_response_words(formula.response), *_side_lines(formula), *parameters))
+    lines = [_response_words(formula.response), *_side_lines(formula, terms or {}, relations)]
+    if ordinal and formula.intercept:
+        lines[1] = _THRESHOLDS
+    return "\n".join((*lines, *parameters))
 
 
 def _response_words(response: Expression | None) -> str:
@@ -61,22 +81,25 @@ def _response_words(response: Expression | None) -> str:
             return f"{text_of(response)}: the response, computed from the data."
 
 
-def _side_lines(formula: Formula) -> Iterator[str]:
+def _side_lines(formula: Formula, known: Mapping[str, str], relations: Sequence[str] | None = None) -> Iterator[str]:
     """Describe a right-hand side."""
     if formula.intercept:
         yield "1: an intercept, shared by all rows."
     else:
         yield "0: no intercept."
-    yield from (f"{text_of(term)}: {_term_words(term)}" for term in formula.terms)
+    yield from (f"{text_of(term)}: {known.get(text_of(term)) or _term_words(term)}" for term in formula.terms)
     yield from (f"offset({text_of(part)}): added as it is, with a coefficient of 1." for part in formula.offsets)
     yield from (f"{text_of(group_term)}: {_group_words(group_term)}" for group_term in formula.group_terms)
-    yield from _nesting_lines(tuple(dict.fromkeys(group_term.group for group_term in formula.group_terms)))
+    if relations is None:
+        yield from _nesting_lines(tuple(dict.fromkeys(group_term.group for group_term in formula.group_terms)))
+    else:
+        yield from relations
 
 
 def _parameter_lines(name: str, formula: Formula) -> Iterator[str]:
     """Describe the formula of a family parameter."""
     yield f"{name}: this parameter is not one number, but has a formula of its own:"
-    yield from (f"  {line}" for line in _side_lines(formula))
+    yield from (f"  {line}" for line in _side_lines(formula, {}))
 
 
 def _term_words(term: Term) -> str:

@@ -5,7 +5,7 @@ an independence Metropolis chain on it corrects what is left. Cappe et al. (2008
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import optimize, special
@@ -110,8 +110,8 @@ def fit_proposal(
 
 def draw_proposals(
     density: LogDensity, start: np.ndarray, rng: np.random.Generator, *, draws: int, good: float, wanted: int
-) -> Proposals:
-    """Fit a mixture by rounds of `draws` points and return `wanted` draws from it.
+) -> tuple[Mixture, Proposals]:
+    """Fit a mixture by rounds of `draws` points; return it with `wanted` draws from it.
 
     Where these turn out much less efficient than the last round promised, they found what it had missed: the mixture
     is fitted to them and drawn from again.
@@ -119,9 +119,18 @@ def draw_proposals(
     mixture, trial = fit_proposal(density, start, rng, draws=draws, good=good)
     proposals = propose(density, mixture, rng, wanted)
     if proposals.efficiency > OPTIMISM * trial.efficiency:
-        return proposals
-    again = propose(density, _refitted(proposals, rng, MOST_COMPONENTS), rng, wanted)
-    return max(proposals, again, key=lambda tried: tried.efficiency)
+        return mixture, proposals
+    refitted = _refitted(proposals, rng, MOST_COMPONENTS)
+    again = propose(density, refitted, rng, wanted)
+    return (mixture, proposals) if proposals.efficiency > again.efficiency else (refitted, again)
+
+
+def draw_more(
+    density: LogDensity, mixture: Mixture, proposals: Proposals, rng: np.random.Generator, count: int
+) -> Proposals:
+    """Return the proposals that came from a mixture with `count` more of the same."""
+    joined = _joined(proposals, propose(density, mixture, rng, count))
+    return replace(joined, efficiency=_efficiency(joined.log_weights))
 
 
 def cover(points: np.ndarray, rng: np.random.Generator, components: int = 3) -> Mixture:

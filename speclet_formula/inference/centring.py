@@ -26,7 +26,7 @@ def prefers_centred(design: Design, block: GroupBlock) -> bool:
     spare = sizes.sum() - len(sizes)
     if spare <= 0:
         return False  # one row per level: nothing but the prior tells effect and residual apart
-    y = design.response / design.trials if design.trials is not None else design.response
+    y = design.response if design.trials is None else design.response / np.maximum(design.trials, 1)
     means = np.bincount(block.codes, weights=y, minlength=len(sizes)) / sizes
     within = float(((y - means[block.codes]) ** 2).sum() / spare)
     typical = float(np.median(sizes))

@@ -11,7 +11,7 @@ import xarray as xr
 from speclet_formula.design import centre_of
 from speclet_formula.design.records import variable_name
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.adaptive import Proposals, draw_proposals, metropolis
+from speclet_formula.inference.adaptive import draw_more, draw_proposals, metropolis
 from speclet_formula.inference.marginal import Marginal, log_posterior, marginal_of, why_not_exact
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.inference.precision import draw
@@ -20,10 +20,11 @@ from speclet_formula.inference.variances import Variances, correlation_factors, 
 from speclet_formula.model import Model
 
 COSTLY = 20_000  # coefficients from which on an evaluation, some milliseconds then, is saved where it can be
-ROUND = {"cheap": 1000, "costly": 250}  # proposals in each round of fitting
-GOOD = {"cheap": 0.75, "costly": 0.5}  # efficiency that ends the fitting
-THIN = 5  # proposals for each draw, where the fit ends below POOR
-POOR = 0.3
+ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
+GOOD = 0.75  # efficiency that ends the fitting
+FULL = 0.6  # effective proposals that each draw should rest on,
+ENOUGH = 1500  # and all draws together
+MOST_THINNED = 5  # proposals for each draw at the most
 
 
 def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
@@ -76,12 +77,11 @@ def _sample_variances(
     wanted = plan.draws * plan.chains
     cost = "cheap" if marginal.system.layout.size < COSTLY else "costly"
 
-    def proposals_for(count: int) -> Proposals:
-        return draw_proposals(density, _start(marginal), rng, draws=ROUND[cost], good=GOOD[cost], wanted=count)
-
-    proposals, thin = proposals_for(wanted), 1
-    if proposals.efficiency < POOR:
-        proposals, thin = proposals_for(wanted * THIN), THIN
+    mixture, proposals = draw_proposals(density, _start(marginal), rng, draws=ROUND[cost], good=GOOD, wanted=wanted)
+    thin, needed = 1, max(FULL * wanted, ENOUGH)
+    if proposals.efficiency * wanted < needed:
+        thin = min(int(np.ceil(needed / (proposals.efficiency * wanted))), MOST_THINNED)
+        proposals = draw_more(density, mixture, proposals, rng, wanted * (thin - 1))
     path = metropolis(proposals, plan.chains, rng)[:, thin - 1 :: thin]
     moved = np.diff(path, axis=1, prepend=-1) != 0
     statistics = xr.Dataset(

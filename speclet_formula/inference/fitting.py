@@ -12,6 +12,7 @@ from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import SamplingError
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
+from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 
@@ -53,6 +54,7 @@ def fit(
 ) -> PointFit: ...
 
 
+@answers_r()
 def fit(
     model: Model,
     *,
@@ -165,6 +167,7 @@ def lmer(
 ) -> PointFit: ...
 
 
+@answers_r(beyond=fit)
 def lmer(
     formula: str | Sequence[str] | Formula,
     data: Any,
@@ -200,6 +203,7 @@ def lmer(
     return fit(model, method=method, **fit_arguments)
 
 
+@answers_r(beyond=fit)
 def glmer(
     formula: str | Sequence[str] | Formula,
     data: Any,

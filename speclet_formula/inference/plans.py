@@ -5,6 +5,7 @@ from typing import Literal
 
 Sampler = Literal["nutpie", "pymc", "numpyro"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "numpyro")
+LARGEST_DENSE = 4 * 2**30  # bytes of Bambi's dense columns; formulae makes some copies on its way to a sparse matrix
 
 
 @dataclass(frozen=True)

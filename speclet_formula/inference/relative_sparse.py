@@ -15,7 +15,6 @@ from scipy import sparse
 from speclet_formula.design import Design
 from speclet_formula.inference.precision import System, build_system
 from speclet_formula.inference.precision.bordered import (
-    Factor,
     allocate,
     backward,
     factorise,
@@ -23,7 +22,8 @@ from speclet_formula.inference.precision.bordered import (
     inverse_entries,
     log_determinant,
 )
-from speclet_formula.inference.precision.patterns import Array, Pattern, compiled
+from speclet_formula.inference.precision.loops import Factor
+from speclet_formula.inference.precision.patterns import Pattern
 from speclet_formula.inference.precision.sparse import SparseEquations
 from speclet_formula.inference.relative import Relative, Solution, entries_of, relative_factors
 
@@ -136,18 +136,13 @@ def _evaluate_one(system: Sparse, theta: np.ndarray, reml: bool) -> tuple[float,
 
 def _evaluate_system(scaled: Scaled, theta: np.ndarray) -> tuple[float, float]:
     """Return log|P| and r'P^-1 r, r = T'W'y, at one vector theta (m,); NaN where P is not positive definite."""
-    found: tuple[float, float] = _evaluate(scaled.equations.pattern, *_filled(scaled, theta))
-    return found
-
-
-@compiled
-def _evaluate(pattern: Pattern, values: Array, vector: Array) -> tuple[float, float]:
-    """Factor and solve."""
+    pattern = scaled.equations.pattern
+    values, vector = _filled(scaled, theta)
     factor = allocate(pattern)
     if not factorise(pattern, values, factor):
         return np.nan, np.nan
     forward(pattern, factor, vector)
-    return log_determinant(factor), (vector * vector).sum()
+    return log_determinant(factor), float(vector @ vector)
 
 
 def solve_sparse(system: Sparse, theta: np.ndarray) -> Solution:

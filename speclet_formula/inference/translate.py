@@ -11,7 +11,8 @@ import bambi
 import numpy as np
 import pandas as pd
 import pymc as pm
-from bambi.families.univariate import Gaussian, StudentT
+from bambi.defaults.families import BUILTIN_FAMILIES
+from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, StudentT
 
 from speclet_formula.design import Design, GroupBlock, replay_design
 from speclet_formula.design.evaluation import Scope, evaluate
@@ -20,16 +21,18 @@ from speclet_formula.design.records import sides, variable_name
 from speclet_formula.design.tables import as_pandas, clean_columns
 from speclet_formula.errors import DataError
 from speclet_formula.families import parameter_link
-from speclet_formula.formula.terms import Call, columns_of
+from speclet_formula.formula.terms import Call, Name, columns_of
+from speclet_formula.inference.ordinal import centred_family
+from speclet_formula.inference.plans import LARGEST_DENSE
 from speclet_formula.inference.translate_priors import bambi_priors
 from speclet_formula.model import Model
 
-LARGEST_DENSE = 4 * 2**30  # bytes; formulae makes some copies of it on its way to a sparse matrix
 _OFFSET = "(offset)"
 # Bambi parses the name of such a response again for new data, so that these must need no back-quotes.
 _SUCCESSES, _TRIALS = "observed_successes", "observed_trials"
 _VALUE, _STATUS, _LOWER, _UPPER = "observed_value", "observed_status", "observed_lower", "observed_upper"
 _STATUSES = np.array(["left", "none", "right"], dtype=object)  # Bambi's words for -1, 0 and 1
+_ORDINAL = {"cumulative": Cumulative, "sratio": StoppingRatio}
 _WEIGHTED = {"gaussian": (Gaussian, pm.Normal), "t": (StudentT, pm.StudentT)}
 
 
@@ -187,7 +190,7 @@ def _bambi_frame(model: Model, design: Design, trials: np.ndarray | None) -> pd.
             columns |= _block_columns(block)
         if side.formula.offsets:
             columns[_offset_column(side)] = side.offset
-    columns[variable_name(design.response_name)] = design.response
+    columns[variable_name(design.response_name)] = _bambi_response(design)
     if trials is not None:
         # New rows have no successes yet. Bambi would drop them for that, though it reads their trials only.
         columns |= {_SUCCESSES: np.nan_to_num(design.response), _TRIALS: trials}
@@ -196,6 +199,14 @@ def _bambi_frame(model: Model, design: Design, trials: np.ndarray | None) -> pd.
         if design.limits.status is not None:
             columns[_STATUS] = pd.Categorical(_STATUSES[design.limits.status + 1])
     return pd.DataFrame(columns, index=design.frame.index)
+
+
+def _bambi_response(design: Design) -> Any:
+    """Return the response; ordered levels as such, the lowest for new rows, which Bambi would drop without one."""
+    if not design.levels:
+        return design.response
+    places = np.nan_to_num(design.response).astype(int)
+    return pd.Categorical.from_codes(places, categories=pd.Index(design.levels, dtype=object), ordered=True)
 
 
 def _block_columns(block: GroupBlock) -> dict[str, Any]:
@@ -210,9 +221,13 @@ def _block_columns(block: GroupBlock) -> dict[str, Any]:
 
 
 def _new_trials(model: Model, data: Any) -> np.ndarray | None:
-    """Return the numbers of trials of new rows, where the new data have the response's columns."""
+    """Return the numbers of trials of new rows, where the new data have the columns that say them."""
     node = model.formula.response
     table = as_pandas(data)
+    if model.design.trials is not None and isinstance(model.weights, str):
+        return np.asarray(table[model.weights], dtype=float) if model.weights in table.columns else None
+    if model.design.trials is not None and model.weights is None and isinstance(node, Name):
+        return np.ones(len(table))  # single trials
     if model.design.trials is None or not isinstance(node, Call) or not set(columns_of(node)) <= set(table.columns):
         return None
     scope = Scope(clean_columns(table[list(columns_of(node))]), {}, model.functions)
@@ -220,7 +235,9 @@ def _new_trials(model: Model, data: Any) -> np.ndarray | None:
 
 
 def _bambi_family(model: Model) -> str | bambi.Family:
-    """Return Bambi's name of the family, or, with weights, the family with its SD divided by their root."""
+    """Return Bambi's name of the family, or the family with what it lacks: weights, centred thresholds."""
+    if model.family.name in _ORDINAL:
+        return _ordinal_family(model)
     weights = model.design.weights
     if weights is None:
         return model.family.name
@@ -234,6 +251,12 @@ def _bambi_family(model: Model) -> str | bambi.Family:
         dist=_weighted_distribution(distribution, weights),
     )
     return kind(model.family.name, likelihood, links)
+
+
+def _ordinal_family(model: Model) -> bambi.Family:
+    kind = centred_family(_ORDINAL[model.family.name], model.design)
+    likelihood = bambi.Likelihood(**BUILTIN_FAMILIES[model.family.name]["likelihood"])
+    return kind(model.family.name, likelihood, {"p": model.family.link, "threshold": "identity"})
 
 
 def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:

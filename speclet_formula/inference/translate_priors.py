@@ -15,6 +15,7 @@ from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.records import correlation_name, variable_name
 from speclet_formula.inference.centring import prefers_centred
 from speclet_formula.inference.effects import CorrelatedBlock, correlated_effects, shifted_effects
+from speclet_formula.inference.ordinal import threshold_hook
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot
 
@@ -23,7 +24,17 @@ def bambi_priors(model: Model) -> dict[str, Any]:
     """Return every slot's prior under Bambi's name for it, with a dict for each parameter that has a formula."""
     constant = {slot.slot: _bambi_prior(slot.prior) for slot in model.slots if slot.kind == "family"}
     varying = {name: _side_priors(model, side) for name, side in model.design.parameters}
+    if "threshold" in constant:
+        constant["threshold"] = _threshold_prior(model, constant["threshold"])
     return constant | varying | _side_priors(model, model.design)
+
+
+def _threshold_prior(model: Model, prior: bambi.Prior) -> bambi.Prior:
+    """Return the prior of an ordinal family's thresholds, built by our hook."""
+    slot = next(slot for slot in model.slots if slot.slot == "threshold")
+    increasing = model.family.name == "cumulative"
+    hook = threshold_hook(slot.prior, len(model.design.levels) - 1, increasing=increasing)
+    return bambi.Prior(slot.prior.name, auto_scale=False, dist=hook, **prior.args)
 
 
 def _side_priors(model: Model, side: Design) -> dict[str, bambi.Prior]:

@@ -14,7 +14,7 @@ import pandas as pd
 
 from speclet_formula.design.records import Design, sides
 from speclet_formula.diagnostics import Diagnostics
-from speclet_formula.estimates.effects import summarise_fixed
+from speclet_formula.estimates.effects import family_parameters, summarise_fixed
 from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
 from speclet_formula.estimates.intervals import Interval, choose_interval
 from speclet_formula.estimates.variances import summarise_side
@@ -25,6 +25,7 @@ MOST_FIXED = 20  # rows of fixed effects that are shown
 MOST_CORRELATED = 8  # columns of a block whose correlations are shown
 SIGNIFICANT = 3  # digits of the smallest standard error or deviation
 MOST_DECIMALS = 6
+_ESTIMATES = {"Estimate": "estimate", "Std.Error": "std_error"}
 METHODS = {"nuts": "NUTS", "exact": "exact integration"}
 VERDICTS = {"converged": "Converged", "doubtful": "Doubtful", "failed": "Failed"}
 
@@ -80,7 +81,8 @@ class Layout:
         Kind of model and engine.
     facts : tuple of (str, str)
         Label and text: formula, data, family, draws.
-    group_effects, fixed_effects : Table
+    group_effects, fixed_effects, family_parameters : Table
+        The last is None for families without further parameters.
     counts : str
         Numbers of observations and of levels.
     parameters : tuple of Table
@@ -98,6 +100,7 @@ class Layout:
     counts: str
     fixed_effects: Table
     foot: str
+    family_parameters: Table | None = None
     parameters: tuple[Table, ...] = ()
 
 
@@ -134,6 +137,7 @@ def lay_out(fit: Summarised) -> Layout:
         parameters=tuple(_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
         f"low and high bound the {interval}.",
+        family_parameters=_parameter_table(fit, interval),
     )
 
 
@@ -176,6 +180,7 @@ def kind_of_model(fit: Fitted) -> str:
     """
     family = fit.model.family
     kind = "Linear" if (family.name, family.link) == ("gaussian", "identity") else "Generalized linear"
+    kind = "Ordinal" if fit.model.design.levels else kind
     design = fit.model.design
     mixed = " mixed" if any(side.groups for side in sides(design)) else ""
     distributional = f" with a formula for {' and '.join(name for name, _ in design.parameters)}"
@@ -186,9 +191,26 @@ def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
     """Say what was fitted to what, and for how long."""
     sizes = fit.idata["posterior"].sizes
     yield "Formula", text_of(fit.model.formula)
-    yield "Data", f"{nobs(fit):,} rows"
+    yield "Data", counted_rows(fit)
     yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
     yield "Draws", f"{sizes['chain']} x {sizes['draw']:,} (chains x draws), {fit.seconds:,.1f} seconds"
+
+
+def counted_rows(fit: Fitted) -> str:
+    """Count the rows, and those that were left out for missing values.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    str
+        "1,100 rows", or "1,098 rows (2 of 1,100 dropped: missing values)".
+    """
+    dropped = fit.model.n_dropped
+    counted = f" ({dropped:,} of {nobs(fit) + dropped:,} dropped: missing values)" if dropped else ""
+    return f"{nobs(fit):,} rows{counted}"
 
 
 def counted(fit: Fitted) -> str:
@@ -259,13 +281,28 @@ def _correlations(block: list[tuple[str, str]], known: dict[tuple[str, str, str]
 def _fixed_table(fit: Summarised, side: Design, interval: Interval, of: str) -> Table:
     """Lay out the first fixed effects of one linear predictor."""
     frame = summarise_fixed(fit, interval, most=MOST_FIXED, side=side)
-    shown = _with_ends({"Estimate": "estimate", "Std.Error": "std_error"}, interval)
+    return _captioned(fixed_table(side, frame, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
+
+
+def _parameter_table(fit: Summarised, interval: Interval) -> Table | None:
+    """Lay out the family's further parameters, where it has any."""
+    frame = family_parameters(fit, ci_prob=interval.probability, ci_kind=interval.kind)
+    if frame.empty:
+        return None
+    shown, extra = _with_ends(_ESTIMATES, interval), _mixing_cells(frame)
+    cells = [formatted(row[list(shown.values())], row["std_error"])[0] for _, row in frame.groupby("term", sort=False)]
+    rows = zip(frame["term"], cells, zip(*extra.values(), strict=True), strict=True)
+    table = tuple((term, *values, *other) for term, values, other in rows)
+    return Table("Family parameters", ("", *shown, *extra), table, 1, "")
+
+
+def _mixing_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Format the diagnostics of each row."""
     floors = [math.floor(ess) if math.isfinite(ess) else ess for ess in frame["ess_bulk"]]
-    extra = {
+    return {
         "R-hat": [number(r_hat, ".3f") for r_hat in frame["r_hat"]],
         "ESS": [number(floor, ",.0f") for floor in floors],
     }
-    return _captioned(fixed_table(side, frame, shown, extra), of)
 
 
 def fixed_table(
@@ -291,7 +328,7 @@ def fixed_table(
     cells = formatted(frame[list(shown.values())], frame["std_error"])
     others = list(zip(*extra.values(), strict=True))
     rows = tuple((term, *values, *other) for term, values, other in zip(frame["term"], cells, others, strict=True))
-    more = side.X.shape[1] - len(rows)
+    more = side.X.shape[1] + max(len(side.levels) - 1, 0) - len(rows)
     note = f"... and {more:,} more: sf.fixef(fit)" if more > 0 else ""
     return Table("Fixed effects", ("", *shown, *extra), rows, 1, note)
 

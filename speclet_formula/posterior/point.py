@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from speclet_formula.estimates.effects import summarise_fixed
-from speclet_formula.estimates.fitted import nobs
 from speclet_formula.estimates.intervals import EstimateError, choose_interval
 from speclet_formula.estimates.points import PointEstimates
 from speclet_formula.estimates.variances import varcorr
@@ -18,6 +17,7 @@ from speclet_formula.posterior.layout import (
     MOST_FIXED,
     Layout,
     counted,
+    counted_rows,
     fixed_table,
     group_table,
     kind_of_model,
@@ -122,7 +122,7 @@ def lay_out_point(fit: PointFit) -> Layout:
 def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:
     """Say what was fitted to what, and how likely the data are."""
     yield "Formula", text_of(fit.model.formula)
-    yield "Data", f"{nobs(fit):,} rows, {fit.seconds:,.1f} seconds"
+    yield "Data", f"{counted_rows(fit)}, {fit.seconds:,.1f} seconds"
     if fit.method == "reml":
         yield "REML criterion at convergence", f"{fit.deviance:.1f}"
     yield "AIC, BIC", f"{fit.aic:.1f}, {fit.bic:.1f}"

@@ -6,5 +6,6 @@ refused while the design was built.
 
 from speclet_formula.preflight.inspection import inspect_design
 from speclet_formula.preflight.records import Finding
+from speclet_formula.preflight.relations import Relation, relate_groups
 
-__all__ = ["Finding", "inspect_design"]
+__all__ = ["Finding", "Relation", "inspect_design", "relate_groups"]

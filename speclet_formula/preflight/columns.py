@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 
 from speclet_formula.design import Design, FixedTerm
-from speclet_formula.preflight.records import Finding, listed
+from speclet_formula.preflight.records import Finding, Support, listed
 
-EXTREME_SCALE = 1e4  # an SD beyond it, or below its inverse, spoils a sampler's first steps
+EXTREME_SCALE = 1e3  # an SD beyond it, or below its inverse: where lme4 says "consider rescaling", too
+EXTREME_RESPONSE = 1e5  # of the response, whose SD the default priors follow
+FAR_FROM_ZERO = 1e6  # SDs between a response's mean and zero: from there on doubles lose the digits that matter
 
 
 def inspect_response(design: Design) -> Iterator[Finding]:
@@ -93,6 +95,41 @@ def _fixed_and_group(term: FixedTerm, design: Design) -> Iterator[Finding]:
         )
 
 
+def extreme_response(design: Design, support: Support) -> Iterator[Finding]:
+    """Look at the SD and the mean of a response of real numbers.
+
+    Parameters
+    ----------
+    design : Design
+    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+        What the response's family takes; other responses have their own unit.
+
+    Yields
+    ------
+    Finding
+    """
+    deviation, mean = design.response.std(), design.response.mean()
+    if support != "real" or not deviation > 0:
+        return
+    if not 1 / EXTREME_RESPONSE <= deviation <= EXTREME_RESPONSE:
+        unit = 10.0 ** np.round(np.log10(deviation))
+        yield Finding(
+            "extreme_response",
+            f"'{design.response_name}' has an SD of {deviation:.2g}.",
+            "The default priors follow its scale, but the numbers of priors that you write, or of a preset with fixed "
+            "ones, will not; and a sampler takes long to find its step.",
+            f"Change its unit, for example I({design.response_name} / {unit:.0e}) ~ ....",
+        )
+    if abs(mean) > FAR_FROM_ZERO * deviation:
+        yield Finding(
+            "response_far_from_zero",
+            f"'{design.response_name}' has a mean of {mean:.3g} and an SD of {deviation:.2g}.",
+            "So far from zero its differences lose digits to rounding, and an intercept's prior that you write is hard "
+            "to place.",
+            f"Take the mean off: center({design.response_name}) ~ ....",
+        )
+
+
 def extreme_scales(design: Design) -> Iterator[Finding]:
     """Look at the SD of each numeric column once, be it fixed or a slope; an indicator's is never extreme.
 
@@ -104,17 +141,34 @@ def extreme_scales(design: Design) -> Iterator[Finding]:
     ------
     Finding
     """
-    fixed = [column for term in design.fixed for column in term.columns]
-    parts = [(fixed, design.X), *((list(block.columns), block.values) for block in design.groups)]
+    fixed = [(label, j) for term in design.fixed for label, j in _columns_with_a_unit(term)]
+    parts = [(label, design.X[:, j]) for label, j in fixed]
+    parts += [(label, block.values[:, j]) for block in design.groups for j, label in enumerate(block.columns)]
     seen: set[str] = set()
-    for labels, values in parts:
-        for label, deviation in zip(labels, values.std(axis=0), strict=True):
-            if label in seen or deviation == 0 or 1 / EXTREME_SCALE <= deviation <= EXTREME_SCALE:
-                continue
-            seen.add(label)
-            yield Finding(
-                "extreme_scale",
-                f"The column '{label}' has an SD of {deviation:.2g}.",
-                "Its coefficient is then far from the size of the others, and a sampler takes long to find its step.",
-                "Standardise it, with scale() in the formula, or change its unit.",
-            )
+    for label, values in parts:
+        if label in seen or label == "1":
+            continue
+        seen.add(label)
+        deviation = values.std()
+        if deviation == 0 or 1 / EXTREME_SCALE <= deviation <= EXTREME_SCALE or _has_no_unit(label, values):
+            continue
+        plain = label in design.frame.columns
+        yield Finding(
+            "extreme_scale",
+            f"The column '{label}' has an SD of {deviation:.2g}.",
+            "Its coefficient is then far from the size of the others: lme4 asks to rescale, and a sampler takes long "
+            "to find its step.",
+            f"Write scale({label}) for it in the formula, or change its unit."
+            if plain
+            else "Standardise it, with scale() in the formula, or change its unit.",
+        )
+
+
+def _columns_with_a_unit(term: FixedTerm) -> Iterator[tuple[str, int]]:
+    if term.kind == "numeric":
+        yield from zip(term.columns, range(term.start, term.stop), strict=True)
+
+
+def _has_no_unit(label: str, values: np.ndarray) -> bool:
+    """Whether a column is an indicator, or of unit length over the rows as poly() makes them."""
+    return label.startswith("poly(") or bool(((values == 0) | (values == 1)).all())

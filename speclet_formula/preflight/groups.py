@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.preflight.records import Finding, listed
+from speclet_formula.preflight.records import Finding, Support, listed
 
 FEW_LEVELS = 5  # with so few levels an SD's posterior follows its prior; from eight on, usual priors agree
 SINGLETON_SHARE = 0.2  # of the levels; below it the others settle the SD
 
 
-def inspect_group(block: GroupBlock, design: Design) -> Iterator[Finding]:
+def inspect_group(block: GroupBlock, design: Design, support: Support = "real") -> Iterator[Finding]:
     """Look at one group block: how many levels, how many rows in each, what its slopes vary with.
 
     Parameters
@@ -19,6 +19,8 @@ def inspect_group(block: GroupBlock, design: Design) -> Iterator[Finding]:
     block : GroupBlock
     design : Design
         The design that the block is part of.
+    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+        What the response's family takes.
 
     Yields
     ------
@@ -34,26 +36,36 @@ def inspect_group(block: GroupBlock, design: Design) -> Iterator[Finding]:
             f"Leave the group term of '{block.group}' out.",
         )
     elif q * k >= n:
-        yield from _as_many_effects_as_rows(block, design)
+        yield from _as_many_effects_as_rows(block, design, support)
     else:
         yield from _few_levels(block)
         yield from _singletons(block, rows)
     yield from _slopes(block, design)
 
 
-def _as_many_effects_as_rows(block: GroupBlock, design: Design) -> Iterator[Finding]:
-    """Look at a block that can reproduce every row; unequal weights tell it from the residual."""
+_ONE_ROW_EACH = {
+    "real": "Its SD and the residual SD share one variance: lme4 refuses this, and here the priors split it.",
+    "other": "Its SD and the family's own spread share one variance, and the priors split it.",
+    "binary": "A single 0 or 1 says nothing of an effect of its own, so that its SD follows its prior.",
+    "ordinal": "A single level says nothing of an effect of its own, so that its SD follows its prior.",
+}
+
+
+def _as_many_effects_as_rows(block: GroupBlock, design: Design, support: Support) -> Iterator[Finding]:
+    """Look at a block that can reproduce every row; unequal weights tell it from the residual.
+
+    Of counts and proportions it is overdispersion, as many write it on purpose, and sound.
+    """
     n, q, k = len(block.codes), len(block.levels), len(block.columns)
-    if design.weights is not None and np.ptp(design.weights) > 0:
+    unequal = design.weights is not None and np.ptp(design.weights) > 0
+    if unequal or support in ("count", "proportion"):
         return
     counted = f"as many levels as rows ({n:,})" if k == 1 else f"{q * k:,} effects ({q:,} levels x {k}) for {n:,} rows"
     yield Finding(
         "as_many_effects_as_rows",
         f"'{block.group}' has {counted}.",
-        "In a gaussian model its SD and the residual SD share one variance: lme4 refuses this, and here the priors "
-        "split it. In a poisson or binomial model it is overdispersion, and sound; in a bernoulli model its SD follows "
-        "its prior.",
-        f"In a gaussian model leave the group term of '{block.group}' out"
+        _ONE_ROW_EACH[support],
+        f"Leave the group term of '{block.group}' out"
         + (", or take a factor with several rows in each level." if k == 1 else " in part, for example its slopes."),
     )
 

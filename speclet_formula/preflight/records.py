@@ -2,6 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
+
+# What a response's family takes; "other": positive numbers, shares, angles.
+Support = Literal["real", "binary", "count", "proportion", "ordinal", "other"]
 
 _NAMED = 5  # levels or columns that a sentence names
 

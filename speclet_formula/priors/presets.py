@@ -13,15 +13,16 @@ import numpy as np
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.formula.terms import text_of
 from speclet_formula.priors.distributions import FloatArray
+from speclet_formula.priors.parameters import (
+    EXTRAS,
+    ORDINAL,
+    bambi_parameters,
+    brms_parameters,
+    measured,
+    weak_parameters,
+)
 from speclet_formula.priors.records import Prior
 from speclet_formula.priors.scales import column_sd, scales_of
-
-# Bambi 0.21's `default_priors`; brms has the same one for the degrees of freedom (Juarez & Steel 2010,
-# doi:10.1198/jbes.2009.07145).
-_EXTRAS: Mapping[str, Prior] = {
-    "nu": Prior("Gamma", alpha=2, beta=0.1),
-    "alpha": Prior("HalfCauchy", beta=1),
-}
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Preset:
     fixed: Callable[[FixedTerm], Prior]
     group_sd: Callable[[GroupBlock, int], Prior]  # of one column of a block
     correlation: Prior
-    parameters: Mapping[str, Prior]  # of the families' parameters, by name: sigma, nu, alpha
+    parameters: Mapping[str, Prior]  # of the families' parameters, by name: sigma, nu, alpha, psi
 
 
 def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
@@ -41,7 +42,8 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
     Parameters
     ----------
     name : {"weak", "bambi", "brms", "rstanarm", "notebook"}
-        The preset, see Notes. In all of them the intercept's prior is for the intercept **at the predictors' means**.
+        The preset, see Notes. In all of them the prior of the intercept, or of an ordinal model's thresholds, is for
+        the one **at the predictors' means**.
     design : Design
         The design that the priors are scaled to.
     family : str
@@ -67,23 +69,29 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
     HalfNormal(u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). u = sd y for the identity link, 1 for log,
     logit, probit and cloglog, and sd y / (mean y)^2 for inverse. Without an intercept sqrt(u^2 + m^2) takes the place
     of u for the coefficients, which then also carry the distance from zero to the mean; without any fixed term it does
-    so for the group SDs. The t family's nu has Gamma(2, 0.1) and the negative binomial's alpha HalfCauchy(1), both as
-    in Bambi.
+    so for the group SDs. The t family's nu has Gamma(2, 0.1), alpha, kappa and lam HalfCauchy(1) and psi Beta(2, 2),
+    all as in Bambi, but for what has the response's units: lam (wald) HalfCauchy(mean^3 / sd^2), and for
+    asymmetriclaplace b HalfCauchy(sqrt(2) / sd y) and kappa LogNormal(0, 1). For log-normal families y is log(y); for
+    hurdles and zero-inflated families only rows above 0 are measured. For inverse_squared u is 2 sd y / (mean y)^3.
+    Thresholds have Normal(link(share), 2.5) around the share of rows at or below each level (cumulative), or of those
+    at the level among those that reach it (sratio).
 
     *bambi*: the numbers of Bambi 0.21's automatic priors (SDs with n). Group intercepts' SDs grow with the predictors'
-    means there. Bambi has no correlations: LKJ(2).
+    means there. Bambi has no correlations: LKJ(2). Thresholds Normal(-2 ... 2, 1), or Normal(0, 1) for sratio.
 
     *brms*: intercept StudentT(3, median, s), coefficients flat (improper), SDs and sigma HalfStudentT(3, s), LKJ(1),
     with s = max(2.5, MAD) of link(y), both to one decimal; on logit, probit and cloglog links StudentT(3, 0, 2.5). The
-    negative binomial's alpha (brms' shape) has InverseGamma(0.4, 0.3).
+    negative binomial's alpha (brms' shape) has InverseGamma(0.4, 0.3), other shapes and precisions Gamma(0.01, 0.01),
+    von Mises' kappa Gamma(2, 0.01), psi Beta(1, 1), thresholds StudentT(3, 0, 2.5).
 
     *rstanarm*: intercept Normal(mean y, 2.5 sd y), coefficients Normal(0, 2.5 sd y / sd x), sigma
     Exponential(1 / sd y); Normal(0, 2.5) and Normal(0, 2.5 / sd x) for other families, alpha Exponential(1). Its decov
     prior makes the SD of a group intercept sigma tau with tau ~ Exponential(1), and splits k sigma^2 tau^2 among the k
     variances of a correlated block by a flat Dirichlet. Here each SD has its own Exponential(1 / sd y) instead
-    (Exponential(1) for other families): sd y stands for sigma, and a block's variances share no tau. LKJ(1).
+    (Exponential(1) for other families): sd y stands for sigma, and a block's variances share no tau. LKJ(1). Kappa has
+    Exponential(1) as its phi of a beta regression; thresholds Normal(0, 2.5), where rstanarm has a Dirichlet prior.
 
-    *notebook*: Normal(0, 5) for intercept and coefficients, Exponential(1) for SDs and sigma, LKJ(2).
+    *notebook*: Normal(0, 5) for intercept, thresholds and coefficients, Exponential(1) for SDs and sigma, LKJ(2).
 
     References
     ----------
@@ -93,21 +101,21 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
     return _PRESETS[name](design, family, link)
 
 
-def _weak(design: Design, _family: str, link: str) -> Preset:
+def _weak(design: Design, family: str, link: str) -> Preset:
     """Scale everything to the response, and nothing to a predictor's mean."""
-    scales = scales_of(design, link)
-    has_intercept = any(term.kind == "intercept" for term in design.fixed)
+    scales = scales_of(measured(design, family), link)
+    has_intercept = family in ORDINAL or any(term.kind == "intercept" for term in design.fixed)
     # Without an intercept the coefficients also carry the distance from zero to the mean; without any fixed term it is
     # the group effects that do.
     from_zero = math.hypot(scales.unit, scales.centre)
     fixed_unit = scales.unit if has_intercept else from_zero
-    group_unit = scales.unit if design.fixed else from_zero
+    group_unit = scales.unit if design.fixed or family in ORDINAL else from_zero
     return Preset(
         Prior("Normal", mu=scales.centre, sigma=2.5 * scales.unit),
         lambda term: Prior("Normal", mu=0, sigma=_over_sd(design, term, 2.5 * fixed_unit)),
         lambda block, column: Prior("HalfNormal", sigma=group_unit / _block_sd(block, column)),
         Prior("LKJ", eta=2),
-        {**_EXTRAS, "sigma": Prior("HalfStudentT", nu=4, sigma=scales.sd)},
+        weak_parameters(design, family, link),
     )
 
 
@@ -130,13 +138,17 @@ def _bambi(design: Design, family: str, link: str) -> Preset:
             sigma=inflated if block.columns[column] == "1" else 2.5 * sd / _block_sd(block, column, 0),
         ),
         Prior("LKJ", eta=2),
-        {**_EXTRAS, "sigma": Prior("HalfStudentT", nu=4, sigma=sd) if scaled else Prior("HalfNormal", sigma=1)},
+        {
+            **bambi_parameters(design, family),
+            "sigma": Prior("HalfStudentT", nu=4, sigma=sd) if scaled else Prior("HalfNormal", sigma=1),
+        },
     )
 
 
-def _brms(design: Design, _family: str, link: str) -> Preset:
+def _brms(design: Design, family: str, link: str) -> Preset:
     """Follow brms' def_scale_prior."""
-    scales = scales_of(design, link)
+    # brms takes all rows of a hurdle, but the logarithms of a log-normal response.
+    scales = scales_of(measured(design, family) if family in (*ORDINAL, "lognormal") else design, link)
     spread = max(2.5, scales.mad)
     positive = Prior("HalfStudentT", nu=3, sigma=spread)
     return Preset(
@@ -144,18 +156,14 @@ def _brms(design: Design, _family: str, link: str) -> Preset:
         lambda _term: Prior("Flat"),
         lambda _block, _column: positive,
         Prior("LKJ", eta=1),
-        {
-            "sigma": positive,
-            "nu": _EXTRAS["nu"],
-            "alpha": Prior("InverseGamma", alpha=0.4, beta=0.3),
-        },
+        brms_parameters(family, spread),
     )
 
 
 def _rstanarm(design: Design, family: str, link: str) -> Preset:
     """Follow rstanarm's autoscale, which measures Gaussian responses only."""
     gaussian = _plain(family) in _SCALED
-    scales = scales_of(design, link)
+    scales = scales_of(measured(design, family), link)
     sd = scales.sd if gaussian else 1.0
     exponential = Prior("Exponential", lam=1 / sd)
     return Preset(
@@ -163,7 +171,13 @@ def _rstanarm(design: Design, family: str, link: str) -> Preset:
         lambda term: Prior("Normal", mu=0, sigma=_over_sd(design, term, 2.5 * sd)),
         lambda _block, _column: exponential,
         Prior("LKJ", eta=1),
-        {**_EXTRAS, "sigma": exponential, "alpha": Prior("Exponential", lam=1)},
+        {
+            **EXTRAS,
+            "sigma": exponential,
+            "alpha": Prior("Exponential", lam=1),
+            "kappa": Prior("Exponential", lam=1),
+            "threshold": Prior("Normal", mu=0, sigma=2.5),
+        },
     )
 
 
@@ -175,7 +189,7 @@ def _notebook(_design: Design, _family: str, _link: str) -> Preset:
         lambda _term: normal,
         lambda _block, _column: exponential,
         Prior("LKJ", eta=2),
-        {**_EXTRAS, "sigma": exponential},
+        {**EXTRAS, "sigma": exponential, "threshold": normal},
     )
 
 

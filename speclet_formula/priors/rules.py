@@ -31,7 +31,7 @@ def changed_prior(slot: Slot, part: Part, prior: Prior, columns: Sequence[str]) 
     prior : Prior
         The new value.
     columns : sequence of str
-        Labels of the columns that a fixed term has; one for any other slot.
+        Labels of the columns that a fixed term has, or of thresholds; one for any other slot.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def changed_prior(slot: Slot, part: Part, prior: Prior, columns: Sequence[str]) 
     if slot.kind == "cor":
         return _correlation_prior(slot, prior)
     if slot.kind == "family":
-        return _parameter_prior(slot, prior)
+        return _parameter_prior(slot, prior, columns)
     return _coefficient_prior(slot, prior, columns)
 
 
@@ -79,11 +79,36 @@ def _coefficient_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prio
     return prior
 
 
-def _parameter_prior(slot: Slot, prior: Prior) -> Prior:
-    """Check the prior of a family's parameter; all of them are positive."""
+def _parameter_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
+    """Check the prior of a family's parameter; all of them are positive, psi a share, but for thresholds."""
     _refuse_hyperpriors(slot, prior, "A family's parameter", "such as 1")
+    if slot.slot == "threshold":
+        return _threshold_prior(slot, prior, columns)
     _refuse_vectors(slot, prior)
+    if slot.slot == "psi" and support_of(prior) != "unit":
+        raise PriorError(
+            f"{prior} cannot be the prior of 'psi'.",
+            "psi is a share of the rows, so that its prior lies between 0 and 1.",
+            'Write Prior("Beta", alpha=2, beta=2).',
+        )
     _require_positive(prior, f"'{slot.slot}'")
+    return prior
+
+
+def _threshold_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
+    """Check the prior of an ordinal model's thresholds."""
+    if support_of(prior) != "real":
+        raise PriorError(
+            f"{prior} cannot be the prior of '{slot.slot}'.",
+            "Thresholds lie anywhere on the link's scale: Normal, StudentT, ...",
+            'Write Prior("Normal", mu=0, sigma=2.5).',
+        )
+    if _vector_length(prior) not in (1, len(columns)):
+        raise PriorError(
+            f"the prior of '{slot.slot}' has {_vector_length(prior)} values, {prior}.",
+            f"There are {len(columns)} thresholds: {', '.join(columns)}.",
+            "Give one number for all of them, or one for each in this order.",
+        )
     return prior
 
 

@@ -21,6 +21,7 @@ _LINKED: Mapping[str, Callable[[float], float]] = {
     "probit": ndtri,
     "cloglog": lambda mean: math.log(-math.log1p(-mean)),
     "inverse": lambda mean: 1 / mean,
+    "inverse_squared": lambda mean: 1 / mean**2,
 }
 LINKS: tuple[str, ...] = tuple(_LINKED)
 _PROPORTION_LINKS = ("logit", "probit", "cloglog")
@@ -68,8 +69,9 @@ def scales_of(design: Design, link: str) -> Scales:
             "Use one of these links.",
         )
     trials = design.trials
-    y = design.response if trials is None else design.response / trials
-    total = float(len(y) if trials is None else trials.sum())
+    # A row without a trial says nothing.
+    y = design.response if trials is None else (design.response / np.where(trials > 0, trials, np.nan))[trials > 0]
+    total = float(len(y) if trials is None else max(trials.sum(), 1))
     mean = float(np.mean(y) if trials is None else design.response.sum() / total)
     sd = column_sd(y)
     offset = float(np.mean(design.offset))
@@ -104,24 +106,49 @@ def _moved_inside(mean: float, link: str, total: float) -> float:
     edge = 1 / (2 * total)
     if link in _PROPORTION_LINKS:
         return min(max(mean, edge), 1 - edge) if not 0 < mean < 1 else mean
-    impossible = (link == "log" and mean <= 0) or (link == "inverse" and mean == 0)
+    impossible = (link in ("log", "inverse_squared") and mean <= 0) or (link == "inverse" and mean == 0)
     return edge if impossible else mean
 
 
 def _unit(mean: float, sd: float, link: str) -> float:
     """Give one SD of the response on the link's scale, to first order; 1 where the link has no units."""
-    return {"identity": sd, "inverse": sd / mean**2 if mean else sd}.get(link, 1.0)
+    units = {"identity": sd, "inverse": sd / mean**2 if mean else sd}
+    if link == "inverse_squared":
+        return 2 * sd / mean**3
+    return units.get(link, 1.0)
+
+
+def linked_shares(shares: FloatArray, link: str) -> FloatArray:
+    """Give the link of some shares.
+
+    Parameters
+    ----------
+    shares : array (k,)
+        Between 0 and 1.
+    link : {"logit", "probit", "cloglog"}
+
+    Returns
+    -------
+    array (k,)
+        On the link's scale.
+    """
+    return np.array([_LINKED[link](float(share)) for share in shares])
 
 
 def _median_and_mad(y: FloatArray, link: str) -> tuple[float, float]:
     """Give median and MAD of link(y) to one decimal, as brms does; a zero counts as 0.1 for log and inverse."""
     if link in _PROPORTION_LINKS:
         return 0.0, 0.0
-    if link in ("log", "inverse"):
+    if link in ("log", "inverse", "inverse_squared"):
         y = np.where(y == 0, 0.1, y)
     if link == "log":
         y = y[y > 0]
-    transformed = {"log": np.log, "inverse": np.reciprocal}.get(link, np.asarray)(y)
+    transforms: Mapping[str, Callable[[FloatArray], FloatArray]] = {
+        "log": np.log,
+        "inverse": np.reciprocal,
+        "inverse_squared": lambda values: values**-2.0,
+    }
+    transformed = transforms.get(link, np.asarray)(y)
     if transformed.size == 0:
         return 0.0, 0.0
     median = np.median(transformed)

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design
-from speclet_formula.design.records import correlation_name, sides
+from speclet_formula.design.records import correlation_name, sides, threshold_labels
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.priors.presets import PRESETS, Preset, preset_of
 from speclet_formula.priors.records import Prior, Slot
@@ -96,6 +96,7 @@ def resolve_priors(
     preset = preset_of(name, design, family, link)
     slots = {slot.slot: slot for slot in _default_slots(design, preset, parameters, name, parameter_links or {})}
     columns = {term.name: term.columns for side in sides(design) for term in side.fixed}
+    columns["threshold"] = threshold_labels(design.levels)
     for change in _changes(given, tuple(slots.values())):
         prior = prior_of(given[change.key], change.key)
         for slot in (slots[target] for target in change.slots):

@@ -130,5 +130,5 @@ def linked_moments(prior: Prior, link: str) -> tuple[float, float]:
     eta = np.linspace(-_FARTHEST, _FARTHEST, 24_001)
     weights = np.exp(log_density(prior, inverse(eta)) + log_jacobian(eta))
     weights /= weights.sum()
-    mean = float(weights @ eta)
+    mean = round(float(weights @ eta), 12)  # of a symmetric prior 0, and not 1e-17
     return mean, float(np.sqrt(weights @ (eta - mean) ** 2))

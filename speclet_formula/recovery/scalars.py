@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.records import correlation_name, effect_label
+from speclet_formula.design.records import correlation_name, effect_label, threshold_labels
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, prior_sd
 from speclet_formula.recovery.parts import model_means
@@ -45,6 +45,8 @@ def scalars_of(model: Model, posterior: Any) -> tuple[Scalar, ...]:
             found.append(Scalar(name, name, "", kind, draws_of(posterior, name), _sd_of(priors.get(name))))
     for _, side in model.design.parameters:
         found += _side_scalars(model, side, posterior, priors)
+    if "threshold" in model.family.parameters:
+        found = [*_thresholds(model, posterior, priors), *found]
     return tuple(found)
 
 
@@ -56,6 +58,18 @@ def _side_scalars(model: Model, side: Design, posterior: Any, priors: Mapping[st
     for block in side.groups:
         found += [*_sds(block, posterior, priors), *_correlations(block, posterior, priors)]
     return found
+
+
+def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+    """Return an ordinal model's thresholds, which stand where other models have the intercept."""
+    draws = draws_of(posterior, "threshold")
+    own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, draws.shape[-1:])
+    sds = np.sqrt(own + _moved_variance(model.design, priors))
+    labels = threshold_labels(model.design.levels)
+    return [
+        Scalar(f"threshold[{place}]", label, "", "b", draws[:, :, place], float(sds[place]))
+        for place, label in enumerate(labels)
+    ]
 
 
 def many_cells(model: Model) -> tuple[FixedTerm, ...]:
@@ -94,14 +108,19 @@ def _intercept_sd(side: Design, name: str, priors: Mapping[str, Prior]) -> float
 
     Its prior holds at the predictors' means, so that there it is :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
     """
-    variance = _sd_of(priors.get(name)) ** 2
+    return float(np.sqrt(_sd_of(priors.get(name)) ** 2 + _moved_variance(side, priors)))
+
+
+def _moved_variance(side: Design, priors: Mapping[str, Prior]) -> float:
+    """Return the prior variance of the fixed part at the predictors' means."""
+    variance = 0.0
     for term in side.fixed:
         if term.kind != "intercept":
             means = side.X[:, term.start : term.stop].mean(axis=0)
             # A column of mean zero moves nothing, however wide its prior.
             moved = means != 0
             variance += float(np.sum((means[moved] * _term_sds(term, priors)[moved]) ** 2))
-    return float(np.sqrt(variance))
+    return variance
 
 
 def _means(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:

@@ -124,7 +124,7 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
 
 def _explained(parts: tuple[Part, ...], scalars: dict[str, float]) -> set[str]:
     """Return the keys of the truth that are judged themselves, or that say how judged effects were drawn."""
-    correlations = {key.split("[", 1)[0] for key in scalars if key.startswith("cor|")}
+    correlations = {key.split("[", 1)[0] for key in scalars if key.startswith(("cor|", "threshold["))}
     drawn = {f"{part.key}_{moment}" for part in parts for moment in ("sigma", "mu")}
     return {*scalars, *correlations, *drawn}
 
@@ -264,6 +264,8 @@ def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Place
     varying = dict(model.design.parameters)
     constant = (name for name in model.family.parameters if name not in varying)
     found = {name: float(stated[name]) for name in constant if np.ndim(stated.get(name, [])) == 0}
+    if "threshold" in model.family.parameters and len(stated.get("threshold", ())) == len(model.design.levels) - 1:
+        found |= {f"threshold[{place}]": float(value) for place, value in enumerate(stated["threshold"])}
     if "sigma" in found and _is_gaussian(model):
         found["sigma"] = float(np.sqrt(found["sigma"] ** 2 + sum(map(residual_variance, placement.left))))
     return found

@@ -8,7 +8,6 @@ import json
 import os
 import uuid
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ import pandas as pd
 
 from speclet_formula.design.records import sides
 from speclet_formula.diagnostics import Diagnostics
-from speclet_formula.errors import DataError
+from speclet_formula.errors import DataError, SpecletError
 from speclet_formula.formula.terms import columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
@@ -44,21 +43,6 @@ FORMAT = "speclet_formula fit"
 FORMAT_VERSION = 1
 _CONTENTS = "fit.json"
 _ALLOWED = "A saved fit is a file that sf.save(fit, path) wrote."
-# Everything that zipfile, numpy, JSON, xarray and pandas raise for bytes that are not what they should be.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    EOFError,
-    LookupError,
-    ValueError,
-    TypeError,
-    AttributeError,
-    NotImplementedError,
-    ArithmeticError,
-    MemoryError,
-    RecursionError,
-    RuntimeError,
-)
 
 
 def save(fit: Fit | PointFit, path: str | Path) -> Path:
@@ -135,7 +119,7 @@ def load(path: str | Path, *, functions: Mapping[str, Callable[..., Any]] | None
     source = Path(path)
     saved = _read(source)
     _check_functions(saved.functions, functions or {}, source)
-    model = _rebuild(saved, functions)
+    model = _rebuild(saved, functions, source)
     if _layout(model) != saved.layout:
         raise DataError(
             f"the model built from '{source}' has other columns or levels than the one that was saved.",
@@ -226,10 +210,17 @@ def _layout(model: Model) -> Json:
     }
 
 
-def _rebuild(saved: _Saved, functions: Mapping[str, Callable[..., Any]] | None) -> Model:
+def _rebuild(saved: _Saved, functions: Mapping[str, Callable[..., Any]] | None, source: Path) -> Model:
     """Make the model anew, with every prior as it was."""
     priors = {slot.slot: slot.prior for slot in saved.slots}
-    model = Model(data=saved.data, priors=priors, weights=saved.weights, functions=functions, **saved.settings)
+    try:
+        model = Model(data=saved.data, priors=priors, weights=saved.weights, functions=functions, **saved.settings)
+    except SpecletError:
+        raise
+    except Exception as error:
+        if functions:  # it may be one of theirs that failed
+            raise
+        raise _damaged(source) from error
     # Handed over like this, all priors count as the user's; the saved table knows where each came from.
     object.__setattr__(model, "slots", saved.slots)
     return model
@@ -298,7 +289,9 @@ def _read(source: Path) -> _Saved:
             with zipfile.ZipFile(stream) as archive:
                 contents = json.loads(archive.read(_CONTENTS)) if _CONTENTS in archive.namelist() else None
                 return _unpack(_checked_format(contents, source), lambda place: _array(archive, place))
-        except _DAMAGE as error:
+        except SpecletError:
+            raise
+        except Exception as error:  # bytes that changed can make zipfile, json and numpy raise almost anything
             stream.seek(0)
             raise (_damaged(source) if stream.read(2) == b"PK" else _foreign(source)) from error
 

@@ -318,14 +318,15 @@ REFUSED = {
         "Give all models the same left-hand side.",
     )),
     "fewer rows": (lambda: compare(["log_fc ~ 1", "log_fc ~ x"], MISSING, missing="drop"), (
-        "'log_fc ~ 1' has 120 rows, 'log_fc ~ x' has 119.",
+        "'log_fc ~ 1' has 120 rows, 'log_fc ~ x' has 119; for missing values they dropped 0 and 1.",
         "Models are compared on the same rows.",
-        "Drop the rows with missing values from the table first, in any column that one of the models uses.",
+        "Leave the same rows out for both: fit them to data.dropna(subset=['log_fc', 'x']).",
     )),
     "other rows": (lambda: compare(["log_fc ~ z", "log_fc ~ x"], MISSING, missing="drop"), (
-        "'log_fc ~ z' and 'log_fc ~ x' use different rows of the table: 2 of 119 differ.",
+        "'log_fc ~ z' and 'log_fc ~ x' use different rows of the table: 2 of 119 differ; for missing values they "
+        "dropped 1 and 1.",
         "Models are compared on the same rows.",
-        "Drop the rows with missing values from the table first, in any column that one of the models uses.",
+        "Leave the same rows out for both: fit them to data.dropna(subset=['log_fc', 'z', 'x']).",
     )),
     "other values": (lambda: compare({"a": model(), "b": model(data=SCREEN.assign(log_fc=SCREEN["log_fc"] + 1e-9))}), (
         "the values of 'log_fc' differ between 'a' and 'b'.",

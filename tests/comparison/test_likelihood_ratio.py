@@ -82,7 +82,6 @@ def refused():
     one = fits(SMALL)[0]
     example = 'For example anova(lmer("y ~ (1 | g)", data, method="ml"), lmer("y ~ x + (1 | g)", data, method="ml")).'
     rows = "Models are compared on the same rows.\n"
-    dropped = "Drop the rows with missing values from the table first, in any column that one of the models uses."
     yield (
         [],
         f"there are no fits to compare.\nA likelihood ratio takes two fits or more, one after the other.\n{example}",
@@ -98,7 +97,7 @@ def refused():
     )
     yield (
         [one, *fits(LARGE, data=data.iloc[1:])],
-        f"'{SMALL}' has 180 rows, '{LARGE}' has 179.\n{rows}{dropped}",
+        f"'{SMALL}' has 180 rows, '{LARGE}' has 179.\n{rows}Fit both to one table.",
     )
     yield (
         [one, *fits(LARGE, data=data.assign(Reaction=data["Reaction"] + 1.0))],

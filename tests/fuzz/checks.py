@@ -69,7 +69,11 @@ def is_described_or_refused(text: str, data: Any, functions: Any) -> bool:
 
     try:
         explanation = explain(text, data, functions=functions)
-    except SpecletError as error:
+    except SpecletError as refusal:
+        error = refusal
+    else:
+        error = None
+    if error is not None:
         assert all((error.problem, error.allowed, error.remedy, str(error))), repr(text)
         return False
     assert explanation.words, repr(text)

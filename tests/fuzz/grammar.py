@@ -30,9 +30,10 @@ STRINGS = ("'u'", '"w"', "'__import__'", '"a\\"b"', "'{x.__class__}'", "'%s'")
 NUMBERS = ("0", "1", "2", "3", "0.5", "1e-3", "1e308", "1e309", "007", "-1", "2L", "1_000")
 STRANGE = (
     "__import__('os').system('x')", "x.__class__", "lambda: x", "f'{x}'", "exec('x')", "y[0]", "x$y", "{x}", "@x",
-    "base::log(x)", "function(x) x", "\\(x) x", "x := 2", "x -> y", "`", "'", '"', "#", "\\", "\0", "\u202e", "\u2066",
-    "\ud800", "\u00a0", "\u3000", "\ufeff", "²", "ñ", "e\u0301", "𝒙", "\r", "\n", "\t", ";", "...", "..", "%", "%%", "%o%",
-    "TRUE", "NULL", "NA", "Inf", "if", "s(x)", "mo(x)", "(1 | g", "|g)", "((((", "))))", "sigma ~ ", "; phi ~ x", "~",
+    "base::log(x)", "function(x) x", "\\(x) x", "x := 2", "x -> y", "`", "'", '"', "#", "\\", "\0", "\u202e",
+    "\u2066", "\ud800", "\u00a0", "\u3000", "\ufeff", "²", "ñ", "e\u0301", "\U0001d499", "\r", "\n", "\t", ";",
+    "...", "..", "%", "%%", "%o%", "TRUE", "NULL", "NA", "Inf", "if", "s(x)", "mo(x)", "(1 | g", "|g)", "((((",
+    "))))", "sigma ~ ", "; phi ~ x", "~",
 )  # fmt: skip
 
 
@@ -41,8 +42,8 @@ def formulas(seed: int) -> Iterator[str]:
     rng = random.Random(seed)
     while True:
         kind = rng.random()
-        text = _formula(rng) if kind < 0.8 else _pieces(rng)  # noqa: PLR2004 - the shares
-        yield _edited(text, rng) if 0.5 <= kind < 0.8 else text  # noqa: PLR2004
+        text = _formula(rng) if kind < 0.8 else _pieces(rng)
+        yield _edited(text, rng) if 0.5 <= kind < 0.8 else text
 
 
 def _formula(rng: random.Random) -> str:
@@ -51,7 +52,7 @@ def _formula(rng: random.Random) -> str:
         ("y", "y", "y", "log(n)", "cbind(k, n)", "I(y / n)", "`my col`", "-y", "y^2", _arithmetic(rng, 2))
     )
     text = f"{response} ~ {_side(rng)}"
-    if rng.random() < 0.05:  # noqa: PLR2004
+    if rng.random() < 0.05:
         text += rng.choice(("; ", "\n")) + f"sigma ~ {_side(rng)}"
     return text
 
@@ -64,9 +65,9 @@ def _side(rng: random.Random) -> str:
 def _part(rng: random.Random) -> str:
     """Write one part of a sum: an intercept, a term, a group term, an offset, a dot."""
     kind = rng.random()
-    if kind < 0.4:  # noqa: PLR2004
+    if kind < 0.4:
         return _terms(rng, 2)
-    if kind < 0.8:  # noqa: PLR2004
+    if kind < 0.8:
         return _group_term(rng)
     return rng.choice(("1", "0", "-1", ".", f"offset({_arithmetic(rng, 1)})", _call(rng, 2)))
 
@@ -76,18 +77,18 @@ def _group_term(rng: random.Random) -> str:
         ("1", "1", "x", "f", f"1 + {_terms(rng, 1)}", f"0 + {_terms(rng, 1)}", f"{_terms(rng, 2)} - 1")
     )
     names = rng.sample(COLUMNS, rng.randint(1, 3))
-    group = rng.choice((":", "/", "/", " : ")).join(names) if rng.random() < 0.9 else _call(rng, 1)  # noqa: PLR2004
+    group = rng.choice((":", "/", "/", " : ")).join(names) if rng.random() < 0.9 else _call(rng, 1)
     return f"({columns}{rng.choice(('|', ' | ', '||', ' || '))}{group})"
 
 
 def _terms(rng: random.Random, depth: int) -> str:
     """Write terms: a column, a call, or an operator between terms."""
-    if depth == 0 or rng.random() < 0.4:  # noqa: PLR2004
-        return rng.choice(COLUMNS) if rng.random() < 0.8 else _call(rng, 1)  # noqa: PLR2004
-    if rng.random() < 0.2:  # noqa: PLR2004
+    if depth == 0 or rng.random() < 0.4:
+        return rng.choice(COLUMNS) if rng.random() < 0.8 else _call(rng, 1)
+    if rng.random() < 0.2:
         return f"({' + '.join(_terms(rng, depth - 1) for _ in range(rng.randint(1, 3)))})^{rng.randint(1, 4)}"
     joined = rng.choice((" + ", "*", ":", "/", " %in% ", " - ")).join((_terms(rng, depth - 1), _terms(rng, depth - 1)))
-    return f"({joined})" if rng.random() < 0.5 else joined  # noqa: PLR2004
+    return f"({joined})" if rng.random() < 0.5 else joined
 
 
 def _call(rng: random.Random, depth: int) -> str:
@@ -102,9 +103,9 @@ def _call(rng: random.Random, depth: int) -> str:
 
 def _arithmetic(rng: random.Random, depth: int) -> str:
     """Write arithmetic on columns."""
-    if depth == 0 or rng.random() < 0.4:  # noqa: PLR2004
-        return rng.choice(COLUMNS) if rng.random() < 0.75 else rng.choice(NUMBERS + STRINGS + ("TRUE", "FALSE"))  # noqa: PLR2004, RUF005
-    if rng.random() < 0.25:  # noqa: PLR2004
+    if depth == 0 or rng.random() < 0.4:
+        return rng.choice(COLUMNS) if rng.random() < 0.75 else rng.choice(NUMBERS + STRINGS + ("TRUE", "FALSE"))
+    if rng.random() < 0.25:
         return rng.choice(("-{}", "+{}", "!{}", "({})", "log({})", "c({}, 2)")).format(_arithmetic(rng, depth - 1))
     operator = rng.choice((" + ", "-", " * ", "/", "^", "**", " %in% ", " == ", " != ", "<", ">=", " & ", " | "))
     return operator.join((_arithmetic(rng, depth - 1), _arithmetic(rng, depth - 1)))

@@ -8,6 +8,7 @@ from scipy import stats
 
 from speclet_formula.inference.adaptive import (
     curvature,
+    draw_more,
     draw_proposals,
     find_mode,
     fit_proposal,
@@ -51,7 +52,7 @@ def test_chains_have_the_known_means_and_sds(
 ) -> None:
     """Within 4.5 standard errors of 20,000 independent draws at the efficiency reached: 7e-6 for each number."""
     rng = np.random.default_rng(2)
-    proposals = draw_proposals(density, np.array(start), rng, draws=1000, good=0.75, wanted=20_000)
+    _, proposals = draw_proposals(density, np.array(start), rng, draws=1000, good=0.75, wanted=20_000)
     assert proposals.efficiency > 0.3
     chains = proposals.points[metropolis(proposals, 4, rng)]
     effective = 20_000 * proposals.efficiency / 2  # an independence chain is worth at least half its weights
@@ -77,3 +78,16 @@ def test_a_mixtures_density_integrates_to_one() -> None:
     mixture, _ = fit_proposal(two_modes, np.array([1.0]), np.random.default_rng(1), draws=500, good=0.75)
     grid = np.linspace(-400, 400, 400_001)[:, None]
     assert np.trapezoid(np.exp(log_mixture(mixture, grid)), grid[:, 0]) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_more_draws_of_the_same_mixture_are_weighed_alike():
+    def density(points):
+        return -0.5 * (points**2).sum(axis=1)
+
+    rng = np.random.default_rng(3)
+    mixture, proposals = draw_proposals(density, np.zeros(2), rng, draws=500, good=0.75, wanted=1000)
+    more = draw_more(density, mixture, proposals, rng, 3000)
+    assert np.array_equal(more.points[:1000], proposals.points)
+    assert more.log_weights == pytest.approx(more.log_target - log_mixture(mixture, more.points))
+    weights = np.exp(more.log_weights)
+    assert more.efficiency == pytest.approx(weights.sum() ** 2 / (4000 * (weights**2).sum()))

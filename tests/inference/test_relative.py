@@ -22,7 +22,7 @@ def table():
     g, h = rng.integers(0, 12, 150), rng.integers(0, 7, 150)
     x, w = rng.normal(40, 3, 150), rng.uniform(0.2, 4, 150)
     y = 200 + rng.normal(0, 2, 12)[g] + rng.normal(0, 1, 7)[h] + rng.normal(0.4, 0.3, 12)[g] * x + rng.normal(size=150)
-    kinds = np.array(["a", "b", "c"])[np.where(g < 4, h % 2, h % 3)]  # the first levels lack "c"
+    kinds = np.array(["a", "b", "c"])[np.where(g < 4, 1 + h % 2, h % 3)]  # the first levels lack "a"
     return pd.DataFrame({"g": g.astype(str), "h": h.astype(str), "k": kinds, "x": x, "w": w, "z": x % 1, "y": y})
 
 

@@ -48,6 +48,8 @@ def table(n=48):
         }
     )
     data["twice"] = 2 * data["x"] + 1
+    data["huge"] = data["wide"].abs() + data["wide"].max()
+    data["far"] = 1e7 + data["y"]
     data["age_squared"] = data["age"] ** 2
     data["guide"] = [f"s{code:02d}" for code in row // 2]
     data["gene"] = [f"g{code}" for code in row // 8]
@@ -58,17 +60,15 @@ def table(n=48):
 CASES = {
     "y ~ x + (1 | row)": (
         "as_many_effects_as_rows",
-        "'row' has as many levels as rows (48). In a gaussian model its SD and the residual SD share one variance: "
-        "lme4 refuses this, and here the priors split it. In a poisson or binomial model it is overdispersion, and "
-        "sound; in a bernoulli model its SD follows its prior. In a gaussian model leave the group term of 'row' "
-        "out, or take a factor with several rows in each level.",
+        "'row' has as many levels as rows (48). Its SD and the residual SD share one variance: lme4 refuses this, and "
+        "here the priors split it. Leave the group term of 'row' out, or take a factor with several rows in each "
+        "level.",
     ),
     "y ~ x + (1 + x | pair)": (
         "as_many_effects_as_rows",
-        "'pair' has 48 effects (24 levels x 2) for 48 rows. In a gaussian model its SD and the residual SD share "
-        "one variance: lme4 refuses this, and here the priors split it. In a poisson or binomial model it is "
-        "overdispersion, and sound; in a bernoulli model its SD follows its prior. In a gaussian model leave the "
-        "group term of 'pair' out in part, for example its slopes.",
+        "'pair' has 48 effects (24 levels x 2) for 48 rows. Its SD and the residual SD share one variance: lme4 "
+        "refuses this, and here the priors split it. Leave the group term of 'pair' out in part, for example its "
+        "slopes.",
     ),
     "y ~ x + (1 | only)": (
         "one_level",
@@ -152,13 +152,15 @@ CASES = {
     ),
     "y ~ wide + (1 | group)": (
         "extreme_scale",
-        "The column 'wide' has an SD of 9.6e+05. Its coefficient is then far from the size of the others, and a "
-        "sampler takes long to find its step. Standardise it, with scale() in the formula, or change its unit.",
+        "The column 'wide' has an SD of 9.6e+05. Its coefficient is then far from the size of the others: lme4 asks to "
+        "rescale, and a sampler takes long to find its step. Write scale(wide) for it in the formula, or change its "
+        "unit.",
     ),
     "y ~ thin + (1 + thin | group)": (
         "extreme_scale",
-        "The column 'thin' has an SD of 9.7e-07. Its coefficient is then far from the size of the others, and a "
-        "sampler takes long to find its step. Standardise it, with scale() in the formula, or change its unit.",
+        "The column 'thin' has an SD of 9.7e-07. Its coefficient is then far from the size of the others: lme4 asks to "
+        "rescale, and a sampler takes long to find its step. Write scale(thin) for it in the formula, or change its "
+        "unit.",
     ),
     "same ~ x + (1 | group)": (
         "constant_response",
@@ -169,6 +171,23 @@ CASES = {
         "constant_response",
         "'cbind(count, rest)' is 2 in every row. There is no variation to explain, and the posterior of every SD "
         "piles up at zero. Check that the column is the one that was meant.",
+    ),
+    "y ~ log(huge) + exp(20 * x) + (1 | group)": (
+        "extreme_scale",
+        "The column 'exp(20 * x)' has an SD of 1.7e+20. Its coefficient is then far from the size of the others: lme4 "
+        "asks to rescale, and a sampler takes long to find its step. Standardise it, with scale() in the formula, or "
+        "change its unit.",
+    ),
+    "huge ~ x + (1 | group)": (
+        "extreme_response",
+        "'huge' has an SD of 6.5e+05. The default priors follow its scale, but the numbers of priors that you write, "
+        "or of a preset with fixed ones, will not; and a sampler takes long to find its step. Change its unit, for "
+        "example I(huge / 1e+06) ~ ....",
+    ),
+    "far ~ x + (1 | group)": (
+        "response_far_from_zero",
+        "'far' has a mean of 1e+07 and an SD of 0.99. So far from zero its differences lose digits to rounding, and an "
+        "intercept's prior that you write is hard to place. Take the mean off: center(far) ~ ....",
     ),
     "y ~ x + (1 | group) + (1 | twin)": (
         "same_partition",
@@ -216,9 +235,10 @@ def test_the_notebook_and_sleepstudy_give_no_finding():
 
 def test_each_kind_names_itself_in_several_ways():
     assert {expected[0] for expected in CASES.values()} == {
-        "as_many_effects_as_rows", "collinear", "constant_response", "constant_slope", "empty_cells", "extreme_scale",
-        "few_levels", "fixed_and_group", "fixed_level_of_one_row", "nested_in_two_parents", "one_level",
-        "same_partition", "saturated", "singletons", "slope_constant_within_levels",
+        "as_many_effects_as_rows", "collinear", "constant_response", "constant_slope", "empty_cells",
+        "extreme_response", "extreme_scale", "few_levels", "fixed_and_group", "fixed_level_of_one_row",
+        "nested_in_two_parents", "one_level", "response_far_from_zero", "same_partition", "saturated",
+        "singletons", "slope_constant_within_levels",
     }  # fmt: skip
 
 
@@ -237,6 +257,24 @@ def test_unequal_weights_tell_a_level_per_row_from_the_residual():
     data = table().assign(w=np.linspace(1, 2, 48), flat=2.0)
     assert findings("y ~ x + (1 | row)", data, weights="w") == ()
     assert [f.kind for f in findings("y ~ x + (1 | row)", data, weights="flat")] == ["as_many_effects_as_rows"]
+
+
+@pytest.mark.parametrize(
+    ("support", "kinds"), [("count", []), ("proportion", []), ("binary", ["as_many_effects_as_rows"])]
+)
+def test_a_level_per_row_is_overdispersion_in_counts(support, kinds):
+    data = table().assign(y=lambda d: (d["y"] > 0).astype(float))
+    found = inspect_design(build_design(parse_formula("y ~ x + (1 | row)"), data), support=support)
+    assert [finding.kind for finding in found] == kinds
+    assert all("A single 0 or 1 says nothing of an effect of its own" in finding.why for finding in found)
+
+
+@pytest.mark.parametrize("n", [50, 5000])
+def test_orthogonal_polynomials_and_rare_levels_have_no_extreme_scale(n):
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"y": rng.normal(size=n * 400), "x": rng.normal(size=n * 400)})
+    data["rare"] = np.where(np.arange(len(data)) < 2, "odd", "usual")
+    assert findings("y ~ poly(x, 2) + rare", data) == ()
 
 
 def test_a_design_without_response_is_not_said_to_be_constant():

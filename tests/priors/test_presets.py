@@ -23,12 +23,18 @@ def sigma_of(slot):
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("family", "link"), [(name, link) for name in FAMILIES for link in FAMILIES[name].links])
-def test_every_family_has_defaults(slots_of, preset, family, link):
-    response = {"real": "y", "count": "count", "binary": "hit", "proportion": "hit"}[FAMILIES[family].support]
-    slots = slots_of(
-        f"{response} ~ x + f + (1 + z | g)", preset, family=family, link=link, parameters=FAMILIES[family].parameters
-    )
-    assert list(slots)[:6] == ["Intercept", "x", "f", "1|g", "z|g", "cor|g"]
+def test_every_family_has_defaults(frame, preset, family, link):
+    support = FAMILIES[family].support
+    table = frame.assign(share=frame["hit"] * 0.5 + 0.2, grade=np.arange(len(frame)) % 4, angle=frame["y"] / 50)
+    response = {
+        "count": "count", "binary": "hit", "unit": "share", "angle": "angle", "ordinal": "grade",
+        "proportion": "cbind(hit, count)",
+    }.get(support, "y")  # fmt: skip
+    model = Model(f"{response} ~ x + f + (1 + z | g)", table, family=family, link=link, priors=preset)
+    slots = {slot.slot: slot for slot in model.slots}
+    first = [] if support == "ordinal" else ["Intercept"]
+    names = [*first, "x", "f", "1|g", "z|g", "cor|g", *FAMILIES[family].parameters]
+    assert list(slots) == names
     numbers = [
         value for slot in slots.values() for value in slot.prior.parameters.values() if not isinstance(value, Prior)
     ]
@@ -242,3 +248,75 @@ def test_without_an_intercept_the_weak_priors_reach_from_zero_to_the_mean() -> N
     assert alone.parameters["sigma"].parameters["sigma"] == pytest.approx(reach)
     beside = Model("y ~ 0 + f + (1 | g)", table).slots[1].prior
     assert beside.parameters["sigma"].parameters["sigma"] == pytest.approx(np.std(table["y"], ddof=1))
+
+
+LEVELS = pd.Categorical(["low"] * 2 + ["mid"] * 5 + ["top"] * 3, categories=["low", "mid", "top"], ordered=True)
+
+
+def own_prior(family, response, name, priors="weak", link=None):
+    """The prior of a family's parameter, or of the intercept."""
+    model = Model("y ~ 1", pd.DataFrame({"y": response}), family=family, link=link, priors=priors)
+    return next(slot.prior for slot in model.slots if slot.slot == name)
+
+
+def test_weak_thresholds_lie_around_the_observed_shares():
+    prior = own_prior("cumulative", LEVELS, "threshold")
+    np.testing.assert_allclose(prior.parameters["mu"], [math.log(0.2 / 0.8), math.log(0.7 / 0.3)])
+    assert prior.parameters["sigma"] == 2.5
+    ratios = own_prior("sratio", LEVELS, "threshold", link="probit")  # 2 of 10 stop first, 5 of the other 8 second
+    np.testing.assert_allclose(ratios.parameters["mu"], stats.norm.ppf([0.2, 5 / 8]))
+
+
+@pytest.mark.parametrize(("family", "places"), [("cumulative", [-2.0, 2.0]), ("sratio", [0.0, 0.0])])
+def test_bambis_thresholds(family, places):
+    assert own_prior(family, LEVELS, "threshold", "bambi") == Prior("Normal", mu=places, sigma=1)
+
+
+def test_an_ordinal_model_of_groups_alone_keeps_their_usual_prior():
+    data = pd.DataFrame({"y": LEVELS, "g": list("aabbccddee")})
+    slots = {slot.slot: slot for slot in Model("y ~ (1 | g)", data, family="cumulative").slots}
+    assert sigma_of(slots["1|g"]) == 1
+
+
+def test_what_weak_measures_of_a_response_with_zeros_or_logarithms():
+    counts, amounts = np.array([0, 0, 3, 5, 7]), np.array([0.5, 1.0, 4.0, 9.0])
+    assert own_prior("hurdle_poisson", counts, "Intercept").parameters["mu"] == pytest.approx(math.log(5))
+    assert own_prior("zero_inflated_poisson", counts, "Intercept").parameters["mu"] == pytest.approx(math.log(5))
+    logs = np.log(amounts)
+    assert own_prior("lognormal", amounts, "Intercept").parameters["mu"] == pytest.approx(logs.mean())
+    assert own_prior("lognormal", amounts, "sigma").parameters["sigma"] == pytest.approx(logs.std(ddof=1))
+    with_zero = np.append(amounts, 0.0)
+    assert own_prior("hurdle_lognormal", with_zero, "sigma").parameters["sigma"] == pytest.approx(logs.std(ddof=1))
+    mean, sd = amounts.mean(), amounts.std(ddof=1)
+    assert own_prior("wald", amounts, "lam").parameters["beta"] == pytest.approx(mean**3 / sd**2)
+    assert own_prior("wald", amounts, "Intercept").parameters == {
+        "mu": pytest.approx(mean**-2), "sigma": pytest.approx(2.5 * 2 * sd / mean**3)
+    }  # fmt: skip
+    assert own_prior("asymmetriclaplace", amounts, "b").parameters["beta"] == pytest.approx(math.sqrt(2) / sd)
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "prior"),
+    [
+        ("gamma", "alpha", Prior("Gamma", alpha=0.01, beta=0.01)),
+        ("weibull", "alpha", Prior("Gamma", alpha=0.01, beta=0.01)),
+        ("wald", "lam", Prior("Gamma", alpha=0.01, beta=0.01)),
+        ("hurdle_gamma", "psi", Prior("Beta", alpha=1, beta=1)),
+        ("lognormal", "sigma", Prior("HalfStudentT", nu=3, sigma=2.5)),
+    ],
+)
+def test_brms_parameters(family, name, prior):
+    """As brms 2.18's get_prior gives them."""
+    assert own_prior(family, [0.5, 1.0, 2.0, 1.5], name, "brms") == prior
+
+
+@pytest.mark.parametrize(
+    ("family", "prior"),
+    [
+        ("gamma", Prior("HalfCauchy", beta=1)),
+        ("weibull", Prior("HalfCauchy", beta=1)),
+        ("hurdle_gamma", Prior("HalfCauchy", beta=1)),
+    ],
+)
+def test_bambis_own_shapes(family, prior):
+    assert own_prior(family, [0.5, 1.0, 2.0, 1.5], "alpha", "bambi") == prior

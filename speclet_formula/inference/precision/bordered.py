@@ -1,39 +1,27 @@
-"""Compiled loops over one sparse symmetric matrix P: factor it, solve with it, invert it where its factor has entries.
+"""One sparse symmetric matrix P with a dense last corner: factor it, solve with it, invert it where C has entries.
 
-In come a pattern and numbers; out goes C in P = C C', its dense corner left to BLAS. What the matrix means is
-`systems`' to know.
+In come a pattern and numbers; out goes C in P = C C'. The leading columns are left to compiled loops, the corner to
+BLAS and LAPACK. What the matrix means is `systems`' to know.
 """
 
-from typing import NamedTuple
-
 import numpy as np
+from scipy.linalg import lapack
 
-from speclet_formula.inference.precision.patterns import Array, Pattern, compiled
-
-
-class Factor(NamedTuple):
-    """C of P = C C'."""
-
-    low: Array  # the entries at the pattern's low_rows
-    diagonal: Array  # (q,)
-    wide: Array  # (n_wide, b)
-    thin: Array  # the entries at the pattern's thin_rows
-    corner: Array  # (b, b) lower triangle
-
-
-class Inverse(NamedTuple):
-    """P^-1 where C has entries."""
-
-    low: Array
-    diagonal: Array
-    wide: Array
-    thin: Array
-    corner: Array
+from speclet_formula.inference.precision.loops import (
+    Factor,
+    Inverse,
+    backward_lead,
+    factor_lead,
+    forward_lead,
+    invert_lead,
+    load_corner,
+    pattern_entries,
+)
+from speclet_formula.inference.precision.patterns import Pattern
 
 
-@compiled
 def allocate(pattern: Pattern) -> Factor:
-    """Return room for a factor, or for an inverse."""
+    """Return room for a factor."""
     width = pattern.size - pattern.lead
     return Factor(
         np.empty(len(pattern.low_rows)),
@@ -44,295 +32,54 @@ def allocate(pattern: Pattern) -> Factor:
     )
 
 
-@compiled
-def factorise(pattern: Pattern, values: Array, factor: Factor) -> bool:
-    """Fill C from P's entries, row by row of its leading part; False if P is not positive definite."""
-    if not _factor_lead(pattern, values, factor):
+def factorise(pattern: Pattern, values: np.ndarray, factor: Factor) -> bool:
+    """Fill C from P's entries; False if P is not positive definite."""
+    if not factor_lead(pattern, values, factor):
         return False
-    corner = factor.corner
-    if len(corner) == 0:
-        return True
-    _load_corner(pattern, values, corner)
-    if pattern.n_wide > 0:
-        corner -= np.dot(factor.wide.T, factor.wide)
-    for column in range(pattern.lead):
-        for first in range(pattern.thin_starts[column], pattern.thin_starts[column + 1]):
-            for second in range(pattern.thin_starts[column], first + 1):
-                share = factor.thin[first] * factor.thin[second]
-                corner[pattern.thin_rows[first], pattern.thin_rows[second]] -= share
-    return bool(_factor_corner(corner))
-
-
-@compiled
-def _load_corner(pattern: Pattern, values: Array, corner: Array) -> None:
-    """Spread P's entries in the corner's lower triangle."""
-    corner[:] = 0.0
-    for column in range(pattern.lead, pattern.size):
-        for place in range(pattern.starts[column], pattern.starts[column + 1]):
-            if pattern.rows[place] >= pattern.lead:
-                corner[column - pattern.lead, pattern.rows[place] - pattern.lead] = values[place]
-
-
-@compiled
-def _factor_lead(pattern: Pattern, values: Array, factor: Factor) -> bool:
-    """Fill the leading columns of C."""
-    work = np.zeros(pattern.lead)  # the current row of P and then of C, zero between rows
-    beyond = np.zeros(len(factor.corner))  # the current column's part in the corner, zero between columns
-    for row in range(pattern.lead):
-        pivot = _load(pattern, values, row, work, beyond)
-        for entry in range(pattern.row_starts[row], pattern.row_starts[row + 1]):
-            column, own = pattern.row_columns[entry], pattern.row_places[entry]
-            share = work[column] / factor.diagonal[column]
-            work[column] = 0.0
-            factor.low[own] = share
-            pivot -= share * share
-            for place in range(pattern.ends[column], own):
-                work[pattern.low_rows[place]] -= factor.low[place] * share
-            _take_beyond(pattern, factor, column, share, beyond)
-        if not pivot > 0.0:
-            return False
-        factor.diagonal[row] = np.sqrt(pivot)
-        _keep_beyond(pattern, factor, row, beyond)
-    return True
-
-
-@compiled
-def _load(pattern: Pattern, values: Array, row: int, work: Array, beyond: Array) -> float:
-    """Spread one row of P; return its diagonal entry."""
-    pivot = 0.0
-    for place in range(pattern.starts[row], pattern.starts[row + 1]):
-        if pattern.rows[place] == row:
-            pivot = values[place]
-        else:
-            work[pattern.rows[place]] = values[place]
-    for place in range(pattern.cross_starts[row], pattern.cross_starts[row + 1]):
-        beyond[pattern.cross_columns[place]] = values[pattern.cross_places[place]]
-    return float(pivot)
-
-
-@compiled
-def _take_beyond(pattern: Pattern, factor: Factor, column: int, share: float, beyond: Array) -> None:
-    """Subtract an earlier column's part in the corner, times a share."""
-    slot = pattern.slots[column]
-    if slot >= 0:
-        for k in range(len(beyond)):
-            beyond[k] -= factor.wide[slot, k] * share
-    else:
-        for place in range(pattern.thin_starts[column], pattern.thin_starts[column + 1]):
-            beyond[pattern.thin_rows[place]] -= factor.thin[place] * share
-
-
-@compiled
-def _keep_beyond(pattern: Pattern, factor: Factor, column: int, beyond: Array) -> None:
-    """Store a column's part in the corner, and clear it."""
-    slot, root = pattern.slots[column], factor.diagonal[column]
-    if slot >= 0:
-        for k in range(len(beyond)):
-            factor.wide[slot, k] = beyond[k] / root
-            beyond[k] = 0.0
-    else:
-        for place in range(pattern.thin_starts[column], pattern.thin_starts[column + 1]):
-            factor.thin[place] = beyond[pattern.thin_rows[place]] / root
-            beyond[pattern.thin_rows[place]] = 0.0
-
-
-@compiled
-def _factor_corner(corner: Array) -> bool:
-    """Overwrite the lower triangle of a dense matrix by its Cholesky factor, column by column."""
+    load_corner(pattern, values, factor)
     try:
-        corner[:] = np.linalg.cholesky(corner)
-    except Exception:
+        factor.corner[:] = np.linalg.cholesky(factor.corner - factor.wide.T @ factor.wide)
+    except np.linalg.LinAlgError:
         return False
     return True
 
 
-@compiled
 def log_determinant(factor: Factor) -> float:
     """Return log|P|."""
-    return float(2.0 * (np.log(factor.diagonal).sum() + np.log(np.diag(factor.corner)).sum()))
+    return float(2 * (np.log(factor.diagonal).sum() + np.log(np.diagonal(factor.corner)).sum()))
 
 
-@compiled
-def forward(pattern: Pattern, factor: Factor, vector: Array) -> None:
+def forward(pattern: Pattern, factor: Factor, vector: np.ndarray) -> None:
     """Overwrite a vector b by the solution of C x = b."""
-    lead = pattern.lead
-    inside = np.zeros(pattern.n_wide)
-    for column in range(lead):
-        entry = vector[column] / factor.diagonal[column]
-        vector[column] = entry
-        for place in range(pattern.ends[column], pattern.ends[column + 1]):
-            vector[pattern.low_rows[place]] -= factor.low[place] * entry
-        for place in range(pattern.thin_starts[column], pattern.thin_starts[column + 1]):
-            vector[lead + pattern.thin_rows[place]] -= factor.thin[place] * entry
-        if pattern.slots[column] >= 0:
-            inside[pattern.slots[column]] = entry
-    if pattern.n_wide > 0:
-        vector[lead:] -= np.dot(inside, factor.wide)
-    for row in range(pattern.size - lead):
-        for column in range(row):
-            vector[lead + row] -= factor.corner[row, column] * vector[lead + column]
-        vector[lead + row] /= factor.corner[row, row]
+    inside = np.empty(pattern.n_wide)
+    forward_lead(pattern, factor, vector, inside)
+    right = vector[pattern.lead :] - inside @ factor.wide
+    if len(right):  # corner.T is C' in Fortran's order
+        vector[pattern.lead :] = lapack.dtrtrs(factor.corner.T, right, trans=1)[0]
 
 
-@compiled
-def backward(pattern: Pattern, factor: Factor, vector: Array) -> None:
+def backward(pattern: Pattern, factor: Factor, vector: np.ndarray) -> None:
     """Overwrite a vector b by the solution of C' x = b."""
-    lead = pattern.lead
-    for row in range(pattern.size - lead - 1, -1, -1):
-        vector[lead + row] /= factor.corner[row, row]
-        for column in range(row):
-            vector[lead + column] -= factor.corner[row, column] * vector[lead + row]
-    inside = np.dot(factor.wide, np.ascontiguousarray(vector[lead:])) if pattern.n_wide > 0 else np.zeros(0)
-    for column in range(lead - 1, -1, -1):
-        total = vector[column]
-        if pattern.slots[column] >= 0:
-            total -= inside[pattern.slots[column]]
-        for place in range(pattern.thin_starts[column], pattern.thin_starts[column + 1]):
-            total -= factor.thin[place] * vector[lead + pattern.thin_rows[place]]
-        for place in range(pattern.ends[column], pattern.ends[column + 1]):
-            total -= factor.low[place] * vector[pattern.low_rows[place]]
-        vector[column] = total / factor.diagonal[column]
+    right = vector[pattern.lead :]
+    if len(right):
+        vector[pattern.lead :] = lapack.dtrtrs(factor.corner.T, right)[0]
+    backward_lead(pattern, factor, vector, factor.wide @ vector[pattern.lead :])
 
 
-@compiled
 def invert(pattern: Pattern, factor: Factor) -> Inverse:
-    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on.
-
-    With the columns c of C, z[R, k] = -Z[R, R] c / c_kk over the rows R of column k, and
-    z[k, k] = (1 / c_kk - c'z[R, k]) / c_kk. Every entry that a column needs lies on the pattern.
-    """
-    half = np.linalg.inv(np.tril(factor.corner))
-    corner = np.dot(half.T, half)
+    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on."""
+    half = np.linalg.inv(factor.corner)
+    corner = half.T @ half
+    wide = -factor.wide @ corner
     inverse = Inverse(
-        np.zeros(len(factor.low)),
-        np.zeros(pattern.lead),
-        -np.dot(factor.wide, corner),  # the corner's own share of each wide part
-        np.zeros(len(factor.thin)),
-        corner,
+        np.empty_like(factor.low), np.empty_like(factor.diagonal), wide, np.empty_like(factor.thin), corner
     )
-    column_of = np.zeros(pattern.lead)  # the current column of Z, by row
-    for column in range(pattern.lead - 1, -1, -1):
-        if pattern.slots[column] >= 0:
-            _invert_wide(pattern, factor, inverse, column)
-        else:
-            _invert_thin(pattern, factor, inverse, column)
-        _invert_low(pattern, factor, inverse, column, column_of)
-        _invert_diagonal(pattern, factor, inverse, column)
+    invert_lead(pattern, factor, inverse)
     return inverse
 
 
-@compiled
-def _invert_wide(pattern: Pattern, factor: Factor, inverse: Inverse, column: int) -> None:
-    """Fill the part in the corner of a column of P^-1 that is held as a whole row."""
-    slot, wide = pattern.slots[column], inverse.wide
-    for place in range(pattern.ends[column], pattern.ends[column + 1]):
-        other, share = pattern.slots[pattern.low_rows[place]], factor.low[place]
-        for k in range(wide.shape[1]):
-            wide[slot, k] -= share * wide[other, k]
-    for k in range(wide.shape[1]):
-        wide[slot, k] /= factor.diagonal[column]
-
-
-@compiled
-def _invert_thin(pattern: Pattern, factor: Factor, inverse: Inverse, column: int) -> None:
-    """Fill the part in the corner of a column of P^-1 that is held entry by entry."""
-    first, last = pattern.thin_starts[column], pattern.thin_starts[column + 1]
-    for own in range(first, last):
-        row, total = pattern.thin_rows[own], 0.0
-        for other in range(first, last):
-            total += inverse.corner[row, pattern.thin_rows[other]] * factor.thin[other]
-        for place in range(pattern.ends[column], pattern.ends[column + 1]):
-            total += factor.low[place] * _beyond(pattern, inverse, pattern.low_rows[place], row)
-        inverse.thin[own] = -total / factor.diagonal[column]
-
-
-@compiled
-def _invert_low(pattern: Pattern, factor: Factor, inverse: Inverse, column: int, column_of: Array) -> None:
-    """Fill the leading rows of a column of P^-1."""
-    first, last = pattern.ends[column], pattern.ends[column + 1]
-    for place in range(first, last):
-        column_of[pattern.low_rows[place]] = 0.0
-    for place in range(first, last):
-        row, share = pattern.low_rows[place], factor.low[place]
-        column_of[row] -= inverse.diagonal[row] * share + _across_corner(pattern, factor, inverse, column, row)
-        inner = place + 1
-        for entry in range(pattern.ends[row], pattern.ends[row + 1]):
-            other = pattern.low_rows[entry]
-            while inner < last and pattern.low_rows[inner] < other:
-                inner += 1
-            if inner == last:
-                break
-            if pattern.low_rows[inner] == other:
-                column_of[row] -= inverse.low[entry] * factor.low[inner]
-                column_of[other] -= inverse.low[entry] * share
-    for place in range(first, last):
-        inverse.low[place] = column_of[pattern.low_rows[place]] / factor.diagonal[column]
-
-
-@compiled
-def _across_corner(pattern: Pattern, factor: Factor, inverse: Inverse, column: int, row: int) -> float:
-    """Return the product, over the corner's rows, of a column of C and a leading column of P^-1."""
-    total, slot = 0.0, pattern.slots[column]
-    if slot >= 0:
-        for k in range(inverse.wide.shape[1]):
-            total += factor.wide[slot, k] * inverse.wide[pattern.slots[row], k]
-    else:
-        for place in range(pattern.thin_starts[column], pattern.thin_starts[column + 1]):
-            total += factor.thin[place] * _beyond(pattern, inverse, row, pattern.thin_rows[place])
-    return total
-
-
-@compiled
-def _invert_diagonal(pattern: Pattern, factor: Factor, inverse: Inverse, column: int) -> None:
-    """Fill the diagonal entry of a column of P^-1."""
-    total = 1.0 / factor.diagonal[column] - _across_corner(pattern, factor, inverse, column, column)
-    for place in range(pattern.ends[column], pattern.ends[column + 1]):
-        total -= factor.low[place] * inverse.low[place]
-    inverse.diagonal[column] = total / factor.diagonal[column]
-
-
-@compiled
-def _beyond(pattern: Pattern, inverse: Inverse, column: int, row: int) -> float:
-    """Return the entry of a leading column in a row of the corner that its pattern has."""
-    if pattern.slots[column] >= 0:
-        return float(inverse.wide[pattern.slots[column], row])
-    return float(
-        inverse.thin[_find(pattern.thin_rows, pattern.thin_starts[column], pattern.thin_starts[column + 1], row)]
-    )
-
-
-@compiled
-def entry_of(pattern: Pattern, inverse: Inverse, first: int, second: int) -> float:
-    """Return the entry of P^-1 at two rows of P where P or C has an entry."""
-    lead = pattern.lead
-    above, below = min(first, second), max(first, second)
-    if above >= lead:
-        return float(inverse.corner[below - lead, above - lead])
-    if below >= lead:
-        return _beyond(pattern, inverse, above, below - lead)
-    if above == below:
-        return float(inverse.diagonal[above])
-    return float(inverse.low[_find(pattern.low_rows, pattern.ends[above], pattern.ends[above + 1], below)])
-
-
-@compiled
-def inverse_entries(pattern: Pattern, factor: Factor) -> Array:
+def inverse_entries(pattern: Pattern, factor: Factor) -> np.ndarray:
     """Return the entries of P^-1 at those of P's upper triangle."""
-    inverse = invert(pattern, factor)
     entries = np.empty(len(pattern.rows))
-    for column in range(pattern.size):
-        for place in range(pattern.starts[column], pattern.starts[column + 1]):
-            entries[place] = entry_of(pattern, inverse, pattern.rows[place], column)
+    pattern_entries(pattern, invert(pattern, factor), entries)
     return entries
-
-
-@compiled
-def _find(rows: Array, first: int, last: int, row: int) -> int:
-    """Return the position of a row within one column; the rows are in order."""
-    while last - first > 1:
-        middle = (first + last) // 2
-        if rows[middle] <= row:
-            first = middle
-        else:
-            last = middle
-    return first

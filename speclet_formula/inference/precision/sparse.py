@@ -1,8 +1,9 @@
-"""Normal equations with many coefficients go in; compiled sparse algebra comes out, for many draws at once.
+"""Normal equations with many coefficients go in; sparse algebra comes out, for many draws at once.
 
 P = W'W / s2 + D^-1 keeps one pattern: it is ordered and analysed once, and for each draw only its numbers are refilled.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,9 +11,27 @@ import numpy as np
 import qdldl
 from scipy import sparse
 
-from speclet_formula.inference.precision import kernels
+from speclet_formula.inference.precision.bordered import (
+    allocate,
+    backward,
+    factorise,
+    forward,
+    invert,
+    log_determinant,
+)
+from speclet_formula.inference.precision.loops import Factor, Observed, row_moments
 from speclet_formula.inference.precision.patterns import Pattern, analyse
 from speclet_formula.inference.precision.records import Rows
+
+
+@dataclass(frozen=True, eq=False)
+class Filling:
+    """What fills the pattern of P. p coefficients, permuted."""
+
+    gram: np.ndarray  # W'W on the pattern
+    places: np.ndarray  # positions on the pattern that the prior's precision adds to, each once, ...
+    numbers: np.ndarray  # ... and which of its distinct numbers each gets
+    moment: np.ndarray  # (p,) W'y
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,7 +39,7 @@ class SparseEquations:
     """Normal equations on the pattern of the permuted P. p coefficients."""
 
     pattern: Pattern
-    filling: kernels.Numbers
+    filling: Filling
     order: np.ndarray  # (p,) the coefficient at each permuted position
 
     @property
@@ -65,32 +84,80 @@ def prepare(
     upper = position[gram.row] <= position[gram.col]
     filled = np.zeros(len(rows))
     filled[places(gram.row[upper], gram.col[upper])] = gram.data[upper]
-    filling = kernels.Numbers(filled, places(above, right), numbers, moment[order])
+    filling = Filling(filled, places(above, right), numbers, moment[order])
     return SparseEquations(analyse(size, starts, rows), filling, order)
 
 
 def evaluate(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Return log|P| and r'P^-1 r, an (N, 2) array; NaN where P is not positive definite."""
-    return np.asarray(kernels.evaluate_draws(equations.pattern, equations.filling, s2, numbers))
+    found = np.full((len(s2), 2), np.nan)
+    for k, factor in _factored(equations, s2, numbers):
+        vector = _forward(equations, factor, s2[k])
+        found[k] = log_determinant(factor), vector @ vector
+    return found
 
 
 def draw(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, out: np.ndarray) -> None:
     """Fill each row of out, in the coefficients' own order, with a draw of N(P^-1 r, P^-1)."""
-    kernels.draw_coefficients(equations.pattern, equations.filling, equations.order, s2, numbers, seed, out)
+    rng = np.random.default_rng(seed)
+    for k, factor in _factored(equations, s2, numbers):
+        vector = _forward(equations, factor, s2[k])
+        vector += rng.standard_normal(len(vector))
+        backward(equations.pattern, factor, vector)
+        out[k, equations.order] = vector
 
 
 def leave_out(
     equations: SparseEquations, observed: Rows, s2: np.ndarray, numbers: np.ndarray, out: np.ndarray
 ) -> np.ndarray:
-    """Fill out (N, n) with log p(y_i | the other rows, variances); return the sums (n,) of the rows' leverages."""
-    rows = kernels.Observed(*observed)
-    return np.asarray(kernels.leave_rows_out(equations.pattern, equations.filling, rows, s2, numbers, out))
+    """Fill out (N, n) with log p(y_i | the other rows, variances); return the sums (n,) of the rows' leverages.
+
+    Row i of W has leverage h_i = weight_i w_i' P^-1 w_i / s2, and given the variances the left-out prediction is normal
+    with mean y_i - (y_i - fitted_i) / (1 - h_i) and variance s2 / weight_i / (1 - h_i).
+    """
+    rows = Observed(observed.starts, observed.columns, observed.values)
+    moments = np.empty((len(observed.response), 2))
+    total = np.zeros(len(observed.response))
+    out[:] = np.nan
+    for k, factor in _factored(equations, s2, numbers):
+        mean = _forward(equations, factor, s2[k])
+        backward(equations.pattern, factor, mean)
+        row_moments(equations.pattern, invert(equations.pattern, factor), rows, mean, moments)
+        leverages = observed.weights * moments[:, 1] / s2[k]
+        total += leverages
+        free = np.where(leverages < 1, 1 - leverages, np.nan)  # else rounded away: the row's own effect takes it whole
+        variances = s2[k] / observed.weights / free
+        errors = (observed.response - moments[:, 0]) / free
+        out[k] = -0.5 * (np.log(2 * np.pi * variances) + errors**2 / variances)
+    return total
 
 
 def predict(equations: SparseEquations, row: Rows, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Return mean and variance (N, 2) of the linear predictor w'u of one row of W."""
-    found = kernels.predict_row(equations.pattern, equations.filling, row.columns, row.values, s2, numbers)
-    return np.asarray(found)
+    found = np.full((len(s2), 2), np.nan)
+    for k, factor in _factored(equations, s2, numbers):
+        vector, w = _forward(equations, factor, s2[k]), np.zeros(equations.pattern.size)
+        w[row.columns] = row.values
+        forward(equations.pattern, factor, w)
+        found[k] = w @ vector, w @ w
+    return found
+
+
+def _factored(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray) -> Iterator[tuple[int, Factor]]:
+    """Go through the draws whose P has a factor: which, and the factor, in the same arrays for all."""
+    filling, factor = equations.filling, allocate(equations.pattern)
+    for k in range(len(s2)):
+        values = filling.gram / s2[k]
+        values[filling.places] += numbers[k, filling.numbers]
+        if factorise(equations.pattern, values, factor):
+            yield k, factor
+
+
+def _forward(equations: SparseEquations, factor: Factor, s2: float) -> np.ndarray:
+    """Return C^-1 r, r = W'y / s2."""
+    vector = equations.filling.moment / s2
+    forward(equations.pattern, factor, vector)
+    return vector
 
 
 def less_row(equations: SparseEquations, row: Rows) -> SparseEquations:
@@ -103,7 +170,7 @@ def less_row(equations: SparseEquations, row: Rows) -> SparseEquations:
         above = row.columns <= a  # the upper triangle's entries of column a
         places = start + np.searchsorted(pattern.rows[start:stop], row.columns[above])
         gram[places] -= weight * value * row.values[above]
-    return replace(equations, filling=filling._replace(gram=gram, moment=moment))
+    return replace(equations, filling=replace(filling, gram=gram, moment=moment))
 
 
 def _ordered_pattern(

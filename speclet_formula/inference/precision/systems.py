@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse as matrices
+from threadpoolctl import ThreadpoolController
 
 from speclet_formula.design import Design, centre_of
 from speclet_formula.inference.precision import dense
@@ -149,11 +150,15 @@ def _parts(count: int, threads: int) -> list[slice]:
 
 
 def _spread(run: Callable[[Any], Any], parts: Any, threads: int) -> list[Any]:
-    """Run the parts in threads; the compiled loops let go of Python's lock."""
-    if threads == 1 or len(parts) == 1:
-        return [run(part) for part in parts]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(run, parts))
+    """Run the parts in threads; the compiled loops let go of Python's lock.
+
+    BLAS stays in the thread that calls it: its own threads would wait for each other at thousands of small products.
+    """
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        if threads == 1 or len(parts) == 1:
+            return [run(part) for part in parts]
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(run, parts))
 
 
 def _layout(design: Design, means: tuple[tuple[int, int], ...]) -> Layout:

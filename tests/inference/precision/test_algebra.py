@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import sparse as matrices
 
-from speclet_formula.inference.precision import bordered, dense, kernels, patterns, sparse
+from speclet_formula.inference.precision import bordered, dense, loops, patterns, sparse
 from speclet_formula.inference.precision.records import Rows
 
 
@@ -101,11 +101,11 @@ def test_draws(kind: Any) -> None:
 
 def interpret(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the uncompiled loops in the compiled ones' place."""
-    modules = (patterns, bordered, kernels, sparse)
-    loops = {id(value) for module in modules for value in vars(module).values() if hasattr(value, "py_func")}
+    modules = (patterns, loops, bordered, sparse)
+    compiled = {id(value) for module in modules for value in vars(module).values() if hasattr(value, "py_func")}
     for module in modules:
         for name, value in list(vars(module).items()):
-            if id(value) in loops:
+            if id(value) in compiled:
                 monkeypatch.setattr(module, name, value.py_func)
 
 
@@ -148,7 +148,7 @@ def test_a_random_matrix(seed: int, size: int) -> None:
     assert np.allclose(whole @ solution, np.arange(1.0, size + 1))
     inverse, exact = bordered.invert(pattern, factor), np.linalg.inv(whole)
     for row, column in zip(*np.nonzero(whole), strict=True):
-        assert bordered.entry_of(pattern, inverse, row, column) == pytest.approx(exact[row, column], abs=1e-9)
+        assert loops.entry_of(pattern, inverse, row, column) == pytest.approx(exact[row, column], abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", [dense, sparse])

@@ -4,7 +4,7 @@
 `families`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ import pandas as pd
 from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.fixed import report_not_finite
 from speclet_formula.design.records import Limits
+from speclet_formula.design.responses import is_single_trial, ordered_levels, positive_trials, trials_of_proportion
 from speclet_formula.errors import DataError, FormulaError, listed
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, text_of
 
@@ -25,8 +26,9 @@ class Observed:
     """What a table says of the response."""
 
     values: np.ndarray  # (n,) float64
-    trials: np.ndarray | None
-    limits: Limits | None
+    trials: np.ndarray | None = None
+    limits: Limits | None = None
+    levels: tuple[str, ...] = ()  # of an ordinal response, whose values are then their places
 
 
 def response_name(node: Expression | None) -> str:
@@ -38,7 +40,7 @@ def response_name(node: Expression | None) -> str:
 
 def unknown_response(rows: np.ndarray) -> Observed:
     """Return the response of rows that have none yet."""
-    return Observed(np.full(len(rows), np.nan), None, None)
+    return Observed(np.full(len(rows), np.nan))
 
 
 def observed_response(node: Expression | None, scope: Scope, *, binary: bool) -> Observed:
@@ -56,13 +58,45 @@ def observed_response(node: Expression | None, scope: Scope, *, binary: bool) ->
     if isinstance(node, Call) and node.function == "cbind":
         successes, failures = (_numbers(argument.value, scope, binary=False) for argument in node.arguments)
         _check_counts(node, successes, failures)
-        return Observed(successes, successes + failures, None)
+        return Observed(successes, successes + failures)
     if isinstance(node, Call) and node.function in LIMITED:
         values = _numbers(node.arguments[0].value, scope, binary=False)
         limits = _censoring(node, scope) if node.function == "censored" else truncation_of(node, scope)
         _check_inside(node, values, limits)
         return Observed(values, None, limits)
-    return Observed(_numbers(node, scope, binary=binary), None, None)
+    return Observed(_numbers(node, scope, binary=binary))
+
+
+def observed_levels(node: Expression | None, scope: Scope, table: pd.DataFrame) -> Observed:
+    """Return the places of an ordinal response's levels; `table` holds the columns as they were given.
+
+    Raises
+    ------
+    FormulaError
+        If there is none.
+    DataError
+        If the levels have no order, one is empty, or there is only one.
+    """
+    if node is None or (isinstance(node, Call) and node.function in ("cbind", *LIMITED)):
+        return observed_response(node, scope, binary=False)
+    check_one_column(evaluate(node, scope), node, "the response")
+    places, levels = ordered_levels(node, scope, table)
+    return Observed(places, levels=levels)
+
+
+def out_of_trials(observed: Observed, name: str, column: pd.Series | None, weights: str | None) -> Observed:
+    """Return successes and trials of a proportion with weights, or of single trials.
+
+    Raises
+    ------
+    DataError
+        If the weights are no numbers of trials, or the response no share of them.
+    """
+    values = observed.values
+    if weights is None or column is None:
+        return replace(observed, trials=np.ones(len(values)) if is_single_trial(values) else None)
+    trials = positive_trials(column, weights)
+    return replace(observed, values=trials_of_proportion(values, trials, name, weights), trials=trials)
 
 
 def truncation_of(node: Call, scope: Scope) -> Limits:
