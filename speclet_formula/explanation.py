@@ -4,7 +4,7 @@ With data come groups with their levels, priors, findings, and what a fit would 
 """
 
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any
@@ -16,11 +16,11 @@ from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
 from speclet_formula.families import is_ordinal, resolve_family
 from speclet_formula.formula.dialects import Dialect
-from speclet_formula.formula.parse import parse_formula
+from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.spelling import equation, explain_formula, spell_call, spell_formula
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.keywords import answers_r
-from speclet_formula.model import Model, Priors, describe_model
+from speclet_formula.model import Model, Priors, check_parameters, describe_model
 from speclet_formula.preflight.records import listed
 
 DIALECTS: tuple[Dialect, ...] = ("lme4", "brms", "bambi")
@@ -54,7 +54,7 @@ class Explanation:
 
 @answers_r(error=FormulaError)
 def explain(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any = None,
     *,
     family: str = "gaussian",
@@ -68,8 +68,8 @@ def explain(
 
     Parameters
     ----------
-    formula : str or Formula
-        The model in lme4's grammar.
+    formula : str, sequence of str, or Formula
+        The model in lme4's grammar; formulas of the family's parameters may follow.
     data : table, optional
         Its data; then levels and their order, how groups lie to each other, priors, findings, numbers of parameters and
         each engine's time and memory are shown as well.
@@ -96,7 +96,9 @@ def explain(
     chosen = resolve_family(family, link)
     settings = {"family": family, "link": link, "priors": priors, "weights": weights}
     if data is None:
-        parsed = formula if isinstance(formula, Formula) else parse_formula(formula, functions=tuple(functions or ()))
+        text = formula if isinstance(formula, Formula) else joined_text(formula)
+        parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
+        check_parameters(parsed, chosen)
         words, described, cost = explain_formula(parsed, ordinal=is_ordinal(chosen)), "", ""
     else:
         # Here, since it brings the engines along: a formula alone is explained at once.

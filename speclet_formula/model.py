@@ -7,18 +7,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock, build_design
+from speclet_formula.design.records import sides
 from speclet_formula.design.tables import Missing, as_pandas
-from speclet_formula.errors import DataError, FormulaError
-from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, resolve_family
-from speclet_formula.formula.parse import parse_formula
+from speclet_formula.errors import DataError, FormulaError, nearest
+from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
+from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, text_of
 from speclet_formula.keywords import answers_r
+from speclet_formula.observation import check_limits
 from speclet_formula.preflight import Finding, inspect_design, relate_groups
 from speclet_formula.preflight.records import Support
 from speclet_formula.priors import Slot, resolve_priors, slot_frame
@@ -33,7 +35,10 @@ class Model:
     Parameters
     ----------
     formula : str, sequence of str, or Formula
-        The model in lme4's grammar, ``"log_fc ~ control + (1 | gene)"``.
+        The model in lme4's grammar, ``"log_fc ~ control + (1 | gene)"``. Further formulas are for the family's other
+        parameters, each on its own link: ``["log_fc ~ control + (1 | gene)", "sigma ~ control"]`` lets the logarithm of
+        sigma differ between the controls. The response can be ``cbind(successes, failures)``, ``censored(y, status)``
+        or ``truncated(y, lb, ub)``.
     data : table
         A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation.
     family : str
@@ -108,6 +113,7 @@ class Model:
         table = as_pandas(data)
         chosen = resolve_family(family, link)
         parsed, text = _parsed(formula, table, functions or {})
+        check_parameters(parsed, chosen)
         _check_weights(weights, chosen, parsed)
         specification = FAMILIES[chosen.name]
         design = build_design(
@@ -123,8 +129,14 @@ class Model:
         )
         _check_names(design, chosen)
         check_response(chosen, design.response, design.response_name, design.trials)
+        check_limits(chosen, design)
         slots = resolve_priors(
-            design, family=chosen.name, link=chosen.link, parameters=chosen.parameters, priors=priors
+            design,
+            family=chosen.name,
+            link=chosen.link,
+            parameters=chosen.parameters,
+            priors=priors,
+            parameter_links={name: str(parameter_link(chosen, name)) for name, _ in design.parameters},
         )
         values = {
             "formula": design.formula,
@@ -155,7 +167,7 @@ def describe_model(model: Model) -> str:
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
         *([f"Levels: {' < '.join(design.levels)}"] if design.levels else []),
-        *(_describe_group(block) for block in design.groups),
+        *(_describe_group(block) for side in sides(design) for block in side.groups),
         *(relation.words for relation in relate_groups(design)),
         "",
         "Priors:",
@@ -187,28 +199,47 @@ def _describe_group(block: GroupBlock) -> str:
     rows = np.bincount(block.codes, minlength=len(block.levels))
     each = f"{rows.min():,}" if rows.min() == rows.max() else f"{rows.min():,} to {rows.max():,}"
     effects = ", ".join(block.columns)
-    return f"Group: {block.label}   Levels: {len(block.levels):,}   Effects: {effects}   Rows in a level: {each}"
+    label = f"{block.label} (of {block.prefix.removesuffix('_')})" if block.prefix else block.label
+    return f"Group: {label}   Levels: {len(block.levels):,}   Effects: {effects}   Rows in a level: {each}"
 
 
 def _parsed(
     formula: str | Sequence[str] | Formula, table: pd.DataFrame, functions: Mapping[str, Any]
 ) -> tuple[Formula, str | None]:
-    """Return the parsed formula and its text, refusing what no engine here can fit."""
+    """Return the parsed formula and its text."""
     if isinstance(formula, Formula):
-        parsed, text = formula, None
+        return formula, None
+    text = joined_text(formula)
+    columns = [str(column) for column in table.columns]
+    return parse_formula(text, columns=columns, functions=tuple(functions)), text
+
+
+def check_parameters(formula: Formula, family: Family) -> None:
+    """Refuse a formula of what the family does not have, or of what cannot vary."""
+    known = [name for name in family.parameters if parameter_link(family, name)]
+    for name, part in formula.parameters:
+        if name not in known:
+            raise _unknown_parameter(name, known, family)
+        if not (part.intercept or part.terms or part.group_terms):
+            raise FormulaError(
+                f"the formula of '{name}' has no terms.",
+                f"A formula models '{name}' by an intercept, fixed terms or group terms.",
+                f"Write {name} ~ 1, or leave it out.",
+            )
+
+
+def _unknown_parameter(name: str, known: list[str], family: Family) -> FormulaError:
+    """Word the error of a formula for what is no parameter of the family."""
+    allowed = f"Parameters of the {family.name} family that can have a formula: {', '.join(known) or 'none'}."
+    problem = f"'{name}' is not a parameter of the {family.name} family."
+    if name == family.parent:
+        problem = f"'{name} ~ ...' is a second formula for the mean."
+        remedy = f"The first formula is that of '{name}': write its terms there."
+    elif near := nearest(name, known):
+        remedy = f"Nearest: {near}."
     else:
-        several = isinstance(formula, list | tuple) and all(isinstance(one, str) for one in formula)
-        text = "; ".join(formula) if several else cast("str", formula)  # what is not text is refused by the parser
-        columns = [str(column) for column in table.columns]
-        parsed = parse_formula(text, columns=columns, functions=tuple(functions))
-    if parsed.parameters:
-        name = parsed.parameters[0][0]
-        raise FormulaError(
-            f"'{name} ~ ...' models a parameter other than the mean.",
-            "This version fits a formula for the mean alone; the other parameters are one number each.",
-            f"Leave the formula of '{name}' out.",
-        )
-    return parsed, text
+        remedy = f"Write {known[0]} ~ ..., or leave it out." if known else f"Leave '{name} ~ ...' out."
+    return FormulaError(problem, allowed, remedy)
 
 
 def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
@@ -231,11 +262,15 @@ def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
 
 def _check_names(design: Design, family: Family) -> None:
     """Refuse terms that would share their name in the posterior with something else."""
-    taken = {family.parent, *family.parameters, design.response_name}
+    own = {term.name: f"a term of the formula of '{name}'" for name, side in design.parameters for term in side.fixed}
+    taken = {family.parent, *family.parameters, design.response_name, *own}
     clash = next((term.name for term in design.fixed if term.name in taken), None)
+    if clash is None and design.response_name in own:
+        clash = design.response_name
     if clash is None:
         return
     kind = "the response" if clash == design.response_name else f"a parameter of the {family.name} family"
+    kind = own.get(clash, kind)
     raise DataError(
         f"the term '{clash}' has the name of {kind}.",
         f"These names are taken: {', '.join(sorted(taken))}.",

@@ -12,12 +12,13 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import variable_name
+from speclet_formula.design.records import sides, variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import Fitted, FittedModel
 from speclet_formula.estimates.intervals import ESTIMATES, Array, choose_interval, stack, summarise
 from speclet_formula.estimates.points import PointEstimates, points_of
-from speclet_formula.families import expected_response, inverse_link, is_ordinal, log_density
+from speclet_formula.families import Family, expected_response, inverse_link, inverse_parameter_link, is_ordinal
+from speclet_formula.observation import observed_log_density
 
 if TYPE_CHECKING:
     import xarray
@@ -37,6 +38,13 @@ class _Draws:
 
     coefficients: Array  # (draws, p), in the order of X
     effects: tuple[tuple[Array, ...], ...]  # for each block and column (draws, levels)
+
+
+@dataclass(frozen=True, eq=False)
+class _ModelDraws:
+    """The draws of all linear predictors, and of the parameters that are one number."""
+
+    sides: tuple[_Draws, ...]  # the mean's, then those of the design's parameters
     parameters: dict[str, Array]  # the family's other parameters, (draws, 1); thresholds (draws, levels - 1)
 
 
@@ -45,6 +53,7 @@ def linear_predictor(
     posterior: Any,
     rows: Rows = None,
     *,
+    parameter: str | None = None,
     design: Design | None = None,
     draws: Rows = None,
 ) -> Array:
@@ -58,6 +67,8 @@ def linear_predictor(
         Its draws, under the names of the design.
     rows : slice or array of int, optional
         Rows of the design; all by default. The result takes draws x rows x 8 bytes: give blocks of rows for large data.
+    parameter : str, optional
+        A parameter that has a formula of its own, "sigma"; by default the mean.
     design : Design, optional
         Other rows, as `replay_design` makes them; the model's own by default.
     draws : slice or array of int, optional
@@ -71,7 +82,8 @@ def linear_predictor(
     Raises
     ------
     DataError
-        A row has a group level that was not fitted, or the posterior lacks a variable of the design.
+        A row has a group level that was not fitted, the posterior lacks a variable of the design, or the parameter has
+        no formula.
 
     Examples
     --------
@@ -79,18 +91,22 @@ def linear_predictor(
     >>> linear_predictor(fit.model, fit.idata["posterior"], slice(0, 10)).shape  # 4 chains of 1,000 draws
     (4000, 10)
     """
-    used = model.design if design is None else design
+    used = _side_of(model.design if design is None else design, parameter)
     _refuse_new_levels(used)
-    gathered = _gather(model, posterior, slice(None) if draws is None else draws)
+    gathered = _gather_side(used, posterior, slice(None) if draws is None else draws)
     return _predictor(gathered, used, slice(None) if rows is None else rows)
 
 
-def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def fitted(
+    fit: Fitted, *, parameter: str | None = None, ci_prob: float | None = None, ci_kind: str | None = None
+) -> pd.DataFrame:
     """Summarise the mean of each observation: lme4's `fitted`, with its uncertainty.
 
     Parameters
     ----------
     fit : Fit or PointFit
+    parameter : str, optional
+        A parameter that has a formula of its own, such as "sigma", instead of the mean.
     ci_prob : float, optional
         Credible mass; ArviZ's setting by default.
     ci_kind : {"eti", "hdi"}, optional
@@ -100,9 +116,10 @@ def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = N
     -------
     pandas.DataFrame
         One row per observation, the index its row in the given table, on the scale of the response: E[y], with the
-        zeros that a zero-inflated family or a hurdle adds (`psi * mu` and so on). For a proportion it is the
-        probability of a success, for the family "t" its centre. An ordinal response has no mean: there is one row per
-        observation and level, with the level's probability, and a column `level` that names it.
+        zeros that a zero-inflated family or a hurdle adds (`psi * mu` and so on), and before a response was censored or
+        truncated; or on the parameter's. For a proportion it is the probability of a success, for the family "t" its
+        centre. An ordinal response has no mean: there is one row per observation and level, with the level's
+        probability, and a column `level` that names it.
 
         * `estimate`: the posterior mean of the observation's mean;
         * `std_error`: its posterior standard deviation;
@@ -115,7 +132,7 @@ def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = N
     Raises
     ------
     DataError
-        The posterior lacks a variable of the design.
+        The posterior lacks a variable of the design, or the parameter has no formula.
 
     Examples
     --------
@@ -125,16 +142,13 @@ def fitted(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = N
     """
     interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
     design, family = fit.model.design, fit.model.family
-    if points is not None:
+    if points is not None and parameter is None:
         return _fitted_point(fit.model, points)
-    draws = _gather(fit.model, fit.idata["posterior"])
-    levels = len(design.levels) or 1
-    blocks = _row_blocks(len(design.response), levels * len(draws.coefficients))
-    means = (inverse_link(family, _predictor(draws, design, block)) for block in blocks)
-    expected = (expected_response(family, mean, draws.parameters) for mean in means)
-    frame = stack([summarise(part.reshape(len(part), -1), interval) for part in expected], ESTIMATES, interval)
+    levels = 1 if parameter is not None else len(design.levels) or 1
+    rows = _expectations(fit, levels) if parameter is None else _parameter_values(fit, parameter)
+    frame = stack([summarise(part.reshape(len(part), -1), interval) for part in rows], ESTIMATES, interval)
     frame.index = pd.Index(np.repeat(design.rows, levels), name="row")
-    if is_ordinal(family):
+    if is_ordinal(family) and parameter is None:
         frame.insert(0, "level", np.tile(np.asarray(design.levels, dtype=object), len(design.rows)))
     return frame
 
@@ -223,18 +237,9 @@ def log_likelihood_blocks(fit: Fitted, *, draws: Rows = None) -> Iterator[tuple[
     """
     design, family = fit.model.design, fit.model.family
     gathered = _gather(fit.model, fit.idata["posterior"], slice(None) if draws is None else draws)
-    for rows in _row_blocks(len(design.response), len(gathered.coefficients)):
-        yield (
-            rows,
-            log_density(
-                family,
-                design.response[rows],
-                inverse_link(family, _predictor(gathered, design, rows)),
-                gathered.parameters,
-                trials=None if design.trials is None else design.trials[rows],
-                weights=None if design.weights is None else design.weights[rows],
-            ),
-        )
+    for rows in _row_blocks(len(design.response), len(gathered.sides[0].coefficients)):
+        mean, parameters = _at_rows(gathered, design, family, rows)
+        yield rows, observed_log_density(family, design, rows, mean, parameters)
 
 
 def _row_blocks(n: int, n_draws: int) -> Iterator[slice]:
@@ -244,12 +249,61 @@ def _row_blocks(n: int, n_draws: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def _gather(model: FittedModel, posterior: Any, draws: slice | np.ndarray = slice(None)) -> _Draws:
-    """Take what the linear predictor needs out of the posterior; whole variables are views, not copies."""
-    design = model.design
+def _side_of(design: Design, parameter: str | None) -> Design:
+    """Return the linear predictor of the mean, or of a parameter."""
+    if parameter is None:
+        return design
+    varying = dict(design.parameters)
+    if parameter not in varying:
+        raise DataError(
+            f"'{parameter}' has no formula in this model.",
+            f"Parameters with one: {', '.join(varying) or 'none'}.",
+            "Leave parameter= out for the mean.",
+        )
+    return varying[parameter]
+
+
+def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:
+    """Go through the expectations of blocks of rows, of each level for an ordinal response."""
+    design, family = fit.model.design, fit.model.family
+    drawn = _gather(fit.model, fit.idata["posterior"])
+    for rows in _row_blocks(len(design.response), levels * len(drawn.sides[0].coefficients)):
+        yield expected_response(family, *_at_rows(drawn, design, family, rows))
+
+
+def _parameter_values(fit: Fitted, parameter: str) -> Iterator[Array]:
+    """Go through the values of a parameter that has a formula, by blocks of rows."""
+    side = _side_of(fit.model.design, parameter)
+    drawn = _gather_side(side, fit.idata["posterior"])
+    for rows in _row_blocks(len(side.response), len(drawn.coefficients)):
+        yield inverse_parameter_link(parameter, _predictor(drawn, side, rows))
+
+
+def _at_rows(
+    drawn: _ModelDraws, design: Design, family: Family, rows: slice | np.ndarray
+) -> tuple[Array, dict[str, Array]]:
+    """Return the mean of each row for each draw, and the family's other parameters there."""
+    mean, *others = (_predictor(part, side, rows) for part, side in zip(drawn.sides, sides(design), strict=True))
+    varying = {
+        name: inverse_parameter_link(name, eta) for (name, _), eta in zip(design.parameters, others, strict=True)
+    }
+    return inverse_link(family, mean), drawn.parameters | varying
+
+
+def _gather(model: FittedModel, posterior: Any, draws: slice | np.ndarray = slice(None)) -> _ModelDraws:
+    """Take what the density of an observation needs out of the posterior."""
+    varying = dict(model.design.parameters)
+    constant = [name for name in model.family.parameters if name not in varying]
+    sizes = {"threshold": len(model.design.levels) - 1}
+    return _ModelDraws(
+        tuple(_gather_side(side, posterior, draws) for side in sides(model.design)),
+        {name: _draws_of(posterior, name, sizes.get(name, 1))[draws] for name in constant},
+    )
+
+
+def _gather_side(design: Design, posterior: Any, draws: slice | np.ndarray = slice(None)) -> _Draws:
+    """Take what a linear predictor needs out of the posterior; whole variables are views, not copies."""
     terms = [_draws_of(posterior, term.variable, term.stop - term.start)[draws] for term in design.fixed]
-    sizes = {"threshold": len(design.levels) - 1}
-    parameters = {name: _draws_of(posterior, name, sizes.get(name, 1))[draws] for name in model.family.parameters}
     n_draws = len(np.empty(posterior.sizes["chain"] * posterior.sizes["draw"], dtype=bool)[draws])
     return _Draws(
         coefficients=np.hstack([np.empty((n_draws, 0)), *terms]),
@@ -257,7 +311,6 @@ def _gather(model: FittedModel, posterior: Any, draws: slice | np.ndarray = slic
             tuple(_draws_of(posterior, slot, len(block.levels))[draws] for slot in block.slots)
             for block in design.groups
         ),
-        parameters=parameters,
     )
 
 

@@ -12,12 +12,24 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock, build_design
+from speclet_formula.design.records import Limits, correlation_name, sides
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import label_of
-from speclet_formula.errors import DataError, FormulaError, nearest
-from speclet_formula.families import FAMILIES, Family, draw_response, inverse_link, is_ordinal, resolve_family
-from speclet_formula.formula.parse import parse_formula
-from speclet_formula.formula.terms import Formula, Name, text_of
+from speclet_formula.errors import DataError, nearest
+from speclet_formula.families import (
+    FAMILIES,
+    Family,
+    draw_response,
+    inverse_link,
+    inverse_parameter_link,
+    is_ordinal,
+    resolve_family,
+)
+from speclet_formula.formula.parse import joined_text, parse_formula
+from speclet_formula.formula.terms import Formula
+from speclet_formula.model import check_parameters
+from speclet_formula.observation import draw_between
+from speclet_formula.responses import Censor, DrawnResponse, bounds_of_rows, observed_columns, response_to_draw
 
 type Effects = Mapping[Any, float] | pd.Series
 
@@ -26,19 +38,26 @@ type Effects = Mapping[Any, float] | pd.Series
 class Simulator:
     """A formula read against a table of predictors, ready to draw responses from any parameters."""
 
-    response: str  # the column that the draws fill
+    drawn: DrawnResponse  # the columns that the draws fill
     layout: Design
     family: Family
+    limits: Limits | None  # between which a truncated response is drawn
+
+    @property
+    def response(self) -> str:
+        """The column that the draws fill."""
+        return self.drawn.column
 
 
 def simulate(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     design: Any,
     params: Mapping[str, Any],
     *,
     family: str = "gaussian",
     link: str | None = None,
     weights: Any = None,
+    censor: tuple[float | None, float | None] | None = None,
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
@@ -46,8 +65,10 @@ def simulate(
 
     Parameters
     ----------
-    formula : str or Formula
-        The model, with its response: `"log_fc ~ cn + (1 | gene)"`.
+    formula : str, sequence of str, or Formula
+        The model, with its response: `"log_fc ~ cn + (1 | gene)"`. The response is a plain name, `truncated(y, lb, ub)`
+        or `censored(y, status)`, for which `y` and `status` are made. Formulas of the family's parameters may follow,
+        `["log_fc ~ cn", "sigma ~ cn"]`.
     design : DataFrame
         Any table with the predictors and the grouping factors, one row per observation. It needs no response; one of
         the same name is replaced in the table that is returned.
@@ -61,7 +82,9 @@ def simulate(
         * the correlations of a correlated block, `"cor|gene"`: a number for two columns, the pairs in the order
           (1, 2), (1, 3), ..., (2, 3), ..., or the whole matrix;
         * the family's own parameters, such as `"sigma"`; `"psi"` is a share, and `"threshold"` of an ordinal family
-          (which has no intercept) a list of increasing numbers, one between each two levels.
+          (which has no intercept) a list of increasing numbers, one between each two levels. Of a parameter that has a
+          formula the same as for the mean, with its name before theirs, on its link's scale: `"sigma_Intercept"`,
+          `"sigma_cn"`, `"sigma_1|gene_sigma"`.
     family : str
         Any that `Model` takes. Ordered levels are drawn as whole numbers from 1 on.
     link : str, optional
@@ -69,6 +92,9 @@ def simulate(
     weights : str or array of shape (n,), optional
         As in `Model`: weights that divide the residual variance, or the numbers of trials of a proportion, which is
         then drawn as successes / trials. Without them proportions are of one trial each.
+    censor : (float, float), optional
+        Of a censored response: the lowest and the highest value that can be measured, None for no limit. A response
+        beyond it is drawn, replaced by the limit and marked "left" or "right"; all others are "none".
     random_seed : int, optional
         The same seed gives the same data.
     functions : dict, optional
@@ -77,7 +103,7 @@ def simulate(
     Returns
     -------
     data : pandas.DataFrame
-        The table given, with the response as one more column.
+        The table given, with the response as one more column, and of a censored response the statuses as another.
     truth : dict
         `params`, and the effects that were drawn, each a Series by level. Effects include their mean, as a
         posterior's do. What `recover` takes.
@@ -85,10 +111,11 @@ def simulate(
     Raises
     ------
     FormulaError
-        If the response is not a plain name, or the formula has a second part such as `sigma ~ x`.
+        If the response is not a column that draws can fill, or a formula is for what is no parameter of the family.
     DataError
         If a parameter is missing, unknown, or cannot be (a negative SD, correlations that are not positive definite),
-        or effects do not fit the levels.
+        or effects do not fit the levels; if `censor` is missing or of no use; if a truncated response is so unlikely
+        that it cannot be drawn.
 
     Notes
     -----
@@ -107,24 +134,29 @@ def simulate(
     (['gene', 'y'], ['1|gene', '1|gene_sigma', 'Intercept', 'sigma'])
     """
     table = as_pandas(design)
-    simulator = simulator_of(formula, table, family=family, link=link, weights=weights, functions=functions)
+    simulator = simulator_of(
+        formula, table, family=family, link=link, weights=weights, functions=functions, censor=censor
+    )
     response, effects = draw_data(simulator, params, np.random.default_rng(random_seed))
-    return table.assign(**{simulator.response: response}), {**params, **effects}
+    return table.assign(**observed_columns(simulator.drawn, response)), {**params, **effects}
 
 
 def simulator_of(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     table: pd.DataFrame,
     *,
     family: str = "gaussian",
     link: str | None = None,
     weights: Any = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    censor: Censor = None,
 ) -> Simulator:
     """Read a formula against a table once, so that many responses can be drawn; arguments and errors of `simulate`."""
-    parsed = formula if isinstance(formula, Formula) else parse_formula(formula, functions=tuple(functions or ()))
-    response = _response_name(parsed)
+    text = formula if isinstance(formula, Formula) else joined_text(formula)
+    parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
     chosen = resolve_family(family, link)
+    check_parameters(parsed, chosen)
+    response = response_to_draw(parsed.response, censor)
     layout = build_design(
         parsed,
         table,
@@ -134,7 +166,7 @@ def simulator_of(
         needs_response=False,
     )
     _check_weights(layout.weights, chosen)
-    return Simulator(response, layout, chosen)
+    return Simulator(response, layout, chosen, bounds_of_rows(parsed.response, table))
 
 
 def draw_data(
@@ -143,10 +175,17 @@ def draw_data(
     """Draw a response, and the effects of each column of each group block by level; errors of `simulate`."""
     layout, chosen = simulator.layout, simulator.family
     check_params(simulator, params)
-    effects = {slot: drawn for block in layout.groups for slot, drawn in _block_effects(block, params, rng).items()}
+    varying = dict(layout.parameters)
+    blocks = [block for side in sides(layout) for block in side.groups]
+    effects = {slot: drawn for block in blocks for slot, drawn in _block_effects(block, params, rng).items()}
     mean = inverse_link(chosen, _linear_predictor(layout, params, effects))
-    own = {name: _own_parameter(params, name, chosen) for name in chosen.parameters}
-    return _draw(chosen, rng, mean, own, layout.weights), effects
+    own = {name: _own_parameter(params, name, chosen) for name in chosen.parameters if name not in varying}
+    own |= {
+        name: inverse_parameter_link(name, _linear_predictor(side, params, effects)) for name, side in varying.items()
+    }
+    if simulator.limits is None:
+        return _draw(chosen, rng, mean, own, layout.weights), effects
+    return draw_between(chosen, rng, mean, own, simulator.limits, weights=layout.weights), effects
 
 
 def _check_weights(weights: np.ndarray | None, family: Family) -> None:
@@ -211,43 +250,26 @@ def _draw(
         ) from error
 
 
-def _response_name(formula: Formula) -> str:
-    """Return the name of the column that the draws will fill."""
-    if formula.parameters:
-        name = formula.parameters[0][0]
-        raise FormulaError(
-            f"'{name} ~ ...' gives '{name}' a formula of its own.",
-            "simulate draws from models whose family parameters are numbers.",
-            f"Leave that part out and give params['{name}'] a number.",
-        )
-    if isinstance(formula.response, Name):
-        return formula.response.name
-    written = "nothing" if formula.response is None else f"'{text_of(formula.response)}'"
-    raise FormulaError(
-        f"the response is {written}, which is not a column that draws can fill.",
-        "The response of simulated data is a plain name: 'y ~ ...'.",
-        "Simulate the transformed response under a name of its own.",
-    )
-
-
 # --- which parameters there are ---------------------------------------------------------------------------------------
 
 
 def check_params(simulator: Simulator, params: Mapping[str, Any]) -> None:
     """Raise a DataError unless `params` has each number that is needed and nothing else."""
-    layout, extras = simulator.layout, simulator.family.parameters
-    needed = list(_fixed_labels(layout))
+    layout = simulator.layout
+    extras = tuple(name for name in simulator.family.parameters if name not in dict(layout.parameters))
+    needed = [label for side in sides(layout) for label in _fixed_labels(side)]
     accepted = [*needed, *extras]
     missing = [name for name in (*needed, *extras) if name not in params]
-    for block in layout.groups:
+    for block in (block for side in sides(layout) for block in side.groups):
+        correlation = correlation_name(block)
         drawn = [slot for slot in block.slots if slot not in params]
         missing += [f"{slot}_sigma" for slot in drawn if f"{slot}_sigma" not in params]
         needed += [f"{slot}_sigma" for slot in block.slots]
         accepted += [name for slot in block.slots for name in (slot, f"{slot}_sigma", f"{slot}_mu")]
         if block.correlated:
-            needed.append(f"cor|{block.label}")
-            accepted.append(f"cor|{block.label}")
-            missing += [f"cor|{block.label}"] if drawn and f"cor|{block.label}" not in params else []
+            needed.append(correlation)
+            accepted.append(correlation)
+            missing += [correlation] if drawn and correlation not in params else []
     listing = f"This model needs {', '.join(map(repr, [*needed, *extras]))}."
     unknown = [name for name in params if name not in accepted]
     if unknown:
@@ -338,7 +360,7 @@ def _covariance_factor(block: GroupBlock, drawn: list[int], params: Mapping[str,
     sds = np.array([_standard_deviation(params, f"{block.slots[column]}_sigma") for column in drawn])
     if not block.correlated:
         return np.diag(sds)
-    name = f"cor|{block.label}"
+    name = correlation_name(block)
     correlation = _correlation_matrix(params[name], len(drawn), name)
     try:
         lower = np.linalg.cholesky(correlation)

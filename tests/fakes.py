@@ -72,16 +72,17 @@ def fake_draws(model, centres, rng, chains, draws):
         if dim:
             coords[dim] = list(labels)
 
-    for term in model.design.fixed:
+    parts = [model.design, *(side for _, side in model.design.parameters)]
+    for term in (term for side in parts for term in side.fixed):
         add(term.variable, term.dim, term.coords)
-    for block in model.design.groups:
+    for block in (block for side in parts for block in side.groups):
         for slot in block.slots:
             add(slot, block.dim, block.levels)
             add(f"{slot}_sigma")
         if block.correlated:
             pairs = [", ".join(pair) for pair in combinations(block.columns, 2)]
-            add(f"cor|{block.label}", f"{block.label}__pair_dim", pairs)
-    for name in model.family.parameters:
+            add(f"{block.prefix}cor|{block.label}", f"{block.prefix}{block.label}__pair_dim", pairs)
+    for name in (name for name in model.family.parameters if name not in dict(model.design.parameters)):
         if name == "threshold":
             add(name, "threshold_dim", range(len(model.design.levels) - 1))
         else:

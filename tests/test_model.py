@@ -22,12 +22,89 @@ TABLE = pd.DataFrame(
 
 MESSAGES: list[tuple[str, dict[str, Any], type[sf.SpecletError], str]] = [
     (
-        "y ~ x; sigma ~ x",
+        "y ~ x; sigm ~ x",
         {},
         sf.FormulaError,
-        "'sigma ~ ...' models a parameter other than the mean.\n"
-        "This version fits a formula for the mean alone; the other parameters are one number each.\n"
-        "Leave the formula of 'sigma' out.",
+        "'sigm' is not a parameter of the gaussian family.\n"
+        "Parameters of the gaussian family that can have a formula: sigma.\nNearest: sigma.",
+    ),
+    (
+        "y ~ x; nu ~ x",
+        {},
+        sf.FormulaError,
+        "'nu' is not a parameter of the gaussian family.\n"
+        "Parameters of the gaussian family that can have a formula: sigma.\nWrite sigma ~ ..., or leave it out.",
+    ),
+    (
+        "hit ~ x; sigma ~ x",
+        {"family": "bernoulli"},
+        sf.FormulaError,
+        "'sigma' is not a parameter of the bernoulli family.\n"
+        "Parameters of the bernoulli family that can have a formula: none.\nLeave 'sigma ~ ...' out.",
+    ),
+    (
+        "y ~ x; mu ~ x",
+        {},
+        sf.FormulaError,
+        "'mu ~ ...' is a second formula for the mean.\n"
+        "Parameters of the gaussian family that can have a formula: sigma.\n"
+        "The first formula is that of 'mu': write its terms there.",
+    ),
+    (
+        "y ~ x; sigma ~ 0",
+        {},
+        sf.FormulaError,
+        "the formula of 'sigma' has no terms.\n"
+        "A formula models 'sigma' by an intercept, fixed terms or group terms.\nWrite sigma ~ 1, or leave it out.",
+    ),
+    (
+        "y ~ x; sigma ~ x; sigma ~ g",
+        {},
+        sf.FormulaError,
+        "y ~ x; sigma ~ x; sigma ~ g\n                  ^\n"
+        "'sigma' stands on the left of '~' in two formulas.\n"
+        "The response and each of the family's parameters have one formula.\n"
+        "Join the two right-hand sides with '+'.",
+    ),
+    (
+        "censored(y, x) ~ g",
+        {},
+        sf.DataError,
+        "'x' holds numbers (0, 0.5, 1 and 3 more), which are no statuses.\n"
+        "In censored(y, x) a status is 'none', 'left' (the true value is at most y) or 'right' (at least y).\n"
+        "Convert it: data['x'] = data['x'].map({0: 'none', 1: 'right'}).",
+    ),
+    (
+        "censored(y, g) ~ x",
+        {},
+        sf.DataError,
+        "'g' has the value 'a', which is no status.\n"
+        "In censored(y, g) a status is 'none', 'left' (the true value is at most y) or 'right' (at least y).\n"
+        "Convert it: data['g'] = data['g'].map({0: 'none', 1: 'right'}).",
+    ),
+    (
+        "truncated(y, 2) ~ x",
+        {},
+        sf.DataError,
+        "2 values of 'truncated(y, 2)' lie outside its bounds, such as 1 in row 0.\n"
+        "Nothing beyond the bounds is ever seen: here from 2 to inf.\n"
+        "Mend the bounds, drop those rows, or write censored(y, status) for values known only as a bound.",
+    ),
+    (
+        "truncated(y, 9, 0) ~ x",
+        {},
+        sf.DataError,
+        "'truncated(y, 9, 0)' has a lower bound of 9 and an upper one of 0.\n"
+        "The lower bound, lb, is below the upper one, ub.\n"
+        "Exchange them, or name the one that is meant: truncated(y, ub = 10).",
+    ),
+    (
+        "truncated(hit, -1) ~ x",
+        {"family": "bernoulli"},
+        sf.DataError,
+        "'truncated(hit, -1)' has no meaning for the family 'bernoulli'.\n"
+        "A response can be censored or truncated in the families gaussian, t, poisson, negativebinomial.\n"
+        "Write the response as a plain column, or choose another family.",
     ),
     (
         "y ~ sigma",
@@ -101,8 +178,19 @@ def test_booleans_serve_as_response_and_predictor() -> None:
 
 
 def test_several_formulas_can_come_as_a_list() -> None:
-    with pytest.raises(sf.FormulaError, match="models a parameter other than the mean"):
-        sf.Model(["y ~ x", "sigma ~ x"], TABLE)
+    model = sf.Model(["y ~ x", "sigma ~ 0 + g"], TABLE)
+    (name, side) = model.design.parameters[0]
+    assert (name, side.fixed[0].columns) == ("sigma", ("sigma_g[a]", "sigma_g[b]", "sigma_g[c]"))
+    assert [slot.slot for slot in model.slots] == ["Intercept", "x", "sigma_g"]
+
+
+def test_new_rows_get_the_columns_of_every_formula() -> None:
+    from speclet_formula.design import replay_design
+
+    design = sf.Model(["y ~ scale(x)", "sigma ~ scale(x) + (1 | g)"], TABLE).design
+    again = replay_design(design, TABLE.iloc[3:5].assign(g=["b", "new"]))
+    np.testing.assert_allclose(again.parameters[0][1].X, design.parameters[0][1].X[3:5])
+    assert again.parameters[0][1].groups[0].codes.tolist() == [1, -1]
 
 
 def test_the_given_table_is_not_changed() -> None:

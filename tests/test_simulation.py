@@ -231,10 +231,10 @@ def test_parameters_that_do_not_fit_are_refused(formula, params, text):
             "Simulate the transformed response under a name of its own.",
         ),
         (
-            "y ~ 1; sigma ~ x",
-            "'sigma ~ ...' gives 'sigma' a formula of its own.\n"
-            "simulate draws from models whose family parameters are numbers.\n"
-            "Leave that part out and give params['sigma'] a number.",
+            "y ~ 1; tau ~ x",
+            "'tau' is not a parameter of the gaussian family.\n"
+            "Parameters of the gaussian family that can have a formula: sigma.\n"
+            "Write sigma ~ ..., or leave it out.",
         ),
     ],
 )

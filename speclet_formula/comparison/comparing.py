@@ -17,6 +17,7 @@ from speclet_formula.comparison.wording import describe
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import ComparisonError
 from speclet_formula.families import FAMILIES
+from speclet_formula.formula.parse import joined_text
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit
@@ -32,7 +33,7 @@ _MEASURES = {
 
 
 def compare(
-    models: Mapping[str, Candidate] | Sequence[Candidate],
+    models: Mapping[str, Candidate | list[str]] | Sequence[Candidate | list[str]],
     data: Any = None,
     *,
     family: str = "gaussian",
@@ -48,8 +49,9 @@ def compare(
 
     Parameters
     ----------
-    models : mapping of str to (Fit, Model or str), or sequence of them
-        Fits, models to fit, or formulas; two or more. In a sequence each is named by its formula.
+    models : mapping of str to (Fit, Model, str or list of str), or sequence of them
+        Fits, models to fit, or formulas; two or more. A list of str is one model, its parameters' formulas after the
+        mean's. In a sequence each is named by its formula.
     data : table, optional
         The data of the formulas.
     family, link, priors, weights, missing, functions
@@ -126,12 +128,12 @@ def check_comparable(models: Mapping[str, Model]) -> None:
         _check_families(first, one, second, other)
 
 
-def _named(models: Mapping[str, Candidate] | Sequence[Candidate]) -> dict[str, Candidate]:
+def _named(models: Mapping[str, Candidate | list[str]] | Sequence[Candidate | list[str]]) -> dict[str, Candidate]:
     """Return the candidates by name."""
     if isinstance(models, Mapping):
-        pairs = list(models.items())
+        pairs = [(name, _joined(candidate)) for name, candidate in models.items()]
     elif isinstance(models, (list, tuple)):
-        pairs = [(_formula_text(candidate), candidate) for candidate in models]
+        pairs = [(_formula_text(candidate), candidate) for candidate in map(_joined, models)]
     else:
         pairs = []
     if len(pairs) < FEWEST_FITS:
@@ -149,6 +151,12 @@ def _named(models: Mapping[str, Candidate] | Sequence[Candidate]) -> dict[str, C
                 f"Fit it first: fit(Model(formula, data)), and give the result as '{name}'.",
             )
     return dict(pairs)
+
+
+def _joined(candidate: Any) -> Any:
+    """Make one text of the formulas of one model."""
+    several = isinstance(candidate, (list, tuple)) and all(isinstance(text, str) for text in candidate)
+    return joined_text(candidate) if several else candidate
 
 
 def _formula_text(candidate: Candidate) -> str:

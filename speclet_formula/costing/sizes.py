@@ -3,7 +3,7 @@
 What an engine makes of them is left to `arithmetic`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import GroupBlock
+from speclet_formula.design.records import sides
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 
@@ -75,23 +76,26 @@ def sizes_of(model: Model) -> Sizes:
     Sizes
     """
     design = model.design
+    blocks = [block for side in sides(design) for block in side.groups]
+    fixed = sum(side.X.shape[1] for side in sides(design))
     entries, operations, loose = _factor(design.groups, design.X.shape[1])
     return Sizes(
         rows=len(design.response),
-        fixed=design.X.shape[1],
-        group_effects=sum(len(block.levels) * len(block.columns) for block in design.groups),
-        variances=sum(_variances(model)),
-        terms=design.X.shape[1] + sum(len(block.columns) for block in design.groups),
-        widest=max((len(block.levels) for block in design.groups), default=0),
+        fixed=fixed,
+        group_effects=sum(len(block.levels) * len(block.columns) for block in blocks),
+        variances=sum(_variances(model, blocks)),
+        terms=fixed + sum(len(block.columns) for block in blocks),
+        widest=max((len(block.levels) for block in blocks), default=0),
         entries=entries,
         operations=operations,
         loose=loose,
     )
 
 
-def _variances(model: Model) -> Iterator[int]:
-    yield len(model.family.parameters) + max(len(model.design.levels) - 2, 0)  # thresholds are one fewer than levels
-    for block in model.design.groups:
+def _variances(model: Model, blocks: Sequence[GroupBlock]) -> Iterator[int]:
+    constant = len(model.family.parameters) - len(model.design.parameters)
+    yield constant + max(len(model.design.levels) - 2, 0)  # thresholds are one fewer than levels
+    for block in blocks:
         k = len(block.columns)
         yield k + (k * (k - 1) // 2 if block.correlated else 0)
     yield sum(slot.kind == "group" and isinstance(slot.prior.parameters.get("mu"), Prior) for slot in model.slots)

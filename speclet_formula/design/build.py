@@ -8,21 +8,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite, without_intercept
-from speclet_formula.design.records import Design, FixedPart, GroupBlock, Recipe, variable_name
-from speclet_formula.design.responses import (
-    is_single_trial,
-    ordered_levels,
-    positive_trials,
-    refuse_no_intercept,
-    trials_of_proportion,
+from speclet_formula.design.observed import (
+    check_one_column,
+    observed_levels,
+    observed_response,
+    out_of_trials,
+    response_name,
+    unknown_response,
 )
+from speclet_formula.design.records import Design, FixedPart, GroupBlock, Recipe, variable_name
+from speclet_formula.design.responses import refuse_no_intercept
 from speclet_formula.design.tables import (
     Missing,
     align_levels,
@@ -34,7 +36,7 @@ from speclet_formula.design.tables import (
 )
 from speclet_formula.design.transforms import as_factor, interaction
 from speclet_formula.errors import DataError, FormulaError, listed
-from speclet_formula.formula.terms import Call, Expression, Formula, GroupTerm, Name, Term, columns_of, text_of
+from speclet_formula.formula.terms import Expression, Formula, GroupTerm, Name, Term, columns_of, text_of
 
 
 def build_design(
@@ -96,36 +98,30 @@ def build_design(
     with _dropped_rows_said(int((~keep).sum())):
         frame = clean_columns(selected) if names else pd.DataFrame(index=table.index)
         scope = Scope(frame, {}, dict(functions or {}))
-        fixed = fixed_part(formula.intercept, formula.terms, scope)
+        rows = np.flatnonzero(keep)
         if ordinal:
             refuse_no_intercept(formula)
-            fixed = without_intercept(fixed)
-        parts = tuple(fixed_part(t.intercept, t.terms, scope, constant="allow") for t in formula.group_terms)
-        levels: tuple[str, ...] = ()
+        main = _side(formula, scope, rows, response_name(formula.response), prefix="", ordinal=ordinal)
+        parameters = tuple(
+            (name, _side(part, scope, rows, name, prefix=f"{name}_")) for name, part in formula.parameters
+        )
         if not needs_response:
-            response, trials = _unknown(frame), None
-        elif ordinal and formula.response is not None:
-            _check_one_column(evaluate(formula.response, scope), formula.response, "the response")
-            (response, levels), trials = ordered_levels(formula.response, scope, selected), None
+            observed = unknown_response(rows)
+        elif ordinal:
+            observed = observed_levels(formula.response, scope, selected)
         else:
-            response, trials = _response(formula.response, scope, binary)
-        if proportion and needs_response and trials is None:
-            response, trials = _out_of_trials(response, _response_name(formula.response), frame, weights)
-            weights = None
-        return Design(
-            formula=formula,
-            response=response,
-            response_name=_response_name(formula.response),
-            trials=trials,
-            X=fixed.X,
-            fixed=fixed.terms,
-            groups=_blocks(formula.group_terms, parts, scope),
-            offset=_offset(formula.offsets, scope),
+            observed = observed_response(formula.response, scope, binary=binary)
+        if proportion and needs_response and observed.trials is None:
+            column = None if weights is None else frame[weights]
+            observed, weights = out_of_trials(observed, main.response_name, column, weights), None
+        return replace(
+            main,
+            response=observed.values,
+            trials=observed.trials,
+            limits=observed.limits,
+            levels=observed.levels,
             weights=None if weights is None else _weights(frame[weights], weights),
-            frame=frame,
-            rows=np.flatnonzero(keep),
-            recipe=Recipe(fixed, parts, dict(scope.memory), dict(scope.functions), level_orders(frame)),
-            levels=levels,
+            parameters=parameters,
         )
 
 
@@ -139,6 +135,30 @@ def _dropped_rows_said(count: int) -> Iterator[None]:
             raise
         without = f" Only the kept rows are counted: {count:,} dropped for missing values."
         raise DataError(error.problem + without, error.allowed, error.remedy) from error
+
+
+def _side(formula: Formula, scope: Scope, rows: np.ndarray, name: str, *, prefix: str, ordinal: bool = False) -> Design:
+    """Make the columns of one linear predictor; the response is filled in for the mean's."""
+    # One memory for all sides: what poly(x, 2) learnt is the same wherever it stands.
+    memory = cast(dict[str, Any], scope.memory)
+    fixed = fixed_part(formula.intercept, formula.terms, scope, prefix=prefix)
+    if ordinal:
+        fixed = without_intercept(fixed)
+    parts = tuple(fixed_part(t.intercept, t.terms, scope, constant="allow") for t in formula.group_terms)
+    return Design(
+        formula=formula,
+        response=unknown_response(rows).values,
+        response_name=name,
+        trials=None,
+        X=fixed.X,
+        fixed=fixed.terms,
+        groups=_blocks(formula.group_terms, parts, scope, prefix),
+        offset=_offset(formula.offsets, scope),
+        weights=None,
+        frame=scope.frame,
+        rows=rows,
+        recipe=Recipe(fixed, parts, memory, dict(scope.functions), level_orders(scope.frame)),
+    )
 
 
 def replay_design(design: Design, data: Any) -> Design:
@@ -170,42 +190,35 @@ def replay_design(design: Design, data: Any) -> Design:
     frame = align_levels(clean_columns(selected), recipe.levels) if names else pd.DataFrame(index=table.index)
     scope = Scope(frame, recipe.memory, recipe.functions)
     _check_kinds(frame, recipe.levels)
-    _check_known_levels(formula, frame, recipe.levels)
+    rows = np.flatnonzero(keep)
+    parameters = tuple((name, _replayed_side(side, scope, rows)) for name, side in design.parameters)
+    return replace(_replayed_side(design, scope, rows), parameters=parameters)
+
+
+def _replayed_side(side: Design, scope: Scope, rows: np.ndarray) -> Design:
+    """Make the columns of one linear predictor for new rows."""
+    formula, recipe = side.formula, side.recipe
+    _check_known_levels(formula, scope.frame, recipe.levels)
     values = [replay_fixed(part, scope) for part in recipe.blocks]
-    groups = tuple(
-        _replayed(block, term, value, scope)
-        for block, term, value in zip(design.groups, formula.group_terms, values, strict=True)
-    )
-    return Design(
-        formula=formula,
-        response=_unknown(frame),
-        response_name=design.response_name,
+    return replace(
+        side,
+        response=unknown_response(rows).values,
         trials=None,
         X=replay_fixed(recipe.fixed, scope),
-        fixed=design.fixed,
-        groups=groups,
+        groups=tuple(
+            _replayed(block, term, value, scope)
+            for block, term, value in zip(side.groups, formula.group_terms, values, strict=True)
+        ),
         offset=_offset(formula.offsets, scope),
         weights=None,
-        frame=frame,
-        rows=np.flatnonzero(keep),
-        recipe=recipe,
-        levels=design.levels,
+        frame=scope.frame,
+        rows=rows,
+        limits=None,
     )
-
-
-def _response_name(node: Expression | None) -> str:
-    """Return the response as the formula spells it; a column's own name needs no back-quotes here."""
-    if node is None:
-        return ""
-    return node.name if isinstance(node, Name) else text_of(node)
 
 
 def _without_response(formula: Formula) -> Formula:
     return Formula(None, formula.intercept, formula.terms, formula.group_terms, formula.offsets, formula.parameters)
-
-
-def _unknown(frame: pd.DataFrame) -> np.ndarray:
-    return np.full(len(frame), np.nan)
 
 
 def _with_weights(table: pd.DataFrame, weights: Any) -> tuple[pd.DataFrame, str | None]:
@@ -232,58 +245,11 @@ def _weights(column: pd.Series, name: str) -> np.ndarray:
     return np.asarray(column, dtype=float)
 
 
-def _response(node: Expression | None, scope: Scope, binary: bool) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return the response, and the numbers of trials when it is cbind(successes, failures)."""
-    if node is None:
-        raise FormulaError("the formula has no response.", "Write one left of the ~.", "For example y ~ x + (1 | g).")
-    if isinstance(node, Call) and node.function == "cbind":
-        successes, failures = (_numbers(argument.value, scope, binary=False) for argument in node.arguments)
-        _check_counts(node, successes, failures)
-        return successes, successes + failures
-    return _numbers(node, scope, binary=binary), None
-
-
-def _out_of_trials(
-    response: np.ndarray, name: str, frame: pd.DataFrame, weights: str | None
-) -> tuple[np.ndarray, np.ndarray | None]:
-    """Return successes and trials of a proportion with weights, or of single trials."""
-    if weights is None:
-        return response, np.ones(len(response)) if is_single_trial(response) else None
-    trials = positive_trials(frame[weights], weights)
-    return trials_of_proportion(response, trials, name, weights), trials
-
-
-def _numbers(node: Expression, scope: Scope, *, binary: bool) -> np.ndarray:
-    values = evaluate(node, scope)
-    _check_one_column(values, node, "the response")
-    if isinstance(values, pd.Categorical):
-        if binary and len(values.categories) == 2:  # noqa: PLR2004 - binary
-            return np.asarray(values.codes, dtype=float)
-        raise DataError(
-            f"the response '{text_of(node)}' holds labels ({listed(values.categories, 3)}), not numbers.",
-            "The response is numeric; a factor of two levels serves a bernoulli family.",
-            "Convert the column to numbers, or choose the family that fits it.",
-        )
-    numbers = np.broadcast_to(np.asarray(values, dtype=float), len(scope.frame)).copy()
-    report_not_finite(numbers, text_of(node))
-    return numbers
-
-
-def _check_counts(node: Call, successes: np.ndarray, failures: np.ndarray) -> None:
-    counts = np.concatenate([successes, failures])
-    if (counts < 0).any() or (counts != np.round(counts)).any():
-        raise DataError(
-            f"'{text_of(node)}' has values that are not counts.",
-            "cbind(successes, failures) takes whole numbers from 0 on.",
-            "The second is the number of failures, often written as trials - successes.",
-        )
-
-
 def _offset(nodes: tuple[Expression, ...], scope: Scope) -> np.ndarray:
     total = np.zeros(len(scope.frame))
     for node in nodes:
         values, name = evaluate(node, scope), f"offset({text_of(node)})"
-        _check_one_column(values, node, "an offset")
+        check_one_column(values, node, "an offset")
         if is_labels(values):
             raise DataError(
                 f"'{name}' holds labels, not numbers.",
@@ -296,17 +262,9 @@ def _offset(nodes: tuple[Expression, ...], scope: Scope) -> np.ndarray:
     return total
 
 
-def _check_one_column(values: Any, node: Expression, what: str) -> None:
-    """Refuse a basis, such as poly(x, 2), where there is one value for each row."""
-    if np.ndim(values) > 1:
-        raise FormulaError(
-            f"'{text_of(node)}' has {np.shape(values)[1]} columns.",
-            f"{what[0].upper()}{what[1:]} has one value for each row.",
-            "Name a column, or a call that gives one value for each row.",
-        )
-
-
-def _blocks(terms: tuple[GroupTerm, ...], parts: tuple[FixedPart, ...], scope: Scope) -> tuple[GroupBlock, ...]:
+def _blocks(
+    terms: tuple[GroupTerm, ...], parts: tuple[FixedPart, ...], scope: Scope, prefix: str
+) -> tuple[GroupBlock, ...]:
     """Make the blocks, naming a further block over the same factor as lme4 does: gene, gene.1, gene.2."""
     seen: Counter[str] = Counter()
     blocks = []
@@ -314,12 +272,12 @@ def _blocks(terms: tuple[GroupTerm, ...], parts: tuple[FixedPart, ...], scope: S
         group = ":".join(_factor_names(term.group))
         label = f"{group}.{seen[group]}" if seen[group] else group
         seen[group] += 1
-        blocks.append(_block(term, part, label, _group_factor(term.group, scope)))
+        blocks.append(_block(term, part, label, _group_factor(term.group, scope), prefix))
     _check_distinct(blocks)
     return tuple(blocks)
 
 
-def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical) -> GroupBlock:
+def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical, prefix: str) -> GroupBlock:
     factors = _factor_names(term.group)
     group = ":".join(factors)
     columns = tuple("1" if column == "Intercept" else column for t in part.terms for column in t.columns)
@@ -329,12 +287,13 @@ def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical)
         label=label,
         factors=factors,
         columns=columns,
-        slots=tuple(f"{variable_name(column)}|{variable}" for column in columns),
+        slots=tuple(f"{prefix}{variable_name(column)}|{variable}" for column in columns),
         correlated=term.correlated and len(columns) > 1,
         levels=tuple(factor.categories),
         dim=f"{variable}__factor_dim",
         codes=factor.codes.astype(np.int64),
         values=part.X,
+        prefix=prefix,
     )
 
 
@@ -348,7 +307,7 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
     parts = []
     for node in group.factors:
         values = evaluate(node, scope)
-        _check_one_column(values, node, "a grouping factor")
+        check_one_column(values, node, "a grouping factor")
         if not is_labels(values):
             report_not_finite(np.asarray(values, dtype=float), text_of(node))
         parts.append(as_factor(values))

@@ -26,17 +26,20 @@ from speclet_formula.formula.terms import Call, Name, Term, columns_of, text_of
 _PLAIN = re.compile(r"(?!(?:True|False|None)$)[^\W\d_][\w.]*$")
 
 
-def fixed_part(intercept: bool, terms: tuple[Term, ...], scope: Scope, *, constant: str = "refuse") -> FixedPart:
+def fixed_part(
+    intercept: bool, terms: tuple[Term, ...], scope: Scope, *, constant: str = "refuse", prefix: str = ""
+) -> FixedPart:
     """Return the columns of an intercept and some terms for the scope's rows.
 
-    `constant="allow"` keeps numeric columns that never vary, which a group block may have.
+    `constant="allow"` keeps numeric columns that never vary, which a group block may have. `prefix` stands before all
+    names: "sigma_" for the formula of sigma.
 
     Raises
     ------
     DataError
         If a factor has one level, a numeric term never varies, or a call gives values that are not finite.
     """
-    calls = {call: f"call{i}" for i, call in enumerate(dict.fromkeys(calls_of(terms)), start=1)}
+    calls = {call: f"{prefix}call{i}" for i, call in enumerate(dict.fromkeys(calls_of(terms)), start=1)}
     functions = {name: _as_function(call, scope) for call, name in calls.items()}
     text = " + ".join(["1" if intercept else "0", *(_formulae_term(term, calls) for term in terms)])
     if not terms and not intercept:
@@ -45,7 +48,7 @@ def fixed_part(intercept: bool, terms: tuple[Term, ...], scope: Scope, *, consta
     matrix = _coded(text, terms, scope, functions)
     spellings = {f"{name}({', '.join(columns_of(call))})": text_of(call) for call, name in calls.items()}
     text = _with_added_terms(text, matrix, {name: _formulae_call(call, calls) for call, name in calls.items()})
-    records = tuple(_record(term, matrix.slices[name], spellings) for name, term in matrix.terms.items())
+    records = tuple(_record(term, matrix.slices[name], spellings, prefix) for name, term in matrix.terms.items())
     X = np.ascontiguousarray(matrix.design_matrix, dtype=float)
     if constant == "refuse":
         _check_constant(X, records)
@@ -168,12 +171,13 @@ def quoted(name: str) -> str:
     return name if _PLAIN.match(name) else f"`{name}`"
 
 
-def _record(term: Any, columns: slice, spellings: Mapping[str, str]) -> FixedTerm:
+def _record(term: Any, columns: slice, spellings: Mapping[str, str], prefix: str) -> FixedTerm:
     """Describe one of formulae's terms in the formula's own words."""
     if term.kind == "intercept":
-        return FixedTerm("Intercept", "Intercept", "intercept", ("Intercept",), None, (), columns.start, columns.stop)
+        name = f"{prefix}Intercept"
+        return FixedTerm(name, name, "intercept", (name,), None, (), columns.start, columns.stop)
     parts = [(part, spellings.get(part.name, part.name)) for part in term.components]
-    name = ":".join(spelling for _, spelling in parts)
+    name = prefix + ":".join(spelling for _, spelling in parts)
     labels = [[label.replace(part.name, spelling, 1) for label in part.labels] for part, spelling in parts]
     coords = _coords(term, columns.stop - columns.start)
     variable = variable_name(name)
@@ -181,7 +185,7 @@ def _record(term: Any, columns: slice, spellings: Mapping[str, str]) -> FixedTer
         name=name,
         variable=variable,
         kind="categorical" if any(part.kind == "categoric" for part in term.components) else "numeric",
-        columns=tuple(":".join(label) for label in itertools.product(*labels)),
+        columns=tuple(prefix + ":".join(label) for label in itertools.product(*labels)),
         dim=f"{variable}_dim" if coords else None,
         coords=coords,
         start=columns.start,

@@ -55,6 +55,7 @@ class GroupBlock:
     dim: str  # the posterior's dimension, "gene__factor_dim"
     codes: np.ndarray  # (n,) int64, index into levels; -1 for a level not seen (only in a replayed design)
     values: np.ndarray  # (n, k) float64, the columns' values
+    prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,6 +82,15 @@ class Recipe:
 
 
 @dataclass(frozen=True, eq=False)
+class Limits:
+    """What is known of a response that was not free to take, or to show, any value."""
+
+    status: np.ndarray | None  # (n,) int8 of a censored response: -1 at most the value, 0 the value, 1 at least
+    lower: np.ndarray  # (n,) float64, the bounds of a truncated response, themselves allowed; -inf without one
+    upper: np.ndarray  # (n,) float64, inf without one
+
+
+@dataclass(frozen=True, eq=False)
 class Design:
     """All that an engine needs to know of formula and data."""
 
@@ -99,8 +109,25 @@ class Design:
     rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
     recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns
     levels: tuple[str, ...] = ()  # of an ordinal response, the lowest first; it holds their places 0, 1, ...
+    parameters: tuple[tuple[str, "Design"], ...] = ()  # of sigma ~ x: the same for the linear predictor of sigma
+    limits: Limits | None = None  # of a response that is censored or truncated
 
 
 def replace_response(design: Design, response: np.ndarray, column: str) -> Design:
     """Return the same design with another response (n,), which is the column of that name."""
     return replace(design, response=response, frame=design.frame.assign(**{column: response}))
+
+
+def sides(design: Design) -> tuple[Design, ...]:
+    """Return the linear predictors of a model: the mean's, then those of its other parameters."""
+    return (design, *(side for _, side in design.parameters))
+
+
+def correlation_name(block: GroupBlock) -> str:
+    """Return the name of a block's correlations in the posterior, which is their slot too."""
+    return f"{block.prefix}cor|{block.label}"
+
+
+def effect_label(block: GroupBlock, column: str) -> str:
+    """Label one of a block's columns as the fixed effects are labelled: "Intercept", "sigma_Intercept", "Days"."""
+    return f"{block.prefix}{'Intercept' if column == '1' else column}"

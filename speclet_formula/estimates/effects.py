@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.convergence import mixing
-from speclet_formula.design.records import GroupBlock, threshold_labels
-from speclet_formula.estimates.fitted import Fitted, draws_of, fixed_draws, group_draws, pooled
+from speclet_formula.design.records import Design, GroupBlock, sides, threshold_labels
+from speclet_formula.estimates.fitted import Fitted, draws_of, group_draws, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, choose_interval, stack, summarise
 from speclet_formula.estimates.points import COEF, RANEF, point_coef, point_fixef, point_ranef, points_of
 
@@ -34,7 +34,8 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
         One row per column of the fixed part, in the formula's order, on the link's scale:
 
         * `term`: its label, "Intercept", "Days", "control[other]"; of an ordinal model first its thresholds,
-          "low|middle", as R's ordinal has them;
+          "low|middle", as R's ordinal has them; terms of a parameter's own formula follow, with its name before theirs
+          and on its link's scale, "sigma_Intercept";
         * `estimate`: the posterior's mean, median or mode, by rcParams["stats.point_estimate"];
         * `std_error`: the posterior's standard deviation;
         * `conf_low`, `conf_high`: the interval, which `.attrs["interval"]` names;
@@ -62,7 +63,9 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     return summarise_fixed(fit, choose_interval(ci_prob, ci_kind))
 
 
-def summarise_fixed(fit: Fitted, interval: Interval, most: int | None = None) -> pd.DataFrame:
+def summarise_fixed(
+    fit: Fitted, interval: Interval, most: int | None = None, side: Design | None = None
+) -> pd.DataFrame:
     """Summarise the fixed effects, or the first few: a pooled model has thousands, a print-out shows twenty.
 
     Parameters
@@ -71,6 +74,8 @@ def summarise_fixed(fit: Fitted, interval: Interval, most: int | None = None) ->
     interval : Interval
     most : int, optional
         Number of rows at which to stop.
+    side : Design, optional
+        One linear predictor: the model's design for the mean, or that of a parameter; all of them by default.
 
     Returns
     -------
@@ -88,7 +93,8 @@ def summarise_fixed(fit: Fitted, interval: Interval, most: int | None = None) ->
     if points is not None:
         return point_fixef(fit.model.design, points, interval, most)
     rows: list[pd.DataFrame] = []
-    for labels, draws in _labelled(fit):
+    parts = sides(fit.model.design) if side is None else (side,)
+    for labels, draws in (labelled for part in parts for labelled in _labelled(fit, part)):
         left = None if most is None else most - sum(map(len, rows))
         if left == 0:
             break
@@ -96,11 +102,11 @@ def summarise_fixed(fit: Fitted, interval: Interval, most: int | None = None) ->
     return stack(rows, FIXEF, interval)
 
 
-def _labelled(fit: Fitted) -> Iterator[tuple[tuple[str, ...], Array]]:
+def _labelled(fit: Fitted, side: Design) -> Iterator[tuple[tuple[str, ...], Array]]:
     """Go through thresholds and fixed terms, with a label for each of their columns."""
-    if "threshold" in fit.model.family.parameters:
-        yield threshold_labels(fit.model.design.levels), draws_of(fit, "threshold")
-    for term, draws in fixed_draws(fit):
+    if side.levels:
+        yield threshold_labels(side.levels), draws_of(fit, "threshold")
+    for term, draws in side_draws(fit, side):
         yield term.columns, draws
 
 
@@ -124,7 +130,7 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
     -------
     pandas.DataFrame
         The columns of `fixef`, one row per parameter, named as Bambi names it, on its own scale. Of a fit by maximum
-        likelihood, and of families such as gaussian and poisson, no rows.
+        likelihood, and of families such as gaussian and poisson, no rows; nor of a parameter with a formula of its own.
 
         * `alpha`: shape; for counts the variance is mu + mu^2 / alpha;
         * `kappa`: precision of beta families and of angles; asymmetry of an asymmetric Laplace;
@@ -143,7 +149,8 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
     0
     """
     interval = choose_interval(ci_prob, ci_kind)
-    shown = [name for name in fit.model.family.parameters if name not in ("sigma", "threshold")]
+    varying = dict(fit.model.design.parameters)
+    shown = [name for name in fit.model.family.parameters if name not in ("sigma", "threshold", *varying)]
     return stack([_summarised((name,), draws_of(fit, name), interval) for name in shown], FIXEF, interval)
 
 
@@ -188,7 +195,8 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
         return point_ranef(fit.model.design, points, interval)
     rows = [
         summarise(draws, interval).assign(grpvar=block.group, term=term, grp=list(block.levels))
-        for block in fit.model.design.groups
+        for side in sides(fit.model.design)
+        for block in side.groups
         for term, draws in group_draws(fit, block)
     ]
     renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
@@ -232,14 +240,21 @@ def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = Non
     interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_coef(fit.model.design, points, interval)
+    rows = [row for side in sides(fit.model.design) for row in _coef_of_side(fit, side, interval)]
+    return stack(rows, COEF, interval)
+
+
+def _coef_of_side(fit: Fitted, side: Design, interval: Interval) -> list[pd.DataFrame]:
+    """Summarise the coefficients of one linear predictor, grouping factor by grouping factor."""
     fixed = {
-        label: pooled(draws)[:, [place]] for term, draws in fixed_draws(fit) for place, label in enumerate(term.columns)
+        label: pooled(draws)[:, [place]]
+        for term, draws in side_draws(fit, side)
+        for place, label in enumerate(term.columns)
     }
     groups: dict[str, list[GroupBlock]] = {}
-    for block in fit.model.design.groups:
+    for block in side.groups:
         groups.setdefault(block.group, []).append(block)
-    rows = [row for blocks in groups.values() for row in _coef_of_factor(fit, blocks, fixed, interval)]
-    return stack(rows, COEF, interval)
+    return [row for blocks in groups.values() for row in _coef_of_factor(fit, blocks, fixed, interval)]
 
 
 def _coef_of_factor(

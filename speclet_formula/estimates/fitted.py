@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from speclet_formula.design.records import Design, FixedTerm, GroupBlock
+from speclet_formula.design.records import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import Formula
@@ -85,7 +85,7 @@ def ngrps(fit: Fitted) -> dict[str, int]:
     >>> ngrps(fit)  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects
     {'Subject': 18}
     """
-    return {block.group: len(block.levels) for block in fit.model.design.groups}
+    return {block.group: len(block.levels) for side in sides(fit.model.design) for block in side.groups}
 
 
 def draws_of(fit: Fitted, name: str) -> Array:
@@ -133,7 +133,7 @@ def pooled(draws: Array) -> Array:
 
 
 def fixed_draws(fit: Fitted) -> Iterator[tuple[FixedTerm, Array]]:
-    """Go through the fixed terms in the order of X.
+    """Go through the fixed terms in the order of X, then those of parameters with formulas of their own.
 
     Parameters
     ----------
@@ -144,7 +144,25 @@ def fixed_draws(fit: Fitted) -> Iterator[tuple[FixedTerm, Array]]:
     term : FixedTerm
     draws : ndarray of float, shape (chains, draws, columns of the term)
     """
-    for term in fit.model.design.fixed:
+    for side in sides(fit.model.design):
+        yield from side_draws(fit, side)
+
+
+def side_draws(fit: Fitted, side: Design) -> Iterator[tuple[FixedTerm, Array]]:
+    """Go through the fixed terms of one linear predictor.
+
+    Parameters
+    ----------
+    fit : Fit
+    side : Design
+        The model's, or that of one of its parameters.
+
+    Yields
+    ------
+    term : FixedTerm
+    draws : ndarray of float, shape (chains, draws, columns of the term)
+    """
+    for term in side.fixed:
         yield term, draws_of(fit, term.variable)
 
 
@@ -159,11 +177,11 @@ def group_draws(fit: Fitted, block: GroupBlock) -> Iterator[tuple[str, Array]]:
     Yields
     ------
     term : str
-        The column's label: "Intercept", "Days".
+        The column's label: "Intercept", "Days", "sigma_Intercept".
     draws : ndarray of float, shape (chains * draws, levels)
     """
     for column, slot in zip(block.columns, block.slots, strict=True):
-        yield term_label(column), pooled(draws_of(fit, slot))
+        yield effect_label(block, column), pooled(draws_of(fit, slot))
 
 
 def term_label(column: str) -> str:

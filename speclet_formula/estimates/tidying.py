@@ -7,12 +7,13 @@ from collections.abc import Callable, Sequence
 
 import pandas as pd
 
+from speclet_formula.design.records import sides
 from speclet_formula.errors import nearest
 from speclet_formula.estimates.effects import fixef, ranef
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import ESTIMATES, EstimateError, Interval, choose_interval, stack, summarise
 from speclet_formula.estimates.points import RESIDUAL, point_parameters, points_of, wald
-from speclet_formula.estimates.variances import correlation_draws, deviation_draws
+from speclet_formula.estimates.variances import correlation_draws, deviation_draws, has_residual
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
 LABELS = {"group": "str", "level": "str", "term": "str"}
@@ -42,7 +43,8 @@ def tidy(
         * `effect`: "fixed", "ran_pars" or "ran_vals";
         * `group`: the grouping factor (the block for "ran_pars", "Residual" for sigma); missing for "fixed";
         * `level`: the level's label, for "ran_vals"; else missing;
-        * `term`: the term's label; for "ran_pars" "sd__Intercept", "cor__Intercept.Days", "sd__Observation";
+        * `term`: the term's label ("sigma_Days" for one of the formula of sigma); for "ran_pars" "sd__Intercept",
+          "cor__Intercept.Days", "sd__Observation";
         * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, on the link's scale. Of a fit by maximum
           likelihood the last two are missing for "ran_pars", and the standard error unless it is by Laplace's
           approximation.
@@ -90,11 +92,11 @@ def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
     if points is not None:
         return point_parameters(fit.model.design, points, interval)
     rows = []
-    for block in fit.model.design.groups:
+    for block in (block for side in sides(fit.model.design) for block in side.groups):
         draws = {f"sd__{term}": found for term, found in deviation_draws(fit, block).items()}
         draws |= {f"cor__{'.'.join(pair)}": found for pair, found in correlation_draws(fit, block).items()}
         rows += [summarise(found, interval).assign(group=block.label, term=term) for term, found in draws.items()]
-    if "sigma" in fit.model.family.parameters:
+    if has_residual(fit.model):
         residual = pooled(draws_of(fit, "sigma"))
         rows.append(summarise(residual, interval).assign(group=RESIDUAL, term="sd__Observation"))
     return stack([row.assign(level=None) for row in rows], ("group", "level", "term", *ESTIMATES), interval)

@@ -8,9 +8,17 @@ from itertools import combinations
 
 import pandas as pd
 
-from speclet_formula.design.records import GroupBlock
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled, term_label
-from speclet_formula.estimates.intervals import Array, Interval, bounds, choose_interval, point_estimates, stack
+from speclet_formula.design.records import Design, GroupBlock, correlation_name, effect_label, sides
+from speclet_formula.estimates.fitted import Fitted, FittedModel, draws_of, pooled
+from speclet_formula.estimates.intervals import (
+    Array,
+    EstimateError,
+    Interval,
+    bounds,
+    choose_interval,
+    point_estimates,
+    stack,
+)
 from speclet_formula.estimates.points import RESIDUAL, VARCORR, point_varcorr, points_of
 
 
@@ -27,10 +35,11 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = 
     -------
     pandas.DataFrame
         One row per standard deviation, then one per correlation of the same block; blocks in the formula's order
-        (lme4 sorts them by number of levels); the residual last, for families that have one.
+        (lme4 sorts them by number of levels), those of a parameter's own formula after the mean's; the residual last,
+        for families that have one and unless sigma has a formula.
 
         * `grp`: the block, "gene", "gene.1" for a second block over the same factor, or "Residual";
-        * `var1`: the column's label, "Intercept", "Days"; missing for the residual;
+        * `var1`: the column's label, "Intercept", "Days", "sigma_Intercept"; missing for the residual;
         * `var2`: the second column of a correlation, else missing;
         * `vcov`: estimate of the variance or covariance, on the squared link scale;
         * `sdcor`: estimate of the standard deviation, on the link's scale, or of the correlation;
@@ -53,11 +62,42 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = 
     interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_varcorr(fit.model.design, points)
-    rows = [row for block in fit.model.design.groups for row in _block_rows(fit, block, interval)]
-    if "sigma" in fit.model.family.parameters:
-        residual = pooled(draws_of(fit, "sigma"))
-        rows.append(_row(RESIDUAL, None, None, residual**2, residual, interval))
-    return stack(rows, VARCORR, interval)
+    rows = [row for side in sides(fit.model.design) for row in _side_rows(fit, side, interval)]
+    return stack([*rows, *_residual_rows(fit, interval)], VARCORR, interval)
+
+
+def summarise_side(fit: Fitted, side: Design, interval: Interval) -> pd.DataFrame:
+    """Summarise standard deviations and correlations of one linear predictor.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    side : Design
+        The model's design, for the mean, which the residual goes with; or that of one of its parameters.
+    interval : Interval
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `varcorr` describes.
+    """
+    points = points_of(fit)
+    if points is not None:
+        return point_varcorr(side, points)
+    residual = _residual_rows(fit, interval) if side is fit.model.design else []
+    return stack([*_side_rows(fit, side, interval), *residual], VARCORR, interval)
+
+
+def _side_rows(fit: Fitted, side: Design, interval: Interval) -> list[pd.DataFrame]:
+    return [row for block in side.groups for row in _block_rows(fit, block, interval)]
+
+
+def _residual_rows(fit: Fitted, interval: Interval) -> list[pd.DataFrame]:
+    """Summarise the residual's standard deviation, if it is one number."""
+    if not has_residual(fit.model):
+        return []
+    residual = pooled(draws_of(fit, "sigma"))
+    return [_row(RESIDUAL, None, None, residual**2, residual, interval)]
 
 
 def sigma(fit: Fitted) -> float:
@@ -77,7 +117,7 @@ def sigma(fit: Fitted) -> float:
     Raises
     ------
     EstimateError
-        The posterior lacks sigma.
+        The posterior lacks sigma, or sigma has a formula of its own.
 
     Examples
     --------
@@ -87,10 +127,30 @@ def sigma(fit: Fitted) -> float:
     """
     if "sigma" not in fit.model.family.parameters:
         return 1.0
+    if not has_residual(fit.model):
+        raise EstimateError(
+            "sigma has a formula of its own, so that it is no single number.",
+            "Its coefficients are among those of fixef(fit), on the log scale.",
+            "For sigma in each row write fitted(fit, parameter='sigma').",
+        )
     points = points_of(fit)
     if points is not None:
         return 1.0 if points.sigma is None else points.sigma
     return float(point_estimates(pooled(draws_of(fit, "sigma")), choose_interval())[0])
+
+
+def has_residual(model: FittedModel) -> bool:
+    """Tell whether a model has one residual scale.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    bool
+    """
+    return "sigma" in model.family.parameters and "sigma" not in dict(model.design.parameters)
 
 
 def deviation_draws(fit: Fitted, block: GroupBlock) -> dict[str, Array]:
@@ -107,7 +167,7 @@ def deviation_draws(fit: Fitted, block: GroupBlock) -> dict[str, Array]:
         By the column's label, "Intercept", "Days".
     """
     return {
-        term_label(column): pooled(draws_of(fit, f"{slot}_sigma"))
+        effect_label(block, column): pooled(draws_of(fit, f"{slot}_sigma"))
         for column, slot in zip(block.columns, block.slots, strict=True)
     }
 
@@ -128,8 +188,8 @@ def correlation_draws(fit: Fitted, block: GroupBlock) -> dict[tuple[str, str], A
     """
     if not block.correlated:
         return {}
-    draws = pooled(draws_of(fit, f"cor|{block.label}"))
-    pairs = combinations(map(term_label, block.columns), 2)
+    draws = pooled(draws_of(fit, correlation_name(block)))
+    pairs = combinations((effect_label(block, column) for column in block.columns), 2)
     return {pair: draws[:, [place]] for place, pair in enumerate(pairs)}
 
 

@@ -8,8 +8,11 @@ from speclet_formula.families.evaluation import (
     draw_response,
     expected_response,
     inverse_link,
+    inverse_parameter_link,
     is_ordinal,
     log_density,
+    parameter_link,
+    weighted,
 )
 from speclet_formula.families.records import Family, FamilySpecification
 from speclet_formula.families.registry import FAMILIES, resolve_family
@@ -23,7 +26,10 @@ __all__ = [
     "draw_response",
     "expected_response",
     "inverse_link",
+    "inverse_parameter_link",
     "is_ordinal",
     "log_density",
+    "parameter_link",
     "resolve_family",
+    "weighted",
 ]

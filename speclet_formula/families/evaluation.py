@@ -5,7 +5,7 @@ Nothing here shares code with PyMC, so that each can check the other.
 
 import numpy as np
 
-from speclet_formula.families.links import INVERSE_LINKS, LATENT
+from speclet_formula.families.links import INVERSE_LINKS, LATENT, PARAMETER_LINKS
 from speclet_formula.families.records import Family, Parameters
 from speclet_formula.families.registry import FAMILIES
 
@@ -32,6 +32,16 @@ def inverse_link(family: Family, eta: np.ndarray) -> np.ndarray:
 def is_ordinal(family: Family) -> bool:
     """Tell whether the response has ordered levels, with thresholds in the intercept's place."""
     return FAMILIES[family.name].support == "ordinal"
+
+
+def parameter_link(family: Family, parameter: str) -> str | None:
+    """Return the link of a parameter that has a formula of its own; None for one that cannot have one."""
+    return PARAMETER_LINKS.get(parameter) if parameter in family.parameters else None
+
+
+def inverse_parameter_link(parameter: str, eta: np.ndarray) -> np.ndarray:
+    """Return a parameter that has a formula of its own from its linear predictor of any shape."""
+    return INVERSE_LINKS[PARAMETER_LINKS[parameter]](eta)
 
 
 def log_density(
@@ -109,6 +119,11 @@ def _ready(family: Family, parameters: Parameters, weights: np.ndarray | None) -
     """Return the parameters as the family's functions read them: sigma weighted, the link's distribution added."""
     if is_ordinal(family):
         return {**parameters, "latent": LATENT[family.link]}
+    return weighted(parameters, weights)
+
+
+def weighted(parameters: Parameters, weights: np.ndarray | None) -> Parameters:
+    """Return the parameters with the SD that each row's weight gives it, sigma / sqrt(weight)."""
     if weights is None:
         return parameters
     return {**parameters, "sigma": parameters["sigma"] / np.sqrt(weights)}

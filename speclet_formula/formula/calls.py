@@ -66,7 +66,7 @@ def _lme4(formula: Formula, family: str, link: str, weights: str | None) -> Iter
     if mixed:
         yield "library(lme4)"
     text, *comments = spell_formula(formula, "lme4").split("\n")
-    yield from (f"# lme4 has no formula for a parameter: {comment.removeprefix('# ')}" for comment in comments)
+    yield from comments
     if family == "t":
         yield "# lme4 has no t family: this is the gaussian model"
         family = "gaussian"

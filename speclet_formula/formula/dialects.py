@@ -10,6 +10,7 @@ from typing import Literal
 
 from speclet_formula.formula.choices import check_choice
 from speclet_formula.formula.terms import (
+    LIMITED,
     Argument,
     Call,
     Expression,
@@ -48,9 +49,11 @@ def spell_formula(formula: Formula, dialect: Dialect) -> str:
     str
         The nearest formula that the package has:
 
-        * lme4: R text. It has no formulas for parameters; they follow as comments, ``# sigma ~ 1 + x``.
+        * lme4: R text. It has no formulas for parameters and no censored or truncated responses; they follow as
+          comments.
         * brms: R text, within ``bf(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
-          ``s | trials(s + f)``.
+          ``s | trials(s + f)``, ``censored(y, status)`` ``y | cens(status)``, ``truncated(y, 0)``
+          ``y | trunc(lb = 0)``.
         * bambi: Python text, ``bmb.Formula(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``p(s, s + f)`` and ``(x || g)`` two group terms. Bambi has no correlated group effects: ``(x | g)`` keeps its
           text and loses its correlation. ``ns``, ``relevel``, ``interaction`` and ``c`` stay, though it lacks them.
@@ -71,21 +74,38 @@ def spell_formula(formula: Formula, dialect: Dialect) -> str:
 
 
 def _lme4(formula: Formula) -> str:
-    """Write R text, parameters as comments."""
-    main = f"{_r_expression(formula.response)} ~ {_r_side(formula)}".lstrip()
-    return "\n".join((main, *(f"# {name} ~ {_r_side(part)}" for name, part in formula.parameters)))
+    """Write R text, with what lme4 lacks as comments."""
+    response = formula.response
+    lacking = [f"# lme4 has no formula for a parameter: {n} ~ {_r_side(part)}" for n, part in formula.parameters]
+    if isinstance(response, Call) and response.function in LIMITED:
+        lacking = [f"# lme4 has no {response.function} responses: {_r_expression(response)}", *lacking]
+        response = response.arguments[0].value
+    main = f"{_r_expression(response)} ~ {_r_side(formula)}".lstrip()
+    return "\n".join((main, *lacking))
 
 
 def _brms(formula: Formula) -> str:
     """Write R text for brms."""
-    response = formula.response
-    left = _r_expression(response)
-    if isinstance(response, Call) and response.function == "cbind":
-        left = f"{_r_expression(response.arguments[0].value)} | trials({_r_expression(trials_of(response))})"
-    main = f"{left} ~ {_r_side(formula)}".lstrip()
+    main = f"{_brms_response(formula.response)} ~ {_r_side(formula)}".lstrip()
     if not formula.parameters:
         return main
     return f"bf({', '.join((main, *(f'{name} ~ {_r_side(part)}' for name, part in formula.parameters)))})"
+
+
+def _brms_response(response: Expression | None) -> str:
+    """Write a response with what brms adds to it behind a bar."""
+    if not isinstance(response, Call) or response.function not in ("cbind", *LIMITED):
+        return _r_expression(response)
+    first, *others = response.arguments
+    if response.function == "cbind":
+        addition = f"trials({_r_expression(trials_of(response))})"
+    elif response.function == "censored":
+        addition = f"cens({_r_expression(others[0].value)})"
+    else:
+        bounds = zip(("lb", "ub"), others, strict=False)
+        named = (f"{bound.name or name} = {_r_expression(bound.value)}" for name, bound in bounds)
+        addition = f"trunc({', '.join(named)})"
+    return f"{_r_expression(first.value)} | {addition}"
 
 
 def _r_side(formula: Formula) -> str:

@@ -8,7 +8,18 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from speclet_formula.formula.choices import check_choice
-from speclet_formula.formula.terms import Call, Expression, Formula, GroupTerm, Operation, Term, text_of, trials_of
+from speclet_formula.formula.terms import (
+    LIMITED,
+    Call,
+    Expression,
+    Formula,
+    GroupTerm,
+    Operation,
+    Term,
+    columns_of,
+    text_of,
+    trials_of,
+)
 
 _DISTRIBUTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
     "gaussian": ("Normal", ("mu", "sigma")),
@@ -61,6 +72,7 @@ class _Notation:
     of_group: Callable[[str, int, str], str]  # letter, number, group
     times: str
     follows: str
+    at_most: str
     upright: Callable[[str], str]  # a function's or a distribution's name
 
 
@@ -72,6 +84,7 @@ _UNICODE: _Notation = _Notation(
     of_group=lambda letter, number, group: f"{_UNICODE.numbered(letter, number)}[{group}]",
     times="·",
     follows="~",
+    at_most=" ≤ ",
     upright=str,
 )
 _LATEX: _Notation = _Notation(
@@ -82,6 +95,7 @@ _LATEX: _Notation = _Notation(
     of_group=lambda letter, number, group: f"{letter}_{{{number},{group}}}",
     times=r" \cdot ",
     follows=r"\sim",
+    at_most=r" \le ",
     upright=lambda name: rf"\mathrm{{{name}}}",
 )
 
@@ -152,8 +166,30 @@ def _response_line(formula: Formula, family: str, notation: _Notation) -> _Line:
     if isinstance(response, Call) and response.function == "cbind":
         arguments = [_row(trials_of(response), notation), *arguments[1:]] if names[0] == "n" else arguments
         response = response.arguments[0].value
+    note = ""
+    if isinstance(response, Call) and response.function in LIMITED:
+        note = _limits_note(response, notation)
+        response = response.arguments[0].value
     left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
-    return left, notation.follows, f"{notation.upright(distribution)}({', '.join(arguments)})"
+    return left, notation.follows, f"{notation.upright(distribution)}({', '.join(arguments)}){note}"
+
+
+def _limits_note(response: Call, notation: _Notation) -> str:
+    """Say after a distribution where a truncated response stops, or which column says that a value is a bound."""
+    first, *others = (argument.value for argument in response.arguments)
+    if response.function == "censored":
+        return f"{notation.quote(', a bound where it says so in ')}{_row(others[0], notation)}"
+    names = [argument.name or name for argument, name in zip(response.arguments[1:], ("lb", "ub"), strict=False)]
+    bounds = {name: _bound(value, notation) for name, value in zip(names, others, strict=True)}
+    lower, upper = bounds.get("lb"), bounds.get("ub")
+    left = f"{lower}{notation.at_most}" if lower else ""
+    right = f"{notation.at_most}{upper}" if upper else ""
+    return f"{notation.quote(', seen only where ')}{left}{_row(first, notation)}{right}"
+
+
+def _bound(value: Expression, notation: _Notation) -> str:
+    """Write a bound: a number, or a column's value in row i."""
+    return _row(value, notation) if columns_of(value) else text_of(value)
 
 
 def _threshold_line(formula: Formula, family: str, link: str, notation: _Notation) -> _Line:

@@ -11,7 +11,7 @@ from lark import Token
 from speclet_formula.formula.expressions import read_call, read_name, read_number, with_columns
 from speclet_formula.formula.grouping import read_groups
 from speclet_formula.formula.reading import is_unreadable
-from speclet_formula.formula.refusals import bare_bar, misplaced_cbind, misplaced_offset, not_a_term
+from speclet_formula.formula.refusals import RESPONSES, bare_bar, misplaced_offset, misplaced_response, not_a_term
 from speclet_formula.formula.side import Side, size_of, spend
 from speclet_formula.formula.terms import (
     Call,
@@ -86,8 +86,8 @@ def _intercept(node: TreeNode, side: Side) -> tuple[Term, ...]:
 def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
     """Read a call as a term, or note an offset."""
     call = read_call(node, side.context)
-    if call.function == "cbind":
-        raise misplaced_cbind(node, side.context)
+    if call.function in RESPONSES:
+        raise misplaced_response(node, side.context)
     if call.function != "offset":
         return (Term((cast("Call", with_columns(call, node, side.context)),)),)
     if side.operator is not None or side.taken is None or [argument.name for argument in call.arguments] != [None]:

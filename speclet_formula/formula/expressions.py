@@ -10,7 +10,7 @@ from typing import cast
 
 from lark import Token
 
-from speclet_formula.formula.refusals import misplaced_cbind, misplaced_offset, unknown_function
+from speclet_formula.formula.refusals import RESPONSES, misplaced_offset, misplaced_response, unknown_function
 from speclet_formula.formula.terms import (
     RESERVED,
     Argument,
@@ -62,10 +62,10 @@ def read_expression(node: TreeNode, context: Context) -> Expression:  # noqa: PL
 
 
 def _inner_call(node: TreeNode, context: Context) -> Call:
-    """Read a call that gives values, which cbind and offset do not."""
+    """Read a call that gives values, which whole responses and offset do not."""
     call = read_call(node, context)
-    if call.function == "cbind":
-        raise misplaced_cbind(node, context)
+    if call.function in RESPONSES:
+        raise misplaced_response(node, context)
     if call.function == "offset":
         raise misplaced_offset(node, context)
     return call

@@ -11,7 +11,17 @@ from speclet_formula.formula.expressions import read_call, read_expression, read
 from speclet_formula.formula.grouping import check_group_columns
 from speclet_formula.formula.reading import MAX_CHARACTERS, MAX_DEPTH, checked_text, read_tree
 from speclet_formula.formula.side import Side, too_long
-from speclet_formula.formula.terms import FUNCTIONS, Expression, Formula, Name, by_degree, columns_of, text_of
+from speclet_formula.formula.terms import (
+    FUNCTIONS,
+    LIMITED,
+    Call,
+    Expression,
+    Formula,
+    Name,
+    by_degree,
+    columns_of,
+    text_of,
+)
 from speclet_formula.formula.tree import (
     Context,
     TreeNode,
@@ -23,7 +33,7 @@ from speclet_formula.formula.tree import (
     unwrapped,
 )
 
-__all__ = ["MAX_CHARACTERS", "MAX_DEPTH", "parse_formula"]
+__all__ = ["MAX_CHARACTERS", "MAX_DEPTH", "joined_text", "parse_formula"]
 
 
 def parse_formula(text: str, *, columns: Sequence[str] | None = None, functions: Collection[str] = ()) -> Formula:
@@ -60,6 +70,26 @@ def parse_formula(text: str, *, columns: Sequence[str] | None = None, functions:
     if len(text_of(formula)) > MAX_CHARACTERS:
         raise too_long(context, 0)
     return formula
+
+
+def joined_text(formula: str | Sequence[str]) -> str:
+    """Return one text of several formulas, as `parse_formula` reads them.
+
+    Parameters
+    ----------
+    formula : str or sequence of str
+        ``["y ~ x", "sigma ~ x"]``; a single text is returned as it is.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> joined_text(["y ~ x", "sigma ~ x"])
+    'y ~ x; sigma ~ x'
+    """
+    return formula if isinstance(formula, str) else "; ".join(map(str, formula))
 
 
 def _main_formula(main: TreeNode, others: Sequence[TreeNode], context: Context) -> Formula:
@@ -115,11 +145,11 @@ def _formula(
 
 
 def _response(node: TreeNode, context: Context) -> Expression:
-    """Read what stands before '~': a column, arithmetic, or cbind(successes, failures)."""
+    """Read what stands before '~': a column, arithmetic, or a call that is a whole response."""
     inner = unwrapped(node)
     if kind_of(inner) == "bars":
         problem = f"'{source_of(context, inner)}' is not a response."
-        allowed = "A response is a column, arithmetic on columns, or cbind(successes, failures)."
+        allowed = "A response is a column, arithmetic, or cbind(s, f), censored(y, status) or truncated(y, lb, ub)."
         remedy = "Write cbind(successes, failures) for counts out of trials; give weights outside the formula."
         raise error_under(context, children_of(inner)[1], problem, allowed, remedy)
     if kind_of(inner) == "call" and children_of(inner)[0] == "cbind":
@@ -129,4 +159,25 @@ def _response(node: TreeNode, context: Context) -> Expression:
             allowed = "cbind takes two arguments without names, on the left of '~' only."
             raise error_under(context, inner, problem, allowed, "Write cbind(successes, failures).")
         return with_columns(call, inner, context)
+    if kind_of(inner) == "call" and children_of(inner)[0] in LIMITED:
+        return with_columns(_limited(inner, context), inner, context)
     return with_columns(read_expression(inner, context), inner, context)
+
+
+def _limited(node: TreeNode, context: Context) -> Call:
+    """Read censored(y, status) or truncated(y, lb, ub), either bound of which may be left out."""
+    call = read_call(node, context)
+    names = [argument.name for argument in call.arguments]
+    if call.function == "censored":
+        good = names == [None, None]
+        allowed = "censored takes the response's column and that of the statuses 'none', 'left' and 'right'."
+        remedy = "Write censored(y, status)."
+    else:
+        bounds = [name or given for name, given in zip(names[1:], ("lb", "ub"), strict=False)]
+        good = sorted(bounds) in (["lb"], ["ub"], ["lb", "ub"]) and names[0] is None and len(names) == len(bounds) + 1
+        allowed = "truncated takes the response and one or two bounds, lb and ub, as numbers or columns."
+        remedy = "Write truncated(y, 0, 10), truncated(y, lb = 0) or truncated(y, ub = 10)."
+    if not good:
+        problem = f"'{source_of(context, node)}' is not how {call.function} is called."
+        raise error_under(context, node, problem, allowed, remedy)
+    return call

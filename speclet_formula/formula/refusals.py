@@ -12,6 +12,12 @@ from lark import Token
 from speclet_formula.errors import FormulaError, nearest
 from speclet_formula.formula.tree import Context, TreeNode, children_of, error_under, kind_of, source_of
 
+RESPONSES = {
+    "cbind": "cbind(successes, failures)",
+    "censored": "censored(y, status)",
+    "truncated": "truncated(y, lb, ub)",
+}
+"""The calls that are a whole response, as they are written."""
 _TERMS = "Terms are joined by + - * / : ^ and %in%; group terms stand in parentheses, (1 | g)."
 
 
@@ -34,10 +40,11 @@ def bare_bar(node: TreeNode, context: Context) -> FormulaError:
     return error_under(context, bar, problem, "A group term stands in parentheses: (x | g).", remedy)
 
 
-def misplaced_cbind(node: TreeNode, context: Context) -> FormulaError:
-    """Refuse cbind anywhere but as the response."""
-    problem = f"'{source_of(context, node)}' stands where cbind has no meaning."
-    allowed = "cbind(successes, failures) is a whole response, on the left of '~'."
+def misplaced_response(node: TreeNode, context: Context) -> FormulaError:
+    """Refuse cbind, censored and truncated anywhere but as the response."""
+    function = str(children_of(node)[0])
+    problem = f"'{source_of(context, node)}' stands where {function} has no meaning."
+    allowed = f"{RESPONSES[function]} is a whole response, on the left of '~'."
     return error_under(context, node, problem, allowed, "Write the columns as terms of their own.")
 
 

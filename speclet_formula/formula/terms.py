@@ -17,6 +17,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "c": "several values as one, for arguments such as knots = c(1, 2)",
         "cbind": "successes and failures of a binomial response",
         "ceiling": "rounded up",
+        "censored": "a response that is only a bound in some rows",
         "center": "minus the mean",
         "cos": "cosine",
         "exp": "exponential",
@@ -39,9 +40,12 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "sin": "sine",
         "sqrt": "square root",
         "tanh": "hyperbolic tangent",
+        "truncated": "a response that is never seen outside its bounds",
     }
 )
 """The functions that every formula can call, with what each gives."""
+LIMITED = ("censored", "truncated")
+"""Those that say how a response was observed; `cbind` and they are whole responses, never terms."""
 
 
 @dataclass(frozen=True)

@@ -64,6 +64,17 @@ def _response_words(response: Expression | None) -> str:
         case Call("cbind", (successes, _)):
             trials = text_of(trials_of(response))
             return f"{text_of(response)}: the response, {text_of(successes)} successes out of {trials} trials."
+        case Call("censored", (value, status)):
+            return (
+                f"{text_of(response)}: the response {text_of(value)}, known only as a bound where {text_of(status)} is "
+                "'left' (the true value is at most that) or 'right' (at least that)."
+            )
+        case Call("truncated", (value, *bounds)):
+            names = [bound.name or name for bound, name in zip(bounds, ("lb", "ub"), strict=False)]
+            words = {"lb": "below", "ub": "above"}
+            beyond = [f"{words[name]} {text_of(bound.value)}" for name, bound in zip(names, bounds, strict=True)]
+            seen = f"of which nothing {' or '.join(beyond)} is ever seen."
+            return f"{text_of(response)}: the response {text_of(value)}, {seen}"
         case Name():
             return f"{text_of(response)}: the response."
         case _:

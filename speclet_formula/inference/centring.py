@@ -10,14 +10,18 @@ from speclet_formula.design import Design, GroupBlock
 
 # From this on, the data about a level weigh more than its prior: both ways mix alike near 1.
 WEIGHT_OF_DATA = 1.0
+FEWEST_ROWS = 3  # of a level whose SD is looked at
 
 
 def prefers_centred(design: Design, block: GroupBlock) -> bool:
     """Say whether the block's effects mix better centred, judged by a one-way analysis of variance.
 
     The response's variance within levels also holds what other terms explain, so that the data's weight comes out too
-    small rather than too large.
+    small rather than too large. Effects on sigma are judged by the logarithms of the levels' SDs, those on other
+    parameters are not centred: the data say little about them.
     """
+    if block.prefix:
+        return block.prefix == "sigma_" and _spreads_differ(design, block)
     sizes = np.bincount(block.codes, minlength=len(block.levels)).astype(float)
     spare = sizes.sum() - len(sizes)
     if spare <= 0:
@@ -28,3 +32,17 @@ def prefers_centred(design: Design, block: GroupBlock) -> bool:
     typical = float(np.median(sizes))
     between = float(np.var(means)) - within / typical
     return typical * between > WEIGHT_OF_DATA * within
+
+
+def _spreads_differ(design: Design, block: GroupBlock) -> bool:
+    """Compare the variance of log SDs between levels with their sampling variance, 1 / (2 (n - 1)) each."""
+    sizes = np.bincount(block.codes, minlength=len(block.levels)).astype(float)
+    if sizes.min() < FEWEST_ROWS:
+        return False
+    means = np.bincount(block.codes, weights=design.response, minlength=len(sizes)) / sizes
+    squares = np.bincount(block.codes, weights=(design.response - means[block.codes]) ** 2, minlength=len(sizes))
+    if squares.min() <= 0:
+        return False
+    error = 1 / (2 * (float(np.median(sizes)) - 1))
+    between = float(np.var(0.5 * np.log(squares / (sizes - 1)))) - error
+    return between > WEIGHT_OF_DATA * error

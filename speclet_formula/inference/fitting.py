@@ -5,7 +5,7 @@ The recipe is short on purpose: what each engine does stands in its own file, wh
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast, overload
 
 from speclet_formula.diagnostics import diagnose
@@ -147,7 +147,7 @@ def fit(
 
 @overload
 def lmer(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any,
     *,
     method: Sampled = "auto",
@@ -161,7 +161,7 @@ def lmer(
 
 @overload
 def lmer(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any,
     *,
     method: Maximised,
@@ -175,7 +175,7 @@ def lmer(
 
 @answers_r(beyond=fit)
 def lmer(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any,
     *,
     method: Sampled | Maximised = "auto",
@@ -243,7 +243,7 @@ def glmer(
 
 @answers_r(beyond=fit)
 def glmer(
-    formula: str | Formula,
+    formula: str | Sequence[str] | Formula,
     data: Any,
     *,
     family: str,

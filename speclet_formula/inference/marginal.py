@@ -43,6 +43,8 @@ def why_not_exact(model: Model) -> str | None:
     """Say what keeps a model from the exact engine, or None if it serves."""
     if model.family.name != "gaussian" or model.family.link != "identity":
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
+    if reason := why_not_plain(model):
+        return reason
     for slot in model.slots:
         if slot.kind in ("intercept", "b") and slot.prior.name not in ("Normal", "Flat"):
             return f"the prior of '{slot.slot}' is {slot.prior.name}, not Normal"
@@ -50,6 +52,17 @@ def why_not_exact(model: Model) -> str | None:
         if slot.kind == "group" and isinstance(mean, Prior) and mean.name != "Normal":
             return f"the prior of the mean of '{slot.slot}' is {mean.name}, not Normal"
     return None if _coefficients(model) else "the model has no coefficients"
+
+
+def why_not_plain(model: Model) -> str | None:
+    """Say what makes a Gaussian model more than one residual SD around a mean, or None if nothing does."""
+    design = model.design
+    if design.parameters:
+        name = design.parameters[0][0]
+        return f"'{name}' has a formula of its own"
+    if design.limits is not None:
+        return f"the response '{design.response_name}' is {'truncated' if design.limits.status is None else 'censored'}"
+    return None
 
 
 def _coefficients(model: Model) -> bool:

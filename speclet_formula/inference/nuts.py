@@ -14,6 +14,7 @@ from typing import Any
 import pymc as pm
 import xarray as xr
 
+from speclet_formula.design.records import sides
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
 from speclet_formula.inference.translate import centre_offset, to_pymc
@@ -99,9 +100,10 @@ def _settings(plan: SamplingPlan, pymc_model: pm.Model) -> dict[str, Any]:
 def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     """Return the variables worth keeping: neither one value per row nor the scaffolding of a parametrisation."""
     helpers = ("_offset", "_partial")
-    rows = {model.family.parent, *(rv.name for rv in pymc_model.observed_RVs)}
+    varying = (name for name, _ in model.design.parameters)
+    rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
-    made = {slot for block in model.design.groups for slot in block.slots}
+    made = {slot for side in sides(model.design) for block in side.groups for slot in block.slots}
     return [name for name in names if name not in rows and (name in made or not name.endswith(helpers))]
 
 
@@ -123,8 +125,10 @@ def _as_promised(model: Model, tree: xr.DataTree, kept: list[str]) -> xr.DataTre
     """Return the tree with the promised groups, the intercept moved back, and the promised order of variables."""
     posterior = tree["posterior"].to_dataset()
     posterior = posterior[[name for name in kept if name in posterior]]  # nutpie keeps some that it was not asked for
-    if any(term.kind == "intercept" for term in model.design.fixed):
-        posterior["Intercept"] = posterior["Intercept"] - centre_offset(model, posterior)
+    for side in sides(model.design):
+        for term in side.fixed:
+            if term.kind == "intercept":
+                posterior[term.variable] = posterior[term.variable] - centre_offset(side, posterior)
     groups: dict[str, Any] = {"posterior": ordered(model, posterior)}
     for name in ("sample_stats", "observed_data"):
         if name in tree.children:

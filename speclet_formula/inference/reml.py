@@ -14,6 +14,7 @@ from speclet_formula.design import centre_of
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates.fitted import term_label
 from speclet_formula.estimates.points import PointEstimates, labels_of
+from speclet_formula.inference.marginal import why_not_plain
 from speclet_formula.inference.minimum import Minimum, minimise
 from speclet_formula.inference.profiled import Profiled, deviances, profile_of, residual_variance, solve
 from speclet_formula.inference.relative import relative_covariances
@@ -49,7 +50,12 @@ def why_not_reml(model: Model) -> str | None:
     if model.family.name != "gaussian" or model.family.link != "identity":
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if not model.design.X.shape[1] and not model.design.groups:
-        return "the model has no coefficients"
+        return why_not_plain(model) or "the model has no coefficients"
+    return why_not_plain(model) or _why_not_told_apart(model)
+
+
+def _why_not_told_apart(model: Model) -> str | None:
+    """Say which grouping factor cannot be told from the residual."""
     n = len(model.design.response)
     for block in model.design.groups:
         levels, effects = len(block.levels), len(block.levels) * len(block.columns)

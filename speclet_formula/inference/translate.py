@@ -1,12 +1,10 @@
-"""A Model goes in; the bambi.Model and the PyMC model that it means come out. The only file that imports Bambi.
+"""A Model goes in; the bambi.Model and the PyMC model that it means come out.
 
 Bambi gets plain columns: the cleaned data, one factor for each grouping factor, one column for each group effect, so
-that it builds neither combinations nor codings of its own. Where it would change a prior (a group mean, a correlation),
-its public hook puts ours in place. Drawing is left to `nuts`.
+that it builds neither combinations nor codings of its own. Priors are left to `translate_priors`, the one other file
+that imports Bambi, drawing to `nuts`.
 """
 
-from collections.abc import Mapping
-from itertools import combinations
 from typing import Any
 
 import bambi
@@ -19,20 +17,21 @@ from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, Stude
 from speclet_formula.design import Design, GroupBlock, replay_design
 from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.fixed import quoted
-from speclet_formula.design.records import variable_name
+from speclet_formula.design.records import sides, variable_name
 from speclet_formula.design.tables import as_pandas, clean_columns
 from speclet_formula.errors import DataError
+from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
-from speclet_formula.inference.centring import prefers_centred
-from speclet_formula.inference.effects import CorrelatedBlock, correlated_effects, shifted_effects
-from speclet_formula.inference.ordinal import centred_family, threshold_hook
+from speclet_formula.inference.ordinal import centred_family
 from speclet_formula.inference.plans import LARGEST_DENSE
+from speclet_formula.inference.translate_priors import bambi_priors
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot
 
 _OFFSET = "(offset)"
-# Bambi parses the name of a binomial response again for new data, so that these must need no back-quotes.
+# Bambi parses the name of such a response again for new data, so that these must need no back-quotes.
 _SUCCESSES, _TRIALS = "observed_successes", "observed_trials"
+_VALUE, _STATUS, _LOWER, _UPPER = "observed_value", "observed_status", "observed_lower", "observed_upper"
+_STATUSES = np.array(["left", "none", "right"], dtype=object)  # Bambi's words for -1, 0 and 1
 _ORDINAL = {"cumulative": Cumulative, "sratio": StoppingRatio}
 _WEIGHTED = {"gaussian": (Gaussian, pm.Normal), "t": (StudentT, pm.StudentT)}
 
@@ -83,13 +82,15 @@ def to_bambi(model: Model) -> bambi.Model:
     family = _bambi_family(model)
     translated = TranslatedModel(
         model,
-        _bambi_formula(model),
+        bambi.Formula(_main_formula(model), *_parameter_formulas(model)),
         _bambi_frame(model, model.design, trials=model.design.trials),
         family=family,
         link=None if isinstance(family, bambi.Family) else model.family.link,
-        priors=_bambi_priors(model),
+        priors=bambi_priors(model),
         auto_scale=False,
-        extra_namespace=model.design.recipe.fixed.functions,
+        extra_namespace={
+            name: call for side in sides(model.design) for name, call in side.recipe.fixed.functions.items()
+        },
     )
     aliases = _aliases(model)
     if aliases:
@@ -100,7 +101,7 @@ def to_bambi(model: Model) -> bambi.Model:
 
 def _check_size(design: Design) -> None:
     """Refuse what formulae would hold as one dense column for each group level."""
-    widest = max((len(block.levels) for block in design.groups), default=0)
+    widest = max((len(block.levels) for side in sides(design) for block in side.groups), default=0)
     needed = 8 * len(design.response) * widest
     if needed > LARGEST_DENSE:
         raise DataError(
@@ -127,49 +128,76 @@ def to_pymc(model: Model) -> pm.Model:
     return to_bambi(model).backend.model
 
 
-def centre_offset(model: Model, posterior: Any) -> Any:
+def centre_offset(side: Design, posterior: Any) -> Any:
     """Return what to subtract from a PyMC intercept so that it belongs to the predictors as they are.
 
     Bambi centres the predictors whenever there is an intercept: eta = a + (x - mean x) b, so Intercept = a - mean(x) b.
     """
     total: Any = 0.0
-    for term in model.design.fixed:
+    for term in side.fixed:
         if term.kind == "intercept":
             continue
-        means = model.design.X[:, term.start : term.stop].mean(axis=0)
+        means = side.X[:, term.start : term.stop].mean(axis=0)
         values = posterior[term.variable]
         total = total + (values * means[0] if term.dim is None else (values * means).sum(term.dim))
     return total
 
 
-def _bambi_formula(model: Model) -> str:
-    """Spell the formula for Bambi, with a column for whatever is not a plain column."""
-    design = model.design
-    response = quoted(variable_name(design.response_name))
-    if design.trials is not None:
-        response = f"p({_SUCCESSES}, {_TRIALS})"
-    parts = [design.recipe.fixed.text]
-    if model.formula.offsets:
-        parts.append(f"offset({quoted(_OFFSET)})")
-    for block in design.groups:
+def _main_formula(model: Model) -> str:
+    """Spell the formula of the mean for Bambi, with a column for whatever is not a plain column."""
+    return f"{_response_call(model) or quoted(variable_name(model.design.response_name))} ~ {_right_side(model.design)}"
+
+
+def _response_call(model: Model) -> str | None:
+    """Spell a response that is more than a column, as formulae spells it again; None for one that is a column."""
+    limits = model.design.limits
+    if model.design.trials is not None:
+        return f"p({_SUCCESSES}, {_TRIALS})"
+    if limits is None:
+        return None
+    if limits.status is not None:
+        return f"censored({_VALUE}, {_STATUS})"
+    return f"truncated({_VALUE}, {_LOWER}, {_UPPER})"
+
+
+def _parameter_formulas(model: Model) -> list[str]:
+    """Spell the formulas of the family's parameters for Bambi."""
+    return [f"{name} ~ {_right_side(side)}" for name, side in model.design.parameters]
+
+
+def _right_side(side: Design) -> str:
+    """Spell one right-hand side for Bambi."""
+    parts = [side.recipe.fixed.text]
+    if side.formula.offsets:
+        parts.append(f"offset({quoted(_offset_column(side))})")
+    for block in side.groups:
         group = quoted(variable_name(block.group))
         for column in block.columns:
             expression = "1" if column == "1" else f"0 + {quoted(variable_name(column))}"
             parts.append(f"({expression}|{group})")
-    return f"{response} ~ {' + '.join(parts)}"
+    return " + ".join(parts)
+
+
+def _offset_column(side: Design) -> str:
+    return _OFFSET if side.formula.response is not None else f"{side.response_name} {_OFFSET}"
 
 
 def _bambi_frame(model: Model, design: Design, trials: np.ndarray | None) -> pd.DataFrame:
     """Return the cleaned columns and those that the translation adds."""
     columns: dict[str, Any] = {str(name): design.frame[name] for name in design.frame.columns}
-    for block in design.groups:
-        columns |= _block_columns(block)
+    for side in sides(design):
+        for block in side.groups:
+            columns |= _block_columns(block)
+        if side.formula.offsets:
+            columns[_offset_column(side)] = side.offset
     columns[variable_name(design.response_name)] = _bambi_response(design)
-    if model.formula.offsets:
-        columns[_OFFSET] = design.offset
     if trials is not None:
         # New rows have no successes yet. Bambi would drop them for that, though it reads their trials only.
         columns |= {_SUCCESSES: np.nan_to_num(design.response), _TRIALS: trials}
+    if design.limits is not None:
+        columns |= {_VALUE: design.response, _LOWER: design.limits.lower, _UPPER: design.limits.upper}
+        if design.limits.status is not None:
+            columns[_STATUS] = pd.Categorical(_STATUSES[design.limits.status + 1])
     return pd.DataFrame(columns, index=design.frame.index)
 
 
@@ -214,7 +242,8 @@ def _bambi_family(model: Model) -> str | bambi.Family:
     if weights is None:
         return model.family.name
     kind, distribution = _WEIGHTED[model.family.name]
-    links = {model.family.parent: model.family.link, **dict.fromkeys(model.family.parameters, "log")}
+    links = {name: parameter_link(model.family, name) or "log" for name in model.family.parameters}
+    links |= {model.family.parent: model.family.link}
     likelihood = bambi.Likelihood(
         f"Weighted{distribution.__name__}",
         params=[model.family.parent, *model.family.parameters],
@@ -245,91 +274,21 @@ def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
     return Weighted
 
 
-def _aliases(model: Model) -> dict[str, str]:
-    """Return the names that formulae gives to terms, where ours differ."""
-    fixed = model.design.recipe.fixed
-    spelled = {term.name: term.variable for term in model.design.fixed}
-    renamed = {name: spelled[spelling] for name, spelling in fixed.names.items() if name != spelled[spelling]}
-    response = variable_name(model.design.response_name)
-    if model.design.trials is not None:
-        renamed[f"p({_SUCCESSES}, {_TRIALS})"] = response
-    return renamed
+def _aliases(model: Model) -> dict[str, Any]:
+    """Return the names that formulae gives to terms, where ours differ; by parameter where several vary."""
+    response = {call: variable_name(model.design.response_name) for call in [_response_call(model)] if call}
+    own = {name: _side_aliases(side) for name, side in model.design.parameters}
+    if not own:
+        return _side_aliases(model.design) | response
+    by_parameter = {model.family.parent: _side_aliases(model.design), **own}
+    return {name: aliases for name, aliases in by_parameter.items() if aliases} | response
 
 
-def _bambi_priors(model: Model) -> dict[str, bambi.Prior]:
-    """Return every slot's prior under Bambi's name for it."""
-    formulae_names = {spelling: name for name, spelling in model.design.recipe.fixed.names.items()}
-    slots = {slot.slot: slot for slot in model.slots}
-    priors = {
-        formulae_names.get(slot.slot, slot.slot): _bambi_prior(slot.prior)
-        for slot in model.slots
-        if slot.kind in ("intercept", "b", "family")
+def _side_aliases(side: Design) -> dict[str, str]:
+    spelled = {term.name: term.variable for term in side.fixed}
+    prefix = f"{side.response_name}_" if side.formula.response is None else ""
+    return {
+        name: spelled[spelling]
+        for name, spelling in side.recipe.fixed.names.items()
+        if f"{prefix}{name}" != spelled[spelling]
     }
-    for block in model.design.groups:
-        priors |= _block_priors(model.design, block, slots)
-    if "threshold" in priors:
-        increasing = model.family.name == "cumulative"
-        hook = threshold_hook(slots["threshold"].prior, len(model.design.levels) - 1, increasing=increasing)
-        priors["threshold"] = bambi.Prior(
-            slots["threshold"].prior.name, auto_scale=False, dist=hook, **priors["threshold"].args
-        )
-    return priors
-
-
-def _bambi_prior(prior: Prior, *, noncentered: bool | None = None) -> bambi.Prior:
-    return bambi.Prior(
-        prior.name,
-        auto_scale=False,
-        noncentered=noncentered,
-        **{name: _bambi_argument(value) for name, value in prior.parameters.items()},
-    )
-
-
-def _bambi_argument(value: Any) -> Any:
-    return _bambi_prior(value) if isinstance(value, Prior) else value
-
-
-def _block_priors(design: Design, block: GroupBlock, slots: Mapping[str, Slot]) -> dict[str, bambi.Prior]:
-    """Return the priors of one block's columns: Bambi's own where it has them right, else our hooks."""
-    priors = [slots[slot].prior for slot in block.slots]
-    wishes = [prior.noncentered for prior in priors if prior.noncentered is not None]
-    centred = not wishes[0] if wishes else prefers_centred(design, block)
-    if block.correlated:
-        shared = _correlated_block(block, priors, slots[f"cor|{block.label}"].prior, centred)
-        hooks = [correlated_effects(shared, column) for column in range(len(priors))]
-        return {slot: _hooked(prior, hook) for slot, prior, hook in zip(block.slots, priors, hooks, strict=True)}
-    if any(_has_mean(prior) for prior in priors):
-        hook = shifted_effects(centred=centred)
-        return {slot: _hooked(prior, hook) for slot, prior in zip(block.slots, priors, strict=True)}
-    return {slot: _bambi_prior(prior, noncentered=not centred) for slot, prior in zip(block.slots, priors, strict=True)}
-
-
-def _has_mean(prior: Prior) -> bool:
-    mean = prior.parameters["mu"]
-    return isinstance(mean, Prior) or float(np.asarray(mean)) != 0
-
-
-def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
-    """Return a prior that Bambi builds by our hook, with the SD and a mean that is not zero as its arguments."""
-    arguments = {name: value for name, value in prior.parameters.items() if name == "sigma" or _has_mean(prior)}
-    return bambi.Prior(
-        "Normal",
-        auto_scale=False,
-        dist=hook,
-        noncentered=False,
-        **{name: _bambi_argument(value) for name, value in arguments.items()},
-    )
-
-
-def _correlated_block(block: GroupBlock, priors: list[Prior], correlation: Prior, centred: bool) -> CorrelatedBlock:
-    label = variable_name(block.label)
-    means = [prior.parameters["mu"] for prior in priors]
-    return CorrelatedBlock(
-        correlation=f"cor|{label}",
-        pair_dim=f"{label}__pair_dim",
-        pairs=tuple(f"{a}, {b}" for a, b in combinations(block.columns, 2)),
-        slots=block.slots,
-        means=tuple(0.0 if isinstance(mean, Prior) else float(np.asarray(mean)) for mean in means),
-        eta=float(np.asarray(correlation.parameters["eta"])),
-        centred=centred,
-    )

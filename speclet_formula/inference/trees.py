@@ -7,16 +7,18 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design.records import variable_name
+from speclet_formula.design.records import sides, variable_name
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
 
 
 def ordered(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     """Return the variables as a reader expects them: fixed, group effects with their SDs, correlations, family."""
-    names = [term.variable for term in model.design.fixed]
-    for block in model.design.groups:
-        names += [name for slot in block.slots for name in (slot, f"{slot}_mu", f"{slot}_sigma")]
+    names = []
+    for side in sides(model.design):
+        names += [term.variable for term in side.fixed]
+        for block in side.groups:
+            names += [name for slot in block.slots for name in (slot, f"{slot}_mu", f"{slot}_sigma")]
     chosen = [name for name in names if name in posterior]
     others = [str(name) for name in posterior.data_vars if name not in set(chosen)]
     return posterior[chosen + others].transpose("chain", "draw", ...)

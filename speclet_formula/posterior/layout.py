@@ -5,18 +5,20 @@ The order is that of lme4's summary. Text and HTML are made from the same parts 
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.records import Design, sides
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.estimates.effects import family_parameters, summarise_fixed
 from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
 from speclet_formula.estimates.intervals import Interval, choose_interval
-from speclet_formula.estimates.variances import varcorr
+from speclet_formula.estimates.variances import summarise_side
+from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import text_of
 
 MOST_FIXED = 20  # rows of fixed effects that are shown
@@ -83,6 +85,8 @@ class Layout:
         The last is None for families without further parameters.
     counts : str
         Numbers of observations and of levels.
+    parameters : tuple of Table
+        Group and fixed effects of parameters that have formulas of their own.
     foot : str
         What the estimates and intervals are.
     """
@@ -97,6 +101,7 @@ class Layout:
     fixed_effects: Table
     foot: str
     family_parameters: Table | None = None
+    parameters: tuple[Table, ...] = ()
 
 
 def lay_out(fit: Summarised) -> Layout:
@@ -126,13 +131,32 @@ def lay_out(fit: Summarised) -> Layout:
         remedy=fit.diagnostics.remedy,
         heading=_heading(fit),
         facts=tuple(_facts(fit)),
-        group_effects=group_table(varcorr(fit), _with_ends({"Std.Dev.": "sdcor"}, interval)),
+        group_effects=_group_table(fit, fit.model.design, interval, ""),
         counts=counted(fit),
-        fixed_effects=_fixed_table(fit, interval),
+        fixed_effects=_fixed_table(fit, fit.model.design, interval, ""),
+        parameters=tuple(_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
         f"low and high bound the {interval}.",
         family_parameters=_parameter_table(fit, interval),
     )
+
+
+def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
+    """Lay out the formulas of the family's parameters, each with its link."""
+    for name, side in fit.model.design.parameters:
+        caption = f"{name} ({parameter_link(fit.model.family, name)} link)"
+        tables = (_group_table(fit, side, interval, caption), _fixed_table(fit, side, interval, caption))
+        yield from (table for table in tables if table.rows)
+
+
+def _group_table(fit: Summarised, side: Design, interval: Interval, of: str) -> Table:
+    """Lay out the standard deviations of one linear predictor."""
+    shown = _with_ends({"Std.Dev.": "sdcor"}, interval)
+    return _captioned(group_table(summarise_side(fit, side, interval), shown), of)
+
+
+def _captioned(table: Table, of: str) -> Table:
+    return replace(table, caption=f"{of}, {table.caption.lower()}") if of else table
 
 
 def _heading(fit: Summarised) -> str:
@@ -157,7 +181,10 @@ def kind_of_model(fit: Fitted) -> str:
     family = fit.model.family
     kind = "Linear" if (family.name, family.link) == ("gaussian", "identity") else "Generalized linear"
     kind = "Ordinal" if fit.model.design.levels else kind
-    return kind + (" mixed" if fit.model.design.groups else "") + " model"
+    design = fit.model.design
+    mixed = " mixed" if any(side.groups for side in sides(design)) else ""
+    distributional = f" with a formula for {' and '.join(name for name, _ in design.parameters)}"
+    return f"{kind}{mixed} model{distributional if design.parameters else ''}"
 
 
 def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
@@ -251,10 +278,10 @@ def _correlations(block: list[tuple[str, str]], known: dict[tuple[str, str, str]
     return [right if place < MOST_CORRELATED else [] for place, right in enumerate(shown)]
 
 
-def _fixed_table(fit: Summarised, interval: Interval) -> Table:
-    """Lay out the first fixed effects."""
-    frame = summarise_fixed(fit, interval, most=MOST_FIXED)
-    return fixed_table(fit, frame, _with_ends(_ESTIMATES, interval), _mixing_cells(frame))
+def _fixed_table(fit: Summarised, side: Design, interval: Interval, of: str) -> Table:
+    """Lay out the first fixed effects of one linear predictor."""
+    frame = summarise_fixed(fit, interval, most=MOST_FIXED, side=side)
+    return _captioned(fixed_table(side, frame, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
 
 
 def _parameter_table(fit: Summarised, interval: Interval) -> Table | None:
@@ -279,13 +306,14 @@ def _mixing_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
 
 
 def fixed_table(
-    fit: Fitted, frame: pd.DataFrame, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]
+    side: Design, frame: pd.DataFrame, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]
 ) -> Table:
     """Lay out the first fixed effects.
 
     Parameters
     ----------
-    fit : Fit or PointFit
+    side : Design
+        The linear predictor that they belong to.
     frame : pandas.DataFrame
         The rows, as from `fixef`.
     shown : mapping of str to str
@@ -300,7 +328,7 @@ def fixed_table(
     cells = formatted(frame[list(shown.values())], frame["std_error"])
     others = list(zip(*extra.values(), strict=True))
     rows = tuple((term, *values, *other) for term, values, other in zip(frame["term"], cells, others, strict=True))
-    more = fit.model.design.X.shape[1] + max(len(fit.model.design.levels) - 1, 0) - len(rows)
+    more = side.X.shape[1] + max(len(side.levels) - 1, 0) - len(rows)
     note = f"... and {more:,} more: sf.fixef(fit)" if more > 0 else ""
     return Table("Fixed effects", ("", *shown, *extra), rows, 1, note)
 

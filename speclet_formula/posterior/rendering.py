@@ -32,6 +32,8 @@ def render_text(layout: Layout) -> str:
     lines += _text_table(layout.fixed_effects, indent="") if layout.fixed_effects.rows else ["Fixed effects: none"]
     if layout.family_parameters is not None:
         lines += ["", *_text_table(layout.family_parameters, indent="")]
+    for table in layout.parameters:
+        lines += ["", *_text_table(table, indent=" " if table.labels > 1 else "")]
     lines += ["", *textwrap.wrap(layout.foot, WIDTH)]
     return "\n".join(line.rstrip() for line in lines)
 
@@ -79,7 +81,7 @@ def render_html(layout: Layout) -> str:
         One `<div>` without styles from elsewhere, scripts or images.
     """
     facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in layout.facts)
-    shown = (layout.group_effects, layout.fixed_effects, layout.family_parameters)
+    shown = (layout.group_effects, layout.fixed_effects, layout.family_parameters, *layout.parameters)
     tables = [_html_table(table) for table in shown if table is not None and table.rows]
     remedy = f"<p><strong>What to do:</strong> {escape(layout.remedy)}</p>" if layout.remedy else ""
     parts = [

@@ -9,6 +9,7 @@ from speclet_formula.preflight.collinearity import collinear_columns
 from speclet_formula.preflight.columns import extreme_response, extreme_scales, inspect_fixed, inspect_response
 from speclet_formula.preflight.factors import inspect_factors
 from speclet_formula.preflight.groups import inspect_group
+from speclet_formula.preflight.parameters import inspect_parameters
 from speclet_formula.preflight.records import Finding, Support
 from speclet_formula.preflight.separation import separation
 
@@ -27,9 +28,9 @@ def inspect_design(design: Design, *, support: Support = "real") -> tuple[Findin
     Returns
     -------
     tuple of Finding
-        Empty for a design that gives no cause for words. In the order: response, fixed terms, group terms. Collinear
-        columns are looked for in designs of up to 1,000 columns, combinations of columns that separate a response of 0
-        and 1 in those of up to 100,000 entries.
+        Empty for a design that gives no cause for words. In the order: response, fixed terms, group terms, formulas of
+        parameters. Collinear columns are looked for in designs of up to 1,000 columns, combinations of columns that
+        separate a response of 0 and 1 in those of up to 100,000 entries.
 
     Examples
     --------
@@ -47,4 +48,5 @@ def inspect_design(design: Design, *, support: Support = "real") -> tuple[Findin
         *separation(design, support),
         *(finding for block in design.groups for finding in inspect_group(block, design, support)),
         *inspect_factors(design),
+        *inspect_parameters(design),
     )

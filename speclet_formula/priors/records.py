@@ -109,6 +109,7 @@ class Slot:
     group: str | None  # the grouping factor, for kinds "group" and "cor"
     prior: Prior
     source: str  # where the prior comes from: a preset's name, "user", "file priors.toml"
+    parameter: str = ""  # "sigma" for a term of the formula of sigma; empty for the mean's terms
 
 
 def support_of(prior: Prior) -> Support:

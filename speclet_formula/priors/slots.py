@@ -12,15 +12,17 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design
-from speclet_formula.design.records import threshold_labels
+from speclet_formula.design.records import correlation_name, sides, threshold_labels
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.priors.presets import PRESETS, Preset, preset_of
 from speclet_formula.priors.records import Prior, Slot
 from speclet_formula.priors.rules import Part, changed_prior
 from speclet_formula.priors.toml import prior_of, read_priors
+from speclet_formula.priors.varying import varying_preset
 
 DEFAULT_PRESET = "weak"
-_WILDCARDS = {"b": "b", "sd": "group", "cor": "cor"}  # key -> the kind of slot that it stands for
+# key -> the kind of slot that it stands for; "sigma_b" stands for the terms of the formula of sigma
+_WILDCARDS = {"b": "b", "sd": "group", "cor": "cor"}
 _KINDS = {"b": "fixed term besides the intercept", "sd": "group term", "cor": "correlated group term"}
 _SHORT_CUTS: tuple[Part, ...] = ("sigma", "mu")
 
@@ -42,6 +44,7 @@ def resolve_priors(
     link: str,
     parameters: Sequence[str],
     priors: str | Path | Mapping[str, Any] | None = None,
+    parameter_links: Mapping[str, str] | None = None,
 ) -> tuple[Slot, ...]:
     """List everything in a model that has a prior, with the prior that it has.
 
@@ -60,13 +63,17 @@ def resolve_priors(
         dict from slots to Prior (or to tables as in TOML), in which the key "preset" names the preset that it changes.
         Besides slots, keys can be the short cuts `1|gene_sigma` and `1|gene_mu` for the hyperpriors of a group term,
         and `b`, `sd` and `cor` for all fixed terms but the intercept, all group SDs, and all correlations. A slot
-        beats a wildcard, a short cut beats its slot. Spaces do not matter.
+        beats a wildcard, a short cut beats its slot. Spaces do not matter. The terms of a parameter's own formula have
+        its name before theirs: `sigma_Intercept`, `sigma_control`, `sigma_1|gene`, `sigma_b`.
+    parameter_links : mapping of str to str, optional
+        The link of each parameter that has a formula of its own, {"sigma": "log"}.
 
     Returns
     -------
     tuple of Slot
         In the order of the table: `Intercept` (the intercept at the predictors' means), fixed terms, for each group
-        block its columns and its correlation, the family's parameters.
+        block its columns and its correlation, the family's parameters: one slot for one number, or in the same order
+        those of its formula.
 
     Raises
     ------
@@ -87,8 +94,9 @@ def resolve_priors(
     """
     name, given, source = _read(priors)
     preset = preset_of(name, design, family, link)
-    slots = {slot.slot: slot for slot in _default_slots(design, preset, parameters, name)}
-    columns = {term.name: term.columns for term in design.fixed} | {"threshold": threshold_labels(design.levels)}
+    slots = {slot.slot: slot for slot in _default_slots(design, preset, parameters, name, parameter_links or {})}
+    columns = {term.name: term.columns for side in sides(design) for term in side.fixed}
+    columns["threshold"] = threshold_labels(design.levels)
     for change in _changes(given, tuple(slots.values())):
         prior = prior_of(given[change.key], change.key)
         for slot in (slots[target] for target in change.slots):
@@ -153,21 +161,36 @@ def _unknown_preset(name: str) -> PriorError:
     )
 
 
-def _default_slots(design: Design, preset: Preset, parameters: Sequence[str], source: str) -> list[Slot]:
+def _default_slots(
+    design: Design, preset: Preset, parameters: Sequence[str], source: str, links: Mapping[str, str]
+) -> list[Slot]:
     """List the slots of a design with a preset's priors."""
+    slots = _side_slots(design, preset, source, "")
+    varying = dict(design.parameters)
+    for name in parameters:
+        if name in varying:
+            own = varying_preset(source, preset, varying[name], name, links[name])
+            slots += _side_slots(varying[name], own, source, name)
+        else:
+            slots.append(Slot(name, "family", None, preset.parameters[name], source))
+    return slots
+
+
+def _side_slots(side: Design, preset: Preset, source: str, parameter: str) -> list[Slot]:
+    """List the slots of one linear predictor."""
     slots = [
-        Slot(term.name, "intercept", None, preset.intercept, source)
+        Slot(term.name, "intercept", None, preset.intercept, source, parameter)
         if term.kind == "intercept"
-        else Slot(term.name, "b", None, preset.fixed(term), source)
-        for term in design.fixed
+        else Slot(term.name, "b", None, preset.fixed(term), source, parameter)
+        for term in side.fixed
     ]
-    for block in design.groups:
+    for block in side.groups:
         for column, name in enumerate(block.slots):
             prior = Prior("Normal", mu=0, sigma=preset.group_sd(block, column))
-            slots.append(Slot(name, "group", block.group, prior, source))
+            slots.append(Slot(name, "group", block.group, prior, source, parameter))
         if block.correlated:
-            slots.append(Slot(f"cor|{block.label}", "cor", block.group, preset.correlation, source))
-    return slots + [Slot(name, "family", None, preset.parameters[name], source) for name in parameters]
+            slots.append(Slot(correlation_name(block), "cor", block.group, preset.correlation, source, parameter))
+    return slots
 
 
 def _changes(given: Mapping[str, Any], slots: tuple[Slot, ...]) -> list[_Change]:
@@ -193,10 +216,10 @@ def _change(key: str, slots: tuple[Slot, ...]) -> _Change:
         base = _squeezed(key).removesuffix(f"_{part}")
         if base != _squeezed(key) and (found := _slot_like(base, groups)):
             return _Change(2, key, part, (found,))
-    wildcard = _squeezed(key)
-    if wildcard not in _WILDCARDS:
+    parameter, _, wildcard = _squeezed(key).rpartition("_")
+    if wildcard not in _WILDCARDS or parameter not in {slot.parameter for slot in slots} | {""}:
         raise _unknown_slot(key, slots)
-    targets = tuple(slot.slot for slot in slots if slot.kind == _WILDCARDS[wildcard])
+    targets = tuple(slot.slot for slot in slots if (slot.parameter, slot.kind) == (parameter, _WILDCARDS[wildcard]))
     if not targets:
         raise PriorError(
             f"the key {key!r} stands for nothing: the model has no {_KINDS[wildcard]}.",

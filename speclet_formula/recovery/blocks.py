@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.records import effect_label, sides
 from speclet_formula.model import Model
-from speclet_formula.recovery.parts import coefficient_of
 from speclet_formula.recovery.scalars import draws_of, many_cells
 from speclet_formula.recovery.truth import ImpliedTruth, determines
 
@@ -37,7 +37,8 @@ def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block,
     """Return all blocks of two levels or more that have a truth, the model's own first."""
     own = [
         _group_block(block, column, slot, posterior, truth.effects[slot])
-        for block in model.design.groups
+        for side in sides(model.design)
+        for block in side.groups
         for column, slot in zip(block.columns, block.slots, strict=True)
         if slot in truth.effects and slot in posterior
     ]
@@ -86,15 +87,15 @@ def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effe
     known[[place_of[level] for level in effects.index]] = np.arange(len(effects))
     return Block(
         group=block.label,
-        term=coefficient_of(column),
+        term=effect_label(block, column),
         levels=tuple(effects.index),
         truth=effects.to_numpy(dtype=float),
         draws=draws[:, [position[level] for level in effects.index]],
         codes=known[block.codes],
         factors=block.factors,
-        additive=column == "1",
+        additive=column == "1" and not block.prefix,  # effects on sigma do not add up with those on the mean
         own=True,
-        coefficient=coefficient_of(column),
+        coefficient=effect_label(block, column),
     )
 
 

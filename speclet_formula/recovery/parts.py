@@ -108,7 +108,7 @@ def _effects_part(
         return None
     codes, levels = factor
     by_level = {label_of(level): float(effect) for level, effect in effects.items()}
-    _refuse_foreign(key, group, by_level, levels)
+    refuse_foreign(key, group, by_level, levels)
     aligned = np.array([by_level.get(level, math.nan) for level in levels])
     return Part(key, column, codes, aligned, values, aligned[codes] * values, None, None if sd is None else float(sd))
 
@@ -135,7 +135,7 @@ def _factor(column: pd.Series) -> pd.Categorical:
     return as_factor(column.array if isinstance(column.dtype, pd.CategoricalDtype) else column.to_numpy())
 
 
-def _refuse_foreign(key: str, group: str, by_level: Mapping[str, float], levels: tuple[str, ...]) -> None:
+def refuse_foreign(key: str, group: str, by_level: Mapping[str, float], levels: tuple[str, ...]) -> None:
     """Raise if a truth names levels that the data do not have."""
     known = set(levels)
     foreign = [level for level in by_level if level not in known]

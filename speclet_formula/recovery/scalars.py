@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design import FixedTerm, GroupBlock
-from speclet_formula.design.records import threshold_labels
+from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.records import correlation_name, effect_label, threshold_labels
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, prior_sd
-from speclet_formula.recovery.parts import coefficient_of, model_means
+from speclet_formula.recovery.parts import model_means
 
 MANY_CELLS = 12  # a factor with more fixed coefficients than this is summarised like a block of group effects
 
@@ -38,24 +38,33 @@ def draws_of(posterior: Any, variable: str) -> np.ndarray:
 def scalars_of(model: Model, posterior: Any) -> tuple[Scalar, ...]:
     """Return the scalar parameters of a fit, in the order of a summary."""
     priors = {slot.slot: slot.prior for slot in model.slots}
-    found = [scalar for term in _few_cells(model) for scalar in _coefficients(model, term, posterior, priors)]
-    found += _means(model, posterior, priors)
-    for block in model.design.groups:
-        found += [*_sds(block, posterior, priors), *_correlations(block, posterior, priors)]
+    found = _side_scalars(model, model.design, posterior, priors)
     for name in model.family.parameters:
         if name in posterior and set(posterior[name].dims) == {"chain", "draw"}:
             kind = "sigma" if name == "sigma" else "family"
             found.append(Scalar(name, name, "", kind, draws_of(posterior, name), _sd_of(priors.get(name))))
+    for _, side in model.design.parameters:
+        found += _side_scalars(model, side, posterior, priors)
     if "threshold" in model.family.parameters:
         found = [*_thresholds(model, posterior, priors), *found]
     return tuple(found)
+
+
+def _side_scalars(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+    """Return the scalar parameters of one linear predictor."""
+    terms = [term for term in side.fixed if len(term.columns) <= MANY_CELLS]
+    found = [scalar for term in terms for scalar in _coefficients(side, term, posterior, priors)]
+    found += _means(model, side, posterior, priors)
+    for block in side.groups:
+        found += [*_sds(block, posterior, priors), *_correlations(block, posterior, priors)]
+    return found
 
 
 def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return an ordinal model's thresholds, which stand where other models have the intercept."""
     draws = draws_of(posterior, "threshold")
     own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, draws.shape[-1:])
-    sds = np.sqrt(own + _moved_variance(model, priors))
+    sds = np.sqrt(own + _moved_variance(model.design, priors))
     labels = threshold_labels(model.design.levels)
     return [
         Scalar(f"threshold[{place}]", label, "", "b", draws[:, :, place], float(sds[place]))
@@ -66,10 +75,6 @@ def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> li
 def many_cells(model: Model) -> tuple[FixedTerm, ...]:
     """Return the fixed factors with so many coefficients that they are summarised like a block."""
     return tuple(term for term in model.design.fixed if len(term.columns) > MANY_CELLS)
-
-
-def _few_cells(model: Model) -> tuple[FixedTerm, ...]:
-    return tuple(term for term in model.design.fixed if len(term.columns) <= MANY_CELLS)
 
 
 def _sd_of(prior: Any, dimension: int = 2) -> float:
@@ -87,48 +92,48 @@ def _term_sds(term: FixedTerm, priors: Mapping[str, Prior]) -> np.ndarray:
     return np.broadcast_to(np.asarray(prior_sd(prior), dtype=float), (len(term.columns),))
 
 
-def _coefficients(model: Model, term: FixedTerm, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _coefficients(side: Design, term: FixedTerm, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the coefficients of one fixed term."""
     draws = draws_of(posterior, term.variable)
     draws = draws.reshape(*draws.shape[:2], -1)
-    sds = [_intercept_sd(model, priors)] if term.kind == "intercept" else _term_sds(term, priors)
+    sds = [_intercept_sd(side, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
     return [
         Scalar(label, label, "", "b", draws[:, :, column], float(sds[column]))
         for column, label in enumerate(term.columns)
     ]
 
 
-def _intercept_sd(model: Model, priors: Mapping[str, Prior]) -> float:
+def _intercept_sd(side: Design, name: str, priors: Mapping[str, Prior]) -> float:
     r"""Return the prior SD of the intercept on the data's scale.
 
     Its prior holds at the predictors' means, so that there it is :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
     """
-    return float(np.sqrt(_sd_of(priors.get("Intercept")) ** 2 + _moved_variance(model, priors)))
+    return float(np.sqrt(_sd_of(priors.get(name)) ** 2 + _moved_variance(side, priors)))
 
 
-def _moved_variance(model: Model, priors: Mapping[str, Prior]) -> float:
+def _moved_variance(side: Design, priors: Mapping[str, Prior]) -> float:
     """Return the prior variance of the fixed part at the predictors' means."""
     variance = 0.0
-    for term in model.design.fixed:
+    for term in side.fixed:
         if term.kind != "intercept":
-            means = model.design.X[:, term.start : term.stop].mean(axis=0)
+            means = side.X[:, term.start : term.stop].mean(axis=0)
             # A column of mean zero moves nothing, however wide its prior.
             moved = means != 0
             variance += float(np.sum((means[moved] * _term_sds(term, priors)[moved]) ** 2))
     return variance
 
 
-def _means(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _means(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the means of group effects, and their sum as the intercept of a model that has none."""
     found = []
-    for block in model.design.groups:
+    for block in side.groups:
         for column, slot in zip(block.columns, block.slots, strict=True):
             name = f"{slot}_mu"
             if slot in model_means(model) and name in posterior:
                 sd = _sd_of(priors[slot].parameters["mu"])
-                found.append(Scalar(name, coefficient_of(column), block.label, "b", draws_of(posterior, name), sd))
+                found.append(Scalar(name, effect_label(block, column), block.label, "b", draws_of(posterior, name), sd))
     sums = [scalar for scalar in found if scalar.term == "Intercept"]
-    if sums and all(term.kind != "intercept" for term in model.design.fixed):
+    if sums and all(term.kind != "intercept" for term in side.fixed):
         total = np.sum([scalar.draws for scalar in sums], axis=0)
         sd = float(np.sqrt(sum(scalar.prior_sd**2 for scalar in sums)))
         found.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))
@@ -140,7 +145,7 @@ def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list
     return [
         Scalar(
             f"{slot}_sigma",
-            coefficient_of(column),
+            effect_label(block, column),
             block.label,
             "sd",
             draws_of(posterior, f"{slot}_sigma"),
@@ -153,7 +158,7 @@ def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list
 
 def _correlations(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the correlations of a block's columns."""
-    name = f"cor|{block.label}"
+    name = correlation_name(block)
     if not block.correlated or name not in posterior:
         return []
     draws = draws_of(posterior, name)

@@ -23,6 +23,7 @@ from speclet_formula.recovery.parts import (
     residual_variance,
 )
 from speclet_formula.recovery.scalars import pair_labels
+from speclet_formula.recovery.varying import varying_truth
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +64,8 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     4. nowhere: it is left out. In a Gaussian model with identity link it then makes part of the true residual SD,
        :math:`\sqrt{\sigma^2 + \sum_k \sigma_k^2\,\overline{z_k^2}}`.
 
+    The truth of a parameter's own formula is taken by name: `sigma_Intercept`, `sigma_1|gene`.
+
     Means of effects (`1|gene_mu`) that the model does not have are moved into the coefficient of the same column, and
     the effects reduced by them. A model with means and no intercept gets the sum of its means judged as `Intercept`,
     since only their sum is known.
@@ -97,7 +100,8 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     (('1|gene', '1|cell_line'), 1.118)
     """
     design = model.design
-    stated = means_moved(model, truth)
+    varying = varying_truth(model, truth)
+    stated = means_moved(model, {key: value for key, value in truth.items() if key not in varying.keys})
     parts, unused = parts_of(model, stated)
     placement = _place(design, parts)
     effects = {slot: placed_effects(block, slot, placement.slots[slot]) for block, slot in _slots(design, placement)}
@@ -109,9 +113,9 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     scalars |= _family_parameters(model, stated, placement)
     used = {part.key for group in placement.slots.values() for part in group}
     return ImpliedTruth(
-        scalars=scalars,
-        realized=_realized(model, scalars, coefficients, effects, placement),
-        effects=effects,
+        scalars=scalars | varying.scalars,
+        realized=_realized(model, scalars, coefficients, effects, placement) | varying.realized,
+        effects=effects | varying.effects,
         sources={slot: tuple(part.key for part in group) for slot, group in placement.slots.items()},
         left_out=tuple(part.key for part in placement.left if part.key not in used),
         unused=tuple(key for key in unused if key not in _explained(parts, scalars)),
@@ -257,7 +261,9 @@ def _is_gaussian(model: Model) -> bool:
 
 def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
     """Return the family's own parameters; a Gaussian residual SD with what the model leaves out."""
-    found = {name: float(stated[name]) for name in model.family.parameters if np.ndim(stated.get(name, [])) == 0}
+    varying = dict(model.design.parameters)
+    constant = (name for name in model.family.parameters if name not in varying)
+    found = {name: float(stated[name]) for name in constant if np.ndim(stated.get(name, [])) == 0}
     if "threshold" in model.family.parameters and len(stated.get("threshold", ())) == len(model.design.levels) - 1:
         found |= {f"threshold[{place}]": float(value) for place, value in enumerate(stated["threshold"])}
     if "sigma" in found and _is_gaussian(model):

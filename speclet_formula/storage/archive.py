@@ -18,6 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.records import sides
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.errors import DataError, SpecletError
 from speclet_formula.formula.terms import columns_of, text_of
@@ -202,9 +203,10 @@ def _unpack(contents: Json, take: Take) -> _Saved:
 
 def _layout(model: Model) -> Json:
     """Return what the draws belong to: the labels of the fixed columns, and the levels of each block."""
+    parts = sides(model.design)
     return {
-        "columns": [label for term in model.design.fixed for label in term.columns],
-        "levels": {block.label: list(block.levels) for block in model.design.groups},
+        "columns": [label for side in parts for term in side.fixed for label in term.columns],
+        "levels": {f"{block.prefix}{block.label}": list(block.levels) for side in parts for block in side.groups},
     }
 
 

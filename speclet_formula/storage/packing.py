@@ -273,6 +273,7 @@ def pack_slot(slot: Slot) -> Json:
         "group": slot.group,
         "prior": _pack_prior(slot.prior),
         "source": slot.source,
+        "parameter": slot.parameter,
     }
 
 
@@ -302,7 +303,9 @@ def unpack_slot(packed: Json) -> Slot:
     PriorError
         There is no such prior.
     """
-    return Slot(packed["slot"], packed["kind"], packed["group"], _unpack_prior(packed["prior"]), packed["source"])
+    prior = _unpack_prior(packed["prior"])
+    # Fits that were saved before parameters could have formulas do not name one.
+    return Slot(packed["slot"], packed["kind"], packed["group"], prior, packed["source"], packed.get("parameter", ""))
 
 
 def _unpack_prior(packed: Json) -> Prior:

@@ -191,6 +191,8 @@ def _ratio(above: pd.Series, below: pd.Series) -> Estimate:
 
 def _coverage(part: pd.DataFrame, name: str) -> tuple[float, float, float]:
     """Return the share of intervals that hold the truth, its SE between data sets, and the effective intervals."""
+    if part[name].isna().all():  # ranked without an interval
+        return float("nan"), float("nan"), float("nan")
     weighted = pd.DataFrame({"held": part[name] * part["n"], "n": part["n"], "data_set": part["data_set"]})
     sums = weighted.groupby("data_set")[["held", "n"]].sum()
     share, se = _ratio(sums["held"], sums["n"])

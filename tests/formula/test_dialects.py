@@ -37,7 +37,8 @@ from speclet_formula.formula.spelling import spell_formula
         ),
         (
             "a - b ~ center(x) + I(center(x)^2); sigma ~ center(z)",
-            "a - b ~ 1 + scale(x, scale = FALSE) + I(scale(x, scale = FALSE)^2)\n# sigma ~ 1 + scale(z, scale = FALSE)",
+            "a - b ~ 1 + scale(x, scale = FALSE) + I(scale(x, scale = FALSE)^2)\n"
+            "# lme4 has no formula for a parameter: sigma ~ 1 + scale(z, scale = FALSE)",
             "bf(a - b ~ 1 + scale(x, scale = FALSE) + I(scale(x, scale = FALSE)^2), "
             "sigma ~ 1 + scale(z, scale = FALSE))",
             'bmb.Formula("I(a - b) ~ 1 + center(x) + I(center(x)**2)", "sigma ~ 1 + center(z)")',

@@ -153,7 +153,7 @@ def test_own_functions_can_be_called_and_are_offered():
     with pytest.raises(FormulaError) as error:
         parse_formula("y ~ zscor(x)", functions={"zscore"})
     assert error.value.remedy == "Write 'zscore', or pass your own function in functions=."
-    assert error.value.allowed.endswith(", tanh, zscore.")
+    assert error.value.allowed.endswith(", truncated, zscore.")
 
 
 # Each block is a formula with its whole message, which begins with that formula.
@@ -179,13 +179,13 @@ Write cbind(successes, failures).
 y | trials(n) ~ x
   ^
 'y | trials(n)' is not a response.
-A response is a column, arithmetic on columns, or cbind(successes, failures).
+A response is a column, arithmetic, or cbind(s, f), censored(y, status) or truncated(y, lb, ub).
 Write cbind(successes, failures) for counts out of trials; give weights outside the formula.
 
 y | n ~ x
   ^
 'y | n' is not a response.
-A response is a column, arithmetic on columns, or cbind(successes, failures).
+A response is a column, arithmetic, or cbind(s, f), censored(y, status) or truncated(y, lb, ub).
 Write cbind(successes, failures) for counts out of trials; give weights outside the formula.
 
 y ~ x; y ~ z

@@ -1,0 +1,200 @@
+"""The left-hand side of a formula goes in; the response's numbers come out, with trials or limits where it has them.
+
+`cbind` gives trials, `censored` and `truncated` give limits. Which family can have made the numbers is left to
+`families`.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.evaluation import Scope, evaluate
+from speclet_formula.design.fixed import report_not_finite
+from speclet_formula.design.records import Limits
+from speclet_formula.design.responses import is_single_trial, ordered_levels, positive_trials, trials_of_proportion
+from speclet_formula.errors import DataError, FormulaError, listed
+from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, text_of
+
+STATUSES = {"left": -1, "none": 0, "right": 1}
+"""Bambi's and brms' words for a value that is at most, exactly, or at least what the table says."""
+
+
+@dataclass(frozen=True, eq=False)
+class Observed:
+    """What a table says of the response."""
+
+    values: np.ndarray  # (n,) float64
+    trials: np.ndarray | None = None
+    limits: Limits | None = None
+    levels: tuple[str, ...] = ()  # of an ordinal response, whose values are then their places
+
+
+def response_name(node: Expression | None) -> str:
+    """Return the response as the formula spells it; a column's own name needs no back-quotes here."""
+    if node is None:
+        return ""
+    return node.name if isinstance(node, Name) else text_of(node)
+
+
+def unknown_response(rows: np.ndarray) -> Observed:
+    """Return the response of rows that have none yet."""
+    return Observed(np.full(len(rows), np.nan))
+
+
+def observed_response(node: Expression | None, scope: Scope, *, binary: bool) -> Observed:
+    """Return the response of each row.
+
+    Raises
+    ------
+    FormulaError
+        If there is none.
+    DataError
+        If it is not numeric, its counts, statuses or bounds are none, or a value lies outside its bounds.
+    """
+    if node is None:
+        raise FormulaError("the formula has no response.", "Write one left of the ~.", "For example y ~ x + (1 | g).")
+    if isinstance(node, Call) and node.function == "cbind":
+        successes, failures = (_numbers(argument.value, scope, binary=False) for argument in node.arguments)
+        _check_counts(node, successes, failures)
+        return Observed(successes, successes + failures)
+    if isinstance(node, Call) and node.function in LIMITED:
+        values = _numbers(node.arguments[0].value, scope, binary=False)
+        limits = _censoring(node, scope) if node.function == "censored" else truncation_of(node, scope)
+        _check_inside(node, values, limits)
+        return Observed(values, None, limits)
+    return Observed(_numbers(node, scope, binary=binary))
+
+
+def observed_levels(node: Expression | None, scope: Scope, table: pd.DataFrame) -> Observed:
+    """Return the places of an ordinal response's levels; `table` holds the columns as they were given.
+
+    Raises
+    ------
+    FormulaError
+        If there is none.
+    DataError
+        If the levels have no order, one is empty, or there is only one.
+    """
+    if node is None or (isinstance(node, Call) and node.function in ("cbind", *LIMITED)):
+        return observed_response(node, scope, binary=False)
+    check_one_column(evaluate(node, scope), node, "the response")
+    places, levels = ordered_levels(node, scope, table)
+    return Observed(places, levels=levels)
+
+
+def out_of_trials(observed: Observed, name: str, column: pd.Series | None, weights: str | None) -> Observed:
+    """Return successes and trials of a proportion with weights, or of single trials.
+
+    Raises
+    ------
+    DataError
+        If the weights are no numbers of trials, or the response no share of them.
+    """
+    values = observed.values
+    if weights is None or column is None:
+        return replace(observed, trials=np.ones(len(values)) if is_single_trial(values) else None)
+    trials = positive_trials(column, weights)
+    return replace(observed, values=trials_of_proportion(values, trials, name, weights), trials=trials)
+
+
+def truncation_of(node: Call, scope: Scope) -> Limits:
+    """Return the bounds of `truncated(y, lb, ub)` for each row.
+
+    Raises
+    ------
+    DataError
+        If a bound is not a finite number, or the lower one is not below the upper one.
+    """
+    n = len(scope.frame)
+    bounds = {"lb": np.full(n, -np.inf), "ub": np.full(n, np.inf)}
+    for name, argument in zip(("lb", "ub"), node.arguments[1:], strict=False):
+        bounds[argument.name or name] = _numbers(argument.value, scope, binary=False)
+    crossed = np.flatnonzero(bounds["lb"] >= bounds["ub"])
+    if len(crossed):
+        row = crossed[0]
+        raise DataError(
+            f"'{text_of(node)}' has a lower bound of {bounds['lb'][row]:g} and an upper one of {bounds['ub'][row]:g}.",
+            "The lower bound, lb, is below the upper one, ub.",
+            "Exchange them, or name the one that is meant: truncated(y, ub = 10).",
+        )
+    return Limits(None, bounds["lb"], bounds["ub"])
+
+
+def _numbers(node: Expression, scope: Scope, *, binary: bool) -> np.ndarray:
+    values = evaluate(node, scope)
+    check_one_column(values, node, "the response")
+    if isinstance(values, pd.Categorical):
+        if binary and len(values.categories) == 2:  # noqa: PLR2004 - binary
+            return np.asarray(values.codes, dtype=float)
+        raise DataError(
+            f"the response '{text_of(node)}' holds labels ({listed(values.categories, 3)}), not numbers.",
+            "The response is numeric; a factor of two levels serves a bernoulli family.",
+            "Convert the column to numbers, or choose the family that fits it.",
+        )
+    numbers = np.broadcast_to(np.asarray(values, dtype=float), len(scope.frame)).copy()
+    report_not_finite(numbers, text_of(node))
+    return numbers
+
+
+def check_one_column(values: Any, node: Expression, what: str) -> None:
+    """Refuse a basis, such as poly(x, 2), where there is one value for each row."""
+    if np.ndim(values) > 1:
+        raise FormulaError(
+            f"'{text_of(node)}' has {np.shape(values)[1]} columns.",
+            f"{what[0].upper()}{what[1:]} has one value for each row.",
+            "Name a column, or a call that gives one value for each row.",
+        )
+
+
+def _check_counts(node: Call, successes: np.ndarray, failures: np.ndarray) -> None:
+    counts = np.concatenate([successes, failures])
+    if (counts < 0).any() or (counts != np.round(counts)).any():
+        raise DataError(
+            f"'{text_of(node)}' has values that are not counts.",
+            "cbind(successes, failures) takes whole numbers from 0 on.",
+            "The second is the number of failures, often written as trials - successes.",
+        )
+
+
+def _censoring(node: Call, scope: Scope) -> Limits:
+    """Return the statuses of `censored(y, status)`."""
+    column = node.arguments[1].value
+    values = evaluate(column, scope)
+    unbounded = np.full(len(scope.frame), np.inf)
+    if not isinstance(values, pd.Categorical):
+        seen = listed((f"{value:g}" for value in np.unique(np.asarray(values, dtype=float))), 3)
+        raise _bad_status(node, f"'{text_of(column)}' holds numbers ({seen}), which are no statuses.", _recoded(column))
+    unknown = [level for level in values.categories if level not in STATUSES]
+    if "interval" in unknown:
+        remedy = "Leave those rows out, or take the middle of the interval where it is narrow."
+        raise _bad_status(node, f"'{text_of(column)}' has rows that are 'interval'.", remedy)
+    if unknown:
+        problem = f"'{text_of(column)}' has the value '{unknown[0]}', which is no status."
+        raise _bad_status(node, problem, _recoded(column))
+    codes = np.array([STATUSES[level] for level in values.categories], dtype=np.int8)
+    return Limits(codes[values.codes], -unbounded, unbounded)
+
+
+def _recoded(column: Expression) -> str:
+    name = response_name(column)
+    return f"Convert it: data['{name}'] = data['{name}'].map({{0: 'none', 1: 'right'}})."
+
+
+def _bad_status(node: Call, problem: str, remedy: str) -> DataError:
+    """Word the error of a status that does not exist."""
+    allowed = "In {} a status is 'none', 'left' (the true value is at most y) or 'right' (at least y)."
+    return DataError(problem, allowed.format(text_of(node)), remedy)
+
+
+def _check_inside(node: Call, values: np.ndarray, limits: Limits) -> None:
+    """Refuse values that a truncated response cannot have."""
+    outside = np.flatnonzero((values < limits.lower) | (values > limits.upper))
+    if len(outside):
+        row = outside[0]
+        raise DataError(
+            f"{len(outside)} values of '{text_of(node)}' lie outside its bounds, such as {values[row]:g} in row {row}.",
+            f"Nothing beyond the bounds is ever seen: here from {limits.lower[row]:g} to {limits.upper[row]:g}.",
+            "Mend the bounds, drop those rows, or write censored(y, status) for values known only as a bound.",
+        )
