@@ -1,0 +1,19 @@
+"""A fit goes in; linear predictors, fitted values and pointwise log densities of its rows come out, draw by draw.
+
+`gathering` reads the draws, `predictors` adds them up, `means` and `densities` say what the sums mean. Judging
+models by them is left to `comparison`.
+"""
+
+from speclet_formula.prediction.densities import log_likelihood, log_likelihood_blocks
+from speclet_formula.prediction.gathering import BLOCK_BYTES, OBSERVATION_DIM
+from speclet_formula.prediction.means import fitted
+from speclet_formula.prediction.predictors import linear_predictor
+
+__all__ = [
+    "BLOCK_BYTES",
+    "OBSERVATION_DIM",
+    "fitted",
+    "linear_predictor",
+    "log_likelihood",
+    "log_likelihood_blocks",
+]
