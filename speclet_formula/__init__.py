@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from speclet_formula.posterior import PointFit as PointFit
     from speclet_formula.prediction import fitted as fitted
     from speclet_formula.prediction import log_likelihood as log_likelihood
+    from speclet_formula.prediction import predict as predict
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
@@ -91,7 +92,7 @@ _ROOMS = {
     "inference.translate": ("to_bambi", "to_pymc"),
     "model": ("Model",),
     "posterior": ("Fit", "PointFit"),
-    "prediction": ("fitted", "log_likelihood"),
+    "prediction": ("fitted", "log_likelihood", "predict"),
     "priors": ("Prior",),
     "recovery": ("Recoveries", "Recovery", "recover"),
     "reporting.html": ("report",),

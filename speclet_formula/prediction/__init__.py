@@ -7,6 +7,7 @@ models by them is left to `comparison`.
 from speclet_formula.prediction.densities import log_likelihood, log_likelihood_blocks
 from speclet_formula.prediction.gathering import BLOCK_BYTES, OBSERVATION_DIM
 from speclet_formula.prediction.means import fitted
+from speclet_formula.prediction.predicting import predict
 from speclet_formula.prediction.predictors import linear_predictor
 
 __all__ = [
@@ -16,4 +17,5 @@ __all__ = [
     "linear_predictor",
     "log_likelihood",
     "log_likelihood_blocks",
+    "predict",
 ]

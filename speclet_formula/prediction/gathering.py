@@ -46,31 +46,34 @@ def row_blocks(n: int, n_draws: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def gather(model: FittedModel, posterior: Any, draws: slice | np.ndarray = slice(None)) -> ModelDraws:
-    """Take what the density of an observation needs out of the posterior."""
-    varying = dict(model.design.parameters)
+def gather(
+    model: FittedModel, posterior: Any, draws: slice | np.ndarray = slice(None), design: Design | None = None
+) -> ModelDraws:
+    """Take what the density of an observation needs out of the posterior; a design of other rows may be given."""
+    used = model.design if design is None else design
+    varying = dict(used.parameters)
     constant = [name for name in model.family.parameters if name not in varying]
     sizes = {"threshold": len(model.design.levels) - 1}
     return ModelDraws(
-        tuple(gather_side(side, posterior, draws) for side in sides(model.design)),
-        {name: _draws_of(posterior, name, sizes.get(name, 1))[draws] for name in constant},
+        tuple(gather_side(side, posterior, draws) for side in sides(used)),
+        {name: variable_draws(posterior, name, sizes.get(name, 1))[draws] for name in constant},
     )
 
 
 def gather_side(design: Design, posterior: Any, draws: slice | np.ndarray = slice(None)) -> Draws:
     """Take what a linear predictor needs out of the posterior; whole variables are views, not copies."""
-    terms = [_draws_of(posterior, term.variable, term.stop - term.start)[draws] for term in design.fixed]
+    terms = [variable_draws(posterior, term.variable, term.stop - term.start)[draws] for term in design.fixed]
     n_draws = len(np.empty(posterior.sizes["chain"] * posterior.sizes["draw"], dtype=bool)[draws])
     return Draws(
         coefficients=np.hstack([np.empty((n_draws, 0)), *terms]),
         effects=tuple(
-            tuple(_draws_of(posterior, slot, len(block.levels))[draws] for slot in block.slots)
+            tuple(variable_draws(posterior, slot, len(block.levels))[draws] for slot in block.slots)
             for block in design.groups
         ),
     )
 
 
-def _draws_of(posterior: Mapping[str, Any], name: str, size: int) -> Array:
+def variable_draws(posterior: Mapping[str, Any], name: str, size: int) -> Array:
     """Return a variable as (draws of all chains, elements)."""
     if name not in posterior:
         raise DataError(

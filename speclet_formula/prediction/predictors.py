@@ -5,15 +5,13 @@ Group effects are taken as drawn: a level that was not fitted is refused. Other 
 
 from typing import Any
 
-import numpy as np
-
-from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design import Design
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import FittedModel
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.prediction.gathering import Rows, gather_side, predictor_of
 
-NAMED = 5
+_MOST_NAMED = 5
 
 
 def linear_predictor(
@@ -82,18 +80,14 @@ def side_of(design: Design, parameter: str | None) -> Design:
 def refuse_new_levels(design: Design) -> None:
     """Raise a DataError that names the levels without a fitted effect."""
     for block in design.groups:
-        unknown = np.flatnonzero(block.codes < 0)
-        if len(unknown):
+        if block.new_levels:
             raise DataError(
-                f"'{block.group}' has levels that were not fitted: {new_levels(block, design, unknown)}.",
+                f"'{block.group}' has levels that were not fitted: {_named(block.new_levels)}.",
                 "Group effects are known for the fitted levels.",
-                "Leave those rows out, or fit the model with them.",
+                "Leave those rows out, fit the model with them, or write predict(..., allow_new_levels=True).",
             )
 
 
-def new_levels(block: GroupBlock, design: Design, rows: np.ndarray) -> str:
-    """Name the levels as the table spells them."""
-    if not set(block.factors) <= set(design.frame.columns):  # computed in the formula, for example factor(x)
-        return f"rows {', '.join(str(row) for row in rows[:NAMED])}"
-    labels = design.frame.iloc[rows][list(block.factors)].astype(str).agg(":".join, axis=1).unique()
-    return ", ".join(f"'{label}'" for label in labels[:NAMED]) + (", ..." if len(labels) > NAMED else "")
+def _named(levels: tuple[str, ...]) -> str:
+    """Name the first few levels."""
+    return ", ".join(f"'{level}'" for level in levels[:_MOST_NAMED]) + (", ..." if len(levels) > _MOST_NAMED else "")
