@@ -47,9 +47,11 @@ if TYPE_CHECKING:
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
+    from speclet_formula.prediction import augment as augment
     from speclet_formula.prediction import fitted as fitted
     from speclet_formula.prediction import log_likelihood as log_likelihood
     from speclet_formula.prediction import predict as predict
+    from speclet_formula.prediction import residuals as residuals
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
@@ -92,7 +94,7 @@ _ROOMS = {
     "inference.translate": ("to_bambi", "to_pymc"),
     "model": ("Model",),
     "posterior": ("Fit", "PointFit"),
-    "prediction": ("fitted", "log_likelihood", "predict"),
+    "prediction": ("augment", "fitted", "log_likelihood", "predict", "residuals"),
     "priors": ("Prior",),
     "recovery": ("Recoveries", "Recovery", "recover"),
     "reporting.html": ("report",),

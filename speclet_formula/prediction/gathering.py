@@ -13,8 +13,9 @@ import numpy as np
 from speclet_formula.design import Design
 from speclet_formula.design.records import sides
 from speclet_formula.errors import DataError
-from speclet_formula.estimates.fitted import FittedModel
+from speclet_formula.estimates.fitted import Fitted, FittedModel
 from speclet_formula.estimates.intervals import Array
+from speclet_formula.estimates.points import points_of
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link
 
 type Rows = slice | np.ndarray | None
@@ -58,6 +59,18 @@ def gather(
         tuple(gather_side(side, posterior, draws) for side in sides(used)),
         {name: variable_draws(posterior, name, sizes.get(name, 1))[draws] for name in constant},
     )
+
+
+def gather_fit(fit: Fitted, draws: slice | np.ndarray = slice(None)) -> ModelDraws:
+    """Take the draws of a fit; estimates of maximum likelihood are a single draw."""
+    points = points_of(fit)
+    if points is None:
+        return gather(fit.model, fit.idata["posterior"], draws)
+    parameters = {name: np.array([[value]]) for name, value, _ in points.others}
+    if points.sigma is not None:
+        parameters["sigma"] = np.array([[points.sigma]])
+    effects = tuple(tuple(column[None] for column in modes.T) for modes in points.modes)
+    return ModelDraws((Draws(points.coefficients[None], effects),), parameters)
 
 
 def gather_side(design: Design, posterior: Any, draws: slice | np.ndarray = slice(None)) -> Draws:
