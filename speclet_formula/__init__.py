@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import LikelihoodRatios as LikelihoodRatios
     from speclet_formula.comparison import anova as anova
     from speclet_formula.comparison import compare as compare
+    from speclet_formula.comparison import glance as glance
     from speclet_formula.comparison import loo as loo
     from speclet_formula.costing import Costs as Costs
     from speclet_formula.costing import costs as costs
@@ -28,10 +29,13 @@ if TYPE_CHECKING:
     from speclet_formula.errors import SamplingError as SamplingError
     from speclet_formula.errors import SpecletError as SpecletError
     from speclet_formula.estimates import coef as coef
+    from speclet_formula.estimates import confint as confint
     from speclet_formula.estimates import family_parameters as family_parameters
     from speclet_formula.estimates import fixef as fixef
+    from speclet_formula.estimates import icc as icc
     from speclet_formula.estimates import ngrps as ngrps
     from speclet_formula.estimates import nobs as nobs
+    from speclet_formula.estimates import r2 as r2
     from speclet_formula.estimates import ranef as ranef
     from speclet_formula.estimates import sigma as sigma
     from speclet_formula.estimates import tidy as tidy
@@ -83,11 +87,24 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "checks": ("Predictive", "posterior_predictive", "prior_predictive", "sensitivity"),
-    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "loo"),
+    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "glance", "loo"),
     "costing": ("Costs", "costs"),
     "diagnostics": ("diagnose",),
     "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
-    "estimates": ("coef", "family_parameters", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),
+    "estimates": (
+        "coef",
+        "confint",
+        "family_parameters",
+        "fixef",
+        "icc",
+        "ngrps",
+        "nobs",
+        "r2",
+        "ranef",
+        "sigma",
+        "tidy",
+        "varcorr",
+    ),
     "explanation": ("Explanation", "explain"),
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.refitting": ("refit",),

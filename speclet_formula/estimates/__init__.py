@@ -3,7 +3,9 @@
 They read a model and its draws and know nothing of engines. Printing is left to `posterior` and `reporting`.
 """
 
+from speclet_formula.estimates.confidence import confint
 from speclet_formula.estimates.effects import coef, family_parameters, fixef, ranef
+from speclet_formula.estimates.explained import icc, r2
 from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
 from speclet_formula.estimates.intervals import EstimateError, Interval
 from speclet_formula.estimates.tidying import tidy
@@ -14,10 +16,13 @@ __all__ = [
     "Fitted",
     "Interval",
     "coef",
+    "confint",
     "family_parameters",
     "fixef",
+    "icc",
     "ngrps",
     "nobs",
+    "r2",
     "ranef",
     "sigma",
     "tidy",
