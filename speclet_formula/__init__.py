@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from speclet_formula.errors import SamplingError as SamplingError
     from speclet_formula.errors import SpecletError as SpecletError
     from speclet_formula.estimates import coef as coef
-    from speclet_formula.estimates import confint as confint
     from speclet_formula.estimates import family_parameters as family_parameters
     from speclet_formula.estimates import fixef as fixef
     from speclet_formula.estimates import icc as icc
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from speclet_formula.estimates import varcorr as varcorr
     from speclet_formula.explanation import Explanation as Explanation
     from speclet_formula.explanation import explain as explain
+    from speclet_formula.inference.confidence import confint as confint
     from speclet_formula.inference.fitting import fit as fit
     from speclet_formula.inference.fitting import glmer as glmer
     from speclet_formula.inference.fitting import lmer as lmer
@@ -93,7 +93,6 @@ _ROOMS = {
     "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
     "estimates": (
         "coef",
-        "confint",
         "family_parameters",
         "fixef",
         "icc",
@@ -106,6 +105,7 @@ _ROOMS = {
         "varcorr",
     ),
     "explanation": ("Explanation", "explain"),
+    "inference.confidence": ("confint",),
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.refitting": ("refit",),
     "inference.translate": ("to_bambi", "to_pymc"),

@@ -3,7 +3,6 @@
 They read a model and its draws and know nothing of engines. Printing is left to `posterior` and `reporting`.
 """
 
-from speclet_formula.estimates.confidence import confint
 from speclet_formula.estimates.effects import coef, family_parameters, fixef, ranef
 from speclet_formula.estimates.explained import icc, r2
 from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
@@ -16,7 +15,6 @@ __all__ = [
     "Fitted",
     "Interval",
     "coef",
-    "confint",
     "family_parameters",
     "fixef",
     "icc",

@@ -12,7 +12,7 @@ fits <- list(
   poisson = glmer("count ~ z + (1 | g)", d, family = poisson),
   binomial = glmer("hit ~ z + (1 | g)", d, family = binomial)
 )
-profiles <- c("intercept", "crossed")
+profiles <- c("intercept", "slope", "crossed")
 answers <- lapply(names(fits), function(name) {
   m <- fits[[name]]; ic <- icc(m); r <- r2(m); wald <- confint(m, parm = "beta_", method = "Wald", level = 0.9)
   as_list <- function(frame) data.frame(term = rownames(frame), low = frame[, 1], high = frame[, 2])
