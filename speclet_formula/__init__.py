@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import LikelihoodRatios as LikelihoodRatios
     from speclet_formula.comparison import anova as anova
     from speclet_formula.comparison import compare as compare
+    from speclet_formula.comparison import glance as glance
     from speclet_formula.comparison import loo as loo
     from speclet_formula.costing import Costs as Costs
     from speclet_formula.costing import costs as costs
@@ -30,14 +31,17 @@ if TYPE_CHECKING:
     from speclet_formula.estimates import coef as coef
     from speclet_formula.estimates import family_parameters as family_parameters
     from speclet_formula.estimates import fixef as fixef
+    from speclet_formula.estimates import icc as icc
     from speclet_formula.estimates import ngrps as ngrps
     from speclet_formula.estimates import nobs as nobs
+    from speclet_formula.estimates import r2 as r2
     from speclet_formula.estimates import ranef as ranef
     from speclet_formula.estimates import sigma as sigma
     from speclet_formula.estimates import tidy as tidy
     from speclet_formula.estimates import varcorr as varcorr
     from speclet_formula.explanation import Explanation as Explanation
     from speclet_formula.explanation import explain as explain
+    from speclet_formula.inference.confidence import confint as confint
     from speclet_formula.inference.fitting import fit as fit
     from speclet_formula.inference.fitting import glmer as glmer
     from speclet_formula.inference.fitting import lmer as lmer
@@ -47,8 +51,11 @@ if TYPE_CHECKING:
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
+    from speclet_formula.prediction import augment as augment
     from speclet_formula.prediction import fitted as fitted
     from speclet_formula.prediction import log_likelihood as log_likelihood
+    from speclet_formula.prediction import predict as predict
+    from speclet_formula.prediction import residuals as residuals
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
@@ -80,18 +87,31 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "checks": ("Predictive", "posterior_predictive", "prior_predictive", "sensitivity"),
-    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "loo"),
+    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "glance", "loo"),
     "costing": ("Costs", "costs"),
     "diagnostics": ("diagnose",),
     "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
-    "estimates": ("coef", "family_parameters", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),
+    "estimates": (
+        "coef",
+        "family_parameters",
+        "fixef",
+        "icc",
+        "ngrps",
+        "nobs",
+        "r2",
+        "ranef",
+        "sigma",
+        "tidy",
+        "varcorr",
+    ),
     "explanation": ("Explanation", "explain"),
+    "inference.confidence": ("confint",),
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.refitting": ("refit",),
     "inference.translate": ("to_bambi", "to_pymc"),
     "model": ("Model",),
     "posterior": ("Fit", "PointFit"),
-    "prediction": ("fitted", "log_likelihood"),
+    "prediction": ("augment", "fitted", "log_likelihood", "predict", "residuals"),
     "priors": ("Prior",),
     "recovery": ("Recoveries", "Recovery", "recover"),
     "reporting.html": ("report",),
