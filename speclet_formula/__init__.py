@@ -44,7 +44,13 @@ if TYPE_CHECKING:
     from speclet_formula.inference.refitting import refit as refit
     from speclet_formula.inference.translate import to_bambi as to_bambi
     from speclet_formula.inference.translate import to_pymc as to_pymc
+    from speclet_formula.interpretation import Means as Means
+    from speclet_formula.interpretation import contrasts as contrasts
     from speclet_formula.interpretation import level_effects as level_effects
+    from speclet_formula.interpretation import marginal_means as marginal_means
+    from speclet_formula.interpretation import pairs as pairs
+    from speclet_formula.interpretation import reference_grid as reference_grid
+    from speclet_formula.interpretation import slopes as slopes
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
@@ -90,7 +96,7 @@ _ROOMS = {
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.refitting": ("refit",),
     "inference.translate": ("to_bambi", "to_pymc"),
-    "interpretation": ("level_effects",),
+    "interpretation": ("Means", "contrasts", "level_effects", "marginal_means", "pairs", "reference_grid", "slopes"),
     "model": ("Model",),
     "posterior": ("Fit", "PointFit"),
     "prediction": ("fitted", "log_likelihood"),
