@@ -58,7 +58,8 @@ def reference_grid(fit: Fitted, *, at: Mapping[str, Any] | None = None, paramete
     Returns
     -------
     pandas.DataFrame
-        One row per combination, one column per variable of the fixed terms and offsets, the first varying fastest.
+        One row per combination, one column per variable of the fixed terms, the first varying fastest; variables of
+        offsets only where `at` names them, since an offset is held at its mean.
         Factors take all their levels; numbers are at their mean over the fitted rows, but those with two values take
         both, as in emmeans (so do booleans, as 0 and 1). A number that stands inside `factor()` takes all its values.
 
@@ -96,8 +97,9 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     """
     whole = fit.model.design
     side = _side(whole, parameter)
-    names = fixed_variables(side)
     chosen = dict(at or {})
+    terms = {name for term in side.formula.terms for name in columns_of(term)}
+    names = [name for name in fixed_variables(side) if name in terms or name in chosen]
     for name in chosen:
         check_variable(name, side)
     discrete = _inside_factors(side)
@@ -168,12 +170,14 @@ def matrix_of(grid: Grid, frame: pd.DataFrame) -> tuple[Array, Array]:
     -------
     X : ndarray of float, shape (rows, p)
     offset : ndarray of float, shape (rows,)
+        Its mean over the fitted rows, as in emmeans, unless the grid says otherwise of a column that it uses.
     """
     # What group terms need is filled in from the first row: their effects are zero here.
     others = grid.whole.frame.iloc[np.zeros(len(frame), dtype=int)].reset_index(drop=True)
     replayed = replay_design(grid.whole, others.assign(**{name: frame[name].array for name in frame}))
     side = replayed if grid.parameter is None else dict(replayed.parameters)[grid.parameter]
-    return side.X, side.offset
+    told = any(name in frame for node in side.formula.offsets for name in columns_of(node))
+    return side.X, side.offset if told else np.full(len(frame), grid.side.offset.mean())
 
 
 def _side(design: Design, parameter: str | None) -> Design:

@@ -53,13 +53,19 @@ def fitted_model(formula, family):
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: f"{answer['formula']}: {answer['call']}")
 def test_emmeans_agrees(answer):
-    """R's optimiser stops up to 1e-4 short in the variances; 1e-3 of the standard error is what that may move."""
+    """Estimates within 1e-3 standard errors: R's optimiser stops up to 1e-4 short in the variances.
+
+    So are standard errors of lmer; those of glmer come from second differences of the deviance and are only good to a
+    few 1e-3 (the pairs of the counts differ by 2.3e-3).
+    """
     found = CALLS[answer["call"]](fitted_model(answer["formula"], answer["family"])).table
     expected = pd.DataFrame(answer["rows"])
     assert len(found) == len(expected)
     for name in set(expected) & {"f", "h", "contrast"}:
         assert found[name].astype(str).to_list() == expected[name].to_list()
+    numeric = answer["family"] != "gaussian"
     for theirs, ours in COLUMNS.items():
-        np.testing.assert_array_less(np.abs(found[ours] - expected[theirs]), 1e-3 * expected["SE"], err_msg=ours)
+        tolerance = 6e-3 if numeric and ours != "estimate" else 1e-3
+        np.testing.assert_array_less(np.abs(found[ours] - expected[theirs]), tolerance * expected["SE"], err_msg=ours)
     if "p_value" in found:
         np.testing.assert_allclose(found["p_value"], expected["p.value"], rtol=0.02, atol=1e-12)

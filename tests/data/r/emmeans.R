@@ -1,5 +1,6 @@
 # R's answers of marginal means, contrasts and trends: Rscript emmeans.R, in this folder, writes emmeans.json.
 #
+# emtrends takes a forward difference, (f(x + h) - f(x)) / h, whose error is proportional to h; a small h makes it the slope.
 # Normal quantiles throughout (lmer.df = "asymptotic"), no adjustment of p-values; fits are made as odd_formulas.R makes them.
 suppressMessages({library(lme4); library(emmeans); library(jsonlite)})
 emm_options(lmer.df = "asymptotic", pbkrtest.limit = 0, lmerTest.limit = 0)
@@ -8,16 +9,20 @@ d <- read.csv("odd_formulas.csv", check.names = FALSE, stringsAsFactors = FALSE)
 d$f <- factor(d$f, levels = c("w", "v", "u"))  # the analyst's order
 for (name in c("h", "g", "a", "b", "c")) d[[name]] <- factor(d[[name]])
 set.seed(20)  # counts and trials that depend on f, x and g
-d$count <- as.integer(round(exp(0.4 + 0.2 * as.numeric(d$f) + 0.1 * d$x) * (1 + abs(d$z))))
+shift <- rnorm(nlevels(d$g), 0, 0.5)[as.integer(d$g)]
 d$exposure <- round(exp(d$o), 3)
-d$s <- as.integer(round(6 / (1 + exp(0.8 - 0.4 * d$x + 0.3 * as.numeric(d$f)) * (1 + 0.5 * d$z^2))))
+d$count <- rpois(nrow(d), exp(0.2 + 0.2 * as.numeric(d$f) + 0.15 * d$x + shift) * d$exposure)
+d$s <- rbinom(nrow(d), 6, 1 / (1 + exp(1 - 0.4 * d$x + 0.3 * as.numeric(d$f) - shift)))
 d$miss <- 6L - d$s
 write.csv(d[c("count", "exposure", "s", "miss")], "emmeans.csv", row.names = FALSE)
+
+STEP <- 1e-5
 
 gaussian <- function(formula) suppressMessages(lmer(as.formula(formula), d, control = lmerControl(optimizer = "bobyqa",
   optCtrl = list(rhoend = 1e-10, maxfun = 1e5), calc.derivs = FALSE, check.conv.singular = "ignore")))
 general <- function(formula, family) suppressMessages(glmer(as.formula(formula), d, family = family,
-  control = glmerControl(optimizer = "bobyqa", optCtrl = list(rhoend = 1e-9, maxfun = 1e5))))
+  control = glmerControl(optimizer = "bobyqa", tolPwrss = 1e-10,
+  optCtrl = list(rhoend = 1e-8, maxfun = 1e5))))
 
 tidied <- function(result, level = 0.89) {
   frame <- as.data.frame(confint(result, level = level, adjust = "none"))
@@ -48,14 +53,14 @@ keep(two, "gaussian", "means f", suppressMessages(emmeans(m, ~ f)))
 keep(two, "gaussian", "means f h", emmeans(m, ~ f * h))
 
 three <- "y ~ f * x + h + (x | g)"; m <- gaussian(three)
-keep(three, "gaussian", "slopes x by f", emtrends(m, ~ f, "x"))
-keep(three, "gaussian", "pairs slopes x by f", pairs(emtrends(m, ~ f, "x")))
-keep(three, "gaussian", "slopes x", suppressMessages(emtrends(m, ~ 1, "x")))
+keep(three, "gaussian", "slopes x by f", emtrends(m, ~ f, "x", delta.var = STEP))
+keep(three, "gaussian", "pairs slopes x by f", pairs(emtrends(m, ~ f, "x", delta.var = STEP)))
+keep(three, "gaussian", "slopes x", suppressMessages(emtrends(m, ~ 1, "x", delta.var = STEP)))
 
 four <- "y ~ poly(x, 2) * h + (1 | g)"; m <- gaussian(four)
 keep(four, "gaussian", "means h", suppressMessages(emmeans(m, ~ h)))
 keep(four, "gaussian", "means h x", emmeans(m, ~ h * x, at = list(x = c(1, 3))))
-keep(four, "gaussian", "slopes x by h", emtrends(m, ~ h, "x"))
+keep(four, "gaussian", "slopes x by h", emtrends(m, ~ h, "x", delta.var = STEP))
 
 five <- "y ~ f + x + offset(o) + (1 | g)"; m <- gaussian(five)
 keep(five, "gaussian", "means f", emmeans(m, ~ f))
@@ -71,8 +76,8 @@ keep(seven, "poisson", "pairs response f", pairs(emmeans(m, ~ f, type = "respons
 eight <- "cbind(s, miss) ~ f + x + (1 | g)"; m <- general(eight, "binomial"); e <- emmeans(m, ~ f, type = "response")
 keep(eight, "binomial", "response f", e)
 keep(eight, "binomial", "pairs response f", pairs(e))
-keep(eight, "binomial", "slopes x by f", emtrends(m, ~ f, "x"))
-keep(eight, "binomial", "slopes response x by f", emtrends(m, ~ f, "x", regrid = "response"))
+keep(eight, "binomial", "slopes x by f", emtrends(m, ~ f, "x", delta.var = STEP))
+keep(eight, "binomial", "slopes response x by f", emtrends(m, ~ f, "x", regrid = "response", delta.var = STEP))
 
 nine <- "y ~ f + I(k > 1) + e2 + (1 | g)"; d$e2 <- as.numeric(d$h == "q"); m <- gaussian(nine)
 keep(nine, "gaussian", "means f", emmeans(m, ~ f))
