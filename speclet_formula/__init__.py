@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from speclet_formula.inference.translate import to_pymc as to_pymc
     from speclet_formula.interpretation import Means as Means
     from speclet_formula.interpretation import contrasts as contrasts
+    from speclet_formula.interpretation import hypothesis as hypothesis
     from speclet_formula.interpretation import level_effects as level_effects
     from speclet_formula.interpretation import marginal_means as marginal_means
     from speclet_formula.interpretation import pairs as pairs
@@ -96,7 +97,16 @@ _ROOMS = {
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.refitting": ("refit",),
     "inference.translate": ("to_bambi", "to_pymc"),
-    "interpretation": ("Means", "contrasts", "level_effects", "marginal_means", "pairs", "reference_grid", "slopes"),
+    "interpretation": (
+        "Means",
+        "contrasts",
+        "hypothesis",
+        "level_effects",
+        "marginal_means",
+        "pairs",
+        "reference_grid",
+        "slopes",
+    ),
     "model": ("Model",),
     "posterior": ("Fit", "PointFit"),
     "prediction": ("fitted", "log_likelihood"),

@@ -6,9 +6,10 @@ levels of group effects. Drawing them is left to `reporting`.
 
 from speclet_formula.interpretation.contrasting import contrasts, pairs
 from speclet_formula.interpretation.grids import reference_grid
+from speclet_formula.interpretation.hypotheses import hypothesis
 from speclet_formula.interpretation.levels import level_effects
 from speclet_formula.interpretation.means import marginal_means
 from speclet_formula.interpretation.records import Means
 from speclet_formula.interpretation.slopes import slopes
 
-__all__ = ["Means", "contrasts", "level_effects", "marginal_means", "pairs", "reference_grid", "slopes"]
+__all__ = ["Means", "contrasts", "hypothesis", "level_effects", "marginal_means", "pairs", "reference_grid", "slopes"]
