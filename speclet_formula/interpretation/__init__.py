@@ -8,8 +8,20 @@ from speclet_formula.interpretation.contrasting import contrasts, pairs
 from speclet_formula.interpretation.grids import reference_grid
 from speclet_formula.interpretation.hypotheses import hypothesis
 from speclet_formula.interpretation.levels import level_effects
+from speclet_formula.interpretation.matrices import effect_matrix, selectivity
 from speclet_formula.interpretation.means import marginal_means
 from speclet_formula.interpretation.records import Means
 from speclet_formula.interpretation.slopes import slopes
 
-__all__ = ["Means", "contrasts", "hypothesis", "level_effects", "marginal_means", "pairs", "reference_grid", "slopes"]
+__all__ = [
+    "Means",
+    "contrasts",
+    "effect_matrix",
+    "hypothesis",
+    "level_effects",
+    "marginal_means",
+    "pairs",
+    "reference_grid",
+    "selectivity",
+    "slopes",
+]

@@ -216,7 +216,7 @@ def _unknown(text: str, position: int, parameters: Nameable) -> FormulaError:
     word = word.rstrip(")") if word.count("(") < word.count(")") else word
     slots = [f"{slot}[{block.levels[0]}]" for slot, (block, _) in parameters.effects.items()]
     near = word if word in parameters.effects else nearest(word, [*parameters.scalars, *parameters.effects])
-    if near in parameters.effects:
+    if near is not None and near in parameters.effects:
         remedy = f"Name a level: '{near}[{parameters.effects[near][0].levels[0]}]'."
     else:
         remedy = f"Nearest: '{near}'." if near else "Name one of these."

@@ -42,9 +42,7 @@ def parameters_of(fit: Fitted) -> Nameable:
 
     Returns
     -------
-
-    Parameters
-    ----------
+    Nameable
     """
     scalars: dict[str, Take] = {}
     effects: dict[str, tuple[GroupBlock, Take]] = {}
