@@ -1,6 +1,6 @@
 """A fit goes in; answers to an analyst's questions come out: marginal means, contrasts, slopes, hypotheses, levels.
 
-`grids`, `means`, `contrasting` and `slopes` are emmeans' part, `hypotheses` is brms', `levels` and `matrices` rank the
+`grids`, `means`, `contrasting` and `trends` are emmeans' part, `hypotheses` is brms', `levels` and `matrices` rank the
 levels of group effects. Drawing them is left to `reporting`.
 """
 
@@ -11,7 +11,7 @@ from speclet_formula.interpretation.levels import level_effects
 from speclet_formula.interpretation.matrices import effect_matrix, selectivity
 from speclet_formula.interpretation.means import marginal_means
 from speclet_formula.interpretation.records import Means
-from speclet_formula.interpretation.slopes import slopes
+from speclet_formula.interpretation.trends import slopes
 
 __all__ = [
     "Means",

@@ -1,6 +1,6 @@
 """A fit's design goes in; a reference grid comes out: every combination of factor levels, covariates at their means.
 
-Averaging over the grid is left to `means` and `slopes`.
+Averaging over the grid is left to `means` and `trends`.
 """
 
 import itertools

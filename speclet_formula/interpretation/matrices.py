@@ -161,7 +161,7 @@ def _values(draws: Array, value: Value, interval: Interval) -> Array:
     if value in ("p_negative", "lfsr"):
         negative, lfsr = sign_probabilities(draws)
         return negative if value == "p_negative" else lfsr
-    return summarise(draws, interval)[value].to_numpy(dtype=np.float64)
+    return np.asarray(summarise(draws, interval)[value], dtype=np.float64)
 
 
 def _selectivity_of(draws: Array, crossing: _Crossing, cells: slice, interval: Interval) -> pd.DataFrame:

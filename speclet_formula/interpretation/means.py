@@ -1,6 +1,6 @@
 """A fit and the names of factors go in; the marginal means of their levels come out, as emmeans gives them.
 
-Comparing them is left to `contrasting`, trends in a covariate to `slopes`.
+Comparing them is left to `contrasting`, slopes of a covariate to `trends`.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,6 @@
 """A fit and combinations of its coefficients go in; estimates with intervals come out, from draws or by Wald's way.
 
-What the combinations mean is left to `means`, `contrasting` and `slopes`.
+What the combinations mean is left to `means`, `contrasting` and `trends`.
 """
 
 from collections.abc import Callable

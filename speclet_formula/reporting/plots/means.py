@@ -1,6 +1,6 @@
 """Marginal means, contrasts, slopes, and tables of effects go in; pictures of them come out."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -32,6 +32,7 @@ LABELS = 2.6  # inches for labels and the colours' scale
 WIDEST = 12.0  # inches
 MISSING = "#D9D9D9"
 PROBABILITY_VALUES = ("p_negative", "lfsr")
+LFSR = {"cmap": "Blues_r", "vmin": 0.0, "vmax": 0.5}  # the surer, the darker
 
 
 def plot_means(means: "Means") -> Picture:
@@ -69,7 +70,7 @@ def plot_means(means: "Means") -> Picture:
     rows = [name for name in means.names if name not in means.by]
     labels, within = _texts(table, rows), _texts(table, means.by)
     order, groups = list(dict.fromkeys(labels)), list(dict.fromkeys(within))
-    figure, axis = rows_figure(len(order) * (1 + len(groups) // 3), width=5.4)
+    figure, axis = rows_figure(len(order) * (1 + len(groups) // 2), width=5.4)
     for number, group in enumerate(groups):
         mine = [place for place, other in enumerate(within) if other == group]
         shift = (number - (len(groups) - 1) / 2) * SPREAD / max(len(groups) - 1, 1) if len(groups) > 1 else 0.0
@@ -80,7 +81,9 @@ def plot_means(means: "Means") -> Picture:
     axis.set_xlabel(plain(f"{_quantity(means)},\n{table.attrs['interval']}"))
     axis.set_ylabel(plain("" if rows in ([], ["contrast"]) else " and ".join(rows)))
     if means.by:
-        axis.legend(title=plain(" and ".join(means.by)), fontsize=7, title_fontsize=7, frameon=False, loc="best")
+        # Beside the rows, so that it hides no interval.
+        title = plain(" and ".join(means.by))
+        axis.legend(title=title, fontsize=7, title_fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
     bare(axis)
     low, high = table.loc[table["estimate"].idxmin()], table.loc[table["estimate"].idxmax()]
     return Picture(
@@ -102,8 +105,9 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
     -------
     Picture
         `figure`: one tile per cell in the table's order. Effects are blue below zero, white at zero and red above, the
-        same distance from zero the same depth; probabilities and standard errors go from light to dark. Combinations
-        that are not in the data are grey. `alt`: the size of the table, and its smallest and largest cell.
+        same distance from zero the same depth; probabilities and standard errors go from light to dark, the local false
+        sign rate from dark, where a sign is sure, to light. Combinations that are not in the data are grey.
+        `alt`: the size of the table, and its smallest and largest cell.
 
     Raises
     ------
@@ -147,7 +151,7 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
         figure,
         f"Table of {value} of {len(values):,} levels of {rows} in {values.shape[1]:,} levels of {columns}. Smallest: "
         f"{_cell(matrix, low)}; largest: {_cell(matrix, high)}."
-        + (f" {absent:,} combinations are not in the data." if absent else ""),
+        + (f" Combinations that are not in the data: {absent:,}." if absent else ""),
     )
 
 
@@ -204,12 +208,12 @@ def _named(row: pd.Series, means: "Means") -> str:
     return ", ".join(f"{row[name]:g}" if isinstance(row[name], float) else str(row[name]) for name in means.names)
 
 
-def _colours(values: np.ndarray, value: str) -> dict[str, object]:
+def _colours(values: np.ndarray, value: str) -> dict[str, Any]:
     """Return the colours and what their ends stand for."""
     if value in PROBABILITY_VALUES:
-        return {"cmap": "cividis_r", "vmin": 0.0, "vmax": 1.0 if value == "p_negative" else 0.5}
+        return {"cmap": "Blues", "vmin": 0.0, "vmax": 1.0} if value == "p_negative" else LFSR
     if value == "std_error":
-        return {"cmap": "cividis_r", "vmin": 0.0}
+        return {"cmap": "Blues", "vmin": 0.0}
     reach = float(np.nanmax(np.abs(values))) or 1.0
     return {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
 
