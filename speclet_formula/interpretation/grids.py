@@ -4,6 +4,7 @@ Averaging over the grid is left to `means` and `trends`.
 """
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ from speclet_formula.estimates.fitted import Fitted
 from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.formula.terms import Call, columns_of
 
+LARGEST_GRID = 20_000_000  # numbers in the columns of its rows, 160 MB
 _FEW = 2  # emmeans' cov.keep: a covariate with two values is a factor
 
 
@@ -66,7 +68,7 @@ def reference_grid(fit: Fitted, *, at: Mapping[str, Any] | None = None, paramete
     Raises
     ------
     EstimateError
-        `at` names a variable that the fixed part lacks, or a level that was not fitted.
+        `at` names a variable that the fixed part lacks, or a level that was not fitted; or the grid is too large.
 
     References
     ----------
@@ -107,6 +109,7 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
         _given(side.frame[name], name, chosen[name]) if name in chosen else _usual(side.frame[name], name in discrete)
         for name in names
     ]
+    _check_size(dict(zip(names, values, strict=True)), side)
     # The first varies fastest, as in R; a model without fixed variables has one row.
     rows = [row[::-1] for row in itertools.product(*reversed(values))]
     frame = pd.DataFrame(index=range(len(rows)))
@@ -192,6 +195,18 @@ def _side(design: Design, parameter: str | None) -> Design:
         f"Parameters with one: {listed(varying) or 'none'}.",
         "Leave parameter= out for the mean.",
     )
+
+
+def _check_size(values: Mapping[str, Sequence[Any]], side: Design) -> None:
+    """Refuse a grid whose columns would fill the memory."""
+    rows = math.prod(len(taken) for taken in values.values())
+    if rows * side.X.shape[1] > LARGEST_GRID:
+        widest = max(values, key=lambda name: len(values[name]))
+        raise EstimateError(
+            f"the reference grid has {rows:,} rows with {side.X.shape[1]:,} columns.",
+            f"Rows times columns may be {LARGEST_GRID:,}; '{widest}' alone has {len(values[widest]):,} levels.",
+            f"Choose some of them, at={{'{widest}': [...]}}, or make '{widest}' a group term.",
+        )
 
 
 def _inside_factors(side: Design) -> set[str]:

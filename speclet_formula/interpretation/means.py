@@ -35,7 +35,9 @@ def marginal_means(
 
     Each mean is the average of the linear predictor over the rows of the reference grid that have the level: equal
     weights for all combinations of the other factors' levels, however many rows of data they have; covariates at their
-    means; group effects at zero. marginaleffects calls them `avg_predictions(newdata="balanced")`.
+    means; group effects at zero (where their prior has a mean, that is left out too). marginaleffects calls them
+    `avg_predictions(newdata="balanced")`. A combination without data counts like the others: where an interaction has
+    a coefficient for it, the prior alone says what that is.
 
     Parameters
     ----------

@@ -158,6 +158,16 @@ def test_printed():
     assert "<script>" not in sf.marginal_means(fit, "gene")._repr_html_()
 
 
+def test_a_grid_that_is_too_large(monkeypatch):
+    monkeypatch.setattr(grids, "LARGEST_GRID", 3)
+    with pytest.raises(EstimateError) as error:
+        sf.marginal_means(crossed_fit(), "control")
+    assert str(error.value) == (
+        "the reference grid has 2 rows with 2 columns.\nRows times columns may be 3; 'control' alone has 2 levels.\n"
+        "Choose some of them, at={'control': [...]}, or make 'control' a group term."
+    )
+
+
 FIT = crossed_fit()
 FOUND = sf.marginal_means(FIT, "control")
 MESSAGES = {
