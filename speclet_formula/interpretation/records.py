@@ -14,7 +14,7 @@ from speclet_formula.families import Family
 from speclet_formula.posterior.layout import formatted, number
 
 type Scale = Literal["link", "response"]
-_PROBABILITIES = ("p_value", "p_negative")
+_SMALL_P = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,9 @@ def shown_table(table: pd.DataFrame) -> pd.DataFrame:
     shown = table.copy()
     for place, name in enumerate(ESTIMATES):
         shown[name] = [row[place] for row in cells]
-    for name in ("statistic", *_PROBABILITIES):
+    for name, pattern in (("statistic", ".3f"), ("p_negative", ".4f")):
         if name in shown:
-            shown[name] = [number(value, ".3f" if name == "statistic" else ".4f") for value in table[name]]
+            shown[name] = [number(value, pattern) for value in table[name]]
+    if "p_value" in shown:  # below 1e-4 with an exponent, as R prints it
+        shown["p_value"] = [number(value, ".2e" if value < _SMALL_P else ".4f") for value in table["p_value"]]
     return shown

@@ -4,7 +4,7 @@ import doctest
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import speclet_formula as sf
@@ -45,6 +45,7 @@ def test_sides_are_computed_draw_by_draw(text):
     assert frame["p_rope"].item() == np.mean(np.abs(draws) <= 0.1)
 
 
+@settings(max_examples=30)
 @given(st.lists(st.sampled_from(["sigma", "Intercept", "2", "0.5"]), min_size=2, max_size=6), st.data())
 def test_arithmetic_is_pythons(names, data):
     """Random expressions without names' traps, read by Python itself."""

@@ -9,7 +9,7 @@ from scipy.special import expit
 
 import speclet_formula as sf
 from speclet_formula.estimates import EstimateError
-from speclet_formula.interpretation import contrasting, grids, means, trends
+from speclet_formula.interpretation import contrasting, grids, means, records, trends
 from speclet_formula.model import Model
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
 
@@ -154,6 +154,9 @@ def test_printed():
         "conf_low and conf_high bound the 89% equal-tailed interval."
     )
     assert "<td>-1.0072</td>" in found._repr_html_()
+    table = pd.DataFrame([[1.0, 0.1, 0.8, 1.2, 10.0, 1.5e-23], [1.0, 0.5, 0.0, 2.0, 2.0, 0.0455]])
+    table.columns = ["estimate", "std_error", "conf_low", "conf_high", "statistic", "p_value"]
+    assert records.shown_table(table)["p_value"].to_list() == ["1.50e-23", "0.0455"]
     fit = fake_fit(Model("log_fc ~ gene + (1 | cell_line)", screen_data()))
     assert "<script>" not in sf.marginal_means(fit, "gene")._repr_html_()
 
