@@ -48,6 +48,16 @@ if TYPE_CHECKING:
     from speclet_formula.inference.refitting import refit as refit
     from speclet_formula.inference.translate import to_bambi as to_bambi
     from speclet_formula.inference.translate import to_pymc as to_pymc
+    from speclet_formula.interpretation import Means as Means
+    from speclet_formula.interpretation import contrasts as contrasts
+    from speclet_formula.interpretation import effect_matrix as effect_matrix
+    from speclet_formula.interpretation import hypothesis as hypothesis
+    from speclet_formula.interpretation import level_effects as level_effects
+    from speclet_formula.interpretation import marginal_means as marginal_means
+    from speclet_formula.interpretation import pairs as pairs
+    from speclet_formula.interpretation import reference_grid as reference_grid
+    from speclet_formula.interpretation import selectivity as selectivity
+    from speclet_formula.interpretation import slopes as slopes
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
@@ -65,6 +75,8 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_coverage as plot_coverage
     from speclet_formula.reporting.plots import plot_effects as plot_effects
     from speclet_formula.reporting.plots import plot_intervals as plot_intervals
+    from speclet_formula.reporting.plots import plot_matrix as plot_matrix
+    from speclet_formula.reporting.plots import plot_means as plot_means
     from speclet_formula.reporting.plots import plot_parameters as plot_parameters
     from speclet_formula.reporting.plots import plot_pareto_k as plot_pareto_k
     from speclet_formula.reporting.plots import plot_predictive as plot_predictive
@@ -109,6 +121,18 @@ _ROOMS = {
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.refitting": ("refit",),
     "inference.translate": ("to_bambi", "to_pymc"),
+    "interpretation": (
+        "Means",
+        "contrasts",
+        "effect_matrix",
+        "hypothesis",
+        "level_effects",
+        "marginal_means",
+        "pairs",
+        "reference_grid",
+        "selectivity",
+        "slopes",
+    ),
     "model": ("Model",),
     "posterior": ("Fit", "PointFit"),
     "prediction": ("augment", "fitted", "log_likelihood", "predict", "residuals"),
@@ -120,6 +144,8 @@ _ROOMS = {
         "plot_coverage",
         "plot_effects",
         "plot_intervals",
+        "plot_matrix",
+        "plot_means",
         "plot_parameters",
         "plot_pareto_k",
         "plot_predictive",
