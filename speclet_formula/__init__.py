@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import LikelihoodRatios as LikelihoodRatios
     from speclet_formula.comparison import anova as anova
     from speclet_formula.comparison import compare as compare
+    from speclet_formula.comparison import kfold as kfold
     from speclet_formula.comparison import loo as loo
     from speclet_formula.costing import Costs as Costs
     from speclet_formula.costing import costs as costs
@@ -80,7 +81,7 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "checks": ("Predictive", "posterior_predictive", "prior_predictive", "sensitivity"),
-    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "loo"),
+    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "kfold", "loo"),
     "costing": ("Costs", "costs"),
     "diagnostics": ("diagnose",),
     "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
