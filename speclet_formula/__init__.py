@@ -38,7 +38,9 @@ if TYPE_CHECKING:
     from speclet_formula.estimates import tidy as tidy
     from speclet_formula.estimates import varcorr as varcorr
     from speclet_formula.explanation import Explanation as Explanation
+    from speclet_formula.explanation import equation as equation
     from speclet_formula.explanation import explain as explain
+    from speclet_formula.explanation import spelling as spelling
     from speclet_formula.inference.fitting import fit as fit
     from speclet_formula.inference.fitting import glmer as glmer
     from speclet_formula.inference.fitting import lmer as lmer
@@ -86,7 +88,7 @@ _ROOMS = {
     "diagnostics": ("diagnose",),
     "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
     "estimates": ("coef", "family_parameters", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),
-    "explanation": ("Explanation", "explain"),
+    "explanation": ("Explanation", "equation", "explain", "spelling"),
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.refitting": ("refit",),
     "inference.translate": ("to_bambi", "to_pymc"),
