@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from speclet_formula import datasets as datasets
     from speclet_formula.checks import Predictive as Predictive
+    from speclet_formula.checks import is_singular as is_singular
+    from speclet_formula.checks import near_singular as near_singular
     from speclet_formula.checks import posterior_predictive as posterior_predictive
     from speclet_formula.checks import prior_predictive as prior_predictive
     from speclet_formula.checks import sensitivity as sensitivity
@@ -82,7 +84,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "checks": ("Predictive", "posterior_predictive", "prior_predictive", "sensitivity"),
+    "checks": (
+        "Predictive",
+        "is_singular",
+        "near_singular",
+        "posterior_predictive",
+        "prior_predictive",
+        "sensitivity",
+    ),
     "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "kfold", "loo"),
     "costing": ("Costs", "costs"),
     "diagnostics": ("diagnose",),
