@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from speclet_formula import datasets as datasets
     from speclet_formula.checks import Predictive as Predictive
+    from speclet_formula.checks import is_singular as is_singular
+    from speclet_formula.checks import near_singular as near_singular
     from speclet_formula.checks import posterior_predictive as posterior_predictive
     from speclet_formula.checks import prior_predictive as prior_predictive
     from speclet_formula.checks import sensitivity as sensitivity
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import anova as anova
     from speclet_formula.comparison import compare as compare
     from speclet_formula.comparison import glance as glance
+    from speclet_formula.comparison import kfold as kfold
     from speclet_formula.comparison import loo as loo
     from speclet_formula.costing import Costs as Costs
     from speclet_formula.costing import costs as costs
@@ -40,7 +43,9 @@ if TYPE_CHECKING:
     from speclet_formula.estimates import tidy as tidy
     from speclet_formula.estimates import varcorr as varcorr
     from speclet_formula.explanation import Explanation as Explanation
+    from speclet_formula.explanation import equation as equation
     from speclet_formula.explanation import explain as explain
+    from speclet_formula.explanation import spelling as spelling
     from speclet_formula.inference.confidence import confint as confint
     from speclet_formula.inference.fitting import fit as fit
     from speclet_formula.inference.fitting import glmer as glmer
@@ -98,11 +103,36 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "checks": ("Predictive", "posterior_predictive", "prior_predictive", "sensitivity"),
-    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "glance", "loo"),
-    "costing": ("Costs", "costs"),
+    "checks": (
+        "Predictive",
+        "is_singular",
+        "near_singular",
+        "posterior_predictive",
+        "prior_predictive",
+        "sensitivity",
+    ),
+    "comparison": (
+        "Comparison",
+        "LikelihoodRatios",
+        "anova",
+        "compare",
+        "glance",
+        "kfold",
+        "loo",
+    ),
+    "costing": (
+        "Costs",
+        "costs",
+    ),
     "diagnostics": ("diagnose",),
-    "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
+    "errors": (
+        "ComparisonError",
+        "DataError",
+        "FormulaError",
+        "PriorError",
+        "SamplingError",
+        "SpecletError",
+    ),
     "estimates": (
         "coef",
         "family_parameters",
@@ -116,11 +146,23 @@ _ROOMS = {
         "tidy",
         "varcorr",
     ),
-    "explanation": ("Explanation", "explain"),
+    "explanation": (
+        "Explanation",
+        "equation",
+        "explain",
+        "spelling",
+    ),
     "inference.confidence": ("confint",),
-    "inference.fitting": ("fit", "glmer", "lmer"),
+    "inference.fitting": (
+        "fit",
+        "glmer",
+        "lmer",
+    ),
     "inference.refitting": ("refit",),
-    "inference.translate": ("to_bambi", "to_pymc"),
+    "inference.translate": (
+        "to_bambi",
+        "to_pymc",
+    ),
     "interpretation": (
         "Means",
         "contrasts",
@@ -134,10 +176,23 @@ _ROOMS = {
         "slopes",
     ),
     "model": ("Model",),
-    "posterior": ("Fit", "PointFit"),
-    "prediction": ("augment", "fitted", "log_likelihood", "predict", "residuals"),
+    "posterior": (
+        "Fit",
+        "PointFit",
+    ),
+    "prediction": (
+        "augment",
+        "fitted",
+        "log_likelihood",
+        "predict",
+        "residuals",
+    ),
     "priors": ("Prior",),
-    "recovery": ("Recoveries", "Recovery", "recover"),
+    "recovery": (
+        "Recoveries",
+        "Recovery",
+        "recover",
+    ),
     "reporting.html": ("report",),
     "reporting.plots": (
         "plot_compare",
@@ -157,8 +212,17 @@ _ROOMS = {
     ),
     "reporting.tables": ("render_table",),
     "simulation": ("simulate",),
-    "storage": ("load", "save"),
-    "studies": ("Calibration", "Study", "calibrate", "power", "study"),
+    "storage": (
+        "load",
+        "save",
+    ),
+    "studies": (
+        "Calibration",
+        "Study",
+        "calibrate",
+        "power",
+        "study",
+    ),
 }
 _HOME = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names}
 __all__ = ["__version__", "datasets", *sorted(_HOME)]

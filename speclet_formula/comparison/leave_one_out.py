@@ -70,9 +70,9 @@ def loo(fit: Fit) -> Any:
     from arviz_stats.utils import ELPDDataLOO
     from xarray import DataArray
 
-    _check_draws(fit)
+    check_draws(fit)
     rows = integrated_rows(fit) if why_not_exact(fit.model) is None else conditional_rows(fit)
-    _check_finite(rows.elpd, fit)
+    check_finite(rows.elpd, fit)
     n, good_k = len(rows.elpd), good_pareto_k(rows.n_draws)
     about = {"kind": rows.kind, "n_redone": rows.n_redone}
 
@@ -105,10 +105,13 @@ def count_high_k(estimate: Any) -> int:
     -------
     int
     """
+    if estimate.pareto_k is None:  # of refits, which have no weights
+        return 0
     return int((~(np.asarray(estimate.pareto_k) <= estimate.good_k)).sum())
 
 
-def _check_draws(fit: Fit) -> None:
+def check_draws(fit: Fit) -> None:
+    """Refuse what has no draws, or too few."""
     if not isinstance(fit, Fit):
         raise ComparisonError(
             f"leave-one-out has no use for a {type(fit).__name__}.",
@@ -125,7 +128,8 @@ def _check_draws(fit: Fit) -> None:
         )
 
 
-def _check_finite(elpd: np.ndarray, fit: Fit) -> None:
+def check_finite(elpd: np.ndarray, fit: Fit) -> None:
+    """Refuse rows whose density is 0 or no number."""
     bad = np.flatnonzero(~np.isfinite(elpd))
     if len(bad):
         rows = ", ".join(str(row) for row in fit.model.design.rows[bad[:5]]) + (", ..." if bad[5:].size else "")

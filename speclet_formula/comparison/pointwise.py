@@ -72,7 +72,7 @@ def integrated_rows(fit: Fit) -> Pointwise:
     """
     model = fit.model
     marginal = marginal_of(model, threads=os.cpu_count() or 1)
-    posterior = _thinned(model, fit.idata["posterior"], marginal.system.layout.size)
+    posterior = thinned(model, fit.idata["posterior"], costly=marginal.system.layout.size >= COSTLY)
     draws, efficiency = read_variances(model, posterior), relative_efficiency(posterior)
     n, n_draws = len(model.design.response), len(draws.sds)
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
@@ -145,10 +145,10 @@ def _smoothed(values: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.nda
         return log_sum_exp(weights + values), k
 
 
-def _thinned(model: Model, posterior: Any, n_coefficients: int) -> Any:
+def thinned(model: Model, posterior: Any, *, costly: bool) -> Any:
     """Return the variances alone, of as many draws as are worth their while."""
     held = [name for name in variance_names(model) if name in posterior]
-    wanted = DRAWS if n_coefficients < COSTLY else COSTLY_DRAWS
+    wanted = COSTLY_DRAWS if costly else DRAWS
     step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // wanted)
     return posterior.to_dataset()[held].isel(draw=slice(None, None, step))
 
@@ -156,22 +156,36 @@ def _thinned(model: Model, posterior: Any, n_coefficients: int) -> Any:
 def _redrawn(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances) -> tuple[np.ndarray, np.ndarray]:
     """Return elpd and Pareto k of rows from one set of new draws, which have heavier tails than the posterior."""
     count = max(len(draws.sds), FEWEST_REDRAWN)
-    return _weighed(*redraw(marginal, rows, draws, np.random.default_rng(SEED), proposals=count))
+    return weigh(*redraw(marginal, rows, draws, np.random.default_rng(SEED), proposals=count))
 
 
 def _refitted(marginal: Marginal, row: int, draws: DrawnVariances) -> tuple[float, float]:
     """Return elpd and Pareto k of a row from draws of the variances without it."""
     for count in REFITS:
         rng = np.random.default_rng((SEED, row))
-        elpd, k = _weighed(*refit_without(marginal, row, draws, rng, proposals=count))
+        log_ratios, left_out = refit_without(marginal, np.array([row]), draws, rng, proposals=count)
+        elpd, k = weigh(log_ratios[:, None], left_out.each)
         if k[0] <= good_pareto_k(len(draws.sds)):
             break
     return float(elpd[0]), float(k[0])
 
 
-def _weighed(log_ratios: np.ndarray, log_densities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def weigh(log_ratios: np.ndarray, log_densities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return elpd and Pareto k of rows from weighted draws, (draws, rows).
 
+    Parameters
+    ----------
+    log_ratios : ndarray of float, shape (draws, rows)
+        Log importance ratios: of the posterior without the row to what the draws came from.
+    log_densities : ndarray of float, shape (draws, rows)
+        Of the row given all others.
+
+    Returns
+    -------
+    elpd, k : ndarray of float, shape (rows,)
+
+    Notes
+    -----
     The elpd is the log of a ratio: the sum of the weights of the posterior with the row over that without. Both have to
     be good, and k is the larger one.
     """

@@ -84,25 +84,27 @@ def leave_out(
     return total
 
 
-def predict(equations: DenseEquations, row: Rows, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return mean and variance (N, 2) of the linear predictor w'u of one row of W."""
-    w = _matrix(row, len(equations.moment)).toarray()[0]
-    found = np.empty((len(s2), 2))
+def predict(equations: DenseEquations, rows: Rows, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return mean and variance (N, rows, 2) of the linear predictor w'u of rows of W."""
+    size = len(equations.moment)
+    W = _matrix(rows, size)
+    pairs, above, right = _pairs(W)
+    found = np.empty((len(s2), len(rows.response), 2))
     for part, factors in _factored(equations, s2, numbers):
         for k, factor in enumerate(factors):
-            across = lapack.dpotrs(factor[:-1, :-1].T, w)[0]
-            found[part.start + k] = across @ equations.moment / s2[part.start + k], across @ w
+            place = part.start + k
+            found[place, :, 0] = W @ _solved(factor, factor[size, :size])
+            found[place, :, 1] = pairs @ _inverse(factor)[above, right]
     return found
 
 
-def less_row(equations: DenseEquations, row: Rows) -> DenseEquations:
-    """Take one row out of the equations."""
-    w = _matrix(row, len(equations.moment)).toarray()[0]
-    weight = row.weights[0]
+def less_rows(equations: DenseEquations, rows: Rows) -> DenseEquations:
+    """Take rows out of the equations."""
+    W = _matrix(rows, len(equations.moment))
     return replace(
         equations,
-        gram=equations.gram - weight * np.outer(w, w),
-        moment=equations.moment - weight * row.response[0] * w,
+        gram=equations.gram - (W.T @ W.multiply(rows.weights[:, None])).toarray(),
+        moment=equations.moment - W.T @ (rows.weights * rows.response),
     )
 
 

@@ -116,23 +116,30 @@ def left_out_densities(
     return out, np.sum(leverages, axis=0) / len(s2)
 
 
-def predict_row(system: System, row: int, without: System, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return mean and variance (N, 2) of the linear predictor of one row of a system by another, which lacks it."""
-    left = rows_of(system, np.array([row]))
-    return np.asarray(_algebra(without).predict(without.equations, left, s2, numbers))
+def predict_rows(
+    system: System, rows: np.ndarray, without: System, s2: np.ndarray, numbers: np.ndarray, *, threads: int = 1
+) -> np.ndarray:
+    """Return mean and variance (N, rows, 2) of rows' linear predictor by a system that lacks them."""
+    left = rows_of(system, rows)
+
+    def run(part: slice) -> np.ndarray:
+        return np.asarray(_algebra(without).predict(without.equations, left, s2[part], numbers[part]))
+
+    return np.concatenate(_spread(run, _parts(len(s2), threads), threads))
 
 
-def without_row(system: System, row: int) -> System:
-    """Return a system that one row is taken out of."""
-    left = rows_of(system, np.array([row]))
-    others = np.arange(len(system.response)) != row
+def without_rows(system: System, rows: np.ndarray) -> System:
+    """Return a system that rows are taken out of."""
+    left = rows_of(system, rows)
+    others = np.ones(len(system.response), dtype=bool)
+    others[rows] = False
     return replace(
         system,
         W=system.W[others],
         response=system.response[others],
         weights=system.weights[others],
-        equations=_algebra(system).less_row(system.equations, left),
-        square=system.square - float(left.weights[0] * left.response[0] ** 2),
+        equations=_algebra(system).less_rows(system.equations, left),
+        square=float(system.weights[others] @ system.response[others] ** 2),
     )
 
 

@@ -75,7 +75,7 @@ def test_a_row_taken_out_and_predicted(kind: Any) -> None:
     equations = equations_of(W, weights, y)[0 if kind is dense else 1]
     s2, priors = np.array([0.8]), np.array([[1.0, 0.4]])
     row = rows_for(equations, W[[7]], weights[[7]], y[[7]])
-    moments = kind.predict(kind.less_row(equations, row), row, s2, priors)[0]
+    moments = kind.predict(kind.less_rows(equations, row), row, s2, priors)[0, 0]
     others = np.arange(50) != 7
     P = precision_of(W[others], weights[others], 0.8, priors[0])
     w = W[[7]].toarray()[0]
