@@ -81,12 +81,12 @@ MISTAKES = {
     "a folder": (
         "fit . y~(1|gene)",
         "'.' is of a kind that cannot be read.\nThe name of a table's file ends in one of .csv, .csv.gz, .tsv, "
-        ".tsv.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
+        ".tsv.gz, .txt, .txt.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
     ),
     "another kind": (
         "fit sheet.xlsx y~(1|gene)",
         "'sheet.xlsx' is of a kind that cannot be read.\nThe name of a table's file ends in one of .csv, .csv.gz, "
-        ".tsv, .tsv.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
+        ".tsv, .tsv.gz, .txt, .txt.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
     ),
     "an empty file": (
         "fit empty.csv y~(1|gene)",
