@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from speclet_formula.inference.refitting import refit as refit
     from speclet_formula.inference.translate import to_bambi as to_bambi
     from speclet_formula.inference.translate import to_pymc as to_pymc
+    from speclet_formula.interpretation import level_effects as level_effects
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
@@ -89,6 +90,7 @@ _ROOMS = {
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.refitting": ("refit",),
     "inference.translate": ("to_bambi", "to_pymc"),
+    "interpretation": ("level_effects",),
     "model": ("Model",),
     "posterior": ("Fit", "PointFit"),
     "prediction": ("fitted", "log_likelihood"),
