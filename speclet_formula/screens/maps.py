@@ -133,7 +133,8 @@ def samples_of(counts: Counts, samples: Any, drop: Sequence[str], notes: Notes) 
             "Each sample has one row.",
             "Leave the repetition out; several references stand in one cell, with ';' between.",
         )
-    unmapped = [sample for sample in counts.samples if sample not in set(frame["sample"])]
+    mapped, counted = set(frame["sample"]), set(counts.samples)
+    unmapped = [sample for sample in counts.samples if sample not in mapped]
     if unmapped and "unmapped_samples" not in drop:
         raise DataError(
             f"{len(unmapped)} columns of the counts are not in the sample map: {listed(map(repr, unmapped), 5)}.",
@@ -142,7 +143,7 @@ def samples_of(counts: Counts, samples: Any, drop: Sequence[str], notes: Notes) 
         )
     notes.add("unmapped_samples", "samples", unmapped, "{n} samples of the counts are not in the sample map.",
               "Left out, as drop= asks.")  # fmt: skip
-    uncounted = [sample for sample in frame["sample"] if sample not in set(counts.samples)]
+    uncounted = [sample for sample in frame["sample"] if sample not in counted]
     notes.add("samples_without_counts", "samples", uncounted, "{n} samples of the sample map are not in the counts.",
               "There is nothing to use of them.")  # fmt: skip
     references = _references(frame, line)
@@ -255,7 +256,8 @@ def control_classes(genes: pd.Series, classes: pd.Series, controls: Any, notes: 
         named = _named_controls(controls)
         by_gene, by_guide = genes.map(named), pd.Series(genes.index, index=genes.index).map(named)
         found = by_guide.where(by_guide.notna(), by_gene)
-        absent = [name for name in named if name not in set(genes.dropna()) and name not in genes.index]
+        present = {*genes.dropna(), *genes.index}
+        absent = [name for name in named if name not in present]
         notes.add("controls_without_guides", "genes", absent, "{n} controls are not in this library.",
                   "There is nothing to use of them.")  # fmt: skip
     found = found.fillna("other").astype(str)
