@@ -32,6 +32,7 @@ def simulate_screen(
     guide_sd: float = 0.1,
     reads_per_guide: float = 400.0,
     dispersion: float = 0.05,
+    reference_reads: float = 2000.0,
     random_seed: int | None = None,
 ) -> SimulatedScreen:
     r"""Simulate the counts of a knock-out screen whose true effects are known.
@@ -43,7 +44,7 @@ def simulate_screen(
     with efficacy :math:`e_i \sim` Beta, line effects :math:`\delta_{gl} \sim` Normal(0, `line_sd`) and guides' own
     effects :math:`a_i \sim` Normal(0, `guide_sd`). Nonessential genes have :math:`\gamma = \delta = 0`. Reads are
     negative binomial with mean (share of the library) x 2^m x (reads of the sample); depths differ by up to a factor of
-    two either way, so that normalising matters.
+    two either way, so that normalising matters. Library and reference are shared by all samples.
 
     Parameters
     ----------
@@ -64,7 +65,10 @@ def simulate_screen(
     reads_per_guide : float
         Mean reads of a guide in a sample of average depth.
     dispersion : float
-        The variance of counts is mu + dispersion * mu^2.
+        The variance of a sample's counts is mu + dispersion * mu^2: guides drift in few cells.
+    reference_reads : float
+        Mean reads of a guide in the plasmid, whose counts are Poisson. Its noise is the same in all samples, so that
+        fold changes from a shallow one look like effects of guides.
     random_seed : int, optional
         Makes the screen repeatable.
 
@@ -86,7 +90,8 @@ def simulate_screen(
     (40, 9)
     """
     _check(essential, nonessential, {"gene_sd": gene_sd, "line_sd": line_sd, "guide_sd": guide_sd,
-                                     "dispersion": dispersion, "reads_per_guide": reads_per_guide, "replicates": replicates})  # fmt: skip
+                                     "dispersion": dispersion, "reads_per_guide": reads_per_guide, "reference_reads": reference_reads,
+                                     "replicates": replicates})  # fmt: skip
     rng = np.random.default_rng(random_seed)
     design = screen_design(genes=genes, guides_per_gene=guides_per_gene, cell_lines=cell_lines)
     names, lines = design["gene"].unique(), design["cell_line"].unique()
@@ -103,7 +108,7 @@ def simulate_screen(
     means = shown[:, None] * effects[gene_of] + own[:, None]  # guides x lines
 
     samples = _sample_map(lines, replicates)
-    reads = _reads(rng, means, replicates, reads_per_guide, dispersion)
+    reads = _reads(rng, np.repeat(means, replicates, axis=1), reads_per_guide, dispersion, reference_reads)
     counts = pd.concat([library, pd.DataFrame(reads, columns=samples["sample"].to_list())], axis=1)
     return SimulatedScreen(
         counts=counts,
@@ -129,16 +134,17 @@ def _sample_map(lines: np.ndarray, replicates: int) -> pd.DataFrame:
 
 
 def _reads(
-    rng: np.random.Generator, means: np.ndarray, replicates: int, reads_per_guide: float, dispersion: float
+    rng: np.random.Generator, means: np.ndarray, reads_per_guide: float, dispersion: float, reference_reads: float
 ) -> np.ndarray:
     """Draw reads, guides x samples, the reference first."""
     library = np.exp(rng.normal(0, INITIAL_SPREAD, len(means)))
-    abundance = np.column_stack([library, *(library * 2**line for line in means.T for _ in range(replicates))])
-    depth = reads_per_guide * 2 ** rng.uniform(-1, 1, abundance.shape[1])
+    abundance = library[:, None] * 2**means
+    depth = reads_per_guide * 2 ** rng.uniform(-1, 1, means.shape[1])
     mean = abundance / abundance.mean(axis=0) * depth
     if dispersion > 0:  # a Poisson whose mean varies by a gamma
         mean = rng.gamma(1 / dispersion, mean * dispersion)
-    return np.asarray(rng.poisson(mean))
+    reference = library / library.mean() * reference_reads
+    return rng.poisson(np.column_stack([reference, mean]))
 
 
 def _truth(means: np.ndarray, library: pd.DataFrame, lines: np.ndarray) -> dict[str, Any]:
@@ -168,7 +174,7 @@ def _check(essential: float, nonessential: float, numbers: dict[str, float]) -> 
         )
     for name, value in numbers.items():
         least = 1 if name == "replicates" else 0
-        if not value >= least or (name == "reads_per_guide" and value == 0):
+        if not value >= least or (value == 0 and name in ("reads_per_guide", "reference_reads")):
             raise DataError(
                 f"{name}={value!r} is out of range.",
                 "SDs and the dispersion are 0 or more, reads above 0, replicates 1 or more.",
