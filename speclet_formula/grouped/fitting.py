@@ -101,11 +101,11 @@ def fit_by(
     """
     table, columns = as_pandas(data), (by,) if isinstance(by, str) else tuple(by)
     _check(table, columns, settings)
-    text, used = _read(formula, table, settings)
+    text = _read(formula, table, settings)
     place = None if folder is None else Path(folder)
     seed = _seed(random_seed, place)
     labels, keys = _labels(table, columns)
-    tasks = _tasks(text, table[used], labels, settings, seed, summarise, keep=keep_fits)
+    tasks = _tasks(text, table, labels, settings, seed, summarise, keep=keep_fits)
     if place is not None:
         open_folder(place, _manifest(text, columns, settings, seed, summarise))
     outcomes = _outcomes(tasks, workers, place, progress=progress)
@@ -160,15 +160,15 @@ def _check(table: pd.DataFrame, columns: tuple[str, ...], settings: dict[str, An
         )
 
 
-def _read(formula: str | Formula, table: pd.DataFrame, settings: dict[str, Any]) -> tuple[str, list[str]]:
-    """Return the formula's full text and the columns that the workers need: all, where a summary may want more."""
+def _read(formula: str | Formula, table: pd.DataFrame, settings: dict[str, Any]) -> str:
+    """Return the formula's full text, after a look at its columns: a misspelt one would fail in every group."""
     columns = [str(column) for column in table.columns]
     functions = tuple(settings.get("functions") or ())
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula, columns=columns, functions=functions)
     absent = [name for name in columns_of(parsed) if name not in columns]
     if absent:
         Model(parsed, table, **settings)  # it words the error
-    return text_of(parsed), list(table.columns)
+    return text_of(parsed)
 
 
 def _seed(random_seed: int | None, folder: Path | None) -> int:
