@@ -1,7 +1,7 @@
 """Jobs go in; their outcomes come out as soon as they are there, made by joblib's workers, with a line of progress.
 
-Processes of this machine by default; a cluster through `joblib.parallel_config(backend="dask")`. What a job is, and what
-becomes of an outcome, is left to the caller.
+Processes of this machine by default; a cluster through `joblib.parallel_config(backend="dask")`. What a job is, and
+what becomes of an outcome, is left to the caller.
 """
 
 import sys

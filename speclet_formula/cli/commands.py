@@ -285,8 +285,11 @@ def study(
 
 @app.command()
 @spread
-def screen(
-    counts: Annotated[Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), or samples x guides (Chronos).")],
+def screen(  # noqa: PLR0913 - an option each
+    *,
+    counts: Annotated[
+        Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), or samples x guides (Chronos).")
+    ],
     samples: Annotated[Path, typer.Option(help="Sample map: sample, cell_line, replicate, reference.")],
     sampling: SamplingOptions,
     guides: Annotated[Path | None, typer.Option(help="Guide map: sgRNA, gene; if the counts name no genes.")] = None,
@@ -300,7 +303,9 @@ def screen(
     drop: Annotated[list[str] | None, typer.Option(help="A finding whose rows are left out. Can be repeated.")] = None,
     top: Annotated[int, typer.Option(help="Genes to print.")] = 20,
     out: Annotated[Path | None, typer.Option(help="Write all genes as this file, .csv or .parquet.")] = None,
-    out_guides: Annotated[Path | None, typer.Option(help="Write the guides, doubtful ones marked, as this file.")] = None,
+    out_guides: Annotated[
+        Path | None, typer.Option(help="Write the guides, doubtful ones marked, as this file.")
+    ] = None,
     out_table: Annotated[Path | None, typer.Option(help="Write the table of log fold changes as this file.")] = None,
 ) -> None:
     """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from speclet_formula.design.tables import as_pandas
+from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, SamplingError, listed, nearest
 from speclet_formula.estimates import tidy
 from speclet_formula.formula.parse import parse_formula
@@ -165,9 +165,7 @@ def _read(formula: str | Formula, table: pd.DataFrame, settings: dict[str, Any])
     columns = [str(column) for column in table.columns]
     functions = tuple(settings.get("functions") or ())
     parsed = formula if isinstance(formula, Formula) else parse_formula(formula, columns=columns, functions=functions)
-    absent = [name for name in columns_of(parsed) if name not in columns]
-    if absent:
-        Model(parsed, table, **settings)  # it words the error
+    select_columns(table, columns_of(parsed), formula if isinstance(formula, str) else None)
     return text_of(parsed)
 
 

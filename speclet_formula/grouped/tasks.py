@@ -39,11 +39,18 @@ def run_group(task: GroupTask) -> Outcome:
     Returns
     -------
     dict
-        `group`, `status` ("fitted" or "failed"), `reason`, `verdict`, `seconds`; `table` (a frame, None of a failure) and
-        `saved` (bytes, None of a failure or where fits are not kept).
+        `group`, `status` ("fitted" or "failed"), `reason`, `verdict`, `seconds`; `table` (a frame, None of a failure)
+        and `saved` (bytes, None of a failure or where fits are not kept).
     """
     started = time.perf_counter()
-    outcome: Outcome = {"group": task.group, "status": "fitted", "reason": "", "verdict": "", "table": None, "saved": None}
+    outcome: Outcome = {
+        "group": task.group,
+        "status": "fitted",
+        "reason": "",
+        "verdict": "",
+        "table": None,
+        "saved": None,
+    }
     try:
         arguments = {"cores": 1, **task.fit, "random_seed": task.seed, "progress": False}
         fitted = fit(Model(task.formula, task.rows, **task.model), **arguments)

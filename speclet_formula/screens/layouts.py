@@ -124,8 +124,8 @@ def _guide_column(frame: pd.DataFrame) -> str:
         return first
     raise DataError(
         f"the counts have no column of guides: {listed(map(repr, frame.columns), 6)}.",
-        "MAGeCK's layout is sgRNA, gene, then samples; BAGEL's REAGENT_ID, GENE, then samples; Chronos' has one row for "
-        "each sample, named in its first column, and one column for each guide.",
+        "MAGeCK's layout is sgRNA, gene, then samples; BAGEL's REAGENT_ID, GENE, then samples; Chronos' has one row "
+        "for each sample, named in its first column, and one column for each guide.",
         "Call the column of guides 'sgRNA'.",
     )
 
@@ -151,9 +151,10 @@ def _numbers(wide: pd.DataFrame, samples: tuple[str, ...]) -> np.ndarray:
     bad = text | (numbers < 0) | np.isinf(numbers)
     if bad.any():
         row, column = np.argwhere(bad)[0]
+        first = wide.iloc[row, column]
         raise DataError(
             f"{bad.sum():,} counts are no numbers of reads, the first in sample '{samples[column]}': "
-            f"{wide.iloc[row, column]!r}.",
+            f"{repr(first) if isinstance(first, str) else first}.",
             "Counts are numbers of reads, 0 or more, before any logarithm.",
             "Hand over the raw counts; a log fold change is computed from them.",
         )

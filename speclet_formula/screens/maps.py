@@ -222,14 +222,14 @@ def _sample_table(
 ) -> pd.DataFrame:
     """Return the sample map under the table's names; replicates are numbered where the map has none."""
     replicate = find_column(present, REPLICATES)
-    own = {column for column in (find_column(present, SAMPLES), line, replicate, find_column(present, REFERENCES))}
+    own = {line, replicate, find_column(present, SAMPLES), find_column(present, REFERENCES)}
     extra = present.drop(columns=[name for name in own | {"sample"} if name in present])
     table = pd.DataFrame({"sample": present["sample"], "cell_line": present[line].astype(str)})
     if replicate is None:
         table["replicate"] = (table.groupby("cell_line").cumcount() + 1).astype(str)
         measured = [sample for sample in table["sample"] if references[sample]]
         notes.add("replicates_numbered", "samples", measured, "The sample map has no column of replicates.",
-                  "The {n} samples were numbered within their cell lines.".replace("{n}", str(len(measured))))  # fmt: skip
+                  f"The {len(measured):,} samples were numbered within their cell lines.")  # fmt: skip
     else:
         table["replicate"] = present[replicate].map(str, na_action="ignore")
     return table.join(extra)
@@ -269,7 +269,11 @@ def control_classes(genes: pd.Series, classes: pd.Series, controls: Any, notes: 
 
 def _named_controls(controls: Any) -> dict[str, str]:
     """Return the class of each named gene or guide."""
-    is_lists = isinstance(controls, Mapping) and set(map(str, controls)) <= {*CONTROLS, "non-essential", "non_essential"}
+    is_lists = isinstance(controls, Mapping) and set(map(str, controls)) <= {
+        *CONTROLS,
+        "non-essential",
+        "non_essential",
+    }
     if is_lists:
         pairs = [(name, str(kind)) for kind, given in controls.items() for name in _listed_names(given)]
     else:

@@ -19,6 +19,7 @@ from speclet_formula.screens.records import Screen
 DROPS = ("no_gene", "several_genes", "low_initial", "missing_counts", "unmapped_samples")
 FEW_CONTROLS = 50
 _OWN = ("sgRNA", "gene", "sample", "cell_line", "replicate", "control", "count", "count_initial", "log_fc")
+_LEFT_OUT = "Left out, as drop= asks."
 _METHODS = {"median": "median of ratios", "total": "total reads", "none": "nothing"}
 
 
@@ -164,10 +165,10 @@ def _without_guides(
     gene = genes.loc[labels]
     none, several = gene.isna().to_numpy(), gene.str.contains(";", na=False).to_numpy()
     notes.add("no_gene", "guides", labels[none], "{n} guides have no gene.",
-              "Left out, as drop= asks." if "no_gene" in drop else "Kept without one; a fit refuses their rows unless it "
-              "has missing='drop', or leave them out here with drop=['no_gene'].")  # fmt: skip
+              _LEFT_OUT if "no_gene" in drop else "Kept without one; a fit refuses their rows unless it has "
+              "missing='drop', or leave them out here with drop=['no_gene'].")  # fmt: skip
     notes.add("several_genes", "guides", labels[several], "{n} guides hit several genes.",
-              "Left out, as drop= asks." if "several_genes" in drop else "Kept as guides of a gene of their own, 'A;B'; "
+              _LEFT_OUT if "several_genes" in drop else "Kept as guides of a gene of their own, 'A;B'; "
               "drop=['several_genes'] leaves them out.")  # fmt: skip
     keep = ~(none & ("no_gene" in drop)) & ~(several & ("several_genes" in drop))
     if not keep.any():
@@ -179,9 +180,7 @@ def _without_guides(
     return values[keep], labels[keep]
 
 
-def _depths(
-    values: np.ndarray, classes: np.ndarray, normalise: Normalisation, notes: Notes
-) -> tuple[np.ndarray, str]:
+def _depths(values: np.ndarray, classes: np.ndarray, normalise: Normalisation, notes: Notes) -> tuple[np.ndarray, str]:
     """Return the samples' depths and what they rest on, in words."""
     inside = classes == "nonessential"
     if not inside.any() and normalise != "none":
@@ -225,7 +224,7 @@ def _long(
             "initial": raw_initial.T.ravel(),
         }
     )
-    taken = [name for name in own if name in _OWN[5:] or name == "sgRNA" or name == "gene"]
+    taken = [name for name in own if name in _OWN[5:] or name in ("sgRNA", "gene")]
     if taken:
         raise DataError(
             f"the sample map has a column '{taken[0]}', which the table makes itself.",

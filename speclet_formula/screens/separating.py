@@ -1,4 +1,4 @@
-"""Scores of controls go in; how well the essential are told from the nonessential, and effects on their scale, come out.
+"""Scores of controls go in; how well the two kinds are told apart, and effects on their scale, come out.
 
 Areas under curves come from ranks. Pictures of the curves are left to `reporting`.
 """
@@ -100,7 +100,7 @@ def _check_classes(n_essential: int, n_nonessential: int, given: pd.Series) -> N
         raise DataError(
             f"no row is {absent}.",
             "Controls of both kinds are needed: essential and nonessential.",
-            f"The classes here are {listed(map(repr, pd.unique(given.astype(object))), 5)}: hand controls= to read_screen.",
+            f"Classes here: {listed(map(repr, pd.unique(given.astype(object))), 5)}. Hand controls= to read_screen.",
         )
 
 

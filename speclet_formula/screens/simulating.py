@@ -17,7 +17,7 @@ INITIAL_SPREAD = 0.5  # SD of the log of guides' shares of a library
 REFERENCE = "plasmid"
 
 
-def simulate_screen(
+def simulate_screen(  # noqa: PLR0913 - what makes a screen has many sides, each with a default
     *,
     genes: int | Sequence[str] = 200,
     guides_per_gene: int | Sequence[int] = 4,
@@ -89,9 +89,9 @@ def simulate_screen(
     >>> simulated.counts.shape  # sgRNA, gene, the plasmid and six samples
     (40, 9)
     """
-    _check(essential, nonessential, {"gene_sd": gene_sd, "line_sd": line_sd, "guide_sd": guide_sd,
-                                     "dispersion": dispersion, "reads_per_guide": reads_per_guide, "reference_reads": reference_reads,
-                                     "replicates": replicates})  # fmt: skip
+    _check_shares(essential, nonessential)
+    _check_numbers(gene_sd=gene_sd, line_sd=line_sd, guide_sd=guide_sd, dispersion=dispersion)
+    _check_numbers(reads_per_guide=reads_per_guide, reference_reads=reference_reads, replicates=replicates)
     rng = np.random.default_rng(random_seed)
     design = screen_design(genes=genes, guides_per_gene=guides_per_gene, cell_lines=cell_lines)
     names, lines = design["gene"].unique(), design["cell_line"].unique()
@@ -165,13 +165,16 @@ def _truth(means: np.ndarray, library: pd.DataFrame, lines: np.ndarray) -> dict[
     return truth
 
 
-def _check(essential: float, nonessential: float, numbers: dict[str, float]) -> None:
+def _check_shares(essential: float, nonessential: float) -> None:
     if not (essential >= 0 and nonessential >= 0 and essential + nonessential <= 1):
         raise DataError(
             f"essential={essential!r} and nonessential={nonessential!r} are no shares of the genes.",
             "Both are 0 or more, and their sum at most 1.",
             "Leave them out for 0.15 each.",
         )
+
+
+def _check_numbers(**numbers: float) -> None:
     for name, value in numbers.items():
         least = 1 if name == "replicates" else 0
         if not value >= least or (value == 0 and name in ("reads_per_guide", "reference_reads")):

@@ -62,11 +62,11 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
     _legend(axis, frame)
     bare(axis)
     sure = frame["lfsr"] < 0.05  # noqa: PLR2004
+    losses, gains = int((sure & (frame["estimate"] < 0)).sum()), int((sure & (frame["estimate"] > 0)).sum())
     return Picture(
         figure,
-        f"Effects of {len(frame):,} genes against the local false sign rate of each. "
-        f"{int((sure & (frame['estimate'] < 0)).sum()):,} are below zero and {int((sure & (frame['estimate'] > 0)).sum()):,}"
-        f" above it with a rate under 0.05. First in rank: {listed(first['name'], 5)}.",
+        f"Effects of {len(frame):,} genes against the local false sign rate of each. {losses:,} are below zero and "
+        f"{gains:,} above it with a rate under 0.05. First in rank: {listed(first['name'], 5)}.",
     )
 
 
@@ -157,9 +157,9 @@ def plot_separation(separation: Separation) -> Picture:
         bare(axis)
     return Picture(
         figure,
-        f"Scores of {separation.n_essential:,} essential and {separation.n_nonessential:,} nonessential controls, their "
-        f"medians {separation.distance:.2f} apart. Area under the ROC curve {separation.auc_roc:.3f}, average precision "
-        f"{separation.auc_pr:.3f} (by chance {share:.3f}).",
+        f"Scores of {separation.n_essential:,} essential and {separation.n_nonessential:,} nonessential controls, "
+        f"their medians {separation.distance:.2f} apart. Area under the ROC curve {separation.auc_roc:.3f}, average "
+        f"precision {separation.auc_pr:.3f} (by chance {share:.3f}).",
     )
 
 
