@@ -158,7 +158,7 @@ def _numbers(wide: pd.DataFrame, samples: tuple[str, ...]) -> np.ndarray:
             "Counts are numbers of reads, 0 or more, before any logarithm.",
             "Hand over the raw counts; a log fold change is computed from them.",
         )
-    return numbers
+    return np.asarray(numbers)
 
 
 def no_column(frame: pd.DataFrame, what: str, wanted: str, names: Sequence[str]) -> DataError:

@@ -307,7 +307,7 @@ def _listed_names(given: Any) -> list[str]:
         frame = read_frame(given, "controls")
         column = find_column(frame, (*GENES, *GUIDES))
         if column is not None:
-            return frame[column].dropna().astype(str).tolist()
+            return [str(name) for name in frame[column].dropna()]
         return [str(frame.columns[0]), *frame.iloc[:, 0].dropna().astype(str)]  # a plain list: it has no header
     return [str(name) for name in given]
 

@@ -61,7 +61,8 @@ def test_failures_are_counted_and_named():
     with pytest.raises(SamplingError) as caught:
         sf.fit_by(FORMULA, data[data["tissue"] == "blood"], by="tissue", **QUICK)
     assert str(caught.value) == (
-        "all 1 groups failed: DataError: 30 of 30 rows have missing values, in 'y' (30). (1).\nAt least one group can be "
+        "all 1 groups failed: DataError: 30 of 30 rows have missing values, in 'y' (30). (1).\nAt least one "
+        "group can be "
         "fitted.\nFit one group by itself with sf.fit, and the same arguments."
     )
 
@@ -110,7 +111,8 @@ def test_a_folder_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
         ),
         (
             {"weights": np.ones(90)}, DataError,
-            "weights= is a sequence, which cannot be divided by group.\nIt is the name of a column here.\nPut the weights "
+            "weights= is a sequence, which cannot be divided by group.\nIt is the name of a column here.\nPut "
+            "the weights "
             "into the data, and write weights='name'.",
         ),
         (

@@ -156,7 +156,8 @@ def test_scaled_effects_have_their_medians_at_0_and_minus_1():
         ),
         (
             lambda: sf.guide_table(fake_fit(sf.Model("log_fc ~ (1 | gene)", screen()))), EstimateError,
-            "the model has no effects of 'sgRNA' within 'gene'.\nGrouping factors: gene.\nFit a model with (1 | gene) + "
+            "the model has no effects of 'sgRNA' within 'gene'.\nGrouping factors: gene.\nFit a model with (1 | "
+            "gene) + "
             "(1 | gene:sgRNA).",
         ),
         (
@@ -171,8 +172,10 @@ def test_scaled_effects_have_their_medians_at_0_and_minus_1():
         (
             lambda: sf.scale_effects(pd.DataFrame({"estimate": [1.0, 0], "control": ["essential", "nonessential"]})),
             DataError,
-            "the median essential effect, 1, is not below the median nonessential one, 0.\nThe scale has essential genes "
-            "at -1 and nonessential ones at 0.\nCompare the control lists with the screen, and the direction of its fold "
+            "the median essential effect, 1, is not below the median nonessential one, 0.\nThe scale has "
+            "essential genes "
+            "at -1 and nonessential ones at 0.\nCompare the control lists with the screen, and the direction of "
+            "its fold "
             "changes.",
         ),
         (

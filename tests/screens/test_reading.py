@@ -209,18 +209,21 @@ MISTAKES = {
     ),
     "no reference": (
         {"samples": SAMPLE_MAP.assign(reference=[None, "T0", None, "T9"])},
-        "2 samples have no reference with counts: 'A_2', 'B_1'.\nA log fold change compares a sample with its plasmid or "
+        "2 samples have no reference with counts: 'A_2', 'B_1'.\nA log fold change compares a sample with its "
+        "plasmid or "
         "first time point.\nReferences that were named without counts: 'T9'.",
     ),
     "none at all": (
         {"samples": SAMPLE_MAP.drop(columns="reference")},
-        "the sample map names no reference.\nA column 'reference' holds the name of each sample's plasmid or first time "
+        "the sample map names no reference.\nA column 'reference' holds the name of each sample's plasmid or "
+        "first time "
         "point (several with ';' between), or True for the samples that are references; in Chronos' layout their cell "
         "line is 'pDNA'.\nAdd the column 'reference'.",
     ),
     "a chain": (
         {"samples": SAMPLE_MAP.assign(reference=[None, "T0", "A_1", "T0"])},
-        "'A_1' are references and have references themselves.\nA reference is compared with nothing.\nLeave their cells "
+        "'A_1' are references and have references themselves.\nA reference is compared with nothing.\nLeave "
+        "their cells "
         "of the column 'reference' empty.",
     ),
     "a sample twice": (
@@ -235,7 +238,8 @@ MISTAKES = {
     ),
     "no genes": (
         {"counts": wide().drop(columns="gene")},
-        "nothing says which gene a guide hits.\nEither the counts have a column 'gene', or guides= is a table of 'sgRNA' "
+        "nothing says which gene a guide hits.\nEither the counts have a column 'gene', or guides= is a table "
+        "of 'sgRNA' "
         "and 'gene'.\nHand over the library's guide map as guides=.",
     ),
     "a map of nothing": (
@@ -255,12 +259,14 @@ MISTAKES = {
     ),
     "text": (
         {"counts": wide().assign(B_1="many")},
-        "24 counts are no numbers of reads, the first in sample 'B_1': 'many'.\nCounts are numbers of reads, 0 or more, "
+        "24 counts are no numbers of reads, the first in sample 'B_1': 'many'.\nCounts are numbers of reads, 0 "
+        "or more, "
         "before any logarithm.\nHand over the raw counts; a log fold change is computed from them.",
     ),
     "no guides": (
         {"counts": reads()},
-        "the counts have no column of guides: 'T0', 'A_1', 'A_2', 'B_1'.\nMAGeCK's layout is sgRNA, gene, then samples; "
+        "the counts have no column of guides: 'T0', 'A_1', 'A_2', 'B_1'.\nMAGeCK's layout is sgRNA, gene, then "
+        "samples; "
         "BAGEL's REAGENT_ID, GENE, then samples; Chronos' has one row for each sample, named in its first column, and "
         "one column for each guide.\nCall the column of guides 'sgRNA'.",
     ),
@@ -271,7 +277,8 @@ MISTAKES = {
     ),
     "normalise": (
         {"normalise": "tmm"},
-        "there is no normalise='tmm'.\nMethods: 'median', 'total', 'none'.\nLeave normalise= out for the median of ratios.",
+        "there is no normalise='tmm'.\nMethods: 'median', 'total', 'none'.\nLeave normalise= out for the median "
+        "of ratios.",
     ),
     "too few": (
         {"counts": wide().assign(A_1=lambda d: d["A_1"].where(d.index < 16, 0))},
@@ -289,7 +296,8 @@ MISTAKES = {
     ),
     "a taken name": (
         {"samples": SAMPLE_MAP.assign(log_fc=0.0)},
-        "the sample map has a column 'log_fc', which the table makes itself.\nThese names are taken: sgRNA, gene, sample, "
+        "the sample map has a column 'log_fc', which the table makes itself.\nThese names are taken: sgRNA, "
+        "gene, sample, "
         "cell_line, replicate, control, count, count_initial, log_fc.\nRename it.",
     ),
 }  # fmt: skip

@@ -1,4 +1,5 @@
-"""A simulated screen has the counts that its truth makes, and the way from counts to effects leads back to that truth."""
+"""A simulated screen has the counts that its truth makes, and the way from counts to effects leads back to "
+"that truth."""
 
 import numpy as np
 import pandas as pd

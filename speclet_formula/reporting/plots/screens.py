@@ -1,7 +1,7 @@
 """Ranked genes and separated controls go in; pictures come out: a volcano, ranks, and what tells the controls apart."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -130,7 +130,7 @@ def plot_separation(separation: Separation) -> Picture:
     """
     figure, axes = grid_figure(3, height=3.0, width=3.0)
     scores = separation.scores
-    bins = np.linspace(scores["score"].min(), scores["score"].max() + 1e-12, _BINS)
+    bins = np.linspace(scores["score"].min(), scores["score"].max() + 1e-12, _BINS).tolist()
     for name, colour, style in (("nonessential", ESTIMATE, "-"), ("essential", TRUTH, "--")):
         chosen = scores.loc[scores["control"] == name, "score"]
         shares = np.full(len(chosen), 1 / len(chosen))
@@ -176,7 +176,7 @@ def _checked(table: pd.DataFrame, *needed: str) -> pd.DataFrame:
     return table.assign(name=table[label].astype(str)).reset_index(drop=True)
 
 
-def _by_class(frame: pd.DataFrame) -> "Iterator[tuple[np.ndarray, dict[str, object]]]":
+def _by_class(frame: pd.DataFrame) -> "Iterator[tuple[np.ndarray, dict[str, Any]]]":
     """Go through the control classes that are there, the frequent one first so that controls lie above it."""
     given = frame["control"].astype(object) if "control" in frame else pd.Series(None, index=frame.index, dtype=object)
     kinds = given.where(given.notna(), "other").to_numpy()
@@ -210,13 +210,11 @@ def _name_above(axis: "Axes", rows: pd.DataFrame, x: str, y: str) -> None:
 
 
 def _pixels(axis: "Axes", rows: pd.DataFrame, x: str, y: str) -> np.ndarray:
-    axis.figure.draw_without_rendering()  # settles where the axes lie
+    axis.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr]  # settles where the axes lie
     return np.asarray(axis.transData.transform(rows[[x, y]].to_numpy(dtype=float)))
 
 
-def _name(
-    axis: "Axes", row: pd.Series, x: str, y: str, shift: tuple[float, float], style: dict[str, str | int]
-) -> None:
+def _name(axis: "Axes", row: pd.Series, x: str, y: str, shift: tuple[float, float], style: dict[str, Any]) -> None:
     axis.annotate(
         plain(row["name"]),
         (row[x], row[y]),
