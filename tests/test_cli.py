@@ -563,8 +563,8 @@ def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
     [
         (
             "--samples samples.csv --out genes.xlsx",
-            "--out 'genes.xlsx' is of a kind that cannot be written.\nThe name ends in one of .csv, .csv.gz, .parquet.\n"
-            "Write --out genes.csv.\n",
+            "--out 'genes.xlsx' is of a kind that cannot be written.\nThe name ends in one of .csv, .csv.gz, "
+            ".parquet.\nWrite --out genes.csv.\n",
         ),
         (
             "--samples sample.csv",

@@ -144,7 +144,7 @@ def _reads(
     if dispersion > 0:  # a Poisson whose mean varies by a gamma
         mean = rng.gamma(1 / dispersion, mean * dispersion)
     reference = library / library.mean() * reference_reads
-    return rng.poisson(np.column_stack([reference, mean]))
+    return np.asarray(rng.poisson(np.column_stack([reference, mean])))
 
 
 def _truth(means: np.ndarray, library: pd.DataFrame, lines: np.ndarray) -> dict[str, Any]:
