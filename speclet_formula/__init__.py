@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from speclet_formula.explanation import equation as equation
     from speclet_formula.explanation import explain as explain
     from speclet_formula.explanation import spelling as spelling
+    from speclet_formula.grouped import GroupedFits as GroupedFits
+    from speclet_formula.grouped import fit_by as fit_by
     from speclet_formula.inference.confidence import confint as confint
     from speclet_formula.inference.fitting import fit as fit
     from speclet_formula.inference.fitting import glmer as glmer
@@ -86,11 +88,23 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_pareto_k as plot_pareto_k
     from speclet_formula.reporting.plots import plot_predictive as plot_predictive
     from speclet_formula.reporting.plots import plot_priors as plot_priors
+    from speclet_formula.reporting.plots import plot_ranks as plot_ranks
     from speclet_formula.reporting.plots import plot_recoveries as plot_recoveries
     from speclet_formula.reporting.plots import plot_recovery as plot_recovery
+    from speclet_formula.reporting.plots import plot_separation as plot_separation
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
+    from speclet_formula.reporting.plots import plot_volcano as plot_volcano
     from speclet_formula.reporting.tables import render_table as render_table
+    from speclet_formula.screens import Screen as Screen
+    from speclet_formula.screens import Separation as Separation
+    from speclet_formula.screens import SimulatedScreen as SimulatedScreen
+    from speclet_formula.screens import control_separation as control_separation
+    from speclet_formula.screens import guide_table as guide_table
+    from speclet_formula.screens import rank_genes as rank_genes
+    from speclet_formula.screens import read_screen as read_screen
+    from speclet_formula.screens import scale_effects as scale_effects
+    from speclet_formula.screens import simulate_screen as simulate_screen
     from speclet_formula.simulation import simulate as simulate
     from speclet_formula.storage import load as load
     from speclet_formula.storage import save as save
@@ -152,6 +166,10 @@ _ROOMS = {
         "explain",
         "spelling",
     ),
+    "grouped": (
+        "GroupedFits",
+        "fit_by",
+    ),
     "inference.confidence": ("confint",),
     "inference.fitting": (
         "fit",
@@ -205,12 +223,26 @@ _ROOMS = {
         "plot_pareto_k",
         "plot_predictive",
         "plot_priors",
+        "plot_ranks",
         "plot_recoveries",
         "plot_recovery",
+        "plot_separation",
         "plot_shrinkage",
         "plot_variances",
+        "plot_volcano",
     ),
     "reporting.tables": ("render_table",),
+    "screens": (
+        "Screen",
+        "Separation",
+        "SimulatedScreen",
+        "control_separation",
+        "guide_table",
+        "rank_genes",
+        "read_screen",
+        "scale_effects",
+        "simulate_screen",
+    ),
     "simulation": ("simulate",),
     "storage": (
         "load",
