@@ -16,6 +16,7 @@ from speclet_formula.design.records import sides, variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import Fitted, FittedModel
 from speclet_formula.estimates.intervals import ESTIMATES, Array, choose_interval, stack, summarise
+from speclet_formula.estimates.kept import not_kept
 from speclet_formula.estimates.points import PointEstimates, points_of
 from speclet_formula.families import Family, expected_response, inverse_link, inverse_parameter_link, is_ordinal
 from speclet_formula.observation import observed_log_density
@@ -317,6 +318,8 @@ def _gather_side(design: Design, posterior: Any, draws: slice | np.ndarray = sli
 def _draws_of(posterior: Mapping[str, Any], name: str, size: int) -> Array:
     """Return a variable as (draws of all chains, elements)."""
     if name not in posterior:
+        if parts := not_kept(posterior, name):
+            raise DataError(*parts)
         raise DataError(
             f"the posterior holds no variable '{name}'.",
             "It holds one for each term of the model, under the design's names.",

@@ -97,14 +97,19 @@ def evaluate(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray) ->
     return found
 
 
-def draw(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, out: np.ndarray) -> None:
-    """Fill each row of out, in the coefficients' own order, with a draw of N(P^-1 r, P^-1)."""
+def draw(
+    equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, columns: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill each row of out with some columns, in the coefficients' own order, of a draw of N(P^-1 r, P^-1)."""
     rng = np.random.default_rng(seed)
+    position = np.empty(len(equations.order), dtype=np.int64)
+    position[equations.order] = np.arange(len(position))
+    chosen = position[columns]
     for k, factor in _factored(equations, s2, numbers):
         vector = _forward(equations, factor, s2[k])
         vector += rng.standard_normal(len(vector))
         backward(equations.pattern, factor, vector)
-        out[k, equations.order] = vector
+        out[k] = vector[chosen]
 
 
 def leave_out(

@@ -85,14 +85,26 @@ def log_determinants(system: System, s2: np.ndarray, numbers: np.ndarray, *, thr
     return np.concatenate(_spread(run, _parts(len(s2), threads), threads))
 
 
-def draw(system: System, s2: np.ndarray, numbers: np.ndarray, seeds: np.ndarray, *, threads: int = 1) -> np.ndarray:
-    """Draw all coefficients for each of N draws of the variances, an (N, p) array; one seed for each equal part."""
-    out = np.empty((len(s2), system.layout.size))
+def draw(
+    system: System,
+    s2: np.ndarray,
+    numbers: np.ndarray,
+    seeds: np.ndarray,
+    *,
+    columns: np.ndarray | None = None,
+    threads: int = 1,
+) -> np.ndarray:
+    """Draw coefficients for each of N draws of the variances, an (N, columns) array; one seed for each equal part.
+
+    All are drawn, since one is drawn given others, but only those at `columns` are kept, all of them by default.
+    """
+    chosen = np.arange(system.layout.size) if columns is None else columns
+    out = np.empty((len(s2), len(chosen)))
     bounds = np.linspace(0, len(s2), len(seeds) + 1).astype(int)
 
     def run(k: int) -> None:
         part = slice(bounds[k], bounds[k + 1])
-        _algebra(system).draw(system.equations, s2[part], numbers[part], int(seeds[k]), out[part])
+        _algebra(system).draw(system.equations, s2[part], numbers[part], int(seeds[k]), chosen, out[part])
 
     _spread(run, range(len(seeds)), threads)
     return out
