@@ -11,8 +11,6 @@ import numpy as np
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.records import correlation_name, effect_label, threshold_labels
-from speclet_formula.estimates.intervals import EstimateError
-from speclet_formula.estimates.kept import not_kept
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, prior_sd
 from speclet_formula.recovery.parts import model_means
@@ -33,9 +31,7 @@ class Scalar:
 
 
 def draws_of(posterior: Any, variable: str) -> np.ndarray:
-    """Return a variable's draws as (chains, draws, ...); those of effects that were not kept are refused."""
-    if parts := not_kept(posterior, variable):
-        raise EstimateError(*parts)
+    """Return a variable's draws as (chains, draws, ...)."""
     return np.asarray(posterior[variable].transpose("chain", "draw", ...).to_numpy(), dtype=float)
 
 

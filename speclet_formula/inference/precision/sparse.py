@@ -49,7 +49,7 @@ class SparseEquations:
 
 
 def prepare(
-    gram: Any, ones: Any, moment: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]
+    gram: Any, pattern: Any, moment: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> SparseEquations:
     """Order and analyse P.
 
@@ -57,8 +57,8 @@ def prepare(
     ----------
     gram : scipy sparse array (p, p)
         W'W.
-    ones : scipy sparse array (n, p)
-        W's pattern. A sum in W'W that happens to be 0 keeps its place: the inverse is not 0 there, and the rows'
+    pattern : scipy sparse array (p, p)
+        Where W'W has entries. A sum that happens to be 0 keeps its place: the inverse is not 0 there, and the rows'
         leverages need it.
     moment : array of shape (p,)
         W'y.
@@ -71,7 +71,7 @@ def prepare(
     """
     size = len(moment)
     above, right, numbers = prior
-    order, starts, rows = _ordered_pattern(size, (ones.T @ ones).tocoo(), above, right)
+    order, starts, rows = _ordered_pattern(size, pattern.tocoo(), above, right)
     position = np.empty(size, dtype=np.int64)
     position[order] = np.arange(size)
     keys = np.repeat(np.arange(size), np.diff(starts)) * size + rows

@@ -18,7 +18,7 @@ def equations_of(W: Any, weights: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
     gram, moment = W.T @ W.multiply(weights[:, None]), W.T @ (weights * y)
     prior = (np.arange(size), np.arange(size), np.arange(size) % 2)
     ones = matrices.csr_array((np.ones(W.nnz), W.indices, W.indptr), shape=W.shape)
-    return dense.prepare(gram, moment, prior), sparse.prepare(gram, ones, moment, prior)
+    return dense.prepare(gram, moment, prior), sparse.prepare(gram, ones.T @ ones, moment, prior)
 
 
 def system(seed: int, rows: int, parts: tuple[int, ...]) -> tuple[Any, np.ndarray, np.ndarray]:
