@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import speclet_formula as sf
 from benchmarks.cases import CASES, CREW, GROWTH_GUIDES, GROWTH_SIZES, growth_case
 from benchmarks.contenders import record_of, run_contender
 from benchmarks.effective import smallest_ess
