@@ -232,7 +232,7 @@ def _estimate(fit: Fit, folds: Folds, found: list[_Fold], *, joint: bool, kind: 
     for number, fold in enumerate(found):
         each[rows_in(folds, number)] = fold.each
     elpd = np.array([fold.joint for fold in found]) if joint else each
-    check_finite(each, fit)
+    check_finite(each, fit, np.arange(len(each)))
     within = _within_sample(fit, folds, joint=joint)
     k = np.array([fold.k for fold in found])
     limit = good_pareto_k(n_draws)

@@ -123,7 +123,9 @@ def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:
     return np.column_stack([partial[pair] for pair in pairs])
 
 
-def left_out_blocks(marginal: Marginal, draws: DrawnVariances) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+def left_out_blocks(
+    marginal: Marginal, draws: DrawnVariances, chosen: np.ndarray | None = None
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Go through the rows in blocks.
 
     Parameters
@@ -131,22 +133,26 @@ def left_out_blocks(marginal: Marginal, draws: DrawnVariances) -> Iterator[tuple
     marginal : Marginal
     draws : DrawnVariances
         N of them.
+    chosen : ndarray of int, optional
+        Some of the rows; all by default.
 
     Yields
     ------
     rows : slice
+        Of the chosen rows.
     left_out : ndarray of float, shape (N, rows)
         log p(y_i | the other rows, theta) for each draw, at most BLOCK_BYTES unless one row alone takes more.
     leverages : ndarray of float, shape (rows,)
         Each row's share in its own fitted value, averaged over the draws.
     """
     numbers, _ = prior_precisions(marginal.variances, draws.sds, draws.partial)
-    n = len(marginal.system.response)
+    n = len(marginal.system.response if chosen is None else chosen)
     size = max(1, BLOCK_BYTES // (8 * len(draws.sds)))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         s2 = draws.sds[:, 0] ** 2
-        yield rows, *left_out_densities(marginal.system, s2, numbers, rows=rows, threads=marginal.threads)
+        places = rows if chosen is None else chosen[rows]
+        yield rows, *left_out_densities(marginal.system, s2, numbers, rows=places, threads=marginal.threads)
 
 
 def redraw(

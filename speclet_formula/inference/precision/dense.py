@@ -46,14 +46,16 @@ def _summed(factors: np.ndarray) -> np.ndarray:
     return np.column_stack([2 * np.log(diagonals).sum(axis=1), (factors[:, -1, :-1] ** 2).sum(axis=1)])
 
 
-def draw(equations: DenseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, out: np.ndarray) -> None:
-    """Fill each row of out with a draw of N(P^-1 r, P^-1)."""
+def draw(
+    equations: DenseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, columns: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill each row of out with some columns of a draw of N(P^-1 r, P^-1)."""
     rng = np.random.default_rng(seed)
     size = len(equations.moment)
     for part, factors in _factored(equations, s2, numbers):
         right = factors[:, -1, :size] + rng.standard_normal((len(factors), size))
         for k, factor in enumerate(factors):
-            out[part.start + k] = _solved(factor, right[k])
+            out[part.start + k] = _solved(factor, right[k])[columns]
 
 
 def leave_out(

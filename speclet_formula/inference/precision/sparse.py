@@ -51,7 +51,7 @@ class SparseEquations:
 
 
 def prepare(
-    gram: Any, ones: Any, moment: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]
+    gram: Any, pattern: Any, moment: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> SparseEquations:
     """Order and analyse P.
 
@@ -59,8 +59,8 @@ def prepare(
     ----------
     gram : scipy sparse array (p, p)
         W'W.
-    ones : scipy sparse array (n, p)
-        W's pattern. A sum in W'W that happens to be 0 keeps its place: the inverse is not 0 there, and the rows'
+    pattern : scipy sparse array (p, p)
+        Where W'W has entries. A sum that happens to be 0 keeps its place: the inverse is not 0 there, and the rows'
         leverages need it.
     moment : array of shape (p,)
         W'y.
@@ -73,7 +73,7 @@ def prepare(
     """
     size = len(moment)
     above, right, numbers = prior
-    order, starts, rows = _ordered_pattern(size, (ones.T @ ones).tocoo(), above, right)
+    order, starts, rows = _ordered_pattern(size, pattern.tocoo(), above, right)
     position = np.empty(size, dtype=np.int64)
     position[order] = np.arange(size)
     keys = np.repeat(np.arange(size), np.diff(starts)) * size + rows
@@ -99,14 +99,19 @@ def evaluate(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray) ->
     return found
 
 
-def draw(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, out: np.ndarray) -> None:
-    """Fill each row of out, in the coefficients' own order, with a draw of N(P^-1 r, P^-1)."""
+def draw(
+    equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, columns: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill each row of out with some columns, in the coefficients' own order, of a draw of N(P^-1 r, P^-1)."""
     rng = np.random.default_rng(seed)
+    position = np.empty(len(equations.order), dtype=np.int64)
+    position[equations.order] = np.arange(len(position))
+    chosen = position[columns]
     for k, factor in _factored(equations, s2, numbers):
         vector = _forward(equations, factor, s2[k])
         vector += rng.standard_normal(len(vector))
         backward(equations.pattern, factor, vector)
-        out[k, equations.order] = vector
+        out[k] = vector[chosen]
 
 
 def leave_out(
