@@ -26,7 +26,7 @@ myst_heading_anchors = 3
 # Notebooks: run anew for each build, so that no printed number is older than the code. One that fails, or writes to
 # standard error what a reader should not see, fails the build.
 nb_execution_mode = "force"
-nb_execution_timeout = 300
+nb_execution_timeout = 600
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True

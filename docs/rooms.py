@@ -8,19 +8,27 @@ from pathlib import Path
 import speclet_formula as sf
 
 GROUPS = {
-    "Say what to fit": ("Model", "Prior", "explain", "Explanation", "costs", "Costs"),
-    "Fit": ("lmer", "glmer", "fit", "refit", "update", "Fit", "PointFit", "save", "load"),
+    "Say what to fit": ("Model", "Prior", "explain", "Explanation", "equation", "spelling", "costs", "Costs"),
+    "Fit": (
+        "lmer", "glmer", "fit", "fit_by", "GroupedFits", "refit", "update", "Fit", "PointFit", "save", "load", "scan",
+        "Scan",
+    ),
     "Read a fit": (
-        "fixef", "ranef", "coef", "varcorr", "sigma", "family_parameters", "nobs", "ngrps", "tidy", "glance", "augment",
-        "confint", "icc", "r2", "diagnose", "near_singular",
+        "fixef", "ranef", "coef", "level_effects", "effect_matrix", "selectivity", "varcorr", "sigma",
+        "family_parameters", "confint", "nobs", "ngrps", "tidy", "glance", "augment", "icc", "r2", "diagnose",
+        "near_singular",
     ),
     "Predict": ("fitted", "predict", "residuals", "log_likelihood", "simulate"),
     "Means, contrasts and hypotheses": (
-        "marginal_means", "contrasts", "pairs", "slopes", "hypothesis",
+        "marginal_means", "Means", "reference_grid", "contrasts", "pairs", "slopes", "hypothesis",
     ),
     "Compare": ("compare", "Comparison", "loo", "kfold", "anova", "LikelihoodRatios"),
     "Check": ("prior_predictive", "posterior_predictive", "Predictive", "sensitivity"),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
+    "Screens": (
+        "read_screen", "Screen", "simulate_screen", "SimulatedScreen", "rank_genes", "guide_table",
+        "control_separation", "Separation", "scale_effects",
+    ),
     "Show": ("report", "render_table"),
     "Other packages": ("to_bambi", "to_pymc", "from_bambi"),
     "Errors": (),
