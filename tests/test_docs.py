@@ -26,7 +26,7 @@ LESSONS = sorted((DOCS / "course").glob("[0-9]*.md"))
 PLAIN = [ROOT / "README.md", *(path for path in PAGES if path not in NOTEBOOKS)]
 DOCUMENTS = [path for path in PLAIN if "\n```python\n" in path.read_text(encoding="utf-8")]  # printed, so run by a test
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-CELL = re.compile(r"^```\{code-cell\}\n((?:^:.*\n)*)(.*?)^```$", re.MULTILINE | re.DOTALL)  # run by Sphinx
+CELL = re.compile(r"^```\{code-cell\}\n((?:^:[^\n]*\n)*)(.*?)^```$", re.MULTILINE | re.DOTALL)  # run by Sphinx
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 
