@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import LikelihoodRatios as LikelihoodRatios
     from speclet_formula.comparison import anova as anova
     from speclet_formula.comparison import compare as compare
+    from speclet_formula.comparison import glance as glance
     from speclet_formula.comparison import loo as loo
     from speclet_formula.costing import Costs as Costs
     from speclet_formula.costing import costs as costs
@@ -30,25 +31,41 @@ if TYPE_CHECKING:
     from speclet_formula.estimates import coef as coef
     from speclet_formula.estimates import family_parameters as family_parameters
     from speclet_formula.estimates import fixef as fixef
+    from speclet_formula.estimates import icc as icc
     from speclet_formula.estimates import ngrps as ngrps
     from speclet_formula.estimates import nobs as nobs
+    from speclet_formula.estimates import r2 as r2
     from speclet_formula.estimates import ranef as ranef
     from speclet_formula.estimates import sigma as sigma
     from speclet_formula.estimates import tidy as tidy
     from speclet_formula.estimates import varcorr as varcorr
     from speclet_formula.explanation import Explanation as Explanation
     from speclet_formula.explanation import explain as explain
+    from speclet_formula.inference.confidence import confint as confint
     from speclet_formula.inference.fitting import fit as fit
     from speclet_formula.inference.fitting import glmer as glmer
     from speclet_formula.inference.fitting import lmer as lmer
     from speclet_formula.inference.refitting import refit as refit
     from speclet_formula.inference.translate import to_bambi as to_bambi
     from speclet_formula.inference.translate import to_pymc as to_pymc
+    from speclet_formula.interpretation import Means as Means
+    from speclet_formula.interpretation import contrasts as contrasts
+    from speclet_formula.interpretation import effect_matrix as effect_matrix
+    from speclet_formula.interpretation import hypothesis as hypothesis
+    from speclet_formula.interpretation import level_effects as level_effects
+    from speclet_formula.interpretation import marginal_means as marginal_means
+    from speclet_formula.interpretation import pairs as pairs
+    from speclet_formula.interpretation import reference_grid as reference_grid
+    from speclet_formula.interpretation import selectivity as selectivity
+    from speclet_formula.interpretation import slopes as slopes
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
+    from speclet_formula.prediction import augment as augment
     from speclet_formula.prediction import fitted as fitted
     from speclet_formula.prediction import log_likelihood as log_likelihood
+    from speclet_formula.prediction import predict as predict
+    from speclet_formula.prediction import residuals as residuals
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
@@ -58,6 +75,8 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_coverage as plot_coverage
     from speclet_formula.reporting.plots import plot_effects as plot_effects
     from speclet_formula.reporting.plots import plot_intervals as plot_intervals
+    from speclet_formula.reporting.plots import plot_matrix as plot_matrix
+    from speclet_formula.reporting.plots import plot_means as plot_means
     from speclet_formula.reporting.plots import plot_parameters as plot_parameters
     from speclet_formula.reporting.plots import plot_pareto_k as plot_pareto_k
     from speclet_formula.reporting.plots import plot_predictive as plot_predictive
@@ -80,18 +99,43 @@ __version__ = "0.1.0"
 
 _ROOMS = {
     "checks": ("Predictive", "posterior_predictive", "prior_predictive", "sensitivity"),
-    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "loo"),
+    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "glance", "loo"),
     "costing": ("Costs", "costs"),
     "diagnostics": ("diagnose",),
     "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
-    "estimates": ("coef", "family_parameters", "fixef", "ngrps", "nobs", "ranef", "sigma", "tidy", "varcorr"),
+    "estimates": (
+        "coef",
+        "family_parameters",
+        "fixef",
+        "icc",
+        "ngrps",
+        "nobs",
+        "r2",
+        "ranef",
+        "sigma",
+        "tidy",
+        "varcorr",
+    ),
     "explanation": ("Explanation", "explain"),
+    "inference.confidence": ("confint",),
     "inference.fitting": ("fit", "glmer", "lmer"),
     "inference.refitting": ("refit",),
     "inference.translate": ("to_bambi", "to_pymc"),
+    "interpretation": (
+        "Means",
+        "contrasts",
+        "effect_matrix",
+        "hypothesis",
+        "level_effects",
+        "marginal_means",
+        "pairs",
+        "reference_grid",
+        "selectivity",
+        "slopes",
+    ),
     "model": ("Model",),
     "posterior": ("Fit", "PointFit"),
-    "prediction": ("fitted", "log_likelihood"),
+    "prediction": ("augment", "fitted", "log_likelihood", "predict", "residuals"),
     "priors": ("Prior",),
     "recovery": ("Recoveries", "Recovery", "recover"),
     "reporting.html": ("report",),
@@ -100,6 +144,8 @@ _ROOMS = {
         "plot_coverage",
         "plot_effects",
         "plot_intervals",
+        "plot_matrix",
+        "plot_means",
         "plot_parameters",
         "plot_pareto_k",
         "plot_predictive",

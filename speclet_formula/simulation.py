@@ -29,6 +29,8 @@ from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.model import check_parameters
 from speclet_formula.observation import draw_between
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.prediction.simulating import simulate_responses
 from speclet_formula.responses import Censor, DrawnResponse, bounds_of_rows, observed_columns, response_to_draw
 
 type Effects = Mapping[Any, float] | pd.Series
@@ -50,9 +52,9 @@ class Simulator:
 
 
 def simulate(
-    formula: str | Sequence[str] | Formula,
-    design: Any,
-    params: Mapping[str, Any],
+    formula: Any,
+    design: Any = None,
+    params: Mapping[str, Any] | None = None,
     *,
     family: str = "gaussian",
     link: str | None = None,
@@ -60,14 +62,19 @@ def simulate(
     censor: tuple[float | None, float | None] | None = None,
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    r"""Draw group effects and a response from a model whose parameters are known.
+    nsim: int = 1,
+) -> Any:
+    r"""Draw group effects and a response from a model whose parameters are known; or new responses from a fit.
+
+    `simulate(fit, nsim=1, random_seed=None)` is R's `simulate`: a frame with a new response of all rows in each of its
+    columns, `sim_1`, `sim_2`, ...; see `prediction.simulate_responses`. What follows is for a formula.
 
     Parameters
     ----------
-    formula : str, sequence of str, or Formula
-        The model, with its response: `"log_fc ~ cn + (1 | gene)"`. The response is a plain name, `truncated(y, lb, ub)`
-        or `censored(y, status)`, for which `y` and `status` are made. Formulas of the family's parameters may follow,
+    formula : Fit, PointFit, str, sequence of str, or Formula
+        A fit, which takes `nsim` and `random_seed` and nothing else; or the model, with its response:
+        `"log_fc ~ cn + (1 | gene)"`. The response is a plain name, `truncated(y, lb, ub)` or `censored(y, status)`, for
+        which `y` and `status` are made. Formulas of the family's parameters may follow,
         `["log_fc ~ cn", "sigma ~ cn"]`.
     design : DataFrame
         Any table with the predictors and the grouping factors, one row per observation. It needs no response; one of
@@ -99,6 +106,8 @@ def simulate(
         The same seed gives the same data.
     functions : dict, optional
         Functions of your own that the formula calls, by name.
+    nsim : int
+        Of a fit: the number of new responses. A formula is simulated once.
 
     Returns
     -------
@@ -133,6 +142,21 @@ def simulate(
     >>> list(data.columns), sorted(truth)
     (['gene', 'y'], ['1|gene', '1|gene_sigma', 'Intercept', 'sigma'])
     """
+    if isinstance(formula, (Fit, PointFit)):
+        if design is not None or params is not None:
+            raise DataError(
+                "a fit has its own rows and parameters, and others are given.",
+                "simulate(fit, nsim=, random_seed=) draws new responses of the rows that were fitted.",
+                "Leave design and params out; predict(fit, newdata, interval='prediction') is for other rows.",
+            )
+        return simulate_responses(formula, nsim, random_seed=random_seed)
+    if design is None or params is None:
+        absent = "design" if design is None else "params"
+        raise DataError(
+            f"'{absent}' is missing: a formula is simulated from a table and parameters.",
+            "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.",
+            "Give both: the table of predictors, and the parameters by name.",
+        )
     table = as_pandas(design)
     simulator = simulator_of(
         formula, table, family=family, link=link, weights=weights, functions=functions, censor=censor

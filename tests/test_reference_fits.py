@@ -54,6 +54,25 @@ def test_every_reference_formula_fits(name, number, shared_data):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", ["cbpp", "grouseticks"])
+def test_nuts_with_wide_priors_agrees_with_glmer(name, shared_data):
+    """Fixed effects lie within 0.15 of lme4's standard errors, and four Monte Carlo errors of their mean more.
+
+    With 4 x 1,000 draws the largest differences were 0.123 (cbpp) and 0.121 (grouseticks).
+    """
+    expected = reference()["fits"][name][COUNTS[name][0 if name == "cbpp" else 1]]
+    plain = sf.Model(expected["formula"], table(name), family=expected["family"])
+    wide = {term.name: sf.Prior("Normal", mu=0, sigma=10) for term in plain.design.fixed}
+    wide |= {f"{block.slots[0]}_sigma": sf.Prior("HalfNormal", sigma=3) for block in plain.design.groups}
+    model = sf.Model(expected["formula"], table(name), family=expected["family"], priors=wide)
+    fixed = sf.fixef(sf.fit(model, **(SHORT | {"draws": 500, "tune": 500})))
+    terms = expected["ML"].get("fixef") or expected["ML"]["fixed"]
+    errors = np.array([term["se"] for term in terms])
+    allowed = 0.15 * errors + 4 * fixed["std_error"] / np.sqrt(fixed["ess_bulk"])
+    assert (np.abs(fixed["estimate"] - [term["estimate"] for term in terms]) < allowed).all()
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(sf.datasets.m7_models()))
 def test_every_model_of_the_notebook_fits(name):
     data, _ = sf.datasets.m7()
@@ -104,15 +123,20 @@ def test_mutation_and_copy_number_have_lme4s_effects(shared_data):
 
 
 @pytest.mark.slow
-def test_heavy_tails_predict_the_real_screen_better(shared_data):
-    """The elpd of Student's t is higher by many standard errors: outliers go up to +8."""
+def test_heavy_tails_and_unequal_spread_predict_the_real_screen_better(shared_data):
+    """Student's t gains 12 to 15 of elpd (SE 5.5), spread by class of gene 94 (SE 15), in runs of two lengths.
+
+    The data are fixed: what moves the difference is Monte Carlo error, of about 2 between those runs. Six of them are
+    left above zero, so that chance alone fails this test less than once in 10,000 seeds.
+    """
     data = pd.read_csv(SHARED / "screens" / "hap1.csv")
     data["control"] = pd.Categorical(data["control"], categories=["nonessential", "other", "essential"])
     formula = "log_fc ~ 1 + control + (1 | gene)"
-    settings = {**SHORT, "draws": 250, "tune": 300}
-    heavy = sf.glmer(formula, data, family="t", **settings)
     normal = sf.lmer(formula, data, **SHORT)
-    comparison = sf.compare({"t": heavy, "gaussian": normal})
-    assert comparison.table.index[0] == "t"
-    worse = comparison.table.loc["gaussian"]
+    heavy = sf.glmer(formula, data, family="t", **SHORT)
+    unequal = sf.lmer((formula, "sigma ~ control"), data, **SHORT)
+    table = sf.compare({"gaussian": normal, "t": heavy, "sigma ~ control": unequal}).table
+    assert list(table.index) == ["sigma ~ control", "t", "gaussian"]
+    assert table.loc["t", "elpd"] - table.loc["gaussian", "elpd"] > 1
+    worse = table.loc["gaussian"]
     assert -worse["elpd_diff"] > 4 * worse["dse"]

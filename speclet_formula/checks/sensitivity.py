@@ -12,7 +12,7 @@ import xarray as xr
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.prediction import log_likelihood_blocks
-from speclet_formula.priors import Prior, log_density
+from speclet_formula.priors import Prior, log_density, move_spread, places_of
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
@@ -94,15 +94,16 @@ def log_prior(model: Model, posterior: Any) -> Array:
         if term.kind == "intercept":
             values = values + _at_means(model, posterior)[..., np.newaxis]
         total += log_density(priors[term.name], values).sum(axis=-1)
-    for block in model.design.groups:
-        for slot in block.slots:
-            for part in ("mu", "sigma"):
-                hyper = priors[slot].parameters[part]
-                if isinstance(hyper, Prior):
-                    total += log_density(hyper, _values(posterior, f"{slot}_{part}"))[..., 0]
+    for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
+        sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
             pairs = _values(posterior, f"cor|{block.label}")
-            total += log_density(priors[f"cor|{block.label}"], _matrices(pairs, len(block.columns)))
+            sds, matrices = move_spread(sds, _matrices(pairs, len(block.columns)), block.columns, place)
+            total += log_density(priors[f"cor|{block.label}"], matrices)
+        for column, slot in enumerate(block.slots):
+            mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
+            total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
+            total += log_density(mean, _values(posterior, f"{slot}_mu"))[..., 0] if isinstance(mean, Prior) else 0.0
     for name in model.family.parameters:
         total += log_density(priors[name], _values(posterior, name))[..., 0]
     return total

@@ -174,7 +174,8 @@ def replay_design(design: Design, data: Any) -> Design:
     Returns
     -------
     Design
-        Its `response` is NaN; `codes` are -1 where a group level was not seen before.
+        Its `response` is NaN; `codes` are below zero where a group level was not seen before, -1 - its place among
+        the `new_levels` of the block.
 
     Raises
     ------
@@ -360,8 +361,10 @@ def _check_known_levels(formula: Formula, frame: pd.DataFrame, levels: Mapping[s
 
 
 def _replayed(block: GroupBlock, term: GroupTerm, values: np.ndarray, scope: Scope) -> GroupBlock:
-    """Return a block for new rows; levels that were not seen get the code -1."""
+    """Return a block for new rows; levels that were not seen get the codes -1, -2, ..."""
     factor = _group_factor(term.group, scope)
     position = {level: code for code, level in enumerate(block.levels)}
-    codes = np.array([position.get(level, -1) for level in factor.categories], dtype=np.int64)[factor.codes]
-    return replace(block, codes=codes, values=values)
+    new = tuple(level for level in factor.categories if level not in position)
+    position |= {level: -1 - place for place, level in enumerate(new)}
+    codes = np.array([position[level] for level in factor.categories], dtype=np.int64)[factor.codes]
+    return replace(block, codes=codes, values=values, new_levels=new)

@@ -53,9 +53,10 @@ class GroupBlock:
     correlated: bool  # True for (1 + x | g) with two columns or more; False for a scalar or a || block
     levels: tuple[str, ...]  # observed levels only, in the analyst's order; for "a:b": "a1:b1"
     dim: str  # the posterior's dimension, "gene__factor_dim"
-    codes: np.ndarray  # (n,) int64, index into levels; -1 for a level not seen (only in a replayed design)
+    codes: np.ndarray  # (n,) int64, index into levels; of a replayed design -1 - k for level k of new_levels
     values: np.ndarray  # (n, k) float64, the columns' values
     prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
+    new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
 
 
 @dataclass(frozen=True, eq=False)

@@ -4,6 +4,7 @@ They read a model and its draws and know nothing of engines. Printing is left to
 """
 
 from speclet_formula.estimates.effects import coef, family_parameters, fixef, ranef
+from speclet_formula.estimates.explained import icc, r2
 from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
 from speclet_formula.estimates.intervals import EstimateError, Interval
 from speclet_formula.estimates.tidying import tidy
@@ -16,8 +17,10 @@ __all__ = [
     "coef",
     "family_parameters",
     "fixef",
+    "icc",
     "ngrps",
     "nobs",
+    "r2",
     "ranef",
     "sigma",
     "tidy",

@@ -131,7 +131,7 @@ def point_fixef(design: Design, points: PointEstimates, interval: Interval, most
         where it is a z value, also `p_value`.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
-    frame = _with_interval(points.coefficients, errors, interval).assign(term=labels_of(design))
+    frame = with_interval(points.coefficients, errors, interval).assign(term=labels_of(design))
     frame = frame.assign(statistic=frame["estimate"] / frame["std_error"]).head(len(frame) if most is None else most)
     columns: tuple[str, ...] = FIXEF
     if points.approximate:
@@ -155,7 +155,7 @@ def point_ranef(design: Design, points: PointEstimates, interval: Interval) -> p
         As `ranef` describes; `condsd` is the standard deviation for given variances and fixed effects.
     """
     rows = [
-        _with_interval(modes[:, place], sds[:, place], interval).assign(
+        with_interval(modes[:, place], sds[:, place], interval).assign(
             grpvar=block.group, term=term_label(column), grp=list(block.levels)
         )
         for block, modes, sds in zip(design.groups, points.modes, points.mode_sds, strict=True)
@@ -185,7 +185,7 @@ def point_coef(design: Design, points: PointEstimates, interval: Interval) -> pd
         for label, estimate, error in zip(labels_of(design), points.coefficients, errors, strict=True)
     }
     rows = [
-        _with_interval(*sums, interval).assign(grpvar=group, term=term, grp=list(levels))
+        with_interval(*sums, interval).assign(grpvar=group, term=term, grp=list(levels))
         for group, levels, effects in _by_factor(design, points)
         for term in dict.fromkeys([*fixed, *effects])
         for sums in [_sums(fixed.get(term), effects.get(term), len(levels))]
@@ -284,8 +284,20 @@ def _deviation_errors(design: Design, points: PointEstimates, n_rows: int) -> Ar
     return np.concatenate([known, np.full(n_rows - len(known), np.nan)])
 
 
-def _with_interval(estimates: Array, errors: Array, interval: Interval) -> pd.DataFrame:
-    """Set estimates beside their standard errors and Wald intervals."""
+def with_interval(estimates: Array, errors: Array, interval: Interval) -> pd.DataFrame:
+    """Set estimates beside their standard errors and Wald intervals.
+
+    Parameters
+    ----------
+    estimates, errors : ndarray of float, shape (n,)
+    interval : Interval
+        Its mass is that of the Wald interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `estimate`, `std_error`, `conf_low`, `conf_high`.
+    """
     reach = NormalDist().inv_cdf((1 + interval.probability) / 2) * errors
     values = (estimates, errors, estimates - reach, estimates + reach)
     return pd.DataFrame(dict(zip(ESTIMATES, values, strict=True)))

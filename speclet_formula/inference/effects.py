@@ -15,6 +15,8 @@ import pytensor.tensor as pt
 
 Hook = Callable[..., Any]
 
+PLACED = "_placed"  # ends the name of intercepts at the place where their priors hold
+
 
 @dataclass(frozen=True)
 class CorrelatedBlock:
@@ -22,11 +24,12 @@ class CorrelatedBlock:
 
     correlation: str  # "cor|Subject"
     pair_dim: str  # "Subject__pair_dim"
-    pairs: tuple[str, ...]  # "1, Days"
-    slots: tuple[str, ...]  # "1|Subject", "Days|Subject"
+    pairs: dict[str, tuple[int, int]]  # "1, Days", and which two of the slots it means
+    slots: tuple[str, ...]  # "1|Subject", "Days|Subject", in the order in which they are built
     means: tuple[float, ...]  # each column's mean where it is a number; a hyper-mean is a variable of the model
     eta: float  # of the LKJ prior
     centred: bool
+    place: tuple[float, ...]  # of each slot, the value of its column at which the last slot's priors hold; or zeros
 
 
 def shifted_effects(*, centred: bool) -> Hook:
@@ -46,13 +49,23 @@ def correlated_effects(block: CorrelatedBlock, column: int) -> Hook:
 
     def build(name: str, *, sigma: Any, mu: Any = 0.0, dims: Sequence[str]) -> Any:
         rows = _cholesky_rows(block)
+        placed = any(block.place) and column == len(block.slots) - 1
         if block.centred:
-            return _centred_column(block, column, name, sigma, mu, rows, dims)
+            own = f"{name}{PLACED}" if placed else name
+            effect = _centred_column(block, column, own, sigma, mu, rows, dims)
+            return _at_zero(block, name, effect, dims) if placed else effect
         scores = [_scores(slot, dims) for slot in block.slots[: column + 1]]
-        effect = sum(weight * score for weight, score in zip(rows[column], scores, strict=True))
-        return pm.Deterministic(name, mu + sigma * effect, dims=dims)
+        effect = mu + sigma * sum(weight * score for weight, score in zip(rows[column], scores, strict=True))
+        return _at_zero(block, name, effect, dims) if placed else pm.Deterministic(name, effect, dims=dims)
 
     return build
+
+
+def _at_zero(block: CorrelatedBlock, name: str, effect: Any, dims: Sequence[str]) -> Any:
+    """Return the intercepts at zero of intercepts at the place where their priors hold."""
+    model = pm.modelcontext(None)
+    moved = sum(value * model[slot] for value, slot in zip(block.place, block.slots, strict=True) if value)
+    return pm.Deterministic(name, effect - moved, dims=dims)
 
 
 def _scores(slot: str, dims: Sequence[str]) -> Any:
@@ -99,7 +112,7 @@ def _cholesky_rows(block: CorrelatedBlock) -> list[list[Any]]:
             row.append(partial[i, j] * left)
             left = left * pt.sqrt(1 - partial[i, j] ** 2)
         rows.append([*row, left])
-    _register_correlations(block, pairs, rows)
+    _register_correlations(block, rows)
     return rows
 
 
@@ -111,12 +124,12 @@ def _partial_correlations(block: CorrelatedBlock, pairs: list[tuple[int, int]]) 
         halves = model[name]
     else:
         shape = [block.eta + (len(block.slots) - 2 - i) / 2 for i, _ in pairs]
-        model.add_coords({block.pair_dim: block.pairs})
+        model.add_coords({block.pair_dim: tuple(block.pairs)})
         halves = pm.Beta(name, alpha=shape, beta=shape, dims=block.pair_dim)
     return [2 * halves[position] - 1 for position in range(len(pairs))]
 
 
-def _register_correlations(block: CorrelatedBlock, pairs: list[tuple[int, int]], rows: list[list[Any]]) -> None:
+def _register_correlations(block: CorrelatedBlock, rows: list[list[Any]]) -> None:
     if block.correlation not in pm.modelcontext(None).named_vars:
-        entries = [sum(a * b for a, b in zip(rows[i], rows[j], strict=False)) for i, j in pairs]
+        entries = [sum(a * b for a, b in zip(rows[i], rows[j], strict=False)) for i, j in block.pairs.values()]
         pm.Deterministic(block.correlation, pt.stack(entries), dims=block.pair_dim)

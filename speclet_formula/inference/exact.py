@@ -14,6 +14,7 @@ from speclet_formula.design.records import variable_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.adaptive import draw_more, draw_proposals, metropolis
 from speclet_formula.inference.marginal import Marginal, log_posterior, marginal_of, why_not_exact
+from speclet_formula.inference.placing import at_zero
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.inference.precision import draw
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
@@ -64,7 +65,8 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     seeds = rng.integers(2**31, size=plan.chains)
     coefficients = draw(marginal.system, sds[:, 0] ** 2, numbers, seeds, threads=plan.cores)
     coefficients += marginal.centre
-    return make_tree(model, _variables(model, marginal, plan, coefficients, sds, partial), statistics, "exact")
+    variables = _variables(model, marginal, plan, coefficients, sds, partial)
+    return make_tree(model, at_zero(model, variables), statistics, "exact")
 
 
 def _sample_variances(

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from speclet_formula.design import GroupBlock
 from speclet_formula.design.records import variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.inference.adaptive import combine, cover, fit_proposal, propose
@@ -18,6 +19,7 @@ from speclet_formula.inference.marginal import Marginal, log_posterior
 from speclet_formula.inference.precision import left_out_densities, predict_row, without_row
 from speclet_formula.inference.variances import Variances, natural, prior_precisions
 from speclet_formula.model import Model
+from speclet_formula.priors import move_spread, places_of
 
 # Of draws x rows. Each block factors the precision anew for each draw, hence a large one.
 BLOCK_BYTES = 512 * 2**20
@@ -49,12 +51,12 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
     ----------
     model : Model
     posterior : xarray.Dataset
-        Draws under the names of the design; SDs on the response's scale.
+        Draws under the names of the design; SDs on the response's scale, of intercepts at zero.
 
     Returns
     -------
     DrawnVariances
-        N = chains x draws, the first chain's first.
+        N = chains x draws, the first chain's first; of intercepts where their priors hold, as `Marginal` has them.
 
     Raises
     ------
@@ -71,11 +73,25 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
             )
     n_sds = 1 + sum(len(block.slots) for block in model.design.groups)
     sds = np.column_stack([_pooled(posterior[name])[:, 0] for name in names[:n_sds]])
-    widths = [len(block.slots) for block in model.design.groups if block.correlated]
-    parts = [
-        partial_correlations(_pooled(posterior[name]), width) for name, width in zip(names[n_sds:], widths, strict=True)
-    ]
-    return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))
+    correlations = {name: _pooled(posterior[name]) for name in names[n_sds:]}
+    first, parts = 1, [np.empty((len(sds), 0))]
+    for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
+        width = len(block.slots)
+        if block.correlated:
+            pairs = correlations[f"cor|{variable_name(block.label)}"]
+            sds[:, first : first + width], pairs = _placed(sds[:, first : first + width], pairs, block, place)
+            parts.append(partial_correlations(pairs, width))
+        first += width
+    return DrawnVariances(sds, np.hstack(parts))
+
+
+def _placed(sds: np.ndarray, pairs: np.ndarray, block: GroupBlock, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return SDs and correlations, by pairs, of a block's effects where its priors hold."""
+    rows, columns = np.triu_indices(len(block.slots), 1)
+    matrices = np.broadcast_to(np.eye(len(block.slots)), (*sds.shape, len(block.slots))).copy()
+    matrices[:, rows, columns] = matrices[:, columns, rows] = pairs
+    sds, matrices = move_spread(sds, matrices, block.columns, place)
+    return sds, matrices[:, rows, columns]
 
 
 def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:

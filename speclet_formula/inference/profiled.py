@@ -128,6 +128,11 @@ def residual_variance(criterion: Profiled, theta: np.ndarray) -> float:
     return float(_evaluated(criterion, theta[None])[1][0] / criterion.freedom)
 
 
+def log_likelihood_parts(criterion: Profiled, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return log determinants (N,) and squares q (N,) at N vectors theta, for a sigma that is not at its best."""
+    return _evaluated(criterion, theta)
+
+
 def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     """Solve for all coefficients at one vector theta (m,)."""
     if isinstance(criterion.system, Dense):

@@ -24,7 +24,7 @@ from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.ordinal import centred_family
 from speclet_formula.inference.plans import LARGEST_DENSE
-from speclet_formula.inference.translate_priors import bambi_priors
+from speclet_formula.inference.translate_priors import bambi_priors, built_order
 from speclet_formula.model import Model
 
 _OFFSET = "(offset)"
@@ -123,7 +123,9 @@ def to_pymc(model: Model) -> pm.Model:
     Returns
     -------
     pymc.Model
-        The model that `to_bambi` builds. Its intercept is the one at the predictors' means, as Bambi has it.
+        The model that `to_bambi` builds. Its intercept is the one at the predictors' means, as Bambi has it. So are
+        the SD and the correlations of group intercepts, where their default priors speak of the means; the effects
+        themselves are at zero.
     """
     return to_bambi(model).backend.model
 
@@ -145,7 +147,8 @@ def centre_offset(side: Design, posterior: Any) -> Any:
 
 def _main_formula(model: Model) -> str:
     """Spell the formula of the mean for Bambi, with a column for whatever is not a plain column."""
-    return f"{_response_call(model) or quoted(variable_name(model.design.response_name))} ~ {_right_side(model.design)}"
+    response = _response_call(model) or quoted(variable_name(model.design.response_name))
+    return f"{response} ~ {_right_side(model, model.design)}"
 
 
 def _response_call(model: Model) -> str | None:
@@ -162,17 +165,17 @@ def _response_call(model: Model) -> str | None:
 
 def _parameter_formulas(model: Model) -> list[str]:
     """Spell the formulas of the family's parameters for Bambi."""
-    return [f"{name} ~ {_right_side(side)}" for name, side in model.design.parameters]
+    return [f"{name} ~ {_right_side(model, side)}" for name, side in model.design.parameters]
 
 
-def _right_side(side: Design) -> str:
+def _right_side(model: Model, side: Design) -> str:
     """Spell one right-hand side for Bambi."""
     parts = [side.recipe.fixed.text]
     if side.formula.offsets:
         parts.append(f"offset({quoted(_offset_column(side))})")
     for block in side.groups:
         group = quoted(variable_name(block.group))
-        for column in block.columns:
+        for column in (block.columns[place] for place in built_order(model, block)):
             expression = "1" if column == "1" else f"0 + {quoted(variable_name(column))}"
             parts.append(f"({expression}|{group})")
     return " + ".join(parts)

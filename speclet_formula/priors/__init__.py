@@ -4,6 +4,7 @@ How a prior reaches a sampler is left to `inference`.
 """
 
 from speclet_formula.priors.densities import draw, log_density, prior_sd
+from speclet_formula.priors.places import move_spread, place_of, places_of
 from speclet_formula.priors.presets import PRESETS
 from speclet_formula.priors.records import Prior, Slot, has_hyperpriors, support_of
 from speclet_formula.priors.slots import resolve_priors, slot_frame
@@ -16,6 +17,9 @@ __all__ = [
     "draw",
     "has_hyperpriors",
     "log_density",
+    "move_spread",
+    "place_of",
+    "places_of",
     "prior_of",
     "prior_sd",
     "read_priors",

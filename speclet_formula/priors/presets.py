@@ -66,15 +66,16 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
     SD 1, and so does such a response. m is the link of the mean response, less the mean offset.
 
     *weak*: intercept Normal(m, 2.5 u), coefficients Normal(0, 2.5 u / sd x), group SDs HalfNormal(u), of slopes
-    HalfNormal(u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). u = sd y for the identity link, 1 for log,
-    logit, probit and cloglog, and sd y / (mean y)^2 for inverse. Without an intercept sqrt(u^2 + m^2) takes the place
-    of u for the coefficients, which then also carry the distance from zero to the mean; without any fixed term it does
-    so for the group SDs. The t family's nu has Gamma(2, 0.1), alpha, kappa and lam HalfCauchy(1) and psi Beta(2, 2),
-    all as in Bambi, but for what has the response's units: lam (wald) HalfCauchy(mean^3 / sd^2), and for
-    asymmetriclaplace b HalfCauchy(sqrt(2) / sd y) and kappa LogNormal(0, 1). For log-normal families y is log(y); for
-    hurdles and zero-inflated families only rows above 0 are measured. For inverse_squared u is 2 sd y / (mean y)^3.
-    Thresholds have Normal(link(share), 2.5) around the share of rows at or below each level (cumulative), or of those
-    at the level among those that reach it (sratio).
+    HalfNormal(u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). In a correlated block the SD of intercepts
+    and their correlations have these priors at the means of the block's numeric columns (see `places`). u = sd y for
+    the identity link, 1 for log, logit, probit and cloglog, and sd y / (mean y)^2 for inverse. Without an intercept
+    sqrt(u^2 + m^2) takes the place of u for the coefficients, which then also carry the distance from zero to the mean;
+    without any fixed term it does so for the group SDs. The t family's nu has Gamma(2, 0.1), alpha, kappa and lam
+    HalfCauchy(1) and psi Beta(2, 2), all as in Bambi, but for what has the response's units: lam (wald)
+    HalfCauchy(mean^3 / sd^2), and for asymmetriclaplace b HalfCauchy(sqrt(2) / sd y) and kappa LogNormal(0, 1). For
+    log-normal families y is log(y); for hurdles and zero-inflated families only rows above 0 are measured. For
+    inverse_squared u is 2 sd y / (mean y)^3. Thresholds have Normal(link(share), 2.5) around the share of rows at or
+    below each level (cumulative), or of those at the level among those that reach it (sratio).
 
     *bambi*: the numbers of Bambi 0.21's automatic priors (SDs with n). Group intercepts' SDs grow with the predictors'
     means there. Bambi has no correlations: LKJ(2). Thresholds Normal(-2 ... 2, 1), or Normal(0, 1) for sratio.

@@ -2,6 +2,7 @@
 
 from speclet_formula.reporting.plots.fits import plot_compare, plot_pareto_k, plot_priors, plot_variances
 from speclet_formula.reporting.plots.levels import plot_effects, plot_shrinkage
+from speclet_formula.reporting.plots.means import plot_matrix, plot_means
 from speclet_formula.reporting.plots.pictures import Picture
 from speclet_formula.reporting.plots.predictive import plot_predictive
 from speclet_formula.reporting.plots.recovering import (
@@ -19,6 +20,8 @@ __all__ = [
     "plot_coverage",
     "plot_effects",
     "plot_intervals",
+    "plot_matrix",
+    "plot_means",
     "plot_parameters",
     "plot_pareto_k",
     "plot_predictive",

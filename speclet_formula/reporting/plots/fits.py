@@ -149,7 +149,7 @@ def plot_compare(comparison: "Comparison") -> Picture:
         )
     axis.axvline(best, color=LINE, linewidth=0.8, linestyle="--")
     label_rows(axis, list(table.index))
-    axis.set_xlabel("expected log predictive density of left-out rows (higher is better)")
+    axis.set_xlabel("expected log predictive density\nof left-out rows (higher is better)")
     axis.legend(fontsize=7, frameon=False, loc="best")
     bare(axis)
     words = "; ".join(

@@ -9,11 +9,17 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from speclet_formula import prediction
 from speclet_formula.design import replay_design
 from speclet_formula.errors import DataError
 from speclet_formula.model import Model
-from speclet_formula.prediction import fitted, linear_predictor, log_likelihood, log_likelihood_blocks
+from speclet_formula.prediction import (
+    densities,
+    fitted,
+    gathering,
+    linear_predictor,
+    log_likelihood,
+    log_likelihood_blocks,
+)
 from tests.fakes import correlated_fit, crossed_fit, fake_fit
 
 
@@ -112,12 +118,13 @@ ERRORS = {
     "new level": (
         lambda fit: replayed(fit, screen().head(2).assign(g=["g9", "g1"])),
         "'g' has levels that were not fitted: 'g9'.\nGroup effects are known for the fitted levels.\n"
-        "Leave those rows out, or fit the model with them.",
+        "Leave those rows out, fit the model with them, or write predict(..., allow_new_levels=True).",
     ),
     "new combination": (
         lambda fit: replayed(fit, screen().head(8).assign(line=[f"n{i}" for i in range(8)])),
         "'g:line' has levels that were not fitted: 'g1:n0', 'g1:n1', 'g1:n2', 'g1:n3', 'g1:n4', ....\n"
-        "Group effects are known for the fitted levels.\nLeave those rows out, or fit the model with them.",
+        "Group effects are known for the fitted levels.\n"
+        "Leave those rows out, fit the model with them, or write predict(..., allow_new_levels=True).",
     ),
     "no variable": (
         lambda fit: linear_predictor(fit.model, fit.idata["posterior"].to_dataset().drop_vars("x|g")),
@@ -147,15 +154,15 @@ def test_an_error_says_what_to_do(act, text):
     assert str(caught.value) == text
 
 
-def test_a_new_level_of_a_computed_factor_is_named_by_its_rows():
+def test_a_new_level_of_a_computed_factor_is_named():
     fit = fake_fit(Model("y ~ (1 | half(count))", screen(), functions={"half": lambda x: x // 2}), draws=5)
-    with pytest.raises(DataError, match=r"^'half\(count\)' has levels that were not fitted: rows 1\."):
+    with pytest.raises(DataError, match=r"^'half\(count\)' has levels that were not fitted: '49'"):
         replayed(fit, pd.DataFrame({"count": [3, 99]}))
 
 
 def test_a_log_likelihood_that_is_too_large_is_refused(monkeypatch):
     fit = rich_fit(draws=5)
-    monkeypatch.setattr(prediction, "LARGEST_LOG_LIKELIHOOD", 24 * 20 * 8 - 1)
+    monkeypatch.setattr(densities, "LARGEST_LOG_LIKELIHOOD", 24 * 20 * 8 - 1)
     with pytest.raises(DataError) as caught:
         log_likelihood(fit)
     assert str(caught.value) == (
@@ -170,9 +177,9 @@ def test_the_stated_case_of_a_large_screen_is_refused():
     with pytest.raises(
         DataError, match=r"^the log-likelihood of 100,000 rows and 4,000 draws takes 3\.0 GiB\."
     ) as caught:
-        prediction._check_size(100_000, 4, 1000, 1)
+        densities._check_size(100_000, 4, 1000, 1)
     assert caught.value.remedy.endswith("thin=2.")
-    prediction._check_size(100_000, 4, 1000, 2)
+    densities._check_size(100_000, 4, 1000, 2)
 
 
 def draws_of(fit, name):
@@ -241,7 +248,7 @@ def test_the_log_likelihood_is_labelled_as_arviz_wants_it():
 def test_blocks_of_rows_change_nothing(monkeypatch):
     fit = crossed_fit(draws=10)
     whole, means = log_likelihood(fit), fitted(fit)
-    monkeypatch.setattr(prediction, "BLOCK_BYTES", 40 * 8 * 7)  # seven rows of 40 draws
+    monkeypatch.setattr(gathering, "BLOCK_BYTES", 40 * 8 * 7)  # seven rows of 40 draws
     blocks = list(log_likelihood_blocks(fit))
     assert [rows.stop - rows.start for rows, _ in blocks] == [7] * 6 + [6]
     np.testing.assert_allclose(np.hstack([block for _, block in blocks]), whole.values.reshape(40, 48), rtol=1e-12)
@@ -288,8 +295,8 @@ def test_peak_memory_is_a_few_blocks(monkeypatch):
     rng = np.random.default_rng(1)
     data = pd.DataFrame({"y": rng.normal(size=n), "g": rng.integers(0, 500, n).astype(str)})
     fit = fake_fit(Model("y ~ 1 + (1 | g)", data), draws=250)
-    block_bytes = prediction.BLOCK_BYTES // 10
-    monkeypatch.setattr(prediction, "BLOCK_BYTES", block_bytes)
+    block_bytes = gathering.BLOCK_BYTES // 10
+    monkeypatch.setattr(gathering, "BLOCK_BYTES", block_bytes)
     fitted(fit)  # imports what it needs
     tracemalloc.start()
     try:

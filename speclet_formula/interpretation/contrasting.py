@@ -1,0 +1,230 @@
+"""Marginal means, or slopes, go in; their differences come out, draw by draw. Making the means is left to `means`."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.errors import listed, nearest
+from speclet_formula.estimates.intervals import EstimateError
+from speclet_formula.interpretation.means import Names, named
+from speclet_formula.interpretation.records import Means
+from speclet_formula.interpretation.values import tabulate, tests_against_zero, weighted
+
+METHODS = ("pairwise", "reference")
+RATIOS = {"log": "ratio", "logit": "odds ratio"}  # what the exponential of a difference on these links is
+_SHOWN = 6
+
+type Weights = Mapping[str, Mapping[str, float] | Sequence[float]]
+
+
+def contrasts(
+    means: Means, method: str | Weights = "pairwise", *, by: Names = None, reference: str | None = None
+) -> Means:
+    """Compare marginal means or slopes with each other: emmeans' `contrast`.
+
+    Parameters
+    ----------
+    means : Means
+        As from `marginal_means` or `slopes`.
+    method : {"pairwise", "reference"} or dict
+        "pairwise": each with all later ones, first - second; "reference": each of the others less the reference (R's
+        "trt.vs.ctrl"). Or weights by the contrast's name, `{"essential against the rest": {"essential": 1,
+        "other": -0.5, "nonessential": -0.5}}`; a level that is not named has the weight 0, a plain sequence has one
+        weight for each row of a group in order.
+    by : str or sequence of str, optional
+        The variables within whose levels contrasts are made; those of the means by default.
+    reference : str, optional
+        The level that "reference" compares with; the first by default.
+
+    Returns
+    -------
+    Means
+        Its `table` has one row per contrast: `contrast`, "w - v", the columns of `by`, `estimate`, `std_error`,
+        `conf_low`, `conf_high` and
+
+        * `p_negative`: probability that the difference is below zero (a ratio below 1), counted over draws;
+        * of a fit by maximum likelihood instead `statistic`, the z value, and `p_value`, that of a larger one of either
+          sign if there were no difference. It is not adjusted for the number of contrasts, unlike R's default.
+
+        Differences of means are taken on the link scale. Of means with type="response" and a log or logit link they
+        are given as ratios or odds ratios, "w / v", as in emmeans; of other links they stay on the link scale.
+
+    Raises
+    ------
+    EstimateError
+        The method does not exist, a level is not among the means, or there is nothing to compare.
+
+    References
+    ----------
+    R's emmeans; marginaleffects calls them hypotheses of `avg_predictions`.
+
+    Examples
+    --------
+    >>> from speclet_formula.interpretation import contrasts, marginal_means
+    >>> contrasts(marginal_means(fit, "Days", at={"Days": [0, 9]})).table["contrast"].to_list()
+    ['0 - 9']
+    """
+    if means.kind == "contrasts":
+        raise EstimateError(
+            "these are contrasts already.",
+            "Marginal means and slopes are compared.",
+            "Give what contrasts() was given.",
+        )
+    within = means.by if by is None else named(by)
+    focal = _focal(means, within)
+    ratio = RATIOS.get(means.family.link) if means.family and means.scale == "response" else None
+    rows, weights = [], []
+    for cell, places in _groups(means.table, within):
+        labels = _labels(means.table.iloc[places], focal)
+        for name, chosen in _contrasts_of(labels, method, reference, " / " if ratio else " - "):
+            row = np.zeros(len(means.table))
+            row[places] = chosen
+            weights.append(row)
+            rows.append({"contrast": name, **cell})
+    values = weighted(means.values, np.array(weights))
+    summary = tabulate(values, means.interval, np.exp if ratio else None)
+    table = pd.concat([pd.DataFrame(rows), summary], axis=1).assign(**tests_against_zero(values))
+    for name in within:
+        table[name] = table[name].astype(means.table[name].dtype)
+    table.attrs.update(summary.attrs)
+    what = {"ratio": "Ratios", "odds ratio": "Odds ratios"}.get(ratio or "", "Differences")
+    return replace(
+        means,
+        table=table,
+        sentence=f"{what} of: {means.sentence}",
+        kind="contrasts",
+        names=("contrast", *within),
+        by=within,
+        scale="response" if ratio or _is_identity(means) else "link",
+        values=values,
+    )
+
+
+def pairs(means: Means, *, by: Names = None) -> Means:
+    """Compare each marginal mean or slope with every other: `contrasts(means, "pairwise")`, emmeans' `pairs`.
+
+    Parameters
+    ----------
+    means : Means
+    by : str or sequence of str, optional
+        As for `contrasts`.
+
+    Returns
+    -------
+    Means
+
+    Raises
+    ------
+    EstimateError
+        As for `contrasts`.
+
+    Examples
+    --------
+    >>> from speclet_formula.interpretation import marginal_means, pairs
+    >>> pairs(marginal_means(fit, "Days", at={"Days": [0, 4, 9]})).table["contrast"].to_list()
+    ['0 - 4', '0 - 9', '4 - 9']
+    """
+    return contrasts(means, by=by)
+
+
+def _is_identity(means: Means) -> bool:
+    return means.scale == "response" and (means.family is None or means.family.link == "identity")
+
+
+def _focal(means: Means, within: tuple[str, ...]) -> list[str]:
+    """Return the columns that name what is compared."""
+    unknown = next((name for name in within if name not in means.names), None)
+    focal = [name for name in means.names if name not in within]
+    if unknown is None and focal:
+        return focal
+    problem = f"by='{unknown}' is no column of these means." if unknown else "by= leaves nothing to compare."
+    raise EstimateError(problem, f"Their columns: {listed(means.names) or 'none'}.", "Name some of these, but not all.")
+
+
+def _groups(table: pd.DataFrame, within: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Go through the rows by the levels of `by`, in the table's order."""
+    if not within:
+        yield {}, np.arange(len(table))
+        return
+    keys = list(zip(*(table[name] for name in within), strict=True))
+    for key in dict.fromkeys(keys):
+        yield dict(zip(within, key, strict=True)), np.flatnonzero([other == key for other in keys])
+
+
+def _labels(table: pd.DataFrame, focal: list[str]) -> list[str]:
+    """Name the rows by their levels and values."""
+    columns = [[f"{value:g}" if isinstance(value, float) else str(value) for value in table[name]] for name in focal]
+    return [" ".join(parts) for parts in zip(*columns, strict=True)]
+
+
+def _contrasts_of(
+    labels: list[str], method: str | Weights, reference: str | None, sign: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Go through the contrasts of some labelled rows: name and weights."""
+    if isinstance(method, Mapping):
+        yield from ((str(name), _given_weights(str(name), weights, labels)) for name, weights in method.items())
+        return
+    if method not in METHODS:
+        raise _no_method(method)
+    if len(labels) < 2:  # noqa: PLR2004 - a difference needs two
+        raise EstimateError(
+            f"'{labels[0]}' has nothing to be compared with.",
+            "A contrast needs two rows or more.",
+            "Name a factor, or give several values of a number: at={'x': [0, 1]}.",
+        )
+    unit = np.eye(len(labels))
+    if method == "pairwise":
+        for first, second in itertools.combinations(range(len(labels)), 2):
+            yield f"{labels[first]}{sign}{labels[second]}", unit[first] - unit[second]
+        return
+    base = 0 if reference is None else _place(reference, labels)
+    for place, label in enumerate(labels):
+        if place != base:
+            yield f"{label}{sign}{labels[base]}", unit[place] - unit[base]
+
+
+def _given_weights(name: str, weights: Mapping[str, float] | Sequence[float], labels: list[str]) -> np.ndarray:
+    """Return the weights of one contrast in the order of the rows."""
+    if isinstance(weights, Mapping):
+        row = np.zeros(len(labels))
+        for label, weight in weights.items():
+            row[_place(str(label), labels)] = weight
+        return row
+    row = np.asarray(weights, dtype=np.float64)
+    if row.shape != (len(labels),):
+        raise EstimateError(
+            f"the contrast '{name}' has {row.size} weights for {len(labels)} rows.",
+            f"Rows: {listed(labels, _SHOWN)}.",
+            "Give one weight for each, or a dict of weights by name.",
+        )
+    return row
+
+
+def _place(label: str, labels: list[str]) -> int:
+    if label in labels:
+        return labels.index(label)
+    near = nearest(label, labels)
+    raise EstimateError(
+        f"'{label}' is not among what is compared.",
+        f"Rows: {listed(labels)}.",
+        f"Nearest: '{near}'." if near else "Name one of these.",
+    )
+
+
+def _no_method(method: object) -> EstimateError:
+    answers = {
+        "revpairwise": "pairwise",
+        "trt.vs.ctrl": "reference",
+        "trt.vs.ctrl1": "reference",
+        "dunnett": "reference",
+    }
+    near = answers.get(str(method).lower()) or nearest(str(method), METHODS)
+    return EstimateError(
+        f"there is no method={method!r}.",
+        "Methods: 'pairwise', 'reference', or a dict of weights by the contrast's name.",
+        f"Write method='{near}'." if near else "Write method='pairwise'.",
+    )

@@ -1,0 +1,257 @@
+"""A fit's design goes in; a reference grid comes out: every combination of factor levels, covariates at their means.
+
+Averaging over the grid is left to `means` and `trends`.
+"""
+
+import itertools
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design import Design, replay_design
+from speclet_formula.design.evaluation import Scope, evaluate, is_labels
+from speclet_formula.design.transforms import label_of
+from speclet_formula.errors import listed, nearest
+from speclet_formula.estimates.fitted import Fitted
+from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.formula.terms import Call, columns_of
+
+LARGEST_GRID = 20_000_000  # numbers in the columns of its rows, 160 MB
+_FEW = 2  # emmeans' cov.keep: a covariate with two values is a factor
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """Rows at which a model is looked at.
+
+    Attributes
+    ----------
+    side : Design
+        The linear predictor that it belongs to.
+    whole : Design
+        The model's design, which replays itself on new rows.
+    frame : pandas.DataFrame
+        One row per combination, one column per variable of the fixed part: factors as ordered Categoricals.
+    parameter : str or None
+        The parameter whose linear predictor it is; None for the mean.
+    """
+
+    side: Design
+    whole: Design
+    frame: pd.DataFrame
+    parameter: str | None
+
+
+def reference_grid(fit: Fitted, *, at: Mapping[str, Any] | None = None, parameter: str | None = None) -> pd.DataFrame:
+    """Tabulate the rows at which marginal means are taken, as emmeans' `ref_grid`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    at : mapping of str to value or sequence of values, optional
+        Values of some variables instead of the usual ones: `{"cn": [1, 2]}`, `{"control": "essential"}`.
+    parameter : str, optional
+        A parameter that has a formula of its own, "sigma"; by default the mean.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per combination, one column per variable of the fixed terms, the first varying fastest; variables of
+        offsets only where `at` names them, since an offset is held at its mean.
+        Factors take all their levels; numbers are at their mean over the fitted rows, but those with two values take
+        both, as in emmeans (so do booleans, as 0 and 1). A number that stands inside `factor()` takes all its values.
+
+    Raises
+    ------
+    EstimateError
+        `at` names a variable that the fixed part lacks, or a level that was not fitted; or the grid is too large.
+
+    References
+    ----------
+    Searle, Speed and Milliken (1980), doi:10.1080/00031305.1980.10483031, and R's emmeans.
+
+    Examples
+    --------
+    >>> from speclet_formula.interpretation import reference_grid
+    >>> reference_grid(fit, at={"Days": [0, 9]})["Days"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
+    [0.0, 9.0]
+    """
+    return make_grid(fit, at, parameter).frame
+
+
+def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) -> Grid:
+    """Cross the values that each variable of the fixed part takes.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    at : mapping, optional
+    parameter : str, optional
+        As for `reference_grid`.
+
+    Returns
+    -------
+    Grid
+    """
+    whole = fit.model.design
+    side = _side(whole, parameter)
+    chosen = dict(at or {})
+    terms = {name for term in side.formula.terms for name in columns_of(term)}
+    names = [name for name in fixed_variables(side) if name in terms or name in chosen]
+    for name in chosen:
+        check_variable(name, side)
+    discrete = _inside_factors(side)
+    values = [
+        _given(side.frame[name], name, chosen[name]) if name in chosen else _usual(side.frame[name], name in discrete)
+        for name in names
+    ]
+    _check_size(dict(zip(names, values, strict=True)), side)
+    # The first varies fastest, as in R; a model without fixed variables has one row.
+    rows = [row[::-1] for row in itertools.product(*reversed(values))]
+    frame = pd.DataFrame(index=range(len(rows)))
+    for place, name in enumerate(names):
+        frame[name] = _column([row[place] for row in rows], side.frame[name])
+    return Grid(side, whole, frame, parameter)
+
+
+def fixed_variables(side: Design) -> list[str]:
+    """Return the columns of the data that fixed terms and offsets use.
+
+    Parameters
+    ----------
+    side : Design
+
+    Returns
+    -------
+    list of str
+        In the formula's order.
+    """
+    nodes = (*side.formula.terms, *side.formula.offsets)
+    return list(dict.fromkeys(name for node in nodes for name in columns_of(node)))
+
+
+def check_variable(name: str, side: Design) -> None:
+    """Refuse a variable that the fixed part does not have.
+
+    Parameters
+    ----------
+    name : str
+    side : Design
+
+    Raises
+    ------
+    EstimateError
+    """
+    names = fixed_variables(side)
+    if name in names:
+        return
+    near = nearest(name, names)
+    remedy = f"Nearest: '{near}'." if near else "Add it to the formula, or name one of these."
+    if any(name in (block.group, *block.factors) for block in side.groups):
+        remedy = f"The effects of the levels of '{name}' are in level_effects(fit, '{name}')."
+    raise EstimateError(
+        f"'{name}' is in no fixed term of the model.",
+        f"Variables of its fixed terms: {listed(names) or 'none'}.",
+        remedy,
+    )
+
+
+def matrix_of(grid: Grid, frame: pd.DataFrame) -> tuple[Array, Array]:
+    """Return the fixed columns and the offset of rows of a grid.
+
+    Parameters
+    ----------
+    grid : Grid
+    frame : pandas.DataFrame
+        Its rows, perhaps with other values.
+
+    Returns
+    -------
+    X : ndarray of float, shape (rows, p)
+    offset : ndarray of float, shape (rows,)
+        Its mean over the fitted rows, as in emmeans, unless the grid says otherwise of a column that it uses.
+    """
+    # What group terms need is filled in from the first row: their effects are zero here.
+    others = grid.whole.frame.iloc[np.zeros(len(frame), dtype=int)].reset_index(drop=True)
+    replayed = replay_design(grid.whole, others.assign(**{name: frame[name].array for name in frame}))
+    side = replayed if grid.parameter is None else dict(replayed.parameters)[grid.parameter]
+    told = any(name in frame for node in side.formula.offsets for name in columns_of(node))
+    return side.X, side.offset if told else np.full(len(frame), grid.side.offset.mean())
+
+
+def _side(design: Design, parameter: str | None) -> Design:
+    """Return the linear predictor of the mean, or of a parameter."""
+    if parameter is None:
+        return design
+    varying = dict(design.parameters)
+    if parameter in varying:
+        return varying[parameter]
+    raise EstimateError(
+        f"'{parameter}' has no formula in this model.",
+        f"Parameters with one: {listed(varying) or 'none'}.",
+        "Leave parameter= out for the mean.",
+    )
+
+
+def _check_size(values: Mapping[str, Sequence[Any]], side: Design) -> None:
+    """Refuse a grid whose columns would fill the memory."""
+    rows = math.prod(len(taken) for taken in values.values())
+    if rows * side.X.shape[1] > LARGEST_GRID:
+        widest = max(values, key=lambda name: len(values[name]))
+        raise EstimateError(
+            f"the reference grid has {rows:,} rows with {side.X.shape[1]:,} columns.",
+            f"Rows times columns may be {LARGEST_GRID:,}; '{widest}' alone has {len(values[widest]):,} levels.",
+            f"Choose some of them, at={{'{widest}': [...]}}, or make '{widest}' a group term.",
+        )
+
+
+def _inside_factors(side: Design) -> set[str]:
+    """Return the columns of numbers that calls such as factor(k) make labels of."""
+    calls = [node for term in side.formula.terms for node in term.factors if isinstance(node, Call)]
+    scope = Scope(side.frame, side.recipe.memory, side.recipe.functions)
+    return {name for call in calls if is_labels(evaluate(call, scope)) for name in columns_of(call)}
+
+
+def _usual(column: pd.Series, discrete: bool) -> Sequence[Any]:
+    """Return the levels of a factor, or a number's mean."""
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return list(column.cat.categories)
+    values = np.unique(column.to_numpy(dtype=float))
+    return values.tolist() if discrete or len(values) <= _FEW else [float(column.mean())]
+
+
+def _given(column: pd.Series, name: str, wanted: Any) -> Sequence[Any]:
+    """Return the values that the caller wants, checked."""
+    values = [wanted] if isinstance(wanted, str) or np.ndim(wanted) == 0 else list(wanted)
+    if not values:
+        raise EstimateError(
+            f"at={{'{name}': []}} leaves no row.", "It holds one value or more.", f"Leave '{name}' out."
+        )
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        known = list(column.cat.categories)
+        labels = [label_of(value) for value in values]
+        unknown = next((label for label in labels if label not in known), None)
+        if unknown is not None:
+            near = nearest(unknown, known)
+            raise EstimateError(
+                f"'{name}' has no level '{unknown}'.",
+                f"Levels: {listed(known)}.",
+                f"Nearest: '{near}'." if near else "Name one of these.",
+            )
+        return labels
+    numbers = pd.to_numeric(pd.Series(values, dtype=object), errors="coerce").to_numpy(dtype=float)
+    if not np.isfinite(numbers).all():
+        raise EstimateError(
+            f"at={{'{name}': {wanted!r}}} holds what is no number.", f"'{name}' holds numbers.", "Give finite numbers."
+        )
+    return [float(number) for number in numbers]
+
+
+def _column(values: list[Any], like: pd.Series) -> Any:
+    if isinstance(like.dtype, pd.CategoricalDtype):
+        return pd.Categorical(values, categories=like.cat.categories, ordered=True)
+    return np.asarray(values, dtype=float)

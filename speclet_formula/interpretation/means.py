@@ -1,0 +1,191 @@
+"""A fit and the names of factors go in; the marginal means of their levels come out, as emmeans gives them.
+
+Comparing them is left to `contrasting`, slopes of a covariate to `trends`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.errors import listed
+from speclet_formula.estimates.fitted import Fitted
+from speclet_formula.estimates.intervals import Array, EstimateError, choose_interval
+from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
+from speclet_formula.interpretation.records import Means, Scale
+from speclet_formula.interpretation.scales import check_type, response_function
+from speclet_formula.interpretation.values import combined, tabulate
+
+type Names = str | Sequence[str] | None
+
+
+def marginal_means(
+    fit: Fitted,
+    specs: Names,
+    *,
+    by: Names = None,
+    at: Mapping[str, Any] | None = None,
+    type: Literal["link", "response"] = "link",  # noqa: A002 - R's name
+    parameter: str | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> Means:
+    """Estimate the mean of each level of a factor, all else being balanced: emmeans' `emmeans`.
+
+    Each mean is the average of the linear predictor over the rows of the reference grid that have the level: equal
+    weights for all combinations of the other factors' levels, however many rows of data they have; covariates at their
+    means; group effects at zero (where their prior has a mean, that is left out too). marginaleffects calls them
+    `avg_predictions(newdata="balanced")`. A combination without data counts like the others: where an interaction has
+    a coefficient for it, the prior alone says what that is.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    specs : str or sequence of str
+        The variables whose levels or values are wanted: "control", or ["control", "cell_line"] for combinations.
+    by : str or sequence of str, optional
+        Further variables, within whose levels contrasts are to be made.
+    at : mapping of str to value or sequence of values, optional
+        Values of some variables instead of the usual ones, as for `reference_grid`.
+    type : {"link", "response"}
+        "response" takes each mean back through the link, as emmeans does: averages are made on the link scale. For a
+        model of two parts (zeros and counts) it is the mean of the distribution proper.
+    parameter : str, optional
+        A parameter that has a formula of its own, "sigma"; by default the mean.
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    Means
+        Its `table` has one row per combination, the first variable varying fastest: the variables' columns, and
+
+        * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, of draws made one by one. Of a fit by
+          maximum likelihood by Wald's way from the fixed effects' covariance, as emmeans with asymptotic degrees of
+          freedom; on the response scale the error is by the delta method and the interval is taken through the link.
+
+        It keeps the draws, so that `contrasts` and `pairs` compare them draw by draw.
+
+    Raises
+    ------
+    EstimateError
+        A variable is in no fixed term, a level was not fitted, or an ordinal model is asked for a mean response.
+
+    References
+    ----------
+    Searle, Speed and Milliken (1980), doi:10.1080/00031305.1980.10483031, and R's emmeans.
+
+    Examples
+    --------
+    >>> from speclet_formula.interpretation import marginal_means
+    >>> marginal_means(fit, "Days", at={"Days": [0, 9]}).table["Days"].to_list()  # fit: Reaction ~ Days + (...)
+    [0.0, 9.0]
+    """
+    interval = choose_interval(ci_prob, ci_kind)
+    check_type(type)
+    grid = make_grid(fit, at, parameter)
+    function = response_function(fit, grid, type)
+    focal, within = _focal_names(grid, specs, by)
+    X, offset = matrix_of(grid, grid.frame)
+    cells, average = averaging(grid.frame, (*focal, *within))
+    values = combined(fit, grid.side, average @ X, average @ offset)
+    summary = tabulate(values, interval, function)
+    table = pd.concat([cells, summary], axis=1)
+    table.attrs.update(summary.attrs)
+    return Means(
+        table=table,
+        sentence=_sentence(fit, grid, (*focal, *within), type),
+        kind="means",
+        names=(*focal, *within),
+        by=within,
+        scale=type,
+        values=values,
+        family=fit.model.family if parameter is None else None,
+        interval=interval,
+        response=parameter or fit.model.design.response_name,
+    )
+
+
+def averaging(frame: pd.DataFrame, names: Sequence[str]) -> tuple[pd.DataFrame, Array]:
+    """Return the distinct rows of some columns, and the matrix that averages a grid's rows within each.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        The grid's rows.
+    names : sequence of str
+
+    Returns
+    -------
+    cells : pandas.DataFrame
+        In the order of their first appearance, which the grid makes regular.
+    average : ndarray of float, shape (cells, rows)
+    """
+    if not names:
+        return pd.DataFrame(index=range(1)), np.full((1, len(frame)), 1 / len(frame))
+    parts = frame[list(names)].drop_duplicates()
+    order = np.lexsort([_codes(parts[name]) for name in names])
+    cells = parts.iloc[order].reset_index(drop=True)
+    places = frame[list(names)].merge(cells.assign(_cell=range(len(cells))), how="left", on=list(names))["_cell"]
+    average = (places.to_numpy()[None, :] == np.arange(len(cells))[:, None]).astype(np.float64)
+    return cells, average / average.sum(axis=1, keepdims=True)
+
+
+def _codes(column: pd.Series) -> np.ndarray:
+    """Return numbers that sort as the values appear."""
+    return np.asarray(pd.factorize(column)[0])
+
+
+def named(names: Names) -> tuple[str, ...]:
+    """Return names as a tuple.
+
+    Parameters
+    ----------
+    names : str, sequence of str, or None
+
+    Returns
+    -------
+    tuple of str
+    """
+    return () if names is None else (names,) if isinstance(names, str) else tuple(names)
+
+
+def _focal_names(grid: Grid, specs: Names, by: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    focal, within = named(specs), named(by)
+    for name in (*focal, *within):
+        check_variable(name, grid.side)
+    twice = next((name for name in within if name in focal), None)
+    if twice is not None or not focal:
+        raise EstimateError(
+            "no variable is named whose means are wanted." if twice is None else f"'{twice}' is in specs and in by=.",
+            "specs names the variables to compare, by= those within which they are compared.",
+            "Name a factor, for example marginal_means(fit, 'control')." if twice is None else f"Take '{twice}' out.",
+        )
+    return focal, within
+
+
+def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale) -> str:
+    """Say what the means are, and what was averaged over or held."""
+    response = grid.parameter or fit.model.design.response_name
+    others = [name for name in grid.frame if name not in names]
+    averaged = [name for name in others if grid.frame[name].nunique() > 1]
+    held = [
+        f"{name} = {grid.frame[name].iloc[0]:.4g}"
+        if _is_number(grid.frame[name])
+        else f"{name} = {grid.frame[name].iloc[0]}"
+        for name in others
+        if name not in averaged
+    ]
+    link = "" if scale == "response" or fit.model.family.link == "identity" else f" ({fit.model.family.link} scale)"
+    if grid.parameter is not None:
+        link = "" if scale == "response" else " (its link's scale)"
+    parts = [f"Marginal means of {response}{link} by {' and '.join(names)}"]
+    parts += [f"averaged over {listed(averaged)} with equal weights"] if averaged else []
+    parts += [f"at {listed(held)}"] if held else []
+    parts += ["group effects at zero"] if grid.side.groups else []
+    return "; ".join(parts) + "."
+
+
+def _is_number(column: pd.Series) -> bool:
+    return not isinstance(column.dtype, pd.CategoricalDtype)

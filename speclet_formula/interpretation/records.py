@@ -1,0 +1,112 @@
+"""What marginal means, contrasts and slopes are: a table with the draws, or the covariance, behind it.
+
+It prints itself and computes nothing; contrasts are made from it by `contrasting`.
+"""
+
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+import pandas as pd
+
+from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval
+from speclet_formula.families import Family
+from speclet_formula.posterior.layout import formatted, number
+
+type Scale = Literal["link", "response"]
+_SMALL_P = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Numbers with their uncertainty; either draws or a normal approximation.
+
+    Attributes
+    ----------
+    estimates : ndarray of float, shape (rows,)
+        Of maximum likelihood; empty where there are draws.
+    covariance : ndarray of float, shape (rows, rows)
+        Theirs; empty where there are draws.
+    draws : ndarray of float, shape (draws of all chains, rows), or None
+    criterion : str
+        What was maximised, "REML", "ML"; "" where there are draws.
+    """
+
+    estimates: Array
+    covariance: Array
+    draws: Array | None
+    criterion: str
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Means:
+    """Marginal means, or contrasts or slopes, with what they were made from.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row each: the columns that name it, then `estimate`, `std_error`, `conf_low` and `conf_high`. The function
+        that made it describes them.
+    sentence : str
+        What the rows are, on which scale, and what was averaged over.
+    kind : {"means", "contrasts", "slopes"}
+    names : tuple of str
+        The columns that name a row.
+    by : tuple of str
+        Those among them within which contrasts are made.
+    scale : {"link", "response"}
+        That of the table.
+    values : Values
+        On the link scale, but for slopes of the response.
+    family : Family or None
+        Whose link leads to the response; None for the linear predictor of a parameter, and for slopes.
+    interval : Interval
+        How draws are summarised; its mass is that of a Wald interval too.
+    response : str
+        The response's name, or the parameter's.
+    """
+
+    table: pd.DataFrame
+    sentence: str
+    kind: Literal["means", "contrasts", "slopes"]
+    names: tuple[str, ...]
+    by: tuple[str, ...]
+    scale: Scale
+    values: Values
+    family: Family | None
+    interval: Interval
+    response: str
+
+    def __repr__(self) -> str:
+        return f"{self.sentence}\n\n{shown_table(self.table).to_string(index=False)}\n\n{self._foot()}"
+
+    def _repr_html_(self) -> str:
+        table = shown_table(self.table).to_html(escape=True, index=False)
+        return f"<p>{escape(self.sentence)}</p>\n{table}\n<p><small>{escape(self._foot())}</small></p>"
+
+    def _foot(self) -> str:
+        return f"conf_low and conf_high bound the {self.table.attrs['interval']}."
+
+
+def shown_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table's numbers as text with few decimals.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        That of a `Means`.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    cells = formatted(table[list(ESTIMATES)], table["std_error"])
+    shown = table.copy()
+    for place, name in enumerate(ESTIMATES):
+        shown[name] = [row[place] for row in cells]
+    for name, pattern in (("statistic", ".3f"), ("p_negative", ".4f")):
+        if name in shown:
+            shown[name] = [number(value, pattern) for value in table[name]]
+    if "p_value" in shown:  # below 1e-4 with an exponent, as R prints it
+        shown["p_value"] = [number(value, ".2e" if value < _SMALL_P else ".4f") for value in table["p_value"]]
+    return shown

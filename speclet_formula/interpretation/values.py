@@ -1,0 +1,147 @@
+"""A fit and combinations of its coefficients go in; estimates with intervals come out, from draws or by Wald's way.
+
+What the combinations mean is left to `means`, `contrasting` and `trends`.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtr
+
+from speclet_formula.design.records import Design
+from speclet_formula.estimates.fitted import Fitted, pooled, side_draws
+from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, stack, summarise
+from speclet_formula.estimates.points import points_of, with_interval
+from speclet_formula.interpretation.records import Values
+
+type Function = Callable[[Array], Array]
+
+_STEP = 1e-4  # of a linear predictor; the error of a central difference is its square
+
+
+def combined(fit: Fitted, side: Design, L: Array, offset: Array) -> Values:
+    """Return linear combinations of the fixed effects, L beta + offset.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    side : Design
+        The linear predictor whose effects they are.
+    L : ndarray of float, shape (rows, p)
+    offset : ndarray of float, shape (rows,)
+
+    Returns
+    -------
+    Values
+    """
+    points = points_of(fit)
+    if points is not None:
+        return Values(L @ points.coefficients + offset, L @ points.covariance @ L.T, None, points.criterion)
+    return _drawn(coefficient_draws(fit, side) @ L.T + offset)
+
+
+def coefficient_draws(fit: Fitted, side: Design) -> Array:
+    """Return the draws of all fixed effects of one linear predictor.
+
+    Parameters
+    ----------
+    fit : Fit
+    side : Design
+
+    Returns
+    -------
+    ndarray of float, shape (draws of all chains, p)
+    """
+    posterior = fit.idata["posterior"]
+    empty = np.empty((posterior.sizes["chain"] * posterior.sizes["draw"], 0))
+    return np.hstack([empty, *(pooled(draws) for _, draws in side_draws(fit, side))])
+
+
+def weighted(values: Values, weights: Array) -> Values:
+    """Return weighted sums of values, draw by draw.
+
+    Parameters
+    ----------
+    values : Values
+    weights : ndarray of float, shape (sums, rows)
+
+    Returns
+    -------
+    Values
+    """
+    if values.draws is not None:
+        return _drawn(values.draws @ weights.T)
+    covariance = weights @ values.covariance @ weights.T
+    return Values(weights @ values.estimates, covariance, None, values.criterion)
+
+
+def tabulate(values: Values, interval: Interval, function: Function | None = None) -> pd.DataFrame:
+    """Summarise values, or a monotone function of them.
+
+    Parameters
+    ----------
+    values : Values
+    interval : Interval
+    function : callable, optional
+        Applied to every draw; of estimates of maximum likelihood the standard error is by the delta method, and the
+        ends of the interval are the function's values.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `estimate`, `std_error`, `conf_low`, `conf_high`, with the interval's name in `attrs`.
+    """
+    if values.draws is not None:
+        draws = values.draws if function is None else function(values.draws)
+        return stack([summarise(draws, interval)], ESTIMATES, interval)
+    frame = with_interval(values.estimates, np.sqrt(np.maximum(np.diagonal(values.covariance), 0)), interval)
+    if function is not None:
+        ends = np.sort(np.stack([function(frame[name].to_numpy()) for name in ("conf_low", "conf_high")]), axis=0)
+        slope = np.abs(derivative(function, values.estimates))
+        frame = frame.assign(
+            estimate=function(values.estimates),
+            std_error=slope * frame["std_error"],
+            conf_low=ends[0],
+            conf_high=ends[1],
+        )
+    return stack([frame], ESTIMATES, WaldInterval(interval.probability, values.criterion))
+
+
+def tests_against_zero(values: Values) -> dict[str, Array]:
+    """Return how sure the values differ from zero.
+
+    Parameters
+    ----------
+    values : Values
+
+    Returns
+    -------
+    dict of str to ndarray of float, shape (rows,)
+        Of draws `p_negative`; else `statistic`, the z value, and `p_value`, for either sign.
+    """
+    if values.draws is not None:
+        return {"p_negative": (values.draws < 0).mean(axis=0)}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        statistic = values.estimates / np.sqrt(np.diagonal(values.covariance))
+    return {"statistic": statistic, "p_value": 2 * ndtr(-np.abs(statistic))}
+
+
+def derivative(function: Function, at: Array) -> Array:
+    """Return the derivative of a smooth function, by a central difference.
+
+    Parameters
+    ----------
+    function : callable
+    at : ndarray of float
+
+    Returns
+    -------
+    ndarray of float
+        Of the same shape.
+    """
+    return (function(at + _STEP) - function(at - _STEP)) / (2 * _STEP)
+
+
+def _drawn(draws: Array) -> Values:
+    return Values(np.empty(0), np.empty((0, 0)), draws, "")

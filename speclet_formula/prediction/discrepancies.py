@@ -1,0 +1,168 @@
+"""A fit goes in; what is left of each observation after its mean comes out: R's `residuals`.
+
+Response residuals, those in units of the model's SD, and randomised quantile residuals. Means are those of `means`.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from scipy.special import ndtri
+
+from speclet_formula.design import Design
+from speclet_formula.errors import nearest
+from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.families import Family, expected_response, is_ordinal
+from speclet_formula.families.evaluation import weighted
+from speclet_formula.families.records import Parameters
+from speclet_formula.prediction.gathering import at_rows, gather_fit, row_blocks
+from speclet_formula.prediction.replicates import draw_rows
+
+if TYPE_CHECKING:
+    from speclet_formula.posterior import Fit, PointFit
+
+TYPES = ("response", "pearson", "quantile")
+FEWEST_REPLICATES = 1000  # a point fit is one draw, from which so many responses are drawn
+
+# Var(y) given the mean and the family's parameters; of a proportion, of its share of successes.
+_VARIANCES: dict[str, Callable[[Array, Parameters, Any], Array]] = {
+    "gaussian": lambda mean, p, _: p["sigma"] ** 2 + 0 * mean,
+    "gamma": lambda mean, p, _: mean**2 / p["alpha"],
+    "exponential": lambda mean, _p, _: mean**2,
+    "wald": lambda mean, p, _: mean**3 / p["lam"],
+    "beta": lambda mean, p, _: mean * (1 - mean) / (1 + p["kappa"]),
+    "bernoulli": lambda mean, _p, _: mean * (1 - mean),
+    "binomial": lambda mean, _p, trials: mean * (1 - mean) / trials,
+    "beta_binomial": lambda mean, p, trials: mean * (1 - mean) / trials * (1 + (trials - 1) / (1 + p["kappa"])),
+    "poisson": lambda mean, _p, _: mean,
+    "negativebinomial": lambda mean, p, _: mean + mean**2 / p["alpha"],
+}
+
+
+def residuals(
+    fit: "Fit | PointFit",
+    type: Literal["response", "pearson", "quantile"] = "response",  # noqa: A002  R's name
+    *,
+    random_seed: int | None = None,
+) -> pd.Series:
+    r"""Take the fitted mean from each observation: R's `residuals`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    type : {"response", "pearson", "quantile"}
+        "response": y minus its fitted mean (of a proportion, shares). "pearson": the same divided by the SD that the
+        model gives the row, weights and residual SD included (of a linear mixed model lme4's with `scaled=TRUE`).
+        "quantile": the normal quantile of the probability of a smaller new response, where ties are broken at random;
+        if the model holds they are standard normal, whatever the family.
+    random_seed : int, optional
+        The same seed gives the same quantile residuals, and the same simulated variances.
+
+    Returns
+    -------
+    pandas.Series
+        Named "residual", one for each row that was fitted, under its place in the given table.
+
+    Raises
+    ------
+    EstimateError
+        `type` does not exist; the response is ordinal, which has quantile residuals only; or it is censored or
+        truncated.
+
+    Notes
+    -----
+    With draws, means and variances are averaged over them, given the group effects. Families whose variance has no
+    short form (zero-inflated ones, hurdles, t, ...) have it from responses that are simulated, one for each draw.
+    Quantile residuals compare an observation with S simulated responses, one for each draw (1,000 of a PointFit):
+    :math:`r = \Phi^{-1}((\#\{y^{rep} < y\} + u(\#\{y^{rep} = y\} + 1)) / (S + 1))`, u uniform on (0, 1).
+
+    References
+    ----------
+    Dunn and Smyth (1996), doi:10.1080/10618600.1996.10474708.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import residuals
+    >>> abs(residuals(fit).mean()) < 5  # fit: Reaction ~ Days + (1 + Days | Subject)
+    True
+    """
+    design, family = fit.model.design, fit.model.family
+    _check_type(type, design, family)
+    rng = np.random.default_rng(random_seed)
+    of_rows = {"response": _response, "pearson": _pearson, "quantile": _quantile}[type]
+    drawn = gather_fit(fit)
+    n_draws = max(len(drawn.sides[0].coefficients), FEWEST_REPLICATES)
+    parts = []
+    for rows in row_blocks(len(design.rows), n_draws):
+        mean, parameters = at_rows(drawn, design, family, rows)
+        parts.append(of_rows(design, family, rows, mean, parameters, rng))
+    return pd.Series(np.concatenate(parts), index=pd.Index(design.rows, name="row"), name="residual")
+
+
+def _check_type(kind: str, design: Design, family: Family) -> None:
+    """Refuse residuals that do not exist."""
+    if kind not in TYPES:
+        near = nearest(str(kind), TYPES)
+        raise EstimateError(
+            f"there are no residuals of type='{kind}'.",
+            f"Types: {', '.join(TYPES)}.",
+            f"Nearest: '{near}'." if near else "Leave type= out for observation minus mean.",
+        )
+    if design.limits is not None:
+        raise EstimateError(
+            f"'{design.response_name}' is censored or truncated, so that it has no residuals here.",
+            "Residuals are of responses that were seen as they are.",
+            "Compare the observed response with simulate(fit) instead.",
+        )
+    if is_ordinal(family) and kind != "quantile":
+        raise EstimateError(
+            f"an ordinal response has no residuals of type='{kind}'.",
+            "Its levels have no distances.",
+            "Write type='quantile'.",
+        )
+
+
+def _observed(design: Design, rows: slice) -> Array:
+    """Return the observations, of proportions as shares."""
+    y = design.response[rows]
+    return np.asarray(y if design.trials is None else y / design.trials[rows])
+
+
+def _response(
+    design: Design, family: Family, rows: slice, mean: Array, parameters: Parameters, _rng: np.random.Generator
+) -> Array:
+    return np.asarray(_observed(design, rows) - expected_response(family, mean, parameters).mean(axis=0))
+
+
+def _pearson(
+    design: Design, family: Family, rows: slice, mean: Array, parameters: Parameters, rng: np.random.Generator
+) -> Array:
+    trials = None if design.trials is None else design.trials[rows]
+    weights = None if design.weights is None else design.weights[rows]
+    if family.name in _VARIANCES:
+        variance = _VARIANCES[family.name](mean, weighted(parameters, weights), trials)
+    else:
+        mean, parameters = _repeated(mean, parameters)
+        new = draw_rows(family, design, rows, mean, parameters, rng) / (1 if trials is None else trials)
+        variance = (new - expected_response(family, mean, parameters)) ** 2
+    left = _response(design, family, rows, mean, parameters, rng)
+    return np.asarray(left / np.sqrt(variance.mean(axis=0)))
+
+
+def _quantile(
+    design: Design, family: Family, rows: slice, mean: Array, parameters: Parameters, rng: np.random.Generator
+) -> Array:
+    mean, parameters = _repeated(mean, parameters)
+    new = draw_rows(family, design, rows, mean, parameters, rng)
+    y = design.response[rows]
+    below, ties = (new < y).sum(axis=0), (new == y).sum(axis=0)
+    return np.asarray(ndtri((below + rng.uniform(size=len(y)) * (ties + 1)) / (len(new) + 1)))
+
+
+def _repeated(mean: Array, parameters: Parameters) -> tuple[Array, Parameters]:
+    """Repeat the one draw of a point fit, so that many responses are drawn from it."""
+    if len(mean) > 1:
+        return mean, parameters
+    repeated = {name: np.repeat(values, FEWEST_REPLICATES, axis=0) for name, values in parameters.items()}
+    return np.repeat(mean, FEWEST_REPLICATES, axis=0), repeated

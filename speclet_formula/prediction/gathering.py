@@ -1,0 +1,129 @@
+"""A posterior and a design go in; the draws of each linear predictor come out as arrays, and their sums at rows.
+
+All work goes by blocks of rows, so that memory beside the posterior and the result is a few arrays of BLOCK_BYTES.
+What the sums mean on the response's scale is left to the files beside this one.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speclet_formula.design import Design
+from speclet_formula.design.records import sides
+from speclet_formula.errors import DataError
+from speclet_formula.estimates.fitted import Fitted, FittedModel
+from speclet_formula.estimates.intervals import Array
+from speclet_formula.estimates.points import points_of
+from speclet_formula.families import Family, inverse_link, inverse_parameter_link
+
+type Rows = slice | np.ndarray | None
+
+BLOCK_BYTES = 32 * 2**20  # of an array of draws x rows; four of them exist at a time here, nine in leave-one-out
+OBSERVATION_DIM = "__obs__"  # Bambi's name for it
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """The draws of all chains, first chain first, as the linear predictor reads them."""
+
+    coefficients: Array  # (draws, p), in the order of X
+    effects: tuple[tuple[Array, ...], ...]  # for each block and column (draws, levels)
+
+
+@dataclass(frozen=True, eq=False)
+class ModelDraws:
+    """The draws of all linear predictors, and of the parameters that are one number."""
+
+    sides: tuple[Draws, ...]  # the mean's, then those of the design's parameters
+    parameters: dict[str, Array]  # the family's other parameters, (draws, 1); thresholds (draws, levels - 1)
+
+
+def row_blocks(n: int, n_draws: int) -> Iterator[slice]:
+    """Cut n rows so that draws x rows stays below BLOCK_BYTES."""
+    size = max(1, BLOCK_BYTES // (8 * n_draws))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def gather(
+    model: FittedModel, posterior: Any, draws: slice | np.ndarray = slice(None), design: Design | None = None
+) -> ModelDraws:
+    """Take what the density of an observation needs out of the posterior; a design of other rows may be given."""
+    used = model.design if design is None else design
+    varying = dict(used.parameters)
+    constant = [name for name in model.family.parameters if name not in varying]
+    sizes = {"threshold": len(model.design.levels) - 1}
+    return ModelDraws(
+        tuple(gather_side(side, posterior, draws) for side in sides(used)),
+        {name: variable_draws(posterior, name, sizes.get(name, 1))[draws] for name in constant},
+    )
+
+
+def gather_fit(fit: Fitted, draws: slice | np.ndarray = slice(None)) -> ModelDraws:
+    """Take the draws of a fit; estimates of maximum likelihood are a single draw."""
+    points = points_of(fit)
+    if points is None:
+        return gather(fit.model, fit.idata["posterior"], draws)
+    parameters = {name: np.array([[value]]) for name, value, _ in points.others}
+    if points.sigma is not None:
+        parameters["sigma"] = np.array([[points.sigma]])
+    effects = tuple(tuple(column[None] for column in modes.T) for modes in points.modes)
+    return ModelDraws((Draws(points.coefficients[None], effects),), parameters)
+
+
+def gather_side(design: Design, posterior: Any, draws: slice | np.ndarray = slice(None)) -> Draws:
+    """Take what a linear predictor needs out of the posterior; whole variables are views, not copies."""
+    terms = [variable_draws(posterior, term.variable, term.stop - term.start)[draws] for term in design.fixed]
+    n_draws = len(np.empty(posterior.sizes["chain"] * posterior.sizes["draw"], dtype=bool)[draws])
+    return Draws(
+        coefficients=np.hstack([np.empty((n_draws, 0)), *terms]),
+        effects=tuple(
+            tuple(variable_draws(posterior, slot, len(block.levels))[draws] for slot in block.slots)
+            for block in design.groups
+        ),
+    )
+
+
+def variable_draws(posterior: Mapping[str, Any], name: str, size: int) -> Array:
+    """Return a variable as (draws of all chains, elements)."""
+    if name not in posterior:
+        raise DataError(
+            f"the posterior holds no variable '{name}'.",
+            "It holds one for each term of the model, under the design's names.",
+            "Fit the model again, or hand over the model that these draws belong to.",
+        )
+    array = posterior[name].transpose("chain", "draw", ...)
+    values = np.asarray(array.values, dtype=np.float64).reshape(array.shape[0] * array.shape[1], -1)
+    if values.shape[1] != size:
+        raise DataError(
+            f"the posterior's '{name}' has {values.shape[1]:,} elements for {size:,} of the model.",
+            "Draws and model have the same levels and columns.",
+            "Fit the model again, or hand over the model that these draws belong to.",
+        )
+    return values
+
+
+def at_rows(
+    drawn: ModelDraws, design: Design, family: Family, rows: slice | np.ndarray
+) -> tuple[Array, dict[str, Array]]:
+    """Return the mean of each row for each draw, and the family's other parameters there."""
+    mean, *others = (predictor_of(part, side, rows) for part, side in zip(drawn.sides, sides(design), strict=True))
+    varying = {
+        name: inverse_parameter_link(name, eta) for (name, _), eta in zip(design.parameters, others, strict=True)
+    }
+    return inverse_link(family, mean), drawn.parameters | varying
+
+
+def predictor_of(draws: Draws, design: Design, rows: slice | np.ndarray) -> Array:
+    """Add up fixed part, group effects and offset: (draws, rows)."""
+    total: Array = draws.coefficients @ design.X[rows].T
+    total += design.offset[rows]
+    for block, effects in zip(design.groups, draws.effects, strict=True):
+        codes = block.codes[rows]
+        for column, values in enumerate(effects):
+            part = values[:, codes]
+            part *= block.values[rows, column]
+            total += part
+    return total

@@ -1,0 +1,276 @@
+"""Marginal means, contrasts and slopes of draws, against arithmetic by hand; what they print and refuse."""
+
+import doctest
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy.special import expit
+
+import speclet_formula as sf
+from speclet_formula.estimates import EstimateError
+from speclet_formula.interpretation import contrasting, grids, means, records, trends
+from speclet_formula.model import Model
+from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
+
+
+def data():
+    """An unbalanced table with two factors, two covariates and an exposure."""
+    rng = np.random.default_rng(6)
+    n = 60
+    return pd.DataFrame(
+        {
+            "f": pd.Categorical(rng.choice(["b", "a", "c"], n, p=[0.2, 0.5, 0.3]), categories=["b", "a", "c"]),
+            "h": rng.choice(["u", "v"], n),
+            "x": rng.normal(2, 1, n),
+            "e": rng.uniform(1, 4, n),
+            "g": rng.choice(["g1", "g2", "g3", "g4"], n),
+            "y": rng.normal(size=n),
+            "k": rng.poisson(3, n),
+            "s": rng.integers(0, 2, n),
+        }
+    )
+
+
+def column(fit, name, place=0):
+    values = fit.idata["posterior"][name].stack(sample=("chain", "draw")).values
+    return values[place] if values.ndim > 1 else values
+
+
+def summary(draws):
+    return [draws.mean(), draws.std(ddof=1), *np.quantile(draws, [0.055, 0.945])]
+
+
+def rows(found):
+    return found.table[["estimate", "std_error", "conf_low", "conf_high"]].to_numpy()
+
+
+def test_means_of_draws_weigh_levels_equally():
+    table = data()
+    fit = fake_fit(Model("y ~ f + h + x + (1 + x | g)", table))
+    found = sf.marginal_means(fit, "f")
+    base = column(fit, "Intercept") + column(fit, "h") / 2 + column(fit, "x") * table["x"].mean()
+    expected = [base, base + column(fit, "f", 0), base + column(fit, "f", 1)]
+    np.testing.assert_allclose(rows(found), [summary(draws) for draws in expected], rtol=1e-9)
+    assert found.table["f"].to_list() == ["b", "a", "c"]
+    differences = sf.pairs(found)
+    by_hand = [expected[0] - expected[1], expected[0] - expected[2], expected[1] - expected[2]]
+    np.testing.assert_allclose(rows(differences), [summary(draws) for draws in by_hand], rtol=1e-9)
+    np.testing.assert_allclose(differences.table["p_negative"], [np.mean(draws < 0) for draws in by_hand])
+
+
+def test_responses_of_draws():
+    table = data()
+    fit = fake_fit(Model("s ~ f + x + (1 | g)", table, family="bernoulli"), {"Intercept": -0.5, "f": 0.8, "x": -0.2})
+    eta = column(fit, "Intercept") + column(fit, "x") * table["x"].mean()
+    etas = [eta, eta + column(fit, "f", 0), eta + column(fit, "f", 1)]
+    found = sf.marginal_means(fit, "f", type="response")
+    np.testing.assert_allclose(rows(found), [summary(expit(draws)) for draws in etas], rtol=1e-9)
+    ratios = sf.contrasts(found, "reference", reference="c")
+    by_hand = [np.exp(etas[0] - etas[2]), np.exp(etas[1] - etas[2])]
+    np.testing.assert_allclose(rows(ratios), [summary(draws) for draws in by_hand], rtol=1e-9)
+    assert ratios.table["contrast"].to_list() == ["b / c", "a / c"]
+    steep = sf.slopes(fit, "x", by="f", type="response")
+    by_hand = [column(fit, "x") * expit(draws) * (1 - expit(draws)) for draws in etas]
+    np.testing.assert_allclose(rows(steep), [summary(draws) for draws in by_hand], rtol=1e-5)
+
+
+def test_slopes_of_a_curve_where_they_are_asked_for():
+    fit = fake_fit(Model("y ~ (x + I(x^2)) * h + (1 | g)", data()))
+    found = sf.slopes(fit, "x", by="h", at={"x": [0, 3]})
+    names = [label for term in fit.model.design.fixed for label in term.columns]
+    draws = dict(zip(names, np.hstack([*_coefficients(fit)]).T, strict=True))
+    assert found.table[["h", "x"]].to_numpy().tolist() == [["u", 0], ["v", 0], ["u", 3], ["v", 3]]
+    for row, (h, x) in enumerate([("u", 0), ("v", 0), ("u", 3), ("v", 3)]):
+        by_hand = draws["x"] + 2 * x * draws["I(x^2)"]
+        if h == "v":
+            by_hand = by_hand + draws["x:h[v]"] + 2 * x * draws["I(x^2):h[v]"]
+        np.testing.assert_allclose(rows(found)[row], summary(by_hand), rtol=1e-6)
+    assert sf.pairs(found).table["contrast"].to_list()[0] == "u 0 - v 0"
+
+
+def _coefficients(fit):
+    for term in fit.model.design.fixed:
+        yield fit.idata["posterior"][term.variable].values.reshape(1000, -1)
+
+
+def test_an_offset_is_held_at_its_mean_unless_told():
+    table = data()
+    fit = fake_fit(Model("k ~ f + offset(log(e))", table, family="poisson"))
+    found = sf.marginal_means(fit, "f").table["estimate"][0]
+    assert found == pytest.approx(column(fit, "Intercept").mean() + np.log(table["e"]).mean(), rel=1e-9)
+    one = sf.marginal_means(fit, "f", at={"e": 1}).table["estimate"][0]
+    assert one == pytest.approx(column(fit, "Intercept").mean(), rel=1e-9)
+
+
+def test_means_of_a_parameter_with_a_formula():
+    fit = fake_fit(Model(["y ~ x", "sigma ~ f + (1 | g)"], data()), {"sigma_Intercept": 0.3, "sigma_f": -0.4})
+    found = sf.marginal_means(fit, "f", parameter="sigma", type="response")
+    by_hand = [np.exp(column(fit, "sigma_Intercept")), np.exp(column(fit, "sigma_Intercept") + column(fit, "sigma_f"))]
+    np.testing.assert_allclose(rows(found)[:2], [summary(draws) for draws in by_hand], rtol=1e-9)
+    assert found.sentence == "Marginal means of sigma by f; group effects at zero."
+
+
+def test_the_grid_takes_both_values_of_a_boolean_and_the_mean_of_a_number():
+    table = data().assign(b=lambda d: d["x"] > 2)
+    fit = fake_fit(Model("y ~ f + b + x + factor(k)", table))
+    grid = sf.reference_grid(fit, at={"f": "a"})
+    assert grid.columns.to_list() == ["f", "b", "x", "k"]
+    assert grid["f"].astype(str).unique().tolist() == ["a"]
+    assert grid["b"].unique().tolist() == [0, 1]
+    assert grid["x"].unique() == pytest.approx([table["x"].mean()])
+    assert grid["k"].unique().tolist() == sorted(table["k"].unique())
+    assert len(grid) == 2 * table["k"].nunique()
+
+
+def test_reml_and_draws_of_flat_priors_agree():
+    """Draws from the sampling distribution that REML states: 4,000 of them err by 0.016 SE, 5 of which are 8e-2."""
+    table = data()
+    point = sf.lmer("y ~ f * h + x + (1 | g)", table, method="ml")
+    fit = fake_fit(Model("y ~ f * h + x + (1 | g)", table), chains=4, draws=1000)
+    drawn = np.random.default_rng(9).multivariate_normal(
+        point.estimates.coefficients, point.estimates.covariance, (4, 1000)
+    )
+    for term in fit.model.design.fixed:
+        array = fit.idata["posterior"][term.variable]
+        array[:] = drawn[..., term.start : term.stop].reshape(array.shape)
+    for make in (
+        lambda fit: sf.marginal_means(fit, "f", by="h"),
+        lambda fit: sf.pairs(sf.marginal_means(fit, "f")),
+        lambda fit: sf.slopes(fit, "x"),
+    ):
+        ours, theirs = make(fit).table, make(point).table
+        assert (np.abs(ours["estimate"] - theirs["estimate"]) < 0.08 * theirs["std_error"]).all()
+        np.testing.assert_allclose(ours["std_error"], theirs["std_error"], rtol=0.06)
+
+
+def test_printed():
+    found = sf.marginal_means(crossed_fit(), "control")
+    assert repr(found) == (
+        "Marginal means of log_fc by control; group effects at zero.\n\n"
+        "     control estimate std_error conf_low conf_high\n"
+        "nonessential  -1.0072    0.0942  -1.1593   -0.8530\n"
+        "       other  -0.8074    0.0967  -0.9619   -0.6519\n\n"
+        "conf_low and conf_high bound the 89% equal-tailed interval."
+    )
+    assert "<td>-1.0072</td>" in found._repr_html_()
+    table = pd.DataFrame([[1.0, 0.1, 0.8, 1.2, 10.0, 1.5e-23], [1.0, 0.5, 0.0, 2.0, 2.0, 0.0455]])
+    table.columns = ["estimate", "std_error", "conf_low", "conf_high", "statistic", "p_value"]
+    assert records.shown_table(table)["p_value"].to_list() == ["1.50e-23", "0.0455"]
+    fit = fake_fit(Model("log_fc ~ gene + (1 | cell_line)", screen_data()))
+    assert "<script>" not in sf.marginal_means(fit, "gene")._repr_html_()
+
+
+def test_a_grid_that_is_too_large(monkeypatch):
+    monkeypatch.setattr(grids, "LARGEST_GRID", 3)
+    with pytest.raises(EstimateError) as error:
+        sf.marginal_means(crossed_fit(), "control")
+    assert str(error.value) == (
+        "the reference grid has 2 rows with 2 columns.\nRows times columns may be 3; 'control' alone has 2 levels.\n"
+        "Choose some of them, at={'control': [...]}, or make 'control' a group term."
+    )
+
+
+FIT = crossed_fit()
+FOUND = sf.marginal_means(FIT, "control")
+MESSAGES = {
+    "unknown": (
+        lambda: sf.marginal_means(FIT, "contrl"),
+        "'contrl' is in no fixed term of the model.\nVariables of its fixed terms: control.\nNearest: 'control'.",
+    ),
+    "group": (
+        lambda: sf.marginal_means(FIT, "gene"),
+        "'gene' is in no fixed term of the model.\nVariables of its fixed terms: control.\n"
+        "The effects of the levels of 'gene' are in level_effects(fit, 'gene').",
+    ),
+    "twice": (
+        lambda: sf.marginal_means(FIT, "control", by="control"),
+        "'control' is in specs and in by=.\n"
+        "specs names the variables to compare, by= those within which they are compared.\nTake 'control' out.",
+    ),
+    "none": (
+        lambda: sf.marginal_means(FIT, []),
+        "no variable is named whose means are wanted.\n"
+        "specs names the variables to compare, by= those within which they are compared.\n"
+        "Name a factor, for example marginal_means(fit, 'control').",
+    ),
+    "type": (
+        lambda: sf.marginal_means(FIT, "control", type="respons"),
+        "type='respons' is not a scale.\nScales: 'link', that of the linear predictor, and 'response'.\n"
+        "Nearest: type='response'.",
+    ),
+    "level": (
+        lambda: sf.marginal_means(FIT, "control", at={"control": ["othr"]}),
+        "'control' has no level 'othr'.\nLevels: nonessential, other.\nNearest: 'other'.",
+    ),
+    "number": (
+        lambda: sf.slopes(correlated_fit(), "Days", at={"Days": ["many"]}),
+        "at={'Days': ['many']} holds what is no number.\n'Days' holds numbers.\nGive finite numbers.",
+    ),
+    "empty": (
+        lambda: sf.marginal_means(FIT, "control", at={"control": []}),
+        "at={'control': []} leaves no row.\nIt holds one value or more.\nLeave 'control' out.",
+    ),
+    "parameter": (
+        lambda: sf.marginal_means(FIT, "control", parameter="sigma"),
+        "'sigma' has no formula in this model.\nParameters with one: none.\nLeave parameter= out for the mean.",
+    ),
+    "factor": (
+        lambda: sf.slopes(FIT, "control"),
+        "'control' is a factor and has no slope.\nA slope is that of a column of numbers.\n"
+        "Its levels are compared by pairs(marginal_means(fit, 'control')).",
+    ),
+    "method": (
+        lambda: sf.contrasts(FOUND, "trt.vs.ctrl"),
+        "there is no method='trt.vs.ctrl'.\n"
+        "Methods: 'pairwise', 'reference', or a dict of weights by the contrast's name.\nWrite method='reference'.",
+    ),
+    "reference": (
+        lambda: sf.contrasts(FOUND, "reference", reference="othr"),
+        "'othr' is not among what is compared.\nRows: nonessential, other.\nNearest: 'other'.",
+    ),
+    "weights": (
+        lambda: sf.contrasts(FOUND, {"all": [1, -0.5, -0.5]}),
+        "the contrast 'all' has 3 weights for 2 rows.\nRows: nonessential, other.\n"
+        "Give one weight for each, or a dict of weights by name.",
+    ),
+    "alone": (
+        lambda: sf.pairs(sf.slopes(correlated_fit(), "Days", at={"Days": [2]})),
+        "by= leaves nothing to compare.\nTheir columns: none.\nName some of these, but not all.",
+    ),
+    "one": (
+        lambda: sf.pairs(sf.marginal_means(FIT, "control", at={"control": "other"})),
+        "'other' has nothing to be compared with.\nA contrast needs two rows or more.\n"
+        "Name a factor, or give several values of a number: at={'x': [0, 1]}.",
+    ),
+    "again": (
+        lambda: sf.pairs(sf.pairs(FOUND)),
+        "these are contrasts already.\nMarginal means and slopes are compared.\nGive what contrasts() was given.",
+    ),
+    "by": (
+        lambda: sf.pairs(FOUND, by="gene"),
+        "by='gene' is no column of these means.\nTheir columns: control.\nName some of these, but not all.",
+    ),
+    "ordinal": (
+        lambda: sf.marginal_means(
+            fake_fit(Model("k ~ f", data().assign(k=lambda d: d["k"].clip(2, 4)), family="cumulative")),
+            "f",
+            type="response",
+        ),
+        "the levels of 'k' have no mean.\nOf an ordinal model the location of the latent response has means, "
+        "type='link'.\nWrite type='link'; sf.fitted(fit) has each level's probability.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", MESSAGES)
+def test_messages(case):
+    call, text = MESSAGES[case]
+    with pytest.raises(EstimateError) as error:
+        call()
+    assert str(error.value) == text
+
+
+@pytest.mark.parametrize("module", [grids, means, contrasting, trends])
+def test_examples(module):
+    assert doctest.testmod(module, extraglobs={"fit": correlated_fit()}).failed == 0
