@@ -268,6 +268,38 @@ def spelled(cell):
     return [text if "~" in text else f"y ~ {text}" for text in texts if text not in ("f", "g")]
 
 
+# What a first course of mixed models in R calls, by package.
+COURSE = {
+    "lme4": "lmer glmer glmer.nb fixef ranef coef VarCorr summary sigma nobs ngrps fitted predict residuals simulate "
+    "anova AIC BIC logLik deviance drop1 confint profile vcov formula model.frame model.matrix getME family "
+    "isSingular lmerControl allFit lmList update refit bootMer dotplot df.residual",
+    "lmerTest": "step",
+    "broom.mixed": "tidy glance augment",
+    "emmeans": "emmeans contrast pairs emtrends ref_grid",
+    "performance": "icc r2 check_model check_convergence check_singularity check_overdispersion check_collinearity "
+    "model_performance compare_performance check_predictions check_zeroinflation",
+}
+
+
+def named_rows():
+    """(R's side, ours, remark) of all tables of names."""
+    section = (DOCS / "coming-from-lme4.md").read_text(encoding="utf-8").partition("\n## Names\n")[2]
+    lines = [line for line in section.partition("\n## ")[0].splitlines() if re.match(r"\| .*`", line)]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_every_row_of_names_says_what_to_use():
+    for theirs, ours, remark in named_rows():
+        assert ours or len(remark.split()) >= 4, theirs
+
+
+@pytest.mark.parametrize("package", COURSE)
+def test_every_function_of_a_first_course_is_answered(package):
+    answered = " ".join(row[0] for row in named_rows())
+    missing = [name for name in COURSE[package].split() if not re.search(rf"(?<![\w.]){re.escape(name)}\b", answered)]
+    assert missing == []
+
+
 def test_what_is_said_to_be_missing_is_missing():
     said = prose(ROOT / "README.md").partition("## What this version does not do yet")[2].partition("\n## ")[0]
     assert "No prediction for new data and no residuals" in said
