@@ -23,6 +23,8 @@ class Case:
     tune: int = 1000
     chains: int = 4
     seconds: float = 900.0  # the most that one run may take here; --limit may be shorter
+    keep: tuple[str, ...] | None = None  # factors whose effects this package keeps; None for all, as everyone else
+    suffix: str = ".csv"  # of the table's file
 
     @property
     def bambi_formula(self) -> str:
@@ -62,15 +64,27 @@ CASES = (
         ("exact", "nuts", "reml", "bambi-nutpie", "lme4"),
         seconds=240.0,
     ),
+    Case(
+        "cells",
+        "log_fc ~ 1 + (1 | gene) + (1 | cell_line) + (1 | gene:cell_line)",
+        "50,000 cells of gene and line, ten rows each",
+        ("exact", "lme4"),
+        draws=250,
+    ),
 )
 
 # Screens that grow: ten times the rows are five times the genes in twice the cell lines, four sgRNAs a gene.
 GROWTH_SIZES = ((50, 5), (112, 7), (250, 10), (560, 14), (1250, 20), (2800, 28), (6250, 40))
 GROWTH_GUIDES = 4
+HUGE_SIZE = (18_000, 139)  # 10,008,000 rows: all genes, on demand, by this package alone
 GROWTH_FROM = 10_000  # rows from which on the slope is fitted: below, what does not depend on rows weighs most
 
 
 def growth_case(genes: int, lines: int) -> Case:
     """Return the case of one size of the growth curve; 1,000 draws in all."""
     rows = genes * GROWTH_GUIDES * lines
-    return Case(f"growth-{genes}x{lines}", M7, f"a simulated screen of {rows:,} rows", ("exact", "lme4"), draws=250)
+    name, meaning = f"growth-{genes}x{lines}", f"a simulated screen of {rows:,} rows"
+    if (genes, lines) == HUGE_SIZE:
+        keep = ("gene", "cell_line")
+        return Case(name, M7, meaning, ("exact",), draws=250, seconds=3600.0, keep=keep, suffix=".parquet")
+    return Case(name, M7, meaning, ("exact", "lme4"), draws=250)

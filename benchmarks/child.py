@@ -26,7 +26,8 @@ def own_engine(method: Any) -> Fitter:
         import speclet_formula as sf
 
         lengths = {} if method == "reml" else {key: job[key] for key in ("draws", "tune", "chains")}
-        return sf.lmer(job["formula"], table, method=method, random_seed=seed, progress=False, **lengths)
+        kept = {} if job.get("keep") is None else {"keep": tuple(job["keep"])}
+        return sf.lmer(job["formula"], table, method=method, random_seed=seed, progress=False, **lengths, **kept)
 
     return fitted
 
@@ -63,8 +64,9 @@ def run_job(job: Job) -> dict[str, Any]:
     Parameters
     ----------
     job : dict
-        `engine`, `formula`, `bambi_formula`, `data` (path of a CSV file), `draws`, `tune`, `chains`, `seed`, and
-        `warm`: how often to fit again.
+        `engine`, `formula`, `bambi_formula`, `data` (path of a CSV file; of a Parquet file, which is read in pieces as
+        part of the call), `draws`, `tune`, `chains`, `seed`, `keep` (factors whose effects are kept; None for all),
+        and `warm`: how often to fit again.
 
     Returns
     -------
@@ -77,7 +79,7 @@ def run_job(job: Job) -> dict[str, Any]:
     import pandas as pd
 
     _import_library(engine)
-    table = pd.read_csv(job["data"])
+    table = _scanned(job["data"]) if job["data"].endswith(".parquet") else pd.read_csv(job["data"])
     ready = time.time()
     fitted = ENGINES[engine](job, table, job["seed"])
     finished = time.time()
@@ -87,6 +89,13 @@ def run_job(job: Job) -> dict[str, Any]:
         fitted = ENGINES[engine](job, table, job["seed"] + 1 + number)
         result["warm"].append(time.perf_counter() - started)
     return result if engine == "reml" else result | _judged(fitted)
+
+
+def _scanned(path: str) -> Any:
+    """Return a file that is read in pieces; only this package takes one."""
+    import speclet_formula as sf
+
+    return sf.scan(path)
 
 
 def _check_installed(engine: str) -> None:

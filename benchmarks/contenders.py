@@ -104,6 +104,7 @@ def _command(engine: str, case: Case, table: Path, folder: Path, seed: int) -> l
         "tune": case.tune,
         "chains": case.chains,
         "seed": seed,
+        "keep": case.keep,
         "warm": WARM if engine in QUICK else 0,
     }
     path = folder / "job.json"

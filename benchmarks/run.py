@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from benchmarks.cases import CASES, GROWTH_FROM, GROWTH_SIZES, Case, growth_case
+from benchmarks.cases import CASES, GROWTH_FROM, GROWTH_SIZES, HUGE_SIZE, Case, growth_case
 from benchmarks.contenders import ENGINES, Run, record_of, run_contender
 from benchmarks.machine import describe_machine
 from benchmarks.processes import run_process
@@ -127,7 +127,7 @@ def run_case(case: Case, options: Options, folder: Path, echo: Echo) -> dict[str
     prepared = run_process([sys.executable, "-m", "benchmarks.tables", case.name, str(folder)], limit=PREPARING)
     if prepared.status != "ok":
         raise RuntimeError(f"the table of {case.name} could not be made: {prepared.message}")
-    table = folder / f"{case.name}.csv"
+    table = folder / f"{case.name}{case.suffix}"
     facts = json.loads(table.with_suffix(".json").read_text(encoding="utf-8"))
     crew = [engine for engine in options.engines if options.every_engine or engine in case.crew]
     runs: list[Run] = []
@@ -209,7 +209,7 @@ def growth_of(sizes: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _slope(sizes: list[dict[str, Any]], engine: str, name: str) -> float | None:
-    large = [size for size in sizes if size["rows"] >= GROWTH_FROM]
+    large = [size for size in sizes if size["rows"] >= GROWTH_FROM and _rows_of(size, engine)]
     points = [(size["rows"], row[name]) for size in large for row in _rows_of(size, engine) if row["status"] == "ok"]
     return slope(*zip(*points, strict=True)) if len(points) > 1 and len(points) == len(large) else None
 
@@ -240,7 +240,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="a minute's look: m7 and two small sizes, few draws")
     parser.add_argument("--engines", type=_names, help=f"only these, wherever they can: {','.join(ENGINES)}")
     parser.add_argument("--skip", type=_names, default=(), help="engines to leave out")
-    parser.add_argument("--data", type=_names, help=f"only these cases: {names},growth; 'none' for no case")
+    parser.add_argument("--data", type=_names, help=f"only these cases: {names},growth,huge; 'none' for no case")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each quick contender")
     parser.add_argument("--budget", type=float, default=90.0, help="seconds of a case after which it is not repeated")
     parser.add_argument("--limit", type=float, default=900.0, help="seconds after which a run is stopped")
@@ -255,10 +255,11 @@ def _options(given: argparse.Namespace) -> Options:
     """Return what the arguments ask for."""
     known = {case.name: case for case in CASES}
     chosen = given.data or (("m7", "growth") if given.quick else (*known, "growth"))
-    _check(chosen, (*known, "growth", "none"), "data")
+    _check(chosen, (*known, "growth", "huge", "none"), "data")
     engines = given.engines or (QUICK_CREW if given.quick else ENGINES)
     _check((*engines, *given.skip), ENGINES, "engines")
     sizes = (QUICK_SIZES if given.quick else GROWTH_SIZES) if "growth" in chosen else ()
+    sizes += (HUGE_SIZE,) if "huge" in chosen else ()
     cases = [known[name] for name in chosen if name in known]
     if given.quick:
         cases = [replace(case, draws=100, tune=100) for case in cases]

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from pyarrow import parquet
 
 import speclet_formula as sf
-from benchmarks.cases import CASES, GROWTH_GUIDES, M7
+from benchmarks.cases import CASES, GROWTH_GUIDES, HUGE_SIZE, M7, growth_case
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 EFFECTS = {"Intercept": -0.5, "1|gene_sigma": 0.6, "1|gene:sgRNA_sigma": 0.4, "sigma": 0.5}
+LINE_SD = 0.4
 SEED = 103
 
 
@@ -27,7 +30,8 @@ def write_table(name: str, folder: Path, shared: Path = SHARED) -> dict[str, obj
     name : str
         Of a case, or `growth-GENESxLINES`.
     folder : Path
-        Where to write `NAME.csv`; what is returned goes into `NAME.json` beside it.
+        Where to write `NAME.csv`, or `NAME.parquet` for the size that is too large for it; what is returned goes into
+        `NAME.json` beside it.
     shared : Path
         Folder of the real data.
 
@@ -36,6 +40,8 @@ def write_table(name: str, folder: Path, shared: Path = SHARED) -> dict[str, obj
     dict
         `source` ("real" or "simulated"), `rows` (int), and `levels` (int by text column).
     """
+    if name == growth_case(*HUGE_SIZE).name:
+        return _write_huge(folder / f"{name}.parquet", *HUGE_SIZE)
     table, source = _table(name, shared)
     path = folder / f"{name}.csv"
     table.to_csv(path, index=False)
@@ -45,6 +51,40 @@ def write_table(name: str, folder: Path, shared: Path = SHARED) -> dict[str, obj
     return facts
 
 
+def _write_huge(path: Path, genes: int, lines: int, *, genes_at_once: int = 1000) -> dict[str, object]:
+    """Simulate a screen of m7's make into a Parquet file, some genes at a time."""
+    rng = np.random.default_rng(SEED)
+    line = rng.normal(0, LINE_SD, lines)
+    writer = None
+    for first in range(0, genes, genes_at_once):
+        count = min(genes_at_once, genes - first)
+        gene = np.repeat(np.arange(count), GROWTH_GUIDES * lines)
+        guide = np.repeat(np.arange(count * GROWTH_GUIDES), lines)
+        column = np.tile(np.arange(lines), count * GROWTH_GUIDES)
+        mean = EFFECTS["Intercept"] + rng.normal(0, EFFECTS["1|gene_sigma"], count)[gene] + line[column]
+        mean += rng.normal(0, EFFECTS["1|gene:sgRNA_sigma"], count * GROWTH_GUIDES)[guide]
+        piece = pa.table(
+            {
+                "gene": _numbered("gene", first, count).take(gene),
+                "sgRNA": _numbered("sgRNA", first * GROWTH_GUIDES, count * GROWTH_GUIDES).take(guide),
+                "cell_line": _numbered("cell", 0, lines).take(column),
+                "log_fc": mean + rng.normal(0, EFFECTS["sigma"], len(mean)),
+            }
+        )
+        writer = parquet.ParquetWriter(path, piece.schema) if writer is None else writer
+        writer.write_table(piece)
+    if writer is not None:
+        writer.close()
+    levels = {"gene": genes, "sgRNA": genes * GROWTH_GUIDES, "cell_line": lines}
+    facts: dict[str, object] = {"source": "simulated", "rows": genes * GROWTH_GUIDES * lines, "levels": levels}
+    path.with_suffix(".json").write_text(json.dumps(facts), encoding="utf-8")
+    return facts
+
+
+def _numbered(prefix: str, first: int, count: int) -> pa.Array:
+    return pa.array([f"{prefix}_{number}" for number in range(first, first + count)])
+
+
 def _table(name: str, shared: Path) -> tuple[pd.DataFrame, str]:
     """Return the table, and where it comes from."""
     if name == "m7":
@@ -52,6 +92,8 @@ def _table(name: str, shared: Path) -> tuple[pd.DataFrame, str]:
     if name.startswith("growth-"):
         genes, lines = (int(part) for part in name.removeprefix("growth-").split("x"))
         return _screen(genes, GROWTH_GUIDES, lines), "simulated"
+    if name == "cells":
+        return _cells(1250, 40, 10), "simulated"
     real = {"sleepstudy": _sleepstudy, "hap1": _hap1, "depmap": _depmap, "hap1_full": _hap1_full}[name]
     try:
         table = real(shared)
@@ -59,6 +101,15 @@ def _table(name: str, shared: Path) -> tuple[pd.DataFrame, str]:
         return _stand_in(name), "simulated"
     formula = next(case.formula for case in CASES if case.name == name)
     return table[[column for column in table.columns if column in formula]].dropna(), "real"
+
+
+def _cells(genes: int, lines: int, rows: int) -> pd.DataFrame:
+    """Simulate rows in each cell of gene and line."""
+    layout = sf.datasets.screen_design(genes=genes, guides_per_gene=1, cell_lines=lines, replicates=rows)
+    known = {"Intercept": -0.5, "1|gene_sigma": 0.6, "1|cell_line_sigma": LINE_SD, "1|gene:cell_line_sigma": 0.3}
+    formula = next(case.formula for case in CASES if case.name == "cells")
+    table, _ = sf.simulate(formula, layout, known | {"sigma": 0.5}, random_seed=SEED)
+    return table[["log_fc", "gene", "cell_line"]]
 
 
 def _sleepstudy(shared: Path) -> pd.DataFrame:
@@ -104,7 +155,7 @@ def _stand_in(name: str) -> pd.DataFrame:
 def _screen(genes: int, guides: int, lines: int, *, replicates: int = 1) -> pd.DataFrame:
     """Simulate a screen of m7's make; with one line, effects belong to genes and sgRNAs alone."""
     layout = sf.datasets.screen_design(genes=genes, guides_per_gene=guides, cell_lines=lines, replicates=replicates)
-    crossed = {"1|cell_line_sigma": 0.4} if lines > 1 else {}
+    crossed = {"1|cell_line_sigma": LINE_SD} if lines > 1 else {}
     formula = M7 if crossed else M7.replace(" + (1 | cell_line)", "")
     return sf.simulate(formula, layout, EFFECTS | crossed, random_seed=SEED)[0]
 

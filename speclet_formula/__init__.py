@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from speclet_formula import datasets as datasets
     from speclet_formula.checks import Predictive as Predictive
+    from speclet_formula.checks import is_singular as is_singular
+    from speclet_formula.checks import near_singular as near_singular
     from speclet_formula.checks import posterior_predictive as posterior_predictive
     from speclet_formula.checks import prior_predictive as prior_predictive
     from speclet_formula.checks import sensitivity as sensitivity
@@ -18,9 +20,12 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import anova as anova
     from speclet_formula.comparison import compare as compare
     from speclet_formula.comparison import glance as glance
+    from speclet_formula.comparison import kfold as kfold
     from speclet_formula.comparison import loo as loo
     from speclet_formula.costing import Costs as Costs
     from speclet_formula.costing import costs as costs
+    from speclet_formula.design.scanning import Scan as Scan
+    from speclet_formula.design.scanning import scan as scan
     from speclet_formula.diagnostics import diagnose as diagnose
     from speclet_formula.errors import ComparisonError as ComparisonError
     from speclet_formula.errors import DataError as DataError
@@ -40,7 +45,11 @@ if TYPE_CHECKING:
     from speclet_formula.estimates import tidy as tidy
     from speclet_formula.estimates import varcorr as varcorr
     from speclet_formula.explanation import Explanation as Explanation
+    from speclet_formula.explanation import equation as equation
     from speclet_formula.explanation import explain as explain
+    from speclet_formula.explanation import spelling as spelling
+    from speclet_formula.grouped import GroupedFits as GroupedFits
+    from speclet_formula.grouped import fit_by as fit_by
     from speclet_formula.inference.confidence import confint as confint
     from speclet_formula.inference.fitting import fit as fit
     from speclet_formula.inference.fitting import glmer as glmer
@@ -81,11 +90,23 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_pareto_k as plot_pareto_k
     from speclet_formula.reporting.plots import plot_predictive as plot_predictive
     from speclet_formula.reporting.plots import plot_priors as plot_priors
+    from speclet_formula.reporting.plots import plot_ranks as plot_ranks
     from speclet_formula.reporting.plots import plot_recoveries as plot_recoveries
     from speclet_formula.reporting.plots import plot_recovery as plot_recovery
+    from speclet_formula.reporting.plots import plot_separation as plot_separation
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
+    from speclet_formula.reporting.plots import plot_volcano as plot_volcano
     from speclet_formula.reporting.tables import render_table as render_table
+    from speclet_formula.screens import Screen as Screen
+    from speclet_formula.screens import Separation as Separation
+    from speclet_formula.screens import SimulatedScreen as SimulatedScreen
+    from speclet_formula.screens import control_separation as control_separation
+    from speclet_formula.screens import guide_table as guide_table
+    from speclet_formula.screens import rank_genes as rank_genes
+    from speclet_formula.screens import read_screen as read_screen
+    from speclet_formula.screens import scale_effects as scale_effects
+    from speclet_formula.screens import simulate_screen as simulate_screen
     from speclet_formula.simulation import simulate as simulate
     from speclet_formula.storage import load as load
     from speclet_formula.storage import save as save
@@ -98,11 +119,40 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "checks": ("Predictive", "posterior_predictive", "prior_predictive", "sensitivity"),
-    "comparison": ("Comparison", "LikelihoodRatios", "anova", "compare", "glance", "loo"),
-    "costing": ("Costs", "costs"),
+    "checks": (
+        "Predictive",
+        "is_singular",
+        "near_singular",
+        "posterior_predictive",
+        "prior_predictive",
+        "sensitivity",
+    ),
+    "comparison": (
+        "Comparison",
+        "LikelihoodRatios",
+        "anova",
+        "compare",
+        "glance",
+        "kfold",
+        "loo",
+    ),
+    "costing": (
+        "Costs",
+        "costs",
+    ),
+    "design.scanning": (
+        "Scan",
+        "scan",
+    ),
     "diagnostics": ("diagnose",),
-    "errors": ("ComparisonError", "DataError", "FormulaError", "PriorError", "SamplingError", "SpecletError"),
+    "errors": (
+        "ComparisonError",
+        "DataError",
+        "FormulaError",
+        "PriorError",
+        "SamplingError",
+        "SpecletError",
+    ),
     "estimates": (
         "coef",
         "family_parameters",
@@ -116,11 +166,27 @@ _ROOMS = {
         "tidy",
         "varcorr",
     ),
-    "explanation": ("Explanation", "explain"),
+    "explanation": (
+        "Explanation",
+        "equation",
+        "explain",
+        "spelling",
+    ),
+    "grouped": (
+        "GroupedFits",
+        "fit_by",
+    ),
     "inference.confidence": ("confint",),
-    "inference.fitting": ("fit", "glmer", "lmer"),
+    "inference.fitting": (
+        "fit",
+        "glmer",
+        "lmer",
+    ),
     "inference.refitting": ("refit",),
-    "inference.translate": ("to_bambi", "to_pymc"),
+    "inference.translate": (
+        "to_bambi",
+        "to_pymc",
+    ),
     "interpretation": (
         "Means",
         "contrasts",
@@ -134,10 +200,23 @@ _ROOMS = {
         "slopes",
     ),
     "model": ("Model",),
-    "posterior": ("Fit", "PointFit"),
-    "prediction": ("augment", "fitted", "log_likelihood", "predict", "residuals"),
+    "posterior": (
+        "Fit",
+        "PointFit",
+    ),
+    "prediction": (
+        "augment",
+        "fitted",
+        "log_likelihood",
+        "predict",
+        "residuals",
+    ),
     "priors": ("Prior",),
-    "recovery": ("Recoveries", "Recovery", "recover"),
+    "recovery": (
+        "Recoveries",
+        "Recovery",
+        "recover",
+    ),
     "reporting.html": ("report",),
     "reporting.plots": (
         "plot_compare",
@@ -150,15 +229,38 @@ _ROOMS = {
         "plot_pareto_k",
         "plot_predictive",
         "plot_priors",
+        "plot_ranks",
         "plot_recoveries",
         "plot_recovery",
+        "plot_separation",
         "plot_shrinkage",
         "plot_variances",
+        "plot_volcano",
     ),
     "reporting.tables": ("render_table",),
+    "screens": (
+        "Screen",
+        "Separation",
+        "SimulatedScreen",
+        "control_separation",
+        "guide_table",
+        "rank_genes",
+        "read_screen",
+        "scale_effects",
+        "simulate_screen",
+    ),
     "simulation": ("simulate",),
-    "storage": ("load", "save"),
-    "studies": ("Calibration", "Study", "calibrate", "power", "study"),
+    "storage": (
+        "load",
+        "save",
+    ),
+    "studies": (
+        "Calibration",
+        "Study",
+        "calibrate",
+        "power",
+        "study",
+    ),
 }
 _HOME = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names}
 __all__ = ["__version__", "datasets", *sorted(_HOME)]

@@ -14,10 +14,11 @@ import pandas as pd
 from speclet_formula.design.records import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
-from speclet_formula.families import is_ordinal, resolve_family
+from speclet_formula.families import Family, is_ordinal, resolve_family
 from speclet_formula.formula.dialects import Dialect
 from speclet_formula.formula.parse import joined_text, parse_formula
-from speclet_formula.formula.spelling import equation, explain_formula, spell_call, spell_formula
+from speclet_formula.formula.spelling import equation as write_equation
+from speclet_formula.formula.spelling import explain_formula, spell_call, spell_formula
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
@@ -106,18 +107,126 @@ def explain(
 
         model = Model(formula, data, missing=missing, functions=functions, **settings)
         parsed, words, described, cost = model.formula, _words(model), describe_model(model), repr(costs(model))
-    column = weights if isinstance(weights, str) else None if weights is None else "weights"
     return Explanation(
         words=words,
-        equation=equation(parsed, family=chosen.name, link=chosen.link),
+        equation=write_equation(parsed, family=chosen.name, link=chosen.link),
         spellings={dialect: spell_formula(parsed, dialect) for dialect in DIALECTS},
-        code={
-            dialect: spell_call(parsed, dialect, family=chosen.name, link=chosen.link, weights=column)
-            for dialect in DIALECTS
-        },
+        code={dialect: _code(parsed, dialect, chosen, weights) for dialect in DIALECTS},
         model=described,
         costs=cost,
     )
+
+
+def spelling(
+    formula: str | Sequence[str] | Formula | Model,
+    dialect: Dialect,
+    *,
+    family: str = "gaussian",
+    link: str | None = None,
+    weights: str | None = None,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+) -> str:
+    """Write the code that fits a model in lme4, brms or Bambi.
+
+    Parameters
+    ----------
+    formula : str, sequence of str, Formula or Model
+        The model in lme4's grammar; formulas of the family's parameters may follow. A Model brings the rest along.
+    dialect : {"lme4", "brms", "bambi"}
+        Whose code to write.
+    family, link
+        As in `Model`.
+    weights : str, optional
+        The column of weights; the name "weights" for those of a Model that are an array.
+    functions : dict of str to callable, optional
+        Functions of your own that the formula calls.
+
+    Returns
+    -------
+    str
+        Code that runs there on a table of the name `data`, packages loaded: R for lme4 and brms, Python for Bambi. What
+        the other package lacks stands in a comment. Priors are each package's own.
+
+    Raises
+    ------
+    FormulaError, DataError
+        The formula cannot be read, there is no such dialect or family, or a Model is given with arguments of its own.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> print(sf.spelling("log_fc ~ 1 + (1 | gene)", "lme4"))
+    library(lme4)
+    lmer(log_fc ~ 1 + (1 | gene), data = data)
+    """
+    given = {"family": None if family == "gaussian" else family, "link": link, "weights": weights}
+    parsed, chosen, column = _read(formula, {**given, "functions": functions})
+    return _code(parsed, dialect, chosen, column)
+
+
+def equation(
+    formula: str | Sequence[str] | Formula | Model,
+    *,
+    family: str = "gaussian",
+    link: str | None = None,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    latex: bool = False,
+) -> str:
+    """Write a model as the equations of a hierarchical model.
+
+    Parameters
+    ----------
+    formula, family, link, functions
+        As for `spelling`.
+    latex : bool
+        LaTeX, an ``aligned`` environment for amsmath without dollar signs, instead of unicode.
+
+    Returns
+    -------
+    str
+        One equation per line: the response, the linear predictors, then each group's effects, whose SDs are τ; R holds
+        the correlations.
+
+    Raises
+    ------
+    FormulaError, DataError
+        As `spelling`.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> print(sf.equation("log_fc ~ 1 + (1 | gene)"))
+    log_fcᵢ ~ Normal(μᵢ, σ)
+    μᵢ = β₀ + u₀[geneᵢ]
+    u₀[gene] ~ Normal(0, τ₀[gene])
+    """
+    given = {"family": None if family == "gaussian" else family, "link": link, "functions": functions}
+    parsed, chosen, _ = _read(formula, given)
+    return write_equation(parsed, family=chosen.name, link=chosen.link, latex=latex)
+
+
+def _read(formula: str | Sequence[str] | Formula | Model, given: Mapping[str, Any]) -> tuple[Formula, Family, Any]:
+    """Return formula, family and weights, from a Model or from arguments; those that are None were not given."""
+    if isinstance(formula, Model):
+        unused = [name for name, value in given.items() if value is not None]
+        if unused:
+            raise FormulaError(
+                f"{', '.join(f'{name}=' for name in unused)} beside a Model would change nothing.",
+                "A Model has its family, link, weights and functions.",
+                "Leave them out, or give the formula's text.",
+            )
+        return formula.formula, formula.family, formula.weights
+    chosen = resolve_family(given["family"] or "gaussian", given["link"])
+    text = formula if isinstance(formula, Formula) else joined_text(formula)
+    parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(given["functions"] or ()))
+    check_parameters(parsed, chosen)
+    return parsed, chosen, given.get("weights")
+
+
+def _code(formula: Formula, dialect: Dialect, family: Family, weights: Any) -> str:
+    """Write the call; weights that are no column's name get one."""
+    column = weights if isinstance(weights, str) else None if weights is None else "weights"
+    return spell_call(formula, dialect, family=family.name, link=family.link, weights=column)
 
 
 def _words(model: Model) -> str:

@@ -3,7 +3,7 @@
 All that a fit needs is settled here, before anything runs. Fitting is left to `inference.fitting`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, GroupBlock, build_design
+from speclet_formula.design import Design, GroupBlock, Scan, build_design
 from speclet_formula.design.records import sides
-from speclet_formula.design.tables import Missing, as_pandas
+from speclet_formula.design.tables import Missing, as_pandas, read_used
 from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
 from speclet_formula.formula.parse import joined_text, parse_formula
-from speclet_formula.formula.terms import Call, Formula, text_of
+from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
 from speclet_formula.keywords import answers_r
 from speclet_formula.observation import check_limits
 from speclet_formula.preflight import Finding, inspect_design, relate_groups
@@ -40,7 +40,8 @@ class Model:
         sigma differ between the controls. The response can be ``cbind(successes, failures)``, ``censored(y, status)``
         or ``truncated(y, lb, ub)``.
     data : table
-        A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation.
+        A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation; or a `scan` of a file,
+        of which only the columns that are used are read, piece by piece.
     family : str
         One of Bambi's: "gaussian", "t", "binomial", "poisson", "negativebinomial", "gamma", "beta", "cumulative",
         "zero_inflated_poisson", ...; `families.resolve_family` lists them all.
@@ -110,9 +111,12 @@ class Model:
         missing: Missing = "error",
         functions: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
-        table = as_pandas(data)
+        table: Any = data if isinstance(data, Scan) else as_pandas(data)
         chosen = resolve_family(family, link)
-        parsed, text = _parsed(formula, table, functions or {})
+        parsed, text = _parsed(formula, table.columns, functions or {})
+        if isinstance(table, Scan):
+            named = (weights,) if isinstance(weights, str) else ()
+            table = read_used(table, tuple(dict.fromkeys([*columns_of(parsed), *named])), text)
         check_parameters(parsed, chosen)
         _check_weights(weights, chosen, parsed)
         specification = FAMILIES[chosen.name]
@@ -220,13 +224,13 @@ def _describe_group(block: GroupBlock) -> str:
 
 
 def _parsed(
-    formula: str | Sequence[str] | Formula, table: pd.DataFrame, functions: Mapping[str, Any]
+    formula: str | Sequence[str] | Formula, names: Iterable[Any], functions: Mapping[str, Any]
 ) -> tuple[Formula, str | None]:
     """Return the parsed formula and its text."""
     if isinstance(formula, Formula):
         return formula, None
     text = joined_text(formula)
-    columns = [str(column) for column in table.columns]
+    columns = [str(name) for name in names]
     return parse_formula(text, columns=columns, functions=tuple(functions)), text
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import speclet_formula as sf
 from benchmarks.cases import CASES, CREW, GROWTH_GUIDES, GROWTH_SIZES, growth_case
 from benchmarks.contenders import record_of, run_contender
 from benchmarks.effective import smallest_ess
@@ -115,6 +116,18 @@ def test_a_size_has_the_rows_that_it_names(genes, lines, tmp_path):
     facts = write_table(growth_case(genes, lines).name, tmp_path)
     assert facts["rows"] == genes * GROWTH_GUIDES * lines
     assert facts["levels"] == {"gene": genes, "sgRNA": genes * GROWTH_GUIDES, "cell_line": lines}
+
+
+def test_the_largest_size_is_a_file_to_be_read_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr("benchmarks.tables.HUGE_SIZE", (7, 3))
+    monkeypatch.setattr("benchmarks.cases.HUGE_SIZE", (7, 3))
+    case = growth_case(7, 3)
+    facts = write_table(case.name, tmp_path)
+    model = sf.Model(case.formula, sf.scan(tmp_path / f"{case.name}{case.suffix}"))
+    assert facts == {"source": "simulated", "rows": 84, "levels": {"gene": 7, "sgRNA": 28, "cell_line": 3}}
+    assert [len(block.levels) for block in model.design.groups] == [7, 28, 3]
+    assert len(model.data) == 84
+    assert set(case.keep) <= {block.group for block in model.design.groups}
 
 
 def test_bambi_gets_one_level_for_each_sgrna():
@@ -241,6 +254,9 @@ def test_the_growth_curve_is_fitted_from_ten_thousand_rows():
     assert growth["memory_slopes"] == {"exact": pytest.approx(0)}
     assert growth["unfinished"] == {"exact": []}
     assert [size["coefficients"] for size in growth["sizes"]] == [256] * 4
+    both = summarise([record("exact", call=40.0), record("lme4", call=3.0)])
+    growth = growth_of([{**size, "summary": both} for size in sizes[:3]] + sizes[3:])
+    assert growth["slopes"]["lme4"] == pytest.approx(0)  # of the sizes in which it takes part
 
 
 def test_a_size_that_did_not_end_leaves_no_slope():

@@ -81,12 +81,12 @@ MISTAKES = {
     "a folder": (
         "fit . y~(1|gene)",
         "'.' is of a kind that cannot be read.\nThe name of a table's file ends in one of .csv, .csv.gz, .tsv, "
-        ".tsv.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
+        ".tsv.gz, .txt, .txt.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
     ),
     "another kind": (
         "fit sheet.xlsx y~(1|gene)",
         "'sheet.xlsx' is of a kind that cannot be read.\nThe name of a table's file ends in one of .csv, .csv.gz, "
-        ".tsv, .tsv.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
+        ".tsv, .tsv.gz, .txt, .txt.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
     ),
     "an empty file": (
         "fit empty.csv y~(1|gene)",
@@ -248,7 +248,7 @@ def test_help_names_the_commands_and_loads_nothing_slow(tmp_path):
     )
     shown = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True, capture_output=True, text=True)
     *text, loaded = shown.stdout.splitlines()
-    for command in ("demo", "explain", "fit", "compare", "recover", "simulate", "study"):
+    for command in ("demo", "explain", "fit", "compare", "recover", "simulate", "study", "screen"):
         assert any(line.startswith(f"  {command} ") for line in text)
     assert set(loaded.split()).isdisjoint({"arviz", "bambi", "matplotlib", "pandas", "pymc", "pytensor", "scipy"})
 
@@ -525,3 +525,55 @@ def test_recover_writes_a_report_too(folder):
     assert shown.exit_code == 0, shown.output
     assert shown.output.endswith("\nReport: r.html\n")
     assert "Parameters beside the truth" in (folder / "r.html").read_text(encoding="utf-8")
+
+
+# --- screens ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def counts_folder(tmp_path, monkeypatch):
+    """Counts of a simulated screen, with its maps."""
+    from speclet_formula.screens import simulate_screen
+
+    made = simulate_screen(genes=12, guides_per_gene=2, replicates=2, essential=0.4, nonessential=0.5, random_seed=1)
+    made.counts.to_csv(tmp_path / "counts.txt", sep="\t", index=False)
+    made.samples.to_csv(tmp_path / "samples.csv", index=False)
+    made.guides.drop_duplicates("gene").to_csv(tmp_path / "controls.csv", index=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
+    result = run("screen", "counts.txt", "--samples", "samples.csv", "--controls", "controls.csv", "--draws", 60,
+                 "--chains", 2, "--cores", 1, "--seed", 1, "--top", 3, "--out", "genes.csv", "--out-guides",
+                 "guides.parquet")  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("Screen (MAGeCK): 24 guides of 12 genes (6 nonessential, 1 other, 5 essential)\n")
+    assert "log_fc ~ 1 + (1 | gene) + (1 | gene:sgRNA) + (1 | sample): " in result.stdout
+    assert "5 essential against 6 nonessential controls: ROC AUC 1.000" in result.stdout
+    genes = pd.read_csv("genes.csv")
+    assert genes["rank"].tolist() == list(range(1, 13))
+    assert set(genes["gene"][:5]) == {f"gene_{k}" for k in range(5)}
+    assert result.stdout.count(f" {genes['gene'][0]} ") == 1
+    assert len(pd.read_parquet("guides.parquet")) == 24
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (
+            "--samples samples.csv --out genes.xlsx",
+            "--out 'genes.xlsx' is of a kind that cannot be written.\nThe name ends in one of .csv, .csv.gz, "
+            ".parquet.\nWrite --out genes.csv.\n",
+        ),
+        (
+            "--samples sample.csv",
+            "there is no file 'sample.csv'.\nThe path of a file is expected, from the folder where the command runs.\n"
+            "Nearest: 'samples.csv'.\n",
+        ),
+    ],
+)
+def test_a_screens_mistakes_come_before_its_fit(counts_folder, options, text):
+    result = run("screen", "counts.txt", *options.split())
+    assert result.exit_code == MISTAKE
+    assert result.stderr == text

@@ -1,6 +1,8 @@
 """What a formula is said to mean."""
 
 import pandas as pd
+import pytest
+from matplotlib.mathtext import MathTextParser
 
 import speclet_formula as sf
 
@@ -49,3 +51,52 @@ def test_code_is_that_of_the_family_and_the_weights() -> None:
     explained = sf.explain("y ~ (1 | g)", table, weights="w")
     assert explained.code["lme4"].endswith("lmer(y ~ 1 + (1 | g), data = data, weights = w)")
     assert "bernoulli()" in sf.explain("y ~ (1 | g)", family="bernoulli").code["brms"]
+
+
+SPELLED = [
+    ("log_fc ~ 1 + (1 | gene)", {}, "lme4", "library(lme4)\nlmer(log_fc ~ 1 + (1 | gene), data = data)"),
+    (
+        ["log_fc ~ 1 + (1 | gene)", "sigma ~ control"], {}, "brms",
+        "library(brms)\nbrm(bf(log_fc ~ 1 + (1 | gene), sigma ~ 1 + control), data = data, family = gaussian())",
+    ),
+    (
+        "y ~ x", {"family": "poisson"}, "bambi",
+        'import bambi as bmb\nbmb.Model("y ~ 1 + x", data, family="poisson").fit()',
+    ),
+    ("y ~ x", {"weights": "w"}, "lme4", "lm(y ~ 1 + x, data = data, weights = w)"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("formula", "settings", "dialect", "code"), SPELLED)
+def test_spelling_is_code_that_runs_there(formula, settings, dialect, code) -> None:
+    assert sf.spelling(formula, dialect, **settings) == code
+
+
+def test_a_model_brings_its_family_and_weights() -> None:
+    table = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0], "g": ["a", "a", "b", "b"], "w": [1.0, 2.0, 1.0, 2.0]})
+    model = sf.Model("y ~ (1 | g)", table, weights="w")
+    assert sf.spelling(model, "lme4") == "library(lme4)\nlmer(y ~ 1 + (1 | g), data = data, weights = w)"
+    assert sf.equation(model) == sf.equation("y ~ (1 | g)")
+    with pytest.raises(sf.FormulaError) as caught:
+        sf.spelling(model, "lme4", link="log", weights="w")
+    assert str(caught.value) == (
+        "link=, weights= beside a Model would change nothing.\n"
+        "A Model has its family, link, weights and functions.\n"
+        "Leave them out, or give the formula's text."
+    )
+
+
+@pytest.mark.parametrize(
+    ("formula", "family"),
+    [
+        ("Reaction ~ Days + (Days | Subject)", "gaussian"),
+        (["log_fc ~ control + (1 | gene/sgRNA)", "sigma ~ control"], "gaussian"),
+        ("cbind(s, f) ~ x:z + (1 | g)", "binomial"),
+        ("n ~ offset(log(total)) + (x || g)", "negativebinomial"),
+    ],
+)
+def test_each_line_in_latex_is_one_that_a_mathematics_parser_reads(formula, family) -> None:
+    lines = sf.equation(formula, family=family, latex=True).split("\n")
+    assert (lines[0], lines[-1]) == (r"\begin{aligned}", r"\end{aligned}")
+    for line in lines[1:-1]:
+        MathTextParser("path").parse(f"${line.removesuffix(chr(92) * 2).replace('&', '')}$")

@@ -4,7 +4,7 @@ Drawing pictures of them is left to `reporting`.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -149,6 +149,14 @@ def describe_check(check: Predictive) -> str:
         found = "Mean, SD, smallest and largest observed value lie within the middle 90 % of the replicates."
     lost = f" {check.impossible:,} draws have a mean that the family cannot have." if check.impossible else ""
     return found + lost
+
+
+def check_of_rows(check: Predictive, rows: np.ndarray) -> Predictive:
+    """Return a check of some of its rows; impossible draws, which concern all, are told by the whole one."""
+    observed, replicates = check.observed[rows], check.replicates[:, rows]
+    return replace(
+        check, observed=observed, replicates=replicates, impossible=0, table=_statistics(observed, replicates)
+    )
 
 
 def _check(

@@ -283,6 +283,60 @@ def study(
     typer.echo(repr(found))
 
 
+@app.command()
+@spread
+def screen(  # noqa: PLR0913 - an option each
+    *,
+    counts: Annotated[
+        Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), or samples x guides (Chronos).")
+    ],
+    samples: Annotated[Path, typer.Option(help="Sample map: sample, cell_line, replicate, reference.")],
+    sampling: SamplingOptions,
+    guides: Annotated[Path | None, typer.Option(help="Guide map: sgRNA, gene; if the counts name no genes.")] = None,
+    controls: Annotated[Path | None, typer.Option(help="Table of gene and control: essential, nonessential.")] = None,
+    formula: Annotated[
+        str | None, typer.Option(help="Of log_fc; genes, guides, replicates or lines as far as there are several.")
+    ] = None,
+    direction: Annotated[str, typer.Option(help="Rank first: negative, positive or both.")] = "negative",
+    normalise: Annotated[str, typer.Option(help="By the median of ratios, total reads, or none.")] = "median",
+    pseudo_count: Annotated[float, typer.Option(help="Reads added to both sides of a fold change.")] = 5.0,
+    drop: Annotated[list[str] | None, typer.Option(help="A finding whose rows are left out. Can be repeated.")] = None,
+    top: Annotated[int, typer.Option(help="Genes to print.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="Write all genes as this file, .csv or .parquet.")] = None,
+    out_guides: Annotated[
+        Path | None, typer.Option(help="Write the guides, doubtful ones marked, as this file.")
+    ] = None,
+    out_table: Annotated[Path | None, typer.Option(help="Write the table of log fold changes as this file.")] = None,
+) -> None:
+    """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""
+    from speclet_formula.cli.screening import check_output, default_formula, fit_line, ranked_lines, write_frame
+
+    for path, option in ((out, "--out"), (out_guides, "--out-guides"), (out_table, "--out-table")):
+        _check_folder(path, option)
+        check_output(path, option)
+    from speclet_formula.screens import guide_table, rank_genes, read_screen
+
+    read: Any = read_screen(
+        counts, guides, samples, controls=controls, normalise=normalise,  # type: ignore[arg-type]
+        pseudo_count=pseudo_count, drop=tuple(drop or ()),
+    )  # fmt: skip
+    typer.echo(repr(read))
+    if out_table is not None:
+        write_frame(read.table, out_table)
+    from speclet_formula.inference.fitting import lmer
+
+    fitted = lmer(formula or default_formula(read.table), read.table, missing="drop", **_fit_arguments(sampling))
+    typer.echo("")
+    typer.echo(fit_line(fitted))
+    ranked = rank_genes(fitted, direction=direction)  # type: ignore[arg-type]
+    for line in ranked_lines(ranked, top):
+        typer.echo(line)
+    if out is not None:
+        typer.echo(f"\nGenes: {write_frame(ranked, out)}")
+    if out_guides is not None:
+        typer.echo(f"Guides: {write_frame(guide_table(fitted), out_guides)}")
+
+
 # --- what the commands share ------------------------------------------------------------------------------------------
 
 

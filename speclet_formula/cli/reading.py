@@ -14,10 +14,8 @@ import pandas as pd
 
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest
+from speclet_formula.files import existing, read_file, unreadable
 
-SEPARATORS = {".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t"}
-PARQUET = (".parquet", ".pq")
-KINDS = ", ".join((*SEPARATORS, *PARQUET))
 SHOWN_LEVELS = 8
 
 
@@ -49,7 +47,7 @@ def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
     >>> read_table(path, ["drug=yes,no"])["drug"].cat.categories.tolist()
     ['yes', 'no']
     """
-    frame = _read(path)
+    frame = read_file(path)
     for column, order in map(_parse_order, levels):
         frame[column] = _ordered(frame, column, order)
     return frame
@@ -75,9 +73,9 @@ def read_truth(path: Path) -> dict[str, Any]:
         There is no such file, it is not JSON, or holds anything else.
     """
     try:
-        truth = json.loads(_existing(path).read_text(encoding="utf-8"))
+        truth = json.loads(existing(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
+        raise unreadable(path, error) from error
     except json.JSONDecodeError as error:
         raise DataError(
             f"'{path}' is not JSON: {error}.",
@@ -100,59 +98,6 @@ def truth_text(truth: Mapping[str, Any]) -> str:
         return value
 
     return json.dumps({name: plain(value) for name, value in truth.items()}, indent=1) + "\n"
-
-
-# --- tables -----------------------------------------------------------------------------------------------------------
-
-
-def _read(path: Path) -> pd.DataFrame:
-    """Read a table by the ending of its name."""
-    name = path.name.lower()
-    separator = next((separator for ending, separator in SEPARATORS.items() if name.endswith(ending)), None)
-    if separator is None and not name.endswith(PARQUET):
-        raise DataError(
-            f"'{path}' is of a kind that cannot be read.",
-            f"The name of a table's file ends in one of {KINDS}.",
-            "Rename it if it is one of these, or write it anew as CSV.",
-        )
-    try:
-        return _read_text(_existing(path), separator) if separator else pd.read_parquet(_existing(path))
-    except (OSError, EOFError, ValueError) as error:  # pandas' and pyarrow's own errors of reading are ValueErrors
-        raise _unreadable(path, error) from error
-
-
-def _read_text(path: Path, separator: str) -> pd.DataFrame:
-    """Read separated text; a repeated column keeps its name, so that a formula that uses it is refused."""
-    frame = pd.read_csv(path, sep=separator, low_memory=False)
-    header = pd.read_csv(path, sep=separator, header=None, nrows=1, dtype=str, keep_default_na=False)
-    names = header.iloc[0].tolist()
-    if len(names) == frame.shape[1]:
-        frame.columns = pd.Index([name or made for name, made in zip(names, frame.columns, strict=True)])
-    return frame
-
-
-def _existing(path: Path) -> Path:
-    """Return the path of a file that is there."""
-    if path.is_file():
-        return path
-    folder = path.parent
-    names = sorted(entry.name for entry in folder.iterdir() if entry.is_file()) if folder.is_dir() else []
-    near = nearest(path.name, names)
-    raise DataError(
-        f"there is no file '{path}'." if not path.exists() else f"'{path}' is a folder.",
-        "The path of a file is expected, from the folder where the command runs.",
-        f"Nearest: '{folder / near}'." if near else "Check the spelling and the folder.",
-    )
-
-
-def _unreadable(path: Path, error: Exception) -> DataError:
-    """Word what a reader said about a file."""
-    said = (error.strerror if isinstance(error, OSError) else None) or str(error).strip().split("\n")[0]
-    return DataError(
-        f"'{path}' cannot be read: {said.rstrip('.')}.",
-        "A text file is UTF-8, with one line of column names; a parquet file is whole.",
-        "Open it in what wrote it, and save it again.",
-    )
 
 
 # --- orders of levels -------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.comparison.k_fold import kfold
 from speclet_formula.comparison.leave_one_out import count_high_k, loo
 from speclet_formula.comparison.records import Comparison
 from speclet_formula.comparison.wording import describe
@@ -19,6 +20,7 @@ from speclet_formula.errors import ComparisonError
 from speclet_formula.families import FAMILIES
 from speclet_formula.formula.parse import joined_text
 from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.inference.marginal import why_not_exact
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit
 
@@ -36,6 +38,7 @@ def compare(
     models: Mapping[str, Candidate | list[str]] | Sequence[Candidate | list[str]],
     data: Any = None,
     *,
+    by: str | None = None,
     family: str = "gaussian",
     link: str | None = None,
     priors: Priors = None,
@@ -45,7 +48,7 @@ def compare(
     progress: bool = True,
     **fit_arguments: Any,
 ) -> Comparison:
-    """Rank models by how well they predict left-out rows.
+    """Rank models by how well they predict left-out rows, or the rows of left-out groups.
 
     Parameters
     ----------
@@ -54,6 +57,10 @@ def compare(
         mean's. In a sequence each is named by its formula.
     data : table, optional
         The data of the formulas.
+    by : str, optional
+        A column, such as "gene": each of its levels is left out with all its rows, as `kfold` does, instead of one row
+        at a time. Which model predicts a new gene best is another question than which predicts one more row of known
+        genes. Models that are not integrated are fitted again for each level.
     family, link, priors, weights, missing, functions
         As in `Model`, for each formula. `missing="drop"` drops rows by formula: leave them out of `data` where the
         formulas use different columns.
@@ -88,7 +95,8 @@ def compare(
     >>> sf.compare(formulas, data, random_seed=1)  # doctest: +SKIP
     """
     named = _named(models)
-    _check_use(named, data, fit_arguments)
+    refits = by is not None and any(isinstance(one, Fit) and why_not_exact(one.model) for one in named.values())
+    _check_use(named, data, {} if refits else fit_arguments)
     settings: dict[str, Any] = {
         "family": family,
         "link": link,
@@ -103,9 +111,9 @@ def compare(
     }
     check_comparable({name: item.model if isinstance(item, Fit) else item for name, item in ready.items()})
     fits = _fitted(ready, {"progress": progress, **fit_arguments})
-    estimates = {name: loo(fit) for name, fit in fits.items()}
+    estimates = {name: _estimated(fit, by, progress, fit_arguments) for name, fit in fits.items()}
     table, remarks = _table(fits, estimates)
-    sentence = describe(table, fits, estimates, remarks)
+    sentence = describe(table, fits, estimates, remarks, by=by)
     return Comparison(table=table, sentence=sentence, fits=fits, estimates=estimates)
 
 
@@ -281,6 +289,16 @@ def _fitted(ready: Mapping[str, Fit | Model], arguments: Mapping[str, Any]) -> d
     from speclet_formula.inference.fitting import fit  # here, since it brings PyMC along
 
     return {name: item if isinstance(item, Fit) else fit(item, **arguments) for name, item in ready.items()}
+
+
+def _estimated(fit: Fit, by: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> Any:
+    """Leave out one row at a time, or one level."""
+    if by is None:
+        return loo(fit)
+    if why_not_exact(fit.model) is None:
+        return kfold(fit, by=by, progress=progress)
+    refits = {name: value for name, value in fit_arguments.items() if name not in ("cores", "method")}
+    return kfold(fit, by=by, progress=progress, **refits)
 
 
 def _table(fits: Mapping[str, Fit], estimates: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:

@@ -6,7 +6,7 @@ alone, all coefficients being integrated out. Both are smoothed by `smoothing`; 
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -40,43 +40,60 @@ SEED = 103  # of refits, so that an estimate is the same each time
 
 @dataclass(frozen=True, eq=False)
 class Pointwise:
-    """What leave-one-out says of each row."""
+    """What leave-one-out says of each row, or of m rows that were chosen."""
 
     kind: Literal["integrated", "conditional"]
-    elpd: np.ndarray  # (n,)
-    p: np.ndarray  # (n,) the row's part in the effective number of parameters
-    k: np.ndarray  # (n,) Pareto k
+    elpd: np.ndarray  # (m,)
+    p: np.ndarray  # (m,) the row's part in the effective number of parameters
+    k: np.ndarray  # (m,) Pareto k
     n_draws: int
     n_redone: int  # rows for which the variances were drawn anew, without the row
+    guesses: tuple[np.ndarray, np.ndarray] | None = None  # (n,) of elpd and p for all rows, where some were chosen
 
 
-def conditional_rows(fit: Fit) -> Pointwise:
-    """Estimate each row's elpd from its density given the group effects of each draw."""
+def conditional_rows(fit: Fit, chosen: np.ndarray | None = None) -> Pointwise:
+    """Estimate each row's elpd from its density given the group effects of each draw.
+
+    The guess for all rows is their density at the posterior's means.
+    """
     posterior = fit.idata["posterior"]
     n, efficiency = len(fit.model.design.response), relative_efficiency(posterior)
+    guesses = None if chosen is None else (_density_at_means(fit), np.zeros(n))
+    n = n if chosen is None else len(chosen)
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
-    for rows, block in log_likelihood_blocks(fit):
+    for rows, block in log_likelihood_blocks(fit, chosen=chosen):
         values = np.ascontiguousarray(block.T)
         elpd[rows], k[rows] = _smoothed(values, efficiency)
         with np.errstate(divide="ignore", invalid="ignore"):
             p[rows] = log_sum_exp(values) - math.log(values.shape[1]) - elpd[rows]
     n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    return Pointwise("conditional", elpd, p, k, n_draws, n_redone=0)
+    return Pointwise("conditional", elpd, p, k, n_draws, n_redone=0, guesses=guesses)
 
 
-def integrated_rows(fit: Fit) -> Pointwise:
+def _density_at_means(fit: Fit) -> np.ndarray:
+    """Return the log density (n,) of each row at the posterior's means."""
+    import xarray as xr
+
+    means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims(("chain", "draw"))
+    at_means = replace(fit, idata=xr.DataTree.from_dict({"posterior": means}))
+    return np.concatenate([block[0] for _, block in log_likelihood_blocks(at_means)])
+
+
+def integrated_rows(fit: Fit, chosen: np.ndarray | None = None) -> Pointwise:
     """Estimate each row's elpd from its density given the other rows and the variances of each draw.
 
     Rows whose Pareto k is high get new draws of the variances: first one set for all of them, with heavier tails than
-    the posterior, then, where k stays high, each row its own, from the posterior without it.
+    the posterior, then, where k stays high, each row its own, from the posterior without it. The guess for all rows is
+    the same density, and the leverages, at the means of the variances.
     """
     model = fit.model
     marginal = marginal_of(model, threads=os.cpu_count() or 1)
-    posterior = _thinned(model, fit.idata["posterior"], marginal.system.layout.size)
+    posterior = thinned(model, fit.idata["posterior"], costly=marginal.system.layout.size >= COSTLY)
     draws, efficiency = read_variances(model, posterior), relative_efficiency(posterior)
-    n, n_draws = len(model.design.response), len(draws.sds)
+    guesses = None if chosen is None else _at_mean_variances(marginal, draws)
+    n, n_draws = len(model.design.response if chosen is None else chosen), len(draws.sds)
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
-    for rows, block, leverages in left_out_blocks(marginal, draws):
+    for rows, block, leverages in left_out_blocks(marginal, draws, chosen):
         size = max(1, BLOCK_BYTES // (8 * n_draws))
         for start in range(0, block.shape[1], size):
             part = slice(start, min(start + size, block.shape[1]))
@@ -84,12 +101,21 @@ def integrated_rows(fit: Fit) -> Pointwise:
             elpd[whole], k[whole] = _smoothed(np.ascontiguousarray(block[:, part].T), efficiency)
         p[rows] = leverages
     high = np.flatnonzero(~(k <= good_pareto_k(n_draws)))
+    places = np.arange(n) if chosen is None else chosen
     if len(high):
-        elpd[high], k[high] = _redrawn(marginal, high, draws)
+        elpd[high], k[high] = _redrawn(marginal, places[high], draws)
     worse = high[~(k[high] <= good_pareto_k(n_draws))]
     for row in worse if len(worse) <= MOST_REFITS else ():
-        elpd[row], k[row] = _refitted(marginal, int(row), draws)
-    return Pointwise("integrated", elpd, p, k, n_draws, n_redone=len(high))
+        elpd[row], k[row] = _refitted(marginal, int(places[row]), draws)
+    return Pointwise("integrated", elpd, p, k, n_draws, n_redone=len(high), guesses=guesses)
+
+
+def _at_mean_variances(marginal: Marginal, draws: DrawnVariances) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's log density given the others, and its leverage, (n,), at the means of the variances."""
+    means = DrawnVariances(draws.sds.mean(axis=0, keepdims=True), draws.partial.mean(axis=0, keepdims=True))
+    parts = [(block[0], leverages) for _, block, leverages in left_out_blocks(marginal, means)]
+    densities, leverages = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return densities, leverages
 
 
 def good_pareto_k(n_draws: int) -> float:
@@ -145,10 +171,10 @@ def _smoothed(values: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.nda
         return log_sum_exp(weights + values), k
 
 
-def _thinned(model: Model, posterior: Any, n_coefficients: int) -> Any:
+def thinned(model: Model, posterior: Any, *, costly: bool) -> Any:
     """Return the variances alone, of as many draws as are worth their while."""
     held = [name for name in variance_names(model) if name in posterior]
-    wanted = DRAWS if n_coefficients < COSTLY else COSTLY_DRAWS
+    wanted = COSTLY_DRAWS if costly else DRAWS
     step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // wanted)
     return posterior.to_dataset()[held].isel(draw=slice(None, None, step))
 
@@ -156,22 +182,36 @@ def _thinned(model: Model, posterior: Any, n_coefficients: int) -> Any:
 def _redrawn(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances) -> tuple[np.ndarray, np.ndarray]:
     """Return elpd and Pareto k of rows from one set of new draws, which have heavier tails than the posterior."""
     count = max(len(draws.sds), FEWEST_REDRAWN)
-    return _weighed(*redraw(marginal, rows, draws, np.random.default_rng(SEED), proposals=count))
+    return weigh(*redraw(marginal, rows, draws, np.random.default_rng(SEED), proposals=count))
 
 
 def _refitted(marginal: Marginal, row: int, draws: DrawnVariances) -> tuple[float, float]:
     """Return elpd and Pareto k of a row from draws of the variances without it."""
     for count in REFITS:
         rng = np.random.default_rng((SEED, row))
-        elpd, k = _weighed(*refit_without(marginal, row, draws, rng, proposals=count))
+        log_ratios, left_out = refit_without(marginal, np.array([row]), draws, rng, proposals=count)
+        elpd, k = weigh(log_ratios[:, None], left_out.each)
         if k[0] <= good_pareto_k(len(draws.sds)):
             break
     return float(elpd[0]), float(k[0])
 
 
-def _weighed(log_ratios: np.ndarray, log_densities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def weigh(log_ratios: np.ndarray, log_densities: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return elpd and Pareto k of rows from weighted draws, (draws, rows).
 
+    Parameters
+    ----------
+    log_ratios : ndarray of float, shape (draws, rows)
+        Log importance ratios: of the posterior without the row to what the draws came from.
+    log_densities : ndarray of float, shape (draws, rows)
+        Of the row given all others.
+
+    Returns
+    -------
+    elpd, k : ndarray of float, shape (rows,)
+
+    Notes
+    -----
     The elpd is the log of a ratio: the sum of the weights of the posterior with the row over that without. Both have to
     be good, and k is the larger one.
     """

@@ -1,5 +1,6 @@
 """What a comparison is: a table, a sentence, and what both were made from. It prints itself and computes nothing."""
 
+import textwrap
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +14,8 @@ SHOWN = {  # columns that are printed, with their decimals
     "rank": 0, "elpd": 1, "se": 1, "elpd_diff": 1, "dse": 1, "p": 1, "weight": 2, "n_high_k": 0, "kind": None,
     "verdict": None,
 }  # fmt: skip
+
+WIDTH = 100  # of printed sentences
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -32,14 +35,14 @@ class Comparison:
         * `elpd`, `se`: sum of the rows' log predictive densities, and its standard error;
         * `weight`: weight in the stack of models that predicts best;
         * `n_high_k`: rows whose Pareto k is high or could not be estimated;
-        * `n_redone`: rows whose Pareto k was high, for which the variances were drawn anew without the row;
-        * `kind`: "integrated" or "conditional", as `loo` explains;
+        * `n_redone`: rows, or levels, whose Pareto k was high, for which the variances were drawn anew without them;
+        * `kind`: "integrated" or "conditional", as `loo` explains, or "refitted", as `kfold`;
         * `verdict`: that of the fit's diagnostics: "converged", "doubtful" or "failed".
     sentence : str
         What the table means.
     fits : mapping of str to Fit
     estimates : mapping of str to arviz.ELPDData
-        What `loo` gave for each fit.
+        What `loo`, or `kfold`, gave for each fit.
     """
 
     table: pd.DataFrame
@@ -48,10 +51,15 @@ class Comparison:
     estimates: Mapping[str, Any]
 
     def __repr__(self) -> str:
-        return f"{self.sentence}\n\n{shown_table(self.table).to_string()}"
+        return f"{wrapped(self.sentence)}\n\n{shown_table(self.table).to_string()}"
 
     def _repr_html_(self) -> str:
         return f"<p>{escape(self.sentence)}</p>\n{shown_table(self.table).to_html(escape=True)}"
+
+
+def wrapped(sentence: str) -> str:
+    """Break a text into lines that a terminal shows whole."""
+    return textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:

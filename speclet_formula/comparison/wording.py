@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design
+from speclet_formula.errors import listed
 from speclet_formula.inference.marginal import why_not_exact
 from speclet_formula.posterior import Fit
 
@@ -19,7 +20,11 @@ SPARSE_SHARE = 0.05  # of all rows; fewer of them move the elpd little
 
 
 def describe(
-    table: pd.DataFrame, fits: Mapping[str, Fit], estimates: Mapping[str, Any], remarks: Sequence[str] = ()
+    table: pd.DataFrame,
+    fits: Mapping[str, Fit],
+    estimates: Mapping[str, Any],
+    remarks: Sequence[str] = (),
+    by: str | None = None,
 ) -> str:
     """Say which fit predicts best, by how much, and what speaks against trusting that.
 
@@ -31,6 +36,8 @@ def describe(
     estimates : mapping of str to arviz.ELPDData
     remarks : sequence of str
         What ArviZ adds, such as that the best of many is so by chance.
+    by : str, optional
+        The column whose levels were left out whole; single rows were without one.
 
     Returns
     -------
@@ -39,8 +46,9 @@ def describe(
     return " ".join(
         [
             *_not_converged(table, fits),
-            *_ranking(table),
-            *_redone(table, estimates),
+            *_ranking(table, "rows" if by is None else f"levels of '{by}'"),
+            *_not_refitted(estimates),
+            *_redone(table, estimates, by),
             *_high_k(table, estimates),
             *_mixed(table),
             *_sparse(table, fits),
@@ -83,7 +91,7 @@ def _not_converged(table: pd.DataFrame, fits: Mapping[str, Fit]) -> Iterator[str
             yield f"It is doubtful whether '{name}' converged: read its row with care."
 
 
-def _ranking(table: pd.DataFrame) -> Iterator[str]:
+def _ranking(table: pd.DataFrame, left_out: str) -> Iterator[str]:
     """Name what is near the best fit, and the first that is not."""
     best, *others = table.index
     near = [name for name in others if _undecided(table.loc[name])]
@@ -92,7 +100,7 @@ def _ranking(table: pd.DataFrame) -> Iterator[str]:
         named = " or ".join(f"'{name}'" for name in near)
         yield f"The data do not tell '{best}', the highest elpd, from {named}: {_difference(table, near[0])}."
     if far:
-        start = f"'{far[0]}' is behind" if near else f"'{best}' predicts left-out rows better than '{far[0]}'"
+        start = f"'{far[0]}' is behind" if near else f"'{best}' predicts left-out {left_out} better than '{far[0]}'"
         rest = ", and lower still for the others" if far[1:] else ""
         yield f"{start}: {_difference(table, far[0])}{rest}."
 
@@ -120,13 +128,21 @@ def _mixed(table: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _redone(table: pd.DataFrame, estimates: Mapping[str, Any]) -> Iterator[str]:
+def _redone(table: pd.DataFrame, estimates: Mapping[str, Any], by: str | None) -> Iterator[str]:
     for name, count in table["n_redone"].items():
         if count:
+            of = f"{estimates[name].n_data_points:,} rows" if by is None else f"{estimates[name].n_folds:,} levels"
             yield (
-                f"For {count:,} of {estimates[name].n_data_points:,} rows with a high Pareto k the variances of "
-                f"'{name}' were drawn anew without the row."
+                f"For {count:,} of {of} with a high Pareto k the variances of '{name}' were drawn anew without "
+                f"the {'row' if by is None else 'level'}."
             )
+
+
+def _not_refitted(estimates: Mapping[str, Any]) -> Iterator[str]:
+    for name, estimate in estimates.items():
+        labels = estimate.elpd_i.attrs.get("not_converged", [])
+        if labels:
+            yield f"'{name}' did not surely converge without {listed(labels)}: its elpd is unreliable."
 
 
 def _high_k(table: pd.DataFrame, estimates: Mapping[str, Any]) -> Iterator[str]:

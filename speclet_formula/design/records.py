@@ -119,6 +119,28 @@ def replace_response(design: Design, response: np.ndarray, column: str) -> Desig
     return replace(design, response=response, frame=design.frame.assign(**{column: response}))
 
 
+def take_rows(design: Design, rows: np.ndarray) -> Design:
+    """Return the design of some of its rows, in this order; levels and columns stay, also those without a row."""
+
+    def taken(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else values[rows]
+
+    limits = design.limits
+    return replace(
+        design,
+        response=design.response[rows],
+        trials=taken(design.trials),
+        X=design.X[rows],
+        groups=tuple(replace(block, codes=block.codes[rows], values=block.values[rows]) for block in design.groups),
+        offset=design.offset[rows],
+        weights=taken(design.weights),
+        frame=design.frame.iloc[rows],
+        rows=design.rows[rows],
+        parameters=tuple((name, take_rows(side, rows)) for name, side in design.parameters),
+        limits=None if limits is None else Limits(taken(limits.status), limits.lower[rows], limits.upper[rows]),
+    )
+
+
 def sides(design: Design) -> tuple[Design, ...]:
     """Return the linear predictors of a model: the mean's, then those of its other parameters."""
     return (design, *(side for _, side in design.parameters))

@@ -6,11 +6,13 @@ filled in; rows with missing values are an error or, when asked for, dropped and
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.scanning import Scan, read_columns
 from speclet_formula.design.transforms import as_factor, label_of
 from speclet_formula.errors import DataError, FormulaError, listed, nearest
 
@@ -18,7 +20,7 @@ Missing = Literal["error", "drop"]
 
 
 def as_pandas(data: Any) -> pd.DataFrame:
-    """Return any eager table, or a mapping of arrays, as a pandas frame with a fresh index.
+    """Return any table as a pandas frame with a fresh index: an eager one, a mapping of arrays, or a whole Scan.
 
     Raises
     ------
@@ -27,6 +29,8 @@ def as_pandas(data: Any) -> pd.DataFrame:
     """
     if isinstance(data, pd.DataFrame):
         frame = data
+    elif isinstance(data, Scan):
+        frame = read_columns(data, data.columns)
     elif isinstance(data, Mapping):
         frame = _from_mapping(data)
     else:
@@ -36,6 +40,23 @@ def as_pandas(data: Any) -> pd.DataFrame:
             "the data have no rows.", "A model needs at least one row.", "Check the filter or the file that made them."
         )
     return frame.reset_index(drop=True)
+
+
+def read_used(table: Scan, names: Sequence[str], text: str | None = None) -> pd.DataFrame:
+    """Read the columns of a Scan that a formula names, `text` being the formula.
+
+    Raises
+    ------
+    FormulaError
+        If a column does not exist.
+    DataError
+        If the table cannot be read, or has no rows.
+    """
+    for name in names:
+        if name not in table.columns:
+            raise _no_column(name, list(table.columns), text)
+    # A formula without any column has a row for each of the table's all the same.
+    return as_pandas(read_columns(table, names or table.columns[:1]))
 
 
 def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
@@ -55,10 +76,11 @@ def _from_narwhals(data: Any) -> pd.DataFrame:
     try:
         return nw.from_native(data, eager_only=True).to_pandas()
     except TypeError as error:
+        read = f"Write sf.scan('{data}') to read a file." if isinstance(data, str | Path) else None
         raise DataError(
             f"a {type(data).__name__} is not a table.",
             "A pandas, polars or pyarrow table is, or a dictionary of arrays.",
-            "Convert it first; a lazy frame with its collect().",
+            read or "Convert it first; a lazy frame with its collect(), or sf.scan(it) for its pieces.",
         ) from error
 
 
@@ -175,6 +197,8 @@ def _clean_numbers(column: pd.Series) -> pd.Series:
 
 
 def _clean_labels(column: pd.Series) -> pd.Series:
+    if isinstance(column.dtype, pd.StringDtype):  # nothing but text: as it is, since Python's objects take long
+        return pd.Series(_text_factor(column), index=column.index)
     kinds = sorted({type(value).__name__ for value in column})
     if kinds in (["Decimal"], ["int"], ["float"], ["float", "int"]):
         return _clean_numbers(pd.Series(column.astype(float), name=column.name))
@@ -187,6 +211,16 @@ def _clean_labels(column: pd.Series) -> pd.Series:
             f"Convert it: data['{column.name}'] = data['{column.name}'].astype(str).",
         )
     return pd.Series(as_factor(column.to_numpy(dtype=object)), index=column.index)
+
+
+def _text_factor(column: pd.Series) -> pd.Categorical:
+    """Return text as a factor with its levels in alphabetical order."""
+    codes, seen = pd.factorize(column)
+    names = np.asarray(seen, dtype=object)
+    order = np.argsort(names)
+    places = np.empty(len(names), dtype=np.int32)
+    places[order] = np.arange(len(names))
+    return pd.Categorical.from_codes(places[codes], categories=pd.Index(names[order], dtype=object), ordered=True)
 
 
 def _clean_categories(column: pd.Series) -> pd.Series:

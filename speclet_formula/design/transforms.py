@@ -83,14 +83,18 @@ def interaction(*factors: Any) -> pd.Categorical:
     codes = np.zeros(len(parts[0]), dtype=np.int64)
     for part in parts:
         codes = codes * len(part.categories) + part.codes
-    seen, compact = np.unique(codes, return_inverse=True)
+    compact, seen = pd.factorize(codes)  # a hash table: linear in the rows, and only the levels are sorted
+    order = np.argsort(seen)
+    places = np.empty(len(seen), dtype=np.int32)
+    places[order] = np.arange(len(seen))
+    seen, compact = seen[order], places[compact]
     sizes = [len(part.categories) for part in parts]
     indices = np.unravel_index(seen, sizes)
     columns = [np.asarray(part.categories, dtype=object)[index] for part, index in zip(parts, indices, strict=True)]
     labels = [":".join(levels) for levels in zip(*columns, strict=True)]
     if len(set(labels)) < len(labels):
         raise ValueError("two combinations of levels have the same label because a level contains ':'")
-    return pd.Categorical.from_codes(compact.ravel(), categories=pd.Index(labels, dtype=object), ordered=True)
+    return pd.Categorical.from_codes(compact, categories=pd.Index(labels, dtype=object), ordered=True)
 
 
 def _scale(learnt: Learnt, x: Any, center: bool = True, scale: bool = True) -> np.ndarray:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from speclet_formula.convergence import mixing
 from speclet_formula.design.records import Design, GroupBlock, sides, threshold_labels
-from speclet_formula.estimates.fitted import Fitted, draws_of, group_draws, pooled, side_draws
+from speclet_formula.estimates.fitted import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, choose_interval, stack, summarise
 from speclet_formula.estimates.points import COEF, RANEF, point_coef, point_fixef, point_ranef, points_of
 
@@ -167,7 +167,8 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     -------
     pandas.DataFrame
         One row per level and column of a group block, on the link's scale. Blocks and their columns stand in the
-        formula's order (lme4 sorts them by number of levels), levels in the data's.
+        formula's order (lme4 sorts them by number of levels), levels in the data's. Of a fit with `keep`, the factors
+        that it kept.
 
         * `grpvar`: the grouping factor, "gene:sgRNA";
         * `term`: the column's label, "Intercept", "Days";
@@ -197,6 +198,7 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
         summarise(draws, interval).assign(grpvar=block.group, term=term, grp=list(block.levels))
         for side in sides(fit.model.design)
         for block in side.groups
+        if has_draws(fit, block)
         for term, draws in group_draws(fit, block)
     ]
     renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
@@ -220,7 +222,8 @@ def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = Non
     -------
     pandas.DataFrame
         One row per grouping factor, term and level, on the link's scale: the factors in the formula's order; for
-        each the fixed terms, then the group's terms that have no fixed effect (their fixed part is 0).
+        each the fixed terms, then the group's terms that have no fixed effect (their fixed part is 0). Of a fit with
+        `keep`, the factors that it kept.
 
         * `grpvar`, `term`, `grp`: grouping factor, term's label and level's label;
         * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`; of a fit by maximum likelihood the standard
@@ -253,6 +256,8 @@ def _coef_of_side(fit: Fitted, side: Design, interval: Interval) -> list[pd.Data
     }
     groups: dict[str, list[GroupBlock]] = {}
     for block in side.groups:
+        if not has_draws(fit, block):
+            continue
         groups.setdefault(block.group, []).append(block)
     return [row for blocks in groups.values() for row in _coef_of_factor(fit, blocks, fixed, interval)]
 

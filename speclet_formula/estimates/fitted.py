@@ -10,6 +10,7 @@ import numpy as np
 
 from speclet_formula.design.records import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.estimates.kept import is_left_out, not_kept
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import Formula
 
@@ -109,6 +110,8 @@ def draws_of(fit: Fitted, name: str) -> Array:
     """
     posterior = fit.idata["posterior"]
     if name not in posterior.data_vars:
+        if parts := not_kept(posterior, name):
+            raise EstimateError(*parts)
         raise EstimateError(
             f"the posterior holds no variable '{name}'.",
             f"It holds: {', '.join(map(str, posterior.data_vars))}.",
@@ -182,6 +185,21 @@ def group_draws(fit: Fitted, block: GroupBlock) -> Iterator[tuple[str, Array]]:
     """
     for column, slot in zip(block.columns, block.slots, strict=True):
         yield effect_label(block, column), pooled(draws_of(fit, slot))
+
+
+def has_draws(fit: Fitted, block: GroupBlock) -> bool:
+    """Tell whether a fit kept the draws of a group block's effects.
+
+    Parameters
+    ----------
+    fit : Fit
+    block : GroupBlock
+
+    Returns
+    -------
+    bool
+    """
+    return not any(is_left_out(fit.idata["posterior"], slot) for slot in block.slots)
 
 
 def term_label(column: str) -> str:

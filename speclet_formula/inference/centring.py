@@ -22,13 +22,13 @@ def prefers_centred(design: Design, block: GroupBlock) -> bool:
     """
     if block.prefix:
         return block.prefix == "sigma_" and _spreads_differ(design, block)
-    sizes = np.bincount(block.codes, minlength=len(block.levels)).astype(float)
+    codes, sizes = _observed(block)
     spare = sizes.sum() - len(sizes)
     if spare <= 0:
         return False  # one row per level: nothing but the prior tells effect and residual apart
     y = design.response if design.trials is None else design.response / np.maximum(design.trials, 1)
-    means = np.bincount(block.codes, weights=y, minlength=len(sizes)) / sizes
-    within = float(((y - means[block.codes]) ** 2).sum() / spare)
+    means = np.bincount(codes, weights=y) / sizes
+    within = float(((y - means[codes]) ** 2).sum() / spare)
     typical = float(np.median(sizes))
     between = float(np.var(means)) - within / typical
     return typical * between > WEIGHT_OF_DATA * within
@@ -36,13 +36,19 @@ def prefers_centred(design: Design, block: GroupBlock) -> bool:
 
 def _spreads_differ(design: Design, block: GroupBlock) -> bool:
     """Compare the variance of log SDs between levels with their sampling variance, 1 / (2 (n - 1)) each."""
-    sizes = np.bincount(block.codes, minlength=len(block.levels)).astype(float)
+    codes, sizes = _observed(block)
     if sizes.min() < FEWEST_ROWS:
         return False
-    means = np.bincount(block.codes, weights=design.response, minlength=len(sizes)) / sizes
-    squares = np.bincount(block.codes, weights=(design.response - means[block.codes]) ** 2, minlength=len(sizes))
+    means = np.bincount(codes, weights=design.response) / sizes
+    squares = np.bincount(codes, weights=(design.response - means[codes]) ** 2)
     if squares.min() <= 0:
         return False
     error = 1 / (2 * (float(np.median(sizes)) - 1))
     between = float(np.var(0.5 * np.log(squares / (sizes - 1)))) - error
     return between > WEIGHT_OF_DATA * error
+
+
+def _observed(block: GroupBlock) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes among the levels that have rows, and their numbers of rows: a fold leaves some levels none."""
+    _, codes, sizes = np.unique(block.codes, return_inverse=True, return_counts=True)
+    return codes, sizes.astype(float)

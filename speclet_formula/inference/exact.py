@@ -3,6 +3,7 @@
 `marginal` has the density of the variances, `adaptive` samples it. Judging the draws is left to `diagnostics`.
 """
 
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -16,7 +17,7 @@ from speclet_formula.inference.adaptive import draw_more, draw_proposals, metrop
 from speclet_formula.inference.marginal import Marginal, log_posterior, marginal_of, why_not_exact
 from speclet_formula.inference.placing import at_zero
 from speclet_formula.inference.plans import SamplingPlan
-from speclet_formula.inference.precision import draw
+from speclet_formula.inference.precision import Layout, draw
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.inference.variances import Variances, correlation_factors, natural, prior_precisions
 from speclet_formula.model import Model
@@ -25,7 +26,7 @@ COSTLY = 20_000  # coefficients from which on an evaluation, some milliseconds t
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
 FULL = 0.6  # effective proposals that each draw should rest on,
-ENOUGH = 1500  # and all draws together
+ENOUGH = {"cheap": 1500, "costly": 800}  # and all draws together
 MOST_THINNED = 5  # proposals for each draw at the most
 
 
@@ -63,10 +64,30 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     sds, partial, _ = natural(marginal.variances, theta)
     numbers, _ = prior_precisions(marginal.variances, sds, partial)
     seeds = rng.integers(2**31, size=plan.chains)
-    coefficients = draw(marginal.system, sds[:, 0] ** 2, numbers, seeds, threads=plan.cores)
-    coefficients += marginal.centre
-    variables = _variables(model, marginal, plan, coefficients, sds, partial)
+    kept = _kept(model, marginal.system.layout, plan)
+    s2 = sds[:, 0] ** 2
+    coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, threads=plan.cores)
+    coefficients += marginal.centre[kept.columns]
+    variables = _variables(model, marginal, plan, kept, coefficients, sds, partial)
     return make_tree(model, at_zero(model, variables), statistics, "exact")
+
+
+@dataclass(frozen=True, eq=False)
+class _Kept:
+    """Which coefficients the posterior holds: fixed effects, group means, and the effects of some blocks."""
+
+    columns: np.ndarray  # their places among all coefficients
+    starts: dict[int, int]  # by block, where its effects start among those that are kept
+
+
+def _kept(model: Model, layout: Layout, plan: SamplingPlan) -> _Kept:
+    starts, columns = {}, [np.arange(layout.n_fixed + len(layout.means))]
+    for number, block in enumerate(model.design.groups):
+        if plan.keep is None or block.group in plan.keep:
+            starts[number] = sum(map(len, columns))
+            first = layout.starts[number]
+            columns.append(np.arange(first, first + layout.widths[number] * layout.levels[number]))
+    return _Kept(np.concatenate(columns), starts)
 
 
 def _sample_variances(
@@ -81,7 +102,7 @@ def _sample_variances(
     cost = "cheap" if marginal.system.layout.size < COSTLY else "costly"
 
     mixture, proposals = draw_proposals(density, _start(marginal), rng, draws=ROUND[cost], good=GOOD, wanted=wanted)
-    thin, needed = 1, max(FULL * wanted, ENOUGH)
+    thin, needed = 1, max(FULL * wanted, ENOUGH[cost])
     if proposals.efficiency * wanted < needed:
         thin = min(int(np.ceil(needed / (proposals.efficiency * wanted))), MOST_THINNED)
         proposals = draw_more(density, mixture, proposals, rng, wanted * (thin - 1))
@@ -109,7 +130,13 @@ def _start(marginal: Marginal) -> np.ndarray:
 
 
 def _variables(
-    model: Model, marginal: Marginal, plan: SamplingPlan, coefficients: np.ndarray, sds: np.ndarray, partial: np.ndarray
+    model: Model,
+    marginal: Marginal,
+    plan: SamplingPlan,
+    kept: _Kept,
+    coefficients: np.ndarray,
+    sds: np.ndarray,
+    partial: np.ndarray,
 ) -> dict[str, xr.DataArray]:
     """Name the draws: coefficients in the predictors' own place, SDs, group means and correlations."""
     shape = (plan.chains, plan.draws)
@@ -129,19 +156,29 @@ def _variables(
     variables = {term.variable: named(term.variable, coefficients[:, term.start : term.stop]) for term in design.fixed}
     variables["sigma"] = named("sigma", sds[:, 0])
     for number, block in enumerate(design.groups):
-        start, width = layout.starts[number], layout.widths[number]
+        width = layout.widths[number]
         for column, slot in enumerate(block.slots):
-            effects = coefficients[:, start + column : start + width * len(block.levels) : width]
-            if (number, column) in layout.means:
-                mean = coefficients[:, layout.n_fixed + layout.means.index((number, column))]
-                effects += mean[:, None]
+            mean = _group_mean(layout, coefficients, number, column)
+            if mean is not None:
                 variables[f"{slot}_mu"] = named(f"{slot}_mu", mean)
-            variables[slot] = named(slot, effects)
+            if number in kept.starts:
+                start = kept.starts[number]
+                effects = coefficients[:, start + column : start + width * len(block.levels) : width]
+                if mean is not None:
+                    effects += mean[:, None]
+                variables[slot] = named(slot, effects)
             variables[f"{slot}_sigma"] = named(f"{slot}_sigma", sds[:, marginal.variances.columns[number][column]])
         if block.correlated:
             name, array = _correlations(model, marginal.variances, number, partial, coords)
             variables[name] = array
     return variables
+
+
+def _group_mean(layout: Layout, coefficients: np.ndarray, block: int, column: int) -> np.ndarray | None:
+    """Return the draws of the mean of a block's column, where it is estimated."""
+    if (block, column) not in layout.means:
+        return None
+    return np.asarray(coefficients[:, layout.n_fixed + layout.means.index((block, column))])
 
 
 def _correlations(

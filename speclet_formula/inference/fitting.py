@@ -8,8 +8,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, cast, overload
 
+from speclet_formula.design.records import sides
 from speclet_formula.diagnostics import diagnose
-from speclet_formula.errors import SamplingError
+from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
 from speclet_formula.keywords import answers_r
@@ -35,6 +36,7 @@ def fit(
     random_seed: int | None = None,
     progress: bool = True,
     sampler: Sampler = "nutpie",
+    keep: str | Sequence[str] | None = None,
 ) -> Fit: ...
 
 
@@ -67,6 +69,7 @@ def fit(
     random_seed: int | None = None,
     progress: bool = True,
     sampler: Sampler = "nutpie",
+    keep: str | Sequence[str] | None = None,
 ) -> Fit | PointFit:
     """Fit a model.
 
@@ -95,6 +98,11 @@ def fit(
         Whether nuts shows a progress bar.
     sampler : {"nutpie", "pymc", "numpyro"}
         For nuts: its implementation.
+    keep : str or sequence of str, optional
+        Grouping factors whose effects are kept, ``("gene", "cell_line")``; all by default, none for ``()``. Fixed
+        effects, SDs and correlations always are, and what is kept is as it would be beside the others. For screens of
+        10^5 effects and more, whose draws would fill the memory. `ranef` then has the kept factors alone, and what
+        needs the others, such as `fitted`, says so.
 
     Returns
     -------
@@ -125,6 +133,7 @@ def fit(
         random_seed=random_seed,
         progress=progress,
         sampler=_sampler(sampler),
+        keep=_kept(model, keep),
     )
     if engine == "laplace":
         from speclet_formula.inference.laplace import fit_laplace
@@ -136,13 +145,10 @@ def fit(
         return fit_point(model, method=cast(Literal["reml", "ml"], engine), cores=cores)
     started = time.perf_counter()
     idata = _sample_exact(model, plan) if engine == "exact" else _sample_nuts(model, plan)
-    return Fit(
-        model=model,
-        idata=idata,
-        method=engine,
-        diagnostics=diagnose(idata),
-        seconds=time.perf_counter() - started,
-    )
+    diagnostics = diagnose(idata)
+    if plan.keep is not None:
+        idata = _without_others(model, plan.keep, idata)
+    return Fit(model, idata, engine, diagnostics, seconds=time.perf_counter() - started)
 
 
 @overload
@@ -344,6 +350,40 @@ def _acceptance(value: float) -> float:
             "Leave it out for 0.9; 0.95 or 0.99 help against divergences.",
         )
     return value
+
+
+def _kept(model: Model, keep: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Return the grouping factors whose effects are kept."""
+    if keep is None:
+        return None
+    names = (keep,) if isinstance(keep, str) else tuple(keep)
+    known = list(dict.fromkeys(block.group for side in sides(model.design) for block in side.groups))
+    for name in names:
+        if name not in known:
+            near = nearest(str(name), known)
+            raise SamplingError(
+                f"keep names '{name}', which is not a grouping factor of this model.",
+                f"Grouping factors: {', '.join(known) or 'none'}.",
+                f"Nearest: {near}." if near else "Leave keep= out to keep all group effects.",
+            )
+    return names
+
+
+def _without_others(model: Model, keep: tuple[str, ...], idata: Any) -> Any:
+    """Return draws without the group effects that are not to be kept; the exact engine has not even made them."""
+    others = [
+        slot for side in sides(model.design) for block in side.groups if block.group not in keep for slot in block.slots
+    ]
+    posterior = idata["posterior"].to_dataset()
+    left = posterior.drop_vars([name for name in others if name in posterior])
+    unused = [name for name in left.coords if name not in left.dims or not _is_used(left, str(name))]
+    return type(idata).from_dict(
+        {name: node.to_dataset() for name, node in idata.children.items()} | {"posterior": left.drop_vars(unused)}
+    )
+
+
+def _is_used(dataset: Any, dimension: str) -> bool:
+    return any(dimension in variable.dims for variable in dataset.data_vars.values())
 
 
 def _sampler(sampler: Sampler) -> Sampler:

@@ -15,8 +15,8 @@ from speclet_formula.design import GroupBlock
 from speclet_formula.design.records import variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.inference.adaptive import combine, cover, fit_proposal, propose
-from speclet_formula.inference.marginal import Marginal, log_posterior
-from speclet_formula.inference.precision import left_out_densities, predict_row, without_row
+from speclet_formula.inference.marginal import Marginal, log_likelihood, log_posterior
+from speclet_formula.inference.precision import left_out_densities, predict_rows, without_rows
 from speclet_formula.inference.variances import Variances, natural, prior_precisions
 from speclet_formula.model import Model
 from speclet_formula.priors import move_spread, places_of
@@ -34,6 +34,14 @@ class DrawnVariances:
 
     sds: np.ndarray  # (N, m) the residual's first, then each block's columns
     partial: np.ndarray  # (N, q) partial correlations
+
+
+@dataclass(frozen=True, eq=False)
+class LeftOut:
+    """Log densities of rows that were left out together, given the others and N draws of the variances."""
+
+    each: np.ndarray  # (N, rows) of every row by itself
+    joint: np.ndarray  # (N,) of all of them at once
 
 
 def variance_names(model: Model) -> tuple[str, ...]:
@@ -115,7 +123,9 @@ def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:
     return np.column_stack([partial[pair] for pair in pairs])
 
 
-def left_out_blocks(marginal: Marginal, draws: DrawnVariances) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
+def left_out_blocks(
+    marginal: Marginal, draws: DrawnVariances, chosen: np.ndarray | None = None
+) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
     """Go through the rows in blocks.
 
     Parameters
@@ -123,22 +133,26 @@ def left_out_blocks(marginal: Marginal, draws: DrawnVariances) -> Iterator[tuple
     marginal : Marginal
     draws : DrawnVariances
         N of them.
+    chosen : ndarray of int, optional
+        Some of the rows; all by default.
 
     Yields
     ------
     rows : slice
+        Of the chosen rows.
     left_out : ndarray of float, shape (N, rows)
         log p(y_i | the other rows, theta) for each draw, at most BLOCK_BYTES unless one row alone takes more.
     leverages : ndarray of float, shape (rows,)
         Each row's share in its own fitted value, averaged over the draws.
     """
     numbers, _ = prior_precisions(marginal.variances, draws.sds, draws.partial)
-    n = len(marginal.system.response)
+    n = len(marginal.system.response if chosen is None else chosen)
     size = max(1, BLOCK_BYTES // (8 * len(draws.sds)))
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         s2 = draws.sds[:, 0] ** 2
-        yield rows, *left_out_densities(marginal.system, s2, numbers, rows=rows, threads=marginal.threads)
+        places = rows if chosen is None else chosen[rows]
+        yield rows, *left_out_densities(marginal.system, s2, numbers, rows=places, threads=marginal.threads)
 
 
 def redraw(
@@ -176,45 +190,85 @@ def redraw(
 
 
 def refit_without(
-    marginal: Marginal, row: int, draws: DrawnVariances, rng: np.random.Generator, *, proposals: int = PROPOSALS
-) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the variances from their posterior without a row, and predict the row.
+    marginal: Marginal, rows: np.ndarray, draws: DrawnVariances, rng: np.random.Generator, *, proposals: int = PROPOSALS
+) -> tuple[np.ndarray, LeftOut]:
+    """Draw the variances from their posterior without some rows, and predict these.
 
     Parameters
     ----------
     marginal : Marginal
-        With the row.
-    row : int
+        With the rows.
+    rows : ndarray of int
+        Which are left out together.
     draws : DrawnVariances
-        From the posterior with the row: where to begin.
+        From the posterior with the rows: where to begin.
     rng : numpy.random.Generator
     proposals : int
         How many draws to make.
 
     Returns
     -------
-    log_ratios : ndarray of float, shape (proposals, 1)
+    log_ratios : ndarray of float, shape (proposals,)
         Log importance ratios of the draws, up to a constant.
-    log_densities : ndarray of float, shape (proposals, 1)
-        log p(y_i | the other rows, theta).
+    densities : LeftOut
+        Of the rows given the others and theta.
     """
-    without = replace(marginal, system=without_row(marginal.system, row))
+    without = replace(marginal, system=without_rows(marginal.system, rows))
 
     def density(theta: np.ndarray) -> np.ndarray:
         return log_posterior(without, theta)
 
     known = _vectors(marginal.variances, draws)
     mixture, _ = fit_proposal(density, np.median(known, axis=0), rng, draws=PROPOSALS, good=GOOD_EFFICIENCY)
-    # The density of the row can be high where the posterior without it is thin: cover that with the row as well.
+    # The density of a row can be high where the posterior without it is thin: cover that with the row as well.
     drawn = propose(density, combine(mixture, cover(known, rng)), rng, proposals)
     usable = np.isfinite(drawn.log_weights)
     sds, partial, _ = natural(marginal.variances, drawn.points[usable])
-    numbers, _ = prior_precisions(marginal.variances, sds, partial)
-    moments = predict_row(marginal.system, row, without.system, sds[:, 0] ** 2, numbers)
-    variance = moments[:, 1] + sds[:, 0] ** 2 / marginal.system.weights[row]
-    error = marginal.system.response[row] - moments[:, 0]
-    log_densities = -0.5 * (np.log(2 * np.pi * variance) + error**2 / variance)
-    return drawn.log_weights[usable, None], log_densities[:, None]
+    kept = DrawnVariances(sds, partial)
+    # A single row's joint density is its own; the response's need not be looked at.
+    whole = None if len(rows) == 1 else log_likelihood(marginal, sds, partial)
+    return drawn.log_weights[usable], _predicted(marginal, without, rows, kept, whole)
+
+
+def predict_without(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances, whole: np.ndarray) -> LeftOut:
+    """Predict rows from all others, with all coefficients integrated out.
+
+    The precision without the rows has the pattern of the whole one, so that a draw costs one factorisation of it: the
+    rows' joint density is the ratio of the densities of the response with and without them.
+
+    Parameters
+    ----------
+    marginal : Marginal
+        With the rows.
+    rows : ndarray of int
+        Which are left out together.
+    draws : DrawnVariances
+        N of them.
+    whole : ndarray of float, shape (N,)
+        `marginal.log_likelihood` of the draws, the same for all sets of rows.
+
+    Returns
+    -------
+    LeftOut
+        Densities given the other rows and each draw.
+    """
+    without = replace(marginal, system=without_rows(marginal.system, rows))
+    return _predicted(marginal, without, rows, draws, whole)
+
+
+def _predicted(
+    marginal: Marginal, without: Marginal, rows: np.ndarray, draws: DrawnVariances, whole: np.ndarray | None
+) -> LeftOut:
+    """Return the densities of rows that `without` lacks."""
+    s2, system = draws.sds[:, [0]] ** 2, marginal.system
+    numbers, _ = prior_precisions(marginal.variances, draws.sds, draws.partial)
+    moments = predict_rows(system, rows, without.system, s2[:, 0], numbers, threads=marginal.threads)
+    variance = moments[..., 1] + s2 / system.weights[rows]
+    error = system.response[rows] - moments[..., 0]
+    each = -0.5 * (np.log(2 * np.pi * variance) + error**2 / variance)
+    if whole is None or len(rows) == 1:
+        return LeftOut(each, each[:, 0])
+    return LeftOut(each, whole - log_likelihood(without, draws.sds, draws.partial))
 
 
 def _vectors(variances: Variances, draws: DrawnVariances) -> np.ndarray:

@@ -20,3 +20,4 @@ class SamplingPlan:
     random_seed: int | None
     progress: bool
     sampler: Sampler
+    keep: tuple[str, ...] | None = None  # labels of the blocks whose effects are kept; None: all of them

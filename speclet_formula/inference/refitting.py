@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design
-from speclet_formula.design.records import replace_response
+from speclet_formula.design.records import replace_response, take_rows
 from speclet_formula.errors import DataError
 from speclet_formula.families import check_response
 from speclet_formula.formula.terms import Name, columns_of, text_of
@@ -115,6 +115,33 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     for name, value in changed.items():
         object.__setattr__(again, name, value)
     return again
+
+
+def with_rows(model: Model, rows: np.ndarray) -> Model:
+    """Return the same model of some of its rows.
+
+    Parameters
+    ----------
+    model : Model
+    rows : ndarray of int
+        Counted among those that the model uses.
+
+    Returns
+    -------
+    Model
+        With the same levels, columns and priors: a level without rows has its prior. Its table is the whole one.
+
+    Examples
+    --------
+    >>> import numpy as np, speclet_formula as sf
+    >>> from speclet_formula.inference.refitting import with_rows
+    >>> data, truth = sf.datasets.m7()
+    >>> len(with_rows(sf.Model("log_fc ~ (1 | gene)", data), np.arange(5)).design.response)
+    5
+    """
+    some = copy.copy(model)
+    object.__setattr__(some, "design", take_rows(model.design, rows))
+    return some
 
 
 def _column(model: Model) -> str:

@@ -72,7 +72,9 @@ def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
     )
 
 
-def log_likelihood_blocks(fit: Fitted, *, draws: Rows = None) -> Iterator[tuple[slice, Array]]:
+def log_likelihood_blocks(
+    fit: Fitted, *, draws: Rows = None, chosen: np.ndarray | None = None
+) -> Iterator[tuple[slice, Array]]:
     """Go through the observations in blocks of rows, with the log density of each for each draw.
 
     Parameters
@@ -80,10 +82,13 @@ def log_likelihood_blocks(fit: Fitted, *, draws: Rows = None) -> Iterator[tuple[
     fit : Fit
     draws : slice or array of int, optional
         Draws to use, counted over all chains; all by default.
+    chosen : array of int, optional
+        Some of the rows; all by default.
 
     Yields
     ------
     rows : slice
+        Of the chosen rows.
     values : ndarray of float, shape (draws, rows)
         At most BLOCK_BYTES, unless one row alone takes more.
 
@@ -95,9 +100,11 @@ def log_likelihood_blocks(fit: Fitted, *, draws: Rows = None) -> Iterator[tuple[
     """
     design, family = fit.model.design, fit.model.family
     gathered = gather(fit.model, fit.idata["posterior"], slice(None) if draws is None else draws)
-    for rows in row_blocks(len(design.response), len(gathered.sides[0].coefficients)):
-        mean, parameters = at_rows(gathered, design, family, rows)
-        yield rows, observed_log_density(family, design, rows, mean, parameters)
+    n = len(design.response if chosen is None else chosen)
+    for rows in row_blocks(n, len(gathered.sides[0].coefficients)):
+        places = rows if chosen is None else chosen[rows]
+        mean, parameters = at_rows(gathered, design, family, places)
+        yield rows, observed_log_density(family, design, places, mean, parameters)
 
 
 def _check_size(n: int, chains: int, length: int, thin: int) -> None:

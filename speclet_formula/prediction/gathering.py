@@ -15,6 +15,7 @@ from speclet_formula.design.records import sides
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import Fitted, FittedModel
 from speclet_formula.estimates.intervals import Array
+from speclet_formula.estimates.kept import not_kept
 from speclet_formula.estimates.points import points_of
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link
 
@@ -89,6 +90,8 @@ def gather_side(design: Design, posterior: Any, draws: slice | np.ndarray = slic
 def variable_draws(posterior: Mapping[str, Any], name: str, size: int) -> Array:
     """Return a variable as (draws of all chains, elements)."""
     if name not in posterior:
+        if parts := not_kept(posterior, name):
+            raise DataError(*parts)
         raise DataError(
             f"the posterior holds no variable '{name}'.",
             "It holds one for each term of the model, under the design's names.",

@@ -12,6 +12,8 @@ import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.records import effect_label, sides
+from speclet_formula.estimates.intervals import EstimateError
+from speclet_formula.estimates.kept import not_kept
 from speclet_formula.model import Model
 from speclet_formula.recovery.scalars import draws_of, many_cells
 from speclet_formula.recovery.truth import ImpliedTruth, determines
@@ -34,7 +36,16 @@ class Block:
 
 
 def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block, ...]:
-    """Return all blocks of two levels or more that have a truth, the model's own first."""
+    """Return all blocks of two levels or more that have a truth, the model's own first.
+
+    Raises
+    ------
+    EstimateError
+        The fit kept no draws of effects that have a truth.
+    """
+    for slot in truth.effects:
+        if parts := not_kept(posterior, slot):
+            raise EstimateError(*parts)
     own = [
         _group_block(block, column, slot, posterior, truth.effects[slot])
         for side in sides(model.design)

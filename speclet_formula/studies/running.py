@@ -5,16 +5,15 @@ data set, and when, changes nothing in it.
 """
 
 import hashlib
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import SamplingError
+from speclet_formula.spreading import spread, with_progress
 from speclet_formula.studies.checkpoints import FORMAT, load_outcome, open_folder, save_outcome
 from speclet_formula.studies.tasks import Outcome, Task, run
 
@@ -60,7 +59,8 @@ def outcomes_of(
             if found is not None:
                 done[task.scenario, number] = found
     pending = [(task, number) for task, number in wanted if (task.scenario, number) not in done]
-    for outcome in _with_progress(_made(pending, workers), len(wanted), len(done), shown=progress):
+    made = spread(run, pending, workers)
+    for outcome in with_progress(made, "data sets", len(wanted), len(done), shown=progress):
         if folder is not None:
             save_outcome(folder, outcome)
         done[outcome["scenario"], outcome["data_set"]] = outcome
@@ -83,45 +83,6 @@ def manifest_of(tasks: Sequence[Task]) -> dict[str, Any]:
         "ranked": first.ranked,
         "reml": first.reml,
     }
-
-
-def _made(pending: Sequence[tuple[Task, int]], workers: int | None) -> Iterator[Outcome]:
-    """Run the tasks where joblib says, and give each outcome as soon as it is there."""
-    if not pending:
-        return
-    backend, configured = joblib.parallel.get_active_backend()
-    n_jobs = workers or configured or -1
-    jobs = [joblib.delayed(run)(task, number) for task, number in pending]
-    if getattr(backend, "supports_return_generator", False) or n_jobs == 1:
-        yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
-        return
-    size = 4 * joblib.effective_n_jobs(n_jobs)  # a backend that gives all at once is asked for a little at a time
-    for start in range(0, len(jobs), size):
-        yield from joblib.Parallel(n_jobs=n_jobs)(jobs[start : start + size])
-
-
-def _with_progress(outcomes: Iterator[Outcome], total: int, done: int, *, shown: bool) -> Iterator[Outcome]:
-    """Show a line with the time left while outcomes come in: to a person, not to a file."""
-    if not (shown and sys.stderr.isatty()) or done == total:
-        yield from outcomes
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("data sets"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.description}"),
-    )
-    failed = 0
-    with Progress(*columns, console=Console(stderr=True)) as line:
-        bar = line.add_task("", total=total, completed=done)
-        for outcome in outcomes:
-            failed += outcome["status"] == "failed"
-            line.update(bar, advance=1, description=f"{failed} failed" if failed else "")
-            yield outcome
 
 
 def reasons(outcomes: Sequence[Outcome]) -> dict[str, int]:

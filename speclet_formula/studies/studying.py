@@ -20,7 +20,7 @@ RANKED = 99  # draws that each true value is ranked among: of 1,000 every tenth,
 FEWEST = 2
 
 
-def study(  # noqa: PLR0913 - what can be set by name is better than a bag of options
+def study(
     formula: str | Formula,
     design: Any,
     params: Mapping[str, Any],

@@ -100,8 +100,8 @@ def test_it_prints_its_sentence_and_its_table(fits):
         f"'m7c' predicts left-out rows better than 'm7a': the elpd of 'm7a' is {-difference['elpd_diff']:.1f} lower "
         f"(SE {difference['dse']:.1f}, {-difference['elpd_diff'] / difference['dse']:.1f} standard errors)."
     )
-    first, empty, header, *rows = repr(comparison).split("\n")
-    assert first == comparison.sentence
+    first, second, empty, header, *rows = repr(comparison).split("\n")
+    assert f"{first} {second}" == comparison.sentence
     assert empty == ""
     assert header.split() == ["rank", "elpd", "se", "elpd_diff", "dse", "p", "weight", "n_high_k", "kind", "verdict"]
     assert [row.split()[0] for row in rows] == ["m7c", "m7a"]

@@ -206,7 +206,7 @@ TABLES: list[tuple[object, str]] = [
     (
         [1, 2, 3],
         "a list is not a table.\nA pandas, polars or pyarrow table is, or a dictionary of arrays.\n"
-        "Convert it first; a lazy frame with its collect().",
+        "Convert it first; a lazy frame with its collect(), or sf.scan(it) for its pieces.",
     ),
     (
         {"y": [1.0, 2.0], "x": [1.0]},

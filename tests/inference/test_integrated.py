@@ -18,7 +18,7 @@ from speclet_formula.inference.integrated import (
     redraw,
     refit_without,
     variance_names,
-    without_row,
+    without_rows,
 )
 from speclet_formula.inference.marginal import log_likelihood, log_posterior, marginal_of
 from speclet_formula.inference.variances import correlation_factors, natural
@@ -144,7 +144,7 @@ def test_the_likelihood_without_a_row_is_that_of_the_others(case):
     ((_, densities, _),) = left_out_blocks(marginal, draws)
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     for row in (0, 17, N - 1):
-        rest = integrated.replace(marginal, system=without_row(marginal.system, row))
+        rest = integrated.replace(marginal, system=without_rows(marginal.system, np.array([row])))
         np.testing.assert_allclose(log_likelihood(rest, draws.sds, draws.partial) + densities[:, row], whole, atol=1e-8)
 
 
@@ -219,9 +219,9 @@ def test_refits_and_new_draws_are_those_of_a_grid(row):
     marginal = marginal_of(ONE_WAY)
     draws = read_variances(ONE_WAY, fit(ONE_WAY, draws=200, random_seed=3).idata["posterior"])
     expected = on_a_grid(ONE_WAY, row)
-    refit = refit_without(marginal, row, draws, np.random.default_rng(5), proposals=4000)
+    log_weights, left_out = refit_without(marginal, np.array([row]), draws, np.random.default_rng(5), proposals=4000)
     redrawn = redraw(marginal, np.array([row, 3]), draws, np.random.default_rng(5), proposals=4000)
-    for all_ratios, all_densities in (refit, redrawn):
+    for all_ratios, all_densities in ((log_weights[:, None], left_out.each), redrawn):
         log_ratios, log_densities = all_ratios[:, 0], all_densities[:, 0]
         weights = np.exp(log_ratios - log_ratios.max())
         weights /= weights.sum()

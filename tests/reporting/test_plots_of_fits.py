@@ -112,6 +112,37 @@ def test_real_responses_are_drawn_as_shares():
     assert "among 20 replicates" in picture.alt
 
 
+def test_groups_get_a_panel_each():
+    check, lines = sf.posterior_predictive(fit(), 20, random_seed=1), screen_data()["cell_line"]
+    picture = sf.plot_predictive(check, group=lines)
+    panels = [axis for axis in picture.figure.axes if axis.get_visible()]
+    assert [axis.get_title() for axis in panels] == ["A375", "HEL", "KU812", "RVH421"]
+    for axis, level in zip(panels, lines.unique(), strict=True):
+        np.testing.assert_allclose(axis.get_lines()[-1].get_xdata(), np.sort(check.observed[lines == level]))
+    assert "HEL: " in picture.alt
+
+
+@pytest.mark.parametrize(
+    ("group", "message"),
+    [
+        (
+            ["a", "b"],
+            "group= has 2 labels for 48 rows.\nEach row that the model uses has one.\n"
+            "Give a column of the table, without the rows that were dropped: group=data['cell_line'].",
+        ),
+        (
+            range(48),
+            "group= has 48 levels, too many to look at.\nThere are up to 12 panels, one for each level.\n"
+            "Choose a factor with fewer levels, or merge some.",
+        ),
+    ],
+)
+def test_groups_that_cannot_be_drawn(group, message):
+    with pytest.raises(DataError) as caught:
+        sf.plot_predictive(sf.posterior_predictive(fit(), 5, random_seed=1), group=group)
+    assert str(caught.value) == message
+
+
 def test_counts_hang_from_the_expected_ones():
     observed = np.array([0.0, 0, 0, 0, 1, 2, 2, 2, 2])
     check = Predictive("prior", "n", True, observed, np.array([observed, observed]), 0, pd.DataFrame(

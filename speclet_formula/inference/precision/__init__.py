@@ -9,8 +9,8 @@ from speclet_formula.inference.precision.systems import (
     draw,
     left_out_densities,
     log_determinants,
-    predict_row,
-    without_row,
+    predict_rows,
+    without_rows,
 )
 
 __all__ = [
@@ -20,6 +20,6 @@ __all__ = [
     "draw",
     "left_out_densities",
     "log_determinants",
-    "predict_row",
-    "without_row",
+    "predict_rows",
+    "without_rows",
 ]

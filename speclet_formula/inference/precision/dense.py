@@ -46,14 +46,16 @@ def _summed(factors: np.ndarray) -> np.ndarray:
     return np.column_stack([2 * np.log(diagonals).sum(axis=1), (factors[:, -1, :-1] ** 2).sum(axis=1)])
 
 
-def draw(equations: DenseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, out: np.ndarray) -> None:
-    """Fill each row of out with a draw of N(P^-1 r, P^-1)."""
+def draw(
+    equations: DenseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, columns: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill each row of out with some columns of a draw of N(P^-1 r, P^-1)."""
     rng = np.random.default_rng(seed)
     size = len(equations.moment)
     for part, factors in _factored(equations, s2, numbers):
         right = factors[:, -1, :size] + rng.standard_normal((len(factors), size))
         for k, factor in enumerate(factors):
-            out[part.start + k] = _solved(factor, right[k])
+            out[part.start + k] = _solved(factor, right[k])[columns]
 
 
 def leave_out(
@@ -84,25 +86,27 @@ def leave_out(
     return total
 
 
-def predict(equations: DenseEquations, row: Rows, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return mean and variance (N, 2) of the linear predictor w'u of one row of W."""
-    w = _matrix(row, len(equations.moment)).toarray()[0]
-    found = np.empty((len(s2), 2))
+def predict(equations: DenseEquations, rows: Rows, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return mean and variance (N, rows, 2) of the linear predictor w'u of rows of W."""
+    size = len(equations.moment)
+    W = _matrix(rows, size)
+    pairs, above, right = _pairs(W)
+    found = np.empty((len(s2), len(rows.response), 2))
     for part, factors in _factored(equations, s2, numbers):
         for k, factor in enumerate(factors):
-            across = lapack.dpotrs(factor[:-1, :-1].T, w)[0]
-            found[part.start + k] = across @ equations.moment / s2[part.start + k], across @ w
+            place = part.start + k
+            found[place, :, 0] = W @ _solved(factor, factor[size, :size])
+            found[place, :, 1] = pairs @ _inverse(factor)[above, right]
     return found
 
 
-def less_row(equations: DenseEquations, row: Rows) -> DenseEquations:
-    """Take one row out of the equations."""
-    w = _matrix(row, len(equations.moment)).toarray()[0]
-    weight = row.weights[0]
+def less_rows(equations: DenseEquations, rows: Rows) -> DenseEquations:
+    """Take rows out of the equations."""
+    W = _matrix(rows, len(equations.moment))
     return replace(
         equations,
-        gram=equations.gram - weight * np.outer(w, w),
-        moment=equations.moment - weight * row.response[0] * w,
+        gram=equations.gram - (W.T @ W.multiply(rows.weights[:, None])).toarray(),
+        moment=equations.moment - W.T @ (rows.weights * rows.response),
     )
 
 

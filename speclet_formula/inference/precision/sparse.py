@@ -23,6 +23,8 @@ from speclet_formula.inference.precision.loops import Factor, Observed, row_mome
 from speclet_formula.inference.precision.patterns import Pattern, analyse
 from speclet_formula.inference.precision.records import Rows
 
+FEW_ROWS = 4  # up to which a solve for each row is quicker than the entries of the inverse that all rows need
+
 
 @dataclass(frozen=True, eq=False)
 class Filling:
@@ -49,7 +51,7 @@ class SparseEquations:
 
 
 def prepare(
-    gram: Any, ones: Any, moment: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]
+    gram: Any, pattern: Any, moment: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]
 ) -> SparseEquations:
     """Order and analyse P.
 
@@ -57,8 +59,8 @@ def prepare(
     ----------
     gram : scipy sparse array (p, p)
         W'W.
-    ones : scipy sparse array (n, p)
-        W's pattern. A sum in W'W that happens to be 0 keeps its place: the inverse is not 0 there, and the rows'
+    pattern : scipy sparse array (p, p)
+        Where W'W has entries. A sum that happens to be 0 keeps its place: the inverse is not 0 there, and the rows'
         leverages need it.
     moment : array of shape (p,)
         W'y.
@@ -71,7 +73,7 @@ def prepare(
     """
     size = len(moment)
     above, right, numbers = prior
-    order, starts, rows = _ordered_pattern(size, (ones.T @ ones).tocoo(), above, right)
+    order, starts, rows = _ordered_pattern(size, pattern.tocoo(), above, right)
     position = np.empty(size, dtype=np.int64)
     position[order] = np.arange(size)
     keys = np.repeat(np.arange(size), np.diff(starts)) * size + rows
@@ -97,14 +99,19 @@ def evaluate(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray) ->
     return found
 
 
-def draw(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, out: np.ndarray) -> None:
-    """Fill each row of out, in the coefficients' own order, with a draw of N(P^-1 r, P^-1)."""
+def draw(
+    equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray, seed: int, columns: np.ndarray, out: np.ndarray
+) -> None:
+    """Fill each row of out with some columns, in the coefficients' own order, of a draw of N(P^-1 r, P^-1)."""
     rng = np.random.default_rng(seed)
+    position = np.empty(len(equations.order), dtype=np.int64)
+    position[equations.order] = np.arange(len(position))
+    chosen = position[columns]
     for k, factor in _factored(equations, s2, numbers):
         vector = _forward(equations, factor, s2[k])
         vector += rng.standard_normal(len(vector))
         backward(equations.pattern, factor, vector)
-        out[k, equations.order] = vector
+        out[k] = vector[chosen]
 
 
 def leave_out(
@@ -132,14 +139,22 @@ def leave_out(
     return total
 
 
-def predict(equations: SparseEquations, row: Rows, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return mean and variance (N, 2) of the linear predictor w'u of one row of W."""
-    found = np.full((len(s2), 2), np.nan)
+def predict(equations: SparseEquations, rows: Rows, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return mean and variance (N, rows, 2) of the linear predictor w'u of rows of W."""
+    count = len(rows.response)
+    found = np.full((len(s2), count, 2), np.nan)
+    observed = Observed(rows.starts, rows.columns, rows.values)
     for k, factor in _factored(equations, s2, numbers):
-        vector, w = _forward(equations, factor, s2[k]), np.zeros(equations.pattern.size)
-        w[row.columns] = row.values
-        forward(equations.pattern, factor, w)
-        found[k] = w @ vector, w @ w
+        vector = _forward(equations, factor, s2[k])
+        if count > FEW_ROWS:
+            backward(equations.pattern, factor, vector)
+            row_moments(equations.pattern, invert(equations.pattern, factor), observed, vector, found[k])
+            continue
+        for i in range(count):
+            w, entries = np.zeros(equations.pattern.size), slice(rows.starts[i], rows.starts[i + 1])
+            w[rows.columns[entries]] = rows.values[entries]
+            forward(equations.pattern, factor, w)
+            found[k, i] = w @ vector, w @ w
     return found
 
 
@@ -160,16 +175,19 @@ def _forward(equations: SparseEquations, factor: Factor, s2: float) -> np.ndarra
     return vector
 
 
-def less_row(equations: SparseEquations, row: Rows) -> SparseEquations:
-    """Take one row out of the equations, a rank-one change on the same pattern."""
-    filling, pattern, weight = equations.filling, equations.pattern, row.weights[0]
+def less_rows(equations: SparseEquations, rows: Rows) -> SparseEquations:
+    """Take rows out of the equations: each is a rank-one change on the same pattern."""
+    filling, pattern = equations.filling, equations.pattern
     gram, moment = filling.gram.copy(), filling.moment.copy()
-    moment[row.columns] -= weight * row.response[0] * row.values
-    for a, value in zip(row.columns, row.values, strict=True):
-        start, stop = pattern.starts[a], pattern.starts[a + 1]
-        above = row.columns <= a  # the upper triangle's entries of column a
-        places = start + np.searchsorted(pattern.rows[start:stop], row.columns[above])
-        gram[places] -= weight * value * row.values[above]
+    for i, weight in enumerate(rows.weights):
+        entries = slice(rows.starts[i], rows.starts[i + 1])
+        columns, values = rows.columns[entries], rows.values[entries]
+        moment[columns] -= weight * rows.response[i] * values
+        for a, value in zip(columns, values, strict=True):
+            start, stop = pattern.starts[a], pattern.starts[a + 1]
+            above = columns <= a  # the upper triangle's entries of column a
+            places = start + np.searchsorted(pattern.rows[start:stop], columns[above])
+            gram[places] -= weight * value * values[above]
     return replace(equations, filling=replace(filling, gram=gram, moment=moment))
 
 

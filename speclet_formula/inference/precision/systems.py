@@ -55,14 +55,26 @@ def build_system(
     weights = np.ones(len(design.response)) if design.weights is None else design.weights
     W = _rows(design, layout)
     response = design.response - design.offset - (0.0 if shift is None else shift)
-    gram, moment, prior = W.T @ W.multiply(weights[:, None]), W.T @ (weights * response), _prior_entries(layout)
+    weighted = W if design.weights is None else _times_rows(W, weights)
+    gram, moment, prior = W.T @ weighted, W.T @ (weights * response), _prior_entries(layout)
     if algebra == "auto" and layout.size <= MOST_DENSE:
         equations: Any = dense.prepare(gram, moment, prior)
     else:
         touched = _rows(_with_whole_blocks(design), layout) if whole_blocks else W
-        ones = matrices.csr_array((np.ones(touched.nnz), touched.indices, touched.indptr), shape=W.shape)
-        equations = _sparse().prepare(gram, ones, moment, prior)
+        equations = _sparse().prepare(gram, _pattern(gram, W, touched), moment, prior)
     return System(layout, W, response, weights, equations, float(weights @ response**2))
+
+
+def _times_rows(W: Any, weights: np.ndarray) -> Any:
+    return matrices.csr_array((W.data * np.repeat(weights, np.diff(W.indptr)), W.indices, W.indptr), shape=W.shape)
+
+
+def _pattern(gram: Any, W: Any, touched: Any) -> Any:
+    """Return the pattern of W'W; where nothing is negative, no sum can cancel, and it is that of the numbers."""
+    if touched is W and W.data.min(initial=0.0) >= 0:
+        return gram
+    ones = matrices.csr_array((np.ones(touched.nnz), touched.indices, touched.indptr), shape=W.shape)
+    return ones.T @ ones
 
 
 def _sparse() -> ModuleType:
@@ -85,14 +97,26 @@ def log_determinants(system: System, s2: np.ndarray, numbers: np.ndarray, *, thr
     return np.concatenate(_spread(run, _parts(len(s2), threads), threads))
 
 
-def draw(system: System, s2: np.ndarray, numbers: np.ndarray, seeds: np.ndarray, *, threads: int = 1) -> np.ndarray:
-    """Draw all coefficients for each of N draws of the variances, an (N, p) array; one seed for each equal part."""
-    out = np.empty((len(s2), system.layout.size))
+def draw(
+    system: System,
+    s2: np.ndarray,
+    numbers: np.ndarray,
+    seeds: np.ndarray,
+    *,
+    columns: np.ndarray | None = None,
+    threads: int = 1,
+) -> np.ndarray:
+    """Draw coefficients for each of N draws of the variances, an (N, columns) array; one seed for each equal part.
+
+    All are drawn, since one is drawn given others, but only those at `columns` are kept, all of them by default.
+    """
+    chosen = np.arange(system.layout.size) if columns is None else columns
+    out = np.empty((len(s2), len(chosen)))
     bounds = np.linspace(0, len(s2), len(seeds) + 1).astype(int)
 
     def run(k: int) -> None:
         part = slice(bounds[k], bounds[k + 1])
-        _algebra(system).draw(system.equations, s2[part], numbers[part], int(seeds[k]), out[part])
+        _algebra(system).draw(system.equations, s2[part], numbers[part], int(seeds[k]), chosen, out[part])
 
     _spread(run, range(len(seeds)), threads)
     return out
@@ -116,23 +140,30 @@ def left_out_densities(
     return out, np.sum(leverages, axis=0) / len(s2)
 
 
-def predict_row(system: System, row: int, without: System, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return mean and variance (N, 2) of the linear predictor of one row of a system by another, which lacks it."""
-    left = rows_of(system, np.array([row]))
-    return np.asarray(_algebra(without).predict(without.equations, left, s2, numbers))
+def predict_rows(
+    system: System, rows: np.ndarray, without: System, s2: np.ndarray, numbers: np.ndarray, *, threads: int = 1
+) -> np.ndarray:
+    """Return mean and variance (N, rows, 2) of rows' linear predictor by a system that lacks them."""
+    left = rows_of(system, rows)
+
+    def run(part: slice) -> np.ndarray:
+        return np.asarray(_algebra(without).predict(without.equations, left, s2[part], numbers[part]))
+
+    return np.concatenate(_spread(run, _parts(len(s2), threads), threads))
 
 
-def without_row(system: System, row: int) -> System:
-    """Return a system that one row is taken out of."""
-    left = rows_of(system, np.array([row]))
-    others = np.arange(len(system.response)) != row
+def without_rows(system: System, rows: np.ndarray) -> System:
+    """Return a system that rows are taken out of."""
+    left = rows_of(system, rows)
+    others = np.ones(len(system.response), dtype=bool)
+    others[rows] = False
     return replace(
         system,
         W=system.W[others],
         response=system.response[others],
         weights=system.weights[others],
-        equations=_algebra(system).less_row(system.equations, left),
-        square=system.square - float(left.weights[0] * left.response[0] ** 2),
+        equations=_algebra(system).less_rows(system.equations, left),
+        square=float(system.weights[others] @ system.response[others] ** 2),
     )
 
 
@@ -172,17 +203,24 @@ def _layout(design: Design, means: tuple[tuple[int, int], ...]) -> Layout:
 
 def _rows(design: Design, layout: Layout) -> Any:
     """Return W: centred fixed columns, a column for each group mean, and the blocks' values at their levels."""
-    n = len(design.response)
-    parts = [matrices.csr_array(design.X - centre_of(design))]
-    if layout.means:
-        columns = [design.groups[block].values[:, column] for block, column in layout.means]
-        parts.append(matrices.csr_array(np.column_stack(columns)))
-    for block in design.groups:
-        width = block.values.shape[1]
-        columns_of_rows = (block.codes[:, None] * width + np.arange(width)).ravel()
-        entries = (block.values.ravel(), (np.repeat(np.arange(n), width), columns_of_rows))
-        parts.append(matrices.csr_array(entries, shape=(n, len(block.levels) * width)))
-    W = matrices.hstack(parts, format="csr")
+    n, first = len(design.response), layout.n_fixed + len(layout.means)
+    width = first + sum(layout.widths)  # of a row's entries, zeros among them
+    # Filled in place: of 10^7 rows each copy takes as much memory as the data.
+    kind = np.int32 if max(n * width, layout.size) < np.iinfo(np.int32).max else np.int64
+    values, columns = np.empty((n, width)), np.empty((n, width), dtype=kind)
+    values[:, : layout.n_fixed] = design.X
+    values[:, : layout.n_fixed] -= centre_of(design)
+    for place, (block, column) in enumerate(layout.means):
+        values[:, layout.n_fixed + place] = design.groups[block].values[:, column]
+    columns[:, :first] = np.arange(first)
+    for block_of_rows, start, count in zip(design.groups, layout.starts, layout.widths, strict=True):
+        part = slice(first, first + count)
+        values[:, part] = block_of_rows.values
+        for column in range(count):
+            columns[:, first + column] = block_of_rows.codes * count + (start + column)
+        first += count
+    starts = np.arange(0, n * width + 1, max(width, 1), dtype=kind)
+    W = matrices.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, layout.size))
     W.eliminate_zeros()
     return W
 

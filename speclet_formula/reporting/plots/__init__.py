@@ -13,6 +13,7 @@ from speclet_formula.reporting.plots.recovering import (
     plot_recovery,
     save_pictures,
 )
+from speclet_formula.reporting.plots.screens import plot_ranks, plot_separation, plot_volcano
 
 __all__ = [
     "Picture",
@@ -26,9 +27,12 @@ __all__ = [
     "plot_pareto_k",
     "plot_predictive",
     "plot_priors",
+    "plot_ranks",
     "plot_recoveries",
     "plot_recovery",
+    "plot_separation",
     "plot_shrinkage",
     "plot_variances",
+    "plot_volcano",
     "save_pictures",
 ]

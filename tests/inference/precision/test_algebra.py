@@ -18,7 +18,7 @@ def equations_of(W: Any, weights: np.ndarray, y: np.ndarray) -> tuple[Any, Any]:
     gram, moment = W.T @ W.multiply(weights[:, None]), W.T @ (weights * y)
     prior = (np.arange(size), np.arange(size), np.arange(size) % 2)
     ones = matrices.csr_array((np.ones(W.nnz), W.indices, W.indptr), shape=W.shape)
-    return dense.prepare(gram, moment, prior), sparse.prepare(gram, ones, moment, prior)
+    return dense.prepare(gram, moment, prior), sparse.prepare(gram, ones.T @ ones, moment, prior)
 
 
 def system(seed: int, rows: int, parts: tuple[int, ...]) -> tuple[Any, np.ndarray, np.ndarray]:
@@ -75,7 +75,7 @@ def test_a_row_taken_out_and_predicted(kind: Any) -> None:
     equations = equations_of(W, weights, y)[0 if kind is dense else 1]
     s2, priors = np.array([0.8]), np.array([[1.0, 0.4]])
     row = rows_for(equations, W[[7]], weights[[7]], y[[7]])
-    moments = kind.predict(kind.less_row(equations, row), row, s2, priors)[0]
+    moments = kind.predict(kind.less_rows(equations, row), row, s2, priors)[0, 0]
     others = np.arange(50) != 7
     P = precision_of(W[others], weights[others], 0.8, priors[0])
     w = W[[7]].toarray()[0]
@@ -90,7 +90,7 @@ def test_draws(kind: Any) -> None:
     equations = equations_of(W, weights, y)[0 if kind is dense else 1]
     count = 20_000
     out = np.empty((count, 15))
-    kind.draw(equations, np.full(count, 0.9), np.repeat([[0.5, 1.5]], count, axis=0), 3, out)
+    kind.draw(equations, np.full(count, 0.9), np.repeat([[0.5, 1.5]], count, axis=0), 3, np.arange(15), out)
     covariance = np.linalg.inv(precision_of(W, weights, 0.9, np.array([0.5, 1.5])))
     mean = covariance @ (W.T @ (weights * y)) / 0.9
     variances = np.diag(covariance)
@@ -119,7 +119,7 @@ def test_the_loops_are_the_same_as_plain_python(shape: tuple[int, ...], monkeypa
         observed = rows_for(equations, W, weights, y)
         densities, drawn = np.empty((1, 40)), np.empty((1, W.shape[1]))
         leverages = sparse.leave_out(equations, observed, s2, priors, densities)
-        sparse.draw(equations, s2, priors, 1, drawn)
+        sparse.draw(equations, s2, priors, 1, np.arange(W.shape[1]), drawn)
         assert np.isfinite(drawn).all()
         row = rows_for(equations, W[[3]], weights[[3]], y[[3]])
         moments = sparse.predict(equations, row, s2, priors)

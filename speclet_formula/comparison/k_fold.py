@@ -1,0 +1,324 @@
+"""A fit goes in; ArviZ's ELPDData of its K-fold cross-validation comes out: groups or parts of the rows left out whole.
+
+Dealing rows into folds is `folds`' part, their densities are those of `inference.integrated`, or of refits.
+"""
+
+import math
+import os
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from speclet_formula.comparison.folds import Folds, make_folds
+from speclet_formula.comparison.leave_one_out import check_draws, check_finite
+from speclet_formula.comparison.pointwise import (
+    MOST_REFITS,
+    REFITS,
+    SEED,
+    good_pareto_k,
+    relative_efficiency,
+    thinned,
+    weigh,
+)
+from speclet_formula.comparison.smoothing import log_sum_exp, smooth_weights
+from speclet_formula.errors import ComparisonError
+from speclet_formula.inference.integrated import DrawnVariances, LeftOut, predict_without, read_variances, refit_without
+from speclet_formula.inference.marginal import Marginal, log_likelihood, marginal_of, why_not_exact
+from speclet_formula.model import Model
+from speclet_formula.posterior import Fit
+from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks
+
+FOLD_DIM = "fold"
+COSTLY = 500_000  # folds x coefficients, from which on fewer draws are used
+
+
+@dataclass(frozen=True, eq=False)
+class _Fold:
+    """What is known of a fold once it was left out."""
+
+    each: np.ndarray  # (rows,) elpd of each row
+    joint: float  # of all rows at once
+    k: float  # Pareto k; NaN after a refit, which has no weights
+    redone: bool  # the model was fitted anew without the fold
+    verdict: str  # of that fit; "" without one
+
+
+def kfold(
+    fit: Fit,
+    *,
+    by: str | Sequence[Any] | np.ndarray | None = None,
+    k: int | None = None,
+    joint: bool = False,
+    stratify: str | None = None,
+    random_seed: int | None = 1,
+    workers: int | None = None,
+    progress: bool = True,
+    **fit_arguments: Any,
+) -> Any:
+    """Estimate how well a model predicts whole groups, or parts of the rows, that were left out of the fit.
+
+    `kfold(fit, by="gene")` leaves out each gene with all its rows: it asks how well a gene is predicted that the model
+    has never seen. `loo` asks for one more row of known genes.
+
+    Of a Gaussian model with Normal priors of its coefficients, whichever engine fitted it, nothing is fitted again: the
+    rows' density given the others and a draw of the variances is exact, all coefficients integrated out, and
+    Pareto-smoothed weights turn the draws into those of the posterior without the fold. For folds whose Pareto k is
+    high the variances are drawn anew without the fold. Any other model is fitted again for each fold.
+
+    In both the design and the priors stay as all rows made them: splines keep their knots, and priors of a preset the
+    scale of the whole response. A level without rows has its prior, given the group's SD.
+
+    Parameters
+    ----------
+    fit : Fit
+    by : str or array of shape (n,), optional
+        A column of the table, or a grouping factor such as "gene:sgRNA": each level is a fold. An array has a label for
+        each row.
+    k : int, optional
+        Number of folds: of rows, 10 by default; with `by`, of whole levels.
+    joint : bool
+        What is added up. False, as is usual for K-fold cross-validation: the log densities of the rows of a fold, each
+        by itself given the other folds. True: one log density for all rows of a fold at once, which also asks whether
+        they vary together as the model says.
+    stratify : str, optional
+        A column whose levels are spread evenly over folds of rows.
+    random_seed : int, optional
+        Of the folds and of refits. The same seed gives the same folds for each model of the same rows.
+    workers : int, optional
+        Processes for refits; those of joblib's configuration, else one for each core.
+    progress : bool
+        Whether to show a line with the time left, where standard error is a terminal.
+    **fit_arguments
+        Of refits, as in `fit`: `draws`, `tune`, `target_accept`, ... `draws` and `chains` are the fit's own by default.
+
+    Returns
+    -------
+    arviz.ELPDData
+        As `arviz.loo_kfold` returns, for `arviz.compare`: `elpd`, `se`, `p`, `n_samples`, `n_data_points`, `n_folds`
+        and, with the dimension "__obs__", `elpd_i` and `p_kfold_i`; with `joint=True` their dimension is "fold". In
+        `elpd_i` the coordinate "fold" names each row's fold, so that `elpd_i.groupby("fold").sum()` has the elpd of
+        every fold. `pareto_k`, of the row's fold, and `good_k` are None after refits. `elpd_i.attrs` holds `kind`,
+        "integrated" or "refitted", `joint`, `n_redone` (folds that were fitted anew) and `not_converged` (the names of
+        folds whose refit did not converge; `warning` is true then, and where a k is high).
+
+    Raises
+    ------
+    ComparisonError
+        It is a fit without draws, the folds cannot be made, a coefficient with a flat prior rests on one fold alone, an
+        argument would change nothing, or a row has density 0.
+    SamplingError
+        As `fit`.
+
+    References
+    ----------
+    Vehtari, Gelman and Gabry (2017). Practical Bayesian model evaluation using leave-one-out cross-validation and
+    WAIC. Statistics and Computing 27, 1413-1432. doi:10.1007/s11222-016-9696-4.
+
+    Merkle, Furr and Rabe-Hesketh (2019). Bayesian comparison of latent variable models: conditional versus marginal
+    likelihoods. Psychometrika 84, 802-829. doi:10.1007/s11336-019-09679-0.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> fit = sf.lmer("log_fc ~ (1 | gene) + (1 | cell_line)", data, random_seed=1)
+    >>> sf.kfold(fit, by="gene").n_folds
+    10
+    """
+    check_draws(fit)
+    folds = make_folds(fit.model, by=by, k=k, stratify=stratify, random_seed=random_seed)
+    _check_flat(fit.model, folds)
+    if why_not_exact(fit.model) is None:
+        _refuse_unused(fit_arguments, workers)
+        found, n_draws = _integrated(fit, folds, progress)
+        kind = "integrated"
+    else:
+        found, n_draws = _refitted(fit, folds, workers, progress, {"random_seed": random_seed, **fit_arguments})
+        kind = "refitted"
+    return _estimate(fit, folds, found, joint=joint, kind=kind, n_draws=n_draws)
+
+
+def rows_in(folds: Folds, number: int) -> np.ndarray:
+    """Return the rows of a fold."""
+    return np.flatnonzero(folds.codes == number)
+
+
+def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], int]:
+    """Predict each fold with all coefficients integrated out."""
+    marginal = marginal_of(fit.model, threads=os.cpu_count() or 1)
+    costly = marginal.system.layout.size * len(folds.labels) >= COSTLY
+    posterior = thinned(fit.model, fit.idata["posterior"], costly=costly)
+    draws, efficiency = read_variances(fit.model, posterior), relative_efficiency(posterior)
+    whole = log_likelihood(marginal, draws.sds, draws.partial)
+    limit, left = good_pareto_k(len(draws.sds)), MOST_REFITS
+    found: list[_Fold] = []
+    for number in _shown(range(len(folds.labels)), len(folds.labels), shown=progress):
+        rows = rows_in(folds, number)
+        left_out = predict_without(marginal, rows, draws, whole)
+        weights, k = smooth_weights(-left_out.joint[None], efficiency)
+        fold = _weighed(weights, left_out, float(k[0]), redone=False)
+        if not fold.k <= limit and left > 0:
+            left -= 1
+            fold = _redrawn(marginal, rows, draws, limit)
+        found.append(fold)
+    return found, len(draws.sds)
+
+
+def _weighed(log_weights: np.ndarray, left_out: LeftOut, k: float, *, redone: bool) -> _Fold:
+    """Add up draws with normalised weights (1, draws)."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        each = log_sum_exp(np.ascontiguousarray(left_out.each.T) + log_weights)
+        joint = float(log_sum_exp(left_out.joint[None] + log_weights)[0])
+    return _Fold(each, joint, k, redone, "")
+
+
+def _redrawn(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances, limit: float) -> _Fold:
+    """Predict a fold from draws of the variances without it, the more the longer its Pareto k stays high."""
+    for count in REFITS:
+        rng = np.random.default_rng((SEED, int(rows[0])))
+        log_ratios, left_out = refit_without(marginal, rows, draws, rng, proposals=count)
+        _, k = weigh(log_ratios[:, None], left_out.joint[:, None])
+        weights, _ = smooth_weights(log_ratios[None])
+        fold = _weighed(weights, left_out, float(k[0]), redone=True)
+        if fold.k <= limit:
+            break
+    return fold
+
+
+def _refitted(
+    fit: Fit, folds: Folds, workers: int | None, progress: bool, arguments: dict[str, Any]
+) -> tuple[list[_Fold], int]:
+    """Fit the model again without each fold, in joblib's workers."""
+    import joblib
+
+    sizes = fit.idata["posterior"].sizes
+    settings = {"method": fit.method, "draws": sizes["draw"], "chains": sizes["chain"], "cores": 1, **arguments}
+    n_jobs = workers or joblib.parallel.get_active_backend()[1] or -1
+    jobs = [
+        joblib.delayed(fit_without)(fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))
+    ]
+    outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
+    found = list(_shown(outcomes, len(jobs), shown=progress))
+    return found, settings["draws"] * settings["chains"]
+
+
+def fit_without(model: Model, rows: np.ndarray, settings: dict[str, Any]) -> _Fold:
+    """Fit a model without some of its rows and predict these; it runs in the workers."""
+    from speclet_formula.inference.fitting import fit  # here, since it brings PyMC along
+    from speclet_formula.inference.refitting import with_rows
+
+    others = np.setdiff1d(np.arange(len(model.design.rows)), rows)
+    again = fit(with_rows(model, others), **{**settings, "progress": False})
+    held = Fit(with_rows(model, rows), again.idata, again.method, again.diagnostics, again.seconds)
+    sizes = again.idata["posterior"].sizes
+    n_draws = sizes["chain"] * sizes["draw"]
+    each, total = np.empty(len(rows)), np.zeros(n_draws)
+    for part, block in log_likelihood_blocks(held):
+        each[part] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(n_draws)
+        total += block.sum(axis=1)
+    joint = float(log_sum_exp(total[None])[0]) - math.log(n_draws)
+    return _Fold(each, joint, math.nan, redone=True, verdict=again.diagnostics.verdict)
+
+
+def _estimate(fit: Fit, folds: Folds, found: list[_Fold], *, joint: bool, kind: str, n_draws: int) -> Any:
+    """Put the folds together as ArviZ has it."""
+    from arviz_stats.utils import ELPDDataLOOKFold
+    from xarray import DataArray
+
+    each, labels = np.empty(len(folds.codes)), np.asarray(folds.labels, dtype=object)
+    for number, fold in enumerate(found):
+        each[rows_in(folds, number)] = fold.each
+    elpd = np.array([fold.joint for fold in found]) if joint else each
+    check_finite(each, fit, np.arange(len(each)))
+    within = _within_sample(fit, folds, joint=joint)
+    k = np.array([fold.k for fold in found])
+    limit = good_pareto_k(n_draws)
+    unconverged = [
+        label for label, fold in zip(folds.labels, found, strict=True) if fold.verdict not in ("", "converged")
+    ]
+    about = {
+        "kind": kind,
+        "joint": joint,
+        "n_redone": sum(fold.redone for fold in found) if kind == "integrated" else 0,
+        "not_converged": unconverged,
+    }
+    coords: dict[str, Any] = {FOLD_DIM: labels}
+    if not joint:
+        coords = {OBSERVATION_DIM: fit.model.design.rows, FOLD_DIM: (OBSERVATION_DIM, labels[folds.codes])}
+
+    def labelled(values: np.ndarray, name: str) -> DataArray:
+        return DataArray(values, coords, (FOLD_DIM if joint else OBSERVATION_DIM,), name, about)
+
+    n, weighted = len(elpd), kind == "integrated"
+    # ArviZ's own K-fold estimate has None where there are no weights, though its record is typed otherwise.
+    smoothing: dict[str, Any] = {"good_k": None, "pareto_k": None}
+    if weighted:
+        smoothing = {"good_k": limit, "pareto_k": labelled(k if joint else k[folds.codes], "pareto_k")}
+    return ELPDDataLOOKFold(
+        elpd=float(elpd.sum()),
+        se=math.sqrt(n * elpd.var(ddof=1)) if n > 1 else math.nan,
+        p=float((within - elpd).sum()),
+        n_samples=n_draws,
+        n_data_points=n,
+        scale="log",
+        warning=bool(unconverged) or (weighted and bool((~(k <= limit)).any())),
+        elpd_i=labelled(elpd, "elpd_i"),
+        n_folds=len(folds.labels),
+        p_kfold_i=labelled(within - elpd, "p_kfold_i"),
+        **smoothing,
+    )
+
+
+def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
+    """Return the log predictive density of each row, or fold, by the fit that has seen it."""
+    sizes = fit.idata["posterior"].sizes
+    n_draws = sizes["chain"] * sizes["draw"]
+    each = np.empty(len(folds.codes))
+    totals = np.zeros((len(folds.labels), n_draws))
+    for rows, block in log_likelihood_blocks(fit):
+        each[rows] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(n_draws)
+        if joint:
+            np.add.at(totals, folds.codes[rows], block.T)
+    return log_sum_exp(totals) - math.log(n_draws) if joint else each
+
+
+def _check_flat(model: Model, folds: Folds) -> None:
+    """Refuse folds without which a coefficient with a flat prior has no posterior."""
+    flat = {slot.slot for slot in model.slots if slot.prior.name == "Flat"}
+    terms = [term for term in model.design.fixed if term.name in flat]
+    if not terms:
+        return
+    X = model.design.X[:, [column for term in terms for column in range(term.start, term.stop)]]
+    rank = np.linalg.matrix_rank(X)
+    for number, label in enumerate(folds.labels):
+        if np.linalg.matrix_rank(X[folds.codes != number]) < rank:
+            raise ComparisonError(
+                f"without the fold '{label}' the coefficients with flat priors have no posterior.",
+                "A coefficient with a flat prior needs rows in the other folds.",
+                f"Give {', '.join(repr(term.name) for term in terms)} a Normal prior, or make other folds.",
+            )
+
+
+def _refuse_unused(fit_arguments: dict[str, Any], workers: int | None) -> None:
+    unused = [*fit_arguments, *([] if workers is None else ["workers"])]
+    if unused:
+        raise ComparisonError(
+            f"{', '.join(f'{name}=' for name in unused)} would change nothing: this model is not fitted again.",
+            "Arguments of fit() are for models that are fitted anew for each fold; this one's coefficients are "
+            "integrated out.",
+            "Leave them out.",
+        )
+
+
+def _shown[T](items: Iterable[T], total: int, *, shown: bool) -> Iterator[T]:
+    """Show a line with the time left while folds come in: to a person, not to a file."""
+    if not (shown and sys.stderr.isatty()):
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track
+
+    yield from track(items, "folds", total=total, console=Console(stderr=True))

@@ -1,0 +1,234 @@
+"""A file, a pyarrow Dataset or a polars LazyFrame goes in; the columns that are asked for come out, read in pieces.
+
+Labels are held as whole numbers with one list of levels, so that a piece's text is gone before the next is read. What
+the columns mean is left to `tables`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.errors import DataError
+
+FORMATS = {
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".feather": "feather",
+    ".arrow": "ipc",
+    ".ipc": "ipc",
+}
+_SOURCES = "scan() takes the path of a file or folder, a pyarrow Dataset or a polars LazyFrame."
+
+
+@dataclass(frozen=True, eq=False)
+class Scan:
+    """A table that is read in pieces, and only as far as its columns are used.
+
+    Attributes
+    ----------
+    columns : tuple of str
+        Its columns' names.
+    rows : int
+        The most rows that are held at a time as they come.
+    name : str
+        What it is called in messages.
+    source : object
+        A pyarrow Dataset or a polars LazyFrame.
+    """
+
+    columns: tuple[str, ...]
+    rows: int
+    name: str
+    source: Any
+
+    def __repr__(self) -> str:
+        return f"Scan of {self.name}: {', '.join(self.columns)}"
+
+
+def scan(source: Any, *, rows: int = 1_000_000) -> Scan:
+    """Prepare a table to be read in pieces, for data that are larger than memory as they come.
+
+    Parameters
+    ----------
+    source : str, Path, pyarrow.dataset.Dataset or polars.LazyFrame
+        A file (Parquet, Feather, Arrow IPC, CSV, TSV), a folder of Parquet files, or what pyarrow or polars made of
+        them: filters and computed columns of a LazyFrame are carried out piece by piece.
+    rows : int
+        How many rows to read at a time.
+
+    Returns
+    -------
+    Scan
+        For the argument `data` of `Model`, `lmer` and all that take a table. Of a Model only the columns that its
+        formula names are read, 4 bytes a row for labels and 8 for numbers; `fit.model.data` has those. Text columns
+        have their levels in alphabetical order, dictionary columns in their own, as in memory.
+
+    Raises
+    ------
+    DataError
+        There is no such file, its format is not known, or it is no table.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import speclet_formula as sf
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     sf.datasets.m7()[0].to_parquet(f"{folder}/screen.parquet")
+    ...     data = sf.scan(f"{folder}/screen.parquet")
+    ...     len(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).data)
+    1100
+    """
+    if type(rows) is not int or rows < 1:
+        raise DataError(f"rows={rows!r} is out of range.", "rows is a whole number of at least 1.", "Leave rows= out.")
+    if isinstance(source, str | Path):
+        dataset = _dataset(Path(source))
+        return Scan(tuple(dataset.schema.names), rows, f"'{source}'", dataset)
+    if hasattr(source, "collect_schema") and hasattr(source, "collect_batches"):
+        return Scan(tuple(source.collect_schema().names()), rows, "a polars LazyFrame", source)
+    if hasattr(source, "schema") and hasattr(source, "to_batches") and hasattr(source, "get_fragments"):
+        return Scan(tuple(source.schema.names), rows, "a pyarrow Dataset", source)
+    raise DataError(
+        f"a {type(source).__name__} cannot be read in pieces.",
+        _SOURCES,
+        "Hand a table in memory to Model as it is.",
+    )
+
+
+def _dataset(path: Path) -> Any:
+    """Open a file, or a folder of Parquet files."""
+    import pyarrow as pa
+    from pyarrow import csv, dataset
+
+    if not path.exists():
+        raise DataError(f"there is no file '{path}'.", _SOURCES, "Check the path.")
+    kind = "parquet" if path.is_dir() else FORMATS.get(path.suffix.lower())
+    if kind is None:
+        raise DataError(
+            f"'{path}' has an ending that is not known.",
+            f"Endings: {', '.join(FORMATS)}; or a folder of Parquet files.",
+            "Open it yourself and hand over a pyarrow Dataset or a polars LazyFrame.",
+        )
+    try:
+        if kind != "csv":
+            return dataset.dataset(path, format=kind)
+        text = dataset.CsvFileFormat(
+            parse_options=csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ","),
+            convert_options=csv.ConvertOptions(strings_can_be_null=True),  # as pandas reads them
+        )
+        # What the first rows hold decides: numbers may have decimals further down, a column without values may be text.
+        fields = [(name, _wide_type(type_)) for name, type_ in _types(dataset.dataset(path, format=text))]
+        return dataset.dataset(path, format=text, schema=pa.schema(fields))
+    except (pa.ArrowException, OSError) as error:
+        raise _unreadable(f"'{path}'", error) from error
+
+
+def _types(dataset: Any) -> list[tuple[str, Any]]:
+    return list(zip(dataset.schema.names, dataset.schema.types, strict=True))
+
+
+def _wide_type(kind: Any) -> Any:
+    import pyarrow as pa
+
+    if pa.types.is_integer(kind):
+        return pa.float64()
+    return pa.string() if pa.types.is_null(kind) else kind
+
+
+def read_columns(table: Scan, names: Sequence[str]) -> pd.DataFrame:
+    """Read columns of a table, piece by piece.
+
+    Parameters
+    ----------
+    table : Scan
+    names : sequence of str
+        Some of its columns.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Labels are Categoricals, all else as pandas has it.
+
+    Raises
+    ------
+    DataError
+        The table cannot be read.
+    """
+    import pyarrow as pa
+
+    parts: dict[str, list[Any]] = {name: [] for name in names}
+    levels: dict[str, dict[Any, int]] = {}
+    ordered: set[str] = set()
+    try:
+        for piece in _pieces(table, list(names)):
+            for name in names:
+                column = piece.column(name)
+                if _holds_labels(column.type):
+                    ordered |= {name} if pa.types.is_dictionary(column.type) else set()
+                    parts[name].append(_codes(column, levels.setdefault(name, {})))
+                else:
+                    parts[name].append(column.to_pandas())
+    except Exception as error:  # pyarrow and polars raise almost anything for a damaged file
+        raise _unreadable(table.name, error) from error
+    # One column after the other: the pieces of each are gone before those of the next are put together.
+    return pd.DataFrame({name: _whole(parts.pop(name), levels.get(name), name in ordered) for name in names})
+
+
+def _pieces(table: Scan, names: list[str]) -> Iterator[Any]:
+    """Go through a table as pyarrow's tables of a few columns."""
+    import pyarrow as pa
+
+    if hasattr(table.source, "collect_batches"):
+        for frame in table.source.select(names).collect_batches(chunk_size=table.rows, maintain_order=True):
+            yield frame.to_arrow()
+    else:
+        for batch in table.source.to_batches(columns=names, batch_size=table.rows, batch_readahead=1):
+            yield pa.Table.from_batches([batch])
+
+
+def _holds_labels(kind: Any) -> bool:
+    from pyarrow import types
+
+    text = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+    return bool(text or types.is_dictionary(kind))
+
+
+def _codes(column: Any, levels: dict[Any, int]) -> np.ndarray:
+    """Return the levels' numbers (rows,), -1 for a missing one; new levels are added to the list."""
+    import pyarrow as pa
+
+    if pa.types.is_string_view(column.type):
+        column = column.cast(pa.large_string())
+    encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
+    found = []
+    for chunk in encoded.chunks:
+        known = [
+            -1 if level is None else levels.setdefault(level, len(levels)) for level in chunk.dictionary.to_pylist()
+        ]
+        indices = chunk.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
+        found.append(np.array([*known, -1], dtype=np.int32)[indices])
+    return np.concatenate(found) if found else np.empty(0, dtype=np.int32)
+
+
+def _whole(parts: list[Any], levels: dict[Any, int] | None, ordered: bool) -> Any:
+    """Put the pieces of one column together; text has its levels in order, a dictionary its own."""
+    if levels is None:
+        return pd.concat(parts, ignore_index=True) if parts else pd.Series(dtype=float)
+    codes, names = np.concatenate(parts), list(levels)
+    if not ordered:
+        order = sorted(range(len(names)), key=names.__getitem__)
+        places = np.empty(len(names) + 1, dtype=np.int32)
+        places[order], places[-1] = np.arange(len(names)), -1
+        codes, names = places[codes], [names[place] for place in order]
+    return pd.Categorical.from_codes(codes, categories=pd.Index(names), ordered=False)
+
+
+def _unreadable(name: str, error: Exception) -> DataError:
+    """Word the error of a table that cannot be read; the first line of what the reader says is enough."""
+    said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return DataError(f"{name} cannot be read: {said}.", _SOURCES, "Check the file, or convert it to Parquet.")

@@ -1,0 +1,232 @@
+"""Ranked genes and separated controls go in; pictures come out: a volcano, ranks, and what tells the controls apart."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.errors import DataError, listed
+from speclet_formula.reporting.plots.pictures import ESTIMATE, LINE, TRUTH, Picture, bare, grid_figure, plain
+from speclet_formula.screens.records import Separation
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Losses, other genes and the genes that nothing should happen to: by colour and by shape.
+_CLASSES = (("other", "#9A9A9A", "o"), ("nonessential", ESTIMATE, "D"), ("essential", TRUTH, "^"))
+_BINS = 40
+_LINE_HEIGHT = 11  # pixels from one name to the next
+
+
+def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
+    """Draw how large each gene's effect is against how sure its sign is.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `rank_genes` or `level_effects`.
+    label : int
+        How many genes are named: those of the first ranks.
+
+    Returns
+    -------
+    Picture
+        `figure`: one point per gene, its effect across and -log10 of its local false sign rate up; rates that counted
+        draws cannot tell from 0 stand on a dashed line at half of one draw. Controls have colours and shapes of their
+        own. `alt`: how many genes are sure, and which are first.
+
+    Raises
+    ------
+    DataError
+        The table lacks a column, or has no rows.
+    """
+    frame = _checked(table, "estimate", "lfsr", "rank")
+    draws = int(table.attrs.get("draws") or 0)
+    floor = 0.5 / draws if draws else max(float(frame["lfsr"][frame["lfsr"] > 0].min()), 1e-12)
+    height = -np.log10(np.maximum(frame["lfsr"].to_numpy(dtype=float), floor))
+    figure, (axis,) = grid_figure(1, height=4.2, width=5.4)
+    for rows, style in _by_class(frame):
+        axis.plot(frame["estimate"].to_numpy()[rows], height[rows], linestyle="", **style)
+    axis.axvline(0, color=LINE, linewidth=0.8)
+    if draws:
+        axis.axhline(-np.log10(floor), color=LINE, linewidth=0.8, linestyle="--")
+    axis.set_ylim(0, -np.log10(floor) * 1.45)
+    axis.margins(x=0.12)
+    first = frame.assign(height=height).nsmallest(label, "rank")
+    at_top = first["height"] == height.max()
+    _name_above(axis, first[at_top], "estimate", "height")
+    _name_right(axis, first[~at_top], "estimate", "height")
+    axis.set_xlabel(plain(str(table["term"].iloc[0]) if "term" in table else "effect of the gene"))
+    axis.set_ylabel("sureness of the sign, −log10 local false sign rate")
+    _legend(axis, frame)
+    bare(axis)
+    sure = frame["lfsr"] < 0.05  # noqa: PLR2004
+    losses, gains = int((sure & (frame["estimate"] < 0)).sum()), int((sure & (frame["estimate"] > 0)).sum())
+    return Picture(
+        figure,
+        f"Effects of {len(frame):,} genes against the local false sign rate of each. {losses:,} are below zero and "
+        f"{gains:,} above it with a rate under 0.05. First in rank: {listed(first['name'], 5)}.",
+    )
+
+
+def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
+    """Draw the genes' effects in order, with their intervals.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        Of `rank_genes` or `level_effects`.
+    label : int
+        How many genes are named at either end.
+
+    Returns
+    -------
+    Picture
+        `figure`: effects with their intervals, the smallest first, controls in colours of their own. `alt`: the
+        smallest and largest effects, and how many intervals exclude zero.
+
+    Raises
+    ------
+    DataError
+        The table lacks a column, or has no rows.
+    """
+    frame = _checked(table, "estimate", "conf_low", "conf_high").sort_values("estimate", ignore_index=True)
+    figure, (axis,) = grid_figure(1, height=4.2, width=5.8)
+    places = np.arange(1, len(frame) + 1)
+    axis.vlines(places, frame["conf_low"], frame["conf_high"], color="#D0D0D0", linewidth=0.6, rasterized=True)
+    for rows, style in _by_class(frame):
+        axis.plot(places[rows], frame["estimate"].to_numpy()[rows], linestyle="", **style)
+    axis.axhline(0, color=LINE, linewidth=0.8)
+    ends = frame.assign(place=places)
+    axis.set_xlim(-0.02 * len(frame), 1.2 * len(frame))
+    for end in (ends.head(label), ends.tail(label).drop(ends.head(label).index, errors="ignore")):
+        _name_right(axis, end, "place", "estimate")
+    axis.set_xlabel(f"genes in order ({len(frame):,})")
+    axis.set_ylabel(plain(f"effect, {table.attrs.get('interval', 'interval')}"))
+    _legend(axis, frame)
+    bare(axis)
+    apart = int(((frame["conf_low"] > 0) | (frame["conf_high"] < 0)).sum())
+    low, high = frame.iloc[0], frame.iloc[-1]
+    return Picture(
+        figure,
+        f"Effects of {len(frame):,} genes in order. Smallest: {low['name']} {low['estimate']:.2f}; largest: "
+        f"{high['name']} {high['estimate']:.2f}. {apart:,} intervals exclude zero.",
+    )
+
+
+def plot_separation(separation: Separation) -> Picture:
+    """Draw how well the controls are told apart: their scores, the ROC curve and the precision-recall curve.
+
+    Parameters
+    ----------
+    separation : Separation
+        Of `control_separation`.
+
+    Returns
+    -------
+    Picture
+        `figure`: three panels. `alt`: both areas.
+    """
+    figure, axes = grid_figure(3, height=3.0, width=3.0)
+    scores = separation.scores
+    bins = np.linspace(scores["score"].min(), scores["score"].max() + 1e-12, _BINS).tolist()
+    for name, colour, style in (("nonessential", ESTIMATE, "-"), ("essential", TRUTH, "--")):
+        chosen = scores.loc[scores["control"] == name, "score"]
+        shares = np.full(len(chosen), 1 / len(chosen))
+        axes[0].hist(chosen, bins, weights=shares, color=colour, alpha=0.35)
+        axes[0].hist(chosen, bins, weights=shares, color=colour, histtype="step", linestyle=style, label=name)
+    axes[0].set_xlabel("score")
+    axes[0].set_ylabel("share of the controls")
+    axes[0].legend(fontsize=7, frameon=False)
+    roc, pr = separation.roc, separation.pr
+    axes[1].plot([0, 1], [0, 1], color=LINE, linewidth=0.8, linestyle=":")
+    axes[1].plot(roc["false_positive_rate"], roc["true_positive_rate"], color=TRUTH)
+    axes[1].set_xlabel("false positive rate")
+    axes[1].set_ylabel("true positive rate")
+    axes[1].set_title(f"ROC, area {separation.auc_roc:.3f}", fontsize=9)
+    share = separation.n_essential / (separation.n_essential + separation.n_nonessential)
+    axes[2].axhline(share, color=LINE, linewidth=0.8, linestyle=":")
+    axes[2].step(pr["recall"], pr["precision"], where="pre", color=TRUTH)
+    axes[2].set_xlim(-0.03, 1.03)
+    axes[2].set_ylim(0, 1.03)
+    axes[2].set_xlabel("recall")
+    axes[2].set_ylabel("precision")
+    axes[2].set_title(f"precision and recall, {separation.auc_pr:.3f}", fontsize=9)
+    for axis in axes:
+        bare(axis)
+    return Picture(
+        figure,
+        f"Scores of {separation.n_essential:,} essential and {separation.n_nonessential:,} nonessential controls, "
+        f"their medians {separation.distance:.2f} apart. Area under the ROC curve {separation.auc_roc:.3f}, average "
+        f"precision {separation.auc_pr:.3f} (by chance {share:.3f}).",
+    )
+
+
+def _checked(table: pd.DataFrame, *needed: str) -> pd.DataFrame:
+    """Return the table with the names of its levels, after a look at its columns."""
+    absent = next((name for name in needed if name not in table), None)
+    label = next((name for name in ("gene", "level", "sgRNA") if name in table), None)
+    if absent is not None or label is None or table.empty:
+        raise DataError(
+            "the table has no rows." if table.empty else f"the table has no column '{absent or 'gene'}'.",
+            "It is one of rank_genes or level_effects.",
+            "Hand over sf.rank_genes(fit).",
+        )
+    return table.assign(name=table[label].astype(str)).reset_index(drop=True)
+
+
+def _by_class(frame: pd.DataFrame) -> "Iterator[tuple[np.ndarray, dict[str, Any]]]":
+    """Go through the control classes that are there, the frequent one first so that controls lie above it."""
+    given = frame["control"].astype(object) if "control" in frame else pd.Series(None, index=frame.index, dtype=object)
+    kinds = given.where(given.notna(), "other").to_numpy()
+    few = len(frame) <= 500  # noqa: PLR2004 - larger marks where they do not cover each other
+    for name, colour, marker in _CLASSES:
+        rows = np.flatnonzero(kinds == name)
+        if len(rows):
+            size = (4.5 if few else 2.0) + (0.0 if name == "other" else 0.8)
+            style = {"marker": marker, "color": colour, "markersize": size, "alpha": 0.8, "markeredgewidth": 0}
+            yield rows, {**style, "label": name, "rasterized": len(rows) > 2000}  # noqa: PLR2004
+
+
+def _name_right(axis: "Axes", rows: pd.DataFrame, x: str, y: str) -> None:
+    """Write names on the right of points, those of a pile below each other so that none covers another."""
+    pixel = _pixels(axis, rows, x, y)
+    height = np.inf
+    for place in np.argsort(-pixel[:, 1], kind="stable"):
+        height = min(pixel[place, 1], height - _LINE_HEIGHT)
+        shift = (height - pixel[place, 1]) * 72 / axis.figure.dpi
+        _name(axis, rows.iloc[place], x, y, (14, shift), {"ha": "left", "va": "center"})
+
+
+def _name_above(axis: "Axes", rows: pd.DataFrame, x: str, y: str) -> None:
+    """Write names upright above points of one height, apart from each other."""
+    pixel = _pixels(axis, rows, x, y)
+    across = -np.inf
+    for place in np.argsort(pixel[:, 0], kind="stable"):
+        across = max(pixel[place, 0], across + _LINE_HEIGHT)
+        shift = (across - pixel[place, 0]) * 72 / axis.figure.dpi
+        _name(axis, rows.iloc[place], x, y, (shift, 12), {"ha": "center", "va": "bottom", "rotation": 90})
+
+
+def _pixels(axis: "Axes", rows: pd.DataFrame, x: str, y: str) -> np.ndarray:
+    axis.get_figure(root=True).draw_without_rendering()  # type: ignore[union-attr]  # settles where the axes lie
+    return np.asarray(axis.transData.transform(rows[[x, y]].to_numpy(dtype=float)))
+
+
+def _name(axis: "Axes", row: pd.Series, x: str, y: str, shift: tuple[float, float], style: dict[str, Any]) -> None:
+    axis.annotate(
+        plain(row["name"]),
+        (row[x], row[y]),
+        xytext=shift,
+        textcoords="offset points",
+        fontsize=6.5,
+        arrowprops={"arrowstyle": "-", "color": LINE, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2},
+        **style,
+    )
+
+
+def _legend(axis: "Axes", frame: pd.DataFrame) -> None:
+    """Explain the colours, where there are controls."""
+    if "control" in frame and frame["control"].notna().any():
+        axis.legend(fontsize=7, frameon=False, loc="best")

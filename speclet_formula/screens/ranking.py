@@ -1,0 +1,254 @@
+"""A fit of a screen goes in; ranked genes and a table of guides, doubtful ones marked, come out.
+
+Effects, intervals and signs are those of `interpretation`; how well controls are told apart is left to `separating`.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.records import GroupBlock
+from speclet_formula.errors import DataError, listed, nearest
+from speclet_formula.estimates import EstimateError
+from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
+from speclet_formula.estimates.intervals import Array, choose_interval, stack, summarise
+from speclet_formula.estimates.points import points_of
+from speclet_formula.interpretation.levels import level_effects, sign_probabilities
+
+RANKED = ("estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr", "s_value")
+GUIDE_COLUMNS = (
+    "sgRNA", "gene", "control", "n_guides", "n_rows", "effect", "siblings", "distance", "std_error", "conf_low",
+    "conf_high", "lfsr", "z", "doubtful",
+)  # fmt: skip
+_BLOCK = 32 * 2**20  # bytes of draws that are summed up at a time
+
+
+def rank_genes(
+    fit: Fitted,
+    *,
+    gene: str = "gene",
+    guide: str = "sgRNA",
+    control: str = "control",
+    add: str | Sequence[str] | None = None,
+    direction: Literal["both", "negative", "positive"] = "both",
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> pd.DataFrame:
+    """Rank the genes of a screen by how sure their effect is.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+        Of a model with `(1 | gene)`.
+    gene, guide, control : str
+        Columns of the data. The last two may be missing.
+    add : str or sequence of str, optional
+        What is added to a gene's effect, as in `level_effects`: the model's intercept by default, so that zero is no
+        change rather than the average gene. With a fixed term of the controls, write add=("Intercept", "control").
+    direction : {"both", "negative", "positive"}
+        Rank 1 is the surest effect of either sign, the surest loss, or the surest gain.
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per gene, rank 1 first: `rank`, `gene`, `control` (missing without such a column), `n_guides`, `n_rows`
+        (that were fitted), then `estimate`, `std_error`, `conf_low`, `conf_high`, `p_negative`, `lfsr` and `s_value`
+        as in `level_effects`. Equal probabilities, as counted draws give, are ordered by estimate / std_error. A plain
+        pandas frame: `.to_csv("genes.csv", index=False)` and `.to_parquet("genes.parquet")` write it.
+
+    Raises
+    ------
+    DataError
+        The data lack the column of genes, or the direction does not exist.
+    EstimateError
+        The model has no effects of genes, or what is added cannot be.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> simulated = sf.simulate_screen(genes=20, random_seed=1)
+    >>> screen = sf.read_screen(simulated.counts, simulated.guides, simulated.samples)
+    >>> fit = sf.lmer("log_fc ~ (1|gene) + (1|gene:sgRNA)", screen.table, random_seed=1)  # doctest: +SKIP
+    >>> sf.rank_genes(fit, direction="negative").head()  # doctest: +SKIP
+    """
+    _check_direction(direction)
+    if add is None:
+        add = tuple(term.name for term in fit.model.design.fixed if term.kind == "intercept")
+    effects = level_effects(fit, gene, add=add, ci_prob=ci_prob, ci_kind=ci_kind)
+    facts = _facts(fit, gene, guide, control).reindex(effects["level"])
+    frame = pd.DataFrame({"gene": effects["level"], **{name: facts[name].to_numpy() for name in facts}})
+    frame = pd.concat([frame, effects[list(RANKED)]], axis=1)
+    frame = frame.iloc[_order(effects, direction)].reset_index(drop=True)
+    frame.insert(0, "rank", np.arange(1, len(frame) + 1))
+    frame.attrs.update(effects.attrs)
+    return frame
+
+
+def _check_direction(direction: str) -> None:
+    choices = ("both", "negative", "positive")
+    if direction not in choices:
+        near = nearest(str(direction), choices)
+        raise DataError(
+            f"direction={direction!r} is no direction.",
+            "direction is 'both', 'negative' (losses first) or 'positive' (gains first).",
+            f"Nearest: {near!r}." if near else "Leave it out for both.",
+        )
+
+
+def _order(effects: pd.DataFrame, direction: str) -> np.ndarray:
+    """Return the places of the levels, the first in rank first."""
+    if direction == "both":
+        return np.argsort(effects["rank"].to_numpy())
+    sign = 1.0 if direction == "negative" else -1.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        size = np.nan_to_num((effects["estimate"] / effects["std_error"]).to_numpy(), nan=0.0)
+    return np.lexsort((sign * size, -sign * effects["p_negative"].to_numpy()))
+
+
+def _facts(fit: Fitted, gene: str, guide: str, control: str) -> pd.DataFrame:
+    """Return control class, guides and rows of each gene, of the rows that were fitted."""
+    data = _fitted_rows(fit, gene)
+    keys = data[gene].astype(str)
+    facts = pd.DataFrame({"control": None}, index=pd.Index(pd.unique(keys)), dtype=object)
+    if control in data:
+        facts["control"] = data[control].astype(object).groupby(keys.to_numpy()).first()
+    guides = data[guide].groupby(keys.to_numpy(), observed=True).nunique() if guide in data else pd.NA
+    return facts.assign(n_guides=guides, n_rows=keys.value_counts())
+
+
+def _fitted_rows(fit: Fitted, *needed: str) -> pd.DataFrame:
+    """Return the rows of the model's data that were fitted."""
+    model = fit.model
+    data: pd.DataFrame = model.data  # type: ignore[attr-defined]
+    absent = next((name for name in needed if name not in data), None)
+    if absent is not None:
+        raise DataError(
+            f"the fitted data have no column '{absent}'.",
+            f"Columns: {listed(map(str, data.columns))}.",
+            f"Name the column, for example gene='{data.columns[0]}'.",
+        )
+    return data.iloc[model.design.rows]
+
+
+def guide_table(
+    fit: Fitted,
+    *,
+    gene: str = "gene",
+    guide: str = "sgRNA",
+    control: str = "control",
+    limit: float = 2.0,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> pd.DataFrame:
+    r"""Compare each guide with its gene's other guides, and mark those that are far from them.
+
+    A guide's distance is its effect less the mean effect of its siblings, draw by draw; with n guides of a gene
+    and an SD :math:`\sigma` of guides within genes, a guide like the others is Normal(0, :math:`\sigma \sqrt{n/(n-1)}`)
+    away.
+
+    Parameters
+    ----------
+    fit : Fit
+        Of a model with `(1 | gene)` and effects of guides within genes, `(1 | gene:sgRNA)`.
+    gene, guide, control : str
+        Columns of the data. The last one may be missing.
+    limit : float
+        A guide is doubtful if the size of its `z` exceeds this and the interval of its distance excludes zero.
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per guide, the most distant first: `sgRNA`, `gene`, `control`, `n_guides` (of the gene), `n_rows` (of
+        the guide); `effect` (of gene and guide, with the intercept), `siblings` (effect - distance), `distance` with
+        `std_error`, `conf_low`, `conf_high` and the local false sign rate `lfsr`; `z`, the mean of distance /
+        (sigma sqrt(n / (n - 1))); `doubtful`. Distances of a gene's only guide are missing.
+
+    Raises
+    ------
+    EstimateError
+        The model has no such effects, or was fitted by maximum likelihood, which has no joint draws.
+    DataError
+        The data lack a column.
+    """
+    if points_of(fit) is not None:
+        raise EstimateError(
+            "a fit by maximum likelihood has no draws of guides and genes together.",
+            "Guides are compared draw by draw.",
+            "Fit the model with method='exact' or 'nuts'.",
+        )
+    data = _fitted_rows(fit, gene, guide)
+    block = _guide_block(fit, gene, guide)
+    first = np.unique(block.codes, return_index=True)[1]  # one row of each level
+    genes, labels = data[gene].astype(str).to_numpy()[first], data[guide].astype(str).to_numpy()[first]
+    codes = pd.factorize(genes)[0]
+    n_guides = np.bincount(codes)[codes]
+    interval = choose_interval(ci_prob, ci_kind)
+    parts = [_distances(*part, interval) for part in _gene_blocks(fit, block, codes)]
+    found = pd.concat(parts).sort_index()
+    intercept = [term.name for term in fit.model.design.fixed if term.kind == "intercept"]
+    effect = level_effects(fit, block.group, add=(gene, *intercept))["estimate"].to_numpy()
+    frame = found.assign(
+        sgRNA=labels,
+        gene=genes,
+        control=data[control].astype(object).to_numpy()[first] if control in data else None,
+        n_guides=n_guides,
+        n_rows=np.bincount(block.codes, minlength=len(block.levels)),
+        effect=effect,
+        siblings=effect - found["estimate"].to_numpy(),
+        doubtful=(found["z"].abs() > limit) & ((found["conf_low"] > 0) | (found["conf_high"] < 0)),
+    ).rename(columns={"estimate": "distance"})
+    order = np.argsort(-frame["z"].abs().fillna(-1.0).to_numpy(), kind="stable")
+    return stack([frame.iloc[order]], GUIDE_COLUMNS, interval)
+
+
+def _guide_block(fit: Fitted, gene: str, guide: str) -> GroupBlock:
+    """Return the block with an intercept for each guide."""
+    groups = fit.model.design.groups
+    found = [
+        block
+        for block in groups
+        if guide in block.factors and set(block.factors) <= {gene, guide} and "1" in block.columns
+    ]
+    if found and any(block.factors == (gene,) for block in groups):
+        return found[0]
+    raise EstimateError(
+        f"the model has no effects of '{guide}' within '{gene}'.",
+        f"Grouping factors: {listed(block.group for block in groups) or 'none'}.",
+        f"Fit a model with (1 | {gene}) + (1 | {gene}:{guide}).",
+    )
+
+
+def _gene_blocks(
+    fit: Fitted, block: GroupBlock, codes: np.ndarray
+) -> Iterator[tuple[np.ndarray, Array, np.ndarray, Array]]:
+    """Go through whole genes: the places of their guides, the guides' draws, where genes start, and the draws' SD."""
+    slot = block.slots[block.columns.index("1")]
+    own, sigma = pooled(draws_of(fit, slot)), pooled(draws_of(fit, f"{slot}_sigma"))
+    order = np.argsort(codes, kind="stable")
+    starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
+    size = max(1, _BLOCK // (8 * len(own)))
+    place = 0
+    while place < len(starts):
+        after = max(int(np.searchsorted(starts, starts[place] + size, side="right")) - 1, place + 1)
+        stop = starts[after] if after < len(starts) else len(order)
+        places = order[starts[place] : stop]
+        yield places, own[:, places], starts[place:after] - starts[place], sigma
+        place = after
+
+
+def _distances(places: np.ndarray, draws: Array, starts: np.ndarray, sigma: Array, interval: object) -> pd.DataFrame:
+    """Summarise the distances of guides from the means of their siblings."""
+    sizes = np.diff(np.r_[starts, draws.shape[1]])
+    n = np.repeat(sizes, sizes).astype(float)
+    n[n == 1] = np.nan
+    sums = np.repeat(np.add.reduceat(draws, starts, axis=1), sizes, axis=1)
+    distance = (n * draws - sums) / (n - 1)
+    frame = summarise(distance, interval).set_index(places)  # type: ignore[arg-type]
+    lfsr = np.where(np.isnan(n), np.nan, sign_probabilities(distance)[1])
+    return frame.assign(lfsr=lfsr, z=(distance / (sigma * np.sqrt(n / (n - 1)))).mean(axis=0))
