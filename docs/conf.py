@@ -9,6 +9,7 @@ sys.path.insert(0, str(HERE))
 
 from docutils import nodes  # noqa: E402
 from docutils.utils.math.latex2mathml import tex2mathml  # noqa: E402
+from nbclient import NotebookClient  # noqa: E402
 from rooms import write_reference  # noqa: E402
 
 import speclet_formula as sf  # noqa: E402
@@ -27,6 +28,7 @@ myst_heading_anchors = 3
 # standard error what a reader should not see, fails the build.
 nb_execution_mode = "force"
 nb_execution_timeout = 600
+NotebookClient.startup_timeout.default_value = 300  # seconds; a busy machine needs more than the usual 60
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
