@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -28,7 +29,8 @@ myst_heading_anchors = 3
 # standard error what a reader should not see, fails the build.
 nb_execution_mode = "force"
 nb_execution_timeout = 600
-NotebookClient.startup_timeout.default_value = 300  # seconds; a busy machine needs more than the usual 60
+# A busy machine needs more than the usual minute to start a kernel.
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, startup_timeout=300)
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
