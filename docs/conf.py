@@ -2,6 +2,7 @@
 
 import os
 import sys
+from functools import partialmethod
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -9,6 +10,7 @@ sys.path.insert(0, str(HERE))
 
 from docutils import nodes  # noqa: E402
 from docutils.utils.math.latex2mathml import tex2mathml  # noqa: E402
+from nbclient import NotebookClient  # noqa: E402
 from rooms import write_reference  # noqa: E402
 
 import speclet_formula as sf  # noqa: E402
@@ -27,6 +29,8 @@ myst_heading_anchors = 3
 # standard error what a reader should not see, fails the build.
 nb_execution_mode = "force"
 nb_execution_timeout = 600
+# A busy machine needs more than the usual minute to start a kernel.
+NotebookClient.__init__ = partialmethod(NotebookClient.__init__, startup_timeout=300)
 nb_execution_raise_on_error = True
 nb_execution_show_tb = True
 nb_merge_streams = True
@@ -54,7 +58,7 @@ html_show_sourcelink = False
 html_theme_options = {
     "navbar_align": "left",
     "navbar_end": ["theme-switcher"],
-    "header_links_before_dropdown": 7,
+    "header_links_before_dropdown": 5,
     "secondary_sidebar_items": ["page-toc"],
     "footer_start": ["copyright"],
     "footer_end": [],

@@ -16,7 +16,7 @@ GROUPS = {
     "Read a fit": (
         "fixef", "ranef", "coef", "level_effects", "effect_matrix", "selectivity", "varcorr", "sigma",
         "family_parameters", "confint", "nobs", "ngrps", "tidy", "glance", "augment", "icc", "r2", "diagnose",
-        "near_singular",
+        "is_singular", "near_singular",
     ),
     "Predict": ("fitted", "predict", "residuals", "log_likelihood", "simulate"),
     "Means, contrasts and hypotheses": (
