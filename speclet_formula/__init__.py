@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from speclet_formula.inference.refitting import refit as refit
     from speclet_formula.inference.translate import to_bambi as to_bambi
     from speclet_formula.inference.translate import to_pymc as to_pymc
+    from speclet_formula.inference.updating import update as update
     from speclet_formula.interpretation import Means as Means
     from speclet_formula.interpretation import contrasts as contrasts
     from speclet_formula.interpretation import effect_matrix as effect_matrix
@@ -187,6 +188,7 @@ _ROOMS = {
         "to_bambi",
         "to_pymc",
     ),
+    "inference.updating": ("update",),
     "interpretation": (
         "Means",
         "contrasts",
