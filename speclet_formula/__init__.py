@@ -94,6 +94,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_ranks as plot_ranks
     from speclet_formula.reporting.plots import plot_recoveries as plot_recoveries
     from speclet_formula.reporting.plots import plot_recovery as plot_recovery
+    from speclet_formula.reporting.plots import plot_residuals as plot_residuals
     from speclet_formula.reporting.plots import plot_separation as plot_separation
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
@@ -234,6 +235,7 @@ _ROOMS = {
         "plot_ranks",
         "plot_recoveries",
         "plot_recovery",
+        "plot_residuals",
         "plot_separation",
         "plot_shrinkage",
         "plot_variances",
