@@ -56,8 +56,8 @@ def tidy(
         * `term`: the term's label ("sigma_Days" for one of the formula of sigma); for "ran_pars" "sd__Intercept",
           "cor__Intercept.Days", "sd__Observation";
         * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, on the link's scale unless exponentiated. Of
-          a fit by maximum likelihood the last two are missing for "ran_pars", and the standard error unless it is by Laplace's
-          approximation.
+          a fit by maximum likelihood the last two are missing for "ran_pars", and the standard error unless it is by
+          Laplace's approximation.
 
     Raises
     ------
