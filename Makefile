@@ -4,6 +4,7 @@
 UV := .tools/bin/uv
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS_STAMP := .venv/.installed-docs
 
 # uv trusts the hosts that this machine trusts, a company's proxy included, where the system says which.
 ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
@@ -14,7 +15,7 @@ endif
 PYENV := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/*/bin)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test fast lint format bench constraints clean
+.PHONY: help env demo test fast lint format docs bench constraints clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
@@ -47,6 +48,11 @@ format: $(STAMP) ## put the code into the common format
 	@$(BIN)/ruff check --fix --quiet
 	@$(BIN)/ruff format
 
+docs: $(DOCS_STAMP) ## build the pages of docs/ into docs/_build/html; every notebook is run
+	@echo "== building the pages (some minutes)"
+	@$(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --jobs 2 docs docs/_build/html
+	@echo "== docs/_build/html/index.html"
+
 bench: $(STAMP) ## time the engines beside their peers; BENCH="--quick" for a first look
 	@echo "== benchmarks"
 	@$(BIN)/python -m benchmarks $(BENCH)
@@ -58,7 +64,8 @@ constraints: $(UV) ## resolve the versions in constraints.txt; UPGRADE=--upgrade
 		--output-file constraints.txt pyproject.toml
 
 clean: ## remove the environment, uv and all caches
-	rm -rf .venv .tools .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .tools .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist docs/_build \
+		docs/reference
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A uv that knows dependency groups: the one on PATH, else from pip, else from a pip of its own (python3-venv).
@@ -84,3 +91,10 @@ $(STAMP): pyproject.toml constraints.txt .python-version | $(UV)
 	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt \
 		--build-constraint constraints.txt --editable '.[numpyro]' --group dev
 	@touch $(STAMP)
+
+# What builds the pages is needed by `make docs` alone.
+$(DOCS_STAMP): $(STAMP)
+	@echo "== installing what builds the pages"
+	@$(UV) pip install --quiet --python $(BIN)/python --constraint constraints.txt \
+		--build-constraint constraints.txt --group docs
+	@touch $(DOCS_STAMP)

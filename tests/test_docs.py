@@ -1,6 +1,8 @@
 """The documents are true: their code runs, and what they mention exists."""
 
+import ast
 import contextlib
+import importlib
 import io
 import re
 import shlex
@@ -17,11 +19,24 @@ from speclet_formula.priors.toml import read_priors
 from tests.fakes import fake_fit
 
 ROOT = Path(__file__).resolve().parents[1]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCS = ROOT / "docs"
+PAGES = [path for path in sorted(DOCS.rglob("*.md")) if "_build" not in path.parts]
+NOTEBOOKS = [path for path in PAGES if path.read_text(encoding="utf-8").startswith("---\nfile_format: mystnb\n")]
+LESSONS = sorted((DOCS / "course").glob("[0-9]*.md"))
+PLAIN = [ROOT / "README.md", *(path for path in PAGES if path not in NOTEBOOKS)]
+DOCUMENTS = [path for path in PLAIN if "\n```python\n" in path.read_text(encoding="utf-8")]  # printed, so run by a test
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\[[^\]]+\]\(([^)\s]+)\)")
+CELL = re.compile(r"^```\{code-cell\}\n((?:^:[^\n]*\n)*)(.*?)^```$", re.MULTILINE | re.DOTALL)  # run by Sphinx
+LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 SPAN = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
-each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.relative_to(ROOT).as_posix())
+
+
+def name_of(path):
+    return path.relative_to(ROOT).as_posix()
+
+
+each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=name_of)
+each_page = pytest.mark.parametrize("path", [ROOT / "README.md", *PAGES], ids=name_of)
 
 
 def blocks(path, language):
@@ -31,7 +46,7 @@ def blocks(path, language):
 
 def prose(path):
     """The document without its fenced blocks."""
-    return BLOCK.sub("", path.read_text(encoding="utf-8"))
+    return BLOCK.sub("", CELL.sub("", path.read_text(encoding="utf-8")))
 
 
 def anchors(path):
@@ -43,7 +58,7 @@ def anchors(path):
 def command_lines():
     """(words) of each call of speclet-formula, in shell blocks and in the text."""
     lines = []
-    for path in DOCUMENTS:
+    for path in [ROOT / "README.md", *PAGES]:
         for body in blocks(path, "sh"):
             lines += body.replace("\\\n", " ").splitlines()
         lines += SPAN.findall(prose(path))
@@ -78,25 +93,69 @@ def test_the_code_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
             assert eval(span, names) is not None
 
 
-@each_document
+@each_page
 def test_every_name_of_the_package_exists(path):
-    mentioned = set(re.findall(r"\bsf\.(\w+(?:\.m7|\.screen_design)?)", path.read_text(encoding="utf-8")))
-    assert mentioned
+    mentioned = set(re.findall(r"\bsf\.(\w+(?:(?<=datasets)\.\w+)?)", path.read_text(encoding="utf-8")))
+    assert mentioned or path not in (*DOCUMENTS, *NOTEBOOKS)
     for name in mentioned:
         first, _, second = name.partition(".")
         assert first in sf.__all__
         assert not second or hasattr(getattr(sf, first), second)
 
 
-@pytest.mark.parametrize("path", [*DOCUMENTS, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", [ROOT / "README.md", *PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"], ids=name_of
+)
 def test_every_link_leads_somewhere(path):
     for target in LINK.findall(prose(path)):
-        if target.startswith("https://"):
+        if target.startswith("https://") or target == "reference/index.rst":  # written when the pages are built
             continue
         name, _, anchor = target.partition("#")
         file = path.parent / name if name else path
         assert file.exists(), target
         assert not anchor or anchor in anchors(file), target
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=name_of)
+def test_the_cells_of_a_notebook_are_python(path):
+    text = path.read_text(encoding="utf-8")
+    cells = CELL.findall(text)
+    assert len(cells) == text.count("```{code-cell}")
+    for number, (_, body) in enumerate(cells, 1):
+        compile(body, f"{path.name}, cell {number}", "exec")
+
+
+@pytest.mark.parametrize("path", LESSONS, ids=name_of)
+def test_every_exercise_has_an_answer_that_is_checked(path):
+    text = path.read_text(encoding="utf-8")
+    exercises = re.findall(r"^\*\*(\d+\.\d)\*\*", text, re.MULTILINE)
+    answers = [body for options, body in CELL.findall(text) if "hide-cell" in options]
+    assert 2 <= len(exercises) <= 4
+    assert exercises == [f"{int(path.name[:2])}.{number}" for number in range(1, len(exercises) + 1)]
+    assert len(answers) == len(exercises)
+    for body in answers:
+        assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(body))), body
+
+
+def test_every_page_is_in_a_table_of_contents():
+    listed = {DOCS / "index.md"}
+    for path in PAGES:
+        for body in re.findall(
+            r"^```\{toctree\}\n(.*?)^```$", path.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL
+        ):
+            entries = [line for line in body.splitlines() if line and not line.startswith(":")]
+            listed |= {path.parent / f"{entry}.md" for entry in entries if entry != "reference/index"}
+    assert listed == set(PAGES)
+
+
+def test_the_reference_has_every_public_name_once(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(DOCS)
+    rooms = importlib.import_module("rooms")
+    rooms.write_reference(tmp_path)
+    listed = re.findall(r"^   (\w+)$", (tmp_path / "index.rst").read_text(encoding="utf-8"), re.MULTILINE)
+    public = set(sf.__all__) - {"__version__", "datasets"}
+    assert sorted(name for name in listed if name in public) == sorted(public)
+    assert {"m7", "screen_design"} <= set(listed)
 
 
 def test_the_changelog_names_what_exists():
@@ -106,7 +165,7 @@ def test_the_changelog_names_what_exists():
 
 def test_every_make_target_exists():
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
-    for path in DOCUMENTS:
+    for path in [ROOT / "README.md", *PAGES]:
         mentioned = re.findall(r"(?:^|`)make (\w+)(?:`|$)", path.read_text(encoding="utf-8"), re.MULTILINE)
         assert set(mentioned) <= targets
 
@@ -209,9 +268,41 @@ def spelled(cell):
     return [text if "~" in text else f"y ~ {text}" for text in texts if text not in ("f", "g")]
 
 
+# What a first course of mixed models in R calls, by package.
+COURSE = {
+    "lme4": "lmer glmer glmer.nb fixef ranef coef VarCorr summary sigma nobs ngrps fitted predict residuals simulate "
+    "anova AIC BIC logLik deviance drop1 confint profile vcov formula model.frame model.matrix getME family "
+    "isSingular lmerControl allFit lmList update refit bootMer dotplot df.residual",
+    "lmerTest": "step",
+    "broom.mixed": "tidy glance augment",
+    "emmeans": "emmeans contrast pairs emtrends ref_grid",
+    "performance": "icc r2 check_model check_convergence check_singularity check_overdispersion check_collinearity "
+    "model_performance compare_performance check_predictions check_zeroinflation",
+}
+
+
+def named_rows():
+    """(R's side, ours, remark) of all tables of names."""
+    section = (DOCS / "coming-from-lme4.md").read_text(encoding="utf-8").partition("\n## Names\n")[2]
+    lines = [line for line in section.partition("\n## ")[0].splitlines() if re.match(r"\| .*`", line)]
+    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+
+
+def test_every_row_of_names_says_what_to_use():
+    for theirs, ours, remark in named_rows():
+        assert ours or len(remark.split()) >= 4, theirs
+
+
+@pytest.mark.parametrize("package", COURSE)
+def test_every_function_of_a_first_course_is_answered(package):
+    answered = " ".join(row[0] for row in named_rows())
+    missing = [name for name in COURSE[package].split() if not re.search(rf"(?<![\w.]){re.escape(name)}\b", answered)]
+    assert missing == []
+
+
 def test_what_is_said_to_be_missing_is_missing():
     said = prose(ROOT / "README.md").partition("## What this version does not do yet")[2].partition("\n## ")[0]
-    assert "No prediction for new data and no residuals" in said
-    assert "k-fold" in said
     assert "No smooth terms" in said
-    assert {"predict", "residuals", "kfold"}.isdisjoint(sf.__all__)
+    with pytest.raises(sf.FormulaError, match="is not a function"):
+        sf.explain("y ~ s(x)")
+    assert "No profile intervals of Laplace fits" in said

@@ -26,7 +26,7 @@ COSTLY = 20_000  # coefficients from which on an evaluation, some milliseconds t
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
 FULL = 0.6  # effective proposals that each draw should rest on,
-ENOUGH = {"cheap": 1500, "costly": 800}  # and all draws together
+ENOUGH = 1500  # and all draws together
 MOST_THINNED = 5  # proposals for each draw at the most
 
 
@@ -102,7 +102,7 @@ def _sample_variances(
     cost = "cheap" if marginal.system.layout.size < COSTLY else "costly"
 
     mixture, proposals = draw_proposals(density, _start(marginal), rng, draws=ROUND[cost], good=GOOD, wanted=wanted)
-    thin, needed = 1, max(FULL * wanted, ENOUGH[cost])
+    thin, needed = 1, max(FULL * wanted, ENOUGH)
     if proposals.efficiency * wanted < needed:
         thin = min(int(np.ceil(needed / (proposals.efficiency * wanted))), MOST_THINNED)
         proposals = draw_more(density, mixture, proposals, rng, wanted * (thin - 1))

@@ -101,7 +101,7 @@ def test_a_folder_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
         (
             {"draw": 10}, SamplingError,
             "there is no setting 'draw'.\nOf Model there are family, link, priors, weights, missing, functions; of fit "
-            "method, draws, tune, chains, target_accept, sampler.\nNearest: 'draws'.",
+            "method, draws, tune, chains, target_accept, sampler, keep.\nNearest: 'draws'.",
         ),
         (
             {"data": rows().assign(tissue=lambda d: d["tissue"].where(d.index > 3))}, DataError,

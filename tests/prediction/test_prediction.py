@@ -127,8 +127,8 @@ ERRORS = {
         "Leave those rows out, fit the model with them, or write predict(..., allow_new_levels=True).",
     ),
     "no variable": (
-        lambda fit: linear_predictor(fit.model, fit.idata["posterior"].to_dataset().drop_vars("x|g")),
-        "the posterior holds no variable 'x|g'.\nIt holds one for each term of the model, under the design's names.\n"
+        lambda fit: linear_predictor(fit.model, fit.idata["posterior"].to_dataset().drop_vars("x")),
+        "the posterior holds no variable 'x'.\nIt holds one for each term of the model, under the design's names.\n"
         "Fit the model again, or hand over the model that these draws belong to.",
     ),
     "another posterior": (

@@ -1,0 +1,5 @@
+"""The kernels of the pages: the same on every machine, whatever its own IPython profile says."""
+
+c = get_config()  # noqa: F821 - IPython's
+c.IPKernelApp.log_level = 40  # that a kernel runs over TCP is nothing for a reader
+c.HistoryManager.enabled = False
