@@ -91,6 +91,10 @@ def read_call(node: TreeNode, context: Context) -> Call:
     arguments: list[Argument] = []
     for child in inside[::2]:
         name, _, value = cast("tuple[Token | None, Token | None, TreeNode]", tuple(children_of(child)))
+        if name is not None and name in RESERVED:
+            problem = f"'{name}' is a word of R's own and names no argument of '{function}'."
+            allowed = "An argument is named by a plain word: poly(x, degree = 2)."
+            raise error_under(context, child, problem, allowed, f"Write '==' to compare, or take '{name} =' out.")
         if name is not None and name in [argument.name for argument in arguments]:
             problem = f"the argument '{name}' is given twice to '{function}'."
             raise error_under(context, child, problem, "Each argument is given once.", f"Take one '{name}' out.")

@@ -88,6 +88,12 @@ the argument 'base' is given twice to 'log'.
 Each argument is given once.
 Take one 'base' out.
 
+y ~ poly(FALSE = x, degree = 2)
+         ^
+'FALSE' is a word of R's own and names no argument of 'poly'.
+An argument is named by a plain word: poly(x, degree = 2).
+Write '==' to compare, or take 'FALSE =' out.
+
 y ~ I(cbind(a, b))
       ^
 'cbind(a, b)' stands where cbind has no meaning.
