@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from speclet_formula.inference.refitting import refit as refit
     from speclet_formula.inference.translate import to_bambi as to_bambi
     from speclet_formula.inference.translate import to_pymc as to_pymc
+    from speclet_formula.inference.updating import update as update
     from speclet_formula.interpretation import Means as Means
     from speclet_formula.interpretation import contrasts as contrasts
     from speclet_formula.interpretation import effect_matrix as effect_matrix
@@ -93,6 +94,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_ranks as plot_ranks
     from speclet_formula.reporting.plots import plot_recoveries as plot_recoveries
     from speclet_formula.reporting.plots import plot_recovery as plot_recovery
+    from speclet_formula.reporting.plots import plot_residuals as plot_residuals
     from speclet_formula.reporting.plots import plot_separation as plot_separation
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
@@ -187,6 +189,7 @@ _ROOMS = {
         "to_bambi",
         "to_pymc",
     ),
+    "inference.updating": ("update",),
     "interpretation": (
         "Means",
         "contrasts",
@@ -232,6 +235,7 @@ _ROOMS = {
         "plot_ranks",
         "plot_recoveries",
         "plot_recovery",
+        "plot_residuals",
         "plot_separation",
         "plot_shrinkage",
         "plot_variances",

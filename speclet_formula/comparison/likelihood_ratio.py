@@ -1,23 +1,30 @@
 """Fits by maximum likelihood go in; the table of their likelihood ratios comes out, as lme4's `anova` makes it.
 
-REML fits are fitted again by maximum likelihood. Ranking by prediction is left to `comparing`.
+REML fits are fitted again by maximum likelihood, as are fits with draws, whose predictions stand beside the ratios.
+Ranking by prediction is left to `comparing`.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.comparison.comparing import check_comparable
+from speclet_formula.comparison.comparing import check_comparable, compare
 from speclet_formula.errors import ComparisonError
 from speclet_formula.formula.terms import text_of
-from speclet_formula.posterior import PointFit
+from speclet_formula.posterior import Fit, PointFit
 
 FEWEST_FITS = 2
 NESTED = {"poisson", "negativebinomial"}
+ASKED = (
+    "Pr(>Chisq) asks whether the data would be this much likelier under the larger model if the smaller one were true, "
+    "by maximum likelihood without priors; elpd_diff asks how much better (above 0) or worse the posterior predicts a "
+    "row that was left out than the one above it does."
+)
 SMALLEST_P = 1e-4  # below it a p-value is printed with an exponent
 
 
@@ -44,7 +51,7 @@ class LikelihoodRatios:
         return f"{_printed(self.table).to_html(escape=True, border=0)}\n{notes}"
 
 
-def anova(*fits: PointFit) -> LikelihoodRatios:
+def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
     """Test nested models against each other by their likelihood ratios.
 
     Each model is tested against the one before it, in the order of their numbers of parameters. The test holds where
@@ -52,10 +59,11 @@ def anova(*fits: PointFit) -> LikelihoodRatios:
 
     Parameters
     ----------
-    *fits : PointFit
+    *fits : PointFit or Fit
         Two or more, by `method="ml"` or `method="reml"`; the latter are fitted again by maximum likelihood, since REML
         likelihoods of different fixed effects cannot be compared. Or two or more by `method="laplace"`, of one family
-        and link, or poisson and negativebinomial.
+        and link, or poisson and negativebinomial. Or two or more fits with draws: each is also fitted by maximum
+        likelihood ("ml" of a gaussian model, else "laplace"), and leave-one-out is set beside the ratios.
 
     Returns
     -------
@@ -67,13 +75,18 @@ def anova(*fits: PointFit) -> LikelihoodRatios:
         * `Chisq`: twice the difference of `logLik` to the row above, at least 0;
         * `Df`: difference of `npar`;
         * `Pr(>Chisq)`: probability of so large a `Chisq` if the smaller model is true; missing where `Df` is 0. The
-          first row has none of the last three.
+          first row has none of the last three;
+        * of fits with draws `elpd`: sum of the rows' log predictive densities, each row left out, as `loo`;
+        * of fits with draws `elpd_diff`, `dse`: difference of `elpd` to the row above, above 0 where this one predicts
+          better, and its standard error. The first note says what either column asks.
 
     Raises
     ------
     ComparisonError
-        There are fewer than two fits, one of them has draws instead, or they have different rows, responses or
+        There are fewer than two fits, some have draws and others have none, or they have different rows, responses or
         families.
+    SamplingError
+        A model with draws cannot be fitted by maximum likelihood; `compare` ranks it all the same.
 
     References
     ----------
@@ -87,14 +100,31 @@ def anova(*fits: PointFit) -> LikelihoodRatios:
     >>> sf.anova(*(sf.lmer(formula, data, method="ml") for formula in formulas)).table["Df"].to_list()
     [nan, 1.0]
     """
-    _check_fits(fits)
+    with_draws = len(fits) >= FEWEST_FITS and all(isinstance(fit, Fit) for fit in fits)
+    if not with_draws:
+        _check_fits(fits)
     _check_families(fits)
     names = _names(fits)
     check_comparable({name: fit.model for name, fit in zip(names, fits, strict=True)})
     again = sum(fit.method == "reml" for fit in fits)
     pairs = sorted(zip(names, map(_by_likelihood, fits), strict=True), key=lambda pair: pair[1].df)
     ordered = [fit for _, fit in pairs]
-    return LikelihoodRatios(_table([name for name, _ in pairs], ordered), tuple(_notes(ordered, again)))
+    table, notes = _table([name for name, _ in pairs], ordered), tuple(_notes(ordered, again))
+    if not with_draws:
+        return LikelihoodRatios(table, notes)
+    comparison = compare(dict(zip(names, cast("Sequence[Fit]", fits), strict=True)))
+    rows = [np.asarray(comparison.estimates[name].elpd_i).ravel() for name in table.index]
+    return LikelihoodRatios(table.assign(**_predictions(rows)), (ASKED, comparison.sentence, *notes))
+
+
+def _predictions(rows: Sequence[np.ndarray]) -> dict[str, list[float]]:
+    """Return the columns of leave-one-out, from each row's log predictive density by each fit."""
+    differences = [larger - smaller for smaller, larger in pairwise(rows)]
+    return {
+        "elpd": [float(densities.sum()) for densities in rows],
+        "elpd_diff": [np.nan, *(float(difference.sum()) for difference in differences)],
+        "dse": [np.nan, *(float(np.sqrt(len(one)) * one.std()) for one in differences)],
+    }
 
 
 def _check_fits(fits: Sequence[object]) -> None:
@@ -116,7 +146,7 @@ def _check_fits(fits: Sequence[object]) -> None:
             )
 
 
-def _check_families(fits: Sequence[PointFit]) -> None:
+def _check_families(fits: Sequence[PointFit | Fit]) -> None:
     """Refuse families of which none is a special case of the other."""
     families = {(fit.model.family.name, fit.model.family.link) for fit in fits}
     nested = {name for name, _ in families} == NESTED and len({link for _, link in families}) == 1
@@ -130,7 +160,7 @@ def _check_families(fits: Sequence[PointFit]) -> None:
         )
 
 
-def _names(fits: Sequence[PointFit]) -> list[str]:
+def _names(fits: Sequence[PointFit | Fit]) -> list[str]:
     """Name each fit by its formula, and number those that share one."""
     names: list[str] = []
     for fit in fits:
@@ -140,11 +170,15 @@ def _names(fits: Sequence[PointFit]) -> list[str]:
     return names
 
 
-def _by_likelihood(fit: PointFit) -> PointFit:
+def _by_likelihood(fit: PointFit | Fit) -> PointFit:
     """Return a fit by maximum likelihood."""
-    if fit.method != "reml":
+    if isinstance(fit, PointFit) and fit.method != "reml":
         return fit
-    from speclet_formula.inference.reml import fit_point  # here, since it compiles
+    if fit.model.family.name != "gaussian":
+        from speclet_formula.inference.laplace import fit_laplace  # here, since it compiles, as below
+
+        return fit_laplace(fit.model)
+    from speclet_formula.inference.reml import fit_point
 
     return fit_point(fit.model, method="ml")
 
@@ -197,11 +231,17 @@ def _variances(fit: PointFit) -> int:
 def _printed(table: pd.DataFrame) -> pd.DataFrame:
     """Return the table as text."""
     decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0}
+    predictions = {"elpd": 1, "elpd_diff": 1, "dse": 1}
     shown = {
         column: ["" if np.isnan(value) else f"{value:.{places}f}" for value in table[column]]
         for column, places in decimals.items()
     }
     shown["Pr(>Chisq)"] = [_probability(value) for value in table["Pr(>Chisq)"]]
+    shown |= {
+        column: ["" if np.isnan(value) else f"{value:.{places}f}" for value in table[column]]
+        for column, places in predictions.items()
+        if column in table
+    }
     return pd.DataFrame(shown, index=table.index)
 
 

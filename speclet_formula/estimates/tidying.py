@@ -5,6 +5,7 @@ It renames and stacks what `effects` and `variances` make, and leaves the number
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from speclet_formula.design.records import sides
@@ -21,8 +22,10 @@ LABELS = {"group": "str", "level": "str", "term": "str"}
 
 def tidy(
     fit: Fitted,
-    effects: str | Sequence[str] = ("fixed", "ran_pars", "ran_vals"),
+    effects: str | Sequence[str] | None = None,
     *,
+    conf_int: bool = True,
+    exponentiate: bool = False,
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> pd.DataFrame:
@@ -31,9 +34,16 @@ def tidy(
     Parameters
     ----------
     fit : Fit or PointFit
-    effects : str or sequence of str
+    effects : str or sequence of str, optional
         Which to gather, in this order: "fixed" (fixed effects), "ran_pars" (standard deviations and correlations),
-        "ran_vals" (group effects by level).
+        "ran_vals" (group effects by level); all three by default.
+    conf_int : bool
+        Whether the ends of the intervals are among the columns.
+    exponentiate : bool
+        Whether the fixed effects and the ends of their intervals are exponentiated: odds ratios on the logit link,
+        ratios on the log link. As broom.mixed, it takes the exponential of the summary, not a summary of the
+        exponentials (of draws: exp(mean), not the mean of exp), and multiplies `std_error` by it, the delta method.
+        The other rows stay on the link's scale.
     ci_prob, ci_kind : optional
         As for `fixef`.
 
@@ -45,9 +55,9 @@ def tidy(
         * `level`: the level's label, for "ran_vals"; else missing;
         * `term`: the term's label ("sigma_Days" for one of the formula of sigma); for "ran_pars" "sd__Intercept",
           "cor__Intercept.Days", "sd__Observation";
-        * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, on the link's scale. Of a fit by maximum
-          likelihood the last two are missing for "ran_pars", and the standard error unless it is by Laplace's
-          approximation.
+        * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, on the link's scale unless exponentiated. Of
+          a fit by maximum likelihood the last two are missing for "ran_pars", and the standard error unless it is by
+          Laplace's approximation.
 
     Raises
     ------
@@ -61,12 +71,23 @@ def tidy(
     ['sd__Intercept', 'sd__Days', 'cor__Intercept.Days', 'sd__Observation']
     """
     interval = choose_interval(ci_prob, ci_kind)
-    wanted = (effects,) if isinstance(effects, str) else tuple(effects)
+    wanted = (effects,) if isinstance(effects, str) else tuple(_KINDS if effects is None else effects)
     for effect in wanted:
         _check_effect(effect)
     rows = [_KINDS[effect](fit, interval).assign(effect=effect).astype(LABELS) for effect in wanted]
     points = points_of(fit)
-    return stack([row for row in rows if len(row)], TIDY, interval if points is None else wald(points, interval))
+    frame = stack([row for row in rows if len(row)], TIDY, interval if points is None else wald(points, interval))
+    if exponentiate:
+        _exponentiate(frame)
+    return frame if conf_int else frame.drop(columns=["conf_low", "conf_high"])
+
+
+def _exponentiate(frame: pd.DataFrame) -> None:
+    """Put the fixed effects on the exponential scale, in place: d exp(b) = exp(b) db."""
+    fixed = frame["effect"] == "fixed"
+    ends = ["estimate", "conf_low", "conf_high"]
+    frame.loc[fixed, ends] = np.exp(frame.loc[fixed, ends])
+    frame.loc[fixed, "std_error"] *= frame.loc[fixed, "estimate"]
 
 
 def _check_effect(effect: str) -> None:

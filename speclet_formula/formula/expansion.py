@@ -9,6 +9,7 @@ from typing import cast
 from lark import Token
 
 from speclet_formula.formula.expressions import read_call, read_name, read_number, with_columns
+from speclet_formula.formula.former import check_removed, former_terms, is_removal, remove_groups, remove_offset
 from speclet_formula.formula.grouping import read_groups
 from speclet_formula.formula.reading import is_unreadable
 from speclet_formula.formula.refusals import RESPONSES, bare_bar, misplaced_offset, misplaced_response, not_a_term
@@ -32,7 +33,7 @@ def expand_terms(node: TreeNode, side: Side) -> tuple[Term, ...]:  # noqa: PLR09
     """Expand a node to its terms; intercept, group terms and offsets are noted on the side."""
     match kind_of(node):
         case "NAME" if node == ".":
-            return _all_columns(node, side)
+            return _all_columns(node, side) if side.former is None else former_terms(side.former, node, side)
         case "NAME" | "QUOTED_NAME":
             return (Term((read_name(node, side.context),)),)
         case "NUMBER":
@@ -90,9 +91,15 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
         raise misplaced_response(node, side.context)
     if call.function != "offset":
         return (Term((cast("Call", with_columns(call, node, side.context)),)),)
-    if side.operator is not None or side.taken is None or [argument.name for argument in call.arguments] != [None]:
+    removal = is_removal(side)
+    alone = [argument.name for argument in call.arguments] == [None]
+    if (side.operator is not None and not removal) or side.taken is None or not alone:
         raise misplaced_offset(node, side.context)
-    side.offsets.append(with_columns(call.arguments[0].value, node, side.context))
+    offset = with_columns(call.arguments[0].value, node, side.context)
+    if removal:
+        remove_offset(offset, node, side)
+    else:
+        side.offsets.append(offset)
     return ()
 
 
@@ -103,7 +110,8 @@ def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:
     if more:
         problem = f"'{source_of(context, node)}' has more than one bar."
         raise error_under(context, more[0], problem, "A group term has one bar, | or ||.", "Write two group terms.")
-    if side.operator is not None or side.taken is None:
+    removal = is_removal(side)
+    if (side.operator is not None and not removal) or side.taken is None:
         place = "inside another group term" if side.taken is None else f"next to '{side.operator}'"
         problem = f"the group term '{source_of(context, node)}' stands {place}."
         raise error_under(
@@ -116,8 +124,11 @@ def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:
         allowed = "The left of the bar has an intercept, 1, or columns that vary by group."
         remedy = f"Write (1 | {source_of(context, grouping)}), or leave the group term out."
         raise error_under(context, columns, problem, allowed, remedy)
-    for group in read_groups(grouping, bars, side):
-        side.group_terms.append((GroupTerm(inner.intercept, terms, group, bar == "|"), node))
+    found = [GroupTerm(inner.intercept, terms, group, bar == "|") for group in read_groups(grouping, bars, side)]
+    if removal:
+        remove_groups(found, node, side)
+    else:
+        side.group_terms.extend((group_term, node) for group_term in found)
     return ()
 
 
@@ -133,7 +144,9 @@ def _sum(node: TreeNode, side: Side) -> tuple[Term, ...]:
         if operator == "!":
             raise not_a_term(node, side.context)
         if operator == "-":
-            for term in _removed(operand, cast("Token", operator), side):
+            removed = _removed(operand, cast("Token", operator), side)
+            check_removed(removed, kept, operand, side)
+            for term in removed:
                 kept.pop(frozenset(term.factors), None)
         else:
             for term in expand_terms(operand, side):

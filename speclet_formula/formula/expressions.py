@@ -41,6 +41,8 @@ def read_expression(node: TreeNode, context: Context) -> Expression:  # noqa: PL
     match kind_of(node):
         case "NAME" if node in ("TRUE", "FALSE"):
             return Flag(node == "TRUE")
+        case "NAME" if node == "." and context.former is not None:
+            return context.former
         case "NAME" | "QUOTED_NAME":
             return read_name(node, context)
         case "NUMBER":

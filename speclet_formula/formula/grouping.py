@@ -10,6 +10,7 @@ from lark import Tree
 
 from speclet_formula.errors import FormulaError
 from speclet_formula.formula.expressions import read_expression, read_name, with_columns
+from speclet_formula.formula.former import drop_repeated_groups
 from speclet_formula.formula.side import Side, size_of, spend
 from speclet_formula.formula.terms import Call, GroupTerm, Name, Term, distinct, interacted, nested, text_of
 from speclet_formula.formula.tree import Context, TreeNode, children_of, error_under, kind_of, source_of, unwrapped
@@ -39,6 +40,7 @@ def read_groups(node: TreeNode, bars: TreeNode, side: Side) -> tuple[Term, ...]:
 def check_group_columns(side: Side) -> None:
     """Refuse two effects for the same column of the same grouping factor."""
     seen: dict[frozenset[Name | Call], dict[frozenset[Name | Call], GroupTerm]] = {}
+    drop_repeated_groups(side)
     for group_term, node in side.group_terms:
         columns = (*((Term(()),) if group_term.intercept else ()), *group_term.terms)
         keys = [frozenset(column.factors) for column in columns]

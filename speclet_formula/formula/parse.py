@@ -4,7 +4,9 @@ Nothing is dropped: what the grammar reads either has R's and lme4's meaning her
 Whether the columns exist, and what the functions compute, is left to `design`.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+from typing import cast
 
 from speclet_formula.formula.expansion import expand_terms
 from speclet_formula.formula.expressions import read_call, read_expression, read_name, with_columns
@@ -36,7 +38,13 @@ from speclet_formula.formula.tree import (
 __all__ = ["MAX_CHARACTERS", "MAX_DEPTH", "joined_text", "parse_formula"]
 
 
-def parse_formula(text: str, *, columns: Sequence[str] | None = None, functions: Collection[str] = ()) -> Formula:
+def parse_formula(
+    text: str,
+    *,
+    columns: Sequence[str] | None = None,
+    functions: Collection[str] = (),
+    former: Formula | None = None,
+) -> Formula:
     """Read a formula as R and lme4 read it.
 
     Parameters
@@ -48,6 +56,9 @@ def parse_formula(text: str, *, columns: Sequence[str] | None = None, functions:
         The data's columns, for ``.``, which stands for all of them that the response does not use.
     functions : collection of str, optional
         Names that the formula may call besides `FUNCTIONS`.
+    former : Formula, optional
+        The formula that the text changes, ``". ~ . - x"``: ``.`` then stands for its side of the ``~``, and a minus
+        sign can take its group terms and offsets away.
 
     Returns
     -------
@@ -66,7 +77,7 @@ def parse_formula(text: str, *, columns: Sequence[str] | None = None, functions:
     """
     context = Context(checked_text(text), columns, frozenset(FUNCTIONS) | frozenset(functions))
     main, *others = children_of(read_tree(context))
-    formula = _main_formula(main, others, context)
+    formula = _main_formula(main, others, context) if former is None else _changed(former, main, others, context)
     if len(text_of(formula)) > MAX_CHARACTERS:
         raise too_long(context, 0)
     return formula
@@ -101,19 +112,47 @@ def _main_formula(main: TreeNode, others: Sequence[TreeNode], context: Context) 
         raise error_at(context, context.text.index("~"), problem, allowed, remedy)
     left, right = children_of(main)
     response = _response(left, context)
+    parameters = _parameter_formulas(others, columns_of(response), context, {})
+    return _formula(response, right, columns_of(response), context, tuple(parameters.items()))
+
+
+def _changed(former: Formula, main: TreeNode, others: Sequence[TreeNode], context: Context) -> Formula:
+    """Read what changes a formula; the formulas of parameters that it does not name stay."""
+    *left, right = children_of(main)
+    response = _changed_response(former, left, context)
     taken = columns_of(response)
+    known = dict(former.parameters)
+    parameters = known | _parameter_formulas(others, taken, context, known)
+    return _formula(response, right, taken, context, tuple(parameters.items()), former)
+
+
+def _changed_response(former: Formula, left: Sequence[TreeNode], context: Context) -> Expression:
+    """Read the left of '. ~ x', 'log(.) ~ x' or '~ x'."""
+    response = cast("Expression", former.response)
+    if not left or unwrapped(left[0]) == ".":
+        return response
+    whole = isinstance(response, Call) and response.function in ("cbind", *LIMITED)  # no number to compute with
+    return _response(left[0], context if whole else replace(context, former=response))
+
+
+def _parameter_formulas(
+    others: Sequence[TreeNode], taken: tuple[str, ...], context: Context, former: Mapping[str, Formula]
+) -> dict[str, Formula]:
+    """Read the formulas after the first."""
     parameters: dict[str, Formula] = {}
     for other in others:
-        name, formula = _parameter_formula(other, taken, context)
+        name, formula = _parameter_formula(other, taken, context, former)
         if name in parameters or name in taken:
             problem = f"'{name}' stands on the left of '~' in two formulas."
             allowed = "The response and each of the family's parameters have one formula."
             raise error_under(context, other, problem, allowed, "Join the two right-hand sides with '+'.")
         parameters[name] = formula
-    return _formula(response, right, taken, context, tuple(parameters.items()))
+    return parameters
 
 
-def _parameter_formula(node: TreeNode, taken: tuple[str, ...], context: Context) -> tuple[str, Formula]:
+def _parameter_formula(
+    node: TreeNode, taken: tuple[str, ...], context: Context, former: Mapping[str, Formula]
+) -> tuple[str, Formula]:
     """Read `sigma ~ x`."""
     *left, right = children_of(node)
     name = _column(left[0], context) if left else None
@@ -121,7 +160,7 @@ def _parameter_formula(node: TreeNode, taken: tuple[str, ...], context: Context)
         problem = f"'{source_of(context, node)}' does not say which parameter it is for."
         allowed = "The formulas after the first are for the family's parameters, such as sigma ~ x."
         raise error_under(context, node, problem, allowed, "Write the parameter's name alone before '~'.")
-    return name.name, _formula(None, right, taken, context, ())
+    return name.name, _formula(None, right, taken, context, (), former.get(name.name))
 
 
 def _column(node: TreeNode, context: Context) -> Name | None:
@@ -135,9 +174,10 @@ def _formula(
     taken: tuple[str, ...],
     context: Context,
     parameters: tuple[tuple[str, Formula], ...],
+    former: Formula | None = None,
 ) -> Formula:
     """Expand one right-hand side."""
-    side = Side(context, taken)
+    side = Side(context, taken, former=former)
     terms = by_degree(expand_terms(right, side))
     check_group_columns(side)
     group_terms = tuple(group_term for group_term, _ in side.group_terms)

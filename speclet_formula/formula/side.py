@@ -11,7 +11,7 @@ from lark import Token
 
 from speclet_formula.errors import FormulaError
 from speclet_formula.formula.reading import MAX_CHARACTERS
-from speclet_formula.formula.terms import Expression, GroupTerm, Term, text_of
+from speclet_formula.formula.terms import Expression, Formula, GroupTerm, Term, text_of
 from speclet_formula.formula.tree import Context, TreeNode, error_at, position_of
 
 
@@ -26,6 +26,7 @@ class Side:
     offsets: list[Expression] = field(default_factory=list)
     added: bool = True  # False below an odd number of minus signs
     operator: Token | None = None  # the innermost operator, other than +, whose operand is being read
+    former: Formula | None = None  # the right-hand side that '.' stands for, where a formula is changed
     characters: int = 0  # text that operators have expanded to
 
 

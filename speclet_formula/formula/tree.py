@@ -11,6 +11,7 @@ from typing import cast
 from lark import Token, Tree
 
 from speclet_formula.errors import FormulaError
+from speclet_formula.formula.terms import Expression
 
 type TreeNode = Token | Tree[Token]
 
@@ -22,6 +23,7 @@ class Context:
     text: str
     columns: Sequence[object] | None  # a data frame may have columns whose names are not text
     functions: frozenset[str]
+    former: Expression | None = None  # the response that '.' stands for, where a formula is changed
 
 
 def children_of(node: TreeNode) -> list[TreeNode]:

@@ -131,3 +131,19 @@ def test_lme4s_own_tables(shared_data):
         assert last["Df"] == anchor["Df"]
         assert last["Chisq"] == pytest.approx(anchor["Chisq"], abs=1e-4)  # lme4 stopped 2.6e-6 short on crispr_sim
         assert last["Pr(>Chisq)"] == pytest.approx(anchor["p"], rel=1e-4)
+
+
+def test_fits_with_draws_have_both_questions_answered():
+    data = sleepstudy_data()
+    posteriors = [sf.lmer(one, data, draws=100, chains=2, random_seed=1) for one in (LARGE, SMALL)]
+    found, points = sf.anova(*posteriors), sf.anova(*fits(SMALL, LARGE))
+    pd.testing.assert_frame_equal(found.table[points.table.columns], points.table)
+    assert list(found.table.columns[8:]) == ["elpd", "elpd_diff", "dse"]
+    ranked = sf.compare(posteriors).table
+    row = found.table.iloc[1]
+    assert row["elpd"] == pytest.approx(ranked["elpd"].iloc[0])
+    assert row["elpd_diff"] == pytest.approx(-ranked["elpd_diff"].iloc[1])
+    assert row["dse"] == pytest.approx(ranked["dse"].iloc[1], rel=1e-9)
+    assert found.table.iloc[0][["elpd_diff", "dse"]].isna().all()
+    assert found.notes[0].startswith("Pr(>Chisq) asks whether the data would be this much likelier")
+    assert "elpd_diff" in repr(found).splitlines()[0]

@@ -72,3 +72,21 @@ def test_error_texts(effects, text):
 
 def test_examples_run():
     assert doctest.testmod(tidying, extraglobs={"fit": correlated_fit()}).failed == 0
+
+
+def test_fixed_effects_are_exponentiated_by_the_delta_method_and_nothing_else_is():
+    fit = fake_fit(Model("n ~ control + (1 | gene)", screen_data().assign(n=np.arange(48) % 5), family="poisson"))
+    plain, ratios = tidy(fit), tidy(fit, exponentiate=True)
+    fixed = plain["effect"] == "fixed"
+    ends = ["estimate", "conf_low", "conf_high"]
+    np.testing.assert_allclose(ratios.loc[fixed, ends], np.exp(plain.loc[fixed, ends]), rtol=1e-14)
+    errors = plain.loc[fixed, "std_error"] * np.exp(plain.loc[fixed, "estimate"])
+    np.testing.assert_allclose(ratios.loc[fixed, "std_error"], errors, rtol=1e-14)
+    pd.testing.assert_frame_equal(ratios[~fixed], plain[~fixed])
+    assert ratios.attrs == plain.attrs
+
+
+def test_without_ends_of_intervals():
+    frame = tidy(correlated_fit(), None, conf_int=False, exponentiate=True)
+    assert list(frame) == ["effect", "group", "level", "term", "estimate", "std_error"]
+    pd.testing.assert_frame_equal(tidy(correlated_fit(), conf_int=False), tidy(correlated_fit()).iloc[:, :6])

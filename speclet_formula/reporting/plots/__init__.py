@@ -13,6 +13,7 @@ from speclet_formula.reporting.plots.recovering import (
     plot_recovery,
     save_pictures,
 )
+from speclet_formula.reporting.plots.residuals import plot_residuals
 from speclet_formula.reporting.plots.screens import plot_ranks, plot_separation, plot_volcano
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "plot_ranks",
     "plot_recoveries",
     "plot_recovery",
+    "plot_residuals",
     "plot_separation",
     "plot_shrinkage",
     "plot_variances",

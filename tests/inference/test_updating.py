@@ -1,0 +1,84 @@
+"""An updated model is the model that its formula and its settings would have made anew."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import speclet_formula as sf
+from speclet_formula.errors import SamplingError
+from speclet_formula.priors import slot_frame
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"g": np.repeat(list("abcdefgh"), 5), "h": list("pqrst") * 8, "w": rng.uniform(1, 2, 40)})
+    table["x"] = rng.normal(size=40)
+    table["y"] = rng.normal(size=8).repeat(5) + table["x"] + rng.normal(size=40)
+    return table
+
+
+def test_a_formula_is_changed_as_text_or_record():
+    formula = sf.update("y ~ x + (1|g)", ". ~ . - x")
+    assert str(formula) == "y ~ 1 + (1 | g)"
+    assert sf.update(formula, ". ~ . + x") == sf.update("y ~ (1|g)", ". ~ x + .")
+    assert str(sf.update("y ~ cut(x)", ". ~ . + cut(z)", functions={"cut": np.sign})) == "y ~ 1 + cut(x) + cut(z)"
+
+
+def test_a_model_keeps_what_is_not_changed(data):
+    own = {"x": sf.Prior("Normal", mu=0, sigma=7), "1|g_sigma": sf.Prior("Exponential", lam=3), "preset": "brms"}
+    model = sf.Model("y ~ x + (1|g)", data, priors=own, weights="w", family="t")
+    changed = sf.update(model, ". ~ . - x + (1|h)")
+    del own["x"]
+    anew = sf.Model("y ~ (1|g) + (1|h)", data, priors=own, weights="w", family="t")
+    pd.testing.assert_frame_equal(slot_frame(changed.slots), slot_frame(anew.slots))
+    np.testing.assert_array_equal(changed.design.weights, data["w"])
+    assert str(changed.formula) == str(anew.formula)
+    assert {slot.slot for slot in model.slots if slot.source == "user"} == {"x", "1|g"}, "the first is as it was"
+
+
+def test_settings_and_data_can_be_changed(data):
+    model = sf.Model("y ~ x + (1|g)", data, priors={"x": sf.Prior("Normal", mu=0, sigma=7)})
+    counts = data.assign(y=data["y"].abs().round())
+    changed = sf.update(model, data=counts, family="poisson", priors="rstanarm")
+    anew = sf.Model("y ~ x + (1|g)", counts, family="poisson", priors="rstanarm")
+    pd.testing.assert_frame_equal(slot_frame(changed.slots), slot_frame(anew.slots))
+    assert changed.family.link == "log"
+
+
+def test_missing_rows_stay_left_out_and_come_back_with_the_term(data):
+    holed = data.assign(x=data["x"].where(data.index > 1))
+    model = sf.Model("y ~ x + (1|g)", holed, missing="drop")
+    assert sf.update(model, "log(. + 9) ~ .").n_dropped == 2
+    assert sf.update(model, ". ~ . - x").n_dropped == 0
+
+
+def test_a_point_fit_is_fitted_again_by_its_method(data):
+    again = sf.update(sf.lmer("y ~ x + (1|g)", data, method="ml", weights="w"), ". ~ . - (1|g) + (x|h)")
+    anew = sf.lmer("y ~ x + (x|h)", data, method="ml", weights="w")
+    assert again.method == "ml"
+    assert again.log_likelihood == pytest.approx(anew.log_likelihood, abs=1e-9)
+    assert sf.update(anew, method="reml").method == "reml"
+
+
+def test_a_fit_is_fitted_again_with_its_draws(data):
+    fit = sf.lmer("y ~ x + (1|g) + (1|h)", data, draws=40, chains=2, random_seed=1, keep="g")
+    again = sf.update(fit, ". ~ . - x", random_seed=2)
+    anew = sf.lmer("y ~ (1|g) + (1|h)", data, draws=40, chains=2, random_seed=2, keep="g")
+    assert set(again.idata["posterior"]) == set(anew.idata["posterior"])
+    for name, variable in anew.idata["posterior"].data_vars.items():
+        np.testing.assert_array_equal(again.idata["posterior"][name].to_numpy(), variable.to_numpy())
+
+
+def test_messages(data):
+    with pytest.raises(SamplingError) as error:
+        sf.update("y ~ x", ". ~ .", familly="poisson")
+    assert str(error.value) == (
+        "update() of a formula has no argument familly=.\nArguments: functions.\nLeave familly= out."
+    )
+    with pytest.raises(SamplingError) as error:
+        sf.update(sf.Model("y ~ x", data), ". ~ .", familly="poisson")
+    assert str(error.value) == (
+        "update() of a model has no argument familly=.\n"
+        "Arguments: data, family, link, priors, weights, missing, functions.\nNearest: family=."
+    )
