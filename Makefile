@@ -28,7 +28,7 @@ demo: $(STAMP) ## fit, compare and recover the example models
 
 test: $(STAMP) ## run all tests, with coverage
 	@echo "== all tests, with coverage"
-	@$(BIN)/pytest --cov --cov-report=term --cov-fail-under=95
+	@$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
 
 fast: $(STAMP) ## run the tests that need no long sampling
 	@echo "== fast tests"

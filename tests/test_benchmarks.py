@@ -348,7 +348,10 @@ def test_a_sitting_that_is_broken_off_takes_nothing_away(sitting, tmp_path, monk
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--data", "m8"], "--data: there is no m8. Known: m7, sleepstudy, hap1_full, hap1, depmap, growth, none."),
+        (
+            ["--data", "m8"],
+            "--data: there is no m8. Known: m7, sleepstudy, hap1_full, hap1, depmap, cells, growth, huge, none.",
+        ),
         (["--engines", "stan"], f"--engines: there is no stan. Known: {', '.join(CREW)}."),
     ],
 )

@@ -56,7 +56,7 @@ CASES = [
         {"drws": 10},
         sf.SamplingError,
         f"{LMER}drws=.\nArguments: formula, data, method, priors, weights, missing, functions, draws, tune, chains, "
-        "cores, target_accept, random_seed, progress, sampler.\nNearest: draws=.",
+        "cores, target_accept, random_seed, progress, sampler, keep.\nNearest: draws=.",
     ),
 ]
 

@@ -163,7 +163,10 @@ def test_replay_marks_levels_that_were_not_seen() -> None:
     table = make_table()
     design = design_of("y ~ (1 | gene/sgRNA)", table)
     new = replay_design(design, pd.DataFrame({"gene": ["A", "A", "C"], "sgRNA": ["A_0", "A_99", "C_1"]}))
-    assert [block.codes.tolist() for block in new.groups] == [[0, 0, -1], [0, -1, -1]]
+    assert [block.codes.tolist() for block in new.groups] == [
+        [0, 0, -1],
+        [0, -1, -2],
+    ]  # unseen levels keep numbers of their own
 
 
 def test_a_second_block_over_a_factor_is_labelled_as_lme4_does() -> None:
