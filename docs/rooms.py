@@ -63,6 +63,7 @@ def write_reference(folder):
     text = "\n".join([*lines, ""])
     page = Path(folder) / "index.rst"
     if not page.exists() or page.read_text(encoding="utf-8") != text:
+        page.parent.mkdir(parents=True, exist_ok=True)
         page.write_text(text, encoding="utf-8")
 
 
