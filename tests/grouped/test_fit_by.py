@@ -2,8 +2,10 @@
 
 import os
 import signal
+import sys
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pandas as pd
 import pytest
@@ -189,3 +191,29 @@ def test_a_killed_process_costs_only_its_group(tmp_path, times):
         assert found.failures["reason"].str.startswith("the process that fitted it was killed, twice").all()
         expected = expected[expected["tissue"] != "blood"].reset_index(drop=True)
     pd.testing.assert_frame_equal(found.table, expected, check_exact=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Dask's and tornado's own are not ours
+def test_a_dask_cluster_gives_the_same_table_though_a_worker_is_killed(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    cloudpickle = pytest.importorskip("cloudpickle")
+    here = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(here)  # the workers cannot import this file
+    try:
+        with (
+            distributed.LocalCluster(
+                n_workers=2, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            ) as cluster,
+            distributed.Client(cluster),
+            joblib.parallel_config(backend="dask"),
+        ):
+            found = sf.fit_by(
+                "y ~ survive(x) + (1 | g)", with_poison(), by="tissue", summarise=sf.fixef, keep_fits=False,
+                functions={"survive": deadly(tmp_path / "deaths", 1)}, method="reml", random_seed=5,
+            )  # fmt: skip
+    finally:
+        cloudpickle.unregister_pickle_by_value(here)
+    assert (tmp_path / "deaths").read_text() == "x", "a worker was killed on the way"
+    assert found.failures.empty
+    pd.testing.assert_frame_equal(found.table, fitted_here(tmp_path), check_exact=True)
