@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from speclet_formula.inference.fitting import glmer as glmer
     from speclet_formula.inference.fitting import lmer as lmer
     from speclet_formula.inference.refitting import refit as refit
-    from speclet_formula.inference.translate import to_bambi as to_bambi
-    from speclet_formula.inference.translate import to_pymc as to_pymc
+    from speclet_formula.inference.translation.models import to_bambi as to_bambi
+    from speclet_formula.inference.translation.models import to_pymc as to_pymc
     from speclet_formula.inference.updating import update as update
     from speclet_formula.interpretation import Means as Means
     from speclet_formula.interpretation import contrasts as contrasts

@@ -25,8 +25,14 @@ from speclet_formula.comparison.pointwise import (
 )
 from speclet_formula.comparison.smoothing import log_sum_exp, smooth_weights
 from speclet_formula.errors import ComparisonError
-from speclet_formula.inference.integrated import DrawnVariances, LeftOut, predict_without, read_variances, refit_without
-from speclet_formula.inference.marginal import Marginal, log_likelihood, marginal_of, why_not_exact
+from speclet_formula.inference.exact.integrated import (
+    DrawnVariances,
+    LeftOut,
+    predict_without,
+    read_variances,
+    refit_without,
+)
+from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, marginal_of, why_not_exact
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks

@@ -14,7 +14,7 @@ from speclet_formula.comparison.pointwise import conditional_rows, good_pareto_k
 from speclet_formula.comparison.smoothing import FEWEST_DRAWS
 from speclet_formula.comparison.subsampling import draw_rows, total
 from speclet_formula.errors import ComparisonError
-from speclet_formula.inference.marginal import why_not_exact
+from speclet_formula.inference.exact.marginal import why_not_exact
 from speclet_formula.posterior import Fit
 from speclet_formula.prediction import OBSERVATION_DIM
 

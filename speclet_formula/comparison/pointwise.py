@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from speclet_formula.comparison.smoothing import log_sum_exp, smooth_weights
-from speclet_formula.inference.integrated import (
+from speclet_formula.inference.exact.integrated import (
     DrawnVariances,
     left_out_blocks,
     read_variances,
@@ -20,7 +20,7 @@ from speclet_formula.inference.integrated import (
     refit_without,
     variance_names,
 )
-from speclet_formula.inference.marginal import Marginal, marginal_of
+from speclet_formula.inference.exact.marginal import Marginal, marginal_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.prediction import BLOCK_BYTES, log_likelihood_blocks

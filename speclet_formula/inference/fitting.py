@@ -136,11 +136,11 @@ def fit(
         keep=_kept(model, keep),
     )
     if engine == "laplace":
-        from speclet_formula.inference.laplace import fit_laplace
+        from speclet_formula.inference.laplace.fitting import fit_laplace
 
         return fit_laplace(model)
     if engine in ("reml", "ml"):
-        from speclet_formula.inference.reml import fit_point
+        from speclet_formula.inference.reml.fitting import fit_point
 
         return fit_point(model, method=cast(Literal["reml", "ml"], engine), cores=cores)
     started = time.perf_counter()
@@ -313,14 +313,14 @@ def _engine(model: Model, method: str) -> str:
         )
     if method == "auto":
         # Here and not at the top, as each engine below: maximum likelihood needs nothing of it.
-        from speclet_formula.inference.marginal import why_not_exact
+        from speclet_formula.inference.exact.marginal import why_not_exact
 
         return "nuts" if why_not_exact(model) else "exact"
     return method
 
 
 def _sample_exact(model: Model, plan: SamplingPlan) -> Any:
-    from speclet_formula.inference.exact import sample_exact
+    from speclet_formula.inference.exact.sampling import sample_exact
 
     return sample_exact(model, plan)
 

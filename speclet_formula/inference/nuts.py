@@ -1,7 +1,7 @@
 """A Model goes in, draws of its posterior by NUTS come out, as a DataTree in Bambi's variable names.
 
-The PyMC model is `translate`'s. This file chooses the sampler, leaves out what only the sampler needs, and gives the
-intercept back for the predictors as they are. Judging the draws is left to `diagnostics`.
+The PyMC model is made in `translation`. This file chooses the sampler, leaves out what only the sampler needs, and
+gives the intercept back for the predictors as they are. Judging the draws is left to `diagnostics`.
 """
 
 import logging
@@ -16,10 +16,10 @@ import xarray as xr
 
 from speclet_formula.design.records import sides
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.effects import PLACED
 from speclet_formula.inference.placing import at_zero
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
-from speclet_formula.inference.translate import centre_offset, to_pymc
+from speclet_formula.inference.translation.effects import PLACED
+from speclet_formula.inference.translation.models import centre_offset, to_pymc
 from speclet_formula.inference.trees import ordered
 from speclet_formula.model import Model
 

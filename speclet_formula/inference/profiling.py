@@ -14,8 +14,8 @@ from scipy.optimize import brentq
 from speclet_formula.design import Design
 from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.inference.minimum import minimise
-from speclet_formula.inference.profiled import Profiled, deviances, log_likelihood_parts, profile_of
-from speclet_formula.inference.reml import fit_point
+from speclet_formula.inference.reml.fitting import fit_point
+from speclet_formula.inference.reml.profiled import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.posterior import PointFit
 
 MOST_CORRELATED = 2  # columns of a block whose correlation is profiled

@@ -7,7 +7,7 @@ import numpy as np
 
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates.points import PointEstimates, labels_of
-from speclet_formula.inference.reml import fit_point, why_not_reml
+from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import model_means
 from speclet_formula.recovery.scalars import pair_labels

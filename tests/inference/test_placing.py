@@ -5,10 +5,10 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.inference.effects import PLACED
-from speclet_formula.inference.translate import to_pymc
+from speclet_formula.inference.translation.effects import PLACED
+from speclet_formula.inference.translation.models import to_pymc
 from speclet_formula.priors import move_spread, places_of
-from tests.inference.test_translate import TABLE, X
+from tests.inference.translation.test_models import TABLE, X
 
 FORMULA = "y ~ x + (x + z | gene)"
 
@@ -48,7 +48,7 @@ def test_a_moved_spread_is_that_of_moved_effects() -> None:
 
 @pytest.mark.parametrize(("group", "centred"), [("gene", True), ("line", False)])
 def test_the_translated_density_does_not_depend_on_where_x_is_measured_from(group, centred) -> None:
-    """At x of mean zero it is the one that test_translate writes by hand; a shifted x has the same at any point."""
+    """At x of mean zero it is the one that test_models writes by hand; a shifted x has the same at any point."""
     models = [to_pymc(sf.Model(f"y ~ x + (x + z | {group})", shifted(by))) for by in (-X.mean(), 7.0)]
     assert (f"1|{group}{PLACED}" in models[1].named_vars) == centred
     start, rng = models[0].initial_point(), np.random.default_rng(2)

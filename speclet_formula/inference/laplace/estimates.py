@@ -1,0 +1,253 @@
+"""The maximum of Laplace's criterion goes in; estimates with their standard errors, and a judgement in words, come out.
+
+Finding the maximum is left to `fitting`.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+
+from speclet_formula.estimates.fitted import term_label
+from speclet_formula.estimates.points import PointEstimates, labels_of
+from speclet_formula.inference.descent import Lowest
+from speclet_formula.inference.laplace.gradient import conditional_covariances
+from speclet_formula.inference.laplace.mode import Mode, sensitivities
+from speclet_formula.inference.laplace.problem import Point, Problem, factors_of
+from speclet_formula.model import Model
+
+Verdict = Literal["converged", "singular", "doubtful"]
+
+SINGULAR = 1e-4  # relative SD below which a direction counts as without variance, as in lme4's isSingular
+ENDLESS = 50.0  # standard errors of a coefficient, in spreads of its column, at which a likelihood counts as flat
+NO_DISPERSION = 1e-4  # mean / alpha below which a negative binomial is a Poisson distribution
+UNBOUNDED_LINKS = ("log", "logit", "probit", "cloglog")
+FLAT = 1e-10  # curvature, relative to each parameter's own, below which a direction is rounding
+LOST = 1e7  # by how much the other parameters may inflate a variance
+
+
+def covariance_of(found: Lowest) -> tuple[np.ndarray, np.ndarray]:
+    """Invert the Hessian of -2 log-likelihood.
+
+    Parameters
+    ----------
+    found : Lowest
+        d parameters.
+
+    Returns
+    -------
+    covariance : ndarray of float, shape (d, d)
+        That of SDs of zero is zero; along directions in which the likelihood is flat it is very large.
+    lost : ndarray of bool, shape (d,)
+        The parameters that a flat direction leaves unknown.
+    """
+    size = len(found.point)
+    covariance, lost = np.zeros((size, size)), np.zeros(size, dtype=bool)
+    inside = np.ix_(found.free, found.free)
+    hessian = found.hessian[inside] / 2
+    scale = 1 / np.sqrt(np.maximum(np.diagonal(hessian), FLAT))
+    curvatures, axes = np.linalg.eigh(hessian * np.outer(scale, scale))
+    axes = scale[:, None] * axes
+    covariance[inside] = axes / np.maximum(curvatures, FLAT) @ axes.T
+    inflated = np.diagonal(covariance)[found.free] / scale**2 > LOST
+    lost[found.free] = inflated | (np.diagonal(hessian) < FLAT)
+    return covariance, lost
+
+
+def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covariance: np.ndarray) -> PointEstimates:
+    """Carry the parameters to the formula's columns, and add the conditional modes.
+
+    Parameters
+    ----------
+    model : Model
+    problem : Problem
+    point : Point
+        The maximum.
+    mode : Mode
+        At the maximum.
+    covariance : ndarray of float, shape (d, d)
+        Of theta, beta, and the logarithms of the other parameters.
+
+    Returns
+    -------
+    PointEstimates
+    """
+    m, p = len(problem.thetas), problem.X.shape[1]
+    carried = problem.carried
+    fixed = carried @ covariance[m : m + p, m : m + p] @ carried.T
+    others, errors = point.others, point.others * np.sqrt(np.diagonal(covariance)[m + p :])
+    if any(_undispersed(model, point)):
+        others, errors = np.array([np.inf]), np.array([np.nan])
+    factors = [L / scale[:, None] for L, scale in zip(factors_of(problem, point.theta), problem.scales, strict=True)]
+    modes, mode_sds, sum_sds = _effects(model, problem, mode, factors, fixed)
+    named = dict(zip(problem.curve.parameters, zip(others, errors, strict=True), strict=True))
+    sigma = named.pop("sigma", None)
+    return PointEstimates(
+        criterion="ML",
+        coefficients=carried @ point.beta,
+        covariance=fixed,
+        sigma=None if sigma is None else float(sigma[0]),
+        covariances=tuple(L @ L.T for L in factors),
+        modes=modes,
+        mode_sds=mode_sds,
+        sum_sds=sum_sds,
+        others=tuple((name, float(value), float(error)) for name, (value, error) in named.items()),
+        deviation_errors=_deviation_errors(problem, point.theta, covariance[:m, :m]),
+        approximate=True,
+    )
+
+
+def _effects(
+    model: Model, problem: Problem, mode: Mode, factors: list[np.ndarray], fixed: np.ndarray
+) -> tuple[tuple[np.ndarray, ...], ...]:
+    """Return modes, their SDs for given parameters, and the SDs of the sums with fixed effects, block by block."""
+    design, labels = model.design, labels_of(model.design)
+    _, moves = sensitivities(problem, mode)
+    moves = moves @ np.linalg.inv(problem.carried)
+    u, conditional = mode.u, conditional_covariances(problem, mode)
+    modes, mode_sds, sum_sds = [], [], []
+    for block, start, L, inner in zip(design.groups, problem.starts, factors, conditional, strict=True):
+        levels, k = len(block.levels), len(block.columns)
+        stop = start + levels * k
+        modes.append(u[start:stop].reshape(levels, k) @ L.T)
+        variances = np.einsum("ab,lbc,ac->la", L, inner, L)
+        moved = np.einsum("ab,lbp->lap", L, moves[start:stop].reshape(levels, k, -1))
+        for place, label in enumerate(map(term_label, block.columns)):
+            if label in labels:
+                moved[:, place, labels.index(label)] += 1.0
+        total = variances + np.einsum("lap,pq,laq->la", moved, fixed, moved)
+        mode_sds.append(np.sqrt(np.maximum(variances, 0.0)))
+        sum_sds.append(np.sqrt(np.maximum(total, 0.0)))
+    return tuple(modes), tuple(mode_sds), tuple(sum_sds)
+
+
+def _deviation_errors(problem: Problem, theta: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return the standard errors of SDs and correlations by the delta method; missing where an SD is zero."""
+
+    def numbers(entries: np.ndarray) -> list[np.ndarray]:
+        return [_deviations(L, scale) for L, scale in zip(factors_of(problem, entries), problem.scales, strict=True)]
+
+    slopes: list[list[np.ndarray]] = []
+    for place in range(len(theta)):
+        shift = np.zeros_like(theta)
+        shift[place] = 1e-6 * max(abs(theta[place]), 1e-3)
+        ahead, behind = numbers(theta + shift), numbers(theta - shift)
+        slopes.append([(a - b) / (2 * shift[place]) for a, b in zip(ahead, behind, strict=True)])
+    found = []
+    for block, values in enumerate(numbers(theta)):
+        jacobian = np.array([slope[block] for slope in slopes])
+        errors = np.sqrt(np.maximum(np.einsum("ij,ik,kj->j", jacobian, covariance, jacobian), 0.0))
+        k = len(problem.scales[block])
+        still = values[:k] == 0
+        pairs = [still[i] or still[j] for i, j in combinations(range(k), 2)]
+        errors[np.concatenate([still, np.array(pairs, dtype=bool)])] = np.nan
+        found.append(errors)
+    return tuple(found)
+
+
+def _deviations(L: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """Return standard deviations, then correlations by pairs."""
+    sds = np.sqrt((L**2).sum(axis=1))
+    matrix = L @ L.T
+    safe = np.where(sds > 0, sds, 1.0)
+    return np.array(
+        [*(sds / scale), *(matrix[i, j] / (safe[i] * safe[j]) for i, j in combinations(range(len(sds)), 2))]
+    )
+
+
+# --- judged -----------------------------------------------------------------------------------------------------------
+
+
+def _singularities(model: Model, problem: Problem, point: Point) -> Iterator[str]:
+    """Say of each block without variance in some direction what that means."""
+    for block, L in zip(model.design.groups, factors_of(problem, point.theta), strict=True):
+        matrix = L @ L.T
+        still = np.sqrt(np.diagonal(matrix)) < SINGULAR
+        names = np.array([term_label(column) for column in block.columns])
+        for name in names[still]:
+            yield f"The SD of '{name}' by {block.label} is estimated as zero."
+        moving = matrix[np.ix_(~still, ~still)]
+        if len(moving) > 1 and np.sqrt(max(np.linalg.eigvalsh(moving)[0], 0.0)) < SINGULAR:
+            named = " and ".join(f"'{name}'" for name in names[~still])
+            yield f"The effects of {named} by {block.label} are estimated as perfectly correlated."
+
+
+def _undispersed(model: Model, point: Point) -> Iterator[str]:
+    """Say of a negative binomial that it is a Poisson distribution."""
+    if model.family.name != "negativebinomial":
+        return
+    (alpha,) = point.others
+    if float(np.mean(model.design.response)) / alpha < NO_DISPERSION:
+        yield "The counts vary no more than a poisson response would: alpha is estimated as infinite."
+
+
+def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.ndarray) -> Iterator[str]:
+    """Name the parameters that the likelihood leaves open."""
+    m, p = len(problem.thetas), problem.X.shape[1]
+    wide = lost | (np.sqrt(np.diagonal(covariance)) > ENDLESS)
+    for label, open_ended in zip(labels_of(model.design), wide[m : m + p], strict=True):
+        if open_ended and model.family.link in UNBOUNDED_LINKS:
+            yield f"The likelihood is flat in '{label}': it may grow without end."
+        elif open_ended and lost[m : m + p].any():
+            yield f"The likelihood is flat in '{label}'."
+    for name, unknown in zip(problem.curve.parameters, lost[m + p :], strict=True):
+        if unknown:
+            yield f"The likelihood is flat in '{name}'."
+    if lost[:m].any():
+        yield "The likelihood is flat in a standard deviation, which the data cannot tell."
+
+
+def judged(
+    model: Model, problem: Problem, point: Point, found: Lowest, covariance: np.ndarray, lost: np.ndarray
+) -> tuple[bool, Verdict, str, str]:
+    """Say whether the maximum was found, whether it lies at an edge, and what that means.
+
+    Parameters
+    ----------
+    model : Model
+    problem : Problem
+    point : Point
+    found : Lowest
+    covariance, lost
+        As from `covariance_of`.
+
+    Returns
+    -------
+    singular : bool
+    verdict, sentence, remedy : str
+    """
+    singular = " ".join([*_singularities(model, problem, point), *_undispersed(model, point)])
+    if any(_undispersed(model, point)):
+        lost = lost & ~np.eye(len(lost), dtype=bool)[-1]  # that alpha is flat there is said already
+    endless = " ".join(_endless(model, problem, covariance, lost))
+    return bool(singular), *_worded(found, singular, endless)
+
+
+def _worded(found: Lowest, singular: str, endless: str) -> tuple[Verdict, str, str]:
+    """Return verdict, sentence and remedy."""
+    if not found.converged:
+        return (
+            "doubtful",
+            "The search stopped before the maximum: the likelihood could still rise.",
+            "Check the formula for terms that the data cannot tell apart, or use method='nuts'.",
+        )
+    if endless:
+        return (
+            "doubtful",
+            endless,
+            "A level or a combination of levels has the same outcome in all its rows, or too few rows. Leave the term "
+            "out, or use method='nuts', where priors keep it finite.",
+        )
+    if singular:
+        return (
+            "singular",
+            singular,
+            "This is the maximum of the likelihood, at its edge. Leave the term out, or use method='nuts': a "
+            "posterior also says how large it may be.",
+        )
+    return (
+        "converged",
+        "The likelihood by Laplace's approximation is at its maximum, to within a thousandth of a standard error.",
+        "",
+    )

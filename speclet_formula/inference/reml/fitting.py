@@ -1,0 +1,225 @@
+"""A Gaussian Model goes in; a PointFit comes out: the estimates of REML or maximum likelihood, as lme4 makes them.
+
+`profiled` has the criterion, `minimum` finds where it is least. The model's priors are not looked at.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from typing import Literal
+
+import numpy as np
+
+from speclet_formula.design import centre_of
+from speclet_formula.errors import SamplingError
+from speclet_formula.estimates.fitted import term_label
+from speclet_formula.estimates.points import PointEstimates, labels_of
+from speclet_formula.inference.exact.marginal import why_not_plain
+from speclet_formula.inference.minimum import Minimum, minimise
+from speclet_formula.inference.reml.profiled import Profiled, deviances, profile_of, residual_variance, solve
+from speclet_formula.inference.reml.relative import relative_covariances
+from speclet_formula.model import Model
+from speclet_formula.posterior import PointFit
+
+FEWEST_LEVELS = 2
+NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
+SINGULAR = 1e-4  # relative SD below which a direction counts as without variance, as in lme4's isSingular
+
+Method = Literal["reml", "ml"]
+
+
+def why_not_reml(model: Model) -> str | None:
+    """Say what keeps a model from maximum likelihood, or None if it serves.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    str or None
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> from speclet_formula.inference.reml.fitting import why_not_reml
+    >>> data, truth = sf.datasets.m7()
+    >>> why_not_reml(sf.Model("log_fc ~ (1 | sgRNA:cell_line)", data))
+    "'sgRNA:cell_line' has 1,100 levels for 1,100 rows, which the residual cannot be told apart from"
+    """
+    if model.family.name != "gaussian" or model.family.link != "identity":
+        return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
+    if not model.design.X.shape[1] and not model.design.groups:
+        return why_not_plain(model) or "the model has no coefficients"
+    return why_not_plain(model) or _why_not_told_apart(model)
+
+
+def _why_not_told_apart(model: Model) -> str | None:
+    """Say which grouping factor cannot be told from the residual."""
+    n = len(model.design.response)
+    for block in model.design.groups:
+        levels, effects = len(block.levels), len(block.levels) * len(block.columns)
+        if levels < FEWEST_LEVELS:
+            return f"'{block.label}' has a single level, which says nothing of a variance"
+        if levels >= n:
+            return f"'{block.label}' has {levels:,} levels for {n:,} rows, which the residual cannot be told apart from"
+        if effects >= n:
+            return (
+                f"'{block.label}' has {effects:,} effects for {n:,} rows, which the residual cannot be told apart from"
+            )
+    return None
+
+
+def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None) -> PointFit:
+    """Fit a linear mixed model by REML or maximum likelihood.
+
+    The priors of the model, group means included, are left out by design: the answer is lme4's for the same formula and
+    data. Estimates are of the variances' maximum, found to a thousandth of a standard error; a variance of zero is
+    found as exactly zero and reported in words.
+
+    Parameters
+    ----------
+    model : Model
+        Gaussian with the identity link, any number of group terms, offsets and weights (sigma^2 / weight).
+    method : {"reml", "ml"}
+        Which likelihood is maximised: with the fixed effects integrated out, or at their best.
+    cores : int, optional
+        Processor cores to use; all of them by default.
+
+    Returns
+    -------
+    PointFit
+
+    Raises
+    ------
+    SamplingError
+        The model is not Gaussian, or the data cannot tell its parameters apart: collinear fixed columns, a grouping
+        factor with one level or with as many levels as there are rows, no residual.
+
+    References
+    ----------
+    Bates, Mächler, Bolker and Walker (2015). Fitting linear mixed-effects models using lme4. Journal of Statistical
+    Software 67(1). doi:10.18637/jss.v067.i01.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> from speclet_formula.inference.reml.fitting import fit_point
+    >>> data, truth = sf.datasets.m7()
+    >>> fit = fit_point(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data))
+    >>> round(fit.log_likelihood, 3)
+    -467.303
+    """
+    reason = why_not_reml(model)
+    if reason is not None:
+        raise SamplingError(
+            f"maximum likelihood cannot serve this model: {reason}.",
+            "It serves gaussian models with the identity link whose variances the data can tell apart.",
+            "Leave method= out for the engine that serves the model.",
+        )
+    started = time.perf_counter()
+    criterion = profile_of(model.design, reml=method == "reml", threads=cores or os.cpu_count() or 1)
+    found = minimise(lambda theta: deviances(criterion, theta), criterion.relative.diagonal)
+    _check_residual(model, criterion, found)
+    n_parameters = model.design.X.shape[1] + criterion.relative.size + 1
+    singular = " ".join(_singularities(model, criterion, found.point))
+    verdict, sentence, remedy = _judged(found, singular)
+    return PointFit(
+        model=model,
+        method=method,
+        estimates=_estimates(model, criterion, found.point),
+        log_likelihood=-found.value / 2,
+        df=n_parameters,
+        deviance=found.value,
+        aic=found.value + 2 * n_parameters,
+        bic=found.value + float(np.log(len(model.design.response))) * n_parameters,
+        singular=bool(singular),
+        verdict=verdict,
+        sentence=sentence,
+        remedy=remedy,
+        evaluations=found.evaluations,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check_residual(model: Model, criterion: Profiled, found: Minimum) -> None:
+    """Refuse a response that the terms reproduce without a rest."""
+    scale = criterion.square / criterion.freedom
+    variance = residual_variance(criterion, found.point) if np.isfinite(found.value) else 0.0
+    if not variance > NO_RESIDUAL * scale:
+        raise SamplingError(
+            f"nothing is left of '{model.design.response_name}': the model's terms reproduce every row.",
+            "Maximum likelihood needs a residual with a variance above zero.",
+            "Check whether the response repeats within the levels, or leave a term out.",
+        )
+
+
+def _estimates(model: Model, criterion: Profiled, theta: np.ndarray) -> PointEstimates:
+    """Solve for the coefficients, and carry them from the centred columns to the formula's."""
+    design, p, s2 = model.design, model.design.X.shape[1], residual_variance(criterion, theta)
+    solution = solve(criterion, theta)
+    carried = np.eye(p)
+    if p:
+        carried[0] -= centre_of(design)
+    fixed = solution.fixed_columns @ carried.T  # next to sigma^2: covariances with each fixed effect
+    covariance = carried @ fixed[:p]
+    conditional = solution.conditional
+    labels = labels_of(design)
+    covariances = tuple(s2 * matrix for matrix in relative_covariances(criterion.relative, theta))
+    modes, mode_sds, sum_sds = [], [], []
+    for block, matrix, start in zip(design.groups, covariances, criterion.relative.starts, strict=True):
+        stop, shape = start + len(block.levels) * len(block.columns), (len(block.levels), len(block.columns))
+        shared = fixed[start:stop]
+        spread = np.einsum("ij,ij->i", shared, np.linalg.solve(covariance, shared.T).T) if p else 0.0
+        total = (conditional[start - p : stop - p] + spread).reshape(shape)
+        for k, label in enumerate(map(term_label, block.columns)):
+            if label in labels:
+                place = labels.index(label)
+                total[:, k] += 2 * shared[k :: shape[1], place] + covariance[place, place]
+        moving = np.diagonal(matrix) > 0
+        modes.append(solution.coefficients[start:stop].reshape(shape) * moving)
+        mode_sds.append(np.sqrt(s2 * conditional[start - p : stop - p]).reshape(shape) * moving)
+        sum_sds.append(np.sqrt(s2 * np.maximum(total, 0.0)))
+    return PointEstimates(
+        criterion="REML" if criterion.reml else "ML",
+        coefficients=carried @ solution.coefficients[:p],
+        covariance=s2 * covariance,
+        sigma=float(np.sqrt(s2)),
+        covariances=covariances,
+        modes=tuple(modes),
+        mode_sds=tuple(mode_sds),
+        sum_sds=tuple(sum_sds),
+    )
+
+
+def _singularities(model: Model, criterion: Profiled, theta: np.ndarray) -> Iterator[str]:
+    """Say of each block without variance in some direction what that means."""
+    matrices = relative_covariances(criterion.relative, theta)
+    for block, matrix, scale in zip(model.design.groups, matrices, criterion.relative.scales, strict=True):
+        scaled = matrix * np.outer(scale, scale)
+        still = np.sqrt(np.diagonal(scaled)) < SINGULAR
+        names = [term_label(column) for column in block.columns]
+        for name in np.array(names)[still]:
+            yield f"The SD of '{name}' by {block.label} is estimated as zero."
+        moving = scaled[np.ix_(~still, ~still)]
+        if len(moving) > 1 and np.sqrt(max(np.linalg.eigvalsh(moving)[0], 0.0)) < SINGULAR:
+            named = " and ".join(f"'{name}'" for name in np.array(names)[~still])
+            yield f"The effects of {named} by {block.label} are estimated as perfectly correlated."
+
+
+def _judged(found: Minimum, singular: str) -> tuple[Literal["converged", "singular", "doubtful"], str, str]:
+    """Return verdict, sentence and remedy."""
+    if not found.converged:
+        return (
+            "doubtful",
+            "The search stopped before the maximum: the likelihood could still rise.",
+            "Check the formula for terms that the data cannot tell apart, or use method='exact'.",
+        )
+    if singular:
+        return (
+            "singular",
+            singular,
+            "This is the maximum of the likelihood, at its edge. Leave the term out, or use method='exact': a "
+            "posterior also says how large the SD may be.",
+        )
+    return "converged", "The likelihood is at its maximum, to within a thousandth of a standard error.", ""

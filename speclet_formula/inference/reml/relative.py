@@ -1,0 +1,76 @@
+"""A design goes in; what vectors theta, lme4's relative Cholesky factors, stand for comes out.
+
+Effects of one level are sigma L v with v independent and standard, so that all coefficients have the precision
+P = T'W'W T + I (I on the v alone) next to sigma^2, with T = T(theta) linear in theta. Where an SD is zero P is regular.
+theta holds the entries of L, a block after the other: the lower triangle for correlated effects, else the diagonal,
+each as if its column had a mean square of one. Factoring P is left to `dense` and `sparse`.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from speclet_formula.design import Design
+
+
+@dataclass(frozen=True, eq=False)
+class Relative:
+    """What theta stands for, and where each coefficient stands: fixed effects, then each block's, level by level."""
+
+    n_fixed: int
+    starts: tuple[int, ...]  # each block's first coefficient
+    levels: tuple[int, ...]  # each block's levels
+    coefficients: int  # their number
+    places: tuple[tuple[int, int, int], ...]  # block, row and column in L of each entry of theta
+    scales: tuple[np.ndarray, ...]  # (k,) root mean square of each block's columns
+
+    @property
+    def size(self) -> int:
+        """The length of theta."""
+        return len(self.places)
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """Which entries of theta are diagonal: sizes, whose sign means nothing."""
+        return np.array([row == column for _, row, column in self.places], dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """What P says at one theta, next to sigma^2; p coefficients in all, f of them fixed."""
+
+    coefficients: np.ndarray  # (p,) on top of what was taken off the response
+    fixed_columns: np.ndarray  # (p, f) covariances with the fixed effects
+    conditional: np.ndarray  # (p - f,) the group effects' variances for given fixed effects
+
+
+def relative_factors(design: Design) -> Relative:
+    """Lay out theta for a design."""
+    places: list[tuple[int, int, int]] = []
+    scales, starts, position = [], [], design.X.shape[1]
+    for number, block in enumerate(design.groups):
+        width = block.values.shape[1]
+        for column in range(width):
+            rows = range(column, width if block.correlated else column + 1)
+            places += [(number, row, column) for row in rows]
+        scale = np.sqrt(np.mean(block.values**2, axis=0))
+        scales.append(np.where(scale > 0, scale, 1.0))
+        starts.append(position)
+        position += width * len(block.levels)
+    levels = tuple(len(block.levels) for block in design.groups)
+    return Relative(design.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
+
+
+def entries_of(relative: Relative, entry: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return rows and columns of T that one entry of theta stands at, for every level, and what it is scaled by."""
+    block, row, column = relative.places[entry]
+    firsts = relative.starts[block] + np.arange(relative.levels[block]) * len(relative.scales[block])
+    return firsts + row, firsts + column, float(1 / relative.scales[block][row])
+
+
+def relative_covariances(relative: Relative, theta: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return each block's L L', (k, k), of one vector theta (m,)."""
+    factors = [np.zeros((len(scale), len(scale))) for scale in relative.scales]
+    for entry, (block, row, column) in zip(theta, relative.places, strict=True):
+        factors[block][row, column] = entry / relative.scales[block][row]
+    return tuple(one @ one.T for one in factors)

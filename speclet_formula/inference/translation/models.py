@@ -1,0 +1,297 @@
+"""A Model goes in; the bambi.Model and the PyMC model that it means come out.
+
+Bambi gets plain columns: the cleaned data, one factor for each grouping factor, one column for each group effect, so
+that it builds neither combinations nor codings of its own. Priors are left to `priors`, the one other file
+that imports Bambi, drawing to `nuts`.
+"""
+
+from typing import Any
+
+import bambi
+import numpy as np
+import pandas as pd
+import pymc as pm
+from bambi.defaults.families import BUILTIN_FAMILIES
+from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, StudentT
+
+from speclet_formula.design import Design, GroupBlock, replay_design
+from speclet_formula.design.evaluation import Scope, evaluate
+from speclet_formula.design.fixed import quoted
+from speclet_formula.design.records import sides, variable_name
+from speclet_formula.design.tables import as_pandas, clean_columns
+from speclet_formula.errors import DataError
+from speclet_formula.families import parameter_link
+from speclet_formula.formula.terms import Call, Name, columns_of
+from speclet_formula.inference.plans import LARGEST_DENSE
+from speclet_formula.inference.translation.ordinal import centred_family
+from speclet_formula.inference.translation.priors import bambi_priors, built_order
+from speclet_formula.model import Model
+
+_OFFSET = "(offset)"
+# Bambi parses the name of such a response again for new data, so that these must need no back-quotes.
+_SUCCESSES, _TRIALS = "observed_successes", "observed_trials"
+_VALUE, _STATUS, _LOWER, _UPPER = "observed_value", "observed_status", "observed_lower", "observed_upper"
+_STATUSES = np.array(["left", "none", "right"], dtype=object)  # Bambi's words for -1, 0 and 1
+_ORDINAL = {"cumulative": Cumulative, "sratio": StoppingRatio}
+_WEIGHTED = {"gaussian": (Gaussian, pm.Normal), "t": (StudentT, pm.StudentT)}
+
+
+class TranslatedModel(bambi.Model):  # type: ignore[misc]
+    """A bambi.Model that knows which Model it stands for, so that `predict` takes the analyst's own columns."""
+
+    def __init__(self, origin: Model, *arguments: Any, **keywords: Any) -> None:
+        self.origin = origin
+        super().__init__(*arguments, **keywords)
+
+    def predict(self, idata: Any, kind: str = "response_params", data: Any = None, **keywords: Any) -> Any:
+        """Predict as bambi.Model does; new data get the columns that the translation made."""
+        if data is not None:
+            data = _bambi_frame(
+                self.origin, replay_design(self.origin.design, data), trials=_new_trials(self.origin, data)
+            )
+        return super().predict(idata, kind=kind, data=data, **keywords)
+
+
+def to_bambi(model: Model) -> bambi.Model:
+    """Translate a model to Bambi.
+
+    Parameters
+    ----------
+    model : Model
+        Any model of this package, whichever engine fits it.
+
+    Returns
+    -------
+    bambi.Model
+        Built, with the priors of `model.slots`. Its `fit` works as it is, and its `predict` takes the posterior of a
+        `Fit` of this model (`fit.idata`) and new data with the analyst's own columns.
+
+    Raises
+    ------
+    DataError
+        If there are more rows and group levels than Bambi can hold in memory.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> sf.to_bambi(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data)).formula.main
+    'log_fc ~ 1 + (1|gene) + (1|cell_line)'
+    """
+    _check_size(model.design)
+    family = _bambi_family(model)
+    translated = TranslatedModel(
+        model,
+        bambi.Formula(_main_formula(model), *_parameter_formulas(model)),
+        _bambi_frame(model, model.design, trials=model.design.trials),
+        family=family,
+        link=None if isinstance(family, bambi.Family) else model.family.link,
+        priors=bambi_priors(model),
+        auto_scale=False,
+        extra_namespace={
+            name: call for side in sides(model.design) for name, call in side.recipe.fixed.functions.items()
+        },
+    )
+    aliases = _aliases(model)
+    if aliases:
+        translated.set_alias(aliases)
+    translated.build()
+    return translated
+
+
+def _check_size(design: Design) -> None:
+    """Refuse what formulae would hold as one dense column for each group level."""
+    widest = max((len(block.levels) for side in sides(design) for block in side.groups), default=0)
+    needed = 8 * len(design.response) * widest
+    if needed > LARGEST_DENSE:
+        raise DataError(
+            f"{len(design.response):,} rows with {widest:,} group levels are too many for Bambi: it would need "
+            f"{needed / 2**30:,.0f} GiB for one grouping factor alone.",
+            f"Bambi builds a dense column for each level; here up to {LARGEST_DENSE / 2**30:.0f} GiB are allowed.",
+            "Fit a gaussian model with method='exact', which has no such limit, or fewer genes at a time.",
+        )
+
+
+def to_pymc(model: Model) -> pm.Model:
+    """Translate a model to PyMC.
+
+    Parameters
+    ----------
+    model : Model
+        Any model of this package.
+
+    Returns
+    -------
+    pymc.Model
+        The model that `to_bambi` builds. Its intercept is the one at the predictors' means, as Bambi has it. So are
+        the SD and the correlations of group intercepts, where their default priors speak of the means; the effects
+        themselves are at zero.
+    """
+    return to_bambi(model).backend.model
+
+
+def centre_offset(side: Design, posterior: Any) -> Any:
+    """Return what to subtract from a PyMC intercept so that it belongs to the predictors as they are.
+
+    Bambi centres the predictors whenever there is an intercept: eta = a + (x - mean x) b, so Intercept = a - mean(x) b.
+    """
+    total: Any = 0.0
+    for term in side.fixed:
+        if term.kind == "intercept":
+            continue
+        means = side.X[:, term.start : term.stop].mean(axis=0)
+        values = posterior[term.variable]
+        total = total + (values * means[0] if term.dim is None else (values * means).sum(term.dim))
+    return total
+
+
+def _main_formula(model: Model) -> str:
+    """Spell the formula of the mean for Bambi, with a column for whatever is not a plain column."""
+    response = _response_call(model) or quoted(variable_name(model.design.response_name))
+    return f"{response} ~ {_right_side(model, model.design)}"
+
+
+def _response_call(model: Model) -> str | None:
+    """Spell a response that is more than a column, as formulae spells it again; None for one that is a column."""
+    limits = model.design.limits
+    if model.design.trials is not None:
+        return f"p({_SUCCESSES}, {_TRIALS})"
+    if limits is None:
+        return None
+    if limits.status is not None:
+        return f"censored({_VALUE}, {_STATUS})"
+    return f"truncated({_VALUE}, {_LOWER}, {_UPPER})"
+
+
+def _parameter_formulas(model: Model) -> list[str]:
+    """Spell the formulas of the family's parameters for Bambi."""
+    return [f"{name} ~ {_right_side(model, side)}" for name, side in model.design.parameters]
+
+
+def _right_side(model: Model, side: Design) -> str:
+    """Spell one right-hand side for Bambi."""
+    parts = [side.recipe.fixed.text]
+    if side.formula.offsets:
+        parts.append(f"offset({quoted(_offset_column(side))})")
+    for block in side.groups:
+        group = quoted(variable_name(block.group))
+        for column in (block.columns[place] for place in built_order(model, block)):
+            expression = "1" if column == "1" else f"0 + {quoted(variable_name(column))}"
+            parts.append(f"({expression}|{group})")
+    return " + ".join(parts)
+
+
+def _offset_column(side: Design) -> str:
+    return _OFFSET if side.formula.response is not None else f"{side.response_name} {_OFFSET}"
+
+
+def _bambi_frame(model: Model, design: Design, trials: np.ndarray | None) -> pd.DataFrame:
+    """Return the cleaned columns and those that the translation adds."""
+    columns: dict[str, Any] = {str(name): design.frame[name] for name in design.frame.columns}
+    for side in sides(design):
+        for block in side.groups:
+            columns |= _block_columns(block)
+        if side.formula.offsets:
+            columns[_offset_column(side)] = side.offset
+    columns[variable_name(design.response_name)] = _bambi_response(design)
+    if trials is not None:
+        # New rows have no successes yet. Bambi would drop them for that, though it reads their trials only.
+        columns |= {_SUCCESSES: np.nan_to_num(design.response), _TRIALS: trials}
+    if design.limits is not None:
+        columns |= {_VALUE: design.response, _LOWER: design.limits.lower, _UPPER: design.limits.upper}
+        if design.limits.status is not None:
+            columns[_STATUS] = pd.Categorical(_STATUSES[design.limits.status + 1])
+    return pd.DataFrame(columns, index=design.frame.index)
+
+
+def _bambi_response(design: Design) -> Any:
+    """Return the response; ordered levels as such, the lowest for new rows, which Bambi would drop without one."""
+    if not design.levels:
+        return design.response
+    places = np.nan_to_num(design.response).astype(int)
+    return pd.Categorical.from_codes(places, categories=pd.Index(design.levels, dtype=object), ordered=True)
+
+
+def _block_columns(block: GroupBlock) -> dict[str, Any]:
+    """Return a block's grouping factor and its columns of values, but for the intercept's."""
+    # A level that was not seen gets a label of its own, which is what Bambi's own sampling of new groups expects.
+    labels = np.append(np.asarray(block.levels, dtype=object), "a level that the model has not seen")
+    unseen = (block.codes < 0).any()
+    categories = labels if unseen else labels[:-1]
+    factor = pd.Categorical(labels[block.codes], categories=pd.Index(categories, dtype=object), ordered=True)
+    values = {variable_name(column): block.values[:, k] for k, column in enumerate(block.columns) if column != "1"}
+    return {variable_name(block.group): factor, **values}
+
+
+def _new_trials(model: Model, data: Any) -> np.ndarray | None:
+    """Return the numbers of trials of new rows, where the new data have the columns that say them."""
+    node = model.formula.response
+    table = as_pandas(data)
+    if model.design.trials is not None and isinstance(model.weights, str):
+        return np.asarray(table[model.weights], dtype=float) if model.weights in table.columns else None
+    if model.design.trials is not None and model.weights is None and isinstance(node, Name):
+        return np.ones(len(table))  # single trials
+    if model.design.trials is None or not isinstance(node, Call) or not set(columns_of(node)) <= set(table.columns):
+        return None
+    scope = Scope(clean_columns(table[list(columns_of(node))]), {}, model.functions)
+    return np.asarray(sum(evaluate(argument.value, scope) for argument in node.arguments), dtype=float)
+
+
+def _bambi_family(model: Model) -> str | bambi.Family:
+    """Return Bambi's name of the family, or the family with what it lacks: weights, centred thresholds."""
+    if model.family.name in _ORDINAL:
+        return _ordinal_family(model)
+    weights = model.design.weights
+    if weights is None:
+        return model.family.name
+    kind, distribution = _WEIGHTED[model.family.name]
+    links = {name: parameter_link(model.family, name) or "log" for name in model.family.parameters}
+    links |= {model.family.parent: model.family.link}
+    likelihood = bambi.Likelihood(
+        f"Weighted{distribution.__name__}",
+        params=[model.family.parent, *model.family.parameters],
+        parent=model.family.parent,
+        dist=_weighted_distribution(distribution, weights),
+    )
+    return kind(model.family.name, likelihood, links)
+
+
+def _ordinal_family(model: Model) -> bambi.Family:
+    kind = centred_family(_ORDINAL[model.family.name], model.design)
+    likelihood = bambi.Likelihood(**BUILTIN_FAMILIES[model.family.name]["likelihood"])
+    return kind(model.family.name, likelihood, {"p": model.family.link, "threshold": "identity"})
+
+
+def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
+    """Return a distribution whose SD is sigma / sqrt(weight) in each row, as lme4's."""
+    root = np.sqrt(weights)
+
+    class Weighted:
+        def __new__(cls, name: str, *, sigma: Any, **keywords: Any) -> Any:
+            return distribution(name, sigma=sigma / root, **keywords)
+
+        @staticmethod
+        def dist(*, sigma: Any, **keywords: Any) -> Any:
+            return distribution.dist(sigma=sigma / root, **keywords)
+
+    return Weighted
+
+
+def _aliases(model: Model) -> dict[str, Any]:
+    """Return the names that formulae gives to terms, where ours differ; by parameter where several vary."""
+    response = {call: variable_name(model.design.response_name) for call in [_response_call(model)] if call}
+    own = {name: _side_aliases(side) for name, side in model.design.parameters}
+    if not own:
+        return _side_aliases(model.design) | response
+    by_parameter = {model.family.parent: _side_aliases(model.design), **own}
+    return {name: aliases for name, aliases in by_parameter.items() if aliases} | response
+
+
+def _side_aliases(side: Design) -> dict[str, str]:
+    spelled = {term.name: term.variable for term in side.fixed}
+    prefix = f"{side.response_name}_" if side.formula.response is None else ""
+    return {
+        name: spelled[spelling]
+        for name, spelling in side.recipe.fixed.names.items()
+        if f"{prefix}{name}" != spelled[spelling]
+    }

@@ -1,0 +1,124 @@
+"""A Model goes in; the Bambi priors of all its terms come out.
+
+Where Bambi would change a prior (a group mean, a correlation), its public hook puts ours in place. The terms themselves
+are made in `models`.
+"""
+
+from collections.abc import Mapping
+from itertools import combinations
+from typing import Any
+
+import bambi
+import numpy as np
+
+from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.records import correlation_name, variable_name
+from speclet_formula.inference.translation.centring import prefers_centred
+from speclet_formula.inference.translation.effects import CorrelatedBlock, correlated_effects, shifted_effects
+from speclet_formula.inference.translation.ordinal import threshold_hook
+from speclet_formula.model import Model
+from speclet_formula.priors import Prior, Slot, place_of
+
+
+def bambi_priors(model: Model) -> dict[str, Any]:
+    """Return every slot's prior under Bambi's name for it, with a dict for each parameter that has a formula."""
+    constant = {slot.slot: _bambi_prior(slot.prior) for slot in model.slots if slot.kind == "family"}
+    varying = {name: _side_priors(model, side) for name, side in model.design.parameters}
+    if "threshold" in constant:
+        constant["threshold"] = _threshold_prior(model, constant["threshold"])
+    return constant | varying | _side_priors(model, model.design)
+
+
+def _threshold_prior(model: Model, prior: bambi.Prior) -> bambi.Prior:
+    """Return the prior of an ordinal family's thresholds, built by our hook."""
+    slot = next(slot for slot in model.slots if slot.slot == "threshold")
+    increasing = model.family.name == "cumulative"
+    hook = threshold_hook(slot.prior, len(model.design.levels) - 1, increasing=increasing)
+    return bambi.Prior(slot.prior.name, auto_scale=False, dist=hook, **prior.args)
+
+
+def _side_priors(model: Model, side: Design) -> dict[str, bambi.Prior]:
+    """Return the priors of one linear predictor, under the names that its terms have without the parameter's."""
+    slots = {slot.slot: slot for slot in model.slots}
+    priors = {name: _bambi_prior(slots[spelling].prior) for name, spelling in side.recipe.fixed.names.items()}
+    for block in side.groups:
+        priors |= _block_priors(model, block, slots)
+    return priors
+
+
+def _bambi_prior(prior: Prior, *, noncentered: bool | None = None) -> bambi.Prior:
+    return bambi.Prior(
+        prior.name,
+        auto_scale=False,
+        noncentered=noncentered,
+        **{name: _bambi_argument(value) for name, value in prior.parameters.items()},
+    )
+
+
+def _bambi_argument(value: Any) -> Any:
+    return _bambi_prior(value) if isinstance(value, Prior) else value
+
+
+def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) -> dict[str, bambi.Prior]:
+    """Return the priors of one block's columns: Bambi's own where it has them right, else our hooks."""
+    priors = [slots[slot].prior for slot in block.slots]
+    names = [slot.removeprefix(block.prefix) for slot in block.slots]
+    wishes = [prior.noncentered for prior in priors if prior.noncentered is not None]
+    centred = not wishes[0] if wishes else prefers_centred(model.design, block)
+    if block.correlated:
+        order = built_order(model, block)
+        shared = _correlated_block(model, block, priors, slots[correlation_name(block)].prior, centred)
+        hooks = [correlated_effects(shared, order.index(column)) for column in range(len(priors))]
+        return {name: _hooked(prior, hook) for name, prior, hook in zip(names, priors, hooks, strict=True)}
+    if any(_has_mean(prior) for prior in priors):
+        hook = shifted_effects(centred=centred)
+        return {name: _hooked(prior, hook) for name, prior in zip(names, priors, strict=True)}
+    return {name: _bambi_prior(prior, noncentered=not centred) for name, prior in zip(names, priors, strict=True)}
+
+
+def _has_mean(prior: Prior) -> bool:
+    mean = prior.parameters["mu"]
+    return isinstance(mean, Prior) or float(np.asarray(mean)) != 0
+
+
+def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
+    """Return a prior that Bambi builds by our hook, with the SD and a mean that is not zero as its arguments."""
+    arguments = {name: value for name, value in prior.parameters.items() if name == "sigma" or _has_mean(prior)}
+    return bambi.Prior(
+        "Normal",
+        auto_scale=False,
+        dist=hook,
+        noncentered=False,
+        **{name: _bambi_argument(value) for name, value in arguments.items()},
+    )
+
+
+def built_order(model: Model, block: GroupBlock) -> tuple[int, ...]:
+    """Return the columns of a block in the order in which Bambi is to build them.
+
+    An intercept whose priors hold elsewhere than at zero comes last, since it is made of the slopes too.
+    """
+    columns = range(len(block.columns))
+    if not place_of(model.design, model.slots, block).any():
+        return tuple(columns)
+    last = block.columns.index("1")
+    return (*(column for column in columns if column != last), last)
+
+
+def _correlated_block(
+    model: Model, block: GroupBlock, priors: list[Prior], correlation: Prior, centred: bool
+) -> CorrelatedBlock:
+    order = built_order(model, block)
+    means = [priors[column].parameters["mu"] for column in order]
+    place = place_of(model.design, model.slots, block)
+    pairs = combinations(range(len(order)), 2)
+    return CorrelatedBlock(
+        correlation=f"{block.prefix}cor|{variable_name(block.label)}",
+        pair_dim=f"{block.prefix}{variable_name(block.label)}__pair_dim",
+        pairs={f"{block.columns[a]}, {block.columns[b]}": (order.index(a), order.index(b)) for a, b in pairs},
+        slots=tuple(block.slots[column] for column in order),
+        means=tuple(0.0 if isinstance(mean, Prior) else float(np.asarray(mean)) for mean in means),
+        eta=float(np.asarray(correlation.parameters["eta"])),
+        centred=centred,
+        place=tuple(float(place[column]) for column in order),
+    )
