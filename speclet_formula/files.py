@@ -3,10 +3,12 @@
 The kind of a file is told by its name. What the columns mean is left to the rooms that read them.
 """
 
+import csv
 import gzip
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import TextIO
 
 import pandas as pd
 
@@ -17,6 +19,7 @@ SEPARATORS = {
 }  # fmt: skip
 PARQUET = (".parquet", ".pq")
 KINDS = ", ".join((*SEPARATORS, *PARQUET))
+_MARK = "\ufeff"  # of byte order, which pandas takes off
 _HEAD = 200  # lines in which a header is looked for
 _WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", r"\s+": "spaces"}
 
@@ -64,7 +67,12 @@ def read_file(path: Path, *, loose: bool = False) -> pd.DataFrame:
         if separator is None:
             return pd.read_parquet(existing(path))
         return _read_text(existing(path), _head(path, separator) if loose else _Head(separator, 0, "utf-8", ()))
-    except (OSError, EOFError, ValueError) as error:  # pandas' and pyarrow's own errors of reading are ValueErrors
+    except (
+        OSError,
+        EOFError,
+        ValueError,
+        csv.Error,
+    ) as error:  # pandas' and pyarrow's own errors of reading are ValueErrors
         raise unreadable(path, error) from error
 
 
@@ -72,8 +80,7 @@ def _read_text(path: Path, head: _Head) -> pd.DataFrame:
     """Read separated text; a repeated column keeps its name, so that a formula that uses it is refused."""
     how = {"sep": head.separator, "skiprows": head.skipped, "encoding": head.encoding}
     frame = pd.read_csv(path, low_memory=False, **how)
-    header = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False, **how)
-    names = header.iloc[0].tolist()
+    names = _header(path, head)
     if len(names) == frame.shape[1]:
         frame.columns = pd.Index([name or made for name, made in zip(names, frame.columns, strict=True)])
     if head.said:
@@ -81,13 +88,29 @@ def _read_text(path: Path, head: _Head) -> pd.DataFrame:
     return frame
 
 
+def _header(path: Path, head: _Head) -> list[str]:
+    """Return the names of the columns as they are in the file; pandas numbers those that are repeated."""
+    with _opened(path, head.encoding) as file:
+        lines = (line for line in islice(file, head.skipped, None) if line.strip())
+        if head.separator == r"\s+":
+            return next(lines, "").removeprefix(_MARK).split()
+        names = next(csv.reader(lines, delimiter=head.separator), [""])
+        return [names[0].removeprefix(_MARK), *names[1:]]
+
+
+def _opened(path: Path, encoding: str, errors: str = "strict") -> TextIO:
+    """Open text, packed or not."""
+    if path.name.lower().endswith(".gz"):
+        return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="")
+    return path.open(encoding=encoding, errors=errors, newline="")
+
+
 def _head(path: Path, separator: str) -> _Head:
     """Look at the first lines of a file: its encoding, its comments, and what stands between its columns."""
-    opened = gzip.open if path.name.lower().endswith(".gz") else open
-    with opened(existing(path), "rb") as file:
-        encoding = "utf-16" if file.read(2) in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
-    with opened(path, "rt", encoding=encoding, errors="replace") as file:
-        lines = [line.rstrip("\r\n") for line in islice(file, _HEAD)]
+    with _opened(existing(path), "latin-1") as file:
+        encoding = "utf-16" if file.read(2) in ("\xff\xfe", "\xfe\xff") else "utf-8"
+    with _opened(path, encoding, "replace") as file:
+        lines = [line.rstrip("\r\n").removeprefix(_MARK) for line in islice(file, _HEAD)]
     comments = next((place for place, line in enumerate(lines) if not line.startswith("#")), 0)
     rest = lines[comments:]
     found = _separator(rest[:2], separator)

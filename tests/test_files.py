@@ -51,6 +51,12 @@ def test_a_header_may_start_with_the_mark_of_comments(tmp_path):
     assert frame["T0"].tolist() == [10, 20]
 
 
+def test_repeated_and_quoted_names_stay_as_they_are(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'\xef\xbb\xbf"sgRNA","T0","T0","a, b"\r\ns_1,1,2,3\r\n')
+    for loose in (True, False):
+        assert read_file(tmp_path / "a.csv", loose=loose).columns.tolist() == ["sgRNA", "T0", "T0", "a, b"]
+
+
 def test_a_list_without_any_separator_is_one_column(tmp_path):
     (tmp_path / "a.txt").write_text("NonTargetingControlGuideForHuman_0001\nNonTargetingControlGuideForHuman_0002\n")
     assert read_file(tmp_path / "a.txt", loose=True).shape == (1, 1)

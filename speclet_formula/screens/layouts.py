@@ -157,7 +157,8 @@ def _check_unique(samples: tuple[str, ...]) -> None:
 
 def _numbers(cells: pd.DataFrame, samples: tuple[str, ...], *, are_reads: bool, by_row: bool) -> np.ndarray:
     """Return the cells as numbers, and refuse what cannot be reads; samples are rows or columns."""
-    text = [name for name in cells if not is_numeric(cells[name])]
+    kinds = {kind: is_numeric(pd.Series(dtype=kind)) for kind in set(cells.dtypes)}  # guides may be columns, many
+    text = [name for name, kind in cells.dtypes.items() if not kinds[kind]]
     read = {name: pd.to_numeric(cells[name], errors="coerce") for name in text}
     numbers = (cells.assign(**read) if text else cells).to_numpy(dtype=float)
     bad = np.isinf(numbers) | ((numbers < 0) & are_reads)
