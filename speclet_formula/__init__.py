@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from speclet_formula.inference.fitting import glmer as glmer
     from speclet_formula.inference.fitting import lmer as lmer
     from speclet_formula.inference.refitting import refit as refit
+    from speclet_formula.inference.translation.back import from_bambi as from_bambi
     from speclet_formula.inference.translation.models import to_bambi as to_bambi
     from speclet_formula.inference.translation.models import to_pymc as to_pymc
     from speclet_formula.inference.updating import update as update
@@ -185,7 +186,8 @@ _ROOMS = {
         "lmer",
     ),
     "inference.refitting": ("refit",),
-    "inference.translate": (
+    "inference.translation.back": ("from_bambi",),
+    "inference.translation.models": (
         "to_bambi",
         "to_pymc",
     ),
