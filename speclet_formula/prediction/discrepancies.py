@@ -1,7 +1,7 @@
 """A fit goes in; what is left of each observation after its mean comes out: R's `residuals`.
 
-Response residuals, those in units of the model's SD, roots of the deviance, and randomised quantile residuals. Means are
-those of `means`.
+Response residuals, those in units of the model's SD, roots of the deviance, and randomised quantile residuals, around
+the means of `means`.
 """
 
 from collections.abc import Callable
@@ -46,12 +46,12 @@ def _gamma_deviance(y: Array, mean: Array, _p: Parameters) -> Array:
 
 
 def _binomial_deviance(y: Array, mean: Array, _p: Parameters) -> Array:
-    return 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean)))
+    return np.asarray(2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))))
 
 
 def _negative_binomial_deviance(y: Array, mean: Array, p: Parameters) -> Array:
     alpha = p["alpha"].mean(axis=0)
-    return 2 * (xlogy(y, y / mean) - (y + alpha) * np.log((y + alpha) / (mean + alpha)))
+    return np.asarray(2 * (xlogy(y, y / mean) - (y + alpha) * np.log((y + alpha) / (mean + alpha))))
 
 
 # The unit deviance as R's families define it, without the dispersion; of a proportion, of one of its trials.

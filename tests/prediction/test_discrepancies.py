@@ -167,7 +167,8 @@ def ordinal_fit():
 ERRORS = {
     "type": (
         lambda: sf.residuals(crossed_fit(draws=5), "pearsons"),
-        "there are no residuals of type='pearsons'.\nTypes: response, pearson, deviance, quantile.\nNearest: 'pearson'.",
+        "there are no residuals of type='pearsons'.\nTypes: response, pearson, deviance, quantile.\n"
+        "Nearest: 'pearson'.",
     ),
     "no deviance": (
         lambda: sf.residuals(fake_fit(sf.Model("y ~ 1", pd.DataFrame({"y": [1.0, 2.0]}), family="t")), "deviance"),
