@@ -12,7 +12,7 @@ from speclet_formula.design.records import sides
 from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.formula.terms import Formula
-from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
+from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan, note_settings
 from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
@@ -145,6 +145,7 @@ def fit(
         return fit_point(model, method=cast(Literal["reml", "ml"], engine), cores=cores)
     started = time.perf_counter()
     idata = _sample_exact(model, plan) if engine == "exact" else _sample_nuts(model, plan)
+    note_settings(idata, plan)
     diagnostics = diagnose(idata)
     if plan.keep is not None:
         idata = _without_others(model, plan.keep, idata)
