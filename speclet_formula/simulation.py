@@ -6,7 +6,7 @@ them. Comparing a fit with the truth is left to `recovery`.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import pandas as pd
@@ -51,8 +51,27 @@ class Simulator:
         return self.drawn.column
 
 
+@overload
+def simulate(formula: Fit | PointFit, *, random_seed: int | None = None, nsim: int = 1) -> pd.DataFrame: ...
+
+
+@overload
 def simulate(
-    formula: Any,
+    formula: str | Sequence[str] | Formula,
+    design: Any,
+    params: Mapping[str, Any],
+    *,
+    family: str = "gaussian",
+    link: str | None = None,
+    weights: Any = None,
+    censor: tuple[float | None, float | None] | None = None,
+    random_seed: int | None = None,
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+) -> tuple[pd.DataFrame, dict[str, Any]]: ...
+
+
+def simulate(
+    formula: Fit | PointFit | str | Sequence[str] | Formula,
     design: Any = None,
     params: Mapping[str, Any] | None = None,
     *,
@@ -63,7 +82,7 @@ def simulate(
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
     nsim: int = 1,
-) -> Any:
+) -> pd.DataFrame | tuple[pd.DataFrame, dict[str, Any]]:
     r"""Draw group effects and a response from a model whose parameters are known; or new responses from a fit.
 
     `simulate(fit, nsim=1, random_seed=None)` is R's `simulate`: a frame with a new response of all rows in each of its
@@ -112,7 +131,8 @@ def simulate(
     Returns
     -------
     data : pandas.DataFrame
-        The table given, with the response as one more column, and of a censored response the statuses as another.
+        Of a fit this alone, with the columns `sim_1`, ... Of a formula the table given, with the response as one more
+        column, and of a censored response the statuses as another.
     truth : dict
         `params`, and the effects that were drawn, each a Series by level. Effects include their mean, as a
         posterior's do. What `recover` takes.
@@ -124,7 +144,7 @@ def simulate(
     DataError
         If a parameter is missing, unknown, or cannot be (a negative SD, correlations that are not positive definite),
         or effects do not fit the levels; if `censor` is missing or of no use; if a truncated response is so unlikely
-        that it cannot be drawn.
+        that it cannot be drawn; if an argument has no use beside a fit, or beside a formula.
 
     Notes
     -----
@@ -149,7 +169,14 @@ def simulate(
                 "simulate(fit, nsim=, random_seed=) draws new responses of the rows that were fitted.",
                 "Leave design and params out; predict(fit, newdata, interval='prediction') is for other rows.",
             )
+        _refuse_beside_fit(family=family, link=link, weights=weights, censor=censor, functions=functions)
         return simulate_responses(formula, nsim, random_seed=random_seed)
+    if nsim != 1:
+        raise DataError(
+            f"nsim={nsim!r} beside a formula would change nothing.",
+            "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.",
+            "Call it once for each data set, with another random_seed.",
+        )
     if design is None or params is None:
         absent = "design" if design is None else "params"
         raise DataError(
@@ -163,6 +190,17 @@ def simulate(
     )
     response, effects = draw_data(simulator, params, np.random.default_rng(random_seed))
     return table.assign(**observed_columns(simulator.drawn, response)), {**params, **effects}
+
+
+def _refuse_beside_fit(**settings: Any) -> None:
+    """Refuse settings that a fit has already."""
+    given = [name for name, value in settings.items() if not (value is None or (name, value) == ("family", "gaussian"))]
+    if given:
+        raise DataError(
+            f"{', '.join(f'{name}=' for name in given)} beside a fit would change nothing.",
+            "simulate(fit, nsim=, random_seed=) draws new responses of the rows that were fitted.",
+            "Leave it out; sf.update(fit, ...) fits another family, link or weights.",
+        )
 
 
 def simulator_of(

@@ -192,6 +192,18 @@ ERRORS = {
         "simulate(fit, nsim=, random_seed=) draws new responses of the rows that were fitted.\n"
         "Leave design and params out; predict(fit, newdata, interval='prediction') is for other rows.",
     ),
+    "a family beside a fit": (
+        lambda: sf.simulate(crossed_fit(draws=5), family="poisson", link="log"),
+        "family=, link= beside a fit would change nothing.\n"
+        "simulate(fit, nsim=, random_seed=) draws new responses of the rows that were fitted.\n"
+        "Leave it out; sf.update(fit, ...) fits another family, link or weights.",
+    ),
+    "several of a formula": (
+        lambda: sf.simulate("log_fc ~ 1", screen_data(), {"Intercept": 0, "sigma": 1}, nsim=3),
+        "nsim=3 beside a formula would change nothing.\n"
+        "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.\n"
+        "Call it once for each data set, with another random_seed.",
+    ),
     "a formula alone": (
         lambda: sf.simulate("y ~ x"),
         "'design' is missing: a formula is simulated from a table and parameters.\n"
