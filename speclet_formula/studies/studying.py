@@ -9,9 +9,10 @@ import pandas as pd
 
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
+from speclet_formula.inference.plans import at_least
 from speclet_formula.resumable import seed_of
 from speclet_formula.studies.checkpoints import STUDY
-from speclet_formula.studies.preparing import check_number, make_tasks
+from speclet_formula.studies.preparing import make_tasks
 from speclet_formula.studies.records import Study
 from speclet_formula.studies.running import outcomes_of
 from speclet_formula.studies.summaries import class_summaries, data_sets_frame, parameter_summaries, rows_frame
@@ -196,7 +197,7 @@ def _study(
     folder: Path | None,
 ) -> Study:
     """Run the tasks and sum up."""
-    check_number("n_sims", n_sims, FEWEST)
+    at_least("n_sims", n_sims, FEWEST)
     outcomes = outcomes_of(tasks, n_sims, workers=_workers(workers), progress=progress, folder=folder)
     keys = tuple(map(str, labels.columns))
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
@@ -217,7 +218,7 @@ def _study(
 
 
 def _workers(workers: int | None) -> int | None:
-    return None if workers is None else check_number("workers", workers, 1)
+    return None if workers is None else at_least("workers", workers, 1)
 
 
 def _is_named(design: Any) -> bool:
