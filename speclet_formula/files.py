@@ -1,14 +1,19 @@
 """The path of a table goes in; a pandas frame comes out, or a `DataError` that says why the file cannot be read.
 
-The kind of a file is told by its name. What the columns mean is left to the rooms that read them.
+The kind of a file is told by its name. What the columns mean is left to the rooms that read them. A file that is
+written is never half written.
 """
 
 import csv
 import gzip
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO, TextIO
 
 import pandas as pd
 
@@ -91,11 +96,10 @@ def _read_text(path: Path, head: _Head) -> pd.DataFrame:
 def _header(path: Path, head: _Head) -> list[str]:
     """Return the names of the columns as they are in the file; pandas numbers those that are repeated."""
     with _opened(path, head.encoding) as file:
-        lines = (line for line in islice(file, head.skipped, None) if line.strip())
+        lines = (line.removeprefix(_MARK) for line in islice(file, head.skipped, None) if line.strip())
         if head.separator == r"\s+":
-            return next(lines, "").removeprefix(_MARK).split()
-        names = next(csv.reader(lines, delimiter=head.separator), [""])
-        return [names[0].removeprefix(_MARK), *names[1:]]
+            return next(lines, "").split()
+        return next(csv.reader(lines, delimiter=head.separator), [])
 
 
 def _opened(path: Path, encoding: str, errors: str = "strict") -> TextIO:
@@ -160,3 +164,17 @@ def unreadable(path: Path, error: Exception) -> DataError:
         "A text file is UTF-8, with one line of column names; a parquet file is whole.",
         "Open it in what wrote it, and save it again.",
     )
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """Write beside the target and move the whole file into its place, so that none is ever half written."""
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with beside.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
