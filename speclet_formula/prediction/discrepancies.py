@@ -1,6 +1,7 @@
 """A fit goes in; what is left of each observation after its mean comes out: R's `residuals`.
 
-Response residuals, those in units of the model's SD, and randomised quantile residuals. Means are those of `means`.
+Response residuals, those in units of the model's SD, signed roots of the deviance, and randomised quantile residuals.
+Means are those of `means`.
 """
 
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import ndtri, xlogy
 
 from speclet_formula.design import Design
 from speclet_formula.errors import nearest
@@ -22,7 +23,7 @@ from speclet_formula.prediction.replicates import draw_rows
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
 
-TYPES = ("response", "pearson", "quantile")
+TYPES = ("response", "pearson", "deviance", "quantile")
 FEWEST_REPLICATES = 1000  # a point fit is one draw, from which so many responses are drawn
 
 # Var(y) given the mean and the family's parameters; of a proportion, of its share of successes.
@@ -39,10 +40,24 @@ _VARIANCES: dict[str, Callable[[Array, Parameters, Any], Array]] = {
     "negativebinomial": lambda mean, p, _: mean + mean**2 / p["alpha"],
 }
 
+# Twice by how much the log density falls short of its largest, for sigma = 1; of a proportion, for one trial. As R's
+# `family()$dev.resids`, which knows no dispersion.
+_DEVIANCES: dict[str, Callable[[Array, Array, Parameters], Array]] = {
+    "gaussian": lambda y, mean, _: (y - mean) ** 2,
+    "gamma": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
+    "exponential": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
+    "wald": lambda y, mean, _: (y - mean) ** 2 / (y * mean**2),
+    "bernoulli": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
+    "binomial": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
+    "poisson": lambda y, mean, _: 2 * (xlogy(y, y / mean) - (y - mean)),
+    "negativebinomial": lambda y, mean, p: 2
+    * (xlogy(y, y / mean) - (y + p["alpha"]) * np.log((y + p["alpha"]) / (mean + p["alpha"]))),
+}
+
 
 def residuals(
     fit: "Fit | PointFit",
-    type: Literal["response", "pearson", "quantile"] = "response",  # noqa: A002  R's name
+    type: Literal["response", "pearson", "deviance", "quantile"] = "response",  # noqa: A002  R's name
     *,
     random_seed: int | None = None,
 ) -> pd.Series:
@@ -51,9 +66,11 @@ def residuals(
     Parameters
     ----------
     fit : Fit or PointFit
-    type : {"response", "pearson", "quantile"}
+    type : {"response", "pearson", "deviance", "quantile"}
         "response": y minus its fitted mean (of a proportion, shares). "pearson": the same divided by the SD that the
         model gives the row, weights and residual SD included (of a linear mixed model lme4's with `scaled=TRUE`).
+        "deviance": the signed root of the row's deviance, weights and numbers of trials included: what R gives for a
+        `glmer` that is asked for no type.
         "quantile": the normal quantile of the probability of a smaller new response, where ties are broken at random;
         if the model holds they are standard normal, whatever the family.
     random_seed : int, optional
@@ -67,13 +84,14 @@ def residuals(
     Raises
     ------
     EstimateError
-        `type` does not exist; the response is ordinal, which has quantile residuals only; or it is censored or
-        truncated.
+        `type` does not exist; the response is ordinal, which has quantile residuals only; it is censored or
+        truncated; or its family has no deviance.
 
     Notes
     -----
     With draws, means and variances are averaged over them, given the group effects. Families whose variance has no
     short form (zero-inflated ones, hurdles, t, ...) have it from responses that are simulated, one for each draw.
+    A deviance is that of the averaged mean.
     Quantile residuals compare an observation with S simulated responses, one for each draw (1,000 of a PointFit):
     :math:`r = \Phi^{-1}((\#\{y^{rep} < y\} + u(\#\{y^{rep} = y\} + 1)) / (S + 1))`, u uniform on (0, 1).
 
@@ -90,7 +108,8 @@ def residuals(
     design, family = fit.model.design, fit.model.family
     _check_type(type, design, family)
     rng = np.random.default_rng(random_seed)
-    of_rows = {"response": _response, "pearson": _pearson, "quantile": _quantile}[type]
+    kinds = {"response": _response, "pearson": _pearson, "deviance": _deviance, "quantile": _quantile}
+    of_rows = kinds[type]
     drawn = gather_fit(fit)
     n_draws = max(len(drawn.sides[0].coefficients), FEWEST_REPLICATES)
     parts = []
@@ -121,6 +140,12 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
             "Its levels have no distances.",
             "Write type='quantile'.",
         )
+    if kind == "deviance" and family.name not in _DEVIANCES:
+        raise EstimateError(
+            f"the family '{family.name}' has no deviance.",
+            f"Families with one: {', '.join(_DEVIANCES)}.",
+            "Write type='quantile', which every family has.",
+        )
 
 
 def _observed(design: Design, rows: slice) -> Array:
@@ -148,6 +173,18 @@ def _pearson(
         variance = (new - expected_response(family, mean, parameters)) ** 2
     left = _response(design, family, rows, mean, parameters, rng)
     return np.asarray(left / np.sqrt(variance.mean(axis=0)))
+
+
+def _deviance(
+    design: Design, family: Family, rows: slice, mean: Array, parameters: Parameters, _rng: np.random.Generator
+) -> Array:
+    y, expected = _observed(design, rows), expected_response(family, mean, parameters).mean(axis=0)
+    averages = {name: values.mean(axis=0) for name, values in parameters.items()}
+    found = _DEVIANCES[family.name](y, expected, averages)
+    for factor in (design.weights, design.trials):
+        if factor is not None:
+            found = found * factor[rows]
+    return np.asarray(np.sign(y - expected) * np.sqrt(np.maximum(found, 0)))
 
 
 def _quantile(

@@ -18,7 +18,7 @@ from tests.rdata import answers, fit_of
 def test_residuals_are_those_of_lme4(name):
     """A thousandth of the residual SD: both optimisers stop a little before the maximum."""
     fit, expected = fit_of(name), answers(name)
-    for kind in ("response", "pearson"):
+    for kind in ("response", "pearson", "deviance"):
         found = sf.residuals(fit, kind)
         np.testing.assert_allclose(found[:6], expected[kind], atol=1e-3 * found.std())
 
@@ -30,6 +30,38 @@ def test_residuals_of_draws_are_taken_from_the_mean_of_their_draws():
     np.testing.assert_allclose(sf.residuals(fit), left)
     sigma = fit.idata["posterior"]["sigma"].values.ravel()
     np.testing.assert_allclose(sf.residuals(fit, "pearson"), left / np.sqrt((sigma**2).mean() / data["w"]))
+
+
+def with_all_draws_at(fit, values):
+    """Put each draw of some parameters at one value."""
+    posterior = fit.idata["posterior"].to_dataset()
+    for name, value in values.items():
+        posterior[name] = posterior[name] * 0 + value
+    fit.idata["posterior"].dataset = posterior
+    return fit
+
+
+@pytest.mark.parametrize(
+    ("family", "density"),
+    [
+        ("poisson", lambda y, mean: stats.poisson.logpmf(y, mean)),
+        ("negativebinomial", lambda y, mean: stats.nbinom.logpmf(y, 2.5, 2.5 / (2.5 + mean))),
+        ("gamma", lambda y, mean: stats.gamma.logpdf(y, 1, scale=mean)),
+        ("exponential", lambda y, mean: stats.expon.logpdf(y, scale=mean)),
+        ("wald", lambda y, mean: stats.invgauss.logpdf(y, mean)),
+        ("gaussian", lambda y, mean: stats.norm.logpdf(y, mean)),
+    ],
+)
+def test_a_deviance_is_what_the_density_falls_short_of_its_largest(family, density):
+    """The largest is where the mean is the observation; for one trial, sigma, alpha and lambda of 1."""
+    y = np.array([1.0, 4.0, 2.0, 7.0, 3.0, 5.0])
+    data = pd.DataFrame({"y": y.astype(int) if family in ("poisson", "negativebinomial") else y, "x": np.arange(6) / 3})
+    alpha = {"alpha": 2.5} if family == "negativebinomial" else {}
+    model = sf.Model("y ~ x", data, family=family, link="identity" if family == "gaussian" else "log")
+    fit = with_all_draws_at(fake_fit(model, draws=5), {"Intercept": 1.0, "x": 0.2} | alpha)
+    mean = sf.fitted(fit)["estimate"].to_numpy()
+    expected = np.sign(y - mean) * np.sqrt(2 * (density(y, y) - density(y, mean)))
+    np.testing.assert_allclose(sf.residuals(fit, "deviance"), expected, rtol=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -46,11 +78,9 @@ def test_quantile_residuals_of_the_true_model_are_standard_normal(family, own, d
     rng = np.random.default_rng(12)
     x = rng.normal(size=300)
     data = pd.DataFrame({"x": x, "y": draw(rng, np.exp(1 + 0.4 * x))})
-    fit = fake_fit(sf.Model("y ~ x", data, family=family), draws=100)
-    posterior = fit.idata["posterior"].to_dataset()
-    for name, value in ({"Intercept": 1.0, "x": 0.4} | own).items():
-        posterior[name] = posterior[name] * 0 + value
-    fit.idata["posterior"].dataset = posterior
+    fit = with_all_draws_at(
+        fake_fit(sf.Model("y ~ x", data, family=family), draws=100), {"Intercept": 1.0, "x": 0.4} | own
+    )
     found = sf.residuals(fit, "quantile", random_seed=2)
     assert stats.kstest(found, "norm").pvalue > 1e-4
     assert np.isfinite(found).all()
@@ -94,7 +124,14 @@ def ordinal_fit():
 ERRORS = {
     "type": (
         lambda: sf.residuals(crossed_fit(draws=5), "pearsons"),
-        "there are no residuals of type='pearsons'.\nTypes: response, pearson, quantile.\nNearest: 'pearson'.",
+        "there are no residuals of type='pearsons'.\nTypes: response, pearson, deviance, quantile.\n"
+        "Nearest: 'pearson'.",
+    ),
+    "no deviance": (
+        lambda: sf.residuals(fake_fit(sf.Model("log_fc ~ control", screen_data(), family="t"), draws=5), "deviance"),
+        "the family 't' has no deviance.\n"
+        "Families with one: gaussian, gamma, exponential, wald, bernoulli, binomial, poisson, negativebinomial.\n"
+        "Write type='quantile', which every family has.",
     ),
     "ordinal": (
         lambda: sf.residuals(ordinal_fit()),
