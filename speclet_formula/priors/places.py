@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.priors.records import Prior, Slot
+from speclet_formula.priors.records import Slot, has_mean
 
 AT_THE_MEANS = "weak"  # the preset whose priors of group intercepts hold at the means of the block's columns
 
@@ -49,16 +49,11 @@ def _place(block: GroupBlock, terms: Sequence[FixedTerm], slots: list[Slot]) -> 
     place = np.zeros(len(block.columns))
     if not block.correlated or "1" not in block.columns:
         return place
-    if slots[block.columns.index("1")].source != AT_THE_MEANS or any(_has_mean(slot.prior) for slot in slots):
+    if slots[block.columns.index("1")].source != AT_THE_MEANS or any(has_mean(slot.prior) for slot in slots):
         return place
     numeric = [term.kind == "numeric" for term in terms for _ in term.columns]
     place[numeric] = block.values[:, numeric].mean(axis=0)
     return place
-
-
-def _has_mean(prior: Prior) -> bool:
-    mean = prior.parameters["mu"]
-    return isinstance(mean, Prior) or float(np.asarray(mean)) != 0
 
 
 def move_spread(
