@@ -50,8 +50,9 @@ _DEVIANCES: dict[str, Callable[[Array, Array, Parameters], Array]] = {
     "bernoulli": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
     "binomial": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
     "poisson": lambda y, mean, _: 2 * (xlogy(y, y / mean) - (y - mean)),
-    "negativebinomial": lambda y, mean, p: 2
-    * (xlogy(y, y / mean) - (y + p["alpha"]) * np.log((y + p["alpha"]) / (mean + p["alpha"]))),
+    "negativebinomial": lambda y, mean, p: (
+        2 * (xlogy(y, y / mean) - (y + p["alpha"]) * np.log((y + p["alpha"]) / (mean + p["alpha"])))
+    ),
 }
 
 
