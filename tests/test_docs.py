@@ -288,8 +288,8 @@ BRMS = (
     "brm bf get_prior prior set_prior prior_summary make_stancode stancode make_standata summary fixef ranef coef "
     "VarCorr ngrps posterior_predict posterior_epred posterior_linpred fitted predict residuals conditional_effects "
     "hypothesis loo waic loo_compare kfold reloo add_criterion model_weights bayes_factor bayes_R2 pp_check mcmc_plot "
-    "plot pairs update posterior_samples as_draws posterior_summary posterior_interval variables ndraws rhat nuts_params "
-    "launch_shinystan log_lik prior_draws brm_multiple predictive_interval"
+    "plot pairs update posterior_samples as_draws posterior_summary posterior_interval variables ndraws rhat "
+    "nuts_params launch_shinystan log_lik prior_draws brm_multiple predictive_interval"
 )
 
 
