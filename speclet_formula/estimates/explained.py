@@ -124,7 +124,7 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     _check_family(fit)
     design = fit.model.design
     coefficients = _coefficients(fit)
-    spread = np.cov(design.X, rowvar=False).reshape(design.X.shape[1], -1)
+    spread = np.cov(design.X, rowvar=False).reshape(design.X.shape[1], design.X.shape[1])
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
     for place, block in enumerate(design.groups):
