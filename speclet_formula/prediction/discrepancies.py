@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.special import ndtri
 
 from speclet_formula.design import Design
+from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import nearest
 from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.families import Family, expected_response, is_ordinal
@@ -89,6 +90,7 @@ def residuals(
     """
     design, family = fit.model.design, fit.model.family
     _check_type(type, design, family)
+    require_rows(design, "residuals()")
     rng = np.random.default_rng(random_seed)
     of_rows = {"response": _response, "pearson": _pearson, "quantile": _quantile}[type]
     drawn = gather_fit(fit)

@@ -16,6 +16,7 @@ from scipy import sparse as matrices
 from threadpoolctl import ThreadpoolController
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.precision import dense
 from speclet_formula.inference.precision.records import Layout, Rows, System
 
@@ -62,7 +63,9 @@ def build_system(
     else:
         touched = _rows(_with_whole_blocks(design), layout) if whole_blocks else W
         equations = _sparse().prepare(gram, _pattern(gram, W, touched), moment, prior)
-    return System(layout, W, response, weights, equations, float(weights @ response**2))
+    moments = moments_of(design)
+    square = float(weights @ response**2) + moments.within
+    return System(layout, W, response, weights, equations, square, moments.count, moments.log_weights)
 
 
 def _gram(W: Any, weights: np.ndarray | None) -> Any:
@@ -174,6 +177,8 @@ def without_rows(system: System, rows: np.ndarray) -> System:
         weights=system.weights[others],
         equations=_algebra(system).less_rows(system.equations, left),
         square=float(system.weights[others] @ system.response[others] ** 2),
+        count=int(others.sum()),
+        log_weights=float(np.log(system.weights[others]).sum()),
     )
 
 
