@@ -138,9 +138,10 @@ def moments_of(design: Design) -> Moments:
     return Moments(int(merged.rows.sum()), float(each @ merged.within), float(merged.rows @ np.log(each)))
 
 
-def row_count(design: Design) -> int:
-    """Count the rows of a design, as they were before they were merged."""
-    return len(design.rows) if design.merged is None else int(design.merged.rows.sum())
+def row_count(design: Design, chosen: np.ndarray | None = None) -> int:
+    """Count the rows of a design, or those that a mask chooses, as they were before they were merged."""
+    rows = np.ones(len(design.rows)) if design.merged is None else design.merged.rows
+    return int((rows if chosen is None else rows[chosen]).sum())
 
 
 def rows_by_level(design: Design, codes: np.ndarray, levels: int) -> np.ndarray:
