@@ -185,7 +185,7 @@ _ROOMS = {
         "lmer",
     ),
     "inference.refitting": ("refit",),
-    "inference.translate": (
+    "inference.translation.models": (
         "to_bambi",
         "to_pymc",
     ),

@@ -1,9 +1,15 @@
 """The path of a table goes in; a pandas frame comes out, or a `DataError` that says why the file cannot be read.
 
-The kind of a file is told by its name. What the columns mean is left to the rooms that read them.
+The kind of a file is told by its name. What the columns mean is left to the rooms that read them. A file that is
+written is never half written.
 """
 
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pandas as pd
 
@@ -80,3 +86,17 @@ def unreadable(path: Path, error: Exception) -> DataError:
         "A text file is UTF-8, with one line of column names; a parquet file is whole.",
         "Open it in what wrote it, and save it again.",
     )
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[BinaryIO]:
+    """Write beside the target and move the whole file into its place, so that none is ever half written."""
+    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
+    try:
+        with beside.open("xb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -8,9 +8,9 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from speclet_formula import diagnostics
 from speclet_formula.convergence import mixing
-from speclet_formula.diagnostics import diagnose
+from speclet_formula.diagnostics import diagnose, judging
+from speclet_formula.diagnostics.findings import r_hat_limit
 from speclet_formula.errors import SamplingError
 from tests.fakes import correlated_fit
 
@@ -207,7 +207,7 @@ def test_without_draws_there_is_no_verdict(given, kind):
 
 
 def test_examples_run():
-    assert doctest.testmod(diagnostics).failed == 0
+    assert doctest.testmod(judging).failed == 0
 
 
 def test_the_limit_of_r_hat_leaves_room_for_chance():
@@ -216,10 +216,10 @@ def test_the_limit_of_r_hat_leaves_room_for_chance():
     The seed is fixed; the bound shows that the limit is not too low, the second assertion that it is not too high.
     """
     rng = np.random.default_rng(5)
-    limit = diagnostics.r_hat_limit(4, 250, 1000)
+    limit = r_hat_limit(4, 250, 1000)
     assert limit == pytest.approx(np.sqrt(1 + (stats.chi2.isf(1e-5, 7) / 7 - 1) / 125))
     largest = np.array([mixing(rng.normal(size=(1000, 4, 250))).r_hat.max() for _ in range(100)])
     assert (largest > limit).sum() < 6
     assert (largest > 1 + 0.6 * (limit - 1)).sum() > 50
-    assert diagnostics.r_hat_limit(4, 1000, 1000) == 1.01
-    assert diagnostics.r_hat_limit(4, 50, 100) == 1.01
+    assert r_hat_limit(4, 1000, 1000) == 1.01
+    assert r_hat_limit(4, 50, 100) == 1.01

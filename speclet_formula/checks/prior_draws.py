@@ -14,7 +14,7 @@ from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot, draw, move_spread, places_of
+from speclet_formula.priors import Prior, Slot, draw, move_spread, pairs_of, places_of
 
 
 def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = None) -> xr.Dataset:
@@ -111,12 +111,12 @@ def _block(
     factor = np.broadcast_to(np.eye(k), (draws, k, k))
     found: dict[str, _Drawn] = {}
     if block.correlated:
-        name, pairs = f"cor|{block.label}", np.triu_indices(k, 1)
+        name = f"cor|{block.label}"
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
         sds, matrices = move_spread(sds, matrices, block.columns, -place)
         factor = np.linalg.cholesky(matrices)
         labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
-        found[name] = ((f"{block.label}__pair_dim",), matrices[:, *pairs], {f"{block.label}__pair_dim": labels})
+        found[name] = ((f"{block.label}__pair_dim",), pairs_of(matrices), {f"{block.label}__pair_dim": labels})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}

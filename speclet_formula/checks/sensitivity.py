@@ -12,7 +12,7 @@ import xarray as xr
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.prediction import log_likelihood_blocks
-from speclet_formula.priors import Prior, log_density, move_spread, places_of
+from speclet_formula.priors import Prior, log_density, matrices_of, move_spread, places_of
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
@@ -98,7 +98,7 @@ def log_prior(model: Model, posterior: Any) -> Array:
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
             pairs = _values(posterior, f"cor|{block.label}")
-            sds, matrices = move_spread(sds, _matrices(pairs, len(block.columns)), block.columns, place)
+            sds, matrices = move_spread(sds, matrices_of(pairs), block.columns, place)
             total += log_density(priors[f"cor|{block.label}"], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
@@ -132,14 +132,6 @@ def _values(posterior: Any, name: str) -> Array:
     """Return a variable's draws, (chains, draws, elements)."""
     array = posterior[name].transpose("chain", "draw", ...)
     return np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
-
-
-def _matrices(pairs: Array, k: int) -> Array:
-    """Return correlation matrices from the pairs of their upper triangle."""
-    found = np.broadcast_to(np.eye(k), (*pairs.shape[:-1], k, k)).copy()
-    rows, columns = np.triu_indices(k, 1)
-    found[..., rows, columns] = found[..., columns, rows] = pairs
-    return found
 
 
 def _effects(model: Model) -> set[str]:

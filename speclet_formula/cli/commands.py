@@ -5,7 +5,6 @@ The rooms that sample are opened inside the commands, so that help and mistakes 
 """
 
 import sys
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -23,11 +22,21 @@ from speclet_formula.cli.options import (
     TrueValues,
     spread,
 )
+from speclet_formula.cli.shared import (
+    check_folder,
+    compared,
+    fit_arguments,
+    loaded_fits,
+    model_arguments,
+    model_of,
+    note,
+    shows_progress,
+)
 from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError, SpecletError
 
 if TYPE_CHECKING:
-    from speclet_formula.model import Model
+    pass
 
 MISTAKE, INTERRUPTED = 2, 130
 DEMO_FOLDER = Path("speclet-formula-demo")
@@ -102,7 +111,7 @@ def demo(
         chains=chains,
         random_seed=seed,
         folder=folder,
-        progress=_progress(quiet),
+        progress=shows_progress(quiet),
     )
 
 
@@ -131,7 +140,7 @@ def explain(
         )
     path = data if table is None else table
     frame = None if path is None else read_table(path, model.levels or ())
-    typer.echo(repr(explain_model(formula, frame, **_model_arguments(model))))
+    typer.echo(repr(explain_model(formula, frame, **model_arguments(model))))
 
 
 @app.command()
@@ -144,12 +153,12 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="Save the fit as this file.")] = None,
 ) -> None:
     """Fit a model and print its summary."""
-    _check_folder(out)
-    prepared = _model(data, formula, model)
-    _note(prepared)
+    check_folder(out)
+    prepared = model_of(data, formula, model)
+    note(prepared)
     from speclet_formula.inference.fitting import fit as fit_model
 
-    fitted = fit_model(prepared, **_fit_arguments(sampling))
+    fitted = fit_model(prepared, **fit_arguments(sampling))
     typer.echo(repr(fitted))
     if out is not None:
         from speclet_formula.storage import save
@@ -170,7 +179,7 @@ def compare(
     from speclet_formula.comparison import compare as compare_models
 
     table = read_table(data, model.levels or ())
-    typer.echo(repr(compare_models(formulas, table, **_model_arguments(model), **_fit_arguments(sampling))))
+    typer.echo(repr(compare_models(formulas, table, **model_arguments(model), **fit_arguments(sampling))))
 
 
 @app.command()
@@ -184,16 +193,16 @@ def recover(
     html: Annotated[Path | None, typer.Option(help="Write the report as this file too.")] = None,
 ) -> None:
     """Fit simulated data and print how well the true parameters are recovered."""
-    _check_folder(html, "--html")
+    check_folder(html, "--html")
     from speclet_formula.cli.reading import read_truth
 
     stated = read_truth(truth)
-    prepared = _model(data, formula, model)
-    _note(prepared)
+    prepared = model_of(data, formula, model)
+    note(prepared)
     from speclet_formula.inference.fitting import fit as fit_model
     from speclet_formula.recovery import recover as recover_truth
 
-    fitted = fit_model(prepared, **_fit_arguments(sampling))
+    fitted = fit_model(prepared, **fit_arguments(sampling))
     typer.echo(repr(recover_truth(fitted, stated)))
     if html is not None:
         from speclet_formula.reporting.html import report as write_report
@@ -211,12 +220,12 @@ def report(
     """Write saved fits as one HTML file that opens without a network; several are compared by leave-one-out."""
     from speclet_formula.cli.reading import read_truth
 
-    _check_folder(output, "--output")
+    check_folder(output, "--output")
     stated = None if truth is None else read_truth(truth)
-    loaded = _loaded(fits)
+    loaded = loaded_fits(fits)
     from speclet_formula.reporting.html import report as write_report
 
-    comparison = _compared(loaded) if len(loaded) > 1 else None
+    comparison = compared(loaded) if len(loaded) > 1 else None
     chosen: Any = loaded if len(loaded) > 1 else next(iter(loaded.values()))
     written = write_report(chosen, output, truth=stated, comparison=comparison, title=title)
     typer.echo(f"Report: {written}")
@@ -239,7 +248,7 @@ def simulate(
     from speclet_formula.simulation import simulate as simulate_data
 
     for path in (out, out_truth):
-        _check_folder(path)
+        check_folder(path)
     table, effects = simulate_data(
         formula, read_table(data, levels or ()), read_truth(truth), family=family, link=link, random_seed=seed
     )
@@ -267,7 +276,7 @@ def study(
     from speclet_formula.studies import study as run_study
 
     arguments = {name: value for name, value in asdict(model).items() if name != "levels" and value is not None}
-    settings = dict(_fit_arguments(sampling))
+    settings = dict(fit_arguments(sampling))
     workers = settings.pop("cores")
     found = run_study(
         formula,
@@ -312,7 +321,7 @@ def screen(  # noqa: PLR0913 - an option each
     from speclet_formula.cli.screening import check_output, default_formula, fit_line, ranked_lines, write_frame
 
     for path, option in ((out, "--out"), (out_guides, "--out-guides"), (out_table, "--out-table")):
-        _check_folder(path, option)
+        check_folder(path, option)
         check_output(path, option)
     from speclet_formula.screens import guide_table, rank_genes, read_screen
 
@@ -325,7 +334,7 @@ def screen(  # noqa: PLR0913 - an option each
         write_frame(read.table, out_table)
     from speclet_formula.inference.fitting import lmer
 
-    fitted = lmer(formula or default_formula(read.table), read.table, missing="drop", **_fit_arguments(sampling))
+    fitted = lmer(formula or default_formula(read.table), read.table, missing="drop", **fit_arguments(sampling))
     typer.echo("")
     typer.echo(fit_line(fitted))
     ranked = rank_genes(fitted, direction=direction)  # type: ignore[arg-type]
@@ -335,80 +344,3 @@ def screen(  # noqa: PLR0913 - an option each
         typer.echo(f"\nGenes: {write_frame(ranked, out)}")
     if out_guides is not None:
         typer.echo(f"Guides: {write_frame(guide_table(fitted), out_guides)}")
-
-
-# --- what the commands share ------------------------------------------------------------------------------------------
-
-
-def _model(data: Path, formula: str, options: ModelOptions) -> "Model":
-    """Build the model of a file and a formula."""
-    from speclet_formula.cli.reading import read_table
-    from speclet_formula.model import Model
-
-    return Model(formula, read_table(data, options.levels or ()), **_model_arguments(options))
-
-
-def _model_arguments(options: ModelOptions) -> dict[str, Any]:
-    """Return the options that `Model` takes, under its names."""
-    arguments = asdict(options)
-    del arguments["levels"]
-    return arguments
-
-
-def _fit_arguments(options: SamplingOptions) -> Mapping[str, Any]:
-    """Return the options under the names of `fit`."""
-    arguments = asdict(options)
-    quiet, seed = arguments.pop("quiet"), arguments.pop("seed")
-    return {**arguments, "random_seed": seed, "progress": _progress(quiet)}
-
-
-def _progress(quiet: bool) -> bool:
-    """Say whether to show progress: to a person, not to a file or a pipe."""
-    return not quiet and sys.stdout.isatty()
-
-
-def _note(model: "Model") -> None:
-    """Say what is worth knowing before a fit, on standard error."""
-    if model.n_dropped:
-        typer.echo(f"Note: {model.n_dropped:,} of {len(model.data):,} rows dropped: missing values.", err=True)
-    for finding in model.findings:
-        typer.echo(f"Note: {finding}", err=True)
-
-
-def _loaded(paths: list[Path]) -> "dict[str, Any]":
-    """Read saved fits, each under its file's name without the ending."""
-    from speclet_formula.storage import load
-
-    found: dict[str, Any] = {}
-    for path in paths:
-        if path.stem in found:
-            raise DataError(
-                f"two files are called '{path.stem}'.",
-                "Each fit of a report is named by its file, and each name stands once.",
-                "Rename one of the files.",
-            )
-        found[path.stem] = load(path)
-    return found
-
-
-def _compared(fits: Mapping[str, Any]) -> Any:
-    """Compare fits; those that cannot be compared are reported without, and the reason is told."""
-    from speclet_formula.comparison import compare as compare_fits
-    from speclet_formula.errors import ComparisonError
-
-    try:
-        return compare_fits(fits)
-    except ComparisonError as error:
-        typer.echo(f"Note: the fits are not compared: {error.problem}", err=True)
-        return None
-
-
-def _check_folder(out: Path | None, option: str = "--out") -> None:
-    """Refuse, before anything is fitted, a file that could not be written afterwards."""
-    if out is None or (out.parent.is_dir() and not out.is_dir()):
-        return
-    raise DataError(
-        f"{option} '{out}' is a folder." if out.is_dir() else f"{option} '{out}' lies in a folder that does not exist.",
-        "It needs the name of a file in a folder that exists.",
-        "Make the folder first, or choose another name.",
-    )

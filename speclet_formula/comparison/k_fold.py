@@ -1,6 +1,6 @@
 """A fit goes in; ArviZ's ELPDData of its K-fold cross-validation comes out: groups or parts of the rows left out whole.
 
-Dealing rows into folds is `folds`' part, their densities are those of `inference.integrated`, or of refits.
+Dealing rows into folds is `folds`' part, their densities are those of `inference.exact.integrated`, or of refits.
 """
 
 import math

@@ -1,73 +1,27 @@
-"""Outcomes of groups go into a folder, two files each, and come out of it again; the folder says what it belongs to.
+"""Outcomes of groups go into a folder, two or three files each, and come out of it again.
 
-Files are written beside their place and moved, so that work can be killed at any time. Nothing is ever unpickled.
+Whose folder it is, is left to `resumable`. Work can be killed at any time. Nothing is ever unpickled.
 """
 
 import hashlib
 import json
-import os
-import uuid
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from speclet_formula.errors import DataError
+from speclet_formula.files import replacing
+from speclet_formula.resumable import FolderKind, write_whole
 
-MANIFEST = "groups.json"
-
-
-def open_folder(folder: Path, manifest: dict[str, Any]) -> None:
-    """Make a folder for grouped fits, or check that it belongs to these.
-
-    Raises
-    ------
-    DataError
-        The folder cannot be made, holds something else, or the fits of another call.
-    """
-    place = folder / MANIFEST
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not place.exists():
-            if any(folder.iterdir()):
-                raise DataError(
-                    f"the folder '{folder}' holds other files, and none called {MANIFEST}.",
-                    "Grouped fits have a folder of their own.",
-                    "Choose a folder that is empty, or not there yet.",
-                )
-            _write(place, json.dumps(manifest).encode())
-        known = read_manifest(folder)
-    except OSError as error:
-        raise DataError(
-            f"the folder '{folder}' cannot be used: {error.strerror or error}.",
-            "Each group's fit and table are files in it.",
-            "Choose a folder that can be written to.",
-        ) from error
-    changed = [name for name in manifest if known.get(name) != manifest[name]]
-    if changed:
-        raise DataError(
-            f"the folder '{folder}' belongs to another call: {', '.join(changed)} "
-            f"{'differs' if len(changed) == 1 else 'differ'}.",
-            "Only the same formula, settings and seed can go on there; groups whose rows changed are fitted again.",
-            "Choose another folder, or give the arguments of the first call.",
-        )
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """Return what a folder says of its fits; nothing where there is no folder."""
-    try:
-        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (UnicodeDecodeError, json.JSONDecodeError):
-        found = None
-    if not isinstance(found, dict):
-        raise DataError(
-            f"'{folder / MANIFEST}' is not what fit_by wrote.",
-            "It says what call the folder's fits belong to.",
-            "Choose another folder.",
-        )
-    return found
+FITS = FolderKind(
+    manifest="groups.json",
+    work="call",
+    writer="fit_by",
+    own="Grouped fits have a folder of their own.",
+    files="Each group's fit and table are files in it.",
+    same="Only the same formula, settings and seed can go on there; groups whose rows changed are fitted again.",
+    says="It says what call the folder's fits belong to.",
+)
 
 
 def digest(rows: pd.DataFrame) -> str:
@@ -84,12 +38,11 @@ def fit_file(folder: Path, key: str) -> Path:
 def save_outcome(folder: Path, key: str, outcome: dict[str, Any]) -> None:
     """Write the outcome of one group that was fitted: its fit, its table, and last what says that both are there."""
     if outcome["saved"] is not None:
-        _write(fit_file(folder, key), outcome["saved"])
-    beside = folder / f".{key}.{uuid.uuid4().hex}"
-    outcome["table"].to_parquet(beside)
-    os.replace(beside, folder / f"{key}.parquet")
+        write_whole(fit_file(folder, key), outcome["saved"])
+    with replacing(folder / f"{key}.parquet") as stream:
+        outcome["table"].to_parquet(stream)
     facts = {name: outcome[name] for name in ("group", "status", "reason", "verdict", "seconds")}
-    _write(folder / f"{key}.json", json.dumps(facts).encode())
+    write_whole(folder / f"{key}.json", json.dumps(facts).encode())
 
 
 def load_outcome(folder: Path, key: str, *, keep: bool) -> dict[str, Any] | None:
@@ -102,13 +55,3 @@ def load_outcome(folder: Path, key: str, *, keep: bool) -> dict[str, Any] | None
     if keep and not fit_file(folder, key).exists():
         return None
     return {**facts, "table": table, "saved": None}
-
-
-def _write(place: Path, contents: bytes) -> None:
-    """Write beside the place and move the whole file there."""
-    beside = place.with_name(f".{place.name}.{uuid.uuid4().hex}")
-    try:
-        beside.write_bytes(contents)
-        os.replace(beside, place)
-    finally:
-        beside.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ The engines sample where the priors hold (`priors.places`). A posterior's names 
 SDs and correlations where all columns are zero.
 """
 
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from speclet_formula.design import GroupBlock
 from speclet_formula.design.records import variable_name
 from speclet_formula.model import Model
-from speclet_formula.priors import move_spread, places_of
+from speclet_formula.priors import matrices_of, move_spread, pairs_of, places_of
 
 
 def at_zero(model: Model, variables: dict[str, Any], *, effects: bool = True) -> dict[str, Any]:
@@ -49,9 +48,7 @@ def _intercept(block: GroupBlock, place: np.ndarray, variables: dict[str, Any]) 
 def _spread(block: GroupBlock, place: np.ndarray, variables: dict[str, Any]) -> dict[str, Any]:
     names, correlation = [f"{slot}_sigma" for slot in block.slots], f"cor|{variable_name(block.label)}"
     sds = np.stack([variables[name].to_numpy() for name in names], axis=-1)
-    pairs = np.array(list(combinations(range(len(names)), 2))).T
-    matrices = np.broadcast_to(np.eye(len(names)), (*sds.shape, len(names))).copy()
-    matrices[..., pairs[0], pairs[1]] = matrices[..., pairs[1], pairs[0]] = variables[correlation].to_numpy()
+    matrices = matrices_of(variables[correlation].to_numpy())
     sds, matrices = move_spread(sds, matrices, block.columns, -place)
     found = {name: variables[name].copy(data=sds[..., column]) for column, name in enumerate(names)}
-    return found | {correlation: variables[correlation].copy(data=matrices[..., pairs[0], pairs[1]])}
+    return found | {correlation: variables[correlation].copy(data=pairs_of(matrices))}

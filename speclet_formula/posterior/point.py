@@ -1,6 +1,6 @@
 """What a fit by maximum likelihood is: a model, its estimates, and whether they are the maximum.
 
-It computes nothing and prints itself as lme4 does. Finding the maximum is left to `inference.reml` and `laplace`.
+It computes nothing and prints itself as lme4 does. Finding the maximum is left to `reml` and `laplace`.
 """
 
 from collections.abc import Iterator

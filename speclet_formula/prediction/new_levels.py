@@ -5,7 +5,6 @@ that all rows of the level share it. What a point fit says of a new level is lef
 """
 
 from dataclasses import replace
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,7 +15,7 @@ from speclet_formula.errors import DataError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.prediction.gathering import Draws, ModelDraws, variable_draws
-from speclet_formula.priors import Prior
+from speclet_formula.priors import Prior, matrices_of
 
 
 def add_new_levels(
@@ -106,9 +105,5 @@ def _correlation_factors(posterior: Any, block: GroupBlock) -> Array | None:
     if not block.correlated:
         return None
     k = len(block.slots)
-    pairs = list(combinations(range(k), 2))
-    draws = variable_draws(posterior, correlation_name(block), len(pairs))
-    matrices = np.tile(np.eye(k), (len(draws), 1, 1))
-    for place, (i, j) in enumerate(pairs):
-        matrices[:, i, j] = matrices[:, j, i] = draws[:, place]
-    return np.asarray(np.linalg.cholesky(matrices))
+    pairs = variable_draws(posterior, correlation_name(block), k * (k - 1) // 2)
+    return np.asarray(np.linalg.cholesky(matrices_of(pairs)))

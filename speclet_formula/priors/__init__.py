@@ -3,10 +3,11 @@
 How a prior reaches a sampler is left to `inference`.
 """
 
+from speclet_formula.priors.correlations import matrices_of, pairs_of
 from speclet_formula.priors.densities import draw, log_density, prior_sd
 from speclet_formula.priors.places import move_spread, place_of, places_of
 from speclet_formula.priors.presets import PRESETS
-from speclet_formula.priors.records import Prior, Slot, has_hyperpriors, support_of
+from speclet_formula.priors.records import Prior, Slot, has_hyperpriors, has_mean, support_of
 from speclet_formula.priors.slots import resolve_priors, slot_frame
 from speclet_formula.priors.toml import prior_of, read_priors
 
@@ -16,8 +17,11 @@ __all__ = [
     "Slot",
     "draw",
     "has_hyperpriors",
+    "has_mean",
     "log_density",
+    "matrices_of",
     "move_spread",
+    "pairs_of",
     "place_of",
     "places_of",
     "prior_of",

@@ -1,6 +1,6 @@
-"""The LKJ distribution of correlation matrices: eta and a dimension come in; density, draws and an entry's SD go out.
+"""Correlation matrices and their pairs, and the LKJ distribution: its density, draws and an entry's SD.
 
-Written for `densities`, which is what other modules call.
+The distribution is written for `densities`, which is what other modules call.
 """
 
 import math
@@ -11,6 +11,51 @@ from scipy.special import betaln
 from speclet_formula.priors.distributions import FloatArray, Shape
 
 _TOLERANCE = 1e-8
+
+
+def matrices_of(pairs: FloatArray) -> FloatArray:
+    """Return correlation matrices from their pairs: (1, 2), (1, 3), ..., (2, 3), ...
+
+    Parameters
+    ----------
+    pairs : array (..., k (k - 1) / 2)
+        Correlations of each pair of columns; none for a single column.
+
+    Returns
+    -------
+    array (..., k, k)
+        Symmetric, with a unit diagonal.
+
+    Examples
+    --------
+    >>> matrices_of(np.array([0.5])).tolist()
+    [[1.0, 0.5], [0.5, 1.0]]
+    """
+    k = round((1 + math.sqrt(1 + 8 * pairs.shape[-1])) / 2)
+    rows, columns = np.triu_indices(k, 1)
+    matrices = np.broadcast_to(np.eye(k), (*pairs.shape[:-1], k, k)).copy()
+    matrices[..., rows, columns] = matrices[..., columns, rows] = pairs
+    return matrices
+
+
+def pairs_of(matrices: FloatArray) -> FloatArray:
+    """Return the pairs of correlation matrices: (1, 2), (1, 3), ..., (2, 3), ...
+
+    Parameters
+    ----------
+    matrices : array (..., k, k)
+
+    Returns
+    -------
+    array (..., k (k - 1) / 2)
+
+    Examples
+    --------
+    >>> pairs_of(np.array([[1.0, 0.5], [0.5, 1.0]])).tolist()
+    [0.5]
+    """
+    rows, columns = np.triu_indices(matrices.shape[-1], 1)
+    return np.asarray(matrices[..., rows, columns])
 
 
 def lkj_log_constant(eta: float, dimension: int) -> float:

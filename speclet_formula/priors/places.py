@@ -13,7 +13,7 @@ import numpy as np
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.merged import column_means
-from speclet_formula.priors.records import Prior, Slot
+from speclet_formula.priors.records import Slot, has_mean
 
 AT_THE_MEANS = "weak"  # the preset whose priors of group intercepts hold at the means of the block's columns
 
@@ -50,16 +50,11 @@ def _place(design: Design, block: GroupBlock, terms: Sequence[FixedTerm], slots:
     place = np.zeros(len(block.columns))
     if not block.correlated or "1" not in block.columns:
         return place
-    if slots[block.columns.index("1")].source != AT_THE_MEANS or any(_has_mean(slot.prior) for slot in slots):
+    if slots[block.columns.index("1")].source != AT_THE_MEANS or any(has_mean(slot.prior) for slot in slots):
         return place
     numeric = [term.kind == "numeric" for term in terms for _ in term.columns]
     place[numeric] = column_means(design, block.values[:, numeric])
     return place
-
-
-def _has_mean(prior: Prior) -> bool:
-    mean = prior.parameters["mu"]
-    return isinstance(mean, Prior) or float(np.asarray(mean)) != 0
 
 
 def move_spread(

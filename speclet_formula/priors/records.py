@@ -160,6 +160,28 @@ def has_hyperpriors(prior: Prior) -> bool:
     return any(isinstance(value, Prior) for value in prior.parameters.values())
 
 
+def has_mean(prior: Prior) -> bool:
+    """Tell whether group effects with this prior have a mean that is not zero, stated or to be estimated.
+
+    Parameters
+    ----------
+    prior : Prior
+        A prior with a parameter "mu".
+
+    Returns
+    -------
+    bool
+        False for Normal(mu=0, ...), the prior of effects that only vary.
+
+    Examples
+    --------
+    >>> has_mean(Prior("Normal", mu=0, sigma=1)), has_mean(Prior("Normal", mu=Prior("Normal", mu=0, sigma=1), sigma=1))
+    (False, True)
+    """
+    mean = prior.parameters["mu"]
+    return isinstance(mean, Prior) or bool(np.any(np.asarray(mean) != 0))
+
+
 def _remake(name: str, noncentered: bool | None, parameters: dict[str, Any]) -> Prior:
     """Make a prior again from its parts."""
     return Prior(name, noncentered=noncentered, **parameters)

@@ -10,7 +10,7 @@ from speclet_formula.estimates.points import PointEstimates, labels_of
 from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import model_means
-from speclet_formula.recovery.scalars import pair_labels
+from speclet_formula.recovery.scalars import correlations_by_key
 
 
 def reml_estimates(model: Model) -> dict[str, float]:
@@ -38,7 +38,5 @@ def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
         found |= {f"{slot}_sigma": float(sd) for slot, sd in zip(block.slots, sds, strict=True)}
         if block.correlated:
             with np.errstate(invalid="ignore", divide="ignore"):
-                correlations = (matrix / np.outer(sds, sds))[np.triu_indices(len(sds), 1)]
-            names = [f"cor|{block.label}[{pair}]" for pair in pair_labels(block)]
-            found |= dict(zip(names, correlations.tolist(), strict=True))
+                found |= correlations_by_key(block, matrix / np.outer(sds, sds))
     return found

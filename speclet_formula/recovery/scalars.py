@@ -5,6 +5,7 @@ What they should have been is left to `truth`, how well they were found to `para
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.records import correlation_name, effect_label, threshold_labels
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, draw, move_spread, place_of, prior_sd
+from speclet_formula.priors import Prior, draw, move_spread, pairs_of, place_of, prior_sd
 from speclet_formula.recovery.parts import model_means
 
 PRIOR_DRAWS = 4000  # for a prior SD that has no closed form
@@ -185,10 +186,9 @@ def _at_zero(model: Model, block: GroupBlock, found: list[Scalar]) -> list[Scala
     sds = [draw(sd, rng, PRIOR_DRAWS) if isinstance(sd, Prior) else np.full(PRIOR_DRAWS, sd) for sd in stated]
     matrices = draw(priors[correlation_name(block)], rng, PRIOR_DRAWS, dimension=k)
     moved, matrices = move_spread(np.column_stack(sds), matrices, block.columns, -place)
-    rows, columns = np.triu_indices(k, 1)
     keys = [f"{slot}_sigma" for slot in block.slots]
     keys += [f"{correlation_name(block)}[{pair}]" for pair in pair_labels(block)]
-    spread = dict(zip(keys, np.hstack([moved, matrices[:, rows, columns]]).std(axis=0, ddof=1), strict=True))
+    spread = dict(zip(keys, np.hstack([moved, pairs_of(matrices)]).std(axis=0, ddof=1), strict=True))
     return [replace(scalar, prior_sd=float(spread[scalar.key])) for scalar in found]
 
 
@@ -199,5 +199,12 @@ def _readable(pair: str) -> str:
 
 def pair_labels(block: GroupBlock) -> list[str]:
     """Return "1, Days" for each pair of a block's columns, the rows of the upper triangle one after another."""
-    rows, columns = np.triu_indices(len(block.columns), 1)
-    return [f"{block.columns[row]}, {block.columns[column]}" for row, column in zip(rows, columns, strict=True)]
+    return [f"{first}, {second}" for first, second in combinations(block.columns, 2)]
+
+
+def correlations_by_key(block: GroupBlock, correlations: Any) -> dict[str, float]:
+    """Return a block's correlations, given as a matrix, as its pairs or as the only one, by their scalars' keys."""
+    values, k = np.asarray(correlations, dtype=float), len(block.columns)
+    pairs = pairs_of(values) if values.shape == (k, k) else np.ravel(values)
+    labels = [f"{correlation_name(block)}[{pair}]" for pair in pair_labels(block)]
+    return dict(zip(labels, pairs.tolist(), strict=True))

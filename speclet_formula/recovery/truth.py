@@ -22,7 +22,7 @@ from speclet_formula.recovery.parts import (
     placed_effects,
     residual_variance,
 )
-from speclet_formula.recovery.scalars import pair_labels
+from speclet_formula.recovery.scalars import correlations_by_key, pair_labels
 from speclet_formula.recovery.varying import varying_truth
 
 
@@ -248,10 +248,7 @@ def _correlations(design: Design, stated: Mapping[str, Any], placement: Placemen
         extra = [part for slot in block.slots for part in placement.slots.get(slot, ()) if part.key != slot]
         if not block.correlated or name not in stated or any(part.value is None for part in extra):
             continue
-        values = np.asarray(stated[name], dtype=float)
-        k = len(block.columns)
-        pairs = values[np.triu_indices(k, 1)] if values.shape == (k, k) else np.ravel(values)
-        found |= {f"{name}[{pair}]": float(value) for pair, value in zip(pair_labels(block), pairs, strict=True)}
+        found |= correlations_by_key(block, stated[name])
     return found
 
 
@@ -312,7 +309,7 @@ def _realized_correlations(
         names = [f"cor|{block.label}[{pair}]" for pair in pair_labels(block)]
         if names and names[0] in scalars and all(slot in effects for slot in block.slots):
             matrix = pd.concat([effects[slot] for slot in block.slots], axis=1).corr().to_numpy()
-            found |= dict(zip(names, matrix[np.triu_indices(len(block.slots), 1)].tolist(), strict=True))
+            found |= correlations_by_key(block, matrix)
     return found
 
 

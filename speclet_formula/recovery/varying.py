@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
@@ -16,7 +15,7 @@ from speclet_formula.design.records import correlation_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import refuse_foreign
-from speclet_formula.recovery.scalars import pair_labels
+from speclet_formula.recovery.scalars import correlations_by_key
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,10 +77,7 @@ def _block_scalars(block: GroupBlock, truth: Mapping[str, Any]) -> Iterator[tupl
             yield name, float(truth[name])
     name = correlation_name(block)
     if block.correlated and name in truth:
-        values = np.asarray(truth[name], dtype=float)
-        k = len(block.columns)
-        pairs = values[np.triu_indices(k, 1)] if values.shape == (k, k) else np.ravel(values)
-        yield from ((f"{name}[{pair}]", float(v)) for pair, v in zip(pair_labels(block), pairs, strict=True))
+        yield from correlations_by_key(block, truth[name]).items()
 
 
 def _effects(block: GroupBlock, slot: str, stated: Mapping[Any, float] | pd.Series) -> pd.Series:

@@ -5,11 +5,8 @@ What becomes of tables, draws and priors is left to `packing`.
 """
 
 import json
-import os
-import uuid
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -22,6 +19,7 @@ from speclet_formula.design.merged import merged_columns
 from speclet_formula.design.records import sides
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.errors import DataError, SpecletError
+from speclet_formula.files import replacing
 from speclet_formula.formula.terms import columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
@@ -82,7 +80,7 @@ def save(fit: Fit | PointFit, path: str | Path) -> Path:
     arrays: list[np.ndarray] = []
     contents = _pack(fit, arrays)
     try:
-        with _replacing(target) as stream:
+        with replacing(target) as stream:
             _write(stream, contents, arrays)
     except OSError as error:
         raise DataError(
@@ -263,20 +261,6 @@ def _write(stream: BinaryIO, contents: Json, arrays: list[np.ndarray]) -> None:
 def _member(place: int) -> str:
     """Name an array's member of the zip."""
     return f"arrays/{place:05d}.npy"
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[BinaryIO]:
-    """Write beside the target and move the whole file into its place, so that none is ever half written."""
-    beside = target.with_name(f".{target.name}.{uuid.uuid4().hex}")
-    try:
-        with beside.open("xb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(beside, target)
-    finally:
-        beside.unlink(missing_ok=True)
 
 
 def _read(source: Path) -> _Saved:

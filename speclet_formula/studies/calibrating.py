@@ -11,7 +11,9 @@ from speclet_formula.errors import PriorError
 from speclet_formula.formula.terms import Formula
 from speclet_formula.model import Model
 from speclet_formula.priors import PRESETS
-from speclet_formula.studies.preparing import MODEL_SETTINGS, check_number, make_tasks, seed_of
+from speclet_formula.resumable import seed_of
+from speclet_formula.studies.checkpoints import STUDY
+from speclet_formula.studies.preparing import STUDY_SETTINGS, check_number, make_tasks
 from speclet_formula.studies.prior_truths import check_proper
 from speclet_formula.studies.ranks import ecdf, ecdf_band
 from speclet_formula.studies.records import Calibration
@@ -96,7 +98,7 @@ def calibrate(
     place = None if folder is None else Path(folder)
     frozen = settings | {"priors": _frozen(formula, as_pandas(data), settings)}
     tasks = make_tasks(
-        formula, None, [data], [None], frozen, entropy=seed_of(random_seed, place), ranked=ranked, reml=False
+        formula, None, [data], [None], frozen, entropy=seed_of(random_seed, place, STUDY), ranked=ranked, reml=False
     )
     check_proper(prepare(tasks[0])[1])
     workers = None if workers is None else check_number("workers", workers, 1)
@@ -123,7 +125,7 @@ def calibrate(
 
 def _frozen(formula: str | Formula, table: pd.DataFrame, settings: dict[str, Any]) -> dict[str, Any]:
     """Return the prior of every slot, resolved once: with the response, or, if no prior looks at it, without."""
-    chosen = {name: settings[name] for name in MODEL_SETTINGS if settings.get(name) is not None}
+    chosen = {name: settings[name] for name in STUDY_SETTINGS if settings.get(name) is not None}
     task = make_tasks(formula, None, [table], [None], settings, entropy=0, ranked=1, reml=False)[0]
     simulator, template = prepare(task)
     if simulator.response in table:

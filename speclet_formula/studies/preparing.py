@@ -1,33 +1,26 @@
 """The arguments of a study go in; tasks come out, checked before any worker starts."""
 
 import hashlib
-import inspect
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from speclet_formula.design.tables import as_pandas
-from speclet_formula.errors import DataError, SamplingError, nearest
+from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, columns_of, text_of
-from speclet_formula.inference.fitting import fit
+from speclet_formula.inference.settings import FIT_SETTINGS, refuse_unknown
 from speclet_formula.simulation import check_params
-from speclet_formula.studies.checkpoints import read_manifest
 from speclet_formula.studies.running import manifest_of
 from speclet_formula.studies.tasks import Task, prepare
 
 # The diagnostics ask for 400 effective draws: of 1,000 by the exact engine none of 12 fits of data like m7's had fewer.
 # An interval's ends then have a Monte Carlo error that takes 0.2 % off its coverage.
 DRAWS, CHAINS = 250, 4
-MODEL_SETTINGS = ("family", "link", "priors", "functions")
-FIT_SETTINGS = tuple(
-    name for name in inspect.signature(fit).parameters if name not in ("model", "cores", "random_seed", "progress")
-)
+STUDY_SETTINGS = ("family", "link", "priors", "functions")  # of Model; weights and missing rows belong to one table
 
 
 def make_tasks(
@@ -49,7 +42,7 @@ def make_tasks(
         As `simulate`, `Model` and `fit`: whatever would fail in each data set fails here.
     """
     _check_settings(settings)
-    model = {name: settings[name] for name in MODEL_SETTINGS if settings.get(name) is not None}
+    model = {name: settings[name] for name in STUDY_SETTINGS if settings.get(name) is not None}
     sampling = {"draws": DRAWS, "chains": CHAINS}
     sampling |= {name: settings[name] for name in FIT_SETTINGS if name in settings}
     tasks = []
@@ -76,16 +69,6 @@ def make_tasks(
     return tuple(tasks)
 
 
-def seed_of(random_seed: int | None, folder: Path | None) -> int:
-    """Return the seed: the given one, that of the study in the folder, or a fresh one."""
-    if random_seed is not None:
-        return int(random_seed)
-    known = None if folder is None or not folder.is_dir() else read_manifest(folder)
-    if known is not None and isinstance(known.get("random_seed"), int):
-        return int(known["random_seed"])
-    return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
-
-
 def check_number(name: str, value: int, least: int) -> int:
     """Return a whole number of at least `least`, or raise a SamplingError."""
     if type(value) is not int or value < least:
@@ -98,15 +81,7 @@ def check_number(name: str, value: int, least: int) -> int:
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    known = (*MODEL_SETTINGS, *FIT_SETTINGS)
-    unknown = next((name for name in settings if name not in known), None)
-    if unknown is not None:
-        near = nearest(unknown, known)
-        raise SamplingError(
-            f"there is no setting '{unknown}'.",
-            f"Of Model there are {', '.join(MODEL_SETTINGS)}; of fit {', '.join(FIT_SETTINGS)}.",
-            f"Nearest: '{near}'." if near else "Leave it out.",
-        )
+    refuse_unknown(settings, STUDY_SETTINGS)
     if settings.get("method") in ("reml", "ml"):
         raise SamplingError(
             f"method={settings['method']!r} gives no posterior to judge.",

@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import SamplingError
+from speclet_formula.resumable import open_folder
 from speclet_formula.spreading import spread, with_progress
-from speclet_formula.studies.checkpoints import FORMAT, load_outcome, open_folder, save_outcome
+from speclet_formula.studies.checkpoints import FORMAT, STUDY, load_outcome, save_outcome
 from speclet_formula.studies.tasks import Outcome, Task, run
 
 MOST_SHOWN = 3  # reasons of failures in a message
@@ -53,7 +54,7 @@ def outcomes_of(
     wanted = [(task, number) for task in tasks for number in range(n_sims)]
     done: dict[tuple[int, int], Outcome] = {}
     if folder is not None:
-        open_folder(folder, manifest_of(tasks))
+        open_folder(folder, manifest_of(tasks), STUDY)
         for task, number in wanted:
             found = load_outcome(folder, task.scenario, number)
             if found is not None:

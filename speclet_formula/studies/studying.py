@@ -9,7 +9,9 @@ import pandas as pd
 
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
-from speclet_formula.studies.preparing import check_number, make_tasks, seed_of
+from speclet_formula.resumable import seed_of
+from speclet_formula.studies.checkpoints import STUDY
+from speclet_formula.studies.preparing import check_number, make_tasks
 from speclet_formula.studies.records import Study
 from speclet_formula.studies.running import outcomes_of
 from speclet_formula.studies.summaries import class_summaries, data_sets_frame, parameter_summaries, rows_frame
@@ -108,7 +110,7 @@ def study(
         list(named.values()),
         [_truth(params, effects)] * len(named),
         settings,
-        entropy=seed_of(random_seed, place),
+        entropy=seed_of(random_seed, place, STUDY),
         ranked=RANKED,
         reml=reml,
     )
@@ -176,7 +178,7 @@ def power(
         [layout(**{name: value for name, value in point.items() if name not in params}) for point in points],
         [_truth({**params, **{name: point[name] for name in point if name in params}}, effects) for point in points],
         settings,
-        entropy=seed_of(random_seed, place),
+        entropy=seed_of(random_seed, place, STUDY),
         ranked=RANKED,
         reml=reml,
     )

@@ -19,7 +19,7 @@ from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, l
 from speclet_formula.inference.exact.variances import Variances, natural, prior_precisions
 from speclet_formula.inference.precision import left_out_densities, predict_rows, without_rows
 from speclet_formula.model import Model
-from speclet_formula.priors import move_spread, places_of
+from speclet_formula.priors import matrices_of, move_spread, pairs_of, places_of
 
 # Of draws x rows. Each block factors the precision anew for each draw, hence a large one.
 BLOCK_BYTES = 512 * 2**20
@@ -95,11 +95,8 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
 
 def _placed(sds: np.ndarray, pairs: np.ndarray, block: GroupBlock, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return SDs and correlations, by pairs, of a block's effects where its priors hold."""
-    rows, columns = np.triu_indices(len(block.slots), 1)
-    matrices = np.broadcast_to(np.eye(len(block.slots)), (*sds.shape, len(block.slots))).copy()
-    matrices[:, rows, columns] = matrices[:, columns, rows] = pairs
-    sds, matrices = move_spread(sds, matrices, block.columns, place)
-    return sds, matrices[:, rows, columns]
+    sds, matrices = move_spread(sds, matrices_of(pairs), block.columns, place)
+    return sds, pairs_of(matrices)
 
 
 def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from speclet_formula.inference.translation.centring import prefers_centred
 from speclet_formula.inference.translation.effects import CorrelatedBlock, correlated_effects, shifted_effects
 from speclet_formula.inference.translation.ordinal import threshold_hook
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot, place_of
+from speclet_formula.priors import Prior, Slot, has_mean, place_of
 
 
 def bambi_priors(model: Model) -> dict[str, Any]:
@@ -70,20 +70,15 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
         shared = _correlated_block(model, block, priors, slots[correlation_name(block)].prior, centred)
         hooks = [correlated_effects(shared, order.index(column)) for column in range(len(priors))]
         return {name: _hooked(prior, hook) for name, prior, hook in zip(names, priors, hooks, strict=True)}
-    if any(_has_mean(prior) for prior in priors):
+    if any(has_mean(prior) for prior in priors):
         hook = shifted_effects(centred=centred)
         return {name: _hooked(prior, hook) for name, prior in zip(names, priors, strict=True)}
     return {name: _bambi_prior(prior, noncentered=not centred) for name, prior in zip(names, priors, strict=True)}
 
 
-def _has_mean(prior: Prior) -> bool:
-    mean = prior.parameters["mu"]
-    return isinstance(mean, Prior) or float(np.asarray(mean)) != 0
-
-
 def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
     """Return a prior that Bambi builds by our hook, with the SD and a mean that is not zero as its arguments."""
-    arguments = {name: value for name, value in prior.parameters.items() if name == "sigma" or _has_mean(prior)}
+    arguments = {name: value for name, value in prior.parameters.items() if name == "sigma" or has_mean(prior)}
     return bambi.Prior(
         "Normal",
         auto_scale=False,

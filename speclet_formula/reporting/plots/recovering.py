@@ -6,7 +6,6 @@ Every number shown is computed in `recovery`.
 from collections.abc import Mapping
 from pathlib import Path
 from textwrap import fill
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,13 +13,10 @@ import pandas as pd
 from speclet_formula.errors import DataError
 from speclet_formula.recovery.records import Recovery
 from speclet_formula.reporting.plots.pictures import (
-    CYCLE,
     DPI,
     ESTIMATE,
     LINE,
     MANY_LEVELS,
-    MISSED,
-    OTHER,
     PANEL,
     PANELS_IN_A_ROW,
     TITLE,
@@ -32,10 +28,18 @@ from speclet_formula.reporting.plots.pictures import (
     plain,
     rows_figure,
 )
+from speclet_formula.reporting.plots.recovery_panels import (
+    draw_fit,
+    draw_intervals,
+    draw_parameter,
+    fill_panels,
+    levels_of,
+    name_of,
+    parameter_of,
+    sentence_of,
+    title_of,
+)
 from speclet_formula.simulation import some_of
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 
 def plot_recovery(recovery: Recovery) -> Picture:
@@ -79,9 +83,9 @@ def plot_recovery(recovery: Recovery) -> Picture:
     n = len(recovery.groups)
     columns, rows = min(n, PANELS_IN_A_ROW), -(-n // PANELS_IN_A_ROW)
     figure = Figure(figsize=(PANEL * columns, PANEL * rows + TITLE), layout="constrained")
-    _fill(figure.subplots(rows, columns, squeeze=False).ravel(), recovery)
+    fill_panels(figure.subplots(rows, columns, squeeze=False).ravel(), recovery)
     figure.suptitle(plain(fill(recovery.formula, round(14 * figure.get_figwidth()))), fontsize=9)
-    sentences = " ".join(_describe(row) for _, row in recovery.groups.iterrows())
+    sentences = " ".join(sentence_of(row) for _, row in recovery.groups.iterrows())
     return Picture(figure, f"Estimates against true effects for {recovery.formula}. {sentences}")
 
 
@@ -112,14 +116,14 @@ def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> P
     from matplotlib.figure import Figure
 
     row = _block_row(recovery, group, term)
-    levels = _levels_of(recovery, row["group"], row["term"]).sort_values("median", ignore_index=True)
+    levels = levels_of(recovery, row["group"], row["term"]).sort_values("median", ignore_index=True)
     figure = Figure(figsize=(WIDTH, 1.4 + 0.2 * min(len(levels), MANY_LEVELS)), layout="constrained")
     axis = figure.subplots()
-    _draw_intervals(axis, levels, row)
+    draw_intervals(axis, levels, row)
     missed = levels.loc[~levels["covered"].astype(bool), "level"].tolist()
     return Picture(
         figure,
-        f"90 % intervals of {len(levels)} levels of {_title(row)}, sorted by the estimate, with the true effects. "
+        f"90 % intervals of {len(levels)} levels of {title_of(row)}, sorted by the estimate, with the true effects. "
         + (f"{len(missed)} miss the truth: {some_of(missed)}." if missed else "All hold the truth."),
     )
 
@@ -155,11 +159,11 @@ def plot_parameters(recovery: Recovery) -> Picture:
     figure = Figure(figsize=(WIDTH, 0.6 + 0.62 * len(frame)), layout="constrained")
     axes = figure.subplots(len(frame), 1, squeeze=False).ravel()
     for axis, (_, row) in zip(axes, frame.iterrows(), strict=True):
-        _draw_parameter(axis, row)
+        draw_parameter(axis, row)
     handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), fontsize=7, frameon=False, loc="outside upper center", ncols=4)
     sentences = " ".join(
-        f"{_parameter(row)}: truth {row['truth']:.3g}, estimate {row['median']:.3g} "
+        f"{parameter_of(row)}: truth {row['truth']:.3g}, estimate {row['median']:.3g} "
         f"({row['lo']:.3g} to {row['hi']:.3g})."
         for _, row in frame.iterrows()
     )
@@ -197,13 +201,13 @@ def plot_coverage(recovery: Recovery) -> Picture:
         if mask.any():
             axis.plot(groups["coverage"][mask], places[mask], marker, color=colour, label=text)
     axis.axvline(0.9, color=LINE, linewidth=1, linestyle="--")
-    label_rows(axis, [_named(row) for _, row in groups.iterrows()])
+    label_rows(axis, [name_of(row) for _, row in groups.iterrows()])
     axis.set_xlim(min(0.5, float(groups["coverage"].min())) - 0.03, 1.03)
     axis.set_xlabel("share of levels whose 90 % interval holds the truth")
     axis.legend(fontsize=7, frameon=False, loc="lower left")
     bare(axis)
     sentences = " ".join(
-        f"{_named(row)}: {row['coverage']:.2f} of {row['n_levels']} levels, chance {row['coverage_lo']:.2f} to "
+        f"{name_of(row)}: {row['coverage']:.2f} of {row['n_levels']} levels, chance {row['coverage_lo']:.2f} to "
         f"{row['coverage_hi']:.2f}."
         for _, row in recovery.groups.iterrows()
     )
@@ -240,12 +244,12 @@ def plot_recoveries(recoveries: Mapping[str, Recovery], group: str) -> Picture:
             f"Their blocks: {', '.join(map(repr, there)) or 'none'}.",
             "Name one of these.",
         )
-    levels = {name: _levels_of(recoveries[name], row["group"], row["term"]) for name, row in shown.items()}
+    levels = {name: levels_of(recoveries[name], row["group"], row["term"]) for name, row in shown.items()}
     first = next(iter(levels.values())).sort_values("truth", ignore_index=True)
     place = {level: float(number) for number, level in enumerate(first["level"])}
     figure, axis = rows_figure(round(len(place) * max(1.0, 0.55 * len(shown))))
     for number, (name, frame) in enumerate(levels.items()):
-        _draw_fit(axis, frame, place, (number + 1) / (len(levels) + 1) - 0.5, number, name)
+        draw_fit(axis, frame, place, (number + 1) / (len(levels) + 1) - 0.5, number, name)
     axis.plot(first["truth"], range(len(first)), "D", color="black", markersize=4, label="truth", zorder=5)
     label_rows(axis, first["level"].tolist())
     axis.set_ylabel(plain(group if len(first) <= MANY_LEVELS else f"{group} ({len(first)} levels)"))
@@ -299,139 +303,13 @@ def save_pictures(recoveries: Mapping[str, Recovery], path: str | Path) -> Path:
     for strip, rows, (name, recovery) in zip(strips[:, 0], heights, shown.items(), strict=True):
         axes = strip.subplots(rows, PANELS_IN_A_ROW, squeeze=False).ravel()
         strip.suptitle(plain(f"{name}: {recovery.formula}"), fontsize=11, x=0.01, ha="left", fontweight="bold")
-        _fill(axes, recovery)
-        sentences.append(f"{name}: {' '.join(_describe(row) for _, row in recovery.groups.iterrows())}")
+        fill_panels(axes, recovery)
+        sentences.append(f"{name}: {' '.join(sentence_of(row) for _, row in recovery.groups.iterrows())}")
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     alt = f"Estimates against true effects. {' '.join(sentences)}"
     figure.savefig(target, format="png", dpi=DPI, metadata={"Description": alt})
     return target
-
-
-# --- panels -----------------------------------------------------------------------------------------------------------
-
-
-def _fill(axes: np.ndarray, recovery: Recovery) -> None:
-    """Draw one panel per block, and hide the panels that are left."""
-    for axis in axes[len(recovery.groups) :]:
-        axis.set_visible(False)
-    for axis, (_, row) in zip(axes, recovery.groups.iterrows(), strict=False):
-        _draw_recovery(axis, _levels_of(recovery, row["group"], row["term"]), row)
-
-
-def _draw_recovery(axis: "Axes", levels: pd.DataFrame, row: pd.Series) -> None:
-    """Draw one block's estimates against the truth."""
-    covered = levels["covered"].astype(bool)
-    crowded = len(levels) > MANY_LEVELS
-    for mask, colour, marker, label in ((covered, ESTIMATE, "o", "covered"), (~covered, TRUTH, "D", "missed")):
-        part = levels[mask]
-        if part.empty:
-            continue
-        axis.errorbar(
-            part["truth"],
-            part["median"],
-            yerr=np.vstack([part["median"] - part["lo"], part["hi"] - part["median"]]),
-            fmt=marker,
-            color=colour,
-            markersize=3 if crowded else 5,
-            elinewidth=0.6 if crowded else 1.0,
-            alpha=0.6 if crowded else 0.9,
-            label=label,
-        )
-    ends = np.array([min(levels["truth"].min(), levels["lo"].min()), max(levels["truth"].max(), levels["hi"].max())])
-    axis.plot(ends, ends, color=LINE, linewidth=1, label="perfect")
-    axis.plot(ends, row["reliability"] * ends, color=LINE, linewidth=1, linestyle="--", label="shrunken")
-    axis.set_title(plain(_title(row)), fontsize=9)
-    axis.set_xlabel("true effect")
-    axis.set_ylabel("estimate, 90 % interval")
-    axis.legend(fontsize=7, frameon=False, loc="upper left")
-    bare(axis)
-
-
-def _draw_intervals(axis: "Axes", levels: pd.DataFrame, row: pd.Series) -> None:
-    """Draw one block's sorted intervals with the truth."""
-    places = np.arange(len(levels))
-    covered = levels["covered"].astype(bool).to_numpy()
-    for mask, colour, label in ((covered, ESTIMATE, "90 % interval"), (~covered, MISSED, "interval that misses")):
-        if mask.any():
-            part = levels[mask]
-            axis.hlines(places[mask], part["lo"], part["hi"], color=colour, linewidth=1.6, label=label)
-    axis.plot(levels["median"], places, "o", color=ESTIMATE, markersize=4, label="median")
-    axis.plot(levels["truth"], places, "D", color=TRUTH, markersize=4, label="truth")
-    axis.axvline(0, color=LINE, linewidth=0.8)
-    few = len(levels) <= MANY_LEVELS
-    label_rows(axis, levels["level"].tolist())
-    axis.set_xlabel("effect, centred")
-    axis.set_ylabel(plain(row["group"] if few else f"{row['group']} ({len(levels)} levels)"))
-    axis.set_title(plain(_title(row)), fontsize=9)
-    axis.legend(fontsize=7, frameon=False, loc="lower right")
-    bare(axis)
-
-
-def _draw_parameter(axis: "Axes", row: pd.Series) -> None:
-    """Draw one parameter on a scale of its own."""
-    axis.hlines(0, row["lo"], row["hi"], color=ESTIMATE, linewidth=2, label="estimate, 90 % interval")
-    axis.plot(row["median"], 0, "o", color=ESTIMATE, markersize=6)
-    marks = (
-        ("truth", "D", TRUTH, "truth"),
-        ("realized", "s", OTHER, "realized"),
-        ("lme4", "x", "black", "lme4 (REML)"),
-    )
-    for column, marker, colour, text in marks:
-        if np.isfinite(row[column]):
-            axis.plot(row[column], 0, marker, color=colour, markersize=5, label=text)
-    axis.set_yticks([0], [plain(_parameter(row))])
-    axis.tick_params(axis="x", labelsize=7)
-    axis.margins(x=0.08, y=0.5)
-    axis.spines[["top", "right", "left"]].set_visible(False)
-
-
-def _draw_fit(
-    axis: "Axes", frame: pd.DataFrame, place: Mapping[str, float], shift: float, number: int, name: str
-) -> None:
-    """Draw one fit's intervals, a little above or below the levels' rows."""
-    there = frame[frame["level"].isin(list(place))]
-    rows = there["level"].map(place) + 0.8 * shift
-    colour, marker = CYCLE[number % len(CYCLE)], "osv^P*X"[number % 7]
-    axis.hlines(rows, there["lo"], there["hi"], color=colour, linewidth=1.2)
-    axis.plot(there["median"], rows, marker, color=colour, markersize=4, label=plain(name))
-
-
-# --- words ------------------------------------------------------------------------------------------------------------
-
-
-def _title(row: pd.Series) -> str:
-    """Return a block's name: the factor, with the column unless that is the intercept, or the sum."""
-    if " + " in row["term"]:
-        return str(row["term"])
-    return str(row["group"]) if row["term"] == "Intercept" else f"{row['group']} ({row['term']})"
-
-
-def _parameter(row: pd.Series) -> str:
-    """Name a scalar parameter: its kind where that is not its name, and the group that it belongs to."""
-    kind = {"sd": "SD of ", "cor": "correlation of ", "sigma": "", "b": "", "family": ""}.get(str(row["class"]), "")
-    if kind and row["term"] == "Intercept":
-        return f"{kind}{row['group']}"
-    return f"{kind}{row['term']}" + (f" by {row['group']}" if row["group"] else "")
-
-
-def _named(row: pd.Series) -> str:
-    """Name a block so that no two have the same name."""
-    return f"{row['group']}: {row['term']}"
-
-
-def _describe(row: pd.Series) -> str:
-    """Return a panel in one sentence."""
-    return (
-        f"{_title(row)}: {row['n_levels']} levels, {100 * row['coverage']:.0f} % of the intervals cover, slope "
-        f"{row['slope']:.2f}."
-    )
-
-
-def _levels_of(recovery: Recovery, group: str, term: str) -> pd.DataFrame:
-    """Return the levels of one block."""
-    levels = recovery.levels
-    return levels[(levels["group"] == group) & (levels["term"] == term)].reset_index(drop=True)
 
 
 def _require_blocks(recovery: Recovery) -> None:

@@ -1,0 +1,89 @@
+"""What several commands do: a model from their options, notes on standard error, fits from files."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from speclet_formula.cli.options import ModelOptions, SamplingOptions
+from speclet_formula.errors import DataError
+
+if TYPE_CHECKING:
+    from speclet_formula.model import Model
+
+
+def model_of(data: Path, formula: str, options: ModelOptions) -> "Model":
+    """Build the model of a file and a formula."""
+    from speclet_formula.cli.reading import read_table
+    from speclet_formula.model import Model
+
+    return Model(formula, read_table(data, options.levels or ()), **model_arguments(options))
+
+
+def model_arguments(options: ModelOptions) -> dict[str, Any]:
+    """Return the options that `Model` takes, under its names."""
+    arguments = asdict(options)
+    del arguments["levels"]
+    return arguments
+
+
+def fit_arguments(options: SamplingOptions) -> Mapping[str, Any]:
+    """Return the options under the names of `fit`."""
+    arguments = asdict(options)
+    quiet, seed = arguments.pop("quiet"), arguments.pop("seed")
+    return {**arguments, "random_seed": seed, "progress": shows_progress(quiet)}
+
+
+def shows_progress(quiet: bool) -> bool:
+    """Say whether to show progress: to a person, not to a file or a pipe."""
+    return not quiet and sys.stdout.isatty()
+
+
+def note(model: "Model") -> None:
+    """Say what is worth knowing before a fit, on standard error."""
+    if model.n_dropped:
+        typer.echo(f"Note: {model.n_dropped:,} of {len(model.data):,} rows dropped: missing values.", err=True)
+    for finding in model.findings:
+        typer.echo(f"Note: {finding}", err=True)
+
+
+def loaded_fits(paths: list[Path]) -> "dict[str, Any]":
+    """Read saved fits, each under its file's name without the ending."""
+    from speclet_formula.storage import load
+
+    found: dict[str, Any] = {}
+    for path in paths:
+        if path.stem in found:
+            raise DataError(
+                f"two files are called '{path.stem}'.",
+                "Each fit of a report is named by its file, and each name stands once.",
+                "Rename one of the files.",
+            )
+        found[path.stem] = load(path)
+    return found
+
+
+def compared(fits: Mapping[str, Any]) -> Any:
+    """Compare fits; those that cannot be compared are reported without, and the reason is told."""
+    from speclet_formula.comparison import compare as compare_fits
+    from speclet_formula.errors import ComparisonError
+
+    try:
+        return compare_fits(fits)
+    except ComparisonError as error:
+        typer.echo(f"Note: the fits are not compared: {error.problem}", err=True)
+        return None
+
+
+def check_folder(out: Path | None, option: str = "--out") -> None:
+    """Refuse, before anything is fitted, a file that could not be written afterwards."""
+    if out is None or (out.parent.is_dir() and not out.is_dir()):
+        return
+    raise DataError(
+        f"{option} '{out}' is a folder." if out.is_dir() else f"{option} '{out}' lies in a folder that does not exist.",
+        "It needs the name of a file in a folder that exists.",
+        "Make the folder first, or choose another name.",
+    )
