@@ -16,6 +16,7 @@ from speclet_formula.design.merged import ROWS, WITHIN
 from speclet_formula.design.scanning import Scan, coded_pieces, unreadable, whole_column
 from speclet_formula.errors import DataError
 
+FEWEST_WAITING = 2**17  # rows that are worth merging at once
 _MEAN, _LEFT = "(mean)", "(left)"  # of the response, and the sum of squares around it, while rows are merged
 
 
@@ -54,7 +55,7 @@ def read_merged(table: Scan, response: str, names: Sequence[str]) -> pd.DataFram
             waiting.append(frame)
             seen, held = seen + len(frame), held + len(frame)
             # As many new rows as there are old ones: each row is then looked at a few times, however small the pieces.
-            if held >= max(table.rows, 0 if cells is None else len(cells)):
+            if held >= max(min(table.rows, FEWEST_WAITING), 0 if cells is None else len(cells)):
                 cells, waiting, held = _merged([cells, *waiting], keys), [], 0
     except DataError:
         raise

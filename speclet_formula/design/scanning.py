@@ -39,7 +39,7 @@ class Scan:
     name : str
         What it is called in messages.
     source : object
-        A pyarrow Dataset or a polars LazyFrame.
+        A pyarrow Dataset, or what is read like one, or a polars LazyFrame.
     merge : bool
         Whether rows that agree in all but the response become one.
     """
@@ -131,6 +131,8 @@ def _dataset(path: Path) -> Any:
             "Open it yourself and hand over a pyarrow Dataset or a polars LazyFrame.",
         )
     try:
+        if kind == "parquet":
+            return _RowGroups(dataset.dataset(path, format=kind))
         if kind != "csv":
             return dataset.dataset(path, format=kind)
         text = dataset.CsvFileFormat(
@@ -142,6 +144,26 @@ def _dataset(path: Path) -> Any:
         return dataset.dataset(path, format=text, schema=pa.schema(fields))
     except (pa.ArrowException, OSError) as error:
         raise unreadable(f"'{path}'", error) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _RowGroups:
+    """Parquet files that are read one row group after the other: a Dataset reads ahead, and holds more the more rows."""
+
+    dataset: Any
+
+    @property
+    def schema(self) -> Any:
+        """The columns of all files."""
+        return self.dataset.schema
+
+    def to_batches(self, *, columns: list[str], batch_size: int, batch_readahead: int) -> Iterator[Any]:
+        """Read as a Dataset does."""
+        for file in self.dataset.get_fragments():
+            for group in file.split_by_row_group():
+                yield from group.to_batches(
+                    schema=self.schema, columns=columns, batch_size=batch_size, batch_readahead=batch_readahead
+                )
 
 
 def _types(dataset: Any) -> list[tuple[str, Any]]:
