@@ -148,7 +148,7 @@ def _dataset(path: Path) -> Any:
 
 @dataclass(frozen=True, eq=False)
 class _RowGroups:
-    """Parquet files that are read one row group after the other: a Dataset reads ahead, and holds more the more rows."""
+    """Parquet files that are read one row group after the other: a Dataset reads ahead, and holds more of more rows."""
 
     dataset: Any
 
