@@ -52,9 +52,10 @@ if TYPE_CHECKING:
     from speclet_formula.grouped import fit_by as fit_by
     from speclet_formula.inference.confidence import confint as confint
     from speclet_formula.inference.fitting import fit as fit
-    from speclet_formula.inference.fitting import glmer as glmer
-    from speclet_formula.inference.fitting import lmer as lmer
+    from speclet_formula.inference.lme4 import glmer as glmer
+    from speclet_formula.inference.lme4 import lmer as lmer
     from speclet_formula.inference.refitting import refit as refit
+    from speclet_formula.inference.translation.back import from_bambi as from_bambi
     from speclet_formula.inference.translation.models import to_bambi as to_bambi
     from speclet_formula.inference.translation.models import to_pymc as to_pymc
     from speclet_formula.inference.updating import update as update
@@ -179,12 +180,10 @@ _ROOMS = {
         "fit_by",
     ),
     "inference.confidence": ("confint",),
-    "inference.fitting": (
-        "fit",
-        "glmer",
-        "lmer",
-    ),
+    "inference.fitting": ("fit",),
+    "inference.lme4": ("glmer", "lmer"),
     "inference.refitting": ("refit",),
+    "inference.translation.back": ("from_bambi",),
     "inference.translation.models": (
         "to_bambi",
         "to_pymc",

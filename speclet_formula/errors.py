@@ -6,7 +6,7 @@ list. Every other module raises; this one only words.
 """
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 
 class SpecletError(Exception):
@@ -91,3 +91,9 @@ def listed(items: Iterable[object], limit: int = 12) -> str:
     words = [str(item) for item in items]
     more = f" and {len(words) - limit:,} more" if len(words) > limit else ""
     return ", ".join(words[:limit]) + more
+
+
+def some_of(names: Sequence[str], most: int = 4) -> str:
+    """Return the first few names in quotes, and how many more there are."""
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(map(repr, names[:most])) + rest

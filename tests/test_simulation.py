@@ -3,6 +3,8 @@
 Bounds are Z standard errors wide: a false alarm has probability 7e-6 for each, below 1e-4 for a whole test.
 """
 
+from typing import Any, get_overloads, get_type_hints
+
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -261,3 +263,9 @@ def test_a_screen_can_be_simulated_from_its_layout():
     assert data["log_fc"].notna().all()
     assert set(truth) == {*params, "1|gene", "1|gene:sgRNA", "1|cell_line"}
     assert len(truth["1|gene:sgRNA"]) == 12
+
+
+def test_what_comes_back_is_typed_by_what_is_given():
+    of_fit, of_formula = (get_type_hints(overload)["return"] for overload in get_overloads(simulate))
+    assert of_fit is pd.DataFrame
+    assert of_formula == tuple[pd.DataFrame, dict[str, Any]]

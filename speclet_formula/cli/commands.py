@@ -332,7 +332,7 @@ def screen(  # noqa: PLR0913 - an option each
     typer.echo(repr(read))
     if out_table is not None:
         write_frame(read.table, out_table)
-    from speclet_formula.inference.fitting import lmer
+    from speclet_formula.inference.lme4 import lmer
 
     fitted = lmer(formula or default_formula(read.table), read.table, missing="drop", **fit_arguments(sampling))
     typer.echo("")

@@ -314,7 +314,8 @@ def _table(fits: Mapping[str, Fit], estimates: Mapping[str, Any]) -> tuple[pd.Da
         warnings.simplefilter("always")
         table = arviz.compare(dict(estimates), round_to="none")
     about = [estimates[name].elpd_i.attrs for name in table.index]
-    table = table.assign(
+    remarks = dict.fromkeys(("diag_diff", "diag_elpd"), "str")  # pandas' usual text, as in all other columns
+    table = table.astype({name: kind for name, kind in remarks.items() if name in table}).assign(
         n_high_k=[count_high_k(estimates[name]) for name in table.index],
         n_redone=[attributes["n_redone"] for attributes in about],
         kind=[attributes["kind"] for attributes in about],

@@ -34,6 +34,7 @@ from speclet_formula.inference.exact.integrated import (
     refit_without,
 )
 from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, marginal_of, why_not_exact
+from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks
@@ -99,7 +100,7 @@ def kfold(
     progress : bool
         Whether to show a line with the time left, where standard error is a terminal.
     **fit_arguments
-        Of refits, as in `fit`: `draws`, `tune`, `target_accept`, ... `draws` and `chains` are the fit's own by default.
+        Of refits, as in `fit`: `draws`, `tune`, `chains`, `target_accept` and `sampler` are the fit's own by default.
 
     Returns
     -------
@@ -202,8 +203,7 @@ def _refitted(
     """Fit the model again without each fold, in joblib's workers."""
     import joblib
 
-    sizes = fit.idata["posterior"].sizes
-    settings = {"method": fit.method, "draws": sizes["draw"], "chains": sizes["chain"], "cores": 1, **arguments}
+    settings = {"method": fit.method, **settings_of(fit.idata), "cores": 1, **arguments}
     n_jobs = workers or joblib.parallel.get_active_backend()[1] or -1
     jobs = [
         joblib.delayed(fit_without)(fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))

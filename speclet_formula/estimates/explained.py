@@ -127,7 +127,7 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     coefficients = _coefficients(fit)
     rows = np.ones(len(design.X)) if design.merged is None else design.merged.rows
     repeats = None if design.merged is None else rows.astype(np.int64)
-    spread = np.cov(design.X, rowvar=False, fweights=repeats).reshape(design.X.shape[1], -1)
+    spread = np.cov(design.X, rowvar=False, fweights=repeats).reshape(design.X.shape[1], design.X.shape[1])
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
     for place, block in enumerate(design.groups):

@@ -20,6 +20,10 @@ type IntervalKind = Literal["eti", "hdi"]
 type PointEstimate = Literal["mean", "median", "mode"]
 
 KINDS = {"eti": "equal-tailed interval", "hdi": "highest-density interval"}
+_LABELS = (
+    "effect", "group", "level", "term", "grpvar", "grp", "var1", "var2", "measure", "class", "fit", "verdict",
+)  # fmt: skip
+_COUNTS = ("n_levels", "n_rows", "sign_claims")
 ESTIMATES = ("estimate", "std_error", "conf_low", "conf_high")
 
 
@@ -225,10 +229,26 @@ def stack(rows: Sequence[pd.DataFrame], columns: Sequence[str], interval: Interv
     pandas.DataFrame
         With `.attrs["interval"]`, "89% equal-tailed interval", and `.attrs["point_estimate"]`, "mean".
     """
-    frame = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=list(columns))
+    frame = pd.concat(rows, ignore_index=True) if rows else without_rows(columns)
     frame = frame[list(columns)]
     frame.attrs.update(interval=str(interval), point_estimate=interval.point)
     return frame
+
+
+def without_rows(columns: Sequence[str]) -> pd.DataFrame:
+    """Return a table without a row whose columns have the types that rows would give them.
+
+    Parameters
+    ----------
+    columns : sequence of str
+
+    Returns
+    -------
+    pandas.DataFrame
+        Of labels, whole numbers, truth values and, for all other columns, numbers.
+    """
+    kinds = dict.fromkeys(_LABELS, "str") | dict.fromkeys(_COUNTS, "int64") | {"covered": "bool"}
+    return pd.DataFrame({name: pd.Series(dtype=kinds.get(name, "float64")) for name in columns})
 
 
 def _shortest(draws: Array, probability: float) -> tuple[Array, Array]:

@@ -5,11 +5,12 @@ The formula's own text is that of `dialects`; what another package cannot do is 
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 
 from speclet_formula.formula.choices import check_choice
 from speclet_formula.formula.dialects import Dialect, spell_formula
 from speclet_formula.formula.families import FAMILY_NAMES, OF_PROPORTIONS, R_LINKS
-from speclet_formula.formula.terms import Formula
+from speclet_formula.formula.terms import Argument, Call, Formula, Name, Number, Operation, columns_of, text_of
 
 _MISSING = {
     "lognormal": "# lme4 has no lognormal family: fit log(y) as a gaussian response",
@@ -58,6 +59,7 @@ def spell_call(formula: Formula, dialect: Dialect, *, family: str, link: str, we
 
 def _lme4(formula: Formula, family: str, link: str, weights: str | None) -> Iterator[str]:
     """Write R code for lme4, or for R itself where nothing varies by group."""
+    weights = None if weights is None else text_of(Name(weights))
     spelled = FAMILY_NAMES[family]
     if not (spelled.glm or family in ("t", "negativebinomial")):
         yield from _beside_lme4(formula, family, link, weights)
@@ -110,12 +112,43 @@ def _brms(formula: Formula, family: str, link: str, weights: str | None) -> Iter
     text = spell_formula(formula, "brms")
     if weights is not None and family in OF_PROPORTIONS:
         response, _, side = text.partition(" ~ ")
-        text = f"round({response} * {weights}) | trials({weights}) ~ {side}"
-    elif weights is not None:
-        yield f"# brms has no weights that divide the variance: {weights} is left out"
+        column = text_of(Name(weights))
+        text = f"round({response} * {column}) | trials({column}) ~ {side}"
     spelled = FAMILY_NAMES[family]
     default = "tan_half" if family == "vonmises" else spelled.link
-    yield f"brm({text}, data = data, family = {_r_call(spelled.brms, link, default)})"
+    arguments = f"data = data, family = {_r_call(spelled.brms, link, default)}"
+    if weights is not None and family not in OF_PROPORTIONS:
+        yield from _brms_weighted(formula, weights, arguments)
+    else:
+        yield f"brm({text}, {arguments})"
+
+
+def _brms_weighted(formula: Formula, weights: str, arguments: str) -> Iterator[str]:
+    """Write a model whose weights divide the variance: log sigma has the offset -log(weight) / 2.
+
+    A sigma without a formula keeps brms' own prior of it: it is a parameter of its own, whose logarithm is taken.
+    """
+    root = Operation("*", (Operation("-", (Number(0.5),)), Call("log", (Argument(None, Name(weights)),))))
+    if any(name == "sigma" for name, _ in formula.parameters):
+        parts = ((name, _with_offset(part, root) if name == "sigma" else part) for name, part in formula.parameters)
+        yield f"brm({spell_formula(replace(formula, parameters=tuple(parts)), 'brms')}, {arguments})"
+        return
+    text = spell_formula(formula, "brms")
+    own = next(name for name in ("s", "sd0", "sd1") if name not in (weights, *columns_of(formula)))
+    inside = text.removeprefix("bf(").removesuffix(")") if formula.parameters else text
+    yield f"# b_{own}_Intercept is sigma, with brms' own prior of it; a row's SD is sigma / sqrt({weights})"
+    yield f'of_sigma <- subset(get_prior({text}, {arguments}), class == "sigma")$prior'
+    yield f"brm(bf({inside}, nlf(sigma ~ log({own}) {_added(root)}), {own} ~ 1), {arguments},"
+    yield f'    prior = set_prior(of_sigma, nlpar = "{own}", lb = 0))'
+
+
+def _with_offset(part: Formula, offset: Operation) -> Formula:
+    return replace(part, offsets=(*part.offsets, offset))
+
+
+def _added(operation: Operation) -> str:
+    """Write a product that begins with a sign behind a sum: "- 0.5 * log(w)"."""
+    return text_of(operation).replace("-", "- ", 1)
 
 
 def _r_family(name: str, link: str, default: str) -> str:

@@ -5,16 +5,15 @@ The recipe is short on purpose: what each engine does stands in its own file, wh
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, cast, overload
 
-from speclet_formula.design.records import sides
 from speclet_formula.diagnostics import diagnose
-from speclet_formula.errors import SamplingError, nearest
-from speclet_formula.formula.terms import Formula
-from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
+from speclet_formula.errors import SamplingError
+from speclet_formula.inference.keeping import kept_factors, without_others
+from speclet_formula.inference.plans import Sampler, SamplingPlan, acceptance, at_least, known_sampler, note_settings
 from speclet_formula.keywords import answers_r
-from speclet_formula.model import Model, Priors
+from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
 
 METHODS = ("auto", "exact", "nuts", "reml", "ml", "laplace")
@@ -125,15 +124,15 @@ def fit(
     """
     engine = _engine(model, method)
     plan = SamplingPlan(
-        draws=_at_least("draws", draws, 4),
-        tune=_at_least("tune", tune, 1),
-        chains=_at_least("chains", chains, 1),
-        cores=min(chains, os.cpu_count() or 1) if cores is None else _at_least("cores", cores, 1),
-        target_accept=_acceptance(target_accept),
+        draws=at_least("draws", draws, 4),
+        tune=at_least("tune", tune, 1),
+        chains=at_least("chains", chains, 1),
+        cores=min(chains, os.cpu_count() or 1) if cores is None else at_least("cores", cores, 1),
+        target_accept=acceptance(target_accept),
         random_seed=random_seed,
         progress=progress,
-        sampler=_sampler(sampler),
-        keep=_kept(model, keep),
+        sampler=known_sampler(sampler),
+        keep=kept_factors(model, keep),
     )
     if engine == "laplace":
         from speclet_formula.inference.laplace.fitting import fit_laplace
@@ -145,162 +144,11 @@ def fit(
         return fit_point(model, method=cast(Literal["reml", "ml"], engine), cores=cores)
     started = time.perf_counter()
     idata = _sample_exact(model, plan) if engine == "exact" else _sample_nuts(model, plan)
+    note_settings(idata, plan)
     diagnostics = diagnose(idata)
     if plan.keep is not None:
-        idata = _without_others(model, plan.keep, idata)
+        idata = without_others(model, plan.keep, idata)
     return Fit(model, idata, engine, diagnostics, seconds=time.perf_counter() - started)
-
-
-@overload
-def lmer(
-    formula: str | Sequence[str] | Formula,
-    data: Any,
-    *,
-    method: Sampled = "auto",
-    priors: Priors = None,
-    weights: Any = None,
-    missing: Any = "error",
-    functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
-) -> Fit: ...
-
-
-@overload
-def lmer(
-    formula: str | Sequence[str] | Formula,
-    data: Any,
-    *,
-    method: Maximised,
-    priors: Priors = None,
-    weights: Any = None,
-    missing: Any = "error",
-    functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
-) -> PointFit: ...
-
-
-@answers_r(beyond=fit)
-def lmer(
-    formula: str | Sequence[str] | Formula,
-    data: Any,
-    *,
-    method: Sampled | Maximised = "auto",
-    priors: Priors = None,
-    weights: Any = None,
-    missing: Any = "error",
-    functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
-) -> Fit | PointFit:
-    """Fit a linear mixed model: `fit(Model(formula, data))` for a gaussian response.
-
-    Parameters
-    ----------
-    formula, data, priors, weights, missing, functions
-        As in `Model`.
-    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
-        As in `fit`; "reml" is lme4's own default, and "laplace" is for other families than gaussian.
-    **fit_arguments
-        As in `fit`: `draws`, `chains`, `random_seed`, ...
-
-    Returns
-    -------
-    Fit or PointFit
-
-    Raises
-    ------
-    FormulaError, DataError, PriorError, SamplingError
-        As `Model` and `fit`.
-    """
-    model = Model(formula, data, priors=priors, weights=weights, missing=missing, functions=functions)
-    return fit(model, method=method, **fit_arguments)
-
-
-@overload
-def glmer(
-    formula: str | Formula,
-    data: Any,
-    *,
-    family: str,
-    link: str | None = None,
-    method: Sampled = "auto",
-    priors: Priors = None,
-    weights: Any = None,
-    missing: Any = "error",
-    functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
-) -> Fit: ...
-
-
-@overload
-def glmer(
-    formula: str | Formula,
-    data: Any,
-    *,
-    family: str,
-    link: str | None = None,
-    method: Maximised,
-    priors: Priors = None,
-    weights: Any = None,
-    missing: Any = "error",
-    functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
-) -> PointFit: ...
-
-
-@answers_r(beyond=fit)
-def glmer(
-    formula: str | Sequence[str] | Formula,
-    data: Any,
-    *,
-    family: str,
-    link: str | None = None,
-    method: Sampled | Maximised = "auto",
-    priors: Priors = None,
-    weights: Any = None,
-    missing: Any = "error",
-    functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
-) -> Fit | PointFit:
-    """Fit a generalized linear mixed model: `fit(Model(formula, data, family=family))`.
-
-    Parameters
-    ----------
-    formula, data, family, link, priors, weights, missing, functions
-        As in `Model`.
-    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
-        As in `fit`; "laplace" is lme4's own default, without priors and in a second or so: a first look.
-    **fit_arguments
-        As in `fit`: `draws`, `chains`, `random_seed`, ...
-
-    Returns
-    -------
-    Fit or PointFit
-
-    Raises
-    ------
-    FormulaError, DataError, PriorError, SamplingError
-        As `Model` and `fit`.
-
-    Examples
-    --------
-    >>> import pandas as pd
-    >>> import speclet_formula as sf
-    >>> table = pd.DataFrame({"y": [0, 1, 3, 2, 9, 7, 8, 6], "g": list("aabbccdd")})
-    >>> fit = sf.glmer("y ~ 1 + (1 | g)", table, family="poisson", method="laplace")
-    >>> fit.df
-    2
-    """
-    model = Model(
-        formula,
-        data,
-        family=family,
-        link=link,
-        priors=priors,
-        weights=weights,
-        missing=missing,
-        functions=functions,
-    )
-    return fit(model, method=method, **fit_arguments)
 
 
 def _engine(model: Model, method: str) -> str:
@@ -330,67 +178,3 @@ def _sample_nuts(model: Model, plan: SamplingPlan) -> Any:
     from speclet_formula.inference.nuts import sample_nuts
 
     return sample_nuts(model, plan)
-
-
-def _at_least(name: str, value: int, least: int) -> int:
-    if type(value) is not int or value < least:  # True is an int, but not a number of draws
-        raise SamplingError(
-            f"{name}={value!r} is out of range.",
-            f"{name} is a whole number of at least {least}.",
-            f"Leave {name}= out for its default.",
-        )
-    return value
-
-
-def _acceptance(value: float) -> float:
-    if not 0 < value < 1:
-        raise SamplingError(
-            f"target_accept={value!r} is out of range.",
-            "target_accept lies between 0 and 1.",
-            "Leave it out for 0.9; 0.95 or 0.99 help against divergences.",
-        )
-    return value
-
-
-def _kept(model: Model, keep: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """Return the grouping factors whose effects are kept."""
-    if keep is None:
-        return None
-    names = (keep,) if isinstance(keep, str) else tuple(keep)
-    known = list(dict.fromkeys(block.group for side in sides(model.design) for block in side.groups))
-    for name in names:
-        if name not in known:
-            near = nearest(str(name), known)
-            raise SamplingError(
-                f"keep names '{name}', which is not a grouping factor of this model.",
-                f"Grouping factors: {', '.join(known) or 'none'}.",
-                f"Nearest: {near}." if near else "Leave keep= out to keep all group effects.",
-            )
-    return names
-
-
-def _without_others(model: Model, keep: tuple[str, ...], idata: Any) -> Any:
-    """Return draws without the group effects that are not to be kept; the exact engine has not even made them."""
-    others = [
-        slot for side in sides(model.design) for block in side.groups if block.group not in keep for slot in block.slots
-    ]
-    posterior = idata["posterior"].to_dataset()
-    left = posterior.drop_vars([name for name in others if name in posterior])
-    unused = [name for name in left.coords if name not in left.dims or not _is_used(left, str(name))]
-    return type(idata).from_dict(
-        {name: node.to_dataset() for name, node in idata.children.items()} | {"posterior": left.drop_vars(unused)}
-    )
-
-
-def _is_used(dataset: Any, dimension: str) -> bool:
-    return any(dimension in variable.dims for variable in dataset.data_vars.values())
-
-
-def _sampler(sampler: Sampler) -> Sampler:
-    if sampler not in SAMPLERS:
-        raise SamplingError(
-            f"there is no sampler {sampler!r}.",
-            f"Samplers: {', '.join(SAMPLERS)}.",
-            "Leave sampler= out for nutpie.",
-        )
-    return sampler

@@ -16,6 +16,7 @@ from speclet_formula.errors import DataError
 from speclet_formula.families import check_response
 from speclet_formula.formula.terms import Name, columns_of, text_of
 from speclet_formula.inference.fitting import fit
+from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.preflight.columns import inspect_response
@@ -40,7 +41,8 @@ def refit(
         Priors of a preset are scaled to the response. False: they are scaled to the new one, as in a model of its own.
         True: they stay as they are. Priors of the user's own always stay.
     **fit_arguments
-        As in `fit`. `method`, `draws` and `chains` are those of the fit that is handed over, unless they are given.
+        As in `fit`. `method`, `draws`, `tune`, `chains`, `target_accept` and `sampler` are those of the fit that is
+        handed over, unless they are given.
 
     Returns
     -------
@@ -63,8 +65,7 @@ def refit(
     model = fitted if isinstance(fitted, Model) else fitted.model
     settings: dict[str, Any] = {} if isinstance(fitted, Model) else {"method": fitted.method}
     if isinstance(fitted, Fit):
-        sizes = fitted.idata["posterior"].sizes
-        settings |= {"draws": sizes["draw"], "chains": sizes["chain"]}
+        settings |= settings_of(fitted.idata)
     again: Fit | PointFit = fit(with_response(model, response, keep_priors=keep_priors), **(settings | fit_arguments))
     return again
 

@@ -14,6 +14,7 @@ from speclet_formula.families import parameter_link
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.fitting import fit
+from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
@@ -61,8 +62,9 @@ def update(
     Fit, PointFit, Model or Formula
         Of the kind that was given; a Formula from a text. What is not changed is as before: family, link, weights,
         functions, the preset of the priors (scaled to the new columns and rows) and the user's own priors of all terms
-        that are still there; of a fit `method` (with "auto" in place of "exact"), `draws`, `chains` and `keep`. Another
-        family has its usual link. Rows with missing values are left out if some were.
+        that are still there; of a fit `method` (with "auto" in place of "exact"), `draws`, `tune`, `chains`,
+        `target_accept`, `sampler` and `keep`, but not `random_seed`, `cores` and `progress`. Another family has its
+        usual link. Rows with missing values are left out if some were.
 
     Raises
     ------
@@ -164,7 +166,6 @@ def _settings(fitted: Fit | PointFit, model: Model) -> dict[str, Any]:
     lost = {block.group for block in blocks} - kept
     return {
         "method": "auto" if fitted.method == "exact" else fitted.method,
-        "draws": posterior.sizes["draw"],
-        "chains": posterior.sizes["chain"],
+        **settings_of(fitted.idata),
         "keep": tuple(group for group in new if group not in lost) if lost else None,
     }

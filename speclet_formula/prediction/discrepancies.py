@@ -1,6 +1,7 @@
 """A fit goes in; what is left of each observation after its mean comes out: R's `residuals`.
 
-Response residuals, those in units of the model's SD, and randomised quantile residuals. Means are those of `means`.
+Response residuals, those in units of the model's SD, roots of the deviance, and randomised quantile residuals, around
+the means of `means`.
 """
 
 from collections.abc import Callable
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri
+from scipy.special import ndtri, xlogy
 
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
@@ -23,7 +24,7 @@ from speclet_formula.prediction.replicates import draw_rows
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
 
-TYPES = ("response", "pearson", "quantile")
+TYPES = ("response", "pearson", "deviance", "quantile")
 FEWEST_REPLICATES = 1000  # a point fit is one draw, from which so many responses are drawn
 
 # Var(y) given the mean and the family's parameters; of a proportion, of its share of successes.
@@ -41,9 +42,35 @@ _VARIANCES: dict[str, Callable[[Array, Parameters, Any], Array]] = {
 }
 
 
+def _gamma_deviance(y: Array, mean: Array, _p: Parameters) -> Array:
+    return 2 * ((y - mean) / mean - np.log(y / mean))
+
+
+def _binomial_deviance(y: Array, mean: Array, _p: Parameters) -> Array:
+    return np.asarray(2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))))
+
+
+def _negative_binomial_deviance(y: Array, mean: Array, p: Parameters) -> Array:
+    alpha = p["alpha"].mean(axis=0)
+    return np.asarray(2 * (xlogy(y, y / mean) - (y + alpha) * np.log((y + alpha) / (mean + alpha))))
+
+
+# The unit deviance as R's families define it, without the dispersion; of a proportion, of one of its trials.
+_DEVIANCES: dict[str, Callable[[Array, Array, Parameters], Array]] = {
+    "gaussian": lambda y, mean, _p: (y - mean) ** 2,
+    "gamma": _gamma_deviance,
+    "exponential": _gamma_deviance,
+    "wald": lambda y, mean, _p: (y - mean) ** 2 / (y * mean**2),
+    "bernoulli": _binomial_deviance,
+    "binomial": _binomial_deviance,
+    "poisson": lambda y, mean, _p: 2 * (xlogy(y, y / mean) - (y - mean)),
+    "negativebinomial": _negative_binomial_deviance,
+}
+
+
 def residuals(
     fit: "Fit | PointFit",
-    type: Literal["response", "pearson", "quantile"] = "response",  # noqa: A002  R's name
+    type: Literal["response", "pearson", "deviance", "quantile"] = "response",  # noqa: A002  R's name
     *,
     random_seed: int | None = None,
 ) -> pd.Series:
@@ -52,9 +79,13 @@ def residuals(
     Parameters
     ----------
     fit : Fit or PointFit
-    type : {"response", "pearson", "quantile"}
+    type : {"response", "pearson", "deviance", "quantile"}
         "response": y minus its fitted mean (of a proportion, shares). "pearson": the same divided by the SD that the
         model gives the row, weights and residual SD included (of a linear mixed model lme4's with `scaled=TRUE`).
+        "deviance": the root of what the row adds to the deviance, twice the log-likelihood that a mean equal to the
+        observation would gain, with the sign of y minus mean; as in R without the dispersion, so that those of a
+        gaussian response are sqrt(weight) times the response residuals. Of the families gaussian, gamma, exponential,
+        wald, bernoulli, binomial, poisson and negativebinomial.
         "quantile": the normal quantile of the probability of a smaller new response, where ties are broken at random;
         if the model holds they are standard normal, whatever the family.
     random_seed : int, optional
@@ -68,12 +99,13 @@ def residuals(
     Raises
     ------
     EstimateError
-        `type` does not exist; the response is ordinal, which has quantile residuals only; or it is censored or
-        truncated.
+        `type` does not exist, or the family has no deviance; the response is ordinal, which has quantile residuals
+        only; or it is censored or truncated.
 
     Notes
     -----
-    With draws, means and variances are averaged over them, given the group effects. Families whose variance has no
+    With draws, means and variances are averaged over them, given the group effects, and the deviance is that of the
+    averaged mean (and alpha, of the negative binomial). Families whose variance has no
     short form (zero-inflated ones, hurdles, t, ...) have it from responses that are simulated, one for each draw.
     Quantile residuals compare an observation with S simulated responses, one for each draw (1,000 of a PointFit):
     :math:`r = \Phi^{-1}((\#\{y^{rep} < y\} + u(\#\{y^{rep} = y\} + 1)) / (S + 1))`, u uniform on (0, 1).
@@ -92,7 +124,7 @@ def residuals(
     _check_type(type, design, family)
     require_rows(design, "residuals()")
     rng = np.random.default_rng(random_seed)
-    of_rows = {"response": _response, "pearson": _pearson, "quantile": _quantile}[type]
+    of_rows = {"response": _response, "pearson": _pearson, "deviance": _deviance, "quantile": _quantile}[type]
     drawn = gather_fit(fit)
     n_draws = max(len(drawn.sides[0].coefficients), FEWEST_REPLICATES)
     parts = []
@@ -123,6 +155,12 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
             "Its levels have no distances.",
             "Write type='quantile'.",
         )
+    if kind == "deviance" and family.name not in _DEVIANCES:
+        raise EstimateError(
+            f"the family '{family.name}' has no residuals of type='deviance'.",
+            f"These have a deviance, as in R: {', '.join(_DEVIANCES)}.",
+            "Write type='quantile', which serves every family, 'pearson' or 'response'.",
+        )
 
 
 def _observed(design: Design, rows: slice) -> Array:
@@ -150,6 +188,16 @@ def _pearson(
         variance = (new - expected_response(family, mean, parameters)) ** 2
     left = _response(design, family, rows, mean, parameters, rng)
     return np.asarray(left / np.sqrt(variance.mean(axis=0)))
+
+
+def _deviance(
+    design: Design, family: Family, rows: slice, mean: Array, parameters: Parameters, _rng: np.random.Generator
+) -> Array:
+    y = _observed(design, rows)
+    expected = expected_response(family, mean, parameters).mean(axis=0)
+    weights = design.weights if design.trials is None else design.trials
+    unit = _DEVIANCES[family.name](y, expected, parameters) * (1 if weights is None else weights[rows])
+    return np.asarray(np.sign(y - expected) * np.sqrt(np.maximum(unit, 0.0)))  # rounding may go below 0 at y = mean
 
 
 def _quantile(

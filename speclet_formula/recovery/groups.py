@@ -11,6 +11,7 @@ import pandas as pd
 
 from speclet_formula.design import Design
 from speclet_formula.design.merged import row_count
+from speclet_formula.estimates.intervals import without_rows
 from speclet_formula.recovery.blocks import Block
 from speclet_formula.recovery.parameters import INTERVAL, interval
 
@@ -29,8 +30,8 @@ def group_tables(design: Design, blocks: Sequence[Block], *, centred: bool) -> t
     levels = [_levels(block, centred=centred) for block in blocks]
     rows = [_summary(design, block, frame) for block, frame in zip(blocks, levels, strict=True)]
     return (
-        pd.DataFrame(rows, columns=list(GROUP_COLUMNS)),
-        pd.concat(levels, ignore_index=True) if levels else pd.DataFrame(columns=list(LEVEL_COLUMNS)),
+        pd.DataFrame(rows, columns=list(GROUP_COLUMNS)) if rows else without_rows(GROUP_COLUMNS),
+        pd.concat(levels, ignore_index=True) if levels else without_rows(LEVEL_COLUMNS),
     )
 
 

@@ -11,6 +11,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from speclet_formula.convergence import mixing
+from speclet_formula.estimates.intervals import without_rows
 from speclet_formula.recovery.scalars import Scalar
 from speclet_formula.recovery.truth import ImpliedTruth
 
@@ -31,7 +32,7 @@ def parameter_table(
     """Return one row per scalar that has a true value; `recover` defines the columns."""
     judged = [scalar for scalar in scalars if scalar.key in truth.scalars]
     if not judged:
-        return pd.DataFrame(columns=list(PARAMETER_COLUMNS))
+        return without_rows(PARAMETER_COLUMNS)
     rows = [_row(s, truth.scalars[s.key], truth.realized.get(s.key, float("nan")), failed=failed) for s in judged]
     mixed = mixing(np.stack([scalar.draws for scalar in judged]))
     frame = pd.DataFrame(rows).assign(

@@ -14,10 +14,9 @@ import pandas as pd
 from speclet_formula.design import GroupBlock
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import as_factor, interaction, label_of
-from speclet_formula.errors import DataError
+from speclet_formula.errors import DataError, some_of
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
-from speclet_formula.simulation import some_of
 
 
 @dataclass(frozen=True, eq=False)

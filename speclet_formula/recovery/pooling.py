@@ -16,6 +16,7 @@ from scipy import sparse
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError
+from speclet_formula.estimates.intervals import without_rows
 from speclet_formula.model import Model
 from speclet_formula.recovery.groups import binomial_band
 from speclet_formula.recovery.parameters import INTERVAL, interval
@@ -46,7 +47,7 @@ def pooling_tables(fits: Mapping[str, "Fit"], truth: Mapping[str, Any]) -> tuple
     _check_rows(fits)
     known = _true_predictor(first, truth)
     if known is None:
-        return pd.DataFrame(columns=list(COMPARISON_COLUMNS)), pd.DataFrame(columns=list(POOLING_COLUMNS))
+        return without_rows(COMPARISON_COLUMNS), without_rows(POOLING_COLUMNS)
     factors = _factors(first, _groups([fit.model for fit in fits.values()]))
     observed = first.design.response if _is_identity(first) else np.full(len(known), np.nan)
     frames = [_levels(factor, name, fit, known, observed) for factor in factors for name, fit in fits.items()]

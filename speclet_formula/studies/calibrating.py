@@ -9,11 +9,12 @@ import pandas as pd
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import PriorError
 from speclet_formula.formula.terms import Formula
+from speclet_formula.inference.plans import at_least
 from speclet_formula.model import Model
 from speclet_formula.priors import PRESETS
 from speclet_formula.resumable import seed_of
 from speclet_formula.studies.checkpoints import STUDY
-from speclet_formula.studies.preparing import STUDY_SETTINGS, check_number, make_tasks
+from speclet_formula.studies.preparing import STUDY_SETTINGS, make_tasks
 from speclet_formula.studies.prior_truths import check_proper
 from speclet_formula.studies.ranks import ecdf, ecdf_band
 from speclet_formula.studies.records import Calibration
@@ -93,15 +94,15 @@ def calibrate(
     >>> found.calibrated  # doctest: +SKIP
     True
     """
-    check_number("n_sims", n_sims, FEWEST)
-    check_number("ranked", ranked, 1)
+    at_least("n_sims", n_sims, FEWEST)
+    at_least("ranked", ranked, 1)
     place = None if folder is None else Path(folder)
     frozen = settings | {"priors": _frozen(formula, as_pandas(data), settings)}
     tasks = make_tasks(
         formula, None, [data], [None], frozen, entropy=seed_of(random_seed, place, STUDY), ranked=ranked, reml=False
     )
     check_proper(prepare(tasks[0])[1])
-    workers = None if workers is None else check_number("workers", workers, 1)
+    workers = None if workers is None else at_least("workers", workers, 1)
     outcomes = outcomes_of(tasks, n_sims, workers=workers, progress=progress, folder=place)
     labels = pd.DataFrame(index=[0])
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)

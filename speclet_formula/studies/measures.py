@@ -26,9 +26,9 @@ LOGARITHMIC = ("sd", "sigma")
 LOG_LIKELIHOOD = "log likelihood"
 
 ROW_COLUMNS = (
-    "parameter", "term", "group", "class", "n", "truth", "realized", "median", "sd", "lo", "hi", "error", "squared",
-    "cover50", "cover90", "cover95", "width90", "z", "z_squared", "pit", "rank", "contraction", "claims", "wrong",
-    "claimed", "claimed_truth", "lme4",
+    "parameter", "term", "group", "class", "n_values", "truth", "realized", "median", "sd", "lo", "hi", "error",
+    "squared", "cover50", "cover90", "cover95", "width90", "z", "z_squared", "pit", "rank", "contraction", "claims",
+    "wrong", "claimed", "claimed_truth", "lme4",
 )  # fmt: skip
 
 
@@ -83,8 +83,8 @@ def _single(key: str, term: str, group: str, kind: str, draws: np.ndarray, truth
     median, sd = float(np.median(draws)), float(draws.std(ddof=1))
     z = _standardised(draws, truth, logarithmic=kind in LOGARITHMIC)
     return _row(
-        parameter=key, term=term, group=group, n=1, truth=truth, median=median, sd=sd, lo=float(lo), hi=float(hi),
-        error=median - truth, squared=(median - truth) ** 2, width90=float(hi - lo), z=z, z_squared=z**2,
+        parameter=key, term=term, group=group, n_values=1, truth=truth, median=median, sd=sd, lo=float(lo),
+        hi=float(hi), error=median - truth, squared=(median - truth) ** 2, width90=float(hi - lo), z=z, z_squared=z**2,
         pit=float(np.mean(draws < truth)), rank=rank_among(draws, truth, ranked),
         **{"class": kind}, **_coverage(draws[:, None], np.array([truth])),
         **(_claims(draws[:, None], np.array([truth])) if kind not in POSITIVE else {}),
@@ -139,7 +139,7 @@ def _block_row(block: Block) -> Row:
     moving = sds > 0
     z = errors[moving] / sds[moving]
     return _row(
-        parameter=f"{block.group}: {block.term}", term=block.term, group=block.group, n=len(truth),
+        parameter=f"{block.group}: {block.term}", term=block.term, group=block.group, n_values=len(truth),
         sd=float(np.sqrt(np.mean(sds**2))), error=float(errors.mean()), squared=float(np.mean(errors**2)),
         width90=float(np.mean(hi - lo)), z=float(z.mean()) if len(z) else float("nan"),
         z_squared=float(np.mean(z**2)) if len(z) else float("nan"),
@@ -164,7 +164,7 @@ def _likelihood_row(model: Model, posterior: Any, truth: Mapping[str, Any], rank
     true = float(total_log_likelihood(model, _true_predictor(model, truth)[None], known)[0])
     # So few draws give ranks, but intervals that are short of their mass: 99 draws' 95 % interval covers 93 %.
     return _row(
-        parameter=LOG_LIKELIHOOD, term=LOG_LIKELIHOOD, group="", n=1, truth=true, median=float(np.median(drawn)),
+        parameter=LOG_LIKELIHOOD, term=LOG_LIKELIHOOD, group="", n_values=1, truth=true, median=float(np.median(drawn)),
         sd=float(drawn.std(ddof=1)), pit=float(np.mean(drawn < true)), rank=int(np.sum(drawn < true)),
         **{"class": "fit"},
     )  # fmt: skip

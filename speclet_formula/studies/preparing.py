@@ -69,17 +69,6 @@ def make_tasks(
     return tuple(tasks)
 
 
-def check_number(name: str, value: int, least: int) -> int:
-    """Return a whole number of at least `least`, or raise a SamplingError."""
-    if type(value) is not int or value < least:
-        raise SamplingError(
-            f"{name}={value!r} is out of range.",
-            f"{name} is a whole number of at least {least}.",
-            f"Leave {name}= out for its default.",
-        )
-    return value
-
-
 def _check_settings(settings: Mapping[str, Any]) -> None:
     refuse_unknown(settings, STUDY_SETTINGS)
     if settings.get("method") in ("reml", "ml"):

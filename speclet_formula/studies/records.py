@@ -70,11 +70,11 @@ class Study:
         One row per design and class: `class`, `n_parameters`, `n_intervals`, `cover50`, `cover90`, `cover95` with their
         SEs, and the band `cover90_lo`, `cover90_hi`.
     rows : pandas.DataFrame
-        One row per data set and parameter, for pictures: `data_set`, `parameter`, `term`, `group`, `class`, `n` (1, or
-        the levels of a block), `truth`, `realized`, `median`, `sd`, `lo`, `hi` (90 %), `error`, `squared`, `cover50`,
-        `cover90`, `cover95` (0 or 1, or a share of levels), `width90`, `z`, `z_squared`, `pit`, `rank`, `contraction`,
-        `claims` (95 % intervals without 0), `wrong` (of these, with the wrong sign), `claimed`, `claimed_truth` (sums
-        of \|median\| and \|truth\| over the claims), `lme4`. NaN where a column has no meaning.
+        One row per data set and parameter, for pictures: `data_set`, `parameter`, `term`, `group`, `class`, `n_values`
+        (1, or the levels of a block), `truth`, `realized`, `median`, `sd`, `lo`, `hi` (90 %), `error`, `squared`,
+        `cover50`, `cover90`, `cover95` (0 or 1, or a share of levels), `width90`, `z`, `z_squared`, `pit`, `rank`,
+        `contraction`, `claims` (95 % intervals without 0), `wrong` (of these, with the wrong sign), `claimed`,
+        `claimed_truth` (sums of \|median\| and \|truth\| over the claims), `lme4`. NaN where a column has no meaning.
     data_sets : pandas.DataFrame
         One row per data set: `data_set`, `status` ("fitted" or "failed"), `reason` (of a failure), `verdict`,
         `diagnosis`, `ess_bulk_min`, `r_hat_max`, `seconds` (wall), `cpu_seconds`.

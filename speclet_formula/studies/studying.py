@@ -9,12 +9,19 @@ import pandas as pd
 
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
+from speclet_formula.inference.plans import at_least
 from speclet_formula.resumable import seed_of
 from speclet_formula.studies.checkpoints import STUDY
-from speclet_formula.studies.preparing import check_number, make_tasks
+from speclet_formula.studies.preparing import make_tasks
 from speclet_formula.studies.records import Study
 from speclet_formula.studies.running import outcomes_of
-from speclet_formula.studies.summaries import class_summaries, data_sets_frame, parameter_summaries, rows_frame
+from speclet_formula.studies.summaries import (
+    COLUMNS,
+    class_summaries,
+    data_sets_frame,
+    parameter_summaries,
+    rows_frame,
+)
 from speclet_formula.studies.tasks import Task
 from speclet_formula.studies.wording import study_foot
 
@@ -156,7 +163,7 @@ def power(
     Raises
     ------
     FormulaError, DataError, PriorError, SamplingError
-        As `study`; if the grid is empty.
+        As `study`; if the grid is empty, or an entry has the name of a column of the tables.
 
     Examples
     --------
@@ -196,7 +203,7 @@ def _study(
     folder: Path | None,
 ) -> Study:
     """Run the tasks and sum up."""
-    check_number("n_sims", n_sims, FEWEST)
+    at_least("n_sims", n_sims, FEWEST)
     outcomes = outcomes_of(tasks, n_sims, workers=_workers(workers), progress=progress, folder=folder)
     keys = tuple(map(str, labels.columns))
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
@@ -217,7 +224,7 @@ def _study(
 
 
 def _workers(workers: int | None) -> int | None:
-    return None if workers is None else check_number("workers", workers, 1)
+    return None if workers is None else at_least("workers", workers, 1)
 
 
 def _is_named(design: Any) -> bool:
@@ -244,6 +251,13 @@ def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
             "grid is empty." if not grid else f"grid['{empty}'] is {grid[empty]!r}.",  # type: ignore[index]
             "grid has a list of values for each parameter or argument that varies.",
             'For example grid={"cell_lines": [5, 10, 20]}.',
+        )
+    taken = next((name for name in grid if name in COLUMNS), None)
+    if taken is not None:
+        raise DataError(
+            f"grid has an entry '{taken}', which is a column of the study's own tables.",
+            f"The tables begin with a column for each entry, and have these beside them: {', '.join(COLUMNS)}.",
+            f"Give it another name: layout=lambda my_{taken}: layout({taken}=my_{taken}).",
         )
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 

@@ -28,6 +28,13 @@ type Estimate = tuple[float, float]  # with its SE
 NOTHING: Estimate = (float("nan"), float("nan"))
 
 
+_OF_DATA_SETS = (
+    "data_set", "status", "reason", "verdict", "diagnosis", "ess_bulk_min", "r_hat_max", "seconds", "cpu_seconds",
+)  # fmt: skip
+_OF_DESIGNS = ("n_sims", "n_failed", "n_flagged", "bias", "rmse", "mean_sd", "emp_sd", "sd_ratio", "power")
+COLUMNS = (*ROW_COLUMNS, *_OF_DATA_SETS, *_OF_DESIGNS)  # names that no design's label can have
+
+
 def rows_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set and parameter, behind the labels of its design."""
     frames = [
@@ -42,10 +49,7 @@ def rows_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFram
 
 def data_sets_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set, the failed ones with their reason."""
-    columns = (
-        "scenario", "data_set", "status", "reason", "verdict", "diagnosis", "ess_bulk_min", "r_hat_max", "seconds",
-        "cpu_seconds",
-    )  # fmt: skip
+    columns = ("scenario", *_OF_DATA_SETS)
     rows = pd.DataFrame([{column: outcome[column] for column in columns} for outcome in outcomes])
     named = labels.iloc[rows["scenario"]].reset_index(drop=True)
     return pd.concat([named, rows.drop(columns="scenario")], axis=1)
@@ -73,7 +77,7 @@ def class_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[
             row = known | {
                 "class": kind,
                 "n_parameters": part["parameter"].nunique(),
-                "n_intervals": int(part["n"].sum()),
+                "n_intervals": int(part["n_values"].sum()),
             }
             for name in MASSES:
                 share, se, _ = _coverage(part, name)
@@ -125,7 +129,7 @@ def _spread(part: pd.DataFrame, estimates: dict[str, Estimate], ranked: int) -> 
 def _estimates(part: pd.DataFrame) -> dict[str, Estimate]:
     """Return what all data sets say of one parameter."""
     rmse = _root(_mean(part["squared"]))
-    scalar = bool((part["n"] == 1).all())
+    scalar = bool((part["n_values"] == 1).all())
     mean_sd = _mean(part["sd"])
     emp_sd = _deviation(part["error"]) if scalar else rmse
     lme4 = (part["lme4"] - part["truth"]).dropna()
@@ -140,7 +144,7 @@ def _estimates(part: pd.DataFrame) -> dict[str, Estimate]:
         "z_mean": _mean(part["z"]),
         "z_sd": _deviation(part["z"]) if scalar else _root(_mean(part["z_squared"] - part["z"] ** 2)),
         "contraction": _mean(part["contraction"]),
-        "power": _ratio(part["claims"], part["n"]),
+        "power": _ratio(part["claims"], part["n_values"]),
         "type_s": _ratio(part["wrong"], part["claims"]),
         "type_m": _ratio(part["claimed"], part["claimed_truth"]),
         "lme4_bias": _mean(lme4),
@@ -193,7 +197,9 @@ def _coverage(part: pd.DataFrame, name: str) -> tuple[float, float, float]:
     """Return the share of intervals that hold the truth, its SE between data sets, and the effective intervals."""
     if part[name].isna().all():  # ranked without an interval
         return float("nan"), float("nan"), float("nan")
-    weighted = pd.DataFrame({"held": part[name] * part["n"], "n": part["n"], "data_set": part["data_set"]})
+    weighted = pd.DataFrame(
+        {"held": part[name] * part["n_values"], "n": part["n_values"], "data_set": part["data_set"]}
+    )
     sums = weighted.groupby("data_set")[["held", "n"]].sum()
     share, se = _ratio(sums["held"], sums["n"])
     total, n_sets = float(sums["n"].sum()), len(sums)

@@ -81,6 +81,11 @@ def test_the_columns_are_those_of_arviz(fits):
     assert set(expected.columns) >= {"rank", "elpd", "p", "elpd_diff", "weight", "se", "dse"}
 
 
+def test_the_columns_are_plain(fits):
+    table = compare(fits).table
+    assert {str(kind) for kind in table.dtypes} == {"int64", "float64", "str"}
+
+
 def test_a_comparison_holds_all_that_it_was_made_from(fits):
     comparison = compare(fits)
     assert isinstance(comparison, Comparison)

@@ -46,5 +46,25 @@ def test_weights_are_written_where_they_mean_the_same():
         for dialect in ("lme4", "brms", "bambi")
     }
     assert written["lme4"][-1] == "lmer(y ~ 1 + (1 | g), data = data, weights = w)"
-    assert written["brms"][1] == "# brms has no weights that divide the variance: w is left out"
+    assert written["brms"][1:] == [
+        "# b_s_Intercept is sigma, with brms' own prior of it; a row's SD is sigma / sqrt(w)",
+        'of_sigma <- subset(get_prior(y ~ 1 + (1 | g), data = data, family = gaussian()), class == "sigma")$prior',
+        "brm(bf(y ~ 1 + (1 | g), nlf(sigma ~ log(s) - 0.5 * log(w)), s ~ 1), data = data, family = gaussian(),",
+        '    prior = set_prior(of_sigma, nlpar = "s", lb = 0))',
+    ]
     assert written["bambi"][1] == "# Bambi's own families have no weights that divide the variance: w is left out"
+
+
+def test_weights_of_brms_do_not_take_a_columns_name():
+    code = spell_call(parse_formula("y ~ s; nu ~ x"), "brms", family="t", link="identity", weights="sd0").split("\n")
+    assert code[3] == (
+        "brm(bf(y ~ 1 + s, nu ~ 1 + x, nlf(sigma ~ log(sd1) - 0.5 * log(sd0)), sd1 ~ 1), data = data, "
+        "family = student(),"
+    )
+
+
+def test_weights_of_a_sigma_with_a_formula_are_its_offset():
+    code = spell_call(parse_formula("y ~ x; sigma ~ z"), "brms", family="gaussian", link="identity", weights="my w")
+    assert code.split("\n")[1] == (
+        "brm(bf(y ~ 1 + x, sigma ~ 1 + z + offset(-0.5 * log(`my w`))), data = data, family = gaussian())"
+    )

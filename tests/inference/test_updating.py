@@ -7,6 +7,7 @@ import pytest
 import speclet_formula as sf
 from speclet_formula.errors import SamplingError
 from speclet_formula.priors import slot_frame
+from tests.fakes import fake_fit
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,36 @@ def test_a_fit_is_fitted_again_with_its_draws(data):
     assert set(again.idata["posterior"]) == set(anew.idata["posterior"])
     for name, variable in anew.idata["posterior"].data_vars.items():
         np.testing.assert_array_equal(again.idata["posterior"][name].to_numpy(), variable.to_numpy())
+
+
+def test_a_fit_is_fitted_again_as_carefully(data, monkeypatch, tmp_path):
+    """Also from a file, by another engine, and by refit; a new argument still wins."""
+    plans = []
+
+    def noted(model, plan):
+        plans.append(plan)
+        return fake_fit(model, draws=plan.draws, chains=plan.chains).idata
+
+    monkeypatch.setattr("speclet_formula.inference.nuts.sample_nuts", noted)
+    asked = {"draws": 40, "tune": 30, "chains": 2, "target_accept": 0.97, "sampler": "pymc"}
+    fit = sf.lmer("y ~ x + (1|g)", data, **asked, random_seed=1)
+    assert fit.method == "exact"
+    loaded = sf.load(sf.save(fit, tmp_path / "a.fit"))
+    again = sf.update(loaded, family="t", random_seed=2)
+    sf.update(again, ". ~ . - x", tune=31)
+    sf.refit(again, data["y"] + 1)
+    found = [{name: getattr(plan, name) for name in asked} for plan in plans]
+    assert found == [asked, asked | {"tune": 31}, asked]
+    assert [plan.random_seed for plan in plans] == [2, None, None], "another fit, other draws"
+
+
+def test_draws_that_say_nothing_of_themselves_have_the_defaults(data, monkeypatch):
+    plans = []
+    monkeypatch.setattr("speclet_formula.inference.nuts.sample_nuts", lambda model, plan: plans.append(plan) or draws)
+    fit = fake_fit(sf.Model("y ~ x", data, family="t"), draws=30, chains=3)
+    draws = fit.idata
+    sf.update(fit)
+    assert (plans[0].draws, plans[0].chains, plans[0].tune, plans[0].sampler) == (30, 3, 1000, "nutpie")
 
 
 def test_messages(data):

@@ -23,6 +23,79 @@ def test_residuals_are_those_of_lme4(name):
         np.testing.assert_allclose(found[:6], expected[kind], atol=1e-3 * found.std())
 
 
+# R 4.2.2, lme4 1.1-31: head(residuals(m, "deviance"), 6) of the models of mixed_answers.R; "weighted" is the first of
+# them with weights = 1 + (seq_len(nrow(d)) %% 3).
+DEVIANCES = {
+    "poisson": [-0.558231, -0.897793, -0.982582, -1.005304, -0.236635, -0.861905],
+    "binomial": [-1.250036, -1.260277, -0.796389, -0.757917, -0.894226, -1.312899],
+    "intercept": [-0.954822, -1.969079, -2.595994, -0.610973, -1.681490, -2.273307],
+    "weighted": [-1.167126, -3.418267, -2.417112, -1.216701, -2.811044, -2.593700],
+}
+
+
+@pytest.mark.parametrize("name", DEVIANCES)
+def test_deviance_residuals_are_those_of_lme4(name):
+    """A thousandth of the residual SD: both optimisers stop a little before the maximum."""
+    if name == "weighted":
+        data = fit_of("intercept").model.data
+        weights = 1 + (np.arange(len(data)) + 1) % 3
+        fit = sf.lmer("y ~ x + (1 | g)", data, method="reml", weights=weights)
+    else:
+        fit = fit_of(name)
+    found = sf.residuals(fit, "deviance")
+    np.testing.assert_allclose(found[:6], DEVIANCES[name], atol=1e-3 * found.std())
+
+
+def test_deviance_residuals_of_shared_data_are_those_of_lme4(shared_data):
+    """Proportions and counts, by lme4 with bobyqa, rhoend = 1e-8 and tolPwrss = 1e-10: its default stops at 3e-4."""
+    cbpp = pd.read_csv(shared_data / "lme4" / "cbpp.csv", dtype={"period": str, "herd": str})
+    formula = "cbind(incidence, size - incidence) ~ period + (1 | herd)"
+    left = sf.residuals(sf.glmer(formula, cbpp, family="binomial", method="laplace"), "deviance")
+    expected = [-1.438032, 0.988743, 2.356998, -0.936858, -0.243185, -0.142423]
+    np.testing.assert_allclose(left[:6], expected, atol=5e-6)
+    assert (left**2).sum() == pytest.approx(73.471723, abs=1e-4)
+    ticks = pd.read_csv(shared_data / "lme4" / "grouseticks.csv", dtype={"BROOD": str, "LOCATION": str, "YEAR": str})
+    formula = "TICKS ~ YEAR + cHEIGHT + (1 | BROOD) + (1 | LOCATION)"
+    left = sf.residuals(sf.glmer(formula, ticks, family="poisson", method="laplace"), "deviance")
+    np.testing.assert_allclose(left[:6], [-1.045040, -1.045040, -1.306496, -1.527885, -1.527885, 1.413640], atol=5e-6)
+
+
+# Twice the log density at the best mean, less that at the fitted one, over the dispersion of an exponential family.
+CLOSED_FORMS = {
+    "gaussian": ({"sigma": 0.7}, lambda y, m: stats.norm.logpdf(y, m, 0.7), 0.7**2),
+    "gamma": ({"alpha": 2.5}, lambda y, m: stats.gamma.logpdf(y, 2.5, scale=m / 2.5), 1 / 2.5),
+    "exponential": ({}, lambda y, m: stats.expon.logpdf(y, scale=m), 1.0),
+    "wald": ({"lam": 3.0}, lambda y, m: stats.invgauss.logpdf(y, m / 3.0, scale=3.0), 1 / 3.0),
+    "bernoulli": ({}, lambda y, m: stats.binom.logpmf(y, 1, m), 1.0),
+    "binomial": ({}, lambda y, m: stats.binom.logpmf(y, 7, m / 7), 1.0),
+    "poisson": ({}, stats.poisson.logpmf, 1.0),
+    "negativebinomial": ({"alpha": 1.7}, lambda y, m: stats.nbinom.logpmf(y, 1.7, 1.7 / (1.7 + m)), 1.0),
+}
+LINKS = {"gaussian": "identity", "bernoulli": "logit", "binomial": "logit"}
+
+
+@pytest.mark.parametrize("family", CLOSED_FORMS)
+def test_deviance_residuals_compare_the_fitted_mean_with_the_best_one(family):
+    own, log_density, dispersion = CLOSED_FORMS[family]
+    rng = np.random.default_rng(8)
+    whole = family in ("poisson", "negativebinomial", "binomial", "bernoulli")
+    y = rng.integers(0, 2 if family == "bernoulli" else 8, 40) if whole else rng.gamma(2.0, 1.0, 40)
+    data = pd.DataFrame({"y": y, "x": rng.uniform(0.1, 1.0, 40), "left": 7 - y})
+    response = "cbind(y, left)" if family == "binomial" else "y"
+    model = sf.Model(f"{response} ~ x", data, family=family, link=LINKS.get(family, "log"))
+    fit = fake_fit(model, {"Intercept": 0.2, "x": 0.5} | own, draws=30)
+    posterior = fit.idata["posterior"].to_dataset()
+    for name, value in own.items():
+        posterior[name] = posterior[name] * 0 + value
+    fit.idata["posterior"].dataset = posterior
+    mean = y - sf.residuals(fit) * (7 if family == "binomial" else 1)
+    if family == "binomial":
+        mean = 7 * (y / 7 - sf.residuals(fit))
+    gained = 2 * dispersion * (log_density(y, y.astype(float)) - log_density(y, mean))
+    expected = np.sign(y - mean) * np.sqrt(gained)
+    np.testing.assert_allclose(sf.residuals(fit, "deviance"), expected, rtol=1e-7, atol=1e-7)
+
+
 def test_residuals_of_draws_are_taken_from_the_mean_of_their_draws():
     data = screen_data().assign(w=np.tile([0.5, 2.0], 24))
     fit = fake_fit(sf.Model("log_fc ~ control + (1 | gene)", data, weights="w"), {"sigma": 0.5})
@@ -94,7 +167,15 @@ def ordinal_fit():
 ERRORS = {
     "type": (
         lambda: sf.residuals(crossed_fit(draws=5), "pearsons"),
-        "there are no residuals of type='pearsons'.\nTypes: response, pearson, quantile.\nNearest: 'pearson'.",
+        "there are no residuals of type='pearsons'.\nTypes: response, pearson, deviance, quantile.\n"
+        "Nearest: 'pearson'.",
+    ),
+    "no deviance": (
+        lambda: sf.residuals(fake_fit(sf.Model("y ~ 1", pd.DataFrame({"y": [1.0, 2.0]}), family="t")), "deviance"),
+        "the family 't' has no residuals of type='deviance'.\n"
+        "These have a deviance, as in R: gaussian, gamma, exponential, wald, bernoulli, binomial, poisson, "
+        "negativebinomial.\n"
+        "Write type='quantile', which serves every family, 'pearson' or 'response'.",
     ),
     "ordinal": (
         lambda: sf.residuals(ordinal_fit()),
@@ -110,6 +191,18 @@ ERRORS = {
         "a fit has its own rows and parameters, and others are given.\n"
         "simulate(fit, nsim=, random_seed=) draws new responses of the rows that were fitted.\n"
         "Leave design and params out; predict(fit, newdata, interval='prediction') is for other rows.",
+    ),
+    "a family beside a fit": (
+        lambda: sf.simulate(crossed_fit(draws=5), family="poisson", link="log"),
+        "family=, link= beside a fit would change nothing.\n"
+        "simulate(fit, nsim=, random_seed=) draws new responses of the rows that were fitted.\n"
+        "Leave it out; sf.update(fit, ...) fits another family, link or weights.",
+    ),
+    "several of a formula": (
+        lambda: sf.simulate("log_fc ~ 1", screen_data(), {"Intercept": 0, "sigma": 1}, nsim=3),
+        "nsim=3 beside a formula would change nothing.\n"
+        "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.\n"
+        "Call it once for each data set, with another random_seed.",
     ),
     "a formula alone": (
         lambda: sf.simulate("y ~ x"),

@@ -161,7 +161,7 @@ def test_several_designs_stand_in_one_table():
     assert found.table.columns[0] == "design"
     assert found.table["design"].unique().tolist() == ["few", "many"]
     rows = found.rows.query("`class` == 'effects'")
-    assert rows.groupby("design", sort=False)["n"].first().to_dict() == {"few": 4, "many": 10}
+    assert rows.groupby("design", sort=False)["n_values"].first().to_dict() == {"few": 4, "many": 10}
 
 
 def test_power_rises_with_the_effect_and_is_the_share_of_claims():
@@ -174,6 +174,15 @@ def test_power_rises_with_the_effect_and_is_the_share_of_claims():
     assert (slopes["truth"] == slopes.index.get_level_values("x")).all()
     claims = found.rows.query("parameter == 'x' and groups == 4 and x == 0")["claims"]
     assert slopes.loc[(0.0, 4), "power"] == claims.mean()
+
+
+def test_a_grid_of_n_is_a_column_of_its_own():
+    found = sf.power(
+        "y ~ x", lambda n: {"x": np.arange(float(n))}, {"Intercept": 1, "x": 2, "sigma": 1}, {"n": [5, 9]}, n_sims=2,
+        workers=1, reml=False, **QUICK,
+    )  # fmt: skip
+    assert found.table["n"].to_list() == [5, 5, 5, 9, 9, 9]
+    assert found.rows.query("parameter == 'x'")["n"].to_list() == [5, 5, 9, 9]
 
 
 # --- the folder -------------------------------------------------------------------------------------------------------
@@ -378,6 +387,20 @@ def test_a_grid_without_values_is_refused(grid, text):
     assert str(caught.value) == (
         text + "grid has a list of values for each parameter or argument that varies.\n"
         'For example grid={"cell_lines": [5, 10, 20]}.'
+    )
+
+
+def test_a_grid_cannot_have_the_name_of_a_column():
+    with pytest.raises(DataError) as caught:
+        sf.power(FORMULA, lambda sd: layout(), TRUTH, {"sd": [1, 2]})
+    assert str(caught.value) == (
+        "grid has an entry 'sd', which is a column of the study's own tables.\n"
+        "The tables begin with a column for each entry, and have these beside them: parameter, term, group, class, "
+        "n_values, truth, realized, median, sd, lo, hi, error, squared, cover50, cover90, cover95, width90, z, "
+        "z_squared, pit, rank, contraction, claims, wrong, claimed, claimed_truth, lme4, data_set, status, reason, "
+        "verdict, diagnosis, ess_bulk_min, r_hat_max, seconds, cpu_seconds, n_sims, n_failed, n_flagged, bias, rmse, "
+        "mean_sd, emp_sd, sd_ratio, power.\n"
+        "Give it another name: layout=lambda my_sd: layout(sd=my_sd)."
     )
 
 

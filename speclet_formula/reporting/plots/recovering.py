@@ -10,7 +10,7 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
-from speclet_formula.errors import DataError
+from speclet_formula.errors import DataError, some_of
 from speclet_formula.recovery.records import Recovery
 from speclet_formula.reporting.plots.pictures import (
     DPI,
@@ -39,7 +39,6 @@ from speclet_formula.reporting.plots.recovery_panels import (
     sentence_of,
     title_of,
 )
-from speclet_formula.simulation import some_of
 
 
 def plot_recovery(recovery: Recovery) -> Picture:

@@ -1,0 +1,79 @@
+"""Tables have plain columns, text, numbers and truth values; categories only where data had them. So without a row."""
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+
+import speclet_formula as sf
+from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
+
+PLAIN = {"str", "float64", "int64", "bool", "category"}
+
+
+def kinds(frame):
+    return {str(kind) for kind in frame.dtypes}
+
+
+@pytest.fixture(scope="module")
+def fits():
+    data = screen_data()
+    return {
+        "crossed": crossed_fit(draws=40),
+        "correlated": correlated_fit(draws=40),
+        "no groups": fake_fit(sf.Model("log_fc ~ guide", data), draws=40),
+        "no fixed term": sf.lmer("log_fc ~ 0 + (1 | gene)", data, method="ml"),
+        "laplace": sf.glmer("guide ~ (1 | gene)", data, family="binomial", method="laplace"),
+    }
+
+
+TABLES = ("fixef", "ranef", "coef", "varcorr", "family_parameters", "confint", "tidy", "glance", "augment", "fitted")
+
+
+@pytest.mark.parametrize("name", ["crossed", "correlated", "no groups", "no fixed term", "laplace"])
+@pytest.mark.parametrize("table", TABLES)
+def test_columns_are_plain(fits, name, table):
+    frame = getattr(sf, table)(fits[name])
+    assert kinds(frame) <= PLAIN
+    assert not frame.columns.has_duplicates
+    assert frame.index.dtype == "int64"
+
+
+@pytest.mark.parametrize("table", ["ranef", "fixef", "family_parameters"])
+def test_a_table_without_rows_has_the_columns_types(fits, table):
+    full = {"ranef": "crossed", "fixef": "crossed", "family_parameters": "t"}
+    empty = {"ranef": "no groups", "fixef": "no fixed term", "family_parameters": "crossed"}
+    own = {**fits, "t": fake_fit(sf.Model("log_fc ~ 1", screen_data(), family="t"), draws=40)}
+    some, none = (getattr(sf, table)(own[chosen[table]]) for chosen in (full, empty))
+    assert len(none) == 0
+    shared = [column for column in none if column in some]
+    assert none[shared].dtypes.to_dict() == some[shared].dtypes.to_dict()
+
+
+def test_a_recovery_without_groups_has_typed_tables(fits):
+    found = sf.recover(fits["no groups"], {"Intercept": -1, "guide": 0, "sigma": 0.5})
+    assert len(found.groups) == len(found.levels) == 0
+    assert kinds(found.groups) | kinds(found.levels) == {"str", "float64", "int64", "bool"}
+
+
+def test_a_model_without_fixed_terms_has_shares_of_its_variance():
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"g": np.repeat(list("abcdef"), 5), "y": rng.normal(size=6).repeat(5) + rng.normal(size=30)})
+    fit = sf.lmer("y ~ 0 + (1 | g)", data, method="ml")
+    within, between = sf.sigma(fit) ** 2, sf.varcorr(fit)["vcov"][0]
+    share = between / (within + between)
+    np.testing.assert_allclose(sf.icc(fit)["estimate"], [share, share])
+    np.testing.assert_allclose(sf.r2(fit)["estimate"], [0, share])
+
+
+def test_a_table_of_polars_gives_the_same_as_one_of_pandas():
+    data = screen_data()
+    factors = [
+        pl.col(name).cast(pl.String).cast(pl.Enum(list(data[name].cat.categories))) for name in ("gene", "control")
+    ]
+    given = pl.from_pandas(data).with_columns(factors)
+    formula = "log_fc ~ control + (1 | gene)"
+    one, other = (sf.lmer(formula, table, method="reml") for table in (data, given))
+    for table in ("fixef", "ranef", "varcorr"):
+        pd.testing.assert_frame_equal(getattr(sf, table)(one), getattr(sf, table)(other))
+    pd.testing.assert_frame_equal(sf.predict(one, data.head(4)), sf.predict(other, given.head(4).to_arrow()))
