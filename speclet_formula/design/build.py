@@ -15,7 +15,7 @@ import pandas as pd
 
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite, without_intercept
-from speclet_formula.design.merged import count_rows, merged_columns, merged_of
+from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
 from speclet_formula.design.observed import (
     check_one_column,
     observed_levels,
@@ -92,6 +92,8 @@ def build_design(
         If the table or a column cannot serve the formula.
     """
     table = as_pandas(data)
+    if not needs_response:
+        refuse_merged(table)
     table, weights = _with_weights(table, weights)
     used = columns_of(formula if needs_response else _without_response(formula))
     names = [*used, *([weights] if weights is not None and weights not in used else [])]
@@ -100,7 +102,7 @@ def build_design(
     with _dropped_rows_said(count_rows(chosen, ~keep)):
         frame = clean_columns(selected[names]) if names else pd.DataFrame(index=table.index)
         scope = Scope(frame, {}, dict(functions or {}))
-        merged = merged_of(table, keep) if needs_response else None
+        merged = merged_of(table, keep)
         rows = np.flatnonzero(keep)
         if ordinal:
             refuse_no_intercept(formula)

@@ -120,6 +120,22 @@ def require_rows(design: Design, caller: str) -> None:
         )
 
 
+def refuse_merged(table: pd.DataFrame) -> None:
+    """Refuse a merged table where responses are to be drawn for its rows.
+
+    Raises
+    ------
+    DataError
+    """
+    if merged_columns(table):
+        raise DataError(
+            f"the {count_rows(table):,} rows of the table are merged into {len(table):,}, and responses are to be "
+            "drawn.",
+            "A response is drawn for each row by itself.",
+            "Hand over the table of the single rows.",
+        )
+
+
 def merged_of(table: pd.DataFrame, keep: np.ndarray) -> Merged | None:
     """Return what a table says of merged rows; None of any other table."""
     names = merged_columns(table)

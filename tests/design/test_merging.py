@@ -301,3 +301,22 @@ def test_words(asked: Callable[[], Any], problem: str, allowed: str, remedy: str
     with pytest.raises(sf.SpecletError) as caught:
         asked()
     assert (caught.value.problem, caught.value.allowed, caught.value.remedy) == (problem, allowed, remedy)
+
+
+@pytest.mark.parametrize(
+    "drawn",
+    [
+        lambda data: sf.simulate("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}),
+        lambda data: sf.study("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}, n_sims=2),
+        lambda data: sf.calibrate("y ~ (1 | gene)", data, n_sims=2),
+    ],
+)
+def test_no_response_is_drawn_for_merged_rows(drawn: Callable[[pd.DataFrame], Any]) -> None:
+    with pytest.raises(sf.DataError) as caught:
+        drawn(sf.Model("y ~ (1 | gene)", scanned(table())).data)
+    said = caught.value
+    assert said.problem == "the 400 rows of the table are merged into 9, and responses are to be drawn."
+    assert (said.allowed, said.remedy) == (
+        "A response is drawn for each row by itself.",
+        "Hand over the table of the single rows.",
+    )
