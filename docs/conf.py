@@ -42,6 +42,10 @@ nb_code_prompt_hide = "Hide the answer"
 os.environ["IPYTHONDIR"] = str(HERE / "_ipython")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Where Python is told to keep no bytecode, each kernel would compile all modules anew, for six seconds or more: they
+# share what is kept in the folder of the build.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+    os.environ["PYTHONPYCACHEPREFIX"] = str(HERE / "_build" / "bytecode")
 
 # The reference: docstrings as they stand.
 autosummary_generate = True

@@ -26,7 +26,7 @@ GROUPS = {
     "Check": ("prior_predictive", "posterior_predictive", "Predictive", "sensitivity"),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
     "Screens": (
-        "read_screen", "Screen", "simulate_screen", "SimulatedScreen", "rank_genes", "guide_table",
+        "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "rank_genes", "guide_table",
         "control_separation", "Separation", "scale_effects",
     ),
     "Show": ("report", "render_table"),

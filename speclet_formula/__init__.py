@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from speclet_formula.screens import control_separation as control_separation
     from speclet_formula.screens import guide_table as guide_table
     from speclet_formula.screens import rank_genes as rank_genes
+    from speclet_formula.screens import read_fold_changes as read_fold_changes
     from speclet_formula.screens import read_screen as read_screen
     from speclet_formula.screens import scale_effects as scale_effects
     from speclet_formula.screens import simulate_screen as simulate_screen
@@ -248,6 +249,7 @@ _ROOMS = {
         "control_separation",
         "guide_table",
         "rank_genes",
+        "read_fold_changes",
         "read_screen",
         "scale_effects",
         "simulate_screen",

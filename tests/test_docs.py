@@ -272,24 +272,49 @@ def spelled(cell):
 COURSE = {
     "lme4": "lmer glmer glmer.nb fixef ranef coef VarCorr summary sigma nobs ngrps fitted predict residuals simulate "
     "anova AIC BIC logLik deviance drop1 confint profile vcov formula model.frame model.matrix getME family "
-    "isSingular lmerControl allFit lmList update refit bootMer dotplot df.residual",
-    "lmerTest": "step",
+    "isSingular lmerControl allFit lmList update refit bootMer dotplot df.residual print plot qqmath refitML REMLcrit "
+    "isREML extractAIC hatvalues influence findbars terms weights rePCA",
+    "lmerTest": "step ranova ls_means difflsmeans",
     "broom.mixed": "tidy glance augment",
-    "emmeans": "emmeans contrast pairs emtrends ref_grid",
+    "emmeans": "emmeans contrast pairs emtrends ref_grid regrid emmip cld joint_tests eff_size confint test",
     "performance": "icc r2 check_model check_convergence check_singularity check_overdispersion check_collinearity "
-    "model_performance compare_performance check_predictions check_zeroinflation",
+    "model_performance compare_performance check_predictions check_zeroinflation r2_nakagawa check_outliers "
+    "check_normality check_heteroscedasticity check_residuals binned_residuals variance_decomposition rmse",
+    "others": "Anova vif linearHypothesis glht dredge AICc r.squaredGLMM simulateResiduals testDispersion "
+    "testZeroInflation predictInterval REsim plotREsim FEsim tab_model plot_model allEffects ggpredict predictions "
+    "avg_slopes comparisons powerSim KRmodcomp PBmodcomp model_parameters report lme extract_eq",
 }
+BRMS = (
+    "brm bf get_prior prior set_prior prior_summary make_stancode stancode make_standata summary fixef ranef coef "
+    "VarCorr ngrps posterior_predict posterior_epred posterior_linpred fitted predict residuals conditional_effects "
+    "hypothesis loo waic loo_compare kfold reloo add_criterion model_weights bayes_factor bayes_R2 pp_check mcmc_plot "
+    "plot pairs update posterior_samples as_draws posterior_summary posterior_interval variables ndraws rhat "
+    "nuts_params launch_shinystan log_lik prior_draws brm_multiple predictive_interval"
+)
 
 
-def named_rows():
-    """(R's side, ours, remark) of all tables of names."""
-    section = (DOCS / "coming-from-lme4.md").read_text(encoding="utf-8").partition("\n## Names\n")[2]
-    lines = [line for line in section.partition("\n## ")[0].splitlines() if re.match(r"\| .*`", line)]
+def rows_of_names(text):
+    """(R's side, ours, remark) of all tables in a part of a page."""
+    lines = [line for line in text.splitlines() if re.match(r"\| .*`", line)]
     return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
 
 
+def named_rows():
+    section = (DOCS / "coming-from-lme4.md").read_text(encoding="utf-8").partition("\n## Names\n")[2]
+    return rows_of_names(section.partition("\n## ")[0])
+
+
+def brms_rows():
+    return rows_of_names((DOCS / "coming-from-brms.md").read_text(encoding="utf-8"))
+
+
+def test_every_function_of_a_first_course_of_brms_is_answered():
+    answered = " ".join(row[0] for row in brms_rows())
+    assert [name for name in BRMS.split() if not re.search(rf"(?<![\w.]){re.escape(name)}\b", answered)] == []
+
+
 def test_every_row_of_names_says_what_to_use():
-    for theirs, ours, remark in named_rows():
+    for theirs, ours, remark in [*named_rows(), *brms_rows()]:
         assert ours or len(remark.split()) >= 4, theirs
 
 

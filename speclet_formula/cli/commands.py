@@ -309,6 +309,9 @@ def screen(  # noqa: PLR0913 - an option each
     direction: Annotated[str, typer.Option(help="Rank first: negative, positive or both.")] = "negative",
     normalise: Annotated[str, typer.Option(help="By the median of ratios, total reads, or none.")] = "median",
     pseudo_count: Annotated[float, typer.Option(help="Reads added to both sides of a fold change.")] = 5.0,
+    duplicates: Annotated[
+        str, typer.Option(help="Several rows of one guide: error, same (take one) or sum.")
+    ] = "error",
     drop: Annotated[list[str] | None, typer.Option(help="A finding whose rows are left out. Can be repeated.")] = None,
     top: Annotated[int, typer.Option(help="Genes to print.")] = 20,
     out: Annotated[Path | None, typer.Option(help="Write all genes as this file, .csv or .parquet.")] = None,
@@ -327,7 +330,7 @@ def screen(  # noqa: PLR0913 - an option each
 
     read: Any = read_screen(
         counts, guides, samples, controls=controls, normalise=normalise,  # type: ignore[arg-type]
-        pseudo_count=pseudo_count, drop=tuple(drop or ()),
+        pseudo_count=pseudo_count, duplicates=duplicates, drop=tuple(drop or ()),  # type: ignore[arg-type]
     )  # fmt: skip
     typer.echo(repr(read))
     if out_table is not None:

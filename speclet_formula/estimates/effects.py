@@ -12,7 +12,15 @@ from speclet_formula.convergence import mixing
 from speclet_formula.design.records import Design, GroupBlock, sides, threshold_labels
 from speclet_formula.estimates.fitted import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, choose_interval, stack, summarise
-from speclet_formula.estimates.points import COEF, RANEF, point_coef, point_fixef, point_ranef, points_of
+from speclet_formula.estimates.points import (
+    COEF,
+    RANEF,
+    point_coef,
+    point_family,
+    point_fixef,
+    point_ranef,
+    points_of,
+)
 
 FIXEF = ("term", *ESTIMATES, "r_hat", "ess_bulk")
 
@@ -129,8 +137,9 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
     Returns
     -------
     pandas.DataFrame
-        The columns of `fixef`, one row per parameter, named as Bambi names it, on its own scale. Of a fit by maximum
-        likelihood, and of families such as gaussian and poisson, no rows; nor of a parameter with a formula of its own.
+        The columns of `fixef`, one row per parameter, named as Bambi names it, on its own scale. Of families such as
+        gaussian and poisson no rows; nor of a parameter with a formula of its own. Of a fit by Laplace's approximation
+        `term`, `estimate`, `std_error` and the ends of Wald's interval.
 
         * `alpha`: shape; for counts the variance is mu + mu^2 / alpha;
         * `kappa`: precision of beta families and of angles; asymmetry of an asymmetric Laplace;
@@ -148,7 +157,9 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
     >>> len(family_parameters(fit))  # fit: Reaction ~ Days + (1 + Days | Subject)
     0
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    if points is not None:
+        return point_family(points, interval)
     varying = dict(fit.model.design.parameters)
     shown = [name for name in fit.model.family.parameters if name not in ("sigma", "threshold", *varying)]
     return stack([_summarised((name,), draws_of(fit, name), interval) for name in shown], FIXEF, interval)

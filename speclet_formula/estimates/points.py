@@ -274,6 +274,25 @@ def point_parameters(design: Design, points: PointEstimates, interval: Interval)
     return stack([frame.assign(level=None, term=names, std_error=errors)], PARAMETERS, wald(points, interval))
 
 
+def point_family(points: PointEstimates, interval: Interval) -> pd.DataFrame:
+    """Tabulate the family's parameters but sigma.
+
+    Parameters
+    ----------
+    points : PointEstimates
+    interval : Interval
+        Its mass is that of the Wald interval.
+
+    Returns
+    -------
+    pandas.DataFrame
+        `term`, `estimate`, `std_error`, `conf_low`, `conf_high`.
+    """
+    names, estimates, errors = zip(*points.others, strict=True) if points.others else ((), (), ())
+    frame = with_interval(np.array(estimates), np.array(errors), interval).assign(term=list(names))
+    return stack([frame], ("term", *ESTIMATES), wald(points, interval))
+
+
 def _deviation_errors(design: Design, points: PointEstimates, n_rows: int) -> Array:
     """Return the standard errors of the rows of `point_varcorr`; missing where they were not estimated."""
     shown = [

@@ -17,6 +17,7 @@ from speclet_formula.estimates.points import RESIDUAL, point_parameters, points_
 from speclet_formula.estimates.variances import correlation_draws, deviation_draws, has_residual
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
+TESTS = ("statistic", "p_value")
 LABELS = {"group": "str", "level": "str", "term": "str"}
 
 
@@ -57,7 +58,9 @@ def tidy(
           "cor__Intercept.Days", "sd__Observation";
         * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, on the link's scale unless exponentiated. Of
           a fit by maximum likelihood the last two are missing for "ran_pars", and the standard error unless it is by
-          Laplace's approximation.
+          Laplace's approximation;
+        * of a fit by maximum likelihood `statistic`, and by Laplace's approximation `p_value`, of the fixed effects as
+          for `fixef`.
 
     Raises
     ------
@@ -76,7 +79,9 @@ def tidy(
         _check_effect(effect)
     rows = [_KINDS[effect](fit, interval).assign(effect=effect).astype(LABELS) for effect in wanted]
     points = points_of(fit)
-    frame = stack([row for row in rows if len(row)], TIDY, interval if points is None else wald(points, interval))
+    columns = (*TIDY, *(name for name in TESTS if any(name in row for row in rows)))
+    found = [row.reindex(columns=list(columns)) for row in rows if len(row)]
+    frame = stack(found, columns, interval if points is None else wald(points, interval))
     if exponentiate:
         _exponentiate(frame)
     return frame if conf_int else frame.drop(columns=["conf_low", "conf_high"])

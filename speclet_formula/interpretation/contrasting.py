@@ -14,7 +14,7 @@ from speclet_formula.interpretation.means import Names, named
 from speclet_formula.interpretation.records import Means
 from speclet_formula.interpretation.values import tabulate, tests_against_zero, weighted
 
-METHODS = ("pairwise", "reference")
+METHODS = ("pairwise", "reference", "consec", "eff")
 RATIOS = {"log": "ratio", "logit": "odds ratio"}  # what the exponential of a difference on these links is
 _SHOWN = 6
 
@@ -30,11 +30,11 @@ def contrasts(
     ----------
     means : Means
         As from `marginal_means` or `slopes`.
-    method : {"pairwise", "reference"} or dict
+    method : {"pairwise", "reference", "consec", "eff"} or dict
         "pairwise": each with all later ones, first - second; "reference": each of the others less the reference (R's
-        "trt.vs.ctrl"). Or weights by the contrast's name, `{"essential against the rest": {"essential": 1,
-        "other": -0.5, "nonessential": -0.5}}`; a level that is not named has the weight 0, a plain sequence has one
-        weight for each row of a group in order.
+        "trt.vs.ctrl"); "consec": each less the one before it; "eff": each less the mean of all. Or weights by the
+        contrast's name, `{"essential against the rest": {"essential": 1, "other": -0.5, "nonessential": -0.5}}`; a
+        level that is not named has the weight 0, a plain sequence has one weight for each row of a group in order.
     by : str or sequence of str, optional
         The variables within whose levels contrasts are made; those of the means by default.
     reference : str, optional
@@ -177,14 +177,21 @@ def _contrasts_of(
             "Name a factor, or give several values of a number: at={'x': [0, 1]}.",
         )
     unit = np.eye(len(labels))
-    if method == "pairwise":
-        for first, second in itertools.combinations(range(len(labels)), 2):
-            yield f"{labels[first]}{sign}{labels[second]}", unit[first] - unit[second]
+    if method == "eff":
+        yield from ((f"{label} effect", row) for label, row in zip(labels, unit - 1 / len(labels), strict=True))
         return
-    base = 0 if reference is None else _place(reference, labels)
-    for place, label in enumerate(labels):
-        if place != base:
-            yield f"{label}{sign}{labels[base]}", unit[place] - unit[base]
+    for first, second in _compared(len(labels), method, 0 if reference is None else _place(reference, labels)):
+        yield f"{labels[first]}{sign}{labels[second]}", unit[first] - unit[second]
+
+
+def _compared(n_rows: int, method: str, base: int) -> Iterator[tuple[int, int]]:
+    """Go through the pairs of rows whose difference a method takes."""
+    if method == "pairwise":
+        yield from itertools.combinations(range(n_rows), 2)
+    elif method == "consec":
+        yield from ((place, place - 1) for place in range(1, n_rows))
+    else:
+        yield from ((place, base) for place in range(n_rows) if place != base)
 
 
 def _given_weights(name: str, weights: Mapping[str, float] | Sequence[float], labels: list[str]) -> np.ndarray:
@@ -225,6 +232,6 @@ def _no_method(method: object) -> EstimateError:
     near = answers.get(str(method).lower()) or nearest(str(method), METHODS)
     return EstimateError(
         f"there is no method={method!r}.",
-        "Methods: 'pairwise', 'reference', or a dict of weights by the contrast's name.",
+        "Methods: 'pairwise', 'reference', 'consec', 'eff', or a dict of weights by the contrast's name.",
         f"Write method='{near}'." if near else "Write method='pairwise'.",
     )

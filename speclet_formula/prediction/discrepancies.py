@@ -1,7 +1,7 @@
 """A fit goes in; what is left of each observation after its mean comes out: R's `residuals`.
 
-Response residuals, those in units of the model's SD, roots of the deviance, and randomised quantile residuals, around
-the means of `means`.
+Response residuals, those in units of the model's SD, signed roots of the deviance, and randomised quantile residuals.
+Means are those of `means`.
 """
 
 from collections.abc import Callable
@@ -41,30 +41,19 @@ _VARIANCES: dict[str, Callable[[Array, Parameters, Any], Array]] = {
     "negativebinomial": lambda mean, p, _: mean + mean**2 / p["alpha"],
 }
 
-
-def _gamma_deviance(y: Array, mean: Array, _p: Parameters) -> Array:
-    return 2 * ((y - mean) / mean - np.log(y / mean))
-
-
-def _binomial_deviance(y: Array, mean: Array, _p: Parameters) -> Array:
-    return np.asarray(2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))))
-
-
-def _negative_binomial_deviance(y: Array, mean: Array, p: Parameters) -> Array:
-    alpha = p["alpha"].mean(axis=0)
-    return np.asarray(2 * (xlogy(y, y / mean) - (y + alpha) * np.log((y + alpha) / (mean + alpha))))
-
-
-# The unit deviance as R's families define it, without the dispersion; of a proportion, of one of its trials.
+# Twice by how much the log density falls short of its largest, for sigma = 1; of a proportion, for one trial. As R's
+# `family()$dev.resids`, which knows no dispersion.
 _DEVIANCES: dict[str, Callable[[Array, Array, Parameters], Array]] = {
-    "gaussian": lambda y, mean, _p: (y - mean) ** 2,
-    "gamma": _gamma_deviance,
-    "exponential": _gamma_deviance,
-    "wald": lambda y, mean, _p: (y - mean) ** 2 / (y * mean**2),
-    "bernoulli": _binomial_deviance,
-    "binomial": _binomial_deviance,
-    "poisson": lambda y, mean, _p: 2 * (xlogy(y, y / mean) - (y - mean)),
-    "negativebinomial": _negative_binomial_deviance,
+    "gaussian": lambda y, mean, _: (y - mean) ** 2,
+    "gamma": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
+    "exponential": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
+    "wald": lambda y, mean, _: (y - mean) ** 2 / (y * mean**2),
+    "bernoulli": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
+    "binomial": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
+    "poisson": lambda y, mean, _: 2 * (xlogy(y, y / mean) - (y - mean)),
+    "negativebinomial": lambda y, mean, p: (
+        2 * (xlogy(y, y / mean) - (y + p["alpha"]) * np.log((y + p["alpha"]) / (mean + p["alpha"])))
+    ),
 }
 
 
@@ -82,10 +71,8 @@ def residuals(
     type : {"response", "pearson", "deviance", "quantile"}
         "response": y minus its fitted mean (of a proportion, shares). "pearson": the same divided by the SD that the
         model gives the row, weights and residual SD included (of a linear mixed model lme4's with `scaled=TRUE`).
-        "deviance": the root of what the row adds to the deviance, twice the log-likelihood that a mean equal to the
-        observation would gain, with the sign of y minus mean; as in R without the dispersion, so that those of a
-        gaussian response are sqrt(weight) times the response residuals. Of the families gaussian, gamma, exponential,
-        wald, bernoulli, binomial, poisson and negativebinomial.
+        "deviance": the signed root of the row's deviance, weights and numbers of trials included: what R gives for a
+        `glmer` that is asked for no type.
         "quantile": the normal quantile of the probability of a smaller new response, where ties are broken at random;
         if the model holds they are standard normal, whatever the family.
     random_seed : int, optional
@@ -99,14 +86,14 @@ def residuals(
     Raises
     ------
     EstimateError
-        `type` does not exist, or the family has no deviance; the response is ordinal, which has quantile residuals
-        only; or it is censored or truncated.
+        `type` does not exist; the response is ordinal, which has quantile residuals only; it is censored or
+        truncated; or its family has no deviance.
 
     Notes
     -----
-    With draws, means and variances are averaged over them, given the group effects, and the deviance is that of the
-    averaged mean (and alpha, of the negative binomial). Families whose variance has no
+    With draws, means and variances are averaged over them, given the group effects. Families whose variance has no
     short form (zero-inflated ones, hurdles, t, ...) have it from responses that are simulated, one for each draw.
+    A deviance is that of the averaged mean.
     Quantile residuals compare an observation with S simulated responses, one for each draw (1,000 of a PointFit):
     :math:`r = \Phi^{-1}((\#\{y^{rep} < y\} + u(\#\{y^{rep} = y\} + 1)) / (S + 1))`, u uniform on (0, 1).
 
@@ -124,7 +111,8 @@ def residuals(
     _check_type(type, design, family)
     require_rows(design, "residuals()")
     rng = np.random.default_rng(random_seed)
-    of_rows = {"response": _response, "pearson": _pearson, "deviance": _deviance, "quantile": _quantile}[type]
+    kinds = {"response": _response, "pearson": _pearson, "deviance": _deviance, "quantile": _quantile}
+    of_rows = kinds[type]
     drawn = gather_fit(fit)
     n_draws = max(len(drawn.sides[0].coefficients), FEWEST_REPLICATES)
     parts = []
@@ -157,9 +145,9 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
         )
     if kind == "deviance" and family.name not in _DEVIANCES:
         raise EstimateError(
-            f"the family '{family.name}' has no residuals of type='deviance'.",
-            f"These have a deviance, as in R: {', '.join(_DEVIANCES)}.",
-            "Write type='quantile', which serves every family, 'pearson' or 'response'.",
+            f"the family '{family.name}' has no deviance.",
+            f"Families with one: {', '.join(_DEVIANCES)}.",
+            "Write type='quantile', which every family has.",
         )
 
 
@@ -193,11 +181,13 @@ def _pearson(
 def _deviance(
     design: Design, family: Family, rows: slice, mean: Array, parameters: Parameters, _rng: np.random.Generator
 ) -> Array:
-    y = _observed(design, rows)
-    expected = expected_response(family, mean, parameters).mean(axis=0)
-    weights = design.weights if design.trials is None else design.trials
-    unit = _DEVIANCES[family.name](y, expected, parameters) * (1 if weights is None else weights[rows])
-    return np.asarray(np.sign(y - expected) * np.sqrt(np.maximum(unit, 0.0)))  # rounding may go below 0 at y = mean
+    y, expected = _observed(design, rows), expected_response(family, mean, parameters).mean(axis=0)
+    averages = {name: values.mean(axis=0) for name, values in parameters.items()}
+    found = _DEVIANCES[family.name](y, expected, averages)
+    for factor in (design.weights, design.trials):
+        if factor is not None:
+            found = found * factor[rows]
+    return np.asarray(np.sign(y - expected) * np.sqrt(np.maximum(found, 0)))
 
 
 def _quantile(

@@ -3,6 +3,7 @@
 The model between the two is the analyst's: `read_screen`, then `lmer`, then `rank_genes`.
 """
 
+from speclet_formula.screens.changes import read_fold_changes
 from speclet_formula.screens.ranking import guide_table, rank_genes
 from speclet_formula.screens.reading import read_screen
 from speclet_formula.screens.records import Screen, Separation, SimulatedScreen
@@ -16,6 +17,7 @@ __all__ = [
     "control_separation",
     "guide_table",
     "rank_genes",
+    "read_fold_changes",
     "read_screen",
     "scale_effects",
     "simulate_screen",

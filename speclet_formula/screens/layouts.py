@@ -1,69 +1,42 @@
 """A table of counts goes in, in any of the layouts that screens come in; guides x samples of numbers come out.
 
 MAGeCK has `sgRNA`, `gene` and then samples, BAGEL `REAGENT_ID` (or `SEQUENCE`) and `GENE`, Chronos samples in rows and
-guides in columns. What samples and guides are is left to `maps`.
+guides in columns, DepMap's files guides in a first column without a name. What samples and guides mean is left to
+others.
 """
 
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.tables import as_pandas
-from speclet_formula.errors import DataError, listed, nearest
-from speclet_formula.files import read_file
+from speclet_formula.errors import DataError, listed
+from speclet_formula.screens.columns import GENES, GUIDES, find_column, found_columns, is_numeric, plain_name
+from speclet_formula.screens.notes import Notes
 
-# Lower-case names of columns, the most usual first.
-GUIDES = ("sgrna", "guide", "guide_id", "grna", "reagent_id", "sequence", "sgrna_id", "grnaid", "sgrna_sequence")
-GENES = ("gene", "genes", "gene_symbol", "symbol", "target_gene")
-SAMPLES = ("sample", "sequence_id", "sample_id", "sequenceid", "sample_name")
-_BAGEL = ("reagent_id", "sequence")
+_BAGEL = ("reagent_id", "sequence", "seqid")
+_RESULTS = (
+    ({"neg|score"}, "MAGeCK's ranks of genes"),
+    ({"|beta"}, "MAGeCK's betas of genes"),
+    ({"control_mean", "treat_mean"}, "MAGeCK's scores of guides"),
+    ({"gene", "bf"}, "BAGEL's Bayes factors"),
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Counts:
-    """Reads by guide and sample."""
+    """Reads by guide and sample, or log fold changes."""
 
     values: np.ndarray  # (guides, samples) float64, NaN where there was none
     guides: tuple[str, ...]  # as they came: a label may be there twice
     genes: pd.Series | None  # by guide's place, where the counts name them; missing where they do not
     samples: tuple[str, ...]
-    annotations: tuple[str, ...]  # columns of text, which are no samples
     layout: str
 
 
-def read_frame(given: Any, what: str) -> pd.DataFrame:
-    """Return a table from a path or from any kind of frame, the index as a column where it has names.
-
-    Raises
-    ------
-    DataError
-    """
-    if isinstance(given, str | Path):
-        return read_file(Path(given))
-    if given is None:
-        raise DataError(
-            f"there is no {what}.",
-            "A pandas, polars or pyarrow table is expected, a dictionary of columns, or the path of a file.",
-            f"Hand it over as {what}=.",
-        )
-    named = isinstance(given, pd.DataFrame) and not isinstance(given.index, pd.RangeIndex)
-    if named and not pd.api.types.is_numeric_dtype(given.index.dtype):
-        column = given.index.name or "index"
-        return given.rename_axis(column).reset_index()
-    return as_pandas(given)
-
-
-def find_column(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
-    """Return the frame's column that bears one of the names, in any case; None if none does."""
-    by_lower = {str(column).lower().replace(" ", "_"): str(column) for column in frame.columns[::-1]}
-    return next((by_lower[name] for name in names if name in by_lower), None)
-
-
-def counts_of(frame: pd.DataFrame, known_samples: Collection[str]) -> Counts:
+def counts_of(frame: pd.DataFrame, known_samples: Collection[str], notes: Notes, *, are_reads: bool = True) -> Counts:
     """Tell guides, genes and samples apart in a table of counts.
 
     Parameters
@@ -71,6 +44,10 @@ def counts_of(frame: pd.DataFrame, known_samples: Collection[str]) -> Counts:
     frame : pandas.DataFrame
     known_samples : collection of str
         Names of the sample map, which tell whether samples are rows or columns.
+    notes : Notes
+        Takes columns that are not used, and which column names the guides where that is not plain.
+    are_reads : bool
+        Whether values below 0 are refused.
 
     Returns
     -------
@@ -81,6 +58,8 @@ def counts_of(frame: pd.DataFrame, known_samples: Collection[str]) -> Counts:
     DataError
         No column of guides, a repeated sample, a count that is negative, infinite or no number.
     """
+    _refuse_results(frame)
+    frame = frame.set_axis(frame.columns.astype(str), axis=1)
     repeated = frame.columns[frame.columns.duplicated()].astype(str).unique().tolist()
     if repeated:
         raise DataError(
@@ -90,37 +69,66 @@ def counts_of(frame: pd.DataFrame, known_samples: Collection[str]) -> Counts:
         )
     in_rows = _sample_rows(frame, known_samples)
     if in_rows is not None:
-        wide = frame.set_index(in_rows).T
-        guides, samples = tuple(map(str, wide.index)), tuple(map(str, wide.columns))
+        samples = tuple(frame[in_rows].astype(str))
         _check_unique(samples)
-        return Counts(_numbers(wide, samples), guides, None, samples, (), "Chronos")
-    guide = _guide_column(frame)
-    gene = find_column(frame, GENES)
-    rest = frame.drop(columns=[name for name in (guide, gene) if name is not None])
-    text = [str(name) for name in rest if not _is_numeric(rest[name]) and str(name) not in known_samples]
+        cells = frame.drop(columns=in_rows)
+        values = _numbers(cells, samples, are_reads=are_reads, by_row=True).T
+        return Counts(values, tuple(map(str, cells.columns)), None, samples, "Chronos")
+    return _guides_in_rows(frame, known_samples, notes, are_reads=are_reads)
+
+
+def _guides_in_rows(frame: pd.DataFrame, known: Collection[str], notes: Notes, *, are_reads: bool) -> Counts:
+    guide = _guide_column(frame, notes)
+    genes = found_columns(frame, GENES)
+    if len(genes) > 1:
+        notes.add("gene_columns", "columns", genes, "{n} columns of the counts name genes.", f"'{genes[0]}' was taken.")
+    rest = frame.drop(columns=[guide, *genes])
+    numbered = [str(name) for name in rest if str(name) not in known and _is_row_number(str(name), rest[name])]
+    notes.add("row_numbers", "columns", map(repr, numbered), "{n} columns of the counts number the rows.", "Not used.")
+    rest = rest.drop(columns=numbered)
+    text = [str(name) for name in rest if not is_numeric(rest[name]) and str(name) not in known]
+    notes.add("annotations", "columns", text, "{n} columns of the counts are text.", "Not used.")
     rest = rest.drop(columns=text)
-    rest.columns = rest.columns.astype(str)
     samples = tuple(rest.columns)
-    layout = "table" if gene is None else "BAGEL" if guide.lower() in _BAGEL else "MAGeCK"
-    genes = None if gene is None else frame[gene].reset_index(drop=True)
-    return Counts(_numbers(rest, samples), tuple(frame[guide].astype(str)), genes, samples, tuple(text), layout)
+    gene = genes[0] if genes else None
+    layout = "table" if gene is None else "BAGEL" if plain_name(guide) in _BAGEL else "MAGeCK"
+    values = _numbers(rest, samples, are_reads=are_reads, by_row=False)
+    labels = None if gene is None else frame[gene].reset_index(drop=True)
+    return Counts(values, tuple(frame[guide].astype(str)), labels, samples, layout)
+
+
+def _refuse_results(frame: pd.DataFrame) -> None:
+    """Refuse what another program made of the counts."""
+    names = {"|beta" if str(column).endswith("|beta") else str(column).lower() for column in frame}
+    found = next((what for columns, what in _RESULTS if columns <= names), None)
+    if found is not None:
+        raise DataError(
+            f"the counts are {found}: {listed(map(repr, frame.columns), 6)}.",
+            "Reads of guides in samples are expected, such as MAGeCK's .count.txt.",
+            "Hand over the counts; compare other results with yours by control_separation.",
+        )
 
 
 def _sample_rows(frame: pd.DataFrame, known: Collection[str]) -> str | None:
     """Return the column of sample names, if samples are rows: Chronos' layout."""
     first = str(frame.columns[0])
-    if _is_numeric(frame[first]) or set(map(str, frame.columns[1:])) & set(known):
+    if is_numeric(frame[first]) or set(map(str, frame.columns[1:])) & set(known):
         return None
     return first if set(frame[first].astype(str)) & set(known) else None
 
 
-def _guide_column(frame: pd.DataFrame) -> str:
+def _guide_column(frame: pd.DataFrame, notes: Notes) -> str:
     """Return the column of guides: by its name, else the first one if it is text."""
-    found = find_column(frame, GUIDES)
-    if found is not None:
-        return found
+    found = found_columns(frame, GUIDES)
+    if found:
+        if len(found) > 1:
+            notes.add("guide_columns", "columns", found, "{n} columns of the counts name guides.",
+                      f"'{found[0]}' was taken.")  # fmt: skip
+        return found[0]
     first = str(frame.columns[0])
-    if not _is_numeric(frame[first]) and first.lower() not in GENES:
+    if not is_numeric(frame[first]) and find_column(frame[[first]], GENES) is None:
+        notes.add("guide_column", "columns", [repr(first)], "No column of the counts has a name of guides.",
+                  "The first one was taken for them.")  # fmt: skip
         return first
     raise DataError(
         f"the counts have no column of guides: {listed(map(repr, frame.columns), 6)}.",
@@ -130,12 +138,15 @@ def _guide_column(frame: pd.DataFrame) -> str:
     )
 
 
-def _is_numeric(column: pd.Series) -> bool:
-    return bool(pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype))
+def _is_row_number(name: str, column: pd.Series) -> bool:
+    """Tell whether a column without a name of its own only counts the rows."""
+    if not (name.startswith("Unnamed:") or plain_name(name) in ("", "index", "x", "id")) or not is_numeric(column):
+        return False
+    return bool((column.to_numpy() == np.arange(len(column)) + column.iloc[0]).all()) and column.iloc[0] in (0, 1)
 
 
 def _check_unique(samples: tuple[str, ...]) -> None:
-    repeated = sorted({name for name in samples if samples.count(name) > 1})
+    repeated = sorted(name for name, n in Counter(samples).items() if n > 1)
     if repeated:
         raise DataError(
             f"the counts have several rows named {listed(map(repr, repeated), 5)}.",
@@ -144,29 +155,27 @@ def _check_unique(samples: tuple[str, ...]) -> None:
         )
 
 
-def _numbers(wide: pd.DataFrame, samples: tuple[str, ...]) -> np.ndarray:
-    """Return the counts as numbers, and refuse what cannot be reads."""
-    numbers = wide.apply(pd.to_numeric, errors="coerce").to_numpy(dtype=float)
-    text = np.isnan(numbers) & wide.notna().to_numpy()
-    bad = text | (numbers < 0) | np.isinf(numbers)
+def _numbers(cells: pd.DataFrame, samples: tuple[str, ...], *, are_reads: bool, by_row: bool) -> np.ndarray:
+    """Return the cells as numbers, and refuse what cannot be reads; samples are rows or columns."""
+    kinds = {kind: is_numeric(pd.Series(dtype=kind)) for kind in set(cells.dtypes)}  # guides may be columns, many
+    text = [name for name, kind in cells.dtypes.items() if not kinds[kind]]
+    read = {name: pd.to_numeric(cells[name], errors="coerce") for name in text}
+    numbers = (cells.assign(**read) if text else cells).to_numpy(dtype=float)
+    bad = np.isinf(numbers) | ((numbers < 0) & are_reads)
+    if text:
+        bad |= np.isnan(numbers) & cells.notna().to_numpy()
     if bad.any():
         row, column = np.argwhere(bad)[0]
-        first = wide.iloc[row, column]
+        first = cells.iloc[row, column]
+        kind = "numbers of reads" if are_reads else "log fold changes"
         raise DataError(
-            f"{bad.sum():,} counts are no numbers of reads, the first in sample '{samples[column]}': "
-            f"{repr(first) if isinstance(first, str) else first}.",
-            "Counts are numbers of reads, 0 or more, before any logarithm.",
-            "Hand over the raw counts; a log fold change is computed from them.",
+            f"{bad.sum():,} {'counts' if are_reads else 'cells'} are no {kind}, the first in sample "
+            f"'{samples[row if by_row else column]}': {repr(first) if isinstance(first, str) else first}.",
+            "Counts are numbers of reads, 0 or more, before any logarithm."
+            if are_reads
+            else "A log fold change is a finite number, or missing.",
+            "Hand over the raw counts, or, if they are log fold changes, use read_fold_changes."
+            if are_reads
+            else "Mend the cells, or leave them empty.",
         )
     return np.asarray(numbers)
-
-
-def no_column(frame: pd.DataFrame, what: str, wanted: str, names: Sequence[str]) -> DataError:
-    """Word the lack of a column in a map."""
-    columns = [str(column) for column in frame.columns]
-    near = nearest(wanted, columns)
-    return DataError(
-        f"the {what} has no column of {wanted}s: {listed(map(repr, columns), 8)}.",
-        f"It is called {listed(map(repr, names[:4]))}, in any case.",
-        f"Rename '{near}'." if near else f"Add a column '{names[0]}'.",
-    )

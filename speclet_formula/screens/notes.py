@@ -24,6 +24,10 @@ class Notes:
             text = what.replace("{n}", f"{len(found):,}")
             self.rows.append((finding, unit, len(found), text, done, listed(found, _NAMED)))
 
+    def say(self, finding: str, unit: str, n: int, what: str, done: str) -> None:
+        """Note a finding whose things have no names of their own."""
+        self.rows.append((finding, unit, n, what, done, ""))
+
     def frame(self) -> pd.DataFrame:
         """Return the findings as a table."""
         return pd.DataFrame(self.rows, columns=list(COLUMNS))

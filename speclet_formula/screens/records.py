@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 
@@ -22,13 +23,19 @@ class Screen:
         * `sgRNA`, `gene`, `sample`, `cell_line`, `replicate`: labels (a guide without a gene has a missing one);
         * `control`: ordered Categorical of nonessential, other, essential;
         * `count`: reads, as they were given;
-        * `count_initial`: reads of the references (their mean after normalisation), scaled to the sample's depth: for
-          `offset(log(count_initial))` in a model of counts;
+        * `count_initial`: reads of the references (their mean after normalisation), scaled to the sample's depth: how
+          many a guide without effect would have;
+        * `log_offset`: its natural logarithm, by guide and sample: the logs of the sample's size factor and of the
+          guide's normalised initial reads added up, for `offset(log_offset)` in a model of counts. Missing where the
+          references have no read;
         * `log_fc`: log2 of (normalised count + pseudo-count) / (normalised initial count + pseudo-count);
         * the sample map's other columns.
+
+        Of `read_fold_changes` without `count`, `count_initial` and `log_offset`.
     findings : pandas.DataFrame
         One row per finding, none if all is well: `finding` (a stable name), `unit` ("guides", "samples", "genes",
-        "rows"), `n` (how many), `what` (a sentence), `done` (what became of them), `examples` (the first names).
+        "files", "columns"), `n` (how many), `what` (a sentence), `done` (what became of them), `examples` (the first
+        names).
     samples : pandas.DataFrame
         One row per sample, references included: `sample`, `cell_line`, `replicate`, `references` (names, with "; "
         between; empty for a reference), `total` (reads), `zeros` (share of guides without a read), `size_factor`
@@ -38,6 +45,7 @@ class Screen:
     normalised : str
         By what and on how many guides: "median of ratios on 120 nonessential guides".
     pseudo_count : float
+        Missing where fold changes came as such.
     """
 
     table: pd.DataFrame
@@ -127,12 +135,14 @@ class Separation:
 
 def _screen_lines(screen: Screen) -> list[str]:
     table = screen.table
-    classes = table.drop_duplicates("gene")["control"].value_counts()
+    classes = table.dropna(subset=["gene"]).drop_duplicates("gene")["control"].value_counts()
     genes = ", ".join(f"{classes.get(name, 0):,} {name}" for name in ("nonessential", "other", "essential"))
     lines = [
         f"Screen ({screen.layout}): {table['sgRNA'].nunique():,} guides of {table['gene'].nunique():,} genes ({genes})",
         f"Samples: {table['sample'].nunique():,} of {table['cell_line'].nunique():,} cell lines   Rows: {len(table):,}",
-        f"Normalised by {screen.normalised}; pseudo-count {screen.pseudo_count:g}",
+        "Log fold changes as they came"
+        if np.isnan(screen.pseudo_count)
+        else f"Normalised by {screen.normalised}; pseudo-count {screen.pseudo_count:g}",
     ]
     if len(screen.findings):
         lines += ["", "Findings:"]

@@ -18,6 +18,16 @@ def test_shares_are_those_of_r(name):
     assert sf.r2(fit)["std_error"].isna().all()
 
 
+@pytest.mark.parametrize("formula", ["y ~ x + (x || g)", "y ~ poly(x, 2) + (x || g)"])
+def test_every_slope_counts_whatever_the_fixed_effects_are_called(formula):
+    """By hand: performance 0.10 drops slopes without a fixed column of their name, and the second block of `||`."""
+    fit = sf.lmer(formula, fit_of("slope").model.data, method="reml")
+    x = fit.model.data["x"].to_numpy()
+    first, second, residual = sf.varcorr(fit)["vcov"]
+    groups = first + second * (x**2).mean()
+    assert sf.icc(fit)["estimate"].iloc[0] == pytest.approx(groups / (groups + residual), rel=1e-12)
+
+
 def test_shares_of_draws_are_summarised_over_them():
     fit = correlated_fit()
     names = ("Days", "1|Subject_sigma", "Days|Subject_sigma", "cor|Subject", "sigma")

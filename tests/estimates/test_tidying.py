@@ -9,6 +9,7 @@ import pytest
 from speclet_formula.estimates import EstimateError, fixef, ranef, tidy, tidying, varcorr
 from speclet_formula.model import Model
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
+from tests.rdata import answers, fit_of
 
 
 def test_it_holds_what_the_other_frames_hold():
@@ -25,6 +26,18 @@ def test_it_holds_what_the_other_frames_hold():
     )
     assert parts["ran_vals"]["level"].to_list() == ranef(fit)["grp"].to_list()
     assert parts["fixed"][["group", "level"]].isna().all(axis=None)
+
+
+@pytest.mark.parametrize("name", ["crossed", "poisson"])
+def test_tests_of_fixed_effects_are_those_of_broom(name):
+    """A thousandth of a standard error; glmer's errors are second differences, good to some thousandths."""
+    fit, expected = fit_of(name), answers(name)["tests"]
+    fixed = tidy(fit).query("effect == 'fixed'")
+    np.testing.assert_allclose(fixed["statistic"], expected["statistic"], rtol=1e-3 if name == "crossed" else 5e-3)
+    assert ("p_value" in fixed) == ("p.value" in expected)
+    if "p.value" in expected:
+        np.testing.assert_allclose(np.log(fixed["p_value"]), np.log(expected["p.value"]), rtol=0.01)
+    assert tidy(fit, "ran_vals").columns.to_list() == list(tidying.TIDY)
 
 
 def test_rows_of_standard_deviations():

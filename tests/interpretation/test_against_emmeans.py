@@ -24,6 +24,10 @@ CALLS = {
     "pairs f": lambda fit: sf.pairs(sf.marginal_means(fit, "f")),
     "pairs f by h": lambda fit: sf.pairs(sf.marginal_means(fit, "f", by="h")),
     "reference f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f"), "reference"),
+    "consec f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f"), "consec"),
+    "eff f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f"), "eff"),
+    "consec response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response"), "consec"),
+    "eff response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response"), "eff"),
     "weights f": lambda fit: sf.contrasts(
         sf.marginal_means(fit, "f"), {"w against the rest": {"w": 1, "v": -0.5, "u": -0.5}}
     ),

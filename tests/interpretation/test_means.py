@@ -223,7 +223,8 @@ MESSAGES = {
     "method": (
         lambda: sf.contrasts(FOUND, "trt.vs.ctrl"),
         "there is no method='trt.vs.ctrl'.\n"
-        "Methods: 'pairwise', 'reference', or a dict of weights by the contrast's name.\nWrite method='reference'.",
+        "Methods: 'pairwise', 'reference', 'consec', 'eff', or a dict of weights by the contrast's name.\n"
+        "Write method='reference'.",
     ),
     "reference": (
         lambda: sf.contrasts(FOUND, "reference", reference="othr"),

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.text import Text
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
@@ -204,7 +205,7 @@ def test_pictures_show_the_numbers_of_the_tables():
     essential = table[table["control"] == "essential"]
     np.testing.assert_allclose(marks["essential"][:, 0], essential["estimate"])
     np.testing.assert_allclose(marks["essential"][:, 1], -np.log10(np.maximum(essential["lfsr"], 0.5 / 200)))
-    assert {text.get_text() for text in axis.texts} == set(table["gene"][:2])
+    assert {text.get_text() for text in axis.texts} == {*table["gene"][:2], "surer than 200 draws can tell"}
     assert f"First in rank: {table['gene'][0]}, {table['gene'][1]}." in volcano.alt
     ordered = table.sort_values("estimate")
     assert f"Smallest: {ordered['gene'].iloc[0]} {ordered['estimate'].iloc[0]:.2f}" in ranks.alt
@@ -215,3 +216,34 @@ def test_pictures_show_the_numbers_of_the_tables():
     assert f"Area under the ROC curve {separation.auc_roc:.3f}" in picture.alt
     np.testing.assert_allclose(picture.figure.axes[1].get_lines()[1].get_xdata(), separation.roc["false_positive_rate"])
     assert repr(separation).startswith("2 essential against 2 nonessential controls: ROC AUC")
+
+
+def test_a_genome_s_ranks_show_where_its_controls_stand():
+    """18,000 marks would cover each other: the curve is a line, the controls are two strips above it, named apart."""
+    n = 1200
+    estimates = np.random.default_rng(4).normal(-0.2, 1, n)
+    order = np.argsort(estimates)
+    control = np.full(n, "other", dtype=object)
+    control[order[:30]], control[order[600:650]] = "essential", "nonessential"
+    table = pd.DataFrame(
+        {
+            "gene": [f"GENE{k}" for k in range(n)], "estimate": estimates, "conf_low": estimates - 1,
+            "conf_high": estimates + 1, "control": control,
+        }
+    )  # fmt: skip
+    axis = sf.plot_ranks(table).figure.axes[0]
+    strips = {one.get_label(): one for one in axis.collections if not one.get_label().startswith("_")}
+    assert set(strips) == {"essential", "nonessential"}
+    assert [segment[0, 0] for segment in strips["essential"].get_segments()] == list(range(1, 31))
+    assert [segment[0, 0] for segment in strips["nonessential"].get_segments()] == list(range(601, 651))
+    assert {text.get_text() for text in axis.texts} >= {"essential (30)", "nonessential (50)"}
+    curve = next(line for line in axis.get_lines() if len(line.get_ydata()) == n)
+    np.testing.assert_allclose(curve.get_ydata(), np.sort(estimates))
+    axis.get_figure().draw_without_rendering()
+    names = [text for text in axis.texts if text.get_text().startswith("GENE")]
+    boxes = [Text.get_window_extent(text) for text in names]  # without the lines that lead to the points
+    assert len(names) == 16
+    shown = axis.get_figure().bbox
+    assert all(shown.x0 <= box.x0 and box.x1 <= shown.x1 and shown.y0 <= box.y0 for box in boxes), "none is cut off"
+    assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k]), "none covers another"
+    assert max(axis.get_xticks()) <= n

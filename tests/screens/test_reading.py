@@ -58,6 +58,9 @@ def test_the_table_is_what_arithmetic_gives():
         np.testing.assert_allclose(table.loc[sample, "log_fc"].loc[GUIDES], expected, atol=1e-12)
         offset = raw["T0"] / depth["T0"] * depth[sample]
         np.testing.assert_allclose(table.loc[sample, "count_initial"].loc[GUIDES], offset, rtol=1e-12)
+        shares = np.log(raw["T0"] / raw["T0"].sum()) + np.log(depth[sample])  # by guide, and by sample
+        rest = table.loc[sample, "log_offset"].loc[GUIDES] - shares
+        np.testing.assert_allclose(rest, np.log(raw["T0"].sum() / depth["T0"]), rtol=1e-12)
     assert (table["count"].loc["A_1"].loc[GUIDES] == raw["A_1"]).all()
     assert table["count"].dtype == np.int64
     assert table["log_fc"].loc["A_1"].loc["g0"] == pytest.approx(-2, abs=0.05)
@@ -92,7 +95,10 @@ def test_all_layouts_give_the_same_table(tmp_path):
         ],
         "table": [read(wide().drop(columns="gene"), guide_map())],
     }
-    columns = ["sgRNA", "gene", "sample", "cell_line", "replicate", "control", "count", "count_initial", "log_fc"]
+    columns = [
+        "sgRNA", "gene", "sample", "cell_line", "replicate", "control", "count", "count_initial", "log_offset",
+        "log_fc",
+    ]  # fmt: skip
     for layout, screens in found.items():
         for screen in screens:
             assert screen.layout == layout
@@ -249,19 +255,30 @@ MISTAKES = {
     ),
     "a guide twice": (
         {"counts": pd.concat([wide(), wide().iloc[[2]]])},
+        "1 guides stand in several rows of the counts: 'g2'.\nEach guide has one row.\nTheir rows have the same "
+        "reads, as "
+        "of one sequence that is listed for several genes: write duplicates='same' to take them once.",
+    ),
+    "a guide twice, differently": (
+        {"counts": pd.concat([wide(), wide().iloc[[2]].assign(A_1=1)])},
         "1 guides stand in several rows of the counts: 'g2'.\nEach guide has one row.\nWrite duplicates='sum' to add "
         "their reads up, or give each copy a name of its own.",
+    ),
+    "not the same": (
+        {"counts": pd.concat([wide(), wide().iloc[[2]].assign(A_1=1), wide().iloc[[3]]]), "duplicates": "same"},
+        "1 guides stand in several rows of the counts, with different reads: 'g2'.\nEach guide has one row.\nWrite "
+        "duplicates='sum' to add their reads up, or give each copy a name of its own.",
     ),
     "negative": (
         {"counts": wide().assign(B_1=-1.5)},
         "24 counts are no numbers of reads, the first in sample 'B_1': -1.5.\nCounts are numbers of reads, 0 or more, "
-        "before any logarithm.\nHand over the raw counts; a log fold change is computed from them.",
+        "before any logarithm.\nHand over the raw counts, or, if they are log fold changes, use read_fold_changes.",
     ),
     "text": (
         {"counts": wide().assign(B_1="many")},
         "24 counts are no numbers of reads, the first in sample 'B_1': 'many'.\nCounts are numbers of reads, 0 "
         "or more, "
-        "before any logarithm.\nHand over the raw counts; a log fold change is computed from them.",
+        "before any logarithm.\nHand over the raw counts, or, if they are log fold changes, use read_fold_changes.",
     ),
     "no guides": (
         {"counts": reads()},
@@ -273,7 +290,8 @@ MISTAKES = {
     "drop": (
         {"drop": ["low_inital"]},
         "drop=['low_inital'] names no finding that can be left out.\ndrop is a list of 'no_gene', 'several_genes', "
-        "'low_initial', 'missing_counts', 'unmapped_samples'.\nWrite drop=['low_initial'].",
+        "'non_targeting', 'low_initial', 'missing_counts', 'unmapped_samples', 'failed_qc'.\nWrite "
+        "drop=['low_initial'].",
     ),
     "normalise": (
         {"normalise": "tmm"},
@@ -291,14 +309,16 @@ MISTAKES = {
     ),
     "no guide known": (
         {"guides": guide_map(sgRNA=[f"x{k}" for k in range(24)]), "drop": ["no_gene"]},
-        "no guide is left of 24.\nA screen has guides with a gene.\nCompare the guides' names in the counts and in the "
-        "guide map, or leave drop= out.",
+        "no guide of the counts is in the guide map: the counts have 'g0', 'g1', 'g2' and 21 more, the map 'x0', 'x1', "
+        "'x2' and 21 more.\nGuides have the same names in both; the map's columns are 'sgRNA', 'gene'.\nCompare the "
+        "two "
+        "tables; a map that has them in another column needs that column named 'sgRNA'.",
     ),
     "a taken name": (
         {"samples": SAMPLE_MAP.assign(log_fc=0.0)},
         "the sample map has a column 'log_fc', which the table makes itself.\nThese names are taken: sgRNA, "
         "gene, sample, "
-        "cell_line, replicate, control, count, count_initial, log_fc.\nRename it.",
+        "cell_line, replicate, control, count, count_initial, log_offset, log_fc.\nRename it.",
     ),
 }  # fmt: skip
 
@@ -308,6 +328,15 @@ def test_mistakes_say_what_to_do(changes, text):
     with pytest.raises(DataError) as caught:
         read(**changes)
     assert str(caught.value) == text
+
+
+def test_a_screen_without_any_gene_left_is_refused():
+    with pytest.raises(DataError) as caught:
+        sf.read_screen(wide().assign(gene=None), None, SAMPLE_MAP, drop=["no_gene"])
+    assert str(caught.value) == (
+        "no guide is left of 24.\nA screen has guides with a gene.\nCompare the guides' names in the counts and in the "
+        "guide map, or leave drop= out."
+    )
 
 
 @pytest.mark.parametrize(

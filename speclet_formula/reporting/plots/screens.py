@@ -1,7 +1,7 @@
 """Ranked genes and separated controls go in; pictures come out: a volcano, ranks, and what tells the controls apart."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _CLASSES = (("other", "#9A9A9A", "o"), ("nonessential", ESTIMATE, "D"), ("essential", TRUTH, "^"))
 _BINS = 40
 _LINE_HEIGHT = 11  # pixels from one name to the next
+_CROWD = 500  # genes: with more, marks cover each other
 
 
 def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
@@ -49,18 +50,21 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
     for rows, style in _by_class(frame):
         axis.plot(frame["estimate"].to_numpy()[rows], height[rows], linestyle="", **style)
     axis.axvline(0, color=LINE, linewidth=0.8)
+    axis.margins(x=0.12)
     if draws:
         axis.axhline(-np.log10(floor), color=LINE, linewidth=0.8, linestyle="--")
-    axis.set_ylim(0, -np.log10(floor) * 1.45)
-    axis.margins(x=0.12)
+        axis.annotate(f"surer than {draws:,} draws can tell", (0.99, -np.log10(floor)), (0, 4), fontsize=7, ha="right",
+                      va="bottom", color="#555555", xycoords=axis.get_yaxis_transform(),
+                      textcoords="offset points")  # fmt: skip
+    axis.set_ylim(0, -np.log10(floor) * 1.35)
+    axis.set_xlabel(plain(str(table["term"].iloc[0]) if "term" in table else "effect of the gene"))
+    axis.set_ylabel("sureness of the sign, −log10 local false sign rate")
+    _legend(axis, frame, "lower left" if -frame["estimate"].min() > frame["estimate"].max() else "lower right")
+    bare(axis)
     first = frame.assign(height=height).nsmallest(label, "rank")
     at_top = first["height"] == height.max()
     _name_above(axis, first[at_top], "estimate", "height")
     _name_right(axis, first[~at_top], "estimate", "height")
-    axis.set_xlabel(plain(str(table["term"].iloc[0]) if "term" in table else "effect of the gene"))
-    axis.set_ylabel("sureness of the sign, −log10 local false sign rate")
-    _legend(axis, frame)
-    bare(axis)
     sure = frame["lfsr"] < 0.05  # noqa: PLR2004
     losses, gains = int((sure & (frame["estimate"] < 0)).sum()), int((sure & (frame["estimate"] > 0)).sum())
     return Picture(
@@ -83,8 +87,9 @@ def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
     Returns
     -------
     Picture
-        `figure`: effects with their intervals, the smallest first, controls in colours of their own. `alt`: the
-        smallest and largest effects, and how many intervals exclude zero.
+        `figure`: effects with their intervals, the smallest first; controls in colours of their own, of more than 500
+        genes as two strips above the curve, which would be covered by them. `alt`: the smallest and largest effects,
+        and how many intervals exclude zero.
 
     Raises
     ------
@@ -94,18 +99,26 @@ def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
     frame = _checked(table, "estimate", "conf_low", "conf_high").sort_values("estimate", ignore_index=True)
     figure, (axis,) = grid_figure(1, height=4.2, width=5.8)
     places = np.arange(1, len(frame) + 1)
-    axis.vlines(places, frame["conf_low"], frame["conf_high"], color="#D0D0D0", linewidth=0.6, rasterized=True)
-    for rows, style in _by_class(frame):
-        axis.plot(places[rows], frame["estimate"].to_numpy()[rows], linestyle="", **style)
+    crowded = len(frame) > _CROWD
+    width = 0.6 * min(1.0, _CROWD / len(frame))  # so that a crowd shades by how many intervals reach there
+    axis.vlines(places, frame["conf_low"], frame["conf_high"], color="#BDBDBD", linewidth=width, rasterized=True)
     axis.axhline(0, color=LINE, linewidth=0.8)
+    axis.set_xlim(-0.02 * len(frame), 1.25 * len(frame))
+    if crowded:
+        axis.plot(places, frame["estimate"], color="#333333", linewidth=1.2)
+        _strips(axis, frame, places)
+    else:
+        for rows, style in _by_class(frame):
+            axis.plot(places[rows], frame["estimate"].to_numpy()[rows], linestyle="", **style)
+        _legend(axis, frame, "upper left")
     ends = frame.assign(place=places)
-    axis.set_xlim(-0.02 * len(frame), 1.2 * len(frame))
-    for end in (ends.head(label), ends.tail(label).drop(ends.head(label).index, errors="ignore")):
-        _name_right(axis, end, "place", "estimate")
+    axis.set_xticks([tick for tick in axis.get_xticks() if 0 <= tick <= len(frame)])
     axis.set_xlabel(f"genes in order ({len(frame):,})")
     axis.set_ylabel(plain(f"effect, {table.attrs.get('interval', 'interval')}"))
-    _legend(axis, frame)
     bare(axis)
+    # Names come last: their places are counted in pixels, which everything else moves.
+    for end in (ends.head(label), ends.tail(label).drop(ends.head(label).index, errors="ignore")):
+        _name_right(axis, end, "place", "estimate")
     apart = int(((frame["conf_low"] > 0) | (frame["conf_high"] < 0)).sum())
     low, high = frame.iloc[0], frame.iloc[-1]
     return Picture(
@@ -180,7 +193,7 @@ def _by_class(frame: pd.DataFrame) -> "Iterator[tuple[np.ndarray, dict[str, Any]
     """Go through the control classes that are there, the frequent one first so that controls lie above it."""
     given = frame["control"].astype(object) if "control" in frame else pd.Series(None, index=frame.index, dtype=object)
     kinds = given.where(given.notna(), "other").to_numpy()
-    few = len(frame) <= 500  # noqa: PLR2004 - larger marks where they do not cover each other
+    few = len(frame) <= _CROWD
     for name, colour, marker in _CLASSES:
         rows = np.flatnonzero(kinds == name)
         if len(rows):
@@ -189,13 +202,32 @@ def _by_class(frame: pd.DataFrame) -> "Iterator[tuple[np.ndarray, dict[str, Any]
             yield rows, {**style, "label": name, "rasterized": len(rows) > 2000}  # noqa: PLR2004
 
 
+def _strips(axis: "Axes", frame: pd.DataFrame, places: np.ndarray) -> None:
+    """Draw where the controls stand in the order as two strips of lines above the curve."""
+    low, high = axis.get_ylim()
+    axis.set_ylim(low, high + 0.12 * (high - low))
+    kinds = frame["control"].astype(object).to_numpy() if "control" in frame else np.full(len(frame), None)
+    for (name, colour, _), bottom in zip(_CLASSES[1:], (0.9, 0.95), strict=True):
+        rows = np.flatnonzero(kinds == name)
+        if len(rows):
+            across = axis.get_xaxis_transform()
+            axis.vlines(places[rows], bottom, bottom + 0.04, color=colour, linewidth=0.4, alpha=0.7, transform=across,
+                        label=name, rasterized=True)  # fmt: skip
+            axis.text(1.01 * len(frame), bottom + 0.02, f"{name} ({len(rows):,})", fontsize=7, va="center",
+                      color=colour, transform=across)  # fmt: skip
+
+
 def _name_right(axis: "Axes", rows: pd.DataFrame, x: str, y: str) -> None:
     """Write names on the right of points, those of a pile below each other so that none covers another."""
     pixel = _pixels(axis, rows, x, y)
-    height = np.inf
-    for place in np.argsort(-pixel[:, 1], kind="stable"):
-        height = min(pixel[place, 1], height - _LINE_HEIGHT)
-        shift = (height - pixel[place, 1]) * 72 / axis.figure.dpi
+    order = np.argsort(-pixel[:, 1], kind="stable")
+    heights, height = np.empty(len(rows)), np.inf
+    for place in order:
+        heights[place] = height = min(pixel[place, 1], height - _LINE_HEIGHT)
+    floor = axis.get_window_extent().y0 + _LINE_HEIGHT / 2
+    for row, place in enumerate(order[::-1]):  # a pile that would end below the axes is pushed up from its foot
+        heights[place] = max(heights[place], floor + row * _LINE_HEIGHT)
+        shift = (heights[place] - pixel[place, 1]) * 72 / axis.figure.dpi
         _name(axis, rows.iloc[place], x, y, (14, shift), {"ha": "left", "va": "center"})
 
 
@@ -220,13 +252,13 @@ def _name(axis: "Axes", row: pd.Series, x: str, y: str, shift: tuple[float, floa
         (row[x], row[y]),
         xytext=shift,
         textcoords="offset points",
-        fontsize=6.5,
+        fontsize=7,
         arrowprops={"arrowstyle": "-", "color": LINE, "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2},
         **style,
     )
 
 
-def _legend(axis: "Axes", frame: pd.DataFrame) -> None:
+def _legend(axis: "Axes", frame: pd.DataFrame, place: Literal["upper left", "lower left", "lower right"]) -> None:
     """Explain the colours, where there are controls."""
     if "control" in frame and frame["control"].notna().any():
-        axis.legend(fontsize=7, frameon=False, loc="best")
+        axis.legend(fontsize=7, frameon=False, loc=place, markerscale=1 if len(frame) <= _CROWD else 2)

@@ -43,6 +43,8 @@ one <- "y ~ f + x + (1 | g)"; m <- gaussian(one); e <- emmeans(m, ~ f)
 keep(one, "gaussian", "means f", e)
 keep(one, "gaussian", "pairs f", pairs(e))
 keep(one, "gaussian", "reference f", contrast(e, "trt.vs.ctrl"))
+keep(one, "gaussian", "consec f", contrast(e, "consec"))
+keep(one, "gaussian", "eff f", contrast(e, "eff"))
 keep(one, "gaussian", "weights f", contrast(e, list("w against the rest" = c(1, -0.5, -0.5))))
 keep(one, "gaussian", "means f at x", emmeans(m, ~ f, at = list(x = 2)))
 
@@ -72,6 +74,8 @@ seven <- "count ~ f + x + offset(log(exposure)) + (1 | g)"; m <- general(seven, 
 keep(seven, "poisson", "means f", e)
 keep(seven, "poisson", "response f", emmeans(m, ~ f, type = "response"))
 keep(seven, "poisson", "pairs response f", pairs(emmeans(m, ~ f, type = "response")))
+keep(seven, "poisson", "consec response f", contrast(emmeans(m, ~ f, type = "response"), "consec"))
+keep(seven, "poisson", "eff response f", contrast(emmeans(m, ~ f, type = "response"), "eff"))
 
 eight <- "cbind(s, miss) ~ f + x + (1 | g)"; m <- general(eight, "binomial"); e <- emmeans(m, ~ f, type = "response")
 keep(eight, "binomial", "response f", e)

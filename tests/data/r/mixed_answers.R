@@ -19,7 +19,9 @@ answers <- lapply(names(fits), function(name) {
   found <- list(
     name = name, formula = deparse1(formula(m)), family = family(m)$family,
     pearson = unname(head(residuals(m, "pearson", scaled = TRUE), 6)),
-    response = unname(head(residuals(m, "response"), 6)), fixed = unname(head(predict(m, re.form = NA), 6)),
+    response = unname(head(residuals(m, "response"), 6)), deviance = unname(head(residuals(m, "deviance"), 6)),
+    tests = as.list(tidy(m, effects = "fixed"))[intersect(c("statistic", "p.value"), names(tidy(m, effects = "fixed")))],
+    fixed = unname(head(predict(m, re.form = NA), 6)),
     wald = as_list(wald), icc = c(ic$ICC_adjusted, ic$ICC_unadjusted),
     r2 = c(r$R2_marginal, r$R2_conditional), glance = as.list(glance(m)))
   if (name %in% profiles) found$profile <- as_list(suppressMessages(confint(m, method = "profile", level = 0.9)))

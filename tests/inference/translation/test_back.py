@@ -36,6 +36,7 @@ TABLE = pd.DataFrame(
     }
 )
 TABLE["s"] = RNG.binomial(TABLE["n"], 0.4)
+TABLE["share"] = RNG.uniform(0.1, 0.9, N)
 TABLE["z"] = TABLE["x"] - TABLE["x"].mean()
 # As Bambi makes them itself, though not without a warning of pandas'.
 TABLE[["g", "h", "won", "status"]] = TABLE[["g", "h", "won", "status"]].astype("category")
@@ -116,6 +117,16 @@ CASES = {
     ),
     "predictors that are centred already": Case(
         "y ~ z", "y ~ 1 + z", arguments={"center_predictors": False}
+    ),
+    "one prior of all fixed terms": Case(
+        "y ~ x + arm", "y ~ 1 + x + arm", arguments={"priors": {"common": bmb.Prior("Laplace", mu=0, b=2)}}
+    ),
+    "an interaction alone": Case("y ~ arm:sex", "y ~ 1 + sex + arm:sex"),
+    "a formula of kappa": Case(
+        bmb.Formula("share ~ x + (1|g)", "kappa ~ z"), "share ~ 1 + x + (1 | g); kappa ~ 1 + z", "beta"
+    ),
+    "a formula of psi": Case(
+        bmb.Formula("count ~ x", "psi ~ z + (1|h)"), "count ~ 1 + x; psi ~ 1 + z + (1 | h)", "zero_inflated_poisson"
     ),
     "a formula of sigma": Case(
         bmb.Formula("y ~ x + (1|g)", "sigma ~ 0 + arm + (x|g)"),

@@ -1,0 +1,70 @@
+"""Tables as spreadsheets and pipelines write them are read as they were meant, and what was met is told."""
+
+import gzip
+
+import pandas as pd
+import pytest
+
+from speclet_formula.errors import DataError
+from speclet_formula.files import read_file
+
+TABLE = pd.DataFrame({"sgRNA": ["s_1", "s_2"], "Gene": ["A", "B"], "T0": [10, 20]})
+TABS = TABLE.to_csv(sep="\t", index=False)
+COMMENT = "##Command: count\n##Version: 1.3.0\n"
+WRITTEN = {
+    "plain": ("a.txt", TABS.encode(), ()),
+    "Windows' line ends": ("a.txt", TABS.replace("\n", "\r\n").encode(), ()),
+    "a mark of UTF-8": ("a.tsv", TABS.encode("utf-8-sig"), ()),
+    "packed": ("a.txt.gz", gzip.compress(TABS.encode()), ()),
+    "UTF-16": ("a.txt", TABS.encode("utf-16"), ("The text is UTF-16.",)),
+    "commas": (
+        "a.txt", TABLE.to_csv(index=False).encode(),
+        ("Columns are separated by commas, not by tabs as the name promises.",),
+    ),
+    "semicolons": (
+        "a.csv", TABLE.to_csv(index=False, sep=";").encode(),
+        ("Columns are separated by semicolons, not by commas as the name promises.",),
+    ),
+    "spaces": (
+        "a.txt", TABLE.to_csv(index=False, sep=" ").encode(),
+        ("Columns are separated by spaces, not by tabs as the name promises.",),
+    ),
+    "comments": ("a.tsv", (COMMENT + TABS).encode(), ("2 lines of comment stand above the header.",)),
+    "packed comments": (
+        "a.tsv.gz", gzip.compress((COMMENT + TABS).encode()), ("2 lines of comment stand above the header.",),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "content", "said"), WRITTEN.values(), ids=WRITTEN)
+def test_a_loose_reader_takes_what_programs_write(tmp_path, name, content, said):
+    (tmp_path / name).write_bytes(content)
+    frame = read_file(tmp_path / name, loose=True)
+    assert frame.attrs.pop("read", ()) == said
+    pd.testing.assert_frame_equal(frame, TABLE)
+
+
+def test_a_header_may_start_with_the_mark_of_comments(tmp_path):
+    (tmp_path / "a.tsv").write_text(COMMENT + "#" + TABS)
+    frame = read_file(tmp_path / "a.tsv", loose=True)
+    assert frame.columns.tolist() == ["#sgRNA", "Gene", "T0"]
+    assert frame["T0"].tolist() == [10, 20]
+
+
+def test_repeated_and_quoted_names_stay_as_they_are(tmp_path):
+    (tmp_path / "a.csv").write_bytes(b'\xef\xbb\xbf"sgRNA","T0","T0","a, b"\r\ns_1,1,2,3\r\n')
+    for loose in (True, False):
+        assert read_file(tmp_path / "a.csv", loose=loose).columns.tolist() == ["sgRNA", "T0", "T0", "a, b"]
+
+
+def test_a_list_without_any_separator_is_one_column(tmp_path):
+    (tmp_path / "a.txt").write_text("NonTargetingControlGuideForHuman_0001\nNonTargetingControlGuideForHuman_0002\n")
+    assert read_file(tmp_path / "a.txt", loose=True).shape == (1, 1)
+
+
+def test_the_reader_of_models_data_guesses_nothing(tmp_path):
+    (tmp_path / "a.csv").write_text(TABLE.to_csv(index=False, sep=";"))
+    assert read_file(tmp_path / "a.csv").shape == (2, 1)
+    (tmp_path / "b.txt").write_bytes("Grün\n1\n".encode("latin-1"))
+    with pytest.raises(DataError, match="A text file is UTF-8"):
+        read_file(tmp_path / "b.txt", loose=True)
