@@ -9,10 +9,17 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock, Scan, build_design
+from speclet_formula.design.merged import (
+    check_merged,
+    count_rows,
+    merged_columns,
+    merged_response,
+    row_count,
+    rows_by_level,
+)
 from speclet_formula.design.records import sides
 from speclet_formula.design.tables import Missing, as_pandas, read_used
 from speclet_formula.errors import DataError, FormulaError, nearest
@@ -64,7 +71,7 @@ class Model:
     formula : Formula
         The parsed formula.
     data : pandas.DataFrame
-        The table as it was given, in pandas.
+        The table as it was given, in pandas; of a `scan` with merge=True the merged rows.
     family : Family
     design : Design
         The arrays that the engines read.
@@ -113,11 +120,16 @@ class Model:
     ) -> None:
         table: Any = data if isinstance(data, Scan) else as_pandas(data)
         chosen = resolve_family(family, link)
-        parsed, text = _parsed(formula, table.columns, functions or {})
+        added = () if isinstance(table, Scan) else merged_columns(table)
+        parsed, text = _parsed(formula, table.columns, functions or {}, added)
         if isinstance(table, Scan):
             named = (weights,) if isinstance(weights, str) else ()
-            table = read_used(table, tuple(dict.fromkeys([*columns_of(parsed), *named])), text)
+            response = merged_response(parsed, weights) if table.merge else None
+            table = read_used(table, tuple(dict.fromkeys([*columns_of(parsed), *named])), text, response=response)
         check_parameters(parsed, chosen)
+        if merged_columns(table):
+            plain = chosen.name == "gaussian" and chosen.link == "identity"
+            check_merged(parsed, table, plain=plain, functions=tuple(functions or {}))
         _check_weights(weights, chosen, parsed)
         specification = FAMILIES[chosen.name]
         design = build_design(
@@ -149,7 +161,7 @@ class Model:
             "design": design,
             "slots": slots,
             "findings": inspect_design(design, support=_preflight_support(chosen, design)),
-            "n_dropped": len(table) - len(design.rows),
+            "n_dropped": count_rows(table) - row_count(design),
             "weights": weights,
             "functions": dict(functions or {}),
         }
@@ -166,12 +178,13 @@ class Model:
 def describe_model(model: Model) -> str:
     """Return the formula, the groups with their levels, how they lie to each other, the slot table and the findings."""
     design = model.design
-    rows = f"{len(design.response):,}" + (f" ({model.n_dropped:,} dropped: missing values)" if model.n_dropped else "")
+    rows = f"{row_count(design):,}" + (f" ({model.n_dropped:,} dropped: missing values)" if model.n_dropped else "")
+    rows += "" if design.merged is None else f", merged into {len(design.response):,}"
     lines = [
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
         *([f"Levels: {' < '.join(design.levels)}"] if design.levels else []),
-        *(_describe_group(block) for side in sides(design) for block in side.groups),
+        *(_describe_group(block, design) for side in sides(design) for block in side.groups),
         *(relation.words for relation in relate_groups(design)),
         "",
         "Priors:",
@@ -215,8 +228,8 @@ def _preflight_support(family: Family, design: Design) -> Support:
     return _PREFLIGHT.get(support, "other")
 
 
-def _describe_group(block: GroupBlock) -> str:
-    rows = np.bincount(block.codes, minlength=len(block.levels))
+def _describe_group(block: GroupBlock, design: Design) -> str:
+    rows = rows_by_level(design, block.codes, len(block.levels))
     each = f"{rows.min():,}" if rows.min() == rows.max() else f"{rows.min():,} to {rows.max():,}"
     effects = ", ".join(block.columns)
     label = f"{block.label} (of {block.prefix.removesuffix('_')})" if block.prefix else block.label
@@ -224,13 +237,13 @@ def _describe_group(block: GroupBlock) -> str:
 
 
 def _parsed(
-    formula: str | Sequence[str] | Formula, names: Iterable[Any], functions: Mapping[str, Any]
+    formula: str | Sequence[str] | Formula, names: Iterable[Any], functions: Mapping[str, Any], added: Sequence[str]
 ) -> tuple[Formula, str | None]:
-    """Return the parsed formula and its text."""
+    """Return the parsed formula and its text; `added` are names that '.' does not mean."""
     if isinstance(formula, Formula):
         return formula, None
     text = joined_text(formula)
-    columns = [str(name) for name in names]
+    columns = [str(name) for name in names if name not in added]
     return parse_formula(text, columns=columns, functions=tuple(functions)), text
 
 

@@ -16,6 +16,7 @@ import speclet_formula as sf
 from benchmarks.cases import CASES, CREW, GROWTH_GUIDES, GROWTH_SIZES, growth_case
 from benchmarks.contenders import record_of, run_contender
 from benchmarks.effective import smallest_ess
+from benchmarks.merging import fit_once, write_screen
 from benchmarks.processes import run_process
 from benchmarks.report import markdown_table, number, render
 from benchmarks.run import Options, growth_of, main, run_all
@@ -370,3 +371,10 @@ def test_the_readme_has_the_tables_of_the_committed_results():
     picture = RESULTS.with_name(f"{RESULTS.stem}-growth.png")
     assert f"(results/{picture.name})" in readme
     assert picture.exists()
+
+
+def test_merged_rows_of_the_benchmark_are_the_same_fit(tmp_path):
+    write_screen(tmp_path / "screen.parquet", 5, 4, 6)
+    ways = [fit_once(tmp_path / "screen.parquet", way, 1, 20) for way in ("one replicate", "all rows", "merged")]
+    assert [run["rows"] for run in ways] == [20, 120, 20]
+    assert ways[2]["sigma"] == pytest.approx(ways[1]["sigma"], rel=1e-9)

@@ -127,6 +127,22 @@ def test_a_recipe_recovers_its_truth(formula, layout, known):
         assert (np.abs(rows["condval"] - true) < GROUPED * rows["condsd"]).all(), slot
 
 
+def test_a_guide_that_hardly_cuts_is_the_most_doubtful_of_all():
+    """Its gene loses 2, the guide 0.1 of it: three replicates of SD 0.3 leave it no doubt."""
+    layout = design(guides=4, replicates=3)
+    names = layout.drop_duplicates("sgRNA")
+    dead = names.loc[names["gene"] == "gene_4", "sgRNA"].iloc[1]
+    own = {f"{row.gene}:{row.sgRNA}": 0.0 for row in names.itertuples()} | {f"gene_4:{dead}": 1.9}
+    genes = dict.fromkeys(GENES, 0.0) | {"gene_4": -2.0, "gene_7": -1.0}
+    known = {"Intercept": 0.0, "1|gene": genes, "1|gene:sgRNA": own, "sigma": 0.3}
+    data, _ = sf.simulate("log_fc ~ (1 | gene/sgRNA)", layout, known, random_seed=5)
+    first = sf.guide_table(sf.lmer("log_fc ~ (1 | gene/sgRNA)", data, **FIT)).iloc[0]
+    assert first["sgRNA"] == dead
+    assert first["doubtful"]
+    # 1.9 less what shrinkage to the gene takes; the distance's SD is 0.3 / sqrt(3) * sqrt(4/3), five of which are 1.0
+    assert 0.9 < first["distance"] < 2.9
+
+
 def test_the_page_has_all_questions():
     for heading in (
         "One screen", "Many cell lines", "Lineage", "Guide efficacy", "Copy number", "Oncogene addiction",

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.checks.prior_draws import check_draws, prior_draws
+from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.families import FAMILIES, draw_response, inverse_link
@@ -95,6 +96,7 @@ def prior_predictive(model: Model, draws: int = 200, *, random_seed: int | None 
     (50, 1100)
     """
     check_draws(draws)
+    require_rows(model.design, "prior_predictive()")
     found = prior_draws(model, draws, random_seed=random_seed)
     rng = np.random.default_rng(None if random_seed is None else [random_seed, 1])
     return _check("prior", model, found, np.arange(draws), rng)
@@ -132,6 +134,7 @@ def posterior_predictive(fit: "Fit", draws: int = 200, *, random_seed: int | Non
     (20, 180)
     """
     check_draws(draws)
+    require_rows(fit.model.design, "posterior_predictive()")
     posterior = fit.idata["posterior"]
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     chosen = np.unique(np.linspace(0, total - 1, min(draws, total)).astype(np.int64))

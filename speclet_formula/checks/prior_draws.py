@@ -10,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from speclet_formula.design import GroupBlock
+from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
@@ -81,7 +82,7 @@ def _fixed(model: Model, slots: dict[str, Slot], rng: np.random.Generator, draws
     """Draw the coefficients; the intercept's prior is moved from the predictors' means to zero."""
     design = model.design
     drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in design.fixed}
-    means = design.X.mean(axis=0) if len(design.X) else np.zeros(design.X.shape[1])
+    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
     for term in design.fixed:
         if term.kind == "intercept":
             others = [other for other in design.fixed if other.kind != "intercept"]

@@ -15,6 +15,7 @@ from speclet_formula.comparison.k_fold import kfold
 from speclet_formula.comparison.leave_one_out import count_high_k, loo
 from speclet_formula.comparison.records import Comparison
 from speclet_formula.comparison.wording import describe
+from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import ComparisonError
 from speclet_formula.families import FAMILIES
@@ -110,6 +111,8 @@ def compare(
         for name, candidate in named.items()
     }
     check_comparable({name: item.model if isinstance(item, Fit) else item for name, item in ready.items()})
+    for item in ready.values():
+        require_rows((item.model if isinstance(item, Fit) else item).design, "compare()")
     fits = _fitted(ready, {"progress": progress, **fit_arguments})
     estimates = {name: _estimated(fit, by, progress, fit_arguments) for name, fit in fits.items()}
     table, remarks = _table(fits, estimates)
@@ -253,6 +256,8 @@ def _dropped_words(one: Model, other: Model) -> str:
 
 def _same_rows_remedy(one: Model, other: Model) -> str:
     """Name the columns that have to be complete for both, or say that the tables differ."""
+    if one.design.merged is not None or other.design.merged is not None:
+        return "Fit the smaller model to the larger one's merged rows: data=larger.model.data."
     if not one.n_dropped and not other.n_dropped:
         return "Fit both to one table."
     used = dict.fromkeys(str(column) for model in (one, other) for column in model.design.frame.columns)

@@ -24,6 +24,7 @@ from speclet_formula.comparison.pointwise import (
     weigh,
 )
 from speclet_formula.comparison.smoothing import log_sum_exp, smooth_weights
+from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact.integrated import (
     DrawnVariances,
@@ -136,6 +137,7 @@ def kfold(
     10
     """
     check_draws(fit)
+    require_rows(fit.model.design, "kfold()")
     folds = make_folds(fit.model, by=by, k=k, stratify=stratify, random_seed=random_seed)
     _check_flat(fit.model, folds)
     if why_not_exact(fit.model) is None:

@@ -13,6 +13,7 @@ import numpy as np
 from speclet_formula.comparison.pointwise import conditional_rows, good_pareto_k, integrated_rows
 from speclet_formula.comparison.smoothing import FEWEST_DRAWS
 from speclet_formula.comparison.subsampling import draw_rows, total
+from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact.marginal import why_not_exact
 from speclet_formula.posterior import Fit
@@ -90,6 +91,7 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     from xarray import DataArray
 
     check_draws(fit)
+    require_rows(fit.model.design, "loo()")
     n = len(fit.model.design.response)
     chosen = None if rows is None else draw_rows(n, _checked_rows(rows, n), random_seed)
     found = (integrated_rows if why_not_exact(fit.model) is None else conditional_rows)(fit, chosen)

@@ -15,6 +15,7 @@ import pandas as pd
 
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite, without_intercept
+from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
 from speclet_formula.design.observed import (
     check_one_column,
     observed_levels,
@@ -23,7 +24,7 @@ from speclet_formula.design.observed import (
     response_name,
     unknown_response,
 )
-from speclet_formula.design.records import Design, FixedPart, GroupBlock, Recipe, variable_name
+from speclet_formula.design.records import Design, FixedPart, GroupBlock, Merged, Recipe, variable_name
 from speclet_formula.design.responses import refuse_no_intercept
 from speclet_formula.design.tables import (
     Missing,
@@ -91,13 +92,17 @@ def build_design(
         If the table or a column cannot serve the formula.
     """
     table = as_pandas(data)
+    if not needs_response:
+        refuse_merged(table)
     table, weights = _with_weights(table, weights)
     used = columns_of(formula if needs_response else _without_response(formula))
     names = [*used, *([weights] if weights is not None and weights not in used else [])]
-    selected, keep = handle_missing(select_columns(table, names, text), missing)
-    with _dropped_rows_said(int((~keep).sum())):
-        frame = clean_columns(selected) if names else pd.DataFrame(index=table.index)
+    chosen = select_columns(table, [*names, *merged_columns(table)], text)
+    selected, keep = handle_missing(chosen, missing)
+    with _dropped_rows_said(count_rows(chosen, ~keep)):
+        frame = clean_columns(selected[names]) if names else pd.DataFrame(index=table.index)
         scope = Scope(frame, {}, dict(functions or {}))
+        merged = merged_of(table, keep)
         rows = np.flatnonzero(keep)
         if ordinal:
             refuse_no_intercept(formula)
@@ -120,8 +125,9 @@ def build_design(
             trials=observed.trials,
             limits=observed.limits,
             levels=observed.levels,
-            weights=None if weights is None else _weights(frame[weights], weights),
+            weights=_weights_of_rows(None if weights is None else _weights(frame[weights], weights), merged),
             parameters=parameters,
+            merged=merged,
         )
 
 
@@ -215,6 +221,7 @@ def _replayed_side(side: Design, scope: Scope, rows: np.ndarray) -> Design:
         frame=scope.frame,
         rows=rows,
         limits=None,
+        merged=None,
     )
 
 
@@ -236,6 +243,13 @@ def _with_weights(table: pd.DataFrame, weights: Any) -> tuple[pd.DataFrame, str 
     return table.assign(**{"(weights)": values}), "(weights)"
 
 
+def _weights_of_rows(weights: np.ndarray | None, merged: Merged | None) -> np.ndarray | None:
+    """Return the sums of the weights of merged rows, each of which has the same; else the weights as they are."""
+    if merged is None:
+        return weights
+    return merged.rows if weights is None else weights * merged.rows
+
+
 def _weights(column: pd.Series, name: str) -> np.ndarray:
     if isinstance(column.dtype, pd.CategoricalDtype) or not (column > 0).all():
         raise DataError(
@@ -247,7 +261,7 @@ def _weights(column: pd.Series, name: str) -> np.ndarray:
 
 
 def _offset(nodes: tuple[Expression, ...], scope: Scope) -> np.ndarray:
-    total = np.zeros(len(scope.frame))
+    total = np.broadcast_to(np.float64(0.0), len(scope.frame))  # without an offset it takes no memory
     for node in nodes:
         values, name = evaluate(node, scope), f"offset({text_of(node)})"
         check_one_column(values, node, "an offset")

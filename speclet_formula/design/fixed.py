@@ -44,6 +44,8 @@ def fixed_part(
     text = " + ".join(["1" if intercept else "0", *(_formulae_term(term, calls) for term in terms)])
     if not terms and not intercept:
         return FixedPart(np.empty((len(scope.frame), 0)), (), text, functions, {}, None)
+    if not terms:
+        return _intercept_alone(scope, prefix)
     _check_factors(terms, scope)
     matrix = _coded(text, terms, scope, functions)
     spellings = {f"{name}({', '.join(columns_of(call))})": text_of(call) for call, name in calls.items()}
@@ -55,6 +57,17 @@ def fixed_part(
     return FixedPart(
         X, records, text, functions, dict(zip(matrix.terms, (r.name for r in records), strict=True)), matrix
     )
+
+
+def _intercept_alone(scope: Scope, prefix: str) -> FixedPart:
+    """Return a column of ones that takes no memory: of 10^7 rows each would be 80 MB, and there is one for each block.
+
+    formulae, which keeps what it makes, sees a single row.
+    """
+    matrix = _coded("1", (), Scope(scope.frame.iloc[:1], scope.memory, scope.functions), {})
+    records = tuple(_record(term, matrix.slices[name], {}, prefix) for name, term in matrix.terms.items())
+    ones = np.broadcast_to(np.float64(1.0), (len(scope.frame), 1))
+    return FixedPart(ones, records, "1", {}, dict(zip(matrix.terms, (r.name for r in records), strict=True)), matrix)
 
 
 def _coded(text: str, terms: tuple[Term, ...], scope: Scope, functions: Mapping[str, Any]) -> Any:

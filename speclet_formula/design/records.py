@@ -92,6 +92,23 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False)
+class Merged:
+    """What stands behind each row of a design whose `response` holds means of rows that agree in all else."""
+
+    rows: np.ndarray  # (n,) float64, how many rows were merged
+    within: np.ndarray  # (n,) float64, the sum of squares of their responses around their mean
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a Gaussian density needs to know of rows beside their design, response and weights."""
+
+    count: int  # of the rows, as they were before they were merged
+    within: float  # the weighted sum of squares around the means of merged rows
+    log_weights: float  # the sum of the logs of the single rows' weights
+
+
+@dataclass(frozen=True, eq=False)
 class Design:
     """All that an engine needs to know of formula and data."""
 
@@ -103,7 +120,7 @@ class Design:
     fixed: tuple[FixedTerm, ...]  # in the order of X's columns, the intercept included
     groups: tuple[GroupBlock, ...]
     offset: np.ndarray  # (n,) float64, on the link scale; zeros when there is none
-    weights: np.ndarray | None  # (n,) float64, or None for equal weights
+    weights: np.ndarray | None  # (n,) float64, or None for equal weights; sums over merged rows
     frame: (
         pd.DataFrame
     )  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals, booleans as 0/1
@@ -112,6 +129,7 @@ class Design:
     levels: tuple[str, ...] = ()  # of an ordinal response, the lowest first; it holds their places 0, 1, ...
     parameters: tuple[tuple[str, "Design"], ...] = ()  # of sigma ~ x: the same for the linear predictor of sigma
     limits: Limits | None = None  # of a response that is censored or truncated
+    merged: Merged | None = None  # of rows that stand for several
 
 
 def replace_response(design: Design, response: np.ndarray, column: str) -> Design:
@@ -125,7 +143,7 @@ def take_rows(design: Design, rows: np.ndarray) -> Design:
     def taken(values: np.ndarray | None) -> np.ndarray | None:
         return None if values is None else values[rows]
 
-    limits = design.limits
+    limits, merged = design.limits, design.merged
     return replace(
         design,
         response=design.response[rows],
@@ -138,6 +156,7 @@ def take_rows(design: Design, rows: np.ndarray) -> Design:
         rows=design.rows[rows],
         parameters=tuple((name, take_rows(side, rows)) for name, side in design.parameters),
         limits=None if limits is None else Limits(taken(limits.status), limits.lower[rows], limits.upper[rows]),
+        merged=None if merged is None else Merged(merged.rows[rows], merged.within[rows]),
     )
 
 

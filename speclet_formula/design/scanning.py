@@ -39,20 +39,23 @@ class Scan:
     name : str
         What it is called in messages.
     source : object
-        A pyarrow Dataset or a polars LazyFrame.
+        A pyarrow Dataset, or what is read like one, or a polars LazyFrame.
+    merge : bool
+        Whether rows that agree in all but the response become one.
     """
 
     columns: tuple[str, ...]
     rows: int
     name: str
     source: Any
+    merge: bool = False
 
     def __repr__(self) -> str:
-        return f"Scan of {self.name}: {', '.join(self.columns)}"
+        return f"Scan of {self.name}{', rows merged' if self.merge else ''}: {', '.join(self.columns)}"
 
 
-def scan(source: Any, *, rows: int = 1_000_000) -> Scan:
-    """Prepare a table to be read in pieces, for data that are larger than memory as they come.
+def scan(source: Any, *, rows: int = 1_000_000, merge: bool = False) -> Scan:
+    """Prepare a table to be read in pieces, for data that are larger than memory.
 
     Parameters
     ----------
@@ -61,18 +64,28 @@ def scan(source: Any, *, rows: int = 1_000_000) -> Scan:
         them: filters and computed columns of a LazyFrame are carried out piece by piece.
     rows : int
         How many rows to read at a time.
+    merge : bool
+        Whether rows that agree in every column of the formula but the response, weights included, are merged into one
+        as they are read: replicates, or all guides of a gene where the formula does not name the guide. It holds their
+        number, the mean of the response and the sum of squares around it, which is all that a Gaussian model of one
+        residual SD sees of them: variances, coefficients and likelihoods are those of the single rows, and the memory
+        that is needed is that of the merged ones. What looks at single rows, such as `loo` and `residuals`, is refused.
 
     Returns
     -------
     Scan
         For the argument `data` of `Model`, `lmer` and all that take a table. Of a Model only the columns that its
         formula names are read, 4 bytes a row for labels and 8 for numbers; `fit.model.data` has those. Text columns
-        have their levels in alphabetical order, dictionary columns in their own, as in memory.
+        have their levels in alphabetical order, dictionary columns in their own, as in memory. The data of a model with
+        merged rows also have the columns "(rows)" and, for a response y, "(within y)"; another model of the response y
+        can be fitted to that table, or to some of its rows.
 
     Raises
     ------
     DataError
-        There is no such file, its format is not known, or it is no table.
+        There is no such file, its format is not known, or it is no table. By `Model` where rows are to be merged: the
+        response is no column of numbers, the model is not gaussian with the identity link and one residual SD, or the
+        formula calls a function that learns from the rows (scale, center, poly, bs, ns, or one of your own).
 
     Examples
     --------
@@ -82,17 +95,20 @@ def scan(source: Any, *, rows: int = 1_000_000) -> Scan:
     ...     sf.datasets.m7()[0].to_parquet(f"{folder}/screen.parquet")
     ...     data = sf.scan(f"{folder}/screen.parquet")
     ...     len(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).data)
+    ...     merged = sf.scan(f"{folder}/screen.parquet", merge=True)
+    ...     len(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", merged).data)
     1100
+    200
     """
     if type(rows) is not int or rows < 1:
         raise DataError(f"rows={rows!r} is out of range.", "rows is a whole number of at least 1.", "Leave rows= out.")
     if isinstance(source, str | Path):
         dataset = _dataset(Path(source))
-        return Scan(tuple(dataset.schema.names), rows, f"'{source}'", dataset)
+        return Scan(tuple(dataset.schema.names), rows, f"'{source}'", dataset, merge)
     if hasattr(source, "collect_schema") and hasattr(source, "collect_batches"):
-        return Scan(tuple(source.collect_schema().names()), rows, "a polars LazyFrame", source)
+        return Scan(tuple(source.collect_schema().names()), rows, "a polars LazyFrame", source, merge)
     if hasattr(source, "schema") and hasattr(source, "to_batches") and hasattr(source, "get_fragments"):
-        return Scan(tuple(source.schema.names), rows, "a pyarrow Dataset", source)
+        return Scan(tuple(source.schema.names), rows, "a pyarrow Dataset", source, merge)
     raise DataError(
         f"a {type(source).__name__} cannot be read in pieces.",
         _SOURCES,
@@ -115,6 +131,8 @@ def _dataset(path: Path) -> Any:
             "Open it yourself and hand over a pyarrow Dataset or a polars LazyFrame.",
         )
     try:
+        if kind == "parquet":
+            return _RowGroups(dataset.dataset(path, format=kind))
         if kind != "csv":
             return dataset.dataset(path, format=kind)
         text = dataset.CsvFileFormat(
@@ -125,7 +143,27 @@ def _dataset(path: Path) -> Any:
         fields = [(name, _wide_type(type_)) for name, type_ in _types(dataset.dataset(path, format=text))]
         return dataset.dataset(path, format=text, schema=pa.schema(fields))
     except (pa.ArrowException, OSError) as error:
-        raise _unreadable(f"'{path}'", error) from error
+        raise unreadable(f"'{path}'", error) from error
+
+
+@dataclass(frozen=True, eq=False)
+class _RowGroups:
+    """Parquet files that are read one row group after the other: a Dataset reads ahead, and holds more of more rows."""
+
+    dataset: Any
+
+    @property
+    def schema(self) -> Any:
+        """The columns of all files."""
+        return self.dataset.schema
+
+    def to_batches(self, *, columns: list[str], batch_size: int, batch_readahead: int) -> Iterator[Any]:
+        """Read as a Dataset does."""
+        for file in self.dataset.get_fragments():
+            for group in file.split_by_row_group():
+                yield from group.to_batches(
+                    schema=self.schema, columns=columns, batch_size=batch_size, batch_readahead=batch_readahead
+                )
 
 
 def _types(dataset: Any) -> list[tuple[str, Any]]:
@@ -159,24 +197,39 @@ def read_columns(table: Scan, names: Sequence[str]) -> pd.DataFrame:
     DataError
         The table cannot be read.
     """
-    import pyarrow as pa
-
     parts: dict[str, list[Any]] = {name: [] for name in names}
     levels: dict[str, dict[Any, int]] = {}
     ordered: set[str] = set()
     try:
-        for piece in _pieces(table, list(names)):
+        for piece in coded_pieces(table, list(names), levels, ordered):
             for name in names:
-                column = piece.column(name)
-                if _holds_labels(column.type):
-                    ordered |= {name} if pa.types.is_dictionary(column.type) else set()
-                    parts[name].append(_codes(column, levels.setdefault(name, {})))
-                else:
-                    parts[name].append(column.to_pandas())
+                parts[name].append(piece[name])
     except Exception as error:  # pyarrow and polars raise almost anything for a damaged file
-        raise _unreadable(table.name, error) from error
+        raise unreadable(table.name, error) from error
     # One column after the other: the pieces of each are gone before those of the next are put together.
-    return pd.DataFrame({name: _whole(parts.pop(name), levels.get(name), name in ordered) for name in names})
+    return pd.DataFrame({name: whole_column(parts.pop(name), levels.get(name), name in ordered) for name in names})
+
+
+def coded_pieces(
+    table: Scan, names: list[str], levels: dict[str, dict[Any, int]], ordered: set[str]
+) -> Iterator[dict[str, Any]]:
+    """Go through a table by pieces of some columns: labels as numbers (rows,), all else as pandas has it.
+
+    The labels' numbers are those of `levels`, by column, which grows on the way; `ordered` gets the names of columns
+    whose levels have an order of their own.
+    """
+    from pyarrow import types
+
+    for piece in _pieces(table, names):
+        found: dict[str, Any] = {}
+        for name in names:
+            column = piece.column(name)
+            if _holds_labels(column.type):
+                ordered |= {name} if types.is_dictionary(column.type) else set()
+                found[name] = _codes(column, levels.setdefault(name, {}))
+            else:
+                found[name] = column.to_pandas()
+        yield found
 
 
 def _pieces(table: Scan, names: list[str]) -> Iterator[Any]:
@@ -215,7 +268,7 @@ def _codes(column: Any, levels: dict[Any, int]) -> np.ndarray:
     return np.concatenate(found) if found else np.empty(0, dtype=np.int32)
 
 
-def _whole(parts: list[Any], levels: dict[Any, int] | None, ordered: bool) -> Any:
+def whole_column(parts: list[Any], levels: dict[Any, int] | None, ordered: bool) -> Any:
     """Put the pieces of one column together; text has its levels in order, a dictionary its own."""
     if levels is None:
         return pd.concat(parts, ignore_index=True) if parts else pd.Series(dtype=float)
@@ -228,7 +281,7 @@ def _whole(parts: list[Any], levels: dict[Any, int] | None, ordered: bool) -> An
     return pd.Categorical.from_codes(codes, categories=pd.Index(names), ordered=False)
 
 
-def _unreadable(name: str, error: Exception) -> DataError:
+def unreadable(name: str, error: Exception) -> DataError:
     """Word the error of a table that cannot be read; the first line of what the reader says is enough."""
     said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
     return DataError(f"{name} cannot be read: {said}.", _SOURCES, "Check the file, or convert it to Parquet.")

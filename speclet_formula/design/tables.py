@@ -12,6 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.merged import count_rows
+from speclet_formula.design.merging import read_merged
 from speclet_formula.design.scanning import Scan, read_columns
 from speclet_formula.design.transforms import as_factor, label_of
 from speclet_formula.errors import DataError, FormulaError, listed, nearest
@@ -25,12 +27,12 @@ def as_pandas(data: Any) -> pd.DataFrame:
     Raises
     ------
     DataError
-        If it is not a table, has no rows, or its columns differ in length.
+        If it is not a table, has no rows, its columns differ in length, or its rows are to be merged.
     """
     if isinstance(data, pd.DataFrame):
         frame = data
     elif isinstance(data, Scan):
-        frame = read_columns(data, data.columns)
+        frame = read_columns(_unmerged(data), data.columns)
     elif isinstance(data, Mapping):
         frame = _from_mapping(data)
     else:
@@ -42,8 +44,21 @@ def as_pandas(data: Any) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
-def read_used(table: Scan, names: Sequence[str], text: str | None = None) -> pd.DataFrame:
-    """Read the columns of a Scan that a formula names, `text` being the formula.
+def _unmerged(table: Scan) -> Scan:
+    """Refuse to merge rows where no formula says what they have to agree in."""
+    if table.merge:
+        raise DataError(
+            f"{table.name} is to be read whole, and its rows are to be merged.",
+            "Rows are merged where they agree in the columns of a model's formula.",
+            "Hand sf.scan(..., merge=True) to Model or lmer; leave merge= out for all else.",
+        )
+    return table
+
+
+def read_used(
+    table: Scan, names: Sequence[str], text: str | None = None, *, response: str | None = None
+) -> pd.DataFrame:
+    """Read the columns of a Scan that a formula names, `text` being the formula; merge rows into means of a response.
 
     Raises
     ------
@@ -55,6 +70,8 @@ def read_used(table: Scan, names: Sequence[str], text: str | None = None) -> pd.
     for name in names:
         if name not in table.columns:
             raise _no_column(name, list(table.columns), text)
+    if table.merge and response is not None:
+        return as_pandas(read_merged(table, response, names))
     # A formula without any column has a row for each of the table's all the same.
     return as_pandas(read_columns(table, names or table.columns[:1]))
 
@@ -143,10 +160,11 @@ def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame,
     keep = ~absent.any(axis=1).to_numpy()
     if keep.all():
         return frame, keep
-    counts = ", ".join(f"'{name}' ({count})" for name, count in absent.sum().items() if count)
+    counted = {name: count_rows(frame, absent[name].to_numpy()) for name in frame.columns}
+    counts = ", ".join(f"'{name}' ({count})" for name, count in counted.items() if count)
     if missing == "error":
         raise DataError(
-            f"{(~keep).sum()} of {len(frame)} rows have missing values, in {counts}.",
+            f"{count_rows(frame, ~keep)} of {count_rows(frame)} rows have missing values, in {counts}.",
             "Every column that the formula uses must be complete.",
             "Write missing='drop' to leave these rows out, or fill the values in yourself before the fit.",
         )

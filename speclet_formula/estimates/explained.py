@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.merged import column_means
 from speclet_formula.design.records import GroupBlock
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, EstimateError, choose_interval, stack, summarise
@@ -124,17 +125,20 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     _check_family(fit)
     design = fit.model.design
     coefficients = _coefficients(fit)
-    spread = np.cov(design.X, rowvar=False).reshape(design.X.shape[1], design.X.shape[1])
+    rows = np.ones(len(design.X)) if design.merged is None else design.merged.rows
+    repeats = None if design.merged is None else rows.astype(np.int64)
+    spread = np.cov(design.X, rowvar=False, fweights=repeats).reshape(design.X.shape[1], design.X.shape[1])
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
     for place, block in enumerate(design.groups):
-        products = block.values.T @ block.values / len(block.values)
+        products = (block.values.T * rows) @ block.values / rows.sum()
         variance = np.einsum("sjk,jk->s", _covariances(fit, block, place), products)
-        if len(block.levels) == len(design.rows):
+        if len(block.levels) == rows.sum():
             single = single + variance
         else:
             groups = groups + variance
-    location = coefficients @ design.X.mean(axis=0) + design.offset.mean() + (groups + single) / 2
+    means = column_means(design, design.X)
+    location = coefficients @ means + column_means(design, design.offset) + (groups + single) / 2
     return fixed, groups, single + _residual(fit, location)
 
 

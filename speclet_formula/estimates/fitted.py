@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from speclet_formula.design.merged import row_count
 from speclet_formula.design.records import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.estimates.kept import is_left_out, not_kept
@@ -57,7 +58,7 @@ def nobs(fit: Fitted) -> int:
     Returns
     -------
     int
-        Rows left out for missing values are not counted.
+        Rows left out for missing values are not counted; rows that were merged are.
 
     Examples
     --------
@@ -65,7 +66,7 @@ def nobs(fit: Fitted) -> int:
     >>> nobs(fit)  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects on 10 days
     180
     """
-    return len(fit.model.design.response)
+    return row_count(fit.model.design)
 
 
 def ngrps(fit: Fitted) -> dict[str, int]:

@@ -226,6 +226,14 @@ def trials_of(response: Call) -> Operation:
     return Operation("+", (successes, failures))
 
 
+def calls_in(node: Node) -> Iterator[Call]:
+    """Yield each call of a record, those inside other calls too."""
+    if isinstance(node, Call):
+        yield node
+    for part in _parts(node):
+        yield from calls_in(part)
+
+
 def _columns(node: Node) -> Iterator[str]:
     """Yield every column in order of use, repeats included."""
     if isinstance(node, Name):

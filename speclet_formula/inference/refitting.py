@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design
+from speclet_formula.design.merged import require_rows
 from speclet_formula.design.records import replace_response, take_rows
 from speclet_formula.errors import DataError
 from speclet_formula.families import check_response
@@ -101,6 +102,7 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     >>> bool((model.data["log_fc"] == data["mu_sc"]).all())
     True
     """
+    require_rows(model.design, "refit()")
     column = _column(model)
     values, whole = _values(model, response, column)
     check_response(model.family, values, column, None)

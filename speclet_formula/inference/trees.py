@@ -37,10 +37,13 @@ def dimensions(model: Model) -> dict[str, tuple[str, Any]]:
 
 
 def make_tree(model: Model, draws: Mapping[str, xr.DataArray], statistics: xr.Dataset, library: str) -> xr.DataTree:
-    """Return the groups posterior, sample_stats and observed_data."""
-    observed = xr.Dataset({variable_name(model.design.response_name): ("__obs__", model.design.response)})
+    """Return the groups posterior, sample_stats and, where each row was observed by itself, observed_data."""
     posterior = ordered(model, xr.Dataset(draws)).assign_attrs(inference_library=library)
-    return xr.DataTree.from_dict({"posterior": posterior, "sample_stats": statistics, "observed_data": observed})
+    groups = {"posterior": posterior, "sample_stats": statistics}
+    if model.design.merged is None:
+        name = variable_name(model.design.response_name)
+        groups["observed_data"] = xr.Dataset({name: ("__obs__", model.design.response)})
+    return xr.DataTree.from_dict(groups)
 
 
 def sampled(plan: SamplingPlan) -> dict[str, pd.Index]:

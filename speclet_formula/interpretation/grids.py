@@ -14,6 +14,7 @@ import pandas as pd
 
 from speclet_formula.design import Design, replay_design
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
+from speclet_formula.design.merged import column_means
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import listed, nearest
 from speclet_formula.estimates.fitted import Fitted
@@ -106,7 +107,9 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
         check_variable(name, side)
     discrete = _inside_factors(side)
     values = [
-        _given(side.frame[name], name, chosen[name]) if name in chosen else _usual(side.frame[name], name in discrete)
+        _given(side.frame[name], name, chosen[name])
+        if name in chosen
+        else _usual(whole, side.frame[name], name in discrete)
         for name in names
     ]
     _check_size(dict(zip(names, values, strict=True)), side)
@@ -180,7 +183,7 @@ def matrix_of(grid: Grid, frame: pd.DataFrame) -> tuple[Array, Array]:
     replayed = replay_design(grid.whole, others.assign(**{name: frame[name].array for name in frame}))
     side = replayed if grid.parameter is None else dict(replayed.parameters)[grid.parameter]
     told = any(name in frame for node in side.formula.offsets for name in columns_of(node))
-    return side.X, side.offset if told else np.full(len(frame), grid.side.offset.mean())
+    return side.X, side.offset if told else np.full(len(frame), float(column_means(grid.whole, grid.side.offset)))
 
 
 def _side(design: Design, parameter: str | None) -> Design:
@@ -216,12 +219,14 @@ def _inside_factors(side: Design) -> set[str]:
     return {name for call in calls if is_labels(evaluate(call, scope)) for name in columns_of(call)}
 
 
-def _usual(column: pd.Series, discrete: bool) -> Sequence[Any]:
+def _usual(design: Design, column: pd.Series, discrete: bool) -> Sequence[Any]:
     """Return the levels of a factor, or a number's mean."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return list(column.cat.categories)
     values = np.unique(column.to_numpy(dtype=float))
-    return values.tolist() if discrete or len(values) <= _FEW else [float(column.mean())]
+    if discrete or len(values) <= _FEW:
+        return list(values.tolist())
+    return [float(column_means(design, column.to_numpy(dtype=float)))]
 
 
 def _given(column: pd.Series, name: str, wanted: Any) -> Sequence[Any]:

@@ -21,7 +21,8 @@ class Fit:
     model : Model
         Formula, data, family and priors.
     idata : xarray.DataTree
-        ArviZ's tree: the group "posterior" in Bambi's variable names, "sample_stats" and "observed_data".
+        ArviZ's tree: the group "posterior" in Bambi's variable names, "sample_stats" and, unless rows were merged,
+        "observed_data".
     method : str
         The engine: "nuts", "exact".
     diagnostics : Diagnostics

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from speclet_formula.design.merged import require_rows
 from speclet_formula.prediction.discrepancies import residuals
 from speclet_formula.prediction.means import fitted
 from speclet_formula.prediction.predicting import predict
@@ -47,6 +48,7 @@ def augment(fit: "Fit | PointFit", *, ci_prob: float | None = None, ci_kind: str
     >>> augment(fit).columns[-4:].to_list()
     ['.upper', '.resid', '.std.resid', '.fixed']
     """
+    require_rows(fit.model.design, "augment()")
     added = {".resid": residuals(fit), ".std.resid": residuals(fit, "pearson", random_seed=0)}
     means = fitted(fit, ci_prob=ci_prob, ci_kind=ci_kind).rename(columns=_NAMES)
     added[".fixed"] = predict(fit, re_form="~0", type="link")["estimate"]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from speclet_formula.design.merged import require_rows
 from speclet_formula.design.records import variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import Fitted
@@ -52,6 +53,7 @@ def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
     """
     from xarray import DataArray
 
+    require_rows(fit.model.design, "log_likelihood()")
     posterior = fit.idata["posterior"]
     chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
     n = len(fit.model.design.response)
@@ -99,6 +101,7 @@ def log_likelihood_blocks(
     True
     """
     design, family = fit.model.design, fit.model.family
+    require_rows(design, "the log-likelihood of each observation")
     gathered = gather(fit.model, fit.idata["posterior"], slice(None) if draws is None else draws)
     n = len(design.response if chosen is None else chosen)
     for rows in row_blocks(n, len(gathered.sides[0].coefficients)):

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.special import ndtri, xlogy
 
 from speclet_formula.design import Design
+from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import nearest
 from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.families import Family, expected_response, is_ordinal
@@ -108,6 +109,7 @@ def residuals(
     """
     design, family = fit.model.design, fit.model.family
     _check_type(type, design, family)
+    require_rows(design, "residuals()")
     rng = np.random.default_rng(random_seed)
     kinds = {"response": _response, "pearson": _pearson, "deviance": _deviance, "quantile": _quantile}
     of_rows = kinds[type]

@@ -49,6 +49,8 @@ def draw_rows(
     """
     trials = None if design.trials is None else design.trials[rows]
     weights = None if design.weights is None else design.weights[rows]
+    if design.merged is not None and weights is not None:
+        weights = weights / design.merged.rows[rows]  # a new row is a single one
     try:
         return draw_response(family, rng, mean, parameters, trials=trials, weights=weights)
     except ValueError as error:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import DataError
 from speclet_formula.families import FAMILIES, is_ordinal
 from speclet_formula.observation import draw_between
@@ -51,6 +52,7 @@ def simulate_responses(fit: "Fit | PointFit", nsim: int = 1, *, random_seed: int
     """
     if nsim < 1 or nsim != int(nsim):
         raise DataError(f"nsim={nsim!r} is no number of responses.", "It is a whole number above 0.", "Write nsim=1.")
+    require_rows(fit.model.design, "simulate()")
     rng = np.random.default_rng(random_seed)
     total = len(gather_fit(fit).sides[0].coefficients)
     chosen = rng.choice(total, size=nsim, replace=nsim > total)

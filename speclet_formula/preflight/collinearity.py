@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from speclet_formula.design import Design
+from speclet_formula.design.merged import row_count
 from speclet_formula.preflight.records import Finding, listed
 
 MOST_COLUMNS = 1000  # collinearity is looked for up to here: the work grows with the cube
@@ -30,7 +31,7 @@ def collinear_columns(design: Design) -> Iterator[Finding]:
     intercept = any(term.kind == "intercept" for term in design.fixed)
     labels = [column for term in design.fixed for column in term.columns]
     used = [j for j in range(int(intercept), len(labels)) if counts[j]]  # zero columns are reported as empty cells
-    if len(used) > MOST_COLUMNS or len(used) >= len(design.X) or _disjoint(design.X):
+    if len(used) > MOST_COLUMNS or len(used) >= row_count(design) or _disjoint(design.X):
         return
     found = []
     for column, others in _dependent_columns(design.X, used, centred=intercept):

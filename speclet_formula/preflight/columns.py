@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from speclet_formula.design import Design, FixedTerm
+from speclet_formula.design.merged import column_means, row_count, rows_by_level
 from speclet_formula.preflight.records import Finding, Support, listed
 
 EXTREME_SCALE = 1e3  # an SD beyond it, or below its inverse: where lme4 says "consider rescaling", too
@@ -24,7 +25,8 @@ def inspect_response(design: Design) -> Iterator[Finding]:
     Finding
     """
     trials = design.trials
-    if (design.response == design.response[0]).all() and (trials is None or (trials == trials[0]).all()):
+    still = (design.response == design.response[0]).all() and (design.merged is None or not design.merged.within.any())
+    if still and (trials is None or (trials == trials[0]).all()):
         yield Finding(
             "constant_response",
             f"'{design.response_name}' is {design.response[0]:g} in every row.",
@@ -44,7 +46,7 @@ def inspect_fixed(design: Design) -> Iterator[Finding]:
     ------
     Finding
     """
-    n, p = design.X.shape
+    n, p = row_count(design), design.X.shape[1]
     if p >= n:
         yield Finding(
             "saturated",
@@ -53,6 +55,8 @@ def inspect_fixed(design: Design) -> Iterator[Finding]:
             "Make the factor with most levels a group term, (1 | factor), or leave terms out.",
         )
     counts = np.count_nonzero(design.X, axis=0)
+    if design.merged is not None:
+        counts = (design.merged.rows @ (design.X != 0)).astype(np.int64)
     for term in design.fixed:
         if term.kind == "categorical":
             yield from _categorical_term(term, counts[term.start : term.stop], design)
@@ -72,9 +76,9 @@ def _categorical_term(term: FixedTerm, counts: np.ndarray, design: Design) -> It
     single = [column for column, count in zip(term.columns, counts, strict=True) if count == 1]
     if term.name in design.frame.columns:  # a main effect: its reference level has no column of its own
         levels = design.frame[term.name].cat
-        seen = np.bincount(levels.codes, minlength=len(levels.categories))
+        seen = rows_by_level(design, levels.codes.to_numpy(), len(levels.categories))
         single = [f"{term.name}[{levels.categories[code]}]" for code in np.flatnonzero(seen == 1)]
-    if single and len(counts) < len(design.response):  # otherwise the design is saturated, and that says more
+    if single and len(counts) < row_count(design):  # otherwise the design is saturated, and that says more
         which = "One level" if len(single) == 1 else f"{len(single):,} levels"
         yield Finding(
             "fixed_level_of_one_row",
@@ -108,7 +112,9 @@ def extreme_response(design: Design, support: Support) -> Iterator[Finding]:
     ------
     Finding
     """
-    deviation, mean = design.response.std(), design.response.mean()
+    mean = column_means(design, design.response)
+    within = 0.0 if design.merged is None else design.merged.within.sum() / row_count(design)
+    deviation = np.sqrt(column_means(design, (design.response - mean) ** 2) + within)
     if support != "real" or not deviation > 0:
         return
     if not 1 / EXTREME_RESPONSE <= deviation <= EXTREME_RESPONSE:
@@ -149,7 +155,7 @@ def extreme_scales(design: Design) -> Iterator[Finding]:
         if label in seen or label == "1":
             continue
         seen.add(label)
-        deviation = values.std()
+        deviation = np.sqrt(column_means(design, (values - column_means(design, values)) ** 2))
         if deviation == 0 or 1 / EXTREME_SCALE <= deviation <= EXTREME_SCALE or _has_no_unit(label, values):
             continue
         plain = label in design.frame.columns

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.preflight.records import Finding, Support, listed
 
 FEW_LEVELS = 5  # with so few levels an SD's posterior follows its prior; from eight on, usual priors agree
@@ -26,8 +27,8 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
     ------
     Finding
     """
-    n, q, k = len(block.codes), len(block.levels), len(block.columns)
-    rows = np.bincount(block.codes, minlength=q)
+    n, q, k = row_count(design), len(block.levels), len(block.columns)
+    rows = rows_by_level(design, block.codes, q)
     if q == 1:
         yield Finding(
             "one_level",
@@ -56,8 +57,9 @@ def _as_many_effects_as_rows(block: GroupBlock, design: Design, support: Support
 
     Of counts and proportions it is overdispersion, as many write it on purpose, and sound.
     """
-    n, q, k = len(block.codes), len(block.levels), len(block.columns)
-    unequal = design.weights is not None and np.ptp(design.weights) > 0
+    n, q, k = row_count(design), len(block.levels), len(block.columns)
+    weights = design.weights if design.merged is None or design.weights is None else design.weights / design.merged.rows
+    unequal = weights is not None and np.ptp(weights) > 0
     if unequal or support in ("count", "proportion"):
         return
     counted = f"as many levels as rows ({n:,})" if k == 1 else f"{q * k:,} effects ({q:,} levels x {k}) for {n:,} rows"

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.merged import column_means
 from speclet_formula.priors.records import Slot, has_mean
 
 AT_THE_MEANS = "weak"  # the preset whose priors of group intercepts hold at the means of the block's columns
@@ -34,7 +35,7 @@ def places_of(design: Design, slots: Sequence[Slot]) -> tuple[np.ndarray, ...]:
     """
     of_slot = {slot.slot: slot for slot in slots}
     return tuple(
-        _place(block, part.terms, [of_slot[slot] for slot in block.slots])
+        _place(design, block, part.terms, [of_slot[slot] for slot in block.slots])
         for block, part in zip(design.groups, design.recipe.blocks, strict=True)
     )
 
@@ -45,14 +46,14 @@ def place_of(design: Design, slots: Sequence[Slot], block: GroupBlock) -> np.nda
     return next((place for other, place in pairs if other is block), np.zeros(len(block.columns)))
 
 
-def _place(block: GroupBlock, terms: Sequence[FixedTerm], slots: list[Slot]) -> np.ndarray:
+def _place(design: Design, block: GroupBlock, terms: Sequence[FixedTerm], slots: list[Slot]) -> np.ndarray:
     place = np.zeros(len(block.columns))
     if not block.correlated or "1" not in block.columns:
         return place
     if slots[block.columns.index("1")].source != AT_THE_MEANS or any(has_mean(slot.prior) for slot in slots):
         return place
     numeric = [term.kind == "numeric" for term in terms for _ in term.columns]
-    place[numeric] = block.values[:, numeric].mean(axis=0)
+    place[numeric] = column_means(design, block.values[:, numeric])
     return place
 
 

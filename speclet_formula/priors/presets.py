@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.merged import column_means
+from speclet_formula.errors import PriorError
 from speclet_formula.formula.terms import text_of
 from speclet_formula.priors.distributions import FloatArray
 from speclet_formula.priors.parameters import (
@@ -22,7 +24,7 @@ from speclet_formula.priors.parameters import (
     weak_parameters,
 )
 from speclet_formula.priors.records import Prior
-from speclet_formula.priors.scales import column_sd, scales_of
+from speclet_formula.priors.scales import column_sd, response_sd, scales_of
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ def _weak(design: Design, family: str, link: str) -> Preset:
     return Preset(
         Prior("Normal", mu=scales.centre, sigma=2.5 * scales.unit),
         lambda term: Prior("Normal", mu=0, sigma=_over_sd(design, term, 2.5 * fixed_unit)),
-        lambda block, column: Prior("HalfNormal", sigma=group_unit / _block_sd(block, column)),
+        lambda block, column: Prior("HalfNormal", sigma=group_unit / _block_sd(design, block, column)),
         Prior("LKJ", eta=2),
         weak_parameters(design, family, link),
     )
@@ -123,7 +125,7 @@ def _weak(design: Design, family: str, link: str) -> Preset:
 def _bambi(design: Design, family: str, link: str) -> Preset:
     """Reproduce bambi.priors.PriorScaler: only Gaussian and t responses are measured."""
     scaled = _plain(family) in _SCALED
-    mean, sd = (float(np.mean(design.response)), column_sd(design.response, 0)) if scaled else (0.0, 1.0)
+    mean, sd = (float(column_means(design, design.response)), response_sd(design, 0)) if scaled else (0.0, 1.0)
     logit_like = _plain(family) in ("bernoulli", "binomial") and link in ("logit", "probit")
     sigmas = {
         term.name: _bambi_logit(design, term) if logit_like else _over_sd(design, term, 2.5 * sd, 0)
@@ -136,7 +138,7 @@ def _bambi(design: Design, family: str, link: str) -> Preset:
         lambda term: Prior("Normal", mu=0, sigma=sigmas[term.name]),
         lambda block, column: Prior(
             "HalfNormal",
-            sigma=inflated if block.columns[column] == "1" else 2.5 * sd / _block_sd(block, column, 0),
+            sigma=inflated if block.columns[column] == "1" else 2.5 * sd / _block_sd(design, block, column, 0),
         ),
         Prior("LKJ", eta=2),
         {
@@ -148,6 +150,12 @@ def _bambi(design: Design, family: str, link: str) -> Preset:
 
 def _brms(design: Design, family: str, link: str) -> Preset:
     """Follow brms' def_scale_prior."""
+    if design.merged is not None:
+        raise PriorError(
+            "the preset 'brms' takes the median of the response, which rows that are merged have lost.",
+            "The presets 'weak', 'bambi', 'rstanarm' and 'notebook' serve merged rows.",
+            "Leave priors= out for 'weak'.",
+        )
     # brms takes all rows of a hurdle, but the logarithms of a log-normal response.
     scales = scales_of(measured(design, family) if family in (*ORDINAL, "lognormal") else design, link)
     spread = max(2.5, scales.mad)
@@ -212,19 +220,21 @@ def _plain(family: str) -> str:
 
 def _over_sd(design: Design, term: FixedTerm, scale: float, ddof: int = 1) -> FloatArray:
     """Divide a scale by the SD of each of a term's columns."""
-    return np.array([scale / column_sd(column, ddof) for column in design.X[:, term.start : term.stop].T])
+    rows = None if design.merged is None else design.merged.rows
+    return np.array([scale / column_sd(column, ddof, rows=rows) for column in design.X[:, term.start : term.stop].T])
 
 
-def _block_sd(block: GroupBlock, column: int, ddof: int = 1) -> float:
+def _block_sd(design: Design, block: GroupBlock, column: int, ddof: int = 1) -> float:
     """Give the SD of a block's column over the rows; 1 for its intercept."""
-    return column_sd(block.values[:, column], ddof)
+    return column_sd(block.values[:, column], ddof, rows=None if design.merged is None else design.merged.rows)
 
 
 def _bambi_inflated(design: Design, sigmas: Mapping[str, FloatArray], scale: float) -> float:
     """Give Bambi's SD of an intercept: it grows with the predictors' means."""
     terms = [term for term in design.fixed if term.kind != "intercept"]
     added = sum(
-        float(np.sum((sigmas[term.name] * design.X[:, term.start : term.stop].mean(axis=0)) ** 2)) for term in terms
+        float(np.sum((sigmas[term.name] * column_means(design, design.X[:, term.start : term.stop])) ** 2))
+        for term in terms
     )
     return float(np.sqrt(scale**2 + added))
 

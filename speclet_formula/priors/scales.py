@@ -11,6 +11,7 @@ import numpy as np
 from scipy.special import logit, ndtri
 
 from speclet_formula.design import Design
+from speclet_formula.design.merged import column_means, row_count
 from speclet_formula.errors import PriorError
 from speclet_formula.priors.distributions import FloatArray
 
@@ -36,8 +37,8 @@ class Scales:
     sd: float  # its SD with n - 1, as R takes it; 1 if it never varies
     centre: float  # the linear predictor at the response's mean, less the mean offset
     unit: float  # one SD of the response, or 1 on log and proportion links, on the link's scale
-    median: float  # median of link(y), to one decimal, less the mean offset; 0 on proportion links
-    mad: float  # MAD of link(y), to one decimal; 0 on proportion links
+    median: float  # median of link(y), to one decimal, less the mean offset; 0 on proportion links, NaN if merged
+    mad: float  # MAD of link(y), to one decimal; 0 on proportion links, NaN of merged rows, which have lost it
 
 
 def scales_of(design: Design, link: str) -> Scales:
@@ -71,16 +72,22 @@ def scales_of(design: Design, link: str) -> Scales:
     trials = design.trials
     # A row without a trial says nothing.
     y = design.response if trials is None else (design.response / np.where(trials > 0, trials, np.nan))[trials > 0]
-    total = float(len(y) if trials is None else max(trials.sum(), 1))
-    mean = float(np.mean(y) if trials is None else design.response.sum() / total)
-    sd = column_sd(y)
-    offset = float(np.mean(design.offset))
+    total = float(row_count(design) if trials is None else max(trials.sum(), 1))
+    mean = float(column_means(design, y) if trials is None else design.response.sum() / total)
+    sd = response_sd(design) if trials is None else column_sd(y)
+    offset = float(column_means(design, design.offset))
     inside = _moved_inside(mean, link, total)
-    median, mad = _median_and_mad(y, link)
+    median, mad = _median_and_mad(y, link) if design.merged is None else (np.nan, np.nan)
     return Scales(mean, sd, float(_LINKED[link](inside)) - offset, _unit(inside, sd, link), median - offset, mad)
 
 
-def column_sd(values: FloatArray, ddof: int = 1) -> float:
+def response_sd(design: Design, ddof: int = 1) -> float:
+    """Give the SD of the response over the single rows, as `column_sd`."""
+    within = 0.0 if design.merged is None else float(design.merged.within.sum())
+    return column_sd(design.response, ddof, rows=None if design.merged is None else design.merged.rows, within=within)
+
+
+def column_sd(values: FloatArray, ddof: int = 1, *, rows: FloatArray | None = None, within: float = 0.0) -> float:
     """Give the SD of one column, or 1 if it never varies.
 
     Parameters
@@ -89,16 +96,26 @@ def column_sd(values: FloatArray, ddof: int = 1) -> float:
         The column over the rows.
     ddof : int
         1 divides by n - 1, as R does; 0 by n, as Bambi does.
+    rows : array (n,), optional
+        How many rows each value stands for.
+    within : float
+        The sum of squares that they leave around these values.
 
     Returns
     -------
     float
         In the column's units.
     """
+    count = len(values) if rows is None else int(rows.sum())
     # A range of rounding errors is no variation: a constant column of 0.1 has an SD of 1e-17 in floating point.
-    if len(values) <= ddof or np.ptp(values) <= 1e-12 * np.max(np.abs(values)):
+    size = np.max(np.abs(values)) if len(values) else 0.0
+    if count <= ddof or (np.ptp(values) <= 1e-12 * size and within <= count * (1e-12 * size) ** 2):
         return 1.0
-    return float(np.std(values, ddof=ddof))
+    if rows is None:
+        return float(np.std(values, ddof=ddof))
+    apart = values - values[0]
+    apart = apart - rows @ apart / count
+    return float(np.sqrt((rows @ apart**2 + within) / (count - ddof)))
 
 
 def _moved_inside(mean: float, link: str, total: float) -> float:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design import Design
+from speclet_formula.design.merged import row_count
 from speclet_formula.estimates.intervals import without_rows
 from speclet_formula.recovery.blocks import Block
 from speclet_formula.recovery.parameters import INTERVAL, interval
@@ -23,10 +25,10 @@ GROUP_COLUMNS = (
 LEVEL_COLUMNS = ("group", "term", "level", "truth", "median", "sd", "lo", "hi", "covered")
 
 
-def group_tables(blocks: Sequence[Block], *, centred: bool = True) -> tuple[pd.DataFrame, pd.DataFrame]:
+def group_tables(design: Design, blocks: Sequence[Block], *, centred: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Return the table of blocks and the frame of levels; `recover` defines the columns."""
     levels = [_levels(block, centred=centred) for block in blocks]
-    rows = [_summary(block, frame) for block, frame in zip(blocks, levels, strict=True)]
+    rows = [_summary(design, block, frame) for block, frame in zip(blocks, levels, strict=True)]
     return (
         pd.DataFrame(rows, columns=list(GROUP_COLUMNS)) if rows else without_rows(GROUP_COLUMNS),
         pd.concat(levels, ignore_index=True) if levels else without_rows(LEVEL_COLUMNS),
@@ -60,7 +62,7 @@ def _levels(block: Block, *, centred: bool) -> pd.DataFrame:
     })[list(LEVEL_COLUMNS)]  # fmt: skip
 
 
-def _summary(block: Block, levels: pd.DataFrame) -> dict[str, Any]:
+def _summary(design: Design, block: Block, levels: pd.DataFrame) -> dict[str, Any]:
     """Return a block's row."""
     truth, estimate = levels["truth"].to_numpy(), levels["median"].to_numpy()
     about, estimated = truth - truth.mean(), estimate - estimate.mean()
@@ -70,7 +72,7 @@ def _summary(block: Block, levels: pd.DataFrame) -> dict[str, Any]:
         "group": block.group,
         "term": block.term,
         "n_levels": n,
-        "rows_per_level": float(np.sum(block.codes >= 0) / n),
+        "rows_per_level": row_count(design, block.codes >= 0) / n,
         "coverage": float(levels["covered"].mean()),
         "coverage_lo": lo / n,
         "coverage_hi": hi / n,

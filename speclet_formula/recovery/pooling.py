@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.intervals import without_rows
@@ -57,6 +58,8 @@ def pooling_tables(fits: Mapping[str, "Fit"], truth: Mapping[str, Any]) -> tuple
 def _check_rows(fits: Mapping[str, "Fit"]) -> None:
     """Refuse fits of different rows: their levels have different means."""
     (one, first), *others = fits.items()
+    for fit in fits.values():
+        require_rows(fit.model.design, "a comparison of several recoveries")
     for name, fit in others:
         design, other = first.model.design, fit.model.design
         if design.response_name != other.response_name or not np.array_equal(design.response, other.response):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.merged import column_means
 from speclet_formula.design.records import correlation_name, effect_label, threshold_labels
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, draw, move_spread, pairs_of, place_of, prior_sd
@@ -118,7 +119,7 @@ def _moved_variance(side: Design, priors: Mapping[str, Prior]) -> float:
     variance = 0.0
     for term in side.fixed:
         if term.kind != "intercept":
-            means = side.X[:, term.start : term.stop].mean(axis=0)
+            means = column_means(side, side.X[:, term.start : term.stop])
             # A column of mean zero moves nothing, however wide its prior.
             moved = means != 0
             variance += float(np.sum((means[moved] * _term_sds(term, priors)[moved]) ** 2))

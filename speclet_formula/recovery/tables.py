@@ -136,7 +136,7 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
         raise _nothing_in_common(scalars, truth)
     if not centred:
         blocks = with_coefficients(blocks, fit.model, posterior, implied)
-    groups, levels = group_tables(blocks, centred=centred)
+    groups, levels = group_tables(fit.model.design, blocks, centred=centred)
     return Recovery(
         formula=text_of(fit.model.formula),
         verdict=verdict,

@@ -15,6 +15,7 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.merged import merged_columns
 from speclet_formula.design.records import sides
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.errors import DataError, SpecletError
@@ -163,7 +164,9 @@ def _pack(fit: Fit | PointFit, arrays: list[np.ndarray]) -> Json:
             "link": model.family.link,
             "missing": "drop" if model.n_dropped else "error",
         },
-        "data": pack_table(model.data, list(dict.fromkeys([*columns_of(model.formula), *named])), arrays),
+        "data": pack_table(
+            model.data, list(dict.fromkeys([*columns_of(model.formula), *named, *merged_columns(model.data)])), arrays
+        ),
         "weights": weights,
         "slots": [pack_slot(slot) for slot in model.slots],
         "functions": sorted(model.functions),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from speclet_formula.design.merged import refuse_merged
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.formula.parse import parse_formula
@@ -47,7 +48,9 @@ def make_tasks(
     sampling |= {name: settings[name] for name in FIT_SETTINGS if name in settings}
     tasks = []
     for scenario, (design, truth) in enumerate(zip(designs, params, strict=True)):
-        table, made_by, fitted_by = _used(as_pandas(design), formula, fitted, model.get("functions"))
+        given = as_pandas(design)
+        refuse_merged(given)
+        table, made_by, fitted_by = _used(given, formula, fitted, model.get("functions"))
         task = Task(
             key="",
             scenario=scenario,

@@ -305,7 +305,7 @@ def test_bands_allow_for_intervals_that_share_their_data():
     """Two parameters that are always covered together are worth one."""
     rng = np.random.default_rng(1)
     held = (rng.random(400) < 0.9).astype(float)
-    names = ("parameter", "term", "group", "class", "n", "cover50", "cover90", "cover95", "data_set")
+    names = ("parameter", "term", "group", "class", "n_values", "cover50", "cover90", "cover95", "data_set")
     rows = [("ab"[k], "", "", "sd", 1, h, h, h, i) for i, h in enumerate(held) for k in range(2)]
     frame = pd.DataFrame(rows, columns=names)
     sets = pd.DataFrame({"data_set": range(400), "status": "fitted", "verdict": "converged", "seconds": 1.0})

@@ -135,10 +135,10 @@ def log_likelihood(marginal: Marginal, sds: np.ndarray, partial: np.ndarray) -> 
     s2 = sds[:, 0] ** 2
     numbers, log_prior_determinant = prior_precisions(marginal.variances, sds, partial)
     log_determinant, explained = log_determinants(system, s2, numbers, threads=marginal.threads).T
-    n = len(system.response)
+    n = system.count
     quadratic = system.square / s2 - explained
     return np.asarray(
         -0.5 * n * np.log(2 * np.pi * s2)
-        + 0.5 * np.log(system.weights).sum()
+        + 0.5 * system.log_weights
         + 0.5 * (log_prior_determinant - log_determinant - quadratic)
     )

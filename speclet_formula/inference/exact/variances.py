@@ -12,6 +12,7 @@ from typing import cast
 import numpy as np
 from scipy import special
 
+from speclet_formula.design.merged import row_count
 from speclet_formula.inference.precision import Layout
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
@@ -83,7 +84,7 @@ def _precisions(model: Model, slots: dict[str, Prior], layout: Layout) -> np.nda
 
 def _shared(model: Model, columns: list[tuple[int, ...]]) -> int | None:
     """Return the intercept's SD of the first block that has hardly more rows than levels."""
-    n = len(model.design.response)
+    n = row_count(model.design)
     for block, positions in zip(model.design.groups, columns, strict=True):
         if "1" in block.columns and n < ROWS_TO_TELL_APART * len(block.levels):
             return positions[block.columns.index("1")]

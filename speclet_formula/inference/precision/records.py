@@ -41,7 +41,9 @@ class System:
     response: np.ndarray  # (n,) the response less offset and known means
     weights: np.ndarray  # (n,)
     equations: Equations  # W'W, W'y and the prior's places
-    square: float  # y'y; both weighted
+    square: float  # y'y, with what merged rows left around their means; all three weighted
+    count: int  # of rows, as they were before they were merged
+    log_weights: float  # the sum of the logs of their weights
 
 
 class Rows(NamedTuple):

@@ -16,10 +16,12 @@ from scipy import sparse as matrices
 from threadpoolctl import ThreadpoolController
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.precision import dense
 from speclet_formula.inference.precision.records import Layout, Rows, System
 
 MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as sparse ones, whose loops must be compiled
+ROWS_AT_ONCE = 2**20  # of W, whose products are added up
 _ALL = slice(None)
 
 
@@ -55,14 +57,25 @@ def build_system(
     weights = np.ones(len(design.response)) if design.weights is None else design.weights
     W = _rows(design, layout)
     response = design.response - design.offset - (0.0 if shift is None else shift)
-    weighted = W if design.weights is None else _times_rows(W, weights)
-    gram, moment, prior = W.T @ weighted, W.T @ (weights * response), _prior_entries(layout)
+    gram, moment, prior = _gram(W, design.weights), W.T @ (weights * response), _prior_entries(layout)
     if algebra == "auto" and layout.size <= MOST_DENSE:
         equations: Any = dense.prepare(gram, moment, prior)
     else:
         touched = _rows(_with_whole_blocks(design), layout) if whole_blocks else W
         equations = _sparse().prepare(gram, _pattern(gram, W, touched), moment, prior)
-    return System(layout, W, response, weights, equations, float(weights @ response**2))
+    moments = moments_of(design)
+    square = float(weights @ response**2) + moments.within
+    return System(layout, W, response, weights, equations, square, moments.count, moments.log_weights)
+
+
+def _gram(W: Any, weights: np.ndarray | None) -> Any:
+    """Return W'W, weighted, from parts of the rows: scipy makes a copy of what it multiplies."""
+    total = None
+    for start in range(0, max(W.shape[0], 1), ROWS_AT_ONCE):
+        rows = W if W.shape[0] <= ROWS_AT_ONCE else W[start : start + ROWS_AT_ONCE]
+        part = rows.T @ (rows if weights is None else _times_rows(rows, weights[start : start + ROWS_AT_ONCE]))
+        total = part if total is None else total + part
+    return total
 
 
 def _times_rows(W: Any, weights: np.ndarray) -> Any:
@@ -74,7 +87,7 @@ def _pattern(gram: Any, W: Any, touched: Any) -> Any:
     if touched is W and W.data.min(initial=0.0) >= 0:
         return gram
     ones = matrices.csr_array((np.ones(touched.nnz), touched.indices, touched.indptr), shape=W.shape)
-    return ones.T @ ones
+    return _gram(ones, None)
 
 
 def _sparse() -> ModuleType:
@@ -164,6 +177,8 @@ def without_rows(system: System, rows: np.ndarray) -> System:
         weights=system.weights[others],
         equations=_algebra(system).less_rows(system.equations, left),
         square=float(system.weights[others] @ system.response[others] ** 2),
+        count=int(others.sum()),
+        log_weights=float(np.log(system.weights[others]).sum()),
     )
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import sparse
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.reml.relative import Relative, Solution, entries_of
 
 BATCH = 2**21  # numbers of the matrices that are factored at a time
@@ -60,7 +61,9 @@ def _gram(design: Design, shift: np.ndarray) -> np.ndarray:
     parts.append(sparse.csr_array(np.column_stack([design.X - centre_of(design), response])))
     W = sparse.hstack(parts, format="csr")
     weighted = W if design.weights is None else W.multiply(design.weights[:, None])
-    return np.asarray((W.T @ weighted).toarray())
+    gram = np.asarray((W.T @ weighted).toarray())
+    gram[-1, -1] += moments_of(design).within
+    return gram
 
 
 def _transforms(relative: Relative) -> np.ndarray:

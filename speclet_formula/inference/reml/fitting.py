@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.design import centre_of
+from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates.fitted import term_label
 from speclet_formula.estimates.points import PointEstimates, labels_of
@@ -56,7 +57,7 @@ def why_not_reml(model: Model) -> str | None:
 
 def _why_not_told_apart(model: Model) -> str | None:
     """Say which grouping factor cannot be told from the residual."""
-    n = len(model.design.response)
+    n = row_count(model.design)
     for block in model.design.groups:
         levels, effects = len(block.levels), len(block.levels) * len(block.columns)
         if levels < FEWEST_LEVELS:
@@ -132,7 +133,7 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
         df=n_parameters,
         deviance=found.value,
         aic=found.value + 2 * n_parameters,
-        bic=found.value + float(np.log(len(model.design.response))) * n_parameters,
+        bic=found.value + float(np.log(row_count(model.design))) * n_parameters,
         singular=bool(singular),
         verdict=verdict,
         sentence=sentence,

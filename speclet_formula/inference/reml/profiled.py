@@ -15,6 +15,7 @@ import numpy as np
 from scipy import linalg
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.merged import moments_of, row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.reml.dense import Dense, dense_numbers, dense_system, evaluate_dense, solve_dense
 from speclet_formula.inference.reml.relative import Relative, Solution, relative_factors
@@ -65,15 +66,15 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     start = _least_squares(design)
     shift = (design.X - centre_of(design)) @ start
     relative = relative_factors(design)
-    n, p = design.X.shape
-    weights = np.ones(n) if design.weights is None else design.weights
+    moments, p = moments_of(design), design.X.shape[1]
+    weights = 1.0 if design.weights is None else design.weights
     return Profiled(
         system=_system(design, relative, shift, threads),
         relative=relative,
-        square=float(weights @ (design.response - design.offset - shift) ** 2),
-        log_weights=float(np.log(weights).sum()),
+        square=float((weights * (design.response - design.offset - shift) ** 2).sum()) + moments.within,
+        log_weights=moments.log_weights,
         start=start,
-        freedom=n - p if reml else n,
+        freedom=moments.count - p if reml else moments.count,
         reml=reml,
     )
 
@@ -91,7 +92,7 @@ def _system(design: Design, relative: Relative, shift: np.ndarray, threads: int)
 def _least_squares(design: Design) -> np.ndarray:
     """Return the weighted least-squares coefficients of the centred columns."""
     X = design.X - centre_of(design)
-    n, p = X.shape
+    p, n = X.shape[1], row_count(design)
     if p >= n:
         raise SamplingError(
             f"the model has {p:,} fixed coefficients and {n:,} rows.",
@@ -100,7 +101,7 @@ def _least_squares(design: Design) -> np.ndarray:
         )
     if not p:
         return np.zeros(0)
-    root = np.ones(n) if design.weights is None else np.sqrt(design.weights)
+    root = np.ones(len(X)) if design.weights is None else np.sqrt(design.weights)
     lengths = np.linalg.norm(root[:, None] * X, axis=0)
     lengths[lengths == 0] = 1.0
     response = root * (design.response - design.offset)

@@ -17,6 +17,7 @@ from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, Stude
 from speclet_formula.design import Design, GroupBlock, replay_design
 from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.fixed import quoted
+from speclet_formula.design.merged import require_rows
 from speclet_formula.design.records import sides, variable_name
 from speclet_formula.design.tables import as_pandas, clean_columns
 from speclet_formula.errors import DataError
@@ -78,6 +79,7 @@ def to_bambi(model: Model) -> bambi.Model:
     >>> sf.to_bambi(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data)).formula.main
     'log_fc ~ 1 + (1|gene) + (1|cell_line)'
     """
+    require_rows(model.design, "Bambi, and with it method='nuts',")
     _check_size(model.design)
     family = _bambi_family(model)
     translated = TranslatedModel(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.errors import PriorError
 from speclet_formula.estimates import ranef
 from speclet_formula.formula.spelling import equation, explain_formula
@@ -61,13 +62,14 @@ def about_data(model: "Model", boxes: Boxes) -> str:
     design = model.design
     y = pd.Series(design.response)
     dropped = f"; {model.n_dropped:,} more were left out for missing values" if model.n_dropped else ""
+    merged = "" if design.merged is None else f"; merged into {len(y):,}, of whose means the next line speaks"
     facts = [
-        ("Rows", f"{len(y):,}{dropped}"),
+        ("Rows", f"{row_count(design):,}{dropped}{merged}"),
         ("Response", f"{design.response_name}: from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"),
     ]
     rows = []
     for block in {block.group: block for block in design.groups}.values():
-        counts = pd.Series(block.codes).value_counts()
+        counts = rows_by_level(design, block.codes, len(block.levels))
         each = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
         rows.append((block.group, f"{len(block.levels):,}", each))
     table = rows_table("Grouping factors", ("Factor", "Levels", "Rows in a level"), rows)
@@ -132,6 +134,8 @@ def checks_of(fit: "Fit", boxes: Boxes, random_seed: int | None) -> str:
     """Return whether the model makes data like the observed ones."""
     from speclet_formula.checks import posterior_predictive
 
+    if fit.model.design.merged is not None:
+        return part("Does the model make such data?", paragraph("Merged rows cannot tell: the single ones are gone."))
     check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
     text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."
     return part("Does the model make such data?", boxes.picture(plot_predictive(check), text))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.merged import rows_by_level
 from speclet_formula.errors import DataError
 from speclet_formula.estimates import ranef
 from speclet_formula.reporting.plots.pictures import (
@@ -147,8 +148,9 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
         if finer is not block and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
             for column, name in enumerate(finer.slots):  # nested within the levels: part of what their rows say
                 left = left + means[name].to_numpy().ravel()[finer.codes] * finer.values[:, column]
-    counts = np.bincount(block.codes, minlength=len(block.levels))
-    sums = np.bincount(block.codes, weights=left, minlength=len(block.levels))
+    counts = rows_by_level(fit.model.design, block.codes, len(block.levels))
+    rows = 1.0 if fit.model.design.merged is None else fit.model.design.merged.rows
+    sums = np.bincount(block.codes, weights=rows * left, minlength=len(block.levels))
     frame = pd.DataFrame({"level": list(block.levels), "rows": counts, "alone": sums / counts, "pooled": effects})
     frame.attrs["group"] = block.group
     return frame
