@@ -11,6 +11,11 @@ ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt),)
 export UV_SYSTEM_CERTS ?= 1
 endif
 
+# Where Python keeps no bytecode, each process would compile every module anew: seconds for every one of them.
+ifneq ($(PYTHONDONTWRITEBYTECODE),)
+export UV_COMPILE_BYTECODE ?= 1
+endif
+
 # Pythons of pyenv that its shims do not show in this folder.
 PYENV := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/*/bin)
 
