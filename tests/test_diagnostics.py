@@ -217,7 +217,7 @@ def test_the_limit_of_r_hat_leaves_room_for_chance():
     """
     rng = np.random.default_rng(5)
     limit = r_hat_limit(4, 250, 1000)
-    assert limit == pytest.approx(np.sqrt(1 + (stats.chi2.isf(1e-5, 7) / 7 - 1) / 125))
+    assert limit == pytest.approx(np.sqrt(1 + (stats.f.isf(5e-6, 7, 8 * 124) - 1) / 125))
     largest = np.array([mixing(rng.normal(size=(1000, 4, 250))).r_hat.max() for _ in range(100)])
     assert (largest > limit).sum() < 6
     assert (largest > 1 + 0.6 * (limit - 1)).sum() > 50

@@ -84,14 +84,14 @@ def _r_hat(evidence: Evidence) -> Iterator[Finding]:
 def r_hat_limit(chains: int, draws: int, parameters: int) -> float:
     """Return 1.01, or more where the largest R-hat of hundreds of parameters passes that by chance alone.
 
-    Of independent draws in m = 2 chains halves of n = draws / 2, R-hat^2 is about 1 + (F - 1) / n with F a chi-squared
-    variable over its m - 1 degrees of freedom: the ratio of a normal sample's mean squares between and within.
+    Of independent draws in m = 2 chains halves of n = draws / 2, R-hat^2 is 1 + (F - 1) / n with F the ratio of a
+    normal sample's mean squares between and within. Each parameter has two of them, of its middle and its spread.
     """
     if parameters <= MANY:
         return R_HAT_LIMIT
-    halves = 2 * chains
-    largest = float(special.chdtri(halves - 1, CHANCE / parameters)) / (halves - 1)
-    return max(R_HAT_LIMIT, math.sqrt(1 + (largest - 1) / max(draws // 2, 1)))
+    halves, size = 2 * chains, max(draws // 2, 2)
+    largest = float(special.fdtri(halves - 1, halves * (size - 1), 1 - CHANCE / (2 * parameters)))
+    return max(R_HAT_LIMIT, math.sqrt(1 + (largest - 1) / size))
 
 
 def _ess(evidence: Evidence) -> Iterator[Finding]:
