@@ -20,8 +20,15 @@ LEARNING = ("bs", "center", "ns", "poly", "scale")  # functions whose values dep
 
 def merged_columns(table: pd.DataFrame) -> tuple[str, ...]:
     """Return the columns that a merged table has beside those of its file; none of any other table."""
-    within = [str(name) for name in table.columns if str(name).startswith("(within ") and str(name).endswith(")")]
+    within = [str(name) for name in table.columns if _response_of(str(name)) is not None]
     return (ROWS, *within) if ROWS in table.columns and len(within) == 1 else ()
+
+
+def _response_of(column: str) -> str | None:
+    """Return the response whose squares a column of the name `WITHIN` holds; None for any other column."""
+    before, after = WITHIN.split("{}")
+    is_within = column.startswith(before) and column.endswith(after)
+    return column.removeprefix(before).removesuffix(after) if is_within else None
 
 
 def count_rows(table: pd.DataFrame, keep: np.ndarray | None = None) -> int:
@@ -72,7 +79,7 @@ def check_merged(formula: Formula, table: pd.DataFrame, *, plain: bool, function
     DataError
     """
     counted, within = merged_columns(table)
-    made_for = within.removeprefix("(within ").removesuffix(")")
+    made_for = _response_of(within)
     name = formula.response.name if isinstance(formula.response, Name) else text_of(formula.response or Name(""))
     if name != made_for:
         raise DataError(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.finite import refuse_infinite
 from speclet_formula.design.merged import ROWS, WITHIN
 from speclet_formula.design.scanning import Scan, coded_pieces, unreadable, whole_column
 from speclet_formula.errors import DataError
@@ -79,13 +80,7 @@ def _single(piece: Mapping[str, Any], keys: list[str], response: str, labels: bo
             "Convert the column to numbers, or check that it is the one that was meant.",
         )
     values = column.to_numpy(dtype=float, na_value=np.nan)
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise DataError(
-            f"column '{response}' has infinite values, the first in row {seen + infinite[0]}.",
-            "Numbers must be finite.",
-            "Often a log of zero: add a pseudo-count before the log, or drop those rows.",
-        )
+    refuse_infinite(values, response, before=seen)
     made = {_MEAN: values, _LEFT: np.zeros(len(values)), ROWS: np.ones(len(values), dtype=np.int64)}
     return pd.DataFrame({**{key: np.asarray(piece[key]) for key in keys}, **made})
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.finite import refuse_infinite
 from speclet_formula.design.merged import count_rows
 from speclet_formula.design.merging import read_merged
 from speclet_formula.design.scanning import Scan, read_columns
@@ -204,13 +205,7 @@ def _clean(column: pd.Series) -> pd.Series:
 
 def _clean_numbers(column: pd.Series) -> pd.Series:
     values = column.to_numpy(dtype=float)
-    infinite = np.flatnonzero(np.isinf(values))
-    if len(infinite):
-        raise DataError(
-            f"column '{column.name}' has {len(infinite)} infinite values, the first in row {infinite[0]}.",
-            "Numbers must be finite.",
-            "Often a log of zero: add a pseudo-count before the log, or drop those rows.",
-        )
+    refuse_infinite(values, str(column.name))
     return pd.Series(values, index=column.index)
 
 

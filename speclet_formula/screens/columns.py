@@ -1,7 +1,7 @@
 """Tables of any kind go in; frames come out, and the columns in them that the field's programs call by many names.
 
 MAGeCK, BAGEL, Chronos, JACKS, CRISPRcleanR, pyCROQUET, DepMap's files and Addgene's library tables each have names of
-their own. What the columns mean together is left to `layouts`, `libraries` and `sample_maps`.
+their own. What the columns mean together is left to `layouts`, `libraries` and `maps`.
 """
 
 import re
