@@ -13,6 +13,7 @@ import xarray as xr
 from speclet_formula.design import centre_of
 from speclet_formula.design.records import variable_name
 from speclet_formula.errors import SamplingError
+from speclet_formula.inference.blas import one_blas_thread
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, metropolis
 from speclet_formula.inference.exact.marginal import Marginal, log_posterior, marginal_of, why_not_exact
 from speclet_formula.inference.exact.variances import Variances, correlation_factors, natural, prior_precisions
@@ -30,6 +31,7 @@ ENOUGH = 1500  # and all draws together
 MOST_THINNED = 5  # proposals for each draw at the most
 
 
+@one_blas_thread()
 def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     """Draw from the posterior of a Gaussian model.
 

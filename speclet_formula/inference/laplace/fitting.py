@@ -12,6 +12,7 @@ from scipy import linalg
 
 from speclet_formula.design import centre_of
 from speclet_formula.errors import SamplingError
+from speclet_formula.inference.blas import one_blas_thread
 from speclet_formula.inference.descent import Lowest, bent, descend
 from speclet_formula.inference.laplace.curvature import CURVES
 from speclet_formula.inference.laplace.derivatives import FORWARD, LINKS
@@ -119,6 +120,7 @@ class _Criterion:
         return mode.criterion, self._search.slope(x, slope)
 
 
+@one_blas_thread()
 def fit_laplace(model: Model) -> PointFit:
     """Fit a generalized linear mixed model by maximum likelihood, the group effects integrated by Laplace's method.
 
