@@ -15,13 +15,13 @@ from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates.fitted import term_label
 from speclet_formula.estimates.points import PointEstimates, labels_of
-from speclet_formula.inference.blas import one_blas_thread
 from speclet_formula.inference.exact.marginal import why_not_plain
 from speclet_formula.inference.minimum import Minimum, minimise
 from speclet_formula.inference.reml.profiled import Profiled, deviances, profile_of, residual_variance, solve
 from speclet_formula.inference.reml.relative import relative_covariances
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
+from speclet_formula.threads import in_one_blas_thread
 
 FEWEST_LEVELS = 2
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
@@ -72,7 +72,7 @@ def _why_not_told_apart(model: Model) -> str | None:
     return None
 
 
-@one_blas_thread()
+@in_one_blas_thread
 def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None) -> PointFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 
