@@ -5,6 +5,7 @@ from threading import Event
 
 import numpy as np
 import pytest
+from scipy.linalg import lapack  # noqa: F401 - loads scipy's BLAS beside numpy's
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import speclet_formula as sf
