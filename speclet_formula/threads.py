@@ -4,17 +4,25 @@ BLAS's own threads wait for each other at thousands of small products: on a busy
 minute. How many threads of ours share the work is left to the callers.
 """
 
+import importlib
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from functools import wraps
+from functools import cache, wraps
 from threading import Event, Lock, Thread, local
 from typing import Any
 
 from threadpoolctl import ThreadpoolController
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    """Look for the BLAS libraries once: it takes milliseconds, a limit some microseconds."""
+    importlib.import_module("scipy.linalg.lapack")  # scipy has one of its own beside numpy's
+    return ThreadpoolController()
+
+
 def _limited() -> AbstractContextManager[Any]:
-    limit: AbstractContextManager[Any] = ThreadpoolController().limit(limits=1, user_api="blas")
+    limit: AbstractContextManager[Any] = _libraries().limit(limits=1, user_api="blas")
     return limit
 
 

@@ -3,10 +3,12 @@
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 
-import numpy as np  # noqa: F401 - loads the BLAS
+import numpy as np
 import pytest
+from scipy.linalg import lapack  # noqa: F401 - loads scipy's BLAS beside numpy's
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
+import speclet_formula as sf
 from speclet_formula.threads import in_one_blas_thread, one_blas_thread
 
 
@@ -58,3 +60,19 @@ def test_after_blocks_that_overlap_in_two_threads_all_is_as_before() -> None:
         with one_blas_thread():
             assert numbers() == {1}
     assert numbers() == before
+
+
+@pytest.mark.parametrize("method", ["exact", "reml"])
+def test_engines_factor_in_one_thread(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[int] = set()
+    cholesky = np.linalg.cholesky
+
+    def noted(matrix: np.ndarray) -> np.ndarray:
+        seen.update(numbers())
+        return cholesky(matrix)
+
+    monkeypatch.setattr(np.linalg, "cholesky", noted)
+    data, _ = sf.datasets.m7()
+    with threadpool_limits(2, user_api="blas"):
+        sf.lmer("log_fc ~ (1 | gene)", data, method=method, draws=4, chains=2, random_seed=1, progress=False)
+    assert seen == {1}
