@@ -63,10 +63,10 @@ def refit(
     [0.059]
     """
     model = fitted if isinstance(fitted, Model) else fitted.model
-    settings: dict[str, Any] = {} if isinstance(fitted, Model) else {"method": fitted.method}
+    settings: dict[str, Any] = ({} if isinstance(fitted, Model) else {"method": fitted.method}) | fit_arguments
     if isinstance(fitted, Fit):
-        settings |= settings_of(fitted.idata)
-    again: Fit | PointFit = fit(with_response(model, response, keep_priors=keep_priors), **(settings | fit_arguments))
+        settings = settings_of(fitted.idata, settings["method"]) | settings
+    again: Fit | PointFit = fit(with_response(model, response, keep_priors=keep_priors), **settings)
     return again
 
 

@@ -164,8 +164,9 @@ def _settings(fitted: Fit | PointFit, model: Model) -> dict[str, Any]:
     kept = {block.group for block in blocks if all(slot in posterior for slot in block.slots)}
     new = dict.fromkeys(block.group for side in sides(model.design) for block in side.groups)
     lost = {block.group for block in blocks} - kept
+    method = "auto" if fitted.method == "exact" else fitted.method
     return {
-        "method": "auto" if fitted.method == "exact" else fitted.method,
-        **settings_of(fitted.idata),
+        "method": method,
+        **settings_of(fitted.idata, method),
         "keep": tuple(group for group in new if group not in lost) if lost else None,
     }

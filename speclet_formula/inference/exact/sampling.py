@@ -20,6 +20,7 @@ from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.inference.precision import Layout, draw
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.model import Model
+from speclet_formula.threads import in_one_blas_thread
 
 COSTLY = 20_000  # coefficients from which on an evaluation, some milliseconds then, is saved where it can be
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
@@ -29,6 +30,7 @@ ENOUGH = 1500  # and all draws together
 MOST_THINNED = 5  # proposals for each draw at the most
 
 
+@in_one_blas_thread
 def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     """Draw from the posterior of a Gaussian model.
 
