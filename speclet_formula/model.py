@@ -30,7 +30,7 @@ from speclet_formula.keywords import answers_r
 from speclet_formula.observation import check_limits
 from speclet_formula.preflight import Finding, inspect_design, relate_groups
 from speclet_formula.preflight.records import Support
-from speclet_formula.priors import Slot, places_of, resolve_priors, slot_frame
+from speclet_formula.priors import Slot, resolve_priors, slot_frame
 
 Priors = str | Path | Mapping[str, Any] | None
 
@@ -210,26 +210,10 @@ def describe_model(model: Model) -> str:
         "",
         "Priors:",
         slot_frame(model.slots).to_string(index=False),
-        *_describe_places(model),
     ]
     if model.findings:
         lines += ["", "Findings:", *(f"* {finding}" for finding in model.findings)]
     return "\n".join(lines)
-
-
-def _describe_places(model: Model) -> list[str]:
-    """Say of which effects the priors of correlated intercepts speak, where that is not obvious."""
-    lines = []
-    for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
-        at = " and ".join(
-            f"{column} = {value:.4g}" for column, value in zip(block.columns, place, strict=True) if value
-        )
-        if at:
-            lines.append(
-                f"The SD of 1|{block.label} and cor|{block.label} have these priors at {at}, the mean: adding a "
-                "constant to a predictor changes no prediction."
-            )
-    return lines
 
 
 _PREFLIGHT: Mapping[str, Support] = {
