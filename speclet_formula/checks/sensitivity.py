@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from speclet_formula.design.records import correlation_name
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.prediction import log_likelihood_blocks
@@ -97,9 +98,9 @@ def log_prior(model: Model, posterior: Any) -> Array:
     for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
-            pairs = _values(posterior, f"cor|{block.label}")
+            pairs = _values(posterior, correlation_name(block))
             sds, matrices = move_spread(sds, matrices_of(pairs), block.columns, place)
-            total += log_density(priors[f"cor|{block.label}"], matrices)
+            total += log_density(priors[correlation_name(block)], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import GroupBlock
-from speclet_formula.design.records import variable_name
+from speclet_formula.design.records import correlation_name
 from speclet_formula.model import Model
 from speclet_formula.priors import matrices_of, move_spread, pairs_of, places_of
 
@@ -46,7 +46,7 @@ def _intercept(block: GroupBlock, place: np.ndarray, variables: dict[str, Any]) 
 
 
 def _spread(block: GroupBlock, place: np.ndarray, variables: dict[str, Any]) -> dict[str, Any]:
-    names, correlation = [f"{slot}_sigma" for slot in block.slots], f"cor|{variable_name(block.label)}"
+    names, correlation = [f"{slot}_sigma" for slot in block.slots], correlation_name(block)
     sds = np.stack([variables[name].to_numpy() for name in names], axis=-1)
     matrices = matrices_of(variables[correlation].to_numpy())
     sds, matrices = move_spread(sds, matrices, block.columns, -place)

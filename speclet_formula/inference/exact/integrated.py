@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import GroupBlock
-from speclet_formula.design.records import variable_name
+from speclet_formula.design.records import correlation_name
 from speclet_formula.errors import DataError
 from speclet_formula.inference.exact.adaptive import combine, cover, fit_proposal, propose
 from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, log_posterior
@@ -48,7 +48,7 @@ def variance_names(model: Model) -> tuple[str, ...]:
     """Name the posterior's variables that hold the variances: SDs first, in `variances`' order, then correlations."""
     blocks = model.design.groups
     sds = [f"{slot}_sigma" for block in blocks for slot in block.slots]
-    correlations = [f"cor|{variable_name(block.label)}" for block in blocks if block.correlated]
+    correlations = [correlation_name(block) for block in blocks if block.correlated]
     return ("sigma", *sds, *correlations)
 
 
@@ -86,7 +86,7 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
     for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
         width = len(block.slots)
         if block.correlated:
-            pairs = correlations[f"cor|{variable_name(block.label)}"]
+            pairs = correlations[correlation_name(block)]
             sds[:, first : first + width], pairs = _placed(sds[:, first : first + width], pairs, block, place)
             parts.append(partial_correlations(pairs, width))
         first += width
