@@ -17,18 +17,22 @@ def key_of(task: GroupTask) -> str:
     return hashlib.sha256(f"{task.group}\n{digest(task.rows)}".encode()).hexdigest()[:20]
 
 
-def outcomes_of(tasks: list[GroupTask], workers: int | None, folder: Path | None, *, progress: bool) -> list[Outcome]:
+def outcomes_of(
+    tasks: list[GroupTask], workers: int | None, folder: Path | None, *, owner: str = "", progress: bool
+) -> list[Outcome]:
     """Return the outcomes of all groups in order, of those in the folder without fitting them again."""
     done: dict[str, Outcome] = {}
     files = {task.group: key_of(task) for task in tasks} if folder is not None else {}
     if folder is not None:
-        found = {task.group: load_outcome(folder, files[task.group], keep=task.keep) for task in tasks}
+        found = {
+            task.group: load_outcome(folder, owner, files[task.group], task.group, keep=task.keep) for task in tasks
+        }
         done = {group: outcome for group, outcome in found.items() if outcome is not None}
     pending = [task for task in tasks if task.group not in done]
     for outcome in with_progress(_made(pending, workers), "groups", len(tasks), len(done), shown=progress):
         done[outcome["group"]] = outcome
         if folder is not None and outcome["status"] == "fitted":
-            save_outcome(folder, files[outcome["group"]], outcome)
+            save_outcome(folder, owner, files[outcome["group"]], outcome)
             outcome["saved"] = None  # it is in its file
     return [done[task.group] for task in tasks]
 

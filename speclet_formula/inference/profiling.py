@@ -17,6 +17,7 @@ from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.fitting import fit_point
 from speclet_formula.inference.reml.profiled import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.posterior import PointFit
+from speclet_formula.threads import in_one_blas_thread
 
 MOST_CORRELATED = 2  # columns of a block whose correlation is profiled
 _PRECISION = 1e-4  # of an end, in units of the estimate's scale
@@ -39,6 +40,7 @@ class _Sizes:
         return np.arange(len(self.deviations) + len(self.correlations)) < len(self.deviations)
 
 
+@in_one_blas_thread
 def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     """Find the intervals of standard deviations, correlations and fixed effects.
 

@@ -12,8 +12,10 @@ from speclet_formula.preflight.groups import inspect_group
 from speclet_formula.preflight.parameters import inspect_parameters
 from speclet_formula.preflight.records import Finding, Support
 from speclet_formula.preflight.separation import separation
+from speclet_formula.threads import in_one_blas_thread
 
 
+@in_one_blas_thread
 def inspect_design(design: Design, *, support: Support = "real") -> tuple[Finding, ...]:
     """Look for what lme4 would warn of or refuse, and for what makes a posterior follow its prior.
 

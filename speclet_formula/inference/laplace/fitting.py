@@ -21,6 +21,7 @@ from speclet_formula.inference.laplace.mode import Mode, find_mode, joint_mode, 
 from speclet_formula.inference.laplace.problem import Point, Problem, problem_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
+from speclet_formula.threads import in_one_blas_thread
 
 FEWEST_LEVELS = 2
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
@@ -119,6 +120,7 @@ class _Criterion:
         return mode.criterion, self._search.slope(x, slope)
 
 
+@in_one_blas_thread
 def fit_laplace(model: Model) -> PointFit:
     """Fit a generalized linear mixed model by maximum likelihood, the group effects integrated by Laplace's method.
 

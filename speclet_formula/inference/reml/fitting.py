@@ -21,6 +21,7 @@ from speclet_formula.inference.reml.profiled import Profiled, deviances, profile
 from speclet_formula.inference.reml.relative import relative_covariances
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
+from speclet_formula.threads import in_one_blas_thread
 
 FEWEST_LEVELS = 2
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
@@ -71,6 +72,7 @@ def _why_not_told_apart(model: Model) -> str | None:
     return None
 
 
+@in_one_blas_thread
 def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None) -> PointFit:
     """Fit a linear mixed model by REML or maximum likelihood.
 

@@ -26,7 +26,7 @@ from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.plans import LARGEST_DENSE
 from speclet_formula.inference.translation.names import BambiNames, bambi_names, group_term_name, summed
 from speclet_formula.inference.translation.ordinal import centred_family
-from speclet_formula.inference.translation.priors import bambi_priors, built_order
+from speclet_formula.inference.translation.priors import bambi_priors
 from speclet_formula.model import Model
 
 # Bambi parses the name of such a response again for new data.
@@ -127,9 +127,8 @@ def to_pymc(model: Model) -> pm.Model:
     Returns
     -------
     pymc.Model
-        The model that `to_bambi` builds. Its intercept is the one at the predictors' means, as Bambi has it. So are
-        the SD and the correlations of group intercepts, where their default priors speak of the means; the effects
-        themselves are at zero.
+        The model that `to_bambi` builds. Its intercept is the one at the predictors' means, as Bambi has it; group
+        effects are those at zero.
     """
     return to_bambi(model).backend.model
 
@@ -203,7 +202,7 @@ def _right_side(model: Model, side: Design, names: BambiNames) -> str:
     if side.formula.offsets:
         parts.append(f"offset({names.offset(side)})")
     for block in side.groups:
-        for column in (block.columns[place] for place in built_order(model, block)):
+        for column in block.columns:
             expression = "1" if column == "1" else f"0 + {names.effect(block, column)}"
             parts.append(f"({expression}|{names.group(block)})")
     return " + ".join(parts)
