@@ -9,7 +9,7 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.tables import as_pandas
+from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import Formula
 from speclet_formula.posterior import Fit, PointFit
@@ -154,6 +154,7 @@ def simulate(
             "Give both: the table of predictors, and the parameters by name.",
         )
     table = as_pandas(design)
+    weights = in_row_order(weights, row_labels(design, len(table)), "weights")
     simulator = simulator_of(
         formula, table, family=family, link=link, weights=weights, functions=functions, censor=censor
     )
