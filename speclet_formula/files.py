@@ -15,72 +15,54 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, TextIO, cast
+from typing import BinaryIO, cast
 
 import pandas as pd
 
+from speclet_formula.delimited import read_delimited
 from speclet_formula.errors import DataError, nearest
 
-SEPARATORS = {
-    ".csv": ",", ".csv.gz": ",", ".tsv": "\t", ".tsv.gz": "\t", ".txt": "\t", ".txt.gz": "\t",
-}  # fmt: skip
+_PACKED = ".gz"
+_TEXT = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".count": "\t", ".counts": "\t", ".foldchange": "\t"}
+SEPARATORS = {f"{ending}{packed}": separator for ending, separator in _TEXT.items() for packed in ("", _PACKED)}
 PARQUET = (".parquet", ".pq")
-KINDS = ", ".join((*SEPARATORS, *PARQUET))
-_MARK = "\ufeff"  # of byte order, which pandas takes off
-_HEAD = 200  # lines in which a header is looked for
+KINDS = f"{', '.join(_TEXT)} (also {_PACKED}), {', '.join(PARQUET)}"
+# Kinds that are told by their names, before anything is opened; what holds no text is told by its bytes.
+_OTHER = (".xlsx", ".xls", ".ods", ".rds", ".rda", ".rdata", ".h5", ".hdf5", ".h5ad", ".json", ".toml", ".zip", ".dta")
+_SNIFFED = 4096  # bytes that tell text from other files
 MOST_OF_A_NAME = 40  # characters of a file's name in that of the one beside it: names end at 255 bytes
 MOST_LINKS = 40  # that lead from one to the next, as systems have it
 MOST_IN_MEMORY = 64 * 2**20
-_WORDS = {",": "commas", ";": "semicolons", "\t": "tabs", r"\s+": "spaces"}
 
 
-@dataclass(frozen=True)
-class _Head:
-    """How a text file starts."""
-
-    separator: str
-    skipped: int  # lines of comment before the header
-    encoding: str
-    said: tuple[str, ...]  # what is not as the name promises, as sentences
-
-
-def read_file(path: Path, *, loose: bool = False) -> pd.DataFrame:
-    """Read a table by the ending of its name.
+def read_file(path: Path) -> pd.DataFrame:
+    """Read a table: parquet by the ending of its name, and text as programs and spreadsheets write it.
 
     Parameters
     ----------
     path : pathlib.Path
-        A file whose name ends in one of `KINDS`; text that ends in .gz is unpacked.
-    loose : bool
-        Read text as screens' programs and spreadsheets write it, too: comment lines that start with "#" above the
-        header, another separator than the name promises, UTF-16. What was met is told in `.attrs["read"]`.
+        A parquet file, or text of separated columns; text whose name ends in .gz is unpacked. Where the name promises
+        another separator than the file has, or none, it is found from the first lines; comment lines that start with
+        "#" may stand above the header, and the text may be UTF-16. What is not as promised is told in `.attrs["read"]`.
 
     Returns
     -------
     pandas.DataFrame
-        The table as it is in the file, repeated column names included.
+        The table as it is in the file, repeated column names included; names with leading zeros, "00001", are text.
 
     Raises
     ------
     DataError
-        There is no such file, it is of another kind or cannot be read.
+        There is no such file, it is of another kind, lines are longer or shorter than the header, or it cannot be read.
     """
     name = path.name.lower()
-    separator = next((separator for ending, separator in SEPARATORS.items() if name.endswith(ending)), None)
-    if separator is None and not name.endswith(PARQUET):
-        raise DataError(
-            f"'{path}' is of a kind that cannot be read.",
-            f"The name of a table's file ends in one of {KINDS}.",
-            "Rename it if it is one of these, or write it anew as CSV.",
-        )
     try:
-        if separator is None:
+        if name.endswith(PARQUET):
             return pd.read_parquet(existing(path))
-        return _read_text(existing(path), _head(path, separator) if loose else _Head(separator, 0, "utf-8", ()))
+        separator = promised_separator(path)
+        return read_delimited(existing(path), separator)
     except (
         OSError,
         EOFError,
@@ -90,65 +72,29 @@ def read_file(path: Path, *, loose: bool = False) -> pd.DataFrame:
         raise unreadable(path, error) from error
 
 
-def _read_text(path: Path, head: _Head) -> pd.DataFrame:
-    """Read separated text; a repeated column keeps its name, so that a formula that uses it is refused."""
-    how = {"sep": head.separator, "skiprows": head.skipped, "encoding": head.encoding}
-    frame = pd.read_csv(path, low_memory=False, **how)
-    names = _header(path, head)
-    if len(names) == frame.shape[1]:
-        frame.columns = pd.Index([name or made for name, made in zip(names, frame.columns, strict=True)])
-    if head.said:
-        frame.attrs["read"] = head.said
-    return frame
+def promised_separator(path: Path) -> str | None:
+    """Return the separator that a text's name promises, None if its ending is another one.
 
-
-def _header(path: Path, head: _Head) -> list[str]:
-    """Return the names of the columns as they are in the file; pandas numbers those that are repeated."""
-    with _opened(path, head.encoding) as file:
-        lines = (line.removeprefix(_MARK) for line in islice(file, head.skipped, None) if line.strip())
-        if head.separator == r"\s+":
-            return next(lines, "").split()
-        return next(csv.reader(lines, delimiter=head.separator), [])
-
-
-def _opened(path: Path, encoding: str, errors: str = "strict") -> TextIO:
-    """Open text, packed or not."""
-    if path.name.lower().endswith(".gz"):
-        return gzip.open(path, "rt", encoding=encoding, errors=errors, newline="")
-    return path.open(encoding=encoding, errors=errors, newline="")
-
-
-def _head(path: Path, separator: str) -> _Head:
-    """Look at the first lines of a file: its encoding, its comments, and what stands between its columns."""
-    with _opened(existing(path), "latin-1") as file:
-        encoding = "utf-16" if file.read(2) in ("\xff\xfe", "\xfe\xff") else "utf-8"
-    with _opened(path, encoding, "replace") as file:
-        lines = [line.rstrip("\r\n").removeprefix(_MARK) for line in islice(file, _HEAD)]
-    comments = next((place for place, line in enumerate(lines) if not line.startswith("#")), 0)
-    rest = lines[comments:]
-    found = _separator(rest[:2], separator)
-    # The last line with a "#" is the header if it has as many columns as the row after it: "#id<TAB>sgrna_ids".
-    is_header = comments > 0 and _fields(lines[comments - 1], found) == _fields(rest[0], found) > 1
-    skipped = comments - is_header
-    said = [f"{skipped:,} lines of comment stand above the header."] if skipped else []
-    if found != separator:
-        said.append(f"Columns are separated by {_WORDS[found]}, not by {_WORDS[separator]} as the name promises.")
-    if encoding == "utf-16":
-        said.append("The text is UTF-16.")
-    return _Head(found, skipped, encoding, tuple(said))
-
-
-def _separator(lines: list[str], promised: str) -> str:
-    """Return the promised separator, or the one that a header without it has."""
-    if not lines or promised in lines[0]:
-        return promised
-    choices = [one for one in ("\t", ",", ";", r"\s+") if _fields(lines[0], one) > 1]
-    same = [one for one in choices if all(_fields(line, one) == _fields(lines[0], one) for line in lines[1:])]
-    return same[0] if same else promised
-
-
-def _fields(line: str, separator: str) -> int:
-    return len(line.split(None if separator == r"\s+" else separator))
+    Raises
+    ------
+    DataError
+        The ending is another one, and the file is no text.
+    """
+    name = path.name.lower().removesuffix(_PACKED)
+    for ending, separator in _TEXT.items():
+        if name.endswith(ending):
+            return separator
+    start = b""
+    if not name.endswith(_OTHER):
+        with (gzip.open if name != path.name.lower() else open)(existing(path), "rb") as file:
+            start = file.read(_SNIFFED)
+    if name.endswith(_OTHER) or (b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff"))):
+        raise DataError(
+            f"'{path}' is of a kind that cannot be read.",
+            f"A table's file is text of separated columns or parquet: {KINDS}.",
+            "Open it in what wrote it, and save it as CSV.",
+        )
+    return None
 
 
 def existing(path: Path) -> Path:

@@ -279,8 +279,8 @@ def study(
     from speclet_formula.studies import study as run_study
 
     arguments = {name: value for name, value in asdict(model).items() if name != "levels" and value is not None}
-    settings = dict(fit_arguments(sampling))
-    workers = settings.pop("cores")
+    settings = {"draws": 1000, "chains": 4, **fit_arguments(sampling)}
+    workers = settings.pop("cores", None)
     found = run_study(
         formula,
         read_table(data, model.levels or ()),

@@ -33,7 +33,7 @@ def model_arguments(options: ModelOptions) -> dict[str, Any]:
 
 def fit_arguments(options: SamplingOptions) -> Mapping[str, Any]:
     """Return the options under the names of `fit`."""
-    arguments = asdict(options)
+    arguments = {name: value for name, value in asdict(options).items() if value is not None or name == "seed"}
     quiet, seed = arguments.pop("quiet"), arguments.pop("seed")
     return {**arguments, "random_seed": seed, "progress": shows_progress(quiet)}
 

@@ -400,6 +400,10 @@ def test_claims_are_judged_over_all_data_sets(small):
             "them in the columns of lme4.\nLeave method= out.",
         ),
         (
+            {"method": "laplace"}, SamplingError,
+            "method='laplace' gives no posterior to judge.\nMethods: auto, exact, nuts.\nLeave method= out.",
+        ),
+        (
             {"n_sims": 1}, SamplingError,
             "n_sims=1 is out of range.\nn_sims is a whole number of at least 2.\nLeave n_sims= out for its default.",
         ),

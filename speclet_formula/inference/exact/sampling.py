@@ -16,7 +16,6 @@ from speclet_formula.errors import SamplingError
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, metropolis
 from speclet_formula.inference.exact.marginal import Marginal, log_posterior, marginal_of, why_not_exact
 from speclet_formula.inference.exact.variances import Variances, correlation_factors, natural, prior_precisions
-from speclet_formula.inference.placing import at_zero
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.inference.precision import Layout, draw
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
@@ -71,7 +70,7 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, threads=plan.cores)
     coefficients += marginal.centre[kept.columns]
     variables = _variables(model, marginal, plan, kept, coefficients, sds, partial)
-    return make_tree(model, at_zero(model, variables), statistics, "exact")
+    return make_tree(model, variables, statistics, "exact")
 
 
 @dataclass(frozen=True, eq=False)
