@@ -205,7 +205,8 @@ def _check_estimates(model: Model, found: PointEstimates) -> None:
     require(isinstance(found.others, tuple), "others")
     for other in found.others:
         name, *numbers = other
-        require(name in model.family.parameters and len(numbers) == 2 and all(map(is_number, numbers)), "others")  # noqa: PLR2004 - an estimate and its error
+        require(name in model.family.parameters and len(numbers) == 2, "others")  # noqa: PLR2004 - with its error
+        require(all(is_number(number) or number == math.inf for number in numbers), "others")  # alpha of no spread
 
 
 def _check_blocks(design: Design, found: PointEstimates) -> None:
