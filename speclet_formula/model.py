@@ -3,6 +3,7 @@
 All that a fit needs is settled here, before anything runs. Fitting is left to `inference.fitting`.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -182,6 +183,23 @@ class Model:
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(describe_model(self))}</pre>"
+
+
+def with_design(model: Model, design: Design) -> Model:
+    """Return the same model of another design; what else it says of its data stays as it is.
+
+    Parameters
+    ----------
+    model : Model
+    design : Design
+
+    Returns
+    -------
+    Model
+    """
+    again = copy.copy(model)  # Model's own way of being made would read formula and table again
+    object.__setattr__(again, "design", design)
+    return again
 
 
 def in_order_of(model: Model, values: Any, argument: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.evaluation import Scope, evaluate, is_labels
+from speclet_formula.design.evaluation import Scope, evaluate, evaluate_labels, is_labels
 from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite, without_intercept
 from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
 from speclet_formula.design.naming import OWN, names_of, names_of_blocks, with_own_names
@@ -360,7 +360,7 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
     """Return a grouping factor with its observed levels; 'a:b' is one factor of the observed combinations."""
     parts = []
     for node in group.factors:
-        values = evaluate(node, scope)
+        values = evaluate_labels(node, scope)
         check_one_column(values, node, "a grouping factor")
         if not is_labels(values):
             report_not_finite(np.asarray(values, dtype=float), text_of(node))

@@ -129,9 +129,7 @@ class Design:
     groups: tuple[GroupBlock, ...]
     offset: np.ndarray  # (n,) float64, on the link scale; zeros when there is none
     weights: np.ndarray | None  # (n,) float64, or None for equal weights; sums over merged rows
-    frame: (
-        pd.DataFrame
-    )  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals, booleans as 0/1
+    frame: pd.DataFrame  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals
     rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
     recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns
     levels: tuple[str, ...] = ()  # of an ordinal response, the lowest first; it holds their places 0, 1, ...
