@@ -17,6 +17,7 @@ from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.terms import Call, Expression, Flag, Name, Number, Operation, Text, text_of
 
+LABELLING = ("factor", "interaction", "relevel")  # functions that make levels of what they are given
 Values = Any  # a float or bool array of n rows, an (n, k) array of a basis, a Categorical, or a scalar
 
 
@@ -45,11 +46,51 @@ def evaluate(node: Expression, scope: Scope) -> Values:
     )
 
 
+def evaluate_labels(node: Expression, scope: Scope) -> Values:
+    """Return the values of an expression whose levels are wanted: a column's numbers and booleans as they were given.
+
+    Raises
+    ------
+    DataError
+        A column holds numbers that may have been whole ones with more digits than a float has room for.
+    """
+    if not isinstance(node, Name):
+        return evaluate(node, scope)
+    column = scope.frame[node.name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical(column)
+    values = column.to_numpy()
+    if values.dtype.kind == "f":
+        _check_digits(values, node.name)
+    return values
+
+
+def _check_digits(values: np.ndarray, name: str) -> None:
+    """Refuse floats whose last digits were lost, if they were ids: several then have become one level."""
+    kind = np.finfo(values.dtype)
+    large = np.unique(values[np.abs(values) >= 2.0 ** (kind.nmant + 1)])
+    lost = next((value for value in large if _digits(value) > kind.precision), None)
+    if lost is not None:
+        raise DataError(
+            f"column '{name}' has levels that are floats with too many digits, such as {lost:.0f}: the last are lost.",
+            f"Numbers of more than {kind.precision} digits are told apart as integers, or as text.",
+            f"Read the column as such, for example pandas.read_csv(path, dtype={{'{name}': str}}).",
+        )
+
+
+def _digits(value: Any) -> int:
+    """Count the digits that tell a float from its neighbours."""
+    return len(str(value).partition("e")[0].removesuffix(".0").replace(".", "").strip("-0"))
+
+
 def _column(column: pd.Series) -> Values:
     """Return a column as a factor or as numbers."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return pd.Categorical(column)
-    return column.to_numpy()
+    values = column.to_numpy()
+    if values.dtype.kind == "b":
+        return values.astype(np.int64)
+    return values if values.dtype == np.float64 else values.astype(float)
 
 
 def _plain(values: Values) -> Values:
@@ -109,7 +150,8 @@ def is_labels(value: Values) -> bool:
 
 def _call(node: Call, scope: Scope) -> Values:
     """Apply a function, remembering what it learns when it is one that learns."""
-    positional = [evaluate(argument.value, scope) for argument in node.arguments if argument.name is None]
+    read = evaluate_labels if node.function in LABELLING and node.function not in scope.functions else evaluate
+    positional = [read(argument.value, scope) for argument in node.arguments if argument.name is None]
     named = {argument.name: evaluate(argument.value, scope) for argument in node.arguments if argument.name}
     name = node.function
     try:

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval
+from speclet_formula.estimates.points import NOT_ESTIMABLE
 from speclet_formula.families import Family
 from speclet_formula.posterior.layout import formatted, number
 
@@ -85,7 +87,8 @@ class Means:
         return f"<p>{escape(self.sentence)}</p>\n{table}\n<p><small>{escape(self._foot())}</small></p>"
 
     def _foot(self) -> str:
-        return f"conf_low and conf_high bound the {self.table.attrs['interval']}."
+        unknown = f" {NOT_ESTIMABLE}" if self.values.draws is None and np.isnan(self.values.estimates).any() else ""
+        return f"conf_low and conf_high bound the {self.table.attrs['interval']}.{unknown}"
 
 
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:
