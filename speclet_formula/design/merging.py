@@ -82,7 +82,7 @@ def _single(piece: Mapping[str, Any], keys: list[str], response: str, labels: bo
     values = column.to_numpy(dtype=float, na_value=np.nan)
     refuse_infinite(values, response, before=seen)
     made = {_MEAN: values, _LEFT: np.zeros(len(values)), ROWS: np.ones(len(values), dtype=np.int64)}
-    return pd.DataFrame({**{key: np.asarray(piece[key]) for key in keys}, **made})
+    return pd.DataFrame({**{key: pd.array(piece[key], copy=False) for key in keys}, **made})
 
 
 def _merged(parts: Sequence[pd.DataFrame | None], keys: list[str]) -> pd.DataFrame:

@@ -116,7 +116,7 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
         check_variable(name, side)
     discrete = _inside_factors(side)
     values = [
-        _given(side.frame[name], name, chosen[name])
+        _given(side.frame[name], name, chosen[name], name in discrete)
         if name in chosen
         else _usual(whole, side.frame[name], name in discrete)
         if name in terms
@@ -243,14 +243,14 @@ def _usual(design: Design, column: pd.Series, discrete: bool) -> Sequence[Any]:
     """Return the levels of a factor, or a number's mean."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return list(column.cat.categories)
-    values = np.unique(column.to_numpy(dtype=float))
+    values = np.unique(column.to_numpy() if discrete else column.to_numpy(dtype=float))
     if discrete or len(values) <= _FEW:
         return list(values.tolist())
     return [float(column_means(design, column.to_numpy(dtype=float)))]
 
 
-def _given(column: pd.Series, name: str, wanted: Any) -> Sequence[Any]:
-    """Return the values that the caller wants, checked."""
+def _given(column: pd.Series, name: str, wanted: Any, discrete: bool) -> Sequence[Any]:
+    """Return the values that the caller wants, checked; of what a call makes levels of, as the column has them."""
     values = [wanted] if isinstance(wanted, str) or np.ndim(wanted) == 0 else list(wanted)
     if not values:
         raise EstimateError(
@@ -273,10 +273,13 @@ def _given(column: pd.Series, name: str, wanted: Any) -> Sequence[Any]:
         raise EstimateError(
             f"at={{'{name}': {wanted!r}}} holds what is no number.", f"'{name}' holds numbers.", "Give finite numbers."
         )
+    if discrete and column.dtype.kind in "biu":
+        return list(np.asarray(values).astype(column.dtype).tolist())
     return [float(number) for number in numbers]
 
 
 def _column(values: list[Any], like: pd.Series) -> Any:
     if isinstance(like.dtype, pd.CategoricalDtype):
         return pd.Categorical(values, categories=like.cat.categories, ordered=True)
-    return np.asarray(values, dtype=float)
+    # What a call makes levels of comes as it is, everything else as floats.
+    return np.asarray(values, dtype=float if any(isinstance(value, float) for value in values) else like.dtype)

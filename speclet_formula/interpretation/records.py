@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval
+from speclet_formula.estimates.points import NOT_ESTIMABLE
 from speclet_formula.families import Family
 from speclet_formula.posterior.layout import formatted, number
 
@@ -115,7 +117,8 @@ class Means:
 
     def _foot(self) -> str:
         bounds = f"conf_low and conf_high bound the {self.table.attrs['interval']}."
-        return " ".join(filter(None, (bounds, self.table.attrs.get("tests"))))
+        unknown = self.values.draws is None and bool(np.isnan(self.values.estimates).any())
+        return " ".join(filter(None, (bounds, self.table.attrs.get("tests"), NOT_ESTIMABLE if unknown else "")))
 
 
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from speclet_formula.interpretation.values import (
     coefficient_draws,
     combined,
     derivative,
+    known_values,
     tabulate,
     tests_against_zero,
     told_tests,
@@ -151,7 +152,7 @@ def _of_responses(
     low, high = (function(eta) for eta in etas)
     jacobians = [derivative(function, eta)[:, None] * X for eta, (X, _) in zip(etas, ends, strict=True)]
     jacobian = average @ (jacobians[1] - jacobians[0])
-    return Values(average @ (high - low), jacobian @ points.covariance @ jacobian.T, None, points.criterion)
+    return known_values(points, jacobian, average @ (high - low))
 
 
 def _sentence(fit: Fitted, grid: Grid, var: str, names: tuple[str, ...], scale: Scale, response: str) -> str:

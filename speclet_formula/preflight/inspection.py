@@ -6,7 +6,13 @@ program of `separation` has a limit of its own.
 
 from speclet_formula.design import Design
 from speclet_formula.preflight.collinearity import collinear_columns
-from speclet_formula.preflight.columns import extreme_response, extreme_scales, inspect_fixed, inspect_response
+from speclet_formula.preflight.columns import (
+    extreme_response,
+    extreme_scales,
+    inspect_fixed,
+    inspect_response,
+    text_of_numbers,
+)
 from speclet_formula.preflight.factors import inspect_factors
 from speclet_formula.preflight.groups import inspect_group
 from speclet_formula.preflight.parameters import inspect_parameters
@@ -44,6 +50,7 @@ def inspect_design(design: Design, *, support: Support = "real") -> tuple[Findin
     return (
         *inspect_response(design),
         *extreme_response(design, support),
+        *text_of_numbers(design),
         *inspect_fixed(design),
         *collinear_columns(design),
         *extreme_scales(design),
