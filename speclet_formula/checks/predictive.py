@@ -17,6 +17,7 @@ from speclet_formula.estimates.intervals import Array
 from speclet_formula.families import FAMILIES, draw_response, inverse_link
 from speclet_formula.model import Model
 from speclet_formula.prediction import linear_predictor
+from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
@@ -139,7 +140,7 @@ def posterior_predictive(fit: "Fit", draws: int = 200, *, random_seed: int | Non
     posterior = fit.idata["posterior"]
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     chosen = np.unique(np.linspace(0, total - 1, min(draws, total)).astype(np.int64))
-    return _check("posterior", fit.model, posterior, chosen, np.random.default_rng(random_seed))
+    return _check("posterior", fit.model, posterior, chosen, generator(random_seed))
 
 
 def describe_check(check: Predictive) -> str:

@@ -6,6 +6,7 @@ What the columns mean is left to `design`, what true values mean to `recovery`.
 import csv
 import difflib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -181,7 +182,14 @@ def _check_true_value(name: str, value: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return isinstance(value, int | float) and not isinstance(value, bool) and _is_finite(value)
+
+
+def _is_finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # of hundreds of digits
+        return False
 
 
 def _is_number_or_row(value: Any) -> bool:

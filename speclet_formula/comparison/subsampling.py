@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speclet_formula.seeds import generator
+
 
 @dataclass(frozen=True)
 class Total:
@@ -34,7 +36,7 @@ def draw_rows(n: int, count: int, random_seed: int | None) -> np.ndarray:
     -------
     ndarray of int, shape (count,)
     """
-    return np.sort(np.random.default_rng(random_seed).choice(n, size=count, replace=False))
+    return np.sort(generator(random_seed).choice(n, size=count, replace=False))
 
 
 def total(values: np.ndarray, rows: np.ndarray, guesses: np.ndarray) -> Total:
