@@ -16,7 +16,7 @@ import typer
 
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.files import existing, read_file, unreadable
+from speclet_formula.files import SORTED, existing, read_file, unreadable
 
 SHOWN_LEVELS = 8
 SHOWN_DIGITS = 40
@@ -55,6 +55,7 @@ def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
         typer.echo(f"Note: {sentence}", err=True)
     for column, order in map(_parse_order, levels):
         frame[column] = _ordered(frame, column, order)
+        frame.attrs[SORTED] = tuple(name for name in frame.attrs.get(SORTED, ()) if name != column)
     return frame
 
 

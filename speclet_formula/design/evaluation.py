@@ -5,13 +5,14 @@ function learns from the first rows (means, knots, levels) is kept in `memory` u
 for other rows.
 """
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
@@ -38,7 +39,7 @@ def evaluate(node: Expression, scope: Scope) -> Values:
         case Number(value) | Text(value) | Flag(value):
             return value
         case Operation(operator, operands):
-            return _operate(operator, [_plain(evaluate(operand, scope)) for operand in operands], node)
+            return _operate(operator, [_plain(evaluate(operand, scope)) for operand in operands], node, scope)
         case Call():
             return _call(node, scope)
     raise FormulaError(  # pragma: no cover - the parser makes no other nodes
@@ -117,7 +118,7 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 _UNARY: dict[str, Callable[[Any], Any]] = {"-": np.negative, "+": np.positive, "!": np.logical_not}
 
 
-def _operate(operator: str, values: list[Values], node: Operation) -> Values:
+def _operate(operator: str, values: list[Values], node: Operation, scope: Scope) -> Values:
     """Apply one arithmetic, comparison or logical operator."""
     table: Mapping[str, Callable[..., Any]] = _UNARY if len(values) == 1 else _BINARY
     if operator not in table:
@@ -127,10 +128,11 @@ def _operate(operator: str, values: list[Values], node: Operation) -> Values:
             "Write the interaction as a term of its own, outside the call.",
         )
     if operator not in ("==", "!=") and any(is_labels(value) for value in values):
+        strays, remedy = _strays(node.operands, scope, "Use a numeric column, or compare: I(column == 'label').")
         raise DataError(
-            f"'{text_of(node)}' computes with labels, not numbers.",
+            f"'{text_of(node)}' computes with labels, not numbers{strays}.",
             "Arithmetic needs numeric columns; labels can be compared with == and !=.",
-            "Use a numeric column, or compare: I(column == 'label').",
+            remedy,
         )
     if len(values) == 2 and is_labels(values[0]) != is_labels(values[1]):  # noqa: PLR2004 - both operands
         raise DataError(
@@ -141,6 +143,17 @@ def _operate(operator: str, values: list[Values], node: Operation) -> Values:
     with np.errstate(all="ignore"):  # what is not a number is reported by row once the term is complete
         # Integer columns: 2^-1 and overflow mean in R what they mean for doubles.
         return table[operator](*(value if is_labels(value) else np.asarray(value, dtype=float) for value in values))
+
+
+def _strays(nodes: Sequence[Expression], scope: Scope, remedy: str) -> tuple[str, str]:
+    """Return what is to be said of a column of text most of which is numbers, and what to do; else the remedy given."""
+    names = [node.name for node in nodes if isinstance(node, Name)]
+    labels = [name for name in names if isinstance(scope.frame[name].dtype, pd.CategoricalDtype)]
+    found = next(((name, told) for name in labels if (told := numeric_text(scope.frame[name]))), None)
+    if found is None:
+        return "", remedy
+    name, told = found
+    return f": '{name}' is text, but {told.said}", told.remedy(name)
 
 
 def is_labels(value: Values) -> bool:
@@ -163,10 +176,12 @@ def _call(node: Call, scope: Scope) -> Values:
                 return STATEFUL[name](learnt, *positional, **named)
             return STATELESS[name](*positional, **named)
     except (TypeError, ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+        remedy = "Check the arguments' number, names and types; labels cannot be computed with."
+        strays, remedy = _strays([argument.value for argument in node.arguments], scope, remedy)
         raise FormulaError(
-            f"'{text_of(node)}' cannot be computed: {error}.",
+            f"'{text_of(node)}' cannot be computed: {error}{strays}.",
             f"{name} must accept the arguments that the formula gives it.",
-            "Check the arguments' number, names and types; labels cannot be computed with.",
+            remedy,
         ) from error
 
 
