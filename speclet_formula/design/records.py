@@ -167,7 +167,17 @@ def sides(design: Design) -> tuple[Design, ...]:
 
 def correlation_name(block: GroupBlock) -> str:
     """Return the name of a block's correlations in the posterior, which is their slot too."""
-    return f"{block.prefix}cor|{block.label}"
+    return f"{block.prefix}cor|{variable_name(block.label)}"
+
+
+def pair_dimension(block: GroupBlock) -> str:
+    """Return the name of the dimension that the pairs of a block's correlations have in the posterior."""
+    return f"{block.prefix}{variable_name(block.label)}__pair_dim"
+
+
+def effect_variables(design: Design) -> frozenset[str]:
+    """Return the variables of the posterior that hold an effect for each level of a group, of all linear predictors."""
+    return frozenset(slot for side in sides(design) for block in side.groups for slot in block.slots)
 
 
 def effect_label(block: GroupBlock, column: str) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.records import correlation_name
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import (
     Part,
@@ -244,7 +245,7 @@ def _correlations(design: Design, stated: Mapping[str, Any], placement: Placemen
     """Return the stated correlations of blocks that hold no other part than their own."""
     found: dict[str, float] = {}
     for block in design.groups:
-        name = f"cor|{block.label}"
+        name = correlation_name(block)
         extra = [part for slot in block.slots for part in placement.slots.get(slot, ()) if part.key != slot]
         if not block.correlated or name not in stated or any(part.value is None for part in extra):
             continue
@@ -306,7 +307,7 @@ def _realized_correlations(
     """Return the correlations of the drawn effects."""
     found: dict[str, float] = {}
     for block in design.groups:
-        names = [f"cor|{block.label}[{pair}]" for pair in pair_labels(block)]
+        names = [f"{correlation_name(block)}[{pair}]" for pair in pair_labels(block)]
         if names and names[0] in scalars and all(slot in effects for slot in block.slots):
             matrix = pd.concat([effects[slot] for slot in block.slots], axis=1).corr().to_numpy()
             found |= correlations_by_key(block, matrix)

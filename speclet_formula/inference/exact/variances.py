@@ -13,6 +13,7 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.design.merged import row_count
+from speclet_formula.design.records import correlation_name
 from speclet_formula.inference.precision import Layout
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
@@ -47,7 +48,7 @@ def variances_of(model: Model, layout: Layout) -> Variances:
         sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
         columns.append(tuple(range(first, first + width)))
         if block.correlated:
-            eta = number(slots[f"cor|{block.label}"], "eta")
+            eta = number(slots[correlation_name(block)], "eta")
             pairs = combinations(range(width), 2)
             partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
     return Variances(
