@@ -25,8 +25,9 @@ def own_engine(method: Any) -> Fitter:
     def fitted(job: Job, table: Any, seed: int) -> Any:
         import speclet_formula as sf
 
-        lengths = {} if method == "reml" else {key: job[key] for key in ("draws", "tune", "chains")}
-        kept = {} if job.get("keep") is None else {"keep": tuple(job["keep"])}
+        taken = {"reml": (), "exact": ("draws", "chains")}.get(method, ("draws", "tune", "chains"))
+        lengths = {key: job[key] for key in taken}
+        kept = {} if method == "reml" or job.get("keep") is None else {"keep": tuple(job["keep"])}
         return sf.lmer(job["formula"], table, method=method, random_seed=seed, progress=False, **lengths, **kept)
 
     return fitted

@@ -15,6 +15,7 @@ from speclet_formula.comparison import Comparison, compare
 from speclet_formula.comparison.comparing import FEWEST_FITS
 from speclet_formula.datasets import NotebookModel, m7, m7_models
 from speclet_formula.errors import DataError
+from speclet_formula.files import replacing
 from speclet_formula.inference.fitting import fit
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
@@ -221,5 +222,6 @@ def _draw(recoveries: Mapping[str, Recovery], shown: str, folder: Path) -> tuple
     strips = save_pictures(recoveries, folder / "recovery.png")
     group = str(recoveries[shown].groups["group"].iloc[0])
     intervals = folder / f"intervals_{group.replace(':', '_')}.png"
-    plot_intervals(recoveries[shown], group).figure.savefig(intervals, dpi=110)
+    with replacing(intervals) as stream:
+        plot_intervals(recoveries[shown], group).figure.savefig(stream, format="png", dpi=110)
     return strips, intervals

@@ -3,6 +3,7 @@
 What is kept in it, a file for each piece of work, is left to the rooms that do the work.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.errors import DataError
-from speclet_formula.files import replacing
+from speclet_formula.files import create_whole, replacing
 
 
 @dataclass(frozen=True)
@@ -45,16 +46,7 @@ def open_folder(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> 
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        known = read_manifest(folder, kind)
-        if not known:
-            if any(folder.iterdir()):
-                raise DataError(
-                    f"the folder '{folder}' holds other files, and none called {kind.manifest}.",
-                    kind.own,
-                    "Choose a folder that is empty, or not there yet.",
-                )
-            write_whole(folder / kind.manifest, json.dumps(dict(manifest)).encode())
-            return
+        known = read_manifest(folder, kind) or _claimed(folder, manifest, kind)
     except OSError as error:
         raise DataError(
             f"the folder '{folder}' cannot be used: {error.strerror or error}.",
@@ -71,13 +63,35 @@ def open_folder(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> 
         )
 
 
+def _claimed(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> dict[str, Any]:
+    """Write whose folder it is, and return what stands there: another process may have been first."""
+    # What a killed process was writing is in nobody's way; hidden files are those of systems.
+    others = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")]
+    known = read_manifest(folder, kind)  # again: the others may be of a process that has come since
+    if others and not known:
+        raise DataError(
+            f"the folder '{folder}' holds other files, and none called {kind.manifest}.",
+            kind.own,
+            "Choose a folder that is empty, or not there yet.",
+        )
+    if not known:
+        create_whole(folder / kind.manifest, json.dumps(dict(manifest)).encode())
+    return read_manifest(folder, kind)
+
+
 def read_manifest(folder: Path, kind: FolderKind) -> dict[str, Any]:
     """Return what a folder says of its work; nothing where there is none."""
     try:
         found = json.loads((folder / kind.manifest).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except (UnicodeDecodeError, json.JSONDecodeError):
+    except OSError as error:
+        raise DataError(
+            f"'{folder / kind.manifest}' cannot be read: {error.strerror or error}.",
+            kind.says,
+            "Choose a folder that can be read.",
+        ) from error
+    except (ValueError, RecursionError):  # no text, no JSON, numbers of thousands of digits, lists without end
         found = None
     if not found or not isinstance(found, dict):
         raise DataError(
@@ -86,17 +100,45 @@ def read_manifest(folder: Path, kind: FolderKind) -> dict[str, Any]:
     return found
 
 
+def owner_of(manifest: Mapping[str, Any]) -> str:
+    """Return a fingerprint of some work, which stands in each of its files."""
+    return hashlib.sha256(json.dumps(dict(manifest), sort_keys=True).encode()).hexdigest()[:20]
+
+
 def seed_of(random_seed: int | None, folder: Path | None, kind: FolderKind) -> int:
     """Return the seed: the given one, that of the work in the folder, or a fresh one."""
     if random_seed is not None:
-        return int(random_seed)
+        return _checked(random_seed)
     known = {} if folder is None or not folder.is_dir() else read_manifest(folder, kind)
-    if isinstance(known.get("random_seed"), int):
+    if type(known.get("random_seed")) is int and known["random_seed"] >= 0:
         return int(known["random_seed"])
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
 
 
+def _checked(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise DataError(
+            f"random_seed={seed!r} is out of range.",
+            "random_seed is a whole number of at least 0.",
+            "Leave random_seed= out for a fresh one.",
+        )
+    return int(seed)
+
+
 def write_whole(place: Path, contents: bytes) -> None:
-    """Write a file that is there as a whole or not at all."""
-    with replacing(place) as stream:
-        stream.write(contents)
+    """Write a file that is there as a whole or not at all.
+
+    Raises
+    ------
+    DataError
+        It cannot be written: the disk is full, perhaps.
+    """
+    try:
+        with replacing(place) as stream:
+            stream.write(contents)
+    except OSError as error:
+        raise DataError(
+            f"'{place}' cannot be written: {error.strerror or error}.",
+            "The folder keeps what is done as it comes in, and all that it holds so far is whole.",
+            "Make room, or let it be written to; then the same call goes on where this one stopped.",
+        ) from error

@@ -5,6 +5,7 @@ import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -80,13 +81,14 @@ MISTAKES = {
     ),
     "a folder": (
         "fit . y~(1|gene)",
-        "'.' is of a kind that cannot be read.\nThe name of a table's file ends in one of .csv, .csv.gz, .tsv, "
-        ".tsv.gz, .txt, .txt.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
+        "'.' is a folder.\nThe path of a file is expected, from the folder where the command runs.\n"
+        "Check the spelling and the folder.",
     ),
     "another kind": (
         "fit sheet.xlsx y~(1|gene)",
-        "'sheet.xlsx' is of a kind that cannot be read.\nThe name of a table's file ends in one of .csv, .csv.gz, "
-        ".tsv, .tsv.gz, .txt, .txt.gz, .parquet, .pq.\nRename it if it is one of these, or write it anew as CSV.",
+        "'sheet.xlsx' is of a kind that cannot be read.\nA table's file is text of separated columns or parquet: .csv, "
+        ".tsv, .tab, .txt, .count, .counts, .foldchange (also .gz), .parquet, .pq.\n"
+        "Open it in what wrote it, and save it as CSV.",
     ),
     "an empty file": (
         "fit empty.csv y~(1|gene)",
@@ -99,7 +101,7 @@ MISTAKES = {
     ),
     "another encoding": (
         "fit latin.csv y~(1|gene)",
-        f"'latin.csv' cannot be read: 'utf-8' codec can't decode byte 0xfc in position 1: invalid start byte.\n"
+        f"'latin.csv' cannot be read: 'utf-8' codec can't decode byte 0xfc in position 8: invalid start byte.\n"
         f"{TEXT_FILE}\nOpen it in what wrote it, and save it again.",
     ),
     "a broken archive": (
@@ -295,6 +297,68 @@ def test_markup_in_the_data_is_text(folder):
 
 # --- files ------------------------------------------------------------------------------------------------------------
 
+OVER = (
+    "{option} '{out}' is the same file as '{other}', which this command reads or writes as well.\n"
+    "What is written takes the place of what was there.\nChoose another name.\n"
+)
+OVERWRITING = {
+    "fit": ("fit screen.csv y~(1|gene) --method reml --out {out}", "--out", "screen.csv"),
+    "recover": ("recover screen.csv y~(1|gene) --truth truth.json --html {out}", "--html", "screen.csv"),
+    "recover's truth": ("recover screen.csv y~(1|gene) --truth truth.json --html {out}", "--html", "truth.json"),
+    "report": ("report a.fit b.fit --output {out}", "--output", "b.fit"),
+    "simulate": ("simulate screen.csv y~drug --truth truth.json --out {out}", "--out", "screen.csv"),
+    "simulate's truth": (
+        "simulate screen.csv y~drug --truth truth.json --out drawn.csv --out-truth {out}", "--out-truth", "truth.json",
+    ),
+    "simulate's table": (
+        "simulate screen.csv y~drug --truth truth.json --out drawn.csv --out-truth {out}", "--out-truth", "drawn.csv",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "option", "other"), OVERWRITING.values(), ids=OVERWRITING)
+@pytest.mark.parametrize("way", ["name", "path", "link", "second name", "linked folder"])
+def test_no_command_writes_over_what_it_reads(folder, call, option, other, way):
+    for name in ("a.fit", "b.fit", "drawn.csv", "truth.json"):
+        (folder / name).write_text("here before")
+    (folder / "sub").mkdir()
+    out = {
+        "name": other, "path": f"sub/../{other}", "link": f"link-{other}", "second name": f"hard-{other}",
+        "linked folder": f"folder/{other}",
+    }[way]  # fmt: skip
+    (folder / f"link-{other}").symlink_to(other)
+    (folder / f"hard-{other}").hardlink_to(folder / other)
+    (folder / "folder").symlink_to(".")
+    before = (folder / other).read_bytes()
+    result = run(*call.format(out=out).split())
+    assert result.exit_code == MISTAKE
+    # In a path the first step is taken as it stands: "sub/../screen.csv".
+    assert result.stderr == OVER.format(option=option, out=out, other=other)
+    assert (folder / other).read_bytes() == before
+
+
+def test_two_new_files_of_one_name_are_refused(folder):
+    (folder / "truth.json").write_text('{"Intercept": 1, "sigma": 1}')
+    (folder / "loop").symlink_to(".")
+    result = run(
+        *["simulate", "screen.csv", "y~1", "--truth", "truth.json", "--out", "new.csv", "--out-truth", "loop/new.csv"]
+    )
+    assert result.stderr == OVER.format(option="--out-truth", out="loop/new.csv", other="new.csv")
+    assert not (folder / "new.csv").exists()
+
+
+@pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.parquet"])
+def test_a_simulated_table_is_of_the_kind_that_its_name_says(folder, name):
+    (folder / "truth.json").write_text('{"Intercept": 1, "sigma": 1}')
+    assert run("simulate", "screen.csv", "y~1", "--truth", "truth.json", "--out", name, "--seed", 1).exit_code == 0
+    assert len(read_table(folder / name)) == len(read_table(folder / "screen.csv"))
+
+
+def test_a_fit_can_be_saved_into_nothing(folder):
+    result = run("fit", "screen.csv", "y~1", "--method", "reml", "--out", "/dev/null")
+    assert result.exit_code == 0, result.stderr
+    assert not Path("/dev/null").is_file()
+
 
 @pytest.mark.parametrize("name", ["t.csv", "T.CSV", "t.csv.gz", "t.tsv", "t.tsv.gz", "t.parquet", "t.pq"])
 def test_every_kind_of_file_gives_the_same_table(tmp_path, name):
@@ -319,7 +383,8 @@ def test_a_byte_order_mark_is_no_part_of_a_name(tmp_path):
 
 def test_row_names_without_a_header_do_not_shift_the_columns(tmp_path):
     (tmp_path / "t.csv").write_text("gene,y\n1,A,2\n2,B,3\n")
-    assert read_table(tmp_path / "t.csv")["gene"].tolist() == ["A", "B"]
+    with pytest.raises(DataError, match=r"2 lines do not have 2 cells: line 2 \(3\), line 3 \(3\)"):
+        read_table(tmp_path / "t.csv")
 
 
 def test_an_unnamed_column_is_kept(tmp_path):
@@ -563,8 +628,18 @@ def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
     [
         (
             "--samples samples.csv --out genes.xlsx",
-            "--out 'genes.xlsx' is of a kind that cannot be written.\nThe name ends in one of .csv, .csv.gz, "
-            ".parquet.\nWrite --out genes.csv.\n",
+            "--out 'genes.xlsx' is of a kind that cannot be written.\nThe name of a table's file ends in one of "
+            ".csv, .tsv, .tab, .txt, .count, .counts, .foldchange (also .gz), .parquet, .pq.\nWrite --out genes.csv.\n",
+        ),
+        (
+            "--samples samples.csv --out x.csv --out-table x.csv",
+            "--out 'x.csv' is the same file as 'x.csv', which this command reads or writes as well.\n"
+            "What is written takes the place of what was there.\nChoose another name.\n",
+        ),
+        (
+            "--samples samples.csv --controls controls.csv --out-guides controls.csv",
+            "--out-guides 'controls.csv' is the same file as 'controls.csv', which this command reads or writes as "
+            "well.\nWhat is written takes the place of what was there.\nChoose another name.\n",
         ),
         (
             "--samples sample.csv",

@@ -178,7 +178,7 @@ def test_names_with_a_slash_work_in_both_engines():
     model = sf.Model("log(treated/control) ~ I(z / 2) + (1|`plate/well`)", data)
     assert model.design.response_name == "log(treated / control)"
     assert {"I(z ÷ 2)", "1|plate÷well"} <= set(sf.to_pymc(model).named_vars)
-    fit = sf.fit(model, draws=100, tune=100, chains=2, random_seed=1, progress=False, method="exact")
+    fit = sf.fit(model, draws=100, chains=2, random_seed=1, progress=False, method="exact")
     assert sf.fixef(fit)["term"].to_list() == ["Intercept", "I(z / 2)"]
 
 

@@ -12,11 +12,11 @@ import xarray as xr
 
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.merged import column_means
-from speclet_formula.design.records import correlation_name, pair_dimension, sides
+from speclet_formula.design.records import correlation_name, pair_dim, sides
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot, draw, move_spread, pairs_of, place_of
+from speclet_formula.priors import Prior, Slot, draw, pairs_of
 
 MOST_TRIES = 2000  # new draws of thresholds that do not increase
 
@@ -37,7 +37,7 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     -------
     xarray.Dataset
         One chain, under the names and coordinates of a posterior. The intercept is the formula's own; its prior holds
-        at the predictors' means, and so do those of correlated group intercepts by default.
+        at the predictors' means.
 
     Raises
     ------
@@ -60,7 +60,7 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     for side in sides(model.design):
         found |= _fixed(side, slots, rng, draws)
         for block in side.groups:
-            found |= _block(block, slots, place_of(model.design, model.slots, block), rng, draws)
+            found |= _block(block, slots, rng, draws)
     varying = dict(model.design.parameters)
     for name in (name for name in model.family.parameters if name not in varying):
         if name == "threshold":
@@ -133,9 +133,7 @@ def _increasing(drawn: Array, again: Callable[[], Array], slot: Slot) -> Array:
     )
 
 
-def _block(
-    block: GroupBlock, slots: dict[str, Slot], place: Array, rng: np.random.Generator, draws: int
-) -> dict[str, _Drawn]:
+def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
     """Draw SDs, means and correlations of a block, and from these its effects."""
     k, levels = len(block.columns), len(block.levels)
     parameters = [slots[name].prior.parameters for name in block.slots]
@@ -150,10 +148,9 @@ def _block(
     if block.correlated:
         name = correlation_name(block)
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
-        sds, matrices = move_spread(sds, matrices, block.columns, -place)
         factor = np.linalg.cholesky(matrices)
         labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
-        found[name] = ((pair_dimension(block),), pairs_of(matrices), {pair_dimension(block): labels})
+        found[name] = ((pair_dim(block),), pairs_of(matrices), {pair_dim(block): labels})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}

@@ -15,7 +15,7 @@ from speclet_formula.design.records import correlation_name, effect_variables, s
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.prediction import log_likelihood_blocks
-from speclet_formula.priors import Prior, log_density, matrices_of, move_spread, place_of
+from speclet_formula.priors import Prior, log_density, matrices_of
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
@@ -115,8 +115,7 @@ def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], 
     for block in side.groups:
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
-            pairs, place = _values(posterior, correlation_name(block)), place_of(model.design, model.slots, block)
-            sds, matrices = move_spread(sds, matrices_of(pairs), block.columns, place)
+            matrices = matrices_of(_values(posterior, correlation_name(block)))
             total += log_density(priors[correlation_name(block)], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
@@ -135,7 +134,7 @@ def _log_likelihood(fit: "Fit") -> Array:
 
 
 def _at_means(side: Design, posterior: Any) -> Array:
-    """Return what the coefficients but the intercept add at the predictors' means, where the intercept's prior holds."""
+    """Return what the coefficients but the intercept add at the predictors' means, where its prior holds."""
     means = side.X.mean(axis=0)
     total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
     for term in side.fixed:

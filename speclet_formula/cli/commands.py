@@ -23,7 +23,8 @@ from speclet_formula.cli.options import (
     spread,
 )
 from speclet_formula.cli.shared import (
-    check_folder,
+    check_output,
+    check_table,
     compared,
     fit_arguments,
     loaded_fits,
@@ -153,7 +154,7 @@ def fit(
     out: Annotated[Path | None, typer.Option(help="Save the fit as this file.")] = None,
 ) -> None:
     """Fit a model and print its summary."""
-    check_folder(out)
+    check_output(out, "--out", [data])
     prepared = model_of(data, formula, model)
     note(prepared)
     from speclet_formula.inference.fitting import fit as fit_model
@@ -193,7 +194,7 @@ def recover(
     html: Annotated[Path | None, typer.Option(help="Write the report as this file too.")] = None,
 ) -> None:
     """Fit simulated data and print how well the true parameters are recovered."""
-    check_folder(html, "--html")
+    check_output(html, "--html", [data, truth])
     from speclet_formula.cli.reading import read_truth
 
     stated = read_truth(truth)
@@ -220,7 +221,7 @@ def report(
     """Write saved fits as one HTML file that opens without a network; several are compared by leave-one-out."""
     from speclet_formula.cli.reading import read_truth
 
-    check_folder(output, "--output")
+    check_output(output, "--output", [*fits, truth])
     stated = None if truth is None else read_truth(truth)
     loaded = loaded_fits(fits)
     from speclet_formula.reporting.html import report as write_report
@@ -236,7 +237,7 @@ def simulate(
     data: Annotated[Path, typer.Argument(help="Table of predictors and grouping factors, one row per observation.")],
     formula: FormulaText,
     truth: TrueValues,
-    out: Annotated[Path, typer.Option(help="Write the table with its drawn response as this CSV file.")],
+    out: Annotated[Path, typer.Option(help="Write the table with its drawn response as this file, .csv or .parquet.")],
     out_truth: Annotated[Path | None, typer.Option(help="Write the truth with the drawn effects as JSON.")] = None,
     family: Annotated[str, typer.Option(help="As of fit.")] = "gaussian",
     link: Annotated[str | None, typer.Option(help="As of fit.")] = None,
@@ -245,17 +246,19 @@ def simulate(
 ) -> None:
     """Draw a response for a table from a model whose parameters are known."""
     from speclet_formula.cli.reading import read_table, read_truth, truth_text
+    from speclet_formula.files import write_file, write_text
     from speclet_formula.simulation import simulate as simulate_data
 
-    for path in (out, out_truth):
-        check_folder(path)
+    check_output(out, "--out", [data, truth])
+    check_table(out, "--out")
+    check_output(out_truth, "--out-truth", [data, truth, out])
     table, effects = simulate_data(
         formula, read_table(data, levels or ()), read_truth(truth), family=family, link=link, random_seed=seed
     )
-    table.to_csv(out, index=False)
+    write_file(table, out)
     typer.echo(f"Wrote {len(table):,} rows to {out}")
     if out_truth is not None:
-        out_truth.write_text(truth_text(effects), encoding="utf-8")
+        write_text(out_truth, truth_text(effects))
         typer.echo(f"Wrote the truth to {out_truth}")
 
 
@@ -276,8 +279,8 @@ def study(
     from speclet_formula.studies import study as run_study
 
     arguments = {name: value for name, value in asdict(model).items() if name != "levels" and value is not None}
-    settings = dict(fit_arguments(sampling))
-    workers = settings.pop("cores")
+    settings = {"draws": 1000, "chains": 4, **fit_arguments(sampling)}
+    workers = settings.pop("cores", None)
     found = run_study(
         formula,
         read_table(data, model.levels or ()),
@@ -321,11 +324,14 @@ def screen(  # noqa: PLR0913 - an option each
     out_table: Annotated[Path | None, typer.Option(help="Write the table of log fold changes as this file.")] = None,
 ) -> None:
     """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""
-    from speclet_formula.cli.screening import check_output, default_formula, fit_line, ranked_lines, write_frame
+    from speclet_formula.cli.screening import default_formula, fit_line, ranked_lines
+    from speclet_formula.files import write_file
 
-    for path, option in ((out, "--out"), (out_guides, "--out-guides"), (out_table, "--out-table")):
-        check_folder(path, option)
-        check_output(path, option)
+    outputs = {"--out": out, "--out-guides": out_guides, "--out-table": out_table}
+    for option, path in outputs.items():
+        others = [other for name, other in outputs.items() if name != option]
+        check_output(path, option, [counts, samples, guides, controls, *others])
+        check_table(path, option)
     from speclet_formula.screens import guide_table, rank_genes, read_screen
 
     read: Any = read_screen(
@@ -334,7 +340,7 @@ def screen(  # noqa: PLR0913 - an option each
     )  # fmt: skip
     typer.echo(repr(read))
     if out_table is not None:
-        write_frame(read.table, out_table)
+        write_file(read.table, out_table)
     from speclet_formula.inference.lme4 import lmer
 
     fitted = lmer(formula or default_formula(read.table), read.table, missing="drop", **fit_arguments(sampling))
@@ -344,6 +350,6 @@ def screen(  # noqa: PLR0913 - an option each
     for line in ranked_lines(ranked, top):
         typer.echo(line)
     if out is not None:
-        typer.echo(f"\nGenes: {write_frame(ranked, out)}")
+        typer.echo(f"\nGenes: {write_file(ranked, out)}")
     if out_guides is not None:
-        typer.echo(f"Guides: {write_frame(guide_table(fitted), out_guides)}")
+        typer.echo(f"Guides: {write_file(guide_table(fitted), out_guides)}")

@@ -58,13 +58,18 @@ class SimulatedOptions:
 class SamplingOptions:
     """How long and how to sample."""
 
-    draws: Annotated[int, typer.Option(help="Draws to keep in each chain.")] = 1000
-    tune: Annotated[int, typer.Option(help="Draws of nuts to adapt with in each chain.")] = 1000
-    chains: Annotated[int, typer.Option(help="Chains to run.")] = 4
+    # None is what was not asked for: a method refuses what it has no use for.
+    draws: Annotated[int | None, typer.Option(help="Draws to keep in each chain; 1,000 by default.")] = None
+    tune: Annotated[int | None, typer.Option(help="Draws of nuts to adapt with in each chain; 1,000 by default.")] = (
+        None
+    )
+    chains: Annotated[int | None, typer.Option(help="Chains to run; 4 by default.")] = None
     cores: Annotated[int | None, typer.Option(help="Processor cores; all by default, at most one a chain.")] = None
     seed: Annotated[int | None, typer.Option(help="Makes the draws repeatable.")] = None
-    target_accept: Annotated[float, typer.Option(help="Acceptance rate that nuts adapts to.")] = 0.9
-    sampler: Annotated[str, typer.Option(help="Of nuts: nutpie, pymc or numpyro.")] = "nutpie"
+    target_accept: Annotated[
+        float | None, typer.Option(help="Acceptance rate that nuts adapts to; 0.9 by default.")
+    ] = None
+    sampler: Annotated[str | None, typer.Option(help="Of nuts: nutpie (the default), pymc or numpyro.")] = None
     method: Annotated[
         str, typer.Option(help="auto (what serves the model), exact or nuts; without draws reml, ml or laplace.")
     ] = "auto"

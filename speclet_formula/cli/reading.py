@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import typer
 
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.files import existing, read_file, unreadable
+from speclet_formula.files import SORTED, existing, read_file, unreadable
 
 SHOWN_LEVELS = 8
 
 
 def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
-    r"""Read a table from a file, its kind told by the file's name.
+    r"""Read a table from a file; what the file is not as its name promises is said on standard error.
 
     Parameters
     ----------
     path : pathlib.Path
-        A file whose name ends in .csv, .csv.gz, .tsv, .tsv.gz, .parquet or .pq.
+        Parquet, or text of separated columns, as `files.read_file` takes them.
     levels : sequence of str
         Orders of levels, each as "column=first,second,...": all the levels of the column, the reference first.
 
@@ -48,8 +49,11 @@ def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
     ['yes', 'no']
     """
     frame = read_file(path)
+    for sentence in frame.attrs.pop("read", ()):
+        typer.echo(f"Note: {sentence}", err=True)
     for column, order in map(_parse_order, levels):
         frame[column] = _ordered(frame, column, order)
+        frame.attrs[SORTED] = tuple(name for name in frame.attrs.get(SORTED, ()) if name != column)
     return frame
 
 

@@ -1,19 +1,16 @@
-"""A screen's table goes in; the formula to fit goes out, and of its ranked genes what is printed and written.
+"""A screen's table goes in; the formula to fit goes out, and of its ranked genes what is printed.
 
 Reading, fitting and ranking are left to `screens` and `inference`.
 """
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
 from speclet_formula.screens import control_separation
 from speclet_formula.screens.separating import scale_effects
 
-_WRITTEN = (".csv", ".csv.gz", ".parquet")
 _PRINTED = ("rank", "gene", "control", "n_guides", "n_rows", "estimate", "conf_low", "conf_high", "p_negative", "lfsr")
 
 
@@ -52,24 +49,3 @@ def ranked_lines(ranked: pd.DataFrame, top: int) -> list[str]:
             shown = shown.assign(scaled=scale_effects(ranked)["estimate"].head(top))
             lines[-1] = lines[-1][:-2] + "; scaled: nonessential 0, essential -1):"
     return [*lines, shown.to_string(index=False, float_format=lambda value: f"{value:.3f}")]
-
-
-def check_output(path: Path | None, option: str) -> None:
-    """Refuse, before anything is fitted, a file of a kind that cannot be written."""
-    if path is not None and not path.name.lower().endswith(_WRITTEN):
-        raise DataError(
-            f"{option} '{path}' is of a kind that cannot be written.",
-            f"The name ends in one of {', '.join(_WRITTEN)}.",
-            f"Write {option} {path.stem}.csv.",
-        )
-
-
-def write_frame(frame: pd.DataFrame, path: Path) -> Path:
-    """Write a table as CSV or parquet, by the ending of the name."""
-    if path.name.lower().endswith(".parquet"):
-        plain = frame.copy(deep=False)
-        plain.attrs = {}  # the file holds the columns alone
-        plain.to_parquet(path)
-    else:
-        frame.to_csv(path, index=False)
-    return path

@@ -1,7 +1,8 @@
 """What several commands do: a model from their options, notes on standard error, fits from files."""
 
+import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,7 @@ def model_arguments(options: ModelOptions) -> dict[str, Any]:
 
 def fit_arguments(options: SamplingOptions) -> Mapping[str, Any]:
     """Return the options under the names of `fit`."""
-    arguments = asdict(options)
+    arguments = {name: value for name, value in asdict(options).items() if value is not None or name == "seed"}
     quiet, seed = arguments.pop("quiet"), arguments.pop("seed")
     return {**arguments, "random_seed": seed, "progress": shows_progress(quiet)}
 
@@ -78,12 +79,56 @@ def compared(fits: Mapping[str, Any]) -> Any:
         return None
 
 
-def check_folder(out: Path | None, option: str = "--out") -> None:
-    """Refuse, before anything is fitted, a file that could not be written afterwards."""
-    if out is None or (out.parent.is_dir() and not out.is_dir()):
+def check_output(out: Path | None, option: str, others: Sequence[Path | None]) -> None:
+    """Refuse, before anything is fitted, a file that could not be written afterwards, or that is needed as it is.
+
+    Parameters
+    ----------
+    out : Path, optional
+    option : str
+        What it was given as.
+    others : sequence of Path
+        The files that are read, and the other ones that are written.
+    """
+    if out is None:
+        return
+    if out.is_dir() or not out.parent.is_dir():
+        there = out.is_dir()
+        raise DataError(
+            f"{option} '{out}' is a folder." if there else f"{option} '{out}' lies in a folder that does not exist.",
+            "It needs the name of a file in a folder that exists.",
+            "Make the folder first, or choose another name.",
+        )
+    if not os.access(out if out.exists() else out.parent, os.W_OK):
+        raise DataError(
+            f"{option} '{out}' may not be written to.",
+            "It needs the name of a file that you may write, in a folder that you may write to.",
+            "Choose another name.",
+        )
+    same = next((other for other in others if other is not None and _is_same(out, other)), None)
+    if same is not None:
+        raise DataError(
+            f"{option} '{out}' is the same file as '{same}', which this command reads or writes as well.",
+            "What is written takes the place of what was there.",
+            "Choose another name.",
+        )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    """Tell whether two names lead to one file, by links of either kind; a device can be read and written at once."""
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return os.path.realpath(one) == os.path.realpath(other)
+
+
+def check_table(path: Path | None, option: str) -> None:
+    """Refuse, before anything is fitted, a table of a kind that cannot be written; into a device or pipe it is CSV."""
+    from speclet_formula.files import KINDS, PARQUET, SEPARATORS  # not at the top: help needs no pandas
+
+    if path is None or path.name.lower().endswith((*SEPARATORS, *PARQUET)) or (path.exists() and not path.is_file()):
         return
     raise DataError(
-        f"{option} '{out}' is a folder." if out.is_dir() else f"{option} '{out}' lies in a folder that does not exist.",
-        "It needs the name of a file in a folder that exists.",
-        "Make the folder first, or choose another name.",
+        f"{option} '{path}' is of a kind that cannot be written.",
+        f"The name of a table's file ends in one of {KINDS}.",
+        f"Write {option} {path.stem}.csv.",
     )

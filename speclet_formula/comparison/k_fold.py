@@ -203,7 +203,7 @@ def _refitted(
     """Fit the model again without each fold, in joblib's workers."""
     import joblib
 
-    settings = {"method": fit.method, **settings_of(fit.idata), "cores": 1, **arguments}
+    settings = {"method": fit.method, **settings_of(fit.idata, fit.method), "cores": 1, **arguments}
     n_jobs = workers or joblib.parallel.get_active_backend()[1] or -1
     jobs = [
         joblib.delayed(fit_without)(fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))

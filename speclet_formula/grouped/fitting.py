@@ -20,7 +20,7 @@ from speclet_formula.grouped.preparing import check, labels_of, make_tasks, mani
 from speclet_formula.grouped.records import GroupedFits, SavedFits
 from speclet_formula.grouped.running import key_of, outcomes_of
 from speclet_formula.grouped.tasks import GroupTask, Outcome
-from speclet_formula.resumable import open_folder, seed_of
+from speclet_formula.resumable import open_folder, owner_of, seed_of
 from speclet_formula.storage import load
 
 MOST_SHOWN = 3
@@ -96,9 +96,10 @@ def fit_by(
     seed = seed_of(random_seed, place, FITS)
     labels, keys = labels_of(table, columns)
     tasks = make_tasks(text, table, labels, settings, seed, summarise, keep=keep_fits)
+    manifest = manifest_of(text, columns, settings, seed, summarise)
     if place is not None:
-        open_folder(place, manifest_of(text, columns, settings, seed, summarise), FITS)
-    outcomes = outcomes_of(tasks, workers, place, progress=progress)
+        open_folder(place, manifest, FITS)
+    outcomes = outcomes_of(tasks, workers, place, owner=owner_of(manifest), progress=progress)
     _refuse_all_failed(outcomes)
     groups = keys.assign(
         n_rows=[len(task.rows) for task in tasks],

@@ -4,13 +4,13 @@ Whose folder it is, is left to `resumable`. Work can be killed at any time. Noth
 """
 
 import hashlib
+import io
 import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from speclet_formula.files import replacing
 from speclet_formula.resumable import FolderKind, write_whole
 
 FITS = FolderKind(
@@ -27,7 +27,7 @@ FITS = FolderKind(
 def digest(rows: pd.DataFrame) -> str:
     """Return a fingerprint of a group's rows, the names and orders of their levels included."""
     levels = {name: list(map(str, c.cat.categories)) for name, c in rows.items() if hasattr(c, "cat")}
-    return hashlib.sha256(f"{rows.to_csv(index=False)}{levels}".encode()).hexdigest()[:20]
+    return _fingerprint(f"{rows.to_csv(index=False)}{levels}".encode())
 
 
 def fit_file(folder: Path, key: str) -> Path:
@@ -35,23 +35,31 @@ def fit_file(folder: Path, key: str) -> Path:
     return folder / f"{key}.fit"
 
 
-def save_outcome(folder: Path, key: str, outcome: dict[str, Any]) -> None:
+def save_outcome(folder: Path, owner: str, key: str, outcome: dict[str, Any]) -> None:
     """Write the outcome of one group that was fitted: its fit, its table, and last what says that both are there."""
     if outcome["saved"] is not None:
         write_whole(fit_file(folder, key), outcome["saved"])
-    with replacing(folder / f"{key}.parquet") as stream:
-        outcome["table"].to_parquet(stream)
+    table = outcome["table"].to_parquet()
+    write_whole(folder / f"{key}.parquet", table)
     facts = {name: outcome[name] for name in ("group", "status", "reason", "verdict", "seconds")}
+    size = None if outcome["saved"] is None else len(outcome["saved"])
+    facts |= {"call": owner, "table": _fingerprint(table), "size": size}
     write_whole(folder / f"{key}.json", json.dumps(facts).encode())
 
 
-def load_outcome(folder: Path, key: str, *, keep: bool) -> dict[str, Any] | None:
-    """Return the outcome of one group; None where there is none, or none that can be read."""
+def load_outcome(folder: Path, owner: str, key: str, group: str, *, keep: bool) -> dict[str, Any] | None:
+    """Return the outcome of one group; None where there is none of this call, or none that is whole."""
     try:
         facts = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
-        table = pd.read_parquet(folder / f"{key}.parquet")
-    except (OSError, ValueError):
+        written = (folder / f"{key}.parquet").read_bytes()
+        same = (facts["call"], facts["group"], facts["table"]) == (owner, group, _fingerprint(written))
+        if not same or (keep and fit_file(folder, key).stat().st_size != facts["size"]):
+            return None
+        outcome = {name: facts[name] for name in ("group", "status", "reason", "verdict", "seconds")}
+        return outcome | {"table": pd.read_parquet(io.BytesIO(written)), "saved": None}
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
         return None  # it is made again, and comes out the same
-    if keep and not fit_file(folder, key).exists():
-        return None
-    return {**facts, "table": table, "saved": None}
+
+
+def _fingerprint(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:20]

@@ -14,7 +14,7 @@ from speclet_formula.formula.terms import Formula, columns_of, text_of
 from speclet_formula.grouped.tasks import GroupTask
 from speclet_formula.inference.settings import FIT_SETTINGS, MODEL_SETTINGS, refuse_unknown
 
-FORMAT = 1
+FORMAT = 2  # 1 did not say in each file whose it is
 
 
 def check(table: pd.DataFrame, columns: tuple[str, ...], settings: dict[str, Any]) -> None:

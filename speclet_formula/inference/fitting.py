@@ -3,7 +3,6 @@
 The recipe is short on purpose: what each engine does stands in its own file, what the draws mean in later rooms.
 """
 
-import os
 import time
 from collections.abc import Sequence
 from typing import Any, Literal, cast, overload
@@ -11,7 +10,7 @@ from typing import Any, Literal, cast, overload
 from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.keeping import kept_factors, without_others
-from speclet_formula.inference.plans import Sampler, SamplingPlan, acceptance, at_least, known_sampler, note_settings
+from speclet_formula.inference.plans import Sampler, SamplingPlan, note_settings, plan_of, refuse_unused
 from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
@@ -27,14 +26,14 @@ def fit(
     model: Model,
     *,
     method: Sampled = "auto",
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
+    draws: int | None = None,
+    tune: int | None = None,
+    chains: int | None = None,
     cores: int | None = None,
-    target_accept: float = 0.9,
+    target_accept: float | None = None,
     random_seed: int | None = None,
     progress: bool = True,
-    sampler: Sampler = "nutpie",
+    sampler: Sampler | None = None,
     keep: str | Sequence[str] | None = None,
 ) -> Fit: ...
 
@@ -44,14 +43,9 @@ def fit(
     model: Model,
     *,
     method: Maximised,
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
     cores: int | None = None,
-    target_accept: float = 0.9,
     random_seed: int | None = None,
     progress: bool = True,
-    sampler: Sampler = "nutpie",
 ) -> PointFit: ...
 
 
@@ -60,14 +54,14 @@ def fit(
     model: Model,
     *,
     method: Sampled | Maximised = "auto",
-    draws: int = 1000,
-    tune: int = 1000,
-    chains: int = 4,
+    draws: int | None = None,
+    tune: int | None = None,
+    chains: int | None = None,
     cores: int | None = None,
-    target_accept: float = 0.9,
+    target_accept: float | None = None,
     random_seed: int | None = None,
     progress: bool = True,
-    sampler: Sampler = "nutpie",
+    sampler: Sampler | None = None,
     keep: str | Sequence[str] | None = None,
 ) -> Fit | PointFit:
     """Fit a model.
@@ -81,22 +75,23 @@ def fit(
         identity link and Normal priors of the coefficients, in about a second. "nuts" samples all parameters through
         Bambi and PyMC. "auto" takes exact where it serves the model, else nuts. "reml" and "ml" maximise the
         likelihood of a Gaussian model as lme4's `lmer` does, without priors and without draws; "laplace" does the same
-        for the other families, as `glmer`: the group effects are integrated approximately. Of the arguments below only
-        `cores` concerns the first two, and none the last.
-    draws, tune : int
-        Draws to keep and, for nuts, to adapt with, in each chain.
-    chains : int
-        Chains to run; at least two are needed to see whether they agree.
+        for the other families, as `glmer`: the group effects are integrated approximately. These three refuse the
+        arguments that are about draws, and "exact" those that are for nuts.
+    draws, tune : int, optional
+        Draws to keep and, for nuts, to adapt with, in each chain; 1,000 by default.
+    chains : int, optional
+        Chains to run, 4 by default; at least two are needed to see whether they agree.
     cores : int, optional
-        Processor cores to use; all of them by default, at most one for each chain.
-    target_accept : float
-        For nuts: the acceptance rate that it adapts to, between 0 and 1; higher is slower and more careful.
+        Processor cores to use; all of them by default, at most one for each chain. "laplace" uses one.
+    target_accept : float, optional
+        For nuts: the acceptance rate that it adapts to, between 0 and 1, 0.9 by default; higher is slower and more
+        careful.
     random_seed : int, optional
         Makes the draws repeatable.
     progress : bool
         Whether nuts shows a progress bar.
-    sampler : {"nutpie", "pymc", "numpyro"}
-        For nuts: its implementation.
+    sampler : {"nutpie", "pymc", "numpyro"}, optional
+        For nuts: its implementation, nutpie by default.
     keep : str or sequence of str, optional
         Grouping factors whose effects are kept, ``("gene", "cell_line")``; all by default, none for ``()``. Fixed
         effects, SDs and correlations always are, and what is kept is as it would be beside the others. For screens of
@@ -112,7 +107,8 @@ def fit(
     Raises
     ------
     SamplingError
-        If an argument is out of range, the method does not serve the model, or sampling cannot start.
+        If an argument is out of range or has no meaning for the method, the method does not serve the model, or
+        sampling cannot start.
 
     Examples
     --------
@@ -123,17 +119,13 @@ def fit(
     'converged'
     """
     engine = _engine(model, method)
-    plan = SamplingPlan(
-        draws=at_least("draws", draws, 4),
-        tune=at_least("tune", tune, 1),
-        chains=at_least("chains", chains, 1),
-        cores=min(chains, os.cpu_count() or 1) if cores is None else at_least("cores", cores, 1),
-        target_accept=acceptance(target_accept),
-        random_seed=random_seed,
-        progress=progress,
-        sampler=known_sampler(sampler),
-        keep=kept_factors(model, keep),
-    )
+    asked: dict[str, Any] = {
+        "draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "sampler": sampler,
+        "keep": keep,
+    }  # fmt: skip
+    refuse_unused(method, asked)
+    kept = kept_factors(model, keep)
+    plan = plan_of(asked | {"cores": cores, "random_seed": random_seed, "progress": progress, "keep": kept})
     if engine == "laplace":
         from speclet_formula.inference.laplace.fitting import fit_laplace
 

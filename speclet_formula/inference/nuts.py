@@ -5,20 +5,22 @@ gives the intercept back for the predictors as they are. Judging the draws is le
 """
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import pymc as pm
 import xarray as xr
 
 from speclet_formula.design.records import sides
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.placing import at_zero
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
-from speclet_formula.inference.translation.effects import PLACED
 from speclet_formula.inference.translation.models import centre_offset, to_pymc
 from speclet_formula.inference.trees import ordered
 from speclet_formula.model import Model
@@ -45,11 +47,13 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
     ------
     SamplingError
         If the sampler is not installed, or cannot start or finish.
+    KeyboardInterrupt
+        If it is interrupted; nothing is kept of chains that are not whole.
     """
     _check_installed(plan.sampler)
     pymc_model = to_pymc(model)
     kept = _kept(model, pymc_model)
-    with _quiet():
+    with _quiet(), _interrupts() as interrupts:
         try:
             tree = pm.sample(
                 model=pymc_model,
@@ -66,12 +70,47 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
                 quiet=not plan.progress,
             )
         except (RuntimeError, ValueError, pm.exceptions.SamplingError) as error:
+            if interrupts:
+                raise KeyboardInterrupt from error
             raise SamplingError(
                 f"{plan.sampler} could not sample the model: {str(error).splitlines()[0]}",
                 "The log density must be finite at the start, and every prior proper enough to stay there.",
                 "Check the priors (model.slots) and the scale of the predictors, or try another sampler=.",
             ) from error
+    if interrupts or not _is_whole(tree["posterior"].to_dataset(), plan):
+        raise KeyboardInterrupt
     return _as_promised(model, tree, kept)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Note interrupts while sampling: the samplers take them as a wish to keep what there is, in chains of any length.
+
+    Only the main thread is interrupted, and only it may ask to be told.
+    """
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield seen
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _is_whole(posterior: xr.Dataset, plan: SamplingPlan) -> bool:
+    """Tell whether every chain has all its draws; nutpie fills those that an interrupt left out with NaN."""
+    if (posterior.sizes["chain"], posterior.sizes["draw"]) != (plan.chains, plan.draws):
+        return False
+    last = [variable.isel(draw=-1).to_numpy().reshape(plan.chains, -1) for variable in posterior.data_vars.values()]
+    return not np.isnan(np.hstack(last).astype(np.float64)).all(axis=1).any()
 
 
 def _check_installed(sampler: Sampler) -> None:
@@ -101,7 +140,7 @@ def _settings(plan: SamplingPlan, pymc_model: pm.Model) -> dict[str, Any]:
 
 def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     """Return the variables worth keeping: neither one value per row nor the scaffolding of a parametrisation."""
-    helpers = ("_offset", "_partial", PLACED)
+    helpers = ("_offset", "_partial")
     varying = (name for name, _ in model.design.parameters)
     rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
@@ -131,9 +170,6 @@ def _as_promised(model: Model, tree: xr.DataTree, kept: list[str]) -> xr.DataTre
         for term in side.fixed:
             if term.kind == "intercept":
                 posterior[term.variable] = posterior[term.variable] - centre_offset(side, posterior)
-    posterior = posterior.assign(
-        at_zero(model, {str(name): posterior[name] for name in posterior.data_vars}, effects=False)
-    )
     groups: dict[str, Any] = {"posterior": ordered(model, posterior)}
     for name in ("sample_stats", "observed_data"):
         if name in tree.children:

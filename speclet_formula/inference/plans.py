@@ -3,6 +3,7 @@
 How long and how carefully was sampled stays with the draws, so that a model is fitted again in the same way.
 """
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,6 +12,9 @@ from speclet_formula.errors import SamplingError
 
 Sampler = Literal["nutpie", "pymc", "numpyro"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "numpyro")
+_DEFAULTS: Mapping[str, Any] = {
+    "draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.9, "sampler": "nutpie", "progress": True,
+}  # fmt: skip
 LARGEST_DENSE = 4 * 2**30  # bytes of Bambi's dense columns; formulae makes some copies on its way to a sparse matrix
 
 
@@ -27,6 +31,46 @@ class SamplingPlan:
     progress: bool
     sampler: Sampler
     keep: tuple[str, ...] | None = None  # labels of the blocks whose effects are kept; None: all of them
+
+
+# Arguments of `fit` that are about draws, and those of them that are for nuts alone.
+_OF_NUTS = ("tune", "target_accept", "sampler")
+_OF_DRAWS = ("draws", "chains", *_OF_NUTS, "keep")
+UNUSED: Mapping[str, tuple[str, ...]] = dict.fromkeys(("reml", "ml", "laplace"), _OF_DRAWS) | {"exact": _OF_NUTS}
+
+
+def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
+    """Raise a SamplingError for arguments that the method has no use for; None is what was not asked for.
+
+    "auto" may come to any engine that draws, and takes the arguments of all.
+    """
+    found = [name for name in UNUSED.get(method, ()) if asked[name] is not None]
+    if found:
+        drawn = method == "exact"
+        raise SamplingError(
+            f"method='{method}' has no use for {', '.join(f'{name}={asked[name]!r}' for name in found)}.",
+            "These are for method='nuts', which adapts: tune=, target_accept= and sampler=."
+            if drawn
+            else "It makes no draws, and takes cores= alone.",
+            f"Leave {'it' if len(found) == 1 else 'them'} out, or write method={'nuts' if drawn else 'auto'!r}.",
+        )
+
+
+def plan_of(asked: Mapping[str, Any]) -> SamplingPlan:
+    """Return the plan of what was asked for, with the defaults of what was not (None), or raise a SamplingError."""
+    given = {**_DEFAULTS, **{name: value for name, value in asked.items() if value is not None}}
+    chains = at_least("chains", given["chains"], 1)
+    return SamplingPlan(
+        draws=at_least("draws", given["draws"], 4),
+        tune=at_least("tune", given["tune"], 1),
+        chains=chains,
+        cores=at_least("cores", given.get("cores", min(chains, os.cpu_count() or 1)), 1),
+        target_accept=acceptance(given["target_accept"]),
+        random_seed=given.get("random_seed"),
+        progress=given["progress"],
+        sampler=known_sampler(given["sampler"]),
+        keep=given.get("keep"),
+    )
 
 
 def at_least(name: str, value: int, least: int) -> int:
@@ -71,10 +115,11 @@ def note_settings(idata: Any, plan: SamplingPlan) -> None:
     idata["sample_stats"].attrs.update({name: getattr(plan, name) for name in _NOTED})
 
 
-def settings_of(idata: Any) -> dict[str, Any]:
-    """Return the arguments of `fit` that made draws: numbers of draws and chains, and what was noted in them."""
+def settings_of(idata: Any, method: str) -> dict[str, Any]:
+    """Return the arguments of `fit` that made draws, those that the method takes: their numbers, and what was noted."""
     sizes = idata["posterior"].sizes
     noted = idata["sample_stats"].attrs if "sample_stats" in idata.children else {}
-    return {"draws": sizes["draw"], "chains": sizes["chain"]} | {
+    found = {"draws": sizes["draw"], "chains": sizes["chain"]} | {
         name: kind(noted[name]) for name, kind in _NOTED.items() if name in noted
     }
+    return {name: value for name, value in found.items() if name not in UNUSED.get(method, ())}

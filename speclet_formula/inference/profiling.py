@@ -13,10 +13,12 @@ from scipy.optimize import brentq
 
 from speclet_formula.design import Design
 from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.inference.dropping import independent_columns
 from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.fitting import fit_point
 from speclet_formula.inference.reml.profiled import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.posterior import PointFit
+from speclet_formula.threads import in_one_blas_thread
 
 MOST_CORRELATED = 2  # columns of a block whose correlation is profiled
 _PRECISION = 1e-4  # of an end, in units of the estimate's scale
@@ -39,6 +41,7 @@ class _Sizes:
         return np.arange(len(self.deviations) + len(self.correlations)) < len(self.deviations)
 
 
+@in_one_blas_thread
 def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     """Find the intervals of standard deviations, correlations and fixed effects.
 
@@ -61,7 +64,7 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     """
     _check_profile(fit)
     best = fit if fit.method == "ml" else fit_point(fit.model, method="ml")
-    design = fit.model.design
+    design, kept = independent_columns(fit.model.design)
     sizes = _sizes_of(design)
     target = best.deviance + NormalDist().inv_cdf((1 + probability) / 2) ** 2
     ends = []
@@ -81,9 +84,11 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     sigma = float(best.estimates.sigma or 0.0)
     ends.append(_ends(_of_residual(sizes), sigma, sigma / 20, target, 0.0, np.inf))
     errors = np.sqrt(np.diagonal(best.estimates.covariance))
-    for column, (at, error) in enumerate(zip(best.estimates.coefficients, errors, strict=True)):
-        ends.append(_ends(_of_coefficient(design, column), float(at), float(error), target, -np.inf, np.inf))
-    low, high = np.array(ends).T
+    fixed = [(np.nan, np.nan)] * len(errors)
+    for column, place in enumerate(kept):
+        at, error = float(best.estimates.coefficients[place]), float(errors[place])
+        fixed[place] = _ends(_of_coefficient(design, column), at, error, target, -np.inf, np.inf)
+    low, high = np.array([*ends, *fixed]).T
     return low, high
 
 

@@ -17,7 +17,7 @@ from speclet_formula.families import check_response, parameter_link
 from speclet_formula.formula.terms import Name, columns_of, text_of
 from speclet_formula.inference.fitting import fit
 from speclet_formula.inference.plans import settings_of
-from speclet_formula.model import Model
+from speclet_formula.model import Model, in_order_of, with_design
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.preflight.columns import inspect_response
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
@@ -36,7 +36,8 @@ def refit(
     fitted : Fit, PointFit or Model
         The model, or a fit of it.
     response : array of shape (n,)
-        The new response, one number for each row that the model uses, or for each row of its table.
+        The new response, one number for each row that the model uses, or for each row of its table. A pandas Series is
+        matched by its index.
     keep_priors : bool
         Priors of a preset are scaled to the response. False: they are scaled to the new one, as in a model of its own.
         True: they stay as they are. Priors of the user's own always stay.
@@ -63,10 +64,10 @@ def refit(
     [0.059]
     """
     model = fitted if isinstance(fitted, Model) else fitted.model
-    settings: dict[str, Any] = {} if isinstance(fitted, Model) else {"method": fitted.method}
+    settings: dict[str, Any] = ({} if isinstance(fitted, Model) else {"method": fitted.method}) | fit_arguments
     if isinstance(fitted, Fit):
-        settings |= settings_of(fitted.idata)
-    again: Fit | PointFit = fit(with_response(model, response, keep_priors=keep_priors), **(settings | fit_arguments))
+        settings = settings_of(fitted.idata, settings["method"]) | settings
+    again: Fit | PointFit = fit(with_response(model, response, keep_priors=keep_priors), **settings)
     return again
 
 
@@ -142,9 +143,7 @@ def with_rows(model: Model, rows: np.ndarray) -> Model:
     >>> len(with_rows(sf.Model("log_fc ~ (1 | gene)", data), np.arange(5)).design.response)
     5
     """
-    some = copy.copy(model)
-    object.__setattr__(some, "design", take_rows(model.design, rows))
-    return some
+    return with_design(model, take_rows(model.design, rows))
 
 
 def _column(model: Model) -> str:
@@ -169,6 +168,7 @@ def _column(model: Model) -> str:
 def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the new response of the rows that are used, and of the whole table."""
     rows, length = model.design.rows, len(model.data)
+    response = in_order_of(model, response, "response")
     try:
         given = np.asarray(response, dtype=float)
     except (TypeError, ValueError) as error:

@@ -127,7 +127,8 @@ def _updated_model(model: Model, change: str, data: Any, changes: Mapping[str, A
         "functions": model.functions,
     } | dict(changes)
     formula = parse_formula(change, functions=tuple(settings["functions"] or ()), former=model.formula)
-    changed = Model(formula, model.data if data is None else data, **settings)
+    # Under the labels of the first table, so that new weights are matched with its rows.
+    changed = Model(formula, model.data.set_axis(model.index) if data is None else data, **settings)
     if "priors" not in changes:
         object.__setattr__(changed, "slots", _kept_priors(model, changed))
     return changed
@@ -164,8 +165,9 @@ def _settings(fitted: Fit | PointFit, model: Model) -> dict[str, Any]:
     kept = {block.group for block in blocks if all(slot in posterior for slot in block.slots)}
     new = dict.fromkeys(block.group for side in sides(model.design) for block in side.groups)
     lost = {block.group for block in blocks} - kept
+    method = "auto" if fitted.method == "exact" else fitted.method
     return {
-        "method": "auto" if fitted.method == "exact" else fitted.method,
-        **settings_of(fitted.idata),
+        "method": method,
+        **settings_of(fitted.idata, method),
         "keep": tuple(group for group in new if group not in lost) if lost else None,
     }

@@ -54,7 +54,7 @@ def read_frame(given: Any, what: str, notes: Notes) -> pd.DataFrame:
             f"Hand it over as {what}=.",
         )
     if isinstance(given, str | Path):
-        given = read_file(Path(given), loose=True)
+        given = read_file(Path(given))
         for sentence in given.attrs.pop("read", ()):
             notes.say("file", "files", 1, f"The file of {what}: {sentence}", "Read so.")
     named = isinstance(given, pd.DataFrame) and not isinstance(given.index, pd.RangeIndex)

@@ -51,6 +51,7 @@ def simulator_of(
         weights=weights,
         ordinal=is_ordinal(chosen),
         needs_response=False,
+        reserved=(chosen.parent, *chosen.parameters),
     )
     _check_weights(layout.weights, chosen)
     return Simulator(response, layout, chosen, bounds_of_rows(parsed.response, table))

@@ -74,10 +74,13 @@ def make_tasks(
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
     refuse_unknown(settings, STUDY_SETTINGS)
-    if settings.get("method") in ("reml", "ml"):
+    if settings.get("method") in ("reml", "ml", "laplace"):
+        beside = (
+            "" if settings["method"] == "laplace" else " The REML estimates stand beside them in the columns of lme4."
+        )
         raise SamplingError(
             f"method={settings['method']!r} gives no posterior to judge.",
-            "Methods: auto, exact, nuts. The REML estimates stand beside them in the columns of lme4.",
+            f"Methods: auto, exact, nuts.{beside}",
             "Leave method= out.",
         )
 

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import SamplingError
-from speclet_formula.resumable import open_folder
+from speclet_formula.resumable import open_folder, owner_of
 from speclet_formula.spreading import spread, with_progress
 from speclet_formula.studies.checkpoints import FORMAT, STUDY, load_outcome, save_outcome
 from speclet_formula.studies.tasks import Outcome, Task, run
@@ -47,23 +47,26 @@ def outcomes_of(
     Raises
     ------
     DataError
-        The folder belongs to another study.
+        The folder belongs to another study, or holds a file that does.
     SamplingError
         Every data set failed.
     """
     wanted = [(task, number) for task in tasks for number in range(n_sims)]
     done: dict[tuple[int, int], Outcome] = {}
+    owner = ""
     if folder is not None:
-        open_folder(folder, manifest_of(tasks), STUDY)
+        manifest = manifest_of(tasks)
+        owner = owner_of(manifest)
+        open_folder(folder, manifest, STUDY)
         for task, number in wanted:
-            found = load_outcome(folder, task.scenario, number)
+            found = load_outcome(folder, owner, task.scenario, number)
             if found is not None:
                 done[task.scenario, number] = found
     pending = [(task, number) for task, number in wanted if (task.scenario, number) not in done]
     made = spread(run, pending, workers)
     for outcome in with_progress(made, "data sets", len(wanted), len(done), shown=progress):
         if folder is not None:
-            save_outcome(folder, outcome)
+            save_outcome(folder, owner, outcome)
         done[outcome["scenario"], outcome["data_set"]] = outcome
     outcomes = [done[task.scenario, number] for task, number in wanted]
     _refuse_all_failed(outcomes)

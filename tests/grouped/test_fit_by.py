@@ -93,6 +93,29 @@ def test_a_folder_goes_on_where_it_was_stopped(tmp_path, monkeypatch):
     assert len(made) == 1, "only the group whose rows changed"
 
 
+OTHERS = {
+    "another call's": lambda own, other: [
+        (other / name.name).rename(name) for name in own.glob("*") if len(name.stem) == 20
+    ],
+    "another call's table": lambda own, other: [next(other.glob("*.parquet")).rename(next(own.glob("*.parquet")))],
+    "a list": lambda own, other: next(own.glob("[!g]*.json")).write_text("[]"),
+    "no end of lists": lambda own, other: next(own.glob("[!g]*.json")).write_text("[" * 100_000),
+    "a fit cut short": lambda own, other: next(own.glob("*.fit")).write_bytes(b"PK"),
+    "no fit": lambda own, other: next(own.glob("*.fit")).unlink(),
+}
+
+
+@pytest.mark.parametrize("swap", OTHERS.values(), ids=OTHERS)
+def test_foreign_and_broken_files_are_made_again(tmp_path, swap):
+    data, own, other = rows(("skin",)), tmp_path / "own", tmp_path / "other"
+    whole = sf.fit_by(FORMULA, data, by="tissue", folder=own, **QUICK)
+    sf.fit_by("y ~ (1 | g)", data, by="tissue", folder=other, **QUICK)
+    swap(own, other)
+    again = sf.fit_by(FORMULA, data, by="tissue", folder=own, **QUICK)
+    pd.testing.assert_frame_equal(again.table, whole.table, check_exact=True, check_dtype=False)
+    pd.testing.assert_frame_equal(sf.tidy(again.fits["skin"]), sf.tidy(whole.fits["skin"]))
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "text"),
     [

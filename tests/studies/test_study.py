@@ -18,6 +18,7 @@ import speclet_formula as sf
 from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.studies import tasks
 from speclet_formula.studies.checkpoints import load_outcome, save_outcome
+from speclet_formula.studies.measures import ROW_COLUMNS
 from speclet_formula.studies.summaries import class_summaries, parameter_summaries
 
 FORMULA = "y ~ x + (1|g)"
@@ -185,6 +186,15 @@ def test_a_grid_of_n_is_a_column_of_its_own():
     assert found.rows.query("parameter == 'x'")["n"].to_list() == [5, 5, 9, 9]
 
 
+def an_outcome():
+    rows = {name: ["x", "y", "é", ""] for name in ROW_COLUMNS[:4]}
+    rows |= {name: [1, 2, 3.5, float("nan")] for name in ROW_COLUMNS[4:]}
+    rows["z"] = [float("nan"), float("inf"), -float("inf"), 1e-300]
+    words = {"status": "fitted", "reason": "é", "verdict": "converged", "diagnosis": ""}
+    numbers = {"ess_bulk_min": 400.0, "r_hat_max": 1.01, "seconds": 0.1 + 0.2, "cpu_seconds": 1}
+    return {"scenario": 1, "data_set": 7, **words, **numbers, "rows": rows}
+
+
 # --- the folder -------------------------------------------------------------------------------------------------------
 
 SCRIPT = """
@@ -230,16 +240,59 @@ def test_a_finished_study_is_read_and_can_grow(small, tmp_path, monkeypatch):
 
 
 def test_outcomes_survive_the_folder(tmp_path):
-    outcome = {
-        "scenario": 1, "data_set": 7, "reason": "é", "seconds": 0.1 + 0.2,
-        "rows": {"z": [float("nan"), float("inf"), -float("inf"), 1e-300], "n": [1, 2, 3, 4]},
-    }  # fmt: skip
-    save_outcome(tmp_path, outcome)
+    outcome = an_outcome()
+    save_outcome(tmp_path, "ours", outcome)
     json.loads((tmp_path / "001-000007.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
-    found = load_outcome(tmp_path, 1, 7)
+    found = load_outcome(tmp_path, "ours", 1, 7)
     np.testing.assert_array_equal(found.pop("rows")["z"], outcome["rows"]["z"])
     assert found == {name: value for name, value in outcome.items() if name != "rows"}
-    assert load_outcome(tmp_path, 1, 8) is None
+    assert load_outcome(tmp_path, "ours", 1, 8) is None
+
+
+def changed(name, value):
+    return lambda saved: saved.update({name: value})
+
+
+FOREIGN = {
+    "a list": ("[]", "is not of this study"),
+    "of another study": (changed("study", "theirs"), "is not of this study"),
+    "of no study": (lambda saved: saved.pop("study"), "is not of this study"),
+    "of another data set": (changed("data_set", 8), "is not as this study wrote it"),
+    "without rows": (lambda saved: saved.pop("rows"), "is not as this study wrote it"),
+    "rows of another kind": (changed("rows", [1, 2]), "is not as this study wrote it"),
+    "a column too few": (lambda saved: saved["rows"].pop("z"), "is not as this study wrote it"),
+    "a row too few": (lambda saved: saved["rows"]["z"].pop(), "is not as this study wrote it"),
+    "text for a number": (lambda saved: saved["rows"]["z"].__setitem__(0, "x"), "is not as this study wrote it"),
+    "a number for text": (changed("reason", 3), "is not as this study wrote it"),
+    "an infinite number": (changed("seconds", {"number": "infinite"}), "is not as this study wrote it"),
+    "a number of hundreds of digits": (changed("seconds", 10**400), "is not as this study wrote it"),
+    "a folder": (None, "cannot be read"),
+}
+
+
+@pytest.mark.parametrize(("change", "what"), FOREIGN.values(), ids=FOREIGN)
+def test_a_foreign_outcome_is_refused_by_name(tmp_path, change, what):
+    place = tmp_path / "001-000007.json"
+    save_outcome(tmp_path, "ours", an_outcome())
+    if callable(change):
+        saved = json.loads(place.read_text())
+        change(saved)
+        place.write_text(json.dumps(saved))
+    elif change is None:
+        place.unlink()
+        place.mkdir()
+    else:
+        place.write_text(change)
+    with pytest.raises(DataError) as caught:
+        load_outcome(tmp_path, "ours", 1, 7)
+    assert str(caught.value).startswith(f"the file '{place}' ")
+    assert what in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "9" * 5000])
+def test_an_outcome_that_is_not_whole_is_made_again(tmp_path, text):
+    (tmp_path / "001-000007.json").write_text(text)
+    assert load_outcome(tmp_path, "ours", 1, 7) is None
 
 
 @pytest.mark.parametrize(
@@ -345,6 +398,10 @@ def test_claims_are_judged_over_all_data_sets(small):
             {"method": "reml"}, SamplingError,
             "method='reml' gives no posterior to judge.\nMethods: auto, exact, nuts. The REML estimates stand beside "
             "them in the columns of lme4.\nLeave method= out.",
+        ),
+        (
+            {"method": "laplace"}, SamplingError,
+            "method='laplace' gives no posterior to judge.\nMethods: auto, exact, nuts.\nLeave method= out.",
         ),
         (
             {"n_sims": 1}, SamplingError,

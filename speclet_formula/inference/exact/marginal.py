@@ -6,11 +6,11 @@ with P = W'W / s2 + D^-1, r = W'y / s2, and y already less what the prior's mean
 `exact`, maximising it to `reml`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from speclet_formula.design import Design, centre_of
+from speclet_formula.design import centre_of
 from speclet_formula.inference.exact.variances import (
     Variances,
     hyperprior,
@@ -22,7 +22,7 @@ from speclet_formula.inference.exact.variances import (
 )
 from speclet_formula.inference.precision import System, build_system, log_determinants
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, places_of
+from speclet_formula.priors import Prior
 
 # y'y / s2 and r'P^-1 r nearly cancel where s2 is tiny. Below this share of y'y their difference has fewer than three
 # digits after the point; for 1,000 rows that is a residual SD of 2e-5 of the response's, which no data have.
@@ -36,7 +36,6 @@ class Marginal:
     system: System
     variances: Variances
     centre: np.ndarray  # (p,) the prior's means of the coefficients: what a coefficient's draw is added to
-    places: tuple[np.ndarray, ...]  # of each block: where SDs, correlations and intercepts are meant, as `places_of`
     threads: int
 
 
@@ -92,17 +91,8 @@ def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
             part = hyper_means[means.index((position, column))] if estimated else known[column]
             shift = shift + part * block.values[:, column]
         centre.append(np.tile(known, len(block.levels)))
-    places = places_of(model.design, model.slots)
-    system = build_system(_placed(model.design, places), means=means, shift=shift)
-    return Marginal(system, variances_of(model, system.layout), np.concatenate(centre), places, threads)
-
-
-def _placed(design: Design, places: tuple[np.ndarray, ...]) -> Design:
-    """Return the design with each block's columns measured from its place."""
-    if not any(place.any() for place in places):
-        return design
-    pairs = zip(design.groups, places, strict=True)
-    return replace(design, groups=tuple(replace(block, values=block.values - place) for block, place in pairs))
+    system = build_system(model.design, means=means, shift=shift)
+    return Marginal(system, variances_of(model, system.layout), np.concatenate(centre), threads)
 
 
 def _fixed_means(model: Model, slots: dict[str, Prior]) -> np.ndarray:

@@ -11,16 +11,16 @@ import pandas as pd
 import xarray as xr
 
 from speclet_formula.design import centre_of
-from speclet_formula.design.records import variable_name
+from speclet_formula.design.records import correlation_name, pair_dim
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, metropolis
 from speclet_formula.inference.exact.marginal import Marginal, log_posterior, marginal_of, why_not_exact
 from speclet_formula.inference.exact.variances import Variances, correlation_factors, natural, prior_precisions
-from speclet_formula.inference.placing import at_zero
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.inference.precision import Layout, draw
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.model import Model
+from speclet_formula.threads import in_one_blas_thread
 
 COSTLY = 20_000  # coefficients from which on an evaluation, some milliseconds then, is saved where it can be
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
@@ -30,6 +30,7 @@ ENOUGH = 1500  # and all draws together
 MOST_THINNED = 5  # proposals for each draw at the most
 
 
+@in_one_blas_thread
 def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     """Draw from the posterior of a Gaussian model.
 
@@ -69,7 +70,7 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, threads=plan.cores)
     coefficients += marginal.centre[kept.columns]
     variables = _variables(model, marginal, plan, kept, coefficients, sds, partial)
-    return make_tree(model, at_zero(model, variables), statistics, "exact")
+    return make_tree(model, variables, statistics, "exact")
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,8 +191,7 @@ def _correlations(
     matrices = factors @ np.swapaxes(factors, 1, 2)
     pairs = list(combinations(range(len(block.columns)), 2))
     values = np.stack([matrices[:, i, j] for i, j in pairs], axis=-1)
-    label = variable_name(block.label)
-    dim = f"{label}__pair_dim"
+    dim = pair_dim(block)
     names = pd.Index([f"{block.columns[i]}, {block.columns[j]}" for i, j in pairs], dtype=object)
     shape = (len(coords["chain"]), len(coords["draw"]), len(pairs))
-    return f"cor|{label}", xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))
+    return correlation_name(block), xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))

@@ -13,12 +13,12 @@ from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse as matrices
-from threadpoolctl import ThreadpoolController
 
 from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.precision import dense
 from speclet_formula.inference.precision.records import Layout, Rows, System
+from speclet_formula.threads import one_blas_thread
 
 MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as sparse ones, whose loops must be compiled
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
@@ -196,11 +196,8 @@ def _parts(count: int, threads: int) -> list[slice]:
 
 
 def _spread(run: Callable[[Any], Any], parts: Any, threads: int) -> list[Any]:
-    """Run the parts in threads; the compiled loops let go of Python's lock.
-
-    BLAS stays in the thread that calls it: its own threads would wait for each other at thousands of small products.
-    """
-    with ThreadpoolController().limit(limits=1, user_api="blas"):
+    """Run the parts in threads; the compiled loops let go of Python's lock."""
+    with one_blas_thread():
         if threads == 1 or len(parts) == 1:
             return [run(part) for part in parts]
         with ThreadPoolExecutor(threads) as pool:

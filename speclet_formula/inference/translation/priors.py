@@ -12,12 +12,13 @@ import bambi
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import correlation_name, variable_name
+from speclet_formula.design.records import correlation_name, pair_dim
 from speclet_formula.inference.translation.centring import prefers_centred
 from speclet_formula.inference.translation.effects import CorrelatedBlock, correlated_effects, shifted_effects
+from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.inference.translation.ordinal import threshold_hook
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot, has_mean, place_of
+from speclet_formula.priors import Prior, Slot, has_mean
 
 
 def bambi_priors(model: Model) -> dict[str, Any]:
@@ -40,9 +41,11 @@ def _threshold_prior(model: Model, prior: bambi.Prior) -> bambi.Prior:
 def _side_priors(model: Model, side: Design) -> dict[str, bambi.Prior]:
     """Return the priors of one linear predictor, under the names that its terms have without the parameter's."""
     slots = {slot.slot: slot for slot in model.slots}
-    priors = {name: _bambi_prior(slots[spelling].prior) for name, spelling in side.recipe.fixed.names.items()}
+    names = bambi_names(model.design)
+    priors = {name: _bambi_prior(slots[term.name].prior) for name, term in names.fixed(side).items()}
     for block in side.groups:
-        priors |= _block_priors(model, block, slots)
+        told = [group_term_name(names, block, column) for column in block.columns]
+        priors |= dict(zip(told, _block_priors(model, block, slots), strict=True))
     return priors
 
 
@@ -59,21 +62,19 @@ def _bambi_argument(value: Any) -> Any:
     return _bambi_prior(value) if isinstance(value, Prior) else value
 
 
-def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) -> dict[str, bambi.Prior]:
+def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) -> list[bambi.Prior]:
     """Return the priors of one block's columns: Bambi's own where it has them right, else our hooks."""
     priors = [slots[slot].prior for slot in block.slots]
-    names = [slot.removeprefix(block.prefix) for slot in block.slots]
     wishes = [prior.noncentered for prior in priors if prior.noncentered is not None]
     centred = not wishes[0] if wishes else prefers_centred(model.design, block)
     if block.correlated:
-        order = built_order(model, block)
-        shared = _correlated_block(model, block, priors, slots[correlation_name(block)].prior, centred)
-        hooks = [correlated_effects(shared, order.index(column)) for column in range(len(priors))]
-        return {name: _hooked(prior, hook) for name, prior, hook in zip(names, priors, hooks, strict=True)}
+        shared = _correlated_block(block, priors, slots[correlation_name(block)].prior, centred)
+        hooks = [correlated_effects(shared, column) for column in range(len(priors))]
+        return [_hooked(prior, hook) for prior, hook in zip(priors, hooks, strict=True)]
     if any(has_mean(prior) for prior in priors):
         hook = shifted_effects(centred=centred)
-        return {name: _hooked(prior, hook) for name, prior in zip(names, priors, strict=True)}
-    return {name: _bambi_prior(prior, noncentered=not centred) for name, prior in zip(names, priors, strict=True)}
+        return [_hooked(prior, hook) for prior in priors]
+    return [_bambi_prior(prior, noncentered=not centred) for prior in priors]
 
 
 def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
@@ -88,32 +89,15 @@ def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
     )
 
 
-def built_order(model: Model, block: GroupBlock) -> tuple[int, ...]:
-    """Return the columns of a block in the order in which Bambi is to build them.
-
-    An intercept whose priors hold elsewhere than at zero comes last, since it is made of the slopes too.
-    """
-    columns = range(len(block.columns))
-    if not place_of(model.design, model.slots, block).any():
-        return tuple(columns)
-    last = block.columns.index("1")
-    return (*(column for column in columns if column != last), last)
-
-
-def _correlated_block(
-    model: Model, block: GroupBlock, priors: list[Prior], correlation: Prior, centred: bool
-) -> CorrelatedBlock:
-    order = built_order(model, block)
-    means = [priors[column].parameters["mu"] for column in order]
-    place = place_of(model.design, model.slots, block)
-    pairs = combinations(range(len(order)), 2)
+def _correlated_block(block: GroupBlock, priors: list[Prior], correlation: Prior, centred: bool) -> CorrelatedBlock:
+    means = [prior.parameters["mu"] for prior in priors]
+    pairs = combinations(range(len(priors)), 2)
     return CorrelatedBlock(
-        correlation=f"{block.prefix}cor|{variable_name(block.label)}",
-        pair_dim=f"{block.prefix}{variable_name(block.label)}__pair_dim",
-        pairs={f"{block.columns[a]}, {block.columns[b]}": (order.index(a), order.index(b)) for a, b in pairs},
-        slots=tuple(block.slots[column] for column in order),
+        correlation=correlation_name(block),
+        pair_dim=pair_dim(block),
+        pairs={f"{block.columns[a]}, {block.columns[b]}": (a, b) for a, b in pairs},
+        slots=tuple(block.slots),
         means=tuple(0.0 if isinstance(mean, Prior) else float(np.asarray(mean)) for mean in means),
         eta=float(np.asarray(correlation.parameters["eta"])),
         centred=centred,
-        place=tuple(float(place[column]) for column in order),
     )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from speclet_formula.comparison import Comparison
 from speclet_formula.errors import DataError
+from speclet_formula.files import replacing
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.layout import VERDICTS
@@ -107,7 +108,9 @@ def write_report(
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_text(_document(fits, recoveries, comparison, title, random_seed), encoding="utf-8")
+        text = _document(fits, recoveries, comparison, title, random_seed)
+        with replacing(target) as stream:
+            stream.write(text.encode(errors="xmlcharrefreplace"))
     except OSError as error:
         raise DataError(
             f"'{path}' cannot be written: {error.strerror or error}.",

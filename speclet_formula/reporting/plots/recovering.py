@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError, some_of
+from speclet_formula.files import replacing, unwritable
 from speclet_formula.recovery.records import Recoveries, Recovery
 from speclet_formula.reporting.plots.pictures import (
     DPI,
@@ -224,7 +225,8 @@ def plot_recoveries(recoveries: Recoveries | Mapping[str, Recovery], group: str)
     Parameters
     ----------
     recoveries : Recoveries, or mapping of str to Recovery
-        What `recover` returned for several fits, or recoveries by name, of fits to the same data; those without a block of that group are left out, and the text says so.
+        What `recover` returned for several fits, or recoveries of the same data by name; those
+        without a block of that group are left out, and the text says so.
     group : str
         The factor whose levels are compared; where a model crosses it with another, its mean over the other.
 
@@ -290,7 +292,7 @@ def save_pictures(recoveries: Mapping[str, Recovery], path: str | Path) -> Path:
     Raises
     ------
     DataError
-        If no recovery has a block of group effects.
+        If no recovery has a block of group effects, or the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -312,9 +314,13 @@ def save_pictures(recoveries: Mapping[str, Recovery], path: str | Path) -> Path:
         fill_panels(axes, recovery)
         sentences.append(f"{name}: {' '.join(sentence_of(row) for _, row in recovery.groups.iterrows())}")
     target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     alt = f"Estimates against true effects. {' '.join(sentences)}"
-    figure.savefig(target, format="png", dpi=DPI, metadata={"Description": alt})
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as stream:
+            figure.savefig(stream, format="png", dpi=DPI, metadata={"Description": alt})
+    except OSError as error:
+        raise unwritable(target, error) from error
     return target
 
 

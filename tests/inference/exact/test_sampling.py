@@ -146,6 +146,27 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
         {"sampler": "stan"},
         "there is no sampler 'stan'.\nSamplers: nutpie, pymc, numpyro.\nLeave sampler= out for nutpie.",
     ),
+    (
+        {"method": "exact", "tune": 500},
+        "method='exact' has no use for tune=500.\n"
+        "These are for method='nuts', which adapts: tune=, target_accept= and sampler=.\n"
+        "Leave it out, or write method='nuts'.",
+    ),
+    (
+        {"method": "reml", "keep": ()},
+        "method='reml' has no use for keep=().\nIt makes no draws, and takes cores= alone.\n"
+        "Leave it out, or write method='auto'.",
+    ),
+    (
+        {"method": "ml", "sampler": "nutpie", "draws": 1000},
+        "method='ml' has no use for draws=1000, sampler='nutpie'.\nIt makes no draws, and takes cores= alone.\n"
+        "Leave them out, or write method='auto'.",
+    ),
+    (
+        {"method": "laplace", "chains": 4, "target_accept": 0.9},
+        "method='laplace' has no use for chains=4, target_accept=0.9.\nIt makes no draws, and takes cores= alone.\n"
+        "Leave them out, or write method='auto'.",
+    ),
 ]
 
 
