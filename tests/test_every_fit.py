@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.inference.refitting import with_response
 from tests.fakes import fake_fit
 
 ROWS, LEVELS = 72, 6
@@ -124,7 +125,7 @@ VERBS: dict[str, Callable] = {
     "prior_predictive": lambda fit, _: sf.prior_predictive(fit.model, 10, random_seed=1),
     "rank_genes": lambda fit, _: _ranked(fit),
     "recover": lambda fit, _: _recovered(fit),
-    "refit": lambda fit, _: sf.refit(fit, fit.model.design.response, draws=20, tune=20, chains=2, random_seed=1),
+    "refit": lambda fit, _: sf.refit(fit, fit.model.design.response),
     "render_table": lambda fit, _: sf.render_table(fit),
     "report": lambda fit, folder: sf.report(fit, folder / "report.html"),
     "save": lambda fit, folder: sf.save(fit, folder / "fit.sf"),
@@ -170,12 +171,13 @@ REFUSED = {
     "crossed": set(),
     "keep none": {
         *_GROUPS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
-        "posterior_predictive", "predict", "recover", "report", "sensitivity", "simulate",
+        "posterior_predictive", "predict", "recover", "report", "sensitivity",
     },
     "weights": _CROSSED,
     "merged": {
         *_CROSSED, *_COMPARED, *_SINGLE, "anova", "plot_predictive", "plot_recoveries", "posterior_predictive",
-        "prior_predictive", "refit", "report", "sensitivity", "simulate", "slopes", "update",
+        "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
+        "to_bambi", "to_pymc", "update",
     },
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
@@ -233,6 +235,12 @@ def test_every_verb_answers_or_says_why_not(made, kind):
 @pytest.mark.parametrize("kind", FITS)
 def test_every_long_verb_answers_or_says_why_not(made, kind):
     fit, folder = made(kind)
-    sampled = {"kfold", "refit"} - ({"refit"} if kind == "sigma" else set()) if fit.method == "nuts" else set()
+    sampled = {"kfold", "refit"} if fit.method == "nuts" else set()
     tried = [verb for verb in LONG if verb not in sampled]
     assert {verb for verb in tried if _refused(VERBS[verb], fit, folder)} == REFUSED[kind] & set(tried)
+
+
+def test_a_response_is_replaced_where_sigma_has_a_formula(made):
+    fit, _ = made("sigma")
+    again = with_response(fit.model, fit.model.design.response)
+    assert [(slot.slot, slot.prior) for slot in again.slots] == [(slot.slot, slot.prior) for slot in fit.model.slots]

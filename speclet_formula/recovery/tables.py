@@ -151,10 +151,10 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
 
 def _check_fits(fits: Mapping[str, Any]) -> None:
     """Refuse what holds no fits by name."""
-    for name, fit in fits.items() if fits else (("", None),):
-        if not hasattr(fit, "diagnostics"):
+    for name, fit in fits.items():
+        if not hasattr(fit, "diagnostics") and not hasattr(type(fit), "idata"):  # a PointFit says that it has no draws
             raise DataError(
-                "there is no fit." if not fits else f"'{name}' is a {type(fit).__name__}.",
+                f"'{name}' is a {type(fit).__name__}.",
                 "Recoveries are of fits with draws, by name.",
                 "Write sf.recover({'with guides': fit, 'without': other}, truth).",
             )

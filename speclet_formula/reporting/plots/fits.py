@@ -1,6 +1,6 @@
 """Fits and comparisons go in; pictures of variance components, of priors and posteriors, and of rankings come out."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
@@ -192,7 +192,7 @@ def plot_pareto_k(estimate: Any, name: str = "") -> Picture:
     from matplotlib.figure import Figure
 
     if isinstance(estimate, Fit | PointFit):
-        estimate = loo(estimate)
+        estimate = loo(cast(Fit, estimate))  # of a PointFit it says what is lacking
     if estimate.pareto_k is None:
         raise ComparisonError(
             "the estimate has no Pareto k.",
