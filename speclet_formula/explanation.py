@@ -15,7 +15,8 @@ from speclet_formula.design.records import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
 from speclet_formula.families import Family, is_ordinal, resolve_family
-from speclet_formula.formula.dialects import Dialect
+from speclet_formula.formula.calls import named_formula
+from speclet_formula.formula.dialects import Dialect, Levels
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.spelling import equation as write_equation
 from speclet_formula.formula.spelling import explain_formula, spell_call, spell_formula
@@ -100,18 +101,22 @@ def explain(
         text = formula if isinstance(formula, Formula) else joined_text(formula)
         parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
         check_parameters(parsed, chosen)
-        words, described, cost = explain_formula(parsed, ordinal=is_ordinal(chosen)), "", ""
+        words, described, cost, levels = explain_formula(parsed, ordinal=is_ordinal(chosen)), "", "", None
     else:
         # Here, since it brings the engines along: a formula alone is explained at once.
         from speclet_formula.costing import costs
 
         model = Model(formula, data, missing=missing, functions=functions, **settings)
         parsed, words, described, cost = model.formula, _words(model), describe_model(model), repr(costs(model))
+        levels = _levels(model)
     return Explanation(
         words=words,
         equation=write_equation(parsed, family=chosen.name, link=chosen.link),
-        spellings={dialect: spell_formula(parsed, dialect) for dialect in DIALECTS},
-        code={dialect: _code(parsed, dialect, chosen, weights) for dialect in DIALECTS},
+        spellings={
+            dialect: spell_formula(named_formula(parsed, dialect, chosen.name), dialect, levels=levels)
+            for dialect in DIALECTS
+        },
+        code={dialect: _code(parsed, dialect, chosen, weights, levels) for dialect in DIALECTS},
         model=described,
         costs=cost,
     )
@@ -161,7 +166,7 @@ def spelling(
     """
     given = {"family": None if family == "gaussian" else family, "link": link, "weights": weights}
     parsed, chosen, column = _read(formula, {**given, "functions": functions})
-    return _code(parsed, dialect, chosen, column)
+    return _code(parsed, dialect, chosen, column, _levels(formula) if isinstance(formula, Model) else None)
 
 
 def equation(
@@ -223,10 +228,19 @@ def _read(formula: str | Sequence[str] | Formula | Model, given: Mapping[str, An
     return parsed, chosen, given.get("weights")
 
 
-def _code(formula: Formula, dialect: Dialect, family: Family, weights: Any) -> str:
+def _code(formula: Formula, dialect: Dialect, family: Family, weights: Any, levels: Levels | None) -> str:
     """Write the call; weights that are no column's name get one."""
     column = weights if isinstance(weights, str) else None if weights is None else "weights"
-    return spell_call(formula, dialect, family=family.name, link=family.link, weights=column)
+    return spell_call(formula, dialect, family=family.name, link=family.link, weights=column, levels=levels)
+
+
+def _levels(model: Model) -> Levels:
+    """Return the levels of each column of a model's data; none for a number."""
+    frame = model.design.frame
+    return {
+        str(name): tuple(map(str, column.cat.categories)) if isinstance(column.dtype, pd.CategoricalDtype) else ()
+        for name, column in frame.items()
+    }
 
 
 def _words(model: Model) -> str:

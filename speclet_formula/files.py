@@ -24,11 +24,11 @@ import pandas as pd
 from speclet_formula.delimited import read_delimited
 from speclet_formula.errors import DataError, nearest
 
-SEPARATORS = {
-    ".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".count": "\t", ".counts": "\t", ".foldchange": "\t",
-}  # fmt: skip
-PARQUET = (".parquet", ".pq")
 _PACKED = ".gz"
+_TEXT = {".csv": ",", ".tsv": "\t", ".tab": "\t", ".txt": "\t", ".count": "\t", ".counts": "\t", ".foldchange": "\t"}
+SEPARATORS = {f"{ending}{packed}": separator for ending, separator in _TEXT.items() for packed in ("", _PACKED)}
+PARQUET = (".parquet", ".pq")
+KINDS = f"{', '.join(_TEXT)} (also {_PACKED}), {', '.join(PARQUET)}"
 # Kinds that are told by their names, before anything is opened; what holds no text is told by its bytes.
 _OTHER = (".xlsx", ".xls", ".ods", ".rds", ".rda", ".rdata", ".h5", ".hdf5", ".h5ad", ".json", ".toml", ".zip", ".dta")
 _SNIFFED = 4096  # bytes that tell text from other files
@@ -81,7 +81,7 @@ def promised_separator(path: Path) -> str | None:
         The ending is another one, and the file is no text.
     """
     name = path.name.lower().removesuffix(_PACKED)
-    for ending, separator in SEPARATORS.items():
+    for ending, separator in _TEXT.items():
         if name.endswith(ending):
             return separator
     start = b""
@@ -91,8 +91,7 @@ def promised_separator(path: Path) -> str | None:
     if name.endswith(_OTHER) or (b"\0" in start and not start.startswith((b"\xff\xfe", b"\xfe\xff"))):
         raise DataError(
             f"'{path}' is of a kind that cannot be read.",
-            f"A table is text of separated columns ({', '.join(SEPARATORS)}, also {_PACKED}) or parquet "
-            f"({', '.join(PARQUET)}).",
+            f"A table's file is text of separated columns or parquet: {KINDS}.",
             "Open it in what wrote it, and save it as CSV.",
         )
     return None

@@ -21,7 +21,7 @@ from speclet_formula.design.merged import (
     rows_by_level,
 )
 from speclet_formula.design.records import sides
-from speclet_formula.design.tables import Missing, as_pandas, read_used
+from speclet_formula.design.tables import Missing, as_pandas, in_row_order, read_used, row_labels
 from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
 from speclet_formula.formula.parse import joined_text, parse_formula
@@ -30,7 +30,7 @@ from speclet_formula.keywords import answers_r
 from speclet_formula.observation import check_limits
 from speclet_formula.preflight import Finding, inspect_design, relate_groups
 from speclet_formula.preflight.records import Support
-from speclet_formula.priors import Slot, places_of, resolve_priors, slot_frame
+from speclet_formula.priors import Slot, resolve_priors, slot_frame
 
 Priors = str | Path | Mapping[str, Any] | None
 
@@ -58,9 +58,10 @@ class Model:
         Priors by slot (the attribute `slots` lists them), a preset's name ("weak", "bambi", "brms", "rstanarm",
         "notebook"), a TOML file's path, or a dict with the key "preset" and changes to it.
     weights : str or array of shape (n,), optional
-        A column's name or an array, as in lme4. Of a gaussian or t response: weights that divide the residual
-        variance, sigma**2 / weight. Of a binomial, beta_binomial or zero_inflated_binomial response that is a
-        proportion, successes / trials: the numbers of trials. `design.response` then holds the successes.
+        A column's name or an array, as in lme4; a pandas Series is matched by its index. Of a gaussian or t response:
+        weights that divide the residual variance, sigma**2 / weight. Of a binomial, beta_binomial or
+        zero_inflated_binomial response that is a proportion, successes / trials: the numbers of trials.
+        `design.response` then holds the successes.
     missing : {"error", "drop"}
         Whether rows with missing values are an error, or are left out and counted in `n_dropped`.
     functions : dict of str to callable, optional
@@ -81,6 +82,8 @@ class Model:
         What is worth knowing about the design before it is fitted.
     n_dropped : int
         Rows left out for missing values.
+    index : pandas.Index
+        The labels of the rows in the table as it was given, whose order `data` has: what a Series is matched by.
 
     Raises
     ------
@@ -104,6 +107,7 @@ class Model:
     n_dropped: int
     weights: Any
     functions: dict[str, Callable[..., Any]]
+    index: pd.Index
 
     @answers_r(error=DataError)
     def __init__(
@@ -131,6 +135,9 @@ class Model:
             plain = chosen.name == "gaussian" and chosen.link == "identity"
             check_merged(parsed, table, plain=plain, functions=tuple(functions or {}))
         _check_weights(weights, chosen, parsed)
+        labels = row_labels(data, len(table))
+        ordered = in_row_order(weights, labels, "weights")
+        weights = ordered.to_numpy() if isinstance(ordered, pd.Series) else ordered
         specification = FAMILIES[chosen.name]
         design = build_design(
             parsed,
@@ -164,6 +171,7 @@ class Model:
             "n_dropped": count_rows(table) - row_count(design),
             "weights": weights,
             "functions": dict(functions or {}),
+            "index": labels,
         }
         for name, value in values.items():
             object.__setattr__(self, name, value)
@@ -173,6 +181,19 @@ class Model:
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(describe_model(self))}</pre>"
+
+
+def in_order_of(model: Model, values: Any, argument: str) -> Any:
+    """Return values for the rows that a model uses, or for all of its table, in the order of these rows.
+
+    Raises
+    ------
+    DataError
+        They are a Series whose index is not that of the rows.
+    """
+    used = model.index[model.design.rows]
+    are_used = isinstance(values, pd.Series) and len(values) == len(used)
+    return in_row_order(values, used if are_used else model.index, argument)
 
 
 def describe_model(model: Model) -> str:
@@ -189,26 +210,10 @@ def describe_model(model: Model) -> str:
         "",
         "Priors:",
         slot_frame(model.slots).to_string(index=False),
-        *_describe_places(model),
     ]
     if model.findings:
         lines += ["", "Findings:", *(f"* {finding}" for finding in model.findings)]
     return "\n".join(lines)
-
-
-def _describe_places(model: Model) -> list[str]:
-    """Say of which effects the priors of correlated intercepts speak, where that is not obvious."""
-    lines = []
-    for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
-        at = " and ".join(
-            f"{column} = {value:.4g}" for column, value in zip(block.columns, place, strict=True) if value
-        )
-        if at:
-            lines.append(
-                f"The SD of 1|{block.label} and cor|{block.label} have these priors at {at}, the mean: adding a "
-                "constant to a predictor changes no prediction."
-            )
-    return lines
 
 
 _PREFLIGHT: Mapping[str, Support] = {

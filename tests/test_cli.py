@@ -86,9 +86,9 @@ MISTAKES = {
     ),
     "another kind": (
         "fit sheet.xlsx y~(1|gene)",
-        "'sheet.xlsx' is of a kind that cannot be read.\nA table is text of separated columns (.csv, .tsv, .tab, .txt, "
-        ".count, .counts, .foldchange, also .gz) or parquet (.parquet, .pq).\nOpen it in what wrote it, and save it as "
-        "CSV.",
+        "'sheet.xlsx' is of a kind that cannot be read.\nA table's file is text of separated columns or parquet: .csv, "
+        ".tsv, .tab, .txt, .count, .counts, .foldchange (also .gz), .parquet, .pq.\n"
+        "Open it in what wrote it, and save it as CSV.",
     ),
     "an empty file": (
         "fit empty.csv y~(1|gene)",
@@ -629,7 +629,7 @@ def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
         (
             "--samples samples.csv --out genes.xlsx",
             "--out 'genes.xlsx' is of a kind that cannot be written.\nThe name of a table's file ends in one of "
-            ".csv, .csv.gz, .tsv, .tsv.gz, .txt, .txt.gz, .parquet, .pq.\nWrite --out genes.csv.\n",
+            ".csv, .tsv, .tab, .txt, .count, .counts, .foldchange (also .gz), .parquet, .pq.\nWrite --out genes.csv.\n",
         ),
         (
             "--samples samples.csv --out x.csv --out-table x.csv",

@@ -1,5 +1,6 @@
 """What a formula is said to mean."""
 
+import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.mathtext import MathTextParser
@@ -70,6 +71,44 @@ SPELLED = [
 @pytest.mark.parametrize(("formula", "settings", "dialect", "code"), SPELLED)
 def test_spelling_is_code_that_runs_there(formula, settings, dialect, code) -> None:
     assert sf.spelling(formula, dialect, **settings) == code
+
+
+def test_the_data_say_which_columns_are_factors() -> None:
+    table = pd.DataFrame(
+        {"y": [1.0, 2, 4, 3, 5, 6], "f": list("abcabc"), "g": list("uuuvvv"), "x": [1.0, 2, 3, 4, 5, 7]}
+    )
+    code = sf.explain("y ~ (f || g)", table).code["lme4"].split("\n")
+    assert code[1].endswith('in lme4 1.1: (1 | g) + (0 + dummy(f, "b") | g) + (0 + dummy(f, "c") | g)')
+    assert code[2] == "lmer(y ~ 1 + diag(1 + f | g), data = data)"
+    assert sf.spelling(sf.Model("y ~ (x || g)", table), "lme4").endswith("lmer(y ~ 1 + (1 + x || g), data = data)")
+
+
+def test_a_parameter_is_spelled_by_its_name_there() -> None:
+    explained = sf.explain(["y ~ x", "kappa ~ x"], family="beta")
+    assert explained.spellings["brms"] == "bf(y ~ 1 + x, phi ~ 1 + x)"
+    assert explained.spellings["bambi"] == 'bmb.Formula("y ~ 1 + x", "kappa ~ 1 + x")'
+
+
+BUILT = [
+    ("log(count/depth) ~ x", "gaussian"),
+    ("`a/b` ~ I(x / depth) + (1 | g)", "gaussian"),
+    ("count ~ pmax(x, depth, 2) + log(depth, 2)", "poisson"),
+    (["count ~ x", "psi ~ x"], "zero_inflated_poisson"),
+]
+
+
+@pytest.mark.filterwarnings("ignore:For backward compatibility")  # of pandas, at what formulae does
+@pytest.mark.parametrize(("formula", "family"), BUILT)
+def test_bambi_builds_what_is_spelled_for_it(formula, family) -> None:
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"count": rng.poisson(3, 30) + 1, "depth": rng.uniform(1, 2, 30), "x": rng.normal(size=30)})
+    table["a/b"], table["g"] = table["count"] / table["depth"], np.tile(list("uvw"), 10)
+    *before, call = sf.spelling(formula, "bambi", family=family).split("\n")
+    names = {"data": table}
+    exec("\n".join(before), names)
+    model = eval(call.removesuffix(".fit()"), names)
+    model.build()
+    assert model.built
 
 
 def test_a_model_brings_its_family_and_weights() -> None:

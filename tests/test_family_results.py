@@ -182,7 +182,7 @@ def test_simulated_levels_are_whole_numbers_from_one_on():
         ),
         (
             "lognormal", None, "yᵢ ~ LogNormal(μᵢ, σ)",
-            "# lme4 has no lognormal family: fit log(y) as a gaussian response", "family = lognormal())",
+            "lm(log(y) ~ 1 + x, data = data)", "family = lognormal())",
         ),
         ("vonmises", None, "yᵢ ~ VonMises(μᵢ, κ)", "vonmises", 'family = von_mises(link = "identity"))'),
         (

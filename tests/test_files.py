@@ -88,9 +88,9 @@ def test_what_is_no_text_is_refused(tmp_path, name, content):
     with pytest.raises(DataError) as caught:
         read_file(tmp_path / name)
     assert str(caught.value) == (
-        f"'{tmp_path / name}' is of a kind that cannot be read.\nA table is text of separated columns (.csv, .tsv, "
-        ".tab, .txt, .count, .counts, .foldchange, also .gz) or parquet (.parquet, .pq).\nOpen it in what wrote it, "
-        "and save it as CSV."
+        f"'{tmp_path / name}' is of a kind that cannot be read.\nA table's file is text of separated columns or "
+        "parquet: .csv, .tsv, .tab, .txt, .count, .counts, .foldchange (also .gz), .parquet, .pq.\n"
+        "Open it in what wrote it, and save it as CSV."
     )
 
 

@@ -55,6 +55,7 @@ class Predictive:
     replicates: Array
     impossible: int
     table: pd.DataFrame
+    index: pd.Index | None = None  # the labels of the n rows in the table as it was given
 
     def __repr__(self) -> str:
         title = f"{self.kind.capitalize()} predictive check of {self.response}: {len(self.replicates):,} replicates"
@@ -158,7 +159,12 @@ def check_of_rows(check: Predictive, rows: np.ndarray) -> Predictive:
     """Return a check of some of its rows; impossible draws, which concern all, are told by the whole one."""
     observed, replicates = check.observed[rows], check.replicates[:, rows]
     return replace(
-        check, observed=observed, replicates=replicates, impossible=0, table=_statistics(observed, replicates)
+        check,
+        observed=observed,
+        replicates=replicates,
+        impossible=0,
+        table=_statistics(observed, replicates),
+        index=None if check.index is None else check.index[rows],
     )
 
 
@@ -194,6 +200,7 @@ def _check(
         replicates=replicates,
         impossible=len(means) - len(replicates),
         table=_statistics(design.response, replicates),
+        index=model.index[design.rows],
     )
 
 

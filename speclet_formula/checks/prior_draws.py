@@ -14,7 +14,7 @@ from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot, draw, move_spread, pairs_of, places_of
+from speclet_formula.priors import Prior, Slot, draw, pairs_of
 
 
 def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = None) -> xr.Dataset:
@@ -33,7 +33,7 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     -------
     xarray.Dataset
         One chain, under the names and coordinates of a posterior. The intercept is the formula's own; its prior holds
-        at the predictors' means, and so do those of correlated group intercepts by default.
+        at the predictors' means.
 
     Raises
     ------
@@ -53,8 +53,8 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     check_draws(draws)
     rng, slots = np.random.default_rng(random_seed), {slot.slot: slot for slot in model.slots}
     found = _fixed(model, slots, rng, draws)
-    for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
-        found |= _block(block, slots, place, rng, draws)
+    for block in model.design.groups:
+        found |= _block(block, slots, rng, draws)
     for name in model.family.parameters:
         found[name] = ((), _drawn(slots[name], slots[name].prior, rng, draws), {})
     coords = {"chain": [0], "draw": np.arange(draws)}
@@ -96,9 +96,7 @@ def _fixed(model: Model, slots: dict[str, Slot], rng: np.random.Generator, draws
     }
 
 
-def _block(
-    block: GroupBlock, slots: dict[str, Slot], place: Array, rng: np.random.Generator, draws: int
-) -> dict[str, _Drawn]:
+def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
     """Draw SDs, means and correlations of a block, and from these its effects."""
     k, levels = len(block.columns), len(block.levels)
     parameters = [slots[name].prior.parameters for name in block.slots]
@@ -113,7 +111,6 @@ def _block(
     if block.correlated:
         name = f"cor|{block.label}"
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
-        sds, matrices = move_spread(sds, matrices, block.columns, -place)
         factor = np.linalg.cholesky(matrices)
         labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
         found[name] = ((f"{block.label}__pair_dim",), pairs_of(matrices), {f"{block.label}__pair_dim": labels})

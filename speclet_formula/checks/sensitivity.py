@@ -12,7 +12,7 @@ import xarray as xr
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.prediction import log_likelihood_blocks
-from speclet_formula.priors import Prior, log_density, matrices_of, move_spread, places_of
+from speclet_formula.priors import Prior, log_density, matrices_of
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
@@ -94,11 +94,10 @@ def log_prior(model: Model, posterior: Any) -> Array:
         if term.kind == "intercept":
             values = values + _at_means(model, posterior)[..., np.newaxis]
         total += log_density(priors[term.name], values).sum(axis=-1)
-    for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
+    for block in model.design.groups:
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
-            pairs = _values(posterior, f"cor|{block.label}")
-            sds, matrices = move_spread(sds, matrices_of(pairs), block.columns, place)
+            matrices = matrices_of(_values(posterior, f"cor|{block.label}"))
             total += log_density(priors[f"cor|{block.label}"], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from speclet_formula.design.records import sides
 from speclet_formula.errors import ComparisonError, nearest
-from speclet_formula.model import Model
+from speclet_formula.model import Model, in_order_of
 
 FEWEST = 2
 DEFAULT = 10  # folds of rows
@@ -42,7 +42,7 @@ def make_folds(
     model : Model
     by : str or array of shape (n,), optional
         A column of the model's table, a grouping factor such as "gene:sgRNA", or a label for each row: rows of one
-        level are never parted.
+        level are never parted; a pandas Series is matched by its index.
     k : int, optional
         Folds; a fold for each level by default, or 10 without `by`.
     stratify : str, optional
@@ -105,7 +105,8 @@ def _levels(model: Model, by: Any, argument: str) -> tuple[np.ndarray, tuple[str
     """Return each row's level, and the observed levels in the analyst's order."""
     design = model.design
     if not isinstance(by, str):
-        column = pd.Series(list(by))
+        given = in_order_of(model, by, argument)
+        column = given if isinstance(given, pd.Series) else pd.Series(list(given))
         if len(column) == len(model.data) != len(design.rows):
             column = column.iloc[design.rows].reset_index(drop=True)
     elif by in model.data.columns:

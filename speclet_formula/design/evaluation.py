@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.tables import in_row_order
 from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.terms import Call, Expression, Flag, Name, Number, Operation, Text, text_of
@@ -130,6 +131,8 @@ def _call(node: Call, scope: Scope) -> Values:
 def _user_values(values: Any, node: Call, n_rows: int) -> Values:
     """Check what a user's function returned: one value for each row."""
     if isinstance(values, pd.Series):
+        if len(values) == n_rows:  # of another length it is refused below
+            values = in_row_order(values, pd.RangeIndex(n_rows), text_of(node))
         values = _column(values)
     if not isinstance(values, pd.Categorical):
         values = np.asarray(values)

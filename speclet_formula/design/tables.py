@@ -45,6 +45,60 @@ def as_pandas(data: Any) -> pd.DataFrame:
     return frame.reset_index(drop=True)
 
 
+def row_labels(data: Any, rows: int) -> pd.Index:
+    """Return what a table calls its rows: a pandas frame's index, that of a dictionary's Series, or their numbers."""
+    if isinstance(data, pd.DataFrame):
+        return data.index
+    if isinstance(data, Mapping):
+        return next((column.index for column in data.values() if _is_labelled(column, rows)), pd.RangeIndex(rows))
+    return pd.RangeIndex(rows)
+
+
+def _is_labelled(column: Any, rows: int) -> bool:
+    return isinstance(column, pd.Series) and len(column) == rows
+
+
+def in_row_order(values: Any, labels: pd.Index, argument: str) -> Any:
+    """Return values for the rows of a table in the order of its rows: the one rule for every argument that has them.
+
+    Parameters
+    ----------
+    values : array or Series
+        A pandas Series is matched by its index, as pandas itself does; anything else is taken as it stands.
+    labels : pandas.Index
+        The rows' labels, as `row_labels` returns them.
+    argument : str
+        What the values are called in the message.
+
+    Returns
+    -------
+    array or Series
+        A Series has a fresh index.
+
+    Raises
+    ------
+    DataError
+        A Series lacks some of the labels, or has one of them twice and is not in the order of the table.
+    """
+    if not isinstance(values, pd.Series):
+        return values
+    if values.index.equals(labels):
+        return values.reset_index(drop=True)
+    if values.index.is_unique and labels.isin(values.index).all():
+        return values.reindex(labels).reset_index(drop=True)
+    absent = labels[~labels.isin(values.index)]
+    problem = (
+        f"its index lacks {len(absent):,} of the table's {len(labels):,} rows: {listed(absent, 4)}"
+        if len(absent)
+        else "its index has a label several times, and is not that of the table"
+    )
+    raise DataError(
+        f"{argument}= is a pandas Series, and {problem}.",
+        "A Series is matched with the table's rows by its index, as pandas does; an array is taken in their order.",
+        f"Give it the table's index or, if its values are in the order of its rows, {argument}=series.to_numpy().",
+    )
+
+
 def _unmerged(table: Scan) -> Scan:
     """Refuse to merge rows where no formula says what they have to agree in."""
     if table.merge:

@@ -5,9 +5,10 @@ Nothing here shares code with PyMC, so that each can check the other.
 
 import numpy as np
 
-from speclet_formula.families.links import INVERSE_LINKS, LATENT, PARAMETER_LINKS
+from speclet_formula.families.links import INVERSE_LINKS, LATENT
 from speclet_formula.families.records import Family, Parameters
 from speclet_formula.families.registry import FAMILIES
+from speclet_formula.formula.families import PARAMETER_LINKS
 
 
 def inverse_link(family: Family, eta: np.ndarray) -> np.ndarray:

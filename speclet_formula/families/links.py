@@ -24,13 +24,6 @@ INVERSE_LINKS: Mapping[str, Transform] = {
 }
 
 
-# Bambi's, for a parameter that has a formula of its own; one that is not here (thresholds) cannot have one.
-PARAMETER_LINKS: Mapping[str, str] = {
-    **dict.fromkeys(("sigma", "nu", "alpha", "kappa", "lam", "b"), "log"),
-    "psi": "logit",
-}
-
-
 @dataclass(frozen=True)
 class Latent:
     """The distribution function F that a link inverts, by its two tails and its quantiles."""

@@ -8,16 +8,52 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from speclet_formula.formula.choices import check_choice
-from speclet_formula.formula.dialects import Dialect, spell_formula
-from speclet_formula.formula.families import FAMILY_NAMES, OF_PROPORTIONS, R_LINKS
-from speclet_formula.formula.terms import Argument, Call, Formula, Name, Number, Operation, columns_of, text_of
+from speclet_formula.formula.dialects import (
+    Dialect,
+    Levels,
+    lacking_in_bambi,
+    lacks_limits,
+    lme4_lacks,
+    lme4_text,
+    r_side,
+    renamed_columns,
+    spell_formula,
+)
+from speclet_formula.formula.families import (
+    BRMS_LINKS,
+    BRMS_WITHOUT,
+    FAMILY_NAMES,
+    GLM_WITHOUT,
+    GLMM_TMB_LINKS,
+    OF_PROPORTIONS,
+    R_LINKS,
+    in_brms,
+    in_glmm_tmb,
+)
+from speclet_formula.formula.terms import (
+    FUNCTIONS,
+    Argument,
+    Call,
+    Expression,
+    Formula,
+    Name,
+    Number,
+    Operation,
+    calls_in,
+    columns_of,
+    text_of,
+)
 
-_MISSING = {
-    "lognormal": "# lme4 has no lognormal family: fit log(y) as a gaussian response",
-}
 
-
-def spell_call(formula: Formula, dialect: Dialect, *, family: str, link: str, weights: str | None = None) -> str:
+def spell_call(
+    formula: Formula,
+    dialect: Dialect,
+    *,
+    family: str,
+    link: str,
+    weights: str | None = None,
+    levels: Levels | None = None,
+) -> str:
     """Write the code that fits a formula in another package, to data of the name `data`.
 
     Parameters
@@ -30,13 +66,17 @@ def spell_call(formula: Formula, dialect: Dialect, *, family: str, link: str, we
         This package's names: "gaussian", "identity".
     weights : str, optional
         The column of weights that divide the residual variance, or of the numbers of trials of a proportion.
+    levels : mapping of str to sequence of str, optional
+        What the data say of a column: its levels, or none for a number. A column that is not there may be either.
 
     Returns
     -------
     str
         R code for lme4 (``lm`` or ``glm`` where there is no group term) and brms, Python code for Bambi. What the other
-        package lacks stands in a comment; families that lme4 lacks are written for glmmTMB or ordinal where these have
-        them. Priors are each package's own. brms' ``zi`` and ``hu`` are 1 - psi.
+        package lacks stands in a comment; families, links and formulas of parameters that lme4 lacks are written for
+        glmmTMB or ordinal where these have them. Priors are each package's own. A parameter's formula has the other
+        package's name for it: brms' ``phi`` and ``shape``, glmmTMB's ``dispformula``; brms' ``zi`` and ``hu`` and
+        glmmTMB's ``ziformula`` are of 1 - psi, whose coefficients have the opposite sign, which a comment says.
 
     Raises
     ------
@@ -52,27 +92,91 @@ def spell_call(formula: Formula, dialect: Dialect, *, family: str, link: str, we
     """
     check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
     if dialect == "bambi":
-        return "\n".join(_bambi(formula, family, link, weights))
-    spell = _lme4 if dialect == "lme4" else _brms
-    return "\n".join(spell(formula, family, link, weights))
+        return "\n".join(_bambi(formula, family, link, weights, levels))
+    if dialect == "lme4":
+        lines = _lme4(formula, family, link, weights, levels)
+    else:
+        lines = _brms(formula, family, link, weights)
+    return "\n".join((*_of_splines(formula), *_of_functions(formula), *lines))
 
 
-def _lme4(formula: Formula, family: str, link: str, weights: str | None) -> Iterator[str]:
-    """Write R code for lme4, or for R itself where nothing varies by group."""
-    weights = None if weights is None else text_of(Name(weights))
+def named_formula(formula: Formula, dialect: Dialect, family: str) -> Formula:
+    """Give the formulas of a family's parameters the names, and the signs of their offsets, that they have elsewhere.
+
+    Parameters
+    ----------
+    formula : Formula
+    dialect : {"lme4", "brms", "bambi"}
+    family : str
+
+    Returns
+    -------
+    Formula
+        For brms with its names; otherwise as it is.
+    """
+    if dialect != "brms":
+        return formula
+    named = ((in_brms(family, name), part) for name, part in formula.parameters)
+    return replace(formula, parameters=tuple((known.name, _signed(part, known.sign)) for known, part in named))
+
+
+def _of_splines(formula: Formula) -> Iterator[str]:
+    """Load R's package of spline bases where a formula calls one."""
+    if any(call.function in ("bs", "ns") for call in calls_in(formula)):
+        yield "library(splines)"
+
+
+def _of_functions(formula: Formula) -> Iterator[str]:
+    """Say which functions R does not know."""
+    for name in dict.fromkeys(call.function for call in calls_in(formula) if call.function not in FUNCTIONS):
+        yield f"# {name}() is a function of your own: define it in R too"
+
+
+def _signed(formula: Formula, sign: int) -> Formula:
+    """Change the sign of a predictor: its coefficients take it up, its offsets cannot."""
+    if sign > 0:
+        return formula
+    return replace(formula, offsets=tuple(Operation("-", (offset,)) for offset in formula.offsets))
+
+
+def _lme4(formula: Formula, family: str, link: str, weights: str | None, levels: Levels | None) -> Iterator[str]:
+    """Write R code for lme4, for R itself where nothing varies by group, or for the package that has what they lack."""
+    column = None if weights is None else text_of(Name(weights))
+    if family == "lognormal" and link == "identity" and formula.response is not None:
+        yield "# a lognormal response is the gaussian model of its logarithm"
+        formula = replace(formula, response=Call("log", (Argument(None, formula.response),)))
+        family = "gaussian"
+    if family == "cumulative":
+        yield from _ordinal(formula, link)
+    elif link in GLM_WITHOUT.get(family, ()):
+        yield f"# neither lme4 nor glmmTMB has the link {link} for this family"
+    elif _wants_glmm_tmb(formula, family, link):
+        yield from _glmm_tmb(formula, family, link, column, levels)
+    elif FAMILY_NAMES[family].glm or family == "negativebinomial":
+        yield from _lme4_call(formula, family, link, column, levels)
+    else:
+        yield f"# neither lme4 nor glmmTMB has a family like {family}"
+
+
+def _wants_glmm_tmb(formula: Formula, family: str, link: str) -> bool:
+    """Tell whether glmmTMB has what lme4 lacks: the family, its link, or formulas of its parameters."""
     spelled = FAMILY_NAMES[family]
-    if not (spelled.glm or family in ("t", "negativebinomial")):
-        yield from _beside_lme4(formula, family, link, weights)
-        return
+    if not spelled.glmm_tmb:
+        return False
+    mapped = [in_glmm_tmb(family, name) for name, _ in formula.parameters]
+    if spelled.glm and family != "negativebinomial":
+        return bool(mapped) and None not in mapped
+    return family != "negativebinomial" or any(mapped) or (bool(formula.group_terms) and link != "log")
+
+
+def _lme4_call(formula: Formula, family: str, link: str, weights: str | None, levels: Levels | None) -> Iterator[str]:
+    """Write the call of lme4, of MASS or of R itself."""
     mixed = bool(formula.group_terms)
     if mixed:
         yield "library(lme4)"
-    text, *comments = spell_formula(formula, "lme4").split("\n")
-    yield from comments
-    if family == "t":
-        yield "# lme4 has no t family: this is the gaussian model"
-        family = "gaussian"
-    arguments = [text, "data = data"]
+    yield from lme4_lacks(formula, levels)
+    spelled = FAMILY_NAMES[family]
+    arguments = [lme4_text(formula, levels), "data = data"]
     if family == "negativebinomial":
         if not mixed:
             yield "library(MASS)"
@@ -88,39 +192,89 @@ def _lme4(formula: Formula, family: str, link: str, weights: str | None) -> Iter
     yield f"{function}({', '.join(arguments)})"
 
 
-def _beside_lme4(formula: Formula, family: str, link: str, weights: str | None) -> Iterator[str]:
-    """Write R code for the package that has a family which lme4 lacks."""
-    text, *_ = spell_formula(formula, "lme4").split("\n")
+def _glmm_tmb(formula: Formula, family: str, link: str, weights: str | None, levels: Levels | None) -> Iterator[str]:
+    """Write the call of glmmTMB, whose formulas of parameters are arguments."""
     spelled = FAMILY_NAMES[family]
-    if family == "cumulative":
-        yield "library(ordinal)"
-        given = "" if link == spelled.link else f', link = "{link}"'
-        yield f"{'clmm' if formula.group_terms else 'clm'}({text}, data = data{given})"
-    elif spelled.glmm_tmb:
-        yield "library(glmmTMB)"
-        arguments = [text, "data = data", f"family = {_r_call(spelled.glmm_tmb, link, spelled.link)}"]
-        arguments += ["ziformula = ~1"] if spelled.zeros else []
-        arguments += [] if weights is None else [f"weights = {weights}"]
-        yield f"glmmTMB({', '.join(arguments)})"
-    else:
-        yield _MISSING.get(family, f"# neither lme4 nor glmmTMB has a family like {family}")
+    yield "library(glmmTMB)"
+    yield from lacks_limits(formula, "glmmTMB")
+    arguments = [lme4_text(formula, levels), "data = data"]
+    if (family, link) != ("gaussian", "identity"):
+        default = GLMM_TMB_LINKS.get(family, spelled.link)
+        arguments.append(f"family = {_r_call(spelled.glmm_tmb, link, default)}")
+    sides = {"ziformula": "~1"} if spelled.zeros else {}
+    for name, part in formula.parameters:
+        known = in_glmm_tmb(family, name)
+        if known is None:
+            yield f"# glmmTMB has no formula for this parameter: {name} ~ {r_side(part)}"
+            continue
+        yield from _about_parameter(name, part, family, known.name)
+        sides[known.name] = f"~ {r_side(_signed(part, known.sign))}"
+    arguments += [f"{name} = {side}" for name, side in sides.items()]
+    if weights is not None and family in OF_PROPORTIONS:
+        arguments.append(f"weights = {weights}")
+    elif weights is not None:
+        yield f"# glmmTMB has no weights that divide the variance: {weights} is left out"
+    yield f"glmmTMB({', '.join(arguments)})"
+
+
+def _about_parameter(name: str, part: Formula, family: str, argument: str) -> Iterator[str]:
+    """Say how a parameter of glmmTMB differs from ours."""
+    if name == "psi":
+        yield "# ziformula is of 1 - psi: its coefficients have the opposite sign"
+    if family == "gaussian" and part.offsets:
+        yield (
+            "# older versions of glmmTMB (1.1.5) model the logarithm of the variance, not of sigma: double this offset "
+            "there"
+        )
+    if argument == "dispformula" and part.group_terms:
+        yield "# group terms in dispformula need glmmTMB 1.1.9 or a newer one"
+
+
+def _ordinal(formula: Formula, link: str) -> Iterator[str]:
+    """Write the call of ordinal, for cumulative models."""
+    yield "library(ordinal)"
+    if any(not block.correlated and block.terms for block in formula.group_terms):
+        yield "# ordinal has no (x || g): a term for each column instead, (1 | g) + (0 + x | g)"
+    given = "" if link == FAMILY_NAMES["cumulative"].link else f', link = "{link}"'
+    text = lme4_text(formula, dict.fromkeys(columns_of(formula), ()))
+    yield f"{'clmm' if formula.group_terms else 'clm'}({text}, data = data{given})"
 
 
 def _brms(formula: Formula, family: str, link: str, weights: str | None) -> Iterator[str]:
     """Write R code for brms."""
     yield "library(brms)"
+    if link in BRMS_WITHOUT.get(family, ()):
+        yield f"# brms has no link {link} for this family"
+    yield from _brms_parameters(formula, family)
+    formula = named_formula(formula, "brms", family)
     text = spell_formula(formula, "brms")
     if weights is not None and family in OF_PROPORTIONS:
         response, _, side = text.partition(" ~ ")
         column = text_of(Name(weights))
         text = f"round({response} * {column}) | trials({column}) ~ {side}"
     spelled = FAMILY_NAMES[family]
-    default = "tan_half" if family == "vonmises" else spelled.link
-    arguments = f"data = data, family = {_r_call(spelled.brms, link, default)}"
+    arguments = f"data = data, family = {_r_call(spelled.brms, link, BRMS_LINKS.get(family, spelled.link))}"
     if weights is not None and family not in OF_PROPORTIONS:
         yield from _brms_weighted(formula, weights, arguments)
     else:
         yield f"brm({text}, {arguments})"
+
+
+def _brms_parameters(formula: Formula, family: str) -> Iterator[str]:
+    """Say how brms' parameters differ from those that have a formula here."""
+    for name, _ in formula.parameters:
+        known = in_brms(family, name)
+        if name == "psi":
+            yield f"# {known.name} is 1 - psi: its coefficients have the opposite sign"
+        elif name == "nu":
+            yield "# not the same model: nu is 1 + exp(...) in brms where it has a formula, and exp(...) here"
+        elif family == "asymmetriclaplace" and name == "b":
+            yield "# sigma goes as 1 / b: its coefficients have the opposite sign"
+        elif family == "asymmetriclaplace":
+            yield (
+                "# not the same model: quantile is kappa^2 / (1 + kappa^2), and where it varies brms keeps another "
+                "scale constant than b"
+            )
 
 
 def _brms_weighted(formula: Formula, weights: str, arguments: str) -> Iterator[str]:
@@ -142,7 +296,7 @@ def _brms_weighted(formula: Formula, weights: str, arguments: str) -> Iterator[s
     yield f'    prior = set_prior(of_sigma, nlpar = "{own}", lb = 0))'
 
 
-def _with_offset(part: Formula, offset: Operation) -> Formula:
+def _with_offset(part: Formula, offset: Expression) -> Formula:
     return replace(part, offsets=(*part.offsets, offset))
 
 
@@ -159,21 +313,28 @@ def _r_call(name: str, link: str, default: str) -> str:
     return f"{name}()" if link == default else _r_family(name, link, default)
 
 
-def _bambi(formula: Formula, family: str, link: str, weights: str | None) -> Iterator[str]:
+def _bambi(formula: Formula, family: str, link: str, weights: str | None, levels: Levels | None) -> Iterator[str]:
     """Write Python code for Bambi."""
     text = spell_formula(formula, "bambi")
     yield "import bambi as bmb"
     if "np." in text:
         yield "import numpy as np"
-    if any(term.correlated and len(term.terms) + term.intercept > 1 for term in formula.group_terms):
-        yield "# Bambi has no correlated group effects: this leaves the correlation out; sf.to_bambi(model) keeps it"
+    yield from lacking_in_bambi(formula, levels)
+    renamed = renamed_columns(formula)
+    if renamed:
+        yield f"data = data.rename(columns={_python_text(renamed)})"
     if weights is not None and family in OF_PROPORTIONS:
         response, _, side = text.partition(" ~ ")
         yield f'data["successes"] = (data["{response.strip("`")}"] * data["{weights}"]).round().astype(int)'
         text = f"p(successes, {weights}) ~ {side}"
     elif weights is not None:
         yield f"# Bambi's own families have no weights that divide the variance: {weights} is left out"
-    quoted = text if text.startswith("bmb.Formula(") else json.dumps(text, ensure_ascii=False)
+    quoted = text if text.startswith("bmb.Formula(") else _python_text(text)
     chosen = [] if (family, link) == ("gaussian", "identity") else [f'family="{family}"']
     chosen += [] if link == FAMILY_NAMES[family].link else [f'link="{link}"']
     yield f"bmb.Model({', '.join([quoted, 'data', *chosen])}).fit()"
+
+
+def _python_text(value: object) -> str:
+    """Write text, or a dictionary of it, as Python, which reads JSON's."""
+    return json.dumps(value, ensure_ascii=False)

@@ -5,11 +5,14 @@ The text is for people and other programs; the models that are fitted here do no
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
-from typing import Literal
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, is_dataclass, replace
+from typing import Any, Literal
 
 from speclet_formula.formula.choices import check_choice
 from speclet_formula.formula.terms import (
+    FUNCTIONS,
     LIMITED,
     Argument,
     Call,
@@ -22,19 +25,27 @@ from speclet_formula.formula.terms import (
     Operation,
     Term,
     Text,
+    calls_in,
+    columns_of,
     text_of,
     trials_of,
 )
 
 type Dialect = Literal["lme4", "brms", "bambi"]
+type Levels = Mapping[str, Sequence[str]]  # a column -> its levels; none for a number
 
 _IN_NUMPY = {name: f"np.{name}" for name in ("log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs")}
 _IN_NUMPY |= {name: f"np.{name}" for name in ("sin", "cos", "tanh", "round", "floor")}
 _IN_NUMPY |= {"ceiling": "np.ceil", "pmin": "np.minimum", "pmax": "np.maximum", "factor": "C"}
-_NUMPY_OPERATORS = {"&": "np.logical_and", "|": "np.logical_or", "!": "np.logical_not", "%in%": "np.isin"}
+# Its division stands in no name that Bambi makes of a term: PyMC takes none with a slash.
+_NUMPY_OPERATORS = {"/": "np.divide", "&": "np.logical_and", "|": "np.logical_or", "!": "np.logical_not"}
+_NUMPY_OPERATORS |= {"%in%": "np.isin"}
+_NOT_IN_FORMULAE = frozenset({"ns", "relevel", "interaction", "c"})
+_ONE_COLUMN = frozenset(FUNCTIONS) - {"poly", "bs", "ns", "factor", "interaction", "relevel", "c"}
+_UNNAMEABLE = re.compile(r"[/`\\\n]")  # what a name that Bambi and PyMC take cannot hold
 
 
-def spell_formula(formula: Formula, dialect: Dialect) -> str:
+def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None = None) -> str:
     """Write a formula as another package's code takes it.
 
     Parameters
@@ -43,6 +54,8 @@ def spell_formula(formula: Formula, dialect: Dialect) -> str:
         A parsed formula.
     dialect : {"lme4", "brms", "bambi"}
         Whose formula to write.
+    levels : mapping of str to sequence of str, optional
+        What the data say of a column: its levels, or none for a number. A column that is not there may be either.
 
     Returns
     -------
@@ -50,13 +63,17 @@ def spell_formula(formula: Formula, dialect: Dialect) -> str:
         The nearest formula that the package has:
 
         * lme4: R text. It has no formulas for parameters and no censored or truncated responses; they follow as
-          comments.
+          comments. ``(f || g)`` is ``diag(1 + f | g)``, which lme4 has from version 2.0 on, unless all its columns are
+          known to be numbers: lme4's ``||`` leaves the levels of a factor correlated. A comment tells what to write for
+          lme4 1.1.
         * brms: R text, within ``bf(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``s | trials(s + f)``, ``censored(y, status)`` ``y | cens(status)``, ``truncated(y, 0)``
           ``y | trunc(lb = 0)``.
         * bambi: Python text, ``bmb.Formula(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
-          ``p(s, s + f)`` and ``(x || g)`` two group terms. Bambi has no correlated group effects: ``(x | g)`` keeps its
-          text and loses its correlation. ``ns``, ``relevel``, ``interaction`` and ``c`` stay, though it lacks them.
+          ``p(s, s + f)``, ``a / b`` is ``np.divide(a, b)`` and ``(x || g)`` two group terms. Bambi has no correlated
+          group effects: ``(x | g)`` keeps its text and loses its correlation. ``ns``, ``relevel``, ``interaction`` and
+          ``c`` stay, though it lacks them. A column whose name holds a slash or a back-quote has another name, as
+          `renamed_columns` says.
 
     Raises
     ------
@@ -69,19 +86,104 @@ def spell_formula(formula: Formula, dialect: Dialect) -> str:
     >>> spell_formula(parse_formula("cbind(s, f) ~ I(x^2) + (x || g)"), "bambi")
     'p(s, s + f) ~ 1 + I(x**2) + (1 | g) + (0 + x | g)'
     """
-    check_choice("dialect", dialect, tuple(_SPELLERS))
-    return _SPELLERS[dialect](formula)
+    check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
+    if dialect == "lme4":
+        return "\n".join((lme4_text(formula, levels), *lme4_lacks(formula, levels)))
+    return _brms(formula) if dialect == "brms" else _bambi(formula)
 
 
-def _lme4(formula: Formula) -> str:
-    """Write R text, with what lme4 lacks as comments."""
+def lme4_text(formula: Formula, levels: Levels | None = None) -> str:
+    """Write R text for lme4 and glmmTMB, without what they lack.
+
+    Parameters
+    ----------
+    formula : Formula
+    levels : mapping of str to sequence of str, optional
+        As for `spell_formula`.
+
+    Returns
+    -------
+    str
+    """
     response = formula.response
-    lacking = [f"# lme4 has no formula for a parameter: {n} ~ {_r_side(part)}" for n, part in formula.parameters]
     if isinstance(response, Call) and response.function in LIMITED:
-        lacking = [f"# lme4 has no {response.function} responses: {_r_expression(response)}", *lacking]
         response = response.arguments[0].value
-    main = f"{_r_expression(response)} ~ {_r_side(formula)}".lstrip()
-    return "\n".join((main, *lacking))
+    return f"{_r_expression(response)} ~ {_r_side(formula, levels or {}, diagonal=True)}".lstrip()
+
+
+def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...]:
+    """Say in comments what lme4 lacks of a formula, or has only in its newer version.
+
+    Parameters
+    ----------
+    formula : Formula
+    levels : mapping of str to sequence of str, optional
+        As for `spell_formula`.
+
+    Returns
+    -------
+    tuple of str
+    """
+    parameters = (f"# lme4 has no formula for a parameter: {n} ~ {_r_side(part)}" for n, part in formula.parameters)
+    blocks = [block for block in formula.group_terms if _is_diagonal(block, levels or {})]
+    return (*lacks_limits(formula, "lme4"), *(_in_version_one(block, levels or {}) for block in blocks), *parameters)
+
+
+def lacks_limits(formula: Formula, package: str) -> tuple[str, ...]:
+    """Say in a comment that a package has no censored or truncated responses, where there is one."""
+    response = formula.response
+    if isinstance(response, Call) and response.function in LIMITED:
+        return (f"# {package} has no {response.function} responses: {_r_expression(response)}",)
+    return ()
+
+
+def r_side(formula: Formula) -> str:
+    """Write a right-hand side in R, for brms and for the formulas of glmmTMB's parameters."""
+    return _r_side(formula)
+
+
+def _is_diagonal(block: GroupTerm, levels: Levels) -> bool:
+    """Tell whether a term is to be written diag(): lme4's || would keep correlations among a term's columns."""
+    several = any(not _is_one_column(term, levels) for term in block.terms)
+    return not block.correlated and several and len(block.terms) + block.intercept > 0
+
+
+def _is_one_column(term: Term, levels: Levels) -> bool:
+    """Tell whether a term is known to be a number."""
+    return all(
+        not levels.get(factor.name, ("?",)) if isinstance(factor, Name) else factor.function in _ONE_COLUMN
+        for factor in term.factors
+    )
+
+
+def _in_version_one(block: GroupTerm, levels: Levels) -> str:
+    """Say how lme4 1.1, which has no diag(), writes a term."""
+    group = text_of(_r_term(block.group))
+    here = f"diag({_r_sum(block)} | {group})"
+    columns = _separate_columns(block, levels)
+    if columns is not None:
+        return f"# {here} needs lme4 2.0; in lme4 1.1: {' + '.join(f'({column} | {group})' for column in columns)}"
+    names = ", ".join(text_of(term) for term in block.terms if not _is_one_column(term, levels))
+    return (
+        f"# {here} needs lme4 2.0; lme4 1.1 takes ({_r_sum(block)} || {group}) where all are numbers, and else a term "
+        f'(0 + column | {group}) for each column of {names}, such as dummy(f, "level")'
+    )
+
+
+def _separate_columns(block: GroupTerm, levels: Levels) -> list[str] | None:
+    """Write the left-hand side of a term for each column; None where the columns are not known."""
+    columns, first = ["1"] if block.intercept else [], 0 if block.intercept else None
+    for term in block.terms:
+        if _is_one_column(term, levels):
+            columns.append(f"0 + {text_of(_r_term(term))}")
+            continue
+        factor = term.factors[0]
+        if len(term.factors) > 1 or not isinstance(factor, Name) or factor.name not in levels:
+            return None
+        own = levels[factor.name][0 if first is None else 1 :]
+        first = 0
+        columns += [f"0 + {text_of(Call('dummy', (Argument(None, factor), Argument(None, Text(one)))))}" for one in own]
+    return columns
 
 
 def _brms(formula: Formula) -> str:
@@ -108,15 +210,23 @@ def _brms_response(response: Expression | None) -> str:
     return f"{_r_expression(first.value)} | {addition}"
 
 
-def _r_side(formula: Formula) -> str:
-    """Write a right-hand side in R."""
-    terms = tuple(_r_term(term) for term in formula.terms)
-    offsets = tuple(_r_known(offset) for offset in formula.offsets)
-    groups = tuple(
-        GroupTerm(block.intercept, tuple(_r_term(term) for term in block.terms), _r_term(block.group), block.correlated)
-        for block in formula.group_terms
-    )
-    return text_of(Formula(None, formula.intercept, terms, groups, offsets, ())).removeprefix("~ ")
+def _r_side(formula: Formula, levels: Levels | None = None, *, diagonal: bool = False) -> str:
+    """Write a right-hand side in R, with diag() for what is uncorrelated where that is asked for."""
+    fixed = " + ".join(("1" if formula.intercept else "0", *(text_of(_r_term(term)) for term in formula.terms)))
+    groups = (_r_block(block, diagonal and _is_diagonal(block, levels or {})) for block in formula.group_terms)
+    offsets = (f"offset({text_of(_r_known(offset))})" for offset in formula.offsets)
+    return " + ".join((fixed, *groups, *offsets))
+
+
+def _r_block(block: GroupTerm, diagonal: bool) -> str:
+    group = text_of(_r_term(block.group))
+    if diagonal:
+        return f"diag({_r_sum(block)} | {group})"
+    return f"({_r_sum(block)} {'|' if block.correlated else '||'} {group})"
+
+
+def _r_sum(block: GroupTerm) -> str:
+    return " + ".join(("1" if block.intercept else "0", *(text_of(_r_term(term)) for term in block.terms)))
 
 
 def _r_term(term: Term) -> Term:
@@ -146,11 +256,107 @@ def _r_call(call: Call) -> Call:
 
 def _bambi(formula: Formula) -> str:
     """Write Python text for Bambi."""
+    formula = _with_names(formula, renamed_columns(formula))
     main = f"{_python_response(formula.response)} ~ {_python_side(formula)}".lstrip()
     if not formula.parameters:
         return main
     parts = (main, *(f"{name} ~ {_python_side(part)}" for name, part in formula.parameters))
     return f"bmb.Formula({', '.join(_python_string(part) for part in parts)})"
+
+
+def renamed_columns(formula: Formula) -> dict[str, str]:
+    """Give a name that Bambi and PyMC take to each column that needs another.
+
+    Parameters
+    ----------
+    formula : Formula
+
+    Returns
+    -------
+    dict of str to str
+        The column to its other name, in order of use.
+
+    Examples
+    --------
+    >>> from speclet_formula.formula.parse import parse_formula
+    >>> renamed_columns(parse_formula("y ~ `a/b` + x"))
+    {'a/b': 'a_b'}
+    """
+    taken, renamed = set(columns_of(formula)), {}
+    for name in columns_of(formula):
+        if _UNNAMEABLE.search(name):
+            plain = re.sub(r"\W", "_", name)
+            plain = plain if plain[:1].isalpha() else f"v{plain}"
+            while plain in taken:
+                plain += "_"
+            taken.add(plain)
+            renamed[name] = plain
+    return renamed
+
+
+def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator[str]:
+    """Say in comments what Bambi's formulas lack, or mean otherwise.
+
+    Parameters
+    ----------
+    formula : Formula
+    levels : mapping of str to sequence of str, optional
+        As for `spell_formula`.
+
+    Yields
+    ------
+    str
+    """
+    called = {call.function for call in calls_in(formula)} & _NOT_IN_FORMULAE
+    yield from (f"# Bambi has no {name}(): put its columns into the table first" for name in sorted(called))
+    if any(call.function == "scale" and len(call.arguments) > 1 for call in calls_in(formula)):
+        yield "# Bambi's scale() only takes a column: put what other arguments give into the table first"
+    sides = (formula, *(part for _, part in formula.parameters))
+    if any(term.correlated and len(term.terms) + term.intercept > 1 for part in sides for term in part.group_terms):
+        yield "# Bambi has no correlated group effects: this leaves the correlation out; sf.to_bambi(model) keeps it"
+    known = levels or {}
+    for term in dict.fromkeys(term for part in sides for term in _coded(part, known)):
+        told = "" if all(one in known for one in columns_of(term)) else "with a factor in it, "
+        own = f"{text_of(term)} has other columns in Bambi's group terms than in R"
+        yield f"# {told}{own}; sf.to_bambi(model) keeps R's"
+
+
+def _coded(formula: Formula, levels: Levels) -> Iterator[Term]:
+    """Yield the terms in group terms of which formulae makes fewer or more columns than R, if they are factors."""
+    for block in formula.group_terms:
+        intercept = any(other.intercept for other in formula.group_terms if other.group == block.group)
+        factors = [term for term in block.terms if not _is_one_column(term, levels) and not _is_basis(term)]
+        single = [term for term in factors if len(term.factors) == 1]
+        if intercept and not block.intercept:
+            yield from single
+        elif not intercept:
+            yield from single[1:]
+        yield from (term for term in factors if intercept and not _has_margins(term, block, levels))
+
+
+def _is_basis(term: Term) -> bool:
+    """Tell whether a term is one of several columns that are numbers."""
+    return all(isinstance(factor, Call) and factor.function in ("poly", "bs", "ns") for factor in term.factors)
+
+
+def _has_margins(term: Term, block: GroupTerm, levels: Levels) -> bool:
+    """Tell whether a group term holds all that R's coding of an interaction looks for."""
+    if len(term.factors) == 1:
+        return True
+    held = [frozenset(other.factors) for other in block.terms] + [frozenset()] * block.intercept
+    coded = (one for one in term.factors if not _is_one_column(Term((one,)), levels))
+    return all(frozenset(term.factors) - {factor} in held for factor in coded)
+
+
+def _with_names(node: Any, names: Mapping[str, str]) -> Any:
+    """Give columns their other names, at any depth of a record."""
+    if isinstance(node, Name):
+        return Name(names.get(node.name, node.name))
+    if isinstance(node, tuple):
+        return tuple(_with_names(part, names) for part in node)
+    if is_dataclass(node) and not isinstance(node, type):
+        return replace(node, **{one.name: _with_names(getattr(node, one.name), names) for one in fields(node)})
+    return node
 
 
 def _python_side(formula: Formula) -> str:
@@ -200,9 +406,29 @@ def _python(expression: Expression) -> str:
         case Name():
             return text_of(expression)
         case Call():
-            return _python_call(_IN_NUMPY.get(expression.function, expression.function), expression.arguments)
+            return _python_function(expression)
         case Operation():
             return _python_operation(expression)
+
+
+def _python_function(call: Call) -> str:
+    """Write a function as numpy has it: no base of a logarithm, two numbers to compare."""
+    match call:
+        case Call("pmin" | "pmax"):
+            return _nested(_IN_NUMPY[call.function], call.arguments)
+        case Call("log", (value, base)):
+            return f"np.divide(np.log({_python(value.value)}), np.log({_python(base.value)}))"
+        case _:
+            return _python_call(_IN_NUMPY.get(call.function, call.function), call.arguments)
+
+
+def _nested(function: str, arguments: tuple[Argument, ...]) -> str:
+    """Write a numpy function of two as one of several."""
+    first, *others = arguments
+    text = _python(first.value)
+    for other in others:
+        text = f"{function}({text}, {_python(other.value)})"
+    return text
 
 
 def _python_call(function: str, arguments: tuple[Argument, ...]) -> str:
@@ -233,6 +459,3 @@ def _python_operand(operand: Expression) -> str:
 def _python_string(text: str) -> str:
     """Quote text for Python, which reads JSON's strings."""
     return json.dumps(text, ensure_ascii=False)
-
-
-_SPELLERS: Mapping[str, Callable[[Formula], str]] = {"lme4": _lme4, "brms": _brms, "bambi": _bambi}

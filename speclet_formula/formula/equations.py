@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from speclet_formula.formula.choices import check_choice
+from speclet_formula.formula.families import PARAMETER_LINKS
 from speclet_formula.formula.terms import (
     LIMITED,
     Call,
@@ -111,7 +112,7 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
         Any that `Model` takes, by Bambi's name.
     link : str
         "identity", "log", "logit", "probit", "cloglog", "inverse" or "inverse_squared". Parameters with a formula of
-        their own are on the log scale.
+        their own are on the log scale, psi on the logit scale.
     latex : bool
         LaTeX (an ``aligned`` environment, without dollar signs) instead of unicode.
 
@@ -142,7 +143,10 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     if family in _LEVELS:
         lines.append(_threshold_line(formula, family, link, notation))
         formula, parent, link = replace(formula, intercept=False), "eta", "identity"
-    sides = ((parent, link, formula), *((name, "log", part) for name, part in formula.parameters))
+    sides = (
+        (parent, link, formula),
+        *((name, PARAMETER_LINKS.get(name, "log"), part) for name, part in formula.parameters),
+    )
     for index, (name, scale, side) in enumerate(sides):
         lines += _side_equations(name, scale, side, _LETTERS[min(index, len(_LETTERS) - 1)], notation)
     if not latex:

@@ -16,9 +16,7 @@ import xarray as xr
 
 from speclet_formula.design.records import sides
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.placing import at_zero
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
-from speclet_formula.inference.translation.effects import PLACED
 from speclet_formula.inference.translation.models import centre_offset, to_pymc
 from speclet_formula.inference.trees import ordered
 from speclet_formula.model import Model
@@ -101,7 +99,7 @@ def _settings(plan: SamplingPlan, pymc_model: pm.Model) -> dict[str, Any]:
 
 def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     """Return the variables worth keeping: neither one value per row nor the scaffolding of a parametrisation."""
-    helpers = ("_offset", "_partial", PLACED)
+    helpers = ("_offset", "_partial")
     varying = (name for name, _ in model.design.parameters)
     rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
@@ -131,9 +129,6 @@ def _as_promised(model: Model, tree: xr.DataTree, kept: list[str]) -> xr.DataTre
         for term in side.fixed:
             if term.kind == "intercept":
                 posterior[term.variable] = posterior[term.variable] - centre_offset(side, posterior)
-    posterior = posterior.assign(
-        at_zero(model, {str(name): posterior[name] for name in posterior.data_vars}, effects=False)
-    )
     groups: dict[str, Any] = {"posterior": ordered(model, posterior)}
     for name in ("sample_stats", "observed_data"):
         if name in tree.children:

@@ -17,7 +17,7 @@ from speclet_formula.families import check_response
 from speclet_formula.formula.terms import Name, columns_of, text_of
 from speclet_formula.inference.fitting import fit
 from speclet_formula.inference.plans import settings_of
-from speclet_formula.model import Model
+from speclet_formula.model import Model, in_order_of
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.preflight.columns import inspect_response
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
@@ -36,7 +36,8 @@ def refit(
     fitted : Fit, PointFit or Model
         The model, or a fit of it.
     response : array of shape (n,)
-        The new response, one number for each row that the model uses, or for each row of its table.
+        The new response, one number for each row that the model uses, or for each row of its table. A pandas Series is
+        matched by its index.
     keep_priors : bool
         Priors of a preset are scaled to the response. False: they are scaled to the new one, as in a model of its own.
         True: they stay as they are. Priors of the user's own always stay.
@@ -169,6 +170,7 @@ def _column(model: Model) -> str:
 def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the new response of the rows that are used, and of the whole table."""
     rows, length = model.design.rows, len(model.data)
+    response = in_order_of(model, response, "response")
     try:
         given = np.asarray(response, dtype=float)
     except (TypeError, ValueError) as error:

@@ -127,7 +127,8 @@ def _updated_model(model: Model, change: str, data: Any, changes: Mapping[str, A
         "functions": model.functions,
     } | dict(changes)
     formula = parse_formula(change, functions=tuple(settings["functions"] or ()), former=model.formula)
-    changed = Model(formula, model.data if data is None else data, **settings)
+    # Under the labels of the first table, so that new weights are matched with its rows.
+    changed = Model(formula, model.data.set_axis(model.index) if data is None else data, **settings)
     if "priors" not in changes:
         object.__setattr__(changed, "slots", _kept_priors(model, changed))
     return changed

@@ -40,10 +40,24 @@ def keep_groups(model: Model, design: Design, re_form: Any) -> Design:
     if re_form is None:
         return design
     if re_form is False or (isinstance(re_form, str) and re_form.replace(" ", "") in NO_GROUPS):
-        return _with_terms(design, ())
+        return without_groups(design)
     wanted = _parsed(model, re_form)
     _check_known(model, wanted)
     return _with_terms(design, wanted)
+
+
+def without_groups(design: Design) -> Design:
+    """Return a design and its parameters' designs without group terms.
+
+    Parameters
+    ----------
+    design : Design
+
+    Returns
+    -------
+    Design
+    """
+    return _with_terms(design, ())
 
 
 def _parsed(model: Model, re_form: Any) -> tuple[GroupTerm, ...]:

@@ -3,23 +3,32 @@
 Data from stated parameters are left to `simulation`.
 """
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.design.merged import require_rows
+from speclet_formula.design.records import sides
 from speclet_formula.errors import DataError
+from speclet_formula.estimates.points import points_of
 from speclet_formula.families import FAMILIES, is_ordinal
 from speclet_formula.observation import draw_between
-from speclet_formula.prediction.gathering import at_rows, gather_fit
+from speclet_formula.prediction.gathering import Draws, ModelDraws, at_rows, gather, gather_fit
+from speclet_formula.prediction.group_terms import without_groups
+from speclet_formula.prediction.new_levels import draw_anew, draw_point_anew
 from speclet_formula.prediction.replicates import draw_rows
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
 
+Effects = Literal["anew", "kept"]
 
-def simulate_responses(fit: "Fit | PointFit", nsim: int = 1, *, random_seed: int | None = None) -> pd.DataFrame:
+
+def simulate_responses(
+    fit: "Fit | PointFit", nsim: int = 1, *, effects: Effects = "anew", random_seed: int | None = None
+) -> pd.DataFrame:
     """Draw new responses of the rows that were fitted.
 
     Parameters
@@ -27,6 +36,11 @@ def simulate_responses(fit: "Fit | PointFit", nsim: int = 1, *, random_seed: int
     fit : Fit or PointFit
     nsim : int
         Number of new responses, each of all rows.
+    effects : {"anew", "kept"}
+        Group effects: "anew" draws new ones for each response from their estimated distribution, as R's `simulate` and
+        `bootMer` (`use.u=FALSE`, `re.form=NA`), so that the responses differ as those of other levels would. "kept"
+        uses the fitted ones (`use.u=TRUE`, `re.form=NULL`): other measurements of the same levels, as brms'
+        `posterior_predict`.
     random_seed : int, optional
         The same seed gives the same responses.
 
@@ -34,15 +48,15 @@ def simulate_responses(fit: "Fit | PointFit", nsim: int = 1, *, random_seed: int
     -------
     pandas.DataFrame
         One row per row that was fitted, one column per response, "sim_1", "sim_2", ..., each from another draw of the
-        posterior (draws are used again where there are fewer). Group effects are as drawn: R's `use.u=TRUE`. Of a
-        PointFit all are at the estimates and conditional modes. On the scale of the response: of cbind() the
-        successes, of a weighted proportion the share, of an ordinal response its levels; a truncated response lies
-        between its bounds, a censored one is not censored.
+        posterior (draws are used again where there are fewer), of a PointFit all at the estimates. On the scale of the
+        response: of cbind() the successes, of a weighted proportion the share, of an ordinal response its levels; a
+        truncated response lies between its bounds, a censored one is not censored.
 
     Raises
     ------
     DataError
-        `nsim` is no positive whole number, or the family cannot have such means.
+        `nsim` is no positive whole number, `effects` is no choice, a group's effects have a prior that new ones cannot
+        be drawn from, or the family cannot have such means.
 
     Examples
     --------
@@ -52,20 +66,55 @@ def simulate_responses(fit: "Fit | PointFit", nsim: int = 1, *, random_seed: int
     """
     if nsim < 1 or nsim != int(nsim):
         raise DataError(f"nsim={nsim!r} is no number of responses.", "It is a whole number above 0.", "Write nsim=1.")
+    if effects not in ("anew", "kept"):
+        raise DataError(
+            f"effects={effects!r} is no choice.",
+            "effects is 'anew' (R's use.u=FALSE) or 'kept' (use.u=TRUE).",
+            "Leave it out to draw them anew.",
+        )
     require_rows(fit.model.design, "simulate()")
     rng = np.random.default_rng(random_seed)
-    total = len(gather_fit(fit).sides[0].coefficients)
-    chosen = rng.choice(total, size=nsim, replace=nsim > total)
-    drawn = [_one_response(fit, int(place), rng) for place in chosen]
+    parameters = _parameters(fit, nsim, effects, rng)
+    drawn = [_one_response(fit, _draw_of(parameters, place), rng) for place in range(nsim)]
     names = [f"sim_{number}" for number in range(1, nsim + 1)]
     return pd.DataFrame(dict(zip(names, drawn, strict=True)), index=pd.Index(fit.model.design.rows, name="row"))
 
 
-def _one_response(fit: "Fit | PointFit", place: int, rng: np.random.Generator) -> np.ndarray | pd.Categorical:
+def _parameters(fit: "Fit | PointFit", nsim: int, effects: Effects, rng: np.random.Generator) -> ModelDraws:
+    """Return the parameters of each response."""
+    points, model = points_of(fit), fit.model
+    if points is not None:
+        alone = _draw_of(gather_fit(fit), np.zeros(nsim, dtype=int))
+        if effects == "kept":
+            return alone
+        new = draw_point_anew(model.design, points, nsim, rng)
+        return replace(alone, sides=(replace(alone.sides[0], effects=new),))
+    posterior = fit.idata["posterior"]
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+    chosen = rng.choice(total, size=nsim, replace=nsim > total)
+    if effects == "kept":
+        return gather(model, posterior, chosen)
+    fixed = gather(model, posterior, chosen, without_groups(model.design))
+    return replace(fixed, sides=tuple(draw_anew(model, posterior, side, chosen, rng) for side in sides(model.design)))
+
+
+def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
+    """Take draws out of others, one or several."""
+    where = np.atleast_1d(place)
+    return ModelDraws(
+        tuple(
+            Draws(one.coefficients[where], tuple(tuple(column[where] for column in block) for block in one.effects))
+            for one in drawn.sides
+        ),
+        {name: values[where] for name, values in drawn.parameters.items()},
+    )
+
+
+def _one_response(fit: "Fit | PointFit", drawn: ModelDraws, rng: np.random.Generator) -> np.ndarray | pd.Categorical:
     """Draw a response of all rows from one draw of the parameters."""
     design, family = fit.model.design, fit.model.family
     every = slice(0, len(design.rows))
-    mean, parameters = at_rows(gather_fit(fit, slice(place, place + 1)), design, family, every)
+    mean, parameters = at_rows(drawn, design, family, every)
     if design.limits is not None and design.limits.status is None:
         single = {name: values[0] for name, values in parameters.items()}
         return draw_between(family, rng, mean[0], single, design.limits, weights=design.weights)

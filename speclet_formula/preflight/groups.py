@@ -4,11 +4,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.merged import row_count, rows_by_level
+from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.merged import column_means, row_count, rows_by_level
+from speclet_formula.formula.terms import Name, text_of
 from speclet_formula.preflight.records import Finding, Support, listed
 
 FEW_LEVELS = 5  # with so few levels an SD's posterior follows its prior; from eight on, usual priors agree
+FAR_SLOPE = 5.0  # SDs between a slope's column and zero: from about there on the SD of intercepts is mostly the slopes'
 SINGLETON_SHARE = 0.2  # of the levels; below it the others settle the SD
 
 
@@ -42,6 +44,7 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
         yield from _few_levels(block)
         yield from _singletons(block, rows)
     yield from _slopes(block, design)
+    yield from far_slopes(block, design)
 
 
 _ONE_ROW_EACH = {
@@ -125,3 +128,46 @@ def _slopes(block: GroupBlock, design: Design) -> Iterator[Finding]:
             "No level shows a slope of its own: its intercept and its slope only enter as a sum.",
             f"Write (1 | {block.group}), with the column as a fixed term.",
         )
+
+
+def far_slopes(block: GroupBlock, side: Design) -> Iterator[Finding]:
+    """Look for slopes of numeric columns far from zero, beside intercepts of the same group.
+
+    Parameters
+    ----------
+    block : GroupBlock
+    side : Design
+        The linear predictor that the block is part of.
+
+    Yields
+    ------
+    Finding
+        One for each such column.
+    """
+    if not any(other.group == block.group and "1" in other.columns for other in side.groups):
+        return
+    part = next(own for other, own in zip(side.groups, side.recipe.blocks, strict=True) if other is block)
+    for term in part.terms:
+        spelled = _spelled_alone(term, side)
+        if term.kind != "numeric" or term.dim is not None or spelled is None:
+            continue  # interactions are far from zero where their columns are
+        values = block.values[:, term.start]
+        mean = float(column_means(side, values))
+        deviation = float(np.sqrt(column_means(side, (values - mean) ** 2)))
+        if not 0 < FAR_SLOPE * deviation < abs(mean):
+            continue
+        yield Finding(
+            "slope_far_from_zero",
+            f"Slopes of '{term.columns[0]}' differ between levels of '{block.group}', and its mean, {mean:.4g}, lies "
+            f"{abs(mean) / deviation:,.0f} SDs from zero.",
+            f"The intercepts are those at {spelled} = 0, far from all rows: their SD grows with the distance, their "
+            "correlation with the slopes nears 1 or -1, and the priors of both, which hold there, draw them back.",
+            f"Centre it: write center({spelled}) for {spelled} wherever it stands in the formula.",
+        )
+
+
+def _spelled_alone(term: FixedTerm, side: Design) -> str | None:
+    """Return how the formula spells a column of a group term, or None for an interaction."""
+    factors = (own.factors for group in side.formula.group_terms for own in group.terms)
+    alone = (factor for factor, *others in factors if not others)
+    return next((text_of(f) for f in alone if (f.name if isinstance(f, Name) else text_of(f)) == term.name), None)

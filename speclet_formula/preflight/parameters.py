@@ -7,6 +7,7 @@ import numpy as np
 from speclet_formula.design import Design
 from speclet_formula.preflight.collinearity import collinear_columns
 from speclet_formula.preflight.columns import extreme_scales
+from speclet_formula.preflight.groups import far_slopes
 from speclet_formula.preflight.records import Finding, listed
 
 FEWEST_ROWS = 3  # of a level whose spread is to be known: with two its interval spans a factor of 70
@@ -28,6 +29,8 @@ def inspect_parameters(design: Design) -> Iterator[Finding]:
         yield from collinear_columns(side)
         yield from extreme_scales(side)
         yield from _few_rows(name, side)
+        for block in side.groups:
+            yield from far_slopes(block, side)
 
 
 def _few_rows(name: str, side: Design) -> Iterator[Finding]:

@@ -5,7 +5,6 @@ How a prior reaches a sampler is left to `inference`.
 
 from speclet_formula.priors.correlations import matrices_of, pairs_of
 from speclet_formula.priors.densities import draw, log_density, prior_sd
-from speclet_formula.priors.places import move_spread, place_of, places_of
 from speclet_formula.priors.presets import PRESETS
 from speclet_formula.priors.records import Prior, Slot, has_hyperpriors, has_mean, support_of
 from speclet_formula.priors.slots import resolve_priors, slot_frame
@@ -20,10 +19,7 @@ __all__ = [
     "has_mean",
     "log_density",
     "matrices_of",
-    "move_spread",
     "pairs_of",
-    "place_of",
-    "places_of",
     "prior_of",
     "prior_sd",
     "read_priors",

@@ -68,9 +68,8 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
     SD 1, and so does such a response. m is the link of the mean response, less the mean offset.
 
     *weak*: intercept Normal(m, 2.5 u), coefficients Normal(0, 2.5 u / sd x), group SDs HalfNormal(u), of slopes
-    HalfNormal(u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). In a correlated block the SD of intercepts
-    and their correlations have these priors at the means of the block's numeric columns (see `places`). u = sd y for
-    the identity link, 1 for log, logit, probit and cloglog, and sd y / (mean y)^2 for inverse. Without an intercept
+    HalfNormal(u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). Group intercepts are those at zero. u = sd y
+    for the identity link, 1 for log, logit, probit and cloglog, and sd y / (mean y)^2 for inverse. Without an intercept
     sqrt(u^2 + m^2) takes the place of u for the coefficients, which then also carry the distance from zero to the mean;
     without any fixed term it does so for the group SDs. The t family's nu has Gamma(2, 0.1), alpha, kappa and lam
     HalfCauchy(1) and psi Beta(2, 2), all as in Bambi, but for what has the response's units: lam (wald)

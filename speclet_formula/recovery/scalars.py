@@ -4,7 +4,7 @@ What they should have been is left to `truth`, how well they were found to `para
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
@@ -14,10 +14,9 @@ from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.records import correlation_name, effect_label, threshold_labels
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, draw, move_spread, pairs_of, place_of, prior_sd
+from speclet_formula.priors import Prior, pairs_of, prior_sd
 from speclet_formula.recovery.parts import model_means
 
-PRIOR_DRAWS = 4000  # for a prior SD that has no closed form
 MANY_CELLS = 12  # a factor with more fixed coefficients than this is summarised like a block of group effects
 
 
@@ -59,7 +58,7 @@ def _side_scalars(model: Model, side: Design, posterior: Any, priors: Mapping[st
     found = [scalar for term in terms for scalar in _coefficients(side, term, posterior, priors)]
     found += _means(model, side, posterior, priors)
     for block in side.groups:
-        found += _at_zero(model, block, [*_sds(block, posterior, priors), *_correlations(block, posterior, priors)])
+        found += [*_sds(block, posterior, priors), *_correlations(block, posterior, priors)]
     return found
 
 
@@ -171,25 +170,6 @@ def _correlations(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]
         Scalar(f"{name}[{pair}]", _readable(pair), block.label, "cor", draws[:, :, position], sd)
         for position, pair in enumerate(pair_labels(block))
     ]
-
-
-def _at_zero(model: Model, block: GroupBlock, found: list[Scalar]) -> list[Scalar]:
-    """Give the SD and correlations of intercepts at zero the prior SD that follows from priors which hold elsewhere.
-
-    It has no closed form: the SD of so many draws, always the same, is within 2 % of it.
-    """
-    place = place_of(model.design, model.slots, block)
-    if not place.any():
-        return found
-    priors, rng, k = {slot.slot: slot.prior for slot in model.slots}, np.random.default_rng(0), len(block.columns)
-    stated = [priors[slot].parameters["sigma"] for slot in block.slots]
-    sds = [draw(sd, rng, PRIOR_DRAWS) if isinstance(sd, Prior) else np.full(PRIOR_DRAWS, sd) for sd in stated]
-    matrices = draw(priors[correlation_name(block)], rng, PRIOR_DRAWS, dimension=k)
-    moved, matrices = move_spread(np.column_stack(sds), matrices, block.columns, -place)
-    keys = [f"{slot}_sigma" for slot in block.slots]
-    keys += [f"{correlation_name(block)}[{pair}]" for pair in pair_labels(block)]
-    spread = dict(zip(keys, np.hstack([moved, pairs_of(matrices)]).std(axis=0, ddof=1), strict=True))
-    return [replace(scalar, prior_sd=float(spread[scalar.key])) for scalar in found]
 
 
 def _readable(pair: str) -> str:

@@ -65,8 +65,7 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
           the truth.
         * `contraction`: 1 - (sd / prior sd)^2, 1 for a flat prior. For the intercept the prior SD is that of the
           intercept on the data's scale, where the prior is stated at the predictors' means:
-          :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`; likewise for the SD and correlations
-          of group intercepts whose default priors hold at the means.
+          :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
         * `lme4`: the REML estimate of the same formula on the same data, without priors. NaN for families other than
           gaussian with the identity link, for models that learn the means of effects, and where the data cannot tell
           the variances apart.

@@ -9,17 +9,19 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.tables import as_pandas
+from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import Formula
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.prediction.simulating import simulate_responses
+from speclet_formula.prediction.simulating import Effects, simulate_responses
 from speclet_formula.responses import observed_columns
 from speclet_formula.simulation.drawing import draw_data, simulator_of
 
 
 @overload
-def simulate(formula: Fit | PointFit, *, random_seed: int | None = None, nsim: int = 1) -> pd.DataFrame: ...
+def simulate(
+    formula: Fit | PointFit, *, random_seed: int | None = None, nsim: int = 1, effects: Effects | None = None
+) -> pd.DataFrame: ...
 
 
 @overload
@@ -49,16 +51,18 @@ def simulate(
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
     nsim: int = 1,
+    effects: Effects | None = None,
 ) -> pd.DataFrame | tuple[pd.DataFrame, dict[str, Any]]:
     r"""Draw group effects and a response from a model whose parameters are known; or new responses from a fit.
 
-    `simulate(fit, nsim=1, random_seed=None)` is R's `simulate`: a frame with a new response of all rows in each of its
-    columns, `sim_1`, `sim_2`, ...; see `prediction.simulate_responses`. What follows is for a formula.
+    `simulate(fit, nsim=1, effects="anew", random_seed=None)` is R's `simulate`: a frame with a new response of all rows
+    in each of its columns, `sim_1`, `sim_2`, ...; see `prediction.simulate_responses`. Group effects are drawn anew for
+    each, as R does (`use.u=FALSE`), or those of the fit with `effects="kept"`. What follows is for a formula.
 
     Parameters
     ----------
     formula : Fit, PointFit, str, sequence of str, or Formula
-        A fit, which takes `nsim` and `random_seed` and nothing else; or the model, with its response:
+        A fit, which takes `nsim`, `effects` and `random_seed` and nothing else; or the model, with its response:
         `"log_fc ~ cn + (1 | gene)"`. The response is a plain name, `truncated(y, lb, ub)` or `censored(y, status)`, for
         which `y` and `status` are made. Formulas of the family's parameters may follow,
         `["log_fc ~ cn", "sigma ~ cn"]`.
@@ -94,6 +98,9 @@ def simulate(
         Functions of your own that the formula calls, by name.
     nsim : int
         Of a fit: the number of new responses. A formula is simulated once.
+    effects : {"anew", "kept"}, optional
+        Of a fit: whether group effects are drawn anew for each response, by default, or those of the fit. Of a formula
+        `params` says it.
 
     Returns
     -------
@@ -133,17 +140,12 @@ def simulate(
         if design is not None or params is not None:
             raise DataError(
                 "a fit has its own rows and parameters, and others are given.",
-                "simulate(fit, nsim=, random_seed=) draws new responses of the rows that were fitted.",
+                "simulate(fit, nsim=, effects=, random_seed=) draws new responses of the rows that were fitted.",
                 "Leave design and params out; predict(fit, newdata, interval='prediction') is for other rows.",
             )
         _refuse_beside_fit(family=family, link=link, weights=weights, censor=censor, functions=functions)
-        return simulate_responses(formula, nsim, random_seed=random_seed)
-    if nsim != 1:
-        raise DataError(
-            f"nsim={nsim!r} beside a formula would change nothing.",
-            "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.",
-            "Call it once for each data set, with another random_seed.",
-        )
+        return simulate_responses(formula, nsim, effects=effects or "anew", random_seed=random_seed)
+    _refuse_beside_formula(nsim, effects)
     if design is None or params is None:
         absent = "design" if design is None else "params"
         raise DataError(
@@ -152,11 +154,28 @@ def simulate(
             "Give both: the table of predictors, and the parameters by name.",
         )
     table = as_pandas(design)
+    weights = in_row_order(weights, row_labels(design, len(table)), "weights")
     simulator = simulator_of(
         formula, table, family=family, link=link, weights=weights, functions=functions, censor=censor
     )
-    response, effects = draw_data(simulator, params, np.random.default_rng(random_seed))
-    return table.assign(**observed_columns(simulator.drawn, response)), {**params, **effects}
+    response, drawn = draw_data(simulator, params, np.random.default_rng(random_seed))
+    return table.assign(**observed_columns(simulator.drawn, response)), {**params, **drawn}
+
+
+def _refuse_beside_formula(nsim: int, effects: str | None) -> None:
+    """Refuse what only a fit takes."""
+    if nsim != 1:
+        raise DataError(
+            f"nsim={nsim!r} beside a formula would change nothing.",
+            "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.",
+            "Call it once for each data set, with another random_seed.",
+        )
+    if effects is not None:
+        raise DataError(
+            f"effects={effects!r} beside a formula would change nothing.",
+            "Effects of which params has the SD are drawn, effects that it holds by level are used.",
+            "Leave effects= out.",
+        )
 
 
 def _refuse_beside_fit(**settings: Any) -> None:
@@ -165,6 +184,6 @@ def _refuse_beside_fit(**settings: Any) -> None:
     if given:
         raise DataError(
             f"{', '.join(f'{name}=' for name in given)} beside a fit would change nothing.",
-            "simulate(fit, nsim=, random_seed=) draws new responses of the rows that were fitted.",
+            "simulate(fit, nsim=, effects=, random_seed=) draws new responses of the rows that were fitted.",
             "Leave it out; sf.update(fit, ...) fits another family, link or weights.",
         )

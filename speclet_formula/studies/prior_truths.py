@@ -8,7 +8,7 @@ import numpy as np
 from speclet_formula.design import FixedTerm, GroupBlock
 from speclet_formula.errors import PriorError
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, draw, move_spread, places_of
+from speclet_formula.priors import Prior, draw
 
 
 def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
@@ -23,8 +23,8 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
     Returns
     -------
     dict
-        What `simulate` takes. The intercept's prior holds at the predictors' means, and those of correlated group
-        intercepts by default; here they are the formula's own, at zero.
+        What `simulate` takes. The intercept's prior holds at the predictors' means; here it is the formula's own, at
+        zero.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
         values |= dict(zip(term.columns, _coefficients(term, priors[term.name], rng), strict=True))
     if "Intercept" in values:
         values["Intercept"] -= _at_means(model, values)
-    for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
-        values |= _block(block, priors, place, rng)
+    for block in model.design.groups:
+        values |= _block(block, priors, rng)
     return values | {name: float(draw(priors[name], rng)) for name in model.family.parameters}
 
 
@@ -75,9 +75,7 @@ def _at_means(model: Model, values: Mapping[str, float]) -> float:
     )
 
 
-def _block(
-    block: GroupBlock, priors: Mapping[str, Prior], place: np.ndarray, rng: np.random.Generator
-) -> dict[str, Any]:
+def _block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.Generator) -> dict[str, Any]:
     """Draw the SDs, means and correlations of a block."""
     values: dict[str, Any] = {}
     for slot in block.slots:
@@ -87,10 +85,7 @@ def _block(
             values[f"{slot}_mu"] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
     if block.correlated:
         name = f"cor|{block.label}"
-        names = [f"{slot}_sigma" for slot in block.slots]
-        drawn = draw(priors[name], rng, dimension=len(block.columns))
-        sds, values[name] = move_spread(np.array([values[sd] for sd in names]), drawn, block.columns, -place)
-        values |= dict(zip(names, map(float, sds), strict=True))
+        values[name] = draw(priors[name], rng, dimension=len(block.columns))
     return values
 
 

@@ -84,3 +84,9 @@ def test_equation_of_an_unknown_family_or_link(arguments, message):
     with pytest.raises(FormulaError) as error:
         equation(parse_formula("y ~ x"), **arguments)
     assert error.value.problem == message
+
+
+def test_a_share_of_zeros_has_a_logit():
+    formula = parse_formula("n ~ x; alpha ~ x; psi ~ x")
+    lines = equation(formula, family="zero_inflated_negativebinomial", link="log").split("\n")
+    assert lines[1:] == ["log(μᵢ) = β₀ + β₁·xᵢ", "log(αᵢ) = γ₀ + γ₁·xᵢ", "logit(ψᵢ) = δ₀ + δ₁·xᵢ"]

@@ -47,6 +47,7 @@ def table(n=48):
             "mostly": [f"m{code:02d}" if code < 30 else "shared" for code in row],
         }
     )
+    data["year"] = 2000.0 + row % 4 + row // 8
     data["twice"] = 2 * data["x"] + 1
     data["huge"] = data["wide"].abs() + data["wide"].max()
     data["far"] = 1e7 + data["y"]
@@ -189,6 +190,13 @@ CASES = {
         "'far' has a mean of 1e+07 and an SD of 0.99. So far from zero its differences lose digits to rounding, and an "
         "intercept's prior that you write is hard to place. Take the mean off: center(far) ~ ....",
     ),
+    "y ~ year + (year | group)": (
+        "slope_far_from_zero",
+        "Slopes of 'year' differ between levels of 'group', and its mean, 2004, lies 982 SDs from zero. The "
+        "intercepts are those at year = 0, far from all rows: their SD grows with the distance, their correlation with "
+        "the slopes nears 1 or -1, and the priors of both, which hold there, draw them back. Centre it: write "
+        "center(year) for year wherever it stands in the formula.",
+    ),
     "y ~ x + (1 | group) + (1 | twin)": (
         "same_partition",
         "'group' and 'twin' put the same rows together. Their effects only enter as sums, so that the priors split "
@@ -238,7 +246,7 @@ def test_each_kind_names_itself_in_several_ways():
         "as_many_effects_as_rows", "collinear", "constant_response", "constant_slope", "empty_cells",
         "extreme_response", "extreme_scale", "few_levels", "fixed_and_group", "fixed_level_of_one_row",
         "nested_in_two_parents", "one_level", "response_far_from_zero", "same_partition", "saturated",
-        "singletons", "slope_constant_within_levels",
+        "singletons", "slope_constant_within_levels", "slope_far_from_zero",
     }  # fmt: skip
 
 
@@ -275,6 +283,31 @@ def test_orthogonal_polynomials_and_rare_levels_have_no_extreme_scale(n):
     data = pd.DataFrame({"y": rng.normal(size=n * 400), "x": rng.normal(size=n * 400)})
     data["rare"] = np.where(np.arange(len(data)) < 2, "odd", "usual")
     assert findings("y ~ poly(x, 2) + rare", data) == ()
+
+
+@pytest.mark.parametrize(
+    ("formula", "columns"),
+    [
+        ("y ~ year + (year || group)", ["year"]),
+        ("y ~ year + (log(year) + x | group)", ["log(year)"]),
+        ("y ~ `a year` + (`a year` | group)", ["a year"]),
+        ("y ~ year * x + (year * x | group)", ["year"]),
+        ("y ~ year + (1 | group) + (0 + year | group)", ["year"]),
+        ("y ~ year + (0 + year | group)", []),  # lines through the origin
+        ("y ~ year + (1 | group) + (0 + year | batch)", ["few"]),
+        ("y ~ year + (center(year) | group)", []),
+        ("y ~ x + (poly(x, 2) | group)", []),
+        ("y ~ x + (pool | batch)", ["few"]),
+        ("y ~ near + (near | group)", []),
+        ("y ~ year + (1 | group)", []),
+        ("y ~ x\nsigma ~ x + (year | group)", ["year"]),
+    ],
+)
+def test_only_slopes_beside_intercepts_have_to_be_centred(formula, columns):
+    data = table().assign(**{"a year": lambda d: d["year"], "near": lambda d: d["x"] + 4 * d["x"].std()})
+    found = [finding for finding in findings(formula, data) if finding.kind in ("slope_far_from_zero", "few_levels")]
+    names = ["few" if finding.kind == "few_levels" else finding.what.split("'")[1] for finding in found]
+    assert names == columns
 
 
 def test_a_design_without_response_is_not_said_to_be_constant():

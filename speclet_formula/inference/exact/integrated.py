@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design import GroupBlock
 from speclet_formula.design.records import variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.inference.exact.adaptive import combine, cover, fit_proposal, propose
@@ -19,7 +18,6 @@ from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, l
 from speclet_formula.inference.exact.variances import natural, prior_precisions, theta_of
 from speclet_formula.inference.precision import left_out_densities, predict_rows, without_rows
 from speclet_formula.model import Model
-from speclet_formula.priors import matrices_of, move_spread, pairs_of, places_of
 
 # Of draws x rows. Each block factors the precision anew for each draw, hence a large one.
 BLOCK_BYTES = 512 * 2**20
@@ -59,12 +57,12 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
     ----------
     model : Model
     posterior : xarray.Dataset
-        Draws under the names of the design; SDs on the response's scale, of intercepts at zero.
+        Draws under the names of the design; SDs on the response's scale.
 
     Returns
     -------
     DrawnVariances
-        N = chains x draws, the first chain's first; of intercepts where their priors hold, as `Marginal` has them.
+        N = chains x draws, the first chain's first.
 
     Raises
     ------
@@ -82,21 +80,12 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
     n_sds = 1 + sum(len(block.slots) for block in model.design.groups)
     sds = np.column_stack([_pooled(posterior[name])[:, 0] for name in names[:n_sds]])
     correlations = {name: _pooled(posterior[name]) for name in names[n_sds:]}
-    first, parts = 1, [np.empty((len(sds), 0))]
-    for block, place in zip(model.design.groups, places_of(model.design, model.slots), strict=True):
-        width = len(block.slots)
-        if block.correlated:
-            pairs = correlations[f"cor|{variable_name(block.label)}"]
-            sds[:, first : first + width], pairs = _placed(sds[:, first : first + width], pairs, block, place)
-            parts.append(partial_correlations(pairs, width))
-        first += width
-    return DrawnVariances(sds, np.hstack(parts))
-
-
-def _placed(sds: np.ndarray, pairs: np.ndarray, block: GroupBlock, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return SDs and correlations, by pairs, of a block's effects where its priors hold."""
-    sds, matrices = move_spread(sds, matrices_of(pairs), block.columns, place)
-    return sds, pairs_of(matrices)
+    parts = [
+        partial_correlations(correlations[f"cor|{variable_name(block.label)}"], len(block.slots))
+        for block in model.design.groups
+        if block.correlated
+    ]
+    return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))
 
 
 def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:

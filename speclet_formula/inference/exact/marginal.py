@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from speclet_formula.design import Design, centre_of
+from speclet_formula.design import centre_of
 from speclet_formula.inference.exact.variances import (
     Variances,
     first_precisions,
@@ -24,7 +24,7 @@ from speclet_formula.inference.exact.variances import (
 )
 from speclet_formula.inference.precision import System, build_system, cancelling, log_determinants, moved, solve
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, places_of
+from speclet_formula.priors import Prior
 
 # y'y / s2 + c'D^-1 c and r'P^-1 r nearly cancel where the centre is far from what the variances say. From this on their
 # difference has fewer than three digits after the point; with the centre at the mode, that is far out in the tails.
@@ -40,7 +40,6 @@ class Marginal:
     system: System
     variances: Variances
     centre: np.ndarray  # (p,) the prior's means of the coefficients: what the system's own centre is measured from
-    places: tuple[np.ndarray, ...]  # of each block: where SDs, correlations and intercepts are meant, as `places_of`
     threads: int
 
 
@@ -96,18 +95,9 @@ def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
             part = hyper_means[means.index((position, column))] if estimated else known[column]
             shift = shift + part * block.values[:, column]
         centre.append(np.tile(known, len(block.levels)))
-    places = places_of(model.design, model.slots)
     precisions = first_precisions(model, means)
-    system = build_system(_placed(model.design, places), means=means, shift=shift, precisions=precisions)
-    return Marginal(system, variances_of(model, system), np.concatenate(centre), places, threads)
-
-
-def _placed(design: Design, places: tuple[np.ndarray, ...]) -> Design:
-    """Return the design with each block's columns measured from its place."""
-    if not any(place.any() for place in places):
-        return design
-    pairs = zip(design.groups, places, strict=True)
-    return replace(design, groups=tuple(replace(block, values=block.values - place) for block, place in pairs))
+    system = build_system(model.design, means=means, shift=shift, precisions=precisions)
+    return Marginal(system, variances_of(model, system), np.concatenate(centre), threads)
 
 
 def _fixed_means(model: Model, slots: dict[str, Prior]) -> np.ndarray:

@@ -25,7 +25,6 @@ from speclet_formula.inference.exact.variances import (
     prior_precisions,
     theta_of,
 )
-from speclet_formula.inference.placing import at_zero
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.inference.precision import Layout, draw
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
@@ -85,7 +84,7 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, threads=plan.cores)
     coefficients += (marginal.centre + marginal.system.centre)[kept.columns]
     variables = _variables(model, marginal, plan, kept, coefficients, sds, partial)
-    return make_tree(model, at_zero(model, variables), statistics, "exact")
+    return make_tree(model, variables, statistics, "exact")
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,8 +15,6 @@ import pytensor.tensor as pt
 
 Hook = Callable[..., Any]
 
-PLACED = "_placed"  # ends the name of intercepts at the place where their priors hold
-
 
 @dataclass(frozen=True)
 class CorrelatedBlock:
@@ -25,11 +23,10 @@ class CorrelatedBlock:
     correlation: str  # "cor|Subject"
     pair_dim: str  # "Subject__pair_dim"
     pairs: dict[str, tuple[int, int]]  # "1, Days", and which two of the slots it means
-    slots: tuple[str, ...]  # "1|Subject", "Days|Subject", in the order in which they are built
+    slots: tuple[str, ...]  # "1|Subject", "Days|Subject"
     means: tuple[float, ...]  # each column's mean where it is a number; a hyper-mean is a variable of the model
     eta: float  # of the LKJ prior
     centred: bool
-    place: tuple[float, ...]  # of each slot, the value of its column at which the last slot's priors hold; or zeros
 
 
 def shifted_effects(*, centred: bool) -> Hook:
@@ -49,23 +46,13 @@ def correlated_effects(block: CorrelatedBlock, column: int) -> Hook:
 
     def build(name: str, *, sigma: Any, mu: Any = 0.0, dims: Sequence[str]) -> Any:
         rows = _cholesky_rows(block)
-        placed = any(block.place) and column == len(block.slots) - 1
         if block.centred:
-            own = f"{name}{PLACED}" if placed else name
-            effect = _centred_column(block, column, own, sigma, mu, rows, dims)
-            return _at_zero(block, name, effect, dims) if placed else effect
+            return _centred_column(block, column, name, sigma, mu, rows, dims)
         scores = [_scores(slot, dims) for slot in block.slots[: column + 1]]
         effect = mu + sigma * sum(weight * score for weight, score in zip(rows[column], scores, strict=True))
-        return _at_zero(block, name, effect, dims) if placed else pm.Deterministic(name, effect, dims=dims)
+        return pm.Deterministic(name, effect, dims=dims)
 
     return build
-
-
-def _at_zero(block: CorrelatedBlock, name: str, effect: Any, dims: Sequence[str]) -> Any:
-    """Return the intercepts at zero of intercepts at the place where their priors hold."""
-    model = pm.modelcontext(None)
-    moved = sum(value * model[slot] for value, slot in zip(block.place, block.slots, strict=True) if value)
-    return pm.Deterministic(name, effect - moved, dims=dims)
 
 
 def _scores(slot: str, dims: Sequence[str]) -> Any:

@@ -25,7 +25,7 @@ from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.plans import LARGEST_DENSE
 from speclet_formula.inference.translation.ordinal import centred_family
-from speclet_formula.inference.translation.priors import bambi_priors, built_order
+from speclet_formula.inference.translation.priors import bambi_priors
 from speclet_formula.model import Model
 
 _OFFSET = "(offset)"
@@ -125,9 +125,8 @@ def to_pymc(model: Model) -> pm.Model:
     Returns
     -------
     pymc.Model
-        The model that `to_bambi` builds. Its intercept is the one at the predictors' means, as Bambi has it. So are
-        the SD and the correlations of group intercepts, where their default priors speak of the means; the effects
-        themselves are at zero.
+        The model that `to_bambi` builds. Its intercept is the one at the predictors' means, as Bambi has it; group
+        effects are those at zero.
     """
     return to_bambi(model).backend.model
 
@@ -177,7 +176,7 @@ def _right_side(model: Model, side: Design) -> str:
         parts.append(f"offset({quoted(_offset_column(side))})")
     for block in side.groups:
         group = quoted(variable_name(block.group))
-        for column in (block.columns[place] for place in built_order(model, block)):
+        for column in block.columns:
             expression = "1" if column == "1" else f"0 + {quoted(variable_name(column))}"
             parts.append(f"({expression}|{group})")
     return " + ".join(parts)

@@ -17,7 +17,7 @@ from speclet_formula.inference.translation.centring import prefers_centred
 from speclet_formula.inference.translation.effects import CorrelatedBlock, correlated_effects, shifted_effects
 from speclet_formula.inference.translation.ordinal import threshold_hook
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot, has_mean, place_of
+from speclet_formula.priors import Prior, Slot, has_mean
 
 
 def bambi_priors(model: Model) -> dict[str, Any]:
@@ -66,9 +66,8 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
     wishes = [prior.noncentered for prior in priors if prior.noncentered is not None]
     centred = not wishes[0] if wishes else prefers_centred(model.design, block)
     if block.correlated:
-        order = built_order(model, block)
-        shared = _correlated_block(model, block, priors, slots[correlation_name(block)].prior, centred)
-        hooks = [correlated_effects(shared, order.index(column)) for column in range(len(priors))]
+        shared = _correlated_block(block, priors, slots[correlation_name(block)].prior, centred)
+        hooks = [correlated_effects(shared, column) for column in range(len(priors))]
         return {name: _hooked(prior, hook) for name, prior, hook in zip(names, priors, hooks, strict=True)}
     if any(has_mean(prior) for prior in priors):
         hook = shifted_effects(centred=centred)
@@ -88,32 +87,15 @@ def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
     )
 
 
-def built_order(model: Model, block: GroupBlock) -> tuple[int, ...]:
-    """Return the columns of a block in the order in which Bambi is to build them.
-
-    An intercept whose priors hold elsewhere than at zero comes last, since it is made of the slopes too.
-    """
-    columns = range(len(block.columns))
-    if not place_of(model.design, model.slots, block).any():
-        return tuple(columns)
-    last = block.columns.index("1")
-    return (*(column for column in columns if column != last), last)
-
-
-def _correlated_block(
-    model: Model, block: GroupBlock, priors: list[Prior], correlation: Prior, centred: bool
-) -> CorrelatedBlock:
-    order = built_order(model, block)
-    means = [priors[column].parameters["mu"] for column in order]
-    place = place_of(model.design, model.slots, block)
-    pairs = combinations(range(len(order)), 2)
+def _correlated_block(block: GroupBlock, priors: list[Prior], correlation: Prior, centred: bool) -> CorrelatedBlock:
+    means = [prior.parameters["mu"] for prior in priors]
+    pairs = combinations(range(len(priors)), 2)
     return CorrelatedBlock(
         correlation=f"{block.prefix}cor|{variable_name(block.label)}",
         pair_dim=f"{block.prefix}{variable_name(block.label)}__pair_dim",
-        pairs={f"{block.columns[a]}, {block.columns[b]}": (order.index(a), order.index(b)) for a, b in pairs},
-        slots=tuple(block.slots[column] for column in order),
+        pairs={f"{block.columns[a]}, {block.columns[b]}": (a, b) for a, b in pairs},
+        slots=tuple(block.slots),
         means=tuple(0.0 if isinstance(mean, Prior) else float(np.asarray(mean)) for mean in means),
         eta=float(np.asarray(correlation.parameters["eta"])),
         centred=centred,
-        place=tuple(float(place[column]) for column in order),
     )

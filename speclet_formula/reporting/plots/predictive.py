@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.checks.predictive import Predictive, check_of_rows, describe_check
+from speclet_formula.design.tables import in_row_order
 from speclet_formula.errors import DataError
 from speclet_formula.reporting.plots.pictures import ESTIMATE, TRUTH, WIDTH, Picture, bare, grid_figure, plain
 
@@ -26,7 +27,8 @@ def plot_predictive(check: Predictive, *, group: Any = None) -> Picture:
     check : Predictive
         From `prior_predictive` or `posterior_predictive`.
     group : array of shape (n,), optional
-        A label for each row that the model uses, such as `data["cell_line"]`: a panel for each level, at most 12.
+        A label for each row that the model uses, such as `data["cell_line"]`: a panel for each level, at most 12. A
+        pandas Series is matched by its index, so that it may have the labels of other rows too.
 
     Returns
     -------
@@ -68,7 +70,9 @@ def plot_predictive(check: Predictive, *, group: Any = None) -> Picture:
 
 def _by_level(check: Predictive, group: Any) -> dict[str, Predictive]:
     """Part a check by the labels of its rows; levels in the analyst's order."""
-    labels = pd.Series(list(group)) if not hasattr(group, "cat") else pd.Series(group).reset_index(drop=True)
+    if check.index is not None:
+        group = in_row_order(group, check.index, "group")
+    labels = group.reset_index(drop=True) if isinstance(group, pd.Series) else pd.Series(list(group))
     if len(labels) != len(check.observed) or labels.isna().any():
         raise DataError(
             f"group= has {int(labels.notna().sum()):,} labels for {len(check.observed):,} rows.",

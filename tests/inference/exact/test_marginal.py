@@ -77,8 +77,7 @@ def dense(model: sf.Model, sds: np.ndarray, partial: np.ndarray) -> tuple[np.nda
                 correlation[i, j] = correlation[j, i] = value
         spread = sds[first : first + k]
         sigma = correlation * np.outer(spread, spread)
-        values = columns_of(model, block)
-        covariance += same * (values @ sigma @ values.T)
+        covariance += same * (block.values @ sigma @ block.values.T)
         for j, slot in enumerate(block.slots):
             mu = slots[slot]["mu"]
             column = block.values[:, j]
@@ -89,13 +88,6 @@ def dense(model: sf.Model, sds: np.ndarray, partial: np.ndarray) -> tuple[np.nda
                 mean += column * mu
         first += k
     return mean, covariance
-
-
-def columns_of(model: sf.Model, block: Any) -> np.ndarray:
-    """Return a block's columns, where its priors are the default ones measured from their means."""
-    if not block.correlated or not model.formula.intercept:  # "a known mean" has stated priors
-        return np.asarray(block.values)
-    return np.asarray(block.values - [0 if column == "1" else TABLE[column].mean() for column in block.columns])
 
 
 def random_variances(model: sf.Model, correlations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
