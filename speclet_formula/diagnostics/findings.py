@@ -12,7 +12,7 @@ from speclet_formula.diagnostics.records import Evidence, Finding
 R_HAT_LIMIT = 1.01
 CHANCE = 0.01  # that some parameter's independent draws pass the limit of R-hat, or of effective draws, all the same
 ESS_PER_CHAIN = 100
-ESS_NOISE = 5.5  # its estimate from n independent draws falls by exp(-5.5 z / sqrt(n)) in z standard errors, or less
+ESS_NOISE = 7.5  # its estimate from n independent draws falls by exp(-7.5 z / sqrt(n)) in z standard errors, or less
 # Vehtari et al. (2024): weights with a tail of this shape, or heavier, are not to be relied on.
 PARETO_K_LIMIT = 0.7
 # Gelman and Rubin's limit of 1.1 (Gelman et al., Bayesian Data Analysis, 3rd ed. 2013, section 11.5), and from the

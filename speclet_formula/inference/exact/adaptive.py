@@ -64,6 +64,7 @@ class Proposals:
     efficiency: float  # effective share of the draws, (sum w)^2 / (N sum w^2)
 
 
+@np.errstate(all="ignore")  # far out the density overflows, or is zero
 def find_mode(density: LogDensity, start: np.ndarray, *, steps: int = 200) -> np.ndarray:
     """Return the mode, looked for within bounds around the start: an unbounded search can run off to infinity."""
     shifts = STEP * np.eye(len(start))
@@ -93,7 +94,8 @@ def _one_sided(here: float, ahead: np.ndarray, behind: np.ndarray) -> np.ndarray
 
 def find_modes(density: LogDensity, starts: np.ndarray) -> np.ndarray:
     """Return the modes (K, d) that are found from some starts (N, d), the highest first."""
-    usable = starts[np.isfinite(density(starts))]
+    known = np.isfinite(density(starts))
+    usable = starts[known] if known.any() else starts[:1]
     ends = np.array([find_mode(density, start) for start in usable]).reshape(-1, starts.shape[1])
     heights = density(ends)
     order = np.argsort(-heights)
@@ -125,6 +127,7 @@ def curvature(density: LogDensity, mode: np.ndarray, step: float = 0.03) -> np.n
     return hessian
 
 
+@np.errstate(all="ignore")
 def fit_proposal(
     density: LogDensity,
     starts: np.ndarray,
@@ -171,6 +174,7 @@ def fit_proposal(
     return mixture, best
 
 
+@np.errstate(all="ignore")
 def draw_proposals(
     density: LogDensity,
     starts: np.ndarray,

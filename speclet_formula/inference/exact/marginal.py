@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from speclet_formula.design import centre_of
+from speclet_formula.errors import SamplingError
 from speclet_formula.inference.exact.variances import (
     Variances,
     first_precisions,
@@ -31,6 +32,7 @@ from speclet_formula.priors import Prior
 MOST_CANCELLING = 1e-3 / np.finfo(float).eps
 WORTH_MOVING = 1e-6 / np.finfo(float).eps  # from this on another centre is worth its while
 MOVES = 4
+NO_REST = 1e-12  # of the largest response: what is less was rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,6 +135,29 @@ def settled(marginal: Marginal, sds: np.ndarray, partial: np.ndarray) -> Margina
             break
         marginal = replace(marginal, system=moved(marginal.system, step))
     return marginal
+
+
+def check_rest(model: Model, rest: np.ndarray) -> None:
+    """Refuse a response that the terms reproduce without a rest (n,).
+
+    Raises
+    ------
+    SamplingError
+        With what is wrong with the response.
+    """
+    response, name = model.design.response, model.design.response_name
+    if np.abs(rest).max(initial=0.0) > NO_REST * np.abs(response).max(initial=0.0):
+        return
+    same = float(np.ptp(response)) == 0
+    raise SamplingError(
+        f"'{name}' is {response[0]:g} in every row."
+        if same
+        else f"nothing is left of '{name}': the model's terms reproduce every row.",
+        "A model needs a residual with a variance above zero.",
+        "Check the column: it says nothing of any term."
+        if same
+        else "Check whether the response repeats within the levels, or leave a term out.",
+    )
 
 
 def log_posterior(marginal: Marginal, theta: np.ndarray) -> np.ndarray:

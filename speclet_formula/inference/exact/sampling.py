@@ -16,7 +16,14 @@ from speclet_formula.design.records import variable_name
 from speclet_formula.diagnostics.findings import ess_limit, r_hat_limit
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
-from speclet_formula.inference.exact.marginal import Marginal, log_posterior, marginal_of, settled, why_not_exact
+from speclet_formula.inference.exact.marginal import (
+    Marginal,
+    check_rest,
+    log_posterior,
+    marginal_of,
+    settled,
+    why_not_exact,
+)
 from speclet_formula.inference.exact.variances import (
     Variances,
     correlation_factors,
@@ -26,7 +33,7 @@ from speclet_formula.inference.exact.variances import (
     theta_of,
 )
 from speclet_formula.inference.plans import SamplingPlan
-from speclet_formula.inference.precision import Layout, draw
+from speclet_formula.inference.precision import Layout, draw, solve
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.model import Model
 from speclet_formula.smoothing import smooth_weights
@@ -40,6 +47,7 @@ ENOUGH = 1500  # and all draws together
 MOST_THINNED = {"cheap": 32, "costly": 8}  # proposals for each draw at the most
 FEWEST_WEIGHTS = 30  # whose tail has a shape
 ROOM = 1.2  # of effective draws, over what is judged enough
+NO_RESIDUAL = 1e-5  # residual SD of the mode, next to the response's: below it, what is left is looked at
 SMALL = 4.0  # how far below an equal share the log of a small SD begins
 MOVES = 4
 
@@ -74,7 +82,7 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
             "Write method='nuts', or leave method= out for the engine that serves the model.",
         )
     rng = np.random.default_rng(plan.random_seed)
-    marginal, starts = _begun(marginal_of(model, threads=plan.cores))
+    marginal, starts = _begun(model, marginal_of(model, threads=plan.cores))
     theta, statistics = _sample_variances(marginal, starts, plan, rng)
     sds, partial, _ = natural(marginal.variances, theta)
     numbers, _ = prior_precisions(marginal.variances, sds, partial)
@@ -155,7 +163,7 @@ def _mixed(paths: np.ndarray) -> bool:
     return bool(agree and least > ROOM * ess_limit(chains, draws, size))
 
 
-def _begun(marginal: Marginal) -> tuple[Marginal, np.ndarray]:
+def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
     """Return the density measured from near its mode, and where to look for all of its modes (N, d)."""
     starts = _starts(marginal.variances)
     heights = log_posterior(marginal, starts)
@@ -173,6 +181,10 @@ def _begun(marginal: Marginal) -> tuple[Marginal, np.ndarray]:
         if nearer is marginal:
             break
         marginal = nearer
+    if sds[0, 0] < NO_RESIDUAL * marginal.variances.units[0]:
+        numbers, _ = prior_precisions(marginal.variances, sds, correlations)
+        rest = marginal.system.response - marginal.system.W @ solve(marginal.system, sds[:, 0] ** 2, numbers)[0]
+        check_rest(model, rest)
     return marginal, np.vstack([start, starts[1:]] if marginal.system.layout.size < COSTLY else [start])
 
 

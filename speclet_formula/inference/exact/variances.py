@@ -173,10 +173,10 @@ def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
 
 def _rate_at_zero(prior: Prior, unit: float) -> float:
     """Return the power of an SD, plus one, as which its prior's density begins."""
-    with np.errstate(all="ignore"):
-        density = log_density(prior, FAR * unit)
-    rate = 1 + float(density[1] - density[0]) / np.log(2.0)
-    return rate if rate > 0 else np.inf
+    with np.errstate(all="ignore"):  # where the prior does not reach, the rate is no number
+        near, next_to_it = log_density(prior, FAR * unit)
+        rate = 1 + (next_to_it - near) / np.log(2.0)
+    return float(rate) if rate > 0 else np.inf
 
 
 def log_prior(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
