@@ -186,7 +186,7 @@ def _as_written(frame: pd.DataFrame, path: Path, head: Head) -> pd.DataFrame:
     columns = [frame.iloc[:, place] for place in range(frame.shape[1])]
     whole = [place for place, column in enumerate(columns) if _is_whole(column)]
     long = [place for place, column in enumerate(columns) if _is_long(column)]
-    doubtful = sorted({*long, *(whole if _has_padding(path, head) else [])})
+    doubtful = sorted({*long, *(whole if has_padding(path, head) else [])})
     if not doubtful:
         return frame
     how = {"sep": head.separator, "skiprows": head.skipped, "encoding": head.encoding}
@@ -230,7 +230,7 @@ def _is_long(column: pd.Series) -> bool:
     return bool(_WHOLE.fullmatch(first))
 
 
-def _has_padding(path: Path, head: Head) -> bool:
+def has_padding(path: Path, head: Head) -> bool:
     """Tell whether some cell of a text starts as names with leading zeros do."""
     with _opened(path, head.encoding) as file:
         before = "\n"

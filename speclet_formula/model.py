@@ -3,6 +3,7 @@
 All that a fit needs is settled here, before anything runs. Fitting is left to `inference.fitting`.
 """
 
+import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -24,6 +25,7 @@ from speclet_formula.design.records import sides
 from speclet_formula.design.tables import Missing, as_pandas, in_row_order, read_used, row_labels
 from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
+from speclet_formula.files import SORTED
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
 from speclet_formula.keywords import answers_r
@@ -149,8 +151,9 @@ class Model:
             ordinal=is_ordinal(chosen),
             proportion=specification.weights == "trials" and (weights is not None or chosen.name == "binomial"),
             text=text,
+            reserved=(chosen.parent, *chosen.parameters),
         )
-        _check_names(design, chosen)
+        _check_names(design)
         check_response(chosen, design.response, design.response_name, design.trials)
         check_limits(chosen, design)
         slots = resolve_priors(
@@ -167,7 +170,9 @@ class Model:
             "family": chosen,
             "design": design,
             "slots": slots,
-            "findings": inspect_design(design, support=_preflight_support(chosen, design)),
+            "findings": inspect_design(
+                design, support=_preflight_support(chosen, design), unordered=table.attrs.get(SORTED, ())
+            ),
             "n_dropped": count_rows(table) - row_count(design),
             "weights": weights,
             "functions": dict(functions or {}),
@@ -181,6 +186,23 @@ class Model:
 
     def _repr_html_(self) -> str:
         return f"<pre>{escape(describe_model(self))}</pre>"
+
+
+def with_design(model: Model, design: Design) -> Model:
+    """Return the same model of another design; what else it says of its data stays as it is.
+
+    Parameters
+    ----------
+    model : Model
+    design : Design
+
+    Returns
+    -------
+    Model
+    """
+    again = copy.copy(model)  # Model's own way of being made would read formula and table again
+    object.__setattr__(again, "design", design)
+    return again
 
 
 def in_order_of(model: Model, values: Any, argument: str) -> Any:
@@ -298,19 +320,12 @@ def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
         )
 
 
-def _check_names(design: Design, family: Family) -> None:
-    """Refuse terms that would share their name in the posterior with something else."""
-    own = {term.name: f"a term of the formula of '{name}'" for name, side in design.parameters for term in side.fixed}
-    taken = {family.parent, *family.parameters, design.response_name, *own}
-    clash = next((term.name for term in design.fixed if term.name in taken), None)
-    if clash is None and design.response_name in own:
-        clash = design.response_name
-    if clash is None:
-        return
-    kind = "the response" if clash == design.response_name else f"a parameter of the {family.name} family"
-    kind = own.get(clash, kind)
-    raise DataError(
-        f"the term '{clash}' has the name of {kind}.",
-        f"These names are taken: {', '.join(sorted(taken))}.",
-        "Rename the column, or leave the term out.",
-    )
+def _check_names(design: Design) -> None:
+    """Refuse a term that is the response."""
+    clash = next((term.name for side in sides(design) for term in side.fixed if term.name == design.response_name), "")
+    if clash:
+        raise DataError(
+            f"the term '{clash}' has the name of the response.",
+            "A response is not explained by itself.",
+            "Rename the column, or leave the term out.",
+        )

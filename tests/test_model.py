@@ -107,13 +107,6 @@ MESSAGES: list[tuple[str, dict[str, Any], type[sf.SpecletError], str]] = [
         "Write the response as a plain column, or choose another family.",
     ),
     (
-        "y ~ sigma",
-        {},
-        sf.DataError,
-        "the term 'sigma' has the name of a parameter of the gaussian family.\n"
-        "These names are taken: mu, sigma, y.\nRename the column, or leave the term out.",
-    ),
-    (
         "hit ~ x",
         {"family": "bernoulli", "weights": "x"},
         sf.DataError,

@@ -11,6 +11,7 @@ import xarray as xr
 
 from speclet_formula.design import GroupBlock
 from speclet_formula.design.merged import column_means
+from speclet_formula.design.records import correlation_name, pair_dim
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
@@ -109,11 +110,11 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
     factor = np.broadcast_to(np.eye(k), (draws, k, k))
     found: dict[str, _Drawn] = {}
     if block.correlated:
-        name = f"cor|{block.label}"
+        name = correlation_name(block)
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
         factor = np.linalg.cholesky(matrices)
         labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
-        found[name] = ((f"{block.label}__pair_dim",), pairs_of(matrices), {f"{block.label}__pair_dim": labels})
+        found[name] = ((pair_dim(block),), pairs_of(matrices), {pair_dim(block): labels})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from speclet_formula.design.records import correlation_name
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.prediction import log_likelihood_blocks
@@ -97,8 +98,8 @@ def log_prior(model: Model, posterior: Any) -> Array:
     for block in model.design.groups:
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
-            matrices = matrices_of(_values(posterior, f"cor|{block.label}"))
-            total += log_density(priors[f"cor|{block.label}"], matrices)
+            matrices = matrices_of(_values(posterior, correlation_name(block)))
+            total += log_density(priors[correlation_name(block)], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0

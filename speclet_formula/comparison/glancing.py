@@ -30,7 +30,9 @@ def glance(fit: Fit | PointFit, *, loo: bool = False) -> pd.DataFrame:
         * `sigma`: the residual standard deviation, 1 for a family without one, missing where it has a formula;
         * of a PointFit `logLik`, `AIC`, `BIC`, `REMLcrit` (by "reml") or `deviance` (-2 logLik, by "ml"), and
           `df_residual`, rows less parameters;
-        * of a Fit with `loo` also `elpd_loo`, `looic` (-2 elpd_loo), `p_loo` and `se_elpd_loo`.
+        * of a Fit with `loo` also `elpd_loo`, `looic` (-2 elpd_loo), `p_loo`, `se_elpd_loo`, `kind` ("integrated" or
+          "conditional", as `loo` explains) and `caveat`: why these cannot be trusted and what to do, empty where they
+          can.
 
     Raises
     ------
@@ -45,7 +47,7 @@ def glance(fit: Fit | PointFit, *, loo: bool = False) -> pd.DataFrame:
     ['nobs', 'sigma', 'logLik', 'AIC', 'BIC', 'REMLcrit', 'df_residual']
     """
     single = has_residual(fit.model) or "sigma" not in fit.model.family.parameters
-    row: dict[str, float] = {"nobs": nobs(fit), "sigma": sigma(fit) if single else float("nan")}
+    row: dict[str, float | str] = {"nobs": nobs(fit), "sigma": sigma(fit) if single else float("nan")}
     if isinstance(fit, PointFit):
         if loo:
             raise ComparisonError(
@@ -60,4 +62,5 @@ def glance(fit: Fit | PointFit, *, loo: bool = False) -> pd.DataFrame:
     elif loo:
         found = leave_one_out(fit)
         row |= {"elpd_loo": found.elpd, "looic": -2 * found.elpd, "p_loo": found.p, "se_elpd_loo": found.se}
+        row |= {"kind": found.elpd_i.attrs["kind"], "caveat": found.caveat}
     return pd.DataFrame([row])

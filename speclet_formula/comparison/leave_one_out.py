@@ -12,6 +12,7 @@ import numpy as np
 
 from speclet_formula.comparison.pointwise import conditional_rows, good_pareto_k, integrated_rows
 from speclet_formula.comparison.subsampling import draw_rows, total
+from speclet_formula.comparison.wording import caveat
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact.marginal import why_not_exact
@@ -31,8 +32,8 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     Pareto k is high all the same the variances are drawn anew without the row, from a fixed seed.
 
     Of any other model it is *conditional*: the density is given the group effects of each draw. Where a level has one
-    or two rows, leaving one out changes its effect more than reweighted draws can show, and the estimate is too high;
-    most such rows have a high Pareto k.
+    or two rows, leaving one out changes its effect more than reweighted draws can show, and the estimate is too high,
+    though not each such row has a high Pareto k. The result then says so, and what to do, beneath its numbers.
 
     Parameters
     ----------
@@ -49,7 +50,8 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     -------
     arviz.ELPDData
         What `arviz.loo(..., pointwise=True)` returns, without `log_weights`: `elpd`, `se`, `p`, `n_samples`,
-        `n_data_points`, `warning` (some k is high), `good_k` (the limit, min(1 - 1 / log10(draws), 0.7)) and, with the
+        `n_data_points`, `warning` (the estimate cannot be trusted), `caveat` (why, and what to do; empty where it can,
+        else it is printed too), `good_k` (the limit, min(1 - 1 / log10(draws), 0.7)) and, with the
         dimension "__obs__" whose coordinates are the rows of the given table, `elpd_i`, `p_loo_i` and `pareto_k`. A k
         that cannot be estimated is infinite and so counts as high. `elpd_i.attrs` holds `kind`, "integrated" or
         "conditional", and `n_redone`, for how many rows the variances were drawn anew. The integrated estimate uses
@@ -87,8 +89,9 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     >>> sf.loo(fit).pareto_k.dims
     ('__obs__',)
     """
-    from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOSubsample
     from xarray import DataArray
+
+    from speclet_formula.comparison.doubtful import LeaveOneOut, SampledLeaveOneOut
 
     check_draws(fit)
     require_rows(fit.model.design, "loo()")
@@ -99,6 +102,7 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     check_finite(found.elpd, fit, places)
     good_k = good_pareto_k(found.n_draws)
     about = {"kind": found.kind, "n_redone": found.n_redone}
+    against = caveat(fit, found.kind, int((~(found.k <= good_k)).sum()), len(places), good_k)
 
     def by_row(values: np.ndarray, name: str) -> DataArray:
         return DataArray(values, {OBSERVATION_DIM: fit.model.design.rows[places]}, OBSERVATION_DIM, name, about)
@@ -107,7 +111,8 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
         "n_samples": found.n_draws,
         "n_data_points": n,
         "scale": "log",
-        "warning": bool((~(found.k <= good_k)).any()),
+        "warning": bool(against),
+        "caveat": against,
         "good_k": good_k,
         "elpd_i": by_row(found.elpd, "elpd_i"),
         "pareto_k": by_row(found.k, "pareto_k"),
@@ -115,9 +120,9 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     if found.guesses is None:
         spread = math.sqrt(n * found.elpd.var(ddof=1)) if n > 1 else math.nan
         sums: dict[str, Any] = {"elpd": float(found.elpd.sum()), "se": spread, "p": float(found.p.sum())}
-        return ELPDDataLOO(**sums, **shared, p_loo_i=by_row(found.p, "p_loo_i"))
+        return LeaveOneOut(**sums, **shared, p_loo_i=by_row(found.p, "p_loo_i"))
     elpd, p = (total(own, places, guess) for own, guess in zip((found.elpd, found.p), found.guesses, strict=True))
-    return ELPDDataLOOSubsample(
+    return SampledLeaveOneOut(
         elpd=elpd.value,
         se=elpd.spread,
         p=p.value,

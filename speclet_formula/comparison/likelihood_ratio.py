@@ -224,8 +224,8 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
 
 
 def _variances(fit: PointFit) -> int:
-    """Count a fit's variances and correlations."""
-    return fit.df - int(fit.model.design.X.shape[1]) - len(fit.model.family.parameters)
+    """Count the variances of a fit's group effects; a correlation of 0 lies inside what is possible, and is none."""
+    return sum(len(block.columns) for block in fit.model.design.groups)
 
 
 def _printed(table: pd.DataFrame) -> pd.DataFrame:

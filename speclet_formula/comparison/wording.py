@@ -26,7 +26,7 @@ def describe(
     remarks: Sequence[str] = (),
     by: str | None = None,
 ) -> str:
-    """Say which fit predicts best, by how much, and what speaks against trusting that.
+    """Say which fit predicts best, and by how much, of those whose estimate can be trusted; and of which it cannot.
 
     Parameters
     ----------
@@ -43,18 +43,44 @@ def describe(
     -------
     str
     """
+    doubts = {name: doubt for name in table.index if (doubt := _doubt(name, table, fits, estimates))}
+    trusted = [name for name in table.index if name not in doubts and fits[name].diagnostics.verdict != "failed"]
+    left_out = "rows" if by is None else f"levels of '{by}'"
     return " ".join(
         [
             *_not_converged(table, fits),
-            *_ranking(table, "rows" if by is None else f"levels of '{by}'"),
-            *_not_refitted(estimates),
+            *_not_told(doubts, table, fits, by),
+            *(_ranking(trusted, table, estimates, left_out) if len(trusted) > 1 else _no_ranking(left_out)),
             *_redone(table, estimates, by),
-            *_high_k(table, estimates),
             *_mixed(table),
-            *_sparse(table, fits),
             *remarks,
         ]
     )
+
+
+def caveat(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> str:
+    """Say why one fit's leave-one-out cannot be trusted and what to do instead; nothing where it can.
+
+    Parameters
+    ----------
+    fit : Fit
+    kind : str
+        "integrated" or "conditional".
+    n_high, n_rows : int
+        Rows with a high Pareto k, of all rows.
+    good_k : float
+        The limit of k.
+
+    Returns
+    -------
+    str
+    """
+    reasons = _reasons(fit, kind, n_high, n_rows, good_k)
+    if fit.diagnostics.verdict == "failed":
+        reasons.append("the fit did not converge")
+    if not reasons:
+        return ""
+    return f"This estimate cannot be trusted: {'; '.join(reasons)}. {' '.join(_instead({'': fit}, kind, None))}"
 
 
 def sparse_parts(design: Design) -> list[str]:
@@ -91,28 +117,112 @@ def _not_converged(table: pd.DataFrame, fits: Mapping[str, Fit]) -> Iterator[str
             yield f"It is doubtful whether '{name}' converged: read its row with care."
 
 
-def _ranking(table: pd.DataFrame, left_out: str) -> Iterator[str]:
-    """Name what is near the best fit, and the first that is not."""
-    best, *others = table.index
-    near = [name for name in others if _undecided(table.loc[name])]
+def _doubt(name: str, table: pd.DataFrame, fits: Mapping[str, Fit], estimates: Mapping[str, Any]) -> list[str]:
+    """Say why a row of the table is no basis for a claim; nothing where it is one."""
+    row = table.loc[name]
+    labels = estimates[name].elpd_i.attrs.get("not_converged", []) if name in estimates else []
+    found = [f"the model did not surely converge without {listed(labels)}"] if labels else []
+    if row["n_high_k"] or row["kind"] == "conditional":
+        estimate = estimates.get(name)
+        size, limit = (0, 0.0) if estimate is None else (estimate.n_data_points, estimate.good_k)
+        found += _reasons(fits[name], row["kind"], int(row["n_high_k"]), size, limit)
+    return found
+
+
+def _reasons(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> list[str]:
+    """Say what speaks against leave-one-out of a fit."""
+    found = []
+    parts = sparse_parts(fit.model.design) if kind == "conditional" else []
+    if parts:
+        found.append(
+            f"the effects of {', '.join(parts)} rest on one or two rows each, where leave-one-out from the draws "
+            "favours the model"
+        )
+    if n_high:
+        high = ", and its elpd is usually too high" if kind == "conditional" else ""
+        have = "has" if n_high == 1 else "have"
+        found.append(f"{n_high:,} of {n_rows:,} rows {have} a high Pareto k (above {good_k:.2f}){high}")
+    return found
+
+
+def _not_told(
+    doubts: Mapping[str, list[str]], table: pd.DataFrame, fits: Mapping[str, Fit], by: str | None
+) -> Iterator[str]:
+    """Say of which fits nothing can be told, why, and what to do."""
+    for name, reasons in doubts.items():
+        yield f"The elpd of '{name}' cannot be trusted: {'; '.join(reasons)}."
+    for kind in ("conditional", "integrated"):
+        chosen = {name: fits[name] for name in doubts if table.loc[name, "kind"] == kind}
+        if chosen:
+            yield from _instead(chosen, kind, by)
+
+
+def _instead(chosen: Mapping[str, Fit], kind: str, by: str | None) -> Iterator[str]:
+    """Say what to do where leave-one-out cannot be trusted."""
+    first = next(iter(chosen.values()))
+    if kind == "integrated":
+        yield "More draws, or a model without the rows that stand out, may serve."
+        return
+    yield f"The integrated estimate, which can be trusted, is not to be had: {why_not_exact(first.model)}."
+    if by is None:
+        column = _to_leave_out(first.model.design)
+        levels = "" if column is None else f"Leave out whole levels instead, by='{column}' in compare() or kfold(); or"
+        yield f"{levels or 'Leave out'} a tenth of the rows at a time, kfold(fit, k=10)."
+
+
+def _to_leave_out(design: Design) -> str | None:
+    """Return the grouping column of the fewest levels, of those whose levels have rows enough."""
+    sizes = {
+        block.factors[0]: len(block.levels)
+        for block in design.groups
+        if len(block.factors) == 1 and _share_by_codes(block.codes, len(block.levels)) <= SPARSE_SHARE
+    }
+    return min(sizes, key=lambda name: sizes[name]) if sizes else None
+
+
+def _no_ranking(left_out: str) -> Iterator[str]:
+    yield f"Which model predicts left-out {left_out} best cannot be told from these numbers."
+
+
+def _ranking(names: Sequence[str], table: pd.DataFrame, estimates: Mapping[str, Any], left_out: str) -> Iterator[str]:
+    """Say of each fit how it stands to the best: not to be told from it, or behind."""
+    best, *others = names
+    apart = {name: _difference(best, name, table, estimates) for name in others}
+    near = [name for name in others if _undecided(*apart[name])]
     far = [name for name in others if name not in near]
     if near:
         named = " or ".join(f"'{name}'" for name in near)
-        yield f"The data do not tell '{best}', the highest elpd, from {named}: {_difference(table, near[0])}."
+        yield f"The data do not tell '{best}', the highest elpd, from {named}: {_lower(near, apart)}."
     if far:
-        start = f"'{far[0]}' is behind" if near else f"'{best}' predicts left-out {left_out} better than '{far[0]}'"
-        rest = ", and lower still for the others" if far[1:] else ""
-        yield f"{start}: {_difference(table, far[0])}{rest}."
+        named = " and ".join(f"'{name}'" for name in far)
+        start = f"'{best}' predicts left-out {left_out} better than {named}"
+        yield f"{start}: {_lower(far, apart)}."
 
 
-def _undecided(row: pd.Series) -> bool:
-    return bool(-row["elpd_diff"] < SMALL_DIFFERENCE or -row["elpd_diff"] < STANDARD_ERRORS * row["dse"])
+def _difference(best: str, name: str, table: pd.DataFrame, estimates: Mapping[str, Any]) -> tuple[float, float]:
+    """Return how much lower an elpd is than that of the best of those that can be trusted, and the standard error."""
+    if best == table.index[0]:
+        return float(-table.loc[name, "elpd_diff"]), float(table.loc[name, "dse"])
+    one, other = (np.asarray(estimates[each].elpd_i) for each in (best, name))
+    return float((one - other).sum()), float(np.sqrt(len(one) * (one - other).var()))
 
 
-def _difference(table: pd.DataFrame, name: str) -> str:
-    distance, error = -table.loc[name, "elpd_diff"], table.loc[name, "dse"]
-    times = f", {distance / error:.1f} standard errors" if error > 0 else ""
-    return f"the elpd of '{name}' is {distance + 0.0:.1f} lower (SE {error:.1f}{times})"
+def _undecided(distance: float, error: float) -> bool:
+    """Tell whether a difference says nothing, by the figures that are printed: 2.0 standard errors say something."""
+    if round(distance, 1) < SMALL_DIFFERENCE:
+        return True
+    return error > 0 and round(distance / error, 1) < STANDARD_ERRORS
+
+
+def _lower(names: Sequence[str], apart: Mapping[str, tuple[float, float]]) -> str:
+    """Say by how much each elpd is lower."""
+    parts: list[str] = []
+    for name in names:
+        distance, error = apart[name]
+        times = f", {distance / error:.1f} standard errors" if error > 0 else ""
+        start = f"that of '{name}'" if parts else f"the elpd of '{name}' is"
+        parts.append(f"{start} {distance + 0.0:.1f} lower (SE {error:.1f}{times})")
+    return ", ".join(parts)
 
 
 def _mixed(table: pd.DataFrame) -> Iterator[str]:
@@ -135,34 +245,4 @@ def _redone(table: pd.DataFrame, estimates: Mapping[str, Any], by: str | None) -
             yield (
                 f"For {count:,} of {of} with a high Pareto k the variances of '{name}' were drawn anew without "
                 f"the {'row' if by is None else 'level'}."
-            )
-
-
-def _not_refitted(estimates: Mapping[str, Any]) -> Iterator[str]:
-    for name, estimate in estimates.items():
-        labels = estimate.elpd_i.attrs.get("not_converged", [])
-        if labels:
-            yield f"'{name}' did not surely converge without {listed(labels)}: its elpd is unreliable."
-
-
-def _high_k(table: pd.DataFrame, estimates: Mapping[str, Any]) -> Iterator[str]:
-    for name, count in table["n_high_k"].items():
-        if count:
-            n = estimates[name].n_data_points
-            high = ", and usually too high" if table.loc[name, "kind"] == "conditional" else ""
-            yield (
-                f"'{name}' has {count:,} of {n:,} rows with a high Pareto k (above {estimates[name].good_k:.2f}): its "
-                f"elpd is unreliable{high}."
-            )
-
-
-def _sparse(table: pd.DataFrame, fits: Mapping[str, Fit]) -> Iterator[str]:
-    """Name the conditional estimates that cannot be trusted, and why there is no integrated one."""
-    for name in table.index[table["kind"] == "conditional"]:
-        parts = sparse_parts(fits[name].model.design)
-        if parts:
-            yield (
-                f"In '{name}' the effects of {', '.join(parts)} rest on one or two rows each: leave-one-out from the "
-                "draws cannot be trusted there, and tends to favour the model. The integrated estimate, which can, is "
-                f"not to be had: {why_not_exact(fits[name].model)}."
             )

@@ -5,7 +5,7 @@ Whether the design is a sensible one is left to `preflight`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -13,9 +13,10 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.evaluation import Scope, evaluate, is_labels
+from speclet_formula.design.evaluation import Scope, evaluate, evaluate_labels, is_labels
 from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite, without_intercept
 from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
+from speclet_formula.design.naming import OWN, names_of, names_of_blocks, with_own_names
 from speclet_formula.design.observed import (
     check_one_column,
     observed_levels,
@@ -24,8 +25,17 @@ from speclet_formula.design.observed import (
     response_name,
     unknown_response,
 )
-from speclet_formula.design.records import Design, FixedPart, GroupBlock, Merged, Recipe, variable_name
+from speclet_formula.design.records import (
+    Design,
+    FixedPart,
+    GroupBlock,
+    Merged,
+    Recipe,
+    correlation_name,
+    variable_name,
+)
 from speclet_formula.design.responses import refuse_no_intercept
+from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.tables import (
     Missing,
     align_levels,
@@ -52,6 +62,7 @@ def build_design(
     proportion: bool = False,
     needs_response: bool = True,
     text: str | None = None,
+    reserved: Iterable[str] = (),
 ) -> Design:
     """Make the arrays that a formula means for a table.
 
@@ -79,6 +90,8 @@ def build_design(
         False for a table to simulate from: the response is NaN then, and need not be a column.
     text : str, optional
         The formula as it was written, for the caret in messages.
+    reserved : iterable of str, optional
+        Names of the family's parameters; a column of that name stands in back-quotes.
 
     Returns
     -------
@@ -119,6 +132,7 @@ def build_design(
         if proportion and needs_response and observed.trials is None:
             column = None if weights is None else frame[weights]
             observed, weights = out_of_trials(observed, main.response_name, column, weights), None
+        main, parameters = _with_own_names(main, parameters, frozenset(reserved))
         return replace(
             main,
             response=observed.values,
@@ -129,6 +143,26 @@ def build_design(
             parameters=parameters,
             merged=merged,
         )
+
+
+def _with_own_names(
+    main: Design, parameters: tuple[tuple[str, Design], ...], reserved: frozenset[str]
+) -> tuple[Design, tuple[tuple[str, Design], ...]]:
+    """Put columns in back-quotes whose names the model needs for something else; the parameters' terms come first."""
+    blocks = [block for side in (main, *(side for _, side in parameters)) for block in side.groups]
+    taken = OWN | reserved | names_of_blocks(blocks)
+    named = []
+    for name, side in parameters:
+        named.append((name, _named(side, taken, f"{name}_")))
+        taken |= names_of(named[-1][1].recipe.fixed)
+    if variable_name(main.response_name) in taken:
+        main = replace(main, response_name=f"`{main.response_name}`")
+    return _named(main, taken, ""), tuple(named)
+
+
+def _named(side: Design, taken: frozenset[str], prefix: str) -> Design:
+    fixed = with_own_names(side.recipe.fixed, taken, prefix)
+    return replace(side, fixed=fixed.terms, recipe=replace(side.recipe, fixed=fixed))
 
 
 @contextmanager
@@ -150,7 +184,10 @@ def _side(formula: Formula, scope: Scope, rows: np.ndarray, name: str, *, prefix
     fixed = fixed_part(formula.intercept, formula.terms, scope, prefix=prefix)
     if ordinal:
         fixed = without_intercept(fixed)
-    parts = tuple(fixed_part(t.intercept, t.terms, scope, constant="allow") for t in formula.group_terms)
+    parts = tuple(
+        with_own_names(fixed_part(t.intercept, t.terms, scope, constant="allow"), ("Intercept", "1"))
+        for t in formula.group_terms
+    )
     return Design(
         formula=formula,
         response=unknown_response(rows).values,
@@ -240,7 +277,10 @@ def _with_weights(table: pd.DataFrame, weights: Any) -> tuple[pd.DataFrame, str 
             "There is one weight for each row of the data.",
             "Give an array of that length, or a column's name.",
         )
-    return table.assign(**{"(weights)": values}), "(weights)"
+    name = "(weights)"
+    while name in table.columns:
+        name = f"({name})"
+    return table.assign(**{name: values}), name
 
 
 def _weights_of_rows(weights: np.ndarray | None, merged: Merged | None) -> np.ndarray | None:
@@ -251,11 +291,15 @@ def _weights_of_rows(weights: np.ndarray | None, merged: Merged | None) -> np.nd
 
 
 def _weights(column: pd.Series, name: str) -> np.ndarray:
-    if isinstance(column.dtype, pd.CategoricalDtype) or not (column > 0).all():
+    are_labels = isinstance(column.dtype, pd.CategoricalDtype)
+    if are_labels or not (column > 0).all():
+        strays = numeric_text(column) if are_labels else None
         raise DataError(
-            f"the weights '{name}' are not all positive numbers.",
+            f"the weights '{name}' are text, but {strays.said}."
+            if strays
+            else f"the weights '{name}' are not all positive numbers.",
             "A row's weight divides its variance, so it is greater than zero.",
-            "Drop the rows of weight zero; leave equal weights out.",
+            strays.remedy(name) if strays else "Drop the rows of weight zero; leave equal weights out.",
         )
     return np.asarray(column, dtype=float)
 
@@ -295,7 +339,7 @@ def _blocks(
 def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical, prefix: str) -> GroupBlock:
     factors = _factor_names(term.group)
     group = ":".join(factors)
-    columns = tuple("1" if column == "Intercept" else column for t in part.terms for column in t.columns)
+    columns = tuple("1" if t.kind == "intercept" else column for t in part.terms for column in t.columns)
     variable = variable_name(group)
     return GroupBlock(
         group=group,
@@ -321,7 +365,7 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
     """Return a grouping factor with its observed levels; 'a:b' is one factor of the observed combinations."""
     parts = []
     for node in group.factors:
-        values = evaluate(node, scope)
+        values = evaluate_labels(node, scope)
         check_one_column(values, node, "a grouping factor")
         if not is_labels(values):
             report_not_finite(np.asarray(values, dtype=float), text_of(node))
@@ -339,7 +383,8 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
 
 
 def _check_distinct(blocks: list[GroupBlock]) -> None:
-    slots = Counter(slot for block in blocks for slot in block.slots)
+    correlations = (correlation_name(block) for block in blocks if block.correlated)
+    slots = Counter([*(slot for block in blocks for slot in block.slots), *correlations])
     twice = [slot for slot, count in slots.items() if count > 1]
     if twice:
         raise FormulaError(

@@ -5,18 +5,20 @@ function learns from the first rows (means, knots, levels) is kept in `memory` u
 for other rows.
 """
 
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.terms import Call, Expression, Flag, Name, Number, Operation, Text, text_of
 
+LABELLING = ("factor", "interaction", "relevel")  # functions that make levels of what they are given
 Values = Any  # a float or bool array of n rows, an (n, k) array of a basis, a Categorical, or a scalar
 
 
@@ -37,7 +39,7 @@ def evaluate(node: Expression, scope: Scope) -> Values:
         case Number(value) | Text(value) | Flag(value):
             return value
         case Operation(operator, operands):
-            return _operate(operator, [_plain(evaluate(operand, scope)) for operand in operands], node)
+            return _operate(operator, [_plain(evaluate(operand, scope)) for operand in operands], node, scope)
         case Call():
             return _call(node, scope)
     raise FormulaError(  # pragma: no cover - the parser makes no other nodes
@@ -45,11 +47,51 @@ def evaluate(node: Expression, scope: Scope) -> Values:
     )
 
 
+def evaluate_labels(node: Expression, scope: Scope) -> Values:
+    """Return the values of an expression whose levels are wanted: a column's numbers and booleans as they were given.
+
+    Raises
+    ------
+    DataError
+        A column holds numbers that may have been whole ones with more digits than a float has room for.
+    """
+    if not isinstance(node, Name):
+        return evaluate(node, scope)
+    column = scope.frame[node.name]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        return pd.Categorical(column)
+    values = column.to_numpy()
+    if values.dtype.kind == "f":
+        _check_digits(values, node.name)
+    return values
+
+
+def _check_digits(values: np.ndarray, name: str) -> None:
+    """Refuse floats whose last digits were lost, if they were ids: several then have become one level."""
+    kind = np.finfo(values.dtype)
+    large = np.unique(values[np.abs(values) >= 2.0 ** (kind.nmant + 1)])
+    lost = next((value for value in large if _digits(value) > kind.precision), None)
+    if lost is not None:
+        raise DataError(
+            f"column '{name}' has levels that are floats with too many digits, such as {lost:.0f}: the last are lost.",
+            f"Numbers of more than {kind.precision} digits are told apart as integers, or as text.",
+            f"Read the column as such, for example pandas.read_csv(path, dtype={{'{name}': str}}).",
+        )
+
+
+def _digits(value: Any) -> int:
+    """Count the digits that tell a float from its neighbours."""
+    return len(str(value).partition("e")[0].removesuffix(".0").replace(".", "").strip("-0"))
+
+
 def _column(column: pd.Series) -> Values:
     """Return a column as a factor or as numbers."""
     if isinstance(column.dtype, pd.CategoricalDtype):
         return pd.Categorical(column)
-    return column.to_numpy()
+    values = column.to_numpy()
+    if values.dtype.kind == "b":
+        return values.astype(np.int64)
+    return values if values.dtype == np.float64 else values.astype(float)
 
 
 def _plain(values: Values) -> Values:
@@ -76,7 +118,7 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 _UNARY: dict[str, Callable[[Any], Any]] = {"-": np.negative, "+": np.positive, "!": np.logical_not}
 
 
-def _operate(operator: str, values: list[Values], node: Operation) -> Values:
+def _operate(operator: str, values: list[Values], node: Operation, scope: Scope) -> Values:
     """Apply one arithmetic, comparison or logical operator."""
     table: Mapping[str, Callable[..., Any]] = _UNARY if len(values) == 1 else _BINARY
     if operator not in table:
@@ -86,10 +128,11 @@ def _operate(operator: str, values: list[Values], node: Operation) -> Values:
             "Write the interaction as a term of its own, outside the call.",
         )
     if operator not in ("==", "!=") and any(is_labels(value) for value in values):
+        strays, remedy = _strays(node.operands, scope, "Use a numeric column, or compare: I(column == 'label').")
         raise DataError(
-            f"'{text_of(node)}' computes with labels, not numbers.",
+            f"'{text_of(node)}' computes with labels, not numbers{strays}.",
             "Arithmetic needs numeric columns; labels can be compared with == and !=.",
-            "Use a numeric column, or compare: I(column == 'label').",
+            remedy,
         )
     if len(values) == 2 and is_labels(values[0]) != is_labels(values[1]):  # noqa: PLR2004 - both operands
         raise DataError(
@@ -102,6 +145,17 @@ def _operate(operator: str, values: list[Values], node: Operation) -> Values:
         return table[operator](*(value if is_labels(value) else np.asarray(value, dtype=float) for value in values))
 
 
+def _strays(nodes: Sequence[Expression], scope: Scope, remedy: str) -> tuple[str, str]:
+    """Return what is to be said of a column of text most of which is numbers, and what to do; else the remedy given."""
+    names = [node.name for node in nodes if isinstance(node, Name)]
+    labels = [name for name in names if isinstance(scope.frame[name].dtype, pd.CategoricalDtype)]
+    found = next(((name, told) for name in labels if (told := numeric_text(scope.frame[name]))), None)
+    if found is None:
+        return "", remedy
+    name, told = found
+    return f": '{name}' is text, but {told.said}", told.remedy(name)
+
+
 def is_labels(value: Values) -> bool:
     """Tell text and factors from numbers."""
     return np.asarray(value).dtype.kind in "OU"
@@ -109,7 +163,8 @@ def is_labels(value: Values) -> bool:
 
 def _call(node: Call, scope: Scope) -> Values:
     """Apply a function, remembering what it learns when it is one that learns."""
-    positional = [evaluate(argument.value, scope) for argument in node.arguments if argument.name is None]
+    read = evaluate_labels if node.function in LABELLING and node.function not in scope.functions else evaluate
+    positional = [read(argument.value, scope) for argument in node.arguments if argument.name is None]
     named = {argument.name: evaluate(argument.value, scope) for argument in node.arguments if argument.name}
     name = node.function
     try:
@@ -121,10 +176,12 @@ def _call(node: Call, scope: Scope) -> Values:
                 return STATEFUL[name](learnt, *positional, **named)
             return STATELESS[name](*positional, **named)
     except (TypeError, ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+        remedy = "Check the arguments' number, names and types; labels cannot be computed with."
+        strays, remedy = _strays([argument.value for argument in node.arguments], scope, remedy)
         raise FormulaError(
-            f"'{text_of(node)}' cannot be computed: {error}.",
+            f"'{text_of(node)}' cannot be computed: {error}{strays}.",
             f"{name} must accept the arguments that the formula gives it.",
-            "Check the arguments' number, names and types; labels cannot be computed with.",
+            remedy,
         ) from error
 
 

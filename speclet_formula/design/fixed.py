@@ -1,29 +1,26 @@
 """The terms of one linear predictor and a scope go in; its columns come out, coded as R codes them.
 
-formulae does the coding of factors and interactions. It sees names and our own functions only, never an expression, so
-that nothing but the evaluator decides what a formula may compute.
+Which columns a factor takes is `coding`'s to say. Columns are told apart by place, never by a text made of their names,
+so that a column may have any name: one that spells an interaction of two others, or a name that the package makes.
 """
 
-import contextlib
-import io
 import itertools
-import re
-from collections.abc import Callable, Iterator, Mapping
+import math
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulae import design_matrices
-from formulae.environment import Environment
 
-from speclet_formula.design.evaluation import Scope, evaluate
-from speclet_formula.design.records import FixedPart, FixedTerm, variable_name
+from speclet_formula.design.coding import Factor, coded_terms, count_columns
+from speclet_formula.design.evaluation import Scope, evaluate, is_labels
+from speclet_formula.design.records import CodedFactor, FixedPart, FixedTerm, variable_name
 from speclet_formula.errors import DataError, FormulaError, listed
 from speclet_formula.formula.terms import Call, Name, Term, columns_of, text_of
 
-# What formulae can read without back-quotes; True, False and None would be read as values.
-_PLAIN = re.compile(r"(?!(?:True|False|None)$)[^\W\d_][\w.]*$")
+LARGEST_DESIGN = 2 * 2**30
+"""Bytes that the columns of one linear predictor, or the products of all pairs of them, may take."""
 
 
 def fixed_part(
@@ -37,122 +34,174 @@ def fixed_part(
     Raises
     ------
     DataError
-        If a factor has one level, a numeric term never varies, or a call gives values that are not finite.
+        If a factor has one level, a numeric term never varies, a call gives values that are not finite, or the columns
+        would take more than `LARGEST_DESIGN`.
     """
-    calls = {call: f"{prefix}call{i}" for i, call in enumerate(dict.fromkeys(calls_of(terms)), start=1)}
-    functions = {name: _as_function(call, scope) for call, name in calls.items()}
-    text = " + ".join(["1" if intercept else "0", *(_formulae_term(term, calls) for term in terms)])
-    if not terms and not intercept:
-        return FixedPart(np.empty((len(scope.frame), 0)), (), text, functions, {}, None)
+    rows = len(scope.frame)
     if not terms:
-        return _intercept_alone(scope, prefix)
-    _check_factors(terms, scope)
-    matrix = _coded(text, terms, scope, functions)
-    spellings = {f"{name}({', '.join(columns_of(call))})": text_of(call) for call, name in calls.items()}
-    text = _with_added_terms(text, matrix, {name: _formulae_call(call, calls) for call, name in calls.items()})
-    records = tuple(_record(term, matrix.slices[name], spellings, prefix) for name, term in matrix.terms.items())
-    X = np.ascontiguousarray(matrix.design_matrix, dtype=float)
+        X = np.broadcast_to(np.float64(1.0), (rows, 1)) if intercept else np.empty((rows, 0))
+        return FixedPart(X, _intercept(prefix) if intercept else (), intercept, ())
+    values = _values_of(terms, scope)
+    _check_factors(values)
+    widths = {factor: _width(value) for factor, value in values.items()}
+    _check_size(count_columns(intercept, terms, widths), rows, terms)
+    labelled = {factor: has_levels for factor, (_, has_levels) in widths.items()}
+    coded = tuple(
+        tuple(_coded_factor(factor, values[factor], coding.get(factor, False)) for factor in term.factors)
+        for term, coding in coded_terms(intercept, terms, labelled)
+    )
+    records = _records(intercept, coded, prefix)
+    X = np.empty((rows, records[-1].stop))
+    _fill(X, intercept, coded, records, values)
     if constant == "refuse":
         _check_constant(X, records)
-    return FixedPart(
-        X, records, text, functions, dict(zip(matrix.terms, (r.name for r in records), strict=True)), matrix
-    )
-
-
-def _intercept_alone(scope: Scope, prefix: str) -> FixedPart:
-    """Return a column of ones that takes no memory: of 10^7 rows each would be 80 MB, and there is one for each block.
-
-    formulae, which keeps what it makes, sees a single row.
-    """
-    matrix = _coded("1", (), Scope(scope.frame.iloc[:1], scope.memory, scope.functions), {})
-    records = tuple(_record(term, matrix.slices[name], {}, prefix) for name, term in matrix.terms.items())
-    ones = np.broadcast_to(np.float64(1.0), (len(scope.frame), 1))
-    return FixedPart(ones, records, "1", {}, dict(zip(matrix.terms, (r.name for r in records), strict=True)), matrix)
-
-
-def _coded(text: str, terms: tuple[Term, ...], scope: Scope, functions: Mapping[str, Any]) -> Any:
-    """Let formulae code the terms."""
-    # Its default, the frames of its callers, cannot be copied where it adds a term for an interaction of a call.
-    nothing_but_functions = Environment([dict(functions)])
-    try:
-        return _quietly(lambda: design_matrices(text, scope.frame, "error", env=nothing_but_functions).common)
-    except (IndexError, ValueError) as error:  # it loses its way among interactions that lack their parts
-        written = [text_of(term) for term in terms if len(term.factors) > 1]
-        raise FormulaError(
-            f"the columns of {listed(written, 5)} cannot be told apart.",
-            "An interaction of factors stands beside its main effects, or alone.",
-            "Write a * b instead of a:b, or make one factor of both with interaction(a, b).",
-        ) from error
-
-
-def _with_added_terms(text: str, matrix: Any, spelled: Mapping[str, str]) -> str:
-    """Return the text with the terms that formulae added for full rank, so that Bambi's formulae need not."""
-    if len(matrix.terms) <= text.count(" + ") + text.startswith("1"):
-        return text
-    parts = [
-        ":".join(spelled.get(part.name.partition("(")[0], quoted(part.name)) for part in term.components)
-        for term in matrix.terms.values()
-        if term.kind != "intercept"
-    ]
-    return " + ".join([text[0], *parts])
+    return FixedPart(X, records, intercept, coded)
 
 
 def replay_fixed(part: FixedPart, scope: Scope) -> np.ndarray:
     """Return the same columns for other rows, with everything learnt from the first ones."""
-    if part.matrix is None:
-        return np.empty((len(scope.frame), 0))
-    evaluated = _quietly(lambda: part.matrix.evaluate_new_data(scope.frame))
-    columns = np.asarray(evaluated.design_matrix, dtype=float)
-    return np.ascontiguousarray(columns[:, columns.shape[1] - part.X.shape[1] :])
+    rows = len(scope.frame)
+    if not part.coded:
+        return np.broadcast_to(np.float64(1.0), (rows, 1)) if part.intercept else np.empty((rows, 0))
+    factors = {coded.factor: coded for term in part.coded for coded in term}
+    values = {factor: _replayed_values(coded, scope) for factor, coded in factors.items()}
+    X = np.empty((rows, part.X.shape[1]))
+    _fill(X, part.intercept, part.coded, part.terms, values)
+    return X
 
 
 def without_intercept(part: FixedPart) -> FixedPart:
     """Return the part without its first column, the intercept's; factors keep the coding that they have beside it."""
     terms = tuple(replace(term, start=term.start - 1, stop=term.stop - 1) for term in part.terms[1:])
-    names = {name: spelling for name, spelling in part.names.items() if spelling != "Intercept"}
-    text = part.text.replace("1", "0", 1)
-    return replace(part, X=part.X[:, 1:], terms=terms, names=names, text=text)
+    return replace(part, X=part.X[:, 1:], terms=terms, intercept=False)
 
 
-def _quietly(action: Callable[[], Any]) -> Any:
-    """Run formulae without the lines that it prints before it raises."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        return action()
+def _values_of(terms: Sequence[Term], scope: Scope) -> dict[Factor, Any]:
+    """Return the values of each factor of the terms once: an ordered Categorical, or (n,) or (n, k) numbers."""
+    factors = dict.fromkeys(factor for term in terms for factor in term.factors)
+    return {factor: factor_values(factor, scope) for factor in factors}
 
 
-def calls_of(terms: tuple[Term, ...]) -> Iterator[Call]:
-    """Yield each call among the factors of the terms, in order."""
-    for term in terms:
-        yield from (factor for factor in term.factors if isinstance(factor, Call))
+def factor_values(factor: Factor, scope: Scope) -> Any:
+    """Return one factor of a term for the scope's rows: a Categorical, or (n,) or (n, k) finite numbers.
 
-
-def _as_function(call: Call, scope: Scope) -> Callable[..., Any]:
-    """Return a function of the call's columns that computes it for any rows, remembering in the scope's memory."""
-    columns = columns_of(call)
-    if not columns:
+    Raises
+    ------
+    FormulaError
+        If a call uses no column, or does not give one value, or one row of values, for each row.
+    DataError
+        If a call gives numbers that are not finite.
+    """
+    if isinstance(factor, Name):
+        column = scope.frame[factor.name]
+        return _in_order(column) if isinstance(column.dtype, pd.CategoricalDtype) else column.to_numpy(dtype=float)
+    if not columns_of(factor):
         raise FormulaError(
-            f"'{text_of(call)}' uses no column of the data.",
+            f"'{text_of(factor)}' uses no column of the data.",
             "A term of a formula varies with the data.",
             "Name a column inside the call, or leave the term out.",
         )
-
-    def compute(*values: Any) -> Any:
-        index = values[0].index if isinstance(values[0], pd.Series) else None
-        frame = pd.DataFrame(dict(zip(columns, values, strict=True)), index=index)
-        return _checked(evaluate(call, Scope(frame, scope.memory, scope.functions)), call)
-
-    return compute
-
-
-def _checked(values: Any, call: Call) -> Any:
-    """Return a factor, or finite numbers as formulae takes them."""
-    if isinstance(values, pd.Categorical):
-        return pd.Series(values)
-    if np.asarray(values).dtype == object:
-        return pd.Series(pd.Categorical(values))
+    values = evaluate(factor, scope)
+    if isinstance(values, pd.Categorical) or is_labels(values):
+        return _in_order(values)
     numbers = np.asarray(values, dtype=float)
-    report_not_finite(numbers, text_of(call))
+    _check_shape(numbers, factor, len(scope.frame))
+    report_not_finite(numbers, text_of(factor))
     return numbers
+
+
+def _in_order(values: Any) -> pd.Categorical:
+    """Return labels as a factor; without an order of their own they are sorted."""
+    factor = pd.Categorical(values)
+    if factor.ordered:
+        return factor
+    return factor.set_categories(sorted(factor.categories[np.unique(factor.codes)]), ordered=True)
+
+
+def _check_shape(numbers: np.ndarray, call: Call, rows: int) -> None:
+    if numbers.ndim in (1, 2) and len(numbers) == rows:
+        return
+    raise FormulaError(
+        f"'{text_of(call)}' is of shape {numbers.shape} for {rows} rows.",
+        "A term has one value, or one row of values, for each row of the data.",
+        "Leave out what joins or shortens columns: c() is for arguments such as knots = c(1, 2).",
+    )
+
+
+def _width(values: Any) -> tuple[int, bool]:
+    """Return how many columns, or levels, a factor has, and whether it has levels."""
+    if isinstance(values, pd.Categorical):
+        return len(values.categories), True
+    return (1 if values.ndim == 1 else values.shape[1]), False
+
+
+def _check_size(columns: int, rows: int, terms: Sequence[Term]) -> None:
+    """Refuse what would fill memory before it does."""
+    needed = 8 * columns * max(rows, columns)
+    if needed <= LARGEST_DESIGN:
+        return
+    widest = max(terms, key=lambda term: len(term.factors))
+    raise DataError(
+        f"the fixed terms would have {columns:,} columns for {rows:,} rows: {needed / 2**30:,.0f} GiB and more.",
+        f"Columns and the products of all pairs of them may take {LARGEST_DESIGN / 2**30:.0f} GiB.",
+        f"Name fewer interactions than '{_shortened(text_of(widest))}', or make a factor of many levels a group term, "
+        "(1 | g).",
+    )
+
+
+def _shortened(text: str) -> str:
+    most = 60
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
+def _coded_factor(factor: Factor, values: Any, full: bool) -> CodedFactor:
+    if not isinstance(values, pd.Categorical):
+        return CodedFactor(factor, None, False, 1 if values.ndim == 1 else values.shape[1])
+    levels = tuple(map(str, values.categories))
+    return CodedFactor(factor, levels, full, len(levels) - (not full))
+
+
+def _fill(
+    X: np.ndarray,
+    intercept: bool,
+    coded: Sequence[tuple[CodedFactor, ...]],
+    records: Sequence[FixedTerm],
+    values: Mapping[Factor, Any],
+) -> None:
+    """Write the columns of an intercept and of the terms into X; the last factor of a term varies fastest."""
+    if intercept:
+        X[:, 0] = 1.0
+    for term, record in zip(coded, records[-len(coded) :], strict=True):
+        columns = _columns(term[0], values[term[0].factor])
+        for factor in term[1:]:
+            own = _columns(factor, values[factor.factor])
+            columns = (columns[:, :, None] * own[:, None, :]).reshape(len(X), -1)
+        X[:, record.start : record.stop] = columns
+
+
+def _columns(coded: CodedFactor, values: Any) -> np.ndarray:
+    """Return the (n, k) columns of one factor of a term."""
+    if coded.levels is None:
+        return np.asarray(values, dtype=float).reshape(len(values), -1)
+    indicators = np.eye(len(coded.levels))[:, 0 if coded.full else 1 :]
+    return np.asarray(indicators[values.codes])
+
+
+def _replayed_values(coded: CodedFactor, scope: Scope) -> Any:
+    """Return one factor of a term for other rows, with the levels of the first ones."""
+    values = factor_values(coded.factor, scope)
+    if coded.levels is None:
+        return values
+    position = {level: code for code, level in enumerate(coded.levels)}
+    new = [str(level) for level in values.categories if str(level) not in position]
+    if new:
+        raise DataError(
+            f"'{text_of(coded.factor)}' has levels that the model has not seen: {listed(new, 5)}.",
+            f"Levels: {listed(coded.levels)}.",
+            "A fixed effect has no value for a new level: leave those rows out, or make the factor a group term.",
+        )
+    codes = np.array([position[str(level)] for level in values.categories], dtype=np.int64)[values.codes]
+    return pd.Categorical.from_codes(codes, categories=pd.Index(coded.levels, dtype=object), ordered=True)
 
 
 def report_not_finite(values: np.ndarray, text: str) -> None:
@@ -167,58 +216,84 @@ def report_not_finite(values: np.ndarray, text: str) -> None:
         )
 
 
-def _formulae_term(term: Term, calls: Mapping[Call, str]) -> str:
-    """Spell a term for formulae: plain or back-quoted names, and calls by the names given to them."""
-    return ":".join(
-        quoted(factor.name) if isinstance(factor, Name) else _formulae_call(factor, calls) for factor in term.factors
-    )
+def _intercept(prefix: str) -> tuple[FixedTerm, ...]:
+    name = f"{prefix}Intercept"
+    return (FixedTerm(name, name, "intercept", (name,), None, (), 0, 1),)
 
 
-def _formulae_call(call: Call, calls: Mapping[Call, str]) -> str:
-    """Spell a call for formulae: its name here, and its columns."""
-    return f"{calls[call]}({', '.join(quoted(column) for column in columns_of(call))})"
+def _records(
+    intercept: bool,
+    coded: Sequence[tuple[CodedFactor, ...]],
+    prefix: str,
+    quoted: Container[str] = (),
+    start: int = 0,
+) -> tuple[FixedTerm, ...]:
+    """Describe the terms in the formula's own words."""
+    records = list(_intercept(prefix)) if intercept else []
+    for term in coded:
+        records.append(_record(term, prefix, quoted, records[-1].stop if records else start))
+    return tuple(records)
 
 
-def quoted(name: str) -> str:
-    """Return a column's name as formulae reads it, in back-quotes where they are needed."""
-    return name if _PLAIN.match(name) else f"`{name}`"
-
-
-def _record(term: Any, columns: slice, spellings: Mapping[str, str], prefix: str) -> FixedTerm:
-    """Describe one of formulae's terms in the formula's own words."""
-    if term.kind == "intercept":
-        name = f"{prefix}Intercept"
-        return FixedTerm(name, name, "intercept", (name,), None, (), columns.start, columns.stop)
-    parts = [(part, spellings.get(part.name, part.name)) for part in term.components]
-    name = prefix + ":".join(spelling for _, spelling in parts)
-    labels = [[label.replace(part.name, spelling, 1) for label in part.labels] for part, spelling in parts]
-    coords = _coords(term, columns.stop - columns.start)
+def _record(term: Sequence[CodedFactor], prefix: str, quoted: Container[str], start: int) -> FixedTerm:
+    spellings = [spelled(coded.factor, quoted) for coded in term]
+    name = prefix + ":".join(spellings)
+    labels = [_labels(coded, spelling) for coded, spelling in zip(term, spellings, strict=True)]
+    width = math.prod(coded.width for coded in term)
+    categorical = any(coded.levels is not None for coded in term)
+    coords = _coords(term, width, categorical=categorical)
     variable = variable_name(name)
     return FixedTerm(
         name=name,
         variable=variable,
-        kind="categorical" if any(part.kind == "categoric" for part in term.components) else "numeric",
+        kind="categorical" if categorical else "numeric",
         columns=tuple(prefix + ":".join(label) for label in itertools.product(*labels)),
         dim=f"{variable}_dim" if coords else None,
         coords=coords,
-        start=columns.start,
-        stop=columns.stop,
+        start=start,
+        stop=start + width,
     )
 
 
-def _coords(term: Any, n_columns: int) -> tuple[str | int, ...]:
+def spelled(factor: Factor, quoted: Container[str] = ()) -> str:
+    """Return a factor's name in a design: a column's own, in back-quotes if it is one of `quoted`, or a call's text."""
+    if isinstance(factor, Name):
+        return f"`{factor.name}`" if factor.name in quoted else factor.name
+    return text_of(factor)
+
+
+def _labels(coded: CodedFactor, spelling: str) -> list[str]:
+    """Label the columns of one factor of a term: "control[other]", "poly(x, 2)[0]", or its name alone."""
+    if coded.levels is not None:
+        return [f"{spelling}[{level}]" for level in coded.levels[0 if coded.full else 1 :]]
+    return [f"{spelling}[{place}]" for place in range(coded.width)] if coded.width > 1 else [spelling]
+
+
+def _coords(term: Sequence[CodedFactor], width: int, *, categorical: bool) -> tuple[str | int, ...]:
     """Return the coordinates that Bambi gives a term: levels, or numbers for the columns of a basis."""
-    if any(part.kind == "categoric" for part in term.components):
-        return tuple(term.levels)
-    return tuple(range(n_columns)) if n_columns > 1 else ()
+    if not categorical:
+        return tuple(range(width)) if width > 1 else ()
+    places = [
+        list(map(str, range(coded.width))) if coded.levels is None else coded.levels[0 if coded.full else 1 :]
+        for coded in term
+        if coded.levels is not None or coded.width > 1
+    ]
+    return tuple(", ".join(place) for place in itertools.product(*places))
 
 
-def _check_factors(terms: tuple[Term, ...], scope: Scope) -> None:
-    for name in dict.fromkeys(factor.name for term in terms for factor in term.factors if isinstance(factor, Name)):
-        column = scope.frame[name]
-        if isinstance(column.dtype, pd.CategoricalDtype) and len(column.cat.categories) == 1:
+def respelled(part: FixedPart, quoted: Container[str], prefix: str = "") -> FixedPart:
+    """Return the part with the names of some columns in back-quotes, where something else has their name."""
+    if not part.coded:
+        return part
+    first = part.terms[0].kind == "intercept"
+    return replace(part, terms=_records(first, part.coded, prefix, quoted, start=part.terms[0].start))
+
+
+def _check_factors(values: Mapping[Factor, Any]) -> None:
+    for factor, column in values.items():
+        if isinstance(factor, Name) and isinstance(column, pd.Categorical) and len(column.categories) == 1:
             raise DataError(
-                f"factor '{name}' has a single level, '{column.cat.categories[0]}'.",
+                f"factor '{factor.name}' has a single level, '{column.categories[0]}'.",
                 "A fixed factor needs at least two observed levels.",
                 "Leave it out of the formula, or fit the data before they were filtered.",
             )

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.formula.terms import Formula
+from speclet_formula.formula.terms import Call, Formula, Name
 
 # A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
 _FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
@@ -59,16 +59,24 @@ class GroupBlock:
     new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
 
 
+@dataclass(frozen=True)
+class CodedFactor:
+    """One factor of a fixed term, and the columns that it takes there."""
+
+    factor: Name | Call
+    levels: tuple[str, ...] | None  # in order; None of numbers
+    full: bool  # whether it takes all levels, or all but the first
+    width: int  # columns
+
+
 @dataclass(frozen=True, eq=False)
 class FixedPart:
-    """The columns of one linear predictor, and how formulae was told to make them."""
+    """The columns of one linear predictor, and how they were made."""
 
     X: np.ndarray  # (n, p) float64
     terms: tuple[FixedTerm, ...]
-    text: str  # as formulae reads it: "1 + control + call1(x)"
-    functions: dict[str, Callable[..., Any]]  # the calls, under the names that the text gives them
-    names: dict[str, str]  # formulae's name of a term -> the formula's own spelling
-    matrix: Any  # formulae's CommonEffectsMatrix; None without a column
+    intercept: bool  # whether X begins with a column of ones
+    coded: tuple[tuple[CodedFactor, ...], ...]  # the factors of each term but the intercept, in the order of `terms`
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,9 +129,7 @@ class Design:
     groups: tuple[GroupBlock, ...]
     offset: np.ndarray  # (n,) float64, on the link scale; zeros when there is none
     weights: np.ndarray | None  # (n,) float64, or None for equal weights; sums over merged rows
-    frame: (
-        pd.DataFrame
-    )  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals, booleans as 0/1
+    frame: pd.DataFrame  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals
     rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
     recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns
     levels: tuple[str, ...] = ()  # of an ordinal response, the lowest first; it holds their places 0, 1, ...
@@ -167,7 +173,12 @@ def sides(design: Design) -> tuple[Design, ...]:
 
 def correlation_name(block: GroupBlock) -> str:
     """Return the name of a block's correlations in the posterior, which is their slot too."""
-    return f"{block.prefix}cor|{block.label}"
+    return f"{block.prefix}cor|{variable_name(block.label)}"
+
+
+def pair_dim(block: GroupBlock) -> str:
+    """Return the dimension of a block's correlations in the posterior."""
+    return f"{block.prefix}{variable_name(block.label)}__pair_dim"
 
 
 def effect_label(block: GroupBlock, column: str) -> str:

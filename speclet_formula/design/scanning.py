@@ -4,7 +4,7 @@ Labels are held as whole numbers with one list of levels, so that a piece's text
 the columns mean is left to `tables`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.delimited import has_padding, head_of
 from speclet_formula.errors import DataError
+from speclet_formula.files import SORTED, has_no_order
 
 FORMATS = {
     ".parquet": "parquet",
@@ -23,6 +25,8 @@ FORMATS = {
     ".arrow": "ipc",
     ".ipc": "ipc",
 }
+LOOKED_THROUGH = 2**30  # bytes of text that are looked through for names such as "001"; of more the first block decides
+_EXACT = 2**53  # beyond it a float has no room for every whole number
 _SOURCES = "scan() takes the path of a file or folder, a pyarrow Dataset or a polars LazyFrame."
 
 
@@ -119,7 +123,7 @@ def scan(source: Any, *, rows: int = 1_000_000, merge: bool = False) -> Scan:
 def _dataset(path: Path) -> Any:
     """Open a file, or a folder of Parquet files."""
     import pyarrow as pa
-    from pyarrow import csv, dataset
+    from pyarrow import dataset
 
     if not path.exists():
         raise DataError(f"there is no file '{path}'.", _SOURCES, "Check the path.")
@@ -135,13 +139,7 @@ def _dataset(path: Path) -> Any:
             return _RowGroups(dataset.dataset(path, format=kind))
         if kind != "csv":
             return dataset.dataset(path, format=kind)
-        text = dataset.CsvFileFormat(
-            parse_options=csv.ParseOptions(delimiter="\t" if path.suffix.lower() == ".tsv" else ","),
-            convert_options=csv.ConvertOptions(strings_can_be_null=True),  # as pandas reads them
-        )
-        # What the first rows hold decides: numbers may have decimals further down, a column without values may be text.
-        fields = [(name, _wide_type(type_)) for name, type_ in _types(dataset.dataset(path, format=text))]
-        return dataset.dataset(path, format=text, schema=pa.schema(fields))
+        return _text(path)
     except (pa.ArrowException, OSError) as error:
         raise unreadable(f"'{path}'", error) from error
 
@@ -166,16 +164,56 @@ class _RowGroups:
                 )
 
 
-def _types(dataset: Any) -> list[tuple[str, Any]]:
-    return list(zip(dataset.schema.names, dataset.schema.types, strict=True))
-
-
-def _wide_type(kind: Any) -> Any:
+def _text(path: Path) -> Any:
+    """Open a text of separated columns; what its first block holds decides what its columns are."""
     import pyarrow as pa
+    from pyarrow import csv, dataset
 
-    if pa.types.is_integer(kind):
-        return pa.float64()
-    return pa.string() if pa.types.is_null(kind) else kind
+    head = head_of(path, "\t" if path.suffix.lower() == ".tsv" else ",")
+    how = {
+        "read_options": csv.ReadOptions(skip_rows=head.skipped, encoding=head.encoding),
+        "parse_options": csv.ParseOptions(delimiter=head.separator if len(head.separator) == 1 else ","),
+    }
+    empty = {"strings_can_be_null": True}  # as pandas reads them
+    first = csv.open_csv(path, **how, convert_options=csv.ConvertOptions(**empty)).read_next_batch()
+    whole = [field.name for field in first.schema if pa.types.is_integer(field.type)]
+    names: set[str] = set()
+    if whole and path.stat().st_size <= LOOKED_THROUGH and has_padding(path, head):
+        as_text = csv.ConvertOptions(include_columns=whole, column_types=dict.fromkeys(whole, pa.string()), **empty)
+        names = _padded(csv.open_csv(path, **how, convert_options=as_text))
+    kinds = [pa.string() if field.name in names else _wide_type(first[field.name]) for field in first.schema]
+    written = dataset.CsvFileFormat(**how, convert_options=csv.ConvertOptions(**empty))
+    return dataset.dataset(path, format=written, schema=pa.schema(list(zip(first.schema.names, kinds, strict=True))))
+
+
+def _padded(blocks: Any) -> set[str]:
+    """Return the columns of text that have a name such as "001"."""
+    from pyarrow import compute
+
+    found: set[str] = set()
+    for block in blocks:
+        for name in set(block.schema.names) - found:
+            if compute.any(compute.match_substring_regex(block[name], r"^[+-]?0[0-9]")).as_py():
+                found.add(name)
+    return found
+
+
+def _wide_type(column: Any) -> Any:
+    """Return a type that has room for what may stand further down.
+
+    Whole numbers become floats, since there may be decimals, unless they are too long for that; a column without values
+    may be text.
+    """
+    import pyarrow as pa
+    from pyarrow import compute
+
+    if pa.types.is_null(column.type):
+        return pa.string()
+    if not pa.types.is_integer(column.type):
+        return column.type
+    ends = compute.min_max(column).as_py()
+    long = any(end is not None and abs(end) > _EXACT for end in ends.values())
+    return pa.int64() if long else pa.float64()
 
 
 def read_columns(table: Scan, names: Sequence[str]) -> pd.DataFrame:
@@ -199,7 +237,7 @@ def read_columns(table: Scan, names: Sequence[str]) -> pd.DataFrame:
     """
     parts: dict[str, list[Any]] = {name: [] for name in names}
     levels: dict[str, dict[Any, int]] = {}
-    ordered: set[str] = set()
+    ordered: dict[str, bool] = {}
     try:
         for piece in coded_pieces(table, list(names), levels, ordered):
             for name in names:
@@ -207,16 +245,25 @@ def read_columns(table: Scan, names: Sequence[str]) -> pd.DataFrame:
     except Exception as error:  # pyarrow and polars raise almost anything for a damaged file
         raise unreadable(table.name, error) from error
     # One column after the other: the pieces of each are gone before those of the next are put together.
-    return pd.DataFrame({name: whole_column(parts.pop(name), levels.get(name), name in ordered) for name in names})
+    columns = {name: whole_column(parts.pop(name), levels.get(name), ordered.get(name, False)) for name in names}
+    return told_frame(columns, ordered)
+
+
+def told_frame(columns: Mapping[str, Any], ordered: Mapping[str, bool]) -> pd.DataFrame:
+    """Make a table that tells, in `.attrs[SORTED]`, whose levels came as categories without an order."""
+    frame = pd.DataFrame(columns)
+    if not all(ordered.values()):
+        frame.attrs[SORTED] = tuple(name for name, is_own in ordered.items() if not is_own)
+    return frame
 
 
 def coded_pieces(
-    table: Scan, names: list[str], levels: dict[str, dict[Any, int]], ordered: set[str]
+    table: Scan, names: list[str], levels: dict[str, dict[Any, int]], ordered: dict[str, bool]
 ) -> Iterator[dict[str, Any]]:
     """Go through a table by pieces of some columns: labels as numbers (rows,), all else as pandas has it.
 
-    The labels' numbers are those of `levels`, by column, which grows on the way; `ordered` gets the names of columns
-    whose levels have an order of their own.
+    The labels' numbers are those of `levels`, by column, which grows on the way; `ordered` tells of each
+    dictionary whether its levels have an order of their own.
     """
     from pyarrow import types
 
@@ -225,11 +272,23 @@ def coded_pieces(
         for name in names:
             column = piece.column(name)
             if _holds_labels(column.type):
-                ordered |= {name} if types.is_dictionary(column.type) else set()
+                if types.is_dictionary(column.type):
+                    ordered[name] = not has_no_order(piece.schema.field(name))
                 found[name] = _codes(column, levels.setdefault(name, {}))
             else:
-                found[name] = column.to_pandas()
+                found[name] = numbers_of(column)
         yield found
+
+
+def numbers_of(column: Any) -> pd.Series:
+    """Return a pyarrow column that holds no labels in pandas; whole numbers stay whole beside missing ones."""
+    from pyarrow import types
+
+    if not (types.is_integer(column.type) and column.null_count):
+        found: pd.Series = column.to_pandas()
+        return found
+    kind = pd.UInt64Dtype() if types.is_unsigned_integer(column.type) else pd.Int64Dtype()
+    return pd.Series(column.to_pandas(types_mapper=lambda _: kind))
 
 
 def _pieces(table: Scan, names: list[str]) -> Iterator[Any]:

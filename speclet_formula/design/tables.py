@@ -1,7 +1,7 @@
 """Any table goes in; a pandas frame of just the columns that a formula uses comes out, cleaned and checked.
 
-Factors become ordered Categoricals of their observed levels in the analyst's order, booleans become 0 and 1. Nothing is
-filled in; rows with missing values are an error or, when asked for, dropped and counted.
+Factors become ordered Categoricals of their observed levels in the analyst's order. Nothing is filled in; rows with
+missing values are an error or, when asked for, dropped and counted.
 """
 
 import re
@@ -15,11 +15,14 @@ import pandas as pd
 from speclet_formula.design.finite import refuse_infinite
 from speclet_formula.design.merged import count_rows
 from speclet_formula.design.merging import read_merged
-from speclet_formula.design.scanning import Scan, read_columns
+from speclet_formula.design.scanning import Scan, numbers_of, read_columns
+from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.transforms import as_factor, label_of
 from speclet_formula.errors import DataError, FormulaError, listed, nearest
+from speclet_formula.files import has_no_order, without_order
 
 Missing = Literal["error", "drop"]
+EXACT = 2**53  # beyond it a double has no room for every whole number
 
 
 def as_pandas(data: Any) -> pd.DataFrame:
@@ -38,6 +41,13 @@ def as_pandas(data: Any) -> pd.DataFrame:
         frame = _from_mapping(data)
     else:
         frame = _from_narwhals(data)
+    if isinstance(frame.columns, pd.MultiIndex):
+        first = listed(map(repr, frame.columns), 3)
+        raise DataError(
+            f"the data's columns have {frame.columns.nlevels} levels of names each: {first}.",
+            "A formula names columns by one text each.",
+            'Join the levels: data.columns = ["_".join(map(str, names)) for names in data.columns].',
+        )
     if frame.shape[0] == 0:
         raise DataError(
             "the data have no rows.", "A model needs at least one row.", "Check the filter or the file that made them."
@@ -146,7 +156,7 @@ def _from_narwhals(data: Any) -> pd.DataFrame:
     import narwhals as nw
 
     try:
-        return nw.from_native(data, eager_only=True).to_pandas()
+        table = nw.from_native(data, eager_only=True)
     except TypeError as error:
         read = f"Write sf.scan('{data}') to read a file." if isinstance(data, str | Path) else None
         raise DataError(
@@ -154,6 +164,21 @@ def _from_narwhals(data: Any) -> pd.DataFrame:
             "A pandas, polars or pyarrow table is, or a dictionary of arrays.",
             read or "Convert it first; a lazy frame with its collect(), or sf.scan(it) for its pieces.",
         ) from error
+    frame = table.to_pandas()
+    for name, kind in table.schema.items():
+        if kind.is_integer() and table[name].null_count():  # which makes floats of them, without their last digits
+            frame[name] = numbers_of(table[name].to_arrow())
+    return without_order(frame, _unordered(table))
+
+
+def _unordered(table: Any) -> list[str]:
+    """Return the columns of polars' Categorical, whose levels stand as they first occurred."""
+    import narwhals as nw
+
+    if table.implementation.is_polars():
+        return [name for name, kind in table.schema.items() if kind == nw.Categorical]
+    fields = nw.to_native(table).schema if table.implementation.is_pyarrow() else ()
+    return [field.name for field in fields if has_no_order(field)]
 
 
 def select_columns(frame: pd.DataFrame, names: Sequence[str], text: str | None = None) -> pd.DataFrame:
@@ -186,15 +211,25 @@ def _no_column(name: str, columns: list[str], text: str | None) -> FormulaError:
             "A formula names columns by text.",
             "Rename it, or all at once: data.columns = data.columns.astype(str).",
         )
+    same = next((column for column in columns if column.strip() == name), None)
     near = nearest(name, columns)
     found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) if text else None
     return FormulaError(
         f"no column '{name}' in the data.",
-        f"Columns: {listed(columns)}.",
-        f"Nearest: {near}." if near else "Check the spelling, or add the column to the data.",
+        f"Columns: {listed(map(_shown, columns))}.",
+        f"Nearest: {_shown(same)}, with white space: data = data.rename(columns=str.strip)."
+        if same
+        else f"Nearest: {_shown(near)}."
+        if near
+        else "Check the spelling, or add the column to the data.",
         text if found else None,
         found.start() if found else None,
     )
+
+
+def _shown(column: str) -> str:
+    """Return a column's name, in quotes where it has what cannot be seen at its ends or in it."""
+    return column if column == column.strip() and column.isprintable() else repr(column)
 
 
 def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame, np.ndarray]:
@@ -233,7 +268,7 @@ def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame,
 
 
 def clean_columns(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return numbers as they are, booleans as 0 and 1, and everything else as ordered Categoricals.
+    """Return numbers and booleans as they are, and everything else as ordered Categoricals.
 
     Raises
     ------
@@ -247,37 +282,93 @@ def _clean(column: pd.Series) -> pd.Series:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return _clean_categories(column)
     if pd.api.types.is_bool_dtype(column.dtype):
-        return column.astype(np.int64)
+        return column.astype(bool)
     if pd.api.types.is_complex_dtype(column.dtype):
         raise _wrong_type(column)
+    if pd.api.types.is_integer_dtype(column.dtype):
+        return _clean_whole(column)
     if pd.api.types.is_numeric_dtype(column.dtype):
         return _clean_numbers(column)
     if pd.api.types.is_object_dtype(column.dtype) or pd.api.types.is_string_dtype(column.dtype):
-        return _clean_labels(column)
+        return _clean_objects(column)
     raise _wrong_type(column)
 
 
 def _clean_numbers(column: pd.Series) -> pd.Series:
-    values = column.to_numpy(dtype=float)
+    """Return numbers as doubles; shorter ones stay as they are, since a level prints as it was given."""
+    short = isinstance(column.dtype, np.dtype) and column.dtype.kind == "f" and column.dtype.itemsize < 8  # noqa: PLR2004
+    values = column.to_numpy() if short else column.to_numpy(dtype=float)
     refuse_infinite(values, str(column.name))
     return pd.Series(values, index=column.index)
 
 
-def _clean_labels(column: pd.Series) -> pd.Series:
+def _clean_whole(column: pd.Series) -> pd.Series:
+    """Return whole numbers as doubles, or as they are where a double has no room for them: ids need all digits."""
+    values = np.asarray(column)
+    if values.dtype == object:  # of pandas' own types, some of which cannot be arrays of numbers
+        values = _integers(values, str(column.name))
+    if len(values) and max(abs(int(values.min())), abs(int(values.max()))) > EXACT:
+        return pd.Series(values, index=column.index)
+    return pd.Series(values.astype(float), index=column.index)
+
+
+def _integers(values: np.ndarray, name: str) -> np.ndarray:
+    """Return Python's whole numbers as an array of 64 bits."""
+    least, most = min(map(int, values), default=0), max(map(int, values), default=0)
+    for kind in (np.int64, np.uint64):
+        if np.iinfo(kind).min <= least and most <= np.iinfo(kind).max:
+            return values.astype(kind)
+    raise DataError(
+        f"column '{name}' holds whole numbers that 64 bits have no room for, such as "
+        f"{most if most > np.iinfo(np.int64).max else least}.",
+        f"Whole numbers lie between {np.iinfo(np.int64).min} and {np.iinfo(np.uint64).max}.",
+        f"Names of levels are text: data['{name}'] = data['{name}'].astype(str); measurements are .astype(float).",
+    )
+
+
+def _clean_objects(column: pd.Series) -> pd.Series:
     if isinstance(column.dtype, pd.StringDtype):  # nothing but text: as it is, since Python's objects take long
         return pd.Series(_text_factor(column), index=column.index)
-    kinds = sorted({type(value).__name__ for value in column})
-    if kinds in (["Decimal"], ["int"], ["float"], ["float", "int"]):
-        return _clean_numbers(pd.Series(column.astype(float), name=column.name))
-    if kinds == ["bool"]:
-        return column.astype(np.int64)
-    if kinds != ["str"]:
-        raise DataError(
-            f"column '{column.name}' mixes values of the types {', '.join(kinds)}.",
-            "A column holds numbers, or labels that are all text.",
-            f"Convert it: data['{column.name}'] = data['{column.name}'].astype(str).",
-        )
+    types = {kind: _kind(kind) for kind in {type(value) for value in column}}
+    kinds = set(types.values())
+    if kinds == {"int"}:
+        whole = _integers(column.to_numpy(), str(column.name))
+        return _clean_whole(pd.Series(whole, index=column.index, name=column.name))
+    if kinds <= {"int", "float", "Decimal"}:
+        return _clean_numbers(_floats(column))
+    if kinds == {"bool"}:
+        return column.astype(bool)
+    if kinds != {"str"}:
+        raise _mixed(column, sorted(kinds))
     return pd.Series(as_factor(column.to_numpy(dtype=object)), index=column.index)
+
+
+def _kind(kind: type) -> str:
+    """Name a type of values, numpy's as Python's."""
+    plain = {"bool": (bool, np.bool_), "int": (int, np.integer), "float": (float, np.floating), "str": (str,)}
+    return next((name for name, kinds in plain.items() if issubclass(kind, kinds)), kind.__name__)
+
+
+def _floats(column: pd.Series) -> pd.Series:
+    try:
+        return column.astype(float)
+    except (ValueError, OverflowError, TypeError) as error:
+        raise DataError(
+            f"column '{column.name}' holds a number that cannot be computed with: {error}.",
+            "Numbers are those that a double can hold.",
+            "Mend that cell, or leave it empty.",
+        ) from error
+
+
+def _mixed(column: pd.Series, kinds: list[str]) -> DataError:
+    """Word the error of a column that is neither numbers nor text throughout."""
+    found = numeric_text(column) if set(kinds) <= {"Decimal", "float", "int", "str"} else None
+    plain = f"data['{column.name}'] = data['{column.name}'].astype(str)"
+    return DataError(
+        f"column '{column.name}' mixes values of the types {', '.join(kinds)}" + (f": {found.said}." if found else "."),
+        "A column holds numbers, or labels that are all text.",
+        found.remedy(str(column.name)) if found else f"Convert it: {plain}.",
+    )
 
 
 def _text_factor(column: pd.Series) -> pd.Categorical:

@@ -47,14 +47,17 @@ def as_factor(x: Any) -> pd.Categorical:
     if isinstance(x, pd.Categorical):
         return x.remove_unused_categories()
     codes, values = pd.factorize(np.asarray(x), sort=True)
-    labels = [label_of(value) for value in values.tolist()]
+    short = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.dtype.itemsize < 8  # noqa: PLR2004
+    labels = [label_of(value) for value in (values if short else values.tolist())]
     return pd.Categorical.from_codes(codes, categories=pd.Index(labels, dtype=object), ordered=True)
 
 
 def label_of(value: Any) -> str:
-    """Return a level as text; a whole number loses its `.0`, as in R."""
-    if isinstance(value, float) and value.is_integer():
-        return str(int(value))
+    """Return a level as text: as it prints, a whole number without its `.0`, as in R, and a date without midnight."""
+    if isinstance(value, float | np.floating):
+        return str(value).removesuffix(".0") if value else "0"
+    if isinstance(value, pd.Timestamp) and value.tz is None and value == value.normalize():
+        return str(value.date())
     return str(value)
 
 

@@ -4,7 +4,7 @@ A standard error is lme4's, an interval so many of them to each side. Making the
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, combinations
 from math import erfc, sqrt
 from statistics import NormalDist
@@ -22,6 +22,8 @@ COEF = ("grpvar", "term", "grp", *ESTIMATES)
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
 RESIDUAL = "Residual"
+NOT_ESTIMABLE = "NaN is what the data do not know, emmeans' nonEst: a fixed column was dropped that it needs."
+ESTIMABLE = 1e-6  # of a combination's size: what is left of it along a direction that no row shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,6 +55,9 @@ class PointEstimates:
         they were not estimated.
     approximate : bool
         Whether the likelihood is Laplace's approximation; its tests are by z values.
+    aliases : tuple of ndarray of float, shape (p,)
+        One for each fixed column that was dropped since earlier ones make it up, as in R: the combination of columns
+        that is zero in every row, with a one at the dropped column. Its coefficient and covariances are zero.
     """
 
     criterion: str
@@ -66,6 +71,7 @@ class PointEstimates:
     others: tuple[tuple[str, float, float], ...] = ()
     deviation_errors: tuple[Array, ...] = ()
     approximate: bool = False
+    aliases: tuple[Array, ...] = ()
 
 
 def points_of(fit: object) -> PointEstimates | None:
@@ -81,6 +87,78 @@ def points_of(fit: object) -> PointEstimates | None:
     """
     estimates = getattr(fit, "estimates", None)
     return estimates if isinstance(estimates, PointEstimates) else None
+
+
+def dropped_columns(points: PointEstimates) -> list[int]:
+    """Return the places of the fixed columns that were dropped.
+
+    Parameters
+    ----------
+    points : PointEstimates
+
+    Returns
+    -------
+    list of int
+    """
+    return [int(np.flatnonzero(alias)[-1]) for alias in points.aliases]
+
+
+def stated_coefficients(points: PointEstimates) -> Array:
+    """Return the fixed effects; what was dropped has none.
+
+    Parameters
+    ----------
+    points : PointEstimates
+
+    Returns
+    -------
+    ndarray of float, shape (p,)
+        NaN where a column was dropped.
+    """
+    found = points.coefficients.copy()
+    found[dropped_columns(points)] = np.nan
+    return found
+
+
+def estimable(points: PointEstimates, L: Array) -> np.ndarray:
+    """Say which combinations of fixed effects the data know, whatever columns were dropped: emmeans' `nonEst`.
+
+    Parameters
+    ----------
+    points : PointEstimates
+    L : ndarray of float, shape (rows, p)
+
+    Returns
+    -------
+    ndarray of bool, shape (rows,)
+    """
+    known = np.ones(len(L), dtype=bool)
+    for alias in points.aliases:
+        known &= np.abs(L @ alias) <= ESTIMABLE * (np.abs(L) @ np.abs(alias))
+    return known
+
+
+def restored(points: PointEstimates, n_columns: int, kept: np.ndarray, aliases: tuple[Array, ...]) -> PointEstimates:
+    """Give the columns that were dropped their places again.
+
+    Parameters
+    ----------
+    points : PointEstimates
+        Of the columns that were kept.
+    n_columns : int
+        p, the number of all columns.
+    kept : ndarray of int
+    aliases : tuple of ndarray of float, shape (p,)
+
+    Returns
+    -------
+    PointEstimates
+        Of all columns.
+    """
+    coefficients, covariance = np.zeros(n_columns), np.zeros((n_columns, n_columns))
+    coefficients[kept] = points.coefficients
+    covariance[np.ix_(kept, kept)] = points.covariance
+    return replace(points, coefficients=coefficients, covariance=covariance, aliases=aliases)
 
 
 def wald(points: PointEstimates, interval: Interval) -> WaldInterval:
@@ -128,10 +206,11 @@ def point_fixef(design: Design, points: PointEstimates, interval: Interval, most
     -------
     pandas.DataFrame
         `term`, `estimate`, `std_error`, `conf_low`, `conf_high`, `statistic` (estimate / std_error, lme4's t value);
-        where it is a z value, also `p_value`.
+        where it is a z value, also `p_value`. NaN for a column that was dropped, R's `fixef(add.dropped = TRUE)`.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
-    frame = with_interval(points.coefficients, errors, interval).assign(term=labels_of(design))
+    errors[dropped_columns(points)] = np.nan
+    frame = with_interval(stated_coefficients(points), errors, interval).assign(term=labels_of(design))
     frame = frame.assign(statistic=frame["estimate"] / frame["std_error"]).head(len(frame) if most is None else most)
     columns: tuple[str, ...] = FIXEF
     if points.approximate:
@@ -180,9 +259,10 @@ def point_coef(design: Design, points: PointEstimates, interval: Interval) -> pd
         As `coef` describes; `std_error` is the standard deviation of the sum for given variances.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
+    errors[dropped_columns(points)] = np.nan
     fixed = {
         label: (estimate, error)
-        for label, estimate, error in zip(labels_of(design), points.coefficients, errors, strict=True)
+        for label, estimate, error in zip(labels_of(design), stated_coefficients(points), errors, strict=True)
     }
     rows = [
         with_interval(*sums, interval).assign(grpvar=group, term=term, grp=list(levels))

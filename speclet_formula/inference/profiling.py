@@ -13,6 +13,7 @@ from scipy.optimize import brentq
 
 from speclet_formula.design import Design
 from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.inference.dropping import independent_columns
 from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.fitting import fit_point
 from speclet_formula.inference.reml.profiled import Profiled, deviances, log_likelihood_parts, profile_of
@@ -63,7 +64,7 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     """
     _check_profile(fit)
     best = fit if fit.method == "ml" else fit_point(fit.model, method="ml")
-    design = fit.model.design
+    design, kept = independent_columns(fit.model.design)
     sizes = _sizes_of(design)
     target = best.deviance + NormalDist().inv_cdf((1 + probability) / 2) ** 2
     ends = []
@@ -83,9 +84,11 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     sigma = float(best.estimates.sigma or 0.0)
     ends.append(_ends(_of_residual(sizes), sigma, sigma / 20, target, 0.0, np.inf))
     errors = np.sqrt(np.diagonal(best.estimates.covariance))
-    for column, (at, error) in enumerate(zip(best.estimates.coefficients, errors, strict=True)):
-        ends.append(_ends(_of_coefficient(design, column), float(at), float(error), target, -np.inf, np.inf))
-    low, high = np.array(ends).T
+    fixed = [(np.nan, np.nan)] * len(errors)
+    for column, place in enumerate(kept):
+        at, error = float(best.estimates.coefficients[place]), float(errors[place])
+        fixed[place] = _ends(_of_coefficient(design, column), at, error, target, -np.inf, np.inf)
+    low, high = np.array([*ends, *fixed]).T
     return low, high
 
 
@@ -108,9 +111,17 @@ def _sizes_of(design: Design) -> _Sizes:
     return _Sizes(profile_of(design, reml=False), deviations, correlations)
 
 
-def _theta(sizes: _Sizes, values: Array) -> Array:
-    """Make theta (N, size) from standard deviations over sigma and atanh of correlations (N, m)."""
+def _theta(sizes: _Sizes, values: Array, held: int | None = None) -> Array:
+    """Make theta (N, size) from standard deviations over sigma and atanh of correlations (N, m).
+
+    The signs of standard deviations mean nothing but where the correlation is held, of that block: with one of the two
+    below zero it would be the opposite one.
+    """
     relative = sizes.criterion.relative
+    if held is not None:
+        both = [sizes.deviations.index((sizes.correlations[held], row)) for row in (0, 1)]
+        values = values.copy()
+        values[:, both] = np.abs(values[:, both])
     theta = np.zeros((len(values), relative.size))
     for entry, (block, row, column) in enumerate(relative.places):
         deviation = values[:, sizes.deviations.index((block, row))] * relative.scales[block][row]
@@ -159,12 +170,15 @@ def _of_deviation(sizes: _Sizes, index: int, best: PointFit) -> Profile:
 
 
 def _of_correlation(sizes: _Sizes, index: int) -> Profile:
+    """Profile a correlation: the standard deviations are free, and keep their signs."""
     diagonal = np.delete(sizes.diagonal, index)
+    held = index - len(sizes.deviations)
 
     def profile(correlation: float) -> float:
         fixed = float(np.arctanh(np.clip(correlation, -1 + 1e-9, 1 - 1e-9)))
         return _smallest(
-            lambda free: deviances(sizes.criterion, _theta(sizes, np.insert(free, index, fixed, axis=1))), diagonal
+            lambda free: deviances(sizes.criterion, _theta(sizes, np.insert(free, index, fixed, axis=1), held)),
+            diagonal,
         )
 
     return profile

@@ -17,7 +17,7 @@ from speclet_formula.families import check_response
 from speclet_formula.formula.terms import Name, columns_of, text_of
 from speclet_formula.inference.fitting import fit
 from speclet_formula.inference.plans import settings_of
-from speclet_formula.model import Model, in_order_of
+from speclet_formula.model import Model, in_order_of, with_design
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.preflight.columns import inspect_response
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
@@ -143,9 +143,7 @@ def with_rows(model: Model, rows: np.ndarray) -> Model:
     >>> len(with_rows(sf.Model("log_fc ~ (1 | gene)", data), np.arange(5)).design.response)
     5
     """
-    some = copy.copy(model)
-    object.__setattr__(some, "design", take_rows(model.design, rows))
-    return some
+    return with_design(model, take_rows(model.design, rows))
 
 
 def _column(model: Model) -> str:

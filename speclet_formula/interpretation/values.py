@@ -12,7 +12,7 @@ from scipy.special import ndtr
 from speclet_formula.design.records import Design
 from speclet_formula.estimates.fitted import Fitted, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, stack, summarise
-from speclet_formula.estimates.points import points_of, with_interval
+from speclet_formula.estimates.points import PointEstimates, estimable, points_of, with_interval
 from speclet_formula.interpretation.records import Values
 
 type Function = Callable[[Array], Array]
@@ -37,8 +37,27 @@ def combined(fit: Fitted, side: Design, L: Array, offset: Array) -> Values:
     """
     points = points_of(fit)
     if points is not None:
-        return Values(L @ points.coefficients + offset, L @ points.covariance @ L.T, None, points.criterion)
+        return known_values(points, L, L @ points.coefficients + offset)
     return _drawn(coefficient_draws(fit, side) @ L.T + offset)
+
+
+def known_values(points: PointEstimates, L: Array, estimates: Array) -> Values:
+    """Return values whose rows of fixed effects are L, (rows, p); NaN for what the data do not know, emmeans' nonEst.
+
+    Parameters
+    ----------
+    points : PointEstimates
+    L : ndarray of float, shape (rows, p)
+        The values' derivatives by the fixed effects.
+    estimates : ndarray of float, shape (rows,)
+
+    Returns
+    -------
+    Values
+    """
+    covariance, unknown = L @ points.covariance @ L.T, ~estimable(points, L)
+    covariance[unknown], covariance[:, unknown] = np.nan, np.nan
+    return Values(np.where(unknown, np.nan, estimates), covariance, None, points.criterion)
 
 
 def coefficient_draws(fit: Fitted, side: Design) -> Array:
@@ -72,8 +91,12 @@ def weighted(values: Values, weights: Array) -> Values:
     """
     if values.draws is not None:
         return _drawn(values.draws @ weights.T)
-    covariance = weights @ values.covariance @ weights.T
-    return Values(weights @ values.estimates, covariance, None, values.criterion)
+    # Of what the data do not know only the sums that use it are unknown.
+    unknown = ((weights != 0) & np.isnan(values.estimates)).any(axis=1)
+    covariance = weights @ np.nan_to_num(values.covariance) @ weights.T
+    covariance[unknown], covariance[:, unknown] = np.nan, np.nan
+    sums = np.where(unknown, np.nan, weights @ np.nan_to_num(values.estimates))
+    return Values(sums, covariance, None, values.criterion)
 
 
 def tabulate(values: Values, interval: Interval, function: Function | None = None) -> pd.DataFrame:
@@ -125,6 +148,38 @@ def tests_against_zero(values: Values) -> dict[str, Array]:
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = values.estimates / np.sqrt(np.diagonal(values.covariance))
     return {"statistic": statistic, "p_value": 2 * ndtr(-np.abs(statistic))}
+
+
+def asymptotic(values: Values) -> str:
+    """Say, behind the sentence of a table, that its tests are asymptotic; nothing where there are draws.
+
+    Parameters
+    ----------
+    values : Values
+
+    Returns
+    -------
+    str
+    """
+    return "" if values.draws is not None else " Tests are asymptotic (z)."
+
+
+def told_tests(values: Values) -> dict[str, str]:
+    """Say, of a fit by maximum likelihood, what its tests against zero are.
+
+    Parameters
+    ----------
+    values : Values
+
+    Returns
+    -------
+    dict of str to str
+        "tests" and the sentence; empty where there are draws.
+    """
+    if values.draws is not None:
+        return {}
+    small = "" if values.criterion == "Laplace" else ", too small where there are few groups"
+    return {"tests": f"statistic is a z value; p_value is asymptotic, by the normal distribution{small}."}
 
 
 def derivative(function: Function, at: Array) -> Array:

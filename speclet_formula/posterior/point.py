@@ -7,9 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from speclet_formula.errors import some_of
 from speclet_formula.estimates.effects import summarise_fixed
 from speclet_formula.estimates.intervals import EstimateError, choose_interval
-from speclet_formula.estimates.points import PointEstimates
+from speclet_formula.estimates.points import PointEstimates, dropped_columns, labels_of
 from speclet_formula.estimates.variances import varcorr
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
@@ -143,6 +144,10 @@ def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:
         yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
     yield "Formula", text_of(fit.model.formula)
     yield "Data", f"{counted_rows(fit)}, {fit.seconds:,.1f} seconds"
+    labels = labels_of(fit.model.design)
+    if dropped := [labels[place] for place in dropped_columns(fit.estimates)]:
+        columns = "1 fixed column" if len(dropped) == 1 else f"{len(dropped):,} fixed columns"
+        yield "Dropped", f"{columns} that earlier ones make up: {some_of(dropped)}"
     if fit.method == "reml":
         yield "REML criterion at convergence", f"{fit.deviance:.1f}"
     yield "AIC, BIC", f"{fit.aic:.1f}, {fit.bic:.1f}"

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.records import FixedPart
 from speclet_formula.errors import FormulaError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, GroupTerm, text_of
@@ -114,17 +115,25 @@ def _wanted_columns(formula: Formula, group: str) -> set[str]:
 def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:
     """Keep some group terms of a design and of its parameters' designs."""
     kept = (
-        _masked(block, term, part.terms, wanted)
+        _masked(block, term, part, wanted)
         for block, term, part in zip(design.groups, design.formula.group_terms, design.recipe.blocks, strict=True)
     )
     parameters = tuple((name, _with_terms(side, wanted)) for name, side in design.parameters)
     return replace(design, groups=tuple(block for block in kept if block is not None), parameters=parameters)
 
 
-def _masked(block: GroupBlock, term: GroupTerm, parts: Any, wanted: tuple[GroupTerm, ...]) -> GroupBlock | None:
+def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[GroupTerm, ...]) -> GroupBlock | None:
     """Set the columns that were not asked for to zero; without any that was, return nothing."""
-    names: set[str] = set().union(*(_columns(one) for one in wanted if text_of(one.group) == text_of(term.group)))
-    kept = [place for part in parts for place in range(part.start, part.stop) if part.name in names]
+    asked = [one for one in wanted if text_of(one.group) == text_of(term.group)]
+    chosen = {frozenset(column.factors) for one in asked for column in one.terms}
+    chosen |= {frozenset() for one in asked if one.intercept}
+    every = [*([frozenset()] if part.intercept else []), *(frozenset(c.factor for c in coded) for coded in part.coded)]
+    kept = [
+        place
+        for columns, record in zip(every, part.terms, strict=True)
+        if columns in chosen
+        for place in range(record.start, record.stop)
+    ]
     if not kept:
         return None
     values = np.zeros_like(block.values)

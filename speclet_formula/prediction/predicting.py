@@ -22,7 +22,7 @@ from speclet_formula.estimates.intervals import (
     stack,
     summarise,
 )
-from speclet_formula.estimates.points import PointEstimates, points_of, wald
+from speclet_formula.estimates.points import NOT_ESTIMABLE, PointEstimates, estimable, points_of, wald
 from speclet_formula.families import expected_response, inverse_link, is_ordinal
 from speclet_formula.prediction.gathering import ModelDraws, at_rows, gather, predictor_of, row_blocks
 from speclet_formula.prediction.group_terms import keep_groups
@@ -222,6 +222,8 @@ def _predict_point(
     """Tabulate predictions at the estimates, with Wald intervals of the fixed part."""
     eta = point_predictor(model, points, design)
     back = (lambda value: value) if scale == "link" else (lambda value: inverse_link(model.family, value))
+    unknown = ~estimable(points, design.X)
+    eta[unknown] = np.nan
     frame = pd.DataFrame({"estimate": back(eta)})
     if interval is not None:
         _check_point_interval(design, interval)
@@ -231,6 +233,8 @@ def _predict_point(
         straight = scale == "link" or model.family.link == "identity"
         frame = frame.assign(std_error=errors if straight else np.nan, conf_low=ends[0], conf_high=ends[1])
     frame.attrs.update(interval=str(wald(points, chosen)) if interval else "none", point_estimate=points.criterion)
+    if unknown.any():
+        frame.attrs["note"] = NOT_ESTIMABLE
     return frame
 
 

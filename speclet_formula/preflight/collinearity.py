@@ -1,6 +1,7 @@
-"""The fixed columns go in; those that can be computed from earlier ones come out."""
+"""The fixed columns go in; those that can be computed from earlier ones come out, or a design without them."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -42,9 +43,67 @@ def collinear_columns(design: Design) -> Iterator[Finding]:
         yield Finding(
             "collinear",
             f"Fixed columns can be computed from other ones: {shown}.",
-            "The data cannot tell their coefficients apart, so that the priors split them; lme4 drops one of them.",
+            "The data cannot tell their coefficients apart: the priors split them, and what no row shows, such as the "
+            "mean of an empty cell, is the priors' alone. By REML, ML and Laplace the first-named is dropped, as in R.",
             "Leave the first-named column out, or the others.",
         )
+
+
+def without_dependent(design: Design) -> tuple[Design, np.ndarray]:
+    """Leave out the fixed columns that can be computed from earlier ones, or are zero: those that R drops.
+
+    Parameters
+    ----------
+    design : Design
+
+    Returns
+    -------
+    design : Design
+        With the other columns, whose terms know their new places.
+    kept : ndarray of int
+        Which columns these are.
+    """
+    counts = np.count_nonzero(design.X, axis=0)
+    intercept = any(term.kind == "intercept" for term in design.fixed)
+    used = [j for j in range(int(intercept), len(counts)) if counts[j]]
+    dependent = {column for column, _ in _dependent_columns(design.X, used, centred=intercept)}
+    kept = np.array([j for j in range(len(counts)) if counts[j] and j not in dependent], dtype=np.int64)
+    if len(kept) == len(counts):
+        return design, kept
+    terms, first = [], 0
+    for term in design.fixed:
+        columns = tuple(
+            label for place, label in enumerate(term.columns, term.start) if counts[place] and place not in dependent
+        )
+        terms.append(replace(term, columns=columns, start=first, stop=first + len(columns)))
+        first += len(columns)
+    return replace(design, X=design.X[:, kept], fixed=tuple(terms)), kept
+
+
+def null_vectors(X: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return for each column that is not kept the combination of columns with it that is zero in every row.
+
+    Parameters
+    ----------
+    X : ndarray of float, shape (n, p)
+    kept : ndarray of int
+        Columns that no combination of them makes zero.
+
+    Returns
+    -------
+    tuple of ndarray of float, shape (p,)
+        One at the dropped column.
+    """
+    lengths = np.where(X.any(axis=0), np.linalg.norm(X, axis=0), 1.0)
+    scaled, found = X / lengths, []
+    for column in np.setdiff1d(np.arange(X.shape[1]), kept):
+        known = kept[kept < column]
+        weights = np.linalg.lstsq(scaled[:, known], scaled[:, column], rcond=None)[0]
+        vector = np.zeros(X.shape[1])
+        vector[known] = np.where(np.abs(weights) > COLLINEAR, -weights, 0.0) / lengths[known] * lengths[column]
+        vector[column] = 1.0
+        found.append(vector)
+    return tuple(found)
 
 
 def _disjoint(X: np.ndarray) -> bool:

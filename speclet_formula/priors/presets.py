@@ -24,7 +24,7 @@ from speclet_formula.priors.parameters import (
     weak_parameters,
 )
 from speclet_formula.priors.records import Prior
-from speclet_formula.priors.scales import column_sd, response_sd, scales_of
+from speclet_formula.priors.scales import column_sd, own_sds, response_sd, scales_of
 
 
 @dataclass(frozen=True)
@@ -67,12 +67,13 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
     sd y is the SD of the response with n - 1, sd x that of a column over the rows; a column that never varies counts as
     SD 1, and so does such a response. m is the link of the mean response, less the mean offset.
 
-    *weak*: intercept Normal(m, 2.5 u), coefficients Normal(0, 2.5 u / sd x), group SDs HalfNormal(u), of slopes
-    HalfNormal(u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). Group intercepts are those at zero. u = sd y
-    for the identity link, 1 for log, logit, probit and cloglog, and sd y / (mean y)^2 for inverse. Without an intercept
-    sqrt(u^2 + m^2) takes the place of u for the coefficients, which then also carry the distance from zero to the mean;
-    without any fixed term it does so for the group SDs. The t family's nu has Gamma(2, 0.1), alpha, kappa and lam
-    HalfCauchy(1) and psi Beta(2, 2), all as in Bambi, but for what has the response's units: lam (wald)
+    *weak*: intercept Normal(m, 2.5 u), coefficients Normal(0, 2.5 u / s) with s = sd x, but in and beside interactions
+    with numbers the SD of what the other terms leave of the column (`scales.own_sds`); group SDs HalfNormal(u), of
+    slopes HalfNormal(u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). Group intercepts are those at zero. u
+    = sd y for the identity link, 1 for log, logit, probit and cloglog, and sd y / (mean y)^2 for inverse. Without an
+    intercept sqrt(u^2 + m^2) takes the place of u for the coefficients, which then also carry the distance from zero to
+    the mean; without any fixed term it does so for the group SDs. The t family's nu has Gamma(2, 0.1), alpha, kappa and
+    lam HalfCauchy(1) and psi Beta(2, 2), all as in Bambi, but for what has the response's units: lam (wald)
     HalfCauchy(mean^3 / sd^2), and for asymmetriclaplace b HalfCauchy(sqrt(2) / sd y) and kappa LogNormal(0, 1). For
     log-normal families y is log(y); for hurdles and zero-inflated families only rows above 0 are measured. For
     inverse_squared u is 2 sd y / (mean y)^3. Thresholds have Normal(link(share), 2.5) around the share of rows at or
@@ -114,7 +115,7 @@ def _weak(design: Design, family: str, link: str) -> Preset:
     group_unit = scales.unit if design.fixed or family in ORDINAL else from_zero
     return Preset(
         Prior("Normal", mu=scales.centre, sigma=2.5 * scales.unit),
-        lambda term: Prior("Normal", mu=0, sigma=_over_sd(design, term, 2.5 * fixed_unit)),
+        lambda term: Prior("Normal", mu=0, sigma=2.5 * fixed_unit / own_sds(design, term)),
         lambda block, column: Prior("HalfNormal", sigma=group_unit / _block_sd(design, block, column)),
         Prior("LKJ", eta=2),
         weak_parameters(design, family, link),

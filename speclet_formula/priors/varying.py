@@ -13,7 +13,7 @@ from speclet_formula.design import Design
 from speclet_formula.priors.densities import log_density
 from speclet_formula.priors.presets import Preset
 from speclet_formula.priors.records import Prior
-from speclet_formula.priors.scales import column_sd
+from speclet_formula.priors.scales import column_sd, own_sds
 
 # Linear predictors beyond it are left out of the moments of a prior: exp(60) is 1e26.
 _FARTHEST = 60.0
@@ -59,9 +59,9 @@ def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link
     m = log(sd y) - 0.5 and s = 1.18.
 
     *weak*: intercept (at the predictors' means) Normal(m, s), so that equal parameters have nearly the prior that one
-    number would have; coefficients Normal(0, 1 / sd x): by a factor of 7 or more for each SD of x with a probability of
-    0.05; group SDs HalfNormal(1), of slopes HalfNormal(1 / sd x); correlations LKJ(2). Without an intercept
-    sqrt(1 + m^2) takes the place of 1 for the coefficients, and without any fixed term for the group SDs.
+    number would have; coefficients Normal(0, 1 / s), s as for the mean: by a factor of 7 or more for each SD of x with
+    a probability of 0.05; group SDs HalfNormal(1), of slopes HalfNormal(1 / sd x); correlations LKJ(2). Without an
+    intercept sqrt(1 + m^2) takes the place of 1 for the coefficients, and without any fixed term for the group SDs.
 
     *bambi*: Normal(0, 1), HalfNormal(1), as Bambi 0.21, which does not scale these; LKJ(2).
 
@@ -86,25 +86,23 @@ def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link
     if name == "rstanarm":
         intercept = Prior("Normal", mu=mean, sigma=2.5)
         exponential = Prior("Exponential", lam=1)
-        return Preset(intercept, _slopes(side, 2.5), lambda _b, _c: exponential, preset.correlation, {})
+        return Preset(intercept, _slopes(side), lambda _b, _c: exponential, preset.correlation, {})
     from_zero = float(np.hypot(1.0, mean))
     has_intercept = any(term.kind == "intercept" for term in side.fixed)
     group_unit = 1.0 if side.fixed else from_zero
     return Preset(
         intercept,
-        _slopes(side, 1.0 if has_intercept else from_zero),
+        lambda term: Prior("Normal", mu=0, sigma=(1.0 if has_intercept else from_zero) / own_sds(side, term)),
         lambda block, column: Prior("HalfNormal", sigma=group_unit / column_sd(block.values[:, column])),
         preset.correlation,
         {},
     )
 
 
-def _slopes(side: Design, scale: float) -> Callable[..., Prior]:
-    """Return Normal priors whose SDs shrink with the columns' own."""
+def _slopes(side: Design) -> Callable[..., Prior]:
+    """Return rstanarm's Normal priors, whose SDs shrink with the columns' own."""
     return lambda term: Prior(
-        "Normal",
-        mu=0,
-        sigma=np.array([scale / column_sd(column) for column in side.X[:, term.start : term.stop].T]),
+        "Normal", mu=0, sigma=np.array([2.5 / column_sd(column) for column in side.X[:, term.start : term.stop].T])
     )
 
 

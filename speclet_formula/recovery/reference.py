@@ -6,7 +6,7 @@ They are a second opinion without priors. How far they are from the truth is lef
 import numpy as np
 
 from speclet_formula.errors import SamplingError
-from speclet_formula.estimates.points import PointEstimates, labels_of
+from speclet_formula.estimates.points import PointEstimates, labels_of, stated_coefficients
 from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import model_means
@@ -25,7 +25,7 @@ def reml_estimates(model: Model) -> dict[str, float]:
         points = fit_point(model).estimates
     except SamplingError:  # collinear columns, or no residual
         return {}
-    found = dict(zip(labels_of(model.design), points.coefficients.tolist(), strict=True))
+    found = dict(zip(labels_of(model.design), stated_coefficients(points).tolist(), strict=True))
     residual = {} if points.sigma is None else {"sigma": points.sigma}
     return found | _variances(model, points) | residual
 

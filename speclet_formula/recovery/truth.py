@@ -12,6 +12,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.records import correlation_name
+from speclet_formula.errors import DataError
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import (
     Part,
@@ -24,6 +26,8 @@ from speclet_formula.recovery.parts import (
 )
 from speclet_formula.recovery.scalars import correlations_by_key, pair_labels
 from speclet_formula.recovery.varying import varying_truth
+
+MOST_QUOTED = 200  # characters of a value in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +93,7 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     Raises
     ------
     DataError
-        If effects have levels that the model's data do not have.
+        If effects have levels that the model's data do not have, or a value is no number.
 
     Examples
     --------
@@ -99,6 +103,7 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     >>> implied.sources["1|gene:cell_line"], round(implied.scalars["1|gene:cell_line_sigma"], 3)
     (('1|gene', '1|cell_line'), 1.118)
     """
+    _check_numbers(truth)
     design = model.design
     varying = varying_truth(model, truth)
     stated = means_moved(model, {key: value for key, value in truth.items() if key not in varying.keys})
@@ -120,6 +125,19 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
         left_out=tuple(part.key for part in placement.left if part.key not in used),
         unused=tuple(key for key in unused if key not in _explained(parts, scalars)),
     )
+
+
+def _check_numbers(truth: Mapping[str, Any]) -> None:
+    """Refuse what no float can be."""
+    for name, value in truth.items():
+        try:
+            np.asarray(list(value.values()) if isinstance(value, Mapping) else value, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            raise DataError(
+                f"truth['{name}'] is {repr(value)[:MOST_QUOTED]}.",
+                "True values are numbers, or effects by level: a Series or a dict.",
+                "Give numbers that a float can hold.",
+            ) from None
 
 
 def _explained(parts: tuple[Part, ...], scalars: dict[str, float]) -> set[str]:
@@ -244,7 +262,7 @@ def _correlations(design: Design, stated: Mapping[str, Any], placement: Placemen
     """Return the stated correlations of blocks that hold no other part than their own."""
     found: dict[str, float] = {}
     for block in design.groups:
-        name = f"cor|{block.label}"
+        name = correlation_name(block)
         extra = [part for slot in block.slots for part in placement.slots.get(slot, ()) if part.key != slot]
         if not block.correlated or name not in stated or any(part.value is None for part in extra):
             continue
@@ -306,7 +324,7 @@ def _realized_correlations(
     """Return the correlations of the drawn effects."""
     found: dict[str, float] = {}
     for block in design.groups:
-        names = [f"cor|{block.label}[{pair}]" for pair in pair_labels(block)]
+        names = [f"{correlation_name(block)}[{pair}]" for pair in pair_labels(block)]
         if names and names[0] in scalars and all(slot in effects for slot in block.slots):
             matrix = pd.concat([effects[slot] for slot in block.slots], axis=1).corr().to_numpy()
             found |= correlations_by_key(block, matrix)

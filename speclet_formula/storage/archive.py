@@ -5,6 +5,7 @@ What becomes of tables, draws and priors is left to `packing`.
 """
 
 import json
+import os
 import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
@@ -24,6 +25,7 @@ from speclet_formula.formula.terms import columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.priors import Slot
+from speclet_formula.storage.checking import check_fit, check_point, check_settings, check_slots, of_class, require
 from speclet_formula.storage.packing import (
     Json,
     Take,
@@ -31,6 +33,7 @@ from speclet_formula.storage.packing import (
     pack_slot,
     pack_table,
     pack_tree,
+    read_array,
     unpack_array,
     unpack_slot,
     unpack_table,
@@ -41,6 +44,9 @@ from speclet_formula.storage.points import pack_point, unpack_point
 FORMAT = "speclet_formula fit"
 FORMAT_VERSION = 1
 _CONTENTS = "fit.json"
+# Of labels and settings, which may be packed: arrays are not, and each level of a factor stands in them too.
+LEAST_ALLOWED, ALLOWED_FOR_EACH_BYTE = 2**20, 8
+MOST_QUOTED = 300  # characters of a stranger's text in a message
 _ALLOWED = "A saved fit is a file that sf.save(fit, path) wrote."
 
 
@@ -109,7 +115,8 @@ def load(path: str | Path, *, functions: Mapping[str, Callable[..., Any]] | None
     ------
     DataError
         There is no such file; it is damaged, foreign, or of a newer version of the package; it needs functions that
-        were not handed over; or the model built from it has other levels.
+        were not handed over; the model cannot be built from it, or has other levels. Nothing is unpacked that is
+        larger than a fit in a file of that size can be.
 
     Examples
     --------
@@ -119,12 +126,15 @@ def load(path: str | Path, *, functions: Mapping[str, Callable[..., Any]] | None
     saved = _read(source)
     _check_functions(saved.functions, functions or {}, source)
     model = _rebuild(saved, functions, source)
-    if _layout(model) != saved.layout:
+    if not _is_same(_layout(model), saved.layout):
         raise DataError(
             f"the model built from '{source}' has other columns or levels than the one that was saved.",
             "Draws belong to the columns and levels of the model that made them.",
             "Hand over the same functions= as when it was fitted, with the same version of speclet_formula.",
         )
+    _check(model, saved, source)
+    # Handed over to the model, all priors count as the user's; the saved table knows where each came from.
+    object.__setattr__(model, "slots", saved.slots)
     if saved.point is not None:
         return PointFit(model, saved.method, seconds=saved.seconds, **saved.point)  # type: ignore[arg-type]
     return Fit(model, saved.idata, saved.method, saved.diagnostics, saved.seconds)
@@ -184,11 +194,13 @@ def _pack(fit: Fit | PointFit, arrays: list[np.ndarray]) -> Json:
 def _unpack(contents: Json, take: Take) -> _Saved:
     """Read all of a fit."""
     weights = contents["weights"]
+    check_settings(contents["settings"], contents["functions"], weights)
     made: dict[str, Any]
     if "point" in contents:
         made = {"point": unpack_point(contents["point"], take)}
     else:
-        made = {"idata": unpack_tree(contents["idata"], take), "diagnostics": Diagnostics(**contents["diagnostics"])}
+        diagnostics = Diagnostics(**of_class(Diagnostics, contents["diagnostics"]))
+        made = {"idata": unpack_tree(contents["idata"], take), "diagnostics": diagnostics}
     return _Saved(
         settings={name: contents["settings"][name] for name in ("formula", "family", "link", "missing")},
         data=unpack_table(contents["data"], take),
@@ -216,15 +228,37 @@ def _rebuild(saved: _Saved, functions: Mapping[str, Callable[..., Any]] | None, 
     priors = {slot.slot: slot.prior for slot in saved.slots}
     try:
         model = Model(data=saved.data, priors=priors, weights=saved.weights, functions=functions, **saved.settings)
-    except SpecletError:
-        raise
+    except SpecletError as error:
+        raise DataError(
+            f"the model of the fit in '{source}' cannot be built: {error.problem[:MOST_QUOTED]}",
+            _ALLOWED,
+            "Copy it again from where it came, or fit the model again.",
+        ) from error
     except Exception as error:
         if functions:  # it may be one of theirs that failed
             raise
-        raise _damaged(source) from error
-    # Handed over like this, all priors count as the user's; the saved table knows where each came from.
-    object.__setattr__(model, "slots", saved.slots)
+        raise _damaged(source, "its parts do not belong together") from error
     return model
+
+
+def _is_same(mine: Json, saved: Any) -> bool:
+    """Compare layouts; JSON can nest deeper than Python compares."""
+    try:
+        return bool(mine == saved)
+    except RecursionError:
+        return False
+
+
+def _check(model: Model, saved: _Saved, source: Path) -> None:
+    """Refuse whatever is not of the model: a later verb would fail at it, or be wrong."""
+    try:
+        check_slots(model, saved.slots)
+        if saved.point is not None:
+            check_point(model, saved.method, saved.seconds, saved.point)
+        else:
+            check_fit(model, saved.idata, saved.diagnostics, saved.method, saved.seconds)
+    except Exception as error:  # values of any type can make a comparison raise almost anything
+        raise _damaged(source, "its parts do not belong together") from error
 
 
 def _check_functions(needed: tuple[str, ...], given: Mapping[str, Any], source: Path) -> None:
@@ -267,36 +301,63 @@ def _read(source: Path) -> _Saved:
     """Read a file, whatever it may be."""
     try:
         stream = source.open("rb")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of a path with a null character
         raise DataError(
-            f"the fit '{source}' cannot be opened: {error.strerror or error}.", _ALLOWED, "Check the path."
+            f"the fit '{source}' cannot be opened: {getattr(error, 'strerror', None) or error}.",
+            _ALLOWED,
+            "Check the path.",
         ) from error
     with stream:
         try:
             with zipfile.ZipFile(stream) as archive:
-                contents = json.loads(archive.read(_CONTENTS)) if _CONTENTS in archive.namelist() else None
-                return _unpack(_checked_format(contents, source), lambda place: _array(archive, place))
-        except SpecletError:
+                size = os.fstat(stream.fileno()).st_size
+                text = _text(archive, LEAST_ALLOWED + ALLOWED_FOR_EACH_BYTE * size)
+                contents = None if text is None else json.loads(text)
+                return _unpack(_checked_format(contents, source), Taking(archive))
+        except DataError:
             raise
         except Exception as error:  # bytes that changed can make zipfile, json and numpy raise almost anything
             stream.seek(0)
             raise (_damaged(source) if stream.read(2) == b"PK" else _foreign(source)) from error
 
 
-def _array(archive: zipfile.ZipFile, place: int) -> np.ndarray:
-    """Read one array; one of Python's objects is refused by numpy, for it could run code."""
-    with archive.open(_member(place)) as member:
-        array: np.ndarray = np.lib.format.read_array(member, allow_pickle=False)
-    return array
+def _text(archive: zipfile.ZipFile, most: int) -> bytes | None:
+    """Unpack the JSON, as far as a file of this size can have some; None where there is none."""
+    if _CONTENTS not in archive.namelist():
+        return None
+    declared = archive.getinfo(_CONTENTS).file_size
+    require(declared <= most, "more text than arrays")
+    with archive.open(_CONTENTS) as member:
+        text = member.read(declared + 1)
+    require(len(text) == declared, "another length than declared")
+    return text
+
+
+class Taking:
+    """Gives the arrays of a file by their places, each once and none larger than its part of the file."""
+
+    def __init__(self, archive: zipfile.ZipFile) -> None:
+        self._archive = archive
+        self._left = {info.filename: info for info in archive.infolist()}
+
+    def __call__(self, place: int) -> np.ndarray:
+        """Read one array; one of Python's objects is refused, for it could run code."""
+        require(type(place) is int and place >= 0, "place")
+        info = self._left.pop(_member(place))
+        require(info.compress_type == zipfile.ZIP_STORED and info.file_size == info.compress_size, "packed array")
+        with self._archive.open(info) as member:
+            return read_array(member, info.file_size)
 
 
 def _checked_format(contents: Any, source: Path) -> Json:
     """Return the contents, refusing what is not ours, or newer than this."""
     if not isinstance(contents, dict) or contents.get("format") != FORMAT:
         raise _foreign(source)
+    require(type(contents["format_version"]) is int and contents["format_version"] >= 1, "format_version")
     if contents["format_version"] > FORMAT_VERSION:
         raise DataError(
-            f"'{source}' was saved by a newer version of speclet_formula ({contents['package_version']}).",
+            f"'{source}' was saved by a newer version of speclet_formula "
+            f"({str(contents['package_version'])[:MOST_QUOTED]}).",
             f"This version reads saved fits up to format {FORMAT_VERSION}; the file's is {contents['format_version']}.",
             "Update speclet_formula.",
         )
@@ -308,10 +369,10 @@ def _foreign(source: Path) -> DataError:
     return DataError(f"'{source}' is not a saved fit.", _ALLOWED, "Check the path, or fit the model again.")
 
 
-def _damaged(source: Path) -> DataError:
+def _damaged(source: Path, how: str = "it cannot be read to its end") -> DataError:
     """Word the error of a file that is not whole."""
     return DataError(
-        f"'{source}' is damaged: it cannot be read to its end.",
+        f"'{source}' is damaged: {how}.",
         _ALLOWED,
         "Copy it again from where it came, or fit the model again.",
     )

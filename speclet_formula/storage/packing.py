@@ -3,19 +3,23 @@
 An array is put aside in a list and named by its place there. Files are left to `archive`.
 """
 
+import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError
 from speclet_formula.priors import Prior, Slot
+from speclet_formula.storage.checking import is_name, require
 
 type Json = dict[str, Any]
 type Take = Callable[[int], np.ndarray]  # an array by its place
 
 _PLAIN = "biufcmMUS"  # numpy's kinds that a .npy file holds without pickle
+# What numpy's writer has for plain values; a version is (3, 0) only for names of fields.
+_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 _ABSENT = (0, None, np.nan)  # what may stand between Python's own objects, as in a sampler's messages
 
 
@@ -74,6 +78,36 @@ def _plain(array: np.ndarray, what: str) -> np.ndarray:
     return np.array(items, dtype=None if items else "U1")
 
 
+def read_array(stream: IO[bytes], size: int) -> np.ndarray:
+    """Read an array, of plain values and of exactly the size that its header declares.
+
+    Parameters
+    ----------
+    stream : binary stream
+        As numpy writes it.
+    size : int
+        Bytes that there are, the header included.
+
+    Returns
+    -------
+    ndarray
+
+    Raises
+    ------
+    MismatchError, ValueError
+        It is something else.
+    """
+    version = np.lib.format.read_magic(stream)
+    require(version in _HEADERS, "version")
+    shape, by_columns, dtype = _HEADERS[version](stream)
+    require(dtype.kind in _PLAIN and dtype.subdtype is None and dtype.itemsize > 0, "type")
+    require(all(type(length) is int and 0 <= length <= size for length in shape), "shape")
+    content = stream.read(size)
+    require(math.prod(shape) * dtype.itemsize == len(content), "size")
+    array = np.frombuffer(content, dtype=dtype).reshape(shape, order="F" if by_columns else "C")
+    return array.copy()  # which can be written to, and is as one that was never saved
+
+
 def unpack_array(packed: Json, take: Take) -> np.ndarray:
     """Take an array back.
 
@@ -92,6 +126,7 @@ def unpack_array(packed: Json, take: Take) -> np.ndarray:
     if "absent" not in packed:
         return array
     marks = take(packed["absent"])
+    require(array.shape == (np.count_nonzero(marks == 0),), "as many values as are not absent")
     objects = np.array(_ABSENT, dtype=object)[marks]
     objects[marks == 0] = array.astype(object)
     return objects
@@ -148,7 +183,11 @@ def unpack_table(packed: Sequence[Json], take: Take) -> pd.DataFrame:
     pandas.DataFrame
         Columns of the same types, categories in the same order, rows numbered from 0.
     """
-    return pd.DataFrame({column["name"]: _unpack_series(column, take) for column in packed})
+    names = [column["name"] for column in packed]
+    require(len(set(names)) == len(names) and all(map(is_name, names)), "names of columns")
+    columns = [_unpack_series(column, take) for column in packed]
+    require(len({len(column) for column in columns}) <= 1, "columns of one length")
+    return pd.DataFrame(dict(zip(names, columns, strict=True)))
 
 
 def _unpack_series(packed: Json, take: Take) -> pd.Series:
@@ -158,9 +197,12 @@ def _unpack_series(packed: Json, take: Take) -> pd.Series:
         codes = unpack_array(packed["codes"], take)
         return pd.Series(pd.Categorical.from_codes(codes, categories, ordered=packed["ordered"]))
     values = unpack_array(packed["values"], take)
+    require(values.ndim == 1 and packed["kind"] in ("plain", "typed"), "one column")
     if packed["kind"] == "plain":
         return pd.Series(values)
     missing = unpack_array(packed["missing"], take)
+    require(missing.dtype == bool and missing.shape == (len(values) + missing.sum(),), "what is missing")
+    require(is_name(packed["dtype"]), "type of a column")
     items = np.full(len(missing), None, dtype=object)
     items[~missing] = values.astype(object)
     return pd.Series(items, dtype=packed["dtype"])
@@ -303,6 +345,8 @@ def unpack_slot(packed: Json) -> Slot:
     PriorError
         There is no such prior.
     """
+    words = [packed[name] for name in ("slot", "kind", "source")] + [packed.get("parameter", "")]
+    require(all(map(is_name, words)) and (packed["group"] is None or is_name(packed["group"])), "a slot")
     prior = _unpack_prior(packed["prior"])
     # Fits that were saved before parameters could have formulas do not name one.
     return Slot(packed["slot"], packed["kind"], packed["group"], prior, packed["source"], packed.get("parameter", ""))

@@ -10,6 +10,7 @@ import numpy as np
 
 from speclet_formula.estimates.points import PointEstimates
 from speclet_formula.posterior import PointFit
+from speclet_formula.storage.checking import of_class
 from speclet_formula.storage.packing import Json, Take, pack_array, unpack_array
 
 NUMBERS = ("log_likelihood", "df", "deviance", "aic", "bic", "singular", "verdict", "sentence", "remedy", "evaluations")
@@ -46,7 +47,7 @@ def unpack_point(packed: Json, take: Take) -> dict[str, Any]:
     dict
         Arguments of `PointFit`.
     """
-    saved = packed["estimates"]  # an older file lacks what came later, which has a default
+    saved = of_class(PointEstimates, packed["estimates"])  # an older file lacks what came later, which has a default
     estimates = {
         field.name: _unpacked(saved[field.name], take) for field in fields(PointEstimates) if field.name in saved
     }

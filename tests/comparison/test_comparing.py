@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 
 import speclet_formula.inference.fitting
-from speclet_formula.comparison import Comparison, compare, loo
+from speclet_formula.comparison import Comparison, compare, glance, loo
 from speclet_formula.comparison.wording import describe, sparse_parts
 from speclet_formula.errors import ComparisonError
 from speclet_formula.formula.parse import parse_formula
@@ -137,6 +137,9 @@ ROWS = {
     "equal": {"elpd_diff": [0.0, 0.0], "dse": [0.0, 0.0]},
     "three": {"elpd_diff": [0.0, -1.0, -2.0, -30.0, -50.0], "dse": [0.0, 2.0, 2.0, 5.0, 6.0]},
     "two behind": {"elpd_diff": [0.0, -20.0, -30.0], "dse": [0.0, 5.0, 5.0]},
+    "near and far": {"elpd_diff": [0.0, -0.6, -24.0], "dse": [0.0, 1.0, 12.2]},
+    "printed as 2.0 errors": {"elpd_diff": [0.0, -9.8], "dse": [0.0, 5.0]},
+    "1.9 errors": {"elpd_diff": [0.0, -9.7], "dse": [0.0, 5.0]},
 }
 SENTENCES = {
     "far": "'a' predicts left-out rows better than 'b': the elpd of 'b' is 30.0 lower (SE 5.0, 6.0 standard errors).",
@@ -146,10 +149,18 @@ SENTENCES = {
     "errors).",
     "equal": "The data do not tell 'a', the highest elpd, from 'b': the elpd of 'b' is 0.0 lower (SE 0.0).",
     "three": "The data do not tell 'a', the highest elpd, from 'b' or 'c': the elpd of 'b' is 1.0 lower (SE 2.0, 0.5 "
-    "standard errors). 'd' is behind: the elpd of 'd' is 30.0 lower (SE 5.0, 6.0 standard errors), and lower still for "
-    "the others.",
-    "two behind": "'a' predicts left-out rows better than 'b': the elpd of 'b' is 20.0 lower (SE 5.0, 4.0 standard "
-    "errors), and lower still for the others.",
+    "standard errors), that of 'c' 2.0 lower (SE 2.0, 1.0 standard errors). 'a' predicts left-out rows better than 'd' "
+    "and 'e': the elpd of 'd' is 30.0 lower (SE 5.0, 6.0 standard errors), that of 'e' 50.0 lower (SE 6.0, 8.3 "
+    "standard errors).",
+    "two behind": "'a' predicts left-out rows better than 'b' and 'c': the elpd of 'b' is 20.0 lower (SE 5.0, 4.0 "
+    "standard errors), that of 'c' 30.0 lower (SE 5.0, 6.0 standard errors).",
+    "near and far": "The data do not tell 'a', the highest elpd, from 'b': the elpd of 'b' is 0.6 lower (SE 1.0, 0.6 "
+    "standard errors). 'a' predicts left-out rows better than 'c': the elpd of 'c' is 24.0 lower (SE 12.2, 2.0 "
+    "standard errors).",
+    "printed as 2.0 errors": "'a' predicts left-out rows better than 'b': the elpd of 'b' is 9.8 lower (SE 5.0, 2.0 "
+    "standard errors).",
+    "1.9 errors": "The data do not tell 'a', the highest elpd, from 'b': the elpd of 'b' is 9.7 lower (SE 5.0, 1.9 "
+    "standard errors).",
 }  # fmt: skip
 
 
@@ -169,11 +180,15 @@ def test_the_sentence_says_how_far_apart_the_fits_are(fits, case):
     assert describe(*described(fits["m7c"], ROWS[case]), {}) == SENTENCES[case]
 
 
+NO_RANKING = "Which model predicts left-out rows best cannot be told from these numbers."
+NOT_INTEGRATED = f"The integrated estimate, which can be trusted, is not to be had: {WHY}."
+
+
 def test_the_sentence_says_which_fit_did_not_converge(fits):
     table, candidates = described(fits["m7c"], ROWS["far"], a="doubtful", b="failed")
     assert describe(table, candidates, {}) == (
         "It is doubtful whether 'a' converged: read its row with care. 'b' did not converge: its row is unreliable. "
-        + SENTENCES["far"]
+        + NO_RANKING
     )
 
 
@@ -181,16 +196,17 @@ def test_the_verdict_of_a_bad_fit_is_in_the_table(fits):
     failed = replace(fits["m7a"], diagnostics=replace(fits["m7a"].diagnostics, verdict="failed"))
     comparison = compare({"m7c": fits["m7c"], "m7b": failed})
     assert comparison.table.loc["m7b", "verdict"] == "failed"
-    assert comparison.sentence.startswith("'m7b' did not converge: its row is unreliable. ")
+    assert comparison.sentence == f"'m7b' did not converge: its row is unreliable. {NO_RANKING}"
 
 
-def test_the_sentence_counts_high_k(fits):
+def test_no_claim_rests_on_high_k(fits):
     table, candidates = described(fits["m7c"], ROWS["far"])
     table["n_high_k"] = [0, 214]
     estimate = loo(fits["m7c"])
     assert describe(table, candidates, {"a": estimate, "b": estimate}) == (
-        f"{SENTENCES['far']} 'b' has 214 of 120 rows with a high Pareto k (above 0.67): its elpd is unreliable, and "
-        "usually too high."
+        "The elpd of 'b' cannot be trusted: 214 of 120 rows have a high Pareto k (above 0.67), and its elpd is usually "
+        f"too high. {NOT_INTEGRATED} Leave out whole levels instead, by='gene' in compare() or kfold(); or a tenth of "
+        f"the rows at a time, kfold(fit, k=10). {NO_RANKING}"
     )
 
 
@@ -199,17 +215,40 @@ def test_high_k_is_counted_where_it_arises(fits):
     comparison = compare({"m7c": fits["m7c"], "wild": wild})
     count = comparison.table.loc["wild", "n_high_k"]
     assert count > 10
-    assert f"'wild' has {count} of 120 rows with a high Pareto k (above 0.67)" in comparison.sentence
+    assert f"'wild' cannot be trusted: {count} of 120 rows have a high Pareto k (above 0.67)" in comparison.sentence
 
 
-def test_levels_of_one_row_are_named(fits):
+def test_no_claim_rests_on_levels_of_one_row(fits):
     fit = ridge_fit("log_fc ~ (1 | gene:line) + (1 | sgRNA:line)")
-    comparison = compare({"m7b": fit, "m7c": fits["m7c"]})
-    assert comparison.sentence.endswith(
-        "In 'm7b' the effects of 'sgRNA:line' (100% of the rows) rest on one or two rows each: leave-one-out from the "
-        "draws cannot be trusted there, and tends to favour the model. The integrated estimate, which can, is not to "
-        f"be had: {WHY}."
+    comparison = compare({"m7b": fit, "m7a": fits["m7a"], "m7c": fits["m7c"]})
+    doubt, *rest = comparison.sentence.partition("; ")
+    assert doubt == (
+        "The elpd of 'm7b' cannot be trusted: the effects of 'sgRNA:line' (100% of the rows) rest on one or two rows "
+        "each, where leave-one-out from the draws favours the model"
     )
+    two = compare({name: fits[name] for name in ("m7a", "m7c")}).sentence
+    assert "".join(rest).endswith(f"{NOT_INTEGRATED} Leave out a tenth of the rows at a time, kfold(fit, k=10). {two}")
+    assert compare({"m7b": fit, "m7c": fits["m7c"]}).sentence.endswith(NO_RANKING)
+
+
+def test_one_fits_estimate_says_that_it_cannot_be_trusted(fits):
+    fit = ridge_fit("log_fc ~ (1 | line) + (1 | sgRNA:line)")
+    estimate = loo(fit)
+    start = (
+        "This estimate cannot be trusted: the effects of 'sgRNA:line' (100% of the rows) rest on one or two rows each, "
+        "where leave-one-out from the draws favours the model"
+    )
+    assert estimate.warning
+    assert estimate.caveat.startswith(start)
+    assert estimate.caveat.endswith(
+        f"{NOT_INTEGRATED} Leave out whole levels instead, by='line' in compare() or kfold(); or a tenth of the rows "
+        "at a time, kfold(fit, k=10)."
+    )
+    assert start in repr(estimate).replace("\n", " ")
+    assert glance(fit, loo=True).loc[0, "caveat"] == estimate.caveat
+    sampled = loo(fit, rows=40, random_seed=1)
+    assert start in repr(sampled).replace("\n", " ")
+    assert (loo(fits["m7c"]).caveat, loo(fits["m7c"]).warning) == ("", False)
 
 
 def test_an_integrated_estimate_can_be_trusted_with_levels_of_one_row(fits):
@@ -219,8 +258,9 @@ def test_an_integrated_estimate_can_be_trusted_with_levels_of_one_row(fits):
     table["n_redone"] = [0, 5]
     estimate = loo(fits["m7c"])
     assert describe(table, candidates, {"a": estimate, "b": estimate}) == (
-        f"{SENTENCES['far']} For 5 of 120 rows with a high Pareto k the variances of 'b' were drawn anew without the "
-        "row. 'b' has 3 of 120 rows with a high Pareto k (above 0.67): its elpd is unreliable."
+        "The elpd of 'b' cannot be trusted: 3 of 120 rows have a high Pareto k (above 0.67). More draws, or a model "
+        f"without the rows that stand out, may serve. {NO_RANKING} For 5 of 120 rows with a high Pareto k the "
+        "variances of 'b' were drawn anew without the row."
     )
 
 

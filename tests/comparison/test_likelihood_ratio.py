@@ -59,6 +59,12 @@ def test_a_test_of_a_variance_is_said_to_be_conservative():
     )
 
 
+def test_a_correlation_of_zero_is_inside_what_is_possible():
+    found = sf.anova(*fits("Reaction ~ Days + (Days || Subject)", "Reaction ~ Days + (Days | Subject)"))
+    assert found.table["Df"].iloc[1] == 1
+    assert not any("p-value" in note for note in found.notes)
+
+
 def test_models_of_one_size_have_no_p_value():
     found = sf.anova(*fits("Reaction ~ Days", "Reaction ~ exp(Days / 10)"))
     assert found.table["Df"].iloc[1] == 0

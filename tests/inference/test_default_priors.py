@@ -113,3 +113,70 @@ def test_default_priors_of_group_intercepts_hold_at_zero():
     means, sds, effective = by_hand(TABLE["x"].to_numpy())
     assert effective > 3000
     assert np.abs((found - means) / sds).max() < 0.12
+
+
+def crossed() -> pd.DataFrame:
+    """Sixty rows of two covariates, two factors and ten groups, all of which y depends on."""
+    rng, row = np.random.default_rng(1), np.arange(60)
+    data = pd.DataFrame({"x": rng.normal(0, 2, 60), "z": rng.normal(0, 0.5, 60), "f": rng.choice(list("abc"), 60)})
+    data = data.assign(h=rng.choice(["u", "v"], 60), g=[f"g{code}" for code in row % 10])
+    mean = 3 + 0.5 * data["x"] - data["z"] + 0.3 * data["x"] * data["z"] + (data["f"] == "b") * (1 + 0.6 * data["x"])
+    mean += (data["h"] == "v") * 0.5 * data["x"] + 0.1 * data["x"] ** 2
+    return data.assign(y=mean + rng.normal(0, 1, 10)[row % 10] + rng.normal(0, 1, 60))
+
+
+SHIFTED = ["x*f", "x*z", "x*f*h", "x + I(x^2)", "x + (1|g)", "x*f + (1|g)", "x*z*f + (1|g)", "(x + I(x^2))*h"]
+
+
+@pytest.mark.parametrize("side", SHIFTED)
+def test_what_x_is_measured_from_changes_nothing_by_default(side):
+    """Fitted values, slopes and contrasts at the data move by less than 0.05 of their SDs; the seed is the same.
+
+    With it the draws of the variances are nearly the same too, so that no noise of sampling lies between the two.
+    """
+    data = crossed()
+    fits = [
+        sf.lmer(f"y ~ {side}", data.assign(x=data["x"] + by), random_seed=1, progress=False) for by in (0.0, 2000.0)
+    ]
+    for table in (fitted, last_coefficient, slopes_of_x, contrasts_of_f):
+        here, there = (table(fit) for fit in fits)
+        assert len(here) == len(there)
+        assert (np.abs(here["estimate"] - there["estimate"]) / here["std_error"]).max() < 0.05, table.__name__
+        np.testing.assert_allclose(there["std_error"], here["std_error"], rtol=0.05)
+
+
+def fitted(fit: sf.Fit) -> pd.DataFrame:
+    return sf.fitted(fit)
+
+
+def last_coefficient(fit: sf.Fit) -> pd.DataFrame:
+    return sf.fixef(fit).iloc[-1:]
+
+
+def slopes_of_x(fit: sf.Fit) -> pd.DataFrame:
+    return sf.slopes(fit, "x").table
+
+
+def contrasts_of_f(fit: sf.Fit) -> pd.DataFrame:
+    return (
+        sf.pairs(sf.marginal_means(fit, "f")).table
+        if "f" in sf.fixef(fit)["term"].str[0].to_list()
+        else slopes_of_x(fit)
+    )
+
+
+def test_a_calendar_year_does_not_erase_an_interaction():
+    """Distances like those of nlme's Orthodont: the slopes' difference is REML's, in years of age as of our era."""
+    rng, n = np.random.default_rng(4), 27
+    data = pd.DataFrame({"Subject": np.repeat([f"s{i}" for i in range(n)], 4), "age": np.tile([8, 10, 12, 14], n)})
+    data["Sex"] = pd.Categorical(np.repeat(np.where(np.arange(n) < 16, "M", "F"), 4), ["M", "F"])
+    slope = 0.78 - 0.3 * (data["Sex"] == "F")
+    data["distance"] = 16 + slope * data["age"] + np.repeat(rng.normal(0, 1.8, n), 4) + rng.normal(0, 1.4, 4 * n)
+    data["year"] = data["age"] + 1990
+    reml = sf.fixef(sf.lmer("distance ~ age * Sex + (1 | Subject)", data, method="reml")).iloc[3]
+    for column in ("age", "year"):
+        fit = sf.lmer(f"distance ~ {column} * Sex + (1 | Subject)", data, random_seed=1, progress=False)
+        found = sf.fixef(fit).iloc[3]
+        # 4,000 draws: a standard error of 0.016 SDs
+        assert found["estimate"] == pytest.approx(reml["estimate"], abs=0.1 * reml["std_error"])
+        assert found["std_error"] == pytest.approx(reml["std_error"], rel=0.1)

@@ -110,14 +110,16 @@ CASES = {
     "y ~ x + twice": (
         "collinear",
         "Fixed columns can be computed from other ones: 'twice' from 'x' and the intercept. The data cannot tell "
-        "their coefficients apart, so that the priors split them; lme4 drops one of them. Leave the first-named "
+        "their coefficients apart: the priors split them, and what no row shows, such as the mean of an empty cell, "
+        "is the priors' alone. By REML, ML and Laplace the first-named is dropped, as in R. Leave the first-named "
         "column out, or the others.",
     ),
     "y ~ 0 + x + group + pool": (
         "collinear",
         "Fixed columns can be computed from other ones: 'pool[low]' from 'group[g00]', 'group[g01]', 'group[g02]', "
-        "'group[g03]', 'group[g04]', .... The data cannot tell their coefficients apart, so that the priors split "
-        "them; lme4 drops one of them. Leave the first-named column out, or the others.",
+        "'group[g03]', 'group[g04]', .... The data cannot tell their coefficients apart: the priors split them, and "
+        "what no row shows, such as the mean of an empty cell, is the priors' alone. By REML, ML and Laplace the "
+        "first-named is dropped, as in R. Leave the first-named column out, or the others.",
     ),
     "y ~ 0 + row": (
         "saturated",

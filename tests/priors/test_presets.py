@@ -1,6 +1,7 @@
 """The presets' numbers, worked out again from the data frame."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -8,11 +9,12 @@ import pytest
 from scipy import stats
 
 from speclet_formula.design import build_design
+from speclet_formula.design.records import Merged
 from speclet_formula.errors import PriorError
 from speclet_formula.families import FAMILIES
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.model import Model
-from speclet_formula.priors import PRESETS, Prior, resolve_priors
+from speclet_formula.priors import PRESETS, Prior, resolve_priors, scales
 
 
 def sigma_of(slot):
@@ -65,6 +67,75 @@ def test_weak_never_looks_at_a_predictors_mean(frame, slots_of):
         there = slots_of("y ~ x + (1 + x | g)")[slot.slot]
         if slot.kind != "cor":
             assert sigma_of(slot) == pytest.approx(sigma_of(there), rel=1e-9)
+
+
+def what_is_left(column, *others):
+    """The SD (n - 1) of the residuals of a column's regression on a constant and others."""
+    design = np.column_stack([np.ones(len(column)), *(other / np.abs(other).max() for other in others)])
+    return np.std(column - design @ np.linalg.lstsq(design, column, rcond=1e-14)[0], ddof=1)
+
+
+def test_weak_scales_an_interaction_by_what_its_main_effects_leave(frame, slots_of):
+    slots, unit = slots_of("y ~ x * f + z"), 2.5 * frame["y"].std()
+    x, b, c = frame["x"], (frame["f"] == "b") * 1.0, (frame["f"] == "c") * 1.0
+    np.testing.assert_allclose(
+        sigma_of(slots["x:f"]), [unit / what_is_left(x * own, x, b, c) for own in (b, c)], rtol=1e-6
+    )
+    np.testing.assert_allclose(
+        sigma_of(slots["f"]), [unit / what_is_left(own, x, x * b, x * c) for own in (b, c)], rtol=1e-6
+    )
+    assert sigma_of(slots["x"]) == pytest.approx(unit / what_is_left(x, b, c, x * b, x * c), rel=1e-6)
+    assert sigma_of(slots["z"]) == pytest.approx(unit / frame["z"].std())
+
+
+def test_weak_leaves_terms_alone_that_share_nothing_with_numbers(frame, slots_of):
+    slots, unit = slots_of("y ~ f * h + x + offset(z)"), 2.5 * frame["y"].std()
+    dummies = pd.get_dummies(frame["f"]).astype(float)[["b", "c"]]
+    np.testing.assert_allclose(sigma_of(slots["f"]), unit / dummies.std())
+    assert sigma_of(slots["x"]) == pytest.approx(unit / frame["x"].std())
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + scale(x)", "y ~ x + I(x + z) + z + x:z + I(x * z)"])
+def test_columns_that_others_make_keep_their_own_scale(frame, slots_of, formula):
+    slots, unit = slots_of(formula), 2.5 * frame["y"].std()
+    assert sigma_of(slots["x"]) == pytest.approx(unit / frame["x"].std(), rel=3)
+    assert all(sigma_of(slot) < 1e6 for slot in slots.values())
+
+
+INTERACTIONS = ["x * f", "x * z", "x * f * h", "z * x + f:x", "x + I(x^2)", "I(x^2) + x", "f / x", "0 + f + f:x"]
+
+
+@pytest.mark.parametrize("side", [*INTERACTIONS, "poly(x, 2) * f", "x * f + `z 2` * x"])
+@pytest.mark.parametrize("parameter", ["", "sigma"])
+def test_weak_scales_what_holds_for_all_x_alike_wherever_x_is_measured_from(frame, side, parameter):
+    """The highest terms keep their prior; lower ones get a wider one, as what they mean at x = 0 is farther away."""
+    before = "sigma_" if parameter else ""
+    formula = f"y ~ 1\nsigma ~ {side}" if parameter else f"y ~ {side}"
+    table = frame.assign(**{"z 2": frame["z"] + 0.1})
+    near, far = (
+        {slot.slot: sigma_of(slot) for slot in Model(formula, table.assign(x=frame["x"] + by)).slots}
+        for by in (-frame["x"].mean(), 2000)
+    )
+    highest = {"x * z": ["x:z"], "x + I(x^2)": ["I(x^2)"], "I(x^2) + x": ["I(x^2)"], "f / x": ["f:x"],
+               "0 + f + f:x": ["f:x"], "x * f": ["x:f"], "x * f * h": ["x:f:h"], "z * x + f:x": ["z:x"],
+               "poly(x, 2) * f": ["poly(x, 2)", "f", "poly(x, 2):f"], "x * f + `z 2` * x": ["x:f"]}[side]  # fmt: skip
+    for name in highest:
+        np.testing.assert_allclose(far[before + name], near[before + name], rtol=1e-4)
+    if "f" in near and "poly" not in side:
+        assert np.min(np.asarray(far["f"]) / near["f"]) > 100
+
+
+def test_merged_rows_and_inner_products_give_the_same_scales(frame, monkeypatch):
+    design = build_design(parse_formula("y ~ x * f + z"), frame)
+    term = next(term for term in design.fixed if term.name == "x:f")
+    whole = scales.own_sds(design, term)
+    twice = build_design(parse_formula("y ~ x * f + z"), pd.concat([frame, frame]))
+    count = len(frame)
+    rows = replace(design, merged=Merged(np.full(count, 2.0), np.zeros(count)))
+    np.testing.assert_allclose(scales.own_sds(rows, term), scales.own_sds(twice, term), rtol=1e-9)
+    monkeypatch.setattr(scales, "_QUICK", 0)
+    np.testing.assert_allclose(scales.own_sds(design, term), whole, rtol=1e-6)
+    np.testing.assert_allclose(scales.own_sds(rows, term), scales.own_sds(twice, term), rtol=1e-9)
 
 
 def test_weak_takes_the_offset_off(frame, slots_of):

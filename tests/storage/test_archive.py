@@ -3,6 +3,7 @@
 import doctest
 import io
 import json
+import tracemalloc
 import zipfile
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
@@ -12,6 +13,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import DataError
 from speclet_formula.estimates import coef
 from speclet_formula.model import Model
@@ -238,6 +240,7 @@ DAMAGED = (
     f"'{{path}}' is damaged: it cannot be read to its end.\n{ALLOWED}\n"
     "Copy it again from where it came, or fit the model again."
 )
+PARTS = DAMAGED.replace("it cannot be read to its end", "its parts do not belong together")
 NEWER = (
     "'{path}' was saved by a newer version of speclet_formula (9.0).\n"
     "This version reads saved fits up to format 1; the file's is 2.\nUpdate speclet_formula."
@@ -247,6 +250,161 @@ OTHER = (
     "Draws belong to the columns and levels of the model that made them.\n"
     "Hand over the same functions= as when it was fitted, with the same version of speclet_formula."
 )
+UNBUILT = (
+    "the model of the fit in '{path}' cannot be built: no column 'missing' in the data.\n"
+    f"{ALLOWED}\nCopy it again from where it came, or fit the model again."
+)
+
+
+def array_of(dtype, shape):
+    """An array's header without its content."""
+    stream = io.BytesIO()
+    np.lib.format.write_array_header_1_0(stream, {"descr": dtype, "fortran_order": False, "shape": shape})
+    return stream.getvalue()
+
+
+def packed_large(whole, name, content):
+    """The file with much of one byte, which is packed to a thousandth, in the place of a member."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(whole)) as old, zipfile.ZipFile(stream, "w") as new:
+        for member in old.namelist():
+            data, kind = (content, zipfile.ZIP_DEFLATED) if member == name else (old.read(member), zipfile.ZIP_STORED)
+            new.writestr(zipfile.ZipInfo(member), data, compress_type=kind)
+    return stream.getvalue()
+
+
+def with_another_size(whole, declared):
+    """The file with another declared size of its JSON, in both of the zip's tables."""
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        size = archive.getinfo("fit.json").file_size.to_bytes(4, "little")
+    return whole.replace(size, declared.to_bytes(4, "little"))
+
+
+SPACES = b" " * 50_000_000
+LARGE = {
+    "packed text": lambda whole: packed_large(whole, "fit.json", SPACES),
+    "a packed array": lambda whole: packed_large(whole, "arrays/00003.npy", array_of("<f8", (6_250_000,)) + SPACES),
+    "a packed array of empty text": lambda whole: packed_large(whole, "arrays/00003.npy", array_of("<U0", (10**9,))),
+    "an array's header": lambda whole: rewritten(whole, swap={"arrays/00003.npy": array_of("<f8", (10**12,))}),
+    "empty text": lambda whole: rewritten(whole, swap={"arrays/00003.npy": array_of("<U0", (10**9,))}),
+    "a length beside a length of 0": lambda w: rewritten(w, swap={"arrays/00003.npy": array_of("<f8", (10**12, 0))}),
+    "one array many times": lambda whole: rewritten(whole, repeat_an_array),
+    "text that is longer than it says": lambda whole: with_another_size(packed_large(whole, "fit.json", SPACES), 10),
+    "text that is shorter than it says": lambda whole: with_another_size(whole, 2**20),
+}
+
+
+def repeat_an_array(contents):
+    posterior = next(group for group in contents["idata"] if group["path"] == "/posterior")
+    posterior["variables"] |= {f"x{k}": posterior["variables"]["sigma"] for k in range(1000)}
+
+
+@pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
+def test_nothing_large_is_unpacked(make, whole, tmp_path):
+    path = tmp_path / "given.fit"
+    path.write_bytes(make(whole))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="is damaged"):
+            load(path)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20_000_000, "the whole would be 50 MB or more; the small file itself is read"
+
+
+def change_variable(name, **values):
+    def change(contents):
+        posterior = next(group for group in contents["idata"] if group["path"] == "/posterior")
+        posterior["variables"][name] |= values
+
+    return change
+
+
+def drop_variable(contents):
+    del next(group for group in contents["idata"] if group["path"] == "/posterior")["variables"]["1|gene_sigma"]
+
+
+def saved_array(array):
+    stream = io.BytesIO()
+    np.save(stream, array, allow_pickle=False)
+    return stream.getvalue()
+
+
+def place_of(whole, name):
+    """Return the member that holds a variable of the posterior, or one of its coordinates."""
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        contents = json.loads(archive.read("fit.json"))
+    posterior = next(group for group in contents["idata"] if group["path"] == "/posterior")
+    return f"arrays/{(posterior['variables'] | posterior['coordinates'])[name]['values']['place']:05d}.npy"
+
+
+NOT_OF_THE_MODEL = {
+    "a variable is not there": drop_variable,
+    "a variable of nothing": lambda contents: change_variable("1|gene_sigma")(contents)
+    or rename(contents, "1|gene_sigma", "1|genes_sigma"),
+    "a dimension of another factor": change_variable("1|gene", dimensions=["chain", "draw", "cell_line__factor_dim"]),
+    "chains for draws": change_variable("sigma", dimensions=["draw", "chain"]),
+    "a prior of another kind of slot": lambda contents: contents["slots"][0].update(kind="b"),
+    "a prior is not there": lambda contents: contents["slots"].pop(),
+    "another number of chains": lambda contents: contents["diagnostics"].update(chains=3),
+    "another verdict": lambda contents: contents["diagnostics"].update(verdict="splendid"),
+    "an engine that is none": lambda contents: contents.update(method="magic"),
+    "a length that is no number": lambda contents: contents.update(seconds="long"),
+    "functions that are no names": lambda contents: contents.update(functions=[1]),
+    "a number of thousands of digits": lambda contents: contents.update(seconds=10**400),
+    "a note that a refit would read": lambda contents: contents["idata"][0]["attributes"].update(tune="x") or next(
+        group for group in contents["idata"] if group["path"] == "/sample_stats")["attributes"].update(tune="x"),
+    "a formula of another type": lambda contents: contents["settings"].update(formula=3),
+    "a name without an end": lambda contents: contents["data"][0].update(name="x" * 20_000),
+}  # fmt: skip
+
+
+def rename(contents, old, new):
+    variables = next(group for group in contents["idata"] if group["path"] == "/posterior")["variables"]
+    variables[new] = variables.pop(old)
+
+
+@pytest.mark.parametrize("change", NOT_OF_THE_MODEL.values(), ids=NOT_OF_THE_MODEL)
+def test_what_is_not_of_the_model_is_damage(change, whole, tmp_path):
+    path = tmp_path / "given.fit"
+    path.write_bytes(rewritten(whole, change))
+    with pytest.raises(DataError) as caught:
+        load(path)
+    assert str(caught.value) in (DAMAGED.format(path=path), PARTS.format(path=path))
+
+
+OTHER_ARRAYS = {
+    "draws of one chain less": ("sigma", lambda array: array[:-1]),
+    "draws as whole numbers": ("sigma", lambda array: array.astype(np.int64)),
+    "a draw that is no number": ("Intercept", lambda array: np.where(array == array.max(), np.nan, array)),
+    "an SD below zero": ("1|gene_sigma", lambda array: -array),
+    "levels in another order": ("gene__factor_dim", lambda array: array[::-1]),
+    "a level twice": ("gene__factor_dim", lambda array: np.where(array == array[0], array[1], array)),
+    "a chain twice": ("chain", lambda array: np.zeros_like(array)),
+    "effects of a level less": ("1|gene", lambda array: array[..., :-1]),
+}
+
+
+@pytest.mark.parametrize(("name", "change"), OTHER_ARRAYS.values(), ids=OTHER_ARRAYS)
+def test_arrays_are_those_of_the_model(name, change, whole, tmp_path):
+    path, member = tmp_path / "given.fit", place_of(whole, name)
+    with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+        array = np.load(io.BytesIO(archive.read(member)))
+    path.write_bytes(rewritten(whole, swap={member: saved_array(change(array))}))
+    with pytest.raises(DataError) as caught:
+        load(path)
+    assert str(caught.value) in (DAMAGED.format(path=path), PARTS.format(path=path))
+
+
+def test_draws_that_are_no_numbers_come_back_where_the_fit_says_so(tmp_path):
+    fit = crossed_fit()
+    idata = fit.idata.copy(deep=True)
+    idata["posterior"]["Intercept"][0, 0] = np.nan
+    fit = replace(fit, idata=idata, diagnostics=diagnose(idata))
+    assert load(save(fit, tmp_path / "x.fit")).diagnostics.verdict == "failed"
+
+
 FILES = {
     "text": (lambda whole: b"gene,log_fc\nTP53,1\n", FOREIGN),
     "empty": (lambda whole: b"", FOREIGN),
@@ -264,8 +422,11 @@ FILES = {
         lambda whole: rewritten(whole, lambda c: c.update(format_version=2, package_version="9.0")),
         NEWER,
     ),
+    "a formula of other columns": (
+        lambda whole: rewritten(whole, lambda c: c["settings"].update(formula="log_fc ~ missing")), UNBUILT,
+    ),
     "other levels": (lambda whole: rewritten(whole, lambda c: c["layout"]["levels"]["gene"].reverse()), OTHER),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("make", "text"), FILES.values(), ids=FILES)

@@ -1,4 +1,4 @@
-"""Whatever becomes of a saved fit's bytes, loading it gives a fit or one of the package's errors, and runs nothing."""
+"""Whatever becomes of a saved fit's bytes, loading it gives a fit or a `DataError`, and runs nothing."""
 
 import io
 import json
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import speclet_formula as sf
-from speclet_formula.errors import SpecletError
+from speclet_formula.errors import DataError
 from tests.fakes import correlated_fit
 from tests.fuzz.checks import watched
 
@@ -31,7 +31,7 @@ def loads_or_is_refused(path, content):
     try:
         with watched(code=False):
             return sf.load(path)
-    except SpecletError:
+    except DataError:
         return None
 
 

@@ -12,7 +12,7 @@ import xarray as xr
 
 from speclet_formula.convergence import FEWEST_DRAWS, mixing
 from speclet_formula.design import centre_of
-from speclet_formula.design.records import variable_name
+from speclet_formula.design.records import correlation_name, pair_dim
 from speclet_formula.diagnostics.findings import ess_limit, r_hat_limit
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
@@ -272,8 +272,7 @@ def _correlations(
     matrices = factors @ np.swapaxes(factors, 1, 2)
     pairs = list(combinations(range(len(block.columns)), 2))
     values = np.stack([matrices[:, i, j] for i, j in pairs], axis=-1)
-    label = variable_name(block.label)
-    dim = f"{label}__pair_dim"
+    dim = pair_dim(block)
     names = pd.Index([f"{block.columns[i]}, {block.columns[j]}" for i, j in pairs], dtype=object)
     shape = (len(coords["chain"]), len(coords["draw"]), len(pairs))
-    return f"cor|{label}", xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))
+    return correlation_name(block), xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.design.merged import row_count
+from speclet_formula.design.records import correlation_name
 from speclet_formula.inference.precision import Layout, System
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
@@ -54,7 +55,7 @@ def variances_of(model: Model, system: System) -> Variances:
         sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
         columns.append(tuple(range(first, first + width)))
         if block.correlated:
-            eta = number(slots[f"cor|{block.label}"], "eta")
+            eta = number(slots[correlation_name(block)], "eta")
             pairs = combinations(range(width), 2)
             partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
     ends = {k: _ends(prior) for k, prior in enumerate(sd_priors) if prior.name in WITH_ENDS}

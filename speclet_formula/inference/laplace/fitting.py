@@ -5,26 +5,25 @@
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import linalg
 
 from speclet_formula.design import centre_of
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.descent import Lowest, bent, descend
+from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.laplace.curvature import CURVES
 from speclet_formula.inference.laplace.derivatives import FORWARD, LINKS
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, judged
 from speclet_formula.inference.laplace.gradient import gradient
 from speclet_formula.inference.laplace.mode import Mode, find_mode, joint_mode, sensitivities
 from speclet_formula.inference.laplace.problem import Point, Problem, problem_of
-from speclet_formula.model import Model
+from speclet_formula.model import Model, with_design
 from speclet_formula.posterior import PointFit
 from speclet_formula.threads import in_one_blas_thread
 
 FEWEST_LEVELS = 2
-RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
 STARTS = (0.1, 0.3, 1.0, 3.0)  # of all SDs at a time, in units of the linear predictor's spread
 FACTORS = (0.1, 10.0)  # by which other parameters are moved from their first guess
 INFINITE = 1e10  # times the largest response
@@ -144,8 +143,12 @@ def fit_laplace(model: Model) -> PointFit:
     Raises
     ------
     SamplingError
-        The family has no row in the table, or the data cannot tell the parameters apart: collinear fixed columns, a
-        grouping factor of one level, single trials with a level for each row.
+        The family has no row in the table, or the data cannot tell the parameters apart: a grouping factor of one
+        level, single trials with a level for each row.
+
+    Notes
+    -----
+    Fixed columns that earlier ones make up are dropped, as in lme4; their coefficients are NaN in `fixef`.
 
     References
     ----------
@@ -169,28 +172,14 @@ def fit_laplace(model: Model) -> PointFit:
             "Leave method= out for the engine that serves the model.",
         )
     started = time.perf_counter()
-    problem = problem_of(model.design, model.family.name, model.family.link, centre_of(model.design))
-    _check_rank(problem)
+    design, kept = independent_columns(model.design)
+    problem = problem_of(design, model.family.name, model.family.link, centre_of(design))
     search, x, mode, information = _start(model, problem)
     criterion = _Criterion(search, mode)
     guess = _first_hessian(criterion, problem, x, information)
     found = descend(criterion, criterion.value, x, guess, search.sizes, search.units)
-    return _point_fit(model, search, criterion, found, started)
-
-
-def _check_rank(problem: Problem) -> None:
-    """Refuse columns of which one can be made from the others."""
-    p = problem.X.shape[1]
-    if not p:
-        return
-    pivots = np.abs(np.diagonal(linalg.qr(problem.X, mode="r", pivoting=True, check_finite=False)[0]))
-    rank = int((pivots > RANK_TOLERANCE * pivots[0]).sum())
-    if rank < p:
-        raise SamplingError(
-            f"the {p:,} fixed columns are collinear: {p - rank:,} of them can be made from the others.",
-            "Maximum likelihood has a single answer only where no column is a combination of the others.",
-            "Leave out the term that repeats another, or use method='nuts', where priors tell them apart.",
-        )
+    fit = _point_fit(with_design(model, design), search, criterion, found, started)
+    return replace(fit, model=model, estimates=with_dropped(fit.estimates, model.design, kept))
 
 
 # --- where to start ---------------------------------------------------------------------------------------------------

@@ -10,11 +10,12 @@ from typing import Literal
 
 import numpy as np
 
-from speclet_formula.design import centre_of
+from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates.fitted import term_label
 from speclet_formula.estimates.points import PointEstimates, labels_of
+from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.exact.marginal import why_not_plain
 from speclet_formula.inference.minimum import Minimum, minimise
 from speclet_formula.inference.reml.profiled import Profiled, deviances, profile_of, residual_variance, solve
@@ -96,8 +97,12 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     Raises
     ------
     SamplingError
-        The model is not Gaussian, or the data cannot tell its parameters apart: collinear fixed columns, a grouping
-        factor with one level or with as many levels as there are rows, no residual.
+        The model is not Gaussian, or the data cannot tell its parameters apart: more fixed columns than rows, a
+        grouping factor with one level or with as many levels as there are rows, no residual.
+
+    Notes
+    -----
+    Fixed columns that earlier ones make up are dropped, as in lme4; their coefficients are NaN in `fixef`.
 
     References
     ----------
@@ -121,16 +126,18 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
             "Leave method= out for the engine that serves the model.",
         )
     started = time.perf_counter()
-    criterion = profile_of(model.design, reml=method == "reml", threads=cores or os.cpu_count() or 1)
+    design, kept = independent_columns(model.design)
+    criterion = profile_of(design, reml=method == "reml", threads=cores or os.cpu_count() or 1)
     found = minimise(lambda theta: deviances(criterion, theta), criterion.relative.diagonal)
     _check_residual(model, criterion, found)
-    n_parameters = model.design.X.shape[1] + criterion.relative.size + 1
+    n_parameters = len(kept) + criterion.relative.size + 1
     singular = " ".join(_singularities(model, criterion, found.point))
     verdict, sentence, remedy = _judged(found, singular)
+    estimates = _estimates(design, criterion, found.point)
     return PointFit(
         model=model,
         method=method,
-        estimates=_estimates(model, criterion, found.point),
+        estimates=with_dropped(estimates, model.design, kept),
         log_likelihood=-found.value / 2,
         df=n_parameters,
         deviance=found.value,
@@ -157,9 +164,9 @@ def _check_residual(model: Model, criterion: Profiled, found: Minimum) -> None:
         )
 
 
-def _estimates(model: Model, criterion: Profiled, theta: np.ndarray) -> PointEstimates:
+def _estimates(design: Design, criterion: Profiled, theta: np.ndarray) -> PointEstimates:
     """Solve for the coefficients, and carry them from the centred columns to the formula's."""
-    design, p, s2 = model.design, model.design.X.shape[1], residual_variance(criterion, theta)
+    p, s2 = design.X.shape[1], residual_variance(criterion, theta)
     solution = solve(criterion, theta)
     carried = np.eye(p)
     if p:

@@ -13,10 +13,10 @@ import pandas as pd
 import pymc as pm
 from bambi.defaults.families import BUILTIN_FAMILIES
 from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, StudentT
+from bambi.terms import GroupSpecificTerm
 
 from speclet_formula.design import Design, GroupBlock, replay_design
 from speclet_formula.design.evaluation import Scope, evaluate
-from speclet_formula.design.fixed import quoted
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.records import sides, variable_name
 from speclet_formula.design.tables import as_pandas, clean_columns
@@ -24,12 +24,12 @@ from speclet_formula.errors import DataError
 from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.plans import LARGEST_DENSE
+from speclet_formula.inference.translation.names import BambiNames, bambi_names, group_term_name, summed
 from speclet_formula.inference.translation.ordinal import centred_family
 from speclet_formula.inference.translation.priors import bambi_priors
 from speclet_formula.model import Model
 
-_OFFSET = "(offset)"
-# Bambi parses the name of such a response again for new data, so that these must need no back-quotes.
+# Bambi parses the name of such a response again for new data.
 _SUCCESSES, _TRIALS = "observed_successes", "observed_trials"
 _VALUE, _STATUS, _LOWER, _UPPER = "observed_value", "observed_status", "observed_lower", "observed_upper"
 _STATUSES = np.array(["left", "none", "right"], dtype=object)  # Bambi's words for -1, 0 and 1
@@ -47,9 +47,9 @@ class TranslatedModel(bambi.Model):  # type: ignore[misc]
     def predict(self, idata: Any, kind: str = "response_params", data: Any = None, **keywords: Any) -> Any:
         """Predict as bambi.Model does; new data get the columns that the translation made."""
         if data is not None:
-            data = _bambi_frame(
-                self.origin, replay_design(self.origin.design, data), trials=_new_trials(self.origin, data)
-            )
+            replayed = replay_design(self.origin.design, data)
+            names = bambi_names(self.origin.design)
+            data = _bambi_frame(names, replayed, trials=_new_trials(self.origin, data))
         return super().predict(idata, kind=kind, data=data, **keywords)
 
 
@@ -65,7 +65,9 @@ def to_bambi(model: Model) -> bambi.Model:
     -------
     bambi.Model
         Built, with the priors of `model.slots`. Its `fit` works as it is, and its `predict` takes the posterior of a
-        `Fit` of this model (`fit.idata`) and new data with the analyst's own columns.
+        `Fit` of this model (`fit.idata`) and new data with the analyst's own columns. Columns whose names are more than
+        a plain word are v1, v2, ... in its formula, and calls are call1, call2, ...; its posterior has this package's
+        names all the same.
 
     Raises
     ------
@@ -82,19 +84,19 @@ def to_bambi(model: Model) -> bambi.Model:
     require_rows(model.design, "Bambi, and with it method='nuts',")
     _check_size(model.design)
     family = _bambi_family(model)
+    names = bambi_names(model.design)
     translated = TranslatedModel(
         model,
-        bambi.Formula(_main_formula(model), *_parameter_formulas(model)),
-        _bambi_frame(model, model.design, trials=model.design.trials),
+        bambi.Formula(_main_formula(model, names), *_parameter_formulas(model, names)),
+        _bambi_frame(names, model.design, trials=model.design.trials),
         family=family,
         link=None if isinstance(family, bambi.Family) else model.family.link,
         priors=bambi_priors(model),
         auto_scale=False,
-        extra_namespace={
-            name: call for side in sides(model.design) for name, call in side.recipe.fixed.functions.items()
-        },
+        extra_namespace=names.functions,
     )
-    aliases = _aliases(model)
+    _name_group_terms(translated, model, names)
+    aliases = _aliases(model, names)
     if aliases:
         translated.set_alias(aliases)
     translated.build()
@@ -146,10 +148,32 @@ def centre_offset(side: Design, posterior: Any) -> Any:
     return total
 
 
-def _main_formula(model: Model) -> str:
+class _OwnGroupTerm(GroupSpecificTerm):  # type: ignore[misc]
+    """A group term of Bambi's with the name that it has in the posterior, whatever its columns are called there."""
+
+    own_name: str
+
+    @property
+    def name(self) -> str:
+        return self.own_name
+
+
+def _name_group_terms(translated: bambi.Model, model: Model, names: BambiNames) -> None:
+    """Give the group terms the names that they have here: an alias would rename their dimensions too."""
+    parent = model.family.parent
+    for name, side in ((parent, model.design), *model.design.parameters):
+        terms = translated.conditional_parameters[name].terms
+        for block in side.groups:
+            for column, slot in zip(block.columns, block.slots, strict=True):
+                term = terms[group_term_name(names, block, column)]
+                term.__class__ = _OwnGroupTerm
+                term.own_name = slot
+
+
+def _main_formula(model: Model, names: BambiNames) -> str:
     """Spell the formula of the mean for Bambi, with a column for whatever is not a plain column."""
-    response = _response_call(model) or quoted(variable_name(model.design.response_name))
-    return f"{response} ~ {_right_side(model, model.design)}"
+    response = _response_call(model) or names.response
+    return f"{response} ~ {_right_side(model, model.design, names)}"
 
 
 def _response_call(model: Model) -> str | None:
@@ -164,37 +188,35 @@ def _response_call(model: Model) -> str | None:
     return f"truncated({_VALUE}, {_LOWER}, {_UPPER})"
 
 
-def _parameter_formulas(model: Model) -> list[str]:
+def _parameter_formulas(model: Model, names: BambiNames) -> list[str]:
     """Spell the formulas of the family's parameters for Bambi."""
-    return [f"{name} ~ {_right_side(model, side)}" for name, side in model.design.parameters]
+    return [f"{name} ~ {_right_side(model, side, names)}" for name, side in model.design.parameters]
 
 
-def _right_side(model: Model, side: Design) -> str:
+def _right_side(model: Model, side: Design, names: BambiNames) -> str:
     """Spell one right-hand side for Bambi."""
-    parts = [side.recipe.fixed.text]
+    part = side.recipe.fixed
+    parts = ["1" if part.intercept else "0"]
+    if part.coded:
+        parts.append(summed([names.term(coded) for coded in part.coded]))
     if side.formula.offsets:
-        parts.append(f"offset({quoted(_offset_column(side))})")
+        parts.append(f"offset({names.offset(side)})")
     for block in side.groups:
-        group = quoted(variable_name(block.group))
         for column in block.columns:
-            expression = "1" if column == "1" else f"0 + {quoted(variable_name(column))}"
-            parts.append(f"({expression}|{group})")
+            expression = "1" if column == "1" else f"0 + {names.effect(block, column)}"
+            parts.append(f"({expression}|{names.group(block)})")
     return " + ".join(parts)
 
 
-def _offset_column(side: Design) -> str:
-    return _OFFSET if side.formula.response is not None else f"{side.response_name} {_OFFSET}"
-
-
-def _bambi_frame(model: Model, design: Design, trials: np.ndarray | None) -> pd.DataFrame:
+def _bambi_frame(names: BambiNames, design: Design, trials: np.ndarray | None) -> pd.DataFrame:
     """Return the cleaned columns and those that the translation adds."""
-    columns: dict[str, Any] = {str(name): design.frame[name] for name in design.frame.columns}
+    columns: dict[str, Any] = {names.column(str(name)): design.frame[name] for name in design.frame.columns}
     for side in sides(design):
         for block in side.groups:
-            columns |= _block_columns(block)
+            columns |= _block_columns(block, names)
         if side.formula.offsets:
-            columns[_offset_column(side)] = side.offset
-    columns[variable_name(design.response_name)] = _bambi_response(design)
+            columns[names.offset(side)] = side.offset
+    columns[names.response] = _bambi_response(design)
     if trials is not None:
         # New rows have no successes yet. Bambi would drop them for that, though it reads their trials only.
         columns |= {_SUCCESSES: np.nan_to_num(design.response), _TRIALS: trials}
@@ -213,15 +235,17 @@ def _bambi_response(design: Design) -> Any:
     return pd.Categorical.from_codes(places, categories=pd.Index(design.levels, dtype=object), ordered=True)
 
 
-def _block_columns(block: GroupBlock) -> dict[str, Any]:
+def _block_columns(block: GroupBlock, names: BambiNames) -> dict[str, Any]:
     """Return a block's grouping factor and its columns of values, but for the intercept's."""
     # A level that was not seen gets a label of its own, which is what Bambi's own sampling of new groups expects.
     labels = np.append(np.asarray(block.levels, dtype=object), "a level that the model has not seen")
     unseen = (block.codes < 0).any()
     categories = labels if unseen else labels[:-1]
     factor = pd.Categorical(labels[block.codes], categories=pd.Index(categories, dtype=object), ordered=True)
-    values = {variable_name(column): block.values[:, k] for k, column in enumerate(block.columns) if column != "1"}
-    return {variable_name(block.group): factor, **values}
+    values = {
+        names.effect(block, column): block.values[:, k] for k, column in enumerate(block.columns) if column != "1"
+    }
+    return {names.group(block): factor, **values}
 
 
 def _new_trials(model: Model, data: Any) -> np.ndarray | None:
@@ -278,21 +302,17 @@ def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
     return Weighted
 
 
-def _aliases(model: Model) -> dict[str, Any]:
+def _aliases(model: Model, names: BambiNames) -> dict[str, Any]:
     """Return the names that formulae gives to terms, where ours differ; by parameter where several vary."""
-    response = {call: variable_name(model.design.response_name) for call in [_response_call(model)] if call}
-    own = {name: _side_aliases(side) for name, side in model.design.parameters}
-    if not own:
-        return _side_aliases(model.design) | response
-    by_parameter = {model.family.parent: _side_aliases(model.design), **own}
+    told, own = _response_call(model) or names.response, variable_name(model.design.response_name)
+    response = {told: own} if told != own else {}
+    varying = {name: _side_aliases(side, names) for name, side in model.design.parameters}
+    if not varying:
+        return _side_aliases(model.design, names) | response
+    by_parameter = {model.family.parent: _side_aliases(model.design, names), **varying}
     return {name: aliases for name, aliases in by_parameter.items() if aliases} | response
 
 
-def _side_aliases(side: Design) -> dict[str, str]:
-    spelled = {term.name: term.variable for term in side.fixed}
+def _side_aliases(side: Design, names: BambiNames) -> dict[str, str]:
     prefix = f"{side.response_name}_" if side.formula.response is None else ""
-    return {
-        name: spelled[spelling]
-        for name, spelling in side.recipe.fixed.names.items()
-        if f"{prefix}{name}" != spelled[spelling]
-    }
+    return {name: term.variable for name, term in names.fixed(side).items() if f"{prefix}{name}" != term.variable}

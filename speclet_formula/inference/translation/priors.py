@@ -12,9 +12,10 @@ import bambi
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import correlation_name, variable_name
+from speclet_formula.design.records import correlation_name, pair_dim
 from speclet_formula.inference.translation.centring import prefers_centred
 from speclet_formula.inference.translation.effects import CorrelatedBlock, correlated_effects, shifted_effects
+from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.inference.translation.ordinal import threshold_hook
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot, has_mean
@@ -40,9 +41,11 @@ def _threshold_prior(model: Model, prior: bambi.Prior) -> bambi.Prior:
 def _side_priors(model: Model, side: Design) -> dict[str, bambi.Prior]:
     """Return the priors of one linear predictor, under the names that its terms have without the parameter's."""
     slots = {slot.slot: slot for slot in model.slots}
-    priors = {name: _bambi_prior(slots[spelling].prior) for name, spelling in side.recipe.fixed.names.items()}
+    names = bambi_names(model.design)
+    priors = {name: _bambi_prior(slots[term.name].prior) for name, term in names.fixed(side).items()}
     for block in side.groups:
-        priors |= _block_priors(model, block, slots)
+        told = [group_term_name(names, block, column) for column in block.columns]
+        priors |= dict(zip(told, _block_priors(model, block, slots), strict=True))
     return priors
 
 
@@ -59,20 +62,19 @@ def _bambi_argument(value: Any) -> Any:
     return _bambi_prior(value) if isinstance(value, Prior) else value
 
 
-def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) -> dict[str, bambi.Prior]:
+def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) -> list[bambi.Prior]:
     """Return the priors of one block's columns: Bambi's own where it has them right, else our hooks."""
     priors = [slots[slot].prior for slot in block.slots]
-    names = [slot.removeprefix(block.prefix) for slot in block.slots]
     wishes = [prior.noncentered for prior in priors if prior.noncentered is not None]
     centred = not wishes[0] if wishes else prefers_centred(model.design, block)
     if block.correlated:
         shared = _correlated_block(block, priors, slots[correlation_name(block)].prior, centred)
         hooks = [correlated_effects(shared, column) for column in range(len(priors))]
-        return {name: _hooked(prior, hook) for name, prior, hook in zip(names, priors, hooks, strict=True)}
+        return [_hooked(prior, hook) for prior, hook in zip(priors, hooks, strict=True)]
     if any(has_mean(prior) for prior in priors):
         hook = shifted_effects(centred=centred)
-        return {name: _hooked(prior, hook) for name, prior in zip(names, priors, strict=True)}
-    return {name: _bambi_prior(prior, noncentered=not centred) for name, prior in zip(names, priors, strict=True)}
+        return [_hooked(prior, hook) for prior in priors]
+    return [_bambi_prior(prior, noncentered=not centred) for prior in priors]
 
 
 def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
@@ -91,8 +93,8 @@ def _correlated_block(block: GroupBlock, priors: list[Prior], correlation: Prior
     means = [prior.parameters["mu"] for prior in priors]
     pairs = combinations(range(len(priors)), 2)
     return CorrelatedBlock(
-        correlation=f"{block.prefix}cor|{variable_name(block.label)}",
-        pair_dim=f"{block.prefix}{variable_name(block.label)}__pair_dim",
+        correlation=correlation_name(block),
+        pair_dim=pair_dim(block),
         pairs={f"{block.columns[a]}, {block.columns[b]}": (a, b) for a, b in pairs},
         slots=tuple(block.slots),
         means=tuple(0.0 if isinstance(mean, Prior) else float(np.asarray(mean)) for mean in means),

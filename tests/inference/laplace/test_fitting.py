@@ -458,10 +458,6 @@ ERRORS = [
      f"link (it has bernoulli, binomial, poisson, negativebinomial, gamma, beta, gaussian, t).\n{SERVES}"),
     ("c ~ 0", {"family": "poisson"},
      f"Laplace's approximation cannot serve this model: the model has no coefficients.\n{SERVES}"),
-    ("c ~ x + I(2 * x) + (1 | g)", {"family": "poisson"},
-     "the 3 fixed columns are collinear: 1 of them can be made from the others.\n"
-     "Maximum likelihood has a single answer only where no column is a combination of the others.\n"
-     "Leave out the term that repeats another, or use method='nuts', where priors tell them apart."),
     ("c ~ 0 + x + (1 | g)", {"family": "poisson", "link": "identity"},
      "no parameters were found at which every row is possible.\n"
      "The link must be able to reach the observed means: 'identity' and 'inverse' also reach impossible ones.\n"

@@ -340,12 +340,6 @@ REFUSED = {
         "maximum likelihood cannot serve this model: 'half' has 48 effects for 48 rows, which the residual cannot be "
         f"told apart from.\n{ALLOWED}{REMEDY}",
     ),
-    "log_fc ~ n + twice + (1 | gene)": (
-        {},
-        "the 3 fixed columns are collinear: 1 of them can be made from the others.\n"
-        "Maximum likelihood has a single answer only where no column is a combination of the others.\n"
-        "Leave out the term that repeats another, or use method='exact', where priors tell them apart.",
-    ),
     "log_fc ~ row": (
         {},
         "the model has 48 fixed coefficients and 48 rows.\n"
