@@ -324,17 +324,16 @@ def _with_component(
 
 def _with_edges(density: LogDensity, mixture: Mixture, edges: Sequence[Edge], mass: float) -> Mixture:
     """Add components for single edges, and for two that meet where both have much of the mass."""
-    laid = [(log - mass, (edge,), part) for edge in edges for log, part in [_at_edges(density, mixture, (edge,))]]
-    laid = sorted((one for one in laid if one[0] > SLIGHTEST), key=lambda one: -one[0])[:MOST_EDGES]
-    notable = [one[1][0] for one in laid if one[0] > NOTABLE]
-    for first, second in combinations(notable, 2):
-        if first[0] != second[0]:
-            log, part = _at_edges(density, mixture, (first, second))
-            laid.append((log - mass, (first, second), part))
+    laid = [(edge, *_at_edges(density, mixture, (edge,))) for edge in edges]
+    laid = sorted((one for one in laid if one[1] - mass > SLIGHTEST), key=lambda one: -one[1])[:MOST_EDGES]
+    parts = [(log, part) for _, log, part in laid]
+    notable = [edge for edge, log, _ in laid if log - mass > NOTABLE]
+    meeting = (pair for pair in combinations(notable, 2) if pair[0][0] != pair[1][0])
+    parts += [_at_edges(density, mixture, pair) for pair in meeting]
     found = mixture
-    for log, _, (mean, factor, rates) in laid:
-        if np.isfinite(factor).all():
-            found = _with_component(found, float(np.clip(np.exp(log), *SHARES)) * found.weights[0], mean, factor, rates)
+    for log, (mean, factor, rates) in parts:
+        share = float(np.clip(np.exp(log - mass), *SHARES))
+        found = _with_component(found, share * found.weights[0], mean, factor, rates)
     return found
 
 
@@ -347,8 +346,8 @@ def _at_edges(
     """
     size, origin = len(mixture.origin), mixture.origin
     rates = np.zeros(size)
-    for place, rate in edges:
-        rates[place] = rate
+    for coordinate, rate in edges:
+        rates[coordinate] = rate
     ends = rates != 0
     out = origin.copy()
     out[ends] -= BEYOND / rates[ends]
