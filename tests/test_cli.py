@@ -55,6 +55,10 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "list.json").write_text("[1, 2]")
     (tmp_path / "text.json").write_text('{"sigma": "large"}')
     (tmp_path / "level.json").write_text('{"1|gene": {"A": null}}')
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "long.json").write_text('{"sigma": %s}' % ("9" * 5000))
+    (tmp_path / "huge.json").write_text('{"sigma": 1%s}' % ("0" * 400))
+    (tmp_path / "nan.json").write_text('{"sigma": NaN}')
     (tmp_path / "broken.json").write_text('{"sigma": 1')
     (tmp_path / "latin.csv").write_bytes("gene,y\nM\xfcller,1\n".encode("latin-1"))
     (tmp_path / "empty.csv").write_text("")
@@ -192,6 +196,23 @@ MISTAKES = {
         "recover screen.csv y~(1|gene) --truth level.json",
         "the true effect of '1|gene' at the level 'A' is null.\nTrue values are numbers, or objects from level to "
         f"number.\n{FORMS}",
+    ),
+    **{
+        name: (
+            f"recover screen.csv y~(1|gene) --truth {file}",
+            f"'{file}' is not JSON: it nests too deeply, or a number is too long.\n"
+            f"True values come as one JSON object.\n{FORMS}",
+        )
+        for name, file in {"truth without an end": "deep.json", "thousands of digits": "long.json"}.items()
+    },
+    "hundreds of digits": (
+        "recover screen.csv y~(1|gene) --truth huge.json",
+        f"the true value of 'sigma' is 1{'0' * 39}....\n"
+        f"True values are numbers, or objects from level to number.\n{FORMS}",
+    ),
+    "no number": (
+        "recover screen.csv y~(1|gene) --truth nan.json",
+        f"the true value of 'sigma' is NaN.\nTrue values are numbers, or objects from level to number.\n{FORMS}",
     ),
     "a demo without a folder": (
         "demo --folder screen.csv",

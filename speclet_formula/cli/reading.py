@@ -6,6 +6,7 @@ What the columns mean is left to `design`, what true values mean to `recovery`.
 import csv
 import difflib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from speclet_formula.errors import DataError, nearest
 from speclet_formula.files import SORTED, existing, read_file, unreadable
 
 SHOWN_LEVELS = 8
+SHOWN_DIGITS = 40
 
 
 def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
@@ -80,9 +82,10 @@ def read_truth(path: Path) -> dict[str, Any]:
         truth = json.loads(existing(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        what = error if isinstance(error, json.JSONDecodeError) else "it nests too deeply, or a number is too long"
         raise DataError(
-            f"'{path}' is not JSON: {error}.",
+            f"'{path}' is not JSON: {what}.",
             "True values come as one JSON object.",
             'For example {"Intercept": -1.0, "sigma": 0.3, "1|gene": {"gene_0": 0.2, "gene_1": -0.2}}.',
         ) from error
@@ -182,7 +185,7 @@ def _check_true_value(name: str, value: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # a whole number may be longer; NaN is none
 
 
 def _is_number_or_row(value: Any) -> bool:
@@ -195,7 +198,8 @@ def _kind(value: Any) -> str:
         return f"the text {value!r}"
     if isinstance(value, Mapping):
         return "an object"
-    return "a list" if isinstance(value, list) else json.dumps(value)
+    text = json.dumps(value)
+    return "a list" if isinstance(value, list) else text if len(text) <= SHOWN_DIGITS else f"{text[:SHOWN_DIGITS]}..."
 
 
 def _not_a_truth(problem: str) -> DataError:
