@@ -181,6 +181,11 @@ def pair_dim(block: GroupBlock) -> str:
     return f"{block.prefix}{variable_name(block.label)}__pair_dim"
 
 
+def effect_variables(design: Design) -> frozenset[str]:
+    """Return the variables of the posterior that hold an effect for each level of a group, of all linear predictors."""
+    return frozenset(slot for side in sides(design) for block in side.groups for slot in block.slots)
+
+
 def effect_label(block: GroupBlock, column: str) -> str:
     """Label one of a block's columns as the fixed effects are labelled: "Intercept", "sigma_Intercept", "Days"."""
     return f"{block.prefix}{'Intercept' if column == '1' else column}"

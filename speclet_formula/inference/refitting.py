@@ -13,7 +13,7 @@ from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.records import replace_response, take_rows
 from speclet_formula.errors import DataError
-from speclet_formula.families import check_response
+from speclet_formula.families import check_response, parameter_link
 from speclet_formula.formula.terms import Name, columns_of, text_of
 from speclet_formula.inference.fitting import fit
 from speclet_formula.inference.plans import settings_of
@@ -208,6 +208,7 @@ def _scaled_anew(model: Model, design: Design) -> tuple[Slot, ...]:
             link=model.family.link,
             parameters=model.family.parameters,
             priors=preset,
+            parameter_links={name: str(parameter_link(model.family, name)) for name, _ in design.parameters},
         )
         kept = tuple(new if old.source == preset else old for old, new in zip(kept, fresh, strict=True))
     return kept
