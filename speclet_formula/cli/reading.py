@@ -59,6 +59,67 @@ def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
     return frame
 
 
+def control_files(texts: Sequence[str]) -> dict[str, Path]:
+    """Return the files of a screen's controls by their class, or "" for a table of all classes.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Each the path of a table of gene and control, or "class=path" of a list.
+
+    Raises
+    ------
+    DataError
+        There is no such class or file, one stands twice, a table beside lists, or a table names no classes.
+    """
+    from speclet_formula.screens.controls import CONTROLS
+
+    found: dict[str, Path] = {}
+    for text in texts:
+        kind, equals, path = text.partition("=")
+        if not equals or Path(text).is_file():
+            kind, path = "", text
+        elif kind not in CONTROLS:
+            raise DataError(
+                f"--controls {text!r} names no class of controls.",
+                f"Classes: {', '.join(CONTROLS)}.",
+                f"Nearest: --controls {near}={path}." if (near := nearest(kind, CONTROLS)) else _CONTROL_LISTS,
+            )
+        if kind in found:
+            raise DataError(
+                f"--controls has {f'the class {kind!r}' if kind else 'a table'} twice.",
+                "A class has one list, and there is one table.",
+                "Leave one of the two out.",
+            )
+        found[kind] = existing(Path(path))
+    if "" in found:
+        _check_control_table(found)
+    return found
+
+
+_CONTROL_LISTS = "Write --controls essential=FILE --controls nonessential=FILE."
+
+
+def _check_control_table(found: Mapping[str, Path]) -> None:
+    """Refuse a table beside lists, and a list in the place of a table."""
+    from speclet_formula.screens.columns import find_column
+    from speclet_formula.screens.controls import CLASS_COLUMNS
+
+    if len(found) > 1:
+        raise DataError(
+            f"--controls has the table '{found['']}' beside lists.",
+            "Controls are a table of gene and control, or a list of each kind.",
+            _CONTROL_LISTS,
+        )
+    frame = read_file(found[""])
+    if find_column(frame, CLASS_COLUMNS) is None:
+        raise DataError(
+            f"'{found['']}' has the columns {', '.join(map(repr, map(str, frame.columns)))}, and none of classes.",
+            "A table of controls has 'gene' (or 'sgRNA') and 'control', which is essential, nonessential or other.",
+            f"Of a list of one kind write --controls nonessential={found['']}.",
+        )
+
+
 def read_truth(path: Path) -> dict[str, Any]:
     """Read the true parameters of simulated data from a JSON file.
 

@@ -15,6 +15,7 @@ from speclet_formula.screens.columns import GENES, GUIDES, find_column, labels_o
 from speclet_formula.screens.labels import symbol_of
 from speclet_formula.screens.notes import Notes
 
+CLASS_COLUMNS = ("control", "class", "kind")
 CONTROLS = ("nonessential", "other", "essential")
 
 
@@ -66,7 +67,7 @@ def _named_controls(controls: Any, notes: Notes) -> dict[str, str]:
         pairs = [(name, str(kind)) for kind, given in controls.items() for name in _listed_names(given, notes)]
     else:
         frame = read_frame(controls, "controls", notes)
-        control = find_column(frame, ("control", "class", "kind"))
+        control = find_column(frame, CLASS_COLUMNS)
         name = find_column(frame, (*GENES, *GUIDES))
         if control is None or name is None:
             raise DataError(
