@@ -6,6 +6,7 @@ import polars as pl
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.files import read_file
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
 
 PLAIN = {"str", "float64", "int64", "bool", "category"}
@@ -77,3 +78,47 @@ def test_a_table_of_polars_gives_the_same_as_one_of_pandas():
     for table in ("fixef", "ranef", "varcorr"):
         pd.testing.assert_frame_equal(getattr(sf, table)(one), getattr(sf, table)(other))
     pd.testing.assert_frame_equal(sf.predict(one, data.head(4)), sf.predict(other, given.head(4).to_arrow()))
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_factor_without_an_order_is_sorted_and_told(tmp_path, merge):
+    frame = pl.DataFrame({"y": np.arange(12.0) ** 2, "f": ["b", "c", "a"] * 4, "x": [1.0, 2, 3, 4] * 3})
+    given = frame.with_columns(pl.col("f").cast(pl.Categorical))
+    given.write_parquet(tmp_path / "f.parquet")
+    scans = [sf.scan(source, merge=merge) for source in (tmp_path / "f.parquet", given.lazy())]
+    for data in (*([] if merge else [given, given.to_arrow(), read_file(tmp_path / "f.parquet")]), *scans):
+        model = sf.Model("y ~ f", data)
+        assert model.design.fixed[-1].columns == ("f[b]", "f[c]")
+        found = {finding.kind: finding for finding in model.findings}["sorted_levels"]
+        assert found.why == "Its reference level is 'a'."
+        assert "sorted_levels" not in {finding.kind for finding in sf.Model("y ~ 1 + (1 | f)", data).findings}
+    declared = frame.with_columns(pl.col("f").cast(pl.Enum(["c", "b", "a"])))
+    declared.write_parquet(tmp_path / "f.parquet")
+    for data in (declared, declared.to_arrow(), read_file(tmp_path / "f.parquet"), sf.scan(tmp_path / "f.parquet")):
+        model = sf.Model("y ~ f", data)
+        assert model.design.fixed[-1].columns == ("f[b]", "f[a]")
+        assert "sorted_levels" not in {finding.kind for finding in model.findings}
+
+
+def test_columns_of_several_levels_of_names_are_refused():
+    with pytest.raises(sf.DataError) as caught:
+        sf.Model("y ~ x", pd.DataFrame({("y", "mean"): [1.0, 2], ("x", "mean"): [1.0, 3]}))
+    assert str(caught.value) == (
+        "the data's columns have 2 levels of names each: ('y', 'mean'), ('x', 'mean').\n"
+        "A formula names columns by one text each.\n"
+        'Join the levels: data.columns = ["_".join(map(str, names)) for names in data.columns].'
+    )
+
+
+@pytest.mark.parametrize("name", ["x\n", "x ", " x", "\tx"])
+def test_a_name_with_white_space_is_a_name_of_its_own(name):
+    data = pd.DataFrame({"y": [1.0, 2, 4, 3], name: [5.0, 6, 7, 9]})
+    with pytest.raises(sf.FormulaError) as caught:
+        sf.Model("y ~ x", data)
+    assert caught.value.allowed == f"Columns: y, {name!r}."
+    assert caught.value.remedy == f"Nearest: {name!r}, with white space: data = data.rename(columns=str.strip)."
+    both = data.assign(x=[0.0, 1, 0, 1])
+    np.testing.assert_array_equal(sf.Model("y ~ x", both).design.X[:, 1], both["x"])
+    np.testing.assert_array_equal(sf.Model(f"y ~ `{name}`", both).design.X[:, 1], both[name])
+    fit = sf.lmer(f"y ~ `{name}`", both, method="reml")
+    assert sf.fixef(fit)["estimate"][1] == pytest.approx(np.polyfit(both[name], both["y"], 1)[0])

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.comparison.pointwise import conditional_rows, good_pareto_k, integrated_rows
-from speclet_formula.comparison.smoothing import FEWEST_DRAWS
 from speclet_formula.comparison.subsampling import draw_rows, total
 from speclet_formula.comparison.wording import caveat
 from speclet_formula.design.merged import require_rows
@@ -19,6 +18,7 @@ from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact.marginal import why_not_exact
 from speclet_formula.posterior import Fit
 from speclet_formula.prediction import OBSERVATION_DIM
+from speclet_formula.smoothing import FEWEST_DRAWS
 
 FEWEST_ROWS = 2  # their differences have a variance
 

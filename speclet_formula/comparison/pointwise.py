@@ -11,7 +11,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from speclet_formula.comparison.smoothing import log_sum_exp, smooth_weights
 from speclet_formula.inference.exact.integrated import (
     DrawnVariances,
     left_out_blocks,
@@ -24,6 +23,7 @@ from speclet_formula.inference.exact.marginal import Marginal, marginal_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.prediction import BLOCK_BYTES, log_likelihood_blocks
+from speclet_formula.smoothing import log_sum_exp, smooth_weights
 
 EFFICIENCY_SAMPLE = 1000  # parameters whose effective draws are averaged: it only sets the length of the tail
 # Draws of the variances that the integrated estimate uses. There are a handful of variances, so that 1,000 draws leave

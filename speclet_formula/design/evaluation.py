@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.finite import refuse_lost_digits
 from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.design.transforms import STATEFUL, STATELESS
@@ -62,26 +63,8 @@ def evaluate_labels(node: Expression, scope: Scope) -> Values:
         return pd.Categorical(column)
     values = column.to_numpy()
     if values.dtype.kind == "f":
-        _check_digits(values, node.name)
+        refuse_lost_digits(values, node.name)
     return values
-
-
-def _check_digits(values: np.ndarray, name: str) -> None:
-    """Refuse floats whose last digits were lost, if they were ids: several then have become one level."""
-    kind = np.finfo(values.dtype)
-    large = np.unique(values[np.abs(values) >= 2.0 ** (kind.nmant + 1)])
-    lost = next((value for value in large if _digits(value) > kind.precision), None)
-    if lost is not None:
-        raise DataError(
-            f"column '{name}' has levels that are floats with too many digits, such as {lost:.0f}: the last are lost.",
-            f"Numbers of more than {kind.precision} digits are told apart as integers, or as text.",
-            f"Read the column as such, for example pandas.read_csv(path, dtype={{'{name}': str}}).",
-        )
-
-
-def _digits(value: Any) -> int:
-    """Count the digits that tell a float from its neighbours."""
-    return len(str(value).partition("e")[0].removesuffix(".0").replace(".", "").strip("-0"))
 
 
 def _column(column: pd.Series) -> Values:

@@ -19,6 +19,7 @@ from speclet_formula.design.scanning import Scan, numbers_of, read_columns
 from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.transforms import as_factor, label_of
 from speclet_formula.errors import DataError, FormulaError, listed, nearest
+from speclet_formula.files import has_no_order, without_order
 
 Missing = Literal["error", "drop"]
 EXACT = 2**53  # beyond it a double has no room for every whole number
@@ -40,6 +41,13 @@ def as_pandas(data: Any) -> pd.DataFrame:
         frame = _from_mapping(data)
     else:
         frame = _from_narwhals(data)
+    if isinstance(frame.columns, pd.MultiIndex):
+        first = listed(map(repr, frame.columns), 3)
+        raise DataError(
+            f"the data's columns have {frame.columns.nlevels} levels of names each: {first}.",
+            "A formula names columns by one text each.",
+            'Join the levels: data.columns = ["_".join(map(str, names)) for names in data.columns].',
+        )
     if frame.shape[0] == 0:
         raise DataError(
             "the data have no rows.", "A model needs at least one row.", "Check the filter or the file that made them."
@@ -160,7 +168,17 @@ def _from_narwhals(data: Any) -> pd.DataFrame:
     for name, kind in table.schema.items():
         if kind.is_integer() and table[name].null_count():  # which makes floats of them, without their last digits
             frame[name] = numbers_of(table[name].to_arrow())
-    return frame
+    return without_order(frame, _unordered(table))
+
+
+def _unordered(table: Any) -> list[str]:
+    """Return the columns of polars' Categorical, whose levels stand as they first occurred."""
+    import narwhals as nw
+
+    if table.implementation.is_polars():
+        return [name for name, kind in table.schema.items() if kind == nw.Categorical]
+    fields = nw.to_native(table).schema if table.implementation.is_pyarrow() else ()
+    return [field.name for field in fields if has_no_order(field)]
 
 
 def select_columns(frame: pd.DataFrame, names: Sequence[str], text: str | None = None) -> pd.DataFrame:
@@ -193,15 +211,25 @@ def _no_column(name: str, columns: list[str], text: str | None) -> FormulaError:
             "A formula names columns by text.",
             "Rename it, or all at once: data.columns = data.columns.astype(str).",
         )
+    same = next((column for column in columns if column.strip() == name), None)
     near = nearest(name, columns)
     found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) if text else None
     return FormulaError(
         f"no column '{name}' in the data.",
-        f"Columns: {listed(columns)}.",
-        f"Nearest: {near}." if near else "Check the spelling, or add the column to the data.",
+        f"Columns: {listed(map(_shown, columns))}.",
+        f"Nearest: {_shown(same)}, with white space: data = data.rename(columns=str.strip)."
+        if same
+        else f"Nearest: {_shown(near)}."
+        if near
+        else "Check the spelling, or add the column to the data.",
         text if found else None,
         found.start() if found else None,
     )
+
+
+def _shown(column: str) -> str:
+    """Return a column's name, in quotes where it has what cannot be seen at its ends or in it."""
+    return column if column == column.strip() and column.isprintable() else repr(column)
 
 
 def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame, np.ndarray]:

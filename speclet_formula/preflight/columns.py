@@ -1,6 +1,6 @@
 """The response and the fixed columns go in; what the data do not inform comes out. Collinearity has its own file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -115,11 +115,7 @@ def text_of_numbers(design: Design) -> Iterator[Finding]:
     Finding
         One for each column that stands in a fixed term or varies over groups; a grouping factor has levels anyway.
     """
-    seen: dict[str, None] = {}
-    for side in sides(design):
-        terms = [*side.formula.terms, *(term for group in side.formula.group_terms for term in group.terms)]
-        seen |= dict.fromkeys(node.name for term in terms for node in term.factors if isinstance(node, Name))
-    for name in seen:
+    for name in _named_in_terms(design):
         column = design.frame[name]
         if not isinstance(column.dtype, pd.CategoricalDtype) or not _alphabetical(column):
             continue  # an order of its own is the analyst's: these are labels
@@ -131,6 +127,38 @@ def text_of_numbers(design: Design) -> Iterator[Finding]:
                 f"Text is a factor: each of its {len(column.cat.categories):,} values has a coefficient of its own.",
                 f"{found.remedy(name)} If they are labels, leave it.",
             )
+
+
+def sorted_levels(design: Design, unordered: Sequence[str]) -> Iterator[Finding]:
+    """Tell the reference levels of factors that came without an order.
+
+    Parameters
+    ----------
+    design : Design
+    unordered : sequence of str
+        Their columns, some of which the design may not use.
+
+    Yields
+    ------
+    Finding
+    """
+    for name in [name for name in _named_in_terms(design) if name in unordered]:
+        levels = list(design.frame[name].cat.categories)
+        yield Finding(
+            "sorted_levels",
+            f"The levels of '{name}' came in the order of the rows, as polars' Categorical has them, and were sorted.",
+            f"Its reference level is '{levels[0]}'.",
+            f'For another order cast it to polars.Enum(["reference", ...]), the reference first: {listed(levels)}.',
+        )
+
+
+def _named_in_terms(design: Design) -> dict[str, None]:
+    """Return the columns that fixed terms name, and those that vary over groups, in order."""
+    seen: dict[str, None] = {}
+    for side in sides(design):
+        terms = [*side.formula.terms, *(term for group in side.formula.group_terms for term in group.terms)]
+        seen |= dict.fromkeys(node.name for term in terms for node in term.factors if isinstance(node, Name))
+    return seen
 
 
 def _alphabetical(column: pd.Series) -> bool:

@@ -143,12 +143,14 @@ def test_a_fold_with_a_high_k_is_predicted_from_new_draws(monkeypatch):
 
 
 def test_folds_of_single_rows_are_leave_one_out():
-    """Both smooth the same ratios of the same draws."""
+    """Both smooth the same ratios of the same draws, where these serve; elsewhere each draws the variances anew."""
     data = DATA[::5].reset_index(drop=True)
     fit = fit_of(ONE_WAY, data)
     found, expected = sf.kfold(fit, k=len(data)), sf.loo(fit)
-    np.testing.assert_allclose(found.elpd_i, expected.elpd_i, atol=1e-8)
-    np.testing.assert_allclose(found.pareto_k, expected.pareto_k, atol=1e-6)
+    same = np.isclose(found.elpd_i, expected.elpd_i, atol=1e-8, rtol=0)
+    same &= np.isclose(found.pareto_k, expected.pareto_k, atol=1e-6, rtol=0)
+    assert (~same).sum() <= expected.elpd_i.attrs["n_redone"] < 4
+    np.testing.assert_allclose(found.elpd_i, expected.elpd_i, atol=0.2)
 
 
 def test_rows_are_dealt_evenly():
