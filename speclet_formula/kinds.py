@@ -16,20 +16,20 @@ type Kinds = tuple[str, ...]
 _FITS, _TEXTS, _TABLE, _MAPPING = ("Fit", "PointFit"), ("Formula", "str", "list", "tuple"), ("DataFrame",), ("Mapping",)
 _PACKAGES = ("speclet_formula", "pandas", "builtins", "arviz_stats", "pathlib")
 
-# What an argument is by its name, where the verb is not named below.
+# What the first argument is by its name, where the verb is not named below.
 _BY_NAME: Mapping[str, Kinds] = {
     "fit": _FITS, "model": ("Model",), "means": ("Means",), "comparison": ("Comparison",), "recovery": ("Recovery",),
     "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",), "table": _TABLE,
-    "effects": _TABLE, "matrix": _TABLE, "truth": _MAPPING, "params": _MAPPING,
+    "effects": _TABLE, "matrix": _TABLE,
 }  # fmt: skip
+_LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "params": _MAPPING}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
     "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "recover": {"fit": (*_FITS, "Mapping")},
     "refit": {"fitted": (*_FITS, "Model")}, "update": {"fitted": (*_FITS, "Model", *_TEXTS)},
     "explain": {"formula": _TEXTS}, "equation": {"formula": (*_TEXTS, "Model")},
     "spelling": {"formula": (*_TEXTS, "Model")}, "load": {"path": ("Path", "str")},
-    "tidy": {"fit": _FITS, "effects": ()}, "diagnose": {"fit": ()}, "from_bambi": {"model": ()},
+    "diagnose": {"fit": ()}, "from_bambi": {"model": ()},
 }  # fmt: skip
-_OPTIONAL = ("truth", "params")  # may be None; the verb says whether it needs them
 
 _WORDS: Mapping[str, str] = {
     "Fit": "a fit", "Model": "a Model", "Means": "what sf.marginal_means returns",
@@ -63,8 +63,8 @@ def checks_kind[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
         It can be pickled by its public name.
     """
     signature = inspect.signature(verb)
-    kinds = {name: _kinds_of(verb.__name__, name) for name in signature.parameters}
-    checked = {name: taken for name, taken in kinds.items() if taken}
+    kinds = [_kinds_of(verb.__name__, name, place) for place, name in enumerate(signature.parameters)]
+    checked = {name: taken for name, taken in zip(signature.parameters, kinds, strict=True) if taken}
     if not checked:
         return verb
 
@@ -73,7 +73,7 @@ def checks_kind[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
         given = dict(zip(signature.parameters, arguments, strict=False)) | keywords
         for name in (name for name in checked if name in given):
             value = given[name]
-            if not (_is_one_of(value, checked[name]) or (value is None and name in _OPTIONAL)):
+            if not (_is_one_of(value, checked[name]) or (value is None and name in _LATER)):
                 raise _wrong_kind(verb.__name__, name, value, checked[name])
         return verb(*arguments, **keywords)
 
@@ -81,9 +81,9 @@ def checks_kind[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
     return call
 
 
-def _kinds_of(verb: str, argument: str) -> Kinds:
+def _kinds_of(verb: str, argument: str, place: int) -> Kinds:
     """Return the kinds that an argument of a verb can have; none where anything goes."""
-    return _BY_VERB.get(verb, {}).get(argument, _BY_NAME.get(argument, ()))
+    return _LATER.get(argument, ()) if place else _BY_VERB.get(verb, {}).get(argument, _BY_NAME.get(argument, ()))
 
 
 def _names(value: Any) -> list[str]:

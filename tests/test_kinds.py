@@ -158,6 +158,10 @@ def test_keywords_and_pickling_work_as_before():
     assert inspect.signature(sf.fixef) == inspect.signature(sf.fixef.__wrapped__)
 
 
+def test_later_arguments_are_the_verbs_own():
+    assert list(sf.tidy(given()["fit"], effects="fixed")["effect"].unique()) == ["fixed"]
+
+
 def test_what_takes_anything_is_left_alone():
     assert checks_kind(len_of_anything) is len_of_anything
 

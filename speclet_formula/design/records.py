@@ -3,7 +3,7 @@
 Nothing comes in and nothing is computed; `build` fills them, every later room reads them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -138,9 +138,9 @@ class Design:
     merged: Merged | None = None  # of rows that stand for several
 
 
-def replace_response(design: Design, response: np.ndarray, column: str) -> Design:
-    """Return the same design with another response (n,), which is the column of that name."""
-    return replace(design, response=response, frame=design.frame.assign(**{column: response}))
+def replace_response(design: Design, response: np.ndarray, columns: Mapping[str, np.ndarray]) -> Design:
+    """Return the same design with another response (n,), which these columns of its rows hold."""
+    return replace(design, response=response, frame=design.frame.assign(**columns))
 
 
 def take_rows(design: Design, rows: np.ndarray) -> Design:
