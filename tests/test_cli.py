@@ -780,8 +780,9 @@ def test_controls_come_as_lists_too(counts_folder):
     for kind in ("essential", "nonessential"):
         names = table.loc[table["control"] == kind, "gene"]
         (counts_folder / f"{kind}.txt").write_text("GENE\tHGNC_ID\n" + "".join(f"{name}\t1\n" for name in names))
-    result = run("screen", "counts.txt", "--samples", "samples.csv", "--controls", "essential=essential.txt",
-                 "--controls", "nonessential=nonessential.txt", "--draws", 60, "--chains", 1, "--cores", 1, "--seed", 1)  # fmt: skip
+    lists = ["--controls", "essential=essential.txt", "--controls", "nonessential=nonessential.txt"]
+    short = ["--draws", 60, "--chains", 1, "--cores", 1, "--seed", 1]
+    result = run("screen", "counts.txt", "--samples", "samples.csv", *lists, *short)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("Screen (MAGeCK): 24 guides of 12 genes (6 nonessential, 1 other, 5 essential)\n")
 
