@@ -55,6 +55,10 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "list.json").write_text("[1, 2]")
     (tmp_path / "text.json").write_text('{"sigma": "large"}')
     (tmp_path / "level.json").write_text('{"1|gene": {"A": null}}')
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "long.json").write_text('{"sigma": %s}' % ("9" * 5000))
+    (tmp_path / "huge.json").write_text('{"sigma": 1%s}' % ("0" * 400))
+    (tmp_path / "nan.json").write_text('{"sigma": NaN}')
     (tmp_path / "broken.json").write_text('{"sigma": 1')
     (tmp_path / "latin.csv").write_bytes("gene,y\nM\xfcller,1\n".encode("latin-1"))
     (tmp_path / "empty.csv").write_text("")
@@ -192,6 +196,23 @@ MISTAKES = {
         "recover screen.csv y~(1|gene) --truth level.json",
         "the true effect of '1|gene' at the level 'A' is null.\nTrue values are numbers, or objects from level to "
         f"number.\n{FORMS}",
+    ),
+    **{
+        name: (
+            f"recover screen.csv y~(1|gene) --truth {file}",
+            f"'{file}' is not JSON: it nests too deeply, or a number is too long.\n"
+            f"True values come as one JSON object.\n{FORMS}",
+        )
+        for name, file in {"truth without an end": "deep.json", "thousands of digits": "long.json"}.items()
+    },
+    "hundreds of digits": (
+        "recover screen.csv y~(1|gene) --truth huge.json",
+        f"the true value of 'sigma' is 1{'0' * 39}....\n"
+        f"True values are numbers, or objects from level to number.\n{FORMS}",
+    ),
+    "no number": (
+        "recover screen.csv y~(1|gene) --truth nan.json",
+        f"the true value of 'sigma' is NaN.\nTrue values are numbers, or objects from level to number.\n{FORMS}",
     ),
     "a demo without a folder": (
         "demo --folder screen.csv",
@@ -621,6 +642,64 @@ def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
     assert set(genes["gene"][:5]) == {f"gene_{k}" for k in range(5)}
     assert result.stdout.count(f" {genes['gene'][0]} ") == 1
     assert len(pd.read_parquet("guides.parquet")) == 24
+
+
+def test_controls_come_as_lists_too(counts_folder):
+    table = pd.read_csv("controls.csv")
+    for kind in ("essential", "nonessential"):
+        names = table.loc[table["control"] == kind, "gene"]
+        (counts_folder / f"{kind}.txt").write_text("GENE\tHGNC_ID\n" + "".join(f"{name}\t1\n" for name in names))
+    lists = ["--controls", "essential=essential.txt", "--controls", "nonessential=nonessential.txt"]
+    short = ["--draws", 60, "--chains", 1, "--cores", 1, "--seed", 1]
+    result = run("screen", "counts.txt", "--samples", "samples.csv", *lists, *short)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("Screen (MAGeCK): 24 guides of 12 genes (6 nonessential, 1 other, 5 essential)\n")
+
+
+WRONG_CONTROLS = {
+    "a list for a table": (
+        "--controls list.txt",
+        "'list.txt' has the columns 'GENE', 'HGNC_ID', and none of classes.\nA table of controls has 'gene' (or "
+        "'sgRNA') and 'control', which is essential, nonessential or other.\n"
+        "Of a list of one kind write --controls nonessential=list.txt.\n",
+    ),
+    "another class": (
+        "--controls essentail=list.txt",
+        "--controls 'essentail=list.txt' names no class of controls.\nClasses: nonessential, other, essential.\n"
+        "Nearest: --controls essential=list.txt.\n",
+    ),
+    "no such list": (
+        "--controls essential=lst.txt",
+        "there is no file 'lst.txt'.\nThe path of a file is expected, from the folder where the command runs.\n"
+        "Nearest: 'list.txt'.\n",
+    ),
+    "a class twice": (
+        "--controls essential=list.txt --controls essential=list.txt",
+        "--controls has the class 'essential' twice.\nA class has one list, and there is one table.\n"
+        "Leave one of the two out.\n",
+    ),
+    "a table beside a list": (
+        "--controls controls.csv --controls essential=list.txt",
+        "--controls has the table 'controls.csv' beside lists.\nControls are a table of gene and control, or a list of "
+        "each kind.\nWrite --controls essential=FILE --controls nonessential=FILE.\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "text"), WRONG_CONTROLS.values(), ids=WRONG_CONTROLS)
+def test_controls_that_cannot_be_read_get_advice_that_can_be_typed(counts_folder, options, text):
+    (counts_folder / "list.txt").write_text("GENE\tHGNC_ID\ngene_1\t1\n")
+    result = run("screen", "counts.txt", "--samples", "samples.csv", *options.split())
+    assert (result.exit_code, result.stderr) == (2, text)
+
+
+def test_the_separator_of_a_table_is_found_and_told(folder):
+    pd.read_csv("screen.csv").to_csv("semicolons.csv", sep=";", index=False)
+    plain, found = (run("fit", name, "y~drug", "--method", "reml") for name in ("screen.csv", "semicolons.csv"))
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout == plain.stdout
+    note = "Note: Columns are separated by semicolons, not by commas as the name promises.\n"
+    assert found.stderr == note + plain.stderr
 
 
 @pytest.mark.parametrize(

@@ -305,7 +305,10 @@ def screen(  # noqa: PLR0913 - an option each
     samples: Annotated[Path, typer.Option(help="Sample map: sample, cell_line, replicate, reference.")],
     sampling: SamplingOptions,
     guides: Annotated[Path | None, typer.Option(help="Guide map: sgRNA, gene; if the counts name no genes.")] = None,
-    controls: Annotated[Path | None, typer.Option(help="Table of gene and control: essential, nonessential.")] = None,
+    controls: Annotated[
+        list[str] | None,
+        typer.Option(help="Table of gene and control, or a list of each kind: essential=FILE. Can be repeated."),
+    ] = None,
     formula: Annotated[
         str | None, typer.Option(help="Of log_fc; genes, guides, replicates or lines as far as there are several.")
     ] = None,
@@ -324,18 +327,20 @@ def screen(  # noqa: PLR0913 - an option each
     out_table: Annotated[Path | None, typer.Option(help="Write the table of log fold changes as this file.")] = None,
 ) -> None:
     """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""
+    from speclet_formula.cli.reading import control_files
     from speclet_formula.cli.screening import default_formula, fit_line, ranked_lines
     from speclet_formula.files import write_file
 
+    classes = control_files(controls or ())
     outputs = {"--out": out, "--out-guides": out_guides, "--out-table": out_table}
     for option, path in outputs.items():
         others = [other for name, other in outputs.items() if name != option]
-        check_output(path, option, [counts, samples, guides, controls, *others])
+        check_output(path, option, [counts, samples, guides, *classes.values(), *others])
         check_table(path, option)
     from speclet_formula.screens import guide_table, rank_genes, read_screen
 
     read: Any = read_screen(
-        counts, guides, samples, controls=controls, normalise=normalise,  # type: ignore[arg-type]
+        counts, guides, samples, controls=classes.get("", classes or None), normalise=normalise,  # type: ignore[arg-type]
         pseudo_count=pseudo_count, duplicates=duplicates, drop=tuple(drop or ()),  # type: ignore[arg-type]
     )  # fmt: skip
     typer.echo(repr(read))

@@ -106,6 +106,14 @@ def _levels(model: Model, by: Any, argument: str) -> tuple[np.ndarray, tuple[str
     design = model.design
     if not isinstance(by, str):
         given = in_order_of(model, by, argument)
+        if np.ndim(given) != 1:
+            raise ComparisonError(
+                f"{argument}= is {given!r}, which is no label for each row."
+                if np.ndim(given) == 0
+                else f"{argument}= has {np.ndim(given)} dimensions.",
+                "There is one label for each row that the model uses, or for each row of its table.",
+                f"Give a column's name: {argument}='gene'.",
+            )
         column = given if isinstance(given, pd.Series) else pd.Series(list(given))
         if len(column) == len(model.data) != len(design.rows):
             column = column.iloc[design.rows].reset_index(drop=True)

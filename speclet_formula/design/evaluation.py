@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.finite import refuse_lost_digits
+from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
@@ -41,7 +43,7 @@ def evaluate(node: Expression, scope: Scope) -> Values:
         case Operation(operator, operands):
             values = [_single(_plain(evaluate(operand, scope))) for operand in operands]
             _check_columns(operands, values, node)
-            return _operate(operator, values, node)
+            return _operate(operator, values, node, scope)
         case Call():
             return _call(node, scope)
     raise FormulaError(  # pragma: no cover - the parser makes no other nodes
@@ -64,26 +66,8 @@ def evaluate_labels(node: Expression, scope: Scope) -> Values:
         return pd.Categorical(column)
     values = column.to_numpy()
     if values.dtype.kind == "f":
-        _check_digits(values, node.name)
+        refuse_lost_digits(values, node.name)
     return values
-
-
-def _check_digits(values: np.ndarray, name: str) -> None:
-    """Refuse floats whose last digits were lost, if they were ids: several then have become one level."""
-    kind = np.finfo(values.dtype)
-    large = np.unique(values[np.abs(values) >= 2.0 ** (kind.nmant + 1)])
-    lost = next((value for value in large if _digits(value) > kind.precision), None)
-    if lost is not None:
-        raise DataError(
-            f"column '{name}' has levels that are floats with too many digits, such as {lost:.0f}: the last are lost.",
-            f"Numbers of more than {kind.precision} digits are told apart as integers, or as text.",
-            f"Read the column as such, for example pandas.read_csv(path, dtype={{'{name}': str}}).",
-        )
-
-
-def _digits(value: Any) -> int:
-    """Count the digits that tell a float from its neighbours."""
-    return len(str(value).partition("e")[0].removesuffix(".0").replace(".", "").strip("-0"))
 
 
 def _column(column: pd.Series) -> Values:
@@ -138,7 +122,7 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 _UNARY: dict[str, Callable[[Any], Any]] = {"-": np.negative, "+": np.positive, "!": np.logical_not}
 
 
-def _operate(operator: str, values: list[Values], node: Operation) -> Values:
+def _operate(operator: str, values: list[Values], node: Operation, scope: Scope) -> Values:
     """Apply one arithmetic, comparison or logical operator."""
     table: Mapping[str, Callable[..., Any]] = _UNARY if len(values) == 1 else _BINARY
     if operator not in table:
@@ -148,10 +132,11 @@ def _operate(operator: str, values: list[Values], node: Operation) -> Values:
             "Write the interaction as a term of its own, outside the call.",
         )
     if operator not in ("==", "!=") and any(is_labels(value) for value in values):
+        strays, remedy = _strays(node.operands, scope, "Use a numeric column, or compare: I(column == 'label').")
         raise DataError(
-            f"'{text_of(node)}' computes with labels, not numbers.",
+            f"'{text_of(node)}' computes with labels, not numbers{strays}.",
             "Arithmetic needs numeric columns; labels can be compared with == and !=.",
-            "Use a numeric column, or compare: I(column == 'label').",
+            remedy,
         )
     if len(values) == 2 and is_labels(values[0]) != is_labels(values[1]):  # noqa: PLR2004 - both operands
         raise DataError(
@@ -162,6 +147,17 @@ def _operate(operator: str, values: list[Values], node: Operation) -> Values:
     with np.errstate(all="ignore"):  # what is not a number is reported by row once the term is complete
         # Integer columns: 2^-1 and overflow mean in R what they mean for doubles.
         return table[operator](*(value if is_labels(value) else np.asarray(value, dtype=float) for value in values))
+
+
+def _strays(nodes: Sequence[Expression], scope: Scope, remedy: str) -> tuple[str, str]:
+    """Return what is to be said of a column of text most of which is numbers, and what to do; else the remedy given."""
+    names = [node.name for node in nodes if isinstance(node, Name)]
+    labels = [name for name in names if isinstance(scope.frame[name].dtype, pd.CategoricalDtype)]
+    found = next(((name, told) for name in labels if (told := numeric_text(scope.frame[name]))), None)
+    if found is None:
+        return "", remedy
+    name, told = found
+    return f": '{name}' is text, but {told.said}", told.remedy(name)
 
 
 def is_labels(value: Values) -> bool:
@@ -188,10 +184,12 @@ def _call(node: Call, scope: Scope) -> Values:
             inspect.signature(STATELESS[name]).bind(*positional, **named)
             return STATELESS[name](*positional, **named)
     except (TypeError, ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+        remedy = "Check the arguments' number, names and types; labels cannot be computed with."
+        strays, remedy = _strays([argument.value for argument in node.arguments], scope, remedy)
         raise FormulaError(
-            f"'{text_of(node)}' cannot be computed: {error}.",
+            f"'{text_of(node)}' cannot be computed: {error}{strays}.",
             f"{name} must accept the arguments that the formula gives it.",
-            "Check the arguments' number, names and types; labels cannot be computed with.",
+            remedy,
         ) from error
 
 

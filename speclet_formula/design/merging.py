@@ -14,7 +14,7 @@ import pandas as pd
 
 from speclet_formula.design.finite import refuse_infinite
 from speclet_formula.design.merged import ROWS, WITHIN
-from speclet_formula.design.scanning import Scan, coded_pieces, unreadable, whole_column
+from speclet_formula.design.scanning import Scan, coded_pieces, told_frame, unreadable, whole_column
 from speclet_formula.errors import DataError
 
 FEWEST_WAITING = 2**17  # rows that are worth merging at once
@@ -46,7 +46,7 @@ def read_merged(table: Scan, response: str, names: Sequence[str]) -> pd.DataFram
     """
     keys = [name for name in names if name != response]
     levels: dict[str, dict[Any, int]] = {}
-    ordered: set[str] = set()
+    ordered: dict[str, bool] = {}
     cells: pd.DataFrame | None = None
     waiting: list[pd.DataFrame] = []
     seen = held = 0
@@ -63,10 +63,10 @@ def read_merged(table: Scan, response: str, names: Sequence[str]) -> pd.DataFram
     except Exception as error:  # pyarrow and polars raise almost anything for a damaged file
         raise unreadable(table.name, error) from error
     cells = _merged([cells, *waiting], keys)
-    columns = {name: whole_column([cells.pop(name)], levels.get(name), name in ordered) for name in keys}
+    columns = {name: whole_column([cells.pop(name)], levels.get(name), ordered.get(name, False)) for name in keys}
     made = {response: cells[_MEAN].to_numpy(), ROWS: cells[ROWS].to_numpy()}
     made[WITHIN.format(response)] = cells[_LEFT].to_numpy()
-    return pd.DataFrame({name: columns.get(name, made.get(name)) for name in (*names, *list(made)[1:])})
+    return told_frame({name: columns.get(name, made.get(name)) for name in (*names, *list(made)[1:])}, ordered)
 
 
 def _single(piece: Mapping[str, Any], keys: list[str], response: str, labels: bool, seen: int) -> pd.DataFrame:

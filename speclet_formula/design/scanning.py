@@ -4,7 +4,7 @@ Labels are held as whole numbers with one list of levels, so that a piece's text
 the columns mean is left to `tables`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import pandas as pd
 
 from speclet_formula.delimited import has_padding, head_of
 from speclet_formula.errors import DataError
+from speclet_formula.files import SORTED, has_no_order
 
 FORMATS = {
     ".parquet": "parquet",
@@ -236,7 +237,7 @@ def read_columns(table: Scan, names: Sequence[str]) -> pd.DataFrame:
     """
     parts: dict[str, list[Any]] = {name: [] for name in names}
     levels: dict[str, dict[Any, int]] = {}
-    ordered: set[str] = set()
+    ordered: dict[str, bool] = {}
     try:
         for piece in coded_pieces(table, list(names), levels, ordered):
             for name in names:
@@ -244,16 +245,25 @@ def read_columns(table: Scan, names: Sequence[str]) -> pd.DataFrame:
     except Exception as error:  # pyarrow and polars raise almost anything for a damaged file
         raise unreadable(table.name, error) from error
     # One column after the other: the pieces of each are gone before those of the next are put together.
-    return pd.DataFrame({name: whole_column(parts.pop(name), levels.get(name), name in ordered) for name in names})
+    columns = {name: whole_column(parts.pop(name), levels.get(name), ordered.get(name, False)) for name in names}
+    return told_frame(columns, ordered)
+
+
+def told_frame(columns: Mapping[str, Any], ordered: Mapping[str, bool]) -> pd.DataFrame:
+    """Make a table that tells, in `.attrs[SORTED]`, whose levels came as categories without an order."""
+    frame = pd.DataFrame(columns)
+    if not all(ordered.values()):
+        frame.attrs[SORTED] = tuple(name for name, is_own in ordered.items() if not is_own)
+    return frame
 
 
 def coded_pieces(
-    table: Scan, names: list[str], levels: dict[str, dict[Any, int]], ordered: set[str]
+    table: Scan, names: list[str], levels: dict[str, dict[Any, int]], ordered: dict[str, bool]
 ) -> Iterator[dict[str, Any]]:
     """Go through a table by pieces of some columns: labels as numbers (rows,), all else as pandas has it.
 
-    The labels' numbers are those of `levels`, by column, which grows on the way; `ordered` gets the names of columns
-    whose levels have an order of their own.
+    The labels' numbers are those of `levels`, by column, which grows on the way; `ordered` tells of each
+    dictionary whether its levels have an order of their own.
     """
     from pyarrow import types
 
@@ -262,7 +272,8 @@ def coded_pieces(
         for name in names:
             column = piece.column(name)
             if _holds_labels(column.type):
-                ordered |= {name} if types.is_dictionary(column.type) else set()
+                if types.is_dictionary(column.type):
+                    ordered[name] = not has_no_order(piece.schema.field(name))
                 found[name] = _codes(column, levels.setdefault(name, {}))
             else:
                 found[name] = numbers_of(column)

@@ -5,12 +5,16 @@ gives the intercept back for the predictors as they are. Judging the draws is le
 """
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
+from types import FrameType
 from typing import Any
 
+import numpy as np
 import pymc as pm
 import xarray as xr
 
@@ -43,11 +47,13 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
     ------
     SamplingError
         If the sampler is not installed, or cannot start or finish.
+    KeyboardInterrupt
+        If it is interrupted; nothing is kept of chains that are not whole.
     """
     _check_installed(plan.sampler)
     pymc_model = to_pymc(model)
     kept = _kept(model, pymc_model)
-    with _quiet():
+    with _quiet(), _interrupts() as interrupts:
         try:
             tree = pm.sample(
                 model=pymc_model,
@@ -64,12 +70,47 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
                 quiet=not plan.progress,
             )
         except (RuntimeError, ValueError, pm.exceptions.SamplingError) as error:
+            if interrupts:
+                raise KeyboardInterrupt from error
             raise SamplingError(
                 f"{plan.sampler} could not sample the model: {str(error).splitlines()[0]}",
                 "The log density must be finite at the start, and every prior proper enough to stay there.",
                 "Check the priors (model.slots) and the scale of the predictors, or try another sampler=.",
             ) from error
+    if interrupts or not _is_whole(tree["posterior"].to_dataset(), plan):
+        raise KeyboardInterrupt
     return _as_promised(model, tree, kept)
+
+
+@contextmanager
+def _interrupts() -> Iterator[list[int]]:
+    """Note interrupts while sampling: the samplers take them as a wish to keep what there is, in chains of any length.
+
+    Only the main thread is interrupted, and only it may ask to be told.
+    """
+    seen: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(before):
+        yield seen
+        return
+
+    def note(number: int, frame: FrameType | None) -> None:
+        seen.append(number)
+        before(number, frame)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield seen
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _is_whole(posterior: xr.Dataset, plan: SamplingPlan) -> bool:
+    """Tell whether every chain has all its draws; nutpie fills those that an interrupt left out with NaN."""
+    if (posterior.sizes["chain"], posterior.sizes["draw"]) != (plan.chains, plan.draws):
+        return False
+    last = [variable.isel(draw=-1).to_numpy().reshape(plan.chains, -1) for variable in posterior.data_vars.values()]
+    return not np.isnan(np.hstack(last).astype(np.float64)).all(axis=1).any()
 
 
 def _check_installed(sampler: Sampler) -> None:

@@ -3,6 +3,7 @@
 It prints itself and computes nothing; contrasts are made from it by `contrasting`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
@@ -40,6 +41,31 @@ class Values:
     criterion: str
 
 
+@dataclass(frozen=True, eq=False)
+class Back:
+    """The way back from a computed response, log(y + 5), to what it was computed from.
+
+    Attributes
+    ----------
+    text : str
+        The response as the formula spells it.
+    response : str
+        What it was computed from, "y".
+    inverse : callable
+        From values of the one to values of the other.
+    base : float or None
+        Of a logarithm that was taken last: differences are logarithms of ratios to this base.
+    inside : str
+        What that logarithm is of, "y + 5"; the ratios are of this.
+    """
+
+    text: str
+    response: str
+    inverse: Callable[[Array], Array]
+    base: float | None
+    inside: str
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Means:
     """Marginal means, or contrasts or slopes, with what they were made from.
@@ -66,6 +92,8 @@ class Means:
         How draws are summarised; its mass is that of a Wald interval too.
     response : str
         The response's name, or the parameter's.
+    back : Back or None
+        Of means of a computed response with type="response": how they were taken back.
     """
 
     table: pd.DataFrame
@@ -78,6 +106,7 @@ class Means:
     family: Family | None
     interval: Interval
     response: str
+    back: Back | None = None
 
     def __repr__(self) -> str:
         return f"{self.sentence}\n\n{shown_table(self.table).to_string(index=False)}\n\n{self._foot()}"
@@ -87,8 +116,9 @@ class Means:
         return f"<p>{escape(self.sentence)}</p>\n{table}\n<p><small>{escape(self._foot())}</small></p>"
 
     def _foot(self) -> str:
-        unknown = f" {NOT_ESTIMABLE}" if self.values.draws is None and np.isnan(self.values.estimates).any() else ""
-        return f"conf_low and conf_high bound the {self.table.attrs['interval']}.{unknown}"
+        bounds = f"conf_low and conf_high bound the {self.table.attrs['interval']}."
+        unknown = self.values.draws is None and bool(np.isnan(self.values.estimates).any())
+        return " ".join(filter(None, (bounds, self.table.attrs.get("tests"), NOT_ESTIMABLE if unknown else "")))
 
 
 def shown_table(table: pd.DataFrame) -> pd.DataFrame:

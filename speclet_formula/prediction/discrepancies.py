@@ -35,8 +35,10 @@ _VARIANCES: dict[str, Callable[[Array, Parameters, Any], Array]] = {
     "wald": lambda mean, p, _: mean**3 / p["lam"],
     "beta": lambda mean, p, _: mean * (1 - mean) / (1 + p["kappa"]),
     "bernoulli": lambda mean, _p, _: mean * (1 - mean),
-    "binomial": lambda mean, _p, trials: mean * (1 - mean) / trials,
-    "beta_binomial": lambda mean, p, trials: mean * (1 - mean) / trials * (1 + (trials - 1) / (1 + p["kappa"])),
+    "binomial": lambda mean, _p, trials: mean * (1 - mean) / _counted(trials),
+    "beta_binomial": lambda mean, p, trials: (
+        mean * (1 - mean) / _counted(trials) * (1 + (trials - 1) / (1 + p["kappa"]))
+    ),
     "poisson": lambda mean, _p, _: mean,
     "negativebinomial": lambda mean, p, _: mean + mean**2 / p["alpha"],
 }
@@ -154,7 +156,12 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
 def _observed(design: Design, rows: slice) -> Array:
     """Return the observations, of proportions as shares."""
     y = design.response[rows]
-    return np.asarray(y if design.trials is None else y / design.trials[rows])
+    return np.asarray(y if design.trials is None else y / _counted(design.trials[rows]))
+
+
+def _counted(trials: Array) -> Array:
+    """Return numbers of trials, NaN where there are none: 0 of 0 have no share."""
+    return np.where(trials > 0, trials, np.nan)
 
 
 def _response(

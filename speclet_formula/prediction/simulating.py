@@ -47,10 +47,10 @@ def simulate_responses(
     Returns
     -------
     pandas.DataFrame
-        One row per row that was fitted, one column per response, "sim_1", "sim_2", ..., each from another draw of the
-        posterior (draws are used again where there are fewer), of a PointFit all at the estimates. On the scale of the
-        response: of cbind() the successes, of a weighted proportion the share, of an ordinal response its levels; a
-        truncated response lies between its bounds, a censored one is not censored.
+        One row per row that was fitted, under its label in the table; one column per response, "sim_1", "sim_2", ...,
+        each from another draw of the posterior (draws are used again where there are fewer), of a PointFit all at the
+        estimates. On the scale of the response: of cbind() the successes, of a weighted proportion the share, of an
+        ordinal response its levels; a truncated response lies between its bounds, a censored one is not censored.
 
     Raises
     ------
@@ -77,7 +77,8 @@ def simulate_responses(
     parameters = _parameters(fit, nsim, effects, rng)
     drawn = [_one_response(fit, _draw_of(parameters, place), rng) for place in range(nsim)]
     names = [f"sim_{number}" for number in range(1, nsim + 1)]
-    return pd.DataFrame(dict(zip(names, drawn, strict=True)), index=pd.Index(fit.model.design.rows, name="row"))
+    labels = fit.model.index[fit.model.design.rows]
+    return pd.DataFrame(dict(zip(names, drawn, strict=True)), index=labels.rename(labels.name or "row"))
 
 
 def _parameters(fit: "Fit | PointFit", nsim: int, effects: Effects, rng: np.random.Generator) -> ModelDraws:

@@ -124,6 +124,7 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
     >>> sf.recover(fit, truth).groups[["group", "coverage"]]  # doctest: +SKIP
     """
     if isinstance(fit, Mapping):
+        _check_fits(fit)
         return _side_by_side(fit, truth, centred=centred)
     implied = implied_truth(fit.model, truth)
     posterior = fit.idata["posterior"]
@@ -146,6 +147,17 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
         foot=_foot(parameters, scalars, blocks if centred else (), implied),
         centred=centred,
     )
+
+
+def _check_fits(fits: Mapping[str, Any]) -> None:
+    """Refuse what holds no fits by name."""
+    for name, fit in fits.items():
+        if not hasattr(fit, "diagnostics") and not hasattr(type(fit), "idata"):  # a PointFit says that it has no draws
+            raise DataError(
+                f"'{name}' is a {type(fit).__name__}.",
+                "Recoveries are of fits with draws, by name.",
+                "Write sf.recover({'with guides': fit, 'without': other}, truth).",
+            )
 
 
 def _side_by_side(fits: Mapping[str, "Fit"], truth: Mapping[str, Any], *, centred: bool) -> Recoveries:

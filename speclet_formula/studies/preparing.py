@@ -21,7 +21,7 @@ from speclet_formula.studies.tasks import Task, prepare
 # The diagnostics ask for 400 effective draws: of 1,000 by the exact engine none of 12 fits of data like m7's had fewer.
 # An interval's ends then have a Monte Carlo error that takes 0.2 % off its coverage.
 DRAWS, CHAINS = 250, 4
-STUDY_SETTINGS = ("family", "link", "priors", "functions")  # of Model; weights and missing rows belong to one table
+STUDY_SETTINGS = ("family", "link", "priors", "weights", "functions")  # of Model; missing rows belong to one table
 
 
 def make_tasks(
@@ -50,7 +50,7 @@ def make_tasks(
     for scenario, (design, truth) in enumerate(zip(designs, params, strict=True)):
         given = as_pandas(design)
         refuse_merged(given)
-        table, made_by, fitted_by = _used(given, formula, fitted, model.get("functions"))
+        table, made_by, fitted_by = _used(given, formula, fitted, model)
         task = Task(
             key="",
             scenario=scenario,
@@ -74,6 +74,12 @@ def make_tasks(
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
     refuse_unknown(settings, STUDY_SETTINGS)
+    if not isinstance(settings.get("weights"), str | None):
+        raise SamplingError(
+            f"weights= is a {type(settings['weights']).__name__}, and a study may have designs of several lengths.",
+            "The weights of a study are the name of a column that its designs have.",
+            "Put them into a column, and write weights='n'.",
+        )
     if settings.get("method") in ("reml", "ml", "laplace"):
         beside = (
             "" if settings["method"] == "laplace" else " The REML estimates stand beside them in the columns of lme4."
@@ -86,10 +92,10 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
 
 
 def _used(
-    table: pd.DataFrame, formula: str | Formula, fitted: str | Formula | None, functions: Mapping[str, Any] | None
+    table: pd.DataFrame, formula: str | Formula, fitted: str | Formula | None, model: Mapping[str, Any]
 ) -> tuple[pd.DataFrame, str, str]:
     """Return the columns that the formulas use, and the formulas' full text."""
-    columns, known = [str(column) for column in table.columns], tuple(functions or ())
+    columns, known = [str(column) for column in table.columns], tuple(model.get("functions") or ())
 
     def read(given: str | Formula) -> Formula:
         return given if isinstance(given, Formula) else parse_formula(given, columns=columns, functions=known)
@@ -102,7 +108,8 @@ def _used(
             "Both formulas have the same response.",
             "Write the same name left of the ~.",
         )
-    used = [*columns_of(replace(made_by, response=None)), *columns_of(replace(fitted_by, response=None))]
+    weights = [model["weights"]] if "weights" in model else []
+    used = [*columns_of(replace(made_by, response=None)), *columns_of(replace(fitted_by, response=None)), *weights]
     # Workers get no more than they need; a column that is not there is for the design to report.
     kept = list(dict.fromkeys(used)) if set(used) <= set(columns) else columns
     return table[kept].reset_index(drop=True), text_of(made_by), text_of(fitted_by)

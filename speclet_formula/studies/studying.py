@@ -76,8 +76,9 @@ def study(
         Where the outcome of each data set is kept, one small JSON file each, as it comes in. The same call with the
         same folder goes on where an earlier one was stopped, and ends with the same frames.
     **settings
-        `family`, `link`, `priors`, `functions` as in `Model`; `method`, `draws` (250 by default), `chains`, `tune`,
-        `target_accept`, `sampler` as in `fit`. Default priors are scaled to each data set, as in a fit of its own.
+        `family`, `link`, `priors`, `functions` as in `Model`, `weights` as the name of a column that the designs have;
+        `method`, `draws` (250 by default), `chains`, `tune`, `target_accept`, `sampler` as in `fit`. Default priors are
+        scaled to each data set, as in a fit of its own.
 
     Returns
     -------

@@ -187,7 +187,8 @@ def fit_laplace(model: Model) -> PointFit:
 
 def _start(model: Model, problem: Problem) -> tuple[_Search, np.ndarray, Mode, np.ndarray]:
     """Find a good start: fixed and group effects at their joint mode, for the best of a few SDs and parameters."""
-    y = problem.observed.response / (1.0 if problem.observed.trials is None else problem.observed.trials)
+    y, trials = problem.observed.response, problem.observed.trials
+    y = y if trials is None else y[trials > 0] / trials[trials > 0]  # 0 of 0 say nothing
     mean = _typical(model, problem)
     level = float(FORWARD[model.family.link](mean))
     spread = float(np.std(y) / abs(np.broadcast_to(LINKS[model.family.link](np.array([level])).first, 1)[0])) or 1.0

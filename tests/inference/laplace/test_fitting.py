@@ -493,3 +493,17 @@ def test_likelihoods_of_different_families_are_not_compared(slopes):
         "poisson beside negativebinomial.\n"
         "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare."
     )
+
+
+def test_rows_of_no_trials_say_nothing():
+    """The fit is that of the table without them, whole levels included but for their number; no warning either."""
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"tr": list("ab") * 30, "id": np.repeat(np.arange(15), 4)})
+    data["s"] = rng.binomial(12, 1 / (1 + np.exp(-rng.normal(0, 0.8, 15).repeat(4))))
+    data["f"] = 12 - data["s"]
+    data.loc[[3, 17, 41], ["s", "f"]] = 0
+    formula, settings = "cbind(s, f) ~ tr + (1 | id)", {"family": "binomial", "method": "laplace"}
+    whole, without = (sf.glmer(formula, table, **settings) for table in (data, data.drop([3, 17, 41])))
+    assert whole.log_likelihood == pytest.approx(without.log_likelihood, abs=1e-7)
+    np.testing.assert_allclose(sf.fixef(whole)["estimate"], sf.fixef(without)["estimate"], atol=1e-5)
+    assert sf.residuals(whole).isna().sum() == sf.residuals(whole, "pearson").isna().sum() == 3
