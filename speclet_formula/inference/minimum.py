@@ -209,7 +209,7 @@ def _beyond(function: Function, point: np.ndarray, value: float, sizes: np.ndarr
 
 def _level(function: Function, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Return the axes of the sizes that may be ten times as large or as small: rounding may hide it from curvatures."""
-    axes = np.eye(len(point))[sizes]
+    axes: np.ndarray = np.eye(len(point))[sizes]
     wide = np.array([_with(point, k, far * max(abs(point[k]), SMALL)) for k in np.flatnonzero(sizes) for far in FAR])
     if not len(axes):
         return axes

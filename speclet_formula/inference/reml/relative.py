@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from speclet_formula.design import Design
+from speclet_formula.design import Design, GroupBlock
 
 FAR = 5.0  # SDs of a column from zero to its mean, from which on it is centred for the search
 
@@ -99,7 +99,8 @@ def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...
     moves : tuple of ndarray of float, shape (k, k), or None
         For each block what turns its effects back into those of the given columns.
     """
-    groups, moves = [], []
+    groups: list[GroupBlock] = []
+    moves: list[np.ndarray | None] = []
     for block in design.groups:
         means, spread = block.values.mean(axis=0), block.values.std(axis=0)
         if not block.correlated or "1" not in block.columns or not (np.abs(means) > FAR * spread)[spread > 0].any():
