@@ -6,11 +6,13 @@ theta holds the entries of L, a block after the other: the lower triangle for co
 each as if its column had a mean square of one. Factoring P is left to `dense` and `sparse`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from speclet_formula.design import Design
+from speclet_formula.design import Design, GroupBlock
+
+FAR = 5.0  # SDs of a column from zero to its mean, from which on it is centred for the search
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,57 @@ def entries_of(relative: Relative, entry: int) -> tuple[np.ndarray, np.ndarray, 
 
 def relative_covariances(relative: Relative, theta: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return each block's L L', (k, k), of one vector theta (m,)."""
+    return tuple(one @ one.T for one in _factors(relative, theta))
+
+
+def _factors(relative: Relative, theta: np.ndarray) -> list[np.ndarray]:
+    """Return each block's L, (k, k)."""
     factors = [np.zeros((len(scale), len(scale))) for scale in relative.scales]
     for entry, (block, row, column) in zip(theta, relative.places, strict=True):
         factors[block][row, column] = entry / relative.scales[block][row]
-    return tuple(one @ one.T for one in factors)
+    return factors
+
+
+def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...]]:
+    """Take the means off the columns of correlated blocks with an intercept, where one lies far from zero.
+
+    There intercepts and slopes are all but perfectly correlated, and no search gets along the ridge: a calendar year.
+
+    Parameters
+    ----------
+    design : Design
+
+    Returns
+    -------
+    design : Design
+        The same model: the intercepts are those at the means. The same where no column is far from zero.
+    moves : tuple of ndarray of float, shape (k, k), or None
+        For each block what turns its effects back into those of the given columns.
+    """
+    groups: list[GroupBlock] = []
+    moves: list[np.ndarray | None] = []
+    for block in design.groups:
+        means, spread = block.values.mean(axis=0), block.values.std(axis=0)
+        if not block.correlated or "1" not in block.columns or not (np.abs(means) > FAR * spread)[spread > 0].any():
+            groups.append(block)
+            moves.append(None)
+            continue
+        place = block.columns.index("1")
+        means[place] = 0.0
+        back = np.eye(len(means))
+        back[place] -= means
+        groups.append(replace(block, values=block.values - means))
+        moves.append(back)
+    return (design if all(move is None for move in moves) else replace(design, groups=tuple(groups))), tuple(moves)
+
+
+def moved_theta(
+    centred: Relative, relative: Relative, theta: np.ndarray, moves: tuple[np.ndarray | None, ...]
+) -> np.ndarray:
+    """Return the theta of the given columns that means the same as one (m,) of centred ones."""
+    factors = _factors(centred, theta)
+    found = [
+        factor if back is None else np.linalg.qr((back @ factor).T, mode="r").T
+        for factor, back in zip(factors, moves, strict=True)
+    ]
+    return np.array([found[block][row, column] * relative.scales[block][row] for block, row, column in relative.places])
