@@ -13,6 +13,7 @@ import pandas as pd
 from speclet_formula.design.records import sides
 from speclet_formula.errors import ComparisonError, nearest
 from speclet_formula.model import Model, in_order_of
+from speclet_formula.seeds import generator
 
 FEWEST = 2
 DEFAULT = 10  # folds of rows
@@ -59,7 +60,7 @@ def make_folds(
     ComparisonError
         There is no such column, it lacks values, or there are fewer than two folds or more than can be filled.
     """
-    rng = np.random.default_rng(random_seed)
+    rng = generator(random_seed)
     n = len(model.design.response)
     if by is None:
         wanted = _checked(DEFAULT if k is None else k, n, "rows")
