@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from speclet_formula.cli.options import ModelOptions, SamplingOptions
-from speclet_formula.errors import DataError
+from speclet_formula.cli.wording import as_options
+from speclet_formula.errors import DataError, SamplingError
 
 if TYPE_CHECKING:
     from speclet_formula.model import Model
@@ -43,12 +44,27 @@ def shows_progress(quiet: bool) -> bool:
     return not quiet and sys.stdout.isatty()
 
 
+def tell(text: str) -> None:
+    """Print a result; what it advises to write in Python is written for the shell."""
+    typer.echo(as_options(text))
+
+
+def require_draws(options: SamplingOptions, command: str) -> None:
+    """Refuse, before anything is fitted, a method without draws where a command needs them."""
+    if options.method in ("reml", "ml", "laplace"):
+        raise SamplingError(
+            f"{command} has no use for --method {options.method}.",
+            f"It needs draws from the posterior; a fit by {options.method} has estimates alone.",
+            "Leave --method out, or write --method exact or nuts.",
+        )
+
+
 def note(model: "Model") -> None:
     """Say what is worth knowing before a fit, on standard error."""
     if model.n_dropped:
         typer.echo(f"Note: {model.n_dropped:,} of {len(model.data):,} rows dropped: missing values.", err=True)
     for finding in model.findings:
-        typer.echo(f"Note: {finding}", err=True)
+        typer.echo(f"Note: {as_options(str(finding))}", err=True)
 
 
 def loaded_fits(paths: list[Path]) -> "dict[str, Any]":
@@ -63,8 +79,21 @@ def loaded_fits(paths: list[Path]) -> "dict[str, Any]":
                 "Each fit of a report is named by its file, and each name stands once.",
                 "Rename one of the files.",
             )
-        found[path.stem] = load(path)
+        found[path.stem] = _with_draws(load(path), path)
     return found
+
+
+def _with_draws(fit: Any, path: Path) -> Any:
+    """Refuse a saved fit that has no draws to report."""
+    from speclet_formula.posterior import PointFit
+
+    if isinstance(fit, PointFit):
+        raise DataError(
+            f"'{path}' holds a fit by {fit.method}, without draws.",
+            "A report is of fits with draws, by --method exact or nuts.",
+            f"Fit the model again without --method {fit.method}.",
+        )
+    return fit
 
 
 def compared(fits: Mapping[str, Any]) -> Any:
@@ -112,6 +141,19 @@ def check_output(out: Path | None, option: str, others: Sequence[Path | None]) -
             "What is written takes the place of what was there.",
             "Choose another name.",
         )
+
+
+def note_replaced(outputs: Mapping[str, Path | None]) -> None:
+    """Say, before the work begins, which files will be replaced at its end.
+
+    Parameters
+    ----------
+    outputs : mapping of str to Path
+        By option.
+    """
+    for option, out in outputs.items():
+        if out is not None and out.is_file():
+            typer.echo(f"Note: {option} '{out}' is there already; it is replaced at the end.", err=True)
 
 
 def _is_same(one: Path, other: Path) -> bool:
