@@ -202,7 +202,7 @@ def _check_estimates(model: Model, found: PointEstimates) -> None:
     require((found.sigma is None) == ("sigma" not in model.family.parameters), "sigma")
     require(found.sigma is None or (is_number(found.sigma) and found.sigma >= 0), "sigma")
     _check_blocks(design, found)
-    require(isinstance(found.aliases, tuple) and len(found.aliases) < max(size, 1), "aliases")
+    require(len(found.aliases) < max(size, 1), "aliases")
     for alias in found.aliases:
         _check_array(alias, (size,), "aliases", finite=True)
         require(alias.any(), "aliases")
