@@ -6,13 +6,11 @@ theta holds the entries of L, a block after the other: the lower triangle for co
 each as if its column had a mean square of one. Factoring P is left to `dense` and `sparse`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from speclet_formula.design import Design, GroupBlock
-
-FAR = 5.0  # SDs of a column from zero to its mean, from which on it is centred for the search
+from speclet_formula.design import Design
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,39 +79,6 @@ def _factors(relative: Relative, theta: np.ndarray) -> list[np.ndarray]:
     for entry, (block, row, column) in zip(theta, relative.places, strict=True):
         factors[block][row, column] = entry / relative.scales[block][row]
     return factors
-
-
-def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...]]:
-    """Take the means off the columns of correlated blocks with an intercept, where one lies far from zero.
-
-    There intercepts and slopes are all but perfectly correlated, and no search gets along the ridge: a calendar year.
-
-    Parameters
-    ----------
-    design : Design
-
-    Returns
-    -------
-    design : Design
-        The same model: the intercepts are those at the means. The same where no column is far from zero.
-    moves : tuple of ndarray of float, shape (k, k), or None
-        For each block what turns its effects back into those of the given columns.
-    """
-    groups: list[GroupBlock] = []
-    moves: list[np.ndarray | None] = []
-    for block in design.groups:
-        means, spread = block.values.mean(axis=0), block.values.std(axis=0)
-        if not block.correlated or "1" not in block.columns or not (np.abs(means) > FAR * spread)[spread > 0].any():
-            groups.append(block)
-            moves.append(None)
-            continue
-        place = block.columns.index("1")
-        means[place] = 0.0
-        back = np.eye(len(means))
-        back[place] -= means
-        groups.append(replace(block, values=block.values - means))
-        moves.append(back)
-    return (design if all(move is None for move in moves) else replace(design, groups=tuple(groups))), tuple(moves)
 
 
 def moved_theta(
