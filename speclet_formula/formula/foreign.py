@@ -135,6 +135,5 @@ LOOKALIKES: Mapping[str, str] = {
     "\u2217": "*", "\u22c5": ":", "\uff0a": "*", "\u2223": "|", "\uff5c": "|", "\u00a6": "|", "\uff1a": ":",
     "\u2236": ":", "\u2044": "/", "\u2215": "/", "\uff0f": "/", "\u2018": "'", "\u2019": "'", "\u201c": '"',
     "\u201d": '"', "\u00b4": "`", "\u2032": "'", "\uff08": "(", "\uff09": ")", "\uff0c": ",", "\uff1d": "=",
-   
 }  # fmt: skip
 """Characters that look like those of a formula, as word processors and PDF files have them, and what is meant."""
