@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from speclet_formula.errors import SamplingError
+from speclet_formula.seeds import checked_seed
 
 Sampler = Literal["nutpie", "pymc", "numpyro"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "numpyro")
 _DEFAULTS: Mapping[str, Any] = {
     "draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.9, "sampler": "nutpie", "progress": True,
 }  # fmt: skip
+MOST_DRAWS = 10_000_000  # of all chains
 LARGEST_DENSE = 4 * 2**30  # bytes of Bambi's dense columns; formulae makes some copies on its way to a sparse matrix
 
 
@@ -59,29 +61,41 @@ def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
 def plan_of(asked: Mapping[str, Any]) -> SamplingPlan:
     """Return the plan of what was asked for, with the defaults of what was not (None), or raise a SamplingError."""
     given = {**_DEFAULTS, **{name: value for name, value in asked.items() if value is not None}}
-    chains = at_least("chains", given["chains"], 1)
+    chains, draws = at_least("chains", given["chains"], 1), at_least("draws", given["draws"], 4)
+    _check_number(draws, chains)
     return SamplingPlan(
-        draws=at_least("draws", given["draws"], 4),
+        draws=draws,
         tune=at_least("tune", given["tune"], 1),
         chains=chains,
         cores=at_least("cores", given.get("cores", min(chains, os.cpu_count() or 1)), 1),
         target_accept=acceptance(given["target_accept"]),
-        random_seed=given.get("random_seed"),
+        random_seed=checked_seed(given.get("random_seed")),
         progress=given["progress"],
         sampler=known_sampler(given["sampler"]),
         keep=given.get("keep"),
     )
 
 
-def at_least(name: str, value: int, least: int) -> int:
-    """Return a whole number of at least `least`, or raise a SamplingError."""
-    if type(value) is not int or value < least:  # True is an int, but not a number of draws
+def at_least(name: str, value: int, least: int, most: int | None = None) -> int:
+    """Return a whole number of at least `least`, and of at most `most`, or raise a SamplingError."""
+    beyond = most is not None and type(value) is int and value > most
+    if type(value) is not int or value < least or beyond:  # True is an int, but not a number of draws
         raise SamplingError(
             f"{name}={value!r} is out of range.",
-            f"{name} is a whole number of at least {least}.",
+            f"{name} is a whole number of at least {least}{f' and at most {most:,}' if beyond else ''}.",
             f"Leave {name}= out for its default.",
         )
     return value
+
+
+def _check_number(draws: int, chains: int) -> None:
+    """Refuse draws that no memory holds and no question needs."""
+    if draws * chains > MOST_DRAWS:
+        raise SamplingError(
+            f"draws={draws:,}, chains={chains:,} are {draws * chains:,} draws.",
+            f"A fit keeps up to {MOST_DRAWS:,}; some thousands serve every summary.",
+            "Leave draws= and chains= out for 4 chains of 1,000.",
+        )
 
 
 def acceptance(value: float) -> float:

@@ -129,6 +129,13 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
         "there is no method 'gibbs'.\nMethods: auto, exact, nuts, reml, ml, laplace.\n"
         "Leave method= out: 'auto' takes the engine that serves the model.",
     ),
+    *(
+        (
+            {"method": given},
+            f"there is no method {given!r}.\nMethods: auto, exact, nuts, reml, ml, laplace.\nWrite method={meant!r}.",
+        )
+        for given, meant in {"REML": "reml", "ML": "ml", "Laplace": "laplace", "remll": "reml", "mcmc": "nuts"}.items()
+    ),
     (
         {"draws": 1},
         "draws=1 is out of range.\ndraws is a whole number of at least 4.\nLeave draws= out for its default.",
