@@ -270,6 +270,16 @@ SHORT = (  # a command that ends before anything is fitted, and how its message 
     (f"study {TWICE} --truth truth.json --method ml", "study has no use for --method ml."),
     (f"study {TWICE} --truth truth.json --chains 1000000", "--draws 1,000, --chains 1,000,000 are"),
     (f"study {TWICE} --truth truth.json --sims 0", None),
+    (f"fit {TWICE} --levels drug=yes,no --levels drug=no,yes", "--levels names the column 'drug' twice."),
+    (f"fit {TWICE} --out new.csv", "--out 'new.csv' promises another kind of file by its ending."),
+    (f"fit {TWICE} --out new.html", "--out 'new.html' promises another kind of file by its ending."),
+    (f"recover {TWICE} --truth truth.json --html new.txt", "--html 'new.txt' promises another kind of file"),
+    (
+        f"simulate {TWICE} --truth truth.json --out new.csv --out-truth new.tsv",
+        "--out-truth 'new.tsv' promises another",
+    ),
+    (f"recover {TWICE} --truth foreign.json", "the truth has 'foo', and nothing of that is in the model."),
+    (f"recover {TWICE} --truth negative.json", "truth['sigma'] is -1."),
     ("explain y~x --levels x=a,b", "--levels is of no use without a table."),
     ("explain y~x --priors weak", "--priors would change nothing without data."),
     ("explain y~x --missing drop", "--missing would change nothing without data."),
@@ -304,6 +314,8 @@ def test_a_mistake_ends_before_anything_is_fitted_and_speaks_to_the_shell(folder
     for name in ("exact.sampling.sample_exact", "nuts.sample_nuts", "reml.fitting.fit_point"):
         monkeypatch.setattr(f"speclet_formula.inference.{name}", fitted)
     (folder / "nan.json").write_text('{"sigma": NaN}')
+    (folder / "foreign.json").write_text('{"foo": 1}')
+    (folder / "negative.json").write_text('{"sigma": -1}')
     (folder / "large.json").write_text('{"sigma": 1e999}')
     if "point.fit" in command:
         shutil.copy(saved, folder / "point.fit")
@@ -640,6 +652,19 @@ def test_explain_takes_the_table_by_place_or_by_name(folder):
             "Names of levels are text: data['k'] = data['k'].astype(str); measurements are .astype(float).",
             "Make all of the column 'k' in the file text, or all of it numbers.",
         ),
+        (
+            'Mend them where they were written, or write data["x"] = pandas.to_numeric(data["x"], errors="coerce"), '
+            "which makes the others missing. If they are labels, leave it.",
+            "Mend them in the file. If they are labels, leave it.",
+        ),
+        (
+            "For another order cast it to polars.Enum([\"reference\", ...]), the reference first: 'a', 'b'.",
+            "For another order write --levels: 'a', 'b'.",
+        ),
+        (
+            "Convert dates to a number; or, where each is a level, write data['x'] = data['x'].astype(str).",
+            "Convert dates to a number; or, where each is a level, to text.",
+        ),
         ("relative to the folder where Python runs.", "relative to the folder where the command runs."),
         ("A saved fit is a file that sf.save(fit, path) wrote.", "A saved fit is a file that `fit --out` wrote."),
         ("tune=2000 and target_accept=0.95.", "--tune 2000 and --target-accept 0.95."),
@@ -822,6 +847,41 @@ def test_controls_that_cannot_be_read_get_advice_that_can_be_typed(counts_folder
     (counts_folder / "list.txt").write_text("GENE\tHGNC_ID\ngene_1\t1\n")
     result = run("screen", "counts.txt", "--samples", "samples.csv", *options.split())
     assert (result.exit_code, result.stderr) == (2, text)
+
+
+IN_THE_FILE = {
+    "decimal commas": (
+        "y;x\n1,5;2\n2,5;3\n3,5;5\n", "y~x",
+        "Note: Columns are separated by semicolons, not by commas as the name promises.\n"
+        "the response 'y' is text, but 3 of its 3 values are numbers, 3 with a decimal comma, such as '1,5' in row 0.\n"
+        "The response is numeric; a factor of two levels serves a bernoulli family.\nMend them in the file.\n",
+    ),
+    "a stray cell": (
+        "y,x\n1.5,2\nn/a.,3\n3.5,5\n", "y~x",
+        "the response 'y' is text, but 2 of its 3 values are numbers; row 1 has 'n/a.'.\n"
+        "The response is numeric; a factor of two levels serves a bernoulli family.\nMend them in the file.\n",
+    ),
+    "a name with white space": (
+        'y,"x\n"\n1.5,2\n2.5,3\n3.5,5\n', "y~x",
+        "y~x\n  ^\nno column 'x' in the data.\nColumns: y, 'x\\n'.\n"
+        "Nearest: 'x\\n', with white space: take it off in the file.\n",
+    ),
+    "a comma more than the header": (
+        "y,x\n1,2,\n2,3,\n", "y~x",
+        "'d.csv' has 2 names in its header, and 2 lines do not have 2 cells: line 2 (3), line 3 (3).\n"
+        "Each line has one cell for each name ('y', 'x'); an empty cell has its separator too.\n"
+        "Often the first column has no name (R: write.table(..., row.names = FALSE)), each line ends in a separator, "
+        "or numbers have decimal commas: mend it where the file was written.\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "formula", "said"), IN_THE_FILE.values(), ids=IN_THE_FILE)
+def test_what_is_wrong_in_a_file_is_mended_there(tmp_path, monkeypatch, text, formula, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text(text)
+    result = run("fit", "d.csv", formula, "--method", "ml")
+    assert (result.exit_code, result.stderr) == (2, said)
 
 
 def test_the_separator_of_a_table_is_found_and_told(folder):

@@ -22,6 +22,11 @@ OPTIONS = {
 _REMEDIES = tuple(
     (re.compile(pattern), words)
     for pattern, words in (
+        (r"Mend them where they were written, or write data\[\"(.+?)\"\] = pandas\.to_numeric\(.*\)"
+         r"(?:, which makes the others missing)?\.", "Mend them in the file."),
+        (r"with white space: data = data\.rename\(columns=str\.strip\)", "with white space: take it off in the file"),
+        (r"For another order cast it to polars\.Enum\(.*?\), the reference first", "For another order write --levels"),
+        (r"where each is a level, write data\['(.+?)'\] = .*?\.astype\(str\)", "where each is a level, to text"),
         (r"data\['(.+?)'\] = pandas\.Categorical\(data\['.+?'\], categories=\[\.\.\.\], ordered=True\)",
          r"--levels \1=..., the lowest level first"),
         (r": pandas\.cut\(data\['.+?'\], bins\)", ", in the file"),
