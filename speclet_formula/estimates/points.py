@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.records import Design, GroupBlock
-from speclet_formula.estimates.fitted import term_label
-from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, stack
+from speclet_formula.estimates.fitted import Fitted, term_label
+from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, choose_interval, stack
 
 FIXEF = ("term", *ESTIMATES, "statistic")
 RANEF = ("grpvar", "term", "grp", "condval", "condsd", "conf_low", "conf_high")
@@ -22,6 +22,8 @@ COEF = ("grpvar", "term", "grp", *ESTIMATES)
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
 RESIDUAL = "Residual"
+WALD_MASS = 0.95  # of the intervals of point fits, unless another is asked for: R's level
+ASYMPTOTIC = "statistic is a z value; p_value is asymptotic, by the normal distribution."
 NOT_ESTIMABLE = "NaN is what the data do not know, emmeans' nonEst: a fixed column was dropped that it needs."
 ESTIMABLE = 1e-6  # of a combination's size: what is left of it along a direction that no row shows
 
@@ -161,6 +163,34 @@ def restored(points: PointEstimates, n_columns: int, kept: np.ndarray, aliases: 
     return replace(points, coefficients=coefficients, covariance=covariance, aliases=aliases)
 
 
+def interval_of(fit: Fitted, ci_prob: float | None = None, ci_kind: str | None = None) -> Interval:
+    """Complete the caller's choice of an interval: of draws by ArviZ's settings, of a point fit with R's 95 %.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `choose_interval`.
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    EstimateError
+        As `choose_interval`.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates.points import interval_of
+    >>> str(interval_of(fit))  # a fit with draws
+    '89% equal-tailed interval'
+    """
+    usual = WALD_MASS if ci_prob is None and points_of(fit) is not None else ci_prob
+    return choose_interval(usual, ci_kind)
+
+
 def wald(points: PointEstimates, interval: Interval) -> WaldInterval:
     """Return the Wald interval of an interval's mass; a normal distribution's two kinds are one.
 
@@ -206,7 +236,8 @@ def point_fixef(design: Design, points: PointEstimates, interval: Interval, most
     -------
     pandas.DataFrame
         `term`, `estimate`, `std_error`, `conf_low`, `conf_high`, `statistic` (estimate / std_error, lme4's t value);
-        where it is a z value, also `p_value`. NaN for a column that was dropped, R's `fixef(add.dropped = TRUE)`.
+        where it is a z value, also `p_value`, with "tests" in `.attrs`, which says that it is asymptotic. NaN for a
+        column that was dropped, R's `fixef(add.dropped = TRUE)`.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
     errors[dropped_columns(points)] = np.nan
@@ -216,7 +247,10 @@ def point_fixef(design: Design, points: PointEstimates, interval: Interval, most
     if points.approximate:
         frame = frame.assign(p_value=[erfc(abs(z) / sqrt(2)) for z in frame["statistic"]])
         columns = (*FIXEF, "p_value")
-    return stack([frame] if len(frame) else [], columns, wald(points, interval))
+    frame = stack([frame] if len(frame) else [], columns, wald(points, interval))
+    if points.approximate:
+        frame.attrs["tests"] = ASYMPTOTIC
+    return frame
 
 
 def point_ranef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:

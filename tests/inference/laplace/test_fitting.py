@@ -353,6 +353,8 @@ def test_frames_have_z_values_and_no_residual(slopes):
     frame = sf.fixef(slopes)
     assert list(frame) == ["term", "estimate", "std_error", "conf_low", "conf_high", "statistic", "p_value"]
     np.testing.assert_allclose(frame["p_value"], 2 * stats.norm.sf(abs(frame["statistic"])), rtol=1e-10)
+    for table in (frame, sf.tidy(slopes)):
+        assert table.attrs["tests"] == "statistic is a z value; p_value is asymptotic, by the normal distribution."
     assert sf.varcorr(slopes)["grp"].to_list() == ["g", "g", "g"]
     assert sf.sigma(slopes) == 1.0
     assert (sf.nobs(slopes), sf.ngrps(slopes), slopes.df) == (240, {"g": 20}, 5)
@@ -429,11 +431,13 @@ def test_likelihood_ratios_of_nested_models():
     ratio = 2 * (large.log_likelihood - small.log_likelihood)
     assert found.table["Chisq"].iloc[1] == pytest.approx(ratio, rel=1e-12)
     assert found.table["Pr(>Chisq)"].iloc[1] == pytest.approx(stats.chi2.sf(ratio, 1), rel=1e-9)
-    assert found.notes == ()
+    told = "Pr(>Chisq) is asymptotic, by the chi-square distribution: too small where there are few groups."
+    assert found.notes == (told,)
     wide = sf.glmer("c ~ x + (1 | g)", table, family="negativebinomial", method="laplace")
     assert sf.anova(large, wide).notes == (
         "A poisson model is a negative binomial one at its edge, with an infinite alpha, so that the p-value is too "
         "large (about twice).",
+        told,
     )
 
 
