@@ -1,8 +1,11 @@
 """Tables have plain columns, text, numbers and truth values; categories only where data had them. So without a row."""
 
+from decimal import Decimal
+
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 
 import speclet_formula as sf
@@ -122,3 +125,58 @@ def test_a_name_with_white_space_is_a_name_of_its_own(name):
     np.testing.assert_array_equal(sf.Model(f"y ~ `{name}`", both).design.X[:, 1], both[name])
     fit = sf.lmer(f"y ~ `{name}`", both, method="reml")
     assert sf.fixef(fit)["estimate"][1] == pytest.approx(np.polyfit(both[name], both["y"], 1)[0])
+
+
+ODD = {
+    "signalling Decimals": (
+        lambda: pd.DataFrame({"y": [1.0, 2], "x": [Decimal("1"), Decimal("sNaN")]}),
+        "a column holds a Decimal that cannot be computed with: sNaN.\nA missing Decimal is None, or NaN.\n"
+        "Replace it before the fit.",
+    ),
+    "sets": (
+        lambda: {"y": [1.0, 2], "x": {1, 2}},
+        "the columns do not make a table: 'set' type is unordered.\nA dictionary of columns needs arrays of equal "
+        "length.\nGive every column one value for each row.",
+    ),
+    "bytes": (
+        lambda: pd.DataFrame({"y": [1.0, 2], "x": [b"a", b"b"]}),
+        "column 'x' holds values of type bytes, neither numbers nor labels.\nA formula uses numbers, booleans, text "
+        "and Categoricals.\nConvert dates and durations to a number, such as days since the start; or, where each is a "
+        "level, write data['x'] = data['x'].astype(str).",
+    ),
+}
+
+
+@pytest.mark.parametrize(("data", "text"), ODD.values(), ids=ODD)
+def test_odd_columns_are_refused_by_an_error_of_ours(data, text):
+    with pytest.raises(sf.DataError) as caught:
+        sf.Model("y ~ x", data())
+    assert str(caught.value) == text
+
+
+def test_a_type_that_no_frame_has_is_refused(monkeypatch):
+    """As polars' 128 bits are with some versions of pyarrow, in words of theirs."""
+    frame = pl.DataFrame({"y": [1.0, 2, 3], "x": [1, 2, 4]})
+
+    def fail(*_arguments, **_keywords):
+        raise pa.ArrowInvalid("no such type\nas this.")
+
+    monkeypatch.setattr(pl.DataFrame, "to_pandas", fail)
+    with pytest.raises(sf.DataError) as caught:
+        sf.Model("y ~ x", frame)
+    assert caught.value.problem == "the table has a column whose type cannot be read: no such type."
+
+
+PLAIN_NUMBERS = {
+    "Decimals with NaN": [Decimal("1.5"), Decimal("NaN"), Decimal("2"), Decimal("4")],
+    "numpy's scalars": pd.Series([np.float32(1.5), None, np.int64(2), 4.0], dtype=object),
+    "pyarrow's decimals": pd.Series([Decimal("1.5"), None, 2, 4], dtype=pd.ArrowDtype(pa.decimal128(5, 2))),
+    "sparse": pd.arrays.SparseArray([1.5, np.nan, 2, 4]),
+    "Float64": pd.array([1.5, None, 2, 4], dtype="Float64"),
+}
+
+
+@pytest.mark.parametrize("values", PLAIN_NUMBERS.values(), ids=PLAIN_NUMBERS)
+def test_numbers_of_any_type_are_numbers(values):
+    data = pd.DataFrame({"y": [1.0, 2, 5, 3], "x": values})
+    np.testing.assert_array_equal(sf.Model("y ~ x", data, missing="drop").design.X[:, 1], [1.5, 2, 4])

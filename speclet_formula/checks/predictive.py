@@ -18,6 +18,7 @@ from speclet_formula.families import FAMILIES, draw_response
 from speclet_formula.model import Model
 from speclet_formula.observation import draw_between
 from speclet_formula.prediction.gathering import at_rows, gather
+from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
@@ -140,7 +141,7 @@ def posterior_predictive(fit: "Fit", draws: int = 200, *, random_seed: int | Non
     posterior = fit.idata["posterior"]
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     chosen = np.unique(np.linspace(0, total - 1, min(draws, total)).astype(np.int64))
-    return _check("posterior", fit.model, posterior, chosen, np.random.default_rng(random_seed))
+    return _check("posterior", fit.model, posterior, chosen, generator(random_seed))
 
 
 def describe_check(check: Predictive) -> str:

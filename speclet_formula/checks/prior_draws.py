@@ -17,6 +17,7 @@ from speclet_formula.errors import DataError, PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot, draw, pairs_of
+from speclet_formula.seeds import generator
 
 MOST_TRIES = 2000  # new draws of thresholds that do not increase
 
@@ -55,7 +56,7 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     ['Intercept', '1|gene', '1|gene_sigma', 'sigma']
     """
     check_draws(draws)
-    rng, slots = np.random.default_rng(random_seed), {slot.slot: slot for slot in model.slots}
+    rng, slots = generator(random_seed), {slot.slot: slot for slot in model.slots}
     found: dict[str, _Drawn] = {}
     for side in sides(model.design):
         found |= _fixed(side, slots, rng, draws)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speclet_formula.seeds import generator
+
 CERTAIN = 0.5  # share of the looked-at rows that are the least likely ones
 FEWEST_CERTAIN = 8  # rows in all, from which on some are
 IN_EACH = 4  # rows drawn from each stratum: fewer tell too little of its spread
@@ -54,7 +56,7 @@ def draw_rows(guesses: np.ndarray, count: int, random_seed: int | None) -> Drawn
     -------
     Drawn
     """
-    rng, n = np.random.default_rng(random_seed), len(guesses)
+    rng, n = generator(random_seed), len(guesses)
     order = np.argsort(np.where(np.isfinite(guesses), guesses, -np.inf), kind="stable")
     certain = int(CERTAIN * count) if FEWEST_CERTAIN <= count < n else 0
     number = max((count - certain) // IN_EACH, 1)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from speclet_formula.costing.sizes import Sizes
 from speclet_formula.inference.precision.systems import MOST_DENSE
 
-# Measured on one core of an Intel server, Linux, in a process that has compiled before, on thirteen designs: slopes with
+# Measured on one core of an Intel server, Linux, in a process that has compiled before, on twelve designs: slopes of
 # 18 to 5,000 levels, crossed factors of 40 to 1,000, nested ones, 300 dummies. "entry" and "operation" are of `Sizes`.
 BASE_BYTES = 0.30e9  # Python with this package's imports
 ROW_BYTES = 100  # for each row and term, while the equations are built

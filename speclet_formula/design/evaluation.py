@@ -5,6 +5,7 @@ function learns from the first rows (means, knots, levels) is kept in `memory` u
 for other rows.
 """
 
+import inspect
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -40,7 +41,9 @@ def evaluate(node: Expression, scope: Scope) -> Values:
         case Number(value) | Text(value) | Flag(value):
             return value
         case Operation(operator, operands):
-            return _operate(operator, [_plain(evaluate(operand, scope)) for operand in operands], node, scope)
+            values = [_single(_plain(evaluate(operand, scope))) for operand in operands]
+            _check_columns(operands, values, node)
+            return _operate(operator, values, node, scope)
         case Call():
             return _call(node, scope)
     raise FormulaError(  # pragma: no cover - the parser makes no other nodes
@@ -80,6 +83,24 @@ def _column(column: pd.Series) -> Values:
 def _plain(values: Values) -> Values:
     """Return a factor's labels as an array, so that comparisons with text work; all else as it is."""
     return np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values
+
+
+def _single(values: Values) -> Values:
+    """Return a basis of a single column, poly(x, 1), as a column; all else as it is."""
+    return values[:, 0] if isinstance(values, np.ndarray) and values.ndim > 1 and values.shape[1] == 1 else values
+
+
+def _check_columns(parts: Sequence[Expression], values: Sequence[Values], node: Expression) -> None:
+    """Refuse to compute with a basis of several columns and something of another shape."""
+    shapes = {part: np.shape(value) for part, value in zip(parts, values, strict=True) if np.ndim(value)}
+    wide = next((part for part, shape in shapes.items() if len(shape) > 1), None)
+    if wide is None or len(set(shapes.values())) == 1:
+        return
+    raise FormulaError(
+        f"'{text_of(node)}' computes with '{text_of(wide)}', which has {shapes[wide][1]:,} columns, and with others.",
+        "Arithmetic and functions take one column, or sets of as many columns, row by row.",
+        "Write an interaction as terms, a:b, or a basis of one column: poly(x, 1).",
+    )
 
 
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
@@ -147,16 +168,20 @@ def is_labels(value: Values) -> bool:
 def _call(node: Call, scope: Scope) -> Values:
     """Apply a function, remembering what it learns when it is one that learns."""
     read = evaluate_labels if node.function in LABELLING and node.function not in scope.functions else evaluate
-    positional = [read(argument.value, scope) for argument in node.arguments if argument.name is None]
-    named = {argument.name: evaluate(argument.value, scope) for argument in node.arguments if argument.name}
+    positional = [_single(read(argument.value, scope)) for argument in node.arguments if argument.name is None]
+    named = {argument.name: _single(evaluate(argument.value, scope)) for argument in node.arguments if argument.name}
     name = node.function
+    if name in ("pmin", "pmax") and not named:
+        _check_columns([argument.value for argument in node.arguments], positional, node)
     try:
         with np.errstate(all="ignore"):
             if name in scope.functions:
                 return _user_values(scope.functions[name](*positional, **named), node, len(scope.frame))
             if name in STATEFUL:
+                inspect.signature(STATEFUL[name]).bind({}, *positional, **named)
                 learnt = scope.memory.setdefault(text_of(node), {})
                 return STATEFUL[name](learnt, *positional, **named)
+            inspect.signature(STATELESS[name]).bind(*positional, **named)
             return STATELESS[name](*positional, **named)
     except (TypeError, ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
         remedy = "Check the arguments' number, names and types; labels cannot be computed with."

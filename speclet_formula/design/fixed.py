@@ -16,11 +16,12 @@ import pandas as pd
 from speclet_formula.design.coding import Factor, coded_terms, count_columns
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.records import CodedFactor, FixedPart, FixedTerm, variable_name
+from speclet_formula.design.transforms import LARGEST_DESIGN
 from speclet_formula.errors import DataError, FormulaError, listed
 from speclet_formula.formula.terms import Call, Name, Term, columns_of, text_of
 
-LARGEST_DESIGN = 2 * 2**30
-"""Bytes that the columns of one linear predictor, or the products of all pairs of them, may take."""
+LARGEST_VALUE = 1e150
+"""Largest value of a column: the squares of larger ones are no numbers."""
 
 
 def fixed_part(
@@ -53,6 +54,7 @@ def fixed_part(
     records = _records(intercept, coded, prefix)
     X = np.empty((rows, records[-1].stop))
     _fill(X, intercept, coded, records, values)
+    _check_values(X, records)
     if constant == "refuse":
         _check_constant(X, records)
     return FixedPart(X, records, intercept, coded)
@@ -252,6 +254,7 @@ def _record(term: Sequence[CodedFactor], prefix: str, quoted: Container[str], st
         coords=coords,
         start=start,
         stop=start + width,
+        variables=frozenset(column for coded in term for column in columns_of(coded.factor)),
     )
 
 
@@ -297,6 +300,18 @@ def _check_factors(values: Mapping[Factor, Any]) -> None:
                 "A fixed factor needs at least two observed levels.",
                 "Leave it out of the formula, or fit the data before they were filtered.",
             )
+
+
+def _check_values(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
+    """Refuse values whose squares are not finite."""
+    if X.min(initial=0.0) >= -LARGEST_VALUE and X.max(initial=0.0) <= LARGEST_VALUE:
+        return
+    term = next(one for one in terms if np.abs(X[:, one.start : one.stop]).max() > LARGEST_VALUE)
+    raise DataError(
+        f"'{term.name}' has values beyond {LARGEST_VALUE:g}.",
+        "The squares of all values must be finite numbers.",
+        "Change the unit of its columns, or take logarithms.",
+    )
 
 
 def _check_constant(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:

@@ -39,6 +39,7 @@ class FixedTerm:
     coords: tuple[str | int, ...]  # its coordinates: ("other", "essential"); empty when dim is None
     start: int  # first column in X
     stop: int  # one past the last
+    variables: frozenset[str] = frozenset()  # the columns of the data that it is made of
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,13 +14,11 @@ import pandas as pd
 
 from speclet_formula.delimited import has_padding, head_of
 from speclet_formula.errors import DataError
-from speclet_formula.files import SORTED, has_no_order
+from speclet_formula.files import SORTED, has_no_order, promised_separator
 
 FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
     ".feather": "feather",
     ".arrow": "ipc",
     ".ipc": "ipc",
@@ -64,8 +62,9 @@ def scan(source: Any, *, rows: int = 1_000_000, merge: bool = False) -> Scan:
     Parameters
     ----------
     source : str, Path, pyarrow.dataset.Dataset or polars.LazyFrame
-        A file (Parquet, Feather, Arrow IPC, CSV, TSV), a folder of Parquet files, or what pyarrow or polars made of
-        them: filters and computed columns of a LazyFrame are carried out piece by piece.
+        A file (Parquet, Feather, Arrow IPC, or text of separated columns: CSV, TSV and the like, also .gz), a folder of
+        Parquet files, or what pyarrow or polars made of them: filters and computed columns of a LazyFrame are carried
+        out piece by piece.
     rows : int
         How many rows to read at a time.
     merge : bool
@@ -128,19 +127,11 @@ def _dataset(path: Path) -> Any:
     if not path.exists():
         raise DataError(f"there is no file '{path}'.", _SOURCES, "Check the path.")
     kind = "parquet" if path.is_dir() else FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise DataError(
-            f"'{path}' has an ending that is not known.",
-            f"Endings: {', '.join(FORMATS)}; or a folder of Parquet files.",
-            "Open it yourself and hand over a pyarrow Dataset or a polars LazyFrame.",
-        )
     try:
         if kind == "parquet":
             return _RowGroups(dataset.dataset(path, format=kind))
-        if kind != "csv":
-            return dataset.dataset(path, format=kind)
-        return _text(path)
-    except (pa.ArrowException, OSError) as error:
+        return dataset.dataset(path, format=kind) if kind else _text(path)
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         raise unreadable(f"'{path}'", error) from error
 
 
@@ -169,11 +160,14 @@ def _text(path: Path) -> Any:
     import pyarrow as pa
     from pyarrow import csv, dataset
 
-    head = head_of(path, "\t" if path.suffix.lower() == ".tsv" else ",")
-    how = {
-        "read_options": csv.ReadOptions(skip_rows=head.skipped, encoding=head.encoding),
-        "parse_options": csv.ParseOptions(delimiter=head.separator if len(head.separator) == 1 else ","),
-    }
+    head = head_of(path, promised_separator(path))
+    if head.skipped or len(head.separator) > 1 or head.encoding != "utf-8":
+        raise DataError(
+            f"'{path}' cannot be read in pieces: {' '.join(head.said) or 'Columns are separated by spaces.'}",
+            "Text that is read in pieces is UTF-8, starts with its header, and has one character between its columns.",
+            "Write it anew as CSV or Parquet.",
+        )
+    how = {"parse_options": csv.ParseOptions(delimiter=head.separator)}
     empty = {"strings_can_be_null": True}  # as pandas reads them
     first = csv.open_csv(path, **how, convert_options=csv.ConvertOptions(**empty)).read_next_batch()
     whole = [field.name for field in first.schema if pa.types.is_integer(field.type)]

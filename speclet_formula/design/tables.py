@@ -144,7 +144,7 @@ def read_used(
 def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame(dict(data))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise DataError(
             f"the columns do not make a table: {error}.",
             "A dictionary of columns needs arrays of equal length.",
@@ -164,11 +164,24 @@ def _from_narwhals(data: Any) -> pd.DataFrame:
             "A pandas, polars or pyarrow table is, or a dictionary of arrays.",
             read or "Convert it first; a lazy frame with its collect(), or sf.scan(it) for its pieces.",
         ) from error
-    frame = table.to_pandas()
+    frame = _to_pandas(table)
     for name, kind in table.schema.items():
         if kind.is_integer() and table[name].null_count():  # which makes floats of them, without their last digits
             frame[name] = numbers_of(table[name].to_arrow())
     return without_order(frame, _unordered(table))
+
+
+def _to_pandas(table: Any) -> pd.DataFrame:
+    try:
+        frame: pd.DataFrame = table.to_pandas()
+    except Exception as error:  # pyarrow and polars raise almost anything for types that the other lacks
+        said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise DataError(
+            f"the table has a column whose type cannot be read: {said}.",
+            "Columns hold numbers of up to 64 bits, truth values, text or factors.",
+            "Cast it to one of these, or leave it out of the table.",
+        ) from error
+    return frame
 
 
 def _unordered(table: Any) -> list[str]:
@@ -232,6 +245,18 @@ def _shown(column: str) -> str:
     return column if column == column.strip() and column.isprintable() else repr(column)
 
 
+def _absent(frame: pd.DataFrame) -> pd.DataFrame:
+    """Tell missing values; a signalling Decimal cannot even be asked."""
+    try:
+        return frame.isna()
+    except ArithmeticError as error:
+        raise DataError(
+            "a column holds a Decimal that cannot be computed with: sNaN.",
+            "A missing Decimal is None, or NaN.",
+            "Replace it before the fit.",
+        ) from error
+
+
 def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame, np.ndarray]:
     """Return the complete rows and a mask of those kept.
 
@@ -246,7 +271,7 @@ def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame,
             "missing='error' refuses them, missing='drop' leaves their rows out and counts them.",
             "Choose one of the two.",
         )
-    absent = frame.isna()
+    absent = _absent(frame)
     keep = ~absent.any(axis=1).to_numpy()
     if keep.all():
         return frame, keep
@@ -339,7 +364,7 @@ def _clean_objects(column: pd.Series) -> pd.Series:
     if kinds == {"bool"}:
         return column.astype(bool)
     if kinds != {"str"}:
-        raise _mixed(column, sorted(kinds))
+        raise _mixed(column, sorted(kinds)) if len(kinds) > 1 else _wrong_type(column, kinds.pop())
     return pd.Series(as_factor(column.to_numpy(dtype=object)), index=column.index)
 
 
@@ -396,11 +421,13 @@ def _clean_categories(column: pd.Series) -> pd.Series:
     return pd.Series(factor, index=column.index)
 
 
-def _wrong_type(column: pd.Series) -> DataError:
+def _wrong_type(column: pd.Series, kind: str | None = None) -> DataError:
+    name = f"data['{column.name}']"
     return DataError(
-        f"column '{column.name}' holds values of type {column.dtype}, neither numbers nor labels.",
+        f"column '{column.name}' holds values of type {kind or column.dtype}, neither numbers nor labels.",
         "A formula uses numbers, booleans, text and Categoricals.",
-        "Convert dates and durations to a number, such as days since the start.",
+        "Convert dates and durations to a number, such as days since the start; or, where each is a level, write "
+        f"{name} = {name}.astype(str).",
     )
 
 

@@ -129,7 +129,7 @@ def r_hat_limit(chains: int, draws: int, parameters: int) -> float:
 
 
 def ess_limit(chains: int, draws: int, parameters: int) -> int:
-    """Return 100 for each chain, or fewer where independent draws are estimated to be worth less by chance: 30 at least.
+    """Return 100 for each chain, or 30 and more in all where independent draws are worth no more by chance.
 
     Each parameter has two estimates, of its middle and its tails. How far they scatter was found by simulation: see the
     test of this function.

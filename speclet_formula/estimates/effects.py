@@ -51,7 +51,8 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
 
         Of a fit by maximum likelihood: its estimates, standard errors and Wald intervals, and instead of the last two
         columns `statistic`, estimate / std_error, lme4's t value; of one by Laplace's approximation its z value, and
-        `p_value`, the probability of a larger one of either sign if the effect were zero.
+        `p_value`, the probability of a larger one of either sign if the effect were zero; "tests" in `.attrs` says that
+        it is asymptotic.
 
     Raises
     ------

@@ -22,6 +22,7 @@ COEF = ("grpvar", "term", "grp", *ESTIMATES)
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
 RESIDUAL = "Residual"
+ASYMPTOTIC = "statistic is a z value; p_value is asymptotic, by the normal distribution."
 NOT_ESTIMABLE = "NaN is what the data do not know, emmeans' nonEst: a fixed column was dropped that it needs."
 ESTIMABLE = 1e-6  # of a combination's size: what is left of it along a direction that no row shows
 
@@ -206,7 +207,8 @@ def point_fixef(design: Design, points: PointEstimates, interval: Interval, most
     -------
     pandas.DataFrame
         `term`, `estimate`, `std_error`, `conf_low`, `conf_high`, `statistic` (estimate / std_error, lme4's t value);
-        where it is a z value, also `p_value`. NaN for a column that was dropped, R's `fixef(add.dropped = TRUE)`.
+        where it is a z value, also `p_value`, with "tests" in `.attrs`, which says that it is asymptotic. NaN for a
+        column that was dropped, R's `fixef(add.dropped = TRUE)`.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
     errors[dropped_columns(points)] = np.nan
@@ -216,7 +218,10 @@ def point_fixef(design: Design, points: PointEstimates, interval: Interval, most
     if points.approximate:
         frame = frame.assign(p_value=[erfc(abs(z) / sqrt(2)) for z in frame["statistic"]])
         columns = (*FIXEF, "p_value")
-    return stack([frame] if len(frame) else [], columns, wald(points, interval))
+    frame = stack([frame] if len(frame) else [], columns, wald(points, interval))
+    if points.approximate:
+        frame.attrs["tests"] = ASYMPTOTIC
+    return frame
 
 
 def point_ranef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:

@@ -13,7 +13,7 @@ from speclet_formula.errors import nearest
 from speclet_formula.estimates.effects import fixef, ranef
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import ESTIMATES, EstimateError, Interval, choose_interval, stack, summarise
-from speclet_formula.estimates.points import RESIDUAL, point_parameters, points_of, wald
+from speclet_formula.estimates.points import ASYMPTOTIC, RESIDUAL, point_parameters, points_of, wald
 from speclet_formula.estimates.variances import correlation_draws, deviation_draws, has_residual
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
@@ -60,7 +60,7 @@ def tidy(
           a fit by maximum likelihood the last two are missing for "ran_pars", and the standard error unless it is by
           Laplace's approximation;
         * of a fit by maximum likelihood `statistic`, and by Laplace's approximation `p_value`, of the fixed effects as
-          for `fixef`.
+          for `fixef`, with "tests" in `.attrs`.
 
     Raises
     ------
@@ -82,6 +82,8 @@ def tidy(
     columns = (*TIDY, *(name for name in TESTS if any(name in row for row in rows)))
     found = [row.reindex(columns=list(columns)) for row in rows if len(row)]
     frame = stack(found, columns, interval if points is None else wald(points, interval))
+    if "p_value" in columns:
+        frame.attrs["tests"] = ASYMPTOTIC
     if exponentiate:
         _exponentiate(frame)
     return frame if conf_int else frame.drop(columns=["conf_low", "conf_high"])

@@ -208,7 +208,7 @@ def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.nd
     rows, length = model.design.rows, len(model.data)
     response = in_order_of(model, response, "response")
     try:
-        given = np.asarray(response, dtype=float)
+        given = _floats(response)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"the new '{column}' does not hold numbers: {error}.",
@@ -234,6 +234,15 @@ def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.nd
     whole = np.full(length, np.nan)
     whole[rows] = values
     return values, whole
+
+
+def _floats(response: Any) -> np.ndarray:
+    """Return numbers as floats; what only could be read as such is a TypeError: dates, text, complex numbers."""
+    given = np.asarray(response)
+    texts = [value for value in given.ravel() if isinstance(value, str | bytes)] if given.dtype.kind == "O" else []
+    if given.dtype.kind in "cMmSUV" or texts:
+        raise TypeError(f"it has '{(texts or given.ravel())[0]!s}'")
+    return given.astype(float)
 
 
 def _scaled_anew(model: Model, design: Design) -> tuple[Slot, ...]:

@@ -244,7 +244,9 @@ def _usual(design: Design, column: pd.Series, discrete: bool) -> Sequence[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return list(column.cat.categories)
     values = np.unique(column.to_numpy() if discrete else column.to_numpy(dtype=float))
-    if discrete or len(values) <= _FEW:
+    if discrete:
+        return list(values)  # as the column has them, so that they are labelled as they were
+    if len(values) <= _FEW:
         return list(values.tolist())
     return [float(column_means(design, column.to_numpy(dtype=float)))]
 
@@ -273,8 +275,8 @@ def _given(column: pd.Series, name: str, wanted: Any, discrete: bool) -> Sequenc
         raise EstimateError(
             f"at={{'{name}': {wanted!r}}} holds what is no number.", f"'{name}' holds numbers.", "Give finite numbers."
         )
-    if discrete and column.dtype.kind in "biu":
-        return list(np.asarray(values).astype(column.dtype).tolist())
+    if discrete:
+        return list(np.asarray(values).astype(column.dtype))
     return [float(number) for number in numbers]
 
 

@@ -29,8 +29,9 @@ from speclet_formula.posterior.rendering import render_html, render_text
 METHODS = {"reml": "REML", "ml": "maximum likelihood", "laplace": "maximum likelihood (Laplace Approximation)"}
 FOOT = "Std.Error and t value are for the estimated variances; a fit by method='exact' carries their uncertainty too."
 LAPLACE_FOOT = (
-    "Std.Error is from the curvature of the likelihood in all parameters. Laplace's approximation is a first look: it "
-    "errs where levels have few rows or single trials of 0 and 1, and a fit by method='nuts' has no such error."
+    "Std.Error is from the curvature of the likelihood in all parameters, Pr(>|z|) is asymptotic. Laplace's "
+    "approximation is a first look: it errs where levels have few rows or single trials of 0 and 1, and a fit by "
+    "method='nuts' has no such error."
 )
 SMALLEST_P = 2.2e-16  # R's: what is smaller cannot be told from it
 PLAIN_P = 1e-4  # below it a p-value is printed with an exponent

@@ -20,6 +20,7 @@ from speclet_formula.families.evaluation import weighted
 from speclet_formula.families.records import Parameters
 from speclet_formula.prediction.gathering import at_rows, gather_fit, row_blocks
 from speclet_formula.prediction.replicates import draw_rows
+from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
@@ -112,7 +113,7 @@ def residuals(
     design, family = fit.model.design, fit.model.family
     _check_type(type, design, family)
     require_rows(design, "residuals()")
-    rng = np.random.default_rng(random_seed)
+    rng = generator(random_seed)
     kinds = {"response": _response, "pearson": _pearson, "deviance": _deviance, "quantile": _quantile}
     of_rows = kinds[type]
     drawn = gather_fit(fit)

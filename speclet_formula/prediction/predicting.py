@@ -30,6 +30,7 @@ from speclet_formula.prediction.new_levels import add_new_levels
 from speclet_formula.prediction.new_rows import NewRows, new_rows
 from speclet_formula.prediction.predictors import refuse_new_levels
 from speclet_formula.prediction.replicates import draw_rows, with_weights
+from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
@@ -125,7 +126,7 @@ def predict(
         _check_ordinal(fit.model.family, type, interval)
         if new is not None and interval == "prediction":
             design = with_weights(fit.model, design, new.complete)
-        frame = _predict_draws(fit, design, type, interval, chosen, np.random.default_rng(random_seed))
+        frame = _predict_draws(fit, design, type, interval, chosen, generator(random_seed))
     return _labelled(frame, fit.model.design, new)
 
 

@@ -19,6 +19,7 @@ from speclet_formula.prediction.gathering import Draws, ModelDraws, at_rows, gat
 from speclet_formula.prediction.group_terms import without_groups
 from speclet_formula.prediction.new_levels import draw_anew, draw_point_anew
 from speclet_formula.prediction.replicates import draw_rows
+from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
@@ -73,7 +74,7 @@ def simulate_responses(
             "Leave it out to draw them anew.",
         )
     require_rows(fit.model.design, "simulate()")
-    rng = np.random.default_rng(random_seed)
+    rng = generator(random_seed)
     parameters = _parameters(fit, nsim, effects, rng)
     drawn = [_one_response(fit, _draw_of(parameters, place), rng) for place in range(nsim)]
     names = [f"sim_{number}" for number in range(1, nsim + 1)]

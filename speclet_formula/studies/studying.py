@@ -26,7 +26,7 @@ from speclet_formula.studies.tasks import Task
 from speclet_formula.studies.wording import study_foot
 
 RANKED = 99  # draws that each true value is ranked among: of 1,000 every tenth, as good as independent
-FEWEST = 2
+FEWEST, MOST = 2, 1_000_000  # data sets of a study
 
 
 def study(
@@ -204,7 +204,7 @@ def _study(
     folder: Path | None,
 ) -> Study:
     """Run the tasks and sum up."""
-    at_least("n_sims", n_sims, FEWEST)
+    at_least("n_sims", n_sims, FEWEST, MOST)
     outcomes = outcomes_of(tasks, n_sims, workers=_workers(workers), progress=progress, folder=folder)
     keys = tuple(map(str, labels.columns))
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)

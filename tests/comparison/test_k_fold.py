@@ -270,3 +270,12 @@ def test_compare_leaves_out_levels():
     long = sf.compare(fits, by="gene", progress=False).sentence
     assert max(map(len, repr(found).split("\n\n")[0].split("\n"))) <= 100
     assert " ".join(repr(found).split("\n\n")[0].split()) == long
+
+
+@pytest.mark.parametrize("by", [1, np.zeros((6, 2)), {"a"}])
+def test_labels_of_rows_are_one_for_each(by):
+    from speclet_formula.comparison.folds import make_folds
+
+    model = sf.Model("y ~ x", {"y": [1.0, 2, 4, 3, 5, 6], "x": [0.0, 1, 2, 3, 4, 5]})
+    with pytest.raises(sf.ComparisonError, match="There is one label for each row that the model uses"):
+        make_folds(model, by=by)

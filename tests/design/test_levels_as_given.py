@@ -68,7 +68,9 @@ def test_new_rows_of_long_ids_find_their_level():
 
 
 def test_marginal_means_of_long_ids_and_of_booleans():
-    data = table(np.array(IDS), b=np.arange(24) % 2 == 0)
+    data = table(np.array(IDS), b=np.arange(24) % 2 == 0, s=(np.arange(24) % 3 / 10).astype(np.float32))
+    found = sf.marginal_means(sf.lmer("y ~ factor(s)", data, method="reml"), "s").table
+    np.testing.assert_allclose(found["estimate"], data.groupby("s")["y"].mean())
     found = sf.marginal_means(sf.lmer("y ~ factor(g) + factor(b)", data, method="reml"), "g").table
     assert len(found) == 6
     found = sf.marginal_means(sf.lmer("y ~ factor(b)", data, method="reml"), "b").table

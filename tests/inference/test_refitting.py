@@ -81,7 +81,7 @@ def test_findings_are_those_of_the_new_response(data):
         ),
         (
             "y ~ x + (1|g)", ["a"] * 40,
-            "the new 'y' does not hold numbers: could not convert string to float: 'a'.\n"
+            "the new 'y' does not hold numbers: it has 'a'.\n"
             "A response is one number for each row.\nConvert it to numbers first.",
         ),
         (
@@ -108,6 +108,21 @@ def test_the_family_still_judges_the_response(data):
     model = sf.Model("y ~ (1|g)", data.assign(y=(data["y"] > 0).astype(int)), family="bernoulli")
     with pytest.raises(DataError, match="bernoulli response cannot take"):
         with_response(model, np.full(40, 2.0))
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        ["1.5"] * 6,
+        np.array([1 + 2j] * 6),
+        pd.to_datetime(["2020-01-01"] * 6),
+        pd.Series(["1", 2, 3, 4, 5, 6], dtype=object),
+    ],
+)
+def test_what_only_looks_like_numbers_is_no_response(response):
+    model = sf.Model("y ~ x", {"y": [1.0, 2, 4, 3, 5, 6], "x": [0.0, 1, 2, 3, 4, 5]})
+    with pytest.raises(sf.DataError, match="the new 'y' does not hold numbers: it has '"):
+        sf.refit(model, response, method="reml")
 
 
 @pytest.fixture(scope="module")
