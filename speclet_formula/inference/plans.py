@@ -46,7 +46,7 @@ def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
 
     "auto" may come to any engine that draws, and takes the arguments of all.
     """
-    found = [name for name in UNUSED.get(method, ()) if asked[name] is not None]
+    found = [name for name in UNUSED.get(method, ()) if asked.get(name) is not None]
     if found:
         drawn = method == "exact"
         raise SamplingError(
