@@ -270,6 +270,16 @@ SHORT = (  # a command that ends before anything is fitted, and how its message 
     (f"study {TWICE} --truth truth.json --method ml", "study has no use for --method ml."),
     (f"study {TWICE} --truth truth.json --chains 1000000", "--draws 1,000, --chains 1,000,000 are"),
     (f"study {TWICE} --truth truth.json --sims 0", None),
+    (f"fit {TWICE} --levels drug=yes,no --levels drug=no,yes", "--levels names the column 'drug' twice."),
+    (f"fit {TWICE} --out new.csv", "--out 'new.csv' promises another kind of file by its ending."),
+    (f"fit {TWICE} --out new.html", "--out 'new.html' promises another kind of file by its ending."),
+    (f"recover {TWICE} --truth truth.json --html new.txt", "--html 'new.txt' promises another kind of file"),
+    (
+        f"simulate {TWICE} --truth truth.json --out new.csv --out-truth new.tsv",
+        "--out-truth 'new.tsv' promises another",
+    ),
+    (f"recover {TWICE} --truth foreign.json", "the truth has 'foo', and nothing of that is in the model."),
+    (f"recover {TWICE} --truth negative.json", "truth['sigma'] is -1."),
     ("explain y~x --levels x=a,b", "--levels is of no use without a table."),
     ("explain y~x --priors weak", "--priors would change nothing without data."),
     ("explain y~x --missing drop", "--missing would change nothing without data."),
@@ -304,6 +314,8 @@ def test_a_mistake_ends_before_anything_is_fitted_and_speaks_to_the_shell(folder
     for name in ("exact.sampling.sample_exact", "nuts.sample_nuts", "reml.fitting.fit_point"):
         monkeypatch.setattr(f"speclet_formula.inference.{name}", fitted)
     (folder / "nan.json").write_text('{"sigma": NaN}')
+    (folder / "foreign.json").write_text('{"foo": 1}')
+    (folder / "negative.json").write_text('{"sigma": -1}')
     (folder / "large.json").write_text('{"sigma": 1e999}')
     if "point.fit" in command:
         shutil.copy(saved, folder / "point.fit")

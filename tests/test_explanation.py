@@ -89,6 +89,16 @@ def test_a_parameter_is_spelled_by_its_name_there() -> None:
     assert explained.spellings["bambi"] == 'bmb.Formula("y ~ 1 + x", "kappa ~ 1 + x")'
 
 
+def test_what_only_data_use_is_refused_without_them() -> None:
+    with pytest.raises(sf.FormulaError) as caught:
+        sf.explain("y ~ x", priors="brms", missing="drop")
+    assert str(caught.value) == (
+        "priors=, missing= would change nothing without data.\n"
+        "Priors and missing values are told of where the data are given too.\n"
+        "Give the table as the second argument, or leave it out."
+    )
+
+
 BUILT = [
     ("log(count/depth) ~ x", "gaussian"),
     ("`a/b` ~ I(x / depth) + (1 | g)", "gaussian"),

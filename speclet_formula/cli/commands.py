@@ -23,8 +23,10 @@ from speclet_formula.cli.options import (
     spread,
 )
 from speclet_formula.cli.shared import (
+    check_ending,
     check_output,
     check_table,
+    check_truth,
     compared,
     fit_arguments,
     loaded_fits,
@@ -165,6 +167,7 @@ def fit(
 ) -> None:
     """Fit a model and print its summary."""
     check_output(out, "--out", [data])
+    check_ending(out, "--out", ".fit")
     note_replaced({"--out": out})
     prepared = model_of(data, formula, model)
     note(prepared)
@@ -209,6 +212,7 @@ def recover(
 ) -> None:
     """Fit simulated data and print how well the true parameters are recovered."""
     check_output(html, "--html", [data, truth])
+    check_ending(html, "--html", ".html")
     note_replaced({"--html": html})
     require_draws(sampling, "recover")
     from speclet_formula.cli.reading import read_truth
@@ -216,6 +220,7 @@ def recover(
     stated = read_truth(truth)
     prepared = model_of(data, formula, model)
     note(prepared)
+    check_truth(prepared, stated)
     from speclet_formula.inference.fitting import fit as fit_model
     from speclet_formula.recovery import recover as recover_truth
 
@@ -238,6 +243,7 @@ def report(
     from speclet_formula.cli.reading import read_truth
 
     check_output(output, "--output", [*fits, truth])
+    check_ending(output, "--output", ".html")
     note_replaced({"--output": output})
     stated = None if truth is None else read_truth(truth)
     loaded = loaded_fits(fits)
@@ -274,6 +280,7 @@ def simulate(
     check_output(out, "--out", [data, truth])
     check_table(out, "--out")
     check_output(out_truth, "--out-truth", [data, truth, out])
+    check_ending(out_truth, "--out-truth", ".json")
     note_replaced({"--out": out, "--out-truth": out_truth})
     table, effects = simulate_data(
         formula, read_table(data, levels or ()), read_truth(truth), family=family, link=link, random_seed=seed
@@ -379,7 +386,7 @@ def screen(  # noqa: PLR0913 - an option each
     from speclet_formula.inference.fitting import fit as fit_model
     from speclet_formula.model import Model
 
-    model = Model(formula or default_formula(read.table), read.table, missing="drop")
+    model = Model(default_formula(read.table) if formula is None else formula, read.table, missing="drop")
     check_ranked(model, out_guides is not None)
     fitted = fit_model(model, **fit_arguments(sampling))
     typer.echo("")

@@ -53,7 +53,7 @@ def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
     frame = read_file(path)
     for sentence in frame.attrs.pop("read", ()):
         typer.echo(f"Note: {sentence}", err=True)
-    for column, order in map(_parse_order, levels):
+    for column, order in _orders(levels):
         frame[column] = _ordered(frame, column, order)
         frame.attrs[SORTED] = tuple(name for name in frame.attrs.get(SORTED, ()) if name != column)
     return frame
@@ -118,6 +118,20 @@ def _check_control_table(found: Mapping[str, Path]) -> None:
             "A table of controls has 'gene' (or 'sgRNA') and 'control', which is essential, nonessential or other.",
             f"Of a list of one kind write --controls nonessential={found['']}.",
         )
+
+
+def _orders(levels: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return each column's order of levels; one column has one."""
+    orders = list(map(_parse_order, levels))
+    names = [column for column, _ in orders]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"--levels names the column '{twice}' twice.",
+            "A column's levels have one order.",
+            f"Leave one --levels {twice}=... out.",
+        )
+    return orders
 
 
 def read_truth(path: Path) -> dict[str, Any]:

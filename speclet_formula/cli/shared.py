@@ -16,6 +16,8 @@ from speclet_formula.errors import DataError, SamplingError
 if TYPE_CHECKING:
     from speclet_formula.model import Model
 
+_WRITTEN = {".html": "a page of HTML", ".json": "JSON", ".fit": "a saved fit, which `report` reads"}
+
 
 def model_of(data: Path, formula: str, options: ModelOptions) -> "Model":
     """Build the model of a file and a formula."""
@@ -154,6 +156,42 @@ def note_replaced(outputs: Mapping[str, Path | None]) -> None:
     for option, out in outputs.items():
         if out is not None and out.is_file():
             typer.echo(f"Note: {option} '{out}' is there already; it is replaced at the end.", err=True)
+
+
+def check_ending(path: Path | None, option: str, wanted: str) -> None:
+    """Refuse, before anything is fitted, a name that promises another kind of file than is written.
+
+    Parameters
+    ----------
+    path : Path, optional
+    option : str
+        What it was given as.
+    wanted : str
+        The ending of what is written: ".html", ".json" or ".fit".
+    """
+    from speclet_formula.files import PARQUET, SEPARATORS  # not at the top: help needs no pandas
+
+    promised = (*SEPARATORS, *PARQUET, ".html", ".htm", ".json", ".toml", ".xlsx", ".png", ".pdf", ".py", ".r")
+    others = tuple(ending for ending in promised if not ending.startswith(wanted.removesuffix("l")))
+    if path is not None and path.name.lower().endswith(others):
+        raise DataError(
+            f"{option} '{path}' promises another kind of file by its ending.",
+            f"What is written is {_WRITTEN[wanted]}.",
+            f"Write {option} {path.stem}{wanted}.",
+        )
+
+
+def check_truth(model: "Model", truth: Mapping[str, Any]) -> None:
+    """Refuse, before anything is fitted, true values of which none is of the model."""
+    from speclet_formula.recovery.truth import implied_truth
+
+    implied = implied_truth(model, truth)
+    if not implied.scalars and not implied.effects:
+        raise DataError(
+            f"the truth has {', '.join(map(repr, truth)) or 'no entries'}, and nothing of that is in the model.",
+            f"The model has {', '.join(repr(slot.slot) for slot in model.slots)}.",
+            "Name the true values as the posterior does: 'Intercept', '1|gene_sigma', '1|gene' (effects), 'sigma'.",
+        )
 
 
 def _is_same(one: Path, other: Path) -> bool:

@@ -131,13 +131,20 @@ def _check_numbers(truth: Mapping[str, Any]) -> None:
     """Refuse what no float can be."""
     for name, value in truth.items():
         try:
-            np.asarray(list(value.values()) if isinstance(value, Mapping) else value, dtype=np.float64)
+            numbers = np.asarray(list(value.values()) if isinstance(value, Mapping) else value, dtype=np.float64)
         except (TypeError, ValueError, OverflowError):
             raise DataError(
                 f"truth['{name}'] is {repr(value)[:MOST_QUOTED]}.",
                 "True values are numbers, or effects by level: a Series or a dict.",
                 "Give numbers that a float can hold.",
             ) from None
+        spread = (name == "sigma" or name.endswith("_sigma")) and bool((numbers < 0).any())
+        if spread or np.isinf(numbers).any():
+            raise DataError(
+                f"truth['{name}'] is {repr(value)[:MOST_QUOTED]}.",
+                "A true SD is at least 0." if spread else "True values are finite.",
+                "Give the SD, not its logarithm." if spread else "Leave it out where there is none.",
+            )
 
 
 def _explained(parts: tuple[Part, ...], scalars: dict[str, float]) -> set[str]:
