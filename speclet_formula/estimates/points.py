@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.records import Design, GroupBlock
-from speclet_formula.estimates.fitted import term_label
-from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, stack
+from speclet_formula.estimates.fitted import Fitted, term_label
+from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, choose_interval, stack
 
 FIXEF = ("term", *ESTIMATES, "statistic")
 RANEF = ("grpvar", "term", "grp", "condval", "condsd", "conf_low", "conf_high")
@@ -22,6 +22,7 @@ COEF = ("grpvar", "term", "grp", *ESTIMATES)
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
 RESIDUAL = "Residual"
+WALD_MASS = 0.95  # of the intervals of point fits, unless another is asked for: R's level
 ASYMPTOTIC = "statistic is a z value; p_value is asymptotic, by the normal distribution."
 NOT_ESTIMABLE = "NaN is what the data do not know, emmeans' nonEst: a fixed column was dropped that it needs."
 ESTIMABLE = 1e-6  # of a combination's size: what is left of it along a direction that no row shows
@@ -160,6 +161,34 @@ def restored(points: PointEstimates, n_columns: int, kept: np.ndarray, aliases: 
     coefficients[kept] = points.coefficients
     covariance[np.ix_(kept, kept)] = points.covariance
     return replace(points, coefficients=coefficients, covariance=covariance, aliases=aliases)
+
+
+def interval_of(fit: Fitted, ci_prob: float | None = None, ci_kind: str | None = None) -> Interval:
+    """Complete the caller's choice of an interval: of draws by ArviZ's settings, of a point fit with R's 95 %.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `choose_interval`.
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    EstimateError
+        As `choose_interval`.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates.points import interval_of
+    >>> str(interval_of(fit))  # a fit with draws
+    '89% equal-tailed interval'
+    """
+    usual = WALD_MASS if ci_prob is None and points_of(fit) is not None else ci_prob
+    return choose_interval(usual, ci_kind)
 
 
 def wald(points: PointEstimates, interval: Interval) -> WaldInterval:

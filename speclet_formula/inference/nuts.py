@@ -21,6 +21,7 @@ import xarray as xr
 from speclet_formula.design.records import sides
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
+from speclet_formula.inference.starting import starts_of
 from speclet_formula.inference.translation.models import centre_offset, to_pymc
 from speclet_formula.inference.trees import ordered
 from speclet_formula.model import Model
@@ -65,6 +66,7 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
                 nuts_sampler=plan.sampler,
                 nuts=_settings(plan, pymc_model),
                 var_names=kept,
+                **_starts(model, plan, pymc_model),
                 progressbar=plan.progress,
                 compute_convergence_checks=False,  # `diagnostics` judges, in words
                 quiet=not plan.progress,
@@ -136,6 +138,19 @@ def _settings(plan: SamplingPlan, pymc_model: pm.Model) -> dict[str, Any]:
     if plan.sampler == "nutpie" and size <= MOST_FOR_LOW_RANK:
         settings["adaptation"] = "low_rank"
     return settings
+
+
+def _starts(model: Model, plan: SamplingPlan, pymc_model: pm.Model) -> dict[str, Any]:
+    """Start nutpie's chains where `starting` says, and at random only what that does not know.
+
+    On grouseticks (403 counts, three crossed and nested factors) two of four chains never left the start that nutpie
+    chooses itself, and every draw of one was divergent.
+    """
+    starts = starts_of(model, pymc_model) if plan.sampler == "nutpie" else {}
+    if not starts:
+        return {}
+    jittered = {variable for variable in pymc_model.free_RVs if variable.name not in starts}
+    return {"initvals": starts, "compile_kwargs": {"jitter_rvs": jittered}}
 
 
 def _kept(model: Model, pymc_model: pm.Model) -> list[str]:

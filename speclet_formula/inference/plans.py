@@ -47,7 +47,7 @@ def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
 
     "auto" may come to any engine that draws, and takes the arguments of all.
     """
-    found = [name for name in UNUSED.get(method, ()) if asked[name] is not None]
+    found = [name for name in UNUSED.get(method, ()) if asked.get(name) is not None]
     if found:
         drawn = method == "exact"
         raise SamplingError(
@@ -128,6 +128,15 @@ _NOTED: Mapping[str, Callable[[Any], Any]] = {"tune": int, "target_accept": floa
 def note_settings(idata: Any, plan: SamplingPlan) -> None:
     """Write into draws how they were asked for."""
     idata["sample_stats"].attrs.update({name: getattr(plan, name) for name in _NOTED})
+    if plan.random_seed is not None:
+        idata["sample_stats"].attrs["random_seed"] = plan.random_seed
+
+
+def seed_of(idata: Any) -> int | None:
+    """Return the seed that draws were asked for with; None where none was, or it is not known."""
+    noted = idata["sample_stats"].attrs if "sample_stats" in idata.children else {}
+    seed = noted.get("random_seed")
+    return seed if type(seed) is int else None
 
 
 def settings_of(idata: Any, method: str) -> dict[str, Any]:

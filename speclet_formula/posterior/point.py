@@ -19,6 +19,7 @@ from speclet_formula.posterior.layout import (
     Layout,
     counted,
     counted_rows,
+    findings_of,
     fixed_table,
     group_table,
     kind_of_model,
@@ -129,6 +130,7 @@ def lay_out_point(fit: PointFit) -> Layout:
         counts=counted(fit),
         fixed_effects=fixed_table(fit.model.design, frame, shown, statistics),
         foot=LAPLACE_FOOT if laplace else FOOT,
+        findings=findings_of(fit),
     )
 
 
