@@ -3,6 +3,8 @@
 `marginal` has the density of the variances, `adaptive` samples it. Judging the draws is left to `diagnostics`.
 """
 
+import sys
+import time
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -32,7 +34,7 @@ from speclet_formula.inference.exact.variances import (
     prior_precisions,
     theta_of,
 )
-from speclet_formula.inference.plans import SamplingPlan
+from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.inference.precision import Layout, draw, solve
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.model import Model
@@ -48,6 +50,8 @@ MOST_THINNED = {"cheap": 32, "costly": 8}  # proposals for each draw at the most
 FEWEST_WEIGHTS = 30  # whose tail has a shape
 ROOM = 1.2  # of effective draws, over what is judged enough
 NO_RESIDUAL = 1e-5  # residual SD of the mode, next to the response's: below it, what is left is looked at
+LONG = 60.0  # seconds from which on a forecast is said
+EVALUATIONS, EVALUATIONS_PER_DRAW, POINT_EVALUATIONS = 125, 2.2, 72  # as `costing.arithmetic` has them
 SMALL = 4.0  # how far below an equal share the log of a small SD begins
 MOVES = 4
 
@@ -83,6 +87,8 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
         )
     rng = np.random.default_rng(plan.random_seed)
     marginal, starts = _begun(model, marginal_of(model, threads=plan.cores))
+    if plan.progress:
+        _forecast(marginal, starts[0], plan)
     theta, statistics = _sample_variances(marginal, starts, plan, rng)
     sds, partial, _ = natural(marginal.variances, theta)
     numbers, _ = prior_precisions(marginal.variances, sds, partial)
@@ -161,6 +167,23 @@ def _mixed(paths: np.ndarray) -> bool:
     agree = chains == 1 or found.r_hat.max() < r_hat_limit(chains, draws, size)
     least = np.minimum(found.ess_bulk, found.ess_tail).min()
     return bool(agree and least > ROOM * ess_limit(chains, draws, size))
+
+
+def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> None:
+    """Say on the error stream how long a fit of more than a minute will take, and what is quicker."""
+    started = time.perf_counter()
+    log_posterior(marginal, start[None])
+    each, size = time.perf_counter() - started, marginal.variances.size
+    draws = plan.draws * plan.chains
+    seconds = each * (EVALUATIONS * size**2 + EVALUATIONS_PER_DRAW * draws / plan.cores)
+    if seconds > LONG:
+        quick = time_in_words(each * POINT_EVALUATIONS * size)
+        print(
+            f"{draws:,} draws from this posterior take {time_in_words(seconds)}. Fewer draws (draws=, chains=) take less"
+            f" in proportion, lme4's own estimate {quick} (method='reml'). progress=False hides this line.",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:

@@ -350,3 +350,18 @@ def test_small_fits_are_seldom_doubted() -> None:
         fit = sf.lmer("y ~ x + (x | g)", table, draws=250, random_seed=seed, progress=False, cores=1)
         doubted += fit.diagnostics.verdict != "converged"
     assert doubted < 4
+
+
+def test_a_long_fit_says_so_before_it_draws(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments: dict[str, Any] = {"draws": 10, "chains": 2, "random_seed": 1}
+    sf.lmer("y ~ x + (1 | g)", TABLE, **arguments)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("speclet_formula.inference.exact.sampling.LONG", 0.0)
+    sf.lmer("y ~ x + (1 | g)", TABLE, **arguments, progress=False)
+    assert capsys.readouterr().err == ""
+    sf.lmer("y ~ x + (1 | g)", TABLE, **arguments)
+    told = capsys.readouterr().err
+    assert told.startswith("20 draws from this posterior take under 1 s. Fewer draws (draws=, chains=) take less in ")
+    assert told.endswith("lme4's own estimate under 1 s (method='reml'). progress=False hides this line.\n")
