@@ -129,7 +129,7 @@ def _sloped_grid(fit: Fitted, var: str, at: Mapping[str, Any] | None, parameter:
             f"Its levels are compared by pairs(marginal_means(fit, '{var}')).",
         )
     grid = make_grid(fit, {var: float(column.mean()), **(at or {})}, parameter)
-    return grid, _STEP * float(column.max() - column.min())
+    return grid, _STEP * (float(column.max()) - float(column.min()))
 
 
 def _names(grid: Grid, var: str, by: tuple[str, ...], at: Mapping[str, Any] | None) -> tuple[str, ...]:
