@@ -113,6 +113,26 @@ def test_unreadable(text):
     assert str(error.value) == f"{text}\n{MESSAGES[text]}"
 
 
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("(" * 101 + "sigma" + ")" * 101 + " > 0", "the hypothesis is nested more than 100 deep here."),
+        ("-" * 3000 + "sigma > 0", "the hypothesis is nested more than 100 deep here."),
+        ("(" * 9000 + "sigma" + ")" * 9000 + " > 0", "the hypothesis has 18,009 characters."),
+        ("sigma > 1e999", "'1e999' is no parameter of the model."),
+    ],
+)
+def test_a_long_or_deep_hypothesis_is_refused(text, problem):
+    with pytest.raises(sf.FormulaError) as error:
+        sf.hypothesis(FIT, text)
+    assert error.value.problem == problem
+
+
+def test_what_nests_less_is_read():
+    deep = sf.hypothesis(FIT, "(" * 99 + "sigma" + ")" * 99 + " > 0")
+    assert deep["estimate"].item() == pytest.approx(flat("sigma").mean())
+
+
 def test_nothing_compared():
     with pytest.raises(FormulaError) as error:
         sf.hypothesis(FIT, "Intercept")
