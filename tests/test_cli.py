@@ -425,7 +425,7 @@ def test_explain_with_data_shows_the_model(folder):
     assert result.exit_code == 0
     assert "Formula: y ~ 1 + drug + (1 | gene)" in result.stdout
     assert "Group: gene   Levels: 3   Effects: 1" in result.stdout
-    assert re.search(r"1\|gene +group +gene +Normal\(mu=0, sigma=HalfNormal", result.stdout)
+    assert re.search(r"1\|gene +group +gene +Normal\(mu=0, sigma=HalfCauchy", result.stdout)
 
 
 def test_a_wide_table_is_not_wrapped(folder, monkeypatch):
