@@ -20,9 +20,9 @@ from speclet_formula.errors import SamplingError
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
 from speclet_formula.inference.exact.marginal import (
     Marginal,
-    check_rest,
     log_posterior,
     marginal_of,
+    nothing_left,
     settled,
     why_not_exact,
 )
@@ -49,7 +49,9 @@ ENOUGH = 1500  # and all draws together
 MOST_THINNED = {"cheap": 32, "costly": 8}  # proposals for each draw at the most
 FEWEST_WEIGHTS = 30  # whose tail has a shape
 ROOM = 1.2  # of effective draws, over what is judged enough
-NO_RESIDUAL = 1e-5  # residual SD of the mode, next to the response's: below it, what is left is looked at
+# A residual SD of the mode below this share of what the fixed effects leave is looked at: is there a rest of the
+# response, next to the same, and next to what its own digits round away?
+NO_RESIDUAL, NO_REST, ROUNDED = 1e-5, 1e-8, 32 * np.finfo(float).eps
 LONG = 60.0  # seconds from which on a forecast is said
 EVALUATIONS, EVALUATIONS_PER_DRAW, POINT_EVALUATIONS = 125, 2.2, 72  # as `costing.arithmetic` has them
 SMALL = 4.0  # how far below an equal share the log of a small SD begins
@@ -179,8 +181,8 @@ def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> None
     if seconds > LONG:
         quick = time_in_words(each * POINT_EVALUATIONS * size)
         print(
-            f"{draws:,} draws from this posterior take {time_in_words(seconds)}. Fewer draws (draws=, chains=) take less"
-            f" in proportion, lme4's own estimate {quick} (method='reml'). progress=False hides this line.",
+            f"{draws:,} draws from this posterior take {time_in_words(seconds)}. Fewer draws (draws=, chains=) take "
+            f"less in proportion, lme4's own estimate {quick} (method='reml'). progress=False hides this line.",
             file=sys.stderr,
             flush=True,
         )
@@ -204,10 +206,13 @@ def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
         if nearer is marginal:
             break
         marginal = nearer
-    if sds[0, 0] < NO_RESIDUAL * marginal.variances.units[0]:
+    unit, rounded = marginal.variances.units[0], ROUNDED * np.abs(model.design.response).max()
+    if sds[0, 0] < max(NO_RESIDUAL * unit, rounded):
+        sds[:, 0] = NO_RESIDUAL * unit  # small enough to leave nothing to the residual, and large enough to solve
         numbers, _ = prior_precisions(marginal.variances, sds, correlations)
         rest = marginal.system.response - marginal.system.W @ solve(marginal.system, sds[:, 0] ** 2, numbers)[0]
-        check_rest(model, rest)
+        if np.abs(rest).max() < max(NO_REST * unit, rounded):
+            raise nothing_left(model)
     return marginal, np.vstack([start, starts[1:]] if marginal.system.layout.size < COSTLY else [start])
 
 
