@@ -43,10 +43,11 @@ def slopes(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> Means:
-    """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`, marginaleffects' `avg_slopes`.
+    """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`.
 
     The slope is the difference of the linear predictor a thousandth of the covariate's range apart, around its value in
-    the reference grid, divided by that distance; it is averaged over the grid as marginal means are.
+    the reference grid, divided by that distance; it is averaged over the grid as marginal means are. marginaleffects'
+    `avg_slopes` averages over the rows of the data instead: another number where slopes differ between them.
 
     Parameters
     ----------
@@ -129,7 +130,7 @@ def _sloped_grid(fit: Fitted, var: str, at: Mapping[str, Any] | None, parameter:
             f"Its levels are compared by pairs(marginal_means(fit, '{var}')).",
         )
     grid = make_grid(fit, {var: float(column.mean()), **(at or {})}, parameter)
-    return grid, _STEP * float(column.max() - column.min())
+    return grid, _STEP * (float(column.max()) - float(column.min()))
 
 
 def _names(grid: Grid, var: str, by: tuple[str, ...], at: Mapping[str, Any] | None) -> tuple[str, ...]:

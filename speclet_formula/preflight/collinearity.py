@@ -33,7 +33,9 @@ def collinear_columns(design: Design) -> Iterator[Finding]:
     counts = np.count_nonzero(design.X, axis=0)
     intercept = any(term.kind == "intercept" for term in design.fixed)
     labels = [column for term in design.fixed for column in term.columns]
-    used = [j for j in range(int(intercept), len(labels)) if counts[j]]  # zero columns are reported as empty cells
+    used = [
+        j for j in _scanned(design) if j >= int(intercept) and counts[j]
+    ]  # zero columns are reported as empty cells
     if len(used) > MOST_COLUMNS or len(used) >= row_count(design) or _disjoint(design.X):
         return
     found = []
@@ -67,6 +69,21 @@ def _multiplied_numbers(design: Design) -> list[str]:
     return [name for name in numeric if design.frame[name].dtype.kind in "iuf"]
 
 
+def _scanned(design: Design) -> list[int]:
+    """Return the columns in R's order, which decides what is dropped: an interaction's first factor goes fastest."""
+    order: list[int] = []
+    for term in design.fixed:
+        parts = [label.split("]:") for label in term.columns]
+        depth = max(map(len, parts), default=0)
+        seen: list[dict[str, int]] = [{} for _ in range(depth)]
+        keys = []
+        for split in parts:
+            places = [one.setdefault(name, len(one)) for one, name in zip(seen, split, strict=False)]
+            keys.append(tuple(reversed(places)))
+        order += [term.start + place for place in sorted(range(len(keys)), key=keys.__getitem__)]
+    return order
+
+
 def without_dependent(design: Design) -> tuple[Design, np.ndarray]:
     """Leave out the fixed columns that can be computed from earlier ones, or are zero: those that R drops.
 
@@ -83,7 +100,7 @@ def without_dependent(design: Design) -> tuple[Design, np.ndarray]:
     """
     counts = np.count_nonzero(design.X, axis=0)
     intercept = any(term.kind == "intercept" for term in design.fixed)
-    used = [j for j in range(int(intercept), len(counts)) if counts[j]]
+    used = [j for j in _scanned(design) if j >= int(intercept) and counts[j]]
     dependent = {column for column, _ in _dependent_columns(design.X, used, centred=intercept)}
     kept = np.array([j for j in range(len(counts)) if counts[j] and j not in dependent], dtype=np.int64)
     if len(kept) == len(counts):
@@ -115,10 +132,9 @@ def null_vectors(X: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, ...]:
     lengths = np.where(X.any(axis=0), np.linalg.norm(X, axis=0), 1.0)
     scaled, found = X / lengths, []
     for column in np.setdiff1d(np.arange(X.shape[1]), kept):
-        known = kept[kept < column]
-        weights = np.linalg.lstsq(scaled[:, known], scaled[:, column], rcond=None)[0]
+        weights = np.linalg.lstsq(scaled[:, kept], scaled[:, column], rcond=None)[0]
         vector = np.zeros(X.shape[1])
-        vector[known] = np.where(np.abs(weights) > COLLINEAR, -weights, 0.0) / lengths[known] * lengths[column]
+        vector[kept] = np.where(np.abs(weights) > COLLINEAR, -weights, 0.0) / lengths[kept] * lengths[column]
         vector[column] = 1.0
         found.append(vector)
     return tuple(found)
