@@ -272,7 +272,8 @@ def _term_words(text: str, model: Model) -> Iterator[str]:
         yield (
             _factor_words(column, term)
             if isinstance(column.dtype, pd.CategoricalDtype)
-            else (f"its slope, the change by one unit; from {column.min():g} to {column.max():g} in these data.")
+            else f"its slope, the change by one unit; from {float(column.min()):g} to {float(column.max()):g} in these "
+            "data."
         )
 
 

@@ -77,6 +77,8 @@ def _read_parquet(path: Path) -> pd.DataFrame:
     from pyarrow import parquet
 
     frame = pd.read_parquet(path)
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    frame = frame.reset_index(named) if named else frame  # columns of the file all the same
     unordered = [field.name for field in parquet.read_schema(path) if has_no_order(field)]
     return without_order(frame, [name for name in unordered if name in frame.columns])
 

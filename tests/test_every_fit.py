@@ -171,7 +171,7 @@ REFUSED = {
     "crossed": set(),
     "keep none": {
         *_GROUPS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
-        "posterior_predictive", "predict", "recover", "report", "sensitivity",
+        "posterior_predictive", "predict", "recover", "sensitivity",
     },
     "weights": _CROSSED,
     "merged": {

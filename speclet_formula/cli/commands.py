@@ -388,6 +388,7 @@ def screen(  # noqa: PLR0913 - an option each
 
     model = Model(default_formula(read.table) if formula is None else formula, read.table, missing="drop")
     check_ranked(model, out_guides is not None)
+    note(model)
     fitted = fit_model(model, **fit_arguments(sampling))
     typer.echo("")
     tell(fit_line(fitted))

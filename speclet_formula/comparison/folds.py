@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.records import sides
+from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
 from speclet_formula.model import Model, in_order_of
 from speclet_formula.seeds import generator
@@ -139,9 +140,9 @@ def _levels(model: Model, by: Any, argument: str) -> tuple[np.ndarray, tuple[str
         )
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
-        return column.cat.codes.to_numpy(np.int64), tuple(map(str, column.cat.categories))
+        return column.cat.codes.to_numpy(np.int64), tuple(map(label_of, column.cat.categories))
     codes, levels = pd.factorize(column)
-    return codes.astype(np.int64), tuple(map(str, levels))
+    return codes.astype(np.int64), tuple(map(label_of, levels.tolist()))
 
 
 def _unknown(model: Model, name: str, argument: str, known: list[str]) -> ComparisonError:

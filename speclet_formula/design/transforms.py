@@ -106,6 +106,12 @@ def label_of(value: Any) -> str:
     return str(value)
 
 
+def text_of_value(value: Any) -> str:
+    """Return a level or a value of a column as text: a whole number with all its digits, another one with six."""
+    decimal = isinstance(value, float | np.floating) and not float(value).is_integer()
+    return f"{value:g}" if decimal else label_of(value)
+
+
 def _factor(learnt: Learnt, x: Any, levels: Any = None) -> pd.Categorical:
     factor = as_factor(x)
     chosen = list(factor.categories) if levels is None else [label_of(level) for level in np.atleast_1d(levels)]

@@ -12,6 +12,7 @@ from speclet_formula.diagnostics.records import Evidence, Finding
 R_HAT_LIMIT = 1.01
 CHANCE = 0.01  # that some parameter's independent draws pass the limit of R-hat, or of effective draws, all the same
 ESS_PER_CHAIN = 100
+FEWEST_EFFECTIVE = 30  # in all: what fewer draws say is not worth a verdict, however good they are
 ESS_NOISE = 7.5  # its estimate from n independent draws falls by exp(-7.5 z / sqrt(n)) in z standard errors, or less
 # Vehtari et al. (2024): weights with a tail of this shape, or heavier, are not to be relied on.
 PARETO_K_LIMIT = 0.7
@@ -128,14 +129,15 @@ def r_hat_limit(chains: int, draws: int, parameters: int) -> float:
 
 
 def ess_limit(chains: int, draws: int, parameters: int) -> int:
-    """Return 100 for each chain, or fewer where independent draws are estimated to be worth less by chance alone.
+    """Return 100 for each chain, or 30 and more in all where independent draws are worth no more by chance.
 
     Each parameter has two estimates, of its middle and its tails. How far they scatter was found by simulation: see the
     test of this function.
     """
     total = chains * draws
     errors = float(special.ndtri(1 - CHANCE / (2 * max(parameters, 1))))
-    return max(1, min(ESS_PER_CHAIN * chains, math.floor(total * math.exp(-ESS_NOISE * errors / math.sqrt(total)))))
+    by_chance = math.floor(total * math.exp(-ESS_NOISE * errors / math.sqrt(total)))
+    return min(ESS_PER_CHAIN * chains, max(by_chance, FEWEST_EFFECTIVE))
 
 
 def _ess(evidence: Evidence) -> Iterator[Finding]:

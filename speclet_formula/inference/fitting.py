@@ -92,7 +92,8 @@ def fit(
     random_seed : int, optional
         Makes the draws repeatable.
     progress : bool
-        Whether nuts shows a progress bar.
+        Whether nuts shows a progress bar, and whether the exact engine says on the error stream, before it draws, that
+        it will take more than a minute, and what is quicker.
     sampler : {"nutpie", "pymc", "numpyro"}, optional
         For nuts: its implementation, nutpie by default.
     keep : str or sequence of str, optional

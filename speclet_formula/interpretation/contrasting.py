@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.transforms import text_of_value
 from speclet_formula.errors import listed, nearest
 from speclet_formula.estimates.intervals import EstimateError
 from speclet_formula.interpretation.means import Names, named
@@ -108,7 +109,7 @@ def contrasts(
     return replace(
         means,
         table=table,
-        sentence=f"{what} of: {_of(means, response)}{asymptotic(values)}",
+        sentence=f"{what} of: {_of(means, response).removesuffix(asymptotic(values))}{asymptotic(values)}",
         response=response,
         kind="contrasts",
         names=("contrast", *within),
@@ -191,7 +192,7 @@ def _groups(table: pd.DataFrame, within: tuple[str, ...]) -> Iterator[tuple[dict
 
 def _labels(table: pd.DataFrame, focal: list[str]) -> list[str]:
     """Name the rows by their levels and values."""
-    columns = [[f"{value:g}" if isinstance(value, float) else str(value) for value in table[name]] for name in focal]
+    columns = [[text_of_value(value) for value in table[name]] for name in focal]
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
 
 

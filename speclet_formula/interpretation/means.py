@@ -11,7 +11,8 @@ import pandas as pd
 
 from speclet_formula.errors import listed
 from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array, EstimateError, choose_interval
+from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.estimates.points import interval_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
 from speclet_formula.interpretation.records import Back, Means, Scale
@@ -87,7 +88,7 @@ def marginal_means(
     >>> marginal_means(fit, "Days", at={"Days": [0, 9]}).table["Days"].to_list()  # fit: Reaction ~ Days + (...)
     [0.0, 9.0]
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval = interval_of(fit, ci_prob, ci_kind)
     check_type(type)
     grid = make_grid(fit, at, parameter)
     function, back = response_function(fit, grid, type), way_back(fit, grid, type)

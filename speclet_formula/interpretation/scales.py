@@ -10,7 +10,7 @@ import numpy as np
 from speclet_formula.errors import listed, nearest
 from speclet_formula.estimates.fitted import Fitted
 from speclet_formula.estimates.intervals import Array, EstimateError
-from speclet_formula.families import inverse_link, inverse_parameter_link, is_ordinal
+from speclet_formula.families import FAMILIES, inverse_link, inverse_parameter_link, is_ordinal
 from speclet_formula.formula.terms import (
     LIMITED,
     Argument,
@@ -34,10 +34,10 @@ _INVERSE: Mapping[str, Function] = {
     "sqrt": np.square,
     "exp": np.log,
     "expm1": np.log1p,
-    "I": lambda values: values,
 }
 _BASES = {"log": float(np.e), "log2": 2.0, "log10": 10.0}
 _ARITHMETIC = ("+", "-", "*", "/", "^")
+_MEASURED = ("real", "positive", "nonnegative", "unit")  # supports of what is measured; counts and answers stay
 _OF_LOGARITHMS = ("lognormal", "hurdle_lognormal")  # their linear predictor is the mean of the logarithm
 
 
@@ -116,14 +116,13 @@ def way_back(fit: Fitted, grid: Grid, scale: Scale) -> Back | None:
         The response is computed by a function that cannot be undone.
     """
     response = fit.model.formula.response
-    if scale == "link" or grid.parameter is not None or response is None:
+    measured = FAMILIES[fit.model.family.name].support in _MEASURED
+    if scale == "link" or grid.parameter is not None or response is None or not measured:
         return None
     if isinstance(response, Call) and response.function in LIMITED:
         response = response.arguments[0].value
     if fit.model.family.name in _OF_LOGARITHMS:
         response = Call("log", (Argument(None, response),))
-    if isinstance(response, Name) or (isinstance(response, Call) and response.function == "cbind"):
-        return None
     steps, left = _undone(response, fit.model.design.response_name)
     if not steps:
         return None
@@ -159,6 +158,9 @@ def _undone(expression: Expression, response: str) -> tuple[list[Function], Expr
     """Return the functions that undo an expression, the outermost first, and the part that is left."""
     steps: list[Function] = []
     while not isinstance(expression, Name):
+        if isinstance(expression, Call) and expression.function == "I":
+            expression = expression.arguments[0].value
+            continue
         if isinstance(expression, Call):
             found = _undone_call(expression)
             if found is None:
@@ -224,6 +226,6 @@ def _not_undone(function: str, response: str) -> EstimateError:
     """Refuse to take back what has no inverse here."""
     return EstimateError(
         f"the response '{response}' cannot be taken back: '{function}' has no inverse here.",
-        f"Taken back: {listed([name for name in _INVERSE if name != 'I'], 20)}, and arithmetic with numbers.",
+        f"Taken back: {listed(_INVERSE, 20)}, and arithmetic with numbers.",
         f"Write type='link' for means of '{response}' itself.",
     )

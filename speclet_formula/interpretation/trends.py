@@ -11,8 +11,8 @@ import pandas as pd
 
 from speclet_formula.errors import listed
 from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array, EstimateError, choose_interval
-from speclet_formula.estimates.points import points_of
+from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.estimates.points import interval_of, points_of
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
 from speclet_formula.interpretation.means import Names, averaging, named, offset_words
 from speclet_formula.interpretation.records import Means, Scale, Values
@@ -43,10 +43,11 @@ def slopes(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> Means:
-    """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`, marginaleffects' `avg_slopes`.
+    """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`.
 
     The slope is the difference of the linear predictor a thousandth of the covariate's range apart, around its value in
-    the reference grid, divided by that distance; it is averaged over the grid as marginal means are.
+    the reference grid, divided by that distance; it is averaged over the grid as marginal means are. marginaleffects'
+    `avg_slopes` averages over the rows of the data instead: another number where slopes differ between them.
 
     Parameters
     ----------
@@ -86,7 +87,7 @@ def slopes(
     >>> slopes(fit, "Days").table.columns.to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['estimate', 'std_error', 'conf_low', 'conf_high', 'p_negative']
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval = interval_of(fit, ci_prob, ci_kind)
     check_type(type)
     grid, step = _sloped_grid(fit, var, at, parameter)
     function = response_function(fit, grid, type)
@@ -129,7 +130,7 @@ def _sloped_grid(fit: Fitted, var: str, at: Mapping[str, Any] | None, parameter:
             f"Its levels are compared by pairs(marginal_means(fit, '{var}')).",
         )
     grid = make_grid(fit, {var: float(column.mean()), **(at or {})}, parameter)
-    return grid, _STEP * float(column.max() - column.min())
+    return grid, _STEP * (float(column.max()) - float(column.min()))
 
 
 def _names(grid: Grid, var: str, by: tuple[str, ...], at: Mapping[str, Any] | None) -> tuple[str, ...]:

@@ -17,12 +17,11 @@ from speclet_formula.estimates.intervals import (
     Array,
     EstimateError,
     Interval,
-    choose_interval,
     point_estimates,
     stack,
     summarise,
 )
-from speclet_formula.estimates.points import NOT_ESTIMABLE, PointEstimates, estimable, points_of, wald
+from speclet_formula.estimates.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
 from speclet_formula.families import expected_response, inverse_link, is_ordinal
 from speclet_formula.prediction.gathering import ModelDraws, at_rows, gather, predictor_of, row_blocks
 from speclet_formula.prediction.group_terms import keep_groups
@@ -113,7 +112,7 @@ def predict(
     """
     _check_choice("type", type, TYPES)
     _check_choice("interval", interval, INTERVALS)
-    chosen, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    chosen, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     new = None if newdata is None else new_rows(fit.model, newdata, re_form, weighted=interval == "prediction")
     design = fit.model.design if new is None else replay_design(fit.model.design, new.complete)
     design = keep_groups(fit.model, design, re_form)

@@ -15,6 +15,7 @@ from speclet_formula.priors.scales import linked_shares, scales_of
 
 ORDINAL = ("cumulative", "sratio")
 LOGARITHMIC = ("lognormal", "hurdle_lognormal")
+UNBOUNDED = ("gaussian", "t", "asymmetriclaplace", *LOGARITHMIC)  # whose mean, or that of logarithms, may be any number
 _WITH_ZEROS = ("hurdle_", "zero_inflated_")
 
 # Bambi 0.21's `default_priors`; brms has the same one for the degrees of freedom (Juarez & Steel 2010,

@@ -19,13 +19,14 @@ from speclet_formula.priors.parameters import (
     EXTRAS,
     LOGARITHMIC,
     ORDINAL,
+    UNBOUNDED,
     bambi_parameters,
     brms_parameters,
     measured,
     weak_parameters,
 )
 from speclet_formula.priors.records import Prior
-from speclet_formula.priors.scales import LINKS, LINKS_WITH_UNITS, column_sd, own_sds, response_sd, scales_of
+from speclet_formula.priors.scales import LINKS, column_sd, own_sds, response_sd, scales_of
 
 
 @dataclass(frozen=True)
@@ -71,15 +72,16 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
     *weak*: intercept Normal(m, 10 u), coefficients Normal(0, 2.5 u / s) with s = sd x, but in and beside interactions
     with numbers the SD of what the other terms leave of the column (`scales.own_sds`); group SDs HalfCauchy(2 u), of
     slopes HalfCauchy(2 u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). Group intercepts are those at zero.
-    u = sd y for the identity link and sd y / (mean y)^2 for inverse. Links without such a unit, log, logit, probit and
-    cloglog, have u = 1, Normal(m, 2.5) for the intercept and HalfNormal(1), of slopes HalfNormal(1 / sd x), for group
-    SDs. Without an intercept sqrt(u^2 + m^2) takes the place of u for the coefficients, which then also carry the
-    distance from zero to the mean; without any fixed term it does so for the group SDs. The t family's nu has Gamma(2,
-    0.1), alpha, kappa and lam HalfCauchy(1) and psi Beta(2, 2), all as in Bambi, but for what has the response's units:
-    lam (wald) HalfCauchy(mean^3 / sd^2), and for asymmetriclaplace b HalfCauchy(sqrt(2) / sd y) and kappa LogNormal(0,
-    1). For log-normal families y is log(y); for hurdles and zero-inflated families only rows above 0 are measured. For
-    inverse_squared u is 2 sd y / (mean y)^3. Thresholds have Normal(link(share), 2.5) around the share of rows at or
-    below each level (cumulative), or of those at the level among those that reach it (sratio).
+    u = sd y for the identity link and sd y / (mean y)^2 for inverse. On log, logit, probit and cloglog links u = 1.
+    Where the mean cannot be any number, that is on other links than the identity and for other families than gaussian,
+    t, asymmetriclaplace and the log-normal ones, the intercept has Normal(m, 2.5 u) and group SDs HalfNormal(u), of
+    slopes HalfNormal(u / sd x). Without an intercept sqrt(u^2 + m^2) takes the place of u for the coefficients, which
+    then also carry the distance from zero to the mean; without any fixed term it does so for the group SDs. The t
+    family's nu has Gamma(2, 0.1), alpha, kappa and lam HalfCauchy(1) and psi Beta(2, 2), all as in Bambi, but for what
+    has the response's units: lam (wald) HalfCauchy(mean^3 / sd^2), and for asymmetriclaplace b HalfCauchy(sqrt(2) / sd
+    y) and kappa LogNormal(0, 1). For log-normal families y is log(y); for hurdles and zero-inflated families only rows
+    above 0 are measured. For inverse_squared u is 2 sd y / (mean y)^3. Thresholds have Normal(link(share), 2.5) around
+    the share of rows at or below each level (cumulative), or of those at the level among those that reach it (sratio).
 
     *bambi*: the numbers of Bambi 0.21's automatic priors (SDs with n). Group intercepts' SDs grow with the predictors'
     means there. Bambi has no correlations: LKJ(2). Thresholds Normal(-2 ... 2, 1), or Normal(0, 1) for sratio.
@@ -116,19 +118,22 @@ def _weak(design: Design, family: str, link: str) -> Preset:
     from_zero = math.hypot(scales.unit, scales.centre)
     fixed_unit = scales.unit if has_intercept else from_zero
     group_unit = scales.unit if design.fixed or family in ORDINAL else from_zero
-    measured_unit = link in LINKS_WITH_UNITS
+    free = link == "identity" and family in UNBOUNDED
     return Preset(
-        Prior("Normal", mu=scales.centre, sigma=(_WIDE if measured_unit else 2.5) * scales.unit),
+        Prior("Normal", mu=scales.centre, sigma=(_WIDE if free else 2.5) * scales.unit),
         lambda term: Prior("Normal", mu=0, sigma=2.5 * fixed_unit / own_sds(design, term)),
-        lambda block, column: _weak_group_sd(group_unit / _block_sd(design, block, column), measured_unit),
+        lambda block, column: _weak_group_sd(group_unit / _block_sd(design, block, column), free),
         Prior("LKJ", eta=2),
         weak_parameters(design, family, link),
     )
 
 
-def _weak_group_sd(unit: float, measured_unit: bool) -> Prior:
-    """Give heavy tails where the unit is the response's SD: with few levels a large SD can be many times that."""
-    return Prior("HalfCauchy", beta=_REACH * unit) if measured_unit else Prior("HalfNormal", sigma=unit)
+def _weak_group_sd(unit: float, free: bool) -> Prior:
+    """Give heavy tails where the unit is the response's SD: with few levels a large SD can be many times that.
+
+    A mean that has to be positive is left with light ones, which seldom make it negative.
+    """
+    return Prior("HalfCauchy", beta=_REACH * unit) if free else Prior("HalfNormal", sigma=unit)
 
 
 def _bambi(design: Design, family: str, link: str) -> Preset:

@@ -26,7 +26,6 @@ _LINKED: Mapping[str, Callable[[float], float]] = {
     "inverse_squared": lambda mean: 1 / mean**2,
 }
 LINKS: tuple[str, ...] = tuple(_LINKED)
-LINKS_WITH_UNITS = ("identity", "inverse", "inverse_squared")  # on whose scale an SD of the response can be told
 _PROPORTION_LINKS = ("logit", "probit", "cloglog")
 _MAD_TO_SD = 1.4826  # R's constant: the MAD of normal data is then their SD
 _RESOLVED = 1e-10  # share of a column's SD from which on what others leave of it is more than rounding

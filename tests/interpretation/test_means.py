@@ -178,6 +178,19 @@ def test_a_response_without_an_inverse_is_refused_by_name():
     )
 
 
+def test_responses_that_are_no_measurements_stay():
+    """A probability of I(y > 3) and a mean of a count that is computed have no other scale."""
+    table = data().assign(n=lambda d: d["k"] + 1)
+    binary = fake_fit(Model("I(y > 0) ~ f", table, family="bernoulli"))
+    found = sf.marginal_means(binary, "f", type="response")
+    assert found.sentence == "Marginal means of I(y > 0) by f."
+    assert found.table["estimate"][0] == pytest.approx(expit(column(binary, "Intercept")).mean(), rel=1e-9)
+    counted = sf.marginal_means(fake_fit(Model("round(n * 1) ~ f", table, family="poisson")), "f", type="response")
+    assert counted.sentence == "Marginal means of round(n * 1) by f."
+    plain = sf.marginal_means(fake_fit(Model("I(y) ~ f", table)), "f", type="response")
+    assert plain.sentence == "Marginal means of I(y) by f."
+
+
 def test_an_offset_is_told_where_it_is_held():
     """emmeans 1.8.4-1: its ref_grid has ex 4.925, z 1.59333333333, .offset. 1.42457510143 and 3.01790843476."""
     fit = sf.glmer("k ~ f + offset(log(ex))", even_table(), family="poisson", method="laplace")
@@ -212,6 +225,8 @@ def test_tests_of_fits_by_maximum_likelihood_are_said_to_be_asymptotic():
         assert found.table.attrs["tests"] == told
         assert found.sentence.endswith(" Tests are asymptotic (z).")
         assert repr(found).endswith(told)
+    by_level = sf.pairs(sf.slopes(sf.lmer("y ~ f*ex", even_table(), method="reml"), "ex", by="f"))
+    assert by_level.sentence.count("asymptotic") == 1
     drawn = sf.pairs(sf.marginal_means(fake_fit(Model("y ~ f", data())), "f"))
     assert "tests" not in drawn.table.attrs
     assert "asymptotic" not in repr(drawn)

@@ -170,8 +170,9 @@ def test_weak_on_the_inverse_link(frame, slots_of):
     slots = slots_of("y ~ x + (1|g)", link="inverse")
     mean, sd = frame["y"].mean(), frame["y"].std()
     assert slots["Intercept"].prior.parameters["mu"] == pytest.approx(1 / mean)
-    assert sigma_of(slots["Intercept"]) == pytest.approx(10 * sd / mean**2)
-    assert sigma_of(slots["1|g"]) == pytest.approx(2 * sd / mean**2)
+    assert sigma_of(slots["Intercept"]) == pytest.approx(2.5 * sd / mean**2)
+    assert slots["1|g"].prior.parameters["sigma"].name == "HalfNormal"
+    assert sigma_of(slots["1|g"]) == pytest.approx(sd / mean**2)
     assert sigma_of(slots["sigma"]) == pytest.approx(sd)
 
 
@@ -399,6 +400,51 @@ def assert_same_prior(ours, theirs):
             np.testing.assert_allclose(value, np.asarray(theirs.args.get(key, 0.0)), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("family", "response", "heavy"),
+    [("t", "y", True), ("asymmetriclaplace", "y", True), ("lognormal", "y", True), ("gamma", "y", False),
+     ("poisson", "count", False), ("bernoulli", "hit", False), ("vonmises", "angle", False)],
+)  # fmt: skip
+def test_weak_has_heavy_tails_where_a_mean_can_be_any_number(frame, family, response, heavy):
+    """On the identity link."""
+    table = frame.assign(angle=frame["y"] / 50)
+    model = Model(f"{response} ~ x + (1 + z | g)", table, family=family, link="identity")
+    slots = {slot.slot: slot for slot in model.slots}
+    values = np.log(table[response]) if family == "lognormal" else table[response]
+    assert sigma_of(slots["Intercept"]) == pytest.approx((10 if heavy else 2.5) * values.std())
+    for slot, scale in (("1|g", 1), ("z|g", table["z"].std())):
+        assert slots[slot].prior.parameters["sigma"].name == ("HalfCauchy" if heavy else "HalfNormal")
+        assert sigma_of(slots[slot]) == pytest.approx((2 if heavy else 1) * values.std() / scale)
+
+
+def numbers_of(prior):
+    for value in prior.parameters.values():
+        yield from numbers_of(value) if isinstance(value, Prior) else np.atleast_1d(value)
+
+
+@pytest.mark.parametrize(("family", "link"), [(name, link) for name in FAMILIES for link in FAMILIES[name].links])
+def test_weak_is_sensible_for_interactions_far_from_zero_and_formulas_of_parameters(frame, family, link):
+    """No prior is degenerate: the scales lie within 10^5 of the unit on the link, times the SD of a column."""
+    table = frame.assign(share=frame["hit"] * 0.5 + 0.2, grade=np.arange(len(frame)) % 4, angle=frame["y"] / 50)
+    response = {
+        "count": "count", "binary": "hit", "unit": "share", "angle": "angle", "ordinal": "grade",
+        "proportion": "cbind(hit, count)",
+    }.get(FAMILIES[family].support, "y")  # fmt: skip
+    formula = f"{response} ~ x * f + z + I(z^2) + (1 + z | g)"
+    parameters = [name for name in FAMILIES[family].parameters if name != "threshold"]
+    for second in ("", *(f"\n{name} ~ x * f + (1 | g)" for name in parameters)):
+        slots = {slot.slot: slot.prior for slot in Model(formula + second, table, family=family, link=link).slots}
+        for name, prior in slots.items():
+            values = np.array(list(numbers_of(prior)))
+            assert np.isfinite(values).all(), name
+            scales = np.atleast_1d(prior.parameters.get("sigma", 1.0)) if not name.endswith("|g") else values[1:]
+            assert (scales > 0).all(), name
+        unit = np.max(slots["z"].parameters["sigma"]) * frame["z"].std() / 2.5
+        interaction = slots["x:f"].parameters["sigma"] * frame["x"].std() / unit
+        assert ((interaction > 2.5) & (interaction < 25)).all()
+        assert (slots["f"].parameters["sigma"] / unit > 100).all()  # it is meant at x = 0, 600 SDs away
+
+
 def test_without_an_intercept_the_weak_priors_reach_from_zero_to_the_mean() -> None:
     table = pd.DataFrame({"y": [99.0, 101.0, 98.0, 102.0], "f": ["a", "a", "b", "b"], "g": ["p", "q", "p", "q"]})
     reach = np.hypot(np.std(table["y"], ddof=1), 100.0)
@@ -450,7 +496,7 @@ def test_what_weak_measures_of_a_response_with_zeros_or_logarithms():
     mean, sd = amounts.mean(), amounts.std(ddof=1)
     assert own_prior("wald", amounts, "lam").parameters["beta"] == pytest.approx(mean**3 / sd**2)
     assert own_prior("wald", amounts, "Intercept").parameters == {
-        "mu": pytest.approx(mean**-2), "sigma": pytest.approx(10 * 2 * sd / mean**3)
+        "mu": pytest.approx(mean**-2), "sigma": pytest.approx(2.5 * 2 * sd / mean**3)
     }  # fmt: skip
     assert own_prior("asymmetriclaplace", amounts, "b").parameters["beta"] == pytest.approx(math.sqrt(2) / sd)
 

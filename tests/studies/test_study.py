@@ -84,9 +84,14 @@ def test_each_data_set_can_be_made_by_hand(small):
     assert np.sqrt(effects_row["squared"]) == pytest.approx(block["rmse"])
 
 
-def test_a_proportion_has_the_trials_of_its_weights(monkeypatch):
-    """Each data set has the trials of the column; the fits themselves are left out, for time."""
+@pytest.mark.parametrize(
+    ("formula", "weights"),
+    [("p ~ x + (1 | id)", "n"), ("cbind(s, f) ~ x + (1 | id)", None), ("cbind(s, n - s) ~ x + (1 | id)", None)],
+)
+def test_a_binomial_design_has_the_trials_of_its_table(formula, weights, monkeypatch):
+    """Each data set has them, and whole successes; the fits themselves are left out, for time."""
     layout = pd.DataFrame({"id": np.repeat(np.arange(10), 4), "x": [0, 1] * 20, "n": [5, 8, 12, 20] * 10})
+    layout = layout.assign(s=2, f=layout["n"] - 2)
     seen = []
 
     def fitted(model, **_settings):
@@ -95,8 +100,8 @@ def test_a_proportion_has_the_trials_of_its_weights(monkeypatch):
 
     monkeypatch.setattr("speclet_formula.studies.tasks.fit", fitted)
     params = {"Intercept": 0.0, "x": 0.5, "1|id_sigma": 0.5}
-    with pytest.raises(SamplingError):
-        sf.study("p ~ x + (1 | id)", layout, params, family="binomial", weights="n", n_sims=3, random_seed=1, workers=1)
+    with pytest.raises(SamplingError, match="seen"):
+        sf.study(formula, layout, params, family="binomial", weights=weights, n_sims=3, random_seed=1, workers=1)
     assert len(seen) == 3
     for design in seen:
         np.testing.assert_array_equal(design.trials, layout["n"])
@@ -147,11 +152,12 @@ def test_failed_fits_are_counted_and_listed(monkeypatch):
     assert sentence in repr(found)
 
 
-def test_flagged_fits_are_counted(small):
-    flagged = (small.data_sets["verdict"] != "converged").sum()
-    assert flagged == 12, "120 draws cannot be worth 200"
-    assert (small.table["n_flagged"] == 12).all()
-    assert any(sentence.startswith("12 of 12 fits are flagged by their diagnostics") for sentence in small.foot)
+def test_flagged_fits_are_counted():
+    short = sf.study(FORMULA, layout(), TRUTH, n_sims=2, workers=1, **QUICK | {"draws": 12})
+    flagged = (short.data_sets["verdict"] != "converged").sum()
+    assert flagged == 2, "24 draws cannot be worth 30"
+    assert (short.table["n_flagged"] == 2).all()
+    assert any(sentence.startswith("2 of 2 fits are flagged by their diagnostics") for sentence in short.foot)
 
 
 def test_if_all_fail_there_is_no_study(monkeypatch):
@@ -425,6 +431,12 @@ def test_claims_are_judged_over_all_data_sets(small):
             "weights= is a list, and a study may have designs of several lengths.\n"
             "The weights of a study are the name of a column that its designs have.\n"
             "Put them into a column, and write weights='n'.",
+        ),
+        (
+            {"method": "exact", "tune": 500}, SamplingError,
+            "method='exact' has no use for tune=500.\n"
+            "These are for method='nuts', which adapts: tune=, target_accept= and sampler=.\n"
+            "Leave it out, or write method='nuts'.",
         ),
         (
             {"method": "laplace"}, SamplingError,

@@ -32,7 +32,6 @@ from speclet_formula.priors import Prior
 MOST_CANCELLING = 1e-3 / np.finfo(float).eps
 WORTH_MOVING = 1e-6 / np.finfo(float).eps  # from this on another centre is worth its while
 MOVES = 4
-NO_REST = 1e-12  # of the largest response: what is less was rounded
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,26 +136,17 @@ def settled(marginal: Marginal, sds: np.ndarray, partial: np.ndarray) -> Margina
     return marginal
 
 
-def check_rest(model: Model, rest: np.ndarray) -> None:
-    """Refuse a response that the terms reproduce without a rest (n,).
-
-    Raises
-    ------
-    SamplingError
-        With what is wrong with the response.
-    """
+def nothing_left(model: Model) -> SamplingError:
+    """Return the error for a response that the terms reproduce without a rest."""
     response, name = model.design.response, model.design.response_name
-    if np.abs(rest).max(initial=0.0) > NO_REST * np.abs(response).max(initial=0.0):
-        return
-    same = float(np.ptp(response)) == 0
-    raise SamplingError(
-        f"'{name}' is {response[0]:g} in every row."
-        if same
-        else f"nothing is left of '{name}': the model's terms reproduce every row.",
-        "A model needs a residual with a variance above zero.",
-        "Check the column: it says nothing of any term."
-        if same
-        else "Check whether the response repeats within the levels, or leave a term out.",
+    allowed = "A model needs a residual with a variance above zero."
+    if np.ptp(response) == 0:
+        what = f"'{name}' is {response[0]:g} in every row."
+        return SamplingError(what, allowed, "Check the column: it says nothing of any term.")
+    return SamplingError(
+        f"nothing is left of '{name}': the model's terms reproduce every row.",
+        allowed,
+        "Check whether the response repeats within the levels, or leave a term out.",
     )
 
 

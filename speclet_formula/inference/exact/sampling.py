@@ -3,6 +3,8 @@
 `marginal` has the density of the variances, `adaptive` samples it. Judging the draws is left to `diagnostics`.
 """
 
+import sys
+import time
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -18,9 +20,9 @@ from speclet_formula.errors import SamplingError
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
 from speclet_formula.inference.exact.marginal import (
     Marginal,
-    check_rest,
     log_posterior,
     marginal_of,
+    nothing_left,
     settled,
     why_not_exact,
 )
@@ -32,7 +34,7 @@ from speclet_formula.inference.exact.variances import (
     prior_precisions,
     theta_of,
 )
-from speclet_formula.inference.plans import SamplingPlan
+from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.inference.precision import Layout, draw, solve
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.model import Model
@@ -47,7 +49,11 @@ ENOUGH = 1500  # and all draws together
 MOST_THINNED = {"cheap": 32, "costly": 8}  # proposals for each draw at the most
 FEWEST_WEIGHTS = 30  # whose tail has a shape
 ROOM = 1.2  # of effective draws, over what is judged enough
-NO_RESIDUAL = 1e-5  # residual SD of the mode, next to the response's: below it, what is left is looked at
+# A residual SD of the mode below this share of what the fixed effects leave is looked at: is there a rest of the
+# response, next to the same, and next to what its own digits round away?
+NO_RESIDUAL, NO_REST, ROUNDED = 1e-5, 1e-8, 32 * np.finfo(float).eps
+LONG = 60.0  # seconds from which on a forecast is said
+EVALUATIONS, EVALUATIONS_PER_DRAW, POINT_EVALUATIONS = 125, 2.2, 72  # as `costing.arithmetic` has them
 SMALL = 4.0  # how far below an equal share the log of a small SD begins
 MOVES = 4
 
@@ -83,6 +89,8 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
         )
     rng = np.random.default_rng(plan.random_seed)
     marginal, starts = _begun(model, marginal_of(model, threads=plan.cores))
+    if plan.progress:
+        _forecast(marginal, starts[0], plan)
     theta, statistics = _sample_variances(marginal, starts, plan, rng)
     sds, partial, _ = natural(marginal.variances, theta)
     numbers, _ = prior_precisions(marginal.variances, sds, partial)
@@ -163,6 +171,23 @@ def _mixed(paths: np.ndarray) -> bool:
     return bool(agree and least > ROOM * ess_limit(chains, draws, size))
 
 
+def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> None:
+    """Say on the error stream how long a fit of more than a minute will take, and what is quicker."""
+    started = time.perf_counter()
+    log_posterior(marginal, start[None])
+    each, size = time.perf_counter() - started, marginal.variances.size
+    draws = plan.draws * plan.chains
+    seconds = each * (EVALUATIONS * size**2 + EVALUATIONS_PER_DRAW * draws / plan.cores)
+    if seconds > LONG:
+        quick = time_in_words(each * POINT_EVALUATIONS * size)
+        print(
+            f"{draws:,} draws from this posterior take {time_in_words(seconds)}. Fewer draws (draws=, chains=) take "
+            f"less in proportion, lme4's own estimate {quick} (method='reml'). progress=False hides this line.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
 def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
     """Return the density measured from near its mode, and where to look for all of its modes (N, d)."""
     starts = _starts(marginal.variances)
@@ -181,10 +206,13 @@ def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
         if nearer is marginal:
             break
         marginal = nearer
-    if sds[0, 0] < NO_RESIDUAL * marginal.variances.units[0]:
+    unit, rounded = marginal.variances.units[0], ROUNDED * np.abs(model.design.response).max()
+    if sds[0, 0] < max(NO_RESIDUAL * unit, rounded):
+        sds[:, 0] = NO_RESIDUAL * unit  # small enough to leave nothing to the residual, and large enough to solve
         numbers, _ = prior_precisions(marginal.variances, sds, correlations)
         rest = marginal.system.response - marginal.system.W @ solve(marginal.system, sds[:, 0] ** 2, numbers)[0]
-        check_rest(model, rest)
+        if np.abs(rest).max() < max(NO_REST * unit, rounded):
+            raise nothing_left(model)
     return marginal, np.vstack([start, starts[1:]] if marginal.system.layout.size < COSTLY else [start])
 
 

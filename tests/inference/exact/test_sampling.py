@@ -314,22 +314,24 @@ def _share_of_first(table: pd.DataFrame) -> float:
     return float(weights @ larger / weights.sum())
 
 
-NOTHING_LEFT = [
-    (
-        np.ones(N),
-        "'y' is 1 in every row.\nA model needs a residual with a variance above zero.\n"
-        "Check the column: it says nothing of any term.",
-    ),
-    (
-        3.0 + 2.0 * TABLE["x"].to_numpy() + TABLE["g"].map(LEVEL).to_numpy(),
-        "nothing is left of 'y': the model's terms reproduce every row.\n"
-        "A model needs a residual with a variance above zero.\n"
-        "Check whether the response repeats within the levels, or leave a term out.",
-    ),
-]
+SAME = (
+    "'y' is 1 in every row.\nA model needs a residual with a variance above zero.\n"
+    "Check the column: it says nothing of any term."
+)
+REPRODUCED = (
+    "nothing is left of 'y': the model's terms reproduce every row.\n"
+    "A model needs a residual with a variance above zero.\n"
+    "Check whether the response repeats within the levels, or leave a term out."
+)
+NOTHING_LEFT = {
+    "constant": (np.ones(N), SAME),
+    "reproduced": (3.0 + 2.0 * TABLE["x"].to_numpy() + TABLE["g"].map(LEVEL).to_numpy(), REPRODUCED),
+    "the same in each level": (TABLE["g"].isin(["g1", "g2", "g3"]).to_numpy() * 1.0, REPRODUCED),
+    "reproduced, far away": (1e8 + 2.0 * TABLE["x"].to_numpy(), REPRODUCED),
+}
 
 
-@pytest.mark.parametrize(("response", "message"), NOTHING_LEFT, ids=["constant", "reproduced"])
+@pytest.mark.parametrize(("response", "message"), NOTHING_LEFT.values(), ids=NOTHING_LEFT)
 def test_a_response_without_a_rest_is_refused(response: np.ndarray, message: str) -> None:
     with pytest.raises(sf.SamplingError) as caught:
         sf.lmer("y ~ x + (1 | g)", TABLE.assign(y=response), random_seed=1, progress=False)
@@ -350,3 +352,18 @@ def test_small_fits_are_seldom_doubted() -> None:
         fit = sf.lmer("y ~ x + (x | g)", table, draws=250, random_seed=seed, progress=False, cores=1)
         doubted += fit.diagnostics.verdict != "converged"
     assert doubted < 4
+
+
+def test_a_long_fit_says_so_before_it_draws(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments: dict[str, Any] = {"draws": 10, "chains": 2, "random_seed": 1}
+    sf.lmer("y ~ x + (1 | g)", TABLE, **arguments)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("speclet_formula.inference.exact.sampling.LONG", 0.0)
+    sf.lmer("y ~ x + (1 | g)", TABLE, **arguments, progress=False)
+    assert capsys.readouterr().err == ""
+    sf.lmer("y ~ x + (1 | g)", TABLE, **arguments)
+    told = capsys.readouterr().err
+    assert told.startswith("20 draws from this posterior take under 1 s. Fewer draws (draws=, chains=) take less in ")
+    assert told.endswith("lme4's own estimate under 1 s (method='reml'). progress=False hides this line.\n")

@@ -267,7 +267,7 @@ def test_tables():
     names = ["sd__Intercept", "sd__Days", "cor__Intercept.Days", "sd__Observation"]
     assert tidy.query("effect == 'ran_pars'")["term"].to_list() == names
     assert tidy.query("effect == 'ran_pars'")[["std_error", "conf_low", "conf_high"]].isna().all(axis=None)
-    assert tidy.attrs == {"interval": "89% Wald interval", "point_estimate": "REML"}
+    assert tidy.attrs == {"interval": "95% Wald interval", "point_estimate": "REML"}
     assert sf.sigma(fit) == sf.varcorr(fit)["sdcor"].iloc[-1]
 
 
