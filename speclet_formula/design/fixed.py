@@ -207,7 +207,7 @@ def _replayed_values(coded: CodedFactor, scope: Scope) -> Any:
 
 
 def report_not_finite(values: np.ndarray, text: str) -> None:
-    """Raise a DataError that names the term and its first rows if any value is not finite."""
+    """Raise a DataError that names the term and its first rows if any value, or its square, is not finite."""
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1) if np.ndim(values) else np.isfinite([values])
     bad = np.flatnonzero(~finite)
     if len(bad):
@@ -216,6 +216,8 @@ def report_not_finite(values: np.ndarray, text: str) -> None:
             "Every value that the formula makes must be finite.",
             "Often a log of zero or of a negative number: add a pseudo-count, or drop those rows first.",
         )
+    if np.abs(values).max(initial=0.0) > LARGEST_VALUE:
+        raise _too_large(text)
 
 
 def _intercept(prefix: str) -> tuple[FixedTerm, ...]:
@@ -306,9 +308,12 @@ def _check_values(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
     """Refuse values whose squares are not finite."""
     if X.min(initial=0.0) >= -LARGEST_VALUE and X.max(initial=0.0) <= LARGEST_VALUE:
         return
-    term = next(one for one in terms if np.abs(X[:, one.start : one.stop]).max() > LARGEST_VALUE)
-    raise DataError(
-        f"'{term.name}' has values beyond {LARGEST_VALUE:g}.",
+    raise _too_large(next(one.name for one in terms if np.abs(X[:, one.start : one.stop]).max() > LARGEST_VALUE))
+
+
+def _too_large(name: str) -> DataError:
+    return DataError(
+        f"'{name}' has values beyond {LARGEST_VALUE:g}.",
         "The squares of all values must be finite numbers.",
         "Change the unit of its columns, or take logarithms.",
     )

@@ -143,10 +143,12 @@ def test_an_interaction_of_very_many_factors_has_the_observed_levels() -> None:
     assert np.array_equal(made(f"y ~ interaction({', '.join(['g'] * 100)})"), made("y ~ g"))
 
 
-def test_values_whose_squares_are_not_finite_are_refused() -> None:
+@pytest.mark.parametrize("text", ["y ~ {}", "y ~ x + offset({})", "{} ~ x", "y ~ x + (0 + {} | g)"])
+def test_values_whose_squares_are_not_finite_are_refused(text: str) -> None:
     with pytest.raises(DataError) as caught:
-        made("y ~ I(1e100 * x * 1e80)")
+        made(text.format("I(1e100 * x * 1e80)"))
+    term = "offset(I(1e+100 * x * 1e+80))" if "offset" in text else "I(1e+100 * x * 1e+80)"
     assert str(caught.value) == (
-        "'I(1e+100 * x * 1e+80)' has values beyond 1e+150.\nThe squares of all values must be finite numbers.\n"
+        f"'{term}' has values beyond 1e+150.\nThe squares of all values must be finite numbers.\n"
         "Change the unit of its columns, or take logarithms."
     )
