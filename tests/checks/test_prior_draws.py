@@ -109,9 +109,9 @@ def test_what_cannot_be_drawn(call, error, text):
 
 
 def ordered_data():
-    rng = np.random.default_rng(2)
-    x = rng.normal(1, 1, 60)
-    return pd.DataFrame({"x": x, "o": pd.Categorical(np.tile(["low", "mid", "high"], 20), ["low", "mid", "high"], ordered=True)})  # fmt: skip
+    levels = ["low", "mid", "high"]
+    x = np.random.default_rng(2).normal(1, 1, 60)
+    return pd.DataFrame({"x": x, "o": pd.Categorical(np.tile(levels, 20), levels, ordered=True)})
 
 
 SIDES = {
@@ -142,12 +142,13 @@ def test_formulas_of_parameters_are_drawn_from_their_priors():
 def test_log_prior_has_the_priors_of_parameters_formulas():
     model = sides_model()
     found = prior_draws(model, 5, random_seed=3)
-    other = sf.Model(
-        ["log_fc ~ x + (1 | cell_line)", "sigma ~ x + (1 | gene)"],
-        model.data,
-        priors=SIDES | {"sigma_Intercept": sf.Prior("Normal", mu=0, sigma=3), "sigma_x": sf.Prior("Normal", mu=0, sigma=1),
-                        "sigma_1|gene": sf.Prior("Normal", mu=0, sigma=sf.Prior("HalfNormal", sigma=1))},
-    )  # fmt: skip
+    changed = {
+        "sigma_Intercept": sf.Prior("Normal", mu=0, sigma=3),
+        "sigma_x": sf.Prior("Normal", mu=0, sigma=1),
+        "sigma_1|gene": sf.Prior("Normal", mu=0, sigma=sf.Prior("HalfNormal", sigma=1)),
+    }
+    formulas = ["log_fc ~ x + (1 | cell_line)", "sigma ~ x + (1 | gene)"]
+    other = sf.Model(formulas, model.data, priors=SIDES | changed)
     a, b, sd = (found[name].values for name in ("sigma_Intercept", "sigma_x", "sigma_1|gene_sigma"))
     expected = (
         stats.norm(-1, 0.25).logpdf(a + b) - stats.norm(0, 3).logpdf(a + b)
