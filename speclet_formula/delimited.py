@@ -93,6 +93,12 @@ def head_of(path: Path, promised: str | None) -> Head:
         encoding = "utf-16" if file.read(2) in ("\xff\xfe", "\xfe\xff") else "utf-8"
     with _opened(path, encoding, "replace") as file:
         lines = [line.rstrip("\r\n").removeprefix(_MARK) for line in islice(file, _HEAD)]
+    if any("\0" in line for line in lines):
+        raise DataError(
+            f"'{path}' holds characters that are no text (NUL).",
+            "A text file is UTF-8, or UTF-16 with its mark of byte order.",
+            "Open it in what wrote it, and save it as UTF-8.",
+        )
     comments = next((place for place, line in enumerate(lines) if not line.startswith("#")), 0)
     rest = lines[comments:]
     found = _separator(rest[:2], promised or "\t")
@@ -117,7 +123,10 @@ def _separator(lines: list[str], promised: str) -> str:
 
 
 def _fields(line: str, separator: str) -> int:
-    return len(line.split(None if separator == r"\s+" else separator))
+    spaced = separator == r"\s+"
+    return len(
+        next(csv.reader([" ".join(line.split()) if spaced else line], delimiter=" " if spaced else separator), [])
+    )
 
 
 def _opened(path: Path, encoding: str, errors: str = "strict") -> TextIO:
