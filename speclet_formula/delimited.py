@@ -117,16 +117,20 @@ def _separator(lines: list[str], promised: str) -> str:
     """Return the promised separator, or the one that a header without it has."""
     if not lines or promised in lines[0]:
         return promised
-    choices = [one for one in ("\t", ",", ";", r"\s+") if _fields(lines[0], one) > 1]
-    same = [one for one in choices if all(_fields(line, one) == _fields(lines[0], one) for line in lines[1:])]
-    return same[0] if same else promised
+    counts = {one: [_fields(line, one) for line in lines] for one in ("\t", ",", ";", r"\s+")}
+    choices = [one for one, (names, *_) in counts.items() if names > 1]
+    # As many cells as names; else one more, as under R's header without a name for the rows, which is then refused.
+    for more in (0, 1):
+        for one in choices:
+            names, *cells = counts[one]
+            if all(number == names + more for number in cells):
+                return one
+    return promised
 
 
 def _fields(line: str, separator: str) -> int:
-    spaced = separator == r"\s+"
-    return len(
-        next(csv.reader([" ".join(line.split()) if spaced else line], delimiter=" " if spaced else separator), [])
-    )
+    text, delimiter = (" ".join(line.split()), " ") if separator == r"\s+" else (line, separator)
+    return len(next(csv.reader([text], delimiter=delimiter), []))
 
 
 def _opened(path: Path, encoding: str, errors: str = "strict") -> TextIO:

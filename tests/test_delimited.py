@@ -133,3 +133,9 @@ def test_quotes_may_hold_separators_in_the_lines_that_tell_them(tmp_path):
     frame = read_file(written(tmp_path, '"a, b";c\n"1; 2";3\n', "a.txt"))
     assert frame.columns.tolist() == ["a, b", "c"]
     assert frame["a, b"].tolist() == ["1; 2"]
+
+
+def test_the_table_that_r_writes_by_default_is_refused_with_what_to_write(tmp_path):
+    path = written(tmp_path, '"y" "x"\n"1" 1 2\n"2" 3 4\n', "d.txt")
+    with pytest.raises(DataError, match=r"2 names in its header, and 2 lines do not have 2 cells: line 2 \(3\)"):
+        read_file(path)
