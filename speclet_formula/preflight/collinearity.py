@@ -7,11 +7,13 @@ import numpy as np
 
 from speclet_formula.design import Design
 from speclet_formula.design.merged import row_count
+from speclet_formula.formula.terms import columns_of
 from speclet_formula.preflight.records import Finding, listed
 
 MOST_COLUMNS = 1000  # collinearity is looked for up to here: the work grows with the cube
 SUSPECT = 1e-9  # squared distance of a scaled column from the others' span, at the Gram matrix' precision
 COLLINEAR = 1e-7  # the same distance, not squared, as computed from the column itself
+NEARLY = 1e-12  # eigenvalue of the scaled Gram matrix below which doubles leave a solution few digits
 _SHOWN = 3  # dependent columns that a sentence names
 _ROWS_AT_ONCE = 16_384
 
@@ -26,7 +28,7 @@ def collinear_columns(design: Design) -> Iterator[Finding]:
     Yields
     ------
     Finding
-        One for all such columns.
+        One for all such columns; without any, one for products and powers so far from zero that they nearly are such.
     """
     counts = np.count_nonzero(design.X, axis=0)
     intercept = any(term.kind == "intercept" for term in design.fixed)
@@ -49,6 +51,22 @@ def collinear_columns(design: Design) -> Iterator[Finding]:
             "mean of an empty cell, is the priors' alone. By REML, ML and Laplace the first-named is dropped, as in R.",
             "Leave the first-named column out, or the others.",
         )
+    elif (far := _multiplied_numbers(design)) and np.linalg.eigvalsh(
+        _scaled_gram(design.X, used, design.X.mean(axis=0) if intercept else np.zeros(len(labels)))
+    )[0] < NEARLY:
+        yield Finding(
+            "nearly_collinear",
+            f"So far from zero, products or powers of {listed(far)} are nearly sums of the other fixed columns.",
+            "Doubles cannot tell them apart: coefficients, and what is made of them, have few right digits or none.",
+            f"Centre them: write {' and '.join(f'center({own})' for own in far[:_SHOWN])} wherever they stand.",
+        )
+
+
+def _multiplied_numbers(design: Design) -> list[str]:
+    """Return the numeric columns that several fixed terms use."""
+    used = [name for term in design.formula.terms for name in columns_of(term)]
+    numeric = (name for name in dict.fromkeys(used) if used.count(name) > 1 and name in design.frame.columns)
+    return [name for name in numeric if design.frame[name].dtype.kind in "iuf"]
 
 
 def _scanned(design: Design) -> list[int]:
