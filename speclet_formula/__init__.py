@@ -1,11 +1,14 @@
 """R's mixed-model formulas on Bambi and PyMC: fit, summarise as lme4 does, compare by leave-one-out, recover effects.
 
 The public names, gathered from the rooms. Nothing is computed here, and a room is opened when its name is first used,
-so that importing the package takes no time.
+so that importing the package takes no time. Each verb is handed out with a look at the kind of what it is given.
 """
 
 from importlib import import_module
+from inspect import isfunction
 from typing import TYPE_CHECKING, Any
+
+from speclet_formula.kinds import checks_kind
 
 if TYPE_CHECKING:
     from speclet_formula import datasets as datasets
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from speclet_formula.diagnostics import diagnose as diagnose
     from speclet_formula.errors import ComparisonError as ComparisonError
     from speclet_formula.errors import DataError as DataError
+    from speclet_formula.errors import EstimateError as EstimateError
     from speclet_formula.errors import FormulaError as FormulaError
     from speclet_formula.errors import PriorError as PriorError
     from speclet_formula.errors import SamplingError as SamplingError
@@ -152,6 +156,7 @@ _ROOMS = {
     "errors": (
         "ComparisonError",
         "DataError",
+        "EstimateError",
         "FormulaError",
         "PriorError",
         "SamplingError",
@@ -275,7 +280,9 @@ def __getattr__(name: str) -> Any:
     if name == "datasets":
         return import_module(f"{__name__}.datasets")
     if name in _HOME:
-        return getattr(import_module(_HOME[name]), name)
+        value = getattr(import_module(_HOME[name]), name)
+        found = globals()[name] = checks_kind(value) if isfunction(value) else value
+        return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

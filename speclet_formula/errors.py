@@ -75,6 +75,10 @@ class SamplingError(SpecletError):
     """A fit that cannot be run as asked, or that failed while running."""
 
 
+class EstimateError(SpecletError):
+    """A summary of a fit that cannot be made as asked."""
+
+
 class ComparisonError(SpecletError):
     """Fits that cannot be compared with each other."""
 

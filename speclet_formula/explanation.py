@@ -98,6 +98,7 @@ def explain(
     chosen = resolve_family(family, link)
     settings = {"family": family, "link": link, "priors": priors, "weights": weights}
     if data is None:
+        _check_use(priors, missing)
         text = formula if isinstance(formula, Formula) else joined_text(formula)
         parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
         check_parameters(parsed, chosen)
@@ -120,6 +121,17 @@ def explain(
         model=described,
         costs=cost,
     )
+
+
+def _check_use(priors: Priors, missing: Missing) -> None:
+    """Refuse arguments that only data have a use for."""
+    unused = [f"{name}=" for name, given in (("priors", priors is not None), ("missing", missing != "error")) if given]
+    if unused:
+        raise FormulaError(
+            f"{', '.join(unused)} would change nothing without data.",
+            "Priors and missing values are told of where the data are given too.",
+            "Give the table as the second argument, or leave it out.",
+        )
 
 
 def spelling(
@@ -260,7 +272,8 @@ def _term_words(text: str, model: Model) -> Iterator[str]:
         yield (
             _factor_words(column, term)
             if isinstance(column.dtype, pd.CategoricalDtype)
-            else (f"its slope, the change by one unit; from {column.min():g} to {column.max():g} in these data.")
+            else f"its slope, the change by one unit; from {float(column.min()):g} to {float(column.max()):g} in these "
+            "data."
         )
 
 

@@ -13,11 +13,11 @@ import stat
 import sys
 import tempfile
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import pandas as pd
 
@@ -31,6 +31,7 @@ PARQUET = (".parquet", ".pq")
 KINDS = f"{', '.join(_TEXT)} (also {_PACKED}), {', '.join(PARQUET)}"
 # Kinds that are told by their names, before anything is opened; what holds no text is told by its bytes.
 _OTHER = (".xlsx", ".xls", ".ods", ".rds", ".rda", ".rdata", ".h5", ".hdf5", ".h5ad", ".json", ".toml", ".zip", ".dta")
+SORTED = "speclet_formula: sorted"  # of a frame's attrs: columns whose levels came without an order
 _SNIFFED = 4096  # bytes that tell text from other files
 MOST_OF_A_NAME = 40  # characters of a file's name in that of the one beside it: names end at 255 bytes
 MOST_LINKS = 40  # that lead from one to the next, as systems have it
@@ -60,7 +61,7 @@ def read_file(path: Path) -> pd.DataFrame:
     name = path.name.lower()
     try:
         if name.endswith(PARQUET):
-            return pd.read_parquet(existing(path))
+            return _read_parquet(existing(path))
         separator = promised_separator(path)
         return read_delimited(existing(path), separator)
     except (
@@ -70,6 +71,31 @@ def read_file(path: Path) -> pd.DataFrame:
         csv.Error,
     ) as error:  # pandas' and pyarrow's own errors of reading are ValueErrors
         raise unreadable(path, error) from error
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    from pyarrow import parquet
+
+    frame = pd.read_parquet(path)
+    named = [name for name in frame.index.names if name is not None and name not in frame.columns]
+    frame = frame.reset_index(named) if named else frame  # columns of the file all the same
+    unordered = [field.name for field in parquet.read_schema(path) if has_no_order(field)]
+    return without_order(frame, [name for name in unordered if name in frame.columns])
+
+
+def has_no_order(field: Any) -> bool:
+    """Tell whether a pyarrow field is one of polars' Categorical, whose levels stand as they first occurred."""
+    return any(key.startswith(b"_PL_CATEGORICAL") for key in field.metadata or {})
+
+
+def without_order(frame: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Sort the levels of Categoricals that came without an order; `.attrs[SORTED]` tells which they are."""
+    if not names:
+        return frame
+    sorted_ = {name: frame[name].cat.set_categories(sorted(frame[name].cat.categories)) for name in names}
+    told = frame.assign(**sorted_)
+    told.attrs[SORTED] = tuple(names)
+    return told
 
 
 def promised_separator(path: Path) -> str | None:

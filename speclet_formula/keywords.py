@@ -53,8 +53,10 @@ ANSWERS: Mapping[str, Answer] = {
     ),
     "nAGQ": (
         SamplingError,
-        "No quadrature is needed to draw from a posterior.",
-        lambda _: "Leave nAGQ= out.",
+        "method='laplace' is Laplace's approximation, nAGQ=1; nAGQ=0 and quadrature with more points are not offered.",
+        lambda value: "Write method='laplace'."
+        if value is None or value == 1
+        else "Write method='laplace', or leave nAGQ= out for draws from the posterior, which need no approximation.",
     ),
     "verbose": (
         SamplingError,

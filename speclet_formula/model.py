@@ -25,6 +25,7 @@ from speclet_formula.design.records import sides
 from speclet_formula.design.tables import Missing, as_pandas, in_row_order, read_used, row_labels
 from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
+from speclet_formula.files import SORTED
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
 from speclet_formula.keywords import answers_r
@@ -169,7 +170,9 @@ class Model:
             "family": chosen,
             "design": design,
             "slots": slots,
-            "findings": inspect_design(design, support=_preflight_support(chosen, design)),
+            "findings": inspect_design(
+                design, support=_preflight_support(chosen, design), unordered=table.attrs.get(SORTED, ())
+            ),
             "n_dropped": count_rows(table) - row_count(design),
             "weights": weights,
             "functions": dict(functions or {}),

@@ -59,7 +59,9 @@ def response_to_draw(node: Expression | None, censor: Censor) -> DrawnResponse:
         raise FormulaError(
             f"the response is {written}, which is not a column that draws can fill.",
             "The response of simulated data is a plain name: 'y ~ ...'.",
-            "Simulate the transformed response under a name of its own.",
+            "Write the successes as a share, 'p ~ ...', and the column of the trials as weights=."
+            if isinstance(node, Call) and node.function == "cbind"
+            else "Simulate the transformed response under a name of its own.",
         )
     column, *status = [name.name for name in plain if isinstance(name, Name)]
     lowest, highest = _limits(column, censor, censored=bool(status))

@@ -14,6 +14,7 @@ import numpy as np
 
 from speclet_formula.errors import DataError
 from speclet_formula.files import create_whole, replacing
+from speclet_formula.seeds import checked_seed
 
 
 @dataclass(frozen=True)
@@ -107,22 +108,13 @@ def owner_of(manifest: Mapping[str, Any]) -> str:
 
 def seed_of(random_seed: int | None, folder: Path | None, kind: FolderKind) -> int:
     """Return the seed: the given one, that of the work in the folder, or a fresh one."""
-    if random_seed is not None:
-        return _checked(random_seed)
+    given = checked_seed(random_seed)
+    if given is not None:
+        return given
     known = {} if folder is None or not folder.is_dir() else read_manifest(folder, kind)
     if type(known.get("random_seed")) is int and known["random_seed"] >= 0:
         return int(known["random_seed"])
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
-
-
-def _checked(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise DataError(
-            f"random_seed={seed!r} is out of range.",
-            "random_seed is a whole number of at least 0.",
-            "Leave random_seed= out for a fresh one.",
-        )
-    return int(seed)
 
 
 def write_whole(place: Path, contents: bytes) -> None:

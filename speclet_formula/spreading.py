@@ -4,7 +4,10 @@ Processes of this machine by default; a cluster through `joblib.parallel_config(
 what becomes of an outcome, is left to the caller.
 """
 
+import os
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -31,13 +34,45 @@ def spread(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], worke
         return
     backend, configured = joblib.parallel.get_active_backend()
     n_jobs = workers or configured or -1
-    jobs = [joblib.delayed(function)(*call) for call in calls]
+    jobs = [joblib.delayed(tethered)(os.getpid(), function, *call) for call in calls]
     if getattr(backend, "supports_return_generator", False) or n_jobs == 1:
         yield from joblib.Parallel(n_jobs=n_jobs, return_as="generator_unordered")(jobs)
         return
     size = 4 * joblib.effective_n_jobs(n_jobs)  # a backend that gives all at once is asked for a little at a time
     for start in range(0, len(jobs), size):
         yield from joblib.Parallel(n_jobs=n_jobs)(jobs[start : start + size])
+
+
+def tethered(parent: int, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Call a function in a process that ends with its parent, however that ends.
+
+    Parameters
+    ----------
+    parent : int
+        The process that asks. A worker that is not its child, such as one of a cluster, is left to whoever started it.
+    function : callable
+    *arguments
+
+    Returns
+    -------
+    object
+        What the function returns.
+    """
+    if os.getppid() == parent and parent not in _watching:
+        _watching.add(parent)
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    return function(*arguments)
+
+
+_watching: set[int] = set()  # parents, at most one, that this process watches
+EVERY = 1.0  # seconds between looks
+
+
+def _end_with(parent: int) -> None:
+    """End this process as soon as its parent is another one: an orphan belongs to the system."""
+    while os.getppid() == parent:
+        time.sleep(EVERY)
+    os._exit(1)  # nobody is there to take a result, or to be told of an error
 
 
 def with_progress(

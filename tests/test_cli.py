@@ -1,10 +1,13 @@
 """The command line: what it prints, which files it reads, and how a user's mistake ends."""
 
+import functools
 import gzip
 import json
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,10 @@ from speclet_formula import __version__
 from speclet_formula.cli import app
 from speclet_formula.cli.commands import INTERRUPTED, MISTAKE
 from speclet_formula.cli.reading import read_table, read_truth
+from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError
+from speclet_formula.inference.lme4 import lmer
+from speclet_formula.screens import simulate_screen
 from speclet_formula.simulation import simulate
 from speclet_formula.storage import save
 from tests.fakes import correlated_fit, crossed_fit
@@ -55,6 +61,10 @@ def folder(tmp_path, monkeypatch):
     (tmp_path / "list.json").write_text("[1, 2]")
     (tmp_path / "text.json").write_text('{"sigma": "large"}')
     (tmp_path / "level.json").write_text('{"1|gene": {"A": null}}')
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    (tmp_path / "long.json").write_text('{"sigma": %s}' % ("9" * 5000))
+    (tmp_path / "huge.json").write_text('{"sigma": 1%s}' % ("0" * 400))
+    (tmp_path / "nan.json").write_text('{"sigma": NaN}')
     (tmp_path / "broken.json").write_text('{"sigma": 1')
     (tmp_path / "latin.csv").write_bytes("gene,y\nM\xfcller,1\n".encode("latin-1"))
     (tmp_path / "empty.csv").write_text("")
@@ -112,7 +122,7 @@ MISTAKES = {
     "a repeated column": (
         "fit repeated.csv y~(1|gene)",
         "the data have several columns named 'y'.\nEach column that a formula uses must have a name of its own.\n"
-        "Rename or drop one: data.loc[:, ~data.columns.duplicated()].",
+        "Rename or drop one in the file.",
     ),
     "missing values": (
         "fit missing.csv y~(1|gene)",
@@ -167,12 +177,12 @@ MISTAKES = {
     ),
     "too few draws": (
         "fit screen.csv y~drug --draws 0",
-        "--draws 0 is out of range.\ndraws is a whole number of at least 4.\nLeave --draws out for its default.",
+        "--draws 0 is out of range.\n--draws is a whole number of at least 4.\nLeave --draws out for its default.",
     ),
     "one model to compare": (
         "compare screen.csv y~(1|gene)",
-        "there is one model to compare.\nA comparison takes two models or more, as a dictionary by name or as a list.\n"
-        'For example compare({"a": fit_a, "b": fit_b}), or compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).',
+        "there is one model to compare.\nA comparison takes two models or more.\n"
+        "For example compare data.csv 'y ~ x + (1 | g)' 'y ~ (1 | g)'.",
     ),
     "truth that is not JSON": (
         "recover screen.csv y~(1|gene) --truth broken.json",
@@ -193,6 +203,23 @@ MISTAKES = {
         "the true effect of '1|gene' at the level 'A' is null.\nTrue values are numbers, or objects from level to "
         f"number.\n{FORMS}",
     ),
+    **{
+        name: (
+            f"recover screen.csv y~(1|gene) --truth {file}",
+            f"'{file}' is not JSON: it nests too deeply, or a number is too long.\n"
+            f"True values come as one JSON object.\n{FORMS}",
+        )
+        for name, file in {"truth without an end": "deep.json", "thousands of digits": "long.json"}.items()
+    },
+    "hundreds of digits": (
+        "recover screen.csv y~(1|gene) --truth huge.json",
+        f"the true value of 'sigma' is 1{'0' * 39}....\n"
+        f"True values are numbers, or objects from level to number.\n{FORMS}",
+    ),
+    "no number": (
+        "recover screen.csv y~(1|gene) --truth nan.json",
+        f"the true value of 'sigma' is NaN.\nTrue values are numbers, or objects from level to number.\n{FORMS}",
+    ),
     "a demo without a folder": (
         "demo --folder screen.csv",
         "the folder 'screen.csv' cannot be made: File exists.\nThe pictures need a folder that can be written to.\n"
@@ -209,6 +236,125 @@ def test_a_mistake_ends_with_its_message(folder, command, message):
     assert "Traceback" not in result.stderr
     if message is not None:
         assert result.stderr == message + "\n"
+
+
+TWICE = "screen.csv y~drug+(1|gene)"
+SHORT = (  # a command that ends before anything is fitted, and how its message begins
+    (f"fit {TWICE} --seed -1", "--seed -1 is out of range."),
+    (f"fit {TWICE} --seed {10**30}", f"--seed {10**30} is out of range."),
+    (f"fit {TWICE} --method reml --seed -1", "--seed -1 is out of range."),
+    (f"fit {TWICE} --chains 1000000", "--draws 1,000, --chains 1,000,000 are 1,000,000,000 draws."),
+    (f"fit {TWICE} --draws 100000000000", "--draws 100,000,000,000, --chains 4 are 400,000,000,000 draws."),
+    (f"fit {TWICE} --chains 0", "--chains 0 is out of range."),
+    (f"fit {TWICE} --draws -5", "--draws -5 is out of range."),
+    (f"fit {TWICE} --cores -1", "--cores -1 is out of range."),
+    (f"fit {TWICE} --method nuts --tune -1", "--tune -1 is out of range."),
+    (f"fit {TWICE} --method nuts --target-accept nan", "--target-accept nan is out of range."),
+    (f"fit {TWICE} --method nuts --target-accept inf", "--target-accept inf is out of range."),
+    (f"fit {TWICE} --method reml --draws 100", "--method reml has no use for --draws 100."),
+    (f"fit {TWICE} --method remll", "there is no method 'remll'."),
+    (f"fit {TWICE} --sampler foo", "there is no sampler 'foo'."),
+    (f"fit {TWICE} --weights nope", "no column 'nope' in the data."),
+    (f"fit {TWICE} --missing foo", "--missing foo is not a way to treat missing values."),
+    (f"fit {TWICE} --priors nowhere.toml", "the priors' file 'nowhere.toml' cannot be read"),
+    (f"fit {TWICE} --family poisson", "'y' has 3 values that a poisson response cannot take"),
+    ("fit screen.csv y~len(drug)", "y~len(drug)"),
+    ("fit screen.csv y~drug[1]", "y~drug[1]"),
+    ("fit screen.csv gene~drug --family cumulative", None),
+    (f"recover {TWICE} --truth truth.json --method reml", "recover has no use for --method reml."),
+    (f"recover {TWICE} --truth nan.json", "the true value of 'sigma' is NaN."),
+    (f"recover {TWICE} --truth large.json", "the true value of 'sigma' is Infinity."),
+    (f"compare {TWICE} y~drug --method laplace", "compare has no use for --method laplace."),
+    (f"compare {TWICE} y~drug+(1|gene)", "two models have the name 'y~drug+(1|gene)'."),
+    (f"simulate {TWICE} --truth truth.json --out new.csv --seed -1", None),
+    (f"study {TWICE} --truth truth.json --method ml", "study has no use for --method ml."),
+    (f"study {TWICE} --truth truth.json --chains 1000000", "--draws 1,000, --chains 1,000,000 are"),
+    (f"study {TWICE} --truth truth.json --sims 0", None),
+    (f"fit {TWICE} --levels drug=yes,no --levels drug=no,yes", "--levels names the column 'drug' twice."),
+    (f"fit {TWICE} --out new.csv", "--out 'new.csv' promises another kind of file by its ending."),
+    (f"fit {TWICE} --out new.html", "--out 'new.html' promises another kind of file by its ending."),
+    (f"recover {TWICE} --truth truth.json --html new.txt", "--html 'new.txt' promises another kind of file"),
+    (
+        f"simulate {TWICE} --truth truth.json --out new.csv --out-truth new.tsv",
+        "--out-truth 'new.tsv' promises another",
+    ),
+    (f"recover {TWICE} --truth foreign.json", "the truth has 'foo', and nothing of that is in the model."),
+    (f"recover {TWICE} --truth negative.json", "truth['sigma'] is -1."),
+    ("explain y~x --levels x=a,b", "--levels is of no use without a table."),
+    ("explain y~x --priors weak", "--priors would change nothing without data."),
+    ("explain y~x --missing drop", "--missing would change nothing without data."),
+    ("report point.fit", "'point.fit' holds a fit by reml, without draws."),
+    ("report screen.csv", "'screen.csv' is not a saved fit."),
+    ("demo --seed -1", None),
+    ("demo --chains 100000000", "--draws 1,000, --chains 100,000,000 are"),
+    ("screen c.csv --samples s.csv --direction down", "--direction 'down' is no direction."),
+    ("screen c.csv --samples s.csv --top 0", "--top 0 is out of range."),
+    ("screen c.csv --samples s.csv --method laplace", "a screen's log fold changes are not fitted by"),
+    ("screen c.csv --samples s.csv --method ml --out-guides g.csv", "--out-guides has no use for a fit by ml."),
+    ("screen c.csv --samples s.csv --pseudo-count nan", "--pseudo-count nan is out of range."),
+    ("screen c.csv --samples s.csv --normalise foo", "there is no --normalise foo."),
+    ("screen c.csv --samples s.csv --drop foo", "--drop foo names no finding that can be left out."),
+    ("screen c.csv --samples s.csv --formula log_fc~1", "'log_fc ~ 1' has no effects of genes to rank."),
+    (
+        "screen c.csv --samples s.csv --formula log_fc~(1|gene) --out-guides g.csv",
+        "'log_fc ~ 1 + (1 | gene)' has no effects of guides for --out-guides.",
+    ),
+)
+PYTHON = re.compile(
+    r"\b(sf\.|pandas|numpy\b|np\.|functions=|data\[|data\.\w)|(?<!-)\b(draws|chains|method|random_seed|priors)="
+)
+
+
+@pytest.mark.parametrize(("command", "start"), SHORT)
+def test_a_mistake_ends_before_anything_is_fitted_and_speaks_to_the_shell(folder, command, start, monkeypatch):
+    def fitted(*_, **__):
+        pytest.fail("it was fitted")
+
+    saved = point_fit()
+    for name in ("exact.sampling.sample_exact", "nuts.sample_nuts", "reml.fitting.fit_point"):
+        monkeypatch.setattr(f"speclet_formula.inference.{name}", fitted)
+    (folder / "nan.json").write_text('{"sigma": NaN}')
+    (folder / "foreign.json").write_text('{"foo": 1}')
+    (folder / "negative.json").write_text('{"sigma": -1}')
+    (folder / "large.json").write_text('{"sigma": 1e999}')
+    if "point.fit" in command:
+        shutil.copy(saved, folder / "point.fit")
+    if command.startswith("screen"):
+        drawn = simulate_screen(genes=30, guides_per_gene=3, random_seed=1)
+        drawn.counts.to_csv("c.csv", index=False)
+        drawn.samples.to_csv("s.csv", index=False)
+    result = run(*command.split())
+    assert result.exit_code == MISTAKE
+    message = "\n".join(line for line in result.stderr.splitlines() if not line.startswith("Note:"))
+    assert start is None or message.startswith(start)
+    assert "Traceback" not in message
+    assert not PYTHON.search(message), message
+
+
+@functools.cache
+def point_fit():
+    """A saved fit by REML."""
+    table = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 7], "g": list("aabbcc")})
+    return save(lmer("y ~ (1 | g)", table, method="reml"), Path(tempfile.mkdtemp()) / "point.fit")
+
+
+def test_a_file_that_will_be_replaced_is_named(folder):
+    command = ("fit", "screen.csv", "y~1", "--method", "reml", "--out", "a.fit")
+    assert run(*command).stderr == ""
+    assert run(*command).stderr == "Note: --out 'a.fit' is there already; it is replaced at the end.\n"
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_genes_are_ranked_without_draws_too(folder, method):
+    drawn = simulate_screen(genes=30, guides_per_gene=3, random_seed=1)
+    drawn.counts.to_csv("c.csv", index=False)
+    drawn.samples.to_csv("s.csv", index=False)
+    result = run("screen", "c.csv", "--samples", "s.csv", "--method", method, "--out", "genes.csv", "--quiet")
+    assert result.exit_code == 0, result.stderr
+    assert "log_fc ~ 1 + (1 | gene) + (1 | gene:sgRNA) + (1 | sample): 0 seconds." in result.stdout
+    genes = pd.read_csv("genes.csv")
+    assert genes["rank"].to_list() == list(range(1, 31))
+    assert genes["estimate"].is_monotonic_increasing or genes["lfsr"].is_monotonic_increasing
 
 
 @pytest.mark.parametrize(
@@ -279,7 +425,7 @@ def test_explain_with_data_shows_the_model(folder):
     assert result.exit_code == 0
     assert "Formula: y ~ 1 + drug + (1 | gene)" in result.stdout
     assert "Group: gene   Levels: 3   Effects: 1" in result.stdout
-    assert re.search(r"1\|gene +group +gene +Normal\(mu=0, sigma=HalfNormal", result.stdout)
+    assert re.search(r"1\|gene +group +gene +Normal\(mu=0, sigma=Half", result.stdout)
 
 
 def test_a_wide_table_is_not_wrapped(folder, monkeypatch):
@@ -445,7 +591,7 @@ def test_fit_prints_and_saves(simulated):
     assert "Note: 1 of 180 rows dropped: missing values." in result.stderr
     assert f"Saved as {folder / 'a.fit'}" in result.stdout
     fitted = load(folder / "a.fit")
-    assert repr(fitted) in result.stdout
+    assert as_options(repr(fitted)) in result.stdout
     # The truth lies within five posterior SDs of the mean: false alarms in fewer than one run of a million.
     slope = fitted.idata["posterior"]["x"]
     assert abs(float(slope.mean()) + 0.5) < 5 * float(slope.std())
@@ -488,16 +634,58 @@ def test_explain_takes_the_table_by_place_or_by_name(folder):
         ("Write missing='drop' to leave these rows out.", "Write --missing drop to leave these rows out."),
         ("Leave random_seed= out.", "Leave --seed out."),
         ("draws=3 is out of range.", "--draws 3 is out of range."),
+        ("draws=-3, chains=1,000 are out of range.", "--draws -3, --chains 1,000 are out of range."),
+        ("random_seed is a whole number.", "--seed is a whole number."),
+        ("drop=('foo',) names no finding.", "--drop foo names no finding."),
+        ("It has draws by method='exact' or 'nuts'.", "It has draws by --method exact or nuts."),
+        ("Write 'log', or pass your own function in functions=.", "Write 'log', or make the column in the file."),
+        (
+            "Make the column before fitting, or pass a function that does it in functions=.",
+            "Make the column in the file.",
+        ),
+        (
+            "Write data['k'] = pandas.Categorical(data['k'], categories=[...], ordered=True).",
+            "Write --levels k=..., the lowest level first.",
+        ),
+        ("Make the column before the fit: data['new'] = data['x'].shift().", "Make the column in the file."),
+        ("Make the column before the fit: data['new'] = pandas.cut(data['x'], 3).", "Make the column in the file."),
+        (
+            "Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(f, 'a').",
+            "Order the categories: --levels COLUMN=control,..., or write relevel(f, 'a').",
+        ),
+        (
+            'Mend them where they were written, or write data["y"] = pandas.to_numeric(data["y"], errors="coerce"), '
+            "which makes the others missing.",
+            "Mend them in the file.",
+        ),
+        ("Convert it: data['k'] = pandas.to_numeric(data['k']).", "Write numbers into the column 'k'."),
+        (
+            "Names of levels are text: data['k'] = data['k'].astype(str); measurements are .astype(float).",
+            "Make all of the column 'k' in the file text, or all of it numbers.",
+        ),
+        (
+            'Mend them where they were written, or write data["x"] = pandas.to_numeric(data["x"], errors="coerce"), '
+            "which makes the others missing. If they are labels, leave it.",
+            "Mend them in the file. If they are labels, leave it.",
+        ),
+        (
+            "For another order cast it to polars.Enum([\"reference\", ...]), the reference first: 'a', 'b'.",
+            "For another order write --levels: 'a', 'b'.",
+        ),
+        (
+            "Convert dates to a number; or, where each is a level, write data['x'] = data['x'].astype(str).",
+            "Convert dates to a number; or, where each is a level, to text.",
+        ),
+        ("relative to the folder where Python runs.", "relative to the folder where the command runs."),
+        ("A saved fit is a file that sf.save(fit, path) wrote.", "A saved fit is a file that `fit --out` wrote."),
         ("tune=2000 and target_accept=0.95.", "--tune 2000 and --target-accept 0.95."),
         (
-            "priors={'1|g_sigma': ...} stays, and so does x == 1.",
-            "priors={'1|g_sigma': ...} stays, and so does x == 1.",
+            "Choose that prior with care, priors={'1|g_sigma': ...}; x == 1 stays.",
+            'Choose that prior with care, --priors with a TOML file that has a table ["1|g_sigma"]; x == 1 stays.',
         ),
     ],
 )
 def test_arguments_become_options(text, expected):
-    from speclet_formula.cli.wording import as_options
-
     assert as_options(text) == expected
 
 
@@ -621,6 +809,99 @@ def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
     assert set(genes["gene"][:5]) == {f"gene_{k}" for k in range(5)}
     assert result.stdout.count(f" {genes['gene'][0]} ") == 1
     assert len(pd.read_parquet("guides.parquet")) == 24
+
+
+def test_controls_come_as_lists_too(counts_folder):
+    table = pd.read_csv("controls.csv")
+    for kind in ("essential", "nonessential"):
+        names = table.loc[table["control"] == kind, "gene"]
+        (counts_folder / f"{kind}.txt").write_text("GENE\tHGNC_ID\n" + "".join(f"{name}\t1\n" for name in names))
+    lists = ["--controls", "essential=essential.txt", "--controls", "nonessential=nonessential.txt"]
+    short = ["--draws", 60, "--chains", 1, "--cores", 1, "--seed", 1]
+    result = run("screen", "counts.txt", "--samples", "samples.csv", *lists, *short)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("Screen (MAGeCK): 24 guides of 12 genes (6 nonessential, 1 other, 5 essential)\n")
+
+
+WRONG_CONTROLS = {
+    "a list for a table": (
+        "--controls list.txt",
+        "'list.txt' has the columns 'GENE', 'HGNC_ID', and none of classes.\nA table of controls has 'gene' (or "
+        "'sgRNA') and 'control', which is essential, nonessential or other.\n"
+        "Of a list of one kind write --controls nonessential=list.txt.\n",
+    ),
+    "another class": (
+        "--controls essentail=list.txt",
+        "--controls 'essentail=list.txt' names no class of controls.\nClasses: nonessential, other, essential.\n"
+        "Nearest: --controls essential=list.txt.\n",
+    ),
+    "no such list": (
+        "--controls essential=lst.txt",
+        "there is no file 'lst.txt'.\nThe path of a file is expected, from the folder where the command runs.\n"
+        "Nearest: 'list.txt'.\n",
+    ),
+    "a class twice": (
+        "--controls essential=list.txt --controls essential=list.txt",
+        "--controls has the class 'essential' twice.\nA class has one list, and there is one table.\n"
+        "Leave one of the two out.\n",
+    ),
+    "a table beside a list": (
+        "--controls controls.csv --controls essential=list.txt",
+        "--controls has the table 'controls.csv' beside lists.\nControls are a table of gene and control, or a list of "
+        "each kind.\nWrite --controls essential=FILE --controls nonessential=FILE.\n",
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "text"), WRONG_CONTROLS.values(), ids=WRONG_CONTROLS)
+def test_controls_that_cannot_be_read_get_advice_that_can_be_typed(counts_folder, options, text):
+    (counts_folder / "list.txt").write_text("GENE\tHGNC_ID\ngene_1\t1\n")
+    result = run("screen", "counts.txt", "--samples", "samples.csv", *options.split())
+    assert (result.exit_code, result.stderr) == (2, text)
+
+
+IN_THE_FILE = {
+    "decimal commas": (
+        "y;x\n1,5;2\n2,5;3\n3,5;5\n", "y~x",
+        "Note: Columns are separated by semicolons, not by commas as the name promises.\n"
+        "the response 'y' is text, but 3 of its 3 values are numbers, 3 with a decimal comma, such as '1,5' in row 0.\n"
+        "The response is numeric; a factor of two levels serves a bernoulli family.\nMend them in the file.\n",
+    ),
+    "a stray cell": (
+        "y,x\n1.5,2\nn/a.,3\n3.5,5\n", "y~x",
+        "the response 'y' is text, but 2 of its 3 values are numbers; row 1 has 'n/a.'.\n"
+        "The response is numeric; a factor of two levels serves a bernoulli family.\nMend them in the file.\n",
+    ),
+    "a name with white space": (
+        'y,"x\n"\n1.5,2\n2.5,3\n3.5,5\n', "y~x",
+        "y~x\n  ^\nno column 'x' in the data.\nColumns: y, 'x\\n'.\n"
+        "Nearest: 'x\\n', with white space: take it off in the file.\n",
+    ),
+    "a comma more than the header": (
+        "y,x\n1,2,\n2,3,\n", "y~x",
+        "'d.csv' has 2 names in its header, and 2 lines do not have 2 cells: line 2 (3), line 3 (3).\n"
+        "Each line has one cell for each name ('y', 'x'); an empty cell has its separator too.\n"
+        "Often the first column has no name (R: write.table(..., row.names = FALSE)), each line ends in a separator, "
+        "or numbers have decimal commas: mend it where the file was written.\n",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "formula", "said"), IN_THE_FILE.values(), ids=IN_THE_FILE)
+def test_what_is_wrong_in_a_file_is_mended_there(tmp_path, monkeypatch, text, formula, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "d.csv").write_text(text)
+    result = run("fit", "d.csv", formula, "--method", "ml")
+    assert (result.exit_code, result.stderr) == (2, said)
+
+
+def test_the_separator_of_a_table_is_found_and_told(folder):
+    pd.read_csv("screen.csv").to_csv("semicolons.csv", sep=";", index=False)
+    plain, found = (run("fit", name, "y~drug", "--method", "reml") for name in ("screen.csv", "semicolons.csv"))
+    assert found.exit_code == 0, found.stderr
+    assert found.stdout == plain.stdout
+    note = "Note: Columns are separated by semicolons, not by commas as the name promises.\n"
+    assert found.stderr == note + plain.stderr
 
 
 @pytest.mark.parametrize(

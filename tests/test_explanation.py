@@ -1,5 +1,6 @@
 """What a formula is said to mean."""
 
+import bambi as bmb
 import numpy as np
 import pandas as pd
 import pytest
@@ -87,6 +88,36 @@ def test_a_parameter_is_spelled_by_its_name_there() -> None:
     explained = sf.explain(["y ~ x", "kappa ~ x"], family="beta")
     assert explained.spellings["brms"] == "bf(y ~ 1 + x, phi ~ 1 + x)"
     assert explained.spellings["bambi"] == 'bmb.Formula("y ~ 1 + x", "kappa ~ 1 + x")'
+
+
+@pytest.mark.filterwarnings("ignore:For backward compatibility")  # of pandas, at what formulae does
+@pytest.mark.filterwarnings("ignore:'Model.response_component' is deprecated")
+def test_a_factor_as_response_is_spelled_by_its_second_level_for_bambi() -> None:
+    rng = np.random.default_rng(2)
+    table = pd.DataFrame({"x": rng.normal(size=40)})
+    table["y"] = np.where(table["x"] + rng.normal(size=40) > 0, "yes", "no")
+    model = sf.Model("y ~ x", table, family="bernoulli")
+    code = sf.spelling(model, "bambi")
+    assert code == ('import bambi as bmb\nbmb.Model("y[\\"yes\\"] ~ 1 + x", data, family="bernoulli").fit()')
+    built = eval(code.split("\n")[1].removesuffix(".fit()"), {"data": table, "bmb": bmb})
+    np.testing.assert_array_equal(built.response_component.term.data, model.design.response)
+    other = sf.spelling(sf.Model("`my y` ~ x", table.rename(columns={"y": "my y"}), family="bernoulli"), "bambi")
+    assert other.split("\n")[1] == (
+        "# not the same model: Bambi takes the first level, and 'yes' only of a column with a plain name"
+    )
+    assert sf.spelling("y ~ x", "bambi", family="bernoulli").split("\n")[1] == (
+        "# of a factor Bambi models the first level, and not the second: write y['its second level'] then"
+    )
+
+
+def test_what_only_data_use_is_refused_without_them() -> None:
+    with pytest.raises(sf.FormulaError) as caught:
+        sf.explain("y ~ x", priors="brms", missing="drop")
+    assert str(caught.value) == (
+        "priors=, missing= would change nothing without data.\n"
+        "Priors and missing values are told of where the data are given too.\n"
+        "Give the table as the second argument, or leave it out."
+    )
 
 
 BUILT = [

@@ -277,3 +277,8 @@ def test_what_is_read_is_a_plain_file(tmp_path):
         existing(tmp_path)
     with pytest.raises(DataError, match="is no plain file"):
         existing(type(tmp_path)(os.devnull))
+
+
+def test_an_index_that_parquet_keeps_is_columns_all_the_same(tmp_path):
+    TABLE.set_index("Gene").to_parquet(tmp_path / "a.parquet")
+    assert read_file(tmp_path / "a.parquet").columns.tolist() == ["Gene", "sgRNA", "T0"]

@@ -12,6 +12,9 @@ DATA = pd.DataFrame({"y": [1.0, 2, 3, 4, 5, 7], "g": list("aabbcc")})
 LMER = "lmer() has no argument "
 MISSING = "missing='error' refuses rows with missing values, missing='drop' leaves them out and counts them."
 ENGINES = "The engine is chosen by method=: 'reml' and 'ml' are lme4's fits, the others draw from the posterior."
+QUADRATURE = (
+    "method='laplace' is Laplace's approximation, nAGQ=1; nAGQ=0 and quadrature with more points are not offered."
+)
 OFFSET = "An offset is a term of the formula."
 CASES = [
     ({"REML": False}, sf.SamplingError, f"{LMER}REML=.\n{ENGINES}\nWrite method='ml'."),
@@ -51,6 +54,17 @@ CASES = [
         sf.SamplingError,
         f"{LMER}iter=.\ndraws= are kept, tune= are for adapting; brms' iter is their sum.\n"
         "Write draws=1000, tune=1000.",
+    ),
+    (
+        {"nAGQ": 1},
+        sf.SamplingError,
+        f"{LMER}nAGQ=.\n{QUADRATURE}\nWrite method='laplace'.",
+    ),
+    (
+        {"nAGQ": 10},
+        sf.SamplingError,
+        f"{LMER}nAGQ=.\n{QUADRATURE}\nWrite method='laplace', or leave nAGQ= out for draws from the posterior, which "
+        "need no approximation.",
     ),
     (
         {"drws": 10},

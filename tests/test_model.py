@@ -202,3 +202,11 @@ def test_dropped_rows_are_said_by_a_fit_and_by_messages_that_count_rows() -> Non
         "'log(x)' is not a finite number in 1 of 5 rows (counted from 0: 2). Only the kept rows are counted: 1 dropped "
         "for missing values."
     )
+
+
+def test_a_wide_table_is_a_model_of_all_its_columns() -> None:
+    rng = np.random.default_rng(5)
+    wide = pd.DataFrame(rng.normal(size=(30, 2000)), columns=[f"gene {place}" for place in range(2000)])
+    model = sf.Model("y ~ .", wide.assign(y=rng.normal(size=30)))
+    assert model.design.X.shape == (30, 2001)
+    np.testing.assert_array_equal(model.design.X[:, 1:], wide.to_numpy())

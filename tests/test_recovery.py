@@ -531,6 +531,14 @@ def test_many_fixed_coefficients_are_one_block():
             "The fit has 'Intercept', 'x', '1|g_sigma', 'sigma'.\n"
             "Name the true values as the posterior does: 'Intercept', '1|gene_sigma', '1|gene' (effects), 'sigma'.",
         ),
+        *(
+            (
+                {"sigma": value},
+                f"truth['sigma'] is {repr(value)[:200]}.\nTrue values are numbers, or effects by level: a Series or a "
+                "dict.\nGive numbers that a float can hold.",
+            )
+            for value in (10**400, "much", {"a": object})
+        ),
     ],
 )
 def test_a_truth_that_does_not_fit_is_refused(line, truth, text):

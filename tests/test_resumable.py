@@ -102,7 +102,7 @@ def test_seeds_are_whole_numbers(seed):
     with pytest.raises(DataError) as caught:
         seed_of(seed, None, KIND)
     assert str(caught.value) == (
-        f"random_seed={seed!r} is out of range.\nrandom_seed is a whole number of at least 0.\n"
+        f"random_seed={seed!r} is out of range.\nrandom_seed is a whole number from 0 to 2**63 - 1.\n"
         "Leave random_seed= out for a fresh one."
     )
 

@@ -179,6 +179,20 @@ NEEDS = "This model needs 'Intercept', 'x', '1|g_sigma', 'sigma'."
             "params['sigma'] is 0.\n'sigma' is a number above 0.\nGive one number on the link scale.",
         ),
         (
+            "y ~ x + (1|g)", GOOD | {"x": 10**400},
+            f"params['x'] is 1{'0' * 400}.\n'x' is a finite number.\nGive one number on the link scale.",
+        ),
+        (
+            "y ~ x + (1|g)", GOOD | {"1|g": {"a": 1.0, "b": "much"}},
+            "params['1|g'] has 'much' at the level 'b'.\nAn effect is a finite number.\n"
+            "Give one number for each level, on the link scale.",
+        ),
+        (
+            "y ~ x + (x|g)", GOOD | {"x|g_sigma": 1.0, "cor|g": "much"},
+            "params['cor|g'] is 'much'.\n'cor|g' is one correlation, or a symmetric 2 x 2 matrix with ones on "
+            "its diagonal.\nGive the pairs in the order (1, 2), (1, 3), ..., (2, 3), ...",
+        ),
+        (
             "y ~ x + (1|g)", GOOD | {"1|g": {"a": 1.0, "c": 2.0}},
             "params['1|g'] lacks the levels 'b'.\n'g' has 2 levels, such as 'a'.\n"
             "Give exactly one effect for each level.",

@@ -40,8 +40,8 @@ def test_every_kind_of_table_goes_in_everywhere(kind, table):
         pd.testing.assert_frame_equal(one, two, rtol=1e-6)
     np.testing.assert_allclose(sf.predict(found, other)["estimate"], sf.predict(expected, table)["estimate"], rtol=1e-6)
     truth = {"Intercept": 1.0, "x": 0.5, "1|gene_sigma": 0.4, "1|line_sigma": 0.2, "sigma": 1.0}
-    # numpy's text has no order of levels, so that the levels are drawn in that of the alphabet
-    same = table.assign(line=table["line"].astype(str)) if kind == "dict of arrays" else table
+    # numpy's text and polars' Categorical have no order, so that the levels are drawn in that of the alphabet
+    same = table.assign(line=table["line"].astype(str)) if kind in ("dict of arrays", "polars categorical") else table
     simulated = [sf.simulate(formula, one, truth, random_seed=1)[0] for one in (same, other)]
     np.testing.assert_allclose(simulated[0]["y"], simulated[1]["y"])
 

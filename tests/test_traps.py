@@ -347,9 +347,9 @@ def test_the_default_of_a_group_sd_never_depends_on_a_predictors_mean():
     near, far = (sf.Model("y ~ x + (x|g)", DATA.assign(x=DATA["x"] + shift)) for shift in (0, 2000))
     for a, b in zip(near.slots, far.slots, strict=True):
         if a.kind == "group":
-            sigma = [slot.prior.parameters["sigma"].parameters["sigma"] for slot in (a, b)]
-            assert sigma[0] == pytest.approx(sigma[1], rel=1e-9)
-    assert near.slots[2].prior.parameters["sigma"].parameters["sigma"] == pytest.approx(DATA["y"].std(), rel=0.05)
+            scales = [slot.prior.parameters["sigma"].parameters["beta"] for slot in (a, b)]
+            assert scales[0] == pytest.approx(scales[1], rel=1e-9)
+    assert near.slots[2].prior.parameters["sigma"].parameters["beta"] == pytest.approx(2 * DATA["y"].std(), rel=0.05)
 
 
 # --- posterior, prediction, comparison --------------------------------------------------------------------------------

@@ -14,9 +14,11 @@ from speclet_formula.checks.prior_draws import check_draws, prior_draws
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import PriorError
 from speclet_formula.estimates.intervals import Array
-from speclet_formula.families import FAMILIES, draw_response, inverse_link
+from speclet_formula.families import FAMILIES, draw_response
 from speclet_formula.model import Model
-from speclet_formula.prediction import linear_predictor
+from speclet_formula.observation import draw_between
+from speclet_formula.prediction.gathering import at_rows, gather
+from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
@@ -139,7 +141,7 @@ def posterior_predictive(fit: "Fit", draws: int = 200, *, random_seed: int | Non
     posterior = fit.idata["posterior"]
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
     chosen = np.unique(np.linspace(0, total - 1, min(draws, total)).astype(np.int64))
-    return _check("posterior", fit.model, posterior, chosen, np.random.default_rng(random_seed))
+    return _check("posterior", fit.model, posterior, chosen, generator(random_seed))
 
 
 def describe_check(check: Predictive) -> str:
@@ -174,13 +176,11 @@ def _check(
     """Draw one response for each draw of the parameters."""
     design, family = model.design, model.family
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        means = inverse_link(family, linear_predictor(model, posterior, draws=chosen))
-    own = {name: np.asarray(posterior[name].values).reshape(-1)[chosen] for name in family.parameters}
+        means, parameters = at_rows(gather(model, posterior, chosen), design, family, slice(None))
     found = []
     for place, mean in enumerate(means):
         try:
-            numbers = {name: float(values[place]) for name, values in own.items()}
-            drawn = draw_response(family, rng, mean, numbers, trials=design.trials, weights=design.weights)
+            drawn = _draw_once(model, rng, mean, {name: values[place] for name, values in parameters.items()})
         except ValueError:  # numpy's, of a mean that the family cannot have
             continue
         if np.isfinite(drawn).all():
@@ -202,6 +202,14 @@ def _check(
         table=_statistics(design.response, replicates),
         index=model.index[design.rows],
     )
+
+
+def _draw_once(model: Model, rng: np.random.Generator, mean: Array, parameters: Mapping[str, Array]) -> Array:
+    """Draw one response of all rows; one of a truncated response lies between its bounds."""
+    design, family = model.design, model.family
+    if design.limits is not None and design.limits.status is None:
+        return draw_between(family, rng, mean, dict(parameters), design.limits, weights=design.weights)
+    return draw_response(family, rng, mean, parameters, trials=design.trials, weights=design.weights)
 
 
 def _statistics(observed: Array, replicates: Array) -> pd.DataFrame:

@@ -3,19 +3,23 @@
 So whatever reads a posterior reads them too. Group effects are drawn from the SDs and correlations drawn before.
 """
 
+from collections.abc import Callable
 from itertools import combinations
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from speclet_formula.design import GroupBlock
+from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.merged import column_means
-from speclet_formula.design.records import correlation_name, pair_dim
+from speclet_formula.design.records import correlation_name, pair_dim, sides
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot, draw, pairs_of
+from speclet_formula.seeds import generator
+
+MOST_TRIES = 2000  # new draws of thresholds that do not increase
 
 
 def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = None) -> xr.Dataset:
@@ -52,12 +56,18 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     ['Intercept', '1|gene', '1|gene_sigma', 'sigma']
     """
     check_draws(draws)
-    rng, slots = np.random.default_rng(random_seed), {slot.slot: slot for slot in model.slots}
-    found = _fixed(model, slots, rng, draws)
-    for block in model.design.groups:
-        found |= _block(block, slots, rng, draws)
-    for name in model.family.parameters:
-        found[name] = ((), _drawn(slots[name], slots[name].prior, rng, draws), {})
+    rng, slots = generator(random_seed), {slot.slot: slot for slot in model.slots}
+    found: dict[str, _Drawn] = {}
+    for side in sides(model.design):
+        found |= _fixed(side, slots, rng, draws)
+        for block in side.groups:
+            found |= _block(block, slots, rng, draws)
+    varying = dict(model.design.parameters)
+    for name in (name for name in model.family.parameters if name not in varying):
+        if name == "threshold":
+            found[name] = _thresholds(model, slots[name], found, rng, draws)
+        else:
+            found[name] = ((), _drawn(slots[name], slots[name].prior, rng, draws), {})
     coords = {"chain": [0], "draw": np.arange(draws)}
     variables = {}
     for name, (dims, values, labels) in found.items():
@@ -79,9 +89,8 @@ def check_draws(draws: int) -> None:
 type _Drawn = tuple[tuple[str, ...], Array, dict[str, Any]]  # dimensions, values with draws first, coordinates
 
 
-def _fixed(model: Model, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
+def _fixed(design: Design, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
     """Draw the coefficients; the intercept's prior is moved from the predictors' means to zero."""
-    design = model.design
     drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in design.fixed}
     means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
     for term in design.fixed:
@@ -95,6 +104,34 @@ def _fixed(model: Model, slots: dict[str, Slot], rng: np.random.Generator, draws
         else ((), drawn[term.name][:, 0], {})
         for term in design.fixed
     }
+
+
+def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.random.Generator, draws: int) -> _Drawn:
+    """Draw the thresholds between levels at the predictors' means, and move them to zero as an intercept."""
+    design, count = model.design, len(model.design.levels) - 1
+    drawn = _coefficients(slot, count, rng, draws)
+    if model.family.name == "cumulative":
+        drawn = _increasing(drawn, lambda: _coefficients(slot, count, rng, draws), slot)
+    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
+    for term in design.fixed:
+        values = found[term.variable][1].reshape(draws, -1)
+        drawn = drawn + values @ means[term.start : term.stop, np.newaxis]
+    return ("threshold_dim",), drawn, {"threshold_dim": list(range(count))}
+
+
+def _increasing(drawn: Array, again: Callable[[], Array], slot: Slot) -> Array:
+    """Draw again what does not increase, which is the prior given that the thresholds do."""
+    for _ in range(MOST_TRIES):
+        wrong = np.flatnonzero((np.diff(drawn, axis=1) < 0).any(axis=1))
+        if not len(wrong):
+            return drawn
+        drawn = drawn.copy()
+        drawn[wrong] = again()[wrong]
+    raise PriorError(
+        f"'{slot.slot}': {slot.prior} hardly ever gives thresholds that increase.",
+        "The thresholds of ordered levels increase, and a prior of each may not forbid it.",
+        "Give each threshold a mean of its own, in their order: Prior('Normal', mu=[-1, 0, 1], sigma=1).",
+    )
 
 
 def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:

@@ -3,13 +3,15 @@
 The measure is ArviZ's psense; the log prior and the log likelihood of the draws are computed here, for any engine.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design.records import correlation_name
+from speclet_formula.design import Design
+from speclet_formula.design.records import correlation_name, effect_variables, sides
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
 from speclet_formula.prediction import log_likelihood_blocks
@@ -57,7 +59,8 @@ def sensitivity(fit: "Fit") -> pd.DataFrame:
     from arviz import psense  # here, since it takes long to import
 
     posterior = fit.idata["posterior"].to_dataset()
-    shown = posterior[[str(name) for name in posterior.data_vars if name not in _effects(fit.model)]]
+    effects = effect_variables(fit.model.design)
+    shown = posterior[[str(name) for name in posterior.data_vars if name not in effects]]
     tree = xr.DataTree.from_dict(
         {
             "posterior": shown,
@@ -90,12 +93,26 @@ def log_prior(model: Model, posterior: Any) -> Array:
     """
     priors = {slot.slot: slot.prior for slot in model.slots}
     total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for term in model.design.fixed:
+    for side in sides(model.design):
+        total += _log_prior_of_side(model, side, priors, posterior)
+    varying = dict(model.design.parameters)
+    for name in (name for name in model.family.parameters if name not in varying):
+        values = _values(posterior, name)
+        if name == "threshold":  # as of an intercept; that they increase only adds a constant
+            values = values - _at_means(model.design, posterior)[..., np.newaxis]
+        total += log_density(priors[name], values).sum(axis=-1)
+    return total
+
+
+def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], posterior: Any) -> Array:
+    """Return the log density of the priors of one linear predictor's coefficients, SDs and correlations."""
+    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    for term in side.fixed:
         values = _values(posterior, term.variable)
         if term.kind == "intercept":
-            values = values + _at_means(model, posterior)[..., np.newaxis]
+            values = values + _at_means(side, posterior)[..., np.newaxis]
         total += log_density(priors[term.name], values).sum(axis=-1)
-    for block in model.design.groups:
+    for block in side.groups:
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
             matrices = matrices_of(_values(posterior, correlation_name(block)))
@@ -104,8 +121,6 @@ def log_prior(model: Model, posterior: Any) -> Array:
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
             total += log_density(mean, _values(posterior, f"{slot}_mu"))[..., 0] if isinstance(mean, Prior) else 0.0
-    for name in model.family.parameters:
-        total += log_density(priors[name], _values(posterior, name))[..., 0]
     return total
 
 
@@ -118,11 +133,11 @@ def _log_likelihood(fit: "Fit") -> Array:
     return total.reshape(sizes["chain"], sizes["draw"])
 
 
-def _at_means(model: Model, posterior: Any) -> Array:
-    """Return what the other coefficients add at the predictors' means, where the intercept's prior holds."""
-    means = model.design.X.mean(axis=0)
+def _at_means(side: Design, posterior: Any) -> Array:
+    """Return what the coefficients but the intercept add at the predictors' means, where its prior holds."""
+    means = side.X.mean(axis=0)
     total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for term in model.design.fixed:
+    for term in side.fixed:
         if term.kind != "intercept":
             total += _values(posterior, term.variable) @ means[term.start : term.stop]
     return total
@@ -132,11 +147,6 @@ def _values(posterior: Any, name: str) -> Array:
     """Return a variable's draws, (chains, draws, elements)."""
     array = posterior[name].transpose("chain", "draw", ...)
     return np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
-
-
-def _effects(model: Model) -> set[str]:
-    """Name the variables that hold an effect for each level."""
-    return {slot for block in model.design.groups for slot in block.slots}
 
 
 def _elements(name: str, prior: Any, likelihood: Any) -> list[tuple[str, tuple[float, float]]]:

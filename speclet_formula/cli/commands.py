@@ -23,15 +23,20 @@ from speclet_formula.cli.options import (
     spread,
 )
 from speclet_formula.cli.shared import (
+    check_ending,
     check_output,
     check_table,
+    check_truth,
     compared,
     fit_arguments,
     loaded_fits,
     model_arguments,
     model_of,
     note,
+    note_replaced,
+    require_draws,
     shows_progress,
+    tell,
 )
 from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError, SpecletError
@@ -140,8 +145,15 @@ def explain(
             "Leave one of them out.",
         )
     path = data if table is None else table
+    if path is None and model.levels:
+        raise DataError(
+            "--levels is of no use without a table.",
+            "Levels are those of a column.",
+            "Name the table too, or leave --levels out.",
+        )
     frame = None if path is None else read_table(path, model.levels or ())
-    typer.echo(repr(explain_model(formula, frame, **model_arguments(model))))
+    told, elsewhere, code = repr(explain_model(formula, frame, **model_arguments(model))).partition("\n\nElsewhere\n")
+    typer.echo(f"{as_options(told)}{elsewhere}{code}")
 
 
 @app.command()
@@ -151,16 +163,18 @@ def fit(
     formula: FormulaText,
     model: ModelOptions,
     sampling: SamplingOptions,
-    out: Annotated[Path | None, typer.Option(help="Save the fit as this file.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Save the fit as this file; one that is there is replaced.")] = None,
 ) -> None:
     """Fit a model and print its summary."""
     check_output(out, "--out", [data])
+    check_ending(out, "--out", ".fit")
+    note_replaced({"--out": out})
     prepared = model_of(data, formula, model)
     note(prepared)
     from speclet_formula.inference.fitting import fit as fit_model
 
     fitted = fit_model(prepared, **fit_arguments(sampling))
-    typer.echo(repr(fitted))
+    tell(repr(fitted))
     if out is not None:
         from speclet_formula.storage import save
 
@@ -176,11 +190,12 @@ def compare(
     sampling: SamplingOptions,
 ) -> None:
     """Fit several models and rank them by leave-one-out."""
+    require_draws(sampling, "compare")
     from speclet_formula.cli.reading import read_table
     from speclet_formula.comparison import compare as compare_models
 
     table = read_table(data, model.levels or ())
-    typer.echo(repr(compare_models(formulas, table, **model_arguments(model), **fit_arguments(sampling))))
+    tell(repr(compare_models(formulas, table, **model_arguments(model), **fit_arguments(sampling))))
 
 
 @app.command()
@@ -191,20 +206,26 @@ def recover(
     truth: TrueValues,
     model: ModelOptions,
     sampling: SamplingOptions,
-    html: Annotated[Path | None, typer.Option(help="Write the report as this file too.")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Write the report as this file too; one that is there is replaced.")
+    ] = None,
 ) -> None:
     """Fit simulated data and print how well the true parameters are recovered."""
     check_output(html, "--html", [data, truth])
+    check_ending(html, "--html", ".html")
+    note_replaced({"--html": html})
+    require_draws(sampling, "recover")
     from speclet_formula.cli.reading import read_truth
 
     stated = read_truth(truth)
     prepared = model_of(data, formula, model)
     note(prepared)
+    check_truth(prepared, stated)
     from speclet_formula.inference.fitting import fit as fit_model
     from speclet_formula.recovery import recover as recover_truth
 
     fitted = fit_model(prepared, **fit_arguments(sampling))
-    typer.echo(repr(recover_truth(fitted, stated)))
+    tell(repr(recover_truth(fitted, stated)))
     if html is not None:
         from speclet_formula.reporting.html import report as write_report
 
@@ -214,7 +235,7 @@ def recover(
 @app.command()
 def report(
     fits: Annotated[list[Path], typer.Argument(help="Fits that `fit --out` saved; each is named by its file.")],
-    output: Annotated[Path, typer.Option(help="The HTML file to write.")] = REPORT,
+    output: Annotated[Path, typer.Option(help="The HTML file to write; one that is there is replaced.")] = REPORT,
     truth: Annotated[Path | None, typer.Option(help="True values of simulated data, as for recover.")] = None,
     title: Annotated[str | None, typer.Option(help="The report's heading.")] = None,
 ) -> None:
@@ -222,6 +243,8 @@ def report(
     from speclet_formula.cli.reading import read_truth
 
     check_output(output, "--output", [*fits, truth])
+    check_ending(output, "--output", ".html")
+    note_replaced({"--output": output})
     stated = None if truth is None else read_truth(truth)
     loaded = loaded_fits(fits)
     from speclet_formula.reporting.html import report as write_report
@@ -237,7 +260,12 @@ def simulate(
     data: Annotated[Path, typer.Argument(help="Table of predictors and grouping factors, one row per observation.")],
     formula: FormulaText,
     truth: TrueValues,
-    out: Annotated[Path, typer.Option(help="Write the table with its drawn response as this file, .csv or .parquet.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Write the table with its drawn response as this file, .csv or .parquet; replaces one that is there."
+        ),
+    ],
     out_truth: Annotated[Path | None, typer.Option(help="Write the truth with the drawn effects as JSON.")] = None,
     family: Annotated[str, typer.Option(help="As of fit.")] = "gaussian",
     link: Annotated[str | None, typer.Option(help="As of fit.")] = None,
@@ -252,6 +280,8 @@ def simulate(
     check_output(out, "--out", [data, truth])
     check_table(out, "--out")
     check_output(out_truth, "--out-truth", [data, truth, out])
+    check_ending(out_truth, "--out-truth", ".json")
+    note_replaced({"--out": out, "--out-truth": out_truth})
     table, effects = simulate_data(
         formula, read_table(data, levels or ()), read_truth(truth), family=family, link=link, random_seed=seed
     )
@@ -276,11 +306,14 @@ def study(
 ) -> None:
     """Simulate many data sets of one truth, fit each, and print how well it is recovered."""
     from speclet_formula.cli.reading import read_table, read_truth
+    from speclet_formula.inference.plans import plan_of
     from speclet_formula.studies import study as run_study
 
+    require_draws(sampling, "study")
     arguments = {name: value for name, value in asdict(model).items() if name != "levels" and value is not None}
     settings = {"draws": 1000, "chains": 4, **fit_arguments(sampling)}
     workers = settings.pop("cores", None)
+    plan_of({name: value for name, value in settings.items() if name != "method"})
     found = run_study(
         formula,
         read_table(data, model.levels or ()),
@@ -292,7 +325,7 @@ def study(
         **arguments,
         **settings,
     )
-    typer.echo(repr(found))
+    tell(repr(found))
 
 
 @app.command()
@@ -305,7 +338,10 @@ def screen(  # noqa: PLR0913 - an option each
     samples: Annotated[Path, typer.Option(help="Sample map: sample, cell_line, replicate, reference.")],
     sampling: SamplingOptions,
     guides: Annotated[Path | None, typer.Option(help="Guide map: sgRNA, gene; if the counts name no genes.")] = None,
-    controls: Annotated[Path | None, typer.Option(help="Table of gene and control: essential, nonessential.")] = None,
+    controls: Annotated[
+        list[str] | None,
+        typer.Option(help="Table of gene and control, or a list of each kind: essential=FILE. Can be repeated."),
+    ] = None,
     formula: Annotated[
         str | None, typer.Option(help="Of log_fc; genes, guides, replicates or lines as far as there are several.")
     ] = None,
@@ -317,35 +353,45 @@ def screen(  # noqa: PLR0913 - an option each
     ] = "error",
     drop: Annotated[list[str] | None, typer.Option(help="A finding whose rows are left out. Can be repeated.")] = None,
     top: Annotated[int, typer.Option(help="Genes to print.")] = 20,
-    out: Annotated[Path | None, typer.Option(help="Write all genes as this file, .csv or .parquet.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write all genes as this file, .csv or .parquet; one that is there is replaced.")
+    ] = None,
     out_guides: Annotated[
         Path | None, typer.Option(help="Write the guides, doubtful ones marked, as this file.")
     ] = None,
     out_table: Annotated[Path | None, typer.Option(help="Write the table of log fold changes as this file.")] = None,
 ) -> None:
     """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""
-    from speclet_formula.cli.screening import default_formula, fit_line, ranked_lines
+    from speclet_formula.cli.reading import control_files
+    from speclet_formula.cli.screening import check_choices, check_ranked, default_formula, fit_line, ranked_lines
     from speclet_formula.files import write_file
 
+    classes = control_files(controls or ())
     outputs = {"--out": out, "--out-guides": out_guides, "--out-table": out_table}
     for option, path in outputs.items():
         others = [other for name, other in outputs.items() if name != option]
-        check_output(path, option, [counts, samples, guides, controls, *others])
+        check_output(path, option, [counts, samples, guides, *classes.values(), *others])
         check_table(path, option)
+    note_replaced(outputs)
+    check_choices(direction, top, out_guides is not None, sampling.method)
     from speclet_formula.screens import guide_table, rank_genes, read_screen
 
     read: Any = read_screen(
-        counts, guides, samples, controls=controls, normalise=normalise,  # type: ignore[arg-type]
+        counts, guides, samples, controls=classes.get("", classes or None), normalise=normalise,  # type: ignore[arg-type]
         pseudo_count=pseudo_count, duplicates=duplicates, drop=tuple(drop or ()),  # type: ignore[arg-type]
     )  # fmt: skip
-    typer.echo(repr(read))
+    tell(repr(read))
     if out_table is not None:
         write_file(read.table, out_table)
-    from speclet_formula.inference.lme4 import lmer
+    from speclet_formula.inference.fitting import fit as fit_model
+    from speclet_formula.model import Model
 
-    fitted = lmer(formula or default_formula(read.table), read.table, missing="drop", **fit_arguments(sampling))
+    model = Model(default_formula(read.table) if formula is None else formula, read.table, missing="drop")
+    check_ranked(model, out_guides is not None)
+    note(model)
+    fitted = fit_model(model, **fit_arguments(sampling))
     typer.echo("")
-    typer.echo(fit_line(fitted))
+    tell(fit_line(fitted))
     ranked = rank_genes(fitted, direction=direction)  # type: ignore[arg-type]
     for line in ranked_lines(ranked, top):
         typer.echo(line)

@@ -6,6 +6,7 @@ What the columns mean is left to `design`, what true values mean to `recovery`.
 import csv
 import difflib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,10 @@ import typer
 
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.files import existing, read_file, unreadable
+from speclet_formula.files import SORTED, existing, read_file, unreadable
 
 SHOWN_LEVELS = 8
+SHOWN_DIGITS = 40
 
 
 def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
@@ -51,9 +53,85 @@ def read_table(path: Path, levels: Sequence[str] = ()) -> pd.DataFrame:
     frame = read_file(path)
     for sentence in frame.attrs.pop("read", ()):
         typer.echo(f"Note: {sentence}", err=True)
-    for column, order in map(_parse_order, levels):
+    for column, order in _orders(levels):
         frame[column] = _ordered(frame, column, order)
+        frame.attrs[SORTED] = tuple(name for name in frame.attrs.get(SORTED, ()) if name != column)
     return frame
+
+
+def control_files(texts: Sequence[str]) -> dict[str, Path]:
+    """Return the files of a screen's controls by their class, or "" for a table of all classes.
+
+    Parameters
+    ----------
+    texts : sequence of str
+        Each the path of a table of gene and control, or "class=path" of a list.
+
+    Raises
+    ------
+    DataError
+        There is no such class or file, one stands twice, a table beside lists, or a table names no classes.
+    """
+    from speclet_formula.screens.controls import CONTROLS
+
+    found: dict[str, Path] = {}
+    for text in texts:
+        kind, equals, path = text.partition("=")
+        if not equals or Path(text).is_file():
+            kind, path = "", text
+        elif kind not in CONTROLS:
+            raise DataError(
+                f"--controls {text!r} names no class of controls.",
+                f"Classes: {', '.join(CONTROLS)}.",
+                f"Nearest: --controls {near}={path}." if (near := nearest(kind, CONTROLS)) else _CONTROL_LISTS,
+            )
+        if kind in found:
+            raise DataError(
+                f"--controls has {f'the class {kind!r}' if kind else 'a table'} twice.",
+                "A class has one list, and there is one table.",
+                "Leave one of the two out.",
+            )
+        found[kind] = existing(Path(path))
+    if "" in found:
+        _check_control_table(found)
+    return found
+
+
+_CONTROL_LISTS = "Write --controls essential=FILE --controls nonessential=FILE."
+
+
+def _check_control_table(found: Mapping[str, Path]) -> None:
+    """Refuse a table beside lists, and a list in the place of a table."""
+    from speclet_formula.screens.columns import find_column
+    from speclet_formula.screens.controls import CLASS_COLUMNS
+
+    if len(found) > 1:
+        raise DataError(
+            f"--controls has the table '{found['']}' beside lists.",
+            "Controls are a table of gene and control, or a list of each kind.",
+            _CONTROL_LISTS,
+        )
+    frame = read_file(found[""])
+    if find_column(frame, CLASS_COLUMNS) is None:
+        raise DataError(
+            f"'{found['']}' has the columns {', '.join(map(repr, map(str, frame.columns)))}, and none of classes.",
+            "A table of controls has 'gene' (or 'sgRNA') and 'control', which is essential, nonessential or other.",
+            f"Of a list of one kind write --controls nonessential={found['']}.",
+        )
+
+
+def _orders(levels: Sequence[str]) -> list[tuple[str, list[str]]]:
+    """Return each column's order of levels; one column has one."""
+    orders = list(map(_parse_order, levels))
+    names = [column for column, _ in orders]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"--levels names the column '{twice}' twice.",
+            "A column's levels have one order.",
+            f"Leave one --levels {twice}=... out.",
+        )
+    return orders
 
 
 def read_truth(path: Path) -> dict[str, Any]:
@@ -79,9 +157,10 @@ def read_truth(path: Path) -> dict[str, Any]:
         truth = json.loads(existing(path).read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise unreadable(path, error) from error
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
+        what = error if isinstance(error, json.JSONDecodeError) else "it nests too deeply, or a number is too long"
         raise DataError(
-            f"'{path}' is not JSON: {error}.",
+            f"'{path}' is not JSON: {what}.",
             "True values come as one JSON object.",
             'For example {"Intercept": -1.0, "sigma": 0.3, "1|gene": {"gene_0": 0.2, "gene_1": -0.2}}.',
         ) from error
@@ -181,7 +260,7 @@ def _check_true_value(name: str, value: Any) -> None:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return type(value) in (int, float) and abs(value) <= sys.float_info.max  # a whole number may be longer; NaN is none
 
 
 def _is_number_or_row(value: Any) -> bool:
@@ -194,7 +273,8 @@ def _kind(value: Any) -> str:
         return f"the text {value!r}"
     if isinstance(value, Mapping):
         return "an object"
-    return "a list" if isinstance(value, list) else json.dumps(value)
+    text = json.dumps(value)
+    return "a list" if isinstance(value, list) else text if len(text) <= SHOWN_DIGITS else f"{text[:SHOWN_DIGITS]}..."
 
 
 def _not_a_truth(problem: str) -> DataError:

@@ -3,14 +3,20 @@
 Reading, fitting and ranking are left to `screens` and `inference`.
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from speclet_formula.errors import DataError, nearest
 from speclet_formula.formula.terms import text_of
+from speclet_formula.posterior import PointFit
 from speclet_formula.screens import control_separation
 from speclet_formula.screens.separating import scale_effects
 
+if TYPE_CHECKING:
+    from speclet_formula.model import Model
+
+DIRECTIONS = ("negative", "positive", "both")
 _PRINTED = ("rank", "gene", "control", "n_guides", "n_rows", "estimate", "conf_low", "conf_high", "p_negative", "lfsr")
 
 
@@ -32,9 +38,52 @@ def default_formula(table: pd.DataFrame) -> str:
     return "log_fc ~ " + " + ".join(terms)
 
 
+def check_ranked(model: "Model", guides: bool) -> None:
+    """Refuse, before it is fitted, a model whose fit would have no genes, or no guides, to rank."""
+    groups = {block.group for block in model.design.groups if "1" in block.columns}
+    if "gene" not in groups:
+        raise DataError(
+            f"'{text_of(model.formula)}' has no effects of genes to rank.",
+            "A screen's formula has the term (1 | gene).",
+            "Write --formula 'log_fc ~ (1 | gene) + ...', or leave it out.",
+        )
+    if guides and not groups & {"sgRNA", "gene:sgRNA", "sgRNA:gene"}:
+        raise DataError(
+            f"'{text_of(model.formula)}' has no effects of guides for --out-guides.",
+            "Guides are compared by the term (1 | gene:sgRNA).",
+            "Add it to --formula, or leave --out-guides out.",
+        )
+
+
+def check_choices(direction: str, top: int, guides: bool, method: str) -> None:
+    """Refuse, before anything is read, what would be refused after the fit."""
+    if direction not in DIRECTIONS:
+        near = nearest(direction, DIRECTIONS)
+        raise DataError(
+            f"--direction '{direction}' is no direction.",
+            "It is negative (losses first), positive (gains first) or both.",
+            f"Nearest: {near}." if near else "Leave it out for losses first.",
+        )
+    if top < 1:
+        raise DataError(f"--top {top} is out of range.", "It is a whole number of at least 1.", "Leave it out for 20.")
+    if guides and method in ("reml", "ml"):
+        raise DataError(
+            f"--out-guides has no use for a fit by {method}.",
+            "Guides are compared draw by draw, which a fit without draws has not.",
+            "Leave --method out, or --out-guides.",
+        )
+    if method == "laplace":
+        raise DataError(
+            "a screen's log fold changes are not fitted by --method laplace.",
+            "They are gaussian: auto, exact and nuts draw from the posterior, reml and ml are exact without it.",
+            "Write --method reml.",
+        )
+
+
 def fit_line(fitted: Any) -> str:
     """Say what was fitted, and whether it can be trusted."""
-    return f"{text_of(fitted.model.formula)}: {fitted.seconds:.0f} seconds. {fitted.diagnostics.sentence}"
+    sentence = fitted.sentence if isinstance(fitted, PointFit) else fitted.diagnostics.sentence
+    return f"{text_of(fitted.model.formula)}: {fitted.seconds:.0f} seconds. {sentence}"
 
 
 def ranked_lines(ranked: pd.DataFrame, top: int) -> list[str]:

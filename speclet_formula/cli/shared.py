@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from speclet_formula.cli.options import ModelOptions, SamplingOptions
-from speclet_formula.errors import DataError
+from speclet_formula.cli.wording import as_options
+from speclet_formula.errors import DataError, SamplingError
 
 if TYPE_CHECKING:
     from speclet_formula.model import Model
+
+_WRITTEN = {".html": "a page of HTML", ".json": "JSON", ".fit": "a saved fit, which `report` reads"}
 
 
 def model_of(data: Path, formula: str, options: ModelOptions) -> "Model":
@@ -43,12 +46,27 @@ def shows_progress(quiet: bool) -> bool:
     return not quiet and sys.stdout.isatty()
 
 
+def tell(text: str) -> None:
+    """Print a result; what it advises to write in Python is written for the shell."""
+    typer.echo(as_options(text))
+
+
+def require_draws(options: SamplingOptions, command: str) -> None:
+    """Refuse, before anything is fitted, a method without draws where a command needs them."""
+    if options.method in ("reml", "ml", "laplace"):
+        raise SamplingError(
+            f"{command} has no use for --method {options.method}.",
+            f"It needs draws from the posterior; a fit by {options.method} has estimates alone.",
+            "Leave --method out, or write --method exact or nuts.",
+        )
+
+
 def note(model: "Model") -> None:
     """Say what is worth knowing before a fit, on standard error."""
     if model.n_dropped:
         typer.echo(f"Note: {model.n_dropped:,} of {len(model.data):,} rows dropped: missing values.", err=True)
     for finding in model.findings:
-        typer.echo(f"Note: {finding}", err=True)
+        typer.echo(f"Note: {as_options(str(finding))}", err=True)
 
 
 def loaded_fits(paths: list[Path]) -> "dict[str, Any]":
@@ -63,8 +81,21 @@ def loaded_fits(paths: list[Path]) -> "dict[str, Any]":
                 "Each fit of a report is named by its file, and each name stands once.",
                 "Rename one of the files.",
             )
-        found[path.stem] = load(path)
+        found[path.stem] = _with_draws(load(path), path)
     return found
+
+
+def _with_draws(fit: Any, path: Path) -> Any:
+    """Refuse a saved fit that has no draws to report."""
+    from speclet_formula.posterior import PointFit
+
+    if isinstance(fit, PointFit):
+        raise DataError(
+            f"'{path}' holds a fit by {fit.method}, without draws.",
+            "A report is of fits with draws, by --method exact or nuts.",
+            f"Fit the model again without --method {fit.method}.",
+        )
+    return fit
 
 
 def compared(fits: Mapping[str, Any]) -> Any:
@@ -111,6 +142,55 @@ def check_output(out: Path | None, option: str, others: Sequence[Path | None]) -
             f"{option} '{out}' is the same file as '{same}', which this command reads or writes as well.",
             "What is written takes the place of what was there.",
             "Choose another name.",
+        )
+
+
+def note_replaced(outputs: Mapping[str, Path | None]) -> None:
+    """Say, before the work begins, which files will be replaced at its end.
+
+    Parameters
+    ----------
+    outputs : mapping of str to Path
+        By option.
+    """
+    for option, out in outputs.items():
+        if out is not None and out.is_file():
+            typer.echo(f"Note: {option} '{out}' is there already; it is replaced at the end.", err=True)
+
+
+def check_ending(path: Path | None, option: str, wanted: str) -> None:
+    """Refuse, before anything is fitted, a name that promises another kind of file than is written.
+
+    Parameters
+    ----------
+    path : Path, optional
+    option : str
+        What it was given as.
+    wanted : str
+        The ending of what is written: ".html", ".json" or ".fit".
+    """
+    from speclet_formula.files import PARQUET, SEPARATORS  # not at the top: help needs no pandas
+
+    promised = (*SEPARATORS, *PARQUET, ".html", ".htm", ".json", ".toml", ".xlsx", ".png", ".pdf", ".py", ".r")
+    others = tuple(ending for ending in promised if not ending.startswith(wanted.removesuffix("l")))
+    if path is not None and path.name.lower().endswith(others):
+        raise DataError(
+            f"{option} '{path}' promises another kind of file by its ending.",
+            f"What is written is {_WRITTEN[wanted]}.",
+            f"Write {option} {path.stem}{wanted}.",
+        )
+
+
+def check_truth(model: "Model", truth: Mapping[str, Any]) -> None:
+    """Refuse, before anything is fitted, true values of which none is of the model."""
+    from speclet_formula.recovery.truth import implied_truth
+
+    implied = implied_truth(model, truth)
+    if not implied.scalars and not implied.effects:
+        raise DataError(
+            f"the truth has {', '.join(map(repr, truth)) or 'no entries'}, and nothing of that is in the model.",
+            f"The model has {', '.join(repr(slot.slot) for slot in model.slots)}.",
+            "Name the true values as the posterior does: 'Intercept', '1|gene_sigma', '1|gene' (effects), 'sigma'.",
         )
 
 

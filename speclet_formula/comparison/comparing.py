@@ -27,6 +27,7 @@ from speclet_formula.posterior import Fit
 
 Candidate = Fit | Model | Formula | str
 FEWEST_FITS = 2
+WITHOUT_DRAWS = ("reml", "ml", "laplace")
 
 # What a family's log density of a row is; a density where nothing is said.
 _MEASURES = {
@@ -208,6 +209,12 @@ def _check_use(named: Mapping[str, Candidate], data: Any, fit_arguments: Mapping
             "data are given, but no formula.",
             "Data are for formulas; each Fit or Model brings its own.",
             "Leave data out, or give formulas.",
+        )
+    if fit_arguments.get("method") in WITHOUT_DRAWS:
+        raise ComparisonError(
+            f"method={fit_arguments['method']!r} makes no draws to compare by.",
+            "Leave-one-out needs draws from a posterior; fits by 'reml', 'ml' and 'laplace' have estimates alone.",
+            "Leave method= out, or compare likelihoods with anova().",
         )
     if fit_arguments and all(isinstance(candidate, Fit) for candidate in named.values()):
         raise ComparisonError(

@@ -11,8 +11,10 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.records import sides
+from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
 from speclet_formula.model import Model, in_order_of
+from speclet_formula.seeds import generator
 
 FEWEST = 2
 DEFAULT = 10  # folds of rows
@@ -59,7 +61,7 @@ def make_folds(
     ComparisonError
         There is no such column, it lacks values, or there are fewer than two folds or more than can be filled.
     """
-    rng = np.random.default_rng(random_seed)
+    rng = generator(random_seed)
     n = len(model.design.response)
     if by is None:
         wanted = _checked(DEFAULT if k is None else k, n, "rows")
@@ -106,6 +108,14 @@ def _levels(model: Model, by: Any, argument: str) -> tuple[np.ndarray, tuple[str
     design = model.design
     if not isinstance(by, str):
         given = in_order_of(model, by, argument)
+        if np.ndim(given) != 1:
+            raise ComparisonError(
+                f"{argument}= is {given!r}, which is no label for each row."
+                if np.ndim(given) == 0
+                else f"{argument}= has {np.ndim(given)} dimensions.",
+                "There is one label for each row that the model uses, or for each row of its table.",
+                f"Give a column's name: {argument}='gene'.",
+            )
         column = given if isinstance(given, pd.Series) else pd.Series(list(given))
         if len(column) == len(model.data) != len(design.rows):
             column = column.iloc[design.rows].reset_index(drop=True)
@@ -130,9 +140,9 @@ def _levels(model: Model, by: Any, argument: str) -> tuple[np.ndarray, tuple[str
         )
     if isinstance(column.dtype, pd.CategoricalDtype):
         column = column.cat.remove_unused_categories()
-        return column.cat.codes.to_numpy(np.int64), tuple(map(str, column.cat.categories))
+        return column.cat.codes.to_numpy(np.int64), tuple(map(label_of, column.cat.categories))
     codes, levels = pd.factorize(column)
-    return codes.astype(np.int64), tuple(map(str, levels))
+    return codes.astype(np.int64), tuple(map(label_of, levels.tolist()))
 
 
 def _unknown(model: Model, name: str, argument: str, known: list[str]) -> ComparisonError:

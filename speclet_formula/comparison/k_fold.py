@@ -23,7 +23,6 @@ from speclet_formula.comparison.pointwise import (
     thinned,
     weigh,
 )
-from speclet_formula.comparison.smoothing import log_sum_exp, smooth_weights
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact.integrated import (
@@ -38,6 +37,7 @@ from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks
+from speclet_formula.smoothing import log_sum_exp, smooth_weights
 
 FOLD_DIM = "fold"
 COSTLY = 500_000  # folds x coefficients, from which on fewer draws are used

@@ -25,6 +25,7 @@ ASKED = (
     "by maximum likelihood without priors; elpd_diff asks how much better (above 0) or worse the posterior predicts a "
     "row that was left out than the one above it does."
 )
+ASYMPTOTIC = "Pr(>Chisq) is asymptotic, by the chi-square distribution: too small where there are few groups."
 SMALLEST_P = 1e-4  # below it a p-value is printed with an exponent
 
 
@@ -221,6 +222,8 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     for fit in fits:
         if fit.verdict != "converged":
             yield f"{text_of(fit.model.formula)}: {fit.sentence}"
+    if any(one.df != other.df for one, other in pairwise(fits)):
+        yield ASYMPTOTIC
 
 
 def _variances(fit: PointFit) -> int:

@@ -6,12 +6,13 @@ alone, all coefficients being integrated out. Both are smoothed by `smoothing`; 
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-from speclet_formula.comparison.smoothing import log_sum_exp, smooth_weights
+from speclet_formula.comparison.subsampling import Drawn
 from speclet_formula.inference.exact.integrated import (
     DrawnVariances,
     left_out_blocks,
@@ -24,6 +25,9 @@ from speclet_formula.inference.exact.marginal import Marginal, marginal_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.prediction import BLOCK_BYTES, log_likelihood_blocks
+from speclet_formula.smoothing import log_sum_exp, smooth_weights
+
+Choice = Callable[[np.ndarray], Drawn]  # of rows, by guesses of their densities
 
 EFFICIENCY_SAMPLE = 1000  # parameters whose effective draws are averaged: it only sets the length of the tail
 # Draws of the variances that the integrated estimate uses. There are a handful of variances, so that 1,000 draws leave
@@ -40,7 +44,7 @@ SEED = 103  # of refits, so that an estimate is the same each time
 
 @dataclass(frozen=True, eq=False)
 class Pointwise:
-    """What leave-one-out says of each row, or of m rows that were chosen."""
+    """What leave-one-out says of each row, or of m rows that were drawn."""
 
     kind: Literal["integrated", "conditional"]
     elpd: np.ndarray  # (m,)
@@ -48,17 +52,20 @@ class Pointwise:
     k: np.ndarray  # (m,) Pareto k
     n_draws: int
     n_redone: int  # rows for which the variances were drawn anew, without the row
-    guesses: tuple[np.ndarray, np.ndarray] | None = None  # (n,) of elpd and p for all rows, where some were chosen
+    guesses: tuple[np.ndarray, np.ndarray] | None = None  # (n,) of elpd and p for all rows, where some were drawn
+    drawn: Drawn | None = None
 
 
-def conditional_rows(fit: Fit, chosen: np.ndarray | None = None) -> Pointwise:
+def conditional_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
     """Estimate each row's elpd from its density given the group effects of each draw.
 
     The guess for all rows is their density at the posterior's means.
     """
     posterior = fit.idata["posterior"]
     n, efficiency = len(fit.model.design.response), relative_efficiency(posterior)
-    guesses = None if chosen is None else (_density_at_means(fit), np.zeros(n))
+    guesses = None if choose is None else (_density_at_means(fit), np.zeros(n))
+    drawn = choose(guesses[0]) if choose and guesses else None
+    chosen = drawn.rows if drawn else None
     n = n if chosen is None else len(chosen)
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
     for rows, block in log_likelihood_blocks(fit, chosen=chosen):
@@ -67,7 +74,7 @@ def conditional_rows(fit: Fit, chosen: np.ndarray | None = None) -> Pointwise:
         with np.errstate(divide="ignore", invalid="ignore"):
             p[rows] = log_sum_exp(values) - math.log(values.shape[1]) - elpd[rows]
     n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    return Pointwise("conditional", elpd, p, k, n_draws, n_redone=0, guesses=guesses)
+    return Pointwise("conditional", elpd, p, k, n_draws, n_redone=0, guesses=guesses, drawn=drawn)
 
 
 def _density_at_means(fit: Fit) -> np.ndarray:
@@ -79,7 +86,7 @@ def _density_at_means(fit: Fit) -> np.ndarray:
     return np.concatenate([block[0] for _, block in log_likelihood_blocks(at_means)])
 
 
-def integrated_rows(fit: Fit, chosen: np.ndarray | None = None) -> Pointwise:
+def integrated_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
     """Estimate each row's elpd from its density given the other rows and the variances of each draw.
 
     Rows whose Pareto k is high get new draws of the variances: first one set for all of them, with heavier tails than
@@ -90,7 +97,9 @@ def integrated_rows(fit: Fit, chosen: np.ndarray | None = None) -> Pointwise:
     marginal = marginal_of(model, threads=os.cpu_count() or 1)
     posterior = thinned(model, fit.idata["posterior"], costly=marginal.system.layout.size >= COSTLY)
     draws, efficiency = read_variances(model, posterior), relative_efficiency(posterior)
-    guesses = None if chosen is None else _at_mean_variances(marginal, draws)
+    guesses = None if choose is None else _at_mean_variances(marginal, draws)
+    drawn = choose(guesses[0]) if choose and guesses else None
+    chosen = drawn.rows if drawn else None
     n, n_draws = len(model.design.response if chosen is None else chosen), len(draws.sds)
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
     for rows, block, leverages in left_out_blocks(marginal, draws, chosen):
@@ -107,7 +116,7 @@ def integrated_rows(fit: Fit, chosen: np.ndarray | None = None) -> Pointwise:
     worse = high[~(k[high] <= good_pareto_k(n_draws))]
     for row in worse if len(worse) <= MOST_REFITS else ():
         elpd[row], k[row] = _refitted(marginal, int(places[row]), draws)
-    return Pointwise("integrated", elpd, p, k, n_draws, n_redone=len(high), guesses=guesses)
+    return Pointwise("integrated", elpd, p, k, n_draws, n_redone=len(high), guesses=guesses, drawn=drawn)
 
 
 def _at_mean_variances(marginal: Marginal, draws: DrawnVariances) -> tuple[np.ndarray, np.ndarray]:

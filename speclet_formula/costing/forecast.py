@@ -13,14 +13,15 @@ import pandas as pd
 from speclet_formula.costing.arithmetic import Work, dense_bytes, exact_cost, nuts_cost, point_cost
 from speclet_formula.costing.sizes import Sizes, sizes_of
 from speclet_formula.inference.exact.marginal import why_not_exact
-from speclet_formula.inference.plans import LARGEST_DENSE
+from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
 from speclet_formula.inference.reml.fitting import why_not_reml
 from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model
 
-MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-PRECISION = "Times hold on two cores within a factor of about two, of nuts four; the first fit in a process takes some "
-PRECISION += "seconds more."
+PRECISION = (
+    "Times hold on a server's cores within a factor of about two, of nuts five; the first fit in a process takes "
+)
+PRECISION += "some seconds more."
 LOOSE = "The grouping factors are large and sparsely crossed: here exact and reml are within a factor of ten."
 
 
@@ -144,28 +145,6 @@ def _memory() -> float:
         return float("inf")
 
 
-def time_in_words(seconds: float) -> str:
-    """Return a time with one digit, which is what the estimates are good for.
-
-    Parameters
-    ----------
-    seconds : float
-
-    Returns
-    -------
-    str
-        "under 1 s", "about 3 s", "about 20 minutes", ...
-    """
-    if seconds < 1:
-        return "under 1 s"
-    units = ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"))
-    for length, unit in units:
-        if seconds >= 0.95 * length:
-            count = max(1, _one_digit(seconds / length))
-            return f"about {count:,} {unit}{'' if count == 1 else 's'}"
-    return f"about {_one_digit(seconds)} s"
-
-
 def memory_in_words(size: float) -> str:
     """Return bytes as gigabytes, with one digit.
 
@@ -179,11 +158,7 @@ def memory_in_words(size: float) -> str:
         "0.3 GB", "20 GB", ...
     """
     gigabytes = size / 1e9
-    return f"{gigabytes:.1f} GB" if gigabytes < 1 else f"{_one_digit(gigabytes):,} GB"
-
-
-def _one_digit(number: float) -> int:
-    return int(float(f"{number:.1g}"))
+    return f"{gigabytes:.1f} GB" if gigabytes < 1 else f"{one_digit(gigabytes):,} GB"
 
 
 def count_parameters(sizes: Sizes) -> str:

@@ -35,6 +35,7 @@ from speclet_formula.design.records import (
     variable_name,
 )
 from speclet_formula.design.responses import refuse_no_intercept
+from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.tables import (
     Missing,
     align_levels,
@@ -290,11 +291,15 @@ def _weights_of_rows(weights: np.ndarray | None, merged: Merged | None) -> np.nd
 
 
 def _weights(column: pd.Series, name: str) -> np.ndarray:
-    if isinstance(column.dtype, pd.CategoricalDtype) or not (column > 0).all():
+    are_labels = isinstance(column.dtype, pd.CategoricalDtype)
+    if are_labels or not (column > 0).all():
+        strays = numeric_text(column) if are_labels else None
         raise DataError(
-            f"the weights '{name}' are not all positive numbers.",
+            f"the weights '{name}' are text, but {strays.said}."
+            if strays
+            else f"the weights '{name}' are not all positive numbers.",
             "A row's weight divides its variance, so it is greater than zero.",
-            "Drop the rows of weight zero; leave equal weights out.",
+            strays.remedy(name) if strays else "Drop the rows of weight zero; leave equal weights out.",
         )
     return np.asarray(column, dtype=float)
 

@@ -5,13 +5,16 @@ function learns from the first rows (means, knots, levels) is kept in `memory` u
 for other rows.
 """
 
-from collections.abc import Callable, Mapping, MutableMapping
+import inspect
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.finite import refuse_lost_digits
+from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
@@ -38,7 +41,9 @@ def evaluate(node: Expression, scope: Scope) -> Values:
         case Number(value) | Text(value) | Flag(value):
             return value
         case Operation(operator, operands):
-            return _operate(operator, [_plain(evaluate(operand, scope)) for operand in operands], node)
+            values = [_single(_plain(evaluate(operand, scope))) for operand in operands]
+            _check_columns(operands, values, node)
+            return _operate(operator, values, node, scope)
         case Call():
             return _call(node, scope)
     raise FormulaError(  # pragma: no cover - the parser makes no other nodes
@@ -61,26 +66,8 @@ def evaluate_labels(node: Expression, scope: Scope) -> Values:
         return pd.Categorical(column)
     values = column.to_numpy()
     if values.dtype.kind == "f":
-        _check_digits(values, node.name)
+        refuse_lost_digits(values, node.name)
     return values
-
-
-def _check_digits(values: np.ndarray, name: str) -> None:
-    """Refuse floats whose last digits were lost, if they were ids: several then have become one level."""
-    kind = np.finfo(values.dtype)
-    large = np.unique(values[np.abs(values) >= 2.0 ** (kind.nmant + 1)])
-    lost = next((value for value in large if _digits(value) > kind.precision), None)
-    if lost is not None:
-        raise DataError(
-            f"column '{name}' has levels that are floats with too many digits, such as {lost:.0f}: the last are lost.",
-            f"Numbers of more than {kind.precision} digits are told apart as integers, or as text.",
-            f"Read the column as such, for example pandas.read_csv(path, dtype={{'{name}': str}}).",
-        )
-
-
-def _digits(value: Any) -> int:
-    """Count the digits that tell a float from its neighbours."""
-    return len(str(value).partition("e")[0].removesuffix(".0").replace(".", "").strip("-0"))
 
 
 def _column(column: pd.Series) -> Values:
@@ -96,6 +83,24 @@ def _column(column: pd.Series) -> Values:
 def _plain(values: Values) -> Values:
     """Return a factor's labels as an array, so that comparisons with text work; all else as it is."""
     return np.asarray(values, dtype=object) if isinstance(values, pd.Categorical) else values
+
+
+def _single(values: Values) -> Values:
+    """Return a basis of a single column, poly(x, 1), as a column; all else as it is."""
+    return values[:, 0] if isinstance(values, np.ndarray) and values.ndim > 1 and values.shape[1] == 1 else values
+
+
+def _check_columns(parts: Sequence[Expression], values: Sequence[Values], node: Expression) -> None:
+    """Refuse to compute with a basis of several columns and something of another shape."""
+    shapes = {part: np.shape(value) for part, value in zip(parts, values, strict=True) if np.ndim(value)}
+    wide = next((part for part, shape in shapes.items() if len(shape) > 1), None)
+    if wide is None or len(set(shapes.values())) == 1:
+        return
+    raise FormulaError(
+        f"'{text_of(node)}' computes with '{text_of(wide)}', which has {shapes[wide][1]:,} columns, and with others.",
+        "Arithmetic and functions take one column, or sets of as many columns, row by row.",
+        "Write an interaction as terms, a:b, or a basis of one column: poly(x, 1).",
+    )
 
 
 _BINARY: dict[str, Callable[[Any, Any], Any]] = {
@@ -117,7 +122,7 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 _UNARY: dict[str, Callable[[Any], Any]] = {"-": np.negative, "+": np.positive, "!": np.logical_not}
 
 
-def _operate(operator: str, values: list[Values], node: Operation) -> Values:
+def _operate(operator: str, values: list[Values], node: Operation, scope: Scope) -> Values:
     """Apply one arithmetic, comparison or logical operator."""
     table: Mapping[str, Callable[..., Any]] = _UNARY if len(values) == 1 else _BINARY
     if operator not in table:
@@ -127,10 +132,11 @@ def _operate(operator: str, values: list[Values], node: Operation) -> Values:
             "Write the interaction as a term of its own, outside the call.",
         )
     if operator not in ("==", "!=") and any(is_labels(value) for value in values):
+        strays, remedy = _strays(node.operands, scope, "Use a numeric column, or compare: I(column == 'label').")
         raise DataError(
-            f"'{text_of(node)}' computes with labels, not numbers.",
+            f"'{text_of(node)}' computes with labels, not numbers{strays}.",
             "Arithmetic needs numeric columns; labels can be compared with == and !=.",
-            "Use a numeric column, or compare: I(column == 'label').",
+            remedy,
         )
     if len(values) == 2 and is_labels(values[0]) != is_labels(values[1]):  # noqa: PLR2004 - both operands
         raise DataError(
@@ -143,6 +149,17 @@ def _operate(operator: str, values: list[Values], node: Operation) -> Values:
         return table[operator](*(value if is_labels(value) else np.asarray(value, dtype=float) for value in values))
 
 
+def _strays(nodes: Sequence[Expression], scope: Scope, remedy: str) -> tuple[str, str]:
+    """Return what is to be said of a column of text most of which is numbers, and what to do; else the remedy given."""
+    names = [node.name for node in nodes if isinstance(node, Name)]
+    labels = [name for name in names if isinstance(scope.frame[name].dtype, pd.CategoricalDtype)]
+    found = next(((name, told) for name in labels if (told := numeric_text(scope.frame[name]))), None)
+    if found is None:
+        return "", remedy
+    name, told = found
+    return f": '{name}' is text, but {told.said}", told.remedy(name)
+
+
 def is_labels(value: Values) -> bool:
     """Tell text and factors from numbers."""
     return np.asarray(value).dtype.kind in "OU"
@@ -151,22 +168,28 @@ def is_labels(value: Values) -> bool:
 def _call(node: Call, scope: Scope) -> Values:
     """Apply a function, remembering what it learns when it is one that learns."""
     read = evaluate_labels if node.function in LABELLING and node.function not in scope.functions else evaluate
-    positional = [read(argument.value, scope) for argument in node.arguments if argument.name is None]
-    named = {argument.name: evaluate(argument.value, scope) for argument in node.arguments if argument.name}
+    positional = [_single(read(argument.value, scope)) for argument in node.arguments if argument.name is None]
+    named = {argument.name: _single(evaluate(argument.value, scope)) for argument in node.arguments if argument.name}
     name = node.function
+    if name in ("pmin", "pmax") and not named:
+        _check_columns([argument.value for argument in node.arguments], positional, node)
     try:
         with np.errstate(all="ignore"):
             if name in scope.functions:
                 return _user_values(scope.functions[name](*positional, **named), node, len(scope.frame))
             if name in STATEFUL:
+                inspect.signature(STATEFUL[name]).bind({}, *positional, **named)
                 learnt = scope.memory.setdefault(text_of(node), {})
                 return STATEFUL[name](learnt, *positional, **named)
+            inspect.signature(STATELESS[name]).bind(*positional, **named)
             return STATELESS[name](*positional, **named)
     except (TypeError, ValueError, IndexError, ArithmeticError, np.linalg.LinAlgError) as error:
+        remedy = "Check the arguments' number, names and types; labels cannot be computed with."
+        strays, remedy = _strays([argument.value for argument in node.arguments], scope, remedy)
         raise FormulaError(
-            f"'{text_of(node)}' cannot be computed: {error}.",
+            f"'{text_of(node)}' cannot be computed: {error}{strays}.",
             f"{name} must accept the arguments that the formula gives it.",
-            "Check the arguments' number, names and types; labels cannot be computed with.",
+            remedy,
         ) from error
 
 

@@ -16,11 +16,12 @@ import pandas as pd
 from speclet_formula.design.coding import Factor, coded_terms, count_columns
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.records import CodedFactor, FixedPart, FixedTerm, variable_name
+from speclet_formula.design.transforms import LARGEST_DESIGN
 from speclet_formula.errors import DataError, FormulaError, listed
 from speclet_formula.formula.terms import Call, Name, Term, columns_of, text_of
 
-LARGEST_DESIGN = 2 * 2**30
-"""Bytes that the columns of one linear predictor, or the products of all pairs of them, may take."""
+LARGEST_VALUE = 1e150
+"""Largest value of a column: the squares of larger ones are no numbers."""
 
 
 def fixed_part(
@@ -53,6 +54,7 @@ def fixed_part(
     records = _records(intercept, coded, prefix)
     X = np.empty((rows, records[-1].stop))
     _fill(X, intercept, coded, records, values)
+    _check_values(X, records)
     if constant == "refuse":
         _check_constant(X, records)
     return FixedPart(X, records, intercept, coded)
@@ -205,7 +207,7 @@ def _replayed_values(coded: CodedFactor, scope: Scope) -> Any:
 
 
 def report_not_finite(values: np.ndarray, text: str) -> None:
-    """Raise a DataError that names the term and its first rows if any value is not finite."""
+    """Raise a DataError that names the term and its first rows if any value, or its square, is not finite."""
     finite = np.isfinite(values.reshape(len(values), -1)).all(axis=1) if np.ndim(values) else np.isfinite([values])
     bad = np.flatnonzero(~finite)
     if len(bad):
@@ -214,6 +216,8 @@ def report_not_finite(values: np.ndarray, text: str) -> None:
             "Every value that the formula makes must be finite.",
             "Often a log of zero or of a negative number: add a pseudo-count, or drop those rows first.",
         )
+    if np.abs(values).max(initial=0.0) > LARGEST_VALUE:
+        raise _too_large(text)
 
 
 def _intercept(prefix: str) -> tuple[FixedTerm, ...]:
@@ -252,6 +256,7 @@ def _record(term: Sequence[CodedFactor], prefix: str, quoted: Container[str], st
         coords=coords,
         start=start,
         stop=start + width,
+        variables=frozenset(column for coded in term for column in columns_of(coded.factor)),
     )
 
 
@@ -297,6 +302,21 @@ def _check_factors(values: Mapping[Factor, Any]) -> None:
                 "A fixed factor needs at least two observed levels.",
                 "Leave it out of the formula, or fit the data before they were filtered.",
             )
+
+
+def _check_values(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
+    """Refuse values whose squares are not finite."""
+    if X.min(initial=0.0) >= -LARGEST_VALUE and X.max(initial=0.0) <= LARGEST_VALUE:
+        return
+    raise _too_large(next(one.name for one in terms if np.abs(X[:, one.start : one.stop]).max() > LARGEST_VALUE))
+
+
+def _too_large(name: str) -> DataError:
+    return DataError(
+        f"'{name}' has values beyond {LARGEST_VALUE:g}.",
+        "The squares of all values must be finite numbers.",
+        "Change the unit of its columns, or take logarithms.",
+    )
 
 
 def _check_constant(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:

@@ -14,7 +14,8 @@ import pandas as pd
 
 from speclet_formula.design.finite import refuse_infinite
 from speclet_formula.design.merged import ROWS, WITHIN
-from speclet_formula.design.scanning import Scan, coded_pieces, unreadable, whole_column
+from speclet_formula.design.scanning import Scan, coded_pieces, told_frame, unreadable, whole_column
+from speclet_formula.design.strays import numeric_text
 from speclet_formula.errors import DataError
 
 FEWEST_WAITING = 2**17  # rows that are worth merging at once
@@ -46,13 +47,13 @@ def read_merged(table: Scan, response: str, names: Sequence[str]) -> pd.DataFram
     """
     keys = [name for name in names if name != response]
     levels: dict[str, dict[Any, int]] = {}
-    ordered: set[str] = set()
+    ordered: dict[str, bool] = {}
     cells: pd.DataFrame | None = None
     waiting: list[pd.DataFrame] = []
     seen = held = 0
     try:
         for piece in coded_pieces(table, list(names), levels, ordered):
-            frame = _single(piece, keys, response, response in levels, seen)
+            frame = _single(piece, keys, response, levels.get(response), seen)
             waiting.append(frame)
             seen, held = seen + len(frame), held + len(frame)
             # As many new rows as there are old ones: each row is then looked at a few times, however small the pieces.
@@ -63,19 +64,23 @@ def read_merged(table: Scan, response: str, names: Sequence[str]) -> pd.DataFram
     except Exception as error:  # pyarrow and polars raise almost anything for a damaged file
         raise unreadable(table.name, error) from error
     cells = _merged([cells, *waiting], keys)
-    columns = {name: whole_column([cells.pop(name)], levels.get(name), name in ordered) for name in keys}
+    columns = {name: whole_column([cells.pop(name)], levels.get(name), ordered.get(name, False)) for name in keys}
     made = {response: cells[_MEAN].to_numpy(), ROWS: cells[ROWS].to_numpy()}
     made[WITHIN.format(response)] = cells[_LEFT].to_numpy()
-    return pd.DataFrame({name: columns.get(name, made.get(name)) for name in (*names, *list(made)[1:])})
+    return told_frame({name: columns.get(name, made.get(name)) for name in (*names, *list(made)[1:])}, ordered)
 
 
-def _single(piece: Mapping[str, Any], keys: list[str], response: str, labels: bool, seen: int) -> pd.DataFrame:
-    """Return a piece whose rows are not merged yet."""
+def _single(
+    piece: Mapping[str, Any], keys: list[str], response: str, labels: Mapping[Any, int] | None, seen: int
+) -> pd.DataFrame:
+    """Return a piece whose rows are not merged yet; `labels` are those of a response that is none."""
     column = pd.Series(piece[response])
-    decimal = column.dtype == object and not labels
-    if labels or not (decimal or pd.api.types.is_numeric_dtype(column.dtype)):
+    decimal = column.dtype == object and labels is None
+    if labels is not None:
+        raise _no_numbers(response, pd.Categorical.from_codes(piece[response], pd.Index(list(labels))), seen)
+    if not (decimal or pd.api.types.is_numeric_dtype(column.dtype)):
         raise DataError(
-            f"the response '{response}' holds {'labels' if labels else f'values of type {column.dtype}'}, not numbers.",
+            f"the response '{response}' holds values of type {column.dtype}, not numbers.",
             "Rows are merged into the mean of a numeric response.",
             "Convert the column to numbers, or check that it is the one that was meant.",
         )
@@ -83,6 +88,20 @@ def _single(piece: Mapping[str, Any], keys: list[str], response: str, labels: bo
     refuse_infinite(values, response, before=seen)
     made = {_MEAN: values, _LEFT: np.zeros(len(values)), ROWS: np.ones(len(values), dtype=np.int64)}
     return pd.DataFrame({**{key: pd.array(piece[key], copy=False) for key in keys}, **made})
+
+
+def _no_numbers(response: str, values: pd.Categorical, seen: int) -> DataError:
+    """Word the error of a response of labels, the first `seen` rows of which were read before."""
+    found = numeric_text(values, np.arange(seen, seen + len(values)))
+    return DataError(
+        f"the response '{response}' is text, but of the rows that were read {found.said}."
+        if found
+        else f"the response '{response}' holds labels, not numbers.",
+        "Rows are merged into the mean of a numeric response.",
+        found.remedy(response)
+        if found
+        else "Convert the column to numbers, or check that it is the one that was meant.",
+    )
 
 
 def _merged(parts: Sequence[pd.DataFrame | None], keys: list[str]) -> pd.DataFrame:

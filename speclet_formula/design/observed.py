@@ -14,6 +14,7 @@ from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.fixed import report_not_finite
 from speclet_formula.design.records import Limits
 from speclet_formula.design.responses import is_single_trial, ordered_levels, positive_trials, trials_of_proportion
+from speclet_formula.design.strays import numeric_text
 from speclet_formula.errors import DataError, FormulaError, listed
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, text_of
 
@@ -128,10 +129,15 @@ def _numbers(node: Expression, scope: Scope, *, binary: bool) -> np.ndarray:
     if isinstance(values, pd.Categorical):
         if binary and len(values.categories) == 2:  # noqa: PLR2004 - binary
             return np.asarray(values.codes, dtype=float)
+        found = numeric_text(values)
         raise DataError(
-            f"the response '{text_of(node)}' holds labels ({listed(values.categories, 3)}), not numbers.",
+            f"the response '{text_of(node)}' is text, but {found.said}."
+            if found
+            else f"the response '{text_of(node)}' holds labels ({listed(values.categories, 3)}), not numbers.",
             "The response is numeric; a factor of two levels serves a bernoulli family.",
-            "Convert the column to numbers, or choose the family that fits it.",
+            found.remedy(response_name(node))
+            if found
+            else "Convert the column to numbers, or choose the family that fits it.",
         )
     numbers = np.broadcast_to(np.asarray(values, dtype=float), len(scope.frame)).copy()
     report_not_finite(numbers, text_of(node))

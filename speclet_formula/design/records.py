@@ -3,7 +3,7 @@
 Nothing comes in and nothing is computed; `build` fills them, every later room reads them.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -39,6 +39,7 @@ class FixedTerm:
     coords: tuple[str | int, ...]  # its coordinates: ("other", "essential"); empty when dim is None
     start: int  # first column in X
     stop: int  # one past the last
+    variables: frozenset[str] = frozenset()  # the columns of the data that it is made of
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,9 +139,9 @@ class Design:
     merged: Merged | None = None  # of rows that stand for several
 
 
-def replace_response(design: Design, response: np.ndarray, column: str) -> Design:
-    """Return the same design with another response (n,), which is the column of that name."""
-    return replace(design, response=response, frame=design.frame.assign(**{column: response}))
+def replace_response(design: Design, response: np.ndarray, columns: Mapping[str, np.ndarray]) -> Design:
+    """Return the same design with another response (n,), which these columns of its rows hold."""
+    return replace(design, response=response, frame=design.frame.assign(**columns))
 
 
 def take_rows(design: Design, rows: np.ndarray) -> Design:
@@ -179,6 +180,11 @@ def correlation_name(block: GroupBlock) -> str:
 def pair_dim(block: GroupBlock) -> str:
     """Return the dimension of a block's correlations in the posterior."""
     return f"{block.prefix}{variable_name(block.label)}__pair_dim"
+
+
+def effect_variables(design: Design) -> frozenset[str]:
+    """Return the variables of the posterior that hold an effect for each level of a group, of all linear predictors."""
+    return frozenset(slot for side in sides(design) for block in side.groups for slot in block.slots)
 
 
 def effect_label(block: GroupBlock, column: str) -> str:

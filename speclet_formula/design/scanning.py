@@ -4,7 +4,7 @@ Labels are held as whole numbers with one list of levels, so that a piece's text
 the columns mean is left to `tables`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,11 @@ import pandas as pd
 
 from speclet_formula.delimited import has_padding, head_of
 from speclet_formula.errors import DataError
+from speclet_formula.files import SORTED, has_no_order, promised_separator
 
 FORMATS = {
     ".parquet": "parquet",
     ".pq": "parquet",
-    ".csv": "csv",
-    ".tsv": "csv",
     ".feather": "feather",
     ".arrow": "ipc",
     ".ipc": "ipc",
@@ -63,8 +62,9 @@ def scan(source: Any, *, rows: int = 1_000_000, merge: bool = False) -> Scan:
     Parameters
     ----------
     source : str, Path, pyarrow.dataset.Dataset or polars.LazyFrame
-        A file (Parquet, Feather, Arrow IPC, CSV, TSV), a folder of Parquet files, or what pyarrow or polars made of
-        them: filters and computed columns of a LazyFrame are carried out piece by piece.
+        A file (Parquet, Feather, Arrow IPC, or text of separated columns: CSV, TSV and the like, also .gz), a folder of
+        Parquet files, or what pyarrow or polars made of them: filters and computed columns of a LazyFrame are carried
+        out piece by piece.
     rows : int
         How many rows to read at a time.
     merge : bool
@@ -127,19 +127,11 @@ def _dataset(path: Path) -> Any:
     if not path.exists():
         raise DataError(f"there is no file '{path}'.", _SOURCES, "Check the path.")
     kind = "parquet" if path.is_dir() else FORMATS.get(path.suffix.lower())
-    if kind is None:
-        raise DataError(
-            f"'{path}' has an ending that is not known.",
-            f"Endings: {', '.join(FORMATS)}; or a folder of Parquet files.",
-            "Open it yourself and hand over a pyarrow Dataset or a polars LazyFrame.",
-        )
     try:
         if kind == "parquet":
             return _RowGroups(dataset.dataset(path, format=kind))
-        if kind != "csv":
-            return dataset.dataset(path, format=kind)
-        return _text(path)
-    except (pa.ArrowException, OSError) as error:
+        return dataset.dataset(path, format=kind) if kind else _text(path)
+    except (pa.ArrowException, OSError, EOFError, ValueError) as error:
         raise unreadable(f"'{path}'", error) from error
 
 
@@ -168,11 +160,14 @@ def _text(path: Path) -> Any:
     import pyarrow as pa
     from pyarrow import csv, dataset
 
-    head = head_of(path, "\t" if path.suffix.lower() == ".tsv" else ",")
-    how = {
-        "read_options": csv.ReadOptions(skip_rows=head.skipped, encoding=head.encoding),
-        "parse_options": csv.ParseOptions(delimiter=head.separator if len(head.separator) == 1 else ","),
-    }
+    head = head_of(path, promised_separator(path))
+    if head.skipped or len(head.separator) > 1 or head.encoding != "utf-8":
+        raise DataError(
+            f"'{path}' cannot be read in pieces: {' '.join(head.said) or 'Columns are separated by spaces.'}",
+            "Text that is read in pieces is UTF-8, starts with its header, and has one character between its columns.",
+            "Write it anew as CSV or Parquet.",
+        )
+    how = {"parse_options": csv.ParseOptions(delimiter=head.separator)}
     empty = {"strings_can_be_null": True}  # as pandas reads them
     first = csv.open_csv(path, **how, convert_options=csv.ConvertOptions(**empty)).read_next_batch()
     whole = [field.name for field in first.schema if pa.types.is_integer(field.type)]
@@ -236,7 +231,7 @@ def read_columns(table: Scan, names: Sequence[str]) -> pd.DataFrame:
     """
     parts: dict[str, list[Any]] = {name: [] for name in names}
     levels: dict[str, dict[Any, int]] = {}
-    ordered: set[str] = set()
+    ordered: dict[str, bool] = {}
     try:
         for piece in coded_pieces(table, list(names), levels, ordered):
             for name in names:
@@ -244,16 +239,25 @@ def read_columns(table: Scan, names: Sequence[str]) -> pd.DataFrame:
     except Exception as error:  # pyarrow and polars raise almost anything for a damaged file
         raise unreadable(table.name, error) from error
     # One column after the other: the pieces of each are gone before those of the next are put together.
-    return pd.DataFrame({name: whole_column(parts.pop(name), levels.get(name), name in ordered) for name in names})
+    columns = {name: whole_column(parts.pop(name), levels.get(name), ordered.get(name, False)) for name in names}
+    return told_frame(columns, ordered)
+
+
+def told_frame(columns: Mapping[str, Any], ordered: Mapping[str, bool]) -> pd.DataFrame:
+    """Make a table that tells, in `.attrs[SORTED]`, whose levels came as categories without an order."""
+    frame = pd.DataFrame(columns)
+    if not all(ordered.values()):
+        frame.attrs[SORTED] = tuple(name for name, is_own in ordered.items() if not is_own)
+    return frame
 
 
 def coded_pieces(
-    table: Scan, names: list[str], levels: dict[str, dict[Any, int]], ordered: set[str]
+    table: Scan, names: list[str], levels: dict[str, dict[Any, int]], ordered: dict[str, bool]
 ) -> Iterator[dict[str, Any]]:
     """Go through a table by pieces of some columns: labels as numbers (rows,), all else as pandas has it.
 
-    The labels' numbers are those of `levels`, by column, which grows on the way; `ordered` gets the names of columns
-    whose levels have an order of their own.
+    The labels' numbers are those of `levels`, by column, which grows on the way; `ordered` tells of each
+    dictionary whether its levels have an order of their own.
     """
     from pyarrow import types
 
@@ -262,7 +266,8 @@ def coded_pieces(
         for name in names:
             column = piece.column(name)
             if _holds_labels(column.type):
-                ordered |= {name} if types.is_dictionary(column.type) else set()
+                if types.is_dictionary(column.type):
+                    ordered[name] = not has_no_order(piece.schema.field(name))
                 found[name] = _codes(column, levels.setdefault(name, {}))
             else:
                 found[name] = numbers_of(column)

@@ -19,6 +19,7 @@ from speclet_formula.design.scanning import Scan, numbers_of, read_columns
 from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.transforms import as_factor, label_of
 from speclet_formula.errors import DataError, FormulaError, listed, nearest
+from speclet_formula.files import has_no_order, without_order
 
 Missing = Literal["error", "drop"]
 EXACT = 2**53  # beyond it a double has no room for every whole number
@@ -40,6 +41,13 @@ def as_pandas(data: Any) -> pd.DataFrame:
         frame = _from_mapping(data)
     else:
         frame = _from_narwhals(data)
+    if isinstance(frame.columns, pd.MultiIndex):
+        first = listed(map(repr, frame.columns), 3)
+        raise DataError(
+            f"the data's columns have {frame.columns.nlevels} levels of names each: {first}.",
+            "A formula names columns by one text each.",
+            'Join the levels: data.columns = ["_".join(map(str, names)) for names in data.columns].',
+        )
     if frame.shape[0] == 0:
         raise DataError(
             "the data have no rows.", "A model needs at least one row.", "Check the filter or the file that made them."
@@ -136,7 +144,7 @@ def read_used(
 def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame(dict(data))
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise DataError(
             f"the columns do not make a table: {error}.",
             "A dictionary of columns needs arrays of equal length.",
@@ -156,11 +164,34 @@ def _from_narwhals(data: Any) -> pd.DataFrame:
             "A pandas, polars or pyarrow table is, or a dictionary of arrays.",
             read or "Convert it first; a lazy frame with its collect(), or sf.scan(it) for its pieces.",
         ) from error
-    frame = table.to_pandas()
+    frame = _to_pandas(table)
     for name, kind in table.schema.items():
         if kind.is_integer() and table[name].null_count():  # which makes floats of them, without their last digits
             frame[name] = numbers_of(table[name].to_arrow())
+    return without_order(frame, _unordered(table))
+
+
+def _to_pandas(table: Any) -> pd.DataFrame:
+    try:
+        frame: pd.DataFrame = table.to_pandas()
+    except Exception as error:  # pyarrow and polars raise almost anything for types that the other lacks
+        said = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise DataError(
+            f"the table has a column whose type cannot be read: {said}.",
+            "Columns hold numbers of up to 64 bits, truth values, text or factors.",
+            "Cast it to one of these, or leave it out of the table.",
+        ) from error
     return frame
+
+
+def _unordered(table: Any) -> list[str]:
+    """Return the columns of polars' Categorical, whose levels stand as they first occurred."""
+    import narwhals as nw
+
+    if table.implementation.is_polars():
+        return [name for name, kind in table.schema.items() if kind == nw.Categorical]
+    fields = nw.to_native(table).schema if table.implementation.is_pyarrow() else ()
+    return [field.name for field in fields if has_no_order(field)]
 
 
 def select_columns(frame: pd.DataFrame, names: Sequence[str], text: str | None = None) -> pd.DataFrame:
@@ -193,15 +224,37 @@ def _no_column(name: str, columns: list[str], text: str | None) -> FormulaError:
             "A formula names columns by text.",
             "Rename it, or all at once: data.columns = data.columns.astype(str).",
         )
+    same = next((column for column in columns if column.strip() == name), None)
     near = nearest(name, columns)
     found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) if text else None
     return FormulaError(
         f"no column '{name}' in the data.",
-        f"Columns: {listed(columns)}.",
-        f"Nearest: {near}." if near else "Check the spelling, or add the column to the data.",
+        f"Columns: {listed(map(_shown, columns))}.",
+        f"Nearest: {_shown(same)}, with white space: data = data.rename(columns=str.strip)."
+        if same
+        else f"Nearest: {_shown(near)}."
+        if near
+        else "Check the spelling, or add the column to the data.",
         text if found else None,
         found.start() if found else None,
     )
+
+
+def _shown(column: str) -> str:
+    """Return a column's name, in quotes where it has what cannot be seen at its ends or in it."""
+    return column if column == column.strip() and column.isprintable() else repr(column)
+
+
+def _absent(frame: pd.DataFrame) -> pd.DataFrame:
+    """Tell missing values; a signalling Decimal cannot even be asked."""
+    try:
+        return frame.isna()
+    except ArithmeticError as error:
+        raise DataError(
+            "a column holds a Decimal that cannot be computed with: sNaN.",
+            "A missing Decimal is None, or NaN.",
+            "Replace it before the fit.",
+        ) from error
 
 
 def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame, np.ndarray]:
@@ -218,7 +271,7 @@ def handle_missing(frame: pd.DataFrame, missing: Missing) -> tuple[pd.DataFrame,
             "missing='error' refuses them, missing='drop' leaves their rows out and counts them.",
             "Choose one of the two.",
         )
-    absent = frame.isna()
+    absent = _absent(frame)
     keep = ~absent.any(axis=1).to_numpy()
     if keep.all():
         return frame, keep
@@ -311,7 +364,7 @@ def _clean_objects(column: pd.Series) -> pd.Series:
     if kinds == {"bool"}:
         return column.astype(bool)
     if kinds != {"str"}:
-        raise _mixed(column, sorted(kinds))
+        raise _mixed(column, sorted(kinds)) if len(kinds) > 1 else _wrong_type(column, kinds.pop())
     return pd.Series(as_factor(column.to_numpy(dtype=object)), index=column.index)
 
 
@@ -368,11 +421,13 @@ def _clean_categories(column: pd.Series) -> pd.Series:
     return pd.Series(factor, index=column.index)
 
 
-def _wrong_type(column: pd.Series) -> DataError:
+def _wrong_type(column: pd.Series, kind: str | None = None) -> DataError:
+    name = f"data['{column.name}']"
     return DataError(
-        f"column '{column.name}' holds values of type {column.dtype}, neither numbers nor labels.",
+        f"column '{column.name}' holds values of type {kind or column.dtype}, neither numbers nor labels.",
         "A formula uses numbers, booleans, text and Categoricals.",
-        "Convert dates and durations to a number, such as days since the start.",
+        "Convert dates and durations to a number, such as days since the start; or, where each is a level, write "
+        f"{name} = {name}.astype(str).",
     )
 
 

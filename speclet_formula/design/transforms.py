@@ -12,6 +12,16 @@ import pandas as pd
 
 Learnt = dict[str, Any]
 
+LARGEST_DESIGN = 2 * 2**30
+"""Bytes that the columns of one linear predictor, or the products of all pairs of them, may take."""
+MOST_DEGREE = 100
+"""Largest degree of `poly` and `bs`: floating-point numbers tell no higher powers apart."""
+MOST_COLUMNS = 2_000
+"""Most columns of one basis, of `poly`, `bs` or `ns`."""
+MOST_DIGITS = 300
+"""Most digits of `round`, on either side of the point."""
+_ORTHONORMAL = 1e-6  # from where on the products of `poly`'s columns are not those of orthonormal ones
+
 
 def _numbers(x: Any) -> np.ndarray:
     """Return x as floats; labels are refused with a ValueError that names the reason."""
@@ -20,18 +30,51 @@ def _numbers(x: Any) -> np.ndarray:
     return np.asarray(x, dtype=float)
 
 
-def _on_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Make a numpy function refuse labels."""
+def _whole(value: Any, name: str, lowest: int, most: int) -> int:
+    """Return an argument that is a whole number; else a ValueError says which there are."""
+    number = value if np.ndim(value) == 0 and np.asarray(value).dtype.kind in "iuf" else None
+    if number is None or not lowest <= number <= most or number != int(number):
+        given = f"{np.size(value)} values" if np.ndim(value) else value if number is None else f"{number:g}"
+        raise ValueError(f"{name} is a whole number from {lowest:,} to {most:,}, not {str(given)[:20]}")
+    return int(number)
 
-    def apply(*arguments: Any) -> Any:
-        return function(*(_numbers(argument) for argument in arguments))
+
+def _flag(value: Any, name: str) -> bool:
+    """Return an argument that is TRUE or FALSE."""
+    if not isinstance(value, bool | np.bool_):
+        raise ValueError(f"{name} is TRUE or FALSE")
+    return bool(value)
+
+
+def _one_column(x: Any) -> np.ndarray:
+    """Return one column of numbers."""
+    values = _numbers(x)
+    if values.ndim > 1:
+        raise ValueError(f"it takes one column, not {values.shape[1]}")
+    return values
+
+
+def _check_basis(columns: int, rows: int) -> None:
+    """Refuse a basis that would fill memory, before it is made."""
+    if columns > MOST_COLUMNS:
+        raise ValueError(f"it would have {columns:,} columns, and may have {MOST_COLUMNS:,}")
+    if 8 * columns * rows > LARGEST_DESIGN:
+        needed, most = (size / 2**30 for size in (8 * columns * rows, LARGEST_DESIGN))
+        raise ValueError(f"{columns:,} columns for {rows:,} rows need {needed:,.0f} GiB, and may take {most:.0f}")
+
+
+def _on_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Make a numpy function refuse labels, and a second argument, which numpy would write its result to."""
+
+    def apply(x: Any) -> Any:
+        return function(_numbers(x))
 
     return apply
 
 
 def _log(x: Any, base: float | None = None) -> np.ndarray:
     values = np.log(_numbers(x))
-    return values if base is None else values / np.log(base)
+    return values if base is None else values / np.log(_numbers(base))
 
 
 def _identity(x: Any) -> Any:
@@ -39,13 +82,15 @@ def _identity(x: Any) -> Any:
 
 
 def _round(x: Any, digits: float = 0) -> np.ndarray:
-    return np.round(_numbers(x), int(digits))
+    return np.round(_numbers(x), _whole(digits, "digits", -MOST_DIGITS, MOST_DIGITS))
 
 
 def as_factor(x: Any) -> pd.Categorical:
     """Return x as a factor: a factor keeps its order, numbers and text are sorted, and every label is a string."""
     if isinstance(x, pd.Categorical):
         return x.remove_unused_categories()
+    if np.ndim(x) > 1:
+        raise ValueError(f"it takes one column, not {np.shape(x)[1]}")
     codes, values = pd.factorize(np.asarray(x), sort=True)
     short = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.dtype.itemsize < 8  # noqa: PLR2004
     labels = [label_of(value) for value in (values if short else values.tolist())]
@@ -61,6 +106,12 @@ def label_of(value: Any) -> str:
     return str(value)
 
 
+def text_of_value(value: Any) -> str:
+    """Return a level or a value of a column as text: a whole number with all its digits, another one with six."""
+    decimal = isinstance(value, float | np.floating) and not float(value).is_integer()
+    return f"{value:g}" if decimal else label_of(value)
+
+
 def _factor(learnt: Learnt, x: Any, levels: Any = None) -> pd.Categorical:
     factor = as_factor(x)
     chosen = list(factor.categories) if levels is None else [label_of(level) for level in np.atleast_1d(levels)]
@@ -73,6 +124,8 @@ def _factor(learnt: Learnt, x: Any, levels: Any = None) -> pd.Categorical:
 
 def _relevel(learnt: Learnt, x: Any, ref: Any) -> pd.Categorical:
     factor = _factor(learnt, x)
+    if np.ndim(ref):
+        raise ValueError(f"ref is one level, not {np.size(ref)} values")
     reference = label_of(ref)
     if reference not in factor.categories:
         raise ValueError(f"ref={reference!r} is not one of the levels {', '.join(factor.categories)}")
@@ -83,30 +136,34 @@ def _relevel(learnt: Learnt, x: Any, ref: Any) -> pd.Categorical:
 def interaction(*factors: Any) -> pd.Categorical:
     """Cross factors into one whose levels are the observed combinations, 'a:b', the last factor varying fastest."""
     parts = [as_factor(factor) for factor in factors]
-    codes = np.zeros(len(parts[0]), dtype=np.int64)
-    for part in parts:
-        codes = codes * len(part.categories) + part.codes
-    compact, seen = pd.factorize(codes)  # a hash table: linear in the rows, and only the levels are sorted
-    order = np.argsort(seen)
-    places = np.empty(len(seen), dtype=np.int32)
-    places[order] = np.arange(len(seen))
-    seen, compact = seen[order], places[compact]
-    sizes = [len(part.categories) for part in parts]
-    indices = np.unravel_index(seen, sizes)
-    columns = [np.asarray(part.categories, dtype=object)[index] for part, index in zip(parts, indices, strict=True)]
+    codes = parts[0].codes.astype(np.int64)
+    columns = [np.asarray(parts[0].categories, dtype=object)]
+    for part in parts[1:]:  # never more combinations than rows, so that no product of many numbers of levels overflows
+        codes, seen = _compact(codes * len(part.categories) + part.codes)
+        before, own = np.divmod(seen, len(part.categories))
+        columns = [*(labels[before] for labels in columns), np.asarray(part.categories, dtype=object)[own]]
     labels = [":".join(levels) for levels in zip(*columns, strict=True)]
     if len(set(labels)) < len(labels):
         raise ValueError("two combinations of levels have the same label because a level contains ':'")
-    return pd.Categorical.from_codes(compact, categories=pd.Index(labels, dtype=object), ordered=True)
+    return pd.Categorical.from_codes(codes, categories=pd.Index(labels, dtype=object), ordered=True)
+
+
+def _compact(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes without gaps in the same order, and which codes they stand for."""
+    compact, seen = pd.factorize(codes)  # a hash table: linear in the rows, and only the levels are sorted
+    order = np.argsort(seen)
+    places = np.empty(len(seen), dtype=np.int64)
+    places[order] = np.arange(len(seen))
+    return places[compact], seen[order]
 
 
 def _scale(learnt: Learnt, x: Any, center: bool = True, scale: bool = True) -> np.ndarray:
-    values = _numbers(x)
-    mean = learnt.setdefault("mean", float(values.mean()) if center else 0.0)
+    values, center, scale = _numbers(x), _flag(center, "center"), _flag(scale, "scale")
+    mean = learnt.setdefault("mean", values.mean(axis=0) if center else 0.0)
     centred = values - mean
     # R divides by the root mean square with n - 1, which is the SD when the mean was taken off.
-    spread = learnt.setdefault("spread", float(np.sqrt((centred**2).sum() / (len(values) - 1))) if scale else 1.0)
-    if spread == 0:
+    spread = learnt.setdefault("spread", np.sqrt((centred**2).sum(axis=0) / (len(values) - 1)) if scale else 1.0)
+    if np.any(np.equal(spread, 0)):
         raise ValueError("the column is constant, so its SD is zero")
     return np.asarray(centred / spread)
 
@@ -117,20 +174,24 @@ def _center(learnt: Learnt, x: Any) -> np.ndarray:
 
 def _poly(learnt: Learnt, x: Any, degree: float = 1, raw: bool = False) -> np.ndarray:
     """Return polynomials up to a degree, orthonormal over the first rows unless raw, with R's signs."""
-    values = _numbers(x)
-    powers = np.arange(1, int(degree) + 1)
-    if raw:
-        return values[:, None] ** powers
-    if "alpha" not in learnt:
+    values, degree = _one_column(x), _whole(degree, "degree", 1, MOST_DEGREE)
+    _check_basis(degree, len(values))
+    if _flag(raw, "raw"):
+        return values[:, None] ** np.arange(1, degree + 1)
+    known = "alpha" in learnt
+    if not known:
         if len(np.unique(values)) <= degree:
-            raise ValueError(f"degree {int(degree)} needs more than {int(degree)} distinct values")
-        _learn_recurrence(learnt, values, int(degree))
+            raise ValueError(f"degree {degree} needs more than {degree} distinct values")
+        _learn_recurrence(learnt, values, degree)
     basis, before = np.ones_like(values), np.zeros_like(values)
     columns = []
     for k, alpha in enumerate(learnt["alpha"]):
         basis, before = (values - alpha) * basis - learnt["beta"][k] * before, basis
         columns.append(basis / learnt["norm"][k])
-    return np.column_stack(columns)
+    made = np.column_stack(columns)
+    if not known and not np.abs(made.T @ made - np.eye(degree)).max() < _ORTHONORMAL:  # also where it is no number
+        raise ValueError(f"floating-point numbers do not tell the powers up to {degree} of these values apart")
+    return made
 
 
 def _learn_recurrence(learnt: Learnt, values: np.ndarray, degree: int) -> None:
@@ -148,12 +209,14 @@ def _learn_recurrence(learnt: Learnt, values: np.ndarray, degree: int) -> None:
 def _all_knots(values: np.ndarray, df: float | None, knots: Any, order: int, n_other: int) -> np.ndarray:
     """Return the given inner knots, or as many quantiles as df leaves room for, between repeated end knots."""
     if knots is None:
-        n_inner = 0 if df is None else int(df) - n_other
+        n_inner = 0 if df is None else _whole(df, "df", 1, MOST_COLUMNS) - n_other
         if n_inner < 0:
             raise ValueError(f"df={int(df or 0)} is too small for a spline of degree {order}")
+        _check_basis(n_inner + order + 1, len(values))
         inner = np.quantile(values, np.linspace(0, 1, n_inner + 2)[1:-1])
     else:
         inner = np.sort(np.atleast_1d(_numbers(knots)))
+        _check_basis(len(inner) + order + 1, len(values))
         if inner[0] <= values.min() or inner[-1] >= values.max():
             raise ValueError(f"knots must lie between {values.min():g} and {values.max():g}")
     return np.concatenate([[values.min()] * (order + 1), inner, [values.max()] * (order + 1)])
@@ -163,7 +226,7 @@ def _bs(
     learnt: Learnt, x: Any, df: float | None = None, knots: Any = None, degree: float = 3, intercept: bool = False
 ) -> np.ndarray:
     """Return a B-spline basis; outside the first rows' range it is a ValueError, since R only extrapolates badly."""
-    values, order = _numbers(x), int(degree)
+    values, order, intercept = _one_column(x), _whole(degree, "degree", 1, MOST_DEGREE), _flag(intercept, "intercept")
     if "knots" not in learnt:
         learnt["knots"] = _all_knots(values, df, knots, order, order + int(intercept))
     basis = _spline(learnt["knots"], values, order)
@@ -181,7 +244,7 @@ def _spline(knots: np.ndarray, values: np.ndarray, order: int) -> np.ndarray:
 
 def _ns(learnt: Learnt, x: Any, df: float | None = None, knots: Any = None, intercept: bool = False) -> np.ndarray:
     """Return a natural cubic spline basis: cubic B-splines whose second derivative is zero at both ends, as R's ns."""
-    values = _numbers(x)
+    values, intercept = _one_column(x), _flag(intercept, "intercept")
     if "knots" not in learnt:
         learnt["knots"] = _all_knots(values, df, knots, 3, 1 + int(intercept))
         curvature = _curvature(learnt["knots"])[:, 0 if intercept else 1 :]

@@ -10,9 +10,12 @@ from speclet_formula.diagnostics.records import Evidence, Finding
 
 # Vehtari et al. (2021), doi:10.1214/20-BA1221: R-hat below 1.01, effective sample sizes above 100 per chain.
 R_HAT_LIMIT = 1.01
-CHANCE = 0.01  # that independent draws pass the limit of R-hat all the same, ...
-MANY = 100  # ... of more parameters than these
+CHANCE = 0.01  # that some parameter's independent draws pass the limit of R-hat, or of effective draws, all the same
 ESS_PER_CHAIN = 100
+FEWEST_EFFECTIVE = 30  # in all: what fewer draws say is not worth a verdict, however good they are
+ESS_NOISE = 7.5  # its estimate from n independent draws falls by exp(-7.5 z / sqrt(n)) in z standard errors, or less
+# Vehtari et al. (2024): weights with a tail of this shape, or heavier, are not to be relied on.
+PARETO_K_LIMIT = 0.7
 # Gelman and Rubin's limit of 1.1 (Gelman et al., Bayesian Data Analysis, 3rd ed. 2013, section 11.5), and from the
 # same section 5 effective draws per half chain: a fit beyond these is one which even lenient practice rejects.
 R_HAT_FAILED = 1.1
@@ -34,7 +37,10 @@ def findings_of(evidence: Evidence) -> Iterator[Finding]:
         )
     elif not evidence.moving and not evidence.not_finite:
         yield Finding(True, "No parameter ever changed: the sampler did not move.", _OTHER_ENGINE)
+    elif evidence.still and evidence.moving:
+        yield _standing_still(evidence)
     yield from _divergences(evidence)
+    yield from _proposals(evidence)
     yield from _r_hat(evidence)
     yield from _ess(evidence)
 
@@ -49,6 +55,36 @@ def _not_finite(evidence: Evidence) -> Finding:
     return Finding(
         True, f"{_counted(count, 'parameter')} with draws that are NaN or infinite ({named}).", _OTHER_ENGINE
     )
+
+
+def _standing_still(evidence: Evidence) -> Finding:
+    """Report parameters with one value in all draws."""
+    count = len(evidence.still)
+    named = ", ".join(evidence.still[:3]) + (", ..." if count > 3 else "")  # noqa: PLR2004 - three serve as examples
+    return Finding(
+        True,
+        f"{_counted(count, 'parameter')} never changed ({named}): the sampler did not move there.",
+        _OTHER_ENGINE,
+    )
+
+
+def _proposals(evidence: Evidence) -> Iterator[Finding]:
+    """Report an importance sampler whose proposals miss a part of the posterior; NaN passes."""
+    needed = evidence.chains * min(ESS_PER_CHAIN, evidence.draws)
+    if evidence.proposals < needed:
+        yield Finding(
+            evidence.proposals < ESS_FAILED_PER_CHAIN * evidence.chains,
+            f"The proposals of the variances are worth {math.floor(evidence.proposals):,} draws (should be at least "
+            f"{needed:,}): they hardly meet the posterior.",
+            _OTHER_ENGINE,
+        )
+    elif evidence.pareto_k > PARETO_K_LIMIT:
+        yield Finding(
+            False,
+            f"The proposals of the variances do not cover the posterior's tails (Pareto k {evidence.pareto_k:.2f}, "
+            f"should be below {PARETO_K_LIMIT}).",
+            _longer(evidence),
+        )
 
 
 def _divergences(evidence: Evidence) -> Iterator[Finding]:
@@ -82,21 +118,31 @@ def _r_hat(evidence: Evidence) -> Iterator[Finding]:
 
 
 def r_hat_limit(chains: int, draws: int, parameters: int) -> float:
-    """Return 1.01, or more where the largest R-hat of hundreds of parameters passes that by chance alone.
+    """Return 1.01, or more where the largest R-hat of so many parameters passes that by chance alone.
 
     Of independent draws in m = 2 chains halves of n = draws / 2, R-hat^2 is 1 + (F - 1) / n with F the ratio of a
     normal sample's mean squares between and within. Each parameter has two of them, of its middle and its spread.
     """
-    if parameters <= MANY:
-        return R_HAT_LIMIT
     halves, size = 2 * chains, max(draws // 2, 2)
-    largest = float(special.fdtri(halves - 1, halves * (size - 1), 1 - CHANCE / (2 * parameters)))
+    largest = float(special.fdtri(halves - 1, halves * (size - 1), 1 - CHANCE / (2 * max(parameters, 1))))
     return max(R_HAT_LIMIT, math.sqrt(1 + (largest - 1) / size))
+
+
+def ess_limit(chains: int, draws: int, parameters: int) -> int:
+    """Return 100 for each chain, or 30 and more in all where independent draws are worth no more by chance.
+
+    Each parameter has two estimates, of its middle and its tails. How far they scatter was found by simulation: see the
+    test of this function.
+    """
+    total = chains * draws
+    errors = float(special.ndtri(1 - CHANCE / (2 * max(parameters, 1))))
+    by_chance = math.floor(total * math.exp(-ESS_NOISE * errors / math.sqrt(total)))
+    return min(ESS_PER_CHAIN * chains, max(by_chance, FEWEST_EFFECTIVE))
 
 
 def _ess(evidence: Evidence) -> Iterator[Finding]:
     """Report too few effective draws."""
-    limit = ESS_PER_CHAIN * evidence.chains
+    limit = ess_limit(evidence.chains, evidence.draws, evidence.checked)
     kinds = {"its middle": evidence.ess_bulk, "its tails": evidence.ess_tail}
     part, least = min(kinds.items(), key=lambda item: item[1].value)
     if least.value < limit:

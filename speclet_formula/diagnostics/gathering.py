@@ -13,6 +13,7 @@ from speclet_formula.errors import SamplingError
 # passes the limits, and the variables that all effects share are looked at anyway.
 MOST_CHECKED = 1000
 
+FIXED = "fixed"  # attribute of a variable that the model holds at one value
 DEPTH_NAMES = ("maxdepth_reached", "reached_max_treedepth")  # nutpie's name, pymc's and numpyro's name
 
 
@@ -20,6 +21,7 @@ def gather(idata: Any) -> Evidence:
     """Walk through the posterior, one variable at a time, and keep the worst."""
     posterior = _posterior(idata)
     not_finite: list[str] = []
+    still: list[str] = []
     worst = {name: Extreme(math.nan, "") for name in ("r_hat", "ess_bulk", "ess_tail")}
     moving = False
     checked = parameters = 0
@@ -29,6 +31,8 @@ def gather(idata: Any) -> Evidence:
         constant = finite & (np.ptp(draws, axis=(1, 2)) == 0) if draws.size else finite
         not_finite += [_label(variable, int(index)) for index in np.flatnonzero(~finite)]
         moving = moving or bool((finite & ~constant).any())
+        if not variable.attrs.get(FIXED):
+            still += [_label(variable, int(index)) for index in np.flatnonzero(constant)]
         kept = np.flatnonzero(finite & ~constant)
         parameters += len(kept)
         if len(kept) > MOST_CHECKED:
@@ -40,6 +44,7 @@ def gather(idata: Any) -> Evidence:
         chains=posterior.sizes["chain"],
         draws=posterior.sizes["draw"],
         not_finite=tuple(not_finite),
+        still=tuple(still),
         moving=moving,
         **worst,
         by_nuts="sample_stats" in idata.children and "diverging" in idata["sample_stats"],
@@ -47,6 +52,8 @@ def gather(idata: Any) -> Evidence:
         tree_depth_hits=_count(idata, DEPTH_NAMES),
         checked=checked,
         parameters=parameters,
+        pareto_k=_noted(idata, "pareto_k"),
+        proposals=_noted(idata, "effective_proposals"),
     )
 
 
@@ -101,3 +108,9 @@ def _count(idata: Any, names: tuple[str, ...]) -> int:
         return 0
     stats = idata["sample_stats"]
     return next((int(np.asarray(stats[name].values).sum()) for name in names if name in stats.data_vars), 0)
+
+
+def _noted(idata: Any, name: str) -> float:
+    """Return a number that a sampler wrote beside its draws; NaN where it did not."""
+    stats = idata["sample_stats"].attrs if "sample_stats" in idata.children else {}
+    return float(stats.get(name, math.nan))

@@ -16,7 +16,10 @@ def diagnose(fit: Any) -> Diagnostics:
 
     Every parameter of the posterior is looked at, group effects included; of a variable with more than 1,000 levels,
     1,000 evenly spaced ones (all are looked at for values that are not finite). A parameter whose draws are all equal
-    (fixed by the model) is passed over. One chain cannot be compared with others: its verdict is "doubtful".
+    has failed, unless its variable has the attribute "fixed": the model holds it there. Of the exact engine's draws the
+    proposals that they were chosen from are looked at too: how many draws these are worth, and the Pareto k of their
+    weights. Limits leave room for chance: of independent draws, however few or in however many chains, about one fit
+    in a hundred is doubted. One chain cannot be compared with others: its verdict is "doubtful".
 
     Parameters
     ----------
@@ -36,6 +39,9 @@ def diagnose(fit: Any) -> Diagnostics:
     References
     ----------
     Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021). Bayesian Analysis 16, 667-718. doi:10.1214/20-BA1221.
+
+    Vehtari, Simpson, Gelman, Yao and Gabry (2024). Journal of Machine Learning Research 25(72), 1-58.
+    https://jmlr.org/papers/v25/19-556.html
 
     Examples
     --------

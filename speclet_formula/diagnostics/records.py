@@ -73,6 +73,7 @@ class Evidence:
     chains: int
     draws: int
     not_finite: tuple[str, ...]
+    still: tuple[str, ...]  # parameters whose draws are all equal, though the model does not fix them
     moving: bool
     r_hat: Extreme
     ess_bulk: Extreme
@@ -82,3 +83,5 @@ class Evidence:
     tree_depth_hits: int
     checked: int
     parameters: int
+    pareto_k: float  # of the weights of an importance sampler's proposals; NaN of other samplers
+    proposals: float  # how many draws from the posterior itself its proposals are worth; NaN of other samplers

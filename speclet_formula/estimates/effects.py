@@ -11,10 +11,11 @@ import pandas as pd
 from speclet_formula.convergence import mixing
 from speclet_formula.design.records import Design, GroupBlock, sides, threshold_labels
 from speclet_formula.estimates.fitted import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
-from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, choose_interval, stack, summarise
+from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, stack, summarise
 from speclet_formula.estimates.points import (
     COEF,
     RANEF,
+    interval_of,
     point_coef,
     point_family,
     point_fixef,
@@ -32,7 +33,8 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     ----------
     fit : Fit or PointFit
     ci_prob : float, optional
-        Credible mass of the interval; ArviZ's rcParams["stats.ci_prob"] by default.
+        Mass of the interval; by default ArviZ's rcParams["stats.ci_prob"], of a fit by maximum likelihood 0.95, as in
+        R. `.attrs["interval"]` says which it is.
     ci_kind : {"eti", "hdi"}, optional
         Equal-tailed or highest-density; ArviZ's rcParams["stats.ci_kind"] by default.
 
@@ -51,7 +53,8 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
 
         Of a fit by maximum likelihood: its estimates, standard errors and Wald intervals, and instead of the last two
         columns `statistic`, estimate / std_error, lme4's t value; of one by Laplace's approximation its z value, and
-        `p_value`, the probability of a larger one of either sign if the effect were zero.
+        `p_value`, the probability of a larger one of either sign if the effect were zero; "tests" in `.attrs` says that
+        it is asymptotic.
 
     Raises
     ------
@@ -68,7 +71,7 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     >>> fixef(fit, ci_prob=0.95)["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['Intercept', 'Days']
     """
-    return summarise_fixed(fit, choose_interval(ci_prob, ci_kind))
+    return summarise_fixed(fit, interval_of(fit, ci_prob, ci_kind))
 
 
 def summarise_fixed(
@@ -157,7 +160,7 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
     >>> len(family_parameters(fit))  # fit: Reaction ~ Days + (1 + Days | Subject)
     0
     """
-    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_family(points, interval)
     varying = dict(fit.model.design.parameters)
@@ -202,7 +205,7 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     >>> ranef(fit).query("grp == '308'")["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['Intercept', 'Days']
     """
-    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_ranef(fit.model.design, points, interval)
     rows = [
@@ -251,7 +254,7 @@ def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = Non
     >>> len(coef(fit).query("term == 'Days'"))  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects
     18
     """
-    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_coef(fit.model.design, points, interval)
     rows = [row for side in sides(fit.model.design) for row in _coef_of_side(fit, side, interval)]

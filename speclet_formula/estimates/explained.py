@@ -12,8 +12,8 @@ import pandas as pd
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.records import GroupBlock
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled, side_draws
-from speclet_formula.estimates.intervals import ESTIMATES, Array, EstimateError, choose_interval, stack, summarise
-from speclet_formula.estimates.points import points_of
+from speclet_formula.estimates.intervals import ESTIMATES, Array, EstimateError, stack, summarise
+from speclet_formula.estimates.points import interval_of, points_of
 from speclet_formula.estimates.variances import correlation_draws, deviation_draws, has_residual
 
 MEASURES = ("measure", *ESTIMATES)
@@ -111,7 +111,7 @@ def r2(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None)
 
 def _table(fit: Fitted, shares: dict[str, Array], ci_prob: float | None, ci_kind: str | None) -> pd.DataFrame:
     """Summarise shares, (draws,) each."""
-    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     frame = stack([summarise(draws[:, None], interval) for draws in shares.values()], ESTIMATES, interval)
     frame.insert(0, "measure", list(shares))
     if points is not None:

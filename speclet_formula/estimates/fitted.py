@@ -203,6 +203,24 @@ def has_draws(fit: Fitted, block: GroupBlock) -> bool:
     return not any(is_left_out(fit.idata["posterior"], slot) for slot in block.slots)
 
 
+def require_kept(fit: Fitted, design: Design) -> None:
+    """Raise an EstimateError unless a fit kept the draws of all group effects of a linear predictor.
+
+    Parameters
+    ----------
+    fit : Fit
+    design : Design
+        The model's, or that of one of its parameters.
+
+    Raises
+    ------
+    EstimateError
+    """
+    for slot in (slot for block in design.groups for slot in block.slots):
+        if parts := not_kept(fit.idata["posterior"], slot):
+            raise EstimateError(*parts)
+
+
 def term_label(column: str) -> str:
     """Label a group block's column as the fixed effects are labelled.
 

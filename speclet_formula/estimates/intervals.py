@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from speclet_formula.errors import SpecletError
+from speclet_formula.errors import EstimateError as EstimateError
 
 Array = NDArray[np.float64]
 type IntervalKind = Literal["eti", "hdi"]
@@ -25,10 +25,6 @@ _LABELS = (
 )  # fmt: skip
 _COUNTS = ("n_levels", "n_rows", "sign_claims")
 ESTIMATES = ("estimate", "std_error", "conf_low", "conf_high")
-
-
-class EstimateError(SpecletError):
-    """A summary that cannot be made as asked."""
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.records import Design, GroupBlock
-from speclet_formula.estimates.fitted import term_label
-from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, stack
+from speclet_formula.estimates.fitted import Fitted, term_label
+from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, choose_interval, stack
 
 FIXEF = ("term", *ESTIMATES, "statistic")
 RANEF = ("grpvar", "term", "grp", "condval", "condsd", "conf_low", "conf_high")
@@ -22,6 +22,8 @@ COEF = ("grpvar", "term", "grp", *ESTIMATES)
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
 RESIDUAL = "Residual"
+WALD_MASS = 0.95  # of the intervals of point fits, unless another is asked for: R's level
+ASYMPTOTIC = "statistic is a z value; p_value is asymptotic, by the normal distribution."
 NOT_ESTIMABLE = "NaN is what the data do not know, emmeans' nonEst: a fixed column was dropped that it needs."
 ESTIMABLE = 1e-6  # of a combination's size: what is left of it along a direction that no row shows
 
@@ -55,9 +57,11 @@ class PointEstimates:
         they were not estimated.
     approximate : bool
         Whether the likelihood is Laplace's approximation; its tests are by z values.
+    dropped : tuple of int
+        The places of fixed columns that were dropped since earlier ones make them up, as in R. Their coefficients and
+        covariances are zero.
     aliases : tuple of ndarray of float, shape (p,)
-        One for each fixed column that was dropped since earlier ones make it up, as in R: the combination of columns
-        that is zero in every row, with a one at the dropped column. Its coefficient and covariances are zero.
+        For each of them the combination of columns that is zero in every row, with a one at the dropped column.
     """
 
     criterion: str
@@ -71,6 +75,7 @@ class PointEstimates:
     others: tuple[tuple[str, float, float], ...] = ()
     deviation_errors: tuple[Array, ...] = ()
     approximate: bool = False
+    dropped: tuple[int, ...] = ()
     aliases: tuple[Array, ...] = ()
 
 
@@ -89,20 +94,6 @@ def points_of(fit: object) -> PointEstimates | None:
     return estimates if isinstance(estimates, PointEstimates) else None
 
 
-def dropped_columns(points: PointEstimates) -> list[int]:
-    """Return the places of the fixed columns that were dropped.
-
-    Parameters
-    ----------
-    points : PointEstimates
-
-    Returns
-    -------
-    list of int
-    """
-    return [int(np.flatnonzero(alias)[-1]) for alias in points.aliases]
-
-
 def stated_coefficients(points: PointEstimates) -> Array:
     """Return the fixed effects; what was dropped has none.
 
@@ -116,7 +107,7 @@ def stated_coefficients(points: PointEstimates) -> Array:
         NaN where a column was dropped.
     """
     found = points.coefficients.copy()
-    found[dropped_columns(points)] = np.nan
+    found[list(points.dropped)] = np.nan
     return found
 
 
@@ -156,9 +147,38 @@ def restored(points: PointEstimates, n_columns: int, kept: np.ndarray, aliases: 
         Of all columns.
     """
     coefficients, covariance = np.zeros(n_columns), np.zeros((n_columns, n_columns))
+    dropped = tuple(int(place) for place in np.setdiff1d(np.arange(n_columns), kept))
     coefficients[kept] = points.coefficients
     covariance[np.ix_(kept, kept)] = points.covariance
-    return replace(points, coefficients=coefficients, covariance=covariance, aliases=aliases)
+    return replace(points, coefficients=coefficients, covariance=covariance, dropped=dropped, aliases=aliases)
+
+
+def interval_of(fit: Fitted, ci_prob: float | None = None, ci_kind: str | None = None) -> Interval:
+    """Complete the caller's choice of an interval: of draws by ArviZ's settings, of a point fit with R's 95 %.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `choose_interval`.
+
+    Returns
+    -------
+    Interval
+
+    Raises
+    ------
+    EstimateError
+        As `choose_interval`.
+
+    Examples
+    --------
+    >>> from speclet_formula.estimates.points import interval_of
+    >>> str(interval_of(fit))  # a fit with draws
+    '89% equal-tailed interval'
+    """
+    usual = WALD_MASS if ci_prob is None and points_of(fit) is not None else ci_prob
+    return choose_interval(usual, ci_kind)
 
 
 def wald(points: PointEstimates, interval: Interval) -> WaldInterval:
@@ -206,17 +226,21 @@ def point_fixef(design: Design, points: PointEstimates, interval: Interval, most
     -------
     pandas.DataFrame
         `term`, `estimate`, `std_error`, `conf_low`, `conf_high`, `statistic` (estimate / std_error, lme4's t value);
-        where it is a z value, also `p_value`. NaN for a column that was dropped, R's `fixef(add.dropped = TRUE)`.
+        where it is a z value, also `p_value`, with "tests" in `.attrs`, which says that it is asymptotic. NaN for a
+        column that was dropped, R's `fixef(add.dropped = TRUE)`.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
-    errors[dropped_columns(points)] = np.nan
+    errors[list(points.dropped)] = np.nan
     frame = with_interval(stated_coefficients(points), errors, interval).assign(term=labels_of(design))
     frame = frame.assign(statistic=frame["estimate"] / frame["std_error"]).head(len(frame) if most is None else most)
     columns: tuple[str, ...] = FIXEF
     if points.approximate:
         frame = frame.assign(p_value=[erfc(abs(z) / sqrt(2)) for z in frame["statistic"]])
         columns = (*FIXEF, "p_value")
-    return stack([frame] if len(frame) else [], columns, wald(points, interval))
+    frame = stack([frame] if len(frame) else [], columns, wald(points, interval))
+    if points.approximate:
+        frame.attrs["tests"] = ASYMPTOTIC
+    return frame
 
 
 def point_ranef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
@@ -259,7 +283,7 @@ def point_coef(design: Design, points: PointEstimates, interval: Interval) -> pd
         As `coef` describes; `std_error` is the standard deviation of the sum for given variances.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
-    errors[dropped_columns(points)] = np.nan
+    errors[list(points.dropped)] = np.nan
     fixed = {
         label: (estimate, error)
         for label, estimate, error in zip(labels_of(design), stated_coefficients(points), errors, strict=True)

@@ -12,9 +12,9 @@ from speclet_formula.design.records import sides
 from speclet_formula.errors import nearest
 from speclet_formula.estimates.effects import fixef, ranef
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import ESTIMATES, EstimateError, Interval, choose_interval, stack, summarise
-from speclet_formula.estimates.points import RESIDUAL, point_parameters, points_of, wald
-from speclet_formula.estimates.variances import correlation_draws, deviation_draws, has_residual
+from speclet_formula.estimates.intervals import ESTIMATES, EstimateError, Interval, stack, summarise
+from speclet_formula.estimates.points import ASYMPTOTIC, RESIDUAL, interval_of, point_parameters, points_of, wald
+from speclet_formula.estimates.variances import correlation_draws, deviation_draws, has_residual, residual_label
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
 TESTS = ("statistic", "p_value")
@@ -52,7 +52,8 @@ def tidy(
     -------
     pandas.DataFrame
         * `effect`: "fixed", "ran_pars" or "ran_vals";
-        * `group`: the grouping factor (the block for "ran_pars", "Residual" for sigma); missing for "fixed";
+        * `group`: the grouping factor (the block for "ran_pars", "Residual" for sigma, "Scale" of a t response);
+          missing for "fixed";
         * `level`: the level's label, for "ran_vals"; else missing;
         * `term`: the term's label ("sigma_Days" for one of the formula of sigma); for "ran_pars" "sd__Intercept",
           "cor__Intercept.Days", "sd__Observation";
@@ -60,7 +61,7 @@ def tidy(
           a fit by maximum likelihood the last two are missing for "ran_pars", and the standard error unless it is by
           Laplace's approximation;
         * of a fit by maximum likelihood `statistic`, and by Laplace's approximation `p_value`, of the fixed effects as
-          for `fixef`.
+          for `fixef`, with "tests" in `.attrs`.
 
     Raises
     ------
@@ -73,7 +74,7 @@ def tidy(
     >>> tidy(fit, "ran_pars")["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['sd__Intercept', 'sd__Days', 'cor__Intercept.Days', 'sd__Observation']
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval = interval_of(fit, ci_prob, ci_kind)
     wanted = (effects,) if isinstance(effects, str) else tuple(_KINDS if effects is None else effects)
     for effect in wanted:
         _check_effect(effect)
@@ -82,6 +83,8 @@ def tidy(
     columns = (*TIDY, *(name for name in TESTS if any(name in row for row in rows)))
     found = [row.reindex(columns=list(columns)) for row in rows if len(row)]
     frame = stack(found, columns, interval if points is None else wald(points, interval))
+    if "p_value" in columns:
+        frame.attrs["tests"] = ASYMPTOTIC
     if exponentiate:
         _exponentiate(frame)
     return frame if conf_int else frame.drop(columns=["conf_low", "conf_high"])
@@ -123,8 +126,9 @@ def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
         draws |= {f"cor__{'.'.join(pair)}": found for pair, found in correlation_draws(fit, block).items()}
         rows += [summarise(found, interval).assign(group=block.label, term=term) for term, found in draws.items()]
     if has_residual(fit.model):
-        residual = pooled(draws_of(fit, "sigma"))
-        rows.append(summarise(residual, interval).assign(group=RESIDUAL, term="sd__Observation"))
+        label, residual = residual_label(fit.model), pooled(draws_of(fit, "sigma"))
+        kind = "sd" if label == RESIDUAL else "scale"
+        rows.append(summarise(residual, interval).assign(group=label, term=f"{kind}__Observation"))
     return stack([row.assign(level=None) for row in rows], ("group", "level", "term", *ESTIMATES), interval)
 
 

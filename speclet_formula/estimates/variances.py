@@ -19,7 +19,9 @@ from speclet_formula.estimates.intervals import (
     point_estimates,
     stack,
 )
-from speclet_formula.estimates.points import RESIDUAL, VARCORR, point_varcorr, points_of
+from speclet_formula.estimates.points import RESIDUAL, VARCORR, interval_of, point_varcorr, points_of
+
+SCALE = "Scale"  # of a t response
 
 
 def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
@@ -38,7 +40,8 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = 
         (lme4 sorts them by number of levels), those of a parameter's own formula after the mean's; the residual last,
         for families that have one and unless sigma has a formula.
 
-        * `grp`: the block, "gene", "gene.1" for a second block over the same factor, or "Residual";
+        * `grp`: the block, "gene", "gene.1" for a second block over the same factor, or "Residual", of a t
+          response "Scale";
         * `var1`: the column's label, "Intercept", "Days", "sigma_Intercept"; missing for the residual;
         * `var2`: the second column of a correlation, else missing;
         * `vcov`: estimate of the variance or covariance, on the squared link scale;
@@ -59,7 +62,7 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = 
     >>> varcorr(fit)["grp"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['Subject', 'Subject', 'Subject', 'Residual']
     """
-    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_varcorr(fit.model.design, points)
     rows = [row for side in sides(fit.model.design) for row in _side_rows(fit, side, interval)]
@@ -97,7 +100,21 @@ def _residual_rows(fit: Fitted, interval: Interval) -> list[pd.DataFrame]:
     if not has_residual(fit.model):
         return []
     residual = pooled(draws_of(fit, "sigma"))
-    return [_row(RESIDUAL, None, None, residual**2, residual, interval)]
+    return [_row(residual_label(fit.model), None, None, residual**2, residual, interval)]
+
+
+def residual_label(model: FittedModel) -> str:
+    """Name sigma in tables of variances: "Residual", or "Scale" of a t response, whose SD is larger.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    str
+    """
+    return SCALE if model.family.name == "t" else RESIDUAL
 
 
 def sigma(fit: Fitted) -> float:

@@ -11,6 +11,7 @@ from speclet_formula.formula.choices import check_choice
 from speclet_formula.formula.dialects import (
     Dialect,
     Levels,
+    bambi_text,
     lacking_in_bambi,
     lacks_limits,
     lme4_lacks,
@@ -91,13 +92,22 @@ def spell_call(
     glmer(n ~ 1 + x + (1 | g), data = data, family = poisson)
     """
     check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
+    single: tuple[str, ...] = ()
+    if dialect != "lme4" and family == "binomial" and weights is None and not _is_counted(formula):
+        family = "binomial" if levels is None else "bernoulli"  # the data were read as single trials
+        package = "brms" if dialect == "brms" else "Bambi"
+        single = (f"# of single trials: {package} has the family bernoulli for them",) if levels is None else ()
     if dialect == "bambi":
-        return "\n".join(_bambi(formula, family, link, weights, levels))
+        return "\n".join((*single, *_bambi(formula, family, link, weights, levels)))
     if dialect == "lme4":
         lines = _lme4(formula, family, link, weights, levels)
     else:
         lines = _brms(formula, family, link, weights)
-    return "\n".join((*_of_splines(formula), *_of_functions(formula), *lines))
+    return "\n".join((*_of_splines(formula), *_of_functions(formula), *single, *lines))
+
+
+def _is_counted(formula: Formula) -> bool:
+    return isinstance(formula.response, Call) and formula.response.function == "cbind"
 
 
 def named_formula(formula: Formula, dialect: Dialect, family: str) -> Formula:
@@ -315,11 +325,18 @@ def _r_call(name: str, link: str, default: str) -> str:
 
 def _bambi(formula: Formula, family: str, link: str, weights: str | None, levels: Levels | None) -> Iterator[str]:
     """Write Python code for Bambi."""
-    text = spell_formula(formula, "bambi")
+    success = _success(formula, family, levels or {})
+    text = bambi_text(formula, success)
     yield "import bambi as bmb"
     if "np." in text:
         yield "import numpy as np"
     yield from lacking_in_bambi(formula, levels)
+    if family == "bernoulli" and isinstance(formula.response, Name) and formula.response.name not in (levels or {}):
+        name = text_of(formula.response)
+        yield f"# of a factor Bambi models the first level, and not the second: write {name}['its second level'] then"
+    if success is not None and not formula.response.name.isidentifier():  # type: ignore[union-attr]
+        text = bambi_text(formula)
+        yield f"# not the same model: Bambi takes the first level, and {success!r} only of a column with a plain name"
     renamed = renamed_columns(formula)
     if renamed:
         yield f"data = data.rename(columns={_python_text(renamed)})"
@@ -333,6 +350,14 @@ def _bambi(formula: Formula, family: str, link: str, weights: str | None, levels
     chosen = [] if (family, link) == ("gaussian", "identity") else [f'family="{family}"']
     chosen += [] if link == FAMILY_NAMES[family].link else [f'link="{link}"']
     yield f"bmb.Model({', '.join([quoted, 'data', *chosen])}).fit()"
+
+
+def _success(formula: Formula, family: str, levels: Levels) -> str | None:
+    """Return the level of a factor as response whose probability is modelled: the second."""
+    response = formula.response
+    if family != "bernoulli" or not isinstance(response, Name) or not levels.get(response.name):
+        return None
+    return levels[response.name][1]
 
 
 def _python_text(value: object) -> str:

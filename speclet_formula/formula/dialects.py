@@ -89,7 +89,7 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
     check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
     if dialect == "lme4":
         return "\n".join((lme4_text(formula, levels), *lme4_lacks(formula, levels)))
-    return _brms(formula) if dialect == "brms" else _bambi(formula)
+    return _brms(formula) if dialect == "brms" else bambi_text(formula)
 
 
 def lme4_text(formula: Formula, levels: Levels | None = None) -> str:
@@ -254,10 +254,22 @@ def _r_call(call: Call) -> Call:
     return Call(call.function, arguments)
 
 
-def _bambi(formula: Formula) -> str:
-    """Write Python text for Bambi."""
+def bambi_text(formula: Formula, success: str | None = None) -> str:
+    """Write Python text for Bambi.
+
+    Parameters
+    ----------
+    formula : Formula
+    success : str, optional
+        The level of a factor as response whose probability is modelled; Bambi takes the first, R the second.
+
+    Returns
+    -------
+    str
+    """
     formula = _with_names(formula, renamed_columns(formula))
-    main = f"{_python_response(formula.response)} ~ {_python_side(formula)}".lstrip()
+    level = "" if success is None else f"[{_python_string(success)}]"
+    main = f"{_python_response(formula.response)}{level} ~ {_python_side(formula)}".lstrip()
     if not formula.parameters:
         return main
     parts = (main, *(f"{name} ~ {_python_side(part)}" for name, part in formula.parameters))

@@ -35,16 +35,17 @@ from speclet_formula.formula.tree import (
     unwrapped,
 )
 
+# R's names of constants, where no column has the name.
+_CONSTANTS: dict[str, Expression] = {"pi": Number(math.pi), "T": Flag(True), "F": Flag(False)}
+
 
 def read_expression(node: TreeNode, context: Context) -> Expression:  # noqa: PLR0911 - one case for each kind of node
     """Read arithmetic."""
     match kind_of(node):
-        case "NAME" if node in ("TRUE", "FALSE"):
-            return Flag(node == "TRUE")
         case "NAME" if node == "." and context.former is not None:
             return context.former
         case "NAME" | "QUOTED_NAME":
-            return read_name(node, context)
+            return _read_word(node, context)
         case "NUMBER":
             return read_number(node, context)
         case "STRING":
@@ -61,6 +62,16 @@ def read_expression(node: TreeNode, context: Context) -> Expression:  # noqa: PL
     for operator, right in zip(rest[::2], rest[1::2], strict=True):
         left = _operation(left, operator, right, context)
     return left
+
+
+def _read_word(node: TreeNode, context: Context) -> Expression:
+    """Read a column, or a constant of R's where no column has its name."""
+    if kind_of(node) == "NAME" and node in ("TRUE", "FALSE"):
+        return Flag(node == "TRUE")
+    known = context.columns
+    if kind_of(node) == "NAME" and node in _CONSTANTS and known is not None and node not in known:
+        return _CONSTANTS[str(node)]
+    return read_name(node, context)
 
 
 def _inner_call(node: TreeNode, context: Context) -> Call:

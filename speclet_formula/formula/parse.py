@@ -10,6 +10,7 @@ from typing import cast
 
 from speclet_formula.formula.expansion import expand_terms
 from speclet_formula.formula.expressions import read_call, read_expression, read_name, with_columns
+from speclet_formula.formula.foreign import ADDED
 from speclet_formula.formula.grouping import check_group_columns
 from speclet_formula.formula.reading import MAX_CHARACTERS, MAX_DEPTH, checked_text, read_tree
 from speclet_formula.formula.side import Side, too_long
@@ -190,7 +191,9 @@ def _response(node: TreeNode, context: Context) -> Expression:
     if kind_of(inner) == "bars":
         problem = f"'{source_of(context, inner)}' is not a response."
         allowed = "A response is a column, arithmetic, or cbind(s, f), censored(y, status) or truncated(y, lb, ub)."
-        remedy = "Write cbind(successes, failures) for counts out of trials; give weights outside the formula."
+        remedy = _addition(inner, context) or (
+            "Write cbind(successes, failures) for counts out of trials; give weights outside the formula."
+        )
         raise error_under(context, children_of(inner)[1], problem, allowed, remedy)
     if kind_of(inner) == "call" and children_of(inner)[0] == "cbind":
         call = read_call(inner, context)
@@ -202,6 +205,17 @@ def _response(node: TreeNode, context: Context) -> Expression:
     if kind_of(inner) == "call" and children_of(inner)[0] in LIMITED:
         return with_columns(_limited(inner, context), inner, context)
     return with_columns(read_expression(inner, context), inner, context)
+
+
+def _addition(bars: TreeNode, context: Context) -> str | None:
+    """Return what to write for brms' y | cens(c) and the like."""
+    left, _, right, *more = children_of(bars)
+    call = unwrapped(right)
+    if more or kind_of(call) != "call" or str(children_of(call)[0]) not in ADDED:
+        return None
+    function, _, *inside, _ = children_of(call)
+    first = source_of(context, children_of(inside[0])[-1]) if inside else "x"
+    return ADDED[str(function)].format(y=source_of(context, left), x=first)
 
 
 def _limited(node: TreeNode, context: Context) -> Call:

@@ -12,6 +12,7 @@ from typing import cast
 from lark import Token, Tree, UnexpectedInput, UnexpectedToken
 
 from speclet_formula.errors import FormulaError
+from speclet_formula.formula.foreign import LOOKALIKES
 from speclet_formula.formula.refusals import unknown_function
 from speclet_formula.formula.tree import Context, TreeNode, error_at, source_of
 
@@ -43,6 +44,10 @@ def unexpected_character(error: UnexpectedInput, context: Context) -> FormulaErr
         problem, remedy = f"'{word[0]}' is neither a number nor a name.", f"Write `{word[0]}` if it is a column."
         return error_at(context, position, problem, "Names begin with a letter or a dot.", remedy)
     shown = f"'{char}'" if char.isprintable() else f"U+{ord(char):04X}"
+    if char in LOOKALIKES:
+        meant = LOOKALIKES[char]
+        problem = f"{shown} (U+{ord(char):04X}) only looks like '{meant}'."
+        return error_at(context, position, problem, _CHARACTERS, f"Type the key {meant} in its place.")
     remedy = _HINTS.get(char, "Put a column whose name holds this character in back-quotes.")
     return error_at(context, position, f"{shown} has no meaning in a formula.", _CHARACTERS, remedy)
 

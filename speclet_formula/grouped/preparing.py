@@ -12,7 +12,7 @@ from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, columns_of, text_of
 from speclet_formula.grouped.tasks import GroupTask
-from speclet_formula.inference.settings import FIT_SETTINGS, MODEL_SETTINGS, refuse_unknown
+from speclet_formula.inference.settings import FIT_SETTINGS, MODEL_SETTINGS, refuse_unknown, refuse_unused_settings
 
 FORMAT = 2  # 1 did not say in each file whose it is
 
@@ -20,6 +20,7 @@ FORMAT = 2  # 1 did not say in each file whose it is
 def check(table: pd.DataFrame, columns: tuple[str, ...], settings: dict[str, Any]) -> None:
     """Raise an error for what would fail in each group: a setting or a column that is not there, rows without group."""
     refuse_unknown(settings)
+    refuse_unused_settings(settings)
     absent = next((name for name in columns if name not in table), None)
     if absent is not None or not columns:
         near = nearest(str(absent), map(str, table.columns)) if columns else None

@@ -1,6 +1,7 @@
 """Tasks go in; the outcome of each group comes out, made where joblib says, or read from the folder that keeps it."""
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from speclet_formula.grouped.folders import digest, load_outcome, save_outcome
 from speclet_formula.grouped.tasks import GroupTask, Outcome, run_group
-from speclet_formula.spreading import spread, with_progress
+from speclet_formula.spreading import spread, tethered, with_progress
 
 
 def key_of(task: GroupTask) -> str:
@@ -53,7 +54,7 @@ def _alone(task: GroupTask) -> Outcome:
     """Fit one group in a process that nobody else needs."""
     try:
         with joblib.parallel_config(backend="loky"):
-            (outcome,) = joblib.Parallel(n_jobs=2)([joblib.delayed(run_group)(task)])
+            (outcome,) = joblib.Parallel(n_jobs=2)([joblib.delayed(tethered)(os.getpid(), run_group, task)])
     except TerminatedWorkerError:
         reason = "the process that fitted it was killed, twice; often it wants more memory"
         return {

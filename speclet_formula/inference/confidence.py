@@ -5,7 +5,8 @@ Estimates are those of `tidy`; finding profile intervals is left to `profiling`.
 
 import pandas as pd
 
-from speclet_formula.estimates.intervals import EstimateError, choose_interval
+from speclet_formula.estimates.intervals import EstimateError
+from speclet_formula.estimates.points import interval_of
 from speclet_formula.estimates.tidying import tidy
 from speclet_formula.posterior import Fit, PointFit
 
@@ -62,7 +63,7 @@ def confint(
     if method == "profile" and isinstance(fit, PointFit):
         from speclet_formula.inference.profiling import profile_intervals  # here, since it compiles
 
-        interval = choose_interval(ci_prob, ci_kind)
+        interval = interval_of(fit, ci_prob, ci_kind)
         low, high = profile_intervals(fit, interval.probability)
         frame = frame.assign(conf_low=low, conf_high=high)
         frame.attrs.update(interval=f"{100 * interval.probability:g}% profile interval")

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast, overload
 
 from speclet_formula.diagnostics import diagnose
-from speclet_formula.errors import SamplingError
+from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.keeping import kept_factors, without_others
 from speclet_formula.inference.plans import Sampler, SamplingPlan, note_settings, plan_of, refuse_unused
 from speclet_formula.keywords import answers_r
@@ -16,6 +16,9 @@ from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
 
 METHODS = ("auto", "exact", "nuts", "reml", "ml", "laplace")
+_MEANT = {"lmer": "reml", "mle": "ml", "glmer": "laplace", "glmmtmb": "laplace"} | dict.fromkeys(
+    ("mcmc", "hmc", "sampling", "sample", "stan", "nutpie"), "nuts"
+)  # what others call them
 
 Sampled = Literal["auto", "exact", "nuts"]
 Maximised = Literal["reml", "ml", "laplace"]
@@ -89,7 +92,8 @@ def fit(
     random_seed : int, optional
         Makes the draws repeatable.
     progress : bool
-        Whether nuts shows a progress bar.
+        Whether nuts shows a progress bar, and whether the exact engine says on the error stream, before it draws, that
+        it will take more than a minute, and what is quicker.
     sampler : {"nutpie", "pymc", "numpyro"}, optional
         For nuts: its implementation, nutpie by default.
     keep : str or sequence of str, optional
@@ -146,10 +150,11 @@ def fit(
 def _engine(model: Model, method: str) -> str:
     """Return the engine that a method means for a model."""
     if method not in METHODS:
+        near = _MEANT.get(str(method).lower()) or nearest(str(method), METHODS)
         raise SamplingError(
             f"there is no method {method!r}.",
             f"Methods: {', '.join(METHODS)}.",
-            "Leave method= out: 'auto' takes the engine that serves the model.",
+            f"Write method={near!r}." if near else "Leave method= out: 'auto' takes the engine that serves the model.",
         )
     if method == "auto":
         # Here and not at the top, as each engine below: maximum likelihood needs nothing of it.

@@ -18,6 +18,8 @@ PROBES = (0.0, 0.02, 0.1, 0.5, 2.0, 8.0)  # of each size by itself, once a minim
 LARGEST = 1e6
 GRADIENT_STEP, HESSIAN_STEP = 1e-4, 1e-3  # relative to a number, or to SMALL
 SMALL = 0.1
+FAR = (0.1, 1.0, 10.0)  # parts of a size at which the function is the same where it says nothing of it
+LEVEL = 1e-4
 FLAT = 1e-6  # a curvature below it gives no unit
 ROUGHLY = 1e-9  # relative gain at which the descent stops and Newton's steps take over
 DESCENTS = 4
@@ -38,6 +40,7 @@ class Minimum:
     value: float
     promised: float  # by how much a Newton step could still lower it; infinite at a saddle
     evaluations: int
+    flat: np.ndarray  # (f, m) directions in which nothing changes, a step of the differences long
 
     @property
     def converged(self) -> bool:
@@ -71,7 +74,7 @@ def minimise(function: Function, sizes: np.ndarray) -> Minimum:
     """
     counted = _Counted(function)
     if not len(sizes):
-        return Minimum(np.zeros(0), float(counted(np.zeros((1, 0)))[0]), 0.0, 1)
+        return Minimum(np.zeros(0), float(counted(np.zeros((1, 0)))[0]), 0.0, 1, np.zeros((0, 0)))
     starts = np.outer(STARTS, sizes.astype(float))
     point = _swept(counted, starts[np.argmin(counted(starts))], sizes)
     for _ in range(DESCENTS):
@@ -82,7 +85,9 @@ def minimise(function: Function, sizes: np.ndarray) -> Minimum:
             break
         point = better
     point, value = _settle_at_zero(counted, point, value, sizes)
-    return Minimum(point, value, _promise(_quadratic(counted, point, value)), counted.evaluations)
+    around = _quadratic(counted, point, value)
+    level = np.concatenate([around.axes.T[np.abs(around.curvatures) <= around.noise], _level(counted, point, sizes)])
+    return Minimum(point, value, _promise(around), counted.evaluations, level * _steps(point, HESSIAN_STEP))
 
 
 class _Counted:
@@ -200,6 +205,17 @@ def _beyond(function: Function, point: np.ndarray, value: float, sizes: np.ndarr
     values = function(probes)
     lowest = int(np.argmin(values))
     return probes[lowest] if values[lowest] < value - max(CONVERGED, ROUNDING * abs(value)) else None
+
+
+def _level(function: Function, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return the axes of the sizes that may be ten times as large or as small: rounding may hide it from curvatures."""
+    axes: np.ndarray = np.eye(len(point))[sizes]
+    wide = np.array([_with(point, k, far * max(abs(point[k]), SMALL)) for k in np.flatnonzero(sizes) for far in FAR])
+    if not len(axes):
+        return axes
+    values = function(wide).reshape(len(axes), len(FAR))
+    with np.errstate(invalid="ignore"):  # where the function is infinite
+        return np.asarray(axes[np.ptp(values, axis=1) < LEVEL])
 
 
 def _settle_at_zero(function: Function, point: np.ndarray, value: float, sizes: np.ndarray) -> tuple[np.ndarray, float]:

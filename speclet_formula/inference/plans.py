@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from speclet_formula.errors import SamplingError
+from speclet_formula.seeds import checked_seed
 
 Sampler = Literal["nutpie", "pymc", "numpyro"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "numpyro")
 _DEFAULTS: Mapping[str, Any] = {
     "draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.9, "sampler": "nutpie", "progress": True,
 }  # fmt: skip
+MOST_DRAWS = 10_000_000  # of all chains
+MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 LARGEST_DENSE = 4 * 2**30  # bytes of Bambi's dense columns; formulae makes some copies on its way to a sparse matrix
 
 
@@ -44,7 +47,7 @@ def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
 
     "auto" may come to any engine that draws, and takes the arguments of all.
     """
-    found = [name for name in UNUSED.get(method, ()) if asked[name] is not None]
+    found = [name for name in UNUSED.get(method, ()) if asked.get(name) is not None]
     if found:
         drawn = method == "exact"
         raise SamplingError(
@@ -59,29 +62,41 @@ def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
 def plan_of(asked: Mapping[str, Any]) -> SamplingPlan:
     """Return the plan of what was asked for, with the defaults of what was not (None), or raise a SamplingError."""
     given = {**_DEFAULTS, **{name: value for name, value in asked.items() if value is not None}}
-    chains = at_least("chains", given["chains"], 1)
+    chains, draws = at_least("chains", given["chains"], 1), at_least("draws", given["draws"], 4)
+    _check_number(draws, chains)
     return SamplingPlan(
-        draws=at_least("draws", given["draws"], 4),
+        draws=draws,
         tune=at_least("tune", given["tune"], 1),
         chains=chains,
         cores=at_least("cores", given.get("cores", min(chains, os.cpu_count() or 1)), 1),
         target_accept=acceptance(given["target_accept"]),
-        random_seed=given.get("random_seed"),
+        random_seed=checked_seed(given.get("random_seed")),
         progress=given["progress"],
         sampler=known_sampler(given["sampler"]),
         keep=given.get("keep"),
     )
 
 
-def at_least(name: str, value: int, least: int) -> int:
-    """Return a whole number of at least `least`, or raise a SamplingError."""
-    if type(value) is not int or value < least:  # True is an int, but not a number of draws
+def at_least(name: str, value: int, least: int, most: int | None = None) -> int:
+    """Return a whole number of at least `least`, and of at most `most`, or raise a SamplingError."""
+    beyond = most is not None and type(value) is int and value > most
+    if type(value) is not int or value < least or beyond:  # True is an int, but not a number of draws
         raise SamplingError(
             f"{name}={value!r} is out of range.",
-            f"{name} is a whole number of at least {least}.",
+            f"{name} is a whole number of at least {least}{f' and at most {most:,}' if beyond else ''}.",
             f"Leave {name}= out for its default.",
         )
     return value
+
+
+def _check_number(draws: int, chains: int) -> None:
+    """Refuse draws that no memory holds and no question needs."""
+    if draws * chains > MOST_DRAWS:
+        raise SamplingError(
+            f"draws={draws:,}, chains={chains:,} are {draws * chains:,} draws.",
+            f"A fit keeps up to {MOST_DRAWS:,}; some thousands serve every summary.",
+            "Leave draws= and chains= out for 4 chains of 1,000.",
+        )
 
 
 def acceptance(value: float) -> float:
@@ -113,6 +128,15 @@ _NOTED: Mapping[str, Callable[[Any], Any]] = {"tune": int, "target_accept": floa
 def note_settings(idata: Any, plan: SamplingPlan) -> None:
     """Write into draws how they were asked for."""
     idata["sample_stats"].attrs.update({name: getattr(plan, name) for name in _NOTED})
+    if plan.random_seed is not None:
+        idata["sample_stats"].attrs["random_seed"] = plan.random_seed
+
+
+def seed_of(idata: Any) -> int | None:
+    """Return the seed that draws were asked for with; None where none was, or it is not known."""
+    noted = idata["sample_stats"].attrs if "sample_stats" in idata.children else {}
+    seed = noted.get("random_seed")
+    return seed if type(seed) is int else None
 
 
 def settings_of(idata: Any, method: str) -> dict[str, Any]:
@@ -123,3 +147,30 @@ def settings_of(idata: Any, method: str) -> dict[str, Any]:
         name: kind(noted[name]) for name, kind in _NOTED.items() if name in noted
     }
     return {name: value for name, value in found.items() if name not in UNUSED.get(method, ())}
+
+
+def time_in_words(seconds: float) -> str:
+    """Return a time with one digit, which is what the estimates are good for.
+
+    Parameters
+    ----------
+    seconds : float
+
+    Returns
+    -------
+    str
+        "under 1 s", "about 3 s", "about 20 minutes", ...
+    """
+    if seconds < 1:
+        return "under 1 s"
+    units = ((DAY, "day"), (HOUR, "hour"), (MINUTE, "minute"))
+    for length, unit in units:
+        if seconds >= 0.95 * length:
+            count = max(1, one_digit(seconds / length))
+            return f"about {count:,} {unit}{'' if count == 1 else 's'}"
+    return f"about {one_digit(seconds)} s"
+
+
+def one_digit(number: float) -> int:
+    """Return a number with one digit that counts."""
+    return int(float(f"{number:.1g}"))

@@ -111,9 +111,17 @@ def _sizes_of(design: Design) -> _Sizes:
     return _Sizes(profile_of(design, reml=False), deviations, correlations)
 
 
-def _theta(sizes: _Sizes, values: Array) -> Array:
-    """Make theta (N, size) from standard deviations over sigma and atanh of correlations (N, m)."""
+def _theta(sizes: _Sizes, values: Array, held: int | None = None) -> Array:
+    """Make theta (N, size) from standard deviations over sigma and atanh of correlations (N, m).
+
+    The signs of standard deviations mean nothing but where the correlation is held, of that block: with one of the two
+    below zero it would be the opposite one.
+    """
     relative = sizes.criterion.relative
+    if held is not None:
+        both = [sizes.deviations.index((sizes.correlations[held], row)) for row in (0, 1)]
+        values = values.copy()
+        values[:, both] = np.abs(values[:, both])
     theta = np.zeros((len(values), relative.size))
     for entry, (block, row, column) in enumerate(relative.places):
         deviation = values[:, sizes.deviations.index((block, row))] * relative.scales[block][row]
@@ -162,12 +170,15 @@ def _of_deviation(sizes: _Sizes, index: int, best: PointFit) -> Profile:
 
 
 def _of_correlation(sizes: _Sizes, index: int) -> Profile:
+    """Profile a correlation: the standard deviations are free, and keep their signs."""
     diagonal = np.delete(sizes.diagonal, index)
+    held = index - len(sizes.deviations)
 
     def profile(correlation: float) -> float:
         fixed = float(np.arctanh(np.clip(correlation, -1 + 1e-9, 1 - 1e-9)))
         return _smallest(
-            lambda free: deviances(sizes.criterion, _theta(sizes, np.insert(free, index, fixed, axis=1))), diagonal
+            lambda free: deviances(sizes.criterion, _theta(sizes, np.insert(free, index, fixed, axis=1), held)),
+            diagonal,
         )
 
     return profile

@@ -12,9 +12,10 @@ import numpy as np
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.records import replace_response, take_rows
+from speclet_formula.design.responses import trials_of_proportion
 from speclet_formula.errors import DataError
-from speclet_formula.families import check_response
-from speclet_formula.formula.terms import Name, columns_of, text_of
+from speclet_formula.families import check_response, parameter_link
+from speclet_formula.formula.terms import Call, Expression, Name, columns_of, text_of
 from speclet_formula.inference.fitting import fit
 from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model, in_order_of, with_design
@@ -37,7 +38,8 @@ def refit(
         The model, or a fit of it.
     response : array of shape (n,)
         The new response, one number for each row that the model uses, or for each row of its table. A pandas Series is
-        matched by its index.
+        matched by its index. Of cbind() these are the successes, of a proportion with weights the shares, as `simulate`
+        gives them; the trials stay.
     keep_priors : bool
         Priors of a preset are scaled to the response. False: they are scaled to the new one, as in a model of its own.
         True: they stay as they are. Priors of the user's own always stay.
@@ -77,9 +79,9 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     Parameters
     ----------
     model : Model
-        Its response is a column of its table.
+        Its response is a column of its table, or ``cbind(successes, failures)``.
     response : array of shape (n,)
-        One number for each row that the model uses, or for each row of its table.
+        As in `refit`.
     keep_priors : bool
         As in `refit`.
 
@@ -91,8 +93,8 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     Raises
     ------
     DataError
-        If the response of the model is not a plain column, or the new one has another length, a value that is no finite
-        number, or one that the family cannot take.
+        If the response of the model is no plain column and no cbind(), or the new one has another length, a value that
+        is no finite number, one that the family cannot take, or more successes than trials.
 
     Examples
     --------
@@ -106,11 +108,15 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     require_rows(model.design, "refit()")
     column = _column(model)
     values, whole = _values(model, response, column)
-    check_response(model.family, values, column, None)
-    design = replace_response(model.design, values, column)
+    trials, columns = model.design.trials, {column: whole}
+    if trials is not None:
+        values, columns = _successes(model, values, column, whole)
+    check_response(model.family, values, column, trials)
+    used = {name: numbers[model.design.rows] for name, numbers in columns.items()}
+    design = replace_response(model.design, values, used)
     findings = (*inspect_response(design), *model.findings[len(tuple(inspect_response(model.design))) :])
     changed = {
-        "data": model.data.assign(**{column: whole}),
+        "data": model.data.assign(**columns),
         "design": design,
         "slots": model.slots if keep_priors else _scaled_anew(model, design),
         "findings": findings,
@@ -146,14 +152,46 @@ def with_rows(model: Model, rows: np.ndarray) -> Model:
     return with_design(model, take_rows(model.design, rows))
 
 
+def _successes(
+    model: Model, values: np.ndarray, column: str, whole: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the successes of a response with trials, which stay, and the columns of the table that hold it."""
+    trials, response, columns = np.asarray(model.design.trials), model.formula.response, {column: whole}
+    if model.weights is not None:
+        name = model.weights if isinstance(model.weights, str) else "weights"
+        return trials_of_proportion(values, trials, column, name), columns
+    bad = np.flatnonzero((values < 0) | (values > trials) | (values != np.round(values)))
+    if len(bad):
+        raise DataError(
+            f"the new '{column}' has {len(bad):,} values that are no successes of their row's trials, such as "
+            f"{values[bad[0]]:g} of {trials[bad[0]]:g}.",
+            "Successes are whole numbers from 0 to the row's trials, which stay those of the model.",
+            "Give successes, as simulate(fit) does; for other trials fit a new Model.",
+        )
+    if isinstance(response, Call) and isinstance(lost := response.arguments[1].value, Name):
+        failures = np.full(len(whole), np.nan)
+        failures[model.design.rows] = trials - values
+        columns[lost.name] = failures
+    return values, columns
+
+
+def _first_of_cbind(response: Expression | None) -> Expression | None:
+    """Return the successes of ``cbind(s, f)`` or ``cbind(s, n - s)``; any other response as it is."""
+    if not isinstance(response, Call) or response.function != "cbind":
+        return response
+    successes, failures = (argument.value for argument in response.arguments)
+    counted = isinstance(failures, Name) or set(columns_of(successes)) <= set(columns_of(failures))
+    return successes if counted else response
+
+
 def _column(model: Model) -> str:
     """Return the column that holds the response, and nothing else."""
-    response = model.formula.response
+    response = _first_of_cbind(model.formula.response)
     if not isinstance(response, Name):
         written = "nothing" if response is None else f"'{text_of(response)}'"
         raise DataError(
             f"the response is {written}, which a new column cannot replace.",
-            "The response of a model to be fitted again is a plain name: 'y ~ ...'.",
+            "The response of a model to be fitted again is a plain name: 'y ~ ...', or cbind() of such.",
             "Put the transformed response into a column of its own, or fit a new Model.",
         )
     if response.name in columns_of(replace(model.formula, response=None)) or response.name == model.weights:
@@ -170,7 +208,7 @@ def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.nd
     rows, length = model.design.rows, len(model.data)
     response = in_order_of(model, response, "response")
     try:
-        given = np.asarray(response, dtype=float)
+        given = _floats(response)
     except (TypeError, ValueError) as error:
         raise DataError(
             f"the new '{column}' does not hold numbers: {error}.",
@@ -198,6 +236,15 @@ def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.nd
     return values, whole
 
 
+def _floats(response: Any) -> np.ndarray:
+    """Return numbers as floats; what only could be read as such is a TypeError: dates, text, complex numbers."""
+    given = np.asarray(response)
+    texts = [value for value in given.ravel() if isinstance(value, str | bytes)] if given.dtype.kind == "O" else []
+    if given.dtype.kind in "cMmSUV" or texts:
+        raise TypeError(f"it has '{(texts or given.ravel())[0]!s}'")
+    return given.astype(float)
+
+
 def _scaled_anew(model: Model, design: Design) -> tuple[Slot, ...]:
     """Return the slots with each preset's priors scaled to the new response."""
     kept = tuple(model.slots)
@@ -208,6 +255,7 @@ def _scaled_anew(model: Model, design: Design) -> tuple[Slot, ...]:
             link=model.family.link,
             parameters=model.family.parameters,
             priors=preset,
+            parameter_links={name: str(parameter_link(model.family, name)) for name, _ in design.parameters},
         )
         kept = tuple(new if old.source == preset else old for old, new in zip(kept, fresh, strict=True))
     return kept

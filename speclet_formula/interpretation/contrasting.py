@@ -8,11 +8,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.transforms import text_of_value
 from speclet_formula.errors import listed, nearest
 from speclet_formula.estimates.intervals import EstimateError
 from speclet_formula.interpretation.means import Names, named
 from speclet_formula.interpretation.records import Means
-from speclet_formula.interpretation.values import tabulate, tests_against_zero, weighted
+from speclet_formula.interpretation.values import (
+    Function,
+    asymptotic,
+    tabulate,
+    tests_against_zero,
+    told_tests,
+    weighted,
+)
 
 METHODS = ("pairwise", "reference", "consec", "eff")
 RATIOS = {"log": "ratio", "logit": "odds ratio"}  # what the exponential of a difference on these links is
@@ -50,8 +58,13 @@ def contrasts(
         * of a fit by maximum likelihood instead `statistic`, the z value, and `p_value`, that of a larger one of either
           sign if there were no difference. It is not adjusted for the number of contrasts, unlike R's default.
 
-        Differences of means are taken on the link scale. Of means with type="response" and a log or logit link they
-        are given as ratios or odds ratios, "w / v", as in emmeans; of other links they stay on the link scale.
+        Differences of means are taken on the link scale. Of means with type="response" and a log or logit link, or of
+        a response that is a logarithm, log2(y + 5), they are given as ratios or odds ratios, "w / v", as in emmeans: of
+        y + 5, not of y. Of other links and computed responses they stay on the link scale.
+
+        The tests of fits by maximum likelihood are asymptotic, by the normal distribution, as emmeans' with infinite
+        degrees of freedom, and too sure where there are few groups; `table.attrs["tests"]` says so, as do sentence and
+        foot.
 
     Raises
     ------
@@ -76,7 +89,7 @@ def contrasts(
         )
     within = means.by if by is None else named(by)
     focal = _focal(means, within)
-    ratio = RATIOS.get(means.family.link) if means.family and means.scale == "response" else None
+    ratio, function = _ratio(means)
     rows, weights = [], []
     for cell, places in _groups(means.table, within):
         labels = _labels(means.table.iloc[places], focal)
@@ -86,16 +99,18 @@ def contrasts(
             weights.append(row)
             rows.append({"contrast": name, **cell})
     values = weighted(means.values, np.array(weights))
-    summary = tabulate(values, means.interval, np.exp if ratio else None)
+    summary = tabulate(values, means.interval, function)
     table = pd.concat([pd.DataFrame(rows), summary], axis=1).assign(**tests_against_zero(values))
     for name in within:
         table[name] = table[name].astype(means.table[name].dtype)
-    table.attrs.update(summary.attrs)
+    table.attrs.update(summary.attrs, **told_tests(values))
     what = {"ratio": "Ratios", "odds ratio": "Odds ratios"}.get(ratio or "", "Differences")
+    response = means.response if means.back is None else means.back.inside if ratio else means.back.text
     return replace(
         means,
         table=table,
-        sentence=f"{what} of: {means.sentence}",
+        sentence=f"{what} of: {_of(means, response).removesuffix(asymptotic(values))}{asymptotic(values)}",
+        response=response,
         kind="contrasts",
         names=("contrast", *within),
         by=within,
@@ -131,8 +146,28 @@ def pairs(means: Means, *, by: Names = None) -> Means:
     return contrasts(means, by=by)
 
 
+def _ratio(means: Means) -> tuple[str | None, Function | None]:
+    """Return what differences are the logarithm of, if they are, and the function that leads there."""
+    if means.scale != "response" or means.family is None:
+        return None, None
+    if means.back is not None:
+        base = means.back.base
+        return (None, None) if base is None else ("ratio", lambda values: np.power(base, values))
+    ratio = RATIOS.get(means.family.link)
+    return ratio, np.exp if ratio else None
+
+
+def _of(means: Means, response: str) -> str:
+    """Name in the means' sentence what is compared: of a computed response not what it was taken back to."""
+    if means.back is None:
+        return means.sentence
+    shorter = means.sentence.replace(f", taken back from {means.back.text}", "", 1)
+    return shorter.replace(f" of {means.back.response}", f" of {response}", 1)
+
+
 def _is_identity(means: Means) -> bool:
-    return means.scale == "response" and (means.family is None or means.family.link == "identity")
+    direct = means.family is None or means.family.link == "identity"
+    return means.scale == "response" and means.back is None and direct
 
 
 def _focal(means: Means, within: tuple[str, ...]) -> list[str]:
@@ -157,7 +192,7 @@ def _groups(table: pd.DataFrame, within: tuple[str, ...]) -> Iterator[tuple[dict
 
 def _labels(table: pd.DataFrame, focal: list[str]) -> list[str]:
     """Name the rows by their levels and values."""
-    columns = [[f"{value:g}" if isinstance(value, float) else str(value) for value in table[name]] for name in focal]
+    columns = [[text_of_value(value) for value in table[name]] for name in focal]
     return [" ".join(parts) for parts in zip(*columns, strict=True)]
 
 

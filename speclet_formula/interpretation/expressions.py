@@ -23,6 +23,8 @@ _GOES_ON = re.compile(r"[\w.\[|:]")  # a name that is followed by one of these i
 _WORD = re.compile(r"[^\s+*/()<>=-][^\s+*/<>=-]*")
 _SUMS: dict[str, Callable[[Array, Array], Array]] = {"+": operator.add, "-": operator.sub}
 _PRODUCTS: dict[str, Callable[[Array, Array], Array]] = {"*": operator.mul, "/": operator.truediv}
+MOST_CHARACTERS, MOST_DEPTH = 10_000, 100
+"""Longest text of a hypothesis, and deepest nesting of its parentheses and signs."""
 _ALLOWED = "A hypothesis compares two expressions of parameters and numbers, with + - * / and parentheses."
 
 
@@ -70,7 +72,11 @@ def read_hypothesis(text: str, parameters: Nameable, n_draws: int) -> Compared:
     FormulaError
         The text is no hypothesis, or names what the model lacks.
     """
+    if len(text) > MOST_CHARACTERS:
+        problem = f"the hypothesis has {len(text):,} characters."
+        raise FormulaError(problem, f"A hypothesis has at most {MOST_CHARACTERS:,}.", "Give several hypotheses.")
     tokens = list(_tokens(text, parameters, n_draws))
+    _check_depth(text, tokens)
     places = [place for place, token in enumerate(tokens) if token.kind == "relation"]
     if len(places) != 1:
         raise _not_one_comparison(text, [tokens[place] for place in places])
@@ -80,6 +86,17 @@ def read_hypothesis(text: str, parameters: Nameable, n_draws: int) -> Compared:
     right = _Reader(text, tokens[middle + 1 :]).whole()
     relation: Relation = "<" if "<" in tokens[middle].text else ">" if ">" in tokens[middle].text else "="
     return Compared(left - right, relation)
+
+
+def _check_depth(text: str, tokens: list[Token]) -> None:
+    """Refuse deep nesting before it is read by recursion."""
+    depth = signs = 0
+    for token in tokens:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        signs = signs + 1 if token.text in _SUMS else 0
+        if depth + signs > MOST_DEPTH:
+            problem = f"the hypothesis is nested more than {MOST_DEPTH} deep here."
+            raise FormulaError(problem, _ALLOWED, "Take parentheses and signs out.", text, token.position)
 
 
 def _tokens(text: str, parameters: Nameable, n_draws: int) -> Iterator[Token]:
@@ -131,7 +148,7 @@ def _level(text: str, position: int, slots: list[str], parameters: Nameable) -> 
 def _plain(text: str, position: int, n_draws: int) -> Token | None:
     """Read a number, a sign or a comparison."""
     number = _NUMBER.match(text, position)
-    if number and not _GOES_ON.match(text, number.end()):
+    if number and np.isfinite(float(number[0])) and not _GOES_ON.match(text, number.end()):
         return Token("value", number[0], position, np.full(n_draws, float(number[0])))
     comparison = _COMPARISON.match(text, position)
     if comparison:

@@ -39,12 +39,16 @@ class Grid:
         One row per combination, one column per variable of the fixed part: factors as ordered Categoricals.
     parameter : str or None
         The parameter whose linear predictor it is; None for the mean.
+    mean_offset : float or None
+        What offsets add, the mean of theirs over the fitted rows; None where there are none, or where the caller gave
+        values of a column that they use, so that they are computed from the grid's rows.
     """
 
     side: Design
     whole: Design
     frame: pd.DataFrame
     parameter: str | None
+    mean_offset: float | None
 
 
 def reference_grid(fit: Fitted, *, at: Mapping[str, Any] | None = None, parameter: str | None = None) -> pd.DataFrame:
@@ -61,8 +65,10 @@ def reference_grid(fit: Fitted, *, at: Mapping[str, Any] | None = None, paramete
     Returns
     -------
     pandas.DataFrame
-        One row per combination, one column per variable of the fixed terms, the first varying fastest; variables of
-        offsets only where `at` names them, since an offset is held at its mean.
+        One row per combination, one column per variable of the fixed terms and offsets, the first varying fastest; a
+        variable of an offset alone is at its mean. Of a model with offsets also `.offset.`, what they add: as in
+        emmeans the mean of the offset over the fitted rows, so that of offset(log(n)) the mean of log(n), unless `at`
+        names one of its variables.
         Factors take all their levels; numbers are at their mean over the fitted rows, but those with two values take
         both, as in emmeans (so do booleans, as 0 and 1). A number that stands inside `factor()` takes all its values.
 
@@ -81,7 +87,10 @@ def reference_grid(fit: Fitted, *, at: Mapping[str, Any] | None = None, paramete
     >>> reference_grid(fit, at={"Days": [0, 9]})["Days"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     [0.0, 9.0]
     """
-    return make_grid(fit, at, parameter).frame
+    grid = make_grid(fit, at, parameter)
+    if not grid.side.formula.offsets:
+        return grid.frame
+    return grid.frame.assign(**{".offset.": matrix_of(grid, grid.frame)[1]})
 
 
 def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) -> Grid:
@@ -102,7 +111,7 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     side = _side(whole, parameter)
     chosen = dict(at or {})
     terms = {name for term in side.formula.terms for name in columns_of(term)}
-    names = [name for name in fixed_variables(side) if name in terms or name in chosen]
+    names = [name for name in fixed_variables(side) if name in terms or name in chosen or _is_number(side, name)]
     for name in chosen:
         check_variable(name, side)
     discrete = _inside_factors(side)
@@ -110,6 +119,8 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
         _given(side.frame[name], name, chosen[name], name in discrete)
         if name in chosen
         else _usual(whole, side.frame[name], name in discrete)
+        if name in terms
+        else [float(column_means(whole, side.frame[name].to_numpy(dtype=float)))]
         for name in names
     ]
     _check_size(dict(zip(names, values, strict=True)), side)
@@ -118,7 +129,17 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     frame = pd.DataFrame(index=range(len(rows)))
     for place, name in enumerate(names):
         frame[name] = _column([row[place] for row in rows], side.frame[name])
-    return Grid(side, whole, frame, parameter)
+    return Grid(side, whole, frame, parameter, _mean_offset(whole, side, chosen))
+
+
+def _is_number(side: Design, name: str) -> bool:
+    return not isinstance(side.frame[name].dtype, pd.CategoricalDtype)
+
+
+def _mean_offset(whole: Design, side: Design, chosen: Mapping[str, Any]) -> float | None:
+    """Return the mean of the offsets, unless the caller gave values of one of their columns."""
+    used = [name for offset in side.formula.offsets for name in columns_of(offset)]
+    return None if not used or any(name in chosen for name in used) else float(column_means(whole, side.offset))
 
 
 def fixed_variables(side: Design) -> list[str]:
@@ -182,8 +203,7 @@ def matrix_of(grid: Grid, frame: pd.DataFrame) -> tuple[Array, Array]:
     others = grid.whole.frame.iloc[np.zeros(len(frame), dtype=int)].reset_index(drop=True)
     replayed = replay_design(grid.whole, others.assign(**{name: frame[name].array for name in frame}))
     side = replayed if grid.parameter is None else dict(replayed.parameters)[grid.parameter]
-    told = any(name in frame for node in side.formula.offsets for name in columns_of(node))
-    return side.X, side.offset if told else np.full(len(frame), float(column_means(grid.whole, grid.side.offset)))
+    return side.X, side.offset if grid.mean_offset is None else np.full(len(frame), grid.mean_offset)
 
 
 def _side(design: Design, parameter: str | None) -> Design:
@@ -224,7 +244,9 @@ def _usual(design: Design, column: pd.Series, discrete: bool) -> Sequence[Any]:
     if isinstance(column.dtype, pd.CategoricalDtype):
         return list(column.cat.categories)
     values = np.unique(column.to_numpy() if discrete else column.to_numpy(dtype=float))
-    if discrete or len(values) <= _FEW:
+    if discrete:
+        return list(values)  # as the column has them, so that they are labelled as they were
+    if len(values) <= _FEW:
         return list(values.tolist())
     return [float(column_means(design, column.to_numpy(dtype=float)))]
 
@@ -253,8 +275,8 @@ def _given(column: pd.Series, name: str, wanted: Any, discrete: bool) -> Sequenc
         raise EstimateError(
             f"at={{'{name}': {wanted!r}}} holds what is no number.", f"'{name}' holds numbers.", "Give finite numbers."
         )
-    if discrete and column.dtype.kind in "biu":
-        return list(np.asarray(values).astype(column.dtype).tolist())
+    if discrete:
+        return list(np.asarray(values).astype(column.dtype))
     return [float(number) for number in numbers]
 
 

@@ -15,11 +15,17 @@ from speclet_formula.estimates.intervals import (
     Array,
     EstimateError,
     Interval,
-    choose_interval,
     stack,
     summarise,
 )
-from speclet_formula.estimates.points import PointEstimates, points_of, wald, with_interval
+from speclet_formula.estimates.points import (
+    PointEstimates,
+    interval_of,
+    points_of,
+    stated_coefficients,
+    wald,
+    with_interval,
+)
 from speclet_formula.interpretation.choosing import Chosen, choose_effects, effect_blocks, sum_label
 
 SIGNS = ("p_negative", "lfsr", "s_value", "rank")
@@ -88,7 +94,7 @@ def level_effects(
     >>> level_effects(fit, "Subject", term="Days", add="Days").columns.to_list()[-4:]  # fit: Reaction ~ Days + (...)
     ['p_negative', 'lfsr', 's_value', 'rank']
     """
-    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     chosen = choose_effects(fit, group, term, add)
     if points is not None:
         frame, n_draws = _from_modes(fit, points, chosen, interval), 0
@@ -181,7 +187,7 @@ def _from_modes(fit: Fitted, points: PointEstimates, chosen: Chosen, interval: I
         if chosen.added != (chosen.term,):
             raise _no_joint_draws(points, chosen)
         labels = [label for term in fit.model.design.fixed for label in term.columns]
-        modes = modes + points.coefficients[labels.index(chosen.term)]
+        modes = modes + stated_coefficients(points)[labels.index(chosen.term)]
         sds = points.sum_sds[index][:, chosen.place]
     negative, lfsr = normal_signs(modes, sds)
     return with_interval(modes, sds, interval).assign(p_negative=negative, lfsr=lfsr)

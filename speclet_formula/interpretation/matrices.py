@@ -13,8 +13,8 @@ import pandas as pd
 from speclet_formula.design.records import Design, GroupBlock
 from speclet_formula.errors import listed, nearest
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import Array, EstimateError, Interval, choose_interval, stack, summarise
-from speclet_formula.estimates.points import points_of
+from speclet_formula.estimates.intervals import Array, EstimateError, Interval, stack, summarise
+from speclet_formula.estimates.points import interval_of, points_of
 from speclet_formula.interpretation.levels import sign_probabilities
 from speclet_formula.prediction import BLOCK_BYTES
 
@@ -84,7 +84,7 @@ def effect_matrix(
     >>> effect_matrix(crossed, "gene", "cell_line").shape  # crossed: log_fc ~ 1 + (1 | gene/cell_line)
     (6, 4)
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval = interval_of(fit, ci_prob, ci_kind)
     if value not in VALUES:
         near = nearest(str(value), VALUES)
         raise EstimateError(
@@ -100,6 +100,8 @@ def effect_matrix(
         found, index=pd.Index(crossing.rows, name=rows), columns=pd.Index(crossing.columns, name=columns)
     )
     frame.attrs.update(value=value, effect=crossing.label, interval=str(interval), point_estimate=interval.point)
+    sizes = fit.idata["posterior"].sizes
+    frame.attrs["draws"] = sizes["chain"] * sizes["draw"]
     return frame
 
 
@@ -146,7 +148,7 @@ def selectivity(
     >>> len(selectivity(crossed, "gene", "cell_line"))  # crossed: log_fc ~ 1 + (1 | gene/cell_line), 6 genes
     6
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval = interval_of(fit, ci_prob, ci_kind)
     crossing = _cross(fit, rows, columns)
     found = [
         _selectivity_of(draws, crossing, cells, interval) for cells, draws in _cell_blocks(fit, crossing, whole=True)

@@ -11,10 +11,12 @@ import pandas as pd
 
 from speclet_formula.errors import listed
 from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array, EstimateError, choose_interval
+from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.estimates.points import interval_of
+from speclet_formula.formula.terms import text_of
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
-from speclet_formula.interpretation.records import Means, Scale
-from speclet_formula.interpretation.scales import check_type, response_function
+from speclet_formula.interpretation.records import Back, Means, Scale
+from speclet_formula.interpretation.scales import check_type, response_function, way_back
 from speclet_formula.interpretation.values import combined, tabulate
 
 type Names = str | Sequence[str] | None
@@ -49,8 +51,11 @@ def marginal_means(
     at : mapping of str to value or sequence of values, optional
         Values of some variables instead of the usual ones, as for `reference_grid`.
     type : {"link", "response"}
-        "response" takes each mean back through the link, as emmeans does: averages are made on the link scale. For a
-        model of two parts (zeros and counts) it is the mean of the distribution proper.
+        "response" takes each mean back through the link, as emmeans does: averages are made on the link scale. A
+        computed response is taken back to what it was computed from: means of log(y + 5) as exp(mean) - 5 (logarithms,
+        square roots, exponentials and arithmetic with numbers, also within each other), of log(a / b) as a / b. What a
+        lognormal family models is the mean of the logarithm, and its exponential is given. For a model of two parts
+        (zeros and counts) it is the mean of the distribution proper.
     parameter : str, optional
         A parameter that has a formula of its own, "sigma"; by default the mean.
     ci_prob, ci_kind : optional
@@ -70,7 +75,8 @@ def marginal_means(
     Raises
     ------
     EstimateError
-        A variable is in no fixed term, a level was not fitted, or an ordinal model is asked for a mean response.
+        A variable is in no fixed term, a level was not fitted, an ordinal model is asked for a mean response, or a
+        response that cannot be taken back (round(y)) is asked for its own scale.
 
     References
     ----------
@@ -82,10 +88,10 @@ def marginal_means(
     >>> marginal_means(fit, "Days", at={"Days": [0, 9]}).table["Days"].to_list()  # fit: Reaction ~ Days + (...)
     [0.0, 9.0]
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval = interval_of(fit, ci_prob, ci_kind)
     check_type(type)
     grid = make_grid(fit, at, parameter)
-    function = response_function(fit, grid, type)
+    function, back = response_function(fit, grid, type), way_back(fit, grid, type)
     focal, within = _focal_names(grid, specs, by)
     X, offset = matrix_of(grid, grid.frame)
     cells, average = averaging(grid.frame, (*focal, *within))
@@ -95,7 +101,7 @@ def marginal_means(
     table.attrs.update(summary.attrs)
     return Means(
         table=table,
-        sentence=_sentence(fit, grid, (*focal, *within), type),
+        sentence=_sentence(fit, grid, (*focal, *within), type, back),
         kind="means",
         names=(*focal, *within),
         by=within,
@@ -103,7 +109,8 @@ def marginal_means(
         values=values,
         family=fit.model.family if parameter is None else None,
         interval=interval,
-        response=parameter or fit.model.design.response_name,
+        response=back.response if back else parameter or fit.model.design.response_name,
+        back=back,
     )
 
 
@@ -165,9 +172,9 @@ def _focal_names(grid: Grid, specs: Names, by: Names) -> tuple[tuple[str, ...], 
     return focal, within
 
 
-def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale) -> str:
+def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale, back: Back | None) -> str:
     """Say what the means are, and what was averaged over or held."""
-    response = grid.parameter or fit.model.design.response_name
+    response = back.response if back else grid.parameter or fit.model.design.response_name
     others = [name for name in grid.frame if name not in names]
     averaged = [name for name in others if grid.frame[name].nunique() > 1]
     held = [
@@ -177,14 +184,31 @@ def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale) -> st
         for name in others
         if name not in averaged
     ]
+    taken = f", taken back from {back.text}" if back else ""
     link = "" if scale == "response" or fit.model.family.link == "identity" else f" ({fit.model.family.link} scale)"
     if grid.parameter is not None:
         link = "" if scale == "response" else " (its link's scale)"
-    parts = [f"Marginal means of {response}{link} by {' and '.join(names)}"]
+    parts = [f"Marginal means of {response}{link} by {' and '.join(names)}{taken}"]
     parts += [f"averaged over {listed(averaged)} with equal weights"] if averaged else []
     parts += [f"at {listed(held)}"] if held else []
+    parts += offset_words(grid)
     parts += ["group effects at zero"] if grid.side.groups else []
     return "; ".join(parts) + "."
+
+
+def offset_words(grid: Grid) -> list[str]:
+    """Say at what the offset is held, where it is.
+
+    Parameters
+    ----------
+    grid : Grid
+
+    Returns
+    -------
+    list of str
+    """
+    offsets = " + ".join(f"offset({text_of(one)})" for one in grid.side.formula.offsets)
+    return [] if grid.mean_offset is None else [f"{offsets} at its mean, {grid.mean_offset:.4g}"]
 
 
 def _is_number(column: pd.Series) -> bool:

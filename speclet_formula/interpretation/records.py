@@ -3,6 +3,7 @@
 It prints itself and computes nothing; contrasts are made from it by `contrasting`.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 from typing import Literal
@@ -13,7 +14,7 @@ import pandas as pd
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval
 from speclet_formula.estimates.points import NOT_ESTIMABLE
 from speclet_formula.families import Family
-from speclet_formula.posterior.layout import formatted, number
+from speclet_formula.posterior.layout import formatted, number, share
 
 type Scale = Literal["link", "response"]
 _SMALL_P = 1e-4
@@ -38,6 +39,31 @@ class Values:
     covariance: Array
     draws: Array | None
     criterion: str
+
+
+@dataclass(frozen=True, eq=False)
+class Back:
+    """The way back from a computed response, log(y + 5), to what it was computed from.
+
+    Attributes
+    ----------
+    text : str
+        The response as the formula spells it.
+    response : str
+        What it was computed from, "y".
+    inverse : callable
+        From values of the one to values of the other.
+    base : float or None
+        Of a logarithm that was taken last: differences are logarithms of ratios to this base.
+    inside : str
+        What that logarithm is of, "y + 5"; the ratios are of this.
+    """
+
+    text: str
+    response: str
+    inverse: Callable[[Array], Array]
+    base: float | None
+    inside: str
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -66,6 +92,8 @@ class Means:
         How draws are summarised; its mass is that of a Wald interval too.
     response : str
         The response's name, or the parameter's.
+    back : Back or None
+        Of means of a computed response with type="response": how they were taken back.
     """
 
     table: pd.DataFrame
@@ -78,26 +106,33 @@ class Means:
     family: Family | None
     interval: Interval
     response: str
+    back: Back | None = None
 
     def __repr__(self) -> str:
-        return f"{self.sentence}\n\n{shown_table(self.table).to_string(index=False)}\n\n{self._foot()}"
+        return f"{self.sentence}\n\n{shown_table(self.table, self._draws()).to_string(index=False)}\n\n{self._foot()}"
 
     def _repr_html_(self) -> str:
-        table = shown_table(self.table).to_html(escape=True, index=False)
+        table = shown_table(self.table, self._draws()).to_html(escape=True, index=False)
         return f"<p>{escape(self.sentence)}</p>\n{table}\n<p><small>{escape(self._foot())}</small></p>"
 
+    def _draws(self) -> int:
+        return 0 if self.values.draws is None else len(self.values.draws)
+
     def _foot(self) -> str:
-        unknown = f" {NOT_ESTIMABLE}" if self.values.draws is None and np.isnan(self.values.estimates).any() else ""
-        return f"conf_low and conf_high bound the {self.table.attrs['interval']}.{unknown}"
+        bounds = f"conf_low and conf_high bound the {self.table.attrs['interval']}."
+        unknown = self.values.draws is None and bool(np.isnan(self.values.estimates).any())
+        return " ".join(filter(None, (bounds, self.table.attrs.get("tests"), NOT_ESTIMABLE if unknown else "")))
 
 
-def shown_table(table: pd.DataFrame) -> pd.DataFrame:
+def shown_table(table: pd.DataFrame, draws: int = 0) -> pd.DataFrame:
     """Return a table's numbers as text with few decimals.
 
     Parameters
     ----------
     table : pandas.DataFrame
         That of a `Means`.
+    draws : int
+        Over how many its probabilities were counted; 0 for a point fit.
 
     Returns
     -------
@@ -107,9 +142,10 @@ def shown_table(table: pd.DataFrame) -> pd.DataFrame:
     shown = table.copy()
     for place, name in enumerate(ESTIMATES):
         shown[name] = [row[place] for row in cells]
-    for name, pattern in (("statistic", ".3f"), ("p_negative", ".4f")):
-        if name in shown:
-            shown[name] = [number(value, pattern) for value in table[name]]
+    if "statistic" in shown:
+        shown["statistic"] = [number(value, ".3f") for value in table["statistic"]]
+    if "p_negative" in shown:
+        shown["p_negative"] = [share(value, ".4f", draws) for value in table["p_negative"]]
     if "p_value" in shown:  # below 1e-4 with an exponent, as R prints it
         shown["p_value"] = [number(value, ".2e" if value < _SMALL_P else ".4f") for value in table["p_value"]]
     return shown

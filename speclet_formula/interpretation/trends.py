@@ -11,20 +11,22 @@ import pandas as pd
 
 from speclet_formula.errors import listed
 from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array, EstimateError, choose_interval
-from speclet_formula.estimates.points import points_of
+from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.estimates.points import interval_of, points_of
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
-from speclet_formula.interpretation.means import Names, averaging, named
+from speclet_formula.interpretation.means import Names, averaging, named, offset_words
 from speclet_formula.interpretation.records import Means, Scale, Values
-from speclet_formula.interpretation.scales import check_type, response_function
+from speclet_formula.interpretation.scales import check_type, response_function, way_back
 from speclet_formula.interpretation.values import (
     Function,
+    asymptotic,
     coefficient_draws,
     combined,
     derivative,
     known_values,
     tabulate,
     tests_against_zero,
+    told_tests,
 )
 
 _STEP = 1e-3  # of the covariate's range, emmeans' delta.var
@@ -41,10 +43,11 @@ def slopes(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> Means:
-    """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`, marginaleffects' `avg_slopes`.
+    """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`.
 
     The slope is the difference of the linear predictor a thousandth of the covariate's range apart, around its value in
-    the reference grid, divided by that distance; it is averaged over the grid as marginal means are.
+    the reference grid, divided by that distance; it is averaged over the grid as marginal means are. marginaleffects'
+    `avg_slopes` averages over the rows of the data instead: another number where slopes differ between them.
 
     Parameters
     ----------
@@ -84,7 +87,7 @@ def slopes(
     >>> slopes(fit, "Days").table.columns.to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['estimate', 'std_error', 'conf_low', 'conf_high', 'p_negative']
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval = interval_of(fit, ci_prob, ci_kind)
     check_type(type)
     grid, step = _sloped_grid(fit, var, at, parameter)
     function = response_function(fit, grid, type)
@@ -97,11 +100,12 @@ def slopes(
         values = _of_responses(fit, grid, (low, high), average / step, function)
     summary = tabulate(values, interval)
     table = pd.concat([cells, summary], axis=1).assign(**tests_against_zero(values))
-    table.attrs.update(summary.attrs)
-    response = parameter or fit.model.design.response_name
+    table.attrs.update(summary.attrs, **told_tests(values))
+    back = way_back(fit, grid, type)
+    response = back.response if back else parameter or fit.model.design.response_name
     return Means(
         table=table,
-        sentence=_sentence(fit, grid, var, names, type),
+        sentence=_sentence(fit, grid, var, names, type, response) + asymptotic(values),
         kind="slopes",
         names=names,
         by=(),
@@ -126,7 +130,7 @@ def _sloped_grid(fit: Fitted, var: str, at: Mapping[str, Any] | None, parameter:
             f"Its levels are compared by pairs(marginal_means(fit, '{var}')).",
         )
     grid = make_grid(fit, {var: float(column.mean()), **(at or {})}, parameter)
-    return grid, _STEP * float(column.max() - column.min())
+    return grid, _STEP * (float(column.max()) - float(column.min()))
 
 
 def _names(grid: Grid, var: str, by: tuple[str, ...], at: Mapping[str, Any] | None) -> tuple[str, ...]:
@@ -152,12 +156,12 @@ def _of_responses(
     return known_values(points, jacobian, average @ (high - low))
 
 
-def _sentence(fit: Fitted, grid: Grid, var: str, names: tuple[str, ...], scale: Scale) -> str:
-    response = grid.parameter or fit.model.design.response_name
+def _sentence(fit: Fitted, grid: Grid, var: str, names: tuple[str, ...], scale: Scale, response: str) -> str:
     identity = grid.parameter is None and fit.model.family.link == "identity"
     link = "" if scale == "response" or identity else " (link scale)"
     averaged = [name for name in grid.frame if name not in (*names, var) and grid.frame[name].nunique() > 1]
     parts = [f"Slopes of {response}{link} in {var}" + (f" by {' and '.join(names)}" if names else "")]
     parts += [f"averaged over {listed(averaged)} with equal weights"] if averaged else []
     parts += [f"at {var} = {grid.frame[var].iloc[0]:.4g}"] if var not in names else []
+    parts += offset_words(grid) if scale == "response" and fit.model.family.link != "identity" else []
     return "; ".join(parts) + "."

@@ -150,6 +150,38 @@ def tests_against_zero(values: Values) -> dict[str, Array]:
     return {"statistic": statistic, "p_value": 2 * ndtr(-np.abs(statistic))}
 
 
+def asymptotic(values: Values) -> str:
+    """Say, behind the sentence of a table, that its tests are asymptotic; nothing where there are draws.
+
+    Parameters
+    ----------
+    values : Values
+
+    Returns
+    -------
+    str
+    """
+    return "" if values.draws is not None else " Tests are asymptotic (z)."
+
+
+def told_tests(values: Values) -> dict[str, str]:
+    """Say, of a fit by maximum likelihood, what its tests against zero are.
+
+    Parameters
+    ----------
+    values : Values
+
+    Returns
+    -------
+    dict of str to str
+        "tests" and the sentence; empty where there are draws.
+    """
+    if values.draws is not None:
+        return {}
+    small = "" if values.criterion == "Laplace" else ", too small where there are few groups"
+    return {"tests": f"statistic is a z value; p_value is asymptotic, by the normal distribution{small}."}
+
+
 def derivative(function: Function, at: Array) -> Array:
     """Return the derivative of a smooth function, by a central difference.
 

@@ -4,6 +4,7 @@ The order is that of lme4's summary. Text and HTML are made from the same parts 
 """
 
 import math
+import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
@@ -15,22 +16,42 @@ import pandas as pd
 from speclet_formula.design.records import Design, sides
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.estimates.effects import family_parameters, summarise_fixed
-from speclet_formula.estimates.fitted import Fitted, ngrps, nobs
+from speclet_formula.estimates.fitted import Fitted, FittedModel, ngrps, nobs
 from speclet_formula.estimates.intervals import Interval, choose_interval
-from speclet_formula.estimates.variances import summarise_side
+from speclet_formula.estimates.variances import has_residual, summarise_side
 from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import text_of
+from speclet_formula.preflight import Finding
 
 MOST_FIXED = 20  # rows of fixed effects that are shown
 MOST_CORRELATED = 8  # columns of a block whose correlations are shown
 SIGNIFICANT = 3  # digits of the smallest standard error or deviation
 MOST_DECIMALS = 6
 _ESTIMATES = {"Estimate": "estimate", "Std.Error": "std_error"}
+MOST_FINDINGS = 4  # of the design that are shown
+MOST_OF_A_LINE = 92  # characters of a finding, so that it stands in one line
+SCALE_OF_T = " Scale is the t distribution's: its standard deviation is Scale * sqrt(nu / (nu - 2))."
 METHODS = {"nuts": "NUTS", "exact": "exact integration"}
 VERDICTS = {"converged": "Converged", "doubtful": "Doubtful", "failed": "Failed"}
 
 
-class Summarised(Fitted, Protocol):
+class SummarisedModel(FittedModel, Protocol):
+    """A model that knows what was found in its design."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is worth knowing."""
+
+
+class Described(Fitted, Protocol):
+    """A fit of such a model."""
+
+    @property
+    def model(self) -> SummarisedModel:
+        """The model."""
+
+
+class Summarised(Described, Protocol):
     """A fit that knows how it was made."""
 
     @property
@@ -89,6 +110,8 @@ class Layout:
         Group and fixed effects of parameters that have formulas of their own.
     foot : str
         What the estimates and intervals are.
+    findings : tuple of str
+        What is known of the design and bears on the numbers, a line each; the last says where there is more.
     """
 
     verdict: str
@@ -101,6 +124,7 @@ class Layout:
     fixed_effects: Table
     foot: str
     family_parameters: Table | None = None
+    findings: tuple[str, ...] = ()
     parameters: tuple[Table, ...] = ()
 
 
@@ -136,9 +160,36 @@ def lay_out(fit: Summarised) -> Layout:
         fixed_effects=_fixed_table(fit, fit.model.design, interval, ""),
         parameters=tuple(_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
-        f"low and high bound the {interval}.",
+        f"low and high bound the {interval}.{_about_scale(fit)}",
         family_parameters=_parameter_table(fit, interval),
+        findings=findings_of(fit),
     )
+
+
+def findings_of(fit: Described) -> tuple[str, ...]:
+    """Say in a line each what was found in a fit's design, at most four, and where the rest is told.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    tuple of str
+        Empty where nothing was found.
+    """
+    found = [
+        textwrap.shorten(f"{finding.what} {finding.why}", MOST_OF_A_LINE, placeholder=" ...")
+        for finding in fit.model.findings
+    ]
+    more = f"{len(found) - MOST_FINDINGS:,} more findings, and " if len(found) > MOST_FINDINGS else ""
+    where = (f"{more}what to do: print(fit.model)",) if found else ()
+    return (*found[:MOST_FINDINGS], *where)
+
+
+def _about_scale(fit: Summarised) -> str:
+    """Say what the scale of a t distribution is, which is no standard deviation."""
+    return SCALE_OF_T if fit.model.family.name == "t" and has_residual(fit.model) else ""
 
 
 def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
@@ -375,3 +426,23 @@ def number(value: float, pattern: str) -> str:
         return "-"
     text = format(value, pattern).removesuffix(".")
     return text.removeprefix("-") if not text.strip("-0.") else text
+
+
+def share(value: float, pattern: str, draws: int) -> str:
+    """Format a probability that was counted over draws: none of S is "< 1/S", all are "> 1 - 1/S".
+
+    Parameters
+    ----------
+    value : float
+    pattern : str
+        As for `format`.
+    draws : int
+        How many were counted; 0 for a probability that was not.
+
+    Returns
+    -------
+    str
+    """
+    if draws and value in (0, 1):
+        return f"> 1 - 1/{draws:,}" if value else f"< 1/{draws:,}"
+    return number(value, pattern)

@@ -10,7 +10,7 @@ from typing import Any, Literal
 from speclet_formula.errors import some_of
 from speclet_formula.estimates.effects import summarise_fixed
 from speclet_formula.estimates.intervals import EstimateError, choose_interval
-from speclet_formula.estimates.points import PointEstimates, dropped_columns, labels_of
+from speclet_formula.estimates.points import PointEstimates, labels_of
 from speclet_formula.estimates.variances import varcorr
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
@@ -19,6 +19,7 @@ from speclet_formula.posterior.layout import (
     Layout,
     counted,
     counted_rows,
+    findings_of,
     fixed_table,
     group_table,
     kind_of_model,
@@ -29,8 +30,9 @@ from speclet_formula.posterior.rendering import render_html, render_text
 METHODS = {"reml": "REML", "ml": "maximum likelihood", "laplace": "maximum likelihood (Laplace Approximation)"}
 FOOT = "Std.Error and t value are for the estimated variances; a fit by method='exact' carries their uncertainty too."
 LAPLACE_FOOT = (
-    "Std.Error is from the curvature of the likelihood in all parameters. Laplace's approximation is a first look: it "
-    "errs where levels have few rows or single trials of 0 and 1, and a fit by method='nuts' has no such error."
+    "Std.Error is from the curvature of the likelihood in all parameters, Pr(>|z|) is asymptotic. Laplace's "
+    "approximation is a first look: it errs where levels have few rows or single trials of 0 and 1, and a fit by "
+    "method='nuts' has no such error."
 )
 SMALLEST_P = 2.2e-16  # R's: what is smaller cannot be told from it
 PLAIN_P = 1e-4  # below it a p-value is printed with an exponent
@@ -128,6 +130,7 @@ def lay_out_point(fit: PointFit) -> Layout:
         counts=counted(fit),
         fixed_effects=fixed_table(fit.model.design, frame, shown, statistics),
         foot=LAPLACE_FOOT if laplace else FOOT,
+        findings=findings_of(fit),
     )
 
 
@@ -145,7 +148,7 @@ def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:
     yield "Formula", text_of(fit.model.formula)
     yield "Data", f"{counted_rows(fit)}, {fit.seconds:,.1f} seconds"
     labels = labels_of(fit.model.design)
-    if dropped := [labels[place] for place in dropped_columns(fit.estimates)]:
+    if dropped := [labels[place] for place in fit.estimates.dropped]:
         columns = "1 fixed column" if len(dropped) == 1 else f"{len(dropped):,} fixed columns"
         yield "Dropped", f"{columns} that earlier ones make up: {some_of(dropped)}"
     if fit.method == "reml":

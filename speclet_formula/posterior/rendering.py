@@ -39,10 +39,11 @@ def render_text(layout: Layout) -> str:
 
 
 def _sentences(layout: Layout) -> Iterator[str]:
-    """Wrap the verdict, and the remedy where there is one."""
+    """Wrap the verdict, and the remedy where there is one; what was found in the design has a line each."""
     for label, text in ((layout.verdict, layout.sentence), ("What to do", layout.remedy)):
         if text:
             yield from textwrap.wrap(f"{label}: {text}", WIDTH, subsequent_indent="  ")
+    yield from (f"Note: {finding}" for finding in layout.findings)
 
 
 def _text_table(table: Table, indent: str) -> Iterator[str]:
@@ -88,6 +89,7 @@ def render_html(layout: Layout) -> str:
         '<div class="speclet-fit">',
         f"<p><strong>{escape(layout.verdict)}:</strong> {escape(layout.sentence)}</p>",
         remedy,
+        f"<ul>{''.join(f'<li>{escape(finding)}</li>' for finding in layout.findings)}</ul>" if layout.findings else "",
         f"<p>{escape(layout.heading)}</p>",
         f"<dl>{facts}</dl>",
         *tables,

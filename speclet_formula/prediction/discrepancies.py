@@ -20,6 +20,7 @@ from speclet_formula.families.evaluation import weighted
 from speclet_formula.families.records import Parameters
 from speclet_formula.prediction.gathering import at_rows, gather_fit, row_blocks
 from speclet_formula.prediction.replicates import draw_rows
+from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
@@ -35,8 +36,10 @@ _VARIANCES: dict[str, Callable[[Array, Parameters, Any], Array]] = {
     "wald": lambda mean, p, _: mean**3 / p["lam"],
     "beta": lambda mean, p, _: mean * (1 - mean) / (1 + p["kappa"]),
     "bernoulli": lambda mean, _p, _: mean * (1 - mean),
-    "binomial": lambda mean, _p, trials: mean * (1 - mean) / trials,
-    "beta_binomial": lambda mean, p, trials: mean * (1 - mean) / trials * (1 + (trials - 1) / (1 + p["kappa"])),
+    "binomial": lambda mean, _p, trials: mean * (1 - mean) / _counted(trials),
+    "beta_binomial": lambda mean, p, trials: (
+        mean * (1 - mean) / _counted(trials) * (1 + (trials - 1) / (1 + p["kappa"]))
+    ),
     "poisson": lambda mean, _p, _: mean,
     "negativebinomial": lambda mean, p, _: mean + mean**2 / p["alpha"],
 }
@@ -110,7 +113,7 @@ def residuals(
     design, family = fit.model.design, fit.model.family
     _check_type(type, design, family)
     require_rows(design, "residuals()")
-    rng = np.random.default_rng(random_seed)
+    rng = generator(random_seed)
     kinds = {"response": _response, "pearson": _pearson, "deviance": _deviance, "quantile": _quantile}
     of_rows = kinds[type]
     drawn = gather_fit(fit)
@@ -154,7 +157,12 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
 def _observed(design: Design, rows: slice) -> Array:
     """Return the observations, of proportions as shares."""
     y = design.response[rows]
-    return np.asarray(y if design.trials is None else y / design.trials[rows])
+    return np.asarray(y if design.trials is None else y / _counted(design.trials[rows]))
+
+
+def _counted(trials: Array) -> Array:
+    """Return numbers of trials, NaN where there are none: 0 of 0 have no share."""
+    return np.where(trials > 0, trials, np.nan)
 
 
 def _response(

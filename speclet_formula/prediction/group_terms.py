@@ -12,7 +12,7 @@ from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.records import FixedPart
 from speclet_formula.errors import FormulaError
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.formula.terms import Formula, GroupTerm, text_of
+from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of
 from speclet_formula.model import Model
 
 NO_GROUPS = ("~0", "~NA", "NA")
@@ -38,13 +38,56 @@ def keep_groups(model: Model, design: Design, re_form: Any) -> Design:
     FormulaError
         If it is no formula of group terms, or has one that the model has not.
     """
+    wanted = _wanted(model, re_form)
+    return design if wanted is None else _with_terms(design, wanted)
+
+
+def needed_columns(model: Model, re_form: Any) -> tuple[str, ...]:
+    """List the columns that a prediction with some of the group terms needs.
+
+    Parameters
+    ----------
+    model : Model
+    re_form : str, False or None
+        As in `keep_groups`.
+
+    Returns
+    -------
+    tuple of str
+        Of the fixed part, the offsets, and the group terms that are asked for; those of parameters' formulas too.
+
+    Raises
+    ------
+    FormulaError
+        As `keep_groups`.
+    """
+    wanted = _wanted(model, re_form)
+    formulas = [model.formula, *(part for _, part in model.formula.parameters)]
+    nodes = [node for formula in formulas for node in (*formula.terms, *formula.offsets)]
+    for term in (term for formula in formulas for term in formula.group_terms):
+        chosen = None if wanted is None else _asked(term, wanted)
+        if chosen is None or chosen:
+            columns = [part for part in term.terms if chosen is None or frozenset(part.factors) in chosen]
+            nodes += [term.group, *columns]
+    return tuple(dict.fromkeys(name for node in nodes for name in columns_of(node)))
+
+
+def _wanted(model: Model, re_form: Any) -> tuple[GroupTerm, ...] | None:
+    """Return the group terms that are asked for; None for all."""
     if re_form is None:
-        return design
+        return None
     if re_form is False or (isinstance(re_form, str) and re_form.replace(" ", "") in NO_GROUPS):
-        return without_groups(design)
+        return ()
     wanted = _parsed(model, re_form)
     _check_known(model, wanted)
-    return _with_terms(design, wanted)
+    return wanted
+
+
+def _asked(term: GroupTerm, wanted: tuple[GroupTerm, ...]) -> set[frozenset[Any]]:
+    """Return the columns of a group term that are asked for, each by its factors; the intercept has none."""
+    asked = [one for one in wanted if text_of(one.group) == text_of(term.group)]
+    chosen = {frozenset(column.factors) for one in asked for column in one.terms}
+    return chosen | {frozenset() for one in asked if one.intercept}
 
 
 def without_groups(design: Design) -> Design:
@@ -124,9 +167,7 @@ def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:
 
 def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[GroupTerm, ...]) -> GroupBlock | None:
     """Set the columns that were not asked for to zero; without any that was, return nothing."""
-    asked = [one for one in wanted if text_of(one.group) == text_of(term.group)]
-    chosen = {frozenset(column.factors) for one in asked for column in one.terms}
-    chosen |= {frozenset() for one in asked if one.intercept}
+    chosen = _asked(term, wanted)
     every = [*([frozenset()] if part.intercept else []), *(frozenset(c.factor for c in coded) for coded in part.coded)]
     kept = [
         place

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.estimates.fitted import Fitted, FittedModel
-from speclet_formula.estimates.intervals import ESTIMATES, Array, choose_interval, stack, summarise
-from speclet_formula.estimates.points import PointEstimates, points_of
+from speclet_formula.estimates.intervals import ESTIMATES, Array, stack, summarise
+from speclet_formula.estimates.points import PointEstimates, interval_of, points_of
 from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
 from speclet_formula.prediction.gathering import at_rows, gather, gather_side, predictor_of, row_blocks
 from speclet_formula.prediction.predictors import side_of
@@ -59,7 +59,7 @@ def fitted(
     >>> fitted(fit).columns.to_list()
     ['estimate', 'std_error', 'conf_low', 'conf_high']
     """
-    interval, points = choose_interval(ci_prob, ci_kind), points_of(fit)
+    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     design, family = fit.model.design, fit.model.family
     if points is not None and parameter is None:
         return _fitted_point(fit.model, points)

@@ -17,18 +17,19 @@ from speclet_formula.estimates.intervals import (
     Array,
     EstimateError,
     Interval,
-    choose_interval,
     point_estimates,
     stack,
     summarise,
 )
-from speclet_formula.estimates.points import NOT_ESTIMABLE, PointEstimates, estimable, points_of, wald
+from speclet_formula.estimates.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
 from speclet_formula.families import expected_response, inverse_link, is_ordinal
 from speclet_formula.prediction.gathering import ModelDraws, at_rows, gather, predictor_of, row_blocks
 from speclet_formula.prediction.group_terms import keep_groups
 from speclet_formula.prediction.new_levels import add_new_levels
+from speclet_formula.prediction.new_rows import NewRows, new_rows
 from speclet_formula.prediction.predictors import refuse_new_levels
 from speclet_formula.prediction.replicates import draw_rows, with_weights
+from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
@@ -55,8 +56,8 @@ def predict(
     ----------
     fit : Fit or PointFit
     newdata : table, optional
-        New rows: a pandas, polars or pyarrow table, or a dictionary of arrays, with the predictors and the grouping
-        factors; the rows that were fitted by default.
+        New rows: a pandas, polars or pyarrow table, or a dictionary of arrays, with the predictors and those grouping
+        factors whose effects are added; the rows that were fitted by default.
     re_form : str or False, optional
         Which group effects are added, lme4's `re.form`: None for all, "~0", "NA" or False for none, or some of the
         model's group terms, "~(1 | gene)". A part of a term may be asked for: "~(1 | gene)" of `(1 + x | gene)`.
@@ -77,7 +78,8 @@ def predict(
     Returns
     -------
     pandas.DataFrame
-        One row per row of `newdata`, under its index (the rows of the fitted table, named "row", without it):
+        One row per row of `newdata`, under its index (the rows of the fitted table, named "row", without it). A row in
+        which a column that is needed is missing has missing numbers, and `.attrs["missing"]` counts these rows:
 
         * `level`: only of an ordinal response on the response's scale, which has one row per row and level;
         * `estimate`: the posterior mean (or rcParams["stats.point_estimate"]) of the row's mean, of an ordinal response
@@ -110,8 +112,9 @@ def predict(
     """
     _check_choice("type", type, TYPES)
     _check_choice("interval", interval, INTERVALS)
-    chosen, points = choose_interval(ci_prob, ci_kind), points_of(fit)
-    design = fit.model.design if newdata is None else replay_design(fit.model.design, newdata)
+    chosen, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
+    new = None if newdata is None else new_rows(fit.model, newdata, re_form, weighted=interval == "prediction")
+    design = fit.model.design if new is None else replay_design(fit.model.design, new.complete)
     design = keep_groups(fit.model, design, re_form)
     if not allow_new_levels:
         for side in sides(design):
@@ -120,10 +123,10 @@ def predict(
         frame = _predict_point(fit.model, points, design, type, interval, chosen)
     else:
         _check_ordinal(fit.model.family, type, interval)
-        if newdata is not None and interval == "prediction":
-            design = with_weights(fit.model, design, newdata)
-        frame = _predict_draws(fit, design, type, interval, chosen, np.random.default_rng(random_seed))
-    return _labelled(frame, fit.model.design, design, newdata)
+        if new is not None and interval == "prediction":
+            design = with_weights(fit.model, design, new.complete)
+        frame = _predict_draws(fit, design, type, interval, chosen, generator(random_seed))
+    return _labelled(frame, fit.model.design, new)
 
 
 def _check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
@@ -249,15 +252,18 @@ def _check_point_interval(design: Design, interval: str) -> None:
         )
 
 
-def _labelled(frame: pd.DataFrame, fitted: Design, design: Design, newdata: Any) -> pd.DataFrame:
+def _labelled(frame: pd.DataFrame, fitted: Design, new: NewRows | None) -> pd.DataFrame:
     """Give the predictions the index of the rows, and an ordinal response's probabilities their levels."""
-    n = len(design.rows)
-    index = pd.Index(fitted.rows, name="row") if newdata is None else pd.RangeIndex(n)
-    if isinstance(newdata, pd.DataFrame):
-        index = newdata.index
-    each = len(frame) // n
+    n = len(fitted.rows) if new is None else int(new.keep.sum())
+    index = pd.Index(fitted.rows, name="row") if new is None else new.index
+    each = len(frame) // n if n else 1
+    if new is not None and not new.keep.all():  # a row without its predictors has no prediction
+        places = np.flatnonzero(np.repeat(new.keep, each))
+        attributes = {**frame.attrs, "missing": int((~new.keep).sum())}
+        frame = frame.set_axis(places).reindex(range(each * len(new.keep)))
+        frame.attrs.update(attributes)
     if each > 1:
-        frame.insert(0, "level", np.tile(np.asarray(fitted.levels, dtype=object), n))
+        frame.insert(0, "level", np.tile(np.asarray(fitted.levels, dtype=object), len(index)))
         index = index.repeat(each)
     frame.index = index
     return frame

@@ -19,6 +19,7 @@ from speclet_formula.prediction.gathering import Draws, ModelDraws, at_rows, gat
 from speclet_formula.prediction.group_terms import without_groups
 from speclet_formula.prediction.new_levels import draw_anew, draw_point_anew
 from speclet_formula.prediction.replicates import draw_rows
+from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
@@ -47,10 +48,10 @@ def simulate_responses(
     Returns
     -------
     pandas.DataFrame
-        One row per row that was fitted, one column per response, "sim_1", "sim_2", ..., each from another draw of the
-        posterior (draws are used again where there are fewer), of a PointFit all at the estimates. On the scale of the
-        response: of cbind() the successes, of a weighted proportion the share, of an ordinal response its levels; a
-        truncated response lies between its bounds, a censored one is not censored.
+        One row per row that was fitted, under its label in the table; one column per response, "sim_1", "sim_2", ...,
+        each from another draw of the posterior (draws are used again where there are fewer), of a PointFit all at the
+        estimates. On the scale of the response: of cbind() the successes, of a weighted proportion the share, of an
+        ordinal response its levels; a truncated response lies between its bounds, a censored one is not censored.
 
     Raises
     ------
@@ -73,11 +74,12 @@ def simulate_responses(
             "Leave it out to draw them anew.",
         )
     require_rows(fit.model.design, "simulate()")
-    rng = np.random.default_rng(random_seed)
+    rng = generator(random_seed)
     parameters = _parameters(fit, nsim, effects, rng)
     drawn = [_one_response(fit, _draw_of(parameters, place), rng) for place in range(nsim)]
     names = [f"sim_{number}" for number in range(1, nsim + 1)]
-    return pd.DataFrame(dict(zip(names, drawn, strict=True)), index=pd.Index(fit.model.design.rows, name="row"))
+    labels = fit.model.index[fit.model.design.rows]
+    return pd.DataFrame(dict(zip(names, drawn, strict=True)), index=labels.rename(labels.name or "row"))
 
 
 def _parameters(fit: "Fit | PointFit", nsim: int, effects: Effects, rng: np.random.Generator) -> ModelDraws:

@@ -1,11 +1,15 @@
 """The response and the fixed columns go in; what the data do not inform comes out. Collinearity has its own file."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm
 from speclet_formula.design.merged import column_means, row_count, rows_by_level
+from speclet_formula.design.records import sides
+from speclet_formula.design.strays import numeric_text
+from speclet_formula.formula.terms import Name
 from speclet_formula.preflight.records import Finding, Support, listed
 
 EXTREME_SCALE = 1e3  # an SD beyond it, or below its inverse: where lme4 says "consider rescaling", too
@@ -97,6 +101,69 @@ def _fixed_and_group(term: FixedTerm, design: Design) -> Iterator[Finding]:
             f"Keep (1 | {term.name}) to have its levels shrunk towards each other, or {term.name} to compare them one "
             "by one.",
         )
+
+
+def text_of_numbers(design: Design) -> Iterator[Finding]:
+    """Look for factors that are numbers but for a few cells.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+        One for each column that stands in a fixed term or varies over groups; a grouping factor has levels anyway.
+    """
+    for name in _named_in_terms(design):
+        column = design.frame[name]
+        if not isinstance(column.dtype, pd.CategoricalDtype) or not _alphabetical(column):
+            continue  # an order of its own is the analyst's: these are labels
+        found = numeric_text(column, design.rows)
+        if found is not None:
+            yield Finding(
+                "text_of_numbers",
+                f"'{name}' is text, but {found.said}.",
+                f"Text is a factor: each of its {len(column.cat.categories):,} values has a coefficient of its own.",
+                f"{found.remedy(name)} If they are labels, leave it.",
+            )
+
+
+def sorted_levels(design: Design, unordered: Sequence[str]) -> Iterator[Finding]:
+    """Tell the reference levels of factors that came without an order.
+
+    Parameters
+    ----------
+    design : Design
+    unordered : sequence of str
+        Their columns, some of which the design may not use.
+
+    Yields
+    ------
+    Finding
+    """
+    for name in [name for name in _named_in_terms(design) if name in unordered]:
+        levels = list(design.frame[name].cat.categories)
+        yield Finding(
+            "sorted_levels",
+            f"The levels of '{name}' came in the order of the rows, as polars' Categorical has them, and were sorted.",
+            f"Its reference level is '{levels[0]}'.",
+            f'For another order cast it to polars.Enum(["reference", ...]), the reference first: {listed(levels)}.',
+        )
+
+
+def _named_in_terms(design: Design) -> dict[str, None]:
+    """Return the columns that fixed terms name, and those that vary over groups, in order."""
+    seen: dict[str, None] = {}
+    for side in sides(design):
+        terms = [*side.formula.terms, *(term for group in side.formula.group_terms for term in group.terms)]
+        seen |= dict.fromkeys(node.name for term in terms for node in term.factors if isinstance(node, Name))
+    return seen
+
+
+def _alphabetical(column: pd.Series) -> bool:
+    levels = list(column.cat.categories)
+    return levels == sorted(levels)
 
 
 def extreme_response(design: Design, support: Support) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.transforms import as_factor
 from speclet_formula.preflight.records import Finding, listed
 
 MISPLACED_SHARE = 0.25  # of a factor's repeated levels: with more of them in several parents it is a crossed factor
@@ -58,8 +59,8 @@ def _factors(block: GroupBlock, design: Design) -> Iterator[tuple[str, Factor]]:
             if isinstance(column.dtype, pd.CategoricalDtype):
                 yield name, (column.cat.codes.to_numpy(dtype=np.int64), tuple(column.cat.categories))
             else:
-                codes, levels = pd.factorize(column, sort=True)
-                yield name, (codes.astype(np.int64), tuple(f"{level:g}" for level in levels))
+                factor = as_factor(column.to_numpy())
+                yield name, (factor.codes.astype(np.int64), tuple(factor.categories))
 
 
 def _nested_in_two(child: str, inner: Factor, parent: str, outer: Factor) -> Iterator[Finding]:

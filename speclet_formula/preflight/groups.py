@@ -38,7 +38,7 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
             "One effect says nothing of an SD, and it cannot be told from the intercept; lme4 refuses this.",
             f"Leave the group term of '{block.group}' out.",
         )
-    elif q * k >= n:
+    elif q * (k if block.correlated else 1) >= n:  # of a || block each column is a term of its own, as lme4 counts
         yield from _as_many_effects_as_rows(block, design, support)
     else:
         yield from _few_levels(block)

@@ -4,9 +4,18 @@ The checks stand in the files beside this one. All but collinearity take a time 
 program of `separation` has a limit of its own.
 """
 
+from collections.abc import Sequence
+
 from speclet_formula.design import Design
 from speclet_formula.preflight.collinearity import collinear_columns
-from speclet_formula.preflight.columns import extreme_response, extreme_scales, inspect_fixed, inspect_response
+from speclet_formula.preflight.columns import (
+    extreme_response,
+    extreme_scales,
+    inspect_fixed,
+    inspect_response,
+    sorted_levels,
+    text_of_numbers,
+)
 from speclet_formula.preflight.factors import inspect_factors
 from speclet_formula.preflight.groups import inspect_group
 from speclet_formula.preflight.parameters import inspect_parameters
@@ -16,7 +25,7 @@ from speclet_formula.threads import in_one_blas_thread
 
 
 @in_one_blas_thread
-def inspect_design(design: Design, *, support: Support = "real") -> tuple[Finding, ...]:
+def inspect_design(design: Design, *, support: Support = "real", unordered: Sequence[str] = ()) -> tuple[Finding, ...]:
     """Look for what lme4 would warn of or refuse, and for what makes a posterior follow its prior.
 
     Parameters
@@ -26,6 +35,8 @@ def inspect_design(design: Design, *, support: Support = "real") -> tuple[Findin
     support : {"real", "binary", "count", "proportion", "ordinal", "other"}
         What the response's family takes: real numbers, 0 and 1, counts, successes out of trials, ordered levels, or
         other numbers.
+    unordered : sequence of str
+        Columns that came as categories without an order, and whose levels were sorted.
 
     Returns
     -------
@@ -44,6 +55,8 @@ def inspect_design(design: Design, *, support: Support = "real") -> tuple[Findin
     return (
         *inspect_response(design),
         *extreme_response(design, support),
+        *text_of_numbers(design),
+        *sorted_levels(design, unordered),
         *inspect_fixed(design),
         *collinear_columns(design),
         *extreme_scales(design),

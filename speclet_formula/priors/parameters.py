@@ -14,7 +14,8 @@ from speclet_formula.priors.records import Prior
 from speclet_formula.priors.scales import linked_shares, scales_of
 
 ORDINAL = ("cumulative", "sratio")
-_LOGARITHMIC = ("lognormal", "hurdle_lognormal")
+LOGARITHMIC = ("lognormal", "hurdle_lognormal")
+UNBOUNDED = ("gaussian", "t", "asymmetriclaplace", *LOGARITHMIC)  # whose mean, or that of logarithms, may be any number
 _WITH_ZEROS = ("hurdle_", "zero_inflated_")
 
 # Bambi 0.21's `default_priors`; brms has the same one for the degrees of freedom (Juarez & Steel 2010,
@@ -52,7 +53,7 @@ def measured(design: Design, family: str) -> Design:
     if family.startswith(_WITH_ZEROS) and kept.any():
         trials = None if design.trials is None else design.trials[kept]
         design = replace(design, response=design.response[kept], offset=design.offset[kept], trials=trials)
-    if family in _LOGARITHMIC and (design.response > 0).all():
+    if family in LOGARITHMIC and (design.response > 0).all():
         design = replace(design, response=np.log(design.response))
     return design
 

@@ -17,14 +17,16 @@ from speclet_formula.formula.terms import text_of
 from speclet_formula.priors.distributions import FloatArray
 from speclet_formula.priors.parameters import (
     EXTRAS,
+    LOGARITHMIC,
     ORDINAL,
+    UNBOUNDED,
     bambi_parameters,
     brms_parameters,
     measured,
     weak_parameters,
 )
 from speclet_formula.priors.records import Prior
-from speclet_formula.priors.scales import column_sd, own_sds, response_sd, scales_of
+from speclet_formula.priors.scales import LINKS, column_sd, own_sds, response_sd, scales_of
 
 
 @dataclass(frozen=True)
@@ -67,32 +69,35 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
     sd y is the SD of the response with n - 1, sd x that of a column over the rows; a column that never varies counts as
     SD 1, and so does such a response. m is the link of the mean response, less the mean offset.
 
-    *weak*: intercept Normal(m, 2.5 u), coefficients Normal(0, 2.5 u / s) with s = sd x, but in and beside interactions
-    with numbers the SD of what the other terms leave of the column (`scales.own_sds`); group SDs HalfNormal(u), of
-    slopes HalfNormal(u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). Group intercepts are those at zero. u
-    = sd y for the identity link, 1 for log, logit, probit and cloglog, and sd y / (mean y)^2 for inverse. Without an
-    intercept sqrt(u^2 + m^2) takes the place of u for the coefficients, which then also carry the distance from zero to
-    the mean; without any fixed term it does so for the group SDs. The t family's nu has Gamma(2, 0.1), alpha, kappa and
-    lam HalfCauchy(1) and psi Beta(2, 2), all as in Bambi, but for what has the response's units: lam (wald)
-    HalfCauchy(mean^3 / sd^2), and for asymmetriclaplace b HalfCauchy(sqrt(2) / sd y) and kappa LogNormal(0, 1). For
-    log-normal families y is log(y); for hurdles and zero-inflated families only rows above 0 are measured. For
-    inverse_squared u is 2 sd y / (mean y)^3. Thresholds have Normal(link(share), 2.5) around the share of rows at or
-    below each level (cumulative), or of those at the level among those that reach it (sratio).
+    *weak*: intercept Normal(m, 10 u), coefficients Normal(0, 2.5 u / s) with s = sd x, but in and beside interactions
+    with numbers the SD of what the other terms leave of the column (`scales.own_sds`); group SDs HalfCauchy(2 u), of
+    slopes HalfCauchy(2 u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). Group intercepts are those at zero.
+    u = sd y for the identity link and sd y / (mean y)^2 for inverse. On log, logit, probit and cloglog links u = 1.
+    Where the mean cannot be any number, that is on other links than the identity and for other families than gaussian,
+    t, asymmetriclaplace and the log-normal ones, the intercept has Normal(m, 2.5 u) and group SDs HalfNormal(u), of
+    slopes HalfNormal(u / sd x). Without an intercept sqrt(u^2 + m^2) takes the place of u for the coefficients, which
+    then also carry the distance from zero to the mean; without any fixed term it does so for the group SDs. The t
+    family's nu has Gamma(2, 0.1), alpha, kappa and lam HalfCauchy(1) and psi Beta(2, 2), all as in Bambi, but for what
+    has the response's units: lam (wald) HalfCauchy(mean^3 / sd^2), and for asymmetriclaplace b HalfCauchy(sqrt(2) / sd
+    y) and kappa LogNormal(0, 1). For log-normal families y is log(y); for hurdles and zero-inflated families only rows
+    above 0 are measured. For inverse_squared u is 2 sd y / (mean y)^3. Thresholds have Normal(link(share), 2.5) around
+    the share of rows at or below each level (cumulative), or of those at the level among those that reach it (sratio).
 
     *bambi*: the numbers of Bambi 0.21's automatic priors (SDs with n). Group intercepts' SDs grow with the predictors'
     means there. Bambi has no correlations: LKJ(2). Thresholds Normal(-2 ... 2, 1), or Normal(0, 1) for sratio.
 
     *brms*: intercept StudentT(3, median, s), coefficients flat (improper), SDs and sigma HalfStudentT(3, s), LKJ(1),
-    with s = max(2.5, MAD) of link(y), both to one decimal; on logit, probit and cloglog links StudentT(3, 0, 2.5). The
-    negative binomial's alpha (brms' shape) has InverseGamma(0.4, 0.3), other shapes and precisions Gamma(0.01, 0.01),
-    von Mises' kappa Gamma(2, 0.01), psi Beta(1, 1), thresholds StudentT(3, 0, 2.5).
+    with s = max(2.5, MAD) of link(y), for sigma of y itself, both to one decimal; on logit, probit and cloglog links
+    StudentT(3, 0, 2.5). The negative binomial's alpha (brms' shape) has InverseGamma(0.4, 0.3), other shapes and
+    precisions Gamma(0.01, 0.01), von Mises' kappa Gamma(2, 0.01), psi Beta(1, 1), thresholds StudentT(3, 0, 2.5).
 
-    *rstanarm*: intercept Normal(mean y, 2.5 sd y), coefficients Normal(0, 2.5 sd y / sd x), sigma
-    Exponential(1 / sd y); Normal(0, 2.5) and Normal(0, 2.5 / sd x) for other families, alpha Exponential(1). Its decov
-    prior makes the SD of a group intercept sigma tau with tau ~ Exponential(1), and splits k sigma^2 tau^2 among the k
-    variances of a correlated block by a flat Dirichlet. Here each SD has its own Exponential(1 / sd y) instead
-    (Exponential(1) for other families): sd y stands for sigma, and a block's variances share no tau. LKJ(1). Kappa has
-    Exponential(1) as its phi of a beta regression; thresholds Normal(0, 2.5), where rstanarm has a Dirichlet prior.
+    *rstanarm*: intercept Normal(mean y, 2.5 sd y), coefficients Normal(0, 2.5 sd y / sd x), sigma Exponential(1 / sd
+    y); Normal(0, 2.5) and Normal(0, 2.5 / sd x) for other families, alpha Exponential(1); 2.5 times 1.6, dnorm(0) /
+    dlogis(0), with a probit link. Its decov prior makes the SD of a group intercept sigma tau with tau ~
+    Exponential(1), and splits k sigma^2 tau^2 among the k variances of a correlated block by a flat Dirichlet. Here
+    each SD has its own Exponential(1 / sd y) instead (Exponential(1) for other families): sd y stands for sigma, and a
+    block's variances share no tau. LKJ(1). Kappa has Exponential(1) as its phi of a beta regression; thresholds
+    Normal(0, 2.5), where rstanarm has a Dirichlet prior.
 
     *notebook*: Normal(0, 5) for intercept, thresholds and coefficients, Exponential(1) for SDs and sigma, LKJ(2).
 
@@ -113,13 +118,22 @@ def _weak(design: Design, family: str, link: str) -> Preset:
     from_zero = math.hypot(scales.unit, scales.centre)
     fixed_unit = scales.unit if has_intercept else from_zero
     group_unit = scales.unit if design.fixed or family in ORDINAL else from_zero
+    free = link == "identity" and family in UNBOUNDED
     return Preset(
-        Prior("Normal", mu=scales.centre, sigma=2.5 * scales.unit),
+        Prior("Normal", mu=scales.centre, sigma=(_WIDE if free else 2.5) * scales.unit),
         lambda term: Prior("Normal", mu=0, sigma=2.5 * fixed_unit / own_sds(design, term)),
-        lambda block, column: Prior("HalfNormal", sigma=group_unit / _block_sd(design, block, column)),
+        lambda block, column: _weak_group_sd(group_unit / _block_sd(design, block, column), free),
         Prior("LKJ", eta=2),
         weak_parameters(design, family, link),
     )
+
+
+def _weak_group_sd(unit: float, free: bool) -> Prior:
+    """Give heavy tails where the unit is the response's SD: with few levels a large SD can be many times that.
+
+    A mean that has to be positive is left with light ones, which seldom make it negative.
+    """
+    return Prior("HalfCauchy", beta=_REACH * unit) if free else Prior("HalfNormal", sigma=unit)
 
 
 def _bambi(design: Design, family: str, link: str) -> Preset:
@@ -156,16 +170,19 @@ def _brms(design: Design, family: str, link: str) -> Preset:
             "The presets 'weak', 'bambi', 'rstanarm' and 'notebook' serve merged rows.",
             "Leave priors= out for 'weak'.",
         )
-    # brms takes all rows of a hurdle, but the logarithms of a log-normal response.
-    scales = scales_of(measured(design, family) if family in (*ORDINAL, "lognormal") else design, link)
+    # brms takes all rows of a hurdle, but the logarithms of a log-normal response, a zero being 0.1 to it. Sigma has
+    # the units of the response itself, whatever the link of its mean.
+    logarithmic = family in LOGARITHMIC
+    scales = scales_of(measured(design, family) if family in ORDINAL else design, "log" if logarithmic else link)
     spread = max(2.5, scales.mad)
+    residual = spread if logarithmic or link not in LINKS else max(2.5, scales_of(design, "identity").mad)
     positive = Prior("HalfStudentT", nu=3, sigma=spread)
     return Preset(
         Prior("StudentT", nu=3, mu=scales.median, sigma=spread),
         lambda _term: Prior("Flat"),
         lambda _block, _column: positive,
         Prior("LKJ", eta=1),
-        brms_parameters(family, spread),
+        brms_parameters(family, residual),
     )
 
 
@@ -175,9 +192,10 @@ def _rstanarm(design: Design, family: str, link: str) -> Preset:
     scales = scales_of(measured(design, family), link)
     sd = scales.sd if gaussian else 1.0
     exponential = Prior("Exponential", lam=1 / sd)
+    wide = 2.5 * sd * (_PROBIT if link == "probit" else 1)
     return Preset(
-        Prior("Normal", mu=scales.mean if gaussian and link == "identity" else 0, sigma=2.5 * sd),
-        lambda term: Prior("Normal", mu=0, sigma=_over_sd(design, term, 2.5 * sd)),
+        Prior("Normal", mu=scales.mean if gaussian and link == "identity" else 0, sigma=wide),
+        lambda term: Prior("Normal", mu=0, sigma=_over_sd(design, term, wide)),
         lambda _block, _column: exponential,
         Prior("LKJ", eta=1),
         {
@@ -185,7 +203,7 @@ def _rstanarm(design: Design, family: str, link: str) -> Preset:
             "sigma": exponential,
             "alpha": Prior("Exponential", lam=1),
             "kappa": Prior("Exponential", lam=1),
-            "threshold": Prior("Normal", mu=0, sigma=2.5),
+            "threshold": Prior("Normal", mu=0, sigma=wide),
         },
     )
 
@@ -211,6 +229,10 @@ _PRESETS: Mapping[str, Callable[[Design, str, str], Preset]] = {
 }
 PRESETS: tuple[str, ...] = tuple(_PRESETS)
 _SCALED = ("gaussian", "t", "student", "studentt")
+_PROBIT = 4 / math.sqrt(2 * math.pi)  # rstanarm's dnorm(0) / dlogis(0)
+# In SDs of the response, by the coverage of few levels: see docs/explanation/default-priors.md.
+_REACH = 2.0  # the scale of a group SD's half-Cauchy prior
+_WIDE = 10.0  # the SD of the intercept's prior
 
 
 def _plain(family: str) -> str:

@@ -4,6 +4,7 @@ The distribution's name, its parameters' names and their values are checked when
 Which slot takes which prior is left to `slots`, densities and draws to `densities`.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Real
@@ -244,7 +245,7 @@ def _number(value: Any) -> float | FloatArray | None:
     if isinstance(value, bool | np.bool_):
         return None
     if isinstance(value, Real):
-        return float(value)
+        return _float(value)
     if not isinstance(value, np.ndarray | list | tuple):
         return None
     array = np.array(value)
@@ -255,6 +256,14 @@ def _number(value: Any) -> float | FloatArray | None:
     array = array.astype(float)
     array.flags.writeable = False
     return array
+
+
+def _float(value: Any) -> float:
+    """Return a float, infinite for a whole number of hundreds of digits."""
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _in_domain(number: float | FloatArray, domain: str) -> bool:

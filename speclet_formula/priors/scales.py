@@ -4,9 +4,8 @@ Everything is a mean, a median or a spread of the response or of a column. What 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from scipy.linalg import qr
@@ -15,7 +14,6 @@ from scipy.special import logit, ndtri
 from speclet_formula.design import Design, FixedTerm
 from speclet_formula.design.merged import column_means, row_count
 from speclet_formula.errors import PriorError
-from speclet_formula.formula.terms import Name, Term, columns_of, text_of
 from speclet_formula.priors.distributions import FloatArray
 
 _LINKED: Mapping[str, Callable[[float], float]] = {
@@ -37,7 +35,6 @@ _QUICK = (
     10**8
 )  # rows times squared columns up to which a projection of the columns themselves takes a tenth of a second
 _ROWS_AT_ONCE = 16_384
-_MOST_FACTORS = 8  # of an interaction whose parts are looked for
 
 
 @dataclass(frozen=True)
@@ -167,38 +164,15 @@ def _are_indicators(columns: FloatArray) -> bool:
 
 def _relatives(side: Design, term: FixedTerm) -> FloatArray:
     """Return the columns of the terms whose variables all belong to one term that has those of this one."""
-    known = _variables(side)
-    own = known.get(term.name)
-    wider = [variables for variables in known.values() if own is not None and own <= variables]
-    related = [
+    own = term.variables
+    wider = [other.variables for other in side.fixed if own and own <= other.variables]
+    near = [
         other
         for other in side.fixed
-        if other.name != term.name and any(known.get(other.name, _NEVER) <= variables for variables in wider)
+        if other.name != term.name and other.variables and other.variables <= own.union(*wider)
     ]
+    related = [other for other in near if any(other.variables <= variables for variables in wider)]
     return np.hstack([np.empty((len(side.X), 0)), *(side.X[:, other.start : other.stop] for other in related)])
-
-
-_NEVER = frozenset({None})  # belongs to no set of variables
-
-
-def _variables(side: Design) -> dict[str, frozenset[str | None]]:
-    """Return the variables of each fixed term by its name, and of each part of one: formulae may add some of these."""
-    prefix = f"{side.response_name}_" if side.formula.response is None else ""
-    found: dict[str, frozenset[str | None]] = {}
-    names = {term.name for term in side.fixed}
-    for term in side.formula.terms:
-        for part in _parts(term):
-            name = prefix + ":".join(f.name if isinstance(f, Name) else text_of(f) for f in part.factors)
-            if name in names:
-                found[name] = frozenset(columns_of(part))
-    return found
-
-
-def _parts(term: Term) -> Iterator[Term]:
-    """Yield an interaction and all that it is an interaction of."""
-    sizes = range(1, len(term.factors)) if len(term.factors) <= _MOST_FACTORS else ()
-    yield term
-    yield from (Term(part) for size in sizes for part in combinations(term.factors, size))
 
 
 def _beside(columns: FloatArray, others: FloatArray, rows: FloatArray) -> FloatArray:

@@ -94,7 +94,8 @@ def resolve_priors(
     """
     name, given, source = _read(priors)
     preset = preset_of(name, design, family, link)
-    slots = {slot.slot: slot for slot in _default_slots(design, preset, parameters, name, parameter_links or {})}
+    found = _default_slots(design, preset, parameters, name, parameter_links or {}, family)
+    slots = {slot.slot: slot for slot in found}
     columns = {term.name: term.columns for side in sides(design) for term in side.fixed}
     columns["threshold"] = threshold_labels(design.levels)
     for change in _changes(given, tuple(slots.values())):
@@ -162,14 +163,14 @@ def _unknown_preset(name: str) -> PriorError:
 
 
 def _default_slots(
-    design: Design, preset: Preset, parameters: Sequence[str], source: str, links: Mapping[str, str]
+    design: Design, preset: Preset, parameters: Sequence[str], source: str, links: Mapping[str, str], family: str
 ) -> list[Slot]:
     """List the slots of a design with a preset's priors."""
     slots = _side_slots(design, preset, source, "")
     varying = dict(design.parameters)
     for name in parameters:
         if name in varying:
-            own = varying_preset(source, preset, varying[name], name, links[name])
+            own = varying_preset(source, preset, varying[name], name, links[name], family=family)
             slots += _side_slots(varying[name], own, source, name)
         else:
             slots.append(Slot(name, "family", None, preset.parameters[name], source))

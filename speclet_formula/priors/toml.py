@@ -44,16 +44,24 @@ def read_priors(path: str | Path) -> dict[str, Prior | str]:
     """
     path = Path(path)
     try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
         raise PriorError(
             f"the priors' file '{path}' cannot be read: {getattr(error, 'strerror', None) or 'it is not UTF-8 text'}.",
             "Priors can come from a TOML file, written in UTF-8.",
             "Check the file and its path, which is relative to the folder where Python runs.",
         ) from None
+    try:
+        tables = tomllib.loads(text)
+        return {slot: table if _is_preset(slot, table) else prior_of(table, slot) for slot, table in tables.items()}
     except tomllib.TOMLDecodeError as error:
         raise PriorError(f"'{path.name}' is not TOML: {error}.", "A slot is a table.", _LAYOUT) from None
-    return {slot: table if _is_preset(slot, table) else prior_of(table, slot) for slot, table in tables.items()}
+    except (RecursionError, ValueError, OverflowError):  # what has thousands of digits cannot even be quoted
+        raise PriorError(
+            f"'{path.name}' has tables or lists that nest too deeply, or a number with too many digits.",
+            "A slot is a table, a hyperprior is a table within it, and a parameter is a number.",
+            _LAYOUT,
+        ) from None
 
 
 def prior_of(value: Any, slot: str) -> Prior:

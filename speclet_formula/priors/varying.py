@@ -23,15 +23,17 @@ _JACOBIANS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.
     "logit": (expit, lambda eta: -np.logaddexp(0, eta) - np.logaddexp(0, -eta)),
     "identity": (np.asarray, np.zeros_like),
 }
-# brms' def_dpar_prior, for the parameters that it names; the others are flat there.
+# brms' def_dpar_prior, by its names sigma, shape, phi, shape, nu, and 1 - zi or 1 - hu; the others are flat there.
 _BRMS = {
-    "sigma": Prior("StudentT", nu=3, mu=0, sigma=2.5),
-    "alpha": Prior("StudentT", nu=3, mu=0, sigma=2.5),
+    **dict.fromkeys(("sigma", "alpha", "kappa", "lam"), Prior("StudentT", nu=3, mu=0, sigma=2.5)),
     "nu": Prior("Normal", mu=2.7, sigma=0.8),
+    "psi": Prior("Logistic", mu=0, s=1),
 }
+_BRMS_VON_MISES = Prior("Normal", mu=5, sigma=0.8)  # of kappa
+_NOT_BRMS = "asymmetriclaplace"  # which has other parameters there
 
 
-def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link: str) -> Preset:
+def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link: str, *, family: str = "") -> Preset:
     """Return a preset's priors for the formula of one parameter.
 
     Parameters
@@ -46,6 +48,8 @@ def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link
         "sigma"
     link : str
         The link of the parameter, "log".
+    family : str
+        The family's name, where the preset has rules of its own for its parameters.
 
     Returns
     -------
@@ -65,8 +69,9 @@ def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link
 
     *bambi*: Normal(0, 1), HalfNormal(1), as Bambi 0.21, which does not scale these; LKJ(2).
 
-    *brms*: coefficients flat; sigma's and alpha's intercept StudentT(3, 0, 2.5), nu's Normal(2.7, 0.8), any other's
-    Normal(m, s); SDs and correlations as for the mean.
+    *brms*: coefficients flat; the intercept of sigma, alpha, kappa and lam StudentT(3, 0, 2.5), of von Mises' kappa
+    Normal(5, 0.8), of nu Normal(2.7, 0.8), of psi Logistic(0, 1), any other's Normal(m, s); SDs and correlations as for
+    the mean.
 
     *rstanarm* has no such formulas; its rules for non-Gaussian means: intercept Normal(m, 2.5), coefficients
     Normal(0, 2.5 / sd x), SDs Exponential(1), LKJ(1).
@@ -75,14 +80,16 @@ def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link
     """
     if name == "notebook":
         return preset
+    if name == "brms" and family != _NOT_BRMS and parameter in _BRMS:
+        own = _BRMS_VON_MISES if family == "vonmises" else _BRMS[parameter]
+        return Preset(own, preset.fixed, preset.group_sd, preset.correlation, {})
     mean, spread = linked_moments(preset.parameters[parameter], link)
     intercept = Prior("Normal", mu=mean, sigma=spread)
     if name == "bambi":
         one = Prior("Normal", mu=0, sigma=1)
         return Preset(one, lambda _t: one, lambda _b, _c: Prior("HalfNormal", sigma=1), preset.correlation, {})
     if name == "brms":
-        own = _BRMS.get(parameter, intercept) if link == "log" else intercept
-        return Preset(own, preset.fixed, preset.group_sd, preset.correlation, {})
+        return Preset(intercept, preset.fixed, preset.group_sd, preset.correlation, {})
     if name == "rstanarm":
         intercept = Prior("Normal", mu=mean, sigma=2.5)
         exponential = Prior("Exponential", lam=1)

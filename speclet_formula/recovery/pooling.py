@@ -49,6 +49,8 @@ def pooling_tables(fits: Mapping[str, "Fit"], truth: Mapping[str, Any]) -> tuple
     if known is None:
         return without_rows(COMPARISON_COLUMNS), without_rows(POOLING_COLUMNS)
     factors = _factors(first, _groups([fit.model for fit in fits.values()]))
+    if not factors:
+        return without_rows(COMPARISON_COLUMNS), without_rows(POOLING_COLUMNS)
     observed = first.design.response if _is_identity(first) else np.full(len(known), np.nan)
     frames = [_levels(factor, name, fit, known, observed) for factor in factors for name, fit in fits.items()]
     comparison = pd.DataFrame([_summary(frame) for frame in frames], columns=list(COMPARISON_COLUMNS))

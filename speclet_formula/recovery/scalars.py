@@ -14,9 +14,11 @@ from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.records import correlation_name, effect_label, threshold_labels
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, pairs_of, prior_sd
+from speclet_formula.priors import Prior, draw, pairs_of, prior_sd
 from speclet_formula.recovery.parts import model_means
 
+PRIOR_DRAWS = 4000  # for the quartiles of a prior without an SD
+_QUARTILES = 1.349  # between the quartiles of a normal distribution, in SDs
 MANY_CELLS = 12  # a factor with more fixed coefficients than this is summarised like a block of group effects
 
 
@@ -29,7 +31,7 @@ class Scalar:
     group: str  # "" for what belongs to no group
     kind: str  # b, sd, cor, sigma or family
     draws: np.ndarray  # (chains, draws) float
-    prior_sd: float  # inf for a flat prior, NaN where it has none
+    prior_sd: float  # inf for a flat prior, NaN where it has none; by its quartiles where its tails leave it no SD
 
 
 def draws_of(posterior: Any, variable: str) -> np.ndarray:
@@ -83,7 +85,14 @@ def _sd_of(prior: Any, dimension: int = 2) -> float:
     """Return a prior's SD; NaN where it depends on other parameters or there is no prior."""
     if not isinstance(prior, Prior) or any(isinstance(value, Prior) for value in prior.parameters.values()):
         return float("nan")
-    return float(prior_sd(prior, dimension=dimension))
+    sd = float(prior_sd(prior, dimension=dimension))
+    return sd if np.isfinite(sd) or prior.name == "Flat" else _typical_sd(prior)
+
+
+def _typical_sd(prior: Prior) -> float:
+    """Return the SD of the normal distribution with a prior's quartiles, within 4 %, where its tails leave it no SD."""
+    lower, upper = np.quantile(draw(prior, np.random.default_rng(0), PRIOR_DRAWS), [0.25, 0.75])
+    return float((upper - lower) / _QUARTILES)
 
 
 def _term_sds(term: FixedTerm, priors: Mapping[str, Prior]) -> np.ndarray:

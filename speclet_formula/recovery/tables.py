@@ -63,7 +63,8 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
           median - truth.
         * `z`: (median - truth) / sd; for SDs, `sigma` included, all on the log scale. `pit`: share of draws below
           the truth.
-        * `contraction`: 1 - (sd / prior sd)^2, 1 for a flat prior. For the intercept the prior SD is that of the
+        * `contraction`: 1 - (sd / prior sd)^2, 1 for a flat prior; of a half-Cauchy prior, which has no SD, that of the
+          normal distribution with its quartiles counts. For the intercept the prior SD is that of the
           intercept on the data's scale, where the prior is stated at the predictors' means:
           :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
         * `lme4`: the REML estimate of the same formula on the same data, without priors. NaN for families other than
@@ -124,6 +125,7 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
     >>> sf.recover(fit, truth).groups[["group", "coverage"]]  # doctest: +SKIP
     """
     if isinstance(fit, Mapping):
+        _check_fits(fit)
         return _side_by_side(fit, truth, centred=centred)
     implied = implied_truth(fit.model, truth)
     posterior = fit.idata["posterior"]
@@ -146,6 +148,17 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
         foot=_foot(parameters, scalars, blocks if centred else (), implied),
         centred=centred,
     )
+
+
+def _check_fits(fits: Mapping[str, Any]) -> None:
+    """Refuse what holds no fits by name."""
+    for name, fit in fits.items():
+        if not hasattr(fit, "diagnostics") and not hasattr(type(fit), "idata"):  # a PointFit says that it has no draws
+            raise DataError(
+                f"'{name}' is a {type(fit).__name__}.",
+                "Recoveries are of fits with draws, by name.",
+                "Write sf.recover({'with guides': fit, 'without': other}, truth).",
+            )
 
 
 def _side_by_side(fits: Mapping[str, "Fit"], truth: Mapping[str, Any], *, centred: bool) -> Recoveries:

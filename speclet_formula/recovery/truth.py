@@ -13,6 +13,7 @@ import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.records import correlation_name
+from speclet_formula.errors import DataError
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import (
     Part,
@@ -25,6 +26,8 @@ from speclet_formula.recovery.parts import (
 )
 from speclet_formula.recovery.scalars import correlations_by_key, pair_labels
 from speclet_formula.recovery.varying import varying_truth
+
+MOST_QUOTED = 200  # characters of a value in a message
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +93,7 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     Raises
     ------
     DataError
-        If effects have levels that the model's data do not have.
+        If effects have levels that the model's data do not have, or a value is no number.
 
     Examples
     --------
@@ -100,6 +103,7 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     >>> implied.sources["1|gene:cell_line"], round(implied.scalars["1|gene:cell_line_sigma"], 3)
     (('1|gene', '1|cell_line'), 1.118)
     """
+    _check_numbers(truth)
     design = model.design
     varying = varying_truth(model, truth)
     stated = means_moved(model, {key: value for key, value in truth.items() if key not in varying.keys})
@@ -121,6 +125,26 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
         left_out=tuple(part.key for part in placement.left if part.key not in used),
         unused=tuple(key for key in unused if key not in _explained(parts, scalars)),
     )
+
+
+def _check_numbers(truth: Mapping[str, Any]) -> None:
+    """Refuse what no float can be."""
+    for name, value in truth.items():
+        try:
+            numbers = np.asarray(list(value.values()) if isinstance(value, Mapping) else value, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError):
+            raise DataError(
+                f"truth['{name}'] is {repr(value)[:MOST_QUOTED]}.",
+                "True values are numbers, or effects by level: a Series or a dict.",
+                "Give numbers that a float can hold.",
+            ) from None
+        spread = (name == "sigma" or name.endswith("_sigma")) and bool((numbers < 0).any())
+        if spread or np.isinf(numbers).any():
+            raise DataError(
+                f"truth['{name}'] is {repr(value)[:MOST_QUOTED]}.",
+                "A true SD is at least 0." if spread else "True values are finite.",
+                "Give the SD, not its logarithm." if spread else "Leave it out where there is none.",
+            )
 
 
 def _explained(parts: tuple[Part, ...], scalars: dict[str, float]) -> set[str]:

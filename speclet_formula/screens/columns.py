@@ -6,12 +6,17 @@ their own. What the columns mean together is left to `layouts`, `libraries` and 
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date
+from numbers import Number
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from speclet_formula.design.finite import refuse_lost_digits
 from speclet_formula.design.tables import as_pandas
+from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.files import read_file
 from speclet_formula.screens.notes import Notes
@@ -27,7 +32,7 @@ GUIDES = (
 )  # fmt: skip
 GENES = (
     "gene", "genes", "gene_symbol", "genesymbol", "symbol", "target_gene", "target_gene_symbol", "gene_name",
-    "hgnc_symbol", "hugo_symbol", "gene_id", "gene_pair_id", "targetgene",
+    "hgnc_symbol", "hugo_symbol", "gene_id", "geneid", "gene_pair_id", "targetgene", "target",
 )  # fmt: skip
 SAMPLES = ("sample", "sequence_id", "sample_id", "sequenceid", "sample_name", "samples", "replicate_id", "replicate")
 LINES = (
@@ -38,6 +43,7 @@ REPLICATES = ("replicate", "rep", "replicate_id", "replicate_label")
 REFERENCES = ("reference", "is_reference", "initial", "control_sample")
 BATCHES = ("pdna_batch", "pdnabatch", "batch", "reference_batch")
 SCREEN_TYPES = ("screen_type", "screentype")
+_SHORTEST = 15  # letters of a sequence
 
 
 def read_frame(given: Any, what: str, notes: Notes) -> pd.DataFrame:
@@ -59,9 +65,58 @@ def read_frame(given: Any, what: str, notes: Notes) -> pd.DataFrame:
             notes.say("file", "files", 1, f"The file of {what}: {sentence}", "Read so.")
     named = isinstance(given, pd.DataFrame) and not isinstance(given.index, pd.RangeIndex)
     if named and not pd.api.types.is_numeric_dtype(given.index.dtype):
-        column = given.index.name or "index"
-        return given.rename_axis(column).reset_index()
-    return as_pandas(given)
+        names = [name or "index" for name in given.index.names]
+        given = given.rename_axis(names).reset_index()
+    frame = as_pandas(given)
+    repeated = frame.columns[frame.columns.duplicated()].astype(str).unique().tolist()
+    if repeated:
+        raise DataError(
+            f"the {what} have several columns named {listed(map(repr, repeated), 5)}.",
+            "Each sample has a column of its own." if what == "counts" else "Each column has a name of its own.",
+            "Rename them, or add the reads of one sample's lanes up first."
+            if what == "counts"
+            else "Rename or drop one.",
+        )
+    empty = [name for name in frame if _has_no_name(name) and frame[name].isna().all()]
+    if empty:
+        notes.say("file", "files", 1, f"The {what} have {len(empty):,} columns without a name or a cell, as of "
+                  "separators at the ends of lines.", "Left out.")  # fmt: skip
+    return frame.drop(columns=empty)
+
+
+def _has_no_name(name: object) -> bool:
+    return str(name).startswith("Unnamed:") or not str(name).strip()
+
+
+def labels_of(column: pd.Series) -> pd.Series:
+    """Return the names in a column as text, missing ones as such: of guides, genes, samples, lines and the like.
+
+    A whole number is named without its ".0".
+
+    Raises
+    ------
+    DataError
+        The column holds what is no name, or numbers whose last digits were lost.
+    """
+    if isinstance(column.dtype, pd.StringDtype):
+        return column.astype(object)
+    values = column.astype(object)
+    kinds = {type(value) for value in values.dropna()}
+    odd = sorted(kind.__name__ for kind in kinds if not issubclass(kind, (str, bool, np.bool_, Number, date)))
+    if odd:
+        raise DataError(
+            f"column '{column.name}' holds values of type {odd[0]}, which are no names.",
+            "Names are text, or numbers.",
+            "Write them as text.",
+        )
+    if column.dtype.kind == "f":
+        refuse_lost_digits(column.dropna().to_numpy(), str(column.name))
+    return values.map(label_of, na_action="ignore")
+
+
+def text_of_labels(column: pd.Series) -> pd.Series:
+    """Return the names in a column as text, "" for a missing one."""
+    return labels_of(column).fillna("")
 
 
 def plain_name(column: object) -> str:
@@ -83,11 +138,31 @@ def find_column(frame: pd.DataFrame, names: Sequence[str]) -> str | None:
 def best_column(frame: pd.DataFrame, names: Sequence[str], wanted: Iterable[object]) -> tuple[str | None, int]:
     """Return the column with one of the names that has most of the wanted values, and how many these are."""
     known = set(map(str, wanted))
-    shared = [(len(known & set(frame[column].astype(str))), column) for column in found_columns(frame, names)]
+    shared = [(len(known & set(labels_of(frame[column]))), column) for column in found_columns(frame, names)]
     if not shared:
         return None, 0
     most = max(n for n, _ in shared)
     return next(column for n, column in shared if n == most), most
+
+
+def names_of_genes(frame: pd.DataFrame, aside: Iterable[str]) -> list[str]:
+    """Return the first column of text that can name genes, whatever it is called; none if there is none.
+
+    Sequences cannot, nor what is another name for each row.
+    """
+    taken = set(aside)
+    for name in frame:
+        column = frame[name].dropna()
+        if str(name) in taken or is_numeric(column) or column.nunique() in (0, len(frame)):
+            continue
+        if not column.astype(str).head(100).map(is_sequence).all():
+            return [str(name)]
+    return []
+
+
+def is_sequence(text: str) -> bool:
+    """Tell the sequence of a guide from a name: so many letters, and none but A, C, G and T."""
+    return len(text) >= _SHORTEST and set(text.upper()) <= set("ACGT")
 
 
 def is_numeric(column: pd.Series) -> bool:

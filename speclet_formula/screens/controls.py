@@ -7,13 +7,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError, listed
-from speclet_formula.screens.columns import GENES, GUIDES, find_column, read_frame
+from speclet_formula.screens.columns import GENES, GUIDES, find_column, labels_of, read_frame, text_of_labels
 from speclet_formula.screens.labels import symbol_of
 from speclet_formula.screens.notes import Notes
 
+CLASS_COLUMNS = ("control", "class", "kind")
 CONTROLS = ("nonessential", "other", "essential")
 
 
@@ -33,7 +35,8 @@ def control_classes(genes: pd.Series, classes: pd.Series, controls: Any, notes: 
     DataError
         A class or a column that does not exist, a gene in two classes, or no control that is in the library.
     """
-    found = classes.copy() if controls is None else pd.Series(None, index=genes.index, dtype=object)
+    blank = classes.map(lambda kind: isinstance(kind, str) and not kind.strip()).astype(bool)
+    found = classes.mask(blank) if controls is None else pd.Series(None, index=genes.index, dtype=object)
     if controls is not None:
         named = _named_controls(controls, notes)
         symbols = {symbol_of(name): kind for name, kind in named.items()}
@@ -64,7 +67,7 @@ def _named_controls(controls: Any, notes: Notes) -> dict[str, str]:
         pairs = [(name, str(kind)) for kind, given in controls.items() for name in _listed_names(given, notes)]
     else:
         frame = read_frame(controls, "controls", notes)
-        control = find_column(frame, ("control", "class", "kind"))
+        control = find_column(frame, CLASS_COLUMNS)
         name = find_column(frame, (*GENES, *GUIDES))
         if control is None or name is None:
             raise DataError(
@@ -72,7 +75,11 @@ def _named_controls(controls: Any, notes: Notes) -> dict[str, str]:
                 "A table of controls has 'gene' (or 'sgRNA') and 'control', which is essential, nonessential or other.",
                 'Or name the genes: controls={"essential": [...], "nonessential": [...]}, also paths of lists.',
             )
-        pairs = list(zip(frame[name].astype(str), frame[control].astype(str), strict=True))
+        named, kinds = text_of_labels(frame[name]), text_of_labels(frame[control])
+        said = (named.str.strip() != "") & (kinds.str.strip() != "")
+        notes.add("empty_controls", "rows", np.flatnonzero(~said), "{n} rows of the controls lack a name or a class.",
+                  "Left out.")  # fmt: skip
+        pairs = list(zip(named[said], kinds[said].str.strip(), strict=True))
     found: dict[str, str] = {}
     for label, given in pairs:
         kind = "nonessential" if given.lower() in ("non-essential", "non_essential") else given.lower()
@@ -93,9 +100,17 @@ def _listed_names(given: Any, notes: Notes) -> list[str]:
         frame = read_frame(given, "controls", notes)
         column = find_column(frame, (*GENES, *GUIDES))
         if column is not None:
-            return [str(name) for name in frame[column].dropna()]
-        return [str(frame.columns[0]), *frame.iloc[:, 0].dropna().astype(str)]  # a plain list: it has no header
-    return [str(name) for name in given]
+            return list(labels_of(frame[column]).dropna())
+        return [str(frame.columns[0]), *labels_of(frame.iloc[:, 0]).dropna()]  # a plain list: it has no header
+    try:
+        names = pd.Series(list(given), dtype=object)
+    except TypeError as error:
+        raise DataError(
+            f"{given!r} is no list of controls.",
+            "A class of controls comes as a list of genes or guides, or as the path of one.",
+            'Write controls={"essential": ["RPL3", ...], "nonessential": [...]}.',
+        ) from error
+    return [name for name in text_of_labels(names) if name.strip()]
 
 
 def _no_class(given: object) -> DataError:

@@ -18,8 +18,10 @@ from speclet_formula.screens.columns import (
     best_column,
     find_column,
     is_numeric,
+    labels_of,
     no_column,
     plain_name,
+    text_of_labels,
 )
 from speclet_formula.screens.notes import Notes
 
@@ -58,7 +60,10 @@ def own_map(frame: pd.DataFrame, counted: Collection[str], notes: Notes) -> pd.D
     first = str(find_column(frame, SAMPLES))
     if shared and name != first and plain_name(first) == "sample":
         frame = _of_jacks(frame, name, first, notes) if _is_jacks(frame, name) else _relabelled(frame, name, notes)
-    frame = frame.rename(columns={name: "sample"}).assign(sample=lambda table: table["sample"].astype(str))
+    named = labels_of(frame[name])
+    notes.add("rows_without_sample", "rows", np.flatnonzero(named.isna()), "{n} rows of the sample map name no sample.",
+              "Left out.")  # fmt: skip
+    frame = frame.rename(columns={name: "sample"}).assign(sample=named)[named.notna()].reset_index(drop=True)
     return _with_plasmids(frame, notes)
 
 
@@ -78,14 +83,14 @@ def _of_jacks(frame: pd.DataFrame, name: str, line: str, notes: Notes) -> pd.Dat
     """Read JACKS' map: `Replicate` is a column of the counts, `Sample` its line, `Control` the line of its controls."""
     frame = frame.rename(columns={line: "cell_line"})
     control = next((column for column in frame.columns if plain_name(column) == "control"), None)
-    lines = frame["cell_line"].astype(str).str.strip()
+    lines = text_of_labels(frame["cell_line"]).str.strip()
     if control is None:
         how = "Samples called CTRL are the references of all."
         found: list[object] = list(lines.str.lower().isin(_JACKS_CONTROLS))
     else:
         how = "Each was compared with the replicates of its control."
-        of_line = {own: tuple(names.astype(str)) for own, names in frame.groupby(lines)[name]}
-        wanted = frame[control].astype(str).str.strip()
+        of_line = {own: tuple(labels_of(names)) for own, names in frame.groupby(lines)[name]}
+        wanted = text_of_labels(frame[control]).str.strip()
         found = [() if own == other else of_line.get(other, ()) for own, other in zip(lines, wanted, strict=True)]
     notes.say("sample_map", "files", 1, "The sample map is JACKS': Replicate, Sample, Control.", how)
     return frame.drop(columns=[] if control is None else [control]).assign(
@@ -111,7 +116,7 @@ def _of_design(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
     notes.say("sample_map", "files", 1, "The sample map is MAGeCK's design matrix.",
               "Samples with the baseline alone are the references of all; conditions became cell lines.")  # fmt: skip
     return conditions.assign(
-        sample=frame.iloc[:, 0].astype(str), cell_line=lines, reference=~active.any(axis=1)
+        sample=text_of_labels(frame.iloc[:, 0]), cell_line=lines, reference=~active.any(axis=1)
     )  # fmt: skip
 
 
@@ -123,7 +128,7 @@ def _with_plasmids(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
     is_pdna = np.zeros(len(frame), dtype=bool)
     for column in (line, kind):
         if column is not None:
-            is_pdna |= (frame[column].astype(str).str.lower() == PDNA).to_numpy()
+            is_pdna |= (text_of_labels(frame[column]).str.lower() == PDNA).to_numpy()
     if not is_pdna.any():
         return frame
     by_batch = find_column(frame, BATCHES)

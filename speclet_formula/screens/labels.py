@@ -8,6 +8,7 @@ import re
 
 import pandas as pd
 
+from speclet_formula.screens.columns import labels_of
 from speclet_formula.screens.notes import Notes
 
 SEVERAL = ";"  # between the genes of one guide
@@ -43,7 +44,7 @@ def tidy_genes(genes: pd.Series, notes: Notes) -> pd.Series:
     -------
     pandas.Series of object
     """
-    text = genes.astype(object).map(str, na_action="ignore")
+    text = labels_of(genes)
     names = {name: _tidy(name) for name in pd.unique(text.dropna())}
     spaced = [name for name in names if name != name.strip() and name.strip()]
     notes.add("spaces", "genes", map(repr, spaced), "{n} names of genes have spaces around them.", "Taken off.")

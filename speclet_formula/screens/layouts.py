@@ -8,12 +8,23 @@ others.
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError, listed
-from speclet_formula.screens.columns import GENES, GUIDES, find_column, found_columns, is_numeric, plain_name
+from speclet_formula.screens.columns import (
+    GENES,
+    GUIDES,
+    find_column,
+    found_columns,
+    is_numeric,
+    labels_of,
+    names_of_genes,
+    plain_name,
+    text_of_labels,
+)
 from speclet_formula.screens.notes import Notes
 
 _BAGEL = ("reagent_id", "sequence", "seqid")
@@ -36,7 +47,14 @@ class Counts:
     layout: str
 
 
-def counts_of(frame: pd.DataFrame, known_samples: Collection[str], notes: Notes, *, are_reads: bool = True) -> Counts:
+def counts_of(
+    frame: pd.DataFrame,
+    known_samples: Collection[str],
+    notes: Notes,
+    *,
+    are_reads: bool = True,
+    name_genes: bool = False,
+) -> Counts:
     """Tell guides, genes and samples apart in a table of counts.
 
     Parameters
@@ -48,6 +66,8 @@ def counts_of(frame: pd.DataFrame, known_samples: Collection[str], notes: Notes,
         Takes columns that are not used, and which column names the guides where that is not plain.
     are_reads : bool
         Whether values below 0 are refused.
+    name_genes : bool
+        Whether nothing else names the genes: without a column of that name the next one of text is taken for them.
 
     Returns
     -------
@@ -59,27 +79,30 @@ def counts_of(frame: pd.DataFrame, known_samples: Collection[str], notes: Notes,
         No column of guides, a repeated sample, a count that is negative, infinite or no number.
     """
     _refuse_results(frame)
-    frame = frame.set_axis(frame.columns.astype(str), axis=1)
-    repeated = frame.columns[frame.columns.duplicated()].astype(str).unique().tolist()
-    if repeated:
+    if not frame.shape[1]:
         raise DataError(
-            f"the counts have several columns named {listed(map(repr, repeated), 5)}.",
-            "Each sample has a column of its own.",
-            "Rename them, or add the reads of one sample's lanes up first.",
+            "the counts have no columns.", "They have guides, and reads of samples.", "Check what made the table."
         )
+    frame = frame.set_axis(frame.columns.astype(str), axis=1)
     in_rows = _sample_rows(frame, known_samples)
     if in_rows is not None:
-        samples = tuple(frame[in_rows].astype(str))
+        samples = _all_named(frame[in_rows], "sample")
         _check_unique(samples)
         cells = frame.drop(columns=in_rows)
         values = _numbers(cells, samples, are_reads=are_reads, by_row=True).T
         return Counts(values, tuple(map(str, cells.columns)), None, samples, "Chronos")
-    return _guides_in_rows(frame, known_samples, notes, are_reads=are_reads)
+    return _guides_in_rows(frame, known_samples, notes, are_reads=are_reads, name_genes=name_genes)
 
 
-def _guides_in_rows(frame: pd.DataFrame, known: Collection[str], notes: Notes, *, are_reads: bool) -> Counts:
+def _guides_in_rows(
+    frame: pd.DataFrame, known: Collection[str], notes: Notes, *, are_reads: bool, name_genes: bool
+) -> Counts:
     guide = _guide_column(frame, notes)
-    genes = found_columns(frame, GENES)
+    genes = [name for name in found_columns(frame, GENES) if name not in known]
+    if not genes and name_genes:
+        genes = names_of_genes(frame, [guide, *known])
+        notes.add("gene_column", "columns", map(repr, genes), "No column of the counts has a name of genes.",
+                  "The first one of text beside the guides was taken for them, as MAGeCK does.")  # fmt: skip
     if len(genes) > 1:
         notes.add("gene_columns", "columns", genes, "{n} columns of the counts name genes.", f"'{genes[0]}' was taken.")
     rest = frame.drop(columns=[guide, *genes])
@@ -94,7 +117,7 @@ def _guides_in_rows(frame: pd.DataFrame, known: Collection[str], notes: Notes, *
     layout = "table" if gene is None else "BAGEL" if plain_name(guide) in _BAGEL else "MAGeCK"
     values = _numbers(rest, samples, are_reads=are_reads, by_row=False)
     labels = None if gene is None else frame[gene].reset_index(drop=True)
-    return Counts(values, tuple(frame[guide].astype(str)), labels, samples, layout)
+    return Counts(values, _all_named(frame[guide], "guide"), labels, samples, layout)
 
 
 def _refuse_results(frame: pd.DataFrame) -> None:
@@ -114,7 +137,7 @@ def _sample_rows(frame: pd.DataFrame, known: Collection[str]) -> str | None:
     first = str(frame.columns[0])
     if is_numeric(frame[first]) or set(map(str, frame.columns[1:])) & set(known):
         return None
-    return first if set(frame[first].astype(str)) & set(known) else None
+    return first if set(labels_of(frame[first])) & set(known) else None
 
 
 def _guide_column(frame: pd.DataFrame, notes: Notes) -> str:
@@ -145,6 +168,19 @@ def _is_row_number(name: str, column: pd.Series) -> bool:
     return bool((column.to_numpy() == np.arange(len(column)) + column.iloc[0]).all()) and column.iloc[0] in (0, 1)
 
 
+def _all_named(column: pd.Series, what: str) -> tuple[str, ...]:
+    """Return the names of guides or samples, none of which may be missing."""
+    labels = text_of_labels(column)
+    bare = np.flatnonzero(labels.str.strip() == "")
+    if len(bare):
+        raise DataError(
+            f"{len(bare):,} rows of the counts name no {what}: {listed(bare, 5)} (counted from 0).",
+            f"Each row has a {what}, in the column '{column.name}'.",
+            "Fill the cells in, or leave these rows out.",
+        )
+    return tuple(labels)
+
+
 def _check_unique(samples: tuple[str, ...]) -> None:
     repeated = sorted(name for name, n in Counter(samples).items() if n > 1)
     if repeated:
@@ -155,10 +191,24 @@ def _check_unique(samples: tuple[str, ...]) -> None:
         )
 
 
+def _is_no_count(kind: Any) -> bool:
+    """Tell truth values, complex numbers, dates and the like, which would be taken for numbers."""
+    plain = pd.api.types.is_object_dtype(kind) or pd.api.types.is_string_dtype(kind)
+    real = pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind)
+    return not (plain or isinstance(kind, pd.CategoricalDtype) or (real and kind.kind != "c"))
+
+
 def _numbers(cells: pd.DataFrame, samples: tuple[str, ...], *, are_reads: bool, by_row: bool) -> np.ndarray:
     """Return the cells as numbers, and refuse what cannot be reads; samples are rows or columns."""
     kinds = {kind: is_numeric(pd.Series(dtype=kind)) for kind in set(cells.dtypes)}  # guides may be columns, many
     text = [name for name, kind in cells.dtypes.items() if not kinds[kind]]
+    odd = next((name for name in cells if _is_no_count(cells[name].dtype)), None)
+    if odd is not None:
+        raise DataError(
+            f"'{odd}' holds values of type {cells[odd].dtype}.",
+            "Counts and fold changes are numbers.",
+            "Leave the column out, or name it in no sample map.",
+        )
     read = {name: pd.to_numeric(cells[name], errors="coerce") for name in text}
     numbers = (cells.assign(**read) if text else cells).to_numpy(dtype=float)
     bad = np.isinf(numbers) | ((numbers < 0) & are_reads)

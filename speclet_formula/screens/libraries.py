@@ -16,15 +16,16 @@ from speclet_formula.screens.columns import (
     best_column,
     find_column,
     found_columns,
+    is_sequence,
+    names_of_genes,
     no_column,
     plain_name,
     read_frame,
+    text_of_labels,
 )
 from speclet_formula.screens.labels import join_genes, tidy_genes
 from speclet_formula.screens.layouts import Counts
 from speclet_formula.screens.notes import Notes
-
-_SHORTEST = 15  # letters: what is as long and only A, C, G and T is no name of a column
 
 
 def gene_of_guides(counts: Counts, guides: Any, notes: Notes) -> tuple[pd.Series, pd.Series]:
@@ -51,7 +52,7 @@ def gene_of_guides(counts: Counts, guides: Any, notes: Notes) -> tuple[pd.Series
     wanted = pd.unique(np.asarray(counts.guides, dtype=object))
     if guides is None and counts.genes is None:
         raise DataError(
-            "nothing says which gene a guide hits.",
+            f"nothing says which gene a guide hits; the counts have guides and {listed(map(repr, counts.samples), 6)}.",
             "Either the counts have a column 'gene', or guides= is a table of 'sgRNA' and 'gene'.",
             "Hand over the library's guide map as guides=.",
         )
@@ -59,12 +60,7 @@ def gene_of_guides(counts: Counts, guides: Any, notes: Notes) -> tuple[pd.Series
         pairs = pd.DataFrame({"sgRNA": np.asarray(counts.guides, dtype=object), "gene": counts.genes, "control": None})
         pairs["gene"] = tidy_genes(pairs["gene"], notes)
     else:
-        pairs = _guide_map(_with_header(read_frame(guides, "guides", notes), notes), wanted, notes)
-        known = set(wanted)
-        inside = np.fromiter((guide in known for guide in pairs["sgRNA"]), dtype=bool, count=len(pairs))
-        notes.add("guides_without_counts", "guides", pd.unique(pairs.loc[~inside, "sgRNA"]),
-                  "{n} guides of the guide map are not in the counts.", "There is nothing to use of them.")  # fmt: skip
-        pairs = pairs[inside]
+        pairs = _guide_map(_with_header(read_frame(guides, "guides", notes), wanted, notes), wanted, notes)
         _compare_genes(counts, pairs, notes)
     classes = pairs.dropna(subset=["control"]).drop_duplicates("sgRNA").set_index("sgRNA")["control"]
     return _one_name_each(pairs).reindex(wanted), classes.reindex(wanted)
@@ -80,41 +76,52 @@ def _one_name_each(pairs: pd.DataFrame) -> pd.Series:
     return found.astype(object)
 
 
-def _with_header(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
+def _with_header(frame: pd.DataFrame, wanted: np.ndarray, notes: Notes) -> pd.DataFrame:
     """Return a library of MAGeCK's kind, which may come without a line of column names, with one."""
-    sequences = [place for place, name in enumerate(frame.columns) if _is_sequence(str(name))]
-    if not sequences or found_columns(frame, GENES) or frame.shape[1] not in (2, 3):
+    columns = [str(name) for name in frame.columns]
+    sequences = [place for place, name in enumerate(columns) if is_sequence(name)]
+    guides = [place for place, name in enumerate(columns) if name in set(wanted)]
+    if not (sequences or guides) or found_columns(frame, GENES) or frame.shape[1] not in (2, 3):
         return frame
-    first = pd.DataFrame([list(map(str, frame.columns))], columns=frame.columns)
-    rest = iter(["sgRNA", "gene"] if frame.shape[1] > 2 else ["gene"])  # noqa: PLR2004 - a name, a gene, a sequence
-    sequence = "sequence" if frame.shape[1] > 2 else "sgRNA"  # noqa: PLR2004
-    names = [sequence if place == sequences[0] else next(rest) for place in range(frame.shape[1])]
-    whole = pd.concat([first, frame.astype(str)], ignore_index=True)
+    guide = guides[0] if guides else sequences[0] if frame.shape[1] == 2 else None  # noqa: PLR2004 - sequence and gene
+    rest = iter(["gene"] if guide is not None else ["sgRNA", "gene"])
+    names = [
+        "sgRNA" if place == guide else "sequence" if place in sequences else next(rest, "third")
+        for place in range(len(columns))
+    ]
+    whole = pd.concat([pd.DataFrame([columns], columns=frame.columns), frame.apply(text_of_labels)], ignore_index=True)
     whole.columns = pd.Index(names)
     notes.say("no_header", "files", 1, "The guide map has no line of column names.",
               f"Its columns were read as {', '.join(whole.columns)}.")  # fmt: skip
     return whole
 
 
-def _is_sequence(text: str) -> bool:
-    return len(text) >= _SHORTEST and set(text.upper()) <= set("ACGT")
-
-
 def _guide_map(frame: pd.DataFrame, wanted: np.ndarray, notes: Notes) -> pd.DataFrame:
     """Return a guide map under the names of the table."""
     genes = found_columns(frame, GENES)
     guide, shared = best_column(frame, GUIDES, wanted)
+    if guide is None or (shared == 0 and not genes):
+        guide, shared = _by_content(frame, wanted) or (guide, shared)
     if guide is None:
         raise no_column(frame, "guide map", "guide", ("sgRNA", "guide", "REAGENT_ID", "sequence"))
+    if not genes:
+        genes = names_of_genes(frame, [guide, *found_columns(frame, ("control", *SEQUENCES))])
+        notes.add("gene_column", "columns", map(repr, genes), "No column of the guide map has a name of genes.",
+                  "The first one of text beside the guides was taken for them, as MAGeCK does.")  # fmt: skip
     if not genes:
         raise no_column(frame, "guide map", "gene", ("gene", "symbol", "target_gene"))
     if shared == 0:
         raise DataError(
             f"no guide of the counts is in the guide map: the counts have {listed(map(repr, wanted), 3)}, the map "
-            f"{listed(map(repr, frame[guide].astype(str)), 3)}.",
+            f"{listed(map(repr, text_of_labels(frame[guide])), 3)}.",
             f"Guides have the same names in both; the map's columns are {listed(map(repr, frame.columns), 8)}.",
             "Compare the two tables; a map that has them in another column needs that column named 'sgRNA'.",
         )
+    labels = text_of_labels(frame[guide])
+    inside = labels.isin(wanted).to_numpy()
+    notes.add("guides_without_counts", "guides", pd.unique(labels[~inside & (labels != "")]),
+              "{n} guides of the guide map are not in the counts.", "There is nothing to use of them.")  # fmt: skip
+    frame = frame[inside].reset_index(drop=True)
     if guide != find_column(frame, GUIDES):
         notes.say("guide_column", "columns", 1, f"The guide map's column '{guide}' has the names of the counts.",
                   "Guides were matched by it.")  # fmt: skip
@@ -125,7 +132,7 @@ def _guide_map(frame: pd.DataFrame, wanted: np.ndarray, notes: Notes) -> pd.Data
     _note_sequences(frame, guide, notes)
     found = pd.DataFrame(
         {
-            "sgRNA": frame[guide].astype(str).to_numpy(dtype=object),
+            "sgRNA": text_of_labels(frame[guide]).to_numpy(dtype=object),
             "gene": tidy_genes(frame[genes[0]], notes).to_numpy(),
             "control": None if control is None else frame[control].to_numpy(),
         }
@@ -134,6 +141,14 @@ def _guide_map(frame: pd.DataFrame, wanted: np.ndarray, notes: Notes) -> pd.Data
     notes.add("repeated_map_rows", "guides", pd.unique(twice), "{n} guides stand several times with the same gene in "
               "the guide map.", "Taken once.")  # fmt: skip
     return found
+
+
+def _by_content(frame: pd.DataFrame, wanted: np.ndarray) -> tuple[str, int] | None:
+    """Return the column that has most of the counts' guides, whatever it is called, and how many; None if none has."""
+    known = set(wanted)
+    shared = {str(name): len(known & set(text_of_labels(frame[name]))) for name in frame}
+    best = max(shared, key=shared.__getitem__, default=None)
+    return None if best is None or not shared[best] else (best, shared[best])
 
 
 def _note_sequences(frame: pd.DataFrame, guide: str, notes: Notes) -> None:

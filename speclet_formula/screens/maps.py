@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, listed
 from speclet_formula.screens.columns import (
     BATCHES,
@@ -16,7 +17,9 @@ from speclet_formula.screens.columns import (
     REFERENCES,
     REPLICATES,
     find_column,
+    labels_of,
     no_column,
+    text_of_labels,
 )
 from speclet_formula.screens.foreign import own_map
 from speclet_formula.screens.labels import SEVERAL
@@ -79,12 +82,12 @@ def samples_of(
     uncounted = [sample for sample in frame["sample"] if sample not in known]
     notes.add("samples_without_counts", "samples", uncounted, "{n} samples of the sample map are not in the counts.",
               "There is nothing to use of them.")  # fmt: skip
-    frame = _without_failed(frame, drop, notes)
+    frame = _without_failed(frame, known, drop, notes)
     present = frame[frame["sample"].isin(known)].reset_index(drop=True)
     if not compared:
         none: dict[str, tuple[str, ...]] = dict.fromkeys(present["sample"], ())
         return Samples(_sample_table(present, line, none, notes), none)
-    references, flagged = _references(frame)
+    references, flagged = _references(frame, line, known, notes)
     stated = {sample: references[sample] for sample in present["sample"]}
     found = _checked_references(stated, flagged, tuple(counted), notes)
     used = {name for names in found.values() for name in names}
@@ -100,24 +103,27 @@ def _none_mapped(counted: Sequence[str], frame: pd.DataFrame) -> DataError:
     )
 
 
-def _without_failed(frame: pd.DataFrame, drop: Sequence[str], notes: Notes) -> pd.DataFrame:
-    """Note samples that the map says failed; leave them out if asked."""
+def _without_failed(frame: pd.DataFrame, counted: Collection[str], drop: Sequence[str], notes: Notes) -> pd.DataFrame:
+    """Note samples of the counts that the map says failed; leave them out if asked."""
     column = find_column(frame, ("passes_qc", "passesqc", "qc_pass"))
     if column is None:
         return frame
-    failed = frame[column].astype(str).str.lower().isin(["false", "0", "0.0", "no"]).to_numpy()
+    failed = text_of_labels(frame[column]).str.lower().isin(["false", "0", "no"]).to_numpy()
     leave = "failed_qc" in drop
-    notes.add("failed_qc", "samples", frame["sample"][failed], f"{{n}} samples have no '{column}' in the sample map.",
+    told = frame["sample"][failed & frame["sample"].isin(counted).to_numpy()]
+    notes.add("failed_qc", "samples", told, f"{{n}} samples have no '{column}' in the sample map.",
               "Left out, as drop= asks." if leave else "Kept; drop=['failed_qc'] leaves them out.")  # fmt: skip
     return frame[~failed].reset_index(drop=True) if leave else frame
 
 
-def _references(frame: pd.DataFrame) -> tuple[dict[str, tuple[str, ...]], set[str]]:
+def _references(
+    frame: pd.DataFrame, line: str, counted: Collection[str], notes: Notes
+) -> tuple[dict[str, tuple[str, ...]], set[str]]:
     """Return the names of each sample's references, in whichever way the map states them, and who is marked as one."""
     column, batch = find_column(frame, REFERENCES), find_column(frame, BATCHES)
     names = frame["sample"].to_numpy()
-    if column is not None and not _is_flag(frame[column]):
-        known = set(names)
+    known = set(names)
+    if column is not None and not _is_flag(frame[column], known):
         return {name: _names(cell, known) for name, cell in zip(names, frame[column], strict=True)}, set()
     flags = np.zeros(len(frame), dtype=bool) if column is None else _flags(frame[column])
     if not flags.any():
@@ -127,19 +133,54 @@ def _references(frame: pd.DataFrame) -> tuple[dict[str, tuple[str, ...]], set[st
             "between), or True for the samples that are references; in Chronos' layout their cell line is 'pDNA'.",
             "Add the column 'reference'.",
         )
-    batches = frame[batch].astype(str).to_numpy() if batch is not None else np.zeros(len(frame), dtype=str)
-    of_batch = {own: tuple(names[flags & (batches == own)]) for own in np.unique(batches)}
-    found = {name: () if flag else of_batch[own] for name, flag, own in zip(names, flags, batches, strict=True)}
+    own_batch = pd.Series("", index=frame.index) if batch is None else text_of_labels(frame[batch])
+    batches = own_batch.to_numpy(dtype=object)
+    lines = labels_of(frame[line]).to_numpy(dtype=object)
+    there = frame["sample"].isin(counted).to_numpy()
+    found, foreign = _nearest_references(names, (flags, there), batches, lines)
+    notes.add("references_of_other_lines", "samples", foreign, "{n} samples have no reference of their own cell line, "
+              "though other lines have.", "Compared with those of the other lines"
+              + (" in their batch." if batch is not None else "."))  # fmt: skip
     return found, set(names[flags])
 
 
-def _is_flag(column: pd.Series) -> bool:
-    texts = {str(cell).lower() for cell in column.dropna()}
-    return texts <= {"true", "false"}
+def _nearest_references(
+    names: np.ndarray, marks: tuple[np.ndarray, np.ndarray], batches: np.ndarray, lines: np.ndarray
+) -> tuple[dict[str, tuple[str, ...]], list[str]]:
+    """Return each sample's references of its batch, and who has none of its own line where others have.
+
+    `marks` tell who is a reference and who has counts. Those of the sample's own line are taken if there are any, as a
+    T0 for each line; else those of no line that is measured, such as a plasmid; else all.
+    """
+    flags, there = marks
+    measured = set(lines[~flags & there])
+    shared = ~pd.Series(lines, dtype=object).isin(measured).to_numpy()
+    found: dict[str, tuple[str, ...]] = dict.fromkeys(names[flags], ())
+    foreign = []
+    for place in np.flatnonzero(~flags):
+        here = flags & (batches == batches[place])
+        here = here & there if (here & there).any() else here
+        own = here & (lines == lines[place])
+        near = own if own.any() else here & shared
+        if here.any() and there[place] and not near.any():
+            foreign.append(str(names[place]))
+        found[names[place]] = tuple(names[near if near.any() else here])
+    return found, foreign
+
+
+_TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f", "")
+
+
+def _is_flag(column: pd.Series, known: Collection[str]) -> bool:
+    """Tell whether a column says which samples are references, in whichever words, or names them."""
+    if any(isinstance(cell, tuple) for cell in column):
+        return False
+    texts = {cell.strip() for cell in labels_of(column).dropna()}
+    return {text.lower() for text in texts} <= {*_TRUE, *_FALSE} and not (texts - {""}) & set(known)
 
 
 def _flags(column: pd.Series) -> np.ndarray:
-    return np.asarray(column.astype(str).str.lower() == "true")
+    return np.array([not pd.isna(cell) and label_of(cell).strip().lower() in _TRUE for cell in column], dtype=bool)
 
 
 def _names(cell: object, known: Collection[str]) -> tuple[str, ...]:
@@ -148,7 +189,7 @@ def _names(cell: object, known: Collection[str]) -> tuple[str, ...]:
         return cell
     if pd.isna(cell):
         return ()
-    text = str(cell).strip()
+    text = label_of(cell).strip()
     return (text,) if text in known else tuple(part.strip() for part in text.split(SEVERAL) if part.strip())
 
 
@@ -198,11 +239,13 @@ def _sample_table(
     replicate = find_column(present, REPLICATES)
     own = {"sample", line, replicate, find_column(present, REFERENCES)}
     extra = present.drop(columns=[name for name in own if name in present])
-    table = pd.DataFrame({"sample": present["sample"], "cell_line": present[line].map(str, na_action="ignore")})
+    table = pd.DataFrame({"sample": present["sample"], "cell_line": labels_of(present[line])})
     if replicate is None:
-        table["replicate"] = (table.groupby("cell_line", dropna=False).cumcount() + 1).astype(str)
+        # References by themselves, so that a line's first time point takes no number from its samples.
+        kinds = [table["cell_line"], present["sample"].isin(measured)]
+        table["replicate"] = (table.groupby(kinds, dropna=False).cumcount() + 1).astype(str)
         notes.add("replicates_numbered", "samples", measured, "The sample map has no column of replicates.",
                   f"The {len(measured):,} samples were numbered within their cell lines.")  # fmt: skip
     else:
-        table["replicate"] = present[replicate].map(str, na_action="ignore")
+        table["replicate"] = labels_of(present[replicate])
     return table.join(extra)

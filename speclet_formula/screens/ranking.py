@@ -16,6 +16,7 @@ from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import Array, choose_interval, stack, summarise
 from speclet_formula.estimates.points import points_of
 from speclet_formula.interpretation.levels import level_effects, sign_probabilities
+from speclet_formula.screens.columns import text_of_labels
 
 RANKED = ("estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr", "s_value")
 GUIDE_COLUMNS = (
@@ -112,7 +113,7 @@ def _order(effects: pd.DataFrame, direction: str) -> np.ndarray:
 def _facts(fit: Fitted, gene: str, guide: str, control: str) -> pd.DataFrame:
     """Return control class, guides and rows of each gene, of the rows that were fitted."""
     data = _fitted_rows(fit, gene)
-    keys = data[gene].astype(str)
+    keys = text_of_labels(data[gene])
     facts = pd.DataFrame({"control": None}, index=pd.Index(pd.unique(keys)), dtype=object)
     if control in data:
         facts["control"] = data[control].astype(object).groupby(keys.to_numpy()).first()
@@ -185,7 +186,7 @@ def guide_table(
     data = _fitted_rows(fit, gene, guide)
     block = _guide_block(fit, gene, guide)
     first = np.unique(block.codes, return_index=True)[1]  # one row of each level
-    genes, labels = data[gene].astype(str).to_numpy()[first], data[guide].astype(str).to_numpy()[first]
+    genes, labels = (text_of_labels(data[name]).to_numpy()[first] for name in (gene, guide))
     codes = pd.factorize(genes)[0]
     n_guides = np.bincount(codes)[codes]
     interval = choose_interval(ci_prob, ci_kind)

@@ -4,6 +4,7 @@ What files and frames mean is left to `layouts`, `libraries`, `maps` and `contro
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import pandas as pd
 
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.screens.cleaning import Duplicates, note_fractions, one_row_each, without_guides
-from speclet_formula.screens.columns import SAMPLES, found_columns, read_frame
+from speclet_formula.screens.columns import SAMPLES, found_columns, labels_of, read_frame
 from speclet_formula.screens.controls import control_classes
+from speclet_formula.screens.labels import symbol_of
 from speclet_formula.screens.layouts import Counts, counts_of
 from speclet_formula.screens.lengthening import long_table
 from speclet_formula.screens.libraries import gene_of_guides
@@ -55,11 +57,12 @@ def read_screen(
         counts' names is taken; MAGeCK's library without a header is understood.
     samples : table or path
         The sample map: `sample` (Chronos: `sequence_ID`), `cell_line` (`cell_line_name`), perhaps `replicate`, and the
-        references: `reference` has each sample's plasmid or first time point (several with ";" between), or True for
-        references, those of the same `batch` (`pDNA_batch`) if there is one; in Chronos' layout a reference's cell
-        line is "pDNA", in DepMap's sequence map its `ScreenType`. JACKS' replicate map (`Replicate`, `Sample`,
-        `Control`) and MAGeCK's design matrix (`Samples`, `baseline`, conditions) serve too. Other columns (`lineage`,
-        `days`) go along into the table.
+        references: `reference` has each sample's plasmid or first time point (several with ";" between), or True (1,
+        yes) for references. Each sample is then compared with those of its own line (a T0 for each line), or with
+        those of no measured line (a plasmid), within its `batch` (`pDNA_batch`) if there is one. In Chronos' layout a
+        reference's cell line is "pDNA", in DepMap's sequence map its `ScreenType`. JACKS' replicate map (`Replicate`,
+        `Sample`, `Control`) and MAGeCK's design matrix (`Samples`, `baseline`, conditions) serve too. Other columns
+        (`lineage`, `days`) go along into the table.
     controls : mapping, table or path, optional
         Genes or guides by class, `{"essential": [...], "nonessential": [...]}` (lists, or paths of lists, such as
         MAGeCK's list of control sgRNAs), or a table of `gene` and `control`. The guide map's column `control` by
@@ -129,11 +132,23 @@ def gather(
 ) -> tuple[Counts, Samples, pd.Series, pd.Series]:
     """Return the counts, the samples' facts, and the gene and class of each guide, of what a user handed over."""
     sample_map = read_frame(samples, "samples", notes)
-    named = {str(name) for column in found_columns(sample_map, SAMPLES) for name in sample_map[column]}
-    found = counts_of(read_frame(counts, "counts", notes), named, notes, are_reads=are_reads)
+    named = {name for column in found_columns(sample_map, SAMPLES) for name in labels_of(sample_map[column]).dropna()}
+    table = read_frame(counts, "counts", notes)
+    found = counts_of(table, named, notes, are_reads=are_reads, name_genes=guides is None)
+    if guides is None and not are_reads:
+        found = _of_genes(found, notes)
     genes, classes = gene_of_guides(found, guides, notes)
     placed = samples_of(found.samples, sample_map, drop, notes, compared=are_reads)
     return found, placed, genes, control_classes(genes, classes, controls, notes)
+
+
+def _of_genes(found: Counts, notes: Notes) -> Counts:
+    """Take genes for guides where a matrix has genes, as DepMap's of gene effects: "A1BG (1)" for each column."""
+    if found.genes is not None or not all(symbol_of(label) != label for label in found.guides):
+        return found
+    notes.add("gene_matrix", "genes", found.guides, "The matrix has {n} genes in the place of guides.",
+              "Each gene was taken for its own guide.")  # fmt: skip
+    return replace(found, genes=pd.Series(found.guides, dtype=object))
 
 
 def check_choices(

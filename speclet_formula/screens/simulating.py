@@ -12,6 +12,7 @@ import pandas as pd
 from speclet_formula.datasets import screen_design
 from speclet_formula.errors import DataError
 from speclet_formula.screens.records import SimulatedScreen
+from speclet_formula.seeds import generator
 
 INITIAL_SPREAD = 0.5  # SD of the log of guides' shares of a library
 REFERENCE = "plasmid"
@@ -92,7 +93,7 @@ def simulate_screen(  # noqa: PLR0913 - what makes a screen has many sides, each
     _check_shares(essential, nonessential)
     _check_numbers(gene_sd=gene_sd, line_sd=line_sd, guide_sd=guide_sd, dispersion=dispersion)
     _check_numbers(reads_per_guide=reads_per_guide, reference_reads=reference_reads, replicates=replicates)
-    rng = np.random.default_rng(random_seed)
+    rng = generator(random_seed)
     design = screen_design(genes=genes, guides_per_gene=guides_per_gene, cell_lines=cell_lines)
     names, lines = design["gene"].unique(), design["cell_line"].unique()
     library = design.drop_duplicates("sgRNA")[["sgRNA", "gene"]].reset_index(drop=True)

@@ -24,7 +24,7 @@ from speclet_formula.model import check_parameters
 from speclet_formula.observation import draw_between
 from speclet_formula.responses import Censor, bounds_of_rows, response_to_draw
 from speclet_formula.simulation.effects import block_effects
-from speclet_formula.simulation.parameters import check_params, fixed_labels, number_of
+from speclet_formula.simulation.parameters import check_params, fixed_labels, floats, number_of
 from speclet_formula.simulation.records import Simulator
 
 
@@ -104,7 +104,7 @@ def _own_parameter(params: Mapping[str, Any], name: str, family: Family) -> Any:
 
 
 def _thresholds(given: Any, *, increasing: bool) -> np.ndarray:
-    values = np.asarray(given, dtype=float)
+    values = floats(given)
     if (
         values.ndim != 1
         or not len(values)

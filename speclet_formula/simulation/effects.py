@@ -10,7 +10,7 @@ from speclet_formula.design import GroupBlock
 from speclet_formula.design.records import correlation_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, some_of
-from speclet_formula.simulation.parameters import number_of
+from speclet_formula.simulation.parameters import finite, floats, number_of
 
 type Effects = Mapping[Any, float] | pd.Series
 
@@ -46,7 +46,7 @@ def _given_effects(effects: Effects, slot: str, block: GroupBlock) -> pd.Series:
             f"'{slot}' holds an effect for each level of '{block.group}', as a Series or a dict.",
             f"For the SD of effects to be drawn write params['{slot}_sigma'].",
         )
-    by_level = {label_of(level): float(effect) for level, effect in effects.items()}
+    by_level = {label_of(level): _effect(effect, slot, level) for level, effect in effects.items()}
     absent = [level for level in block.levels if level not in by_level]
     foreign = [level for level in by_level if level not in set(block.levels)]
     if absent or foreign:
@@ -57,6 +57,17 @@ def _given_effects(effects: Effects, slot: str, block: GroupBlock) -> pd.Series:
             "Give exactly one effect for each level.",
         )
     return pd.Series([by_level[level] for level in block.levels], index=list(block.levels), name=slot)
+
+
+def _effect(effect: Any, slot: str, level: Any) -> float:
+    number = finite(effect)
+    if number is None:
+        raise DataError(
+            f"params['{slot}'] has {effect!r} at the level '{level}'.",
+            "An effect is a finite number.",
+            "Give one number for each level, on the link scale.",
+        )
+    return number
 
 
 def _covariance_factor(block: GroupBlock, drawn: list[int], params: Mapping[str, Any]) -> np.ndarray:
@@ -88,7 +99,7 @@ def _standard_deviation(params: Mapping[str, Any], name: str) -> float:
 
 def _correlation_matrix(given: Any, k: int, name: str) -> np.ndarray:
     """Return a k x k correlation matrix from a number, its pairs, or itself."""
-    values = np.asarray(given, dtype=float)
+    values = floats(given)
     matrix = np.eye(k)
     rows, columns = np.triu_indices(k, 1)
     if values.shape == (k, k) and np.allclose(values, values.T) and np.allclose(np.diag(values), 1):
@@ -98,7 +109,7 @@ def _correlation_matrix(given: Any, k: int, name: str) -> np.ndarray:
         return matrix
     count = "one correlation" if len(rows) == 1 else f"{len(rows)} correlations"
     raise DataError(
-        f"params['{name}'] is {values.tolist()!r}.",
+        f"params['{name}'] is {np.asarray(given).tolist()!r}.",
         f"'{name}' is {count}, or a symmetric {k} x {k} matrix with ones on its diagonal.",
         "Give the pairs in the order (1, 2), (1, 3), ..., (2, 3), ...",
     )

@@ -1,6 +1,8 @@
 """Stated parameters go in; each number that a model needs comes out, or an error that names what is wrong."""
 
+import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -53,8 +55,25 @@ def fixed_labels(layout: Design) -> tuple[str, ...]:
 def number_of(params: Mapping[str, Any], name: str, *, positive: bool = False) -> float:
     """Return a parameter as a finite number, above zero where it must be."""
     value = params[name]
-    good = isinstance(value, int | float | np.number) and np.isfinite(value) and not (positive and value <= 0)
-    if not good:
+    number = finite(value)
+    if number is None or (positive and number <= 0):
         kind = "a number above 0" if positive else "a finite number"
         raise DataError(f"params['{name}'] is {value!r}.", f"'{name}' is {kind}.", "Give one number on the link scale.")
-    return float(value)
+    return number
+
+
+def finite(value: Any) -> float | None:
+    """Return a finite number; None of anything else, such as a whole number of hundreds of digits."""
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def floats(values: Any) -> np.ndarray:
+    """Return an array of numbers; one of no shape that a parameter has where any of them is none."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        return np.empty((0, 0))

@@ -6,7 +6,6 @@ A fit goes in instead, and new responses of its rows come out, as R's `simulate`
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
-import numpy as np
 import pandas as pd
 
 from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
@@ -15,6 +14,7 @@ from speclet_formula.formula.terms import Formula
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.prediction.simulating import Effects, simulate_responses
 from speclet_formula.responses import observed_columns
+from speclet_formula.seeds import generator
 from speclet_formula.simulation.drawing import draw_data, simulator_of
 
 
@@ -158,7 +158,7 @@ def simulate(
     simulator = simulator_of(
         formula, table, family=family, link=link, weights=weights, functions=functions, censor=censor
     )
-    response, drawn = draw_data(simulator, params, np.random.default_rng(random_seed))
+    response, drawn = draw_data(simulator, params, generator(random_seed))
     return table.assign(**observed_columns(simulator.drawn, response)), {**params, **drawn}
 
 

@@ -301,9 +301,11 @@ def _read(source: Path) -> _Saved:
     """Read a file, whatever it may be."""
     try:
         stream = source.open("rb")
-    except OSError as error:
+    except (OSError, ValueError) as error:  # of a path with a null character
         raise DataError(
-            f"the fit '{source}' cannot be opened: {error.strerror or error}.", _ALLOWED, "Check the path."
+            f"the fit '{source}' cannot be opened: {getattr(error, 'strerror', None) or error}.",
+            _ALLOWED,
+            "Check the path.",
         ) from error
     with stream:
         try:

@@ -202,6 +202,10 @@ def _check_estimates(model: Model, found: PointEstimates) -> None:
     require((found.sigma is None) == ("sigma" not in model.family.parameters), "sigma")
     require(found.sigma is None or (is_number(found.sigma) and found.sigma >= 0), "sigma")
     _check_blocks(design, found)
+    require(len(found.aliases) < max(size, 1), "aliases")
+    for alias in found.aliases:
+        _check_array(alias, (size,), "aliases", finite=True)
+        require(alias.any(), "aliases")
     require(isinstance(found.others, tuple), "others")
     for other in found.others:
         name, *numbers = other

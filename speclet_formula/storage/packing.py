@@ -345,6 +345,8 @@ def unpack_slot(packed: Json) -> Slot:
     PriorError
         There is no such prior.
     """
+    words = [packed[name] for name in ("slot", "kind", "source")] + [packed.get("parameter", "")]
+    require(all(map(is_name, words)) and (packed["group"] is None or is_name(packed["group"])), "a slot")
     prior = _unpack_prior(packed["prior"])
     # Fits that were saved before parameters could have formulas do not name one.
     return Slot(packed["slot"], packed["kind"], packed["group"], prior, packed["source"], packed.get("parameter", ""))

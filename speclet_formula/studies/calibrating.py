@@ -19,7 +19,7 @@ from speclet_formula.studies.prior_truths import check_proper
 from speclet_formula.studies.ranks import ecdf, ecdf_band
 from speclet_formula.studies.records import Calibration
 from speclet_formula.studies.running import outcomes_of
-from speclet_formula.studies.studying import FEWEST, RANKED
+from speclet_formula.studies.studying import FEWEST, MOST, RANKED
 from speclet_formula.studies.summaries import class_summaries, data_sets_frame, parameter_summaries, rows_frame
 from speclet_formula.studies.tasks import prepare
 from speclet_formula.studies.wording import calibration_foot
@@ -94,7 +94,7 @@ def calibrate(
     >>> found.calibrated  # doctest: +SKIP
     True
     """
-    at_least("n_sims", n_sims, FEWEST)
+    at_least("n_sims", n_sims, FEWEST, MOST)
     at_least("ranked", ranked, 1)
     place = None if folder is None else Path(folder)
     frozen = settings | {"priors": _frozen(formula, as_pandas(data), settings)}

@@ -12,8 +12,8 @@ from speclet_formula.design.merged import refuse_merged
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.formula.terms import Formula, columns_of, text_of
-from speclet_formula.inference.settings import FIT_SETTINGS, refuse_unknown
+from speclet_formula.formula.terms import Call, Expression, Formula, Name, Operation, columns_of, text_of
+from speclet_formula.inference.settings import FIT_SETTINGS, refuse_unknown, refuse_unused_settings
 from speclet_formula.simulation import check_params
 from speclet_formula.studies.running import manifest_of
 from speclet_formula.studies.tasks import Task, prepare
@@ -21,7 +21,7 @@ from speclet_formula.studies.tasks import Task, prepare
 # The diagnostics ask for 400 effective draws: of 1,000 by the exact engine none of 12 fits of data like m7's had fewer.
 # An interval's ends then have a Monte Carlo error that takes 0.2 % off its coverage.
 DRAWS, CHAINS = 250, 4
-STUDY_SETTINGS = ("family", "link", "priors", "functions")  # of Model; weights and missing rows belong to one table
+STUDY_SETTINGS = ("family", "link", "priors", "weights", "functions")  # of Model; missing rows belong to one table
 
 
 def make_tasks(
@@ -50,7 +50,7 @@ def make_tasks(
     for scenario, (design, truth) in enumerate(zip(designs, params, strict=True)):
         given = as_pandas(design)
         refuse_merged(given)
-        table, made_by, fitted_by = _used(given, formula, fitted, model.get("functions"))
+        table, made_by, fitted_by, of_model = _used(given, formula, fitted, model)
         task = Task(
             key="",
             scenario=scenario,
@@ -58,7 +58,7 @@ def make_tasks(
             fitted=fitted_by,
             table=table,
             params=None if truth is None else dict(truth),
-            model=model,
+            model=of_model,
             fit=sampling,
             entropy=entropy,
             ranked=ranked,
@@ -74,6 +74,12 @@ def make_tasks(
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
     refuse_unknown(settings, STUDY_SETTINGS)
+    if not isinstance(settings.get("weights"), str | None):
+        raise SamplingError(
+            f"weights= is a {type(settings['weights']).__name__}, and a study may have designs of several lengths.",
+            "The weights of a study are the name of a column that its designs have.",
+            "Put them into a column, and write weights='n'.",
+        )
     if settings.get("method") in ("reml", "ml", "laplace"):
         beside = (
             "" if settings["method"] == "laplace" else " The REML estimates stand beside them in the columns of lme4."
@@ -83,13 +89,14 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
             f"Methods: auto, exact, nuts.{beside}",
             "Leave method= out.",
         )
+    refuse_unused_settings(settings)
 
 
 def _used(
-    table: pd.DataFrame, formula: str | Formula, fitted: str | Formula | None, functions: Mapping[str, Any] | None
-) -> tuple[pd.DataFrame, str, str]:
-    """Return the columns that the formulas use, and the formulas' full text."""
-    columns, known = [str(column) for column in table.columns], tuple(functions or ())
+    table: pd.DataFrame, formula: str | Formula, fitted: str | Formula | None, model: Mapping[str, Any]
+) -> tuple[pd.DataFrame, str, str, dict[str, Any]]:
+    """Return the columns that the formulas use, the formulas' full text, and the arguments of the model."""
+    columns, known = [str(column) for column in table.columns], tuple(model.get("functions") or ())
 
     def read(given: str | Formula) -> Formula:
         return given if isinstance(given, Formula) else parse_formula(given, columns=columns, functions=known)
@@ -102,10 +109,39 @@ def _used(
             "Both formulas have the same response.",
             "Write the same name left of the ~.",
         )
-    used = [*columns_of(replace(made_by, response=None)), *columns_of(replace(fitted_by, response=None))]
+    counted = _trials(table, made_by.response)
+    if counted is not None:
+        successes, trials = counted
+        table = table.assign(**{f"trials of {successes.name}": trials})
+        made_by, fitted_by = (replace(one, response=successes) for one in (made_by, fitted_by))
+        model = {**model, "weights": f"trials of {successes.name}"}
+        columns = [str(column) for column in table.columns]
+    weights = [model["weights"]] if "weights" in model else []
+    used = [*columns_of(replace(made_by, response=None)), *columns_of(replace(fitted_by, response=None)), *weights]
     # Workers get no more than they need; a column that is not there is for the design to report.
     kept = list(dict.fromkeys(used)) if set(used) <= set(columns) else columns
-    return table[kept].reset_index(drop=True), text_of(made_by), text_of(fitted_by)
+    return table[kept].reset_index(drop=True), text_of(made_by), text_of(fitted_by), dict(model)
+
+
+def _trials(table: pd.DataFrame, response: Expression | None) -> tuple[Name, pd.Series] | None:
+    """Return the successes of cbind(s, f) or cbind(s, n - s), and the trials that the table has; else nothing.
+
+    Each data set is drawn as shares of these trials, which is the same model: the successes of the table are not used
+    but for their sum with the failures.
+    """
+    if not isinstance(response, Call) or response.function != "cbind":
+        return None
+    successes, failures = (argument.value for argument in response.arguments)
+    if not isinstance(successes, Name):
+        return None
+    match failures:
+        case Name() if {successes.name, failures.name} <= set(table.columns):
+            return successes, table[successes.name] + table[failures.name]
+        case Operation(operator="-", operands=(Name() as trials, taken)) if (
+            taken == successes and trials.name in table.columns
+        ):
+            return successes, table[trials.name]
+    return None
 
 
 def _keyed(task: Task) -> Task:

@@ -26,7 +26,7 @@ from speclet_formula.studies.tasks import Task
 from speclet_formula.studies.wording import study_foot
 
 RANKED = 99  # draws that each true value is ranked among: of 1,000 every tenth, as good as independent
-FEWEST = 2
+FEWEST, MOST = 2, 1_000_000  # data sets of a study
 
 
 def study(
@@ -76,8 +76,9 @@ def study(
         Where the outcome of each data set is kept, one small JSON file each, as it comes in. The same call with the
         same folder goes on where an earlier one was stopped, and ends with the same frames.
     **settings
-        `family`, `link`, `priors`, `functions` as in `Model`; `method`, `draws` (250 by default), `chains`, `tune`,
-        `target_accept`, `sampler` as in `fit`. Default priors are scaled to each data set, as in a fit of its own.
+        `family`, `link`, `priors`, `functions` as in `Model`, `weights` as the name of a column that the designs have;
+        `method`, `draws` (250 by default), `chains`, `tune`, `target_accept`, `sampler` as in `fit`. Default priors are
+        scaled to each data set, as in a fit of its own.
 
     Returns
     -------
@@ -203,7 +204,7 @@ def _study(
     folder: Path | None,
 ) -> Study:
     """Run the tasks and sum up."""
-    at_least("n_sims", n_sims, FEWEST)
+    at_least("n_sims", n_sims, FEWEST, MOST)
     outcomes = outcomes_of(tasks, n_sims, workers=_workers(workers), progress=progress, folder=folder)
     keys = tuple(map(str, labels.columns))
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)

@@ -378,6 +378,11 @@ REFUSED = {
         "Models are compared on the same values, in the same order.",
         "Fit both to one table.",
     )),
+    "no draws": (lambda: compare(["log_fc ~ 1", "log_fc ~ x"], SCREEN, method="reml"), (
+        "method='reml' makes no draws to compare by.",
+        "Leave-one-out needs draws from a posterior; fits by 'reml', 'ml' and 'laplace' have estimates alone.",
+        "Leave method= out, or compare likelihoods with anova().",
+    )),
     "other order": (lambda: compare({"a": model(), "b": model(data=SCREEN.iloc[::-1])}), (
         "the values of 'log_fc' differ between 'a' and 'b'.",
         "Models are compared on the same values, in the same order.",

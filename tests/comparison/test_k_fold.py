@@ -143,12 +143,14 @@ def test_a_fold_with_a_high_k_is_predicted_from_new_draws(monkeypatch):
 
 
 def test_folds_of_single_rows_are_leave_one_out():
-    """Both smooth the same ratios of the same draws."""
+    """Both smooth the same ratios of the same draws, where these serve; elsewhere each draws the variances anew."""
     data = DATA[::5].reset_index(drop=True)
     fit = fit_of(ONE_WAY, data)
     found, expected = sf.kfold(fit, k=len(data)), sf.loo(fit)
-    np.testing.assert_allclose(found.elpd_i, expected.elpd_i, atol=1e-8)
-    np.testing.assert_allclose(found.pareto_k, expected.pareto_k, atol=1e-6)
+    same = np.isclose(found.elpd_i, expected.elpd_i, atol=1e-8, rtol=0)
+    same &= np.isclose(found.pareto_k, expected.pareto_k, atol=1e-6, rtol=0)
+    assert (~same).sum() <= expected.elpd_i.attrs["n_redone"] < 4
+    np.testing.assert_allclose(found.elpd_i, expected.elpd_i, atol=0.2)
 
 
 def test_rows_are_dealt_evenly():
@@ -268,3 +270,12 @@ def test_compare_leaves_out_levels():
     long = sf.compare(fits, by="gene", progress=False).sentence
     assert max(map(len, repr(found).split("\n\n")[0].split("\n"))) <= 100
     assert " ".join(repr(found).split("\n\n")[0].split()) == long
+
+
+@pytest.mark.parametrize("by", [1, np.zeros((6, 2)), {"a"}])
+def test_labels_of_rows_are_one_for_each(by):
+    from speclet_formula.comparison.folds import make_folds
+
+    model = sf.Model("y ~ x", {"y": [1.0, 2, 4, 3, 5, 6], "x": [0.0, 1, 2, 3, 4, 5]})
+    with pytest.raises(sf.ComparisonError, match="There is one label for each row that the model uses"):
+        make_folds(model, by=by)

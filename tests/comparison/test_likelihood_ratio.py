@@ -13,6 +13,8 @@ from tests.fakes import crossed_fit, screen_data, sleepstudy_data
 
 SMALL, LARGE = "Reaction ~ 1 + (1 | Subject)", "Reaction ~ 1 + Days + (1 | Subject)"
 
+ASYMPTOTIC = "Pr(>Chisq) is asymptotic, by the chi-square distribution: too small where there are few groups."
+
 
 def fits(*formulas, method="ml", data=None):
     data = sleepstudy_data() if data is None else data
@@ -48,7 +50,7 @@ def test_reml_fits_are_fitted_again_and_the_table_says_so():
 
 def test_an_sd_of_zero_is_noted():
     zero = "The SD of 'Intercept' by Subject is estimated as zero."
-    assert sf.anova(*fits(SMALL, LARGE)).notes == (f"{SMALL}: {zero}", f"{LARGE}: {zero}")
+    assert sf.anova(*fits(SMALL, LARGE)).notes == (f"{SMALL}: {zero}", f"{LARGE}: {zero}", ASYMPTOTIC)
 
 
 def test_a_test_of_a_variance_is_said_to_be_conservative():
@@ -63,10 +65,12 @@ def test_a_correlation_of_zero_is_inside_what_is_possible():
     found = sf.anova(*fits("Reaction ~ Days + (Days || Subject)", "Reaction ~ Days + (Days | Subject)"))
     assert found.table["Df"].iloc[1] == 1
     assert not any("p-value" in note for note in found.notes)
+    assert ASYMPTOTIC in found.notes
 
 
 def test_models_of_one_size_have_no_p_value():
     found = sf.anova(*fits("Reaction ~ Days", "Reaction ~ exp(Days / 10)"))
+    assert ASYMPTOTIC not in found.notes
     assert found.table["Df"].iloc[1] == 0
     assert np.isnan(found.table["Pr(>Chisq)"].iloc[1])
 

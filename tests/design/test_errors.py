@@ -102,7 +102,8 @@ MESSAGES: list[tuple[str, dict[str, Any], type[SpecletError], str]] = [
         DataError,
         "column 'when' holds values of type datetime64[us], neither numbers nor labels.\n"
         "A formula uses numbers, booleans, text and Categoricals.\n"
-        "Convert dates and durations to a number, such as days since the start.",
+        "Convert dates and durations to a number, such as days since the start; or, where each is a level, write "
+        "data['when'] = data['when'].astype(str).",
     ),
     (
         "y ~ same",

@@ -68,7 +68,9 @@ def test_new_rows_of_long_ids_find_their_level():
 
 
 def test_marginal_means_of_long_ids_and_of_booleans():
-    data = table(np.array(IDS), b=np.arange(24) % 2 == 0)
+    data = table(np.array(IDS), b=np.arange(24) % 2 == 0, s=(np.arange(24) % 3 / 10).astype(np.float32))
+    found = sf.marginal_means(sf.lmer("y ~ factor(s)", data, method="reml"), "s").table
+    np.testing.assert_allclose(found["estimate"], data.groupby("s")["y"].mean())
     found = sf.marginal_means(sf.lmer("y ~ factor(g) + factor(b)", data, method="reml"), "g").table
     assert len(found) == 6
     found = sf.marginal_means(sf.lmer("y ~ factor(b)", data, method="reml"), "b").table
@@ -142,6 +144,44 @@ def test_a_boolean_predictor_is_still_0_and_1():
         X = sf.Model(formula, data, functions={"twice": lambda b: 1 - (1 - b)}).design.X
         np.testing.assert_array_equal(X[:, 1], data["b"].astype(float))
     assert sf.fixef(fake_fit(sf.Model("y ~ b", data), draws=20))["term"].tolist() == ["Intercept", "b"]
+
+
+@pytest.mark.parametrize("kind", ["bool", "float32", "uint64"])
+def test_columns_of_short_types_serve_every_verb_as_floats_do(kind):
+    """Their types are kept for the sake of their levels; numbers must not depend on them."""
+    b = (np.arange(24) % 2).astype(kind)
+    data = table(np.repeat(np.arange(4), 6), b=b, x=np.arange(24) ** 2 / 100)
+    formula = "y ~ b * x + (1 | g)"
+    fit, same = (sf.lmer(formula, one, method="reml") for one in (data, data.assign(b=b.astype(float))))
+    verbs = {
+        "slopes of b": lambda fit: sf.slopes(fit, "b").table,
+        "slopes of x": lambda fit: sf.slopes(fit, "x", by="b").table,
+        "means": lambda fit: sf.marginal_means(fit, "b").table,
+        "grid": lambda fit: sf.reference_grid(fit, at={"b": 0.5}),
+        "augment": lambda fit: sf.augment(fit).drop(columns="b"),
+        "predict": lambda fit: sf.predict(fit, fit.model.data.head(3)),
+        "explanation": lambda fit: pd.Series(repr(sf.explain(formula, fit.model.data)).splitlines()[:12]),
+    }
+    for name, verb in verbs.items():
+        one, other = verb(fit), verb(same)
+        if isinstance(one, pd.Series):
+            assert one.tolist() == other.tolist(), name
+        else:
+            pd.testing.assert_frame_equal(one, other, check_dtype=False, rtol=1e-6, obj=name)
+
+
+def test_crossed_levels_are_told_with_all_their_digits():
+    ids = np.array([1234567, 1234568]).repeat(12)
+    data = table(np.arange(24) % 6, plate=ids, well=np.arange(24) % 2 == 0)
+    model = sf.Model("y ~ 1 + (1 | plate:well) + (1 | g)", data)
+    assert model.design.groups[0].levels == ("1234567:False", "1234567:True", "1234568:False", "1234568:True")
+    assert "e+06" not in " ".join(map(str, model.findings))
+
+
+def test_contrasts_name_whole_numbers_with_all_their_digits():
+    data = table(np.arange(24) % 6, plate=np.array([1234567, 1234568]).repeat(12))
+    means = sf.marginal_means(sf.lmer("y ~ factor(plate)", data, method="reml"), "plate")
+    assert sf.pairs(means).table["contrast"].tolist() == ["1234567 - 1234568"]
 
 
 def test_names_with_leading_zeros_stay_text_in_scans(tmp_path):

@@ -320,3 +320,13 @@ def test_no_response_is_drawn_for_merged_rows(drawn: Callable[[pd.DataFrame], An
         "A response is drawn for each row by itself.",
         "Hand over the table of the single rows.",
     )
+
+
+def test_a_stray_cell_of_a_response_is_named(tmp_path):
+    text = "y,g\n" + "".join(f"{i / 4},{i % 3}\n" for i in range(20)) + "n/a.,1\n"
+    (tmp_path / "d.csv").write_text(text)
+    with pytest.raises(sf.DataError) as caught:
+        sf.Model("y ~ g", sf.scan(tmp_path / "d.csv", merge=True))
+    assert caught.value.problem == (
+        "the response 'y' is text, but of the rows that were read 20 of its 21 values are numbers; row 20 has 'n/a.'."
+    )

@@ -200,13 +200,36 @@ def test_words(asked: Callable[[Path], Any], problem: str, allowed: str, remedy:
     assert (caught.value.problem, caught.value.allowed, caught.value.remedy) == (problem, allowed, remedy)
 
 
-def test_an_ending_that_is_not_known(tmp_path: Path) -> None:
+def test_a_kind_that_is_no_table(tmp_path: Path) -> None:
     path = tmp_path / "table.xlsx"
     path.write_bytes(b"")
     with pytest.raises(sf.DataError) as caught:
         sf.scan(path)
-    assert caught.value.problem == f"'{path}' has an ending that is not known."
-    assert caught.value.allowed.startswith("Endings: .parquet, .pq, .csv, .tsv, .feather, .arrow, .ipc")
+    assert caught.value.problem == f"'{path}' is of a kind that cannot be read."
+
+
+@pytest.mark.parametrize("ending", [".csv.gz", ".txt", ".tab", ".count", ".foldchange", ".other"])
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_other_text_is_read_too(tmp_path: Path, ending: str, separator: str) -> None:
+    data = pd.DataFrame({"y": [1.0, 2, 4, 3], "g": list("abab"), "x": [1, 2, 3, 5]})
+    data.to_csv(tmp_path / f"d{ending}", sep=separator, index=False)
+    model = sf.Model("y ~ x + (1 | g)", sf.scan(tmp_path / f"d{ending}"))
+    np.testing.assert_array_equal(model.design.X[:, 1], data["x"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("# made by us\ny,x\n1,2\n", "1 lines of comment stand above the header."),
+        ("y x\n1 2\n", "Columns are separated by spaces, not by commas as the name promises."),
+    ],
+)
+def test_text_that_pieces_cannot_be_read_of(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "d.csv"
+    path.write_text(text)
+    with pytest.raises(sf.DataError) as caught:
+        sf.scan(path)
+    assert caught.value.problem == f"'{path}' cannot be read in pieces: {said}"
 
 
 def test_a_damaged_file(tmp_path: Path) -> None:

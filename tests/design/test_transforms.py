@@ -4,7 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speclet_formula.design import build_design
 from speclet_formula.design.transforms import STATEFUL, STATELESS
+from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import FUNCTIONS
 
 X = np.random.default_rng(1).gamma(3.0, size=50)
@@ -71,3 +74,81 @@ def test_labels_are_not_numbers(name: str) -> None:
     call = (lambda: STATELESS[name](labels)) if name in STATELESS else (lambda: STATEFUL[name]({}, labels))
     with pytest.raises(ValueError, match="it needs numbers, not labels"):
         call()
+
+
+def made(text: str, n: int = 60) -> np.ndarray:
+    """Return the fixed columns of a formula for two numeric columns and a factor."""
+    rng = np.random.default_rng(6)
+    table = {"y": rng.normal(size=n), "x": rng.normal(size=n), "z": rng.normal(size=n), "g": ["a", "b", "c"] * (n // 3)}
+    return build_design(parse_formula(text), table).X
+
+
+def test_a_basis_of_one_column_is_a_column_as_in_r() -> None:
+    x, z = made("y ~ x")[:, 1], made("y ~ poly(z, 1)")[:, 1]
+    np.testing.assert_allclose(made("y ~ I(x * poly(z, 1))")[:, 1:], (x * z)[:, None])
+    np.testing.assert_allclose(made("y ~ pmax(x, poly(z, 1))")[:, 1:], np.maximum(x, z)[:, None])
+    np.testing.assert_allclose(
+        made("y ~ scale(poly(z, 2))"), np.c_[np.ones(60), made("y ~ poly(z, 2)")[:, 1:] * 59**0.5]
+    )
+
+
+@pytest.mark.parametrize("text", ["x * poly(z, 2)", "poly(z, 2) + x", "pmax(x, poly(z, 2))", "poly(z, 2) > x"])
+def test_a_basis_of_several_columns_is_refused_beside_a_column(text: str) -> None:
+    with pytest.raises(FormulaError) as caught:
+        made(f"y ~ I({text})")
+    assert str(caught.value) == (
+        f"'{text}' computes with 'poly(z, 2)', which has 2 columns, and with others.\n"
+        "Arithmetic and functions take one column, or sets of as many columns, row by row.\n"
+        "Write an interaction as terms, a:b, or a basis of one column: poly(x, 1)."
+    )
+
+
+def test_a_basis_may_be_computed_with_numbers_and_its_like() -> None:
+    twice = made("y ~ I(2 * poly(z, 2))")[:, 1:]
+    np.testing.assert_allclose(twice, made("y ~ I(poly(z, 2) + poly(z, 2))")[:, 1:])
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("poly(x, 100000000)", "degree is a whole number from 1 to 100, not 1e+08"),
+        ("poly(x, 100000000, raw = TRUE)", "degree is a whole number from 1 to 100, not 1e+08"),
+        ("poly(x, -1)", "degree is a whole number from 1 to 100, not -1"),
+        ("poly(x, 1.5)", "degree is a whole number from 1 to 100, not 1.5"),
+        ("poly(x, z)", "degree is a whole number from 1 to 100, not 60 values"),
+        ("poly(x, 59)", "floating-point numbers do not tell the powers up to 59 of these values apart"),
+        ("poly(poly(x, 2), 2)", "it takes one column, not 2"),
+        ("bs(x, df = 100000000)", "df is a whole number from 1 to 2,000, not 1e+08"),
+        ("bs(x, df = 1e300)", "df is a whole number from 1 to 2,000, not 1e+300"),
+        ("bs(x, degree = 1000000)", "degree is a whole number from 1 to 100, not 1e+06"),
+        ("bs(x, degree = 0)", "degree is a whole number from 1 to 100, not 0"),
+        ("ns(x, df = 100000000)", "df is a whole number from 1 to 2,000, not 1e+08"),
+        ("ns(x, df = 2.5)", "df is a whole number from 1 to 2,000, not 2.5"),
+        ("round(x, 1000)", "digits is a whole number from -300 to 300, not 1000"),
+        ("scale(x, 'a')", "center is TRUE or FALSE"),
+        ("relevel(g, c('a', 'b'))", "ref is one level, not 2 values"),
+        ("factor(poly(x, 2))", "it takes one column, not 2"),
+        ("center(x, x)", "too many positional arguments"),
+        ("sqrt(x, z)", "too many positional arguments"),
+    ],
+)
+def test_arguments_are_checked_before_anything_is_made(call: str, reason: str) -> None:
+    with pytest.raises(FormulaError) as caught:
+        made(f"y ~ {call}")
+    spelled = call.replace("'", '"').replace("1e300", "1e+300")
+    assert str(caught.value).splitlines()[0] == f"'{spelled}' cannot be computed: {reason}."
+
+
+def test_an_interaction_of_very_many_factors_has_the_observed_levels() -> None:
+    assert np.array_equal(made(f"y ~ interaction({', '.join(['g'] * 100)})"), made("y ~ g"))
+
+
+@pytest.mark.parametrize("text", ["y ~ {}", "y ~ x + offset({})", "{} ~ x", "y ~ x + (0 + {} | g)"])
+def test_values_whose_squares_are_not_finite_are_refused(text: str) -> None:
+    with pytest.raises(DataError) as caught:
+        made(text.format("I(1e100 * x * 1e80)"))
+    term = "offset(I(1e+100 * x * 1e+80))" if "offset" in text else "I(1e+100 * x * 1e+80)"
+    assert str(caught.value) == (
+        f"'{term}' has values beyond 1e+150.\nThe squares of all values must be finite numbers.\n"
+        "Change the unit of its columns, or take logarithms."
+    )

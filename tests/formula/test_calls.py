@@ -58,6 +58,8 @@ CASES = {
     ("y ~ x; nu ~ z", "t", "identity", "brms"): "library(brms)\n"
     "# not the same model: nu is 1 + exp(...) in brms where it has a formula, and exp(...) here\n"
     "brm(bf(y ~ 1 + x, nu ~ 1 + z), data = data, family = student())",
+    ("y ~ x", "binomial", "logit", "brms"): "# of single trials: brms has the family bernoulli for them\n"
+    "library(brms)\nbrm(y ~ 1 + x, data = data, family = binomial())",
     ("y ~ x", "lognormal", "log", "brms"): "library(brms)\n# brms has no link log for this family\n"
     'brm(y ~ 1 + x, data = data, family = lognormal(link = "log"))',
     ("log(`a/b` / x) ~ I(x / z)", "gaussian", "identity", "bambi"): "import bambi as bmb\nimport numpy as np\n"
@@ -79,6 +81,7 @@ CASES = {
     "# Bambi has no correlated group effects: this leaves the correlation out; sf.to_bambi(model) keeps it\n"
     'bmb.Model("y ~ 1 + np.log(x) + (1 + x | g)", data).fit()',
     ("y ~ (1 | g)", "bernoulli", "probit", "bambi"): "import bambi as bmb\n"
+    "# of a factor Bambi models the first level, and not the second: write y['its second level'] then\n"
     'bmb.Model("y ~ 1 + (1 | g)", data, family="bernoulli", link="probit").fit()',
 }
 
@@ -107,6 +110,15 @@ def test_the_levels_of_a_factor_are_uncorrelated_in_lme4_too(levels, text, call,
     code = spell_call(parse_formula(text), "lme4", family="gaussian", link="identity", levels=levels).split("\n")
     assert code[-1] == call
     assert code[1:-1] == [] if older is None else older in code[1]
+
+
+def test_single_trials_of_data_are_bernoulli_elsewhere():
+    formula = parse_formula("y ~ x")
+    written = [spell_call(formula, to, family="binomial", link="logit", levels={"y": ()}) for to in ("brms", "bambi")]
+    assert written == [
+        "library(brms)\nbrm(y ~ 1 + x, data = data, family = bernoulli())",
+        'import bambi as bmb\nbmb.Model("y ~ 1 + x", data, family="bernoulli").fit()',
+    ]
 
 
 def test_functions_of_ones_own_are_told_to_r():

@@ -26,7 +26,25 @@ y ~ (1|a/b) + (1|b:a)
               ^
 the intercept of 'b:a' appears twice, in (1 | a:b) and in (1 | b:a).
 Each column of a grouping factor belongs to one group term.
-Write (1 | a:b) alone.
+Write (1 | a/b) alone: it means (1 | a) + (1 | a:b).
+
+y ~ x + (1|g) + (1|g/f)
+                ^
+the intercept of 'g' appears twice, in (1 | g) and in (1 | g).
+Each column of a grouping factor belongs to one group term.
+Write (1 | g/f) alone: it means (1 | g) + (1 | g:f).
+
+y ~ (1 + x|g) + (1|g/f)
+                ^
+the intercept of 'g' appears twice, in (1 + x | g) and in (1 | g).
+Each column of a grouping factor belongs to one group term.
+Write (1 + x | g) + (1 | g:f).
+
+y ~ (x|gr(g))
+       ^
+'gr' is not a function that a formula can call.
+A grouping factor is a column, or a:b.
+Write (x | g).
 
 y ~ (1|a+b)
        ^

@@ -180,7 +180,7 @@ y | trials(n) ~ x
   ^
 'y | trials(n)' is not a response.
 A response is a column, arithmetic, or cbind(s, f), censored(y, status) or truncated(y, lb, ub).
-Write cbind(successes, failures) for counts out of trials; give weights outside the formula.
+Write cbind(y, n - y) for successes and failures.
 
 y | n ~ x
   ^

@@ -3,6 +3,7 @@
 All is settled by the generator that is handed in. Nothing here is more than another value at another place.
 """
 
+import copy
 import io
 import json
 import random
@@ -161,7 +162,7 @@ def other_leaf(rng: random.Random, content: bytes) -> bytes:
         elif way < 0.4 and isinstance(node, dict):
             node[rng.choice(["x", "", "name", key.upper(), key + " ", "kind"])] = node.pop(key)
         else:
-            node[key] = rng.choice(LEAVES)
+            node[key] = copy.deepcopy(rng.choice(LEAVES))
     return zipped(members | {CONTENTS: json.dumps(contents).encode()})
 
 

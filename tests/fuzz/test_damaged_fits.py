@@ -45,6 +45,7 @@ def fits():
         "exact": sf.lmer("y ~ x + h + (1 + x | g)", data, **exact),
         "keep": sf.lmer("y ~ x + (1 | g/h)", data, keep=(), **exact),
         "reml": sf.lmer("y ~ x + k + (1 + x | g) + (0 + x || h)", data, method="reml"),
+        "dropped": sf.lmer("y ~ x + v + (1 | g)", data.assign(v=2 * data["x"]), method="reml"),
         "weights": sf.lmer("y ~ x + (1 | h)", some, method="ml", weights=data["w"].to_numpy(), missing="drop"),
         "laplace": sf.glmer("n ~ poly(x, 2) + (1 | h)", data, family="poisson", method="laplace"),
         "nuts": fake_fit(sf.Model("n ~ x*h + (1 | g)", data, family="poisson"), **few),

@@ -124,6 +124,11 @@ def test_foreign_and_broken_files_are_made_again(tmp_path, swap):
             "no column 'tisue' in the data to divide them by.\nColumns: tissue, g, x, y.\nNearest: 'tissue'.",
         ),
         (
+            {"method": "reml", "draws": 100, "chains": None}, SamplingError,
+            "method='reml' has no use for draws=100.\nIt makes no draws, and takes cores= alone.\n"
+            "Leave it out, or write method='auto'.",
+        ),
+        (
             {"draw": 10}, SamplingError,
             "there is no setting 'draw'.\nOf Model there are family, link, priors, weights, missing, functions; of fit "
             "method, draws, tune, chains, target_accept, sampler, keep.\nNearest: 'draws'.",

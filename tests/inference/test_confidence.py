@@ -1,5 +1,8 @@
 """Intervals equal lme4's and those of tidy."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,6 +10,8 @@ import pytest
 import speclet_formula as sf
 from tests.fakes import correlated_fit
 from tests.rdata import FOLDER, answers, fit_of
+
+DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 @pytest.mark.parametrize("name", ["intercept", "slope", "crossed", "poisson", "binomial"])
@@ -53,6 +58,23 @@ def test_profile_intervals_are_those_of_lme4(name):
     assert (np.abs(found["conf_low"].to_numpy() - expected["low"]) < 0.01 * width).all()
     assert (np.abs(found["conf_high"].to_numpy() - expected["high"]) < 0.01 * width).all()
     assert found.attrs["interval"] == "90% profile interval"
+
+
+PROFILES = json.loads((DATA / "correlation_profiles.json").read_text())
+
+
+@pytest.mark.parametrize(
+    "number", [number if int(number) % 4 == 1 else pytest.param(number, marks=pytest.mark.slow) for number in PROFILES]
+)
+def test_profile_intervals_of_correlations_are_those_of_brute_force(number):
+    """Small fits, most of them nearly flat in the correlation; `correlation_profiles.py` made both files.
+
+    A standard deviation whose sign changes makes the opposite correlation of one that is held.
+    """
+    table = pd.read_csv(DATA / "correlation_profiles.csv").query(f"fit == {number}")
+    found = sf.confint(sf.lmer("y ~ x + (x | g)", table, method="ml"), "profile", ci_prob=0.95).set_index("term")
+    ends = found.loc["cor__Intercept.x", ["conf_low", "conf_high"]].to_numpy(dtype=float)
+    np.testing.assert_allclose(ends, PROFILES[number], atol=2e-3)
 
 
 def test_a_profile_of_a_weighted_fit_is_that_of_refits():

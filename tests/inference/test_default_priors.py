@@ -62,7 +62,7 @@ def test_the_printed_priors_have_the_draws_and_the_density_that_checks_report():
         sds = [found[f"{name}|g_sigma"].values for name in ("1", "x")]
         # LKJ(2) of two columns is 2 Beta(2, 2) - 1: its factor 1/2 and the half t density's 2 are one.
         expected = (
-            stats.norm(TABLE["y"].mean(), 2.5 * scale).logpdf(a + TABLE["x"].mean() * b)
+            stats.norm(TABLE["y"].mean(), 10 * scale).logpdf(a + TABLE["x"].mean() * b)
             + stats.norm(0, 2.5 * scale / over).logpdf(b)
             + log_group_prior(sds[0], scale)
             + log_group_prior(sds[1], scale / over)
@@ -73,7 +73,7 @@ def test_the_printed_priors_have_the_draws_and_the_density_that_checks_report():
 
 
 def log_group_prior(sd: np.ndarray, scale: float) -> np.ndarray:
-    return stats.halfnorm(scale=scale).logpdf(sd)
+    return stats.halfcauchy(scale=2 * scale).logpdf(sd)
 
 
 def by_hand(x: np.ndarray, proposals: int = 20_000) -> tuple[np.ndarray, np.ndarray, float]:
@@ -87,7 +87,7 @@ def by_hand(x: np.ndarray, proposals: int = 20_000) -> tuple[np.ndarray, np.ndar
     z = centre + spread * rng.standard_t(6, (proposals, 4))
     a, b, r, sigma = np.exp(z[:, 0]), np.exp(z[:, 1]), np.tanh(z[:, 2]), np.exp(z[:, 3])
     same = TABLE["g"].to_numpy()[:, None] == TABLE["g"].to_numpy()
-    fixed = (2.5 * scale) ** 2 * (1 + np.outer(x - x.mean(), x - x.mean()) / over**2)
+    fixed = (10 * scale) ** 2 + (2.5 * scale / over) ** 2 * np.outer(x - x.mean(), x - x.mean())
     parts = [np.ones((n, n)) * same, np.add.outer(x, x) * same, np.outer(x, x) * same, np.eye(n)]
     weights = np.stack([a**2, r * a * b, b**2, sigma**2])
     log_density = np.empty(proposals)

@@ -83,14 +83,12 @@ def test_density_is_that_of_single_rows(formula: str, weights: str | None) -> No
 def test_points_are_those_of_single_rows(formula: str, weights: str | None, method: Any) -> None:
     found = sf.fit(merged(formula, table(), weights=weights), method=method, cores=1)
     wanted = sf.fit(sf.Model(formula, table(), weights=weights), method=method, cores=1)
-    # Each search stops where a step promises -2 log-likelihood less than 1e-6, which rounding may reach a step earlier:
-    # within a thousandth of a standard error of the maximum, on both sides of it.
-    assert found.log_likelihood == pytest.approx(wanted.log_likelihood, abs=1e-6)
-    assert (found.df, found.bic) == (wanted.df, pytest.approx(wanted.bic, abs=2e-6))
-    apart = (sf.fixef(found)["estimate"] - sf.fixef(wanted)["estimate"]).abs()
-    assert (apart < 2e-3 * sf.fixef(wanted)["std_error"]).all()
-    # The SDs' standard errors are above 1/50 of the residual SD: 150 rows, and fewer levels.
-    np.testing.assert_allclose(sf.varcorr(found)["sdcor"], sf.varcorr(wanted)["sdcor"], atol=2e-3 / 50)
+    assert found.log_likelihood == pytest.approx(wanted.log_likelihood, abs=1e-8)
+    assert (found.df, found.bic) == (wanted.df, pytest.approx(wanted.bic, abs=1e-7))
+    # The search stops at a thousandth of a standard error, and by rounding not at the same place on every processor.
+    apart = sf.fixef(found)["estimate"] - sf.fixef(wanted)["estimate"]
+    assert (np.abs(apart) < 1e-3 * sf.fixef(wanted)["std_error"]).all()
+    np.testing.assert_allclose(sf.varcorr(found)["sdcor"], sf.varcorr(wanted)["sdcor"], rtol=2e-4, atol=1e-5)
     assert sf.nobs(found) == 150
 
 

@@ -81,13 +81,13 @@ def test_findings_are_those_of_the_new_response(data):
         ),
         (
             "y ~ x + (1|g)", ["a"] * 40,
-            "the new 'y' does not hold numbers: could not convert string to float: 'a'.\n"
+            "the new 'y' does not hold numbers: it has 'a'.\n"
             "A response is one number for each row.\nConvert it to numbers first.",
         ),
         (
             "exp(y) ~ x + (1|g)", np.ones(40),
             "the response is 'exp(y)', which a new column cannot replace.\n"
-            "The response of a model to be fitted again is a plain name: 'y ~ ...'.\n"
+            "The response of a model to be fitted again is a plain name: 'y ~ ...', or cbind() of such.\n"
             "Put the transformed response into a column of its own, or fit a new Model.",
         ),
         (
@@ -108,3 +108,71 @@ def test_the_family_still_judges_the_response(data):
     model = sf.Model("y ~ (1|g)", data.assign(y=(data["y"] > 0).astype(int)), family="bernoulli")
     with pytest.raises(DataError, match="bernoulli response cannot take"):
         with_response(model, np.full(40, 2.0))
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        ["1.5"] * 6,
+        np.array([1 + 2j] * 6),
+        pd.to_datetime(["2020-01-01"] * 6),
+        pd.Series(["1", 2, 3, 4, 5, 6], dtype=object),
+    ],
+)
+def test_what_only_looks_like_numbers_is_no_response(response):
+    model = sf.Model("y ~ x", {"y": [1.0, 2, 4, 3, 5, 6], "x": [0.0, 1, 2, 3, 4, 5]})
+    with pytest.raises(sf.DataError, match="the new 'y' does not hold numbers: it has '"):
+        sf.refit(model, response, method="reml")
+
+
+@pytest.fixture(scope="module")
+def trials():
+    """Twelve subjects in five rows of 12 trials, one of them without any."""
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"id": np.repeat(np.arange(12), 5), "tr": np.tile(list("abcab"), 12), "n": 12})
+    table["s"] = rng.binomial(12, 1 / (1 + np.exp(-rng.normal(0, 0.8, 12).repeat(5))))
+    return table.assign(f=12 - table["s"], p=table["s"] / 12, b=(table["s"] > 6).astype(int))
+
+
+@pytest.mark.parametrize(
+    ("formula", "weights", "columns"),
+    [
+        ("cbind(s, f) ~ tr + (1 | id)", None, ["s", "f"]),
+        ("cbind(s, n - s) ~ tr + (1 | id)", None, ["s"]),
+        ("p ~ tr + (1 | id)", "n", ["p"]),
+        ("b ~ tr + (1 | id)", None, ["b"]),
+    ],
+)
+def test_a_simulated_binomial_response_is_fitted_as_the_table_with_it(trials, formula, weights, columns):
+    """The oracle is a new Model of a table in which each column was replaced by hand."""
+    settings = {"family": "binomial", "weights": weights, "method": "laplace"}
+    fit = sf.glmer(formula, trials, **settings)
+    new = sf.simulate(fit, random_seed=4)["sim_1"]
+    again = sf.refit(fit, new)
+    table = trials.assign(**{columns[0]: new})
+    if "f" in columns:
+        table = table.assign(f=12 - new)
+    expected = sf.glmer(formula, table, **settings)
+    assert again.log_likelihood == pytest.approx(expected.log_likelihood, abs=1e-7)
+    pd.testing.assert_frame_equal(again.model.data[columns], table[columns], check_dtype=False)
+    assert expected.log_likelihood != pytest.approx(fit.log_likelihood, abs=0.1)
+
+
+def test_more_successes_than_trials_are_refused(trials):
+    model = sf.Model("cbind(s, f) ~ tr + (1 | id)", trials, family="binomial")
+    with pytest.raises(DataError) as caught:
+        with_response(model, np.where(np.arange(60) == 4, 13, 5))
+    assert str(caught.value) == (
+        "the new 's' has 1 values that are no successes of their row's trials, such as 13 of 12.\n"
+        "Successes are whole numbers from 0 to the row's trials, which stay those of the model.\n"
+        "Give successes, as simulate(fit) does; for other trials fit a new Model."
+    )
+
+
+def test_simulated_responses_have_the_table_s_labels(data):
+    """A Series is matched by its index, so that a shuffled table's new response must not be taken by place."""
+    shuffled = data.sample(frac=1, random_state=1)
+    fit = sf.lmer("y ~ x + (1|g)", shuffled, method="ml")
+    new = sf.simulate(fit, random_seed=1)["sim_1"]
+    assert new.index.equals(shuffled.index)
+    np.testing.assert_array_equal(sf.refit(fit, new).model.design.response, new)

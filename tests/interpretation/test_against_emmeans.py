@@ -14,30 +14,30 @@ FOLDER = Path(__file__).resolve().parents[1] / "data" / "r"
 ANSWERS = json.loads((FOLDER / "emmeans.json").read_text())["answers"]
 COLUMNS = {"value": "estimate", "SE": "std_error", "conf_low": "conf_low", "conf_high": "conf_high"}
 CALLS = {
-    "means f": lambda fit: sf.marginal_means(fit, "f"),
-    "means h": lambda fit: sf.marginal_means(fit, "h"),
-    "means k": lambda fit: sf.marginal_means(fit, "k"),
-    "means f at x": lambda fit: sf.marginal_means(fit, "f", at={"x": 2}),
-    "means f by h": lambda fit: sf.marginal_means(fit, "f", by="h"),
-    "means f h": lambda fit: sf.marginal_means(fit, ["f", "h"]),
-    "means h x": lambda fit: sf.marginal_means(fit, ["h", "x"], at={"x": [1, 3]}),
-    "pairs f": lambda fit: sf.pairs(sf.marginal_means(fit, "f")),
-    "pairs f by h": lambda fit: sf.pairs(sf.marginal_means(fit, "f", by="h")),
-    "reference f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f"), "reference"),
-    "consec f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f"), "consec"),
-    "eff f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f"), "eff"),
-    "consec response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response"), "consec"),
-    "eff response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response"), "eff"),
+    "means f": lambda fit: sf.marginal_means(fit, "f", ci_prob=0.89),
+    "means h": lambda fit: sf.marginal_means(fit, "h", ci_prob=0.89),
+    "means k": lambda fit: sf.marginal_means(fit, "k", ci_prob=0.89),
+    "means f at x": lambda fit: sf.marginal_means(fit, "f", at={"x": 2}, ci_prob=0.89),
+    "means f by h": lambda fit: sf.marginal_means(fit, "f", by="h", ci_prob=0.89),
+    "means f h": lambda fit: sf.marginal_means(fit, ["f", "h"], ci_prob=0.89),
+    "means h x": lambda fit: sf.marginal_means(fit, ["h", "x"], at={"x": [1, 3]}, ci_prob=0.89),
+    "pairs f": lambda fit: sf.pairs(sf.marginal_means(fit, "f", ci_prob=0.89)),
+    "pairs f by h": lambda fit: sf.pairs(sf.marginal_means(fit, "f", by="h", ci_prob=0.89)),
+    "reference f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", ci_prob=0.89), "reference"),
+    "consec f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", ci_prob=0.89), "consec"),
+    "eff f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", ci_prob=0.89), "eff"),
+    "consec response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response", ci_prob=0.89), "consec"),
+    "eff response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response", ci_prob=0.89), "eff"),
     "weights f": lambda fit: sf.contrasts(
-        sf.marginal_means(fit, "f"), {"w against the rest": {"w": 1, "v": -0.5, "u": -0.5}}
+        sf.marginal_means(fit, "f", ci_prob=0.89), {"w against the rest": {"w": 1, "v": -0.5, "u": -0.5}}
     ),
-    "response f": lambda fit: sf.marginal_means(fit, "f", type="response"),
-    "pairs response f": lambda fit: sf.pairs(sf.marginal_means(fit, "f", type="response")),
-    "slopes x": lambda fit: sf.slopes(fit, "x"),
-    "slopes x by f": lambda fit: sf.slopes(fit, "x", by="f"),
-    "slopes x by h": lambda fit: sf.slopes(fit, "x", by="h"),
-    "pairs slopes x by f": lambda fit: sf.pairs(sf.slopes(fit, "x", by="f")),
-    "slopes response x by f": lambda fit: sf.slopes(fit, "x", by="f", type="response"),
+    "response f": lambda fit: sf.marginal_means(fit, "f", type="response", ci_prob=0.89),
+    "pairs response f": lambda fit: sf.pairs(sf.marginal_means(fit, "f", type="response", ci_prob=0.89)),
+    "slopes x": lambda fit: sf.slopes(fit, "x", ci_prob=0.89),
+    "slopes x by f": lambda fit: sf.slopes(fit, "x", by="f", ci_prob=0.89),
+    "slopes x by h": lambda fit: sf.slopes(fit, "x", by="h", ci_prob=0.89),
+    "pairs slopes x by f": lambda fit: sf.pairs(sf.slopes(fit, "x", by="f", ci_prob=0.89)),
+    "slopes response x by f": lambda fit: sf.slopes(fit, "x", by="f", type="response", ci_prob=0.89),
 }
 
 

@@ -63,7 +63,7 @@ def test_several_hypotheses_keep_their_names():
     assert frame.columns.to_list() == list(hypotheses.HYPOTHESES)
     listed = sf.hypothesis(FIT, ["control[other] > 0", "sigma > 0"])
     assert listed["hypothesis"].to_list() == ["control[other] > 0", "sigma > 0"]
-    assert frame.attrs == {"interval": "89% equal-tailed interval", "point_estimate": "mean"}
+    assert frame.attrs == {"interval": "89% equal-tailed interval", "point_estimate": "mean", "draws": 1000}
 
 
 def test_equality_is_judged_by_the_rope_alone():
@@ -111,6 +111,26 @@ def test_unreadable(text):
     with pytest.raises(FormulaError) as error:
         sf.hypothesis(FIT, text)
     assert str(error.value) == f"{text}\n{MESSAGES[text]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("(" * 101 + "sigma" + ")" * 101 + " > 0", "the hypothesis is nested more than 100 deep here."),
+        ("-" * 3000 + "sigma > 0", "the hypothesis is nested more than 100 deep here."),
+        ("(" * 9000 + "sigma" + ")" * 9000 + " > 0", "the hypothesis has 18,009 characters."),
+        ("sigma > 1e999", "'1e999' is no parameter of the model."),
+    ],
+)
+def test_a_long_or_deep_hypothesis_is_refused(text, problem):
+    with pytest.raises(sf.FormulaError) as error:
+        sf.hypothesis(FIT, text)
+    assert error.value.problem == problem
+
+
+def test_what_nests_less_is_read():
+    deep = sf.hypothesis(FIT, "(" * 99 + "sigma" + ")" * 99 + " > 0")
+    assert deep["estimate"].item() == pytest.approx(flat("sigma").mean())
 
 
 def test_nothing_compared():

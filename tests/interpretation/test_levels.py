@@ -118,7 +118,7 @@ def test_modes_of_reml_are_normal():
     distribution = stats.norm(modes["condval"], modes["condsd"])
     np.testing.assert_allclose(frame["p_negative"], distribution.cdf(0), rtol=1e-9)
     np.testing.assert_allclose(frame["lfsr"], np.minimum(distribution.cdf(0), distribution.sf(0)), rtol=1e-9)
-    assert frame.attrs == {"interval": "89% Wald interval", "point_estimate": "REML", "draws": 0}
+    assert frame.attrs == {"interval": "95% Wald interval", "point_estimate": "REML", "draws": 0}
     sums, expected_sums = sf.level_effects(fit, "Subject", term="Days", add="Days"), sf.coef(fit)
     expected_sums = expected_sums.query("term == 'Days'").reset_index(drop=True)
     pd.testing.assert_frame_equal(sums.iloc[:, 3:7], expected_sums.iloc[:, 3:7], check_exact=False, rtol=1e-12)

@@ -103,6 +103,135 @@ def test_an_offset_is_held_at_its_mean_unless_told():
     assert one == pytest.approx(column(fit, "Intercept").mean(), rel=1e-9)
 
 
+def even_table():
+    """A table that R makes from the same arithmetic, for the numbers of emmeans below."""
+    i = np.arange(60)
+    table = pd.DataFrame({"y": ((i * 37) % 91) / 10 + 0.2, "ex": 1 + ((i * 23) % 17) / 2, "z": 1 + ((i * 11) % 7) / 5})
+    return table.assign(f=np.where(i % 3 == 0, "hi", "lo"), k=(i * 29) % 13)
+
+
+TAKEN_BACK = {  # emmeans 1.8.4-1: emmeans(lm(response ~ f), "f", type = "response")
+    "log(y + 5)": (4.23306503335, 4.3537436381),
+    "log2(y)": (3.45072667404, 3.66104011428),
+    "log(y, 2)": (3.45072667404, 3.66104011428),
+    "log10(y + 1)": (3.84792431206, 3.99344245915),
+    "sqrt(y + 5)": (4.43830561857, 4.54462332425),
+    "log1p(y)": (3.84792431206, 3.99344245915),
+    "2 * sqrt(y)": (4.11916628104, 4.2563628207),
+    "(y + 1)^-1": (1 / 0.250823699725 - 1, 1 / 0.240273108774 - 1),  # emmeans leaves it: by hand
+    "1 / (1 + y)": (1 / 0.250823699725 - 1, 1 / 0.240273108774 - 1),
+}
+
+
+@pytest.mark.parametrize(("response", "expected"), TAKEN_BACK.items())
+def test_a_computed_response_is_taken_back_as_emmeans_does(response, expected):
+    fit = sf.lmer(f"{response} ~ f", even_table(), method="ml")
+    found = sf.marginal_means(fit, "f", type="response")
+    np.testing.assert_allclose(found.table["estimate"], expected, rtol=1e-9)
+    assert found.sentence == f"Marginal means of y by f, taken back from {fit.model.design.response_name}."
+    assert (found.table["conf_low"] < found.table["conf_high"]).all()
+    assert sf.marginal_means(fit, "f").sentence == f"Marginal means of {fit.model.design.response_name} by f."
+
+
+def test_differences_of_logarithms_are_ratios_and_others_stay():
+    """emmeans 1.8.4-1: pairs(emmeans(lm(log2(y + 5) ~ f), "f", type = "response"))."""
+    logarithms = sf.lmer("log2(y + 5) ~ f", even_table(), method="ml")
+    found = sf.pairs(sf.marginal_means(logarithms, "f", type="response"))
+    assert found.table.loc[0, "contrast"] == "hi / lo"
+    assert found.table.loc[0, "estimate"] == pytest.approx(0.987098363, rel=1e-8)
+    assert found.sentence == "Ratios of: Marginal means of y + 5 by f. Tests are asymptotic (z)."
+    roots = sf.pairs(sf.marginal_means(sf.lmer("sqrt(y) ~ f", even_table(), method="ml"), "f", type="response"))
+    assert (roots.scale, roots.table.loc[0, "contrast"]) == ("link", "hi - lo")
+    assert roots.sentence == "Differences of: Marginal means of sqrt(y) by f. Tests are asymptotic (z)."
+
+
+def test_a_quotient_of_columns_is_what_its_logarithm_is_taken_back_to():
+    found = sf.marginal_means(sf.lmer("log(y / ex) ~ f", even_table(), method="ml"), "f", type="response")
+    assert found.sentence == "Marginal means of y / ex by f, taken back from log(y / ex)."
+
+
+def test_slopes_are_of_the_response_that_was_taken_back():
+    fit = sf.lmer("log(y) ~ ex", even_table(), method="ml")
+    intercept, slope = sf.fixef(fit)["estimate"]
+    found = sf.slopes(fit, "ex", type="response").table["estimate"][0]
+    assert found == pytest.approx(slope * np.exp(intercept + slope * even_table()["ex"].mean()), rel=1e-6)
+
+
+def test_draws_are_taken_back_one_by_one():
+    fit = fake_fit(Model("log(y + 9) ~ f", data()))
+    found = sf.marginal_means(fit, "f", type="response").table["estimate"][0]
+    assert found == pytest.approx((np.exp(column(fit, "Intercept")) - 9).mean(), rel=1e-9)
+    lognormal = fake_fit(Model("e ~ f", data(), family="lognormal"))
+    found = sf.marginal_means(lognormal, "f", type="response")
+    assert found.table["estimate"][0] == pytest.approx(np.exp(column(lognormal, "Intercept")).mean(), rel=1e-9)
+    assert found.sentence == "Marginal means of e by f, taken back from log(e)."
+
+
+def test_a_response_without_an_inverse_is_refused_by_name():
+    fit = sf.lmer("round(y) ~ f", even_table(), method="ml")
+    with pytest.raises(EstimateError) as caught:
+        sf.marginal_means(fit, "f", type="response")
+    assert str(caught.value) == (
+        "the response 'round(y)' cannot be taken back: 'round' has no inverse here.\n"
+        "Taken back: log, log2, log10, log1p, sqrt, exp, expm1, and arithmetic with numbers.\n"
+        "Write type='link' for means of 'round(y)' itself."
+    )
+
+
+def test_responses_that_are_no_measurements_stay():
+    """A probability of I(y > 3) and a mean of a count that is computed have no other scale."""
+    table = data().assign(n=lambda d: d["k"] + 1)
+    binary = fake_fit(Model("I(y > 0) ~ f", table, family="bernoulli"))
+    found = sf.marginal_means(binary, "f", type="response")
+    assert found.sentence == "Marginal means of I(y > 0) by f."
+    assert found.table["estimate"][0] == pytest.approx(expit(column(binary, "Intercept")).mean(), rel=1e-9)
+    counted = sf.marginal_means(fake_fit(Model("round(n * 1) ~ f", table, family="poisson")), "f", type="response")
+    assert counted.sentence == "Marginal means of round(n * 1) by f."
+    plain = sf.marginal_means(fake_fit(Model("I(y) ~ f", table)), "f", type="response")
+    assert plain.sentence == "Marginal means of I(y) by f."
+
+
+def test_an_offset_is_told_where_it_is_held():
+    """emmeans 1.8.4-1: its ref_grid has ex 4.925, z 1.59333333333, .offset. 1.42457510143 and 3.01790843476."""
+    fit = sf.glmer("k ~ f + offset(log(ex))", even_table(), family="poisson", method="laplace")
+    found = sf.marginal_means(fit, "f")
+    np.testing.assert_allclose(found.table["estimate"], [1.63986667753, 1.60203046858], rtol=1e-6)
+    assert found.sentence == "Marginal means of k (log scale) by f; at ex = 4.925; offset(log(ex)) at its mean, 1.425."
+    grid = sf.reference_grid(fit)
+    assert grid.columns.to_list() == ["f", "ex", ".offset."]
+    np.testing.assert_allclose(grid[["ex", ".offset."]].iloc[0], [4.925, 1.42457510143], rtol=1e-9)
+    told = sf.marginal_means(fit, "f", at={"ex": 1})
+    assert told.sentence == "Marginal means of k (log scale) by f; at ex = 1."
+    assert sf.reference_grid(fit, at={"ex": 1})[".offset."].to_list() == [0.0, 0.0]
+
+
+def test_a_covariate_that_an_offset_uses_too_leaves_the_offset_at_its_mean():
+    fit = sf.glmer("k ~ f + ex + offset(log(ex) + z)", even_table(), family="poisson", method="laplace")
+    np.testing.assert_allclose(sf.marginal_means(fit, "f").table["estimate"], [1.60863211414, 1.72342863818], rtol=1e-6)
+    grid = sf.reference_grid(fit)
+    np.testing.assert_allclose(grid[["ex", "z", ".offset."]].iloc[0], [4.925, 1.59333333333, 3.01790843476], rtol=1e-9)
+
+
+def test_tests_of_fits_by_maximum_likelihood_are_said_to_be_asymptotic():
+    fit = sf.lmer("y ~ f", even_table(), method="reml")
+    for found in (
+        sf.pairs(sf.marginal_means(fit, "f")),
+        sf.slopes(sf.lmer("y ~ ex", even_table(), method="reml"), "ex"),
+    ):
+        told = (
+            "statistic is a z value; p_value is asymptotic, by the normal distribution, too small where there are few "
+            "groups."
+        )
+        assert found.table.attrs["tests"] == told
+        assert found.sentence.endswith(" Tests are asymptotic (z).")
+        assert repr(found).endswith(told)
+    by_level = sf.pairs(sf.slopes(sf.lmer("y ~ f*ex", even_table(), method="reml"), "ex", by="f"))
+    assert by_level.sentence.count("asymptotic") == 1
+    drawn = sf.pairs(sf.marginal_means(fake_fit(Model("y ~ f", data())), "f"))
+    assert "tests" not in drawn.table.attrs
+    assert "asymptotic" not in repr(drawn)
+
+
 def test_means_of_a_parameter_with_a_formula():
     fit = fake_fit(Model(["y ~ x", "sigma ~ f + (1 | g)"], data()), {"sigma_Intercept": 0.3, "sigma_f": -0.4})
     found = sf.marginal_means(fit, "f", parameter="sigma", type="response")

@@ -8,10 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import speclet_formula as sf
 from speclet_formula.diagnostics import diagnose
 from speclet_formula.model import Model
 from speclet_formula.posterior import layout
 from speclet_formula.posterior.layout import lay_out
+from speclet_formula.preflight import Finding
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 FOOT = """\
@@ -19,10 +21,8 @@ Estimates are posterior means, Std.Error is the posterior standard deviation; lo
 89% equal-tailed interval."""
 
 CORRELATED = f"""\
-Doubtful: R-hat of cor|Subject[1, Days] is 1.0110 (should be below 1.01): the chains have not agreed
-  yet.
-What to do: Run longer (draws=500, tune=2000). A group SD or correlation also gains from more
-  levels, a tighter prior, or a simpler group term.
+Converged: R-hat is at most 1.011, every parameter has 814 effective draws or more, and there are no
+  divergences.
 Linear mixed model fit by NUTS (nutpie)
 Formula: Reaction ~ 1 + Days + (1 + Days | Subject)
    Data: 180 rows
@@ -46,6 +46,8 @@ Days          10.46       1.07     8.84     12.25  1.001  835
 CROSSED = f"""\
 Converged: R-hat is at most 1.005, every parameter has 804 effective draws or more, and there are no
   divergences.
+Note: 'cell_line' has 4 levels. So few effects determine an SD weakly: its posterior is wide ...
+Note: what to do: print(fit.model)
 Linear mixed model fit by NUTS (nutpie)
 Formula: log_fc ~ 1 + control + (1 | gene) + (1 | cell_line)
    Data: 48 rows
@@ -261,3 +263,61 @@ def test_examples_run():
 
 def test_a_layout_is_a_record():
     assert lay_out(crossed_fit()) == lay_out(crossed_fit())
+
+
+def collinear_data():
+    """Two columns of which one is twice the other, a factor of one level, and one with a level for each row."""
+    data = counts_data()
+    return data.assign(double=2 * data["x"], batch="one", row=[f"r{place}" for place in range(48)])
+
+
+def test_what_was_found_in_the_design_stands_under_the_verdict():
+    fit = fake_fit(Model("log_fc ~ x + double + (1 | batch) + (1 | row)", collinear_data()))
+    lines = repr(fit).split("\n")
+    notes = [line for line in lines if line.startswith("Note: ")]
+    first = lines.index(notes[0])
+    assert lines[first : first + len(notes)] == notes
+    assert lines[first + len(notes)].startswith("Linear mixed model fit by NUTS")
+    assert notes[0].startswith("Note: Fixed columns can be computed from other ones: ")
+    assert any(note.startswith("Note: The grouping factor 'batch' has one level, 'one'.") for note in notes)
+    assert any(note.startswith("Note: 'row' has ") for note in notes)
+    assert notes[-1] == "Note: what to do: print(fit.model)"
+    assert max(map(len, notes)) <= 100
+    assert "<li>Fixed columns can be computed from other ones: " in fit._repr_html_()
+
+
+def test_a_point_fit_shows_what_was_found_too():
+    fit = sf.lmer("log_fc ~ x + double + (1 | gene)", collinear_data(), method="reml")
+    assert "Note: Fixed columns can be computed from other ones: " in repr(fit)
+
+
+def test_no_more_than_four_findings_are_shown():
+    fit = fake_fit(Model("log_fc ~ x", counts_data()))
+    finding = Finding("kind", "Something is the case.", "It matters.", "Do this.")
+    object.__setattr__(fit.model, "findings", (finding,) * 7)
+    notes = [line for line in repr(fit).split("\n") if line.startswith("Note: ")]
+    assert notes == ["Note: Something is the case. It matters."] * 4 + [
+        "Note: 3 more findings, and what to do: print(fit.model)"
+    ]
+
+
+def test_a_t_response_has_a_scale_and_no_residual_deviation():
+    fit = fake_fit(Model("log_fc ~ x + (1 | gene)", counts_data(), family="t"), {"nu": 5.0, "sigma": 0.5})
+    text = repr(fit)
+    assert "\n Scale " in text
+    assert "Residual" not in text
+    assert " ".join(text.split("\n")).endswith("its standard deviation is Scale * sqrt(nu / (nu - 2)).")
+    assert sf.varcorr(fit)["grp"].to_list() == ["gene", "Scale"]
+    last = sf.tidy(fit, "ran_pars").iloc[-1]
+    assert (last["group"], last["term"]) == ("Scale", "scale__Observation")
+
+
+def test_intervals_of_point_fits_are_of_95_percent_and_named():
+    fit = sf.lmer("log_fc ~ x + (1 | gene)", counts_data(), method="reml")
+    frame = sf.fixef(fit)
+    assert frame.attrs["interval"] == "95% Wald interval"
+    reach = 1.959963984540054 * frame["std_error"]
+    np.testing.assert_allclose(frame["conf_high"] - frame["estimate"], reach, rtol=1e-9)
+    assert sf.fixef(fit, ci_prob=0.5).attrs["interval"] == "50% Wald interval"
+    assert sf.confint(fit).attrs["interval"] == "95% Wald interval"
+    assert sf.fixef(crossed_fit()).attrs["interval"] == "89% equal-tailed interval"

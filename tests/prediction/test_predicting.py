@@ -262,3 +262,90 @@ def test_weights_of_new_rows_have_to_be_known():
         "Add the column (a model's weights= then names it), or write interval='confidence'."
     )
     assert sf.predict(fit, data.head(2), interval="prediction", random_seed=1).shape == (2, 4)
+
+
+def two_factors():
+    """24 rows of two crossed factors; the numbers below are lme4 1.1.31's of the same rows (R 4.2.2)."""
+    y = [1.2, 2.9, 1.8, 4.4, 4.1, 5.9, 3.1, 4.2, 5.5, 5.2, 7.7, 7.4, 0.3, 0.1, 2.2, 1.6, 3.9, 3.2, 2.4, 2.2, 4.9, 4.3,
+         5.1, 7.3]  # fmt: skip
+    return pd.DataFrame(
+        {"y": y, "x": np.tile(np.arange(6.0), 4), "g": np.repeat(list("abcd"), 6), "h": list("pqr") * 8}
+    )
+
+
+def reml_fit():
+    return sf.lmer("y ~ x + (1 | g) + (1 | h)", two_factors(), method="reml")
+
+
+@pytest.mark.parametrize(
+    ("new", "re_form", "expected"),
+    [
+        ({"x": [0.0, 7.0]}, "~0", [1.65714286, 7.62214286]),
+        ({"x": [0.0, 7.0]}, False, [1.65714286, 7.62214286]),
+        ({"x": [0.0, 7.0], "g": ["a", "c"]}, "~(1 | g)", [1.26823652, 5.78987280]),
+        ({"x": [np.nan, 7.0, 2.0], "g": list("acd"), "h": list("ppp")}, None, [np.nan, 5.78987280, 3.91872734]),
+    ],
+)
+def test_only_the_columns_that_are_used_are_needed(new, re_form, expected):
+    frame = sf.predict(reml_fit(), pd.DataFrame(new), re_form=re_form)
+    np.testing.assert_allclose(frame["estimate"], expected, atol=2e-5)
+    assert frame.attrs.get("missing", 0) == sum(np.isnan(expected))
+
+
+def test_columns_that_are_not_used_are_not_looked_at():
+    new = pd.DataFrame({"x": [0.0, 7.0], "g": [None, "never seen"], "h": ["z", None]})
+    frame = sf.predict(reml_fit(), new, re_form="~0")
+    np.testing.assert_allclose(frame["estimate"], [1.65714286, 7.62214286], atol=2e-5)
+
+
+def test_a_slope_that_is_not_asked_for_needs_no_column():
+    fit = correlated_fit()
+    rows = pd.DataFrame({"Days": [3.0], "Subject": [372]})
+    data = sleepstudy_data().assign(z=lambda frame: frame["Days"] % 3)
+    other = fake_fit(sf.Model("Reaction ~ Days + (1 + z || Subject)", data), {"Intercept": 251.4, "Days": 10.5})
+    found = sf.predict(other, rows, re_form="~(1 | Subject)")["estimate"].iloc[0]
+    at_zero = sf.predict(other, rows.assign(z=0.0))["estimate"].iloc[0]
+    assert found == pytest.approx(at_zero, rel=1e-12)
+    assert np.isfinite(sf.predict(fit, rows[["Days"]], re_form="NA")["estimate"]).all()
+
+
+@pytest.mark.parametrize("interval", [None, "confidence", "prediction"])
+def test_rows_with_missing_values_have_missing_predictions(interval):
+    fit = correlated_fit()
+    new = pd.DataFrame({"Days": [3.0, np.nan, 5.0], "Subject": [372, 308, None]}, index=["p", "q", "r"])
+    frame = sf.predict(fit, new, interval=interval, random_seed=1)
+    whole = sf.predict(fit, new.iloc[:1], interval=interval, random_seed=1)
+    assert frame.index.to_list() == ["p", "q", "r"]
+    assert frame.isna().all(axis=1).to_list() == [False, True, True]
+    np.testing.assert_array_equal(frame.iloc[0], whole.iloc[0])
+    assert frame.attrs["missing"] == 2
+    assert frame.attrs["interval"] == whole.attrs["interval"]
+
+
+def test_levels_of_an_ordered_response_keep_their_names_in_rows_with_missing_values():
+    data = pd.DataFrame({"x": np.linspace(-1, 1, 30), "o": pd.Categorical(np.tile(list("abc"), 10), ordered=True)})
+    fit = fake_fit(sf.Model("o ~ x", data, family="cumulative"), {"threshold": np.array([-1.0, 1.0])})
+    frame = sf.predict(fit, {"x": [np.nan, 0.5]})
+    assert frame["level"].to_list() == ["a", "b", "c"] * 2
+    assert frame["estimate"].isna().to_list() == [True] * 3 + [False] * 3
+    assert frame["estimate"].iloc[3:].sum() == pytest.approx(1)
+
+
+def test_data_of_a_fit_that_dropped_rows_can_be_predicted():
+    data = two_factors()
+    data.loc[2, "x"] = np.nan
+    data.loc[6:11, ["g", "x"]] = ["e", np.nan]  # a level that occurs in dropped rows alone
+    data["g"] = pd.Categorical(data["g"])
+    fit = sf.lmer("y ~ x + (1 | g)", data, method="reml", missing="drop")
+    frame = sf.predict(fit, data)
+    assert frame.index[frame["estimate"].isna()].to_list() == [2, *range(6, 12)]
+    np.testing.assert_allclose(frame["estimate"].dropna(), sf.fitted(fit)["estimate"], rtol=1e-12)
+
+
+def test_nothing_to_predict():
+    with pytest.raises(sf.DataError) as caught:
+        sf.predict(reml_fit(), {"x": [np.nan]}, re_form="~0")
+    assert str(caught.value) == (
+        "no row can be predicted: each has a missing value.\nColumns that are needed: x.\n"
+        "Fill in the missing values of one row or more."
+    )

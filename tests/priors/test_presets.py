@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -20,7 +21,7 @@ from speclet_formula.priors import PRESETS, Prior, resolve_priors, scales
 def sigma_of(slot):
     """The scale of a slot's prior: of a group term, that of its SD's prior."""
     prior = slot.prior.parameters["sigma"] if slot.kind == "group" else slot.prior
-    return prior.parameters["sigma"]
+    return prior.parameters["beta" if prior.name == "HalfCauchy" else "sigma"]
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -46,14 +47,14 @@ def test_every_family_has_defaults(frame, preset, family, link):
 def test_weak_on_the_identity_link(frame, slots_of):
     slots = slots_of("y ~ x + f + (1 + z | g)")
     sd = frame["y"].std()
-    assert slots["Intercept"].prior == Prior("Normal", mu=frame["y"].mean(), sigma=2.5 * sd)
+    assert slots["Intercept"].prior == Prior("Normal", mu=frame["y"].mean(), sigma=10 * sd)
     assert slots["x"].prior.parameters["mu"] == 0
     assert sigma_of(slots["x"]) == pytest.approx(2.5 * sd / frame["x"].std())
     dummies = pd.get_dummies(frame["f"]).astype(float)[["b", "c"]]
     np.testing.assert_allclose(sigma_of(slots["f"]), 2.5 * sd / dummies.std())
-    assert slots["1|g"].prior.parameters["sigma"].name == "HalfNormal"
-    assert sigma_of(slots["1|g"]) == pytest.approx(sd)
-    assert sigma_of(slots["z|g"]) == pytest.approx(sd / frame["z"].std())
+    assert slots["1|g"].prior.parameters["sigma"].name == "HalfCauchy"
+    assert sigma_of(slots["1|g"]) == pytest.approx(2 * sd)
+    assert sigma_of(slots["z|g"]) == pytest.approx(2 * sd / frame["z"].std())
     assert slots["cor|g"].prior == Prior("LKJ", eta=2)
     assert slots["sigma"].prior.name == "HalfStudentT"
     assert slots["sigma"].prior.parameters["nu"] == 4
@@ -169,6 +170,8 @@ def test_weak_on_the_inverse_link(frame, slots_of):
     slots = slots_of("y ~ x + (1|g)", link="inverse")
     mean, sd = frame["y"].mean(), frame["y"].std()
     assert slots["Intercept"].prior.parameters["mu"] == pytest.approx(1 / mean)
+    assert sigma_of(slots["Intercept"]) == pytest.approx(2.5 * sd / mean**2)
+    assert slots["1|g"].prior.parameters["sigma"].name == "HalfNormal"
     assert sigma_of(slots["1|g"]) == pytest.approx(sd / mean**2)
     assert sigma_of(slots["sigma"]) == pytest.approx(sd)
 
@@ -207,12 +210,12 @@ def test_what_never_varies_counts_as_sd_one(frame, preset):
     design = build_design(parse_formula("flat ~ 1 + (1 | g) + (0 + flat2 | h)"), frame.assign(flat2=0.1))
     slots = resolve_priors(design, family="gaussian", link="identity", parameters=("sigma",), priors=preset)
     if preset == "weak":
-        assert [sigma_of(slot) for slot in slots] == [2.5, 1, 1, 1]
+        assert [sigma_of(slot) for slot in slots] == [10, 2, 2, 1]
     assert design.response.std() != 1
     for slot in slots:
         prior = slot.prior.parameters["sigma"] if slot.kind == "group" else slot.prior
-        scale = prior.parameters.get("sigma") or 1 / prior.parameters["lam"]
-        assert 0.5 < scale < 6
+        scale = prior.parameters.get("sigma") or prior.parameters.get("beta") or 1 / prior.parameters["lam"]
+        assert 0.5 < scale < 11
 
 
 def test_brms(frame, slots_of):
@@ -241,6 +244,93 @@ def test_brms_on_a_response_that_has_no_logarithm():
     design = build_design(parse_formula("y ~ 1"), pd.DataFrame({"y": [-1.0, -2.0]}))
     intercept, _ = resolve_priors(design, family="gaussian", link="log", parameters=("sigma",), priors="brms")
     assert intercept.prior == Prior("StudentT", nu=3, mu=0, sigma=2.5)
+
+
+R = Path(__file__).parents[1] / "data" / "r"
+BRMS = pd.read_csv(R / "brms_priors.csv", keep_default_na=False)  # of brms 2.18.0, made by brms_priors.R
+BRMS_DATA = pd.read_csv(R / "brms_priors_data.csv")
+FAMILY_NAMES = {"student": "t", "Gamma": "gamma", "inverse.gaussian": "wald", "Beta": "beta", "von_mises": "vonmises",
+                "negbinomial": "negativebinomial", "zero_inflated_negbinomial": "zero_inflated_negativebinomial",
+                "hurdle_negbinomial": "hurdle_negativebinomial", "asym_laplace": "asymmetriclaplace"}  # fmt: skip
+PARAMETERS = {"shape": "alpha", "phi": "kappa", "zi": "psi", "hu": "psi"}
+OURS = {"student_t": ("StudentT", ("nu", "mu", "sigma")), "gamma": ("Gamma", ("alpha", "beta")),
+        "normal": ("Normal", ("mu", "sigma")), "logistic": ("Logistic", ("mu", "s")),
+        "beta": ("Beta", ("alpha", "beta"))}  # fmt: skip
+
+
+def in_our_words(text, positive):
+    """Read one of brms' priors; of something positive it is the half above 0."""
+    name, numbers = text.rstrip(")").split("(")
+    values = dict(zip(OURS[name][1], map(float, numbers.split(",")), strict=True))
+    if name == "student_t" and positive:
+        return Prior("HalfStudentT", nu=values["nu"], sigma=values["sigma"])
+    return Prior(OURS[name][0], **values)
+
+
+@pytest.mark.parametrize(("family", "link"), sorted(set(zip(BRMS["family"], BRMS["link"], strict=True))))
+def test_brms_gives_brms_numbers(family, link):
+    """The shape of negative binomials has InverseGamma(0.4, 0.3) in later versions; asymmetric Laplace other names."""
+    table = BRMS[(BRMS["family"] == family) & (BRMS["link"] == link)]
+    own = FAMILY_NAMES.get(family, family)
+    names = PARAMETERS | ({"shape": "lam"} if own == "wald" else {})
+    names |= {"kappa": "kappa"} if own == "vonmises" else {}
+    trials = "trials(" in table["response"].iloc[0]
+    response = "cbind(count, trials - count)" if trials else table["response"].iloc[0]
+    settings = {
+        "family": own,
+        "priors": "brms",
+        "link": {"1/mu^2": "inverse_squared", "tan_half": None}.get(link, link),
+    }
+    data = BRMS_DATA.assign(grade=pd.Categorical(BRMS_DATA["grade"], ordered=True))
+    for formula, part in table.groupby("formula", sort=False):
+        if own == "asymmetriclaplace" and formula:
+            continue
+        parameter = names.get(formula, formula)
+        second = f"\n{parameter} ~ x + (1 | g)" if formula else ""
+        model = Model(f"{response} ~ x + (1 + x | g){second}", data, **settings)
+        slots = {slot.slot: slot.prior for slot in model.slots}
+        for kind, text in zip(part["class"], part["prior"], strict=True):
+            before = f"{parameter}_" if formula else ""
+            if kind == "sd":
+                assert slots[f"{before}1|g"].parameters["sigma"] == in_our_words(text, positive=True)
+            elif kind == "Intercept":
+                slot = "threshold" if own in ("cumulative", "sratio") else f"{before}Intercept"
+                assert slots[slot] == in_our_words(text, positive=False), (formula, slot)
+            elif not (kind == "shape" and "binomial" in own) and own != "asymmetriclaplace":
+                assert slots[names.get(kind, kind)] == in_our_words(text, positive=True), kind
+
+
+def test_brms_measures_what_the_formula_speaks_of():
+    """As `get_prior` of the same data: a log-normal response by its logarithms, sigma by the response itself."""
+    for family, link, kind, expected in [
+        ("hurdle_lognormal", "identity", "Intercept", Prior("StudentT", nu=3, mu=3.5, sigma=2.5)),
+        ("hurdle_lognormal", "identity", "sigma", Prior("HalfStudentT", nu=3, sigma=2.5)),
+        ("gaussian", "log", "sigma", Prior("HalfStudentT", nu=3, sigma=21.2)),
+    ]:
+        response = "zero" if family == "hurdle_lognormal" else "y"
+        model = Model(f"{response} ~ x", BRMS_DATA, family=family, link=link, priors="brms")
+        assert {slot.slot: slot.prior for slot in model.slots}[kind] == expected
+
+
+@pytest.mark.parametrize("family", ["bernoulli", "binomial", "beta", "beta_binomial"])
+def test_rstanarm_widens_priors_for_probit(family):
+    """By dnorm(0) / dlogis(0), as its default_scale rule does, on the intercept's and the slopes' priors."""
+    response = {"bernoulli": "hit", "beta": "share"}.get(family, "cbind(count, trials - count)")
+    by_link = {
+        link: {slot.slot: slot.prior for slot in Model(
+            f"{response} ~ x + (1 | g)", BRMS_DATA, family=family, link=link, priors="rstanarm").slots}
+        for link in ("logit", "probit", "cloglog")
+    }  # fmt: skip
+    ratio = stats.norm.pdf(0) / stats.logistic.pdf(0)
+    for name in ("Intercept", "x"):
+        logit, probit, cloglog = (sigma_of_prior(by_link[link][name]) for link in ("logit", "probit", "cloglog"))
+        assert probit == pytest.approx(ratio * logit)
+        assert cloglog == pytest.approx(logit)
+    assert by_link["probit"]["1|g"] == by_link["logit"]["1|g"]
+
+
+def sigma_of_prior(prior):
+    return float(np.squeeze(prior.parameters["sigma"]))
 
 
 def test_rstanarm(frame, slots_of):
@@ -310,15 +400,60 @@ def assert_same_prior(ours, theirs):
             np.testing.assert_allclose(value, np.asarray(theirs.args.get(key, 0.0)), rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("family", "response", "heavy"),
+    [("t", "y", True), ("asymmetriclaplace", "y", True), ("lognormal", "y", True), ("gamma", "y", False),
+     ("poisson", "count", False), ("bernoulli", "hit", False), ("vonmises", "angle", False)],
+)  # fmt: skip
+def test_weak_has_heavy_tails_where_a_mean_can_be_any_number(frame, family, response, heavy):
+    """On the identity link."""
+    table = frame.assign(angle=frame["y"] / 50)
+    model = Model(f"{response} ~ x + (1 + z | g)", table, family=family, link="identity")
+    slots = {slot.slot: slot for slot in model.slots}
+    values = np.log(table[response]) if family == "lognormal" else table[response]
+    assert sigma_of(slots["Intercept"]) == pytest.approx((10 if heavy else 2.5) * values.std())
+    for slot, scale in (("1|g", 1), ("z|g", table["z"].std())):
+        assert slots[slot].prior.parameters["sigma"].name == ("HalfCauchy" if heavy else "HalfNormal")
+        assert sigma_of(slots[slot]) == pytest.approx((2 if heavy else 1) * values.std() / scale)
+
+
+def numbers_of(prior):
+    for value in prior.parameters.values():
+        yield from numbers_of(value) if isinstance(value, Prior) else np.atleast_1d(value)
+
+
+@pytest.mark.parametrize(("family", "link"), [(name, link) for name in FAMILIES for link in FAMILIES[name].links])
+def test_weak_is_sensible_for_interactions_far_from_zero_and_formulas_of_parameters(frame, family, link):
+    """No prior is degenerate: the scales lie within 10^5 of the unit on the link, times the SD of a column."""
+    table = frame.assign(share=frame["hit"] * 0.5 + 0.2, grade=np.arange(len(frame)) % 4, angle=frame["y"] / 50)
+    response = {
+        "count": "count", "binary": "hit", "unit": "share", "angle": "angle", "ordinal": "grade",
+        "proportion": "cbind(hit, count)",
+    }.get(FAMILIES[family].support, "y")  # fmt: skip
+    formula = f"{response} ~ x * f + z + I(z^2) + (1 + z | g)"
+    parameters = [name for name in FAMILIES[family].parameters if name != "threshold"]
+    for second in ("", *(f"\n{name} ~ x * f + (1 | g)" for name in parameters)):
+        slots = {slot.slot: slot.prior for slot in Model(formula + second, table, family=family, link=link).slots}
+        for name, prior in slots.items():
+            values = np.array(list(numbers_of(prior)))
+            assert np.isfinite(values).all(), name
+            scales = np.atleast_1d(prior.parameters.get("sigma", 1.0)) if not name.endswith("|g") else values[1:]
+            assert (scales > 0).all(), name
+        unit = np.max(slots["z"].parameters["sigma"]) * frame["z"].std() / 2.5
+        interaction = slots["x:f"].parameters["sigma"] * frame["x"].std() / unit
+        assert ((interaction > 2.5) & (interaction < 25)).all()
+        assert (slots["f"].parameters["sigma"] / unit > 100).all()  # it is meant at x = 0, 600 SDs away
+
+
 def test_without_an_intercept_the_weak_priors_reach_from_zero_to_the_mean() -> None:
     table = pd.DataFrame({"y": [99.0, 101.0, 98.0, 102.0], "f": ["a", "a", "b", "b"], "g": ["p", "q", "p", "q"]})
     reach = np.hypot(np.std(table["y"], ddof=1), 100.0)
     cells = Model("y ~ 0 + f", table).slots[0].prior
     assert np.allclose(cells.parameters["sigma"], 2.5 * reach / np.std([0, 0, 1, 1], ddof=1))
     alone = Model("y ~ 0 + (1 | g)", table).slots[0].prior
-    assert alone.parameters["sigma"].parameters["sigma"] == pytest.approx(reach)
+    assert alone.parameters["sigma"].parameters["beta"] == pytest.approx(2 * reach)
     beside = Model("y ~ 0 + f + (1 | g)", table).slots[1].prior
-    assert beside.parameters["sigma"].parameters["sigma"] == pytest.approx(np.std(table["y"], ddof=1))
+    assert beside.parameters["sigma"].parameters["beta"] == pytest.approx(2 * np.std(table["y"], ddof=1))
 
 
 LEVELS = pd.Categorical(["low"] * 2 + ["mid"] * 5 + ["top"] * 3, categories=["low", "mid", "top"], ordered=True)

@@ -662,6 +662,27 @@ FILES = [
         b'[sigma]\nname = "Exponential"\nrate = 2\n',
         "Exponential has no parameter 'rate'.\nExponential takes lam.\nWrite lam=2 in place of rate=2.",
     ),
+    (
+        b'[sigma]\nname = "Exponential"\nlam = 1%s\n' % (b"0" * 400),
+        "lam=inf is not possible for Exponential.\n"
+        "lam in Exponential is a number above 0, an array of such numbers, or a Prior.\nWrite, for example, lam=1.",
+    ),
+    *(
+        (
+            text,
+            "'priors.toml' has tables or lists that nest too deeply, or a number with too many digits.\n"
+            "A slot is a table, a hyperprior is a table within it, and a parameter is a number.\n"
+            f"{LAYOUT}",
+        )
+        for text in (
+            b"x = " + b"[" * 50_000,
+            b"x = " + b"{a = " * 50_000,
+            b".".join([b"a"] * 50_000) + b" = 1",
+            b"x = " + b"9" * 5000,
+            b"x = 0x" + b"f" * 5000,
+            b"[x]\nlam = 0x" + b"f" * 5000,
+        )
+    ),
 ]
 
 

@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -11,6 +12,7 @@ from itertools import pairwise
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import DataError
 from tests.fakes import correlated_fit, crossed_fit, sleepstudy_data
 
@@ -143,7 +145,9 @@ def test_the_report_tells_the_frames_numbers(reader):
 
 
 def test_what_did_not_converge_is_said_first(tmp_path):
-    bad = crossed_fit(draws=5, chains=2)
+    bad = crossed_fit()
+    bad.idata["posterior"]["1|gene_sigma"][0] += 3  # a chain that found other places
+    bad = replace(bad, diagnostics=diagnose(bad.idata))
     assert bad.diagnostics.verdict == "failed"
     told = sf.report({"good": fit(), "bad": bad}, tmp_path / "r.html").read_text(encoding="utf-8")
     main = told[told.index("<main") :]

@@ -244,12 +244,13 @@ MISTAKES = {
     ),
     "no genes": (
         {"counts": wide().drop(columns="gene")},
-        "nothing says which gene a guide hits.\nEither the counts have a column 'gene', or guides= is a table "
+        "nothing says which gene a guide hits; the counts have guides and 'T0', 'A_1', 'A_2', 'B_1'.\n"
+        "Either the counts have a column 'gene', or guides= is a table "
         "of 'sgRNA' "
         "and 'gene'.\nHand over the library's guide map as guides=.",
     ),
     "a map of nothing": (
-        {"guides": pd.DataFrame({"sgRNA": GUIDES, "name": GENES})},
+        {"guides": pd.DataFrame({"sgRNA": GUIDES, "name": [f"my {guide}" for guide in GUIDES]})},
         "the guide map has no column of genes: 'sgRNA', 'name'.\nIt is called 'gene', 'symbol', 'target_gene', in any "
         "case.\nRename 'name'.",
     ),

@@ -84,6 +84,32 @@ def test_each_data_set_can_be_made_by_hand(small):
     assert np.sqrt(effects_row["squared"]) == pytest.approx(block["rmse"])
 
 
+@pytest.mark.parametrize(
+    ("formula", "weights"),
+    [("p ~ x + (1 | id)", "n"), ("cbind(s, f) ~ x + (1 | id)", None), ("cbind(s, n - s) ~ x + (1 | id)", None)],
+)
+def test_a_binomial_design_has_the_trials_of_its_table(formula, weights, monkeypatch):
+    """Each data set has them, and whole successes; the fits themselves are left out, for time."""
+    layout = pd.DataFrame({"id": np.repeat(np.arange(10), 4), "x": [0, 1] * 20, "n": [5, 8, 12, 20] * 10})
+    layout = layout.assign(s=2, f=layout["n"] - 2)
+    seen = []
+
+    def fitted(model, **_settings):
+        seen.append(model.design)
+        raise SamplingError("seen.", "", "")
+
+    monkeypatch.setattr("speclet_formula.studies.tasks.fit", fitted)
+    params = {"Intercept": 0.0, "x": 0.5, "1|id_sigma": 0.5}
+    with pytest.raises(SamplingError, match="seen"):
+        sf.study(formula, layout, params, family="binomial", weights=weights, n_sims=3, random_seed=1, workers=1)
+    assert len(seen) == 3
+    for design in seen:
+        np.testing.assert_array_equal(design.trials, layout["n"])
+        assert (design.response == np.round(design.response)).all()
+        assert (design.response <= design.trials).all()
+        assert 100 < design.response.sum() < 350
+
+
 def test_more_data_sets_leave_the_first_as_they_are(small):
     fewer = sf.study(FORMULA, layout(), TRUTH, n_sims=3, workers=1, **QUICK)
     pd.testing.assert_frame_equal(fewer.rows, small.rows.query("data_set < 3").reset_index(drop=True), check_exact=True)
@@ -126,11 +152,12 @@ def test_failed_fits_are_counted_and_listed(monkeypatch):
     assert sentence in repr(found)
 
 
-def test_flagged_fits_are_counted(small):
-    flagged = (small.data_sets["verdict"] != "converged").sum()
-    assert flagged == 12, "120 draws cannot be worth 200"
-    assert (small.table["n_flagged"] == 12).all()
-    assert any(sentence.startswith("12 of 12 fits are flagged by their diagnostics") for sentence in small.foot)
+def test_flagged_fits_are_counted():
+    short = sf.study(FORMULA, layout(), TRUTH, n_sims=2, workers=1, **QUICK | {"draws": 12})
+    flagged = (short.data_sets["verdict"] != "converged").sum()
+    assert flagged == 2, "24 draws cannot be worth 30"
+    assert (short.table["n_flagged"] == 2).all()
+    assert any(sentence.startswith("2 of 2 fits are flagged by their diagnostics") for sentence in short.foot)
 
 
 def test_if_all_fail_there_is_no_study(monkeypatch):
@@ -391,13 +418,25 @@ def test_claims_are_judged_over_all_data_sets(small):
     [
         (
             {"draw": 100}, SamplingError,
-            "there is no setting 'draw'.\nOf Model there are family, link, priors, functions; of fit method, draws, "
-            "tune, chains, target_accept, sampler, keep.\nNearest: 'draws'.",
+            "there is no setting 'draw'.\nOf Model there are family, link, priors, weights, functions; of fit method, "
+            "draws, tune, chains, target_accept, sampler, keep.\nNearest: 'draws'.",
         ),
         (
             {"method": "reml"}, SamplingError,
             "method='reml' gives no posterior to judge.\nMethods: auto, exact, nuts. The REML estimates stand beside "
             "them in the columns of lme4.\nLeave method= out.",
+        ),
+        (
+            {"weights": [1.0, 2.0]}, SamplingError,
+            "weights= is a list, and a study may have designs of several lengths.\n"
+            "The weights of a study are the name of a column that its designs have.\n"
+            "Put them into a column, and write weights='n'.",
+        ),
+        (
+            {"method": "exact", "tune": 500}, SamplingError,
+            "method='exact' has no use for tune=500.\n"
+            "These are for method='nuts', which adapts: tune=, target_accept= and sampler=.\n"
+            "Leave it out, or write method='nuts'.",
         ),
         (
             {"method": "laplace"}, SamplingError,

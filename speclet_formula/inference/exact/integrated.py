@@ -15,7 +15,7 @@ from speclet_formula.design.records import correlation_name
 from speclet_formula.errors import DataError
 from speclet_formula.inference.exact.adaptive import combine, cover, fit_proposal, propose
 from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, log_posterior
-from speclet_formula.inference.exact.variances import Variances, natural, prior_precisions
+from speclet_formula.inference.exact.variances import natural, prior_precisions, theta_of
 from speclet_formula.inference.precision import left_out_densities, predict_rows, without_rows
 from speclet_formula.model import Model
 
@@ -167,7 +167,7 @@ def redraw(
     def density(theta: np.ndarray) -> np.ndarray:
         return log_posterior(marginal, theta)
 
-    drawn = propose(density, cover(_vectors(marginal.variances, draws), rng), rng, proposals)
+    drawn = propose(density, cover(theta_of(marginal.variances, draws.sds, draws.partial), rng), rng, proposals)
     usable = np.isfinite(drawn.log_weights)
     sds, partial, _ = natural(marginal.variances, drawn.points[usable])
     numbers, _ = prior_precisions(marginal.variances, sds, partial)
@@ -204,8 +204,8 @@ def refit_without(
     def density(theta: np.ndarray) -> np.ndarray:
         return log_posterior(without, theta)
 
-    known = _vectors(marginal.variances, draws)
-    mixture, _ = fit_proposal(density, np.median(known, axis=0), rng, draws=PROPOSALS, good=GOOD_EFFICIENCY)
+    known = theta_of(marginal.variances, draws.sds, draws.partial)
+    mixture, _ = fit_proposal(density, np.median(known, axis=0)[None], rng, draws=PROPOSALS, good=GOOD_EFFICIENCY)
     # The density of a row can be high where the posterior without it is thin: cover that with the row as well.
     drawn = propose(density, combine(mixture, cover(known, rng)), rng, proposals)
     usable = np.isfinite(drawn.log_weights)
@@ -255,16 +255,6 @@ def _predicted(
     if whole is None or len(rows) == 1:
         return LeftOut(each, each[:, 0])
     return LeftOut(each, whole - log_likelihood(without, draws.sds, draws.partial))
-
-
-def _vectors(variances: Variances, draws: DrawnVariances) -> np.ndarray:
-    """Return the vectors theta (N, d) of variances: the inverse of `variances.natural`."""
-    theta = np.hstack([np.log(draws.sds), np.arctanh(draws.partial)])
-    if variances.shared is not None:
-        residual, shared = theta[:, 0].copy(), theta[:, variances.shared].copy()
-        theta[:, 0] = 0.5 * np.logaddexp(2 * residual, 2 * shared)
-        theta[:, variances.shared] = 2 * (shared - residual)
-    return theta
 
 
 def _pooled(variable: Any) -> np.ndarray:

@@ -3,6 +3,8 @@
 `marginal` has the density of the variances, `adaptive` samples it. Judging the draws is left to `diagnostics`.
 """
 
+import sys
+import time
 from dataclasses import dataclass
 from itertools import combinations
 
@@ -10,16 +12,33 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from speclet_formula.convergence import FEWEST_DRAWS, mixing
 from speclet_formula.design import centre_of
 from speclet_formula.design.records import correlation_name, pair_dim
+from speclet_formula.diagnostics.findings import ess_limit, r_hat_limit
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, metropolis
-from speclet_formula.inference.exact.marginal import Marginal, log_posterior, marginal_of, why_not_exact
-from speclet_formula.inference.exact.variances import Variances, correlation_factors, natural, prior_precisions
-from speclet_formula.inference.plans import SamplingPlan
-from speclet_formula.inference.precision import Layout, draw
+from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
+from speclet_formula.inference.exact.marginal import (
+    Marginal,
+    log_posterior,
+    marginal_of,
+    nothing_left,
+    settled,
+    why_not_exact,
+)
+from speclet_formula.inference.exact.variances import (
+    Variances,
+    correlation_factors,
+    edges_of,
+    natural,
+    prior_precisions,
+    theta_of,
+)
+from speclet_formula.inference.plans import SamplingPlan, time_in_words
+from speclet_formula.inference.precision import Layout, draw, solve
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.model import Model
+from speclet_formula.smoothing import smooth_weights
 from speclet_formula.threads import in_one_blas_thread
 
 COSTLY = 20_000  # coefficients from which on an evaluation, some milliseconds then, is saved where it can be
@@ -27,7 +46,16 @@ ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
 FULL = 0.6  # effective proposals that each draw should rest on,
 ENOUGH = 1500  # and all draws together
-MOST_THINNED = 5  # proposals for each draw at the most
+MOST_THINNED = {"cheap": 32, "costly": 8}  # proposals for each draw at the most
+FEWEST_WEIGHTS = 30  # whose tail has a shape
+ROOM = 1.2  # of effective draws, over what is judged enough
+# A residual SD of the mode below this share of what the fixed effects leave is looked at: is there a rest of the
+# response, next to the same, and next to what its own digits round away?
+NO_RESIDUAL, NO_REST, ROUNDED = 1e-5, 1e-8, 32 * np.finfo(float).eps
+LONG = 60.0  # seconds from which on a forecast is said
+EVALUATIONS, EVALUATIONS_PER_DRAW, POINT_EVALUATIONS = 125, 2.2, 72  # as `costing.arithmetic` has them
+SMALL = 4.0  # how far below an equal share the log of a small SD begins
+MOVES = 4
 
 
 @in_one_blas_thread
@@ -60,15 +88,17 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
             "Write method='nuts', or leave method= out for the engine that serves the model.",
         )
     rng = np.random.default_rng(plan.random_seed)
-    marginal = marginal_of(model, threads=plan.cores)
-    theta, statistics = _sample_variances(marginal, plan, rng)
+    marginal, starts = _begun(model, marginal_of(model, threads=plan.cores))
+    if plan.progress:
+        _forecast(marginal, starts[0], plan)
+    theta, statistics = _sample_variances(marginal, starts, plan, rng)
     sds, partial, _ = natural(marginal.variances, theta)
     numbers, _ = prior_precisions(marginal.variances, sds, partial)
     seeds = rng.integers(2**31, size=plan.chains)
     kept = _kept(model, marginal.system.layout, plan)
     s2 = sds[:, 0] ** 2
     coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, threads=plan.cores)
-    coefficients += marginal.centre[kept.columns]
+    coefficients += (marginal.centre + marginal.system.centre)[kept.columns]
     variables = _variables(model, marginal, plan, kept, coefficients, sds, partial)
     return make_tree(model, variables, statistics, "exact")
 
@@ -92,7 +122,7 @@ def _kept(model: Model, layout: Layout, plan: SamplingPlan) -> _Kept:
 
 
 def _sample_variances(
-    marginal: Marginal, plan: SamplingPlan, rng: np.random.Generator
+    marginal: Marginal, starts: np.ndarray, plan: SamplingPlan, rng: np.random.Generator
 ) -> tuple[np.ndarray, xr.Dataset]:
     """Return draws of theta (chains x draws, d), chain by chain, and how they came about."""
 
@@ -102,32 +132,111 @@ def _sample_variances(
     wanted = plan.draws * plan.chains
     cost = "cheap" if marginal.system.layout.size < COSTLY else "costly"
 
-    mixture, proposals = draw_proposals(density, _start(marginal), rng, draws=ROUND[cost], good=GOOD, wanted=wanted)
-    thin, needed = 1, max(FULL * wanted, ENOUGH)
-    if proposals.efficiency * wanted < needed:
-        thin = min(int(np.ceil(needed / (proposals.efficiency * wanted))), MOST_THINNED)
-        proposals = draw_more(density, mixture, proposals, rng, wanted * (thin - 1))
-    path = metropolis(proposals, plan.chains, rng)[:, thin - 1 :: thin]
+    mixture, proposals = draw_proposals(
+        density, starts, rng, draws=ROUND[cost], good=GOOD, wanted=wanted, edges=edges_of(marginal.variances)
+    )
+    needed = max(FULL * wanted, ENOUGH)
+    thin = int(np.clip(np.ceil(needed / (proposals.efficiency * wanted)), 1, MOST_THINNED[cost] // 2))
+    while True:
+        missing = wanted * thin - len(proposals.points)
+        if missing > 0:
+            proposals = draw_more(density, mixture, proposals, rng, missing)
+        path = metropolis(proposals, plan.chains, rng)[:, thin - 1 :: thin]
+        if thin >= MOST_THINNED[cost] or _mixed(proposals.points[path]):
+            break
+        thin = min(2 * thin, MOST_THINNED[cost])
     moved = np.diff(path, axis=1, prepend=-1) != 0
+    k = smooth_weights(proposals.log_weights[None])[1] if len(proposals.points) >= FEWEST_WEIGHTS else [np.nan]
     statistics = xr.Dataset(
         {"lp": (("chain", "draw"), proposals.log_target[path]), "accepted": (("chain", "draw"), moved)},
         coords=sampled(plan),
-        attrs={"efficiency": proposals.efficiency, "proposals_per_draw": thin},
+        attrs={
+            "efficiency": proposals.efficiency,
+            "proposals_per_draw": thin,
+            "effective_proposals": proposals.efficiency * len(proposals.points),
+            "pareto_k": float(k[0]),
+        },
     )
     return proposals.points[path.ravel()], statistics
 
 
-def _start(marginal: Marginal) -> np.ndarray:
-    """Start the search for the mode where all variances share the response's equally, without correlations."""
-    system, variances = marginal.system, marginal.variances
-    spread = np.sqrt(system.square / system.weights.sum())
+def _mixed(paths: np.ndarray) -> bool:
+    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them."""
+    chains, draws, size = paths.shape
+    if draws < FEWEST_DRAWS:
+        return True
+    found = mixing(np.moveaxis(paths, 2, 0))
+    agree = chains == 1 or found.r_hat.max() < r_hat_limit(chains, draws, size)
+    least = np.minimum(found.ess_bulk, found.ess_tail).min()
+    return bool(agree and least > ROOM * ess_limit(chains, draws, size))
+
+
+def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> None:
+    """Say on the error stream how long a fit of more than a minute will take, and what is quicker."""
+    started = time.perf_counter()
+    log_posterior(marginal, start[None])
+    each, size = time.perf_counter() - started, marginal.variances.size
+    draws = plan.draws * plan.chains
+    seconds = each * (EVALUATIONS * size**2 + EVALUATIONS_PER_DRAW * draws / plan.cores)
+    if seconds > LONG:
+        quick = time_in_words(each * POINT_EVALUATIONS * size)
+        print(
+            f"{draws:,} draws from this posterior take {time_in_words(seconds)}. Fewer draws (draws=, chains=) take "
+            f"less in proportion, lme4's own estimate {quick} (method='reml'). progress=False hides this line.",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
+    """Return the density measured from near its mode, and where to look for all of its modes (N, d)."""
+    starts = _starts(marginal.variances)
+    heights = log_posterior(marginal, starts)
+    if not np.isfinite(heights).any():
+        raise SamplingError(
+            "the density of the standard deviations is zero or infinite wherever it was looked at.",
+            "Their priors overlap with what the response allows.",
+            "Compare the priors' scales with the response's, and leave priors= out for the default ones.",
+        )
+    start = starts[0] if np.isfinite(heights[0]) else starts[np.argmax(heights)]
+    for _ in range(MOVES):
+        start = _mode(marginal, start)
+        sds, correlations, _ = natural(marginal.variances, start[None])
+        nearer = settled(marginal, sds[0], correlations[0])
+        if nearer is marginal:
+            break
+        marginal = nearer
+    unit, rounded = marginal.variances.units[0], ROUNDED * np.abs(model.design.response).max()
+    if sds[0, 0] < max(NO_RESIDUAL * unit, rounded):
+        sds[:, 0] = NO_RESIDUAL * unit  # small enough to leave nothing to the residual, and large enough to solve
+        numbers, _ = prior_precisions(marginal.variances, sds, correlations)
+        rest = marginal.system.response - marginal.system.W @ solve(marginal.system, sds[:, 0] ** 2, numbers)[0]
+        if np.abs(rest).max() < max(NO_REST * unit, rounded):
+            raise nothing_left(model)
+    return marginal, np.vstack([start, starts[1:]] if marginal.system.layout.size < COSTLY else [start])
+
+
+def _mode(marginal: Marginal, start: np.ndarray) -> np.ndarray:
+    return find_mode(lambda theta: log_posterior(marginal, theta), start)
+
+
+def _starts(variances: Variances) -> np.ndarray:
+    """Return where to look for modes (N, d), without correlations.
+
+    First where all variances share the response's equally, then with each SD small in its turn, and with each but one.
+    """
     parts = len(variances.sd_priors)
-    theta = np.zeros(variances.size)
-    theta[:parts] = np.log(max(float(spread), 1e-8) / np.sqrt(parts))
-    if variances.shared is not None:
-        theta[0] += 0.5 * np.log(2.0)  # the log of the total of two equal variances' root
-        theta[variances.shared] = 0.0
-    return theta
+    even = np.log(variances.units) - 0.5 * np.log(parts)
+    small = [even - SMALL * chosen for chosen in np.eye(parts)[1:]]
+    several = parts > 2  # noqa: PLR2004 - beside the residual's
+    large = [even - SMALL * (chosen == 0) for chosen in np.eye(parts)[1:]] if several else []
+    logs = np.array([even, *small, *large])
+    if large:
+        logs[-len(large) :, 0] = even[0]
+    for k, ends in variances.ends.items():
+        low, high = np.log(np.quantile(ends, (0.05, 0.95)))
+        logs[:, k] = np.clip(logs[:, k], low, high)
+    return theta_of(variances, np.exp(logs), np.zeros((len(logs), variances.size - parts)))
 
 
 def _variables(

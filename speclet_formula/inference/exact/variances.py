@@ -2,7 +2,8 @@
 
 theta holds the log SDs, the residual's first, then the partial correlations on their atanh scale. Where one row stands
 for each level of a block, only the total of its variance and the residual's is well known: these two are then held as
-log total SD and the logit of the block's share, which straightens their ridge.
+log total SD and the logit of the block's share, which straightens their ridge. An SD whose prior has two ends is held
+as the logit of its place between them.
 """
 
 from dataclasses import dataclass
@@ -14,12 +15,15 @@ from scipy import special
 
 from speclet_formula.design.merged import row_count
 from speclet_formula.design.records import correlation_name
-from speclet_formula.inference.precision import Layout
+from speclet_formula.inference.precision import Layout, System
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
 
 # A block with fewer rows than this for each level shares its variance with the residual's.
 ROWS_TO_TELL_APART = 1.5
+FAR = np.array([1e-6, 2e-6])  # of an SD's own unit: near enough to zero to see how its prior's density ends there
+WITH_ENDS = ("Beta", "Uniform")
+STEEPEST = 4.0  # an end that falls off faster is never reached
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +36,8 @@ class Variances:
     partials: tuple[tuple[int, int, int, float], ...]  # block, i, j, and b of the partial correlation's Beta(b, b)
     precisions: np.ndarray  # (n_fixed + group means,) of their priors; 0 for a flat one
     shared: int | None  # the SD held as its share of the total with the residual's
+    units: np.ndarray  # (m,) SDs of each that would explain the response
+    ends: dict[int, tuple[float, float]]  # of the SDs whose priors have two
 
     @property
     def size(self) -> int:
@@ -39,8 +45,9 @@ class Variances:
         return len(self.sd_priors) + len(self.partials)
 
 
-def variances_of(model: Model, layout: Layout) -> Variances:
+def variances_of(model: Model, system: System) -> Variances:
     """Collect the priors that the variances of a model have."""
+    layout = system.layout
     slots = {slot.slot: slot.prior for slot in model.slots}
     sd_priors, columns, partials = [slots["sigma"]], [], []
     for position, block in enumerate(model.design.groups):
@@ -51,14 +58,30 @@ def variances_of(model: Model, layout: Layout) -> Variances:
             eta = number(slots[correlation_name(block)], "eta")
             pairs = combinations(range(width), 2)
             partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
+    ends = {k: _ends(prior) for k, prior in enumerate(sd_priors) if prior.name in WITH_ENDS}
+    shared = _shared(model, columns)
     return Variances(
         layout=layout,
         sd_priors=tuple(sd_priors),
         columns=tuple(columns),
         partials=tuple(partials),
-        precisions=_precisions(model, slots, layout),
-        shared=_shared(model, columns),
+        precisions=first_precisions(model, layout.means),
+        shared=None if ends.keys() & {0, shared} else shared,
+        units=_units(system),
+        ends=ends,
     )
+
+
+def _units(system: System) -> np.ndarray:
+    """Return an SD for each column: the response's, over that of the column."""
+    layout, sizes = system.layout, system.units.coefficients
+    firsts = [start + np.arange(width) for start, width in zip(layout.starts, layout.widths, strict=True)]
+    return np.concatenate([[system.units.response], *(sizes[first] for first in firsts)])
+
+
+def _ends(prior: Prior) -> tuple[float, float]:
+    """Return where a prior's density begins and ends."""
+    return (0.0, 1.0) if prior.name == "Beta" else (number(prior, "lower"), number(prior, "upper"))
 
 
 def hyperprior(prior: Prior, name: str) -> Prior:
@@ -71,13 +94,15 @@ def number(prior: Prior, name: str) -> float:
     return float(cast(float, prior.parameters[name]))
 
 
-def _precisions(model: Model, slots: dict[str, Prior], layout: Layout) -> np.ndarray:
+def first_precisions(model: Model, means: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """Return the prior precisions of fixed effects and group means (block, column); 0 for a flat one."""
+    slots = {slot.slot: slot.prior for slot in model.slots}
     values: list[float] = []
     for term in model.design.fixed:
         prior = slots[term.name]
         sd = np.inf if prior.name == "Flat" else np.asarray(prior.parameters["sigma"], dtype=float)
         values += list(np.broadcast_to(1 / np.square(sd), term.stop - term.start))
-    for block, column in layout.means:
+    for block, column in means:
         mean = hyperprior(slots[model.design.groups[block].slots[column]], "mu")
         values.append(1 / number(mean, "sigma") ** 2)
     return np.array(values)
@@ -102,10 +127,57 @@ def natural(variances: Variances, theta: np.ndarray) -> tuple[np.ndarray, np.nda
         logs[:, 0] = total + 0.5 * special.log_expit(-share)
         logs[:, variances.shared] = total + 0.5 * special.log_expit(share)
         jacobian -= np.log(2.0)
+    for k, (low, high) in variances.ends.items():
+        down, up = special.log_expit(-theta[:, k]), special.log_expit(theta[:, k])
+        lowest = np.log(low) if low > 0 else -np.inf
+        logs[:, k] = np.logaddexp(lowest + down, np.log(high) + up)  # low (1 - share) + high share
+        jacobian += np.log(high - low) + down + up - logs[:, k]
     partial = np.tanh(theta[:, n_sds:])
     # d sd = sd d log sd;  d tanh(z) = (1 - tanh(z)^2) dz, from log cosh without cancellation
     jacobian += logs.sum(axis=1) - 2 * (np.logaddexp(theta[:, n_sds:], -theta[:, n_sds:]) - np.log(2)).sum(axis=1)
     return np.exp(logs), partial, jacobian
+
+
+def theta_of(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
+    """Return the vectors theta (N, m + q) of SDs (N, m) and partial correlations (N, q): the inverse of `natural`."""
+    theta = np.hstack([np.log(sds), np.arctanh(partial)])
+    if variances.shared is not None:
+        residual, shared = theta[:, 0].copy(), theta[:, variances.shared].copy()
+        theta[:, 0] = 0.5 * np.logaddexp(2 * residual, 2 * shared)
+        theta[:, variances.shared] = 2 * (shared - residual)
+    for k, (low, high) in variances.ends.items():
+        inside = np.finfo(float).eps  # a draw may be rounded to the end itself
+        theta[:, k] = special.logit(np.clip((sds[:, k] - low) / (high - low), inside, 1 - inside))
+    return theta
+
+
+def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
+    """Return the places in theta where the density ends slowly, as exp(rate theta): an SD near zero or near an end.
+
+    Returns
+    -------
+    tuple of (place, rate)
+        To the left, with a positive rate, theta's density falls as exp(rate theta); with a negative one to the right.
+    """
+    found: list[tuple[int, float]] = []
+    for k, prior in enumerate(variances.sd_priors):
+        rate = _rate_at_zero(prior, float(variances.units[k]))
+        if k in variances.ends:
+            found += [(k, 1.0), (k, -1.0)]
+        elif rate < STEEPEST and variances.shared is not None and k in (0, variances.shared):
+            # Shares are as variances are, and the residual's is the rest.
+            found.append((variances.shared, rate / 2 if k else -rate / 2))
+        elif rate < STEEPEST and k:  # with no residual the data have no density
+            found.append((k, rate))
+    return tuple(found)
+
+
+def _rate_at_zero(prior: Prior, unit: float) -> float:
+    """Return the power of an SD, plus one, as which its prior's density begins."""
+    with np.errstate(all="ignore"):  # where the prior does not reach, the rate is no number
+        near, next_to_it = log_density(prior, FAR * unit)
+        rate = 1 + (next_to_it - near) / np.log(2.0)
+    return float(rate) if rate > 0 else np.inf
 
 
 def log_prior(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:

@@ -14,7 +14,7 @@ from speclet_formula.estimates.points import PointEstimates, labels_of
 from speclet_formula.inference.descent import Lowest
 from speclet_formula.inference.laplace.gradient import conditional_covariances
 from speclet_formula.inference.laplace.mode import Mode, sensitivities
-from speclet_formula.inference.laplace.problem import Point, Problem, factors_of
+from speclet_formula.inference.laplace.problem import Point, Problem, factors_of, given_factors
 from speclet_formula.model import Model
 
 Verdict = Literal["converged", "singular", "doubtful"]
@@ -79,7 +79,7 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
     others, errors = point.others, point.others * np.sqrt(np.diagonal(covariance)[m + p :])
     if any(_undispersed(model, point)):
         others, errors = np.array([np.inf]), np.array([np.nan])
-    factors = [L / scale[:, None] for L, scale in zip(factors_of(problem, point.theta), problem.scales, strict=True)]
+    factors = given_factors(problem, point.theta)
     modes, mode_sds, sum_sds = _effects(model, problem, mode, factors, fixed)
     named = dict(zip(problem.curve.parameters, zip(others, errors, strict=True), strict=True))
     sigma = named.pop("sigma", None)
@@ -126,7 +126,7 @@ def _deviation_errors(problem: Problem, theta: np.ndarray, covariance: np.ndarra
     """Return the standard errors of SDs and correlations by the delta method; missing where an SD is zero."""
 
     def numbers(entries: np.ndarray) -> list[np.ndarray]:
-        return [_deviations(L, scale) for L, scale in zip(factors_of(problem, entries), problem.scales, strict=True)]
+        return [_deviations(L) for L in given_factors(problem, entries)]
 
     slopes: list[list[np.ndarray]] = []
     for place in range(len(theta)):
@@ -146,14 +146,12 @@ def _deviation_errors(problem: Problem, theta: np.ndarray, covariance: np.ndarra
     return tuple(found)
 
 
-def _deviations(L: np.ndarray, scale: np.ndarray) -> np.ndarray:
+def _deviations(L: np.ndarray) -> np.ndarray:
     """Return standard deviations, then correlations by pairs."""
     sds = np.sqrt((L**2).sum(axis=1))
     matrix = L @ L.T
     safe = np.where(sds > 0, sds, 1.0)
-    return np.array(
-        [*(sds / scale), *(matrix[i, j] / (safe[i] * safe[j]) for i, j in combinations(range(len(sds)), 2))]
-    )
+    return np.array([*sds, *(matrix[i, j] / (safe[i] * safe[j]) for i, j in combinations(range(len(sds)), 2))])
 
 
 # --- judged -----------------------------------------------------------------------------------------------------------
@@ -194,8 +192,15 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
     for name, unknown in zip(problem.curve.parameters, lost[m + p :], strict=True):
         if unknown:
             yield f"The likelihood is flat in '{name}'."
-    if lost[:m].any():
-        yield "The likelihood is flat in a standard deviation, which the data cannot tell."
+    yield from dict.fromkeys(_flat_spread(model, *place) for place in np.array(problem.thetas)[lost[:m]])
+
+
+def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
+    """Name the SD, or the correlation, that an entry of theta stands for."""
+    block = model.design.groups[number]
+    names = [term_label(block.columns[place]) for place in (column, row)]
+    what = f"the SD of '{names[0]}'" if row == column else f"the correlation of '{names[0]}' and '{names[1]}'"
+    return f"The likelihood is flat in {what} by {block.label}, which the data cannot tell."
 
 
 def judged(

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from speclet_formula.design import centre_of
+from speclet_formula.design.centring import centred_blocks
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.descent import Lowest, bent, descend
+from speclet_formula.inference.descent import CONVERGED, Lowest, bent, descend
 from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.laplace.curvature import CURVES
 from speclet_formula.inference.laplace.derivatives import FORWARD, LINKS
@@ -173,13 +174,24 @@ def fit_laplace(model: Model) -> PointFit:
         )
     started = time.perf_counter()
     design, kept = independent_columns(model.design)
-    problem = problem_of(design, model.family.name, model.family.link, centre_of(design))
+    centred, backs = centred_blocks(design)
+    problem = problem_of(centred, model.family.name, model.family.link, centre_of(design), backs)
     search, x, mode, information = _start(model, problem)
     criterion = _Criterion(search, mode)
     guess = _first_hessian(criterion, problem, x, information)
     found = descend(criterion, criterion.value, x, guess, search.sizes, search.units)
+    if model.family.name == "negativebinomial" and not found.converged:
+        found = _with_infinite_alpha(search, criterion, found)
     fit = _point_fit(with_design(model, design), search, criterion, found, started)
     return replace(fit, model=model, estimates=with_dropped(fit.estimates, model.design, kept))
+
+
+def _with_infinite_alpha(search: _Search, criterion: _Criterion, found: Lowest) -> Lowest:
+    """Look at the edge where counts are Poisson's: on the way there everything is so flat that a search gets lost."""
+    x = found.point.copy()
+    x[-1] = search.largest
+    there = descend(criterion, criterion.value, x, found.hessian, search.sizes, search.units)
+    return there if there.converged and there.value <= found.value + CONVERGED else found
 
 
 # --- where to start ---------------------------------------------------------------------------------------------------
@@ -187,7 +199,8 @@ def fit_laplace(model: Model) -> PointFit:
 
 def _start(model: Model, problem: Problem) -> tuple[_Search, np.ndarray, Mode, np.ndarray]:
     """Find a good start: fixed and group effects at their joint mode, for the best of a few SDs and parameters."""
-    y = problem.observed.response / (1.0 if problem.observed.trials is None else problem.observed.trials)
+    y, trials = problem.observed.response, problem.observed.trials
+    y = y if trials is None else y[trials > 0] / trials[trials > 0]  # 0 of 0 say nothing
     mean = _typical(model, problem)
     level = float(FORWARD[model.family.link](mean))
     spread = float(np.std(y) / abs(np.broadcast_to(LINKS[model.family.link](np.array([level])).first, 1)[0])) or 1.0
@@ -206,7 +219,8 @@ def _start(model: Model, problem: Problem) -> tuple[_Search, np.ndarray, Mode, n
     units = np.concatenate([np.full(len(sizes), spread), np.full(len(beta), 2 * spread), np.full(len(others), 2.0)])
     flags = np.concatenate([sizes, np.zeros(len(beta) + len(others), dtype=bool)])
     x = np.concatenate([point.theta, point.beta, np.log(point.others)])
-    largest = float(np.log(INFINITE * max(1.0, float(np.max(np.abs(y))))))
+    height = float(np.max(np.abs(y))) or 1.0
+    largest = float(np.log(INFINITE * max(1.0, height, 1 / height)))
     return _Search(problem, flags, units, largest), x, mode, information
 
 
@@ -221,7 +235,7 @@ def _typical(model: Model, problem: Problem) -> float:
 
 def _guess(name: str, y: np.ndarray) -> float:
     """Return a first guess of a family's parameter."""
-    return GUESSES.get(name) or max(float(np.std(y)), 1e-6)
+    return GUESSES.get(name) or float(np.std(y)) or 1.0
 
 
 def _best(problem: Problem, tries: list[Point], found: tuple[Point, Mode] | None = None) -> tuple[Point, Mode]:

@@ -29,6 +29,7 @@ class Problem:
     starts: tuple[int, ...]  # each block's first effect
     thetas: tuple[tuple[int, int, int], ...]  # block, row and column in L of each entry of theta
     scales: tuple[np.ndarray, ...]  # (k,) root mean square of each block's columns
+    backs: tuple[np.ndarray | None, ...]  # (k, k) turns a block's effects into those of the given columns
     carried: np.ndarray  # (p, p) turns coefficients of X into those of the design's columns
 
     @property
@@ -46,7 +47,13 @@ class Point:
     others: np.ndarray  # (e,) the family's other parameters
 
 
-def problem_of(design: Design, family: str, link: str, centre: np.ndarray) -> Problem:
+def problem_of(
+    design: Design,
+    family: str,
+    link: str,
+    centre: np.ndarray,
+    backs: tuple[np.ndarray | None, ...] | None = None,
+) -> Problem:
     """Order and analyse H for a design.
 
     Parameters
@@ -57,6 +64,8 @@ def problem_of(design: Design, family: str, link: str, centre: np.ndarray) -> Pr
         A row of `CURVES`.
     centre : ndarray of float, shape (p,)
         What is taken off each fixed column.
+    backs : tuple of ndarray of float, shape (k, k), or None, optional
+        For each block whose columns were centred what turns its effects back.
 
     Returns
     -------
@@ -96,6 +105,7 @@ def problem_of(design: Design, family: str, link: str, centre: np.ndarray) -> Pr
             for row in range(column, widths[number] if block.correlated else column + 1)
         ),
         scales=scales,
+        backs=backs or (None,) * len(design.groups),
         carried=carried,
     )
 
@@ -104,6 +114,12 @@ def _root_mean_square(columns: np.ndarray) -> np.ndarray:
     """Return each column's root mean square, or one for a column of zeros."""
     found = np.sqrt(np.mean(columns**2, axis=0))
     return np.where(found > 0, found, 1.0)
+
+
+def given_factors(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
+    """Return for each block what makes effects of its given columns from independent ones, (k, k)."""
+    own = [L / scale[:, None] for L, scale in zip(factors_of(problem, theta), problem.scales, strict=True)]
+    return [L if back is None else back @ L for L, back in zip(own, problem.backs, strict=True)]
 
 
 def factors_of(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:

@@ -6,10 +6,13 @@
 from speclet_formula.inference.precision.records import Layout, System
 from speclet_formula.inference.precision.systems import (
     build_system,
+    cancelling,
     draw,
     left_out_densities,
     log_determinants,
+    moved,
     predict_rows,
+    solve,
     without_rows,
 )
 
@@ -17,9 +20,12 @@ __all__ = [
     "Layout",
     "System",
     "build_system",
+    "cancelling",
     "draw",
     "left_out_densities",
     "log_determinants",
+    "moved",
     "predict_rows",
+    "solve",
     "without_rows",
 ]

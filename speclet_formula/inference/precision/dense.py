@@ -1,7 +1,8 @@
 """Normal equations with few coefficients go in; numpy's algebra on whole matrices comes out, for many draws at once.
 
 Below some hundred coefficients this is as quick as a sparse factorisation, and nothing has to be compiled.
-P = W'W / s2 + D^-1 is factored with r = W'y / s2 as its last row, so that one Cholesky factor holds L^-1 r as well.
+P = W'W / s2 + D^-1 is factored with r = W'y / s2 + D^-1 (m - c) as its last row, so that one Cholesky factor holds
+L^-1 r as well.
 """
 
 from collections.abc import Iterator
@@ -27,12 +28,27 @@ class DenseEquations:
     rows: np.ndarray  # of the entries of the prior's precision, on and below the diagonal
     columns: np.ndarray
     numbers: np.ndarray  # which of its distinct numbers each entry gets
+    pull: np.ndarray | None = None  # (p, m), as `records.Equations` has it
 
 
 def prepare(gram: Any, moment: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]) -> DenseEquations:
     """Return the equations of a sparse W'W, and rows, columns and numbers of the prior's upper triangle."""
     above, right, numbers = prior
     return DenseEquations(gram.toarray(), moment, np.arange(len(moment)), right, above, numbers)
+
+
+def moved(equations: DenseEquations, moment: np.ndarray, pull: Any) -> DenseEquations:
+    """Return the equations of the same W with another response and centre."""
+    return replace(equations, moment=moment, pull=pull.toarray() if pull.nnz else None)
+
+
+def solve(equations: DenseEquations, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return P^-1 r, (N, p)."""
+    size, found = len(equations.moment), np.empty((len(s2), len(equations.moment)))
+    for part, factors in _factored(equations, s2, numbers):
+        for k, factor in enumerate(factors):
+            found[part.start + k] = _solved(factor, factor[size, :size])
+    return found
 
 
 def evaluate(equations: DenseEquations, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -125,6 +141,8 @@ def _factored(
         matrices[:, :size, :size] = equations.gram / s2[part, None, None]
         matrices[:, equations.rows, equations.columns] += numbers[part][:, equations.numbers]
         matrices[:, size, :size] = equations.moment / s2[part, None]
+        if equations.pull is not None:
+            matrices[:, size, :size] += numbers[part] @ equations.pull.T
         matrices[:, size, size] = np.inf  # any number above r'P^-1 r keeps the whole positive definite
         yield part, _cholesky(matrices)
 

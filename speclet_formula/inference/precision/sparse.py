@@ -43,6 +43,7 @@ class SparseEquations:
     pattern: Pattern
     filling: Filling
     order: np.ndarray  # (p,) the coefficient at each permuted position
+    pull: Any = None  # sparse (p, m), permuted, as `records.Equations` has it
 
     @property
     def moment(self) -> np.ndarray:
@@ -90,11 +91,27 @@ def prepare(
     return SparseEquations(analyse(size, starts, rows), filling, order)
 
 
+def moved(equations: SparseEquations, moment: np.ndarray, pull: Any) -> SparseEquations:
+    """Return the equations of the same W with another response and centre."""
+    filling = replace(equations.filling, moment=moment[equations.order])
+    return replace(equations, filling=filling, pull=pull[equations.order] if pull.nnz else None)
+
+
+def solve(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return P^-1 r, (N, p)."""
+    found = np.full((len(s2), len(equations.order)), np.nan)
+    for k, factor in _factored(equations, s2, numbers):
+        vector = _forward(equations, factor, s2[k], numbers[k])
+        backward(equations.pattern, factor, vector)
+        found[k, equations.order] = vector
+    return found
+
+
 def evaluate(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     """Return log|P| and r'P^-1 r, an (N, 2) array; NaN where P is not positive definite."""
     found = np.full((len(s2), 2), np.nan)
     for k, factor in _factored(equations, s2, numbers):
-        vector = _forward(equations, factor, s2[k])
+        vector = _forward(equations, factor, s2[k], numbers[k])
         found[k] = log_determinant(factor), vector @ vector
     return found
 
@@ -108,7 +125,7 @@ def draw(
     position[equations.order] = np.arange(len(position))
     chosen = position[columns]
     for k, factor in _factored(equations, s2, numbers):
-        vector = _forward(equations, factor, s2[k])
+        vector = _forward(equations, factor, s2[k], numbers[k])
         vector += rng.standard_normal(len(vector))
         backward(equations.pattern, factor, vector)
         out[k] = vector[chosen]
@@ -127,7 +144,7 @@ def leave_out(
     total = np.zeros(len(observed.response))
     out[:] = np.nan
     for k, factor in _factored(equations, s2, numbers):
-        mean = _forward(equations, factor, s2[k])
+        mean = _forward(equations, factor, s2[k], numbers[k])
         backward(equations.pattern, factor, mean)
         row_moments(equations.pattern, invert(equations.pattern, factor), rows, mean, moments)
         leverages = observed.weights * moments[:, 1] / s2[k]
@@ -145,7 +162,7 @@ def predict(equations: SparseEquations, rows: Rows, s2: np.ndarray, numbers: np.
     found = np.full((len(s2), count, 2), np.nan)
     observed = Observed(rows.starts, rows.columns, rows.values)
     for k, factor in _factored(equations, s2, numbers):
-        vector = _forward(equations, factor, s2[k])
+        vector = _forward(equations, factor, s2[k], numbers[k])
         if count > FEW_ROWS:
             backward(equations.pattern, factor, vector)
             row_moments(equations.pattern, invert(equations.pattern, factor), observed, vector, found[k])
@@ -168,9 +185,11 @@ def _factored(equations: SparseEquations, s2: np.ndarray, numbers: np.ndarray) -
             yield k, factor
 
 
-def _forward(equations: SparseEquations, factor: Factor, s2: float) -> np.ndarray:
-    """Return C^-1 r, r = W'y / s2."""
+def _forward(equations: SparseEquations, factor: Factor, s2: float, numbers: np.ndarray) -> np.ndarray:
+    """Return C^-1 r, r = W'y / s2 + D^-1 (m - c)."""
     vector = equations.filling.moment / s2
+    if equations.pull is not None:
+        vector += equations.pull @ numbers
     forward(equations.pattern, factor, vector)
     return vector
 

@@ -17,11 +17,13 @@ from scipy import sparse as matrices
 from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.precision import dense
-from speclet_formula.inference.precision.records import Layout, Rows, System
+from speclet_formula.inference.precision.records import Layout, Rows, System, Units
 from speclet_formula.threads import one_blas_thread
 
 MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as sparse ones, whose loops must be compiled
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
+RIDGE = 1e-10  # of the largest diagonal entry: what makes collinear columns' equations solvable
+REFINEMENTS = 3
 _ALL = slice(None)
 
 
@@ -30,6 +32,7 @@ def build_system(
     *,
     means: tuple[tuple[int, int], ...],
     shift: np.ndarray | None = None,
+    precisions: np.ndarray | None = None,
     whole_blocks: bool = False,
     algebra: Literal["auto", "sparse"] = "auto",
 ) -> System:
@@ -43,6 +46,9 @@ def build_system(
         The group means that are coefficients of their own.
     shift : array of shape (n,), optional
         What the prior's means predict; it is taken off the response.
+    precisions : array of shape (fixed effects + means,), optional
+        Those of their priors. The equations are then scaled, and the response is measured from a centre, so that
+        neither the units nor the place of anything cost digits. Else they are those of the data as they are.
     whole_blocks : bool
         Whether the pattern has room for W times factors that mix the columns of a correlated block. A row of `f = u`
         then meets the columns of every `f`, also where W itself has none: a gene that is always `u`, an empty cell.
@@ -58,14 +64,140 @@ def build_system(
     W = _rows(design, layout)
     response = design.response - design.offset - (0.0 if shift is None else shift)
     gram, moment, prior = _gram(W, design.weights), W.T @ (weights * response), _prior_entries(layout)
+    moments = moments_of(design)
+    square = float(weights @ response**2) + moments.within
+    units = _no_units(layout, prior)
+    if precisions is not None:
+        units = _units(layout, prior, gram, square, float(weights.sum()))
+        gram = _scaled(gram, units)
     if algebra == "auto" and layout.size <= MOST_DENSE:
         equations: Any = dense.prepare(gram, moment, prior)
     else:
         touched = _rows(_with_whole_blocks(design), layout) if whole_blocks else W
         equations = _sparse().prepare(gram, _pattern(gram, W, touched), moment, prior)
-    moments = moments_of(design)
-    square = float(weights @ response**2) + moments.within
-    return System(layout, W, response, weights, equations, square, moments.count, moments.log_weights)
+    system = System(
+        layout=layout,
+        W=W,
+        response=response,
+        weights=weights,
+        equations=equations,
+        square=square,
+        within=moments.within,
+        units=units,
+        prior=prior,
+        centre=np.zeros(layout.size),
+        pull=np.zeros(len(units.numbers)),
+        count=moments.count,
+        log_weights=moments.log_weights,
+    )
+    return system if precisions is None else moved(system, _first_centre(system, gram, precisions))
+
+
+def moved(system: System, step: np.ndarray) -> System:
+    """Return the same system with the coefficients measured from another centre.
+
+    y'y / s2, c'D^-1 c and r'P^-1 r nearly cancel where the centre is far from what the data say. The sum is the same
+    for every centre; its digits are not.
+
+    Parameters
+    ----------
+    system : System
+    step : array of shape (p,)
+        From the present centre to the next one.
+
+    Returns
+    -------
+    System
+    """
+    units, centre = system.units, system.centre + step
+    response = system.response - system.W @ step
+    square = float(system.weights @ response**2) + system.within
+    if square > 0:
+        units = _in_unit(system, units, _power_of_two(np.sqrt(square / system.weights.sum())))
+    moment = system.W.T @ (system.weights * response) * units.coefficients / units.response**2
+    pull = _pull(system, units, -centre / units.coefficients)
+    equations = _algebra(system).moved(system.equations, moment, pull)
+    own = np.asarray((-centre / units.coefficients) @ pull)
+    return replace(system, response=response, square=square, units=units, centre=centre, equations=equations, pull=own)
+
+
+def _in_unit(system: System, units: Units, response: float) -> Units:
+    """Return units with another one of the response: the coefficients' follow it, as do the prior's precisions."""
+    ratio = response / units.response
+    return Units(response, units.coefficients * ratio, units.numbers * ratio**2)
+
+
+def _pull(system: System, units: Units, means: np.ndarray) -> Any:
+    """Return D^-1 times means (p,), in the equations' units: a (p, m) matrix that D^-1's numbers are multiplied by."""
+    above, right, numbers = system.prior
+    mirrored = above != right
+    rows = np.concatenate([above, right[mirrored]])
+    columns = np.concatenate([numbers, numbers[mirrored]])
+    values = np.concatenate([means[right], means[above[mirrored]]])
+    used = values != 0
+    shape = (system.layout.size, len(units.numbers))
+    return matrices.csr_array((values[used], (rows[used], columns[used])), shape=shape)
+
+
+def _power_of_two(sizes: Any) -> Any:
+    return 2.0 ** np.round(np.log2(sizes))
+
+
+def _no_units(layout: Layout, prior: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Units:
+    return Units(1.0, np.ones(layout.size), np.ones(1 + int(prior[2].max(initial=-1))))
+
+
+def _units(
+    layout: Layout, prior: tuple[np.ndarray, np.ndarray, np.ndarray], gram: Any, square: float, weight: float
+) -> Units:
+    """Return the response's own unit, and those of the coefficients, the same at all levels of a block."""
+    squares = np.asarray(gram.diagonal(), dtype=float)
+    for start, width, levels in zip(layout.starts, layout.widths, layout.levels, strict=True):
+        part = slice(start, start + width * levels)
+        squares[part] = np.tile(squares[part].reshape(levels, width).sum(axis=0), levels)
+    known = squares > 0
+    sizes = np.where(known, _power_of_two(np.sqrt(np.where(known, squares, 1.0) / weight)), 1.0)
+    response = float(_power_of_two(np.sqrt(square / weight))) if square > 0 else 1.0
+    coefficients, (above, right, numbers) = response / sizes, prior
+    first = np.ones(1 + int(numbers.max(initial=-1)))
+    first[numbers] = coefficients[above] * coefficients[right]  # the same wherever a number stands
+    return Units(response, coefficients, first)
+
+
+def _scaled(gram: Any, units: Units) -> Any:
+    """Return W'W of the columns in their own units."""
+    sizes = matrices.diags_array(units.coefficients / units.response)
+    return (sizes @ gram @ sizes).tocsr()
+
+
+def _first_centre(system: System, gram: Any, precisions: np.ndarray) -> np.ndarray:
+    """Return where the fixed effects and group means, by themselves, fit best; zero for all other coefficients.
+
+    Least squares tell how large the residuals are, and with these the priors pull as they will.
+    """
+    first, centre = len(precisions), np.zeros(system.layout.size)
+    inside, units = gram[:first, :first].toarray(), system.units
+    pulls, known = np.zeros(first), precisions * units.numbers[:first]
+    for _ in ("least squares", "with priors"):
+        for _ in range(REFINEMENTS):  # what rounding left of the last solution's error is solved for again
+            uphill = (system.W.T @ (system.weights * (system.response - system.W @ centre)))[:first]
+            uphill = uphill * units.coefficients[:first] / units.response**2
+            uphill -= pulls * centre[:first] / units.coefficients[:first]
+            centre[:first] += units.coefficients[:first] * _solved(inside + np.diag(pulls), uphill)
+        pulls = known * _fitted_residual(system, centre) / max(system.count, 1) / units.response**2
+    return centre
+
+
+def _fitted_residual(system: System, centre: np.ndarray) -> float:
+    return float(system.weights @ (system.response - system.W @ centre) ** 2) + system.within
+
+
+def _solved(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Solve with a matrix that may be singular: any solution, or none at all, is a centre."""
+    if not len(right):
+        return right
+    ridge = RIDGE * max(float(np.diagonal(matrix).max()), 1.0)
+    return np.asarray(np.linalg.solve(matrix + ridge * np.eye(len(right)), right))
 
 
 def _gram(W: Any, weights: np.ndarray | None) -> Any:
@@ -102,12 +234,31 @@ def _algebra(system: System) -> Any:
 
 
 def log_determinants(system: System, s2: np.ndarray, numbers: np.ndarray, *, threads: int = 1) -> np.ndarray:
-    """Return log|P| and r'P^-1 r, an (N, 2) array, for N residual variances and (N, m) prior precisions."""
+    """Return log|P| and r'P^-1 r - c'D^-1 c, an (N, 2) array, for N residual variances and (N, m) prior precisions."""
+    s2, numbers = _in_units(system, s2, numbers)
 
     def run(part: slice) -> np.ndarray:
         return np.asarray(_algebra(system).evaluate(system.equations, s2[part], numbers[part]))
 
-    return np.concatenate(_spread(run, _parts(len(s2), threads), threads))
+    found = np.concatenate(_spread(run, _parts(len(s2), threads), threads))
+    return np.column_stack([found[:, 0] + system.units.log_determinant, found[:, 1] - numbers @ system.pull])
+
+
+def cancelling(system: System, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return y'y / s2 + c'D^-1 c, (N,): what r'P^-1 r is taken off, and how large rounding errors are."""
+    s2, numbers = _in_units(system, s2, numbers)
+    return np.asarray(system.square / system.units.response**2 / s2 + numbers @ system.pull)
+
+
+def _in_units(system: System, s2: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return variances and prior precisions in the equations' units."""
+    return s2 / system.units.response**2, numbers * system.units.numbers
+
+
+def solve(system: System, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return the coefficients' means (N, p), measured from the centre, for N draws of the variances."""
+    scaled = _in_units(system, s2, numbers)
+    return np.asarray(_algebra(system).solve(system.equations, *scaled) * system.units.coefficients)
 
 
 def draw(
@@ -121,9 +272,11 @@ def draw(
 ) -> np.ndarray:
     """Draw coefficients for each of N draws of the variances, an (N, columns) array; one seed for each equal part.
 
-    All are drawn, since one is drawn given others, but only those at `columns` are kept, all of them by default.
+    They are measured from the centre. All are drawn, since one is drawn given others, but only those at `columns` are
+    kept, all of them by default.
     """
     chosen = np.arange(system.layout.size) if columns is None else columns
+    s2, numbers = _in_units(system, s2, numbers)
     out = np.empty((len(s2), len(chosen)))
     bounds = np.linspace(0, len(s2), len(seeds) + 1).astype(int)
 
@@ -132,6 +285,7 @@ def draw(
         _algebra(system).draw(system.equations, s2[part], numbers[part], int(seeds[k]), chosen, out[part])
 
     _spread(run, range(len(seeds)), threads)
+    out *= system.units.coefficients[chosen]
     return out
 
 
@@ -143,6 +297,7 @@ def left_out_densities(
     A leverage is the share of a row in its own fitted value; all rows' add up to the effective number of coefficients.
     """
     observed = rows_of(system, rows)
+    s2, numbers = _in_units(system, s2, numbers)
     out = np.empty((len(s2), len(observed.response)))
 
     def run(part: slice) -> np.ndarray:
@@ -150,19 +305,22 @@ def left_out_densities(
         return np.asarray(leverages)
 
     leverages = _spread(run, _parts(len(s2), threads), threads)
+    out -= np.log(system.units.response)
     return out, np.sum(leverages, axis=0) / len(s2)
 
 
 def predict_rows(
     system: System, rows: np.ndarray, without: System, s2: np.ndarray, numbers: np.ndarray, *, threads: int = 1
 ) -> np.ndarray:
-    """Return mean and variance (N, rows, 2) of rows' linear predictor by a system that lacks them."""
+    """Return mean and variance (N, rows, 2) of rows' linear predictor, from the centre's, by a system without them."""
     left = rows_of(system, rows)
+    s2, numbers = _in_units(without, s2, numbers)
 
     def run(part: slice) -> np.ndarray:
         return np.asarray(_algebra(without).predict(without.equations, left, s2[part], numbers[part]))
 
-    return np.concatenate(_spread(run, _parts(len(s2), threads), threads))
+    moments = np.concatenate(_spread(run, _parts(len(s2), threads), threads))
+    return np.asarray(moments * [without.units.response, without.units.response**2])
 
 
 def without_rows(system: System, rows: np.ndarray) -> System:
@@ -183,11 +341,13 @@ def without_rows(system: System, rows: np.ndarray) -> System:
 
 
 def rows_of(system: System, rows: slice | np.ndarray) -> Rows:
-    """Return rows of W as the compiled loops take them, the coefficients permuted."""
+    """Return rows of W as the compiled loops take them, the coefficients permuted and all in the equations' units."""
     position = np.empty(system.layout.size, dtype=np.int64)
     position[system.equations.order] = np.arange(system.layout.size)
     W = system.W[rows]
-    return Rows(W.indptr.astype(np.int64), position[W.indices], W.data, system.weights[rows], system.response[rows])
+    values = W.data * (system.units.coefficients / system.units.response)[W.indices]
+    response = system.response[rows] / system.units.response
+    return Rows(W.indptr.astype(np.int64), position[W.indices], values, system.weights[rows], response)
 
 
 def _parts(count: int, threads: int) -> list[slice]:

@@ -6,11 +6,13 @@
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.centring import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates.fitted import term_label
@@ -19,13 +21,14 @@ from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.exact.marginal import why_not_plain
 from speclet_formula.inference.minimum import Minimum, minimise
 from speclet_formula.inference.reml.profiled import Profiled, deviances, profile_of, residual_variance, solve
-from speclet_formula.inference.reml.relative import relative_covariances
+from speclet_formula.inference.reml.relative import moved_theta, relative_covariances
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
 from speclet_formula.threads import in_one_blas_thread
 
 FEWEST_LEVELS = 2
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
+MOVED = 1e-5  # relative change of a variance, of a step along which the likelihood does not change
 SINGULAR = 1e-4  # relative SD below which a direction counts as without variance, as in lme4's isSingular
 
 Method = Literal["reml", "ml"]
@@ -61,7 +64,8 @@ def _why_not_told_apart(model: Model) -> str | None:
     """Say which grouping factor cannot be told from the residual."""
     n = row_count(model.design)
     for block in model.design.groups:
-        levels, effects = len(block.levels), len(block.levels) * len(block.columns)
+        # As lme4 counts: each column of a || block is a term of its own.
+        levels, effects = len(block.levels), len(block.levels) * (len(block.columns) if block.correlated else 1)
         if levels < FEWEST_LEVELS:
             return f"'{block.label}' has a single level, which says nothing of a variance"
         if levels >= n:
@@ -127,13 +131,21 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
         )
     started = time.perf_counter()
     design, kept = independent_columns(model.design)
-    criterion = profile_of(design, reml=method == "reml", threads=cores or os.cpu_count() or 1)
-    found = minimise(lambda theta: deviances(criterion, theta), criterion.relative.diagonal)
-    _check_residual(model, criterion, found)
+    threads = cores or os.cpu_count() or 1
+    centred, moves = centred_blocks(design)
+    searched = profile_of(centred, reml=method == "reml", threads=threads)
+    found = minimise(lambda theta: deviances(searched, theta), searched.relative.diagonal)
+    _check_residual(model, searched, found)
+    criterion, theta, estimates = searched, found.point, _estimates(centred, searched, found.point)
+    if centred is not design:
+        criterion = profile_of(design, reml=method == "reml", threads=threads)
+        theta = moved_theta(searched.relative, criterion.relative, theta, moves)
+        estimates = _moved(estimates, _estimates(design, criterion, theta), moves)
     n_parameters = len(kept) + criterion.relative.size + 1
-    singular = " ".join(_singularities(model, criterion, found.point))
-    verdict, sentence, remedy = _judged(found, singular)
-    estimates = _estimates(design, criterion, found.point)
+    # At the means, since far from them any correlation is all but perfect.
+    singular = " ".join(_singularities(model, searched, found.point))
+    singular = " ".join(_singularities(model, criterion, theta)) or singular if singular else ""
+    verdict, sentence, remedy = _judged(found, " ".join(_unknown(model, searched, found)), singular)
     return PointFit(
         model=model,
         method=method,
@@ -202,6 +214,22 @@ def _estimates(design: Design, criterion: Profiled, theta: np.ndarray) -> PointE
     )
 
 
+def _moved(centred: PointEstimates, given: PointEstimates, moves: tuple[np.ndarray | None, ...]) -> PointEstimates:
+    """Take what is the same for centred columns from there, where little is lost to rounding, and move the effects."""
+    backs = [
+        np.eye(len(matrix)) if back is None else back for matrix, back in zip(given.covariances, moves, strict=True)
+    ]
+    pairs = list(zip(backs, centred.covariances, centred.modes, strict=True))
+    return replace(
+        given,
+        coefficients=centred.coefficients,
+        covariance=centred.covariance,
+        sigma=centred.sigma,
+        covariances=tuple(back @ matrix @ back.T for back, matrix, _ in pairs),
+        modes=tuple(modes @ back.T for back, _, modes in pairs),
+    )
+
+
 def _singularities(model: Model, criterion: Profiled, theta: np.ndarray) -> Iterator[str]:
     """Say of each block without variance in some direction what that means."""
     matrices = relative_covariances(criterion.relative, theta)
@@ -217,13 +245,38 @@ def _singularities(model: Model, criterion: Profiled, theta: np.ndarray) -> Iter
             yield f"The effects of {named} by {block.label} are estimated as perfectly correlated."
 
 
-def _judged(found: Minimum, singular: str) -> tuple[Literal["converged", "singular", "doubtful"], str, str]:
+def _unknown(model: Model, criterion: Profiled, found: Minimum) -> Iterator[str]:
+    """Name the SDs that may be changed without changing the likelihood, by themselves or with others."""
+    changes = [
+        [
+            ahead - behind
+            for ahead, behind in zip(*(relative_covariances(criterion.relative, x) for x in ends), strict=True)
+        ]
+        for ends in ((found.point + step, found.point - step) for step in found.flat)
+    ]
+    now = relative_covariances(criterion.relative, found.point)
+    for place, block in enumerate(model.design.groups):
+        # Where an SD is zero, other entries of theta turn without a change of what they stand for.
+        moved = np.array([np.abs(np.diagonal(change[place])) for change in changes]).reshape(-1, len(block.columns))
+        for name, size, own in zip(block.columns, moved.max(axis=0, initial=0.0), np.diagonal(now[place]), strict=True):
+            if size > MOVED * own:
+                yield f"The likelihood is flat in the SD of '{term_label(name)}' by {block.label}."
+
+
+def _judged(found: Minimum, flat: str, singular: str) -> tuple[Literal["converged", "singular", "doubtful"], str, str]:
     """Return verdict, sentence and remedy."""
     if not found.converged:
         return (
             "doubtful",
             "The search stopped before the maximum: the likelihood could still rise.",
             "Check the formula for terms that the data cannot tell apart, or use method='exact'.",
+        )
+    if flat:
+        return (
+            "doubtful",
+            flat,
+            "Any value is as likely as this one: another term says the same as this group term, perhaps a fixed factor "
+            "with the same levels. Leave one of them out, or use method='exact', where priors tell them apart.",
         )
     if singular:
         return (

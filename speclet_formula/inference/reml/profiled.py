@@ -23,9 +23,9 @@ from speclet_formula.inference.reml.relative import Relative, Solution, relative
 if TYPE_CHECKING:
     from speclet_formula.inference.reml.sparse import Sparse
 
-# Numbers that the dense matrices add up, from which on the compiled loops are quicker by more than loading them takes:
-# 240 coefficients with four variances and correlations, 420 with two.
-MOST_DENSE = 2**20
+# Numbers that the dense matrices add up, from which on the compiled loops are quicker: they are from 2^17 on, and take
+# half a second to load. 160 coefficients with three variances and correlations, 290 with one; a fit takes 0.1 s there.
+MOST_DENSE = 2**18
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
 
 

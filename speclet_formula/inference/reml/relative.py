@@ -70,7 +70,24 @@ def entries_of(relative: Relative, entry: int) -> tuple[np.ndarray, np.ndarray, 
 
 def relative_covariances(relative: Relative, theta: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return each block's L L', (k, k), of one vector theta (m,)."""
+    return tuple(one @ one.T for one in _factors(relative, theta))
+
+
+def _factors(relative: Relative, theta: np.ndarray) -> list[np.ndarray]:
+    """Return each block's L, (k, k)."""
     factors = [np.zeros((len(scale), len(scale))) for scale in relative.scales]
     for entry, (block, row, column) in zip(theta, relative.places, strict=True):
         factors[block][row, column] = entry / relative.scales[block][row]
-    return tuple(one @ one.T for one in factors)
+    return factors
+
+
+def moved_theta(
+    centred: Relative, relative: Relative, theta: np.ndarray, moves: tuple[np.ndarray | None, ...]
+) -> np.ndarray:
+    """Return the theta of the given columns that means the same as one (m,) of centred ones."""
+    factors = _factors(centred, theta)
+    found = [
+        factor if back is None else np.linalg.qr((back @ factor).T, mode="r").T
+        for factor, back in zip(factors, moves, strict=True)
+    ]
+    return np.array([found[block][row, column] * relative.scales[block][row] for block, row, column in relative.places])

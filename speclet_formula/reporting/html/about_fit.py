@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from speclet_formula.design.merged import row_count, rows_by_level
+from speclet_formula.design.records import sides
 from speclet_formula.errors import PriorError
 from speclet_formula.estimates import ranef
+from speclet_formula.estimates.fitted import has_draws
 from speclet_formula.formula.spelling import equation, explain_formula
 from speclet_formula.formula.terms import text_of
+from speclet_formula.inference.plans import seed_of
 from speclet_formula.posterior.layout import VERDICTS, lay_out
 from speclet_formula.preflight import relate_groups
 from speclet_formula.priors import slot_frame
@@ -25,6 +28,7 @@ from speclet_formula.reporting.contents import (
     tables_of,
 )
 from speclet_formula.reporting.html.page import Boxes, code, definitions, listing, paragraph, part, verdict
+from speclet_formula.reporting.html.recipe import recipe
 from speclet_formula.reporting.plots import (
     Picture,
     plot_coverage,
@@ -98,6 +102,9 @@ def estimates_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
     tables = tables_of(fit)
     foot = paragraph(lay_out(fit).foot, "note")
     fixed = part("Fixed effects", boxes.table(tables["fixed"]), foot) if "fixed" in tables else ""
+    known = ("fixed", "variances", "diagnostics")
+    more = [boxes.table(table) for name, table in tables.items() if name not in known]
+    fixed += part("Parameters of the family", *more) if more else ""
     if "variances" not in tables:
         return fixed
     drawn = (
@@ -136,6 +143,10 @@ def checks_of(fit: "Fit", boxes: Boxes, random_seed: int | None) -> str:
 
     if fit.model.design.merged is not None:
         return part("Does the model make such data?", paragraph("Merged rows cannot tell: the single ones are gone."))
+    if not all(has_draws(fit, block) for side in sides(fit.model.design) for block in side.groups):
+        return part(
+            "Does the model make such data?", paragraph("Not told: the fit kept no draws of its group effects.")
+        )
     check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
     text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."
     return part("Does the model make such data?", boxes.picture(plot_predictive(check), text))
@@ -192,9 +203,11 @@ def recovery_of(recovery: "Recovery | None", boxes: Boxes, *, pictures: bool) ->
 def making_of(fit: "Fit", random_seed: int | None) -> str:
     """Return how the fit was made, and the code that makes it again."""
     facts = [*lay_out(fit).facts, ("Engine", lay_out(fit).heading), ("Versions", ", ".join(_versions(fit)))]
-    if random_seed is not None:
-        facts.append(("Random seed", str(random_seed)))
-    return part("How it was made", definitions(facts), code(_call(fit, random_seed), "Code that fits it again"))
+    seed = seed_of(fit.idata)
+    seed = random_seed if seed is None else seed
+    if seed is not None:
+        facts.append(("Random seed", str(seed)))
+    return part("How it was made", definitions(facts), code(recipe(fit, random_seed), "Code that fits it again"))
 
 
 def _versions(fit: "Fit") -> Iterator[str]:
@@ -207,23 +220,6 @@ def _versions(fit: "Fit") -> Iterator[str]:
             yield f"{package} {version(package)}"
         except PackageNotFoundError:
             yield f"{package} (version unknown)"
-
-
-def _call(fit: "Fit", random_seed: int | None) -> str:
-    """Write the call that fits the model again."""
-    model, sizes = fit.model, fit.idata["posterior"].sizes
-    own = {} if model.family.name == "gaussian" else {"family": model.family.name, "link": model.family.link}
-    settings = {
-        **own,
-        "method": fit.method,
-        "draws": sizes["draw"],
-        "chains": sizes["chain"],
-        "random_seed": random_seed,
-    }
-    written = [f"{name}={value!r}" for name, value in settings.items() if value is not None]
-    function = "lmer" if model.family.name == "gaussian" else "glmer"
-    lines = [f"fit = sf.{function}(", f"    {text_of(model.formula)!r}, data,", f"    {', '.join(written)},", ")"]
-    return "\n".join(["import speclet_formula as sf", *lines, "# priors as in the table above: priors={...}"])
 
 
 def _picture(boxes: Boxes, draw: "Callable[[], Picture]", caption: str) -> str:

@@ -49,7 +49,7 @@ def report(
     title : str, optional
         The heading; the response's and the model's names by default.
     random_seed : int, optional
-        The seed that the fits were made with, for the record; replicates are drawn from it too.
+        Replicates are drawn from it. A fit records its own seed; of one that does not know it, this one is told.
 
     Returns
     -------

@@ -1,11 +1,14 @@
 """Fits and comparisons go in; pictures of variance components, of priors and posteriors, and of rankings come out."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from speclet_formula.errors import DataError
+from speclet_formula.comparison import loo
+from speclet_formula.design.records import effect_variables
+from speclet_formula.errors import ComparisonError, DataError
 from speclet_formula.estimates import varcorr
+from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.reporting.plots.pictures import (
     ESTIMATE,
     LINE,
@@ -23,7 +26,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from speclet_formula.comparison import Comparison
-    from speclet_formula.posterior import Fit
 
 MOST_PRIORS = 12  # panels of parameters
 PRIOR_DRAWS = 4000
@@ -97,7 +99,7 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
 
     prior = prior_draws(fit.model, PRIOR_DRAWS, random_seed=random_seed)
     posterior = fit.idata["posterior"].to_dataset()
-    effects = {slot for block in fit.model.design.groups for slot in block.slots}
+    effects = effect_variables(fit.model.design)
     drawn = {
         name: (np.ravel(before), np.ravel(after))
         for variable in prior.data_vars
@@ -113,7 +115,8 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     words = "; ".join(f"{name}: {_narrowing(before, after)}" for name, (before, after) in shown.items())
     more = f" {len(drawn) - len(shown)} more parameters are not shown." if len(drawn) > len(shown) else ""
     return Picture(
-        figure, f"Prior and posterior of {len(shown)} parameters, posterior SD over prior SD. {words}.{more}"
+        figure,
+        f"Prior and posterior of {len(shown)} parameters, distance of quartiles over the prior's. {words}.{more}",
     )
 
 
@@ -165,8 +168,8 @@ def plot_pareto_k(estimate: Any, name: str = "") -> Picture:
 
     Parameters
     ----------
-    estimate : arviz.ELPDData
-        What `loo` returns.
+    estimate : Fit or arviz.ELPDData
+        A fit, of which `loo` is taken, or what `loo` returned.
     name : str
         The model's name, for the title.
 
@@ -175,9 +178,28 @@ def plot_pareto_k(estimate: Any, name: str = "") -> Picture:
     Picture
         `figure`: k by row, with the limit; rows above it stand out, and one whose k is infinite is drawn at the top.
         `alt`: how many rows are above.
+
+    Raises
+    ------
+    ComparisonError
+        As `loo`; or the estimate has no Pareto k, as one by k-fold.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> sf.plot_pareto_k(fit).alt[:21]  # fit: 180 rows
+    'Pareto k of 180 rows:'
     """
     from matplotlib.figure import Figure
 
+    if isinstance(estimate, Fit | PointFit):
+        estimate = loo(cast(Fit, estimate))  # of a PointFit it says what is lacking
+    if estimate.pareto_k is None:
+        raise ComparisonError(
+            "the estimate has no Pareto k.",
+            "Pareto k is that of leave-one-out by importance sampling; folds that were fitted again need none.",
+            "Write sf.plot_pareto_k(fit), or give what sf.loo returned.",
+        )
     k, limit = np.asarray(estimate.pareto_k, dtype=float), float(estimate.good_k)
     top = max(1.1 * limit, float(np.max(k[np.isfinite(k)], initial=0.0)) * 1.05)
     high = ~(k <= limit)
@@ -233,5 +255,6 @@ def _draw_prior(axis: "Axes", name: str, before: np.ndarray, after: np.ndarray) 
 
 
 def _narrowing(before: np.ndarray, after: np.ndarray) -> str:
-    spread = float(np.std(before))
-    return f"{float(np.std(after)) / spread:.2g}" if np.isfinite(spread) and spread > 0 else "unknown"
+    """Compare the distances of the quartiles: a prior with heavy tails has no SD."""
+    prior, posterior = (float(np.subtract(*np.quantile(values, [0.75, 0.25]))) for values in (before, after))
+    return f"{posterior / prior:.2g}" if prior > 0 else "unknown"

@@ -8,6 +8,7 @@ import pandas as pd
 from speclet_formula.design.merged import rows_by_level
 from speclet_formula.errors import DataError
 from speclet_formula.estimates import ranef
+from speclet_formula.estimates.fitted import require_kept
 from speclet_formula.reporting.plots.pictures import (
     ESTIMATE,
     LINE,
@@ -141,6 +142,7 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
             "plot_effects draws the estimated effects of any model.",
         )
     slot = block.slots[block.columns.index("1")]
+    require_kept(fit, fit.model.design)
     means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims({"chain": 1, "draw": 1})
     effects = means[slot].to_numpy().ravel()
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
@@ -160,6 +162,7 @@ def chosen_effects(fit: "Fit", group: str | None, term: str | None) -> tuple[pd.
     """Return one block's rows of `ranef`, its factor and its column."""
     effects = ranef(fit)
     if effects.empty:
+        require_kept(fit, fit.model.design)
         raise _no_groups(fit)
     pairs = list(dict.fromkeys(zip(effects["grpvar"], effects["term"], strict=True)))
     found = [pair for pair in pairs if group in (None, pair[0]) and term in (None, pair[1])]

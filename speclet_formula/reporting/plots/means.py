@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.transforms import text_of_value
 from speclet_formula.errors import DataError
 from speclet_formula.reporting.plots.pictures import (
     CYCLE,
@@ -200,12 +201,12 @@ def _link(means: "Means") -> str:
 
 def _texts(table: pd.DataFrame, names: "list[str] | tuple[str, ...]") -> list[str]:
     """Return one label per row."""
-    columns = [[f"{value:g}" if isinstance(value, float) else str(value) for value in table[name]] for name in names]
+    columns = [[text_of_value(value) for value in table[name]] for name in names]
     return [", ".join(parts) for parts in zip(*columns, strict=True)] if names else [""] * len(table)
 
 
 def _named(row: pd.Series, means: "Means") -> str:
-    return ", ".join(f"{row[name]:g}" if isinstance(row[name], float) else str(row[name]) for name in means.names)
+    return ", ".join(text_of_value(row[name]) for name in means.names)
 
 
 def _colours(values: np.ndarray, value: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import pandas as pd
 
 from speclet_formula.errors import DataError, some_of
 from speclet_formula.files import replacing, unwritable
-from speclet_formula.recovery.records import Recovery
+from speclet_formula.recovery.records import Recoveries, Recovery
 from speclet_formula.reporting.plots.pictures import (
     DPI,
     ESTIMATE,
@@ -214,13 +214,19 @@ def plot_coverage(recovery: Recovery) -> Picture:
     return Picture(figure, f"Coverage of the 90 % intervals of {recovery.formula}. {sentences}")
 
 
-def plot_recoveries(recoveries: Mapping[str, Recovery], group: str) -> Picture:
+def _rows_of(recovery: Recovery, group: str) -> pd.DataFrame:
+    """Return the blocks of a group; a recovery without group effects has a table without columns."""
+    return recovery.groups if recovery.groups.empty else recovery.groups[recovery.groups["group"] == group]
+
+
+def plot_recoveries(recoveries: Recoveries | Mapping[str, Recovery], group: str) -> Picture:
     """Draw several fits' estimates of the same levels side by side: no pooling, partial pooling, hierarchical.
 
     Parameters
     ----------
-    recoveries : mapping of str to Recovery
-        By name, of fits to the same data; those without a block of that group are left out, and the text says so.
+    recoveries : Recoveries, or mapping of str to Recovery
+        What `recover` returned for several fits, or recoveries of the same data by name; those
+        without a block of that group are left out, and the text says so.
     group : str
         The factor whose levels are compared; where a model crosses it with another, its mean over the other.
 
@@ -235,7 +241,9 @@ def plot_recoveries(recoveries: Mapping[str, Recovery], group: str) -> Picture:
     DataError
         If no recovery has a block of that group.
     """
-    rows = {name: found.groups[found.groups["group"] == group] for name, found in recoveries.items()}
+    if isinstance(recoveries, Recoveries):
+        recoveries = recoveries.recoveries
+    rows = {name: _rows_of(found, group) for name, found in recoveries.items()}
     shown = {name: found.iloc[0] for name, found in rows.items() if len(found)}
     if not shown:
         there = sorted({str(label) for found in recoveries.values() for label in found.groups.get("group", ())})

@@ -20,7 +20,7 @@ from speclet_formula.inference.exact.integrated import (
     without_rows,
 )
 from speclet_formula.inference.exact.marginal import log_likelihood, log_posterior, marginal_of
-from speclet_formula.inference.exact.variances import correlation_factors, natural
+from speclet_formula.inference.exact.variances import correlation_factors, natural, theta_of
 from speclet_formula.inference.fitting import fit
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
@@ -180,7 +180,7 @@ def test_vectors_are_turned_back_into_the_same_variances(name):
     variances = marginal_of(model).variances
     assert (variances.shared is not None) == (name == "a row in each level")
     draws = read_variances(model, fake_fit(model, centres(model)).idata["posterior"])
-    sds, partial, _ = natural(variances, integrated._vectors(variances, draws))
+    sds, partial, _ = natural(variances, theta_of(variances, draws.sds, draws.partial))
     np.testing.assert_allclose(sds, draws.sds, rtol=1e-12)
     np.testing.assert_allclose(partial, draws.partial, atol=1e-12)
 

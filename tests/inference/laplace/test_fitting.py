@@ -1,6 +1,7 @@
 """Laplace's approximation against R's answers, dense and one-dimensional brute force, and closed forms."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -316,7 +317,9 @@ def test_two_names_for_one_grouping_are_doubtful():
     table = responses().assign(g2=lambda d: d["g"])
     fit = sf.glmer("c ~ x + (1 | g) + (1 | g2)", table, family="poisson", method="laplace")
     assert fit.verdict == "doubtful"
-    assert fit.sentence == "The likelihood is flat in a standard deviation, which the data cannot tell."
+    assert re.fullmatch(
+        r"(The likelihood is flat in the SD of 'Intercept' by g2?, which the data cannot tell\. ?)+", fit.sentence
+    )
 
 
 def test_a_search_that_stopped_is_never_hidden(monkeypatch):
@@ -353,6 +356,8 @@ def test_frames_have_z_values_and_no_residual(slopes):
     frame = sf.fixef(slopes)
     assert list(frame) == ["term", "estimate", "std_error", "conf_low", "conf_high", "statistic", "p_value"]
     np.testing.assert_allclose(frame["p_value"], 2 * stats.norm.sf(abs(frame["statistic"])), rtol=1e-10)
+    for table in (frame, sf.tidy(slopes)):
+        assert table.attrs["tests"] == "statistic is a z value; p_value is asymptotic, by the normal distribution."
     assert sf.varcorr(slopes)["grp"].to_list() == ["g", "g", "g"]
     assert sf.sigma(slopes) == 1.0
     assert (sf.nobs(slopes), sf.ngrps(slopes), slopes.df) == (240, {"g": 20}, 5)
@@ -429,11 +434,13 @@ def test_likelihood_ratios_of_nested_models():
     ratio = 2 * (large.log_likelihood - small.log_likelihood)
     assert found.table["Chisq"].iloc[1] == pytest.approx(ratio, rel=1e-12)
     assert found.table["Pr(>Chisq)"].iloc[1] == pytest.approx(stats.chi2.sf(ratio, 1), rel=1e-9)
-    assert found.notes == ()
+    told = "Pr(>Chisq) is asymptotic, by the chi-square distribution: too small where there are few groups."
+    assert found.notes == (told,)
     wide = sf.glmer("c ~ x + (1 | g)", table, family="negativebinomial", method="laplace")
     assert sf.anova(large, wide).notes == (
         "A poisson model is a negative binomial one at its edge, with an infinite alpha, so that the p-value is too "
         "large (about twice).",
+        told,
     )
 
 
@@ -493,3 +500,68 @@ def test_likelihoods_of_different_families_are_not_compared(slopes):
         "poisson beside negativebinomial.\n"
         "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare."
     )
+
+
+def test_rows_of_no_trials_say_nothing():
+    """The fit is that of the table without them, whole levels included but for their number; no warning either."""
+    rng = np.random.default_rng(5)
+    data = pd.DataFrame({"tr": list("ab") * 30, "id": np.repeat(np.arange(15), 4)})
+    data["s"] = rng.binomial(12, 1 / (1 + np.exp(-rng.normal(0, 0.8, 15).repeat(4))))
+    data["f"] = 12 - data["s"]
+    data.loc[[3, 17, 41], ["s", "f"]] = 0
+    formula, settings = "cbind(s, f) ~ tr + (1 | id)", {"family": "binomial", "method": "laplace"}
+    whole, without = (sf.glmer(formula, table, **settings) for table in (data, data.drop([3, 17, 41])))
+    assert whole.log_likelihood == pytest.approx(without.log_likelihood, abs=1e-7)
+    np.testing.assert_allclose(sf.fixef(whole)["estimate"], sf.fixef(without)["estimate"], atol=1e-5)
+    assert sf.residuals(whole).isna().sum() == sf.residuals(whole, "pearson").isna().sum() == 3
+
+
+def lines_by_group(shift=0.0, x_unit=1.0, y_unit=1.0):
+    """Twenty groups of eight: counts, positive numbers and noisy ones about an exponential of lines."""
+    rng = np.random.default_rng(6)
+    g, x = np.repeat(np.arange(20), 8), np.tile(np.arange(8.0) - 2, 20)
+    mean = np.exp(0.7 + 0.2 * x + rng.normal(0, 0.6, 20)[g] + rng.normal(0, 0.1, 20)[g] * x)
+    return pd.DataFrame({
+        "g": g, "x": (x + shift) * x_unit, "count": rng.poisson(mean), "size": rng.gamma(5, mean / 5) * y_unit,
+        "noisy": (mean + rng.normal(0, 0.3, 160)) * y_unit,
+    })  # fmt: skip
+
+
+FAMILIES = [("count", "poisson", 1.0), ("count", "negativebinomial", 1.0), ("size", "gamma", 1e12),
+            ("size", "gamma", 1e-12), ("noisy", "gaussian", 1e-12), ("noisy", "gaussian", 1e12)]  # fmt: skip
+
+
+@pytest.mark.parametrize("x_unit", [1e-12, 1e12])
+@pytest.mark.parametrize(("response", "family", "y_unit"), FAMILIES)
+def test_units_change_nothing_but_the_units(response, family, y_unit, x_unit):
+    """The log link's intercept takes a response's unit up; the likelihood is a density by each response."""
+    formula, settings = f"{response} ~ x + (x | g)", {"family": family, "link": "log", "method": "laplace"}
+    plain = sf.glmer(formula, lines_by_group(), **settings)
+    scaled = sf.glmer(formula, lines_by_group(x_unit=x_unit, y_unit=y_unit), **settings)
+    assert scaled.verdict == plain.verdict != "doubtful"
+    assert scaled.log_likelihood == pytest.approx(plain.log_likelihood - 160 * np.log(y_unit), abs=2e-5)
+    moved = scaled.estimates.coefficients * [1, x_unit] - plain.estimates.coefficients
+    np.testing.assert_allclose(moved, [np.log(y_unit), 0], atol=2e-4)
+    units = np.array([1, x_unit])
+    found = scaled.estimates.covariances[0] * np.outer(units, units)
+    np.testing.assert_allclose(found, plain.estimates.covariances[0], atol=2e-3)
+
+
+@pytest.mark.parametrize("shift", [2000.0, -1e5])
+def test_a_slope_far_from_zero_is_the_same_model(shift):
+    """The intercepts of years are those of the year 0; the rest is that of the year less 2000."""
+    near, far = (
+        sf.glmer("count ~ x + (x | g)", lines_by_group(moved), family="poisson", method="laplace")
+        for moved in (0.0, shift)
+    )
+    assert (far.verdict, near.verdict) == ("converged", "converged")
+    assert far.log_likelihood == pytest.approx(near.log_likelihood, abs=1e-5)
+    np.testing.assert_allclose(sf.fixef(far)["estimate"][1], sf.fixef(near)["estimate"][1], atol=2e-5)
+    np.testing.assert_allclose(sf.fixef(far)["std_error"][1], sf.fixef(near)["std_error"][1], rtol=1e-3)
+    np.testing.assert_allclose(sf.fitted(far)["estimate"], sf.fitted(near)["estimate"], rtol=1e-3)
+    back = np.array([[1.0, -shift], [0.0, 1.0]])
+    expected = back @ near.estimates.covariances[0] @ back.T
+    np.testing.assert_allclose(far.estimates.covariances[0], expected, rtol=5e-3)
+    np.testing.assert_allclose(far.estimates.mode_sds[0][:, 1], near.estimates.mode_sds[0][:, 1], rtol=5e-3)
+    errors = [fit.estimates.deviation_errors[0][1] for fit in (far, near)]
+    assert errors[0] == pytest.approx(errors[1], rel=0.02)

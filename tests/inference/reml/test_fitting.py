@@ -267,7 +267,7 @@ def test_tables():
     names = ["sd__Intercept", "sd__Days", "cor__Intercept.Days", "sd__Observation"]
     assert tidy.query("effect == 'ran_pars'")["term"].to_list() == names
     assert tidy.query("effect == 'ran_pars'")[["std_error", "conf_low", "conf_high"]].isna().all(axis=None)
-    assert tidy.attrs == {"interval": "89% Wald interval", "point_estimate": "REML"}
+    assert tidy.attrs == {"interval": "95% Wald interval", "point_estimate": "REML"}
     assert sf.sigma(fit) == sf.varcorr(fit)["sdcor"].iloc[-1]
 
 
@@ -447,3 +447,90 @@ def test_lme4s_answers_for_screens(shared_data):
 
 def test_why_not_is_none_where_it_serves():
     assert why_not_reml(sf.Model("y ~ x + (x | g)", weighted_table())) is None
+
+
+def slopes_by_group(shift=0.0, x_unit=1.0, y_unit=1.0):
+    """Twelve groups of ten, each with a line of its own."""
+    rng = np.random.default_rng(6)
+    g, x = np.repeat(np.arange(12), 10), np.tile(np.arange(10.0), 12)
+    y = 3 + 0.5 * x + rng.normal(0, 0.7, 12)[g] + rng.normal(0, 0.2, 12)[g] * x + rng.normal(0, 0.4, 120)
+    return pd.DataFrame({"g": g, "x": (x + shift) * x_unit, "y": y * y_unit})
+
+
+@pytest.mark.parametrize("shift", [1990.0, -1e5])
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_a_slope_far_from_zero_is_the_same_model(shift, method):
+    """The intercepts of years are those of the year 0; the rest is that of the year less 1990."""
+    near, far = (
+        sf.lmer("y ~ x + (x | g)", slopes_by_group(moved), method=method) for moved in (0.0, shift)
+    )  # fmt: skip
+    assert (far.verdict, near.verdict) == ("converged", "converged")
+    assert far.log_likelihood == pytest.approx(near.log_likelihood, abs=1e-7)
+    np.testing.assert_allclose(far.estimates.coefficients[1], near.estimates.coefficients[1], rtol=1e-5)
+    np.testing.assert_allclose(sf.fixef(far)["std_error"][1], sf.fixef(near)["std_error"][1], rtol=1e-5)
+    np.testing.assert_allclose(sf.fitted(far)["estimate"], sf.fitted(near)["estimate"], atol=1e-5)
+    back = np.array([[1.0, -shift], [0.0, 1.0]])
+    expected = back @ near.estimates.covariances[0] @ back.T
+    np.testing.assert_allclose(far.estimates.covariances[0], expected, rtol=1e-4)
+    np.testing.assert_allclose(far.estimates.modes[0][:, 1], near.estimates.modes[0][:, 1], atol=1e-5)
+    np.testing.assert_allclose(far.estimates.mode_sds[0][:, 1], near.estimates.mode_sds[0][:, 1], rtol=1e-3)
+
+
+@pytest.mark.parametrize("x_unit", [1e-12, 1e-4, 1e12])
+@pytest.mark.parametrize("y_unit", [1e-12, 1e12])
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_units_change_nothing_but_the_units(x_unit, y_unit, method):
+    """A nanometre for a metre, a count of bases for a megabase: the same fit, read in other units."""
+    plain = sf.lmer("y ~ x + (x | g)", slopes_by_group(), method=method)
+    scaled = sf.lmer("y ~ x + (x | g)", slopes_by_group(x_unit=x_unit, y_unit=y_unit), method=method)
+    assert scaled.verdict == plain.verdict
+    rows = 120 - (2 if method == "reml" else 0)
+    # Of REML the fixed columns' determinant counts too: dx -> x_unit dx.
+    shift = -rows * np.log(y_unit) - (np.log(x_unit) if method == "reml" else 0.0)
+    assert scaled.log_likelihood == pytest.approx(plain.log_likelihood + shift, abs=1e-5)
+    units = np.array([y_unit, y_unit / x_unit])
+    np.testing.assert_allclose(scaled.estimates.coefficients, plain.estimates.coefficients * units, rtol=1e-5)
+    np.testing.assert_allclose(
+        scaled.estimates.covariances[0], plain.estimates.covariances[0] * np.outer(units, units), rtol=1e-3
+    )
+    assert sf.sigma(scaled) == pytest.approx(sf.sigma(plain) * y_unit, rel=1e-5)
+
+
+FLAT = "The likelihood is flat in the SD of '{}' by {}."
+
+
+@pytest.mark.parametrize(
+    ("formula", "sentence"),
+    [
+        ("y ~ factor(g) + (1 | g)", FLAT.format("Intercept", "g")),
+        ("y ~ factor(g) * x + (x | g)", f"{FLAT.format('Intercept', 'g')} {FLAT.format('x', 'g')}"),
+        ("y ~ x + (1 | g) + (1 | h)", "The likelihood is flat in the SD of 'Intercept' by "),  # one or both
+    ],
+)
+def test_a_group_term_that_another_one_repeats_is_told(formula, sentence):
+    """A fixed factor of the same levels, or a second name for them: any SD is as likely as the one that is found."""
+    data = slopes_by_group()
+    fit = sf.lmer(formula, data.assign(h=[f"h{g}" for g in data["g"]]), method="reml")
+    assert fit.verdict == "doubtful"
+    assert fit.sentence == sentence or (formula.endswith("h)") and fit.sentence.startswith(sentence))
+    assert fit.remedy.startswith("Any value is as likely as this one: another term says the same as this group term")
+
+
+def test_ordinary_fits_are_not_called_flat():
+    for formula in ("y ~ x + (x | g)", "y ~ x + (1 | g)", "y ~ x + (x || g)", "y ~ 1 + (1 | g)"):
+        for method in ("reml", "ml"):
+            assert "flat" not in sf.lmer(formula, slopes_by_group(), method=method).sentence
+
+
+def test_effects_are_counted_for_each_term_as_lme4_counts_them():
+    """lme4 1.1-31: 75 effects of `||` for 60 rows are three terms of 25; of `|` they are refused."""
+    i = np.arange(60)
+    data = pd.DataFrame({"g": i % 25, "a": np.round(np.sin(i * 1.3), 3), "b": np.round(np.cos(i * 0.7), 3)})
+    wave = data["a"] + np.sin(i * i * 0.9) + np.cos((i % 25) * 2.0) + np.sin((i % 25) * 3.0) * data["b"]
+    data["y"] = np.round(wave, 3)
+    for method, expected in (("reml", -85.3515671), ("ml", -83.1336268)):
+        fit = sf.lmer("y ~ a + b + (1 + a + b || g)", data, method=method)
+        assert fit.log_likelihood == pytest.approx(expected, abs=2e-6)
+    assert not [f for f in fit.model.findings if f.kind == "as_many_effects_as_rows"]
+    with pytest.raises(SamplingError, match="'g' has 75 effects for 60 rows"):
+        sf.lmer("y ~ a + b + (1 + a + b | g)", data, method="reml")

@@ -39,7 +39,7 @@ def smooth_weights(log_ratios: Array, efficiency: float = 1.0) -> tuple[Array, A
     Examples
     --------
     >>> import numpy as np
-    >>> from speclet_formula.comparison.smoothing import smooth_weights
+    >>> from speclet_formula.smoothing import smooth_weights
     >>> log_weights, k = smooth_weights(np.random.default_rng(1).normal(size=(1, 1000)))
     >>> bool(abs(np.exp(log_weights).sum() - 1) < 1e-12), bool(k[0] < 0.7)
     (True, True)

@@ -1,0 +1,58 @@
+"""The seed that a user gives goes in; the generator of random numbers that it starts comes out."""
+
+import numpy as np
+
+from speclet_formula.errors import DataError
+
+LARGEST = 2**63 - 1  # what every sampler takes
+
+
+def checked_seed(seed: object) -> int | None:
+    """Return a seed as a plain number, None where there is none.
+
+    Parameters
+    ----------
+    seed : object
+
+    Returns
+    -------
+    int or None
+
+    Raises
+    ------
+    DataError
+        It is anything but a whole number from 0 to 2**63 - 1.
+
+    Examples
+    --------
+    >>> checked_seed(7)
+    7
+    """
+    if seed is None:
+        return None
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or not 0 <= seed <= LARGEST:
+        raise DataError(
+            f"random_seed={seed!r} is out of range.",
+            "random_seed is a whole number from 0 to 2**63 - 1.",
+            "Leave random_seed= out for a fresh one.",
+        )
+    return int(seed)
+
+
+def generator(seed: object) -> np.random.Generator:
+    """Return the generator that a seed starts, or a fresh one.
+
+    Parameters
+    ----------
+    seed : object
+
+    Returns
+    -------
+    numpy.random.Generator
+
+    Raises
+    ------
+    DataError
+        As `checked_seed`.
+    """
+    return np.random.default_rng(checked_seed(seed))

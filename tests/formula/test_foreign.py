@@ -1,0 +1,324 @@
+"""Words of other packages are answered by name, and only slips of the keys by the nearest of our own words."""
+
+import pytest
+
+from speclet_formula.errors import FormulaError
+from speclet_formula.formula.foreign import ADDED, COVARIANCES, FOREIGN, LOOKALIKES
+from speclet_formula.formula.parse import parse_formula
+from speclet_formula.formula.terms import FUNCTIONS, Call, Name
+
+# Each block is a formula and the last line of its message; the columns are y, x and g.
+REMEDIES = r"""
+y ~ C(x)
+Write factor(x), or relevel(x, 'control') for another reference.
+
+y ~ as.factor(x)
+Write factor(x).
+
+y ~ as.numeric(x)
+Make the column before the fit: data['new'] = data['x'].astype(float).
+
+y ~ as.integer(x)
+Make the column before the fit: data['new'] = data['x'].astype(int).
+
+y ~ ordered(x)
+Order it before the fit: data['x'] = pandas.Categorical(data['x'], categories=[...], ordered=True).
+
+y ~ contr.sum(x)
+Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+
+y ~ contr.treatment(x)
+Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+
+y ~ contr.helmert(x)
+Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+
+y ~ contr.poly(x)
+Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+
+y ~ Treatment(x)
+Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+
+y ~ Sum(x)
+Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+
+y ~ S(x)
+Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+
+y ~ T(x)
+Write factor(x), or relevel(x, 'control') for another reference.
+
+y ~ Q(x)
+Write `x`.
+
+y ~ dummy(x)
+Write I(x == 'level').
+
+y ~ cut(x)
+Make the column before the fit: data['new'] = pandas.cut(data['x'], 3).
+
+y ~ ifelse(x)
+Make the column before the fit: data['new'] = numpy.where(condition, a, b).
+
+y ~ ave(x)
+Make the column before the fit: data['new'] = data.groupby('g')['x'].transform('mean').
+
+y ~ rank(x)
+Make the column before the fit: data['new'] = data['x'].rank().
+
+y ~ lag(x)
+Make the column before the fit: data['new'] = data['x'].shift().
+
+y ~ diff(x)
+Make the column before the fit: data['new'] = data['x'].diff().
+
+y ~ cumsum(x)
+Make the column before the fit: data['new'] = data['x'].cumsum().
+
+y ~ is.na(x)
+Make the column before the fit: data['new'] = data['x'].isna().
+
+y ~ mean(x)
+Write center(x) for x minus its mean.
+
+y ~ sd(x)
+Write scale(x) for x minus its mean, divided by its SD.
+
+y ~ min(x)
+Write pmin(a, b) for the smaller of two, row by row.
+
+y ~ max(x)
+Write pmax(a, b) for the larger of two, row by row.
+
+y ~ logit(x)
+Write log(x / (1 - x)).
+
+y ~ qlogis(x)
+Write log(x / (1 - x)).
+
+y ~ plogis(x)
+Write I(1 / (1 + exp(-x))).
+
+y ~ standardize(x)
+Write scale(x).
+
+y ~ paste(x)
+Write interaction(a, b).
+
+y ~ rcs(x)
+Write ns(x, df = 3).
+
+y ~ cr(x)
+Write ns(x, df = 3).
+
+y ~ lspline(x)
+Write bs(x, df = 3, degree = 1).
+
+y ~ s(x)
+Write a spline: ns(x, 3), or bs(x, df = 4).
+
+y ~ te(x)
+Write a spline: ns(x, 3), or bs(x, df = 4).
+
+y ~ ti(x)
+Write a spline: ns(x, 3), or bs(x, df = 4).
+
+y ~ t2(x)
+Write a spline: ns(x, 3), or bs(x, df = 4).
+
+y ~ gp(x)
+Write a spline: ns(x, 3), or bs(x, df = 4).
+
+y ~ hsgp(x)
+Write a spline: ns(x, 3), or bs(x, df = 4).
+
+y ~ mo(x)
+Write x for one coefficient a level, or make the column a number.
+
+y ~ mi(x)
+Write x.
+
+y ~ me(x)
+Write x.
+
+y ~ gr(x)
+Write the column alone: (1 | x).
+
+y ~ mm(x)
+Write one column: (1 | x).
+
+y ~ ar(x)
+Add a group term for what rows share, (1 | x).
+
+y ~ arma(x)
+Add a group term for what rows share.
+
+y ~ cosy(x)
+Add a group term for what rows share, (1 | g).
+
+y ~ cens(x)
+Write censored(y, x) ~ ...
+
+y ~ trunc(x)
+Write truncated(y, lb = 0) ~ ..., or floor(x) for R's trunc().
+
+y ~ trials(x)
+Write cbind(successes, x - successes) ~ ...
+
+y ~ weights(x)
+Give weights='x' outside the formula.
+
+y ~ se(x)
+Give weights= outside the formula: they divide the residual variance.
+
+y ~ bf(x)
+Write the formulas as texts in a list.
+
+y ~ nl(x)
+Compute the columns inside I(), or before the fit.
+
+y ~ us(x | g)
+Write (x | g).
+
+y ~ diag(x | g)
+Write (x || g).
+
+y ~ homdiag(x | g)
+Write (x | g) or (x || g).
+
+y ~ cs(x | g)
+Write (x | g) or (x || g).
+
+y ~ ar1(x | g)
+Write (x | g) or (x || g).
+
+y ~ ou(x | g)
+Write (x | g) or (x || g).
+
+y ~ toep(x | g)
+Write (x | g) or (x || g).
+
+y ~ mat(x | g)
+Write (x | g) or (x || g).
+
+y ~ gau(x | g)
+Write (x | g) or (x || g).
+
+y ~ rr(x | g)
+Write (x | g) or (x || g).
+
+y ~ p(x)
+Write cbind(successes, trials - successes) ~ ...
+
+y ~ prop(x)
+Write cbind(successes, trials - successes) ~ ...
+
+y ~ proportion(x)
+Write cbind(successes, trials - successes) ~ ...
+
+y ~ weighted(x)
+Give weights= outside the formula: they divide the residual variance.
+
+y ~ constrained(x)
+Write truncated(x, lb = 0) ~ ...
+
+y ~ Surv(x)
+Write censored(x, status) ~ ..., where status is 'none', 'left' or 'right'.
+
+y | cens(c) ~ x
+Write censored(y, c): the statuses are 'none', 'left' and 'right'.
+
+y | trunc(c) ~ x
+Write truncated(y, lb = 0) with the bounds, lb and ub.
+
+y | trials(c) ~ x
+Write cbind(y, c - y) for successes and failures.
+
+y | weights(c) ~ x
+Write y ~ ... and give weights='c' outside the formula.
+
+y | se(c) ~ x
+Write y ~ ... and give weights= outside the formula: they divide the residual variance.
+
+y | mi(c) ~ x
+Write y ~ ...: rows without a response are left out by missing='drop'.
+
+y ~ np.log(x)
+Write 'log', or pass your own function in functions=.
+
+y ~ lgo(x)
+Write 'log', or pass your own function in functions=.
+
+y ~ logg(x)
+Write 'log', or pass your own function in functions=.
+
+y ~ scal(x)
+Write 'scale', or pass your own function in functions=.
+
+y ~ ifelse(x > 0, 1, 0)
+Make the column before the fit: data['new'] = numpy.where(condition, a, b).
+
+y ~ cut(x, 3)
+Make the column before the fit: data['new'] = pandas.cut(data['x'], 3).
+
+y ~ stats.poly(x, 2)
+Write 'poly', or pass your own function in functions=.
+
+y ~ k(x)
+Pass your own function in functions=.
+
+y ~ xx(x)
+Pass your own function in functions=.
+
+y ~ foo(x|g)
+Write (x|g) alone.
+
+y ~ s (1|g)
+Write (1|g) alone.
+
+y ~ spline(x)
+Pass your own function in functions=.
+
+y ~ Log(x)
+Write 'log', or pass your own function in functions=.
+"""
+
+
+def refused(text: str) -> FormulaError:
+    with pytest.raises(FormulaError) as caught:
+        parse_formula(text, columns=["y", "x", "g"])
+    return caught.value
+
+
+@pytest.mark.parametrize("block", REMEDIES.strip().split("\n\n"), ids=lambda block: block.split("\n")[0])
+def test_the_remedy_is_that_of_the_word(block: str) -> None:
+    text, remedy = block.split("\n")
+    assert refused(text).remedy == remedy
+
+
+def test_every_word_has_a_row() -> None:
+    rows = {block.split("\n")[0] for block in REMEDIES.strip().split("\n\n")}
+    wanted = {f"y ~ {word}(x | g)" if word in COVARIANCES else f"y ~ {word}(x)" for word in FOREIGN}
+    assert wanted | {f"y | {word}(c) ~ x" for word in ADDED} <= rows
+    assert not set(FOREIGN) & set(FUNCTIONS)
+
+
+def test_a_word_of_one_s_own_is_called() -> None:
+    assert isinstance(parse_formula("y ~ s(x)", functions={"s"}).terms[0].factors[0], Call)
+    assert parse_formula("y ~ s + (1 | g)", columns=["y", "s", "g"]).terms[0].factors == (Name("s"),)
+
+
+@pytest.mark.parametrize(("char", "key"), LOOKALIKES.items())
+def test_a_character_that_only_looks_like_a_key_is_told(char: str, key: str) -> None:
+    error = refused(f"y {char} x")
+    assert error.problem == f"'{char}' (U+{ord(char):04X}) only looks like '{key}'."
+    assert error.remedy == f"Type the key {key} in its place."
+    assert error.position == 2
+
+
+def test_constants_of_r_are_known_where_no_column_has_their_name() -> None:
+    formula = parse_formula("y ~ I(sin(2 * pi * x)) + poly(x, 2, raw = T)", columns=["y", "x"])
+    assert "3.141592653589793" in str(formula)
+    assert "raw = TRUE" in str(formula)
+    own = parse_formula("y ~ I(x * pi)", columns=["y", "x", "pi"])
+    assert str(own) == "y ~ 1 + I(x * pi)"

@@ -1,0 +1,246 @@
+"""Every public verb that takes a fit or a model, by every kind of fit: it answers, or says in our words why it cannot.
+
+Fits by NUTS are made by hand here; the other engines are quick enough to be run.
+"""
+
+import inspect
+from collections.abc import Callable
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import speclet_formula as sf
+from speclet_formula.inference.refitting import with_response
+from tests.fakes import fake_fit
+
+ROWS, LEVELS = 72, 6
+QUICK = {"random_seed": 1, "progress": False, "draws": 60, "chains": 2}
+
+
+@cache
+def rows():
+    """Return rows with a response for each family, crossed factors, weights, and a factor whose name has a slash."""
+    rng = np.random.default_rng(3)
+    place = np.arange(ROWS)
+    table = pd.DataFrame({"x": rng.normal(size=ROWS), "g": np.array(list("pqrstu"))[place % LEVELS]})
+    table["f"] = np.array(list("abc"))[place // 24]
+    table["h"] = np.array(list("mnopq"))[(place // LEVELS) % 5]
+    table["y"] = 1 + 0.5 * table["x"] + rng.normal(size=LEVELS)[place % LEVELS] + rng.normal(0, 0.5, ROWS)
+    table["a/b"], table["w"] = table["g"], rng.uniform(0.5, 2, ROWS)
+    table["k"] = rng.poisson(np.exp(0.5 + 0.3 * table["x"]))
+    table["s"] = rng.binomial(5, 0.4, ROWS)
+    table["left"] = np.where(table["y"] < 0, "left", "none")
+    levels = ["low", "mid", "high"]
+    table["o"] = pd.Categorical(np.array(levels)[np.digitize(table["y"], [0.5, 1.5])], levels, ordered=True)
+    return table
+
+
+def _merged(folder):
+    table = pd.DataFrame({"f": np.tile(list("aabbcc"), 12), "g": np.repeat(list("pqrstu"), 12)})
+    table["y"] = np.random.default_rng(4).normal(size=len(table))
+    table.to_csv(folder / "rows.csv", index=False)
+    return sf.lmer("y ~ f + (1|g)", sf.scan(folder / "rows.csv", merge=True), **QUICK)
+
+
+def _by_hand(formula, family="gaussian", centres=None):
+    return lambda _: fake_fit(sf.Model(formula, rows(), family=family), centres, chains=2, draws=60)
+
+
+FITS: dict[str, Callable] = {
+    "exact": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), **QUICK),
+    "slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), **QUICK),
+    "no group": lambda _: sf.lmer("y ~ x + f", rows(), **QUICK),
+    "no term": lambda _: sf.lmer("y ~ 1", rows(), **QUICK),
+    "crossed": lambda _: sf.lmer("y ~ x * f + (1|g/h)", rows(), **QUICK),
+    "keep none": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), keep=(), **QUICK),
+    "weights": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), weights="w", **QUICK),
+    "merged": _merged,
+    "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
+    "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
+    "ml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="ml"),
+    "laplace": lambda _: sf.glmer("k ~ x + f + (1|g)", rows(), family="poisson", method="laplace"),
+    "poisson": _by_hand("k ~ x + f + (x|`a/b`)", "poisson", {"Intercept": 0.1, "cor|a÷b": 0.3}),
+    "sigma": _by_hand(["y ~ x + f + (1|g)", "sigma ~ x + (x|`a/b`)"], "gaussian", {"sigma_cor|a÷b": 0.3}),
+    "alpha": _by_hand(["k ~ x + (1|g)", "alpha ~ f"], "negativebinomial", {"Intercept": 0.1}),
+    "cumulative": _by_hand("o ~ x + (1|g)", "cumulative", {"threshold": np.array([-1.0, 1.0])}),
+    "sratio": _by_hand("o ~ x", "sratio", {"threshold": np.array([-1.0, 1.0])}),
+    "cbind": _by_hand("cbind(s, 5 - s) ~ x + (1|g)", "binomial", {"Intercept": 0.1}),
+    "zero-inflated": _by_hand("k ~ x + (1|g)", "zero_inflated_poisson", {"Intercept": 0.1, "psi": 0.5}),
+    "t": _by_hand("y ~ x + (1|g)", "t", {"nu": 5.0}),
+    "censored": _by_hand("censored(y, left) ~ x + (1|g)"),
+}
+
+TRUTH = {"Intercept": 0.0, "x": 0.5, "1|g": dict(zip("pqrstu", range(6), strict=True))}
+
+
+@cache
+def _means(fit):
+    return sf.marginal_means(fit, "f")
+
+
+@cache
+def _recovered(fit):
+    return sf.recover(fit, TRUTH)
+
+
+@cache
+def _compared(fit):
+    return sf.compare({"a": fit, "b": fit})
+
+
+@cache
+def _ranked(fit):
+    return sf.rank_genes(fit, gene="g")
+
+
+# Each takes a fit and a folder to write to; verbs of a model are given the fit's.
+VERBS: dict[str, Callable] = {
+    "anova": lambda fit, _: sf.anova(fit, fit),
+    "compare": lambda fit, _: _compared(fit),
+    "contrasts": lambda fit, _: sf.contrasts(_means(fit), "pairwise"),
+    "costs": lambda fit, _: sf.costs(fit.model),
+    "effect_matrix": lambda fit, _: sf.effect_matrix(fit, "g", "h"),
+    "equation": lambda fit, _: sf.equation(fit.model),
+    "explain": lambda fit, _: sf.explain(fit.model.formula, fit.model.data, family=fit.model.family.name),
+    "guide_table": lambda fit, _: sf.guide_table(fit, gene="g", guide="h"),
+    "hypothesis": lambda fit, _: sf.hypothesis(fit, "Intercept > 0"),
+    "level_effects": lambda fit, _: sf.level_effects(fit, "g"),
+    "marginal_means": lambda fit, _: _means(fit),
+    "pairs": lambda fit, _: sf.pairs(_means(fit)),
+    "plot_compare": lambda fit, _: sf.plot_compare(_compared(fit)),
+    "plot_coverage": lambda fit, _: sf.plot_coverage(_recovered(fit)),
+    "plot_intervals": lambda fit, _: sf.plot_intervals(_recovered(fit), "g"),
+    "plot_matrix": lambda fit, _: sf.plot_matrix(sf.effect_matrix(fit, "g", "h")),
+    "plot_means": lambda fit, _: sf.plot_means(_means(fit)),
+    "plot_parameters": lambda fit, _: sf.plot_parameters(_recovered(fit)),
+    "plot_predictive": lambda fit, _: sf.plot_predictive(sf.posterior_predictive(fit, 10, random_seed=1)),
+    "plot_ranks": lambda fit, _: sf.plot_ranks(_ranked(fit)),
+    "plot_recoveries": lambda fit, _: sf.plot_recoveries(sf.recover({"a": fit, "b": fit}, TRUTH), "g"),
+    "plot_recovery": lambda fit, _: sf.plot_recovery(_recovered(fit)),
+    "plot_volcano": lambda fit, _: sf.plot_volcano(_ranked(fit)),
+    "posterior_predictive": lambda fit, _: sf.posterior_predictive(fit, 10, random_seed=1),
+    "predict": lambda fit, _: sf.predict(fit, fit.model.data.head(3)),
+    "prior_predictive": lambda fit, _: sf.prior_predictive(fit.model, 10, random_seed=1),
+    "rank_genes": lambda fit, _: _ranked(fit),
+    "recover": lambda fit, _: _recovered(fit),
+    "refit": lambda fit, _: sf.refit(fit, fit.model.design.response),
+    "render_table": lambda fit, _: sf.render_table(fit),
+    "report": lambda fit, folder: sf.report(fit, folder / "report.html"),
+    "save": lambda fit, folder: sf.save(fit, folder / "fit.sf"),
+    "selectivity": lambda fit, _: sf.selectivity(fit, "g", "h"),
+    "simulate": lambda fit, _: sf.simulate(fit, random_seed=1),
+    "slopes": lambda fit, _: sf.slopes(fit, "x"),
+    "spelling": lambda fit, _: sf.spelling(fit.model, "brms"),
+    "to_bambi": lambda fit, _: sf.to_bambi(fit.model),
+    "to_pymc": lambda fit, _: sf.to_pymc(fit.model),
+    "update": lambda fit, _: sf.update(fit.model, ". ~ . - x"),
+}  # fmt: skip
+ALONE = (
+    "augment", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance", "icc", "is_singular",
+    "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot_effects", "plot_pareto_k", "plot_priors",
+    "plot_residuals", "plot_shrinkage", "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity",
+    "sigma", "tidy", "varcorr",
+)  # fmt: skip
+VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
+
+NOT_OF_A_FIT = {
+    "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
+    "control_separation", "plot_separation", "read_fold_changes", "read_screen", "scale_effects", "simulate_screen",
+}  # fmt: skip
+LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
+
+_CROSSED = {"effect_matrix", "guide_table", "plot_matrix", "selectivity"}
+_OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recoveries", "plot_volcano", "rank_genes"}
+_GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
+_MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
+_COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
+_SINGLE = {"augment", "plot_residuals", "residuals"}
+_DRAWS = {
+    *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
+    "plot_predictive", "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "posterior_predictive",
+    "recover", "report", "sensitivity",
+}  # fmt: skip
+# What each kind refuses, all else answers: it lacks the term that is asked for, the draws, or single rows.
+REFUSED = {
+    "exact": _CROSSED,
+    "slopes": _OF_G,
+    "no group": _GROUPS,
+    "no term": {*_GROUPS, *_MEANS, "slopes", "update"},
+    "crossed": set(),
+    "keep none": {
+        *_GROUPS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
+        "posterior_predictive", "predict", "recover", "sensitivity",
+    },
+    "weights": _CROSSED,
+    "merged": {
+        *_CROSSED, *_COMPARED, *_SINGLE, "anova", "plot_predictive", "plot_recoveries", "posterior_predictive",
+        "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
+        "to_bambi", "to_pymc", "update",
+    },
+    "reml": {*_CROSSED, *_DRAWS},
+    "reml slopes": {*_OF_G, *_DRAWS},
+    "ml": {*_CROSSED, *_DRAWS},
+    "laplace": {*_CROSSED, *_DRAWS},
+    "poisson": {*_OF_G, "plot_shrinkage"},
+    "sigma": {*_CROSSED, "anova", "icc", "r2", "sigma"},
+    "alpha": {*_CROSSED, *_MEANS, "icc", "plot_shrinkage", "r2"},
+    "cumulative": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "hypothesis", "plot_shrinkage", "refit"},
+    "sratio": {*_GROUPS, *_MEANS, *_SINGLE, "anova", "hypothesis", "icc", "plot_variances", "r2", "refit"},
+    "cbind": {*_CROSSED, *_MEANS, "plot_shrinkage", "refit"},
+    "zero-inflated": {*_CROSSED, *_MEANS, "anova", "icc", "plot_shrinkage", "r2"},
+    "t": {*_CROSSED, *_MEANS, "icc", "r2"},
+    "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "refit"},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Return each kind of fit, made when it is first asked for, and a folder."""
+    fits = {}
+
+    def give(kind):
+        if kind not in fits:
+            fits[kind] = FITS[kind](tmp_path_factory.mktemp("fits"))
+        return fits[kind], tmp_path_factory.getbasetemp()
+
+    return give
+
+
+def test_no_verb_is_left_out():
+    functions = {name for name in sf.__all__ if inspect.isfunction(getattr(sf, name))}
+    assert functions - set(VERBS) == NOT_OF_A_FIT - {"Model"}
+
+
+def _refused(call, fit, folder):
+    """Return whether a verb refuses; any error but ours, and any warning, ends the test."""
+    try:
+        call(fit, folder)
+    except sf.SpecletError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("kind", FITS)
+def test_every_verb_answers_or_says_why_not(made, kind):
+    fit, folder = made(kind)
+    refused = {verb for verb, call in VERBS.items() if verb not in LONG and _refused(call, fit, folder)}
+    assert refused == REFUSED[kind] - set(LONG)
+    assert repr(fit)
+    assert fit._repr_html_()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", FITS)
+def test_every_long_verb_answers_or_says_why_not(made, kind):
+    fit, folder = made(kind)
+    sampled = {"kfold", "refit"} if fit.method == "nuts" else set()
+    tried = [verb for verb in LONG if verb not in sampled]
+    assert {verb for verb in tried if _refused(VERBS[verb], fit, folder)} == REFUSED[kind] & set(tried)
+
+
+def test_a_response_is_replaced_where_sigma_has_a_formula(made):
+    fit, _ = made("sigma")
+    again = with_response(fit.model, fit.model.design.response)
+    assert [(slot.slot, slot.prior) for slot in again.slots] == [(slot.slot, slot.prior) for slot in fit.model.slots]
