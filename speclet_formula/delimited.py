@@ -93,6 +93,12 @@ def head_of(path: Path, promised: str | None) -> Head:
         encoding = "utf-16" if file.read(2) in ("\xff\xfe", "\xfe\xff") else "utf-8"
     with _opened(path, encoding, "replace") as file:
         lines = [line.rstrip("\r\n").removeprefix(_MARK) for line in islice(file, _HEAD)]
+    if any("\0" in line for line in lines):
+        raise DataError(
+            f"'{path}' holds characters that are no text (NUL).",
+            "A text file is UTF-8, or UTF-16 with its mark of byte order.",
+            "Open it in what wrote it, and save it as UTF-8.",
+        )
     comments = next((place for place, line in enumerate(lines) if not line.startswith("#")), 0)
     rest = lines[comments:]
     found = _separator(rest[:2], promised or "\t")
@@ -111,13 +117,20 @@ def _separator(lines: list[str], promised: str) -> str:
     """Return the promised separator, or the one that a header without it has."""
     if not lines or promised in lines[0]:
         return promised
-    choices = [one for one in ("\t", ",", ";", r"\s+") if _fields(lines[0], one) > 1]
-    same = [one for one in choices if all(_fields(line, one) == _fields(lines[0], one) for line in lines[1:])]
-    return same[0] if same else promised
+    counts = {one: [_fields(line, one) for line in lines] for one in ("\t", ",", ";", r"\s+")}
+    choices = [one for one, (names, *_) in counts.items() if names > 1]
+    # As many cells as names; else one more, as under R's header without a name for the rows, which is then refused.
+    for more in (0, 1):
+        for one in choices:
+            names, *cells = counts[one]
+            if all(number == names + more for number in cells):
+                return one
+    return promised
 
 
 def _fields(line: str, separator: str) -> int:
-    return len(line.split(None if separator == r"\s+" else separator))
+    text, delimiter = (" ".join(line.split()), " ") if separator == r"\s+" else (line, separator)
+    return len(next(csv.reader([text], delimiter=delimiter), []))
 
 
 def _opened(path: Path, encoding: str, errors: str = "strict") -> TextIO:

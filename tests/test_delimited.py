@@ -114,3 +114,28 @@ def test_long_whole_numbers_beside_a_missing_one_keep_their_last_digits(tmp_path
     frame = read_file(path)
     assert [int(value) for value in frame["id"][:2]] == [first, first - 1]
     assert frame["id"].isna().tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize("content", [b"a,b\n1,\x002\n", "a\tb\n1\t2\n".encode("utf-16-be")])
+def test_what_is_no_text_is_told_before_it_is_read(tmp_path, content):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(DataError) as caught:
+        read_file(tmp_path / "a.txt")
+    assert str(caught.value) == (
+        f"'{tmp_path / 'a.txt'}' holds characters that are no text (NUL).\n"
+        "A text file is UTF-8, or UTF-16 with its mark of byte order.\nOpen it in what wrote it, and save it as UTF-8."
+    )
+
+
+def test_quotes_may_hold_separators_in_the_lines_that_tell_them(tmp_path):
+    frame = read_file(written(tmp_path, 'a b\n"x y" 2\nz 3\n', "a.dat"))
+    assert frame["a"].tolist() == ["x y", "z"]
+    frame = read_file(written(tmp_path, '"a, b";c\n"1; 2";3\n', "a.txt"))
+    assert frame.columns.tolist() == ["a, b", "c"]
+    assert frame["a, b"].tolist() == ["1; 2"]
+
+
+def test_the_table_that_r_writes_by_default_is_refused_with_what_to_write(tmp_path):
+    path = written(tmp_path, '"y" "x"\n"1" 1 2\n"2" 3 4\n', "d.txt")
+    with pytest.raises(DataError, match=r"2 names in its header, and 2 lines do not have 2 cells: line 2 \(3\)"):
+        read_file(path)

@@ -57,9 +57,11 @@ class PointEstimates:
         they were not estimated.
     approximate : bool
         Whether the likelihood is Laplace's approximation; its tests are by z values.
+    dropped : tuple of int
+        The places of fixed columns that were dropped since earlier ones make them up, as in R. Their coefficients and
+        covariances are zero.
     aliases : tuple of ndarray of float, shape (p,)
-        One for each fixed column that was dropped since earlier ones make it up, as in R: the combination of columns
-        that is zero in every row, with a one at the dropped column. Its coefficient and covariances are zero.
+        For each of them the combination of columns that is zero in every row, with a one at the dropped column.
     """
 
     criterion: str
@@ -73,6 +75,7 @@ class PointEstimates:
     others: tuple[tuple[str, float, float], ...] = ()
     deviation_errors: tuple[Array, ...] = ()
     approximate: bool = False
+    dropped: tuple[int, ...] = ()
     aliases: tuple[Array, ...] = ()
 
 
@@ -91,20 +94,6 @@ def points_of(fit: object) -> PointEstimates | None:
     return estimates if isinstance(estimates, PointEstimates) else None
 
 
-def dropped_columns(points: PointEstimates) -> list[int]:
-    """Return the places of the fixed columns that were dropped.
-
-    Parameters
-    ----------
-    points : PointEstimates
-
-    Returns
-    -------
-    list of int
-    """
-    return [int(np.flatnonzero(alias)[-1]) for alias in points.aliases]
-
-
 def stated_coefficients(points: PointEstimates) -> Array:
     """Return the fixed effects; what was dropped has none.
 
@@ -118,7 +107,7 @@ def stated_coefficients(points: PointEstimates) -> Array:
         NaN where a column was dropped.
     """
     found = points.coefficients.copy()
-    found[dropped_columns(points)] = np.nan
+    found[list(points.dropped)] = np.nan
     return found
 
 
@@ -158,9 +147,10 @@ def restored(points: PointEstimates, n_columns: int, kept: np.ndarray, aliases: 
         Of all columns.
     """
     coefficients, covariance = np.zeros(n_columns), np.zeros((n_columns, n_columns))
+    dropped = tuple(int(place) for place in np.setdiff1d(np.arange(n_columns), kept))
     coefficients[kept] = points.coefficients
     covariance[np.ix_(kept, kept)] = points.covariance
-    return replace(points, coefficients=coefficients, covariance=covariance, aliases=aliases)
+    return replace(points, coefficients=coefficients, covariance=covariance, dropped=dropped, aliases=aliases)
 
 
 def interval_of(fit: Fitted, ci_prob: float | None = None, ci_kind: str | None = None) -> Interval:
@@ -240,7 +230,7 @@ def point_fixef(design: Design, points: PointEstimates, interval: Interval, most
         column that was dropped, R's `fixef(add.dropped = TRUE)`.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
-    errors[dropped_columns(points)] = np.nan
+    errors[list(points.dropped)] = np.nan
     frame = with_interval(stated_coefficients(points), errors, interval).assign(term=labels_of(design))
     frame = frame.assign(statistic=frame["estimate"] / frame["std_error"]).head(len(frame) if most is None else most)
     columns: tuple[str, ...] = FIXEF
@@ -293,7 +283,7 @@ def point_coef(design: Design, points: PointEstimates, interval: Interval) -> pd
         As `coef` describes; `std_error` is the standard deviation of the sum for given variances.
     """
     errors = np.sqrt(np.diagonal(points.covariance))
-    errors[dropped_columns(points)] = np.nan
+    errors[list(points.dropped)] = np.nan
     fixed = {
         label: (estimate, error)
         for label, estimate, error in zip(labels_of(design), stated_coefficients(points), errors, strict=True)

@@ -109,7 +109,7 @@ def contrasts(
     return replace(
         means,
         table=table,
-        sentence=f"{what} of: {_of(means, response)}{asymptotic(values)}",
+        sentence=f"{what} of: {_of(means, response).removesuffix(asymptotic(values))}{asymptotic(values)}",
         response=response,
         kind="contrasts",
         names=("contrast", *within),

@@ -91,7 +91,9 @@ def hypothesis(
         _row(name, text, read_hypothesis(text, parameters, n_draws), rope, interval) for name, text in texts.items()
     ]
     columns = HYPOTHESES if rope is None else (*HYPOTHESES, "p_rope")
-    return stack(rows, columns, interval)
+    frame = stack(rows, columns, interval)
+    frame.attrs["draws"] = n_draws
+    return frame
 
 
 def _row(

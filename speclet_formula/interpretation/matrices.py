@@ -100,6 +100,8 @@ def effect_matrix(
         found, index=pd.Index(crossing.rows, name=rows), columns=pd.Index(crossing.columns, name=columns)
     )
     frame.attrs.update(value=value, effect=crossing.label, interval=str(interval), point_estimate=interval.point)
+    sizes = fit.idata["posterior"].sizes
+    frame.attrs["draws"] = sizes["chain"] * sizes["draw"]
     return frame
 
 

@@ -14,7 +14,7 @@ import pandas as pd
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval
 from speclet_formula.estimates.points import NOT_ESTIMABLE
 from speclet_formula.families import Family
-from speclet_formula.posterior.layout import formatted, number
+from speclet_formula.posterior.layout import formatted, number, share
 
 type Scale = Literal["link", "response"]
 _SMALL_P = 1e-4
@@ -109,11 +109,14 @@ class Means:
     back: Back | None = None
 
     def __repr__(self) -> str:
-        return f"{self.sentence}\n\n{shown_table(self.table).to_string(index=False)}\n\n{self._foot()}"
+        return f"{self.sentence}\n\n{shown_table(self.table, self._draws()).to_string(index=False)}\n\n{self._foot()}"
 
     def _repr_html_(self) -> str:
-        table = shown_table(self.table).to_html(escape=True, index=False)
+        table = shown_table(self.table, self._draws()).to_html(escape=True, index=False)
         return f"<p>{escape(self.sentence)}</p>\n{table}\n<p><small>{escape(self._foot())}</small></p>"
+
+    def _draws(self) -> int:
+        return 0 if self.values.draws is None else len(self.values.draws)
 
     def _foot(self) -> str:
         bounds = f"conf_low and conf_high bound the {self.table.attrs['interval']}."
@@ -121,13 +124,15 @@ class Means:
         return " ".join(filter(None, (bounds, self.table.attrs.get("tests"), NOT_ESTIMABLE if unknown else "")))
 
 
-def shown_table(table: pd.DataFrame) -> pd.DataFrame:
+def shown_table(table: pd.DataFrame, draws: int = 0) -> pd.DataFrame:
     """Return a table's numbers as text with few decimals.
 
     Parameters
     ----------
     table : pandas.DataFrame
         That of a `Means`.
+    draws : int
+        Over how many its probabilities were counted; 0 for a point fit.
 
     Returns
     -------
@@ -137,9 +142,10 @@ def shown_table(table: pd.DataFrame) -> pd.DataFrame:
     shown = table.copy()
     for place, name in enumerate(ESTIMATES):
         shown[name] = [row[place] for row in cells]
-    for name, pattern in (("statistic", ".3f"), ("p_negative", ".4f")):
-        if name in shown:
-            shown[name] = [number(value, pattern) for value in table[name]]
+    if "statistic" in shown:
+        shown["statistic"] = [number(value, ".3f") for value in table["statistic"]]
+    if "p_negative" in shown:
+        shown["p_negative"] = [share(value, ".4f", draws) for value in table["p_negative"]]
     if "p_value" in shown:  # below 1e-4 with an exponent, as R prints it
         shown["p_value"] = [number(value, ".2e" if value < _SMALL_P else ".4f") for value in table["p_value"]]
     return shown

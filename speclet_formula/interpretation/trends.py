@@ -43,10 +43,11 @@ def slopes(
     ci_prob: float | None = None,
     ci_kind: str | None = None,
 ) -> Means:
-    """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`, marginaleffects' `avg_slopes`.
+    """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`.
 
     The slope is the difference of the linear predictor a thousandth of the covariate's range apart, around its value in
-    the reference grid, divided by that distance; it is averaged over the grid as marginal means are.
+    the reference grid, divided by that distance; it is averaged over the grid as marginal means are. marginaleffects'
+    `avg_slopes` averages over the rows of the data instead: another number where slopes differ between them.
 
     Parameters
     ----------

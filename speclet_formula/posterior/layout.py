@@ -426,3 +426,23 @@ def number(value: float, pattern: str) -> str:
         return "-"
     text = format(value, pattern).removesuffix(".")
     return text.removeprefix("-") if not text.strip("-0.") else text
+
+
+def share(value: float, pattern: str, draws: int) -> str:
+    """Format a probability that was counted over draws: none of S is "< 1/S", all are "> 1 - 1/S".
+
+    Parameters
+    ----------
+    value : float
+    pattern : str
+        As for `format`.
+    draws : int
+        How many were counted; 0 for a probability that was not.
+
+    Returns
+    -------
+    str
+    """
+    if draws and value in (0, 1):
+        return f"> 1 - 1/{draws:,}" if value else f"< 1/{draws:,}"
+    return number(value, pattern)

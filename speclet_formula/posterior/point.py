@@ -10,7 +10,7 @@ from typing import Any, Literal
 from speclet_formula.errors import some_of
 from speclet_formula.estimates.effects import summarise_fixed
 from speclet_formula.estimates.intervals import EstimateError, choose_interval
-from speclet_formula.estimates.points import PointEstimates, dropped_columns, labels_of
+from speclet_formula.estimates.points import PointEstimates, labels_of
 from speclet_formula.estimates.variances import varcorr
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
@@ -148,7 +148,7 @@ def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:
     yield "Formula", text_of(fit.model.formula)
     yield "Data", f"{counted_rows(fit)}, {fit.seconds:,.1f} seconds"
     labels = labels_of(fit.model.design)
-    if dropped := [labels[place] for place in dropped_columns(fit.estimates)]:
+    if dropped := [labels[place] for place in fit.estimates.dropped]:
         columns = "1 fixed column" if len(dropped) == 1 else f"{len(dropped):,} fixed columns"
         yield "Dropped", f"{columns} that earlier ones make up: {some_of(dropped)}"
     if fit.method == "reml":

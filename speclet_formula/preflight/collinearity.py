@@ -7,11 +7,13 @@ import numpy as np
 
 from speclet_formula.design import Design
 from speclet_formula.design.merged import row_count
+from speclet_formula.formula.terms import columns_of
 from speclet_formula.preflight.records import Finding, listed
 
 MOST_COLUMNS = 1000  # collinearity is looked for up to here: the work grows with the cube
 SUSPECT = 1e-9  # squared distance of a scaled column from the others' span, at the Gram matrix' precision
 COLLINEAR = 1e-7  # the same distance, not squared, as computed from the column itself
+NEARLY = 1e-12  # eigenvalue of the scaled Gram matrix below which doubles leave a solution few digits
 _SHOWN = 3  # dependent columns that a sentence names
 _ROWS_AT_ONCE = 16_384
 
@@ -26,12 +28,14 @@ def collinear_columns(design: Design) -> Iterator[Finding]:
     Yields
     ------
     Finding
-        One for all such columns.
+        One for all such columns; without any, one for products and powers so far from zero that they nearly are such.
     """
     counts = np.count_nonzero(design.X, axis=0)
     intercept = any(term.kind == "intercept" for term in design.fixed)
     labels = [column for term in design.fixed for column in term.columns]
-    used = [j for j in range(int(intercept), len(labels)) if counts[j]]  # zero columns are reported as empty cells
+    used = [
+        j for j in _scanned(design) if j >= int(intercept) and counts[j]
+    ]  # zero columns are reported as empty cells
     if len(used) > MOST_COLUMNS or len(used) >= row_count(design) or _disjoint(design.X):
         return
     found = []
@@ -47,6 +51,37 @@ def collinear_columns(design: Design) -> Iterator[Finding]:
             "mean of an empty cell, is the priors' alone. By REML, ML and Laplace the first-named is dropped, as in R.",
             "Leave the first-named column out, or the others.",
         )
+    elif (far := _multiplied_numbers(design)) and np.linalg.eigvalsh(
+        _scaled_gram(design.X, used, design.X.mean(axis=0) if intercept else np.zeros(len(labels)))
+    )[0] < NEARLY:
+        yield Finding(
+            "nearly_collinear",
+            f"So far from zero, products or powers of {listed(far)} are nearly sums of the other fixed columns.",
+            "Doubles cannot tell them apart: coefficients, and what is made of them, have few right digits or none.",
+            f"Centre them: write {' and '.join(f'center({own})' for own in far[:_SHOWN])} wherever they stand.",
+        )
+
+
+def _multiplied_numbers(design: Design) -> list[str]:
+    """Return the numeric columns that several fixed terms use."""
+    used = [name for term in design.formula.terms for name in columns_of(term)]
+    numeric = (name for name in dict.fromkeys(used) if used.count(name) > 1 and name in design.frame.columns)
+    return [name for name in numeric if design.frame[name].dtype.kind in "iuf"]
+
+
+def _scanned(design: Design) -> list[int]:
+    """Return the columns in R's order, which decides what is dropped: an interaction's first factor goes fastest."""
+    order: list[int] = []
+    for term in design.fixed:
+        parts = [label.split("]:") for label in term.columns]
+        depth = max(map(len, parts), default=0)
+        seen: list[dict[str, int]] = [{} for _ in range(depth)]
+        keys = []
+        for split in parts:
+            places = [one.setdefault(name, len(one)) for one, name in zip(seen, split, strict=False)]
+            keys.append(tuple(reversed(places)))
+        order += [term.start + place for place in sorted(range(len(keys)), key=keys.__getitem__)]
+    return order
 
 
 def without_dependent(design: Design) -> tuple[Design, np.ndarray]:
@@ -65,7 +100,7 @@ def without_dependent(design: Design) -> tuple[Design, np.ndarray]:
     """
     counts = np.count_nonzero(design.X, axis=0)
     intercept = any(term.kind == "intercept" for term in design.fixed)
-    used = [j for j in range(int(intercept), len(counts)) if counts[j]]
+    used = [j for j in _scanned(design) if j >= int(intercept) and counts[j]]
     dependent = {column for column, _ in _dependent_columns(design.X, used, centred=intercept)}
     kept = np.array([j for j in range(len(counts)) if counts[j] and j not in dependent], dtype=np.int64)
     if len(kept) == len(counts):
@@ -97,10 +132,9 @@ def null_vectors(X: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, ...]:
     lengths = np.where(X.any(axis=0), np.linalg.norm(X, axis=0), 1.0)
     scaled, found = X / lengths, []
     for column in np.setdiff1d(np.arange(X.shape[1]), kept):
-        known = kept[kept < column]
-        weights = np.linalg.lstsq(scaled[:, known], scaled[:, column], rcond=None)[0]
+        weights = np.linalg.lstsq(scaled[:, kept], scaled[:, column], rcond=None)[0]
         vector = np.zeros(X.shape[1])
-        vector[known] = np.where(np.abs(weights) > COLLINEAR, -weights, 0.0) / lengths[known] * lengths[column]
+        vector[kept] = np.where(np.abs(weights) > COLLINEAR, -weights, 0.0) / lengths[kept] * lengths[column]
         vector[column] = 1.0
         found.append(vector)
     return tuple(found)

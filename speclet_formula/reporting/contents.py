@@ -16,7 +16,7 @@ from speclet_formula.comparison.records import shown_table
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.layout import Layout, Table, lay_out, number
+from speclet_formula.posterior.layout import Layout, Table, lay_out, number, share
 from speclet_formula.posterior.point import lay_out_point
 from speclet_formula.recovery.records import NEAR_ZERO, Recovery, show
 
@@ -35,6 +35,7 @@ RANKING = {
     "rank": "Rank", "elpd": "elpd", "se": "SE", "elpd_diff": "Difference", "dse": "SE of it", "p": "p",
     "weight": "Weight", "n_high_k": "High k", "kind": "Kind", "verdict": "Fit",
 }  # fmt: skip
+COUNTED = ("p_negative", "lfsr", "post_prob", "p_lowest", "p_rope")  # probabilities counted over draws
 KINDS = {
     "b": "coefficient", "sd": "SD", "cor": "correlation", "sigma": "residual SD", "family": "family", "mean": "mean",
 }  # fmt: skip
@@ -85,6 +86,9 @@ def diagnostics_table(diagnostics: Diagnostics) -> Table:
 def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table:
     """Tabulate a frame: columns of text first name the row, numbers get three decimals.
 
+    Where the frame's ``attrs`` say over how many draws probabilities were counted, none of S is "< 1/S"; and where they
+    name the interval, the note does.
+
     Parameters
     ----------
     frame : pandas.DataFrame
@@ -96,10 +100,15 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
     """
     named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
     shown = frame.reset_index(names=[str(frame.index.name or "")]) if named else frame
-    columns = [[_cell(value, str(name)) for value in shown[name]] for name in shown.columns]
+    draws = int(frame.attrs.get("draws", 0))
+    of_all = frame.attrs.get("value")  # of a matrix of one value
+    columns = [[_frame_cell(value, of_all or str(name), draws) for value in shown[name]] for name in shown.columns]
     texts = [not pd.api.types.is_numeric_dtype(shown[name].dtype) for name in shown.columns]
     labels = next((place for place, text in enumerate(texts) if not text), len(texts))
     header = tuple(map(str, shown.columns))
+    interval = frame.attrs.get("interval", "none")
+    if "conf_low" in header and interval != "none":
+        note = " ".join(filter(None, (note, f"conf_low and conf_high bound the {interval}.")))
     return Table(caption, header, tuple(zip(*columns, strict=True)), labels, note)
 
 
@@ -166,14 +175,23 @@ def _cell(value: Any, column: str = "") -> str:
     return show(value, exponent=column not in NEAR_ZERO)
 
 
+def _frame_cell(value: Any, column: str, draws: int) -> str:
+    """Return a cell of a frame; a probability that was counted over draws is never 0 or 1."""
+    counted = column in COUNTED and isinstance(value, float | np.floating) and value in (0, 1)
+    return share(float(value), ".3f", draws) if counted and draws else _cell(value, column)
+
+
 def _of_layout(layout: Layout, diagnostics: Mapping[str, Table]) -> dict[str, Table]:
-    tables = {"fixed": layout.fixed_effects, "variances": layout.group_effects, **diagnostics}
+    tables = {"fixed": layout.fixed_effects, "variances": layout.group_effects}
+    if layout.family_parameters is not None:
+        tables["family"] = layout.family_parameters
+    tables |= {table.caption: table for table in layout.parameters} | dict(diagnostics)
     return {name: _with_term(table) for name, table in tables.items() if table.rows}
 
 
 def _with_term(table: Table) -> Table:
     """Give the first column its heading."""
-    if table.header[0] or table.caption != "Fixed effects":
+    if table.header[0] or table.caption == "Diagnostics":
         return table
     return Table(table.caption, ("Term", *table.header[1:]), table.rows, table.labels, table.note)
 

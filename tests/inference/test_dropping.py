@@ -114,3 +114,27 @@ def test_the_finding_says_what_each_engine_does():
     (finding,) = [one for one in sf.Model("y ~ f * h + (1 | g)", DATA).findings if one.kind == "collinear"]
     assert "'f[mid]:h[q]'" in finding.what
     assert "is the priors' alone. By REML, ML and Laplace the first-named is dropped, as in R." in finding.why
+
+
+@pytest.mark.parametrize(
+    ("empty", "dropped"),
+    [
+        (["a2 b2", "a3 b3"], ["a2 b2", "a3 b3"]),
+        (["a1 b2", "a2 b1"], ["a3 b2", "a2 b4"]),
+        (["a1 b1", "a2 b1", "a2 b2"], ["a2 b2", "a2 b4", "a3 b4"]),
+        (["a1 b2", "a2 b3", "a3 b4"], ["a3 b2", "a2 b3", "a3 b4"]),
+        (["a2 b2", "a2 b3", "a3 b1", "a1 b4"], ["a2 b2", "a2 b3", "a2 b4", "a3 b4"]),
+    ],
+)
+def test_of_an_interaction_the_columns_go_in_r_s_order(empty, dropped):
+    """R 4.2.2: what `qr(model.matrix(~ a * b))$pivot` puts behind the rank, where the first factor varies fastest."""
+    cells = [(f"a{i}", f"b{j}") for i in (1, 2, 3) for j in (1, 2, 3, 4) if f"a{i} b{j}" not in empty]
+    rows = pd.DataFrame(cells * 6, columns=["a", "b"])
+    rows["g"] = np.arange(len(rows)) % 7
+    rows["y"] = np.sin(np.arange(len(rows)) ** 2 * 0.7) + np.cos(rows["g"])
+    fit = sf.lmer("y ~ a * b + (1 | g)", rows, method="ml")
+    table = sf.fixef(fit)
+    expected = {"a[{}]:b[{}]".format(*cell.split()) for cell in dropped}
+    assert set(table["term"][table["estimate"].isna()]) == expected
+    unknown = sf.marginal_means(fit, ["a", "b"]).table.query("estimate != estimate")
+    assert set(unknown["a"].astype(str) + " " + unknown["b"].astype(str)) == set(empty)

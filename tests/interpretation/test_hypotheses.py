@@ -63,7 +63,7 @@ def test_several_hypotheses_keep_their_names():
     assert frame.columns.to_list() == list(hypotheses.HYPOTHESES)
     listed = sf.hypothesis(FIT, ["control[other] > 0", "sigma > 0"])
     assert listed["hypothesis"].to_list() == ["control[other] > 0", "sigma > 0"]
-    assert frame.attrs == {"interval": "89% equal-tailed interval", "point_estimate": "mean"}
+    assert frame.attrs == {"interval": "89% equal-tailed interval", "point_estimate": "mean", "draws": 1000}
 
 
 def test_equality_is_judged_by_the_rope_alone():

@@ -225,6 +225,8 @@ def test_tests_of_fits_by_maximum_likelihood_are_said_to_be_asymptotic():
         assert found.table.attrs["tests"] == told
         assert found.sentence.endswith(" Tests are asymptotic (z).")
         assert repr(found).endswith(told)
+    by_level = sf.pairs(sf.slopes(sf.lmer("y ~ f*ex", even_table(), method="reml"), "ex", by="f"))
+    assert by_level.sentence.count("asymptotic") == 1
     drawn = sf.pairs(sf.marginal_means(fake_fit(Model("y ~ f", data())), "f"))
     assert "tests" not in drawn.table.attrs
     assert "asymptotic" not in repr(drawn)

@@ -48,6 +48,7 @@ def table(n=48):
         }
     )
     data["year"] = 2000.0 + row % 4 + row // 8
+    data["remote"] = 3000 + rng.normal(size=n)
     data["twice"] = 2 * data["x"] + 1
     data["huge"] = data["wide"].abs() + data["wide"].max()
     data["far"] = 1e7 + data["y"]
@@ -320,6 +321,22 @@ def test_a_design_without_response_is_not_said_to_be_constant():
 def test_columns_that_are_merely_close_are_not_collinear(noise):
     data = table().assign(close=lambda d: 1e4 * (d["x"] + noise * np.random.default_rng(2).normal(size=48)))
     assert findings("y ~ x + scale(close)", data) == ()
+
+
+@pytest.mark.parametrize("side", ["year * pool", "year * x", "year + I(year^2)", "year * pool * x"])
+def test_one_calendar_year_costs_no_digits_that_matter(side):
+    assert {finding.kind for finding in findings(f"y ~ {side}", table())} <= {"extreme_scale"}
+
+
+def test_a_product_of_two_far_numbers_costs_the_digits():
+    found = next(f for f in findings("y ~ year * remote * pool", table()) if f.kind == "nearly_collinear")
+    assert str(found) == (
+        "So far from zero, products or powers of 'year', 'remote' are nearly sums of the other fixed columns. Doubles "
+        "cannot tell them apart: coefficients, and what is made of them, have few right digits or none. Centre them: "
+        "write center(year) and center(remote) wherever they stand."
+    )
+    centred = findings("y ~ center(year) * center(remote) * pool", table())
+    assert [finding.kind for finding in centred] == []
 
 
 def test_a_column_far_from_zero_is_not_the_intercept():

@@ -402,3 +402,14 @@ def test_what_bambi_cannot_hold_in_memory_is_refused(monkeypatch: pytest.MonkeyP
         "Bambi builds a dense column for each level; here up to 0 GiB are allowed.\n"
         "Fit a gaussian model with method='exact', which has no such limit, or fewer genes at a time."
     )
+
+
+@pytest.mark.parametrize("family", ["gaussian", "t"])
+def test_weights_compile_in_silence(family: str, capfd: pytest.CaptureFixture[str]) -> None:
+    """PyTensor once printed tracebacks of a rewrite that it then left undone."""
+    model = to_pymc(sf.Model("y ~ 1", TABLE, family=family, weights="w"))
+    function = model.logp_dlogp_function(ravel_inputs=True)
+    function.set_extra_values({})
+    value, _ = function(np.full(sum(start.size for start in model.initial_point().values()), 0.1))
+    assert np.isfinite(value)
+    assert capfd.readouterr() == ("", "")
