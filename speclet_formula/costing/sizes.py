@@ -10,12 +10,16 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import GroupBlock
+from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.records import sides
+from speclet_formula.inference.exact.marginal import why_not_plain
+from speclet_formula.inference.precision import build_system
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 
 FEW_JOINED = 1.0  # levels of its own factor that a level is joined with: a chain, which stays one
+MOST_ANALYSED = 1e7  # entries of a factor up to which it is analysed rather than guessed
+LOOP = 20  # operations of BLAS in the time of one of a compiled loop
 SHARE_JOINED = 0.5  # of all others: from here on nearly all pairs fill up
 
 
@@ -37,10 +41,11 @@ class Sizes:
     widest : int
         Levels of the largest grouping factor.
     entries, operations : float
-        Of the factor of the posterior precision: its numbers, and the multiplications that make it.
+        Of the factor of the posterior precision: its numbers, and the multiplications that make it. One of a compiled
+        loop counts as 20, since BLAS does so many in that time.
     loose : bool
-        Whether these two are guesses within a factor of ten, as for large factors that are sparsely crossed; for nested
-        and for fully crossed ones they are counts.
+        Whether these two are guesses within a factor of ten, as for very large factors that are sparsely crossed; for
+        all others they are counts.
     """
 
     rows: int
@@ -79,6 +84,9 @@ def sizes_of(model: Model) -> Sizes:
     blocks = [block for side in sides(design) for block in side.groups]
     fixed = sum(side.X.shape[1] for side in sides(design))
     entries, operations, loose = _factor(design.groups, design.X.shape[1])
+    if loose and entries < MOST_ANALYSED and why_not_plain(model) is None:
+        entries, operations = _analysed(design)
+        loose = False
     return Sizes(
         rows=len(design.response),
         fixed=fixed,
@@ -90,6 +98,16 @@ def sizes_of(model: Model) -> Sizes:
         operations=operations,
         loose=loose,
     )
+
+
+def _analysed(design: Design) -> tuple[float, float]:
+    """Count the factor's entries and operations from its own pattern, which takes as long as some evaluations."""
+    pattern = build_system(design, means=(), algebra="sparse").equations.pattern  # type: ignore[attr-defined]
+    low, thin = np.diff(pattern.ends).astype(float), np.diff(pattern.thin_starts).astype(float)
+    corner = float(pattern.size - pattern.lead)
+    entries = pattern.lead + low.sum() + thin.sum() + pattern.n_wide * corner + corner**2 / 2
+    in_loops = (low * (low + thin)).sum()
+    return entries, float(LOOP * in_loops + pattern.n_wide * corner**2 + corner**3 / 3)
 
 
 def _variances(model: Model, blocks: Sequence[GroupBlock]) -> Iterator[int]:

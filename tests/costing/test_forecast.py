@@ -48,10 +48,25 @@ def test_entries_of_nested_and_crossed_factors_are_counts(formula):
     assert sizes.operations == pytest.approx(operations, rel=0.35)  # averages are squared
 
 
-def test_sparsely_crossed_factors_are_a_guess_within_ten():
+def sparsely_crossed():
     rng = np.random.default_rng(3)
     data = pd.DataFrame({"a": rng.integers(0, 150, 300), "b": rng.integers(0, 100, 300), "y": rng.normal(size=300)})
-    model = sf.Model("y ~ (1 | a) + (1 | b)", data.astype({"a": str, "b": str}))
+    return sf.Model("y ~ (1 | a) + (1 | b)", data.astype({"a": str, "b": str}))
+
+
+def test_sparsely_crossed_factors_are_analysed():
+    """In an order that keeps the factor sparser than eliminating the larger factor first, so that entries are fewer."""
+    model = sparsely_crossed()
+    sizes = sizes_of(model)
+    assert not sizes.loose
+    assert len(sf.costs(model).notes) == 1
+    entries, _ = filled(model, sorted(model.design.groups, key=lambda block: -len(block.levels)))
+    assert 0.3 < sizes.entries / entries <= 1.01
+
+
+def test_very_large_ones_are_a_guess_within_ten(monkeypatch):
+    monkeypatch.setattr("speclet_formula.costing.sizes.MOST_ANALYSED", 0)
+    model = sparsely_crossed()
     sizes = sizes_of(model)
     assert sizes.loose
     entries, operations = filled(model, sorted(model.design.groups, key=lambda block: -len(block.levels)))
@@ -152,6 +167,8 @@ MEASURED = {
     "crossed, whole matrices": ("y ~ 1 + (1 | a) + (1 | b)", crossed(2000, 100, 38), 1.6, None),
     "crossed, 300 x 200": ("y ~ 1 + (1 | a) + (1 | b)", crossed(6000, 300, 200), 6.3, None),
     "crossed, 1,000 x 400": ("y ~ 1 + (1 | a) + (1 | b)", crossed(20_000, 1000, 400), 27.0, 0.28),
+    "gene by line": ("y ~ 1 + (1 | a) + (1 | b) + (1 | a:b)", crossed(6000, 200, 12), 5.1, None),
+    "sparsely crossed": ("y ~ 1 + (1 | a) + (1 | b)", crossed(3000, 600, 500), 17.8, None),
     "one factor of 2,000": ("y ~ 1 + (1 | g)", with_slope(2000, 5), 2.1, None),
     "300 dummies": ("y ~ f + (1 | g)", numbered({"f": np.arange(3000) % 300, "g": np.arange(3000) % 23}), 10.2, 1.0),
 }
