@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.evaluation import Scope, evaluate, evaluate_labels, is_labels
-from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite, without_intercept
+from speclet_formula.design.fixed import fixed_part, replay_fixed, report_no_level, report_not_finite, without_intercept
 from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
 from speclet_formula.design.naming import OWN, names_of, names_of_blocks, with_own_names
 from speclet_formula.design.observed import (
@@ -385,6 +385,7 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
         if not is_labels(values):
             report_not_finite(np.asarray(values, dtype=float), text_of(node))
         parts.append(as_factor(values))
+        report_no_level(parts[-1], text_of(node))
     if len(parts) == 1:
         return parts[0]
     try:

@@ -163,3 +163,10 @@ def test_a_column_is_not_computed_with_a_few_numbers(text: str) -> None:
         "Columns are computed with row by row, and single numbers with every row.\n"
         "Leave c() out: it is for arguments such as knots = c(1, 2)."
     )
+
+
+@pytest.mark.parametrize("text", ["y ~ factor(log(x))", "y ~ (1 | factor(log(x)))", "y ~ (1 | factor(log(x)):g)"])
+def test_a_factor_without_a_level_in_some_rows_is_refused(text: str) -> None:
+    with pytest.raises(DataError) as caught:
+        made(text)
+    assert str(caught.value).startswith("'factor(log(x))' has no level in ")
