@@ -76,8 +76,6 @@ def caveat(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> str:
     str
     """
     reasons = _reasons(fit, kind, n_high, n_rows, good_k)
-    if fit.diagnostics.verdict == "failed":
-        reasons.append("the fit did not converge")
     if not reasons:
         return ""
     return f"This estimate cannot be trusted: {'; '.join(reasons)}. {' '.join(_instead({'': fit}, kind, None))}"

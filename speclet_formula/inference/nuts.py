@@ -160,6 +160,7 @@ def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
     made = {slot for side in sides(model.design) for block in side.groups for slot in block.slots}
+    made |= {term.variable for side in sides(model.design) for term in side.fixed}
     return [name for name in names if name not in rows and (name in made or not name.endswith(helpers))]
 
 

@@ -86,7 +86,8 @@ def diagnostics_table(diagnostics: Diagnostics) -> Table:
 def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table:
     """Tabulate a frame: columns of text first name the row, numbers get three decimals.
 
-    Where the frame's ``attrs`` say over how many draws probabilities were counted, none of S is "< 1/S".
+    Where the frame's ``attrs`` say over how many draws probabilities were counted, none of S is "< 1/S"; and where they
+    name the interval, the note does.
 
     Parameters
     ----------
@@ -105,6 +106,9 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
     texts = [not pd.api.types.is_numeric_dtype(shown[name].dtype) for name in shown.columns]
     labels = next((place for place, text in enumerate(texts) if not text), len(texts))
     header = tuple(map(str, shown.columns))
+    interval = frame.attrs.get("interval", "none")
+    if "conf_low" in header and interval != "none":
+        note = " ".join(filter(None, (note, f"conf_low and conf_high bound the {interval}.")))
     return Table(caption, header, tuple(zip(*columns, strict=True)), labels, note)
 
 
@@ -178,13 +182,16 @@ def _frame_cell(value: Any, column: str, draws: int) -> str:
 
 
 def _of_layout(layout: Layout, diagnostics: Mapping[str, Table]) -> dict[str, Table]:
-    tables = {"fixed": layout.fixed_effects, "variances": layout.group_effects, **diagnostics}
+    tables = {"fixed": layout.fixed_effects, "variances": layout.group_effects}
+    if layout.family_parameters is not None:
+        tables["family"] = layout.family_parameters
+    tables |= {table.caption: table for table in layout.parameters} | dict(diagnostics)
     return {name: _with_term(table) for name, table in tables.items() if table.rows}
 
 
 def _with_term(table: Table) -> Table:
     """Give the first column its heading."""
-    if table.header[0] or table.caption != "Fixed effects":
+    if table.header[0] or table.caption == "Diagnostics":
         return table
     return Table(table.caption, ("Term", *table.header[1:]), table.rows, table.labels, table.note)
 

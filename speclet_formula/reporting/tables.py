@@ -35,7 +35,8 @@ def render_table(result: Any, format: TableFormat = "text", *, part: str | None 
     format : {"text", "markdown", "html", "latex"}
         HTML is made by great_tables, its styles inline. LaTeX needs the packages booktabs and textcomp.
     part : str, optional
-        One table alone: of a fit "fixed", "variances" or "diagnostics", of a recovery "parameters" or "groups".
+        One table alone: of a fit "fixed", "variances", "family" or "diagnostics", of a recovery "parameters" or
+        "groups"; those of a parameter's formula by their captions, "sigma (log link), fixed effects".
         All of them by default, one after the other.
 
     Returns

@@ -85,9 +85,10 @@ def test_points_are_those_of_single_rows(formula: str, weights: str | None, meth
     wanted = sf.fit(sf.Model(formula, table(), weights=weights), method=method, cores=1)
     assert found.log_likelihood == pytest.approx(wanted.log_likelihood, abs=1e-8)
     assert (found.df, found.bic) == (wanted.df, pytest.approx(wanted.bic, abs=1e-7))
-    # The search stops at a thousandth of a standard error; the same steps lead there, but for rounding.
-    np.testing.assert_allclose(sf.fixef(found)["estimate"], sf.fixef(wanted)["estimate"], rtol=1e-6)
-    np.testing.assert_allclose(sf.varcorr(found)["sdcor"], sf.varcorr(wanted)["sdcor"], rtol=1e-5, atol=1e-7)
+    # The search stops at a thousandth of a standard error, and by rounding not at the same place on every processor.
+    apart = sf.fixef(found)["estimate"] - sf.fixef(wanted)["estimate"]
+    assert (np.abs(apart) < 1e-3 * sf.fixef(wanted)["std_error"]).all()
+    np.testing.assert_allclose(sf.varcorr(found)["sdcor"], sf.varcorr(wanted)["sdcor"], rtol=2e-4, atol=1e-5)
     assert sf.nobs(found) == 150
 
 

@@ -11,7 +11,7 @@ import speclet_formula as sf
 from speclet_formula.errors import DataError
 from speclet_formula.posterior.layout import Table
 from speclet_formula.reporting.tables import as_latex, as_markdown, as_plain_html, as_text, render_table
-from tests.fakes import correlated_fit, crossed_fit, sleepstudy_data
+from tests.fakes import correlated_fit, crossed_fit, fake_fit, sleepstudy_data
 
 SCRIPT = "<script>alert(1)</script>"
 ODD = Table(
@@ -163,3 +163,17 @@ def test_what_is_missing_is_a_dash_and_an_empty_table_has_its_header():
     frame = pd.DataFrame({"term": ["a", None], "estimate": [1.0, np.nan]})
     assert [line.split() for line in sf.render_table(frame).splitlines()][-1] == ["-", "-"]
     assert "estimate" in sf.render_table(frame.iloc[:0])
+
+
+def test_a_table_names_its_interval():
+    frame = sf.fixef(crossed_fit())
+    assert sf.render_table(frame).splitlines()[-1] == "conf_low and conf_high bound the 89% equal-tailed interval."
+    assert "conf_low and conf_high bound" not in sf.render_table(frame[["term", "estimate"]])
+
+
+def test_parameters_of_the_family_and_their_formulas_have_tables():
+    data = sleepstudy_data()
+    fit = fake_fit(sf.Model(["Reaction ~ Days", "sigma ~ Days + (1 | Subject)"], data, family="t"), {"nu": 5.0})
+    text = sf.render_table(fit)
+    for piece in ("Family parameters", "nu", "sigma (log link), fixed effects", "sigma (log link), group effects"):
+        assert piece in text

@@ -192,8 +192,15 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
     for name, unknown in zip(problem.curve.parameters, lost[m + p :], strict=True):
         if unknown:
             yield f"The likelihood is flat in '{name}'."
-    if lost[:m].any():
-        yield "The likelihood is flat in a standard deviation, which the data cannot tell."
+    yield from dict.fromkeys(_flat_spread(model, *place) for place in np.array(problem.thetas)[lost[:m]])
+
+
+def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
+    """Name the SD, or the correlation, that an entry of theta stands for."""
+    block = model.design.groups[number]
+    names = [term_label(block.columns[place]) for place in (column, row)]
+    what = f"the SD of '{names[0]}'" if row == column else f"the correlation of '{names[0]}' and '{names[1]}'"
+    return f"The likelihood is flat in {what} by {block.label}, which the data cannot tell."
 
 
 def judged(

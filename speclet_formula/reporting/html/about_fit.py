@@ -102,6 +102,9 @@ def estimates_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
     tables = tables_of(fit)
     foot = paragraph(lay_out(fit).foot, "note")
     fixed = part("Fixed effects", boxes.table(tables["fixed"]), foot) if "fixed" in tables else ""
+    known = ("fixed", "variances", "diagnostics")
+    more = [boxes.table(table) for name, table in tables.items() if name not in known]
+    fixed += part("Parameters of the family", *more) if more else ""
     if "variances" not in tables:
         return fixed
     drawn = (

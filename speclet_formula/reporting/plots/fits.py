@@ -115,7 +115,8 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     words = "; ".join(f"{name}: {_narrowing(before, after)}" for name, (before, after) in shown.items())
     more = f" {len(drawn) - len(shown)} more parameters are not shown." if len(drawn) > len(shown) else ""
     return Picture(
-        figure, f"Prior and posterior of {len(shown)} parameters, posterior SD over prior SD. {words}.{more}"
+        figure,
+        f"Prior and posterior of {len(shown)} parameters, distance of quartiles over the prior's. {words}.{more}",
     )
 
 
@@ -254,5 +255,6 @@ def _draw_prior(axis: "Axes", name: str, before: np.ndarray, after: np.ndarray) 
 
 
 def _narrowing(before: np.ndarray, after: np.ndarray) -> str:
-    spread = float(np.std(before))
-    return f"{float(np.std(after)) / spread:.2g}" if np.isfinite(spread) and spread > 0 else "unknown"
+    """Compare the distances of the quartiles: a prior with heavy tails has no SD."""
+    prior, posterior = (float(np.subtract(*np.quantile(values, [0.75, 0.25]))) for values in (before, after))
+    return f"{posterior / prior:.2g}" if prior > 0 else "unknown"
