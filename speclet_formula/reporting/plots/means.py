@@ -103,7 +103,7 @@ def _numbers(matrix: pd.DataFrame) -> np.ndarray:
             "Each cell is a number, or NaN where the combination is not in the data.",
             "Make it with effect_matrix(fit, 'gene', 'cell_line'), or put labels into the index: table.set_index(...).",
         )
-    return matrix.to_numpy(dtype=np.float64)
+    return np.asarray(matrix.to_numpy(dtype=np.float64))
 
 
 def plot_matrix(matrix: pd.DataFrame) -> Picture:
