@@ -184,7 +184,7 @@ def text_of(node: Node) -> str:  # noqa: C901, PLR0911 - one case for each recor
         case Term():
             return ":".join(text_of(factor) for factor in node.factors)
         case Argument():
-            return text_of(node.value) if node.name is None else f"{_name_text(node.name)} = {text_of(node.value)}"
+            return text_of(node.value) if node.name is None else f"{node.name} = {text_of(node.value)}"
         case Operation():
             return _operation_text(node)
         case Call():
