@@ -106,7 +106,7 @@ RECIPES = {
          "1|gene:sgRNA_sigma": 0.2, "sigma": 0.3},
     ),
 }  # fmt: skip
-FIT = {"method": "exact", "draws": 200, "tune": 200, "chains": 2, "cores": 1, "random_seed": 1, "progress": False}
+FIT = {"method": "exact", "draws": 200, "chains": 2, "cores": 1, "random_seed": 1, "progress": False}
 
 
 @pytest.mark.parametrize(("formula", "layout", "known"), RECIPES.values(), ids=RECIPES)

@@ -240,6 +240,14 @@ def test_every_long_verb_answers_or_says_why_not(made, kind):
     assert {verb for verb in tried if _refused(VERBS[verb], fit, folder)} == REFUSED[kind] & set(tried)
 
 
+def test_priors_of_a_factor_with_a_slash_are_named_as_it_is():
+    changes = {"1|a/b": sf.Prior("Normal", mu=0, sigma=sf.Prior("Exponential", lam=2)),
+               "x | `a/b`_sigma": sf.Prior("Exponential", lam=3), "cor|a/b": sf.Prior("LKJ", eta=4)}  # fmt: skip
+    slots = {slot.slot: slot for slot in sf.Model("y ~ x + (x | `a/b`)", rows(), priors=changes).slots}
+    assert {name for name, slot in slots.items() if slot.source == "user"} == {"1|a÷b", "x|a÷b", "cor|a÷b"}
+    assert str(slots["cor|a÷b"].prior) == "LKJ(eta=4)"
+
+
 def test_a_response_is_replaced_where_sigma_has_a_formula(made):
     fit, _ = made("sigma")
     again = with_response(fit.model, fit.model.design.response)

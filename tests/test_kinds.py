@@ -4,6 +4,7 @@ import inspect
 import pickle
 from functools import cache
 
+import pandas as pd
 import pytest
 
 import speclet_formula as sf
@@ -146,6 +147,18 @@ def test_recoveries_are_of_fits():
         "'a' is a str.\nRecoveries are of fits with draws, by name.\n"
         "Write sf.recover({'with guides': fit, 'without': other}, truth)."
     )
+
+
+def test_fits_by_group_are_taken_one_by_one():
+    data = pd.DataFrame({"y": [1.0, 2.0, 4.0, 3.0] * 6, "g": list("aabbccdd") * 3, "part": ["u"] * 12 + ["v"] * 12})
+    found = sf.fit_by("y ~ (1 | g)", data, "part", method="reml", progress=False)
+    with pytest.raises(sf.DataError) as caught:
+        sf.ranef(found)
+    assert str(caught.value) == (
+        "sf.ranef(): fit is a GroupedFits.\nIt is a fit.\n"
+        "Give one of its fits, or all in turn: [sf.ranef(fit) for fit in found.fits.values()]."
+    )
+    assert [len(sf.ranef(fit)) for fit in found.fits.values()] == [4, 4]
 
 
 def test_keywords_and_pickling_work_as_before():

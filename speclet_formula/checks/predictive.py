@@ -38,10 +38,11 @@ class Predictive:
     response : str
         The response's name.
     discrete : bool
-        Whether it is a count, a binary response or successes.
+        Whether it is a count, a binary response, successes or an ordered level, which stands for its place 0, 1, ...
     observed : ndarray, shape (n,)
     replicates : ndarray, shape (draws, n)
-        One drawn response of all rows for each draw.
+        One drawn response of all rows for each draw; of a truncated response between its bounds, of a censored one as
+        it is before it is censored.
     impossible : int
         Draws whose mean the family cannot have (a count with an infinite mean); they have no replicate.
     table : pandas.DataFrame

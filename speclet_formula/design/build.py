@@ -5,7 +5,7 @@ Whether the design is a sensible one is left to `preflight`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.evaluation import Scope, evaluate, evaluate_labels, is_labels
-from speclet_formula.design.fixed import fixed_part, replay_fixed, report_not_finite, without_intercept
+from speclet_formula.design.fixed import fixed_part, replay_fixed, report_no_level, report_not_finite, without_intercept
 from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
 from speclet_formula.design.naming import OWN, names_of, names_of_blocks, with_own_names
 from speclet_formula.design.observed import (
@@ -150,6 +150,7 @@ def _with_own_names(
 ) -> tuple[Design, tuple[tuple[str, Design], ...]]:
     """Put columns in back-quotes whose names the model needs for something else; the parameters' terms come first."""
     blocks = [block for side in (main, *(side for _, side in parameters)) for block in side.groups]
+    _check_names_of_blocks(blocks)
     taken = OWN | reserved | names_of_blocks(blocks)
     named = []
     for name, side in parameters:
@@ -158,6 +159,20 @@ def _with_own_names(
     if variable_name(main.response_name) in taken:
         main = replace(main, response_name=f"`{main.response_name}`")
     return _named(main, taken, ""), tuple(named)
+
+
+def _check_names_of_blocks(blocks: Sequence[GroupBlock]) -> None:
+    """Refuse grouping factors such as g and g_sigma, whose effects would have the name of the other's SD."""
+    names = Counter(
+        f"{slot}{end}" for block in blocks for slot in block.slots for end in ("", "_sigma", "_mu", "_offset")
+    )
+    twice = next((name for name, count in names.items() if count > 1), None)
+    if twice is not None:
+        raise DataError(
+            f"two things of the model's group terms have the name '{twice}'.",
+            "In the posterior an effect of g is called '1|g', its SD '1|g_sigma' and its mean '1|g_mu'.",
+            "Rename a column that ends in _sigma, _mu or _offset.",
+        )
 
 
 def _named(side: Design, taken: frozenset[str], prefix: str) -> Design:
@@ -370,6 +385,7 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
         if not is_labels(values):
             report_not_finite(np.asarray(values, dtype=float), text_of(node))
         parts.append(as_factor(values))
+        report_no_level(parts[-1], text_of(node))
     if len(parts) == 1:
         return parts[0]
     try:

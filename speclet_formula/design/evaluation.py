@@ -94,8 +94,15 @@ def _check_columns(parts: Sequence[Expression], values: Sequence[Values], node: 
     """Refuse to compute with a basis of several columns and something of another shape."""
     shapes = {part: np.shape(value) for part, value in zip(parts, values, strict=True) if np.ndim(value)}
     wide = next((part for part, shape in shapes.items() if len(shape) > 1), None)
-    if wide is None or len(set(shapes.values())) == 1:
+    if len(set(shapes.values())) <= 1:
         return
+    if wide is None:
+        counts = " and ".join(f"{shape[0]:,}" for shape in dict.fromkeys(shapes.values()))
+        raise FormulaError(
+            f"'{text_of(node)}' computes with {counts} values.",
+            "Columns are computed with row by row, and single numbers with every row.",
+            "Leave c() out: it is for arguments such as knots = c(1, 2).",
+        )
     raise FormulaError(
         f"'{text_of(node)}' computes with '{text_of(wide)}', which has {shapes[wide][1]:,} columns, and with others.",
         "Arithmetic and functions take one column, or sets of as many columns, row by row.",

@@ -105,7 +105,9 @@ def factor_values(factor: Factor, scope: Scope) -> Any:
         )
     values = evaluate(factor, scope)
     if isinstance(values, pd.Categorical) or is_labels(values):
-        return _in_order(values)
+        ordered = _in_order(values)
+        report_no_level(ordered, text_of(factor))
+        return ordered
     numbers = np.asarray(values, dtype=float)
     _check_shape(numbers, factor, len(scope.frame))
     report_not_finite(numbers, text_of(factor))
@@ -117,7 +119,7 @@ def _in_order(values: Any) -> pd.Categorical:
     factor = pd.Categorical(values)
     if factor.ordered:
         return factor
-    return factor.set_categories(sorted(factor.categories[np.unique(factor.codes)]), ordered=True)
+    return factor.set_categories(sorted(factor.remove_unused_categories().categories), ordered=True)
 
 
 def _check_shape(numbers: np.ndarray, call: Call, rows: int) -> None:
@@ -218,6 +220,17 @@ def report_not_finite(values: np.ndarray, text: str) -> None:
         )
     if np.abs(values).max(initial=0.0) > LARGEST_VALUE:
         raise _too_large(text)
+
+
+def report_no_level(factor: pd.Categorical, text: str) -> None:
+    """Raise a DataError that names the factor and its first rows if any row has no level."""
+    bad = np.flatnonzero(factor.codes < 0)
+    if len(bad):
+        raise DataError(
+            f"'{text}' has no level in {len(bad)} of {len(factor)} rows (counted from 0: {listed(bad, 5)}).",
+            "Every row has a level of each factor.",
+            "Often a log of zero or of a negative number inside factor(): drop those rows first.",
+        )
 
 
 def _intercept(prefix: str) -> tuple[FixedTerm, ...]:

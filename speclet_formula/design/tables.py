@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.finite import refuse_infinite
+from speclet_formula.design.finite import refuse_infinite, refuse_lost_digits
 from speclet_formula.design.merged import count_rows
 from speclet_formula.design.merging import read_merged
 from speclet_formula.design.scanning import Scan, numbers_of, read_columns
@@ -409,6 +409,8 @@ def _text_factor(column: pd.Series) -> pd.Categorical:
 def _clean_categories(column: pd.Series) -> pd.Series:
     """Keep the analyst's order of the observed categories, and make every label a string."""
     observed = column.cat.remove_unused_categories()
+    if observed.cat.categories.dtype.kind == "f":
+        refuse_lost_digits(observed.cat.categories.to_numpy(), str(column.name))
     labels = [label_of(category) for category in observed.cat.categories]
     if len(set(labels)) < len(labels):
         raise DataError(

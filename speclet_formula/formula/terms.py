@@ -143,6 +143,7 @@ class Formula:
 type Node = Expression | Argument | Term | GroupTerm | Formula
 
 SYNTACTIC_NAME = re.compile(r"(?:[^\W\d_]|\.(?!\d))[\w.]*")
+_READ_NAME = re.compile(r"(?:[^\W\d]|\.(?!\d))[\w.]*")  # what the grammar reads without back-quotes
 RESERVED = frozenset(
     {"TRUE", "FALSE", "NULL", "NA", "NA_integer_", "NA_real_", "NA_character_", "Inf", "NaN"}
     | {"if", "else", "for", "while", "repeat", "function", "next", "break", "in"}
@@ -184,7 +185,7 @@ def text_of(node: Node) -> str:  # noqa: C901, PLR0911 - one case for each recor
         case Term():
             return ":".join(text_of(factor) for factor in node.factors)
         case Argument():
-            return text_of(node.value) if node.name is None else f"{_name_text(node.name)} = {text_of(node.value)}"
+            return text_of(node.value) if node.name is None else f"{_argument_text(node.name)} = {text_of(node.value)}"
         case Operation():
             return _operation_text(node)
         case Call():
@@ -306,6 +307,11 @@ def _level(operation: Operation) -> int:
 def _name_text(name: str) -> str:
     """Spell a column's name, in back-quotes unless R reads it without."""
     return name if SYNTACTIC_NAME.fullmatch(name) and name not in RESERVED | {"."} else _quoted(name, "`")
+
+
+def _argument_text(name: str) -> str:
+    """Spell an argument's name, which may begin with Python's underscore."""
+    return name if _READ_NAME.fullmatch(name) else _name_text(name)
 
 
 def _quoted(value: str, quote: str) -> str:

@@ -8,10 +8,10 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.util import find_spec
-from types import FrameType
+from types import FrameType, MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,7 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
     _check_installed(plan.sampler)
     pymc_model = to_pymc(model)
     kept = _kept(model, pymc_model)
+    renamed = _without_commas(pymc_model) if plan.sampler == "nutpie" else {}
     with _quiet(), _interrupts() as interrupts:
         try:
             tree = pm.sample(
@@ -81,7 +82,7 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
             ) from error
     if interrupts or not _is_whole(tree["posterior"].to_dataset(), plan):
         raise KeyboardInterrupt
-    return _as_promised(model, tree, kept)
+    return _as_promised(model, tree, kept, renamed)
 
 
 @contextmanager
@@ -160,6 +161,7 @@ def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
     made = {slot for side in sides(model.design) for block in side.groups for slot in block.slots}
+    made |= {term.variable for side in sides(model.design) for term in side.fixed}
     return [name for name in names if name not in rows and (name in made or not name.endswith(helpers))]
 
 
@@ -177,9 +179,27 @@ def _quiet() -> Iterator[None]:
         logger.setLevel(level)
 
 
-def _as_promised(model: Model, tree: xr.DataTree, kept: list[str]) -> xr.DataTree:
+def _without_commas(pymc_model: pm.Model) -> dict[str, str]:
+    """Take the commas out of the names of dimensions, and say what each was: nutpie joins the names by commas.
+
+    The dimension of `poly(x, 2)` would come back as two.
+    """
+    renamed = {dim.replace(",", ";"): dim for dim in pymc_model.coords if "," in dim}
+    for new, old in renamed.items():
+        for known in (pymc_model._coords, pymc_model._dim_lengths):
+            known[new] = known.pop(old)
+    places = {old: new for new, old in renamed.items()}
+    for name, dims in pymc_model.named_vars_to_dims.items():
+        pymc_model.named_vars_to_dims[name] = tuple(places.get(dim, dim) for dim in dims)
+    return renamed
+
+
+def _as_promised(
+    model: Model, tree: xr.DataTree, kept: list[str], renamed: Mapping[str, str] = MappingProxyType({})
+) -> xr.DataTree:
     """Return the tree with the promised groups, the intercept moved back, and the promised order of variables."""
     posterior = tree["posterior"].to_dataset()
+    posterior = posterior.rename({new: old for new, old in renamed.items() if new in posterior.dims})
     posterior = posterior[[name for name in kept if name in posterior]]  # nutpie keeps some that it was not asked for
     for side in sides(model.design):
         for term in side.fixed:

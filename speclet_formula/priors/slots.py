@@ -240,8 +240,8 @@ def _slot_like(key: str, slots: tuple[Slot, ...]) -> str | None:
 
 
 def _squeezed(text: str) -> str:
-    """Leave out all white space."""
-    return "".join(str(text).split())
+    """Leave out all white space and back-quotes, and write "/" as the posterior does."""
+    return "".join(str(text).split()).replace("`", "").replace("/", "÷")
 
 
 def _listed(slots: tuple[Slot, ...]) -> str:

@@ -202,7 +202,9 @@ def _check_estimates(model: Model, found: PointEstimates) -> None:
     require((found.sigma is None) == ("sigma" not in model.family.parameters), "sigma")
     require(found.sigma is None or (is_number(found.sigma) and found.sigma >= 0), "sigma")
     _check_blocks(design, found)
-    require(len(found.aliases) < max(size, 1), "aliases")
+    places = list(found.dropped) if type(found.dropped) is tuple else [None]
+    require(all(type(place) is int and 0 <= place < size for place in places), "dropped")
+    require(len(set(places)) == len(places) and type(found.aliases) is tuple, "dropped")
     for alias in found.aliases:
         _check_array(alias, (size,), "aliases", finite=True)
         require(alias.any(), "aliases")

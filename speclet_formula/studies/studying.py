@@ -77,7 +77,7 @@ def study(
         same folder goes on where an earlier one was stopped, and ends with the same frames.
     **settings
         `family`, `link`, `priors`, `functions` as in `Model`, `weights` as the name of a column that the designs have;
-        `method`, `draws` (250 by default), `chains`, `tune`, `target_accept`, `sampler` as in `fit`. Default priors are
+        `method`, `draws` (500 by default), `chains`, `tune`, `target_accept`, `sampler` as in `fit`. Default priors are
         scaled to each data set, as in a fit of its own.
 
     Returns

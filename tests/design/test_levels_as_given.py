@@ -93,6 +93,12 @@ def test_ids_that_floats_have_merged_are_refused(formula):
     assert str(caught.value) == FLOATS
 
 
+def test_categories_that_floats_have_merged_are_refused():
+    with pytest.raises(sf.DataError) as caught:
+        sf.Model("y ~ g", table(pd.Categorical(np.array(IDS, dtype=float))))
+    assert str(caught.value) == FLOATS
+
+
 def test_whole_numbers_of_more_than_64_bits_are_refused():
     with pytest.raises(sf.DataError) as caught:
         sf.Model("y ~ (1 | g)", table([2**70 + one for one in range(24)]))

@@ -128,3 +128,15 @@ def test_models_are_built_in_threads_without_touching_what_they_share(capsys: py
     assert sys.stdout is before
     assert seen == [True] * 40
     assert capsys.readouterr().out == ""
+
+
+def test_a_group_that_is_called_like_another_s_sd_is_refused() -> None:
+    data = table("g", "g").assign(g_sigma=list("pqr") * 32)
+    with pytest.raises(sf.DataError) as caught:
+        sf.Model("y ~ x + (1 | g) + (1 | g_sigma)", data)
+    assert str(caught.value) == (
+        "two things of the model's group terms have the name '1|g_sigma'.\n"
+        "In the posterior an effect of g is called '1|g', its SD '1|g_sigma' and its mean '1|g_mu'.\n"
+        "Rename a column that ends in _sigma, _mu or _offset."
+    )
+    assert sf.Model("y ~ x + (1 | g_sigma)", data).design.groups[0].group == "g_sigma"

@@ -152,3 +152,21 @@ def test_values_whose_squares_are_not_finite_are_refused(text: str) -> None:
         f"'{term}' has values beyond 1e+150.\nThe squares of all values must be finite numbers.\n"
         "Change the unit of its columns, or take logarithms."
     )
+
+
+@pytest.mark.parametrize("text", ["x - c(7, 2)", "pmax(x, c(7, 2))"])
+def test_a_column_is_not_computed_with_a_few_numbers(text: str) -> None:
+    with pytest.raises(FormulaError) as caught:
+        made(f"y ~ I({text})")
+    assert str(caught.value) == (
+        f"'{text}' computes with 60 and 2 values.\n"
+        "Columns are computed with row by row, and single numbers with every row.\n"
+        "Leave c() out: it is for arguments such as knots = c(1, 2)."
+    )
+
+
+@pytest.mark.parametrize("text", ["y ~ factor(log(x))", "y ~ (1 | factor(log(x)))", "y ~ (1 | factor(log(x)):g)"])
+def test_a_factor_without_a_level_in_some_rows_is_refused(text: str) -> None:
+    with pytest.raises(DataError) as caught:
+        made(text)
+    assert str(caught.value).startswith("'factor(log(x))' has no level in ")

@@ -322,3 +322,9 @@ def test_constants_of_r_are_known_where_no_column_has_their_name() -> None:
     assert "raw = TRUE" in str(formula)
     own = parse_formula("y ~ I(x * pi)", columns=["y", "x", "pi"])
     assert str(own) == "y ~ 1 + I(x * pi)"
+
+
+def test_an_argument_s_name_is_written_as_it_is_read() -> None:
+    formula = parse_formula("y ~ own(x, _knots = 2)", functions={"own"})
+    assert str(formula) == "y ~ 1 + own(x, _knots = 2)"
+    assert parse_formula(str(formula), functions={"own"}) == formula

@@ -173,3 +173,15 @@ def test_a_binomial_fit_predicts_through_bambi() -> None:
     values = drawn["posterior_predictive"]["cbind(hits, n - hits)"]
     assert (values.max(("chain", "draw")) <= table["n"].head(4).to_numpy()).all()
     assert abs(float(values.mean() / table["n"].head(4).mean()) - 0.3) < 0.1
+
+
+def test_names_with_commas_are_dimensions_of_their_own() -> None:
+    """The sampler joins the names of dimensions by commas."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"x": rng.normal(size=60), "n": rng.poisson(3, 60), "a, b": np.repeat(list("cdefgh"), 10)})
+    model = sf.Model("n ~ poly(x, 2) + (1 | `a, b`)", data, family="poisson")
+    posterior = sf.fit(model, method="nuts", draws=20, tune=20, chains=2, cores=1, random_seed=1, progress=False).idata[
+        "posterior"
+    ]
+    assert posterior["poly(x, 2)"].dims[2:] == (model.design.fixed[1].dim,)
+    assert posterior["1|a, b"].sizes[model.design.groups[0].dim] == 6

@@ -349,3 +349,14 @@ def test_nothing_to_predict():
         "no row can be predicted: each has a missing value.\nColumns that are needed: x.\n"
         "Fill in the missing values of one row or more."
     )
+
+
+def test_group_terms_of_odd_columns_are_chosen_by_their_names():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"y": rng.normal(size=60), "my x": rng.normal(size=60), "a/b": list("abcdef") * 10})
+    data["y"] += data["a/b"].map(dict(zip("abcdef", range(6), strict=True))) * (1 + data["my x"])
+    fit = sf.lmer("y ~ `my x` + (`my x` | `a/b`)", data, method="reml")
+    parts = [sf.predict(fit, data, re_form=form)["estimate"] for form in ("~(1 | `a/b`)", "~(0 + `my x` | `a/b`)")]
+    none, every = (sf.predict(fit, data, re_form=form)["estimate"] for form in ("~0", None))
+    np.testing.assert_allclose(parts[0] + parts[1] - none, every)
+    assert np.abs(parts[1] - none).max() > 0.1

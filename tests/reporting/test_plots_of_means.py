@@ -3,6 +3,7 @@
 import doctest
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import speclet_formula as sf
@@ -95,3 +96,13 @@ def test_examples():
     crossed = fake_fit(Model("log_fc ~ 1 + (1 | gene/cell_line)", screen_data()))
     assert doctest.testmod(means, extraglobs={"fit": correlated_fit(), "crossed": crossed}).failed == 0
     assert "control" in sf.plot_means(sf.marginal_means(crossed_fit(), "control")).alt
+
+
+def test_a_table_of_text_is_no_table_of_effects():
+    with pytest.raises(sf.DataError) as caught:
+        sf.plot_matrix(pd.DataFrame({"gene": ["a", "b"], "effect": [1.0, 2.0]}))
+    assert str(caught.value) == (
+        "column 'gene' of the table of effects holds no numbers.\n"
+        "Each cell is a number, or NaN where the combination is not in the data.\n"
+        "Make it with effect_matrix(fit, 'gene', 'cell_line'), or put labels into the index: table.set_index(...)."
+    )

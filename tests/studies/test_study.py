@@ -222,6 +222,19 @@ def an_outcome():
     return {"scenario": 1, "data_set": 7, **words, **numbers, "rows": rows}
 
 
+def test_a_study_asks_for_enough_draws_by_itself(monkeypatch):
+    asked = []
+    honest = tasks.fit
+
+    def fit(model, **arguments):
+        asked.append((arguments["draws"], arguments["chains"]))
+        return honest(model, **{**arguments, "draws": 20})
+
+    monkeypatch.setattr(tasks, "fit", fit)
+    sf.study("y ~ x", pd.DataFrame({"x": np.arange(8.0)}), {"Intercept": 0, "x": 1, "sigma": 1}, n_sims=2, workers=1)
+    assert asked == [(500, 4), (500, 4)]
+
+
 # --- the folder -------------------------------------------------------------------------------------------------------
 
 SCRIPT = """

@@ -14,7 +14,8 @@ import pandas as pd
 from bambi.backend.utils import noncentered_default_for
 from bambi.defaults.families import BUILTIN_FAMILIES
 
-from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.fixed import spelled
 from speclet_formula.errors import DataError, FormulaError, PriorError
 from speclet_formula.families import is_ordinal, parameter_link, resolve_family
 from speclet_formula.formula.terms import columns_of, text_of
@@ -178,11 +179,19 @@ def _spelled(side: Design, name: str) -> str:
     return name if side.formula.response is not None else f"{side.response_name}_{name}"
 
 
+def _fixed_terms(side: Design) -> dict[str, FixedTerm]:
+    """Return the fixed terms but the intercept by what their formula calls them, without any back-quotes."""
+    part = side.recipe.fixed
+    records = part.terms[len(part.terms) - len(part.coded) :]
+    names = (_spelled(side, ":".join(spelled(one.factor) for one in coded)) for coded in part.coded)
+    return dict(zip(names, records, strict=True))
+
+
 def _check_same(model: bambi.Model, same: Model, read: Mapping[str, ReadSide]) -> None:
     """Compare what came out with Bambi's own arrays."""
     _check_response(model, same.design)
     for component, side, words in _sides(model, same, read):
-        fixed = {term.name: term for term in side.fixed if term.kind != "intercept"}
+        fixed = _fixed_terms(side)
         for name, spelling in words.fixed.items():
             term = fixed.pop(_spelled(side, spelling), None)
             _require(term is not None and _equal(component.terms[name].data, side.X[:, term.start : term.stop]), name)
@@ -252,8 +261,9 @@ def _priors(model: bambi.Model, same: Model, read: Mapping[str, ReadSide]) -> di
             name = component.intercept_term.name
             priors[_spelled(side, "Intercept")] = stated_prior(component.intercept_term.prior, name)
         _check_centred(model, side, priors.get(_spelled(side, "Intercept"), priors.get("threshold")))
+        fixed = _fixed_terms(side)
         priors |= {
-            _spelled(side, spelling): stated_prior(component.terms[name].prior, name)
+            fixed[_spelled(side, spelling)].name: stated_prior(component.terms[name].prior, name)
             for name, spelling in words.fixed.items()
         }
         for name in words.groups:

@@ -196,16 +196,15 @@ def _parameter_formulas(model: Model, names: BambiNames) -> list[str]:
 def _right_side(model: Model, side: Design, names: BambiNames) -> str:
     """Spell one right-hand side for Bambi."""
     part = side.recipe.fixed
-    parts = ["1" if part.intercept else "0"]
-    if part.coded:
-        parts.append(summed([names.term(coded) for coded in part.coded]))
+    parts = [names.term(coded) for coded in part.coded]
     if side.formula.offsets:
         parts.append(f"offset({names.offset(side)})")
     for block in side.groups:
         for column in block.columns:
             expression = "1" if column == "1" else f"0 + {names.effect(block, column)}"
             parts.append(f"({expression}|{names.group(block)})")
-    return " + ".join(parts)
+    intercept = "1" if part.intercept else "0"
+    return f"{intercept} + {summed(parts)}" if parts else intercept
 
 
 def _bambi_frame(names: BambiNames, design: Design, trials: np.ndarray | None) -> pd.DataFrame:
@@ -238,7 +237,10 @@ def _bambi_response(design: Design) -> Any:
 def _block_columns(block: GroupBlock, names: BambiNames) -> dict[str, Any]:
     """Return a block's grouping factor and its columns of values, but for the intercept's."""
     # A level that was not seen gets a label of its own, which is what Bambi's own sampling of new groups expects.
-    labels = np.append(np.asarray(block.levels, dtype=object), "a level that the model has not seen")
+    new = "a level that the model has not seen"
+    while new in block.levels:
+        new = f"{new}, too"
+    labels = np.append(np.asarray(block.levels, dtype=object), new)
     unseen = (block.codes < 0).any()
     categories = labels if unseen else labels[:-1]
     factor = pd.Categorical(labels[block.codes], categories=pd.Index(categories, dtype=object), ordered=True)

@@ -94,6 +94,18 @@ def plot_means(means: "Means") -> Picture:
     )
 
 
+def _numbers(matrix: pd.DataFrame) -> np.ndarray:
+    """Return the cells as numbers, or raise a DataError that names a column without."""
+    text = [str(name) for name in matrix.columns if not pd.api.types.is_numeric_dtype(matrix[name].dtype)]
+    if text:
+        raise DataError(
+            f"column '{text[0]}' of the table of effects holds no numbers.",
+            "Each cell is a number, or NaN where the combination is not in the data.",
+            "Make it with effect_matrix(fit, 'gene', 'cell_line'), or put labels into the index: table.set_index(...).",
+        )
+    return np.asarray(matrix.to_numpy(dtype=np.float64))
+
+
 def plot_matrix(matrix: pd.DataFrame) -> Picture:
     """Draw a table of effects as coloured tiles: genes by cell lines.
 
@@ -113,7 +125,7 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
     Raises
     ------
     DataError
-        The table has no cell with a number.
+        The table has no cell with a number, or a column of something else.
 
     Examples
     --------
@@ -124,7 +136,7 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
     """
     from matplotlib.figure import Figure
 
-    values = matrix.to_numpy(dtype=np.float64)
+    values = _numbers(matrix)
     if not np.isfinite(values).any():
         raise DataError(
             "the table of effects has no number.",

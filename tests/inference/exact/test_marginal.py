@@ -1,5 +1,6 @@
 """The density with the coefficients integrated out against the dense normal density of the response."""
 
+from dataclasses import replace
 from itertools import combinations
 from typing import Any
 
@@ -11,7 +12,7 @@ from scipy import stats
 import speclet_formula as sf
 from speclet_formula.inference.exact.marginal import log_likelihood, log_posterior, marginal_of, why_not_exact
 from speclet_formula.inference.exact.variances import correlation_factors, natural, prior_precisions
-from speclet_formula.inference.precision import draw, left_out_densities
+from speclet_formula.inference.precision import draw, left_out_densities, moved, solve
 
 N = 40
 RNG = np.random.default_rng(21)
@@ -122,6 +123,23 @@ def test_leaving_a_row_out_is_conditioning_on_the_others(name: str) -> None:
         centre = mean[row] + gain @ (TABLE["y"].to_numpy()[others] - mean[others])
         spread = np.sqrt(covariance[row, row] - gain @ covariance[others, row])
         assert ours[0, row] == pytest.approx(stats.norm.logpdf(TABLE["y"][row], centre, spread), rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["correlated slope", "hyper-means", "weights and offset"])
+def test_where_coefficients_are_measured_from_changes_nothing(name: str) -> None:
+    """The density of the response, that of each row left out, and the coefficients' means, from any centre."""
+    formula, arguments, correlations = CASES[name]
+    model = sf.Model(formula, TABLE, **arguments)
+    here = marginal_of(model)
+    sds, partial = random_variances(model, correlations, seed=5)
+    numbers, s2 = prior_precisions(here.variances, sds, partial)[0], sds[:, 0] ** 2
+    step = np.random.default_rng(6).normal(0, 3, here.system.layout.size)
+    there = replace(here, system=moved(here.system, step))
+    assert log_likelihood(there, sds, partial) == pytest.approx(log_likelihood(here, sds, partial), rel=1e-9)
+    left, other = (left_out_densities(one.system, s2, numbers)[0] for one in (here, there))
+    assert other == pytest.approx(left, rel=1e-8, abs=1e-8)
+    means = solve(here.system, s2, numbers) + here.system.centre
+    assert solve(there.system, s2, numbers) + there.system.centre == pytest.approx(means, rel=1e-8, abs=1e-8)
 
 
 def test_draws_have_the_conditional_mean_and_covariance() -> None:

@@ -2,11 +2,13 @@
 
 import re
 
+import bambi
 import numpy as np
 import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.inference.nuts import _kept
 from speclet_formula.inference.translation.names import bambi_names, is_plain, summed
 
 
@@ -109,3 +111,25 @@ def test_a_long_sum_nests_little() -> None:
     depth = max(sum(1 if c == "(" else -1 for c in text[:end] if c in "()") for end in range(0, len(text), 7))
     assert depth < 12
     assert re.findall(r"v\d+", text) == parts
+
+
+def test_a_model_of_many_terms_is_read_without_deep_recursion() -> None:
+    rng = np.random.default_rng(8)
+    wide = pd.DataFrame(rng.normal(size=(12, 600)), columns=[f"x{place}" for place in range(600)])
+    model = sf.Model("y ~ . + (1 | g)", wide.assign(y=rng.normal(size=12), g=list("abcd") * 3), missing="error")
+    translated = sf.to_bambi(sf.Model("y ~ . - g + (1 | g)", model.data))
+    assert len(translated.conditional_parameters["mu"].common_terms) == 600
+
+
+def test_a_predictor_with_the_ending_of_a_helper_s_name_stays_in_the_posterior() -> None:
+    model = sf.Model("y ~ x_offset + z_partial + (1 | g)", table(x="x_offset", z="z_partial"))
+    kept = _kept(model, sf.to_pymc(model))
+    assert {"x_offset", "z_partial", "1|g", "1|g_sigma"} <= set(kept)
+    assert "1|g_offset" not in kept
+
+
+def test_a_stranger_s_predictor_called_like_a_parameter_is_read() -> None:
+    data = table(x="nu", z="alpha")[["y", "nu", "alpha"]]
+    same = sf.from_bambi(bambi.Model("y ~ nu + alpha", data, family="t"))
+    assert [term.name for term in same.design.fixed] == ["Intercept", "`nu`", "alpha"]
+    np.testing.assert_array_equal(same.design.X[:, 1], data["nu"])
