@@ -267,6 +267,8 @@ def test_the_limit_of_r_hat_leaves_room_for_chance():
     assert (largest > 1 + 0.6 * (limit - 1)).sum() > 4
     assert r_hat_limit(4, 1000, 1000) == 1.01
     assert r_hat_limit(4, 1000, 1) == 1.01
+    # Ten draws in two chains pass 1.86 by chance, which shows nothing.
+    assert r_hat_limit(2, 5, 12) == 1.1
 
 
 @pytest.mark.parametrize(("chains", "draws"), [(4, 250), (4, 1000), (20, 50), (2, 100), (8, 25)])

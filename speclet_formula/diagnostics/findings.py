@@ -118,14 +118,15 @@ def _r_hat(evidence: Evidence) -> Iterator[Finding]:
 
 
 def r_hat_limit(chains: int, draws: int, parameters: int) -> float:
-    """Return 1.01, or more where the largest R-hat of so many parameters passes that by chance alone.
+    """Return 1.01, or more, up to 1.1, where the largest R-hat of so many parameters passes that by chance alone.
 
     Of independent draws in m = 2 chains halves of n = draws / 2, R-hat^2 is 1 + (F - 1) / n with F the ratio of a
-    normal sample's mean squares between and within. Each parameter has two of them, of its middle and its spread.
+    normal sample's mean squares between and within. Each parameter has two of them, of its middle and its spread. Draws
+    so few that chance alone gives more than 1.1 cannot show that chains agree.
     """
     halves, size = 2 * chains, max(draws // 2, 2)
     largest = float(special.fdtri(halves - 1, halves * (size - 1), 1 - CHANCE / (2 * max(parameters, 1))))
-    return max(R_HAT_LIMIT, math.sqrt(1 + (largest - 1) / size))
+    return min(max(R_HAT_LIMIT, math.sqrt(1 + (largest - 1) / size)), R_HAT_FAILED)
 
 
 def ess_limit(chains: int, draws: int, parameters: int) -> int:
