@@ -3,6 +3,7 @@
 Which slots the model has is left to `slots`.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 from speclet_formula.errors import PriorError
 from speclet_formula.priors.records import Prior
 
+MOST_CHARACTERS = 1_000_000
+_TOO_DEEP = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){20}")  # the parser's time grows as the square of these
 _LAYOUT = 'Write ["1|gene"] on one line, name = "Normal" below it, then one line for each parameter.'
 
 
@@ -52,13 +55,15 @@ def read_priors(path: str | Path) -> dict[str, Prior | str]:
             "Check the file and its path, which is relative to the folder where Python runs.",
         ) from None
     try:
+        if len(text) > MOST_CHARACTERS or _TOO_DEEP.search(text):
+            raise ValueError
         tables = tomllib.loads(text)
         return {slot: table if _is_preset(slot, table) else prior_of(table, slot) for slot, table in tables.items()}
     except tomllib.TOMLDecodeError as error:
         raise PriorError(f"'{path.name}' is not TOML: {error}.", "A slot is a table.", _LAYOUT) from None
     except (RecursionError, ValueError, OverflowError):  # what has thousands of digits cannot even be quoted
         raise PriorError(
-            f"'{path.name}' has tables or lists that nest too deeply, or a number with too many digits.",
+            f"'{path.name}' has tables or lists that nest too deeply, a number with too many digits, or no end.",
             "A slot is a table, a hyperprior is a table within it, and a parameter is a number.",
             _LAYOUT,
         ) from None

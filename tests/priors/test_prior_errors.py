@@ -670,14 +670,15 @@ FILES = [
     *(
         (
             text,
-            "'priors.toml' has tables or lists that nest too deeply, or a number with too many digits.\n"
+            "'priors.toml' has tables or lists that nest too deeply, a number with too many digits, or no end.\n"
             "A slot is a table, a hyperprior is a table within it, and a parameter is a number.\n"
             f"{LAYOUT}",
         )
         for text in (
             b"x = " + b"[" * 50_000,
             b"x = " + b"{a = " * 50_000,
-            b".".join([b"a"] * 50_000) + b" = 1",
+            b".".join([b"a"] * 30) + b" = 1",
+            b"# a comment\n" * 100_000,
             b"x = " + b"9" * 5000,
             b"x = 0x" + b"f" * 5000,
             b"[x]\nlam = 0x" + b"f" * 5000,
