@@ -8,6 +8,8 @@ list. Every other module raises; this one only words.
 import difflib
 from collections.abc import Iterable, Sequence
 
+WIDEST = 200  # characters of a formula's line that a message shows around a place in it
+
 
 class SpecletError(Exception):
     """Base of all errors that the package raises on purpose.
@@ -59,8 +61,13 @@ class FormulaError(SpecletError):
         if self.text is None or self.position is None:
             return message
         start = self.text.rfind("\n", 0, self.position) + 1
-        line = self.text[start:].split("\n", 1)[0].replace("\t", " ")
-        return f"{line}\n{' ' * (self.position - start)}^\n{message}"
+        line, place = self.text[start:].split("\n", 1)[0].replace("\t", " "), self.position - start
+        if len(line) > WIDEST:
+            first = max(place - WIDEST // 2, 0)
+            shown = line[first : first + WIDEST]
+            before, after = "..." if first else "", "..." if first + WIDEST < len(line) else ""
+            line, place = before + shown + after, place - first + len(before)
+        return f"{line}\n{' ' * place}^\n{message}"
 
 
 class DataError(SpecletError):
