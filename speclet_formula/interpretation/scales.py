@@ -3,6 +3,7 @@
 The response's scale is that of the data's own columns: a computed response, log(y + 5), is taken back.
 """
 
+import math
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -35,7 +36,7 @@ _INVERSE: Mapping[str, Function] = {
     "exp": np.log,
     "expm1": np.log1p,
 }
-_BASES = {"log": float(np.e), "log2": 2.0, "log10": 10.0}
+_BASES = {"log": math.e, "log2": 2.0, "log10": 10.0}
 _ARITHMETIC = ("+", "-", "*", "/", "^")
 _MEASURED = ("real", "positive", "nonnegative", "unit")  # supports of what is measured; counts and answers stay
 _OF_LOGARITHMS = ("lognormal", "hurdle_lognormal")  # their linear predictor is the mean of the logarithm
