@@ -33,11 +33,11 @@ demo: $(STAMP) ## fit, compare and recover the example models
 
 test: $(STAMP) ## run all tests, with coverage
 	@echo "== all tests, with coverage"
-	@$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term --cov-fail-under=95
+	@$(BIN)/pytest -n auto --dist loadfile --durations=10 --cov --cov-report=term --cov-fail-under=95
 
 fast: $(STAMP) ## run the tests that need no long sampling
 	@echo "== fast tests"
-	@$(BIN)/pytest -m "not slow"
+	@$(BIN)/pytest -m "not slow" -n auto --dist loadfile
 
 lint: $(STAMP) ## check style, format, types and the direction of imports
 	@echo "== ruff check"

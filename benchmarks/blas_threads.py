@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-REPEATS = 3
+REPEATS = 15
 BUSY = "while True: pass"
 FIT = """
 import sys, time
