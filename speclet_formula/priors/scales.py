@@ -177,7 +177,8 @@ def _relatives(side: Design, term: FixedTerm) -> FloatArray:
 
 def _beside(columns: FloatArray, others: FloatArray, rows: FloatArray) -> FloatArray:
     """Return the SDs of columns less their projections on a constant and other columns, each row counted so often."""
-    quick = columns.shape[0] * others.shape[1] ** 2 <= _QUICK
+    count, width = others.shape
+    quick = width >= count or count * width**2 <= _QUICK
     squares = _left_by_columns(columns, others, rows) if quick else _left_by_products(columns, others, rows)
     return np.asarray(np.sqrt(squares / max(rows.sum() - 1, 1)))
 
