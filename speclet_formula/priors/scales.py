@@ -35,6 +35,7 @@ _QUICK = (
     10**8
 )  # rows times squared columns up to which a projection of the columns themselves takes a tenth of a second
 _ROWS_AT_ONCE = 16_384
+_SMALLEST = 1e-150  # of the largest number of a column whose squares doubles can hold
 
 
 @dataclass(frozen=True)
@@ -117,7 +118,7 @@ def column_sd(values: FloatArray, ddof: int = 1, *, rows: FloatArray | None = No
     count = len(values) if rows is None else int(rows.sum())
     # A range of rounding errors is no variation: a constant column of 0.1 has an SD of 1e-17 in floating point.
     size = np.max(np.abs(values)) if len(values) else 0.0
-    if count <= ddof or (np.ptp(values) <= 1e-12 * size and within <= count * (1e-12 * size) ** 2):
+    if count <= ddof or size < _SMALLEST or (np.ptp(values) <= 1e-12 * size and within <= count * (1e-12 * size) ** 2):
         return 1.0
     if rows is None:
         return float(np.std(values, ddof=ddof))
