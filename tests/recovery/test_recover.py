@@ -18,7 +18,7 @@ from speclet_formula.priors import Prior
 from speclet_formula.recovery import implied_truth, recover
 from speclet_formula.recovery.records import show
 from speclet_formula.recovery.reference import reml_estimates
-from speclet_formula.simulation import simulate
+from speclet_formula.recovery.simulate import simulate
 
 CHAINS, DRAWS = 4, 500
 
