@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, build_design
 from speclet_formula.design.records import Limits, sides
 from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
@@ -31,7 +32,6 @@ from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.prediction.simulating import Effects, simulate_responses
 from speclet_formula.recovery.params import block_effects, check_params, fixed_labels, floats, number_of
 from speclet_formula.responses import Censor, DrawnResponse, bounds_of_rows, observed_columns, response_to_draw
-from speclet_formula.seeds import generator
 
 
 @dataclass(frozen=True, eq=False)
