@@ -108,7 +108,7 @@ def demo(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Fit, compare and recover the models of speclet's notebook on its synthetic screen."""
-    from speclet_formula.demo import run_demo
+    from speclet_formula.cli.demo import run_demo
 
     run_demo(
         typer.echo,
@@ -274,7 +274,7 @@ def simulate(
 ) -> None:
     """Draw a response for a table from a model whose parameters are known."""
     from speclet_formula.cli.reading import read_table, read_truth, truth_text
-    from speclet_formula.files import write_file, write_text
+    from speclet_formula.common.files import write_file, write_text
     from speclet_formula.simulation import simulate as simulate_data
 
     check_output(out, "--out", [data, truth])
@@ -364,7 +364,7 @@ def screen(  # noqa: PLR0913 - an option each
     """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""
     from speclet_formula.cli.reading import control_files
     from speclet_formula.cli.screening import check_choices, check_ranked, default_formula, fit_line, ranked_lines
-    from speclet_formula.files import write_file
+    from speclet_formula.common.files import write_file
 
     classes = control_files(controls or ())
     outputs = {"--out": out, "--out-guides": out_guides, "--out-table": out_table}
@@ -374,7 +374,8 @@ def screen(  # noqa: PLR0913 - an option each
         check_table(path, option)
     note_replaced(outputs)
     check_choices(direction, top, out_guides is not None, sampling.method)
-    from speclet_formula.screens import guide_table, rank_genes, read_screen
+    from speclet_formula.screens.ranking import guide_table, rank_genes
+    from speclet_formula.screens.read import read_screen
 
     read: Any = read_screen(
         counts, guides, samples, controls=classes.get("", classes or None), normalise=normalise,  # type: ignore[arg-type]
