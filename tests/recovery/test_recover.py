@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
+from speclet_formula.simulation import simulate
 
-from speclet_formula.datasets import m7, screen_design
 from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import DataError
 from speclet_formula.estimates import varcorr
@@ -19,6 +19,7 @@ from speclet_formula.recovery import implied_truth, recover
 from speclet_formula.recovery.records import show
 from speclet_formula.recovery.reference import reml_estimates
 from speclet_formula.recovery.simulate import simulate
+from speclet_formula.screens.datasets import m7, screen_design
 
 CHAINS, DRAWS = 4, 500
 
