@@ -116,7 +116,6 @@ if TYPE_CHECKING:
     from speclet_formula.screens.read import read_screen as read_screen
     from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen
     from speclet_formula.screens.simulate import simulate_screen as simulate_screen
-    from speclet_formula.simulation import simulate as simulate
     from speclet_formula.storage import load as load
     from speclet_formula.storage import save as save
     from speclet_formula.studies import Calibration as Calibration

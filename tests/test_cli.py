@@ -13,7 +13,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from speclet_formula.simulation import simulate
 from typer.testing import CliRunner
 
 from speclet_formula import __version__

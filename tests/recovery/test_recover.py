@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import pytest
 import xarray as xr
-from speclet_formula.simulation import simulate
 
 from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import DataError

@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pytest
-from speclet_formula.simulation import simulate
 
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.terms import Formula
