@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from speclet_formula.recovery.records import Recovery
+from speclet_formula.recovery.recover import Recovery
 from speclet_formula.reporting.plots.pictures import (
     CYCLE,
     ESTIMATE,
