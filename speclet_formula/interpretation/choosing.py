@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speclet_formula.design.records import Design, FixedTerm, GroupBlock, effect_label, sides
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.errors import listed, nearest
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import Array, EstimateError

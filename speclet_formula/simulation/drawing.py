@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, build_design
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.errors import DataError
 from speclet_formula.families import (
     FAMILIES,

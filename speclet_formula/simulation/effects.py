@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import GroupBlock
-from speclet_formula.design.records import correlation_name
+from speclet_formula.design.design import correlation_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, some_of
 from speclet_formula.simulation.parameters import finite, floats, number_of

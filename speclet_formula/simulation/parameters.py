@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design
-from speclet_formula.design.records import correlation_name, sides
+from speclet_formula.design.design import correlation_name, sides
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.simulation.records import Simulator
 

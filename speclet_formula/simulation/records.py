@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from speclet_formula.design import Design
-from speclet_formula.design.records import Limits
+from speclet_formula.design.design import Limits
 from speclet_formula.families import Family
 from speclet_formula.responses import DrawnResponse
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count, rows_by_level
-from speclet_formula.design.records import sides
 from speclet_formula.errors import PriorError
 from speclet_formula.estimates import ranef
 from speclet_formula.estimates.fitted import has_draws

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from speclet_formula.comparison import loo
-from speclet_formula.design.records import effect_variables
+from speclet_formula.design.design import effect_variables
 from speclet_formula.errors import ComparisonError, DataError
 from speclet_formula.estimates import varcorr
 from speclet_formula.posterior import Fit, PointFit

@@ -22,7 +22,7 @@ from speclet_formula.reporting.plots.pictures import (
 )
 
 if TYPE_CHECKING:
-    from speclet_formula.design.records import GroupBlock
+    from speclet_formula.design.design import GroupBlock
     from speclet_formula.posterior import Fit
 
 
