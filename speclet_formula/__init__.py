@@ -84,7 +84,6 @@ if TYPE_CHECKING:
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
-    from speclet_formula.reporting.html import report as report
     from speclet_formula.reporting.plots import plot_compare as plot_compare
     from speclet_formula.reporting.plots import plot_coverage as plot_coverage
     from speclet_formula.reporting.plots import plot_effects as plot_effects
@@ -103,6 +102,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
     from speclet_formula.reporting.plots import plot_volcano as plot_volcano
+    from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
     from speclet_formula.screens import datasets as datasets
     from speclet_formula.screens.controls import Separation as Separation
@@ -225,7 +225,7 @@ _ROOMS = {
         "Recovery",
         "recover",
     ),
-    "reporting.html": ("report",),
+    "reporting.report": ("report",),
     "reporting.plots": (
         "plot_compare",
         "plot_coverage",
