@@ -15,7 +15,7 @@ from speclet_formula.errors import PriorError
 from speclet_formula.estimates import ranef
 from speclet_formula.estimates.fitted import has_draws
 from speclet_formula.estimates.points import interval_of
-from speclet_formula.formula.spelling import equation, explain_formula
+from speclet_formula.formula.equations import equation, explain_formula
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import seed_of, settings_of
 from speclet_formula.posterior.layout import VERDICTS, lay_out
