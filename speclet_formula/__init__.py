@@ -84,6 +84,7 @@ if TYPE_CHECKING:
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
+    from speclet_formula.recovery.simulate import simulate as simulate
     from speclet_formula.reporting.html import report as report
     from speclet_formula.reporting.plots import plot_compare as plot_compare
     from speclet_formula.reporting.plots import plot_coverage as plot_coverage
@@ -115,7 +116,6 @@ if TYPE_CHECKING:
     from speclet_formula.screens.read import read_screen as read_screen
     from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen
     from speclet_formula.screens.simulate import simulate_screen as simulate_screen
-    from speclet_formula.simulation import simulate as simulate
     from speclet_formula.storage import load as load
     from speclet_formula.storage import save as save
     from speclet_formula.studies import Calibration as Calibration
@@ -225,6 +225,7 @@ _ROOMS = {
         "Recovery",
         "recover",
     ),
+    "recovery.simulate": ("simulate",),
     "reporting.html": ("report",),
     "reporting.plots": (
         "plot_compare",
@@ -265,7 +266,6 @@ _ROOMS = {
         "SimulatedScreen",
         "simulate_screen",
     ),
-    "simulation": ("simulate",),
     "storage": (
         "load",
         "save",

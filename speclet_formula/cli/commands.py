@@ -275,7 +275,7 @@ def simulate(
     """Draw a response for a table from a model whose parameters are known."""
     from speclet_formula.cli.reading import read_table, read_truth, truth_text
     from speclet_formula.common.files import write_file, write_text
-    from speclet_formula.simulation import simulate as simulate_data
+    from speclet_formula.recovery.simulate import simulate as simulate_data
 
     check_output(out, "--out", [data, truth])
     check_table(out, "--out")
