@@ -47,10 +47,6 @@ if TYPE_CHECKING:
     from speclet_formula.estimates import sigma as sigma
     from speclet_formula.estimates import tidy as tidy
     from speclet_formula.estimates import varcorr as varcorr
-    from speclet_formula.explanation import Explanation as Explanation
-    from speclet_formula.explanation import equation as equation
-    from speclet_formula.explanation import explain as explain
-    from speclet_formula.explanation import spelling as spelling
     from speclet_formula.grouped import GroupedFits as GroupedFits
     from speclet_formula.grouped import fit_by as fit_by
     from speclet_formula.inference.confidence import confint as confint
@@ -72,6 +68,10 @@ if TYPE_CHECKING:
     from speclet_formula.interpretation import reference_grid as reference_grid
     from speclet_formula.interpretation import selectivity as selectivity
     from speclet_formula.interpretation import slopes as slopes
+    from speclet_formula.interpretation.explain import Explanation as Explanation
+    from speclet_formula.interpretation.explain import equation as equation
+    from speclet_formula.interpretation.explain import explain as explain
+    from speclet_formula.interpretation.explain import spelling as spelling
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
@@ -84,7 +84,7 @@ if TYPE_CHECKING:
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
-    from speclet_formula.reporting.html import report as report
+    from speclet_formula.recovery.simulate import simulate as simulate
     from speclet_formula.reporting.plots import plot_compare as plot_compare
     from speclet_formula.reporting.plots import plot_coverage as plot_coverage
     from speclet_formula.reporting.plots import plot_effects as plot_effects
@@ -103,6 +103,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
     from speclet_formula.reporting.plots import plot_volcano as plot_volcano
+    from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
     from speclet_formula.screens import datasets as datasets
     from speclet_formula.screens.controls import Separation as Separation
@@ -115,7 +116,6 @@ if TYPE_CHECKING:
     from speclet_formula.screens.read import read_screen as read_screen
     from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen
     from speclet_formula.screens.simulate import simulate_screen as simulate_screen
-    from speclet_formula.simulation import simulate as simulate
     from speclet_formula.storage import load as load
     from speclet_formula.storage import save as save
     from speclet_formula.studies import Calibration as Calibration
@@ -175,7 +175,7 @@ _ROOMS = {
         "tidy",
         "varcorr",
     ),
-    "explanation": (
+    "interpretation.explain": (
         "Explanation",
         "equation",
         "explain",
@@ -225,7 +225,8 @@ _ROOMS = {
         "Recovery",
         "recover",
     ),
-    "reporting.html": ("report",),
+    "reporting.report": ("report",),
+    "recovery.simulate": ("simulate",),
     "reporting.plots": (
         "plot_compare",
         "plot_coverage",
@@ -265,7 +266,6 @@ _ROOMS = {
         "SimulatedScreen",
         "simulate_screen",
     ),
-    "simulation": ("simulate",),
     "storage": (
         "load",
         "save",

@@ -22,8 +22,8 @@ from speclet_formula.cli.reading import read_table, read_truth
 from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError
 from speclet_formula.inference.lme4 import lmer
+from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.simulate import simulate_screen
-from speclet_formula.simulation import simulate
 from speclet_formula.storage import save
 from tests.fakes import correlated_fit, crossed_fit
 

@@ -2,6 +2,7 @@
 
 import doctest
 from functools import cache
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -9,9 +10,10 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.estimates import EstimateError
-from speclet_formula.interpretation import matrices
 from speclet_formula.model import Model
 from tests.fakes import crossed_fit, fake_fit, screen_data
+
+matrices = import_module("speclet_formula.interpretation.effect_matrix")  # the package has the verb of that name
 
 GENES = ["TP53", "KRAS", "BRAF", "MYC", "SOX10", "<script>alert(1)</script>"]
 LINES = ["A375", "HEL", "KU812", "RVH421"]

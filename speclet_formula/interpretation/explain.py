@@ -1,4 +1,4 @@
-"""A formula goes in, with or without data; what it means comes out in words, as an equation and in other spellings.
+"""What a formula means, with or without data: in words, as an equation and in other spellings.
 
 With data come groups with their levels, priors, findings, and what a fit would cost. Nothing is fitted.
 """
