@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.design import effect_label, sides
 from speclet_formula.design.merged import row_count
-from speclet_formula.design.records import effect_label, sides
 from speclet_formula.estimates.intervals import EstimateError, without_rows
 from speclet_formula.estimates.kept import not_kept
 from speclet_formula.model import Model

@@ -14,8 +14,8 @@ from scipy.stats import norm
 
 from speclet_formula.convergence import mixing
 from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.design import correlation_name, effect_label, threshold_labels
 from speclet_formula.design.merged import column_means
-from speclet_formula.design.records import correlation_name, effect_label, threshold_labels
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates.intervals import without_rows
 from speclet_formula.estimates.points import PointEstimates, labels_of, stated_coefficients
