@@ -10,8 +10,8 @@ import numpy as np
 
 from speclet_formula.design.records import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.errors import listed, nearest
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.intervals import Array, EstimateError
 from speclet_formula.prediction import BLOCK_BYTES
 
 # A fixed column over a block's own: what a level adds to its coefficient is one number, up to rounding.

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.errors import FormulaError, listed, nearest
-from speclet_formula.estimates.intervals import Array
 from speclet_formula.interpretation.parameters import Nameable
+from speclet_formula.posterior.intervals import Array
 
 type Relation = Literal["<", ">", "="]
 

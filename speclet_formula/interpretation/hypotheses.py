@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import ESTIMATES, EstimateError, Interval, choose_interval, stack, summarise
 from speclet_formula.interpretation.expressions import Compared, read_hypothesis
 from speclet_formula.interpretation.parameters import parameters_of
+from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.intervals import ESTIMATES, EstimateError, Interval, choose_interval, stack, summarise
 
 HYPOTHESES = ("hypothesis", *ESTIMATES, "post_prob", "evidence_ratio")
 _ENDS = 2

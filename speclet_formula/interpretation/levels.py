@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import (
+from speclet_formula.interpretation.choosing import Chosen, choose_effects, effect_blocks, sum_label
+from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.intervals import (
     ESTIMATES,
     Array,
     EstimateError,
@@ -18,7 +19,7 @@ from speclet_formula.estimates.intervals import (
     stack,
     summarise,
 )
-from speclet_formula.estimates.points import (
+from speclet_formula.posterior.points import (
     PointEstimates,
     interval_of,
     points_of,
@@ -26,7 +27,6 @@ from speclet_formula.estimates.points import (
     wald,
     with_interval,
 )
-from speclet_formula.interpretation.choosing import Chosen, choose_effects, effect_blocks, sum_label
 
 SIGNS = ("p_negative", "lfsr", "s_value", "rank")
 LEVELS = ("group", "level", "term", *ESTIMATES, *SIGNS)

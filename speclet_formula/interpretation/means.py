@@ -10,14 +10,14 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import listed
-from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array, EstimateError
-from speclet_formula.estimates.points import interval_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
 from speclet_formula.interpretation.records import Back, Means, Scale
 from speclet_formula.interpretation.scales import check_type, response_function, way_back
 from speclet_formula.interpretation.values import combined, tabulate
+from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.points import interval_of
 
 type Names = str | Sequence[str] | None
 

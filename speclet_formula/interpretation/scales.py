@@ -9,8 +9,6 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from speclet_formula.errors import listed, nearest
-from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.families import FAMILIES, inverse_link, inverse_parameter_link, is_ordinal
 from speclet_formula.formula.terms import (
     LIMITED,
@@ -26,6 +24,8 @@ from speclet_formula.formula.terms import (
 from speclet_formula.interpretation.grids import Grid
 from speclet_formula.interpretation.records import Back, Scale
 from speclet_formula.interpretation.values import Function
+from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.intervals import Array, EstimateError
 
 _INVERSE: Mapping[str, Function] = {
     "log": np.exp,

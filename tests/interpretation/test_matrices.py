@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.estimates import EstimateError
 from speclet_formula.interpretation import matrices
 from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import crossed_fit, fake_fit, screen_data
 
 GENES = ["TP53", "KRAS", "BRAF", "MYC", "SOX10", "<script>alert(1)</script>"]

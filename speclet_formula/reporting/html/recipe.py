@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from pandas.api.types import is_numeric_dtype
 
 from speclet_formula.design.records import sides
-from speclet_formula.estimates.points import interval_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import seed_of, settings_of
+from speclet_formula.posterior.points import interval_of
 from speclet_formula.priors import PRESETS
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ import numpy as np
 from speclet_formula.comparison import loo
 from speclet_formula.design.records import effect_variables
 from speclet_formula.errors import ComparisonError, DataError
-from speclet_formula.estimates import varcorr
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.variances import varcorr
 from speclet_formula.reporting.plots.pictures import (
     ESTIMATE,
     LINE,
