@@ -10,12 +10,12 @@ from html import escape
 
 import pandas as pd
 
+from speclet_formula.common.keywords import answers_r
 from speclet_formula.costing.arithmetic import Work, dense_bytes, exact_cost, nuts_cost, point_cost
 from speclet_formula.costing.sizes import Sizes, sizes_of
 from speclet_formula.inference.exact.marginal import why_not_exact
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
 from speclet_formula.inference.reml.fitting import why_not_reml
-from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model
 
 PRECISION = (

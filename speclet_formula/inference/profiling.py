@@ -11,6 +11,7 @@ from statistics import NormalDist
 import numpy as np
 from scipy.optimize import brentq
 
+from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design
 from speclet_formula.inference.dropping import independent_columns
 from speclet_formula.inference.minimum import minimise
@@ -18,7 +19,6 @@ from speclet_formula.inference.reml.fitting import fit_point
 from speclet_formula.inference.reml.profiled import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.intervals import Array, EstimateError
-from speclet_formula.threads import in_one_blas_thread
 
 MOST_CORRELATED = 2  # columns of a block whose correlation is profiled
 _PRECISION = 1e-4  # of an end, in units of the estimate's scale

@@ -1,13 +1,13 @@
-"""A wrong distribution or parameter name comes in; the `PriorError` that says what to write instead goes out.
+"""What to write instead of a wrong distribution or parameter: the names of R, SciPy and Stan are known here.
 
-It knows the names that R, SciPy and Stan give to the same parameters. Values are left to `records`.
+Values are left to `prior`.
 """
 
 import math
 from collections.abc import Callable, Iterable, Mapping
 
 from speclet_formula.errors import PriorError, nearest
-from speclet_formula.priors.registry import DISTRIBUTION_NAMES
+from speclet_formula.priors.distributions import DISTRIBUTION_NAMES
 
 Change = tuple[str, Callable[[float], float]]
 

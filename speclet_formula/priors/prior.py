@@ -1,11 +1,11 @@
-"""What a user writes as a prior comes in; frozen, checked `Prior` and `Slot` records go out.
+"""A prior, a slot that has one, and a preset: checked, frozen records.
 
-The distribution's name, its parameters' names and their values are checked when the record is made.
-Which slot takes which prior is left to `slots`, densities and draws to `densities`.
+A distribution's name, its parameters' names and their values are checked when the record is made. Which slot takes
+which prior is left to `slots`, densities and draws to `densities`.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from numbers import Real
 from types import MappingProxyType
@@ -13,10 +13,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from speclet_formula.design import FixedTerm, GroupBlock
 from speclet_formula.errors import PriorError
-from speclet_formula.priors.distributions import FloatArray
-from speclet_formula.priors.registry import DISTRIBUTION_NAMES, SCALAR_DISTRIBUTIONS, Support, forms_of
-from speclet_formula.priors.wording import (
+from speclet_formula.priors.distributions import DISTRIBUTION_NAMES, SCALAR_DISTRIBUTIONS, FloatArray, Support, forms_of
+from speclet_formula.priors.refusals import (
     domain_text,
     missing_parameters,
     not_positive,
@@ -111,6 +111,17 @@ class Slot:
     prior: Prior
     source: str  # where the prior comes from: a preset's name, "user", "file priors.toml"
     parameter: str = ""  # "sigma" for a term of the formula of sigma; empty for the mean's terms
+
+
+@dataclass(frozen=True)
+class Preset:
+    """The default prior of each kind of slot, for one design."""
+
+    intercept: Prior
+    fixed: Callable[[FixedTerm], Prior]
+    group_sd: Callable[[GroupBlock, int], Prior]  # of one column of a block
+    correlation: Prior
+    parameters: Mapping[str, Prior]  # of the families' parameters, by name: sigma, nu, alpha, psi
 
 
 def support_of(prior: Prior) -> Support:
