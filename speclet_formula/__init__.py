@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from speclet_formula.common.kinds import checks_kind
 
 if TYPE_CHECKING:
-    from speclet_formula import datasets as datasets
     from speclet_formula.checks import Predictive as Predictive
     from speclet_formula.checks import is_singular as is_singular
     from speclet_formula.checks import near_singular as near_singular
@@ -107,16 +106,17 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_variances as plot_variances
     from speclet_formula.reporting.plots import plot_volcano as plot_volcano
     from speclet_formula.reporting.tables import render_table as render_table
-    from speclet_formula.screens import Screen as Screen
-    from speclet_formula.screens import Separation as Separation
-    from speclet_formula.screens import SimulatedScreen as SimulatedScreen
-    from speclet_formula.screens import control_separation as control_separation
-    from speclet_formula.screens import guide_table as guide_table
-    from speclet_formula.screens import rank_genes as rank_genes
-    from speclet_formula.screens import read_fold_changes as read_fold_changes
-    from speclet_formula.screens import read_screen as read_screen
-    from speclet_formula.screens import scale_effects as scale_effects
-    from speclet_formula.screens import simulate_screen as simulate_screen
+    from speclet_formula.screens import datasets as datasets
+    from speclet_formula.screens.controls import Separation as Separation
+    from speclet_formula.screens.controls import control_separation as control_separation
+    from speclet_formula.screens.controls import scale_effects as scale_effects
+    from speclet_formula.screens.ranking import guide_table as guide_table
+    from speclet_formula.screens.ranking import rank_genes as rank_genes
+    from speclet_formula.screens.read import Screen as Screen
+    from speclet_formula.screens.read import read_fold_changes as read_fold_changes
+    from speclet_formula.screens.read import read_screen as read_screen
+    from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen
+    from speclet_formula.screens.simulate import simulate_screen as simulate_screen
     from speclet_formula.simulation import simulate as simulate
     from speclet_formula.studies import Calibration as Calibration
     from speclet_formula.studies import Study as Study
@@ -257,16 +257,22 @@ _ROOMS = {
         "plot_volcano",
     ),
     "reporting.tables": ("render_table",),
-    "screens": (
-        "Screen",
+    "screens.controls": (
         "Separation",
-        "SimulatedScreen",
         "control_separation",
+        "scale_effects",
+    ),
+    "screens.ranking": (
         "guide_table",
         "rank_genes",
+    ),
+    "screens.read": (
+        "Screen",
         "read_fold_changes",
         "read_screen",
-        "scale_effects",
+    ),
+    "screens.simulate": (
+        "SimulatedScreen",
         "simulate_screen",
     ),
     "simulation": ("simulate",),
@@ -284,7 +290,7 @@ __all__ = ["__version__", "datasets", *sorted(_HOME)]
 
 def __getattr__(name: str) -> Any:
     if name == "datasets":
-        return import_module(f"{__name__}.datasets")
+        return import_module(f"{__name__}.screens.datasets")
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
         found = globals()[name] = checks_kind(value) if isfunction(value) else value

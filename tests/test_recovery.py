@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from speclet_formula.datasets import m7, screen_design
 from speclet_formula.errors import DataError
 from speclet_formula.inference.lme4 import lmer
 from speclet_formula.model import Model
@@ -18,6 +17,7 @@ from speclet_formula.priors import Prior
 from speclet_formula.recovery import implied_truth, recover
 from speclet_formula.recovery.records import show
 from speclet_formula.recovery.reference import reml_estimates
+from speclet_formula.screens.datasets import m7, screen_design
 from speclet_formula.simulation import simulate
 
 CHAINS, DRAWS = 4, 500

@@ -10,9 +10,9 @@ import pandas as pd
 import polars as pl
 import pytest
 
-from speclet_formula.datasets import m7, screen_design
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.terms import Formula
+from speclet_formula.screens.datasets import m7, screen_design
 from speclet_formula.simulation import simulate
 
 Z = 4.5

@@ -108,7 +108,7 @@ def demo(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Fit, compare and recover the models of speclet's notebook on its synthetic screen."""
-    from speclet_formula.demo import run_demo
+    from speclet_formula.cli.demo import run_demo
 
     run_demo(
         typer.echo,
@@ -374,7 +374,8 @@ def screen(  # noqa: PLR0913 - an option each
         check_table(path, option)
     note_replaced(outputs)
     check_choices(direction, top, out_guides is not None, sampling.method)
-    from speclet_formula.screens import guide_table, rank_genes, read_screen
+    from speclet_formula.screens.ranking import guide_table, rank_genes
+    from speclet_formula.screens.read import read_screen
 
     read: Any = read_screen(
         counts, guides, samples, controls=classes.get("", classes or None), normalise=normalise,  # type: ignore[arg-type]

@@ -1,7 +1,4 @@
-"""A fit of a screen goes in; ranked genes and a table of guides, doubtful ones marked, come out.
-
-Effects, intervals and signs are those of `interpretation`; how well controls are told apart is left to `separating`.
-"""
+"""Genes of a fitted screen ranked by how sure their effect is, and guides beside the others of their gene."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal

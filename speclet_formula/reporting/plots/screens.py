@@ -8,7 +8,7 @@ import pandas as pd
 
 from speclet_formula.errors import DataError, listed
 from speclet_formula.reporting.plots.pictures import ESTIMATE, LINE, TRUTH, Picture, bare, grid_figure, plain
-from speclet_formula.screens.records import Separation
+from speclet_formula.screens.controls import Separation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

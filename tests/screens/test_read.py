@@ -8,7 +8,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
-from speclet_formula.screens.normalising import size_factors
+from speclet_formula.screens.counts import size_factors
 
 GUIDES = [f"g{k}" for k in range(24)]
 GENES = [f"G{k // 2}" for k in range(24)]

@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from speclet_formula.screens.labels import join_genes, non_targeting, symbol_of, tidy_genes
-from speclet_formula.screens.notes import Notes
+from speclet_formula.screens.columns import Notes
+from speclet_formula.screens.libraries import join_genes, non_targeting, symbol_of, tidy_genes
 
 
 def tidy(*names):

@@ -1,7 +1,6 @@
-"""Numbers of genes, guides and cell lines go in; tables come out, with the true effects where they are known.
+"""Data with a known truth: the CRISPR screen `m7`, rebuilt from its seed, and the models once fitted to it.
 
-The CRISPR screen `m7` is rebuilt from its seed, with the models once fitted to it; `screen_design` lays out an empty
-screen of any size. Drawing effects and a response for a layout is left to `simulation`.
+`screen_design` lays out an empty screen of any size; `simulate` draws effects and a response for it.
 """
 
 from collections.abc import Sequence

@@ -1,33 +1,109 @@
-"""Counts, a guide map and a sample map go in; a `Screen` comes out: a long table to fit, and what was found on the way.
+"""Reading a screen: counts, or log fold changes, with a guide map and a sample map become a table to fit.
 
-What files and frames mean is left to `layouts`, `libraries`, `maps` and `controls`, depth to `normalising`.
+`Screen` holds the table and all that was found on the way. What files and frames mean is told by `counts`, `libraries`,
+`samples` and `controls`.
 """
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.screens.cleaning import Duplicates, note_fractions, one_row_each, without_guides
-from speclet_formula.screens.columns import SAMPLES, found_columns, labels_of, read_frame
+from speclet_formula.screens.columns import SAMPLES, Notes, found_columns, labels_of, read_frame
 from speclet_formula.screens.controls import control_classes
-from speclet_formula.screens.labels import symbol_of
-from speclet_formula.screens.layouts import Counts, counts_of
-from speclet_formula.screens.lengthening import long_table
-from speclet_formula.screens.libraries import gene_of_guides
-from speclet_formula.screens.maps import Samples, samples_of
-from speclet_formula.screens.normalising import Normalisation, size_factors
-from speclet_formula.screens.notes import Notes
-from speclet_formula.screens.records import Screen
+from speclet_formula.screens.counts import Counts, Normalisation, counts_of, size_factors
+from speclet_formula.screens.libraries import gene_of_guides, symbol_of
+from speclet_formula.screens.rows import (
+    Duplicates,
+    label_rows,
+    long_table,
+    note_fractions,
+    one_row_each,
+    without_guides,
+)
+from speclet_formula.screens.samples import Samples, samples_of
 
 DROPS = (
     "no_gene", "several_genes", "non_targeting", "low_initial", "missing_counts", "unmapped_samples", "failed_qc",
 )  # fmt: skip
 FEW_CONTROLS = 50
 _METHODS = {"median": "median of ratios", "total": "total reads", "none": "nothing"}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Screen:
+    """A screen as a table to fit, with all that was found and done on the way from the counts.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row per guide and sample, references aside, by sample and within it by guide:
+
+        * `sgRNA`, `gene`, `sample`, `cell_line`, `replicate`: labels (a guide without a gene has a missing one);
+        * `control`: ordered Categorical of nonessential, other, essential;
+        * `count`: reads, as they were given;
+        * `count_initial`: reads of the references (their mean after normalisation), scaled to the sample's depth: how
+          many a guide without effect would have;
+        * `log_offset`: its natural logarithm, by guide and sample: the logs of the sample's size factor and of the
+          guide's normalised initial reads added up, for `offset(log_offset)` in a model of counts. Missing where the
+          references have no read;
+        * `log_fc`: log2 of (normalised count + pseudo-count) / (normalised initial count + pseudo-count);
+        * the sample map's other columns.
+
+        Of `read_fold_changes` without `count`, `count_initial` and `log_offset`.
+    findings : pandas.DataFrame
+        One row per finding, none if all is well: `finding` (a stable name), `unit` ("guides", "samples", "genes",
+        "files", "columns"), `n` (how many), `what` (a sentence), `done` (what became of them), `examples` (the first
+        names).
+    samples : pandas.DataFrame
+        One row per sample, references included: `sample`, `cell_line`, `replicate`, `references` (names, with "; "
+        between; empty for a reference), `total` (reads), `zeros` (share of guides without a read), `size_factor`
+        (depth relative to the geometric mean of all samples).
+    layout : str
+        How the counts came: "MAGeCK", "BAGEL", "Chronos" or "table".
+    normalised : str
+        By what and on how many guides: "median of ratios on 120 nonessential guides".
+    pseudo_count : float
+        Missing where fold changes came as such.
+    """
+
+    table: pd.DataFrame
+    findings: pd.DataFrame
+    samples: pd.DataFrame
+    layout: str
+    normalised: str
+    pseudo_count: float
+
+    def __repr__(self) -> str:
+        return "\n".join(_screen_lines(self))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
+
+def _screen_lines(screen: Screen) -> list[str]:
+    table = screen.table
+    classes = table.dropna(subset=["gene"]).drop_duplicates("gene")["control"].value_counts()
+    genes = ", ".join(f"{classes.get(name, 0):,} {name}" for name in ("nonessential", "other", "essential"))
+    lines = [
+        f"Screen ({screen.layout}): {table['sgRNA'].nunique():,} guides of {table['gene'].nunique():,} genes ({genes})",
+        f"Samples: {table['sample'].nunique():,} of {table['cell_line'].nunique():,} cell lines   Rows: {len(table):,}",
+        "Log fold changes as they came"
+        if np.isnan(screen.pseudo_count)
+        else f"Normalised by {screen.normalised}; pseudo-count {screen.pseudo_count:g}",
+    ]
+    if len(screen.findings):
+        lines += ["", "Findings:"]
+        lines += [f"* {row.what} {row.done} {_shown(row.examples)}".rstrip() for row in screen.findings.itertuples()]
+    return lines
+
+
+def _shown(examples: str) -> str:
+    return f"({examples})" if examples else ""
 
 
 def read_screen(
@@ -201,3 +277,69 @@ def _sample_frame(placed: Samples, values: np.ndarray, factors: np.ndarray) -> p
         zeros=(values == 0).mean(axis=0),
         size_factor=factors,
     )
+
+
+def read_fold_changes(
+    log_fc: Any,
+    guides: Any = None,
+    samples: Any = None,
+    *,
+    controls: Any = None,
+    duplicates: Duplicates = "error",
+    drop: Sequence[str] = (),
+) -> Screen:
+    """Turn a matrix of log fold changes into a table to fit, and say all that was found on the way.
+
+    Where there are counts, `read_screen` is better: it knows how few reads a fold change rests on.
+
+    Parameters
+    ----------
+    log_fc : table or path
+        Log2 fold changes, guides x samples or, as Chronos has it, samples x guides; laid out as the counts of
+        `read_screen`: BAGEL's `REAGENT_ID`, `GENE`, samples; DepMap's guides in a first column without a name.
+    guides, samples, controls : optional
+        As in `read_screen`; the sample map needs no references.
+    duplicates : {"error", "same", "sum"}
+        As in `read_screen`; fold changes cannot be added up, so that "sum" is refused.
+    drop : sequence of str
+        "no_gene", "several_genes", "non_targeting", "missing_counts", "unmapped_samples", "failed_qc".
+
+    Returns
+    -------
+    Screen
+        `table` with `sgRNA`, `gene`, `sample`, `cell_line`, `replicate`, `control`, `log_fc` and the sample map's other
+        columns; `findings`; `samples` with `sample`, `cell_line`, `replicate`, `median` and `missing` (share of the
+        guides).
+
+    Raises
+    ------
+    DataError
+        As `read_screen`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import speclet_formula as sf
+    >>> changes = pd.DataFrame({"REAGENT_ID": ["g1", "g2"], "GENE": ["A", "B"], "HAP1_A": [-1.5, 0.1]})
+    >>> samples = pd.DataFrame({"sample": ["HAP1_A"], "cell_line": ["HAP1"], "replicate": ["A"]})
+    >>> sf.read_fold_changes(changes, samples=samples).table["log_fc"].tolist()
+    [-1.5, 0.1]
+    """
+    check_choices(drop, duplicates, 1.0, 0.0, can_add=False)
+    notes = Notes()
+    found, placed, genes, classes = gather(log_fc, guides, samples, controls, drop, notes, are_reads=False)
+    values, labels = one_row_each(found, duplicates, notes)
+    place_of = {name: place for place, name in enumerate(found.samples)}
+    values = values[:, [place_of[name] for name in placed.table["sample"]]]
+    values, labels = without_guides(values, labels, genes, drop, notes)
+    missing = np.isnan(values)
+    leave = "missing_counts" in drop
+    notes.add("missing_counts", "guides", labels[missing.any(axis=1)], "{n} guides have no fold change in some sample.",
+              f"Their {missing.sum():,} rows were left out, as drop= asks." if leave else
+              f"Their {missing.sum():,} rows were kept; drop=['missing_counts'] leaves them out.")  # fmt: skip
+    keep = ~(missing & leave).T.ravel()
+    table = label_rows({"log_fc": values.T.ravel()[keep]}, keep, genes.loc[labels], classes.loc[labels], placed.table)
+    shares = placed.table[["sample", "cell_line", "replicate"]].assign(
+        median=np.nanmedian(values, axis=0), missing=missing.mean(axis=0)
+    )
+    return Screen(table, notes.frame(), shares, found.layout, "nothing", float("nan"))

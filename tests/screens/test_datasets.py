@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speclet_formula.datasets import m7, screen_design
 from speclet_formula.errors import DataError
+from speclet_formula.screens.datasets import m7, screen_design
 
-RECORDED = Path(__file__).parent / "data"
+RECORDED = Path(__file__).parents[1] / "data"
 GUIDES = np.arange(1, 11)
 
 

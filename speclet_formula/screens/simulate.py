@@ -1,21 +1,55 @@
-"""Numbers of genes, guides and lines go in; counts of a screen come out, with the effects that made them.
+"""Counts of a screen that never was, with the effects that made them: `simulate_screen`.
 
-Negative-binomial reads of guides whose efficacy varies; what is left to others: log fold changes and models of them.
+Reads are negative binomial, and the efficacy of guides varies.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.datasets import screen_design
 from speclet_formula.errors import DataError
-from speclet_formula.screens.records import SimulatedScreen
+from speclet_formula.screens.datasets import screen_design
 
 INITIAL_SPREAD = 0.5  # SD of the log of guides' shares of a library
 REFERENCE = "plasmid"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulatedScreen:
+    """Counts of a screen that never was, with the effects that made them.
+
+    Attributes
+    ----------
+    counts : pandas.DataFrame
+        Guides x samples in MAGeCK's layout: `sgRNA`, `gene`, then one column of reads for each sample.
+    guides : pandas.DataFrame
+        `sgRNA`, `gene`, `control`.
+    samples : pandas.DataFrame
+        `sample`, `cell_line`, `replicate`, `reference` (the name of the reference; missing for it itself).
+    truth : dict
+        The mean log2 fold change of each guide in each line as the sum of its parts, as `recover` takes them:
+        `Intercept`, `1|gene`, `1|gene:sgRNA` and, of several lines, `1|gene:cell_line` (Series by level), with their
+        SDs. What of guide x line is left by the sum is in none.
+    effects : pandas.DataFrame
+        Genes x lines: the effect of a perfect guide, log2.
+    efficacies : pandas.Series
+        By guide: the share of its gene's effect that it shows, 0 to 1.
+    """
+
+    counts: pd.DataFrame
+    guides: pd.DataFrame
+    samples: pd.DataFrame
+    truth: dict[str, Any]
+    effects: pd.DataFrame
+    efficacies: pd.Series
+
+    def __repr__(self) -> str:
+        genes, lines = self.effects.shape
+        return f"Simulated screen: {genes:,} genes, {len(self.guides):,} guides, {lines:,} cell lines"
 
 
 def simulate_screen(  # noqa: PLR0913 - what makes a screen has many sides, each with a default
