@@ -35,10 +35,6 @@ if TYPE_CHECKING:
     from speclet_formula.errors import PriorError as PriorError
     from speclet_formula.errors import SamplingError as SamplingError
     from speclet_formula.errors import SpecletError as SpecletError
-    from speclet_formula.explanation import Explanation as Explanation
-    from speclet_formula.explanation import equation as equation
-    from speclet_formula.explanation import explain as explain
-    from speclet_formula.explanation import spelling as spelling
     from speclet_formula.grouped import GroupedFits as GroupedFits
     from speclet_formula.grouped import fit_by as fit_by
     from speclet_formula.inference.confidence import confint as confint
@@ -60,6 +56,10 @@ if TYPE_CHECKING:
     from speclet_formula.interpretation import reference_grid as reference_grid
     from speclet_formula.interpretation import selectivity as selectivity
     from speclet_formula.interpretation import slopes as slopes
+    from speclet_formula.interpretation.explain import Explanation as Explanation
+    from speclet_formula.interpretation.explain import equation as equation
+    from speclet_formula.interpretation.explain import explain as explain
+    from speclet_formula.interpretation.explain import spelling as spelling
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
@@ -161,7 +161,7 @@ _ROOMS = {
         "SamplingError",
         "SpecletError",
     ),
-    "explanation": (
+    "interpretation.explain": (
         "Explanation",
         "equation",
         "explain",

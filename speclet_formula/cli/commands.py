@@ -136,7 +136,7 @@ def explain(
 ) -> None:
     """Say what a formula means, and what a fit would cost: in words, as an equation, in other packages' code."""
     from speclet_formula.cli.reading import read_table
-    from speclet_formula.explanation import explain as explain_model
+    from speclet_formula.interpretation.explain import explain as explain_model
 
     if table is not None and data is not None:
         raise DataError(

@@ -8,7 +8,7 @@ import pandas as pd
 
 from speclet_formula.design.records import GroupBlock
 from speclet_formula.errors import DataError, listed, nearest
-from speclet_formula.interpretation.levels import level_effects, sign_probabilities
+from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import Array, EstimateError, choose_interval, stack, summarise
 from speclet_formula.posterior.points import points_of

@@ -11,7 +11,7 @@ import pandas as pd
 from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.design.records import sides
 from speclet_formula.errors import PriorError
-from speclet_formula.formula.spelling import equation, explain_formula
+from speclet_formula.formula.equations import equation, explain_formula
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import seed_of
 from speclet_formula.posterior.draws import has_draws

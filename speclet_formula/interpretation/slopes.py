@@ -1,7 +1,4 @@
-"""A fit and a covariate go in; its slope by the levels of factors comes out: emmeans' emtrends.
-
-Comparing slopes is left to `contrasting`.
-"""
+"""Slopes of a covariate by the levels of factors: emmeans' emtrends."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -11,11 +8,11 @@ import pandas as pd
 
 from speclet_formula.errors import listed
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
-from speclet_formula.interpretation.means import Names, averaging, named, offset_words
-from speclet_formula.interpretation.records import Means, Scale, Values
-from speclet_formula.interpretation.scales import check_type, response_function, way_back
+from speclet_formula.interpretation.means import Means, Names, averaging, named, offset_words
+from speclet_formula.interpretation.scales import Scale, check_type, response_function, way_back
 from speclet_formula.interpretation.values import (
     Function,
+    Values,
     asymptotic,
     coefficient_draws,
     combined,

@@ -1,6 +1,7 @@
 """Effects of levels, their sums and how sure their signs are, against plain numpy on the same draws."""
 
 import doctest
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,11 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.interpretation import levels
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
+
+levels = import_module("speclet_formula.interpretation.level_effects")  # the package has the verb of that name
 
 COLUMNS = ["group", "level", "term", "estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr"]
 
@@ -88,7 +90,7 @@ def test_effects_on_a_parameter_with_a_formula():
 def test_blocks_of_levels_change_nothing(monkeypatch):
     fit = crossed_fit()
     whole = sf.level_effects(fit, "gene", add="Intercept")
-    monkeypatch.setattr("speclet_formula.interpretation.choosing.BLOCK_BYTES", 8 * 1000 * 4)
+    monkeypatch.setattr("speclet_formula.interpretation.level_effects.BLOCK_BYTES", 8 * 1000 * 4)
     pd.testing.assert_frame_equal(sf.level_effects(fit, "gene", add="Intercept"), whole)
 
 

@@ -1,6 +1,7 @@
 """Hypotheses about parameters, against numpy on the same draws; every refusal's text."""
 
 import doctest
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -9,10 +10,11 @@ from hypothesis import strategies as st
 
 import speclet_formula as sf
 from speclet_formula.errors import FormulaError
-from speclet_formula.interpretation import hypotheses
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
+
+hypotheses = import_module("speclet_formula.interpretation.hypothesis")  # the package has the verb of that name
 
 FIT = crossed_fit()
 PARAMETERS = (

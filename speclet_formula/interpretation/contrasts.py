@@ -1,4 +1,4 @@
-"""Marginal means, or slopes, go in; their differences come out, draw by draw. Making the means is left to `means`."""
+"""Contrasts of marginal means or of slopes, draw by draw: emmeans' `contrast` and `pairs`."""
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,8 +10,7 @@ import pandas as pd
 
 from speclet_formula.design.transforms import text_of_value
 from speclet_formula.errors import listed, nearest
-from speclet_formula.interpretation.means import Names, named
-from speclet_formula.interpretation.records import Means
+from speclet_formula.interpretation.means import Means, Names, named
 from speclet_formula.interpretation.values import (
     Function,
     asymptotic,

@@ -1,4 +1,4 @@
-"""A formula goes in, with or without data; what it means comes out in words, as an equation and in other spellings.
+"""What a formula means, with or without data: in words, as an equation and in other spellings.
 
 With data come groups with their levels, priors, findings, and what a fit would cost. Nothing is fitted.
 """
@@ -16,11 +16,11 @@ from speclet_formula.design.records import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
 from speclet_formula.families import Family, is_ordinal, resolve_family
-from speclet_formula.formula.calls import named_formula
-from speclet_formula.formula.dialects import Dialect, Levels
+from speclet_formula.formula.calls import named_formula, spell_call
+from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
+from speclet_formula.formula.equations import equation as write_equation
+from speclet_formula.formula.equations import explain_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
-from speclet_formula.formula.spelling import equation as write_equation
-from speclet_formula.formula.spelling import explain_formula, spell_call, spell_formula
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
 from speclet_formula.preflight.records import listed

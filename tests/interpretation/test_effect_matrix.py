@@ -2,16 +2,18 @@
 
 import doctest
 from functools import cache
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.interpretation import matrices
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import crossed_fit, fake_fit, screen_data
+
+matrices = import_module("speclet_formula.interpretation.effect_matrix")  # the package has the verb of that name
 
 GENES = ["TP53", "KRAS", "BRAF", "MYC", "SOX10", "<script>alert(1)</script>"]
 LINES = ["A375", "HEL", "KU812", "RVH421"]

@@ -1,7 +1,4 @@
-"""A fit and two crossed factors go in; a table of the one's effects in each level of the other comes out.
-
-How much an effect differs between the columns, its selectivity, is told row by row. Sums are left to `choosing`.
-"""
+"""The effects of one grouping factor's levels in each level of another, and how selective they are, row by row."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +9,7 @@ import pandas as pd
 
 from speclet_formula.design.records import Design, GroupBlock
 from speclet_formula.errors import listed, nearest
-from speclet_formula.interpretation.levels import sign_probabilities
+from speclet_formula.interpretation.level_effects import sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import Array, EstimateError, Interval, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of
