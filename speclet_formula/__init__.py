@@ -86,7 +86,7 @@ if TYPE_CHECKING:
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
-    from speclet_formula.reporting.html import report as report
+    from speclet_formula.recovery.simulate import simulate as simulate
     from speclet_formula.reporting.plots import plot_compare as plot_compare
     from speclet_formula.reporting.plots import plot_coverage as plot_coverage
     from speclet_formula.reporting.plots import plot_effects as plot_effects
@@ -105,6 +105,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
     from speclet_formula.reporting.plots import plot_volcano as plot_volcano
+    from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
     from speclet_formula.screens import datasets as datasets
     from speclet_formula.screens.controls import Separation as Separation
@@ -117,7 +118,6 @@ if TYPE_CHECKING:
     from speclet_formula.screens.read import read_screen as read_screen
     from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen
     from speclet_formula.screens.simulate import simulate_screen as simulate_screen
-    from speclet_formula.simulation import simulate as simulate
     from speclet_formula.studies import Calibration as Calibration
     from speclet_formula.studies import Study as Study
     from speclet_formula.studies import calibrate as calibrate
@@ -235,7 +235,8 @@ _ROOMS = {
         "Recovery",
         "recover",
     ),
-    "reporting.html": ("report",),
+    "reporting.report": ("report",),
+    "recovery.simulate": ("simulate",),
     "reporting.plots": (
         "plot_compare",
         "plot_coverage",
@@ -275,7 +276,6 @@ _ROOMS = {
         "SimulatedScreen",
         "simulate_screen",
     ),
-    "simulation": ("simulate",),
     "studies": (
         "Calibration",
         "Study",

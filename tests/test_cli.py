@@ -23,8 +23,8 @@ from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError
 from speclet_formula.inference.lme4 import lmer
 from speclet_formula.posterior.archive import save
+from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.simulate import simulate_screen
-from speclet_formula.simulation import simulate
 from tests.fakes import correlated_fit, crossed_fit
 
 TABLE = "gene,drug,y\nA,yes,1.0\nA,no,2.0\nB,yes,3.5\nB,no,4.0\n[bold],yes,0.5\n[bold],no,0.25\n"

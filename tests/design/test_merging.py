@@ -165,7 +165,7 @@ def test_rows_of_levels_are_counted_before_merging() -> None:
     data, truth = sf.simulate("log_fc ~ (1 | gene)", layout, known, random_seed=1)
     merged, single = (sf.lmer("log_fc ~ (1 | gene)", one, **SHORT) for one in (scanned(data), data))
     pd.testing.assert_frame_equal(sf.recover(merged, truth).groups, sf.recover(single, truth).groups, rtol=1e-8)
-    from speclet_formula.reporting.plots.levels import shrinkage
+    from speclet_formula.reporting.plots.effects import shrinkage
 
     pd.testing.assert_frame_equal(shrinkage(merged), shrinkage(single), rtol=1e-8)
 

@@ -90,7 +90,7 @@ def test_effects_on_a_parameter_with_a_formula():
 def test_blocks_of_levels_change_nothing(monkeypatch):
     fit = crossed_fit()
     whole = sf.level_effects(fit, "gene", add="Intercept")
-    monkeypatch.setattr("speclet_formula.interpretation.level_effects.BLOCK_BYTES", 8 * 1000 * 4)
+    monkeypatch.setattr(levels, "BLOCK_BYTES", 8 * 1000 * 4)
     pd.testing.assert_frame_equal(sf.level_effects(fit, "gene", add="Intercept"), whole)
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.terms import Formula
+from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.datasets import m7, screen_design
-from speclet_formula.simulation import simulate
 
 Z = 4.5
 SUBJECTS = 2000

@@ -17,8 +17,8 @@ from speclet_formula.priors import Prior
 from speclet_formula.recovery import implied_truth, recover
 from speclet_formula.recovery.records import show
 from speclet_formula.recovery.reference import reml_estimates
+from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.datasets import m7, screen_design
-from speclet_formula.simulation import simulate
 
 CHAINS, DRAWS = 4, 500
 
