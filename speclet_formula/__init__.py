@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import loo as loo
     from speclet_formula.costing import Costs as Costs
     from speclet_formula.costing import costs as costs
-    from speclet_formula.design.scanning import Scan as Scan
-    from speclet_formula.design.scanning import scan as scan
+    from speclet_formula.design.scans import Scan as Scan
+    from speclet_formula.design.scans import scan as scan
     from speclet_formula.errors import ComparisonError as ComparisonError
     from speclet_formula.errors import DataError as DataError
     from speclet_formula.errors import EstimateError as EstimateError
@@ -148,7 +148,7 @@ _ROOMS = {
         "Costs",
         "costs",
     ),
-    "design.scanning": (
+    "design.scans": (
         "Scan",
         "scan",
     ),

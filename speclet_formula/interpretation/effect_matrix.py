@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import Design, GroupBlock
+from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.errors import listed, nearest
 from speclet_formula.interpretation.level_effects import sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.design.merged import row_count
-from speclet_formula.design.records import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import Formula
 from speclet_formula.posterior.intervals import Array, EstimateError

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import Design, GroupBlock, sides, threshold_labels
+from speclet_formula.design.design import Design, GroupBlock, sides, threshold_labels
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
 from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, stack, summarise

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.design import GroupBlock
 from speclet_formula.design.merged import column_means
-from speclet_formula.design.records import GroupBlock
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled, side_draws
 from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design.records import Design, GroupBlock, correlation_name, sides, variable_name
+from speclet_formula.design.design import Design, GroupBlock, correlation_name, sides, variable_name
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.points import PointEstimates

@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import Design, sides
+from speclet_formula.design.design import Design, sides
 from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior.diagnostics import Diagnostics

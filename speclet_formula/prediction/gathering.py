@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.errors import DataError
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link
 from speclet_formula.posterior.draws import Fitted, FittedModel, not_kept

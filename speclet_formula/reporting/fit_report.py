@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count, rows_by_level
-from speclet_formula.design.records import sides
 from speclet_formula.errors import PriorError
 from speclet_formula.formula.equations import equation, explain_formula
 from speclet_formula.formula.terms import text_of

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.checks.predictive import Predictive, check_of_rows, describe_check
-from speclet_formula.design.records import effect_variables
+from speclet_formula.design.design import effect_variables
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit

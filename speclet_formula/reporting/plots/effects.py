@@ -24,7 +24,7 @@ from speclet_formula.reporting.plots.picture import (
 )
 
 if TYPE_CHECKING:
-    from speclet_formula.design.records import GroupBlock
+    from speclet_formula.design.design import GroupBlock
     from speclet_formula.posterior import Fit
 
 
