@@ -30,17 +30,6 @@ from speclet_formula.reporting.plots.picture import (
     plain,
     rows_figure,
 )
-from speclet_formula.reporting.plots.recovery import (
-    draw_fit,
-    draw_intervals,
-    draw_parameter,
-    fill_panels,
-    levels_of,
-    name_of,
-    parameter_of,
-    sentence_of,
-    title_of,
-)
 
 
 def plot_recovery(recovery: Recovery) -> Picture:
