@@ -17,7 +17,7 @@ from speclet_formula.errors import PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.families import FAMILIES, draw_response
 from speclet_formula.model import Model
-from speclet_formula.observation import draw_between
+from speclet_formula.model.observation import draw_between
 from speclet_formula.prediction.gathering import at_rows, gather
 
 if TYPE_CHECKING:

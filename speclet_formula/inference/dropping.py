@@ -1,7 +1,7 @@
 """A design goes in; the one without the fixed columns that R drops comes out, and estimates get their places back.
 
 Maximum likelihood has one answer only where no column is a combination of the others. Finding them is left to
-`preflight`, what the rest is fitted by to `reml` and `laplace`.
+`model.collinearity`, what the rest is fitted by to `reml` and `laplace`.
 """
 
 import numpy as np
@@ -9,7 +9,7 @@ from scipy import linalg
 
 from speclet_formula.design import Design, centre_of
 from speclet_formula.estimates.points import PointEstimates, restored
-from speclet_formula.preflight.collinearity import null_vectors, without_dependent
+from speclet_formula.model.collinearity import null_vectors, without_dependent
 
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
 

@@ -21,7 +21,7 @@ from speclet_formula.estimates.intervals import Interval, choose_interval
 from speclet_formula.estimates.variances import has_residual, summarise_side
 from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import text_of
-from speclet_formula.preflight import Finding
+from speclet_formula.model import Finding
 
 MOST_FIXED = 20  # rows of fixed effects that are shown
 MOST_CORRELATED = 8  # columns of a block whose correlations are shown
