@@ -1,15 +1,15 @@
 """A design goes in; the one without the fixed columns that R drops comes out, and estimates get their places back.
 
 Maximum likelihood has one answer only where no column is a combination of the others. Finding them is left to
-`model.collinearity`, what the rest is fitted by to `reml` and `laplace`.
+`preflight`, what the rest is fitted by to `reml` and `laplace`.
 """
 
 import numpy as np
 from scipy import linalg
 
 from speclet_formula.design import Design, centre_of
-from speclet_formula.estimates.points import PointEstimates, restored
 from speclet_formula.model.collinearity import null_vectors, without_dependent
+from speclet_formula.posterior.points import PointEstimates, restored
 
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
 
