@@ -13,10 +13,9 @@ import pandas as pd
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.design import effect_label, sides
 from speclet_formula.design.merged import row_count
-from speclet_formula.estimates.intervals import without_rows
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import not_kept
-from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.posterior.intervals import EstimateError, without_rows
 from speclet_formula.recovery.parameters import INTERVAL, draws_of, interval, many_cells
 from speclet_formula.recovery.truth import ImpliedTruth, determines
 

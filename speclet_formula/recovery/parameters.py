@@ -16,12 +16,11 @@ from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.design import correlation_name, effect_label, threshold_labels
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import SamplingError
-from speclet_formula.estimates.points import labels_of
 from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.posterior.points import PointEstimates, stated_coefficients
+from speclet_formula.posterior.points import PointEstimates, labels_of, stated_coefficients
 from speclet_formula.priors import Prior, draw, prior_sd
 from speclet_formula.recovery.parts import correlations_by_key, model_means, pair_labels
 
