@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import loo as loo
     from speclet_formula.costing import Costs as Costs
     from speclet_formula.costing import costs as costs
-    from speclet_formula.design.scanning import Scan as Scan
-    from speclet_formula.design.scanning import scan as scan
+    from speclet_formula.design.scans import Scan as Scan
+    from speclet_formula.design.scans import scan as scan
     from speclet_formula.diagnostics import diagnose as diagnose
     from speclet_formula.errors import ComparisonError as ComparisonError
     from speclet_formula.errors import DataError as DataError
@@ -85,7 +85,6 @@ if TYPE_CHECKING:
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
     from speclet_formula.recovery.simulate import simulate as simulate
-    from speclet_formula.reporting.html import report as report
     from speclet_formula.reporting.plots import plot_compare as plot_compare
     from speclet_formula.reporting.plots import plot_coverage as plot_coverage
     from speclet_formula.reporting.plots import plot_effects as plot_effects
@@ -104,6 +103,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
     from speclet_formula.reporting.plots import plot_volcano as plot_volcano
+    from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
     from speclet_formula.screens import datasets as datasets
     from speclet_formula.screens.controls import Separation as Separation
@@ -148,7 +148,7 @@ _ROOMS = {
         "Costs",
         "costs",
     ),
-    "design.scanning": (
+    "design.scans": (
         "Scan",
         "scan",
     ),
@@ -225,8 +225,8 @@ _ROOMS = {
         "Recovery",
         "recover",
     ),
+    "reporting.report": ("report",),
     "recovery.simulate": ("simulate",),
-    "reporting.html": ("report",),
     "reporting.plots": (
         "plot_compare",
         "plot_coverage",

@@ -227,7 +227,7 @@ def recover(
     fitted = fit_model(prepared, **fit_arguments(sampling))
     tell(repr(recover_truth(fitted, stated)))
     if html is not None:
-        from speclet_formula.reporting.html import report as write_report
+        from speclet_formula.reporting.report import report as write_report
 
         typer.echo(f"\nReport: {write_report(fitted, html, truth=stated, random_seed=sampling.seed)}")
 
@@ -247,7 +247,7 @@ def report(
     note_replaced({"--output": output})
     stated = None if truth is None else read_truth(truth)
     loaded = loaded_fits(fits)
-    from speclet_formula.reporting.html import report as write_report
+    from speclet_formula.reporting.report import report as write_report
 
     comparison = compared(loaded) if len(loaded) > 1 else None
     chosen: Any = loaded if len(loaded) > 1 else next(iter(loaded.values()))

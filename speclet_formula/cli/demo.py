@@ -209,7 +209,7 @@ def _report(
     random_seed: int,
 ) -> Path:
     """Write the report of all models."""
-    from speclet_formula.reporting.html.report import write_report
+    from speclet_formula.reporting.report import write_report
 
     title = f"Speclet's notebook, model 7: models of one synthetic screen ({len(fits)})"
     return write_report(fits, path, recoveries=recoveries, comparison=comparison, title=title, random_seed=random_seed)

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import Design, GroupBlock
+from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.errors import listed, nearest
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import Array, EstimateError, Interval, stack, summarise

@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.common.keywords import answers_r
-from speclet_formula.design.records import FixedTerm
+from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
 from speclet_formula.families import Family, is_ordinal, resolve_family

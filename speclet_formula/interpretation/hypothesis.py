@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import Design, GroupBlock, sides, threshold_labels
+from speclet_formula.design.design import Design, GroupBlock, sides, threshold_labels
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import (

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from speclet_formula.design.records import Design, FixedTerm, GroupBlock, effect_label, sides
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.errors import listed, nearest
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import (

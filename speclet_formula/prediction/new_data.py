@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import FixedPart, correlation_name, sides
+from speclet_formula.design.design import FixedPart, correlation_name, sides
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.estimates.intervals import Array

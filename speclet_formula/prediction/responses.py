@@ -11,10 +11,10 @@ import pandas as pd
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
+from speclet_formula.design.design import Limits, sides
 from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.merged import require_rows
-from speclet_formula.design.observed import observed_response, truncation_of
-from speclet_formula.design.records import Limits, sides
+from speclet_formula.design.response import observed_response, truncation_of
 from speclet_formula.design.tables import as_pandas, clean_columns, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.estimates.intervals import Array

@@ -12,7 +12,7 @@ import pandas as pd
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, build_design
-from speclet_formula.design.records import Limits, sides
+from speclet_formula.design.design import Limits, sides
 from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
 from speclet_formula.errors import DataError
 from speclet_formula.families import (

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.files import read_file
-from speclet_formula.design.finite import refuse_lost_digits
+from speclet_formula.design.numbers import refuse_lost_digits
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, listed, nearest

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import GroupBlock
+from speclet_formula.design.design import GroupBlock
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.estimates import EstimateError
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled

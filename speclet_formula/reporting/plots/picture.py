@@ -1,4 +1,4 @@
-"""What a picture is, and what all pictures share: colours, marks, sizes, the way to a file.
+"""A picture, and what all pictures share: colours, marks, sizes, the way to a file.
 
 Figures are made without pyplot, so that nothing global changes and no window opens.
 """

@@ -1,15 +1,16 @@
-"""A fit goes in; pictures of its group effects come out: each level's interval, and how far pooling moved it."""
+"""Pictures of a fit's effects: each level's interval, how far pooling moved it, and the standard deviations."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.design.merged import rows_by_level
 from speclet_formula.errors import DataError
-from speclet_formula.estimates import ranef
+from speclet_formula.estimates import ranef, varcorr
 from speclet_formula.estimates.fitted import require_kept
-from speclet_formula.reporting.plots.pictures import (
+from speclet_formula.posterior import Fit
+from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
     LINE,
     MANY_LEVELS,
@@ -22,7 +23,7 @@ from speclet_formula.reporting.plots.pictures import (
 )
 
 if TYPE_CHECKING:
-    from speclet_formula.design.records import GroupBlock
+    from speclet_formula.design.design import GroupBlock
     from speclet_formula.posterior import Fit
 
 
@@ -209,3 +210,52 @@ def _title(group: str, term: str) -> str:
 def _scale(fit: "Fit") -> str:
     link = fit.model.family.link
     return "" if link == "identity" else f" ({link} scale)"
+
+
+def plot_variances(fit: "Fit") -> Picture:
+    """Draw the standard deviations of group effects and residuals with their intervals.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    Picture
+        `figure`: one row for each standard deviation, on the link's scale, with the interval of `varcorr`. `alt`: the
+        same in numbers.
+
+    Raises
+    ------
+    DataError
+        The model has no standard deviation.
+    """
+    table = varcorr(fit)
+    frame = table[table["var2"].isna()].iloc[::-1].reset_index(drop=True)
+    if frame.empty:
+        raise DataError(
+            "the model has no standard deviation to draw.",
+            "Standard deviations are those of group terms and of a gaussian residual.",
+            "Its fixed effects are in sf.fixef(fit).",
+        )
+    figure, axis = rows_figure(len(frame))
+    places = np.arange(len(frame))
+    if "conf_low" in frame:
+        axis.hlines(places, frame["conf_low"], frame["conf_high"], color=ESTIMATE, linewidth=2)
+    axis.plot(frame["sdcor"], places, "o", color=ESTIMATE, markersize=6)
+    names = [_component(row.grp, row.var1) for row in frame.itertuples()]
+    label_rows(axis, names)
+    axis.set_xlim(left=0)
+    axis.set_xlabel(plain(f"standard deviation in {fit.model.design.response_name},\n{table.attrs['interval']}"))
+    bare(axis)
+    words = "; ".join(
+        f"{name} {row.sdcor:.3g} ({row.conf_low:.3g} to {row.conf_high:.3g})"
+        for name, row in zip(names[::-1], frame.iloc[::-1].itertuples(), strict=True)
+    )
+    return Picture(figure, f"Standard deviations with their {table.attrs['interval']}: {words}.")
+
+
+def _component(group: str, term: Any) -> str:
+    """Name a standard deviation."""
+    named = isinstance(term, str) and term not in ("", "Intercept")
+    return f"{group} ({term})" if named else str(group)

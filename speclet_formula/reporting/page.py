@@ -1,6 +1,6 @@
-"""Texts, tables and pictures go in; pieces of HTML and the page around them come out.
+"""Pieces of HTML and the page around them: every text is escaped here, and nothing here knows what a fit is.
 
-Every text is escaped here, and nothing here knows what a fit is. The page forbids itself scripts and any request.
+The page forbids itself scripts and any request.
 """
 
 from collections.abc import Iterable
@@ -8,7 +8,7 @@ from html import escape
 from itertools import count
 
 from speclet_formula.posterior.layout import Table
-from speclet_formula.reporting.plots.pictures import Picture, data_uri
+from speclet_formula.reporting.plots.picture import Picture, data_uri
 from speclet_formula.reporting.tables import as_plain_html
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

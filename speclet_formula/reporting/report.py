@@ -1,4 +1,4 @@
-"""Fits by name, perhaps a truth and a comparison, go in; one HTML file that needs nothing else comes out."""
+"""A report: what fits say as one HTML file that opens without a network."""
 
 from collections.abc import Iterator, Mapping
 from html import escape
@@ -13,9 +13,9 @@ from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.layout import VERDICTS
 from speclet_formula.recovery import recover
+from speclet_formula.reporting import fit_report
 from speclet_formula.reporting.contents import ranking_table, rows_table
-from speclet_formula.reporting.html import about_fit
-from speclet_formula.reporting.html.page import Boxes, page, paragraph, part, section
+from speclet_formula.reporting.page import Boxes, page, paragraph, part, section
 from speclet_formula.reporting.plots import plot_compare, plot_pareto_k, plot_recoveries
 
 if TYPE_CHECKING:
@@ -152,7 +152,7 @@ def _document(
     )
     sections = [
         ("summary", "In short", _summary(fits, ordered, recoveries, comparison)),
-        ("data", "The data", about_fit.about_data(first, boxes)),
+        ("data", "The data", fit_report.about_data(first, boxes)),
     ]
     if len(fits) > 1:
         sections.append(("models", "The models", boxes.table(_models(fits, ordered))))
@@ -194,7 +194,7 @@ def _summary(
 ) -> str:
     """Return the verdicts, the gravest first, then what was found."""
     graved = sorted(ordered, key=lambda name: GRAVEST.index(fits[name].diagnostics.verdict))
-    boxes = [about_fit.verdict_of(name, fits[name]) for name in graved]
+    boxes = [fit_report.verdict_of(name, fits[name]) for name in graved]
     found = [paragraph(comparison.sentence)] if comparison is not None else []
     best = ordered[0]
     if best in recoveries and recoveries[best].foot:
@@ -249,16 +249,16 @@ def _about(
     """Return all that is told of one fit."""
     parts: Iterator[str] = iter(
         (
-            about_fit.verdict_of(name, fit) if name else "",
-            about_fit.about_model(fit.model),
-            about_fit.findings_of(fit.model),
-            about_fit.estimates_of(fit, boxes, pictures=pictures),
-            about_fit.recovery_of(recovery, boxes, pictures=pictures),
-            about_fit.largest_effects(fit, boxes, pictures=pictures),
-            about_fit.checks_of(fit, boxes, random_seed) if pictures else "",
-            about_fit.priors_of(fit, boxes, pictures=pictures),
-            about_fit.diagnostics_of(fit, boxes),
-            about_fit.making_of(fit, random_seed),
+            fit_report.verdict_of(name, fit) if name else "",
+            fit_report.about_model(fit.model),
+            fit_report.findings_of(fit.model),
+            fit_report.estimates_of(fit, boxes, pictures=pictures),
+            fit_report.recovery_of(recovery, boxes, pictures=pictures),
+            fit_report.largest_effects(fit, boxes, pictures=pictures),
+            fit_report.checks_of(fit, boxes, random_seed) if pictures else "",
+            fit_report.priors_of(fit, boxes, pictures=pictures),
+            fit_report.diagnostics_of(fit, boxes),
+            fit_report.making_of(fit, random_seed),
         )
     )
     note = "" if pictures else part("Pictures", paragraph("All pictures are drawn for the first model alone."))

@@ -1,6 +1,6 @@
-"""What a design is: the records that hold response, fixed columns, group blocks, offset and weights as arrays.
+"""What a design is: response, fixed columns, group blocks, offset and weights as arrays, and how they are called.
 
-Nothing comes in and nothing is computed; `build` fills them, every later room reads them.
+`build` makes designs, every later room reads them.
 """
 
 from collections.abc import Callable, Mapping

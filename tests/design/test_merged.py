@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pyarrow import dataset
 
 import speclet_formula as sf
-from speclet_formula.design import merging
+from speclet_formula.design import scans
 
 SHORT = {"draws": 20, "chains": 2, "cores": 1, "random_seed": 1, "progress": False}
 
@@ -64,7 +64,7 @@ def test_cells_are_those_that_pandas_makes(rows: int) -> None:
 )
 def test_any_rows_in_any_pieces_keep_count_mean_and_squares(found: list[tuple[str, float, float]], rows: int) -> None:
     frame = pd.DataFrame(found, columns=["g", "x", "y"])
-    merged = merging.read_merged(scanned(frame, rows=rows), "y", ["y", "g", "x"])
+    merged = scans.read_merged(scanned(frame, rows=rows), "y", ["y", "g", "x"])
     wanted = grouped(frame, ["g", "x"])
     assert merged["(rows)"].tolist() == wanted["(rows)"].tolist()
     np.testing.assert_array_equal(merged["x"], wanted["x"])
@@ -85,13 +85,13 @@ def test_squares_keep_their_digits_far_from_zero() -> None:
 
 def test_only_merged_rows_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    merge = merging._merged
+    merge = scans._merged
 
     def watched(parts: list[Any], keys: list[str]) -> pd.DataFrame:
         held.append(sum(len(part) for part in parts if part is not None))
         return merge(parts, keys)
 
-    monkeypatch.setattr(merging, "_merged", watched)
+    monkeypatch.setattr(scans, "_merged", watched)
     frame = pd.DataFrame({"y": np.arange(10_000.0), "g": np.tile([f"g{i}" for i in range(50)], 200)})
     assert len(sf.Model("y ~ (1 | g)", scanned(frame, rows=100)).data) == 50
     assert max(held) <= 150 < len(held) * 2
@@ -165,7 +165,7 @@ def test_rows_of_levels_are_counted_before_merging() -> None:
     data, truth = sf.simulate("log_fc ~ (1 | gene)", layout, known, random_seed=1)
     merged, single = (sf.lmer("log_fc ~ (1 | gene)", one, **SHORT) for one in (scanned(data), data))
     pd.testing.assert_frame_equal(sf.recover(merged, truth).groups, sf.recover(single, truth).groups, rtol=1e-8)
-    from speclet_formula.reporting.plots.levels import shrinkage
+    from speclet_formula.reporting.plots.effects import shrinkage
 
     pd.testing.assert_frame_equal(shrinkage(merged), shrinkage(single), rtol=1e-8)
 
