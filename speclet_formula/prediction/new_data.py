@@ -13,11 +13,11 @@ from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import FixedPart, correlation_name, sides
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
-from speclet_formula.estimates.intervals import Array
-from speclet_formula.estimates.points import PointEstimates
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of
 from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.points import PointEstimates
 from speclet_formula.prediction.linear_predictors import Draws, ModelDraws, gather_side, variable_draws
 from speclet_formula.priors import Prior, matrices_of
 

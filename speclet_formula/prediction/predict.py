@@ -13,18 +13,11 @@ import pandas as pd
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
 from speclet_formula.design.design import sides
-from speclet_formula.estimates.fitted import Fitted, FittedModel
-from speclet_formula.estimates.intervals import (
-    ESTIMATES,
-    Array,
-    EstimateError,
-    Interval,
-    point_estimates,
-    stack,
-    summarise,
-)
-from speclet_formula.estimates.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
+from speclet_formula.errors import EstimateError
 from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
+from speclet_formula.posterior.draws import Fitted, FittedModel
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, point_estimates, stack, summarise
+from speclet_formula.posterior.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
 from speclet_formula.prediction.linear_predictors import (
     ModelDraws,
     at_rows,

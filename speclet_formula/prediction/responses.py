@@ -17,13 +17,13 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.design.response import observed_response, truncation_of
 from speclet_formula.design.tables import as_pandas, clean_columns, select_columns
 from speclet_formula.errors import DataError, FormulaError
-from speclet_formula.estimates.intervals import Array
-from speclet_formula.estimates.points import points_of
 from speclet_formula.families import FAMILIES, Family, draw_response, is_ordinal
 from speclet_formula.families.records import Parameters
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.observation import draw_between
+from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.points import points_of
 from speclet_formula.prediction.linear_predictors import Draws, ModelDraws, at_rows, gather, gather_fit
 from speclet_formula.prediction.new_data import draw_anew, draw_point_anew, without_groups
 

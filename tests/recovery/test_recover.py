@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import DataError
-from speclet_formula.estimates import varcorr
 from speclet_formula.inference.lme4 import lmer
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.diagnostics import diagnose
+from speclet_formula.posterior.variances import varcorr
 from speclet_formula.priors import Prior
 from speclet_formula.recovery import implied_truth, recover
 from speclet_formula.recovery.records import show

@@ -1,4 +1,4 @@
-"""A fit goes in; frames of fixed effects, of group effects and of their sums come out, one row per coefficient.
+"""Fixed effects, group effects and their sums, one row for each coefficient: `fixef`, `ranef`, `coef`.
 
 Labels are the design's, summaries those of `intervals`. Standard deviations and correlations are left to `variances`.
 """
@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from speclet_formula.convergence import mixing
 from speclet_formula.design.design import Design, GroupBlock, sides, threshold_labels
-from speclet_formula.estimates.fitted import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
-from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, stack, summarise
-from speclet_formula.estimates.points import (
+from speclet_formula.posterior.convergence import mixing
+from speclet_formula.posterior.draws import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, stack, summarise
+from speclet_formula.posterior.points import (
     COEF,
     RANEF,
     interval_of,
@@ -67,7 +67,7 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
 
     Examples
     --------
-    >>> from speclet_formula.estimates import fixef
+    >>> from speclet_formula.posterior.effects import fixef
     >>> fixef(fit, ci_prob=0.95)["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['Intercept', 'Days']
     """
@@ -95,8 +95,8 @@ def summarise_fixed(
 
     Examples
     --------
-    >>> from speclet_formula.estimates.effects import summarise_fixed
-    >>> from speclet_formula.estimates.intervals import choose_interval
+    >>> from speclet_formula.posterior.effects import summarise_fixed
+    >>> from speclet_formula.posterior.intervals import choose_interval
     >>> len(summarise_fixed(fit, choose_interval(), most=1))  # fit: Reaction ~ Days + (1 + Days | Subject)
     1
     """
@@ -156,7 +156,7 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
 
     Examples
     --------
-    >>> from speclet_formula.estimates import family_parameters
+    >>> from speclet_formula.posterior.effects import family_parameters
     >>> len(family_parameters(fit))  # fit: Reaction ~ Days + (1 + Days | Subject)
     0
     """
@@ -201,7 +201,7 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
 
     Examples
     --------
-    >>> from speclet_formula.estimates import ranef
+    >>> from speclet_formula.posterior.effects import ranef
     >>> ranef(fit).query("grp == '308'")["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['Intercept', 'Days']
     """
@@ -250,7 +250,7 @@ def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = Non
 
     Examples
     --------
-    >>> from speclet_formula.estimates import coef
+    >>> from speclet_formula.posterior.effects import coef
     >>> len(coef(fit).query("term == 'Days'"))  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects
     18
     """

@@ -1,7 +1,6 @@
-"""Draws go in; a point estimate, a standard deviation and a credible interval of each parameter come out.
+"""Point estimates, standard deviations and credible intervals of draws.
 
-Mass, kind and point estimate are ArviZ's settings unless the caller says otherwise. Which draws to summarise, and
-under which labels, is left to the other files here.
+Mass, kind and point estimate are ArviZ's settings unless the caller says otherwise.
 """
 
 import math
@@ -89,7 +88,7 @@ def choose_interval(ci_prob: float | None = None, ci_kind: str | None = None) ->
 
     Examples
     --------
-    >>> from speclet_formula.estimates.intervals import choose_interval
+    >>> from speclet_formula.posterior.intervals import choose_interval
     >>> str(choose_interval(0.9, "hdi"))
     '90% highest-density interval'
     """
@@ -144,7 +143,7 @@ def summarise(draws: Array, interval: Interval) -> pd.DataFrame:
     Examples
     --------
     >>> import numpy as np
-    >>> from speclet_formula.estimates.intervals import Interval, summarise
+    >>> from speclet_formula.posterior.intervals import Interval, summarise
     >>> summarise(np.arange(5.0)[:, None], Interval(0.5, "eti", "mean")).iloc[0].round(3).to_list()
     [2.0, 1.581, 1.0, 3.0]
     """
@@ -170,7 +169,7 @@ def point_estimates(draws: Array, interval: Interval) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> from speclet_formula.estimates.intervals import Interval, point_estimates
+    >>> from speclet_formula.posterior.intervals import Interval, point_estimates
     >>> point_estimates(np.arange(5.0)[:, None], Interval(0.5, "eti", "median")).item()
     2.0
     """
@@ -198,7 +197,7 @@ def bounds(draws: Array, interval: Interval) -> tuple[Array, Array]:
     Examples
     --------
     >>> import numpy as np
-    >>> from speclet_formula.estimates.intervals import Interval, bounds
+    >>> from speclet_formula.posterior.intervals import Interval, bounds
     >>> low, high = bounds(np.array([[0.0], [1.0], [1.1], [1.2], [9.0]]), Interval(0.4, "hdi", "mean"))
     >>> low.item(), high.item()
     (1.0, 1.2)

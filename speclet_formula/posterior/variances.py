@@ -1,6 +1,6 @@
-"""A fit goes in; the standard deviations and correlations of its group effects come out, and the residual's.
+"""Standard deviations and correlations of group effects, and the residual's: `varcorr` and `sigma`.
 
-One row per parameter, laid out as `as.data.frame(VarCorr(.))`. The effects themselves are left to `effects`.
+One row per parameter, laid out as `as.data.frame(VarCorr(.))`.
 """
 
 from collections.abc import Iterator
@@ -9,8 +9,8 @@ from itertools import combinations
 import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock, correlation_name, effect_label, sides
-from speclet_formula.estimates.fitted import Fitted, FittedModel, draws_of, pooled
-from speclet_formula.estimates.intervals import (
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, pooled
+from speclet_formula.posterior.intervals import (
     Array,
     EstimateError,
     Interval,
@@ -19,7 +19,7 @@ from speclet_formula.estimates.intervals import (
     point_estimates,
     stack,
 )
-from speclet_formula.estimates.points import RESIDUAL, VARCORR, interval_of, point_varcorr, points_of
+from speclet_formula.posterior.points import RESIDUAL, VARCORR, interval_of, point_varcorr, points_of
 
 SCALE = "Scale"  # of a t response
 
@@ -58,7 +58,7 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = 
 
     Examples
     --------
-    >>> from speclet_formula.estimates import varcorr
+    >>> from speclet_formula.posterior.variances import varcorr
     >>> varcorr(fit)["grp"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['Subject', 'Subject', 'Subject', 'Residual']
     """
@@ -138,7 +138,7 @@ def sigma(fit: Fitted) -> float:
 
     Examples
     --------
-    >>> from speclet_formula.estimates import sigma
+    >>> from speclet_formula.posterior.variances import sigma
     >>> 20 < sigma(fit) < 30  # fit: Reaction ~ Days + (1 + Days | Subject)
     True
     """

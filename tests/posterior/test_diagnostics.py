@@ -8,10 +8,10 @@ import pytest
 import xarray as xr
 from scipy import stats
 
-from speclet_formula.convergence import mixing
-from speclet_formula.diagnostics import diagnose, judging
-from speclet_formula.diagnostics.findings import ess_limit, r_hat_limit
 from speclet_formula.errors import SamplingError
+from speclet_formula.posterior import diagnostics
+from speclet_formula.posterior.convergence import mixing
+from speclet_formula.posterior.diagnostics import diagnose, ess_limit, r_hat_limit
 from tests.fakes import correlated_fit
 
 LONGER = "Run longer (draws=1000)."
@@ -251,7 +251,7 @@ def test_without_draws_there_is_no_verdict(given, kind):
 
 
 def test_examples_run():
-    assert doctest.testmod(judging).failed == 0
+    assert doctest.testmod(diagnostics).failed == 0
 
 
 def test_the_limit_of_r_hat_leaves_room_for_chance():

@@ -4,8 +4,9 @@ import doctest
 
 import numpy as np
 
-from speclet_formula.estimates import sigma, varcorr, variances
 from speclet_formula.model import Model
+from speclet_formula.posterior import variances
+from speclet_formula.posterior.variances import sigma, varcorr
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 

@@ -1,6 +1,6 @@
-"""What a fit by maximum likelihood is: a model, its estimates, and whether they are the maximum.
+"""What a fit is: a model with its draws, `Fit`, or with its estimates of maximum likelihood, `PointFit`.
 
-It computes nothing and prints itself as lme4 does. Finding the maximum is left to `reml` and `laplace`.
+Both print themselves as lme4 does, by `summary` and `rendering`.
 """
 
 from collections.abc import Iterator
@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from speclet_formula.errors import some_of
-from speclet_formula.estimates.effects import summarise_fixed
-from speclet_formula.estimates.intervals import EstimateError, choose_interval
-from speclet_formula.estimates.points import PointEstimates, labels_of
-from speclet_formula.estimates.variances import varcorr
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
-from speclet_formula.posterior.layout import (
+from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.effects import summarise_fixed
+from speclet_formula.posterior.intervals import EstimateError, choose_interval
+from speclet_formula.posterior.points import PointEstimates, labels_of
+from speclet_formula.posterior.rendering import render_html, render_text
+from speclet_formula.posterior.summary import (
     MOST_FIXED,
     Layout,
     counted,
@@ -23,9 +24,43 @@ from speclet_formula.posterior.layout import (
     fixed_table,
     group_table,
     kind_of_model,
+    lay_out,
     number,
 )
-from speclet_formula.posterior.rendering import render_html, render_text
+from speclet_formula.posterior.variances import varcorr
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Fit:
+    """A fitted model.
+
+    Attributes
+    ----------
+    model : Model
+        Formula, data, family and priors.
+    idata : xarray.DataTree
+        ArviZ's tree: the group "posterior" in Bambi's variable names, "sample_stats" and, unless rows were merged,
+        "observed_data".
+    method : str
+        The engine: "nuts", "exact".
+    diagnostics : Diagnostics
+        Whether the draws can be trusted.
+    seconds : float
+        How long the fit took.
+    """
+
+    model: Model
+    idata: Any
+    method: str
+    diagnostics: Diagnostics
+    seconds: float
+
+    def __repr__(self) -> str:
+        return render_text(lay_out(self))
+
+    def _repr_html_(self) -> str:
+        return render_html(lay_out(self))
+
 
 METHODS = {"reml": "REML", "ml": "maximum likelihood", "laplace": "maximum likelihood (Laplace Approximation)"}
 FOOT = "Std.Error and t value are for the estimated variances; a fit by method='exact' carries their uncertainty too."

@@ -1,7 +1,4 @@
-"""A model and what a file holds for it go in; a `MismatchError` is raised where they cannot belong together.
-
-Nothing is mended here, and nothing is left for a later verb to fail at. How files are read is left to `archive`.
-"""
+"""What a saved fit must be, checked before it is used: draws, estimates and settings that are those of the model."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design.design import Design, GroupBlock, correlation_name, sides, variable_name
-from speclet_formula.diagnostics import Diagnostics
-from speclet_formula.estimates.points import PointEstimates
 from speclet_formula.model import Model
+from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.points import PointEstimates
 from speclet_formula.priors import Prior, Slot
 
 MOST_OF_A_FORMULA = 1_000_000  # characters

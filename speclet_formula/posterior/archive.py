@@ -1,7 +1,7 @@
-"""A fit goes into a file and comes out of it; a file that is damaged, foreign or newer is refused.
+"""A fit as one file, a zip of JSON and plain arrays, which runs no code when it is read: `save` and `load`.
 
-The model is built anew from its formula, data and priors, and must give the columns and levels that were saved.
-What becomes of tables, draws and priors is left to `packing`.
+The model is built anew from its formula, data and priors, and must give the columns and levels that were saved; a file
+that is damaged, foreign or newer is refused. What becomes of tables, draws and priors is left to `packing`.
 """
 
 import json
@@ -19,27 +19,28 @@ import pandas as pd
 from speclet_formula.common.files import replacing
 from speclet_formula.design.design import sides
 from speclet_formula.design.merged import merged_columns
-from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.errors import DataError, SpecletError
 from speclet_formula.formula.terms import columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.priors import Slot
-from speclet_formula.storage.checking import check_fit, check_point, check_settings, check_slots, of_class, require
-from speclet_formula.storage.packing import (
+from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.packing import (
     Json,
     Take,
     pack_array,
+    pack_point,
     pack_slot,
     pack_table,
     pack_tree,
     read_array,
     unpack_array,
+    unpack_point,
     unpack_slot,
     unpack_table,
     unpack_tree,
 )
-from speclet_formula.storage.points import pack_point, unpack_point
+from speclet_formula.posterior.saved import check_fit, check_point, check_settings, check_slots, of_class, require
+from speclet_formula.priors import Slot
 
 FORMAT = "speclet_formula fit"
 FORMAT_VERSION = 1
@@ -76,7 +77,7 @@ def save(fit: Fit | PointFit, path: str | Path) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from speclet_formula.storage import load, save
+    >>> from speclet_formula.posterior.archive import load, save
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = save(fit, f"{folder}/sleepstudy.fit")  # fit: Reaction ~ Days + (1 + Days | Subject)
     ...     load(path).idata.identical(fit.idata)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from speclet_formula.estimates import fixef, intervals, sigma, varcorr
-from speclet_formula.estimates.intervals import EstimateError, Interval, choose_interval, summarise
+from speclet_formula.posterior import intervals
+from speclet_formula.posterior.effects import fixef
+from speclet_formula.posterior.intervals import EstimateError, Interval, choose_interval, summarise
+from speclet_formula.posterior.variances import sigma, varcorr
 from tests.fakes import correlated_fit
 
 DRAWS = np.random.default_rng(3).gamma(2.0, size=(501, 4))

@@ -1,7 +1,6 @@
-"""A fit goes in; the share of the variance that groups and fixed effects account for comes out: `icc` and `r2`.
+"""The share of the variance that groups and fixed effects account for: `icc` and `r2`.
 
-Variances are on the link's scale, by draw. Standard deviations are those of `variances`; summarising is left to
-`intervals`.
+Variances are on the link's scale, by draw.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,10 +10,10 @@ import pandas as pd
 
 from speclet_formula.design.design import GroupBlock
 from speclet_formula.design.merged import column_means
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled, side_draws
-from speclet_formula.estimates.intervals import ESTIMATES, Array, EstimateError, stack, summarise
-from speclet_formula.estimates.points import interval_of, points_of
-from speclet_formula.estimates.variances import correlation_draws, deviation_draws, has_residual
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled, side_draws
+from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, stack, summarise
+from speclet_formula.posterior.points import interval_of, points_of
+from speclet_formula.posterior.variances import correlation_draws, deviation_draws, has_residual
 
 MEASURES = ("measure", *ESTIMATES)
 _LATENT = {"logit": np.pi**2 / 3, "probit": 1.0, "cloglog": np.pi**2 / 6}
@@ -65,7 +64,7 @@ def icc(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None
 
     Examples
     --------
-    >>> from speclet_formula.estimates import icc
+    >>> from speclet_formula.posterior.r2 import icc
     >>> icc(fit)["measure"].to_list()
     ['adjusted', 'unadjusted']
     """
@@ -100,7 +99,7 @@ def r2(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None)
 
     Examples
     --------
-    >>> from speclet_formula.estimates import r2
+    >>> from speclet_formula.posterior.r2 import r2
     >>> r2(fit)["measure"].to_list()
     ['marginal', 'conditional']
     """

@@ -6,8 +6,8 @@ import warnings
 import numpy as np
 import pytest
 
-from speclet_formula import convergence
-from speclet_formula.convergence import mixing
+from speclet_formula.posterior import convergence
+from speclet_formula.posterior.convergence import mixing
 
 
 def autoregressive(correlation, parameters, chains, draws, seed=0):

@@ -1,6 +1,6 @@
-"""A fit goes in; the parts of its print-out come out as words: verdict, facts, two tables, and a foot.
+"""A fit's print-out in the order of lme4's summary: verdict, facts, two tables, and a foot, as words.
 
-The order is that of lme4's summary. Text and HTML are made from the same parts by `rendering`.
+Text and HTML are made from the same parts by `rendering`.
 """
 
 import math
@@ -14,13 +14,13 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import Design, sides
-from speclet_formula.diagnostics import Diagnostics
-from speclet_formula.estimates.effects import family_parameters, summarise_fixed
-from speclet_formula.estimates.fitted import Fitted, FittedModel, ngrps, nobs
-from speclet_formula.estimates.intervals import Interval, choose_interval
-from speclet_formula.estimates.variances import has_residual, summarise_side
 from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import text_of
+from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.draws import Fitted, FittedModel, ngrps, nobs
+from speclet_formula.posterior.effects import family_parameters, summarise_fixed
+from speclet_formula.posterior.intervals import Interval, choose_interval
+from speclet_formula.posterior.variances import has_residual, summarise_side
 from speclet_formula.preflight import Finding
 
 MOST_FIXED = 20  # rows of fixed effects that are shown
@@ -144,7 +144,7 @@ def lay_out(fit: Summarised) -> Layout:
 
     Examples
     --------
-    >>> from speclet_formula.posterior.layout import lay_out
+    >>> from speclet_formula.posterior.summary import lay_out
     >>> lay_out(fit).counts  # fit: Reaction ~ Days + (1 + Days | Subject)
     'Number of obs: 180, groups: Subject, 18'
     """

@@ -13,12 +13,13 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import DataError
-from speclet_formula.estimates import coef
 from speclet_formula.model import Model
+from speclet_formula.posterior import archive
+from speclet_formula.posterior.archive import load, save
+from speclet_formula.posterior.diagnostics import diagnose
+from speclet_formula.posterior.effects import coef
 from speclet_formula.priors import Prior
-from speclet_formula.storage import archive, load, save
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 

@@ -7,9 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speclet_formula.convergence import mixing
-from speclet_formula.estimates import EstimateError, coef, effects, fitted, fixef, ngrps, nobs, ranef
 from speclet_formula.model import Model
+from speclet_formula.posterior import draws as reader
+from speclet_formula.posterior import effects
+from speclet_formula.posterior.convergence import mixing
+from speclet_formula.posterior.draws import ngrps, nobs
+from speclet_formula.posterior.effects import coef, fixef, ranef
+from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import SUBJECTS, correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 
@@ -140,6 +144,6 @@ def test_draws_of_another_model_are_an_error():
     )
 
 
-@pytest.mark.parametrize("module", [effects, fitted])
+@pytest.mark.parametrize("module", [effects, reader])
 def test_examples_run(module):
     assert doctest.testmod(module, extraglobs={"fit": correlated_fit()}).failed == 0

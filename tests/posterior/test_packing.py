@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 from speclet_formula.errors import DataError
-from speclet_formula.storage import packing
-from speclet_formula.storage.packing import pack_array, pack_table, plain_json, unpack_array, unpack_table
+from speclet_formula.posterior import packing
+from speclet_formula.posterior.packing import pack_array, pack_table, plain_json, unpack_array, unpack_table
 
 OBJECTS = {
     "nothing at all": [],

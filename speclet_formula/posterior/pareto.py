@@ -1,7 +1,6 @@
-"""Importance ratios go in, a row of draws for each observation; Pareto-smoothed weights and their shape k come out.
+"""Pareto-smoothed importance weights and their shape k, of a row of draws for each observation.
 
 The same numbers as ArviZ's `psislw`, for all observations of a block at once: several times quicker.
-What they are weights for is left to `leave_one_out`.
 """
 
 import numpy as np
@@ -39,7 +38,7 @@ def smooth_weights(log_ratios: Array, efficiency: float = 1.0) -> tuple[Array, A
     Examples
     --------
     >>> import numpy as np
-    >>> from speclet_formula.smoothing import smooth_weights
+    >>> from speclet_formula.posterior.pareto import smooth_weights
     >>> log_weights, k = smooth_weights(np.random.default_rng(1).normal(size=(1, 1000)))
     >>> bool(abs(np.exp(log_weights).sum() - 1) < 1e-12), bool(k[0] < 0.7)
     (True, True)

@@ -1,18 +1,21 @@
-"""Tables, draws and priors go in; JSON and plain arrays come out, and back: nothing that could run when it is read.
+"""Tables, draws, estimates and priors as JSON and plain arrays, nothing that could run when it is read, and back.
 
 An array is put aside in a list and named by its place there. Files are left to `archive`.
 """
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import IO, Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError
+from speclet_formula.posterior import PointFit
+from speclet_formula.posterior.points import PointEstimates
+from speclet_formula.posterior.saved import is_name, of_class, require
 from speclet_formula.priors import Prior, Slot
-from speclet_formula.storage.checking import is_name, require
 
 type Json = dict[str, Any]
 type Take = Callable[[int], np.ndarray]  # an array by its place
@@ -285,7 +288,7 @@ def plain_json(value: Any) -> Any:
     Examples
     --------
     >>> import numpy as np
-    >>> from speclet_formula.storage.packing import plain_json
+    >>> from speclet_formula.posterior.packing import plain_json
     >>> plain_json({"tune": np.int64(1000), "tried": (1, 2)})
     {'tune': 1000, 'tried': [1, 2]}
     """
@@ -363,3 +366,58 @@ def _unpack_parameter(value: Any) -> Any:
     if isinstance(value, dict):
         return _unpack_prior(value["prior"])
     return np.array(value, dtype=np.float64) if isinstance(value, list) else value
+
+
+NUMBERS = ("log_likelihood", "df", "deviance", "aic", "bic", "singular", "verdict", "sentence", "remedy", "evaluations")
+
+
+def pack_point(fit: PointFit, arrays: list[np.ndarray]) -> Json:
+    """Write what a fit by maximum likelihood has beside its model.
+
+    Parameters
+    ----------
+    fit : PointFit
+    arrays : list of ndarray
+        Where arrays are put aside.
+
+    Returns
+    -------
+    dict
+    """
+    estimates = {field.name: _packed(getattr(fit.estimates, field.name), arrays) for field in fields(PointEstimates)}
+    return {"estimates": estimates, **{name: getattr(fit, name) for name in NUMBERS}}
+
+
+def unpack_point(packed: Json, take: Take) -> dict[str, Any]:
+    """Read what `pack_point` wrote.
+
+    Parameters
+    ----------
+    packed : dict
+    take : callable
+        Gives an array by its place.
+
+    Returns
+    -------
+    dict
+        Arguments of `PointFit`.
+    """
+    saved = of_class(PointEstimates, packed["estimates"])  # an older file lacks what came later, which has a default
+    estimates = {
+        field.name: _unpacked(saved[field.name], take) for field in fields(PointEstimates) if field.name in saved
+    }
+    return {"estimates": PointEstimates(**estimates), **{name: packed[name] for name in NUMBERS}}
+
+
+def _packed(value: Any, arrays: list[np.ndarray]) -> Any:
+    """Put arrays aside; text and numbers stay."""
+    if isinstance(value, tuple):
+        return [_packed(item, arrays) for item in value]
+    return pack_array(value, arrays, "estimates") if isinstance(value, np.ndarray) else value
+
+
+def _unpacked(value: Any, take: Take) -> Any:
+    """Take arrays back."""
+    if isinstance(value, list):
+        return tuple(_unpacked(item, take) for item in value)
+    return unpack_array(value, take) if isinstance(value, dict) else value

@@ -1,7 +1,4 @@
-"""A fit goes in; one frame with all of its estimates comes out, in the columns of R's broom.mixed.
-
-It renames and stacks what `effects` and `variances` make, and leaves the numbers to them.
-"""
+"""All estimates in one frame, as broom.mixed's `tidy`."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,11 +7,11 @@ import pandas as pd
 
 from speclet_formula.design.design import sides
 from speclet_formula.errors import nearest
-from speclet_formula.estimates.effects import fixef, ranef
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import ESTIMATES, EstimateError, Interval, stack, summarise
-from speclet_formula.estimates.points import ASYMPTOTIC, RESIDUAL, interval_of, point_parameters, points_of, wald
-from speclet_formula.estimates.variances import correlation_draws, deviation_draws, has_residual, residual_label
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.effects import fixef, ranef
+from speclet_formula.posterior.intervals import ESTIMATES, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.points import ASYMPTOTIC, RESIDUAL, interval_of, point_parameters, points_of, wald
+from speclet_formula.posterior.variances import correlation_draws, deviation_draws, has_residual, residual_label
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
 TESTS = ("statistic", "p_value")
@@ -70,7 +67,7 @@ def tidy(
 
     Examples
     --------
-    >>> from speclet_formula.estimates import tidy
+    >>> from speclet_formula.posterior.tidy import tidy
     >>> tidy(fit, "ran_pars")["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['sd__Intercept', 'sd__Days', 'cor__Intercept.Days', 'sd__Observation']
     """

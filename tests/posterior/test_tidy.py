@@ -1,13 +1,17 @@
 """One frame with all estimates, in broom.mixed's columns."""
 
 import doctest
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from speclet_formula.estimates import EstimateError, fixef, ranef, tidy, tidying, varcorr
 from speclet_formula.model import Model
+from speclet_formula.posterior.effects import fixef, ranef
+from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.posterior.tidy import TIDY, tidy
+from speclet_formula.posterior.variances import varcorr
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
 from tests.rdata import answers, fit_of
 
@@ -37,7 +41,7 @@ def test_tests_of_fixed_effects_are_those_of_broom(name):
     assert ("p_value" in fixed) == ("p.value" in expected)
     if "p.value" in expected:
         np.testing.assert_allclose(np.log(fixed["p_value"]), np.log(expected["p.value"]), rtol=0.01)
-    assert tidy(fit, "ran_vals").columns.to_list() == list(tidying.TIDY)
+    assert tidy(fit, "ran_vals").columns.to_list() == list(TIDY)
 
 
 def test_rows_of_standard_deviations():
@@ -84,7 +88,7 @@ def test_error_texts(effects, text):
 
 
 def test_examples_run():
-    assert doctest.testmod(tidying, extraglobs={"fit": correlated_fit()}).failed == 0
+    assert doctest.testmod(sys.modules[tidy.__module__], extraglobs={"fit": correlated_fit()}).failed == 0
 
 
 def test_fixed_effects_are_exponentiated_by_the_delta_method_and_nothing_else_is():

@@ -1,4 +1,4 @@
-"""Estimates of maximum likelihood go in; the same frames come out that `effects` and `variances` make from draws.
+"""Estimates of maximum likelihood, and the frames that `effects` and `variances` make of draws, made of them.
 
 A standard error is lme4's, an interval so many of them to each side. Making the estimates is left to `inference`.
 """
@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock
-from speclet_formula.estimates.fitted import Fitted, term_label
-from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, choose_interval, stack
+from speclet_formula.posterior.draws import Fitted, term_label
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, WaldInterval, choose_interval, stack
 
 FIXEF = ("term", *ESTIMATES, "statistic")
 RANEF = ("grpvar", "term", "grp", "condval", "condsd", "conf_low", "conf_high")
@@ -173,7 +173,7 @@ def interval_of(fit: Fitted, ci_prob: float | None = None, ci_kind: str | None =
 
     Examples
     --------
-    >>> from speclet_formula.estimates.points import interval_of
+    >>> from speclet_formula.posterior.points import interval_of
     >>> str(interval_of(fit))  # a fit with draws
     '89% equal-tailed interval'
     """

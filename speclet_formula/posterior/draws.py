@@ -1,19 +1,18 @@
-"""A fit goes in; its draws under the design's labels come out, and the counts of rows and levels.
+"""The reader of draws: every parameter of a fit under the design's labels, and the counts of rows and levels.
 
 What an estimate needs of a fit is said by `Fitted`. Summarising the draws is left to the files beside this one.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
 
 from speclet_formula.design.design import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.design.merged import row_count
-from speclet_formula.estimates.intervals import Array, EstimateError
-from speclet_formula.estimates.kept import is_left_out, not_kept
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import Formula
+from speclet_formula.posterior.intervals import Array, EstimateError
 
 
 class FittedModel(Protocol):
@@ -62,7 +61,7 @@ def nobs(fit: Fitted) -> int:
 
     Examples
     --------
-    >>> from speclet_formula.estimates import nobs
+    >>> from speclet_formula.posterior.draws import nobs
     >>> nobs(fit)  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects on 10 days
     180
     """
@@ -83,7 +82,7 @@ def ngrps(fit: Fitted) -> dict[str, int]:
 
     Examples
     --------
-    >>> from speclet_formula.estimates import ngrps
+    >>> from speclet_formula.posterior.draws import ngrps
     >>> ngrps(fit)  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects
     {'Subject': 18}
     """
@@ -234,3 +233,47 @@ def term_label(column: str) -> str:
     str
     """
     return "Intercept" if column == "1" else column
+
+
+type Parts = tuple[str, str, str]  # of an error: what is wrong, what is allowed, what to do
+
+
+def is_left_out(posterior: Mapping[str, Any], name: str) -> bool:
+    """Tell whether a variable is that of group effects whose draws were not kept.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+    name : str
+        A variable's name, "1|gene".
+
+    Returns
+    -------
+    bool
+    """
+    return name not in posterior and f"{name}_sigma" in posterior
+
+
+def not_kept(posterior: Mapping[str, Any], name: str) -> Parts | None:
+    """Word the error of group effects whose draws were not kept; None where that is not what is wrong.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+    name : str
+        The variable that is needed.
+
+    Returns
+    -------
+    tuple of str, or None
+    """
+    if not is_left_out(posterior, name):
+        return None
+    slots = [str(one).removesuffix("_sigma") for one in posterior if "|" in str(one) and str(one).endswith("_sigma")]
+    kept = [slot for slot in slots if slot in posterior]
+    needed = dict.fromkeys(slot.rpartition("|")[2] for slot in slots if slot in (*kept, name))
+    return (
+        f"the fit kept no draws of '{name}'.",
+        f"It kept: {', '.join(kept) or 'no group effects'}.",
+        f"Fit the model again with keep={tuple(needed)!r}, or leave keep= out to keep all.",
+    )

@@ -1,4 +1,4 @@
-"""Draws go in; rank-normalised R-hat and the effective sample sizes come out, for all parameters at once.
+"""Rank-normalised R-hat and effective sample sizes, of all parameters at once.
 
 ArviZ's array functions take one parameter at a time; these take thousands in numpy and give the same numbers.
 What is good enough is for `diagnostics` to say.
@@ -52,7 +52,7 @@ def mixing(draws: Array) -> Mixing:
     Examples
     --------
     >>> import numpy as np
-    >>> from speclet_formula.convergence import mixing
+    >>> from speclet_formula.posterior.convergence import mixing
     >>> found = mixing(np.random.default_rng(1).normal(size=(1, 4, 500)))
     >>> bool(found.r_hat[0] < 1.01)
     True
