@@ -21,7 +21,7 @@ from speclet_formula.cli.commands import INTERRUPTED, MISTAKE
 from speclet_formula.cli.reading import read_table, read_truth
 from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError
-from speclet_formula.inference.lme4 import lmer
+from speclet_formula.inference.lmer import lmer
 from speclet_formula.screens import simulate_screen
 from speclet_formula.simulation import simulate
 from speclet_formula.storage import save

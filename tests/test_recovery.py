@@ -11,7 +11,7 @@ from speclet_formula.datasets import m7, screen_design
 from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import DataError
 from speclet_formula.estimates import varcorr
-from speclet_formula.inference.lme4 import lmer
+from speclet_formula.inference.lmer import lmer
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.priors import Prior
