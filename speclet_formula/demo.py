@@ -11,11 +11,11 @@ from typing import Any
 
 import pandas as pd
 
+from speclet_formula.common.files import replacing
 from speclet_formula.comparison import Comparison, compare
 from speclet_formula.comparison.comparing import FEWEST_FITS
 from speclet_formula.datasets import NotebookModel, m7, m7_models
 from speclet_formula.errors import DataError
-from speclet_formula.files import replacing
 from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit

@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from speclet_formula.common.keywords import answers_r
 from speclet_formula.design.records import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
@@ -21,7 +22,6 @@ from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.spelling import equation as write_equation
 from speclet_formula.formula.spelling import explain_formula, spell_call, spell_formula
 from speclet_formula.formula.terms import Formula, text_of
-from speclet_formula.keywords import answers_r
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
 from speclet_formula.preflight.records import listed
 

@@ -12,6 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from speclet_formula.common.files import SORTED
+from speclet_formula.common.keywords import answers_r
 from speclet_formula.design import Design, GroupBlock, Scan, build_design
 from speclet_formula.design.merged import (
     check_merged,
@@ -25,10 +27,8 @@ from speclet_formula.design.records import sides
 from speclet_formula.design.tables import Missing, as_pandas, in_row_order, read_used, row_labels
 from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
-from speclet_formula.files import SORTED
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
-from speclet_formula.keywords import answers_r
 from speclet_formula.observation import check_limits
 from speclet_formula.preflight import Finding, inspect_design, relate_groups
 from speclet_formula.preflight.records import Support

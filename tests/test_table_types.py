@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.files import read_file
+from speclet_formula.common.files import read_file
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
 
 PLAIN = {"str", "float64", "int64", "bool", "category"}

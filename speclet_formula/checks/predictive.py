@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.checks.prior_draws import check_draws, prior_draws
+from speclet_formula.common.seeds import generator
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import PriorError
 from speclet_formula.estimates.intervals import Array
@@ -18,7 +19,6 @@ from speclet_formula.families import FAMILIES, draw_response
 from speclet_formula.model import Model
 from speclet_formula.observation import draw_between
 from speclet_formula.prediction.gathering import at_rows, gather
-from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit

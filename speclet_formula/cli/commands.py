@@ -274,7 +274,7 @@ def simulate(
 ) -> None:
     """Draw a response for a table from a model whose parameters are known."""
     from speclet_formula.cli.reading import read_table, read_truth, truth_text
-    from speclet_formula.files import write_file, write_text
+    from speclet_formula.common.files import write_file, write_text
     from speclet_formula.simulation import simulate as simulate_data
 
     check_output(out, "--out", [data, truth])
@@ -364,7 +364,7 @@ def screen(  # noqa: PLR0913 - an option each
     """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""
     from speclet_formula.cli.reading import control_files
     from speclet_formula.cli.screening import check_choices, check_ranked, default_formula, fit_line, ranked_lines
-    from speclet_formula.files import write_file
+    from speclet_formula.common.files import write_file
 
     classes = control_files(controls or ())
     outputs = {"--out": out, "--out-guides": out_guides, "--out-table": out_table}

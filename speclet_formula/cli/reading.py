@@ -14,9 +14,9 @@ from typing import Any
 import pandas as pd
 import typer
 
+from speclet_formula.common.files import SORTED, existing, read_file, unreadable
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.files import SORTED, existing, read_file, unreadable
 
 SHOWN_LEVELS = 8
 SHOWN_DIGITS = 40

@@ -169,7 +169,7 @@ def check_ending(path: Path | None, option: str, wanted: str) -> None:
     wanted : str
         The ending of what is written: ".html", ".json" or ".fit".
     """
-    from speclet_formula.files import PARQUET, SEPARATORS  # not at the top: help needs no pandas
+    from speclet_formula.common.files import PARQUET, SEPARATORS  # not at the top: help needs no pandas
 
     promised = (*SEPARATORS, *PARQUET, ".html", ".htm", ".json", ".toml", ".xlsx", ".png", ".pdf", ".py", ".r")
     others = tuple(ending for ending in promised if not ending.startswith(wanted.removesuffix("l")))
@@ -203,7 +203,7 @@ def _is_same(one: Path, other: Path) -> bool:
 
 def check_table(path: Path | None, option: str) -> None:
     """Refuse, before anything is fitted, a table of a kind that cannot be written; into a device or pipe it is CSV."""
-    from speclet_formula.files import KINDS, PARQUET, SEPARATORS  # not at the top: help needs no pandas
+    from speclet_formula.common.files import KINDS, PARQUET, SEPARATORS  # not at the top: help needs no pandas
 
     if path is None or path.name.lower().endswith((*SEPARATORS, *PARQUET)) or (path.exists() and not path.is_file()):
         return

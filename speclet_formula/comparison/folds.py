@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.seeds import generator
 from speclet_formula.design.records import sides
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
 from speclet_formula.model import Model, in_order_of
-from speclet_formula.seeds import generator
 
 FEWEST = 2
 DEFAULT = 10  # folds of rows

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speclet_formula.seeds import generator
+from speclet_formula.common.seeds import generator
 
 CERTAIN = 0.5  # share of the looked-at rows that are the least likely ones
 FEWEST_CERTAIN = 8  # rows in all, from which on some are

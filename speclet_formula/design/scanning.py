@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.delimited import has_padding, head_of
+from speclet_formula.common.delimited import has_padding, head_of
+from speclet_formula.common.files import SORTED, has_no_order, promised_separator
 from speclet_formula.errors import DataError
-from speclet_formula.files import SORTED, has_no_order, promised_separator
 
 FORMATS = {
     ".parquet": "parquet",

@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.files import has_no_order, without_order
 from speclet_formula.design.finite import refuse_infinite, refuse_lost_digits
 from speclet_formula.design.merged import count_rows
 from speclet_formula.design.merging import read_merged
@@ -19,7 +20,6 @@ from speclet_formula.design.scanning import Scan, numbers_of, read_columns
 from speclet_formula.design.strays import numeric_text
 from speclet_formula.design.transforms import as_factor, label_of
 from speclet_formula.errors import DataError, FormulaError, listed, nearest
-from speclet_formula.files import has_no_order, without_order
 
 Missing = Literal["error", "drop"]
 EXACT = 2**53  # beyond it a double has no room for every whole number

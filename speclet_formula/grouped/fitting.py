@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from speclet_formula.common.resumable import open_folder, owner_of, seed_of
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates import tidy
@@ -20,7 +21,6 @@ from speclet_formula.grouped.preparing import check, labels_of, make_tasks, mani
 from speclet_formula.grouped.records import GroupedFits, SavedFits
 from speclet_formula.grouped.running import key_of, outcomes_of
 from speclet_formula.grouped.tasks import GroupTask, Outcome
-from speclet_formula.resumable import open_folder, owner_of, seed_of
 from speclet_formula.storage import load
 
 MOST_SHOWN = 3

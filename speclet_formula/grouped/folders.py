@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from speclet_formula.resumable import FolderKind, write_whole
+from speclet_formula.common.resumable import FolderKind, write_whole
 
 FITS = FolderKind(
     manifest="groups.json",

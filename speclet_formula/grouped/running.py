@@ -8,9 +8,9 @@ from pathlib import Path
 import joblib
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from speclet_formula.common.spreading import spread, tethered, with_progress
 from speclet_formula.grouped.folders import digest, load_outcome, save_outcome
 from speclet_formula.grouped.tasks import GroupTask, Outcome, run_group
-from speclet_formula.spreading import spread, tethered, with_progress
 
 
 def key_of(task: GroupTask) -> str:

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from speclet_formula.common.seeds import checked_seed
 from speclet_formula.errors import SamplingError
-from speclet_formula.seeds import checked_seed
 
 Sampler = Literal["nutpie", "pymc", "numpyro"]
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "numpyro")

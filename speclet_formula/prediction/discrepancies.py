@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtri, xlogy
 
+from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import nearest
@@ -20,7 +21,6 @@ from speclet_formula.families.evaluation import weighted
 from speclet_formula.families.records import Parameters
 from speclet_formula.prediction.gathering import at_rows, gather_fit, row_blocks
 from speclet_formula.prediction.replicates import draw_rows
-from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit

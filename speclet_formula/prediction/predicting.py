@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
 from speclet_formula.design.records import sides
 from speclet_formula.estimates.intervals import (
@@ -29,7 +30,6 @@ from speclet_formula.prediction.new_levels import add_new_levels
 from speclet_formula.prediction.new_rows import NewRows, new_rows
 from speclet_formula.prediction.predictors import refuse_new_levels
 from speclet_formula.prediction.replicates import draw_rows, with_weights
-from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.seeds import generator
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.records import sides
 from speclet_formula.errors import DataError
@@ -19,7 +20,6 @@ from speclet_formula.prediction.gathering import Draws, ModelDraws, at_rows, gat
 from speclet_formula.prediction.group_terms import without_groups
 from speclet_formula.prediction.new_levels import draw_anew, draw_point_anew
 from speclet_formula.prediction.replicates import draw_rows
-from speclet_formula.seeds import generator
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit

@@ -6,6 +6,7 @@ program of `separation` has a limit of its own.
 
 from collections.abc import Sequence
 
+from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design
 from speclet_formula.preflight.collinearity import collinear_columns
 from speclet_formula.preflight.columns import (
@@ -21,7 +22,6 @@ from speclet_formula.preflight.groups import inspect_group
 from speclet_formula.preflight.parameters import inspect_parameters
 from speclet_formula.preflight.records import Finding, Support
 from speclet_formula.preflight.separation import separation
-from speclet_formula.threads import in_one_blas_thread
 
 
 @in_one_blas_thread

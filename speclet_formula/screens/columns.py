@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.files import read_file
 from speclet_formula.design.finite import refuse_lost_digits
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, listed, nearest
-from speclet_formula.files import read_file
 from speclet_formula.screens.notes import Notes
 
 # Names in small letters with "_" for what is between words; the most usual come first.

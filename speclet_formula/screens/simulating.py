@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.seeds import generator
 from speclet_formula.datasets import screen_design
 from speclet_formula.errors import DataError
 from speclet_formula.screens.records import SimulatedScreen
-from speclet_formula.seeds import generator
 
 INITIAL_SPREAD = 0.5  # SD of the log of guides' shares of a library
 REFERENCE = "plasmid"

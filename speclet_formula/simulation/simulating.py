@@ -8,13 +8,13 @@ from typing import Any, overload
 
 import pandas as pd
 
+from speclet_formula.common.seeds import generator
 from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import Formula
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.prediction.simulating import Effects, simulate_responses
 from speclet_formula.responses import observed_columns
-from speclet_formula.seeds import generator
 from speclet_formula.simulation.drawing import draw_data, simulator_of
 
 

@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.files import replacing
 from speclet_formula.design.merged import merged_columns
 from speclet_formula.design.records import sides
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.errors import DataError, SpecletError
-from speclet_formula.files import replacing
 from speclet_formula.formula.terms import columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.resumable import seed_of
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import PriorError
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import at_least
 from speclet_formula.model import Model
 from speclet_formula.priors import PRESETS
-from speclet_formula.resumable import seed_of
 from speclet_formula.studies.checkpoints import STUDY
 from speclet_formula.studies.preparing import STUDY_SETTINGS, make_tasks
 from speclet_formula.studies.prior_truths import check_proper

@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from speclet_formula.common.resumable import FolderKind, write_whole
 from speclet_formula.errors import DataError
-from speclet_formula.resumable import FolderKind, write_whole
 from speclet_formula.studies.measures import ROW_COLUMNS
 
 STUDY = FolderKind(

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.resumable import open_folder, owner_of
+from speclet_formula.common.spreading import spread, with_progress
 from speclet_formula.errors import SamplingError
-from speclet_formula.resumable import open_folder, owner_of
-from speclet_formula.spreading import spread, with_progress
 from speclet_formula.studies.checkpoints import FORMAT, STUDY, load_outcome, save_outcome
 from speclet_formula.studies.tasks import Outcome, Task, run
 

@@ -7,10 +7,10 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from speclet_formula.common.resumable import seed_of
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import at_least
-from speclet_formula.resumable import seed_of
 from speclet_formula.studies.checkpoints import STUDY
 from speclet_formula.studies.preparing import make_tasks
 from speclet_formula.studies.records import Study

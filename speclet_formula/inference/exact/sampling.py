@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.convergence import FEWEST_DRAWS, mixing
 from speclet_formula.design import centre_of
 from speclet_formula.design.records import correlation_name, pair_dim
@@ -39,7 +40,6 @@ from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.inference.precision import Layout, draw, solve
 from speclet_formula.model import Model
 from speclet_formula.smoothing import smooth_weights
-from speclet_formula.threads import in_one_blas_thread
 
 COSTLY = 20_000  # coefficients from which on an evaluation, some milliseconds then, is saved where it can be
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
 from speclet_formula.design.centring import centred_blocks
 from speclet_formula.errors import SamplingError
@@ -22,7 +23,6 @@ from speclet_formula.inference.laplace.mode import Mode, find_mode, joint_mode, 
 from speclet_formula.inference.laplace.problem import Point, Problem, problem_of
 from speclet_formula.model import Model, with_design
 from speclet_formula.posterior import PointFit
-from speclet_formula.threads import in_one_blas_thread
 
 FEWEST_LEVELS = 2
 STARTS = (0.1, 0.3, 1.0, 3.0)  # of all SDs at a time, in units of the linear predictor's spread

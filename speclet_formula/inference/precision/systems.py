@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse as matrices
 
+from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.precision import dense
 from speclet_formula.inference.precision.records import Layout, Rows, System, Units
-from speclet_formula.threads import one_blas_thread
 
 MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as sparse ones, whose loops must be compiled
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design, centre_of
 from speclet_formula.design.centring import centred_blocks
 from speclet_formula.design.merged import row_count
@@ -24,7 +25,6 @@ from speclet_formula.inference.reml.profiled import Profiled, deviances, profile
 from speclet_formula.inference.reml.relative import moved_theta, relative_covariances
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
-from speclet_formula.threads import in_one_blas_thread
 
 FEWEST_LEVELS = 2
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding

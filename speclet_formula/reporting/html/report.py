@@ -6,9 +6,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from speclet_formula.common.files import replacing
 from speclet_formula.comparison import Comparison
 from speclet_formula.errors import DataError
-from speclet_formula.files import replacing
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.layout import VERDICTS

@@ -10,8 +10,8 @@ from textwrap import fill
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.files import replacing, unwritable
 from speclet_formula.errors import DataError, some_of
-from speclet_formula.files import replacing, unwritable
 from speclet_formula.recovery.records import Recoveries, Recovery
 from speclet_formula.reporting.plots.pictures import (
     DPI,

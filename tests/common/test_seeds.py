@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.seeds import checked_seed, generator
+from speclet_formula.common.seeds import checked_seed, generator
 from tests.fakes import crossed_fit
 
 LAYOUT = pd.DataFrame({"x": [0.0, 1.0, 2.0]})

@@ -11,8 +11,8 @@ import threading
 import pandas as pd
 import pytest
 
+from speclet_formula.common.files import create_whole, existing, read_file, replacing, write_file, write_text
 from speclet_formula.errors import DataError
-from speclet_formula.files import create_whole, existing, read_file, replacing, write_file, write_text
 
 TABLE = pd.DataFrame({"sgRNA": ["s_1", "s_2"], "Gene": ["A", "B"], "T0": [10, 20]})
 TABS = TABLE.to_csv(sep="\t", index=False)
@@ -197,7 +197,7 @@ def test_a_device_is_written_to(tmp_path):
 
 PRINTING = """
 from pathlib import Path
-from speclet_formula.files import write_text
+from speclet_formula.common.files import write_text
 print("before")
 write_text(Path("/dev/stdout"), "within\\n")
 print("after")
@@ -237,7 +237,7 @@ def test_a_full_disk_leaves_what_was_there(tmp_path, there, name):
         import numpy as np, pandas as pd
         from pathlib import Path
         from speclet_formula.errors import DataError
-        from speclet_formula.files import write_file
+        from speclet_formula.common.files import write_file
         frame = pd.DataFrame({{"x": np.random.default_rng(1).normal(size=3000)}})
         try:
             write_file(frame, Path({str(path)!r}))

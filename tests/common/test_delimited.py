@@ -5,8 +5,8 @@ import gzip
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.common.files import read_file
 from speclet_formula.errors import DataError
-from speclet_formula.files import read_file
 
 NAMES = ["sgRNA", "Gene", "T0", "A"]
 ROWS = [[f"G{i}_{k}", f"G{i}", 100 * i + k, 7 * i + k] for i in range(5) for k in range(4)]

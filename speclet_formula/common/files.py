@@ -21,7 +21,7 @@ from typing import Any, BinaryIO, cast
 
 import pandas as pd
 
-from speclet_formula.delimited import read_delimited
+from speclet_formula.common.delimited import read_delimited
 from speclet_formula.errors import DataError, nearest
 
 _PACKED = ".gz"

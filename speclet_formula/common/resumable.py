@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from speclet_formula.common.files import create_whole, replacing
+from speclet_formula.common.seeds import checked_seed
 from speclet_formula.errors import DataError
-from speclet_formula.files import create_whole, replacing
-from speclet_formula.seeds import checked_seed
 
 
 @dataclass(frozen=True)

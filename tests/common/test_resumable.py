@@ -1,16 +1,16 @@
 """A folder belongs to one work, whoever comes second, whatever a killed process left, and whatever else is in it."""
 
 import json
-import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
-from speclet_formula import resumable
+from speclet_formula.common import resumable
+from speclet_formula.common.resumable import FolderKind, open_folder, read_manifest, seed_of, write_whole
 from speclet_formula.errors import DataError
-from speclet_formula.resumable import FolderKind, open_folder, read_manifest, seed_of, write_whole
-from tests.test_files import limited
+from tests.common.test_files import limited
 
 KIND = FolderKind("work.json", "work", "a work", "Own.", "Files.", "Same.", "Says.")
 
@@ -56,8 +56,8 @@ def test_outcomes_of_another_process_are_no_other_files(tmp_path, monkeypatch):
 OPENING = """
 import sys, time
 from pathlib import Path
-from speclet_formula.resumable import open_folder
-from tests.test_resumable import KIND
+from speclet_formula.common.resumable import open_folder
+from tests.common.test_resumable import KIND
 go, folder = map(Path, sys.argv[1:])
 print("ready", flush=True)
 while not go.exists():
@@ -68,7 +68,7 @@ for number in range(50):
 
 
 def test_processes_that_open_new_folders_at_once(tmp_path):
-    root = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    root = Path(__file__).resolve().parents[2]
     call = [sys.executable, "-c", OPENING, str(tmp_path / "go"), str(tmp_path / "folders")]
     children = [subprocess.Popen(call, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(3)]
     for child in children:
@@ -111,7 +111,7 @@ def test_a_full_disk_is_told(tmp_path):
     done = limited(f"""
         from pathlib import Path
         from speclet_formula.errors import DataError
-        from speclet_formula.resumable import write_whole
+        from speclet_formula.common.resumable import write_whole
         try:
             write_whole(Path({str(tmp_path / "000.json")!r}), b"x" * 10000)
         except DataError as error:

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from speclet_formula import spreading
-from speclet_formula.spreading import spread, tethered
+from speclet_formula.common import spreading
+from speclet_formula.common.spreading import spread, tethered
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ASKING = """
 import sys
 from pathlib import Path
-from speclet_formula.spreading import spread
-from tests.test_spreading import busy
+from speclet_formula.common.spreading import spread
+from tests.common.test_spreading import busy
 list(spread(busy, [(sys.argv[1], number) for number in range(6)], 2))
 """
 

@@ -9,7 +9,7 @@ from scipy.linalg import lapack  # noqa: F401 - loads scipy's BLAS beside numpy'
 from threadpoolctl import ThreadpoolController, threadpool_limits
 
 import speclet_formula as sf
-from speclet_formula.threads import in_one_blas_thread, one_blas_thread
+from speclet_formula.common.threads import in_one_blas_thread, one_blas_thread
 
 
 def numbers() -> set[int]:
