@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from speclet_formula.common.kinds import checks_kind
 
 if TYPE_CHECKING:
-    from speclet_formula import datasets as datasets
     from speclet_formula.checks import Predictive as Predictive
     from speclet_formula.checks import is_singular as is_singular
     from speclet_formula.checks import near_singular as near_singular
@@ -25,9 +24,8 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import glance as glance
     from speclet_formula.comparison import kfold as kfold
     from speclet_formula.comparison import loo as loo
-    from speclet_formula.design.scanning import Scan as Scan
-    from speclet_formula.design.scanning import scan as scan
-    from speclet_formula.diagnostics import diagnose as diagnose
+    from speclet_formula.design.scans import Scan as Scan
+    from speclet_formula.design.scans import scan as scan
     from speclet_formula.errors import ComparisonError as ComparisonError
     from speclet_formula.errors import DataError as DataError
     from speclet_formula.errors import EstimateError as EstimateError
@@ -35,21 +33,6 @@ if TYPE_CHECKING:
     from speclet_formula.errors import PriorError as PriorError
     from speclet_formula.errors import SamplingError as SamplingError
     from speclet_formula.errors import SpecletError as SpecletError
-    from speclet_formula.estimates import coef as coef
-    from speclet_formula.estimates import family_parameters as family_parameters
-    from speclet_formula.estimates import fixef as fixef
-    from speclet_formula.estimates import icc as icc
-    from speclet_formula.estimates import ngrps as ngrps
-    from speclet_formula.estimates import nobs as nobs
-    from speclet_formula.estimates import r2 as r2
-    from speclet_formula.estimates import ranef as ranef
-    from speclet_formula.estimates import sigma as sigma
-    from speclet_formula.estimates import tidy as tidy
-    from speclet_formula.estimates import varcorr as varcorr
-    from speclet_formula.explanation import Explanation as Explanation
-    from speclet_formula.explanation import equation as equation
-    from speclet_formula.explanation import explain as explain
-    from speclet_formula.explanation import spelling as spelling
     from speclet_formula.grouped import GroupedFits as GroupedFits
     from speclet_formula.grouped import fit_by as fit_by
     from speclet_formula.inference.confint import confint as confint
@@ -73,9 +56,27 @@ if TYPE_CHECKING:
     from speclet_formula.interpretation import reference_grid as reference_grid
     from speclet_formula.interpretation import selectivity as selectivity
     from speclet_formula.interpretation import slopes as slopes
+    from speclet_formula.interpretation.explain import Explanation as Explanation
+    from speclet_formula.interpretation.explain import equation as equation
+    from speclet_formula.interpretation.explain import explain as explain
+    from speclet_formula.interpretation.explain import spelling as spelling
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
+    from speclet_formula.posterior.archive import load as load
+    from speclet_formula.posterior.archive import save as save
+    from speclet_formula.posterior.diagnostics import diagnose as diagnose
+    from speclet_formula.posterior.draws import ngrps as ngrps
+    from speclet_formula.posterior.draws import nobs as nobs
+    from speclet_formula.posterior.effects import coef as coef
+    from speclet_formula.posterior.effects import family_parameters as family_parameters
+    from speclet_formula.posterior.effects import fixef as fixef
+    from speclet_formula.posterior.effects import ranef as ranef
+    from speclet_formula.posterior.r2 import icc as icc
+    from speclet_formula.posterior.r2 import r2 as r2
+    from speclet_formula.posterior.tidy import tidy as tidy
+    from speclet_formula.posterior.variances import sigma as sigma
+    from speclet_formula.posterior.variances import varcorr as varcorr
     from speclet_formula.prediction import augment as augment
     from speclet_formula.prediction import fitted as fitted
     from speclet_formula.prediction import log_likelihood as log_likelihood
@@ -85,7 +86,7 @@ if TYPE_CHECKING:
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
-    from speclet_formula.reporting.html import report as report
+    from speclet_formula.recovery.simulate import simulate as simulate
     from speclet_formula.reporting.plots import plot_compare as plot_compare
     from speclet_formula.reporting.plots import plot_coverage as plot_coverage
     from speclet_formula.reporting.plots import plot_effects as plot_effects
@@ -104,20 +105,19 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
     from speclet_formula.reporting.plots import plot_volcano as plot_volcano
+    from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
-    from speclet_formula.screens import Screen as Screen
-    from speclet_formula.screens import Separation as Separation
-    from speclet_formula.screens import SimulatedScreen as SimulatedScreen
-    from speclet_formula.screens import control_separation as control_separation
-    from speclet_formula.screens import guide_table as guide_table
-    from speclet_formula.screens import rank_genes as rank_genes
-    from speclet_formula.screens import read_fold_changes as read_fold_changes
-    from speclet_formula.screens import read_screen as read_screen
-    from speclet_formula.screens import scale_effects as scale_effects
-    from speclet_formula.screens import simulate_screen as simulate_screen
-    from speclet_formula.simulation import simulate as simulate
-    from speclet_formula.storage import load as load
-    from speclet_formula.storage import save as save
+    from speclet_formula.screens import datasets as datasets
+    from speclet_formula.screens.controls import Separation as Separation
+    from speclet_formula.screens.controls import control_separation as control_separation
+    from speclet_formula.screens.controls import scale_effects as scale_effects
+    from speclet_formula.screens.ranking import guide_table as guide_table
+    from speclet_formula.screens.ranking import rank_genes as rank_genes
+    from speclet_formula.screens.read import Screen as Screen
+    from speclet_formula.screens.read import read_fold_changes as read_fold_changes
+    from speclet_formula.screens.read import read_screen as read_screen
+    from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen
+    from speclet_formula.screens.simulate import simulate_screen as simulate_screen
     from speclet_formula.studies import Calibration as Calibration
     from speclet_formula.studies import Study as Study
     from speclet_formula.studies import calibrate as calibrate
@@ -144,11 +144,10 @@ _ROOMS = {
         "kfold",
         "loo",
     ),
-    "design.scanning": (
+    "design.scans": (
         "Scan",
         "scan",
     ),
-    "diagnostics": ("diagnose",),
     "errors": (
         "ComparisonError",
         "DataError",
@@ -158,20 +157,7 @@ _ROOMS = {
         "SamplingError",
         "SpecletError",
     ),
-    "estimates": (
-        "coef",
-        "family_parameters",
-        "fixef",
-        "icc",
-        "ngrps",
-        "nobs",
-        "r2",
-        "ranef",
-        "sigma",
-        "tidy",
-        "varcorr",
-    ),
-    "explanation": (
+    "interpretation.explain": (
         "Explanation",
         "equation",
         "explain",
@@ -212,6 +198,30 @@ _ROOMS = {
         "Fit",
         "PointFit",
     ),
+    "posterior.archive": (
+        "load",
+        "save",
+    ),
+    "posterior.diagnostics": ("diagnose",),
+    "posterior.draws": (
+        "ngrps",
+        "nobs",
+    ),
+    "posterior.effects": (
+        "coef",
+        "family_parameters",
+        "fixef",
+        "ranef",
+    ),
+    "posterior.r2": (
+        "icc",
+        "r2",
+    ),
+    "posterior.tidy": ("tidy",),
+    "posterior.variances": (
+        "sigma",
+        "varcorr",
+    ),
     "prediction": (
         "augment",
         "fitted",
@@ -225,7 +235,8 @@ _ROOMS = {
         "Recovery",
         "recover",
     ),
-    "reporting.html": ("report",),
+    "reporting.report": ("report",),
+    "recovery.simulate": ("simulate",),
     "reporting.plots": (
         "plot_compare",
         "plot_coverage",
@@ -247,22 +258,23 @@ _ROOMS = {
         "plot_volcano",
     ),
     "reporting.tables": ("render_table",),
-    "screens": (
-        "Screen",
+    "screens.controls": (
         "Separation",
-        "SimulatedScreen",
         "control_separation",
+        "scale_effects",
+    ),
+    "screens.ranking": (
         "guide_table",
         "rank_genes",
+    ),
+    "screens.read": (
+        "Screen",
         "read_fold_changes",
         "read_screen",
-        "scale_effects",
-        "simulate_screen",
     ),
-    "simulation": ("simulate",),
-    "storage": (
-        "load",
-        "save",
+    "screens.simulate": (
+        "SimulatedScreen",
+        "simulate_screen",
     ),
     "studies": (
         "Calibration",
@@ -278,7 +290,7 @@ __all__ = ["__version__", "datasets", *sorted(_HOME)]
 
 def __getattr__(name: str) -> Any:
     if name == "datasets":
-        return import_module(f"{__name__}.datasets")
+        return import_module(f"{__name__}.screens.datasets")
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
         found = globals()[name] = checks_kind(value) if isfunction(value) else value

@@ -22,9 +22,9 @@ from speclet_formula.cli.reading import read_table, read_truth
 from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError
 from speclet_formula.inference.lmer import lmer
-from speclet_formula.screens import simulate_screen
-from speclet_formula.simulation import simulate
-from speclet_formula.storage import save
+from speclet_formula.posterior.archive import save
+from speclet_formula.recovery.simulate import simulate
+from speclet_formula.screens.simulate import simulate_screen
 from tests.fakes import correlated_fit, crossed_fit
 
 TABLE = "gene,drug,y\nA,yes,1.0\nA,no,2.0\nB,yes,3.5\nB,no,4.0\n[bold],yes,0.5\n[bold],no,0.25\n"
@@ -583,7 +583,7 @@ def simulated(tmp_path_factory):
 
 @pytest.mark.slow
 def test_fit_prints_and_saves(simulated):
-    from speclet_formula.storage import load
+    from speclet_formula.posterior.archive import load
 
     folder, short = simulated
     result = run("fit", folder / "data.csv", "y ~ x + (1 | g)", *short, "--out", folder / "a.fit")
@@ -786,7 +786,7 @@ def test_recover_writes_a_report_too(folder):
 @pytest.fixture
 def counts_folder(tmp_path, monkeypatch):
     """Counts of a simulated screen, with its maps."""
-    from speclet_formula.screens import simulate_screen
+    from speclet_formula.screens.simulate import simulate_screen
 
     made = simulate_screen(genes=12, guides_per_gene=2, replicates=2, essential=0.4, nonessential=0.5, random_seed=1)
     made.counts.to_csv(tmp_path / "counts.txt", sep="\t", index=False)

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import speclet_formula as sf
 from speclet_formula.cli import app
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.priors.toml import read_priors
+from speclet_formula.priors.slots import read_priors
 from tests.fakes import fake_fit
 
 ROOT = Path(__file__).resolve().parents[1]

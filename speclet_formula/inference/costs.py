@@ -14,7 +14,7 @@ import pandas as pd
 
 from speclet_formula.common.keywords import answers_r
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.inference.exact.marginal import why_not_exact, why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
 from speclet_formula.inference.precision import build_system

@@ -23,7 +23,7 @@ import pymc as pm
 import xarray as xr
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.errors import SamplingError, SpecletError
 from speclet_formula.inference.datatree import ordered
 from speclet_formula.inference.laplace.fitting import fit_laplace, why_not_laplace

@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 
-from speclet_formula.design.records import Design, GroupBlock, sides, threshold_labels
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import Array
+from speclet_formula.design.design import Design, GroupBlock, sides, threshold_labels
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.intervals import Array
 
 type Take = partial[Array]
 

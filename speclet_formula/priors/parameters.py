@@ -1,17 +1,21 @@
-"""A family and its response come in; what presets measure of the response and the priors of parameters go out.
+"""Default priors of families' parameters: of one that is a single number, and of the terms of one with its own formula.
 
-Coefficients and group SDs are left to `presets`, a user's changes to `slots`.
+A parameter such as sigma has a prior of its own while it is one number. With a formula it is the inverse link of a
+linear predictor, whose terms get their priors here. Coefficients and group SDs of the mean are left to `presets`, a
+user's changes to `slots`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 import numpy as np
+from scipy.special import expit
 
 from speclet_formula.design import Design
+from speclet_formula.priors.densities import log_density
 from speclet_formula.priors.distributions import FloatArray
-from speclet_formula.priors.records import Prior
-from speclet_formula.priors.scales import linked_shares, scales_of
+from speclet_formula.priors.prior import Preset, Prior
+from speclet_formula.priors.scales import column_sd, linked_shares, own_sds, scales_of
 
 ORDINAL = ("cumulative", "sratio")
 LOGARITHMIC = ("lognormal", "hurdle_lognormal")
@@ -30,6 +34,22 @@ EXTRAS: Mapping[str, Prior] = {
 }
 # brms 2.18's: its shape, phi, zi and hu.
 _VAGUE = Prior("Gamma", alpha=0.01, beta=0.01)
+# Linear predictors beyond it are left out of the moments of a prior: exp(60) is 1e26.
+_FARTHEST = 60.0
+# log |d parameter / d eta| of each link
+_JACOBIANS: Mapping[str, tuple[Callable[[np.ndarray], np.ndarray], Callable[[np.ndarray], np.ndarray]]] = {
+    "log": (np.exp, lambda eta: eta),
+    "logit": (expit, lambda eta: -np.logaddexp(0, eta) - np.logaddexp(0, -eta)),
+    "identity": (np.asarray, np.zeros_like),
+}
+# brms' def_dpar_prior, by its names sigma, shape, phi, shape, nu, and 1 - zi or 1 - hu; the others are flat there.
+_BRMS = {
+    **dict.fromkeys(("sigma", "alpha", "kappa", "lam"), Prior("StudentT", nu=3, mu=0, sigma=2.5)),
+    "nu": Prior("Normal", mu=2.7, sigma=0.8),
+    "psi": Prior("Logistic", mu=0, s=1),
+}
+_BRMS_VON_MISES = Prior("Normal", mu=5, sigma=0.8)  # of kappa
+_NOT_BRMS = "asymmetriclaplace"  # which has other parameters there
 
 
 def measured(design: Design, family: str) -> Design:
@@ -143,3 +163,109 @@ def brms_parameters(family: str, spread: float) -> dict[str, Prior]:
 def _kappa(family: str) -> Prior:
     """Give brms' prior of a precision; brms has another parameter for the asymmetry."""
     return EXTRAS["b"] if family == "asymmetriclaplace" else _VAGUE
+
+
+def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link: str, *, family: str = "") -> Preset:
+    """Return a preset's priors for the formula of one parameter.
+
+    Parameters
+    ----------
+    name : {"weak", "bambi", "brms", "rstanarm", "notebook"}
+        The preset.
+    preset : Preset
+        Its priors for the mean; `parameters` has that of the parameter as one number.
+    side : Design
+        The columns and blocks of the parameter's formula.
+    parameter : str
+        "sigma"
+    link : str
+        The link of the parameter, "log".
+    family : str
+        The family's name, where the preset has rules of its own for its parameters.
+
+    Returns
+    -------
+    Preset
+        Its `parameters` are empty.
+
+    Notes
+    -----
+    All priors are on the parameter's link. m and s are mean and SD of link(parameter) under the prior that the preset
+    gives to the parameter as one number, found by quadrature: for weak's HalfStudentT(4, sd y) of sigma
+    m = log(sd y) - 0.5 and s = 1.18.
+
+    *weak*: intercept (at the predictors' means) Normal(m, s), so that equal parameters have nearly the prior that one
+    number would have; coefficients Normal(0, 1 / s), s as for the mean: by a factor of 7 or more for each SD of x with
+    a probability of 0.05; group SDs HalfNormal(1), of slopes HalfNormal(1 / sd x); correlations LKJ(2). Without an
+    intercept sqrt(1 + m^2) takes the place of 1 for the coefficients, and without any fixed term for the group SDs.
+
+    *bambi*: Normal(0, 1), HalfNormal(1), as Bambi 0.21, which does not scale these; LKJ(2).
+
+    *brms*: coefficients flat; the intercept of sigma, alpha, kappa and lam StudentT(3, 0, 2.5), of von Mises' kappa
+    Normal(5, 0.8), of nu Normal(2.7, 0.8), of psi Logistic(0, 1), any other's Normal(m, s); SDs and correlations as for
+    the mean.
+
+    *rstanarm* has no such formulas; its rules for non-Gaussian means: intercept Normal(m, 2.5), coefficients
+    Normal(0, 2.5 / sd x), SDs Exponential(1), LKJ(1).
+
+    *notebook*: as for the mean.
+    """
+    if name == "notebook":
+        return preset
+    if name == "brms" and family != _NOT_BRMS and parameter in _BRMS:
+        own = _BRMS_VON_MISES if family == "vonmises" else _BRMS[parameter]
+        return Preset(own, preset.fixed, preset.group_sd, preset.correlation, {})
+    mean, spread = linked_moments(preset.parameters[parameter], link)
+    intercept = Prior("Normal", mu=mean, sigma=spread)
+    if name == "bambi":
+        one = Prior("Normal", mu=0, sigma=1)
+        return Preset(one, lambda _t: one, lambda _b, _c: Prior("HalfNormal", sigma=1), preset.correlation, {})
+    if name == "brms":
+        return Preset(intercept, preset.fixed, preset.group_sd, preset.correlation, {})
+    if name == "rstanarm":
+        intercept = Prior("Normal", mu=mean, sigma=2.5)
+        exponential = Prior("Exponential", lam=1)
+        return Preset(intercept, _slopes(side), lambda _b, _c: exponential, preset.correlation, {})
+    from_zero = float(np.hypot(1.0, mean))
+    has_intercept = any(term.kind == "intercept" for term in side.fixed)
+    group_unit = 1.0 if side.fixed else from_zero
+    return Preset(
+        intercept,
+        lambda term: Prior("Normal", mu=0, sigma=(1.0 if has_intercept else from_zero) / own_sds(side, term)),
+        lambda block, column: Prior("HalfNormal", sigma=group_unit / column_sd(block.values[:, column])),
+        preset.correlation,
+        {},
+    )
+
+
+def _slopes(side: Design) -> Callable[..., Prior]:
+    """Return rstanarm's Normal priors, whose SDs shrink with the columns' own."""
+    return lambda term: Prior(
+        "Normal", mu=0, sigma=np.array([2.5 / column_sd(column) for column in side.X[:, term.start : term.stop].T])
+    )
+
+
+def linked_moments(prior: Prior, link: str) -> tuple[float, float]:
+    """Return mean and SD of link(parameter) under the prior of the parameter.
+
+    Parameters
+    ----------
+    prior : Prior
+        Proper, with numbers as parameters.
+    link : {"log", "logit", "identity"}
+
+    Returns
+    -------
+    mean, sd : float
+
+    Examples
+    --------
+    >>> [round(moment, 3) for moment in linked_moments(Prior("HalfStudentT", nu=4, sigma=1), "log")]
+    [-0.5, 1.181]
+    """
+    inverse, log_jacobian = _JACOBIANS[link]
+    eta = np.linspace(-_FARTHEST, _FARTHEST, 24_001)
+    weights = np.exp(log_density(prior, inverse(eta)) + log_jacobian(eta))
+    weights /= weights.sum()
+    mean = round(float(weights @ eta), 12)  # of a symmetric prior 0, and not 1e-17
+    return mean, float(np.sqrt(weights @ (eta - mean) ** 2))

@@ -1,12 +1,11 @@
-"""A preset's name and a design come in; the prior of every slot goes out, before a user's changes.
+"""The five presets: a prior for every slot of a design, before a user's changes.
 
-Five sets of defaults: the package's own, those of Bambi, brms and rstanarm, and the fixed numbers of the notebook that
-the package grew from. What a user changes is left to `slots`.
+The package's own defaults, those of Bambi, brms and rstanarm, and the fixed numbers of the notebook that the package
+grew from. What a user changes is left to `slots`.
 """
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -25,19 +24,8 @@ from speclet_formula.priors.parameters import (
     measured,
     weak_parameters,
 )
-from speclet_formula.priors.records import Prior
+from speclet_formula.priors.prior import Preset, Prior
 from speclet_formula.priors.scales import LINKS, column_sd, own_sds, response_sd, scales_of
-
-
-@dataclass(frozen=True)
-class Preset:
-    """The default prior of each kind of slot, for one design."""
-
-    intercept: Prior
-    fixed: Callable[[FixedTerm], Prior]
-    group_sd: Callable[[GroupBlock, int], Prior]  # of one column of a block
-    correlation: Prior
-    parameters: Mapping[str, Prior]  # of the families' parameters, by name: sigma, nu, alpha, psi
 
 
 def preset_of(name: str, design: Design, family: str, link: str) -> Preset:

@@ -1,7 +1,7 @@
-"""A slot and the prior that a user gives it come in; the slot's new prior goes out, or the error that says why not.
+"""Which priors a slot can have.
 
 The rules are the model's: coefficients are numbers, SDs are positive, group effects are Normal around a mean with an
-estimated SD, correlations are LKJ.
+estimated SD, correlations are LKJ. A prior that breaks one is an error that says what to write.
 """
 
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.errors import PriorError
-from speclet_formula.priors.records import Prior, Slot, has_hyperpriors, support_of
-from speclet_formula.priors.wording import not_positive, number_text
+from speclet_formula.priors.prior import Prior, Slot, has_hyperpriors, support_of
+from speclet_formula.priors.refusals import not_positive, number_text
 
 Part = Literal["prior", "sigma", "mu"]  # of a slot: its whole prior, or one hyperprior of a group term
 

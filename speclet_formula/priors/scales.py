@@ -1,6 +1,6 @@
-"""A design and a link come in; the few numbers that presets scale their priors by go out.
+"""The few numbers of a design that presets scale their priors by: means, medians and spreads of response and columns.
 
-Everything is a mean, a median or a spread of the response or of a column. What is made of them is left to `presets`.
+What is made of them is left to `presets`.
 """
 
 import math

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.records import effect_label, sides
-from speclet_formula.estimates.intervals import EstimateError
-from speclet_formula.estimates.kept import not_kept
+from speclet_formula.design.design import effect_label, sides
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import not_kept
+from speclet_formula.posterior.intervals import EstimateError
 from speclet_formula.recovery.scalars import draws_of, many_cells
 from speclet_formula.recovery.truth import ImpliedTruth, determines
 

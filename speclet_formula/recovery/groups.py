@@ -11,7 +11,7 @@ import pandas as pd
 
 from speclet_formula.design import Design
 from speclet_formula.design.merged import row_count
-from speclet_formula.estimates.intervals import without_rows
+from speclet_formula.posterior.intervals import without_rows
 from speclet_formula.recovery.blocks import Block
 from speclet_formula.recovery.parameters import INTERVAL, interval
 

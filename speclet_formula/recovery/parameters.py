@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from speclet_formula.convergence import mixing
-from speclet_formula.estimates.intervals import without_rows
+from speclet_formula.posterior.convergence import mixing
+from speclet_formula.posterior.intervals import without_rows
 from speclet_formula.recovery.scalars import Scalar
 from speclet_formula.recovery.truth import ImpliedTruth
 

@@ -16,8 +16,8 @@ from scipy import sparse
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError
-from speclet_formula.estimates.intervals import without_rows
 from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import without_rows
 from speclet_formula.recovery.groups import binomial_band
 from speclet_formula.recovery.parameters import INTERVAL, interval
 from speclet_formula.recovery.parts import data_factor, parts_of

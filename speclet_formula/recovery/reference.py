@@ -6,9 +6,9 @@ They are a second opinion without priors. How far they are from the truth is lef
 import numpy as np
 
 from speclet_formula.errors import SamplingError
-from speclet_formula.estimates.points import PointEstimates, labels_of, stated_coefficients
 from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
 from speclet_formula.model import Model
+from speclet_formula.posterior.points import PointEstimates, labels_of, stated_coefficients
 from speclet_formula.recovery.parts import model_means
 from speclet_formula.recovery.scalars import correlations_by_key
 

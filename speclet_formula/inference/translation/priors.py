@@ -18,7 +18,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import correlation_name, pair_dim
+from speclet_formula.design.design import correlation_name, pair_dim
 from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot, has_mean
