@@ -1,6 +1,12 @@
-"""The response and the fixed columns go in; what the data do not inform comes out. Collinearity has its own file."""
+"""What is worth knowing about a design before it is fitted: the record of a finding, and those of single columns.
+
+Looked at are the response, the fixed columns and what they say of text and scales; columns together are left to
+`collinearity`, grouping factors to `groups`.
+"""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -10,7 +16,50 @@ from speclet_formula.design.design import sides
 from speclet_formula.design.merged import column_means, row_count, rows_by_level
 from speclet_formula.design.numbers import numeric_text
 from speclet_formula.formula.terms import Name
-from speclet_formula.preflight.records import Finding, Support, listed
+
+# What a response's family takes; "other": positive numbers, shares, angles.
+Support = Literal["real", "binary", "count", "proportion", "ordinal", "other"]
+
+_NAMED = 5  # levels or columns that a sentence names
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a design that its owner would want to know.
+
+    Attributes
+    ----------
+    kind : str
+        A stable name, such as "few_levels".
+    what, why, remedy : str
+        One or two sentences each: what was seen, why it matters, what to do.
+    """
+
+    kind: str
+    what: str
+    why: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.why} {self.remedy}"
+
+
+def listed(names: Sequence[str], *, quoted: bool = True) -> str:
+    """Return the first names with commas between, and dots for the others.
+
+    Parameters
+    ----------
+    names : sequence of str
+    quoted : bool
+        Whether each gets quotes.
+
+    Returns
+    -------
+    str
+    """
+    shown = [f"'{name}'" if quoted else name for name in names[:_NAMED]]
+    return ", ".join([*shown, "..."] if len(names) > _NAMED else shown)
+
 
 EXTREME_SCALE = 1e3  # an SD beyond it, or below its inverse: where lme4 says "consider rescaling", too
 EXTREME_RESPONSE = 1e5  # of the response, whose SD the default priors follow

@@ -8,8 +8,8 @@ from scipy.special import expit
 import speclet_formula as sf
 from speclet_formula.design import build_design
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.preflight import inspect_design
-from speclet_formula.preflight.separation import LARGEST_PROGRAM, REMEDY, WHY
+from speclet_formula.model import inspect_design
+from speclet_formula.model.collinearity import LARGEST_PROGRAM, REMEDY, WHY
 
 
 def table(n=60):

@@ -8,8 +8,8 @@ import pytest
 
 from speclet_formula.design import build_design
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.preflight import Finding, inspect_design
-from speclet_formula.preflight.records import listed
+from speclet_formula.model import Finding, inspect_design
+from speclet_formula.model.findings import listed
 from tests.fakes import sleepstudy_data
 
 

@@ -1,4 +1,4 @@
-"""Several fits of the same rows and one truth go in; what each says of the same levels comes out, side by side.
+"""Several fits of the same rows beside one truth: what each says of the same levels.
 
 Models without pooling, with partial and with hierarchical pooling have no parameter in common. What they all have is a
 linear predictor, so that its mean over the rows of a level is what is compared. No mean of a block can shift it.
@@ -18,10 +18,9 @@ from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.recovery.groups import binomial_band
-from speclet_formula.recovery.parameters import INTERVAL, interval
+from speclet_formula.recovery.blocks import binomial_band
+from speclet_formula.recovery.parameters import INTERVAL, draws_of, interval
 from speclet_formula.recovery.parts import data_factor, parts_of
-from speclet_formula.recovery.scalars import draws_of
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit

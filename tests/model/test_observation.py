@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.observation import draw_between, observed_log_density
+from speclet_formula.model.observation import draw_between, observed_log_density
 
 Y = np.array([0.0, 1.0, 2.0, 5.0, 7.0, 3.0])
 STATUS = ["none", "left", "right", "right", "none", "left"]

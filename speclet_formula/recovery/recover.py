@@ -1,26 +1,104 @@
-"""A fit and the truth behind its data go in; a `Recovery` comes out: how well each parameter and effect was found.
+"""How well one fit, or several of the same rows, recovered the truth that made their data.
 
-Many data sets from one truth, and drawing truths from the prior, are left to studies built on this.
+Many data sets from one truth, and truths drawn from the priors, are left to `studies`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
+import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
-from speclet_formula.recovery.blocks import Block, blocks_of, with_coefficients
-from speclet_formula.recovery.groups import binomial_band, group_tables
-from speclet_formula.recovery.parameters import INTERVAL, parameter_table
-from speclet_formula.recovery.pooling import pooling_tables
-from speclet_formula.recovery.records import Recoveries, Recovery
-from speclet_formula.recovery.reference import reml_estimates
-from speclet_formula.recovery.scalars import Scalar, scalars_of
+from speclet_formula.recovery.blocks import Block, binomial_band, blocks_of, group_tables, with_coefficients
+from speclet_formula.recovery.parameters import INTERVAL, Scalar, parameter_table, reml_estimates, scalars_of
+from speclet_formula.recovery.recoveries import pooling_tables
 from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
+
+SMALL, LARGE = 1e-3, 1e5  # numbers outside are printed with an exponent
+NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s")  # where a small number means none
+MANY_DIGITS = 10  # from here on one decimal is enough
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recovery:
+    """How well one fit recovered a known truth. The columns of the frames are defined in `recover`."""
+
+    formula: str  # of the fitted model
+    verdict: str  # the diagnostics' verdict on the fit: "converged", "doubtful" or "failed"
+    diagnosis: str  # the same in a sentence
+    parameters: pd.DataFrame  # one row per scalar
+    groups: pd.DataFrame  # one row per block of group effects
+    levels: pd.DataFrame  # one row per level of each block
+    foot: tuple[str, ...]  # what to keep in mind while reading
+    centred: bool = True  # whether effects were centred within their block before they were compared
+
+    def __repr__(self) -> str:
+        parts = [f"Recovery of {self.formula}", self._headline()]
+        for title, frame in self._tables():
+            parts += ["", title, frame.to_string(index=False)]
+        return "\n".join([*parts, "", *self.foot])
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p><strong>Recovery of {escape(self.formula)}</strong></p>"]
+        parts.append(f"<p>{escape(self._headline())}</p>")
+        for title, frame in self._tables():
+            parts += [f"<p>{escape(title)}</p>", frame.to_html(index=False, escape=True, border=0)]
+        return "\n".join([*parts, *(f"<p>{escape(sentence)}</p>" for sentence in self.foot)])
+
+    def _headline(self) -> str:
+        """What must be read before any number."""
+        warning = " None of the numbers below can be relied on." if self.verdict == "failed" else ""
+        return f"{self.verdict.capitalize()}: {self.diagnosis}{warning}"
+
+    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The tables that have rows, as text, with their titles."""
+        effects = "Group effects (centred):" if self.centred else "Group effects (with their fixed coefficient):"
+        tables = [("Parameters (90 % intervals):", self.parameters), (effects, self.groups)]
+        return [(title, shown(frame)) for title, frame in tables if len(frame)]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Recoveries:
+    """How well several fits of the same rows recovered the same truth. The columns are defined in `recover`."""
+
+    recoveries: dict[str, Recovery]  # by the fits' names
+    comparison: pd.DataFrame  # one row per factor and fit
+    levels: pd.DataFrame  # one row per factor, level and fit
+    parameters: pd.DataFrame  # one row per scalar and fit
+    foot: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        parts = [f"Recovery of the same truth by {len(self.recoveries)} fits", *self._fits()]
+        for title, frame in self._tables():
+            parts += ["", title, frame.to_string(index=False)]
+        return "\n".join([*parts, "", *self.foot])
+
+    def _repr_html_(self) -> str:
+        parts = [f"<p><strong>Recovery of the same truth by {len(self.recoveries)} fits</strong></p>"]
+        parts += [f"<p>{escape(line)}</p>" for line in self._fits()]
+        for title, frame in self._tables():
+            parts += [f"<p>{escape(title)}</p>", frame.to_html(index=False, escape=True, border=0)]
+        return "\n".join([*parts, *(f"<p>{escape(sentence)}</p>" for sentence in self.foot)])
+
+    def _fits(self) -> list[str]:
+        """What each name stands for, and whether it can be relied on."""
+        return [f"{name}: {found.formula} ({found.verdict})" for name, found in self.recoveries.items()]
+
+    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
+        """The tables that have rows, as text, with their titles."""
+        columns = ["term", "group", "class", "fit", "truth", "median", "lo", "hi", "lme4", "verdict"]
+        tables = [
+            ("Means of levels (90 % intervals):", self.comparison),
+            ("Parameters (90 % intervals):", self.parameters[columns]),
+        ]
+        return [(title, shown(frame)) for title, frame in tables if len(frame)]
 
 
 @overload
@@ -132,7 +210,9 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
     scalars = scalars_of(fit.model, posterior)
     blocks = blocks_of(fit.model, posterior, implied)
     verdict = str(fit.diagnostics.verdict)
-    parameters = parameter_table(scalars, implied, reml_estimates(fit.model), failed=verdict == "failed")
+    parameters = parameter_table(
+        scalars, implied.scalars, implied.realized, reml_estimates(fit.model), failed=verdict == "failed"
+    )
     if not len(parameters) and not blocks:
         raise _nothing_in_common(scalars, truth)
     if not centred:
@@ -219,3 +299,20 @@ def _misses(parameters: pd.DataFrame) -> str:
         f"{misses} of {n} true values lie outside their 90 % interval; chance alone would put {n * (1 - INTERVAL):.1f} "
         f"there on average, and between {lo} and {hi} in 95 % of cases."
     )
+
+
+def shown(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells of a table as text."""
+    return frame.apply(lambda column: column.map(lambda value: show(value, exponent=column.name not in NEAR_ZERO)))
+
+
+def show(value: object, *, exponent: bool = True) -> str:
+    """Return a cell as text: three decimals, exponents where these do not tell, a dash for what does not exist."""
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    number = float(value)
+    if np.isnan(number):
+        return "-"
+    if np.isinf(number) or abs(number) >= LARGE or (exponent and 0 < abs(number) < SMALL):
+        return f"{number:.2g}"
+    return f"{number:z.3f}" if abs(number) < MANY_DIGITS else f"{number:.1f}"

@@ -1,7 +1,6 @@
-"""A family, a design's rows, their means and parameters go in; the log density of what was observed there comes out.
+"""The log density of what was observed: a value, a bound (censored), or a value that was only seen between bounds.
 
-An observation is a value, a bound (a censored response), or a value that was only seen between bounds (a truncated
-one). Plain densities are those of `families`; what PyMC makes of the same rows is left to `inference`.
+Plain densities are those of `families`; what PyMC makes of the same rows is left to `inference`.
 """
 
 from collections.abc import Callable

@@ -5,7 +5,7 @@ import pytest
 
 from speclet_formula.design import build_design
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.preflight import relate_groups
+from speclet_formula.model import relate_groups
 
 PAIRS = {
     "same": (

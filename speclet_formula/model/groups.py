@@ -1,13 +1,18 @@
-"""One group block goes in; what its levels and slopes cannot tell comes out."""
+"""Grouping factors: what their levels and slopes cannot tell, and how they lie to each other, nested or crossed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Literal
 
 import numpy as np
+import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.merged import column_means, row_count, rows_by_level
+from speclet_formula.design.transforms import as_factor
 from speclet_formula.formula.terms import Name, text_of
-from speclet_formula.preflight.records import Finding, Support, listed
+from speclet_formula.model.findings import Finding, Support, listed
 
 FEW_LEVELS = 5  # with so few levels an SD's posterior follows its prior; from eight on, usual priors agree
 FAR_SLOPE = 5.0  # SDs between a slope's column and zero: from about there on the SD of intercepts is mostly the slopes'
@@ -171,3 +176,155 @@ def _spelled_alone(term: FixedTerm, side: Design) -> str | None:
     factors = (own.factors for group in side.formula.group_terms for own in group.terms)
     alone = (factor for factor, *others in factors if not others)
     return next((text_of(f) for f in alone if (f.name if isinstance(f, Name) else text_of(f)) == term.name), None)
+
+
+MISPLACED_SHARE = 0.25  # of a factor's repeated levels: with more of them in several parents it is a crossed factor
+
+Factor = tuple[np.ndarray, Sequence[str]]  # a code for each row, and the levels
+
+
+def inspect_factors(design: Design) -> Iterator[Finding]:
+    """Look at the grouping factors by pairs.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+    """
+    for one, other in combinations(design.groups, 2):
+        shared = set(one.columns) & set(other.columns)
+        if one.group != other.group and shared and _same_partition(one, other):
+            yield Finding(
+                "same_partition",
+                f"'{one.group}' and '{other.group}' put the same rows together.",
+                "Their effects only enter as sums, so that the priors split one variance between two SDs.",
+                f"Leave the group term of '{other.group}' out.",
+            )
+    factors = {name: factor for block in design.groups for name, factor in _factors(block, design)}
+    for pair in combinations(factors, 2):
+        parent, child = sorted(pair, key=lambda name: len(factors[name][1]))
+        yield from _nested_in_two(child, factors[child], parent, factors[parent])
+
+
+def _same_partition(one: GroupBlock, other: GroupBlock) -> bool:
+    if len(one.levels) != len(other.levels):
+        return False
+    partner = np.empty(len(one.levels), dtype=np.int64)
+    partner[one.codes] = other.codes
+    return bool((partner[one.codes] == other.codes).all())
+
+
+def _factors(block: GroupBlock, design: Design) -> Iterator[tuple[str, Factor]]:
+    """Yield the single columns that a grouping factor crosses: gene and sgRNA for gene:sgRNA."""
+    for name in block.factors:
+        if len(block.factors) == 1:
+            yield name, (block.codes, block.levels)
+        elif name in design.frame.columns:
+            column = design.frame[name]
+            if isinstance(column.dtype, pd.CategoricalDtype):
+                yield name, (column.cat.codes.to_numpy(dtype=np.int64), tuple(column.cat.categories))
+            else:
+                factor = as_factor(column.to_numpy())
+                yield name, (factor.codes.astype(np.int64), tuple(factor.categories))
+
+
+def _nested_in_two(child: str, inner: Factor, parent: str, outer: Factor) -> Iterator[Finding]:
+    """Look for levels of a nested factor that occur in several levels of the outer one."""
+    codes, levels = inner
+    pairs = pd.unique(codes * len(outer[1]) + outer[0])  # a hash table: linear, where np.unique sorts
+    parents = np.bincount(pairs // len(outer[1]), minlength=len(levels))
+    repeated = np.bincount(codes, minlength=len(levels)) > 1
+    strays = np.flatnonzero(parents > 1).tolist()
+    if len(strays) == 0 or len(strays) > MISPLACED_SHARE * repeated.sum():
+        return
+    named = listed([levels[code] for code in strays])
+    yield Finding(
+        "nested_in_two_parents",
+        f"{len(strays):,} of the {len(levels):,} levels of '{child}' occur in several levels of '{parent}': {named}.",
+        f"All others occur in one, so that '{child}' seems nested in '{parent}': by itself it gives such a level one "
+        f"effect, '{parent}:{child}' gives it one in each.",
+        f"Check those labels. If they name different things, write (1 | {parent}/{child}); if the same thing, "
+        f"(1 | {parent}) + (1 | {child}).",
+    )
+
+
+Kind = Literal["same", "nested", "crossed", "partially crossed"]
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How two grouping factors lie to each other.
+
+    Attributes
+    ----------
+    one, other : str
+        The factors; of nested ones the inner first.
+    kind : {"same", "nested", "crossed", "partially crossed"}
+        "crossed" if each level of one occurs with each of the other, "partially crossed" if some pairs are absent.
+    words : str
+        The same in a sentence, with the numbers.
+    """
+
+    one: str
+    other: str
+    kind: Kind
+    words: str
+
+
+def relate_groups(design: Design) -> tuple[Relation, ...]:
+    """Say for each pair of grouping factors whether they are crossed or nested in these data.
+
+    Parameters
+    ----------
+    design : Design
+        As `build_design` makes it. The time is linear in its rows, for each pair.
+
+    Returns
+    -------
+    tuple of Relation
+        One for each pair of different grouping factors, in the formula's order.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> from speclet_formula.model import relate_groups
+    >>> data, truth = sf.datasets.m7()
+    >>> print(relate_groups(sf.Model("log_fc ~ (1 | gene/sgRNA)", data).design)[0].words)
+    gene:sgRNA is nested in gene: each of its 55 levels lies within one level of gene, 5 to 6 in each.
+    """
+    blocks = {block.group: block for block in design.groups}
+    return tuple(_relation(one, other) for one, other in combinations(blocks.values(), 2))
+
+
+def _relation(one: GroupBlock, other: GroupBlock) -> Relation:
+    inner, outer = (one, other) if len(one.levels) >= len(other.levels) else (other, one)
+    q, p = len(inner.levels), len(outer.levels)
+    pairs = pd.unique(inner.codes * p + outer.codes)  # a hash table: linear, where np.unique sorts
+    names = inner.group, outer.group
+    if len(pairs) == q == p:
+        words = f"{inner.group} and {outer.group} are the same division of the rows, into {q:,} levels."
+        return Relation(*names, "same", words)
+    if len(pairs) == q:
+        within = np.bincount(pairs % p, minlength=p)
+        words = (
+            f"{inner.group} is nested in {outer.group}: each of its {q:,} levels lies within one level of "
+            f"{outer.group}, {_between(within)} in each."
+        )
+        return Relation(*names, "nested", words)
+    if len(pairs) == q * p:
+        words = f"{one.group} and {other.group} are crossed: each of the {q * p:,} combinations of their levels occurs."
+        return Relation(one.group, other.group, "crossed", words)
+    partners = np.bincount(pairs // p, minlength=q)
+    words = (
+        f"{one.group} and {other.group} are partially crossed: {len(pairs):,} of the {q * p:,} combinations of their "
+        f"levels occur, so that a level of {inner.group} meets {_between(partners)} of the {p:,} of {outer.group}."
+    )
+    return Relation(one.group, other.group, "partially crossed", words)
+
+
+def _between(counts: np.ndarray) -> str:
+    least, most = int(counts.min()), int(counts.max())
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"

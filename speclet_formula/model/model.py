@@ -1,6 +1,6 @@
-"""A formula, a table, a family and priors go in; a `Model` comes out, checked and frozen.
+"""A `Model`: what a formula means for a table, with a family and the prior of every parameter, checked and frozen.
 
-All that a fit needs is settled here, before anything runs. Fitting is left to `inference.fitting`.
+All that a fit needs is settled here, before anything runs. Fitting is left to `inference`.
 """
 
 import copy
@@ -29,9 +29,10 @@ from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
-from speclet_formula.observation import check_limits
-from speclet_formula.preflight import Finding, inspect_design, relate_groups
-from speclet_formula.preflight.records import Support
+from speclet_formula.model.findings import Finding, Support
+from speclet_formula.model.groups import relate_groups
+from speclet_formula.model.inspection import inspect_design
+from speclet_formula.model.observation import check_limits
 from speclet_formula.priors import Slot, resolve_priors, slot_frame
 
 Priors = str | Path | Mapping[str, Any] | None
