@@ -21,7 +21,7 @@ from speclet_formula.families import FAMILIES, Family, draw_response, is_ordinal
 from speclet_formula.families.records import Parameters
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, columns_of, text_of
 from speclet_formula.model import Model
-from speclet_formula.observation import draw_between
+from speclet_formula.model.observation import draw_between
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.points import points_of
 from speclet_formula.prediction.linear_predictors import Draws, ModelDraws, at_rows, gather, gather_fit

@@ -27,7 +27,7 @@ from speclet_formula.families import (
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.model import check_parameters
-from speclet_formula.observation import draw_between
+from speclet_formula.model.observation import draw_between
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.prediction.responses import (
     Censor,
@@ -38,7 +38,7 @@ from speclet_formula.prediction.responses import (
     response_to_draw,
     simulate_responses,
 )
-from speclet_formula.recovery.params import block_effects, check_params, fixed_labels, floats, number_of
+from speclet_formula.recovery.stated import block_effects, check_params, fixed_labels, floats, number_of
 
 
 @dataclass(frozen=True, eq=False)

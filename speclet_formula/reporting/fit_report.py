@@ -15,11 +15,11 @@ from speclet_formula.errors import PriorError
 from speclet_formula.formula.equations import equation, explain_formula
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import seed_of, settings_of
+from speclet_formula.model import relate_groups
 from speclet_formula.posterior.draws import has_draws
 from speclet_formula.posterior.effects import ranef
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.summary import VERDICTS, lay_out
-from speclet_formula.preflight import relate_groups
 from speclet_formula.priors import PRESETS, slot_frame
 from speclet_formula.reporting.contents import (
     diagnostics_table,
