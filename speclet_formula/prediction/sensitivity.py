@@ -12,7 +12,7 @@ import xarray as xr
 from speclet_formula.design.design import effect_variables
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.prior_draws import log_prior
-from speclet_formula.prediction import log_likelihood_blocks
+from speclet_formula.prediction.log_likelihood import log_likelihood_blocks
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
