@@ -59,7 +59,7 @@ def write_reference(folder):
     ]
     for title, members in grouped(names).items():
         lines += _section(title, "speclet_formula", members)
-    lines += _section("Data sets", "speclet_formula.datasets", _functions_of(sf.datasets))
+    lines += _section("Data sets", "speclet_formula.screens.datasets", _functions_of(sf.datasets))
     text = "\n".join([*lines, ""])
     page = Path(folder) / "index.rst"
     if not page.exists() or page.read_text(encoding="utf-8") != text:

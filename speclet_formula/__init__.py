@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from speclet_formula.common.kinds import checks_kind
 
 if TYPE_CHECKING:
-    from speclet_formula import datasets as datasets
     from speclet_formula.checks import Predictive as Predictive
     from speclet_formula.checks import is_singular as is_singular
     from speclet_formula.checks import near_singular as near_singular
@@ -27,8 +26,8 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import loo as loo
     from speclet_formula.costing import Costs as Costs
     from speclet_formula.costing import costs as costs
-    from speclet_formula.design.scanning import Scan as Scan
-    from speclet_formula.design.scanning import scan as scan
+    from speclet_formula.design.scans import Scan as Scan
+    from speclet_formula.design.scans import scan as scan
     from speclet_formula.diagnostics import diagnose as diagnose
     from speclet_formula.errors import ComparisonError as ComparisonError
     from speclet_formula.errors import DataError as DataError
@@ -48,10 +47,6 @@ if TYPE_CHECKING:
     from speclet_formula.estimates import sigma as sigma
     from speclet_formula.estimates import tidy as tidy
     from speclet_formula.estimates import varcorr as varcorr
-    from speclet_formula.explanation import Explanation as Explanation
-    from speclet_formula.explanation import equation as equation
-    from speclet_formula.explanation import explain as explain
-    from speclet_formula.explanation import spelling as spelling
     from speclet_formula.grouped import GroupedFits as GroupedFits
     from speclet_formula.grouped import fit_by as fit_by
     from speclet_formula.inference.confidence import confint as confint
@@ -73,6 +68,10 @@ if TYPE_CHECKING:
     from speclet_formula.interpretation import reference_grid as reference_grid
     from speclet_formula.interpretation import selectivity as selectivity
     from speclet_formula.interpretation import slopes as slopes
+    from speclet_formula.interpretation.explain import Explanation as Explanation
+    from speclet_formula.interpretation.explain import equation as equation
+    from speclet_formula.interpretation.explain import explain as explain
+    from speclet_formula.interpretation.explain import spelling as spelling
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
@@ -85,7 +84,7 @@ if TYPE_CHECKING:
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
-    from speclet_formula.reporting.html import report as report
+    from speclet_formula.recovery.simulate import simulate as simulate
     from speclet_formula.reporting.plots import plot_compare as plot_compare
     from speclet_formula.reporting.plots import plot_coverage as plot_coverage
     from speclet_formula.reporting.plots import plot_effects as plot_effects
@@ -104,18 +103,19 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
     from speclet_formula.reporting.plots import plot_variances as plot_variances
     from speclet_formula.reporting.plots import plot_volcano as plot_volcano
+    from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
-    from speclet_formula.screens import Screen as Screen
-    from speclet_formula.screens import Separation as Separation
-    from speclet_formula.screens import SimulatedScreen as SimulatedScreen
-    from speclet_formula.screens import control_separation as control_separation
-    from speclet_formula.screens import guide_table as guide_table
-    from speclet_formula.screens import rank_genes as rank_genes
-    from speclet_formula.screens import read_fold_changes as read_fold_changes
-    from speclet_formula.screens import read_screen as read_screen
-    from speclet_formula.screens import scale_effects as scale_effects
-    from speclet_formula.screens import simulate_screen as simulate_screen
-    from speclet_formula.simulation import simulate as simulate
+    from speclet_formula.screens import datasets as datasets
+    from speclet_formula.screens.controls import Separation as Separation
+    from speclet_formula.screens.controls import control_separation as control_separation
+    from speclet_formula.screens.controls import scale_effects as scale_effects
+    from speclet_formula.screens.ranking import guide_table as guide_table
+    from speclet_formula.screens.ranking import rank_genes as rank_genes
+    from speclet_formula.screens.read import Screen as Screen
+    from speclet_formula.screens.read import read_fold_changes as read_fold_changes
+    from speclet_formula.screens.read import read_screen as read_screen
+    from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen
+    from speclet_formula.screens.simulate import simulate_screen as simulate_screen
     from speclet_formula.storage import load as load
     from speclet_formula.storage import save as save
     from speclet_formula.studies import Calibration as Calibration
@@ -148,7 +148,7 @@ _ROOMS = {
         "Costs",
         "costs",
     ),
-    "design.scanning": (
+    "design.scans": (
         "Scan",
         "scan",
     ),
@@ -175,7 +175,7 @@ _ROOMS = {
         "tidy",
         "varcorr",
     ),
-    "explanation": (
+    "interpretation.explain": (
         "Explanation",
         "equation",
         "explain",
@@ -225,7 +225,8 @@ _ROOMS = {
         "Recovery",
         "recover",
     ),
-    "reporting.html": ("report",),
+    "reporting.report": ("report",),
+    "recovery.simulate": ("simulate",),
     "reporting.plots": (
         "plot_compare",
         "plot_coverage",
@@ -247,19 +248,24 @@ _ROOMS = {
         "plot_volcano",
     ),
     "reporting.tables": ("render_table",),
-    "screens": (
-        "Screen",
+    "screens.controls": (
         "Separation",
-        "SimulatedScreen",
         "control_separation",
+        "scale_effects",
+    ),
+    "screens.ranking": (
         "guide_table",
         "rank_genes",
+    ),
+    "screens.read": (
+        "Screen",
         "read_fold_changes",
         "read_screen",
-        "scale_effects",
+    ),
+    "screens.simulate": (
+        "SimulatedScreen",
         "simulate_screen",
     ),
-    "simulation": ("simulate",),
     "storage": (
         "load",
         "save",
@@ -278,7 +284,7 @@ __all__ = ["__version__", "datasets", *sorted(_HOME)]
 
 def __getattr__(name: str) -> Any:
     if name == "datasets":
-        return import_module(f"{__name__}.datasets")
+        return import_module(f"{__name__}.screens.datasets")
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
         found = globals()[name] = checks_kind(value) if isfunction(value) else value

@@ -15,6 +15,7 @@ import pandas as pd
 from speclet_formula.common.files import SORTED
 from speclet_formula.common.keywords import answers_r
 from speclet_formula.design import Design, GroupBlock, Scan, build_design
+from speclet_formula.design.design import sides
 from speclet_formula.design.merged import (
     check_merged,
     count_rows,
@@ -23,7 +24,6 @@ from speclet_formula.design.merged import (
     row_count,
     rows_by_level,
 )
-from speclet_formula.design.records import sides
 from speclet_formula.design.tables import Missing, as_pandas, in_row_order, read_used, row_labels
 from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family

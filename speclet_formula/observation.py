@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.design import Design
-from speclet_formula.design.records import Limits
+from speclet_formula.design.design import Limits
 from speclet_formula.errors import DataError
 from speclet_formula.families import Family, draw_response, log_density, weighted
 from speclet_formula.families.records import Parameters

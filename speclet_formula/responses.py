@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.design import Limits
 from speclet_formula.design.evaluation import Scope
-from speclet_formula.design.observed import truncation_of
-from speclet_formula.design.records import Limits
+from speclet_formula.design.response import truncation_of
 from speclet_formula.design.tables import clean_columns, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, columns_of, text_of

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design.records import correlation_name, pair_dim
+from speclet_formula.design.design import correlation_name, pair_dim
 from speclet_formula.diagnostics import diagnose
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit

@@ -22,7 +22,7 @@ import numpy as np
 import pytest
 
 UNITS = 4  # in the last place
-DATA = ("speclet_formula.datasets", "speclet_formula.screens.simulating")
+DATA = ("speclet_formula.screens.datasets", "speclet_formula.screens.simulate")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -22,8 +22,8 @@ from speclet_formula.cli.reading import read_table, read_truth
 from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError
 from speclet_formula.inference.lme4 import lmer
-from speclet_formula.screens import simulate_screen
-from speclet_formula.simulation import simulate
+from speclet_formula.recovery.simulate import simulate
+from speclet_formula.screens.simulate import simulate_screen
 from speclet_formula.storage import save
 from tests.fakes import correlated_fit, crossed_fit
 
@@ -786,7 +786,7 @@ def test_recover_writes_a_report_too(folder):
 @pytest.fixture
 def counts_folder(tmp_path, monkeypatch):
     """Counts of a simulated screen, with its maps."""
-    from speclet_formula.screens import simulate_screen
+    from speclet_formula.screens.simulate import simulate_screen
 
     made = simulate_screen(genes=12, guides_per_gene=2, replicates=2, essential=0.4, nonessential=0.5, random_seed=1)
     made.counts.to_csv(tmp_path / "counts.txt", sep="\t", index=False)

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 import pytest
 import xarray as xr
 
-from speclet_formula.datasets import m7, m7_models
-from speclet_formula.demo import PUBLISHED, published_agreement, run_demo
+from speclet_formula.cli.demo import PUBLISHED, published_agreement, run_demo
 from speclet_formula.errors import DataError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.model import Model
+from speclet_formula.screens.datasets import m7, m7_models
 from tests.fakes import fake_fit
 
 PNG = b"\x89PNG\r\n"
@@ -109,7 +109,7 @@ def test_nothing_published_gives_an_empty_table():
 
 
 def test_the_demo_prints_its_parts_in_order_and_draws(tmp_path, monkeypatch):
-    monkeypatch.setattr("speclet_formula.demo.fit", lambda model, **_: fake_fit(model, draws=50))
+    monkeypatch.setattr("speclet_formula.cli.demo.fit", lambda model, **_: fake_fit(model, draws=50))
     parts = []
     demo = run_demo(parts.append, folder=tmp_path / "new" / "pictures", models=["m7c_default", "m7"])
     assert in_order(PARTS, "\n".join(parts))
@@ -124,7 +124,7 @@ def test_the_demo_prints_its_parts_in_order_and_draws(tmp_path, monkeypatch):
 
 
 def test_a_single_model_is_not_compared(tmp_path, monkeypatch):
-    monkeypatch.setattr("speclet_formula.demo.fit", lambda model, **_: fake_fit(model, draws=50))
+    monkeypatch.setattr("speclet_formula.cli.demo.fit", lambda model, **_: fake_fit(model, draws=50))
     parts = []
     assert run_demo(parts.append, folder=tmp_path, models=["m7c_default"]).comparison is None
     assert "Comparison" not in "\n".join(parts)

@@ -12,8 +12,8 @@ import xarray as xr
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.design import correlation_name, pair_dim, sides
 from speclet_formula.design.merged import column_means
-from speclet_formula.design.records import correlation_name, pair_dim, sides
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import Design, GroupBlock, correlation_name, effect_label, sides
+from speclet_formula.design.design import Design, GroupBlock, correlation_name, effect_label, sides
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import EstimateError
 from speclet_formula.estimates.points import points_of

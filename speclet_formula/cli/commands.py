@@ -108,7 +108,7 @@ def demo(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False,
 ) -> None:
     """Fit, compare and recover the models of speclet's notebook on its synthetic screen."""
-    from speclet_formula.demo import run_demo
+    from speclet_formula.cli.demo import run_demo
 
     run_demo(
         typer.echo,
@@ -136,7 +136,7 @@ def explain(
 ) -> None:
     """Say what a formula means, and what a fit would cost: in words, as an equation, in other packages' code."""
     from speclet_formula.cli.reading import read_table
-    from speclet_formula.explanation import explain as explain_model
+    from speclet_formula.interpretation.explain import explain as explain_model
 
     if table is not None and data is not None:
         raise DataError(
@@ -227,7 +227,7 @@ def recover(
     fitted = fit_model(prepared, **fit_arguments(sampling))
     tell(repr(recover_truth(fitted, stated)))
     if html is not None:
-        from speclet_formula.reporting.html import report as write_report
+        from speclet_formula.reporting.report import report as write_report
 
         typer.echo(f"\nReport: {write_report(fitted, html, truth=stated, random_seed=sampling.seed)}")
 
@@ -247,7 +247,7 @@ def report(
     note_replaced({"--output": output})
     stated = None if truth is None else read_truth(truth)
     loaded = loaded_fits(fits)
-    from speclet_formula.reporting.html import report as write_report
+    from speclet_formula.reporting.report import report as write_report
 
     comparison = compared(loaded) if len(loaded) > 1 else None
     chosen: Any = loaded if len(loaded) > 1 else next(iter(loaded.values()))
@@ -275,7 +275,7 @@ def simulate(
     """Draw a response for a table from a model whose parameters are known."""
     from speclet_formula.cli.reading import read_table, read_truth, truth_text
     from speclet_formula.common.files import write_file, write_text
-    from speclet_formula.simulation import simulate as simulate_data
+    from speclet_formula.recovery.simulate import simulate as simulate_data
 
     check_output(out, "--out", [data, truth])
     check_table(out, "--out")
@@ -374,7 +374,8 @@ def screen(  # noqa: PLR0913 - an option each
         check_table(path, option)
     note_replaced(outputs)
     check_choices(direction, top, out_guides is not None, sampling.method)
-    from speclet_formula.screens import guide_table, rank_genes, read_screen
+    from speclet_formula.screens.ranking import guide_table, rank_genes
+    from speclet_formula.screens.read import read_screen
 
     read: Any = read_screen(
         counts, guides, samples, controls=classes.get("", classes or None), normalise=normalise,  # type: ignore[arg-type]

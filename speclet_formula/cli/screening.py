@@ -10,8 +10,7 @@ import pandas as pd
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import PointFit
-from speclet_formula.screens import control_separation
-from speclet_formula.screens.separating import scale_effects
+from speclet_formula.screens.controls import control_separation, scale_effects
 
 if TYPE_CHECKING:
     from speclet_formula.model import Model

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
 from speclet_formula.model import Model, in_order_of

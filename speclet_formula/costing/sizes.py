@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.inference.exact.marginal import why_not_plain
 from speclet_formula.inference.precision import build_system
 from speclet_formula.model import Model

@@ -1,7 +1,8 @@
-"""A Formula and a table go in; a Design comes out, and the same columns for other rows.
+"""From a formula and a table to a `Design`, and from a design to the same columns for other rows.
 
-Fixed columns come from `fixed`; group blocks are integer codes with a few columns of values, never a wide matrix.
-Whether the design is a sensible one is left to `preflight`.
+A column is called by its own name. Where the package itself needs that name (Intercept, chain, sigma, 1|g), or another
+term spells the same (the interaction a:b beside a column a:b), it stands in back-quotes, as it would in a formula.
+Whether the design is a sensible one is left to `model`.
 """
 
 from collections import Counter
@@ -13,29 +14,38 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.evaluation import Scope, evaluate, evaluate_labels, is_labels
-from speclet_formula.design.fixed import fixed_part, replay_fixed, report_no_level, report_not_finite, without_intercept
-from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
-from speclet_formula.design.naming import OWN, names_of, names_of_blocks, with_own_names
-from speclet_formula.design.observed import (
-    check_one_column,
-    observed_levels,
-    observed_response,
-    out_of_trials,
-    response_name,
-    unknown_response,
-)
-from speclet_formula.design.records import (
+from speclet_formula.design.design import (
+    CodedFactor,
     Design,
     FixedPart,
+    FixedTerm,
     GroupBlock,
     Merged,
     Recipe,
     correlation_name,
+    pair_dim,
     variable_name,
 )
-from speclet_formula.design.responses import refuse_no_intercept
-from speclet_formula.design.strays import numeric_text
+from speclet_formula.design.evaluation import Scope, evaluate, is_labels
+from speclet_formula.design.fixed import (
+    fixed_part,
+    replay_fixed,
+    report_not_finite,
+    respelled,
+    without_intercept,
+)
+from speclet_formula.design.groups import group_blocks, replayed_block
+from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
+from speclet_formula.design.numbers import numeric_text
+from speclet_formula.design.response import (
+    check_one_column,
+    observed_levels,
+    observed_response,
+    out_of_trials,
+    refuse_no_intercept,
+    response_name,
+    unknown_response,
+)
 from speclet_formula.design.tables import (
     Missing,
     align_levels,
@@ -45,9 +55,15 @@ from speclet_formula.design.tables import (
     level_orders,
     select_columns,
 )
-from speclet_formula.design.transforms import as_factor, interaction
-from speclet_formula.errors import DataError, FormulaError, listed
-from speclet_formula.formula.terms import Expression, Formula, GroupTerm, Name, Term, columns_of, text_of
+from speclet_formula.errors import DataError, listed
+from speclet_formula.formula.terms import (
+    SYNTACTIC_NAME,
+    Expression,
+    Formula,
+    Name,
+    columns_of,
+    text_of,
+)
 
 
 def build_design(
@@ -210,7 +226,7 @@ def _side(formula: Formula, scope: Scope, rows: np.ndarray, name: str, *, prefix
         trials=None,
         X=fixed.X,
         fixed=fixed.terms,
-        groups=_blocks(formula.group_terms, parts, scope, prefix),
+        groups=group_blocks(formula.group_terms, parts, scope, prefix),
         offset=_offset(formula.offsets, scope),
         weights=None,
         frame=scope.frame,
@@ -265,7 +281,7 @@ def _replayed_side(side: Design, scope: Scope, rows: np.ndarray) -> Design:
         trials=None,
         X=replay_fixed(recipe.fixed, scope),
         groups=tuple(
-            _replayed(block, term, value, scope)
+            replayed_block(block, term, value, scope)
             for block, term, value in zip(side.groups, formula.group_terms, values, strict=True)
         ),
         offset=_offset(formula.offsets, scope),
@@ -336,80 +352,6 @@ def _offset(nodes: tuple[Expression, ...], scope: Scope) -> np.ndarray:
     return total
 
 
-def _blocks(
-    terms: tuple[GroupTerm, ...], parts: tuple[FixedPart, ...], scope: Scope, prefix: str
-) -> tuple[GroupBlock, ...]:
-    """Make the blocks, naming a further block over the same factor as lme4 does: gene, gene.1, gene.2."""
-    seen: Counter[str] = Counter()
-    blocks = []
-    for term, part in zip(terms, parts, strict=True):
-        group = ":".join(_factor_names(term.group))
-        label = f"{group}.{seen[group]}" if seen[group] else group
-        seen[group] += 1
-        blocks.append(_block(term, part, label, _group_factor(term.group, scope), prefix))
-    _check_distinct(blocks)
-    return tuple(blocks)
-
-
-def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical, prefix: str) -> GroupBlock:
-    factors = _factor_names(term.group)
-    group = ":".join(factors)
-    columns = tuple("1" if t.kind == "intercept" else column for t in part.terms for column in t.columns)
-    variable = variable_name(group)
-    return GroupBlock(
-        group=group,
-        label=label,
-        factors=factors,
-        columns=columns,
-        slots=tuple(f"{prefix}{variable_name(column)}|{variable}" for column in columns),
-        correlated=term.correlated and len(columns) > 1,
-        levels=tuple(factor.categories),
-        dim=f"{variable}__factor_dim",
-        codes=factor.codes.astype(np.int64),
-        values=part.X,
-        prefix=prefix,
-    )
-
-
-def _factor_names(group: Term) -> tuple[str, ...]:
-    """Return the names of a grouping factor's parts; a column's own name needs no back-quotes here."""
-    return tuple(part.name if isinstance(part, Name) else text_of(part) for part in group.factors)
-
-
-def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
-    """Return a grouping factor with its observed levels; 'a:b' is one factor of the observed combinations."""
-    parts = []
-    for node in group.factors:
-        values = evaluate_labels(node, scope)
-        check_one_column(values, node, "a grouping factor")
-        if not is_labels(values):
-            report_not_finite(np.asarray(values, dtype=float), text_of(node))
-        parts.append(as_factor(values))
-        report_no_level(parts[-1], text_of(node))
-    if len(parts) == 1:
-        return parts[0]
-    try:
-        return interaction(*parts)
-    except ValueError as error:
-        raise DataError(
-            f"the levels of '{text_of(group)}' cannot be told apart: {error}.",
-            "Each combination of levels needs a label of its own, written 'a:b'.",
-            "Rename the levels that contain ':'.",
-        ) from error
-
-
-def _check_distinct(blocks: list[GroupBlock]) -> None:
-    correlations = (correlation_name(block) for block in blocks if block.correlated)
-    slots = Counter([*(slot for block in blocks for slot in block.slots), *correlations])
-    twice = [slot for slot, count in slots.items() if count > 1]
-    if twice:
-        raise FormulaError(
-            f"the group effect '{twice[0]}' appears in two group terms.",
-            "A column varies over a grouping factor once, since two such effects cannot be told apart.",
-            "Write (x | g) for both together, or (1 | g) + (0 + x | g) for uncorrelated ones.",
-        )
-
-
 def _check_kinds(frame: pd.DataFrame, levels: Mapping[str, tuple[str, ...]]) -> None:
     """Refuse labels where the model was built with numbers."""
     for name in frame.columns:
@@ -435,11 +377,79 @@ def _check_known_levels(formula: Formula, frame: pd.DataFrame, levels: Mapping[s
             )
 
 
-def _replayed(block: GroupBlock, term: GroupTerm, values: np.ndarray, scope: Scope) -> GroupBlock:
-    """Return a block for new rows; levels that were not seen get the codes -1, -2, ..."""
-    factor = _group_factor(term.group, scope)
-    position = {level: code for code, level in enumerate(block.levels)}
-    new = tuple(level for level in factor.categories if level not in position)
-    position |= {level: -1 - place for place, level in enumerate(new)}
-    codes = np.array([position[level] for level in factor.categories], dtype=np.int64)[factor.codes]
-    return replace(block, codes=codes, values=values, new_levels=new)
+OWN = frozenset({"Intercept", "chain", "draw", "__obs__"})
+"""Names that every posterior has, or may get."""
+
+
+def with_own_names(part: FixedPart, taken: Iterable[str], prefix: str = "") -> FixedPart:
+    """Return the part with back-quotes around the columns whose name is taken.
+
+    Parameters
+    ----------
+    part : FixedPart
+    taken : iterable of str
+        The names that the part's terms cannot have.
+    prefix : str
+        As for `fixed_part`.
+
+    Raises
+    ------
+    DataError
+        If two terms have the same name all the same.
+    """
+    taken, quoted = frozenset(taken), set[str]()
+    while True:
+        part = respelled(part, quoted, prefix) if quoted else part
+        clash = _first_clash(part, taken)
+        if clash is None:
+            return part
+        record, name, columns = clash
+        more = _to_quote(columns, name.removeprefix(prefix), quoted)
+        if not more:
+            raise DataError(
+                f"two terms of the formula, or a term and a parameter, have the name '{record.name}'.",
+                "Each term has a name of its own in the tables and in the posterior.",
+                "Rename a column.",
+            )
+        quoted |= more
+
+
+def names_of(part: FixedPart) -> set[str]:
+    """Return every name that the part's terms have: their own, those of their columns and of their dimensions."""
+    return {name for record in part.terms for name in _names(record)}
+
+
+def names_of_blocks(blocks: Iterable[GroupBlock]) -> set[str]:
+    """Return every name that group blocks have in tables, truths and the posterior."""
+    names: set[str] = set()
+    for block in blocks:
+        names |= {f"{slot}{end}" for slot in block.slots for end in ("", "_sigma", "_mu", "_offset")}
+        names |= {block.dim, correlation_name(block), pair_dim(block)}
+    return names
+
+
+def _names(record: FixedTerm) -> set[str]:
+    return {record.name, record.variable, *record.columns, *([] if record.dim is None else [record.dim])}
+
+
+def _first_clash(part: FixedPart, taken: frozenset[str]) -> tuple[FixedTerm, str, list[str]] | None:
+    """Return the first term with a taken name, that name, and the columns of it and of the term that has it already."""
+    owners: dict[str, tuple[CodedFactor, ...]] = {}
+    records = part.terms[len(part.terms) - len(part.coded) :]
+    for record, coded in zip(records, part.coded, strict=True):
+        for name in sorted(_names(record)):
+            if name in taken or name in owners:
+                return record, name, [*_columns(coded), *_columns(owners.get(name, ()))]
+        owners |= dict.fromkeys(_names(record), coded)
+    return None
+
+
+def _columns(coded: Sequence[CodedFactor]) -> list[str]:
+    return [one.factor.name for one in coded if isinstance(one.factor, Name)]
+
+
+def _to_quote(columns: Sequence[str], name: str, quoted: set[str]) -> set[str]:
+    """Choose the columns to put in back-quotes: that of the name, else those that a formula has to quote anyway."""
+    left = {column for column in columns if column not in quoted}
+    odd = {column for column in left if not SYNTACTIC_NAME.fullmatch(column)}
+    return ({name} & left) or odd or left

@@ -1,4 +1,4 @@
-"""An expression of a formula and a table's columns go in; its values come out, numbers or a factor.
+"""The values of an expression of a formula for the rows of a table: numbers or a factor.
 
 Only the functions of this file, and those that the user hands over by name, can be called: a formula is data. What a
 function learns from the first rows (means, knots, levels) is kept in `memory` under the call's spelling and used again
@@ -13,8 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.finite import refuse_lost_digits
-from speclet_formula.design.strays import numeric_text
+from speclet_formula.design.numbers import numeric_text, refuse_lost_digits
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError

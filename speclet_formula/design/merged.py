@@ -1,6 +1,7 @@
-"""A table or a design of merged rows goes in; whether a model can use it, and counts and means of its rows, come out.
+"""Rows that stand for several: which models can use them, and counts and means of the rows as they were before.
 
-Merging is left to `merging`. A merged table has columns of its own, so that it can be filtered, saved and fitted again.
+`scans` merges rows as it reads them. A merged table has columns of its own, so that it can be filtered, saved and
+fitted again.
 """
 
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import Design, Merged, Moments
+from speclet_formula.design.design import Design, Merged, Moments
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import Call, Formula, Name, Term, calls_in, text_of
 

@@ -1,4 +1,4 @@
-"""Any table goes in; a pandas frame of just the columns that a formula uses comes out, cleaned and checked.
+"""A pandas frame of just the columns that a formula uses, cleaned and checked, from any table.
 
 Factors become ordered Categoricals of their observed levels in the analyst's order. Nothing is filled in; rows with
 missing values are an error or, when asked for, dropped and counted.
@@ -13,11 +13,9 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.files import has_no_order, without_order
-from speclet_formula.design.finite import refuse_infinite, refuse_lost_digits
 from speclet_formula.design.merged import count_rows
-from speclet_formula.design.merging import read_merged
-from speclet_formula.design.scanning import Scan, numbers_of, read_columns
-from speclet_formula.design.strays import numeric_text
+from speclet_formula.design.numbers import numeric_text, refuse_infinite, refuse_lost_digits
+from speclet_formula.design.scans import Scan, numbers_of, read_columns, read_merged
 from speclet_formula.design.transforms import as_factor, label_of
 from speclet_formula.errors import DataError, FormulaError, listed, nearest
 

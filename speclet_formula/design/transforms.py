@@ -1,4 +1,4 @@
-"""Columns of numbers or labels go in, transformed columns come out: the functions that a formula can call, as in R.
+"""The functions that a formula can call, as in R: columns of numbers or labels become transformed columns.
 
 `STATELESS` functions treat each row alone. `STATEFUL` ones take a dictionary first, in which they keep what they learn
 from the first rows that they see (means, norms, knots, levels). Which names may be called is the parser's to check.

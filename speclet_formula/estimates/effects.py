@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.convergence import mixing
-from speclet_formula.design.records import Design, GroupBlock, sides, threshold_labels
+from speclet_formula.design.design import Design, GroupBlock, sides, threshold_labels
 from speclet_formula.estimates.fitted import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, stack, summarise
 from speclet_formula.estimates.points import (

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.design import GroupBlock
 from speclet_formula.design.merged import column_means
-from speclet_formula.design.records import GroupBlock
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, EstimateError, stack, summarise
 from speclet_formula.estimates.points import interval_of, points_of

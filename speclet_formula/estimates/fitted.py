@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.design.merged import row_count
-from speclet_formula.design.records import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.estimates.kept import is_left_out, not_kept
 from speclet_formula.families import Family

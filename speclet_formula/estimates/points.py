@@ -12,7 +12,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import Design, GroupBlock
+from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.estimates.fitted import Fitted, term_label
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, choose_interval, stack
 

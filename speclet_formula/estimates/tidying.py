@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.errors import nearest
 from speclet_formula.estimates.effects import fixef, ranef
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled

@@ -8,7 +8,7 @@ from itertools import combinations
 
 import pandas as pd
 
-from speclet_formula.design.records import Design, GroupBlock, correlation_name, effect_label, sides
+from speclet_formula.design.design import Design, GroupBlock, correlation_name, effect_label, sides
 from speclet_formula.estimates.fitted import Fitted, FittedModel, draws_of, pooled
 from speclet_formula.estimates.intervals import (
     Array,

@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 
-from speclet_formula.formula.choices import check_choice
 from speclet_formula.formula.dialects import (
     Dialect,
     Levels,
@@ -31,6 +30,7 @@ from speclet_formula.formula.families import (
     in_brms,
     in_glmm_tmb,
 )
+from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
     FUNCTIONS,
     Argument,

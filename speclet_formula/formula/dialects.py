@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal
 
-from speclet_formula.formula.choices import check_choice
+from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
     FUNCTIONS,
     LIMITED,

@@ -1,17 +1,202 @@
-"""What reads well but has no meaning goes in; a FormulaError comes out whose remedy is the text to write instead.
+"""What cannot be read, or reads well and has no meaning: the FormulaError whose remedy is the text to write instead.
 
-Here stand the errors that need more than a line of wording, or that several files raise.
-Text that the grammar cannot read is left to `syntax_errors`.
+The user's text stands beside the syntax tree, so that every error quotes it and puts a caret under the right character.
+Words of R, lme4, brms, mgcv, glmmTMB, patsy and Bambi that have no place here are answered by name: the nearest of our
+own words is no help to who means another thing.
 """
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import cast
 
-from lark import Token
+from lark import Token, Tree, UnexpectedInput, UnexpectedToken
 
-from speclet_formula.errors import FormulaError
-from speclet_formula.formula.foreign import COVARIANCES, FOREIGN
-from speclet_formula.formula.tree import Context, TreeNode, children_of, error_under, kind_of, source_of
+from speclet_formula.errors import FormulaError, nearest
+from speclet_formula.formula.terms import Expression
+
+type TreeNode = Token | Tree[Token]
+
+
+@dataclass(frozen=True)
+class Context:
+    """The user's text and what it may refer to."""
+
+    text: str
+    columns: Sequence[object] | None  # a data frame may have columns whose names are not text
+    functions: frozenset[str]
+    former: Expression | None = None  # the response that '.' stands for, where a formula is changed
+
+
+def children_of(node: TreeNode) -> list[TreeNode]:
+    """Give what a tree is made of."""
+    return cast("Tree[Token]", node).children
+
+
+def kind_of(node: TreeNode) -> str:
+    """Name a node: its rule, or its terminal."""
+    return str(node.type if isinstance(node, Token) else node.data)
+
+
+def unwrapped(node: TreeNode) -> TreeNode:
+    """Take parentheses off."""
+    while kind_of(node) == "parentheses":
+        node = children_of(node)[1]
+    return node
+
+
+def position_of(node: TreeNode) -> int:
+    """Find where a node begins in the text."""
+    return (node.start_pos or 0) if isinstance(node, Token) else node.meta.start_pos
+
+
+def source_of(context: Context, node: TreeNode) -> str:
+    """Quote the user's own text for a node."""
+    end = (node.end_pos or 0) if isinstance(node, Token) else node.meta.end_pos
+    return context.text[position_of(node) : end]
+
+
+def error_at(context: Context, position: int, problem: str, allowed: str, remedy: str) -> FormulaError:
+    """Word an error with a caret at a position."""
+    return FormulaError(problem, allowed, remedy, context.text, position)
+
+
+def error_under(context: Context, node: TreeNode, problem: str, allowed: str, remedy: str) -> FormulaError:
+    """Word an error with a caret under the first character of a node."""
+    return error_at(context, position_of(node), problem, allowed, remedy)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What is so here, and what to do; `{x}` stands for the text of the call's first argument."""
+
+    allowed: str
+    remedy: str
+
+
+_CODING = "A factor has treatment contrasts: each level is compared with the first."
+_REFERENCE = (
+    "Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel({x}, 'control')."
+)
+_NO_SMOOTHS = Answer("There are no smooths with a penalty.", "Write a spline: ns({x}, 3), or bs({x}, df = 4).")
+_NO_STRUCTURE = Answer(
+    "The effects of a group term are correlated freely, (x | g), or not at all, (x || g).", "Write ({x}) or ({bars})."
+)
+_NOT_YET = "A column is made before the fit, or by a function of your own in functions=."
+_BEFORE = "Make the column before the fit: data['new'] = "
+_RESPONSE = "What is known of a response stands on the left of '~', and weights outside the formula."
+_FORMULAS = "Further formulas follow in a list: ['y ~ x', 'sigma ~ x']."
+
+FOREIGN: Mapping[str, Answer] = {
+    # R, patsy, statsmodels, Bambi: factors and their coding
+    "C": Answer(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
+    "as.factor": Answer("Numbers become categories by factor().", "Write factor({x})."),
+    "as.numeric": Answer(_NOT_YET, _BEFORE + "data['{x}'].astype(float)."),
+    "as.integer": Answer(_NOT_YET, _BEFORE + "data['{x}'].astype(int)."),
+    "ordered": Answer(
+        "A factor keeps the order of an ordered Categorical column.",
+        "Order it before the fit: data['{x}'] = pandas.Categorical(data['{x}'], categories=[...], ordered=True).",
+    ),
+    "contr.sum": Answer(_CODING, _REFERENCE),
+    "contr.treatment": Answer(_CODING, _REFERENCE),
+    "contr.helmert": Answer(_CODING, _REFERENCE),
+    "contr.poly": Answer(_CODING, _REFERENCE),
+    "Treatment": Answer(_CODING, _REFERENCE),
+    "Sum": Answer(_CODING, _REFERENCE),
+    "S": Answer(_CODING, _REFERENCE),
+    "T": Answer(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
+    "Q": Answer("A column of any name stands in back-quotes.", "Write `{x}`."),
+    "dummy": Answer("A level is compared with == inside I().", "Write I({x} == 'level')."),
+    # R: functions of a column
+    "cut": Answer(_NOT_YET, _BEFORE + "pandas.cut(data['{x}'], 3)."),
+    "ifelse": Answer(_NOT_YET, _BEFORE + "numpy.where(condition, a, b)."),
+    "ave": Answer(_NOT_YET, _BEFORE + "data.groupby('g')['{x}'].transform('mean')."),
+    "rank": Answer(_NOT_YET, _BEFORE + "data['{x}'].rank()."),
+    "lag": Answer(_NOT_YET, _BEFORE + "data['{x}'].shift()."),
+    "diff": Answer(_NOT_YET, _BEFORE + "data['{x}'].diff()."),
+    "cumsum": Answer(_NOT_YET, _BEFORE + "data['{x}'].cumsum()."),
+    "is.na": Answer(_NOT_YET, _BEFORE + "data['{x}'].isna()."),
+    "mean": Answer(_NOT_YET, "Write center({x}) for {x} minus its mean."),
+    "sd": Answer(_NOT_YET, "Write scale({x}) for {x} minus its mean, divided by its SD."),
+    "min": Answer(_NOT_YET, "Write pmin(a, b) for the smaller of two, row by row."),
+    "max": Answer(_NOT_YET, "Write pmax(a, b) for the larger of two, row by row."),
+    "logit": Answer(_NOT_YET, "Write log({x} / (1 - {x}))."),
+    "qlogis": Answer(_NOT_YET, "Write log({x} / (1 - {x}))."),
+    "plogis": Answer(_NOT_YET, "Write I(1 / (1 + exp(-{x})))."),
+    "standardize": Answer("R's scale() divides by the SD.", "Write scale({x})."),
+    "paste": Answer("Factors are crossed by ':' or interaction().", "Write interaction(a, b)."),
+    "rcs": Answer("Splines are ns() and bs().", "Write ns({x}, df = 3)."),
+    "cr": Answer("Splines are ns() and bs().", "Write ns({x}, df = 3)."),
+    "lspline": Answer("Splines are ns() and bs().", "Write bs({x}, df = 3, degree = 1)."),
+    # mgcv, brms, Bambi: smooths and processes
+    "s": _NO_SMOOTHS,
+    "te": _NO_SMOOTHS,
+    "ti": _NO_SMOOTHS,
+    "t2": _NO_SMOOTHS,
+    "gp": Answer("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
+    "hsgp": Answer("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
+    # brms
+    "mo": Answer(
+        "There are no monotonic effects.", "Write {x} for one coefficient a level, or make the column a number."
+    ),
+    "mi": Answer("Missing values are dropped, by missing='drop', or filled in before the fit.", "Write {x}."),
+    "me": Answer("A column is taken without an error of measurement.", "Write {x}."),
+    "gr": Answer("A grouping factor is a column, or a:b.", "Write the column alone: (1 | {x})."),
+    "mm": Answer("A row belongs to one level of a grouping factor.", "Write one column: (1 | {x})."),
+    "ar": Answer("Residuals are independent.", "Add a group term for what rows share, (1 | {x})."),
+    "arma": Answer("Residuals are independent.", "Add a group term for what rows share."),
+    "cosy": Answer("Residuals are independent.", "Add a group term for what rows share, (1 | g)."),
+    "cens": Answer(_RESPONSE, "Write censored(y, {x}) ~ ..."),
+    "trunc": Answer(_RESPONSE, "Write truncated(y, lb = 0) ~ ..., or floor({x}) for R's trunc()."),
+    "trials": Answer(_RESPONSE, "Write cbind(successes, {x} - successes) ~ ..."),
+    "weights": Answer(_RESPONSE, "Give weights='{x}' outside the formula."),
+    "se": Answer(_RESPONSE, "Give weights= outside the formula: they divide the residual variance."),
+    "bf": Answer(_FORMULAS, "Write the formulas as texts in a list."),
+    "nl": Answer("A model is linear in its coefficients.", "Compute the columns inside I(), or before the fit."),
+    # glmmTMB
+    "us": Answer("The effects of a group term are correlated freely.", "Write ({x})."),
+    "diag": Answer("Two bars leave the correlations out.", "Write ({bars})."),
+    "homdiag": _NO_STRUCTURE,
+    "cs": _NO_STRUCTURE,
+    "ar1": _NO_STRUCTURE,
+    "ou": _NO_STRUCTURE,
+    "toep": _NO_STRUCTURE,
+    "mat": _NO_STRUCTURE,
+    "gau": _NO_STRUCTURE,
+    "rr": _NO_STRUCTURE,
+    # Bambi
+    "p": Answer(_RESPONSE, "Write cbind(successes, trials - successes) ~ ..."),
+    "prop": Answer(_RESPONSE, "Write cbind(successes, trials - successes) ~ ..."),
+    "proportion": Answer(_RESPONSE, "Write cbind(successes, trials - successes) ~ ..."),
+    "weighted": Answer(_RESPONSE, "Give weights= outside the formula: they divide the residual variance."),
+    "constrained": Answer(_RESPONSE, "Write truncated({x}, lb = 0) ~ ..."),
+    "Surv": Answer(_RESPONSE, "Write censored({x}, status) ~ ..., where status is 'none', 'left' or 'right'."),
+}
+"""What to write for words of other packages."""
+
+COVARIANCES = frozenset({"us", "diag", "homdiag", "cs", "ar1", "ou", "toep", "mat", "gau", "rr"})
+"""Those that stand before the parentheses of a group term."""
+
+ADDED: Mapping[str, str] = {
+    "cens": "Write censored({y}, {x}): the statuses are 'none', 'left' and 'right'.",
+    "trunc": "Write truncated({y}, lb = 0) with the bounds, lb and ub.",
+    "trials": "Write cbind({y}, {x} - {y}) for successes and failures.",
+    "weights": "Write {y} ~ ... and give weights='{x}' outside the formula.",
+    "se": "Write {y} ~ ... and give weights= outside the formula: they divide the residual variance.",
+    "mi": "Write {y} ~ ...: rows without a response are left out by missing='drop'.",
+}
+"""What to write for brms' additions to a response, y | cens(c)."""
+
+LOOKALIKES: Mapping[str, str] = {
+    "\u223c": "~", "\u02dc": "~", "\uff5e": "~", "\u301c": "~", "\u2053": "~", "\u2212": "-", "\u2013": "-",
+    "\u2014": "-", "\u2010": "-", "\u2011": "-", "\ufe63": "-", "\uff0d": "-", "\uff0b": "+", "\u00d7": "*",
+    "\u2217": "*", "\u22c5": ":", "\uff0a": "*", "\u2223": "|", "\uff5c": "|", "\u00a6": "|", "\uff1a": ":",
+    "\u2236": ":", "\u2044": "/", "\u2215": "/", "\uff0f": "/", "\u2018": "'", "\u2019": "'", "\u201c": '"',
+    "\u201d": '"', "\u00b4": "`", "\u2032": "'", "\uff08": "(", "\uff09": ")", "\uff0c": ",", "\uff1d": "=",
+}  # fmt: skip
+"""Characters that look like those of a formula, as word processors and PDF files have them, and what is meant."""
+
 
 RESPONSES = {
     "cbind": "cbind(successes, failures)",
@@ -99,3 +284,119 @@ def _is_slip(word: str, known: str) -> bool:
     left, right = word[start:], known[start:]
     exchanged = left[:2] == right[1::-1] and left[2:] == right[2:]
     return left[1:] == right[1:] or left[1:] == right or left == right[1:] or (len(left) > 1 and exchanged)
+
+
+_OPERAND = "A column, a call, 0, 1 or '(' is expected here."
+_CHARACTERS = "A formula is made of columns, numbers, calls, parentheses and the operators ~ + - * / : ^ %in% | ||."
+_CALLED = ("NAME", "LEFT")
+_HINTS = {
+    "$": "Write the column alone: b rather than a$b.",
+    "@": "Write the column alone: b rather than a@b.",
+    "[": "Make the column before fitting, or pass a function that does it in functions=.",
+    "{": "Use parentheses.",
+    "%": "The operator in percent signs is %in%; for a remainder make the column before fitting.",
+    "#": "Write comments outside the formula.",
+}
+
+
+def unexpected_character(error: UnexpectedInput, context: Context) -> FormulaError:
+    """Word the error for a character that begins no token."""
+    position = cast("int", error.pos_in_stream)
+    char = context.text[position]
+    if context.text.startswith("``", position):
+        allowed = "Back-quotes hold the name of a column."
+        return error_at(context, position, "these back-quotes are empty.", allowed, "Write the name, or take them out.")
+    if char in "\"'`":
+        problem = f"the quote {char} that opens here is not closed."
+        return error_at(context, position, problem, "Quotes come in pairs.", "Close the quote.")
+    word = re.compile(r"[\w.]+").match(context.text, position)
+    if word:
+        problem, remedy = f"'{word[0]}' is neither a number nor a name.", f"Write `{word[0]}` if it is a column."
+        return error_at(context, position, problem, "Names begin with a letter or a dot.", remedy)
+    shown = f"'{char}'" if char.isprintable() else f"U+{ord(char):04X}"
+    if char in LOOKALIKES:
+        meant = LOOKALIKES[char]
+        problem = f"{shown} (U+{ord(char):04X}) only looks like '{meant}'."
+        return error_at(context, position, problem, _CHARACTERS, f"Type the key {meant} in its place.")
+    remedy = _HINTS.get(char, "Put a column whose name holds this character in back-quotes.")
+    return error_at(context, position, f"{shown} has no meaning in a formula.", _CHARACTERS, remedy)
+
+
+def unexpected_token(error: UnexpectedToken, context: Context) -> FormulaError:
+    """Word the error for a token that cannot stand where it stands."""
+    stack = list(error.interactive_parser.parser_state.value_stack)
+    for function in _called(stack):
+        if function not in context.functions:
+            return unknown_function(function, (), context)
+    token, text = error.token, context.text
+    at_end = token.type == "$END"
+    position = len(text.rstrip()) if at_end else token.start_pos or 0
+    opened = [item for item in stack if isinstance(item, Token) and item.type == "LEFT"]
+    before = next((item for item in reversed(stack) if isinstance(item, Token | Tree)), None)
+    expects_operand = "NAME" in error.expected
+    if at_end:
+        return error_at(context, position, *_ends_early(expects_operand, opened, text))
+    return error_at(context, position, *_misplaced(token, before, expects_operand, bool(opened), context))
+
+
+def _called(stack: Sequence[object]) -> Iterator[Token]:
+    """Find the functions that were called before reading stopped, in finished calls and in unfinished ones."""
+    for item, following in pairwise((*stack, None)):
+        if isinstance(item, Tree):
+            yield from (cast("Token", call.children[0]) for call in item.find_data("call"))
+        elif isinstance(item, Token) and isinstance(following, Token) and (item.type, following.type) == _CALLED:
+            yield item
+
+
+def _ends_early(expects_operand: bool, opened: Sequence[Token], text: str) -> tuple[str, str, str]:
+    """Word the error for a formula that stops too soon."""
+    if opened:
+        rest = text[opened[-1].start_pos :].strip()
+        problem = f"the formula ends before the '(' of '{rest}' is closed."
+        if expects_operand:
+            return problem, _OPERAND, "Write what belongs there, and close the parenthesis with ')'."
+        return problem, "')' is expected here.", "Close the parenthesis with ')'."
+    if expects_operand:
+        last = re.findall(r"%in%|\*\*|\|\||.", text.rstrip(), re.DOTALL)[-1]
+        return f"the formula ends after '{last}'.", _OPERAND, f"Add what belongs after '{last}', or take '{last}' out."
+    remedy = f"Write y ~ {text.strip()} with the response's column for y."
+    return "the formula has no '~'.", "A formula has a response, '~' and terms.", remedy
+
+
+def _misplaced(  # noqa: PLR0911 - one return for each mistake
+    token: Token, before: TreeNode | None, expects_operand: bool, opened: bool, context: Context
+) -> tuple[str, str, str]:
+    """Word the error for a token in the wrong place."""
+    if token.type == "COMMA" and not opened:
+        allowed = "Terms are joined by an operator; ',' separates the arguments of a call."
+        return "',' does not join terms.", allowed, "Write '+' in its place."
+    if token.type == "RIGHT" and not opened:
+        return "')' closes no '('.", "Each ')' has its '('.", "Take it out, or open the parenthesis."
+    if token.type == "EQUALS":
+        allowed = "'=' gives the value of an argument inside a call: poly(x, degree = 2)."
+        return "'=' has no meaning here.", allowed, "Write '~' after the response, '==' to compare."
+    if token.type == "TILDE" and not expects_operand:
+        allowed = "A formula has one '~', outside parentheses; another formula begins after ';' or on a new line."
+        return "this '~' is one too many.", allowed, "Write y ~ x; sigma ~ z for two formulas."
+    shown = context.text[token.start_pos : token.end_pos].strip() or "new line"
+    if token.type == "COLON" and isinstance(before, Token) and before.type == "COLON":
+        return "'::' has no meaning in a formula.", _CHARACTERS, "Write the function alone: log(x), not base::log(x)."
+    if expects_operand:
+        return f"'{shown}' stands where a term is expected.", _OPERAND, "Write a term before it, or take it out."
+    if token.type in ("NAME", "QUOTED_NAME", "NUMBER", "STRING", "LEFT"):
+        last = "" if before is None else f" '{source_of(context, before)}'"
+        remedy = "Write the operator, or back-quotes around a column whose name has a blank."
+        allowed = "An operator such as + - * / : is expected here."
+        return f"'{shown}' follows{last} without an operator.", allowed, remedy
+    allowed = "An operator, ')' or the end is expected here." if not opened else "An operator or ')' is expected here."
+    return f"'{shown}' cannot stand here.", allowed, "Use parentheses to say what belongs together."
+
+
+def check_choice(what: str, given: object, choices: tuple[str, ...]) -> None:
+    """Refuse an argument that is not one of its choices."""
+    if given in choices:
+        return
+    near = nearest(str(given), choices)
+    problem = f"{given!r} is not a {what}."
+    remedy = f"Write {near!r}." if near else f"Choose one of them for {what}=."
+    raise FormulaError(problem, f"Choices: {', '.join(choices)}.", remedy)

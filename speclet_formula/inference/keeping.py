@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.model import Model
 

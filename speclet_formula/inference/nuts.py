@@ -18,7 +18,7 @@ import numpy as np
 import pymc as pm
 import xarray as xr
 
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
 from speclet_formula.inference.starting import starts_of

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design
+from speclet_formula.design.design import replace_response, take_rows
 from speclet_formula.design.merged import require_rows
-from speclet_formula.design.records import replace_response, take_rows
-from speclet_formula.design.responses import trials_of_proportion
+from speclet_formula.design.response import trials_of_proportion
 from speclet_formula.errors import DataError
 from speclet_formula.families import check_response, parameter_link
 from speclet_formula.formula.terms import Call, Expression, Name, columns_of, text_of

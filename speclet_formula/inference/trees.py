@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design.records import sides, variable_name
+from speclet_formula.design.design import sides, variable_name
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, overload
 
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.families import parameter_link
 from speclet_formula.formula.parse import joined_text, parse_formula

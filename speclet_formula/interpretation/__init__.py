@@ -1,17 +1,16 @@
-"""A fit goes in; answers to an analyst's questions come out: marginal means, contrasts, slopes, hypotheses, levels.
+"""An analyst's questions to a fit: marginal means, contrasts, slopes, hypotheses, levels, and formulas in words.
 
-`grids`, `means`, `contrasting` and `trends` are emmeans' part, `hypotheses` is brms', `levels` and `matrices` rank the
+Means, contrasts and slopes are emmeans' part, `hypothesis` is brms'; `level_effects` and `effect_matrix` rank the
 levels of group effects. Drawing them is left to `reporting`.
 """
 
-from speclet_formula.interpretation.contrasting import contrasts, pairs
+from speclet_formula.interpretation.contrasts import contrasts, pairs
+from speclet_formula.interpretation.effect_matrix import effect_matrix, selectivity
 from speclet_formula.interpretation.grids import reference_grid
-from speclet_formula.interpretation.hypotheses import hypothesis
-from speclet_formula.interpretation.levels import level_effects
-from speclet_formula.interpretation.matrices import effect_matrix, selectivity
-from speclet_formula.interpretation.means import marginal_means
-from speclet_formula.interpretation.records import Means
-from speclet_formula.interpretation.trends import slopes
+from speclet_formula.interpretation.hypothesis import hypothesis
+from speclet_formula.interpretation.level_effects import level_effects
+from speclet_formula.interpretation.means import Means, marginal_means
+from speclet_formula.interpretation.slopes import slopes
 
 __all__ = [
     "Means",

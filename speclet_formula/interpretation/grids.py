@@ -1,7 +1,4 @@
-"""A fit's design goes in; a reference grid comes out: every combination of factor levels, covariates at their means.
-
-Averaging over the grid is left to `means` and `trends`.
-"""
+"""Reference grids: every combination of factor levels, covariates at their means."""
 
 import itertools
 import math

@@ -1,9 +1,8 @@
-"""A fit and the names of factors go in; the marginal means of their levels come out, as emmeans gives them.
-
-Comparing them is left to `contrasting`, slopes of a covariate to `trends`.
-"""
+"""Marginal means of factors' levels, as emmeans gives them, and the record that means, contrasts and slopes share."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 from typing import Any, Literal
 
 import numpy as np
@@ -11,15 +10,103 @@ import pandas as pd
 
 from speclet_formula.errors import listed
 from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array, EstimateError
-from speclet_formula.estimates.points import interval_of
+from speclet_formula.estimates.intervals import ESTIMATES, Array, EstimateError, Interval
+from speclet_formula.estimates.points import NOT_ESTIMABLE, interval_of
+from speclet_formula.families import Family
 from speclet_formula.formula.terms import text_of
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
-from speclet_formula.interpretation.records import Back, Means, Scale
-from speclet_formula.interpretation.scales import check_type, response_function, way_back
-from speclet_formula.interpretation.values import combined, tabulate
+from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
+from speclet_formula.interpretation.values import Values, combined, tabulate
+from speclet_formula.posterior.layout import formatted, number, share
 
 type Names = str | Sequence[str] | None
+
+_SMALL_P = 1e-4
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Means:
+    """Marginal means, or contrasts or slopes, with what they were made from.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row each: the columns that name it, then `estimate`, `std_error`, `conf_low` and `conf_high`. The function
+        that made it describes them.
+    sentence : str
+        What the rows are, on which scale, and what was averaged over.
+    kind : {"means", "contrasts", "slopes"}
+    names : tuple of str
+        The columns that name a row.
+    by : tuple of str
+        Those among them within which contrasts are made.
+    scale : {"link", "response"}
+        That of the table.
+    values : Values
+        On the link scale, but for slopes of the response.
+    family : Family or None
+        Whose link leads to the response; None for the linear predictor of a parameter, and for slopes.
+    interval : Interval
+        How draws are summarised; its mass is that of a Wald interval too.
+    response : str
+        The response's name, or the parameter's.
+    back : Back or None
+        Of means of a computed response with type="response": how they were taken back.
+    """
+
+    table: pd.DataFrame
+    sentence: str
+    kind: Literal["means", "contrasts", "slopes"]
+    names: tuple[str, ...]
+    by: tuple[str, ...]
+    scale: Scale
+    values: Values
+    family: Family | None
+    interval: Interval
+    response: str
+    back: Back | None = None
+
+    def __repr__(self) -> str:
+        return f"{self.sentence}\n\n{shown_table(self.table, self._draws()).to_string(index=False)}\n\n{self._foot()}"
+
+    def _repr_html_(self) -> str:
+        table = shown_table(self.table, self._draws()).to_html(escape=True, index=False)
+        return f"<p>{escape(self.sentence)}</p>\n{table}\n<p><small>{escape(self._foot())}</small></p>"
+
+    def _draws(self) -> int:
+        return 0 if self.values.draws is None else len(self.values.draws)
+
+    def _foot(self) -> str:
+        bounds = f"conf_low and conf_high bound the {self.table.attrs['interval']}."
+        unknown = self.values.draws is None and bool(np.isnan(self.values.estimates).any())
+        return " ".join(filter(None, (bounds, self.table.attrs.get("tests"), NOT_ESTIMABLE if unknown else "")))
+
+
+def shown_table(table: pd.DataFrame, draws: int = 0) -> pd.DataFrame:
+    """Return a table's numbers as text with few decimals.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        That of a `Means`.
+    draws : int
+        Over how many its probabilities were counted; 0 for a point fit.
+
+    Returns
+    -------
+    pandas.DataFrame
+    """
+    cells = formatted(table[list(ESTIMATES)], table["std_error"])
+    shown = table.copy()
+    for place, name in enumerate(ESTIMATES):
+        shown[name] = [row[place] for row in cells]
+    if "statistic" in shown:
+        shown["statistic"] = [number(value, ".3f") for value in table["statistic"]]
+    if "p_negative" in shown:
+        shown["p_negative"] = [share(value, ".4f", draws) for value in table["p_negative"]]
+    if "p_value" in shown:  # below 1e-4 with an exponent, as R prints it
+        shown["p_value"] = [number(value, ".2e" if value < _SMALL_P else ".4f") for value in table["p_value"]]
+    return shown
 
 
 def marginal_means(

@@ -1,10 +1,12 @@
-"""A fit and the name of a scale go in; the function from the linear predictor to that scale comes out.
+"""The scales of a table of means: functions from the linear predictor to the response.
 
 The response's scale is that of the data's own columns: a computed response, log(y + 5), is taken back.
 """
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -24,8 +26,9 @@ from speclet_formula.formula.terms import (
     text_of,
 )
 from speclet_formula.interpretation.grids import Grid
-from speclet_formula.interpretation.records import Back, Scale
 from speclet_formula.interpretation.values import Function
+
+type Scale = Literal["link", "response"]
 
 _INVERSE: Mapping[str, Function] = {
     "log": np.exp,
@@ -40,6 +43,31 @@ _BASES = {"log": math.e, "log2": 2.0, "log10": 10.0}
 _ARITHMETIC = ("+", "-", "*", "/", "^")
 _MEASURED = ("real", "positive", "nonnegative", "unit")  # supports of what is measured; counts and answers stay
 _OF_LOGARITHMS = ("lognormal", "hurdle_lognormal")  # their linear predictor is the mean of the logarithm
+
+
+@dataclass(frozen=True, eq=False)
+class Back:
+    """The way back from a computed response, log(y + 5), to what it was computed from.
+
+    Attributes
+    ----------
+    text : str
+        The response as the formula spells it.
+    response : str
+        What it was computed from, "y".
+    inverse : callable
+        From values of the one to values of the other.
+    base : float or None
+        Of a logarithm that was taken last: differences are logarithms of ratios to this base.
+    inside : str
+        What that logarithm is of, "y + 5"; the ratios are of this.
+    """
+
+    text: str
+    response: str
+    inverse: Callable[[Array], Array]
+    base: float | None
+    inside: str
 
 
 def check_type(given: object) -> None:

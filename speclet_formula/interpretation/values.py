@@ -1,23 +1,41 @@
-"""A fit and combinations of its coefficients go in; estimates with intervals come out, from draws or by Wald's way.
-
-What the combinations mean is left to `means`, `contrasting` and `trends`.
-"""
+"""Linear combinations of the fixed effects with their uncertainty, from draws or by Wald's way."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from speclet_formula.design.records import Design
+from speclet_formula.design.design import Design
 from speclet_formula.estimates.fitted import Fitted, pooled, side_draws
 from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, stack, summarise
 from speclet_formula.estimates.points import PointEstimates, estimable, points_of, with_interval
-from speclet_formula.interpretation.records import Values
 
 type Function = Callable[[Array], Array]
 
 _STEP = 1e-4  # of a linear predictor; the error of a central difference is its square
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Numbers with their uncertainty; either draws or a normal approximation.
+
+    Attributes
+    ----------
+    estimates : ndarray of float, shape (rows,)
+        Of maximum likelihood; empty where there are draws.
+    covariance : ndarray of float, shape (rows, rows)
+        Theirs; empty where there are draws.
+    draws : ndarray of float, shape (draws of all chains, rows), or None
+    criterion : str
+        What was maximised, "REML", "ML"; "" where there are draws.
+    """
+
+    estimates: Array
+    covariance: Array
+    draws: Array | None
+    criterion: str
 
 
 def combined(fit: Fitted, side: Design, L: Array, offset: Array) -> Values:

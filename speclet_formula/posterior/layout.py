@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import Design, sides
+from speclet_formula.design.design import Design, sides
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.estimates.effects import family_parameters, summarise_fixed
 from speclet_formula.estimates.fitted import Fitted, FittedModel, ngrps, nobs

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from speclet_formula.design.design import variable_name
 from speclet_formula.design.merged import require_rows
-from speclet_formula.design.records import variable_name
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import Fitted
 from speclet_formula.estimates.intervals import Array

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.fitted import Fitted, FittedModel
 from speclet_formula.estimates.intervals import Array

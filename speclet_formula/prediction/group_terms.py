@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import FixedPart
+from speclet_formula.design.design import FixedPart
 from speclet_formula.errors import FormulaError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import correlation_name, sides
+from speclet_formula.design.design import correlation_name, sides
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.intervals import Array
 from speclet_formula.estimates.points import PointEstimates

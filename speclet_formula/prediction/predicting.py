@@ -12,7 +12,7 @@ import pandas as pd
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
-from speclet_formula.design.records import sides
+from speclet_formula.design.design import sides
 from speclet_formula.estimates.intervals import (
     ESTIMATES,
     Array,

@@ -10,7 +10,7 @@ import numpy as np
 
 from speclet_formula.design import Design
 from speclet_formula.design.evaluation import Scope
-from speclet_formula.design.observed import observed_response
+from speclet_formula.design.response import observed_response
 from speclet_formula.design.tables import as_pandas, clean_columns, select_columns
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.intervals import Array

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
+from speclet_formula.design.design import sides
 from speclet_formula.design.merged import require_rows
-from speclet_formula.design.records import sides
 from speclet_formula.errors import DataError
 from speclet_formula.estimates.points import points_of
 from speclet_formula.families import FAMILIES, is_ordinal

@@ -6,9 +6,9 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm
+from speclet_formula.design.design import sides
 from speclet_formula.design.merged import column_means, row_count, rows_by_level
-from speclet_formula.design.records import sides
-from speclet_formula.design.strays import numeric_text
+from speclet_formula.design.numbers import numeric_text
 from speclet_formula.formula.terms import Name
 from speclet_formula.preflight.records import Finding, Support, listed
 

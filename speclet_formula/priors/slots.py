@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design
-from speclet_formula.design.records import correlation_name, sides, threshold_labels
+from speclet_formula.design.design import correlation_name, sides, threshold_labels
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.priors.parameters import varying_preset
 from speclet_formula.priors.presets import PRESETS, preset_of

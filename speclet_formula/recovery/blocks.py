@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.records import effect_label, sides
+from speclet_formula.design.design import effect_label, sides
 from speclet_formula.estimates.intervals import EstimateError
 from speclet_formula.estimates.kept import not_kept
 from speclet_formula.model import Model

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.design import correlation_name, effect_label, threshold_labels
 from speclet_formula.design.merged import column_means
-from speclet_formula.design.records import correlation_name, effect_label, threshold_labels
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, draw, pairs_of, prior_sd
 from speclet_formula.recovery.parts import model_means

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import correlation_name
+from speclet_formula.design.design import correlation_name
 from speclet_formula.errors import DataError
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import (

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import correlation_name
+from speclet_formula.design.design import correlation_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import refuse_foreign

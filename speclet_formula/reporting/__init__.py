@@ -1,1 +1,1 @@
-"""Records of earlier rooms come in; pictures of them go out. Nothing is estimated here."""
+"""Tables, pictures and reports of results. Nothing is estimated here."""

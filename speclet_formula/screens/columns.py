@@ -1,11 +1,12 @@
-"""Tables of any kind go in; frames come out, and the columns in them that the field's programs call by many names.
+"""Tables of any kind as frames, their columns by the many names that the field's programs have for them, and findings.
 
 MAGeCK, BAGEL, Chronos, JACKS, CRISPRcleanR, pyCROQUET, DepMap's files and Addgene's library tables each have names of
-their own. What the columns mean together is left to `layouts`, `libraries` and `maps`.
+their own.
 """
 
 import re
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 from numbers import Number
 from pathlib import Path
@@ -15,11 +16,10 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.files import read_file
-from speclet_formula.design.finite import refuse_lost_digits
+from speclet_formula.design.numbers import refuse_lost_digits
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, listed, nearest
-from speclet_formula.screens.notes import Notes
 
 # Names in small letters with "_" for what is between words; the most usual come first.
 SEQUENCES = (
@@ -44,6 +44,30 @@ REFERENCES = ("reference", "is_reference", "initial", "control_sample")
 BATCHES = ("pdna_batch", "pdnabatch", "batch", "reference_batch")
 SCREEN_TYPES = ("screen_type", "screentype")
 _SHORTEST = 15  # letters of a sequence
+COLUMNS = ("finding", "unit", "n", "what", "done", "examples")
+_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Notes:
+    """What was found so far."""
+
+    rows: list[tuple[str, str, int, str, str, str]] = field(default_factory=list)
+
+    def add(self, finding: str, unit: str, names: Iterable[object], what: str, done: str) -> None:
+        """Note a finding about the named things; `{n}` in `what` stands for how many there are. None is no finding."""
+        found = list(names)
+        if found:
+            text = what.replace("{n}", f"{len(found):,}")
+            self.rows.append((finding, unit, len(found), text, done, listed(found, _NAMED)))
+
+    def say(self, finding: str, unit: str, n: int, what: str, done: str) -> None:
+        """Note a finding whose things have no names of their own."""
+        self.rows.append((finding, unit, n, what, done, ""))
+
+    def frame(self) -> pd.DataFrame:
+        """Return the findings as a table."""
+        return pd.DataFrame(self.rows, columns=list(COLUMNS))
 
 
 def read_frame(given: Any, what: str, notes: Notes) -> pd.DataFrame:

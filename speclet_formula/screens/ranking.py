@@ -1,7 +1,4 @@
-"""A fit of a screen goes in; ranked genes and a table of guides, doubtful ones marked, come out.
-
-Effects, intervals and signs are those of `interpretation`; how well controls are told apart is left to `separating`.
-"""
+"""Genes of a fitted screen ranked by how sure their effect is, and guides beside the others of their gene."""
 
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -9,13 +6,13 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.records import GroupBlock
+from speclet_formula.design.design import GroupBlock
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.estimates import EstimateError
 from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
 from speclet_formula.estimates.intervals import Array, choose_interval, stack, summarise
 from speclet_formula.estimates.points import points_of
-from speclet_formula.interpretation.levels import level_effects, sign_probabilities
+from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
 from speclet_formula.screens.columns import text_of_labels
 
 RANKED = ("estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr", "s_value")

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.files import replacing
+from speclet_formula.design.design import sides
 from speclet_formula.design.merged import merged_columns
-from speclet_formula.design.records import sides
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.errors import DataError, SpecletError
 from speclet_formula.formula.terms import columns_of, text_of

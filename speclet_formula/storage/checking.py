@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design.records import Design, GroupBlock, correlation_name, sides, variable_name
+from speclet_formula.design.design import Design, GroupBlock, correlation_name, sides, variable_name
 from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.estimates.points import PointEstimates
 from speclet_formula.model import Model

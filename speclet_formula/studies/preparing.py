@@ -14,7 +14,7 @@ from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Call, Expression, Formula, Name, Operation, columns_of, text_of
 from speclet_formula.inference.settings import FIT_SETTINGS, refuse_unknown, refuse_unused_settings
-from speclet_formula.simulation import check_params
+from speclet_formula.recovery.params import check_params
 from speclet_formula.studies.running import manifest_of
 from speclet_formula.studies.tasks import Task, prepare
 
@@ -68,7 +68,7 @@ def make_tasks(
     for task in tasks:
         simulator, _ = prepare(task)
         if task.params is not None:
-            check_params(simulator, task.params)
+            check_params(simulator.layout, simulator.family, task.params)
     return tuple(tasks)
 
 

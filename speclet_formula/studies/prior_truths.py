@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import FixedTerm, GroupBlock
-from speclet_formula.design.records import correlation_name
+from speclet_formula.design.design import correlation_name
 from speclet_formula.errors import PriorError
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, draw

@@ -13,7 +13,7 @@ import pandas as pd
 from speclet_formula.inference.fitting import fit
 from speclet_formula.inference.refitting import with_response
 from speclet_formula.model import Model
-from speclet_formula.simulation import Simulator, draw_data, simulator_of
+from speclet_formula.recovery.simulate import Simulator, draw_data, simulator_of
 from speclet_formula.studies.measures import ROW_COLUMNS, measure
 from speclet_formula.studies.prior_truths import truth_from_priors
 

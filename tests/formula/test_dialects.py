@@ -4,8 +4,8 @@ import pytest
 from formulae import model_description
 
 from speclet_formula.errors import FormulaError
+from speclet_formula.formula.dialects import spell_formula
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.formula.spelling import spell_formula
 
 
 @pytest.mark.parametrize(

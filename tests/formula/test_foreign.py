@@ -3,8 +3,8 @@
 import pytest
 
 from speclet_formula.errors import FormulaError
-from speclet_formula.formula.foreign import ADDED, COVARIANCES, FOREIGN, LOOKALIKES
 from speclet_formula.formula.parse import parse_formula
+from speclet_formula.formula.refusals import ADDED, COVARIANCES, FOREIGN, LOOKALIKES
 from speclet_formula.formula.terms import FUNCTIONS, Call, Name
 
 # Each block is a formula and the last line of its message; the columns are y, x and g.

@@ -65,7 +65,7 @@ def _points_into(error: FormulaError, text: str) -> None:
 
 def is_described_or_refused(text: str, data: Any, functions: Any) -> bool:
     """Make a model of any text with data and describe it; only the package's own errors may come of it."""
-    from speclet_formula.explanation import explain
+    from speclet_formula.interpretation.explain import explain
 
     try:
         explanation = explain(text, data, functions=functions)

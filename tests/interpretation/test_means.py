@@ -1,6 +1,7 @@
 """Marginal means, contrasts and slopes of draws, against arithmetic by hand; what they print and refuse."""
 
 import doctest
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from scipy.special import expit
 
 import speclet_formula as sf
 from speclet_formula.estimates import EstimateError
-from speclet_formula.interpretation import contrasting, grids, means, records, trends
+from speclet_formula.interpretation.means import shown_table
 from speclet_formula.model import Model
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
 
@@ -285,13 +286,13 @@ def test_printed():
     assert "<td>-1.0072</td>" in found._repr_html_()
     table = pd.DataFrame([[1.0, 0.1, 0.8, 1.2, 10.0, 1.5e-23], [1.0, 0.5, 0.0, 2.0, 2.0, 0.0455]])
     table.columns = ["estimate", "std_error", "conf_low", "conf_high", "statistic", "p_value"]
-    assert records.shown_table(table)["p_value"].to_list() == ["1.50e-23", "0.0455"]
+    assert shown_table(table)["p_value"].to_list() == ["1.50e-23", "0.0455"]
     fit = fake_fit(Model("log_fc ~ gene + (1 | cell_line)", screen_data()))
     assert "<script>" not in sf.marginal_means(fit, "gene")._repr_html_()
 
 
 def test_a_grid_that_is_too_large(monkeypatch):
-    monkeypatch.setattr(grids, "LARGEST_GRID", 3)
+    monkeypatch.setattr("speclet_formula.interpretation.grids.LARGEST_GRID", 3)
     with pytest.raises(EstimateError) as error:
         sf.marginal_means(crossed_fit(), "control")
     assert str(error.value) == (
@@ -401,6 +402,11 @@ def test_messages(case):
     assert str(error.value) == text
 
 
-@pytest.mark.parametrize("module", [grids, means, contrasting, trends])
+@pytest.mark.parametrize("module", ["grids", "means", "contrasts", "slopes"])
 def test_examples(module):
-    assert doctest.testmod(module, extraglobs={"fit": correlated_fit()}).failed == 0
+    assert (
+        doctest.testmod(
+            import_module(f"speclet_formula.interpretation.{module}"), extraglobs={"fit": correlated_fit()}
+        ).failed
+        == 0
+    )

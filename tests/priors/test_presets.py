@@ -10,7 +10,7 @@ import pytest
 from scipy import stats
 
 from speclet_formula.design import build_design
-from speclet_formula.design.records import Merged
+from speclet_formula.design.design import Merged
 from speclet_formula.errors import PriorError
 from speclet_formula.families import FAMILIES
 from speclet_formula.formula.parse import parse_formula

@@ -8,7 +8,7 @@ import speclet_formula as sf
 from speclet_formula.errors import DataError
 from speclet_formula.prediction import linear_predictor
 from tests.fits import m7_fit
-from tests.test_recovery import fit_at_truth, fit_of
+from tests.recovery.test_recover import fit_at_truth, fit_of
 
 
 @pytest.fixture(scope="module")

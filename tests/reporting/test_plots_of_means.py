@@ -10,7 +10,7 @@ import speclet_formula as sf
 from speclet_formula.errors import DataError
 from speclet_formula.model import Model
 from speclet_formula.reporting.plots import means
-from speclet_formula.reporting.plots.pictures import png_bytes
+from speclet_formula.reporting.plots.picture import png_bytes
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
 
 

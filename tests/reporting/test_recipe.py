@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.reporting.html.recipe import recipe
+from speclet_formula.reporting.fit_report import recipe
 from tests.fakes import fake_fit, screen_data
 
 QUICK = {"draws": 60, "chains": 2, "random_seed": 11, "progress": False}

@@ -68,7 +68,7 @@ def test_estimates_are_those_of_the_rows(small):
 def test_each_data_set_can_be_made_by_hand(small):
     """Row for row what simulate, fit and recover give with the same random numbers."""
     drawing, fitting = np.random.SeedSequence(5, spawn_key=(0, 3)).spawn(2)
-    from speclet_formula.simulation import draw_data, simulator_of
+    from speclet_formula.recovery.simulate import draw_data, simulator_of
 
     response, effects = draw_data(simulator_of(FORMULA, layout()), TRUTH, np.random.default_rng(drawing))
     data = layout().assign(y=response)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design.records import correlation_name
+from speclet_formula.design.design import correlation_name
 from speclet_formula.errors import DataError
 from speclet_formula.inference.exact.adaptive import combine, cover, fit_proposal, propose
 from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, log_posterior

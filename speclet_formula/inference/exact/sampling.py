@@ -15,7 +15,7 @@ import xarray as xr
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.convergence import FEWEST_DRAWS, mixing
 from speclet_formula.design import centre_of
-from speclet_formula.design.records import correlation_name, pair_dim
+from speclet_formula.design.design import correlation_name, pair_dim
 from speclet_formula.diagnostics.findings import ess_limit, r_hat_limit
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis

@@ -13,8 +13,8 @@ from typing import cast
 import numpy as np
 from scipy import special
 
+from speclet_formula.design.design import correlation_name
 from speclet_formula.design.merged import row_count
-from speclet_formula.design.records import correlation_name
 from speclet_formula.inference.precision import Layout, System
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density

@@ -11,7 +11,7 @@ import numpy as np
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
-from speclet_formula.design.centring import centred_blocks
+from speclet_formula.design.groups import centred_blocks
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.descent import CONVERGED, Lowest, bent, descend
 from speclet_formula.inference.dropping import independent_columns, with_dropped

@@ -13,7 +13,7 @@ import numpy as np
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design, centre_of
-from speclet_formula.design.centring import centred_blocks
+from speclet_formula.design.groups import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.estimates.fitted import term_label

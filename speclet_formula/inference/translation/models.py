@@ -16,9 +16,9 @@ from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, Stude
 from bambi.terms import GroupSpecificTerm
 
 from speclet_formula.design import Design, GroupBlock, replay_design
+from speclet_formula.design.design import sides, variable_name
 from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.merged import require_rows
-from speclet_formula.design.records import sides, variable_name
 from speclet_formula.design.tables import as_pandas, clean_columns
 from speclet_formula.errors import DataError
 from speclet_formula.families import parameter_link

@@ -17,9 +17,9 @@ from formulae.categorical import ENCODINGS
 from formulae.transforms import TRANSFORMS
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.design import CodedFactor, FixedTerm, sides
 from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.fixed import factor_values
-from speclet_formula.design.records import CodedFactor, FixedTerm, sides
 from speclet_formula.families import FAMILIES
 from speclet_formula.formula.terms import Call, Name, columns_of
 

@@ -12,7 +12,7 @@ import bambi
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.records import correlation_name, pair_dim
+from speclet_formula.design.design import correlation_name, pair_dim
 from speclet_formula.inference.translation.centring import prefers_centred
 from speclet_formula.inference.translation.effects import CorrelatedBlock, correlated_effects, shifted_effects
 from speclet_formula.inference.translation.names import bambi_names, group_term_name

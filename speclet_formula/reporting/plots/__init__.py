@@ -1,11 +1,11 @@
-"""Results go in; figures with a text that says what they show come out, one file for each kind of result."""
+"""Pictures of results, each a figure with a text that says what it shows; one file for each kind of result."""
 
-from speclet_formula.reporting.plots.fits import plot_compare, plot_pareto_k, plot_priors, plot_variances
-from speclet_formula.reporting.plots.levels import plot_effects, plot_shrinkage
+from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
+from speclet_formula.reporting.plots.comparison import plot_compare, plot_pareto_k
+from speclet_formula.reporting.plots.effects import plot_effects, plot_shrinkage, plot_variances
 from speclet_formula.reporting.plots.means import plot_matrix, plot_means
-from speclet_formula.reporting.plots.pictures import Picture
-from speclet_formula.reporting.plots.predictive import plot_predictive
-from speclet_formula.reporting.plots.recovering import (
+from speclet_formula.reporting.plots.picture import Picture
+from speclet_formula.reporting.plots.recovery import (
     plot_coverage,
     plot_intervals,
     plot_parameters,
@@ -13,7 +13,6 @@ from speclet_formula.reporting.plots.recovering import (
     plot_recovery,
     save_pictures,
 )
-from speclet_formula.reporting.plots.residuals import plot_residuals
 from speclet_formula.reporting.plots.screens import plot_ranks, plot_separation, plot_volcano
 
 __all__ = [

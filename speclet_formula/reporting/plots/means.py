@@ -1,4 +1,4 @@
-"""Marginal means, contrasts, slopes, and tables of effects go in; pictures of them come out."""
+"""Pictures of marginal means, contrasts and slopes with their intervals, and of tables of effects as coloured tiles."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from speclet_formula.design.transforms import text_of_value
 from speclet_formula.errors import DataError
-from speclet_formula.reporting.plots.pictures import (
+from speclet_formula.reporting.plots.picture import (
     CYCLE,
     ESTIMATE,
     LINE,
@@ -34,6 +34,14 @@ WIDEST = 12.0  # inches
 MISSING = "#D9D9D9"
 PROBABILITY_VALUES = ("p_negative", "lfsr")
 LFSR = {"cmap": "Blues_r", "vmin": 0.0, "vmax": 0.5}  # the surer, the darker
+_MEASURES = {
+    "estimate": "effect",
+    "std_error": "standard error of the effect",
+    "conf_low": "lower end of the interval",
+    "conf_high": "upper end of the interval",
+    "p_negative": "probability of an effect below zero",
+    "lfsr": "local false sign rate",
+}
 
 
 def plot_means(means: "Means") -> Picture:
@@ -166,16 +174,6 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
         f"{_cell(matrix, low)}; largest: {_cell(matrix, high)}."
         + (f" Combinations that are not in the data: {absent:,}." if absent else ""),
     )
-
-
-_MEASURES = {
-    "estimate": "effect",
-    "std_error": "standard error of the effect",
-    "conf_low": "lower end of the interval",
-    "conf_high": "upper end of the interval",
-    "p_negative": "probability of an effect below zero",
-    "lfsr": "local false sign rate",
-}
 
 
 def _draw(axis: "Axes", table: pd.DataFrame, at: np.ndarray, number: int, label: str) -> None:

@@ -1,4 +1,4 @@
-"""Ranked genes and separated controls go in; pictures come out: a volcano, ranks, and what tells the controls apart."""
+"""Pictures of a screen: a volcano of genes, genes in order, and what tells the controls apart."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Literal
@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError, listed
-from speclet_formula.reporting.plots.pictures import ESTIMATE, LINE, TRUTH, Picture, bare, grid_figure, plain
-from speclet_formula.screens.records import Separation
+from speclet_formula.reporting.plots.picture import ESTIMATE, LINE, TRUTH, Picture, bare, grid_figure, plain
+from speclet_formula.screens.controls import Separation
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,0 +1,192 @@
+"""What a design is: response, fixed columns, group blocks, offset and weights as arrays, and how they are called.
+
+`build` makes designs, every later room reads them.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.formula.terms import Call, Formula, Name
+
+# A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
+_FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
+
+
+def variable_name(spelling: str) -> str:
+    """Return the name that a term, column or factor has in the posterior."""
+    return spelling.translate(_FORBIDDEN)
+
+
+def threshold_labels(levels: tuple[str, ...]) -> tuple[str, ...]:
+    """Return a label for each threshold between ordered levels, as R's ordinal writes them: "low|middle"."""
+    return tuple(f"{lower}|{upper}" for lower, upper in pairwise(levels))
+
+
+@dataclass(frozen=True)
+class FixedTerm:
+    """One fixed term and the columns that it fills in X."""
+
+    name: str  # as the formula spells it: "Intercept", "control", "cn:control"; also its prior's slot
+    variable: str  # its name in the posterior: `name`, with the characters that a DataTree forbids replaced
+    kind: Literal["intercept", "numeric", "categorical"]
+    columns: tuple[str, ...]  # one label per column of X: "cn", "control[other]", "poly(x, 2)[0]"
+    dim: str | None  # the posterior's dimension, "control_dim"; None for a single numeric column
+    coords: tuple[str | int, ...]  # its coordinates: ("other", "essential"); empty when dim is None
+    start: int  # first column in X
+    stop: int  # one past the last
+    variables: frozenset[str] = frozenset()  # the columns of the data that it is made of
+
+
+@dataclass(frozen=True, eq=False)
+class GroupBlock:
+    """The group effects that one group term adds: `k` columns for each level of one grouping factor."""
+
+    group: str  # the grouping factor: "gene", "gene:sgRNA"
+    label: str  # the same, or "gene.1" for a second block over the same factor (as lme4 prints)
+    factors: tuple[str, ...]  # the columns that the factor crosses: ("gene", "sgRNA")
+    columns: tuple[str, ...]  # "1" for the intercept, "Days", "control[other]"
+    slots: tuple[str, ...]  # one variable of the posterior per column: "1|gene", "Days|gene"
+    correlated: bool  # True for (1 + x | g) with two columns or more; False for a scalar or a || block
+    levels: tuple[str, ...]  # observed levels only, in the analyst's order; for "a:b": "a1:b1"
+    dim: str  # the posterior's dimension, "gene__factor_dim"
+    codes: np.ndarray  # (n,) int64, index into levels; of a replayed design -1 - k for level k of new_levels
+    values: np.ndarray  # (n, k) float64, the columns' values
+    prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
+    new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
+
+
+@dataclass(frozen=True)
+class CodedFactor:
+    """One factor of a fixed term, and the columns that it takes there."""
+
+    factor: Name | Call
+    levels: tuple[str, ...] | None  # in order; None of numbers
+    full: bool  # whether it takes all levels, or all but the first
+    width: int  # columns
+
+
+@dataclass(frozen=True, eq=False)
+class FixedPart:
+    """The columns of one linear predictor, and how they were made."""
+
+    X: np.ndarray  # (n, p) float64
+    terms: tuple[FixedTerm, ...]
+    intercept: bool  # whether X begins with a column of ones
+    coded: tuple[tuple[CodedFactor, ...], ...]  # the factors of each term but the intercept, in the order of `terms`
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """All that a design learnt from its rows: enough to make the same columns from other rows."""
+
+    fixed: FixedPart
+    blocks: tuple[FixedPart, ...]  # the left-hand side of each group block
+    memory: dict[str, Any]  # spelling of a call -> what it learnt (means, knots, levels)
+    functions: dict[str, Callable[..., Any]]  # the user's own functions
+    levels: dict[str, tuple[str, ...]]  # factor column -> its observed levels, in order
+
+
+@dataclass(frozen=True, eq=False)
+class Limits:
+    """What is known of a response that was not free to take, or to show, any value."""
+
+    status: np.ndarray | None  # (n,) int8 of a censored response: -1 at most the value, 0 the value, 1 at least
+    lower: np.ndarray  # (n,) float64, the bounds of a truncated response, themselves allowed; -inf without one
+    upper: np.ndarray  # (n,) float64, inf without one
+
+
+@dataclass(frozen=True, eq=False)
+class Merged:
+    """What stands behind each row of a design whose `response` holds means of rows that agree in all else."""
+
+    rows: np.ndarray  # (n,) float64, how many rows were merged
+    within: np.ndarray  # (n,) float64, the sum of squares of their responses around their mean
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a Gaussian density needs to know of rows beside their design, response and weights."""
+
+    count: int  # of the rows, as they were before they were merged
+    within: float  # the weighted sum of squares around the means of merged rows
+    log_weights: float  # the sum of the logs of the single rows' weights
+
+
+@dataclass(frozen=True, eq=False)
+class Design:
+    """All that an engine needs to know of formula and data."""
+
+    formula: Formula
+    response: np.ndarray  # (n,) float64, the observed response (successes for a binomial)
+    response_name: str  # as the formula spells it: "log_fc", "log(treated / control)"
+    trials: np.ndarray | None  # (n,) float64, numbers of trials of a binomial response, else None
+    X: np.ndarray  # (n, p) float64, the intercept's column of ones first when there is one
+    fixed: tuple[FixedTerm, ...]  # in the order of X's columns, the intercept included
+    groups: tuple[GroupBlock, ...]
+    offset: np.ndarray  # (n,) float64, on the link scale; zeros when there is none
+    weights: np.ndarray | None  # (n,) float64, or None for equal weights; sums over merged rows
+    frame: pd.DataFrame  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals
+    rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
+    recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns
+    levels: tuple[str, ...] = ()  # of an ordinal response, the lowest first; it holds their places 0, 1, ...
+    parameters: tuple[tuple[str, "Design"], ...] = ()  # of sigma ~ x: the same for the linear predictor of sigma
+    limits: Limits | None = None  # of a response that is censored or truncated
+    merged: Merged | None = None  # of rows that stand for several
+
+
+def replace_response(design: Design, response: np.ndarray, columns: Mapping[str, np.ndarray]) -> Design:
+    """Return the same design with another response (n,), which these columns of its rows hold."""
+    return replace(design, response=response, frame=design.frame.assign(**columns))
+
+
+def take_rows(design: Design, rows: np.ndarray) -> Design:
+    """Return the design of some of its rows, in this order; levels and columns stay, also those without a row."""
+
+    def taken(values: np.ndarray | None) -> np.ndarray | None:
+        return None if values is None else values[rows]
+
+    limits, merged = design.limits, design.merged
+    return replace(
+        design,
+        response=design.response[rows],
+        trials=taken(design.trials),
+        X=design.X[rows],
+        groups=tuple(replace(block, codes=block.codes[rows], values=block.values[rows]) for block in design.groups),
+        offset=design.offset[rows],
+        weights=taken(design.weights),
+        frame=design.frame.iloc[rows],
+        rows=design.rows[rows],
+        parameters=tuple((name, take_rows(side, rows)) for name, side in design.parameters),
+        limits=None if limits is None else Limits(taken(limits.status), limits.lower[rows], limits.upper[rows]),
+        merged=None if merged is None else Merged(merged.rows[rows], merged.within[rows]),
+    )
+
+
+def sides(design: Design) -> tuple[Design, ...]:
+    """Return the linear predictors of a model: the mean's, then those of its other parameters."""
+    return (design, *(side for _, side in design.parameters))
+
+
+def correlation_name(block: GroupBlock) -> str:
+    """Return the name of a block's correlations in the posterior, which is their slot too."""
+    return f"{block.prefix}cor|{variable_name(block.label)}"
+
+
+def pair_dim(block: GroupBlock) -> str:
+    """Return the dimension of a block's correlations in the posterior."""
+    return f"{block.prefix}{variable_name(block.label)}__pair_dim"
+
+
+def effect_variables(design: Design) -> frozenset[str]:
+    """Return the variables of the posterior that hold an effect for each level of a group, of all linear predictors."""
+    return frozenset(slot for side in sides(design) for block in side.groups for slot in block.slots)
+
+
+def effect_label(block: GroupBlock, column: str) -> str:
+    """Label one of a block's columns as the fixed effects are labelled: "Intercept", "sigma_Intercept", "Days"."""
+    return f"{block.prefix}{'Intercept' if column == '1' else column}"

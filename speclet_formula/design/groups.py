@@ -1,0 +1,147 @@
+"""Group blocks: integer codes of a grouping factor with a few columns of values, never a wide matrix.
+
+A term (x | g) becomes one block, from the first rows or from others; for a search a block is centred where its columns
+lie far from zero.
+"""
+
+from collections import Counter
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.design import Design, FixedPart, GroupBlock, correlation_name, variable_name
+from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels
+from speclet_formula.design.fixed import report_no_level, report_not_finite
+from speclet_formula.design.merged import column_means
+from speclet_formula.design.response import check_one_column
+from speclet_formula.design.transforms import as_factor, interaction
+from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.formula.terms import GroupTerm, Name, Term, text_of
+
+FAR = 5.0  # SDs of a column from zero to its mean, from which on it is centred for a search
+
+
+def group_blocks(
+    terms: tuple[GroupTerm, ...], parts: tuple[FixedPart, ...], scope: Scope, prefix: str
+) -> tuple[GroupBlock, ...]:
+    """Make the blocks, naming a further block over the same factor as lme4 does: gene, gene.1, gene.2."""
+    seen: Counter[str] = Counter()
+    blocks = []
+    for term, part in zip(terms, parts, strict=True):
+        group = ":".join(_factor_names(term.group))
+        label = f"{group}.{seen[group]}" if seen[group] else group
+        seen[group] += 1
+        blocks.append(_block(term, part, label, _group_factor(term.group, scope), prefix))
+    _check_distinct(blocks)
+    return tuple(blocks)
+
+
+def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical, prefix: str) -> GroupBlock:
+    factors = _factor_names(term.group)
+    group = ":".join(factors)
+    columns = tuple("1" if t.kind == "intercept" else column for t in part.terms for column in t.columns)
+    variable = variable_name(group)
+    return GroupBlock(
+        group=group,
+        label=label,
+        factors=factors,
+        columns=columns,
+        slots=tuple(f"{prefix}{variable_name(column)}|{variable}" for column in columns),
+        correlated=term.correlated and len(columns) > 1,
+        levels=tuple(factor.categories),
+        dim=f"{variable}__factor_dim",
+        codes=factor.codes.astype(np.int64),
+        values=part.X,
+        prefix=prefix,
+    )
+
+
+def _factor_names(group: Term) -> tuple[str, ...]:
+    """Return the names of a grouping factor's parts; a column's own name needs no back-quotes here."""
+    return tuple(part.name if isinstance(part, Name) else text_of(part) for part in group.factors)
+
+
+def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
+    """Return a grouping factor with its observed levels; 'a:b' is one factor of the observed combinations."""
+    parts = []
+    for node in group.factors:
+        values = evaluate_labels(node, scope)
+        check_one_column(values, node, "a grouping factor")
+        if not is_labels(values):
+            report_not_finite(np.asarray(values, dtype=float), text_of(node))
+        parts.append(as_factor(values))
+        report_no_level(parts[-1], text_of(node))
+    if len(parts) == 1:
+        return parts[0]
+    try:
+        return interaction(*parts)
+    except ValueError as error:
+        raise DataError(
+            f"the levels of '{text_of(group)}' cannot be told apart: {error}.",
+            "Each combination of levels needs a label of its own, written 'a:b'.",
+            "Rename the levels that contain ':'.",
+        ) from error
+
+
+def _check_distinct(blocks: list[GroupBlock]) -> None:
+    correlations = (correlation_name(block) for block in blocks if block.correlated)
+    slots = Counter([*(slot for block in blocks for slot in block.slots), *correlations])
+    twice = [slot for slot, count in slots.items() if count > 1]
+    if twice:
+        raise FormulaError(
+            f"the group effect '{twice[0]}' appears in two group terms.",
+            "A column varies over a grouping factor once, since two such effects cannot be told apart.",
+            "Write (x | g) for both together, or (1 | g) + (0 + x | g) for uncorrelated ones.",
+        )
+
+
+def replayed_block(block: GroupBlock, term: GroupTerm, values: np.ndarray, scope: Scope) -> GroupBlock:
+    """Return a block for new rows; levels that were not seen get the codes -1, -2, ..."""
+    factor = _group_factor(term.group, scope)
+    position = {level: code for code, level in enumerate(block.levels)}
+    new = tuple(level for level in factor.categories if level not in position)
+    position |= {level: -1 - place for place, level in enumerate(new)}
+    codes = np.array([position[level] for level in factor.categories], dtype=np.int64)[factor.codes]
+    return replace(block, codes=codes, values=values, new_levels=new)
+
+
+def centre_of(design: Design) -> np.ndarray:
+    """Return what is taken off each fixed column: its mean when there is an intercept, else nothing."""
+    centre = np.zeros(design.X.shape[1])
+    if design.fixed and design.fixed[0].kind == "intercept":
+        centre[1:] = column_means(design, design.X[:, 1:])
+    return centre
+
+
+def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...]]:
+    """Take the means off the columns of correlated blocks with an intercept, where one lies far from zero.
+
+    There intercepts and slopes are all but perfectly correlated, and no search gets along the ridge: a calendar year.
+
+    Parameters
+    ----------
+    design : Design
+
+    Returns
+    -------
+    design : Design
+        The same model: the intercepts are those at the means. The same where no column is far from zero.
+    moves : tuple of ndarray of float, shape (k, k), or None
+        For each block what turns its effects back into those of the given columns.
+    """
+    groups: list[GroupBlock] = []
+    moves: list[np.ndarray | None] = []
+    for block in design.groups:
+        means, spread = block.values.mean(axis=0), block.values.std(axis=0)
+        if not block.correlated or "1" not in block.columns or not (np.abs(means) > FAR * spread)[spread > 0].any():
+            groups.append(block)
+            moves.append(None)
+            continue
+        place = block.columns.index("1")
+        means[place] = 0.0
+        back = np.eye(len(means))
+        back[place] -= means
+        groups.append(replace(block, values=block.values - means))
+        moves.append(back)
+    return (design if all(move is None for move in moves) else replace(design, groups=tuple(groups))), tuple(moves)

@@ -1,0 +1,271 @@
+"""Contrasts of marginal means or of slopes, draw by draw: emmeans' `contrast` and `pairs`."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.transforms import text_of_value
+from speclet_formula.errors import listed, nearest
+from speclet_formula.estimates.intervals import EstimateError
+from speclet_formula.interpretation.means import Means, Names, named
+from speclet_formula.interpretation.values import (
+    Function,
+    asymptotic,
+    tabulate,
+    tests_against_zero,
+    told_tests,
+    weighted,
+)
+
+METHODS = ("pairwise", "reference", "consec", "eff")
+RATIOS = {"log": "ratio", "logit": "odds ratio"}  # what the exponential of a difference on these links is
+_SHOWN = 6
+
+type Weights = Mapping[str, Mapping[str, float] | Sequence[float]]
+
+
+def contrasts(
+    means: Means, method: str | Weights = "pairwise", *, by: Names = None, reference: str | None = None
+) -> Means:
+    """Compare marginal means or slopes with each other: emmeans' `contrast`.
+
+    Parameters
+    ----------
+    means : Means
+        As from `marginal_means` or `slopes`.
+    method : {"pairwise", "reference", "consec", "eff"} or dict
+        "pairwise": each with all later ones, first - second; "reference": each of the others less the reference (R's
+        "trt.vs.ctrl"); "consec": each less the one before it; "eff": each less the mean of all. Or weights by the
+        contrast's name, `{"essential against the rest": {"essential": 1, "other": -0.5, "nonessential": -0.5}}`; a
+        level that is not named has the weight 0, a plain sequence has one weight for each row of a group in order.
+    by : str or sequence of str, optional
+        The variables within whose levels contrasts are made; those of the means by default.
+    reference : str, optional
+        The level that "reference" compares with; the first by default.
+
+    Returns
+    -------
+    Means
+        Its `table` has one row per contrast: `contrast`, "w - v", the columns of `by`, `estimate`, `std_error`,
+        `conf_low`, `conf_high` and
+
+        * `p_negative`: probability that the difference is below zero (a ratio below 1), counted over draws;
+        * of a fit by maximum likelihood instead `statistic`, the z value, and `p_value`, that of a larger one of either
+          sign if there were no difference. It is not adjusted for the number of contrasts, unlike R's default.
+
+        Differences of means are taken on the link scale. Of means with type="response" and a log or logit link, or of
+        a response that is a logarithm, log2(y + 5), they are given as ratios or odds ratios, "w / v", as in emmeans: of
+        y + 5, not of y. Of other links and computed responses they stay on the link scale.
+
+        The tests of fits by maximum likelihood are asymptotic, by the normal distribution, as emmeans' with infinite
+        degrees of freedom, and too sure where there are few groups; `table.attrs["tests"]` says so, as do sentence and
+        foot.
+
+    Raises
+    ------
+    EstimateError
+        The method does not exist, a level is not among the means, or there is nothing to compare.
+
+    References
+    ----------
+    R's emmeans; marginaleffects calls them hypotheses of `avg_predictions`.
+
+    Examples
+    --------
+    >>> from speclet_formula.interpretation import contrasts, marginal_means
+    >>> contrasts(marginal_means(fit, "Days", at={"Days": [0, 9]})).table["contrast"].to_list()
+    ['0 - 9']
+    """
+    if means.kind == "contrasts":
+        raise EstimateError(
+            "these are contrasts already.",
+            "Marginal means and slopes are compared.",
+            "Give what contrasts() was given.",
+        )
+    within = means.by if by is None else named(by)
+    focal = _focal(means, within)
+    ratio, function = _ratio(means)
+    rows, weights = [], []
+    for cell, places in _groups(means.table, within):
+        labels = _labels(means.table.iloc[places], focal)
+        for name, chosen in _contrasts_of(labels, method, reference, " / " if ratio else " - "):
+            row = np.zeros(len(means.table))
+            row[places] = chosen
+            weights.append(row)
+            rows.append({"contrast": name, **cell})
+    values = weighted(means.values, np.array(weights))
+    summary = tabulate(values, means.interval, function)
+    table = pd.concat([pd.DataFrame(rows), summary], axis=1).assign(**tests_against_zero(values))
+    for name in within:
+        table[name] = table[name].astype(means.table[name].dtype)
+    table.attrs.update(summary.attrs, **told_tests(values))
+    what = {"ratio": "Ratios", "odds ratio": "Odds ratios"}.get(ratio or "", "Differences")
+    response = means.response if means.back is None else means.back.inside if ratio else means.back.text
+    return replace(
+        means,
+        table=table,
+        sentence=f"{what} of: {_of(means, response).removesuffix(asymptotic(values))}{asymptotic(values)}",
+        response=response,
+        kind="contrasts",
+        names=("contrast", *within),
+        by=within,
+        scale="response" if ratio or _is_identity(means) else "link",
+        values=values,
+    )
+
+
+def pairs(means: Means, *, by: Names = None) -> Means:
+    """Compare each marginal mean or slope with every other: `contrasts(means, "pairwise")`, emmeans' `pairs`.
+
+    Parameters
+    ----------
+    means : Means
+    by : str or sequence of str, optional
+        As for `contrasts`.
+
+    Returns
+    -------
+    Means
+
+    Raises
+    ------
+    EstimateError
+        As for `contrasts`.
+
+    Examples
+    --------
+    >>> from speclet_formula.interpretation import marginal_means, pairs
+    >>> pairs(marginal_means(fit, "Days", at={"Days": [0, 4, 9]})).table["contrast"].to_list()
+    ['0 - 4', '0 - 9', '4 - 9']
+    """
+    return contrasts(means, by=by)
+
+
+def _ratio(means: Means) -> tuple[str | None, Function | None]:
+    """Return what differences are the logarithm of, if they are, and the function that leads there."""
+    if means.scale != "response" or means.family is None:
+        return None, None
+    if means.back is not None:
+        base = means.back.base
+        return (None, None) if base is None else ("ratio", lambda values: np.power(base, values))
+    ratio = RATIOS.get(means.family.link)
+    return ratio, np.exp if ratio else None
+
+
+def _of(means: Means, response: str) -> str:
+    """Name in the means' sentence what is compared: of a computed response not what it was taken back to."""
+    if means.back is None:
+        return means.sentence
+    shorter = means.sentence.replace(f", taken back from {means.back.text}", "", 1)
+    return shorter.replace(f" of {means.back.response}", f" of {response}", 1)
+
+
+def _is_identity(means: Means) -> bool:
+    direct = means.family is None or means.family.link == "identity"
+    return means.scale == "response" and means.back is None and direct
+
+
+def _focal(means: Means, within: tuple[str, ...]) -> list[str]:
+    """Return the columns that name what is compared."""
+    unknown = next((name for name in within if name not in means.names), None)
+    focal = [name for name in means.names if name not in within]
+    if unknown is None and focal:
+        return focal
+    problem = f"by='{unknown}' is no column of these means." if unknown else "by= leaves nothing to compare."
+    raise EstimateError(problem, f"Their columns: {listed(means.names) or 'none'}.", "Name some of these, but not all.")
+
+
+def _groups(table: pd.DataFrame, within: tuple[str, ...]) -> Iterator[tuple[dict[str, Any], np.ndarray]]:
+    """Go through the rows by the levels of `by`, in the table's order."""
+    if not within:
+        yield {}, np.arange(len(table))
+        return
+    keys = list(zip(*(table[name] for name in within), strict=True))
+    for key in dict.fromkeys(keys):
+        yield dict(zip(within, key, strict=True)), np.flatnonzero([other == key for other in keys])
+
+
+def _labels(table: pd.DataFrame, focal: list[str]) -> list[str]:
+    """Name the rows by their levels and values."""
+    columns = [[text_of_value(value) for value in table[name]] for name in focal]
+    return [" ".join(parts) for parts in zip(*columns, strict=True)]
+
+
+def _contrasts_of(
+    labels: list[str], method: str | Weights, reference: str | None, sign: str
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Go through the contrasts of some labelled rows: name and weights."""
+    if isinstance(method, Mapping):
+        yield from ((str(name), _given_weights(str(name), weights, labels)) for name, weights in method.items())
+        return
+    if method not in METHODS:
+        raise _no_method(method)
+    if len(labels) < 2:  # noqa: PLR2004 - a difference needs two
+        raise EstimateError(
+            f"'{labels[0]}' has nothing to be compared with.",
+            "A contrast needs two rows or more.",
+            "Name a factor, or give several values of a number: at={'x': [0, 1]}.",
+        )
+    unit = np.eye(len(labels))
+    if method == "eff":
+        yield from ((f"{label} effect", row) for label, row in zip(labels, unit - 1 / len(labels), strict=True))
+        return
+    for first, second in _compared(len(labels), method, 0 if reference is None else _place(reference, labels)):
+        yield f"{labels[first]}{sign}{labels[second]}", unit[first] - unit[second]
+
+
+def _compared(n_rows: int, method: str, base: int) -> Iterator[tuple[int, int]]:
+    """Go through the pairs of rows whose difference a method takes."""
+    if method == "pairwise":
+        yield from itertools.combinations(range(n_rows), 2)
+    elif method == "consec":
+        yield from ((place, place - 1) for place in range(1, n_rows))
+    else:
+        yield from ((place, base) for place in range(n_rows) if place != base)
+
+
+def _given_weights(name: str, weights: Mapping[str, float] | Sequence[float], labels: list[str]) -> np.ndarray:
+    """Return the weights of one contrast in the order of the rows."""
+    if isinstance(weights, Mapping):
+        row = np.zeros(len(labels))
+        for label, weight in weights.items():
+            row[_place(str(label), labels)] = weight
+        return row
+    row = np.asarray(weights, dtype=np.float64)
+    if row.shape != (len(labels),):
+        raise EstimateError(
+            f"the contrast '{name}' has {row.size} weights for {len(labels)} rows.",
+            f"Rows: {listed(labels, _SHOWN)}.",
+            "Give one weight for each, or a dict of weights by name.",
+        )
+    return row
+
+
+def _place(label: str, labels: list[str]) -> int:
+    if label in labels:
+        return labels.index(label)
+    near = nearest(label, labels)
+    raise EstimateError(
+        f"'{label}' is not among what is compared.",
+        f"Rows: {listed(labels)}.",
+        f"Nearest: '{near}'." if near else "Name one of these.",
+    )
+
+
+def _no_method(method: object) -> EstimateError:
+    answers = {
+        "revpairwise": "pairwise",
+        "trt.vs.ctrl": "reference",
+        "trt.vs.ctrl1": "reference",
+        "dunnett": "reference",
+    }
+    near = answers.get(str(method).lower()) or nearest(str(method), METHODS)
+    return EstimateError(
+        f"there is no method={method!r}.",
+        "Methods: 'pairwise', 'reference', 'consec', 'eff', or a dict of weights by the contrast's name.",
+        f"Write method='{near}'." if near else "Write method='pairwise'.",
+    )

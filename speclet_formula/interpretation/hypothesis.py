@@ -1,0 +1,463 @@
+"""Hypotheses as text, and how probable each is: brms' `hypothesis`.
+
+Nothing in a text is evaluated but numbers, names of parameters, + - * / and parentheses.
+"""
+
+import operator
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.design import Design, GroupBlock, sides, threshold_labels
+from speclet_formula.errors import FormulaError, listed, nearest
+from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
+from speclet_formula.estimates.intervals import (
+    ESTIMATES,
+    Array,
+    EstimateError,
+    Interval,
+    choose_interval,
+    stack,
+    summarise,
+)
+
+HYPOTHESES = ("hypothesis", *ESTIMATES, "post_prob", "evidence_ratio")
+_ENDS = 2
+type Texts = str | Sequence[str] | Mapping[str, str]
+type Relation = Literal["<", ">", "="]
+_NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
+_COMPARISON = re.compile(r"<=|>=|==|<|>|=")
+_GOES_ON = re.compile(r"[\w.\[|:]")  # a name that is followed by one of these is not over
+_WORD = re.compile(r"[^\s+*/()<>=-][^\s+*/<>=-]*")
+_SUMS: dict[str, Callable[[Array, Array], Array]] = {"+": operator.add, "-": operator.sub}
+_PRODUCTS: dict[str, Callable[[Array, Array], Array]] = {"*": operator.mul, "/": operator.truediv}
+MOST_CHARACTERS, MOST_DEPTH = 10_000, 100
+"""Longest text of a hypothesis, and deepest nesting of its parentheses and signs."""
+_ALLOWED = "A hypothesis compares two expressions of parameters and numbers, with + - * / and parentheses."
+type Take = partial[Array]
+
+
+@dataclass(frozen=True)
+class Token:
+    """A piece of a hypothesis."""
+
+    kind: Literal["value", "sign", "relation", "end"]
+    text: str
+    position: int
+    value: Array = field(default_factory=lambda: np.empty(0))
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """A hypothesis that was read.
+
+    Attributes
+    ----------
+    difference : ndarray of float, shape (draws,)
+        Left side less right side.
+    relation : {"<", ">", "="}
+    """
+
+    difference: Array
+    relation: Relation
+
+
+class _Reader:
+    """Reads one side of a hypothesis from its tokens, by recursive descent."""
+
+    def __init__(self, text: str, tokens: list[Token]) -> None:
+        self.text, self.tokens, self.place = text, tokens, 0
+
+    def whole(self) -> Array:
+        """Read all tokens."""
+        value = self.sum()
+        if self.next.kind != "end":
+            raise self.misplaced()
+        return value
+
+    @property
+    def next(self) -> Token:
+        """The token that was not yet read."""
+        return self.tokens[self.place]
+
+    def sum(self) -> Array:
+        """Read terms between + and -."""
+        value = self.product()
+        while self.next.kind == "sign" and self.next.text in _SUMS:
+            apply = _SUMS[self.take().text]
+            value = apply(value, self.product())
+        return value
+
+    def product(self) -> Array:
+        """Read factors between * and /."""
+        value = self.factor()
+        while self.next.kind == "sign" and self.next.text in _PRODUCTS:
+            apply = _PRODUCTS[self.take().text]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                value = apply(value, self.factor())
+        return value
+
+    def factor(self) -> Array:
+        """Read a value, one in parentheses, or one with a sign before it."""
+        if self.next.kind == "value":
+            return self.take().value
+        if self.next.text in ("+", "-"):
+            return self.factor() if self.take().text == "+" else -self.factor()
+        if self.next.text != "(":
+            raise self.misplaced()
+        self.take()
+        value = self.sum()
+        if self.next.text != ")":
+            raise self.misplaced()
+        self.take()
+        return value
+
+    def take(self) -> Token:
+        """Go past a token."""
+        self.place += 1
+        return self.tokens[self.place - 1]
+
+    def misplaced(self) -> FormulaError:
+        """Say which token does not belong where it stands."""
+        token = self.next
+        found = f"'{token.text}' does not belong here." if token.text else "something is missing here."
+        return FormulaError(
+            found, _ALLOWED, "Write for example 'x - 0.5 < 0' or '(x + z) / 2 > sigma'.", self.text, token.position
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Nameable:
+    """What can be named.
+
+    Attributes
+    ----------
+    scalars : mapping of str to callable
+        By name, what returns the draws of all chains, shape (draws,): fixed effects, thresholds, the family's
+        parameters and the standard deviations of group effects.
+    effects : mapping of str to (GroupBlock, callable)
+        By slot, "1|gene": the block, and what returns the draws of all levels, shape (draws, levels).
+    """
+
+    scalars: Mapping[str, Take]
+    effects: Mapping[str, tuple[GroupBlock, Take]]
+
+
+def hypothesis(
+    fit: Fitted,
+    hypotheses: Texts,
+    *,
+    rope: tuple[float, float] | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> pd.DataFrame:
+    """Test hypotheses about parameters by the share of draws for which they hold: brms' `hypothesis`.
+
+    Parameters
+    ----------
+    fit : Fit
+    hypotheses : str, sequence of str, or dict of str to str
+        Two expressions with ``<``, ``>`` or ``=`` between them: ``"cn < 0"``, ``"control[essential] -
+        control[other] < -0.5"``, ``"1|gene_sigma > sigma"``, ``"1|gene[BRAF] + cn|gene[BRAF] < 0"``. They hold
+        numbers, + - * /, parentheses and the names of parameters:
+
+        * fixed effects and thresholds as in `fixef`: ``Intercept``, ``control[essential]``, ``sigma_cn``;
+        * standard deviations of group effects: ``1|gene_sigma``; the family's parameters: ``sigma``, ``nu``;
+        * the effect of a level: ``1|gene[BRAF]``, ``1|gene:cell_line[BRAF:A375]``.
+
+        A dict names them.
+    rope : tuple of two float, optional
+        Region of practical equivalence of the difference between both sides, (low, high).
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per hypothesis:
+
+        * `hypothesis`: its name, or its text;
+        * `estimate`, `std_error`, `conf_low`, `conf_high`: of the left side less the right, as for `fixef`. The
+          interval has two sides (brms gives 90 % where a hypothesis has a direction);
+        * `post_prob`: probability of the hypothesis, the share of draws for which it holds; NaN for ``=``;
+        * `evidence_ratio`: post_prob / (1 - post_prob), infinite where it holds for every draw; NaN for ``=``;
+        * with `rope`, `p_rope`: share of draws whose difference lies within it, ends included.
+
+        A point has no probability under a continuous posterior, so ``=`` is answered by `p_rope` alone. A Savage-Dickey
+        ratio is not given: it needs the prior density of the difference, and depends on that prior's width more than
+        on the data.
+
+    Raises
+    ------
+    FormulaError
+        A hypothesis cannot be read, or names what is no parameter of the model.
+    EstimateError
+        ``=`` without `rope`, or `rope` is not two numbers in order.
+
+    References
+    ----------
+    R's brms, Buerkner (2017), doi:10.18637/jss.v080.i01; region of practical equivalence: Kruschke (2018),
+    doi:10.1177/2515245918771304.
+
+    Examples
+    --------
+    >>> from speclet_formula.interpretation import hypothesis
+    >>> hypothesis(fit, "Days > 5")["post_prob"].item()  # fit: Reaction ~ Days + (1 + Days | Subject)
+    1.0
+    """
+    interval = choose_interval(ci_prob, ci_kind)
+    texts = _named_texts(hypotheses)
+    _check_rope(rope)
+    posterior = fit.idata["posterior"]
+    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    parameters = parameters_of(fit)
+    rows = [
+        _row(name, text, read_hypothesis(text, parameters, n_draws), rope, interval) for name, text in texts.items()
+    ]
+    columns = HYPOTHESES if rope is None else (*HYPOTHESES, "p_rope")
+    frame = stack(rows, columns, interval)
+    frame.attrs["draws"] = n_draws
+    return frame
+
+
+def read_hypothesis(text: str, parameters: Nameable, n_draws: int) -> Compared:
+    """Read a hypothesis and compute its two sides, draw by draw.
+
+    Parameters
+    ----------
+    text : str
+    parameters : Nameable
+    n_draws : int
+        Draws of all chains.
+
+    Returns
+    -------
+    Compared
+
+    Raises
+    ------
+    FormulaError
+        The text is no hypothesis, or names what the model lacks.
+    """
+    if len(text) > MOST_CHARACTERS:
+        problem = f"the hypothesis has {len(text):,} characters."
+        raise FormulaError(problem, f"A hypothesis has at most {MOST_CHARACTERS:,}.", "Give several hypotheses.")
+    tokens = list(_tokens(text, parameters, n_draws))
+    _check_depth(text, tokens)
+    places = [place for place, token in enumerate(tokens) if token.kind == "relation"]
+    if len(places) != 1:
+        raise _not_one_comparison(text, [tokens[place] for place in places])
+    middle = places[0]
+    end = Token("end", "", tokens[middle].position)
+    left = _Reader(text, [*tokens[:middle], end]).whole()
+    right = _Reader(text, tokens[middle + 1 :]).whole()
+    relation: Relation = "<" if "<" in tokens[middle].text else ">" if ">" in tokens[middle].text else "="
+    return Compared(left - right, relation)
+
+
+def _row(
+    name: str, text: str, compared: Compared, rope: tuple[float, float] | None, interval: Interval
+) -> pd.DataFrame:
+    """Summarise one hypothesis."""
+    difference = compared.difference
+    summary = summarise(difference[:, None], interval).assign(hypothesis=name, post_prob=np.nan, evidence_ratio=np.nan)
+    if compared.relation == "=" and rope is None:
+        raise EstimateError(
+            f"'{text}' has no probability: under a continuous posterior no two numbers are equal.",
+            "A hypothesis with = is judged by the share of draws within a region of practical equivalence.",
+            "Give the region: rope=(-0.1, 0.1), or write < or >.",
+        )
+    if compared.relation != "=":
+        holds = float(np.mean(difference < 0 if compared.relation == "<" else difference > 0))
+        summary = summary.assign(post_prob=holds, evidence_ratio=holds / (1 - holds) if holds < 1 else np.inf)
+    if rope is not None:
+        summary = summary.assign(p_rope=float(np.mean((difference >= rope[0]) & (difference <= rope[1]))))
+    return summary
+
+
+def _named_texts(hypotheses: Texts) -> dict[str, str]:
+    """Return the hypotheses by name."""
+    if isinstance(hypotheses, str):
+        return {hypotheses: hypotheses}
+    named = dict(hypotheses) if isinstance(hypotheses, Mapping) else {text: text for text in hypotheses}
+    given: list[object] = list(named.values())
+    wrong = [text for text in given if not isinstance(text, str)]
+    if wrong or not named:
+        raise EstimateError(
+            f"{wrong[0]!r} is no hypothesis." if wrong else "no hypothesis is given.",
+            "A hypothesis is text: two expressions of parameters with <, > or = between them.",
+            "Write for example hypothesis(fit, 'Intercept > 0').",
+        )
+    return named
+
+
+def _check_rope(rope: object) -> None:
+    """Refuse a region that is not two numbers in order."""
+    if rope is None:
+        return
+    ends = np.asarray(rope, dtype=object)
+    good = ends.shape == (_ENDS,) and all(isinstance(end, (int, float, np.number)) for end in ends)
+    if not good or not ends[0] < ends[1]:
+        raise EstimateError(
+            f"rope={rope!r} is no region.",
+            "It is two numbers, the lower first, in units of the difference between both sides.",
+            "Write for example rope=(-0.1, 0.1).",
+        )
+
+
+def _check_depth(text: str, tokens: list[Token]) -> None:
+    """Refuse deep nesting before it is read by recursion."""
+    depth = signs = 0
+    for token in tokens:
+        depth += {"(": 1, ")": -1}.get(token.text, 0)
+        signs = signs + 1 if token.text in _SUMS else 0
+        if depth + signs > MOST_DEPTH:
+            problem = f"the hypothesis is nested more than {MOST_DEPTH} deep here."
+            raise FormulaError(problem, _ALLOWED, "Take parentheses and signs out.", text, token.position)
+
+
+def _tokens(text: str, parameters: Nameable, n_draws: int) -> Iterator[Token]:
+    """Cut the text into names, numbers and signs."""
+    names = sorted(parameters.scalars, key=len, reverse=True)
+    slots = sorted(parameters.effects, key=len, reverse=True)
+    position = 0
+    while position < len(text):
+        if text[position].isspace():
+            position += 1
+            continue
+        token = (
+            _named(text, position, names, parameters)
+            or _level(text, position, slots, parameters)
+            or _plain(text, position, n_draws)
+        )
+        if token is None:
+            raise _unknown(text, position, parameters)
+        yield token
+        position += len(token.text)
+    yield Token("end", "", len(text))
+
+
+def _named(text: str, position: int, names: list[str], parameters: Nameable) -> Token | None:
+    """Read the longest parameter that stands here whole."""
+    for name in names:
+        end = position + len(name)
+        if text.startswith(name, position) and not _GOES_ON.match(text, end):
+            return Token("value", name, position, parameters.scalars[name]())
+    return None
+
+
+def _level(text: str, position: int, slots: list[str], parameters: Nameable) -> Token | None:
+    """Read a level's effect, "1|gene[BRAF]"; the level may hold brackets of its own."""
+    for slot in slots:
+        start = position + len(slot) + 1
+        if not text.startswith(f"{slot}[", position):
+            continue
+        block, take = parameters.effects[slot]
+        ends = [found.start() for found in re.finditer(r"\]", text[start:])]
+        codes = {label: code for code, label in enumerate(block.levels)}
+        label = next((text[start : start + end] for end in ends if text[start : start + end] in codes), None)
+        if label is None:
+            raise _no_level(text, start, text[start : start + ends[0]] if ends else text[start:], slot, block.levels)
+        return Token("value", f"{slot}[{label}]", position, take()[:, codes[label]])
+    return None
+
+
+def _plain(text: str, position: int, n_draws: int) -> Token | None:
+    """Read a number, a sign or a comparison."""
+    number = _NUMBER.match(text, position)
+    if number and np.isfinite(float(number[0])) and not _GOES_ON.match(text, number.end()):
+        return Token("value", number[0], position, np.full(n_draws, float(number[0])))
+    comparison = _COMPARISON.match(text, position)
+    if comparison:
+        return Token("relation", comparison[0], position)
+    return Token("sign", text[position], position) if text[position] in "+-*/()" else None
+
+
+def _not_one_comparison(text: str, found: list[Token]) -> FormulaError:
+    problem = f"'{text}' has {len(found)} comparisons." if found else f"'{text}' compares nothing."
+    remedy = "Give each as a hypothesis of its own." if found else f"Write '{text.strip() or 'Intercept'} > 0'."
+    position = found[1].position if found else None
+    return FormulaError(problem, "A hypothesis has one of <, > and =.", remedy, text if found else None, position)
+
+
+def _unknown(text: str, position: int, parameters: Nameable) -> FormulaError:
+    found = _WORD.match(text, position)
+    word = found[0] if found else text[position]
+    word = word.rstrip(")") if word.count("(") < word.count(")") else word
+    slots = [f"{slot}[{block.levels[0]}]" for slot, (block, _) in parameters.effects.items()]
+    near = word if word in parameters.effects else nearest(word, [*parameters.scalars, *parameters.effects])
+    if near is not None and near in parameters.effects:
+        remedy = f"Name a level: '{near}[{parameters.effects[near][0].levels[0]}]'."
+    else:
+        remedy = f"Nearest: '{near}'." if near else "Name one of these."
+    return FormulaError(
+        f"'{word}' is no parameter of the model.",
+        f"Parameters: {listed([*parameters.scalars, *slots], 20)}.",
+        remedy,
+        text,
+        position,
+    )
+
+
+def _no_level(text: str, position: int, label: str, slot: str, levels: tuple[str, ...]) -> FormulaError:
+    near = nearest(label, levels)
+    return FormulaError(
+        f"'{slot}' has no level '{label}'.",
+        f"Levels: {listed(levels)}.",
+        f"Nearest: '{slot}[{near}]'." if near else "Name one of these.",
+        text,
+        position,
+    )
+
+
+def parameters_of(fit: Fitted) -> Nameable:
+    """List what can be named in a fit; nothing is copied before it is asked for.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Nameable
+    """
+    scalars: dict[str, Take] = {}
+    effects: dict[str, tuple[GroupBlock, Take]] = {}
+    for side in sides(fit.model.design):
+        scalars |= _coefficients(fit, side)
+        for block in side.groups:
+            for column, slot in zip(block.columns, block.slots, strict=True):
+                name = f"{block.prefix}{column}|{block.group}"
+                effects[name] = block, partial(_whole, fit, slot)
+                scalars[f"{name}_sigma"] = partial(_element, fit, f"{slot}_sigma", 0)
+    varying = {"threshold", *dict(fit.model.design.parameters)}
+    own = {name: partial(_element, fit, name, 0) for name in fit.model.family.parameters if name not in varying}
+    # A prior may have no standard deviation to draw.
+    known = {name: take for name, take in scalars.items() if take.args[1] in fit.idata["posterior"].data_vars}
+    return Nameable(known | own, effects)
+
+
+def _coefficients(fit: Fitted, side: Design) -> dict[str, Take]:
+    """Return thresholds and fixed effects by label."""
+    thresholds = {
+        label: partial(_element, fit, "threshold", place) for place, label in enumerate(threshold_labels(side.levels))
+    }
+    fixed = {
+        label: partial(_element, fit, term.variable, place)
+        for term in side.fixed
+        for place, label in enumerate(term.columns)
+    }
+    return thresholds | fixed
+
+
+def _element(fit: Fitted, variable: str, place: int) -> Array:
+    return np.asarray(pooled(draws_of(fit, variable))[:, place])
+
+
+def _whole(fit: Fitted, variable: str) -> Array:
+    return pooled(draws_of(fit, variable))

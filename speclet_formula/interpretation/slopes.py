@@ -1,0 +1,164 @@
+"""Slopes of a covariate by the levels of factors: emmeans' emtrends."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.errors import listed
+from speclet_formula.estimates.fitted import Fitted
+from speclet_formula.estimates.intervals import Array, EstimateError
+from speclet_formula.estimates.points import interval_of, points_of
+from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
+from speclet_formula.interpretation.means import Means, Names, averaging, named, offset_words
+from speclet_formula.interpretation.scales import Scale, check_type, response_function, way_back
+from speclet_formula.interpretation.values import (
+    Function,
+    Values,
+    asymptotic,
+    coefficient_draws,
+    combined,
+    derivative,
+    known_values,
+    tabulate,
+    tests_against_zero,
+    told_tests,
+)
+
+_STEP = 1e-3  # of the covariate's range, emmeans' delta.var
+
+
+def slopes(
+    fit: Fitted,
+    var: str,
+    *,
+    by: Names = None,
+    at: Mapping[str, Any] | None = None,
+    type: Literal["link", "response"] = "link",  # noqa: A002 - R's name
+    parameter: str | None = None,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> Means:
+    """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`.
+
+    The slope is the difference of the linear predictor a thousandth of the covariate's range apart, around its value in
+    the reference grid, divided by that distance; it is averaged over the grid as marginal means are. marginaleffects'
+    `avg_slopes` averages over the rows of the data instead: another number where slopes differ between them.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    var : str
+        The covariate, a column of numbers.
+    by : str or sequence of str, optional
+        Factors for whose levels slopes are wanted; one slope for all by default.
+    at : mapping of str to value or sequence of values, optional
+        As for `reference_grid`. Values of `var` itself are where its slope is taken, its mean by default.
+    type : {"link", "response"}
+        "response": the slope of the mean response, averaged over the grid, as `emtrends(regrid = "response")`.
+    parameter : str, optional
+        A parameter that has a formula of its own, "sigma"; by default the mean.
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    Means
+        Its `table` has one row per combination of `by` (and of several values of `var`): their columns, `estimate`,
+        `std_error`, `conf_low`, `conf_high`, and the tests against zero of `contrasts`. In units of the linear
+        predictor, or of the response, by unit of `var`.
+
+    Raises
+    ------
+    EstimateError
+        `var` is in no fixed term or is a factor, a variable of `by` is in none, or `type` is not a scale.
+
+    References
+    ----------
+    R's emmeans.
+
+    Examples
+    --------
+    >>> from speclet_formula.interpretation import slopes
+    >>> slopes(fit, "Days").table.columns.to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ['estimate', 'std_error', 'conf_low', 'conf_high', 'p_negative']
+    """
+    interval = interval_of(fit, ci_prob, ci_kind)
+    check_type(type)
+    grid, step = _sloped_grid(fit, var, at, parameter)
+    function = response_function(fit, grid, type)
+    names = _names(grid, var, named(by), at)
+    low, high = (matrix_of(grid, grid.frame.assign(**{var: grid.frame[var] + sign * step / 2})) for sign in (-1, 1))
+    cells, average = averaging(grid.frame, names)
+    if function is None:
+        values = combined(fit, grid.side, average @ (high[0] - low[0]) / step, average @ (high[1] - low[1]) / step)
+    else:
+        values = _of_responses(fit, grid, (low, high), average / step, function)
+    summary = tabulate(values, interval)
+    table = pd.concat([cells, summary], axis=1).assign(**tests_against_zero(values))
+    table.attrs.update(summary.attrs, **told_tests(values))
+    back = way_back(fit, grid, type)
+    response = back.response if back else parameter or fit.model.design.response_name
+    return Means(
+        table=table,
+        sentence=_sentence(fit, grid, var, names, type, response) + asymptotic(values),
+        kind="slopes",
+        names=names,
+        by=(),
+        scale=type,
+        values=values,
+        family=None,
+        interval=interval,
+        response=response,
+    )
+
+
+def _sloped_grid(fit: Fitted, var: str, at: Mapping[str, Any] | None, parameter: str | None) -> tuple[Grid, float]:
+    """Return the grid with the covariate at its mean or where the caller wants it, and the step."""
+    whole = fit.model.design
+    side = whole if parameter is None else dict(whole.parameters).get(parameter, whole)
+    check_variable(var, side)
+    column = side.frame[var]
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        raise EstimateError(
+            f"'{var}' is a factor and has no slope.",
+            "A slope is that of a column of numbers.",
+            f"Its levels are compared by pairs(marginal_means(fit, '{var}')).",
+        )
+    grid = make_grid(fit, {var: float(column.mean()), **(at or {})}, parameter)
+    return grid, _STEP * (float(column.max()) - float(column.min()))
+
+
+def _names(grid: Grid, var: str, by: tuple[str, ...], at: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """Return the columns that name a slope: those of `by`, and the covariate where it has several values."""
+    for name in by:
+        check_variable(name, grid.side)
+    return (*by, var) if var in (at or {}) and var not in by and grid.frame[var].nunique() > 1 else by
+
+
+def _of_responses(
+    fit: Fitted, grid: Grid, ends: tuple[tuple[Array, Array], ...], average: Array, function: Function
+) -> Values:
+    """Average the differences of responses; by the delta method where there are no draws."""
+    points = points_of(fit)
+    if points is None:
+        draws = coefficient_draws(fit, grid.side)
+        low, high = (function(draws @ X.T + offset) for X, offset in ends)
+        return Values(np.empty(0), np.empty((0, 0)), (high - low) @ average.T, "")
+    etas = [X @ points.coefficients + offset for X, offset in ends]
+    low, high = (function(eta) for eta in etas)
+    jacobians = [derivative(function, eta)[:, None] * X for eta, (X, _) in zip(etas, ends, strict=True)]
+    jacobian = average @ (jacobians[1] - jacobians[0])
+    return known_values(points, jacobian, average @ (high - low))
+
+
+def _sentence(fit: Fitted, grid: Grid, var: str, names: tuple[str, ...], scale: Scale, response: str) -> str:
+    identity = grid.parameter is None and fit.model.family.link == "identity"
+    link = "" if scale == "response" or identity else " (link scale)"
+    averaged = [name for name in grid.frame if name not in (*names, var) and grid.frame[name].nunique() > 1]
+    parts = [f"Slopes of {response}{link} in {var}" + (f" by {' and '.join(names)}" if names else "")]
+    parts += [f"averaged over {listed(averaged)} with equal weights"] if averaged else []
+    parts += [f"at {var} = {grid.frame[var].iloc[0]:.4g}"] if var not in names else []
+    parts += offset_words(grid) if scale == "response" and fit.model.family.link != "identity" else []
+    return "; ".join(parts) + "."

@@ -1,0 +1,182 @@
+"""Stated parameters: the numbers that a model needs, and the effects of its blocks, as given or drawn."""
+
+import math
+from collections.abc import Mapping
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.design import correlation_name, sides
+from speclet_formula.design.transforms import label_of
+from speclet_formula.errors import DataError, nearest, some_of
+from speclet_formula.families import Family
+
+type Effects = Mapping[Any, float] | pd.Series
+
+
+def check_params(layout: Design, family: Family, params: Mapping[str, Any]) -> None:
+    """Raise a DataError unless `params` has each number that is needed and nothing else."""
+    extras = tuple(name for name in family.parameters if name not in dict(layout.parameters))
+    needed = [label for side in sides(layout) for label in fixed_labels(side)]
+    accepted = [*needed, *extras]
+    missing = [name for name in (*needed, *extras) if name not in params]
+    for block in (block for side in sides(layout) for block in side.groups):
+        correlation = correlation_name(block)
+        drawn = [slot for slot in block.slots if slot not in params]
+        missing += [f"{slot}_sigma" for slot in drawn if f"{slot}_sigma" not in params]
+        needed += [f"{slot}_sigma" for slot in block.slots]
+        accepted += [name for slot in block.slots for name in (slot, f"{slot}_sigma", f"{slot}_mu")]
+        if block.correlated:
+            needed.append(correlation)
+            accepted.append(correlation)
+            missing += [correlation] if drawn and correlation not in params else []
+    listing = f"This model needs {', '.join(map(repr, [*needed, *extras]))}."
+    unknown = [name for name in params if name not in accepted]
+    if unknown:
+        near = nearest(unknown[0], accepted)
+        raise DataError(
+            f"params names '{unknown[0]}', which this model does not have.",
+            listing,
+            f"Nearest: '{near}'." if near else "Leave it out, or add its term to the formula.",
+        )
+    if missing:
+        raise DataError(
+            f"params lacks {', '.join(map(repr, missing))}.",
+            f"{listing} The effects themselves, by level, may stand in for an SD.",
+            f"Add params['{missing[0]}'].",
+        )
+
+
+def block_effects(block: GroupBlock, params: Mapping[str, Any], rng: np.random.Generator) -> dict[str, pd.Series]:
+    """Return the effects of each column of a block: as given, or else drawn."""
+    given = {slot: _given_effects(params[slot], slot, block) for slot in block.slots if slot in params}
+    drawn = [column for column, slot in enumerate(block.slots) if slot not in given]
+    if block.correlated and given and drawn:
+        raise DataError(
+            f"params gives the effects of '{next(iter(given))}' but not of '{block.slots[drawn[0]]}'.",
+            f"The columns of a correlated block are drawn together: give all of {', '.join(map(repr, block.slots))}, "
+            "or none.",
+            f"Add params['{block.slots[drawn[0]]}'], or write (... || {block.group}).",
+        )
+    if not drawn:
+        return given
+    factor = _covariance_factor(block, drawn, params)
+    standard = rng.standard_normal((len(block.levels), len(drawn)))
+    values = standard @ factor.T
+    for position, column in enumerate(drawn):
+        slot = block.slots[column]
+        mean = number_of(params, f"{slot}_mu") if f"{slot}_mu" in params else 0.0
+        given[slot] = pd.Series(mean + values[:, position], index=list(block.levels), name=slot)
+    return given
+
+
+def fixed_labels(layout: Design) -> tuple[str, ...]:
+    """Return one label per column of X."""
+    return tuple(label for term in layout.fixed for label in term.columns)
+
+
+def number_of(params: Mapping[str, Any], name: str, *, positive: bool = False) -> float:
+    """Return a parameter as a finite number, above zero where it must be."""
+    value = params[name]
+    number = finite(value)
+    if number is None or (positive and number <= 0):
+        kind = "a number above 0" if positive else "a finite number"
+        raise DataError(f"params['{name}'] is {value!r}.", f"'{name}' is {kind}.", "Give one number on the link scale.")
+    return number
+
+
+def finite(value: Any) -> float | None:
+    """Return a finite number; None of anything else, such as a whole number of hundreds of digits."""
+    try:
+        number = float(value) if isinstance(value, Real) else math.nan
+    except OverflowError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def floats(values: Any) -> np.ndarray:
+    """Return an array of numbers; one of no shape that a parameter has where any of them is none."""
+    try:
+        return np.asarray(values, dtype=float)
+    except (TypeError, ValueError, OverflowError):
+        return np.empty((0, 0))
+
+
+def _given_effects(effects: Effects, slot: str, block: GroupBlock) -> pd.Series:
+    """Return stated effects in the order of the block's levels."""
+    if not isinstance(effects, Mapping | pd.Series):
+        raise DataError(
+            f"params['{slot}'] is {effects!r}.",
+            f"'{slot}' holds an effect for each level of '{block.group}', as a Series or a dict.",
+            f"For the SD of effects to be drawn write params['{slot}_sigma'].",
+        )
+    by_level = {label_of(level): _effect(effect, slot, level) for level, effect in effects.items()}
+    absent = [level for level in block.levels if level not in by_level]
+    foreign = [level for level in by_level if level not in set(block.levels)]
+    if absent or foreign:
+        problem = "lacks the levels" if absent else "has levels that the design does not:"
+        raise DataError(
+            f"params['{slot}'] {problem} {some_of(absent or foreign)}.",
+            f"'{block.group}' has {len(block.levels)} levels, such as '{block.levels[0]}'.",
+            "Give exactly one effect for each level.",
+        )
+    return pd.Series([by_level[level] for level in block.levels], index=list(block.levels), name=slot)
+
+
+def _effect(effect: Any, slot: str, level: Any) -> float:
+    number = finite(effect)
+    if number is None:
+        raise DataError(
+            f"params['{slot}'] has {effect!r} at the level '{level}'.",
+            "An effect is a finite number.",
+            "Give one number for each level, on the link scale.",
+        )
+    return number
+
+
+def _covariance_factor(block: GroupBlock, drawn: list[int], params: Mapping[str, Any]) -> np.ndarray:
+    """Return L with Sigma = L L' for the columns to be drawn."""
+    sds = np.array([_standard_deviation(params, f"{block.slots[column]}_sigma") for column in drawn])
+    if not block.correlated:
+        return np.diag(sds)
+    name = correlation_name(block)
+    correlation = _correlation_matrix(params[name], len(drawn), name)
+    try:
+        lower = np.linalg.cholesky(correlation)
+    except np.linalg.LinAlgError:
+        raise DataError(
+            f"params['{name}'] is not positive definite: {np.asarray(params[name]).tolist()}.",
+            "A covariance matrix is positive definite; with two columns that is a correlation between -1 and 1.",
+            "Move the correlations towards 0.",
+        ) from None
+    factor: np.ndarray = sds[:, np.newaxis] * lower
+    return factor
+
+
+def _standard_deviation(params: Mapping[str, Any], name: str) -> float:
+    """Return an SD: a number, zero allowed (a block without effect)."""
+    value = number_of(params, name)
+    if value < 0:
+        raise DataError(f"params['{name}'] is {value!r}.", "An SD is at least 0.", "Give the SD, not the variance.")
+    return value
+
+
+def _correlation_matrix(given: Any, k: int, name: str) -> np.ndarray:
+    """Return a k x k correlation matrix from a number, its pairs, or itself."""
+    values = floats(given)
+    matrix = np.eye(k)
+    rows, columns = np.triu_indices(k, 1)
+    if values.shape == (k, k) and np.allclose(values, values.T) and np.allclose(np.diag(values), 1):
+        return values
+    if values.shape in ((), (len(rows),)) and values.size == len(rows) and np.isfinite(values).all():
+        matrix[rows, columns] = matrix[columns, rows] = np.ravel(values)
+        return matrix
+    count = "one correlation" if len(rows) == 1 else f"{len(rows)} correlations"
+    raise DataError(
+        f"params['{name}'] is {np.asarray(given).tolist()!r}.",
+        f"'{name}' is {count}, or a symmetric {k} x {k} matrix with ones on its diagonal.",
+        "Give the pairs in the order (1, 2), (1, 3), ..., (2, 3), ...",
+    )

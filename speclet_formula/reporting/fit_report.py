@@ -1,0 +1,309 @@
+"""The parts of a report that tell of one fit, and the code that makes it again."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from platform import python_version
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+from pandas.api.types import is_numeric_dtype
+
+from speclet_formula.design.design import sides
+from speclet_formula.design.merged import row_count, rows_by_level
+from speclet_formula.errors import PriorError
+from speclet_formula.estimates import ranef
+from speclet_formula.estimates.fitted import has_draws
+from speclet_formula.estimates.points import interval_of
+from speclet_formula.formula.equations import equation, explain_formula
+from speclet_formula.formula.terms import text_of
+from speclet_formula.inference.plans import seed_of, settings_of
+from speclet_formula.posterior.layout import VERDICTS, lay_out
+from speclet_formula.preflight import relate_groups
+from speclet_formula.priors import PRESETS, slot_frame
+from speclet_formula.reporting.contents import (
+    diagnostics_table,
+    frame_table,
+    recovered_groups,
+    recovered_parameters,
+    rows_table,
+    tables_of,
+)
+from speclet_formula.reporting.page import Boxes, code, definitions, listing, paragraph, part, verdict
+from speclet_formula.reporting.plots import (
+    Picture,
+    plot_coverage,
+    plot_effects,
+    plot_parameters,
+    plot_predictive,
+    plot_priors,
+    plot_recovery,
+    plot_variances,
+)
+
+if TYPE_CHECKING:
+    from speclet_formula.model import Model
+    from speclet_formula.posterior import Fit
+    from speclet_formula.recovery import Recovery
+
+LARGEST = 5  # effects at each end of a block
+MOST_PICTURED = 300  # levels of a block whose intervals are drawn
+REPLICATES = 60
+PACKAGES = {"nutpie": "nutpie", "pymc": "pymc", "numpyro": "numpyro"}  # of a sampler by the library that it names
+MOST_LEVELS = 30  # of a factor that are written out
+
+
+def verdict_of(name: str, fit: "Fit") -> str:
+    """Return the box that comes before any number of a fit."""
+    found = fit.diagnostics
+    lead = f"{name}: {VERDICTS[found.verdict].lower()}." if name else f"{VERDICTS[found.verdict]}."
+    sentences = [(lead, found.sentence)]
+    if found.remedy:
+        sentences.append(("What to do:", found.remedy))
+    return verdict(found.verdict, *sentences)
+
+
+def about_data(model: "Model", boxes: Boxes) -> str:
+    """Return what the data are: rows, response, factors, and how these lie to each other."""
+    design = model.design
+    y = pd.Series(design.response)
+    dropped = f"; {model.n_dropped:,} more were left out for missing values" if model.n_dropped else ""
+    merged = "" if design.merged is None else f"; merged into {len(y):,}, of whose means the next line speaks"
+    facts = [
+        ("Rows", f"{row_count(design):,}{dropped}{merged}"),
+        ("Response", f"{design.response_name}: from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"),
+    ]
+    rows = []
+    for block in {block.group: block for block in design.groups}.values():
+        counts = rows_by_level(design, block.codes, len(block.levels))
+        each = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
+        rows.append((block.group, f"{len(block.levels):,}", each))
+    table = rows_table("Grouping factors", ("Factor", "Levels", "Rows in a level"), rows)
+    return definitions(facts) + boxes.table(table) + listing(relation.words for relation in relate_groups(design))
+
+
+def about_model(model: "Model") -> str:
+    """Return the model in words and as equations."""
+    family = f"{model.family.name} family, {model.family.link} link."
+    return part(
+        "The model",
+        code(text_of(model.formula), "Formula"),
+        listing(explain_formula(model.formula, relations=()).split("\n")),
+        paragraph(family),
+        code(equation(model.formula, family=model.family.name, link=model.family.link), "Equations"),
+    )
+
+
+def findings_of(model: "Model") -> str:
+    """Return what was noticed about the design before the fit."""
+    return part("Findings about the design", listing(map(str, model.findings)))
+
+
+def estimates_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
+    """Return fixed effects and standard deviations."""
+    tables = tables_of(fit)
+    foot = paragraph(lay_out(fit).foot, "note")
+    fixed = part("Fixed effects", boxes.table(tables["fixed"]), foot) if "fixed" in tables else ""
+    known = ("fixed", "variances", "diagnostics")
+    more = [boxes.table(table) for name, table in tables.items() if name not in known]
+    fixed += part("Parameters of the family", *more) if more else ""
+    if "variances" not in tables:
+        return fixed
+    drawn = (
+        _picture(boxes, lambda: plot_variances(fit), "Standard deviations with their intervals.") if pictures else ""
+    )
+    return fixed + part("Variance components", boxes.table(tables["variances"]), drawn)
+
+
+def largest_effects(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
+    """Return the largest effects of each group term, and a picture of all."""
+    effects = ranef(fit)
+    if effects.empty:
+        return ""
+    parts = []
+    for (group, term), block in effects.groupby(["grpvar", "term"], sort=False):
+        ordered = block.sort_values("condval", ascending=False)
+        few = len(ordered) <= 2 * LARGEST
+        ends = ordered if few else pd.concat([ordered.head(LARGEST), ordered.tail(LARGEST)])
+        named = str(group) if term == "Intercept" else f"{group} ({term})"
+        which = "All" if few else f"The {LARGEST} largest and {LARGEST} smallest of"
+        shown = ends[["grp", "condval", "condsd", "conf_low", "conf_high"]].set_axis(
+            [str(group), "Effect", "SD", "Low", "High"], axis=1
+        )
+        parts.append(
+            boxes.table(frame_table(shown.reset_index(drop=True), f"{which} {len(ordered):,} effects of {named}"))
+        )
+        if pictures and len(ordered) <= MOST_PICTURED:
+            drawn = lambda group=group, term=term: plot_effects(fit, str(group), str(term))  # noqa: E731
+            parts.append(_picture(boxes, drawn, f"Effects of {named}, sorted, with their intervals."))
+    return part("Largest group effects", *parts, paragraph(f"Intervals: {effects.attrs['interval']}.", "note"))
+
+
+def checks_of(fit: "Fit", boxes: Boxes, random_seed: int | None) -> str:
+    """Return whether the model makes data like the observed ones."""
+    from speclet_formula.checks import posterior_predictive
+
+    if fit.model.design.merged is not None:
+        return part("Does the model make such data?", paragraph("Merged rows cannot tell: the single ones are gone."))
+    if not all(has_draws(fit, block) for side in sides(fit.model.design) for block in side.groups):
+        return part(
+            "Does the model make such data?", paragraph("Not told: the fit kept no draws of its group effects.")
+        )
+    check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
+    text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."
+    return part("Does the model make such data?", boxes.picture(plot_predictive(check), text))
+
+
+def priors_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
+    """Return the table of priors, and a picture of them beside the posterior."""
+    frame = slot_frame(fit.model.slots)[["slot", "prior", "source"]].set_axis(["Of", "Prior", "From"], axis=1)
+    table = boxes.table(frame_table(frame, "Priors"))
+    if not pictures:
+        return part("Priors", table)
+    try:
+        picture = boxes.picture(plot_priors(fit), "Prior (dashed) and posterior (solid).")
+    except PriorError as error:  # an improper prior cannot be drawn from
+        picture = paragraph(f"They are not drawn: {error.problem}", "note")
+    return part("Priors", table, picture)
+
+
+def diagnostics_of(fit: "Fit", boxes: Boxes) -> str:
+    """Return the diagnostics in words and numbers."""
+    found = fit.diagnostics
+    table = diagnostics_table(found)
+    words = (
+        "R-hat compares the chains with each other: near 1 they agree. The effective sample size is the number of "
+        "independent draws that these are worth. A divergent transition is a place that the sampler could not follow."
+    )
+    plain = rows_table(table.caption, table.header, table.rows, 1)
+    return part("Diagnostics", paragraph(found.sentence), boxes.table(plain), paragraph(words, "note"))
+
+
+def recovery_of(recovery: "Recovery | None", boxes: Boxes, *, pictures: bool) -> str:
+    """Return the tables and pictures of estimates beside the truth."""
+    if recovery is None:
+        return ""
+    parts = []
+    if len(recovery.parameters):
+        parts.append(
+            boxes.table(replace(recovered_parameters(recovery, wide=False), caption="Parameters beside the truth"))
+        )
+        if pictures:
+            parts.append(_picture(boxes, lambda: plot_parameters(recovery), "Parameters beside their true values."))
+    if len(recovery.groups):
+        parts.append(
+            boxes.table(replace(recovered_groups(recovery, wide=False), caption="Group effects beside the truth"))
+        )
+        caption = "Estimates against true effects; the dashed line has the slope that shrinkage leads to expect."
+        parts.append(_picture(boxes, lambda: plot_recovery(recovery), caption))
+        if pictures:
+            caption = "Share of levels whose interval holds the truth; grey is what chance allows."
+            parts.append(_picture(boxes, lambda: plot_coverage(recovery), caption))
+    return part("Recovery of the true values", *parts)
+
+
+def making_of(fit: "Fit", random_seed: int | None) -> str:
+    """Return how the fit was made, and the code that makes it again."""
+    facts = [*lay_out(fit).facts, ("Engine", lay_out(fit).heading), ("Versions", ", ".join(_versions(fit)))]
+    seed = seed_of(fit.idata)
+    seed = random_seed if seed is None else seed
+    if seed is not None:
+        facts.append(("Random seed", str(seed)))
+    return part("How it was made", definitions(facts), code(recipe(fit, random_seed), "Code that fits it again"))
+
+
+def _versions(fit: "Fit") -> Iterator[str]:
+    """Name Python and the packages that had a part in the draws."""
+    yield f"Python {python_version()}"
+    library = str(fit.idata["posterior"].attrs.get("inference_library", ""))
+    sampler = [PACKAGES[library], "bambi"] if library in PACKAGES else []
+    for package in ("speclet_formula", "numpy", "scipy", "arviz", *sampler):
+        try:
+            yield f"{package} {version(package)}"
+        except PackageNotFoundError:
+            yield f"{package} (version unknown)"
+
+
+def _picture(boxes: Boxes, draw: "Callable[[], Picture]", caption: str) -> str:
+    return boxes.picture(draw(), caption)
+
+
+if TYPE_CHECKING:
+    from speclet_formula.model import Model
+    from speclet_formula.posterior import Fit
+
+
+def recipe(fit: "Fit", random_seed: int | None = None) -> str:
+    """Write the code that fits a model again.
+
+    Parameters
+    ----------
+    fit : Fit
+    random_seed : int, optional
+        The seed, where the fit does not know its own.
+
+    Returns
+    -------
+    str
+        Python, to be run where `data` is the table.
+    """
+    seed = seed_of(fit.idata)
+    seed = random_seed if seed is None else seed
+    settings: dict[str, Any] = {"method": fit.method, **settings_of(fit.idata, fit.method)}
+    kept = _kept(fit)
+    settings |= {} if kept is None else {"keep": kept}
+    settings |= {} if seed is None else {"random_seed": seed}
+    written = ", ".join(f"{name}={value!r}" for name, value in settings.items())
+    unknown = [] if seed is not None else ["# its seed is not known: other draws of the same posterior"]
+    levels, arguments = list(_levels(fit.model)), list(_arguments(fit.model))
+    return "\n".join([
+        *(["import pandas"] if any("pandas." in line for line in levels) else []), "import speclet_formula as sf",
+        *(["from speclet_formula import Prior"] if "Prior(" in arguments[-1] else []), "",
+        *levels, *_comments(fit.model), "model = sf.Model(", *(f"    {line}," for line in arguments), ")",
+        *unknown, f"fit = sf.fit(model, {written})", f"# tables show the {interval_of(fit)}",
+    ])  # fmt: skip
+
+
+def _arguments(model: "Model") -> Iterator[str]:
+    """Return the arguments of the model, a line each."""
+    yield repr(text_of(model.formula))
+    yield "data"
+    yield f"family={model.family.name!r}, link={model.family.link!r}"
+    if isinstance(model.weights, str):
+        yield f"weights={model.weights!r}"
+    if model.n_dropped:
+        yield "missing='drop'"
+    preset = next((slot.source for slot in model.slots if slot.source in PRESETS), None)
+    stated = [slot for slot in model.slots if slot.source not in PRESETS]
+    if preset is not None or stated:
+        entries = [f"'preset': {preset!r}"] if preset is not None else []
+        entries += [f"{slot.slot!r}: {slot.prior!r}" for slot in stated]
+        yield f"priors={{{', '.join(entries)}}}"
+
+
+def _levels(model: "Model") -> Iterator[str]:
+    """State the order of levels that is not that of sorting, which says what coefficients are compared with."""
+    for name, levels in dict(pair for side in sides(model.design) for pair in side.recipe.levels.items()).items():
+        if list(levels) == sorted(levels) or name not in model.data or is_numeric_dtype(model.data[name].dtype):
+            continue
+        if len(levels) > MOST_LEVELS:
+            yield f"# data[{name!r}] is a Categorical of {len(levels):,} levels in an order of its own"
+        else:
+            ordered = ", ordered=True" if levels == model.design.levels else ""
+            yield f"data[{name!r}] = pandas.Categorical(data[{name!r}].astype(str), {list(levels)!r}{ordered})"
+
+
+def _comments(model: "Model") -> Iterator[str]:
+    """Say what the code cannot hold."""
+    if model.weights is not None and not isinstance(model.weights, str):
+        yield "# weights= was an array: hand it over to Model"
+    if model.functions:
+        yield f"# functions= of your own: {', '.join(model.functions)}"
+
+
+def _kept(fit: "Fit") -> tuple[str, ...] | None:
+    """Return the factors whose effects were kept; None for all."""
+    posterior = fit.idata["posterior"]
+    blocks = [block for side in sides(fit.model.design) for block in side.groups]
+    kept = [block.group for block in blocks if all(slot in posterior for slot in block.slots)]
+    return None if len(kept) == len(blocks) else tuple(dict.fromkeys(kept))

@@ -1,0 +1,156 @@
+"""Pieces of HTML and the page around them: every text is escaped here, and nothing here knows what a fit is.
+
+The page forbids itself scripts and any request.
+"""
+
+from collections.abc import Iterable
+from html import escape
+from itertools import count
+
+from speclet_formula.posterior.layout import Table
+from speclet_formula.reporting.plots.picture import Picture, data_uri
+from speclet_formula.reporting.tables import as_plain_html
+
+POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+PIXELS = 80  # of a page for an inch of a picture: its letters are then about as large as the text's
+NARROW = 420  # pixels: pictures up to here are shrunk to a phone's width, wider ones scroll in a box of their own
+
+STYLE = """
+:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #ffffff; --soft: #f2f4f6; --line: #8a8f94; --link: #0b5cad;
+  --good: #0b6e4f; --care: #8a5a00; --bad: #b00020; }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --paper: #16181a; --soft: #24282c; --line: #7d848a;
+  --link: #8ec5ff; --good: #6fd3a8; --care: #f0c060; --bad: #ff8f9a; } }
+* { box-sizing: border-box; }
+html { -webkit-text-size-adjust: 100%; }
+body { margin: 0 auto; padding: 1rem; max-width: 60rem; color: var(--ink); background: var(--paper);
+  font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0 1rem; }
+h2 { font-size: 1.3rem; margin: 2.5rem 0 .75rem; padding-top: .75rem; border-top: 2px solid var(--line); }
+h3 { font-size: 1.08rem; margin: 1.75rem 0 .5rem; }
+p, ul, dl, pre { margin: .6rem 0; max-width: 44rem; }
+a { color: var(--link); }
+a:focus-visible, .box:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
+.skip { position: absolute; left: -100vw; }
+.skip:focus { position: static; }
+.verdict { border-left: .4rem solid var(--line); background: var(--soft); padding: .6rem .9rem; max-width: 44rem; }
+.verdict.converged { border-color: var(--good); }
+.verdict.doubtful { border-color: var(--care); }
+.verdict.failed { border-color: var(--bad); }
+.verdict p { margin: .3rem 0; }
+.box { overflow-x: auto; max-width: 100%; margin: .8rem 0 .3rem; }
+.note { font-size: .9rem; }
+table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
+caption { text-align: left; font-weight: 600; padding-bottom: .35rem; }
+th, td { padding: .25rem .7rem .25rem 0; text-align: right; vertical-align: top; border-bottom: 1px solid var(--soft); }
+th:first-child, .words { text-align: left; }
+thead th { border-bottom: 1px solid var(--line); white-space: nowrap; }
+tbody td { white-space: nowrap; }
+tbody th { font-weight: 400; min-width: 6rem; max-width: 22rem; }
+td.words { white-space: normal; min-width: 5rem; }
+td.long { white-space: normal; min-width: 14rem; text-align: left; }
+dt { font-weight: 600; }
+dd { margin: 0 0 .4rem 0; }
+pre { background: var(--soft); padding: .7rem .9rem; overflow-x: auto; font-size: .9rem; line-height: 1.45;
+  overflow-wrap: normal; }
+figure { margin: 1rem 0; }
+figcaption { font-size: .9rem; max-width: 44rem; }
+img { display: block; max-width: 100%; height: auto; background: #ffffff; }
+img.wide { max-width: none; }
+@media (min-width: 44rem) { img.wide { max-width: 100%; } }
+@media print { body { max-width: none; font-size: 10pt; } .box, pre { overflow: visible; } nav, .skip { display: none; }
+  img.wide { max-width: 100%; } table { font-size: 8pt; } figure, tr { break-inside: avoid; }
+  h2, h3 { break-after: avoid; } thead { display: table-header-group; } }
+"""
+
+
+def page(title: str, body: str) -> str:
+    """Return the whole document.
+
+    Parameters
+    ----------
+    title : str
+        Text; it is escaped.
+    body : str
+        HTML of header, navigation, main part and foot.
+
+    Returns
+    -------
+    str
+    """
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f'<title>{escape(title)}</title>\n<link rel="icon" href="data:,">\n<style>{STYLE}</style>\n</head>\n'
+        f"<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def section(ident: str, title: str, *parts: str) -> str:
+    """Return a landmark with its heading."""
+    inside = "\n".join(part for part in parts if part)
+    return f'<section aria-labelledby="{ident}">\n<h2 id="{ident}">{escape(title)}</h2>\n{inside}\n</section>'
+
+
+def part(title: str, *parts: str) -> str:
+    """Return what stands under a smaller heading; nothing without content."""
+    inside = "\n".join(part for part in parts if part)
+    return f"<h3>{escape(title)}</h3>\n{inside}" if inside else ""
+
+
+def paragraph(text: str, kind: str = "") -> str:
+    """Return a paragraph, or nothing without text."""
+    attribute = f' class="{kind}"' if kind else ""
+    return f"<p{attribute}>{escape(text)}</p>" if text else ""
+
+
+def listing(texts: Iterable[str]) -> str:
+    """Return a list, or nothing without items."""
+    items = "\n".join(f"<li>{escape(text)}</li>" for text in texts)
+    return f"<ul>\n{items}\n</ul>" if items else ""
+
+
+def definitions(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a list of names and what they are."""
+    return "<dl>\n" + "\n".join(f"<dt>{escape(name)}</dt><dd>{escape(text)}</dd>" for name, text in pairs) + "\n</dl>"
+
+
+def code(text: str, label: str) -> str:
+    """Return lines that keep their breaks, in a box that can be scrolled by keyboard."""
+    return f'<pre tabindex="0" role="region" aria-label="{escape(label, quote=True)}">{escape(text)}</pre>'
+
+
+def verdict(kind: str, *sentences: tuple[str, str]) -> str:
+    """Return the box of a verdict: each sentence after the words that stand out."""
+    inside = "\n".join(f"<p><strong>{escape(lead)}</strong> {escape(text)}</p>" for lead, text in sentences)
+    return f'<div class="verdict {kind}">\n{inside}\n</div>'
+
+
+class Boxes:
+    """Tables and pictures, each with an id of its own within one page."""
+
+    def __init__(self) -> None:
+        self._numbers = count(1)
+
+    def table(self, table: Table) -> str:
+        """Return a table in a box that scrolls by itself, with its note below; nothing without rows."""
+        if not table.rows:
+            return ""
+        ident = f"table-{next(self._numbers)}"
+        inside = as_plain_html(table, ident=ident)
+        box = f'<div class="box" tabindex="0" role="region" aria-labelledby="{ident}">\n{inside}\n</div>'
+        return "\n".join(filter(None, (box, paragraph(table.note, "note"))))
+
+    def picture(self, picture: Picture, caption: str) -> str:
+        """Return a picture with its text and a caption."""
+        width, height = (round(PIXELS * size) for size in picture.figure.get_size_inches())
+        wide = width > NARROW
+        image = (
+            f'<img{' class="wide"' if wide else ""} width="{width}" height="{height}" '
+            f'alt="{escape(picture.alt, quote=True)}" src="{data_uri(picture.figure)}">'
+        )
+        if wide:
+            ident = f"picture-{next(self._numbers)}"
+            image = f'<div class="box" tabindex="0" role="region" aria-labelledby="{ident}">{image}</div>'
+            return f'<figure>\n{image}\n<figcaption id="{ident}">{escape(caption)}</figcaption>\n</figure>'
+        return f"<figure>\n{image}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"

@@ -1,0 +1,358 @@
+"""Pictures that check a model: replicates beside the observed response, residuals, priors beside the posterior."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.checks.predictive import Predictive, check_of_rows, describe_check
+from speclet_formula.design.design import effect_variables
+from speclet_formula.design.tables import in_row_order
+from speclet_formula.errors import DataError, nearest
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.prediction import fitted, residuals
+from speclet_formula.reporting.plots.picture import (
+    ESTIMATE,
+    LINE,
+    TRUTH,
+    WIDTH,
+    Picture,
+    bare,
+    grid_figure,
+    label_rows,
+    plain,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_PANELS = 12
+MOST_VALUES = 60  # different values of a count that get a bar each
+MOST_LINES = 50  # replicates that are drawn as lines
+TAIL = 0.01  # share of the replicates' values on either side that may lie outside of the picture
+TWO_SDS = 2  # a standard normal number lies beyond them in 4.6 % of rows
+EXPECTED_BEYOND = 4.6  # per cent, of a standard normal number
+MOST_PRIORS = 12  # panels of parameters
+PRIOR_DRAWS = 4000
+SPREAD = 6.0  # posterior SDs on either side that a panel shows at least
+
+
+def plot_predictive(check: Predictive, *, group: Any = None) -> Picture:
+    """Draw the observed response among those that the model makes.
+
+    Parameters
+    ----------
+    check : Predictive
+        From `prior_predictive` or `posterior_predictive`.
+    group : array of shape (n,), optional
+        A label for each row that the model uses, such as `data["cell_line"]`: a panel for each level, at most 12. A
+        pandas Series is matched by its index, so that it may have the labels of other rows too.
+
+    Returns
+    -------
+    Picture
+        `figure`: for real numbers the cumulative shares of the observed response and of up to 50 replicates; for counts
+        a hanging rootogram: bars of the square root of the observed numbers hang from the replicates' mean, with their
+        90 % range, so that a bar that does not end at zero shows a misfit. `alt`: which of mean, SD, smallest and
+        largest value the replicates do not reach, by level where there are groups.
+
+    Raises
+    ------
+    DataError
+        There is not one label for each row, one is missing, or there are more than 12 levels.
+
+    References
+    ----------
+    Rootograms: Kleiber and Zeileis (2016), doi:10.1080/00031305.2016.1173590.
+    """
+    from matplotlib.figure import Figure
+
+    if group is None:
+        parts = {"": check}
+        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
+        axes = [figure.subplots()]
+    else:
+        parts = _by_level(check, group)
+        figure, axes = grid_figure(len(parts), height=2.4)
+    for axis, (level, part) in zip(axes, parts.items(), strict=True):
+        _panel(axis, part, plain(level) if level else f"{check.kind} predictive check")
+    axes[0].legend(fontsize=7, frameon=False, loc="best")
+    n = len(check.replicates)
+    found = [describe_check(check), *(f"{level}: {describe_check(part)}" for level, part in parts.items() if level)]
+    return Picture(
+        figure,
+        f"{check.kind.capitalize()} predictive check: the observed {check.response} among {n:,} replicates. "
+        f"{' '.join(found)}",
+    )
+
+
+def _by_level(check: Predictive, group: Any) -> dict[str, Predictive]:
+    """Part a check by the labels of its rows; levels in the analyst's order."""
+    if check.index is not None:
+        group = in_row_order(group, check.index, "group")
+    labels = group.reset_index(drop=True) if isinstance(group, pd.Series) else pd.Series(list(group))
+    if len(labels) != len(check.observed) or labels.isna().any():
+        raise DataError(
+            f"group= has {int(labels.notna().sum()):,} labels for {len(check.observed):,} rows.",
+            "Each row that the model uses has one.",
+            "Give a column of the table, without the rows that were dropped: group=data['cell_line'].",
+        )
+    if not isinstance(labels.dtype, pd.CategoricalDtype):
+        labels = pd.Series(pd.Categorical(labels, categories=labels.unique()))
+    levels = [level for level in labels.cat.categories if (labels == level).any()]
+    if len(levels) > MOST_PANELS:
+        raise DataError(
+            f"group= has {len(levels):,} levels, too many to look at.",
+            f"There are up to {MOST_PANELS} panels, one for each level.",
+            "Choose a factor with fewer levels, or merge some.",
+        )
+    places = {str(level): np.flatnonzero(labels == level) for level in levels}
+    return {level: check_of_rows(check, rows) for level, rows in places.items()}
+
+
+def _panel(axis: "Axes", check: Predictive, title: str) -> None:
+    if check.discrete:
+        _rootogram(axis, check)
+    else:
+        _shares(axis, check)
+    axis.set_xlabel(plain(check.response))
+    axis.set_title(title, fontsize=9)
+    bare(axis)
+
+
+def _shares(axis: "Axes", check: Predictive) -> None:
+    """Draw cumulative shares, which need no choice of a bandwidth."""
+    share = (np.arange(len(check.observed)) + 1) / len(check.observed)
+    drawn = check.replicates[
+        np.linspace(0, len(check.replicates) - 1, min(len(check.replicates), MOST_LINES)).astype(int)
+    ]
+    for place, values in enumerate(drawn):
+        axis.step(
+            np.sort(values),
+            share,
+            color=ESTIMATE,
+            linewidth=0.6,
+            alpha=0.35,
+            label="replicates" if place == 0 else None,
+        )
+    axis.step(np.sort(check.observed), share, color=TRUTH, linewidth=1.8, label="observed")
+    lo, hi = np.quantile(drawn, (TAIL, 1 - TAIL))
+    lo, hi = min(lo, check.observed.min()), max(hi, check.observed.max())
+    axis.set_xlim(lo - 0.03 * (hi - lo), hi + 0.03 * (hi - lo))
+    axis.set_ylabel("share of rows at or below")
+
+
+def _rootogram(axis: "Axes", check: Predictive) -> None:
+    """Hang the observed bars from the expected ones, on the scale of square roots."""
+    top = int(max(check.observed.max(), np.quantile(check.replicates, 1 - TAIL)))
+    step = max(1, -(-(top + 1) // MOST_VALUES))
+    edges = np.arange(0, top + step + 1, step) - 0.5
+    observed = np.sqrt(np.histogram(check.observed, edges)[0])
+    drawn = np.sqrt([np.histogram(values, edges)[0] for values in check.replicates])
+    expected, (lo, hi) = drawn.mean(axis=0), np.quantile(drawn, (0.05, 0.95), axis=0)
+    middles = edges[:-1] + step / 2
+    axis.bar(
+        middles, -observed, bottom=expected, width=0.8 * step, color=ESTIMATE, alpha=0.5, label="observed, hanging"
+    )
+    axis.fill_between(middles, lo, hi, color=TRUTH, alpha=0.2, step="mid", label="replicates, middle 90 %")
+    axis.plot(middles, expected, "o-", color=TRUTH, markersize=3, linewidth=1, label="replicates, mean")
+    axis.axhline(0, color="black", linewidth=0.8)
+    axis.set_ylabel("square root of the number of rows" + (f" (in steps of {step})" if step > 1 else ""))
+
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from speclet_formula.posterior import Fit, PointFit
+
+
+def plot_residuals(fit: "Fit | PointFit", group: str | None = None, *, random_seed: int | None = 0) -> Picture:
+    """Draw the residuals against the fitted means, and their quantiles against those of a normal distribution.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+        Not of an ordinal, censored or truncated response.
+    group : str, optional
+        A column of the model's table: a further panel shows the quantile residuals of each of its values, by their
+        median.
+    random_seed : int, optional
+        Of the quantile residuals.
+
+    Returns
+    -------
+    Picture
+        `figure`: residuals (`residuals(fit)`, on the response's scale) against `fitted(fit)`; quantile residuals
+        (`residuals(fit, "quantile")`), sorted, against normal quantiles, on the line if the model holds whatever its
+        family; with `group` those by its values. `alt`: how many quantile residuals lie beyond 2 SDs, and which is the
+        largest.
+
+    Raises
+    ------
+    EstimateError
+        As `residuals`.
+    DataError
+        The table has no column `group`, or the response is ordinal.
+
+    References
+    ----------
+    Dunn and Smyth (1996), doi:10.1080/10618600.1996.10474708.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> fit = sf.lmer("log_fc ~ (1 | gene) + (1 | cell_line)", data, method="reml")
+    >>> len(sf.plot_residuals(fit, "cell_line").figure.axes)
+    3
+    """
+    levels = None if group is None else _column(fit, group)
+    if fit.model.design.levels:
+        raise DataError(
+            "an ordinal response has no fitted mean to draw residuals against.",
+            "plot_residuals shows a response of numbers.",
+            "Its quantile residuals are sf.residuals(fit, 'quantile').",
+        )
+    plain_residuals = residuals(fit)
+    quantiles = residuals(fit, "quantile", random_seed=random_seed)
+    figure, axes = grid_figure(2 if levels is None else 3)
+    _against_fitted(axes[0], fitted(fit)["estimate"].to_numpy(), plain_residuals.to_numpy())
+    _normal_quantiles(axes[1], quantiles.to_numpy())
+    if levels is not None:
+        _residuals_by_level(axes[2], quantiles, levels)
+    return Picture(figure, _words(quantiles))
+
+
+def _column(fit: "Fit | PointFit", group: str) -> pd.Series:
+    """Return a column's values in the rows that were fitted."""
+    data = fit.model.data
+    if group not in data.columns:
+        near = nearest(str(group), map(str, data.columns))
+        raise DataError(
+            f"the model's table has no column '{group}'.",
+            f"Its columns: {', '.join(map(str, data.columns))}.",
+            f"Nearest: '{near}'." if near else "Leave group= out.",
+        )
+    return data[group].iloc[fit.model.design.rows]
+
+
+def _against_fitted(axis: "Axes", means: Any, left: Any) -> None:
+    axis.axhline(0, color=LINE, linewidth=1)
+    axis.plot(means, left, "o", color=ESTIMATE, markersize=3, alpha=0.6)
+    axis.set_xlabel("fitted mean")
+    axis.set_ylabel("residual")
+    bare(axis)
+
+
+def _normal_quantiles(axis: "Axes", quantiles: Any) -> None:
+    from scipy.special import ndtri
+
+    expected = ndtri((np.arange(len(quantiles)) + 0.5) / len(quantiles))
+    reach = expected[[0, -1]]
+    axis.plot(reach, reach, color=LINE, linewidth=1)
+    axis.plot(expected, np.sort(quantiles), "o", color=ESTIMATE, markersize=3, alpha=0.6)
+    axis.set_xlabel("standard normal quantile")
+    axis.set_ylabel("quantile residual")
+    bare(axis)
+
+
+def _residuals_by_level(axis: "Axes", quantiles: pd.Series, levels: pd.Series) -> None:
+    parts = {level: quantiles.to_numpy()[(levels == level).to_numpy()] for level in levels.unique()}
+    ordered = sorted(parts, key=lambda level: float(np.median(parts[level])))
+    axis.axvline(0, color=LINE, linewidth=1)
+    for place, level in enumerate(ordered):
+        axis.plot(parts[level], np.full(len(parts[level]), place), "o", color=ESTIMATE, markersize=3, alpha=0.4)
+        axis.plot(np.median(parts[level]), place, "|", color=TRUTH, markersize=9, markeredgewidth=2)
+    label_rows(axis, ordered)
+    axis.set_ylabel(plain(levels.name))
+    axis.set_xlabel("quantile residual, median")
+    bare(axis)
+
+
+def _words(quantiles: pd.Series) -> str:
+    """Say what the picture shows."""
+    beyond = int((quantiles.abs() > TWO_SDS).sum())
+    largest = quantiles.abs().idxmax()
+    return (
+        f"Residuals of {len(quantiles):,} rows. Quantile residuals beyond {TWO_SDS} SDs: {beyond:,} "
+        f"({100 * beyond / len(quantiles):.1f} %, where {EXPECTED_BEYOND:.1f} % are expected). The largest: "
+        f"{quantiles[largest]:.2f} in row {largest}."
+    )
+
+
+def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
+    """Draw prior against posterior of each coefficient, SD, correlation and family parameter.
+
+    Parameters
+    ----------
+    fit : Fit
+    random_seed : int, optional
+        Of the draws from the priors.
+
+    Returns
+    -------
+    Picture
+        `figure`: one panel for each parameter, twelve at most, with the densities of posterior and prior near the
+        posterior. `alt`: how much narrower the posterior is, and which parameters are not shown.
+
+    Raises
+    ------
+    PriorError
+        A prior is improper (flat), so that it has no draws.
+    """
+    from speclet_formula.checks import prior_draws
+
+    prior = prior_draws(fit.model, PRIOR_DRAWS, random_seed=random_seed)
+    posterior = fit.idata["posterior"].to_dataset()
+    effects = effect_variables(fit.model.design)
+    drawn = {
+        name: (np.ravel(before), np.ravel(after))
+        for variable in prior.data_vars
+        if variable not in effects
+        for name, before, after in _elements(str(variable), prior[variable], posterior[variable])
+    }
+    shown = dict(list(drawn.items())[:MOST_PRIORS])
+    figure, axes = grid_figure(len(shown), height=1.7, width=2.0)
+    for axis, (name, (before, after)) in zip(axes, shown.items(), strict=True):
+        _draw_prior(axis, name, before, after)
+    handles, texts = axes[0].get_legend_handles_labels()
+    figure.legend(handles, texts, fontsize=8, frameon=False, loc="outside upper center", ncols=2)
+    words = "; ".join(f"{name}: {_narrowing(before, after)}" for name, (before, after) in shown.items())
+    more = f" {len(drawn) - len(shown)} more parameters are not shown." if len(drawn) > len(shown) else ""
+    return Picture(
+        figure,
+        f"Prior and posterior of {len(shown)} parameters, distance of quartiles over the prior's. {words}.{more}",
+    )
+
+
+def _elements(name: str, prior: Any, posterior: Any) -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Return each element's draws under its label."""
+    dims = [dim for dim in prior.dims if dim not in ("chain", "draw")]
+    if not dims:
+        return [(name, prior.values, posterior.values)]
+    return [
+        (f"{name}[{label}]", prior.isel({dims[0]: place}).values, posterior.isel({dims[0]: place}).values)
+        for place, label in enumerate(prior[dims[0]].values)
+    ]
+
+
+def _draw_prior(axis: "Axes", name: str, before: np.ndarray, after: np.ndarray) -> None:
+    """Draw one parameter's two densities as histograms of the same bins."""
+    centre, spread = float(np.mean(after)), float(np.std(after)) or 1.0
+    wide = float(np.quantile(np.abs(before - np.median(before)), 0.9))
+    reach = max(SPREAD * spread, min(wide, 25 * spread))
+    lowest = 0.0 if before.min() >= 0 else -np.inf
+    bins = np.linspace(max(centre - reach, lowest), centre + reach, 61)
+    for values, colour, style, text in ((before, TRUTH, "--", "prior"), (after, ESTIMATE, "-", "posterior")):
+        share = np.histogram(values, bins)[0] / (len(values) * (bins[1] - bins[0]))
+        axis.stairs(share, bins, color=colour, linestyle=style, linewidth=1.3, label=text)
+    axis.set_title(plain(name), fontsize=8)
+    axis.set_yticks([])
+    axis.tick_params(axis="x", labelsize=7)
+    axis.spines[["top", "right", "left"]].set_visible(False)
+
+
+def _narrowing(before: np.ndarray, after: np.ndarray) -> str:
+    """Compare the distances of the quartiles: a prior with heavy tails has no SD."""
+    prior, posterior = (float(np.subtract(*np.quantile(values, [0.75, 0.25]))) for values in (before, after))
+    return f"{posterior / prior:.2g}" if prior > 0 else "unknown"

@@ -1,0 +1,124 @@
+"""Pictures of models beside each other by leave-one-out, and of how far it can be trusted in each row."""
+
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from speclet_formula.comparison import loo
+from speclet_formula.errors import ComparisonError
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.reporting.plots.picture import (
+    ESTIMATE,
+    LINE,
+    TRUTH,
+    WIDTH,
+    Picture,
+    bare,
+    label_rows,
+    plain,
+    rows_figure,
+)
+
+if TYPE_CHECKING:
+    from speclet_formula.comparison import Comparison
+
+
+def plot_compare(comparison: "Comparison") -> Picture:
+    """Draw each model's expected log predictive density with its standard error, and its distance to the best.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    Picture
+        `figure`: one row for each model, the best on top: elpd and one standard error; below it, in another colour, the
+        difference to the best with the standard error of the difference, drawn from the best's elpd. `alt`: the same in
+        numbers.
+    """
+    table = comparison.table.iloc[::-1]
+    figure, axis = rows_figure(2 * len(table))
+    places = np.arange(len(table))
+    axis.errorbar(table["elpd"], places, xerr=table["se"], fmt="o", color=ESTIMATE, label="elpd ± SE")
+    best, others = float(comparison.table["elpd"].iloc[0]), table["elpd_diff"] != 0
+    if others.any():
+        # From the best's elpd, so that the bar shows whether the difference could be none.
+        axis.errorbar(
+            (best + table["elpd_diff"])[others],
+            places[others] - 0.25,
+            xerr=table["dse"][others],
+            fmt="D",
+            markersize=4,
+            color=TRUTH,
+            label="difference to the best ± SE",
+        )
+    axis.axvline(best, color=LINE, linewidth=0.8, linestyle="--")
+    label_rows(axis, list(table.index))
+    axis.set_xlabel("expected log predictive density\nof left-out rows (higher is better)")
+    axis.legend(fontsize=7, frameon=False, loc="best")
+    bare(axis)
+    words = "; ".join(
+        f"{name} {row['elpd']:.1f} (SE {row['se']:.1f}), {abs(row['elpd_diff']):.1f} below the best "
+        f"(SE {row['dse']:.1f})"
+        for name, row in comparison.table.iterrows()
+    )
+    return Picture(figure, f"Models by expected log predictive density: {words}.")
+
+
+def plot_pareto_k(estimate: Any, name: str = "") -> Picture:
+    """Draw each row's Pareto k, which says how far leave-one-out can be trusted.
+
+    Parameters
+    ----------
+    estimate : Fit or arviz.ELPDData
+        A fit, of which `loo` is taken, or what `loo` returned.
+    name : str
+        The model's name, for the title.
+
+    Returns
+    -------
+    Picture
+        `figure`: k by row, with the limit; rows above it stand out, and one whose k is infinite is drawn at the top.
+        `alt`: how many rows are above.
+
+    Raises
+    ------
+    ComparisonError
+        As `loo`; or the estimate has no Pareto k, as one by k-fold.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> sf.plot_pareto_k(fit).alt[:21]  # fit: 180 rows
+    'Pareto k of 180 rows:'
+    """
+    from matplotlib.figure import Figure
+
+    if isinstance(estimate, Fit | PointFit):
+        estimate = loo(cast(Fit, estimate))  # of a PointFit it says what is lacking
+    if estimate.pareto_k is None:
+        raise ComparisonError(
+            "the estimate has no Pareto k.",
+            "Pareto k is that of leave-one-out by importance sampling; folds that were fitted again need none.",
+            "Write sf.plot_pareto_k(fit), or give what sf.loo returned.",
+        )
+    k, limit = np.asarray(estimate.pareto_k, dtype=float), float(estimate.good_k)
+    top = max(1.1 * limit, float(np.max(k[np.isfinite(k)], initial=0.0)) * 1.05)
+    high = ~(k <= limit)
+    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+    axis = figure.subplots()
+    rows = np.arange(len(k))
+    axis.plot(rows[~high], k[~high], ".", color=ESTIMATE, markersize=3, label=f"{int((~high).sum()):,} rows below")
+    if high.any():
+        shown = np.where(np.isfinite(k[high]), k[high], top)
+        axis.plot(rows[high], shown, "D", color=TRUTH, markersize=4, label=f"{int(high.sum()):,} rows above")
+    axis.axhline(limit, color=LINE, linewidth=1, linestyle="--")
+    axis.set_xlabel("row, in the data's order")
+    axis.set_ylabel("Pareto k")
+    if name:
+        axis.set_title(plain(name), fontsize=9)
+    axis.legend(fontsize=7, frameon=False, loc="upper right")
+    bare(axis)
+    of = f" of {name}" if name else ""
+    return Picture(figure, f"Pareto k of {len(k):,} rows{of}: {int(high.sum()):,} above the limit of {limit:.2f}.")

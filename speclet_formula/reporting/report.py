@@ -1,0 +1,265 @@
+"""A report: what fits say as one HTML file that opens without a network."""
+
+from collections.abc import Iterator, Mapping
+from html import escape
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from speclet_formula.common.files import replacing
+from speclet_formula.comparison import Comparison
+from speclet_formula.errors import DataError
+from speclet_formula.formula.terms import text_of
+from speclet_formula.posterior import Fit
+from speclet_formula.posterior.layout import VERDICTS
+from speclet_formula.recovery import recover
+from speclet_formula.reporting import fit_report
+from speclet_formula.reporting.contents import ranking_table, rows_table
+from speclet_formula.reporting.page import Boxes, page, paragraph, part, section
+from speclet_formula.reporting.plots import plot_compare, plot_pareto_k, plot_recoveries
+
+if TYPE_CHECKING:
+    from speclet_formula.recovery import Recovery
+
+MANY = 3  # fits that each get all pictures; of more only the best one does
+GRAVEST = ("failed", "doubtful", "converged")
+
+
+def report(
+    fits: Fit | Mapping[str, Fit],
+    path: str | Path,
+    *,
+    truth: Mapping[str, Any] | None = None,
+    comparison: Comparison | None = None,
+    title: str | None = None,
+    random_seed: int | None = None,
+) -> Path:
+    """Write what fits say as one HTML file that opens without a network.
+
+    Parameters
+    ----------
+    fits : Fit, or mapping of str to Fit
+        One fit, or several by name.
+    path : str or Path
+        The file; folders on the way are made, and a file that is there is replaced.
+    truth : dict, optional
+        The true parameters of simulated data, as for `recover`; then recovery tables and pictures are added.
+    comparison : Comparison, optional
+        What `compare` made of the same fits; its best model then stands first and gets all pictures.
+    title : str, optional
+        The heading; the response's and the model's names by default.
+    random_seed : int, optional
+        Replicates are drawn from it. A fit records its own seed; of one that does not know it, this one is told.
+
+    Returns
+    -------
+    Path
+        The file. It holds, verdicts first: the data, the comparison, and for each fit the model in words and as
+        equations, findings, estimates, the largest group effects, a predictive check, priors, diagnostics, recovery,
+        and how it was made. Of more than three fits only the best has all pictures. Pictures have texts, tables
+        captions; it holds no script, and its policy forbids any request.
+
+    Raises
+    ------
+    DataError
+        There is no fit with draws, a comparison is of other fits, or the file cannot be written; or as `recover`.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> fit = sf.lmer("log_fc ~ (1|gene/sgRNA) + (1|cell_line)", data, random_seed=1)  # doctest: +SKIP
+    >>> sf.report(fit, "report.html", truth=truth, random_seed=1)  # doctest: +SKIP
+    PosixPath('report.html')
+    """
+    named = _named(fits)
+    if comparison is not None and (others := [name for name in comparison.table.index if name not in named]):
+        raise DataError(
+            f"the comparison has '{others[0]}', which is not among the fits.",
+            f"The fits: {', '.join(map(repr, named))}.",
+            "Compare the same fits under the same names: compare(fits).",
+        )
+    recoveries = {} if truth is None else {name: recover(fit, truth) for name, fit in named.items()}
+    return write_report(named, path, recoveries=recoveries, comparison=comparison, title=title, random_seed=random_seed)
+
+
+def write_report(
+    fits: Mapping[str, Fit],
+    path: str | Path,
+    *,
+    recoveries: "Mapping[str, Recovery]",
+    comparison: Comparison | None,
+    title: str | None,
+    random_seed: int | None,
+) -> Path:
+    """Write the report of fits whose recoveries are there already; else as `report`.
+
+    Parameters
+    ----------
+    fits, path, comparison, title, random_seed
+        As in `report`.
+    recoveries : mapping of str to Recovery
+        By the names of the fits; empty where no truth is known.
+
+    Returns
+    -------
+    Path
+    """
+    target = Path(path)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        text = _document(fits, recoveries, comparison, title, random_seed)
+        with replacing(target) as stream:
+            stream.write(text.encode(errors="xmlcharrefreplace"))
+    except OSError as error:
+        raise DataError(
+            f"'{path}' cannot be written: {error.strerror or error}.",
+            "A report is a file in a folder that can be written to.",
+            "Choose another name.",
+        ) from error
+    return target
+
+
+def _named(fits: Fit | Mapping[str, Fit]) -> dict[str, Fit]:
+    """Return the fits by name; a single one is named by its response."""
+    named = {"": fits} if not isinstance(fits, Mapping) else {str(name): fit for name, fit in fits.items()}
+    if not named:
+        raise DataError(
+            "there is no fit to report.", "A report is of one fit or of several by name.", "Hand over a fit."
+        )
+    for name, fit in named.items():
+        if not isinstance(fit, Fit):
+            raise DataError(
+                f"{repr(name) if name else 'the first argument'} is a {type(fit).__name__}.",
+                "A report is of fits with draws, by method='exact' or 'nuts'.",
+                "Fit the model so, and hand over that fit; render_table sets the tables of other results.",
+            )
+    return named
+
+
+def _document(
+    fits: Mapping[str, Fit],
+    recoveries: "Mapping[str, Recovery]",
+    comparison: Comparison | None,
+    title: str | None,
+    random_seed: int | None,
+) -> str:
+    """Return the page."""
+    boxes, ordered = Boxes(), _ordered(fits, comparison)
+    first = fits[ordered[0]].model
+    heading = title or (
+        f"{first.design.response_name}: {len(fits)} models" if len(fits) > 1 else text_of(first.formula)
+    )
+    sections = [
+        ("summary", "In short", _summary(fits, ordered, recoveries, comparison)),
+        ("data", "The data", fit_report.about_data(first, boxes)),
+    ]
+    if len(fits) > 1:
+        sections.append(("models", "The models", boxes.table(_models(fits, ordered))))
+    if comparison is not None:
+        sections.append(("comparison", "Comparison", _comparison(comparison, boxes)))
+    if len(recoveries) > 1:
+        sections.append(("recoveries", "The models beside the truth", _side_by_side(recoveries, boxes)))
+    for place, name in enumerate(ordered):
+        pictures = len(fits) <= MANY or place == 0
+        about = _about(name, fits[name], recoveries.get(name), boxes, random_seed, pictures=pictures)
+        sections.append((f"fit-{place + 1}", name or "The fit", about))
+    return page(heading, _body(heading, [part for part in sections if part[2]]))
+
+
+def _body(heading: str, sections: list[tuple[str, str, str]]) -> str:
+    """Return landmarks: header, navigation, main part and foot."""
+    links = "\n".join(f'<li><a href="#{ident}">{escape(title)}</a></li>' for ident, title, _ in sections)
+    main = "\n".join(section(ident, title, inside) for ident, title, inside in sections)
+    return (
+        '<a class="skip" href="#main">Skip to the report</a>\n'
+        f"<header>\n<h1>{escape(heading)}</h1>\n</header>\n"
+        f'<nav aria-label="Contents">\n<ul>\n{links}\n</ul>\n</nav>\n'
+        f'<main id="main">\n{main}\n</main>\n'
+        f"<footer>\n{paragraph(f'Made by speclet_formula {version("speclet_formula")}.', 'note')}\n</footer>"
+    )
+
+
+def _ordered(fits: Mapping[str, Fit], comparison: Comparison | None) -> list[str]:
+    """Return the names, ranked ones first."""
+    ranked = [] if comparison is None else [str(name) for name in comparison.table.index]
+    return [*ranked, *(name for name in fits if name not in ranked)]
+
+
+def _summary(
+    fits: Mapping[str, Fit],
+    ordered: list[str],
+    recoveries: "Mapping[str, Recovery]",
+    comparison: Comparison | None,
+) -> str:
+    """Return the verdicts, the gravest first, then what was found."""
+    graved = sorted(ordered, key=lambda name: GRAVEST.index(fits[name].diagnostics.verdict))
+    boxes = [fit_report.verdict_of(name, fits[name]) for name in graved]
+    found = [paragraph(comparison.sentence)] if comparison is not None else []
+    best = ordered[0]
+    if best in recoveries and recoveries[best].foot:
+        lead = f"{best}: " if best else ""
+        found.append(paragraph(lead + recoveries[best].foot[0]))
+    return "\n".join([*boxes, *found])
+
+
+def _models(fits: Mapping[str, Fit], ordered: list[str]) -> Any:
+    """Tabulate the models."""
+    rows = [
+        (
+            name,
+            text_of(fits[name].model.formula),
+            VERDICTS[fits[name].diagnostics.verdict].lower(),
+            fits[name].method,
+            f"{fits[name].seconds:,.1f}",
+        )
+        for name in ordered
+    ]
+    return rows_table("Models", ("Model", "Formula", "Fit", "Engine", "Seconds"), rows, labels=4)
+
+
+def _comparison(comparison: Comparison, boxes: Boxes) -> str:
+    """Return the ranking with its sentence and pictures."""
+    table = ranking_table(comparison)
+    best = str(comparison.table.index[0])
+    high = [str(name) for name, count in comparison.table["n_high_k"].items() if count][:MANY]
+    pictured = [boxes.picture(plot_compare(comparison), "Expected log predictive density of each model.")]
+    for name in high or [best]:
+        caption = f"Pareto k of each row in {name}; above the line leave-one-out cannot be trusted."
+        pictured.append(boxes.picture(plot_pareto_k(comparison.estimates[name], name), caption))
+    return "\n".join([boxes.table(table), *pictured])
+
+
+def _side_by_side(recoveries: "Mapping[str, Recovery]", boxes: Boxes) -> str:
+    """Return a picture of the levels that most of the models estimate."""
+    counts: dict[str, int] = {}
+    for found in recoveries.values():
+        for group in dict.fromkeys(found.groups.get("group", ())):
+            counts[str(group)] = counts.get(str(group), 0) + 1
+    if not counts:
+        return ""
+    group = max(counts, key=lambda label: counts[label])
+    caption = f"True effects of {group} (black) and each model's estimates."
+    return boxes.picture(plot_recoveries(recoveries, group), caption)
+
+
+def _about(
+    name: str, fit: Fit, recovery: "Recovery | None", boxes: Boxes, random_seed: int | None, *, pictures: bool
+) -> str:
+    """Return all that is told of one fit."""
+    parts: Iterator[str] = iter(
+        (
+            fit_report.verdict_of(name, fit) if name else "",
+            fit_report.about_model(fit.model),
+            fit_report.findings_of(fit.model),
+            fit_report.estimates_of(fit, boxes, pictures=pictures),
+            fit_report.recovery_of(recovery, boxes, pictures=pictures),
+            fit_report.largest_effects(fit, boxes, pictures=pictures),
+            fit_report.checks_of(fit, boxes, random_seed) if pictures else "",
+            fit_report.priors_of(fit, boxes, pictures=pictures),
+            fit_report.diagnostics_of(fit, boxes),
+            fit_report.making_of(fit, random_seed),
+        )
+    )
+    note = "" if pictures else part("Pictures", paragraph("All pictures are drawn for the first model alone."))
+    return "\n".join([*(text for text in parts if text), note])
