@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.convergence import mixing
+from speclet_formula.posterior.convergence import mixing
 
 # ArviZ takes a millisecond for each parameter. In a variable with more than these, the package's own fast numbers
 # choose the worst, and ArviZ has the last word on those.

@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from speclet_formula.costing import costs as costs
     from speclet_formula.design.scans import Scan as Scan
     from speclet_formula.design.scans import scan as scan
-    from speclet_formula.diagnostics import diagnose as diagnose
     from speclet_formula.errors import ComparisonError as ComparisonError
     from speclet_formula.errors import DataError as DataError
     from speclet_formula.errors import EstimateError as EstimateError
@@ -36,17 +35,6 @@ if TYPE_CHECKING:
     from speclet_formula.errors import PriorError as PriorError
     from speclet_formula.errors import SamplingError as SamplingError
     from speclet_formula.errors import SpecletError as SpecletError
-    from speclet_formula.estimates import coef as coef
-    from speclet_formula.estimates import family_parameters as family_parameters
-    from speclet_formula.estimates import fixef as fixef
-    from speclet_formula.estimates import icc as icc
-    from speclet_formula.estimates import ngrps as ngrps
-    from speclet_formula.estimates import nobs as nobs
-    from speclet_formula.estimates import r2 as r2
-    from speclet_formula.estimates import ranef as ranef
-    from speclet_formula.estimates import sigma as sigma
-    from speclet_formula.estimates import tidy as tidy
-    from speclet_formula.estimates import varcorr as varcorr
     from speclet_formula.grouped import GroupedFits as GroupedFits
     from speclet_formula.grouped import fit_by as fit_by
     from speclet_formula.inference.confidence import confint as confint
@@ -75,6 +63,20 @@ if TYPE_CHECKING:
     from speclet_formula.model import Model as Model
     from speclet_formula.posterior import Fit as Fit
     from speclet_formula.posterior import PointFit as PointFit
+    from speclet_formula.posterior.archive import load as load
+    from speclet_formula.posterior.archive import save as save
+    from speclet_formula.posterior.diagnostics import diagnose as diagnose
+    from speclet_formula.posterior.draws import ngrps as ngrps
+    from speclet_formula.posterior.draws import nobs as nobs
+    from speclet_formula.posterior.effects import coef as coef
+    from speclet_formula.posterior.effects import family_parameters as family_parameters
+    from speclet_formula.posterior.effects import fixef as fixef
+    from speclet_formula.posterior.effects import ranef as ranef
+    from speclet_formula.posterior.r2 import icc as icc
+    from speclet_formula.posterior.r2 import r2 as r2
+    from speclet_formula.posterior.tidy import tidy as tidy
+    from speclet_formula.posterior.variances import sigma as sigma
+    from speclet_formula.posterior.variances import varcorr as varcorr
     from speclet_formula.prediction import augment as augment
     from speclet_formula.prediction import fitted as fitted
     from speclet_formula.prediction import log_likelihood as log_likelihood
@@ -116,8 +118,6 @@ if TYPE_CHECKING:
     from speclet_formula.screens.read import read_screen as read_screen
     from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen
     from speclet_formula.screens.simulate import simulate_screen as simulate_screen
-    from speclet_formula.storage import load as load
-    from speclet_formula.storage import save as save
     from speclet_formula.studies import Calibration as Calibration
     from speclet_formula.studies import Study as Study
     from speclet_formula.studies import calibrate as calibrate
@@ -152,7 +152,6 @@ _ROOMS = {
         "Scan",
         "scan",
     ),
-    "diagnostics": ("diagnose",),
     "errors": (
         "ComparisonError",
         "DataError",
@@ -161,19 +160,6 @@ _ROOMS = {
         "PriorError",
         "SamplingError",
         "SpecletError",
-    ),
-    "estimates": (
-        "coef",
-        "family_parameters",
-        "fixef",
-        "icc",
-        "ngrps",
-        "nobs",
-        "r2",
-        "ranef",
-        "sigma",
-        "tidy",
-        "varcorr",
     ),
     "interpretation.explain": (
         "Explanation",
@@ -211,6 +197,30 @@ _ROOMS = {
     "posterior": (
         "Fit",
         "PointFit",
+    ),
+    "posterior.archive": (
+        "load",
+        "save",
+    ),
+    "posterior.diagnostics": ("diagnose",),
+    "posterior.draws": (
+        "ngrps",
+        "nobs",
+    ),
+    "posterior.effects": (
+        "coef",
+        "family_parameters",
+        "fixef",
+        "ranef",
+    ),
+    "posterior.r2": (
+        "icc",
+        "r2",
+    ),
+    "posterior.tidy": ("tidy",),
+    "posterior.variances": (
+        "sigma",
+        "varcorr",
     ),
     "prediction": (
         "augment",
@@ -265,10 +275,6 @@ _ROOMS = {
     "screens.simulate": (
         "SimulatedScreen",
         "simulate_screen",
-    ),
-    "storage": (
-        "load",
-        "save",
     ),
     "studies": (
         "Calibration",

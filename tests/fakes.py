@@ -7,9 +7,9 @@ import pandas as pd
 import xarray as xr
 
 from speclet_formula.design.design import correlation_name, pair_dim
-from speclet_formula.diagnostics import diagnose
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.diagnostics import diagnose
 
 SUBJECTS = (308, 309, 310, 330, 331, 332, 333, 334, 335, 337, 349, 350, 351, 352, 369, 370, 371, 372)
 ATTRIBUTES = {"inference_library": "nutpie", "tuning_steps": 1000}

@@ -22,9 +22,9 @@ from speclet_formula.cli.reading import read_table, read_truth
 from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError
 from speclet_formula.inference.lme4 import lmer
+from speclet_formula.posterior.archive import save
 from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.simulate import simulate_screen
-from speclet_formula.storage import save
 from tests.fakes import correlated_fit, crossed_fit
 
 TABLE = "gene,drug,y\nA,yes,1.0\nA,no,2.0\nB,yes,3.5\nB,no,4.0\n[bold],yes,0.5\n[bold],no,0.25\n"
@@ -583,7 +583,7 @@ def simulated(tmp_path_factory):
 
 @pytest.mark.slow
 def test_fit_prints_and_saves(simulated):
-    from speclet_formula.storage import load
+    from speclet_formula.posterior.archive import load
 
     folder, short = simulated
     result = run("fit", folder / "data.csv", "y ~ x + (1 | g)", *short, "--out", folder / "a.fit")

@@ -182,7 +182,7 @@ def test_names_with_a_slash_work_in_both_engines():
     assert sf.fixef(fit)["term"].to_list() == ["Intercept", "I(z / 2)"]
 
 
-# --- data: further texts in tests/design/test_errors.py and tests/preflight -------------------------------------------
+# --- data: further texts in tests/design/test_errors.py and tests/model -----------------------------------------------
 
 
 def test_the_analysts_order_of_categories_stands():
@@ -250,7 +250,7 @@ def test_booleans_work():
     np.testing.assert_array_equal(model.design.X[:, 1], DATA["z"] > 0)
 
 
-DOUBTFUL = {  # the words in tests/preflight/test_inspection.py
+DOUBTFUL = {  # the words in tests/model/test_inspection.py
     "as_many_effects_as_rows": ("y ~ (1|r)", DATA.assign(r=[f"r{row}" for row in range(N)])),
     "one_level": ("y ~ (1|r)", DATA.assign(r="a")),
     "singletons": ("y ~ (1|r)", DATA.assign(r=["a"] * 36 + [f"r{row}" for row in range(12)])),
@@ -424,7 +424,7 @@ def test_html_is_escaped():
 
 
 def test_a_damaged_or_foreign_saved_fit_is_an_error(tmp_path):
-    """Any bytes at all in tests/storage/test_damaged.py."""
+    """Any bytes at all in tests/posterior/test_damaged.py."""
     path = sf.save(correlated_fit(draws=10), tmp_path / "whole.fit")
     path.write_bytes(path.read_bytes()[:-200])
     with watched(code=False):

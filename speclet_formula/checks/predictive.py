@@ -14,10 +14,10 @@ from speclet_formula.checks.prior_draws import check_draws, prior_draws
 from speclet_formula.common.seeds import generator
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import PriorError
-from speclet_formula.estimates.intervals import Array
 from speclet_formula.families import FAMILIES, draw_response
 from speclet_formula.model import Model
-from speclet_formula.observation import draw_between
+from speclet_formula.model.observation import draw_between
+from speclet_formula.posterior.intervals import Array
 from speclet_formula.prediction.gathering import at_rows, gather
 
 if TYPE_CHECKING:

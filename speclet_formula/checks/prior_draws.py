@@ -15,8 +15,8 @@ from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import correlation_name, pair_dim, sides
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
-from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import Array
 from speclet_formula.priors import Prior, Slot, draw, pairs_of
 
 MOST_TRIES = 2000  # new draws of thresholds that do not increase

@@ -12,8 +12,8 @@ import xarray as xr
 
 from speclet_formula.design import Design
 from speclet_formula.design.design import correlation_name, effect_variables, sides
-from speclet_formula.estimates.intervals import Array
 from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import Array
 from speclet_formula.prediction import log_likelihood_blocks
 from speclet_formula.priors import Prior, log_density, matrices_of
 

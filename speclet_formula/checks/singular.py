@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock, correlation_name, effect_label, sides
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import EstimateError
-from speclet_formula.estimates.points import points_of
-from speclet_formula.estimates.variances import has_residual
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.posterior.points import points_of
+from speclet_formula.posterior.variances import has_residual
 
 SMALL = 0.1  # of the residual SD, or on the link's scale: effects that hardly move a single observation
 EXTREME = 0.95  # correlations beyond it, to either side, say that two effects are one

@@ -176,7 +176,7 @@ def fit(
     fitted = fit_model(prepared, **fit_arguments(sampling))
     tell(repr(fitted))
     if out is not None:
-        from speclet_formula.storage import save
+        from speclet_formula.posterior.archive import save
 
         typer.echo(f"\nSaved as {save(fitted, out)}")
 

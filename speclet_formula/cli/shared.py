@@ -71,7 +71,7 @@ def note(model: "Model") -> None:
 
 def loaded_fits(paths: list[Path]) -> "dict[str, Any]":
     """Read saved fits, each under its file's name without the ending."""
-    from speclet_formula.storage import load
+    from speclet_formula.posterior.archive import load
 
     found: dict[str, Any] = {}
     for path in paths:

@@ -7,9 +7,9 @@ import pandas as pd
 
 from speclet_formula.comparison.leave_one_out import loo as leave_one_out
 from speclet_formula.errors import ComparisonError
-from speclet_formula.estimates import nobs, sigma
-from speclet_formula.estimates.variances import has_residual
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.draws import nobs
+from speclet_formula.posterior.variances import has_residual, sigma
 
 
 def glance(fit: Fit | PointFit, *, loo: bool = False) -> pd.DataFrame:

@@ -36,8 +36,8 @@ from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, m
 from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks
-from speclet_formula.smoothing import log_sum_exp, smooth_weights
 
 FOLD_DIM = "fold"
 COSTLY = 500_000  # folds x coefficients, from which on fewer draws are used

@@ -18,8 +18,8 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact.marginal import why_not_exact
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.pareto import FEWEST_DRAWS
 from speclet_formula.prediction import OBSERVATION_DIM
-from speclet_formula.smoothing import FEWEST_DRAWS
 
 FEWEST_ROWS = 2  # their differences have a variance
 

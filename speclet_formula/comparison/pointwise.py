@@ -24,8 +24,8 @@ from speclet_formula.inference.exact.integrated import (
 from speclet_formula.inference.exact.marginal import Marginal, marginal_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import BLOCK_BYTES, log_likelihood_blocks
-from speclet_formula.smoothing import log_sum_exp, smooth_weights
 
 Choice = Callable[[np.ndarray], Drawn]  # of rows, by guesses of their densities
 

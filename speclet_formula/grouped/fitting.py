@@ -14,14 +14,14 @@ import pandas as pd
 from speclet_formula.common.resumable import open_folder, owner_of, seed_of
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import SamplingError
-from speclet_formula.estimates import tidy
 from speclet_formula.formula.terms import Formula
 from speclet_formula.grouped.folders import FITS, fit_file
 from speclet_formula.grouped.preparing import check, labels_of, make_tasks, manifest_of, read_formula
 from speclet_formula.grouped.records import GroupedFits, SavedFits
 from speclet_formula.grouped.running import key_of, outcomes_of
 from speclet_formula.grouped.tasks import GroupTask, Outcome
-from speclet_formula.storage import load
+from speclet_formula.posterior.archive import load
+from speclet_formula.posterior.tidy import tidy
 
 MOST_SHOWN = 3
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from speclet_formula.storage import load
+from speclet_formula.posterior.archive import load
 
 
 class SavedFits(Mapping[str, Any]):

@@ -14,7 +14,7 @@ import pandas as pd
 
 from speclet_formula.inference.fitting import fit
 from speclet_formula.model import Model
-from speclet_formula.storage import save
+from speclet_formula.posterior.archive import save
 
 type Outcome = dict[str, Any]
 

@@ -5,10 +5,10 @@ Estimates are those of `tidy`; finding profile intervals is left to `profiling`.
 
 import pandas as pd
 
-from speclet_formula.estimates.intervals import EstimateError
-from speclet_formula.estimates.points import interval_of
-from speclet_formula.estimates.tidying import tidy
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.posterior.points import interval_of
+from speclet_formula.posterior.tidy import tidy
 
 CONFINT = ("effect", "group", "term", "estimate", "conf_low", "conf_high")
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any, Literal, cast, overload
 
 from speclet_formula.common.keywords import answers_r
-from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.keeping import kept_factors, without_others
 from speclet_formula.inference.plans import Sampler, SamplingPlan, note_settings, plan_of, refuse_unused
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.diagnostics import diagnose
 
 METHODS = ("auto", "exact", "nuts", "reml", "ml", "laplace")
 _MEANT = {"lmer": "reml", "mle": "ml", "glmer": "laplace", "glmmtmb": "laplace"} | dict.fromkeys(

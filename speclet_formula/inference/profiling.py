@@ -13,12 +13,12 @@ from scipy.optimize import brentq
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design
-from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.inference.dropping import independent_columns
 from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.fitting import fit_point
 from speclet_formula.inference.reml.profiled import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.posterior import PointFit
+from speclet_formula.posterior.intervals import Array, EstimateError
 
 MOST_CORRELATED = 2  # columns of a block whose correlation is profiled
 _PRECISION = 1e-4  # of an end, in units of the estimate's scale

@@ -19,8 +19,8 @@ from speclet_formula.formula.terms import Call, Expression, Name, columns_of, te
 from speclet_formula.inference.fitting import fit
 from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model, in_order_of, with_design
+from speclet_formula.model.findings import inspect_response
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.preflight.columns import inspect_response
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
 
 

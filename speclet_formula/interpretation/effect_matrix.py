@@ -9,10 +9,10 @@ import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.errors import listed, nearest
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import Array, EstimateError, Interval, stack, summarise
-from speclet_formula.estimates.points import interval_of, points_of
 from speclet_formula.interpretation.level_effects import sign_probabilities
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.intervals import Array, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.points import interval_of, points_of
 from speclet_formula.prediction import BLOCK_BYTES
 
 type Value = Literal["estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr"]

@@ -23,7 +23,7 @@ from speclet_formula.formula.equations import explain_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
-from speclet_formula.preflight.records import listed
+from speclet_formula.model.findings import listed
 
 DIALECTS: tuple[Dialect, ...] = ("lme4", "brms", "bambi")
 WIDTH = 100  # of wrapped words; equations and code keep their lines

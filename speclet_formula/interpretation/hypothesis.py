@@ -15,8 +15,8 @@ import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock, sides, threshold_labels
 from speclet_formula.errors import FormulaError, listed, nearest
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import (
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.intervals import (
     ESTIMATES,
     Array,
     EstimateError,

@@ -12,16 +12,9 @@ from scipy.special import ndtr
 
 from speclet_formula.design.design import Design, FixedTerm, GroupBlock, effect_label, sides
 from speclet_formula.errors import listed, nearest
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import (
-    ESTIMATES,
-    Array,
-    EstimateError,
-    Interval,
-    stack,
-    summarise,
-)
-from speclet_formula.estimates.points import (
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.points import (
     PointEstimates,
     interval_of,
     points_of,

@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import listed
-from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import ESTIMATES, Array, EstimateError, Interval
-from speclet_formula.estimates.points import NOT_ESTIMABLE, interval_of
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import text_of
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
 from speclet_formula.interpretation.values import Values, combined, tabulate
-from speclet_formula.posterior.layout import formatted, number, share
+from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval
+from speclet_formula.posterior.points import NOT_ESTIMABLE, interval_of
+from speclet_formula.posterior.summary import formatted, number, share
 
 type Names = str | Sequence[str] | None
 

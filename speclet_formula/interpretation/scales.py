@@ -11,8 +11,6 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.errors import listed, nearest
-from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.families import FAMILIES, inverse_link, inverse_parameter_link, is_ordinal
 from speclet_formula.formula.terms import (
     LIMITED,
@@ -27,6 +25,8 @@ from speclet_formula.formula.terms import (
 )
 from speclet_formula.interpretation.grids import Grid
 from speclet_formula.interpretation.values import Function
+from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.intervals import Array, EstimateError
 
 type Scale = Literal["link", "response"]
 

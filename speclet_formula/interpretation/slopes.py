@@ -7,9 +7,6 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import listed
-from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array, EstimateError
-from speclet_formula.estimates.points import interval_of, points_of
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
 from speclet_formula.interpretation.means import Means, Names, averaging, named, offset_words
 from speclet_formula.interpretation.scales import Scale, check_type, response_function, way_back
@@ -25,6 +22,9 @@ from speclet_formula.interpretation.values import (
     tests_against_zero,
     told_tests,
 )
+from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.points import interval_of, points_of
 
 _STEP = 1e-3  # of the covariate's range, emmeans' delta.var
 

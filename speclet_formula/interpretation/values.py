@@ -8,9 +8,9 @@ import pandas as pd
 from scipy.special import ndtr
 
 from speclet_formula.design.design import Design
-from speclet_formula.estimates.fitted import Fitted, pooled, side_draws
-from speclet_formula.estimates.intervals import ESTIMATES, Array, Interval, WaldInterval, stack, summarise
-from speclet_formula.estimates.points import PointEstimates, estimable, points_of, with_interval
+from speclet_formula.posterior.draws import Fitted, pooled, side_draws
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, WaldInterval, stack, summarise
+from speclet_formula.posterior.points import PointEstimates, estimable, points_of, with_interval
 
 type Function = Callable[[Array], Array]
 

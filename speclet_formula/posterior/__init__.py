@@ -1,9 +1,8 @@
-"""A model with its draws or estimates comes in; `Fit` or `PointFit` holds them and prints itself as lme4 would.
+"""What is known once a model is fitted: draws or estimates, their tables, their trustworthiness, their file.
 
-The numbers are those of `estimates` and `diagnostics`; making them is left to `inference`, saving to `storage`.
+Making them is left to `inference`.
 """
 
-from speclet_formula.posterior.point import PointFit
-from speclet_formula.posterior.record import Fit
+from speclet_formula.posterior.fit import Fit, PointFit
 
 __all__ = ["Fit", "PointFit"]

@@ -7,7 +7,7 @@ import textwrap
 from collections.abc import Iterator
 from html import escape
 
-from speclet_formula.posterior.layout import Layout, Table
+from speclet_formula.posterior.summary import Layout, Table
 
 WIDTH = 100  # characters at which sentences wrap; tables are as wide as they need to be
 

@@ -11,9 +11,9 @@ import numpy as np
 from speclet_formula.design.design import variable_name
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import DataError
-from speclet_formula.estimates.fitted import Fitted
-from speclet_formula.estimates.intervals import Array
-from speclet_formula.observation import observed_log_density
+from speclet_formula.model.observation import observed_log_density
+from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.intervals import Array
 from speclet_formula.prediction.gathering import OBSERVATION_DIM, Rows, at_rows, gather, row_blocks
 
 if TYPE_CHECKING:

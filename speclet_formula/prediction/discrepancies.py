@@ -15,10 +15,10 @@ from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import nearest
-from speclet_formula.estimates.intervals import Array, EstimateError
 from speclet_formula.families import Family, expected_response, is_ordinal
 from speclet_formula.families.evaluation import weighted
 from speclet_formula.families.specification import Parameters
+from speclet_formula.posterior.intervals import Array, EstimateError
 from speclet_formula.prediction.gathering import at_rows, gather_fit, row_blocks
 from speclet_formula.prediction.replicates import draw_rows
 

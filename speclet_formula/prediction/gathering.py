@@ -13,11 +13,10 @@ import numpy as np
 from speclet_formula.design import Design
 from speclet_formula.design.design import sides
 from speclet_formula.errors import DataError
-from speclet_formula.estimates.fitted import Fitted, FittedModel
-from speclet_formula.estimates.intervals import Array
-from speclet_formula.estimates.kept import not_kept
-from speclet_formula.estimates.points import points_of
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link
+from speclet_formula.posterior.draws import Fitted, FittedModel, not_kept
+from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.points import points_of
 
 type Rows = slice | np.ndarray | None
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from speclet_formula.estimates.fitted import Fitted, FittedModel
-from speclet_formula.estimates.intervals import ESTIMATES, Array, stack, summarise
-from speclet_formula.estimates.points import PointEstimates, interval_of, points_of
 from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
+from speclet_formula.posterior.draws import Fitted, FittedModel
+from speclet_formula.posterior.intervals import ESTIMATES, Array, stack, summarise
+from speclet_formula.posterior.points import PointEstimates, interval_of, points_of
 from speclet_formula.prediction.gathering import at_rows, gather, gather_side, predictor_of, row_blocks
 from speclet_formula.prediction.predictors import side_of
 

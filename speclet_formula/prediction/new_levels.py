@@ -13,9 +13,9 @@ import numpy as np
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import correlation_name, sides
 from speclet_formula.errors import DataError
-from speclet_formula.estimates.intervals import Array
-from speclet_formula.estimates.points import PointEstimates
 from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.points import PointEstimates
 from speclet_formula.prediction.gathering import Draws, ModelDraws, gather_side, variable_draws
 from speclet_formula.priors import Prior, matrices_of
 

@@ -13,7 +13,8 @@ import pandas as pd
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
 from speclet_formula.design.design import sides
-from speclet_formula.estimates.intervals import (
+from speclet_formula.families import expected_response, inverse_link, is_ordinal
+from speclet_formula.posterior.intervals import (
     ESTIMATES,
     Array,
     EstimateError,
@@ -22,8 +23,7 @@ from speclet_formula.estimates.intervals import (
     stack,
     summarise,
 )
-from speclet_formula.estimates.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
-from speclet_formula.families import expected_response, inverse_link, is_ordinal
+from speclet_formula.posterior.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
 from speclet_formula.prediction.gathering import ModelDraws, at_rows, gather, predictor_of, row_blocks
 from speclet_formula.prediction.group_terms import keep_groups
 from speclet_formula.prediction.new_levels import add_new_levels

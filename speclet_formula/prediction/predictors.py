@@ -7,8 +7,8 @@ from typing import Any
 
 from speclet_formula.design import Design
 from speclet_formula.errors import DataError
-from speclet_formula.estimates.fitted import FittedModel
-from speclet_formula.estimates.intervals import Array
+from speclet_formula.posterior.draws import FittedModel
+from speclet_formula.posterior.intervals import Array
 from speclet_formula.prediction.gathering import Rows, gather_side, predictor_of
 
 _MOST_NAMED = 5

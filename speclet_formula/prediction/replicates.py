@@ -13,11 +13,11 @@ from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.response import observed_response
 from speclet_formula.design.tables import as_pandas, clean_columns, select_columns
 from speclet_formula.errors import DataError
-from speclet_formula.estimates.intervals import Array
 from speclet_formula.families import FAMILIES, Family, draw_response
 from speclet_formula.families.specification import Parameters
 from speclet_formula.formula.terms import Call, columns_of
 from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import Array
 
 
 def draw_rows(

@@ -13,9 +13,9 @@ from speclet_formula.common.seeds import generator
 from speclet_formula.design.design import sides
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import DataError
-from speclet_formula.estimates.points import points_of
 from speclet_formula.families import FAMILIES, is_ordinal
-from speclet_formula.observation import draw_between
+from speclet_formula.model.observation import draw_between
+from speclet_formula.posterior.points import points_of
 from speclet_formula.prediction.gathering import Draws, ModelDraws, at_rows, gather, gather_fit
 from speclet_formula.prediction.group_terms import without_groups
 from speclet_formula.prediction.new_levels import draw_anew, draw_point_anew

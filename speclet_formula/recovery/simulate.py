@@ -27,10 +27,10 @@ from speclet_formula.families import (
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.model import check_parameters
-from speclet_formula.observation import draw_between
+from speclet_formula.model.observation import draw_between
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.prediction.simulating import Effects, simulate_responses
-from speclet_formula.recovery.params import block_effects, check_params, fixed_labels, floats, number_of
+from speclet_formula.recovery.stated import block_effects, check_params, fixed_labels, floats, number_of
 from speclet_formula.responses import Censor, DrawnResponse, bounds_of_rows, observed_columns, response_to_draw
 
 

@@ -13,12 +13,12 @@ import pandas as pd
 from speclet_formula.comparison import Comparison, LikelihoodRatios
 from speclet_formula.comparison.likelihood_ratio import SMALLEST_P
 from speclet_formula.comparison.records import shown_table
-from speclet_formula.diagnostics import Diagnostics
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.layout import Layout, Table, lay_out, number, share
-from speclet_formula.posterior.point import lay_out_point
-from speclet_formula.recovery.records import NEAR_ZERO, Recovery, show
+from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.fit import lay_out_point
+from speclet_formula.posterior.summary import Layout, Table, lay_out, number, share
+from speclet_formula.recovery.recover import NEAR_ZERO, Recovery, show
 
 PARAMETERS = {
     "term": "Term", "group": "Group", "class": "Kind", "truth": "Truth", "realized": "Realized", "median": "Estimate",

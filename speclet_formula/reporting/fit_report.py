@@ -12,14 +12,14 @@ from pandas.api.types import is_numeric_dtype
 from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.errors import PriorError
-from speclet_formula.estimates import ranef
-from speclet_formula.estimates.fitted import has_draws
-from speclet_formula.estimates.points import interval_of
 from speclet_formula.formula.equations import equation, explain_formula
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import seed_of, settings_of
-from speclet_formula.posterior.layout import VERDICTS, lay_out
-from speclet_formula.preflight import relate_groups
+from speclet_formula.model import relate_groups
+from speclet_formula.posterior.draws import has_draws
+from speclet_formula.posterior.effects import ranef
+from speclet_formula.posterior.points import interval_of
+from speclet_formula.posterior.summary import VERDICTS, lay_out
 from speclet_formula.priors import PRESETS, slot_frame
 from speclet_formula.reporting.contents import (
     diagnostics_table,

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from html import escape
 from itertools import count
 
-from speclet_formula.posterior.layout import Table
+from speclet_formula.posterior.summary import Table
 from speclet_formula.reporting.plots.picture import Picture, data_uri
 from speclet_formula.reporting.tables import as_plain_html
 

@@ -11,7 +11,7 @@ from speclet_formula.comparison import Comparison
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import Fit
-from speclet_formula.posterior.layout import VERDICTS
+from speclet_formula.posterior.summary import VERDICTS
 from speclet_formula.recovery import recover
 from speclet_formula.reporting import fit_report
 from speclet_formula.reporting.contents import ranking_table, rows_table

@@ -9,8 +9,8 @@ from html import escape
 from typing import Any, Literal
 
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.posterior.layout import Table
 from speclet_formula.posterior.rendering import WIDTH
+from speclet_formula.posterior.summary import Table
 from speclet_formula.reporting.contents import tables_of
 
 type TableFormat = Literal["text", "markdown", "html", "latex"]

@@ -8,11 +8,10 @@ import pandas as pd
 
 from speclet_formula.design.design import GroupBlock
 from speclet_formula.errors import DataError, listed, nearest
-from speclet_formula.estimates import EstimateError
-from speclet_formula.estimates.fitted import Fitted, draws_of, pooled
-from speclet_formula.estimates.intervals import Array, choose_interval, stack, summarise
-from speclet_formula.estimates.points import points_of
 from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.intervals import Array, EstimateError, choose_interval, stack, summarise
+from speclet_formula.posterior.points import points_of
 from speclet_formula.screens.columns import text_of_labels
 
 RANKED = ("estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr", "s_value")

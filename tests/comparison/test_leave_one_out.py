@@ -13,10 +13,10 @@ from scipy import stats
 from speclet_formula.comparison import loo, pointwise
 from speclet_formula.comparison.leave_one_out import count_high_k
 from speclet_formula.comparison.pointwise import good_pareto_k
-from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import ComparisonError
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.diagnostics import diagnose
 from speclet_formula.prediction import gathering, log_likelihood
 from speclet_formula.priors import Prior
 from tests.fakes import fake_fit, screen_data

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.convergence import mixing
 from speclet_formula.families import FAMILIES
+from speclet_formula.posterior.convergence import mixing
 
 LAYOUT = pd.DataFrame(
     {

@@ -12,8 +12,8 @@ from itertools import pairwise
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.diagnostics import diagnose
 from speclet_formula.errors import DataError
+from speclet_formula.posterior.diagnostics import diagnose
 from tests.fakes import correlated_fit, crossed_fit, sleepstudy_data
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)

@@ -9,7 +9,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
-from speclet_formula.posterior.layout import Table
+from speclet_formula.posterior.summary import Table
 from speclet_formula.reporting.tables import as_latex, as_markdown, as_plain_html, as_text, render_table
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, sleepstudy_data
 

@@ -9,7 +9,7 @@ from matplotlib.text import Text
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
-from speclet_formula.estimates import EstimateError
+from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import fake_fit
 
 FORMULA = "log_fc ~ (1 | gene) + (1 | gene:sgRNA)"

@@ -13,10 +13,8 @@ import pandas as pd
 import xarray as xr
 
 from speclet_formula.common.threads import in_one_blas_thread
-from speclet_formula.convergence import FEWEST_DRAWS, mixing
 from speclet_formula.design import centre_of
 from speclet_formula.design.design import correlation_name, pair_dim
-from speclet_formula.diagnostics.findings import ess_limit, r_hat_limit
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
 from speclet_formula.inference.exact.marginal import (
@@ -39,7 +37,9 @@ from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.inference.precision import Layout, draw, solve
 from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.model import Model
-from speclet_formula.smoothing import smooth_weights
+from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing
+from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
+from speclet_formula.posterior.pareto import smooth_weights
 
 COSTLY = 20_000  # coefficients from which on an evaluation, some milliseconds then, is saved where it can be
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting

@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from speclet_formula.estimates.fitted import term_label
-from speclet_formula.estimates.points import PointEstimates, labels_of
 from speclet_formula.inference.descent import Lowest
 from speclet_formula.inference.laplace.gradient import conditional_covariances
 from speclet_formula.inference.laplace.mode import Mode, sensitivities
 from speclet_formula.inference.laplace.problem import Point, Problem, factors_of, given_factors
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import term_label
+from speclet_formula.posterior.points import PointEstimates, labels_of
 
 Verdict = Literal["converged", "singular", "doubtful"]
 

@@ -16,8 +16,6 @@ from speclet_formula.design import Design, centre_of
 from speclet_formula.design.groups import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
-from speclet_formula.estimates.fitted import term_label
-from speclet_formula.estimates.points import PointEstimates, labels_of
 from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.exact.marginal import why_not_plain
 from speclet_formula.inference.minimum import Minimum, minimise
@@ -25,6 +23,8 @@ from speclet_formula.inference.reml.profiled import Profiled, deviances, profile
 from speclet_formula.inference.reml.relative import moved_theta, relative_covariances
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
+from speclet_formula.posterior.draws import term_label
+from speclet_formula.posterior.points import PointEstimates, labels_of
 
 FEWEST_LEVELS = 2
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding

@@ -7,9 +7,10 @@ import pandas as pd
 
 from speclet_formula.design.merged import rows_by_level
 from speclet_formula.errors import DataError
-from speclet_formula.estimates import ranef, varcorr
-from speclet_formula.estimates.fitted import require_kept
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import require_kept
+from speclet_formula.posterior.effects import ranef
+from speclet_formula.posterior.variances import varcorr
 from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
     LINE,

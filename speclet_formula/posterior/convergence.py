@@ -1,0 +1,168 @@
+"""Rank-normalised R-hat and effective sample sizes, of all parameters at once.
+
+ArviZ's array functions take one parameter at a time; these take thousands in numpy and give the same numbers.
+What is good enough is for `diagnostics` to say.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+FEWEST_DRAWS = 4  # per chain; below it neither number exists
+TAIL_PROBABILITIES = (0.05, 0.95)  # Vehtari et al. (2021), section 4.3
+BLOCK = 32  # parameters at a time: their draws then stay in the processor's cache
+
+
+@dataclass(frozen=True, eq=False)
+class Mixing:
+    """How well the chains mixed, one entry for each parameter.
+
+    Attributes
+    ----------
+    r_hat, ess_bulk, ess_tail : ndarray of float, shape (parameters,)
+        NaN where the number cannot be computed: R-hat with one chain, anything with fewer than four draws or
+        with draws that are not finite. A parameter whose draws are all equal has R-hat NaN and as many effective
+        draws as draws.
+    """
+
+    r_hat: Array
+    ess_bulk: Array
+    ess_tail: Array
+
+
+def mixing(draws: Array) -> Mixing:
+    """Compute R-hat, bulk and tail effective sample size of each parameter.
+
+    Parameters
+    ----------
+    draws : ndarray of float, shape (parameters, chains, draws)
+
+    Returns
+    -------
+    Mixing
+
+    References
+    ----------
+    Vehtari, Gelman, Simpson, Carpenter and Bürkner (2021). Rank-normalization, folding, and localization: an
+    improved R-hat for assessing convergence of MCMC. Bayesian Analysis 16, 667-718. doi:10.1214/20-BA1221.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from speclet_formula.posterior.convergence import mixing
+    >>> found = mixing(np.random.default_rng(1).normal(size=(1, 4, 500)))
+    >>> bool(found.r_hat[0] < 1.01)
+    True
+    """
+    count, _, length = draws.shape
+    result = Mixing(*(np.full(count, np.nan) for _ in range(3)))
+    if length < FEWEST_DRAWS:
+        return result
+    usable = np.flatnonzero(np.isfinite(draws).all(axis=(1, 2)))
+    for start in range(0, len(usable), BLOCK):
+        rows = usable[start : start + BLOCK]
+        block = _mixing_of_block(np.asarray(draws[rows], dtype=np.float64))
+        result.r_hat[rows], result.ess_bulk[rows], result.ess_tail[rows] = block
+    return result
+
+
+def _mixing_of_block(draws: Array) -> tuple[Array, Array, Array]:
+    """Return R-hat, bulk ESS and tail ESS of (parameters, chains, draws), all finite."""
+    halves = _split(draws)
+    scores = _normal_scores(halves)
+    r_hat = np.full(len(draws), np.nan)
+    if draws.shape[1] > 1:
+        centre = np.median(halves.reshape(len(halves), -1), axis=1)[:, None, None]
+        r_hat = np.fmax(_r_hat(scores), _r_hat(_normal_scores(np.abs(halves - centre))))
+    limits = np.quantile(draws, TAIL_PROBABILITIES, axis=(1, 2))
+    tails = [_effective_size((_split(draws) <= limit[:, None, None]).astype(np.float64)) for limit in limits]
+    return r_hat, _effective_size(scores), np.minimum(*tails)
+
+
+def _split(draws: Array) -> Array:
+    """Cut each chain in two; a middle draw is left out."""
+    half = draws.shape[2] // 2
+    return np.concatenate([draws[:, :, :half], draws[:, :, -half:]], axis=1)
+
+
+def _normal_scores(draws: Array) -> Array:
+    """Replace draws by the normal quantiles of their ranks within the parameter; ties share their average rank."""
+    from scipy.special import ndtri
+
+    flat = draws.reshape(len(draws), -1)
+    size = flat.shape[1]
+    order = np.argsort(flat, axis=1)
+    ordered = np.take_along_axis(flat, order, axis=1)
+    ranks = np.broadcast_to(np.arange(1.0, size + 1), flat.shape)
+    if (ordered[:, 1:] == ordered[:, :-1]).any():
+        ranks = _average_ties(ordered)
+    # Ranks are whole or half numbers, so that one short table serves every parameter.
+    table = ndtri((np.arange(2 * size + 1) / 2 - 3 / 8) / (size + 1 / 4))
+    scores = np.empty_like(flat)
+    np.put_along_axis(scores, order, table[(2 * ranks).astype(np.int64)], axis=1)
+    return scores.reshape(draws.shape)
+
+
+def _average_ties(ordered: Array) -> Array:
+    """Return the average rank of each value, in rows that ascend."""
+    size = ordered.shape[1]
+    positions = np.arange(size)
+    changes = ordered[:, 1:] != ordered[:, :-1]
+    edge = np.ones((len(ordered), 1), dtype=bool)
+    first = np.maximum.accumulate(np.where(np.hstack([edge, changes]), positions, 0), axis=1)
+    backwards = np.where(np.hstack([changes, edge]), positions, size - 1)[:, ::-1]
+    last = np.minimum.accumulate(backwards, axis=1)[:, ::-1]
+    ranks: Array = (first + last) / 2 + 1
+    return ranks
+
+
+def _r_hat(draws: Array) -> Array:
+    """Return the root of total over within-chain variance: NaN where nothing varies, inf where only chains differ."""
+    length = draws.shape[2]
+    within = draws.var(axis=2, ddof=1).mean(axis=1)
+    between = length * draws.mean(axis=2).var(axis=1, ddof=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio: Array = np.sqrt((between / within + length - 1) / length)
+    return ratio
+
+
+def _effective_size(draws: Array) -> Array:
+    """Count the independent draws that would know the mean as well: Geyer's initial monotone sequence.
+
+    With P_k = rho_2k + rho_2k+1, the sum runs over the P_k before the first that is not positive, each no larger
+    than the one before: tau = -1 + 2 (P_0 + ... + P_K-1) + rho_2K.
+    """
+    _, chains, length = draws.shape
+    total = chains * length
+    covariance = _autocovariance(draws)
+    within = covariance[:, 0] * length / (length - 1)
+    variance = covariance[:, 0] + draws.mean(axis=2).var(axis=1, ddof=1)  # halves of chains: there are always two
+    still = np.ptp(draws, axis=(1, 2)) < np.finfo(np.float64).resolution
+    variance[still] = within[still] = 1.0
+    rho = 1 - (within[:, None] - covariance) / variance[:, None]
+    rho[:, 0] = 1.0
+    last = max((length - 1) // 2 - 1, 0)
+    even = rho[:, 0 : 2 * last + 1 : 2]
+    pairs = even + rho[:, 1 : 2 * last + 2 : 2]
+    stops = pairs <= 0
+    stop = np.where(stops.any(axis=1), stops.argmax(axis=1), last)
+    falling = np.where(np.arange(last + 1) < stop[:, None], np.minimum.accumulate(pairs, axis=1), 0.0)
+    rest = np.take_along_axis(even, stop[:, None], axis=1)[:, 0]
+    tau = -1 + 2 * falling.sum(axis=1) + np.maximum(rest, 0.0)
+    size: Array = np.where(still, total, total / np.maximum(tau, 1 / np.log10(total)))
+    return size
+
+
+def _autocovariance(draws: Array) -> Array:
+    """Return the autocovariance at every lag, averaged over the chains: (parameters, draws)."""
+    from scipy.fft import irfft, next_fast_len, rfft
+
+    length = draws.shape[2]
+    padded = next_fast_len(2 * length, real=True)
+    spectrum = rfft(draws - draws.mean(axis=2, keepdims=True), n=padded, axis=2)
+    power = (spectrum.real**2 + spectrum.imag**2).mean(axis=1)
+    covariance: Array = irfft(power, n=padded, axis=1)[:, :length] / length
+    return covariance

@@ -1,0 +1,196 @@
+"""What a fit is: a model with its draws, `Fit`, or with its estimates of maximum likelihood, `PointFit`.
+
+Both print themselves as lme4 does, by `summary` and `rendering`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from speclet_formula.errors import some_of
+from speclet_formula.formula.terms import text_of
+from speclet_formula.model import Model
+from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.effects import summarise_fixed
+from speclet_formula.posterior.intervals import EstimateError, choose_interval
+from speclet_formula.posterior.points import PointEstimates, labels_of
+from speclet_formula.posterior.rendering import render_html, render_text
+from speclet_formula.posterior.summary import (
+    MOST_FIXED,
+    Layout,
+    counted,
+    counted_rows,
+    findings_of,
+    fixed_table,
+    group_table,
+    kind_of_model,
+    lay_out,
+    number,
+)
+from speclet_formula.posterior.variances import varcorr
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Fit:
+    """A fitted model.
+
+    Attributes
+    ----------
+    model : Model
+        Formula, data, family and priors.
+    idata : xarray.DataTree
+        ArviZ's tree: the group "posterior" in Bambi's variable names, "sample_stats" and, unless rows were merged,
+        "observed_data".
+    method : str
+        The engine: "nuts", "exact".
+    diagnostics : Diagnostics
+        Whether the draws can be trusted.
+    seconds : float
+        How long the fit took.
+    """
+
+    model: Model
+    idata: Any
+    method: str
+    diagnostics: Diagnostics
+    seconds: float
+
+    def __repr__(self) -> str:
+        return render_text(lay_out(self))
+
+    def _repr_html_(self) -> str:
+        return render_html(lay_out(self))
+
+
+METHODS = {"reml": "REML", "ml": "maximum likelihood", "laplace": "maximum likelihood (Laplace Approximation)"}
+FOOT = "Std.Error and t value are for the estimated variances; a fit by method='exact' carries their uncertainty too."
+LAPLACE_FOOT = (
+    "Std.Error is from the curvature of the likelihood in all parameters, Pr(>|z|) is asymptotic. Laplace's "
+    "approximation is a first look: it errs where levels have few rows or single trials of 0 and 1, and a fit by "
+    "method='nuts' has no such error."
+)
+SMALLEST_P = 2.2e-16  # R's: what is smaller cannot be told from it
+PLAIN_P = 1e-4  # below it a p-value is printed with an exponent
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class PointFit:
+    """A mixed model fitted by REML or maximum likelihood, as lme4 does; it has no draws.
+
+    `fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `tidy`, `fitted`, `nobs` and `ngrps` tabulate it.
+
+    Attributes
+    ----------
+    model : Model
+        Formula, data and family. Its priors had no part in the fit.
+    method : {"reml", "ml", "laplace"}
+    estimates : PointEstimates
+        Coefficients, variances and conditional modes as arrays.
+    log_likelihood : float
+        R's `logLik`: the log of the likelihood, or of the REML likelihood, at the estimates.
+    df : int
+        Number of parameters: fixed effects, variances, correlations, and the family's own.
+    deviance : float
+        -2 `log_likelihood`; for "reml" the REML criterion.
+    aic, bic : float
+        `deviance` + 2 `df`, and `deviance` + log(rows) `df`.
+    singular : bool
+        Whether a variance is estimated as zero, a correlation as 1 or -1, or the alpha of a negative binomial as
+        infinite.
+    verdict : {"converged", "singular", "doubtful"}
+    sentence, remedy : str
+        What was found, and what to do ("" where nothing is amiss).
+    evaluations : int
+        How often the criterion was evaluated.
+    seconds : float
+        How long the fit took.
+    """
+
+    model: Model
+    method: Literal["reml", "ml", "laplace"]
+    estimates: PointEstimates
+    log_likelihood: float
+    df: int
+    deviance: float
+    aic: float
+    bic: float
+    singular: bool
+    verdict: Literal["converged", "singular", "doubtful"]
+    sentence: str
+    remedy: str
+    evaluations: int
+    seconds: float
+
+    @property
+    def idata(self) -> Any:
+        """Nothing: whoever asks for draws is told that there are none."""
+        engine = "nuts" if self.method == "laplace" else "exact"
+        raise EstimateError(
+            f"a fit by {METHODS[self.method]} has no draws.",
+            "Leave-one-out, recovery, predictions and pictures are made from the draws of method='exact' or 'nuts'.",
+            f"Fit the model with method='{engine}'; likelihoods are compared by sf.anova.",
+        )
+
+    def __repr__(self) -> str:
+        return render_text(lay_out_point(self))
+
+    def _repr_html_(self) -> str:
+        return render_html(lay_out_point(self))
+
+
+def lay_out_point(fit: PointFit) -> Layout:
+    """Put a fit by maximum likelihood into words, in lme4's order.
+
+    Parameters
+    ----------
+    fit : PointFit
+
+    Returns
+    -------
+    Layout
+    """
+    frame = summarise_fixed(fit, choose_interval(), most=MOST_FIXED)
+    shown = {"Estimate": "estimate", "Std.Error": "std_error"}
+    laplace = fit.method == "laplace"
+    statistics = {"z value" if laplace else "t value": [number(value, ".3f") for value in frame["statistic"]]}
+    if laplace:
+        statistics["Pr(>|z|)"] = [_probability(value) for value in frame["p_value"]]
+    return Layout(
+        verdict=fit.verdict.capitalize(),
+        sentence=fit.sentence,
+        remedy=fit.remedy,
+        heading=f"{kind_of_model(fit)} fit by {METHODS[fit.method]}",
+        facts=tuple(_facts(fit)),
+        group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
+        counts=counted(fit),
+        fixed_effects=fixed_table(fit.model.design, frame, shown, statistics),
+        foot=LAPLACE_FOOT if laplace else FOOT,
+        findings=findings_of(fit),
+    )
+
+
+def _probability(value: float) -> str:
+    """Print a p-value as R does."""
+    if value < SMALLEST_P:
+        return "< 2.2e-16"
+    return number(value, ".4f") if not value < PLAIN_P else number(value, ".2e")
+
+
+def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:
+    """Say what was fitted to what, and how likely the data are."""
+    if fit.method == "laplace":
+        yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
+    yield "Formula", text_of(fit.model.formula)
+    yield "Data", f"{counted_rows(fit)}, {fit.seconds:,.1f} seconds"
+    labels = labels_of(fit.model.design)
+    if dropped := [labels[place] for place in fit.estimates.dropped]:
+        columns = "1 fixed column" if len(dropped) == 1 else f"{len(dropped):,} fixed columns"
+        yield "Dropped", f"{columns} that earlier ones make up: {some_of(dropped)}"
+    if fit.method == "reml":
+        yield "REML criterion at convergence", f"{fit.deviance:.1f}"
+    yield "AIC, BIC", f"{fit.aic:.1f}, {fit.bic:.1f}"
+    yield "logLik", f"{fit.log_likelihood:.1f} ({fit.df} parameters)"
+    if fit.method != "reml":
+        yield "deviance", f"{fit.deviance:.1f}"
+    for name, estimate, error in fit.estimates.others:
+        yield name, f"{number(estimate, '.4g')} (Std.Error {number(error, '.3g')})"

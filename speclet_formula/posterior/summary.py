@@ -1,0 +1,448 @@
+"""A fit's print-out in the order of lme4's summary: verdict, facts, two tables, and a foot, as words.
+
+Text and HTML are made from the same parts by `rendering`.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from typing import Protocol
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.design import Design, sides
+from speclet_formula.families import parameter_link
+from speclet_formula.formula.terms import text_of
+from speclet_formula.model import Finding
+from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.draws import Fitted, FittedModel, ngrps, nobs
+from speclet_formula.posterior.effects import family_parameters, summarise_fixed
+from speclet_formula.posterior.intervals import Interval, choose_interval
+from speclet_formula.posterior.variances import has_residual, summarise_side
+
+MOST_FIXED = 20  # rows of fixed effects that are shown
+MOST_CORRELATED = 8  # columns of a block whose correlations are shown
+SIGNIFICANT = 3  # digits of the smallest standard error or deviation
+MOST_DECIMALS = 6
+_ESTIMATES = {"Estimate": "estimate", "Std.Error": "std_error"}
+MOST_FINDINGS = 4  # of the design that are shown
+MOST_OF_A_LINE = 92  # characters of a finding, so that it stands in one line
+SCALE_OF_T = " Scale is the t distribution's: its standard deviation is Scale * sqrt(nu / (nu - 2))."
+METHODS = {"nuts": "NUTS", "exact": "exact integration"}
+VERDICTS = {"converged": "Converged", "doubtful": "Doubtful", "failed": "Failed"}
+
+
+class SummarisedModel(FittedModel, Protocol):
+    """A model that knows what was found in its design."""
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """What is worth knowing."""
+
+
+class Described(Fitted, Protocol):
+    """A fit of such a model."""
+
+    @property
+    def model(self) -> SummarisedModel:
+        """The model."""
+
+
+class Summarised(Described, Protocol):
+    """A fit that knows how it was made."""
+
+    @property
+    def method(self) -> str:
+        """The engine."""
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """Whether the draws can be trusted."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the fit took."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes
+    ----------
+    caption : str
+    header : tuple of str
+        One for each column; "" continues the header on its left.
+    rows : tuple of tuple of str
+    labels : int
+        How many of the first columns name the row.
+    note : str
+        What stands below: how much is not shown and where to find it. Empty when all is shown.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int
+    note: str
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The parts of a fit's print-out, in order.
+
+    Attributes
+    ----------
+    verdict, sentence, remedy : str
+        "Converged", what was found, and what to do ("" for a converged fit).
+    heading : str
+        Kind of model and engine.
+    facts : tuple of (str, str)
+        Label and text: formula, data, family, draws.
+    group_effects, fixed_effects, family_parameters : Table
+        The last is None for families without further parameters.
+    counts : str
+        Numbers of observations and of levels.
+    parameters : tuple of Table
+        Group and fixed effects of parameters that have formulas of their own.
+    foot : str
+        What the estimates and intervals are.
+    findings : tuple of str
+        What is known of the design and bears on the numbers, a line each; the last says where there is more.
+    """
+
+    verdict: str
+    sentence: str
+    remedy: str
+    heading: str
+    facts: tuple[tuple[str, str], ...]
+    group_effects: Table
+    counts: str
+    fixed_effects: Table
+    foot: str
+    family_parameters: Table | None = None
+    findings: tuple[str, ...] = ()
+    parameters: tuple[Table, ...] = ()
+
+
+def lay_out(fit: Summarised) -> Layout:
+    """Put a fit's summary into words.
+
+    Only what is shown is summarised: group effects by level are not, so that it takes as long for ten levels as for
+    ten thousand.
+
+    Parameters
+    ----------
+    fit : Fit
+
+    Returns
+    -------
+    Layout
+
+    Examples
+    --------
+    >>> from speclet_formula.posterior.summary import lay_out
+    >>> lay_out(fit).counts  # fit: Reaction ~ Days + (1 + Days | Subject)
+    'Number of obs: 180, groups: Subject, 18'
+    """
+    interval = choose_interval()
+    return Layout(
+        verdict=VERDICTS[fit.diagnostics.verdict],
+        sentence=fit.diagnostics.sentence,
+        remedy=fit.diagnostics.remedy,
+        heading=_heading(fit),
+        facts=tuple(_facts(fit)),
+        group_effects=_group_table(fit, fit.model.design, interval, ""),
+        counts=counted(fit),
+        fixed_effects=_fixed_table(fit, fit.model.design, interval, ""),
+        parameters=tuple(_parameter_tables(fit, interval)),
+        foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
+        f"low and high bound the {interval}.{_about_scale(fit)}",
+        family_parameters=_parameter_table(fit, interval),
+        findings=findings_of(fit),
+    )
+
+
+def findings_of(fit: Described) -> tuple[str, ...]:
+    """Say in a line each what was found in a fit's design, at most four, and where the rest is told.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    tuple of str
+        Empty where nothing was found.
+    """
+    found = [
+        textwrap.shorten(f"{finding.what} {finding.why}", MOST_OF_A_LINE, placeholder=" ...")
+        for finding in fit.model.findings
+    ]
+    more = f"{len(found) - MOST_FINDINGS:,} more findings, and " if len(found) > MOST_FINDINGS else ""
+    where = (f"{more}what to do: print(fit.model)",) if found else ()
+    return (*found[:MOST_FINDINGS], *where)
+
+
+def _about_scale(fit: Summarised) -> str:
+    """Say what the scale of a t distribution is, which is no standard deviation."""
+    return SCALE_OF_T if fit.model.family.name == "t" and has_residual(fit.model) else ""
+
+
+def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
+    """Lay out the formulas of the family's parameters, each with its link."""
+    for name, side in fit.model.design.parameters:
+        caption = f"{name} ({parameter_link(fit.model.family, name)} link)"
+        tables = (_group_table(fit, side, interval, caption), _fixed_table(fit, side, interval, caption))
+        yield from (table for table in tables if table.rows)
+
+
+def _group_table(fit: Summarised, side: Design, interval: Interval, of: str) -> Table:
+    """Lay out the standard deviations of one linear predictor."""
+    shown = _with_ends({"Std.Dev.": "sdcor"}, interval)
+    return _captioned(group_table(summarise_side(fit, side, interval), shown), of)
+
+
+def _captioned(table: Table, of: str) -> Table:
+    return replace(table, caption=f"{of}, {table.caption.lower()}") if of else table
+
+
+def _heading(fit: Summarised) -> str:
+    """Name the kind of model and what fitted it, as lme4's first line does."""
+    library = fit.idata["posterior"].attrs.get("inference_library")
+    engine = METHODS.get(fit.method, fit.method) + (f" ({library})" if library and fit.method == "nuts" else "")
+    return f"{kind_of_model(fit)} fit by {engine}"
+
+
+def kind_of_model(fit: Fitted) -> str:
+    """Name the kind of model.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    str
+        "Linear mixed model", "Generalized linear model", ...
+    """
+    family = fit.model.family
+    kind = "Linear" if (family.name, family.link) == ("gaussian", "identity") else "Generalized linear"
+    kind = "Ordinal" if fit.model.design.levels else kind
+    design = fit.model.design
+    mixed = " mixed" if any(side.groups for side in sides(design)) else ""
+    distributional = f" with a formula for {' and '.join(name for name, _ in design.parameters)}"
+    return f"{kind}{mixed} model{distributional if design.parameters else ''}"
+
+
+def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
+    """Say what was fitted to what, and for how long."""
+    sizes = fit.idata["posterior"].sizes
+    yield "Formula", text_of(fit.model.formula)
+    yield "Data", counted_rows(fit)
+    yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
+    yield "Draws", f"{sizes['chain']} x {sizes['draw']:,} (chains x draws), {fit.seconds:,.1f} seconds"
+
+
+def counted_rows(fit: Fitted) -> str:
+    """Count the rows, and those that were left out for missing values.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    str
+        "1,100 rows", or "1,098 rows (2 of 1,100 dropped: missing values)".
+    """
+    dropped = fit.model.n_dropped
+    counted = f" ({dropped:,} of {nobs(fit) + dropped:,} dropped: missing values)" if dropped else ""
+    return f"{nobs(fit):,} rows{counted}"
+
+
+def counted(fit: Fitted) -> str:
+    """Count observations and levels in lme4's words.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    str
+    """
+    groups = "; ".join(f"{group}, {count:,}" for group, count in ngrps(fit).items())
+    return f"Number of obs: {nobs(fit):,}" + (f", groups: {groups}" if groups else "")
+
+
+def _with_ends(shown: dict[str, str], interval: Interval) -> dict[str, str]:
+    """Add an interval's ends to the columns that are shown, by their headers."""
+    mass = f"{100 * interval.probability:g}%"
+    return {**shown, f"low {mass}": "conf_low", f"high {mass}": "conf_high"}
+
+
+def group_table(frame: pd.DataFrame, shown: Mapping[str, str]) -> Table:
+    """Lay out standard deviations with the correlations at their right, as lme4 does.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        As from `varcorr`.
+    shown : mapping of str to str
+        The frame's columns that are shown, by their headers.
+
+    Returns
+    -------
+    Table
+    """
+    deviations, correlations = frame[frame["var2"].isna()], frame[frame["var2"].notna()]
+    cells = formatted(deviations[list(shown.values())], deviations["sdcor"])
+    names = list(zip(deviations["grp"], deviations["var1"].fillna(""), strict=True))
+    known = {(row.grp, row.var2, row.var1): number(row.sdcor, ".2f") for row in correlations.itertuples()}
+    rights = [_correlations(block, known) for block in _blocks(names)]
+    width = max((len(right) for rows in rights for right in rows), default=0)
+    rows = [
+        (*name, *values, *right, *[""] * (width - len(right)))
+        for name, values, right in zip(names, cells, (right for rows in rights for right in rows), strict=True)
+    ]
+    header = ("Groups", "Name", *shown, *(["Corr"] + [""] * (width - 1) if width else []))
+    hidden = any(len(block) > MOST_CORRELATED for block in _blocks(names)) and not correlations.empty
+    note = "More correlations: sf.varcorr(fit)" if hidden else ""
+    return Table("Group effects", header, tuple(rows), 2, note)
+
+
+def _blocks(names: Iterable[tuple[str, str]]) -> list[list[tuple[str, str]]]:
+    """Keep the rows of one block together."""
+    return [list(rows) for _, rows in groupby(names, key=lambda name: name[0])]
+
+
+def _correlations(block: list[tuple[str, str]], known: dict[tuple[str, str, str], str]) -> list[list[str]]:
+    """Give each row of a block its correlations with the rows above."""
+    shown = [
+        [known[group, term, above] for _, above in block[:place] if (group, term, above) in known]
+        for place, (group, term) in enumerate(block)
+    ]
+    return [right if place < MOST_CORRELATED else [] for place, right in enumerate(shown)]
+
+
+def _fixed_table(fit: Summarised, side: Design, interval: Interval, of: str) -> Table:
+    """Lay out the first fixed effects of one linear predictor."""
+    frame = summarise_fixed(fit, interval, most=MOST_FIXED, side=side)
+    return _captioned(fixed_table(side, frame, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
+
+
+def _parameter_table(fit: Summarised, interval: Interval) -> Table | None:
+    """Lay out the family's further parameters, where it has any."""
+    frame = family_parameters(fit, ci_prob=interval.probability, ci_kind=interval.kind)
+    if frame.empty:
+        return None
+    shown, extra = _with_ends(_ESTIMATES, interval), _mixing_cells(frame)
+    cells = [formatted(row[list(shown.values())], row["std_error"])[0] for _, row in frame.groupby("term", sort=False)]
+    rows = zip(frame["term"], cells, zip(*extra.values(), strict=True), strict=True)
+    table = tuple((term, *values, *other) for term, values, other in rows)
+    return Table("Family parameters", ("", *shown, *extra), table, 1, "")
+
+
+def _mixing_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
+    """Format the diagnostics of each row."""
+    floors = [math.floor(ess) if math.isfinite(ess) else ess for ess in frame["ess_bulk"]]
+    return {
+        "R-hat": [number(r_hat, ".3f") for r_hat in frame["r_hat"]],
+        "ESS": [number(floor, ",.0f") for floor in floors],
+    }
+
+
+def fixed_table(
+    side: Design, frame: pd.DataFrame, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]
+) -> Table:
+    """Lay out the first fixed effects.
+
+    Parameters
+    ----------
+    side : Design
+        The linear predictor that they belong to.
+    frame : pandas.DataFrame
+        The rows, as from `fixef`.
+    shown : mapping of str to str
+        The frame's columns that share their decimals, by their headers.
+    extra : mapping of str to sequence of str
+        Further columns, as text.
+
+    Returns
+    -------
+    Table
+    """
+    cells = formatted(frame[list(shown.values())], frame["std_error"])
+    others = list(zip(*extra.values(), strict=True))
+    rows = tuple((term, *values, *other) for term, values, other in zip(frame["term"], cells, others, strict=True))
+    more = side.X.shape[1] + max(len(side.levels) - 1, 0) - len(rows)
+    note = f"... and {more:,} more: sf.fixef(fit)" if more > 0 else ""
+    return Table("Fixed effects", ("", *shown, *extra), rows, 1, note)
+
+
+def formatted(frame: pd.DataFrame, scale: Sequence[float]) -> list[list[str]]:
+    """Format numbers with the decimals that give the smallest of `scale` its significant digits.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Numbers.
+    scale : sequence of float
+        Standard errors or deviations.
+
+    Returns
+    -------
+    list of list of str
+        Row by row.
+    """
+    values = frame.to_numpy(dtype=np.float64)
+    known = np.abs(np.asarray(scale, dtype=np.float64))
+    known = known[np.isfinite(known) & (known > 0)]
+    smallest = known.min() if len(known) else 1.0
+    decimals = max(SIGNIFICANT - 1 - math.floor(math.log10(smallest)), 0)
+    wide = len(known) > 0 and np.abs(values[np.isfinite(values)]).max(initial=0.0) >= 10.0 ** (10 - decimals)
+    pattern = f"#.{SIGNIFICANT + 1}g" if decimals > MOST_DECIMALS or wide else f".{decimals}f"
+    return [[number(value, pattern) for value in row] for row in values]
+
+
+def number(value: float, pattern: str) -> str:
+    """Format a number; what is not known is a dash, and nothing is -0.00.
+
+    Parameters
+    ----------
+    value : float
+    pattern : str
+        As for `format`.
+
+    Returns
+    -------
+    str
+    """
+    if math.isnan(value):
+        return "-"
+    text = format(value, pattern).removesuffix(".")
+    return text.removeprefix("-") if not text.strip("-0.") else text
+
+
+def share(value: float, pattern: str, draws: int) -> str:
+    """Format a probability that was counted over draws: none of S is "< 1/S", all are "> 1 - 1/S".
+
+    Parameters
+    ----------
+    value : float
+    pattern : str
+        As for `format`.
+    draws : int
+        How many were counted; 0 for a probability that was not.
+
+    Returns
+    -------
+    str
+    """
+    if draws and value in (0, 1):
+        return f"> 1 - 1/{draws:,}" if value else f"< 1/{draws:,}"
+    return number(value, pattern)

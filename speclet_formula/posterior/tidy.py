@@ -1,0 +1,142 @@
+"""All estimates in one frame, as broom.mixed's `tidy`."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design.design import sides
+from speclet_formula.errors import nearest
+from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.effects import fixef, ranef
+from speclet_formula.posterior.intervals import ESTIMATES, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.points import ASYMPTOTIC, RESIDUAL, interval_of, point_parameters, points_of, wald
+from speclet_formula.posterior.variances import correlation_draws, deviation_draws, has_residual, residual_label
+
+TIDY = ("effect", "group", "level", "term", *ESTIMATES)
+TESTS = ("statistic", "p_value")
+LABELS = {"group": "str", "level": "str", "term": "str"}
+
+
+def tidy(
+    fit: Fitted,
+    effects: str | Sequence[str] | None = None,
+    *,
+    conf_int: bool = True,
+    exponentiate: bool = False,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+) -> pd.DataFrame:
+    """Gather all estimates in one frame, as broom.mixed's `tidy`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    effects : str or sequence of str, optional
+        Which to gather, in this order: "fixed" (fixed effects), "ran_pars" (standard deviations and correlations),
+        "ran_vals" (group effects by level); all three by default.
+    conf_int : bool
+        Whether the ends of the intervals are among the columns.
+    exponentiate : bool
+        Whether the fixed effects and the ends of their intervals are exponentiated: odds ratios on the logit link,
+        ratios on the log link. As broom.mixed, it takes the exponential of the summary, not a summary of the
+        exponentials (of draws: exp(mean), not the mean of exp), and multiplies `std_error` by it, the delta method.
+        The other rows stay on the link's scale.
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        * `effect`: "fixed", "ran_pars" or "ran_vals";
+        * `group`: the grouping factor (the block for "ran_pars", "Residual" for sigma, "Scale" of a t response);
+          missing for "fixed";
+        * `level`: the level's label, for "ran_vals"; else missing;
+        * `term`: the term's label ("sigma_Days" for one of the formula of sigma); for "ran_pars" "sd__Intercept",
+          "cor__Intercept.Days", "sd__Observation";
+        * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, on the link's scale unless exponentiated. Of
+          a fit by maximum likelihood the last two are missing for "ran_pars", and the standard error unless it is by
+          Laplace's approximation;
+        * of a fit by maximum likelihood `statistic`, and by Laplace's approximation `p_value`, of the fixed effects as
+          for `fixef`, with "tests" in `.attrs`.
+
+    Raises
+    ------
+    EstimateError
+        An effect that does not exist, or as for `fixef`.
+
+    Examples
+    --------
+    >>> from speclet_formula.posterior.tidy import tidy
+    >>> tidy(fit, "ran_pars")["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ['sd__Intercept', 'sd__Days', 'cor__Intercept.Days', 'sd__Observation']
+    """
+    interval = interval_of(fit, ci_prob, ci_kind)
+    wanted = (effects,) if isinstance(effects, str) else tuple(_KINDS if effects is None else effects)
+    for effect in wanted:
+        _check_effect(effect)
+    rows = [_KINDS[effect](fit, interval).assign(effect=effect).astype(LABELS) for effect in wanted]
+    points = points_of(fit)
+    columns = (*TIDY, *(name for name in TESTS if any(name in row for row in rows)))
+    found = [row.reindex(columns=list(columns)) for row in rows if len(row)]
+    frame = stack(found, columns, interval if points is None else wald(points, interval))
+    if "p_value" in columns:
+        frame.attrs["tests"] = ASYMPTOTIC
+    if exponentiate:
+        _exponentiate(frame)
+    return frame if conf_int else frame.drop(columns=["conf_low", "conf_high"])
+
+
+def _exponentiate(frame: pd.DataFrame) -> None:
+    """Put the fixed effects on the exponential scale, in place: d exp(b) = exp(b) db."""
+    fixed = frame["effect"] == "fixed"
+    ends = ["estimate", "conf_low", "conf_high"]
+    frame.loc[fixed, ends] = np.exp(frame.loc[fixed, ends])
+    frame.loc[fixed, "std_error"] *= frame.loc[fixed, "estimate"]
+
+
+def _check_effect(effect: str) -> None:
+    """Refuse what is not a kind of effect."""
+    if effect in _KINDS:
+        return
+    near = nearest(str(effect), _KINDS)
+    raise EstimateError(
+        f"there is no effect '{effect}'.",
+        f"Effects: {', '.join(_KINDS)}.",
+        f"Nearest: '{near}'." if near else "Leave effects= out for all of them.",
+    )
+
+
+def _fixed(fit: Fitted, interval: Interval) -> pd.DataFrame:
+    """Take the fixed effects."""
+    return fixef(fit, ci_prob=interval.probability, ci_kind=interval.kind).assign(group=None, level=None)
+
+
+def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
+    """Summarise standard deviations and correlations under broom.mixed's names."""
+    points = points_of(fit)
+    if points is not None:
+        return point_parameters(fit.model.design, points, interval)
+    rows = []
+    for block in (block for side in sides(fit.model.design) for block in side.groups):
+        draws = {f"sd__{term}": found for term, found in deviation_draws(fit, block).items()}
+        draws |= {f"cor__{'.'.join(pair)}": found for pair, found in correlation_draws(fit, block).items()}
+        rows += [summarise(found, interval).assign(group=block.label, term=term) for term, found in draws.items()]
+    if has_residual(fit.model):
+        label, residual = residual_label(fit.model), pooled(draws_of(fit, "sigma"))
+        kind = "sd" if label == RESIDUAL else "scale"
+        rows.append(summarise(residual, interval).assign(group=label, term=f"{kind}__Observation"))
+    return stack([row.assign(level=None) for row in rows], ("group", "level", "term", *ESTIMATES), interval)
+
+
+def _values(fit: Fitted, interval: Interval) -> pd.DataFrame:
+    """Take the group effects."""
+    names = {"grpvar": "group", "grp": "level", "condval": "estimate", "condsd": "std_error"}
+    return ranef(fit, ci_prob=interval.probability, ci_kind=interval.kind).rename(columns=names)
+
+
+_KINDS: dict[str, Callable[[Fitted, Interval], pd.DataFrame]] = {
+    "fixed": _fixed,
+    "ran_pars": _parameters,
+    "ran_vals": _values,
+}

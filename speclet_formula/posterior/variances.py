@@ -1,0 +1,229 @@
+"""Standard deviations and correlations of group effects, and the residual's: `varcorr` and `sigma`.
+
+One row per parameter, laid out as `as.data.frame(VarCorr(.))`.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import pandas as pd
+
+from speclet_formula.design.design import Design, GroupBlock, correlation_name, effect_label, sides
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, pooled
+from speclet_formula.posterior.intervals import (
+    Array,
+    EstimateError,
+    Interval,
+    bounds,
+    choose_interval,
+    point_estimates,
+    stack,
+)
+from speclet_formula.posterior.points import RESIDUAL, VARCORR, interval_of, point_varcorr, points_of
+
+SCALE = "Scale"  # of a t response
+
+
+def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Summarise standard deviations and correlations, as lme4's `VarCorr`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per standard deviation, then one per correlation of the same block; blocks in the formula's order
+        (lme4 sorts them by number of levels), those of a parameter's own formula after the mean's; the residual last,
+        for families that have one and unless sigma has a formula.
+
+        * `grp`: the block, "gene", "gene.1" for a second block over the same factor, or "Residual", of a t
+          response "Scale";
+        * `var1`: the column's label, "Intercept", "Days", "sigma_Intercept"; missing for the residual;
+        * `var2`: the second column of a correlation, else missing;
+        * `vcov`: estimate of the variance or covariance, on the squared link scale;
+        * `sdcor`: estimate of the standard deviation, on the link's scale, or of the correlation;
+        * `conf_low`, `conf_high`: the interval of `sdcor`, which `.attrs["interval"]` names.
+
+        `vcov` is summarised from the draws of the variance, so that it is not the square of `sdcor`. Of a fit by
+        maximum likelihood it is, and there are no intervals.
+
+    Raises
+    ------
+    EstimateError
+        `ci_prob` or `ci_kind` cannot be used, or the posterior lacks a parameter.
+
+    Examples
+    --------
+    >>> from speclet_formula.posterior.variances import varcorr
+    >>> varcorr(fit)["grp"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ['Subject', 'Subject', 'Subject', 'Residual']
+    """
+    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
+    if points is not None:
+        return point_varcorr(fit.model.design, points)
+    rows = [row for side in sides(fit.model.design) for row in _side_rows(fit, side, interval)]
+    return stack([*rows, *_residual_rows(fit, interval)], VARCORR, interval)
+
+
+def summarise_side(fit: Fitted, side: Design, interval: Interval) -> pd.DataFrame:
+    """Summarise standard deviations and correlations of one linear predictor.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    side : Design
+        The model's design, for the mean, which the residual goes with; or that of one of its parameters.
+    interval : Interval
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `varcorr` describes.
+    """
+    points = points_of(fit)
+    if points is not None:
+        return point_varcorr(side, points)
+    residual = _residual_rows(fit, interval) if side is fit.model.design else []
+    return stack([*_side_rows(fit, side, interval), *residual], VARCORR, interval)
+
+
+def _side_rows(fit: Fitted, side: Design, interval: Interval) -> list[pd.DataFrame]:
+    return [row for block in side.groups for row in _block_rows(fit, block, interval)]
+
+
+def _residual_rows(fit: Fitted, interval: Interval) -> list[pd.DataFrame]:
+    """Summarise the residual's standard deviation, if it is one number."""
+    if not has_residual(fit.model):
+        return []
+    residual = pooled(draws_of(fit, "sigma"))
+    return [_row(residual_label(fit.model), None, None, residual**2, residual, interval)]
+
+
+def residual_label(model: FittedModel) -> str:
+    """Name sigma in tables of variances: "Residual", or "Scale" of a t response, whose SD is larger.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    str
+    """
+    return SCALE if model.family.name == "t" else RESIDUAL
+
+
+def sigma(fit: Fitted) -> float:
+    """Estimate the residual standard deviation.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    float
+        On the response's scale, by rcParams["stats.point_estimate"]; the scale, not the standard deviation, for the
+        family "t"; of log(y) for the log-normal families. 1.0 for families without a residual scale
+        (binomial, poisson, ...), as lme4's `sigma` has it.
+
+    Raises
+    ------
+    EstimateError
+        The posterior lacks sigma, or sigma has a formula of its own.
+
+    Examples
+    --------
+    >>> from speclet_formula.posterior.variances import sigma
+    >>> 20 < sigma(fit) < 30  # fit: Reaction ~ Days + (1 + Days | Subject)
+    True
+    """
+    if "sigma" not in fit.model.family.parameters:
+        return 1.0
+    if not has_residual(fit.model):
+        raise EstimateError(
+            "sigma has a formula of its own, so that it is no single number.",
+            "Its coefficients are among those of fixef(fit), on the log scale.",
+            "For sigma in each row write fitted(fit, parameter='sigma').",
+        )
+    points = points_of(fit)
+    if points is not None:
+        return 1.0 if points.sigma is None else points.sigma
+    return float(point_estimates(pooled(draws_of(fit, "sigma")), choose_interval())[0])
+
+
+def has_residual(model: FittedModel) -> bool:
+    """Tell whether a model has one residual scale.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    bool
+    """
+    return "sigma" in model.family.parameters and "sigma" not in dict(model.design.parameters)
+
+
+def deviation_draws(fit: Fitted, block: GroupBlock) -> dict[str, Array]:
+    """Return the draws of a block's standard deviations.
+
+    Parameters
+    ----------
+    fit : Fit
+    block : GroupBlock
+
+    Returns
+    -------
+    dict of str to ndarray of float, shape (chains * draws, 1)
+        By the column's label, "Intercept", "Days".
+    """
+    return {
+        effect_label(block, column): pooled(draws_of(fit, f"{slot}_sigma"))
+        for column, slot in zip(block.columns, block.slots, strict=True)
+    }
+
+
+def correlation_draws(fit: Fitted, block: GroupBlock) -> dict[tuple[str, str], Array]:
+    """Return the draws of a block's correlations.
+
+    Parameters
+    ----------
+    fit : Fit
+    block : GroupBlock
+
+    Returns
+    -------
+    dict of (str, str) to ndarray of float, shape (chains * draws, 1)
+        By the pair of columns' labels, ("Intercept", "Days"), row by row of the upper triangle; empty for a block
+        without correlations.
+    """
+    if not block.correlated:
+        return {}
+    draws = pooled(draws_of(fit, correlation_name(block)))
+    pairs = combinations((effect_label(block, column) for column in block.columns), 2)
+    return {pair: draws[:, [place]] for place, pair in enumerate(pairs)}
+
+
+def _block_rows(fit: Fitted, block: GroupBlock, interval: Interval) -> Iterator[pd.DataFrame]:
+    """Summarise a block: its standard deviations, then its correlations."""
+    deviations = deviation_draws(fit, block)
+    for term, draws in deviations.items():
+        yield _row(block.label, term, None, draws**2, draws, interval)
+    for (first, second), draws in correlation_draws(fit, block).items():
+        covariance = draws * deviations[first] * deviations[second]
+        yield _row(block.label, first, second, covariance, draws, interval)
+
+
+def _row(grp: str, var1: str | None, var2: str | None, vcov: Array, sdcor: Array, interval: Interval) -> pd.DataFrame:
+    """Summarise one standard deviation or correlation."""
+    low, high = bounds(sdcor, interval)
+    estimates = (point_estimates(vcov, interval)[0], point_estimates(sdcor, interval)[0], low[0], high[0])
+    frame = pd.DataFrame([(grp, var1, var2, *estimates)], columns=list(VARCORR))
+    # Without a type of their own, columns that are missing throughout could not be stacked with text.
+    return frame.astype({"grp": "str", "var1": "str", "var2": "str"})
