@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 from speclet_formula.errors import DataError
-from speclet_formula.inference.lme4 import lmer
+from speclet_formula.inference.lmer import lmer
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.diagnostics import diagnose

@@ -5,7 +5,7 @@ from typing import Any, overload
 
 from speclet_formula.common.keywords import answers_r
 from speclet_formula.formula.terms import Formula
-from speclet_formula.inference.fitting import Maximised, Sampled, fit
+from speclet_formula.inference.fit import Maximised, Sampled, fit
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 

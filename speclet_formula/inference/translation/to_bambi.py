@@ -1,8 +1,7 @@
-"""A Model goes in; the bambi.Model and the PyMC model that it means come out.
+"""The bambi.Model and the PyMC model that a Model means.
 
 Bambi gets plain columns: the cleaned data, one factor for each grouping factor, one column for each group effect, so
-that it builds neither combinations nor codings of its own. Priors are left to `priors`, the one other file
-that imports Bambi, drawing to `nuts`.
+that it builds neither combinations nor codings of its own. Priors are left to `priors`, drawing to `nuts`.
 """
 
 from typing import Any
@@ -25,8 +24,7 @@ from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.plans import LARGEST_DENSE
 from speclet_formula.inference.translation.names import BambiNames, bambi_names, group_term_name, summed
-from speclet_formula.inference.translation.ordinal import centred_family
-from speclet_formula.inference.translation.priors import bambi_priors
+from speclet_formula.inference.translation.priors import bambi_priors, centred_family
 from speclet_formula.model import Model
 
 # Bambi parses the name of such a response again for new data.

@@ -3,13 +3,14 @@
 The recipe is short on purpose: what each engine does stands in its own file, what the draws mean in later rooms.
 """
 
+import inspect
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast, overload
 
 from speclet_formula.common.keywords import answers_r
 from speclet_formula.errors import SamplingError, nearest
-from speclet_formula.inference.keeping import kept_factors, without_others
+from speclet_formula.inference.datatree import kept_factors, without_others
 from speclet_formula.inference.plans import Sampler, SamplingPlan, note_settings, plan_of, refuse_unused
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
@@ -175,3 +176,28 @@ def _sample_nuts(model: Model, plan: SamplingPlan) -> Any:
     from speclet_formula.inference.nuts import sample_nuts
 
     return sample_nuts(model, plan)
+
+
+# What other rooms pass on to `Model` and to `fit`.
+MODEL_SETTINGS = tuple(n for n in inspect.signature(Model.__init__).parameters if n not in ("self", "formula", "data"))
+FIT_SETTINGS = tuple(
+    n for n in inspect.signature(fit).parameters if n not in ("model", "cores", "random_seed", "progress")
+)
+
+
+def refuse_unknown(settings: Iterable[str], model_settings: Sequence[str] = MODEL_SETTINGS) -> None:
+    """Raise a SamplingError for a setting that is neither one of `model_settings` nor one of `fit`."""
+    known = (*model_settings, *FIT_SETTINGS)
+    unknown = next((name for name in settings if name not in known), None)
+    if unknown is not None:
+        near = nearest(unknown, known)
+        raise SamplingError(
+            f"there is no setting '{unknown}'.",
+            f"Of Model there are {', '.join(model_settings)}; of fit {', '.join(FIT_SETTINGS)}.",
+            f"Nearest: '{near}'." if near else "Leave it out.",
+        )
+
+
+def refuse_unused_settings(settings: Mapping[str, Any]) -> None:
+    """Raise a SamplingError for settings that their method has no use for, before any of many fits is begun."""
+    refuse_unused(settings.get("method", "auto"), settings)

@@ -13,7 +13,7 @@ from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.families import parameter_link
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
-from speclet_formula.inference.fitting import fit
+from speclet_formula.inference.fit import fit
 from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit

@@ -16,7 +16,7 @@ from speclet_formula.design.response import trials_of_proportion
 from speclet_formula.errors import DataError
 from speclet_formula.families import check_response, parameter_link
 from speclet_formula.formula.terms import Call, Expression, Name, columns_of, text_of
-from speclet_formula.inference.fitting import fit
+from speclet_formula.inference.fit import fit
 from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model, in_order_of, with_design
 from speclet_formula.model.findings import inspect_response
@@ -99,7 +99,7 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     Examples
     --------
     >>> import speclet_formula as sf
-    >>> from speclet_formula.inference.refitting import with_response
+    >>> from speclet_formula.inference.refit import with_response
     >>> data, truth = sf.datasets.m7()
     >>> model = with_response(sf.Model("log_fc ~ (1 | gene)", data), data["mu_sc"])
     >>> bool((model.data["log_fc"] == data["mu_sc"]).all())
@@ -144,7 +144,7 @@ def with_rows(model: Model, rows: np.ndarray) -> Model:
     Examples
     --------
     >>> import numpy as np, speclet_formula as sf
-    >>> from speclet_formula.inference.refitting import with_rows
+    >>> from speclet_formula.inference.refit import with_rows
     >>> data, truth = sf.datasets.m7()
     >>> len(with_rows(sf.Model("log_fc ~ (1 | gene)", data), np.arange(5)).design.response)
     5

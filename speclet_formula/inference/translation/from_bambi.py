@@ -1,6 +1,6 @@
-"""A bambi.Model goes in; the Model that means the same comes out, or the error that says what cannot be read.
+"""The Model that means the same as a bambi.Model, or the error that says what cannot be read.
 
-Formula and priors are read in `reading` and `stated`. Here they are put together, and every column is compared with
+Formula and priors are read in `counterparts`. Here they are put together, and every column is compared with
 Bambi's own, so that nothing is read as something else.
 """
 
@@ -19,9 +19,16 @@ from speclet_formula.design.fixed import spelled
 from speclet_formula.errors import DataError, FormulaError, PriorError
 from speclet_formula.families import is_ordinal, parameter_link, resolve_family
 from speclet_formula.formula.terms import columns_of, text_of
-from speclet_formula.inference.translation.models import TranslatedModel
-from speclet_formula.inference.translation.reading import Reading, ReadSide, read_response, read_side
-from speclet_formula.inference.translation.stated import stated_group_priors, stated_prior, stated_thresholds
+from speclet_formula.inference.translation.counterparts import (
+    Reading,
+    ReadSide,
+    read_response,
+    read_side,
+    stated_group_priors,
+    stated_prior,
+    stated_thresholds,
+)
+from speclet_formula.inference.translation.to_bambi import TranslatedModel
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 

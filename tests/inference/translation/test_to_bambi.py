@@ -13,8 +13,8 @@ import pytest
 from scipy import special, stats
 
 import speclet_formula as sf
-from speclet_formula.inference.translation.centring import prefers_centred
-from speclet_formula.inference.translation.models import to_pymc
+from speclet_formula.inference.translation.priors import prefers_centred
+from speclet_formula.inference.translation.to_bambi import to_pymc
 
 N = 60
 RNG = np.random.default_rng(7)
@@ -394,7 +394,7 @@ def test_one_row_per_level_is_sampled_non_centred() -> None:
 
 
 def test_what_bambi_cannot_hold_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("speclet_formula.inference.translation.models.LARGEST_DENSE", 1000)
+    monkeypatch.setattr("speclet_formula.inference.translation.to_bambi.LARGEST_DENSE", 1000)
     with pytest.raises(sf.DataError) as caught:
         to_pymc(sf.Model("y ~ (1 | gene)", TABLE))
     assert str(caught.value) == (

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.costing import forecast, sizes_of
-from speclet_formula.costing.forecast import memory_in_words, time_in_words
+from speclet_formula.inference import costs as forecast
+from speclet_formula.inference.costs import memory_in_words, sizes_of, time_in_words
 from tests.fakes import sleepstudy_data
 
 
@@ -65,7 +65,7 @@ def test_sparsely_crossed_factors_are_analysed():
 
 
 def test_very_large_ones_are_a_guess_within_ten(monkeypatch):
-    monkeypatch.setattr("speclet_formula.costing.sizes.MOST_ANALYSED", 0)
+    monkeypatch.setattr("speclet_formula.inference.costs.MOST_ANALYSED", 0)
     model = sparsely_crossed()
     sizes = sizes_of(model)
     assert sizes.loose

@@ -6,7 +6,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
-from speclet_formula.inference.refitting import with_response
+from speclet_formula.inference.refit import with_response
 from speclet_formula.priors import slot_frame
 
 

@@ -1,7 +1,6 @@
-"""A Gaussian fit by maximum likelihood goes in; the profile likelihood intervals of its parameters come out.
+"""Intervals of a fit's parameters, as lme4's `confint`: of its draws, Wald's, or by profiles of the likelihood.
 
-For each value of a parameter the likelihood is maximised over all others, as lme4's `confint(method="profile")` does.
-Wald's and posterior intervals are left to `confidence`.
+For each value of a parameter a profile maximises the likelihood over all others.
 """
 
 from collections.abc import Callable
@@ -9,6 +8,7 @@ from dataclasses import dataclass, replace
 from statistics import NormalDist
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import brentq
 
 from speclet_formula.common.threads import in_one_blas_thread
@@ -17,14 +17,72 @@ from speclet_formula.inference.dropping import independent_columns
 from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.fitting import fit_point
 from speclet_formula.inference.reml.profiled import Profiled, deviances, log_likelihood_parts, profile_of
-from speclet_formula.posterior import PointFit
+from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.points import interval_of
+from speclet_formula.posterior.tidy import tidy
 
+CONFINT = ("effect", "group", "term", "estimate", "conf_low", "conf_high")
 MOST_CORRELATED = 2  # columns of a block whose correlation is profiled
 _PRECISION = 1e-4  # of an end, in units of the estimate's scale
 _MOST_STEPS = 60
 
 type Profile = Callable[[float], float]
+
+
+def confint(
+    fit: Fit | PointFit, method: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
+) -> pd.DataFrame:
+    """Tabulate the intervals of all parameters, as lme4's `confint`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    method : {"posterior", "wald", "profile"}, optional
+        What intervals are made of: "posterior" for a Fit; for a PointFit "wald" (the default) or, for gaussian fits,
+        "profile": all values at which the likelihood, maximised over all other parameters, is not too small. The
+        profile is of the full likelihood, for fits by REML too, as in lme4.
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Standard deviations and correlations first, then fixed effects, as lme4 has them, in the columns of `tidy`:
+        `effect`, `group`, `term`, `estimate`, `conf_low`, `conf_high`, on the link's scale. `.attrs["interval"]` names
+        the interval. Wald's are of fixed effects alone: those of standard deviations are missing, as in lme4. A profile
+        that does not rise up to a bound (a standard deviation of 0, a correlation of 1) ends there.
+
+    Raises
+    ------
+    EstimateError
+        The fit has no intervals of that method (profiles need a gaussian fit by 'reml' or 'ml', at most two correlated
+        effects in a block); or as for `fixef`.
+
+    References
+    ----------
+    Bates, Mächler, Bolker and Walker (2015), doi:10.18637/jss.v067.i01, section 5.1.
+
+    Examples
+    --------
+    >>> from speclet_formula.inference.confint import confint
+    >>> confint(fit)["term"].to_list()[-2:]  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ['Intercept', 'Days']
+    """
+    methods = ("wald", "profile") if isinstance(fit, PointFit) else ("posterior",)
+    if method is not None and method not in methods:
+        raise EstimateError(
+            f"this fit has no intervals by method={method!r}.",
+            "Fits with draws have 'posterior' intervals, fits by maximum likelihood 'wald' and 'profile'.",
+            f"Write method='{methods[0]}', or leave it out.",
+        )
+    frame = tidy(fit, ("ran_pars", "fixed"), ci_prob=ci_prob, ci_kind=ci_kind)[list(CONFINT)]
+    if method == "profile" and isinstance(fit, PointFit):
+        interval = interval_of(fit, ci_prob, ci_kind)
+        low, high = profile_intervals(fit, interval.probability)
+        frame = frame.assign(conf_low=low, conf_high=high)
+        frame.attrs.update(interval=f"{100 * interval.probability:g}% profile interval")
+    return frame
 
 
 @dataclass(frozen=True, eq=False)
