@@ -29,9 +29,16 @@ from speclet_formula.formula.terms import Formula
 from speclet_formula.model import check_parameters
 from speclet_formula.model.observation import draw_between
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.prediction.simulating import Effects, simulate_responses
+from speclet_formula.prediction.responses import (
+    Censor,
+    DrawnResponse,
+    Effects,
+    bounds_of_rows,
+    observed_columns,
+    response_to_draw,
+    simulate_responses,
+)
 from speclet_formula.recovery.stated import block_effects, check_params, fixed_labels, floats, number_of
-from speclet_formula.responses import Censor, DrawnResponse, bounds_of_rows, observed_columns, response_to_draw
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,4 @@
-"""A fit goes in; the log density of each observation comes out, draw by draw.
-
-It goes by blocks of rows. What leave-one-out makes of them is left to `comparison`.
-"""
+"""The log density of each observation, draw by draw, in blocks of rows."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -14,7 +11,7 @@ from speclet_formula.errors import DataError
 from speclet_formula.model.observation import observed_log_density
 from speclet_formula.posterior.draws import Fitted
 from speclet_formula.posterior.intervals import Array
-from speclet_formula.prediction.gathering import OBSERVATION_DIM, Rows, at_rows, gather, row_blocks
+from speclet_formula.prediction.linear_predictors import OBSERVATION_DIM, Rows, at_rows, gather, row_blocks
 
 if TYPE_CHECKING:
     import xarray

@@ -1,7 +1,6 @@
-"""A posterior and a design go in; the draws of each linear predictor come out as arrays, and their sums at rows.
+"""The draws of each linear predictor's coefficients, and their sums at rows.
 
 All work goes by blocks of rows, so that memory beside the posterior and the result is a few arrays of BLOCK_BYTES.
-What the sums mean on the response's scale is left to the files beside this one.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,9 +18,9 @@ from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.points import points_of
 
 type Rows = slice | np.ndarray | None
-
 BLOCK_BYTES = 32 * 2**20  # of an array of draws x rows; four of them exist at a time here, nine in leave-one-out
 OBSERVATION_DIM = "__obs__"  # Bambi's name for it
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,11 +39,53 @@ class ModelDraws:
     parameters: dict[str, Array]  # the family's other parameters, (draws, 1); thresholds (draws, levels - 1)
 
 
-def row_blocks(n: int, n_draws: int) -> Iterator[slice]:
-    """Cut n rows so that draws x rows stays below BLOCK_BYTES."""
-    size = max(1, BLOCK_BYTES // (8 * n_draws))
-    for start in range(0, n, size):
-        yield slice(start, min(start + size, n))
+def linear_predictor(
+    model: FittedModel,
+    posterior: Any,
+    rows: Rows = None,
+    *,
+    parameter: str | None = None,
+    design: Design | None = None,
+    draws: Rows = None,
+) -> Array:
+    """Compute the linear predictor of each row for each draw.
+
+    Parameters
+    ----------
+    model : Model
+        The model that the posterior belongs to.
+    posterior : xarray.Dataset
+        Its draws, under the names of the design.
+    rows : slice or array of int, optional
+        Rows of the design; all by default. The result takes draws x rows x 8 bytes: give blocks of rows for large data.
+    parameter : str, optional
+        A parameter that has a formula of its own, "sigma"; by default the mean.
+    design : Design, optional
+        Other rows, as `replay_design` makes them; the model's own by default.
+    draws : slice or array of int, optional
+        Draws to use, counted over all chains, the first chain's first; all by default.
+
+    Returns
+    -------
+    ndarray of float, shape (draws, rows)
+        On the link scale, offset included.
+
+    Raises
+    ------
+    DataError
+        A row has a group level that was not fitted, the posterior lacks a variable of the design, or the parameter has
+        no formula.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import linear_predictors as linear_predictor
+    >>> linear_predictor(fit.model, fit.idata["posterior"], slice(0, 10)).shape  # 4 chains of 1,000 draws
+    (4000, 10)
+    """
+    used = side_of(model.design if design is None else design, parameter)
+    refuse_new_levels(used)
+    gathered = gather_side(used, posterior, slice(None) if draws is None else draws)
+    return predictor_of(gathered, used, slice(None) if rows is None else rows)
 
 
 def gather(
@@ -86,27 +127,6 @@ def gather_side(design: Design, posterior: Any, draws: slice | np.ndarray = slic
     )
 
 
-def variable_draws(posterior: Mapping[str, Any], name: str, size: int) -> Array:
-    """Return a variable as (draws of all chains, elements)."""
-    if name not in posterior:
-        if parts := not_kept(posterior, name):
-            raise DataError(*parts)
-        raise DataError(
-            f"the posterior holds no variable '{name}'.",
-            "It holds one for each term of the model, under the design's names.",
-            "Fit the model again, or hand over the model that these draws belong to.",
-        )
-    array = posterior[name].transpose("chain", "draw", ...)
-    values = np.asarray(array.values, dtype=np.float64).reshape(array.shape[0] * array.shape[1], -1)
-    if values.shape[1] != size:
-        raise DataError(
-            f"the posterior's '{name}' has {values.shape[1]:,} elements for {size:,} of the model.",
-            "Draws and model have the same levels and columns.",
-            "Fit the model again, or hand over the model that these draws belong to.",
-        )
-    return values
-
-
 def at_rows(
     drawn: ModelDraws, design: Design, family: Family, rows: slice | np.ndarray
 ) -> tuple[Array, dict[str, Array]]:
@@ -129,3 +149,61 @@ def predictor_of(draws: Draws, design: Design, rows: slice | np.ndarray) -> Arra
             part *= block.values[rows, column]
             total += part
     return total
+
+
+def row_blocks(n: int, n_draws: int) -> Iterator[slice]:
+    """Cut n rows so that draws x rows stays below BLOCK_BYTES."""
+    size = max(1, BLOCK_BYTES // (8 * n_draws))
+    for start in range(0, n, size):
+        yield slice(start, min(start + size, n))
+
+
+def variable_draws(posterior: Mapping[str, Any], name: str, size: int) -> Array:
+    """Return a variable as (draws of all chains, elements)."""
+    if name not in posterior:
+        if parts := not_kept(posterior, name):
+            raise DataError(*parts)
+        raise DataError(
+            f"the posterior holds no variable '{name}'.",
+            "It holds one for each term of the model, under the design's names.",
+            "Fit the model again, or hand over the model that these draws belong to.",
+        )
+    array = posterior[name].transpose("chain", "draw", ...)
+    values = np.asarray(array.values, dtype=np.float64).reshape(array.shape[0] * array.shape[1], -1)
+    if values.shape[1] != size:
+        raise DataError(
+            f"the posterior's '{name}' has {values.shape[1]:,} elements for {size:,} of the model.",
+            "Draws and model have the same levels and columns.",
+            "Fit the model again, or hand over the model that these draws belong to.",
+        )
+    return values
+
+
+def side_of(design: Design, parameter: str | None) -> Design:
+    """Return the linear predictor of the mean, or of a parameter."""
+    if parameter is None:
+        return design
+    varying = dict(design.parameters)
+    if parameter not in varying:
+        raise DataError(
+            f"'{parameter}' has no formula in this model.",
+            f"Parameters with one: {', '.join(varying) or 'none'}.",
+            "Leave parameter= out for the mean.",
+        )
+    return varying[parameter]
+
+
+def refuse_new_levels(design: Design) -> None:
+    """Raise a DataError that names the levels without a fitted effect."""
+    for block in design.groups:
+        if block.new_levels:
+            raise DataError(
+                f"'{block.group}' has levels that were not fitted: {_named(block.new_levels)}.",
+                "Group effects are known for the fitted levels.",
+                "Leave those rows out, fit the model with them, or write predict(..., allow_new_levels=True).",
+            )
+
+
+def _named(levels: tuple[str, ...]) -> str:
+    """Name the first few levels."""
+    return ", ".join(f"'{level}'" for level in levels[:_MOST_NAMED]) + (", ..." if len(levels) > _MOST_NAMED else "")

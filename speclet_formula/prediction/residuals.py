@@ -1,7 +1,6 @@
-"""A fit goes in; what is left of each observation after its mean comes out: R's `residuals`.
+"""What is left of each observation after its mean, R's `residuals`, and broom's `augment`.
 
 Response residuals, those in units of the model's SD, signed roots of the deviance, and randomised quantile residuals.
-Means are those of `means`.
 """
 
 from collections.abc import Callable
@@ -19,45 +18,18 @@ from speclet_formula.families import Family, expected_response, is_ordinal
 from speclet_formula.families.evaluation import weighted
 from speclet_formula.families.records import Parameters
 from speclet_formula.posterior.intervals import Array, EstimateError
-from speclet_formula.prediction.gathering import at_rows, gather_fit, row_blocks
-from speclet_formula.prediction.replicates import draw_rows
+from speclet_formula.prediction.linear_predictors import at_rows, gather_fit, row_blocks
+from speclet_formula.prediction.predict import fitted, predict
+from speclet_formula.prediction.responses import draw_rows
 
+if TYPE_CHECKING:
+    from speclet_formula.posterior import Fit, PointFit
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
 
 TYPES = ("response", "pearson", "deviance", "quantile")
 FEWEST_REPLICATES = 1000  # a point fit is one draw, from which so many responses are drawn
-
-# Var(y) given the mean and the family's parameters; of a proportion, of its share of successes.
-_VARIANCES: dict[str, Callable[[Array, Parameters, Any], Array]] = {
-    "gaussian": lambda mean, p, _: p["sigma"] ** 2 + 0 * mean,
-    "gamma": lambda mean, p, _: mean**2 / p["alpha"],
-    "exponential": lambda mean, _p, _: mean**2,
-    "wald": lambda mean, p, _: mean**3 / p["lam"],
-    "beta": lambda mean, p, _: mean * (1 - mean) / (1 + p["kappa"]),
-    "bernoulli": lambda mean, _p, _: mean * (1 - mean),
-    "binomial": lambda mean, _p, trials: mean * (1 - mean) / _counted(trials),
-    "beta_binomial": lambda mean, p, trials: (
-        mean * (1 - mean) / _counted(trials) * (1 + (trials - 1) / (1 + p["kappa"]))
-    ),
-    "poisson": lambda mean, _p, _: mean,
-    "negativebinomial": lambda mean, p, _: mean + mean**2 / p["alpha"],
-}
-
-# Twice by how much the log density falls short of its largest, for sigma = 1; of a proportion, for one trial. As R's
-# `family()$dev.resids`, which knows no dispersion.
-_DEVIANCES: dict[str, Callable[[Array, Array, Parameters], Array]] = {
-    "gaussian": lambda y, mean, _: (y - mean) ** 2,
-    "gamma": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
-    "exponential": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
-    "wald": lambda y, mean, _: (y - mean) ** 2 / (y * mean**2),
-    "bernoulli": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
-    "binomial": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
-    "poisson": lambda y, mean, _: 2 * (xlogy(y, y / mean) - (y - mean)),
-    "negativebinomial": lambda y, mean, p: (
-        2 * (xlogy(y, y / mean) - (y + p["alpha"]) * np.log((y + p["alpha"]) / (mean + p["alpha"])))
-    ),
-}
+_NAMES = {"estimate": ".fitted", "std_error": ".se.fit", "conf_low": ".lower", "conf_high": ".upper"}
 
 
 def residuals(
@@ -123,6 +95,46 @@ def residuals(
         mean, parameters = at_rows(drawn, design, family, rows)
         parts.append(of_rows(design, family, rows, mean, parameters, rng))
     return pd.Series(np.concatenate(parts), index=pd.Index(design.rows, name="row"), name="residual")
+
+
+def augment(fit: "Fit | PointFit", *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+    """Put fitted values and residuals beside the data, as broom.mixed's `augment`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The rows of the given table that were fitted, all of its columns, under the table's place ("row"), and
+
+        * `.fitted`, `.se.fit`, `.lower`, `.upper`: as `fitted` has them (the last three are missing for a PointFit);
+        * `.resid`: observation minus `.fitted`; of a proportion, shares;
+        * `.std.resid`: `.resid` divided by the SD that the model gives the row;
+        * `.fixed`: the linear predictor without group effects.
+
+    Raises
+    ------
+    EstimateError
+        The response is ordinal, censored or truncated, which has no such residuals; or as for `fixef`.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import augment
+    >>> augment(fit).columns[-4:].to_list()
+    ['.upper', '.resid', '.std.resid', '.fixed']
+    """
+    require_rows(fit.model.design, "augment()")
+    added = {".resid": residuals(fit), ".std.resid": residuals(fit, "pearson", random_seed=0)}
+    means = fitted(fit, ci_prob=ci_prob, ci_kind=ci_kind).rename(columns=_NAMES)
+    added[".fixed"] = predict(fit, re_form="~0", type="link")["estimate"]
+    data = fit.model.data.iloc[fit.model.design.rows]
+    frame = pd.concat([data.set_axis(means.index), means, pd.DataFrame(added)], axis=1)
+    frame.attrs.update(means.attrs)
+    return frame
 
 
 def _check_type(kind: str, design: Design, family: Family) -> None:
@@ -214,3 +226,34 @@ def _repeated(mean: Array, parameters: Parameters) -> tuple[Array, Parameters]:
         return mean, parameters
     repeated = {name: np.repeat(values, FEWEST_REPLICATES, axis=0) for name, values in parameters.items()}
     return np.repeat(mean, FEWEST_REPLICATES, axis=0), repeated
+
+
+# Var(y) given the mean and the family's parameters; of a proportion, of its share of successes.
+_VARIANCES: dict[str, Callable[[Array, Parameters, Any], Array]] = {
+    "gaussian": lambda mean, p, _: p["sigma"] ** 2 + 0 * mean,
+    "gamma": lambda mean, p, _: mean**2 / p["alpha"],
+    "exponential": lambda mean, _p, _: mean**2,
+    "wald": lambda mean, p, _: mean**3 / p["lam"],
+    "beta": lambda mean, p, _: mean * (1 - mean) / (1 + p["kappa"]),
+    "bernoulli": lambda mean, _p, _: mean * (1 - mean),
+    "binomial": lambda mean, _p, trials: mean * (1 - mean) / _counted(trials),
+    "beta_binomial": lambda mean, p, trials: (
+        mean * (1 - mean) / _counted(trials) * (1 + (trials - 1) / (1 + p["kappa"]))
+    ),
+    "poisson": lambda mean, _p, _: mean,
+    "negativebinomial": lambda mean, p, _: mean + mean**2 / p["alpha"],
+}
+# Twice by how much the log density falls short of its largest, for sigma = 1; of a proportion, for one trial. As R's
+# `family()$dev.resids`, which knows no dispersion.
+_DEVIANCES: dict[str, Callable[[Array, Array, Parameters], Array]] = {
+    "gaussian": lambda y, mean, _: (y - mean) ** 2,
+    "gamma": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
+    "exponential": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
+    "wald": lambda y, mean, _: (y - mean) ** 2 / (y * mean**2),
+    "bernoulli": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
+    "binomial": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
+    "poisson": lambda y, mean, _: 2 * (xlogy(y, y / mean) - (y - mean)),
+    "negativebinomial": lambda y, mean, p: (
+        2 * (xlogy(y, y / mean) - (y + p["alpha"]) * np.log((y + p["alpha"]) / (mean + p["alpha"])))
+    ),
+}

@@ -2,6 +2,7 @@
 
 import tracemalloc
 from dataclasses import replace
+from importlib import import_module
 
 import numpy as np
 import pandas as pd
@@ -13,14 +14,15 @@ from speclet_formula.design import replay_design
 from speclet_formula.errors import DataError
 from speclet_formula.model import Model
 from speclet_formula.prediction import (
-    densities,
     fitted,
-    gathering,
     linear_predictor,
+    linear_predictors,
     log_likelihood,
     log_likelihood_blocks,
 )
 from tests.fakes import correlated_fit, crossed_fit, fake_fit
+
+densities = import_module("speclet_formula.prediction.log_likelihood")  # the package has the verb of that name
 
 
 def screen(n=24):
@@ -248,7 +250,7 @@ def test_the_log_likelihood_is_labelled_as_arviz_wants_it():
 def test_blocks_of_rows_change_nothing(monkeypatch):
     fit = crossed_fit(draws=10)
     whole, means = log_likelihood(fit), fitted(fit)
-    monkeypatch.setattr(gathering, "BLOCK_BYTES", 40 * 8 * 7)  # seven rows of 40 draws
+    monkeypatch.setattr(linear_predictors, "BLOCK_BYTES", 40 * 8 * 7)  # seven rows of 40 draws
     blocks = list(log_likelihood_blocks(fit))
     assert [rows.stop - rows.start for rows, _ in blocks] == [7] * 6 + [6]
     np.testing.assert_allclose(np.hstack([block for _, block in blocks]), whole.values.reshape(40, 48), rtol=1e-12)
@@ -295,8 +297,8 @@ def test_peak_memory_is_a_few_blocks(monkeypatch):
     rng = np.random.default_rng(1)
     data = pd.DataFrame({"y": rng.normal(size=n), "g": rng.integers(0, 500, n).astype(str)})
     fit = fake_fit(Model("y ~ 1 + (1 | g)", data), draws=250)
-    block_bytes = gathering.BLOCK_BYTES // 10
-    monkeypatch.setattr(gathering, "BLOCK_BYTES", block_bytes)
+    block_bytes = linear_predictors.BLOCK_BYTES // 10
+    monkeypatch.setattr(linear_predictors, "BLOCK_BYTES", block_bytes)
     fitted(fit)  # imports what it needs
     tracemalloc.start()
     try:
