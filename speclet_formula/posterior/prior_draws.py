@@ -52,7 +52,7 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     --------
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
-    >>> from speclet_formula.posterior import prior_draws
+    >>> from speclet_formula.posterior.prior_draws import prior_draws
     >>> list(prior_draws(sf.Model("log_fc ~ (1 | gene)", data), 10, random_seed=1))
     ['Intercept', '1|gene', '1|gene_sigma', 'sigma']
     """

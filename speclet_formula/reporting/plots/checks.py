@@ -300,7 +300,7 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     PriorError
         A prior is improper (flat), so that it has no draws.
     """
-    from speclet_formula.posterior import prior_draws
+    from speclet_formula.posterior.prior_draws import prior_draws
 
     prior = prior_draws(fit.model, PRIOR_DRAWS, random_seed=random_seed)
     posterior = fit.idata["posterior"].to_dataset()
