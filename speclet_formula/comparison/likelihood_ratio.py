@@ -176,10 +176,10 @@ def _by_likelihood(fit: PointFit | Fit) -> PointFit:
     if isinstance(fit, PointFit) and fit.method != "reml":
         return fit
     if fit.model.family.name != "gaussian":
-        from speclet_formula.inference.laplace.fitting import fit_laplace  # here, since it compiles, as below
+        from speclet_formula.inference.laplace.fit import fit_laplace  # here, since it compiles, as below
 
         return fit_laplace(fit.model)
-    from speclet_formula.inference.reml.fitting import fit_point
+    from speclet_formula.inference.reml.fit import fit_point
 
     return fit_point(fit.model, method="ml")
 
