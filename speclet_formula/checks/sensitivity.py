@@ -11,7 +11,7 @@ import pandas as pd
 import xarray as xr
 
 from speclet_formula.design import Design
-from speclet_formula.design.design import correlation_name, effect_variables, sides
+from speclet_formula.design.design import sides
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.prediction import log_likelihood_blocks
@@ -59,7 +59,7 @@ def sensitivity(fit: "Fit") -> pd.DataFrame:
     from arviz import psense  # here, since it takes long to import
 
     posterior = fit.idata["posterior"].to_dataset()
-    effects = effect_variables(fit.model.design)
+    effects = fit.model.design.effect_variables
     shown = posterior[[str(name) for name in posterior.data_vars if name not in effects]]
     tree = xr.DataTree.from_dict(
         {
@@ -115,8 +115,8 @@ def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], 
     for block in side.groups:
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
-            matrices = matrices_of(_values(posterior, correlation_name(block)))
-            total += log_density(priors[correlation_name(block)], matrices)
+            matrices = matrices_of(_values(posterior, block.correlation))
+            total += log_density(priors[block.correlation], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import correlation_name, sides
+from speclet_formula.design.design import sides
 from speclet_formula.errors import DataError
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import Array
@@ -171,5 +171,5 @@ def _correlation_factors(posterior: Any, block: GroupBlock, draws: slice | Array
     if not block.correlated:
         return None
     k = len(block.slots)
-    pairs = variable_draws(posterior, correlation_name(block), k * (k - 1) // 2)[draws]
+    pairs = variable_draws(posterior, block.correlation, k * (k - 1) // 2)[draws]
     return np.asarray(np.linalg.cholesky(matrices_of(pairs)))

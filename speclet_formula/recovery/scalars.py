@@ -5,13 +5,11 @@ What they should have been is left to `truth`, how well they were found to `para
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import correlation_name, effect_label, threshold_labels
 from speclet_formula.design.merged import column_means
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, draw, pairs_of, prior_sd
@@ -69,7 +67,7 @@ def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> li
     draws = draws_of(posterior, "threshold")
     own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, draws.shape[-1:])
     sds = np.sqrt(own + _moved_variance(model.design, priors))
-    labels = threshold_labels(model.design.levels)
+    labels = model.design.thresholds
     return [
         Scalar(f"threshold[{place}]", label, "", "b", draws[:, :, place], float(sds[place]))
         for place, label in enumerate(labels)
@@ -142,7 +140,7 @@ def _means(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prio
             name = f"{slot}_mu"
             if slot in model_means(model) and name in posterior:
                 sd = _sd_of(priors[slot].parameters["mu"])
-                found.append(Scalar(name, effect_label(block, column), block.label, "b", draws_of(posterior, name), sd))
+                found.append(Scalar(name, block.term_of(column), block.label, "b", draws_of(posterior, name), sd))
     sums = [scalar for scalar in found if scalar.term == "Intercept"]
     if sums and all(term.kind != "intercept" for term in side.fixed):
         total = np.sum([scalar.draws for scalar in sums], axis=0)
@@ -156,7 +154,7 @@ def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list
     return [
         Scalar(
             f"{slot}_sigma",
-            effect_label(block, column),
+            block.term_of(column),
             block.label,
             "sd",
             draws_of(posterior, f"{slot}_sigma"),
@@ -169,7 +167,7 @@ def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list
 
 def _correlations(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the correlations of a block's columns."""
-    name = correlation_name(block)
+    name = block.correlation
     if not block.correlated or name not in posterior:
         return []
     draws = draws_of(posterior, name)
@@ -177,7 +175,7 @@ def _correlations(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]
     sd = _sd_of(priors.get(name), dimension=len(block.columns))
     return [
         Scalar(f"{name}[{pair}]", _readable(pair), block.label, "cor", draws[:, :, position], sd)
-        for position, pair in enumerate(pair_labels(block))
+        for position, pair in enumerate(block.pairs)
     ]
 
 
@@ -186,14 +184,9 @@ def _readable(pair: str) -> str:
     return f"Intercept{pair[1:]}" if pair.startswith("1,") else pair
 
 
-def pair_labels(block: GroupBlock) -> list[str]:
-    """Return "1, Days" for each pair of a block's columns, the rows of the upper triangle one after another."""
-    return [f"{first}, {second}" for first, second in combinations(block.columns, 2)]
-
-
 def correlations_by_key(block: GroupBlock, correlations: Any) -> dict[str, float]:
     """Return a block's correlations, given as a matrix, as its pairs or as the only one, by their scalars' keys."""
     values, k = np.asarray(correlations, dtype=float), len(block.columns)
     pairs = pairs_of(values) if values.shape == (k, k) else np.ravel(values)
-    labels = [f"{correlation_name(block)}[{pair}]" for pair in pair_labels(block)]
+    labels = [f"{block.correlation}[{pair}]" for pair in block.pairs]
     return dict(zip(labels, pairs.tolist(), strict=True))

@@ -11,7 +11,6 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import correlation_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import refuse_foreign
@@ -67,7 +66,7 @@ def _names(side: Design) -> Iterator[str]:
     yield from (label for term in side.fixed for label in term.columns)
     for block in side.groups:
         yield from (name for slot in block.slots for name in (slot, f"{slot}_sigma", f"{slot}_mu"))
-        yield correlation_name(block)
+        yield block.correlation
 
 
 def _block_scalars(block: GroupBlock, truth: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -75,7 +74,7 @@ def _block_scalars(block: GroupBlock, truth: Mapping[str, Any]) -> Iterator[tupl
     for name in (f"{slot}{moment}" for slot in block.slots for moment in ("_mu", "_sigma")):
         if name in truth:
             yield name, float(truth[name])
-    name = correlation_name(block)
+    name = block.correlation
     if block.correlated and name in truth:
         yield from correlations_by_key(block, truth[name]).items()
 
