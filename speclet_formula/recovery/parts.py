@@ -7,7 +7,6 @@ taken by name: a truth that was stated for another formula of it is not carried 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -253,11 +252,6 @@ def _effects(block: GroupBlock, slot: str, stated: Mapping[Any, float] | pd.Seri
     refuse_foreign(slot, block.group, by_level, block.levels)
     known = [level for level in block.levels if level in by_level]
     return pd.Series([by_level[level] for level in known], index=known, name=slot)
-
-
-def pair_labels(block: GroupBlock) -> list[str]:
-    """Return "1, Days" for each pair of a block's columns, the rows of the upper triangle one after another."""
-    return [f"{first}, {second}" for first, second in combinations(block.columns, 2)]
 
 
 def correlations_by_key(block: GroupBlock, correlations: Any) -> dict[str, float]:
