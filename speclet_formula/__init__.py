@@ -11,12 +11,6 @@ from typing import TYPE_CHECKING, Any
 from speclet_formula.common.kinds import checks_kind
 
 if TYPE_CHECKING:
-    from speclet_formula.checks import Predictive as Predictive
-    from speclet_formula.checks import is_singular as is_singular
-    from speclet_formula.checks import near_singular as near_singular
-    from speclet_formula.checks import posterior_predictive as posterior_predictive
-    from speclet_formula.checks import prior_predictive as prior_predictive
-    from speclet_formula.checks import sensitivity as sensitivity
     from speclet_formula.comparison import Comparison as Comparison
     from speclet_formula.comparison import LikelihoodRatios as LikelihoodRatios
     from speclet_formula.comparison import anova as anova
@@ -24,8 +18,6 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import glance as glance
     from speclet_formula.comparison import kfold as kfold
     from speclet_formula.comparison import loo as loo
-    from speclet_formula.costing import Costs as Costs
-    from speclet_formula.costing import costs as costs
     from speclet_formula.design.scans import Scan as Scan
     from speclet_formula.design.scans import scan as scan
     from speclet_formula.errors import ComparisonError as ComparisonError
@@ -37,15 +29,17 @@ if TYPE_CHECKING:
     from speclet_formula.errors import SpecletError as SpecletError
     from speclet_formula.grouped import GroupedFits as GroupedFits
     from speclet_formula.grouped import fit_by as fit_by
-    from speclet_formula.inference.confidence import confint as confint
-    from speclet_formula.inference.fitting import fit as fit
-    from speclet_formula.inference.lme4 import glmer as glmer
-    from speclet_formula.inference.lme4 import lmer as lmer
-    from speclet_formula.inference.refitting import refit as refit
-    from speclet_formula.inference.translation.back import from_bambi as from_bambi
-    from speclet_formula.inference.translation.models import to_bambi as to_bambi
-    from speclet_formula.inference.translation.models import to_pymc as to_pymc
-    from speclet_formula.inference.updating import update as update
+    from speclet_formula.inference.confint import confint as confint
+    from speclet_formula.inference.costs import Costs as Costs
+    from speclet_formula.inference.costs import costs as costs
+    from speclet_formula.inference.fit import fit as fit
+    from speclet_formula.inference.lmer import glmer as glmer
+    from speclet_formula.inference.lmer import lmer as lmer
+    from speclet_formula.inference.refit import refit as refit
+    from speclet_formula.inference.translation.from_bambi import from_bambi as from_bambi
+    from speclet_formula.inference.translation.to_bambi import to_bambi as to_bambi
+    from speclet_formula.inference.translation.to_bambi import to_pymc as to_pymc
+    from speclet_formula.inference.update import update as update
     from speclet_formula.interpretation import Means as Means
     from speclet_formula.interpretation import contrasts as contrasts
     from speclet_formula.interpretation import effect_matrix as effect_matrix
@@ -74,6 +68,8 @@ if TYPE_CHECKING:
     from speclet_formula.posterior.effects import ranef as ranef
     from speclet_formula.posterior.r2 import icc as icc
     from speclet_formula.posterior.r2 import r2 as r2
+    from speclet_formula.posterior.singular import is_singular as is_singular
+    from speclet_formula.posterior.singular import near_singular as near_singular
     from speclet_formula.posterior.tidy import tidy as tidy
     from speclet_formula.posterior.variances import sigma as sigma
     from speclet_formula.posterior.variances import varcorr as varcorr
@@ -82,6 +78,10 @@ if TYPE_CHECKING:
     from speclet_formula.prediction import log_likelihood as log_likelihood
     from speclet_formula.prediction import predict as predict
     from speclet_formula.prediction import residuals as residuals
+    from speclet_formula.prediction.predictive import Predictive as Predictive
+    from speclet_formula.prediction.predictive import posterior_predictive as posterior_predictive
+    from speclet_formula.prediction.predictive import prior_predictive as prior_predictive
+    from speclet_formula.prediction.sensitivity import sensitivity as sensitivity
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
@@ -127,14 +127,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "checks": (
-        "Predictive",
-        "is_singular",
-        "near_singular",
-        "posterior_predictive",
-        "prior_predictive",
-        "sensitivity",
-    ),
     "comparison": (
         "Comparison",
         "LikelihoodRatios",
@@ -143,10 +135,6 @@ _ROOMS = {
         "glance",
         "kfold",
         "loo",
-    ),
-    "costing": (
-        "Costs",
-        "costs",
     ),
     "design.scans": (
         "Scan",
@@ -171,16 +159,20 @@ _ROOMS = {
         "GroupedFits",
         "fit_by",
     ),
-    "inference.confidence": ("confint",),
-    "inference.fitting": ("fit",),
-    "inference.lme4": ("glmer", "lmer"),
-    "inference.refitting": ("refit",),
-    "inference.translation.back": ("from_bambi",),
-    "inference.translation.models": (
+    "inference.confint": ("confint",),
+    "inference.costs": (
+        "Costs",
+        "costs",
+    ),
+    "inference.fit": ("fit",),
+    "inference.lmer": ("glmer", "lmer"),
+    "inference.refit": ("refit",),
+    "inference.translation.from_bambi": ("from_bambi",),
+    "inference.translation.to_bambi": (
         "to_bambi",
         "to_pymc",
     ),
-    "inference.updating": ("update",),
+    "inference.update": ("update",),
     "interpretation": (
         "Means",
         "contrasts",
@@ -194,6 +186,7 @@ _ROOMS = {
         "slopes",
     ),
     "model": ("Model",),
+    "posterior.singular": ("is_singular", "near_singular"),
     "posterior": (
         "Fit",
         "PointFit",
@@ -229,6 +222,8 @@ _ROOMS = {
         "predict",
         "residuals",
     ),
+    "prediction.predictive": ("Predictive", "posterior_predictive", "prior_predictive"),
+    "prediction.sensitivity": ("sensitivity",),
     "priors": ("Prior",),
     "recovery": (
         "Recoveries",

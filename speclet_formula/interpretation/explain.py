@@ -105,7 +105,7 @@ def explain(
         words, described, cost, levels = explain_formula(parsed, ordinal=is_ordinal(chosen)), "", "", None
     else:
         # Here, since it brings the engines along: a formula alone is explained at once.
-        from speclet_formula.costing import costs
+        from speclet_formula.inference.costs import costs
 
         model = Model(formula, data, missing=missing, functions=functions, **settings)
         parsed, words, described, cost = model.formula, _words(model), describe_model(model), repr(costs(model))

@@ -18,7 +18,7 @@ from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.fit import lay_out_point
 from speclet_formula.posterior.summary import Layout, Table, lay_out, number, share
-from speclet_formula.recovery.records import NEAR_ZERO, Recovery, show
+from speclet_formula.recovery.recover import NEAR_ZERO, Recovery, show
 
 PARAMETERS = {
     "term": "Term", "group": "Group", "class": "Kind", "truth": "Truth", "realized": "Realized", "median": "Estimate",
