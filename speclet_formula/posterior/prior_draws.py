@@ -216,8 +216,8 @@ def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], 
     for block in side.groups:
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
-            matrices = matrices_of(_values(posterior, correlation_name(block)))
-            total += log_density(priors[correlation_name(block)], matrices)
+            matrices = matrices_of(_values(posterior, block.correlation))
+            total += log_density(priors[block.correlation], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0

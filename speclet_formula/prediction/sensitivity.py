@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design.design import effect_variables
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.prior_draws import log_prior
 from speclet_formula.prediction.log_likelihood import log_likelihood_blocks

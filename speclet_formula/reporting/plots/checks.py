@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import effect_variables
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
