@@ -133,7 +133,8 @@ def at_rows(
     """Return the mean of each row for each draw, and the family's other parameters there."""
     mean, *others = (predictor_of(part, side, rows) for part, side in zip(drawn.sides, sides(design), strict=True))
     varying = {
-        name: inverse_parameter_link(name, eta) for (name, _), eta in zip(design.parameters, others, strict=True)
+        name: inverse_parameter_link(family, name, eta)
+        for (name, _), eta in zip(design.parameters, others, strict=True)
     }
     return inverse_link(family, mean), drawn.parameters | varying
 

@@ -349,4 +349,4 @@ def _parameter_values(fit: Fitted, parameter: str) -> Iterator[Array]:
     side = side_of(fit.model.design, parameter)
     drawn = gather_side(side, fit.idata["posterior"])
     for rows in row_blocks(len(side.response), len(drawn.coefficients)):
-        yield inverse_parameter_link(parameter, predictor_of(drawn, side, rows))
+        yield inverse_parameter_link(fit.model.family, parameter, predictor_of(drawn, side, rows))

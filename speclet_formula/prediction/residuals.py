@@ -16,7 +16,7 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import nearest
 from speclet_formula.families import Family, expected_response, is_ordinal
 from speclet_formula.families.evaluation import weighted
-from speclet_formula.families.records import Parameters
+from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.intervals import Array, EstimateError
 from speclet_formula.prediction.linear_predictors import at_rows, gather_fit, row_blocks
 from speclet_formula.prediction.predict import fitted, predict

@@ -18,7 +18,7 @@ from speclet_formula.design.response import observed_response, truncation_of
 from speclet_formula.design.tables import as_pandas, clean_columns, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.families import FAMILIES, Family, draw_response, is_ordinal
-from speclet_formula.families.records import Parameters
+from speclet_formula.families.specification import Parameters
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.model.observation import draw_between

@@ -241,7 +241,8 @@ def draw_data(
     mean = inverse_link(chosen, linear_predictor(layout, params, effects))
     own = {name: _own_parameter(params, name, chosen) for name in chosen.parameters if name not in varying}
     own |= {
-        name: inverse_parameter_link(name, linear_predictor(side, params, effects)) for name, side in varying.items()
+        name: inverse_parameter_link(chosen, name, linear_predictor(side, params, effects))
+        for name, side in varying.items()
     }
     if simulator.limits is None:
         return _draw(chosen, rng, mean, own, layout.weights), effects
