@@ -13,7 +13,7 @@ from speclet_formula.design import Design
 from speclet_formula.design.design import Limits
 from speclet_formula.errors import DataError
 from speclet_formula.families import Family, draw_response, log_density, weighted
-from speclet_formula.families.records import Parameters
+from speclet_formula.families.specification import Parameters
 
 Rows = slice | np.ndarray
 Tail = Callable[[np.ndarray, np.ndarray, Parameters], np.ndarray]

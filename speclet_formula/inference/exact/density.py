@@ -20,7 +20,6 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.design import centre_of
-from speclet_formula.design.design import correlation_name
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.precision import Layout, System, build_system, cancelling, log_determinants, moved, solve
@@ -78,7 +77,7 @@ def variances_of(model: Model, system: System) -> Variances:
         sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
         columns.append(tuple(range(first, first + width)))
         if block.correlated:
-            eta = number(slots[correlation_name(block)], "eta")
+            eta = number(slots[block.correlation], "eta")
             pairs = combinations(range(width), 2)
             partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
     ends = {k: _ends(prior) for k, prior in enumerate(sd_priors) if prior.name in WITH_ENDS}

@@ -1,0 +1,250 @@
+"""Likelihood ratios of fits by maximum likelihood, as lme4's `anova` tabulates them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from itertools import pairwise
+from typing import cast
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.comparison.compare import check_comparable, compare
+from speclet_formula.errors import ComparisonError
+from speclet_formula.formula.terms import text_of
+from speclet_formula.posterior import Fit, PointFit
+
+FEWEST_FITS = 2
+NESTED = {"poisson", "negativebinomial"}
+ASKED = (
+    "Pr(>Chisq) asks whether the data would be this much likelier under the larger model if the smaller one were true, "
+    "by maximum likelihood without priors; elpd_diff asks how much better (above 0) or worse the posterior predicts a "
+    "row that was left out than the one above it does."
+)
+ASYMPTOTIC = "Pr(>Chisq) is asymptotic, by the chi-square distribution: too small where there are few groups."
+SMALLEST_P = 1e-4  # below it a p-value is printed with an exponent
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class LikelihoodRatios:
+    """Fits of the same rows, the smallest first, each tested against the one before.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row for each fit, by formula; the columns are defined in `anova`.
+    notes : tuple of str
+        What to keep in mind while reading.
+    """
+
+    table: pd.DataFrame
+    notes: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join([_printed(self.table).to_string(), "", *self.notes])
+
+    def _repr_html_(self) -> str:
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"{_printed(self.table).to_html(escape=True, border=0)}\n{notes}"
+
+
+def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
+    """Test nested models against each other by their likelihood ratios.
+
+    Each model is tested against the one before it, in the order of their numbers of parameters. The test holds where
+    the smaller model is a special case of the larger one, which is for the analyst to see to.
+
+    Parameters
+    ----------
+    *fits : PointFit or Fit
+        Two or more, by `method="ml"` or `method="reml"`; the latter are fitted again by maximum likelihood, since REML
+        likelihoods of different fixed effects cannot be compared. Or two or more by `method="laplace"`, of one family
+        and link, or poisson and negativebinomial. Or two or more fits with draws: each is also fitted by maximum
+        likelihood ("ml" of a gaussian model, else "laplace"), and leave-one-out is set beside the ratios.
+
+    Returns
+    -------
+    LikelihoodRatios
+        With `notes` and `table`, one row for each fit under its formula:
+
+        * `npar`: number of parameters;
+        * `AIC`, `BIC`, `logLik`, `deviance` (-2 logLik);
+        * `Chisq`: twice the difference of `logLik` to the row above, at least 0;
+        * `Df`: difference of `npar`;
+        * `Pr(>Chisq)`: probability of so large a `Chisq` if the smaller model is true; missing where `Df` is 0. The
+          first row has none of the last three;
+        * of fits with draws `elpd`: sum of the rows' log predictive densities, each row left out, as `loo`;
+        * of fits with draws `elpd_diff`, `dse`: difference of `elpd` to the row above, above 0 where this one predicts
+          better, and its standard error. The first note says what either column asks.
+
+    Raises
+    ------
+    ComparisonError
+        There are fewer than two fits, some have draws and others have none, or they have different rows, responses or
+        families.
+    SamplingError
+        A model with draws cannot be fitted by maximum likelihood; `compare` ranks it all the same.
+
+    References
+    ----------
+    Variances at the edge: Self and Liang (1987), doi:10.1080/01621459.1987.10478472.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> formulas = "log_fc ~ (1 | gene)", "log_fc ~ (1 | gene) + (1 | cell_line)"
+    >>> sf.anova(*(sf.lmer(formula, data, method="ml") for formula in formulas)).table["Df"].to_list()
+    [nan, 1.0]
+    """
+    with_draws = len(fits) >= FEWEST_FITS and all(isinstance(fit, Fit) for fit in fits)
+    if not with_draws:
+        _check_fits(fits)
+    _check_families(fits)
+    names = _names(fits)
+    check_comparable({name: fit.model for name, fit in zip(names, fits, strict=True)})
+    again = sum(fit.method == "reml" for fit in fits)
+    pairs = sorted(zip(names, map(_by_likelihood, fits), strict=True), key=lambda pair: pair[1].df)
+    ordered = [fit for _, fit in pairs]
+    table, notes = _table([name for name, _ in pairs], ordered), tuple(_notes(ordered, again))
+    if not with_draws:
+        return LikelihoodRatios(table, notes)
+    comparison = compare(dict(zip(names, cast("Sequence[Fit]", fits), strict=True)))
+    rows = [np.asarray(comparison.estimates[name].elpd_i).ravel() for name in table.index]
+    return LikelihoodRatios(table.assign(**_predictions(rows)), (ASKED, comparison.sentence, *notes))
+
+
+def _predictions(rows: Sequence[np.ndarray]) -> dict[str, list[float]]:
+    """Return the columns of leave-one-out, from each row's log predictive density by each fit."""
+    differences = [larger - smaller for smaller, larger in pairwise(rows)]
+    return {
+        "elpd": [float(densities.sum()) for densities in rows],
+        "elpd_diff": [np.nan, *(float(difference.sum()) for difference in differences)],
+        "dse": [np.nan, *(float(np.sqrt(len(one)) * one.std()) for one in differences)],
+    }
+
+
+def _check_fits(fits: Sequence[object]) -> None:
+    """Refuse what has no likelihood ratio."""
+    example = 'For example anova(lmer("y ~ (1 | g)", data, method="ml"), lmer("y ~ x + (1 | g)", data, method="ml")).'
+    if len(fits) < FEWEST_FITS:
+        raise ComparisonError(
+            f"there {'is one fit' if fits else 'are no fits'} to compare.",
+            "A likelihood ratio takes two fits or more, one after the other.",
+            example,
+        )
+    for place, fit in enumerate(fits, 1):
+        if not isinstance(fit, PointFit):
+            raise ComparisonError(
+                f"fit {place} is of the type {type(fit).__name__}.",
+                "A likelihood ratio is of fits by method='ml', 'reml' or 'laplace'; fits with draws are ranked by "
+                "compare.",
+                example,
+            )
+
+
+def _check_families(fits: Sequence[PointFit | Fit]) -> None:
+    """Refuse families of which none is a special case of the other."""
+    families = {(fit.model.family.name, fit.model.family.link) for fit in fits}
+    nested = {name for name, _ in families} == NESTED and len({link for _, link in families}) == 1
+    if len(families) > 1 and not nested:
+        told = ", ".join(f"{name} ({link} link)" for name, link in sorted(families))
+        raise ComparisonError(
+            f"the fits are of different families: {told}.",
+            "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
+            "poisson beside negativebinomial.",
+            "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare.",
+        )
+
+
+def _names(fits: Sequence[PointFit | Fit]) -> list[str]:
+    """Name each fit by its formula, and number those that share one."""
+    names: list[str] = []
+    for fit in fits:
+        text = text_of(fit.model.formula)
+        earlier = sum(name == text or name.startswith(f"{text} [") for name in names)
+        names.append(f"{text} [{earlier + 1}]" if earlier else text)
+    return names
+
+
+def _by_likelihood(fit: PointFit | Fit) -> PointFit:
+    """Return a fit by maximum likelihood."""
+    if isinstance(fit, PointFit) and fit.method != "reml":
+        return fit
+    if fit.model.family.name != "gaussian":
+        from speclet_formula.inference.laplace.fit import fit_laplace  # here, since it compiles, as below
+
+        return fit_laplace(fit.model)
+    from speclet_formula.inference.reml.fit import fit_point
+
+    return fit_point(fit.model, method="ml")
+
+
+def _table(names: Sequence[str], fits: Sequence[PointFit]) -> pd.DataFrame:
+    """Return the table of fits in their order."""
+    from scipy.stats import chi2
+
+    frame = pd.DataFrame(
+        {
+            "npar": [fit.df for fit in fits],
+            "AIC": [fit.aic for fit in fits],
+            "BIC": [fit.bic for fit in fits],
+            "logLik": [fit.log_likelihood for fit in fits],
+            "deviance": [fit.deviance for fit in fits],
+        },
+        index=pd.Index(names, name="model"),
+    )
+    frame["Chisq"] = (2 * frame["logLik"].diff()).clip(lower=0)
+    frame["Df"] = frame["npar"].diff()
+    freedom = frame["Df"].where(frame["Df"] > 0)
+    frame["Pr(>Chisq)"] = chi2.sf(frame["Chisq"], freedom)
+    return frame
+
+
+def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
+    """Say what to keep in mind."""
+    if again:
+        yield f"{again} of {len(fits)} models fitted again by maximum likelihood instead of REML."
+    if len({fit.model.family.name for fit in fits}) > 1:
+        yield (
+            "A poisson model is a negative binomial one at its edge, with an infinite alpha, so that the p-value is "
+            "too large (about twice)."
+        )
+    if any(_variances(one) != _variances(other) for one, other in pairwise(fits)):
+        yield (
+            "Models differ in variances: a variance cannot be below zero, so that its p-value is too large (for a "
+            "single variance about twice)."
+        )
+    for fit in fits:
+        if fit.verdict != "converged":
+            yield f"{text_of(fit.model.formula)}: {fit.sentence}"
+    if any(one.df != other.df for one, other in pairwise(fits)):
+        yield ASYMPTOTIC
+
+
+def _variances(fit: PointFit) -> int:
+    """Count the variances of a fit's group effects; a correlation of 0 lies inside what is possible, and is none."""
+    return sum(len(block.columns) for block in fit.model.design.groups)
+
+
+def _printed(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the table as text."""
+    decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0}
+    predictions = {"elpd": 1, "elpd_diff": 1, "dse": 1}
+    shown = {
+        column: ["" if np.isnan(value) else f"{value:.{places}f}" for value in table[column]]
+        for column, places in decimals.items()
+    }
+    shown["Pr(>Chisq)"] = [_probability(value) for value in table["Pr(>Chisq)"]]
+    shown |= {
+        column: ["" if np.isnan(value) else f"{value:.{places}f}" for value in table[column]]
+        for column, places in predictions.items()
+        if column in table
+    }
+    return pd.DataFrame(shown, index=table.index)
+
+
+def _probability(value: float) -> str:
+    if np.isnan(value):
+        return ""
+    return f"{value:.4f}" if value >= SMALLEST_P else f"{value:.2g}" if value > 0 else "< 1e-300"

@@ -1,0 +1,194 @@
+"""Leave-one-out cross-validation of a fit, computed by blocks of rows, as ArviZ's ELPDData.
+
+Peak memory is nine blocks of `prediction.BLOCK_BYTES`, 288 MiB, and for the integrated estimate one of
+`integrated.BLOCK_BYTES`, 512 MiB, beside; however many rows there are.
+"""
+
+import math
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from speclet_formula.comparison.pointwise import conditional_rows, draw_rows, good_pareto_k, integrated_rows, total
+from speclet_formula.comparison.sentence import caveat
+from speclet_formula.design.merged import require_rows
+from speclet_formula.errors import ComparisonError
+from speclet_formula.inference.exact.density import why_not_exact
+from speclet_formula.posterior import Fit
+from speclet_formula.posterior.pareto import FEWEST_DRAWS
+from speclet_formula.prediction import OBSERVATION_DIM
+
+FEWEST_ROWS = 2  # their differences have a variance
+
+
+def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) -> Any:
+    """Estimate how well a fit predicts each row from the others: Pareto-smoothed leave-one-out.
+
+    Of a Gaussian model with Normal priors of its coefficients, whichever engine fitted it, the estimate is
+    *integrated*: the density of a row given the other rows and a draw of the variances, all coefficients integrated
+    out. Only the few variances are then reweighted, which works where a level has a single row too. For rows whose
+    Pareto k is high all the same the variances are drawn anew without the row, from a fixed seed.
+
+    Of any other model it is *conditional*: the density is given the group effects of each draw. Where a level has one
+    or two rows, leaving one out changes its effect more than reweighted draws can show, and the estimate is too high,
+    though not each such row has a high Pareto k. The result then says so, and what to do, beneath its numbers.
+
+    Parameters
+    ----------
+    fit : Fit
+    rows : int, optional
+        How many rows to draw, at least 2, where all of them would take too long; all by default. The sums are then
+        estimates by differences from a guess for every row (Magnusson et al. 2020): the row's density at the means of
+        the variances, the others given, or at the posterior's means. Half of them are the rows with the lowest guesses,
+        which guesses miss most; the others are drawn from strata of like guesses. Of an integrated estimate the guess
+        is so near that 1,000 rows serve millions.
+    random_seed : int, optional
+        Of drawing the rows.
+
+    Returns
+    -------
+    arviz.ELPDData
+        What `arviz.loo(..., pointwise=True)` returns, without `log_weights`: `elpd`, `se`, `p`, `n_samples`,
+        `n_data_points`, `warning` (the estimate cannot be trusted), `caveat` (why, and what to do; empty where it can,
+        else it is printed too), `good_k` (the limit, min(1 - 1 / log10(draws), 0.7)) and, with the
+        dimension "__obs__" whose coordinates are the rows of the given table, `elpd_i`, `p_loo_i` and `pareto_k`. A k
+        that cannot be estimated is infinite and so counts as high. `elpd_i.attrs` holds `kind`, "integrated" or
+        "conditional", and `n_redone`, for how many rows the variances were drawn anew. The integrated estimate uses
+        about 1,000 of the draws, 250 where there are 20,000 coefficients or more, and its `p` is the sum of the rows'
+        leverages: the effective number of coefficients.
+
+        With `rows` an ELPDDataLOOSubsample as `arviz.loo_subsample` returns, whose `elpd_i` and `pareto_k` have the
+        drawn rows alone: `se` is what it would be with all rows, `subsampling_se` the error of having drawn some,
+        `subsample_size` their number and `loo_subsample_observations` their places.
+
+    Raises
+    ------
+    ComparisonError
+        It is a fit without draws, there are fewer than 30 of them, a row has density 0 in a draw, or `rows` is out of
+        range.
+    DataError
+        The posterior lacks a variable of the model.
+
+    References
+    ----------
+    Vehtari, Gelman and Gabry (2017). Practical Bayesian model evaluation using leave-one-out cross-validation and
+    WAIC. Statistics and Computing 27, 1413-1432. doi:10.1007/s11222-016-9696-4.
+
+    Vehtari, Mononen, Tolvanen, Sivula and Winther (2016). Bayesian leave-one-out cross-validation approximations for
+    Gaussian latent variable models. Journal of Machine Learning Research 17(103), 1-38.
+    https://jmlr.org/papers/v17/14-540.html
+
+    Magnusson, Andersen, Jonasson and Vehtari (2019). Bayesian leave-one-out cross-validation for large data.
+    doi:10.48550/arXiv.1904.10679. The difference estimator: Magnusson, Vehtari, Jonasson and Andersen (2020),
+    doi:10.48550/arXiv.2001.00980.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> sf.loo(fit).pareto_k.dims
+    ('__obs__',)
+    """
+    from xarray import DataArray
+
+    from speclet_formula.comparison.elpd import LeaveOneOut, SampledLeaveOneOut
+
+    check_draws(fit)
+    require_rows(fit.model.design, "loo()")
+    n = len(fit.model.design.response)
+    choose = None if rows is None else partial(draw_rows, count=_checked_rows(rows, n), random_seed=random_seed)
+    found = (integrated_rows if why_not_exact(fit.model) is None else conditional_rows)(fit, choose)
+    places = np.arange(n) if found.drawn is None else found.drawn.rows
+    check_finite(found.elpd, fit, places)
+    good_k = good_pareto_k(found.n_draws)
+    about = {"kind": found.kind, "n_redone": found.n_redone}
+    against = caveat(fit, found.kind, int((~(found.k <= good_k)).sum()), len(places), good_k)
+
+    def by_row(values: np.ndarray, name: str) -> DataArray:
+        return DataArray(values, {OBSERVATION_DIM: fit.model.design.rows[places]}, OBSERVATION_DIM, name, about)
+
+    shared: dict[str, Any] = {
+        "n_samples": found.n_draws,
+        "n_data_points": n,
+        "scale": "log",
+        "warning": bool(against),
+        "caveat": against,
+        "good_k": good_k,
+        "elpd_i": by_row(found.elpd, "elpd_i"),
+        "pareto_k": by_row(found.k, "pareto_k"),
+    }
+    if found.guesses is None or found.drawn is None:
+        spread = math.sqrt(n * found.elpd.var(ddof=1)) if n > 1 else math.nan
+        sums: dict[str, Any] = {"elpd": float(found.elpd.sum()), "se": spread, "p": float(found.p.sum())}
+        return LeaveOneOut(**sums, **shared, p_loo_i=by_row(found.p, "p_loo_i"))
+    elpd, p = (total(own, found.drawn, guess) for own, guess in zip((found.elpd, found.p), found.guesses, strict=True))
+    return SampledLeaveOneOut(
+        elpd=elpd.value,
+        se=elpd.spread,
+        p=p.value,
+        **shared,
+        subsample_size=len(places),
+        subsampling_se=elpd.error,
+        loo_subsample_observations=places,
+        p_loo_i=by_row(found.p, "p_loo_i"),
+        elpd_loo_approx=DataArray(
+            found.guesses[0], {OBSERVATION_DIM: fit.model.design.rows}, OBSERVATION_DIM, "elpd_loo_approx"
+        ),
+    )
+
+
+def _checked_rows(rows: int, n: int) -> int:
+    """Return how many rows to draw."""
+    if type(rows) is not int or not FEWEST_ROWS <= rows <= n:
+        raise ComparisonError(
+            f"rows={rows!r} is out of range.",
+            f"rows is a whole number from {FEWEST_ROWS} to {n:,}, the rows of the model.",
+            "Leave rows= out for all of them; some thousands are enough for any number.",
+        )
+    return rows
+
+
+def count_high_k(estimate: Any) -> int:
+    """Count the rows whose Pareto k is above the limit or is no number.
+
+    Parameters
+    ----------
+    estimate : arviz.ELPDData
+
+    Returns
+    -------
+    int
+    """
+    if estimate.pareto_k is None:  # of refits, which have no weights
+        return 0
+    return int((~(np.asarray(estimate.pareto_k) <= estimate.good_k)).sum())
+
+
+def check_draws(fit: Fit) -> None:
+    """Refuse what has no draws, or too few."""
+    if not isinstance(fit, Fit):
+        raise ComparisonError(
+            f"leave-one-out has no use for a {type(fit).__name__}.",
+            "It needs draws from a posterior; a fit by 'reml', 'ml' or 'laplace' has estimates alone.",
+            "Fit the model with another method, or leave method= out.",
+        )
+    posterior = fit.idata["posterior"]
+    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    if n_draws < FEWEST_DRAWS:
+        raise ComparisonError(
+            f"{n_draws} draws are too few for leave-one-out.",
+            f"The tail of the importance weights is looked at, which needs {FEWEST_DRAWS} draws; 1,000 are good.",
+            "Fit the model again with more draws.",
+        )
+
+
+def check_finite(elpd: np.ndarray, fit: Fit, places: np.ndarray) -> None:
+    """Refuse rows, at some places of the design, whose density is 0 or no number."""
+    bad = np.flatnonzero(~np.isfinite(elpd))
+    if len(bad):
+        rows = ", ".join(str(row) for row in fit.model.design.rows[places[bad[:5]]]) + (", ..." if bad[5:].size else "")
+        raise ComparisonError(
+            f"leave-one-out is not a number for {len(bad):,} rows (rows {rows}, counted from 0).",
+            "Each row has a density above 0 in every draw.",
+            "Look at those rows: often a probability of exactly 0 or 1, or draws that are not finite.",
+        )

@@ -1,0 +1,241 @@
+"""The priors of a whole model: draws from them, shaped and named as a posterior, and their density at draws.
+
+So whatever reads a posterior reads them too. Group effects are drawn from the SDs and correlations drawn before.
+"""
+
+from collections.abc import Callable, Mapping
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from speclet_formula.common.seeds import generator
+from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.design import sides
+from speclet_formula.design.merged import column_means
+from speclet_formula.errors import DataError, PriorError
+from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import Array
+from speclet_formula.priors import Prior, Slot, draw, log_density, matrices_of, pairs_of
+
+MOST_TRIES = 2000  # new draws of thresholds that do not increase
+type _Drawn = tuple[tuple[str, ...], Array, dict[str, Any]]  # dimensions, values with draws first, coordinates
+
+
+def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = None) -> xr.Dataset:
+    """Draw every parameter from its prior.
+
+    Parameters
+    ----------
+    model : Model
+        Its response is looked at only where the default priors were scaled to it.
+    draws : int
+        How many.
+    random_seed : int, optional
+        The same seed gives the same draws.
+
+    Returns
+    -------
+    xarray.Dataset
+        One chain, under the names and coordinates of a posterior. The intercept is the formula's own; its prior holds
+        at the predictors' means.
+
+    Raises
+    ------
+    PriorError
+        A prior is improper (flat).
+    DataError
+        `draws` is not a positive whole number.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> from speclet_formula.posterior.prior_draws import prior_draws
+    >>> list(prior_draws(sf.Model("log_fc ~ (1 | gene)", data), 10, random_seed=1))
+    ['Intercept', '1|gene', '1|gene_sigma', 'sigma']
+    """
+    check_draws(draws)
+    rng, slots = generator(random_seed), {slot.slot: slot for slot in model.slots}
+    found: dict[str, _Drawn] = {}
+    for side in sides(model.design):
+        found |= _fixed(side, slots, rng, draws)
+        for block in side.groups:
+            found |= _block(block, slots, rng, draws)
+    varying = dict(model.design.parameters)
+    for name in (name for name in model.family.parameters if name not in varying):
+        if name == "threshold":
+            found[name] = _thresholds(model, slots[name], found, rng, draws)
+        else:
+            found[name] = ((), _drawn(slots[name], slots[name].prior, rng, draws), {})
+    coords = {"chain": [0], "draw": np.arange(draws)}
+    variables = {}
+    for name, (dims, values, labels) in found.items():
+        variables[name] = (("chain", "draw", *dims), values[np.newaxis])
+        coords |= labels
+    return xr.Dataset(variables, coords)
+
+
+def log_prior(model: Model, posterior: Any) -> Array:
+    """Return the joint log density of all priors but that of the group effects, (chains, draws).
+
+    Parameters
+    ----------
+    model : Model
+    posterior : xarray.Dataset
+
+    Returns
+    -------
+    ndarray of float
+    """
+    priors = {slot.slot: slot.prior for slot in model.slots}
+    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    for side in sides(model.design):
+        total += _log_prior_of_side(model, side, priors, posterior)
+    varying = dict(model.design.parameters)
+    for name in (name for name in model.family.parameters if name not in varying):
+        values = _values(posterior, name)
+        if name == "threshold":  # as of an intercept; that they increase only adds a constant
+            values = values - _at_means(model.design, posterior)[..., np.newaxis]
+        total += log_density(priors[name], values).sum(axis=-1)
+    return total
+
+
+def check_draws(draws: int) -> None:
+    """Raise a DataError unless the number of draws is a positive whole one."""
+    if type(draws) is not int or draws < 1:
+        raise DataError(
+            f"draws={draws!r} is out of range.",
+            "draws is a whole number of at least 1.",
+            "Leave draws= out for its default.",
+        )
+
+
+def _fixed(design: Design, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
+    """Draw the coefficients; the intercept's prior is moved from the predictors' means to zero."""
+    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in design.fixed}
+    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
+    for term in design.fixed:
+        if term.kind == "intercept":
+            others = [other for other in design.fixed if other.kind != "intercept"]
+            for other in others:
+                drawn[term.name] = drawn[term.name] - drawn[other.name] @ means[other.start : other.stop, np.newaxis]
+    return {
+        term.variable: ((term.dim,), drawn[term.name], {term.dim: list(term.coords)})
+        if term.dim
+        else ((), drawn[term.name][:, 0], {})
+        for term in design.fixed
+    }
+
+
+def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.random.Generator, draws: int) -> _Drawn:
+    """Draw the thresholds between levels at the predictors' means, and move them to zero as an intercept."""
+    design, count = model.design, len(model.design.levels) - 1
+    drawn = _coefficients(slot, count, rng, draws)
+    if model.family.name == "cumulative":
+        drawn = _increasing(drawn, lambda: _coefficients(slot, count, rng, draws), slot)
+    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
+    for term in design.fixed:
+        values = found[term.variable][1].reshape(draws, -1)
+        drawn = drawn + values @ means[term.start : term.stop, np.newaxis]
+    return ("threshold_dim",), drawn, {"threshold_dim": list(range(count))}
+
+
+def _increasing(drawn: Array, again: Callable[[], Array], slot: Slot) -> Array:
+    """Draw again what does not increase, which is the prior given that the thresholds do."""
+    for _ in range(MOST_TRIES):
+        wrong = np.flatnonzero((np.diff(drawn, axis=1) < 0).any(axis=1))
+        if not len(wrong):
+            return drawn
+        drawn = drawn.copy()
+        drawn[wrong] = again()[wrong]
+    raise PriorError(
+        f"'{slot.slot}': {slot.prior} hardly ever gives thresholds that increase.",
+        "The thresholds of ordered levels increase, and a prior of each may not forbid it.",
+        "Give each threshold a mean of its own, in their order: Prior('Normal', mu=[-1, 0, 1], sigma=1).",
+    )
+
+
+def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
+    """Draw SDs, means and correlations of a block, and from these its effects."""
+    k, levels = len(block.columns), len(block.levels)
+    parameters = [slots[name].prior.parameters for name in block.slots]
+    sds = np.column_stack(
+        [_hyper(slots[s], p["sigma"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
+    )
+    means = np.column_stack(
+        [_hyper(slots[s], p["mu"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
+    )
+    factor = np.broadcast_to(np.eye(k), (draws, k, k))
+    found: dict[str, _Drawn] = {}
+    if block.correlated:
+        name = block.correlation
+        matrices = draw(slots[name].prior, rng, draws, dimension=k)
+        factor = np.linalg.cholesky(matrices)
+        labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
+        found[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: labels})
+    effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
+    effects += means[:, np.newaxis]
+    own: dict[str, _Drawn] = {}
+    for column, (slot, stated) in enumerate(zip(block.slots, parameters, strict=True)):
+        own[slot] = ((block.dim,), effects[:, :, column], {block.dim: list(block.levels)})
+        own[f"{slot}_sigma"] = ((), sds[:, column], {})
+        if isinstance(stated["mu"], Prior):
+            own[f"{slot}_mu"] = ((), means[:, column], {})
+    return own | found
+
+
+def _hyper(slot: Slot, value: Any, rng: np.random.Generator, draws: int) -> Array:
+    """Draw a hyperparameter, or repeat the number that it is."""
+    return _drawn(slot, value, rng, draws) if isinstance(value, Prior) else np.full(draws, float(value))
+
+
+def _coefficients(slot: Slot, k: int, rng: np.random.Generator, draws: int) -> Array:
+    """Draw a term's coefficients, (draws, k): a prior of vectors gives all at once, one of numbers each by itself."""
+    vector = any(np.ndim(value) for value in slot.prior.parameters.values() if not isinstance(value, Prior))
+    return _drawn(slot, slot.prior, rng, draws) if vector else _drawn(slot, slot.prior, rng, (draws, k))
+
+
+def _drawn(slot: Slot, prior: Prior, rng: np.random.Generator, size: int | tuple[int, ...]) -> Array:
+    """Draw from a prior; an error names the slot that has it."""
+    try:
+        return draw(prior, rng, size)
+    except PriorError as error:
+        raise PriorError(f"'{slot.slot}': {error.problem}", error.allowed, error.remedy) from error
+
+
+def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], posterior: Any) -> Array:
+    """Return the log density of the priors of one linear predictor's coefficients, SDs and correlations."""
+    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    for term in side.fixed:
+        values = _values(posterior, term.variable)
+        if term.kind == "intercept":
+            values = values + _at_means(side, posterior)[..., np.newaxis]
+        total += log_density(priors[term.name], values).sum(axis=-1)
+    for block in side.groups:
+        sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
+        if block.correlated:
+            matrices = matrices_of(_values(posterior, block.correlation))
+            total += log_density(priors[block.correlation], matrices)
+        for column, slot in enumerate(block.slots):
+            mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
+            total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
+            total += log_density(mean, _values(posterior, f"{slot}_mu"))[..., 0] if isinstance(mean, Prior) else 0.0
+    return total
+
+
+def _at_means(side: Design, posterior: Any) -> Array:
+    """Return what the coefficients but the intercept add at the predictors' means, where its prior holds."""
+    means = side.X.mean(axis=0)
+    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    for term in side.fixed:
+        if term.kind != "intercept":
+            total += _values(posterior, term.variable) @ means[term.start : term.stop]
+    return total
+
+
+def _values(posterior: Any, name: str) -> Array:
+    """Return a variable's draws, (chains, draws, elements)."""
+    array = posterior[name].transpose("chain", "draw", ...)
+    return np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
