@@ -141,7 +141,7 @@ def largest_effects(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
 
 def checks_of(fit: "Fit", boxes: Boxes, random_seed: int | None) -> str:
     """Return whether the model makes data like the observed ones."""
-    from speclet_formula.checks import posterior_predictive
+    from speclet_formula.prediction.predictive import posterior_predictive
 
     if fit.model.design.merged is not None:
         return part("Does the model make such data?", paragraph("Merged rows cannot tell: the single ones are gone."))
