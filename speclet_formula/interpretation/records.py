@@ -11,10 +11,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.table import formatted, number, share
 from speclet_formula.families import Family
 from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval
 from speclet_formula.posterior.points import NOT_ESTIMABLE
-from speclet_formula.posterior.summary import formatted, number, share
 
 type Scale = Literal["link", "response"]
 _SMALL_P = 1e-4

@@ -6,12 +6,11 @@ Nothing is computed here but the way it prints; `recover` fills it.
 from dataclasses import dataclass
 from html import escape
 
-import numpy as np
 import pandas as pd
 
-SMALL, LARGE = 1e-3, 1e5  # numbers outside are printed with an exponent
+from speclet_formula.common.table import show
+
 NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s")  # where a small number means none
-MANY_DIGITS = 10  # from here on one decimal is enough
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -92,15 +91,3 @@ class Recoveries:
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the cells of a table as text."""
     return frame.apply(lambda column: column.map(lambda value: show(value, exponent=column.name not in NEAR_ZERO)))
-
-
-def show(value: object, *, exponent: bool = True) -> str:
-    """Return a cell as text: three decimals, exponents where these do not tell, a dash for what does not exist."""
-    if not isinstance(value, float | np.floating):
-        return str(value)
-    number = float(value)
-    if np.isnan(number):
-        return "-"
-    if np.isinf(number) or abs(number) >= LARGE or (exponent and 0 < abs(number) < SMALL):
-        return f"{number:.2g}"
-    return f"{number:z.3f}" if abs(number) < MANY_DIGITS else f"{number:.1f}"
