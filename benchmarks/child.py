@@ -107,7 +107,7 @@ def _check_installed(engine: str) -> None:
     if any(find_spec(name) is None for name in needed):
         sys.exit(ABSENT)
     if engine == "reml":
-        from speclet_formula.inference.fitting import METHODS
+        from speclet_formula.inference.fit import METHODS
 
         if engine not in METHODS:
             sys.exit(ABSENT)
@@ -120,7 +120,7 @@ def _import_library(engine: str) -> None:
     else:
         # What `import bambi` does as well: without it the engine's libraries would count as fitting.
         import speclet_formula.inference.exact.sampling
-        import speclet_formula.inference.fitting  # noqa: F401
+        import speclet_formula.inference.fit  # noqa: F401
 
 
 def _used() -> dict[str, Any]:

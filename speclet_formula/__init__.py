@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import glance as glance
     from speclet_formula.comparison import kfold as kfold
     from speclet_formula.comparison import loo as loo
-    from speclet_formula.costing import Costs as Costs
-    from speclet_formula.costing import costs as costs
     from speclet_formula.design.scans import Scan as Scan
     from speclet_formula.design.scans import scan as scan
     from speclet_formula.errors import ComparisonError as ComparisonError
@@ -37,15 +35,17 @@ if TYPE_CHECKING:
     from speclet_formula.errors import SpecletError as SpecletError
     from speclet_formula.grouped import GroupedFits as GroupedFits
     from speclet_formula.grouped import fit_by as fit_by
-    from speclet_formula.inference.confidence import confint as confint
-    from speclet_formula.inference.fitting import fit as fit
-    from speclet_formula.inference.lme4 import glmer as glmer
-    from speclet_formula.inference.lme4 import lmer as lmer
-    from speclet_formula.inference.refitting import refit as refit
-    from speclet_formula.inference.translation.back import from_bambi as from_bambi
-    from speclet_formula.inference.translation.models import to_bambi as to_bambi
-    from speclet_formula.inference.translation.models import to_pymc as to_pymc
-    from speclet_formula.inference.updating import update as update
+    from speclet_formula.inference.confint import confint as confint
+    from speclet_formula.inference.costs import Costs as Costs
+    from speclet_formula.inference.costs import costs as costs
+    from speclet_formula.inference.fit import fit as fit
+    from speclet_formula.inference.lmer import glmer as glmer
+    from speclet_formula.inference.lmer import lmer as lmer
+    from speclet_formula.inference.refit import refit as refit
+    from speclet_formula.inference.translation.from_bambi import from_bambi as from_bambi
+    from speclet_formula.inference.translation.to_bambi import to_bambi as to_bambi
+    from speclet_formula.inference.translation.to_bambi import to_pymc as to_pymc
+    from speclet_formula.inference.update import update as update
     from speclet_formula.interpretation import Means as Means
     from speclet_formula.interpretation import contrasts as contrasts
     from speclet_formula.interpretation import effect_matrix as effect_matrix
@@ -144,10 +144,6 @@ _ROOMS = {
         "kfold",
         "loo",
     ),
-    "costing": (
-        "Costs",
-        "costs",
-    ),
     "design.scans": (
         "Scan",
         "scan",
@@ -171,16 +167,20 @@ _ROOMS = {
         "GroupedFits",
         "fit_by",
     ),
-    "inference.confidence": ("confint",),
-    "inference.fitting": ("fit",),
-    "inference.lme4": ("glmer", "lmer"),
-    "inference.refitting": ("refit",),
-    "inference.translation.back": ("from_bambi",),
-    "inference.translation.models": (
+    "inference.confint": ("confint",),
+    "inference.costs": (
+        "Costs",
+        "costs",
+    ),
+    "inference.fit": ("fit",),
+    "inference.lmer": ("glmer", "lmer"),
+    "inference.refit": ("refit",),
+    "inference.translation.from_bambi": ("from_bambi",),
+    "inference.translation.to_bambi": (
         "to_bambi",
         "to_pymc",
     ),
-    "inference.updating": ("update",),
+    "inference.update": ("update",),
     "interpretation": (
         "Means",
         "contrasts",

@@ -21,7 +21,7 @@ from speclet_formula.cli.commands import INTERRUPTED, MISTAKE
 from speclet_formula.cli.reading import read_table, read_truth
 from speclet_formula.cli.wording import as_options
 from speclet_formula.errors import DataError
-from speclet_formula.inference.lme4 import lmer
+from speclet_formula.inference.lmer import lmer
 from speclet_formula.posterior.archive import save
 from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.simulate import simulate_screen

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.inference.refitting import with_response
+from speclet_formula.inference.refit import with_response
 from tests.fakes import fake_fit
 
 ROWS, LEVELS = 72, 6

@@ -77,7 +77,9 @@ def test_a_hurdles_fitted_value_is_the_mean_with_its_zeros():
 def test_blocks_of_rows_do_not_change_the_probabilities(monkeypatch):
     fit = ordinal_fit()
     whole = fitted(fit)
-    monkeypatch.setattr("speclet_formula.prediction.gathering.BLOCK_BYTES", 8 * 1000 * 3 * 5)  # five rows at a time
+    monkeypatch.setattr(
+        "speclet_formula.prediction.linear_predictors.BLOCK_BYTES", 8 * 1000 * 3 * 5
+    )  # five rows at a time
     pd.testing.assert_frame_equal(fitted(fit), whole)
 
 

@@ -182,7 +182,7 @@ def test_names_with_a_slash_work_in_both_engines():
     assert sf.fixef(fit)["term"].to_list() == ["Intercept", "I(z / 2)"]
 
 
-# --- data: further texts in tests/design/test_errors.py and tests/preflight -------------------------------------------
+# --- data: further texts in tests/design/test_errors.py and tests/model -----------------------------------------------
 
 
 def test_the_analysts_order_of_categories_stands():
@@ -250,7 +250,7 @@ def test_booleans_work():
     np.testing.assert_array_equal(model.design.X[:, 1], DATA["z"] > 0)
 
 
-DOUBTFUL = {  # the words in tests/preflight/test_inspection.py
+DOUBTFUL = {  # the words in tests/model/test_inspection.py
     "as_many_effects_as_rows": ("y ~ (1|r)", DATA.assign(r=[f"r{row}" for row in range(N)])),
     "one_level": ("y ~ (1|r)", DATA.assign(r="a")),
     "singletons": ("y ~ (1|r)", DATA.assign(r=["a"] * 36 + [f"r{row}" for row in range(12)])),
@@ -380,7 +380,7 @@ def test_a_pareto_k_that_is_no_number_counts_as_bad():
 
 
 def test_new_levels_are_an_error_that_names_them():
-    """More in tests/test_prediction.py."""
+    """More in tests/prediction/test_linear_predictors.py."""
     fit = crossed_fit()
     rows = fit.model.data.iloc[:2].assign(gene=["TP53", "NRAS"])
     with pytest.raises(sf.DataError) as error:
@@ -398,7 +398,7 @@ def test_nothing_is_changed_in_place():
 
 
 def test_the_log_likelihood_of_many_rows_is_refused_or_comes_in_blocks():
-    """100,000 rows by 4,000 draws; the peak of the blocks is held by tests/test_prediction.py."""
+    """100,000 rows by 4,000 draws; the peak of the blocks is held by tests/prediction/test_linear_predictors.py."""
     rows = 100_000
     rng = np.random.default_rng(1)
     data = pd.DataFrame({"y": rng.normal(size=rows), "g": np.tile([f"g{k}" for k in range(50)], rows // 50)})

@@ -16,9 +16,9 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import PriorError
 from speclet_formula.families import FAMILIES, draw_response
 from speclet_formula.model import Model
-from speclet_formula.observation import draw_between
+from speclet_formula.model.observation import draw_between
 from speclet_formula.posterior.intervals import Array
-from speclet_formula.prediction.gathering import at_rows, gather
+from speclet_formula.prediction.linear_predictors import at_rows, gather
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit

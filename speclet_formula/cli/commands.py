@@ -171,7 +171,7 @@ def fit(
     note_replaced({"--out": out})
     prepared = model_of(data, formula, model)
     note(prepared)
-    from speclet_formula.inference.fitting import fit as fit_model
+    from speclet_formula.inference.fit import fit as fit_model
 
     fitted = fit_model(prepared, **fit_arguments(sampling))
     tell(repr(fitted))
@@ -221,7 +221,7 @@ def recover(
     prepared = model_of(data, formula, model)
     note(prepared)
     check_truth(prepared, stated)
-    from speclet_formula.inference.fitting import fit as fit_model
+    from speclet_formula.inference.fit import fit as fit_model
     from speclet_formula.recovery import recover as recover_truth
 
     fitted = fit_model(prepared, **fit_arguments(sampling))
@@ -384,7 +384,7 @@ def screen(  # noqa: PLR0913 - an option each
     tell(repr(read))
     if out_table is not None:
         write_file(read.table, out_table)
-    from speclet_formula.inference.fitting import fit as fit_model
+    from speclet_formula.inference.fit import fit as fit_model
     from speclet_formula.model import Model
 
     model = Model(default_formula(read.table) if formula is None else formula, read.table, missing="drop")

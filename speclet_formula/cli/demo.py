@@ -15,7 +15,7 @@ from speclet_formula.common.files import replacing
 from speclet_formula.comparison import Comparison, compare
 from speclet_formula.comparison.comparing import FEWEST_FITS
 from speclet_formula.errors import DataError
-from speclet_formula.inference.fitting import fit
+from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.recovery import Recovery, recover

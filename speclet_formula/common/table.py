@@ -95,8 +95,8 @@ class Table:
         ident : str
             The caption's id, by which a box around the table can be named; one made of the table by default.
         styled : bool
-            With great_tables' own look, for a page without a style sheet, and title and note in the table; else the bare
-            table, to be styled by the page that it stands in.
+            With great_tables' own look and with title and note in the table, for a page without a style sheet; else
+            the bare table.
 
         Returns
         -------

@@ -298,7 +298,7 @@ def _fitted(ready: Mapping[str, Fit | Model], arguments: Mapping[str, Any]) -> d
     """Fit what is not yet fitted."""
     if all(isinstance(item, Fit) for item in ready.values()):
         return {name: item for name, item in ready.items() if isinstance(item, Fit)}
-    from speclet_formula.inference.fitting import fit  # here, since it brings PyMC along
+    from speclet_formula.inference.fit import fit  # here, since it brings PyMC along
 
     return {name: item if isinstance(item, Fit) else fit(item, **arguments) for name, item in ready.items()}
 

@@ -215,8 +215,8 @@ def _refitted(
 
 def fit_without(model: Model, rows: np.ndarray, settings: dict[str, Any]) -> _Fold:
     """Fit a model without some of its rows and predict these; it runs in the workers."""
-    from speclet_formula.inference.fitting import fit  # here, since it brings PyMC along
-    from speclet_formula.inference.refitting import with_rows
+    from speclet_formula.inference.fit import fit  # here, since it brings PyMC along
+    from speclet_formula.inference.refit import with_rows
 
     others = np.setdiff1d(np.arange(len(model.design.rows)), rows)
     again = fit(with_rows(model, others), **{**settings, "progress": False})

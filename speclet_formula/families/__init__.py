@@ -1,7 +1,7 @@
-"""The name of a response's distribution goes in; what it means comes out as data and numpy functions.
+"""Families: what a response's distribution means, each in one file, as data and numpy functions.
 
 A family has a mean parameter on a link scale and further parameters. Its log density and its simulation here share no
-code with PyMC, so that each can check the other. Which engine serves a family is `inference.fitting`'s to say.
+code with PyMC, so that each can check the other. Which engine serves a family is for `inference` to say.
 """
 
 from speclet_formula.families.evaluation import (
@@ -9,27 +9,35 @@ from speclet_formula.families.evaluation import (
     expected_response,
     inverse_link,
     inverse_parameter_link,
-    is_ordinal,
     log_density,
-    parameter_link,
     weighted,
 )
-from speclet_formula.families.records import Family, FamilySpecification
-from speclet_formula.families.registry import FAMILIES, resolve_family
-from speclet_formula.families.responses import check_response
+from speclet_formula.families.registry import (
+    FAMILIES,
+    check_response,
+    is_linear,
+    is_ordinal,
+    parameter_link,
+    resolve_family,
+    specification_of,
+)
+from speclet_formula.families.specification import Family, FamilySpecification, Parameters
 
 __all__ = [
     "FAMILIES",
     "Family",
     "FamilySpecification",
+    "Parameters",
     "check_response",
     "draw_response",
     "expected_response",
     "inverse_link",
     "inverse_parameter_link",
+    "is_linear",
     "is_ordinal",
     "log_density",
     "parameter_link",
     "resolve_family",
+    "specification_of",
     "weighted",
 ]

@@ -1,4 +1,4 @@
-"""A family, means and parameters go in; log densities, draws and expectations come out, in numpy.
+"""Log densities, draws and expectations of a family, from means and parameters, in numpy.
 
 Nothing here shares code with PyMC, so that each can check the other.
 """
@@ -6,9 +6,8 @@ Nothing here shares code with PyMC, so that each can check the other.
 import numpy as np
 
 from speclet_formula.families.links import INVERSE_LINKS, LATENT
-from speclet_formula.families.records import Family, Parameters
-from speclet_formula.families.registry import FAMILIES
-from speclet_formula.formula.families import PARAMETER_LINKS
+from speclet_formula.families.registry import is_ordinal, parameter_link, specification_of
+from speclet_formula.families.specification import Family, Parameters
 
 
 def inverse_link(family: Family, eta: np.ndarray) -> np.ndarray:
@@ -30,19 +29,9 @@ def inverse_link(family: Family, eta: np.ndarray) -> np.ndarray:
     return eta if is_ordinal(family) else INVERSE_LINKS[family.link](eta)
 
 
-def is_ordinal(family: Family) -> bool:
-    """Tell whether the response has ordered levels, with thresholds in the intercept's place."""
-    return FAMILIES[family.name].support == "ordinal"
-
-
-def parameter_link(family: Family, parameter: str) -> str | None:
-    """Return the link of a parameter that has a formula of its own; None for one that cannot have one."""
-    return PARAMETER_LINKS.get(parameter) if parameter in family.parameters else None
-
-
-def inverse_parameter_link(parameter: str, eta: np.ndarray) -> np.ndarray:
+def inverse_parameter_link(family: Family, parameter: str, eta: np.ndarray) -> np.ndarray:
     """Return a parameter that has a formula of its own from its linear predictor of any shape."""
-    return INVERSE_LINKS[PARAMETER_LINKS[parameter]](eta)
+    return INVERSE_LINKS[parameter_link(family, parameter) or "identity"](eta)
 
 
 def log_density(
@@ -77,7 +66,7 @@ def log_density(
         Of a hurdle with positive numbers: the log probability of a zero, the log density of other values.
     """
     ready = _ready(family, parameters, weights)
-    return np.asarray(FAMILIES[family.name].log_density(y, mean, ready, trials))
+    return np.asarray(specification_of(family).log_density(y, mean, ready, trials))
 
 
 def draw_response(
@@ -96,7 +85,7 @@ def draw_response(
     array of the shape of `mean`
     """
     ready = _ready(family, parameters, weights)
-    return np.asarray(FAMILIES[family.name].simulate(rng, np.asarray(mean), ready, trials), dtype=float)
+    return np.asarray(specification_of(family).simulate(rng, np.asarray(mean), ready, trials), dtype=float)
 
 
 def expected_response(family: Family, mean: np.ndarray, parameters: Parameters) -> np.ndarray:
@@ -112,7 +101,7 @@ def expected_response(family: Family, mean: np.ndarray, parameters: Parameters) 
     array of shape (..., n)
         For ordinal families the probability of each level instead, (..., n, K).
     """
-    expectation = FAMILIES[family.name].expectation
+    expectation = specification_of(family).expectation
     return np.asarray(mean if expectation is None else expectation(mean, _ready(family, parameters, None)))
 
 

@@ -1,17 +1,28 @@
-"""The name of a link goes in; the function from the linear predictor to the mean comes out.
+"""Links: from the linear predictor to the mean and back, their derivatives, and the latent responses behind them.
 
-For ordinal families the same function is the distribution of a latent response, whose tails are needed too.
+For ordinal families a link's inverse is the distribution function of a latent response, whose tails are needed too.
+Shares of trials are also written in log p and log(1 - p), which stay exact where p is nearly 0 or 1.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import special
 
+HALF_LOG_2PI = 0.5 * np.log(2 * np.pi)
 _FAR_BELOW = -40.0
+_LARGEST_RATE = 700.0  # above it exp overflows
 
 type Transform = Callable[[np.ndarray], np.ndarray]
+
+# What families have to choose from, the first being the default.
+REAL = ("identity", "log", "inverse")
+POSITIVE = ("log", "identity", "inverse")
+COUNT = ("log", "identity")
+SHARE = ("logit", "probit", "cloglog")
+PROBABILITY = (*SHARE, "identity")
 
 INVERSE_LINKS: Mapping[str, Transform] = {
     "identity": lambda eta: eta,
@@ -21,6 +32,15 @@ INVERSE_LINKS: Mapping[str, Transform] = {
     "logit": special.expit,
     "probit": special.ndtr,
     "cloglog": lambda eta: -np.expm1(-np.exp(eta)),
+}
+FORWARD_LINKS: Mapping[str, Callable[[Any], Any]] = {
+    "identity": lambda mean: mean,
+    "log": np.log,
+    "inverse": lambda mean: 1 / mean,
+    "inverse_squared": lambda mean: 1 / mean**2,
+    "logit": special.logit,
+    "probit": special.ndtri,
+    "cloglog": lambda mean: np.log(-np.log1p(-mean)),
 }
 
 
@@ -43,3 +63,92 @@ LATENT: Mapping[str, Latent] = {
         lambda u: np.log(-np.log1p(-u)),
     ),
 }
+LATENT_VARIANCES: Mapping[str, float] = {"logit": np.pi**2 / 3, "probit": 1.0, "cloglog": np.pi**2 / 6}
+
+
+class Slopes(NamedTuple):
+    """A function of a number, and its derivatives; each of shape (n,)."""
+
+    value: Any
+    first: Any
+    second: Any
+    third: Any
+
+
+# --- the mean and its derivatives by the linear predictor -------------------------------------------------------------
+
+
+def _log(eta: np.ndarray) -> Slopes:
+    mean = np.exp(eta)
+    return Slopes(mean, mean, mean, mean)
+
+
+def _logit(eta: np.ndarray) -> Slopes:
+    p = special.expit(eta)
+    spread = p * special.expit(-eta)
+    return Slopes(p, spread, spread * (1 - 2 * p), spread * (1 - 6 * spread))
+
+
+def _probit(eta: np.ndarray) -> Slopes:
+    density = np.exp(-0.5 * eta**2 - HALF_LOG_2PI)
+    return Slopes(special.ndtr(eta), density, -eta * density, (eta**2 - 1) * density)
+
+
+def _cloglog(eta: np.ndarray) -> Slopes:
+    rate = np.exp(eta)
+    density = np.exp(eta - rate)
+    return Slopes(-np.expm1(-rate), density, density * (1 - rate), density * (1 - 3 * rate + rate**2))
+
+
+MEANS: Mapping[str, Callable[[np.ndarray], Slopes]] = {
+    "identity": lambda eta: Slopes(eta, 1.0, 0.0, 0.0),
+    "log": _log,
+    "inverse": lambda eta: Slopes(1 / eta, -1 / eta**2, 2 / eta**3, -6 / eta**4),
+    "logit": _logit,
+    "probit": _probit,
+    "cloglog": _cloglog,
+}
+
+
+# --- log p and log(1 - p) by the linear predictor ---------------------------------------------------------------------
+
+
+def _share_logit(eta: np.ndarray) -> tuple[Slopes, Slopes]:
+    p, rest = special.expit(eta), special.expit(-eta)
+    spread = p * rest
+    bend = spread * (rest - p)
+    return Slopes(special.log_expit(eta), rest, -spread, -bend), Slopes(special.log_expit(-eta), -p, -spread, -bend)
+
+
+def _share_probit(eta: np.ndarray) -> tuple[Slopes, Slopes]:
+    def one(x: np.ndarray) -> Slopes:
+        value = special.log_ndtr(x)
+        ratio = np.exp(-0.5 * x**2 - HALF_LOG_2PI - value)
+        second = -ratio * (x + ratio)
+        return Slopes(value, ratio, second, -second * (x + ratio) - ratio * (1 + second))
+
+    above, below = one(eta), one(-eta)
+    return above, Slopes(below.value, -below.first, below.second, -below.third)
+
+
+def _share_cloglog(eta: np.ndarray) -> tuple[Slopes, Slopes]:
+    rate = np.exp(eta)
+    odds = rate / np.expm1(rate)
+    odds = np.where(rate > _LARGEST_RATE, 0.0, odds)
+    turn = 1 - rate - odds  # the derivative of log(odds) by eta
+    bend = odds * turn
+    third = bend * turn - odds * (rate + bend)
+    return Slopes(np.log(-np.expm1(-rate)), odds, bend, third), Slopes(-rate, -rate, -rate, -rate)
+
+
+def _share_identity(eta: np.ndarray) -> tuple[Slopes, Slopes]:
+    rest = 1 - eta
+    return (
+        Slopes(np.log(eta), 1 / eta, -1 / eta**2, 2 / eta**3),
+        Slopes(np.log1p(-eta), -1 / rest, -1 / rest**2, -2 / rest**3),
+    )
+
+
+SHARES: Mapping[str, Callable[[np.ndarray], tuple[Slopes, Slopes]]] = {
+    "logit": _share_logit, "probit": _share_probit, "cloglog": _share_cloglog, "identity": _share_identity,
+}  # fmt: skip

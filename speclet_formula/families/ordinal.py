@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.families.links import Latent
-from speclet_formula.families.records import Parameters
+from speclet_formula.families.binomial import latent_variance
+from speclet_formula.families.links import SHARE, Latent
+from speclet_formula.families.parameters import THRESHOLD, Measures, Stated, threshold_at
+from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
 
 
 def _distances(location: np.ndarray, threshold: Any) -> np.ndarray:
@@ -19,7 +21,7 @@ def _distances(location: np.ndarray, threshold: Any) -> np.ndarray:
     return distances
 
 
-def cumulative(y: np.ndarray, location: np.ndarray, p: Parameters, _trials: Any) -> Any:
+def _cumulative(y: np.ndarray, location: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """P(y <= k) = F(threshold[k] - location)."""
     cuts = np.asarray(p["threshold"], dtype=float)
     ends = [np.full((*cuts.shape[:-1], 1), end) for end in (-np.inf, np.inf)]
@@ -38,7 +40,7 @@ def _log_between(lower: np.ndarray, upper: np.ndarray, latent: Latent) -> np.nda
     return between
 
 
-def stopping_ratio(y: np.ndarray, location: np.ndarray, p: Parameters, _trials: Any) -> Any:
+def _stopping_ratio(y: np.ndarray, location: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """P(y = k | y >= k) = F(threshold[k] - location)."""
     latent: Latent = p["latent"]
     cuts = np.asarray(p["threshold"], dtype=float)
@@ -51,14 +53,14 @@ def stopping_ratio(y: np.ndarray, location: np.ndarray, p: Parameters, _trials: 
     return total
 
 
-def cumulative_probabilities(location: np.ndarray, p: Parameters) -> Any:
+def _cumulative_probabilities(location: np.ndarray, p: Parameters) -> Any:
     """Return the probability of each level, (..., n, K)."""
     below = np.exp(p["latent"].log_below(_distances(location, p["threshold"])))
     edge = np.zeros((*below.shape[:-1], 1))
     return np.diff(np.concatenate([edge, below, edge + 1], axis=-1), axis=-1)
 
 
-def stopping_probabilities(location: np.ndarray, p: Parameters) -> Any:
+def _stopping_probabilities(location: np.ndarray, p: Parameters) -> Any:
     """Return the probability of each level, (..., n, K)."""
     distances = _distances(location, p["threshold"])
     passed = np.cumsum(p["latent"].log_above(distances), axis=-1)
@@ -67,14 +69,43 @@ def stopping_probabilities(location: np.ndarray, p: Parameters) -> Any:
     return np.exp(stop + np.concatenate([edge, passed], axis=-1))
 
 
-def draw_cumulative(rng: np.random.Generator, location: np.ndarray, p: Parameters, _trials: Any) -> Any:
+def _draw_cumulative(rng: np.random.Generator, location: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """Draw a latent number and count the thresholds below it."""
     latent = p["latent"].quantile(rng.random((*np.shape(location), 1)))
     return (_distances(location, p["threshold"]) < latent).sum(axis=-1)
 
 
-def draw_stopping_ratio(rng: np.random.Generator, location: np.ndarray, p: Parameters, _trials: Any) -> Any:
+def _draw_stopping_ratio(rng: np.random.Generator, location: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """Draw at each threshold whether it stops, and count those that were passed before."""
     distances = _distances(location, p["threshold"])
     passed = p["latent"].quantile(rng.random(distances.shape)) > distances
     return np.cumprod(passed, axis=-1).sum(axis=-1)
+
+
+def _stopping_shares(measures: Measures) -> Stated:
+    """Give thresholds' places by the share of each level among the rows at or above it."""
+    counts = measures.counts
+    return threshold_at(measures, counts[:-1] / np.cumsum(counts[::-1])[::-1][:-1])
+
+
+def _threshold_zeros(measures: Measures) -> Stated:
+    return "Normal", {"mu": np.zeros(len(measures.counts) - 1), "sigma": 1}
+
+
+CUMULATIVE = FamilySpecification(
+    "cumulative", "p", (THRESHOLD,), SHARE, "ordinal",
+    _cumulative, _draw_cumulative,
+    Spelling("Categorical", ("p",), "cumulative", clm=True, level="P({y} ≤ k)"),
+    _cumulative_probabilities,
+    latent_variances={link: latent_variance(link) for link in SHARE},
+    increasing=True,
+    aliases=("ordinal",),
+)  # fmt: skip
+
+STOPPING_RATIO = FamilySpecification(
+    "sratio", "p", (THRESHOLD.but({"weak": _stopping_shares, "bambi": _threshold_zeros}),), SHARE, "ordinal",
+    _stopping_ratio, _draw_stopping_ratio,
+    Spelling("Categorical", ("p",), "sratio", level="P({y} = k ∣ {y} ≥ k)"),
+    _stopping_probabilities,
+    aliases=("stoppingratio",),
+)  # fmt: skip

@@ -1,145 +1,46 @@
-"""A family's name, in Bambi's words or R's, and a link's name go in; the family comes out.
+"""All families: by their names, in Bambi's words or R's, and what responses each takes.
 
-The table of all families stands here; the functions that it names are defined beside it.
+To add one, make its file and put its specification into `FAMILIES`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.families import continuous, counts, ordinal, zeros
-from speclet_formula.families.records import Family, FamilySpecification
-
-_REAL = ("identity", "log", "inverse")
-_POSITIVE = ("log", "identity", "inverse")
-_COUNT = ("log", "identity")
-_SHARE = ("logit", "probit", "cloglog")
-_PROBABILITY = (*_SHARE, "identity")
-_truncated_poisson = zeros.truncated(counts.poisson)
-_truncated_negative_binomial = zeros.truncated(counts.negative_binomial)
+from speclet_formula.families.asymmetric_laplace import ASYMMETRIC_LAPLACE
+from speclet_formula.families.beta import BETA
+from speclet_formula.families.binomial import BERNOULLI, BETA_BINOMIAL, BINOMIAL
+from speclet_formula.families.gamma import EXPONENTIAL, GAMMA, WEIBULL
+from speclet_formula.families.gaussian import GAUSSIAN, LOGNORMAL
+from speclet_formula.families.negativebinomial import NEGATIVEBINOMIAL
+from speclet_formula.families.ordinal import CUMULATIVE, STOPPING_RATIO
+from speclet_formula.families.poisson import POISSON
+from speclet_formula.families.specification import Family, FamilySpecification
+from speclet_formula.families.student_t import STUDENT_T
+from speclet_formula.families.von_mises import VON_MISES
+from speclet_formula.families.wald import WALD
+from speclet_formula.families.zeros import (
+    HURDLE_GAMMA,
+    HURDLE_LOGNORMAL,
+    HURDLE_NEGATIVEBINOMIAL,
+    HURDLE_POISSON,
+    ZERO_INFLATED_BINOMIAL,
+    ZERO_INFLATED_NEGATIVEBINOMIAL,
+    ZERO_INFLATED_POISSON,
+)
 
 FAMILIES: dict[str, FamilySpecification] = {
-    "gaussian": FamilySpecification(
-        "mu", ("sigma",), _REAL, "real",
-        continuous.normal, lambda rng, mean, p, _: rng.normal(mean, p["sigma"]), weights="variance",
-    ),
-    "t": FamilySpecification(
-        "mu", ("sigma", "nu"), _REAL, "real",
-        continuous.student, lambda rng, mean, p, _: mean + p["sigma"] * rng.standard_t(p["nu"], np.shape(mean)),
-        weights="variance",
-    ),
-    "asymmetriclaplace": FamilySpecification(
-        "mu", ("b", "kappa"), _REAL, "real",
-        continuous.asymmetric_laplace, continuous.draw_asymmetric_laplace, continuous.mean_of_asymmetric_laplace,
-    ),
-    "vonmises": FamilySpecification(
-        "mu", ("kappa",), ("identity",), "angle",
-        continuous.von_mises, lambda rng, mean, p, _: rng.vonmises(mean, p["kappa"]),
-    ),
-    "gamma": FamilySpecification(
-        "mu", ("alpha",), ("inverse", "log", "identity"), "positive", continuous.gamma, continuous.draw_gamma
-    ),
-    "exponential": FamilySpecification(
-        "mu", (), _POSITIVE, "positive", continuous.exponential, lambda rng, mean, _p, _: rng.exponential(mean)
-    ),
-    "wald": FamilySpecification(
-        "mu", ("lam",), ("inverse_squared", "inverse", "identity", "log"), "positive",
-        continuous.inverse_gaussian, lambda rng, mean, p, _: rng.wald(mean, p["lam"]),
-    ),
-    "lognormal": FamilySpecification(
-        "mu", ("sigma",), _REAL, "positive",
-        continuous.log_normal, continuous.draw_log_normal, continuous.mean_of_log_normal,
-    ),
-    "weibull": FamilySpecification(
-        "mu", ("alpha",), _POSITIVE, "positive", continuous.weibull, continuous.draw_weibull
-    ),
-    "beta": FamilySpecification("mu", ("kappa",), _SHARE, "unit", continuous.beta, continuous.draw_beta),
-    "bernoulli": FamilySpecification(
-        "p", (), _PROBABILITY, "binary", counts.bernoulli, lambda rng, mean, _p, _: rng.binomial(1, mean)
-    ),
-    "binomial": FamilySpecification(
-        "p", (), _PROBABILITY, "proportion", counts.binomial, counts.draw_binomial, weights="trials"
-    ),
-    "beta_binomial": FamilySpecification(
-        "mu", ("kappa",), _SHARE, "proportion", counts.beta_binomial, counts.draw_beta_binomial, weights="trials"
-    ),
-    "zero_inflated_binomial": FamilySpecification(
-        "p", ("psi",), _PROBABILITY, "proportion",
-        zeros.inflated(counts.binomial), zeros.draw_inflated(counts.draw_binomial), zeros.mean_of_inflated,
-        weights="trials",
-    ),
-    "poisson": FamilySpecification("mu", (), _COUNT, "count", counts.poisson, counts.draw_poisson),
-    "negativebinomial": FamilySpecification(
-        "mu", ("alpha",), _COUNT, "count", counts.negative_binomial, counts.draw_negative_binomial
-    ),
-    "zero_inflated_poisson": FamilySpecification(
-        "mu", ("psi",), _COUNT, "count",
-        zeros.inflated(counts.poisson), zeros.draw_inflated(counts.draw_poisson), zeros.mean_of_inflated,
-    ),
-    "zero_inflated_negativebinomial": FamilySpecification(
-        "mu", ("alpha", "psi"), _COUNT, "count",
-        zeros.inflated(counts.negative_binomial), zeros.draw_inflated(counts.draw_negative_binomial),
-        zeros.mean_of_inflated,
-    ),
-    "hurdle_poisson": FamilySpecification(
-        "mu", ("psi",), _COUNT, "count",
-        zeros.hurdle(_truncated_poisson), zeros.draw_inflated(zeros.draw_truncated_poisson),
-        zeros.mean_of_hurdle(counts.poisson),
-    ),
-    "hurdle_negativebinomial": FamilySpecification(
-        "mu", ("alpha", "psi"), _COUNT, "count",
-        zeros.hurdle(_truncated_negative_binomial), zeros.draw_inflated(zeros.draw_truncated_negative_binomial),
-        zeros.mean_of_hurdle(counts.negative_binomial),
-    ),
-    "hurdle_gamma": FamilySpecification(
-        "mu", ("alpha", "psi"), _POSITIVE, "nonnegative",
-        zeros.hurdle(continuous.gamma), zeros.draw_inflated(continuous.draw_gamma), zeros.mean_of_inflated,
-    ),
-    "hurdle_lognormal": FamilySpecification(
-        "mu", ("sigma", "psi"), _REAL, "nonnegative",
-        zeros.hurdle(continuous.log_normal), zeros.draw_inflated(continuous.draw_log_normal),
-        lambda mean, p: p["psi"] * continuous.mean_of_log_normal(mean, p),
-    ),
-    "cumulative": FamilySpecification(
-        "p", ("threshold",), _SHARE, "ordinal",
-        ordinal.cumulative, ordinal.draw_cumulative, ordinal.cumulative_probabilities,
-    ),
-    "sratio": FamilySpecification(
-        "p", ("threshold",), _SHARE, "ordinal",
-        ordinal.stopping_ratio, ordinal.draw_stopping_ratio, ordinal.stopping_probabilities,
-    ),
+    specification.name: specification
+    for specification in (
+        GAUSSIAN, STUDENT_T, ASYMMETRIC_LAPLACE, VON_MISES, GAMMA, EXPONENTIAL, WALD, LOGNORMAL, WEIBULL, BETA,
+        BERNOULLI, BINOMIAL, BETA_BINOMIAL, ZERO_INFLATED_BINOMIAL,
+        POISSON, NEGATIVEBINOMIAL, ZERO_INFLATED_POISSON, ZERO_INFLATED_NEGATIVEBINOMIAL,
+        HURDLE_POISSON, HURDLE_NEGATIVEBINOMIAL, HURDLE_GAMMA, HURDLE_LOGNORMAL,
+        CUMULATIVE, STOPPING_RATIO,
+    )
 }  # fmt: skip
 
-# Lower case, without punctuation: R's, lme4's, MASS', glmmTMB's, brms' and ordinal's names.
-_ALIASES: Mapping[str, str] = {
-    "normal": "gaussian",
-    "student": "t",
-    "studentt": "t",
-    "asymlaplace": "asymmetriclaplace",
-    "inversegaussian": "wald",
-    "inversegauss": "wald",
-    "betafamily": "beta",
-    "nbinom": "negativebinomial",
-    "nbinom2": "negativebinomial",
-    "negbinomial": "negativebinomial",
-    "negbin": "negativebinomial",
-    "zipoisson": "zero_inflated_poisson",
-    "zip": "zero_inflated_poisson",
-    "zinb": "zero_inflated_negativebinomial",
-    "zinegativebinomial": "zero_inflated_negativebinomial",
-    "zinbinom": "zero_inflated_negativebinomial",
-    "zinbinom2": "zero_inflated_negativebinomial",
-    "zeroinflatednegbinomial": "zero_inflated_negativebinomial",
-    "zibinomial": "zero_inflated_binomial",
-    "zib": "zero_inflated_binomial",
-    "hurdlenegbinomial": "hurdle_negativebinomial",
-    "hurdlenbinom": "hurdle_negativebinomial",
-    "hurdlenbinom2": "hurdle_negativebinomial",
-    "zigamma": "hurdle_gamma",
-    "ordinal": "cumulative",
-    "stoppingratio": "sratio",
-}
 _LINK_ALIASES: Mapping[str, str] = {"1/mu^2": "inverse_squared", "1/mu": "inverse"}
 # What R has and Bambi has not, with what comes nearest.
 _ABSENT: Mapping[str, str] = {
@@ -151,6 +52,17 @@ _ABSENT: Mapping[str, str] = {
     "multinomial": "Its levels have no order: fit one level against the others with 'binomial'.",
     "acat": "Ordered levels have 'cumulative' and 'sratio'.",
     "cratio": "Ordered levels have 'cumulative' and 'sratio'; reverse the levels for the continuation ratio.",
+}
+_SUPPORT: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
+    "real": (np.isfinite, "numbers"),
+    "positive": (lambda y: y > 0, "numbers above 0"),
+    "unit": (lambda y: (y > 0) & (y < 1), "numbers between 0 and 1, neither 0 nor 1 themselves"),
+    "angle": (lambda y: np.abs(y) <= np.pi, "angles in radians, from -pi to pi"),
+    "nonnegative": (lambda y: y >= 0, "0 and numbers above it"),
+    "binary": (lambda y: (y == 0) | (y == 1), "0 or 1, True or False, or a factor of two levels"),
+    "count": (lambda y: (y >= 0) & (y == np.round(y)), "whole numbers from 0 on"),
+    "proportion": (lambda y: (y >= 0) & (y == np.round(y)), "counts of successes"),
+    "ordinal": (lambda y: (y >= 0) & (y == np.round(y)), "ordered levels"),
 }
 
 
@@ -185,7 +97,9 @@ def resolve_family(name: str, link: str | None = None) -> Family:
     Family(name='gamma', link='log', parent='mu', parameters=('alpha',))
     """
     plain = _plain(name)
-    known: dict[str, str] = {_plain(family): family for family in FAMILIES} | dict(_ALIASES)
+    known = {_plain(family): family for family in FAMILIES} | {
+        alias: family for family, specification in FAMILIES.items() for alias in specification.aliases
+    }
     if plain not in known:
         near = nearest(plain, known)
         hint = f"Nearest: {known[near]}." if near else "Choose the one that fits the response."
@@ -204,3 +118,80 @@ def resolve_family(name: str, link: str | None = None) -> Family:
 
 def _plain(name: str) -> str:
     return "".join(character for character in str(name).lower() if character.isalnum())
+
+
+def specification_of(family: Family) -> FamilySpecification:
+    """Return all that is known of a family, whatever its link."""
+    return FAMILIES[family.name]
+
+
+def is_ordinal(family: Family) -> bool:
+    """Tell whether the response has ordered levels, with thresholds in the intercept's place."""
+    return specification_of(family).is_ordinal
+
+
+def is_linear(family: Family) -> bool:
+    """Tell whether the response is normal around its linear predictor: the linear mixed model."""
+    return specification_of(family).linear_link == family.link
+
+
+def parameter_link(family: Family, parameter: str) -> str | None:
+    """Return the link of a parameter that has a formula of its own; None for one that cannot have one."""
+    return specification_of(family).parameter(parameter).link if parameter in family.parameters else None
+
+
+def check_response(family: Family, y: np.ndarray, name: str, trials: np.ndarray | None) -> None:
+    """Raise a DataError if the family cannot have produced the response.
+
+    Parameters
+    ----------
+    family : Family
+    y : array of shape (n,)
+        As a design holds it: successes of a proportion, places of ordered levels.
+    name : str
+        The response as the formula spells it.
+    trials : array of shape (n,) or None
+        Numbers of trials.
+
+    Raises
+    ------
+    DataError
+    """
+    _check_trials(family, name, trials)
+    inside, words = _SUPPORT[specification_of(family).support]
+    outside = np.flatnonzero(~inside(y))
+    if len(outside):
+        raise DataError(
+            f"'{name}' has {len(outside)} values that a {family.name} response cannot take, such as {y[outside[0]]:g}.",
+            f"A {family.name} response takes {words}.",
+            _remedy(family, y[outside]),
+        )
+
+
+def _remedy(family: Family, outside: np.ndarray) -> str:
+    """Name the family that takes the values, where there is one."""
+    support = specification_of(family).support
+    if support == "positive" and (outside == 0).all():
+        return "For zeros beside positive numbers take family='hurdle_gamma' or 'hurdle_lognormal'."
+    if support == "unit" and ((outside == 0) | (outside == 1)).all():
+        return "Shares of 0 or 1 mostly come from counts: cbind(successes, failures) with family='beta_binomial'."
+    return f"Choose another family than '{family.name}', or mend the column."
+
+
+def _check_trials(family: Family, name: str, trials: np.ndarray | None) -> None:
+    needed = specification_of(family).support == "proportion"
+    if needed and trials is None:
+        single = ", or single trials of 0 and 1" if specification_of(family).single_trials else ""
+        raise DataError(
+            f"'{name}' says nothing of the numbers of trials.",
+            f"A {family.name} response is cbind(successes, failures), or a proportion with the numbers of trials as "
+            f"weights{single}.",
+            f"Write cbind({name}, trials - {name}) for successes, or add weights='trials' for a proportion.",
+        )
+    if not needed and trials is not None:
+        counted = ", ".join(known.name for known in FAMILIES.values() if known.support == "proportion")
+        raise DataError(
+            f"'{name}' does not fit the family '{family.name}'.",
+            f"Successes out of trials have the families {counted}.",
+            "Choose one of these, or write the response as one column.",
+        )

@@ -12,7 +12,7 @@ from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, columns_of, text_of
 from speclet_formula.grouped.tasks import GroupTask
-from speclet_formula.inference.settings import FIT_SETTINGS, MODEL_SETTINGS, refuse_unknown, refuse_unused_settings
+from speclet_formula.inference.fit import FIT_SETTINGS, MODEL_SETTINGS, refuse_unknown, refuse_unused_settings
 
 FORMAT = 2  # 1 did not say in each file whose it is
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from speclet_formula.inference.fitting import fit
+from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model
 from speclet_formula.posterior.archive import save
 

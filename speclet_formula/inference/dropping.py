@@ -8,8 +8,8 @@ import numpy as np
 from scipy import linalg
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.model.collinearity import null_vectors, without_dependent
 from speclet_formula.posterior.points import PointEstimates, restored
-from speclet_formula.preflight.collinearity import null_vectors, without_dependent
 
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
 

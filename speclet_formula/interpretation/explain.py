@@ -23,7 +23,7 @@ from speclet_formula.formula.equations import explain_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
-from speclet_formula.preflight.records import listed
+from speclet_formula.model.findings import listed
 
 DIALECTS: tuple[Dialect, ...] = ("lme4", "brms", "bambi")
 WIDTH = 100  # of wrapped words; equations and code keep their lines
@@ -105,7 +105,7 @@ def explain(
         words, described, cost, levels = explain_formula(parsed, ordinal=is_ordinal(chosen)), "", "", None
     else:
         # Here, since it brings the engines along: a formula alone is explained at once.
-        from speclet_formula.costing import costs
+        from speclet_formula.inference.costs import costs
 
         model = Model(formula, data, missing=missing, functions=functions, **settings)
         parsed, words, described, cost = model.formula, _words(model), describe_model(model), repr(costs(model))

@@ -112,7 +112,7 @@ def response_function(fit: Fitted, grid: Grid, scale: Scale) -> Function | None:
         return None
     if grid.parameter is not None:
         parameter = grid.parameter
-        return lambda eta: np.asarray(inverse_parameter_link(parameter, eta))
+        return lambda eta: np.asarray(inverse_parameter_link(fit.model.family, parameter, eta))
     family, back = fit.model.family, way_back(fit, grid, scale)
     if is_ordinal(family):
         raise EstimateError(

@@ -14,12 +14,12 @@ from speclet_formula.common.table import WIDTH, Table, formatted, number
 from speclet_formula.design.design import Design, sides
 from speclet_formula.families import parameter_link
 from speclet_formula.formula.terms import text_of
+from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.draws import Fitted, FittedModel, ngrps, nobs
 from speclet_formula.posterior.effects import family_parameters, summarise_fixed
 from speclet_formula.posterior.intervals import Interval, choose_interval
 from speclet_formula.posterior.variances import has_residual, summarise_side
-from speclet_formula.preflight import Finding
 
 MOST_FIXED = 20  # rows of fixed effects that are shown
 MOST_CORRELATED = 8  # columns of a block whose correlations are shown

@@ -1,17 +1,13 @@
-"""A fit goes in; linear predictors, fitted values and pointwise log densities of its rows come out, draw by draw.
+"""Linear predictors, fitted values, predictions, residuals and pointwise log densities of rows, draw by draw.
 
-`gathering` reads the draws, `predictors` adds them up, `means` and `densities` say what the sums mean. Judging
-models by them is left to `comparison`.
+Judging models by them is left to `comparison`.
 """
 
-from speclet_formula.prediction.augmenting import augment
-from speclet_formula.prediction.densities import log_likelihood, log_likelihood_blocks
-from speclet_formula.prediction.discrepancies import residuals
-from speclet_formula.prediction.gathering import BLOCK_BYTES, OBSERVATION_DIM
-from speclet_formula.prediction.means import fitted
-from speclet_formula.prediction.predicting import predict
-from speclet_formula.prediction.predictors import linear_predictor
-from speclet_formula.prediction.simulating import simulate_responses
+from speclet_formula.prediction.linear_predictors import BLOCK_BYTES, OBSERVATION_DIM, linear_predictor
+from speclet_formula.prediction.log_likelihood import log_likelihood, log_likelihood_blocks
+from speclet_formula.prediction.predict import fitted, predict
+from speclet_formula.prediction.residuals import augment, residuals
+from speclet_formula.prediction.responses import simulate_responses
 
 __all__ = [
     "BLOCK_BYTES",

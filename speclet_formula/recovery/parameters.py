@@ -1,44 +1,104 @@
-"""Scalar parameters and their true values go in; the table of how well each was found comes out.
+"""The scalar parameters of a fit: their draws, prior SDs and REML estimates, and how well each was found.
 
-Where the draws come from is left to `scalars`, what is true to `truth`.
+The REML estimates stand beside the posterior, so that what priors do can be told from what the data say. What is true
+of a parameter is left to `truth`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
+from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.design import correlation_name, effect_label, threshold_labels
+from speclet_formula.design.merged import column_means
+from speclet_formula.errors import SamplingError
+from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
+from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.recovery.scalars import Scalar
-from speclet_formula.recovery.truth import ImpliedTruth
+from speclet_formula.posterior.points import PointEstimates, labels_of, stated_coefficients
+from speclet_formula.priors import Prior, draw, prior_sd
+from speclet_formula.recovery.parts import correlations_by_key, model_means, pair_labels
 
 INTERVAL = 0.90
 WIDE_INTERVAL = 0.99
 BINS = 10  # of the histogram that says how a posterior of an SD meets zero, from zero to its 95 % quantile
 DOMINATED = 0.3  # a contraction below it: the posterior is little more than the prior
-
 PARAMETER_COLUMNS = (
     "term", "group", "class", "truth", "realized", "median", "sd", "lo", "hi", "covered", "error", "z",
     "pit", "contraction", "lme4", "ess_bulk", "r_hat", "verdict",
 )  # fmt: skip
+PRIOR_DRAWS = 4000  # for the quartiles of a prior without an SD
+_QUARTILES = 1.349  # between the quartiles of a normal distribution, in SDs
+MANY_CELLS = 12  # a factor with more fixed coefficients than this is summarised like a block of group effects
+
+
+@dataclass(frozen=True, eq=False)
+class Scalar:
+    """One scalar parameter of a fitted model."""
+
+    key: str  # as a truth names it: "Intercept", "1|gene_sigma", "cor|Subject[1, Days]"
+    term: str  # "Intercept", "control[other]", "Days", "sigma"
+    group: str  # "" for what belongs to no group
+    kind: str  # b, sd, cor, sigma or family
+    draws: np.ndarray  # (chains, draws) float
+    prior_sd: float  # inf for a flat prior, NaN where it has none; by its quartiles where its tails leave it no SD
+
+
+def scalars_of(model: Model, posterior: Any) -> tuple[Scalar, ...]:
+    """Return the scalar parameters of a fit, in the order of a summary."""
+    priors = {slot.slot: slot.prior for slot in model.slots}
+    found = _side_scalars(model, model.design, posterior, priors)
+    for name in model.family.parameters:
+        if name in posterior and set(posterior[name].dims) == {"chain", "draw"}:
+            kind = "sigma" if name == "sigma" else "family"
+            found.append(Scalar(name, name, "", kind, draws_of(posterior, name), _sd_of(priors.get(name))))
+    for _, side in model.design.parameters:
+        found += _side_scalars(model, side, posterior, priors)
+    if "threshold" in model.family.parameters:
+        found = [*_thresholds(model, posterior, priors), *found]
+    return tuple(found)
 
 
 def parameter_table(
-    scalars: Sequence[Scalar], truth: ImpliedTruth, reference: Mapping[str, float], *, failed: bool
+    scalars: Sequence[Scalar],
+    truths: Mapping[str, float],
+    realized: Mapping[str, float],
+    reference: Mapping[str, float],
+    *,
+    failed: bool,
 ) -> pd.DataFrame:
     """Return one row per scalar that has a true value; `recover` defines the columns."""
-    judged = [scalar for scalar in scalars if scalar.key in truth.scalars]
+    judged = [scalar for scalar in scalars if scalar.key in truths]
     if not judged:
         return without_rows(PARAMETER_COLUMNS)
-    rows = [_row(s, truth.scalars[s.key], truth.realized.get(s.key, float("nan")), failed=failed) for s in judged]
+    rows = [_row(s, truths[s.key], realized.get(s.key, float("nan")), failed=failed) for s in judged]
     mixed = mixing(np.stack([scalar.draws for scalar in judged]))
     frame = pd.DataFrame(rows).assign(
         lme4=[reference.get(scalar.key, float("nan")) for scalar in judged], ess_bulk=mixed.ess_bulk, r_hat=mixed.r_hat
     )
     return frame[list(PARAMETER_COLUMNS)]
+
+
+def reml_estimates(model: Model) -> dict[str, float]:
+    """Return the REML estimates of coefficients, SDs, correlations and sigma.
+
+    Empty where lme4 has no answer: for other families, where the data cannot tell variances apart, and for models that
+    learn the means of group effects.
+    """
+    if why_not_reml(model) is not None or model_means(model):
+        return {}
+    try:
+        points = fit_point(model).estimates
+    except SamplingError:  # collinear columns, or no residual
+        return {}
+    found = dict(zip(labels_of(model.design), stated_coefficients(points).tolist(), strict=True))
+    residual = {} if points.sigma is None else {"sigma": points.sigma}
+    return found | _variances(model, points) | residual
 
 
 def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict[str, Any]:
@@ -121,3 +181,152 @@ def _verdict(masses: tuple[bool, bool], contraction: float, *, failed: bool, bou
     narrow, wide = masses
     found = "boundary" if boundary else "ok"
     return found if narrow else "edge" if wide else "miss"
+
+
+def draws_of(posterior: Any, variable: str) -> np.ndarray:
+    """Return a variable's draws as (chains, draws, ...)."""
+    return np.asarray(posterior[variable].transpose("chain", "draw", ...).to_numpy(), dtype=float)
+
+
+def _side_scalars(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+    """Return the scalar parameters of one linear predictor."""
+    terms = [term for term in side.fixed if len(term.columns) <= MANY_CELLS]
+    found = [scalar for term in terms for scalar in _coefficients(side, term, posterior, priors)]
+    found += _means(model, side, posterior, priors)
+    for block in side.groups:
+        found += [*_sds(block, posterior, priors), *_correlations(block, posterior, priors)]
+    return found
+
+
+def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+    """Return an ordinal model's thresholds, which stand where other models have the intercept."""
+    draws = draws_of(posterior, "threshold")
+    own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, draws.shape[-1:])
+    sds = np.sqrt(own + _moved_variance(model.design, priors))
+    labels = threshold_labels(model.design.levels)
+    return [
+        Scalar(f"threshold[{place}]", label, "", "b", draws[:, :, place], float(sds[place]))
+        for place, label in enumerate(labels)
+    ]
+
+
+def many_cells(model: Model) -> tuple[FixedTerm, ...]:
+    """Return the fixed factors with so many coefficients that they are summarised like a block."""
+    return tuple(term for term in model.design.fixed if len(term.columns) > MANY_CELLS)
+
+
+def _sd_of(prior: Any, dimension: int = 2) -> float:
+    """Return a prior's SD; NaN where it depends on other parameters or there is no prior."""
+    if not isinstance(prior, Prior) or any(isinstance(value, Prior) for value in prior.parameters.values()):
+        return float("nan")
+    sd = float(prior_sd(prior, dimension=dimension))
+    return sd if np.isfinite(sd) or prior.name == "Flat" else _typical_sd(prior)
+
+
+def _typical_sd(prior: Prior) -> float:
+    """Return the SD of the normal distribution with a prior's quartiles, within 4 %, where its tails leave it no SD."""
+    lower, upper = np.quantile(draw(prior, np.random.default_rng(0), PRIOR_DRAWS), [0.25, 0.75])
+    return float((upper - lower) / _QUARTILES)
+
+
+def _term_sds(term: FixedTerm, priors: Mapping[str, Prior]) -> np.ndarray:
+    """Return the prior SD of each coefficient of a fixed term."""
+    prior = priors.get(term.name)
+    if prior is None or any(isinstance(value, Prior) for value in prior.parameters.values()):
+        return np.full(len(term.columns), np.nan)
+    return np.broadcast_to(np.asarray(prior_sd(prior), dtype=float), (len(term.columns),))
+
+
+def _coefficients(side: Design, term: FixedTerm, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+    """Return the coefficients of one fixed term."""
+    draws = draws_of(posterior, term.variable)
+    draws = draws.reshape(*draws.shape[:2], -1)
+    sds = [_intercept_sd(side, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
+    return [
+        Scalar(label, label, "", "b", draws[:, :, column], float(sds[column]))
+        for column, label in enumerate(term.columns)
+    ]
+
+
+def _intercept_sd(side: Design, name: str, priors: Mapping[str, Prior]) -> float:
+    r"""Return the prior SD of the intercept on the data's scale.
+
+    Its prior holds at the predictors' means, so that there it is :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
+    """
+    return float(np.sqrt(_sd_of(priors.get(name)) ** 2 + _moved_variance(side, priors)))
+
+
+def _moved_variance(side: Design, priors: Mapping[str, Prior]) -> float:
+    """Return the prior variance of the fixed part at the predictors' means."""
+    variance = 0.0
+    for term in side.fixed:
+        if term.kind != "intercept":
+            means = column_means(side, side.X[:, term.start : term.stop])
+            # A column of mean zero moves nothing, however wide its prior.
+            moved = means != 0
+            variance += float(np.sum((means[moved] * _term_sds(term, priors)[moved]) ** 2))
+    return variance
+
+
+def _means(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+    """Return the means of group effects, and their sum as the intercept of a model that has none."""
+    found = []
+    for block in side.groups:
+        for column, slot in zip(block.columns, block.slots, strict=True):
+            name = f"{slot}_mu"
+            if slot in model_means(model) and name in posterior:
+                sd = _sd_of(priors[slot].parameters["mu"])
+                found.append(Scalar(name, effect_label(block, column), block.label, "b", draws_of(posterior, name), sd))
+    sums = [scalar for scalar in found if scalar.term == "Intercept"]
+    if sums and all(term.kind != "intercept" for term in side.fixed):
+        total = np.sum([scalar.draws for scalar in sums], axis=0)
+        sd = float(np.sqrt(sum(scalar.prior_sd**2 for scalar in sums)))
+        found.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))
+    return found
+
+
+def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+    """Return the SDs of a block's columns."""
+    return [
+        Scalar(
+            f"{slot}_sigma",
+            effect_label(block, column),
+            block.label,
+            "sd",
+            draws_of(posterior, f"{slot}_sigma"),
+            _sd_of(priors[slot].parameters.get("sigma")) if slot in priors else float("nan"),
+        )
+        for column, slot in zip(block.columns, block.slots, strict=True)
+        if f"{slot}_sigma" in posterior
+    ]
+
+
+def _correlations(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+    """Return the correlations of a block's columns."""
+    name = correlation_name(block)
+    if not block.correlated or name not in posterior:
+        return []
+    draws = draws_of(posterior, name)
+    draws = draws.reshape(*draws.shape[:2], -1)
+    sd = _sd_of(priors.get(name), dimension=len(block.columns))
+    return [
+        Scalar(f"{name}[{pair}]", _readable(pair), block.label, "cor", draws[:, :, position], sd)
+        for position, pair in enumerate(pair_labels(block))
+    ]
+
+
+def _readable(pair: str) -> str:
+    """Return "Intercept, Days" for "1, Days"."""
+    return f"Intercept{pair[1:]}" if pair.startswith("1,") else pair
+
+
+def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
+    """Return SDs and correlations; a correlation with an SD of zero is NaN."""
+    found: dict[str, float] = {}
+    for block, matrix in zip(model.design.groups, points.covariances, strict=True):
+        sds = np.sqrt(np.diagonal(matrix))
+        found |= {f"{slot}_sigma": float(sd) for slot, sd in zip(block.slots, sds, strict=True)}
+        if block.correlated:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                found |= correlations_by_key(block, matrix / np.outer(sds, sds))
+    return found

@@ -1,22 +1,25 @@
-"""A model's rows and a truth go in; the parts of the true linear predictor come out, one vector over the rows each.
+"""The parts of the true linear predictor, one vector over the rows each, and the truth of the formulas of parameters.
 
-Which place in the model each part belongs to is left to `truth`.
+Which place in the model each part of the mean belongs to is left to `truth`. The terms of a parameter's formula are
+taken by name: a truth that was stated for another formula of it is not carried over, as `truth` does for the mean.
 """
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import GroupBlock
+from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.design import correlation_name
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import as_factor, interaction, label_of
 from speclet_formula.errors import DataError, some_of
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior
+from speclet_formula.priors import Prior, pairs_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,22 @@ class Part:
     contribution: np.ndarray  # (n,) float, what it adds to the linear predictor
     value: float | None  # the coefficient; None for a set of effects
     sd: float | None  # the SD that the effects were drawn with, if it is stated
+
+
+def parts_of(model: Model, stated: Mapping[str, Any]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """Return the parts of the true linear predictor, and the keys that are none."""
+    table = as_pandas(model.data).iloc[model.design.rows]
+    found, others = [], []
+    for key, value in stated.items():
+        if isinstance(value, Mapping | pd.Series):
+            part = _effects_part(model, table, key, value, stated.get(f"{key}_sigma"))
+        else:
+            part = _coefficient_part(model, table, key, value)
+        if part is None:
+            others.append(key)
+        else:
+            found.append(part)
+    return tuple(found), tuple(others)
 
 
 def residual_variance(part: Part) -> float:
@@ -68,22 +87,6 @@ def means_moved(model: Model, truth: Mapping[str, Any]) -> dict[str, Any]:
 def coefficient_of(column: str) -> str:
     """Return the fixed coefficient that goes with a column of a group block."""
     return "Intercept" if column == "1" else column
-
-
-def parts_of(model: Model, stated: Mapping[str, Any]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
-    """Return the parts of the true linear predictor, and the keys that are none."""
-    table = as_pandas(model.data).iloc[model.design.rows]
-    found, others = [], []
-    for key, value in stated.items():
-        if isinstance(value, Mapping | pd.Series):
-            part = _effects_part(model, table, key, value, stated.get(f"{key}_sigma"))
-        else:
-            part = _coefficient_part(model, table, key, value)
-        if part is None:
-            others.append(key)
-        else:
-            found.append(part)
-    return tuple(found), tuple(others)
 
 
 def _coefficient_part(model: Model, table: pd.DataFrame, key: str, value: Any) -> Part | None:
@@ -181,3 +184,86 @@ def placed_effects(block: GroupBlock, slot: str, parts: tuple[Part, ...]) -> pd.
         total = total + part.effects[part.codes[rows]]
     series = pd.Series(total, index=[block.levels[level] for level in levels], name=slot)
     return series.dropna()
+
+
+@dataclass(frozen=True, eq=False)
+class VaryingTruth:
+    """What is true of the formulas of a model's parameters."""
+
+    scalars: dict[str, float] = field(default_factory=dict)
+    realized: dict[str, float] = field(default_factory=dict)
+    effects: dict[str, pd.Series] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()  # of the truth, that are used up here
+
+
+def varying_truth(model: Model, truth: Mapping[str, Any]) -> VaryingTruth:
+    """Return the true values of the terms of all parameters' formulas.
+
+    Parameters
+    ----------
+    model : Model
+    truth : dict
+
+    Returns
+    -------
+    VaryingTruth
+
+    Raises
+    ------
+    DataError
+        If effects have levels that the model's data do not have.
+    """
+    scalars: dict[str, float] = {}
+    realized: dict[str, float] = {}
+    effects: dict[str, pd.Series] = {}
+    keys: list[str] = []
+    for _, side in model.design.parameters:
+        for name in (label for term in side.fixed for label in term.columns):
+            scalars |= {name: float(truth[name])} if name in truth else {}
+        for block in side.groups:
+            stated = {slot: _effects(block, slot, truth[slot]) for slot in block.slots if slot in truth}
+            effects |= stated
+            numbers = dict(_block_scalars(block, truth))
+            scalars |= numbers
+            realized |= {f"{slot}_sigma": float(s.std()) for slot, s in stated.items() if f"{slot}_sigma" in numbers}
+        keys += [name for name in _names(side) if name in truth]
+    return VaryingTruth(scalars, dict.fromkeys(scalars, float("nan")) | realized, effects, tuple(keys))
+
+
+def _names(side: Design) -> Iterator[str]:
+    """Go through all that a truth can say of a formula."""
+    yield from (label for term in side.fixed for label in term.columns)
+    for block in side.groups:
+        yield from (name for slot in block.slots for name in (slot, f"{slot}_sigma", f"{slot}_mu"))
+        yield correlation_name(block)
+
+
+def _block_scalars(block: GroupBlock, truth: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+    """Give SDs, means and correlations that are stated."""
+    for name in (f"{slot}{moment}" for slot in block.slots for moment in ("_mu", "_sigma")):
+        if name in truth:
+            yield name, float(truth[name])
+    name = correlation_name(block)
+    if block.correlated and name in truth:
+        yield from correlations_by_key(block, truth[name]).items()
+
+
+def _effects(block: GroupBlock, slot: str, stated: Mapping[Any, float] | pd.Series) -> pd.Series:
+    """Return stated effects in the order of the block's levels, without those that the truth does not name."""
+    by_level = {label_of(level): float(effect) for level, effect in stated.items()}
+    refuse_foreign(slot, block.group, by_level, block.levels)
+    known = [level for level in block.levels if level in by_level]
+    return pd.Series([by_level[level] for level in known], index=known, name=slot)
+
+
+def pair_labels(block: GroupBlock) -> list[str]:
+    """Return "1, Days" for each pair of a block's columns, the rows of the upper triangle one after another."""
+    return [f"{first}, {second}" for first, second in combinations(block.columns, 2)]
+
+
+def correlations_by_key(block: GroupBlock, correlations: Any) -> dict[str, float]:
+    """Return a block's correlations, given as a matrix, as its pairs or as the only one, by their scalars' keys."""
+    values, k = np.asarray(correlations, dtype=float), len(block.columns)
+    pairs = pairs_of(values) if values.shape == (k, k) else np.ravel(values)
+    labels = [f"{correlation_name(block)}[{pair}]" for pair in pair_labels(block)]
+    return dict(zip(labels, pairs.tolist(), strict=True))

@@ -27,11 +27,18 @@ from speclet_formula.families import (
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.model import check_parameters
-from speclet_formula.observation import draw_between
+from speclet_formula.model.observation import draw_between
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.prediction.simulating import Effects, simulate_responses
-from speclet_formula.recovery.params import block_effects, check_params, fixed_labels, floats, number_of
-from speclet_formula.responses import Censor, DrawnResponse, bounds_of_rows, observed_columns, response_to_draw
+from speclet_formula.prediction.responses import (
+    Censor,
+    DrawnResponse,
+    Effects,
+    bounds_of_rows,
+    observed_columns,
+    response_to_draw,
+    simulate_responses,
+)
+from speclet_formula.recovery.stated import block_effects, check_params, fixed_labels, floats, number_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -234,7 +241,8 @@ def draw_data(
     mean = inverse_link(chosen, linear_predictor(layout, params, effects))
     own = {name: _own_parameter(params, name, chosen) for name in chosen.parameters if name not in varying}
     own |= {
-        name: inverse_parameter_link(name, linear_predictor(side, params, effects)) for name, side in varying.items()
+        name: inverse_parameter_link(chosen, name, linear_predictor(side, params, effects))
+        for name, side in varying.items()
     }
     if simulator.limits is None:
         return _draw(chosen, rng, mean, own, layout.weights), effects

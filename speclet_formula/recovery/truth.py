@@ -1,7 +1,7 @@
-"""A model and the truth behind its data go in; what each part of the model would be if it were known comes out.
+"""The truth in the terms of a model: what each of its parts would be if it were known.
 
 The truth may have been stated for another model of the same rows: blocks are then summed, and fixed cells averaged.
-Comparing with draws is left to `parameters` and `groups`.
+Comparing with draws is left to `parameters` and `blocks`.
 """
 
 from collections.abc import Mapping
@@ -18,14 +18,15 @@ from speclet_formula.model import Model
 from speclet_formula.recovery.parts import (
     Part,
     coefficient_of,
+    correlations_by_key,
     means_moved,
     model_means,
+    pair_labels,
     parts_of,
     placed_effects,
     residual_variance,
+    varying_truth,
 )
-from speclet_formula.recovery.scalars import correlations_by_key, pair_labels
-from speclet_formula.recovery.varying import varying_truth
 
 MOST_QUOTED = 200  # characters of a value in a message
 

@@ -17,13 +17,13 @@ from speclet_formula.errors import PriorError, SpecletError
 from speclet_formula.formula.equations import equation, explain_formula
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import seed_of, settings_of
+from speclet_formula.model import relate_groups
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import has_draws
 from speclet_formula.posterior.effects import ranef
 from speclet_formula.posterior.fit import METHODS
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.summary import Summary
-from speclet_formula.preflight import relate_groups
 from speclet_formula.priors import PRESETS, slot_frame
 from speclet_formula.reporting.page import Boxes, code, definitions, listing, paragraph, part, verdict
 from speclet_formula.reporting.plots import (

@@ -16,7 +16,7 @@ from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.fit import summary_of
 from speclet_formula.posterior.summary import Summary
-from speclet_formula.recovery.records import NEAR_ZERO, Recovery
+from speclet_formula.recovery.recover import NEAR_ZERO, Recovery
 
 type TableFormat = Literal["text", "markdown", "html", "latex"]
 

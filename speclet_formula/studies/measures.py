@@ -12,10 +12,9 @@ import pandas as pd
 from speclet_formula.families import inverse_link, log_density
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
-from speclet_formula.prediction import linear_predictor
+from speclet_formula.prediction import linear_predictors as linear_predictor
 from speclet_formula.recovery.blocks import Block, blocks_of
-from speclet_formula.recovery.reference import reml_estimates
-from speclet_formula.recovery.scalars import Scalar, scalars_of
+from speclet_formula.recovery.parameters import Scalar, reml_estimates, scalars_of
 from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
 
 type Row = dict[str, Any]

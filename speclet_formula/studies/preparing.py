@@ -13,8 +13,8 @@ from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Call, Expression, Formula, Name, Operation, columns_of, text_of
-from speclet_formula.inference.settings import FIT_SETTINGS, refuse_unknown, refuse_unused_settings
-from speclet_formula.recovery.params import check_params
+from speclet_formula.inference.fit import FIT_SETTINGS, refuse_unknown, refuse_unused_settings
+from speclet_formula.recovery.stated import check_params
 from speclet_formula.studies.running import manifest_of
 from speclet_formula.studies.tasks import Task, prepare
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.inference.fitting import fit
-from speclet_formula.inference.refitting import with_response
+from speclet_formula.inference.fit import fit
+from speclet_formula.inference.refit import with_response
 from speclet_formula.model import Model
 from speclet_formula.recovery.simulate import Simulator, draw_data, simulator_of
 from speclet_formula.studies.measures import ROW_COLUMNS, measure

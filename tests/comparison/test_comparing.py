@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
-import speclet_formula.inference.fitting
+import speclet_formula.inference.fit
 from speclet_formula.comparison import Comparison, compare, glance, loo
 from speclet_formula.comparison.wording import describe, sparse_parts
 from speclet_formula.errors import ComparisonError
@@ -406,7 +406,7 @@ REFUSED = {
 
 @pytest.mark.parametrize(("act", "parts"), REFUSED.values(), ids=REFUSED)
 def test_what_cannot_be_compared_is_refused_before_anything_is_fitted(act, parts, monkeypatch):
-    monkeypatch.setattr(speclet_formula.inference.fitting, "fit", lambda *_, **__: pytest.fail("it was fitted"))
+    monkeypatch.setattr(speclet_formula.inference.fit, "fit", lambda *_, **__: pytest.fail("it was fitted"))
     with pytest.raises(ComparisonError) as caught:
         act()
     assert str(caught.value) == "\n".join(parts)
@@ -443,7 +443,7 @@ def test_what_is_not_fitted_is_fitted_with_the_given_settings(monkeypatch, fits)
         calls.append((model, arguments))
         return fake_fit(model, {"sigma": 0.8})
 
-    monkeypatch.setattr(speclet_formula.inference.fitting, "fit", fit)
+    monkeypatch.setattr(speclet_formula.inference.fit, "fit", fit)
     formulas = {
         "done": fits["m7c"],
         "text": "log_fc ~ x",

@@ -11,8 +11,8 @@ from speclet_formula.comparison.folds import make_folds
 from speclet_formula.inference.exact.integrated import predict_without, read_variances
 from speclet_formula.inference.exact.marginal import log_likelihood, log_posterior, marginal_of
 from speclet_formula.inference.precision import systems
-from speclet_formula.inference.refitting import with_rows
-from speclet_formula.inference.translation.models import to_bambi
+from speclet_formula.inference.refit import with_rows
+from speclet_formula.inference.translation.to_bambi import to_bambi
 from tests.fakes import fake_fit
 
 N_GENES = 10

@@ -17,7 +17,7 @@ from speclet_formula.errors import ComparisonError
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.diagnostics import diagnose
-from speclet_formula.prediction import gathering, log_likelihood
+from speclet_formula.prediction import linear_predictors, log_likelihood
 from speclet_formula.priors import Prior
 from tests.fakes import fake_fit, screen_data
 
@@ -150,7 +150,7 @@ def test_the_rows_are_those_of_the_table():
 def test_blocks_of_rows_change_nothing(monkeypatch):
     fit = poisson_fit()
     whole = loo(fit)
-    monkeypatch.setattr(gathering, "BLOCK_BYTES", 7 * 8 * 1000)
+    monkeypatch.setattr(linear_predictors, "BLOCK_BYTES", 7 * 8 * 1000)
     parts = loo(fit)
     np.testing.assert_allclose(parts.elpd_i, whole.elpd_i, rtol=1e-12)
     np.testing.assert_allclose(parts.pareto_k, whole.pareto_k, rtol=1e-9)
@@ -220,8 +220,8 @@ def test_peak_memory_is_a_few_blocks(monkeypatch):
     data = pd.DataFrame({"y": rng.normal(size=n), "g": rng.integers(0, 500, n).astype(str)})
     model = Model("y ~ 1 + (1 | g)", data, priors=CONDITIONAL)
     fit = fake_fit(model, {"sigma": 1.0, "Intercept": 0.0, "1|g": 0.1}, draws=250)
-    block_bytes = gathering.BLOCK_BYTES // 10
-    monkeypatch.setattr(gathering, "BLOCK_BYTES", block_bytes)
+    block_bytes = linear_predictors.BLOCK_BYTES // 10
+    monkeypatch.setattr(linear_predictors, "BLOCK_BYTES", block_bytes)
     loo(poisson_fit())  # imports what it needs
     tracemalloc.start()
     try:

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.inference.starting import starts_of
-from speclet_formula.inference.translation.models import to_pymc
+from speclet_formula.inference.nuts import starts_of
+from speclet_formula.inference.translation.to_bambi import to_pymc
 
 DRAWS = 4000
 

@@ -9,11 +9,10 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.model import Model
+from speclet_formula.model import Finding, Model
 from speclet_formula.posterior import summary as layout
 from speclet_formula.posterior.diagnostics import diagnose
 from speclet_formula.posterior.summary import lay_out
-from speclet_formula.preflight import Finding
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 FOOT = """\

@@ -7,16 +7,16 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from speclet_formula.common.table import show
 from speclet_formula.errors import DataError
-from speclet_formula.inference.lme4 import lmer
+from speclet_formula.inference.lmer import lmer
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.diagnostics import diagnose
 from speclet_formula.posterior.variances import varcorr
 from speclet_formula.priors import Prior
 from speclet_formula.recovery import implied_truth, recover
-from speclet_formula.recovery.records import show
-from speclet_formula.recovery.reference import reml_estimates
+from speclet_formula.recovery.parameters import reml_estimates
 from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.datasets import m7, screen_design
 

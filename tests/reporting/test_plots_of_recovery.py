@@ -9,7 +9,7 @@ import pytest
 from matplotlib.image import imread
 
 from speclet_formula.errors import DataError
-from speclet_formula.recovery.records import Recovery
+from speclet_formula.recovery.recover import Recovery
 from speclet_formula.reporting.plots import plot_intervals, plot_recovery, save_pictures
 
 BLOCKS = (("gene", "Intercept", 10), ("gene:sgRNA", "Intercept", 55), ("cell_line", "Intercept", 20), ("gene", "x", 10))

@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.errors import DataError
 from speclet_formula.common.table import Table
+from speclet_formula.errors import DataError
 from speclet_formula.reporting.tables import render_table
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, sleepstudy_data
 

@@ -16,6 +16,7 @@ from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
 from speclet_formula.design.design import correlation_name, pair_dim
 from speclet_formula.errors import SamplingError
+from speclet_formula.inference.datatree import dimensions, make_tree, sampled
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
 from speclet_formula.inference.exact.marginal import (
     Marginal,
@@ -35,7 +36,6 @@ from speclet_formula.inference.exact.variances import (
 )
 from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.inference.precision import Layout, draw, solve
-from speclet_formula.inference.trees import dimensions, make_tree, sampled
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing
 from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
@@ -53,7 +53,7 @@ ROOM = 1.2  # of effective draws, over what is judged enough
 # response, next to the same, and next to what its own digits round away?
 NO_RESIDUAL, NO_REST, ROUNDED = 1e-5, 1e-8, 32 * np.finfo(float).eps
 LONG = 60.0  # seconds from which on a forecast is said
-EVALUATIONS, EVALUATIONS_PER_DRAW, POINT_EVALUATIONS = 125, 2.2, 72  # as `costing.arithmetic` has them
+EVALUATIONS, EVALUATIONS_PER_DRAW, POINT_EVALUATIONS = 125, 2.2, 72  # as `costs` has them
 SMALL = 4.0  # how far below an equal share the log of a small SD begins
 MOVES = 4
 

@@ -1,24 +1,47 @@
-"""A Model goes in; the Bambi priors of all its terms come out.
+"""The Bambi priors of a Model's terms, and PyMC variables where Bambi would change a prior: its hook puts ours in.
 
-Where Bambi would change a prior (a group mean, a correlation), its public hook puts ours in place. The terms themselves
-are made in `models`.
+Bambi itself knows uncorrelated effects with mean zero. Here are those with a mean and those that share a correlation:
+`u = mu + diag(sigma) L z` with `L` the Cholesky factor of an LKJ correlation, either from standard normals z
+(non-centred) or column by column given the earlier ones (centred). Where the data say much about each level, effects
+mix best as themselves (centred); where they say little, as multiples of their SD. Betancourt & Girolami (2013),
+doi:10.48550/arXiv.1312.0906.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 import bambi
 import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
 
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import correlation_name, pair_dim
-from speclet_formula.inference.translation.centring import prefers_centred
-from speclet_formula.inference.translation.effects import CorrelatedBlock, correlated_effects, shifted_effects
 from speclet_formula.inference.translation.names import bambi_names, group_term_name
-from speclet_formula.inference.translation.ordinal import threshold_hook
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot, has_mean
+
+type Hook = Callable[..., Any]
+
+_AT_MEANS = "threshold_offset"  # what is sampled; Bambi leaves variables of such names out of its draws
+# From this on, the data about a level weigh more than its prior: both ways mix alike near 1.
+WEIGHT_OF_DATA = 1.0
+FEWEST_ROWS = 3  # of a level whose SD is looked at
+
+
+@dataclass(frozen=True)
+class CorrelatedBlock:
+    """What the hooks of one correlated block share."""
+
+    correlation: str  # "cor|Subject"
+    pair_dim: str  # "Subject__pair_dim"
+    pairs: dict[str, tuple[int, int]]  # "1, Days", and which two of the slots it means
+    slots: tuple[str, ...]  # "1|Subject", "Days|Subject"
+    means: tuple[float, ...]  # each column's mean where it is a number; a hyper-mean is a variable of the model
+    eta: float  # of the LKJ prior
+    centred: bool
 
 
 def bambi_priors(model: Model) -> dict[str, Any]:
@@ -101,3 +124,190 @@ def _correlated_block(block: GroupBlock, priors: list[Prior], correlation: Prior
         eta=float(np.asarray(correlation.parameters["eta"])),
         centred=centred,
     )
+
+
+def threshold_hook(prior: Prior, count: int, *, increasing: bool) -> Any:
+    """Return the function that Bambi calls for the prior of thresholds.
+
+    Parameters
+    ----------
+    prior : Prior
+        Of each threshold at the predictors' means.
+    count : int
+        Number of thresholds.
+    increasing : bool
+        Whether each is greater than the one before.
+    """
+    start = np.linspace(-1, 1, count) if count > 1 else np.zeros(1)
+    order = {"transform": pm.distributions.transforms.ordered, "initval": start} if increasing and count > 1 else {}
+
+    def build(_name: str, *, dims: str, **arguments: Any) -> Any:
+        return getattr(pm, prior.name)(_AT_MEANS, dims=dims, **arguments, **order)
+
+    return build
+
+
+def centred_family(kind: Any, design: Design) -> Any:
+    """Return a family of Bambi whose thresholds belong to the predictors as they are, made from those at their means.
+
+    Parameters
+    ----------
+    kind : type
+        bambi's Cumulative or StoppingRatio.
+    design : Design
+    """
+
+    class Centred(kind):  # type: ignore[misc]
+        """The family, with thresholds moved."""
+
+        @staticmethod
+        def transform_backend_eta(eta: Any, kwargs: dict[str, Any]) -> Any:
+            moved = kwargs["threshold"] + _at_means(design)
+            threshold = pm.Deterministic("threshold", moved, dims="threshold_dim")
+            return kind.transform_backend_eta(eta, {**kwargs, "threshold": threshold})
+
+    return Centred
+
+
+def _at_means(design: Design) -> Any:
+    """Return the fixed part of the linear predictor at the predictors' means, in the model that is being built."""
+    variables = pm.modelcontext(None).named_vars
+    total: Any = 0.0
+    for term in design.fixed:
+        means = design.X[:, term.start : term.stop].mean(axis=0)
+        total = total + (variables[term.variable] * (means if term.dim else means[0])).sum()
+    return total
+
+
+def shifted_effects(*, centred: bool) -> Hook:
+    """Return a hook for uncorrelated effects around a mean, which Bambi leaves out when it samples non-centred."""
+
+    def build(name: str, *, sigma: Any, mu: Any = 0.0, dims: Sequence[str]) -> Any:
+        if centred:
+            return pm.Normal(name, mu=mu, sigma=sigma, dims=dims)
+        offset = pm.Normal(f"{name}_offset", dims=dims)
+        return pm.Deterministic(name, mu + sigma * offset, dims=dims)
+
+    return build
+
+
+def correlated_effects(block: CorrelatedBlock, column: int) -> Hook:
+    """Return the hook for one column of a correlated block; Bambi calls the columns' hooks in order."""
+
+    def build(name: str, *, sigma: Any, mu: Any = 0.0, dims: Sequence[str]) -> Any:
+        rows = _cholesky_rows(block)
+        if block.centred:
+            return _centred_column(block, column, name, sigma, mu, rows, dims)
+        scores = [_scores(slot, dims) for slot in block.slots[: column + 1]]
+        effect = mu + sigma * sum(weight * score for weight, score in zip(rows[column], scores, strict=True))
+        return pm.Deterministic(name, effect, dims=dims)
+
+    return build
+
+
+def _scores(slot: str, dims: Sequence[str]) -> Any:
+    """Return the standard normals of one column, made by whichever hook asks first."""
+    name = f"{slot}_offset"
+    model = pm.modelcontext(None)
+    return model[name] if name in model.named_vars else pm.Normal(name, dims=dims)
+
+
+def _centred_column(
+    block: CorrelatedBlock, column: int, name: str, sigma: Any, mu: Any, rows: list[list[Any]], dims: Sequence[str]
+) -> Any:
+    """Make one column given the earlier ones: its conditional normal under the shared correlation."""
+    model = pm.modelcontext(None)
+    scores: list[Any] = []
+    for slot, number, row in zip(block.slots[:column], block.means, rows, strict=False):
+        mean = model.named_vars.get(f"{slot}_mu", number)
+        standard = (model[slot] - mean) / model[f"{slot}_sigma"]
+        scores.append((standard - _weighted(row, scores)) / row[-1])
+    row = rows[column]
+    return pm.Normal(name, mu=mu + sigma * _weighted(row, scores), sigma=sigma * row[-1], dims=dims)
+
+
+def _weighted(weights: list[Any], scores: list[Any]) -> Any:
+    """Return the sum of the scores so far, each by its weight; 0 when there is none."""
+    return sum((weight * score for weight, score in zip(weights, scores, strict=False)), 0.0)
+
+
+def _cholesky_rows(block: CorrelatedBlock) -> list[list[Any]]:
+    """Return the rows of the Cholesky factor of an LKJ(eta) correlation, by its partial correlations.
+
+    The partial correlations of the canonical vine are independent under LKJ(eta), each 2 Beta(b, b) - 1 with
+    b = eta + (k - 2 - i) / 2 for the i-th conditioning column (Lewandowski, Kurowicka & Joe 2009,
+    doi:10.1016/j.jmva.2009.04.008), so that no Jacobian and no matrix decomposition is needed: a generic Cholesky
+    takes a minute to compile.
+    """
+    size = len(block.slots)
+    pairs = list(combinations(range(size), 2))
+    partial = dict(zip(pairs, _partial_correlations(block, pairs), strict=True))
+    rows: list[list[Any]] = []
+    for j in range(size):
+        row, left = [], pt.constant(1.0)
+        for i in range(j):
+            row.append(partial[i, j] * left)
+            left = left * pt.sqrt(1 - partial[i, j] ** 2)
+        rows.append([*row, left])
+    _register_correlations(block, rows)
+    return rows
+
+
+def _partial_correlations(block: CorrelatedBlock, pairs: list[tuple[int, int]]) -> list[Any]:
+    """Return one partial correlation for each pair of columns, made by whichever hook asks first."""
+    model = pm.modelcontext(None)
+    name = f"{block.correlation}_partial"
+    if name in model.named_vars:
+        halves = model[name]
+    else:
+        shape = [block.eta + (len(block.slots) - 2 - i) / 2 for i, _ in pairs]
+        model.add_coords({block.pair_dim: tuple(block.pairs)})
+        halves = pm.Beta(name, alpha=shape, beta=shape, dims=block.pair_dim)
+    return [2 * halves[position] - 1 for position in range(len(pairs))]
+
+
+def _register_correlations(block: CorrelatedBlock, rows: list[list[Any]]) -> None:
+    if block.correlation not in pm.modelcontext(None).named_vars:
+        entries = [sum(a * b for a, b in zip(rows[i], rows[j], strict=False)) for i, j in block.pairs.values()]
+        pm.Deterministic(block.correlation, pt.stack(entries), dims=block.pair_dim)
+
+
+def prefers_centred(design: Design, block: GroupBlock) -> bool:
+    """Say whether the block's effects mix better centred, judged by a one-way analysis of variance.
+
+    The response's variance within levels also holds what other terms explain, so that the data's weight comes out too
+    small rather than too large. Effects on sigma are judged by the logarithms of the levels' SDs, those on other
+    parameters are not centred: the data say little about them.
+    """
+    if block.prefix:
+        return block.prefix == "sigma_" and _spreads_differ(design, block)
+    codes, sizes = _observed(block)
+    spare = sizes.sum() - len(sizes)
+    if spare <= 0:
+        return False  # one row per level: nothing but the prior tells effect and residual apart
+    y = design.response if design.trials is None else design.response / np.maximum(design.trials, 1)
+    means = np.bincount(codes, weights=y) / sizes
+    within = float(((y - means[codes]) ** 2).sum() / spare)
+    typical = float(np.median(sizes))
+    between = float(np.var(means)) - within / typical
+    return typical * between > WEIGHT_OF_DATA * within
+
+
+def _spreads_differ(design: Design, block: GroupBlock) -> bool:
+    """Compare the variance of log SDs between levels with their sampling variance, 1 / (2 (n - 1)) each."""
+    codes, sizes = _observed(block)
+    if sizes.min() < FEWEST_ROWS:
+        return False
+    means = np.bincount(codes, weights=design.response) / sizes
+    squares = np.bincount(codes, weights=(design.response - means[codes]) ** 2)
+    if squares.min() <= 0:
+        return False
+    error = 1 / (2 * (float(np.median(sizes)) - 1))
+    between = float(np.var(0.5 * np.log(squares / (sizes - 1)))) - error
+    return between > WEIGHT_OF_DATA * error
+
+
+def _observed(block: GroupBlock) -> tuple[np.ndarray, np.ndarray]:
+    """Return codes among the levels that have rows, and their numbers of rows: a fold leaves some levels none."""
+    _, codes, sizes = np.unique(block.codes, return_inverse=True, return_counts=True)
+    return codes, sizes.astype(float)

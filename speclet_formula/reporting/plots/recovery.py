@@ -10,7 +10,7 @@ import pandas as pd
 
 from speclet_formula.common.files import replacing, unwritable
 from speclet_formula.errors import DataError, some_of
-from speclet_formula.recovery.records import Recoveries, Recovery
+from speclet_formula.recovery.recover import Recoveries, Recovery
 from speclet_formula.reporting.plots.picture import (
     CYCLE,
     DPI,

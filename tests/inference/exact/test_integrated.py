@@ -21,7 +21,7 @@ from speclet_formula.inference.exact.integrated import (
 )
 from speclet_formula.inference.exact.marginal import log_likelihood, log_posterior, marginal_of
 from speclet_formula.inference.exact.variances import correlation_factors, natural, theta_of
-from speclet_formula.inference.fitting import fit
+from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 from tests.fakes import fake_fit

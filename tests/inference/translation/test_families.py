@@ -13,7 +13,7 @@ from scipy import special, stats
 
 import speclet_formula as sf
 from speclet_formula.families import FAMILIES
-from speclet_formula.inference.translation.models import to_pymc
+from speclet_formula.inference.translation.to_bambi import to_pymc
 
 N = 40
 RNG = np.random.default_rng(17)

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.inference.translation.centring import prefers_centred
-from speclet_formula.inference.translation.models import to_bambi, to_pymc
-from tests.inference.translation.test_models import (
+from speclet_formula.inference.translation.priors import prefers_centred
+from speclet_formula.inference.translation.to_bambi import to_bambi, to_pymc
+from tests.inference.translation.test_to_bambi import (
     DRUG,
     GENE,
     PLAIN,

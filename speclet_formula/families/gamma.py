@@ -1,0 +1,87 @@
+"""Positive numbers by their mean: gamma, its special case exponential, and weibull."""
+
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from speclet_formula.families.curves import Drift, Numbers, Observations, chained
+from speclet_formula.families.links import POSITIVE, Slopes
+from speclet_formula.families.parameters import ALPHA
+from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
+
+
+def gamma(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+    """Gamma with shape alpha."""
+    alpha = p["alpha"]
+    return alpha * np.log(alpha / mean) - special.gammaln(alpha) + (alpha - 1) * np.log(y) - alpha * y / mean
+
+
+def draw_gamma(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+    """Draw from the Gamma with shape alpha."""
+    return rng.gamma(p["alpha"], mean / p["alpha"])
+
+
+def _deviance(y: np.ndarray, mean: np.ndarray, _p: Parameters) -> Any:
+    return 2 * ((y - mean) / mean - np.log(y / mean))
+
+
+def _by_mean(mean: np.ndarray, observed: Observations, numbers: Numbers) -> Slopes:
+    y, (shape,) = observed.response, numbers
+    return Slopes(
+        -shape * (y / mean + np.log(mean)),
+        shape * (y / mean**2 - 1 / mean),
+        shape * (1 / mean**2 - 2 * y / mean**3),
+        shape * (6 * y / mean**4 - 2 / mean**3),
+    )
+
+
+def _constant(observed: Observations, numbers: Numbers) -> float:
+    y, (shape,) = observed.response, numbers
+    return float(((shape - 1) * np.log(y) + shape * np.log(shape) - special.gammaln(shape)).sum())
+
+
+def _drifts(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple[Drift, ...]:
+    y, (shape,) = observed.response, numbers
+    value, first, second, _ = _by_mean(mean, observed, numbers)
+    return (Drift(value + shape * (np.log(y) + np.log(shape) + 1 - special.digamma(shape)), first, second),)
+
+
+GAMMA = FamilySpecification(
+    "gamma", "mu", (ALPHA,), ("inverse", "log", "identity"), "positive",
+    gamma, draw_gamma,
+    Spelling("Gamma", ("mu", "alpha"), "Gamma", "Gamma", "Gamma"),
+    variance=lambda mean, p, _: mean**2 / p["alpha"],
+    deviance=_deviance,
+    latent_variances={"log": lambda _location, p: np.log1p(1 / p["alpha"])},
+    curves=chained(("log", "inverse", "identity"), _constant, _by_mean, _drifts),
+)  # fmt: skip
+
+EXPONENTIAL = FamilySpecification(
+    "exponential", "mu", (), POSITIVE, "positive",
+    lambda y, mean, _p, _trials: -np.log(mean) - y / mean,
+    lambda rng, mean, _p, _trials: rng.exponential(mean),
+    Spelling("Exponential", ("mu",), "exponential"),
+    variance=lambda mean, _p, _: mean**2,
+    deviance=_deviance,
+)  # fmt: skip
+
+
+def _weibull(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+    """Weibull with shape alpha, by its mean."""
+    alpha = p["alpha"]
+    log_ratio = np.log(y) - np.log(mean) + special.gammaln(1 + 1 / alpha)  # log of y over the scale
+    return np.log(alpha) + alpha * log_ratio - np.log(y) - np.exp(alpha * log_ratio)
+
+
+def _draw_weibull(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+    """Draw the root of an exponential number."""
+    scale = mean / special.gamma(1 + 1 / p["alpha"])
+    return scale * rng.exponential(size=np.shape(mean)) ** (1 / p["alpha"])
+
+
+WEIBULL = FamilySpecification(
+    "weibull", "mu", (ALPHA,), POSITIVE, "positive",
+    _weibull, _draw_weibull,
+    Spelling("Weibull", ("mu", "alpha"), "weibull"),
+)  # fmt: skip

@@ -1,0 +1,85 @@
+"""The normal distribution, of the response (gaussian) or of its logarithm (lognormal)."""
+
+from typing import Any
+
+import numpy as np
+from scipy import special
+
+from speclet_formula.families.curves import Drift, Numbers, Observations, chained
+from speclet_formula.families.links import HALF_LOG_2PI, REAL, Slopes
+from speclet_formula.families.parameters import SIGMA
+from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling, Tails
+
+
+def normal(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+    """Normal with SD sigma."""
+    return -0.5 * ((y - mean) / p["sigma"]) ** 2 - np.log(p["sigma"]) - HALF_LOG_2PI
+
+
+def _below(y: np.ndarray, mean: np.ndarray, p: Parameters) -> np.ndarray:
+    return np.asarray(special.log_ndtr((y - mean) / p["sigma"]))
+
+
+def _by_mean(mean: np.ndarray, observed: Observations, numbers: Numbers) -> Slopes:
+    (sigma,) = numbers
+    precision = observed.weights / sigma**2
+    rest = observed.response - mean
+    return Slopes(-0.5 * precision * rest**2, precision * rest, -precision, 0.0)
+
+
+def _constant(observed: Observations, numbers: Numbers) -> float:
+    (sigma,) = numbers
+    return float((0.5 * np.log(observed.weights) - np.log(sigma) - HALF_LOG_2PI + 0 * observed.response).sum())
+
+
+def _drifts(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple[Drift, ...]:
+    value, first, second, _ = _by_mean(mean, observed, numbers)
+    return (Drift(-1 - 2 * value, -2 * first, -2 * second),)
+
+
+def _square(_location: np.ndarray, p: Parameters) -> Any:
+    return p["sigma"] ** 2
+
+
+GAUSSIAN = FamilySpecification(
+    "gaussian", "mu", (SIGMA,), REAL, "real",
+    normal,
+    lambda rng, mean, p, _: rng.normal(mean, p["sigma"]),
+    Spelling("Normal", ("mu", "sigma"), "gaussian", "gaussian", "gaussian"),
+    variance=lambda mean, p, _: p["sigma"] ** 2 + 0 * mean,
+    deviance=lambda y, mean, _: (y - mean) ** 2,
+    latent_variances={"identity": _square},
+    tails=Tails(_below, lambda y, mean, p: _below(-y, -mean, p), 0),
+    curves=chained(("log", "inverse"), _constant, _by_mean, _drifts),  # with the identity link it is known exactly
+    weights="variance",
+    linear_link="identity",
+    aliases=("normal",),
+)  # fmt: skip
+
+
+def log_normal(y: np.ndarray, mean: np.ndarray, p: Parameters, trials: Any) -> Any:
+    """Normal of log(y)."""
+    logarithm = np.log(y)
+    return normal(logarithm, mean, p, trials) - logarithm
+
+
+def draw_log_normal(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+    """Draw the exponential of a normal number."""
+    return np.exp(rng.normal(mean, p["sigma"]))
+
+
+def mean_of_log_normal(mean: np.ndarray, p: Parameters) -> Any:
+    """Return E[y] from the mean of log(y)."""
+    return np.exp(mean + p["sigma"] ** 2 / 2)
+
+
+SIGMA_OF_LOGARITHM = SIGMA.but({"bambi": ("HalfNormal", {"sigma": 1})})
+
+LOGNORMAL = FamilySpecification(
+    "lognormal", "mu", (SIGMA_OF_LOGARITHM,), REAL, "positive",
+    log_normal, draw_log_normal,
+    Spelling("LogNormal", ("mu", "sigma"), "lognormal", brms_lacks=("log",)),
+    mean_of_log_normal,
+    latent_variances={"identity": _square},
+    logarithm_of="gaussian",
+)  # fmt: skip

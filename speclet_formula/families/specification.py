@@ -1,0 +1,133 @@
+"""What a family is: one record that holds all that any room asks of it, and the family with the link chosen for it.
+
+Each family's file fills in one `FamilySpecification`; `registry` gathers them. Nothing here shares code with PyMC, so
+that densities and draws can be checked by it.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from speclet_formula.families.curves import Curve
+from speclet_formula.families.parameters import Parameter
+
+type Parameters = Mapping[str, Any]
+type Density = Callable[[np.ndarray, np.ndarray, Parameters, Any], Any]
+type Simulation = Callable[[np.random.Generator, np.ndarray, Parameters, Any], Any]
+type Expectation = Callable[[np.ndarray, Parameters], Any]
+type Variance = Callable[[np.ndarray, Parameters, Any], Any]
+type Deviance = Callable[[np.ndarray, np.ndarray, Parameters], Any]
+type LatentVariance = Callable[[np.ndarray, Parameters], Any]
+type Tail = Callable[[np.ndarray, np.ndarray, Parameters], np.ndarray]
+Support = Literal["real", "positive", "unit", "angle", "nonnegative", "binary", "count", "proportion", "ordinal"]
+Weighting = Literal["variance", "trials"]
+Zeros = Literal["inflated", "hurdle"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family with the link that was chosen for it."""
+
+    name: str  # "gaussian"; Bambi's names
+    link: str  # "identity"
+    parent: str  # the parameter that the linear predictor drives, in Bambi's words: "mu" or "p"
+    parameters: tuple[str, ...]  # the others: ("sigma",)
+
+
+@dataclass(frozen=True)
+class Tails:
+    """The logs of P(Y <= y) and P(Y >= y), (y, mean, parameters) -> array."""
+
+    at_most: Tail
+    at_least: Tail
+    step: int  # from one possible value to the next: 0 for a continuous response, 1 for a count
+
+
+@dataclass(frozen=True)
+class Spelling:
+    """A family as an equation and other packages write it; a name is empty where a package lacks the family."""
+
+    distribution: str  # in an equation: "Normal"
+    arguments: tuple[str, ...]  # of that distribution: ("mu", "sigma")
+    brms: str
+    glm: str = ""  # in R's glm and lme4's glmer
+    glmm_tmb: str = ""  # in glmmTMB, for what they lack
+    glmm_tmb_zeros: bool = False  # whether glmmTMB wants a formula for extra zeros
+    own_functions: tuple[str, str] | None = None  # that R has for this family alone, without and with group terms
+    clm: bool = False  # whether R's package ordinal has it
+    brms_link: str = ""  # the default there, where it is another; what is written without a link has this one
+    glmm_tmb_link: str = ""
+    brms_lacks: tuple[str, ...] = ()  # links
+    glm_lacks: tuple[str, ...] = ()
+    level: str = ""  # what a threshold's link is of: "P({y} ≤ k)"
+
+
+@dataclass(frozen=True)
+class FamilySpecification:
+    """What the package knows of a family.
+
+    Functions take (y, mean, parameters, trials) or some of these in this order, a simulation (rng, mean, parameters,
+    trials); arrays broadcast. What is left out, no room offers for the family.
+    """
+
+    name: str  # Bambi's
+    parent: str
+    own_parameters: tuple[Parameter, ...]
+    links: tuple[str, ...]  # the first is the default
+    support: Support
+    log_density: Density  # of each observation
+    simulate: Simulation  # one response for each mean
+    spelling: Spelling
+    # (mean, parameters) -> E[y]; of a proportion, of each trial; of an ordinal response, each level's probability.
+    # Where there is none, the parent parameter is the expectation.
+    expectation: Expectation | None = None
+    # Var(y), (mean, parameters, trials); of a proportion, of its share of successes.
+    variance: Variance | None = None
+    # (y, mean, parameters): twice by how much the log density falls short of its largest, for sigma = 1; of a
+    # proportion, for one trial. As R's `family()$dev.resids`, which knows no dispersion.
+    deviance: Deviance | None = None
+    # By link, (location, parameters) -> residual variance on the link's scale: Nakagawa, Johnson and Schielzeth (2017),
+    # doi:10.1098/rsif.2017.0213.
+    latent_variances: Mapping[str, LatentVariance] = field(default_factory=dict)
+    tails: Tails | None = None  # for responses that are censored or truncated
+    curves: Mapping[str, Curve] = field(default_factory=dict)  # by link, for Laplace's approximation
+    weights: Weighting | None = None  # what `weights=` mean; None where they mean nothing
+    zeros: Zeros | None = None  # how zeros are added to those of a distribution proper
+    logarithm_of: str = ""  # the family that the logarithm of the response, or of what is above a hurdle, has
+    linear_link: str = ""  # the link with which the response is normal around its linear predictor
+    limit: str = ""  # the family that it becomes as its last parameter grows without end
+    single_trials: str = ""  # the family of the same response where each row is one trial
+    increasing: bool = False  # whether each threshold is above the one before
+    sigma_is_sd: bool = True  # of the response or its logarithm, where there is a sigma
+    aliases: tuple[str, ...] = ()  # other names, in lower case without punctuation: those of R's packages
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the parameters beside the parent."""
+        return tuple(parameter.name for parameter in self.own_parameters)
+
+    @property
+    def is_ordinal(self) -> bool:
+        """Whether the response has ordered levels, with thresholds in the intercept's place."""
+        return self.support == "ordinal"
+
+    @property
+    def is_unbounded(self) -> bool:
+        """Whether the mean, or that of logarithms, may be any number."""
+        return self.support == "real" or bool(self.logarithm_of)
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether sigma has the response's own units."""
+        return self.support == "real" and "sigma" in self.parameters
+
+    @property
+    def is_share(self) -> bool:
+        """Whether the response is nothing but successes out of one or more trials."""
+        return self.support in ("binary", "proportion") and not self.own_parameters
+
+    def parameter(self, name: str) -> Parameter:
+        """Return what is known of one of the parameters."""
+        return next(parameter for parameter in self.own_parameters if parameter.name == name)

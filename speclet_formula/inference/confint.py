@@ -1,0 +1,286 @@
+"""Intervals of a fit's parameters, as lme4's `confint`: of its draws, Wald's, or by profiles of the likelihood.
+
+For each value of a parameter a profile maximises the likelihood over all others.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from statistics import NormalDist
+
+import numpy as np
+import pandas as pd
+from scipy.optimize import brentq
+
+from speclet_formula.common.threads import in_one_blas_thread
+from speclet_formula.design import Design
+from speclet_formula.inference.dropping import independent_columns
+from speclet_formula.inference.minimum import minimise
+from speclet_formula.inference.reml.fitting import fit_point
+from speclet_formula.inference.reml.profiled import Profiled, deviances, log_likelihood_parts, profile_of
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.points import interval_of
+from speclet_formula.posterior.tidy import tidy
+
+CONFINT = ("effect", "group", "term", "estimate", "conf_low", "conf_high")
+MOST_CORRELATED = 2  # columns of a block whose correlation is profiled
+_PRECISION = 1e-4  # of an end, in units of the estimate's scale
+_MOST_STEPS = 60
+
+type Profile = Callable[[float], float]
+
+
+def confint(
+    fit: Fit | PointFit, method: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
+) -> pd.DataFrame:
+    """Tabulate the intervals of all parameters, as lme4's `confint`.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    method : {"posterior", "wald", "profile"}, optional
+        What intervals are made of: "posterior" for a Fit; for a PointFit "wald" (the default) or, for gaussian fits,
+        "profile": all values at which the likelihood, maximised over all other parameters, is not too small. The
+        profile is of the full likelihood, for fits by REML too, as in lme4.
+    ci_prob, ci_kind : optional
+        As for `fixef`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        Standard deviations and correlations first, then fixed effects, as lme4 has them, in the columns of `tidy`:
+        `effect`, `group`, `term`, `estimate`, `conf_low`, `conf_high`, on the link's scale. `.attrs["interval"]` names
+        the interval. Wald's are of fixed effects alone: those of standard deviations are missing, as in lme4. A profile
+        that does not rise up to a bound (a standard deviation of 0, a correlation of 1) ends there.
+
+    Raises
+    ------
+    EstimateError
+        The fit has no intervals of that method (profiles need a gaussian fit by 'reml' or 'ml', at most two correlated
+        effects in a block); or as for `fixef`.
+
+    References
+    ----------
+    Bates, Mächler, Bolker and Walker (2015), doi:10.18637/jss.v067.i01, section 5.1.
+
+    Examples
+    --------
+    >>> from speclet_formula.inference.confint import confint
+    >>> confint(fit)["term"].to_list()[-2:]  # fit: Reaction ~ Days + (1 + Days | Subject)
+    ['Intercept', 'Days']
+    """
+    methods = ("wald", "profile") if isinstance(fit, PointFit) else ("posterior",)
+    if method is not None and method not in methods:
+        raise EstimateError(
+            f"this fit has no intervals by method={method!r}.",
+            "Fits with draws have 'posterior' intervals, fits by maximum likelihood 'wald' and 'profile'.",
+            f"Write method='{methods[0]}', or leave it out.",
+        )
+    frame = tidy(fit, ("ran_pars", "fixed"), ci_prob=ci_prob, ci_kind=ci_kind)[list(CONFINT)]
+    if method == "profile" and isinstance(fit, PointFit):
+        interval = interval_of(fit, ci_prob, ci_kind)
+        low, high = profile_intervals(fit, interval.probability)
+        frame = frame.assign(conf_low=low, conf_high=high)
+        frame.attrs.update(interval=f"{100 * interval.probability:g}% profile interval")
+    return frame
+
+
+@dataclass(frozen=True, eq=False)
+class _Sizes:
+    """What the entries of theta are made from: standard deviations over sigma, and correlations' atanh."""
+
+    criterion: Profiled
+    deviations: tuple[tuple[int, int], ...]  # block and row
+    correlations: tuple[int, ...]  # blocks
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """Which are sizes."""
+        return np.arange(len(self.deviations) + len(self.correlations)) < len(self.deviations)
+
+
+@in_one_blas_thread
+def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
+    """Find the intervals of standard deviations, correlations and fixed effects.
+
+    Parameters
+    ----------
+    fit : PointFit
+        Gaussian; the profile is that of the full likelihood for a fit by REML too, as in lme4.
+    probability : float
+        Coverage that is aimed at.
+
+    Returns
+    -------
+    low, high : ndarray of float, shape (parameters,)
+        In the order of `confint`.
+
+    Raises
+    ------
+    EstimateError
+        The fit is by Laplace's approximation, or three effects or more are correlated.
+    """
+    _check_profile(fit)
+    best = fit if fit.method == "ml" else fit_point(fit.model, method="ml")
+    design, kept = independent_columns(fit.model.design)
+    sizes = _sizes_of(design)
+    target = best.deviance + NormalDist().inv_cdf((1 + probability) / 2) ** 2
+    ends = []
+    for place, block in enumerate(design.groups):
+        covariance = best.estimates.covariances[place]
+        deviations = np.sqrt(np.diagonal(covariance))
+        for row, deviation in enumerate(deviations):
+            index = sizes.deviations.index((place, row))
+            profile = _of_deviation(sizes, index, best)
+            unit = max(deviation, 1e-3 * float(best.estimates.sigma or 1.0))
+            ends.append(_ends(profile, deviation, unit / 4, target, 0.0, np.inf))
+        if block.correlated:
+            index = len(sizes.deviations) + sizes.correlations.index(place)
+            product = deviations.prod()
+            at = float(np.clip(covariance[0, 1] / product, -0.999, 0.999)) if product > 0 else 0.0
+            ends.append(_ends(_of_correlation(sizes, index), at, 0.1, target, -1.0, 1.0))
+    sigma = float(best.estimates.sigma or 0.0)
+    ends.append(_ends(_of_residual(sizes), sigma, sigma / 20, target, 0.0, np.inf))
+    errors = np.sqrt(np.diagonal(best.estimates.covariance))
+    fixed = [(np.nan, np.nan)] * len(errors)
+    for column, place in enumerate(kept):
+        at, error = float(best.estimates.coefficients[place]), float(errors[place])
+        fixed[place] = _ends(_of_coefficient(design, column), at, error, target, -np.inf, np.inf)
+    low, high = np.array([*ends, *fixed]).T
+    return low, high
+
+
+def _check_profile(fit: PointFit) -> None:
+    """Refuse models whose likelihood is not profiled."""
+    wide = [b.label for b in fit.model.design.groups if b.correlated and len(b.columns) > MOST_CORRELATED]
+    if fit.method == "laplace" or wide:
+        why = f"'{wide[0]}' has three correlated effects or more" if wide else "it is by Laplace's approximation"
+        raise EstimateError(
+            f"this fit has no profile intervals: {why}.",
+            "Profiles are of gaussian fits by 'reml' or 'ml' with at most two correlated effects in a block.",
+            "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
+        )
+
+
+def _sizes_of(design: Design) -> _Sizes:
+    """Say which standard deviations and correlations a design has."""
+    deviations = tuple((place, row) for place, block in enumerate(design.groups) for row in range(len(block.columns)))
+    correlations = tuple(place for place, block in enumerate(design.groups) if block.correlated)
+    return _Sizes(profile_of(design, reml=False), deviations, correlations)
+
+
+def _theta(sizes: _Sizes, values: Array, held: int | None = None) -> Array:
+    """Make theta (N, size) from standard deviations over sigma and atanh of correlations (N, m).
+
+    The signs of standard deviations mean nothing but where the correlation is held, of that block: with one of the two
+    below zero it would be the opposite one.
+    """
+    relative = sizes.criterion.relative
+    if held is not None:
+        both = [sizes.deviations.index((sizes.correlations[held], row)) for row in (0, 1)]
+        values = values.copy()
+        values[:, both] = np.abs(values[:, both])
+    theta = np.zeros((len(values), relative.size))
+    for entry, (block, row, column) in enumerate(relative.places):
+        deviation = values[:, sizes.deviations.index((block, row))] * relative.scales[block][row]
+        if block not in sizes.correlations or row == 0:
+            theta[:, entry] = deviation
+            continue
+        correlation = np.tanh(values[:, len(sizes.deviations) + sizes.correlations.index(block)])
+        theta[:, entry] = deviation * (correlation if column < row else np.sqrt(1 - correlation**2))
+    return theta
+
+
+def _smallest(function: Callable[[Array], Array], diagonal: np.ndarray) -> float:
+    """Minimise over what is left; with nothing left it is a single value."""
+    if not len(diagonal):
+        return float(function(np.zeros((1, 0)))[0])
+    return float(minimise(function, diagonal).value)
+
+
+def _at_sigma(sizes: _Sizes, values: Array, sigma: Array | float) -> Array:
+    """Return -2 log likelihood at sigma, not at its best."""
+    determinants, squares = log_likelihood_parts(sizes.criterion, _theta(sizes, values))
+    variance = np.asarray(sigma) ** 2
+    n = sizes.criterion.freedom
+    return np.asarray(
+        n * np.log(2 * np.pi * variance) + squares / variance + determinants - sizes.criterion.log_weights
+    )
+
+
+def _of_residual(sizes: _Sizes) -> Profile:
+    return lambda sigma: _smallest(lambda values: _at_sigma(sizes, values, sigma), sizes.diagonal)
+
+
+def _of_deviation(sizes: _Sizes, index: int, best: PointFit) -> Profile:
+    """Profile a standard deviation: sigma and the other sizes are free."""
+    diagonal = np.append(np.delete(sizes.diagonal, index), True)
+    scale = float(best.estimates.sigma or 1.0)
+
+    def profile(deviation: float) -> float:
+        def value(free: Array) -> Array:
+            sigma = scale * np.maximum(np.abs(free[:, -1]), 1e-6)
+            return _at_sigma(sizes, np.insert(free[:, :-1], index, deviation / sigma, axis=1), sigma)
+
+        return _smallest(value, diagonal)
+
+    return profile
+
+
+def _of_correlation(sizes: _Sizes, index: int) -> Profile:
+    """Profile a correlation: the standard deviations are free, and keep their signs."""
+    diagonal = np.delete(sizes.diagonal, index)
+    held = index - len(sizes.deviations)
+
+    def profile(correlation: float) -> float:
+        fixed = float(np.arctanh(np.clip(correlation, -1 + 1e-9, 1 - 1e-9)))
+        return _smallest(
+            lambda free: deviances(sizes.criterion, _theta(sizes, np.insert(free, index, fixed, axis=1), held)),
+            diagonal,
+        )
+
+    return profile
+
+
+def _of_coefficient(design: Design, column: int) -> Profile:
+    """Profile a fixed effect: its column becomes part of the offset."""
+
+    def profile(value: float) -> float:
+        rest = replace(
+            design, X=np.delete(design.X, column, axis=1), fixed=(), offset=design.offset + design.X[:, column] * value
+        )
+        sizes = _sizes_of(rest)
+        return _smallest(lambda free: deviances(sizes.criterion, _theta(sizes, free)), sizes.diagonal)
+
+    return profile
+
+
+def _ends(
+    profile: Profile, at: float, step: float, target: float, lowest: float, highest: float
+) -> tuple[float, float]:
+    """Find where the profile reaches the target on both sides of the estimate; a bound if it does not."""
+    return _end(profile, at, -step, target, lowest), _end(profile, at, step, target, highest)
+
+
+def _end(profile: Profile, at: float, step: float, target: float, bound: float) -> float:
+    """Walk outwards in growing steps, then halve in."""
+    inside = at
+    for _ in range(_MOST_STEPS):
+        outside = inside + step
+        beyond = outside <= bound if step < 0 else outside >= bound
+        outside = bound if beyond else outside
+        height = _height(profile, outside, target)
+        if beyond and height <= 0:
+            return bound
+        if height > 0:
+            xtol = abs(step) * _PRECISION
+            return float(brentq(lambda x: _height(profile, x, target), inside, outside, xtol=xtol))
+        inside, step = outside, step * 1.5
+    return float("nan")
+
+
+def _height(profile: Profile, x: float, target: float) -> float:
+    """Return how far the profile is above the target; where it is infinite (a sigma of zero) it is large."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        value = profile(x)
+    return value - target if np.isfinite(value) else 1e10

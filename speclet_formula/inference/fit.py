@@ -1,0 +1,203 @@
+"""A Model goes in; a Fit comes out: the engine is chosen, run, and its draws are judged.
+
+The recipe is short on purpose: what each engine does stands in its own file, what the draws mean in later rooms.
+"""
+
+import inspect
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Literal, cast, overload
+
+from speclet_formula.common.keywords import answers_r
+from speclet_formula.errors import SamplingError, nearest
+from speclet_formula.inference.datatree import kept_factors, without_others
+from speclet_formula.inference.plans import Sampler, SamplingPlan, note_settings, plan_of, refuse_unused
+from speclet_formula.model import Model
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.diagnostics import diagnose
+
+METHODS = ("auto", "exact", "nuts", "reml", "ml", "laplace")
+_MEANT = {"lmer": "reml", "mle": "ml", "glmer": "laplace", "glmmtmb": "laplace"} | dict.fromkeys(
+    ("mcmc", "hmc", "sampling", "sample", "stan", "nutpie"), "nuts"
+)  # what others call them
+
+Sampled = Literal["auto", "exact", "nuts"]
+Maximised = Literal["reml", "ml", "laplace"]
+
+
+@overload
+def fit(
+    model: Model,
+    *,
+    method: Sampled = "auto",
+    draws: int | None = None,
+    tune: int | None = None,
+    chains: int | None = None,
+    cores: int | None = None,
+    target_accept: float | None = None,
+    random_seed: int | None = None,
+    progress: bool = True,
+    sampler: Sampler | None = None,
+    keep: str | Sequence[str] | None = None,
+) -> Fit: ...
+
+
+@overload
+def fit(
+    model: Model,
+    *,
+    method: Maximised,
+    cores: int | None = None,
+    random_seed: int | None = None,
+    progress: bool = True,
+) -> PointFit: ...
+
+
+@answers_r()
+def fit(
+    model: Model,
+    *,
+    method: Sampled | Maximised = "auto",
+    draws: int | None = None,
+    tune: int | None = None,
+    chains: int | None = None,
+    cores: int | None = None,
+    target_accept: float | None = None,
+    random_seed: int | None = None,
+    progress: bool = True,
+    sampler: Sampler | None = None,
+    keep: str | Sequence[str] | None = None,
+) -> Fit | PointFit:
+    """Fit a model.
+
+    Parameters
+    ----------
+    model : Model
+        What to fit.
+    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
+        The engine. "exact" integrates the coefficients out and samples only the variances: Gaussian models with the
+        identity link and Normal priors of the coefficients, in about a second. "nuts" samples all parameters through
+        Bambi and PyMC. "auto" takes exact where it serves the model, else nuts. "reml" and "ml" maximise the
+        likelihood of a Gaussian model as lme4's `lmer` does, without priors and without draws; "laplace" does the same
+        for the other families, as `glmer`: the group effects are integrated approximately. These three refuse the
+        arguments that are about draws, and "exact" those that are for nuts.
+    draws, tune : int, optional
+        Draws to keep and, for nuts, to adapt with, in each chain; 1,000 by default.
+    chains : int, optional
+        Chains to run, 4 by default; at least two are needed to see whether they agree.
+    cores : int, optional
+        Processor cores to use; all of them by default, at most one for each chain. "laplace" uses one.
+    target_accept : float, optional
+        For nuts: the acceptance rate that it adapts to, between 0 and 1, 0.9 by default; higher is slower and more
+        careful.
+    random_seed : int, optional
+        Makes the draws repeatable.
+    progress : bool
+        Whether nuts shows a progress bar, and whether the exact engine says on the error stream, before it draws, that
+        it will take more than a minute, and what is quicker.
+    sampler : {"nutpie", "pymc", "numpyro"}, optional
+        For nuts: its implementation, nutpie by default.
+    keep : str or sequence of str, optional
+        Grouping factors whose effects are kept, ``("gene", "cell_line")``; all by default, none for ``()``. Fixed
+        effects, SDs and correlations always are, and what is kept is as it would be beside the others. For screens of
+        10^5 effects and more, whose draws would fill the memory. `ranef` then has the kept factors alone, and what
+        needs the others, such as `fitted`, says so.
+
+    Returns
+    -------
+    Fit or PointFit
+        Prints itself as lme4's summary, with the verdict of the diagnostics at the top. A PointFit by "reml", "ml" and
+        "laplace".
+
+    Raises
+    ------
+    SamplingError
+        If an argument is out of range or has no meaning for the method, the method does not serve the model, or
+        sampling cannot start.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> model = sf.Model("log_fc ~ (1 | gene/sgRNA) + (1 | cell_line)", data)
+    >>> sf.fit(model, random_seed=1).diagnostics.verdict
+    'converged'
+    """
+    engine = _engine(model, method)
+    asked: dict[str, Any] = {
+        "draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "sampler": sampler,
+        "keep": keep,
+    }  # fmt: skip
+    refuse_unused(method, asked)
+    kept = kept_factors(model, keep)
+    plan = plan_of(asked | {"cores": cores, "random_seed": random_seed, "progress": progress, "keep": kept})
+    if engine == "laplace":
+        from speclet_formula.inference.laplace.fitting import fit_laplace
+
+        return fit_laplace(model)
+    if engine in ("reml", "ml"):
+        from speclet_formula.inference.reml.fitting import fit_point
+
+        return fit_point(model, method=cast(Literal["reml", "ml"], engine), cores=cores)
+    started = time.perf_counter()
+    idata = _sample_exact(model, plan) if engine == "exact" else _sample_nuts(model, plan)
+    note_settings(idata, plan)
+    diagnostics = diagnose(idata)
+    if plan.keep is not None:
+        idata = without_others(model, plan.keep, idata)
+    return Fit(model, idata, engine, diagnostics, seconds=time.perf_counter() - started)
+
+
+def _engine(model: Model, method: str) -> str:
+    """Return the engine that a method means for a model."""
+    if method not in METHODS:
+        near = _MEANT.get(str(method).lower()) or nearest(str(method), METHODS)
+        raise SamplingError(
+            f"there is no method {method!r}.",
+            f"Methods: {', '.join(METHODS)}.",
+            f"Write method={near!r}." if near else "Leave method= out: 'auto' takes the engine that serves the model.",
+        )
+    if method == "auto":
+        # Here and not at the top, as each engine below: maximum likelihood needs nothing of it.
+        from speclet_formula.inference.exact.marginal import why_not_exact
+
+        return "nuts" if why_not_exact(model) else "exact"
+    return method
+
+
+def _sample_exact(model: Model, plan: SamplingPlan) -> Any:
+    from speclet_formula.inference.exact.sampling import sample_exact
+
+    return sample_exact(model, plan)
+
+
+def _sample_nuts(model: Model, plan: SamplingPlan) -> Any:
+    # Here and not at the top: Bambi and PyMC take seconds to import, and the exact engine needs neither.
+    from speclet_formula.inference.nuts import sample_nuts
+
+    return sample_nuts(model, plan)
+
+
+# What other rooms pass on to `Model` and to `fit`.
+MODEL_SETTINGS = tuple(n for n in inspect.signature(Model.__init__).parameters if n not in ("self", "formula", "data"))
+FIT_SETTINGS = tuple(
+    n for n in inspect.signature(fit).parameters if n not in ("model", "cores", "random_seed", "progress")
+)
+
+
+def refuse_unknown(settings: Iterable[str], model_settings: Sequence[str] = MODEL_SETTINGS) -> None:
+    """Raise a SamplingError for a setting that is neither one of `model_settings` nor one of `fit`."""
+    known = (*model_settings, *FIT_SETTINGS)
+    unknown = next((name for name in settings if name not in known), None)
+    if unknown is not None:
+        near = nearest(unknown, known)
+        raise SamplingError(
+            f"there is no setting '{unknown}'.",
+            f"Of Model there are {', '.join(model_settings)}; of fit {', '.join(FIT_SETTINGS)}.",
+            f"Nearest: '{near}'." if near else "Leave it out.",
+        )
+
+
+def refuse_unused_settings(settings: Mapping[str, Any]) -> None:
+    """Raise a SamplingError for settings that their method has no use for, before any of many fits is begun."""
+    refuse_unused(settings.get("method", "auto"), settings)

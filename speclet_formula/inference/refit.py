@@ -1,0 +1,261 @@
+"""A model or a fit and a new response go in; the same model of that response comes out, or its fit.
+
+The design is kept: only the response, what is scaled to it and what is said of it change. Fitting is left to `fitting`.
+"""
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from speclet_formula.design import Design
+from speclet_formula.design.design import replace_response, take_rows
+from speclet_formula.design.merged import require_rows
+from speclet_formula.design.response import trials_of_proportion
+from speclet_formula.errors import DataError
+from speclet_formula.families import check_response, parameter_link
+from speclet_formula.formula.terms import Call, Expression, Name, columns_of, text_of
+from speclet_formula.inference.fit import fit
+from speclet_formula.inference.plans import settings_of
+from speclet_formula.model import Model, in_order_of, with_design
+from speclet_formula.model.findings import inspect_response
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.priors import PRESETS, Slot, resolve_priors
+
+
+def refit(
+    fitted: Fit | PointFit | Model, response: Any, *, keep_priors: bool = False, **fit_arguments: Any
+) -> Fit | PointFit:
+    """Fit the same model to another response: lme4's `refit`.
+
+    Formula, factors and columns are not read again, so that many responses of one design take little more than the
+    time of the sampler.
+
+    Parameters
+    ----------
+    fitted : Fit, PointFit or Model
+        The model, or a fit of it.
+    response : array of shape (n,)
+        The new response, one number for each row that the model uses, or for each row of its table. A pandas Series is
+        matched by its index. Of cbind() these are the successes, of a proportion with weights the shares, as `simulate`
+        gives them; the trials stay.
+    keep_priors : bool
+        Priors of a preset are scaled to the response. False: they are scaled to the new one, as in a model of its own.
+        True: they stay as they are. Priors of the user's own always stay.
+    **fit_arguments
+        As in `fit`. `method`, `draws`, `tune`, `chains`, `target_accept` and `sampler` are those of the fit that is
+        handed over, unless they are given.
+
+    Returns
+    -------
+    Fit or PointFit
+        A PointFit from a PointFit.
+
+    Raises
+    ------
+    FormulaError, DataError, SamplingError
+        As `with_response` and `fit`.
+
+    Examples
+    --------
+    >>> import numpy as np, speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> fit = sf.lmer("log_fc ~ (1 | gene) + (1 | cell_line)", data, method="reml")
+    >>> sf.fixef(sf.refit(fit, data["log_fc"] + 1))["estimate"].round(3).to_list()
+    [0.059]
+    """
+    model = fitted if isinstance(fitted, Model) else fitted.model
+    settings: dict[str, Any] = ({} if isinstance(fitted, Model) else {"method": fitted.method}) | fit_arguments
+    if isinstance(fitted, Fit):
+        settings = settings_of(fitted.idata, settings["method"]) | settings
+    again: Fit | PointFit = fit(with_response(model, response, keep_priors=keep_priors), **settings)
+    return again
+
+
+def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> Model:
+    """Return the same model of another response.
+
+    Parameters
+    ----------
+    model : Model
+        Its response is a column of its table, or ``cbind(successes, failures)``.
+    response : array of shape (n,)
+        As in `refit`.
+    keep_priors : bool
+        As in `refit`.
+
+    Returns
+    -------
+    Model
+        With the response in its table and its design; rows that were left out for missing values have none.
+
+    Raises
+    ------
+    DataError
+        If the response of the model is no plain column and no cbind(), or the new one has another length, a value that
+        is no finite number, one that the family cannot take, or more successes than trials.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> from speclet_formula.inference.refit import with_response
+    >>> data, truth = sf.datasets.m7()
+    >>> model = with_response(sf.Model("log_fc ~ (1 | gene)", data), data["mu_sc"])
+    >>> bool((model.data["log_fc"] == data["mu_sc"]).all())
+    True
+    """
+    require_rows(model.design, "refit()")
+    column = _column(model)
+    values, whole = _values(model, response, column)
+    trials, columns = model.design.trials, {column: whole}
+    if trials is not None:
+        values, columns = _successes(model, values, column, whole)
+    check_response(model.family, values, column, trials)
+    used = {name: numbers[model.design.rows] for name, numbers in columns.items()}
+    design = replace_response(model.design, values, used)
+    findings = (*inspect_response(design), *model.findings[len(tuple(inspect_response(model.design))) :])
+    changed = {
+        "data": model.data.assign(**columns),
+        "design": design,
+        "slots": model.slots if keep_priors else _scaled_anew(model, design),
+        "findings": findings,
+    }
+    again = copy.copy(model)  # Model's own way of being made would read formula and table again
+    for name, value in changed.items():
+        object.__setattr__(again, name, value)
+    return again
+
+
+def with_rows(model: Model, rows: np.ndarray) -> Model:
+    """Return the same model of some of its rows.
+
+    Parameters
+    ----------
+    model : Model
+    rows : ndarray of int
+        Counted among those that the model uses.
+
+    Returns
+    -------
+    Model
+        With the same levels, columns and priors: a level without rows has its prior. Its table is the whole one.
+
+    Examples
+    --------
+    >>> import numpy as np, speclet_formula as sf
+    >>> from speclet_formula.inference.refit import with_rows
+    >>> data, truth = sf.datasets.m7()
+    >>> len(with_rows(sf.Model("log_fc ~ (1 | gene)", data), np.arange(5)).design.response)
+    5
+    """
+    return with_design(model, take_rows(model.design, rows))
+
+
+def _successes(
+    model: Model, values: np.ndarray, column: str, whole: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return the successes of a response with trials, which stay, and the columns of the table that hold it."""
+    trials, response, columns = np.asarray(model.design.trials), model.formula.response, {column: whole}
+    if model.weights is not None:
+        name = model.weights if isinstance(model.weights, str) else "weights"
+        return trials_of_proportion(values, trials, column, name), columns
+    bad = np.flatnonzero((values < 0) | (values > trials) | (values != np.round(values)))
+    if len(bad):
+        raise DataError(
+            f"the new '{column}' has {len(bad):,} values that are no successes of their row's trials, such as "
+            f"{values[bad[0]]:g} of {trials[bad[0]]:g}.",
+            "Successes are whole numbers from 0 to the row's trials, which stay those of the model.",
+            "Give successes, as simulate(fit) does; for other trials fit a new Model.",
+        )
+    if isinstance(response, Call) and isinstance(lost := response.arguments[1].value, Name):
+        failures = np.full(len(whole), np.nan)
+        failures[model.design.rows] = trials - values
+        columns[lost.name] = failures
+    return values, columns
+
+
+def _first_of_cbind(response: Expression | None) -> Expression | None:
+    """Return the successes of ``cbind(s, f)`` or ``cbind(s, n - s)``; any other response as it is."""
+    if not isinstance(response, Call) or response.function != "cbind":
+        return response
+    successes, failures = (argument.value for argument in response.arguments)
+    counted = isinstance(failures, Name) or set(columns_of(successes)) <= set(columns_of(failures))
+    return successes if counted else response
+
+
+def _column(model: Model) -> str:
+    """Return the column that holds the response, and nothing else."""
+    response = _first_of_cbind(model.formula.response)
+    if not isinstance(response, Name):
+        written = "nothing" if response is None else f"'{text_of(response)}'"
+        raise DataError(
+            f"the response is {written}, which a new column cannot replace.",
+            "The response of a model to be fitted again is a plain name: 'y ~ ...', or cbind() of such.",
+            "Put the transformed response into a column of its own, or fit a new Model.",
+        )
+    if response.name in columns_of(replace(model.formula, response=None)) or response.name == model.weights:
+        raise DataError(
+            f"'{response.name}' is the response and is also used right of the ~, or as weights.",
+            "A new response changes nothing else in the model.",
+            "Copy the column under a second name for its other use.",
+        )
+    return response.name
+
+
+def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the new response of the rows that are used, and of the whole table."""
+    rows, length = model.design.rows, len(model.data)
+    response = in_order_of(model, response, "response")
+    try:
+        given = _floats(response)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"the new '{column}' does not hold numbers: {error}.",
+            "A response is one number for each row.",
+            "Convert it to numbers first.",
+        ) from error
+    if given.shape not in ((len(rows),), (length,)):
+        used = f"{len(rows):,}" if len(rows) == length else f"{len(rows):,} (of {length:,} in the table)"
+        raise DataError(
+            f"the new '{column}' has the shape {given.shape}.",
+            f"The model uses {used} rows, and each has one number.",
+            "Give an array of that length, in the order of the table.",
+        )
+    values = given if len(given) == len(rows) else given[rows]
+    missing = np.flatnonzero(~np.isfinite(values))
+    if len(missing):
+        where = f"{values[missing[0]]} in row {rows[missing[0]]}"
+        raise DataError(
+            f"the new '{column}' is {where}, and not finite in {len(missing):,} rows.",
+            "Every row that the model uses has a finite response.",
+            "Leave these rows out by fitting a new Model with missing='drop'.",
+        )
+    whole = np.full(length, np.nan)
+    whole[rows] = values
+    return values, whole
+
+
+def _floats(response: Any) -> np.ndarray:
+    """Return numbers as floats; what only could be read as such is a TypeError: dates, text, complex numbers."""
+    given = np.asarray(response)
+    texts = [value for value in given.ravel() if isinstance(value, str | bytes)] if given.dtype.kind == "O" else []
+    if given.dtype.kind in "cMmSUV" or texts:
+        raise TypeError(f"it has '{(texts or given.ravel())[0]!s}'")
+    return given.astype(float)
+
+
+def _scaled_anew(model: Model, design: Design) -> tuple[Slot, ...]:
+    """Return the slots with each preset's priors scaled to the new response."""
+    kept = tuple(model.slots)
+    for preset in {slot.source for slot in kept if slot.source in PRESETS}:
+        fresh = resolve_priors(
+            design,
+            family=model.family.name,
+            link=model.family.link,
+            parameters=model.family.parameters,
+            priors=preset,
+            parameter_links={name: str(parameter_link(model.family, name)) for name, _ in design.parameters},
+        )
+        kept = tuple(new if old.source == preset else old for old, new in zip(kept, fresh, strict=True))
+    return kept

@@ -1,0 +1,319 @@
+"""The bambi.Model and the PyMC model that a Model means.
+
+Bambi gets plain columns: the cleaned data, one factor for each grouping factor, one column for each group effect, so
+that it builds neither combinations nor codings of its own. Priors are left to `priors`, drawing to `nuts`.
+"""
+
+from typing import Any
+
+import bambi
+import numpy as np
+import pandas as pd
+import pymc as pm
+from bambi.defaults.families import BUILTIN_FAMILIES
+from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, StudentT
+from bambi.terms import GroupSpecificTerm
+
+from speclet_formula.design import Design, GroupBlock, replay_design
+from speclet_formula.design.design import sides, variable_name
+from speclet_formula.design.evaluation import Scope, evaluate
+from speclet_formula.design.merged import require_rows
+from speclet_formula.design.tables import as_pandas, clean_columns
+from speclet_formula.errors import DataError
+from speclet_formula.families import parameter_link
+from speclet_formula.formula.terms import Call, Name, columns_of
+from speclet_formula.inference.plans import LARGEST_DENSE
+from speclet_formula.inference.translation.names import BambiNames, bambi_names, group_term_name, summed
+from speclet_formula.inference.translation.priors import bambi_priors, centred_family
+from speclet_formula.model import Model
+
+# Bambi parses the name of such a response again for new data.
+_SUCCESSES, _TRIALS = "observed_successes", "observed_trials"
+_VALUE, _STATUS, _LOWER, _UPPER = "observed_value", "observed_status", "observed_lower", "observed_upper"
+_STATUSES = np.array(["left", "none", "right"], dtype=object)  # Bambi's words for -1, 0 and 1
+_ORDINAL = {"cumulative": Cumulative, "sratio": StoppingRatio}
+_WEIGHTED = {"gaussian": (Gaussian, pm.Normal), "t": (StudentT, pm.StudentT)}
+
+
+class TranslatedModel(bambi.Model):  # type: ignore[misc]
+    """A bambi.Model that knows which Model it stands for, so that `predict` takes the analyst's own columns."""
+
+    def __init__(self, origin: Model, *arguments: Any, **keywords: Any) -> None:
+        self.origin = origin
+        super().__init__(*arguments, **keywords)
+
+    def predict(self, idata: Any, kind: str = "response_params", data: Any = None, **keywords: Any) -> Any:
+        """Predict as bambi.Model does; new data get the columns that the translation made."""
+        if data is not None:
+            replayed = replay_design(self.origin.design, data)
+            names = bambi_names(self.origin.design)
+            data = _bambi_frame(names, replayed, trials=_new_trials(self.origin, data))
+        return super().predict(idata, kind=kind, data=data, **keywords)
+
+
+def to_bambi(model: Model) -> bambi.Model:
+    """Translate a model to Bambi.
+
+    Parameters
+    ----------
+    model : Model
+        Any model of this package, whichever engine fits it.
+
+    Returns
+    -------
+    bambi.Model
+        Built, with the priors of `model.slots`. Its `fit` works as it is, and its `predict` takes the posterior of a
+        `Fit` of this model (`fit.idata`) and new data with the analyst's own columns. Columns whose names are more than
+        a plain word are v1, v2, ... in its formula, and calls are call1, call2, ...; its posterior has this package's
+        names all the same.
+
+    Raises
+    ------
+    DataError
+        If there are more rows and group levels than Bambi can hold in memory.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> sf.to_bambi(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data)).formula.main
+    'log_fc ~ 1 + (1|gene) + (1|cell_line)'
+    """
+    require_rows(model.design, "Bambi, and with it method='nuts',")
+    _check_size(model.design)
+    family = _bambi_family(model)
+    names = bambi_names(model.design)
+    translated = TranslatedModel(
+        model,
+        bambi.Formula(_main_formula(model, names), *_parameter_formulas(model, names)),
+        _bambi_frame(names, model.design, trials=model.design.trials),
+        family=family,
+        link=None if isinstance(family, bambi.Family) else model.family.link,
+        priors=bambi_priors(model),
+        auto_scale=False,
+        extra_namespace=names.functions,
+    )
+    _name_group_terms(translated, model, names)
+    aliases = _aliases(model, names)
+    if aliases:
+        translated.set_alias(aliases)
+    translated.build()
+    return translated
+
+
+def _check_size(design: Design) -> None:
+    """Refuse what formulae would hold as one dense column for each group level."""
+    widest = max((len(block.levels) for side in sides(design) for block in side.groups), default=0)
+    needed = 8 * len(design.response) * widest
+    if needed > LARGEST_DENSE:
+        raise DataError(
+            f"{len(design.response):,} rows with {widest:,} group levels are too many for Bambi: it would need "
+            f"{needed / 2**30:,.0f} GiB for one grouping factor alone.",
+            f"Bambi builds a dense column for each level; here up to {LARGEST_DENSE / 2**30:.0f} GiB are allowed.",
+            "Fit a gaussian model with method='exact', which has no such limit, or fewer genes at a time.",
+        )
+
+
+def to_pymc(model: Model) -> pm.Model:
+    """Translate a model to PyMC.
+
+    Parameters
+    ----------
+    model : Model
+        Any model of this package.
+
+    Returns
+    -------
+    pymc.Model
+        The model that `to_bambi` builds. Its intercept is the one at the predictors' means, as Bambi has it; group
+        effects are those at zero.
+    """
+    return to_bambi(model).backend.model
+
+
+def centre_offset(side: Design, posterior: Any) -> Any:
+    """Return what to subtract from a PyMC intercept so that it belongs to the predictors as they are.
+
+    Bambi centres the predictors whenever there is an intercept: eta = a + (x - mean x) b, so Intercept = a - mean(x) b.
+    """
+    total: Any = 0.0
+    for term in side.fixed:
+        if term.kind == "intercept":
+            continue
+        means = side.X[:, term.start : term.stop].mean(axis=0)
+        values = posterior[term.variable]
+        total = total + (values * means[0] if term.dim is None else (values * means).sum(term.dim))
+    return total
+
+
+class _OwnGroupTerm(GroupSpecificTerm):  # type: ignore[misc]
+    """A group term of Bambi's with the name that it has in the posterior, whatever its columns are called there."""
+
+    own_name: str
+
+    @property
+    def name(self) -> str:
+        return self.own_name
+
+
+def _name_group_terms(translated: bambi.Model, model: Model, names: BambiNames) -> None:
+    """Give the group terms the names that they have here: an alias would rename their dimensions too."""
+    parent = model.family.parent
+    for name, side in ((parent, model.design), *model.design.parameters):
+        terms = translated.conditional_parameters[name].terms
+        for block in side.groups:
+            for column, slot in zip(block.columns, block.slots, strict=True):
+                term = terms[group_term_name(names, block, column)]
+                term.__class__ = _OwnGroupTerm
+                term.own_name = slot
+
+
+def _main_formula(model: Model, names: BambiNames) -> str:
+    """Spell the formula of the mean for Bambi, with a column for whatever is not a plain column."""
+    response = _response_call(model) or names.response
+    return f"{response} ~ {_right_side(model, model.design, names)}"
+
+
+def _response_call(model: Model) -> str | None:
+    """Spell a response that is more than a column, as formulae spells it again; None for one that is a column."""
+    limits = model.design.limits
+    if model.design.trials is not None:
+        return f"p({_SUCCESSES}, {_TRIALS})"
+    if limits is None:
+        return None
+    if limits.status is not None:
+        return f"censored({_VALUE}, {_STATUS})"
+    return f"truncated({_VALUE}, {_LOWER}, {_UPPER})"
+
+
+def _parameter_formulas(model: Model, names: BambiNames) -> list[str]:
+    """Spell the formulas of the family's parameters for Bambi."""
+    return [f"{name} ~ {_right_side(model, side, names)}" for name, side in model.design.parameters]
+
+
+def _right_side(model: Model, side: Design, names: BambiNames) -> str:
+    """Spell one right-hand side for Bambi."""
+    part = side.recipe.fixed
+    parts = [names.term(coded) for coded in part.coded]
+    if side.formula.offsets:
+        parts.append(f"offset({names.offset(side)})")
+    for block in side.groups:
+        for column in block.columns:
+            expression = "1" if column == "1" else f"0 + {names.effect(block, column)}"
+            parts.append(f"({expression}|{names.group(block)})")
+    intercept = "1" if part.intercept else "0"
+    return f"{intercept} + {summed(parts)}" if parts else intercept
+
+
+def _bambi_frame(names: BambiNames, design: Design, trials: np.ndarray | None) -> pd.DataFrame:
+    """Return the cleaned columns and those that the translation adds."""
+    columns: dict[str, Any] = {names.column(str(name)): design.frame[name] for name in design.frame.columns}
+    for side in sides(design):
+        for block in side.groups:
+            columns |= _block_columns(block, names)
+        if side.formula.offsets:
+            columns[names.offset(side)] = side.offset
+    columns[names.response] = _bambi_response(design)
+    if trials is not None:
+        # New rows have no successes yet. Bambi would drop them for that, though it reads their trials only.
+        columns |= {_SUCCESSES: np.nan_to_num(design.response), _TRIALS: trials}
+    if design.limits is not None:
+        columns |= {_VALUE: design.response, _LOWER: design.limits.lower, _UPPER: design.limits.upper}
+        if design.limits.status is not None:
+            columns[_STATUS] = pd.Categorical(_STATUSES[design.limits.status + 1])
+    return pd.DataFrame(columns, index=design.frame.index)
+
+
+def _bambi_response(design: Design) -> Any:
+    """Return the response; ordered levels as such, the lowest for new rows, which Bambi would drop without one."""
+    if not design.levels:
+        return design.response
+    places = np.nan_to_num(design.response).astype(int)
+    return pd.Categorical.from_codes(places, categories=pd.Index(design.levels, dtype=object), ordered=True)
+
+
+def _block_columns(block: GroupBlock, names: BambiNames) -> dict[str, Any]:
+    """Return a block's grouping factor and its columns of values, but for the intercept's."""
+    # A level that was not seen gets a label of its own, which is what Bambi's own sampling of new groups expects.
+    new = "a level that the model has not seen"
+    while new in block.levels:
+        new = f"{new}, too"
+    labels = np.append(np.asarray(block.levels, dtype=object), new)
+    unseen = (block.codes < 0).any()
+    categories = labels if unseen else labels[:-1]
+    factor = pd.Categorical(labels[block.codes], categories=pd.Index(categories, dtype=object), ordered=True)
+    values = {
+        names.effect(block, column): block.values[:, k] for k, column in enumerate(block.columns) if column != "1"
+    }
+    return {names.group(block): factor, **values}
+
+
+def _new_trials(model: Model, data: Any) -> np.ndarray | None:
+    """Return the numbers of trials of new rows, where the new data have the columns that say them."""
+    node = model.formula.response
+    table = as_pandas(data)
+    if model.design.trials is not None and isinstance(model.weights, str):
+        return np.asarray(table[model.weights], dtype=float) if model.weights in table.columns else None
+    if model.design.trials is not None and model.weights is None and isinstance(node, Name):
+        return np.ones(len(table))  # single trials
+    if model.design.trials is None or not isinstance(node, Call) or not set(columns_of(node)) <= set(table.columns):
+        return None
+    scope = Scope(clean_columns(table[list(columns_of(node))]), {}, model.functions)
+    return np.asarray(sum(evaluate(argument.value, scope) for argument in node.arguments), dtype=float)
+
+
+def _bambi_family(model: Model) -> str | bambi.Family:
+    """Return Bambi's name of the family, or the family with what it lacks: weights, centred thresholds."""
+    if model.family.name in _ORDINAL:
+        return _ordinal_family(model)
+    weights = model.design.weights
+    if weights is None:
+        return model.family.name
+    kind, distribution = _WEIGHTED[model.family.name]
+    links = {name: parameter_link(model.family, name) or "log" for name in model.family.parameters}
+    links |= {model.family.parent: model.family.link}
+    likelihood = bambi.Likelihood(
+        f"Weighted{distribution.__name__}",
+        params=[model.family.parent, *model.family.parameters],
+        parent=model.family.parent,
+        dist=_weighted_distribution(distribution, weights),
+    )
+    return kind(model.family.name, likelihood, links)
+
+
+def _ordinal_family(model: Model) -> bambi.Family:
+    kind = centred_family(_ORDINAL[model.family.name], model.design)
+    likelihood = bambi.Likelihood(**BUILTIN_FAMILIES[model.family.name]["likelihood"])
+    return kind(model.family.name, likelihood, {"p": model.family.link, "threshold": "identity"})
+
+
+def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
+    """Return a distribution whose SD is sigma / sqrt(weight) in each row, as lme4's."""
+    # As a product: of a quotient PyTensor takes the sign apart, in the wrong shape, and prints a traceback.
+    share = 1 / np.sqrt(weights)
+
+    class Weighted:
+        def __new__(cls, name: str, *, sigma: Any, **keywords: Any) -> Any:
+            return distribution(name, sigma=sigma * share, **keywords)
+
+        @staticmethod
+        def dist(*, sigma: Any, **keywords: Any) -> Any:
+            return distribution.dist(sigma=sigma * share, **keywords)
+
+    return Weighted
+
+
+def _aliases(model: Model, names: BambiNames) -> dict[str, Any]:
+    """Return the names that formulae gives to terms, where ours differ; by parameter where several vary."""
+    told, own = _response_call(model) or names.response, variable_name(model.design.response_name)
+    response = {told: own} if told != own else {}
+    varying = {name: _side_aliases(side, names) for name, side in model.design.parameters}
+    if not varying:
+        return _side_aliases(model.design, names) | response
+    by_parameter = {model.family.parent: _side_aliases(model.design, names), **varying}
+    return {name: aliases for name, aliases in by_parameter.items() if aliases} | response
+
+
+def _side_aliases(side: Design, names: BambiNames) -> dict[str, str]:
+    prefix = f"{side.response_name}_" if side.formula.response is None else ""
+    return {name: term.variable for name, term in names.fixed(side).items() if f"{prefix}{name}" != term.variable}

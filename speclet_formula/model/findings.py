@@ -1,0 +1,296 @@
+"""What is worth knowing about a design before it is fitted: the record of a finding, and those of single columns.
+
+Looked at are the response, the fixed columns and what they say of text and scales; columns together are left to
+`collinearity`, grouping factors to `groups`.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design import Design, FixedTerm
+from speclet_formula.design.design import sides
+from speclet_formula.design.merged import column_means, row_count, rows_by_level
+from speclet_formula.design.numbers import numeric_text
+from speclet_formula.formula.terms import Name
+
+# What a response's family takes; "other": positive numbers, shares, angles.
+Support = Literal["real", "binary", "count", "proportion", "ordinal", "other"]
+
+_NAMED = 5  # levels or columns that a sentence names
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing about a design that its owner would want to know.
+
+    Attributes
+    ----------
+    kind : str
+        A stable name, such as "few_levels".
+    what, why, remedy : str
+        One or two sentences each: what was seen, why it matters, what to do.
+    """
+
+    kind: str
+    what: str
+    why: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.why} {self.remedy}"
+
+
+def listed(names: Sequence[str], *, quoted: bool = True) -> str:
+    """Return the first names with commas between, and dots for the others.
+
+    Parameters
+    ----------
+    names : sequence of str
+    quoted : bool
+        Whether each gets quotes.
+
+    Returns
+    -------
+    str
+    """
+    shown = [f"'{name}'" if quoted else name for name in names[:_NAMED]]
+    return ", ".join([*shown, "..."] if len(names) > _NAMED else shown)
+
+
+EXTREME_SCALE = 1e3  # an SD beyond it, or below its inverse: where lme4 says "consider rescaling", too
+EXTREME_RESPONSE = 1e5  # of the response, whose SD the default priors follow
+FAR_FROM_ZERO = 1e6  # SDs between a response's mean and zero: from there on doubles lose the digits that matter
+
+
+def inspect_response(design: Design) -> Iterator[Finding]:
+    """Look for a response without variation.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+    """
+    trials = design.trials
+    still = (design.response == design.response[0]).all() and (design.merged is None or not design.merged.within.any())
+    if still and (trials is None or (trials == trials[0]).all()):
+        yield Finding(
+            "constant_response",
+            f"'{design.response_name}' is {design.response[0]:g} in every row.",
+            "There is no variation to explain, and the posterior of every SD piles up at zero.",
+            "Check that the column is the one that was meant.",
+        )
+
+
+def inspect_fixed(design: Design) -> Iterator[Finding]:
+    """Look for fixed coefficients that too few rows inform.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+    """
+    n, p = row_count(design), design.X.shape[1]
+    if p >= n:
+        yield Finding(
+            "saturated",
+            f"There are {p:,} fixed coefficients for {n:,} rows.",
+            "They can reproduce every row, so that the priors alone say how large the residual SD is.",
+            "Make the factor with most levels a group term, (1 | factor), or leave terms out.",
+        )
+    counts = np.count_nonzero(design.X, axis=0)
+    if design.merged is not None:
+        counts = (design.merged.rows @ (design.X != 0)).astype(np.int64)
+    for term in design.fixed:
+        if term.kind == "categorical":
+            yield from _categorical_term(term, counts[term.start : term.stop], design)
+        yield from _fixed_and_group(term, design)
+
+
+def _categorical_term(term: FixedTerm, counts: np.ndarray, design: Design) -> Iterator[Finding]:
+    """Look for coefficients of a factor or interaction that no row, or one row, informs."""
+    empty = [column for column, count in zip(term.columns, counts, strict=True) if count == 0]
+    if empty:
+        yield Finding(
+            "empty_cells",
+            f"{len(empty):,} of the {len(counts):,} columns of '{term.name}' are zero in every row: {listed(empty)}.",
+            "No row has that combination, so that the posterior of its coefficient is its prior; lme4 drops it.",
+            "Read the other coefficients only, or paste the columns into one factor of the observed combinations.",
+        )
+    single = [column for column, count in zip(term.columns, counts, strict=True) if count == 1]
+    if term.name in design.frame.columns:  # a main effect: its reference level has no column of its own
+        levels = design.frame[term.name].cat
+        seen = rows_by_level(design, levels.codes.to_numpy(), len(levels.categories))
+        single = [f"{term.name}[{levels.categories[code]}]" for code in np.flatnonzero(seen == 1)]
+    if single and len(counts) < row_count(design):  # otherwise the design is saturated, and that says more
+        which = "One level" if len(single) == 1 else f"{len(single):,} levels"
+        yield Finding(
+            "fixed_level_of_one_row",
+            f"{which} of '{term.name}' with one row only: {listed(single)}.",
+            "Such a coefficient rests on that row alone, residual included.",
+            "Do not read much into it, merge the level with another, or make the factor a group term.",
+        )
+
+
+def _fixed_and_group(term: FixedTerm, design: Design) -> Iterator[Finding]:
+    if term.kind == "categorical" and any(b.group == term.name and "1" in b.columns for b in design.groups):
+        yield Finding(
+            "fixed_and_group",
+            f"'{term.name}' is both a fixed term and a grouping factor.",
+            "Each of its levels has two coefficients that only enter as a sum, so that the priors split them.",
+            f"Keep (1 | {term.name}) to have its levels shrunk towards each other, or {term.name} to compare them one "
+            "by one.",
+        )
+
+
+def text_of_numbers(design: Design) -> Iterator[Finding]:
+    """Look for factors that are numbers but for a few cells.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+        One for each column that stands in a fixed term or varies over groups; a grouping factor has levels anyway.
+    """
+    for name in _named_in_terms(design):
+        column = design.frame[name]
+        if not isinstance(column.dtype, pd.CategoricalDtype) or not _alphabetical(column):
+            continue  # an order of its own is the analyst's: these are labels
+        found = numeric_text(column, design.rows)
+        if found is not None:
+            yield Finding(
+                "text_of_numbers",
+                f"'{name}' is text, but {found.said}.",
+                f"Text is a factor: each of its {len(column.cat.categories):,} values has a coefficient of its own.",
+                f"{found.remedy(name)} If they are labels, leave it.",
+            )
+
+
+def sorted_levels(design: Design, unordered: Sequence[str]) -> Iterator[Finding]:
+    """Tell the reference levels of factors that came without an order.
+
+    Parameters
+    ----------
+    design : Design
+    unordered : sequence of str
+        Their columns, some of which the design may not use.
+
+    Yields
+    ------
+    Finding
+    """
+    for name in [name for name in _named_in_terms(design) if name in unordered]:
+        levels = list(design.frame[name].cat.categories)
+        yield Finding(
+            "sorted_levels",
+            f"The levels of '{name}' came in the order of the rows, as polars' Categorical has them, and were sorted.",
+            f"Its reference level is '{levels[0]}'.",
+            f'For another order cast it to polars.Enum(["reference", ...]), the reference first: {listed(levels)}.',
+        )
+
+
+def _named_in_terms(design: Design) -> dict[str, None]:
+    """Return the columns that fixed terms name, and those that vary over groups, in order."""
+    seen: dict[str, None] = {}
+    for side in sides(design):
+        terms = [*side.formula.terms, *(term for group in side.formula.group_terms for term in group.terms)]
+        seen |= dict.fromkeys(node.name for term in terms for node in term.factors if isinstance(node, Name))
+    return seen
+
+
+def _alphabetical(column: pd.Series) -> bool:
+    levels = list(column.cat.categories)
+    return levels == sorted(levels)
+
+
+def extreme_response(design: Design, support: Support) -> Iterator[Finding]:
+    """Look at the SD and the mean of a response of real numbers.
+
+    Parameters
+    ----------
+    design : Design
+    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+        What the response's family takes; other responses have their own unit.
+
+    Yields
+    ------
+    Finding
+    """
+    mean = column_means(design, design.response)
+    within = 0.0 if design.merged is None else design.merged.within.sum() / row_count(design)
+    deviation = np.sqrt(column_means(design, (design.response - mean) ** 2) + within)
+    if support != "real" or not deviation > 0:
+        return
+    if not 1 / EXTREME_RESPONSE <= deviation <= EXTREME_RESPONSE:
+        unit = 10.0 ** np.round(np.log10(deviation))
+        yield Finding(
+            "extreme_response",
+            f"'{design.response_name}' has an SD of {deviation:.2g}.",
+            "The default priors follow its scale, but the numbers of priors that you write, or of a preset with fixed "
+            "ones, will not; and a sampler takes long to find its step.",
+            f"Change its unit, for example I({design.response_name} / {unit:.0e}) ~ ....",
+        )
+    if abs(mean) > FAR_FROM_ZERO * deviation:
+        yield Finding(
+            "response_far_from_zero",
+            f"'{design.response_name}' has a mean of {mean:.3g} and an SD of {deviation:.2g}.",
+            "So far from zero its differences lose digits to rounding, and an intercept's prior that you write is hard "
+            "to place.",
+            f"Take the mean off: center({design.response_name}) ~ ....",
+        )
+
+
+def extreme_scales(design: Design) -> Iterator[Finding]:
+    """Look at the SD of each numeric column once, be it fixed or a slope; an indicator's is never extreme.
+
+    Parameters
+    ----------
+    design : Design
+
+    Yields
+    ------
+    Finding
+    """
+    fixed = [(label, j) for term in design.fixed for label, j in _columns_with_a_unit(term)]
+    parts = [(label, design.X[:, j]) for label, j in fixed]
+    parts += [(label, block.values[:, j]) for block in design.groups for j, label in enumerate(block.columns)]
+    seen: set[str] = set()
+    for label, values in parts:
+        if label in seen or label == "1":
+            continue
+        seen.add(label)
+        deviation = np.sqrt(column_means(design, (values - column_means(design, values)) ** 2))
+        if deviation == 0 or 1 / EXTREME_SCALE <= deviation <= EXTREME_SCALE or _has_no_unit(label, values):
+            continue
+        plain = label in design.frame.columns
+        yield Finding(
+            "extreme_scale",
+            f"The column '{label}' has an SD of {deviation:.2g}.",
+            "Its coefficient is then far from the size of the others: lme4 asks to rescale, and a sampler takes long "
+            "to find its step.",
+            f"Write scale({label}) for it in the formula, or change its unit."
+            if plain
+            else "Standardise it, with scale() in the formula, or change its unit.",
+        )
+
+
+def _columns_with_a_unit(term: FixedTerm) -> Iterator[tuple[str, int]]:
+    if term.kind == "numeric":
+        yield from zip(term.columns, range(term.start, term.stop), strict=True)
+
+
+def _has_no_unit(label: str, values: np.ndarray) -> bool:
+    """Whether a column is an indicator, or of unit length over the rows as poly() makes them."""
+    return label.startswith("poly(") or bool(((values == 0) | (values == 1)).all())

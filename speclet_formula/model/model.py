@@ -1,0 +1,332 @@
+"""A `Model`: what a formula means for a table, with a family and the prior of every parameter, checked and frozen.
+
+All that a fit needs is settled here, before anything runs. Fitting is left to `inference`.
+"""
+
+import copy
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from speclet_formula.common.files import SORTED
+from speclet_formula.common.keywords import answers_r
+from speclet_formula.design import Design, GroupBlock, Scan, build_design
+from speclet_formula.design.design import sides
+from speclet_formula.design.merged import (
+    check_merged,
+    count_rows,
+    merged_columns,
+    merged_response,
+    row_count,
+    rows_by_level,
+)
+from speclet_formula.design.tables import Missing, as_pandas, in_row_order, read_used, row_labels
+from speclet_formula.errors import DataError, FormulaError, nearest
+from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
+from speclet_formula.formula.parse import joined_text, parse_formula
+from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
+from speclet_formula.model.findings import Finding, Support
+from speclet_formula.model.groups import relate_groups
+from speclet_formula.model.inspection import inspect_design
+from speclet_formula.model.observation import check_limits
+from speclet_formula.priors import Slot, resolve_priors, slot_frame
+
+Priors = str | Path | Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, init=False, eq=False)
+class Model:
+    """What a formula means for a table: design, family and the prior of every parameter.
+
+    Parameters
+    ----------
+    formula : str, sequence of str, or Formula
+        The model in lme4's grammar, ``"log_fc ~ control + (1 | gene)"``. Further formulas are for the family's other
+        parameters, each on its own link: ``["log_fc ~ control + (1 | gene)", "sigma ~ control"]`` lets the logarithm of
+        sigma differ between the controls. The response can be ``cbind(successes, failures)``, ``censored(y, status)``
+        or ``truncated(y, lb, ub)``.
+    data : table
+        A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation; or a `scan` of a file,
+        of which only the columns that are used are read, piece by piece.
+    family : str
+        One of Bambi's: "gaussian", "t", "binomial", "poisson", "negativebinomial", "gamma", "beta", "cumulative",
+        "zero_inflated_poisson", ...; `families.resolve_family` lists them all.
+    link : str, optional
+        The link of the mean; the family's usual one by default.
+    priors : dict, str or Path, optional
+        Priors by slot (the attribute `slots` lists them), a preset's name ("weak", "bambi", "brms", "rstanarm",
+        "notebook"), a TOML file's path, or a dict with the key "preset" and changes to it.
+    weights : str or array of shape (n,), optional
+        A column's name or an array, as in lme4; a pandas Series is matched by its index. Of a gaussian or t response:
+        weights that divide the residual variance, sigma**2 / weight. Of a binomial, beta_binomial or
+        zero_inflated_binomial response that is a proportion, successes / trials: the numbers of trials.
+        `design.response` then holds the successes.
+    missing : {"error", "drop"}
+        Whether rows with missing values are an error, or are left out and counted in `n_dropped`.
+    functions : dict of str to callable, optional
+        Functions of your own that the formula may call by these names.
+
+    Attributes
+    ----------
+    formula : Formula
+        The parsed formula.
+    data : pandas.DataFrame
+        The table as it was given, in pandas; of a `scan` with merge=True the merged rows.
+    family : Family
+    design : Design
+        The arrays that the engines read.
+    slots : tuple of Slot
+        Everything that has a prior, with the prior and where it came from.
+    findings : tuple of Finding
+        What is worth knowing about the design before it is fitted.
+    n_dropped : int
+        Rows left out for missing values.
+    index : pandas.Index
+        The labels of the rows in the table as it was given, whose order `data` has: what a Series is matched by.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError
+        If the parts do not fit together; each says what is wrong, what is allowed and what to do.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).design.groups[0].levels[:2]
+    ('gene_0', 'gene_1')
+    """
+
+    formula: Formula
+    data: pd.DataFrame
+    family: Family
+    design: Design
+    slots: tuple[Slot, ...]
+    findings: tuple[Finding, ...]
+    n_dropped: int
+    weights: Any
+    functions: dict[str, Callable[..., Any]]
+    index: pd.Index
+
+    @answers_r(error=DataError)
+    def __init__(
+        self,
+        formula: str | Sequence[str] | Formula,
+        data: Any,
+        *,
+        family: str = "gaussian",
+        link: str | None = None,
+        priors: Priors = None,
+        weights: Any = None,
+        missing: Missing = "error",
+        functions: Mapping[str, Callable[..., Any]] | None = None,
+    ) -> None:
+        table: Any = data if isinstance(data, Scan) else as_pandas(data)
+        chosen = resolve_family(family, link)
+        added = () if isinstance(table, Scan) else merged_columns(table)
+        parsed, text = _parsed(formula, table.columns, functions or {}, added)
+        if isinstance(table, Scan):
+            named = (weights,) if isinstance(weights, str) else ()
+            response = merged_response(parsed, weights) if table.merge else None
+            table = read_used(table, tuple(dict.fromkeys([*columns_of(parsed), *named])), text, response=response)
+        check_parameters(parsed, chosen)
+        if merged_columns(table):
+            plain = chosen.name == "gaussian" and chosen.link == "identity"
+            check_merged(parsed, table, plain=plain, functions=tuple(functions or {}))
+        _check_weights(weights, chosen, parsed)
+        labels = row_labels(data, len(table))
+        ordered = in_row_order(weights, labels, "weights")
+        weights = ordered.to_numpy() if isinstance(ordered, pd.Series) else ordered
+        specification = FAMILIES[chosen.name]
+        design = build_design(
+            parsed,
+            table,
+            functions=functions,
+            weights=weights,
+            missing=missing,
+            binary=specification.support == "binary" or (chosen.name == "binomial" and weights is None),
+            ordinal=is_ordinal(chosen),
+            proportion=specification.weights == "trials" and (weights is not None or chosen.name == "binomial"),
+            text=text,
+            reserved=(chosen.parent, *chosen.parameters),
+        )
+        _check_names(design)
+        check_response(chosen, design.response, design.response_name, design.trials)
+        check_limits(chosen, design)
+        slots = resolve_priors(
+            design,
+            family=chosen.name,
+            link=chosen.link,
+            parameters=chosen.parameters,
+            priors=priors,
+            parameter_links={name: str(parameter_link(chosen, name)) for name, _ in design.parameters},
+        )
+        values = {
+            "formula": design.formula,
+            "data": table,
+            "family": chosen,
+            "design": design,
+            "slots": slots,
+            "findings": inspect_design(
+                design, support=_preflight_support(chosen, design), unordered=table.attrs.get(SORTED, ())
+            ),
+            "n_dropped": count_rows(table) - row_count(design),
+            "weights": weights,
+            "functions": dict(functions or {}),
+            "index": labels,
+        }
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self) -> str:
+        return describe_model(self)
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(describe_model(self))}</pre>"
+
+
+def with_design(model: Model, design: Design) -> Model:
+    """Return the same model of another design; what else it says of its data stays as it is.
+
+    Parameters
+    ----------
+    model : Model
+    design : Design
+
+    Returns
+    -------
+    Model
+    """
+    again = copy.copy(model)  # Model's own way of being made would read formula and table again
+    object.__setattr__(again, "design", design)
+    return again
+
+
+def in_order_of(model: Model, values: Any, argument: str) -> Any:
+    """Return values for the rows that a model uses, or for all of its table, in the order of these rows.
+
+    Raises
+    ------
+    DataError
+        They are a Series whose index is not that of the rows.
+    """
+    used = model.index[model.design.rows]
+    are_used = isinstance(values, pd.Series) and len(values) == len(used)
+    return in_row_order(values, used if are_used else model.index, argument)
+
+
+def describe_model(model: Model) -> str:
+    """Return the formula, the groups with their levels, how they lie to each other, the slot table and the findings."""
+    design = model.design
+    rows = f"{row_count(design):,}" + (f" ({model.n_dropped:,} dropped: missing values)" if model.n_dropped else "")
+    rows += "" if design.merged is None else f", merged into {len(design.response):,}"
+    lines = [
+        f"Formula: {text_of(model.formula)}",
+        f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
+        *([f"Levels: {' < '.join(design.levels)}"] if design.levels else []),
+        *(_describe_group(block, design) for side in sides(design) for block in side.groups),
+        *(relation.words for relation in relate_groups(design)),
+        "",
+        "Priors:",
+        slot_frame(model.slots).to_string(index=False),
+    ]
+    if model.findings:
+        lines += ["", "Findings:", *(f"* {finding}" for finding in model.findings)]
+    return "\n".join(lines)
+
+
+_PREFLIGHT: Mapping[str, Support] = {
+    "real": "real",
+    "binary": "binary",
+    "count": "count",
+    "proportion": "proportion",
+    "ordinal": "ordinal",
+}
+
+
+def _preflight_support(family: Family, design: Design) -> Support:
+    """Return what the findings depend on: single trials are 0 and 1, whatever the family is called."""
+    support = FAMILIES[family.name].support
+    if support == "proportion" and design.trials is not None and (design.trials == 1).all():
+        return "binary"
+    return _PREFLIGHT.get(support, "other")
+
+
+def _describe_group(block: GroupBlock, design: Design) -> str:
+    rows = rows_by_level(design, block.codes, len(block.levels))
+    each = f"{rows.min():,}" if rows.min() == rows.max() else f"{rows.min():,} to {rows.max():,}"
+    effects = ", ".join(block.columns)
+    label = f"{block.label} (of {block.prefix.removesuffix('_')})" if block.prefix else block.label
+    return f"Group: {label}   Levels: {len(block.levels):,}   Effects: {effects}   Rows in a level: {each}"
+
+
+def _parsed(
+    formula: str | Sequence[str] | Formula, names: Iterable[Any], functions: Mapping[str, Any], added: Sequence[str]
+) -> tuple[Formula, str | None]:
+    """Return the parsed formula and its text; `added` are names that '.' does not mean."""
+    if isinstance(formula, Formula):
+        return formula, None
+    text = joined_text(formula)
+    columns = [str(name) for name in names if name not in added]
+    return parse_formula(text, columns=columns, functions=tuple(functions)), text
+
+
+def check_parameters(formula: Formula, family: Family) -> None:
+    """Refuse a formula of what the family does not have, or of what cannot vary."""
+    known = [name for name in family.parameters if parameter_link(family, name)]
+    for name, part in formula.parameters:
+        if name not in known:
+            raise _unknown_parameter(name, known, family)
+        if not (part.intercept or part.terms or part.group_terms):
+            raise FormulaError(
+                f"the formula of '{name}' has no terms.",
+                f"A formula models '{name}' by an intercept, fixed terms or group terms.",
+                f"Write {name} ~ 1, or leave it out.",
+            )
+
+
+def _unknown_parameter(name: str, known: list[str], family: Family) -> FormulaError:
+    """Word the error of a formula for what is no parameter of the family."""
+    allowed = f"Parameters of the {family.name} family that can have a formula: {', '.join(known) or 'none'}."
+    problem = f"'{name}' is not a parameter of the {family.name} family."
+    if name == family.parent:
+        problem = f"'{name} ~ ...' is a second formula for the mean."
+        remedy = f"The first formula is that of '{name}': write its terms there."
+    elif near := nearest(name, known):
+        remedy = f"Nearest: {near}."
+    else:
+        remedy = f"Write {known[0]} ~ ..., or leave it out." if known else f"Leave '{name} ~ ...' out."
+    return FormulaError(problem, allowed, remedy)
+
+
+def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
+    if weights is None:
+        return
+    meaning = FAMILIES[family.name].weights
+    if meaning is None:
+        raise DataError(
+            f"weights have no meaning for the family '{family.name}'.",
+            "They divide the residual variance of a gaussian or t response, and count the trials of a proportion.",
+            "Leave weights= out, or choose family='binomial' for a proportion.",
+        )
+    if meaning == "trials" and isinstance(formula.response, Call) and formula.response.function == "cbind":
+        raise DataError(
+            f"'{text_of(formula.response)}' has its own numbers of trials, and weights= gives others.",
+            "Weights count the trials of a response that is a proportion, successes / trials.",
+            "Leave weights= out.",
+        )
+
+
+def _check_names(design: Design) -> None:
+    """Refuse a term that is the response."""
+    clash = next((term.name for side in sides(design) for term in side.fixed if term.name == design.response_name), "")
+    if clash:
+        raise DataError(
+            f"the term '{clash}' has the name of the response.",
+            "A response is not explained by itself.",
+            "Rename the column, or leave the term out.",
+        )

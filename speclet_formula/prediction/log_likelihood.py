@@ -1,0 +1,120 @@
+"""The log density of each observation, draw by draw, in blocks of rows."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from speclet_formula.design.design import variable_name
+from speclet_formula.design.merged import require_rows
+from speclet_formula.errors import DataError
+from speclet_formula.model.observation import observed_log_density
+from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.intervals import Array
+from speclet_formula.prediction.linear_predictors import OBSERVATION_DIM, Rows, at_rows, gather, row_blocks
+
+if TYPE_CHECKING:
+    import xarray
+
+# ArviZ makes five to eight copies of a log-likelihood, so that more than this fills the memory of a workstation.
+LARGEST_LOG_LIKELIHOOD = 2 * 2**30
+
+
+def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
+    """Compute the log density of each observation for each draw, given the group effects of that draw.
+
+    `loo` does not need it: it goes by blocks of rows and keeps none of them.
+
+    Parameters
+    ----------
+    fit : Fit
+    thin : int
+        Keep each `thin`-th draw of each chain.
+
+    Returns
+    -------
+    xarray.DataArray
+        Dimensions "chain", "draw" and "__obs__", whose coordinates are the rows of the given table. The name is the
+        response's; assigned to the DataTree's group "log_likelihood" it serves ArviZ.
+
+    Raises
+    ------
+    DataError
+        It would take more than 2 GiB, `thin` is not a positive whole number, or the posterior lacks a variable.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import log_likelihood
+    >>> log_likelihood(fit, thin=10).dims
+    ('chain', 'draw', '__obs__')
+    """
+    from xarray import DataArray
+
+    require_rows(fit.model.design, "log_likelihood()")
+    posterior = fit.idata["posterior"]
+    chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
+    n = len(fit.model.design.response)
+    _check_size(n, chains, length, thin)
+    kept = np.arange(chains * length).reshape(chains, length)[:, ::thin]
+    values = np.empty((kept.size, n))
+    for rows, block in log_likelihood_blocks(fit, draws=kept.ravel()):
+        values[:, rows] = block
+    return DataArray(
+        values.reshape(*kept.shape, n),
+        dims=("chain", "draw", OBSERVATION_DIM),
+        coords={
+            "chain": posterior["chain"].values,
+            "draw": posterior["draw"].values[::thin],
+            OBSERVATION_DIM: fit.model.design.rows,
+        },
+        name=variable_name(fit.model.design.response_name),
+    )
+
+
+def log_likelihood_blocks(
+    fit: Fitted, *, draws: Rows = None, chosen: np.ndarray | None = None
+) -> Iterator[tuple[slice, Array]]:
+    """Go through the observations in blocks of rows, with the log density of each for each draw.
+
+    Parameters
+    ----------
+    fit : Fit
+    draws : slice or array of int, optional
+        Draws to use, counted over all chains; all by default.
+    chosen : array of int, optional
+        Some of the rows; all by default.
+
+    Yields
+    ------
+    rows : slice
+        Of the chosen rows.
+    values : ndarray of float, shape (draws, rows)
+        At most BLOCK_BYTES, unless one row alone takes more.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import log_likelihood_blocks
+    >>> sum(block.mean(axis=0).sum() for rows, block in log_likelihood_blocks(fit)) < 0
+    True
+    """
+    design, family = fit.model.design, fit.model.family
+    require_rows(design, "the log-likelihood of each observation")
+    gathered = gather(fit.model, fit.idata["posterior"], slice(None) if draws is None else draws)
+    n = len(design.response if chosen is None else chosen)
+    for rows in row_blocks(n, len(gathered.sides[0].coefficients)):
+        places = rows if chosen is None else chosen[rows]
+        mean, parameters = at_rows(gathered, design, family, places)
+        yield rows, observed_log_density(family, design, places, mean, parameters)
+
+
+def _check_size(n: int, chains: int, length: int, thin: int) -> None:
+    if thin < 1:
+        raise DataError(f"thin={thin!r} is out of range.", "thin is a whole number of at least 1.", "Leave it out.")
+    size = 8 * n * chains * len(range(0, length, thin))
+    if size > LARGEST_LOG_LIKELIHOOD:
+        wanted = -(-8 * n * chains * length // LARGEST_LOG_LIKELIHOOD)
+        raise DataError(
+            f"the log-likelihood of {n:,} rows and {size // (8 * n):,} draws takes {size / 2**30:.1f} GiB.",
+            f"It may take {LARGEST_LOG_LIKELIHOOD / 2**30:g} GiB, since ArviZ copies it several times.",
+            f"loo(fit) works by blocks of rows and needs none of it; or keep fewer draws with thin={wanted}.",
+        )

@@ -1,0 +1,400 @@
+"""New rows: their columns, the group terms that R's `re.form` asks for, and effects of levels that were not fitted.
+
+Columns that only group effects need which are not asked for get any fitted value: their effects are left out later.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.design import FixedPart, correlation_name, sides
+from speclet_formula.design.tables import as_pandas, select_columns
+from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.formula.parse import parse_formula
+from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of
+from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.points import PointEstimates
+from speclet_formula.prediction.linear_predictors import Draws, ModelDraws, gather_side, variable_draws
+from speclet_formula.priors import Prior, matrices_of
+
+NO_GROUPS = ("~0", "~NA", "NA")
+
+
+@dataclass(frozen=True, eq=False)
+class NewRows:
+    """New rows, those with missing values apart."""
+
+    complete: pd.DataFrame  # the rows without missing values in what is needed
+    keep: np.ndarray  # (n,) bool, which of the given rows these are
+    index: pd.Index  # (n,) of the given table; 0, 1, ... of one without an index
+
+
+def new_rows(model: Model, newdata: Any, re_form: Any, *, weighted: bool) -> NewRows:
+    """Take the rows of a new table that have all that a prediction needs.
+
+    Parameters
+    ----------
+    model : Model
+    newdata : table
+    re_form : str, False or None
+        As in `keep_groups`.
+    weighted : bool
+        Whether the columns of trials and weights are needed too, where the table has them.
+
+    Returns
+    -------
+    NewRows
+
+    Raises
+    ------
+    FormulaError
+        A column is missing, or `re_form` is none.
+    DataError
+        The table has no row without a missing value.
+    """
+    table = as_pandas(newdata)
+    needed = needed_columns(model, re_form)
+    selected = select_columns(table, needed)
+    extra = [name for name in _weight_columns(model) if weighted and name in table.columns]
+    keep = ~pd.concat([selected, table[extra]], axis=1).isna().any(axis=1).to_numpy()
+    if not keep.any():
+        raise DataError(
+            "no row can be predicted: each has a missing value.",
+            f"Columns that are needed: {', '.join(needed)}.",
+            "Fill in the missing values of one row or more.",
+        )
+    complete = table[keep]
+    others = [name for name in needed_columns(model, None) if name not in needed]
+    filled = {name: [model.design.frame[name].iloc[0]] * len(complete) for name in others}
+    index = newdata.index if isinstance(newdata, pd.DataFrame) else pd.RangeIndex(len(table))
+    return NewRows(complete.assign(**filled), keep, index)
+
+
+def keep_groups(model: Model, design: Design, re_form: Any) -> Design:
+    """Return a design with the group terms that are asked for, in each of its linear predictors.
+
+    Parameters
+    ----------
+    model : Model
+    design : Design
+        The model's, or a replayed one.
+    re_form : str, False or None
+        None for all, "~0", "NA" or False for none, or a formula of group terms: "~(1 | gene)".
+
+    Returns
+    -------
+    Design
+
+    Raises
+    ------
+    FormulaError
+        If it is no formula of group terms, or has one that the model has not.
+    """
+    wanted = _wanted(model, re_form)
+    return design if wanted is None else _with_terms(design, wanted)
+
+
+def without_groups(design: Design) -> Design:
+    """Return a design and its parameters' designs without group terms.
+
+    Parameters
+    ----------
+    design : Design
+
+    Returns
+    -------
+    Design
+    """
+    return _with_terms(design, ())
+
+
+def needed_columns(model: Model, re_form: Any) -> tuple[str, ...]:
+    """List the columns that a prediction with some of the group terms needs.
+
+    Parameters
+    ----------
+    model : Model
+    re_form : str, False or None
+        As in `keep_groups`.
+
+    Returns
+    -------
+    tuple of str
+        Of the fixed part, the offsets, and the group terms that are asked for; those of parameters' formulas too.
+
+    Raises
+    ------
+    FormulaError
+        As `keep_groups`.
+    """
+    wanted = _wanted(model, re_form)
+    formulas = [model.formula, *(part for _, part in model.formula.parameters)]
+    nodes = [node for formula in formulas for node in (*formula.terms, *formula.offsets)]
+    for term in (term for formula in formulas for term in formula.group_terms):
+        chosen = None if wanted is None else _asked(term, wanted)
+        if chosen is None or chosen:
+            columns = [part for part in term.terms if chosen is None or frozenset(part.factors) in chosen]
+            nodes += [term.group, *columns]
+    return tuple(dict.fromkeys(name for node in nodes for name in columns_of(node)))
+
+
+def add_new_levels(
+    model: Model, posterior: Any, design: Design, drawn: ModelDraws, rng: np.random.Generator
+) -> tuple[Design, ModelDraws]:
+    """Draw effects of the levels that were not fitted.
+
+    Parameters
+    ----------
+    model : Model
+        Its priors say what is known of a group's mean.
+    posterior : xarray.Dataset
+    design : Design
+        A replayed one.
+    drawn : ModelDraws
+        All draws of the posterior for its fitted levels.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    design : Design
+        Each new level has the code of its place behind the fitted ones.
+    drawn : ModelDraws
+        With the effects of the new levels behind the others.
+
+    Raises
+    ------
+    DataError
+        The effects of a group have a prior that is not normal.
+    """
+    parts = sides(design)
+    extended = [_extended(model, posterior, side, draws, rng) for side, draws in zip(parts, drawn.sides, strict=True)]
+    (main, _), *others = extended
+    parameters = tuple((name, side) for (name, _), (side, _) in zip(design.parameters, others, strict=True))
+    return replace(main, parameters=parameters), replace(drawn, sides=tuple(draws for _, draws in extended))
+
+
+def draw_anew(model: Model, posterior: Any, side: Design, draws: Array, rng: np.random.Generator) -> Draws:
+    """Draw effects of all levels of a linear predictor as if they were new ones; none that was fitted is needed.
+
+    Parameters
+    ----------
+    model : Model
+    posterior : xarray.Dataset
+    side : Design
+        Of the mean, or of a parameter.
+    draws : ndarray of int
+        The draws to use, counted over all chains.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    Draws
+
+    Raises
+    ------
+    DataError
+        The effects of a group have a prior that is not normal.
+    """
+    effects = []
+    for block in side.groups:
+        new = _new_effects(model, posterior, block, len(block.levels), rng, draws)
+        effects.append(tuple(new[:, :, column] for column in range(new.shape[2])))
+    return replace(gather_side(replace(side, groups=()), posterior, draws), effects=tuple(effects))
+
+
+def draw_point_anew(
+    side: Design, points: PointEstimates, count: int, rng: np.random.Generator
+) -> tuple[tuple[Array, ...], ...]:
+    """Draw effects of all levels at the estimates of maximum likelihood.
+
+    Parameters
+    ----------
+    side : Design
+    points : PointEstimates
+    count : int
+        How many draws of all effects.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    tuple of tuple of ndarray of float, shape (count, levels)
+        For each block and column.
+    """
+    effects = []
+    for block, covariance in zip(side.groups, points.covariances, strict=True):
+        variances, axes = np.linalg.eigh(covariance)  # not Cholesky's, since an estimate may be singular
+        root = axes * np.sqrt(np.maximum(variances, 0.0))
+        new = rng.standard_normal((count, len(block.levels), len(covariance))) @ root.T
+        effects.append(tuple(new[:, :, column] for column in range(new.shape[2])))
+    return tuple(effects)
+
+
+def _weight_columns(model: Model) -> tuple[str, ...]:
+    """Return the columns that hold the weights or the trials."""
+    named = (model.weights,) if isinstance(model.weights, str) else ()
+    response = () if model.formula.response is None else columns_of(model.formula.response)
+    return (*named, *response)
+
+
+def _wanted(model: Model, re_form: Any) -> tuple[GroupTerm, ...] | None:
+    """Return the group terms that are asked for; None for all."""
+    if re_form is None:
+        return None
+    if re_form is False or (isinstance(re_form, str) and re_form.replace(" ", "") in NO_GROUPS):
+        return ()
+    wanted = _parsed(model, re_form)
+    _check_known(model, wanted)
+    return wanted
+
+
+def _asked(term: GroupTerm, wanted: tuple[GroupTerm, ...]) -> set[frozenset[Any]]:
+    """Return the columns of a group term that are asked for, each by its factors; the intercept has none."""
+    asked = [one for one in wanted if text_of(one.group) == text_of(term.group)]
+    chosen = {frozenset(column.factors) for one in asked for column in one.terms}
+    return chosen | {frozenset() for one in asked if one.intercept}
+
+
+def _parsed(model: Model, re_form: Any) -> tuple[GroupTerm, ...]:
+    """Read a one-sided formula of group terms."""
+    text = re_form.strip() if isinstance(re_form, str) else ""
+    example = f"For example re_form='~(1 | {_first_group(model.design)})'."
+    if not text.startswith("~"):
+        raise FormulaError(
+            f"re_form={re_form!r} is no formula of group terms.",
+            "None stands for all group terms, '~0' or False for none, '~(1 | g)' for some.",
+            example,
+        )
+    formula = parse_formula(f"response {text}", functions=tuple(model.functions))
+    if formula.terms or formula.offsets or not formula.group_terms:
+        raise FormulaError(
+            f"re_form={re_form!r} has {'more than' if formula.group_terms else 'no'} group terms.",
+            "It chooses among the group terms; the fixed part is always there.",
+            example,
+        )
+    return formula.group_terms
+
+
+def _first_group(design: Design) -> str:
+    return design.groups[0].group if design.groups else "g"
+
+
+def _columns(term: GroupTerm) -> set[str]:
+    """Spell the terms left of the bar."""
+    return {text_of(part) for part in term.terms} | ({"Intercept"} if term.intercept else set())
+
+
+def _check_known(model: Model, wanted: tuple[GroupTerm, ...]) -> None:
+    """Refuse a group term, or a part of one, that no linear predictor of the model has."""
+    formulas = [model.formula, *(part for _, part in model.formula.parameters)]
+    for term in wanted:
+        group = text_of(term.group)
+        known = {name for formula in formulas for name in _wanted_columns(formula, group)}
+        missing = sorted(_columns(term) - known)
+        if missing:
+            told = "1" if missing[0] == "Intercept" else missing[0]
+            every = [text_of(found) for formula in formulas for found in formula.group_terms]
+            raise FormulaError(
+                f"the model has no group term ({told} | {group}).",
+                f"Its group terms: {', '.join(every) or 'none'}.",
+                "Choose among them in re_form, or leave it out for all.",
+            )
+
+
+def _wanted_columns(formula: Formula, group: str) -> set[str]:
+    """Collect what varies over one grouping factor in a formula."""
+    return set().union(*(_columns(term) for term in formula.group_terms if text_of(term.group) == group))
+
+
+def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:
+    """Keep some group terms of a design and of its parameters' designs."""
+    kept = (
+        _masked(block, term, part, wanted)
+        for block, term, part in zip(design.groups, design.formula.group_terms, design.recipe.blocks, strict=True)
+    )
+    parameters = tuple((name, _with_terms(side, wanted)) for name, side in design.parameters)
+    return replace(design, groups=tuple(block for block in kept if block is not None), parameters=parameters)
+
+
+def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[GroupTerm, ...]) -> GroupBlock | None:
+    """Set the columns that were not asked for to zero; without any that was, return nothing."""
+    chosen = _asked(term, wanted)
+    every = [*([frozenset()] if part.intercept else []), *(frozenset(c.factor for c in coded) for coded in part.coded)]
+    kept = [
+        place
+        for columns, record in zip(every, part.terms, strict=True)
+        if columns in chosen
+        for place in range(record.start, record.stop)
+    ]
+    if not kept:
+        return None
+    values = np.zeros_like(block.values)
+    values[:, kept] = block.values[:, kept]
+    return replace(block, values=values)
+
+
+def _extended(
+    model: Model, posterior: Any, side: Design, drawn: Draws, rng: np.random.Generator
+) -> tuple[Design, Draws]:
+    """Extend one linear predictor."""
+    blocks, effects = [], []
+    for block, known in zip(side.groups, drawn.effects, strict=True):
+        if not block.new_levels:
+            blocks.append(block)
+            effects.append(known)
+            continue
+        new = _new_effects(model, posterior, block, len(block.new_levels), rng)
+        effects.append(tuple(np.hstack([old, new[:, :, k]]) for k, old in enumerate(known)))
+        codes = np.where(block.codes < 0, len(block.levels) - 1 - block.codes, block.codes)
+        blocks.append(replace(block, codes=codes, levels=(*block.levels, *block.new_levels), new_levels=()))
+    return replace(side, groups=tuple(blocks)), replace(drawn, effects=tuple(effects))
+
+
+def _new_effects(
+    model: Model,
+    posterior: Any,
+    block: GroupBlock,
+    count: int,
+    rng: np.random.Generator,
+    draws: slice | Array = slice(None),
+) -> Array:
+    """Draw mu + diag(sigma) L z for each draw and level: (draws, levels, columns)."""
+    moments = [_moments(model, posterior, slot) for slot in block.slots]
+    means, deviations = zip(*((mean[draws], deviation[draws]) for mean, deviation in moments), strict=True)
+    factor = _correlation_factors(posterior, block, draws)
+    z = rng.standard_normal((len(means[0]), count, len(block.slots)))
+    shared = z if factor is None else z @ np.swapaxes(factor, 1, 2)
+    return np.asarray(np.stack(means, axis=-1)[:, None] + shared * np.stack(deviations, axis=-1)[:, None])
+
+
+def _moments(model: Model, posterior: Any, slot: str) -> tuple[Array, Array]:
+    """Return mean and SD of a column's effects, draw by draw; a number that the prior states is the same in all."""
+    prior = next((row.prior for row in model.slots if row.slot == slot), None)
+    stated = {} if prior is None else prior.parameters
+    if prior is None or prior.name != "Normal":
+        raise DataError(
+            f"new levels of '{slot}' cannot be drawn: its prior is {prior}.",
+            "New levels are drawn from a Normal prior of the group's effects.",
+            "Leave the rows with new levels out (of simulate(): write effects='kept'), or choose a Normal prior.",
+        )
+    total = posterior.sizes["chain"] * posterior.sizes["draw"]
+
+    def known(name: str, what: str) -> Array:
+        value = stated[what]
+        if isinstance(value, Prior) or name in posterior:
+            return variable_draws(posterior, name, 1)[:, 0]
+        return np.full(total, float(np.asarray(value)))
+
+    return known(f"{slot}_mu", "mu"), known(f"{slot}_sigma", "sigma")
+
+
+def _correlation_factors(posterior: Any, block: GroupBlock, draws: slice | Array) -> Array | None:
+    """Return the Cholesky factors of a block's correlations, (draws, columns, columns)."""
+    if not block.correlated:
+        return None
+    k = len(block.slots)
+    pairs = variable_draws(posterior, correlation_name(block), k * (k - 1) // 2)[draws]
+    return np.asarray(np.linalg.cholesky(matrices_of(pairs)))

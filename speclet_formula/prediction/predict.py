@@ -1,0 +1,352 @@
+"""Predictions with intervals for fitted or new rows, R's `predict`, and the fitted mean of each row, R's `fitted`.
+
+Both go by blocks of rows.
+"""
+
+from collections.abc import Callable, Iterator
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.common.seeds import generator
+from speclet_formula.design import Design, replay_design
+from speclet_formula.design.design import sides
+from speclet_formula.errors import EstimateError
+from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
+from speclet_formula.posterior.draws import Fitted, FittedModel
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, point_estimates, stack, summarise
+from speclet_formula.posterior.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
+from speclet_formula.prediction.linear_predictors import (
+    ModelDraws,
+    at_rows,
+    gather,
+    gather_side,
+    predictor_of,
+    refuse_new_levels,
+    row_blocks,
+    side_of,
+)
+from speclet_formula.prediction.new_data import NewRows, add_new_levels, keep_groups, new_rows
+from speclet_formula.prediction.responses import draw_rows, with_weights
+
+if TYPE_CHECKING:
+    from speclet_formula.posterior import Fit, PointFit
+
+TYPES = ("response", "link")
+INTERVALS = (None, "confidence", "prediction")
+
+
+def predict(
+    fit: "Fit | PointFit",
+    newdata: Any = None,
+    *,
+    re_form: str | Literal[False] | None = None,
+    type: Literal["response", "link"] = "response",  # noqa: A002  R's name
+    interval: Literal["confidence", "prediction"] | None = None,
+    allow_new_levels: bool = False,
+    ci_prob: float | None = None,
+    ci_kind: str | None = None,
+    random_seed: int | None = None,
+) -> pd.DataFrame:
+    """Predict the mean of each row: lme4's `predict`, with the posterior's uncertainty.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    newdata : table, optional
+        New rows: a pandas, polars or pyarrow table, or a dictionary of arrays, with the predictors and those grouping
+        factors whose effects are added; the rows that were fitted by default.
+    re_form : str or False, optional
+        Which group effects are added, lme4's `re.form`: None for all, "~0", "NA" or False for none, or some of the
+        model's group terms, "~(1 | gene)". A part of a term may be asked for: "~(1 | gene)" of `(1 + x | gene)`.
+    type : {"response", "link"}
+        The scale: E[y] (of a proportion the probability of a success; see `fitted`), or the linear predictor.
+    interval : {"confidence", "prediction"}, optional
+        Of the mean, or of a new response. "prediction" needs the weights or numbers of trials of new rows in the
+        columns that the model named.
+    allow_new_levels : bool
+        Whether rows may have group levels that were not fitted. A new level's effects are then drawn from the
+        distribution of its group, anew for each draw of the posterior (brms' `sample_new_levels="gaussian"`), columns
+        of a correlated block together, and all rows of the level share them. In a PointFit they are 0, as in lme4.
+    ci_prob, ci_kind : optional
+        Mass and kind of the interval, as for `fixef`.
+    random_seed : int, optional
+        The same seed gives the same new levels and new responses.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per row of `newdata`, under its index (the rows of the fitted table, named "row", without it). A row in
+        which a column that is needed is missing has missing numbers, and `.attrs["missing"]` counts these rows:
+
+        * `level`: only of an ordinal response on the response's scale, which has one row per row and level;
+        * `estimate`: the posterior mean (or rcParams["stats.point_estimate"]) of the row's mean, of an ordinal response
+          of the level's probability; of a proportion the probability of a success;
+        * `std_error`, `conf_low`, `conf_high`: only with an interval; standard deviation and ends for the row's mean
+          or for a new response (of a proportion: its share of successes). `.attrs["interval"]` names it.
+
+        Of a PointFit the estimate is at the estimates and conditional modes. Its "confidence" interval is Wald's and
+        there is one where no group effect is added; on the response's scale its ends are those of the link's, and
+        `std_error` is missing unless the link is the identity.
+
+    Raises
+    ------
+    DataError
+        A level was not fitted, a fixed factor has a new level, a column or the weights of new rows are missing.
+    FormulaError
+        `re_form` has a term that the model has not, or is none.
+    EstimateError
+        `type`, `interval`, `ci_prob` or `ci_kind` cannot be used, or the fit has no such interval.
+
+    Notes
+    -----
+    A censored or truncated response is predicted as it is before that happens.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> sf.predict(fit, {"Days": [10], "Subject": [1]}, allow_new_levels=True, random_seed=1).columns.to_list()
+    ['estimate']
+    """
+    _check_choice("type", type, TYPES)
+    _check_choice("interval", interval, INTERVALS)
+    chosen, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
+    new = None if newdata is None else new_rows(fit.model, newdata, re_form, weighted=interval == "prediction")
+    design = fit.model.design if new is None else replay_design(fit.model.design, new.complete)
+    design = keep_groups(fit.model, design, re_form)
+    if not allow_new_levels:
+        for side in sides(design):
+            refuse_new_levels(side)
+    if points is not None:
+        frame = _predict_point(fit.model, points, design, type, interval, chosen)
+    else:
+        _check_ordinal(fit.model.family, type, interval)
+        if new is not None and interval == "prediction":
+            design = with_weights(fit.model, design, new.complete)
+        frame = _predict_draws(fit, design, type, interval, chosen, generator(random_seed))
+    return _labelled(frame, fit.model.design, new)
+
+
+def fitted(
+    fit: Fitted, *, parameter: str | None = None, ci_prob: float | None = None, ci_kind: str | None = None
+) -> pd.DataFrame:
+    """Summarise the mean of each observation: lme4's `fitted`, with its uncertainty.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    parameter : str, optional
+        A parameter that has a formula of its own, such as "sigma", instead of the mean.
+    ci_prob : float, optional
+        Credible mass; ArviZ's setting by default.
+    ci_kind : {"eti", "hdi"}, optional
+        Equal-tailed or highest-density interval; ArviZ's setting by default.
+
+    Returns
+    -------
+    pandas.DataFrame
+        One row per observation, the index its row in the given table, on the scale of the response: E[y], with the
+        zeros that a zero-inflated family or a hurdle adds (`psi * mu` and so on), and before a response was censored or
+        truncated; or on the parameter's. For a proportion it is the probability of a success, for the family "t" its
+        centre. An ordinal response has no mean: there is one row per observation and level, with the level's
+        probability, and a column `level` that names it.
+
+        * `estimate`: the posterior mean of the observation's mean;
+        * `std_error`: its posterior standard deviation;
+        * `conf_low`, `conf_high`: its interval, which `.attrs["interval"]` names. It is narrower than that of a new
+          observation, since the residual is left out.
+
+        Of a fit by maximum likelihood: the mean at the estimates and conditional modes, as lme4 has it; the other
+        columns are missing.
+
+    Raises
+    ------
+    DataError
+        The posterior lacks a variable of the design, or the parameter has no formula.
+
+    Examples
+    --------
+    >>> from speclet_formula.prediction import fitted
+    >>> fitted(fit).columns.to_list()
+    ['estimate', 'std_error', 'conf_low', 'conf_high']
+    """
+    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
+    design, family = fit.model.design, fit.model.family
+    if points is not None and parameter is None:
+        return _fitted_point(fit.model, points)
+    levels = 1 if parameter is not None else len(design.levels) or 1
+    rows = _expectations(fit, levels) if parameter is None else _parameter_values(fit, parameter)
+    frame = stack([summarise(part.reshape(len(part), -1), interval) for part in rows], ESTIMATES, interval)
+    frame.index = pd.Index(np.repeat(design.rows, levels), name="row")
+    if is_ordinal(family) and parameter is None:
+        frame.insert(0, "level", np.tile(np.asarray(design.levels, dtype=object), len(design.rows)))
+    return frame
+
+
+def point_predictor(model: Any, points: PointEstimates, design: Design) -> Array:
+    """Return the linear predictor at estimates of maximum likelihood; a new level's effects are 0.
+
+    Parameters
+    ----------
+    model : Model
+    points : PointEstimates
+    design : Design
+        Rows of the model's terms, perhaps without some blocks.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+    """
+    modes = dict(zip((block.label for block in model.design.groups), points.modes, strict=True))
+    eta = design.offset + design.X @ points.coefficients
+    for block in design.groups:
+        effects = modes[block.label][np.maximum(block.codes, 0)] * (block.codes >= 0)[:, None]
+        eta = eta + (block.values * effects).sum(axis=1)
+    return np.asarray(eta)
+
+
+def _check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
+    """Refuse a keyword's value that does not exist."""
+    if value not in allowed:
+        raise EstimateError(
+            f"{name}={value!r} does not exist.",
+            f"{name}= is one of {', '.join(map(repr, allowed))}.",
+            f"Write {name}={allowed[-1]!r}, or leave it out.",
+        )
+
+
+def _check_ordinal(family: Any, scale: str, interval: str | None) -> None:
+    """Refuse intervals for new responses where there are none."""
+    if interval == "prediction" and (scale == "link" or is_ordinal(family)):
+        what = "of the linear predictor" if scale == "link" else "of an ordinal response"
+        raise EstimateError(
+            f"there is no interval for new values {what}.",
+            "A new response is a number on the response's scale; levels have probabilities.",
+            "Write interval='confidence'.",
+        )
+
+
+def _predict_draws(
+    fit: Any, design: Design, scale: str, interval: str | None, chosen: Interval, rng: np.random.Generator
+) -> pd.DataFrame:
+    """Summarise the draws of each row."""
+    posterior = fit.idata["posterior"]
+    drawn = gather(fit.model, posterior, design=design)
+    design, drawn = add_new_levels(fit.model, posterior, design, drawn, rng)
+    width = len(drawn.sides[0].coefficients) * max(len(design.levels), 1)
+    summary = _summary_of(interval, chosen)
+    frames = []
+    for rows in row_blocks(len(design.rows), width):
+        means, new = _values(fit.model.family, design, drawn, rows, scale, rng if interval == "prediction" else None)
+        frames.append(summary(means, new))
+    columns = ESTIMATES if interval else ESTIMATES[:1]
+    frame = stack(frames, columns, chosen)
+    if interval is None:
+        frame.attrs["interval"] = "none"
+    return frame
+
+
+def _summary_of(interval: str | None, chosen: Interval) -> Callable[[Array, Array | None], pd.DataFrame]:
+    """Return how means and new responses, (draws, rows), become columns."""
+
+    def summary(means: Array, new: Array | None) -> pd.DataFrame:
+        if interval is None:
+            return pd.DataFrame({"estimate": point_estimates(means, chosen)})
+        frame = summarise(means if new is None else new, chosen)
+        return frame if new is None else frame.assign(estimate=point_estimates(means, chosen))
+
+    return summary
+
+
+def _values(
+    family: Any, design: Design, drawn: ModelDraws, rows: slice, scale: str, rng: np.random.Generator | None
+) -> tuple[Array, Array | None]:
+    """Return the means of some rows draw by draw, flat over levels, and new responses if they are to be drawn."""
+    if scale == "link":
+        return predictor_of(drawn.sides[0], design, rows), None
+    mean, parameters = at_rows(drawn, design, family, rows)
+    expected = expected_response(family, mean, parameters)
+    flat = expected.reshape(len(expected), -1)
+    if rng is None:
+        return flat, None
+    new = draw_rows(family, design, rows, mean, parameters, rng)
+    return flat, new if design.trials is None else new / design.trials[rows]
+
+
+def _predict_point(
+    model: Any, points: PointEstimates, design: Design, scale: str, interval: str | None, chosen: Interval
+) -> pd.DataFrame:
+    """Tabulate predictions at the estimates, with Wald intervals of the fixed part."""
+    eta = point_predictor(model, points, design)
+    back = (lambda value: value) if scale == "link" else (lambda value: inverse_link(model.family, value))
+    unknown = ~estimable(points, design.X)
+    eta[unknown] = np.nan
+    frame = pd.DataFrame({"estimate": back(eta)})
+    if interval is not None:
+        _check_point_interval(design, interval)
+        errors = np.sqrt(np.einsum("ij,jk,ik->i", design.X, points.covariance, design.X))
+        reach = NormalDist().inv_cdf((1 + chosen.probability) / 2) * errors
+        ends = np.sort([back(eta - reach), back(eta + reach)], axis=0)  # an inverse link turns them round
+        straight = scale == "link" or model.family.link == "identity"
+        frame = frame.assign(std_error=errors if straight else np.nan, conf_low=ends[0], conf_high=ends[1])
+    frame.attrs.update(interval=str(wald(points, chosen)) if interval else "none", point_estimate=points.criterion)
+    if unknown.any():
+        frame.attrs["note"] = NOT_ESTIMABLE
+    return frame
+
+
+def _check_point_interval(design: Design, interval: str) -> None:
+    """Refuse intervals that estimates of maximum likelihood do not have."""
+    if interval == "prediction" or design.groups:
+        raise EstimateError(
+            f"a fit by maximum likelihood has no interval='{interval}' "
+            + ("for new responses." if interval == "prediction" else "for means with group effects."),
+            "Its covariances are those of the fixed effects: interval='confidence' is for the fixed part alone.",
+            "Write interval='confidence', re_form='~0'; or fit the model with draws (method='exact' or 'nuts').",
+        )
+
+
+def _labelled(frame: pd.DataFrame, fitted: Design, new: NewRows | None) -> pd.DataFrame:
+    """Give the predictions the index of the rows, and an ordinal response's probabilities their levels."""
+    n = len(fitted.rows) if new is None else int(new.keep.sum())
+    index = pd.Index(fitted.rows, name="row") if new is None else new.index
+    each = len(frame) // n if n else 1
+    if new is not None and not new.keep.all():  # a row without its predictors has no prediction
+        places = np.flatnonzero(np.repeat(new.keep, each))
+        attributes = {**frame.attrs, "missing": int((~new.keep).sum())}
+        frame = frame.set_axis(places).reindex(range(each * len(new.keep)))
+        frame.attrs.update(attributes)
+    if each > 1:
+        frame.insert(0, "level", np.tile(np.asarray(fitted.levels, dtype=object), len(index)))
+        index = index.repeat(each)
+    frame.index = index
+    return frame
+
+
+def _fitted_point(model: FittedModel, points: PointEstimates) -> pd.DataFrame:
+    """Tabulate the means at estimates of maximum likelihood."""
+    eta = model.design.offset + model.design.X @ points.coefficients
+    for block, modes in zip(model.design.groups, points.modes, strict=True):
+        eta = eta + (block.values * modes[block.codes]).sum(axis=1)
+    frame = pd.DataFrame({"estimate": inverse_link(model.family, eta)}, index=pd.Index(model.design.rows, name="row"))
+    frame = frame.reindex(columns=list(ESTIMATES))
+    frame.attrs.update(interval="none", point_estimate=points.criterion)
+    return frame
+
+
+def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:
+    """Go through the expectations of blocks of rows, of each level for an ordinal response."""
+    design, family = fit.model.design, fit.model.family
+    drawn = gather(fit.model, fit.idata["posterior"])
+    for rows in row_blocks(len(design.response), levels * len(drawn.sides[0].coefficients)):
+        yield expected_response(family, *at_rows(drawn, design, family, rows))
+
+
+def _parameter_values(fit: Fitted, parameter: str) -> Iterator[Array]:
+    """Go through the values of a parameter that has a formula, by blocks of rows."""
+    side = side_of(fit.model.design, parameter)
+    drawn = gather_side(side, fit.idata["posterior"])
+    for rows in row_blocks(len(side.response), len(drawn.coefficients)):
+        yield inverse_parameter_link(fit.model.family, parameter, predictor_of(drawn, side, rows))

@@ -1,0 +1,179 @@
+"""Several fits of the same rows beside one truth: what each says of the same levels.
+
+Models without pooling, with partial and with hierarchical pooling have no parameter in common. What they all have is a
+linear predictor, so that its mean over the rows of a level is what is compared. No mean of a block can shift it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from speclet_formula.design.merged import require_rows
+from speclet_formula.design.tables import as_pandas
+from speclet_formula.errors import DataError
+from speclet_formula.model import Model
+from speclet_formula.posterior.intervals import without_rows
+from speclet_formula.recovery.blocks import binomial_band
+from speclet_formula.recovery.parameters import INTERVAL, draws_of, interval
+from speclet_formula.recovery.parts import data_factor, parts_of
+
+if TYPE_CHECKING:
+    from speclet_formula.posterior import Fit
+
+POOLING_COLUMNS = ("group", "level", "fit", "n_rows", "observed", "truth", "median", "sd", "lo", "hi", "covered")
+COMPARISON_COLUMNS = (
+    "group", "fit", "n_levels", "coverage", "coverage_lo", "coverage_hi", "bias", "rmse", "corr", "slope", "width",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Factor:
+    """A factor of the data that is compared."""
+
+    group: str
+    levels: tuple[str, ...]
+    average: Any  # (levels, n) scipy CSR: the mean over the rows of each level
+
+
+def pooling_tables(fits: Mapping[str, "Fit"], truth: Mapping[str, Any]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the comparison by factor and fit, and the frame of levels behind it; `recover` defines the columns."""
+    first = next(iter(fits.values())).model
+    _check_rows(fits)
+    known = _true_predictor(first, truth)
+    if known is None:
+        return without_rows(COMPARISON_COLUMNS), without_rows(POOLING_COLUMNS)
+    factors = _factors(first, _groups([fit.model for fit in fits.values()]))
+    if not factors:
+        return without_rows(COMPARISON_COLUMNS), without_rows(POOLING_COLUMNS)
+    observed = first.design.response if _is_identity(first) else np.full(len(known), np.nan)
+    frames = [_levels(factor, name, fit, known, observed) for factor in factors for name, fit in fits.items()]
+    comparison = pd.DataFrame([_summary(frame) for frame in frames], columns=list(COMPARISON_COLUMNS))
+    return comparison, pd.concat(frames, ignore_index=True)
+
+
+def _check_rows(fits: Mapping[str, "Fit"]) -> None:
+    """Refuse fits of different rows: their levels have different means."""
+    (one, first), *others = fits.items()
+    for fit in fits.values():
+        require_rows(fit.model.design, "a comparison of several recoveries")
+    for name, fit in others:
+        design, other = first.model.design, fit.model.design
+        if design.response_name != other.response_name or not np.array_equal(design.response, other.response):
+            raise DataError(
+                f"'{one}' and '{name}' are fits of different rows or responses.",
+                "Fits side by side have the same rows in the same order, and the same response.",
+                "Fit them to the same table; with missing='drop', leave the rows out of the table first.",
+            )
+
+
+def _is_identity(model: Model) -> bool:
+    return model.family.link == "identity"
+
+
+def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray | None:
+    """Return the true linear predictor of each row; None where the effects of a stated SD are not known."""
+    if any(key.endswith("_sigma") and "|" in key and key.removesuffix("_sigma") not in truth for key in truth):
+        return None
+    parts, _ = parts_of(model, truth)
+    total: np.ndarray = model.design.offset + np.sum([part.contribution for part in parts], axis=0)
+    return total if len(parts) and np.isfinite(total).all() else None
+
+
+def _groups(models: Sequence[Model]) -> list[tuple[str, ...]]:
+    """Return the factors of all blocks and fixed cells, and each factor that these cross, the coarser ones first."""
+    found: dict[tuple[str, ...], None] = {}
+    for model in models:
+        crossed = [block.factors for block in model.design.groups]
+        crossed += [tuple(term.name.split(":")) for term in model.design.fixed if term.kind == "categorical"]
+        for factors in crossed:
+            found |= dict.fromkeys(part for k in range(1, len(factors) + 1) for part in combinations(factors, k))
+    return sorted(found, key=len)
+
+
+def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[Factor]:
+    """Return the factors that the table has, of two levels or more and no two of the same partition."""
+    table = as_pandas(model.data).iloc[model.design.rows]
+    found, seen = [], set()
+    for columns in groups:
+        made = data_factor(table, ":".join(columns))
+        if made is None or len(made[1]) < 2:  # noqa: PLR2004 - one level leaves nothing to compare
+            continue
+        codes, levels = made
+        used, codes = np.unique(codes, return_inverse=True)
+        partition = tuple(np.unique(codes, return_index=True)[1][codes])
+        if hash(partition) in seen:
+            continue
+        seen.add(hash(partition))
+        n = len(codes)
+        shares = 1 / np.bincount(codes)[codes]
+        average = sparse.csr_array((shares, (codes, np.arange(n))), shape=(len(used), n))
+        found.append(Factor(":".join(columns), tuple(levels[level] for level in used), average))
+    return found
+
+
+def _levels(factor: Factor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
+    """Return one fit's levels of one factor."""
+    draws = _averaged(fit.model, fit.idata["posterior"], factor.average)
+    truth = factor.average @ known
+    lo, hi = interval(draws, INTERVAL, axis=0)
+    return pd.DataFrame({
+        "group": factor.group,
+        "level": list(factor.levels),
+        "fit": name,
+        "n_rows": np.diff(factor.average.indptr),
+        "observed": factor.average @ observed,
+        "truth": truth,
+        "median": np.median(draws, axis=0),
+        "sd": draws.std(axis=0, ddof=1),
+        "lo": lo,
+        "hi": hi,
+        "covered": (lo <= truth) & (truth <= hi),
+    })[list(POOLING_COLUMNS)]  # fmt: skip
+
+
+def _averaged(model: Model, posterior: Any, average: Any) -> np.ndarray:
+    """Return the linear predictor's mean over the rows of each level, (draws, levels), without one for each row."""
+    design = model.design
+    total = np.asarray(average @ design.offset)[None, :]
+    for term in design.fixed:
+        total = total + _flat(posterior, term.variable) @ (average @ design.X[:, term.start : term.stop]).T
+    n = len(design.response)
+    for block in design.groups:
+        for column, slot in enumerate(block.slots):
+            entries = (block.values[:, column], (np.arange(n), block.codes))
+            shares = average @ sparse.csr_array(entries, shape=(n, len(block.levels)))
+            total = total + (shares @ _flat(posterior, slot).T).T
+    return np.asarray(total)
+
+
+def _flat(posterior: Any, variable: str) -> np.ndarray:
+    """Return a variable's draws as (draws of all chains, elements)."""
+    draws = draws_of(posterior, variable)
+    return draws.reshape(draws.shape[0] * draws.shape[1], -1)
+
+
+def _summary(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return one fit's row for one factor."""
+    truth, estimate, n = frame["truth"].to_numpy(), frame["median"].to_numpy(), len(frame)
+    about, estimated = truth - truth.mean(), estimate - estimate.mean()
+    lo, hi = binomial_band(n, INTERVAL)
+    spread = float(about @ about)
+    both = float(np.sqrt(spread * (estimated @ estimated)))
+    return {
+        "group": frame["group"].iloc[0],
+        "fit": frame["fit"].iloc[0],
+        "n_levels": n,
+        "coverage": float(frame["covered"].mean()),
+        "coverage_lo": lo / n,
+        "coverage_hi": hi / n,
+        "bias": float(np.mean(estimate - truth)),
+        "rmse": float(np.sqrt(np.mean((estimate - truth) ** 2))),
+        "corr": float(about @ estimated) / both if both > 0 else float("nan"),
+        "slope": float(about @ estimated) / spread if spread > 0 else float("nan"),
+        "width": float(np.mean(frame["hi"] - frame["lo"])),
+    }
