@@ -11,12 +11,6 @@ from typing import TYPE_CHECKING, Any
 from speclet_formula.common.kinds import checks_kind
 
 if TYPE_CHECKING:
-    from speclet_formula.checks import Predictive as Predictive
-    from speclet_formula.checks import is_singular as is_singular
-    from speclet_formula.checks import near_singular as near_singular
-    from speclet_formula.checks import posterior_predictive as posterior_predictive
-    from speclet_formula.checks import prior_predictive as prior_predictive
-    from speclet_formula.checks import sensitivity as sensitivity
     from speclet_formula.comparison import Comparison as Comparison
     from speclet_formula.comparison import LikelihoodRatios as LikelihoodRatios
     from speclet_formula.comparison import anova as anova
@@ -74,6 +68,8 @@ if TYPE_CHECKING:
     from speclet_formula.posterior.effects import ranef as ranef
     from speclet_formula.posterior.r2 import icc as icc
     from speclet_formula.posterior.r2 import r2 as r2
+    from speclet_formula.posterior.singular import is_singular as is_singular
+    from speclet_formula.posterior.singular import near_singular as near_singular
     from speclet_formula.posterior.tidy import tidy as tidy
     from speclet_formula.posterior.variances import sigma as sigma
     from speclet_formula.posterior.variances import varcorr as varcorr
@@ -82,6 +78,10 @@ if TYPE_CHECKING:
     from speclet_formula.prediction import log_likelihood as log_likelihood
     from speclet_formula.prediction import predict as predict
     from speclet_formula.prediction import residuals as residuals
+    from speclet_formula.prediction.predictive import Predictive as Predictive
+    from speclet_formula.prediction.predictive import posterior_predictive as posterior_predictive
+    from speclet_formula.prediction.predictive import prior_predictive as prior_predictive
+    from speclet_formula.prediction.sensitivity import sensitivity as sensitivity
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries
     from speclet_formula.recovery import Recovery as Recovery
@@ -127,14 +127,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {
-    "checks": (
-        "Predictive",
-        "is_singular",
-        "near_singular",
-        "posterior_predictive",
-        "prior_predictive",
-        "sensitivity",
-    ),
     "comparison": (
         "Comparison",
         "LikelihoodRatios",
@@ -194,6 +186,7 @@ _ROOMS = {
         "slopes",
     ),
     "model": ("Model",),
+    "posterior.singular": ("is_singular", "near_singular"),
     "posterior": (
         "Fit",
         "PointFit",
@@ -229,6 +222,8 @@ _ROOMS = {
         "predict",
         "residuals",
     ),
+    "prediction.predictive": ("Predictive", "posterior_predictive", "prior_predictive"),
+    "prediction.sensitivity": ("sensitivity",),
     "priors": ("Prior",),
     "recovery": (
         "Recoveries",

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from speclet_formula.checks import posterior_predictive
 from speclet_formula.common.table import rows_table
 from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count, rows_by_level
@@ -24,6 +23,7 @@ from speclet_formula.posterior.effects import ranef
 from speclet_formula.posterior.fit import METHODS
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.summary import Summary
+from speclet_formula.prediction.predictive import posterior_predictive
 from speclet_formula.priors import PRESETS, slot_frame
 from speclet_formula.reporting.page import Boxes, code, definitions, listing, paragraph, part, verdict
 from speclet_formula.reporting.plots import (

@@ -7,8 +7,8 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula import Prior
-from speclet_formula.checks import prior_draws
-from speclet_formula.checks.sensitivity import log_prior
+from speclet_formula.posterior.prior_draws import prior_draws
+from speclet_formula.prediction.sensitivity import log_prior
 
 FORMULAS = ["y ~ x + (x | g)", "y ~ x * f + (x + f || g)", "y ~ 0 + (x | g)", "y ~ x + (0 + x | g) + (1 | f)"]
 

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.checks import Predictive
 from speclet_formula.errors import DataError
+from speclet_formula.prediction.predictive import Predictive
 from speclet_formula.reporting.plots.effects import shrinkage
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
 

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.checks.predictive import Predictive, check_of_rows, describe_check
 from speclet_formula.design.design import effect_variables
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.prediction import fitted, residuals
+from speclet_formula.prediction.predictive import Predictive, check_of_rows, describe_check
 from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
     LINE,
@@ -300,7 +300,7 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     PriorError
         A prior is improper (flat), so that it has no draws.
     """
-    from speclet_formula.checks import prior_draws
+    from speclet_formula.posterior.prior_draws import prior_draws
 
     prior = prior_draws(fit.model, PRIOR_DRAWS, random_seed=random_seed)
     posterior = fit.idata["posterior"].to_dataset()

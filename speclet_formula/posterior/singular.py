@@ -1,4 +1,4 @@
-"""A fit goes in; which of its standard deviations may be zero, and which correlations may be 1, come out, with words.
+"""Singular fits: which standard deviations may be zero, and which correlations may be 1, with words.
 
 lme4 calls such a fit singular. Of draws it is a share of the posterior, of a fit by maximum likelihood the estimate.
 """

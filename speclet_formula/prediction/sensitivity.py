@@ -1,21 +1,18 @@
-"""A fit goes in; how much its estimates depend on priors and on data comes out, by power scaling.
+"""How much a fit's estimates depend on its priors and on the data, by power scaling.
 
 The measure is ArviZ's psense; the log prior and the log likelihood of the draws are computed here, for any engine.
 """
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design import Design
-from speclet_formula.design.design import correlation_name, effect_variables, sides
-from speclet_formula.model import Model
+from speclet_formula.design.design import effect_variables
 from speclet_formula.posterior.intervals import Array
-from speclet_formula.prediction import log_likelihood_blocks
-from speclet_formula.priors import Prior, log_density, matrices_of
+from speclet_formula.posterior.prior_draws import log_prior
+from speclet_formula.prediction.log_likelihood import log_likelihood_blocks
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
@@ -52,7 +49,7 @@ def sensitivity(fit: "Fit") -> pd.DataFrame:
 
     Examples
     --------
-    >>> from speclet_formula.checks import sensitivity
+    >>> from speclet_formula.prediction import sensitivity
     >>> sensitivity(fit).columns.to_list()
     ['parameter', 'prior', 'likelihood', 'diagnosis']
     """
@@ -79,51 +76,6 @@ def sensitivity(fit: "Fit") -> pd.DataFrame:
     return frame.assign(diagnosis=words)
 
 
-def log_prior(model: Model, posterior: Any) -> Array:
-    """Return the joint log density of all priors but that of the group effects, (chains, draws).
-
-    Parameters
-    ----------
-    model : Model
-    posterior : xarray.Dataset
-
-    Returns
-    -------
-    ndarray of float
-    """
-    priors = {slot.slot: slot.prior for slot in model.slots}
-    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for side in sides(model.design):
-        total += _log_prior_of_side(model, side, priors, posterior)
-    varying = dict(model.design.parameters)
-    for name in (name for name in model.family.parameters if name not in varying):
-        values = _values(posterior, name)
-        if name == "threshold":  # as of an intercept; that they increase only adds a constant
-            values = values - _at_means(model.design, posterior)[..., np.newaxis]
-        total += log_density(priors[name], values).sum(axis=-1)
-    return total
-
-
-def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], posterior: Any) -> Array:
-    """Return the log density of the priors of one linear predictor's coefficients, SDs and correlations."""
-    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for term in side.fixed:
-        values = _values(posterior, term.variable)
-        if term.kind == "intercept":
-            values = values + _at_means(side, posterior)[..., np.newaxis]
-        total += log_density(priors[term.name], values).sum(axis=-1)
-    for block in side.groups:
-        sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
-        if block.correlated:
-            matrices = matrices_of(_values(posterior, correlation_name(block)))
-            total += log_density(priors[correlation_name(block)], matrices)
-        for column, slot in enumerate(block.slots):
-            mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
-            total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
-            total += log_density(mean, _values(posterior, f"{slot}_mu"))[..., 0] if isinstance(mean, Prior) else 0.0
-    return total
-
-
 def _log_likelihood(fit: "Fit") -> Array:
     """Return the log likelihood of all rows, given the effects of the draw, (chains, draws)."""
     sizes = fit.idata["posterior"].sizes
@@ -131,22 +83,6 @@ def _log_likelihood(fit: "Fit") -> Array:
     for _, block in log_likelihood_blocks(fit):
         total += block.sum(axis=1)
     return total.reshape(sizes["chain"], sizes["draw"])
-
-
-def _at_means(side: Design, posterior: Any) -> Array:
-    """Return what the coefficients but the intercept add at the predictors' means, where its prior holds."""
-    means = side.X.mean(axis=0)
-    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for term in side.fixed:
-        if term.kind != "intercept":
-            total += _values(posterior, term.variable) @ means[term.start : term.stop]
-    return total
-
-
-def _values(posterior: Any, name: str) -> Array:
-    """Return a variable's draws, (chains, draws, elements)."""
-    array = posterior[name].transpose("chain", "draw", ...)
-    return np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
 
 
 def _elements(name: str, prior: Any, likelihood: Any) -> list[tuple[str, tuple[float, float]]]:

@@ -1,9 +1,9 @@
-"""A model goes in; draws of all its parameters from their priors come out, shaped and named as a posterior.
+"""The priors of a whole model: draws from them, shaped and named as a posterior, and their density at draws.
 
 So whatever reads a posterior reads them too. Group effects are drawn from the SDs and correlations drawn before.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -17,9 +17,10 @@ from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import Array
-from speclet_formula.priors import Prior, Slot, draw, pairs_of
+from speclet_formula.priors import Prior, Slot, draw, log_density, matrices_of, pairs_of
 
 MOST_TRIES = 2000  # new draws of thresholds that do not increase
+type _Drawn = tuple[tuple[str, ...], Array, dict[str, Any]]  # dimensions, values with draws first, coordinates
 
 
 def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = None) -> xr.Dataset:
@@ -51,7 +52,7 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     --------
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
-    >>> from speclet_formula.checks import prior_draws
+    >>> from speclet_formula.posterior.prior_draws import prior_draws
     >>> list(prior_draws(sf.Model("log_fc ~ (1 | gene)", data), 10, random_seed=1))
     ['Intercept', '1|gene', '1|gene_sigma', 'sigma']
     """
@@ -76,6 +77,31 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     return xr.Dataset(variables, coords)
 
 
+def log_prior(model: Model, posterior: Any) -> Array:
+    """Return the joint log density of all priors but that of the group effects, (chains, draws).
+
+    Parameters
+    ----------
+    model : Model
+    posterior : xarray.Dataset
+
+    Returns
+    -------
+    ndarray of float
+    """
+    priors = {slot.slot: slot.prior for slot in model.slots}
+    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    for side in sides(model.design):
+        total += _log_prior_of_side(model, side, priors, posterior)
+    varying = dict(model.design.parameters)
+    for name in (name for name in model.family.parameters if name not in varying):
+        values = _values(posterior, name)
+        if name == "threshold":  # as of an intercept; that they increase only adds a constant
+            values = values - _at_means(model.design, posterior)[..., np.newaxis]
+        total += log_density(priors[name], values).sum(axis=-1)
+    return total
+
+
 def check_draws(draws: int) -> None:
     """Raise a DataError unless the number of draws is a positive whole one."""
     if type(draws) is not int or draws < 1:
@@ -84,9 +110,6 @@ def check_draws(draws: int) -> None:
             "draws is a whole number of at least 1.",
             "Leave draws= out for its default.",
         )
-
-
-type _Drawn = tuple[tuple[str, ...], Array, dict[str, Any]]  # dimensions, values with draws first, coordinates
 
 
 def _fixed(design: Design, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
@@ -180,3 +203,39 @@ def _drawn(slot: Slot, prior: Prior, rng: np.random.Generator, size: int | tuple
         return draw(prior, rng, size)
     except PriorError as error:
         raise PriorError(f"'{slot.slot}': {error.problem}", error.allowed, error.remedy) from error
+
+
+def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], posterior: Any) -> Array:
+    """Return the log density of the priors of one linear predictor's coefficients, SDs and correlations."""
+    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    for term in side.fixed:
+        values = _values(posterior, term.variable)
+        if term.kind == "intercept":
+            values = values + _at_means(side, posterior)[..., np.newaxis]
+        total += log_density(priors[term.name], values).sum(axis=-1)
+    for block in side.groups:
+        sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
+        if block.correlated:
+            matrices = matrices_of(_values(posterior, correlation_name(block)))
+            total += log_density(priors[correlation_name(block)], matrices)
+        for column, slot in enumerate(block.slots):
+            mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
+            total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
+            total += log_density(mean, _values(posterior, f"{slot}_mu"))[..., 0] if isinstance(mean, Prior) else 0.0
+    return total
+
+
+def _at_means(side: Design, posterior: Any) -> Array:
+    """Return what the coefficients but the intercept add at the predictors' means, where its prior holds."""
+    means = side.X.mean(axis=0)
+    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    for term in side.fixed:
+        if term.kind != "intercept":
+            total += _values(posterior, term.variable) @ means[term.start : term.stop]
+    return total
+
+
+def _values(posterior: Any, name: str) -> Array:
+    """Return a variable's draws, (chains, draws, elements)."""
+    array = posterior[name].transpose("chain", "draw", ...)
+    return np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)

@@ -6,8 +6,8 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.checks import prior_draws
-from speclet_formula.checks.sensitivity import log_prior
+from speclet_formula.posterior.prior_draws import prior_draws
+from speclet_formula.prediction.sensitivity import log_prior
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 PRIORS = {

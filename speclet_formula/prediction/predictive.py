@@ -1,4 +1,4 @@
-"""A model or a fit goes in; responses that its priors or its posterior would make come out, beside the observed one.
+"""Predictive checks: responses that a model's priors or its posterior would make, beside the observed one.
 
 Drawing pictures of them is left to `reporting`.
 """
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.checks.prior_draws import check_draws, prior_draws
 from speclet_formula.common.seeds import generator
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import PriorError
@@ -18,6 +17,7 @@ from speclet_formula.families import FAMILIES, draw_response
 from speclet_formula.model import Model
 from speclet_formula.model.observation import draw_between
 from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.prior_draws import check_draws, prior_draws
 from speclet_formula.prediction.linear_predictors import at_rows, gather
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def posterior_predictive(fit: "Fit", draws: int = 200, *, random_seed: int | Non
 
     Examples
     --------
-    >>> from speclet_formula.checks import posterior_predictive
+    >>> from speclet_formula.prediction.predictive import posterior_predictive
     >>> posterior_predictive(fit, 20, random_seed=1).replicates.shape  # fit: 180 rows
     (20, 180)
     """
