@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.comparison.folds import Folds, make_folds
-from speclet_formula.comparison.leave_one_out import check_draws, check_finite
+from speclet_formula.comparison.loo import check_draws, check_finite
 from speclet_formula.comparison.pointwise import (
     MOST_REFITS,
     REFITS,

@@ -9,8 +9,8 @@ import pandas as pd
 
 from speclet_formula.common.table import Table, number, share, show
 from speclet_formula.comparison import Comparison, LikelihoodRatios
-from speclet_formula.comparison.likelihood_ratio import SMALLEST_P
-from speclet_formula.comparison.records import shown_table
+from speclet_formula.comparison.anova import SMALLEST_P
+from speclet_formula.comparison.compare import shown_table
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import Diagnostics

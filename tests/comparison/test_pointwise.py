@@ -11,7 +11,7 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula.comparison import pointwise
-from speclet_formula.comparison.leave_one_out import count_high_k
+from speclet_formula.comparison.loo import count_high_k
 from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact import integrated
 from speclet_formula.inference.exact.sampling import sample_exact

@@ -1,8 +1,4 @@
-"""Fits by maximum likelihood go in; the table of their likelihood ratios comes out, as lme4's `anova` makes it.
-
-REML fits are fitted again by maximum likelihood, as are fits with draws, whose predictions stand beside the ratios.
-Ranking by prediction is left to `comparing`.
-"""
+"""Likelihood ratios of fits by maximum likelihood, as lme4's `anova` tabulates them."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,7 +9,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from speclet_formula.comparison.comparing import check_comparable, compare
+from speclet_formula.comparison.compare import check_comparable, compare
 from speclet_formula.errors import ComparisonError
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import Fit, PointFit
