@@ -22,6 +22,7 @@ from scipy import special
 from speclet_formula.design import centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
+from speclet_formula.families.registry import is_linear
 from speclet_formula.inference.precision import Layout, System, build_system, cancelling, log_determinants, moved, solve
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
@@ -250,7 +251,7 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
 
 def why_not_exact(model: Model) -> str | None:
     """Say what keeps a model from the exact engine, or None if it serves."""
-    if model.family.name != "gaussian" or model.family.link != "identity":
+    if not is_linear(model.family):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if reason := why_not_plain(model):
         return reason
