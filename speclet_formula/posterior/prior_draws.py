@@ -12,7 +12,7 @@ import xarray as xr
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import correlation_name, pair_dim, sides
+from speclet_formula.design.design import sides
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.model import Model
@@ -170,11 +170,11 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
     factor = np.broadcast_to(np.eye(k), (draws, k, k))
     found: dict[str, _Drawn] = {}
     if block.correlated:
-        name = correlation_name(block)
+        name = block.correlation
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
         factor = np.linalg.cholesky(matrices)
         labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
-        found[name] = ((pair_dim(block),), pairs_of(matrices), {pair_dim(block): labels})
+        found[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: labels})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}
@@ -216,8 +216,8 @@ def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], 
     for block in side.groups:
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
-            matrices = matrices_of(_values(posterior, correlation_name(block)))
-            total += log_density(priors[correlation_name(block)], matrices)
+            matrices = matrices_of(_values(posterior, block.correlation))
+            total += log_density(priors[block.correlation], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import FixedTerm, GroupBlock
-from speclet_formula.design.design import correlation_name
 from speclet_formula.errors import PriorError
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, draw
@@ -85,7 +84,7 @@ def _block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.Genera
         if isinstance(mean, Prior) or float(np.asarray(mean)):
             values[f"{slot}_mu"] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
     if block.correlated:
-        name = correlation_name(block)
+        name = block.correlation
         values[name] = draw(priors[name], rng, dimension=len(block.columns))
     return values
 

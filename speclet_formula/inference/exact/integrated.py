@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design.design import correlation_name
 from speclet_formula.errors import DataError
 from speclet_formula.inference.exact.adaptive import combine, cover, fit_proposal, propose
 from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, log_posterior
@@ -46,7 +45,7 @@ def variance_names(model: Model) -> tuple[str, ...]:
     """Name the posterior's variables that hold the variances: SDs first, in `variances`' order, then correlations."""
     blocks = model.design.groups
     sds = [f"{slot}_sigma" for block in blocks for slot in block.slots]
-    correlations = [correlation_name(block) for block in blocks if block.correlated]
+    correlations = [block.correlation for block in blocks if block.correlated]
     return ("sigma", *sds, *correlations)
 
 
@@ -81,7 +80,7 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
     sds = np.column_stack([_pooled(posterior[name])[:, 0] for name in names[:n_sds]])
     correlations = {name: _pooled(posterior[name]) for name in names[n_sds:]}
     parts = [
-        partial_correlations(correlations[correlation_name(block)], len(block.slots))
+        partial_correlations(correlations[block.correlation], len(block.slots))
         for block in model.design.groups
         if block.correlated
     ]

@@ -14,7 +14,6 @@ import xarray as xr
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
-from speclet_formula.design.design import correlation_name, pair_dim
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import dimensions, make_tree, sampled
 from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
@@ -300,7 +299,7 @@ def _correlations(
     matrices = factors @ np.swapaxes(factors, 1, 2)
     pairs = list(combinations(range(len(block.columns)), 2))
     values = np.stack([matrices[:, i, j] for i, j in pairs], axis=-1)
-    dim = pair_dim(block)
+    dim = block.pair_dim
     names = pd.Index([f"{block.columns[i]}, {block.columns[j]}" for i, j in pairs], dtype=object)
     shape = (len(coords["chain"]), len(coords["draw"]), len(pairs))
-    return correlation_name(block), xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))
+    return block.correlation, xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))

@@ -13,7 +13,6 @@ from typing import cast
 import numpy as np
 from scipy import special
 
-from speclet_formula.design.design import correlation_name
 from speclet_formula.design.merged import row_count
 from speclet_formula.inference.precision import Layout, System
 from speclet_formula.model import Model
@@ -55,7 +54,7 @@ def variances_of(model: Model, system: System) -> Variances:
         sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
         columns.append(tuple(range(first, first + width)))
         if block.correlated:
-            eta = number(slots[correlation_name(block)], "eta")
+            eta = number(slots[block.correlation], "eta")
             pairs = combinations(range(width), 2)
             partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
     ends = {k: _ends(prior) for k, prior in enumerate(sd_priors) if prior.name in WITH_ENDS}
