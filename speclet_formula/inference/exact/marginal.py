@@ -13,6 +13,7 @@ import numpy as np
 
 from speclet_formula.design import centre_of
 from speclet_formula.errors import SamplingError
+from speclet_formula.families import is_linear
 from speclet_formula.inference.exact.variances import (
     Variances,
     first_precisions,
@@ -46,7 +47,7 @@ class Marginal:
 
 def why_not_exact(model: Model) -> str | None:
     """Say what keeps a model from the exact engine, or None if it serves."""
-    if model.family.name != "gaussian" or model.family.link != "identity":
+    if not is_linear(model.family):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if reason := why_not_plain(model):
         return reason

@@ -16,6 +16,7 @@ from speclet_formula.design import Design, centre_of
 from speclet_formula.design.groups import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
+from speclet_formula.families import is_linear
 from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.exact.marginal import why_not_plain
 from speclet_formula.inference.minimum import Minimum, minimise
@@ -53,7 +54,7 @@ def why_not_reml(model: Model) -> str | None:
     >>> why_not_reml(sf.Model("log_fc ~ (1 | sgRNA:cell_line)", data))
     "'sgRNA:cell_line' has 1,100 levels for 1,100 rows, which the residual cannot be told apart from"
     """
-    if model.family.name != "gaussian" or model.family.link != "identity":
+    if not is_linear(model.family):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if not model.design.X.shape[1] and not model.design.groups:
         return why_not_plain(model) or "the model has no coefficients"
