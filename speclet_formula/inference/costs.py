@@ -12,7 +12,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.keywords import answers_r
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import sides
 from speclet_formula.inference.exact.density import why_not_exact, why_not_plain

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast, overload
 
-from speclet_formula.common.keywords import answers_r
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.datatree import kept_factors, without_others
 from speclet_formula.inference.plans import Sampler, SamplingPlan, note_settings, plan_of, refuse_unused

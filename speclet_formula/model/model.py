@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.files import SORTED
-from speclet_formula.common.keywords import answers_r
 from speclet_formula.design import Design, GroupBlock, Scan, build_design
 from speclet_formula.design.design import sides
 from speclet_formula.design.merged import (
