@@ -6,7 +6,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design.design import correlation_name, pair_dim
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.diagnostics import diagnose
@@ -82,7 +81,7 @@ def fake_draws(model, centres, rng, chains, draws):
             add(f"{slot}_sigma")
         if block.correlated:
             pairs = [", ".join(pair) for pair in combinations(block.columns, 2)]
-            add(correlation_name(block), pair_dim(block), pairs)
+            add(block.correlation, block.pair_dim, pairs)
     for name in (name for name in model.family.parameters if name not in dict(model.design.parameters)):
         if name == "threshold":
             add(name, "threshold_dim", range(len(model.design.levels) - 1))

@@ -6,7 +6,7 @@ import pytest
 from scipy import special, stats
 
 import speclet_formula as sf
-from speclet_formula.comparison.comparing import check_comparable
+from speclet_formula.comparison.compare import check_comparable
 from speclet_formula.families import FAMILIES
 from speclet_formula.formula.families import FAMILY_NAMES
 from speclet_formula.prediction import fitted, log_likelihood

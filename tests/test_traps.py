@@ -17,7 +17,7 @@ import pytest
 import xarray as xr
 
 import speclet_formula as sf
-from speclet_formula.comparison.leave_one_out import count_high_k
+from speclet_formula.comparison.loo import count_high_k
 from speclet_formula.design import replay_design
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import FUNCTIONS
@@ -371,7 +371,7 @@ def test_models_of_other_responses_or_rows_are_not_compared():
 
 
 def test_a_pareto_k_that_is_no_number_counts_as_bad():
-    """Also for draws that never move: tests/comparison/test_leave_one_out.py."""
+    """Also for draws that never move: tests/comparison/test_loo.py."""
     none = arviz.ELPDData(
         elpd=0.0, se=0.0, p=0.0, n_samples=4000, n_data_points=2, scale="log", warning=False, good_k=0.7,
         pareto_k=xr.DataArray([np.nan, np.nan]),

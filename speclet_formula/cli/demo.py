@@ -13,7 +13,7 @@ import pandas as pd
 
 from speclet_formula.common.files import replacing
 from speclet_formula.comparison import Comparison, compare
-from speclet_formula.comparison.comparing import FEWEST_FITS
+from speclet_formula.comparison.compare import FEWEST_FITS
 from speclet_formula.errors import DataError
 from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model

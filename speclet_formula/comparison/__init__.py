@@ -1,13 +1,12 @@
-"""Fits go in; how well they predict rows that were left out comes out, and a table that ranks them with a sentence.
+"""How well fits predict rows that were left out, and tables that rank them with a sentence.
 
 The rows' densities are those of `prediction`; pictures are left to `reporting`.
 """
 
-from speclet_formula.comparison.comparing import check_comparable, compare
-from speclet_formula.comparison.glancing import glance
+from speclet_formula.comparison.anova import LikelihoodRatios, anova
+from speclet_formula.comparison.compare import Comparison, check_comparable, compare
+from speclet_formula.comparison.glance import glance
 from speclet_formula.comparison.k_fold import kfold
-from speclet_formula.comparison.leave_one_out import loo
-from speclet_formula.comparison.likelihood_ratio import LikelihoodRatios, anova
-from speclet_formula.comparison.records import Comparison
+from speclet_formula.comparison.loo import loo
 
 __all__ = ["Comparison", "LikelihoodRatios", "anova", "check_comparable", "compare", "glance", "kfold", "loo"]

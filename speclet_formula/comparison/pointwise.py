@@ -1,7 +1,12 @@
-"""A fit goes in; what leave-one-out says of each of its rows comes out, by the estimate that serves its model.
+"""Leave-one-out of each row, by the estimate that serves its model, or of some rows that stand for all.
 
 Conditional: the density of a row given the group effects of each draw. Integrated: given the variances of each draw
-alone, all coefficients being integrated out. Both are smoothed by `smoothing`; adding up is left to `leave_one_out`.
+alone, all coefficients being integrated out. Both are Pareto-smoothed; adding up is left to `loo`.
+
+Of some rows: the difference estimator of Magnusson et al. (2020). The guesses are added up, and what they miss is
+estimated from the rows that were drawn. It is unbiased whatever the guesses are; good ones make its error small. What a
+guess misses grows with how far out its row lies, so that the rows of the lowest densities are all looked at and the
+others are drawn from strata of like density: of rows drawn evenly most have next to no error, and few have nearly all.
 """
 
 import math
@@ -12,8 +17,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from speclet_formula.comparison.subsampling import Drawn
-from speclet_formula.inference.exact.integrated import (
+from speclet_formula.common.seeds import generator
+from speclet_formula.inference.exact.density import Marginal, marginal_of
+from speclet_formula.inference.exact.leave_one_out import (
     DrawnVariances,
     left_out_blocks,
     read_variances,
@@ -21,13 +27,10 @@ from speclet_formula.inference.exact.integrated import (
     refit_without,
     variance_names,
 )
-from speclet_formula.inference.exact.marginal import Marginal, marginal_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import BLOCK_BYTES, log_likelihood_blocks
-
-Choice = Callable[[np.ndarray], Drawn]  # of rows, by guesses of their densities
 
 EFFICIENCY_SAMPLE = 1000  # parameters whose effective draws are averaged: it only sets the length of the tail
 # Draws of the variances that the integrated estimate uses. There are a handful of variances, so that 1,000 draws leave
@@ -40,6 +43,23 @@ FEWEST_REDRAWN = 500  # new draws for all rows whose k is high
 REFITS = (1000, 4000, 16_000)  # draws of a row's refit, as long as its k stays high
 MOST_REFITS = 100  # rows; where more have a high k, it is the draws that are bad, and a refit of each takes too long
 SEED = 103  # of refits, so that an estimate is the same each time
+CERTAIN = 0.5  # share of the looked-at rows that are the least likely ones
+FEWEST_CERTAIN = 8  # rows in all, from which on some are
+IN_EACH = 4  # rows drawn from each stratum: fewer tell too little of its spread
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """Rows that were drawn from strata."""
+
+    rows: np.ndarray  # (m,) in order
+    strata: np.ndarray  # (m,) whose each is
+    sizes: np.ndarray  # (strata,) the rows in each
+
+    @property
+    def weights(self) -> np.ndarray:
+        """How many rows (m,) each stands for."""
+        return np.asarray((self.sizes / np.bincount(self.strata, minlength=len(self.sizes)))[self.strata])
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +74,18 @@ class Pointwise:
     n_redone: int  # rows for which the variances were drawn anew, without the row
     guesses: tuple[np.ndarray, np.ndarray] | None = None  # (n,) of elpd and p for all rows, where some were drawn
     drawn: Drawn | None = None
+
+
+@dataclass(frozen=True)
+class Total:
+    """A sum over n rows, estimated from some of them."""
+
+    value: float
+    error: float  # standard error of drawing rows; 0 where all were drawn
+    spread: float  # what the sum's standard error over rows would be: sqrt(n var), with every row
+
+
+type Choice = Callable[[np.ndarray], Drawn]  # of rows, by guesses of their densities
 
 
 def conditional_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
@@ -75,15 +107,6 @@ def conditional_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
             p[rows] = log_sum_exp(values) - math.log(values.shape[1]) - elpd[rows]
     n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
     return Pointwise("conditional", elpd, p, k, n_draws, n_redone=0, guesses=guesses, drawn=drawn)
-
-
-def _density_at_means(fit: Fit) -> np.ndarray:
-    """Return the log density (n,) of each row at the posterior's means."""
-    import xarray as xr
-
-    means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims(("chain", "draw"))
-    at_means = replace(fit, idata=xr.DataTree.from_dict({"posterior": means}))
-    return np.concatenate([block[0] for _, block in log_likelihood_blocks(at_means)])
 
 
 def integrated_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
@@ -117,6 +140,84 @@ def integrated_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
     for row in worse if len(worse) <= MOST_REFITS else ():
         elpd[row], k[row] = _refitted(marginal, int(places[row]), draws)
     return Pointwise("integrated", elpd, p, k, n_draws, n_redone=len(high), guesses=guesses, drawn=drawn)
+
+
+def draw_rows(guesses: np.ndarray, count: int, random_seed: int | None) -> Drawn:
+    """Take the rows of the lowest guesses, and draw others from strata of like guesses, without replacement.
+
+    Parameters
+    ----------
+    guesses : ndarray of float, shape (n,)
+        Of each row's log density; those that are not finite count as the lowest.
+    count : int
+        How many to draw, at least 2.
+    random_seed : int, optional
+
+    Returns
+    -------
+    Drawn
+    """
+    rng, n = generator(random_seed), len(guesses)
+    order = np.argsort(np.where(np.isfinite(guesses), guesses, -np.inf), kind="stable")
+    certain = int(CERTAIN * count) if FEWEST_CERTAIN <= count < n else 0
+    number = max((count - certain) // IN_EACH, 1)
+    drawn = np.full(number, (count - certain) // number)
+    drawn[: count - certain - drawn.sum()] += 1
+    parts = _strata(guesses, order[certain:], drawn)
+    chosen = [order[[place]] for place in range(certain)]
+    chosen += [rng.choice(part, size=size, replace=False) for part, size in zip(parts, drawn, strict=True)]
+    sizes = np.array([1] * certain + [len(part) for part in parts])
+    rows, strata = np.concatenate(chosen), np.repeat(np.arange(len(chosen)), [len(part) for part in chosen])
+    by_place = np.argsort(rows)
+    return Drawn(rows[by_place], strata[by_place], sizes)
+
+
+def total(values: np.ndarray, drawn: Drawn, guesses: np.ndarray) -> Total:
+    """Estimate a sum over all rows.
+
+    With a_i the guess of row i, and x_i the value of a drawn row that stands for w_i rows of its stratum: the sum is
+    sum a_i + sum_S w_i (x_i - a_i), and in the same way that of the squares, for the spread.
+
+    Parameters
+    ----------
+    values : ndarray of float, shape (m,)
+        At least two.
+    drawn : Drawn
+        Which rows they belong to.
+    guesses : ndarray of float, shape (n,)
+        Those that are not finite are replaced by the mean of the others.
+
+    Returns
+    -------
+    Total
+
+    References
+    ----------
+    Magnusson, Vehtari, Jonasson and Andersen (2020). Leave-one-out cross-validation for Bayesian model comparison in
+    large data. AISTATS. arXiv:2001.00980. The idea: Magnusson et al. (2019), doi:10.48550/arXiv.1904.10679. Strata:
+    Cochran (1977). Sampling Techniques, 3rd ed., chapter 5.
+    """
+    n, weights = len(guesses), drawn.weights
+    known = np.isfinite(guesses)
+    # Around their mean, so that the squares' sum is not lost in that of the mean's.
+    centre = float(guesses[known].mean()) if known.any() else 0.0
+    around = np.where(known, guesses, centre) - centre
+    own = values - centre
+    missed = own - around[drawn.rows]
+    value = float(around.sum() + weights @ missed)
+    error = math.sqrt(_variance(missed, drawn))
+    squares = float((around**2).sum() + weights @ (own**2 - around[drawn.rows] ** 2))
+    variance = max((squares - (value**2 - error**2) / n) / (n - 1), 0.0)
+    return Total(value + n * centre, error, math.sqrt(n * variance))
+
+
+def _density_at_means(fit: Fit) -> np.ndarray:
+    """Return the log density (n,) of each row at the posterior's means."""
+    import xarray as xr
+
+    means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims(("chain", "draw"))
+    at_means = replace(fit, idata=xr.DataTree.from_dict({"posterior": means}))
+    return np.concatenate([block[0] for _, block in log_likelihood_blocks(at_means)])
 
 
 def _at_mean_variances(marginal: Marginal, draws: DrawnVariances) -> tuple[np.ndarray, np.ndarray]:
@@ -229,3 +330,30 @@ def weigh(log_ratios: np.ndarray, log_densities: np.ndarray) -> tuple[np.ndarray
     _, k_with = smooth_weights(np.ascontiguousarray(log_ratios.T) + densities)
     with np.errstate(divide="ignore", invalid="ignore"):
         return log_sum_exp(without + densities), np.maximum(k_without, k_with)
+
+
+def _strata(guesses: np.ndarray, order: np.ndarray, drawn: np.ndarray) -> list[np.ndarray]:
+    """Cut rows, the lowest guesses first, into strata that have at least as many as are drawn from each.
+
+    What a guess misses grows as the square of how far it lies below the highest one: half of each stratum's share is
+    that of its rows, the other half that of these squares, so that strata are short where guesses are low.
+    """
+    below = guesses[order]
+    below = np.square(np.where(np.isfinite(below), below, 0.0) - below[np.isfinite(below)].max(initial=-np.inf))
+    shares = np.cumsum(1 / len(order) + (below / below.sum() if 0 < below.sum() < np.inf else 0.0))
+    ends = np.searchsorted(shares / shares[-1], np.arange(1, len(drawn)) / len(drawn))
+    ends = np.concatenate([[0], ends, [len(order)]])
+    for k in range(1, len(drawn)):
+        ends[k] = max(ends[k], ends[k - 1] + drawn[k - 1])
+    for k in reversed(range(1, len(drawn))):
+        ends[k] = min(ends[k], ends[k + 1] - drawn[k])
+    return np.split(order, ends[1:-1])
+
+
+def _variance(missed: np.ndarray, drawn: Drawn) -> float:
+    """Return the variance of the strata's sums: N^2 (1 - m / N) s^2 / m for each of N rows, m of them drawn."""
+    counts = np.bincount(drawn.strata, minlength=len(drawn.sizes))
+    means = np.bincount(drawn.strata, missed, len(drawn.sizes)) / counts
+    squares = np.bincount(drawn.strata, (missed - means[drawn.strata]) ** 2, len(drawn.sizes))
+    free = np.maximum(counts - 1, 1)
+    return float((drawn.sizes * (drawn.sizes - counts) * squares / free / counts).sum())

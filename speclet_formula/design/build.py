@@ -22,9 +22,6 @@ from speclet_formula.design.design import (
     GroupBlock,
     Merged,
     Recipe,
-    correlation_name,
-    pair_dim,
-    variable_name,
 )
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.fixed import (
@@ -172,16 +169,14 @@ def _with_own_names(
     for name, side in parameters:
         named.append((name, _named(side, taken, f"{name}_")))
         taken |= names_of(named[-1][1].recipe.fixed)
-    if variable_name(main.response_name) in taken:
+    if main.response_variable in taken:
         main = replace(main, response_name=f"`{main.response_name}`")
     return _named(main, taken, ""), tuple(named)
 
 
 def _check_names_of_blocks(blocks: Sequence[GroupBlock]) -> None:
     """Refuse grouping factors such as g and g_sigma, whose effects would have the name of the other's SD."""
-    names = Counter(
-        f"{slot}{end}" for block in blocks for slot in block.slots for end in ("", "_sigma", "_mu", "_offset")
-    )
+    names = Counter(name for block in blocks for name in block.names)
     twice = next((name for name, count in names.items() if count > 1), None)
     if twice is not None:
         raise DataError(
@@ -421,11 +416,7 @@ def names_of(part: FixedPart) -> set[str]:
 
 def names_of_blocks(blocks: Iterable[GroupBlock]) -> set[str]:
     """Return every name that group blocks have in tables, truths and the posterior."""
-    names: set[str] = set()
-    for block in blocks:
-        names |= {f"{slot}{end}" for slot in block.slots for end in ("", "_sigma", "_mu", "_offset")}
-        names |= {block.dim, correlation_name(block), pair_dim(block)}
-    return names
+    return {name for block in blocks for name in (*block.names, block.dim, block.correlation, block.pair_dim)}
 
 
 def _names(record: FixedTerm) -> set[str]:

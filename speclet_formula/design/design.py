@@ -5,7 +5,8 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from functools import cached_property
+from itertools import combinations, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -20,11 +21,6 @@ _FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
 def variable_name(spelling: str) -> str:
     """Return the name that a term, column or factor has in the posterior."""
     return spelling.translate(_FORBIDDEN)
-
-
-def threshold_labels(levels: tuple[str, ...]) -> tuple[str, ...]:
-    """Return a label for each threshold between ordered levels, as R's ordinal writes them: "low|middle"."""
-    return tuple(f"{lower}|{upper}" for lower, upper in pairwise(levels))
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,50 @@ class GroupBlock:
     values: np.ndarray  # (n, k) float64, the columns' values
     prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
     new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
+
+    @property
+    def sds(self) -> tuple[str, ...]:
+        """The posterior's variables of the columns' SDs: "1|gene_sigma"; a column's effects are in its slot."""
+        return tuple(f"{slot}_sigma" for slot in self.slots)
+
+    @property
+    def means(self) -> tuple[str, ...]:
+        """The variables of the columns' means, where they are not fixed: "1|gene_mu"."""
+        return tuple(f"{slot}_mu" for slot in self.slots)
+
+    @property
+    def offsets(self) -> tuple[str, ...]:
+        """The variables that NUTS samples where the effects are not centred: "1|gene_offset"."""
+        return tuple(f"{slot}_offset" for slot in self.slots)
+
+    @property
+    def correlation(self) -> str:
+        """The variable of the correlations, and their prior's slot: "cor|Subject"."""
+        return f"{self.prefix}cor|{variable_name(self.label)}"
+
+    @property
+    def pair_dim(self) -> str:
+        """The dimension of the correlations."""
+        return f"{self.prefix}{variable_name(self.label)}__pair_dim"
+
+    @property
+    def pairs(self) -> tuple[str, ...]:
+        """The coordinates of the correlations, the upper triangle row by row: "1, Days"."""
+        return tuple(f"{first}, {second}" for first, second in combinations(self.columns, 2))
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The columns labelled as the fixed effects are: "Intercept", "sigma_Intercept", "Days"."""
+        return tuple(self.term_of(column) for column in self.columns)
+
+    def term_of(self, column: str) -> str:
+        """Label one of the columns as the fixed effects are labelled."""
+        return f"{self.prefix}{'Intercept' if column == '1' else column}"
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Every variable of the posterior that can be this block's: effects, SDs, means, what NUTS samples."""
+        return (*self.slots, *self.sds, *self.means, *self.offsets)
 
 
 @dataclass(frozen=True)
@@ -118,6 +158,34 @@ class Moments:
 
 
 @dataclass(frozen=True, eq=False)
+class Predictor:
+    """One linear predictor: the mean's, or that of another parameter of the family, such as sigma."""
+
+    name: str  # the parameter's, "sigma"; empty for the mean's
+    formula: Formula  # its own right-hand side
+    X: np.ndarray  # (n, p) float64, the intercept's column of ones first when there is one
+    fixed: tuple[FixedTerm, ...]  # in the order of X's columns, the intercept included
+    groups: tuple[GroupBlock, ...]
+    offset: np.ndarray  # (n,) float64, on the link scale; zeros when there is none
+    recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns
+
+    @property
+    def prefix(self) -> str:
+        """What stands before its names in the posterior: "sigma_"."""
+        return f"{self.name}_" if self.name else ""
+
+    @property
+    def has_intercept(self) -> bool:
+        """Whether the first column is one of ones."""
+        return bool(self.fixed) and self.fixed[0].kind == "intercept"
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """One label for each column of X."""
+        return tuple(column for term in self.fixed for column in term.columns)
+
+
+@dataclass(frozen=True, eq=False)
 class Design:
     """All that an engine needs to know of formula and data."""
 
@@ -137,6 +205,42 @@ class Design:
     parameters: tuple[tuple[str, "Design"], ...] = ()  # of sigma ~ x: the same for the linear predictor of sigma
     limits: Limits | None = None  # of a response that is censored or truncated
     merged: Merged | None = None  # of rows that stand for several
+
+    @cached_property
+    def predictors(self) -> tuple[Predictor, ...]:
+        """The linear predictors of the model: the mean's, then those of its other parameters."""
+        sides = (("", self), *self.parameters)
+        return tuple(Predictor(n, s.formula, s.X, s.fixed, s.groups, s.offset, s.recipe) for n, s in sides)
+
+    @property
+    def mean(self) -> Predictor:
+        """The linear predictor of the mean, or of an ordinal response's place."""
+        return self.predictors[0]
+
+    @property
+    def varying(self) -> Mapping[str, Predictor]:
+        """The parameters that have a formula of their own, by name."""
+        return {predictor.name: predictor for predictor in self.predictors[1:]}
+
+    @property
+    def blocks(self) -> tuple[GroupBlock, ...]:
+        """The group blocks of all linear predictors, the mean's first."""
+        return tuple(block for predictor in self.predictors for block in predictor.groups)
+
+    @property
+    def effect_variables(self) -> frozenset[str]:
+        """The variables of the posterior that hold an effect for each level of a group."""
+        return frozenset(slot for block in self.blocks for slot in block.slots)
+
+    @property
+    def response_variable(self) -> str:
+        """The name that the response has in the posterior's groups of data."""
+        return variable_name(self.response_name)
+
+    @property
+    def thresholds(self) -> tuple[str, ...]:
+        """A label for each threshold between ordered levels, as R's ordinal writes them: "low|middle"."""
+        return tuple(f"{lower}|{upper}" for lower, upper in pairwise(self.levels))
 
 
 def replace_response(design: Design, response: np.ndarray, columns: Mapping[str, np.ndarray]) -> Design:
@@ -170,23 +274,3 @@ def take_rows(design: Design, rows: np.ndarray) -> Design:
 def sides(design: Design) -> tuple[Design, ...]:
     """Return the linear predictors of a model: the mean's, then those of its other parameters."""
     return (design, *(side for _, side in design.parameters))
-
-
-def correlation_name(block: GroupBlock) -> str:
-    """Return the name of a block's correlations in the posterior, which is their slot too."""
-    return f"{block.prefix}cor|{variable_name(block.label)}"
-
-
-def pair_dim(block: GroupBlock) -> str:
-    """Return the dimension of a block's correlations in the posterior."""
-    return f"{block.prefix}{variable_name(block.label)}__pair_dim"
-
-
-def effect_variables(design: Design) -> frozenset[str]:
-    """Return the variables of the posterior that hold an effect for each level of a group, of all linear predictors."""
-    return frozenset(slot for side in sides(design) for block in side.groups for slot in block.slots)
-
-
-def effect_label(block: GroupBlock, column: str) -> str:
-    """Label one of a block's columns as the fixed effects are labelled: "Intercept", "sigma_Intercept", "Days"."""
-    return f"{block.prefix}{'Intercept' if column == '1' else column}"

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, FixedPart, GroupBlock, correlation_name, variable_name
+from speclet_formula.design.design import Design, FixedPart, GroupBlock, variable_name
 from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels
 from speclet_formula.design.fixed import report_no_level, report_not_finite
 from speclet_formula.design.merged import column_means
@@ -85,7 +85,7 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
 
 
 def _check_distinct(blocks: list[GroupBlock]) -> None:
-    correlations = (correlation_name(block) for block in blocks if block.correlated)
+    correlations = (block.correlation for block in blocks if block.correlated)
     slots = Counter([*(slot for block in blocks for slot in block.slots), *correlations])
     twice = [slot for slot, count in slots.items() if count > 1]
     if twice:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design.design import sides, variable_name
+from speclet_formula.design.design import sides
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
@@ -42,7 +42,7 @@ def make_tree(model: Model, draws: Mapping[str, xr.DataArray], statistics: xr.Da
     posterior = ordered(model, xr.Dataset(draws)).assign_attrs(inference_library=library)
     groups = {"posterior": posterior, "sample_stats": statistics}
     if model.design.merged is None:
-        name = variable_name(model.design.response_name)
+        name = model.design.response_variable
         groups["observed_data"] = xr.Dataset({name: ("__obs__", model.design.response)})
     return xr.DataTree.from_dict(groups)
 

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sides, threshold_labels
+from speclet_formula.design.design import Design, GroupBlock, sides
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import (
@@ -444,9 +444,7 @@ def parameters_of(fit: Fitted) -> Nameable:
 
 def _coefficients(fit: Fitted, side: Design) -> dict[str, Take]:
     """Return thresholds and fixed effects by label."""
-    thresholds = {
-        label: partial(_element, fit, "threshold", place) for place, label in enumerate(threshold_labels(side.levels))
-    }
+    thresholds = {label: partial(_element, fit, "threshold", place) for place, label in enumerate(side.thresholds)}
     fixed = {
         label: partial(_element, fit, term.variable, place)
         for term in side.fixed

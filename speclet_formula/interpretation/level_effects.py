@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from speclet_formula.design.design import Design, FixedTerm, GroupBlock, effect_label, sides
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, sides
 from speclet_formula.errors import listed, nearest
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, stack, summarise
@@ -171,8 +171,8 @@ def choose_effects(fit: Fitted, group: str, term: str = "Intercept", add: str | 
             fixed.append((term_found.variable, _weights(side, block, place, term_found, name)))
             added.append(name)
         else:
-            raise _cannot_add(side, block, name, effect_label(block, block.columns[place]))
-    label = effect_label(block, block.columns[place])
+            raise _cannot_add(side, block, name, block.terms[place])
+    label = block.terms[place]
     return Chosen(block, place, label, tuple(others), tuple(fixed), tuple(added))
 
 
@@ -329,7 +329,7 @@ def _find(design: Design, group: str, term: str) -> tuple[Design, GroupBlock, in
     if not of_group:
         raise _no_group(group, list(dict.fromkeys(block.group for _, block in blocks)))
     labels = [
-        (effect_label(block, column), side, block, place)
+        (block.term_of(column), side, block, place)
         for side, block in of_group
         for place, column in enumerate(block.columns)
     ]
@@ -383,9 +383,7 @@ def _weights(side: Design, block: GroupBlock, place: int, term: FixedTerm, name:
     """Return what each column of a fixed term, or the one of that name, adds to the coefficient of each level."""
     kept = np.array([name in (term.name, label) for label in term.columns])
     weights = np.zeros((len(block.levels), len(kept)))
-    if [label for label, keep in zip(term.columns, kept, strict=True) if keep] == [
-        effect_label(block, block.columns[place])
-    ]:
+    if [label for label, keep in zip(term.columns, kept, strict=True) if keep] == [block.terms[place]]:
         weights[:, kept] = 1.0  # the fixed effect of the same column
         return weights
     values, actual = block.values[:, [place]], side.X[:, term.start : term.stop] * kept

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from speclet_formula.design.design import Design, FixedTerm, GroupBlock, effect_label, sides
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, sides
 from speclet_formula.design.merged import row_count
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import Formula
@@ -184,7 +184,7 @@ def group_draws(fit: Fitted, block: GroupBlock) -> Iterator[tuple[str, Array]]:
     draws : ndarray of float, shape (chains * draws, levels)
     """
     for column, slot in zip(block.columns, block.slots, strict=True):
-        yield effect_label(block, column), pooled(draws_of(fit, slot))
+        yield block.term_of(column), pooled(draws_of(fit, slot))
 
 
 def has_draws(fit: Fitted, block: GroupBlock) -> bool:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sides, threshold_labels
+from speclet_formula.design.design import Design, GroupBlock, sides
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
 from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, stack, summarise
@@ -116,7 +116,7 @@ def summarise_fixed(
 def _labelled(fit: Fitted, side: Design) -> Iterator[tuple[tuple[str, ...], Array]]:
     """Go through thresholds and fixed terms, with a label for each of their columns."""
     if side.levels:
-        yield threshold_labels(side.levels), draws_of(fit, "threshold")
+        yield side.thresholds, draws_of(fit, "threshold")
     for term, draws in side_draws(fit, side):
         yield term.columns, draws
 

@@ -12,9 +12,10 @@ import xarray as xr
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import correlation_name, pair_dim, sides
+from speclet_formula.design.design import sides
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
+from speclet_formula.families import specification_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.priors import Prior, Slot, draw, log_density, matrices_of, pairs_of
@@ -133,7 +134,7 @@ def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.rand
     """Draw the thresholds between levels at the predictors' means, and move them to zero as an intercept."""
     design, count = model.design, len(model.design.levels) - 1
     drawn = _coefficients(slot, count, rng, draws)
-    if model.family.name == "cumulative":
+    if specification_of(model.family).increasing:
         drawn = _increasing(drawn, lambda: _coefficients(slot, count, rng, draws), slot)
     means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
     for term in design.fixed:
@@ -170,11 +171,11 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
     factor = np.broadcast_to(np.eye(k), (draws, k, k))
     found: dict[str, _Drawn] = {}
     if block.correlated:
-        name = correlation_name(block)
+        name = block.correlation
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
         factor = np.linalg.cholesky(matrices)
         labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
-        found[name] = ((pair_dim(block),), pairs_of(matrices), {pair_dim(block): labels})
+        found[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: labels})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}
@@ -216,8 +217,8 @@ def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], 
     for block in side.groups:
         sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
         if block.correlated:
-            matrices = matrices_of(_values(posterior, correlation_name(block)))
-            total += log_density(priors[correlation_name(block)], matrices)
+            matrices = matrices_of(_values(posterior, block.correlation))
+            total += log_density(priors[block.correlation], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
@@ -314,7 +315,7 @@ def _true_block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.G
         if isinstance(mean, Prior) or float(np.asarray(mean)):
             values[f"{slot}_mu"] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
     if block.correlated:
-        name = correlation_name(block)
+        name = block.correlation
         values[name] = draw(priors[name], rng, dimension=len(block.columns))
     return values
 

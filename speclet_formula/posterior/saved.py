@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design.design import Design, GroupBlock, correlation_name, sides, variable_name
+from speclet_formula.design.design import Design, GroupBlock, sides, variable_name
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.points import PointEstimates
@@ -166,7 +166,7 @@ def _of_block(block: GroupBlock) -> Iterator[tuple[str, _Variable]]:
         yield f"{slot}_sigma", _Variable(least=0.0)
     if block.correlated:
         labels = tuple(", ".join(pair) for pair in combinations(block.columns, 2))
-        yield correlation_name(block), _Variable(labels, -1 - _ROUNDING, 1 + _ROUNDING)
+        yield block.correlation, _Variable(labels, -1 - _ROUNDING, 1 + _ROUNDING)
 
 
 def _check_diagnostics(found: Diagnostics, sizes: Mapping[Any, int]) -> None:

@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, correlation_name, effect_label, sides
+from speclet_formula.design.design import Design, GroupBlock, sides
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import EstimateError
@@ -116,7 +116,7 @@ def _deviations(fit: Fitted, side: Design, block: GroupBlock) -> Iterator[tuple[
         size = float(np.sqrt(np.mean(block.values[:, place] ** 2)))
         limits = SMALL * unit / size
         mass = float((pooled(draws_of(fit, f"{slot}_sigma")) < limits).mean())
-        label, near = effect_label(block, column), mass > SHARE
+        label, near = block.term_of(column), mass > SHARE
         words = (
             f"The SD of '{label}' between levels of '{block.label}' may be zero: {mass:.0%} of the posterior says so."
         )
@@ -131,12 +131,10 @@ def _correlations(fit: Fitted, block: GroupBlock) -> Iterator[tuple[object, ...]
     """Go through the correlations of a block."""
     if not block.correlated:
         return
-    draws = pooled(draws_of(fit, correlation_name(block))).reshape(
-        -1, len(block.columns) * (len(block.columns) - 1) // 2
-    )
+    draws = pooled(draws_of(fit, block.correlation)).reshape(-1, len(block.columns) * (len(block.columns) - 1) // 2)
     for place, (one, other) in enumerate(combinations(block.columns, 2)):
         mass = float((np.abs(draws[:, place]) > EXTREME).mean())
-        names, near = (effect_label(block, one), effect_label(block, other)), mass > SHARE
+        names, near = (block.term_of(one), block.term_of(other)), mass > SHARE
         words = (
             f"'{names[0]}' and '{names[1]}' of '{block.label}' may be one effect: {mass:.0%} of the posterior has a "
             f"correlation beyond {EXTREME:g}."

@@ -8,7 +8,8 @@ from itertools import combinations
 
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, correlation_name, effect_label, sides
+from speclet_formula.design.design import Design, GroupBlock, sides
+from speclet_formula.families import specification_of
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, pooled
 from speclet_formula.posterior.intervals import (
     Array,
@@ -114,7 +115,7 @@ def residual_label(model: FittedModel) -> str:
     -------
     str
     """
-    return SCALE if model.family.name == "t" else RESIDUAL
+    return RESIDUAL if specification_of(model.family).sigma_is_sd else SCALE
 
 
 def sigma(fit: Fitted) -> float:
@@ -184,7 +185,7 @@ def deviation_draws(fit: Fitted, block: GroupBlock) -> dict[str, Array]:
         By the column's label, "Intercept", "Days".
     """
     return {
-        effect_label(block, column): pooled(draws_of(fit, f"{slot}_sigma"))
+        block.term_of(column): pooled(draws_of(fit, f"{slot}_sigma"))
         for column, slot in zip(block.columns, block.slots, strict=True)
     }
 
@@ -205,8 +206,8 @@ def correlation_draws(fit: Fitted, block: GroupBlock) -> dict[tuple[str, str], A
     """
     if not block.correlated:
         return {}
-    draws = pooled(draws_of(fit, correlation_name(block)))
-    pairs = combinations((effect_label(block, column) for column in block.columns), 2)
+    draws = pooled(draws_of(fit, block.correlation))
+    pairs = combinations((block.term_of(column) for column in block.columns), 2)
     return {pair: draws[:, [place]] for place, pair in enumerate(pairs)}
 
 

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from speclet_formula.design.design import variable_name
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import DataError
 from speclet_formula.model.observation import observed_log_density
@@ -67,7 +66,7 @@ def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
             "draw": posterior["draw"].values[::thin],
             OBSERVATION_DIM: fit.model.design.rows,
         },
-        name=variable_name(fit.model.design.response_name),
+        name=fit.model.design.response_variable,
     )
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import FixedPart, correlation_name, sides
+from speclet_formula.design.design import FixedPart, sides
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.parse import parse_formula
@@ -396,5 +396,5 @@ def _correlation_factors(posterior: Any, block: GroupBlock, draws: slice | Array
     if not block.correlated:
         return None
     k = len(block.slots)
-    pairs = variable_draws(posterior, correlation_name(block), k * (k - 1) // 2)[draws]
+    pairs = variable_draws(posterior, block.correlation, k * (k - 1) // 2)[draws]
     return np.asarray(np.linalg.cholesky(matrices_of(pairs)))

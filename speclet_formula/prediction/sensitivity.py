@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design.design import effect_variables
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.prior_draws import log_prior
 from speclet_formula.prediction.log_likelihood import log_likelihood_blocks
@@ -56,7 +55,7 @@ def sensitivity(fit: "Fit") -> pd.DataFrame:
     from arviz import psense  # here, since it takes long to import
 
     posterior = fit.idata["posterior"].to_dataset()
-    effects = effect_variables(fit.model.design)
+    effects = fit.model.design.effect_variables
     shown = posterior[[str(name) for name in posterior.data_vars if name not in effects]]
     tree = xr.DataTree.from_dict(
         {

@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design
-from speclet_formula.design.design import correlation_name, sides, threshold_labels
+from speclet_formula.design.design import sides
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.priors.parameters import varying_preset
 from speclet_formula.priors.presets import PRESETS, preset_of
@@ -101,7 +101,7 @@ def resolve_priors(
     found = _default_slots(design, preset, parameters, name, parameter_links or {}, family)
     slots = {slot.slot: slot for slot in found}
     columns = {term.name: term.columns for side in sides(design) for term in side.fixed}
-    columns["threshold"] = threshold_labels(design.levels)
+    columns["threshold"] = design.thresholds
     for change in _changes(given, tuple(slots.values())):
         prior = prior_of(given[change.key], change.key)
         for slot in (slots[target] for target in change.slots):
@@ -194,7 +194,7 @@ def _side_slots(side: Design, preset: Preset, source: str, parameter: str) -> li
             prior = Prior("Normal", mu=0, sigma=preset.group_sd(block, column))
             slots.append(Slot(name, "group", block.group, prior, source, parameter))
         if block.correlated:
-            slots.append(Slot(correlation_name(block), "cor", block.group, preset.correlation, source, parameter))
+            slots.append(Slot(block.correlation, "cor", block.group, preset.correlation, source, parameter))
     return slots
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import effect_label, sides
+from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import not_kept
@@ -117,7 +117,7 @@ def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effe
     known[[place_of[level] for level in effects.index]] = np.arange(len(effects))
     return Block(
         group=block.label,
-        term=effect_label(block, column),
+        term=block.term_of(column),
         levels=tuple(effects.index),
         truth=effects.to_numpy(dtype=float),
         draws=draws[:, [position[level] for level in effects.index]],
@@ -125,7 +125,7 @@ def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effe
         factors=block.factors,
         additive=column == "1" and not block.prefix,  # effects on sigma do not add up with those on the mean
         own=True,
-        coefficient=effect_label(block, column),
+        coefficient=block.term_of(column),
     )
 
 

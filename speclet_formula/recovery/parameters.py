@@ -13,16 +13,15 @@ import pandas as pd
 from scipy.stats import norm
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import correlation_name, effect_label, threshold_labels
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
+from speclet_formula.inference.reml.fit import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.intervals import without_rows
 from speclet_formula.posterior.points import PointEstimates, labels_of, stated_coefficients
 from speclet_formula.priors import Prior, draw, prior_sd
-from speclet_formula.recovery.parts import correlations_by_key, model_means, pair_labels
+from speclet_formula.recovery.parts import correlations_by_key, model_means
 
 INTERVAL = 0.90
 WIDE_INTERVAL = 0.99
@@ -203,7 +202,7 @@ def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> li
     draws = draws_of(posterior, "threshold")
     own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, draws.shape[-1:])
     sds = np.sqrt(own + _moved_variance(model.design, priors))
-    labels = threshold_labels(model.design.levels)
+    labels = model.design.thresholds
     return [
         Scalar(f"threshold[{place}]", label, "", "b", draws[:, :, place], float(sds[place]))
         for place, label in enumerate(labels)
@@ -276,7 +275,7 @@ def _means(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prio
             name = f"{slot}_mu"
             if slot in model_means(model) and name in posterior:
                 sd = _sd_of(priors[slot].parameters["mu"])
-                found.append(Scalar(name, effect_label(block, column), block.label, "b", draws_of(posterior, name), sd))
+                found.append(Scalar(name, block.term_of(column), block.label, "b", draws_of(posterior, name), sd))
     sums = [scalar for scalar in found if scalar.term == "Intercept"]
     if sums and all(term.kind != "intercept" for term in side.fixed):
         total = np.sum([scalar.draws for scalar in sums], axis=0)
@@ -290,7 +289,7 @@ def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list
     return [
         Scalar(
             f"{slot}_sigma",
-            effect_label(block, column),
+            block.term_of(column),
             block.label,
             "sd",
             draws_of(posterior, f"{slot}_sigma"),
@@ -303,7 +302,7 @@ def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list
 
 def _correlations(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the correlations of a block's columns."""
-    name = correlation_name(block)
+    name = block.correlation
     if not block.correlated or name not in posterior:
         return []
     draws = draws_of(posterior, name)
@@ -311,7 +310,7 @@ def _correlations(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]
     sd = _sd_of(priors.get(name), dimension=len(block.columns))
     return [
         Scalar(f"{name}[{pair}]", _readable(pair), block.label, "cor", draws[:, :, position], sd)
-        for position, pair in enumerate(pair_labels(block))
+        for position, pair in enumerate(block.pairs)
     ]
 
 

@@ -7,14 +7,12 @@ taken by name: a truth that was stated for another formula of it is not carried 
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import correlation_name
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import as_factor, interaction, label_of
 from speclet_formula.errors import DataError, some_of
@@ -235,7 +233,7 @@ def _names(side: Design) -> Iterator[str]:
     yield from (label for term in side.fixed for label in term.columns)
     for block in side.groups:
         yield from (name for slot in block.slots for name in (slot, f"{slot}_sigma", f"{slot}_mu"))
-        yield correlation_name(block)
+        yield block.correlation
 
 
 def _block_scalars(block: GroupBlock, truth: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
@@ -243,7 +241,7 @@ def _block_scalars(block: GroupBlock, truth: Mapping[str, Any]) -> Iterator[tupl
     for name in (f"{slot}{moment}" for slot in block.slots for moment in ("_mu", "_sigma")):
         if name in truth:
             yield name, float(truth[name])
-    name = correlation_name(block)
+    name = block.correlation
     if block.correlated and name in truth:
         yield from correlations_by_key(block, truth[name]).items()
 
@@ -256,14 +254,9 @@ def _effects(block: GroupBlock, slot: str, stated: Mapping[Any, float] | pd.Seri
     return pd.Series([by_level[level] for level in known], index=known, name=slot)
 
 
-def pair_labels(block: GroupBlock) -> list[str]:
-    """Return "1, Days" for each pair of a block's columns, the rows of the upper triangle one after another."""
-    return [f"{first}, {second}" for first, second in combinations(block.columns, 2)]
-
-
 def correlations_by_key(block: GroupBlock, correlations: Any) -> dict[str, float]:
     """Return a block's correlations, given as a matrix, as its pairs or as the only one, by their scalars' keys."""
     values, k = np.asarray(correlations, dtype=float), len(block.columns)
     pairs = pairs_of(values) if values.shape == (k, k) else np.ravel(values)
-    labels = [f"{correlation_name(block)}[{pair}]" for pair in pair_labels(block)]
+    labels = [f"{block.correlation}[{pair}]" for pair in block.pairs]
     return dict(zip(labels, pairs.tolist(), strict=True))

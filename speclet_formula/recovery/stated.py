@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import correlation_name, sides
+from speclet_formula.design.design import sides
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest, some_of
 from speclet_formula.families import Family
@@ -24,7 +24,7 @@ def check_params(layout: Design, family: Family, params: Mapping[str, Any]) -> N
     accepted = [*needed, *extras]
     missing = [name for name in (*needed, *extras) if name not in params]
     for block in (block for side in sides(layout) for block in side.groups):
-        correlation = correlation_name(block)
+        correlation = block.correlation
         drawn = [slot for slot in block.slots if slot not in params]
         missing += [f"{slot}_sigma" for slot in drawn if f"{slot}_sigma" not in params]
         needed += [f"{slot}_sigma" for slot in block.slots]
@@ -142,7 +142,7 @@ def _covariance_factor(block: GroupBlock, drawn: list[int], params: Mapping[str,
     sds = np.array([_standard_deviation(params, f"{block.slots[column]}_sigma") for column in drawn])
     if not block.correlated:
         return np.diag(sds)
-    name = correlation_name(block)
+    name = block.correlation
     correlation = _correlation_matrix(params[name], len(drawn), name)
     try:
         lower = np.linalg.cholesky(correlation)

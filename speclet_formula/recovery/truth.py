@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import correlation_name
 from speclet_formula.errors import DataError
+from speclet_formula.families import is_linear
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import (
     Part,
@@ -21,7 +21,6 @@ from speclet_formula.recovery.parts import (
     correlations_by_key,
     means_moved,
     model_means,
-    pair_labels,
     parts_of,
     placed_effects,
     residual_variance,
@@ -270,7 +269,7 @@ def _correlations(design: Design, stated: Mapping[str, Any], placement: Placemen
     """Return the stated correlations of blocks that hold no other part than their own."""
     found: dict[str, float] = {}
     for block in design.groups:
-        name = correlation_name(block)
+        name = block.correlation
         extra = [part for slot in block.slots for part in placement.slots.get(slot, ()) if part.key != slot]
         if not block.correlated or name not in stated or any(part.value is None for part in extra):
             continue
@@ -279,7 +278,7 @@ def _correlations(design: Design, stated: Mapping[str, Any], placement: Placemen
 
 
 def _is_gaussian(model: Model) -> bool:
-    return bool(model.family.name == "gaussian" and model.family.link == "identity")
+    return is_linear(model.family)
 
 
 def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
@@ -332,7 +331,7 @@ def _realized_correlations(
     """Return the correlations of the drawn effects."""
     found: dict[str, float] = {}
     for block in design.groups:
-        names = [f"{correlation_name(block)}[{pair}]" for pair in pair_labels(block)]
+        names = [f"{block.correlation}[{pair}]" for pair in block.pairs]
         if names and names[0] in scalars and all(slot in effects for slot in block.slots):
             matrix = pd.concat([effects[slot] for slot in block.slots], axis=1).corr().to_numpy()
             found |= correlations_by_key(block, matrix)

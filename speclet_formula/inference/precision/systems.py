@@ -24,6 +24,7 @@ MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as spar
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
 RIDGE = 1e-10  # of the largest diagonal entry: what makes collinear columns' equations solvable
 REFINEMENTS = 3
+SHARE = 2**15  # entries of factors: with fewer to compute, a thread takes longer to start than to end
 _ALL = slice(None)
 
 
@@ -240,6 +241,7 @@ def log_determinants(system: System, s2: np.ndarray, numbers: np.ndarray, *, thr
     def run(part: slice) -> np.ndarray:
         return np.asarray(_algebra(system).evaluate(system.equations, s2[part], numbers[part]))
 
+    threads = _busy(system, len(s2), threads)
     found = np.concatenate(_spread(run, _parts(len(s2), threads), threads))
     return np.column_stack([found[:, 0] + system.units.log_determinant, found[:, 1] - numbers @ system.pull])
 
@@ -284,7 +286,7 @@ def draw(
         part = slice(bounds[k], bounds[k + 1])
         _algebra(system).draw(system.equations, s2[part], numbers[part], int(seeds[k]), chosen, out[part])
 
-    _spread(run, range(len(seeds)), threads)
+    _spread(run, range(len(seeds)), _busy(system, len(s2), threads))
     out *= system.units.coefficients[chosen]
     return out
 
@@ -348,6 +350,13 @@ def rows_of(system: System, rows: slice | np.ndarray) -> Rows:
     values = W.data * (system.units.coefficients / system.units.response)[W.indices]
     response = system.response[rows] / system.units.response
     return Rows(W.indptr.astype(np.int64), position[W.indices], values, system.weights[rows], response)
+
+
+def _busy(system: System, draws: int, threads: int) -> int:
+    """Return how many of the threads have enough to do: near a mode few draws are evaluated at a time, but often."""
+    equations = system.equations
+    entries = system.layout.size**2 if isinstance(equations, dense.DenseEquations) else len(equations.pattern.low_rows)
+    return min(threads, 1 + draws * entries // SHARE)
 
 
 def _parts(count: int, threads: int) -> list[slice]:

@@ -18,7 +18,7 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import correlation_name, pair_dim
+from speclet_formula.families import specification_of
 from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot, has_mean
@@ -56,7 +56,7 @@ def bambi_priors(model: Model) -> dict[str, Any]:
 def _threshold_prior(model: Model, prior: bambi.Prior) -> bambi.Prior:
     """Return the prior of an ordinal family's thresholds, built by our hook."""
     slot = next(slot for slot in model.slots if slot.slot == "threshold")
-    increasing = model.family.name == "cumulative"
+    increasing = specification_of(model.family).increasing
     hook = threshold_hook(slot.prior, len(model.design.levels) - 1, increasing=increasing)
     return bambi.Prior(slot.prior.name, auto_scale=False, dist=hook, **prior.args)
 
@@ -91,7 +91,7 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
     wishes = [prior.noncentered for prior in priors if prior.noncentered is not None]
     centred = not wishes[0] if wishes else prefers_centred(model.design, block)
     if block.correlated:
-        shared = _correlated_block(block, priors, slots[correlation_name(block)].prior, centred)
+        shared = _correlated_block(block, priors, slots[block.correlation].prior, centred)
         hooks = [correlated_effects(shared, column) for column in range(len(priors))]
         return [_hooked(prior, hook) for prior, hook in zip(priors, hooks, strict=True)]
     if any(has_mean(prior) for prior in priors):
@@ -116,8 +116,8 @@ def _correlated_block(block: GroupBlock, priors: list[Prior], correlation: Prior
     means = [prior.parameters["mu"] for prior in priors]
     pairs = combinations(range(len(priors)), 2)
     return CorrelatedBlock(
-        correlation=correlation_name(block),
-        pair_dim=pair_dim(block),
+        correlation=block.correlation,
+        pair_dim=block.pair_dim,
         pairs={f"{block.columns[a]}, {block.columns[b]}": (a, b) for a, b in pairs},
         slots=tuple(block.slots),
         means=tuple(0.0 if isinstance(mean, Prior) else float(np.asarray(mean)) for mean in means),

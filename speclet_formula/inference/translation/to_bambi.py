@@ -15,7 +15,7 @@ from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, Stude
 from bambi.terms import GroupSpecificTerm
 
 from speclet_formula.design import Design, GroupBlock, replay_design
-from speclet_formula.design.design import sides, variable_name
+from speclet_formula.design.design import sides
 from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas, clean_columns
@@ -305,7 +305,7 @@ def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
 
 def _aliases(model: Model, names: BambiNames) -> dict[str, Any]:
     """Return the names that formulae gives to terms, where ours differ; by parameter where several vary."""
-    told, own = _response_call(model) or names.response, variable_name(model.design.response_name)
+    told, own = _response_call(model) or names.response, model.design.response_variable
     response = {told: own} if told != own else {}
     varying = {name: _side_aliases(side, names) for name, side in model.design.parameters}
     if not varying:

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import effect_variables
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
@@ -304,7 +303,7 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
 
     prior = prior_draws(fit.model, PRIOR_DRAWS, random_seed=random_seed)
     posterior = fit.idata["posterior"].to_dataset()
-    effects = effect_variables(fit.model.design)
+    effects = fit.model.design.effect_variables
     drawn = {
         name: (np.ravel(before), np.ravel(after))
         for variable in prior.data_vars

@@ -135,7 +135,7 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
         `pooled` (posterior mean of the effect).
     """
     from speclet_formula.prediction import (
-        linear_predictors as linear_predictor,  # here, since pictures of recoveries need none
+        linear_predictor,  # here, since pictures of recoveries need none
     )
 
     block = _intercepts(fit, group)

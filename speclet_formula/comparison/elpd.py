@@ -1,13 +1,13 @@
 """ArviZ's results of leave-one-out, which print beneath their numbers why these cannot be trusted.
 
-The words are those of `wording`. Apart from `leave_one_out`, since ArviZ takes a second to import.
+Apart from `loo`, since ArviZ takes a second to import.
 """
 
 from dataclasses import dataclass
 
 from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOSubsample
 
-from speclet_formula.comparison.records import wrapped
+from speclet_formula.comparison.sentence import wrapped
 
 
 @dataclass(kw_only=True, repr=False)

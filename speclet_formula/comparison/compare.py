@@ -1,39 +1,81 @@
-"""Fits, or formulas with data, go in; a Comparison by leave-one-out comes out.
+"""Comparisons of fits by leave-one-out or K-fold cross-validation.
 
-What cannot be compared is refused before anything is fitted. The estimates are those of `leave_one_out`, their
-ranking and weights ArviZ's, the words those of `wording`.
+What cannot be compared is refused before anything is fitted. Ranking and weights are ArviZ's.
 """
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.comparison.k_fold import kfold
-from speclet_formula.comparison.leave_one_out import count_high_k, loo
-from speclet_formula.comparison.records import Comparison
-from speclet_formula.comparison.wording import describe
+from speclet_formula.comparison.loo import count_high_k, loo
+from speclet_formula.comparison.sentence import describe, wrapped
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import ComparisonError
 from speclet_formula.families import FAMILIES
 from speclet_formula.formula.parse import joined_text
 from speclet_formula.formula.terms import Formula, text_of
-from speclet_formula.inference.exact.marginal import why_not_exact
+from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit
 
 Candidate = Fit | Model | Formula | str
 FEWEST_FITS = 2
 WITHOUT_DRAWS = ("reml", "ml", "laplace")
-
 # What a family's log density of a row is; a density where nothing is said.
 _MEASURES = {
     **dict.fromkeys(("binary", "count", "proportion", "ordinal"), "a probability"),
     "nonnegative": "a probability at 0 and a density elsewhere",
 }
+SHOWN = {  # columns that are printed, with their decimals
+    "rank": 0, "elpd": 1, "se": 1, "elpd_diff": 1, "dse": 1, "p": 1, "weight": 2, "n_high_k": 0, "kind": None,
+    "verdict": None,
+}  # fmt: skip
+
+
+@dataclass(frozen=True, repr=False, eq=False)
+class Comparison:
+    """Fits of the same rows, ranked by how well they predict rows that were left out.
+
+    Attributes
+    ----------
+    table : pandas.DataFrame
+        One row for each fit, the best first, by name:
+
+        * `rank`: 0 is the best;
+        * `elpd_diff`, `dse`: difference of `elpd` to the best (negative or 0), and its standard error;
+        * `p_worse`: probability of being worse than the best, by a normal approximation;
+        * `diag_diff`, `diag_elpd`: ArviZ's own remarks on the difference and on the Pareto k;
+        * `p`: effective number of parameters;
+        * `elpd`, `se`: sum of the rows' log predictive densities, and its standard error;
+        * `weight`: weight in the stack of models that predicts best;
+        * `n_high_k`: rows whose Pareto k is high or could not be estimated;
+        * `n_redone`: rows, or levels, whose Pareto k was high, for which the variances were drawn anew without them;
+        * `kind`: "integrated" or "conditional", as `loo` explains, or "refitted", as `kfold`;
+        * `verdict`: that of the fit's diagnostics: "converged", "doubtful" or "failed".
+    sentence : str
+        What the table means.
+    fits : mapping of str to Fit
+    estimates : mapping of str to arviz.ELPDData
+        What `loo`, or `kfold`, gave for each fit.
+    """
+
+    table: pd.DataFrame
+    sentence: str
+    fits: Mapping[str, Fit]
+    estimates: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        return f"{wrapped(self.sentence)}\n\n{shown_table(self.table).to_string()}"
+
+    def _repr_html_(self) -> str:
+        return f"<p>{escape(self.sentence)}</p>\n{shown_table(self.table).to_html(escape=True)}"
 
 
 def compare(
@@ -329,3 +371,26 @@ def _table(fits: Mapping[str, Fit], estimates: Mapping[str, Any]) -> tuple[pd.Da
         verdict=[fits[name].diagnostics.verdict for name in table.index],
     )
     return table, [str(warning.message) for warning in caught if warning.category is UserWarning]
+
+
+def shown_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns that are printed, as text with few decimals.
+
+    Parameters
+    ----------
+    table : pandas.DataFrame
+        That of a `Comparison`.
+
+    Returns
+    -------
+    pandas.DataFrame
+        The columns `rank`, `elpd`, `se`, `elpd_diff`, `dse`, `p`, `weight`, `n_high_k`, `kind` and
+        `verdict`.
+    """
+    return pd.DataFrame(
+        {
+            column: [str(value) if decimals is None else f"{value + 0.0:,.{decimals}f}" for value in table[column]]
+            for column, decimals in SHOWN.items()
+        },
+        index=table.index,
+    )

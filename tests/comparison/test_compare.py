@@ -10,7 +10,7 @@ import xarray as xr
 
 import speclet_formula.inference.fit
 from speclet_formula.comparison import Comparison, compare, glance, loo
-from speclet_formula.comparison.wording import describe, sparse_parts
+from speclet_formula.comparison.sentence import describe, sparse_parts
 from speclet_formula.errors import ComparisonError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.model import Model

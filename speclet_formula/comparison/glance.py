@@ -1,11 +1,8 @@
-"""A fit goes in; one row that sums it up comes out: broom.mixed's `glance`.
-
-The numbers are those of the fit, of `estimates` and of leave-one-out.
-"""
+"""One row that sums up a fit: broom.mixed's `glance`."""
 
 import pandas as pd
 
-from speclet_formula.comparison.leave_one_out import loo as leave_one_out
+from speclet_formula.comparison.loo import loo as leave_one_out
 from speclet_formula.errors import ComparisonError
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import nobs

@@ -11,7 +11,7 @@ import xarray as xr
 from scipy import stats
 
 from speclet_formula.comparison import loo, pointwise
-from speclet_formula.comparison.leave_one_out import count_high_k
+from speclet_formula.comparison.loo import count_high_k
 from speclet_formula.comparison.pointwise import good_pareto_k
 from speclet_formula.errors import ComparisonError
 from speclet_formula.model import Model

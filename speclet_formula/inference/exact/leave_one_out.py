@@ -1,7 +1,7 @@
-"""A Gaussian model and draws of its variances go in; densities of each row given all others come out.
+"""Densities of each row given all others, all coefficients integrated out, for draws of a Gaussian model's variances.
 
-All coefficients are integrated out, given the other rows. Where the draws serve a row badly, new ones are made from the
-posterior without it. Weighing the draws and smoothing the weights is left to `comparison`.
+Where the draws serve a row badly, new ones are made from the posterior without it. Weighing the draws and smoothing the
+weights is left to `comparison`.
 """
 
 from collections.abc import Iterator
@@ -11,11 +11,16 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design.design import correlation_name
 from speclet_formula.errors import DataError
-from speclet_formula.inference.exact.adaptive import combine, cover, fit_proposal, propose
-from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, log_posterior
-from speclet_formula.inference.exact.variances import natural, prior_precisions, theta_of
+from speclet_formula.inference.exact.density import (
+    Marginal,
+    log_likelihood,
+    log_posterior,
+    natural,
+    prior_precisions,
+    theta_of,
+)
+from speclet_formula.inference.exact.proposals import combine, cover, fit_proposal, propose
 from speclet_formula.inference.precision import left_out_densities, predict_rows, without_rows
 from speclet_formula.model import Model
 
@@ -43,10 +48,10 @@ class LeftOut:
 
 
 def variance_names(model: Model) -> tuple[str, ...]:
-    """Name the posterior's variables that hold the variances: SDs first, in `variances`' order, then correlations."""
+    """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then correlations."""
     blocks = model.design.groups
     sds = [f"{slot}_sigma" for block in blocks for slot in block.slots]
-    correlations = [correlation_name(block) for block in blocks if block.correlated]
+    correlations = [block.correlation for block in blocks if block.correlated]
     return ("sigma", *sds, *correlations)
 
 
@@ -81,7 +86,7 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
     sds = np.column_stack([_pooled(posterior[name])[:, 0] for name in names[:n_sds]])
     correlations = {name: _pooled(posterior[name]) for name in names[n_sds:]}
     parts = [
-        partial_correlations(correlations[correlation_name(block)], len(block.slots))
+        partial_correlations(correlations[block.correlation], len(block.slots))
         for block in model.design.groups
         if block.correlated
     ]
@@ -91,7 +96,7 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
 def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:
     """Return the partial correlations (N, pairs) that correlations (N, pairs) of so many columns are made of.
 
-    The inverse of `variances.correlation_factors`, column by column of the Cholesky factor.
+    The inverse of `density.correlation_factors`, column by column of the Cholesky factor.
     """
     pairs = list(combinations(range(width), 2))
     known = {pair: correlations[:, k] for k, pair in enumerate(pairs)}
@@ -231,7 +236,7 @@ def predict_without(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances,
     draws : DrawnVariances
         N of them.
     whole : ndarray of float, shape (N,)
-        `marginal.log_likelihood` of the draws, the same for all sets of rows.
+        `density.log_likelihood` of the draws, the same for all sets of rows.
 
     Returns
     -------

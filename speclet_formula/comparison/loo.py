@@ -1,8 +1,7 @@
-"""A fit goes in; ArviZ's ELPDData of its leave-one-out comes out, computed by blocks of rows.
+"""Leave-one-out cross-validation of a fit, computed by blocks of rows, as ArviZ's ELPDData.
 
 Peak memory is nine blocks of `prediction.BLOCK_BYTES`, 288 MiB, and for the integrated estimate one of
-`integrated.BLOCK_BYTES`, 512 MiB, beside; however many rows there are. What is said of each row is `pointwise`'s,
-comparing fits is left to `comparing`.
+`integrated.BLOCK_BYTES`, 512 MiB, beside; however many rows there are.
 """
 
 import math
@@ -11,12 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.comparison.pointwise import conditional_rows, good_pareto_k, integrated_rows
-from speclet_formula.comparison.subsampling import draw_rows, total
-from speclet_formula.comparison.wording import caveat
+from speclet_formula.comparison.pointwise import conditional_rows, draw_rows, good_pareto_k, integrated_rows, total
+from speclet_formula.comparison.sentence import caveat
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
-from speclet_formula.inference.exact.marginal import why_not_exact
+from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.pareto import FEWEST_DRAWS
 from speclet_formula.prediction import OBSERVATION_DIM
@@ -93,7 +91,7 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     """
     from xarray import DataArray
 
-    from speclet_formula.comparison.doubtful import LeaveOneOut, SampledLeaveOneOut
+    from speclet_formula.comparison.elpd import LeaveOneOut, SampledLeaveOneOut
 
     check_draws(fit)
     require_rows(fit.model.design, "loo()")

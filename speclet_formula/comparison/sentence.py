@@ -1,5 +1,6 @@
-"""A table of ranked fits and their designs go in; the sentence that says what the table means comes out."""
+"""The sentence that says what a table of ranked fits means, and the caveats of one estimate."""
 
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -8,13 +9,14 @@ import pandas as pd
 
 from speclet_formula.design import Design
 from speclet_formula.errors import listed
-from speclet_formula.inference.exact.marginal import why_not_exact
+from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.posterior import Fit
 
 # Sivula, Magnusson, Matamoros and Vehtari, doi:10.48550/arXiv.2008.10296: below 4 the error of the difference is skewed
 # and its standard error too small.
 SMALL_DIFFERENCE = 4.0
 STANDARD_ERRORS = 2.0
+WIDTH = 100  # of printed sentences
 FEW_ROWS = 2  # in a level: leaving one of them out leaves one or none
 SPARSE_SHARE = 0.05  # of all rows; fewer of them move the elpd little
 
@@ -244,3 +246,8 @@ def _redone(table: pd.DataFrame, estimates: Mapping[str, Any], by: str | None) -
                 f"For {count:,} of {of} with a high Pareto k the variances of '{name}' were drawn anew without "
                 f"the {'row' if by is None else 'level'}."
             )
+
+
+def wrapped(sentence: str) -> str:
+    """Break a text into lines that a terminal shows whole."""
+    return textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -1,6 +1,6 @@
-"""A Gaussian Model goes in, draws from its posterior come out: variances sampled, coefficients drawn exactly.
+"""The exact engine: the variances of a Gaussian model sampled, its coefficients drawn exactly.
 
-`marginal` has the density of the variances, `adaptive` samples it. Judging the draws is left to `diagnostics`.
+`density` has the density of the variances, `proposals` samples it. Judging the draws is left to `diagnose`.
 """
 
 import sys
@@ -14,26 +14,23 @@ import xarray as xr
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
-from speclet_formula.design.design import correlation_name, pair_dim
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import dimensions, make_tree, sampled
-from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
-from speclet_formula.inference.exact.marginal import (
+from speclet_formula.inference.exact.density import (
     Marginal,
-    log_posterior,
-    marginal_of,
-    nothing_left,
-    settled,
-    why_not_exact,
-)
-from speclet_formula.inference.exact.variances import (
     Variances,
     correlation_factors,
     edges_of,
+    log_posterior,
+    marginal_of,
     natural,
+    nothing_left,
     prior_precisions,
+    settled,
     theta_of,
+    why_not_exact,
 )
+from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, find_mode, metropolis
 from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.inference.precision import Layout, draw, solve
 from speclet_formula.model import Model
@@ -300,7 +297,7 @@ def _correlations(
     matrices = factors @ np.swapaxes(factors, 1, 2)
     pairs = list(combinations(range(len(block.columns)), 2))
     values = np.stack([matrices[:, i, j] for i, j in pairs], axis=-1)
-    dim = pair_dim(block)
+    dim = block.pair_dim
     names = pd.Index([f"{block.columns[i]}, {block.columns[j]}" for i, j in pairs], dtype=object)
     shape = (len(coords["chain"]), len(coords["draw"]), len(pairs))
-    return correlation_name(block), xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))
+    return block.correlation, xr.DataArray(values.reshape(shape), coords | {dim: names}, ("chain", "draw", dim))
