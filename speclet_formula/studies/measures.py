@@ -12,7 +12,7 @@ import pandas as pd
 from speclet_formula.families import inverse_link, log_density
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
-from speclet_formula.prediction import linear_predictors as linear_predictor
+from speclet_formula.prediction.linear_predictors import linear_predictor
 from speclet_formula.recovery.blocks import Block, blocks_of
 from speclet_formula.recovery.parameters import Scalar, reml_estimates, scalars_of
 from speclet_formula.recovery.truth import ImpliedTruth, implied_truth

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.design import FixedTerm, GroupBlock
+from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.errors import PriorError
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, draw
@@ -80,9 +81,9 @@ def _block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.Genera
     values: dict[str, Any] = {}
     for slot in block.slots:
         mean, sd = priors[slot].parameters["mu"], priors[slot].parameters["sigma"]
-        values[f"{slot}_sigma"] = float(draw(_prior(sd), rng))
+        values[sd_name(slot)] = float(draw(_prior(sd), rng))
         if isinstance(mean, Prior) or float(np.asarray(mean)):
-            values[f"{slot}_mu"] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
+            values[mean_name(slot)] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
     if block.correlated:
         name = block.correlation
         values[name] = draw(priors[name], rng, dimension=len(block.columns))
