@@ -8,7 +8,7 @@ from importlib import import_module
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
-from speclet_formula.common.kinds import checks_kind
+from speclet_formula.common.arguments import checks_kind
 
 if TYPE_CHECKING:
     from speclet_formula.comparison import Comparison as Comparison

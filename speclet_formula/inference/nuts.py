@@ -26,7 +26,7 @@ from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import STANDARDISED, offset_name, sd_name, sides
 from speclet_formula.errors import SamplingError, SpecletError
 from speclet_formula.inference.datatree import ordered
-from speclet_formula.inference.laplace.fitting import fit_laplace, why_not_laplace
+from speclet_formula.inference.laplace.fit import fit_laplace, why_not_laplace
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
 from speclet_formula.inference.translation.to_bambi import centre_offset, to_pymc
 from speclet_formula.model import Model

@@ -14,6 +14,7 @@ from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import mean_name, sd_name, sides
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
+from speclet_formula.families import specification_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.priors import Prior, Slot, draw, log_density, matrices_of, pairs_of
@@ -132,7 +133,7 @@ def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.rand
     """Draw the thresholds between levels at the predictors' means, and move them to zero as an intercept."""
     design, count = model.design, len(model.design.levels) - 1
     drawn = _coefficients(slot, count, rng, draws)
-    if model.family.name == "cumulative":
+    if specification_of(model.family).increasing:
         drawn = _increasing(drawn, lambda: _coefficients(slot, count, rng, draws), slot)
     means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
     for term in design.fixed:

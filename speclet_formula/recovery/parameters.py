@@ -16,7 +16,7 @@ from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
+from speclet_formula.inference.reml.fit import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.intervals import without_rows

@@ -14,6 +14,7 @@ import pandas as pd
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import is_correlation, mean_name, sd_name, slot_of_sd
 from speclet_formula.errors import DataError
+from speclet_formula.families import is_linear
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import (
     Part,
@@ -278,7 +279,7 @@ def _correlations(design: Design, stated: Mapping[str, Any], placement: Placemen
 
 
 def _is_gaussian(model: Model) -> bool:
-    return bool(model.family.name == "gaussian" and model.family.link == "identity")
+    return is_linear(model.family)
 
 
 def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:

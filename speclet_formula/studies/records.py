@@ -9,7 +9,7 @@ from html import escape
 
 import pandas as pd
 
-from speclet_formula.recovery.recover import show
+from speclet_formula.common.table import show
 
 PRINTED = (
     "term", "group", "class", "truth", "bias", "rmse", "sd_ratio", "cover90", "width90", "z_sd", "rank_p", "power",

@@ -19,6 +19,7 @@ import pytensor.tensor as pt
 
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import mean_name, offset_name, sd_name
+from speclet_formula.families import specification_of
 from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot, has_mean
@@ -56,7 +57,7 @@ def bambi_priors(model: Model) -> dict[str, Any]:
 def _threshold_prior(model: Model, prior: bambi.Prior) -> bambi.Prior:
     """Return the prior of an ordinal family's thresholds, built by our hook."""
     slot = next(slot for slot in model.slots if slot.slot == "threshold")
-    increasing = model.family.name == "cumulative"
+    increasing = specification_of(model.family).increasing
     hook = threshold_hook(slot.prior, len(model.design.levels) - 1, increasing=increasing)
     return bambi.Prior(slot.prior.name, auto_scale=False, dist=hook, **prior.args)
 

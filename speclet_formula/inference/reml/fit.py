@@ -1,6 +1,6 @@
-"""A Gaussian Model goes in; a PointFit comes out: the estimates of REML or maximum likelihood, as lme4 makes them.
+"""REML and maximum likelihood of a Gaussian Model, as lme4 makes them, as a PointFit. Its priors are not looked at.
 
-`profiled` has the criterion, `minimum` finds where it is least. The model's priors are not looked at.
+`criterion` has what is minimised, `minimum` finds where it is least.
 """
 
 import os
@@ -16,11 +16,19 @@ from speclet_formula.design import Design, centre_of
 from speclet_formula.design.groups import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
+from speclet_formula.families import is_linear
 from speclet_formula.inference.dropping import independent_columns, with_dropped
-from speclet_formula.inference.exact.marginal import why_not_plain
+from speclet_formula.inference.exact.density import why_not_plain
 from speclet_formula.inference.minimum import Minimum, minimise
-from speclet_formula.inference.reml.profiled import Profiled, deviances, profile_of, residual_variance, solve
-from speclet_formula.inference.reml.relative import moved_theta, relative_covariances
+from speclet_formula.inference.reml.criterion import (
+    Profiled,
+    deviances,
+    moved_theta,
+    profile_of,
+    relative_covariances,
+    residual_variance,
+    solve,
+)
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.draws import term_label
@@ -48,12 +56,12 @@ def why_not_reml(model: Model) -> str | None:
     Examples
     --------
     >>> import speclet_formula as sf
-    >>> from speclet_formula.inference.reml.fitting import why_not_reml
+    >>> from speclet_formula.inference.reml.fit import why_not_reml
     >>> data, truth = sf.datasets.m7()
     >>> why_not_reml(sf.Model("log_fc ~ (1 | sgRNA:cell_line)", data))
     "'sgRNA:cell_line' has 1,100 levels for 1,100 rows, which the residual cannot be told apart from"
     """
-    if model.family.name != "gaussian" or model.family.link != "identity":
+    if not is_linear(model.family):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if not model.design.X.shape[1] and not model.design.groups:
         return why_not_plain(model) or "the model has no coefficients"
@@ -116,7 +124,7 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     Examples
     --------
     >>> import speclet_formula as sf
-    >>> from speclet_formula.inference.reml.fitting import fit_point
+    >>> from speclet_formula.inference.reml.fit import fit_point
     >>> data, truth = sf.datasets.m7()
     >>> fit = fit_point(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data))
     >>> round(fit.log_likelihood, 3)

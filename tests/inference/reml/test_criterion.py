@@ -8,9 +8,8 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.inference.reml import profiled
-from speclet_formula.inference.reml.dense import Dense
-from speclet_formula.inference.reml.profiled import deviances, profile_of, residual_variance, solve
+from speclet_formula.inference.reml import criterion as profiled
+from speclet_formula.inference.reml.criterion import Dense, deviances, profile_of, residual_variance, solve
 from speclet_formula.inference.reml.sparse import Sparse
 from tests.fakes import sleepstudy_data
 
@@ -87,7 +86,7 @@ def test_many_points_are_evaluated_as_few_are(monkeypatch):
     criterion = profile_of(sf.Model("y ~ x + (x | g)", table()).design, reml=True)
     theta = np.random.default_rng(7).normal(size=(11, 3))
     at_once = deviances(criterion, theta)
-    monkeypatch.setattr("speclet_formula.inference.reml.dense.BATCH", 3 * 27**2 * 6)
+    monkeypatch.setattr("speclet_formula.inference.reml.criterion.BATCH", 3 * 27**2 * 6)
     np.testing.assert_allclose(deviances(criterion, theta), at_once, rtol=1e-12)
 
 

@@ -1,6 +1,6 @@
-"""A Gaussian Model goes in, draws from its posterior come out: variances sampled, coefficients drawn exactly.
+"""The exact engine: the variances of a Gaussian model sampled, its coefficients drawn exactly.
 
-`marginal` has the density of the variances, `adaptive` samples it. Judging the draws is left to `diagnostics`.
+`density` has the density of the variances, `proposals` samples it. Judging the draws is left to `diagnose`.
 """
 
 import sys
@@ -17,23 +17,21 @@ from speclet_formula.design import centre_of
 from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import dimensions, make_tree, sampled
-from speclet_formula.inference.exact.adaptive import draw_more, draw_proposals, find_mode, metropolis
-from speclet_formula.inference.exact.marginal import (
+from speclet_formula.inference.exact.density import (
     Marginal,
-    log_posterior,
-    marginal_of,
-    nothing_left,
-    settled,
-    why_not_exact,
-)
-from speclet_formula.inference.exact.variances import (
     Variances,
     correlation_factors,
     edges_of,
+    log_posterior,
+    marginal_of,
     natural,
+    nothing_left,
     prior_precisions,
+    settled,
     theta_of,
+    why_not_exact,
 )
+from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, find_mode, metropolis
 from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.inference.precision import Layout, draw, solve
 from speclet_formula.model import Model

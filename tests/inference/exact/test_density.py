@@ -10,8 +10,15 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.inference.exact.marginal import log_likelihood, log_posterior, marginal_of, why_not_exact
-from speclet_formula.inference.exact.variances import correlation_factors, natural, prior_precisions
+from speclet_formula.inference.exact.density import (
+    correlation_factors,
+    log_likelihood,
+    log_posterior,
+    marginal_of,
+    natural,
+    prior_precisions,
+    why_not_exact,
+)
 from speclet_formula.inference.precision import draw, left_out_densities, moved, solve
 
 N = 40

@@ -10,7 +10,7 @@ from scipy import optimize, stats
 
 import speclet_formula as sf
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
+from speclet_formula.inference.reml.fit import fit_point, why_not_reml
 from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import screen_data, sleepstudy_data
 

@@ -1,7 +1,7 @@
-"""A Gaussian model and draws of its variances go in; densities of each row given all others come out.
+"""Densities of each row given all others, all coefficients integrated out, for draws of a Gaussian model's variances.
 
-All coefficients are integrated out, given the other rows. Where the draws serve a row badly, new ones are made from the
-posterior without it. Weighing the draws and smoothing the weights is left to `comparison`.
+Where the draws serve a row badly, new ones are made from the posterior without it. Weighing the draws and smoothing the
+weights is left to `comparison`.
 """
 
 from collections.abc import Iterator
@@ -12,9 +12,15 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.errors import DataError
-from speclet_formula.inference.exact.adaptive import combine, cover, fit_proposal, propose
-from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, log_posterior
-from speclet_formula.inference.exact.variances import natural, prior_precisions, theta_of
+from speclet_formula.inference.exact.density import (
+    Marginal,
+    log_likelihood,
+    log_posterior,
+    natural,
+    prior_precisions,
+    theta_of,
+)
+from speclet_formula.inference.exact.proposals import combine, cover, fit_proposal, propose
 from speclet_formula.inference.precision import left_out_densities, predict_rows, without_rows
 from speclet_formula.model import Model
 
@@ -42,7 +48,7 @@ class LeftOut:
 
 
 def variance_names(model: Model) -> tuple[str, ...]:
-    """Name the posterior's variables that hold the variances: SDs first, in `variances`' order, then correlations."""
+    """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then correlations."""
     blocks = model.design.groups
     sds = [name for block in blocks for name in block.sds]
     correlations = [block.correlation for block in blocks if block.correlated]
@@ -90,7 +96,7 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
 def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:
     """Return the partial correlations (N, pairs) that correlations (N, pairs) of so many columns are made of.
 
-    The inverse of `variances.correlation_factors`, column by column of the Cholesky factor.
+    The inverse of `density.correlation_factors`, column by column of the Cholesky factor.
     """
     pairs = list(combinations(range(width), 2))
     known = {pair: correlations[:, k] for k, pair in enumerate(pairs)}
@@ -230,7 +236,7 @@ def predict_without(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances,
     draws : DrawnVariances
         N of them.
     whole : ndarray of float, shape (N,)
-        `marginal.log_likelihood` of the draws, the same for all sets of rows.
+        `density.log_likelihood` of the draws, the same for all sets of rows.
 
     Returns
     -------

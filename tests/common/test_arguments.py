@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.common.keywords import ANSWERS, answers_r
+from speclet_formula.common.arguments import ANSWERS, answers_r
 
 DATA = pd.DataFrame({"y": [1.0, 2, 3, 4, 5, 7], "g": list("aabbcc")})
 LMER = "lmer() has no argument "

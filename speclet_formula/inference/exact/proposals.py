@@ -1,4 +1,4 @@
-"""The log density of a few parameters goes in; nearly independent draws from it come out.
+"""Nearly independent draws from the log density of a few parameters: an adaptive mixture, and a chain that corrects it.
 
 A mixture of t distributions is laid over all modes that are found, and over the edges where the density ends slowly,
 then fitted to its own weighted draws until it covers the density; an independence Metropolis chain on it corrects what

@@ -8,8 +8,16 @@ import pytest
 from scipy import stats
 
 from speclet_formula.errors import DataError
-from speclet_formula.inference.exact import integrated
-from speclet_formula.inference.exact.integrated import (
+from speclet_formula.inference.exact import leave_one_out as integrated
+from speclet_formula.inference.exact.density import (
+    correlation_factors,
+    log_likelihood,
+    log_posterior,
+    marginal_of,
+    natural,
+    theta_of,
+)
+from speclet_formula.inference.exact.leave_one_out import (
     DrawnVariances,
     left_out_blocks,
     partial_correlations,
@@ -19,8 +27,6 @@ from speclet_formula.inference.exact.integrated import (
     variance_names,
     without_rows,
 )
-from speclet_formula.inference.exact.marginal import log_likelihood, log_posterior, marginal_of
-from speclet_formula.inference.exact.variances import correlation_factors, natural, theta_of
 from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior

@@ -1,7 +1,7 @@
-"""A Model of any family goes in; a PointFit comes out: maximum likelihood by Laplace's approximation, as lme4's glmer.
+"""Maximum likelihood of any family by Laplace's approximation, as lme4's glmer, as a PointFit.
 
-`mode` has the criterion, `gradient` its derivatives, `descent` finds where it is least, and
-`estimates` says what that means. The model's priors are not looked at.
+`criterion` has what is minimised and its gradient, `descent` finds where it is least, and `estimates` says what that
+means. The model's priors are not looked at.
 """
 
 import time
@@ -15,12 +15,19 @@ from speclet_formula.design.groups import centred_blocks
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.descent import CONVERGED, Lowest, bent, descend
 from speclet_formula.inference.dropping import independent_columns, with_dropped
+from speclet_formula.inference.laplace.criterion import (
+    Mode,
+    Point,
+    Problem,
+    find_mode,
+    gradient,
+    joint_mode,
+    problem_of,
+    sensitivities,
+)
 from speclet_formula.inference.laplace.curvature import CURVES
 from speclet_formula.inference.laplace.derivatives import FORWARD, LINKS
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, judged
-from speclet_formula.inference.laplace.gradient import gradient
-from speclet_formula.inference.laplace.mode import Mode, find_mode, joint_mode, sensitivities
-from speclet_formula.inference.laplace.problem import Point, Problem, problem_of
 from speclet_formula.model import Model, with_design
 from speclet_formula.posterior import PointFit
 
@@ -45,7 +52,7 @@ def why_not_laplace(model: Model) -> str | None:
     Examples
     --------
     >>> import speclet_formula as sf
-    >>> from speclet_formula.inference.laplace.fitting import why_not_laplace
+    >>> from speclet_formula.inference.laplace.fit import why_not_laplace
     >>> data, truth = sf.datasets.m7()
     >>> why_not_laplace(sf.Model("log_fc ~ (1 | gene)", data))
     "a gaussian response with the identity link needs no approximation: method='ml' has its exact likelihood"

@@ -360,7 +360,7 @@ def test_a_long_fit_says_so_before_it_draws(
     arguments: dict[str, Any] = {"draws": 10, "chains": 2, "random_seed": 1}
     sf.lmer("y ~ x + (1 | g)", TABLE, **arguments)
     assert capsys.readouterr().err == ""
-    monkeypatch.setattr("speclet_formula.inference.exact.sampling.LONG", 0.0)
+    monkeypatch.setattr("speclet_formula.inference.exact.fit.LONG", 0.0)
     sf.lmer("y ~ x + (1 | g)", TABLE, **arguments, progress=False)
     assert capsys.readouterr().err == ""
     sf.lmer("y ~ x + (1 | g)", TABLE, **arguments)

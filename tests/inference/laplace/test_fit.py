@@ -15,9 +15,7 @@ from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import inverse_link, log_density
 from speclet_formula.inference.descent import Lowest
 from speclet_formula.inference.laplace import fitting, matrix
-from speclet_formula.inference.laplace.gradient import gradient
-from speclet_formula.inference.laplace.mode import find_mode
-from speclet_formula.inference.laplace.problem import Point, problem_of
+from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, problem_of
 from speclet_formula.posterior.intervals import EstimateError
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "laplace"

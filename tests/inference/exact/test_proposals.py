@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from speclet_formula.inference.exact.adaptive import (
+from speclet_formula.inference.exact.proposals import (
     REACH,
     curvature,
     draw_more,
