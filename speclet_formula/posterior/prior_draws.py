@@ -4,7 +4,6 @@ So whatever reads a posterior reads them too. Group effects are drawn from the S
 """
 
 from collections.abc import Callable, Mapping
-from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -12,7 +11,7 @@ import xarray as xr
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import sides
+from speclet_formula.design.design import mean_name, sd_name, sides
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
@@ -174,16 +173,15 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
         name = block.correlation
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
         factor = np.linalg.cholesky(matrices)
-        labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
-        found[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: labels})
+        found[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}
     for column, (slot, stated) in enumerate(zip(block.slots, parameters, strict=True)):
         own[slot] = ((block.dim,), effects[:, :, column], {block.dim: list(block.levels)})
-        own[f"{slot}_sigma"] = ((), sds[:, column], {})
+        own[sd_name(slot)] = ((), sds[:, column], {})
         if isinstance(stated["mu"], Prior):
-            own[f"{slot}_mu"] = ((), means[:, column], {})
+            own[mean_name(slot)] = ((), means[:, column], {})
     return own | found
 
 
@@ -215,14 +213,14 @@ def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], 
             values = values + _at_means(side, posterior)[..., np.newaxis]
         total += log_density(priors[term.name], values).sum(axis=-1)
     for block in side.groups:
-        sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
+        sds = np.concatenate([_values(posterior, sd_name(slot)) for slot in block.slots], axis=-1)
         if block.correlated:
             matrices = matrices_of(_values(posterior, block.correlation))
             total += log_density(priors[block.correlation], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
-            total += log_density(mean, _values(posterior, f"{slot}_mu"))[..., 0] if isinstance(mean, Prior) else 0.0
+            total += log_density(mean, _values(posterior, mean_name(slot)))[..., 0] if isinstance(mean, Prior) else 0.0
     return total
 
 

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from speclet_formula.common.resumable import seed_of
+from speclet_formula.design.design import sd_name
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import at_least
@@ -326,7 +327,7 @@ def _truth(params: Mapping[str, Any], effects: str) -> dict[str, Any]:
         raise DataError(
             f"effects={effects!r} is no choice.", "effects is 'anew' or 'kept'.", "Leave it out to draw them anew."
         )
-    drawn = {name for name in params if effects == "anew" and f"{name}_sigma" in params}
+    drawn = {name for name in params if effects == "anew" and sd_name(name) in params}
     return {name: value for name, value in params.items() if name not in drawn}
 
 

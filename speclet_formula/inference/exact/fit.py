@@ -14,6 +14,7 @@ import xarray as xr
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
+from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import dimensions, make_tree, sampled
 from speclet_formula.inference.exact.density import (
@@ -267,14 +268,14 @@ def _variables(
         for column, slot in enumerate(block.slots):
             mean = _group_mean(layout, coefficients, number, column)
             if mean is not None:
-                variables[f"{slot}_mu"] = named(f"{slot}_mu", mean)
+                variables[mean_name(slot)] = named(mean_name(slot), mean)
             if number in kept.starts:
                 start = kept.starts[number]
                 effects = coefficients[:, start + column : start + width * len(block.levels) : width]
                 if mean is not None:
                     effects += mean[:, None]
                 variables[slot] = named(slot, effects)
-            variables[f"{slot}_sigma"] = named(f"{slot}_sigma", sds[:, marginal.variances.columns[number][column]])
+            variables[sd_name(slot)] = named(sd_name(slot), sds[:, marginal.variances.columns[number][column]])
         if block.correlated:
             name, array = _correlations(model, marginal.variances, number, partial, coords)
             variables[name] = array

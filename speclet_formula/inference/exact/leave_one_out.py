@@ -50,7 +50,7 @@ class LeftOut:
 def variance_names(model: Model) -> tuple[str, ...]:
     """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then correlations."""
     blocks = model.design.groups
-    sds = [f"{slot}_sigma" for block in blocks for slot in block.slots]
+    sds = [name for block in blocks for name in block.sds]
     correlations = [block.correlation for block in blocks if block.correlated]
     return ("sigma", *sds, *correlations)
 
