@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.errors import DataError
+from speclet_formula.inference.algebra.solutions import left_out_densities, predict_rows, without_rows
 from speclet_formula.inference.exact.density import (
     Marginal,
     log_likelihood,
@@ -21,7 +22,6 @@ from speclet_formula.inference.exact.density import (
     theta_of,
 )
 from speclet_formula.inference.exact.proposals import combine, cover, fit_proposal, propose
-from speclet_formula.inference.precision import left_out_densities, predict_rows, without_rows
 from speclet_formula.model import Model
 
 # Of draws x rows. Each block factors the precision anew for each draw, hence a large one.
