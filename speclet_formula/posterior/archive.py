@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.files import replacing
-from speclet_formula.design.design import sides
 from speclet_formula.design.merged import merged_columns
 from speclet_formula.errors import DataError, SpecletError
 from speclet_formula.formula.terms import columns_of, text_of
@@ -217,10 +216,9 @@ def _unpack(contents: Json, take: Take) -> _Saved:
 
 def _layout(model: Model) -> Json:
     """Return what the draws belong to: the labels of the fixed columns, and the levels of each block."""
-    parts = sides(model.design)
     return {
-        "columns": [label for side in parts for term in side.fixed for label in term.columns],
-        "levels": {f"{block.prefix}{block.label}": list(block.levels) for side in parts for block in side.groups},
+        "columns": [label for predictor in model.design.predictors for label in predictor.columns],
+        "levels": {f"{block.prefix}{block.label}": list(block.levels) for block in model.design.blocks},
     }
 
 
