@@ -277,7 +277,7 @@ _BY_NAME: Mapping[str, Kinds] = {
 _LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "params": _MAPPING}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
     "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "recover": {"fit": (*_FITS, "Mapping")},
-    "refit": {"fitted": (*_FITS, "Model")}, "update": {"fitted": (*_FITS, "Model", *_TEXTS)},
+    "refit": {"fit": (*_FITS, "Model")}, "update": {"fit": (*_FITS, "Model", *_TEXTS)},
     "explain": {"formula": _TEXTS}, "equation": {"formula": (*_TEXTS, "Model")},
     "spelling": {"formula": (*_TEXTS, "Model")}, "load": {"path": ("Path", "str")},
     "diagnose": {"fit": ()}, "from_bambi": {"model": ()},
