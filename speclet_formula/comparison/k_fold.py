@@ -68,8 +68,8 @@ def kfold(
 ) -> Any:
     """Estimate how well a model predicts whole groups, or parts of the rows, that were left out of the fit.
 
-    `kfold(fit, group="gene")` leaves out each gene with all its rows: it asks how well a gene is predicted that the model
-    has never seen. `loo` asks for one more row of known genes.
+    `kfold(fit, group="gene")` leaves out each gene with all its rows: it asks how well a gene is predicted that the
+    model has never seen. `loo` asks for one more row of known genes.
 
     Of a Gaussian model with Normal priors of its coefficients, whichever engine fitted it, nothing is fitted again: the
     rows' density given the others and a draw of the variances is exact, all coefficients integrated out, and

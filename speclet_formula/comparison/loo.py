@@ -58,15 +58,15 @@ def loo(fit: Fit, *, observations: int | None = None, random_seed: int | None = 
         about 1,000 of the draws, 250 where there are 20,000 coefficients or more, and its `p` is the sum of the rows'
         leverages: the effective number of coefficients.
 
-        With `observations` an ELPDDataLOOSubsample as `arviz.loo_subsample` returns, whose `elpd_i` and `pareto_k` have the
-        drawn rows alone: `se` is what it would be with all rows, `subsampling_se` the error of having drawn some,
+        With `observations` an ELPDDataLOOSubsample as `arviz.loo_subsample` returns, whose `elpd_i` and `pareto_k` have
+        the drawn rows alone: `se` is what it would be with all rows, `subsampling_se` the error of having drawn some,
         `subsample_size` their number and `loo_subsample_observations` their places.
 
     Raises
     ------
     ComparisonError
-        It is a fit without draws, there are fewer than 30 of them, a row has density 0 in a draw, or `observations` is out of
-        range.
+        It is a fit without draws, there are fewer than 30 of them, a row has density 0 in a draw, or `observations` is
+        out of range.
     DataError
         The posterior lacks a variable of the model.
 
@@ -96,7 +96,9 @@ def loo(fit: Fit, *, observations: int | None = None, random_seed: int | None = 
     check_draws(fit)
     require_rows(fit.model.design, "loo()")
     n = len(fit.model.design.response)
-    choose = None if observations is None else partial(draw_rows, count=_checked(observations, n), random_seed=random_seed)
+    choose = (
+        None if observations is None else partial(draw_rows, count=_checked(observations, n), random_seed=random_seed)
+    )
     found = (integrated_rows if why_not_exact(fit.model) is None else conditional_rows)(fit, choose)
     places = np.arange(n) if found.drawn is None else found.drawn.rows
     check_finite(found.elpd, fit, places)

@@ -166,7 +166,9 @@ def _instead(chosen: Mapping[str, Fit], kind: str, group: str | None) -> Iterato
     yield f"The integrated estimate, which can be trusted, is not to be had: {why_not_exact(first.model)}."
     if group is None:
         column = _to_leave_out(first.model.design)
-        levels = "" if column is None else f"Leave out whole levels instead, group='{column}' in compare() or kfold(); or"
+        levels = (
+            "" if column is None else f"Leave out whole levels instead, group='{column}' in compare() or kfold(); or"
+        )
         yield f"{levels or 'Leave out'} a tenth of the rows at a time, kfold(fit, k=10)."
 
 
