@@ -167,11 +167,8 @@ class Model:
         check_limits(chosen, design)
         slots = resolve_priors(
             design,
-            family=chosen.name,
-            link=chosen.link,
-            parameters=chosen.parameters,
+            family=chosen,
             priors=priors,
-            parameter_links={name: str(parameter_link(chosen, name)) for name, _ in design.parameters},
         )
         values = {
             "formula": design.formula,

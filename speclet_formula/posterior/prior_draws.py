@@ -10,8 +10,11 @@ import numpy as np
 import xarray as xr
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import Predictor, sides
+from speclet_formula.design import Design
+from speclet_formula.design import GroupBlock
+from speclet_formula.design.design import Predictor
+from speclet_formula.design.design import sides
+from speclet_formula.design import FixedTerm
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
@@ -226,3 +229,87 @@ def _at_means(predictor: Predictor, draws: Draws) -> Array:
     """Return what all but the intercept add at the predictors' means, (draws, 1), where the intercept's prior holds."""
     means = np.where(np.arange(predictor.X.shape[1]) < predictor.has_intercept, 0.0, predictor.X.mean(axis=0))
     return draws.coefficients(predictor) @ means[:, np.newaxis]
+
+
+def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
+    """Draw every scalar parameter from its prior; group effects are left to `simulate`, which draws them from these.
+
+    Parameters
+    ----------
+    model : Model
+        Its response is not looked at; its priors are taken as they are.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict
+        What `simulate` takes. The intercept's prior holds at the predictors' means; here it is the formula's own, at
+        zero.
+
+    Raises
+    ------
+    PriorError
+        A prior is improper (flat).
+
+    Examples
+    --------
+    >>> import numpy as np, speclet_formula as sf
+    >>> from speclet_formula.posterior.prior_draws import truth_from_priors
+    >>> data, _ = sf.datasets.m7()
+    >>> model = sf.Model("log_fc ~ (1 | gene)", data, priors="notebook")
+    >>> sorted(truth_from_priors(model, np.random.default_rng(1)))
+    ['1|gene_sigma', 'Intercept', 'sigma']
+    """
+    priors = {slot.slot: slot.prior for slot in model.slots}
+    values: dict[str, Any] = {}
+    for term in model.design.fixed:
+        values |= dict(zip(term.columns, _true_coefficients(term, priors[term.name], rng), strict=True))
+    if "Intercept" in values:
+        values["Intercept"] -= _truth_at_means(model, values)
+    for block in model.design.groups:
+        values |= _true_block(block, priors, rng)
+    return values | {name: float(draw(priors[name], rng)) for name in model.family.parameters}
+
+
+def check_proper(model: Model) -> None:
+    """Raise a PriorError if a prior cannot be drawn from."""
+    truth_from_priors(model, np.random.default_rng(0))
+
+
+def _true_coefficients(term: FixedTerm, prior: Prior, rng: np.random.Generator) -> list[float]:
+    """Draw a term's coefficients: a prior of vectors gives all at once, one of numbers each by itself."""
+    try:
+        drawn = np.atleast_1d(draw(prior, rng))
+        others = [draw(prior, rng) for _ in term.columns[1:]] if len(drawn) == 1 else []
+    except PriorError as error:
+        raise PriorError(f"'{term.name}': {error.problem}", error.allowed, error.remedy) from error
+    return [float(value) for value in np.concatenate([drawn, *map(np.atleast_1d, others)])]
+
+
+def _truth_at_means(model: Model, values: Mapping[str, float]) -> float:
+    """Return what the other coefficients add at the predictors' means."""
+    others = [term for term in model.design.fixed if term.kind != "intercept"]
+    means = model.design.X.mean(axis=0)
+    return sum(
+        float(means[term.start + place]) * values[label] for term in others for place, label in enumerate(term.columns)
+    )
+
+
+def _true_block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.Generator) -> dict[str, Any]:
+    """Draw the SDs, means and correlations of a block."""
+    values: dict[str, Any] = {}
+    for slot in block.slots:
+        mean, sd = priors[slot].parameters["mu"], priors[slot].parameters["sigma"]
+        values[f"{slot}_sigma"] = float(draw(_prior(sd), rng))
+        if isinstance(mean, Prior) or float(np.asarray(mean)):
+            values[f"{slot}_mu"] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
+    if block.correlated:
+        name = block.correlation
+        values[name] = draw(priors[name], rng, dimension=len(block.columns))
+    return values
+
+
+def _prior(value: Any) -> Prior:
+    """Return a hyperprior; a group term's SD always has one."""
+    prior: Prior = value
+    return prior

@@ -131,8 +131,9 @@ ERRORS = {
     ),
     "no variable": (
         lambda fit: linear_predictor(fit.model, draws_in(fit.idata["posterior"].to_dataset().drop_vars("x"))),
-        "the posterior holds no variable 'x'.\nIt holds: Intercept, f, 1|g, 1|g_sigma, x|g, x|g_sigma, cor|g, 1|g:line, 1|g:line_sigma, sigma.\n"
-        "Fit the model again, or hand over the model that these draws belong to.",
+        "the posterior holds no variable 'x'.\n"
+        "It holds: Intercept, f, 1|g, 1|g_sigma, x|g, x|g_sigma, cor|g, 1|g:line, 1|g:line_sigma, sigma.\n"
+        "Fit the model again, or hand over the fit that these draws belong to.",
     ),
     "another posterior": (
         lambda fit: linear_predictor(fit.model, draws_in(fit.idata["posterior"].isel({"g__factor_dim": [0, 1, 2]}))),

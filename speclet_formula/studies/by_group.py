@@ -1,11 +1,9 @@
-"""A formula, a table and columns that divide it go in; one fit for each group comes out, made side by side.
-
-`preparing` makes the tasks, `running` has them done; what a worker does stands in `tasks`, what a folder holds in
-`folders`.
-"""
+"""One model fitted to each group of rows by itself, the groups side by side, with one table of all."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +13,83 @@ from speclet_formula.common.resumable import open_folder, owner_of, seed_of
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import SamplingError
 from speclet_formula.formula.terms import Formula
-from speclet_formula.grouped.folders import FITS, fit_file
-from speclet_formula.grouped.preparing import check, labels_of, make_tasks, manifest_of, read_formula
-from speclet_formula.grouped.records import GroupedFits, SavedFits
-from speclet_formula.grouped.running import key_of, outcomes_of
-from speclet_formula.grouped.tasks import GroupTask, Outcome
 from speclet_formula.posterior.archive import load
 from speclet_formula.posterior.tidy import tidy
+from speclet_formula.studies.group_fits import (
+    FITS,
+    GroupTask,
+    Outcome,
+    check,
+    fit_file,
+    key_of,
+    labels_of,
+    make_tasks,
+    manifest_of,
+    outcomes_of,
+    read_formula,
+)
 
 MOST_SHOWN = 3
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupedFits:
+    """One model, fitted to each group of rows by itself.
+
+    Attributes
+    ----------
+    formula : str
+    by : tuple of str
+        The columns that make the groups.
+    fits : mapping of str to Fit or PointFit
+        By group, "blood", or "blood:HEL" of two columns; failed groups are not in it. Kept in a folder, a fit is read
+        when it is asked for.
+    table : pandas.DataFrame
+        What `summarise` gave of each fit, below each other, the groups' columns first; by group in the data's order.
+    groups : pandas.DataFrame
+        One row per group: the groups' columns, `group` (its label), `n_rows`, `status` ("fitted" or "failed"),
+        `reason` (of a failure), `verdict` of the diagnostics ("" of a fit without draws), `seconds`.
+    random_seed : int
+        Of all; each group's own follows from it and the group's label.
+    """
+
+    formula: str
+    by: tuple[str, ...]
+    fits: Mapping[str, Any]
+    table: pd.DataFrame
+    groups: pd.DataFrame
+    random_seed: int
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The groups that could not be fitted, with their reasons."""
+        return self.groups[self.groups["status"] == "failed"].reset_index(drop=True)
+
+    def __repr__(self) -> str:
+        return "\n".join(_lines(self))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
+
+class SavedFits(Mapping[str, Any]):
+    """Fits by group, each read from its file when it is asked for, so that memory holds none."""
+
+    def __init__(self, files: Mapping[str, Path], functions: Mapping[str, Any] | None = None) -> None:
+        self._files = dict(files)
+        self._functions = functions
+
+    def __getitem__(self, group: str) -> Any:
+        return load(self._files[group], functions=self._functions)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __repr__(self) -> str:
+        return f"SavedFits({', '.join(self._files)})"
 
 
 def fit_by(
@@ -34,7 +100,7 @@ def fit_by(
     summarise: Callable[[Any], pd.DataFrame] = tidy,
     keep_fits: bool = True,
     random_seed: int | None = None,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     folder: str | Path | None = None,
     **settings: Any,
@@ -54,9 +120,9 @@ def fit_by(
     keep_fits : bool
         Whether `fits` holds the fits, or only the table is wanted.
     random_seed : int, optional
-        The same seed gives the same fits, whatever the number of workers; a group's own seed follows from it and the
+        The same seed gives the same fits, whatever the number of processes; a group's own seed follows from it and the
         group's label, so that other groups can be added or left out.
-    workers : int, optional
+    cores : int, optional
         Processes; one for each core by default. Inside `joblib.parallel_config` those of its backend: a Dask or Ray
         cluster serves so.
     progress : bool
@@ -85,7 +151,7 @@ def fit_by(
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
     >>> data["batch"] = data["cell_line"].isin(["cell_0", "cell_1"]).map({True: "first", False: "second"})
-    >>> found = sf.fit_by("log_fc ~ (1|gene/sgRNA)", data, by="batch", method="reml", workers=1)
+    >>> found = sf.fit_by("log_fc ~ (1|gene/sgRNA)", data, by="batch", method="reml", cores=1)
     >>> list(found.fits), len(found.failures)
     (['first', 'second'], 0)
     """
@@ -99,7 +165,7 @@ def fit_by(
     manifest = manifest_of(text, columns, settings, seed, summarise)
     if place is not None:
         open_folder(place, manifest, FITS)
-    outcomes = outcomes_of(tasks, workers, place, owner=owner_of(manifest), progress=progress)
+    outcomes = outcomes_of(tasks, cores, place, owner=owner_of(manifest), progress=progress)
     _refuse_all_failed(outcomes)
     groups = keys.assign(
         n_rows=[len(task.rows) for task in tasks],
@@ -155,3 +221,15 @@ def _loaded(place: Path, saved: bytes, functions: Any) -> Any:
     path = place / "group.fit"
     path.write_bytes(saved)
     return load(path, functions=functions)
+
+
+def _lines(found: GroupedFits) -> list[str]:
+    failed, verdicts = found.failures, found.groups.query("status == 'fitted'")["verdict"]
+    flagged = int((~verdicts.isin(["converged", ""])).sum())
+    lines = [f"{found.formula} by {', '.join(found.by)}: {len(found.groups):,} groups, seed {found.random_seed}"]
+    if flagged:
+        lines.append(f"{flagged:,} fits are flagged by their diagnostics.")
+    if len(failed):
+        lines.append(f"{len(failed):,} of {len(found.groups):,} groups failed and are in no row of the table:")
+        lines += [f"* {row.group}: {row.reason}" for row in failed.itertuples()]
+    return [*lines, "", found.groups.drop(columns=["group", "reason"]).to_string(index=False)]

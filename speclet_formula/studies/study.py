@@ -1,6 +1,7 @@
-"""A model, a truth and one or more designs go in; a `Study` comes out: how well many data sets recover that truth."""
+"""Many data sets of one truth, each fitted and judged: how well a model, a design or a grid of designs recovers it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 from typing import Any, Literal
@@ -12,22 +13,107 @@ from speclet_formula.design.design import sd_name
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import at_least
-from speclet_formula.studies.checkpoints import STUDY
-from speclet_formula.studies.preparing import make_tasks
-from speclet_formula.studies.records import Study
+from speclet_formula.studies.data_sets import STUDY, Task
 from speclet_formula.studies.running import outcomes_of
 from speclet_formula.studies.summaries import (
     COLUMNS,
+    PRINTED,
+    as_html,
+    as_text,
+    by_class,
+    cells,
     class_summaries,
     data_sets_frame,
     parameter_summaries,
     rows_frame,
+    study_foot,
 )
-from speclet_formula.studies.tasks import Task
-from speclet_formula.studies.wording import study_foot
+from speclet_formula.studies.tasks import make_tasks
 
 RANKED = 99  # draws that each true value is ranked among: of 1,000 every tenth, as good as independent
 FEWEST, MOST = 2, 1_000_000  # data sets of a study
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Study:
+    r"""How well many data sets of one truth are recovered.
+
+    Attributes
+    ----------
+    formula, fitted : str
+        The model that made the data, and the one that was fitted.
+    n_sims : int
+        Data sets of each design.
+    random_seed : int
+        The seed of all; the same one gives the same study.
+    designs : tuple of str
+        Columns that tell the designs of a power analysis apart; they come first in every frame. Empty for one design.
+    table : pandas.DataFrame
+        One row per design and parameter. Blocks of group effects (class `effects`) have one row each, their numbers
+        being means over the levels, truth and draws centred within the block. Each estimate is followed by its Monte
+        Carlo standard error, `bias_se` and so on.
+
+        * `parameter` (its name in a posterior), `term`, `group`, `class` (`b`, `sd`, `cor`, `sigma`, `family`,
+          `effects`), `truth` (NaN where it differs between data sets or levels).
+        * `n_sims`, `n_failed` (fits that ended in an error: in `data_sets` with their reason, and in no number here),
+          `n_flagged` (fits whose diagnostics did not say "converged": they are counted in all numbers).
+        * `bias`, `rmse`: mean and root mean square of posterior median - truth. `mean_sd`: mean posterior SD;
+          `emp_sd`: SD of the errors between data sets (of effects: their rmse); `sd_ratio`: mean_sd / emp_sd, 1 where
+          posterior SDs tell the size of the errors.
+        * `cover50`, `cover90`, `cover95`: share of equal-tailed intervals that hold the truth. `cover90_lo`,
+          `cover90_hi`: the binomial 99 % range of such a share at a coverage of 0.9; intervals that share a data set
+          count as fewer, by the observed spread between data sets. `width90`: mean width of the 90 % intervals.
+        * `z_mean`, `z_sd`: of (median - truth) / sd, for SDs on the log scale; 0 and 1 for normal posteriors.
+        * `contraction`: mean of 1 - (sd / prior sd)^2. `rank_p`: p-value of uniform ranks of the truth among the draws.
+        * `power`: share of 95 % intervals that exclude 0; where the truth is 0 that is the rate of false claims. NaN
+          for SDs, which cannot be 0. `type_s`: share of the claims with the wrong sign; `type_m`: how much they
+          exaggerate, sum of \|median\| / sum of \|truth\| among them.
+        * `lme4_bias`, `lme4_rmse`: the same of the REML estimate, where there is one.
+        * `seconds`: mean wall time of a data set.
+    classes : pandas.DataFrame
+        One row per design and class: `class`, `n_parameters`, `n_intervals`, `cover50`, `cover90`, `cover95` with their
+        SEs, and the band `cover90_lo`, `cover90_hi`.
+    rows : pandas.DataFrame
+        One row per data set and parameter, for pictures: `data_set`, `parameter`, `term`, `group`, `class`, `n_values`
+        (1, or the levels of a block), `truth`, `realized`, `median`, `sd`, `lo`, `hi` (90 %), `error`, `squared`,
+        `cover50`, `cover90`, `cover95` (0 or 1, or a share of levels), `width90`, `z`, `z_squared`, `pit`, `rank`,
+        `contraction`, `claims` (95 % intervals without 0), `wrong` (of these, with the wrong sign), `claimed`,
+        `claimed_truth` (sums of \|median\| and \|truth\| over the claims), `lme4`. NaN where a column has no meaning.
+    data_sets : pandas.DataFrame
+        One row per data set: `data_set`, `status` ("fitted" or "failed"), `reason` (of a failure), `verdict`,
+        `diagnosis`, `ess_bulk_min`, `r_hat_max`, `seconds` (wall), `cpu_seconds`.
+    foot : tuple of str
+        What to keep in mind while reading.
+    """
+
+    formula: str
+    fitted: str
+    n_sims: int
+    random_seed: int
+    designs: tuple[str, ...]
+    table: pd.DataFrame
+    classes: pd.DataFrame
+    rows: pd.DataFrame
+    data_sets: pd.DataFrame
+    foot: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self._tables(), self.foot)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self._tables(), self.foot)
+
+    def _title(self) -> str:
+        fitted = "" if self.fitted == self.formula else f", fitted by {self.fitted}"
+        of_each = " of each design" if self.designs else ""
+        return f"Study of {self.formula}{fitted}: {self.n_sims:,} data sets{of_each}, seed {self.random_seed}"
+
+    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
+        columns = [*self.designs, *(name for name in PRINTED if self.table[name].notna().any())]
+        return [
+            ("By class (coverage of 90 % intervals, with its 99 % band):", by_class(self.classes, self.designs)),
+            ("By parameter:", cells(self.table[columns])),
+        ]
 
 
 def study(

@@ -1,5 +1,6 @@
-"""A model goes in; a `Calibration` comes out: whether its posteriors are right on average over its priors."""
+"""Calibration by simulation: whether the posteriors of a model are right on average over its priors."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,21 +13,104 @@ from speclet_formula.errors import PriorError
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import at_least
 from speclet_formula.model import Model
+from speclet_formula.posterior.prior_draws import check_proper
 from speclet_formula.priors import PRESETS
-from speclet_formula.studies.checkpoints import STUDY
-from speclet_formula.studies.preparing import STUDY_SETTINGS, make_tasks
-from speclet_formula.studies.prior_truths import check_proper
+from speclet_formula.studies.data_sets import STUDY, prepare
 from speclet_formula.studies.ranks import ecdf, ecdf_band
-from speclet_formula.studies.records import Calibration
 from speclet_formula.studies.running import outcomes_of
-from speclet_formula.studies.studying import FEWEST, MOST, RANKED
-from speclet_formula.studies.summaries import class_summaries, data_sets_frame, parameter_summaries, rows_frame
-from speclet_formula.studies.tasks import prepare
-from speclet_formula.studies.wording import calibration_foot
+from speclet_formula.studies.study import FEWEST, MOST, RANKED
+from speclet_formula.studies.summaries import (
+    as_html,
+    as_text,
+    by_class,
+    calibration_foot,
+    cells,
+    class_summaries,
+    data_sets_frame,
+    parameter_summaries,
+    rows_frame,
+)
+from speclet_formula.studies.tasks import STUDY_SETTINGS, make_tasks
 
 LEVEL = 0.99
+PRINTED_RANKS = (
+    "parameter",
+    "class",
+    "cover50",
+    "cover90",
+    "cover95",
+    "z_sd",
+    "contraction",
+    "rank_p",
+    "gap",
+    "inside",
+)
 FIXED_PRESETS = ("notebook",)  # whose priors look at no response
 LEFT_OUT = ("power", "type_s", "type_m", "lme4_bias", "lme4_rmse")  # columns of a study that mean nothing here
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Calibration:
+    """Whether posteriors are right on average over the prior: simulation-based calibration.
+
+    Attributes
+    ----------
+    formula : str
+    n_sims : int
+        Data sets.
+    random_seed : int
+        The seed of all; the same one gives the same calibration.
+    ranked : int
+        Draws among which each true value is ranked, evenly spaced.
+    level : float
+        Probability that the ECDF of uniform ranks stays inside its band at all points.
+    calibrated : bool
+        Whether the smallest p-value, times the number of quantities, is above 1 - level.
+    table : pandas.DataFrame
+        One row per quantity: all columns of `Study.table` but those of lme4 and of power, then `gap`, the largest
+        distance of the ranks' ECDF from the uniform's, and `inside`, whether it keeps inside its band everywhere. `b`,
+        `sd`, `cor`, `sigma` and `family` are scalars, `level` the first level of each block of effects, `fit` the
+        log-likelihood of the data (ranks alone), `effects` the mean over all levels (no ranks).
+    classes : pandas.DataFrame
+        As in `Study`.
+    ecdf : pandas.DataFrame
+        For pictures, one row per quantity and point: `parameter`, `share` (of the uniform), `ecdf`, `difference`, and
+        the band `lower`, `upper` (of the ECDF).
+    rows, data_sets : pandas.DataFrame
+        As in `Study`; `rows["rank"]` has the ranks, from 0 to `ranked`.
+    foot : tuple of str
+        What to keep in mind while reading.
+    """
+
+    formula: str
+    n_sims: int
+    random_seed: int
+    ranked: int
+    level: float
+    calibrated: bool
+    table: pd.DataFrame
+    classes: pd.DataFrame
+    ecdf: pd.DataFrame
+    rows: pd.DataFrame
+    data_sets: pd.DataFrame
+    foot: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return as_text(self._title(), self._tables(), self.foot)
+
+    def _repr_html_(self) -> str:
+        return as_html(self._title(), self._tables(), self.foot)
+
+    def _title(self) -> str:
+        return (
+            f"Calibration of {self.formula}: {self.n_sims:,} data sets drawn from the priors, seed {self.random_seed}"
+        )
+
+    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
+        return [
+            ("By class (coverage of 90 % intervals, with its 99 % band):", by_class(self.classes, ())),
+            ("By quantity:", cells(self.table[list(PRINTED_RANKS)])),
+        ]
 
 
 def calibrate(
