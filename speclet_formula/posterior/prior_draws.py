@@ -10,11 +10,8 @@ import numpy as np
 import xarray as xr
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design import Design
-from speclet_formula.design import GroupBlock
-from speclet_formula.design.design import Predictor
-from speclet_formula.design.design import sides
-from speclet_formula.design import FixedTerm
+from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.design import Predictor, sides
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of

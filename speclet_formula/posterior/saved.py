@@ -7,11 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design.design import Design
-from speclet_formula.design.design import GroupBlock
-from speclet_formula.design.design import variable_name
-from speclet_formula.common.engines import WITH_DRAWS
-from speclet_formula.common.engines import WITHOUT_DRAWS
+from speclet_formula.common.engines import WITH_DRAWS, WITHOUT_DRAWS
+from speclet_formula.design.design import Design, GroupBlock, variable_name
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.draws import POSTERIOR, STATISTICS

@@ -22,6 +22,7 @@ from speclet_formula.inference.fit import fit
 from speclet_formula.inference.refit import with_response
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.prior_draws import truth_from_priors
 from speclet_formula.prediction.linear_predictors import linear_predictor
 from speclet_formula.recovery.blocks import Block, blocks_of
