@@ -10,7 +10,7 @@ from matplotlib.image import imread
 
 from speclet_formula.errors import DataError
 from speclet_formula.recovery.recover import Recovery
-from speclet_formula.reporting.plots import plot_intervals, plot_recovery, save_pictures
+from speclet_formula.reporting.plots.recovery import plot_intervals, plot_recovery, save_pictures
 
 BLOCKS = (("gene", "Intercept", 10), ("gene:sgRNA", "Intercept", 55), ("cell_line", "Intercept", 20), ("gene", "x", 10))
 
