@@ -19,7 +19,7 @@ def ordered(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     for side in sides(model.design):
         names += [term.variable for term in side.fixed]
         for block in side.groups:
-            names += [name for slot in block.slots for name in (slot, f"{slot}_mu", f"{slot}_sigma")]
+            names += [name for own in zip(block.slots, block.means, block.sds, strict=True) for name in own]
     chosen = [name for name in names if name in posterior]
     others = [str(name) for name in posterior.data_vars if name not in set(chosen)]
     return posterior[chosen + others].transpose("chain", "draw", ...)

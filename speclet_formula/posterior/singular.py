@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sides
+from speclet_formula.design.design import Design, GroupBlock, sd_name, sides
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import EstimateError
@@ -115,7 +115,7 @@ def _deviations(fit: Fitted, side: Design, block: GroupBlock) -> Iterator[tuple[
     for place, (column, slot) in enumerate(zip(block.columns, block.slots, strict=True)):
         size = float(np.sqrt(np.mean(block.values[:, place] ** 2)))
         limits = SMALL * unit / size
-        mass = float((pooled(draws_of(fit, f"{slot}_sigma")) < limits).mean())
+        mass = float((pooled(draws_of(fit, sd_name(slot))) < limits).mean())
         label, near = block.term_of(column), mass > SHARE
         words = (
             f"The SD of '{label}' between levels of '{block.label}' may be zero: {mass:.0%} of the posterior says so."

@@ -12,7 +12,7 @@ import pandas as pd
 
 from speclet_formula.common.table import WIDTH, Table, formatted, number
 from speclet_formula.design.design import Design, sides
-from speclet_formula.families import parameter_link
+from speclet_formula.families import is_linear, is_ordinal, parameter_link, specification_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
@@ -204,7 +204,7 @@ def findings_of(fit: Described) -> tuple[str, ...]:
 
 def _about_scale(fit: Summarised) -> str:
     """Say what the scale of a t distribution is, which is no standard deviation."""
-    return SCALE_OF_T if fit.model.family.name == "t" and has_residual(fit.model) else ""
+    return "" if specification_of(fit.model.family).sigma_is_sd or not has_residual(fit.model) else SCALE_OF_T
 
 
 def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
@@ -245,8 +245,7 @@ def kind_of_model(fit: Fitted) -> str:
         "Linear mixed model", "Generalized linear model", ...
     """
     family = fit.model.family
-    kind = "Linear" if (family.name, family.link) == ("gaussian", "identity") else "Generalized linear"
-    kind = "Ordinal" if fit.model.design.levels else kind
+    kind = "Linear" if is_linear(family) else "Ordinal" if is_ordinal(family) else "Generalized linear"
     design = fit.model.design
     mixed = " mixed" if any(side.groups for side in sides(design)) else ""
     distributional = f" with a formula for {' and '.join(name for name, _ in design.parameters)}"

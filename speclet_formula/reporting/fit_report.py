@@ -13,9 +13,9 @@ from speclet_formula.common.table import rows_table
 from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.errors import PriorError, SpecletError
-from speclet_formula.formula.equations import equation, explain_formula
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import seed_of, settings_of
+from speclet_formula.interpretation.equations import equation, explain_formula
 from speclet_formula.model import relate_groups
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import has_draws
