@@ -157,7 +157,7 @@ def _rootogram(axis: "Axes", check: Predictive) -> None:
     axis.fill_between(middles, lo, hi, color=TRUTH, alpha=0.2, step="mid", label="replicates, middle 90 %")
     seaborn.lineplot(
         x=middles, y=expected, color=TRUTH, marker="o", markersize=3, markeredgewidth=0, linewidth=1,
-        label="replicates, mean", ax=axis,
+        label="replicates, mean", legend=False, ax=axis,
     )  # fmt: skip
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_ylabel("square root of the number of rows" + (f" (in steps of {step})" if step > 1 else ""))

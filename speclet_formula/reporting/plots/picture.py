@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,7 @@ LINE = "#767676"
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 MARKS = "osD^vP*"
 
+FEW = 6  # rows that are lower than a name is long
 MANY_LEVELS = 40  # labels of more levels than this would overlap
 MANY_ROWS = 2000  # points that a picture keeps as such; more become pixels
 LONGEST = 32  # letters of a label, which is elided in its middle
@@ -155,7 +157,8 @@ def label_rows(axis: "Axes", labels: Sequence[object], *, most: int = MANY_LEVEL
 
 def counted(name: object, n: int, *, most: int = MANY_LEVELS, order: str = ", sorted") -> str:
     """Return what rows or columns are: their factor, and how many they are where none has a label."""
-    return short(name) if n <= most else f"{short(name)} ({n:,} levels{order})"
+    few = fill(short(name), 18) if n < FEW else short(name)
+    return few if n <= most else f"{few} ({n:,} levels{order})"
 
 
 # --- marks ------------------------------------------------------------------------------------------------------------

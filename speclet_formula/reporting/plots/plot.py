@@ -10,7 +10,7 @@ from speclet_formula.comparison import Comparison
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.interpretation import Means
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.draws import ngrps
+from speclet_formula.posterior.draws import has_draws
 from speclet_formula.prediction.predictive import Predictive, posterior_predictive
 from speclet_formula.recovery import Recoveries, Recovery
 from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
@@ -98,7 +98,7 @@ def _kinds(result: Any) -> Mapping[str, Draw]:
 
 def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
     effects: dict[str, Draw] = {"effects": plot_effects}
-    both = effects | {"fixed": plot_fixed} if ngrps(fit) else {"fixed": plot_fixed} | effects
+    both = effects | {"fixed": plot_fixed} if _has_effects(fit) else {"fixed": plot_fixed} | effects
     more: dict[str, Draw] = {
         "variances": plot_variances,
         "residuals": plot_residuals,
@@ -108,6 +108,11 @@ def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
         "pareto_k": plot_pareto_k,
     }
     return both | more
+
+
+def _has_effects(fit: Fit | PointFit) -> bool:
+    """Tell whether a fit knows the effects of levels: it may have kept no draws of them."""
+    return any(isinstance(fit, PointFit) or has_draws(fit, block) for block in fit.model.design.groups)
 
 
 def _predictive(fit: Fit, *, group: Any = None, random_seed: int | None = 0) -> Picture:

@@ -117,7 +117,15 @@ def plot_calibration(calibration: "Calibration") -> Picture:
     for rows, colour, text in ((frame[~left], ESTIMATE, "inside"), (frame[left], TRUTH, "outside")):
         if len(rows):
             seaborn.lineplot(
-                rows, x="share", y="difference", units="parameter", estimator=None, color=colour, linewidth=1, ax=axis
+                rows,
+                x="share",
+                y="difference",
+                units="parameter",
+                estimator=None,
+                color=colour,
+                linewidth=1,
+                legend=False,
+                ax=axis,
             )
             axis.lines[-1].set_label(text)
     axis.set(xlabel="rank of the truth, as a share of the draws", ylabel="share of ranks at or below, less that")
