@@ -296,10 +296,10 @@ def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
 def _check_flat(model: Model, folds: Folds) -> None:
     """Refuse folds without which a coefficient with a flat prior has no posterior."""
     flat = {slot.slot for slot in model.slots if slot.prior.name == "Flat"}
-    terms = [term for term in model.design.fixed if term.name in flat]
+    terms = [term for term in model.design.mean.fixed if term.name in flat]
     if not terms:
         return
-    X = model.design.X[:, [column for term in terms for column in range(term.start, term.stop)]]
+    X = model.design.mean.X[:, [column for term in terms for column in range(term.start, term.stop)]]
     rank = np.linalg.matrix_rank(X)
     for number, label in enumerate(folds.labels):
         if np.linalg.matrix_rank(X[folds.codes != number]) < rank:

@@ -255,7 +255,7 @@ def _scaled_anew(model: Model, design: Design) -> tuple[Slot, ...]:
             link=model.family.link,
             parameters=model.family.parameters,
             priors=preset,
-            parameter_links={name: str(parameter_link(model.family, name)) for name, _ in design.parameters},
+            parameter_links={name: str(parameter_link(model.family, name)) for name in design.varying},
         )
         kept = tuple(new if old.source == preset else old for old, new in zip(kept, fresh, strict=True))
     return kept

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, overload
 
-from speclet_formula.design.design import sides
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.families import parameter_link
 from speclet_formula.formula.parse import joined_text, parse_formula
@@ -151,7 +150,7 @@ def _kept_priors(model: Model, changed: Model) -> tuple[Slot, ...]:
         link=changed.family.link,
         parameters=changed.family.parameters,
         priors={"preset": _preset(model)} | {name: slot.prior for name, slot in own.items()},
-        parameter_links={name: str(parameter_link(changed.family, name)) for name, _ in changed.design.parameters},
+        parameter_links={name: str(parameter_link(changed.family, name)) for name in changed.design.varying},
     )
     return tuple(replace(slot, source=own[slot.slot].source) if slot.slot in own else slot for slot in resolved)
 
@@ -161,9 +160,9 @@ def _settings(fitted: Fit | PointFit, model: Model) -> dict[str, Any]:
     if isinstance(fitted, PointFit):
         return {"method": fitted.method}
     posterior = fitted.idata["posterior"]
-    blocks = [block for side in sides(fitted.model.design) for block in side.groups]
+    blocks = fitted.model.design.blocks
     kept = {block.group for block in blocks if all(slot in posterior for slot in block.slots)}
-    new = dict.fromkeys(block.group for side in sides(model.design) for block in side.groups)
+    new = dict.fromkeys(block.group for block in model.design.blocks)
     lost = {block.group for block in blocks} - kept
     method = "auto" if fitted.method == "exact" else fitted.method
     return {

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from speclet_formula.design import Design
+from speclet_formula.design.design import Predictor, replace_mean
 from speclet_formula.priors.densities import log_density
 from speclet_formula.priors.distributions import FloatArray
 from speclet_formula.priors.prior import Preset, Prior
@@ -72,7 +73,8 @@ def measured(design: Design, family: str) -> Design:
     kept = design.response > 0
     if family.startswith(_WITH_ZEROS) and kept.any():
         trials = None if design.trials is None else design.trials[kept]
-        design = replace(design, response=design.response[kept], offset=design.offset[kept], trials=trials)
+        design = replace_mean(design, offset=design.mean.offset[kept])
+        design = replace(design, response=design.response[kept], trials=trials)
     if family in LOGARITHMIC and (design.response > 0).all():
         design = replace(design, response=np.log(design.response))
     return design
@@ -165,7 +167,9 @@ def _kappa(family: str) -> Prior:
     return EXTRAS["b"] if family == "asymmetriclaplace" else _VAGUE
 
 
-def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link: str, *, family: str = "") -> Preset:
+def varying_preset(
+    name: str, preset: Preset, predictor: Predictor, parameter: str, link: str, *, family: str = ""
+) -> Preset:
     """Return a preset's priors for the formula of one parameter.
 
     Parameters
@@ -174,7 +178,7 @@ def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link
         The preset.
     preset : Preset
         Its priors for the mean; `parameters` has that of the parameter as one number.
-    side : Design
+    predictor : Predictor
         The columns and blocks of the parameter's formula.
     parameter : str
         "sigma"
@@ -225,23 +229,23 @@ def varying_preset(name: str, preset: Preset, side: Design, parameter: str, link
     if name == "rstanarm":
         intercept = Prior("Normal", mu=mean, sigma=2.5)
         exponential = Prior("Exponential", lam=1)
-        return Preset(intercept, _slopes(side), lambda _b, _c: exponential, preset.correlation, {})
+        return Preset(intercept, _slopes(predictor), lambda _b, _c: exponential, preset.correlation, {})
     from_zero = float(np.hypot(1.0, mean))
-    has_intercept = any(term.kind == "intercept" for term in side.fixed)
-    group_unit = 1.0 if side.fixed else from_zero
+    fixed_unit = 1.0 if predictor.has_intercept else from_zero
+    group_unit = 1.0 if predictor.fixed else from_zero
     return Preset(
         intercept,
-        lambda term: Prior("Normal", mu=0, sigma=(1.0 if has_intercept else from_zero) / own_sds(side, term)),
+        lambda term: Prior("Normal", mu=0, sigma=fixed_unit / own_sds(predictor, term)),
         lambda block, column: Prior("HalfNormal", sigma=group_unit / column_sd(block.values[:, column])),
         preset.correlation,
         {},
     )
 
 
-def _slopes(side: Design) -> Callable[..., Prior]:
+def _slopes(predictor: Predictor) -> Callable[..., Prior]:
     """Return rstanarm's Normal priors, whose SDs shrink with the columns' own."""
     return lambda term: Prior(
-        "Normal", mu=0, sigma=np.array([2.5 / column_sd(column) for column in side.X[:, term.start : term.stop].T])
+        "Normal", mu=0, sigma=np.array([2.5 / column_sd(column) for column in predictor.X[:, term.start : term.stop].T])
     )
 
 

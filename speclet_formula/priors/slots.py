@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design
-from speclet_formula.design.design import sides
+from speclet_formula.design.design import Predictor
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.priors.parameters import varying_preset
 from speclet_formula.priors.presets import PRESETS, preset_of
@@ -100,7 +100,7 @@ def resolve_priors(
     preset = preset_of(name, design, family, link)
     found = _default_slots(design, preset, parameters, name, parameter_links or {}, family)
     slots = {slot.slot: slot for slot in found}
-    columns = {term.name: term.columns for side in sides(design) for term in side.fixed}
+    columns = {term.name: term.columns for predictor in design.predictors for term in predictor.fixed}
     columns["threshold"] = design.thresholds
     for change in _changes(given, tuple(slots.values())):
         prior = prior_of(given[change.key], change.key)
@@ -170,26 +170,26 @@ def _default_slots(
     design: Design, preset: Preset, parameters: Sequence[str], source: str, links: Mapping[str, str], family: str
 ) -> list[Slot]:
     """List the slots of a design with a preset's priors."""
-    slots = _side_slots(design, preset, source, "")
-    varying = dict(design.parameters)
+    slots = _slots_of(design.mean, preset, source, "")
+    varying = design.varying
     for name in parameters:
         if name in varying:
             own = varying_preset(source, preset, varying[name], name, links[name], family=family)
-            slots += _side_slots(varying[name], own, source, name)
+            slots += _slots_of(varying[name], own, source, name)
         else:
             slots.append(Slot(name, "family", None, preset.parameters[name], source))
     return slots
 
 
-def _side_slots(side: Design, preset: Preset, source: str, parameter: str) -> list[Slot]:
+def _slots_of(predictor: Predictor, preset: Preset, source: str, parameter: str) -> list[Slot]:
     """List the slots of one linear predictor."""
     slots = [
         Slot(term.name, "intercept", None, preset.intercept, source, parameter)
         if term.kind == "intercept"
         else Slot(term.name, "b", None, preset.fixed(term), source, parameter)
-        for term in side.fixed
+        for term in predictor.fixed
     ]
-    for block in side.groups:
+    for block in predictor.groups:
         for column, name in enumerate(block.slots):
             prior = Prior("Normal", mu=0, sigma=preset.group_sd(block, column))
             slots.append(Slot(name, "group", block.group, prior, source, parameter))

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
-from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.errors import PriorError
 from speclet_formula.formula.equations import equation, explain_formula
@@ -74,7 +73,7 @@ def about_data(model: "Model", boxes: Boxes) -> str:
         ("Response", f"{design.response_name}: from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"),
     ]
     rows = []
-    for block in {block.group: block for block in design.groups}.values():
+    for block in {block.group: block for block in design.mean.groups}.values():
         counts = rows_by_level(design, block.codes, len(block.levels))
         each = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
         rows.append((block.group, f"{len(block.levels):,}", each))
@@ -145,7 +144,7 @@ def checks_of(fit: "Fit", boxes: Boxes, random_seed: int | None) -> str:
 
     if fit.model.design.merged is not None:
         return part("Does the model make such data?", paragraph("Merged rows cannot tell: the single ones are gone."))
-    if not all(has_draws(fit, block) for side in sides(fit.model.design) for block in side.groups):
+    if not all(has_draws(fit, block) for block in fit.model.design.blocks):
         return part(
             "Does the model make such data?", paragraph("Not told: the fit kept no draws of its group effects.")
         )
@@ -283,7 +282,9 @@ def _arguments(model: "Model") -> Iterator[str]:
 
 def _levels(model: "Model") -> Iterator[str]:
     """State the order of levels that is not that of sorting, which says what coefficients are compared with."""
-    for name, levels in dict(pair for side in sides(model.design) for pair in side.recipe.levels.items()).items():
+    for name, levels in dict(
+        pair for predictor in model.design.predictors for pair in predictor.recipe.levels.items()
+    ).items():
         if list(levels) == sorted(levels) or name not in model.data or is_numeric_dtype(model.data[name].dtype):
             continue
         if len(levels) > MOST_LEVELS:
@@ -304,6 +305,6 @@ def _comments(model: "Model") -> Iterator[str]:
 def _kept(fit: "Fit") -> tuple[str, ...] | None:
     """Return the factors whose effects were kept; None for all."""
     posterior = fit.idata["posterior"]
-    blocks = [block for side in sides(fit.model.design) for block in side.groups]
+    blocks = fit.model.design.blocks
     kept = [block.group for block in blocks if all(slot in posterior for slot in block.slots)]
     return None if len(kept) == len(blocks) else tuple(dict.fromkeys(kept))

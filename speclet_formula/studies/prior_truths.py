@@ -42,11 +42,11 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
     """
     priors = {slot.slot: slot.prior for slot in model.slots}
     values: dict[str, Any] = {}
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         values |= dict(zip(term.columns, _coefficients(term, priors[term.name], rng), strict=True))
     if "Intercept" in values:
         values["Intercept"] -= _at_means(model, values)
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         values |= _block(block, priors, rng)
     return values | {name: float(draw(priors[name], rng)) for name in model.family.parameters}
 
@@ -68,8 +68,8 @@ def _coefficients(term: FixedTerm, prior: Prior, rng: np.random.Generator) -> li
 
 def _at_means(model: Model, values: Mapping[str, float]) -> float:
     """Return what the other coefficients add at the predictors' means."""
-    others = [term for term in model.design.fixed if term.kind != "intercept"]
-    means = model.design.X.mean(axis=0)
+    others = [term for term in model.design.mean.fixed if term.kind != "intercept"]
+    means = model.design.mean.X.mean(axis=0)
     return sum(
         float(means[term.start + place]) * values[label] for term in others for place, label in enumerate(term.columns)
     )

@@ -62,22 +62,21 @@ def why_not_exact(model: Model) -> str | None:
 def why_not_plain(model: Model) -> str | None:
     """Say what makes a Gaussian model more than one residual SD around a mean, or None if nothing does."""
     design = model.design
-    if design.parameters:
-        name = design.parameters[0][0]
-        return f"'{name}' has a formula of its own"
+    if design.varying:
+        return f"'{next(iter(design.varying))}' has a formula of its own"
     if design.limits is not None:
         return f"the response '{design.response_name}' is {'truncated' if design.limits.status is None else 'censored'}"
     return None
 
 
 def _coefficients(model: Model) -> bool:
-    return bool(model.design.fixed or model.design.groups)
+    return bool(model.design.mean.fixed or model.design.mean.groups)
 
 
 def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
     """Prepare the density of a model that `why_not_exact` lets pass."""
     slots = {slot.slot: slot.prior for slot in model.slots}
-    blocks = model.design.groups
+    blocks = model.design.mean.groups
     means = tuple(
         (position, column)
         for position, block in enumerate(blocks)
@@ -86,7 +85,7 @@ def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
     )
     fixed_means = _fixed_means(model, slots)
     hyper_means = [number(hyperprior(slots[blocks[b].slots[c]], "mu"), "mu") for b, c in means]
-    shift = (model.design.X - centre_of(model.design)) @ fixed_means
+    shift = (model.design.mean.X - centre_of(model.design)) @ fixed_means
     centre = [fixed_means, np.array(hyper_means)]
     for position, block in enumerate(blocks):
         known = np.zeros(len(block.slots))
@@ -103,7 +102,7 @@ def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
 
 def _fixed_means(model: Model, slots: dict[str, Prior]) -> np.ndarray:
     values: list[float] = []
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         prior = slots[term.name]
         mean = 0.0 if prior.name == "Flat" else prior.parameters["mu"]
         values += list(np.broadcast_to(np.asarray(mean, dtype=float), term.stop - term.start))

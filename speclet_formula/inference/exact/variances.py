@@ -49,7 +49,7 @@ def variances_of(model: Model, system: System) -> Variances:
     layout = system.layout
     slots = {slot.slot: slot.prior for slot in model.slots}
     sd_priors, columns, partials = [slots["sigma"]], [], []
-    for position, block in enumerate(model.design.groups):
+    for position, block in enumerate(model.design.mean.groups):
         first, width = len(sd_priors), len(block.slots)
         sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
         columns.append(tuple(range(first, first + width)))
@@ -97,12 +97,12 @@ def first_precisions(model: Model, means: tuple[tuple[int, int], ...]) -> np.nda
     """Return the prior precisions of fixed effects and group means (block, column); 0 for a flat one."""
     slots = {slot.slot: slot.prior for slot in model.slots}
     values: list[float] = []
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         prior = slots[term.name]
         sd = np.inf if prior.name == "Flat" else np.asarray(prior.parameters["sigma"], dtype=float)
         values += list(np.broadcast_to(1 / np.square(sd), term.stop - term.start))
     for block, column in means:
-        mean = hyperprior(slots[model.design.groups[block].slots[column]], "mu")
+        mean = hyperprior(slots[model.design.mean.groups[block].slots[column]], "mu")
         values.append(1 / number(mean, "sigma") ** 2)
     return np.array(values)
 
@@ -110,7 +110,7 @@ def first_precisions(model: Model, means: tuple[tuple[int, int], ...]) -> np.nda
 def _shared(model: Model, columns: list[tuple[int, ...]]) -> int | None:
     """Return the intercept's SD of the first block that has hardly more rows than levels."""
     n = row_count(model.design)
-    for block, positions in zip(model.design.groups, columns, strict=True):
+    for block, positions in zip(model.design.mean.groups, columns, strict=True):
         if "1" in block.columns and n < ROWS_TO_TELL_APART * len(block.levels):
             return positions[block.columns.index("1")]
     return None

@@ -52,13 +52,13 @@ def _gram(design: Design, shift: np.ndarray) -> np.ndarray:
     """Return the weighted cross products of group effects' columns, centred fixed columns and response."""
     rows = np.arange(len(design.response))
     parts = []
-    for block in design.groups:
+    for block in design.mean.groups:
         width = block.values.shape[1]
         columns = (block.codes[:, None] * width + np.arange(width)).ravel()
         entries = (block.values.ravel(), (np.repeat(rows, width), columns))
         parts.append(sparse.csr_array(entries, shape=(len(rows), width * len(block.levels))))
-    response = design.response - design.offset - shift
-    parts.append(sparse.csr_array(np.column_stack([design.X - centre_of(design), response])))
+    response = design.response - design.mean.offset - shift
+    parts.append(sparse.csr_array(np.column_stack([design.mean.X - centre_of(design), response])))
     W = sparse.hstack(parts, format="csr")
     weighted = W if design.weights is None else W.multiply(design.weights[:, None])
     gram = np.asarray((W.T @ weighted).toarray())

@@ -64,14 +64,14 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
         There are as many fixed columns as rows.
     """
     start = _least_squares(design)
-    shift = (design.X - centre_of(design)) @ start
+    shift = (design.mean.X - centre_of(design)) @ start
     relative = relative_factors(design)
-    moments, p = moments_of(design), design.X.shape[1]
+    moments, p = moments_of(design), design.mean.X.shape[1]
     weights = 1.0 if design.weights is None else design.weights
     return Profiled(
         system=_system(design, relative, shift, threads),
         relative=relative,
-        square=float((weights * (design.response - design.offset - shift) ** 2).sum()) + moments.within,
+        square=float((weights * (design.response - design.mean.offset - shift) ** 2).sum()) + moments.within,
         log_weights=moments.log_weights,
         start=start,
         freedom=moments.count - p if reml else moments.count,
@@ -91,7 +91,7 @@ def _system(design: Design, relative: Relative, shift: np.ndarray, threads: int)
 
 def _least_squares(design: Design) -> np.ndarray:
     """Return the weighted least-squares coefficients of the centred columns."""
-    X = design.X - centre_of(design)
+    X = design.mean.X - centre_of(design)
     p, n = X.shape[1], row_count(design)
     if p >= n:
         raise SamplingError(
@@ -104,7 +104,7 @@ def _least_squares(design: Design) -> np.ndarray:
     root = np.ones(len(X)) if design.weights is None else np.sqrt(design.weights)
     lengths = np.linalg.norm(root[:, None] * X, axis=0)
     lengths[lengths == 0] = 1.0
-    response = root * (design.response - design.offset)
+    response = root * (design.response - design.mean.offset)
     scaled = linalg.lstsq(
         root[:, None] * X / lengths, response, cond=RANK_TOLERANCE, lapack_driver="gelsy", check_finite=False
     )[0]

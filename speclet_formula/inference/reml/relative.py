@@ -47,8 +47,8 @@ class Solution:
 def relative_factors(design: Design) -> Relative:
     """Lay out theta for a design."""
     places: list[tuple[int, int, int]] = []
-    scales, starts, position = [], [], design.X.shape[1]
-    for number, block in enumerate(design.groups):
+    scales, starts, position = [], [], design.mean.X.shape[1]
+    for number, block in enumerate(design.mean.groups):
         width = block.values.shape[1]
         for column in range(width):
             rows = range(column, width if block.correlated else column + 1)
@@ -57,8 +57,8 @@ def relative_factors(design: Design) -> Relative:
         scales.append(np.where(scale > 0, scale, 1.0))
         starts.append(position)
         position += width * len(block.levels)
-    levels = tuple(len(block.levels) for block in design.groups)
-    return Relative(design.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
+    levels = tuple(len(block.levels) for block in design.mean.groups)
+    return Relative(design.mean.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
 
 
 def entries_of(relative: Relative, entry: int) -> tuple[np.ndarray, np.ndarray, float]:
