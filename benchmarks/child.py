@@ -119,7 +119,7 @@ def _import_library(engine: str) -> None:
         import bambi  # noqa: F401
     else:
         # What `import bambi` does as well: without it the engine's libraries would count as fitting.
-        import speclet_formula.inference.exact.sampling
+        import speclet_formula.inference.exact.fit
         import speclet_formula.inference.fit  # noqa: F401
 
 

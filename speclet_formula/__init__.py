@@ -8,7 +8,7 @@ from importlib import import_module
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
-from speclet_formula.common.kinds import checks_kind
+from speclet_formula.common.arguments import checks_kind
 
 if TYPE_CHECKING:
     from speclet_formula.comparison import Comparison as Comparison
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from speclet_formula.errors import PriorError as PriorError
     from speclet_formula.errors import SamplingError as SamplingError
     from speclet_formula.errors import SpecletError as SpecletError
-    from speclet_formula.grouped import GroupedFits as GroupedFits
-    from speclet_formula.grouped import fit_by as fit_by
     from speclet_formula.inference.confint import confint as confint
     from speclet_formula.inference.costs import Costs as Costs
     from speclet_formula.inference.costs import costs as costs
@@ -119,8 +117,10 @@ if TYPE_CHECKING:
     from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen
     from speclet_formula.screens.simulate import simulate_screen as simulate_screen
     from speclet_formula.studies import Calibration as Calibration
+    from speclet_formula.studies import GroupedFits as GroupedFits
     from speclet_formula.studies import Study as Study
     from speclet_formula.studies import calibrate as calibrate
+    from speclet_formula.studies import fit_by as fit_by
     from speclet_formula.studies import power as power
     from speclet_formula.studies import study as study
 
@@ -154,10 +154,6 @@ _ROOMS = {
         "equation",
         "explain",
         "spelling",
-    ),
-    "grouped": (
-        "GroupedFits",
-        "fit_by",
     ),
     "inference.confint": ("confint",),
     "inference.costs": (
@@ -273,8 +269,10 @@ _ROOMS = {
     ),
     "studies": (
         "Calibration",
+        "GroupedFits",
         "Study",
         "calibrate",
+        "fit_by",
         "power",
         "study",
     ),

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.prediction import linear_predictors as linear_predictor
+from speclet_formula.prediction import linear_predictor
 from tests.fakes import fake_fit, screen_data
 
 FORMULA = ["log_fc ~ control + (1 | gene)", "sigma ~ control + (1 | cell_line)"]

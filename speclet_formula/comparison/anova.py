@@ -11,11 +11,11 @@ import pandas as pd
 
 from speclet_formula.comparison.compare import check_comparable, compare
 from speclet_formula.errors import ComparisonError
+from speclet_formula.families import FAMILIES, is_linear
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import Fit, PointFit
 
 FEWEST_FITS = 2
-NESTED = {"poisson", "negativebinomial"}
 ASKED = (
     "Pr(>Chisq) asks whether the data would be this much likelier under the larger model if the smaller one were true, "
     "by maximum likelihood without priors; elpd_diff asks how much better (above 0) or worse the posterior predicts a "
@@ -146,13 +146,14 @@ def _check_fits(fits: Sequence[object]) -> None:
 def _check_families(fits: Sequence[PointFit | Fit]) -> None:
     """Refuse families of which none is a special case of the other."""
     families = {(fit.model.family.name, fit.model.family.link) for fit in fits}
-    nested = {name for name, _ in families} == NESTED and len({link for _, link in families}) == 1
+    names, links = (set(parts) for parts in zip(*families, strict=True))
+    nested = len(links) == 1 and any({name, FAMILIES[name].limit} == names for name in names)
     if len(families) > 1 and not nested:
         told = ", ".join(f"{name} ({link} link)" for name, link in sorted(families))
         raise ComparisonError(
             f"the fits are of different families: {told}.",
             "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
-            "poisson beside negativebinomial.",
+            f"{' or '.join(f'{known.limit} beside {name}' for name, known in FAMILIES.items() if known.limit)}.",
             "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare.",
         )
 
@@ -171,11 +172,11 @@ def _by_likelihood(fit: PointFit | Fit) -> PointFit:
     """Return a fit by maximum likelihood."""
     if isinstance(fit, PointFit) and fit.method != "reml":
         return fit
-    if fit.model.family.name != "gaussian":
-        from speclet_formula.inference.laplace.fitting import fit_laplace  # here, since it compiles, as below
+    if not is_linear(fit.model.family):
+        from speclet_formula.inference.laplace.fit import fit_laplace  # here, since it compiles, as below
 
         return fit_laplace(fit.model)
-    from speclet_formula.inference.reml.fitting import fit_point
+    from speclet_formula.inference.reml.fit import fit_point
 
     return fit_point(fit.model, method="ml")
 

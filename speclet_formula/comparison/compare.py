@@ -21,7 +21,7 @@ from speclet_formula.errors import ComparisonError
 from speclet_formula.families import FAMILIES
 from speclet_formula.formula.parse import joined_text
 from speclet_formula.formula.terms import Formula, text_of
-from speclet_formula.inference.exact.marginal import why_not_exact
+from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit
 

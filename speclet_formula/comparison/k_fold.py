@@ -25,14 +25,14 @@ from speclet_formula.comparison.pointwise import (
 )
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
-from speclet_formula.inference.exact.integrated import (
+from speclet_formula.inference.exact.density import Marginal, log_likelihood, marginal_of, why_not_exact
+from speclet_formula.inference.exact.leave_one_out import (
     DrawnVariances,
     LeftOut,
     predict_without,
     read_variances,
     refit_without,
 )
-from speclet_formula.inference.exact.marginal import Marginal, log_likelihood, marginal_of, why_not_exact
 from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit

@@ -14,7 +14,7 @@ from speclet_formula.comparison.pointwise import conditional_rows, draw_rows, go
 from speclet_formula.comparison.sentence import caveat
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
-from speclet_formula.inference.exact.marginal import why_not_exact
+from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.pareto import FEWEST_DRAWS
 from speclet_formula.prediction import OBSERVATION_DIM

@@ -18,7 +18,8 @@ from typing import Any, Literal
 import numpy as np
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.inference.exact.integrated import (
+from speclet_formula.inference.exact.density import Marginal, marginal_of
+from speclet_formula.inference.exact.leave_one_out import (
     DrawnVariances,
     left_out_blocks,
     read_variances,
@@ -26,7 +27,6 @@ from speclet_formula.inference.exact.integrated import (
     refit_without,
     variance_names,
 )
-from speclet_formula.inference.exact.marginal import Marginal, marginal_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights

@@ -9,7 +9,7 @@ import pandas as pd
 
 from speclet_formula.design import Design
 from speclet_formula.errors import listed
-from speclet_formula.inference.exact.marginal import why_not_exact
+from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.posterior import Fit
 
 # Sivula, Magnusson, Matamoros and Vehtari, doi:10.48550/arXiv.2008.10296: below 4 the error of the difference is skewed

@@ -15,11 +15,43 @@ from speclet_formula.formula.terms import Call, Formula, Name
 
 # A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
 _FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
+_CORRELATION = "cor|"
+STANDARDISED = "_offset"  # how the names of standardised effects end
 
 
 def variable_name(spelling: str) -> str:
     """Return the name that a term, column or factor has in the posterior."""
     return spelling.translate(_FORBIDDEN)
+
+
+def sd_name(slot: str) -> str:
+    """Return the name of the SD of a group term's effects: "1|gene_sigma"."""
+    return f"{slot}_sigma"
+
+
+def mean_name(slot: str) -> str:
+    """Return the name of the mean of a group term's effects, where it is not fixed: "1|gene_mu"."""
+    return f"{slot}_mu"
+
+
+def offset_name(slot: str) -> str:
+    """Return the name of a group term's standardised effects, which NUTS samples where they are not centred."""
+    return f"{slot}{STANDARDISED}"
+
+
+def slot_of_sd(name: str) -> str | None:
+    """Return the group term whose SD has this name, "1|gene"; None for any other name."""
+    return name.removesuffix("_sigma") if "|" in name and name.endswith("_sigma") else None
+
+
+def slot_of_mean(name: str) -> str | None:
+    """Return the group term whose mean has this name, "1|gene"; None for any other name."""
+    return name.removesuffix("_mu") if "|" in name and name.endswith("_mu") else None
+
+
+def is_correlation(name: str) -> bool:
+    """Tell whether a name is that of a block's correlations, or of one of them: "cor|gene", "cor|gene[1, x]"."""
+    return name.startswith(_CORRELATION)
 
 
 @dataclass(frozen=True)
@@ -57,22 +89,22 @@ class GroupBlock:
     @property
     def sds(self) -> tuple[str, ...]:
         """The posterior's variables of the columns' SDs: "1|gene_sigma"; a column's effects are in its slot."""
-        return tuple(f"{slot}_sigma" for slot in self.slots)
+        return tuple(map(sd_name, self.slots))
 
     @property
     def means(self) -> tuple[str, ...]:
         """The variables of the columns' means, where they are not fixed: "1|gene_mu"."""
-        return tuple(f"{slot}_mu" for slot in self.slots)
+        return tuple(map(mean_name, self.slots))
 
     @property
     def offsets(self) -> tuple[str, ...]:
         """The variables that NUTS samples where the effects are not centred: "1|gene_offset"."""
-        return tuple(f"{slot}_offset" for slot in self.slots)
+        return tuple(map(offset_name, self.slots))
 
     @property
     def correlation(self) -> str:
         """The variable of the correlations, and their prior's slot: "cor|Subject"."""
-        return f"{self.prefix}cor|{variable_name(self.label)}"
+        return f"{self.prefix}{_CORRELATION}{variable_name(self.label)}"
 
     @property
     def pair_dim(self) -> str:
@@ -83,6 +115,11 @@ class GroupBlock:
     def pairs(self) -> tuple[str, ...]:
         """The coordinates of the correlations, the upper triangle row by row: "1, Days"."""
         return tuple(f"{first}, {second}" for first, second in combinations(self.columns, 2))
+
+    @property
+    def correlations(self) -> tuple[str, ...]:
+        """The name of each correlation: "cor|Subject[1, Days]"."""
+        return tuple(f"{self.correlation}[{pair}]" for pair in self.pairs)
 
     @property
     def terms(self) -> tuple[str, ...]:

@@ -13,8 +13,10 @@ from speclet_formula.families.evaluation import (
     weighted,
 )
 from speclet_formula.families.registry import (
+    DEFAULT_FAMILY,
     FAMILIES,
     check_response,
+    families_with,
     is_linear,
     is_ordinal,
     parameter_link,
@@ -24,6 +26,7 @@ from speclet_formula.families.registry import (
 from speclet_formula.families.specification import Family, FamilySpecification, Parameters
 
 __all__ = [
+    "DEFAULT_FAMILY",
     "FAMILIES",
     "Family",
     "FamilySpecification",
@@ -31,6 +34,7 @@ __all__ = [
     "check_response",
     "draw_response",
     "expected_response",
+    "families_with",
     "inverse_link",
     "inverse_parameter_link",
     "is_linear",

@@ -41,6 +41,7 @@ FAMILIES: dict[str, FamilySpecification] = {
     )
 }  # fmt: skip
 
+DEFAULT_FAMILY = GAUSSIAN.name
 _LINK_ALIASES: Mapping[str, str] = {"1/mu^2": "inverse_squared", "1/mu": "inverse"}
 # What R has and Bambi has not, with what comes nearest.
 _ABSENT: Mapping[str, str] = {
@@ -123,6 +124,11 @@ def _plain(name: str) -> str:
 def specification_of(family: Family) -> FamilySpecification:
     """Return all that is known of a family, whatever its link."""
     return FAMILIES[family.name]
+
+
+def families_with(fact: str) -> str:
+    """List, for a message, the families whose specification says something of a fact, by the attribute's name."""
+    return ", ".join(name for name, known in FAMILIES.items() if getattr(known, fact))
 
 
 def is_ordinal(family: Family) -> bool:

@@ -12,13 +12,13 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.keywords import answers_r
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.inference.exact.marginal import why_not_exact, why_not_plain
+from speclet_formula.inference.exact.density import why_not_exact, why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
 from speclet_formula.inference.precision import build_system
 from speclet_formula.inference.precision.systems import MOST_DENSE
-from speclet_formula.inference.reml.fitting import why_not_reml
+from speclet_formula.inference.reml.fit import why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 

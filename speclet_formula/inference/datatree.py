@@ -18,7 +18,7 @@ def ordered(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     for predictor in model.design.predictors:
         names += [term.variable for term in predictor.fixed]
         for block in predictor.groups:
-            names += [name for slot in block.slots for name in (slot, f"{slot}_mu", f"{slot}_sigma")]
+            names += [name for own in zip(block.slots, block.means, block.sds, strict=True) for name in own]
     chosen = [name for name in names if name in posterior]
     others = [str(name) for name in posterior.data_vars if name not in set(chosen)]
     return posterior[chosen + others].transpose("chain", "draw", ...)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, cast, overload
 
-from speclet_formula.common.keywords import answers_r
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.datatree import kept_factors, without_others
 from speclet_formula.inference.plans import Sampler, SamplingPlan, note_settings, plan_of, refuse_unused
@@ -132,11 +132,11 @@ def fit(
     kept = kept_factors(model, keep)
     plan = plan_of(asked | {"cores": cores, "random_seed": random_seed, "progress": progress, "keep": kept})
     if engine == "laplace":
-        from speclet_formula.inference.laplace.fitting import fit_laplace
+        from speclet_formula.inference.laplace.fit import fit_laplace
 
         return fit_laplace(model)
     if engine in ("reml", "ml"):
-        from speclet_formula.inference.reml.fitting import fit_point
+        from speclet_formula.inference.reml.fit import fit_point
 
         return fit_point(model, method=cast(Literal["reml", "ml"], engine), cores=cores)
     started = time.perf_counter()
@@ -159,14 +159,14 @@ def _engine(model: Model, method: str) -> str:
         )
     if method == "auto":
         # Here and not at the top, as each engine below: maximum likelihood needs nothing of it.
-        from speclet_formula.inference.exact.marginal import why_not_exact
+        from speclet_formula.inference.exact.density import why_not_exact
 
         return "nuts" if why_not_exact(model) else "exact"
     return method
 
 
 def _sample_exact(model: Model, plan: SamplingPlan) -> Any:
-    from speclet_formula.inference.exact.sampling import sample_exact
+    from speclet_formula.inference.exact.fit import sample_exact
 
     return sample_exact(model, plan)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
-from speclet_formula.common.keywords import answers_r
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.fit import Maximised, Sampled, fit
 from speclet_formula.model import Model, Priors

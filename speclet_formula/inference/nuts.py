@@ -23,9 +23,10 @@ import pymc as pm
 import xarray as xr
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.design import STANDARDISED, offset_name, sd_name
 from speclet_formula.errors import SamplingError, SpecletError
 from speclet_formula.inference.datatree import ordered
-from speclet_formula.inference.laplace.fitting import fit_laplace, why_not_laplace
+from speclet_formula.inference.laplace.fit import fit_laplace, why_not_laplace
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
 from speclet_formula.inference.translation.to_bambi import centre_offset, to_pymc
 from speclet_formula.model import Model
@@ -164,7 +165,7 @@ def _starts(model: Model, plan: SamplingPlan, pymc_model: pm.Model) -> dict[str,
 
 def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     """Return the variables worth keeping: neither one value per row nor the scaffolding of a parametrisation."""
-    helpers = ("_offset", "_partial")
+    helpers = (STANDARDISED, "_partial")
     varying = (name for name in model.design.varying)
     rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
@@ -310,10 +311,10 @@ def _block_starts(block: GroupBlock, found: PointFit, place: int) -> dict[str, A
     for column, slot in enumerate(block.slots):
         sd = max(float(np.sqrt(estimates.covariances[place][column, column])), LEAST_SD)
         modes, widths = estimates.modes[place][:, column], np.minimum(estimates.mode_sds[place][:, column], sd)
-        starts[f"{slot}_sigma"] = pm.LogNormal.dist(mu=np.log(sd), sigma=SPREAD)
+        starts[sd_name(slot)] = pm.LogNormal.dist(mu=np.log(sd), sigma=SPREAD)
         starts[slot] = _around(modes, widths)
         if not block.correlated:  # else multiples of all SDs at a time, which start where they always do
-            starts[f"{slot}_offset"] = _around(modes / sd, widths / sd)
+            starts[offset_name(slot)] = _around(modes / sd, widths / sd)
     return starts
 
 

@@ -1,6 +1,6 @@
 """A fit, a model or a formula and R's `. ~ . - x` go in; the changed formula, its model or its fit comes out.
 
-What the change means is left to `formula`, the fit to `fitting`.
+What the change means is left to `formula`, the fit to `fit`.
 """
 
 import inspect

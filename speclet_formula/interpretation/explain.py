@@ -11,17 +11,17 @@ from typing import Any
 
 import pandas as pd
 
-from speclet_formula.common.keywords import answers_r
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
-from speclet_formula.families import Family, is_ordinal, resolve_family
-from speclet_formula.formula.calls import named_formula, spell_call
+from speclet_formula.families import DEFAULT_FAMILY, Family, is_ordinal, resolve_family
 from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
-from speclet_formula.formula.equations import equation as write_equation
-from speclet_formula.formula.equations import explain_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.interpretation.code import named_formula, spell_call
+from speclet_formula.interpretation.equations import equation as write_equation
+from speclet_formula.interpretation.equations import explain_formula
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
 from speclet_formula.model.findings import listed
 
@@ -176,7 +176,7 @@ def spelling(
     library(lme4)
     lmer(log_fc ~ 1 + (1 | gene), data = data)
     """
-    given = {"family": None if family == "gaussian" else family, "link": link, "weights": weights}
+    given = {"family": None if family == DEFAULT_FAMILY else family, "link": link, "weights": weights}
     parsed, chosen, column = _read(formula, {**given, "functions": functions})
     return _code(parsed, dialect, chosen, column, _levels(formula) if isinstance(formula, Model) else None)
 
@@ -217,7 +217,7 @@ def equation(
     μᵢ = β₀ + u₀[geneᵢ]
     u₀[gene] ~ Normal(0, τ₀[gene])
     """
-    given = {"family": None if family == "gaussian" else family, "link": link, "functions": functions}
+    given = {"family": None if family == DEFAULT_FAMILY else family, "link": link, "functions": functions}
     parsed, chosen, _ = _read(formula, given)
     return write_equation(parsed, family=chosen.name, link=chosen.link, latex=latex)
 
@@ -233,7 +233,7 @@ def _read(formula: str | Sequence[str] | Formula | Model, given: Mapping[str, An
                 "Leave them out, or give the formula's text.",
             )
         return formula.formula, formula.family, formula.weights
-    chosen = resolve_family(given["family"] or "gaussian", given["link"])
+    chosen = resolve_family(given["family"] or DEFAULT_FAMILY, given["link"])
     text = formula if isinstance(formula, Formula) else joined_text(formula)
     parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(given["functions"] or ()))
     check_parameters(parsed, chosen)

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import GroupBlock, Predictor
+from speclet_formula.design.design import GroupBlock, Predictor, sd_name
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import (
@@ -437,8 +437,8 @@ def parameters_of(fit: Fitted) -> Nameable:
             for column, slot in zip(block.columns, block.slots, strict=True):
                 name = f"{block.prefix}{column}|{block.group}"
                 effects[name] = block, partial(_whole, fit, slot)
-                scalars[f"{name}_sigma"] = partial(_element, fit, f"{slot}_sigma", 0)
-    varying = {"threshold", *design.varying}
+                scalars[sd_name(name)] = partial(_element, fit, sd_name(slot), 0)
+    varying = {"threshold", *fit.model.design.varying}
     own = {name: partial(_element, fit, name, 0) for name in fit.model.family.parameters if name not in varying}
     # A prior may have no standard deviation to draw.
     known = {name: take for name, take in scalars.items() if take.args[1] in fit.idata["posterior"].data_vars}

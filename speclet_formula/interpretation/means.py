@@ -8,6 +8,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.table import formatted, number, share
 from speclet_formula.errors import listed
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import text_of
@@ -17,7 +18,6 @@ from speclet_formula.interpretation.values import Values, combined, tabulate
 from speclet_formula.posterior.draws import Fitted
 from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval
 from speclet_formula.posterior.points import NOT_ESTIMABLE, interval_of
-from speclet_formula.posterior.summary import formatted, number, share
 
 type Names = str | Sequence[str] | None
 

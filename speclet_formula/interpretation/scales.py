@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.errors import listed, nearest
-from speclet_formula.families import FAMILIES, inverse_link, inverse_parameter_link, is_ordinal
+from speclet_formula.families import FAMILIES, inverse_link, inverse_parameter_link, is_ordinal, specification_of
 from speclet_formula.formula.terms import (
     LIMITED,
     Argument,
@@ -42,7 +42,6 @@ _INVERSE: Mapping[str, Function] = {
 _BASES = {"log": math.e, "log2": 2.0, "log10": 10.0}
 _ARITHMETIC = ("+", "-", "*", "/", "^")
 _MEASURED = ("real", "positive", "nonnegative", "unit")  # supports of what is measured; counts and answers stay
-_OF_LOGARITHMS = ("lognormal", "hurdle_lognormal")  # their linear predictor is the mean of the logarithm
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +149,7 @@ def way_back(fit: Fitted, grid: Grid, scale: Scale) -> Back | None:
         return None
     if isinstance(response, Call) and response.function in LIMITED:
         response = response.arguments[0].value
-    if fit.model.family.name in _OF_LOGARITHMS:
+    if specification_of(fit.model.family).logarithm_of:
         response = Call("log", (Argument(None, response),))
     steps, left = _undone(response, fit.model.design.response_name)
     if not steps:

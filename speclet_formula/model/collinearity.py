@@ -382,5 +382,5 @@ def _pure_levels(block: GroupBlock, design: Design) -> Iterator[Finding]:
             "The likelihood rises without end with the SD of its intercepts, so that only its prior keeps it finite; "
             "lme4 ends anywhere.",
             f"Leave (1 | {block.group}) out and fit one row for each level, or choose that SD's prior with care, "
-            f"priors={{'{block.slots[block.columns.index('1')]}_sigma': ...}}.",
+            f"priors={{'{block.sds[block.columns.index('1')]}': ...}}.",
         )

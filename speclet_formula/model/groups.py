@@ -88,7 +88,7 @@ def _few_levels(block: GroupBlock) -> Iterator[Finding]:
             "few_levels",
             f"'{block.group}' has {q} levels.",
             "So few effects determine an SD weakly: its posterior is wide and follows its prior.",
-            f"Choose that prior with care, priors={{'{block.slots[0]}_sigma': ...}}, or make '{block.group}' a fixed "
+            f"Choose that prior with care, priors={{'{block.sds[0]}': ...}}, or make '{block.group}' a fixed "
             "term if only these levels matter.",
         )
 

@@ -119,6 +119,6 @@ def _few_rows(name: str, predictor: Predictor) -> Iterator[Finding]:
                 "few_levels",
                 f"'{block.group}' has {len(block.levels)} levels in the formula of '{name}'.",
                 "So few effects determine an SD weakly: its posterior is wide and follows its prior.",
-                f"Choose that prior with care, priors={{'{block.slots[0]}_sigma': ...}}, or make '{block.group}' a "
+                f"Choose that prior with care, priors={{'{block.sds[0]}': ...}}, or make '{block.group}' a "
                 f"fixed term of '{name}'.",
             )

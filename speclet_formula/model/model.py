@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.files import SORTED
-from speclet_formula.common.keywords import answers_r
 from speclet_formula.design import Design, GroupBlock, Scan, build_design
 from speclet_formula.design.merged import (
     check_merged,
@@ -25,7 +25,15 @@ from speclet_formula.design.merged import (
 )
 from speclet_formula.design.tables import Missing, as_pandas, in_row_order, read_used, row_labels
 from speclet_formula.errors import DataError, FormulaError, nearest
-from speclet_formula.families import FAMILIES, Family, check_response, is_ordinal, parameter_link, resolve_family
+from speclet_formula.families import (
+    FAMILIES,
+    Family,
+    check_response,
+    is_linear,
+    is_ordinal,
+    parameter_link,
+    resolve_family,
+)
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
 from speclet_formula.model.findings import Finding, Support
@@ -134,7 +142,7 @@ class Model:
             table = read_used(table, tuple(dict.fromkeys([*columns_of(parsed), *named])), text, response=response)
         check_parameters(parsed, chosen)
         if merged_columns(table):
-            plain = chosen.name == "gaussian" and chosen.link == "identity"
+            plain = is_linear(chosen)
             check_merged(parsed, table, plain=plain, functions=tuple(functions or {}))
         _check_weights(weights, chosen, parsed)
         labels = row_labels(data, len(table))
@@ -147,9 +155,9 @@ class Model:
             functions=functions,
             weights=weights,
             missing=missing,
-            binary=specification.support == "binary" or (chosen.name == "binomial" and weights is None),
+            binary=specification.support == "binary" or (bool(specification.single_trials) and weights is None),
             ordinal=is_ordinal(chosen),
-            proportion=specification.weights == "trials" and (weights is not None or chosen.name == "binomial"),
+            proportion=specification.weights == "trials" and (weights is not None or bool(specification.single_trials)),
             text=text,
             reserved=(chosen.parent, *chosen.parameters),
         )

@@ -3,69 +3,24 @@
 Plain densities are those of `families`; what PyMC makes of the same rows is left to `inference`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-
 import numpy as np
-from scipy import special
 
 from speclet_formula.design import Design
 from speclet_formula.design.design import Limits
 from speclet_formula.errors import DataError
-from speclet_formula.families import Family, draw_response, log_density, weighted
-from speclet_formula.families.specification import Parameters
+from speclet_formula.families import (
+    Family,
+    draw_response,
+    families_with,
+    log_density,
+    specification_of,
+    weighted,
+)
+from speclet_formula.families.specification import Parameters, Tails
 
 Rows = slice | np.ndarray
-Tail = Callable[[np.ndarray, np.ndarray, Parameters], np.ndarray]
 
 MOST_ROUNDS = 10_000  # of drawing anew what fell outside the bounds: a range of probability 1e-3 is then hit for sure
-
-
-@dataclass(frozen=True)
-class _Tails:
-    """The logs of P(Y <= y) and P(Y >= y), (y, mean, parameters) -> array."""
-
-    at_most: Tail
-    at_least: Tail
-    step: int  # from one possible value to the next: 0 for a continuous response, 1 for a count
-
-
-def _log(probability: np.ndarray) -> np.ndarray:
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(probability))
-
-
-def _normal_below(y: np.ndarray, mean: np.ndarray, p: Parameters) -> np.ndarray:
-    return np.asarray(special.log_ndtr((y - mean) / p["sigma"]))
-
-
-def _student_below(y: np.ndarray, mean: np.ndarray, p: Parameters) -> np.ndarray:
-    return _log(special.stdtr(p["nu"], (y - mean) / p["sigma"]))
-
-
-def _poisson_at_least(y: np.ndarray, mean: np.ndarray, _p: Parameters) -> np.ndarray:
-    return np.where(y >= 1, _log(special.gammainc(np.maximum(y, 1), mean)), 0.0)
-
-
-def _negative_binomial_at_most(y: np.ndarray, mean: np.ndarray, p: Parameters) -> np.ndarray:
-    inside = _log(special.betainc(p["alpha"], np.maximum(y, 0) + 1, p["alpha"] / (p["alpha"] + mean)))
-    return np.where(y >= 0, inside, -np.inf)
-
-
-def _negative_binomial_at_least(y: np.ndarray, mean: np.ndarray, p: Parameters) -> np.ndarray:
-    return np.where(y >= 1, _log(special.betainc(np.maximum(y, 1), p["alpha"], mean / (p["alpha"] + mean))), 0.0)
-
-
-_TAILS: dict[str, _Tails] = {
-    "gaussian": _Tails(_normal_below, lambda y, mean, p: _normal_below(-y, -mean, p), 0),
-    "t": _Tails(_student_below, lambda y, mean, p: _student_below(-y, -mean, p), 0),
-    "poisson": _Tails(
-        lambda y, mean, _p: np.where(y >= 0, _log(special.gammaincc(np.maximum(y, 0) + 1, mean)), -np.inf),
-        _poisson_at_least,
-        1,
-    ),
-    "negativebinomial": _Tails(_negative_binomial_at_most, _negative_binomial_at_least, 1),
-}
 
 
 def check_limits(family: Family, design: Design) -> None:
@@ -75,10 +30,10 @@ def check_limits(family: Family, design: Design) -> None:
     ------
     DataError
     """
-    if design.limits is not None and family.name not in _TAILS:
+    if design.limits is not None and specification_of(family).tails is None:
         raise DataError(
             f"'{design.response_name}' has no meaning for the family '{family.name}'.",
-            f"A response can be censored or truncated in the families {', '.join(_TAILS)}.",
+            f"A response can be censored or truncated in the families {families_with('tails')}.",
             "Write the response as a plain column, or choose another family.",
         )
 
@@ -121,10 +76,11 @@ def observed_log_density(
     density = log_density(
         family, y, mean, parameters, trials=None if design.trials is None else design.trials[rows], weights=weights
     )
-    if design.limits is None:
+    tails = specification_of(family).tails
+    if design.limits is None or tails is None:
         return density
     limits = _limits_of_rows(design.limits, rows)
-    return _limited(_TAILS[family.name], density, y, mean, weighted(parameters, weights), limits)
+    return _limited(tails, density, y, mean, weighted(parameters, weights), limits)
 
 
 def _limits_of_rows(limits: Limits, rows: Rows) -> Limits:
@@ -132,7 +88,7 @@ def _limits_of_rows(limits: Limits, rows: Rows) -> Limits:
 
 
 def _limited(
-    tails: _Tails, density: np.ndarray, y: np.ndarray, mean: np.ndarray, parameters: Parameters, limits: Limits
+    tails: Tails, density: np.ndarray, y: np.ndarray, mean: np.ndarray, parameters: Parameters, limits: Limits
 ) -> np.ndarray:
     """Put probabilities in the place of the densities of bounds, or divide by the probability of being seen."""
     if limits.status is None:
@@ -152,7 +108,7 @@ def _columns(value: np.ndarray, columns: np.ndarray) -> np.ndarray:
     return value if shared else value[..., columns]
 
 
-def _log_mass(tails: _Tails, mean: np.ndarray, parameters: Parameters, limits: Limits) -> np.ndarray:
+def _log_mass(tails: Tails, mean: np.ndarray, parameters: Parameters, limits: Limits) -> np.ndarray:
     """Return log P(lower <= Y <= upper), as a difference in the thinner tail so that no digits are lost."""
     below = tails.at_most(limits.upper, mean, parameters)
     above = tails.at_least(limits.lower, mean, parameters)

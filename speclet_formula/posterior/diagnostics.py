@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import special
 
+from speclet_formula.design.design import is_correlation, slot_of_sd
 from speclet_formula.errors import SamplingError
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, Array, Mixing, mixing
 
@@ -422,7 +423,7 @@ def _longer(evidence: Evidence) -> str:
 
 def _for_variances(parameter: str) -> str:
     """Add what helps a group SD or correlation, which few levels leave almost unknown."""
-    if parameter.split("[")[0].endswith("_sigma") or parameter.startswith("cor|"):
+    if slot_of_sd(parameter) or is_correlation(parameter):
         return " A group SD or correlation also gains from more levels, a tighter prior, or a simpler group term."
     return ""
 

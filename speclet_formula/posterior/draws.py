@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor
+from speclet_formula.design import Predictor
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, sd_name, slot_of_sd
 from speclet_formula.design.merged import row_count
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import Formula
@@ -251,7 +252,7 @@ def is_left_out(posterior: Mapping[str, Any], name: str) -> bool:
     -------
     bool
     """
-    return name not in posterior and f"{name}_sigma" in posterior
+    return name not in posterior and sd_name(name) in posterior
 
 
 def not_kept(posterior: Mapping[str, Any], name: str) -> Parts | None:
@@ -269,7 +270,7 @@ def not_kept(posterior: Mapping[str, Any], name: str) -> Parts | None:
     """
     if not is_left_out(posterior, name):
         return None
-    slots = [str(one).removesuffix("_sigma") for one in posterior if "|" in str(one) and str(one).endswith("_sigma")]
+    slots = [slot for variable in posterior if (slot := slot_of_sd(str(variable)))]
     kept = [slot for slot in slots if slot in posterior]
     needed = dict.fromkeys(slot.rpartition("|")[2] for slot in slots if slot in (*kept, name))
     return (

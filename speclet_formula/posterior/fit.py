@@ -1,12 +1,13 @@
 """What a fit is: a model with its draws, `Fit`, or with its estimates of maximum likelihood, `PointFit`.
 
-Both print themselves as lme4 does, by `summary` and `rendering`.
+Both print themselves as lme4 does, by `summary`.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from speclet_formula.common.table import number
 from speclet_formula.errors import some_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
@@ -14,10 +15,9 @@ from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.effects import summarise_fixed
 from speclet_formula.posterior.intervals import EstimateError, choose_interval
 from speclet_formula.posterior.points import PointEstimates, labels_of
-from speclet_formula.posterior.rendering import render_html, render_text
 from speclet_formula.posterior.summary import (
     MOST_FIXED,
-    Layout,
+    Summary,
     counted,
     counted_rows,
     findings_of,
@@ -25,7 +25,6 @@ from speclet_formula.posterior.summary import (
     group_table,
     kind_of_model,
     lay_out,
-    number,
 )
 from speclet_formula.posterior.variances import varcorr
 
@@ -56,10 +55,10 @@ class Fit:
     seconds: float
 
     def __repr__(self) -> str:
-        return render_text(lay_out(self))
+        return lay_out(self).text()
 
     def _repr_html_(self) -> str:
-        return render_html(lay_out(self))
+        return lay_out(self).html()
 
 
 METHODS = {"reml": "REML", "ml": "maximum likelihood", "laplace": "maximum likelihood (Laplace Approximation)"}
@@ -132,13 +131,13 @@ class PointFit:
         )
 
     def __repr__(self) -> str:
-        return render_text(lay_out_point(self))
+        return lay_out_point(self).text()
 
     def _repr_html_(self) -> str:
-        return render_html(lay_out_point(self))
+        return lay_out_point(self).html()
 
 
-def lay_out_point(fit: PointFit) -> Layout:
+def lay_out_point(fit: PointFit) -> Summary:
     """Put a fit by maximum likelihood into words, in lme4's order.
 
     Parameters
@@ -147,7 +146,7 @@ def lay_out_point(fit: PointFit) -> Layout:
 
     Returns
     -------
-    Layout
+    Summary
     """
     frame = summarise_fixed(fit, choose_interval(), most=MOST_FIXED)
     shown = {"Estimate": "estimate", "Std.Error": "std_error"}
@@ -155,7 +154,7 @@ def lay_out_point(fit: PointFit) -> Layout:
     statistics = {"z value" if laplace else "t value": [number(value, ".3f") for value in frame["statistic"]]}
     if laplace:
         statistics["Pr(>|z|)"] = [_probability(value) for value in frame["p_value"]]
-    return Layout(
+    return Summary(
         verdict=fit.verdict.capitalize(),
         sentence=fit.sentence,
         remedy=fit.remedy,
@@ -167,6 +166,11 @@ def lay_out_point(fit: PointFit) -> Layout:
         foot=LAPLACE_FOOT if laplace else FOOT,
         findings=findings_of(fit),
     )
+
+
+def summary_of(fit: Fit | PointFit) -> Summary:
+    """Return the summary of a fit of either kind."""
+    return lay_out_point(fit) if isinstance(fit, PointFit) else lay_out(fit)
 
 
 def _probability(value: float) -> str:

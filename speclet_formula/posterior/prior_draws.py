@@ -4,17 +4,17 @@ So whatever reads a posterior reads them too. Group effects are drawn from the S
 """
 
 from collections.abc import Callable, Mapping
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import Predictor
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
+from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
+from speclet_formula.families import specification_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.priors import Prior, Slot, draw, log_density, matrices_of, pairs_of
@@ -135,9 +135,9 @@ def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.rand
     """Draw the thresholds between levels at the predictors' means, and move them to zero as an intercept."""
     design, count = model.design, len(model.design.levels) - 1
     drawn = _coefficients(slot, count, rng, draws)
-    if model.family.name == "cumulative":
+    if specification_of(model.family).increasing:
         drawn = _increasing(drawn, lambda: _coefficients(slot, count, rng, draws), slot)
-    means = column_means(design, design.mean.X) if len(design.mean.X) else np.zeros(design.X.shape[1])
+    means = column_means(design, design.mean.X) if len(design.mean.X) else np.zeros(design.mean.X.shape[1])
     for term in design.mean.fixed:
         values = found[term.variable][1].reshape(draws, -1)
         drawn = drawn + values @ means[term.start : term.stop, np.newaxis]
@@ -175,16 +175,15 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
         name = block.correlation
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
         factor = np.linalg.cholesky(matrices)
-        labels = [", ".join(pair) for pair in combinations(block.columns, 2)]
-        found[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: labels})
+        found[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}
     for column, (slot, stated) in enumerate(zip(block.slots, parameters, strict=True)):
         own[slot] = ((block.dim,), effects[:, :, column], {block.dim: list(block.levels)})
-        own[f"{slot}_sigma"] = ((), sds[:, column], {})
+        own[sd_name(slot)] = ((), sds[:, column], {})
         if isinstance(stated["mu"], Prior):
-            own[f"{slot}_mu"] = ((), means[:, column], {})
+            own[mean_name(slot)] = ((), means[:, column], {})
     return own | found
 
 
@@ -216,14 +215,14 @@ def _log_prior_of_side(model: Model, predictor: Predictor, priors: Mapping[str, 
             values = values + _at_means(model.design, predictor, posterior)[..., np.newaxis]
         total += log_density(priors[term.name], values).sum(axis=-1)
     for block in predictor.groups:
-        sds = np.concatenate([_values(posterior, f"{slot}_sigma") for slot in block.slots], axis=-1)
+        sds = np.concatenate([_values(posterior, sd_name(slot)) for slot in block.slots], axis=-1)
         if block.correlated:
             matrices = matrices_of(_values(posterior, block.correlation))
             total += log_density(priors[block.correlation], matrices)
         for column, slot in enumerate(block.slots):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
             total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
-            total += log_density(mean, _values(posterior, f"{slot}_mu"))[..., 0] if isinstance(mean, Prior) else 0.0
+            total += log_density(mean, _values(posterior, mean_name(slot)))[..., 0] if isinstance(mean, Prior) else 0.0
     return total
 
 
@@ -241,3 +240,87 @@ def _values(posterior: Any, name: str) -> Array:
     """Return a variable's draws, (chains, draws, elements)."""
     array = posterior[name].transpose("chain", "draw", ...)
     return np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
+
+
+def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
+    """Draw every scalar parameter from its prior; group effects are left to `simulate`, which draws them from these.
+
+    Parameters
+    ----------
+    model : Model
+        Its response is not looked at; its priors are taken as they are.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    dict
+        What `simulate` takes. The intercept's prior holds at the predictors' means; here it is the formula's own, at
+        zero.
+
+    Raises
+    ------
+    PriorError
+        A prior is improper (flat).
+
+    Examples
+    --------
+    >>> import numpy as np, speclet_formula as sf
+    >>> from speclet_formula.posterior.prior_draws import truth_from_priors
+    >>> data, _ = sf.datasets.m7()
+    >>> model = sf.Model("log_fc ~ (1 | gene)", data, priors="notebook")
+    >>> sorted(truth_from_priors(model, np.random.default_rng(1)))
+    ['1|gene_sigma', 'Intercept', 'sigma']
+    """
+    priors = {slot.slot: slot.prior for slot in model.slots}
+    values: dict[str, Any] = {}
+    for term in model.design.mean.fixed:
+        values |= dict(zip(term.columns, _true_coefficients(term, priors[term.name], rng), strict=True))
+    if "Intercept" in values:
+        values["Intercept"] -= _truth_at_means(model, values)
+    for block in model.design.mean.groups:
+        values |= _true_block(block, priors, rng)
+    return values | {name: float(draw(priors[name], rng)) for name in model.family.parameters}
+
+
+def check_proper(model: Model) -> None:
+    """Raise a PriorError if a prior cannot be drawn from."""
+    truth_from_priors(model, np.random.default_rng(0))
+
+
+def _true_coefficients(term: FixedTerm, prior: Prior, rng: np.random.Generator) -> list[float]:
+    """Draw a term's coefficients: a prior of vectors gives all at once, one of numbers each by itself."""
+    try:
+        drawn = np.atleast_1d(draw(prior, rng))
+        others = [draw(prior, rng) for _ in term.columns[1:]] if len(drawn) == 1 else []
+    except PriorError as error:
+        raise PriorError(f"'{term.name}': {error.problem}", error.allowed, error.remedy) from error
+    return [float(value) for value in np.concatenate([drawn, *map(np.atleast_1d, others)])]
+
+
+def _truth_at_means(model: Model, values: Mapping[str, float]) -> float:
+    """Return what the other coefficients add at the predictors' means."""
+    others = [term for term in model.design.mean.fixed if term.kind != "intercept"]
+    means = model.design.mean.X.mean(axis=0)
+    return sum(
+        float(means[term.start + place]) * values[label] for term in others for place, label in enumerate(term.columns)
+    )
+
+
+def _true_block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.Generator) -> dict[str, Any]:
+    """Draw the SDs, means and correlations of a block."""
+    values: dict[str, Any] = {}
+    for slot in block.slots:
+        mean, sd = priors[slot].parameters["mu"], priors[slot].parameters["sigma"]
+        values[f"{slot}_sigma"] = float(draw(_prior(sd), rng))
+        if isinstance(mean, Prior) or float(np.asarray(mean)):
+            values[f"{slot}_mu"] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
+    if block.correlated:
+        name = block.correlation
+        values[name] = draw(priors[name], rng, dimension=len(block.columns))
+    return values
+
+
+def _prior(value: Any) -> Prior:
+    """Return a hyperprior; a group term's SD always has one."""
+    prior: Prior = value
+    return prior

@@ -3,29 +3,18 @@
 Variances are on the link's scale, by draw.
 """
 
-from collections.abc import Callable, Mapping
-
 import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import GroupBlock
 from speclet_formula.design.merged import column_means
+from speclet_formula.families import FAMILIES, is_ordinal, specification_of
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled, side_draws
 from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of
-from speclet_formula.posterior.variances import correlation_draws, deviation_draws, has_residual
+from speclet_formula.posterior.variances import correlation_draws, deviation_draws
 
 MEASURES = ("measure", *ESTIMATES)
-_LATENT = {"logit": np.pi**2 / 3, "probit": 1.0, "cloglog": np.pi**2 / 6}
-_OF_LINK = {family: tuple(_LATENT) for family in ("bernoulli", "binomial", "cumulative")}
-_LINKS: Mapping[str, tuple[str, ...]] = {
-    "gaussian": ("identity",),
-    "lognormal": ("identity",),
-    "poisson": ("log",),
-    "negativebinomial": ("log",),
-    "gamma": ("log",),
-    **_OF_LINK,
-}
 
 
 def icc(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
@@ -124,9 +113,10 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     _check_family(fit)
     design = fit.model.design
     coefficients = _coefficients(fit)
-    rows = np.ones(len(design.mean.X)) if design.merged is None else design.merged.rows
+    X = design.mean.X
+    rows = np.ones(len(X)) if design.merged is None else design.merged.rows
     repeats = None if design.merged is None else rows.astype(np.int64)
-    spread = np.cov(design.mean.X, rowvar=False, fweights=repeats).reshape(design.mean.X.shape[1], design.X.shape[1])
+    spread = np.cov(X, rowvar=False, fweights=repeats).reshape(X.shape[1], X.shape[1])
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
     for place, block in enumerate(design.mean.groups):
@@ -144,9 +134,11 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
 def _check_family(fit: Fitted) -> None:
     """Refuse families without a residual variance on the link's scale."""
     family, varying = fit.model.family, list(fit.model.design.varying)
-    if family.link not in _LINKS.get(family.name, ()) or varying:
+    if family.link not in specification_of(family).latent_variances or varying:
         what = f"{varying[0]} has a formula" if varying else f"the family is {family.name} with the {family.link} link"
-        known = "; ".join(f"{name} ({', '.join(links)})" for name, links in _LINKS.items())
+        known = "; ".join(
+            f"{name} ({', '.join(own.latent_variances)})" for name, own in FAMILIES.items() if own.latent_variances
+        )
         raise EstimateError(
             f"the model has no single residual variance on the link's scale: {what}.",
             f"Families and links with one: {known}.",
@@ -193,13 +185,5 @@ def _parameter(fit: Fitted, name: str) -> Array:
 def _residual(fit: Fitted, location: Array) -> Array:
     """Return the residual variance on the link's scale, (draws,), at the mean exp(location)."""
     family = fit.model.family
-    if has_residual(fit.model):
-        return _parameter(fit, "sigma") ** 2
-    of_log: dict[str, Callable[[], Array]] = {
-        "poisson": lambda: np.log1p(np.exp(-location)),
-        "negativebinomial": lambda: np.log1p(np.exp(-location) + 1 / _parameter(fit, "alpha")),
-        "gamma": lambda: np.log1p(1 / _parameter(fit, "alpha")),
-    }
-    if family.name in of_log:
-        return np.asarray(of_log[family.name]())
-    return np.full(len(location), _LATENT[family.link])
+    own = {} if is_ordinal(family) else {name: _parameter(fit, name) for name in family.parameters}
+    return np.asarray(specification_of(family).latent_variances[family.link](location, own))

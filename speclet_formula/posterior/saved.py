@@ -3,12 +3,11 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
-from speclet_formula.design.design import Design, GroupBlock, variable_name
+from speclet_formula.design.design import Design, GroupBlock, sd_name, variable_name
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.points import PointEstimates
@@ -163,10 +162,9 @@ def _of_block(block: GroupBlock) -> Iterator[tuple[str, _Variable]]:
     """Go through the effects of a block, which may have been left out, their SDs and correlations."""
     for slot in block.slots:
         yield slot, _Variable(block.levels, optional=True)
-        yield f"{slot}_sigma", _Variable(least=0.0)
+        yield sd_name(slot), _Variable(least=0.0)
     if block.correlated:
-        labels = tuple(", ".join(pair) for pair in combinations(block.columns, 2))
-        yield block.correlation, _Variable(labels, -1 - _ROUNDING, 1 + _ROUNDING)
+        yield block.correlation, _Variable(block.pairs, -1 - _ROUNDING, 1 + _ROUNDING)
 
 
 def _check_diagnostics(found: Diagnostics, sizes: Mapping[Any, int]) -> None:

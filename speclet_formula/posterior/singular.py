@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import GroupBlock, Predictor
+from speclet_formula.design import Predictor
+from speclet_formula.design.design import GroupBlock, sd_name
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import EstimateError
@@ -115,7 +116,7 @@ def _deviations(fit: Fitted, predictor: Predictor, block: GroupBlock) -> Iterato
     for place, (column, slot) in enumerate(zip(block.columns, block.slots, strict=True)):
         size = float(np.sqrt(np.mean(block.values[:, place] ** 2)))
         limits = SMALL * unit / size
-        mass = float((pooled(draws_of(fit, f"{slot}_sigma")) < limits).mean())
+        mass = float((pooled(draws_of(fit, sd_name(slot))) < limits).mean())
         label, near = block.term_of(column), mass > SHARE
         words = (
             f"The SD of '{label}' between levels of '{block.label}' may be zero: {mass:.0%} of the posterior says so."

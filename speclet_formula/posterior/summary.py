@@ -1,20 +1,18 @@
-"""A fit's print-out in the order of lme4's summary: verdict, facts, two tables, and a foot, as words.
-
-Text and HTML are made from the same parts by `rendering`.
-"""
+"""A fit's summary: verdict, facts, tables and a foot, in the order of lme4's, as text and as HTML."""
 
 import math
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape
 from itertools import groupby
 from typing import Protocol
 
-import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Predictor
-from speclet_formula.families import parameter_link
+from speclet_formula.common.table import WIDTH, Table, formatted, number
+from speclet_formula.design import Predictor
+from speclet_formula.families import is_linear, is_ordinal, parameter_link, specification_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
@@ -25,8 +23,6 @@ from speclet_formula.posterior.variances import has_residual, summarise_side
 
 MOST_FIXED = 20  # rows of fixed effects that are shown
 MOST_CORRELATED = 8  # columns of a block whose correlations are shown
-SIGNIFICANT = 3  # digits of the smallest standard error or deviation
-MOST_DECIMALS = 6
 _ESTIMATES = {"Estimate": "estimate", "Std.Error": "std_error"}
 MOST_FINDINGS = 4  # of the design that are shown
 MOST_OF_A_LINE = 92  # characters of a finding, so that it stands in one line
@@ -68,30 +64,7 @@ class Summarised(Described, Protocol):
 
 
 @dataclass(frozen=True)
-class Table:
-    """A table of text.
-
-    Attributes
-    ----------
-    caption : str
-    header : tuple of str
-        One for each column; "" continues the header on its left.
-    rows : tuple of tuple of str
-    labels : int
-        How many of the first columns name the row.
-    note : str
-        What stands below: how much is not shown and where to find it. Empty when all is shown.
-    """
-
-    caption: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    labels: int
-    note: str
-
-
-@dataclass(frozen=True)
-class Layout:
+class Summary:
     """The parts of a fit's print-out, in order.
 
     Attributes
@@ -127,8 +100,50 @@ class Layout:
     findings: tuple[str, ...] = ()
     parameters: tuple[Table, ...] = ()
 
+    def text(self) -> str:
+        """Set the parts in lme4's layout: lines without trailing blanks, numbers aligned on the right."""
+        facts = [f"{label:>7}: {text}" for label, text in self.facts]
+        lines = [*self._sentences(), self.heading, *facts, ""]
+        lines += [_indented(self.group_effects)] if self.group_effects.rows else []
+        fixed = self.fixed_effects.text() if self.fixed_effects.rows else "Fixed effects: none"
+        lines += [self.counts, "", fixed]
+        for table in (self.family_parameters, *self.parameters):
+            lines += ["", _indented(table)] if table is not None else []
+        return "\n".join([*lines, "", *textwrap.wrap(self.foot, WIDTH)])
 
-def lay_out(fit: Summarised) -> Layout:
+    def _sentences(self) -> Iterator[str]:
+        """Wrap the verdict, and the remedy where there is one; what was found in the design has a line each."""
+        for label, text in ((self.verdict, self.sentence), ("What to do", self.remedy)):
+            if text:
+                yield from textwrap.wrap(f"{label}: {text}", WIDTH, subsequent_indent="  ")
+        yield from (f"Note: {finding}" for finding in self.findings)
+
+    def html(self) -> str:
+        """Set the parts as one `<div>` without styles from elsewhere, scripts or images."""
+        facts = "".join(f"<dt>{escape(label)}</dt><dd>{escape(text)}</dd>" for label, text in self.facts)
+        tables = (self.group_effects, self.fixed_effects, self.family_parameters, *self.parameters)
+        findings = "".join(f"<li>{escape(finding)}</li>" for finding in self.findings)
+        parts = [
+            '<div class="speclet-fit">',
+            f"<p><strong>{escape(self.verdict)}:</strong> {escape(self.sentence)}</p>",
+            f"<p><strong>What to do:</strong> {escape(self.remedy)}</p>" if self.remedy else "",
+            f"<ul>{findings}</ul>" if findings else "",
+            f"<p>{escape(self.heading)}</p>",
+            f"<dl>{facts}</dl>",
+            *(table.html() for table in tables if table is not None and table.rows),
+            f"<p>{escape(self.counts)}</p>",
+            f"<p><small>{escape(self.foot)}</small></p>",
+            "</div>",
+        ]
+        return "\n".join(part for part in parts if part)
+
+
+def _indented(table: Table) -> str:
+    """Set a table in lme4's layout, whose group effects stand a blank further right."""
+    return table.text(" " if table.labels > 1 else "")
+
+
+def lay_out(fit: Summarised) -> Summary:
     """Put a fit's summary into words.
 
     Only what is shown is summarised: group effects by level are not, so that it takes as long for ten levels as for
@@ -140,7 +155,7 @@ def lay_out(fit: Summarised) -> Layout:
 
     Returns
     -------
-    Layout
+    Summary
 
     Examples
     --------
@@ -149,7 +164,7 @@ def lay_out(fit: Summarised) -> Layout:
     'Number of obs: 180, groups: Subject, 18'
     """
     interval = choose_interval()
-    return Layout(
+    return Summary(
         verdict=VERDICTS[fit.diagnostics.verdict],
         sentence=fit.diagnostics.sentence,
         remedy=fit.diagnostics.remedy,
@@ -189,7 +204,7 @@ def findings_of(fit: Described) -> tuple[str, ...]:
 
 def _about_scale(fit: Summarised) -> str:
     """Say what the scale of a t distribution is, which is no standard deviation."""
-    return SCALE_OF_T if fit.model.family.name == "t" and has_residual(fit.model) else ""
+    return "" if specification_of(fit.model.family).sigma_is_sd or not has_residual(fit.model) else SCALE_OF_T
 
 
 def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
@@ -230,8 +245,7 @@ def kind_of_model(fit: Fitted) -> str:
         "Linear mixed model", "Generalized linear model", ...
     """
     family = fit.model.family
-    kind = "Linear" if (family.name, family.link) == ("gaussian", "identity") else "Generalized linear"
-    kind = "Ordinal" if fit.model.design.levels else kind
+    kind = "Linear" if is_linear(family) else "Ordinal" if is_ordinal(family) else "Generalized linear"
     design = fit.model.design
     mixed = " mixed" if design.blocks else ""
     distributional = f" with a formula for {' and '.join(design.varying)}"
@@ -381,67 +395,3 @@ def fixed_table(frame: pd.DataFrame, every: int, shown: Mapping[str, str], extra
     more = every - len(rows)
     note = f"... and {more:,} more: sf.fixef(fit)" if more > 0 else ""
     return Table("Fixed effects", ("", *shown, *extra), rows, 1, note)
-
-
-def formatted(frame: pd.DataFrame, scale: Sequence[float]) -> list[list[str]]:
-    """Format numbers with the decimals that give the smallest of `scale` its significant digits.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-        Numbers.
-    scale : sequence of float
-        Standard errors or deviations.
-
-    Returns
-    -------
-    list of list of str
-        Row by row.
-    """
-    values = frame.to_numpy(dtype=np.float64)
-    known = np.abs(np.asarray(scale, dtype=np.float64))
-    known = known[np.isfinite(known) & (known > 0)]
-    smallest = known.min() if len(known) else 1.0
-    decimals = max(SIGNIFICANT - 1 - math.floor(math.log10(smallest)), 0)
-    wide = len(known) > 0 and np.abs(values[np.isfinite(values)]).max(initial=0.0) >= 10.0 ** (10 - decimals)
-    pattern = f"#.{SIGNIFICANT + 1}g" if decimals > MOST_DECIMALS or wide else f".{decimals}f"
-    return [[number(value, pattern) for value in row] for row in values]
-
-
-def number(value: float, pattern: str) -> str:
-    """Format a number; what is not known is a dash, and nothing is -0.00.
-
-    Parameters
-    ----------
-    value : float
-    pattern : str
-        As for `format`.
-
-    Returns
-    -------
-    str
-    """
-    if math.isnan(value):
-        return "-"
-    text = format(value, pattern).removesuffix(".")
-    return text.removeprefix("-") if not text.strip("-0.") else text
-
-
-def share(value: float, pattern: str, draws: int) -> str:
-    """Format a probability that was counted over draws: none of S is "< 1/S", all are "> 1 - 1/S".
-
-    Parameters
-    ----------
-    value : float
-    pattern : str
-        As for `format`.
-    draws : int
-        How many were counted; 0 for a probability that was not.
-
-    Returns
-    -------
-    str
-    """
-    if draws and value in (0, 1):
-        return f"> 1 - 1/{draws:,}" if value else f"< 1/{draws:,}"
-    return number(value, pattern)

@@ -8,7 +8,9 @@ from itertools import combinations
 
 import pandas as pd
 
-from speclet_formula.design.design import GroupBlock, Predictor
+from speclet_formula.design import Predictor
+from speclet_formula.design.design import GroupBlock, sd_name
+from speclet_formula.families import specification_of
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, pooled
 from speclet_formula.posterior.intervals import (
     Array,
@@ -114,7 +116,7 @@ def residual_label(model: FittedModel) -> str:
     -------
     str
     """
-    return SCALE if model.family.name == "t" else RESIDUAL
+    return RESIDUAL if specification_of(model.family).sigma_is_sd else SCALE
 
 
 def sigma(fit: Fitted) -> float:
@@ -184,7 +186,7 @@ def deviation_draws(fit: Fitted, block: GroupBlock) -> dict[str, Array]:
         By the column's label, "Intercept", "Days".
     """
     return {
-        block.term_of(column): pooled(draws_of(fit, f"{slot}_sigma"))
+        block.term_of(column): pooled(draws_of(fit, sd_name(slot)))
         for column, slot in zip(block.columns, block.slots, strict=True)
     }
 

@@ -77,7 +77,7 @@ def linear_predictor(
 
     Examples
     --------
-    >>> from speclet_formula.prediction import linear_predictors as linear_predictor
+    >>> from speclet_formula.prediction.linear_predictors import linear_predictor
     >>> linear_predictor(fit.model, fit.idata["posterior"], slice(0, 10)).shape  # 4 chains of 1,000 draws
     (4000, 10)
     """

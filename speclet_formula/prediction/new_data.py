@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import FixedPart, Predictor
+from speclet_formula.design import Design, GroupBlock, Predictor
+from speclet_formula.design.design import FixedPart, mean_name, sd_name
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.parse import parse_formula
@@ -390,7 +390,7 @@ def _moments(model: Model, posterior: Any, slot: str) -> tuple[Array, Array]:
             return variable_draws(posterior, name, 1)[:, 0]
         return np.full(total, float(np.asarray(value)))
 
-    return known(f"{slot}_mu", "mu"), known(f"{slot}_sigma", "sigma")
+    return known(mean_name(slot), "mu"), known(sd_name(slot), "sigma")
 
 
 def _correlation_factors(posterior: Any, block: GroupBlock, draws: slice | Array) -> Array | None:

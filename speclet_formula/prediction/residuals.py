@@ -3,18 +3,17 @@
 Response residuals, those in units of the model's SD, signed roots of the deviance, and randomised quantile residuals.
 """
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtri, xlogy
+from scipy.special import ndtri
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import nearest
-from speclet_formula.families import Family, expected_response, is_ordinal
+from speclet_formula.families import Family, expected_response, families_with, is_ordinal, specification_of
 from speclet_formula.families.evaluation import weighted
 from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.intervals import Array, EstimateError
@@ -158,10 +157,10 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
             "Its levels have no distances.",
             "Write type='quantile'.",
         )
-    if kind == "deviance" and family.name not in _DEVIANCES:
+    if kind == "deviance" and specification_of(family).deviance is None:
         raise EstimateError(
             f"the family '{family.name}' has no deviance.",
-            f"Families with one: {', '.join(_DEVIANCES)}.",
+            f"Families with one: {families_with('deviance')}.",
             "Write type='quantile', which every family has.",
         )
 
@@ -188,8 +187,9 @@ def _pearson(
 ) -> Array:
     trials = None if design.trials is None else design.trials[rows]
     weights = None if design.weights is None else design.weights[rows]
-    if family.name in _VARIANCES:
-        variance = _VARIANCES[family.name](mean, weighted(parameters, weights), trials)
+    of_family = specification_of(family).variance
+    if of_family is not None:
+        variance = of_family(mean, weighted(parameters, weights), trials)
     else:
         mean, parameters = _repeated(mean, parameters)
         new = draw_rows(family, design, rows, mean, parameters, rng) / (1 if trials is None else trials)
@@ -203,7 +203,9 @@ def _deviance(
 ) -> Array:
     y, expected = _observed(design, rows), expected_response(family, mean, parameters).mean(axis=0)
     averages = {name: values.mean(axis=0) for name, values in parameters.items()}
-    found = _DEVIANCES[family.name](y, expected, averages)
+    of_family = specification_of(family).deviance
+    assert of_family is not None
+    found = of_family(y, expected, averages)
     for factor in (design.weights, design.trials):
         if factor is not None:
             found = found * factor[rows]
@@ -226,34 +228,3 @@ def _repeated(mean: Array, parameters: Parameters) -> tuple[Array, Parameters]:
         return mean, parameters
     repeated = {name: np.repeat(values, FEWEST_REPLICATES, axis=0) for name, values in parameters.items()}
     return np.repeat(mean, FEWEST_REPLICATES, axis=0), repeated
-
-
-# Var(y) given the mean and the family's parameters; of a proportion, of its share of successes.
-_VARIANCES: dict[str, Callable[[Array, Parameters, Any], Array]] = {
-    "gaussian": lambda mean, p, _: p["sigma"] ** 2 + 0 * mean,
-    "gamma": lambda mean, p, _: mean**2 / p["alpha"],
-    "exponential": lambda mean, _p, _: mean**2,
-    "wald": lambda mean, p, _: mean**3 / p["lam"],
-    "beta": lambda mean, p, _: mean * (1 - mean) / (1 + p["kappa"]),
-    "bernoulli": lambda mean, _p, _: mean * (1 - mean),
-    "binomial": lambda mean, _p, trials: mean * (1 - mean) / _counted(trials),
-    "beta_binomial": lambda mean, p, trials: (
-        mean * (1 - mean) / _counted(trials) * (1 + (trials - 1) / (1 + p["kappa"]))
-    ),
-    "poisson": lambda mean, _p, _: mean,
-    "negativebinomial": lambda mean, p, _: mean + mean**2 / p["alpha"],
-}
-# Twice by how much the log density falls short of its largest, for sigma = 1; of a proportion, for one trial. As R's
-# `family()$dev.resids`, which knows no dispersion.
-_DEVIANCES: dict[str, Callable[[Array, Array, Parameters], Array]] = {
-    "gaussian": lambda y, mean, _: (y - mean) ** 2,
-    "gamma": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
-    "exponential": lambda y, mean, _: 2 * ((y - mean) / mean - np.log(y / mean)),
-    "wald": lambda y, mean, _: (y - mean) ** 2 / (y * mean**2),
-    "bernoulli": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
-    "binomial": lambda y, mean, _: 2 * (xlogy(y, y / mean) + xlogy(1 - y, (1 - y) / (1 - mean))),
-    "poisson": lambda y, mean, _: 2 * (xlogy(y, y / mean) - (y - mean)),
-    "negativebinomial": lambda y, mean, p: (
-        2 * (xlogy(y, y / mean) - (y + p["alpha"]) * np.log((y + p["alpha"]) / (mean + p["alpha"])))
-    ),
-}

@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 
+from speclet_formula.design.design import sd_name
 from speclet_formula.errors import PriorError
 from speclet_formula.priors.prior import Prior, Slot, has_hyperpriors, support_of
 from speclet_formula.priors.refusals import not_positive, number_text
@@ -148,7 +149,7 @@ def _whole_group_prior(slot: Slot, prior: Prior) -> Prior:
         raise PriorError(
             f"{prior} cannot be the prior of '{slot.slot}'.",
             "Group effects are Normal, as in lme4, around a mean and with an SD that has a prior.",
-            f'For the prior of its SD, write {{"{slot.slot}_sigma": {prior!r}}}.'
+            f'For the prior of its SD, write {{"{sd_name(slot.slot)}": {prior!r}}}.'
             if positive
             else f'Write Prior("Normal", mu=0, sigma={_SD_EXAMPLE}).',
         )

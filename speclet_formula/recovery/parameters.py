@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import Predictor
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
+from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.reml.fitting import fit_point, why_not_reml
+from speclet_formula.inference.reml.fit import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.intervals import without_rows
@@ -275,7 +275,7 @@ def _means(model: Model, predictor: Predictor, posterior: Any, priors: Mapping[s
     found = []
     for block in predictor.groups:
         for column, slot in zip(block.columns, block.slots, strict=True):
-            name = f"{slot}_mu"
+            name = mean_name(slot)
             if slot in model_means(model) and name in posterior:
                 sd = _sd_of(priors[slot].parameters["mu"])
                 found.append(Scalar(name, block.term_of(column), block.label, "b", draws_of(posterior, name), sd))
@@ -291,15 +291,15 @@ def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list
     """Return the SDs of a block's columns."""
     return [
         Scalar(
-            f"{slot}_sigma",
+            sd_name(slot),
             block.term_of(column),
             block.label,
             "sd",
-            draws_of(posterior, f"{slot}_sigma"),
+            draws_of(posterior, sd_name(slot)),
             _sd_of(priors[slot].parameters.get("sigma")) if slot in priors else float("nan"),
         )
         for column, slot in zip(block.columns, block.slots, strict=True)
-        if f"{slot}_sigma" in posterior
+        if sd_name(slot) in posterior
     ]
 
 
@@ -327,7 +327,7 @@ def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
     found: dict[str, float] = {}
     for block, matrix in zip(model.design.mean.groups, points.covariances, strict=True):
         sds = np.sqrt(np.diagonal(matrix))
-        found |= {f"{slot}_sigma": float(sd) for slot, sd in zip(block.slots, sds, strict=True)}
+        found |= {sd_name(slot): float(sd) for slot, sd in zip(block.slots, sds, strict=True)}
         if block.correlated:
             with np.errstate(invalid="ignore", divide="ignore"):
                 found |= correlations_by_key(block, matrix / np.outer(sds, sds))

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import GroupBlock
-from speclet_formula.design.design import Predictor
+from speclet_formula.design import GroupBlock, Predictor
+from speclet_formula.design.design import sd_name, slot_of_mean
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import as_factor, interaction, label_of
 from speclet_formula.errors import DataError, some_of
@@ -41,7 +41,7 @@ def parts_of(model: Model, stated: Mapping[str, Any]) -> tuple[tuple[Part, ...],
     found, others = [], []
     for key, value in stated.items():
         if isinstance(value, Mapping | pd.Series):
-            part = _effects_part(model, table, key, value, stated.get(f"{key}_sigma"))
+            part = _effects_part(model, table, key, value, stated.get(sd_name(key)))
         else:
             part = _coefficient_part(model, table, key, value)
         if part is None:
@@ -71,9 +71,9 @@ def means_moved(model: Model, truth: Mapping[str, Any]) -> dict[str, Any]:
     """Return the truth without the means of effects that the model lacks: they go into the coefficients."""
     kept = model_means(model)
     moved = dict(truth)
-    for key in [key for key in truth if key.endswith("_mu") and "|" in key]:
-        slot = key.removesuffix("_mu")
-        if slot in kept:
+    for key in truth:
+        slot = slot_of_mean(key)
+        if slot is None or slot in kept:
             continue
         mean = float(moved.pop(key))
         label = coefficient_of(slot.split("|", 1)[0])
@@ -224,7 +224,7 @@ def varying_truth(model: Model, truth: Mapping[str, Any]) -> VaryingTruth:
             effects |= stated
             numbers = dict(_block_scalars(block, truth))
             scalars |= numbers
-            realized |= {f"{slot}_sigma": float(s.std()) for slot, s in stated.items() if f"{slot}_sigma" in numbers}
+            realized |= {sd_name(slot): float(s.std()) for slot, s in stated.items() if sd_name(slot) in numbers}
         keys += [name for name in _names(predictor) if name in truth]
     return VaryingTruth(scalars, dict.fromkeys(scalars, float("nan")) | realized, effects, tuple(keys))
 
@@ -233,13 +233,13 @@ def _names(predictor: Predictor) -> Iterator[str]:
     """Go through all that a truth can say of a formula."""
     yield from (label for term in predictor.fixed for label in term.columns)
     for block in predictor.groups:
-        yield from (name for slot in block.slots for name in (slot, f"{slot}_sigma", f"{slot}_mu"))
+        yield from (name for names in zip(block.slots, block.sds, block.means, strict=True) for name in names)
         yield block.correlation
 
 
 def _block_scalars(block: GroupBlock, truth: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
     """Give SDs, means and correlations that are stated."""
-    for name in (f"{slot}{moment}" for slot in block.slots for moment in ("_mu", "_sigma")):
+    for name in (name for moments in zip(block.means, block.sds, strict=True) for name in moments):
         if name in truth:
             yield name, float(truth[name])
     name = block.correlation

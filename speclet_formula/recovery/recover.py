@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
-import numpy as np
 import pandas as pd
 
+from speclet_formula.common.table import show
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
 from speclet_formula.recovery.blocks import Block, binomial_band, blocks_of, group_tables, with_coefficients
@@ -21,9 +21,7 @@ from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
 
-SMALL, LARGE = 1e-3, 1e5  # numbers outside are printed with an exponent
 NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s")  # where a small number means none
-MANY_DIGITS = 10  # from here on one decimal is enough
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -304,15 +302,3 @@ def _misses(parameters: pd.DataFrame) -> str:
 def shown(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the cells of a table as text."""
     return frame.apply(lambda column: column.map(lambda value: show(value, exponent=column.name not in NEAR_ZERO)))
-
-
-def show(value: object, *, exponent: bool = True) -> str:
-    """Return a cell as text: three decimals, exponents where these do not tell, a dash for what does not exist."""
-    if not isinstance(value, float | np.floating):
-        return str(value)
-    number = float(value)
-    if np.isnan(number):
-        return "-"
-    if np.isinf(number) or abs(number) >= LARGE or (exponent and 0 < abs(number) < SMALL):
-        return f"{number:.2g}"
-    return f"{number:z.3f}" if abs(number) < MANY_DIGITS else f"{number:.1f}"

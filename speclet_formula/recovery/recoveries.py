@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
+from speclet_formula.design.design import slot_of_sd
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError
@@ -77,7 +78,7 @@ def _is_identity(model: Model) -> bool:
 
 def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray | None:
     """Return the true linear predictor of each row; None where the effects of a stated SD are not known."""
-    if any(key.endswith("_sigma") and "|" in key and key.removesuffix("_sigma") not in truth for key in truth):
+    if any((slot := slot_of_sd(key)) and slot not in truth for key in truth):
         return None
     parts, _ = parts_of(model, truth)
     total: np.ndarray = model.design.mean.offset + np.sum([part.contribution for part in parts], axis=0)

@@ -16,6 +16,7 @@ from speclet_formula.design.design import Limits, Predictor
 from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
 from speclet_formula.errors import DataError
 from speclet_formula.families import (
+    DEFAULT_FAMILY,
     FAMILIES,
     Family,
     draw_response,
@@ -23,6 +24,7 @@ from speclet_formula.families import (
     inverse_parameter_link,
     is_ordinal,
     resolve_family,
+    specification_of,
 )
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
@@ -279,7 +281,7 @@ def _check_weights(weights: np.ndarray | None, family: Family) -> None:
 def _own_parameter(params: Mapping[str, Any], name: str, family: Family) -> Any:
     """Return a parameter of the family: a number above 0, a share, or increasing thresholds."""
     if name == "threshold":
-        return _thresholds(params[name], increasing=family.name == "cumulative")
+        return _thresholds(params[name], increasing=specification_of(family).increasing)
     value = number_of(params, name, positive=True)
     if name == "psi" and value > 1:
         raise DataError(f"params['psi'] is {value!r}.", "'psi' is a share, at most 1.", "Give a number up to 1.")
@@ -339,7 +341,9 @@ def _refuse_beside_formula(nsim: int, effects: str | None) -> None:
 
 def _refuse_beside_fit(**settings: Any) -> None:
     """Refuse settings that a fit has already."""
-    given = [name for name, value in settings.items() if not (value is None or (name, value) == ("family", "gaussian"))]
+    given = [
+        name for name, value in settings.items() if not (value is None or (name, value) == ("family", DEFAULT_FAMILY))
+    ]
     if given:
         raise DataError(
             f"{', '.join(f'{name}=' for name in given)} beside a fit would change nothing.",

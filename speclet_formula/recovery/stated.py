@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest, some_of
 from speclet_formula.families import Family
@@ -25,9 +26,9 @@ def check_params(layout: Design, family: Family, params: Mapping[str, Any]) -> N
     for block in layout.blocks:
         correlation = block.correlation
         drawn = [slot for slot in block.slots if slot not in params]
-        missing += [f"{slot}_sigma" for slot in drawn if f"{slot}_sigma" not in params]
-        needed += [f"{slot}_sigma" for slot in block.slots]
-        accepted += [name for slot in block.slots for name in (slot, f"{slot}_sigma", f"{slot}_mu")]
+        missing += [sd_name(slot) for slot in drawn if sd_name(slot) not in params]
+        needed += block.sds
+        accepted += [name for names in zip(block.slots, block.sds, block.means, strict=True) for name in names]
         if block.correlated:
             needed.append(correlation)
             accepted.append(correlation)
@@ -67,7 +68,7 @@ def block_effects(block: GroupBlock, params: Mapping[str, Any], rng: np.random.G
     values = standard @ factor.T
     for position, column in enumerate(drawn):
         slot = block.slots[column]
-        mean = number_of(params, f"{slot}_mu") if f"{slot}_mu" in params else 0.0
+        mean = number_of(params, mean_name(slot)) if mean_name(slot) in params else 0.0
         given[slot] = pd.Series(mean + values[:, position], index=list(block.levels), name=slot)
     return given
 
@@ -105,7 +106,7 @@ def _given_effects(effects: Effects, slot: str, block: GroupBlock) -> pd.Series:
         raise DataError(
             f"params['{slot}'] is {effects!r}.",
             f"'{slot}' holds an effect for each level of '{block.group}', as a Series or a dict.",
-            f"For the SD of effects to be drawn write params['{slot}_sigma'].",
+            f"For the SD of effects to be drawn write params['{sd_name(slot)}'].",
         )
     by_level = {label_of(level): _effect(effect, slot, level) for level, effect in effects.items()}
     absent = [level for level in block.levels if level not in by_level]
@@ -133,7 +134,7 @@ def _effect(effect: Any, slot: str, level: Any) -> float:
 
 def _covariance_factor(block: GroupBlock, drawn: list[int], params: Mapping[str, Any]) -> np.ndarray:
     """Return L with Sigma = L L' for the columns to be drawn."""
-    sds = np.array([_standard_deviation(params, f"{block.slots[column]}_sigma") for column in drawn])
+    sds = np.array([_standard_deviation(params, block.sds[column]) for column in drawn])
     if not block.correlated:
         return np.diag(sds)
     name = block.correlation

@@ -12,7 +12,9 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.design import is_correlation, mean_name, sd_name, slot_of_sd
 from speclet_formula.errors import DataError
+from speclet_formula.families import is_linear
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import (
     Part,
@@ -137,7 +139,7 @@ def _check_numbers(truth: Mapping[str, Any]) -> None:
                 "True values are numbers, or effects by level: a Series or a dict.",
                 "Give numbers that a float can hold.",
             ) from None
-        spread = (name == "sigma" or name.endswith("_sigma")) and bool((numbers < 0).any())
+        spread = (name == "sigma" or slot_of_sd(name) is not None) and bool((numbers < 0).any())
         if spread or np.isinf(numbers).any():
             raise DataError(
                 f"truth['{name}'] is {repr(value)[:MOST_QUOTED]}.",
@@ -148,8 +150,8 @@ def _check_numbers(truth: Mapping[str, Any]) -> None:
 
 def _explained(parts: tuple[Part, ...], scalars: dict[str, float]) -> set[str]:
     """Return the keys of the truth that are judged themselves, or that say how judged effects were drawn."""
-    correlations = {key.split("[", 1)[0] for key in scalars if key.startswith(("cor|", "threshold["))}
-    drawn = {f"{part.key}_{moment}" for part in parts for moment in ("sigma", "mu")}
+    correlations = {key.split("[", 1)[0] for key in scalars if is_correlation(key) or key.startswith("threshold[")}
+    drawn = {name(part.key) for part in parts for name in (sd_name, mean_name)}
     return {*scalars, *correlations, *drawn}
 
 
@@ -243,7 +245,7 @@ def _total_mean(model: Model, stated: Mapping[str, Any], coefficients: dict[str,
     means = [slot for slot in model_means(model) if slot.startswith("1|")]
     if "Intercept" in column_labels(model.design) or "Intercept" not in stated or not means or coefficients:
         return {}
-    return {"Intercept": float(stated["Intercept"]) + sum(float(stated.get(f"{slot}_mu", 0.0)) for slot in means)}
+    return {"Intercept": float(stated["Intercept"]) + sum(float(stated.get(mean_name(slot), 0.0)) for slot in means)}
 
 
 def _means_and_sds(
@@ -252,15 +254,15 @@ def _means_and_sds(
     """Return the mean (if stated) and the SD of each slot with a truth, and of slots with a stated SD alone."""
     found: dict[str, float] = {}
     for slot in (slot for block in model.design.mean.groups for slot in block.slots):
-        if slot in model_means(model) and f"{slot}_mu" in stated:
-            found[f"{slot}_mu"] = float(stated[f"{slot}_mu"])
+        if slot in model_means(model) and mean_name(slot) in stated:
+            found[mean_name(slot)] = float(stated[mean_name(slot)])
         varying = [part for part in placement.slots.get(slot, ()) if part.value is None]
-        if not varying and f"{slot}_sigma" in stated:
-            found[f"{slot}_sigma"] = float(stated[f"{slot}_sigma"])
+        if not varying and sd_name(slot) in stated:
+            found[sd_name(slot)] = float(stated[sd_name(slot)])
         elif varying and all(part.sd is not None for part in varying):
-            found[f"{slot}_sigma"] = float(np.sqrt(sum(part.sd**2 for part in varying if part.sd is not None)))
+            found[sd_name(slot)] = float(np.sqrt(sum(part.sd**2 for part in varying if part.sd is not None)))
         elif varying and len(effects[slot]) > 1:
-            found[f"{slot}_sigma"] = float(effects[slot].std())
+            found[sd_name(slot)] = float(effects[slot].std())
     return found
 
 
@@ -277,7 +279,7 @@ def _correlations(design: Design, stated: Mapping[str, Any], placement: Placemen
 
 
 def _is_gaussian(model: Model) -> bool:
-    return bool(model.family.name == "gaussian" and model.family.link == "identity")
+    return is_linear(model.family)
 
 
 def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
@@ -314,10 +316,10 @@ def _realized(
         label = coefficient_of(columns[slot])
         if label in coefficients:
             found[label] += float(by_level.mean())
-        if f"{slot}_mu" in scalars:
-            found[f"{slot}_mu"] = float(by_level.mean())
-        if f"{slot}_sigma" in scalars and len(by_level) > 1:
-            found[f"{slot}_sigma"] = float(by_level.std())
+        if mean_name(slot) in scalars:
+            found[mean_name(slot)] = float(by_level.mean())
+        if sd_name(slot) in scalars and len(by_level) > 1:
+            found[sd_name(slot)] = float(by_level.std())
     if "Intercept" in scalars and "Intercept" not in coefficients:
         found["Intercept"] = float(sum(series.mean() for slot, series in effects.items() if columns[slot] == "1"))
     found |= _realized_correlations(model.design, scalars, effects)

@@ -4,30 +4,26 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from speclet_formula.common.table import rows_table
 from speclet_formula.design.merged import row_count, rows_by_level
-from speclet_formula.errors import PriorError
-from speclet_formula.formula.equations import equation, explain_formula
+from speclet_formula.errors import PriorError, SpecletError
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import seed_of, settings_of
+from speclet_formula.interpretation.equations import equation, explain_formula
 from speclet_formula.model import relate_groups
+from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import has_draws
 from speclet_formula.posterior.effects import ranef
+from speclet_formula.posterior.fit import METHODS
 from speclet_formula.posterior.points import interval_of
-from speclet_formula.posterior.summary import VERDICTS, lay_out
+from speclet_formula.posterior.summary import Summary
+from speclet_formula.prediction.predictive import posterior_predictive
 from speclet_formula.priors import PRESETS, slot_frame
-from speclet_formula.reporting.contents import (
-    diagnostics_table,
-    frame_table,
-    recovered_groups,
-    recovered_parameters,
-    rows_table,
-    tables_of,
-)
 from speclet_formula.reporting.page import Boxes, code, definitions, listing, paragraph, part, verdict
 from speclet_formula.reporting.plots import (
     Picture,
@@ -37,12 +33,19 @@ from speclet_formula.reporting.plots import (
     plot_predictive,
     plot_priors,
     plot_recovery,
+    plot_residuals,
     plot_variances,
+)
+from speclet_formula.reporting.tables import (
+    diagnostics_table,
+    frame_table,
+    recovered_groups,
+    recovered_parameters,
+    summary_tables,
 )
 
 if TYPE_CHECKING:
     from speclet_formula.model import Model
-    from speclet_formula.posterior import Fit
     from speclet_formula.recovery import Recovery
 
 LARGEST = 5  # effects at each end of a block
@@ -52,14 +55,13 @@ PACKAGES = {"nutpie": "nutpie", "pymc": "pymc", "numpyro": "numpyro"}  # of a sa
 MOST_LEVELS = 30  # of a factor that are written out
 
 
-def verdict_of(name: str, fit: "Fit") -> str:
+def verdict_of(name: str, summary: Summary) -> str:
     """Return the box that comes before any number of a fit."""
-    found = fit.diagnostics
-    lead = f"{name}: {VERDICTS[found.verdict].lower()}." if name else f"{VERDICTS[found.verdict]}."
-    sentences = [(lead, found.sentence)]
-    if found.remedy:
-        sentences.append(("What to do:", found.remedy))
-    return verdict(found.verdict, *sentences)
+    lead = f"{name}: {summary.verdict.lower()}." if name else f"{summary.verdict}."
+    sentences = [(lead, summary.sentence)]
+    if summary.remedy:
+        sentences.append(("What to do:", summary.remedy))
+    return verdict(summary.verdict.lower(), *sentences)
 
 
 def about_data(model: "Model", boxes: Boxes) -> str:
@@ -98,23 +100,21 @@ def findings_of(model: "Model") -> str:
     return part("Findings about the design", listing(map(str, model.findings)))
 
 
-def estimates_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
+def estimates_of(fit: Fit | PointFit, summary: Summary, boxes: Boxes, *, pictures: bool) -> str:
     """Return fixed effects and standard deviations."""
-    tables = tables_of(fit)
-    foot = paragraph(lay_out(fit).foot, "note")
+    tables = summary_tables(summary)
+    foot = paragraph(summary.foot, "note")
     fixed = part("Fixed effects", boxes.table(tables["fixed"]), foot) if "fixed" in tables else ""
-    known = ("fixed", "variances", "diagnostics")
-    more = [boxes.table(table) for name, table in tables.items() if name not in known]
+    more = [boxes.table(table) for name, table in tables.items() if name not in ("fixed", "variances")]
     fixed += part("Parameters of the family", *more) if more else ""
     if "variances" not in tables:
         return fixed
-    drawn = (
-        _picture(boxes, lambda: plot_variances(fit), "Standard deviations with their intervals.") if pictures else ""
-    )
+    caption = "Standard deviations" + (" with their intervals." if isinstance(fit, Fit) else ".")
+    drawn = _picture(boxes, lambda: plot_variances(fit), caption) if pictures else ""
     return fixed + part("Variance components", boxes.table(tables["variances"]), drawn)
 
 
-def largest_effects(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
+def largest_effects(fit: Fit | PointFit, boxes: Boxes, *, pictures: bool) -> str:
     """Return the largest effects of each group term, and a picture of all."""
     effects = ranef(fit)
     if effects.empty:
@@ -138,22 +138,41 @@ def largest_effects(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
     return part("Largest group effects", *parts, paragraph(f"Intervals: {effects.attrs['interval']}.", "note"))
 
 
-def checks_of(fit: "Fit", boxes: Boxes, random_seed: int | None) -> str:
-    """Return whether the model makes data like the observed ones."""
-    from speclet_formula.prediction.predictive import posterior_predictive
-
+def checks_of(fit: Fit | PointFit, boxes: Boxes, random_seed: int | None) -> str:
+    """Return whether the model makes data like the observed ones; of a fit without draws its residuals."""
+    heading = "Does the model make such data?"
     if fit.model.design.merged is not None:
-        return part("Does the model make such data?", paragraph("Merged rows cannot tell: the single ones are gone."))
+        return part(heading, paragraph("Merged rows cannot tell: the single ones are gone."))
+    if isinstance(fit, PointFit):
+        return _residuals_of(fit, boxes, random_seed)
     if not all(has_draws(fit, block) for block in fit.model.design.blocks):
-        return part(
-            "Does the model make such data?", paragraph("Not told: the fit kept no draws of its group effects.")
-        )
+        return part(heading, paragraph("Not told: the fit kept no draws of its group effects."))
     check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
     text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."
-    return part("Does the model make such data?", boxes.picture(plot_predictive(check), text))
+    return part(heading, boxes.picture(plot_predictive(check), text))
 
 
-def priors_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
+def _residuals_of(fit: PointFit, boxes: Boxes, random_seed: int | None) -> str:
+    try:
+        picture = plot_residuals(fit, random_seed=random_seed)
+    except SpecletError as error:  # of a response that has none
+        return part("Residuals", paragraph(f"They are not drawn: {error.problem}", "note"))
+    return part("Residuals", boxes.picture(picture, "Residuals by the fitted mean, and their quantiles."))
+
+
+def left_out_of(fit: Fit | PointFit) -> str:
+    """Say what a report of a fit without draws has not."""
+    if isinstance(fit, Fit):
+        return ""
+    engine = "nuts" if fit.method == "laplace" else "exact"
+    text = (
+        f"A fit by {METHODS[fit.method]} has no draws, and priors have no part in it: a predictive check, priors, "
+        f"diagnostics and a recovery are left out. Those of method='{engine}' have them."
+    )
+    return part("What is left out", paragraph(text))
+
+
+def priors_of(fit: Fit, boxes: Boxes, *, pictures: bool) -> str:
     """Return the table of priors, and a picture of them beside the posterior."""
     frame = slot_frame(fit.model.slots)[["slot", "prior", "source"]].set_axis(["Of", "Prior", "From"], axis=1)
     table = boxes.table(frame_table(frame, "Priors"))
@@ -166,7 +185,7 @@ def priors_of(fit: "Fit", boxes: Boxes, *, pictures: bool) -> str:
     return part("Priors", table, picture)
 
 
-def diagnostics_of(fit: "Fit", boxes: Boxes) -> str:
+def diagnostics_of(fit: Fit, boxes: Boxes) -> str:
     """Return the diagnostics in words and numbers."""
     found = fit.diagnostics
     table = diagnostics_table(found)
@@ -201,20 +220,27 @@ def recovery_of(recovery: "Recovery | None", boxes: Boxes, *, pictures: bool) ->
     return part("Recovery of the true values", *parts)
 
 
-def making_of(fit: "Fit", random_seed: int | None) -> str:
+def making_of(fit: Fit | PointFit, summary: Summary, random_seed: int | None) -> str:
     """Return how the fit was made, and the code that makes it again."""
-    facts = [*lay_out(fit).facts, ("Engine", lay_out(fit).heading), ("Versions", ", ".join(_versions(fit)))]
-    seed = seed_of(fit.idata)
-    seed = random_seed if seed is None else seed
+    facts = [*summary.facts, ("Engine", summary.heading), ("Versions", ", ".join(_versions(fit)))]
+    seed = _seed(fit, random_seed)
     if seed is not None:
         facts.append(("Random seed", str(seed)))
     return part("How it was made", definitions(facts), code(recipe(fit, random_seed), "Code that fits it again"))
 
 
-def _versions(fit: "Fit") -> Iterator[str]:
+def _seed(fit: Fit | PointFit, random_seed: int | None) -> int | None:
+    """Return the seed of a fit's draws, or the one that is told."""
+    if isinstance(fit, PointFit):
+        return None
+    seed = seed_of(fit.idata)
+    return random_seed if seed is None else seed
+
+
+def _versions(fit: Fit | PointFit) -> Iterator[str]:
     """Name Python and the packages that had a part in the draws."""
     yield f"Python {python_version()}"
-    library = str(fit.idata["posterior"].attrs.get("inference_library", ""))
+    library = "" if isinstance(fit, PointFit) else str(fit.idata["posterior"].attrs.get("inference_library", ""))
     sampler = [PACKAGES[library], "bambi"] if library in PACKAGES else []
     for package in ("speclet_formula", "numpy", "scipy", "arviz", *sampler):
         try:
@@ -229,15 +255,14 @@ def _picture(boxes: Boxes, draw: "Callable[[], Picture]", caption: str) -> str:
 
 if TYPE_CHECKING:
     from speclet_formula.model import Model
-    from speclet_formula.posterior import Fit
 
 
-def recipe(fit: "Fit", random_seed: int | None = None) -> str:
+def recipe(fit: Fit | PointFit, random_seed: int | None = None) -> str:
     """Write the code that fits a model again.
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or PointFit
     random_seed : int, optional
         The seed, where the fit does not know its own.
 
@@ -246,14 +271,18 @@ def recipe(fit: "Fit", random_seed: int | None = None) -> str:
     str
         Python, to be run where `data` is the table.
     """
-    seed = seed_of(fit.idata)
-    seed = random_seed if seed is None else seed
-    settings: dict[str, Any] = {"method": fit.method, **settings_of(fit.idata, fit.method)}
-    kept = _kept(fit)
-    settings |= {} if kept is None else {"keep": kept}
-    settings |= {} if seed is None else {"random_seed": seed}
+    seed, settings = _seed(fit, random_seed), {"method": fit.method}
+    if isinstance(fit, Fit):
+        kept = _kept(fit)
+        settings |= settings_of(fit.idata, fit.method)
+        settings |= {} if kept is None else {"keep": kept}
+        settings |= {} if seed is None else {"random_seed": seed}
     written = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    unknown = [] if seed is not None else ["# its seed is not known: other draws of the same posterior"]
+    unknown = (
+        []
+        if seed is not None or isinstance(fit, PointFit)
+        else ["# its seed is not known: other draws of the same posterior"]
+    )
     levels, arguments = list(_levels(fit.model)), list(_arguments(fit.model))
     return "\n".join([
         *(["import pandas"] if any("pandas." in line for line in levels) else []), "import speclet_formula as sf",
@@ -302,7 +331,7 @@ def _comments(model: "Model") -> Iterator[str]:
         yield f"# functions= of your own: {', '.join(model.functions)}"
 
 
-def _kept(fit: "Fit") -> tuple[str, ...] | None:
+def _kept(fit: Fit) -> tuple[str, ...] | None:
     """Return the factors whose effects were kept; None for all."""
     posterior = fit.idata["posterior"]
     blocks = fit.model.design.blocks

@@ -4,12 +4,12 @@ The page forbids itself scripts and any request.
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from html import escape
 from itertools import count
 
-from speclet_formula.posterior.summary import Table
+from speclet_formula.common.table import Table
 from speclet_formula.reporting.plots.picture import Picture, data_uri
-from speclet_formula.reporting.tables import as_plain_html
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 PIXELS = 80  # of a page for an inch of a picture: its letters are then about as large as the text's
@@ -34,7 +34,7 @@ a:focus-visible, .box:focus-visible { outline: 3px solid var(--link); outline-of
 .skip:focus { position: static; }
 .verdict { border-left: .4rem solid var(--line); background: var(--soft); padding: .6rem .9rem; max-width: 44rem; }
 .verdict.converged { border-color: var(--good); }
-.verdict.doubtful { border-color: var(--care); }
+.verdict.doubtful, .verdict.singular { border-color: var(--care); }
 .verdict.failed { border-color: var(--bad); }
 .verdict p { margin: .3rem 0; }
 .box { overflow-x: auto; max-width: 100%; margin: .8rem 0 .3rem; }
@@ -42,11 +42,12 @@ a:focus-visible, .box:focus-visible { outline: 3px solid var(--link); outline-of
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 caption { text-align: left; font-weight: 600; padding-bottom: .35rem; }
 th, td { padding: .25rem .7rem .25rem 0; text-align: right; vertical-align: top; border-bottom: 1px solid var(--soft); }
-th:first-child, .words { text-align: left; }
+th:first-child, .gt_left { text-align: left; }
 thead th { border-bottom: 1px solid var(--line); white-space: nowrap; }
 tbody td { white-space: nowrap; }
 tbody th { font-weight: 400; min-width: 6rem; max-width: 22rem; }
-td.words { white-space: normal; min-width: 5rem; }
+td.gt_left { white-space: normal; min-width: 5rem; }
+.gt_column_spanner_outer { text-align: center; }
 td.long { white-space: normal; min-width: 14rem; text-align: left; }
 dt { font-weight: 600; }
 dd { margin: 0 0 .4rem 0; }
@@ -137,7 +138,7 @@ class Boxes:
         if not table.rows:
             return ""
         ident = f"table-{next(self._numbers)}"
-        inside = as_plain_html(table, ident=ident)
+        inside = replace(table, note="").html(ident=ident)
         box = f'<div class="box" tabindex="0" role="region" aria-labelledby="{ident}">\n{inside}\n</div>'
         return "\n".join(filter(None, (box, paragraph(table.note, "note"))))
 

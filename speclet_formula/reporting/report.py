@@ -7,26 +7,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from speclet_formula.common.files import replacing
+from speclet_formula.common.table import Table, rows_table
 from speclet_formula.comparison import Comparison
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
-from speclet_formula.posterior import Fit
-from speclet_formula.posterior.summary import VERDICTS
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.fit import summary_of
+from speclet_formula.posterior.summary import Summary
 from speclet_formula.recovery import recover
 from speclet_formula.reporting import fit_report
-from speclet_formula.reporting.contents import ranking_table, rows_table
 from speclet_formula.reporting.page import Boxes, page, paragraph, part, section
 from speclet_formula.reporting.plots import plot_compare, plot_pareto_k, plot_recoveries
+from speclet_formula.reporting.tables import ranking_table
 
 if TYPE_CHECKING:
     from speclet_formula.recovery import Recovery
 
 MANY = 3  # fits that each get all pictures; of more only the best one does
-GRAVEST = ("failed", "doubtful", "converged")
+GRAVEST = ("failed", "doubtful", "singular", "converged")
 
 
 def report(
-    fits: Fit | Mapping[str, Fit],
+    fits: Fit | PointFit | Mapping[str, Fit | PointFit],
     path: str | Path,
     *,
     truth: Mapping[str, Any] | None = None,
@@ -38,8 +40,8 @@ def report(
 
     Parameters
     ----------
-    fits : Fit, or mapping of str to Fit
-        One fit, or several by name.
+    fits : Fit or PointFit, or mapping of str to such
+        One fit, or several by name. Of one without draws, what takes draws is left out, and the report says so.
     path : str or Path
         The file; folders on the way are made, and a file that is there is replaced.
     truth : dict, optional
@@ -62,7 +64,7 @@ def report(
     Raises
     ------
     DataError
-        There is no fit with draws, a comparison is of other fits, or the file cannot be written; or as `recover`.
+        There is no fit, a comparison is of other fits, or the file cannot be written; or as `recover`.
 
     Examples
     --------
@@ -79,12 +81,13 @@ def report(
             f"The fits: {', '.join(map(repr, named))}.",
             "Compare the same fits under the same names: compare(fits).",
         )
-    recoveries = {} if truth is None else {name: recover(fit, truth) for name, fit in named.items()}
+    drawn = {} if truth is None else {name: fit for name, fit in named.items() if isinstance(fit, Fit)}
+    recoveries = {name: recover(fit, truth or {}) for name, fit in drawn.items()}
     return write_report(named, path, recoveries=recoveries, comparison=comparison, title=title, random_seed=random_seed)
 
 
 def write_report(
-    fits: Mapping[str, Fit],
+    fits: Mapping[str, Fit | PointFit],
     path: str | Path,
     *,
     recoveries: "Mapping[str, Recovery]",
@@ -120,7 +123,7 @@ def write_report(
     return target
 
 
-def _named(fits: Fit | Mapping[str, Fit]) -> dict[str, Fit]:
+def _named(fits: Fit | PointFit | Mapping[str, Fit | PointFit]) -> dict[str, Fit | PointFit]:
     """Return the fits by name; a single one is named by its response."""
     named = {"": fits} if not isinstance(fits, Mapping) else {str(name): fit for name, fit in fits.items()}
     if not named:
@@ -128,17 +131,17 @@ def _named(fits: Fit | Mapping[str, Fit]) -> dict[str, Fit]:
             "there is no fit to report.", "A report is of one fit or of several by name.", "Hand over a fit."
         )
     for name, fit in named.items():
-        if not isinstance(fit, Fit):
+        if not isinstance(fit, Fit | PointFit):
             raise DataError(
                 f"{repr(name) if name else 'the first argument'} is a {type(fit).__name__}.",
-                "A report is of fits with draws, by method='exact' or 'nuts'.",
-                "Fit the model so, and hand over that fit; render_table sets the tables of other results.",
+                "A report is of what sf.fit, sf.lmer or sf.glmer returned.",
+                "Hand over that fit; render_table sets the tables of other results.",
             )
     return named
 
 
 def _document(
-    fits: Mapping[str, Fit],
+    fits: Mapping[str, Fit | PointFit],
     recoveries: "Mapping[str, Recovery]",
     comparison: Comparison | None,
     title: str | None,
@@ -146,23 +149,26 @@ def _document(
 ) -> str:
     """Return the page."""
     boxes, ordered = Boxes(), _ordered(fits, comparison)
+    summaries = {name: summary_of(fits[name]) for name in ordered}
     first = fits[ordered[0]].model
     heading = title or (
         f"{first.design.response_name}: {len(fits)} models" if len(fits) > 1 else text_of(first.formula)
     )
     sections = [
-        ("summary", "In short", _summary(fits, ordered, recoveries, comparison)),
+        ("summary", "In short", _summary(summaries, recoveries, comparison)),
         ("data", "The data", fit_report.about_data(first, boxes)),
     ]
     if len(fits) > 1:
-        sections.append(("models", "The models", boxes.table(_models(fits, ordered))))
+        sections.append(("models", "The models", boxes.table(_models(fits, summaries))))
     if comparison is not None:
         sections.append(("comparison", "Comparison", _comparison(comparison, boxes)))
     if len(recoveries) > 1:
         sections.append(("recoveries", "The models beside the truth", _side_by_side(recoveries, boxes)))
     for place, name in enumerate(ordered):
         pictures = len(fits) <= MANY or place == 0
-        about = _about(name, fits[name], recoveries.get(name), boxes, random_seed, pictures=pictures)
+        about = "\n".join(
+            _about(name, fits[name], summaries[name], recoveries.get(name), boxes, random_seed, pictures=pictures)
+        )
         sections.append((f"fit-{place + 1}", name or "The fit", about))
     return page(heading, _body(heading, [part for part in sections if part[2]]))
 
@@ -180,40 +186,32 @@ def _body(heading: str, sections: list[tuple[str, str, str]]) -> str:
     )
 
 
-def _ordered(fits: Mapping[str, Fit], comparison: Comparison | None) -> list[str]:
+def _ordered(fits: Mapping[str, Fit | PointFit], comparison: Comparison | None) -> list[str]:
     """Return the names, ranked ones first."""
     ranked = [] if comparison is None else [str(name) for name in comparison.table.index]
     return [*ranked, *(name for name in fits if name not in ranked)]
 
 
 def _summary(
-    fits: Mapping[str, Fit],
-    ordered: list[str],
-    recoveries: "Mapping[str, Recovery]",
-    comparison: Comparison | None,
+    summaries: Mapping[str, Summary], recoveries: "Mapping[str, Recovery]", comparison: Comparison | None
 ) -> str:
     """Return the verdicts, the gravest first, then what was found."""
-    graved = sorted(ordered, key=lambda name: GRAVEST.index(fits[name].diagnostics.verdict))
-    boxes = [fit_report.verdict_of(name, fits[name]) for name in graved]
+    graved = sorted(summaries, key=lambda name: GRAVEST.index(summaries[name].verdict.lower()))
+    boxes = [fit_report.verdict_of(name, summaries[name]) for name in graved]
     found = [paragraph(comparison.sentence)] if comparison is not None else []
-    best = ordered[0]
+    best = next(iter(summaries))
     if best in recoveries and recoveries[best].foot:
         lead = f"{best}: " if best else ""
         found.append(paragraph(lead + recoveries[best].foot[0]))
     return "\n".join([*boxes, *found])
 
 
-def _models(fits: Mapping[str, Fit], ordered: list[str]) -> Any:
+def _models(fits: Mapping[str, Fit | PointFit], summaries: Mapping[str, Summary]) -> Table:
     """Tabulate the models."""
     rows = [
-        (
-            name,
-            text_of(fits[name].model.formula),
-            VERDICTS[fits[name].diagnostics.verdict].lower(),
-            fits[name].method,
-            f"{fits[name].seconds:,.1f}",
-        )
-        for name in ordered
+        (name, text_of(fit.model.formula), summary.verdict.lower(), fit.method, f"{fit.seconds:,.1f}")
+        for name, summary in summaries.items()
+        for fit in [fits[name]]
     ]
     return rows_table("Models", ("Model", "Formula", "Fit", "Engine", "Seconds"), rows, labels=4)
 
@@ -244,22 +242,26 @@ def _side_by_side(recoveries: "Mapping[str, Recovery]", boxes: Boxes) -> str:
 
 
 def _about(
-    name: str, fit: Fit, recovery: "Recovery | None", boxes: Boxes, random_seed: int | None, *, pictures: bool
-) -> str:
-    """Return all that is told of one fit."""
-    parts: Iterator[str] = iter(
-        (
-            fit_report.verdict_of(name, fit) if name else "",
-            fit_report.about_model(fit.model),
-            fit_report.findings_of(fit.model),
-            fit_report.estimates_of(fit, boxes, pictures=pictures),
-            fit_report.recovery_of(recovery, boxes, pictures=pictures),
-            fit_report.largest_effects(fit, boxes, pictures=pictures),
-            fit_report.checks_of(fit, boxes, random_seed) if pictures else "",
-            fit_report.priors_of(fit, boxes, pictures=pictures),
-            fit_report.diagnostics_of(fit, boxes),
-            fit_report.making_of(fit, random_seed),
-        )
-    )
-    note = "" if pictures else part("Pictures", paragraph("All pictures are drawn for the first model alone."))
-    return "\n".join([*(text for text in parts if text), note])
+    name: str,
+    fit: Fit | PointFit,
+    summary: Summary,
+    recovery: "Recovery | None",
+    boxes: Boxes,
+    random_seed: int | None,
+    *,
+    pictures: bool,
+) -> Iterator[str]:
+    """Tell all of one fit, part by part."""
+    yield fit_report.verdict_of(name, summary) if name else ""
+    yield fit_report.about_model(fit.model)
+    yield fit_report.findings_of(fit.model)
+    yield fit_report.estimates_of(fit, summary, boxes, pictures=pictures)
+    yield fit_report.recovery_of(recovery, boxes, pictures=pictures)
+    yield fit_report.largest_effects(fit, boxes, pictures=pictures)
+    yield fit_report.checks_of(fit, boxes, random_seed) if pictures else ""
+    if isinstance(fit, Fit):
+        yield fit_report.priors_of(fit, boxes, pictures=pictures)
+        yield fit_report.diagnostics_of(fit, boxes)
+    yield fit_report.making_of(fit, summary, random_seed)
+    yield fit_report.left_out_of(fit)
+    yield "" if pictures else part("Pictures", paragraph("All pictures are drawn for the first model alone."))

@@ -1,27 +1,44 @@
-"""A result goes in; its tables come out as plain text, Markdown, HTML or LaTeX, with every name escaped.
+"""Tables of results by the names of their parts, with headings that a reader knows: `render_table` sets them."""
 
-What stands in the tables is said by `contents`; here they are only set. Pictures are left to `plots`.
-"""
-
-import textwrap
-from collections.abc import Iterator
-from html import escape
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Literal
 
+import numpy as np
+import pandas as pd
+
+from speclet_formula.common.table import Table, number, share, show
+from speclet_formula.comparison import Comparison, LikelihoodRatios
+from speclet_formula.comparison.anova import SMALLEST_P
+from speclet_formula.comparison.compare import shown_table
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.posterior.rendering import WIDTH
-from speclet_formula.posterior.summary import Table
-from speclet_formula.reporting.contents import tables_of
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.fit import summary_of
+from speclet_formula.posterior.summary import Summary
+from speclet_formula.recovery.recover import NEAR_ZERO, Recovery
 
 type TableFormat = Literal["text", "markdown", "html", "latex"]
 
-# Also what a cell's first signs could begin: a list, a quotation, a heading; and a line break would end the row.
-_MARKDOWN = str.maketrans({**{sign: f"\\{sign}" for sign in "\\`*_{}[]<>#|~$&"}, "\n": " ", "\r": " "})
-_LATEX = str.maketrans({
-    **{sign: f"\\{sign}" for sign in "_%&#${}"},
-    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
-    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "\n": " ", "\r": " ",
-})  # fmt: skip
+PARAMETERS = {
+    "term": "Term", "group": "Group", "class": "Kind", "truth": "Truth", "realized": "Realized", "median": "Estimate",
+    "lo": "Low 90 %", "hi": "High 90 %", "error": "Error", "z": "z", "contraction": "Contraction",
+    "lme4": "lme4 (REML)", "ess_bulk": "ESS", "r_hat": "R-hat", "verdict": "Verdict",
+}  # fmt: skip
+GROUPS = {
+    "group": "Group", "term": "Term", "n_levels": "Levels", "rows_per_level": "Rows a level", "coverage": "Coverage",
+    "coverage_lo": "Chance low", "coverage_hi": "Chance high", "bias": "Bias", "rmse": "RMSE", "rmse_null": "RMSE of 0",
+    "corr": "Correlation", "slope": "Slope", "reliability": "Reliability", "sign_claims": "Claims", "type_s": "Type S",
+    "type_m": "Type M",
+}  # fmt: skip
+RANKING = {
+    "rank": "Rank", "elpd": "elpd", "se": "SE", "elpd_diff": "Difference", "dse": "SE of it", "p": "p",
+    "weight": "Weight", "n_high_k": "High k", "kind": "Kind", "verdict": "Fit",
+}  # fmt: skip
+COUNTED = ("p_negative", "lfsr", "post_prob", "p_lowest", "p_rope")  # probabilities counted over draws
+KINDS = {
+    "b": "coefficient", "sd": "SD", "cor": "correlation", "sigma": "residual SD", "family": "family", "mean": "mean",
+}  # fmt: skip
 
 
 def render_table(result: Any, format: TableFormat = "text", *, part: str | None = None) -> str:  # noqa: A002 - pandas' and R's word
@@ -60,17 +77,21 @@ def render_table(result: Any, format: TableFormat = "text", *, part: str | None 
     | TP53 | -0.512 |
     | a\|b | 0.250 |
     """
-    if format not in RENDERERS:
-        near = nearest(str(format), RENDERERS)
+    formats: dict[str, Callable[[Table], str]] = {
+        "text": Table.text, "markdown": Table.markdown, "html": lambda table: table.html(styled=True),
+        "latex": Table.latex,
+    }  # fmt: skip
+    if format not in formats:
+        near = nearest(str(format), formats)
         raise DataError(
             f"there is no format {format!r}.",
-            f"The formats are {', '.join(RENDERERS)}.",
+            f"The formats are {', '.join(formats)}.",
             f"Nearest: '{near}'." if near else "Choose one of these.",
         )
     tables = tables_of(result)
     if part is not None:
         tables = {part: _part(tables, part)}
-    return "\n\n".join(RENDERERS[format](table) for table in tables.values())
+    return "\n\n".join(map(formats[format], tables.values()))
 
 
 def _part(tables: dict[str, Table], part: str) -> Table:
@@ -85,98 +106,201 @@ def _part(tables: dict[str, Table], part: str) -> Table:
     )
 
 
-def as_text(table: Table) -> str:
-    """Set a table with its columns aligned."""
-    rows = [tuple(" ".join(cell.split()) for cell in row) for row in (table.header, *table.rows)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(
-            cell.ljust(width) if place < table.labels else cell.rjust(width)
-            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
-    return "\n".join([*([f"{table.caption}:"] if table.caption else []), *lines, *textwrap.wrap(table.note, WIDTH)])
-
-
-def as_markdown(table: Table) -> str:
-    """Set a table in GitHub's Markdown, numbers on the right."""
-    rule = "|".join(":---" if place < table.labels else "---:" for place in range(len(table.header)))
-    lines = [_markdown_row(table.header), f"|{rule}|", *map(_markdown_row, table.rows)]
-    above = [f"**{table.caption.translate(_MARKDOWN)}**", ""] if table.caption else []
-    below = ["", table.note.translate(_MARKDOWN)] if table.note else []
-    return "\n".join([*above, *lines, *below])
-
-
-def as_latex(table: Table) -> str:
-    """Set a table with the rules of booktabs."""
-    columns = "l" * table.labels + "r" * (len(table.header) - table.labels)
-    head, *rows = (" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (table.header, *table.rows))
-    lines = [
-        rf"\begin{{tabular}}{{{columns}}}",
-        r"\toprule",
-        head,
-        r"\midrule",
-        *rows,
-        r"\bottomrule",
-        r"\end{tabular}",
-    ]
-    caption = [rf"\caption{{{table.caption.translate(_LATEX)}}}"] if table.caption else []
-    note = [r"\par\smallskip", rf"{{\footnotesize {table.note.translate(_LATEX)}}}"] if table.note else []
-    return "\n".join([r"\begin{table}", r"\centering", *caption, *lines, *note, r"\end{table}"])
-
-
-def as_great_table(table: Table) -> str:
-    """Set a table by great_tables, a fragment that can stand in any page."""
-    import pandas as pd
-    from great_tables import GT  # here, since it takes a second to import
-
-    # Named by their places: two headings may be the same, and a name also becomes an id.
-    names = [f"column_{place}" for place in range(len(table.header))]
-    body = pd.DataFrame(list(table.rows), columns=names, dtype=object)
-    made = GT(body).cols_label({name: cell or " " for name, cell in zip(names, table.header, strict=True)})
-    made = made.cols_align("left", names[: table.labels]).cols_align("right", names[table.labels :])
-    if table.caption:
-        made = made.tab_header(table.caption)
-    if table.note:
-        made = made.tab_source_note(table.note)
-    return str(made.as_raw_html(inline_css=False))
-
-
-def as_plain_html(table: Table, *, ident: str = "") -> str:
-    """Set a table for the report: caption, scoped headings, no style of its own.
+def tables_of(result: Any) -> dict[str, Table]:
+    """Return a result's tables by the names of its parts.
 
     Parameters
     ----------
-    table : Table
-    ident : str
-        The caption's id, by which a scrolling box can be named.
+    result : Fit, PointFit, Diagnostics, Comparison, LikelihoodRatios, Recovery or pandas.DataFrame
 
     Returns
     -------
-    str
+    dict of str to Table
+        Those that have rows.
+
+    Raises
+    ------
+    DataError
+        There is no table of such a result.
     """
-    caption = f"<caption{f' id="{escape(ident, quote=True)}"' if ident else ''}>{escape(table.caption)}</caption>"
-    head = "".join(
-        f'<th scope="col"{' class="words"' if place < table.labels else ""}>{escape(cell)}</th>'
-        if cell
-        else "<td></td>"
-        for place, cell in enumerate(table.header)
+    for kind, make in _TABLES.items():
+        if isinstance(result, kind):
+            return make(result)
+    raise DataError(
+        f"there is no table of a {type(result).__name__}.",
+        "Tables are made of a Fit, a PointFit, its diagnostics, a Comparison, an anova, a Recovery or a DataFrame.",
+        "Hand over one of these.",
     )
-    body = "\n".join(f"<tr>{''.join(_html_cells(row, table.labels))}</tr>" for row in table.rows)
-    return f"<table>\n{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody>\n</table>"
 
 
-def _html_cells(row: tuple[str, ...], labels: int) -> Iterator[str]:
-    for place, cell in enumerate(row):
-        if place == 0 and cell:
-            yield f'<th scope="row">{escape(cell)}</th>'
-        else:
-            yield f"<td{' class="words"' if place < labels else ''}>{escape(cell)}</td>"
+def diagnostics_table(diagnostics: Diagnostics) -> Table:
+    """Tabulate what the draws say about themselves."""
+    found = diagnostics
+    rows = [
+        ("Largest R-hat", number(found.r_hat_max, ".3f"), found.r_hat_parameter),
+        ("Smallest effective sample, middle", number(found.ess_bulk_min, ",.0f"), found.ess_bulk_parameter),
+        ("Smallest effective sample, tails", number(found.ess_tail_min, ",.0f"), found.ess_tail_parameter),
+        ("Divergent transitions", f"{found.divergences:,}", ""),
+        ("Draws cut at the tree's depth", f"{found.tree_depth_hits:,}", ""),
+        ("Parameters that are not finite", f"{found.n_not_finite:,}", ""),
+        ("Chains x draws", f"{found.chains} x {found.draws:,}", ""),
+    ]
+    return Table("Diagnostics", ("", "Value", "Parameter"), tuple(rows), 1, f"{found.verdict}: {found.sentence}")
 
 
-def _markdown_row(row: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cell.translate(_MARKDOWN) for cell in row)} |"
+def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table:
+    """Tabulate a frame: columns of text first name the row, numbers get three decimals.
+
+    Where the frame's ``attrs`` say over how many draws probabilities were counted, none of S is "< 1/S"; and where they
+    name the interval, the note does.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+    caption, note : str
+
+    Returns
+    -------
+    Table
+    """
+    named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
+    shown = frame.reset_index(names=[str(frame.index.name or "")]) if named else frame
+    draws = int(frame.attrs.get("draws", 0))
+    of_all = frame.attrs.get("value")  # of a matrix of one value
+    columns = [[_frame_cell(value, of_all or str(name), draws) for value in shown[name]] for name in shown.columns]
+    texts = [not pd.api.types.is_numeric_dtype(shown[name].dtype) for name in shown.columns]
+    labels = next((place for place, text in enumerate(texts) if not text), len(texts))
+    header = tuple(map(str, shown.columns))
+    interval = frame.attrs.get("interval", "none")
+    if "conf_low" in header and interval != "none":
+        note = " ".join(filter(None, (note, f"conf_low and conf_high bound the {interval}.")))
+    return Table(caption, header, tuple(zip(*columns, strict=True)), labels, note)
 
 
-RENDERERS = {"text": as_text, "markdown": as_markdown, "html": as_great_table, "latex": as_latex}
+def recovered_parameters(recovery: Recovery, *, wide: bool = True) -> Table:
+    """Tabulate the first table of a recovery; without `wide` only what fits a page.
+
+    Parameters
+    ----------
+    recovery : Recovery
+    wide : bool
+
+    Returns
+    -------
+    Table
+    """
+    left_out = () if wide else ("error", "z", "contraction", "ess_bulk", "r_hat")
+    shown = {name: heading for name, heading in PARAMETERS.items() if name not in left_out}
+    frame = recovery.parameters.assign(
+        **{"class": recovery.parameters["class"].map(lambda kind: KINDS.get(kind, kind))}
+    )
+    note = " ".join([*_unreliable(recovery), *recovery.foot])
+    return _chosen(frame, shown, f"Parameters of {recovery.formula} beside the truth", 3, note)
+
+
+def recovered_groups(recovery: Recovery, *, wide: bool = True) -> Table:
+    """Tabulate the second table of a recovery; without `wide` only what fits a page.
+
+    Parameters
+    ----------
+    recovery : Recovery
+    wide : bool
+
+    Returns
+    -------
+    Table
+    """
+    left_out = () if wide else ("coverage_lo", "coverage_hi", "rmse_null", "sign_claims", "type_s", "type_m")
+    shown = {name: heading for name, heading in GROUPS.items() if name not in left_out}
+    return _chosen(recovery.groups, shown, f"Group effects of {recovery.formula} beside the truth", 2, "")
+
+
+def _chosen(frame: pd.DataFrame, shown: Mapping[str, str], caption: str, labels: int, note: str) -> Table:
+    """Tabulate the columns that are named and there."""
+    there = {name: heading for name, heading in shown.items() if name in frame.columns}
+    columns = [[_cell(value, name) for value in frame[name]] for name in there]
+    return Table(caption, tuple(there.values()), tuple(zip(*columns, strict=True)), labels, note)
+
+
+def _unreliable(recovery: Recovery) -> Iterable[str]:
+    if recovery.verdict == "failed":
+        yield f"The fit failed: {recovery.diagnosis} None of these numbers can be relied on."
+
+
+def _cell(value: Any, column: str = "") -> str:
+    """Return a cell as text; what is missing is a dash."""
+    if column == "rows_per_level":
+        return f"{value:,.1f}".removesuffix(".0")
+    if column == "ess_bulk" and isinstance(value, float | np.floating) and np.isfinite(value):
+        return f"{value:,.0f}"
+    if value is None or value is pd.NA:
+        return "-"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    return show(value, exponent=column not in NEAR_ZERO)
+
+
+def _frame_cell(value: Any, column: str, draws: int) -> str:
+    """Return a cell of a frame; a probability that was counted over draws is never 0 or 1."""
+    counted = column in COUNTED and isinstance(value, float | np.floating) and value in (0, 1)
+    return share(float(value), ".3f", draws) if counted and draws else _cell(value, column)
+
+
+def summary_tables(summary: Summary) -> dict[str, Table]:
+    """Return the tables of a fit's summary that have rows, by the names of its parts."""
+    tables = {"fixed": summary.fixed_effects, "variances": summary.group_effects}
+    if summary.family_parameters is not None:
+        tables["family"] = summary.family_parameters
+    tables |= {table.caption: table for table in summary.parameters}
+    return {name: _with_term(table) for name, table in tables.items() if table.rows}
+
+
+def _with_term(table: Table) -> Table:
+    """Give the first column its heading."""
+    return replace(table, header=(table.header[0] or "Term", *table.header[1:]))
+
+
+def _fit_tables(fit: Fit) -> dict[str, Table]:
+    return summary_tables(summary_of(fit)) | {"diagnostics": diagnostics_table(fit.diagnostics)}
+
+
+def _recovery_tables(recovery: Recovery) -> dict[str, Table]:
+    tables = {"parameters": recovered_parameters(recovery), "groups": recovered_groups(recovery)}
+    return {name: table for name, table in tables.items() if table.rows}
+
+
+def ranking_table(comparison: Comparison) -> Table:
+    """Tabulate a comparison, the best model first.
+
+    Parameters
+    ----------
+    comparison : Comparison
+
+    Returns
+    -------
+    Table
+    """
+    shown = shown_table(comparison.table)
+    rows = tuple((str(name), *map(str, row)) for name, row in zip(shown.index, shown.to_numpy(), strict=True))
+    header = ("Model", *(RANKING.get(column, column) for column in shown.columns))
+    return Table("Comparison by leave-one-out", header, rows, 1, comparison.sentence)
+
+
+def _anova_tables(ratios: LikelihoodRatios) -> dict[str, Table]:
+    table = ratios.table
+    decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0}
+    columns = [[number(value, f".{places}f") for value in table[name]] for name, places in decimals.items()]
+    columns.append([number(value, ".4f" if not value < SMALLEST_P else ".2g") for value in table["Pr(>Chisq)"]])
+    rows = tuple(zip(map(str, table.index), *columns, strict=True))
+    return {"anova": Table("Likelihood ratios", ("Model", *table.columns), rows, 1, " ".join(ratios.notes))}
+
+
+_TABLES: Mapping[type, Callable[[Any], dict[str, Table]]] = {
+    Fit: _fit_tables,
+    PointFit: lambda fit: summary_tables(summary_of(fit)),
+    Diagnostics: lambda found: {"diagnostics": diagnostics_table(found)},
+    Comparison: lambda found: {"comparison": ranking_table(found)},
+    LikelihoodRatios: _anova_tables,
+    Recovery: _recovery_tables,
+    pd.DataFrame: lambda frame: {"table": frame_table(frame)},
+}

@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import GroupBlock
+from speclet_formula.design.design import GroupBlock, sd_name
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
@@ -226,7 +226,7 @@ def _gene_blocks(
 ) -> Iterator[tuple[np.ndarray, Array, np.ndarray, Array]]:
     """Go through whole genes: the places of their guides, the guides' draws, where genes start, and the draws' SD."""
     slot = block.slots[block.columns.index("1")]
-    own, sigma = pooled(draws_of(fit, slot)), pooled(draws_of(fit, f"{slot}_sigma"))
+    own, sigma = pooled(draws_of(fit, slot)), pooled(draws_of(fit, sd_name(slot)))
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
     size = max(1, _BLOCK // (8 * len(own)))

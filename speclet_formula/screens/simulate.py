@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
+from speclet_formula.design.design import sd_name
 from speclet_formula.errors import DataError
 from speclet_formula.screens.datasets import screen_design
 
@@ -196,7 +197,7 @@ def _truth(means: np.ndarray, library: pd.DataFrame, lines: np.ndarray) -> dict[
         truth["1|gene:cell_line"] = cells
     for name in [key for key in truth if key != "Intercept"]:
         truth[name] = truth[name].rename(name)
-        truth[f"{name}_sigma"] = float(truth[name].std())
+        truth[sd_name(name)] = float(truth[name].std())
     return truth
 
 

@@ -1,7 +1,7 @@
-"""A model and a truth, or its priors, go in; a `Study` or `Calibration` of many simulated data sets comes out."""
+"""Many fits: of data sets simulated from one truth or from the priors, and of the groups of one table."""
 
-from speclet_formula.studies.calibrating import calibrate
-from speclet_formula.studies.records import Calibration, Study
-from speclet_formula.studies.studying import power, study
+from speclet_formula.studies.by_group import GroupedFits, fit_by
+from speclet_formula.studies.calibrate import Calibration, calibrate
+from speclet_formula.studies.study import Study, power, study
 
-__all__ = ["Calibration", "Study", "calibrate", "power", "study"]
+__all__ = ["Calibration", "GroupedFits", "Study", "calibrate", "fit_by", "power", "study"]

@@ -15,8 +15,7 @@ import pandas as pd
 from speclet_formula.common.resumable import open_folder, owner_of
 from speclet_formula.common.spreading import spread, with_progress
 from speclet_formula.errors import SamplingError
-from speclet_formula.studies.checkpoints import FORMAT, STUDY, load_outcome, save_outcome
-from speclet_formula.studies.tasks import Outcome, Task, run
+from speclet_formula.studies.data_sets import FORMAT, STUDY, Outcome, Task, load_outcome, run, save_outcome
 
 MOST_SHOWN = 3  # reasons of failures in a message
 

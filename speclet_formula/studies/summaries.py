@@ -1,18 +1,17 @@
-"""Rows of many data sets go in; tables by parameter and by class come out, each estimate with its Monte Carlo SE.
-
-What the columns mean is defined in `records`. Formulas: Morris, White & Crowther (2019), doi:10.1002/sim.8086.
-"""
+"""What many data sets come to: frames by parameter and by class, the sentences below them, and how both are printed."""
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from speclet_formula.studies.measures import MASSES, ROW_COLUMNS
+from speclet_formula.recovery.recover import show
+from speclet_formula.studies.data_sets import MASSES, ROW_COLUMNS, Outcome
 from speclet_formula.studies.ranks import uniformity
-from speclet_formula.studies.tasks import Outcome
+from speclet_formula.studies.running import MOST_SHOWN, reasons
 
 BAND = 0.99  # mass of the bands of coverage
 NOMINAL = 0.9
@@ -22,17 +21,18 @@ ESTIMATES = (
 )  # fmt: skip
 COUNTS = ("n_sims", "n_failed", "n_flagged")
 IDENTITY = ("parameter", "term", "group", "class")
-
 type Estimate = tuple[float, float]  # with its SE
-
 NOTHING: Estimate = (float("nan"), float("nan"))
-
-
 _OF_DATA_SETS = (
     "data_set", "status", "reason", "verdict", "diagnosis", "ess_bulk_min", "r_hat_max", "seconds", "cpu_seconds",
 )  # fmt: skip
 _OF_DESIGNS = ("n_sims", "n_failed", "n_flagged", "bias", "rmse", "mean_sd", "emp_sd", "sd_ratio", "power")
 COLUMNS = (*ROW_COLUMNS, *_OF_DATA_SETS, *_OF_DESIGNS)  # names that no design's label can have
+PRINTED = (
+    "term", "group", "class", "truth", "bias", "rmse", "sd_ratio", "cover90", "width90", "z_sd", "rank_p", "power",
+    "lme4_rmse",
+)  # fmt: skip
+WITHOUT_EXPONENT = ("bias", "z_mean", "rank_p", "power")
 
 
 def rows_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
@@ -221,3 +221,90 @@ def _band(part: pd.DataFrame) -> dict[str, float]:
 def _rank_p(ranks: pd.Series, ranked: int) -> float:
     known = ranks.dropna().to_numpy(dtype=int)
     return uniformity(known, ranked)
+
+
+def study_foot(
+    table: pd.DataFrame, classes: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome]
+) -> tuple[str, ...]:
+    """Return what to keep in mind of a study."""
+    return (_bands(classes), _by_chance(table), *fits_sentences(data_sets, outcomes))
+
+
+def calibration_foot(
+    quantities: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome], *, level: float
+) -> tuple[str, ...]:
+    """Return what to keep in mind of a calibration."""
+    ranked = quantities[quantities["rank_p"].notna()]
+    worst = ranked.loc[ranked["rank_p"].idxmin()]
+    outside = ranked.loc[~ranked["inside"].astype(bool), "parameter"].tolist()
+    named = f"{len(outside)} of {len(ranked)} quantities" + (f" ({', '.join(outside)})" if outside else "")
+    smallest = f"The smallest p-value is {worst['rank_p']:.2g}, of {worst['parameter']}."
+    return (
+        f"The ranks of {named} stray from the uniform's {level:.0%} band; chance alone would take "
+        f"{len(ranked) * (1 - level):.2f} there. {smallest}",
+        *fits_sentences(data_sets, outcomes),
+    )
+
+
+def fits_sentences(data_sets: pd.DataFrame, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+    """Say how many fits failed, and why, and how many are flagged."""
+    failed = int((data_sets["status"] == "failed").sum())
+    flagged = data_sets[(data_sets["status"] == "fitted") & (data_sets["verdict"] != "converged")]
+    found = []
+    if failed:
+        counted = [f"{reason} ({count})" for reason, count in list(reasons(outcomes).items())[:MOST_SHOWN]]
+        found.append(f"{failed:,} of {len(data_sets):,} fits failed and are in no number above: {'; '.join(counted)}.")
+    if len(flagged):
+        failing = int((flagged["verdict"] == "failed").sum())
+        found.append(
+            f"{len(flagged):,} of {len(data_sets):,} fits are flagged by their diagnostics, {failing:,} of them as "
+            "failed to converge; they count in the numbers above."
+        )
+    return tuple(found) or ("All fits converged.",)
+
+
+def _bands(classes: pd.DataFrame) -> str:
+    """Say which classes' coverage lies outside its band."""
+    outside = classes[(classes["cover90"] < classes["cover90_lo"]) | (classes["cover90"] > classes["cover90_hi"])]
+    if outside.empty:
+        return "The coverage of the 90 % intervals lies inside its band for every class of parameter."
+    named = [f"{row['class']} ({row['cover90']:.3f})" for _, row in outside.iterrows()]
+    return f"The coverage of the 90 % intervals lies outside its band for {', '.join(named)}."
+
+
+def _by_chance(table: pd.DataFrame) -> str:
+    """Say how many of the single parameters' coverages lie outside their bands."""
+    known = table[table["cover90"].notna()]
+    outside = int(np.sum((known["cover90"] < known["cover90_lo"]) | (known["cover90"] > known["cover90_hi"])))
+    return (
+        f"By parameter it lies outside for {outside} of {len(known)}; chance alone would take "
+        f"{0.01 * len(known):.2f} there."
+    )
+
+
+def by_class(classes: pd.DataFrame, designs: Sequence[str]) -> pd.DataFrame:
+    """Return the classes' table as text, the band of coverage in one cell."""
+    band = [f"{lo:.3f} to {hi:.3f}" for lo, hi in zip(classes["cover90_lo"], classes["cover90_hi"], strict=True)]
+    table = cells(classes[[*designs, "class", "n_intervals", "cover50", "cover90"]])
+    return table.assign(band=band, cover95=[show(value) for value in classes["cover95"]])
+
+
+def cells(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the cells as text."""
+    return frame.apply(lambda c: c.map(lambda value: show(value, exponent=c.name not in WITHOUT_EXPONENT)))
+
+
+def as_text(title: str, tables: Sequence[tuple[str, pd.DataFrame]], foot: Sequence[str]) -> str:
+    """Return tables with their headings as text."""
+    parts = [title]
+    for heading, frame in tables:
+        parts += ["", heading, frame.to_string(index=False)]
+    return "\n".join([*parts, "", *foot])
+
+
+def as_html(title: str, tables: Sequence[tuple[str, pd.DataFrame]], foot: Sequence[str]) -> str:
+    """Return tables with their headings as HTML."""
+    parts = [f"<p><strong>{escape(title)}</strong></p>"]
+    for heading, frame in tables:
+        parts += [f"<p>{escape(heading)}</p>", frame.to_html(index=False, escape=True, border=0)]
+    return "\n".join([*parts, *(f"<p>{escape(sentence)}</p>" for sentence in foot)])

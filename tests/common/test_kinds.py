@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.common.kinds import checks_kind
+from speclet_formula.common.arguments import checks_kind
 from tests.fakes import crossed_fit
 
 # These have no argument of one kind, or take objects of other packages; each words its own errors.

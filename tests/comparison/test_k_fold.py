@@ -8,8 +8,8 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula.comparison.folds import make_folds
-from speclet_formula.inference.exact.integrated import predict_without, read_variances
-from speclet_formula.inference.exact.marginal import log_likelihood, log_posterior, marginal_of
+from speclet_formula.inference.exact.density import log_likelihood, log_posterior, marginal_of
+from speclet_formula.inference.exact.leave_one_out import predict_without, read_variances
 from speclet_formula.inference.precision import systems
 from speclet_formula.inference.refit import with_rows
 from speclet_formula.inference.translation.to_bambi import to_bambi

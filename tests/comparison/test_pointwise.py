@@ -13,8 +13,8 @@ import speclet_formula as sf
 from speclet_formula.comparison import pointwise
 from speclet_formula.comparison.loo import count_high_k
 from speclet_formula.errors import ComparisonError
-from speclet_formula.inference.exact import integrated
-from speclet_formula.inference.exact.sampling import sample_exact
+from speclet_formula.inference.exact import leave_one_out as integrated
+from speclet_formula.inference.exact.fit import sample_exact
 from speclet_formula.inference.plans import SamplingPlan
 from tests.fakes import fake_fit
 

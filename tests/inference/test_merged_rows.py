@@ -10,7 +10,7 @@ from pyarrow import dataset
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.inference.exact.marginal import log_likelihood, log_posterior, marginal_of
+from speclet_formula.inference.exact.density import log_likelihood, log_posterior, marginal_of
 
 FORMULAS = [
     ("y ~ 1 + (1 | gene) + (1 | line)", None),  # crossed

@@ -12,7 +12,7 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula.inference.nuts import SAMPLERS
-from speclet_formula.prediction import linear_predictors as linear_predictor
+from speclet_formula.prediction import linear_predictor
 from tests.fits import hap1_fit, m7_fit, sleepstudy_fit
 
 pytestmark = pytest.mark.slow

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from tests.inference.reml.test_fitting import dense
+from tests.inference.reml.test_fit import dense
 
 HERE = Path(__file__).resolve().parents[1] / "data" / "r"
 ANSWERS = json.loads((HERE / "odd_formulas.json").read_text())["fits"]

@@ -231,8 +231,8 @@ def test_html_is_semantic_and_needs_no_network():
 
 def test_html_spans_the_correlations_with_one_header():
     fit = fake_fit(Model("log_fc ~ 1 + (1 + x + z | gene)", counts_data()))
-    spans = [attrs for tag, attrs in parsed(fit).tags if attrs.get("colspan")]
-    assert spans == [{"scope": "colgroup", "colspan": "2"}]
+    spans = [(attrs["scope"], attrs["colspan"]) for tag, attrs in parsed(fit).tags if attrs.get("colspan", "1") != "1"]
+    assert spans == [("colgroup", "2")]
 
 
 def test_html_escapes_what_comes_from_the_data():
@@ -251,7 +251,7 @@ def test_html_escapes_what_comes_from_the_data():
 def test_html_of_a_fit_without_tables():
     data = counts_data()
     html = fake_fit(Model("n ~ 0 + (1 | gene)", data, family="poisson"))._repr_html_()
-    assert html.count("<table>") == 1
+    assert html.count("<table") == 1
     many = fake_fit(Model("log_fc ~ 0 + gene:cell_line", data))._repr_html_()
     assert "<p>... and 4 more: sf.fixef(fit)</p>" in many
 

@@ -60,8 +60,8 @@ def test_a_family_without_a_residual_variance_is_refused():
     assert str(caught.value) == (
         "the model has no single residual variance on the link's scale: the family is zero_inflated_poisson with the "
         "log link.\n"
-        "Families and links with one: gaussian (identity); lognormal (identity); poisson (log); negativebinomial "
-        "(log); gamma (log); bernoulli (logit, probit, cloglog); binomial (logit, probit, cloglog); cumulative "
+        "Families and links with one: gaussian (identity); gamma (log); lognormal (identity); bernoulli (logit, "
+        "probit, cloglog); binomial (logit, probit, cloglog); poisson (log); negativebinomial (log); cumulative "
         "(logit, probit, cloglog).\n"
         "Compare models by loo or compare instead, which serve every family."
     )

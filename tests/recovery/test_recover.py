@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+from speclet_formula.common.table import show
 from speclet_formula.errors import DataError
 from speclet_formula.inference.lmer import lmer
 from speclet_formula.model import Model
@@ -16,7 +17,6 @@ from speclet_formula.posterior.variances import varcorr
 from speclet_formula.priors import Prior
 from speclet_formula.recovery import implied_truth, recover
 from speclet_formula.recovery.parameters import reml_estimates
-from speclet_formula.recovery.recover import show
 from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.datasets import m7, screen_design
 

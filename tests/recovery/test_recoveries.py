@@ -6,7 +6,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
-from speclet_formula.prediction import linear_predictors as linear_predictor
+from speclet_formula.prediction import linear_predictor
 from tests.fits import m7_fit
 from tests.recovery.test_recover import fit_at_truth, fit_of
 

@@ -9,14 +9,23 @@ from functools import cache
 from html.parser import HTMLParser
 from itertools import pairwise
 
+import numpy as np
 import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
 from speclet_formula.posterior.diagnostics import diagnose
-from tests.fakes import correlated_fit, crossed_fit, sleepstudy_data
+from speclet_formula.posterior.fit import METHODS
+from speclet_formula.posterior.summary import lay_out
+from tests.fakes import correlated_fit, crossed_fit, screen_data, sleepstudy_data
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+
+def counts():
+    return screen_data().assign(n=np.random.default_rng(1).poisson(3.0, len(screen_data())))
+
+
 SCRIPT = "<script>alert(1)</script>"  # a level of tests/fakes.screen_data
 VOID = {"meta", "link", "img", "br"}
 # Another page that opens the report in a frame of a given width and writes what it finds into its own title.
@@ -166,6 +175,34 @@ def test_a_single_fit_without_truth_is_short(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("make", "method"),
+    [
+        (lambda: sf.lmer("Reaction ~ Days + (Days|Subject)", sleepstudy_data(), method="reml"), "REML"),
+        (lambda: sf.glmer("n ~ (1|gene)", counts(), family="poisson", method="laplace"), "Laplace"),
+    ],
+)
+def test_a_fit_without_draws_has_a_report_that_says_what_is_left_out(tmp_path, make, method):
+    fit = make()
+    told = sf.report(fit, tmp_path / "r.html", truth={"Intercept": 0.0}).read_text(encoding="utf-8")
+    reader, words = Reader(told), " ".join(Reader(told).texts)
+    assert reader.open == reader.crossed == []
+    for piece in (fit.sentence, "What is left out", f"A fit by {METHODS[fit.method]} has no draws",
+                  f"{sf.fixef(fit)['estimate'].iloc[0]:.2f}", "Residuals", f"method='{fit.method}'"):  # fmt: skip
+        assert piece in words
+    assert method in words
+    assert len(reader.named("img")) == (4 if method == "REML" else 3)  # SDs, effects of each term, residuals
+    assert "Priors" not in words
+    assert "Random seed" not in words
+
+
+def test_a_fit_is_laid_out_once(tmp_path, monkeypatch):
+    laid_out = []
+    monkeypatch.setattr("speclet_formula.posterior.fit.lay_out", lambda fit: laid_out.append(fit) or lay_out(fit))
+    sf.report(fit(), tmp_path / "r.html")
+    assert len(laid_out) == 1
+
+
+@pytest.mark.parametrize(
     ("call", "message"),
     [
         (
@@ -173,9 +210,9 @@ def test_a_single_fit_without_truth_is_short(tmp_path):
             "there is no fit to report.\nA report is of one fit or of several by name.\nHand over a fit.",
         ),
         (
-            lambda path: sf.report(sf.lmer("Reaction ~ Days + (1|Subject)", sleepstudy_data(), method="ml"), path),
-            "the first argument is a PointFit.\nA report is of fits with draws, by method='exact' or 'nuts'.\n"
-            "Fit the model so, and hand over that fit; render_table sets the tables of other results.",
+            lambda path: sf.report({"a": sf.Model("Reaction ~ Days", sleepstudy_data())}, path),
+            "'a' is a Model.\nA report is of what sf.fit, sf.lmer or sf.glmer returned.\n"
+            "Hand over that fit; render_table sets the tables of other results.",
         ),
         (
             lambda path: sf.report({"a": fit()}, path, comparison=sf.compare({"a": fit(), "b": crossed_fit(seed=2)})),

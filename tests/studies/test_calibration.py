@@ -6,9 +6,9 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import PriorError
-from speclet_formula.studies import tasks
-from speclet_formula.studies.measures import rank_among
-from speclet_formula.studies.prior_truths import truth_from_priors
+from speclet_formula.posterior.prior_draws import truth_from_priors
+from speclet_formula.studies import data_sets as tasks
+from speclet_formula.studies.data_sets import rank_among
 
 FORMULA = "y ~ x + (1|g)"
 PRIORS = {

@@ -16,9 +16,8 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError, SamplingError
-from speclet_formula.studies import tasks
-from speclet_formula.studies.checkpoints import load_outcome, save_outcome
-from speclet_formula.studies.measures import ROW_COLUMNS
+from speclet_formula.studies import data_sets as tasks
+from speclet_formula.studies.data_sets import ROW_COLUMNS, load_outcome, save_outcome
 from speclet_formula.studies.summaries import class_summaries, parameter_summaries
 
 FORMULA = "y ~ x + (1|g)"
@@ -98,7 +97,7 @@ def test_a_binomial_design_has_the_trials_of_its_table(formula, weights, monkeyp
         seen.append(model.design)
         raise SamplingError("seen.", "", "")
 
-    monkeypatch.setattr("speclet_formula.studies.tasks.fit", fitted)
+    monkeypatch.setattr("speclet_formula.studies.data_sets.fit", fitted)
     params = {"Intercept": 0.0, "x": 0.5, "1|id_sigma": 0.5}
     with pytest.raises(SamplingError, match="seen"):
         sf.study(formula, layout, params, family="binomial", weights=weights, n_sims=3, random_seed=1, workers=1)

@@ -1,7 +1,7 @@
 """A family with its link goes in; the derivatives of its log density by the linear predictor come out.
 
 A density is written once, in its mean, and each link once, in `derivatives`; the chain rule joins them here, in one
-table. What is maximised is left to `fitting`.
+table. What is maximised is left to `fit`.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""The maximum of Laplace's criterion goes in; estimates with their standard errors, and a judgement in words, come out.
-
-Finding the maximum is left to `fitting`.
-"""
+"""What the maximum of Laplace's criterion says: estimates with their standard errors, and a judgement in words."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -10,9 +7,15 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.inference.descent import Lowest
-from speclet_formula.inference.laplace.gradient import conditional_covariances
-from speclet_formula.inference.laplace.mode import Mode, sensitivities
-from speclet_formula.inference.laplace.problem import Point, Problem, factors_of, given_factors
+from speclet_formula.inference.laplace.criterion import (
+    Mode,
+    Point,
+    Problem,
+    conditional_covariances,
+    factors_of,
+    given_factors,
+    sensitivities,
+)
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import term_label
 from speclet_formula.posterior.points import PointEstimates, labels_of

@@ -26,7 +26,7 @@ from speclet_formula.inference.precision.bordered import (
 from speclet_formula.inference.precision.loops import Factor
 from speclet_formula.inference.precision.patterns import Pattern
 from speclet_formula.inference.precision.sparse import SparseEquations
-from speclet_formula.inference.reml.relative import Relative, Solution, entries_of, relative_factors
+from speclet_formula.inference.reml.criterion import Relative, Solution, entries_of, relative_factors
 
 WORTH_THREADS = 2_000  # coefficients from which on an evaluation takes longer than handing it to a thread
 

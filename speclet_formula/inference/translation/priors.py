@@ -17,8 +17,9 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import Predictor
+from speclet_formula.design import Design, GroupBlock, Predictor
+from speclet_formula.design.design import mean_name, offset_name, sd_name
+from speclet_formula.families import specification_of
 from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, Slot, has_mean
@@ -56,7 +57,7 @@ def bambi_priors(model: Model) -> dict[str, Any]:
 def _threshold_prior(model: Model, prior: bambi.Prior) -> bambi.Prior:
     """Return the prior of an ordinal family's thresholds, built by our hook."""
     slot = next(slot for slot in model.slots if slot.slot == "threshold")
-    increasing = model.family.name == "cumulative"
+    increasing = specification_of(model.family).increasing
     hook = threshold_hook(slot.prior, len(model.design.levels) - 1, increasing=increasing)
     return bambi.Prior(slot.prior.name, auto_scale=False, dist=hook, **prior.args)
 
@@ -185,7 +186,7 @@ def shifted_effects(*, centred: bool) -> Hook:
     def build(name: str, *, sigma: Any, mu: Any = 0.0, dims: Sequence[str]) -> Any:
         if centred:
             return pm.Normal(name, mu=mu, sigma=sigma, dims=dims)
-        offset = pm.Normal(f"{name}_offset", dims=dims)
+        offset = pm.Normal(offset_name(name), dims=dims)
         return pm.Deterministic(name, mu + sigma * offset, dims=dims)
 
     return build
@@ -207,7 +208,7 @@ def correlated_effects(block: CorrelatedBlock, column: int) -> Hook:
 
 def _scores(slot: str, dims: Sequence[str]) -> Any:
     """Return the standard normals of one column, made by whichever hook asks first."""
-    name = f"{slot}_offset"
+    name = offset_name(slot)
     model = pm.modelcontext(None)
     return model[name] if name in model.named_vars else pm.Normal(name, dims=dims)
 
@@ -219,8 +220,8 @@ def _centred_column(
     model = pm.modelcontext(None)
     scores: list[Any] = []
     for slot, number, row in zip(block.slots[:column], block.means, rows, strict=False):
-        mean = model.named_vars.get(f"{slot}_mu", number)
-        standard = (model[slot] - mean) / model[f"{slot}_sigma"]
+        mean = model.named_vars.get(mean_name(slot), number)
+        standard = (model[slot] - mean) / model[sd_name(slot)]
         scores.append((standard - _weighted(row, scores)) / row[-1])
     row = rows[column]
     return pm.Normal(name, mu=mu + sigma * _weighted(row, scores), sigma=sigma * row[-1], dims=dims)

@@ -134,9 +134,7 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
         this effect and those of factors nested in the group),
         `pooled` (posterior mean of the effect).
     """
-    from speclet_formula.prediction import (
-        linear_predictors as linear_predictor,  # here, since pictures of recoveries need none
-    )
+    from speclet_formula.prediction.linear_predictors import linear_predictor  # pictures of recoveries need none
 
     block = _intercepts(fit, group)
     if fit.model.family.link != "identity":

@@ -1,0 +1,300 @@
+"""What a verb was given: R's, brms' and Bambi's keywords are answered by ours, objects of the wrong kind by a call.
+
+Python's own TypeError says that a keyword does not exist; who comes from R needs to know what to write instead. Kinds
+are told by the names of classes, so that no room has to be opened to know them. What a verb can do with an object of
+the right kind, such as a fit without draws, is left to the verb.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import wraps
+from typing import Any
+
+from speclet_formula.errors import DataError, FormulaError, SamplingError, SpecletError, listed, nearest
+
+type Answer = tuple[type[SpecletError], str, Callable[[Any], str]]  # the error, what is allowed, what to do by value
+_SPELLINGS = {"na.action": "na_action", "naction": "na_action", "reml": "REML", "nagq": "nAGQ", "contrast": "contrasts"}
+type Kinds = tuple[str, ...]
+_FITS, _TEXTS, _TABLE, _MAPPING = ("Fit", "PointFit"), ("Formula", "str", "list", "tuple"), ("DataFrame",), ("Mapping",)
+_PACKAGES = ("speclet_formula", "pandas", "builtins", "arviz_stats", "pathlib")
+
+
+def answers_r[**P, R](
+    *, beyond: Callable[..., Any] | None = None, error: type[SpecletError] = SamplingError
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function refuse keywords that it lacks in three parts, R's by naming ours.
+
+    Parameters
+    ----------
+    beyond : callable, optional
+        The function that takes what the decorated one passes on as ``**keywords``.
+    error : type of SpecletError
+        The class for a keyword that is not R's either.
+
+    Returns
+    -------
+    callable
+        A decorator. It keeps the signature.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        signature = inspect.signature(function)
+        known = [*_names(function), *(_names(beyond)[1:] if beyond else ())]  # the first of these is made here
+        caller = function.__qualname__.removesuffix(".__init__")
+
+        @wraps(function)
+        def call(*arguments: P.args, **keywords: P.kwargs) -> R:
+            for name, value in keywords.items():
+                if name not in known:
+                    raise _refusal(name, value, caller, known, error)
+            try:
+                signature.bind(*arguments, **keywords)
+            except TypeError as mistake:
+                raise _miscalled(str(mistake), signature, caller, error) from None
+            return function(*arguments, **keywords)
+
+        return call
+
+    return decorate
+
+
+def _names(function: Callable[..., Any]) -> list[str]:
+    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+    parameters = inspect.signature(function).parameters.values()
+    return list(dict.fromkeys(p.name for p in parameters if p.kind not in variable and p.name != "self"))
+
+
+def _refusal(name: str, value: Any, caller: str, known: list[str], error: type[SpecletError]) -> SpecletError:
+    """Word what to write instead of a keyword."""
+    problem = f"{caller}() has no argument {name}=."
+    answer = ANSWERS.get(name) or ANSWERS.get(_SPELLINGS.get(name.lower(), ""))
+    if answer is not None:
+        kind, allowed, remedy = answer
+        return kind(problem, allowed, remedy(value))
+    near = nearest(name, known)
+    return error(
+        problem,
+        f"Arguments: {listed(dict.fromkeys(known), 20)}.",
+        f"Nearest: {near}=." if near else f"Leave {name}= out.",
+    )
+
+
+def _miscalled(mistake: str, signature: inspect.Signature, caller: str, error: type[SpecletError]) -> SpecletError:
+    """Say which arguments go by place and which by name."""
+    named = [f"{name}=" for name, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    placed = [n for n, p in signature.parameters.items() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    return error(
+        f"{caller}(): {mistake}.",
+        f"By place: {listed(name for name in placed if name != 'self')}. By name: {listed(named, 20)}.",
+        f"Write what comes after {placed[-1]} by name, for example "
+        + (
+            "family='poisson'."
+            if "family=" in named
+            else "missing='drop'."
+            if "missing=" in named
+            else "method='reml'."
+        ),
+    )
+
+
+def checks_kind[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
+    """Make a public verb refuse arguments of the wrong kind.
+
+    Parameters
+    ----------
+    verb : callable
+
+    Returns
+    -------
+    callable
+        The verb itself if it takes anything; else a function of the same name and signature that raises a DataError.
+        It can be pickled by its public name.
+    """
+    signature = inspect.signature(verb)
+    kinds = [_kinds_of(verb.__name__, name, place) for place, name in enumerate(signature.parameters)]
+    checked = {name: taken for name, taken in zip(signature.parameters, kinds, strict=True) if taken}
+    if not checked:
+        return verb
+
+    @wraps(verb)
+    def call(*arguments: P.args, **keywords: P.kwargs) -> R:
+        given = dict(zip(signature.parameters, arguments, strict=False)) | keywords
+        for name in (name for name in checked if name in given):
+            value = given[name]
+            if not (_is_one_of(value, checked[name]) or (value is None and name in _LATER)):
+                raise _wrong_kind(verb.__name__, name, value, checked[name])
+        return verb(*arguments, **keywords)
+
+    call.__module__ = "speclet_formula"
+    return call
+
+
+def _offset(value: Any) -> str:
+    return f"Write it into the formula: ... + offset({value if isinstance(value, str) else 'log(n)'})."
+
+
+def _kinds_of(verb: str, argument: str, place: int) -> Kinds:
+    """Return the kinds that an argument of a verb can have; none where anything goes."""
+    return _LATER.get(argument, ()) if place else _BY_VERB.get(verb, {}).get(argument, _BY_NAME.get(argument, ()))
+
+
+def _classes(value: Any) -> list[str]:
+    """Return the names of a value's classes: our own, and those of the packages that are known here."""
+    return [kind.__name__ for kind in type(value).__mro__ if kind.__module__.partition(".")[0] in _PACKAGES]
+
+
+def _is_one_of(value: Any, kinds: Kinds) -> bool:
+    return any(name in kinds for name in _classes(value)) or ("Mapping" in kinds and isinstance(value, Mapping))
+
+
+def _wrong_kind(verb: str, argument: str, value: Any, kinds: Kinds) -> DataError:
+    """Word what a verb was given, what it takes, and what to write."""
+    name = type(value).__name__
+    given = "None" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
+    words = dict.fromkeys(_WORDS[kind] for kind in kinds if kind in _WORDS)
+    return DataError(
+        f"sf.{verb}(): {argument} is {given}.",
+        f"It is {' or '.join(words)}.",
+        _remedy(verb, argument, value, kinds),
+    )
+
+
+def _remedy(verb: str, argument: str, value: Any, kinds: Kinds) -> str:
+    """Say how to get from what was given to what is taken."""
+    wanted, names = kinds[0], _classes(value)
+    if wanted == "Mapping":
+        return f"Write {argument}={{'Intercept': 1.0, 'sigma': 0.5}}, a number for each parameter."
+    if wanted == "Path":
+        return "Give the name under which sf.save kept the fit."
+    if wanted == "Fit":
+        return _to_fit(verb, value, names)
+    if "Model" in names and wanted in _FROM_MODEL:
+        return f"Write sf.{verb}({_FROM_MODEL[wanted]}{_more(verb)})."
+    if not any(name in _FITS for name in names):
+        made = {"Model": "sf.Model('y ~ x + (1 | g)', data)", "Formula": "'y ~ x + (1 | g)'"}.get(wanted)
+        return f"Write sf.{verb}({made or _source(verb, wanted)}{_more(verb)})" + ("." if made else " with a fit.")
+    return f"Write sf.{verb}({_source(verb, wanted)}{_more(verb)})."
+
+
+def _source(verb: str, wanted: str) -> str:
+    """Return the call that makes what is wanted from a fit."""
+    return "sf.effect_matrix(fit, 'gene', 'cell_line')" if verb == "plot_matrix" else _FROM_FIT[wanted]
+
+
+def _more(verb: str) -> str:
+    """Return dots where the verb needs more than its first argument."""
+    return ", ..." if verb in ("plot_intervals", "plot_recoveries", "spelling") else ""
+
+
+def _to_fit(verb: str, value: Any, names: list[str]) -> str:
+    """Say how to get a fit."""
+    if "Model" in names:
+        return f"Fit it first: fit = sf.fit(model), then sf.{verb}(fit)."
+    if "GroupedFits" in names:
+        return f"Give one of its fits, or all in turn: [sf.{verb}(fit) for fit in found.fits.values()]."
+    if isinstance(value, list | tuple | Mapping):
+        each = "fits.values()" if isinstance(value, Mapping) else "fits"
+        return f"Give one fit at a time: [sf.{verb}(fit) for fit in {each}]."
+    return f"Fit a model first: fit = sf.lmer('y ~ x + (1 | g)', data), then sf.{verb}(fit)."
+
+
+ANSWERS: Mapping[str, Answer] = {
+    "REML": (
+        SamplingError,
+        "The engine is chosen by method=: 'reml' and 'ml' are lme4's fits, the others draw from the posterior.",
+        lambda value: f"Write method='{'reml' if value else 'ml'}'.",
+    ),
+    "offset": (FormulaError, "An offset is a term of the formula.", _offset),
+    "control": (
+        SamplingError,
+        "There is no optimiser to tune: 'reml' and 'ml' find the maximum by themselves, the samplers take draws=, "
+        "tune=, chains= and target_accept=.",
+        lambda _: "Leave control= out.",
+    ),
+    "start": (
+        SamplingError,
+        "Every engine finds its own start.",
+        lambda _: "Leave start= out; what is known beforehand goes into priors=.",
+    ),
+    "na_action": (
+        DataError,
+        "missing='error' refuses rows with missing values, missing='drop' leaves them out and counts them.",
+        lambda value: "Write missing='error'." if "fail" in str(value) else "Write missing='drop'.",
+    ),
+    "subset": (
+        DataError,
+        "All rows of the table are fitted.",
+        lambda _: "Choose the rows first, for example data[data['dose'] > 0], and give the result as the data.",
+    ),
+    "contrasts": (
+        FormulaError,
+        "A factor has treatment contrasts: each level is compared with the first.",
+        lambda _: "Put the reference first: pandas.Categorical(column, categories=['control', ...]), or write "
+        "relevel() in the formula.",
+    ),
+    "nAGQ": (
+        SamplingError,
+        "method='laplace' is Laplace's approximation, nAGQ=1; nAGQ=0 and quadrature with more points are not offered.",
+        lambda value: "Write method='laplace'."
+        if value is None or value == 1
+        else "Write method='laplace', or leave nAGQ= out for draws from the posterior, which need no approximation.",
+    ),
+    "verbose": (
+        SamplingError,
+        "progress= shows or hides the progress bar.",
+        lambda value: f"Write progress={bool(value)}.",
+    ),
+    "seed": (SamplingError, "random_seed= makes the draws repeatable.", lambda value: f"Write random_seed={value!r}."),
+    "iter": (
+        SamplingError,
+        "draws= are kept, tune= are for adapting; brms' iter is their sum.",
+        lambda value: f"Write draws={value // 2}, tune={value // 2}." if type(value) is int else "Write draws=, tune=.",
+    ),
+    "warmup": (SamplingError, "tune= draws are for adapting.", lambda value: f"Write tune={value!r}."),
+    "adapt_delta": (
+        SamplingError,
+        "target_accept= is the acceptance rate that nuts adapts to.",
+        lambda value: f"Write target_accept={value!r}.",
+    ),
+    "prior": (
+        SamplingError,
+        "priors= takes a dictionary by slot, a preset's name or a TOML file.",
+        lambda _: "Write priors=.",
+    ),
+    "family": (
+        DataError,
+        "lmer is for a gaussian response.",
+        lambda value: f"Write glmer(formula, data, family={value if isinstance(value, str) else 'poisson'!r}).",
+    ),
+    "link": (DataError, "lmer has the identity link.", lambda _: "Write glmer(formula, data, family=..., link=...)."),
+}  # fmt: skip
+# What the first argument is by its name, where the verb is not named below.
+_BY_NAME: Mapping[str, Kinds] = {
+    "fit": _FITS, "model": ("Model",), "means": ("Means",), "comparison": ("Comparison",), "recovery": ("Recovery",),
+    "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",), "table": _TABLE,
+    "effects": _TABLE, "matrix": _TABLE,
+}  # fmt: skip
+_LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "params": _MAPPING}  # arguments at other places
+_BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
+    "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "recover": {"fit": (*_FITS, "Mapping")},
+    "refit": {"fitted": (*_FITS, "Model")}, "update": {"fitted": (*_FITS, "Model", *_TEXTS)},
+    "explain": {"formula": _TEXTS}, "equation": {"formula": (*_TEXTS, "Model")},
+    "spelling": {"formula": (*_TEXTS, "Model")}, "load": {"path": ("Path", "str")},
+    "diagnose": {"fit": ()}, "from_bambi": {"model": ()},
+}  # fmt: skip
+_WORDS: Mapping[str, str] = {
+    "Fit": "a fit", "Model": "a Model", "Means": "what sf.marginal_means returns",
+    "Comparison": "what sf.compare returns", "Recovery": "what sf.recover returns for one fit",
+    "Recoveries": "what sf.recover returns for several fits", "ELPDData": "what sf.loo returns",
+    "Predictive": "what sf.prior_predictive or sf.posterior_predictive returns", "Formula": "a formula",
+    "Separation": "what sf.control_separation returns", "DataFrame": "a pandas DataFrame",
+    "Path": "the name of a file or folder", "Mapping": "a dictionary",
+}  # fmt: skip
+# How a fit becomes what is expected; of tables this depends on the verb.
+_FROM_FIT: Mapping[str, str] = {
+    "Model": "fit.model", "Means": "sf.marginal_means(fit, 'treatment')", "Recovery": "sf.recover(fit, truth)",
+    "Comparison": "sf.compare({'first': fit, 'second': other})", "Predictive": "sf.posterior_predictive(fit)",
+    "Recoveries": "sf.recover({'first': fit, 'second': other}, truth)", "Formula": "fit.model.formula",
+    "Separation": "sf.control_separation(sf.rank_genes(fit))", "DataFrame": "sf.rank_genes(fit)",
+}  # fmt: skip
+_FROM_MODEL: Mapping[str, str] = {"Predictive": "sf.prior_predictive(model)", "Formula": "model.formula"}

@@ -1,0 +1,284 @@
+"""Tables of text as a terminal, Markdown, a web page or LaTeX shows them, print-outs made of them, and numbers as text.
+
+Every result prints itself by these writers, and all that comes from data is escaped. What stands in a table is said
+where the result is made.
+"""
+
+import math
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from html import escape
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+WIDTH = 100  # characters at which sentences wrap; tables are as wide as they need to be
+SIGNIFICANT = 3  # digits of the smallest standard error or deviation
+MOST_DECIMALS = 6
+SMALL, LARGE = 1e-3, 1e5  # numbers outside are printed with an exponent
+MANY_DIGITS = 10  # from here on one decimal is enough
+LEFT = ("Corr",)  # headers that stand above the first of several columns
+
+_BREAKS = str.maketrans(dict.fromkeys("\n\r\t", " "))
+# Also what a cell's first signs could begin: a list, a quotation, a heading; and a line break would end the row.
+_MARKDOWN = str.maketrans({**{sign: f"\\{sign}" for sign in "\\`*_{}[]<>#|~$&"}, "\n": " ", "\r": " "})
+_LATEX = str.maketrans({
+    **{sign: f"\\{sign}" for sign in "_%&#${}"},
+    "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
+    ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "\n": " ", "\r": " ",
+})  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of text.
+
+    Attributes
+    ----------
+    caption : str
+    header : tuple of str
+        One for each column; "" continues the header on its left.
+    rows : tuple of tuple of str
+    labels : int
+        How many of the first columns name the row.
+    note : str
+        What stands below: how much is not shown and where to find it. Empty when all is shown.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    labels: int = 1
+    note: str = ""
+
+    def text(self, indent: str = "") -> str:
+        """Align the columns for a terminal: names on the left, once for rows below each other, numbers on the right."""
+        rows = [tuple(cell.translate(_BREAKS) for cell in row) for row in (self.header, *_without_repeats(self))]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join(
+                cell.ljust(width) if place < self.labels or cell in LEFT else cell.rjust(width)
+                for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+            )
+            for row in rows
+        ]
+        caption = [f"{self.caption}:"] if self.caption else []
+        note = textwrap.wrap(self.note, WIDTH)
+        return "\n".join([*caption, *(f"{indent}{line}".rstrip() for line in (*lines, *note))])
+
+    def markdown(self) -> str:
+        """Set the table in GitHub's Markdown, numbers on the right."""
+        rule = "|".join(":---" if place < self.labels else "---:" for place in range(len(self.header)))
+        lines = [_markdown_row(self.header), f"|{rule}|", *map(_markdown_row, self.rows)]
+        above = [f"**{self.caption.translate(_MARKDOWN)}**", ""] if self.caption else []
+        below = ["", self.note.translate(_MARKDOWN)] if self.note else []
+        return "\n".join([*above, *lines, *below])
+
+    def latex(self) -> str:
+        """Set the table with the rules of booktabs."""
+        columns = "l" * self.labels + "r" * (len(self.header) - self.labels)
+        head, *rows = (" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (self.header, *self.rows))
+        lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule",
+                 r"\end{tabular}"]  # fmt: skip
+        caption = [rf"\caption{{{self.caption.translate(_LATEX)}}}"] if self.caption else []
+        note = [r"\par\smallskip", rf"{{\footnotesize {self.note.translate(_LATEX)}}}"] if self.note else []
+        return "\n".join([r"\begin{table}", r"\centering", *caption, *lines, *note, r"\end{table}"])
+
+    def html(self, *, ident: str = "", styled: bool = False) -> str:
+        """Set the table by great_tables: each row with its name as a header, each cell with the headers it is under.
+
+        Parameters
+        ----------
+        ident : str
+            The caption's id, by which a box around the table can be named; one made of the table by default.
+        styled : bool
+            With great_tables' own look and with title and note in the table, for a page without a style sheet; else
+            the bare table.
+
+        Returns
+        -------
+        str
+        """
+        ident = ident or f"table-{blake2b(repr(self).encode(errors='replace'), digest_size=6).hexdigest()}"
+        made = _great_table(self, ident)
+        if styled:
+            made = made.tab_header(self.caption) if self.caption else made
+            return str((made.tab_source_note(self.note) if self.note else made).as_raw_html())
+        raw = made.as_raw_html()
+        start, end = raw.index("<table"), raw.rindex("</table>") + len("</table>")
+        begin = raw.index(">", start) + 1
+        caption = f'\n<caption id="{escape(ident)}">{escape(self.caption)}</caption>' if self.caption else ""
+        note = f"\n<p>{escape(self.note)}</p>" if self.note else ""
+        return f"{raw[start:begin]}{caption}{raw[begin:end]}{note}"
+
+
+def _without_repeats(table: Table) -> Iterator[tuple[str, ...]]:
+    """Leave out the first name of a row where it is that of the row above."""
+    above = None
+    for row in table.rows:
+        yield ("", *row[1:]) if table.labels > 1 and row[0] == above else row
+        above = row[0]
+
+
+def _markdown_row(row: tuple[str, ...]) -> str:
+    return f"| {' | '.join(cell.translate(_MARKDOWN) for cell in row)} |"
+
+
+def _great_table(table: Table, ident: str) -> Any:
+    from great_tables import GT, html  # here, since it takes a second to import
+
+    # Named by their places: two headings may be the same, and a name also becomes an id.
+    names = [f"column-{place}" for place in range(len(table.header))]
+    body = pd.DataFrame(list(table.rows), columns=names, dtype=object)
+    made = GT(body, rowname_col=names[0] if table.labels else None).with_id(ident)
+    heads = [cell or ("Term" if place < table.labels else " ") for place, cell in enumerate(table.header)]
+    if table.labels:
+        made = made.tab_stubhead(heads[0])
+    for first, width in _spans(table):
+        made = made.tab_spanner(html(escape(heads[first])), names[first : first + width], id=f"{ident}-span-{first}")
+        heads[first] = " "
+    # As HTML that is escaped here: great_tables reads units out of plain text, and then escapes nothing.
+    made = made.cols_label({name: html(escape(head)) for name, head in zip(names, heads, strict=True)})
+    return made.cols_align("left", names[: table.labels]).cols_align("right", names[table.labels :])
+
+
+def _spans(table: Table) -> Iterator[tuple[int, int]]:
+    """Find the headers that an empty one continues: their places, and over how many columns they stand."""
+    filled = [place for place, cell in enumerate(table.header) if cell or place < table.labels]
+    for first, after in zip(filled, [*filled[1:], len(table.header)], strict=True):
+        if after - first > 1:
+            yield first, after - first
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A result's print-out: lines, then tables, then sentences to keep in mind while reading."""
+
+    head: tuple[str, ...]
+    tables: tuple[Table, ...]
+    foot: tuple[str, ...] = ()
+
+    def text(self) -> str:
+        """Set the parts below each other, an empty line before each table and the foot."""
+        parts = ["\n".join(self.head)] if self.head else []
+        parts += [table.text() for table in self.tables if table.rows]
+        return "\n\n".join([*parts, *(["\n".join(self.foot)] if self.foot else [])])
+
+    def html(self) -> str:
+        """Set the first line in bold letters, then the other ones, tables and sentences as paragraphs."""
+        first, rest = self.head[:1], self.head[1:]
+        parts = [f"<p><strong>{escape(line)}</strong></p>" for line in first] + [_paragraph(line) for line in rest]
+        parts += [table.html() for table in self.tables if table.rows]
+        return "\n".join([*parts, *map(_paragraph, self.foot)])
+
+
+class Printed:
+    """A record that prints itself by a sheet."""
+
+    def _sheet(self) -> Sheet:
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        return self._sheet().text()
+
+    def _repr_html_(self) -> str:
+        return self._sheet().html()
+
+
+def _paragraph(line: str) -> str:
+    return f"<p>{escape(line)}</p>"
+
+
+def wrapped(sentence: str) -> str:
+    """Break a text into lines that a terminal shows whole."""
+    return textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
+
+
+def text_table(frame: pd.DataFrame, caption: str = "", *, labels: int = 1, note: str = "") -> Table:
+    """Return a frame of text as a table; its index is not shown, the first columns name the row."""
+    columns = [map(str, frame.iloc[:, place]) for place in range(frame.shape[1])]
+    return Table(caption, tuple(map(str, frame.columns)), tuple(zip(*columns, strict=True)), labels, note)
+
+
+def rows_table(caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], labels: int = 1) -> Table:
+    """Return rows of text as a table."""
+    return Table(caption, tuple(header), tuple(map(tuple, rows)), labels)
+
+
+def formatted(frame: pd.DataFrame, scale: Sequence[float]) -> list[list[str]]:
+    """Format numbers with the decimals that give the smallest of `scale` its significant digits.
+
+    Parameters
+    ----------
+    frame : pandas.DataFrame
+        Numbers.
+    scale : sequence of float
+        Standard errors or deviations.
+
+    Returns
+    -------
+    list of list of str
+        Row by row.
+    """
+    values = frame.to_numpy(dtype=np.float64)
+    known = np.abs(np.asarray(scale, dtype=np.float64))
+    known = known[np.isfinite(known) & (known > 0)]
+    smallest = known.min() if len(known) else 1.0
+    decimals = max(SIGNIFICANT - 1 - math.floor(math.log10(smallest)), 0)
+    wide = len(known) > 0 and np.abs(values[np.isfinite(values)]).max(initial=0.0) >= 10.0 ** (10 - decimals)
+    pattern = f"#.{SIGNIFICANT + 1}g" if decimals > MOST_DECIMALS or wide else f".{decimals}f"
+    return [[number(value, pattern) for value in row] for row in values]
+
+
+def number(value: float, pattern: str) -> str:
+    """Format a number; what is not known is a dash, and nothing is -0.00.
+
+    Parameters
+    ----------
+    value : float
+    pattern : str
+        As for `format`.
+
+    Returns
+    -------
+    str
+    """
+    if math.isnan(value):
+        return "-"
+    text = format(value, pattern).removesuffix(".")
+    return text.removeprefix("-") if not text.strip("-0.") else text
+
+
+def share(value: float, pattern: str, draws: int) -> str:
+    """Format a probability that was counted over draws: none of S is "< 1/S", all are "> 1 - 1/S".
+
+    Parameters
+    ----------
+    value : float
+    pattern : str
+        As for `format`.
+    draws : int
+        How many were counted; 0 for a probability that was not.
+
+    Returns
+    -------
+    str
+    """
+    if draws and value in (0, 1):
+        return f"> 1 - 1/{draws:,}" if value else f"< 1/{draws:,}"
+    return number(value, pattern)
+
+
+def show(value: object, *, exponent: bool = True) -> str:
+    """Return a cell as text: three decimals, exponents where these do not tell, a dash for what does not exist."""
+    if not isinstance(value, float | np.floating):
+        return str(value)
+    number = float(value)
+    if np.isnan(number):
+        return "-"
+    if np.isinf(number) or abs(number) >= LARGE or (exponent and 0 < abs(number) < SMALL):
+        return f"{number:.2g}"
+    return f"{number:z.3f}" if abs(number) < MANY_DIGITS else f"{number:.1f}"

@@ -1,0 +1,390 @@
+"""The posterior density of the variances of a Gaussian model, all coefficients integrated out, and what theta means.
+
+    log p(y | theta) = -n/2 log(2 pi s2) + 1/2 log|D^-1| - 1/2 log|P| - 1/2 (y'y / s2 - r'P^-1 r) + 1/2 sum log w
+
+with P = W'W / s2 + D^-1, r = W'y / s2, and y already less what the prior's means predict. Coefficients may be measured
+from any centre c: y is less W c as well, r gains -D^-1 c and y'y / s2 gains c'D^-1 c. Near what the data say these two
+do not nearly cancel r'P^-1 r, whatever the units.
+
+theta holds the log SDs, the residual's first, then the partial correlations on their atanh scale. Where one row stands
+for each level of a block, only the total of its variance and the residual's is well known: these two are then held as
+log total SD and the logit of the block's share, which straightens their ridge. An SD whose prior has two ends is held
+as the logit of its place between them.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import cast
+
+import numpy as np
+from scipy import special
+
+from speclet_formula.design import centre_of
+from speclet_formula.design.merged import row_count
+from speclet_formula.errors import SamplingError
+from speclet_formula.families.registry import is_linear
+from speclet_formula.inference.precision import Layout, System, build_system, cancelling, log_determinants, moved, solve
+from speclet_formula.model import Model
+from speclet_formula.priors import Prior, log_density
+
+# y'y / s2 + c'D^-1 c and r'P^-1 r nearly cancel where the centre is far from what the variances say. From this on their
+# difference has fewer than three digits after the point; with the centre at the mode, that is far out in the tails.
+MOST_CANCELLING = 1e-3 / np.finfo(float).eps
+WORTH_MOVING = 1e-6 / np.finfo(float).eps  # from this on another centre is worth its while
+MOVES = 4
+# A block with fewer rows than this for each level shares its variance with the residual's.
+ROWS_TO_TELL_APART = 1.5
+FAR = np.array([1e-6, 2e-6])  # of an SD's own unit: near enough to zero to see how its prior's density ends there
+WITH_ENDS = ("Beta", "Uniform")
+STEEPEST = 4.0  # an end that falls off faster is never reached
+
+
+@dataclass(frozen=True, eq=False)
+class Variances:
+    """What theta stands for."""
+
+    layout: Layout
+    sd_priors: tuple[Prior, ...]  # the residual's, then one for each column of each block
+    columns: tuple[tuple[int, ...], ...]  # positions in sd_priors of each block's columns
+    partials: tuple[tuple[int, int, int, float], ...]  # block, i, j, and b of the partial correlation's Beta(b, b)
+    precisions: np.ndarray  # (n_fixed + group means,) of their priors; 0 for a flat one
+    shared: int | None  # the SD held as its share of the total with the residual's
+    units: np.ndarray  # (m,) SDs of each that would explain the response
+    ends: dict[int, tuple[float, float]]  # of the SDs whose priors have two
+
+    @property
+    def size(self) -> int:
+        """The length of theta."""
+        return len(self.sd_priors) + len(self.partials)
+
+
+@dataclass(frozen=True, eq=False)
+class Marginal:
+    """The density of a model's variances."""
+
+    system: System
+    variances: Variances
+    centre: np.ndarray  # (p,) the prior's means of the coefficients: what the system's own centre is measured from
+    threads: int
+
+
+def variances_of(model: Model, system: System) -> Variances:
+    """Collect the priors that the variances of a model have."""
+    layout = system.layout
+    slots = {slot.slot: slot.prior for slot in model.slots}
+    sd_priors, columns, partials = [slots["sigma"]], [], []
+    for position, block in enumerate(model.design.mean.groups):
+        first, width = len(sd_priors), len(block.slots)
+        sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
+        columns.append(tuple(range(first, first + width)))
+        if block.correlated:
+            eta = number(slots[block.correlation], "eta")
+            pairs = combinations(range(width), 2)
+            partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
+    ends = {k: _ends(prior) for k, prior in enumerate(sd_priors) if prior.name in WITH_ENDS}
+    shared = _shared(model, columns)
+    return Variances(
+        layout=layout,
+        sd_priors=tuple(sd_priors),
+        columns=tuple(columns),
+        partials=tuple(partials),
+        precisions=first_precisions(model, layout.means),
+        shared=None if ends.keys() & {0, shared} else shared,
+        units=_units(system),
+        ends=ends,
+    )
+
+
+def _units(system: System) -> np.ndarray:
+    """Return an SD for each column: the response's, over that of the column."""
+    layout, sizes = system.layout, system.units.coefficients
+    firsts = [start + np.arange(width) for start, width in zip(layout.starts, layout.widths, strict=True)]
+    return np.concatenate([[system.units.response], *(sizes[first] for first in firsts)])
+
+
+def _ends(prior: Prior) -> tuple[float, float]:
+    """Return where a prior's density begins and ends."""
+    return (0.0, 1.0) if prior.name == "Beta" else (number(prior, "lower"), number(prior, "upper"))
+
+
+def hyperprior(prior: Prior, name: str) -> Prior:
+    """Return a parameter that is a prior itself."""
+    return cast(Prior, prior.parameters[name])
+
+
+def number(prior: Prior, name: str) -> float:
+    """Return a parameter that is one number."""
+    return float(cast(float, prior.parameters[name]))
+
+
+def first_precisions(model: Model, means: tuple[tuple[int, int], ...]) -> np.ndarray:
+    """Return the prior precisions of fixed effects and group means (block, column); 0 for a flat one."""
+    slots = {slot.slot: slot.prior for slot in model.slots}
+    values: list[float] = []
+    for term in model.design.mean.fixed:
+        prior = slots[term.name]
+        sd = np.inf if prior.name == "Flat" else np.asarray(prior.parameters["sigma"], dtype=float)
+        values += list(np.broadcast_to(1 / np.square(sd), term.stop - term.start))
+    for block, column in means:
+        mean = hyperprior(slots[model.design.mean.groups[block].slots[column]], "mu")
+        values.append(1 / number(mean, "sigma") ** 2)
+    return np.array(values)
+
+
+def _shared(model: Model, columns: list[tuple[int, ...]]) -> int | None:
+    """Return the intercept's SD of the first block that has hardly more rows than levels."""
+    n = row_count(model.design)
+    for block, positions in zip(model.design.mean.groups, columns, strict=True):
+        if "1" in block.columns and n < ROWS_TO_TELL_APART * len(block.levels):
+            return positions[block.columns.index("1")]
+    return None
+
+
+def natural(variances: Variances, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return SDs (N, m), partial correlations (N, q) and the log Jacobian (N,) of N vectors theta (N, m + q)."""
+    n_sds = len(variances.sd_priors)
+    logs = theta[:, :n_sds].copy()
+    jacobian = np.zeros(len(theta))
+    if variances.shared is not None:
+        total, share = theta[:, 0], theta[:, variances.shared]
+        logs[:, 0] = total + 0.5 * special.log_expit(-share)
+        logs[:, variances.shared] = total + 0.5 * special.log_expit(share)
+        jacobian -= np.log(2.0)
+    for k, (low, high) in variances.ends.items():
+        down, up = special.log_expit(-theta[:, k]), special.log_expit(theta[:, k])
+        lowest = np.log(low) if low > 0 else -np.inf
+        logs[:, k] = np.logaddexp(lowest + down, np.log(high) + up)  # low (1 - share) + high share
+        jacobian += np.log(high - low) + down + up - logs[:, k]
+    partial = np.tanh(theta[:, n_sds:])
+    # d sd = sd d log sd;  d tanh(z) = (1 - tanh(z)^2) dz, from log cosh without cancellation
+    jacobian += logs.sum(axis=1) - 2 * (np.logaddexp(theta[:, n_sds:], -theta[:, n_sds:]) - np.log(2)).sum(axis=1)
+    return np.exp(logs), partial, jacobian
+
+
+def theta_of(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
+    """Return the vectors theta (N, m + q) of SDs (N, m) and partial correlations (N, q): the inverse of `natural`."""
+    theta = np.hstack([np.log(sds), np.arctanh(partial)])
+    if variances.shared is not None:
+        residual, shared = theta[:, 0].copy(), theta[:, variances.shared].copy()
+        theta[:, 0] = 0.5 * np.logaddexp(2 * residual, 2 * shared)
+        theta[:, variances.shared] = 2 * (shared - residual)
+    for k, (low, high) in variances.ends.items():
+        inside = np.finfo(float).eps  # a draw may be rounded to the end itself
+        theta[:, k] = special.logit(np.clip((sds[:, k] - low) / (high - low), inside, 1 - inside))
+    return theta
+
+
+def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
+    """Return the places in theta where the density ends slowly, as exp(rate theta): an SD near zero or near an end.
+
+    Returns
+    -------
+    tuple of (place, rate)
+        To the left, with a positive rate, theta's density falls as exp(rate theta); with a negative one to the right.
+    """
+    found: list[tuple[int, float]] = []
+    for k, prior in enumerate(variances.sd_priors):
+        rate = _rate_at_zero(prior, float(variances.units[k]))
+        if k in variances.ends:
+            found += [(k, 1.0), (k, -1.0)]
+        elif rate < STEEPEST and variances.shared is not None and k in (0, variances.shared):
+            # Shares are as variances are, and the residual's is the rest.
+            found.append((variances.shared, rate / 2 if k else -rate / 2))
+        elif rate < STEEPEST and k:  # with no residual the data have no density
+            found.append((k, rate))
+    return tuple(found)
+
+
+def _rate_at_zero(prior: Prior, unit: float) -> float:
+    """Return the power of an SD, plus one, as which its prior's density begins."""
+    with np.errstate(all="ignore"):  # where the prior does not reach, the rate is no number
+        near, next_to_it = log_density(prior, FAR * unit)
+        rate = 1 + (next_to_it - near) / np.log(2.0)
+    return float(rate) if rate > 0 else np.inf
+
+
+def log_prior(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
+    """Return the log prior density (N,) of SDs (N, m) and partial correlations (N, q)."""
+    total = np.zeros(len(sds))
+    for k, prior in enumerate(variances.sd_priors):
+        total = total + log_density(prior, sds[:, k])
+    for k, (_, _, _, shape) in enumerate(variances.partials):
+        # Beta(b, b) on (-1, 1): Lewandowski, Kurowicka & Joe (2009), doi:10.1016/j.jmva.2009.04.008
+        constant = special.betaln(shape, shape) + (2 * shape - 1) * np.log(2)
+        total = total + (shape - 1) * np.log1p(-(partial[:, k] ** 2)) - constant
+    return total
+
+
+def correlation_factors(variances: Variances, block: int, partial: np.ndarray) -> np.ndarray:
+    """Return the Cholesky factors (N, k, k) of a block's correlations; identities without any."""
+    width = len(variances.columns[block])
+    of_pair = {(i, j): partial[:, k] for k, (owner, i, j, _) in enumerate(variances.partials) if owner == block}
+    factors = np.zeros((len(partial), width, width))
+    for j in range(width):
+        left = np.ones(len(partial))
+        for i in range(j):
+            value = of_pair.get((i, j), np.zeros(len(partial)))
+            factors[:, j, i] = value * left
+            left = left * np.sqrt(1 - value**2)
+        factors[:, j, j] = left
+    return factors
+
+
+def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct numbers (N, m) of the prior's precision D^-1, in `precision`'s order, and log|D^-1| (N,).
+
+    A flat prior has precision 0 and is left out of the determinant.
+    """
+    n = len(sds)
+    known = variances.precisions[variances.precisions > 0]
+    log_determinant = np.full(n, np.log(known).sum())
+    numbers = [np.broadcast_to(variances.precisions, (n, len(variances.precisions)))]
+    for block, positions in enumerate(variances.columns):
+        scaled = correlation_factors(variances, block, partial) * sds[:, list(positions), None]
+        inverse = np.linalg.inv(scaled)
+        rows, columns = np.triu_indices(len(positions))
+        numbers.append((np.swapaxes(inverse, 1, 2) @ inverse)[:, rows, columns])
+        diagonal = np.diagonal(scaled, axis1=1, axis2=2)
+        log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(diagonal).sum(axis=1)
+    return np.ascontiguousarray(np.concatenate(numbers, axis=1)), log_determinant
+
+
+def why_not_exact(model: Model) -> str | None:
+    """Say what keeps a model from the exact engine, or None if it serves."""
+    if not is_linear(model.family):
+        return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
+    if reason := why_not_plain(model):
+        return reason
+    for slot in model.slots:
+        if slot.kind in ("intercept", "b") and slot.prior.name not in ("Normal", "Flat"):
+            return f"the prior of '{slot.slot}' is {slot.prior.name}, not Normal"
+        mean = slot.prior.parameters.get("mu")
+        if slot.kind == "group" and isinstance(mean, Prior) and mean.name != "Normal":
+            return f"the prior of the mean of '{slot.slot}' is {mean.name}, not Normal"
+    return None if _coefficients(model) else "the model has no coefficients"
+
+
+def why_not_plain(model: Model) -> str | None:
+    """Say what makes a Gaussian model more than one residual SD around a mean, or None if nothing does."""
+    design = model.design
+    if design.varying:
+        return f"'{next(iter(design.varying))}' has a formula of its own"
+    if design.limits is not None:
+        return f"the response '{design.response_name}' is {'truncated' if design.limits.status is None else 'censored'}"
+    return None
+
+
+def _coefficients(model: Model) -> bool:
+    return bool(model.design.mean.fixed or model.design.mean.groups)
+
+
+def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
+    """Prepare the density of a model that `why_not_exact` lets pass."""
+    slots = {slot.slot: slot.prior for slot in model.slots}
+    blocks = model.design.mean.groups
+    means = tuple(
+        (position, column)
+        for position, block in enumerate(blocks)
+        for column, slot in enumerate(block.slots)
+        if isinstance(slots[slot].parameters["mu"], Prior)
+    )
+    fixed_means = _fixed_means(model, slots)
+    hyper_means = [number(hyperprior(slots[blocks[b].slots[c]], "mu"), "mu") for b, c in means]
+    shift = (model.design.mean.X - centre_of(model.design)) @ fixed_means
+    centre = [fixed_means, np.array(hyper_means)]
+    for position, block in enumerate(blocks):
+        known = np.zeros(len(block.slots))
+        for column, slot in enumerate(block.slots):
+            estimated = (position, column) in means
+            known[column] = 0.0 if estimated else number(slots[slot], "mu")
+            part = hyper_means[means.index((position, column))] if estimated else known[column]
+            shift = shift + part * block.values[:, column]
+        centre.append(np.tile(known, len(block.levels)))
+    precisions = first_precisions(model, means)
+    system = build_system(model.design, means=means, shift=shift, precisions=precisions)
+    return Marginal(system, variances_of(model, system), np.concatenate(centre), threads)
+
+
+def _fixed_means(model: Model, slots: dict[str, Prior]) -> np.ndarray:
+    values: list[float] = []
+    for term in model.design.mean.fixed:
+        prior = slots[term.name]
+        mean = 0.0 if prior.name == "Flat" else prior.parameters["mu"]
+        values += list(np.broadcast_to(np.asarray(mean, dtype=float), term.stop - term.start))
+    return np.array(values)
+
+
+def settled(marginal: Marginal, sds: np.ndarray, partial: np.ndarray) -> Marginal:
+    """Measure the coefficients from their means given some variances, where that saves digits.
+
+    Parameters
+    ----------
+    marginal : Marginal
+    sds : array of shape (m,)
+    partial : array of shape (q,)
+        Variances that the data make likely.
+
+    Returns
+    -------
+    Marginal
+        The same density.
+    """
+    s2, (numbers, _) = sds[None, 0] ** 2, prior_precisions(marginal.variances, sds[None], partial[None])
+    for _ in range(MOVES):
+        if not cancelling(marginal.system, s2, numbers)[0] > WORTH_MOVING:
+            break
+        step = solve(marginal.system, s2, numbers)[0]
+        if not np.isfinite(step).all():
+            break
+        marginal = replace(marginal, system=moved(marginal.system, step))
+    return marginal
+
+
+def nothing_left(model: Model) -> SamplingError:
+    """Return the error for a response that the terms reproduce without a rest."""
+    response, name = model.design.response, model.design.response_name
+    allowed = "A model needs a residual with a variance above zero."
+    if np.ptp(response) == 0:
+        what = f"'{name}' is {response[0]:g} in every row."
+        return SamplingError(what, allowed, "Check the column: it says nothing of any term.")
+    return SamplingError(
+        f"nothing is left of '{name}': the model's terms reproduce every row.",
+        allowed,
+        "Check whether the response repeats within the levels, or leave a term out.",
+    )
+
+
+def log_posterior(marginal: Marginal, theta: np.ndarray) -> np.ndarray:
+    """Return the log posterior density (N,) of N vectors theta (N, d), up to a constant; -inf where not finite."""
+    result = np.full(len(theta), -np.inf)
+    with np.errstate(all="ignore"):  # far out in the tails SDs overflow; these points get -inf below
+        sds, partial, jacobian = natural(marginal.variances, theta)
+        prior = log_prior(marginal.variances, sds, partial) + jacobian
+        usable = np.isfinite(prior) & (sds > 0).all(axis=1) & np.isfinite(sds**-2.0).all(axis=1)
+        usable &= (np.abs(partial) < 1).all(axis=1)
+        if usable.any():
+            density, bulk = _evaluated(marginal, sds[usable], partial[usable])
+            density += prior[usable]
+            result[usable] = np.where(np.isnan(density) | ~(bulk < MOST_CANCELLING), -np.inf, density)
+    return result
+
+
+def log_likelihood(marginal: Marginal, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
+    """Return log p(y | theta), (N,), of SDs (N, m), the residual's first, and partial correlations (N, q)."""
+    return _evaluated(marginal, sds, partial)[0]
+
+
+def _evaluated(marginal: Marginal, sds: np.ndarray, partial: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log likelihoods (N,), and how large the numbers (N,) are whose difference they hold."""
+    system = marginal.system
+    s2 = sds[:, 0] ** 2
+    numbers, log_prior_determinant = prior_precisions(marginal.variances, sds, partial)
+    log_determinant, explained = log_determinants(system, s2, numbers, threads=marginal.threads).T
+    n = system.count
+    quadratic = system.square / s2 - explained
+    density = (
+        -0.5 * n * np.log(2 * np.pi * s2)
+        + 0.5 * system.log_weights
+        + 0.5 * (log_prior_determinant - log_determinant - quadratic)
+    )
+    return np.asarray(density), cancelling(system, s2, numbers)

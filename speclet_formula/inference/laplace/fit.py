@@ -1,0 +1,299 @@
+"""Maximum likelihood of any family by Laplace's approximation, as lme4's glmer, as a PointFit.
+
+`criterion` has what is minimised and its gradient, `descent` finds where it is least, and `estimates` says what that
+means. The model's priors are not looked at.
+"""
+
+import time
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from speclet_formula.common.threads import in_one_blas_thread
+from speclet_formula.design import centre_of
+from speclet_formula.design.groups import centred_blocks
+from speclet_formula.errors import SamplingError
+from speclet_formula.inference.descent import CONVERGED, Lowest, bent, descend
+from speclet_formula.inference.dropping import independent_columns, with_dropped
+from speclet_formula.inference.laplace.criterion import (
+    Mode,
+    Point,
+    Problem,
+    find_mode,
+    gradient,
+    joint_mode,
+    problem_of,
+    sensitivities,
+)
+from speclet_formula.inference.laplace.curvature import CURVES
+from speclet_formula.inference.laplace.derivatives import FORWARD, LINKS
+from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, judged
+from speclet_formula.model import Model, with_design
+from speclet_formula.posterior import PointFit
+
+FEWEST_LEVELS = 2
+STARTS = (0.1, 0.3, 1.0, 3.0)  # of all SDs at a time, in units of the linear predictor's spread
+FACTORS = (0.1, 10.0)  # by which other parameters are moved from their first guess
+INFINITE = 1e10  # times the largest response
+GUESSES = {"nu": 8.0, "kappa": 10.0, "alpha": 1.0}
+
+
+def why_not_laplace(model: Model) -> str | None:
+    """Say what keeps a model from Laplace's approximation, or None if it serves.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    str or None
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> from speclet_formula.inference.laplace.fit import why_not_laplace
+    >>> data, truth = sf.datasets.m7()
+    >>> why_not_laplace(sf.Model("log_fc ~ (1 | gene)", data))
+    "a gaussian response with the identity link needs no approximation: method='ml' has its exact likelihood"
+    """
+    family = model.family
+    if (family.name, family.link) == ("gaussian", "identity"):
+        return "a gaussian response with the identity link needs no approximation: method='ml' has its exact likelihood"
+    if (family.name, family.link) not in CURVES:
+        known = ", ".join(dict.fromkeys(name for name, _ in CURVES))
+        return f"it lacks the derivatives of the family {family.name} with the {family.link} link (it has {known})"
+    if not model.design.mean.X.shape[1] and not model.design.mean.groups:
+        return "the model has no coefficients"
+    n = len(model.design.response)
+    for block in model.design.mean.groups:
+        levels = len(block.levels)
+        if levels < FEWEST_LEVELS:
+            return f"'{block.label}' has a single level, which says nothing of a variance"
+        if family.name == "bernoulli" and levels >= n:
+            return (
+                f"'{block.label}' has {levels:,} levels for {n:,} rows, and single trials say nothing of its variance"
+            )
+    return None
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """How the numbers that are searched make a point: theta, beta, logarithms of the other parameters."""
+
+    problem: Problem
+    sizes: np.ndarray  # (d,) bool
+    units: np.ndarray  # (d,)
+    largest: float  # logarithm at which another parameter counts as infinite
+
+    def point(self, x: np.ndarray) -> Point:
+        """Return the parameters at x."""
+        m, p = len(self.problem.thetas), self.problem.X.shape[1]
+        return Point(x[:m], x[m : m + p], np.exp(np.clip(x[m + p :], -self.largest, self.largest)))
+
+    def slope(self, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
+        """Return the gradient at x: nothing changes with a parameter that counts as infinite."""
+        m, p = len(self.problem.thetas), self.problem.X.shape[1]
+        inside = np.ones(len(x), dtype=bool)
+        inside[m + p :] = np.abs(x[m + p :]) < self.largest
+        return np.where(inside, slope, 0.0)
+
+
+class _Criterion:
+    """Laplace's criterion as a function of plain numbers; it counts, and starts each climb at the last mode."""
+
+    def __init__(self, search: _Search, mode: Mode) -> None:
+        self._search = search
+        self._u = mode.u
+        self.evaluations = 0
+
+    def mode(self, x: np.ndarray) -> Mode | None:
+        """Return the mode at x."""
+        self.evaluations += 1
+        return find_mode(self._search.problem, self._search.point(x), self._u)
+
+    def value(self, x: np.ndarray) -> float:
+        """Return the criterion at x; infinite where there is no mode."""
+        mode = self.mode(x)
+        return np.inf if mode is None else mode.criterion
+
+    def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
+        """Return the criterion and its gradient."""
+        mode = self.mode(x)
+        if mode is None or not np.isfinite(mode.criterion):
+            return np.inf, np.zeros_like(x)
+        self._u = mode.u
+        slope = gradient(self._search.problem, self._search.point(x), mode)
+        return mode.criterion, self._search.slope(x, slope)
+
+
+@in_one_blas_thread
+def fit_laplace(model: Model) -> PointFit:
+    """Fit a generalized linear mixed model by maximum likelihood, the group effects integrated by Laplace's method.
+
+    The integral over the group effects is that of the normal density which touches the integrand at its mode. It errs
+    most where a level has little data: single trials of 0 and 1, few rows to a level, large variances. The curvature at
+    the mode is the observed information, as in glmmTMB; lme4 takes the expected one, which is the same for the usual
+    links of bernoulli, binomial and poisson, and differs a little elsewhere. Priors, group means included, are left
+    out by design.
+
+    Parameters
+    ----------
+    model : Model
+        Any family and link of the table `curvature.CURVES`, any number of group terms (none is a generalized linear
+        model), offsets and weights.
+
+    Returns
+    -------
+    PointFit
+        Standard errors are from the Hessian of all parameters together, as lme4's `vcov(use.hessian = TRUE)`.
+
+    Raises
+    ------
+    SamplingError
+        The family has no row in the table, or the data cannot tell the parameters apart: a grouping factor of one
+        level, single trials with a level for each row.
+
+    Notes
+    -----
+    Fixed columns that earlier ones make up are dropped, as in lme4; their coefficients are NaN in `fixef`.
+
+    References
+    ----------
+    Bates, Mächler, Bolker and Walker (2015), doi:10.18637/jss.v067.i01. Kristensen, Nielsen, Berg, Skaug and Bell
+    (2016). TMB: automatic differentiation and Laplace approximation. doi:10.18637/jss.v070.i05.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import speclet_formula as sf
+    >>> table = pd.DataFrame({"y": [0, 1, 3, 2, 9, 7, 8, 6], "g": list("aabbccdd")})
+    >>> fit = sf.glmer("y ~ 1 + (1 | g)", table, family="poisson", method="laplace")
+    >>> fit.verdict
+    'converged'
+    """
+    reason = why_not_laplace(model)
+    if reason is not None:
+        raise SamplingError(
+            f"Laplace's approximation cannot serve this model: {reason}.",
+            "It serves generalized linear mixed models whose variances the data can tell apart.",
+            "Leave method= out for the engine that serves the model.",
+        )
+    started = time.perf_counter()
+    design, kept = independent_columns(model.design)
+    centred, backs = centred_blocks(design)
+    problem = problem_of(centred, model.family.name, model.family.link, centre_of(design), backs)
+    search, x, mode, information = _start(model, problem)
+    criterion = _Criterion(search, mode)
+    guess = _first_hessian(criterion, problem, x, information)
+    found = descend(criterion, criterion.value, x, guess, search.sizes, search.units)
+    if model.family.name == "negativebinomial" and not found.converged:
+        found = _with_infinite_alpha(search, criterion, found)
+    fit = _point_fit(with_design(model, design), search, criterion, found, started)
+    return replace(fit, model=model, estimates=with_dropped(fit.estimates, model.design, kept))
+
+
+def _with_infinite_alpha(search: _Search, criterion: _Criterion, found: Lowest) -> Lowest:
+    """Look at the edge where counts are Poisson's: on the way there everything is so flat that a search gets lost."""
+    x = found.point.copy()
+    x[-1] = search.largest
+    there = descend(criterion, criterion.value, x, found.hessian, search.sizes, search.units)
+    return there if there.converged and there.value <= found.value + CONVERGED else found
+
+
+# --- where to start ---------------------------------------------------------------------------------------------------
+
+
+def _start(model: Model, problem: Problem) -> tuple[_Search, np.ndarray, Mode, np.ndarray]:
+    """Find a good start: fixed and group effects at their joint mode, for the best of a few SDs and parameters."""
+    y, trials = problem.observed.response, problem.observed.trials
+    y = y if trials is None else y[trials > 0] / trials[trials > 0]  # 0 of 0 say nothing
+    mean = _typical(model, problem)
+    level = float(FORWARD[model.family.link](mean))
+    spread = float(np.std(y) / abs(np.broadcast_to(LINKS[model.family.link](np.array([level])).first, 1)[0])) or 1.0
+    sizes = np.array([row == column for _, row, column in problem.thetas], dtype=bool)
+    beta = np.linalg.lstsq(problem.X, level - problem.offset, rcond=None)[0]
+    others = np.array([_guess(name, y) for name in problem.curve.parameters])
+    tries = [Point(scale * spread * sizes, beta, others) for scale in (STARTS if len(sizes) else (1.0,))]
+    best = _best(problem, tries)
+    for place in range(len(others)):
+        factors = np.ones((len(FACTORS), len(others)))
+        factors[:, place] = FACTORS
+        moved = [Point(best[0].theta, best[0].beta, best[0].others * factor) for factor in factors]
+        best = _best(problem, moved, best)
+    point, mode = best
+    information, _ = sensitivities(problem, mode)
+    units = np.concatenate([np.full(len(sizes), spread), np.full(len(beta), 2 * spread), np.full(len(others), 2.0)])
+    flags = np.concatenate([sizes, np.zeros(len(beta) + len(others), dtype=bool)])
+    x = np.concatenate([point.theta, point.beta, np.log(point.others)])
+    height = float(np.max(np.abs(y))) or 1.0
+    largest = float(np.log(INFINITE * max(1.0, height, 1 / height)))
+    return _Search(problem, flags, units, largest), x, mode, information
+
+
+def _typical(model: Model, problem: Problem) -> float:
+    """Return a mean inside the family's range."""
+    y, trials = problem.observed.response, problem.observed.trials
+    if model.family.parent == "p":
+        return float((y.sum() + 0.5) / ((len(y) if trials is None else trials.sum()) + 1))
+    mean = float(np.mean(y))
+    return mean if mean > 0 or model.family.link == "identity" else max(mean, 0.1 * float(np.std(y)), 0.1)
+
+
+def _guess(name: str, y: np.ndarray) -> float:
+    """Return a first guess of a family's parameter."""
+    return GUESSES.get(name) or float(np.std(y)) or 1.0
+
+
+def _best(problem: Problem, tries: list[Point], found: tuple[Point, Mode] | None = None) -> tuple[Point, Mode]:
+    """Return the best of several starts with its joint mode."""
+    for point in tries:
+        there = joint_mode(problem, point)
+        if there is not None and (found is None or there[1].criterion < found[1].criterion):
+            found = there
+    if found is None:
+        raise SamplingError(
+            "no parameters were found at which every row is possible.",
+            "The link must be able to reach the observed means: 'identity' and 'inverse' also reach impossible ones.",
+            "Choose the family's usual link, or add an intercept, or use method='nuts'.",
+        )
+    return found
+
+
+def _first_hessian(criterion: _Criterion, problem: Problem, x: np.ndarray, information: np.ndarray) -> np.ndarray:
+    """Return a guess of the Hessian: the fixed effects' from the joint mode, the others' by differences."""
+    m, p = len(problem.thetas), problem.X.shape[1]
+    guess = np.eye(len(x))
+    guess[m : m + p, m : m + p] = 2 * information
+    wanted = np.ones(len(x), dtype=bool)
+    wanted[m : m + p] = False
+    return bent(criterion, x, guess, wanted)
+
+
+def _point_fit(model: Model, search: _Search, criterion: _Criterion, found: Lowest, started: float) -> PointFit:
+    """Put the estimates together."""
+    problem, point, mode = search.problem, search.point(found.point), criterion.mode(found.point)
+    if mode is None:
+        raise SamplingError(
+            "the likeliest group effects were found on the way, but not again at the end.",
+            "Laplace's approximation needs a single likeliest value of the group effects.",
+            "Use method='nuts', which needs none.",
+        )
+    covariance, lost = covariance_of(found)
+    singular, verdict, sentence, remedy = judged(model, problem, point, found, covariance, lost)
+    return PointFit(
+        model=model,
+        method="laplace",
+        estimates=estimates_of(model, problem, point, mode, covariance),
+        log_likelihood=-found.value / 2,
+        df=len(found.point),
+        deviance=found.value,
+        aic=found.value + 2 * len(found.point),
+        bic=found.value + float(np.log(len(model.design.response))) * len(found.point),
+        singular=singular,
+        verdict=verdict,
+        sentence=sentence,
+        remedy=remedy,
+        evaluations=criterion.evaluations,
+        seconds=time.perf_counter() - started,
+    )

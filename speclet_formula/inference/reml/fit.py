@@ -1,0 +1,296 @@
+"""REML and maximum likelihood of a Gaussian Model, as lme4 makes them, as a PointFit. Its priors are not looked at.
+
+`criterion` has what is minimised, `minimum` finds where it is least.
+"""
+
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from speclet_formula.common.threads import in_one_blas_thread
+from speclet_formula.design import Design, centre_of
+from speclet_formula.design.groups import centred_blocks
+from speclet_formula.design.merged import row_count
+from speclet_formula.errors import SamplingError
+from speclet_formula.families import is_linear
+from speclet_formula.inference.dropping import independent_columns, with_dropped
+from speclet_formula.inference.exact.density import why_not_plain
+from speclet_formula.inference.minimum import Minimum, minimise
+from speclet_formula.inference.reml.criterion import (
+    Profiled,
+    deviances,
+    moved_theta,
+    profile_of,
+    relative_covariances,
+    residual_variance,
+    solve,
+)
+from speclet_formula.model import Model
+from speclet_formula.posterior import PointFit
+from speclet_formula.posterior.draws import term_label
+from speclet_formula.posterior.points import PointEstimates, labels_of
+
+FEWEST_LEVELS = 2
+NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
+MOVED = 1e-5  # relative change of a variance, of a step along which the likelihood does not change
+SINGULAR = 1e-4  # relative SD below which a direction counts as without variance, as in lme4's isSingular
+
+Method = Literal["reml", "ml"]
+
+
+def why_not_reml(model: Model) -> str | None:
+    """Say what keeps a model from maximum likelihood, or None if it serves.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    str or None
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> from speclet_formula.inference.reml.fit import why_not_reml
+    >>> data, truth = sf.datasets.m7()
+    >>> why_not_reml(sf.Model("log_fc ~ (1 | sgRNA:cell_line)", data))
+    "'sgRNA:cell_line' has 1,100 levels for 1,100 rows, which the residual cannot be told apart from"
+    """
+    if not is_linear(model.family):
+        return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
+    if not model.design.mean.X.shape[1] and not model.design.mean.groups:
+        return why_not_plain(model) or "the model has no coefficients"
+    return why_not_plain(model) or _why_not_told_apart(model)
+
+
+def _why_not_told_apart(model: Model) -> str | None:
+    """Say which grouping factor cannot be told from the residual."""
+    n = row_count(model.design)
+    for block in model.design.mean.groups:
+        # As lme4 counts: each column of a || block is a term of its own.
+        levels, effects = len(block.levels), len(block.levels) * (len(block.columns) if block.correlated else 1)
+        if levels < FEWEST_LEVELS:
+            return f"'{block.label}' has a single level, which says nothing of a variance"
+        if levels >= n:
+            return f"'{block.label}' has {levels:,} levels for {n:,} rows, which the residual cannot be told apart from"
+        if effects >= n:
+            return (
+                f"'{block.label}' has {effects:,} effects for {n:,} rows, which the residual cannot be told apart from"
+            )
+    return None
+
+
+@in_one_blas_thread
+def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None) -> PointFit:
+    """Fit a linear mixed model by REML or maximum likelihood.
+
+    The priors of the model, group means included, are left out by design: the answer is lme4's for the same formula and
+    data. Estimates are of the variances' maximum, found to a thousandth of a standard error; a variance of zero is
+    found as exactly zero and reported in words.
+
+    Parameters
+    ----------
+    model : Model
+        Gaussian with the identity link, any number of group terms, offsets and weights (sigma^2 / weight).
+    method : {"reml", "ml"}
+        Which likelihood is maximised: with the fixed effects integrated out, or at their best.
+    cores : int, optional
+        Processor cores to use; all of them by default.
+
+    Returns
+    -------
+    PointFit
+
+    Raises
+    ------
+    SamplingError
+        The model is not Gaussian, or the data cannot tell its parameters apart: more fixed columns than rows, a
+        grouping factor with one level or with as many levels as there are rows, no residual.
+
+    Notes
+    -----
+    Fixed columns that earlier ones make up are dropped, as in lme4; their coefficients are NaN in `fixef`.
+
+    References
+    ----------
+    Bates, Mächler, Bolker and Walker (2015). Fitting linear mixed-effects models using lme4. Journal of Statistical
+    Software 67(1). doi:10.18637/jss.v067.i01.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> from speclet_formula.inference.reml.fit import fit_point
+    >>> data, truth = sf.datasets.m7()
+    >>> fit = fit_point(sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data))
+    >>> round(fit.log_likelihood, 3)
+    -467.303
+    """
+    reason = why_not_reml(model)
+    if reason is not None:
+        raise SamplingError(
+            f"maximum likelihood cannot serve this model: {reason}.",
+            "It serves gaussian models with the identity link whose variances the data can tell apart.",
+            "Leave method= out for the engine that serves the model.",
+        )
+    started = time.perf_counter()
+    design, kept = independent_columns(model.design)
+    threads = cores or os.cpu_count() or 1
+    centred, moves = centred_blocks(design)
+    searched = profile_of(centred, reml=method == "reml", threads=threads)
+    found = minimise(lambda theta: deviances(searched, theta), searched.relative.diagonal)
+    _check_residual(model, searched, found)
+    criterion, theta, estimates = searched, found.point, _estimates(centred, searched, found.point)
+    if centred is not design:
+        criterion = profile_of(design, reml=method == "reml", threads=threads)
+        theta = moved_theta(searched.relative, criterion.relative, theta, moves)
+        estimates = _moved(estimates, _estimates(design, criterion, theta), moves)
+    n_parameters = len(kept) + criterion.relative.size + 1
+    # At the means, since far from them any correlation is all but perfect.
+    singular = " ".join(_singularities(model, searched, found.point))
+    singular = " ".join(_singularities(model, criterion, theta)) or singular if singular else ""
+    verdict, sentence, remedy = _judged(found, " ".join(_unknown(model, searched, found)), singular)
+    return PointFit(
+        model=model,
+        method=method,
+        estimates=with_dropped(estimates, model.design, kept),
+        log_likelihood=-found.value / 2,
+        df=n_parameters,
+        deviance=found.value,
+        aic=found.value + 2 * n_parameters,
+        bic=found.value + float(np.log(row_count(model.design))) * n_parameters,
+        singular=bool(singular),
+        verdict=verdict,
+        sentence=sentence,
+        remedy=remedy,
+        evaluations=found.evaluations,
+        seconds=time.perf_counter() - started,
+    )
+
+
+def _check_residual(model: Model, criterion: Profiled, found: Minimum) -> None:
+    """Refuse a response that the terms reproduce without a rest."""
+    scale = criterion.square / criterion.freedom
+    variance = residual_variance(criterion, found.point) if np.isfinite(found.value) else 0.0
+    if not variance > NO_RESIDUAL * scale:
+        raise SamplingError(
+            f"nothing is left of '{model.design.response_name}': the model's terms reproduce every row.",
+            "Maximum likelihood needs a residual with a variance above zero.",
+            "Check whether the response repeats within the levels, or leave a term out.",
+        )
+
+
+def _estimates(design: Design, criterion: Profiled, theta: np.ndarray) -> PointEstimates:
+    """Solve for the coefficients, and carry them from the centred columns to the formula's."""
+    p, s2 = design.mean.X.shape[1], residual_variance(criterion, theta)
+    solution = solve(criterion, theta)
+    carried = np.eye(p)
+    if p:
+        carried[0] -= centre_of(design)
+    fixed = solution.fixed_columns @ carried.T  # next to sigma^2: covariances with each fixed effect
+    covariance = carried @ fixed[:p]
+    conditional = solution.conditional
+    labels = labels_of(design)
+    covariances = tuple(s2 * matrix for matrix in relative_covariances(criterion.relative, theta))
+    modes, mode_sds, sum_sds = [], [], []
+    for block, matrix, start in zip(design.mean.groups, covariances, criterion.relative.starts, strict=True):
+        stop, shape = start + len(block.levels) * len(block.columns), (len(block.levels), len(block.columns))
+        shared = fixed[start:stop]
+        spread = np.einsum("ij,ij->i", shared, np.linalg.solve(covariance, shared.T).T) if p else 0.0
+        total = (conditional[start - p : stop - p] + spread).reshape(shape)
+        for k, label in enumerate(map(term_label, block.columns)):
+            if label in labels:
+                place = labels.index(label)
+                total[:, k] += 2 * shared[k :: shape[1], place] + covariance[place, place]
+        moving = np.diagonal(matrix) > 0
+        modes.append(solution.coefficients[start:stop].reshape(shape) * moving)
+        mode_sds.append(np.sqrt(s2 * conditional[start - p : stop - p]).reshape(shape) * moving)
+        sum_sds.append(np.sqrt(s2 * np.maximum(total, 0.0)))
+    return PointEstimates(
+        criterion="REML" if criterion.reml else "ML",
+        coefficients=carried @ solution.coefficients[:p],
+        covariance=s2 * covariance,
+        sigma=float(np.sqrt(s2)),
+        covariances=covariances,
+        modes=tuple(modes),
+        mode_sds=tuple(mode_sds),
+        sum_sds=tuple(sum_sds),
+    )
+
+
+def _moved(centred: PointEstimates, given: PointEstimates, moves: tuple[np.ndarray | None, ...]) -> PointEstimates:
+    """Take what is the same for centred columns from there, where little is lost to rounding, and move the effects."""
+    backs = [
+        np.eye(len(matrix)) if back is None else back for matrix, back in zip(given.covariances, moves, strict=True)
+    ]
+    pairs = list(zip(backs, centred.covariances, centred.modes, strict=True))
+    return replace(
+        given,
+        coefficients=centred.coefficients,
+        covariance=centred.covariance,
+        sigma=centred.sigma,
+        covariances=tuple(back @ matrix @ back.T for back, matrix, _ in pairs),
+        modes=tuple(modes @ back.T for back, _, modes in pairs),
+    )
+
+
+def _singularities(model: Model, criterion: Profiled, theta: np.ndarray) -> Iterator[str]:
+    """Say of each block without variance in some direction what that means."""
+    matrices = relative_covariances(criterion.relative, theta)
+    for block, matrix, scale in zip(model.design.mean.groups, matrices, criterion.relative.scales, strict=True):
+        scaled = matrix * np.outer(scale, scale)
+        still = np.sqrt(np.diagonal(scaled)) < SINGULAR
+        names = [term_label(column) for column in block.columns]
+        for name in np.array(names)[still]:
+            yield f"The SD of '{name}' by {block.label} is estimated as zero."
+        moving = scaled[np.ix_(~still, ~still)]
+        if len(moving) > 1 and np.sqrt(max(np.linalg.eigvalsh(moving)[0], 0.0)) < SINGULAR:
+            named = " and ".join(f"'{name}'" for name in np.array(names)[~still])
+            yield f"The effects of {named} by {block.label} are estimated as perfectly correlated."
+
+
+def _unknown(model: Model, criterion: Profiled, found: Minimum) -> Iterator[str]:
+    """Name the SDs that may be changed without changing the likelihood, by themselves or with others."""
+    changes = [
+        [
+            ahead - behind
+            for ahead, behind in zip(*(relative_covariances(criterion.relative, x) for x in ends), strict=True)
+        ]
+        for ends in ((found.point + step, found.point - step) for step in found.flat)
+    ]
+    now = relative_covariances(criterion.relative, found.point)
+    for place, block in enumerate(model.design.mean.groups):
+        # Where an SD is zero, other entries of theta turn without a change of what they stand for.
+        moved = np.array([np.abs(np.diagonal(change[place])) for change in changes]).reshape(-1, len(block.columns))
+        for name, size, own in zip(block.columns, moved.max(axis=0, initial=0.0), np.diagonal(now[place]), strict=True):
+            if size > MOVED * own:
+                yield f"The likelihood is flat in the SD of '{term_label(name)}' by {block.label}."
+
+
+def _judged(found: Minimum, flat: str, singular: str) -> tuple[Literal["converged", "singular", "doubtful"], str, str]:
+    """Return verdict, sentence and remedy."""
+    if not found.converged:
+        return (
+            "doubtful",
+            "The search stopped before the maximum: the likelihood could still rise.",
+            "Check the formula for terms that the data cannot tell apart, or use method='exact'.",
+        )
+    if flat:
+        return (
+            "doubtful",
+            flat,
+            "Any value is as likely as this one: another term says the same as this group term, perhaps a fixed factor "
+            "with the same levels. Leave one of them out, or use method='exact', where priors tell them apart.",
+        )
+    if singular:
+        return (
+            "singular",
+            singular,
+            "This is the maximum of the likelihood, at its edge. Leave the term out, or use method='exact': a "
+            "posterior also says how large the SD may be.",
+        )
+    return "converged", "The likelihood is at its maximum, to within a thousandth of a standard error.", ""

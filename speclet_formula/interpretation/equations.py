@@ -1,0 +1,388 @@
+"""A formula in plain words, a line for each of its parts, and its hierarchical model in equations, in unicode or LaTeX.
+
+Symbols follow one table for each kind of text, so that both say the same. Which columns are factors, and which groups
+lie within which beyond what their names tell, only the data say.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from speclet_formula.families import FAMILIES, FamilySpecification
+from speclet_formula.families.links import INVERSE_LINKS
+from speclet_formula.formula.refusals import check_choice
+from speclet_formula.formula.terms import (
+    LIMITED,
+    Call,
+    Expression,
+    Formula,
+    GroupTerm,
+    Name,
+    Operation,
+    Term,
+    columns_of,
+    text_of,
+    trials_of,
+)
+
+_THRESHOLDS = (
+    "thresholds: one between each two levels of the response, shared by all rows; they stand in the intercept's place. "
+    "A positive effect makes higher levels more likely."
+)
+
+
+def explain_formula(
+    formula: Formula,
+    *,
+    terms: Mapping[str, str] | None = None,
+    relations: Sequence[str] | None = None,
+    ordinal: bool = False,
+) -> str:
+    """Say in plain words what a formula models.
+
+    Parameters
+    ----------
+    formula : Formula
+        A parsed formula.
+    terms : mapping of str to str, optional
+        What the data say of a fixed term, by its text; it takes the place of the words that hold for any data.
+    relations : sequence of str, optional
+        How the grouping factors lie to each other in the data, a sentence for each pair.
+    ordinal : bool
+        Whether the response has ordered levels, with thresholds in the intercept's place.
+
+    Returns
+    -------
+    str
+        One line for each part: response, intercept, fixed terms, offsets, group terms, how the grouping factors lie to
+        each other, and the same for the formulas of the family's parameters. Effects are on the link scale.
+
+    Examples
+    --------
+    >>> from speclet_formula.formula.parse import parse_formula
+    >>> print(explain_formula(parse_formula("log_fc ~ 1 + (1 | gene)")))
+    log_fc: the response.
+    1: an intercept, shared by all rows.
+    (1 | gene): each gene has its own intercept, drawn from a normal distribution whose SD is estimated.
+    """
+    parameters = (line for name, part in formula.parameters for line in _parameter_lines(name, part))
+    lines = [_response_words(formula.response), *_side_lines(formula, terms or {}, relations)]
+    if ordinal and formula.intercept:
+        lines[1] = _THRESHOLDS
+    return "\n".join((*lines, *parameters))
+
+
+def _response_words(response: Expression | None) -> str:
+    """Describe the left-hand side."""
+    match response:
+        case None:
+            return "No response: the formula of a parameter."
+        case Call("cbind", (successes, _)):
+            trials = text_of(trials_of(response))
+            return f"{text_of(response)}: the response, {text_of(successes)} successes out of {trials} trials."
+        case Call("censored", (value, status)):
+            return (
+                f"{text_of(response)}: the response {text_of(value)}, known only as a bound where {text_of(status)} is "
+                "'left' (the true value is at most that) or 'right' (at least that)."
+            )
+        case Call("truncated", (value, *bounds)):
+            names = [bound.name or name for bound, name in zip(bounds, ("lb", "ub"), strict=False)]
+            words = {"lb": "below", "ub": "above"}
+            beyond = [f"{words[name]} {text_of(bound.value)}" for name, bound in zip(names, bounds, strict=True)]
+            seen = f"of which nothing {' or '.join(beyond)} is ever seen."
+            return f"{text_of(response)}: the response {text_of(value)}, {seen}"
+        case Name():
+            return f"{text_of(response)}: the response."
+        case _:
+            return f"{text_of(response)}: the response, computed from the data."
+
+
+def _side_lines(formula: Formula, known: Mapping[str, str], relations: Sequence[str] | None = None) -> Iterator[str]:
+    """Describe a right-hand side."""
+    if formula.intercept:
+        yield "1: an intercept, shared by all rows."
+    else:
+        yield "0: no intercept."
+    yield from (f"{text_of(term)}: {known.get(text_of(term)) or _term_words(term)}" for term in formula.terms)
+    yield from (f"offset({text_of(part)}): added as it is, with a coefficient of 1." for part in formula.offsets)
+    yield from (f"{text_of(group_term)}: {_group_words(group_term)}" for group_term in formula.group_terms)
+    if relations is None:
+        yield from _nesting_lines(tuple(dict.fromkeys(group_term.group for group_term in formula.group_terms)))
+    else:
+        yield from relations
+
+
+def _parameter_lines(name: str, formula: Formula) -> Iterator[str]:
+    """Describe the formula of a family parameter."""
+    yield f"{name}: this parameter is not one number, but has a formula of its own:"
+    yield from (f"  {line}" for line in _side_lines(formula, {}))
+
+
+def _term_words(term: Term) -> str:
+    """Describe a fixed term."""
+    names = [text_of(factor) for factor in term.factors]
+    if len(names) > 1:
+        return f"how the effect of {names[0]} changes with {_listed(names[1:])} (an interaction)."
+    if isinstance(term.factors[0], Call) and term.factors[0].function in ("poly", "bs", "ns"):
+        return "a curve, with one coefficient for each of its columns."
+    return "its effect, a slope for a number, a difference from the first level for each other level of a factor."
+
+
+def _group_words(group_term: GroupTerm) -> str:
+    """Describe a group term."""
+    names = [text_of(term) for term in group_term.terms]
+    own = ["intercept"] if group_term.intercept else []
+    own += [f"effect of {_listed(names)}"] if len(names) == 1 else [f"effects of {_listed(names)}"] if names else []
+    scalar = len(names) + group_term.intercept == 1
+    spread = "whose SD is estimated" if scalar else "whose SDs and correlations are estimated"
+    if not group_term.correlated and not scalar:
+        spread = "whose SDs are estimated and which has no correlations"
+    return (
+        f"each {_group_name(group_term.group)} has its own {_listed(own)}, drawn from a normal distribution {spread}."
+    )
+
+
+def _group_name(group: Term) -> str:
+    """Name what one level of a grouping factor is."""
+    names = [text_of(factor) for factor in group.factors]
+    return names[0] if len(names) == 1 else f"combination of {_listed(names)}"
+
+
+def _nesting_lines(groups: tuple[Term, ...]) -> Iterator[str]:
+    """Say which grouping factors lie within which, as far as their names tell."""
+    for one, other in combinations(groups, 2):
+        inner, outer = (one, other) if len(one.factors) > len(other.factors) else (other, one)
+        if set(outer.factors) < set(inner.factors):
+            yield f"{text_of(inner)} is nested in {text_of(outer)}: each level lies within one of {text_of(outer)}."
+        else:
+            yield f"{text_of(one)} and {text_of(other)} may be crossed or nested: that is for the data to say."
+
+
+def _listed(words: list[str]) -> str:
+    """Join words by commas and an 'and'."""
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+_GREEK = {"mu": "μ", "sigma": "σ", "nu": "ν", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
+_GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ", "kappa": "κ", "lambda": "λ"}
+_GREEK |= {"eta": "η", "theta": "θ"}
+# Letters of coefficients, group effects and their SDs: the main formula's first, then those of the parameters.
+_LETTERS = (("beta", "u", "tau"), ("gamma", "v", "omega"), ("delta", "w", "psi"))
+_SYMBOLS = {"lam": "lambda"}  # of parameters that Python could not call by their letter
+_LATEX_ESCAPES = str.maketrans(
+    {char: f"\\{char}" for char in "_%&#${}"}
+    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " "}
+)
+
+
+@dataclass(frozen=True)
+class _Notation:
+    """How symbols look in one kind of text."""
+
+    symbol: Callable[[str], str]  # a parameter's name
+    quote: Callable[[str], str]  # a column's name
+    at_row: str  # the index of an observation
+    numbered: Callable[[str, int], str]
+    of_group: Callable[[str, int, str], str]  # letter, number, group
+    times: str
+    follows: str
+    at_most: str
+    upright: Callable[[str], str]  # a function's or a distribution's name
+
+
+_UNICODE: _Notation = _Notation(
+    symbol=lambda name: _GREEK.get(name, name),
+    quote=lambda text: text.replace("\n", " "),
+    at_row="ᵢ",
+    numbered=lambda letter, number: letter + str(number).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")),
+    of_group=lambda letter, number, group: f"{_UNICODE.numbered(letter, number)}[{group}]",
+    times="·",
+    follows="~",
+    at_most=" ≤ ",
+    upright=str,
+)
+_LATEX: _Notation = _Notation(
+    symbol=lambda name: f"\\{name}" if name in _GREEK else name if len(name) == 1 else _LATEX.quote(name),
+    quote=lambda text: rf"\text{{{text.translate(_LATEX_ESCAPES)}}}",
+    at_row="_i",
+    numbered=lambda letter, number: f"{letter}_{{{number}}}",
+    of_group=lambda letter, number, group: f"{letter}_{{{number},{group}}}",
+    times=r" \cdot ",
+    follows=r"\sim",
+    at_most=r" \le ",
+    upright=lambda name: rf"\mathrm{{{name}}}",
+)
+
+
+def equation(formula: Formula, *, family: str = "gaussian", link: str = "identity", latex: bool = False) -> str:
+    """Write a formula as the equations of a hierarchical model.
+
+    Parameters
+    ----------
+    formula : Formula
+        A parsed formula.
+    family : str
+        Any that `Model` takes, by Bambi's name.
+    link : str
+        "identity", "log", "logit", "probit", "cloglog", "inverse" or "inverse_squared". Parameters with a formula of
+        their own are on the log scale, psi on the logit scale.
+    latex : bool
+        LaTeX (an ``aligned`` environment, without dollar signs) instead of unicode.
+
+    Returns
+    -------
+    str
+        One equation per line: the response, the linear predictors, then each group's effects, whose SDs are τ; R holds
+        the correlations. A factor's coefficient stands for one number per level but the first.
+
+    Raises
+    ------
+    FormulaError
+        If the family or the link is not among those above.
+
+    Examples
+    --------
+    >>> from speclet_formula.formula.parse import parse_formula
+    >>> print(equation(parse_formula("log_fc ~ cn + (1 | gene)")))
+    log_fcᵢ ~ Normal(μᵢ, σ)
+    μᵢ = β₀ + β₁·cnᵢ + u₀[geneᵢ]
+    u₀[gene] ~ Normal(0, τ₀[gene])
+    """
+    check_choice("family", family, tuple(FAMILIES))
+    check_choice("link", link, tuple(INVERSE_LINKS))
+    notation = _LATEX if latex else _UNICODE
+    known = FAMILIES[family]
+    parent, links = known.parent, {parameter.name: parameter.link or "log" for parameter in known.own_parameters}
+    lines = [_response_line(formula, known, notation)]
+    if known.is_ordinal:
+        lines.append(_threshold_line(formula, known, link, notation))
+        formula, parent, link = replace(formula, intercept=False), "eta", "identity"
+    sides = (
+        (parent, link, formula),
+        *((name, links.get(name, "log"), part) for name, part in formula.parameters),
+    )
+    for index, (name, scale, side) in enumerate(sides):
+        lines += _side_equations(name, scale, side, _LETTERS[min(index, len(_LETTERS) - 1)], notation)
+    if not latex:
+        return "\n".join(" ".join(line) for line in lines)
+    aligned = " \\\\\n".join(f"{left} &{relation} {right}" for left, relation, right in lines)
+    return f"\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}"
+
+
+type _Line = tuple[str, str, str]  # left, relation, right
+
+
+def _response_line(formula: Formula, family: FamilySpecification, notation: _Notation) -> _Line:
+    """Write the response's distribution."""
+    distribution, names = family.spelling.distribution, family.spelling.arguments
+    varying = {"mu", "p", "n", *(name for name, _ in formula.parameters)}
+    symbols = [notation.symbol(_SYMBOLS.get(name, name)) for name in names]
+    arguments = [
+        symbol + (notation.at_row if name in varying else "") for symbol, name in zip(symbols, names, strict=True)
+    ]
+    response = formula.response
+    if isinstance(response, Call) and response.function == "cbind":
+        arguments = [_row(trials_of(response), notation), *arguments[1:]] if names[0] == "n" else arguments
+        response = response.arguments[0].value
+    note = ""
+    if isinstance(response, Call) and response.function in LIMITED:
+        note = _limits_note(response, notation)
+        response = response.arguments[0].value
+    left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
+    return left, notation.follows, f"{notation.upright(distribution)}({', '.join(arguments)}){note}"
+
+
+def _limits_note(response: Call, notation: _Notation) -> str:
+    """Say after a distribution where a truncated response stops, or which column says that a value is a bound."""
+    first, *others = (argument.value for argument in response.arguments)
+    if response.function == "censored":
+        return f"{notation.quote(', a bound where it says so in ')}{_row(others[0], notation)}"
+    names = [argument.name or name for argument, name in zip(response.arguments[1:], ("lb", "ub"), strict=False)]
+    bounds = {name: _bound(value, notation) for name, value in zip(names, others, strict=True)}
+    lower, upper = bounds.get("lb"), bounds.get("ub")
+    left = f"{lower}{notation.at_most}" if lower else ""
+    right = f"{notation.at_most}{upper}" if upper else ""
+    return f"{notation.quote(', seen only where ')}{left}{_row(first, notation)}{right}"
+
+
+def _bound(value: Expression, notation: _Notation) -> str:
+    """Write a bound: a number, or a column's value in row i."""
+    return _row(value, notation) if columns_of(value) else text_of(value)
+
+
+def _threshold_line(formula: Formula, family: FamilySpecification, link: str, notation: _Notation) -> _Line:
+    """Write what the thresholds of ordered levels are compared with."""
+    response = formula.response
+    left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
+    probability = family.spelling.level.format(y=left)
+    if notation is _LATEX:
+        probability = probability.replace("≤", r"\le").replace("≥", r"\ge").replace("∣", r"\mid")
+    minus = " - " if notation is _LATEX else " − "
+    threshold = notation.symbol("theta") + ("_k" if notation is _LATEX else "ₖ")
+    right = f"{threshold}{minus}{notation.symbol('eta')}{notation.at_row}"
+    return f"{notation.upright(link)}({probability})", "=", right
+
+
+def _side_equations(
+    name: str, link: str, formula: Formula, letters: tuple[str, str, str], notation: _Notation
+) -> Iterator[_Line]:
+    """Write a linear predictor and the distributions of its group effects."""
+    coefficient, effect, spread = (notation.symbol(letter) for letter in letters)
+    columns: list[Term | int] = [1, *formula.terms] if formula.intercept else [*formula.terms]
+    first = 0 if formula.intercept else 1
+    summands = [_summand(notation.numbered(coefficient, first + k), c, notation) for k, c in enumerate(columns)]
+    distributions: list[_Line] = []
+    used: dict[Term, int] = {}
+    for block in formula.group_terms:
+        start = used.get(block.group, 0)
+        effects: list[Term | int] = [1, *block.terms] if block.intercept else [*block.terms]
+        used[block.group] = start + len(effects)
+        at_row = (notation.quote(text_of(factor)) + _index(notation) for factor in block.group.factors)
+        group = ":".join(at_row)
+        summands += [_summand(notation.of_group(effect, start + k, group), c, notation) for k, c in enumerate(effects)]
+        distributions += _group_equations(block, range(start, start + len(effects)), effect, spread, notation)
+    summands += [_row(offset, notation) for offset in formula.offsets]
+    yield _linked(notation.symbol(name) + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
+    yield from distributions
+
+
+def _group_equations(
+    block: GroupTerm, numbers: range, effect: str, spread: str, notation: _Notation
+) -> Iterator[_Line]:
+    """Write the normal distribution of a block's effects."""
+    group = notation.quote(text_of(block.group))
+    effects = [notation.of_group(effect, number, group) for number in numbers]
+    spreads = [notation.of_group(spread, number, group) for number in numbers]
+    normal = notation.upright("Normal")
+    if not block.correlated or len(numbers) == 1:
+        yield from ((one, notation.follows, f"{normal}(0, {sd})") for one, sd in zip(effects, spreads, strict=True))
+        return
+    diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
+    covariance = f"{diagonal} R {diagonal}"
+    yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {covariance})"
+
+
+def _summand(coefficient: str, column: Term | int, notation: _Notation) -> str:
+    """Write a coefficient times its columns."""
+    factors = column.factors if isinstance(column, Term) else ()
+    return notation.times.join((coefficient, *(_row(factor, notation) for factor in factors)))
+
+
+def _row(expression: Expression, notation: _Notation) -> str:
+    """Write an expression's value in row i."""
+    text = notation.quote(text_of(expression))
+    return (f"({text})" if isinstance(expression, Operation) else text) + notation.at_row
+
+
+def _index(notation: _Notation) -> str:
+    """Write the row's index where it is itself within an index."""
+    return "[i]" if notation is _LATEX else notation.at_row
+
+
+def _linked(mean: str, link: str, notation: _Notation) -> str:
+    """Write the link function of a mean."""
+    if link == "identity":
+        return mean
+    if link in ("inverse", "inverse_squared"):
+        return f"1/{mean}" + ("" if link == "inverse" else "^2" if notation is _LATEX else "²")
+    return f"{notation.upright(link)}({mean})"

@@ -1,0 +1,235 @@
+"""One model fitted to each group of rows by itself, the groups side by side, with one table of all."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from speclet_formula.common.resumable import open_folder, owner_of, seed_of
+from speclet_formula.design.tables import as_pandas
+from speclet_formula.errors import SamplingError
+from speclet_formula.formula.terms import Formula
+from speclet_formula.posterior.archive import load
+from speclet_formula.posterior.tidy import tidy
+from speclet_formula.studies.group_fits import (
+    FITS,
+    GroupTask,
+    Outcome,
+    check,
+    fit_file,
+    key_of,
+    labels_of,
+    make_tasks,
+    manifest_of,
+    outcomes_of,
+    read_formula,
+)
+
+MOST_SHOWN = 3
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupedFits:
+    """One model, fitted to each group of rows by itself.
+
+    Attributes
+    ----------
+    formula : str
+    by : tuple of str
+        The columns that make the groups.
+    fits : mapping of str to Fit or PointFit
+        By group, "blood", or "blood:HEL" of two columns; failed groups are not in it. Kept in a folder, a fit is read
+        when it is asked for.
+    table : pandas.DataFrame
+        What `summarise` gave of each fit, below each other, the groups' columns first; by group in the data's order.
+    groups : pandas.DataFrame
+        One row per group: the groups' columns, `group` (its label), `n_rows`, `status` ("fitted" or "failed"),
+        `reason` (of a failure), `verdict` of the diagnostics ("" of a fit without draws), `seconds`.
+    random_seed : int
+        Of all; each group's own follows from it and the group's label.
+    """
+
+    formula: str
+    by: tuple[str, ...]
+    fits: Mapping[str, Any]
+    table: pd.DataFrame
+    groups: pd.DataFrame
+    random_seed: int
+
+    @property
+    def failures(self) -> pd.DataFrame:
+        """The groups that could not be fitted, with their reasons."""
+        return self.groups[self.groups["status"] == "failed"].reset_index(drop=True)
+
+    def __repr__(self) -> str:
+        return "\n".join(_lines(self))
+
+    def _repr_html_(self) -> str:
+        return f"<pre>{escape(repr(self))}</pre>"
+
+
+class SavedFits(Mapping[str, Any]):
+    """Fits by group, each read from its file when it is asked for, so that memory holds none."""
+
+    def __init__(self, files: Mapping[str, Path], functions: Mapping[str, Any] | None = None) -> None:
+        self._files = dict(files)
+        self._functions = functions
+
+    def __getitem__(self, group: str) -> Any:
+        return load(self._files[group], functions=self._functions)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files)
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def __repr__(self) -> str:
+        return f"SavedFits({', '.join(self._files)})"
+
+
+def fit_by(
+    formula: str | Formula,
+    data: Any,
+    by: str | Sequence[str],
+    *,
+    summarise: Callable[[Any], pd.DataFrame] = tidy,
+    keep_fits: bool = True,
+    random_seed: int | None = None,
+    workers: int | None = None,
+    progress: bool = True,
+    folder: str | Path | None = None,
+    **settings: Any,
+) -> GroupedFits:
+    """Fit one model to each group of rows, side by side.
+
+    Parameters
+    ----------
+    formula : str or Formula
+    data : table
+        pandas, polars, pyarrow, or a mapping of columns.
+    by : str or sequence of str
+        The columns that make the groups: "lineage". Each group is a model of its own; nothing is shared.
+    summarise : callable
+        Makes a frame of each fit: `tidy` by default, `rank_genes`, `fixef`, or a function of your own. It runs in the
+        workers.
+    keep_fits : bool
+        Whether `fits` holds the fits, or only the table is wanted.
+    random_seed : int, optional
+        The same seed gives the same fits, whatever the number of workers; a group's own seed follows from it and the
+        group's label, so that other groups can be added or left out.
+    workers : int, optional
+        Processes; one for each core by default. Inside `joblib.parallel_config` those of its backend: a Dask or Ray
+        cluster serves so.
+    progress : bool
+        Whether to show a line with the time left, where standard error is a terminal.
+    folder : str or Path, optional
+        Where each group's fit and table are kept as they come in. The same call with the same folder goes on where an
+        earlier one was stopped; failed groups, and those whose rows changed, are fitted again.
+    **settings
+        As of `Model` (`family`, `link`, `priors`, `weights`, `missing`, `functions`) and of `fit` (`method`, `draws`,
+        `tune`, `chains`, `target_accept`, `sampler`). `weights` is the name of a column.
+
+    Returns
+    -------
+    GroupedFits
+        `fits` by group, `table`, `groups`, `failures`. A group that fails is counted and named, with its reason; so is
+        one whose process was killed twice, for want of memory, say.
+
+    Raises
+    ------
+    FormulaError, DataError, SamplingError
+        The formula cannot be read, a column or a setting does not exist, a group's label is missing, the folder belongs
+        to another call, or every group failed.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> data["batch"] = data["cell_line"].isin(["cell_0", "cell_1"]).map({True: "first", False: "second"})
+    >>> found = sf.fit_by("log_fc ~ (1|gene/sgRNA)", data, by="batch", method="reml", workers=1)
+    >>> list(found.fits), len(found.failures)
+    (['first', 'second'], 0)
+    """
+    table, columns = as_pandas(data), (by,) if isinstance(by, str) else tuple(by)
+    check(table, columns, settings)
+    text = read_formula(formula, table, settings)
+    place = None if folder is None else Path(folder)
+    seed = seed_of(random_seed, place, FITS)
+    labels, keys = labels_of(table, columns)
+    tasks = make_tasks(text, table, labels, settings, seed, summarise, keep=keep_fits)
+    manifest = manifest_of(text, columns, settings, seed, summarise)
+    if place is not None:
+        open_folder(place, manifest, FITS)
+    outcomes = outcomes_of(tasks, workers, place, owner=owner_of(manifest), progress=progress)
+    _refuse_all_failed(outcomes)
+    groups = keys.assign(
+        n_rows=[len(task.rows) for task in tasks],
+        **{name: [one[name] for one in outcomes] for name in ("status", "reason", "verdict", "seconds")},
+    )
+    return GroupedFits(
+        formula=text,
+        by=columns,
+        fits=_fits(tasks, outcomes, place, settings.get("functions")) if keep_fits else {},
+        table=_table(outcomes, keys, columns),
+        groups=groups,
+        random_seed=seed,
+    )
+
+
+def _refuse_all_failed(outcomes: list[Outcome]) -> None:
+    if any(outcome["status"] == "fitted" for outcome in outcomes):
+        return
+    counts = pd.Series([outcome["reason"] for outcome in outcomes]).value_counts()
+    counted = [f"{reason} ({count})" for reason, count in counts.head(MOST_SHOWN).items()]
+    raise SamplingError(
+        f"all {len(outcomes):,} groups failed: {'; '.join(counted)}.",
+        "At least one group can be fitted.",
+        "Fit one group by itself with sf.fit, and the same arguments.",
+    )
+
+
+def _table(outcomes: list[Outcome], keys: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+    """Put the tables below each other, each with the columns of its group."""
+    parts = []
+    for place, outcome in enumerate(outcomes):
+        if outcome["table"] is not None:
+            part = outcome["table"]
+            own = {name: [keys[name].iloc[place]] * len(part) for name in columns}
+            kept = part.drop(columns=[name for name in columns if name in part])
+            parts.append(pd.concat([pd.DataFrame(own, index=part.index), kept], axis=1))
+    table = pd.concat(parts, ignore_index=True)
+    table.attrs = dict(next(one["table"].attrs for one in outcomes if one["table"] is not None))
+    return table
+
+
+def _fits(tasks: list[GroupTask], outcomes: list[Outcome], folder: Path | None, functions: Any) -> Any:
+    """Return the fits by group: from the folder when they are asked for, or at once."""
+    fitted = [(task, one) for task, one in zip(tasks, outcomes, strict=True) if one["status"] == "fitted"]
+    if folder is not None:
+        return SavedFits({task.group: fit_file(folder, key_of(task)) for task, _ in fitted}, functions)
+    with tempfile.TemporaryDirectory() as place:
+        return {task.group: _loaded(Path(place), outcome["saved"], functions) for task, outcome in fitted}
+
+
+def _loaded(place: Path, saved: bytes, functions: Any) -> Any:
+    """Return a fit from the bytes of its file."""
+    path = place / "group.fit"
+    path.write_bytes(saved)
+    return load(path, functions=functions)
+
+
+def _lines(found: GroupedFits) -> list[str]:
+    failed, verdicts = found.failures, found.groups.query("status == 'fitted'")["verdict"]
+    flagged = int((~verdicts.isin(["converged", ""])).sum())
+    lines = [f"{found.formula} by {', '.join(found.by)}: {len(found.groups):,} groups, seed {found.random_seed}"]
+    if flagged:
+        lines.append(f"{flagged:,} fits are flagged by their diagnostics.")
+    if len(failed):
+        lines.append(f"{len(failed):,} of {len(found.groups):,} groups failed and are in no row of the table:")
+        lines += [f"* {row.group}: {row.reason}" for row in failed.itertuples()]
+    return [*lines, "", found.groups.drop(columns=["group", "reason"]).to_string(index=False)]

@@ -1,0 +1,397 @@
+"""One data set of a study: drawn, fitted, judged, and kept as a small file.
+
+All that it leaves behind are plain numbers and words, one row per scalar and per block of group effects; summing up
+over data sets is left to `summaries`. Nothing is ever unpickled.
+"""
+
+import json
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.common.resumable import FolderKind, write_whole
+from speclet_formula.errors import DataError
+from speclet_formula.families import inverse_link, log_density
+from speclet_formula.inference.fit import fit
+from speclet_formula.inference.refit import with_response
+from speclet_formula.model import Model
+from speclet_formula.posterior import Fit
+from speclet_formula.posterior.prior_draws import truth_from_priors
+from speclet_formula.prediction.linear_predictors import linear_predictor
+from speclet_formula.recovery.blocks import Block, blocks_of
+from speclet_formula.recovery.parameters import Scalar, reml_estimates, scalars_of
+from speclet_formula.recovery.simulate import Simulator, draw_data, simulator_of
+from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
+
+type Outcome = dict[str, Any]
+# Formulas and tables are read once in each process, by the task's key: tasks themselves arrive as copies.
+_READY: dict[str, tuple[Simulator, Model]] = {}
+MOST_READY = 4
+STUDY = FolderKind(
+    manifest="study.json",
+    work="study",
+    writer="a study",
+    own="A study keeps its results in a folder of its own.",
+    files="A study writes one small file for each data set.",
+    same="Only the same study can be taken up again; n_sims alone may change.",
+    says="It says what study the folder's results belong to.",
+)
+FORMAT = 2  # 1 did not say in each file whose it is
+_SPECIAL = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}  # JSON has no names for them
+_WORDS = ("reason", "verdict", "diagnosis")
+_NUMBERS = ("ess_bulk_min", "r_hat_max", "seconds", "cpu_seconds")
+_WORDS_OF_ROWS = ("parameter", "term", "group", "class")
+type Row = dict[str, Any]
+MASSES = {"cover50": 0.50, "cover90": 0.90, "cover95": 0.95}
+POSITIVE = ("sd", "sigma", "family")  # classes that 0 cannot be inside of
+LOGARITHMIC = ("sd", "sigma")
+LOG_LIKELIHOOD = "log likelihood"
+ROW_COLUMNS = (
+    "parameter", "term", "group", "class", "n_values", "truth", "realized", "median", "sd", "lo", "hi", "error",
+    "squared", "cover50", "cover90", "cover95", "width90", "z", "z_squared", "pit", "rank", "contraction", "claims",
+    "wrong", "claimed", "claimed_truth", "lme4",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """All that a worker needs to make, fit and judge the data sets of one design and one truth."""
+
+    key: str  # tells tasks apart in a worker's memory
+    scenario: int  # position among the designs of a study
+    formula: str  # that makes the data
+    fitted: str  # that is fitted
+    table: pd.DataFrame  # predictors and factors
+    params: dict[str, Any] | None  # None: drawn from the priors
+    model: dict[str, Any]  # arguments of Model: family, link, priors, functions
+    fit: dict[str, Any]  # arguments of fit
+    entropy: int  # of all seeds
+    ranked: int
+    reml: bool
+
+
+def prepare(task: Task) -> tuple[Simulator, Model]:
+    """Return what draws a task's data, and the model to be fitted with a response that is only there to be replaced.
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError
+        As `simulate` and `Model`.
+    """
+    if task.key not in _READY:
+        options = {name: task.model[name] for name in ("family", "link", "weights", "functions") if name in task.model}
+        simulator = simulator_of(task.formula, task.table, **options)
+        # Zeros and ones: every family can have them, and their mean has every link.
+        response = (np.arange(len(task.table)) + 1) % 2
+        model = Model(task.fitted, task.table.assign(**{simulator.response: response}), **task.model)
+        while len(_READY) >= MOST_READY:
+            del _READY[next(iter(_READY))]
+        _READY[task.key] = (simulator, model)
+    return _READY[task.key]
+
+
+def run(task: Task, number: int) -> Outcome:
+    """Simulate, fit and judge one data set.
+
+    Parameters
+    ----------
+    task : Task
+    number : int
+        Of the data set: together with the task's entropy it settles every random number, whoever runs it.
+
+    Returns
+    -------
+    dict
+        `scenario`, `data_set`, `status` ("fitted" or "failed"), `reason` (of a failure, else ""), `verdict`,
+        `diagnosis`, `ess_bulk_min` and `r_hat_max` of the fit, `seconds` of wall time, `cpu_seconds`, and `rows`: a
+        list for each of `measures.ROW_COLUMNS`.
+    """
+    started, processor = time.perf_counter(), time.process_time()
+    outcome: Outcome = {
+        "scenario": task.scenario,
+        "data_set": number,
+        "status": "fitted",
+        "reason": "",
+        "verdict": "",
+        "diagnosis": "",
+        "ess_bulk_min": float("nan"),
+        "r_hat_max": float("nan"),
+    }
+    try:
+        rows = _rows(task, number, outcome)
+    except Exception as error:  # whatever stops one fit is counted with its reason; the study goes on
+        outcome |= {"status": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}"}
+        rows = []
+    outcome["seconds"] = time.perf_counter() - started
+    outcome["cpu_seconds"] = time.process_time() - processor
+    outcome["rows"] = {column: [row[column] for row in rows] for column in ROW_COLUMNS}
+    return outcome
+
+
+def measure(fit: Fit, truth: Mapping[str, Any], *, ranked: int, reml: bool, calibration: bool) -> list[Row]:
+    """Judge one fit.
+
+    Parameters
+    ----------
+    fit : Fit
+    truth : dict
+        As `simulate` returns it.
+    ranked : int
+        Evenly spaced draws among which each true value is ranked.
+    reml : bool
+        Whether lme4's estimates are made too.
+    calibration : bool
+        Whether the first level of each block and the log-likelihood are ranked too.
+
+    Returns
+    -------
+    list of dict
+        With the keys ROW_COLUMNS, which `Study` defines.
+    """
+    implied = implied_truth(fit.model, truth)
+    posterior = fit.idata["posterior"]
+    reference = reml_estimates(fit.model) if reml else {}
+    scalars = [scalar for scalar in scalars_of(fit.model, posterior) if scalar.key in implied.scalars]
+    rows = [_scalar_row(scalar, implied, reference.get(scalar.key, np.nan), ranked) for scalar in scalars]
+    blocks = blocks_of(fit.model, posterior, implied)
+    rows += [_block_row(block) for block in blocks if block.own]
+    if calibration:
+        rows += [_level_row(block, ranked) for block in blocks if block.own]
+        rows.append(_likelihood_row(fit.model, posterior, truth, ranked))
+    return rows
+
+
+def _rows(task: Task, number: int, outcome: Outcome) -> list[dict[str, Any]]:
+    """Return the rows of one data set, and note in its outcome how the fit went."""
+    drawing, fitting = np.random.SeedSequence(task.entropy, spawn_key=(task.scenario, number)).spawn(2)
+    rng = np.random.default_rng(drawing)
+    simulator, template = prepare(task)
+    params = truth_from_priors(template, rng) if task.params is None else task.params
+    response, effects = draw_data(simulator, params, rng)
+    seed = int(fitting.generate_state(1)[0])
+    fitted = fit(with_response(template, response), cores=1, progress=False, random_seed=seed, **task.fit)
+    found = fitted.diagnostics
+    outcome |= {
+        "verdict": found.verdict,
+        "diagnosis": found.sentence,
+        "ess_bulk_min": float(found.ess_bulk_min),
+        "r_hat_max": float(found.r_hat_max),
+    }
+    truth = {**params, **effects}
+    return measure(fitted, truth, ranked=task.ranked, reml=task.reml, calibration=task.params is None)
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's message: what is wrong."""
+    return (str(error).splitlines() or [""])[0]
+
+
+def save_outcome(folder: Path, owner: str, outcome: Mapping[str, Any]) -> None:
+    """Write the outcome of one data set."""
+    place = folder / _name(outcome["scenario"], outcome["data_set"])
+    write_whole(place, json.dumps(_plain({**outcome, "study": owner}), allow_nan=False).encode())
+
+
+def load_outcome(folder: Path, owner: str, scenario: int, number: int) -> dict[str, Any] | None:
+    """Return the outcome of one data set; None where there is none, or one that is not whole.
+
+    Raises
+    ------
+    DataError
+        The file cannot be opened, or is of other work.
+    """
+    place = folder / _name(scenario, number)
+    try:
+        found = json.loads(place.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _foreign(place, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError):
+        return None  # it is made again, and comes out the same
+    if not isinstance(found, dict) or found.pop("study", None) != owner:
+        raise _foreign(place, "is not of this study")
+    try:
+        outcome: dict[str, Any] = _restored(found)
+        _check(outcome, scenario, number)
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _foreign(place, "is not as this study wrote it") from error
+    return outcome
+
+
+def _foreign(place: Path, what: str) -> DataError:
+    return DataError(
+        f"the file '{place}' {what}.",
+        "The folder of a study holds the files that the study wrote, and no others.",
+        "Move it out of the folder; then the same call makes its data set again.",
+    )
+
+
+def _check(outcome: dict[str, Any], scenario: int, number: int) -> None:
+    """Raise a ValueError, or what comes of numbers and names that are none, unless all is there and of its kind."""
+    if (outcome["scenario"], outcome["data_set"]) != (scenario, number):
+        raise ValueError("another data set")
+    if outcome["status"] not in ("fitted", "failed") or not all(isinstance(outcome[name], str) for name in _WORDS):
+        raise ValueError("words")
+    rows = outcome["rows"]
+    if list(rows) != list(ROW_COLUMNS) or len({len(column) for column in rows.values()}) != 1:
+        raise ValueError("columns")
+    if not all(isinstance(cell, str) for name in _WORDS_OF_ROWS for cell in rows[name]):
+        raise ValueError("words of rows")
+    cells = [cell for name, column in rows.items() if name not in _WORDS_OF_ROWS for cell in column]
+    for value in [*(outcome[name] for name in _NUMBERS), *cells]:
+        if type(value) not in (int, float) or not (math.isnan(value) or float(value) == value):
+            raise ValueError("numbers")
+
+
+def _name(scenario: int, number: int) -> str:
+    return f"{scenario:03d}-{number:06d}.json"
+
+
+def _plain(value: Any) -> Any:
+    """Spell the numbers that JSON lacks."""
+    if isinstance(value, Mapping):
+        return {name: _plain(part) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"number": str(float(value))}
+    return float(value) if isinstance(value, float) else value
+
+
+def _restored(value: Any) -> Any:
+    """Undo `_plain`."""
+    if isinstance(value, dict):
+        if set(value) == {"number"}:
+            return _SPECIAL[value["number"]]
+        return {name: _restored(part) for name, part in value.items()}
+    return [_restored(part) for part in value] if isinstance(value, list) else value
+
+
+def _row(**known: Any) -> Row:
+    return dict.fromkeys(ROW_COLUMNS, float("nan")) | known
+
+
+def _scalar_row(scalar: Scalar, implied: ImpliedTruth, lme4: float, ranked: int) -> Row:
+    """Return a scalar's row."""
+    truth = implied.scalars[scalar.key]
+    row = _single(scalar.key, scalar.term, scalar.group, scalar.kind, scalar.draws.ravel(), truth, ranked)
+    contraction = 1.0 if np.isinf(scalar.prior_sd) else 1 - (row["sd"] / scalar.prior_sd) ** 2
+    return row | {"realized": implied.realized.get(scalar.key, float("nan")), "contraction": contraction, "lme4": lme4}
+
+
+def _single(key: str, term: str, group: str, kind: str, draws: np.ndarray, truth: float, ranked: int) -> Row:
+    """Return the row of one quantity."""
+    lo, hi = np.quantile(draws, [0.05, 0.95])
+    median, sd = float(np.median(draws)), float(draws.std(ddof=1))
+    z = _standardised(draws, truth, logarithmic=kind in LOGARITHMIC)
+    return _row(
+        parameter=key, term=term, group=group, n_values=1, truth=truth, median=median, sd=sd, lo=float(lo),
+        hi=float(hi), error=median - truth, squared=(median - truth) ** 2, width90=float(hi - lo), z=z, z_squared=z**2,
+        pit=float(np.mean(draws < truth)), rank=rank_among(draws, truth, ranked),
+        **{"class": kind}, **_coverage(draws[:, None], np.array([truth])),
+        **(_claims(draws[:, None], np.array([truth])) if kind not in POSITIVE else {}),
+    )  # fmt: skip
+
+
+def rank_among(draws: np.ndarray, truth: float, ranked: int) -> int:
+    """Return how many of `ranked` evenly spaced draws lie below the truth."""
+    kept = np.linspace(0, len(draws) - 1, ranked).astype(int)
+    return int(np.sum(draws[kept] < truth))
+
+
+def _standardised(draws: np.ndarray, truth: float, *, logarithmic: bool) -> float:
+    """Return (median - truth) / sd, of logarithms for SDs; NaN where there is none."""
+    if logarithmic:
+        if truth <= 0 or draws.min() <= 0:
+            return float("nan")
+        draws, truth = np.log(draws), float(np.log(truth))
+    spread = float(draws.std(ddof=1))
+    return (float(np.median(draws)) - truth) / spread if spread > 0 else float("nan")
+
+
+def _coverage(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Return the share of columns whose equal-tailed interval holds the truth, for each mass."""
+    found = {}
+    for name, mass in MASSES.items():
+        lo, hi = np.quantile(draws, [(1 - mass) / 2, (1 + mass) / 2], axis=0)
+        found[name] = float(np.mean((lo <= truth) & (truth <= hi)))
+    return found
+
+
+def _claims(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Count the columns whose 95 % interval excludes 0, and sum up what they claim and what is true of them."""
+    lo, hi = np.quantile(draws, [0.025, 0.975], axis=0)
+    claimed = (lo > 0) | (hi < 0)
+    estimates = np.median(draws, axis=0)
+    return {
+        "claims": int(claimed.sum()),
+        "wrong": int(np.sum(claimed & (np.sign(estimates) != np.sign(truth)))),
+        "claimed": float(np.abs(estimates[claimed]).sum()),
+        "claimed_truth": float(np.abs(truth[claimed]).sum()),
+    }
+
+
+def _block_row(block: Block) -> Row:
+    """Return the row of a block: means over its levels, truth and draws centred within it."""
+    truth = block.truth - block.truth.mean()
+    draws = block.draws - block.draws.mean(axis=1, keepdims=True)
+    estimates, sds = np.median(draws, axis=0), draws.std(axis=0, ddof=1)
+    lo, hi = np.quantile(draws, [0.05, 0.95], axis=0)
+    errors = estimates - truth
+    moving = sds > 0
+    z = errors[moving] / sds[moving]
+    return _row(
+        parameter=f"{block.group}: {block.term}", term=block.term, group=block.group, n_values=len(truth),
+        sd=float(np.sqrt(np.mean(sds**2))), error=float(errors.mean()), squared=float(np.mean(errors**2)),
+        width90=float(np.mean(hi - lo)), z=float(z.mean()) if len(z) else float("nan"),
+        z_squared=float(np.mean(z**2)) if len(z) else float("nan"),
+        **{"class": "effects"}, **_coverage(draws, truth), **_claims(draws, truth),
+    )  # fmt: skip
+
+
+def _level_row(block: Block, ranked: int) -> Row:
+    """Return the row of a block's first level, as it is: calibration needs no centring."""
+    key = f"{block.group}[{block.levels[0]}]: {block.term}"
+    return _single(key, block.term, block.group, "level", block.draws[:, 0], float(block.truth[0]), ranked)
+
+
+def _likelihood_row(model: Model, posterior: Any, truth: Mapping[str, Any], ranked: int) -> Row:
+    """Return the row of the log-likelihood of the data, given all parameters, among the ranked draws alone."""
+    size = posterior.sizes["chain"] * posterior.sizes["draw"]
+    kept = np.linspace(0, size - 1, ranked).astype(int)
+    mean = linear_predictor(model, posterior.to_dataset(), draws=kept)
+    own = {name: np.ravel(posterior[name].to_numpy())[kept, None] for name in model.family.parameters}
+    known = {name: float(truth[name]) for name in model.family.parameters}
+    drawn = total_log_likelihood(model, mean, own)
+    true = float(total_log_likelihood(model, _true_predictor(model, truth)[None], known)[0])
+    # So few draws give ranks, but intervals that are short of their mass: 99 draws' 95 % interval covers 93 %.
+    return _row(
+        parameter=LOG_LIKELIHOOD, term=LOG_LIKELIHOOD, group="", n_values=1, truth=true, median=float(np.median(drawn)),
+        sd=float(drawn.std(ddof=1)), pit=float(np.mean(drawn < true)), rank=int(np.sum(drawn < true)),
+        **{"class": "fit"},
+    )  # fmt: skip
+
+
+def total_log_likelihood(model: Model, predictor: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
+    """Return the log-likelihood (draws,) of linear predictors (draws, n)."""
+    means = inverse_link(model.family, predictor)
+    return log_density(model.family, model.design.response, means, parameters).sum(axis=1)
+
+
+def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray:
+    """Return the true linear predictor of each row, for a truth by the names of the model."""
+    design = model.design
+    labels = [label for term in design.mean.fixed for label in term.columns]
+    total: np.ndarray = design.mean.offset + design.mean.X @ np.array([float(truth[label]) for label in labels])
+    for block in design.mean.groups:
+        for column, slot in enumerate(block.slots):
+            effects = pd.Series(truth[slot]).loc[list(block.levels)].to_numpy(dtype=float)
+            total = total + block.values[:, column] * effects[block.codes]
+    return total
