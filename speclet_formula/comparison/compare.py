@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.comparison.k_fold import kfold
 from speclet_formula.comparison.loo import count_high_k, loo
 from speclet_formula.comparison.sentence import describe, wrapped
@@ -27,7 +28,6 @@ from speclet_formula.posterior import Fit
 
 Candidate = Fit | Model | Formula | str
 FEWEST_FITS = 2
-WITHOUT_DRAWS = ("reml", "ml", "laplace")
 # What a family's log density of a row is; a density where nothing is said.
 _MEASURES = {
     **dict.fromkeys(("binary", "count", "proportion", "ordinal"), "a probability"),
@@ -349,7 +349,7 @@ def _estimated(fit: Fit, by: str | None, progress: bool, fit_arguments: Mapping[
     """Leave out one row at a time, or one level."""
     if by is None:
         return loo(fit)
-    if why_not_exact(fit.model) is None:
+    if not why_not_exact(fit.model):
         return kfold(fit, by=by, progress=progress)
     refits = {name: value for name, value in fit_arguments.items() if name not in ("cores", "method")}
     return kfold(fit, by=by, progress=progress, **refits)

@@ -1,6 +1,6 @@
 """A fit goes in; ArviZ's ELPDData of its K-fold cross-validation comes out: groups or parts of the rows left out whole.
 
-Dealing rows into folds is `folds`' part, their densities are those of `inference.exact.integrated`, or of refits.
+Dealing rows into folds is `folds`' part, their densities are those of `inference.exact.leave_one_out`, or of refits.
 """
 
 import math
@@ -140,7 +140,7 @@ def kfold(
     require_rows(fit.model.design, "kfold()")
     folds = make_folds(fit.model, by=by, k=k, stratify=stratify, random_seed=random_seed)
     _check_flat(fit.model, folds)
-    if why_not_exact(fit.model) is None:
+    if not why_not_exact(fit.model):
         _refuse_unused(fit_arguments, workers)
         found, n_draws = _integrated(fit, folds, progress)
         kind = "integrated"

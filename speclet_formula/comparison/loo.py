@@ -97,7 +97,7 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     require_rows(fit.model.design, "loo()")
     n = len(fit.model.design.response)
     choose = None if rows is None else partial(draw_rows, count=_checked_rows(rows, n), random_seed=random_seed)
-    found = (integrated_rows if why_not_exact(fit.model) is None else conditional_rows)(fit, choose)
+    found = (integrated_rows if not why_not_exact(fit.model) else conditional_rows)(fit, choose)
     places = np.arange(n) if found.drawn is None else found.drawn.rows
     check_finite(found.elpd, fit, places)
     good_k = good_pareto_k(found.n_draws)

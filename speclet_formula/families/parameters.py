@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from speclet_formula.families.links import FORWARD_LINKS
-
 
 class Measures(NamedTuple):
     """What a preset has measured of the response, for the priors that it scales."""
@@ -18,8 +16,8 @@ class Measures(NamedTuple):
     mean: float
     sd: float  # the spread that the preset gives sigma
     wide: float  # the SD that it gives the intercept
-    link: str
     counts: np.ndarray  # (K,) rows at each of the ordered levels; empty without them
+    linked: Callable[[float], float]  # the link of the mean
 
 
 type Stated = tuple[str, Mapping[str, Any]]  # a distribution's name and its parameters, as `priors.Prior` takes them
@@ -71,7 +69,7 @@ def _threshold_places(measures: Measures) -> Stated:
 
 def threshold_at(measures: Measures, shares: np.ndarray) -> Stated:
     """Give thresholds a prior around the link of some shares."""
-    return "Normal", {"mu": np.array([float(FORWARD_LINKS[measures.link](share)) for share in shares]), "sigma": 2.5}
+    return "Normal", {"mu": np.array([measures.linked(float(share)) for share in shares]), "sigma": 2.5}
 
 
 # brms 2.18's default of its shape, phi, zi and hu, and of its formulas' intercepts (def_dpar_prior).

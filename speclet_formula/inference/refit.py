@@ -14,7 +14,7 @@ from speclet_formula.design.design import replace_response, take_rows
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.response import trials_of_proportion
 from speclet_formula.errors import DataError
-from speclet_formula.families import check_response, parameter_link
+from speclet_formula.families import check_response
 from speclet_formula.formula.terms import Call, Expression, Name, columns_of, text_of
 from speclet_formula.inference.fit import fit
 from speclet_formula.inference.plans import settings_of
@@ -251,11 +251,8 @@ def _scaled_anew(model: Model, design: Design) -> tuple[Slot, ...]:
     for preset in {slot.source for slot in kept if slot.source in PRESETS}:
         fresh = resolve_priors(
             design,
-            family=model.family.name,
-            link=model.family.link,
-            parameters=model.family.parameters,
+            family=model.family,
             priors=preset,
-            parameter_links={name: str(parameter_link(model.family, name)) for name in design.varying},
         )
         kept = tuple(new if old.source == preset else old for old, new in zip(kept, fresh, strict=True))
     return kept

@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any, overload
 
 from speclet_formula.errors import SamplingError, nearest
-from speclet_formula.families import parameter_link
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.fit import fit
@@ -146,11 +145,8 @@ def _kept_priors(model: Model, changed: Model) -> tuple[Slot, ...]:
         return changed.slots
     resolved = resolve_priors(
         changed.design,
-        family=changed.family.name,
-        link=changed.family.link,
-        parameters=changed.family.parameters,
+        family=changed.family,
         priors={"preset": _preset(model)} | {name: slot.prior for name, slot in own.items()},
-        parameter_links={name: str(parameter_link(changed.family, name)) for name in changed.design.varying},
     )
     return tuple(replace(slot, source=own[slot.slot].source) if slot.slot in own else slot for slot in resolved)
 

@@ -166,11 +166,8 @@ class Model:
         check_limits(chosen, design)
         slots = resolve_priors(
             design,
-            family=chosen.name,
-            link=chosen.link,
-            parameters=chosen.parameters,
+            family=chosen,
             priors=priors,
-            parameter_links={name: str(parameter_link(chosen, name)) for name in design.varying},
         )
         values = {
             "formula": design.formula,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from speclet_formula.common.engines import WITH_DRAWS, WITHOUT_DRAWS
 from speclet_formula.design.design import Design, GroupBlock, sd_name, variable_name
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
@@ -15,7 +16,6 @@ from speclet_formula.priors import Prior, Slot
 
 MOST_OF_A_FORMULA = 1_000_000  # characters
 MOST_OF_A_NAME = 10_000
-SAMPLED, MAXIMISED = ("nuts", "exact"), ("reml", "ml", "laplace")
 _VERDICTS, _POINT_VERDICTS = ("converged", "doubtful", "failed"), ("converged", "singular", "doubtful")
 # What later calls read in the attributes of draws.
 _NOTED = {"tune": (int,), "target_accept": (int, float), "sampler": (str,), "inference_library": (str,)}
@@ -66,7 +66,7 @@ def _row(slot: Slot) -> tuple[Any, ...]:
 
 def check_fit(model: Model, idata: Any, diagnostics: Diagnostics, method: Any, seconds: Any) -> None:
     """Check that draws, and what was found out about them, are of a model."""
-    require(method in SAMPLED and is_number(seconds), "method and seconds")
+    require(method in WITH_DRAWS and is_number(seconds), "method and seconds")
     require("posterior" in idata.children and "sample_stats" in idata.children, "groups")
     posterior, statistics = idata["posterior"].to_dataset(), idata["sample_stats"].to_dataset()
     _check_attributes(posterior.attrs)
@@ -177,7 +177,7 @@ def _check_diagnostics(found: Diagnostics, sizes: Mapping[Any, int]) -> None:
 
 def check_point(model: Model, method: Any, seconds: Any, point: Mapping[str, Any]) -> None:
     """Check that estimates of maximum likelihood are of a model."""
-    require(method in MAXIMISED and is_number(seconds), "method and seconds")
+    require(method in WITHOUT_DRAWS and is_number(seconds), "method and seconds")
     require(not model.design.varying, "formulas of parameters")
     for name in ("log_likelihood", "deviance", "aic", "bic", "df", "evaluations"):
         require(is_number(point[name]), name)

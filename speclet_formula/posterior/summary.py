@@ -10,6 +10,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import WIDTH, Table, formatted, number
 from speclet_formula.design import Predictor
 from speclet_formula.families import is_linear, is_ordinal, parameter_link, specification_of
@@ -27,7 +28,6 @@ _ESTIMATES = {"Estimate": "estimate", "Std.Error": "std_error"}
 MOST_FINDINGS = 4  # of the design that are shown
 MOST_OF_A_LINE = 92  # characters of a finding, so that it stands in one line
 SCALE_OF_T = " Scale is the t distribution's: its standard deviation is Scale * sqrt(nu / (nu - 2))."
-METHODS = {"nuts": "NUTS", "exact": "exact integration"}
 VERDICTS = {"converged": "Converged", "doubtful": "Doubtful", "failed": "Failed"}
 
 
@@ -228,7 +228,7 @@ def _captioned(table: Table, of: str) -> Table:
 def _heading(fit: Summarised) -> str:
     """Name the kind of model and what fitted it, as lme4's first line does."""
     library = fit.idata["posterior"].attrs.get("inference_library")
-    engine = METHODS.get(fit.method, fit.method) + (f" ({library})" if library and fit.method == "nuts" else "")
+    engine = BY_NAME[fit.method].title + (f" ({library})" if library and fit.method == "nuts" else "")
     return f"{kind_of_model(fit)} fit by {engine}"
 
 

@@ -88,7 +88,7 @@ def scales_of(design: Design, link: str) -> Scales:
     offset = float(column_means(design, design.mean.offset))
     inside = _moved_inside(mean, link, total)
     median, mad = _median_and_mad(y, link) if design.merged is None else (np.nan, np.nan)
-    return Scales(mean, sd, float(_LINKED[link](inside)) - offset, _unit(inside, sd, link), median - offset, mad)
+    return Scales(mean, sd, linked(inside, link) - offset, _unit(inside, sd, link), median - offset, mad)
 
 
 def response_sd(design: Design, ddof: int = 1) -> float:
@@ -237,21 +237,9 @@ def _unit(mean: float, sd: float, link: str) -> float:
     return units.get(link, 1.0)
 
 
-def linked_shares(shares: FloatArray, link: str) -> FloatArray:
-    """Give the link of some shares.
-
-    Parameters
-    ----------
-    shares : array (k,)
-        Between 0 and 1.
-    link : {"logit", "probit", "cloglog"}
-
-    Returns
-    -------
-    array (k,)
-        On the link's scale.
-    """
-    return np.array([_LINKED[link](float(share)) for share in shares])
+def linked(mean: float, link: str) -> float:
+    """Return the linear predictor of a mean."""
+    return float(_LINKED[link](mean))
 
 
 def _median_and_mad(y: FloatArray, link: str) -> tuple[float, float]:

@@ -90,7 +90,7 @@ def reml_estimates(model: Model) -> dict[str, float]:
     Empty where lme4 has no answer: for other families, where the data cannot tell variances apart, and for models that
     learn the means of group effects.
     """
-    if why_not_reml(model) is not None or model_means(model):
+    if why_not_reml(model) or model_means(model):
         return {}
     try:
         points = fit_point(model).estimates

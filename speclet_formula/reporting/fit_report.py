@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
+from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import rows_table
 from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.errors import PriorError, SpecletError
@@ -19,7 +20,6 @@ from speclet_formula.model import relate_groups
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import has_draws
 from speclet_formula.posterior.effects import ranef
-from speclet_formula.posterior.fit import METHODS
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.summary import Summary
 from speclet_formula.prediction.predictive import posterior_predictive
@@ -164,10 +164,10 @@ def left_out_of(fit: Fit | PointFit) -> str:
     """Say what a report of a fit without draws has not."""
     if isinstance(fit, Fit):
         return ""
-    engine = "nuts" if fit.method == "laplace" else "exact"
+    engine = BY_NAME[fit.method]
     text = (
-        f"A fit by {METHODS[fit.method]} has no draws, and priors have no part in it: a predictive check, priors, "
-        f"diagnostics and a recovery are left out. Those of method='{engine}' have them."
+        f"A fit by {engine.title} has no draws, and priors have no part in it: a predictive check, priors, "
+        f"diagnostics and a recovery are left out. Those of method='{engine.sampled_by}' have them."
     )
     return part("What is left out", paragraph(text))
 

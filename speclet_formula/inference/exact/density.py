@@ -249,8 +249,8 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
     return np.ascontiguousarray(np.concatenate(numbers, axis=1)), log_determinant
 
 
-def why_not_exact(model: Model) -> str | None:
-    """Say what keeps a model from the exact engine, or None if it serves."""
+def why_not_exact(model: Model) -> str:
+    """Say what keeps a model from the exact engine; "" if it serves."""
     if not is_linear(model.family):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if reason := why_not_plain(model):
@@ -261,17 +261,17 @@ def why_not_exact(model: Model) -> str | None:
         mean = slot.prior.parameters.get("mu")
         if slot.kind == "group" and isinstance(mean, Prior) and mean.name != "Normal":
             return f"the prior of the mean of '{slot.slot}' is {mean.name}, not Normal"
-    return None if _coefficients(model) else "the model has no coefficients"
+    return "" if _coefficients(model) else "the model has no coefficients"
 
 
-def why_not_plain(model: Model) -> str | None:
-    """Say what makes a Gaussian model more than one residual SD around a mean, or None if nothing does."""
+def why_not_plain(model: Model) -> str:
+    """Say what makes a Gaussian model more than one residual SD around a mean; "" if nothing does."""
     design = model.design
     if design.varying:
         return f"'{next(iter(design.varying))}' has a formula of its own"
     if design.limits is not None:
         return f"the response '{design.response_name}' is {'truncated' if design.limits.status is None else 'censored'}"
-    return None
+    return ""
 
 
 def _coefficients(model: Model) -> bool:

@@ -79,7 +79,7 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
         If the model is not one that this engine serves.
     """
     reason = why_not_exact(model)
-    if reason is not None:
+    if reason:
         raise SamplingError(
             f"the exact engine cannot serve this model: {reason}.",
             "It serves gaussian models with the identity link and Normal priors of the coefficients.",

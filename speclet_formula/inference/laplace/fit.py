@@ -28,6 +28,7 @@ from speclet_formula.inference.laplace.criterion import (
 from speclet_formula.inference.laplace.curvature import CURVES
 from speclet_formula.inference.laplace.derivatives import FORWARD, LINKS
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, judged
+from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model, with_design
 from speclet_formula.posterior import PointFit
 
@@ -38,8 +39,8 @@ INFINITE = 1e10  # times the largest response
 GUESSES = {"nu": 8.0, "kappa": 10.0, "alpha": 1.0}
 
 
-def why_not_laplace(model: Model) -> str | None:
-    """Say what keeps a model from Laplace's approximation, or None if it serves.
+def why_not_laplace(model: Model) -> str:
+    """Say what keeps a model from Laplace's approximation, or "" if it serves.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def why_not_laplace(model: Model) -> str | None:
 
     Returns
     -------
-    str or None
+    str
 
     Examples
     --------
@@ -74,7 +75,7 @@ def why_not_laplace(model: Model) -> str | None:
             return (
                 f"'{block.label}' has {levels:,} levels for {n:,} rows, and single trials say nothing of its variance"
             )
-    return None
+    return ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -173,7 +174,7 @@ def fit_laplace(model: Model) -> PointFit:
     'converged'
     """
     reason = why_not_laplace(model)
-    if reason is not None:
+    if reason:
         raise SamplingError(
             f"Laplace's approximation cannot serve this model: {reason}.",
             "It serves generalized linear mixed models whose variances the data can tell apart.",
@@ -191,6 +192,12 @@ def fit_laplace(model: Model) -> PointFit:
         found = _with_infinite_alpha(search, criterion, found)
     fit = _point_fit(with_design(model, design), search, criterion, found, started)
     return replace(fit, model=model, estimates=with_dropped(fit.estimates, model.design, kept))
+
+
+def fit_by_laplace(model: Model, plan: SamplingPlan) -> PointFit:
+    """Fit by Laplace's approximation, on one core."""
+    del plan
+    return fit_laplace(model)
 
 
 def _with_infinite_alpha(search: _Search, criterion: _Criterion, found: Lowest) -> Lowest:

@@ -20,6 +20,7 @@ from speclet_formula.families import is_linear
 from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.exact.density import why_not_plain
 from speclet_formula.inference.minimum import Minimum, minimise
+from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.inference.reml.criterion import (
     Profiled,
     deviances,
@@ -42,8 +43,8 @@ SINGULAR = 1e-4  # relative SD below which a direction counts as without varianc
 Method = Literal["reml", "ml"]
 
 
-def why_not_reml(model: Model) -> str | None:
-    """Say what keeps a model from maximum likelihood, or None if it serves.
+def why_not_reml(model: Model) -> str:
+    """Say what keeps a model from maximum likelihood, or "" if it serves.
 
     Parameters
     ----------
@@ -51,7 +52,7 @@ def why_not_reml(model: Model) -> str | None:
 
     Returns
     -------
-    str or None
+    str
 
     Examples
     --------
@@ -68,7 +69,7 @@ def why_not_reml(model: Model) -> str | None:
     return why_not_plain(model) or _why_not_told_apart(model)
 
 
-def _why_not_told_apart(model: Model) -> str | None:
+def _why_not_told_apart(model: Model) -> str:
     """Say which grouping factor cannot be told from the residual."""
     n = row_count(model.design)
     for block in model.design.mean.groups:
@@ -82,7 +83,7 @@ def _why_not_told_apart(model: Model) -> str | None:
             return (
                 f"'{block.label}' has {effects:,} effects for {n:,} rows, which the residual cannot be told apart from"
             )
-    return None
+    return ""
 
 
 @in_one_blas_thread
@@ -131,7 +132,7 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     -467.303
     """
     reason = why_not_reml(model)
-    if reason is not None:
+    if reason:
         raise SamplingError(
             f"maximum likelihood cannot serve this model: {reason}.",
             "It serves gaussian models with the identity link whose variances the data can tell apart.",
@@ -170,6 +171,16 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
         evaluations=found.evaluations,
         seconds=time.perf_counter() - started,
     )
+
+
+def fit_reml(model: Model, plan: SamplingPlan) -> PointFit:
+    """Fit by REML."""
+    return fit_point(model, method="reml", cores=plan.cores)
+
+
+def fit_ml(model: Model, plan: SamplingPlan) -> PointFit:
+    """Fit by maximum likelihood."""
+    return fit_point(model, method="ml", cores=plan.cores)
 
 
 def _check_residual(model: Model, criterion: Profiled, found: Minimum) -> None:

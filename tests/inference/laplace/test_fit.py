@@ -14,7 +14,8 @@ import speclet_formula as sf
 from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import inverse_link, log_density
 from speclet_formula.inference.descent import Lowest
-from speclet_formula.inference.laplace import fitting, matrix
+from speclet_formula.inference.laplace import fit as laplace_fit
+from speclet_formula.inference.laplace import matrix
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, problem_of
 from speclet_formula.posterior.intervals import EstimateError
 
@@ -324,7 +325,7 @@ def test_a_search_that_stopped_is_never_hidden(monkeypatch):
     def stopped(criterion, value, x, guess, sizes, units):
         return Lowest(x, value(x), guess, np.ones(len(x), dtype=bool), 0.5)
 
-    monkeypatch.setattr(fitting, "descend", stopped)
+    monkeypatch.setattr(laplace_fit, "descend", stopped)
     fit = sf.glmer("c ~ x + (1 | g)", responses(), family="poisson", method="laplace")
     assert fit.verdict == "doubtful"
     assert repr(fit).startswith("Doubtful: The search stopped before the maximum: the likelihood could still rise.")
