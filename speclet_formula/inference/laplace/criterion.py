@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from speclet_formula.design import Design
-from speclet_formula.inference.laplace.curvature import CURVES, Curve, observed_of
-from speclet_formula.inference.laplace.derivatives import Observed, Slopes
+from speclet_formula.families import Family, specification_of
+from speclet_formula.families.curves import Curve, Observations
+from speclet_formula.families.links import Slopes
 from speclet_formula.inference.laplace.matrix import (
     Layout,
     blocks,
@@ -44,7 +45,8 @@ class Problem:
     """Laplace's criterion of a design; n rows, p fixed columns, q group effects, r of which meet in each row."""
 
     curve: Curve
-    observed: Observed
+    parameters: tuple[str, ...]  # the family's other ones
+    observed: Observations
     offset: np.ndarray  # (n,)
     X: np.ndarray  # (n, p), each column centred where there is an intercept, with a mean square of one
     Z: np.ndarray  # (n, r) the blocks' columns, each with a mean square of one
@@ -96,8 +98,7 @@ class _Place(NamedTuple):
 
 def problem_of(
     design: Design,
-    family: str,
-    link: str,
+    family: Family,
     centre: np.ndarray,
     backs: tuple[np.ndarray | None, ...] | None = None,
 ) -> Problem:
@@ -107,8 +108,8 @@ def problem_of(
     ----------
     design : Design
         n rows.
-    family, link : str
-        A row of `CURVES`.
+    family : Family
+        One whose specification has a curve for its link.
     centre : ndarray of float, shape (p,)
         What is taken off each fixed column.
     backs : tuple of ndarray of float, shape (k, k), or None, optional
@@ -136,9 +137,10 @@ def problem_of(
         carried[0] -= centre / lengths
     columns = np.hstack([np.empty((n, 0), dtype=np.int64), *effects]).astype(np.int64)
     return Problem(
-        curve=CURVES[family, link],
-        observed=observed_of(design),
-        offset=design.mean.offset,
+        curve=specification_of(family).curves[family.link],
+        parameters=family.parameters,
+        observed=Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights),
+        offset=design.offset,
         X=X / lengths,
         Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *values])),
         columns=columns,

@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from speclet_formula.families import specification_of
 from speclet_formula.inference.descent import Lowest
 from speclet_formula.inference.laplace.criterion import (
     Mode,
@@ -84,7 +85,7 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
         others, errors = np.array([np.inf]), np.array([np.nan])
     factors = given_factors(problem, point.theta)
     modes, mode_sds, sum_sds = _effects(model, problem, mode, factors, fixed)
-    named = dict(zip(problem.curve.parameters, zip(others, errors, strict=True), strict=True))
+    named = dict(zip(problem.parameters, zip(others, errors, strict=True), strict=True))
     sigma = named.pop("sigma", None)
     return PointEstimates(
         criterion="ML",
@@ -176,11 +177,12 @@ def _singularities(model: Model, problem: Problem, point: Point) -> Iterator[str
 
 def _undispersed(model: Model, point: Point) -> Iterator[str]:
     """Say of a negative binomial that it is a Poisson distribution."""
-    if model.family.name != "negativebinomial":
+    limit = specification_of(model.family).limit
+    if not limit:
         return
     (alpha,) = point.others
     if float(np.mean(model.design.response)) / alpha < NO_DISPERSION:
-        yield "The counts vary no more than a poisson response would: alpha is estimated as infinite."
+        yield f"The counts vary no more than a {limit} response would: alpha is estimated as infinite."
 
 
 def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.ndarray) -> Iterator[str]:
@@ -192,7 +194,7 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
             yield f"The likelihood is flat in '{label}': it may grow without end."
         elif open_ended and lost[m : m + p].any():
             yield f"The likelihood is flat in '{label}'."
-    for name, unknown in zip(problem.curve.parameters, lost[m + p :], strict=True):
+    for name, unknown in zip(problem.parameters, lost[m + p :], strict=True):
         if unknown:
             yield f"The likelihood is flat in '{name}'."
     yield from dict.fromkeys(_flat_spread(model, *place) for place in np.array(problem.thetas)[lost[:m]])
