@@ -100,7 +100,7 @@ def fit_by(
     summarise: Callable[[Any], pd.DataFrame] = tidy,
     keep_fits: bool = True,
     random_seed: int | None = None,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     folder: str | Path | None = None,
     **settings: Any,
@@ -120,9 +120,9 @@ def fit_by(
     keep_fits : bool
         Whether `fits` holds the fits, or only the table is wanted.
     random_seed : int, optional
-        The same seed gives the same fits, whatever the number of workers; a group's own seed follows from it and the
+        The same seed gives the same fits, whatever the number of processes; a group's own seed follows from it and the
         group's label, so that other groups can be added or left out.
-    workers : int, optional
+    cores : int, optional
         Processes; one for each core by default. Inside `joblib.parallel_config` those of its backend: a Dask or Ray
         cluster serves so.
     progress : bool
@@ -151,7 +151,7 @@ def fit_by(
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
     >>> data["batch"] = data["cell_line"].isin(["cell_0", "cell_1"]).map({True: "first", False: "second"})
-    >>> found = sf.fit_by("log_fc ~ (1|gene/sgRNA)", data, by="batch", method="reml", workers=1)
+    >>> found = sf.fit_by("log_fc ~ (1|gene/sgRNA)", data, by="batch", method="reml", cores=1)
     >>> list(found.fits), len(found.failures)
     (['first', 'second'], 0)
     """
@@ -165,7 +165,7 @@ def fit_by(
     manifest = manifest_of(text, columns, settings, seed, summarise)
     if place is not None:
         open_folder(place, manifest, FITS)
-    outcomes = outcomes_of(tasks, workers, place, owner=owner_of(manifest), progress=progress)
+    outcomes = outcomes_of(tasks, cores, place, owner=owner_of(manifest), progress=progress)
     _refuse_all_failed(outcomes)
     groups = keys.assign(
         n_rows=[len(task.rows) for task in tasks],
