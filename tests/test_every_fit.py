@@ -147,8 +147,8 @@ VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALO
 
 NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
-    "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen", "scale_effects",
-    "simulate_screen",
+    "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
+    "scale_effects", "simulate_screen",
 }  # fmt: skip
 LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
 
