@@ -200,6 +200,7 @@ OTHER_LINKS = [
 
 
 @pytest.mark.parametrize(("family", "link"), [*((name, FAMILIES[name].links[0]) for name in RESPONSES), *OTHER_LINKS])
+@pytest.mark.mostly_slow(every=5)
 def test_the_log_density_is_the_one_written_by_hand(family: str, link: str) -> None:
     written, density = RESPONSES[family]
     check(f"{written} ~ x", family, link, lambda v: density(INVERSE[link](eta_of(v)), v))
@@ -213,6 +214,7 @@ def test_no_family_is_left_out() -> None:
     ("family", "link"),
     [("cumulative", "logit"), ("cumulative", "probit"), ("sratio", "logit"), ("sratio", "cloglog")],
 )
+@pytest.mark.mostly_slow("cumulative-logit")
 def test_thresholds_have_their_prior_at_the_predictors_means(family: str, link: str) -> None:
     check(
         "grade ~ x",
