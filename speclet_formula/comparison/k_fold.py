@@ -5,13 +5,13 @@ Dealing rows into folds is `folds`' part, their densities are those of `inferenc
 
 import math
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from speclet_formula.common.batch import run_batch, with_progress
 from speclet_formula.comparison.folds import Folds, make_folds
 from speclet_formula.comparison.loo import check_draws, check_finite
 from speclet_formula.comparison.pointwise import (
@@ -33,7 +33,7 @@ from speclet_formula.inference.exact.leave_one_out import (
     read_variances,
     refit_without,
 )
-from speclet_formula.inference.plans import settings_of
+from speclet_formula.inference.plans import at_least, settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
@@ -62,7 +62,7 @@ def kfold(
     joint: bool = False,
     stratify: str | None = None,
     random_seed: int | None = 1,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     **fit_arguments: Any,
 ) -> Any:
@@ -95,7 +95,7 @@ def kfold(
         A column whose levels are spread evenly over folds of rows.
     random_seed : int, optional
         Of the folds and of refits. The same seed gives the same folds for each model of the same rows.
-    workers : int, optional
+    cores : int, optional
         Processes for refits; those of joblib's configuration, else one for each core.
     progress : bool
         Whether to show a line with the time left, where standard error is a terminal.
@@ -137,15 +137,16 @@ def kfold(
     10
     """
     check_draws(fit)
+    cores = None if cores is None else at_least("cores", cores, 1)
     require_rows(fit.model.design, "kfold()")
     folds = make_folds(fit.model, by=by, k=k, stratify=stratify, random_seed=random_seed)
     _check_flat(fit.model, folds)
     if why_not_exact(fit.model) is None:
-        _refuse_unused(fit_arguments, workers)
+        _refuse_unused(fit_arguments, cores)
         found, n_draws = _integrated(fit, folds, progress)
         kind = "integrated"
     else:
-        found, n_draws = _refitted(fit, folds, workers, progress, {"random_seed": random_seed, **fit_arguments})
+        found, n_draws = _refitted(fit, folds, cores, progress, {"random_seed": random_seed, **fit_arguments})
         kind = "refitted"
     return _estimate(fit, folds, found, joint=joint, kind=kind, n_draws=n_draws)
 
@@ -164,7 +165,7 @@ def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], in
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     limit, left = good_pareto_k(len(draws.sds)), MOST_REFITS
     found: list[_Fold] = []
-    for number in _shown(range(len(folds.labels)), len(folds.labels), shown=progress):
+    for number in with_progress(range(len(folds.labels)), "folds", len(folds.labels), shown=progress):
         rows = rows_in(folds, number)
         left_out = predict_without(marginal, rows, draws, whole)
         weights, k = smooth_weights(-left_out.joint[None], efficiency)
@@ -198,18 +199,13 @@ def _redrawn(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances, limit:
 
 
 def _refitted(
-    fit: Fit, folds: Folds, workers: int | None, progress: bool, arguments: dict[str, Any]
+    fit: Fit, folds: Folds, cores: int | None, progress: bool, arguments: dict[str, Any]
 ) -> tuple[list[_Fold], int]:
     """Fit the model again without each fold, in joblib's workers."""
-    import joblib
-
     settings = {"method": fit.method, **settings_of(fit.idata, fit.method), "cores": 1, **arguments}
-    n_jobs = workers or joblib.parallel.get_active_backend()[1] or -1
-    jobs = [
-        joblib.delayed(fit_without)(fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))
-    ]
-    outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    found = list(_shown(outcomes, len(jobs), shown=progress))
+    refits = {number: (fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))}
+    outcomes = run_batch(fit_without, refits, what="folds", cores=cores, progress=progress, stop=True)
+    found = [outcome.result for outcome in outcomes if outcome.result is not None]
     return found, settings["draws"] * settings["chains"]
 
 
@@ -310,8 +306,8 @@ def _check_flat(model: Model, folds: Folds) -> None:
             )
 
 
-def _refuse_unused(fit_arguments: dict[str, Any], workers: int | None) -> None:
-    unused = [*fit_arguments, *([] if workers is None else ["workers"])]
+def _refuse_unused(fit_arguments: dict[str, Any], cores: int | None) -> None:
+    unused = [*fit_arguments, *([] if cores is None else ["cores"])]
     if unused:
         raise ComparisonError(
             f"{', '.join(f'{name}=' for name in unused)} would change nothing: this model is not fitted again.",
@@ -319,14 +315,3 @@ def _refuse_unused(fit_arguments: dict[str, Any], workers: int | None) -> None:
             "integrated out.",
             "Leave them out.",
         )
-
-
-def _shown[T](items: Iterable[T], total: int, *, shown: bool) -> Iterator[T]:
-    """Show a line with the time left while folds come in: to a person, not to a file."""
-    if not (shown and sys.stderr.isatty()):
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, "folds", total=total, console=Console(stderr=True))

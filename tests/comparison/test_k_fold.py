@@ -254,7 +254,7 @@ def test_refits_by_nuts_agree_with_the_integrated_estimate():
     exact = sf.kfold(fit_of(ONE_WAY, data, priors=priors), by="gene")
     model = sf.Model(ONE_WAY, data, priors=wide)
     refitted = sf.kfold(
-        fake_fit(model, chains=2, draws=1000), by="gene", workers=1, target_accept=0.95, random_seed=4, progress=False
+        fake_fit(model, chains=2, draws=1000), by="gene", cores=1, target_accept=0.95, random_seed=4, progress=False
     )
     assert refitted.elpd_i.attrs["kind"] == "refitted"
     assert refitted.pareto_k is None
