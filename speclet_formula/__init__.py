@@ -8,7 +8,7 @@ from importlib import import_module
 from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
-from speclet_formula.common.arguments import checks_kind
+from speclet_formula.common.arguments import public
 
 if TYPE_CHECKING:
     from speclet_formula.comparison import Comparison as Comparison
@@ -286,7 +286,7 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.screens.datasets")
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
-        found = globals()[name] = checks_kind(value) if isfunction(value) else value
+        found = globals()[name] = public(value) if isfunction(value) else value
         return found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 

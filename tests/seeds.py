@@ -100,7 +100,7 @@ def _round_otherwise(rounding: int) -> None:
     for home, name, wrap in [
         ("minimum", "minimise", minimises),
         ("descent", "descend", minimises),
-        ("exact.marginal", "log_posterior", weighs),
+        ("exact.density", "log_posterior", weighs),
     ]:
         original = getattr(sys.modules[f"speclet_formula.inference.{home}"], name)
         for module in modules:

@@ -311,7 +311,7 @@ def test_a_mistake_ends_before_anything_is_fitted_and_speaks_to_the_shell(folder
         pytest.fail("it was fitted")
 
     saved = point_fit()
-    for name in ("exact.sampling.sample_exact", "nuts.sample_nuts", "reml.fitting.fit_point"):
+    for name in ("exact.fit.sample_exact", "nuts.sample_nuts", "reml.fit.fit_point"):
         monkeypatch.setattr(f"speclet_formula.inference.{name}", fitted)
     (folder / "nan.json").write_text('{"sigma": NaN}')
     (folder / "foreign.json").write_text('{"foo": 1}')

@@ -39,6 +39,7 @@ from speclet_formula.cli.shared import (
     tell,
 )
 from speclet_formula.cli.wording import as_options
+from speclet_formula.common.engines import refuse_unused
 from speclet_formula.errors import DataError, SpecletError
 
 if TYPE_CHECKING:
@@ -169,6 +170,7 @@ def fit(
     check_output(out, "--out", [data])
     check_ending(out, "--out", ".fit")
     note_replaced({"--out": out})
+    refuse_unused(sampling.method, {"priors": model.priors})
     prepared = model_of(data, formula, model)
     note(prepared)
     from speclet_formula.inference.fit import fit as fit_model

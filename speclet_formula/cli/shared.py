@@ -11,6 +11,7 @@ import typer
 
 from speclet_formula.cli.options import ModelOptions, SamplingOptions
 from speclet_formula.cli.wording import as_options
+from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.errors import DataError, SamplingError
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def tell(text: str) -> None:
 
 def require_draws(options: SamplingOptions, command: str) -> None:
     """Refuse, before anything is fitted, a method without draws where a command needs them."""
-    if options.method in ("reml", "ml", "laplace"):
+    if options.method in WITHOUT_DRAWS:
         raise SamplingError(
             f"{command} has no use for --method {options.method}.",
             f"It needs draws from the posterior; a fit by {options.method} has estimates alone.",

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.comparison.k_fold import kfold
 from speclet_formula.comparison.loo import count_high_k, loo
 from speclet_formula.comparison.sentence import describe, wrapped
@@ -27,7 +28,6 @@ from speclet_formula.posterior import Fit
 
 Candidate = Fit | Model | Formula | str
 FEWEST_FITS = 2
-WITHOUT_DRAWS = ("reml", "ml", "laplace")
 # What a family's log density of a row is; a density where nothing is said.
 _MEASURES = {
     **dict.fromkeys(("binary", "count", "proportion", "ordinal"), "a probability"),
@@ -82,7 +82,7 @@ def compare(
     models: Mapping[str, Candidate | list[str]] | Sequence[Candidate | list[str]],
     data: Any = None,
     *,
-    by: str | None = None,
+    group: str | None = None,
     family: str = "gaussian",
     link: str | None = None,
     priors: Priors = None,
@@ -101,7 +101,7 @@ def compare(
         mean's. In a sequence each is named by its formula.
     data : table, optional
         The data of the formulas.
-    by : str, optional
+    group : str, optional
         A column, such as "gene": each of its levels is left out with all its rows, as `kfold` does, instead of one row
         at a time. Which model predicts a new gene best is another question than which predicts one more row of known
         genes. Models that are not integrated are fitted again for each level.
@@ -139,7 +139,7 @@ def compare(
     >>> sf.compare(formulas, data, random_seed=1)  # doctest: +SKIP
     """
     named = _named(models)
-    refits = by is not None and any(isinstance(one, Fit) and why_not_exact(one.model) for one in named.values())
+    refits = group is not None and any(isinstance(one, Fit) and why_not_exact(one.model) for one in named.values())
     _check_use(named, data, {} if refits else fit_arguments)
     settings: dict[str, Any] = {
         "family": family,
@@ -157,9 +157,9 @@ def compare(
     for item in ready.values():
         require_rows((item.model if isinstance(item, Fit) else item).design, "compare()")
     fits = _fitted(ready, {"progress": progress, **fit_arguments})
-    estimates = {name: _estimated(fit, by, progress, fit_arguments) for name, fit in fits.items()}
+    estimates = {name: _estimated(fit, group, progress, fit_arguments) for name, fit in fits.items()}
     table, remarks = _table(fits, estimates)
-    sentence = describe(table, fits, estimates, remarks, by=by)
+    sentence = describe(table, fits, estimates, remarks, group=group)
     return Comparison(table=table, sentence=sentence, fits=fits, estimates=estimates)
 
 
@@ -345,14 +345,14 @@ def _fitted(ready: Mapping[str, Fit | Model], arguments: Mapping[str, Any]) -> d
     return {name: item if isinstance(item, Fit) else fit(item, **arguments) for name, item in ready.items()}
 
 
-def _estimated(fit: Fit, by: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> Any:
+def _estimated(fit: Fit, group: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> Any:
     """Leave out one row at a time, or one level."""
-    if by is None:
+    if group is None:
         return loo(fit)
-    if why_not_exact(fit.model) is None:
-        return kfold(fit, by=by, progress=progress)
+    if not why_not_exact(fit.model):
+        return kfold(fit, group=group, progress=progress)
     refits = {name: value for name, value in fit_arguments.items() if name not in ("cores", "method")}
-    return kfold(fit, by=by, progress=progress, **refits)
+    return kfold(fit, group=group, progress=progress, **refits)
 
 
 def _table(fits: Mapping[str, Fit], estimates: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:

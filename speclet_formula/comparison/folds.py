@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design.design import sides
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
 from speclet_formula.model import Model, in_order_of
@@ -32,7 +31,7 @@ class Folds:
 def make_folds(
     model: Model,
     *,
-    by: str | Sequence[Any] | np.ndarray | None = None,
+    group: str | Sequence[Any] | np.ndarray | None = None,
     k: int | None = None,
     stratify: str | None = None,
     random_seed: int | None = None,
@@ -42,11 +41,11 @@ def make_folds(
     Parameters
     ----------
     model : Model
-    by : str or array of shape (n,), optional
+    group : str or array of shape (n,), optional
         A column of the model's table, a grouping factor such as "gene:sgRNA", or a label for each row: rows of one
         level are never parted; a pandas Series is matched by its index.
     k : int, optional
-        Folds; a fold for each level by default, or 10 without `by`.
+        Folds; a fold for each level by default, or 10 without `group`.
     stratify : str, optional
         A column whose levels are spread evenly over the folds; of rows, not of levels.
     random_seed : int, optional
@@ -63,17 +62,17 @@ def make_folds(
     """
     rng = generator(random_seed)
     n = len(model.design.response)
-    if by is None:
+    if group is None:
         wanted = _checked(DEFAULT if k is None else k, n, "rows")
         strata = np.zeros(n, dtype=np.int64) if stratify is None else _levels(model, stratify, "stratify")[0]
         return _numbered(_dealt(strata, wanted, rng), wanted)
     if stratify is not None:
         raise ComparisonError(
-            f"stratify={stratify!r} is given beside by=.",
-            "Rows are spread evenly by a column where they are dealt one by one; with by= whole levels are.",
+            f"stratify={stratify!r} is given beside group=.",
+            "Rows are spread evenly by a column where they are dealt one by one; with group= whole levels are.",
             "Leave one of the two out.",
         )
-    codes, labels = _levels(model, by, "by")
+    codes, labels = _levels(model, group, "group")
     wanted = _checked(len(labels) if k is None else k, len(labels), "levels")
     if wanted == len(labels):
         return Folds(labels, codes)
@@ -103,11 +102,11 @@ def _checked(k: Any, most: int, what: str) -> int:
     return int(k)
 
 
-def _levels(model: Model, by: Any, argument: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def _levels(model: Model, group: Any, argument: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return each row's level, and the observed levels in the analyst's order."""
     design = model.design
-    if not isinstance(by, str):
-        given = in_order_of(model, by, argument)
+    if not isinstance(group, str):
+        given = in_order_of(model, group, argument)
         if np.ndim(given) != 1:
             raise ComparisonError(
                 f"{argument}= is {given!r}, which is no label for each row."
@@ -119,13 +118,13 @@ def _levels(model: Model, by: Any, argument: str) -> tuple[np.ndarray, tuple[str
         column = given if isinstance(given, pd.Series) else pd.Series(list(given))
         if len(column) == len(model.data) != len(design.rows):
             column = column.iloc[design.rows].reset_index(drop=True)
-    elif by in model.data.columns:
-        column = model.data[by].iloc[design.rows].reset_index(drop=True)
+    elif group in model.data.columns:
+        column = model.data[group].iloc[design.rows].reset_index(drop=True)
     else:
-        blocks = {block.group: block for side in sides(design) for block in side.groups}
-        if by not in blocks:
-            raise _unknown(model, by, argument, [*map(str, model.data.columns), *blocks])
-        return blocks[by].codes, blocks[by].levels
+        blocks = {block.group: block for block in design.blocks}
+        if group not in blocks:
+            raise _unknown(model, group, argument, [*map(str, model.data.columns), *blocks])
+        return blocks[group].codes, blocks[group].levels
     if len(column) != len(design.rows):
         raise ComparisonError(
             f"{argument}= has {len(column):,} values for {len(design.rows):,} rows of the model.",
@@ -134,7 +133,7 @@ def _levels(model: Model, by: Any, argument: str) -> tuple[np.ndarray, tuple[str
         )
     if column.isna().any():
         raise ComparisonError(
-            f"'{by if isinstance(by, str) else argument}' lacks a value in {int(column.isna().sum()):,} rows.",
+            f"'{group if isinstance(group, str) else argument}' lacks a value in {int(column.isna().sum()):,} rows.",
             "Each row belongs to one fold.",
             "Fill them in, or leave these rows out of the table.",
         )

@@ -1,6 +1,6 @@
 """A fit goes in; ArviZ's ELPDData of its K-fold cross-validation comes out: groups or parts of the rows left out whole.
 
-Dealing rows into folds is `folds`' part, their densities are those of `inference.exact.integrated`, or of refits.
+Dealing rows into folds is `folds`' part, their densities are those of `inference.exact.leave_one_out`, or of refits.
 """
 
 import math
@@ -57,7 +57,7 @@ class _Fold:
 def kfold(
     fit: Fit,
     *,
-    by: str | Sequence[Any] | np.ndarray | None = None,
+    group: str | Sequence[Any] | np.ndarray | None = None,
     k: int | None = None,
     joint: bool = False,
     stratify: str | None = None,
@@ -68,8 +68,8 @@ def kfold(
 ) -> Any:
     """Estimate how well a model predicts whole groups, or parts of the rows, that were left out of the fit.
 
-    `kfold(fit, by="gene")` leaves out each gene with all its rows: it asks how well a gene is predicted that the model
-    has never seen. `loo` asks for one more row of known genes.
+    `kfold(fit, group="gene")` leaves out each gene with all its rows: it asks how well a gene is predicted that the
+    model has never seen. `loo` asks for one more row of known genes.
 
     Of a Gaussian model with Normal priors of its coefficients, whichever engine fitted it, nothing is fitted again: the
     rows' density given the others and a draw of the variances is exact, all coefficients integrated out, and
@@ -82,11 +82,11 @@ def kfold(
     Parameters
     ----------
     fit : Fit
-    by : str or array of shape (n,), optional
+    group : str or array of shape (n,), optional
         A column of the table, or a grouping factor such as "gene:sgRNA": each level is a fold. An array has a label for
         each row.
     k : int, optional
-        Number of folds: of rows, 10 by default; with `by`, of whole levels.
+        Number of folds: of rows, 10 by default; with `group`, of whole levels.
     joint : bool
         What is added up. False, as is usual for K-fold cross-validation: the log densities of the rows of a fold, each
         by itself given the other folds. True: one log density for all rows of a fold at once, which also asks whether
@@ -133,15 +133,15 @@ def kfold(
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
     >>> fit = sf.lmer("log_fc ~ (1 | gene) + (1 | cell_line)", data, random_seed=1)
-    >>> sf.kfold(fit, by="gene").n_folds
+    >>> sf.kfold(fit, group="gene").n_folds
     10
     """
     check_draws(fit)
     cores = None if cores is None else at_least("cores", cores, 1)
     require_rows(fit.model.design, "kfold()")
-    folds = make_folds(fit.model, by=by, k=k, stratify=stratify, random_seed=random_seed)
+    folds = make_folds(fit.model, group=group, k=k, stratify=stratify, random_seed=random_seed)
     _check_flat(fit.model, folds)
-    if why_not_exact(fit.model) is None:
+    if not why_not_exact(fit.model):
         _refuse_unused(fit_arguments, cores)
         found, n_draws = _integrated(fit, folds, progress)
         kind = "integrated"
@@ -292,10 +292,10 @@ def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
 def _check_flat(model: Model, folds: Folds) -> None:
     """Refuse folds without which a coefficient with a flat prior has no posterior."""
     flat = {slot.slot for slot in model.slots if slot.prior.name == "Flat"}
-    terms = [term for term in model.design.fixed if term.name in flat]
+    terms = [term for term in model.design.mean.fixed if term.name in flat]
     if not terms:
         return
-    X = model.design.X[:, [column for term in terms for column in range(term.start, term.stop)]]
+    X = model.design.mean.X[:, [column for term in terms for column in range(term.start, term.stop)]]
     rank = np.linalg.matrix_rank(X)
     for number, label in enumerate(folds.labels):
         if np.linalg.matrix_rank(X[folds.codes != number]) < rank:

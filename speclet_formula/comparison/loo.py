@@ -22,7 +22,7 @@ from speclet_formula.prediction import OBSERVATION_DIM
 FEWEST_ROWS = 2  # their differences have a variance
 
 
-def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) -> Any:
+def loo(fit: Fit, *, observations: int | None = None, random_seed: int | None = None) -> Any:
     """Estimate how well a fit predicts each row from the others: Pareto-smoothed leave-one-out.
 
     Of a Gaussian model with Normal priors of its coefficients, whichever engine fitted it, the estimate is
@@ -37,7 +37,7 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     Parameters
     ----------
     fit : Fit
-    rows : int, optional
+    observations : int, optional
         How many rows to draw, at least 2, where all of them would take too long; all by default. The sums are then
         estimates by differences from a guess for every row (Magnusson et al. 2020): the row's density at the means of
         the variances, the others given, or at the posterior's means. Half of them are the rows with the lowest guesses,
@@ -58,15 +58,15 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
         about 1,000 of the draws, 250 where there are 20,000 coefficients or more, and its `p` is the sum of the rows'
         leverages: the effective number of coefficients.
 
-        With `rows` an ELPDDataLOOSubsample as `arviz.loo_subsample` returns, whose `elpd_i` and `pareto_k` have the
-        drawn rows alone: `se` is what it would be with all rows, `subsampling_se` the error of having drawn some,
+        With `observations` an ELPDDataLOOSubsample as `arviz.loo_subsample` returns, whose `elpd_i` and `pareto_k` have
+        the drawn rows alone: `se` is what it would be with all rows, `subsampling_se` the error of having drawn some,
         `subsample_size` their number and `loo_subsample_observations` their places.
 
     Raises
     ------
     ComparisonError
-        It is a fit without draws, there are fewer than 30 of them, a row has density 0 in a draw, or `rows` is out of
-        range.
+        It is a fit without draws, there are fewer than 30 of them, a row has density 0 in a draw, or `observations` is
+        out of range.
     DataError
         The posterior lacks a variable of the model.
 
@@ -96,8 +96,10 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     check_draws(fit)
     require_rows(fit.model.design, "loo()")
     n = len(fit.model.design.response)
-    choose = None if rows is None else partial(draw_rows, count=_checked_rows(rows, n), random_seed=random_seed)
-    found = (integrated_rows if why_not_exact(fit.model) is None else conditional_rows)(fit, choose)
+    choose = (
+        None if observations is None else partial(draw_rows, count=_checked(observations, n), random_seed=random_seed)
+    )
+    found = (integrated_rows if not why_not_exact(fit.model) else conditional_rows)(fit, choose)
     places = np.arange(n) if found.drawn is None else found.drawn.rows
     check_finite(found.elpd, fit, places)
     good_k = good_pareto_k(found.n_draws)
@@ -137,15 +139,15 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     )
 
 
-def _checked_rows(rows: int, n: int) -> int:
+def _checked(observations: int, n: int) -> int:
     """Return how many rows to draw."""
-    if type(rows) is not int or not FEWEST_ROWS <= rows <= n:
+    if type(observations) is not int or not FEWEST_ROWS <= observations <= n:
         raise ComparisonError(
-            f"rows={rows!r} is out of range.",
-            f"rows is a whole number from {FEWEST_ROWS} to {n:,}, the rows of the model.",
-            "Leave rows= out for all of them; some thousands are enough for any number.",
+            f"observations={observations!r} is out of range.",
+            f"observations is a whole number from {FEWEST_ROWS} to {n:,}, the rows of the model.",
+            "Leave observations= out for all of them; some thousands are enough for any number.",
         )
-    return rows
+    return observations
 
 
 def count_high_k(estimate: Any) -> int:

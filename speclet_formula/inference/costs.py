@@ -4,7 +4,7 @@ Every figure is a constant with a name, fitted by eye to measured runs. Nothing 
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import combinations
@@ -13,13 +13,12 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.arguments import answers_r
+from speclet_formula.common.engines import ENGINES, Engine, engine_for
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import sides
-from speclet_formula.inference.exact.density import why_not_exact, why_not_plain
+from speclet_formula.inference.exact.density import why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
 from speclet_formula.inference.precision import build_system
 from speclet_formula.inference.precision.systems import MOST_DENSE
-from speclet_formula.inference.reml.fit import why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 
@@ -161,31 +160,14 @@ def nuts_cost(sizes: Sizes, work: Work) -> tuple[float, float]:
     return seconds, NUTS_BASE_BYTES + draws + DENSE_COPIES * dense_bytes(sizes)
 
 
-def _why_not_nuts(model: Model) -> str | None:
+def why_not_nuts(model: Model) -> str:
+    """Say what keeps a model from nuts; "" if it serves."""
     needed = dense_bytes(sizes_of(model))
     if needed > LARGEST_DENSE:
         return (
             f"Bambi would build {needed / 2**30:,.0f} GiB of dense columns, more than {LARGEST_DENSE / 2**30:.0f} GiB"
         )
-    return None
-
-
-@dataclass(frozen=True)
-class Engine:
-    """An engine and what it costs."""
-
-    method: str
-    why_not: Callable[[Model], str | None]  # what keeps it from a model
-    cost: Callable[[Sizes, Work], tuple[float, float]]  # seconds and bytes
-
-
-# A new engine adds its row here.
-ENGINES = (
-    Engine("exact", why_not_exact, exact_cost),
-    Engine("nuts", _why_not_nuts, nuts_cost),
-    Engine("reml", why_not_reml, point_cost),
-    Engine("ml", why_not_reml, point_cost),
-)
+    return ""
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -252,9 +234,8 @@ def costs(model: Model, *, draws: int = 1000, tune: int = 1000, chains: int = 4,
     """
     sizes = sizes_of(model)
     work = Work(draws, tune, chains, cores or min(chains, os.cpu_count() or 1))
-    table = pd.DataFrame([_row(engine, model, sizes, work) for engine in ENGINES])
-    auto = "nuts" if why_not_exact(model) else "exact"
-    return Costs(sizes, auto, table, (PRECISION, *([LOOSE] if sizes.loose else [])))
+    table = pd.DataFrame([_row(engine, model, sizes, work) for engine in ENGINES if engine.cost_at])
+    return Costs(sizes, engine_for(model, "auto").name, table, (PRECISION, *([LOOSE] if sizes.loose else [])))
 
 
 def _row(engine: Engine, model: Model, sizes: Sizes, work: Work) -> dict[str, object]:
@@ -262,14 +243,14 @@ def _row(engine: Engine, model: Model, sizes: Sizes, work: Work) -> dict[str, ob
     seconds, peak = (float("nan"), float("nan")) if reason else engine.cost(sizes, work)
     fits = not peak > _memory()
     return {
-        "method": engine.method,
-        "serves": reason is None,
+        "method": engine.name,
+        "serves": not reason,
         "time": "" if reason else time_in_words(seconds),
         "memory": "" if reason else memory_in_words(peak) + ("" if fits else ", does not fit into memory"),
         "seconds": seconds,
         "peak_bytes": peak,
         "fits": fits,
-        "why_not": reason or "",
+        "why_not": reason,
     }
 
 
@@ -338,10 +319,10 @@ def sizes_of(model: Model) -> Sizes:
     Sizes
     """
     design = model.design
-    blocks = [block for side in sides(design) for block in side.groups]
-    fixed = sum(side.X.shape[1] for side in sides(design))
-    entries, operations, loose = _factor(design.groups, design.X.shape[1])
-    if loose and entries < MOST_ANALYSED and why_not_plain(model) is None:
+    blocks = design.blocks
+    fixed = sum(predictor.X.shape[1] for predictor in design.predictors)
+    entries, operations, loose = _factor(design.groups, design.mean.X.shape[1])
+    if loose and entries < MOST_ANALYSED and not why_not_plain(model):
         entries, operations = _analysed(design)
         loose = False
     return Sizes(
@@ -368,7 +349,7 @@ def _analysed(design: Design) -> tuple[float, float]:
 
 
 def _variances(model: Model, blocks: Sequence[GroupBlock]) -> Iterator[int]:
-    constant = len(model.family.parameters) - len(model.design.parameters)
+    constant = len(model.family.parameters) - len(model.design.varying)
     yield constant + max(len(model.design.levels) - 2, 0)  # thresholds are one fewer than levels
     for block in blocks:
         k = len(block.columns)

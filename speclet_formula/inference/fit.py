@@ -1,28 +1,22 @@
-"""A Model goes in; a Fit comes out: the engine is chosen, run, and its draws are judged.
+"""Fitting a model: the engine is chosen from the table, run, and its draws are judged.
 
-The recipe is short on purpose: what each engine does stands in its own file, what the draws mean in later rooms.
+What each engine does stands in its own package, what the draws mean in later rooms.
 """
 
 import inspect
+import os
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Literal, cast, overload
+from typing import Any, cast, overload
 
 from speclet_formula.common.arguments import answers_r
+from speclet_formula.common.engines import Maximised, Sampled, engine_for, refuse_unused
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.datatree import kept_factors, without_others
-from speclet_formula.inference.plans import Sampler, SamplingPlan, note_settings, plan_of, refuse_unused
+from speclet_formula.inference.plans import Sampler, note_settings, plan_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import diagnose
-
-METHODS = ("auto", "exact", "nuts", "reml", "ml", "laplace")
-_MEANT = {"lmer": "reml", "mle": "ml", "glmer": "laplace", "glmmtmb": "laplace"} | dict.fromkeys(
-    ("mcmc", "hmc", "sampling", "sample", "stan", "nutpie"), "nuts"
-)  # what others call them
-
-Sampled = Literal["auto", "exact", "nuts"]
-Maximised = Literal["reml", "ml", "laplace"]
 
 
 @overload
@@ -91,7 +85,7 @@ def fit(
         For nuts: the acceptance rate that it adapts to, between 0 and 1, 0.9 by default; higher is slower and more
         careful.
     random_seed : int, optional
-        Makes the draws repeatable.
+        Makes the draws repeatable. Methods without draws accept it and `progress`, and have no use for them.
     progress : bool
         Whether nuts shows a progress bar, and whether the exact engine says on the error stream, before it draws, that
         it will take more than a minute, and what is quicker.
@@ -123,59 +117,25 @@ def fit(
     >>> sf.fit(model, random_seed=1).diagnostics.verdict
     'converged'
     """
-    engine = _engine(model, method)
+    engine = engine_for(model, method)
     asked: dict[str, Any] = {
         "draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "sampler": sampler,
         "keep": keep,
     }  # fmt: skip
     refuse_unused(method, asked)
+    if not engine.draws and cores is None:
+        cores = os.cpu_count()
     kept = kept_factors(model, keep)
     plan = plan_of(asked | {"cores": cores, "random_seed": random_seed, "progress": progress, "keep": kept})
-    if engine == "laplace":
-        from speclet_formula.inference.laplace.fit import fit_laplace
-
-        return fit_laplace(model)
-    if engine in ("reml", "ml"):
-        from speclet_formula.inference.reml.fit import fit_point
-
-        return fit_point(model, method=cast(Literal["reml", "ml"], engine), cores=cores)
     started = time.perf_counter()
-    idata = _sample_exact(model, plan) if engine == "exact" else _sample_nuts(model, plan)
+    if not engine.draws:
+        return cast(PointFit, engine.run(model, plan))
+    idata = engine.run(model, plan)
     note_settings(idata, plan)
     diagnostics = diagnose(idata)
     if plan.keep is not None:
         idata = without_others(model, plan.keep, idata)
-    return Fit(model, idata, engine, diagnostics, seconds=time.perf_counter() - started)
-
-
-def _engine(model: Model, method: str) -> str:
-    """Return the engine that a method means for a model."""
-    if method not in METHODS:
-        near = _MEANT.get(str(method).lower()) or nearest(str(method), METHODS)
-        raise SamplingError(
-            f"there is no method {method!r}.",
-            f"Methods: {', '.join(METHODS)}.",
-            f"Write method={near!r}." if near else "Leave method= out: 'auto' takes the engine that serves the model.",
-        )
-    if method == "auto":
-        # Here and not at the top, as each engine below: maximum likelihood needs nothing of it.
-        from speclet_formula.inference.exact.density import why_not_exact
-
-        return "nuts" if why_not_exact(model) else "exact"
-    return method
-
-
-def _sample_exact(model: Model, plan: SamplingPlan) -> Any:
-    from speclet_formula.inference.exact.fit import sample_exact
-
-    return sample_exact(model, plan)
-
-
-def _sample_nuts(model: Model, plan: SamplingPlan) -> Any:
-    # Here and not at the top: Bambi and PyMC take seconds to import, and the exact engine needs neither.
-    from speclet_formula.inference.nuts import sample_nuts
-
-    return sample_nuts(model, plan)
+    return Fit(model, idata, engine.name, diagnostics, seconds=time.perf_counter() - started)
 
 
 # What other rooms pass on to `Model` and to `fit`.

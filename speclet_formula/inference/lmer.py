@@ -4,8 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 from speclet_formula.common.arguments import answers_r
+from speclet_formula.common.engines import Maximised, Sampled, refuse_unused
 from speclet_formula.formula.terms import Formula
-from speclet_formula.inference.fit import Maximised, Sampled, fit
+from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 
@@ -55,7 +56,7 @@ def lmer(
     Parameters
     ----------
     formula, data, priors, weights, missing, functions
-        As in `Model`.
+        As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
     method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
         As in `fit`; "reml" is lme4's own default, and "laplace" is for other families than gaussian.
     **fit_arguments
@@ -70,6 +71,7 @@ def lmer(
     FormulaError, DataError, PriorError, SamplingError
         As `Model` and `fit`.
     """
+    refuse_unused(method, {"priors": priors})
     model = Model(formula, data, priors=priors, weights=weights, missing=missing, functions=functions)
     return fit(model, method=method, **fit_arguments)
 
@@ -125,7 +127,7 @@ def glmer(
     Parameters
     ----------
     formula, data, family, link, priors, weights, missing, functions
-        As in `Model`.
+        As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
     method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
         As in `fit`; "laplace" is lme4's own default, without priors and in a second or so: a first look.
     **fit_arguments
@@ -149,6 +151,7 @@ def glmer(
     >>> fit.df
     2
     """
+    refuse_unused(method, {"priors": priors})
     model = Model(
         formula,
         data,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.seeds import checked_seed
 from speclet_formula.errors import SamplingError
 
@@ -34,29 +35,6 @@ class SamplingPlan:
     progress: bool
     sampler: Sampler
     keep: tuple[str, ...] | None = None  # labels of the blocks whose effects are kept; None: all of them
-
-
-# Arguments of `fit` that are about draws, and those of them that are for nuts alone.
-_OF_NUTS = ("tune", "target_accept", "sampler")
-_OF_DRAWS = ("draws", "chains", *_OF_NUTS, "keep")
-UNUSED: Mapping[str, tuple[str, ...]] = dict.fromkeys(("reml", "ml", "laplace"), _OF_DRAWS) | {"exact": _OF_NUTS}
-
-
-def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
-    """Raise a SamplingError for arguments that the method has no use for; None is what was not asked for.
-
-    "auto" may come to any engine that draws, and takes the arguments of all.
-    """
-    found = [name for name in UNUSED.get(method, ()) if asked.get(name) is not None]
-    if found:
-        drawn = method == "exact"
-        raise SamplingError(
-            f"method='{method}' has no use for {', '.join(f'{name}={asked[name]!r}' for name in found)}.",
-            "These are for method='nuts', which adapts: tune=, target_accept= and sampler=."
-            if drawn
-            else "It makes no draws, and takes cores= alone.",
-            f"Leave {'it' if len(found) == 1 else 'them'} out, or write method={'nuts' if drawn else 'auto'!r}.",
-        )
 
 
 def plan_of(asked: Mapping[str, Any]) -> SamplingPlan:
@@ -146,7 +124,8 @@ def settings_of(idata: Any, method: str) -> dict[str, Any]:
     found = {"draws": sizes["draw"], "chains": sizes["chain"]} | {
         name: kind(noted[name]) for name, kind in _NOTED.items() if name in noted
     }
-    return {name: value for name, value in found.items() if name not in UNUSED.get(method, ())}
+    engine = BY_NAME.get(method)  # "auto" takes the arguments of all
+    return {name: value for name, value in found.items() if engine is None or engine.takes(name)}
 
 
 def time_in_words(seconds: float) -> str:

@@ -16,12 +16,12 @@ from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
 from speclet_formula.families import DEFAULT_FAMILY, Family, is_ordinal, resolve_family
-from speclet_formula.formula.calls import named_formula, spell_call
 from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
-from speclet_formula.formula.equations import equation as write_equation
-from speclet_formula.formula.equations import explain_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula, text_of
+from speclet_formula.interpretation.code import named_formula, spell_call
+from speclet_formula.interpretation.equations import equation as write_equation
+from speclet_formula.interpretation.equations import explain_formula
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
 from speclet_formula.model.findings import listed
 
@@ -267,7 +267,7 @@ def _term_words(text: str, model: Model) -> Iterator[str]:
     if plain not in model.design.frame.columns:
         return
     column = model.design.frame[plain]
-    term = next((term for term in model.design.fixed if term.name == plain), None)
+    term = next((term for term in model.design.mean.fixed if term.name == plain), None)
     if term is not None:
         yield (
             _factor_words(column, term)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from speclet_formula.common.engines import BY_NAME, Maximised
 from speclet_formula.common.table import number
 from speclet_formula.errors import some_of
 from speclet_formula.formula.terms import text_of
@@ -61,7 +62,6 @@ class Fit:
         return lay_out(self).html()
 
 
-METHODS = {"reml": "REML", "ml": "maximum likelihood", "laplace": "maximum likelihood (Laplace Approximation)"}
 FOOT = "Std.Error and t value are for the estimated variances; a fit by method='exact' carries their uncertainty too."
 LAPLACE_FOOT = (
     "Std.Error is from the curvature of the likelihood in all parameters, Pr(>|z|) is asymptotic. Laplace's "
@@ -106,7 +106,7 @@ class PointFit:
     """
 
     model: Model
-    method: Literal["reml", "ml", "laplace"]
+    method: Maximised
     estimates: PointEstimates
     log_likelihood: float
     df: int
@@ -123,11 +123,11 @@ class PointFit:
     @property
     def idata(self) -> Any:
         """Nothing: whoever asks for draws is told that there are none."""
-        engine = "nuts" if self.method == "laplace" else "exact"
+        engine = BY_NAME[self.method]
         raise EstimateError(
-            f"a fit by {METHODS[self.method]} has no draws.",
+            f"a fit by {engine.title} has no draws.",
             "Leave-one-out, recovery, predictions and pictures are made from the draws of method='exact' or 'nuts'.",
-            f"Fit the model with method='{engine}'; likelihoods are compared by sf.anova.",
+            f"Fit the model with method='{engine.sampled_by}'; likelihoods are compared by sf.anova.",
         )
 
     def __repr__(self) -> str:
@@ -158,11 +158,11 @@ def lay_out_point(fit: PointFit) -> Summary:
         verdict=fit.verdict.capitalize(),
         sentence=fit.sentence,
         remedy=fit.remedy,
-        heading=f"{kind_of_model(fit)} fit by {METHODS[fit.method]}",
+        heading=f"{kind_of_model(fit)} fit by {BY_NAME[fit.method].title}",
         facts=tuple(_facts(fit)),
         group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
         counts=counted(fit),
-        fixed_effects=fixed_table(fit.model.design, frame, shown, statistics),
+        fixed_effects=fixed_table(frame, len(fit.model.design.mean.columns), shown, statistics),
         foot=LAPLACE_FOOT if laplace else FOOT,
         findings=findings_of(fit),
     )

@@ -20,6 +20,7 @@ from speclet_formula.studies.group_fits import (
     FITS,
     GroupFit,
     GroupTask,
+    Outcome,
     check,
     key_of,
     labels_of,
@@ -126,7 +127,7 @@ def fit_by(
     keep_fits : bool
         Whether `fits` holds the fits, or only the table is wanted.
     random_seed : int, optional
-        The same seed gives the same fits, whatever the number of cores; a group's own seed follows from it and the
+        The same seed gives the same fits, whatever the number of processes; a group's own seed follows from it and the
         group's label, so that other groups can be added or left out.
     cores : int, optional
         Processes; one for each core by default. Inside `joblib.parallel_config` those of its backend: a Dask or Ray

@@ -388,9 +388,9 @@ def total_log_likelihood(model: Model, predictor: np.ndarray, parameters: Mappin
 def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray:
     """Return the true linear predictor of each row, for a truth by the names of the model."""
     design = model.design
-    labels = [label for term in design.fixed for label in term.columns]
-    total: np.ndarray = design.offset + design.X @ np.array([float(truth[label]) for label in labels])
-    for block in design.groups:
+    labels = [label for term in design.mean.fixed for label in term.columns]
+    total: np.ndarray = design.mean.offset + design.mean.X @ np.array([float(truth[label]) for label in labels])
+    for block in design.mean.groups:
         for column, slot in enumerate(block.slots):
             effects = pd.Series(truth[slot]).loc[list(block.levels)].to_numpy(dtype=float)
             total = total + block.values[:, column] * effects[block.codes]

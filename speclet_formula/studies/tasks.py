@@ -12,6 +12,7 @@ import pandas as pd
 
 from speclet_formula.common.batch import Outcome, refuse_all_failed, run_batch
 from speclet_formula.common.checkpoints import fingerprint, open_folder, spelled
+from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.design.merged import refuse_merged
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError, SamplingError
@@ -93,7 +94,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
             "The weights of a study are the name of a column that its designs have.",
             "Put them into a column, and write weights='n'.",
         )
-    if settings.get("method") in ("reml", "ml", "laplace"):
+    if settings.get("method") in WITHOUT_DRAWS:
         beside = (
             "" if settings["method"] == "laplace" else " The REML estimates stand beside them in the columns of lme4."
         )

@@ -16,7 +16,7 @@ DRAWING = {
     "predict": lambda seed: sf.predict(crossed_fit(), interval="prediction", random_seed=seed),
     "posterior_predictive": lambda seed: sf.posterior_predictive(crossed_fit(), 4, random_seed=seed),
     "kfold": lambda seed: sf.kfold(crossed_fit(), k=3, random_seed=seed),
-    "loo": lambda seed: sf.loo(crossed_fit(), rows=20, random_seed=seed),
+    "loo": lambda seed: sf.loo(crossed_fit(), observations=20, random_seed=seed),
 }
 
 

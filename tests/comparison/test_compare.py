@@ -205,8 +205,8 @@ def test_no_claim_rests_on_high_k(fits):
     estimate = loo(fits["m7c"])
     assert describe(table, candidates, {"a": estimate, "b": estimate}) == (
         "The elpd of 'b' cannot be trusted: 214 of 120 rows have a high Pareto k (above 0.67), and its elpd is usually "
-        f"too high. {NOT_INTEGRATED} Leave out whole levels instead, by='gene' in compare() or kfold(); or a tenth of "
-        f"the rows at a time, kfold(fit, k=10). {NO_RANKING}"
+        f"too high. {NOT_INTEGRATED} Leave out whole levels instead, group='gene' in compare() or kfold(); or a tenth "
+        f"of the rows at a time, kfold(fit, k=10). {NO_RANKING}"
     )
 
 
@@ -241,12 +241,12 @@ def test_one_fits_estimate_says_that_it_cannot_be_trusted(fits):
     assert estimate.warning
     assert estimate.caveat.startswith(start)
     assert estimate.caveat.endswith(
-        f"{NOT_INTEGRATED} Leave out whole levels instead, by='line' in compare() or kfold(); or a tenth of the rows "
-        "at a time, kfold(fit, k=10)."
+        f"{NOT_INTEGRATED} Leave out whole levels instead, group='line' in compare() or kfold(); or a tenth of the "
+        "rows at a time, kfold(fit, k=10)."
     )
     assert start in repr(estimate).replace("\n", " ")
     assert glance(fit, loo=True).loc[0, "caveat"] == estimate.caveat
-    sampled = loo(fit, rows=40, random_seed=1)
+    sampled = loo(fit, observations=40, random_seed=1)
     assert start in repr(sampled).replace("\n", " ")
     assert (loo(fits["m7c"]).caveat, loo(fits["m7c"]).warning) == ("", False)
 

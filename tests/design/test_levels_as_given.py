@@ -50,7 +50,7 @@ def test_long_ids_keep_their_digits_beside_missing_ones(tmp_path):
     frame.write_parquet(tmp_path / "d.parquet")
     frame.write_csv(tmp_path / "d.csv")
     scanned = [
-        sf.scan(source, rows=5, merge=merge)
+        sf.scan(source, chunksize=5, merge=merge)
         for source in (tmp_path / "d.parquet", tmp_path / "d.csv", pl.scan_parquet(tmp_path / "d.parquet"))
         for merge in (False, True)
     ]

@@ -37,7 +37,7 @@ def table(n: int = 400) -> pd.DataFrame:
 
 
 def scanned(frame: pd.DataFrame, *, rows: int = 30) -> Any:
-    return sf.scan(dataset.dataset(pa.Table.from_pandas(frame)), rows=rows, merge=True)
+    return sf.scan(dataset.dataset(pa.Table.from_pandas(frame)), chunksize=rows, merge=True)
 
 
 def grouped(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -180,7 +180,7 @@ ROWS = (
     ("verb", "name"),
     [
         (sf.loo, "loo()"),
-        (lambda fit: sf.kfold(fit, by="gene"), "kfold()"),
+        (lambda fit: sf.kfold(fit, group="gene"), "kfold()"),
         (lambda fit: sf.compare({"a": fit, "b": fit}), "compare()"),
         (sf.residuals, "residuals()"),
         (sf.augment, "augment()"),

@@ -83,7 +83,7 @@ def test_folds_are_those_of_the_labels(table):
     from speclet_formula.comparison.folds import make_folds
 
     model = sf.Model(FORMULA, table)
-    one, other = make_folds(model, by="g"), make_folds(model, by=table["g"].sort_values())
+    one, other = make_folds(model, group="g"), make_folds(model, group=table["g"].sort_values())
     labels = [[folds.labels[code] for code in folds.codes] for folds in (one, other)]
     assert labels[0] == labels[1] == table["g"].tolist()
 

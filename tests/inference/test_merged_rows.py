@@ -39,7 +39,7 @@ def table(n: int = 150) -> pd.DataFrame:
 
 def merged(formula: str, frame: pd.DataFrame, **settings: Any) -> sf.Model:
     source = dataset.dataset(pa.Table.from_pandas(frame))
-    return sf.Model(formula, sf.scan(source, rows=40, merge=True), **settings)
+    return sf.Model(formula, sf.scan(source, chunksize=40, merge=True), **settings)
 
 
 def brute_density(single: sf.Model, sds: np.ndarray, correlation: float) -> float:

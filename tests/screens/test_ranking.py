@@ -168,7 +168,7 @@ def test_scaled_effects_have_their_medians_at_0_and_minus_1():
         ),
         (
             lambda: sf.control_separation(pd.DataFrame({"score": [1.0], "control": ["essential"]})), DataError,
-            "the table has no column 'estimate'.\nColumns: score, control.\nName the columns with score= and control=.",
+            "the table has no column 'estimate'.\nColumns: score, control.\nName the columns with value= and control=.",
         ),
         (
             lambda: sf.scale_effects(pd.DataFrame({"estimate": [1.0, 0], "control": ["essential", "nonessential"]})),

@@ -148,7 +148,7 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
     means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims({"chain": 1, "draw": 1})
     effects = means[slot].to_numpy().ravel()
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
-    for finer in fit.model.design.groups:
+    for finer in fit.model.design.mean.groups:
         if finer is not block and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
             for column, name in enumerate(finer.slots):  # nested within the levels: part of what their rows say
                 left = left + means[name].to_numpy().ravel()[finer.codes] * finer.values[:, column]
@@ -181,7 +181,7 @@ def chosen_effects(fit: "Fit", group: str | None, term: str | None) -> tuple[pd.
 
 def _intercepts(fit: "Fit", group: str | None) -> "GroupBlock":
     """Return the block that gives each level of a factor its intercept."""
-    blocks = [block for block in fit.model.design.groups if "1" in block.columns]
+    blocks = [block for block in fit.model.design.mean.groups if "1" in block.columns]
     found = [block for block in blocks if group in (None, block.group)]
     if found:
         return found[0]

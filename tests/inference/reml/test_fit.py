@@ -246,7 +246,7 @@ def test_units_do_not_matter(factor):
 def test_priors_have_no_part():
     table = one_way(1.5)
     prior = {"Intercept": sf.Prior("Normal", mu=100, sigma=0.01), "sigma": sf.Prior("HalfNormal", sigma=1e-3)}
-    with_priors, without = (sf.lmer("y ~ 1 + (1 | g)", table, method="reml", priors=p) for p in (prior, None))
+    with_priors, without = (sf.fit(sf.Model("y ~ 1 + (1 | g)", table, priors=p), method="reml") for p in (prior, None))
     assert with_priors.log_likelihood == without.log_likelihood
 
 
@@ -445,8 +445,8 @@ def test_lme4s_answers_for_screens(shared_data):
             assert mode["condsd"] == pytest.approx(row["se_intercept"], rel=STANDARD_ERRORS)
 
 
-def test_why_not_is_none_where_it_serves():
-    assert why_not_reml(sf.Model("y ~ x + (x | g)", weighted_table())) is None
+def test_why_not_is_empty_where_it_serves():
+    assert why_not_reml(sf.Model("y ~ x + (x | g)", weighted_table())) == ""
 
 
 def slopes_by_group(shift=0.0, x_unit=1.0, y_unit=1.0):

@@ -1,14 +1,15 @@
 """A formula in plain words, a line for each of its parts, and its hierarchical model in equations, in unicode or LaTeX.
 
-Symbols follow one table for each kind of text, so that both say the same. Families and links are named here, not
-computed. Which columns are factors, and which groups lie within which beyond what their names tell, only the data say.
+Symbols follow one table for each kind of text, so that both say the same. Which columns are factors, and which groups
+lie within which beyond what their names tell, only the data say.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
-from speclet_formula.formula.families import PARAMETER_LINKS
+from speclet_formula.families import FAMILIES, FamilySpecification
+from speclet_formula.families.links import INVERSE_LINKS
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
     LIMITED,
@@ -162,34 +163,6 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-_DISTRIBUTIONS: Mapping[str, tuple[str, tuple[str, ...]]] = {
-    "gaussian": ("Normal", ("mu", "sigma")),
-    "t": ("StudentT", ("nu", "mu", "sigma")),
-    "bernoulli": ("Bernoulli", ("p",)),
-    "binomial": ("Binomial", ("n", "p")),
-    "poisson": ("Poisson", ("mu",)),
-    "negativebinomial": ("NegativeBinomial", ("mu", "alpha")),
-    "asymmetriclaplace": ("AsymmetricLaplace", ("mu", "b", "kappa")),
-    "vonmises": ("VonMises", ("mu", "kappa")),
-    "gamma": ("Gamma", ("mu", "alpha")),
-    "exponential": ("Exponential", ("mu",)),
-    "wald": ("InverseGaussian", ("mu", "lam")),
-    "lognormal": ("LogNormal", ("mu", "sigma")),
-    "weibull": ("Weibull", ("mu", "alpha")),
-    "beta": ("Beta", ("mu", "kappa")),
-    "beta_binomial": ("BetaBinomial", ("n", "mu", "kappa")),
-    "zero_inflated_binomial": ("ZeroInflatedBinomial", ("n", "p", "psi")),
-    "zero_inflated_poisson": ("ZeroInflatedPoisson", ("mu", "psi")),
-    "zero_inflated_negativebinomial": ("ZeroInflatedNegativeBinomial", ("mu", "alpha", "psi")),
-    "hurdle_poisson": ("HurdlePoisson", ("mu", "psi")),
-    "hurdle_negativebinomial": ("HurdleNegativeBinomial", ("mu", "alpha", "psi")),
-    "hurdle_gamma": ("HurdleGamma", ("mu", "alpha", "psi")),
-    "hurdle_lognormal": ("HurdleLogNormal", ("mu", "sigma", "psi")),
-    "cumulative": ("Categorical", ("p",)),
-    "sratio": ("Categorical", ("p",)),
-}
-_LEVELS = {"cumulative": "P({y} ≤ k)", "sratio": "P({y} = k ∣ {y} ≥ k)"}  # what a threshold's link is of
-_LINKS = ("identity", "log", "logit", "probit", "cloglog", "inverse", "inverse_squared")
 _GREEK = {"mu": "μ", "sigma": "σ", "nu": "ν", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 _GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ", "kappa": "κ", "lambda": "λ"}
 _GREEK |= {"eta": "η", "theta": "θ"}
@@ -275,17 +248,18 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     μᵢ = β₀ + β₁·cnᵢ + u₀[geneᵢ]
     u₀[gene] ~ Normal(0, τ₀[gene])
     """
-    check_choice("family", family, tuple(_DISTRIBUTIONS))
-    check_choice("link", link, _LINKS)
+    check_choice("family", family, tuple(FAMILIES))
+    check_choice("link", link, tuple(INVERSE_LINKS))
     notation = _LATEX if latex else _UNICODE
-    parent = "p" if "p" in _DISTRIBUTIONS[family][1] else "mu"
-    lines = [_response_line(formula, family, notation)]
-    if family in _LEVELS:
-        lines.append(_threshold_line(formula, family, link, notation))
+    known = FAMILIES[family]
+    parent, links = known.parent, {parameter.name: parameter.link or "log" for parameter in known.own_parameters}
+    lines = [_response_line(formula, known, notation)]
+    if known.is_ordinal:
+        lines.append(_threshold_line(formula, known, link, notation))
         formula, parent, link = replace(formula, intercept=False), "eta", "identity"
     sides = (
         (parent, link, formula),
-        *((name, PARAMETER_LINKS.get(name, "log"), part) for name, part in formula.parameters),
+        *((name, links.get(name, "log"), part) for name, part in formula.parameters),
     )
     for index, (name, scale, side) in enumerate(sides):
         lines += _side_equations(name, scale, side, _LETTERS[min(index, len(_LETTERS) - 1)], notation)
@@ -298,9 +272,9 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
 type _Line = tuple[str, str, str]  # left, relation, right
 
 
-def _response_line(formula: Formula, family: str, notation: _Notation) -> _Line:
+def _response_line(formula: Formula, family: FamilySpecification, notation: _Notation) -> _Line:
     """Write the response's distribution."""
-    distribution, names = _DISTRIBUTIONS[family]
+    distribution, names = family.spelling.distribution, family.spelling.arguments
     varying = {"mu", "p", "n", *(name for name, _ in formula.parameters)}
     symbols = [notation.symbol(_SYMBOLS.get(name, name)) for name in names]
     arguments = [
@@ -336,11 +310,11 @@ def _bound(value: Expression, notation: _Notation) -> str:
     return _row(value, notation) if columns_of(value) else text_of(value)
 
 
-def _threshold_line(formula: Formula, family: str, link: str, notation: _Notation) -> _Line:
+def _threshold_line(formula: Formula, family: FamilySpecification, link: str, notation: _Notation) -> _Line:
     """Write what the thresholds of ordered levels are compared with."""
     response = formula.response
     left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
-    probability = _LEVELS[family].format(y=left)
+    probability = family.spelling.level.format(y=left)
     if notation is _LATEX:
         probability = probability.replace("≤", r"\le").replace("≥", r"\ge").replace("∣", r"\mid")
     minus = " - " if notation is _LATEX else " − "

@@ -1,12 +1,15 @@
-"""A `Formula` and a family go in; the code that fits the same model in lme4, brms or Bambi comes out.
+"""The code that fits a formula and a family in lme4, brms or Bambi.
 
-The formula's own text is that of `dialects`; what another package cannot do is said in a comment of its language.
+The formula's own text is that of `formula.dialects`, a family's names there are in its specification; what another
+package cannot do is said in a comment of its language.
 """
 
 import json
 from collections.abc import Iterator
 from dataclasses import replace
 
+from speclet_formula.families import FAMILIES, FamilySpecification
+from speclet_formula.families.parameters import Elsewhere
 from speclet_formula.formula.dialects import (
     Dialect,
     Levels,
@@ -18,17 +21,6 @@ from speclet_formula.formula.dialects import (
     r_side,
     renamed_columns,
     spell_formula,
-)
-from speclet_formula.formula.families import (
-    BRMS_LINKS,
-    BRMS_WITHOUT,
-    FAMILY_NAMES,
-    GLM_WITHOUT,
-    GLMM_TMB_LINKS,
-    OF_PROPORTIONS,
-    R_LINKS,
-    in_brms,
-    in_glmm_tmb,
 )
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
@@ -44,6 +36,8 @@ from speclet_formula.formula.terms import (
     columns_of,
     text_of,
 )
+
+_R_LINKS = {"inverse_squared": "1/mu^2"}
 
 
 def spell_call(
@@ -92,17 +86,17 @@ def spell_call(
     glmer(n ~ 1 + x + (1 | g), data = data, family = poisson)
     """
     check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
+    known = FAMILIES[family]
     single: tuple[str, ...] = ()
-    if dialect != "lme4" and family == "binomial" and weights is None and not _is_counted(formula):
-        family = "binomial" if levels is None else "bernoulli"  # the data were read as single trials
+    if dialect != "lme4" and known.single_trials and weights is None and not _is_counted(formula):
         package = "brms" if dialect == "brms" else "Bambi"
-        single = (f"# of single trials: {package} has the family bernoulli for them",) if levels is None else ()
+        if levels is None:
+            single = (f"# of single trials: {package} has the family {known.single_trials} for them",)
+        else:  # the data were read as single trials
+            known = FAMILIES[known.single_trials]
     if dialect == "bambi":
-        return "\n".join((*single, *_bambi(formula, family, link, weights, levels)))
-    if dialect == "lme4":
-        lines = _lme4(formula, family, link, weights, levels)
-    else:
-        lines = _brms(formula, family, link, weights)
+        return "\n".join((*single, *_bambi(formula, known, link, weights, levels)))
+    lines = _lme4(formula, known, link, weights, levels) if dialect == "lme4" else _brms(formula, known, link, weights)
     return "\n".join((*_of_splines(formula), *_of_functions(formula), *single, *lines))
 
 
@@ -126,8 +120,13 @@ def named_formula(formula: Formula, dialect: Dialect, family: str) -> Formula:
     """
     if dialect != "brms":
         return formula
-    named = ((in_brms(family, name), part) for name, part in formula.parameters)
+    named = ((in_brms(FAMILIES[family], name), part) for name, part in formula.parameters)
     return replace(formula, parameters=tuple((known.name, _signed(part, known.sign)) for known, part in named))
+
+
+def in_brms(family: FamilySpecification, parameter: str) -> Elsewhere:
+    """Name a family's parameter as brms does: zi and hu are 1 - psi, an asymmetric Laplace's sigma goes as 1 / b."""
+    return family.parameter(parameter).brms or Elsewhere(parameter)
 
 
 def _of_splines(formula: Formula) -> Iterator[str]:
@@ -149,142 +148,132 @@ def _signed(formula: Formula, sign: int) -> Formula:
     return replace(formula, offsets=tuple(Operation("-", (offset,)) for offset in formula.offsets))
 
 
-def _lme4(formula: Formula, family: str, link: str, weights: str | None, levels: Levels | None) -> Iterator[str]:
+def _lme4(
+    formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
+) -> Iterator[str]:
     """Write R code for lme4, for R itself where nothing varies by group, or for the package that has what they lack."""
     column = None if weights is None else text_of(Name(weights))
-    if family == "lognormal" and link == "identity" and formula.response is not None:
-        yield "# a lognormal response is the gaussian model of its logarithm"
+    if family.logarithm_of and not family.zeros and link == "identity" and formula.response is not None:
+        yield f"# a {family.name} response is the {family.logarithm_of} model of its logarithm"
         formula = replace(formula, response=Call("log", (Argument(None, formula.response),)))
-        family = "gaussian"
-    if family == "cumulative":
-        yield from _ordinal(formula, link)
-    elif link in GLM_WITHOUT.get(family, ()):
+        family = FAMILIES[family.logarithm_of]
+    spelled = family.spelling
+    if spelled.clm:
+        yield from _ordinal(formula, family, link)
+    elif link in spelled.glm_lacks:
         yield f"# neither lme4 nor glmmTMB has the link {link} for this family"
     elif _wants_glmm_tmb(formula, family, link):
         yield from _glmm_tmb(formula, family, link, column, levels)
-    elif FAMILY_NAMES[family].glm or family == "negativebinomial":
+    elif spelled.glm or spelled.own_functions:
         yield from _lme4_call(formula, family, link, column, levels)
     else:
-        yield f"# neither lme4 nor glmmTMB has a family like {family}"
+        yield f"# neither lme4 nor glmmTMB has a family like {family.name}"
 
 
-def _wants_glmm_tmb(formula: Formula, family: str, link: str) -> bool:
+def _wants_glmm_tmb(formula: Formula, family: FamilySpecification, link: str) -> bool:
     """Tell whether glmmTMB has what lme4 lacks: the family, its link, or formulas of its parameters."""
-    spelled = FAMILY_NAMES[family]
+    spelled = family.spelling
     if not spelled.glmm_tmb:
         return False
-    mapped = [in_glmm_tmb(family, name) for name, _ in formula.parameters]
-    if spelled.glm and family != "negativebinomial":
+    mapped = [family.parameter(name).glmm_tmb for name, _ in formula.parameters]
+    if spelled.glm:
         return bool(mapped) and None not in mapped
-    return family != "negativebinomial" or any(mapped) or (bool(formula.group_terms) and link != "log")
+    if not spelled.own_functions or any(mapped):
+        return True
+    return bool(formula.group_terms) and link != family.links[0]
 
 
-def _lme4_call(formula: Formula, family: str, link: str, weights: str | None, levels: Levels | None) -> Iterator[str]:
+def _lme4_call(
+    formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
+) -> Iterator[str]:
     """Write the call of lme4, of MASS or of R itself."""
     mixed = bool(formula.group_terms)
     if mixed:
         yield "library(lme4)"
     yield from lme4_lacks(formula, levels)
-    spelled = FAMILY_NAMES[family]
     arguments = [lme4_text(formula, levels), "data = data"]
-    if family == "negativebinomial":
+    if family.spelling.own_functions:
         if not mixed:
             yield "library(MASS)"
-        function = "glmer.nb" if mixed else "glm.nb"
-        arguments += [] if link == "log" else [f"link = {link}"]
-    elif (family, link) == ("gaussian", "identity"):
+        function = family.spelling.own_functions[mixed]
+        arguments += [] if link == family.links[0] else [f"link = {link}"]
+    elif link == family.linear_link:
         function = "lmer" if mixed else "lm"
         arguments += [] if weights is None else [f"weights = {weights}"]
     else:
         function = "glmer" if mixed else "glm"
-        arguments += [f"family = {_r_family(spelled.glm, link, spelled.link)}"]
+        arguments += [f"family = {_r_family(family.spelling.glm, link, family.links[0])}"]
         arguments += [] if weights is None else [f"weights = {weights}"]
     yield f"{function}({', '.join(arguments)})"
 
 
-def _glmm_tmb(formula: Formula, family: str, link: str, weights: str | None, levels: Levels | None) -> Iterator[str]:
+def _glmm_tmb(
+    formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
+) -> Iterator[str]:
     """Write the call of glmmTMB, whose formulas of parameters are arguments."""
-    spelled = FAMILY_NAMES[family]
+    spelled = family.spelling
     yield "library(glmmTMB)"
     yield from lacks_limits(formula, "glmmTMB")
     arguments = [lme4_text(formula, levels), "data = data"]
-    if (family, link) != ("gaussian", "identity"):
-        default = GLMM_TMB_LINKS.get(family, spelled.link)
-        arguments.append(f"family = {_r_call(spelled.glmm_tmb, link, default)}")
-    sides = {"ziformula": "~1"} if spelled.zeros else {}
+    if link != family.linear_link:
+        arguments.append(f"family = {_r_call(spelled.glmm_tmb, link, spelled.glmm_tmb_link or family.links[0])}")
+    sides = {"ziformula": "~1"} if spelled.glmm_tmb_zeros else {}
     for name, part in formula.parameters:
-        known = in_glmm_tmb(family, name)
+        known = family.parameter(name).glmm_tmb
         if known is None:
             yield f"# glmmTMB has no formula for this parameter: {name} ~ {r_side(part)}"
             continue
-        yield from _about_parameter(name, part, family, known.name)
+        yield from _about_parameter(known, part, family)
         sides[known.name] = f"~ {r_side(_signed(part, known.sign))}"
     arguments += [f"{name} = {side}" for name, side in sides.items()]
-    if weights is not None and family in OF_PROPORTIONS:
+    if weights is not None and family.weights == "trials":
         arguments.append(f"weights = {weights}")
     elif weights is not None:
         yield f"# glmmTMB has no weights that divide the variance: {weights} is left out"
     yield f"glmmTMB({', '.join(arguments)})"
 
 
-def _about_parameter(name: str, part: Formula, family: str, argument: str) -> Iterator[str]:
+def _about_parameter(known: Elsewhere, part: Formula, family: FamilySpecification) -> Iterator[str]:
     """Say how a parameter of glmmTMB differs from ours."""
-    if name == "psi":
-        yield "# ziformula is of 1 - psi: its coefficients have the opposite sign"
-    if family == "gaussian" and part.offsets:
+    if known.note:
+        yield known.note
+    if family.linear_link and part.offsets:
         yield (
             "# older versions of glmmTMB (1.1.5) model the logarithm of the variance, not of sigma: double this offset "
             "there"
         )
-    if argument == "dispformula" and part.group_terms:
+    if known.name == "dispformula" and part.group_terms:
         yield "# group terms in dispformula need glmmTMB 1.1.9 or a newer one"
 
 
-def _ordinal(formula: Formula, link: str) -> Iterator[str]:
+def _ordinal(formula: Formula, family: FamilySpecification, link: str) -> Iterator[str]:
     """Write the call of ordinal, for cumulative models."""
     yield "library(ordinal)"
     if any(not block.correlated and block.terms for block in formula.group_terms):
         yield "# ordinal has no (x || g): a term for each column instead, (1 | g) + (0 + x | g)"
-    given = "" if link == FAMILY_NAMES["cumulative"].link else f', link = "{link}"'
+    given = "" if link == family.links[0] else f', link = "{link}"'
     text = lme4_text(formula, dict.fromkeys(columns_of(formula), ()))
     yield f"{'clmm' if formula.group_terms else 'clm'}({text}, data = data{given})"
 
 
-def _brms(formula: Formula, family: str, link: str, weights: str | None) -> Iterator[str]:
+def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str | None) -> Iterator[str]:
     """Write R code for brms."""
     yield "library(brms)"
-    if link in BRMS_WITHOUT.get(family, ()):
+    spelled = family.spelling
+    if link in spelled.brms_lacks:
         yield f"# brms has no link {link} for this family"
-    yield from _brms_parameters(formula, family)
-    formula = named_formula(formula, "brms", family)
+    yield from (known.note for name, _ in formula.parameters if (known := in_brms(family, name)).note)
+    formula = named_formula(formula, "brms", family.name)
     text = spell_formula(formula, "brms")
-    if weights is not None and family in OF_PROPORTIONS:
+    if weights is not None and family.weights == "trials":
         response, _, side = text.partition(" ~ ")
         column = text_of(Name(weights))
         text = f"round({response} * {column}) | trials({column}) ~ {side}"
-    spelled = FAMILY_NAMES[family]
-    arguments = f"data = data, family = {_r_call(spelled.brms, link, BRMS_LINKS.get(family, spelled.link))}"
-    if weights is not None and family not in OF_PROPORTIONS:
+    arguments = f"data = data, family = {_r_call(spelled.brms, link, spelled.brms_link or family.links[0])}"
+    if weights is not None and family.weights != "trials":
         yield from _brms_weighted(formula, weights, arguments)
     else:
         yield f"brm({text}, {arguments})"
-
-
-def _brms_parameters(formula: Formula, family: str) -> Iterator[str]:
-    """Say how brms' parameters differ from those that have a formula here."""
-    for name, _ in formula.parameters:
-        known = in_brms(family, name)
-        if name == "psi":
-            yield f"# {known.name} is 1 - psi: its coefficients have the opposite sign"
-        elif name == "nu":
-            yield "# not the same model: nu is 1 + exp(...) in brms where it has a formula, and exp(...) here"
-        elif family == "asymmetriclaplace" and name == "b":
-            yield "# sigma goes as 1 / b: its coefficients have the opposite sign"
-        elif family == "asymmetriclaplace":
-            yield (
-                "# not the same model: quantile is kappa^2 / (1 + kappa^2), and where it varies brms keeps another "
-                "scale constant than b"
-            )
 
 
 def _brms_weighted(formula: Formula, weights: str, arguments: str) -> Iterator[str]:
@@ -316,14 +305,16 @@ def _added(operation: Operation) -> str:
 
 
 def _r_family(name: str, link: str, default: str) -> str:
-    return name if link == default else f'{name}(link = "{R_LINKS.get(link, link)}")'
+    return name if link == default else f'{name}(link = "{_R_LINKS.get(link, link)}")'
 
 
 def _r_call(name: str, link: str, default: str) -> str:
     return f"{name}()" if link == default else _r_family(name, link, default)
 
 
-def _bambi(formula: Formula, family: str, link: str, weights: str | None, levels: Levels | None) -> Iterator[str]:
+def _bambi(
+    formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
+) -> Iterator[str]:
     """Write Python code for Bambi."""
     success = _success(formula, family, levels or {})
     text = bambi_text(formula, success)
@@ -331,7 +322,8 @@ def _bambi(formula: Formula, family: str, link: str, weights: str | None, levels
     if "np." in text:
         yield "import numpy as np"
     yield from lacking_in_bambi(formula, levels)
-    if family == "bernoulli" and isinstance(formula.response, Name) and formula.response.name not in (levels or {}):
+    binary = family.support == "binary"
+    if binary and isinstance(formula.response, Name) and formula.response.name not in (levels or {}):
         name = text_of(formula.response)
         yield f"# of a factor Bambi models the first level, and not the second: write {name}['its second level'] then"
     if success is not None and not formula.response.name.isidentifier():  # type: ignore[union-attr]
@@ -340,22 +332,22 @@ def _bambi(formula: Formula, family: str, link: str, weights: str | None, levels
     renamed = renamed_columns(formula)
     if renamed:
         yield f"data = data.rename(columns={_python_text(renamed)})"
-    if weights is not None and family in OF_PROPORTIONS:
+    if weights is not None and family.weights == "trials":
         response, _, side = text.partition(" ~ ")
         yield f'data["successes"] = (data["{response.strip("`")}"] * data["{weights}"]).round().astype(int)'
         text = f"p(successes, {weights}) ~ {side}"
     elif weights is not None:
         yield f"# Bambi's own families have no weights that divide the variance: {weights} is left out"
     quoted = text if text.startswith("bmb.Formula(") else _python_text(text)
-    chosen = [] if (family, link) == ("gaussian", "identity") else [f'family="{family}"']
-    chosen += [] if link == FAMILY_NAMES[family].link else [f'link="{link}"']
+    chosen = [] if link == family.linear_link else [f'family="{family.name}"']
+    chosen += [] if link == family.links[0] else [f'link="{link}"']
     yield f"bmb.Model({', '.join([quoted, 'data', *chosen])}).fit()"
 
 
-def _success(formula: Formula, family: str, levels: Levels) -> str | None:
+def _success(formula: Formula, family: FamilySpecification, levels: Levels) -> str | None:
     """Return the level of a factor as response whose probability is modelled: the second."""
     response = formula.response
-    if family != "bernoulli" or not isinstance(response, Name) or not levels.get(response.name):
+    if family.support != "binary" or not isinstance(response, Name) or not levels.get(response.name):
         return None
     return levels[response.name][1]
 

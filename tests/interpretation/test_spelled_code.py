@@ -13,7 +13,6 @@ import pytest
 import speclet_formula as sf
 from speclet_formula.families.links import INVERSE_LINKS
 from speclet_formula.families.registry import FAMILIES
-from speclet_formula.formula.families import PARAMETER_LINKS
 
 pytestmark = [
     pytest.mark.slow,
@@ -120,7 +119,7 @@ def test_parameters_have_the_same_meaning_in_glmmtmb(case, in_glmm_tmb):
             part = -found["zi"] if name == "psi" else power * found["disp"]
             eta = np.column_stack([np.ones(N), frame["z"]])[:, : len(part)] @ part
             eta = eta + (frame["off"].to_numpy() if name == parameter and name != "sigma" else 0.0)
-            parameters[name] = INVERSE_LINKS[PARAMETER_LINKS[name]](eta)
+            parameters[name] = INVERSE_LINKS[FAMILIES[family].parameter(name).link](eta)
         return FAMILIES[family].log_density(y, mean, parameters, trials).sum()
 
     # A gaussian dispersion is the variance in older versions, the SD in newer ones; the models are the same.
@@ -160,7 +159,7 @@ def test_brms_makes_a_program_of_each_family_link_and_parameter(tmp_path):
         script.append(f'data <- read.csv("{tmp_path / f"{family}.csv"}")')
         script += ["data$y <- factor(data$y, ordered = TRUE)"] if known.support == "ordinal" else []
         pairs = [(link, None) for link in known.links] + [
-            (known.links[0], name) for name in known.parameters if name in PARAMETER_LINKS
+            (known.links[0], name) for name in known.parameters if known.parameter(name).link
         ]
         for link, parameter in pairs:
             *before, call = sf.spelling(_formulas(family, parameter), "brms", family=family, link=link).split("\n")

@@ -2,8 +2,8 @@
 
 import pytest
 
-from speclet_formula.formula.equations import explain_formula
 from speclet_formula.formula.parse import parse_formula
+from speclet_formula.interpretation.equations import explain_formula
 
 DRAWN = "drawn from a normal distribution"
 

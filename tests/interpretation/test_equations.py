@@ -3,8 +3,8 @@
 import pytest
 
 from speclet_formula.errors import FormulaError
-from speclet_formula.formula.equations import equation
 from speclet_formula.formula.parse import parse_formula
+from speclet_formula.interpretation.equations import equation
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,181 @@
+"""The table of engines: what each is called, what it takes, whether it draws, and where its code stands.
+
+What fits, forecasts, prints, saves or refuses by method reads this table. A new engine is a row here, its package in
+`inference`, and its name in `Sampled` or `Maximised`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from speclet_formula.errors import SamplingError, nearest
+
+Sampled = Literal["auto", "exact", "nuts"]
+Maximised = Literal["reml", "ml", "laplace"]
+
+ALWAYS = ("cores", "random_seed", "progress")  # what every engine accepts, so that a loop over methods needs no ifs
+_OF_DRAWS = ("draws", "chains", "keep", "priors")
+_OF_NUTS = ("tune", "target_accept", "sampler")
+_REFUSED = ("draws", "chains", *_OF_NUTS, "keep")  # in the order in which they are named
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine."""
+
+    name: str  # as `method=` has it
+    title: str  # as a summary's heading has it
+    draws: bool  # whether it samples a posterior, or else maximises a likelihood
+    arguments: tuple[str, ...]  # beyond those that every engine takes
+    # Modules of `inference` and functions in them, loaded when they are called: Bambi and PyMC take seconds.
+    why_not_at: str  # (model) -> why it cannot fit the model, or ""
+    run_at: str  # (model, plan) -> a DataTree of draws, or a PointFit
+    cost_at: str = ""  # (sizes, work) -> seconds and bytes; "" where there is no forecast
+    spellings: tuple[str, ...] = ()  # what others call it
+    sampled_by: str = ""  # of one that makes no draws: the engine that draws from the same models' posterior
+
+    def takes(self, argument: str) -> bool:
+        """Tell whether an argument of `fit`, or `priors`, means something to it."""
+        return argument in ALWAYS or argument in self.arguments
+
+    def why_not(self, model: Any) -> str:
+        """Say what keeps it from a model; "" where it serves."""
+        return str(_function(self.why_not_at)(model))
+
+    def run(self, model: Any, plan: Any) -> Any:
+        """Return draws, or a fit by maximum likelihood."""
+        return _function(self.run_at)(model, plan)
+
+    def cost(self, sizes: Any, work: Any) -> tuple[float, float]:
+        """Return the seconds and the bytes that it needs."""
+        seconds, peak = _function(self.cost_at)(sizes, work)
+        return float(seconds), float(peak)
+
+
+# Among those that draw, "auto" takes the first that serves.
+ENGINES = (
+    Engine(
+        "exact",
+        "exact integration",
+        draws=True,
+        arguments=_OF_DRAWS,
+        why_not_at="exact.density:why_not_exact",
+        run_at="exact.fit:sample_exact",
+        cost_at="costs:exact_cost",
+    ),
+    Engine(
+        "nuts",
+        "NUTS",
+        draws=True,
+        arguments=(*_OF_DRAWS, *_OF_NUTS),
+        why_not_at="costs:why_not_nuts",
+        run_at="nuts:sample_nuts",
+        cost_at="costs:nuts_cost",
+        spellings=("mcmc", "hmc", "sampling", "sample", "stan", "nutpie"),
+    ),
+    Engine(
+        "reml",
+        "REML",
+        draws=False,
+        arguments=(),
+        why_not_at="reml.fit:why_not_reml",
+        run_at="reml.fit:fit_reml",
+        cost_at="costs:point_cost",
+        spellings=("lmer",),
+        sampled_by="exact",
+    ),
+    Engine(
+        "ml",
+        "maximum likelihood",
+        draws=False,
+        arguments=(),
+        why_not_at="reml.fit:why_not_reml",
+        run_at="reml.fit:fit_ml",
+        cost_at="costs:point_cost",
+        spellings=("mle",),
+        sampled_by="exact",
+    ),
+    Engine(
+        "laplace",
+        "maximum likelihood (Laplace Approximation)",
+        draws=False,
+        arguments=(),
+        why_not_at="laplace.fit:why_not_laplace",
+        run_at="laplace.fit:fit_by_laplace",
+        spellings=("glmer", "glmmtmb"),
+        sampled_by="nuts",
+    ),
+)
+BY_NAME = {engine.name: engine for engine in ENGINES}
+METHODS = ("auto", *BY_NAME)
+WITH_DRAWS = tuple(engine.name for engine in ENGINES if engine.draws)
+WITHOUT_DRAWS = tuple(engine.name for engine in ENGINES if not engine.draws)
+
+
+def _function(place: str) -> Any:
+    """Return a function by the name of its module in `inference` and its own."""
+    module, name = place.split(":")
+    return getattr(import_module(f"speclet_formula.inference.{module}"), name)
+
+
+def engine_for(model: Any, method: str) -> Engine:
+    """Return the engine that a method means for a model.
+
+    Parameters
+    ----------
+    model : Model
+    method : str
+        One of `METHODS`.
+
+    Returns
+    -------
+    Engine
+
+    Raises
+    ------
+    SamplingError
+        There is no such method.
+    """
+    if method == "auto":
+        *first, last = (BY_NAME[name] for name in WITH_DRAWS)
+        return next((engine for engine in first if not engine.why_not(model)), last)
+    if method not in METHODS:
+        meant = {spelling: engine.name for engine in ENGINES for spelling in engine.spellings}
+        near = meant.get(str(method).lower()) or nearest(str(method), METHODS)
+        raise SamplingError(
+            f"there is no method {method!r}.",
+            f"Methods: {', '.join(METHODS)}.",
+            f"Write method={near!r}." if near else "Leave method= out: 'auto' takes the engine that serves the model.",
+        )
+    return BY_NAME[method]
+
+
+def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
+    """Raise a SamplingError for arguments that the method has no use for; None is what was not asked for.
+
+    "auto" may come to any engine that draws, and takes the arguments of all.
+    """
+    engine = BY_NAME.get(method)
+    if engine is None:
+        return
+    if asked.get("priors") is not None and not engine.takes("priors"):
+        raise SamplingError(
+            f"method='{method}' has no use for priors=.",
+            f"It maximises the likelihood, in which priors have no part; they count in fits by {_listed(WITH_DRAWS)}.",
+            f"Leave priors= out, or write method='{engine.sampled_by}'.",
+        )
+    unused = [name for name in _REFUSED if asked.get(name) is not None and not engine.takes(name)]
+    if unused:
+        allowed, instead = "It makes no draws, and takes cores= alone.", "auto"
+        if engine.draws:
+            allowed, instead = "These are for method='nuts', which adapts: tune=, target_accept= and sampler=.", "nuts"
+        raise SamplingError(
+            f"method='{method}' has no use for {', '.join(f'{name}={asked[name]!r}' for name in unused)}.",
+            allowed,
+            f"Leave {'it' if len(unused) == 1 else 'them'} out, or write method='{instead}'.",
+        )
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return " and ".join(f"'{name}'" for name in names)
