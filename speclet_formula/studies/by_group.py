@@ -20,7 +20,6 @@ from speclet_formula.studies.group_fits import (
     FITS,
     GroupFit,
     GroupTask,
-    Outcome,
     check,
     key_of,
     labels_of,
