@@ -25,17 +25,10 @@ from speclet_formula.posterior.summary import Summary
 from speclet_formula.prediction.predictive import posterior_predictive
 from speclet_formula.priors import PRESETS, slot_frame
 from speclet_formula.reporting.page import Boxes, code, definitions, listing, paragraph, part, verdict
-from speclet_formula.reporting.plots import (
-    Picture,
-    plot_coverage,
-    plot_effects,
-    plot_parameters,
-    plot_predictive,
-    plot_priors,
-    plot_recovery,
-    plot_residuals,
-    plot_variances,
-)
+from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
+from speclet_formula.reporting.plots.effects import plot_effects, plot_variances
+from speclet_formula.reporting.plots.picture import Picture
+from speclet_formula.reporting.plots.recovery import plot_coverage, plot_parameters, plot_recovery
 from speclet_formula.reporting.tables import (
     diagnostics_table,
     frame_table,
