@@ -17,7 +17,7 @@ PRIORS = {
     "1|g_sigma": sf.Prior("HalfNormal", sigma=1),
     "sigma": sf.Prior("HalfNormal", sigma=1),
 }
-QUICK = {"draws": 50, "chains": 2, "random_seed": 3, "workers": 1, "progress": False, "ranked": 19}
+QUICK = {"draws": 50, "chains": 2, "random_seed": 3, "cores": 1, "progress": False, "ranked": 19}
 
 
 @pytest.fixture(scope="module")
