@@ -146,18 +146,19 @@ OWN_LINKS = [(name, known.links[0]) for name, known in FAMILIES.items() if not k
 
 
 @pytest.mark.parametrize(("family", "link"), [*OWN_LINKS, *OTHER_LINKS])
+@pytest.mark.mostly_slow(every=5)
 def test_the_log_density_is_the_familys_own(family: str, link: str) -> None:
     """Which shares no code with PyMC's, and is scipy's in tests/families."""
     written, y = RESPONSES[FAMILIES[family].support]
-    check(
-        f"{written} ~ x", family, link, lambda v: FAMILIES[family].log_density(y, INVERSE[link](eta_of(v)), v, TRIALS)
-    )
+    density = FAMILIES[family].log_density
+    check(f"{written} ~ x", family, link, lambda v: density(y, INVERSE[link](eta_of(v)), v, TRIALS))
 
 
 @pytest.mark.parametrize(
     ("family", "link"),
     [("cumulative", "logit"), ("cumulative", "probit"), ("sratio", "logit"), ("sratio", "cloglog")],
 )
+@pytest.mark.mostly_slow("cumulative-logit")
 def test_thresholds_have_their_prior_at_the_predictors_means(family: str, link: str) -> None:
     check(
         "grade ~ x",
