@@ -112,6 +112,7 @@ def on_a_grid(model, rows):
     return np.log(joint), np.log(each)
 
 
+@pytest.mark.slow
 def test_a_left_out_gene_is_predicted_as_by_a_fit_without_it():
     """1,000 nearly independent draws: a log mean density has an SE below 0.02 here, 0.1 is five of them."""
     fit = fit_of(ONE_WAY)
@@ -128,6 +129,7 @@ def test_a_left_out_gene_is_predicted_as_by_a_fit_without_it():
     assert not by_row.warning
 
 
+@pytest.mark.slow
 def test_a_fold_with_a_high_k_is_predicted_from_new_draws(monkeypatch):
     """The same numbers from new draws of the variances without the fold as from weighted ones, within five SEs."""
     fit = fit_of(ONE_WAY)

@@ -153,6 +153,7 @@ def test_the_report_tells_the_frames_numbers(reader):
         assert piece in told
 
 
+@pytest.mark.slow
 def test_what_did_not_converge_is_said_first(tmp_path):
     bad = crossed_fit()
     bad.idata["posterior"]["1|gene_sigma"][0] += 3  # a chain that found other places
@@ -234,6 +235,7 @@ def test_what_cannot_be_reported(tmp_path, call, message):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 @pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.mostly_slow("390")
 def test_in_a_browser(folder, width):
     (folder / "probe.html").write_text(PROBE.format(width=width), encoding="utf-8")
     shown = subprocess.run(
