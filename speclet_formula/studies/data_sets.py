@@ -318,11 +318,11 @@ def _standardised(draws: np.ndarray, truth: float, *, logarithmic: bool) -> floa
 
 def _coverage(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Return the share of columns whose equal-tailed interval holds the truth, for each mass."""
-    found = {}
+    shares = {}
     for name, mass in MASSES.items():
         lo, hi = np.quantile(draws, [(1 - mass) / 2, (1 + mass) / 2], axis=0)
-        found[name] = float(np.mean((lo <= truth) & (truth <= hi)))
-    return found
+        shares[name] = float(np.mean((lo <= truth) & (truth <= hi)))
+    return shares
 
 
 def _claims(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:

@@ -197,18 +197,18 @@ def study(
     """
     named = dict(design) if _is_named(design) else {"": design}
     labels = pd.DataFrame({"design": list(named)}) if _is_named(design) else pd.DataFrame(index=[0])
-    place = None if folder is None else Path(folder)
+    directory = None if folder is None else Path(folder)
     tasks = make_tasks(
         formula,
         fitted,
         list(named.values()),
         [_truth(params, effects)] * len(named),
         settings,
-        entropy=seed_of(random_seed, place, STUDY),
+        entropy=seed_of(random_seed, directory, STUDY),
         ranked=RANKED,
         reml=reml,
     )
-    return _study(tasks, labels, n_sims, cores=cores, progress=progress, folder=place)
+    return _study(tasks, labels, n_sims, cores=cores, progress=progress, folder=directory)
 
 
 def power(
@@ -265,19 +265,19 @@ def power(
     points = _points(grid)
     fitted, effects = settings.pop("fitted", None), settings.pop("effects", "anew")
     reml = settings.pop("reml", True)
-    place = None if folder is None else Path(folder)
+    directory = None if folder is None else Path(folder)
     tasks = make_tasks(
         formula,
         fitted,
         [layout(**{name: value for name, value in point.items() if name not in params}) for point in points],
         [_truth({**params, **{name: point[name] for name in point if name in params}}, effects) for point in points],
         settings,
-        entropy=seed_of(random_seed, place, STUDY),
+        entropy=seed_of(random_seed, directory, STUDY),
         ranked=RANKED,
         reml=reml,
     )
     labels = pd.DataFrame([{name: _label(value) for name, value in point.items()} for point in points])
-    return _study(tasks, labels, n_sims, cores=cores, progress=progress, folder=place)
+    return _study(tasks, labels, n_sims, cores=cores, progress=progress, folder=directory)
 
 
 def _study(
