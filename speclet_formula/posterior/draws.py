@@ -82,7 +82,7 @@ class Draws:
     def __contains__(self, name: str) -> bool:
         return name in self.names
 
-    def coefficients(self, predictor: Predictor | Design) -> Array:
+    def coefficients(self, predictor: Predictor) -> Array:
         """Return the fixed effects of a linear predictor, (draws, p), in the order of X."""
         return np.hstack([np.empty((len(self), 0)), *map(self.term, predictor.fixed)])
 
@@ -261,8 +261,8 @@ def values_of(fit: Fitted) -> Draws:
 
 def _estimates(design: Design, points: PointEstimates) -> Draws:
     """Return estimates of maximum likelihood as one draw, under the names of a posterior."""
-    found = {term.variable: points.coefficients[term.start : term.stop] for term in design.fixed}
-    for block, covariance, modes in zip(design.groups, points.covariances, points.modes, strict=True):
+    found = {term.variable: points.coefficients[term.start : term.stop] for term in design.mean.fixed}
+    for block, covariance, modes in zip(design.mean.groups, points.covariances, points.modes, strict=True):
         sds = np.sqrt(np.diagonal(covariance))
         found |= dict(zip(block.slots, modes.T, strict=True)) | dict(zip(block.sds, sds, strict=True))
         if block.correlated:

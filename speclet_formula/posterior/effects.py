@@ -311,7 +311,7 @@ def _point_ranef(design: Design, points: PointEstimates, interval: Interval) -> 
         with_interval(modes[:, place], sds[:, place], interval).assign(
             grpvar=block.group, term=block.term_of(column), grp=list(block.levels)
         )
-        for block, modes, sds in zip(design.groups, points.modes, points.mode_sds, strict=True)
+        for block, modes, sds in zip(design.mean.groups, points.modes, points.mode_sds, strict=True)
         for place, column in enumerate(block.columns)
     ]
     renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
@@ -340,7 +340,7 @@ def _by_factor(
 ) -> Iterator[tuple[str, tuple[str, ...], dict[str, tuple[Array, Array]]]]:
     """Go through the grouping factors: name, levels, and by term the modes with the SDs of the sums."""
     found: dict[str, tuple[tuple[str, ...], dict[str, tuple[Array, Array]]]] = {}
-    for block, modes, sds in zip(design.groups, points.modes, points.sum_sds, strict=True):
+    for block, modes, sds in zip(design.mean.groups, points.modes, points.sum_sds, strict=True):
         _, effects = found.setdefault(block.group, (block.levels, {}))
         effects |= {block.term_of(column): (modes[:, k], sds[:, k]) for k, column in enumerate(block.columns)}
     for group, (levels, effects) in found.items():

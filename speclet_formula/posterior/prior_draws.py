@@ -10,8 +10,7 @@ import numpy as np
 import xarray as xr
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import Predictor, sides
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
@@ -60,9 +59,9 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     check_draws(draws)
     rng, slots = generator(random_seed), {slot.slot: slot for slot in model.slots}
     found: dict[str, _Drawn] = {}
-    for side in sides(model.design):
-        found |= _fixed(side, slots, rng, draws)
-        for block in side.groups:
+    for predictor in model.design.predictors:
+        found |= _fixed(model.design, predictor, slots, rng, draws)
+        for block in predictor.groups:
             found |= _block(block, slots, rng, draws)
     for name in (name for name in model.family.parameters if name not in model.design.varying):
         if name == "threshold":
@@ -92,11 +91,11 @@ def log_prior(model: Model, draws: Draws) -> Array:
     priors = {slot.slot: slot.prior for slot in model.slots}
     total = np.zeros(len(draws))
     for predictor in model.design.predictors:
-        total += _log_prior_of_predictor(predictor, priors, draws)
+        total += _log_prior_of_predictor(model.design, predictor, priors, draws)
     for name in (name for name in model.family.parameters if name not in model.design.varying):
         values = draws.parameter(name)
         if name == "threshold":  # as of an intercept; that they increase only adds a constant
-            values = values - _at_means(model.design.mean, draws)
+            values = values - _at_means(model.design, model.design.mean, draws)
         total += log_density(priors[name], values).sum(axis=-1)
     return draws.by_chain(total)
 
@@ -111,20 +110,22 @@ def check_draws(draws: int) -> None:
         )
 
 
-def _fixed(design: Design, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
+def _fixed(
+    design: Design, predictor: Predictor, slots: dict[str, Slot], rng: np.random.Generator, draws: int
+) -> dict[str, _Drawn]:
     """Draw the coefficients; the intercept's prior is moved from the predictors' means to zero."""
-    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in design.fixed}
-    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
-    for term in design.fixed:
+    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in predictor.fixed}
+    means = column_means(design, predictor.X) if len(predictor.X) else np.zeros(predictor.X.shape[1])
+    for term in predictor.fixed:
         if term.kind == "intercept":
-            others = [other for other in design.fixed if other.kind != "intercept"]
+            others = [other for other in predictor.fixed if other.kind != "intercept"]
             for other in others:
                 drawn[term.name] = drawn[term.name] - drawn[other.name] @ means[other.start : other.stop, np.newaxis]
     return {
         term.variable: ((term.dim,), drawn[term.name], {term.dim: list(term.coords)})
         if term.dim
         else ((), drawn[term.name][:, 0], {})
-        for term in design.fixed
+        for term in predictor.fixed
     }
 
 
@@ -134,8 +135,8 @@ def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.rand
     drawn = _coefficients(slot, count, rng, draws)
     if specification_of(model.family).increasing:
         drawn = _increasing(drawn, lambda: _coefficients(slot, count, rng, draws), slot)
-    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
-    for term in design.fixed:
+    means = column_means(design, design.mean.X) if len(design.mean.X) else np.zeros(design.mean.X.shape[1])
+    for term in design.mean.fixed:
         values = found[term.variable][1].reshape(draws, -1)
         drawn = drawn + values @ means[term.start : term.stop, np.newaxis]
     return ("threshold_dim",), drawn, {"threshold_dim": list(range(count))}
@@ -203,13 +204,13 @@ def _drawn(slot: Slot, prior: Prior, rng: np.random.Generator, size: int | tuple
         raise PriorError(f"'{slot.slot}': {error.problem}", error.allowed, error.remedy) from error
 
 
-def _log_prior_of_predictor(predictor: Predictor, priors: Mapping[str, Prior], draws: Draws) -> Array:
+def _log_prior_of_predictor(design: Design, predictor: Predictor, priors: Mapping[str, Prior], draws: Draws) -> Array:
     """Return the log density, (draws,), of the priors of a linear predictor's coefficients, SDs and correlations."""
     total = np.zeros(len(draws))
     for term in predictor.fixed:
         values = draws.term(term)
         if term.kind == "intercept":
-            values = values + _at_means(predictor, draws)
+            values = values + _at_means(design, predictor, draws)
         total += log_density(priors[term.name], values).sum(axis=-1)
     for block in predictor.groups:
         sds = draws.sds(block)
@@ -222,9 +223,9 @@ def _log_prior_of_predictor(predictor: Predictor, priors: Mapping[str, Prior], d
     return total
 
 
-def _at_means(predictor: Predictor, draws: Draws) -> Array:
+def _at_means(design: Design, predictor: Predictor, draws: Draws) -> Array:
     """Return what all but the intercept add at the predictors' means, (draws, 1), where the intercept's prior holds."""
-    means = np.where(np.arange(predictor.X.shape[1]) < predictor.has_intercept, 0.0, predictor.X.mean(axis=0))
+    means = np.where(np.arange(predictor.X.shape[1]) < predictor.has_intercept, 0.0, column_means(design, predictor.X))
     return draws.coefficients(predictor) @ means[:, np.newaxis]
 
 
@@ -259,13 +260,15 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
     """
     priors = {slot.slot: slot.prior for slot in model.slots}
     values: dict[str, Any] = {}
-    for term in model.design.fixed:
-        values |= dict(zip(term.columns, _true_coefficients(term, priors[term.name], rng), strict=True))
-    if "Intercept" in values:
-        values["Intercept"] -= _truth_at_means(model, values)
-    for block in model.design.groups:
-        values |= _true_block(block, priors, rng)
-    return values | {name: float(draw(priors[name], rng)) for name in model.family.parameters}
+    for predictor in model.design.predictors:
+        for term in predictor.fixed:
+            values |= dict(zip(term.columns, _true_coefficients(term, priors[term.name], rng), strict=True))
+        if predictor.has_intercept:
+            values[predictor.columns[0]] -= _truth_at_means(predictor, values)
+        for block in predictor.groups:
+            values |= _true_block(block, priors, rng)
+    constant = (name for name in model.family.parameters if name not in model.design.varying)
+    return values | {name: float(draw(priors[name], rng)) for name in constant}
 
 
 def check_proper(model: Model) -> None:
@@ -283,10 +286,10 @@ def _true_coefficients(term: FixedTerm, prior: Prior, rng: np.random.Generator) 
     return [float(value) for value in np.concatenate([drawn, *map(np.atleast_1d, others)])]
 
 
-def _truth_at_means(model: Model, values: Mapping[str, float]) -> float:
-    """Return what the other coefficients add at the predictors' means."""
-    others = [term for term in model.design.fixed if term.kind != "intercept"]
-    means = model.design.X.mean(axis=0)
+def _truth_at_means(predictor: Predictor, values: Mapping[str, float]) -> float:
+    """Return what the coefficients but the intercept add at the means of their columns."""
+    others = [term for term in predictor.fixed if term.kind != "intercept"]
+    means = predictor.X.mean(axis=0)
     return sum(
         float(means[term.start + place]) * values[label] for term in others for place, label in enumerate(term.columns)
     )

@@ -110,22 +110,22 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     """Return the variances of fixed part, groups and residual on the link's scale, draw by draw."""
     _check_family(fit)
     design = fit.model.design
-    draws = values_of(fit)
+    draws, X = values_of(fit), design.mean.X
     coefficients = draws.coefficients(design.mean)
-    rows = np.ones(len(design.X)) if design.merged is None else design.merged.rows
+    rows = np.ones(len(X)) if design.merged is None else design.merged.rows
     repeats = None if design.merged is None else rows.astype(np.int64)
-    spread = np.cov(design.X, rowvar=False, fweights=repeats).reshape(design.X.shape[1], design.X.shape[1])
+    spread = np.cov(X, rowvar=False, fweights=repeats).reshape(X.shape[1], X.shape[1])
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
-    for block in design.groups:
+    for block in design.mean.groups:
         products = (block.values.T * rows) @ block.values / rows.sum()
         variance = np.einsum("sjk,jk->s", draws.covariances(block), products)
         if len(block.levels) == rows.sum():
             single = single + variance
         else:
             groups = groups + variance
-    means = column_means(design, design.X)
-    location = coefficients @ means + column_means(design, design.offset) + (groups + single) / 2
+    means = column_means(design, X)
+    location = coefficients @ means + column_means(design, design.mean.offset) + (groups + single) / 2
     return fixed, groups, single + _residual(fit.model, draws, location)
 
 

@@ -179,7 +179,7 @@ def _check_diagnostics(found: Diagnostics, sizes: Mapping[Any, int]) -> None:
 def check_point(model: Model, method: Any, seconds: Any, point: Mapping[str, Any]) -> None:
     """Check that estimates of maximum likelihood are of a model."""
     require(method in WITHOUT_DRAWS and is_number(seconds), "method and seconds")
-    require(not model.design.parameters, "formulas of parameters")
+    require(not model.design.varying, "formulas of parameters")
     for name in ("log_likelihood", "deviance", "aic", "bic", "df", "evaluations"):
         require(is_number(point[name]), name)
     require(type(point["df"]) is int and type(point["evaluations"]) is int, "counts")
@@ -191,7 +191,7 @@ def check_point(model: Model, method: Any, seconds: Any, point: Mapping[str, Any
 def _check_estimates(model: Model, found: PointEstimates) -> None:
     """Check the estimates' shapes, and that what cannot be missing is there."""
     design = model.design
-    size = design.X.shape[1]
+    size = design.mean.X.shape[1]
     require(found.criterion in ("REML", "ML") and type(found.approximate) is bool, "criterion")
     _check_array(found.coefficients, (size,), "coefficients", finite=True)
     _check_array(found.covariance, (size, size), "covariance", finite=False)
@@ -214,10 +214,10 @@ def _check_estimates(model: Model, found: PointEstimates) -> None:
 def _check_blocks(design: Design, found: PointEstimates) -> None:
     several = ("covariances", "modes", "mode_sds", "sum_sds")
     for name in several:
-        require(isinstance(getattr(found, name), tuple) and len(getattr(found, name)) == len(design.groups), name)
+        require(isinstance(getattr(found, name), tuple) and len(getattr(found, name)) == len(design.mean.groups), name)
     errors: Any = found.deviation_errors
-    require(isinstance(errors, tuple) and len(errors) in (0, len(design.groups)), "deviation_errors")
-    for place, block in enumerate(design.groups):
+    require(isinstance(errors, tuple) and len(errors) in (0, len(design.mean.groups)), "deviation_errors")
+    for place, block in enumerate(design.mean.groups):
         width = len(block.columns)
         levels = (len(block.levels), width)
         for name in several:

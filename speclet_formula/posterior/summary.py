@@ -12,7 +12,7 @@ import pandas as pd
 
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import WIDTH, Table, formatted, number
-from speclet_formula.design.design import Predictor
+from speclet_formula.design import Predictor
 from speclet_formula.families import is_linear, is_ordinal, parameter_link, specification_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
@@ -248,8 +248,8 @@ def kind_of_model(fit: Fitted) -> str:
     kind = "Linear" if is_linear(family) else "Ordinal" if is_ordinal(family) else "Generalized linear"
     design = fit.model.design
     mixed = " mixed" if design.blocks else ""
-    distributional = f" with a formula for {' and '.join(name for name, _ in design.parameters)}"
-    return f"{kind}{mixed} model{distributional if design.parameters else ''}"
+    distributional = f" with a formula for {' and '.join(design.varying)}"
+    return f"{kind}{mixed} model{distributional if design.varying else ''}"
 
 
 def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
@@ -347,7 +347,7 @@ def _fixed_table(fit: Summarised, predictor: Predictor, interval: Interval, of: 
     """Lay out the first fixed effects of one linear predictor."""
     frame = summarise_fixed(fit, interval, most=MOST_FIXED, predictor=predictor)
     total = predictor.X.shape[1] + (0 if predictor.name else len(fit.model.design.thresholds))
-    return _captioned(fixed_table(total, frame, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
+    return _captioned(fixed_table(frame, total, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
 
 
 def _parameter_table(fit: Summarised, interval: Interval) -> Table | None:
@@ -371,15 +371,15 @@ def _mixing_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def fixed_table(total: int, frame: pd.DataFrame, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]) -> Table:
+def fixed_table(frame: pd.DataFrame, total: int, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]) -> Table:
     """Lay out the first fixed effects.
 
     Parameters
     ----------
-    total : int
-        How many there are.
     frame : pandas.DataFrame
         The rows, as from `fixef`.
+    total : int
+        How many there are, with those that are not shown.
     shown : mapping of str to str
         The frame's columns that share their decimals, by their headers.
     extra : mapping of str to sequence of str

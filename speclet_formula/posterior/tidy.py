@@ -155,7 +155,7 @@ def _deviation_errors(design: Design, points: PointEstimates, n_rows: int) -> Ar
     """Return the standard errors of the rows of `point_varcorr`; missing where they were not estimated."""
     shown = [
         errors if block.correlated else errors[: len(block.columns)]
-        for block, errors in zip(design.groups, points.deviation_errors, strict=False)
+        for block, errors in zip(design.mean.groups, points.deviation_errors, strict=False)
     ]
     known = np.fromiter(chain.from_iterable(shown), dtype=np.float64)
     return np.concatenate([known, np.full(n_rows - len(known), np.nan)])

@@ -202,7 +202,7 @@ def point_varcorr(design: Design, points: PointEstimates) -> pd.DataFrame:
     """
     rows = [
         row
-        for block, matrix in zip(design.groups, points.covariances, strict=True)
+        for block, matrix in zip(design.mean.groups, points.covariances, strict=True)
         for row in _point_rows(block, matrix)
     ]
     if points.sigma is not None:

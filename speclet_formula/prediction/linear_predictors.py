@@ -8,8 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from speclet_formula.design import Design
-from speclet_formula.design.design import sides
+from speclet_formula.design import Design, Predictor
 from speclet_formula.errors import DataError
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link
 from speclet_formula.posterior.draws import Draws, FittedModel
@@ -79,7 +78,7 @@ def linear_predictor(
     >>> linear_predictor(fit.model, draws_of(fit), slice(0, 10)).shape  # 4 chains of 1,000 draws
     (4000, 10)
     """
-    used = side_of(model.design if design is None else design, parameter)
+    used = named_predictor(model.design if design is None else design, parameter)
     refuse_new_levels(used)
     gathered = gather_side(used, draws)
     return predictor_of(gathered, used, slice(None) if rows is None else rows)
@@ -88,36 +87,37 @@ def linear_predictor(
 def gather(model: FittedModel, draws: Draws, design: Design | None = None) -> ModelDraws:
     """Take what the density of an observation needs out of draws; a design of other rows may be given."""
     used = model.design if design is None else design
-    constant = [name for name in model.family.parameters if name not in dict(used.parameters)]
+    constant = [name for name in model.family.parameters if name not in used.varying]
     sizes = {"threshold": len(model.design.levels) - 1}
     return ModelDraws(
-        tuple(gather_side(side, draws) for side in sides(used)),
+        tuple(gather_side(predictor, draws) for predictor in used.predictors),
         {name: draws.variable(name, sizes.get(name, 1)) for name in constant},
     )
 
 
-def gather_side(design: Design, draws: Draws) -> PredictorDraws:
+def gather_side(predictor: Predictor, draws: Draws) -> PredictorDraws:
     """Take what a linear predictor needs out of draws; whole variables are views, not copies."""
-    return PredictorDraws(draws.coefficients(design), tuple(map(draws.effects, design.groups)))
+    return PredictorDraws(draws.coefficients(predictor), tuple(map(draws.effects, predictor.groups)))
 
 
 def at_rows(
     drawn: ModelDraws, design: Design, family: Family, rows: slice | np.ndarray
 ) -> tuple[Array, dict[str, Array]]:
     """Return the mean of each row for each draw, and the family's other parameters there."""
-    mean, *others = (predictor_of(part, side, rows) for part, side in zip(drawn.sides, sides(design), strict=True))
+    mean, *others = (
+        predictor_of(part, predictor, rows) for part, predictor in zip(drawn.sides, design.predictors, strict=True)
+    )
     varying = {
-        name: inverse_parameter_link(family, name, eta)
-        for (name, _), eta in zip(design.parameters, others, strict=True)
+        name: inverse_parameter_link(family, name, eta) for name, eta in zip(design.varying, others, strict=True)
     }
     return inverse_link(family, mean), drawn.parameters | varying
 
 
-def predictor_of(draws: PredictorDraws, design: Design, rows: slice | np.ndarray) -> Array:
+def predictor_of(draws: PredictorDraws, predictor: Predictor, rows: slice | np.ndarray) -> Array:
     """Add up fixed part, group effects and offset: (draws, rows)."""
-    total: Array = draws.coefficients @ design.X[rows].T
-    total += design.offset[rows]
-    for block, effects in zip(design.groups, draws.effects, strict=True):
+    total: Array = draws.coefficients @ predictor.X[rows].T
+    total += predictor.offset[rows]
+    for block, effects in zip(predictor.groups, draws.effects, strict=True):
         codes = block.codes[rows]
         for column, values in enumerate(effects):
             part = values[:, codes]
@@ -133,11 +133,11 @@ def row_blocks(n: int, n_draws: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def side_of(design: Design, parameter: str | None) -> Design:
+def named_predictor(design: Design, parameter: str | None) -> Predictor:
     """Return the linear predictor of the mean, or of a parameter."""
     if parameter is None:
-        return design
-    varying = dict(design.parameters)
+        return design.mean
+    varying = design.varying
     if parameter not in varying:
         raise DataError(
             f"'{parameter}' has no formula in this model.",
@@ -147,9 +147,9 @@ def side_of(design: Design, parameter: str | None) -> Design:
     return varying[parameter]
 
 
-def refuse_new_levels(design: Design) -> None:
+def refuse_new_levels(predictor: Predictor) -> None:
     """Raise a DataError that names the levels without a fitted effect."""
-    for block in design.groups:
+    for block in predictor.groups:
         if block.new_levels:
             raise DataError(
                 f"'{block.group}' has levels that were not fitted: {_named(block.new_levels)}.",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
-from speclet_formula.design.design import Limits, sides
+from speclet_formula.design.design import Limits
 from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.response import observed_response, truncation_of
@@ -237,14 +237,14 @@ def _parameters(fit: "Fit | PointFit", nsim: int, effects: Effects, rng: np.rand
         alone = _draw_of(gather(model, values_of(fit)), np.zeros(nsim, dtype=int))
         if effects == "kept":
             return alone
-        new = draw_point_anew(model.design, points, nsim, rng)
+        new = draw_point_anew(model.design.mean, points, nsim, rng)
         return replace(alone, sides=(replace(alone.sides[0], effects=new),))
     draws = draws_of(fit)
     chosen = draws.take(rng.choice(len(draws), size=nsim, replace=nsim > len(draws)))
     if effects == "kept":
         return gather(model, chosen)
     fixed = gather(model, chosen, without_groups(model.design))
-    return replace(fixed, sides=tuple(draw_anew(model, chosen, side, rng) for side in sides(model.design)))
+    return replace(fixed, sides=tuple(draw_anew(model, chosen, part, rng) for part in model.design.predictors))
 
 
 def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.merged import row_count
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
@@ -60,8 +60,8 @@ def blocks_of(model: Model, draws: Draws, truth: ImpliedTruth) -> tuple[Block, .
         if slot in truth.effects and slot in draws
     ]
     cells = [
-        _fixed_block(model.design, term, draws, truth)
-        for term in many_cells(model)
+        _fixed_block(predictor, term, draws, truth)
+        for predictor, term in many_cells(model)
         if all(label in truth.scalars for label in term.columns)
     ]
     sums = [total for block in own if (total := _sum_block(block, own)) is not None]
@@ -94,7 +94,8 @@ def group_tables(design: Design, blocks: Sequence[Block], *, centred: bool) -> t
 
 def _coefficient(label: str, design: Design, draws: Draws, truth: ImpliedTruth) -> tuple[np.ndarray | None, float]:
     """Return draws and true value of a fixed coefficient; None and 0 where there is none, or none with a truth."""
-    term = next((term for term in design.fixed if label in term.columns), None)
+    terms = (term for predictor in design.predictors for term in predictor.fixed)
+    term = next((term for term in terms if label in term.columns), None)
     if term is None or label not in truth.scalars:
         return None, 0.0
     return draws.term(term)[:, term.columns.index(label)], truth.scalars[label]
@@ -121,9 +122,9 @@ def _group_block(block: GroupBlock, place: int, draws: Draws, effects: pd.Series
     )
 
 
-def _fixed_block(design: Design, term: FixedTerm, draws: Draws, truth: ImpliedTruth) -> Block:
+def _fixed_block(predictor: Predictor, term: FixedTerm, draws: Draws, truth: ImpliedTruth) -> Block:
     """Return a fixed factor of many coefficients."""
-    columns = design.X[:, term.start : term.stop]
+    columns = predictor.X[:, term.start : term.stop]
     return Block(
         group=term.name,
         term="fixed",
@@ -131,10 +132,10 @@ def _fixed_block(design: Design, term: FixedTerm, draws: Draws, truth: ImpliedTr
         truth=np.array([truth.scalars[label] for label in term.columns]),
         draws=draws.term(term),
         codes=np.where(columns.any(axis=1), np.abs(columns).argmax(axis=1), -1),
-        factors=tuple(term.name.split(":")),
+        factors=tuple(term.name.removeprefix(predictor.prefix).split(":")),
         additive=False,
         own=True,
-        coefficient="Intercept",
+        coefficient=f"{predictor.prefix}Intercept",
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.reml.fit import fit_point, why_not_reml
@@ -52,13 +52,13 @@ class Scalar:
 def scalars_of(model: Model, draws: Draws) -> tuple[Scalar, ...]:
     """Return the scalar parameters of a fit, in the order of a summary."""
     priors = {slot.slot: slot.prior for slot in model.slots}
-    found = _side_scalars(model, model.design, draws, priors)
+    found = _predictor_scalars(model, model.design.mean, draws, priors)
     for name in model.family.parameters:
         if name in draws and name != "threshold":
             kind, values = "sigma" if name == "sigma" else "family", draws.by_chain(draws.parameter(name)[:, 0])
             found.append(Scalar(name, name, "", kind, values, _sd_of(priors.get(name))))
-    for _, side in model.design.parameters:
-        found += _side_scalars(model, side, draws, priors)
+    for predictor in model.design.predictors[1:]:
+        found += _predictor_scalars(model, predictor, draws, priors)
     if "threshold" in model.family.parameters:
         found = [*_thresholds(model, draws, priors), *found]
     return tuple(found)
@@ -183,12 +183,12 @@ def _verdict(masses: tuple[bool, bool], contraction: float, *, failed: bool, bou
     return found if narrow else "edge" if wide else "miss"
 
 
-def _side_scalars(model: Model, side: Design, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _predictor_scalars(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the scalar parameters of one linear predictor."""
-    terms = [term for term in side.fixed if len(term.columns) <= MANY_CELLS]
-    found = [scalar for term in terms for scalar in _coefficients(side, term, draws, priors)]
-    found += _means(model, side, draws, priors)
-    for block in side.groups:
+    terms = [term for term in predictor.fixed if len(term.columns) <= MANY_CELLS]
+    found = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, draws, priors)]
+    found += _means(model, predictor, draws, priors)
+    for block in predictor.groups:
         found += [*_sds(block, draws, priors), *_correlations(block, draws, priors)]
     return found
 
@@ -197,7 +197,7 @@ def _thresholds(model: Model, draws: Draws, priors: Mapping[str, Prior]) -> list
     """Return an ordinal model's thresholds, which stand where other models have the intercept."""
     values = draws.by_chain(draws.parameter("threshold"))
     own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, values.shape[-1:])
-    sds = np.sqrt(own + _moved_variance(model.design, priors))
+    sds = np.sqrt(own + _moved_variance(model.design, model.design.mean, priors))
     labels = model.design.thresholds
     return [
         Scalar(f"threshold[{place}]", label, "", "b", values[:, :, place], float(sds[place]))
@@ -205,9 +205,10 @@ def _thresholds(model: Model, draws: Draws, priors: Mapping[str, Prior]) -> list
     ]
 
 
-def many_cells(model: Model) -> tuple[FixedTerm, ...]:
+def many_cells(model: Model) -> tuple[tuple[Predictor, FixedTerm], ...]:
     """Return the fixed factors with so many coefficients that they are summarised like a block."""
-    return tuple(term for term in model.design.fixed if len(term.columns) > MANY_CELLS)
+    terms = ((predictor, term) for predictor in model.design.predictors for term in predictor.fixed)
+    return tuple((predictor, term) for predictor, term in terms if len(term.columns) > MANY_CELLS)
 
 
 def _sd_of(prior: Any, dimension: int = 2) -> float:
@@ -232,46 +233,48 @@ def _term_sds(term: FixedTerm, priors: Mapping[str, Prior]) -> np.ndarray:
     return np.broadcast_to(np.asarray(prior_sd(prior), dtype=float), (len(term.columns),))
 
 
-def _coefficients(side: Design, term: FixedTerm, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _coefficients(
+    design: Design, predictor: Predictor, term: FixedTerm, draws: Draws, priors: Mapping[str, Prior]
+) -> list[Scalar]:
     """Return the coefficients of one fixed term."""
     values = draws.by_chain(draws.term(term))
-    sds = [_intercept_sd(side, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
+    sds = [_intercept_sd(design, predictor, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
     return [
         Scalar(label, label, "", "b", values[:, :, column], float(sds[column]))
         for column, label in enumerate(term.columns)
     ]
 
 
-def _intercept_sd(side: Design, name: str, priors: Mapping[str, Prior]) -> float:
+def _intercept_sd(design: Design, predictor: Predictor, name: str, priors: Mapping[str, Prior]) -> float:
     r"""Return the prior SD of the intercept on the data's scale.
 
     Its prior holds at the predictors' means, so that there it is :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
     """
-    return float(np.sqrt(_sd_of(priors.get(name)) ** 2 + _moved_variance(side, priors)))
+    return float(np.sqrt(_sd_of(priors.get(name)) ** 2 + _moved_variance(design, predictor, priors)))
 
 
-def _moved_variance(side: Design, priors: Mapping[str, Prior]) -> float:
+def _moved_variance(design: Design, predictor: Predictor, priors: Mapping[str, Prior]) -> float:
     """Return the prior variance of the fixed part at the predictors' means."""
     variance = 0.0
-    for term in side.fixed:
+    for term in predictor.fixed:
         if term.kind != "intercept":
-            means = column_means(side, side.X[:, term.start : term.stop])
+            means = column_means(design, predictor.X[:, term.start : term.stop])
             # A column of mean zero moves nothing, however wide its prior.
             moved = means != 0
             variance += float(np.sum((means[moved] * _term_sds(term, priors)[moved]) ** 2))
     return variance
 
 
-def _means(model: Model, side: Design, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _means(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the means of group effects, and their sum as the intercept of a model that has none."""
     found = []
-    for block in side.groups:
+    for block in predictor.groups:
         for term, slot, name in zip(block.terms, block.slots, block.means, strict=True):
             if slot in model_means(model) and name in draws:
                 sd, values = _sd_of(priors[slot].parameters["mu"]), draws.by_chain(draws.variable(name, 1)[:, 0])
                 found.append(Scalar(name, term, block.label, "b", values, sd))
     sums = [scalar for scalar in found if scalar.term == "Intercept"]
-    if sums and all(term.kind != "intercept" for term in side.fixed):
+    if sums and all(term.kind != "intercept" for term in predictor.fixed):
         total = np.sum([scalar.draws for scalar in sums], axis=0)
         sd = float(np.sqrt(sum(scalar.prior_sd**2 for scalar in sums)))
         found.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))
@@ -314,7 +317,7 @@ def _readable(pair: str) -> str:
 def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
     """Return SDs and correlations; a correlation with an SD of zero is NaN."""
     found: dict[str, float] = {}
-    for block, matrix in zip(model.design.groups, points.covariances, strict=True):
+    for block, matrix in zip(model.design.mean.groups, points.covariances, strict=True):
         sds = np.sqrt(np.diagonal(matrix))
         found |= dict(zip(block.sds, sds.tolist(), strict=True))
         if block.correlated:

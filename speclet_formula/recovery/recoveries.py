@@ -34,7 +34,7 @@ COMPARISON_COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Factor:
+class ComparedFactor:
     """A factor of the data that is compared."""
 
     group: str
@@ -82,7 +82,7 @@ def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray | None
     if any((slot := slot_of_sd(key)) and slot not in truth for key in truth):
         return None
     parts, _ = parts_of(model, truth)
-    total: np.ndarray = model.design.offset + np.sum([part.contribution for part in parts], axis=0)
+    total: np.ndarray = model.design.mean.offset + np.sum([part.contribution for part in parts], axis=0)
     return total if len(parts) and np.isfinite(total).all() else None
 
 
@@ -90,14 +90,14 @@ def _groups(models: Sequence[Model]) -> list[tuple[str, ...]]:
     """Return the factors of all blocks and fixed cells, and each factor that these cross, the coarser ones first."""
     found: dict[tuple[str, ...], None] = {}
     for model in models:
-        crossed = [block.factors for block in model.design.groups]
-        crossed += [tuple(term.name.split(":")) for term in model.design.fixed if term.kind == "categorical"]
+        crossed = [block.factors for block in model.design.mean.groups]
+        crossed += [tuple(term.name.split(":")) for term in model.design.mean.fixed if term.kind == "categorical"]
         for factors in crossed:
             found |= dict.fromkeys(part for k in range(1, len(factors) + 1) for part in combinations(factors, k))
     return sorted(found, key=len)
 
 
-def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[Factor]:
+def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[ComparedFactor]:
     """Return the factors that the table has, of two levels or more and no two of the same partition."""
     table = as_pandas(model.data).iloc[model.design.rows]
     found, seen = [], set()
@@ -114,11 +114,11 @@ def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[Factor]:
         n = len(codes)
         shares = 1 / np.bincount(codes)[codes]
         average = sparse.csr_array((shares, (codes, np.arange(n))), shape=(len(used), n))
-        found.append(Factor(":".join(columns), tuple(levels[level] for level in used), average))
+        found.append(ComparedFactor(":".join(columns), tuple(levels[level] for level in used), average))
     return found
 
 
-def _levels(factor: Factor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
+def _levels(factor: ComparedFactor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     """Return one fit's levels of one factor."""
     draws = _averaged(fit.model, draws_of(fit), factor.average)
     truth = factor.average @ known
@@ -141,11 +141,11 @@ def _levels(factor: Factor, name: str, fit: "Fit", known: np.ndarray, observed: 
 def _averaged(model: Model, draws: Draws, average: Any) -> np.ndarray:
     """Return the linear predictor's mean over the rows of each level, (draws, levels), without one for each row."""
     design = model.design
-    total = np.asarray(average @ design.offset)[None, :]
-    for term in design.fixed:
-        total = total + draws.term(term) @ (average @ design.X[:, term.start : term.stop]).T
+    total = np.asarray(average @ design.mean.offset)[None, :]
+    for term in design.mean.fixed:
+        total = total + draws.term(term) @ (average @ design.mean.X[:, term.start : term.stop]).T
     n = len(design.response)
-    for block in design.groups:
+    for block in design.mean.groups:
         for column, effects in enumerate(draws.effects(block)):
             entries = (block.values[:, column], (np.arange(n), block.codes))
             shares = average @ sparse.csr_array(entries, shape=(n, len(block.levels)))

@@ -8,13 +8,12 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from speclet_formula.common.resumable import seed_of
+from speclet_formula.common.checkpoints import seed_of
 from speclet_formula.design.design import sd_name
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import at_least
 from speclet_formula.studies.data_sets import STUDY, Task
-from speclet_formula.studies.running import outcomes_of
 from speclet_formula.studies.summaries import (
     COLUMNS,
     PRINTED,
@@ -28,7 +27,7 @@ from speclet_formula.studies.summaries import (
     rows_frame,
     study_foot,
 )
-from speclet_formula.studies.tasks import make_tasks
+from speclet_formula.studies.tasks import make_tasks, outcomes_of
 
 RANKED = 99  # draws that each true value is ranked among: of 1,000 every tenth, as good as independent
 FEWEST, MOST = 2, 1_000_000  # data sets of a study
@@ -126,7 +125,7 @@ def study(
     effects: Literal["anew", "kept"] = "anew",
     reml: bool = True,
     random_seed: int | None = None,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     folder: str | Path | None = None,
     **settings: Any,
@@ -152,9 +151,9 @@ def study(
     reml : bool
         Whether lme4's estimates are made beside the posteriors.
     random_seed : int, optional
-        The same seed gives the same study, whatever the number of workers. Data set i has the same seed in any study of
+        The same seed gives the same study, whatever the number of cores. Data set i has the same seed in any study of
         that seed, so that more data sets can be added later.
-    workers : int, optional
+    cores : int, optional
         Processes; one for each core by default. Inside `joblib.parallel_config` those of its backend: a Dask or Ray
         cluster serves so.
     progress : bool
@@ -198,18 +197,18 @@ def study(
     """
     named = dict(design) if _is_named(design) else {"": design}
     labels = pd.DataFrame({"design": list(named)}) if _is_named(design) else pd.DataFrame(index=[0])
-    place = None if folder is None else Path(folder)
+    directory = None if folder is None else Path(folder)
     tasks = make_tasks(
         formula,
         fitted,
         list(named.values()),
         [_truth(params, effects)] * len(named),
         settings,
-        entropy=seed_of(random_seed, place, STUDY),
+        entropy=seed_of(random_seed, directory, STUDY),
         ranked=RANKED,
         reml=reml,
     )
-    return _study(tasks, labels, n_sims, workers=workers, progress=progress, folder=place)
+    return _study(tasks, labels, n_sims, cores=cores, progress=progress, folder=directory)
 
 
 def power(
@@ -220,7 +219,7 @@ def power(
     *,
     n_sims: int = 100,
     random_seed: int | None = None,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     folder: str | Path | None = None,
     **settings: Any,
@@ -239,7 +238,7 @@ def power(
     grid : mapping of str to sequence
         Values to try, all combinations of them: of a parameter (`"drug": [0, 0.2, 0.5]`), or of an argument of `layout`
         (`"guides_per_gene": [2, 4, 8]`).
-    n_sims, random_seed, workers, progress, folder, **settings
+    n_sims, random_seed, cores, progress, folder, **settings
         As in `study`; `reml`, `fitted` and `effects` too.
 
     Returns
@@ -266,19 +265,19 @@ def power(
     points = _points(grid)
     fitted, effects = settings.pop("fitted", None), settings.pop("effects", "anew")
     reml = settings.pop("reml", True)
-    place = None if folder is None else Path(folder)
+    directory = None if folder is None else Path(folder)
     tasks = make_tasks(
         formula,
         fitted,
         [layout(**{name: value for name, value in point.items() if name not in params}) for point in points],
         [_truth({**params, **{name: point[name] for name in point if name in params}}, effects) for point in points],
         settings,
-        entropy=seed_of(random_seed, place, STUDY),
+        entropy=seed_of(random_seed, directory, STUDY),
         ranked=RANKED,
         reml=reml,
     )
     labels = pd.DataFrame([{name: _label(value) for name, value in point.items()} for point in points])
-    return _study(tasks, labels, n_sims, workers=workers, progress=progress, folder=place)
+    return _study(tasks, labels, n_sims, cores=cores, progress=progress, folder=directory)
 
 
 def _study(
@@ -286,13 +285,13 @@ def _study(
     labels: pd.DataFrame,
     n_sims: int,
     *,
-    workers: int | None,
+    cores: int | None,
     progress: bool,
     folder: Path | None,
 ) -> Study:
     """Run the tasks and sum up."""
     at_least("n_sims", n_sims, FEWEST, MOST)
-    outcomes = outcomes_of(tasks, n_sims, workers=_workers(workers), progress=progress, folder=folder)
+    outcomes = outcomes_of(tasks, n_sims, cores=_cores(cores), progress=progress, folder=folder)
     keys = tuple(map(str, labels.columns))
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
     table = parameter_summaries(rows, data_sets, keys, RANKED)
@@ -311,8 +310,8 @@ def _study(
     )
 
 
-def _workers(workers: int | None) -> int | None:
-    return None if workers is None else at_least("workers", workers, 1)
+def _cores(cores: int | None) -> int | None:
+    return None if cores is None else at_least("cores", cores, 1)
 
 
 def _is_named(design: Any) -> bool:

@@ -48,7 +48,7 @@ class LeftOut:
 
 def variance_names(model: Model) -> tuple[str, ...]:
     """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then correlations."""
-    blocks = model.design.groups
+    blocks = model.design.mean.groups
     sds = [name for block in blocks for name in block.sds]
     correlations = [block.correlation for block in blocks if block.correlated]
     return ("sigma", *sds, *correlations)
@@ -72,7 +72,7 @@ def read_variances(model: Model, draws: Draws) -> DrawnVariances:
     EstimateError
         There are no draws of one of them.
     """
-    blocks = model.design.groups
+    blocks = model.design.mean.groups
     sds = np.hstack([draws.parameter("sigma"), *map(draws.sds, blocks)])
     parts = [partial_correlations(draws.correlation(block), len(block.slots)) for block in blocks if block.correlated]
     return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))

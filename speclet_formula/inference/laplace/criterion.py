@@ -119,18 +119,18 @@ def problem_of(
     -------
     Problem
     """
-    widths = [block.values.shape[1] for block in design.groups]
-    sizes = [width * len(block.levels) for width, block in zip(widths, design.groups, strict=True)]
+    widths = [block.values.shape[1] for block in design.mean.groups]
+    sizes = [width * len(block.levels) for width, block in zip(widths, design.mean.groups, strict=True)]
     starts = tuple(int(start) for start in np.cumsum([0, *sizes])[:-1])
     ends = np.cumsum([0, *widths])
-    scales = tuple(_root_mean_square(block.values) for block in design.groups)
-    values = [block.values / scale for block, scale in zip(design.groups, scales, strict=True)]
+    scales = tuple(_root_mean_square(block.values) for block in design.mean.groups)
+    values = [block.values / scale for block, scale in zip(design.mean.groups, scales, strict=True)]
     effects = [
         start + block.codes[:, None] * width + np.arange(width)
-        for block, start, width in zip(design.groups, starts, widths, strict=True)
+        for block, start, width in zip(design.mean.groups, starts, widths, strict=True)
     ]
-    n, p = design.X.shape
-    X = design.X - centre
+    n, p = design.mean.X.shape
+    X = design.mean.X - centre
     lengths = _root_mean_square(X)
     carried = np.diag(1 / lengths)
     if p:
@@ -149,12 +149,12 @@ def problem_of(
         starts=starts,
         thetas=tuple(
             (number, row, column)
-            for number, block in enumerate(design.groups)
+            for number, block in enumerate(design.mean.groups)
             for column in range(widths[number])
             for row in range(column, widths[number] if block.correlated else column + 1)
         ),
         scales=scales,
-        backs=backs or (None,) * len(design.groups),
+        backs=backs or (None,) * len(design.mean.groups),
         carried=carried,
     )
 

@@ -110,7 +110,7 @@ def _effects(
     moves = moves @ np.linalg.inv(problem.carried)
     u, conditional = mode.u, conditional_covariances(problem, mode)
     modes, mode_sds, sum_sds = [], [], []
-    for block, start, L, inner in zip(design.groups, problem.starts, factors, conditional, strict=True):
+    for block, start, L, inner in zip(design.mean.groups, problem.starts, factors, conditional, strict=True):
         levels, k = len(block.levels), len(block.columns)
         stop = start + levels * k
         modes.append(u[start:stop].reshape(levels, k) @ L.T)
@@ -162,7 +162,7 @@ def _deviations(L: np.ndarray) -> np.ndarray:
 
 def _singularities(model: Model, problem: Problem, point: Point) -> Iterator[str]:
     """Say of each block without variance in some direction what that means."""
-    for block, L in zip(model.design.groups, factors_of(problem, point.theta), strict=True):
+    for block, L in zip(model.design.mean.groups, factors_of(problem, point.theta), strict=True):
         matrix = L @ L.T
         still = np.sqrt(np.diagonal(matrix)) < SINGULAR
         names = np.array(block.terms)
@@ -201,7 +201,7 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
 
 def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
     """Name the SD, or the correlation, that an entry of theta stands for."""
-    block = model.design.groups[number]
+    block = model.design.mean.groups[number]
     names = [block.terms[place] for place in (column, row)]
     what = f"the SD of '{names[0]}'" if row == column else f"the correlation of '{names[0]}' and '{names[1]}'"
     return f"The likelihood is flat in {what} by {block.label}, which the data cannot tell."

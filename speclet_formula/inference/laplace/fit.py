@@ -64,10 +64,10 @@ def why_not_laplace(model: Model) -> str:
     if family.link not in specification_of(family).curves:
         known = families_with("curves")
         return f"it lacks the derivatives of the family {family.name} with the {family.link} link (it has {known})"
-    if not model.design.X.shape[1] and not model.design.groups:
+    if not model.design.mean.X.shape[1] and not model.design.mean.groups:
         return "the model has no coefficients"
     n = len(model.design.response)
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         levels = len(block.levels)
         if levels < FEWEST_LEVELS:
             return f"'{block.label}' has a single level, which says nothing of a variance"
