@@ -283,8 +283,8 @@ def _own_parameter(params: Mapping[str, Any], name: str, family: Family) -> Any:
     if name == "threshold":
         return _thresholds(params[name], increasing=specification_of(family).increasing)
     value = number_of(params, name, positive=True)
-    if name == "psi" and value > 1:
-        raise DataError(f"params['psi'] is {value!r}.", "'psi' is a share, at most 1.", "Give a number up to 1.")
+    if specification_of(family).parameter(name).is_share and value > 1:
+        raise DataError(f"params['{name}'] is {value!r}.", f"'{name}' is a share, at most 1.", "Give a number up to 1.")
     return value
 
 
