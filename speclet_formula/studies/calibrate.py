@@ -117,9 +117,9 @@ def calibrate(
     formula: str | Formula,
     data: Any,
     *,
-    n_sims: int = 1000,
+    nsim: int = 1000,
     random_seed: int | None = None,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     folder: str | Path | None = None,
     ranked: int = RANKED,
@@ -138,9 +138,9 @@ def calibrate(
     data : table
         Predictors and grouping factors. Priors are frozen before the first draw: where they are a preset's that is
         scaled to the response, `data` needs a response for that, and it serves for nothing else.
-    n_sims : int
+    nsim : int
         Data sets.
-    random_seed, workers, progress, folder
+    random_seed, cores, progress, folder
         As in `study`.
     ranked : int
         Evenly spaced draws that each true value is ranked among.
@@ -178,7 +178,7 @@ def calibrate(
     >>> found.calibrated  # doctest: +SKIP
     True
     """
-    at_least("n_sims", n_sims, FEWEST, MOST)
+    at_least("nsim", nsim, FEWEST, MOST)
     at_least("ranked", ranked, 1)
     place = None if folder is None else Path(folder)
     frozen = settings | {"priors": _frozen(formula, as_pandas(data), settings)}
@@ -186,15 +186,15 @@ def calibrate(
         formula, None, [data], [None], frozen, entropy=seed_of(random_seed, place, STUDY), ranked=ranked, reml=False
     )
     check_proper(prepare(tasks[0])[1])
-    workers = None if workers is None else at_least("workers", workers, 1)
-    outcomes = outcomes_of(tasks, n_sims, workers=workers, progress=progress, folder=place)
+    cores = None if cores is None else at_least("cores", cores, 1)
+    outcomes = outcomes_of(tasks, nsim, workers=cores, progress=progress, folder=place)
     labels = pd.DataFrame(index=[0])
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
     table, curves = _with_bands(parameter_summaries(rows, data_sets, (), ranked), rows, ranked)
     smallest = float(table["rank_p"].min())
     return Calibration(
         formula=tasks[0].formula,
-        n_sims=n_sims,
+        n_sims=nsim,
         random_seed=tasks[0].entropy,
         ranked=ranked,
         level=LEVEL,
