@@ -40,7 +40,7 @@ TITLE = "Reference"
 def grouped(names):
     """Each public name in exactly one group; those that no group lists come last."""
     groups = {title: [name for name in members if name in names] for title, members in GROUPS.items()}
-    groups[PICTURES] = sorted(name for name in names if name.startswith("plot_"))
+    groups[PICTURES] = sorted(name for name in names if name.startswith("plot"))
     groups[ERRORS] = sorted(name for name in names if name.endswith("Error"))
     listed = {name for members in groups.values() for name in members}
     groups["More"] = sorted(set(names) - listed)

@@ -85,24 +85,28 @@ if TYPE_CHECKING:
     from speclet_formula.recovery import Recovery as Recovery
     from speclet_formula.recovery import recover as recover
     from speclet_formula.recovery.simulate import simulate as simulate
-    from speclet_formula.reporting.plots import plot_compare as plot_compare
-    from speclet_formula.reporting.plots import plot_coverage as plot_coverage
-    from speclet_formula.reporting.plots import plot_effects as plot_effects
-    from speclet_formula.reporting.plots import plot_intervals as plot_intervals
-    from speclet_formula.reporting.plots import plot_matrix as plot_matrix
-    from speclet_formula.reporting.plots import plot_means as plot_means
-    from speclet_formula.reporting.plots import plot_parameters as plot_parameters
-    from speclet_formula.reporting.plots import plot_pareto_k as plot_pareto_k
-    from speclet_formula.reporting.plots import plot_predictive as plot_predictive
-    from speclet_formula.reporting.plots import plot_priors as plot_priors
-    from speclet_formula.reporting.plots import plot_ranks as plot_ranks
-    from speclet_formula.reporting.plots import plot_recoveries as plot_recoveries
-    from speclet_formula.reporting.plots import plot_recovery as plot_recovery
-    from speclet_formula.reporting.plots import plot_residuals as plot_residuals
-    from speclet_formula.reporting.plots import plot_separation as plot_separation
-    from speclet_formula.reporting.plots import plot_shrinkage as plot_shrinkage
-    from speclet_formula.reporting.plots import plot_variances as plot_variances
-    from speclet_formula.reporting.plots import plot_volcano as plot_volcano
+    from speclet_formula.reporting.plots.checks import plot_predictive as plot_predictive
+    from speclet_formula.reporting.plots.checks import plot_priors as plot_priors
+    from speclet_formula.reporting.plots.checks import plot_residuals as plot_residuals
+    from speclet_formula.reporting.plots.comparison import plot_compare as plot_compare
+    from speclet_formula.reporting.plots.comparison import plot_pareto_k as plot_pareto_k
+    from speclet_formula.reporting.plots.effects import plot_effects as plot_effects
+    from speclet_formula.reporting.plots.effects import plot_fixed as plot_fixed
+    from speclet_formula.reporting.plots.effects import plot_shrinkage as plot_shrinkage
+    from speclet_formula.reporting.plots.effects import plot_variances as plot_variances
+    from speclet_formula.reporting.plots.means import plot_matrix as plot_matrix
+    from speclet_formula.reporting.plots.means import plot_means as plot_means
+    from speclet_formula.reporting.plots.plot import plot as plot
+    from speclet_formula.reporting.plots.recovery import plot_coverage as plot_coverage
+    from speclet_formula.reporting.plots.recovery import plot_intervals as plot_intervals
+    from speclet_formula.reporting.plots.recovery import plot_parameters as plot_parameters
+    from speclet_formula.reporting.plots.recovery import plot_recoveries as plot_recoveries
+    from speclet_formula.reporting.plots.recovery import plot_recovery as plot_recovery
+    from speclet_formula.reporting.plots.screens import plot_ranks as plot_ranks
+    from speclet_formula.reporting.plots.screens import plot_separation as plot_separation
+    from speclet_formula.reporting.plots.screens import plot_volcano as plot_volcano
+    from speclet_formula.reporting.plots.study import plot_calibration as plot_calibration
+    from speclet_formula.reporting.plots.study import plot_study as plot_study
     from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
     from speclet_formula.screens import datasets as datasets
@@ -228,25 +232,41 @@ _ROOMS = {
     ),
     "reporting.report": ("report",),
     "recovery.simulate": ("simulate",),
-    "reporting.plots": (
-        "plot_compare",
-        "plot_coverage",
-        "plot_effects",
-        "plot_intervals",
-        "plot_matrix",
-        "plot_means",
-        "plot_parameters",
-        "plot_pareto_k",
+    "reporting.plots.checks": (
         "plot_predictive",
         "plot_priors",
-        "plot_ranks",
-        "plot_recoveries",
-        "plot_recovery",
         "plot_residuals",
-        "plot_separation",
+    ),
+    "reporting.plots.comparison": (
+        "plot_compare",
+        "plot_pareto_k",
+    ),
+    "reporting.plots.effects": (
+        "plot_effects",
+        "plot_fixed",
         "plot_shrinkage",
         "plot_variances",
+    ),
+    "reporting.plots.means": (
+        "plot_matrix",
+        "plot_means",
+    ),
+    "reporting.plots.plot": ("plot",),
+    "reporting.plots.recovery": (
+        "plot_coverage",
+        "plot_intervals",
+        "plot_parameters",
+        "plot_recoveries",
+        "plot_recovery",
+    ),
+    "reporting.plots.screens": (
+        "plot_ranks",
+        "plot_separation",
         "plot_volcano",
+    ),
+    "reporting.plots.study": (
+        "plot_calibration",
+        "plot_study",
     ),
     "reporting.tables": ("render_table",),
     "screens.controls": (

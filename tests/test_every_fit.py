@@ -139,15 +139,16 @@ VERBS: dict[str, Callable] = {
 }  # fmt: skip
 ALONE = (
     "augment", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance", "icc", "is_singular",
-    "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot_effects", "plot_pareto_k", "plot_priors",
-    "plot_residuals", "plot_shrinkage", "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity",
-    "sigma", "tidy", "varcorr",
+    "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot", "plot_effects", "plot_fixed",
+    "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances", "r2", "ranef",
+    "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
 NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
-    "control_separation", "plot_separation", "read_fold_changes", "read_screen", "scale_effects", "simulate_screen",
+    "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
+    "scale_effects", "simulate_screen",
 }  # fmt: skip
 LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
 

@@ -217,7 +217,7 @@ def _report(
 
 def _draw(recoveries: Mapping[str, Recovery], shown: str, folder: Path) -> tuple[Path, ...]:
     """Write a strip of panels for each model, and the genes' intervals of the model that is shown in full."""
-    from speclet_formula.reporting.plots import plot_intervals, save_pictures
+    from speclet_formula.reporting.plots.recovery import plot_intervals, save_pictures
 
     strips = save_pictures(recoveries, folder / "recovery.png")
     group = str(recoveries[shown].groups["group"].iloc[0])

@@ -39,7 +39,7 @@ def default_formula(table: pd.DataFrame) -> str:
 
 def check_ranked(model: "Model", guides: bool) -> None:
     """Refuse, before it is fitted, a model whose fit would have no genes, or no guides, to rank."""
-    groups = {block.group for block in model.design.groups if "1" in block.columns}
+    groups = {block.group for block in model.design.mean.groups if "1" in block.columns}
     if "gene" not in groups:
         raise DataError(
             f"'{text_of(model.formula)}' has no effects of genes to rank.",

@@ -16,7 +16,6 @@ OPTIONS = {
     },
     "random_seed": "--seed",
     "n_sims": "--sims",
-    "workers": "--cores",
 }  # fmt: skip
 # What Python is told to write, and what is typed in a shell, or done to the file, instead.
 _REMEDIES = tuple(

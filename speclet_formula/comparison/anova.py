@@ -225,7 +225,7 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
 
 def _variances(fit: PointFit) -> int:
     """Count the variances of a fit's group effects; a correlation of 0 lies inside what is possible, and is none."""
-    return sum(len(block.columns) for block in fit.model.design.groups)
+    return sum(len(block.columns) for block in fit.model.design.mean.groups)
 
 
 def _printed(table: pd.DataFrame) -> pd.DataFrame:

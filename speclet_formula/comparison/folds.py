@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design.design import sides
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
 from speclet_formula.model import Model, in_order_of
@@ -122,7 +121,7 @@ def _levels(model: Model, group: Any, argument: str) -> tuple[np.ndarray, tuple[
     elif group in model.data.columns:
         column = model.data[group].iloc[design.rows].reset_index(drop=True)
     else:
-        blocks = {block.group: block for side in sides(design) for block in side.groups}
+        blocks = {block.group: block for block in design.blocks}
         if group not in blocks:
             raise _unknown(model, group, argument, [*map(str, model.data.columns), *blocks])
         return blocks[group].codes, blocks[group].levels

@@ -5,13 +5,13 @@ Dealing rows into folds is `folds`' part, their densities are those of `inferenc
 
 import math
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from speclet_formula.common.batch import run_batch, with_progress
 from speclet_formula.comparison.folds import Folds, make_folds
 from speclet_formula.comparison.loo import check_draws, check_finite
 from speclet_formula.comparison.pointwise import (
@@ -33,7 +33,7 @@ from speclet_formula.inference.exact.leave_one_out import (
     read_variances,
     refit_without,
 )
-from speclet_formula.inference.plans import settings_of
+from speclet_formula.inference.plans import at_least, settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
@@ -137,6 +137,7 @@ def kfold(
     10
     """
     check_draws(fit)
+    cores = None if cores is None else at_least("cores", cores, 1)
     require_rows(fit.model.design, "kfold()")
     folds = make_folds(fit.model, group=group, k=k, stratify=stratify, random_seed=random_seed)
     _check_flat(fit.model, folds)
@@ -164,7 +165,7 @@ def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], in
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     limit, left = good_pareto_k(len(draws.sds)), MOST_REFITS
     found: list[_Fold] = []
-    for number in _shown(range(len(folds.labels)), len(folds.labels), shown=progress):
+    for number in with_progress(range(len(folds.labels)), "folds", len(folds.labels), shown=progress):
         rows = rows_in(folds, number)
         left_out = predict_without(marginal, rows, draws, whole)
         weights, k = smooth_weights(-left_out.joint[None], efficiency)
@@ -201,15 +202,10 @@ def _refitted(
     fit: Fit, folds: Folds, cores: int | None, progress: bool, arguments: dict[str, Any]
 ) -> tuple[list[_Fold], int]:
     """Fit the model again without each fold, in joblib's workers."""
-    import joblib
-
     settings = {"method": fit.method, **settings_of(fit.idata, fit.method), "cores": 1, **arguments}
-    n_jobs = cores or joblib.parallel.get_active_backend()[1] or -1
-    jobs = [
-        joblib.delayed(fit_without)(fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))
-    ]
-    outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    found = list(_shown(outcomes, len(jobs), shown=progress))
+    refits = {number: (fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))}
+    outcomes = run_batch(fit_without, refits, what="folds", cores=cores, progress=progress, stop=True)
+    found = [outcome.result for outcome in outcomes if outcome.result is not None]
     return found, settings["draws"] * settings["chains"]
 
 
@@ -296,10 +292,10 @@ def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
 def _check_flat(model: Model, folds: Folds) -> None:
     """Refuse folds without which a coefficient with a flat prior has no posterior."""
     flat = {slot.slot for slot in model.slots if slot.prior.name == "Flat"}
-    terms = [term for term in model.design.fixed if term.name in flat]
+    terms = [term for term in model.design.mean.fixed if term.name in flat]
     if not terms:
         return
-    X = model.design.X[:, [column for term in terms for column in range(term.start, term.stop)]]
+    X = model.design.mean.X[:, [column for term in terms for column in range(term.start, term.stop)]]
     rank = np.linalg.matrix_rank(X)
     for number, label in enumerate(folds.labels):
         if np.linalg.matrix_rank(X[folds.codes != number]) < rank:
@@ -319,14 +315,3 @@ def _refuse_unused(fit_arguments: dict[str, Any], cores: int | None) -> None:
             "integrated out.",
             "Leave them out.",
         )
-
-
-def _shown[T](items: Iterable[T], total: int, *, shown: bool) -> Iterator[T]:
-    """Show a line with the time left while folds come in: to a person, not to a file."""
-    if not (shown and sys.stderr.isatty()):
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track
-
-    yield from track(items, "folds", total=total, console=Console(stderr=True))

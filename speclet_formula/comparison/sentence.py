@@ -95,10 +95,10 @@ def sparse_parts(design: Design) -> list[str]:
     list of str
         "'sgRNA:cell_line' (100% of the rows)", for group blocks and for fixed factors.
     """
-    shares = {block.label: _share_by_codes(block.codes, len(block.levels)) for block in design.groups}
-    for term in design.fixed:
+    shares = {block.label: _share_by_codes(block.codes, len(block.levels)) for block in design.mean.groups}
+    for term in design.mean.fixed:
         if term.kind == "categorical":
-            cells = design.X[:, term.start : term.stop] != 0
+            cells = design.mean.X[:, term.start : term.stop] != 0
             few = cells.sum(axis=0) <= FEW_ROWS
             shares.setdefault(term.name, float(cells[:, few].any(axis=1).mean()))
     return [f"'{name}' ({share:.0%} of the rows)" for name, share in shares.items() if share > SPARSE_SHARE]
@@ -176,7 +176,7 @@ def _to_leave_out(design: Design) -> str | None:
     """Return the grouping column of the fewest levels, of those whose levels have rows enough."""
     sizes = {
         block.factors[0]: len(block.levels)
-        for block in design.groups
+        for block in design.mean.groups
         if len(block.factors) == 1 and _share_by_codes(block.codes, len(block.levels)) <= SPARSE_SHARE
     }
     return min(sizes, key=lambda name: sizes[name]) if sizes else None

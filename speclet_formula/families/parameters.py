@@ -42,6 +42,7 @@ class Parameter:
     defaults: Mapping[str, Default]  # by preset; "" for those that say nothing of it
     brms: Elsewhere | None = None
     glmm_tmb: Elsewhere | None = None  # an argument of the call
+    guess: float | None = None  # where a search begins; None for the SD of the response
     brms_predictor: Stated | None = None  # brms' prior of its formula's intercept; None for one with the same moments
 
     def default(self, preset: str, measures: Measures) -> Stated:
@@ -92,13 +93,14 @@ SIGMA = Parameter(
     },
     Elsewhere("sigma"),
     Elsewhere("dispformula"),
-    _PREDICTOR,
+    brms_predictor=_PREDICTOR,
 )
 NU = Parameter(
     "nu",
     "log",
     {"": ("Gamma", {"alpha": 2, "beta": 0.1})},
     Elsewhere("nu", note="# not the same model: nu is 1 + exp(...) in brms where it has a formula, and exp(...) here"),
+    guess=8.0,
     brms_predictor=("Normal", {"mu": 2.7, "sigma": 0.8}),
 )
 ALPHA = Parameter(
@@ -107,6 +109,7 @@ ALPHA = Parameter(
     {"": _HALF_CAUCHY, "brms": _VAGUE, "rstanarm": _EXPONENTIAL},
     Elsewhere("shape"),
     Elsewhere("dispformula"),
+    1.0,
     _PREDICTOR,
 )
 KAPPA = Parameter(
@@ -115,6 +118,7 @@ KAPPA = Parameter(
     {"": _HALF_CAUCHY, "brms": _VAGUE, "rstanarm": _EXPONENTIAL},
     Elsewhere("phi"),
     Elsewhere("dispformula"),
+    10.0,
     _PREDICTOR,
 )
 PSI = Parameter(
@@ -123,7 +127,7 @@ PSI = Parameter(
     {"": ("Beta", {"alpha": 2, "beta": 2}), "brms": ("Beta", {"alpha": 1, "beta": 1})},
     Elsewhere("zi", -1, "# zi is 1 - psi: its coefficients have the opposite sign"),
     Elsewhere("ziformula", -1, "# ziformula is of 1 - psi: its coefficients have the opposite sign"),
-    ("Logistic", {"mu": 0, "s": 1}),
+    brms_predictor=("Logistic", {"mu": 0, "s": 1}),
 )
 PSI_OF_HURDLE = PSI.but({}, brms=Elsewhere("hu", -1, "# hu is 1 - psi: its coefficients have the opposite sign"))
 LAM = Parameter("lam", "log", {"": _HALF_CAUCHY, "brms": _VAGUE}, Elsewhere("shape"), brms_predictor=_PREDICTOR)

@@ -15,7 +15,6 @@ import pandas as pd
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import ENGINES, Engine, engine_for
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import sides
 from speclet_formula.inference.exact.density import why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
 from speclet_formula.inference.precision import build_system
@@ -320,9 +319,9 @@ def sizes_of(model: Model) -> Sizes:
     Sizes
     """
     design = model.design
-    blocks = [block for side in sides(design) for block in side.groups]
-    fixed = sum(side.X.shape[1] for side in sides(design))
-    entries, operations, loose = _factor(design.groups, design.X.shape[1])
+    blocks = design.blocks
+    fixed = sum(predictor.X.shape[1] for predictor in design.predictors)
+    entries, operations, loose = _factor(design.groups, design.mean.X.shape[1])
     if loose and entries < MOST_ANALYSED and not why_not_plain(model):
         entries, operations = _analysed(design)
         loose = False
@@ -350,7 +349,7 @@ def _analysed(design: Design) -> tuple[float, float]:
 
 
 def _variances(model: Model, blocks: Sequence[GroupBlock]) -> Iterator[int]:
-    constant = len(model.family.parameters) - len(model.design.parameters)
+    constant = len(model.family.parameters) - len(model.design.varying)
     yield constant + max(len(model.design.levels) - 2, 0)  # thresholds are one fewer than levels
     for block in blocks:
         k = len(block.columns)

@@ -7,7 +7,6 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
-from speclet_formula.design.design import sides
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
@@ -16,9 +15,9 @@ from speclet_formula.model import Model
 def ordered(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     """Return the variables as a reader expects them: fixed, group effects with their SDs, correlations, family."""
     names = []
-    for side in sides(model.design):
-        names += [term.variable for term in side.fixed]
-        for block in side.groups:
+    for predictor in model.design.predictors:
+        names += [term.variable for term in predictor.fixed]
+        for block in predictor.groups:
             names += [name for own in zip(block.slots, block.means, block.sds, strict=True) for name in own]
     chosen = [name for name in names if name in posterior]
     others = [str(name) for name in posterior.data_vars if name not in set(chosen)]
@@ -28,11 +27,11 @@ def ordered(model: Model, posterior: xr.Dataset) -> xr.Dataset:
 def dimensions(model: Model) -> dict[str, tuple[str, Any]]:
     """Return the dimension of each variable that has one beside chain and draw, and its coordinates."""
     found: dict[str, tuple[str, Any]] = {}
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         if term.dim is not None:
             labels = object if isinstance(term.coords[0], str) else None
             found[term.variable] = (term.dim, pd.Index(term.coords, dtype=labels))
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         found |= dict.fromkeys(block.slots, (block.dim, pd.Index(block.levels, dtype=object)))
     return found
 
@@ -61,7 +60,7 @@ def kept_factors(model: Model, keep: str | Sequence[str] | None) -> tuple[str, .
     if keep is None:
         return None
     names = (keep,) if isinstance(keep, str) else tuple(keep)
-    known = list(dict.fromkeys(block.group for side in sides(model.design) for block in side.groups))
+    known = list(dict.fromkeys(block.group for block in model.design.blocks))
     for name in names:
         if name not in known:
             near = nearest(str(name), known)
@@ -75,9 +74,7 @@ def kept_factors(model: Model, keep: str | Sequence[str] | None) -> tuple[str, .
 
 def without_others(model: Model, keep: tuple[str, ...], idata: Any) -> Any:
     """Return draws without the group effects that are not to be kept; the exact engine has not even made them."""
-    others = [
-        slot for side in sides(model.design) for block in side.groups if block.group not in keep for slot in block.slots
-    ]
+    others = [slot for block in model.design.blocks if block.group not in keep for slot in block.slots]
     posterior = idata["posterior"].to_dataset()
     left = posterior.drop_vars([name for name in others if name in posterior])
     unused = [name for name in left.coords if name not in left.dims or not _is_used(left, str(name))]

@@ -23,7 +23,7 @@ import pymc as pm
 import xarray as xr
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import STANDARDISED, offset_name, sd_name, sides
+from speclet_formula.design.design import STANDARDISED, offset_name, sd_name
 from speclet_formula.errors import SamplingError, SpecletError
 from speclet_formula.inference.datatree import ordered
 from speclet_formula.inference.laplace.fit import fit_laplace, why_not_laplace
@@ -166,11 +166,11 @@ def _starts(model: Model, plan: SamplingPlan, pymc_model: pm.Model) -> dict[str,
 def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     """Return the variables worth keeping: neither one value per row nor the scaffolding of a parametrisation."""
     helpers = (STANDARDISED, "_partial")
-    varying = (name for name, _ in model.design.parameters)
+    varying = (name for name in model.design.varying)
     rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
-    made = {slot for side in sides(model.design) for block in side.groups for slot in block.slots}
-    made |= {term.variable for side in sides(model.design) for term in side.fixed}
+    made = {slot for block in model.design.blocks for slot in block.slots}
+    made |= {term.variable for predictor in model.design.predictors for term in predictor.fixed}
     return [name for name in names if name not in rows and (name in made or not name.endswith(helpers))]
 
 
@@ -210,10 +210,10 @@ def _as_promised(
     posterior = tree["posterior"].to_dataset()
     posterior = posterior.rename({new: old for new, old in renamed.items() if new in posterior.dims})
     posterior = posterior[[name for name in kept if name in posterior]]  # nutpie keeps some that it was not asked for
-    for side in sides(model.design):
-        for term in side.fixed:
+    for predictor in model.design.predictors:
+        for term in predictor.fixed:
             if term.kind == "intercept":
-                posterior[term.variable] = posterior[term.variable] - centre_offset(side, posterior)
+                posterior[term.variable] = posterior[term.variable] - centre_offset(predictor, posterior)
     groups: dict[str, Any] = {"posterior": ordered(model, posterior)}
     for name in ("sample_stats", "observed_data"):
         if name in tree.children:
@@ -243,14 +243,14 @@ def starts_of(model: Model, pymc_model: pm.Model) -> dict[str, Any]:
         as the posterior, so that chains which come together have found it. Empty for a model that Laplace's
         approximation does not serve.
     """
-    if model.design.parameters or model.design.limits is not None or why_not_laplace(model):
+    if model.design.varying or model.design.limits is not None or why_not_laplace(model):
         return {}
     try:
         found = fit_laplace(model)
     except (SpecletError, np.linalg.LinAlgError):
         return {}  # where there is no maximum there may be a posterior
     starts = {**_fixed_starts(model, found), **_other_starts(found)}
-    for place, block in enumerate(model.design.groups):
+    for place, block in enumerate(model.design.mean.groups):
         starts |= _block_starts(block, found, place)
     free = {variable.name for variable in pymc_model.free_RVs}
     return {name: start for name, start in starts.items() if name in free}
@@ -264,7 +264,7 @@ def _fixed_starts(model: Model, found: PointFit) -> dict[str, Any]:
     sums = estimates.covariance @ centre
     errors = np.sqrt(np.clip(np.diagonal(estimates.covariance), 0, None))
     starts = {}
-    for term in design.fixed:
+    for term in design.mean.fixed:
         part = slice(term.start, term.stop)
         values, widths = estimates.coefficients[part], errors[part]
         if term.kind == "intercept":
@@ -279,8 +279,8 @@ def _fixed_starts(model: Model, found: PointFit) -> dict[str, Any]:
 
 def _centre(design: Design) -> np.ndarray:
     """Return the predictors' means where the model has an intercept, which Bambi then places there; else zeros."""
-    centre: np.ndarray = design.X.mean(axis=0)
-    intercepts = [term.start for term in design.fixed if term.kind == "intercept"]
+    centre: np.ndarray = design.mean.X.mean(axis=0)
+    intercepts = [term.start for term in design.mean.fixed if term.kind == "intercept"]
     centre[intercepts] = 0.0
     return centre if intercepts else np.zeros_like(centre)
 

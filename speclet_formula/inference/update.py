@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, overload
 
-from speclet_formula.design.design import sides
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
@@ -157,9 +156,9 @@ def _settings(fit: Fit | PointFit, model: Model) -> dict[str, Any]:
     if isinstance(fit, PointFit):
         return {"method": fit.method}
     posterior = fit.idata["posterior"]
-    blocks = [block for side in sides(fit.model.design) for block in side.groups]
+    blocks = fit.model.design.blocks
     kept = {block.group for block in blocks if all(slot in posterior for slot in block.slots)}
-    new = dict.fromkeys(block.group for side in sides(model.design) for block in side.groups)
+    new = dict.fromkeys(block.group for block in model.design.blocks)
     lost = {block.group for block in blocks} - kept
     method = "auto" if fit.method == "exact" else fit.method
     return {

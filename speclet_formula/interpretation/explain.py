@@ -267,7 +267,7 @@ def _term_words(text: str, model: Model) -> Iterator[str]:
     if plain not in model.design.frame.columns:
         return
     column = model.design.frame[plain]
-    term = next((term for term in model.design.fixed if term.name == plain), None)
+    term = next((term for term in model.design.mean.fixed if term.name == plain), None)
     if term is not None:
         yield (
             _factor_words(column, term)

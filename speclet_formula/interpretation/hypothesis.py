@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sd_name, sides
+from speclet_formula.design.design import GroupBlock, Predictor, sd_name
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import (
@@ -426,31 +426,32 @@ def parameters_of(fit: Fitted) -> Nameable:
     -------
     Nameable
     """
-    scalars: dict[str, Take] = {}
+    design = fit.model.design
+    scalars: dict[str, Take] = {
+        label: partial(_element, fit, "threshold", place) for place, label in enumerate(design.thresholds)
+    }
     effects: dict[str, tuple[GroupBlock, Take]] = {}
-    for side in sides(fit.model.design):
-        scalars |= _coefficients(fit, side)
-        for block in side.groups:
+    for predictor in design.predictors:
+        scalars |= _coefficients(fit, predictor)
+        for block in predictor.groups:
             for column, slot in zip(block.columns, block.slots, strict=True):
                 name = f"{block.prefix}{column}|{block.group}"
                 effects[name] = block, partial(_whole, fit, slot)
                 scalars[sd_name(name)] = partial(_element, fit, sd_name(slot), 0)
-    varying = {"threshold", *dict(fit.model.design.parameters)}
+    varying = {"threshold", *fit.model.design.varying}
     own = {name: partial(_element, fit, name, 0) for name in fit.model.family.parameters if name not in varying}
     # A prior may have no standard deviation to draw.
     known = {name: take for name, take in scalars.items() if take.args[1] in fit.idata["posterior"].data_vars}
     return Nameable(known | own, effects)
 
 
-def _coefficients(fit: Fitted, side: Design) -> dict[str, Take]:
-    """Return thresholds and fixed effects by label."""
-    thresholds = {label: partial(_element, fit, "threshold", place) for place, label in enumerate(side.thresholds)}
-    fixed = {
+def _coefficients(fit: Fitted, predictor: Predictor) -> dict[str, Take]:
+    """Return fixed effects by label."""
+    return {
         label: partial(_element, fit, term.variable, place)
-        for term in side.fixed
+        for term in predictor.fixed
         for place, label in enumerate(term.columns)
     }
-    return thresholds | fixed
 
 
 def _element(fit: Fitted, variable: str, place: int) -> Array:

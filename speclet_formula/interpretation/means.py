@@ -182,7 +182,7 @@ def marginal_means(
     focal, within = _focal_names(grid, specs, by)
     X, offset = matrix_of(grid, grid.frame)
     cells, average = averaging(grid.frame, (*focal, *within))
-    values = combined(fit, grid.side, average @ X, average @ offset)
+    values = combined(fit, grid.predictor, average @ X, average @ offset)
     summary = tabulate(values, interval, function)
     table = pd.concat([cells, summary], axis=1)
     table.attrs.update(summary.attrs)
@@ -248,7 +248,7 @@ def named(names: Names) -> tuple[str, ...]:
 def _focal_names(grid: Grid, specs: Names, by: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
     focal, within = named(specs), named(by)
     for name in (*focal, *within):
-        check_variable(name, grid.side)
+        check_variable(name, grid.predictor)
     twice = next((name for name in within if name in focal), None)
     if twice is not None or not focal:
         raise EstimateError(
@@ -279,7 +279,7 @@ def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale, back:
     parts += [f"averaged over {listed(averaged)} with equal weights"] if averaged else []
     parts += [f"at {listed(held)}"] if held else []
     parts += offset_words(grid)
-    parts += ["group effects at zero"] if grid.side.groups else []
+    parts += ["group effects at zero"] if grid.predictor.groups else []
     return "; ".join(parts) + "."
 
 
@@ -294,7 +294,7 @@ def offset_words(grid: Grid) -> list[str]:
     -------
     list of str
     """
-    offsets = " + ".join(f"offset({text_of(one)})" for one in grid.side.formula.offsets)
+    offsets = " + ".join(f"offset({text_of(one)})" for one in grid.predictor.formula.offsets)
     return [] if grid.mean_offset is None else [f"{offsets} at its mean, {grid.mean_offset:.4g}"]
 
 

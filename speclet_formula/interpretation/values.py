@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from speclet_formula.design.design import Design
+from speclet_formula.design.design import Predictor
 from speclet_formula.posterior.draws import Fitted, pooled, side_draws
 from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, WaldInterval, stack, summarise
 from speclet_formula.posterior.points import PointEstimates, estimable, points_of, with_interval
@@ -38,13 +38,13 @@ class Values:
     criterion: str
 
 
-def combined(fit: Fitted, side: Design, L: Array, offset: Array) -> Values:
+def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array) -> Values:
     """Return linear combinations of the fixed effects, L beta + offset.
 
     Parameters
     ----------
     fit : Fit or PointFit
-    side : Design
+    predictor : Predictor
         The linear predictor whose effects they are.
     L : ndarray of float, shape (rows, p)
     offset : ndarray of float, shape (rows,)
@@ -56,7 +56,7 @@ def combined(fit: Fitted, side: Design, L: Array, offset: Array) -> Values:
     points = points_of(fit)
     if points is not None:
         return known_values(points, L, L @ points.coefficients + offset)
-    return _drawn(coefficient_draws(fit, side) @ L.T + offset)
+    return _drawn(coefficient_draws(fit, predictor) @ L.T + offset)
 
 
 def known_values(points: PointEstimates, L: Array, estimates: Array) -> Values:
@@ -78,13 +78,13 @@ def known_values(points: PointEstimates, L: Array, estimates: Array) -> Values:
     return Values(np.where(unknown, np.nan, estimates), covariance, None, points.criterion)
 
 
-def coefficient_draws(fit: Fitted, side: Design) -> Array:
+def coefficient_draws(fit: Fitted, predictor: Predictor) -> Array:
     """Return the draws of all fixed effects of one linear predictor.
 
     Parameters
     ----------
     fit : Fit
-    side : Design
+    predictor : Predictor
 
     Returns
     -------
@@ -92,7 +92,7 @@ def coefficient_draws(fit: Fitted, side: Design) -> Array:
     """
     posterior = fit.idata["posterior"]
     empty = np.empty((posterior.sizes["chain"] * posterior.sizes["draw"], 0))
-    return np.hstack([empty, *(pooled(draws) for _, draws in side_draws(fit, side))])
+    return np.hstack([empty, *(pooled(draws) for _, draws in side_draws(fit, predictor))])
 
 
 def weighted(values: Values, weights: Array) -> Values:

@@ -15,7 +15,6 @@ import pandas as pd
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.files import SORTED
 from speclet_formula.design import Design, GroupBlock, Scan, build_design
-from speclet_formula.design.design import sides
 from speclet_formula.design.merged import (
     check_merged,
     count_rows,
@@ -233,7 +232,7 @@ def describe_model(model: Model) -> str:
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
         *([f"Levels: {' < '.join(design.levels)}"] if design.levels else []),
-        *(_describe_group(block, design) for side in sides(design) for block in side.groups),
+        *(_describe_group(block, design) for block in design.blocks),
         *(relation.words for relation in relate_groups(design)),
         "",
         "Priors:",
@@ -328,7 +327,10 @@ def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
 
 def _check_names(design: Design) -> None:
     """Refuse a term that is the response."""
-    clash = next((term.name for side in sides(design) for term in side.fixed if term.name == design.response_name), "")
+    clash = next(
+        (term.name for predictor in design.predictors for term in predictor.fixed if term.name == design.response_name),
+        "",
+    )
     if clash:
         raise DataError(
             f"the term '{clash}' has the name of the response.",

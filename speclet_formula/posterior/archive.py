@@ -17,7 +17,6 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.files import replacing
-from speclet_formula.design.design import sides
 from speclet_formula.design.merged import merged_columns
 from speclet_formula.errors import DataError, SpecletError
 from speclet_formula.formula.terms import columns_of, text_of
@@ -217,10 +216,12 @@ def _unpack(contents: Json, take: Take) -> _Saved:
 
 def _layout(model: Model) -> Json:
     """Return what the draws belong to: the labels of the fixed columns, and the levels of each block."""
-    parts = sides(model.design)
+    parts = model.design.predictors
     return {
-        "columns": [label for side in parts for term in side.fixed for label in term.columns],
-        "levels": {f"{block.prefix}{block.label}": list(block.levels) for side in parts for block in side.groups},
+        "columns": [label for predictor in parts for term in predictor.fixed for label in term.columns],
+        "levels": {
+            f"{block.prefix}{block.label}": list(block.levels) for predictor in parts for block in predictor.groups
+        },
     }
 
 

@@ -8,7 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from speclet_formula.design.design import Design, FixedTerm, GroupBlock, sd_name, sides, slot_of_sd
+from speclet_formula.design import Predictor
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, sd_name, slot_of_sd
 from speclet_formula.design.merged import row_count
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import Formula
@@ -86,7 +87,7 @@ def ngrps(fit: Fitted) -> dict[str, int]:
     >>> ngrps(fit)  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects
     {'Subject': 18}
     """
-    return {block.group: len(block.levels) for side in sides(fit.model.design) for block in side.groups}
+    return {block.group: len(block.levels) for block in fit.model.design.blocks}
 
 
 def draws_of(fit: Fitted, name: str) -> Array:
@@ -147,25 +148,25 @@ def fixed_draws(fit: Fitted) -> Iterator[tuple[FixedTerm, Array]]:
     term : FixedTerm
     draws : ndarray of float, shape (chains, draws, columns of the term)
     """
-    for side in sides(fit.model.design):
-        yield from side_draws(fit, side)
+    for predictor in fit.model.design.predictors:
+        yield from side_draws(fit, predictor)
 
 
-def side_draws(fit: Fitted, side: Design) -> Iterator[tuple[FixedTerm, Array]]:
+def side_draws(fit: Fitted, predictor: Predictor) -> Iterator[tuple[FixedTerm, Array]]:
     """Go through the fixed terms of one linear predictor.
 
     Parameters
     ----------
     fit : Fit
-    side : Design
-        The model's, or that of one of its parameters.
+    predictor : Predictor
+        The mean's, or that of a parameter.
 
     Yields
     ------
     term : FixedTerm
     draws : ndarray of float, shape (chains, draws, columns of the term)
     """
-    for term in side.fixed:
+    for term in predictor.fixed:
         yield term, draws_of(fit, term.variable)
 
 
@@ -209,13 +210,13 @@ def require_kept(fit: Fitted, design: Design) -> None:
     ----------
     fit : Fit
     design : Design
-        The model's, or that of one of its parameters.
+        The mean's, or that of a parameter.
 
     Raises
     ------
     EstimateError
     """
-    for slot in (slot for block in design.groups for slot in block.slots):
+    for slot in (slot for block in design.mean.groups for slot in block.slots):
         if parts := not_kept(fit.idata["posterior"], slot):
             raise EstimateError(*parts)
 

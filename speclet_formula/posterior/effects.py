@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sides
+from speclet_formula.design.design import GroupBlock, Predictor
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
 from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, stack, summarise
@@ -75,7 +75,7 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
 
 
 def summarise_fixed(
-    fit: Fitted, interval: Interval, most: int | None = None, side: Design | None = None
+    fit: Fitted, interval: Interval, most: int | None = None, predictor: Predictor | None = None
 ) -> pd.DataFrame:
     """Summarise the fixed effects, or the first few: a pooled model has thousands, a print-out shows twenty.
 
@@ -85,8 +85,8 @@ def summarise_fixed(
     interval : Interval
     most : int, optional
         Number of rows at which to stop.
-    side : Design, optional
-        One linear predictor: the model's design for the mean, or that of a parameter; all of them by default.
+    predictor : Predictor, optional
+        One linear predictor, the mean's or that of a parameter; all of them by default.
 
     Returns
     -------
@@ -104,7 +104,7 @@ def summarise_fixed(
     if points is not None:
         return point_fixef(fit.model.design, points, interval, most)
     rows: list[pd.DataFrame] = []
-    parts = sides(fit.model.design) if side is None else (side,)
+    parts = fit.model.design.predictors if predictor is None else (predictor,)
     for labels, draws in (labelled for part in parts for labelled in _labelled(fit, part)):
         left = None if most is None else most - sum(map(len, rows))
         if left == 0:
@@ -113,11 +113,11 @@ def summarise_fixed(
     return stack(rows, FIXEF, interval)
 
 
-def _labelled(fit: Fitted, side: Design) -> Iterator[tuple[tuple[str, ...], Array]]:
+def _labelled(fit: Fitted, predictor: Predictor) -> Iterator[tuple[tuple[str, ...], Array]]:
     """Go through thresholds and fixed terms, with a label for each of their columns."""
-    if side.levels:
-        yield side.thresholds, draws_of(fit, "threshold")
-    for term, draws in side_draws(fit, side):
+    if not predictor.name and fit.model.design.levels:
+        yield fit.model.design.thresholds, draws_of(fit, "threshold")
+    for term, draws in side_draws(fit, predictor):
         yield term.columns, draws
 
 
@@ -163,7 +163,7 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_family(points, interval)
-    varying = dict(fit.model.design.parameters)
+    varying = fit.model.design.varying
     shown = [name for name in fit.model.family.parameters if name not in ("sigma", "threshold", *varying)]
     return stack([_summarised((name,), draws_of(fit, name), interval) for name in shown], FIXEF, interval)
 
@@ -210,8 +210,7 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
         return point_ranef(fit.model.design, points, interval)
     rows = [
         summarise(draws, interval).assign(grpvar=block.group, term=term, grp=list(block.levels))
-        for side in sides(fit.model.design)
-        for block in side.groups
+        for block in fit.model.design.blocks
         if has_draws(fit, block)
         for term, draws in group_draws(fit, block)
     ]
@@ -257,19 +256,19 @@ def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = Non
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_coef(fit.model.design, points, interval)
-    rows = [row for side in sides(fit.model.design) for row in _coef_of_side(fit, side, interval)]
+    rows = [row for predictor in fit.model.design.predictors for row in _coef_of_side(fit, predictor, interval)]
     return stack(rows, COEF, interval)
 
 
-def _coef_of_side(fit: Fitted, side: Design, interval: Interval) -> list[pd.DataFrame]:
+def _coef_of_side(fit: Fitted, predictor: Predictor, interval: Interval) -> list[pd.DataFrame]:
     """Summarise the coefficients of one linear predictor, grouping factor by grouping factor."""
     fixed = {
         label: pooled(draws)[:, [place]]
-        for term, draws in side_draws(fit, side)
+        for term, draws in side_draws(fit, predictor)
         for place, label in enumerate(term.columns)
     }
     groups: dict[str, list[GroupBlock]] = {}
-    for block in side.groups:
+    for block in predictor.groups:
         if not has_draws(fit, block):
             continue
         groups.setdefault(block.group, []).append(block)

@@ -162,7 +162,7 @@ def lay_out_point(fit: PointFit) -> Summary:
         facts=tuple(_facts(fit)),
         group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
         counts=counted(fit),
-        fixed_effects=fixed_table(fit.model.design, frame, shown, statistics),
+        fixed_effects=fixed_table(frame, len(fit.model.design.mean.columns), shown, statistics),
         foot=LAPLACE_FOOT if laplace else FOOT,
         findings=findings_of(fit),
     )

@@ -207,7 +207,7 @@ def labels_of(design: Design) -> list[str]:
     -------
     list of str
     """
-    return [label for term in design.fixed for label in term.columns]
+    return [label for term in design.mean.fixed for label in term.columns]
 
 
 def point_fixef(design: Design, points: PointEstimates, interval: Interval, most: int | None = None) -> pd.DataFrame:
@@ -261,7 +261,7 @@ def point_ranef(design: Design, points: PointEstimates, interval: Interval) -> p
         with_interval(modes[:, place], sds[:, place], interval).assign(
             grpvar=block.group, term=term_label(column), grp=list(block.levels)
         )
-        for block, modes, sds in zip(design.groups, points.modes, points.mode_sds, strict=True)
+        for block, modes, sds in zip(design.mean.groups, points.modes, points.mode_sds, strict=True)
         for place, column in enumerate(block.columns)
     ]
     renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
@@ -302,7 +302,7 @@ def _by_factor(
 ) -> Iterator[tuple[str, tuple[str, ...], dict[str, tuple[Array, Array]]]]:
     """Go through the grouping factors: name, levels, and by term the modes with the SDs of the sums."""
     found: dict[str, tuple[tuple[str, ...], dict[str, tuple[Array, Array]]]] = {}
-    for block, modes, sds in zip(design.groups, points.modes, points.sum_sds, strict=True):
+    for block, modes, sds in zip(design.mean.groups, points.modes, points.sum_sds, strict=True):
         _, effects = found.setdefault(block.group, (block.levels, {}))
         effects |= {term_label(column): (modes[:, k], sds[:, k]) for k, column in enumerate(block.columns)}
     for group, (levels, effects) in found.items():
@@ -332,7 +332,9 @@ def point_varcorr(design: Design, points: PointEstimates) -> pd.DataFrame:
         to each side say little of a variance. `vcov` is the square of `sdcor`.
     """
     rows = [
-        row for block, matrix in zip(design.groups, points.covariances, strict=True) for row in _rows(block, matrix)
+        row
+        for block, matrix in zip(design.mean.groups, points.covariances, strict=True)
+        for row in _rows(block, matrix)
     ]
     if points.sigma is not None:
         rows.append((RESIDUAL, None, None, points.sigma**2, points.sigma))
@@ -401,7 +403,7 @@ def _deviation_errors(design: Design, points: PointEstimates, n_rows: int) -> Ar
     """Return the standard errors of the rows of `point_varcorr`; missing where they were not estimated."""
     shown = [
         errors if block.correlated else errors[: len(block.columns)]
-        for block, errors in zip(design.groups, points.deviation_errors, strict=False)
+        for block, errors in zip(design.mean.groups, points.deviation_errors, strict=False)
     ]
     known = np.fromiter(chain.from_iterable(shown), dtype=np.float64)
     return np.concatenate([known, np.full(n_rows - len(known), np.nan)])

@@ -10,8 +10,8 @@ import numpy as np
 import xarray as xr
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import mean_name, sd_name, sides
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
+from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
@@ -59,11 +59,11 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     check_draws(draws)
     rng, slots = generator(random_seed), {slot.slot: slot for slot in model.slots}
     found: dict[str, _Drawn] = {}
-    for side in sides(model.design):
-        found |= _fixed(side, slots, rng, draws)
-        for block in side.groups:
+    for predictor in model.design.predictors:
+        found |= _fixed(model.design, predictor, slots, rng, draws)
+        for block in predictor.groups:
             found |= _block(block, slots, rng, draws)
-    varying = dict(model.design.parameters)
+    varying = model.design.varying
     for name in (name for name in model.family.parameters if name not in varying):
         if name == "threshold":
             found[name] = _thresholds(model, slots[name], found, rng, draws)
@@ -91,13 +91,13 @@ def log_prior(model: Model, posterior: Any) -> Array:
     """
     priors = {slot.slot: slot.prior for slot in model.slots}
     total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for side in sides(model.design):
-        total += _log_prior_of_side(model, side, priors, posterior)
-    varying = dict(model.design.parameters)
+    for predictor in model.design.predictors:
+        total += _log_prior_of_side(model, predictor, priors, posterior)
+    varying = model.design.varying
     for name in (name for name in model.family.parameters if name not in varying):
         values = _values(posterior, name)
         if name == "threshold":  # as of an intercept; that they increase only adds a constant
-            values = values - _at_means(model.design, posterior)[..., np.newaxis]
+            values = values - _at_means(model.design, model.design.mean, posterior)[..., np.newaxis]
         total += log_density(priors[name], values).sum(axis=-1)
     return total
 
@@ -112,20 +112,22 @@ def check_draws(draws: int) -> None:
         )
 
 
-def _fixed(design: Design, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
+def _fixed(
+    design: Design, predictor: Predictor, slots: dict[str, Slot], rng: np.random.Generator, draws: int
+) -> dict[str, _Drawn]:
     """Draw the coefficients; the intercept's prior is moved from the predictors' means to zero."""
-    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in design.fixed}
-    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
-    for term in design.fixed:
+    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in predictor.fixed}
+    means = column_means(design, predictor.X) if len(predictor.X) else np.zeros(predictor.X.shape[1])
+    for term in predictor.fixed:
         if term.kind == "intercept":
-            others = [other for other in design.fixed if other.kind != "intercept"]
+            others = [other for other in predictor.fixed if other.kind != "intercept"]
             for other in others:
                 drawn[term.name] = drawn[term.name] - drawn[other.name] @ means[other.start : other.stop, np.newaxis]
     return {
         term.variable: ((term.dim,), drawn[term.name], {term.dim: list(term.coords)})
         if term.dim
         else ((), drawn[term.name][:, 0], {})
-        for term in design.fixed
+        for term in predictor.fixed
     }
 
 
@@ -135,8 +137,8 @@ def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.rand
     drawn = _coefficients(slot, count, rng, draws)
     if specification_of(model.family).increasing:
         drawn = _increasing(drawn, lambda: _coefficients(slot, count, rng, draws), slot)
-    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
-    for term in design.fixed:
+    means = column_means(design, design.mean.X) if len(design.mean.X) else np.zeros(design.mean.X.shape[1])
+    for term in design.mean.fixed:
         values = found[term.variable][1].reshape(draws, -1)
         drawn = drawn + values @ means[term.start : term.stop, np.newaxis]
     return ("threshold_dim",), drawn, {"threshold_dim": list(range(count))}
@@ -204,15 +206,15 @@ def _drawn(slot: Slot, prior: Prior, rng: np.random.Generator, size: int | tuple
         raise PriorError(f"'{slot.slot}': {error.problem}", error.allowed, error.remedy) from error
 
 
-def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], posterior: Any) -> Array:
+def _log_prior_of_side(model: Model, predictor: Predictor, priors: Mapping[str, Prior], posterior: Any) -> Array:
     """Return the log density of the priors of one linear predictor's coefficients, SDs and correlations."""
     total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for term in side.fixed:
+    for term in predictor.fixed:
         values = _values(posterior, term.variable)
         if term.kind == "intercept":
-            values = values + _at_means(side, posterior)[..., np.newaxis]
+            values = values + _at_means(model.design, predictor, posterior)[..., np.newaxis]
         total += log_density(priors[term.name], values).sum(axis=-1)
-    for block in side.groups:
+    for block in predictor.groups:
         sds = np.concatenate([_values(posterior, sd_name(slot)) for slot in block.slots], axis=-1)
         if block.correlated:
             matrices = matrices_of(_values(posterior, block.correlation))
@@ -224,11 +226,11 @@ def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], 
     return total
 
 
-def _at_means(side: Design, posterior: Any) -> Array:
+def _at_means(design: Design, predictor: Predictor, posterior: Any) -> Array:
     """Return what the coefficients but the intercept add at the predictors' means, where its prior holds."""
-    means = side.X.mean(axis=0)
+    means = column_means(design, predictor.X)
     total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for term in side.fixed:
+    for term in predictor.fixed:
         if term.kind != "intercept":
             total += _values(posterior, term.variable) @ means[term.start : term.stop]
     return total
@@ -271,11 +273,11 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
     """
     priors = {slot.slot: slot.prior for slot in model.slots}
     values: dict[str, Any] = {}
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         values |= dict(zip(term.columns, _true_coefficients(term, priors[term.name], rng), strict=True))
     if "Intercept" in values:
         values["Intercept"] -= _truth_at_means(model, values)
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         values |= _true_block(block, priors, rng)
     return values | {name: float(draw(priors[name], rng)) for name in model.family.parameters}
 
@@ -297,8 +299,8 @@ def _true_coefficients(term: FixedTerm, prior: Prior, rng: np.random.Generator) 
 
 def _truth_at_means(model: Model, values: Mapping[str, float]) -> float:
     """Return what the other coefficients add at the predictors' means."""
-    others = [term for term in model.design.fixed if term.kind != "intercept"]
-    means = model.design.X.mean(axis=0)
+    others = [term for term in model.design.mean.fixed if term.kind != "intercept"]
+    means = model.design.mean.X.mean(axis=0)
     return sum(
         float(means[term.start + place]) * values[label] for term in others for place, label in enumerate(term.columns)
     )

@@ -113,26 +113,27 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     _check_family(fit)
     design = fit.model.design
     coefficients = _coefficients(fit)
-    rows = np.ones(len(design.X)) if design.merged is None else design.merged.rows
+    X = design.mean.X
+    rows = np.ones(len(X)) if design.merged is None else design.merged.rows
     repeats = None if design.merged is None else rows.astype(np.int64)
-    spread = np.cov(design.X, rowvar=False, fweights=repeats).reshape(design.X.shape[1], design.X.shape[1])
+    spread = np.cov(X, rowvar=False, fweights=repeats).reshape(X.shape[1], X.shape[1])
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
-    for place, block in enumerate(design.groups):
+    for place, block in enumerate(design.mean.groups):
         products = (block.values.T * rows) @ block.values / rows.sum()
         variance = np.einsum("sjk,jk->s", _covariances(fit, block, place), products)
         if len(block.levels) == rows.sum():
             single = single + variance
         else:
             groups = groups + variance
-    means = column_means(design, design.X)
-    location = coefficients @ means + column_means(design, design.offset) + (groups + single) / 2
+    means = column_means(design, design.mean.X)
+    location = coefficients @ means + column_means(design, design.mean.offset) + (groups + single) / 2
     return fixed, groups, single + _residual(fit, location)
 
 
 def _check_family(fit: Fitted) -> None:
     """Refuse families without a residual variance on the link's scale."""
-    family, varying = fit.model.family, [name for name, _ in fit.model.design.parameters]
+    family, varying = fit.model.family, list(fit.model.design.varying)
     if family.link not in specification_of(family).latent_variances or varying:
         what = f"{varying[0]} has a formula" if varying else f"the family is {family.name} with the {family.link} link"
         known = "; ".join(
@@ -152,7 +153,7 @@ def _coefficients(fit: Fitted) -> Array:
         return points.coefficients[None]
     posterior = fit.idata["posterior"]
     none = np.empty((posterior.sizes["chain"] * posterior.sizes["draw"], 0))
-    return np.hstack([none, *(pooled(draws) for _, draws in side_draws(fit, fit.model.design))])
+    return np.hstack([none, *(pooled(draws) for _, draws in side_draws(fit, fit.model.design.mean))])
 
 
 def _covariances(fit: Fitted, block: GroupBlock, place: int) -> Array:

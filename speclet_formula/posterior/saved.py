@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.common.engines import WITH_DRAWS, WITHOUT_DRAWS
-from speclet_formula.design.design import Design, GroupBlock, sd_name, sides, variable_name
+from speclet_formula.design.design import Design, GroupBlock, sd_name, variable_name
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.points import PointEstimates
@@ -119,7 +119,7 @@ def _check_posterior(model: Model, posterior: Any) -> bool:
         finite &= _check_variable(posterior[name], expected[str(name)])
     absent = [name for name, variable in expected.items() if not variable.optional and name not in posterior]
     require(not absent, f"{absent} are not there")
-    for block in (block for side in sides(model.design) for block in side.groups):
+    for block in model.design.blocks:
         require(len({slot in posterior for slot in block.slots}) == 1, f"some of {block.slots} are not there")
     return finite
 
@@ -141,12 +141,12 @@ def _check_variable(variable: Any, expected: _Variable) -> bool:
 
 def _variables(model: Model) -> Iterator[tuple[str, _Variable]]:
     """Go through the variables that a posterior of the model has."""
-    for side in sides(model.design):
-        for term in side.fixed:
+    for predictor in model.design.predictors:
+        for term in predictor.fixed:
             yield term.variable, _Variable(None if term.dim is None else term.coords)
-        for block in side.groups:
+        for block in predictor.groups:
             yield from _of_block(block)
-    varying = dict(model.design.parameters)
+    varying = model.design.varying
     for name in model.family.parameters:
         if name == "threshold":
             yield name, _Variable(tuple(range(len(model.design.levels) - 1)))
@@ -178,7 +178,7 @@ def _check_diagnostics(found: Diagnostics, sizes: Mapping[Any, int]) -> None:
 def check_point(model: Model, method: Any, seconds: Any, point: Mapping[str, Any]) -> None:
     """Check that estimates of maximum likelihood are of a model."""
     require(method in WITHOUT_DRAWS and is_number(seconds), "method and seconds")
-    require(not model.design.parameters, "formulas of parameters")
+    require(not model.design.varying, "formulas of parameters")
     for name in ("log_likelihood", "deviance", "aic", "bic", "df", "evaluations"):
         require(is_number(point[name]), name)
     require(type(point["df"]) is int and type(point["evaluations"]) is int, "counts")
@@ -190,7 +190,7 @@ def check_point(model: Model, method: Any, seconds: Any, point: Mapping[str, Any
 def _check_estimates(model: Model, found: PointEstimates) -> None:
     """Check the estimates' shapes, and that what cannot be missing is there."""
     design = model.design
-    size = design.X.shape[1]
+    size = design.mean.X.shape[1]
     require(found.criterion in ("REML", "ML") and type(found.approximate) is bool, "criterion")
     _check_array(found.coefficients, (size,), "coefficients", finite=True)
     _check_array(found.covariance, (size, size), "covariance", finite=False)
@@ -213,10 +213,10 @@ def _check_estimates(model: Model, found: PointEstimates) -> None:
 def _check_blocks(design: Design, found: PointEstimates) -> None:
     several = ("covariances", "modes", "mode_sds", "sum_sds")
     for name in several:
-        require(isinstance(getattr(found, name), tuple) and len(getattr(found, name)) == len(design.groups), name)
+        require(isinstance(getattr(found, name), tuple) and len(getattr(found, name)) == len(design.mean.groups), name)
     errors: Any = found.deviation_errors
-    require(isinstance(errors, tuple) and len(errors) in (0, len(design.groups)), "deviation_errors")
-    for place, block in enumerate(design.groups):
+    require(isinstance(errors, tuple) and len(errors) in (0, len(design.mean.groups)), "deviation_errors")
+    for place, block in enumerate(design.mean.groups):
         width = len(block.columns)
         levels = (len(block.levels), width)
         for name in several:

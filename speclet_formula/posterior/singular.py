@@ -9,7 +9,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sd_name, sides
+from speclet_formula.design import Predictor
+from speclet_formula.design.design import GroupBlock, sd_name
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.intervals import EstimateError
@@ -99,18 +100,18 @@ def near_singular(fit: Fit) -> pd.DataFrame:
         )
     rows = [
         row
-        for side in sides(fit.model.design)
-        for block in side.groups
-        for row in (*_deviations(fit, side, block), *_correlations(fit, block))
+        for predictor in fit.model.design.predictors
+        for block in predictor.groups
+        for row in (*_deviations(fit, predictor, block), *_correlations(fit, block))
     ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     text = dict.fromkeys(("grp", "var1", "var2", "words", "remedy"), "str")
     return frame.astype({**text, "limit": float, "mass": float, "near_singular": bool})
 
 
-def _deviations(fit: Fitted, side: Design, block: GroupBlock) -> Iterator[tuple[object, ...]]:
+def _deviations(fit: Fitted, predictor: Predictor, block: GroupBlock) -> Iterator[tuple[object, ...]]:
     """Go through the standard deviations of a block."""
-    residual = side is fit.model.design and has_residual(fit.model)
+    residual = not predictor.name and has_residual(fit.model)
     unit = pooled(draws_of(fit, "sigma")) if residual else np.array(1.0)
     for place, (column, slot) in enumerate(zip(block.columns, block.slots, strict=True)):
         size = float(np.sqrt(np.mean(block.values[:, place] ** 2)))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import WIDTH, Table, formatted, number
-from speclet_formula.design.design import Design, sides
+from speclet_formula.design import Predictor
 from speclet_formula.families import is_linear, is_ordinal, parameter_link, specification_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
@@ -170,9 +170,9 @@ def lay_out(fit: Summarised) -> Summary:
         remedy=fit.diagnostics.remedy,
         heading=_heading(fit),
         facts=tuple(_facts(fit)),
-        group_effects=_group_table(fit, fit.model.design, interval, ""),
+        group_effects=_group_table(fit, fit.model.design.mean, interval, ""),
         counts=counted(fit),
-        fixed_effects=_fixed_table(fit, fit.model.design, interval, ""),
+        fixed_effects=_fixed_table(fit, fit.model.design.mean, interval, ""),
         parameters=tuple(_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
         f"low and high bound the {interval}.{_about_scale(fit)}",
@@ -209,16 +209,16 @@ def _about_scale(fit: Summarised) -> str:
 
 def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
     """Lay out the formulas of the family's parameters, each with its link."""
-    for name, side in fit.model.design.parameters:
+    for name, predictor in fit.model.design.varying.items():
         caption = f"{name} ({parameter_link(fit.model.family, name)} link)"
-        tables = (_group_table(fit, side, interval, caption), _fixed_table(fit, side, interval, caption))
+        tables = (_group_table(fit, predictor, interval, caption), _fixed_table(fit, predictor, interval, caption))
         yield from (table for table in tables if table.rows)
 
 
-def _group_table(fit: Summarised, side: Design, interval: Interval, of: str) -> Table:
+def _group_table(fit: Summarised, predictor: Predictor, interval: Interval, of: str) -> Table:
     """Lay out the standard deviations of one linear predictor."""
     shown = _with_ends({"Std.Dev.": "sdcor"}, interval)
-    return _captioned(group_table(summarise_side(fit, side, interval), shown), of)
+    return _captioned(group_table(summarise_side(fit, predictor, interval), shown), of)
 
 
 def _captioned(table: Table, of: str) -> Table:
@@ -247,9 +247,9 @@ def kind_of_model(fit: Fitted) -> str:
     family = fit.model.family
     kind = "Linear" if is_linear(family) else "Ordinal" if is_ordinal(family) else "Generalized linear"
     design = fit.model.design
-    mixed = " mixed" if any(side.groups for side in sides(design)) else ""
-    distributional = f" with a formula for {' and '.join(name for name, _ in design.parameters)}"
-    return f"{kind}{mixed} model{distributional if design.parameters else ''}"
+    mixed = " mixed" if design.blocks else ""
+    distributional = f" with a formula for {' and '.join(design.varying)}"
+    return f"{kind}{mixed} model{distributional if design.varying else ''}"
 
 
 def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
@@ -343,10 +343,11 @@ def _correlations(block: list[tuple[str, str]], known: dict[tuple[str, str, str]
     return [right if place < MOST_CORRELATED else [] for place, right in enumerate(shown)]
 
 
-def _fixed_table(fit: Summarised, side: Design, interval: Interval, of: str) -> Table:
+def _fixed_table(fit: Summarised, predictor: Predictor, interval: Interval, of: str) -> Table:
     """Lay out the first fixed effects of one linear predictor."""
-    frame = summarise_fixed(fit, interval, most=MOST_FIXED, side=side)
-    return _captioned(fixed_table(side, frame, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
+    frame = summarise_fixed(fit, interval, most=MOST_FIXED, predictor=predictor)
+    every = len(predictor.columns) + (0 if predictor.name else len(fit.model.design.thresholds))
+    return _captioned(fixed_table(frame, every, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
 
 
 def _parameter_table(fit: Summarised, interval: Interval) -> Table | None:
@@ -370,17 +371,15 @@ def _mixing_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def fixed_table(
-    side: Design, frame: pd.DataFrame, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]
-) -> Table:
+def fixed_table(frame: pd.DataFrame, every: int, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]) -> Table:
     """Lay out the first fixed effects.
 
     Parameters
     ----------
-    side : Design
-        The linear predictor that they belong to.
     frame : pandas.DataFrame
         The rows, as from `fixef`.
+    every : int
+        How many there are, with those that are not shown.
     shown : mapping of str to str
         The frame's columns that share their decimals, by their headers.
     extra : mapping of str to sequence of str
@@ -393,6 +392,6 @@ def fixed_table(
     cells = formatted(frame[list(shown.values())], frame["std_error"])
     others = list(zip(*extra.values(), strict=True))
     rows = tuple((term, *values, *other) for term, values, other in zip(frame["term"], cells, others, strict=True))
-    more = side.X.shape[1] + max(len(side.levels) - 1, 0) - len(rows)
+    more = every - len(rows)
     note = f"... and {more:,} more: sf.fixef(fit)" if more > 0 else ""
     return Table("Fixed effects", ("", *shown, *extra), rows, 1, note)

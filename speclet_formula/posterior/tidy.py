@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import sides
 from speclet_formula.errors import nearest
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.effects import fixef, ranef
@@ -118,7 +117,7 @@ def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
     if points is not None:
         return point_parameters(fit.model.design, points, interval)
     rows = []
-    for block in (block for side in sides(fit.model.design) for block in side.groups):
+    for block in fit.model.design.blocks:
         draws = {f"sd__{term}": found for term, found in deviation_draws(fit, block).items()}
         draws |= {f"cor__{'.'.join(pair)}": found for pair, found in correlation_draws(fit, block).items()}
         rows += [summarise(found, interval).assign(group=block.label, term=term) for term, found in draws.items()]

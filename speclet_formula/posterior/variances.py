@@ -8,7 +8,8 @@ from itertools import combinations
 
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sd_name, sides
+from speclet_formula.design import Predictor
+from speclet_formula.design.design import GroupBlock, sd_name
 from speclet_formula.families import specification_of
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, pooled
 from speclet_formula.posterior.intervals import (
@@ -66,18 +67,18 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = 
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_varcorr(fit.model.design, points)
-    rows = [row for side in sides(fit.model.design) for row in _side_rows(fit, side, interval)]
+    rows = [row for predictor in fit.model.design.predictors for row in _side_rows(fit, predictor, interval)]
     return stack([*rows, *_residual_rows(fit, interval)], VARCORR, interval)
 
 
-def summarise_side(fit: Fitted, side: Design, interval: Interval) -> pd.DataFrame:
+def summarise_side(fit: Fitted, predictor: Predictor, interval: Interval) -> pd.DataFrame:
     """Summarise standard deviations and correlations of one linear predictor.
 
     Parameters
     ----------
     fit : Fit or PointFit
-    side : Design
-        The model's design, for the mean, which the residual goes with; or that of one of its parameters.
+    predictor : Predictor
+        The mean's, which the residual goes with, or that of one of the parameters.
     interval : Interval
 
     Returns
@@ -87,13 +88,13 @@ def summarise_side(fit: Fitted, side: Design, interval: Interval) -> pd.DataFram
     """
     points = points_of(fit)
     if points is not None:
-        return point_varcorr(side, points)
-    residual = _residual_rows(fit, interval) if side is fit.model.design else []
-    return stack([*_side_rows(fit, side, interval), *residual], VARCORR, interval)
+        return point_varcorr(fit.model.design, points)
+    residual = [] if predictor.name else _residual_rows(fit, interval)
+    return stack([*_side_rows(fit, predictor, interval), *residual], VARCORR, interval)
 
 
-def _side_rows(fit: Fitted, side: Design, interval: Interval) -> list[pd.DataFrame]:
-    return [row for block in side.groups for row in _block_rows(fit, block, interval)]
+def _side_rows(fit: Fitted, predictor: Predictor, interval: Interval) -> list[pd.DataFrame]:
+    return [row for block in predictor.groups for row in _block_rows(fit, block, interval)]
 
 
 def _residual_rows(fit: Fitted, interval: Interval) -> list[pd.DataFrame]:
@@ -168,7 +169,7 @@ def has_residual(model: FittedModel) -> bool:
     -------
     bool
     """
-    return "sigma" in model.family.parameters and "sigma" not in dict(model.design.parameters)
+    return "sigma" in model.family.parameters and "sigma" not in model.design.varying
 
 
 def deviation_draws(fit: Fitted, block: GroupBlock) -> dict[str, Array]:

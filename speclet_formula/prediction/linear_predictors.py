@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.design import Design
-from speclet_formula.design.design import sides
+from speclet_formula.design import Design, Predictor
 from speclet_formula.errors import DataError
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link
 from speclet_formula.posterior.draws import Fitted, FittedModel, not_kept
@@ -82,7 +81,7 @@ def linear_predictor(
     >>> linear_predictor(fit.model, fit.idata["posterior"], slice(0, 10)).shape  # 4 chains of 1,000 draws
     (4000, 10)
     """
-    used = side_of(model.design if design is None else design, parameter)
+    used = named_predictor(model.design if design is None else design, parameter)
     refuse_new_levels(used)
     gathered = gather_side(used, posterior, slice(None) if draws is None else draws)
     return predictor_of(gathered, used, slice(None) if rows is None else rows)
@@ -93,11 +92,11 @@ def gather(
 ) -> ModelDraws:
     """Take what the density of an observation needs out of the posterior; a design of other rows may be given."""
     used = model.design if design is None else design
-    varying = dict(used.parameters)
+    varying = used.varying
     constant = [name for name in model.family.parameters if name not in varying]
     sizes = {"threshold": len(model.design.levels) - 1}
     return ModelDraws(
-        tuple(gather_side(side, posterior, draws) for side in sides(used)),
+        tuple(gather_side(predictor, posterior, draws) for predictor in used.predictors),
         {name: variable_draws(posterior, name, sizes.get(name, 1))[draws] for name in constant},
     )
 
@@ -114,15 +113,15 @@ def gather_fit(fit: Fitted, draws: slice | np.ndarray = slice(None)) -> ModelDra
     return ModelDraws((Draws(points.coefficients[None], effects),), parameters)
 
 
-def gather_side(design: Design, posterior: Any, draws: slice | np.ndarray = slice(None)) -> Draws:
+def gather_side(predictor: Predictor, posterior: Any, draws: slice | np.ndarray = slice(None)) -> Draws:
     """Take what a linear predictor needs out of the posterior; whole variables are views, not copies."""
-    terms = [variable_draws(posterior, term.variable, term.stop - term.start)[draws] for term in design.fixed]
+    terms = [variable_draws(posterior, term.variable, term.stop - term.start)[draws] for term in predictor.fixed]
     n_draws = len(np.empty(posterior.sizes["chain"] * posterior.sizes["draw"], dtype=bool)[draws])
     return Draws(
         coefficients=np.hstack([np.empty((n_draws, 0)), *terms]),
         effects=tuple(
             tuple(variable_draws(posterior, slot, len(block.levels))[draws] for slot in block.slots)
-            for block in design.groups
+            for block in predictor.groups
         ),
     )
 
@@ -131,19 +130,20 @@ def at_rows(
     drawn: ModelDraws, design: Design, family: Family, rows: slice | np.ndarray
 ) -> tuple[Array, dict[str, Array]]:
     """Return the mean of each row for each draw, and the family's other parameters there."""
-    mean, *others = (predictor_of(part, side, rows) for part, side in zip(drawn.sides, sides(design), strict=True))
+    mean, *others = (
+        predictor_of(part, predictor, rows) for part, predictor in zip(drawn.sides, design.predictors, strict=True)
+    )
     varying = {
-        name: inverse_parameter_link(family, name, eta)
-        for (name, _), eta in zip(design.parameters, others, strict=True)
+        name: inverse_parameter_link(family, name, eta) for name, eta in zip(design.varying, others, strict=True)
     }
     return inverse_link(family, mean), drawn.parameters | varying
 
 
-def predictor_of(draws: Draws, design: Design, rows: slice | np.ndarray) -> Array:
+def predictor_of(draws: Draws, predictor: Predictor, rows: slice | np.ndarray) -> Array:
     """Add up fixed part, group effects and offset: (draws, rows)."""
-    total: Array = draws.coefficients @ design.X[rows].T
-    total += design.offset[rows]
-    for block, effects in zip(design.groups, draws.effects, strict=True):
+    total: Array = draws.coefficients @ predictor.X[rows].T
+    total += predictor.offset[rows]
+    for block, effects in zip(predictor.groups, draws.effects, strict=True):
         codes = block.codes[rows]
         for column, values in enumerate(effects):
             part = values[:, codes]
@@ -180,11 +180,11 @@ def variable_draws(posterior: Mapping[str, Any], name: str, size: int) -> Array:
     return values
 
 
-def side_of(design: Design, parameter: str | None) -> Design:
+def named_predictor(design: Design, parameter: str | None) -> Predictor:
     """Return the linear predictor of the mean, or of a parameter."""
     if parameter is None:
-        return design
-    varying = dict(design.parameters)
+        return design.mean
+    varying = design.varying
     if parameter not in varying:
         raise DataError(
             f"'{parameter}' has no formula in this model.",
@@ -194,9 +194,9 @@ def side_of(design: Design, parameter: str | None) -> Design:
     return varying[parameter]
 
 
-def refuse_new_levels(design: Design) -> None:
+def refuse_new_levels(predictor: Predictor) -> None:
     """Raise a DataError that names the levels without a fitted effect."""
-    for block in design.groups:
+    for block in predictor.groups:
         if block.new_levels:
             raise DataError(
                 f"'{block.group}' has levels that were not fitted: {_named(block.new_levels)}.",

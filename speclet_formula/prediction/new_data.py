@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import FixedPart, mean_name, sd_name, sides
+from speclet_formula.design import Design, GroupBlock, Predictor
+from speclet_formula.design.design import FixedPart, mean_name, sd_name
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.parse import parse_formula
@@ -170,21 +170,22 @@ def add_new_levels(
     DataError
         The effects of a group have a prior that is not normal.
     """
-    parts = sides(design)
-    extended = [_extended(model, posterior, side, draws, rng) for side, draws in zip(parts, drawn.sides, strict=True)]
-    (main, _), *others = extended
-    parameters = tuple((name, side) for (name, _), (side, _) in zip(design.parameters, others, strict=True))
-    return replace(main, parameters=parameters), replace(drawn, sides=tuple(draws for _, draws in extended))
+    extended = [
+        _extended(model, posterior, predictor, draws, rng)
+        for predictor, draws in zip(design.predictors, drawn.sides, strict=True)
+    ]
+    predictors, draws = zip(*extended, strict=True)
+    return replace(design, predictors=predictors), replace(drawn, sides=draws)
 
 
-def draw_anew(model: Model, posterior: Any, side: Design, draws: Array, rng: np.random.Generator) -> Draws:
+def draw_anew(model: Model, posterior: Any, predictor: Predictor, draws: Array, rng: np.random.Generator) -> Draws:
     """Draw effects of all levels of a linear predictor as if they were new ones; none that was fitted is needed.
 
     Parameters
     ----------
     model : Model
     posterior : xarray.Dataset
-    side : Design
+    predictor : Predictor
         Of the mean, or of a parameter.
     draws : ndarray of int
         The draws to use, counted over all chains.
@@ -200,20 +201,20 @@ def draw_anew(model: Model, posterior: Any, side: Design, draws: Array, rng: np.
         The effects of a group have a prior that is not normal.
     """
     effects = []
-    for block in side.groups:
+    for block in predictor.groups:
         new = _new_effects(model, posterior, block, len(block.levels), rng, draws)
         effects.append(tuple(new[:, :, column] for column in range(new.shape[2])))
-    return replace(gather_side(replace(side, groups=()), posterior, draws), effects=tuple(effects))
+    return replace(gather_side(replace(predictor, groups=()), posterior, draws), effects=tuple(effects))
 
 
 def draw_point_anew(
-    side: Design, points: PointEstimates, count: int, rng: np.random.Generator
+    predictor: Predictor, points: PointEstimates, count: int, rng: np.random.Generator
 ) -> tuple[tuple[Array, ...], ...]:
     """Draw effects of all levels at the estimates of maximum likelihood.
 
     Parameters
     ----------
-    side : Design
+    predictor : Predictor
     points : PointEstimates
     count : int
         How many draws of all effects.
@@ -225,7 +226,7 @@ def draw_point_anew(
         For each block and column.
     """
     effects = []
-    for block, covariance in zip(side.groups, points.covariances, strict=True):
+    for block, covariance in zip(predictor.groups, points.covariances, strict=True):
         variances, axes = np.linalg.eigh(covariance)  # not Cholesky's, since an estimate may be singular
         root = axes * np.sqrt(np.maximum(variances, 0.0))
         new = rng.standard_normal((count, len(block.levels), len(covariance))) @ root.T
@@ -279,7 +280,7 @@ def _parsed(model: Model, re_form: Any) -> tuple[GroupTerm, ...]:
 
 
 def _first_group(design: Design) -> str:
-    return design.groups[0].group if design.groups else "g"
+    return design.blocks[0].group if design.blocks else "g"
 
 
 def _columns(term: GroupTerm) -> set[str]:
@@ -310,13 +311,14 @@ def _wanted_columns(formula: Formula, group: str) -> set[str]:
 
 
 def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:
-    """Keep some group terms of a design and of its parameters' designs."""
-    kept = (
-        _masked(block, term, part, wanted)
-        for block, term, part in zip(design.groups, design.formula.group_terms, design.recipe.blocks, strict=True)
-    )
-    parameters = tuple((name, _with_terms(side, wanted)) for name, side in design.parameters)
-    return replace(design, groups=tuple(block for block in kept if block is not None), parameters=parameters)
+    """Keep some group terms of each linear predictor."""
+    return replace(design, predictors=tuple(_chosen_terms(predictor, wanted) for predictor in design.predictors))
+
+
+def _chosen_terms(predictor: Predictor, wanted: tuple[GroupTerm, ...]) -> Predictor:
+    parts = zip(predictor.groups, predictor.formula.group_terms, predictor.recipe.blocks, strict=True)
+    kept = (_masked(block, term, part, wanted) for block, term, part in parts)
+    return replace(predictor, groups=tuple(block for block in kept if block is not None))
 
 
 def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[GroupTerm, ...]) -> GroupBlock | None:
@@ -337,11 +339,11 @@ def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[G
 
 
 def _extended(
-    model: Model, posterior: Any, side: Design, drawn: Draws, rng: np.random.Generator
-) -> tuple[Design, Draws]:
+    model: Model, posterior: Any, predictor: Predictor, drawn: Draws, rng: np.random.Generator
+) -> tuple[Predictor, Draws]:
     """Extend one linear predictor."""
     blocks, effects = [], []
-    for block, known in zip(side.groups, drawn.effects, strict=True):
+    for block, known in zip(predictor.groups, drawn.effects, strict=True):
         if not block.new_levels:
             blocks.append(block)
             effects.append(known)
@@ -350,7 +352,7 @@ def _extended(
         effects.append(tuple(np.hstack([old, new[:, :, k]]) for k, old in enumerate(known)))
         codes = np.where(block.codes < 0, len(block.levels) - 1 - block.codes, block.codes)
         blocks.append(replace(block, codes=codes, levels=(*block.levels, *block.new_levels), new_levels=()))
-    return replace(side, groups=tuple(blocks)), replace(drawn, effects=tuple(effects))
+    return replace(predictor, groups=tuple(blocks)), replace(drawn, effects=tuple(effects))
 
 
 def _new_effects(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
-from speclet_formula.design.design import Limits, sides
+from speclet_formula.design.design import Limits
 from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.response import observed_response, truncation_of
@@ -235,7 +235,7 @@ def _parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Ge
         alone = _draw_of(gather_fit(fit), np.zeros(nsim, dtype=int))
         if use_u:
             return alone
-        new = draw_point_anew(model.design, points, nsim, rng)
+        new = draw_point_anew(model.design.mean, points, nsim, rng)
         return replace(alone, sides=(replace(alone.sides[0], effects=new),))
     posterior = fit.idata["posterior"]
     total = posterior.sizes["chain"] * posterior.sizes["draw"]
@@ -243,7 +243,9 @@ def _parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Ge
     if use_u:
         return gather(model, posterior, chosen)
     fixed = gather(model, posterior, chosen, without_groups(model.design))
-    return replace(fixed, sides=tuple(draw_anew(model, posterior, side, chosen, rng) for side in sides(model.design)))
+    return replace(
+        fixed, sides=tuple(draw_anew(model, posterior, predictor, chosen, rng) for predictor in model.design.predictors)
+    )
 
 
 def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:

@@ -12,6 +12,7 @@ import numpy as np
 from scipy.special import expit
 
 from speclet_formula.design import Design
+from speclet_formula.design.design import Predictor, replace_mean
 from speclet_formula.families import FamilySpecification
 from speclet_formula.families.parameters import Measures, Parameter, Stated
 from speclet_formula.priors.densities import log_density
@@ -48,7 +49,8 @@ def measured(design: Design, family: FamilySpecification) -> Design:
     kept = design.response > 0
     if family.zeros and kept.any():
         trials = None if design.trials is None else design.trials[kept]
-        design = replace(design, response=design.response[kept], offset=design.offset[kept], trials=trials)
+        design = replace_mean(design, offset=design.mean.offset[kept])
+        design = replace(design, response=design.response[kept], trials=trials)
     if family.logarithm_of and (design.response > 0).all():
         design = replace(design, response=np.log(design.response))
     return design
@@ -86,7 +88,7 @@ def stated_prior(stated: Stated) -> Prior:
     return Prior(name, **parameters)
 
 
-def varying_preset(name: str, preset: Preset, side: Design, parameter: Parameter) -> Preset:
+def varying_preset(name: str, preset: Preset, predictor: Predictor, parameter: Parameter) -> Preset:
     """Return a preset's priors for the formula of one parameter.
 
     Parameters
@@ -95,7 +97,7 @@ def varying_preset(name: str, preset: Preset, side: Design, parameter: Parameter
         The preset.
     preset : Preset
         Its priors for the mean; `parameters` has that of the parameter as one number.
-    side : Design
+    predictor : Predictor
         The columns and blocks of the parameter's formula.
     parameter : Parameter
         Of the family.
@@ -142,23 +144,23 @@ def varying_preset(name: str, preset: Preset, side: Design, parameter: Parameter
     if name == "rstanarm":
         intercept = Prior("Normal", mu=mean, sigma=2.5)
         exponential = Prior("Exponential", lam=1)
-        return Preset(intercept, _slopes(side), lambda _b, _c: exponential, preset.correlation, {})
+        return Preset(intercept, _slopes(predictor), lambda _b, _c: exponential, preset.correlation, {})
     from_zero = float(np.hypot(1.0, mean))
-    has_intercept = any(term.kind == "intercept" for term in side.fixed)
-    group_unit = 1.0 if side.fixed else from_zero
+    fixed_unit = 1.0 if predictor.has_intercept else from_zero
+    group_unit = 1.0 if predictor.fixed else from_zero
     return Preset(
         intercept,
-        lambda term: Prior("Normal", mu=0, sigma=(1.0 if has_intercept else from_zero) / own_sds(side, term)),
+        lambda term: Prior("Normal", mu=0, sigma=fixed_unit / own_sds(predictor, term)),
         lambda block, column: Prior("HalfNormal", sigma=group_unit / column_sd(block.values[:, column])),
         preset.correlation,
         {},
     )
 
 
-def _slopes(side: Design) -> Callable[..., Prior]:
+def _slopes(predictor: Predictor) -> Callable[..., Prior]:
     """Return rstanarm's Normal priors, whose SDs shrink with the columns' own."""
     return lambda term: Prior(
-        "Normal", mu=0, sigma=np.array([2.5 / column_sd(column) for column in side.X[:, term.start : term.stop].T])
+        "Normal", mu=0, sigma=np.array([2.5 / column_sd(column) for column in predictor.X[:, term.start : term.stop].T])
     )
 
 

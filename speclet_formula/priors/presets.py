@@ -92,16 +92,16 @@ def preset_of(name: str, design: Design, family: FamilySpecification, link: str)
 def _weak(design: Design, family: FamilySpecification, link: str) -> Preset:
     """Scale everything to the response, and nothing to a predictor's mean."""
     scales = scales_of(measured(design, family), link)
-    has_intercept = family.is_ordinal or any(term.kind == "intercept" for term in design.fixed)
+    has_intercept = family.is_ordinal or any(term.kind == "intercept" for term in design.mean.fixed)
     # Without an intercept the coefficients also carry the distance from zero to the mean; without any fixed term it is
     # the group effects that do.
     from_zero = math.hypot(scales.unit, scales.centre)
     fixed_unit = scales.unit if has_intercept else from_zero
-    group_unit = scales.unit if design.fixed or family.is_ordinal else from_zero
+    group_unit = scales.unit if design.mean.fixed or family.is_ordinal else from_zero
     free = link == "identity" and family.is_unbounded
     return Preset(
         Prior("Normal", mu=scales.centre, sigma=(_WIDE if free else 2.5) * scales.unit),
-        lambda term: Prior("Normal", mu=0, sigma=2.5 * fixed_unit / own_sds(design, term)),
+        lambda term: Prior("Normal", mu=0, sigma=2.5 * fixed_unit / own_sds(design.mean, term, design.merged)),
         lambda block, column: _weak_group_sd(group_unit / _block_sd(design, block, column), free),
         Prior("LKJ", eta=2),
         parameter_priors("weak", family, design, link, mean=scales.mean, sd=scales.sd, wide=2.5 * scales.unit),
@@ -123,7 +123,7 @@ def _bambi(design: Design, family: FamilySpecification, link: str) -> Preset:
     logit_like = family.is_share and link in ("logit", "probit")
     sigmas = {
         term.name: _bambi_logit(design, term) if logit_like else _over_sd(design, term, 2.5 * sd, 0)
-        for term in design.fixed
+        for term in design.mean.fixed
         if term.kind != "intercept"
     }
     inflated = _bambi_inflated(design, sigmas, 2.5 * sd)
@@ -208,7 +208,9 @@ _WIDE = 10.0  # the SD of the intercept's prior
 def _over_sd(design: Design, term: FixedTerm, scale: float, ddof: int = 1) -> FloatArray:
     """Divide a scale by the SD of each of a term's columns."""
     rows = None if design.merged is None else design.merged.rows
-    return np.array([scale / column_sd(column, ddof, rows=rows) for column in design.X[:, term.start : term.stop].T])
+    return np.array(
+        [scale / column_sd(column, ddof, rows=rows) for column in design.mean.X[:, term.start : term.stop].T]
+    )
 
 
 def _block_sd(design: Design, block: GroupBlock, column: int, ddof: int = 1) -> float:
@@ -218,9 +220,9 @@ def _block_sd(design: Design, block: GroupBlock, column: int, ddof: int = 1) -> 
 
 def _bambi_inflated(design: Design, sigmas: Mapping[str, FloatArray], scale: float) -> float:
     """Give Bambi's SD of an intercept: it grows with the predictors' means."""
-    terms = [term for term in design.fixed if term.kind != "intercept"]
+    terms = [term for term in design.mean.fixed if term.kind != "intercept"]
     added = sum(
-        float(np.sum((sigmas[term.name] * column_means(design, design.X[:, term.start : term.stop])) ** 2))
+        float(np.sum((sigmas[term.name] * column_means(design, design.mean.X[:, term.start : term.stop])) ** 2))
         for term in terms
     )
     return float(np.sqrt(scale**2 + added))
@@ -231,7 +233,7 @@ def _bambi_logit(design: Design, term: FixedTerm) -> FloatArray:
 
     In an interaction of categories with numbers, Bambi takes the SD of the rows' sums for all columns alike.
     """
-    columns = design.X[:, term.start : term.stop]
+    columns = design.mean.X[:, term.start : term.stop]
     if term.kind == "numeric":
         return _over_sd(design, term, 1.0, 0)
     interaction = any(text_of(known) == term.name and len(known.factors) > 1 for known in design.formula.terms)

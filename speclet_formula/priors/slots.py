@@ -14,7 +14,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design
-from speclet_formula.design.design import sides
+from speclet_formula.design.design import Predictor
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.families import Family, FamilySpecification, specification_of
 from speclet_formula.priors.parameters import varying_preset
@@ -93,7 +93,7 @@ def resolve_priors(
     known = specification_of(family)
     preset = preset_of(name, design, known, family.link)
     slots = {slot.slot: slot for slot in _default_slots(design, preset, known, name)}
-    columns = {term.name: term.columns for side in sides(design) for term in side.fixed}
+    columns = {term.name: term.columns for predictor in design.predictors for term in predictor.fixed}
     columns["threshold"] = design.thresholds
     for change in _changes(given, tuple(slots.values())):
         prior = prior_of(given[change.key], change.key)
@@ -161,26 +161,26 @@ def _unknown_preset(name: str) -> PriorError:
 
 def _default_slots(design: Design, preset: Preset, family: FamilySpecification, source: str) -> list[Slot]:
     """List the slots of a design with a preset's priors."""
-    slots = _side_slots(design, preset, source, "")
-    varying = dict(design.parameters)
+    slots = _slots_of(design.mean, preset, source, "")
+    varying = design.varying
     for parameter in family.own_parameters:
         name = parameter.name
         if name in varying:
-            slots += _side_slots(varying[name], varying_preset(source, preset, varying[name], parameter), source, name)
+            slots += _slots_of(varying[name], varying_preset(source, preset, varying[name], parameter), source, name)
         else:
             slots.append(Slot(name, "family", None, preset.parameters[name], source))
     return slots
 
 
-def _side_slots(side: Design, preset: Preset, source: str, parameter: str) -> list[Slot]:
+def _slots_of(predictor: Predictor, preset: Preset, source: str, parameter: str) -> list[Slot]:
     """List the slots of one linear predictor."""
     slots = [
         Slot(term.name, "intercept", None, preset.intercept, source, parameter)
         if term.kind == "intercept"
         else Slot(term.name, "b", None, preset.fixed(term), source, parameter)
-        for term in side.fixed
+        for term in predictor.fixed
     ]
-    for block in side.groups:
+    for block in predictor.groups:
         for column, name in enumerate(block.slots):
             prior = Prior("Normal", mu=0, sigma=preset.group_sd(block, column))
             slots.append(Slot(name, "group", block.group, prior, source, parameter))

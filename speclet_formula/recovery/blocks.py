@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import not_kept
@@ -57,8 +56,7 @@ def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block,
             raise EstimateError(*parts)
     own = [
         _group_block(block, column, slot, posterior, truth.effects[slot])
-        for side in sides(model.design)
-        for block in side.groups
+        for block in model.design.blocks
         for column, slot in zip(block.columns, block.slots, strict=True)
         if slot in truth.effects and slot in posterior
     ]
@@ -99,7 +97,7 @@ def group_tables(design: Design, blocks: Sequence[Block], *, centred: bool) -> t
 
 def _coefficient(label: str, design: Design, posterior: Any, truth: ImpliedTruth) -> tuple[np.ndarray | None, float]:
     """Return draws and true value of a fixed coefficient; None and 0 where there is none, or none with a truth."""
-    term = next((term for term in design.fixed if label in term.columns), None)
+    term = next((term for term in design.mean.fixed if label in term.columns), None)
     if term is None or label not in truth.scalars:
         return None, 0.0
     draws = draws_of(posterior, term.variable)
@@ -131,7 +129,7 @@ def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effe
 
 def _fixed_block(design: Design, term: FixedTerm, posterior: Any, truth: ImpliedTruth) -> Block:
     """Return a fixed factor of many coefficients."""
-    columns = design.X[:, term.start : term.stop]
+    columns = design.mean.X[:, term.start : term.stop]
     draws = draws_of(posterior, term.variable)
     return Block(
         group=term.name,

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import SamplingError
@@ -52,13 +52,13 @@ class Scalar:
 def scalars_of(model: Model, posterior: Any) -> tuple[Scalar, ...]:
     """Return the scalar parameters of a fit, in the order of a summary."""
     priors = {slot.slot: slot.prior for slot in model.slots}
-    found = _side_scalars(model, model.design, posterior, priors)
+    found = _predictor_scalars(model, model.design.mean, posterior, priors)
     for name in model.family.parameters:
         if name in posterior and set(posterior[name].dims) == {"chain", "draw"}:
             kind = "sigma" if name == "sigma" else "family"
             found.append(Scalar(name, name, "", kind, draws_of(posterior, name), _sd_of(priors.get(name))))
-    for _, side in model.design.parameters:
-        found += _side_scalars(model, side, posterior, priors)
+    for predictor in model.design.predictors[1:]:
+        found += _predictor_scalars(model, predictor, posterior, priors)
     if "threshold" in model.family.parameters:
         found = [*_thresholds(model, posterior, priors), *found]
     return tuple(found)
@@ -188,12 +188,12 @@ def draws_of(posterior: Any, variable: str) -> np.ndarray:
     return np.asarray(posterior[variable].transpose("chain", "draw", ...).to_numpy(), dtype=float)
 
 
-def _side_scalars(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _predictor_scalars(model: Model, predictor: Predictor, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the scalar parameters of one linear predictor."""
-    terms = [term for term in side.fixed if len(term.columns) <= MANY_CELLS]
-    found = [scalar for term in terms for scalar in _coefficients(side, term, posterior, priors)]
-    found += _means(model, side, posterior, priors)
-    for block in side.groups:
+    terms = [term for term in predictor.fixed if len(term.columns) <= MANY_CELLS]
+    found = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, posterior, priors)]
+    found += _means(model, predictor, posterior, priors)
+    for block in predictor.groups:
         found += [*_sds(block, posterior, priors), *_correlations(block, posterior, priors)]
     return found
 
@@ -202,7 +202,7 @@ def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> li
     """Return an ordinal model's thresholds, which stand where other models have the intercept."""
     draws = draws_of(posterior, "threshold")
     own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, draws.shape[-1:])
-    sds = np.sqrt(own + _moved_variance(model.design, priors))
+    sds = np.sqrt(own + _moved_variance(model.design, model.design.mean, priors))
     labels = model.design.thresholds
     return [
         Scalar(f"threshold[{place}]", label, "", "b", draws[:, :, place], float(sds[place]))
@@ -212,7 +212,7 @@ def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> li
 
 def many_cells(model: Model) -> tuple[FixedTerm, ...]:
     """Return the fixed factors with so many coefficients that they are summarised like a block."""
-    return tuple(term for term in model.design.fixed if len(term.columns) > MANY_CELLS)
+    return tuple(term for term in model.design.mean.fixed if len(term.columns) > MANY_CELLS)
 
 
 def _sd_of(prior: Any, dimension: int = 2) -> float:
@@ -237,48 +237,50 @@ def _term_sds(term: FixedTerm, priors: Mapping[str, Prior]) -> np.ndarray:
     return np.broadcast_to(np.asarray(prior_sd(prior), dtype=float), (len(term.columns),))
 
 
-def _coefficients(side: Design, term: FixedTerm, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _coefficients(
+    design: Design, predictor: Predictor, term: FixedTerm, posterior: Any, priors: Mapping[str, Prior]
+) -> list[Scalar]:
     """Return the coefficients of one fixed term."""
     draws = draws_of(posterior, term.variable)
     draws = draws.reshape(*draws.shape[:2], -1)
-    sds = [_intercept_sd(side, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
+    sds = [_intercept_sd(design, predictor, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
     return [
         Scalar(label, label, "", "b", draws[:, :, column], float(sds[column]))
         for column, label in enumerate(term.columns)
     ]
 
 
-def _intercept_sd(side: Design, name: str, priors: Mapping[str, Prior]) -> float:
+def _intercept_sd(design: Design, predictor: Predictor, name: str, priors: Mapping[str, Prior]) -> float:
     r"""Return the prior SD of the intercept on the data's scale.
 
     Its prior holds at the predictors' means, so that there it is :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
     """
-    return float(np.sqrt(_sd_of(priors.get(name)) ** 2 + _moved_variance(side, priors)))
+    return float(np.sqrt(_sd_of(priors.get(name)) ** 2 + _moved_variance(design, predictor, priors)))
 
 
-def _moved_variance(side: Design, priors: Mapping[str, Prior]) -> float:
+def _moved_variance(design: Design, predictor: Predictor, priors: Mapping[str, Prior]) -> float:
     """Return the prior variance of the fixed part at the predictors' means."""
     variance = 0.0
-    for term in side.fixed:
+    for term in predictor.fixed:
         if term.kind != "intercept":
-            means = column_means(side, side.X[:, term.start : term.stop])
+            means = column_means(design, predictor.X[:, term.start : term.stop])
             # A column of mean zero moves nothing, however wide its prior.
             moved = means != 0
             variance += float(np.sum((means[moved] * _term_sds(term, priors)[moved]) ** 2))
     return variance
 
 
-def _means(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _means(model: Model, predictor: Predictor, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the means of group effects, and their sum as the intercept of a model that has none."""
     found = []
-    for block in side.groups:
+    for block in predictor.groups:
         for column, slot in zip(block.columns, block.slots, strict=True):
             name = mean_name(slot)
             if slot in model_means(model) and name in posterior:
                 sd = _sd_of(priors[slot].parameters["mu"])
                 found.append(Scalar(name, block.term_of(column), block.label, "b", draws_of(posterior, name), sd))
     sums = [scalar for scalar in found if scalar.term == "Intercept"]
-    if sums and all(term.kind != "intercept" for term in side.fixed):
+    if sums and all(term.kind != "intercept" for term in predictor.fixed):
         total = np.sum([scalar.draws for scalar in sums], axis=0)
         sd = float(np.sqrt(sum(scalar.prior_sd**2 for scalar in sums)))
         found.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))
@@ -323,7 +325,7 @@ def _readable(pair: str) -> str:
 def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
     """Return SDs and correlations; a correlation with an SD of zero is NaN."""
     found: dict[str, float] = {}
-    for block, matrix in zip(model.design.groups, points.covariances, strict=True):
+    for block, matrix in zip(model.design.mean.groups, points.covariances, strict=True):
         sds = np.sqrt(np.diagonal(matrix))
         found |= {sd_name(slot): float(sd) for slot, sd in zip(block.slots, sds, strict=True)}
         if block.correlated:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design import GroupBlock, Predictor
 from speclet_formula.design.design import sd_name, slot_of_mean
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import as_factor, interaction, label_of
@@ -116,7 +116,7 @@ def _effects_part(
 
 def _own_factor(model: Model, key: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
     """Return codes and levels of the model's own block of that name."""
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         if key in block.slots:
             return block.codes, block.levels
     return None
@@ -151,13 +151,13 @@ def refuse_foreign(key: str, group: str, by_level: Mapping[str, float], levels: 
 
 def _column_values(model: Model, table: pd.DataFrame, label: str, slot: str | None = None) -> np.ndarray | None:
     """Return the values of a column by its label: the model's, the data's, an indicator, or a product of these."""
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         if slot in block.slots:
             own: np.ndarray = block.values[:, block.slots.index(str(slot))]
             return own
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         if label in term.columns:
-            fixed: np.ndarray = model.design.X[:, term.start + term.columns.index(label)]
+            fixed: np.ndarray = model.design.mean.X[:, term.start + term.columns.index(label)]
             return fixed
     if label == "Intercept":
         return np.ones(len(table))
@@ -216,23 +216,23 @@ def varying_truth(model: Model, truth: Mapping[str, Any]) -> VaryingTruth:
     realized: dict[str, float] = {}
     effects: dict[str, pd.Series] = {}
     keys: list[str] = []
-    for _, side in model.design.parameters:
-        for name in (label for term in side.fixed for label in term.columns):
+    for predictor in model.design.predictors[1:]:
+        for name in (label for term in predictor.fixed for label in term.columns):
             scalars |= {name: float(truth[name])} if name in truth else {}
-        for block in side.groups:
+        for block in predictor.groups:
             stated = {slot: _effects(block, slot, truth[slot]) for slot in block.slots if slot in truth}
             effects |= stated
             numbers = dict(_block_scalars(block, truth))
             scalars |= numbers
             realized |= {sd_name(slot): float(s.std()) for slot, s in stated.items() if sd_name(slot) in numbers}
-        keys += [name for name in _names(side) if name in truth]
+        keys += [name for name in _names(predictor) if name in truth]
     return VaryingTruth(scalars, dict.fromkeys(scalars, float("nan")) | realized, effects, tuple(keys))
 
 
-def _names(side: Design) -> Iterator[str]:
+def _names(predictor: Predictor) -> Iterator[str]:
     """Go through all that a truth can say of a formula."""
-    yield from (label for term in side.fixed for label in term.columns)
-    for block in side.groups:
+    yield from (label for term in predictor.fixed for label in term.columns)
+    for block in predictor.groups:
         yield from (name for names in zip(block.slots, block.sds, block.means, strict=True) for name in names)
         yield block.correlation
 

@@ -81,7 +81,7 @@ def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray | None
     if any((slot := slot_of_sd(key)) and slot not in truth for key in truth):
         return None
     parts, _ = parts_of(model, truth)
-    total: np.ndarray = model.design.offset + np.sum([part.contribution for part in parts], axis=0)
+    total: np.ndarray = model.design.mean.offset + np.sum([part.contribution for part in parts], axis=0)
     return total if len(parts) and np.isfinite(total).all() else None
 
 
@@ -89,8 +89,8 @@ def _groups(models: Sequence[Model]) -> list[tuple[str, ...]]:
     """Return the factors of all blocks and fixed cells, and each factor that these cross, the coarser ones first."""
     found: dict[tuple[str, ...], None] = {}
     for model in models:
-        crossed = [block.factors for block in model.design.groups]
-        crossed += [tuple(term.name.split(":")) for term in model.design.fixed if term.kind == "categorical"]
+        crossed = [block.factors for block in model.design.mean.groups]
+        crossed += [tuple(term.name.split(":")) for term in model.design.mean.fixed if term.kind == "categorical"]
         for factors in crossed:
             found |= dict.fromkeys(part for k in range(1, len(factors) + 1) for part in combinations(factors, k))
     return sorted(found, key=len)
@@ -140,11 +140,11 @@ def _levels(factor: Factor, name: str, fit: "Fit", known: np.ndarray, observed: 
 def _averaged(model: Model, posterior: Any, average: Any) -> np.ndarray:
     """Return the linear predictor's mean over the rows of each level, (draws, levels), without one for each row."""
     design = model.design
-    total = np.asarray(average @ design.offset)[None, :]
-    for term in design.fixed:
-        total = total + _flat(posterior, term.variable) @ (average @ design.X[:, term.start : term.stop]).T
+    total = np.asarray(average @ design.mean.offset)[None, :]
+    for term in design.mean.fixed:
+        total = total + _flat(posterior, term.variable) @ (average @ design.mean.X[:, term.start : term.stop]).T
     n = len(design.response)
-    for block in design.groups:
+    for block in design.mean.groups:
         for column, slot in enumerate(block.slots):
             entries = (block.values[:, column], (np.arange(n), block.codes))
             shares = average @ sparse.csr_array(entries, shape=(n, len(block.levels)))

@@ -12,7 +12,7 @@ import pandas as pd
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, build_design
-from speclet_formula.design.design import Limits, sides
+from speclet_formula.design.design import Limits, Predictor
 from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
 from speclet_formula.errors import DataError
 from speclet_formula.families import (
@@ -39,7 +39,7 @@ from speclet_formula.prediction.responses import (
     response_to_draw,
     simulate_responses,
 )
-from speclet_formula.recovery.stated import block_effects, check_truth, fixed_labels, floats, number_of
+from speclet_formula.recovery.stated import block_effects, check_truth, floats, number_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,25 +236,25 @@ def draw_data(
     """Draw a response, and the effects of each column of each group block by level; errors of `simulate`."""
     layout, chosen = simulator.layout, simulator.family
     check_truth(layout, chosen, truth)
-    varying = dict(layout.parameters)
-    blocks = [block for side in sides(layout) for block in side.groups]
+    varying = layout.varying
+    blocks = layout.blocks
     effects = {slot: drawn for block in blocks for slot, drawn in block_effects(block, truth, rng).items()}
-    mean = inverse_link(chosen, linear_predictor(layout, truth, effects))
+    mean = inverse_link(chosen, linear_predictor(layout.mean, truth, effects))
     own = {name: _own_parameter(truth, name, chosen) for name in chosen.parameters if name not in varying}
     own |= {
-        name: inverse_parameter_link(chosen, name, linear_predictor(side, truth, effects))
-        for name, side in varying.items()
+        name: inverse_parameter_link(chosen, name, linear_predictor(predictor, truth, effects))
+        for name, predictor in varying.items()
     }
     if simulator.limits is None:
         return _draw(chosen, rng, mean, own, layout.weights), effects
     return draw_between(chosen, rng, mean, own, simulator.limits, weights=layout.weights), effects
 
 
-def linear_predictor(layout: Design, truth: Mapping[str, Any], effects: dict[str, pd.Series]) -> np.ndarray:
+def linear_predictor(predictor: Predictor, truth: Mapping[str, Any], effects: dict[str, pd.Series]) -> np.ndarray:
     """Return X beta + sum of Z b + offset, one number per row."""
-    beta = np.array([number_of(truth, label) for label in fixed_labels(layout)])
-    total: np.ndarray = layout.offset + (layout.X @ beta if len(beta) else 0.0)
-    for block in layout.groups:
+    beta = np.array([number_of(truth, label) for label in predictor.columns])
+    total: np.ndarray = predictor.offset + (predictor.X @ beta if len(beta) else 0.0)
+    for block in predictor.groups:
         by_column = np.column_stack([effects[slot].to_numpy() for slot in block.slots])
         total = total + (block.values * by_column[block.codes]).sum(axis=1)
     return total

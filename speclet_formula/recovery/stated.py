@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import mean_name, sd_name, sides
+from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest, some_of
 from speclet_formula.families import Family
@@ -19,11 +19,11 @@ type Effects = Mapping[Any, float] | pd.Series
 
 def check_truth(layout: Design, family: Family, truth: Mapping[str, Any]) -> None:
     """Raise a DataError unless `truth` has each number that is needed and nothing else."""
-    extras = tuple(name for name in family.parameters if name not in dict(layout.parameters))
-    needed = [label for side in sides(layout) for label in fixed_labels(side)]
+    extras = tuple(name for name in family.parameters if name not in layout.varying)
+    needed = [label for predictor in layout.predictors for label in predictor.columns]
     accepted = [*needed, *extras]
     missing = [name for name in (*needed, *extras) if name not in truth]
-    for block in (block for side in sides(layout) for block in side.groups):
+    for block in layout.blocks:
         correlation = block.correlation
         drawn = [slot for slot in block.slots if slot not in truth]
         missing += [sd_name(slot) for slot in drawn if sd_name(slot) not in truth]
@@ -71,11 +71,6 @@ def block_effects(block: GroupBlock, truth: Mapping[str, Any], rng: np.random.Ge
         mean = number_of(truth, mean_name(slot)) if mean_name(slot) in truth else 0.0
         given[slot] = pd.Series(mean + values[:, position], index=list(block.levels), name=slot)
     return given
-
-
-def fixed_labels(layout: Design) -> tuple[str, ...]:
-    """Return one label per column of X."""
-    return tuple(label for term in layout.fixed for label in term.columns)
 
 
 def number_of(truth: Mapping[str, Any], name: str, *, positive: bool = False) -> float:

@@ -157,7 +157,7 @@ def _explained(parts: tuple[Part, ...], scalars: dict[str, float]) -> set[str]:
 
 def _slots(design: Design, placement: Placement) -> list[tuple[GroupBlock, str]]:
     """Return each slot that has a truth, with its block."""
-    return [(block, slot) for block in design.groups for slot in block.slots if slot in placement.slots]
+    return [(block, slot) for block in design.mean.groups for slot in block.slots if slot in placement.slots]
 
 
 # --- where each part goes ---------------------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ def _place(design: Design, parts: tuple[Part, ...]) -> Placement:
     for part in (part for part in parts if part.key not in named):
         slot = _home(design, part)
         direct = slot == part.key
-        if not direct and _in_span(design.X, part.contribution):
+        if not direct and _in_span(design.mean.X, part.contribution):
             absorbed.append(part)
         elif slot is not None:
             slots[slot] = (*slots.get(slot, ()), part)
@@ -185,7 +185,7 @@ def _place(design: Design, parts: tuple[Part, ...]) -> Placement:
 def _home(design: Design, part: Part) -> str | None:
     """Return the slot that can hold a part: the one of its name, or the smallest block that determines its level."""
     fitting = []
-    for block in design.groups:
+    for block in design.mean.groups:
         for column, slot in zip(block.columns, block.slots, strict=True):
             if slot == part.key:
                 return slot
@@ -225,16 +225,16 @@ def _coefficients(design: Design, placement: Placement) -> dict[str, float]:
     if not placement.absorbed:
         return dict(placement.named)
     labels = column_labels(design)
-    carried = design.X @ np.array([placement.named.get(label, 0.0) for label in labels])
+    carried = design.mean.X @ np.array([placement.named.get(label, 0.0) for label in labels])
     for part in (*placement.absorbed, *placement.left):
         carried = carried + part.contribution
-    coefficients = _project(design.X, carried) if np.isfinite(carried).all() else None
+    coefficients = _project(design.mean.X, carried) if np.isfinite(carried).all() else None
     return {} if coefficients is None else dict(zip(labels, coefficients.tolist(), strict=True))
 
 
 def column_labels(design: Design) -> tuple[str, ...]:
     """Return one label per column of X."""
-    return tuple(label for term in design.fixed for label in term.columns)
+    return tuple(label for term in design.mean.fixed for label in term.columns)
 
 
 # --- scalars ----------------------------------------------------------------------------------------------------------
@@ -253,7 +253,7 @@ def _means_and_sds(
 ) -> dict[str, float]:
     """Return the mean (if stated) and the SD of each slot with a truth, and of slots with a stated SD alone."""
     found: dict[str, float] = {}
-    for slot in (slot for block in model.design.groups for slot in block.slots):
+    for slot in (slot for block in model.design.mean.groups for slot in block.slots):
         if slot in model_means(model) and mean_name(slot) in stated:
             found[mean_name(slot)] = float(stated[mean_name(slot)])
         varying = [part for part in placement.slots.get(slot, ()) if part.value is None]
@@ -269,7 +269,7 @@ def _means_and_sds(
 def _correlations(design: Design, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
     """Return the stated correlations of blocks that hold no other part than their own."""
     found: dict[str, float] = {}
-    for block in design.groups:
+    for block in design.mean.groups:
         name = block.correlation
         extra = [part for slot in block.slots for part in placement.slots.get(slot, ()) if part.key != slot]
         if not block.correlated or name not in stated or any(part.value is None for part in extra):
@@ -284,7 +284,7 @@ def _is_gaussian(model: Model) -> bool:
 
 def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
     """Return the family's own parameters; a Gaussian residual SD with what the model leaves out."""
-    varying = dict(model.design.parameters)
+    varying = model.design.varying
     constant = (name for name in model.family.parameters if name not in varying)
     found = {name: float(stated[name]) for name in constant if np.ndim(stated.get(name, [])) == 0}
     if "threshold" in model.family.parameters and len(stated.get("threshold", ())) == len(model.design.levels) - 1:
@@ -307,7 +307,9 @@ def _realized(
     """Return for each scalar what it came to in the effects and residuals that were drawn."""
     found = dict.fromkeys(scalars, float("nan"))
     columns = {
-        slot: column for block in model.design.groups for column, slot in zip(block.columns, block.slots, strict=True)
+        slot: column
+        for block in model.design.mean.groups
+        for column, slot in zip(block.columns, block.slots, strict=True)
     }
     found |= coefficients
     for slot, by_level in effects.items():
@@ -331,7 +333,7 @@ def _realized_correlations(
 ) -> dict[str, float]:
     """Return the correlations of the drawn effects."""
     found: dict[str, float] = {}
-    for block in design.groups:
+    for block in design.mean.groups:
         names = [f"{block.correlation}[{pair}]" for pair in block.pairs]
         if names and names[0] in scalars and all(slot in effects for slot in block.slots):
             matrix = pd.concat([effects[slot] for slot in block.slots], axis=1).corr().to_numpy()
@@ -342,10 +344,10 @@ def _realized_correlations(
 def _realized_sigma(design: Design, coefficients: dict[str, float], placement: Placement) -> float:
     """Return the root mean square of response less true linear predictor; NaN if that is not known for all rows."""
     labels = column_labels(design)
-    slots = [slot for block in design.groups for slot in block.slots]
+    slots = [slot for block in design.mean.groups for slot in block.slots]
     if any(label not in coefficients for label in labels) or any(slot not in placement.slots for slot in slots):
         return float("nan")
-    known = design.offset + design.X @ np.array([coefficients[label] for label in labels])
+    known = design.mean.offset + design.mean.X @ np.array([coefficients[label] for label in labels])
     for parts in placement.slots.values():
         known = known + sum(part.contribution for part in parts)
     return float(np.sqrt(np.mean((design.response - known) ** 2)))

@@ -11,7 +11,6 @@ from pandas.api.types import is_numeric_dtype
 
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import rows_table
-from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.errors import PriorError, SpecletError
 from speclet_formula.formula.terms import text_of
@@ -26,17 +25,10 @@ from speclet_formula.posterior.summary import Summary
 from speclet_formula.prediction.predictive import posterior_predictive
 from speclet_formula.priors import PRESETS, slot_frame
 from speclet_formula.reporting.page import Boxes, code, definitions, listing, paragraph, part, verdict
-from speclet_formula.reporting.plots import (
-    Picture,
-    plot_coverage,
-    plot_effects,
-    plot_parameters,
-    plot_predictive,
-    plot_priors,
-    plot_recovery,
-    plot_residuals,
-    plot_variances,
-)
+from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
+from speclet_formula.reporting.plots.effects import plot_effects, plot_variances
+from speclet_formula.reporting.plots.picture import Picture
+from speclet_formula.reporting.plots.recovery import plot_coverage, plot_parameters, plot_recovery
 from speclet_formula.reporting.tables import (
     diagnostics_table,
     frame_table,
@@ -76,7 +68,7 @@ def about_data(model: "Model", boxes: Boxes) -> str:
         ("Response", f"{design.response_name}: from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"),
     ]
     rows = []
-    for block in {block.group: block for block in design.groups}.values():
+    for block in {block.group: block for block in design.mean.groups}.values():
         counts = rows_by_level(design, block.codes, len(block.levels))
         each = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
         rows.append((block.group, f"{len(block.levels):,}", each))
@@ -146,7 +138,7 @@ def checks_of(fit: Fit | PointFit, boxes: Boxes, random_seed: int | None) -> str
         return part(heading, paragraph("Merged rows cannot tell: the single ones are gone."))
     if isinstance(fit, PointFit):
         return _residuals_of(fit, boxes, random_seed)
-    if not all(has_draws(fit, block) for side in sides(fit.model.design) for block in side.groups):
+    if not all(has_draws(fit, block) for block in fit.model.design.blocks):
         return part(heading, paragraph("Not told: the fit kept no draws of its group effects."))
     check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
     text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."
@@ -312,7 +304,9 @@ def _arguments(model: "Model") -> Iterator[str]:
 
 def _levels(model: "Model") -> Iterator[str]:
     """State the order of levels that is not that of sorting, which says what coefficients are compared with."""
-    for name, levels in dict(pair for side in sides(model.design) for pair in side.recipe.levels.items()).items():
+    for name, levels in dict(
+        pair for predictor in model.design.predictors for pair in predictor.recipe.levels.items()
+    ).items():
         if list(levels) == sorted(levels) or name not in model.data or is_numeric_dtype(model.data[name].dtype):
             continue
         if len(levels) > MOST_LEVELS:
@@ -333,6 +327,6 @@ def _comments(model: "Model") -> Iterator[str]:
 def _kept(fit: Fit) -> tuple[str, ...] | None:
     """Return the factors whose effects were kept; None for all."""
     posterior = fit.idata["posterior"]
-    blocks = [block for side in sides(fit.model.design) for block in side.groups]
+    blocks = fit.model.design.blocks
     kept = [block.group for block in blocks if all(slot in posterior for slot in block.slots)]
     return None if len(kept) == len(blocks) else tuple(dict.fromkeys(kept))

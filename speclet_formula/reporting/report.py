@@ -17,7 +17,8 @@ from speclet_formula.posterior.summary import Summary
 from speclet_formula.recovery import recover
 from speclet_formula.reporting import fit_report
 from speclet_formula.reporting.page import Boxes, page, paragraph, part, section
-from speclet_formula.reporting.plots import plot_compare, plot_pareto_k, plot_recoveries
+from speclet_formula.reporting.plots.comparison import plot_compare, plot_pareto_k
+from speclet_formula.reporting.plots.recovery import plot_recoveries
 from speclet_formula.reporting.tables import ranking_table
 
 if TYPE_CHECKING:

@@ -74,7 +74,7 @@ def rank_genes(
     """
     _check_direction(direction)
     if add is None:
-        add = tuple(term.name for term in fit.model.design.fixed if term.kind == "intercept")
+        add = tuple(term.name for term in fit.model.design.mean.fixed if term.kind == "intercept")
     effects = level_effects(fit, gene, add=add, ci_prob=ci_prob, ci_kind=ci_kind)
     facts = _facts(fit, gene, guide, control).reindex(effects["level"])
     frame = pd.DataFrame({"gene": effects["level"], **{name: facts[name].to_numpy() for name in facts}})
@@ -188,7 +188,7 @@ def guide_table(
     interval = choose_interval(ci_prob, ci_kind)
     parts = [_distances(*part, interval) for part in _gene_blocks(fit, block, codes)]
     found = pd.concat(parts).sort_index()
-    intercept = [term.name for term in fit.model.design.fixed if term.kind == "intercept"]
+    intercept = [term.name for term in fit.model.design.mean.fixed if term.kind == "intercept"]
     effect = level_effects(fit, block.group, add=(gene, *intercept))["estimate"].to_numpy()
     frame = found.assign(
         sgRNA=labels,
@@ -206,7 +206,7 @@ def guide_table(
 
 def _guide_block(fit: Fitted, gene: str, guide: str) -> GroupBlock:
     """Return the block with an intercept for each guide."""
-    groups = fit.model.design.groups
+    groups = fit.model.design.mean.groups
     found = [
         block
         for block in groups

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.resumable import seed_of
+from speclet_formula.common.checkpoints import seed_of
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import PriorError
 from speclet_formula.formula.terms import Formula
@@ -17,7 +17,6 @@ from speclet_formula.posterior.prior_draws import check_proper
 from speclet_formula.priors import PRESETS
 from speclet_formula.studies.data_sets import STUDY, prepare
 from speclet_formula.studies.ranks import ecdf, ecdf_band
-from speclet_formula.studies.running import outcomes_of
 from speclet_formula.studies.study import FEWEST, MOST, RANKED
 from speclet_formula.studies.summaries import (
     as_html,
@@ -30,7 +29,7 @@ from speclet_formula.studies.summaries import (
     parameter_summaries,
     rows_frame,
 )
-from speclet_formula.studies.tasks import STUDY_SETTINGS, make_tasks
+from speclet_formula.studies.tasks import STUDY_SETTINGS, make_tasks, outcomes_of
 
 LEVEL = 0.99
 PRINTED_RANKS = (
@@ -187,7 +186,7 @@ def calibrate(
     )
     check_proper(prepare(tasks[0])[1])
     cores = None if cores is None else at_least("cores", cores, 1)
-    outcomes = outcomes_of(tasks, nsim, workers=cores, progress=progress, folder=place)
+    outcomes = outcomes_of(tasks, nsim, cores=cores, progress=progress, folder=place)
     labels = pd.DataFrame(index=[0])
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
     table, curves = _with_bands(parameter_summaries(rows, data_sets, (), ranked), rows, ranked)

@@ -6,16 +6,16 @@ over data sets is left to `summaries`. Nothing is ever unpickled.
 
 import json
 import math
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.resumable import FolderKind, write_whole
+from speclet_formula.common.batch import Outcome
+from speclet_formula.common.checkpoints import FolderKind, write_whole
 from speclet_formula.errors import DataError
 from speclet_formula.families import inverse_link, log_density
 from speclet_formula.inference.fit import fit
@@ -29,7 +29,7 @@ from speclet_formula.recovery.parameters import Scalar, reml_estimates, scalars_
 from speclet_formula.recovery.simulate import Simulator, draw_data, simulator_of
 from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
 
-type Outcome = dict[str, Any]
+type Key = tuple[int, int]  # of a data set: that of its task, and its own number
 # Formulas and tables are read once in each process, by the task's key: tasks themselves arrive as copies.
 _READY: dict[str, tuple[Simulator, Model]] = {}
 MOST_READY = 4
@@ -96,7 +96,18 @@ def prepare(task: Task) -> tuple[Simulator, Model]:
     return _READY[task.key]
 
 
-def run(task: Task, number: int) -> Outcome:
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """What a data set leaves behind once it was fitted."""
+
+    verdict: str  # of the diagnostics
+    diagnosis: str
+    ess_bulk_min: float
+    r_hat_max: float
+    rows: dict[str, list[Any]]  # one list for each of ROW_COLUMNS
+
+
+def run(task: Task, number: int) -> DataSet:
     """Simulate, fit and judge one data set.
 
     Parameters
@@ -107,31 +118,95 @@ def run(task: Task, number: int) -> Outcome:
 
     Returns
     -------
-    dict
-        `scenario`, `data_set`, `status` ("fitted" or "failed"), `reason` (of a failure, else ""), `verdict`,
-        `diagnosis`, `ess_bulk_min` and `r_hat_max` of the fit, `seconds` of wall time, `cpu_seconds`, and `rows`: a
-        list for each of `measures.ROW_COLUMNS`.
+    DataSet
     """
-    started, processor = time.perf_counter(), time.process_time()
-    outcome: Outcome = {
-        "scenario": task.scenario,
+    drawing, fitting = np.random.SeedSequence(task.entropy, spawn_key=(task.scenario, number)).spawn(2)
+    rng = np.random.default_rng(drawing)
+    simulator, template = prepare(task)
+    params = truth_from_priors(template, rng) if task.params is None else task.params
+    response, effects = draw_data(simulator, params, rng)
+    seed = int(fitting.generate_state(1)[0])
+    fitted = fit(with_response(template, response), cores=1, progress=False, random_seed=seed, **task.fit)
+    truth = {**params, **effects}
+    rows = measure(fitted, truth, ranked=task.ranked, reml=task.reml, calibration=task.params is None)
+    return DataSet(
+        verdict=fitted.diagnostics.verdict,
+        diagnosis=fitted.diagnostics.sentence,
+        ess_bulk_min=float(fitted.diagnostics.ess_bulk_min),
+        r_hat_max=float(fitted.diagnostics.r_hat_max),
+        rows={column: [row[column] for row in rows] for column in ROW_COLUMNS},
+    )
+
+
+_BLANK = DataSet("", "", math.nan, math.nan, {column: [] for column in ROW_COLUMNS})  # of a data set that failed
+
+
+def facts(outcome: Outcome[Key, DataSet]) -> dict[str, Any]:
+    """Return an outcome as plain numbers and words: those of its data set too, blank where it failed."""
+    scenario, number = outcome.key
+    return {
+        "scenario": scenario,
         "data_set": number,
-        "status": "fitted",
-        "reason": "",
-        "verdict": "",
-        "diagnosis": "",
-        "ess_bulk_min": float("nan"),
-        "r_hat_max": float("nan"),
+        "status": outcome.status,
+        "reason": outcome.reason,
+        **vars(outcome.result or _BLANK),
+        "seconds": outcome.seconds,
+        "cpu_seconds": outcome.cpu_seconds,
     }
-    try:
-        rows = _rows(task, number, outcome)
-    except Exception as error:  # whatever stops one fit is counted with its reason; the study goes on
-        outcome |= {"status": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}"}
-        rows = []
-    outcome["seconds"] = time.perf_counter() - started
-    outcome["cpu_seconds"] = time.process_time() - processor
-    outcome["rows"] = {column: [row[column] for row in rows] for column in ROW_COLUMNS}
+
+
+def save_outcome(folder: Path, owner: str, outcome: Outcome[Key, DataSet]) -> Outcome[Key, DataSet]:
+    """Write the outcome of one data set, and return it."""
+    write_whole(
+        folder / _name(outcome.key), json.dumps(_plain(facts(outcome) | {"study": owner}), allow_nan=False).encode()
+    )
     return outcome
+
+
+def load_outcome(folder: Path, owner: str, key: Key) -> Outcome[Key, DataSet] | None:
+    """Return the outcome of one data set; None where there is none, or one that is not whole.
+
+    Raises
+    ------
+    DataError
+        The file cannot be opened, or is of other work.
+    """
+    path = folder / _name(key)
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _foreign(path, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError):
+        return None  # it is made again, and comes out the same
+    if not isinstance(saved, dict) or saved.pop("study", None) != owner:
+        raise _foreign(path, "is not of this study")
+    try:
+        known: dict[str, Any] = _restored(saved)
+        _check(known, key)
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _foreign(path, "is not as this study wrote it") from error
+    made = DataSet(**{field.name: known[field.name] for field in fields(DataSet)})
+    result = made if known["status"] == "fitted" else None
+    return Outcome(key, result, known["reason"], known["seconds"], known["cpu_seconds"])
+
+
+def _check(known: dict[str, Any], key: Key) -> None:
+    """Raise a ValueError, or what comes of numbers and names that are none, unless all is there and of its kind."""
+    if (known["scenario"], known["data_set"]) != key:
+        raise ValueError("another data set")
+    if known["status"] not in ("fitted", "failed") or not all(isinstance(known[name], str) for name in _WORDS):
+        raise ValueError("words")
+    rows = known["rows"]
+    if list(rows) != list(ROW_COLUMNS) or len({len(column) for column in rows.values()}) != 1:
+        raise ValueError("columns")
+    if not all(isinstance(cell, str) for name in _WORDS_OF_ROWS for cell in rows[name]):
+        raise ValueError("words of rows")
+    cells = [cell for name, column in rows.items() if name not in _WORDS_OF_ROWS for cell in column]
+    for value in [*(known[name] for name in _NUMBERS), *cells]:
+        if type(value) not in (int, float) or not (math.isnan(value) or float(value) == value):
+            raise ValueError("numbers")
 
 
 def measure(fit: Fit, truth: Mapping[str, Any], *, ranked: int, reml: bool, calibration: bool) -> list[Row]:
@@ -167,91 +242,16 @@ def measure(fit: Fit, truth: Mapping[str, Any], *, ranked: int, reml: bool, cali
     return rows
 
 
-def _rows(task: Task, number: int, outcome: Outcome) -> list[dict[str, Any]]:
-    """Return the rows of one data set, and note in its outcome how the fit went."""
-    drawing, fitting = np.random.SeedSequence(task.entropy, spawn_key=(task.scenario, number)).spawn(2)
-    rng = np.random.default_rng(drawing)
-    simulator, template = prepare(task)
-    params = truth_from_priors(template, rng) if task.params is None else task.params
-    response, effects = draw_data(simulator, params, rng)
-    seed = int(fitting.generate_state(1)[0])
-    fitted = fit(with_response(template, response), cores=1, progress=False, random_seed=seed, **task.fit)
-    found = fitted.diagnostics
-    outcome |= {
-        "verdict": found.verdict,
-        "diagnosis": found.sentence,
-        "ess_bulk_min": float(found.ess_bulk_min),
-        "r_hat_max": float(found.r_hat_max),
-    }
-    truth = {**params, **effects}
-    return measure(fitted, truth, ranked=task.ranked, reml=task.reml, calibration=task.params is None)
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message: what is wrong."""
-    return (str(error).splitlines() or [""])[0]
-
-
-def save_outcome(folder: Path, owner: str, outcome: Mapping[str, Any]) -> None:
-    """Write the outcome of one data set."""
-    place = folder / _name(outcome["scenario"], outcome["data_set"])
-    write_whole(place, json.dumps(_plain({**outcome, "study": owner}), allow_nan=False).encode())
-
-
-def load_outcome(folder: Path, owner: str, scenario: int, number: int) -> dict[str, Any] | None:
-    """Return the outcome of one data set; None where there is none, or one that is not whole.
-
-    Raises
-    ------
-    DataError
-        The file cannot be opened, or is of other work.
-    """
-    place = folder / _name(scenario, number)
-    try:
-        found = json.loads(place.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _foreign(place, f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError):
-        return None  # it is made again, and comes out the same
-    if not isinstance(found, dict) or found.pop("study", None) != owner:
-        raise _foreign(place, "is not of this study")
-    try:
-        outcome: dict[str, Any] = _restored(found)
-        _check(outcome, scenario, number)
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise _foreign(place, "is not as this study wrote it") from error
-    return outcome
-
-
-def _foreign(place: Path, what: str) -> DataError:
+def _foreign(path: Path, what: str) -> DataError:
     return DataError(
-        f"the file '{place}' {what}.",
+        f"the file '{path}' {what}.",
         "The folder of a study holds the files that the study wrote, and no others.",
         "Move it out of the folder; then the same call makes its data set again.",
     )
 
 
-def _check(outcome: dict[str, Any], scenario: int, number: int) -> None:
-    """Raise a ValueError, or what comes of numbers and names that are none, unless all is there and of its kind."""
-    if (outcome["scenario"], outcome["data_set"]) != (scenario, number):
-        raise ValueError("another data set")
-    if outcome["status"] not in ("fitted", "failed") or not all(isinstance(outcome[name], str) for name in _WORDS):
-        raise ValueError("words")
-    rows = outcome["rows"]
-    if list(rows) != list(ROW_COLUMNS) or len({len(column) for column in rows.values()}) != 1:
-        raise ValueError("columns")
-    if not all(isinstance(cell, str) for name in _WORDS_OF_ROWS for cell in rows[name]):
-        raise ValueError("words of rows")
-    cells = [cell for name, column in rows.items() if name not in _WORDS_OF_ROWS for cell in column]
-    for value in [*(outcome[name] for name in _NUMBERS), *cells]:
-        if type(value) not in (int, float) or not (math.isnan(value) or float(value) == value):
-            raise ValueError("numbers")
-
-
-def _name(scenario: int, number: int) -> str:
-    return f"{scenario:03d}-{number:06d}.json"
+def _name(key: Key) -> str:
+    return "{:03d}-{:06d}.json".format(*key)
 
 
 def _plain(value: Any) -> Any:
@@ -388,9 +388,9 @@ def total_log_likelihood(model: Model, predictor: np.ndarray, parameters: Mappin
 def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray:
     """Return the true linear predictor of each row, for a truth by the names of the model."""
     design = model.design
-    labels = [label for term in design.fixed for label in term.columns]
-    total: np.ndarray = design.offset + design.X @ np.array([float(truth[label]) for label in labels])
-    for block in design.groups:
+    labels = [label for term in design.mean.fixed for label in term.columns]
+    total: np.ndarray = design.mean.offset + design.mean.X @ np.array([float(truth[label]) for label in labels])
+    for block in design.mean.groups:
         for column, slot in enumerate(block.slots):
             effects = pd.Series(truth[slot]).loc[list(block.levels)].to_numpy(dtype=float)
             total = total + block.values[:, column] * effects[block.codes]

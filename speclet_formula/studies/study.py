@@ -8,13 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from speclet_formula.common.resumable import seed_of
+from speclet_formula.common.checkpoints import seed_of
 from speclet_formula.design.design import sd_name
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import at_least
 from speclet_formula.studies.data_sets import STUDY, Task
-from speclet_formula.studies.running import outcomes_of
 from speclet_formula.studies.summaries import (
     COLUMNS,
     PRINTED,
@@ -28,7 +27,7 @@ from speclet_formula.studies.summaries import (
     rows_frame,
     study_foot,
 )
-from speclet_formula.studies.tasks import make_tasks
+from speclet_formula.studies.tasks import make_tasks, outcomes_of
 
 RANKED = 99  # draws that each true value is ranked among: of 1,000 every tenth, as good as independent
 FEWEST, MOST = 2, 1_000_000  # data sets of a study
@@ -292,7 +291,7 @@ def _study(
 ) -> Study:
     """Run the tasks and sum up."""
     at_least("nsim", nsim, FEWEST, MOST)
-    outcomes = outcomes_of(tasks, nsim, workers=_cores(cores), progress=progress, folder=folder)
+    outcomes = outcomes_of(tasks, nsim, cores=_cores(cores), progress=progress, folder=folder)
     keys = tuple(map(str, labels.columns))
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
     table = parameter_summaries(rows, data_sets, keys, RANKED)

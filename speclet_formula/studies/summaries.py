@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from speclet_formula.recovery.recover import show
-from speclet_formula.studies.data_sets import MASSES, ROW_COLUMNS, Outcome
+from speclet_formula.common.batch import Outcome, reasons
+from speclet_formula.common.table import show
+from speclet_formula.studies.data_sets import MASSES, ROW_COLUMNS, DataSet, Key, facts
 from speclet_formula.studies.ranks import uniformity
-from speclet_formula.studies.running import MOST_SHOWN, reasons
 
 BAND = 0.99  # mass of the bands of coverage
 NOMINAL = 0.9
@@ -35,22 +35,22 @@ PRINTED = (
 WITHOUT_EXPONENT = ("bias", "z_mean", "rank_p", "power")
 
 
-def rows_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
+def rows_frame(outcomes: Sequence[Outcome[Key, DataSet]], labels: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set and parameter, behind the labels of its design."""
     frames = [
-        pd.DataFrame(outcome["rows"]).assign(scenario=outcome["scenario"], data_set=outcome["data_set"])
+        pd.DataFrame(outcome.result.rows).assign(scenario=outcome.key[0], data_set=outcome.key[1])
         for outcome in outcomes
-        if outcome["status"] == "fitted"
+        if outcome.result is not None
     ]
     rows = pd.concat(frames, ignore_index=True)
     named = labels.iloc[rows["scenario"]].reset_index(drop=True)
     return pd.concat([named, rows[["data_set", *ROW_COLUMNS]]], axis=1)
 
 
-def data_sets_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
+def data_sets_frame(outcomes: Sequence[Outcome[Key, DataSet]], labels: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set, the failed ones with their reason."""
     columns = ("scenario", *_OF_DATA_SETS)
-    rows = pd.DataFrame([{column: outcome[column] for column in columns} for outcome in outcomes])
+    rows = pd.DataFrame([facts(outcome) for outcome in outcomes], columns=list(columns))
     named = labels.iloc[rows["scenario"]].reset_index(drop=True)
     return pd.concat([named, rows.drop(columns="scenario")], axis=1)
 
@@ -224,14 +224,14 @@ def _rank_p(ranks: pd.Series, ranked: int) -> float:
 
 
 def study_foot(
-    table: pd.DataFrame, classes: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome]
+    table: pd.DataFrame, classes: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome[Key, DataSet]]
 ) -> tuple[str, ...]:
     """Return what to keep in mind of a study."""
     return (_bands(classes), _by_chance(table), *fits_sentences(data_sets, outcomes))
 
 
 def calibration_foot(
-    quantities: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome], *, level: float
+    quantities: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome[Key, DataSet]], *, level: float
 ) -> tuple[str, ...]:
     """Return what to keep in mind of a calibration."""
     ranked = quantities[quantities["rank_p"].notna()]
@@ -246,14 +246,13 @@ def calibration_foot(
     )
 
 
-def fits_sentences(data_sets: pd.DataFrame, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+def fits_sentences(data_sets: pd.DataFrame, outcomes: Sequence[Outcome[Key, DataSet]]) -> tuple[str, ...]:
     """Say how many fits failed, and why, and how many are flagged."""
     failed = int((data_sets["status"] == "failed").sum())
     flagged = data_sets[(data_sets["status"] == "fitted") & (data_sets["verdict"] != "converged")]
     found = []
     if failed:
-        counted = [f"{reason} ({count})" for reason, count in list(reasons(outcomes).items())[:MOST_SHOWN]]
-        found.append(f"{failed:,} of {len(data_sets):,} fits failed and are in no number above: {'; '.join(counted)}.")
+        found.append(f"{failed:,} of {len(data_sets):,} fits failed and are in no number above: {reasons(outcomes)}.")
     if len(flagged):
         failing = int((flagged["verdict"] == "failed").sum())
         found.append(

@@ -4,10 +4,14 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from speclet_formula.common.batch import Outcome, refuse_all_failed, run_batch
+from speclet_formula.common.checkpoints import fingerprint, open_folder, spelled
 from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.design.merged import refuse_merged
 from speclet_formula.design.tables import as_pandas
@@ -16,7 +20,17 @@ from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Call, Expression, Formula, Name, Operation, columns_of, text_of
 from speclet_formula.inference.fit import FIT_SETTINGS, refuse_unknown, refuse_unused_settings
 from speclet_formula.recovery.stated import check_truth
-from speclet_formula.studies.data_sets import Task, prepare
+from speclet_formula.studies.data_sets import (
+    FORMAT,
+    STUDY,
+    DataSet,
+    Key,
+    Task,
+    load_outcome,
+    prepare,
+    run,
+    save_outcome,
+)
 from speclet_formula.studies.running import manifest_of
 
 # By the exact engine: of 80 fits of small data sets 3 were flagged at 250 draws, by an R-hat between chains of so few,
@@ -149,3 +163,46 @@ def _keyed(task: Task) -> Task:
     """Return the task with a key that only equal tasks share."""
     text = json.dumps([manifest_of([task]), task.scenario])
     return replace(task, key=hashlib.sha256(text.encode()).hexdigest())
+
+
+def manifest_of(tasks: Sequence[Task]) -> dict[str, Any]:
+    """Return all that settles the outcomes of tasks, as JSON has it."""
+    first = tasks[0]
+    return {
+        "format": FORMAT,
+        "formula": first.formula,
+        "fitted": first.fitted,
+        "settings": spelled({**first.model, **first.fit}),
+        "designs": [fingerprint(task.table) for task in tasks],
+        "params": [None if task.params is None else spelled(task.params) for task in tasks],
+        "random_seed": first.entropy,
+        "ranked": first.ranked,
+        "reml": first.reml,
+    }
+
+
+def outcomes_of(
+    tasks: Sequence[Task], n_sims: int, *, cores: int | None, progress: bool, folder: Path | None
+) -> list[Outcome[Key, DataSet]]:
+    """Make all data sets that are not in the folder yet, and return all outcomes by task and number.
+
+    Raises
+    ------
+    DataError
+        The folder belongs to another study, or holds a file that does.
+    SamplingError
+        Every data set failed.
+    """
+    wanted = {(task.scenario, number): (task, number) for task in tasks for number in range(n_sims)}
+    load, save = None, None
+    if folder is not None:
+        owner = open_folder(folder, manifest_of(tasks), STUDY)
+        load, save = partial(load_outcome, folder, owner), partial(save_outcome, folder, owner)
+    outcomes = run_batch(run, wanted, what="data sets", cores=cores, progress=progress, load=load, save=save)
+    refuse_all_failed(
+        outcomes,
+        "data sets",
+        "A study needs fits to judge.",
+        "Simulate one data set with sf.simulate, and fit it with the same arguments.",
+    )
+    return outcomes

@@ -172,7 +172,7 @@ def test_booleans_serve_as_response_and_predictor() -> None:
 
 def test_several_formulas_can_come_as_a_list() -> None:
     model = sf.Model(["y ~ x", "sigma ~ 0 + g"], TABLE)
-    (name, side) = model.design.parameters[0]
+    ((name, side),) = model.design.varying.items()
     assert (name, side.fixed[0].columns) == ("sigma", ("sigma_g[a]", "sigma_g[b]", "sigma_g[c]"))
     assert [slot.slot for slot in model.slots] == ["Intercept", "x", "sigma_g"]
 
@@ -182,8 +182,8 @@ def test_new_rows_get_the_columns_of_every_formula() -> None:
 
     design = sf.Model(["y ~ scale(x)", "sigma ~ scale(x) + (1 | g)"], TABLE).design
     again = replay_design(design, TABLE.iloc[3:5].assign(g=["b", "new"]))
-    np.testing.assert_allclose(again.parameters[0][1].X, design.parameters[0][1].X[3:5])
-    assert again.parameters[0][1].groups[0].codes.tolist() == [1, -1]
+    np.testing.assert_allclose(again.varying["sigma"].X, design.varying["sigma"].X[3:5])
+    assert again.predictors[1].groups[0].codes.tolist() == [1, -1]
 
 
 def test_the_given_table_is_not_changed() -> None:

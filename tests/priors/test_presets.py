@@ -1,7 +1,6 @@
 """The presets' numbers, worked out again from the data frame."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,15 +127,15 @@ def test_weak_scales_what_holds_for_all_x_alike_wherever_x_is_measured_from(fram
 
 def test_merged_rows_and_inner_products_give_the_same_scales(frame, monkeypatch):
     design = build_design(parse_formula("y ~ x * f + z"), frame)
-    term = next(term for term in design.fixed if term.name == "x:f")
-    whole = scales.own_sds(design, term)
+    term = next(term for term in design.mean.fixed if term.name == "x:f")
+    whole = scales.own_sds(design.mean, term)
     twice = build_design(parse_formula("y ~ x * f + z"), pd.concat([frame, frame]))
     count = len(frame)
-    rows = replace(design, merged=Merged(np.full(count, 2.0), np.zeros(count)))
-    np.testing.assert_allclose(scales.own_sds(rows, term), scales.own_sds(twice, term), rtol=1e-9)
+    doubled = Merged(np.full(count, 2.0), np.zeros(count))
+    np.testing.assert_allclose(scales.own_sds(design.mean, term, doubled), scales.own_sds(twice.mean, term), rtol=1e-9)
     monkeypatch.setattr(scales, "_QUICK", 0)
-    np.testing.assert_allclose(scales.own_sds(design, term), whole, rtol=1e-6)
-    np.testing.assert_allclose(scales.own_sds(rows, term), scales.own_sds(twice, term), rtol=1e-9)
+    np.testing.assert_allclose(scales.own_sds(design.mean, term), whole, rtol=1e-6)
+    np.testing.assert_allclose(scales.own_sds(design.mean, term, doubled), scales.own_sds(twice.mean, term), rtol=1e-9)
 
 
 def test_weak_takes_the_offset_off(frame, slots_of):

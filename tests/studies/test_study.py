@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.common.batch import Outcome
 from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.studies import data_sets as tasks
-from speclet_formula.studies.data_sets import ROW_COLUMNS, load_outcome, save_outcome
+from speclet_formula.studies.data_sets import ROW_COLUMNS, DataSet, facts, load_outcome, save_outcome
 from speclet_formula.studies.summaries import class_summaries, parameter_summaries
 
 FORMULA = "y ~ x + (1|g)"
@@ -216,9 +217,8 @@ def an_outcome():
     rows = {name: ["x", "y", "é", ""] for name in ROW_COLUMNS[:4]}
     rows |= {name: [1, 2, 3.5, float("nan")] for name in ROW_COLUMNS[4:]}
     rows["z"] = [float("nan"), float("inf"), -float("inf"), 1e-300]
-    words = {"status": "fitted", "reason": "é", "verdict": "converged", "diagnosis": ""}
-    numbers = {"ess_bulk_min": 400.0, "r_hat_max": 1.01, "seconds": 0.1 + 0.2, "cpu_seconds": 1}
-    return {"scenario": 1, "data_set": 7, **words, **numbers, "rows": rows}
+    made = DataSet(verdict="converged", diagnosis="é", ess_bulk_min=400.0, r_hat_max=1.01, rows=rows)
+    return Outcome((1, 7), made, seconds=0.1 + 0.2, cpu_seconds=1)
 
 
 def test_a_study_asks_for_enough_draws_by_itself(monkeypatch):
@@ -279,13 +279,15 @@ def test_a_finished_study_is_read_and_can_grow(small, tmp_path, monkeypatch):
 
 
 def test_outcomes_survive_the_folder(tmp_path):
-    outcome = an_outcome()
-    save_outcome(tmp_path, "ours", outcome)
-    json.loads((tmp_path / "001-000007.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
-    found = load_outcome(tmp_path, "ours", 1, 7)
-    np.testing.assert_array_equal(found.pop("rows")["z"], outcome["rows"]["z"])
-    assert found == {name: value for name, value in outcome.items() if name != "rows"}
-    assert load_outcome(tmp_path, "ours", 1, 8) is None
+    failed = Outcome((1, 9), None, "SamplingError: é", 0.5, 0.25)
+    for outcome in (an_outcome(), failed):
+        assert save_outcome(tmp_path, "ours", outcome) is outcome
+        number = outcome.key[1]
+        json.loads((tmp_path / f"001-{number:06d}.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+        back, known = facts(load_outcome(tmp_path, "ours", (1, number))), facts(outcome)
+        np.testing.assert_array_equal(back.pop("rows")["z"], known.pop("rows")["z"])
+        np.testing.assert_array_equal(list(back.values()), list(known.values()))
+    assert load_outcome(tmp_path, "ours", (1, 8)) is None
 
 
 def changed(name, value):
@@ -323,7 +325,7 @@ def test_a_foreign_outcome_is_refused_by_name(tmp_path, change, what):
     else:
         place.write_text(change)
     with pytest.raises(DataError) as caught:
-        load_outcome(tmp_path, "ours", 1, 7)
+        load_outcome(tmp_path, "ours", (1, 7))
     assert str(caught.value).startswith(f"the file '{place}' ")
     assert what in str(caught.value)
 
@@ -331,7 +333,7 @@ def test_a_foreign_outcome_is_refused_by_name(tmp_path, change, what):
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "9" * 5000])
 def test_an_outcome_that_is_not_whole_is_made_again(tmp_path, text):
     (tmp_path / "001-000007.json").write_text(text)
-    assert load_outcome(tmp_path, "ours", 1, 7) is None
+    assert load_outcome(tmp_path, "ours", (1, 7)) is None
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class LeftOut:
 
 def variance_names(model: Model) -> tuple[str, ...]:
     """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then correlations."""
-    blocks = model.design.groups
+    blocks = model.design.mean.groups
     sds = [name for block in blocks for name in block.sds]
     correlations = [block.correlation for block in blocks if block.correlated]
     return ("sigma", *sds, *correlations)
@@ -82,12 +82,12 @@ def read_variances(model: Model, posterior: Any) -> DrawnVariances:
                 "It holds an SD for each column of each group term, and the correlations of those that have any.",
                 "Fit the model again, or hand over the model that these draws belong to.",
             )
-    n_sds = 1 + sum(len(block.slots) for block in model.design.groups)
+    n_sds = 1 + sum(len(block.slots) for block in model.design.mean.groups)
     sds = np.column_stack([_pooled(posterior[name])[:, 0] for name in names[:n_sds]])
     correlations = {name: _pooled(posterior[name]) for name in names[n_sds:]}
     parts = [
         partial_correlations(correlations[block.correlation], len(block.slots))
-        for block in model.design.groups
+        for block in model.design.mean.groups
         if block.correlated
     ]
     return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))

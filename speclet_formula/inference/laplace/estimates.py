@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from speclet_formula.families import specification_of
 from speclet_formula.inference.descent import Lowest
 from speclet_formula.inference.laplace.criterion import (
     Mode,
@@ -84,7 +85,7 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
         others, errors = np.array([np.inf]), np.array([np.nan])
     factors = given_factors(problem, point.theta)
     modes, mode_sds, sum_sds = _effects(model, problem, mode, factors, fixed)
-    named = dict(zip(problem.curve.parameters, zip(others, errors, strict=True), strict=True))
+    named = dict(zip(problem.parameters, zip(others, errors, strict=True), strict=True))
     sigma = named.pop("sigma", None)
     return PointEstimates(
         criterion="ML",
@@ -110,7 +111,7 @@ def _effects(
     moves = moves @ np.linalg.inv(problem.carried)
     u, conditional = mode.u, conditional_covariances(problem, mode)
     modes, mode_sds, sum_sds = [], [], []
-    for block, start, L, inner in zip(design.groups, problem.starts, factors, conditional, strict=True):
+    for block, start, L, inner in zip(design.mean.groups, problem.starts, factors, conditional, strict=True):
         levels, k = len(block.levels), len(block.columns)
         stop = start + levels * k
         modes.append(u[start:stop].reshape(levels, k) @ L.T)
@@ -162,7 +163,7 @@ def _deviations(L: np.ndarray) -> np.ndarray:
 
 def _singularities(model: Model, problem: Problem, point: Point) -> Iterator[str]:
     """Say of each block without variance in some direction what that means."""
-    for block, L in zip(model.design.groups, factors_of(problem, point.theta), strict=True):
+    for block, L in zip(model.design.mean.groups, factors_of(problem, point.theta), strict=True):
         matrix = L @ L.T
         still = np.sqrt(np.diagonal(matrix)) < SINGULAR
         names = np.array([term_label(column) for column in block.columns])
@@ -176,11 +177,12 @@ def _singularities(model: Model, problem: Problem, point: Point) -> Iterator[str
 
 def _undispersed(model: Model, point: Point) -> Iterator[str]:
     """Say of a negative binomial that it is a Poisson distribution."""
-    if model.family.name != "negativebinomial":
+    limit = specification_of(model.family).limit
+    if not limit:
         return
     (alpha,) = point.others
     if float(np.mean(model.design.response)) / alpha < NO_DISPERSION:
-        yield "The counts vary no more than a poisson response would: alpha is estimated as infinite."
+        yield f"The counts vary no more than a {limit} response would: alpha is estimated as infinite."
 
 
 def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.ndarray) -> Iterator[str]:
@@ -192,7 +194,7 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
             yield f"The likelihood is flat in '{label}': it may grow without end."
         elif open_ended and lost[m : m + p].any():
             yield f"The likelihood is flat in '{label}'."
-    for name, unknown in zip(problem.curve.parameters, lost[m + p :], strict=True):
+    for name, unknown in zip(problem.parameters, lost[m + p :], strict=True):
         if unknown:
             yield f"The likelihood is flat in '{name}'."
     yield from dict.fromkeys(_flat_spread(model, *place) for place in np.array(problem.thetas)[lost[:m]])
@@ -200,7 +202,7 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
 
 def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
     """Name the SD, or the correlation, that an entry of theta stands for."""
-    block = model.design.groups[number]
+    block = model.design.mean.groups[number]
     names = [term_label(block.columns[place]) for place in (column, row)]
     what = f"the SD of '{names[0]}'" if row == column else f"the correlation of '{names[0]}' and '{names[1]}'"
     return f"The likelihood is flat in {what} by {block.label}, which the data cannot tell."

@@ -16,6 +16,7 @@ from scipy import sparse as matrices
 
 from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.precision import dense
 from speclet_formula.inference.precision.records import Layout, Rows, System, Units
@@ -63,7 +64,7 @@ def build_system(
     layout = _layout(design, means)
     weights = np.ones(len(design.response)) if design.weights is None else design.weights
     W = _rows(design, layout)
-    response = design.response - design.offset - (0.0 if shift is None else shift)
+    response = design.response - design.mean.offset - (0.0 if shift is None else shift)
     gram, moment, prior = _gram(W, design.weights), W.T @ (weights * response), _prior_entries(layout)
     moments = moments_of(design)
     square = float(weights @ response**2) + moments.within
@@ -374,12 +375,12 @@ def _spread(run: Callable[[Any], Any], parts: Any, threads: int) -> list[Any]:
 
 
 def _layout(design: Design, means: tuple[tuple[int, int], ...]) -> Layout:
-    widths = tuple(block.values.shape[1] for block in design.groups)
-    levels = tuple(len(block.levels) for block in design.groups)
+    widths = tuple(block.values.shape[1] for block in design.mean.groups)
+    levels = tuple(len(block.levels) for block in design.mean.groups)
     sizes = [width * count for width, count in zip(widths, levels, strict=True)]
-    first = design.X.shape[1] + len(means)
+    first = design.mean.X.shape[1] + len(means)
     starts = tuple(first + sum(sizes[:k]) for k in range(len(sizes)))
-    return Layout(design.X.shape[1], means, starts, widths, levels, first + sum(sizes))
+    return Layout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes))
 
 
 def _rows(design: Design, layout: Layout) -> Any:
@@ -389,12 +390,12 @@ def _rows(design: Design, layout: Layout) -> Any:
     # Filled in place: of 10^7 rows each copy takes as much memory as the data.
     kind = np.int32 if max(n * width, layout.size) < np.iinfo(np.int32).max else np.int64
     values, columns = np.empty((n, width)), np.empty((n, width), dtype=kind)
-    values[:, : layout.n_fixed] = design.X
+    values[:, : layout.n_fixed] = design.mean.X
     values[:, : layout.n_fixed] -= centre_of(design)
     for place, (block, column) in enumerate(layout.means):
-        values[:, layout.n_fixed + place] = design.groups[block].values[:, column]
+        values[:, layout.n_fixed + place] = design.mean.groups[block].values[:, column]
     columns[:, :first] = np.arange(first)
-    for block_of_rows, start, count in zip(design.groups, layout.starts, layout.widths, strict=True):
+    for block_of_rows, start, count in zip(design.mean.groups, layout.starts, layout.widths, strict=True):
         part = slice(first, first + count)
         values[:, part] = block_of_rows.values
         for column in range(count):
@@ -408,8 +409,9 @@ def _rows(design: Design, layout: Layout) -> Any:
 
 def _with_whole_blocks(design: Design) -> Design:
     """Return the design with no zero in its correlated blocks."""
-    groups = (replace(one, values=np.ones_like(one.values)) if one.correlated else one for one in design.groups)
-    return replace(design, groups=tuple(groups))
+    blocks = design.mean.groups
+    groups = (replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in blocks)
+    return replace_mean(design, groups=tuple(groups))
 
 
 def _prior_entries(layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -91,8 +91,8 @@ class Profiled:
 def relative_factors(design: Design) -> Relative:
     """Lay out theta for a design."""
     places: list[tuple[int, int, int]] = []
-    scales, starts, position = [], [], design.X.shape[1]
-    for number, block in enumerate(design.groups):
+    scales, starts, position = [], [], design.mean.X.shape[1]
+    for number, block in enumerate(design.mean.groups):
         width = block.values.shape[1]
         for column in range(width):
             rows = range(column, width if block.correlated else column + 1)
@@ -101,8 +101,8 @@ def relative_factors(design: Design) -> Relative:
         scales.append(np.where(scale > 0, scale, 1.0))
         starts.append(position)
         position += width * len(block.levels)
-    levels = tuple(len(block.levels) for block in design.groups)
-    return Relative(design.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
+    levels = tuple(len(block.levels) for block in design.mean.groups)
+    return Relative(design.mean.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
 
 
 def entries_of(relative: Relative, entry: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -159,14 +159,14 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
         There are as many fixed columns as rows.
     """
     start = _least_squares(design)
-    shift = (design.X - centre_of(design)) @ start
+    shift = (design.mean.X - centre_of(design)) @ start
     relative = relative_factors(design)
-    moments, p = moments_of(design), design.X.shape[1]
+    moments, p = moments_of(design), design.mean.X.shape[1]
     weights = 1.0 if design.weights is None else design.weights
     return Profiled(
         system=_system(design, relative, shift, threads),
         relative=relative,
-        square=float((weights * (design.response - design.offset - shift) ** 2).sum()) + moments.within,
+        square=float((weights * (design.response - design.mean.offset - shift) ** 2).sum()) + moments.within,
         log_weights=moments.log_weights,
         start=start,
         freedom=moments.count - p if reml else moments.count,
@@ -186,7 +186,7 @@ def _system(design: Design, relative: Relative, shift: np.ndarray, threads: int)
 
 def _least_squares(design: Design) -> np.ndarray:
     """Return the weighted least-squares coefficients of the centred columns."""
-    X = design.X - centre_of(design)
+    X = design.mean.X - centre_of(design)
     p, n = X.shape[1], row_count(design)
     if p >= n:
         raise SamplingError(
@@ -199,7 +199,7 @@ def _least_squares(design: Design) -> np.ndarray:
     root = np.ones(len(X)) if design.weights is None else np.sqrt(design.weights)
     lengths = np.linalg.norm(root[:, None] * X, axis=0)
     lengths[lengths == 0] = 1.0
-    response = root * (design.response - design.offset)
+    response = root * (design.response - design.mean.offset)
     scaled = linalg.lstsq(
         root[:, None] * X / lengths, response, cond=RANK_TOLERANCE, lapack_driver="gelsy", check_finite=False
     )[0]
@@ -267,13 +267,13 @@ def _gram(design: Design, shift: np.ndarray) -> np.ndarray:
     """Return the weighted cross products of group effects' columns, centred fixed columns and response."""
     rows = np.arange(len(design.response))
     parts = []
-    for block in design.groups:
+    for block in design.mean.groups:
         width = block.values.shape[1]
         columns = (block.codes[:, None] * width + np.arange(width)).ravel()
         entries = (block.values.ravel(), (np.repeat(rows, width), columns))
         parts.append(sparse.csr_array(entries, shape=(len(rows), width * len(block.levels))))
-    response = design.response - design.offset - shift
-    parts.append(sparse.csr_array(np.column_stack([design.X - centre_of(design), response])))
+    response = design.response - design.mean.offset - shift
+    parts.append(sparse.csr_array(np.column_stack([design.mean.X - centre_of(design), response])))
     W = sparse.hstack(parts, format="csr")
     weighted = W if design.weights is None else W.multiply(design.weights[:, None])
     gram = np.asarray((W.T @ weighted).toarray())

@@ -5,7 +5,7 @@ loops. What theta stands for is `relative`'s to know; small designs are left to 
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any, cast
 
@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from speclet_formula.design import Design
+from speclet_formula.design.design import replace_mean
 from speclet_formula.inference.precision import System, build_system
 from speclet_formula.inference.precision.bordered import (
     allocate,
@@ -63,10 +64,10 @@ class Factored:
 
 def sparse_system(design: Design, relative: Relative, shift: np.ndarray, *, threads: int) -> Sparse:
     """Prepare a design, whose response is less a shift (n,); threads evaluate several theta at a time."""
-    alone = replace(design, X=design.X[:, :0], fixed=())
+    alone = replace_mean(design, X=design.mean.X[:, :0], fixed=())
     return Sparse(
         joint=_scaled(design, relative, shift),
-        effects=_scaled(alone, relative_factors(alone), shift) if design.groups else None,
+        effects=_scaled(alone, relative_factors(alone), shift) if design.mean.groups else None,
         threads=threads if relative.coefficients > WORTH_THREADS else 1,
     )
 

@@ -9,7 +9,7 @@ from speclet_formula.design.merged import rows_by_level
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.draws import require_kept
-from speclet_formula.posterior.effects import ranef
+from speclet_formula.posterior.effects import fixef, ranef
 from speclet_formula.posterior.variances import varcorr
 from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
@@ -17,15 +17,19 @@ from speclet_formula.reporting.plots.picture import (
     MANY_LEVELS,
     TRUTH,
     Picture,
-    bare,
+    counted,
+    intervals,
     label_rows,
+    legend_below,
     plain,
+    points,
     rows_figure,
+    title,
 )
 
 if TYPE_CHECKING:
     from speclet_formula.design.design import GroupBlock
-    from speclet_formula.posterior import Fit
+    from speclet_formula.posterior import Fit, PointFit
 
 
 def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) -> Picture:
@@ -53,7 +57,7 @@ def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) 
 
     Examples
     --------
-    >>> from speclet_formula.reporting.plots import plot_effects
+    >>> from speclet_formula.reporting.plots.effects import plot_effects
     >>> plot_effects(fit, "Subject", "Days").alt[:38]  # fit: Reaction ~ Days + (1 + Days | Subject)
     'Effects of 18 levels of Subject (Days)'
     """
@@ -61,16 +65,16 @@ def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) 
     interval = effects.attrs["interval"]
     frame = effects.sort_values("condval", ignore_index=True)
     figure, axis = rows_figure(len(frame))
-    places = np.arange(len(frame))
     thin = len(frame) > MANY_LEVELS
-    axis.hlines(places, frame["conf_low"], frame["conf_high"], color=ESTIMATE, linewidth=0.7 if thin else 1.2)
-    axis.plot(frame["condval"], places, "o", color="black", markersize=2 if thin else 4)
     axis.axvline(0, color=LINE, linewidth=0.8)
+    intervals(
+        axis, frame["condval"], frame.index, (frame["conf_low"], frame["conf_high"]),
+        colour=ESTIMATE, line=0.7 if thin else 1.2, marks="black", size=2 if thin else 4,
+    )  # fmt: skip
     label_rows(axis, frame["grp"].tolist())
-    axis.set_ylabel(plain(group if len(frame) <= MANY_LEVELS else f"{group} ({len(frame):,} levels, sorted)"))
+    axis.set_ylabel(counted(group, len(frame)))
     axis.set_xlabel(plain(f"effect on {fit.model.design.response_name}{_scale(fit)},\n{interval}"))
-    axis.set_title(plain(_title(group, term)), fontsize=9)
-    bare(axis)
+    title(axis, _title(group, term))
     apart = int(((frame["conf_low"] > 0) | (frame["conf_high"] < 0)).sum())
     first, last = frame.iloc[0], frame.iloc[-1]
     return Picture(
@@ -78,6 +82,54 @@ def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) 
         f"Effects of {len(frame):,} levels of {_title(group, term)} with their {interval}. Smallest: {first['grp']} "
         f"{first['condval']:.2f}; largest: {last['grp']} {last['condval']:.2f}. {apart:,} intervals exclude zero.",
     )
+
+
+def plot_fixed(fit: "Fit | PointFit") -> Picture:
+    """Draw the fixed effects with their intervals.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    Picture
+        `figure`: one row for each coefficient of the mean, in the table's order, on the link's scale, with the interval
+        of `fixef`, and a line at zero. An intercept is drawn only where it stands alone: it is no difference, and often
+        far from the others. `alt`: the same in numbers.
+
+    Raises
+    ------
+    DataError
+        The model has no fixed effect.
+
+    Examples
+    --------
+    >>> from speclet_formula.reporting.plots.effects import plot_fixed
+    >>> plot_fixed(fit).alt[:31]  # fit: Reaction ~ Days + (1 + Days | Subject)
+    'Fixed effects on Reaction with '
+    """
+    table = fixef(fit)
+    if table.empty:
+        raise DataError(
+            "the model has no fixed effect to draw.",
+            "Fixed effects are those of terms outside of (... | group).",
+            "Its group effects are in sf.ranef(fit).",
+        )
+    slopes = table[table["term"] != "Intercept"]
+    frame = (slopes if len(slopes) else table).iloc[::-1].reset_index(drop=True)
+    figure, axis = rows_figure(len(frame))
+    axis.axvline(0, color=LINE, linewidth=0.8)
+    intervals(axis, frame["estimate"], frame.index, (frame["conf_low"], frame["conf_high"]), colour=ESTIMATE, line=2)
+    label_rows(axis, frame["term"].tolist())
+    axis.set_ylabel("" if len(frame) <= MANY_LEVELS else f"{len(frame):,} coefficients")
+    axis.set_xlabel(plain(f"effect on {fit.model.design.response_name}{_scale(fit)},\n{table.attrs['interval']}"))
+    words = "; ".join(
+        f"{row.term} {row.estimate:.3g} ({row.conf_low:.3g} to {row.conf_high:.3g})"
+        for row in frame.iloc[::-1].head(MANY_LEVELS).itertuples()
+    )
+    of = fit.model.design.response_name
+    return Picture(figure, f"Fixed effects on {of} with their {table.attrs['interval']}: {words}.")
 
 
 def plot_shrinkage(fit: "Fit", group: str | None = None) -> Picture:
@@ -104,16 +156,14 @@ def plot_shrinkage(fit: "Fit", group: str | None = None) -> Picture:
     frame = shrinkage(fit, group).sort_values("alone", ignore_index=True)
     label = str(frame.attrs["group"])
     figure, axis = rows_figure(len(frame))
-    places = np.arange(len(frame))
-    axis.hlines(places, frame["alone"], frame["pooled"], color=LINE, linewidth=1)
-    axis.plot(frame["alone"], places, "D", color=TRUTH, markersize=4, label="own rows alone")
-    axis.plot(frame["pooled"], places, "o", color=ESTIMATE, markersize=4, label="partially pooled")
     axis.axvline(0, color=LINE, linewidth=0.8)
+    axis.hlines(frame.index, frame["alone"], frame["pooled"], color=LINE, linewidth=1)
+    points(axis, frame["alone"], frame.index, colour=TRUTH, marker="D", size=4, label="own rows alone")
+    points(axis, frame["pooled"], frame.index, colour=ESTIMATE, size=4, label="partially pooled")
     label_rows(axis, frame["level"].tolist())
-    axis.set_ylabel(plain(label if len(frame) <= MANY_LEVELS else f"{label} ({len(frame):,} levels, sorted)"))
+    axis.set_ylabel(counted(label, len(frame)))
     axis.set_xlabel(plain(f"effect on {fit.model.design.response_name}"))
-    axis.legend(fontsize=7, frameon=False, loc="lower right")
-    bare(axis)
+    legend_below(figure, [axis])
     moved = (frame["alone"] - frame["pooled"]).abs()
     most = frame.loc[moved.idxmax()]
     return Picture(
@@ -148,7 +198,7 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
     means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims({"chain": 1, "draw": 1})
     effects = means[slot].to_numpy().ravel()
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
-    for finer in fit.model.design.groups:
+    for finer in fit.model.design.mean.groups:
         if finer is not block and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
             for column, name in enumerate(finer.slots):  # nested within the levels: part of what their rows say
                 left = left + means[name].to_numpy().ravel()[finer.codes] * finer.values[:, column]
@@ -181,7 +231,7 @@ def chosen_effects(fit: "Fit", group: str | None, term: str | None) -> tuple[pd.
 
 def _intercepts(fit: "Fit", group: str | None) -> "GroupBlock":
     """Return the block that gives each level of a factor its intercept."""
-    blocks = [block for block in fit.model.design.groups if "1" in block.columns]
+    blocks = [block for block in fit.model.design.mean.groups if "1" in block.columns]
     found = [block for block in blocks if group in (None, block.group)]
     if found:
         return found[0]
@@ -238,15 +288,13 @@ def plot_variances(fit: "Fit") -> Picture:
             "Its fixed effects are in sf.fixef(fit).",
         )
     figure, axis = rows_figure(len(frame))
-    places = np.arange(len(frame))
-    if "conf_low" in frame:
-        axis.hlines(places, frame["conf_low"], frame["conf_high"], color=ESTIMATE, linewidth=2)
-    axis.plot(frame["sdcor"], places, "o", color=ESTIMATE, markersize=6)
+    intervals(
+        axis, frame["sdcor"], frame.index, (frame["conf_low"], frame["conf_high"]), colour=ESTIMATE, line=2, size=6
+    )
     names = [_component(row.grp, row.var1) for row in frame.itertuples()]
     label_rows(axis, names)
     axis.set_xlim(left=0)
     axis.set_xlabel(plain(f"standard deviation in {fit.model.design.response_name},\n{table.attrs['interval']}"))
-    bare(axis)
     words = "; ".join(
         f"{name} {row.sdcor:.3g} ({row.conf_low:.3g} to {row.conf_high:.3g})"
         for name, row in zip(names[::-1], frame.iloc[::-1].itertuples(), strict=True)

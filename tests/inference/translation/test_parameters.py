@@ -268,4 +268,4 @@ def test_genes_that_differ_clearly_in_spread_are_sampled_centred() -> None:
     table = {"y": rng.normal(0, sd), "flat": rng.normal(0, 1, 400), "gene": gene}
     for response, expected in (("y", True), ("flat", False)):
         design = sf.Model([f"{response} ~ 1", "sigma ~ (1 | gene)"], table).design
-        assert prefers_centred(design, design.parameters[0][1].groups[0]) is expected
+        assert prefers_centred(design, design.predictors[1].groups[0]) is expected
