@@ -31,7 +31,6 @@ from speclet_formula.studies.data_sets import (
     run,
     save_outcome,
 )
-from speclet_formula.studies.running import manifest_of
 
 # By the exact engine: of 80 fits of small data sets 3 were flagged at 250 draws, by an R-hat between chains of so few,
 # and none at 500, in the same time. An interval's ends then have a Monte Carlo error that takes 0.1 % off its coverage.
