@@ -197,18 +197,18 @@ def study(
     """
     named = dict(data) if _is_named(data) else {"": data}
     labels = pd.DataFrame({"design": list(named)}) if _is_named(data) else pd.DataFrame(index=[0])
-    place = None if folder is None else Path(folder)
+    directory = None if folder is None else Path(folder)
     tasks = make_tasks(
         formula,
         fitted_formula,
         list(named.values()),
         [_fixed_truth(truth, use_u)] * len(named),
         settings,
-        entropy=seed_of(random_seed, place, STUDY),
+        entropy=seed_of(random_seed, directory, STUDY),
         ranked=RANKED,
         reml=reml,
     )
-    return _study(tasks, labels, nsim, cores=cores, progress=progress, folder=place)
+    return _study(tasks, labels, nsim, cores=cores, progress=progress, folder=directory)
 
 
 def power(
@@ -265,19 +265,19 @@ def power(
     points = _points(grid)
     fitted_formula, use_u = settings.pop("fitted_formula", None), settings.pop("use_u", False)
     reml = settings.pop("reml", True)
-    place = None if folder is None else Path(folder)
+    directory = None if folder is None else Path(folder)
     tasks = make_tasks(
         formula,
         fitted_formula,
         [data(**{name: value for name, value in point.items() if name not in truth}) for point in points],
         [_fixed_truth({**truth, **{name: point[name] for name in point if name in truth}}, use_u) for point in points],
         settings,
-        entropy=seed_of(random_seed, place, STUDY),
+        entropy=seed_of(random_seed, directory, STUDY),
         ranked=RANKED,
         reml=reml,
     )
     labels = pd.DataFrame([{name: _label(value) for name, value in point.items()} for point in points])
-    return _study(tasks, labels, nsim, cores=cores, progress=progress, folder=place)
+    return _study(tasks, labels, nsim, cores=cores, progress=progress, folder=directory)
 
 
 def _study(

@@ -127,7 +127,7 @@ def _used(
     if counted is not None:
         successes, trials = counted
         table = table.assign(**{f"trials of {successes.name}": trials})
-        made_by, fitted_by = (replace(one, response=successes) for one in (made_by, fitted_by))
+        made_by, fitted_by = (replace(formula, response=successes) for formula in (made_by, fitted_by))
         model = {**model, "weights": f"trials of {successes.name}"}
         columns = [str(column) for column in table.columns]
     weights = [model["weights"]] if "weights" in model else []

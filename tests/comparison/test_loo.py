@@ -213,6 +213,7 @@ def test_the_efficiency_of_very_many_parameters_is_that_of_a_sample(monkeypatch)
     assert pointwise.relative_efficiency(posterior) != whole
 
 
+@pytest.mark.slow
 def test_peak_memory_is_a_few_blocks(monkeypatch):
     """A tenth of 10^5 rows by 1,000 draws, in blocks of a tenth: 80 MB at once, 3.4 MB a block."""
     n = 10_000

@@ -40,6 +40,7 @@ def draws(formula: str, priors: object) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.mostly_slow("y ~ x + (x | g)")
 def test_printed_priors_typed_in_give_the_same_draws(formula, tmp_path):
     slots = sf.Model(formula, TABLE).slots
     typed = {slot.slot: eval(repr(slot.prior), {"Prior": Prior}) for slot in slots}
@@ -105,6 +106,7 @@ def by_hand(x: np.ndarray, proposals: int = 20_000) -> tuple[np.ndarray, np.ndar
     return means, np.sqrt(weight @ (values - means) ** 2), 1 / (weight**2).sum()
 
 
+@pytest.mark.slow
 def test_default_priors_of_group_intercepts_hold_at_zero():
     """Means within 0.12 of their posterior SDs: 5 standard errors with 3,000 effective draws on either side (10^-6)."""
     fit = sf.lmer(FORMULAS[0], TABLE, random_seed=2, progress=False)
@@ -129,6 +131,7 @@ SHIFTED = ["x*f", "x*z", "x*f*h", "x + I(x^2)", "x + (1|g)", "x*f + (1|g)", "x*z
 
 
 @pytest.mark.parametrize("side", SHIFTED)
+@pytest.mark.mostly_slow("x + (1|g)", "x*z")
 def test_what_x_is_measured_from_changes_nothing_by_default(side):
     """Fitted values, slopes and contrasts at the data move by less than 0.05 of their SDs; the seed is the same.
 

@@ -51,12 +51,14 @@ def test_kept_draws_are_those_of_the_whole_fit(whole: sf.Fit, part: sf.Fit) -> N
 
 
 @pytest.mark.parametrize("keep", ["gene", ("gene",), ["gene"]])
+@pytest.mark.mostly_slow("gene")
 def test_one_factor_can_be_named_by_itself(model: sf.Model, keep: Any) -> None:
     posterior = fitted(model, keep=keep).idata["posterior"]
     assert {"1|gene", "x|gene"} <= set(posterior.data_vars)
     assert "1|line" not in posterior
 
 
+@pytest.mark.slow
 def test_many_coefficients_are_kept_as_few_are() -> None:
     """60 genes with their sgRNAs are too many for whole matrices: the sparse algebra draws."""
     data, _ = sf.datasets.m7()
@@ -93,6 +95,7 @@ def test_summaries_have_what_was_kept(whole: sf.Fit, part: sf.Fit) -> None:
     assert repr(part).splitlines()[2:] != []
 
 
+@pytest.mark.slow
 def test_the_integrated_estimate_needs_no_effects(whole: sf.Fit, part: sf.Fit) -> None:
     assert sf.loo(part).elpd == pytest.approx(sf.loo(whole).elpd, abs=0.2)  # the tail's length follows the effects' ESS
 

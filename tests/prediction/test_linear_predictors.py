@@ -291,6 +291,7 @@ def test_nothing_is_changed_in_place():
     np.testing.assert_array_equal(offset, fit.model.design.offset)
 
 
+@pytest.mark.slow
 def test_peak_memory_is_a_few_blocks(monkeypatch):
     """A tenth of 10^5 rows by 1,000 draws, in blocks of a tenth: 80 MB at once, 3.4 MB a block."""
     n = 10_000

@@ -106,6 +106,7 @@ def test_fits_that_cannot_stand_side_by_side_are_refused(pooled, wrong, text):
 # --- the notebook's main effects of sgRNAs ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_main_effects_of_an_interaction_are_centred_on_the_truth():
     """The notebook averaged m7b's effects of sgRNA:cell_line by hand and was off by the intercept, about 1."""
     data, truth = sf.datasets.m7()

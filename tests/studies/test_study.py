@@ -182,6 +182,7 @@ def test_another_model_can_be_fitted():
 # --- grids ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_designs_stand_in_one_table():
     designs = {"few": layout(4, 5), "many": layout(10, 5)}
     found = sf.study(FORMULA, designs, TRUTH, nsim=2, cores=1, reml=False, **QUICK)
@@ -192,6 +193,7 @@ def test_several_designs_stand_in_one_table():
     assert rows.groupby("design", sort=False)["n_values"].first().to_dict() == {"few": 4, "many": 10}
 
 
+@pytest.mark.slow
 def test_power_rises_with_the_effect_and_is_the_share_of_claims():
     grid = {"x": [0.0, 5.0], "groups": [4, 6]}
     found = sf.power(FORMULA, layout, TRUTH, grid, nsim=4, cores=1, reml=False, **QUICK)
@@ -263,6 +265,7 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_table(small, tmp_path):
     assert not list(folder.glob(".*"))[1:], "at most the file that was being written is left"
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_read_and_can_grow(small, tmp_path, monkeypatch):
     sf.study(FORMULA, layout(), TRUTH, nsim=4, cores=1, folder=tmp_path, **QUICK)
     size = sum(path.stat().st_size for path in tmp_path.glob("000-*.json")) / 4

@@ -122,6 +122,7 @@ def case(request):
     return model, posterior, marginal_of(model)
 
 
+@pytest.mark.mostly_slow(every=3)
 def test_densities_are_those_of_the_joint_normal(case):
     model, posterior, marginal = case
     ((rows, found, leverages),) = left_out_blocks(marginal, read_variances(model, posterior))
@@ -213,6 +214,7 @@ ONE_WAY = Model("y ~ 1 + (1 | g)", DATA)
 
 
 @pytest.mark.parametrize("row", [0, 20, 47])
+@pytest.mark.mostly_slow("0")
 def test_refits_and_new_draws_are_those_of_a_grid(row):
     """Within 4.5 standard errors of 4,000 weighted draws: a false alarm in 7 of a million, and the seed is fixed."""
     marginal = marginal_of(ONE_WAY)

@@ -25,6 +25,7 @@ def layout():
     return pd.DataFrame({"g": np.repeat(list("abcdef"), 4), "x": np.linspace(1, 3, 24)})
 
 
+@pytest.mark.slow
 def test_a_right_engine_is_calibrated(layout):
     """A right engine is called wrong once in 100 seeds; this seed was not chosen among several."""
     found = sf.calibrate(FORMULA, layout, priors=PRIORS, nsim=80, **QUICK)
@@ -46,6 +47,7 @@ def test_a_right_engine_is_calibrated(layout):
     assert found._repr_html_().count("<table") == 2
 
 
+@pytest.mark.slow
 def test_a_wrong_engine_is_found_out(layout, monkeypatch):
     """An engine that takes the prior of x a quarter as wide draws x towards 0, and its intervals are too narrow."""
     honest = tasks.fit
