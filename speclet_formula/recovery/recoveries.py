@@ -33,7 +33,7 @@ COMPARISON_COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Factor:
+class ComparedFactor:
     """A factor of the data that is compared."""
 
     group: str
@@ -96,7 +96,7 @@ def _groups(models: Sequence[Model]) -> list[tuple[str, ...]]:
     return sorted(found, key=len)
 
 
-def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[Factor]:
+def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[ComparedFactor]:
     """Return the factors that the table has, of two levels or more and no two of the same partition."""
     table = as_pandas(model.data).iloc[model.design.rows]
     found, seen = [], set()
@@ -113,11 +113,11 @@ def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[Factor]:
         n = len(codes)
         shares = 1 / np.bincount(codes)[codes]
         average = sparse.csr_array((shares, (codes, np.arange(n))), shape=(len(used), n))
-        found.append(Factor(":".join(columns), tuple(levels[level] for level in used), average))
+        found.append(ComparedFactor(":".join(columns), tuple(levels[level] for level in used), average))
     return found
 
 
-def _levels(factor: Factor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
+def _levels(factor: ComparedFactor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     """Return one fit's levels of one factor."""
     draws = _averaged(fit.model, fit.idata["posterior"], factor.average)
     truth = factor.average @ known

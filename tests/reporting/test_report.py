@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.common.engines import BY_NAME
 from speclet_formula.errors import DataError
 from speclet_formula.posterior.diagnostics import diagnose
-from speclet_formula.posterior.fit import METHODS
 from speclet_formula.posterior.summary import lay_out
 from tests.fakes import correlated_fit, crossed_fit, screen_data, sleepstudy_data
 
@@ -187,7 +187,7 @@ def test_a_fit_without_draws_has_a_report_that_says_what_is_left_out(tmp_path, m
     told = sf.report(fit, tmp_path / "r.html", truth={"Intercept": 0.0}).read_text(encoding="utf-8")
     reader, words = Reader(told), " ".join(Reader(told).texts)
     assert reader.open == reader.crossed == []
-    for piece in (fit.sentence, "What is left out", f"A fit by {METHODS[fit.method]} has no draws",
+    for piece in (fit.sentence, "What is left out", f"A fit by {BY_NAME[fit.method].title} has no draws",
                   f"{sf.fixef(fit)['estimate'].iloc[0]:.2f}", "Residuals", f"method='{fit.method}'"):  # fmt: skip
         assert piece in words
     assert method in words

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.comparison.folds import make_folds
+from speclet_formula.comparison.kfold import make_folds
 from speclet_formula.inference.exact.density import log_likelihood, log_posterior, marginal_of
 from speclet_formula.inference.exact.leave_one_out import predict_without, read_variances
 from speclet_formula.inference.precision import systems
@@ -134,9 +134,9 @@ def test_a_fold_with_a_high_k_is_predicted_from_new_draws(monkeypatch):
     """The same numbers from new draws of the variances without the fold as from weighted ones, within five SEs."""
     fit = fit_of(ONE_WAY)
     weighted = sf.kfold(fit, group="gene", joint=True)
-    monkeypatch.setattr("speclet_formula.comparison.k_fold.good_pareto_k", lambda n: -1.0)
-    monkeypatch.setattr("speclet_formula.comparison.k_fold.REFITS", (1000,))
-    monkeypatch.setattr("speclet_formula.comparison.k_fold.MOST_REFITS", 3)
+    monkeypatch.setattr("speclet_formula.comparison.kfold.good_pareto_k", lambda n: -1.0)
+    monkeypatch.setattr("speclet_formula.comparison.kfold.REFITS", (1000,))
+    monkeypatch.setattr("speclet_formula.comparison.kfold.MOST_REFITS", 3)
     redone = sf.kfold(fit, group="gene", joint=True)
     assert redone.elpd_i.attrs["n_redone"] == 3
     assert redone.warning
@@ -276,7 +276,7 @@ def test_compare_leaves_out_levels():
 
 @pytest.mark.parametrize("by", [1, np.zeros((6, 2)), {"a"}])
 def test_labels_of_rows_are_one_for_each(by):
-    from speclet_formula.comparison.folds import make_folds
+    from speclet_formula.comparison.kfold import make_folds
 
     model = sf.Model("y ~ x", {"y": [1.0, 2, 4, 3, 5, 6], "x": [0.0, 1, 2, 3, 4, 5]})
     with pytest.raises(sf.ComparisonError, match="There is one label for each row that the model uses"):
