@@ -25,6 +25,7 @@ from speclet_formula.comparison.pointwise import (
     thinned,
     weigh,
 )
+from speclet_formula.design import FixedTerm
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
@@ -357,10 +358,14 @@ def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
 def _check_flat(model: Model, folds: Folds) -> None:
     """Refuse folds without which a coefficient with a flat prior has no posterior."""
     flat = {slot.slot for slot in model.slots if slot.prior.name == "Flat"}
-    terms = [term for term in model.design.mean.fixed if term.name in flat]
-    if not terms:
-        return
-    X = model.design.mean.X[:, [column for term in terms for column in range(term.start, term.stop)]]
+    for predictor in model.design.predictors:
+        terms = [term for term in predictor.fixed if term.name in flat]
+        if terms:
+            _check_rank(predictor.X[:, [j for term in terms for j in range(term.start, term.stop)]], terms, folds)
+
+
+def _check_rank(X: np.ndarray, terms: Sequence[FixedTerm], folds: Folds) -> None:
+    """Refuse folds without which some of the columns depend on others."""
     rank = np.linalg.matrix_rank(X)
     for number, label in enumerate(folds.labels):
         if np.linalg.matrix_rank(X[folds.codes != number]) < rank:

@@ -3,7 +3,7 @@
 What an estimate needs of a fit is said by `Fitted`. Summarising the draws is left to the files beside this one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -203,20 +203,19 @@ def has_draws(fit: Fitted, block: GroupBlock) -> bool:
     return not any(is_left_out(fit.idata["posterior"], slot) for slot in block.slots)
 
 
-def require_kept(fit: Fitted, design: Design) -> None:
-    """Raise an EstimateError unless a fit kept the draws of all group effects of a linear predictor.
+def require_kept(fit: Fitted, blocks: Iterable[GroupBlock]) -> None:
+    """Raise an EstimateError unless a fit kept the draws of the effects of some group blocks.
 
     Parameters
     ----------
     fit : Fit
-    design : Design
-        The mean's, or that of a parameter.
+    blocks : iterable of GroupBlock
 
     Raises
     ------
     EstimateError
     """
-    for slot in (slot for block in design.mean.groups for slot in block.slots):
+    for slot in (slot for block in blocks for slot in block.slots):
         if parts := not_kept(fit.idata["posterior"], slot):
             raise EstimateError(*parts)
 

@@ -273,13 +273,15 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
     """
     priors = {slot.slot: slot.prior for slot in model.slots}
     values: dict[str, Any] = {}
-    for term in model.design.mean.fixed:
-        values |= dict(zip(term.columns, _true_coefficients(term, priors[term.name], rng), strict=True))
-    if "Intercept" in values:
-        values["Intercept"] -= _truth_at_means(model, values)
-    for block in model.design.mean.groups:
-        values |= _true_block(block, priors, rng)
-    return values | {name: float(draw(priors[name], rng)) for name in model.family.parameters}
+    for predictor in model.design.predictors:
+        for term in predictor.fixed:
+            values |= dict(zip(term.columns, _true_coefficients(term, priors[term.name], rng), strict=True))
+        if predictor.has_intercept:
+            values[predictor.columns[0]] -= _truth_at_means(predictor, values)
+        for block in predictor.groups:
+            values |= _true_block(block, priors, rng)
+    constant = (name for name in model.family.parameters if name not in model.design.varying)
+    return values | {name: float(draw(priors[name], rng)) for name in constant}
 
 
 def check_proper(model: Model) -> None:
@@ -297,10 +299,10 @@ def _true_coefficients(term: FixedTerm, prior: Prior, rng: np.random.Generator) 
     return [float(value) for value in np.concatenate([drawn, *map(np.atleast_1d, others)])]
 
 
-def _truth_at_means(model: Model, values: Mapping[str, float]) -> float:
-    """Return what the other coefficients add at the predictors' means."""
-    others = [term for term in model.design.mean.fixed if term.kind != "intercept"]
-    means = model.design.mean.X.mean(axis=0)
+def _truth_at_means(predictor: Predictor, values: Mapping[str, float]) -> float:
+    """Return what the coefficients but the intercept add at the means of their columns."""
+    others = [term for term in predictor.fixed if term.kind != "intercept"]
+    means = predictor.X.mean(axis=0)
     return sum(
         float(means[term.start + place]) * values[label] for term in others for place, label in enumerate(term.columns)
     )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.merged import row_count
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import not_kept
@@ -61,8 +61,8 @@ def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block,
         if slot in truth.effects and slot in posterior
     ]
     cells = [
-        _fixed_block(model.design, term, posterior, truth)
-        for term in many_cells(model)
+        _fixed_block(predictor, term, posterior, truth)
+        for predictor, term in many_cells(model)
         if all(label in truth.scalars for label in term.columns)
     ]
     sums = [total for block in own if (total := _sum_block(block, own)) is not None]
@@ -97,7 +97,8 @@ def group_tables(design: Design, blocks: Sequence[Block], *, centred: bool) -> t
 
 def _coefficient(label: str, design: Design, posterior: Any, truth: ImpliedTruth) -> tuple[np.ndarray | None, float]:
     """Return draws and true value of a fixed coefficient; None and 0 where there is none, or none with a truth."""
-    term = next((term for term in design.mean.fixed if label in term.columns), None)
+    terms = (term for predictor in design.predictors for term in predictor.fixed)
+    term = next((term for term in terms if label in term.columns), None)
     if term is None or label not in truth.scalars:
         return None, 0.0
     draws = draws_of(posterior, term.variable)
@@ -127,9 +128,9 @@ def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effe
     )
 
 
-def _fixed_block(design: Design, term: FixedTerm, posterior: Any, truth: ImpliedTruth) -> Block:
+def _fixed_block(predictor: Predictor, term: FixedTerm, posterior: Any, truth: ImpliedTruth) -> Block:
     """Return a fixed factor of many coefficients."""
-    columns = design.mean.X[:, term.start : term.stop]
+    columns = predictor.X[:, term.start : term.stop]
     draws = draws_of(posterior, term.variable)
     return Block(
         group=term.name,
@@ -138,10 +139,10 @@ def _fixed_block(design: Design, term: FixedTerm, posterior: Any, truth: Implied
         truth=np.array([truth.scalars[label] for label in term.columns]),
         draws=draws.reshape(-1, draws.shape[-1]),
         codes=np.where(columns.any(axis=1), np.abs(columns).argmax(axis=1), -1),
-        factors=tuple(term.name.split(":")),
+        factors=tuple(term.name.removeprefix(predictor.prefix).split(":")),
         additive=False,
         own=True,
-        coefficient="Intercept",
+        coefficient=f"{predictor.prefix}Intercept",
     )
 
 

@@ -210,9 +210,10 @@ def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> li
     ]
 
 
-def many_cells(model: Model) -> tuple[FixedTerm, ...]:
+def many_cells(model: Model) -> tuple[tuple[Predictor, FixedTerm], ...]:
     """Return the fixed factors with so many coefficients that they are summarised like a block."""
-    return tuple(term for term in model.design.mean.fixed if len(term.columns) > MANY_CELLS)
+    terms = ((predictor, term) for predictor in model.design.predictors for term in predictor.fixed)
+    return tuple((predictor, term) for predictor, term in terms if len(term.columns) > MANY_CELLS)
 
 
 def _sd_of(prior: Any, dimension: int = 2) -> float:

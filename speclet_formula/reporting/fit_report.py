@@ -68,7 +68,7 @@ def about_data(model: "Model", boxes: Boxes) -> str:
         ("Response", f"{design.response_name}: from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"),
     ]
     rows = []
-    for block in {block.group: block for block in design.mean.groups}.values():
+    for block in {block.group: block for block in design.blocks}.values():
         counts = rows_by_level(design, block.codes, len(block.levels))
         each = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
         rows.append((block.group, f"{len(block.levels):,}", each))

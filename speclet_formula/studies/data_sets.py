@@ -16,8 +16,9 @@ import pandas as pd
 
 from speclet_formula.common.batch import Outcome
 from speclet_formula.common.checkpoints import FolderKind, write_whole
+from speclet_formula.design import Predictor
 from speclet_formula.errors import DataError
-from speclet_formula.families import inverse_link, log_density
+from speclet_formula.families import inverse_link, inverse_parameter_link, log_density
 from speclet_formula.inference.fit import fit
 from speclet_formula.inference.refit import with_response
 from speclet_formula.model import Model
@@ -39,7 +40,7 @@ STUDY = FolderKind(
     writer="a study",
     own="A study keeps its results in a folder of its own.",
     files="A study writes one small file for each data set.",
-    same="Only the same study can be taken up again; n_sims alone may change.",
+    same="Only the same study can be taken up again; nsim alone may change.",
     says="It says what study the folder's results belong to.",
 )
 FORMAT = 2  # 1 did not say in each file whose it is
@@ -367,10 +368,17 @@ def _likelihood_row(model: Model, posterior: Any, truth: Mapping[str, Any], rank
     size = posterior.sizes["chain"] * posterior.sizes["draw"]
     kept = np.linspace(0, size - 1, ranked).astype(int)
     mean = linear_predictor(model, posterior.to_dataset(), draws=kept)
-    own = {name: np.ravel(posterior[name].to_numpy())[kept, None] for name in model.family.parameters}
-    known = {name: float(truth[name]) for name in model.family.parameters}
+    own: dict[str, Any] = {}
+    known: dict[str, Any] = {}
+    for name in model.family.parameters:
+        if (varying := model.design.varying.get(name)) is None:
+            own[name], known[name] = np.ravel(posterior[name].to_numpy())[kept, None], float(truth[name])
+        else:
+            eta = linear_predictor(model, posterior.to_dataset(), draws=kept, parameter=name)
+            own[name] = inverse_parameter_link(model.family, name, eta)
+            known[name] = inverse_parameter_link(model.family, name, _true_predictor(varying, truth)[None])
     drawn = total_log_likelihood(model, mean, own)
-    true = float(total_log_likelihood(model, _true_predictor(model, truth)[None], known)[0])
+    true = float(total_log_likelihood(model, _true_predictor(model.design.mean, truth)[None], known)[0])
     # So few draws give ranks, but intervals that are short of their mass: 99 draws' 95 % interval covers 93 %.
     return _row(
         parameter=LOG_LIKELIHOOD, term=LOG_LIKELIHOOD, group="", n_values=1, truth=true, median=float(np.median(drawn)),
@@ -385,12 +393,11 @@ def total_log_likelihood(model: Model, predictor: np.ndarray, parameters: Mappin
     return log_density(model.family, model.design.response, means, parameters).sum(axis=1)
 
 
-def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray:
+def _true_predictor(predictor: Predictor, truth: Mapping[str, Any]) -> np.ndarray:
     """Return the true linear predictor of each row, for a truth by the names of the model."""
-    design = model.design
-    labels = [label for term in design.mean.fixed for label in term.columns]
-    total: np.ndarray = design.mean.offset + design.mean.X @ np.array([float(truth[label]) for label in labels])
-    for block in design.mean.groups:
+    coefficients = np.array([float(truth[label]) for label in predictor.columns])
+    total: np.ndarray = predictor.offset + predictor.X @ coefficients
+    for block in predictor.groups:
         for column, slot in enumerate(block.slots):
             effects = pd.Series(truth[slot]).loc[list(block.levels)].to_numpy(dtype=float)
             total = total + block.values[:, column] * effects[block.codes]

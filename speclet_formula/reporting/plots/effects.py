@@ -194,7 +194,7 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
             "plot_effects draws the estimated effects of any model.",
         )
     slot = block.slots[block.columns.index("1")]
-    require_kept(fit, fit.model.design)
+    require_kept(fit, fit.model.design.mean.groups)
     means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims({"chain": 1, "draw": 1})
     effects = means[slot].to_numpy().ravel()
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
@@ -214,7 +214,7 @@ def chosen_effects(fit: "Fit", group: str | None, term: str | None) -> tuple[pd.
     """Return one block's rows of `ranef`, its factor and its column."""
     effects = ranef(fit)
     if effects.empty:
-        require_kept(fit, fit.model.design)
+        require_kept(fit, fit.model.design.blocks)
         raise _no_groups(fit)
     pairs = list(dict.fromkeys(zip(effects["grpvar"], effects["term"], strict=True)))
     found = [pair for pair in pairs if group in (None, pair[0]) and term in (None, pair[1])]
