@@ -116,7 +116,7 @@ def calibrate(
     formula: str | Formula,
     data: Any,
     *,
-    n_sims: int = 1000,
+    nsim: int = 1000,
     random_seed: int | None = None,
     cores: int | None = None,
     progress: bool = True,
@@ -137,7 +137,7 @@ def calibrate(
     data : table
         Predictors and grouping factors. Priors are frozen before the first draw: where they are a preset's that is
         scaled to the response, `data` needs a response for that, and it serves for nothing else.
-    n_sims : int
+    nsim : int
         Data sets.
     random_seed, cores, progress, folder
         As in `study`.
@@ -177,7 +177,7 @@ def calibrate(
     >>> found.calibrated  # doctest: +SKIP
     True
     """
-    at_least("n_sims", n_sims, FEWEST, MOST)
+    at_least("nsim", nsim, FEWEST, MOST)
     at_least("ranked", ranked, 1)
     directory = None if folder is None else Path(folder)
     frozen = settings | {"priors": _frozen(formula, as_pandas(data), settings)}
@@ -186,14 +186,14 @@ def calibrate(
     )
     check_proper(prepare(tasks[0])[1])
     cores = None if cores is None else at_least("cores", cores, 1)
-    outcomes = outcomes_of(tasks, n_sims, cores=cores, progress=progress, folder=directory)
+    outcomes = outcomes_of(tasks, nsim, cores=cores, progress=progress, folder=directory)
     labels = pd.DataFrame(index=[0])
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
     table, curves = _with_bands(parameter_summaries(rows, data_sets, (), ranked), rows, ranked)
     smallest = float(table["rank_p"].min())
     return Calibration(
         formula=tasks[0].formula,
-        n_sims=n_sims,
+        n_sims=nsim,
         random_seed=tasks[0].entropy,
         ranked=ranked,
         level=LEVEL,

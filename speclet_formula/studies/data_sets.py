@@ -41,7 +41,7 @@ STUDY = FolderKind(
     writer="a study",
     own="A study keeps its results in a folder of its own.",
     files="A study writes one small file for each data set.",
-    same="Only the same study can be taken up again; n_sims alone may change.",
+    same="Only the same study can be taken up again; nsim alone may change.",
     says="It says what study the folder's results belong to.",
 )
 FORMAT = 2  # 1 did not say in each file whose it is
