@@ -18,6 +18,7 @@ from speclet_formula.errors import DataError
 from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.recovery import Recovery, recover
 from speclet_formula.screens.datasets import NotebookModel, m7, m7_models
 
@@ -143,7 +144,7 @@ def published_agreement(fits: Mapping[str, Fit]) -> pd.DataFrame:
         }
         for (model, variable), (mean, sd) in PUBLISHED.items()
         if model in fits
-        for here in [float(fits[model].idata["posterior"][variable].mean())]
+        for here in [float(draws_of(fits[model]).variable(variable).mean())]
     ]
     return pd.DataFrame(rows, columns=["model", "parameter", "notebook", "notebook_sd", "here", "difference"])
 

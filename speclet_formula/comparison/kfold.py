@@ -29,6 +29,7 @@ from speclet_formula.design import FixedTerm
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
+from speclet_formula.inference.datatree import settings_of
 from speclet_formula.inference.exact.density import Marginal, log_likelihood, marginal_of, why_not_exact
 from speclet_formula.inference.exact.leave_one_out import (
     DrawnVariances,
@@ -37,7 +38,7 @@ from speclet_formula.inference.exact.leave_one_out import (
     read_variances,
     refit_without,
 )
-from speclet_formula.inference.plans import at_least, settings_of
+from speclet_formula.inference.plans import at_least
 from speclet_formula.model import Model, in_order_of
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.draws import draws_of
@@ -269,7 +270,7 @@ def _refitted(
     fit: Fit, folds: Folds, cores: int | None, progress: bool, arguments: dict[str, Any]
 ) -> tuple[list[_Fold], int]:
     """Fit the model again without each fold, in joblib's workers."""
-    settings = {"method": fit.method, **settings_of(fit.idata, fit.method), "cores": 1, **arguments}
+    settings = {"method": fit.method, **settings_of(fit, fit.method), "cores": 1, **arguments}
     refits = {number: (fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))}
     outcomes = run_batch(fit_without, refits, what="folds", cores=cores, progress=progress, stop=True)
     predicted = [outcome.result for outcome in outcomes if outcome.result is not None]

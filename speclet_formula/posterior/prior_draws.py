@@ -298,11 +298,11 @@ def _truth_at_means(predictor: Predictor, values: Mapping[str, float]) -> float:
 def _true_block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.Generator) -> dict[str, Any]:
     """Draw the SDs, means and correlations of a block."""
     values: dict[str, Any] = {}
-    for slot in block.slots:
+    for slot, sd_name, mean_name in zip(block.slots, block.sds, block.means, strict=True):
         mean, sd = priors[slot].parameters["mu"], priors[slot].parameters["sigma"]
-        values[f"{slot}_sigma"] = float(draw(_prior(sd), rng))
+        values[sd_name] = float(draw(_prior(sd), rng))
         if isinstance(mean, Prior) or float(np.asarray(mean)):
-            values[f"{slot}_mu"] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
+            values[mean_name] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
     if block.correlated:
         name = block.correlation
         values[name] = draw(priors[name], rng, dimension=len(block.columns))
