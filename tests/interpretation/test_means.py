@@ -278,9 +278,9 @@ def test_printed():
     found = sf.marginal_means(crossed_fit(), "control")
     assert repr(found) == (
         "Marginal means of log_fc by control; group effects at zero.\n\n"
-        "     control estimate std_error conf_low conf_high\n"
-        "nonessential  -1.0072    0.0942  -1.1593   -0.8530\n"
-        "       other  -0.8074    0.0967  -0.9619   -0.6519\n\n"
+        "control       estimate  std_error  conf_low  conf_high\n"
+        "nonessential   -1.0072     0.0942   -1.1593    -0.8530\n"
+        "other          -0.8074     0.0967   -0.9619    -0.6519\n\n"
         "conf_low and conf_high bound the 89% equal-tailed interval."
     )
     assert "<td>-1.0072</td>" in found._repr_html_()
