@@ -93,6 +93,7 @@ def test_a_process_that_takes_too_long_is_stopped_with_those_it_started(tmp_path
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.mostly_slow("m7", "sleepstudy", "hap1", "depmap", "hap1_full")
 def test_a_case_without_real_data_gets_a_stand_in_with_all_columns(case, tmp_path, monkeypatch):
     if case.name == "hap1_full":
         monkeypatch.setattr("benchmarks.tables._screen", lambda *_, **__: pd.DataFrame({"log_fc": [0.0]}))
@@ -223,6 +224,7 @@ def test_a_table_is_aligned():
 # --- a sitting
 
 
+@pytest.mark.slow
 def test_a_sitting_is_written_whole(sitting):
     assert list(sitting) == ["targets", "machine", "sittings", "cases", "growth"]
     assert set(sitting["machine"]) == {"cores", "memory_gib", "system", "versions"}
@@ -274,6 +276,7 @@ def test_a_size_that_did_not_end_leaves_no_slope():
     assert (judged[-1]["found"], judged[-1]["met"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_a_sitting_is_shown_from_its_file(sitting, tmp_path, capsys):
     path = tmp_path / "tiny.json"
     path.write_text(json.dumps(sitting), encoding="utf-8")
@@ -320,6 +323,7 @@ def test_what_is_not_installed_is_a_row_without_numbers(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_later_sitting_can_be_added_to_a_file(sitting, tmp_path):
     path = tmp_path / "tiny.json"
     path.write_text(json.dumps(sitting), encoding="utf-8")
@@ -336,6 +340,7 @@ def test_a_later_sitting_can_be_added_to_a_file(sitting, tmp_path):
     assert again["cases"][0]["runs"] == []
 
 
+@pytest.mark.slow
 def test_a_sitting_that_is_broken_off_takes_nothing_away(sitting, tmp_path, monkeypatch):
     path = tmp_path / "tiny.json"
     path.write_text(json.dumps(sitting), encoding="utf-8")

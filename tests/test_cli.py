@@ -750,6 +750,7 @@ def test_saved_fits_become_a_report(folder):
         assert piece in told
 
 
+@pytest.mark.slow
 def test_fits_of_different_rows_are_reported_without_a_comparison(folder):
     save(crossed_fit(draws=50), folder / "one.fit")
     save(correlated_fit(draws=50), folder / "two.fit")

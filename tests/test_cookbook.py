@@ -110,6 +110,7 @@ FIT = {"method": "exact", "draws": 200, "chains": 2, "cores": 1, "random_seed": 
 
 
 @pytest.mark.parametrize(("formula", "layout", "known"), RECIPES.values(), ids=RECIPES)
+@pytest.mark.mostly_slow("one screen", "controls")
 def test_a_recipe_recovers_its_truth(formula, layout, known):
     assert f'"{formula}"' in PAGE
     data, truth = sf.simulate(formula, layout, known, random_seed=11)

@@ -43,6 +43,7 @@ def test_a_run_of_the_study_finds_the_recorded_coverage(levels, true_sd):
 
 
 @pytest.mark.parametrize("levels", [3, 10])
+@pytest.mark.mostly_slow("3")
 def test_the_exact_engine_has_the_intervals_of_the_grid(levels):
     """By the shares of draws below values that the grid gives 5, 50 and 95 %: 0.03 is 4.5 standard errors at 50 %.
 

@@ -223,6 +223,7 @@ def _refused(call, fit, folder):
     return False
 
 
+@pytest.mark.mostly_slow("exact", "reml", "sigma")
 @pytest.mark.parametrize("kind", FITS)
 def test_every_verb_answers_or_says_why_not(made, kind):
     fit, folder = made(kind)
@@ -230,6 +231,14 @@ def test_every_verb_answers_or_says_why_not(made, kind):
     assert refused == REFUSED[kind] - set(LONG)
     assert repr(fit)
     assert fit._repr_html_()
+
+
+@pytest.mark.parametrize(("number", "kind"), list(enumerate(FITS)))
+def test_some_verbs_answer_or_say_why_not(made, number, kind):
+    """A first look, with five verbs or so of each kind."""
+    fit, folder = made(kind)
+    some = [verb for verb in VERBS if verb not in LONG][number % 12 :: 12]
+    assert {verb for verb in some if _refused(VERBS[verb], fit, folder)} == REFUSED[kind] & set(some)
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def _claimed(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> dic
 def read_manifest(folder: Path, kind: FolderKind) -> dict[str, Any]:
     """Return what a folder says of its work; nothing where there is none."""
     try:
-        found = json.loads((folder / kind.manifest).read_text(encoding="utf-8"))
+        known = json.loads((folder / kind.manifest).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -100,12 +100,12 @@ def read_manifest(folder: Path, kind: FolderKind) -> dict[str, Any]:
             "Choose a folder that can be read.",
         ) from error
     except (ValueError, RecursionError):  # no text, no JSON, numbers of thousands of digits, lists without end
-        found = None
-    if not found or not isinstance(found, dict):
+        known = None
+    if not known or not isinstance(known, dict):
         raise DataError(
             f"'{folder / kind.manifest}' is not what {kind.writer} wrote.", kind.says, "Choose another folder."
         )
-    return found
+    return known
 
 
 def seed_of(random_seed: int | None, folder: Path | None, kind: FolderKind) -> int:
@@ -119,7 +119,7 @@ def seed_of(random_seed: int | None, folder: Path | None, kind: FolderKind) -> i
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
 
 
-def write_whole(place: Path, contents: bytes) -> None:
+def write_whole(path: Path, contents: bytes) -> None:
     """Write a file that is there as a whole or not at all.
 
     Raises
@@ -128,11 +128,11 @@ def write_whole(place: Path, contents: bytes) -> None:
         It cannot be written: the disk is full, perhaps.
     """
     try:
-        with replacing(place) as stream:
+        with replacing(path) as stream:
             stream.write(contents)
     except OSError as error:
         raise DataError(
-            f"'{place}' cannot be written: {error.strerror or error}.",
+            f"'{path}' cannot be written: {error.strerror or error}.",
             "The folder keeps what is done as it comes in, and all that it holds so far is whole.",
             "Make room, or let it be written to; then the same call goes on where this one stopped.",
         ) from error

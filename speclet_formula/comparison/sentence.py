@@ -93,12 +93,12 @@ def sparse_parts(design: Design) -> list[str]:
     list of str
         "'sgRNA:cell_line' (100% of the rows)", for group blocks and for fixed factors.
     """
-    shares = {block.label: _share_by_codes(block.codes, len(block.levels)) for block in design.mean.groups}
-    for term in design.mean.fixed:
-        if term.kind == "categorical":
-            cells = design.mean.X[:, term.start : term.stop] != 0
-            few = cells.sum(axis=0) <= FEW_ROWS
-            shares.setdefault(term.name, float(cells[:, few].any(axis=1).mean()))
+    shares = {block.label: _share_by_codes(block.codes, len(block.levels)) for block in design.blocks}
+    factors = [(p, term) for p in design.predictors for term in p.fixed if term.kind == "categorical"]
+    for predictor, term in factors:
+        cells = predictor.X[:, term.start : term.stop] != 0
+        few = cells.sum(axis=0) <= FEW_ROWS
+        shares.setdefault(term.name.removeprefix(predictor.prefix), float(cells[:, few].any(axis=1).mean()))
     return [f"'{name}' ({share:.0%} of the rows)" for name, share in shares.items() if share > SPARSE_SHARE]
 
 
@@ -174,7 +174,7 @@ def _to_leave_out(design: Design) -> str | None:
     """Return the grouping column of the fewest levels, of those whose levels have rows enough."""
     sizes = {
         block.factors[0]: len(block.levels)
-        for block in design.mean.groups
+        for block in design.blocks
         if len(block.factors) == 1 and _share_by_codes(block.codes, len(block.levels)) <= SPARSE_SHARE
     }
     return min(sizes, key=lambda name: sizes[name]) if sizes else None

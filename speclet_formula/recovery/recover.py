@@ -12,6 +12,7 @@ import pandas as pd
 from speclet_formula.common.table import Printed, Sheet, show, text_table
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.recovery.blocks import Block, binomial_band, blocks_of, group_tables, with_coefficients
 from speclet_formula.recovery.parameters import INTERVAL, Scalar, parameter_table, reml_estimates, scalars_of
 from speclet_formula.recovery.recoveries import pooling_tables
@@ -177,9 +178,9 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
         _check_fits(fit)
         return _side_by_side(fit, truth, centred=centred)
     implied = implied_truth(fit.model, truth)
-    posterior = fit.idata["posterior"]
-    scalars = scalars_of(fit.model, posterior)
-    blocks = blocks_of(fit.model, posterior, implied)
+    draws = draws_of(fit)
+    scalars = scalars_of(fit.model, draws)
+    blocks = blocks_of(fit.model, draws, implied)
     verdict = str(fit.diagnostics.verdict)
     parameters = parameter_table(
         scalars, implied.scalars, implied.realized, reml_estimates(fit.model), failed=verdict == "failed"
@@ -187,7 +188,7 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
     if not len(parameters) and not blocks:
         raise _nothing_in_common(scalars, truth)
     if not centred:
-        blocks = with_coefficients(blocks, fit.model, posterior, implied)
+        blocks = with_coefficients(blocks, fit.model, draws, implied)
     groups, levels = group_tables(fit.model.design, blocks, centred=centred)
     return Recovery(
         formula=text_of(fit.model.formula),

@@ -165,12 +165,12 @@ def fit_by(
     check(table, columns, settings)
     cores = None if cores is None else at_least("cores", cores, 1)
     text = read_formula(formula, table, settings)
-    place = None if folder is None else Path(folder)
-    seed = seed_of(random_seed, place, FITS)
+    directory = None if folder is None else Path(folder)
+    seed = seed_of(random_seed, directory, FITS)
     labels, keys = labels_of(table, columns)
     tasks = make_tasks(text, table, labels, settings, seed, summarise, keep=keep_fits)
     manifest = manifest_of(text, columns, settings, seed, summarise)
-    outcomes = outcomes_of(tasks, manifest, cores=cores, progress=progress, folder=place)
+    outcomes = outcomes_of(tasks, manifest, cores=cores, progress=progress, folder=directory)
     groups = keys.assign(
         n_rows=[len(task.rows) for task in tasks],
         status=[outcome.status for outcome in outcomes],
@@ -181,7 +181,7 @@ def fit_by(
     return GroupedFits(
         formula=text,
         by=columns,
-        fits=_fits(tasks, outcomes, place, settings.get("functions")) if keep_fits else {},
+        fits=_fits(tasks, outcomes, directory, settings.get("functions")) if keep_fits else {},
         table=_table(outcomes, keys, columns),
         groups=groups,
         random_seed=seed,
@@ -209,11 +209,11 @@ def _fits(
     if folder is not None:
         fitted = [task for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failed]
         return SavedFits({task.group: (folder / key_of(task)).with_suffix(".fit") for task in fitted}, functions)
-    with tempfile.TemporaryDirectory() as place:
-        path = Path(place) / "group.fit"
-        found = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "group.fit"
+        fits = {}
         for outcome in outcomes:
             if outcome.result is not None and outcome.result.saved is not None:
                 path.write_bytes(outcome.result.saved)
-                found[outcome.key] = load(path, functions=functions)
-        return found
+                fits[outcome.key] = load(path, functions=functions)
+        return fits

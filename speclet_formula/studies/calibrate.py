@@ -108,7 +108,7 @@ def calibrate(
     formula: str | Formula,
     data: Any,
     *,
-    n_sims: int = 1000,
+    nsim: int = 1000,
     random_seed: int | None = None,
     cores: int | None = None,
     progress: bool = True,
@@ -129,7 +129,7 @@ def calibrate(
     data : table
         Predictors and grouping factors. Priors are frozen before the first draw: where they are a preset's that is
         scaled to the response, `data` needs a response for that, and it serves for nothing else.
-    n_sims : int
+    nsim : int
         Data sets.
     random_seed, cores, progress, folder
         As in `study`.
@@ -169,23 +169,23 @@ def calibrate(
     >>> found.calibrated  # doctest: +SKIP
     True
     """
-    at_least("n_sims", n_sims, FEWEST, MOST)
+    at_least("nsim", nsim, FEWEST, MOST)
     at_least("ranked", ranked, 1)
-    place = None if folder is None else Path(folder)
+    directory = None if folder is None else Path(folder)
     frozen = settings | {"priors": _frozen(formula, as_pandas(data), settings)}
     tasks = make_tasks(
-        formula, None, [data], [None], frozen, entropy=seed_of(random_seed, place, STUDY), ranked=ranked, reml=False
+        formula, None, [data], [None], frozen, entropy=seed_of(random_seed, directory, STUDY), ranked=ranked, reml=False
     )
     check_proper(prepare(tasks[0])[1])
     cores = None if cores is None else at_least("cores", cores, 1)
-    outcomes = outcomes_of(tasks, n_sims, cores=cores, progress=progress, folder=place)
+    outcomes = outcomes_of(tasks, nsim, cores=cores, progress=progress, folder=directory)
     labels = pd.DataFrame(index=[0])
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
     table, curves = _with_bands(parameter_summaries(rows, data_sets, (), ranked), rows, ranked)
     smallest = float(table["rank_p"].min())
     return Calibration(
         formula=tasks[0].formula,
-        n_sims=n_sims,
+        n_sims=nsim,
         random_seed=tasks[0].entropy,
         ranked=ranked,
         level=LEVEL,
@@ -237,5 +237,5 @@ def _with_bands(table: pd.DataFrame, rows: pd.DataFrame, ranked: int) -> tuple[p
                  "lower": band.lower, "upper": band.upper}  # fmt: skip
         curves.append(pd.DataFrame(curve))
     dropped = [column for name in LEFT_OUT for column in (name, f"{name}_se")]
-    found = table.drop(columns=dropped).assign(gap=gaps, inside=pd.Series(inside, dtype=object))
-    return found, pd.concat(curves, ignore_index=True)
+    judged = table.drop(columns=dropped).assign(gap=gaps, inside=pd.Series(inside, dtype=object))
+    return judged, pd.concat(curves, ignore_index=True)

@@ -168,12 +168,12 @@ def make_tasks(
     """Return one task for each group, in the order in which the groups first come."""
     model = {name: settings[name] for name in MODEL_SETTINGS if name in settings}
     sampling = {name: settings[name] for name in FIT_SETTINGS if name in settings}
-    found = []
+    tasks = []
     codes, names = pd.factorize(labels)
     for code, group in enumerate(names):
         rows = table[codes == code].reset_index(drop=True)
-        found.append(GroupTask(group, text, rows, model, sampling, _seed_of_group(seed, group), summarise, keep))
-    return found
+        tasks.append(GroupTask(group, text, rows, model, sampling, _seed_of_group(seed, group), summarise, keep))
+    return tasks
 
 
 def _seed_of_group(seed: int, group: str) -> int:

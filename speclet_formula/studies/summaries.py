@@ -56,20 +56,20 @@ def data_sets_frame(outcomes: Sequence[Outcome[Key, DataSet]], labels: pd.DataFr
 
 def parameter_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[str], ranked: int) -> pd.DataFrame:
     """Return one row per design and parameter."""
-    found = []
+    summaries = []
     for known, sets in _by_design(data_sets, keys):
         counts = _counts(sets)
         seconds = _mean(sets["seconds"])
         here = _same_design(rows, known)
         for _, part in here.groupby("parameter", sort=False):
             estimates = _estimates(part) | {"seconds": seconds}
-            found.append(known | _identity(part) | counts | _spread(part, estimates, ranked))
-    return pd.DataFrame(found)
+            summaries.append(known | _identity(part) | counts | _spread(part, estimates, ranked))
+    return pd.DataFrame(summaries)
 
 
 def class_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Return one row per design and class of parameters."""
-    found = []
+    summaries = []
     for known, _ in _by_design(data_sets, keys):
         here = _same_design(rows, known)
         for kind, part in here[here["cover90"].notna()].groupby("class", sort=False):
@@ -81,8 +81,8 @@ def class_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[
             for name in MASSES:
                 share, se, _ = _coverage(part, name)
                 row |= {name: share, f"{name}_se": se}
-            found.append(row | _band(part))
-    return pd.DataFrame(found)
+            summaries.append(row | _band(part))
+    return pd.DataFrame(summaries)
 
 
 def _by_design(data_sets: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
@@ -249,16 +249,17 @@ def fits_sentences(data_sets: pd.DataFrame, outcomes: Sequence[Outcome[Key, Data
     """Say how many fits failed, and why, and how many are flagged."""
     failed = int((data_sets["status"] == "failed").sum())
     flagged = data_sets[(data_sets["status"] == "fitted") & (data_sets["verdict"] != "converged")]
-    found = []
+    sentences = []
     if failed:
-        found.append(f"{failed:,} of {len(data_sets):,} fits failed and are in no number above: {reasons(outcomes)}.")
+        counted = reasons(outcomes)
+        sentences.append(f"{failed:,} of {len(data_sets):,} fits failed and are in no number above: {counted}.")
     if len(flagged):
         failing = int((flagged["verdict"] == "failed").sum())
-        found.append(
+        sentences.append(
             f"{len(flagged):,} of {len(data_sets):,} fits are flagged by their diagnostics, {failing:,} of them as "
             "failed to converge; they count in the numbers above."
         )
-    return tuple(found) or ("All fits converged.",)
+    return tuple(sentences) or ("All fits converged.",)
 
 
 def _bands(classes: pd.DataFrame) -> str:

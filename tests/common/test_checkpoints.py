@@ -67,6 +67,7 @@ for number in range(50):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_open_new_folders_at_once(tmp_path):
     root = Path(__file__).resolve().parents[2]
     call = [sys.executable, "-c", OPENING, str(tmp_path / "go"), str(tmp_path / "folders")]

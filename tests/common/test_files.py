@@ -229,6 +229,7 @@ def limited(body, limit=5000):
 
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("name", ["x.csv", "x.csv.gz", "x.parquet"])
+@pytest.mark.mostly_slow("x.csv-False")
 def test_a_full_disk_leaves_what_was_there(tmp_path, there, name):
     path = tmp_path / name
     if there:

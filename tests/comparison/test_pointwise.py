@@ -71,6 +71,7 @@ def refitted_elpd(fit, rows, draws=1000):
 
 
 @pytest.mark.parametrize("name", ["crossed", "single"])
+@pytest.mark.mostly_slow("crossed")
 def test_it_is_that_of_fits_without_the_row(name, request):
     """Both sides are averages: 4.5 standard errors of the refit's, twofold for the other and for dependent draws."""
     fit = request.getfixturevalue(name)
@@ -93,6 +94,7 @@ def test_its_record_says_what_it_is(crossed):
     np.testing.assert_array_equal(sf.loo(crossed).elpd_i, estimate.elpd_i)
 
 
+@pytest.mark.slow
 def test_levels_of_one_row_leave_no_high_k(single):
     estimate = sf.loo(single)
     assert count_high_k(estimate) == 0
@@ -133,6 +135,7 @@ def test_rows_with_a_high_k_are_redone(crossed):
     assert abs(estimate.elpd_i.values[7] - expected[0]) < 9 * error[0] + 0.02
 
 
+@pytest.mark.slow
 def test_a_row_that_new_draws_do_not_serve_is_refitted(crossed, monkeypatch):
     fit = outlying(crossed)
     once = sf.loo(fit)
@@ -154,6 +157,7 @@ def test_blocks_change_nothing(crossed, monkeypatch):
     np.testing.assert_allclose(parts.pareto_k, whole.pareto_k, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_peak_memory_is_a_few_blocks(monkeypatch):
     """10^4 rows by 1,000 draws are 80 MB; nine small blocks and a large one are 20 MB."""
     n = 10_000

@@ -91,6 +91,7 @@ def whole(fit: sf.Fit) -> Any:
     return sf.loo(fit)
 
 
+@pytest.mark.slow
 def test_all_rows_give_what_loo_gives(fit: sf.Fit, whole: Any) -> None:
     every = sf.loo(fit, observations=1100, random_seed=2)
     assert every.subsampling_se == 0

@@ -49,6 +49,7 @@ def grouped(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1_000_000])
+@pytest.mark.mostly_slow("7", "1000000")
 def test_cells_are_those_that_pandas_makes(rows: int) -> None:
     found = sf.Model("y ~ x + kind + (1 | gene)", scanned(table(), rows=rows)).data
     wanted = grouped(table(), ["x", "kind", "gene"])
@@ -62,6 +63,7 @@ def test_cells_are_those_that_pandas_makes(rows: int) -> None:
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.0, 1.5, np.nan]), st.floats(-9, 9)), min_size=1),
     st.integers(1, 5),
 )
+@pytest.mark.slow
 def test_any_rows_in_any_pieces_keep_count_mean_and_squares(found: list[tuple[str, float, float]], rows: int) -> None:
     frame = pd.DataFrame(found, columns=["g", "x", "y"])
     merged = scans.read_merged(scanned(frame, rows=rows), "y", ["y", "g", "x"])
@@ -103,6 +105,7 @@ MODELS = ["y ~ x + kind + (1 | gene)", "y ~ many + (1 + x | gene/guide)", "y ~ 0
 @pytest.mark.parametrize("formula", MODELS)
 @pytest.mark.parametrize("priors", ["weak", "bambi", "rstanarm"])
 @pytest.mark.parametrize("weights", [None, "w"])
+@pytest.mark.mostly_slow(every=4)
 def test_a_model_has_the_priors_and_findings_of_single_rows(formula: str, priors: str, weights: str | None) -> None:
     merged = sf.Model(formula, scanned(table()), priors=priors, weights=weights)
     single = sf.Model(formula, table(), priors=priors, weights=weights)
@@ -193,6 +196,7 @@ ROWS = (
         (lambda fit: sf.to_bambi(fit.model), "Bambi, and with it method='nuts',"),
     ],
 )
+@pytest.mark.mostly_slow(every=4)
 def test_what_looks_at_single_rows_is_refused(verb: Callable[[Any], Any], name: str) -> None:
     fit = sf.lmer("y ~ (1 | gene)", scanned(table()), **SHORT)
     with pytest.raises(sf.DataError) as caught:
@@ -307,8 +311,8 @@ def test_words(asked: Callable[[], Any], problem: str, allowed: str, remedy: str
     "drawn",
     [
         lambda data: sf.simulate("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}),
-        lambda data: sf.study("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}, n_sims=2),
-        lambda data: sf.calibrate("y ~ (1 | gene)", data, n_sims=2),
+        lambda data: sf.study("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}, nsim=2),
+        lambda data: sf.calibrate("y ~ (1 | gene)", data, nsim=2),
     ],
 )
 def test_no_response_is_drawn_for_merged_rows(drawn: Callable[[pd.DataFrame], Any]) -> None:

@@ -39,6 +39,7 @@ def quoted(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", [*OWN, *ODD])
+@pytest.mark.mostly_slow(every=4)
 def test_a_column_of_any_name_gives_the_numbers_that_it_gives_under_a_plain_one(name: str) -> None:
     plain = sf.lmer("y ~ x + h + (1 + x | g)", table("x", "x"), method="reml")
     for role, formula in (

@@ -80,7 +80,7 @@ def test_simulated_weights_are_matched(table):
 
 
 def test_folds_are_those_of_the_labels(table):
-    from speclet_formula.comparison.folds import make_folds
+    from speclet_formula.comparison.kfold import make_folds
 
     model = sf.Model(FORMULA, table)
     one, other = make_folds(model, group="g"), make_folds(model, group=table["g"].sort_values())

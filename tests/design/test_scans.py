@@ -105,6 +105,7 @@ def test_categories_keep_the_analysts_order(written: Callable[[pd.DataFrame, Pat
     assert scanned.design.fixed[1].coords == ("Mock", "ßcontrol")
 
 
+@pytest.mark.slow
 def test_a_fit_is_the_same_to_the_last_digit(tmp_path: Path) -> None:
     data, _ = sf.datasets.m7()
     short = {"draws": 20, "chains": 2, "cores": 1, "random_seed": 1, "progress": False}

@@ -77,6 +77,17 @@ EXPLOSIVE = {
 
 
 @pytest.mark.parametrize("what", EXPLOSIVE)
+@pytest.mark.mostly_slow(
+    "crossing",
+    "powers",
+    "power",
+    "digits",
+    "length",
+    "signs",
+    "sum in a call",
+    "sum in the response",
+    "open parentheses",
+)
 def test_what_would_explode_is_refused(what):
     with pytest.raises(FormulaError):
         parse_formula(EXPLOSIVE[what])

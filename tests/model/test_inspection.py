@@ -281,6 +281,7 @@ def test_a_level_per_row_is_overdispersion_in_counts(support, kinds):
 
 
 @pytest.mark.parametrize("n", [50, 5000])
+@pytest.mark.slow
 def test_orthogonal_polynomials_and_rare_levels_have_no_extreme_scale(n):
     rng = np.random.default_rng(1)
     data = pd.DataFrame({"y": rng.normal(size=n * 400), "x": rng.normal(size=n * 400)})

@@ -204,6 +204,7 @@ def test_dropped_rows_are_said_by_a_fit_and_by_messages_that_count_rows() -> Non
     )
 
 
+@pytest.mark.slow
 def test_a_wide_table_is_a_model_of_all_its_columns() -> None:
     rng = np.random.default_rng(5)
     wide = pd.DataFrame(rng.normal(size=(30, 2000)), columns=[f"gene {place}" for place in range(2000)])

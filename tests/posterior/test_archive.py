@@ -301,6 +301,7 @@ def repeat_an_array(contents):
 
 
 @pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
+@pytest.mark.mostly_slow(every=2)
 def test_nothing_large_is_unpacked(make, whole, tmp_path):
     path = tmp_path / "given.fit"
     path.write_bytes(make(whole))

@@ -25,6 +25,7 @@ def sigma_of(slot):
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("family", "link"), [(name, link) for name in FAMILIES for link in FAMILIES[name].links])
+@pytest.mark.mostly_slow(every=5)
 def test_every_family_has_defaults(frame, preset, family, link):
     support = FAMILIES[family].support
     table = frame.assign(share=frame["hit"] * 0.5 + 0.2, grade=np.arange(len(frame)) % 4, angle=frame["y"] / 50)
@@ -422,6 +423,7 @@ def numbers_of(prior):
 
 
 @pytest.mark.parametrize(("family", "link"), [(name, link) for name in FAMILIES for link in FAMILIES[name].links])
+@pytest.mark.mostly_slow(every=5)
 def test_weak_is_sensible_for_interactions_far_from_zero_and_formulas_of_parameters(frame, family, link):
     """No prior is degenerate: the scales lie within 10^5 of the unit on the link, times the SD of a column."""
     table = frame.assign(share=frame["hit"] * 0.5 + 0.2, grade=np.arange(len(frame)) % 4, angle=frame["y"] / 50)

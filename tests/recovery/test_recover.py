@@ -338,6 +338,7 @@ TERMS = {
 
 
 @pytest.mark.parametrize("name", SEVEN)
+@pytest.mark.mostly_slow("m7", "m7c", "crossed")
 def test_every_model_of_the_notebook_can_be_judged(seven, name):
     models, truth = seven
     recovery = recover(fit_at_truth(models[name], truth), truth)

@@ -108,6 +108,7 @@ def test_a_block_can_be_chosen_by_its_term(recovery):
     assert plot_intervals(recovery, "gene", "x").figure.axes[0].get_title() == "gene (x)"
 
 
+@pytest.mark.slow
 def test_pictures_of_all_recoveries_are_one_file(recovery, empty, tmp_path):
     path = save_pictures({"m7": recovery, "m7c": recovery_of(BLOCKS[:2]), "fixed": empty}, tmp_path / "new" / "all.png")
     assert path == tmp_path / "new" / "all.png"

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.common.engines import BY_NAME
 from speclet_formula.errors import DataError
 from speclet_formula.posterior.diagnostics import diagnose
-from speclet_formula.posterior.fit import METHODS
 from speclet_formula.posterior.summary import lay_out
 from tests.fakes import correlated_fit, crossed_fit, screen_data, sleepstudy_data
 
@@ -153,6 +153,7 @@ def test_the_report_tells_the_frames_numbers(reader):
         assert piece in told
 
 
+@pytest.mark.slow
 def test_what_did_not_converge_is_said_first(tmp_path):
     bad = crossed_fit()
     bad.idata["posterior"]["1|gene_sigma"][0] += 3  # a chain that found other places
@@ -186,7 +187,7 @@ def test_a_fit_without_draws_has_a_report_that_says_what_is_left_out(tmp_path, m
     told = sf.report(fit, tmp_path / "r.html", truth={"Intercept": 0.0}).read_text(encoding="utf-8")
     reader, words = Reader(told), " ".join(Reader(told).texts)
     assert reader.open == reader.crossed == []
-    for piece in (fit.sentence, "What is left out", f"A fit by {METHODS[fit.method]} has no draws",
+    for piece in (fit.sentence, "What is left out", f"A fit by {BY_NAME[fit.method].title} has no draws",
                   f"{sf.fixef(fit)['estimate'].iloc[0]:.2f}", "Residuals", f"method='{fit.method}'"):  # fmt: skip
         assert piece in words
     assert method in words
@@ -234,6 +235,7 @@ def test_what_cannot_be_reported(tmp_path, call, message):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 @pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.mostly_slow("390")
 def test_in_a_browser(folder, width):
     (folder / "probe.html").write_text(PROBE.format(width=width), encoding="utf-8")
     shown = subprocess.run(

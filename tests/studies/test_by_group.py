@@ -106,6 +106,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("swap", OTHERS.values(), ids=OTHERS)
+@pytest.mark.mostly_slow("no fit")
 def test_foreign_and_broken_files_are_made_again(tmp_path, swap):
     data, own, other = rows(("skin",)), tmp_path / "own", tmp_path / "other"
     whole = sf.fit_by(FORMULA, data, by="tissue", folder=own, **QUICK)

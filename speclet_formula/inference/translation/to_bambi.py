@@ -11,7 +11,6 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 from bambi.defaults.families import BUILTIN_FAMILIES
-from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, StudentT
 from bambi.terms import GroupSpecificTerm
 
 from speclet_formula.design import Design, GroupBlock, replay_design
@@ -20,7 +19,7 @@ from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas, clean_columns
 from speclet_formula.errors import DataError
-from speclet_formula.families import parameter_link
+from speclet_formula.families import is_ordinal, parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.plans import LARGEST_DENSE
 from speclet_formula.inference.translation.names import BambiNames, bambi_names, group_term_name, summed
@@ -31,8 +30,6 @@ from speclet_formula.model import Model
 _SUCCESSES, _TRIALS = "observed_successes", "observed_trials"
 _VALUE, _STATUS, _LOWER, _UPPER = "observed_value", "observed_status", "observed_lower", "observed_upper"
 _STATUSES = np.array(["left", "none", "right"], dtype=object)  # Bambi's words for -1, 0 and 1
-_ORDINAL = {"cumulative": Cumulative, "sratio": StoppingRatio}
-_WEIGHTED = {"gaussian": (Gaussian, pm.Normal), "t": (StudentT, pm.StudentT)}
 
 
 class TranslatedModel(bambi.Model):  # type: ignore[misc]
@@ -263,12 +260,15 @@ def _new_trials(model: Model, data: Any) -> np.ndarray | None:
 
 def _bambi_family(model: Model) -> str | bambi.Family:
     """Return Bambi's name of the family, or the family with what it lacks: weights, centred thresholds."""
-    if model.family.name in _ORDINAL:
-        return _ordinal_family(model)
+    known = BUILTIN_FAMILIES[model.family.name]
+    if is_ordinal(model.family):
+        kind = centred_family(known["family"], model.design)
+        links = {model.family.parent: model.family.link, "threshold": "identity"}
+        return kind(model.family.name, bambi.Likelihood(**known["likelihood"]), links)
     weights = model.design.weights
     if weights is None:
         return model.family.name
-    kind, distribution = _WEIGHTED[model.family.name]
+    distribution = getattr(pm, known["likelihood"]["name"])
     links = {name: parameter_link(model.family, name) or "log" for name in model.family.parameters}
     links |= {model.family.parent: model.family.link}
     likelihood = bambi.Likelihood(
@@ -277,13 +277,7 @@ def _bambi_family(model: Model) -> str | bambi.Family:
         parent=model.family.parent,
         dist=_weighted_distribution(distribution, weights),
     )
-    return kind(model.family.name, likelihood, links)
-
-
-def _ordinal_family(model: Model) -> bambi.Family:
-    kind = centred_family(_ORDINAL[model.family.name], model.design)
-    likelihood = bambi.Likelihood(**BUILTIN_FAMILIES[model.family.name]["likelihood"])
-    return kind(model.family.name, likelihood, {"p": model.family.link, "threshold": "identity"})
+    return known["family"](model.family.name, likelihood, links)
 
 
 def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:

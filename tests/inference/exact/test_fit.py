@@ -87,6 +87,7 @@ def test_the_tree_is_the_one_that_nuts_returns() -> None:
 
 
 @pytest.mark.parametrize("name", ["m7a", "m7a_pool", "m7b", "m7b_pool", "m7c", "m7"])
+@pytest.mark.mostly_slow("m7a_pool")
 def test_the_notebooks_models_converge(name: str) -> None:
     """Those with one row for each effect too, which neither the notebook nor NUTS brought to converge."""
     assert m7_fit(name).diagnostics.verdict == "converged"
@@ -188,6 +189,7 @@ UNITS = [(1e-12, 1e12), (1e12, 1e-12), (1e8, 1.0), (1.0, 1e8), (1e-12, 1e-12)]
 
 
 @pytest.mark.parametrize(("of_x", "of_y"), UNITS)
+@pytest.mark.mostly_slow("1e-12-1000000000000.0")
 def test_the_posterior_is_the_same_in_any_units(of_x: float, of_y: float) -> None:
     """The default priors follow the data, and what is scaled inside is scaled by powers of two.
 
@@ -238,6 +240,7 @@ def test_effects_that_dwarf_the_residual_leave_it_as_it_is() -> None:
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 0.4), (3.0, 5.0), (0.0, 50.0)])
+@pytest.mark.mostly_slow("3.0-5.0")
 def test_a_prior_with_ends_holds_the_sd_between_them(low: float, high: float) -> None:
     """Against the density on a grid: the mean of the SD within 4.5 standard errors of its draws, 7e-6."""
     prior = {"1|g_sigma": sf.Prior("Uniform", lower=low, upper=high), "sigma": sf.Prior("HalfNormal", sigma=1)}
@@ -338,6 +341,7 @@ def test_a_response_without_a_rest_is_refused(response: np.ndarray, message: str
     assert str(caught.value) == message
 
 
+@pytest.mark.slow
 def test_small_fits_are_seldom_doubted() -> None:
     """Of 24 small data sets, half with an SD of zero, at 4 x 250 draws: at most 1 in 100 is to be doubted.
 

@@ -162,6 +162,7 @@ def level_terms(fit):
 
 
 @pytest.mark.parametrize(("formula", "family", "link", "weights"), ONE_FACTOR)
+@pytest.mark.mostly_slow(every=3)
 def test_the_likelihood_of_one_factor_is_a_sum_over_its_levels(formula, family, link, weights):
     """Laplace's by scipy in one dimension; 25 adaptive Gauss-Hermite nodes differ by what the approximation errs."""
     table = responses().assign(w=np.linspace(0.5, 2, 240))
@@ -532,6 +533,7 @@ FAMILIES = [("count", "poisson", 1.0), ("count", "negativebinomial", 1.0), ("siz
 
 @pytest.mark.parametrize("x_unit", [1e-12, 1e12])
 @pytest.mark.parametrize(("response", "family", "y_unit"), FAMILIES)
+@pytest.mark.mostly_slow("size-gamma-1e-12-1e-12", "count-poisson-1.0-1000000000000.0")
 def test_units_change_nothing_but_the_units(response, family, y_unit, x_unit):
     """The log link's intercept takes a response's unit up; the likelihood is a density by each response."""
     formula, settings = f"{response} ~ x + (x | g)", {"family": family, "link": "log", "method": "laplace"}

@@ -96,6 +96,7 @@ def test_large_designs_take_the_sparse_loops():
     assert isinstance(profile_of(sf.Model("y ~ (1 | g)", data).design, reml=True).system, Sparse)
 
 
+@pytest.mark.slow
 def test_a_small_fit_loads_no_compiled_loops(tmp_path):
     sleepstudy_data().to_csv(tmp_path / "data.csv", index=False)
     code = (

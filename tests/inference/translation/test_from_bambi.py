@@ -176,6 +176,7 @@ def spelled(
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.mostly_slow("crossed intercepts", "slopes", "poisson with an offset", "stopping ratio")
 def test_the_log_density_is_that_of_bambis_own_model(name: str) -> None:
     case = CASES[name]
     source = bambi_model(case)

@@ -65,6 +65,7 @@ def test_bambi_s_formulas_hold_no_name_that_is_more_than_a_word() -> None:
         assert re.fullmatch(r"(v\d+|sigma) ~ [v\dcal+|:~() ofset]+", text), text
 
 
+@pytest.mark.slow
 def test_the_posterior_has_our_names_and_the_density_is_that_of_plain_columns() -> None:
     priors = {"sigma_Intercept": sf.Prior("Normal", mu=0, sigma=1)}
     plain = sf.to_pymc(sf.Model(PLAIN, table(), priors=priors))
@@ -95,6 +96,7 @@ def test_bambi_codes_every_term_as_the_design_does() -> None:
             np.testing.assert_allclose(data, model.design.X[:, term.start : term.stop], err_msg=f"{right}: {name}")
 
 
+@pytest.mark.slow
 def test_bambi_predicts_new_rows_of_odd_columns() -> None:
     model = sf.Model(odd_text().split(";")[0], table(**ODD))
     fit = sf.fit(model, method="exact", draws=5, chains=1, random_seed=1)
@@ -113,6 +115,7 @@ def test_a_long_sum_nests_little() -> None:
     assert re.findall(r"v\d+", text) == parts
 
 
+@pytest.mark.slow
 def test_a_model_of_many_terms_is_read_without_deep_recursion() -> None:
     rng = np.random.default_rng(8)
     wide = pd.DataFrame(rng.normal(size=(12, 600)), columns=[f"x{place}" for place in range(600)])

@@ -230,6 +230,7 @@ CASES: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.mostly_slow(every=5)
 def test_the_log_density_is_the_one_written_by_hand(name: str) -> None:
     case = CASES[name]
     translated = to_pymc(sf.Model(case.formula, TABLE, priors=case.priors, **case.arguments))

@@ -1,6 +1,7 @@
-"""A fit goes in; ArviZ's ELPDData of its K-fold cross-validation comes out: groups or parts of the rows left out whole.
+"""K-fold cross-validation: groups, or parts of the rows, left out whole, and predicted by what is left.
 
-Dealing rows into folds is `folds`' part, their densities are those of `inference.exact.leave_one_out`, or of refits.
+Folds are the levels of a factor, some of them together, or rows at random. Of a Gaussian model the coefficients are
+integrated out, exactly; any other model is fitted again without each fold.
 """
 
 import math
@@ -10,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from speclet_formula.common.batch import run_batch, with_progress
-from speclet_formula.comparison.folds import Folds, make_folds
+from speclet_formula.common.seeds import generator
 from speclet_formula.comparison.loo import check_draws, check_finite
 from speclet_formula.comparison.pointwise import (
     MOST_REFITS,
@@ -23,8 +25,10 @@ from speclet_formula.comparison.pointwise import (
     thinned,
     weigh,
 )
+from speclet_formula.design import FixedTerm
 from speclet_formula.design.merged import require_rows
-from speclet_formula.errors import ComparisonError
+from speclet_formula.design.transforms import label_of
+from speclet_formula.errors import ComparisonError, nearest
 from speclet_formula.inference.exact.density import Marginal, log_likelihood, marginal_of, why_not_exact
 from speclet_formula.inference.exact.leave_one_out import (
     DrawnVariances,
@@ -34,13 +38,25 @@ from speclet_formula.inference.exact.leave_one_out import (
     refit_without,
 )
 from speclet_formula.inference.plans import at_least, settings_of
-from speclet_formula.model import Model
+from speclet_formula.model import Model, in_order_of
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks
 
 FOLD_DIM = "fold"
 COSTLY = 500_000  # folds x coefficients, from which on fewer draws are used
+FEWEST = 2
+DEFAULT = 10  # folds of rows
+_NAMED = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """Which fold each row of a model is in. n rows."""
+
+    labels: tuple[str, ...]  # of the folds: a factor's levels, or "1", "2", ...
+    codes: np.ndarray  # (n,) int64, index into labels; every fold has a row
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,12 +159,63 @@ def kfold(
     _check_flat(fit.model, folds)
     if not why_not_exact(fit.model):
         _refuse_unused(fit_arguments, cores)
-        found, n_draws = _integrated(fit, folds, progress)
+        predicted, n_draws = _integrated(fit, folds, progress)
         kind = "integrated"
     else:
-        found, n_draws = _refitted(fit, folds, cores, progress, {"random_seed": random_seed, **fit_arguments})
+        predicted, n_draws = _refitted(fit, folds, cores, progress, {"random_seed": random_seed, **fit_arguments})
         kind = "refitted"
-    return _estimate(fit, folds, found, joint=joint, kind=kind, n_draws=n_draws)
+    return _estimate(fit, folds, predicted, joint=joint, kind=kind, n_draws=n_draws)
+
+
+def make_folds(
+    model: Model,
+    *,
+    group: str | Sequence[Any] | np.ndarray | None = None,
+    k: int | None = None,
+    stratify: str | None = None,
+    random_seed: int | None = None,
+) -> Folds:
+    """Deal the rows of a model into folds.
+
+    Parameters
+    ----------
+    model : Model
+    group : str or array of shape (n,), optional
+        A column of the model's table, a grouping factor such as "gene:sgRNA", or a label for each row: rows of one
+        level are never parted; a pandas Series is matched by its index.
+    k : int, optional
+        Folds; a fold for each level by default, or 10 without `group`.
+    stratify : str, optional
+        A column whose levels are spread evenly over the folds; of rows, not of levels.
+    random_seed : int, optional
+        Which rows or levels go together.
+
+    Returns
+    -------
+    Folds
+
+    Raises
+    ------
+    ComparisonError
+        There is no such column, it lacks values, or there are fewer than two folds or more than can be filled.
+    """
+    rng = generator(random_seed)
+    n = len(model.design.response)
+    if group is None:
+        wanted = _checked(DEFAULT if k is None else k, n, "rows")
+        strata = np.zeros(n, dtype=np.int64) if stratify is None else _levels(model, stratify, "stratify")[0]
+        return _numbered(_dealt(strata, wanted, rng), wanted)
+    if stratify is not None:
+        raise ComparisonError(
+            f"stratify={stratify!r} is given beside group=.",
+            "Rows are spread evenly by a column where they are dealt one by one; with group= whole levels are.",
+            "Leave one of the two out.",
+        )
+    codes, labels = _levels(model, group, "group")
+    wanted = _checked(len(labels) if k is None else k, len(labels), "levels")
+    if wanted == len(labels):
+        return Folds(labels, codes)
+    return _numbered(_dealt(np.zeros(len(labels), dtype=np.int64), wanted, rng)[codes], wanted)
 
 
 def rows_in(folds: Folds, number: int) -> np.ndarray:
@@ -160,11 +227,11 @@ def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], in
     """Predict each fold with all coefficients integrated out."""
     marginal = marginal_of(fit.model, threads=os.cpu_count() or 1)
     costly = marginal.system.layout.size * len(folds.labels) >= COSTLY
-    posterior = thinned(fit.model, fit.idata["posterior"], costly=costly)
-    draws, efficiency = read_variances(fit.model, posterior), relative_efficiency(posterior)
+    known = thinned(fit.model, draws_of(fit), costly=costly)
+    draws, efficiency = read_variances(fit.model, known), relative_efficiency(known)
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     limit, left = good_pareto_k(len(draws.sds)), MOST_REFITS
-    found: list[_Fold] = []
+    predicted: list[_Fold] = []
     for number in with_progress(range(len(folds.labels)), "folds", len(folds.labels), shown=progress):
         rows = rows_in(folds, number)
         left_out = predict_without(marginal, rows, draws, whole)
@@ -173,8 +240,8 @@ def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], in
         if not fold.k <= limit and left > 0:
             left -= 1
             fold = _redrawn(marginal, rows, draws, limit)
-        found.append(fold)
-    return found, len(draws.sds)
+        predicted.append(fold)
+    return predicted, len(draws.sds)
 
 
 def _weighed(log_weights: np.ndarray, left_out: LeftOut, k: float, *, redone: bool) -> _Fold:
@@ -205,8 +272,8 @@ def _refitted(
     settings = {"method": fit.method, **settings_of(fit.idata, fit.method), "cores": 1, **arguments}
     refits = {number: (fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))}
     outcomes = run_batch(fit_without, refits, what="folds", cores=cores, progress=progress, stop=True)
-    found = [outcome.result for outcome in outcomes if outcome.result is not None]
-    return found, settings["draws"] * settings["chains"]
+    predicted = [outcome.result for outcome in outcomes if outcome.result is not None]
+    return predicted, settings["draws"] * settings["chains"]
 
 
 def fit_without(model: Model, rows: np.ndarray, settings: dict[str, Any]) -> _Fold:
@@ -216,37 +283,36 @@ def fit_without(model: Model, rows: np.ndarray, settings: dict[str, Any]) -> _Fo
 
     others = np.setdiff1d(np.arange(len(model.design.rows)), rows)
     again = fit(with_rows(model, others), **{**settings, "progress": False})
-    held = Fit(with_rows(model, rows), again.idata, again.method, again.diagnostics, again.seconds)
-    sizes = again.idata["posterior"].sizes
-    n_draws = sizes["chain"] * sizes["draw"]
+    draws = draws_of(again)
+    n_draws = len(draws)
     each, total = np.empty(len(rows)), np.zeros(n_draws)
-    for part, block in log_likelihood_blocks(held):
+    for part, block in log_likelihood_blocks(with_rows(model, rows), draws):
         each[part] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(n_draws)
         total += block.sum(axis=1)
     joint = float(log_sum_exp(total[None])[0]) - math.log(n_draws)
     return _Fold(each, joint, math.nan, redone=True, verdict=again.diagnostics.verdict)
 
 
-def _estimate(fit: Fit, folds: Folds, found: list[_Fold], *, joint: bool, kind: str, n_draws: int) -> Any:
+def _estimate(fit: Fit, folds: Folds, predicted: list[_Fold], *, joint: bool, kind: str, n_draws: int) -> Any:
     """Put the folds together as ArviZ has it."""
     from arviz_stats.utils import ELPDDataLOOKFold
     from xarray import DataArray
 
     each, labels = np.empty(len(folds.codes)), np.asarray(folds.labels, dtype=object)
-    for number, fold in enumerate(found):
+    for number, fold in enumerate(predicted):
         each[rows_in(folds, number)] = fold.each
-    elpd = np.array([fold.joint for fold in found]) if joint else each
+    elpd = np.array([fold.joint for fold in predicted]) if joint else each
     check_finite(each, fit, np.arange(len(each)))
     within = _within_sample(fit, folds, joint=joint)
-    k = np.array([fold.k for fold in found])
+    k = np.array([fold.k for fold in predicted])
     limit = good_pareto_k(n_draws)
     unconverged = [
-        label for label, fold in zip(folds.labels, found, strict=True) if fold.verdict not in ("", "converged")
+        label for label, fold in zip(folds.labels, predicted, strict=True) if fold.verdict not in ("", "converged")
     ]
     about = {
         "kind": kind,
         "joint": joint,
-        "n_redone": sum(fold.redone for fold in found) if kind == "integrated" else 0,
+        "n_redone": sum(fold.redone for fold in predicted) if kind == "integrated" else 0,
         "not_converged": unconverged,
     }
     coords: dict[str, Any] = {FOLD_DIM: labels}
@@ -278,11 +344,11 @@ def _estimate(fit: Fit, folds: Folds, found: list[_Fold], *, joint: bool, kind: 
 
 def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
     """Return the log predictive density of each row, or fold, by the fit that has seen it."""
-    sizes = fit.idata["posterior"].sizes
-    n_draws = sizes["chain"] * sizes["draw"]
+    draws = draws_of(fit)
+    n_draws = len(draws)
     each = np.empty(len(folds.codes))
     totals = np.zeros((len(folds.labels), n_draws))
-    for rows, block in log_likelihood_blocks(fit):
+    for rows, block in log_likelihood_blocks(fit.model, draws):
         each[rows] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(n_draws)
         if joint:
             np.add.at(totals, folds.codes[rows], block.T)
@@ -292,10 +358,14 @@ def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
 def _check_flat(model: Model, folds: Folds) -> None:
     """Refuse folds without which a coefficient with a flat prior has no posterior."""
     flat = {slot.slot for slot in model.slots if slot.prior.name == "Flat"}
-    terms = [term for term in model.design.mean.fixed if term.name in flat]
-    if not terms:
-        return
-    X = model.design.mean.X[:, [column for term in terms for column in range(term.start, term.stop)]]
+    for predictor in model.design.predictors:
+        terms = [term for term in predictor.fixed if term.name in flat]
+        if terms:
+            _check_rank(predictor.X[:, [j for term in terms for j in range(term.start, term.stop)]], terms, folds)
+
+
+def _check_rank(X: np.ndarray, terms: Sequence[FixedTerm], folds: Folds) -> None:
+    """Refuse folds without which some of the columns depend on others."""
     rank = np.linalg.matrix_rank(X)
     for number, label in enumerate(folds.labels):
         if np.linalg.matrix_rank(X[folds.codes != number]) < rank:
@@ -315,3 +385,78 @@ def _refuse_unused(fit_arguments: dict[str, Any], cores: int | None) -> None:
             "integrated out.",
             "Leave them out.",
         )
+
+
+def _numbered(codes: np.ndarray, count: int) -> Folds:
+    return Folds(tuple(str(number + 1) for number in range(count)), codes)
+
+
+def _dealt(strata: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal out places at random, those of one stratum after the other, so that each fold gets as many of it."""
+    shuffled = rng.permutation(len(strata))
+    in_turn = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    codes = np.empty(len(strata), dtype=np.int64)
+    codes[in_turn] = np.arange(len(strata)) % k
+    return codes
+
+
+def _checked(k: Any, most: int, what: str) -> int:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not FEWEST <= k <= most:
+        raise ComparisonError(
+            f"{k!r} folds cannot be made of {most:,} {what}.",
+            f"The number of folds is a whole number from {FEWEST} to that of the {what}.",
+            f"For example k={min(DEFAULT, max(most, FEWEST))}.",
+        )
+    return int(k)
+
+
+def _levels(model: Model, group: Any, argument: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return each row's level, and the observed levels in the analyst's order."""
+    design = model.design
+    if not isinstance(group, str):
+        given = in_order_of(model, group, argument)
+        if np.ndim(given) != 1:
+            raise ComparisonError(
+                f"{argument}= is {given!r}, which is no label for each row."
+                if np.ndim(given) == 0
+                else f"{argument}= has {np.ndim(given)} dimensions.",
+                "There is one label for each row that the model uses, or for each row of its table.",
+                f"Give a column's name: {argument}='gene'.",
+            )
+        column = given if isinstance(given, pd.Series) else pd.Series(list(given))
+        if len(column) == len(model.data) != len(design.rows):
+            column = column.iloc[design.rows].reset_index(drop=True)
+    elif group in model.data.columns:
+        column = model.data[group].iloc[design.rows].reset_index(drop=True)
+    else:
+        blocks = {block.group: block for block in design.blocks}
+        if group not in blocks:
+            raise _unknown(model, group, argument, [*map(str, model.data.columns), *blocks])
+        return blocks[group].codes, blocks[group].levels
+    if len(column) != len(design.rows):
+        raise ComparisonError(
+            f"{argument}= has {len(column):,} values for {len(design.rows):,} rows of the model.",
+            "There is one for each row that the model uses, or for each row of its table.",
+            f"Give a column's name: {argument}='gene'.",
+        )
+    if column.isna().any():
+        raise ComparisonError(
+            f"'{group if isinstance(group, str) else argument}' lacks a value in {int(column.isna().sum()):,} rows.",
+            "Each row belongs to one fold.",
+            "Fill them in, or leave these rows out of the table.",
+        )
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()
+        return column.cat.codes.to_numpy(np.int64), tuple(map(label_of, column.cat.categories))
+    codes, levels = pd.factorize(column)
+    return codes.astype(np.int64), tuple(map(label_of, levels.tolist()))
+
+
+def _unknown(model: Model, name: str, argument: str, known: list[str]) -> ComparisonError:
+    near = nearest(name, known)
+    return ComparisonError(
+        f"there is no column '{name}' to make folds of.",
+        f"{argument}= names a column of the model's table: "
+        f"{', '.join(known[:_NAMED])}{', ...' if known[_NAMED:] else ''}.",
+        f"Nearest: {near}." if near else f"For example {argument}={str(model.data.columns[0])!r}.",
+    )

@@ -7,12 +7,13 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.comparison.folds import make_folds
+from speclet_formula.comparison.kfold import make_folds
 from speclet_formula.inference.exact.density import log_likelihood, log_posterior, marginal_of
 from speclet_formula.inference.exact.leave_one_out import predict_without, read_variances
 from speclet_formula.inference.precision import systems
 from speclet_formula.inference.refit import with_rows
 from speclet_formula.inference.translation.to_bambi import to_bambi
+from speclet_formula.posterior.draws import draws_of
 from tests.fakes import fake_fit
 
 N_GENES = 10
@@ -50,7 +51,7 @@ def test_densities_given_variances_are_those_of_a_dense_normal(by, algebra, monk
     model = sf.Model(FORMULA, DATA, weights="w")
     marginal, design = marginal_of(model), model.design
     fit = fake_fit(model, {"cor|gene": 0.3, "sigma": 0.5}, chains=1, draws=3)
-    draws = read_variances(model, fit.idata["posterior"])
+    draws = read_variances(model, draws_of(fit))
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     folds = make_folds(model, group=by)
     posterior = fit.idata["posterior"]
@@ -112,6 +113,7 @@ def on_a_grid(model, rows):
     return np.log(joint), np.log(each)
 
 
+@pytest.mark.slow
 def test_a_left_out_gene_is_predicted_as_by_a_fit_without_it():
     """1,000 nearly independent draws: a log mean density has an SE below 0.02 here, 0.1 is five of them."""
     fit = fit_of(ONE_WAY)
@@ -128,13 +130,14 @@ def test_a_left_out_gene_is_predicted_as_by_a_fit_without_it():
     assert not by_row.warning
 
 
+@pytest.mark.slow
 def test_a_fold_with_a_high_k_is_predicted_from_new_draws(monkeypatch):
     """The same numbers from new draws of the variances without the fold as from weighted ones, within five SEs."""
     fit = fit_of(ONE_WAY)
     weighted = sf.kfold(fit, group="gene", joint=True)
-    monkeypatch.setattr("speclet_formula.comparison.k_fold.good_pareto_k", lambda n: -1.0)
-    monkeypatch.setattr("speclet_formula.comparison.k_fold.REFITS", (1000,))
-    monkeypatch.setattr("speclet_formula.comparison.k_fold.MOST_REFITS", 3)
+    monkeypatch.setattr("speclet_formula.comparison.kfold.good_pareto_k", lambda n: -1.0)
+    monkeypatch.setattr("speclet_formula.comparison.kfold.REFITS", (1000,))
+    monkeypatch.setattr("speclet_formula.comparison.kfold.MOST_REFITS", 3)
     redone = sf.kfold(fit, group="gene", joint=True)
     assert redone.elpd_i.attrs["n_redone"] == 3
     assert redone.warning
@@ -274,7 +277,7 @@ def test_compare_leaves_out_levels():
 
 @pytest.mark.parametrize("by", [1, np.zeros((6, 2)), {"a"}])
 def test_labels_of_rows_are_one_for_each(by):
-    from speclet_formula.comparison.folds import make_folds
+    from speclet_formula.comparison.kfold import make_folds
 
     model = sf.Model("y ~ x", {"y": [1.0, 2, 4, 3, 5, 6], "x": [0.0, 1, 2, 3, 4, 5]})
     with pytest.raises(sf.ComparisonError, match="There is one label for each row that the model uses"):
