@@ -13,7 +13,6 @@ import pandas as pd
 
 from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
-from speclet_formula.comparison.k_fold import kfold
 from speclet_formula.comparison.kfold import kfold
 from speclet_formula.comparison.loo import count_high_k, loo
 from speclet_formula.comparison.sentence import describe
