@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.prediction import linear_predictor
 from tests.fakes import fake_fit, screen_data
 
@@ -42,9 +43,9 @@ def test_sigma_by_row_is_the_exponential_of_its_predictor(fit):
         + posterior["sigma_control"].to_numpy()[..., 0][..., None] * other
         + posterior["sigma_1|cell_line"].to_numpy()[..., line]
     ).reshape(-1, len(other))
-    np.testing.assert_allclose(linear_predictor(fit.model, posterior, parameter="sigma"), expected, rtol=1e-12)
+    np.testing.assert_allclose(linear_predictor(fit.model, draws_of(fit), parameter="sigma"), expected, rtol=1e-12)
     np.testing.assert_allclose(sf.fitted(fit, parameter="sigma")["estimate"], np.exp(expected).mean(axis=0), rtol=1e-9)
-    mean = linear_predictor(fit.model, posterior)
+    mean = linear_predictor(fit.model, draws_of(fit))
     z = (design.response - mean) / np.exp(expected)
     by_hand = -0.5 * z**2 - expected - 0.5 * np.log(2 * np.pi)
     np.testing.assert_allclose(sf.log_likelihood(fit).to_numpy().reshape(by_hand.shape), by_hand, rtol=1e-10)
