@@ -278,10 +278,6 @@ def _correlations(design: Design, stated: Mapping[str, Any], placement: Placemen
     return found
 
 
-def _is_gaussian(model: Model) -> bool:
-    return is_linear(model.family)
-
-
 def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
     """Return the family's own parameters; a Gaussian residual SD with what the model leaves out."""
     varying = model.design.varying
@@ -289,7 +285,7 @@ def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Place
     found = {name: float(stated[name]) for name in constant if np.ndim(stated.get(name, [])) == 0}
     if "threshold" in model.family.parameters and len(stated.get("threshold", ())) == len(model.design.levels) - 1:
         found |= {f"threshold[{place}]": float(value) for place, value in enumerate(stated["threshold"])}
-    if "sigma" in found and _is_gaussian(model):
+    if "sigma" in found and is_linear(model.family):
         found["sigma"] = float(np.sqrt(found["sigma"] ** 2 + sum(map(residual_variance, placement.left))))
     return found
 
@@ -323,7 +319,7 @@ def _realized(
     if "Intercept" in scalars and "Intercept" not in coefficients:
         found["Intercept"] = float(sum(series.mean() for slot, series in effects.items() if columns[slot] == "1"))
     found |= _realized_correlations(model.design, scalars, effects)
-    if "sigma" in scalars and _is_gaussian(model):
+    if "sigma" in scalars and is_linear(model.family):
         found["sigma"] = _realized_sigma(model.design, coefficients, placement)
     return found
 
