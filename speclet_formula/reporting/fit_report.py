@@ -18,7 +18,7 @@ from speclet_formula.inference.plans import seed_of, settings_of
 from speclet_formula.interpretation.equations import equation, explain_formula
 from speclet_formula.model import relate_groups
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.draws import has_draws
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.effects import ranef
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.summary import Summary
@@ -138,7 +138,7 @@ def checks_of(fit: Fit | PointFit, boxes: Boxes, random_seed: int | None) -> str
         return part(heading, paragraph("Merged rows cannot tell: the single ones are gone."))
     if isinstance(fit, PointFit):
         return _residuals_of(fit, boxes, random_seed)
-    if not all(has_draws(fit, block) for block in fit.model.design.blocks):
+    if not all(map(draws_of(fit).keeps, fit.model.design.blocks)):
         return part(heading, paragraph("Not told: the fit kept no draws of its group effects."))
     check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
     text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."

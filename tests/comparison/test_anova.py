@@ -82,7 +82,7 @@ def test_one_formula_twice_keeps_two_rows():
 def test_it_prints():
     found = sf.anova(*fits("Reaction ~ 1", "Reaction ~ Days"))
     lines = repr(found).splitlines()
-    assert lines[0].split() == ["npar", "AIC", "BIC", "logLik", "deviance", "Chisq", "Df", "Pr(>Chisq)"]
+    assert lines[0].split() == ["model", "npar", "AIC", "BIC", "logLik", "deviance", "Chisq", "Df", "Pr(>Chisq)"]
     assert "nan" not in repr(found).lower()
     assert "<table" in found._repr_html_()
 
