@@ -70,6 +70,15 @@ def test_no_family_is_told_from_others_by_its_name() -> None:
     assert not compared
 
 
+def test_the_tests_mirror_the_rooms() -> None:
+    """A room's tests are in the folder of its name; `tests/fuzz` is of several rooms."""
+    tests = Path(__file__).parent
+    tested = {path.parent.relative_to(tests).as_posix() for path in tests.glob("*/**/test_*.py")} - {"fuzz"}
+    folders = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/**/*.py")}
+    assert not tested - folders, "tests of no room"
+    assert not {folder for folder in folders if "/" not in folder} - tested, "rooms without tests"
+
+
 # Where the parts of a model may be called as they are among draws: the design names them, `draws` reads the tree, and
 # `datatree` makes it.
 POSTERIOR_MAY_BE_SPELLED = ("design/design.py", "posterior/draws.py", "inference/datatree.py")

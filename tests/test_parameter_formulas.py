@@ -58,7 +58,7 @@ def test_the_print_out_has_a_block_for_sigma(fit):
     block = text.partition("sigma (log link), fixed effects:\n")[2].splitlines()
     assert [line.split()[0] for line in block[1:3]] == ["sigma_Intercept", "sigma_control[other]"]
     assert "Residual" not in text
-    assert "<caption>sigma (log link), fixed effects</caption>" in fit._repr_html_()
+    assert ">sigma (log link), fixed effects</caption>" in fit._repr_html_()
 
 
 def test_a_fit_is_saved_and_loaded(fit, tmp_path):

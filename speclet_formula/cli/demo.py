@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.common.files import replacing
+from speclet_formula.common.table import text_table
 from speclet_formula.comparison import Comparison, compare
 from speclet_formula.comparison.compare import FEWEST_FITS
 from speclet_formula.errors import DataError
@@ -199,7 +200,8 @@ def _titled(title: str, text: str) -> str:
 def _agreement_text(agreement: pd.DataFrame) -> str:
     """Return the table as text with a sentence on the largest difference."""
     worst = agreement["difference"].abs().max()
-    return f"{agreement.round(3).to_string(index=False)}\n\nThe largest difference is {worst:.3f}."
+    shown = agreement.map(lambda value: value if isinstance(value, str) else f"{value:.3f}")
+    return f"{text_table(shown, labels=2).text()}\n\nThe largest difference is {worst:.3f}."
 
 
 def _report(

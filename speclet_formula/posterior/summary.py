@@ -326,7 +326,7 @@ def group_table(frame: pd.DataFrame, shown: Mapping[str, str]) -> Table:
     header = ("Groups", "Name", *shown, *(["Corr"] + [""] * (width - 1) if width else []))
     hidden = any(len(block) > MOST_CORRELATED for block in _blocks(names)) and not correlations.empty
     note = "More correlations: sf.varcorr(fit)" if hidden else ""
-    return Table("Group effects", header, tuple(rows), 2, note)
+    return Table("Group effects", header, tuple(rows), 2, note, blocks=True)
 
 
 def _blocks(names: Iterable[tuple[str, str]]) -> list[list[tuple[str, str]]]:

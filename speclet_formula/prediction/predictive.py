@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import PriorError
 from speclet_formula.families import FAMILIES, draw_response
@@ -29,7 +30,7 @@ BAND = (0.05, 0.95)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Predictive:
+class Predictive(Printed):
     """Responses drawn from a model, beside the observed one.
 
     Attributes
@@ -61,10 +62,12 @@ class Predictive:
     table: pd.DataFrame
     index: pd.Index | None = None  # the labels of the n rows in the table as it was given
 
-    def __repr__(self) -> str:
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
         title = f"{self.kind.capitalize()} predictive check of {self.response}: {len(self.replicates):,} replicates"
-        shown = self.table.to_string(index=False, float_format=lambda value: f"{value:.4g}")
-        return "\n".join([title, "", shown, "", describe_check(self)])
+        numbers = self.table.drop(columns="statistic").map("{:.4g}".format)
+        table = text_table(pd.concat([self.table["statistic"], numbers], axis=1))
+        return Sheet(title, (), (table,), (describe_check(self),))
 
 
 def prior_predictive(model: Model, draws: int = 200, *, random_seed: int | None = None) -> Predictive:

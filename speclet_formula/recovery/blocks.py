@@ -16,7 +16,8 @@ from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
 from speclet_formula.posterior.intervals import without_rows
 from speclet_formula.recovery.parameters import INTERVAL, interval, many_cells
-from speclet_formula.recovery.truth import ImpliedTruth, determines
+from speclet_formula.recovery.parts import determines
+from speclet_formula.recovery.truth import ImpliedTruth
 
 BAND = 0.95  # mass of the binomial bands
 NOTHING = 1e-20  # a sum of squares below it is rounding

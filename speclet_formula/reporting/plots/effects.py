@@ -294,12 +294,15 @@ def plot_variances(fit: "Fit") -> Picture:
     names = [_component(row.grp, row.var1) for row in frame.itertuples()]
     label_rows(axis, names)
     axis.set_xlim(left=0)
-    axis.set_xlabel(plain(f"standard deviation in {fit.model.design.response_name},\n{table.attrs['interval']}"))
+    bounded = table.attrs["interval"] != "none"  # of a fit without draws there is none
+    what = f"standard deviation in {fit.model.design.response_name}"
+    axis.set_xlabel(plain(f"{what},\n{table.attrs['interval']}" if bounded else what))
     words = "; ".join(
-        f"{name} {row.sdcor:.3g} ({row.conf_low:.3g} to {row.conf_high:.3g})"
+        f"{name} {row.sdcor:.3g}" + (f" ({row.conf_low:.3g} to {row.conf_high:.3g})" if bounded else "")
         for name, row in zip(names[::-1], frame.iloc[::-1].itertuples(), strict=True)
     )
-    return Picture(figure, f"Standard deviations with their {table.attrs['interval']}: {words}.")
+    with_ends = f" with their {table.attrs['interval']}" if bounded else ""
+    return Picture(figure, f"Standard deviations{with_ends}: {words}.")
 
 
 def _component(group: str, term: Any) -> str:
