@@ -198,7 +198,7 @@ def point_predictor(model: Any, points: PointEstimates, design: Design) -> Array
     -------
     ndarray of float, shape (n,)
     """
-    modes = dict(zip((block.label for block in model.design.groups), points.modes, strict=True))
+    modes = dict(zip((block.label for block in model.design.mean.groups), points.modes, strict=True))
     eta = design.mean.offset + design.mean.X @ points.coefficients
     for block in design.mean.groups:
         effects = modes[block.label][np.maximum(block.codes, 0)] * (block.codes >= 0)[:, None]

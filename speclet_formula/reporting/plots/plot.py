@@ -112,7 +112,7 @@ def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
 
 def _has_effects(fit: Fit | PointFit) -> bool:
     """Tell whether a fit knows the effects of levels: it may have kept no draws of them."""
-    return any(isinstance(fit, PointFit) or has_draws(fit, block) for block in fit.model.design.groups)
+    return any(isinstance(fit, PointFit) or has_draws(fit, block) for block in fit.model.design.blocks)
 
 
 def _predictive(fit: Fit, *, group: Any = None, random_seed: int | None = 0) -> Picture:
