@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from formulae import design_matrices
-from speclet_formula.design.mean.fixed import count_columns
+from speclet_formula.design.fixed import count_columns
 
 from speclet_formula.design import build_design
 from speclet_formula.errors import DataError
