@@ -292,7 +292,7 @@ _BY_NAME: Mapping[str, Kinds] = {
     "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",), "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
 }  # fmt: skip
-_LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "params": _MAPPING}  # arguments at other places
+_LATER: Mapping[str, Kinds] = {"truth": _MAPPING}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
     "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "recover": {"fit": (*_FITS, "Mapping")},
     "refit": {"fit": (*_FITS, "Model")}, "update": {"fit": (*_FITS, "Model", *_TEXTS)},

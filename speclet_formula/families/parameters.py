@@ -45,10 +45,14 @@ class Parameter:
     guess: float | None = None  # where a search begins; None for the SD of the response
     brms_predictor: Stated | None = None  # brms' prior of its formula's intercept; None for one with the same moments
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies between 0 and 1; thresholds aside, others are above 0."""
+        return self.link == "logit"
+
     def default(self, preset: str, measures: Measures) -> Stated:
         """Return the distribution, and its parameters, that a preset gives it."""
-        stated = self.defaults.get(preset, self.defaults.get(""))
-        assert stated is not None
+        stated = self.defaults[preset if preset in self.defaults else ""]
         return stated(measures) if callable(stated) else stated
 
     def but(
@@ -73,11 +77,10 @@ def threshold_at(measures: Measures, shares: np.ndarray) -> Stated:
     return "Normal", {"mu": np.array([measures.linked(float(share)) for share in shares]), "sigma": 2.5}
 
 
-# brms 2.18's default of its shape, phi, zi and hu, and of its formulas' intercepts (def_dpar_prior).
+# Defaults of brms 2.18, of its shape and phi and of its formulas' intercepts (def_dpar_prior), and of Bambi 0.21
+# (`default_priors`).
 _VAGUE: Stated = ("Gamma", {"alpha": 0.01, "beta": 0.01})
 _PREDICTOR: Stated = ("StudentT", {"nu": 3, "mu": 0, "sigma": 2.5})
-# Bambi 0.21's `default_priors`; brms has the same one for the degrees of freedom (Juarez & Steel 2010,
-# doi:10.1198/jbes.2009.07145).
 _HALF_CAUCHY: Stated = ("HalfCauchy", {"beta": 1})
 _EXPONENTIAL: Stated = ("Exponential", {"lam": 1})
 
@@ -98,7 +101,7 @@ SIGMA = Parameter(
 NU = Parameter(
     "nu",
     "log",
-    {"": ("Gamma", {"alpha": 2, "beta": 0.1})},
+    {"": ("Gamma", {"alpha": 2, "beta": 0.1})},  # Juarez & Steel 2010, doi:10.1198/jbes.2009.07145
     Elsewhere("nu", note="# not the same model: nu is 1 + exp(...) in brms where it has a formula, and exp(...) here"),
     guess=8.0,
     brms_predictor=("Normal", {"mu": 2.7, "sigma": 0.8}),

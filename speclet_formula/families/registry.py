@@ -42,6 +42,7 @@ FAMILIES: dict[str, FamilySpecification] = {
 }  # fmt: skip
 
 DEFAULT_FAMILY = GAUSSIAN.name
+SHARES = frozenset(own.name for known in FAMILIES.values() for own in known.own_parameters if own.is_share)
 _LINK_ALIASES: Mapping[str, str] = {"1/mu^2": "inverse_squared", "1/mu": "inverse"}
 # What R has and Bambi has not, with what comes nearest.
 _ABSENT: Mapping[str, str] = {

@@ -11,6 +11,7 @@ import numpy as np
 
 from speclet_formula.design.design import sd_name
 from speclet_formula.errors import PriorError
+from speclet_formula.families.registry import SHARES
 from speclet_formula.priors.prior import Prior, Slot, has_hyperpriors, support_of
 from speclet_formula.priors.refusals import not_positive, number_text
 
@@ -81,15 +82,15 @@ def _coefficient_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prio
 
 
 def _parameter_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
-    """Check the prior of a family's parameter; all of them are positive, psi a share, but for thresholds."""
+    """Check the prior of a family's parameter; all of them are positive, or a share, but for thresholds."""
     _refuse_hyperpriors(slot, prior, "A family's parameter", "such as 1")
     if slot.slot == "threshold":
         return _threshold_prior(slot, prior, columns)
     _refuse_vectors(slot, prior)
-    if slot.slot == "psi" and support_of(prior) != "unit":
+    if slot.slot in SHARES and support_of(prior) != "unit":
         raise PriorError(
-            f"{prior} cannot be the prior of 'psi'.",
-            "psi is a share of the rows, so that its prior lies between 0 and 1.",
+            f"{prior} cannot be the prior of '{slot.slot}'.",
+            f"{slot.slot} is a share of the rows, so that its prior lies between 0 and 1.",
             'Write Prior("Beta", alpha=2, beta=2).',
         )
     _require_positive(prior, f"'{slot.slot}'")

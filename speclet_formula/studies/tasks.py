@@ -19,7 +19,7 @@ from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Call, Expression, Formula, Name, Operation, columns_of, text_of
 from speclet_formula.inference.fit import FIT_SETTINGS, refuse_unknown, refuse_unused_settings
-from speclet_formula.recovery.stated import check_params
+from speclet_formula.recovery.stated import check_truth
 from speclet_formula.studies.data_sets import (
     FORMAT,
     STUDY,
@@ -82,7 +82,7 @@ def make_tasks(
     for task in tasks:
         simulator, _ = prepare(task)
         if task.params is not None:
-            check_params(simulator.layout, simulator.family, task.params)
+            check_truth(simulator.layout, simulator.family, task.params)
     return tuple(tasks)
 
 

@@ -311,8 +311,8 @@ def test_words(asked: Callable[[], Any], problem: str, allowed: str, remedy: str
     "drawn",
     [
         lambda data: sf.simulate("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}),
-        lambda data: sf.study("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}, n_sims=2),
-        lambda data: sf.calibrate("y ~ (1 | gene)", data, n_sims=2),
+        lambda data: sf.study("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}, nsim=2),
+        lambda data: sf.calibrate("y ~ (1 | gene)", data, nsim=2),
     ],
 )
 def test_no_response_is_drawn_for_merged_rows(drawn: Callable[[pd.DataFrame], Any]) -> None:

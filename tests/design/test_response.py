@@ -212,13 +212,13 @@ def test_messages(formula: str, arguments: dict[str, Any], kind: type[sf.Speclet
             "y ~ 1",
             {"Intercept": 0, "psi": 1.5},
             {"family": "hurdle_poisson"},
-            "params['psi'] is 1.5.\n'psi' is a share, at most 1.\nGive a number up to 1.",
+            "truth['psi'] is 1.5.\n'psi' is a share, at most 1.\nGive a number up to 1.",
         ),
         (
             "y ~ 1",
             {"threshold": [1, 0]},
             {"family": "cumulative"},
-            "params['threshold'] is [1, 0].\n"
+            "truth['threshold'] is [1, 0].\n"
             "Thresholds are a list of increasing numbers, one between each two levels.\n"
             "For four levels write three numbers, such as [-1, 0, 1].",
         ),

@@ -32,9 +32,9 @@ def test_new_effects_give_the_covariance_of_the_model_and_kept_ones_the_residual
     Fifteen entries, twice: false alarms below 1e-5.
     """
     fit = sf.lmer("y ~ day + (day | subject)", layout(), method="reml")
-    for effects, expected in (("anew", marginal_covariance(fit)), ("kept", sf.sigma(fit) ** 2 * np.eye(5))):
-        new = sf.simulate(fit, nsim=NSIM, effects=effects, random_seed=1).to_numpy()
-        centre = sf.predict(fit, re_form=None if effects == "kept" else "~0")["estimate"].to_numpy()
+    for use_u, expected in ((False, marginal_covariance(fit)), (True, sf.sigma(fit) ** 2 * np.eye(5))):
+        new = sf.simulate(fit, nsim=NSIM, use_u=use_u, random_seed=1).to_numpy()
+        centre = sf.predict(fit, re_form=None if use_u else "~0")["estimate"].to_numpy()
         by_subject = (new - centre[:, None]).reshape(12, 5, NSIM)
         found = np.einsum("sin,sjn->ij", by_subject, by_subject) / (12 * NSIM)
         scale = np.sqrt(np.outer(np.diagonal(expected), np.diagonal(expected)))
@@ -72,13 +72,13 @@ def test_a_likelihood_ratio_bootstrap_is_calibrated_by_new_effects_alone():
     table["y"] = 1.5 * table["x"] + rng.normal(0, 1, 12)[table["g"]] + rng.normal(0, 0.4, 36)
     small, large = (sf.lmer(f"y ~ {fixed} + (1 | g)", table, method="ml") for fixed in ("1", "x"))
 
-    def mean_ratio(effects, nsim):
-        new = sf.simulate(small, nsim=nsim, effects=effects, random_seed=5)
+    def mean_ratio(use_u, nsim):
+        new = sf.simulate(small, nsim=nsim, use_u=use_u, random_seed=5)
         ratios = [2 * (sf.refit(large, y).log_likelihood - sf.refit(small, y).log_likelihood) for _, y in new.items()]
         return np.mean(ratios)
 
-    assert mean_ratio("anew", 30) < 3
-    assert mean_ratio("kept", 5) > 3
+    assert mean_ratio(False, 30) < 3
+    assert mean_ratio(True, 5) > 3
 
 
 def test_new_effects_of_draws_are_drawn_from_each_draw_s_own_spread():
@@ -115,14 +115,14 @@ def test_correlated_draws_serve():
 
 def test_a_wrong_choice_is_told():
     with pytest.raises(DataError) as caught:
-        sf.simulate(crossed_fit(draws=5), effects="new")
+        sf.simulate(crossed_fit(draws=5), use_u="new")
     assert str(caught.value) == (
-        "effects='new' is no choice.\neffects is 'anew' (R's use.u=FALSE) or 'kept' (use.u=TRUE).\n"
+        "use_u='new' is no choice.\nuse_u is False, effects are drawn anew, or True, they are those of the fit.\n"
         "Leave it out to draw them anew."
     )
     with pytest.raises(DataError) as caught:
-        sf.simulate("y ~ x", layout(), {"Intercept": 0}, effects="kept")
+        sf.simulate("y ~ x", layout(), {"Intercept": 0}, use_u=True)
     assert str(caught.value) == (
-        "effects='kept' beside a formula would change nothing.\n"
-        "Effects of which params has the SD are drawn, effects that it holds by level are used.\nLeave effects= out."
+        "use_u=True beside a formula would change nothing.\n"
+        "Effects of which truth has the SD are drawn, effects that it holds by level are used.\nLeave use_u= out."
     )

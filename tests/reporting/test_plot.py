@@ -29,7 +29,7 @@ def recovery():
 @cache
 def study():
     formula = "log_fc ~ control + (1 | gene) + (1 | cell_line)"
-    return sf.study(formula, screen_data(), TRUTH, n_sims=4, random_seed=1, progress=False, workers=1, draws=50)
+    return sf.study(formula, screen_data(), TRUTH, nsim=4, random_seed=1, progress=False, cores=1, draws=50)
 
 
 @cache
