@@ -184,13 +184,8 @@ def test_many_coefficients_take_fewer_draws(crossed, monkeypatch):
 
 def test_a_fit_without_draws_is_refused():
     point = sf.lmer(CROSSED, SCREEN, method="ml")
-    with pytest.raises(ComparisonError) as caught:
+    with pytest.raises(sf.EstimateError, match=r"^a fit by maximum likelihood has no draws\.\n"):
         sf.loo(point)
-    assert str(caught.value) == (
-        "leave-one-out has no use for a PointFit.\n"
-        "It needs draws from a posterior; a fit by 'reml', 'ml' or 'laplace' has estimates alone.\n"
-        "Fit the model with another method, or leave method= out."
-    )
 
 
 def test_draws_that_never_move_have_high_k_everywhere(crossed, monkeypatch):
