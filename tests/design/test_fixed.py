@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from formulae import design_matrices
-from speclet_formula.design.fixed import count_columns
 
 from speclet_formula.design import build_design
+from speclet_formula.design.fixed import count_columns
 from speclet_formula.errors import DataError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, Name, Term, text_of
