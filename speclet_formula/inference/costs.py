@@ -303,7 +303,7 @@ def sizes_of(model: Model) -> Sizes:
     design = model.design
     blocks = design.blocks
     fixed = sum(predictor.X.shape[1] for predictor in design.predictors)
-    entries, operations, loose = _factor(design.groups, design.mean.X.shape[1])
+    entries, operations, loose = _factor(design.mean.groups, design.mean.X.shape[1])
     if loose and entries < MOST_ANALYSED and not why_not_plain(model):
         entries, operations = _analysed(design)
         loose = False

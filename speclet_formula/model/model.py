@@ -105,7 +105,7 @@ class Model:
     --------
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
-    >>> sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).design.groups[0].levels[:2]
+    >>> sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).design.blocks[0].levels[:2]
     ('gene_0', 'gene_1')
     """
 
