@@ -77,17 +77,7 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
 
 
 def log_prior(model: Model, draws: Draws) -> Array:
-    """Return the joint log density of all priors but that of the group effects, (chains, draws).
-
-    Parameters
-    ----------
-    model : Model
-    draws : Draws
-
-    Returns
-    -------
-    ndarray of float
-    """
+    """Return the joint log density of all priors but that of the group effects, (chains, draws)."""
     priors = {slot.slot: slot.prior for slot in model.slots}
     total = np.zeros(len(draws))
     for predictor in model.design.predictors:

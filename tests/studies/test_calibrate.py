@@ -123,7 +123,7 @@ def test_truths_have_the_moments_of_their_priors():
     )  # fmt: skip
     draws = pd.DataFrame([truth_from_priors(model, rng) for _ in range(4000)])
     correlations = np.array([np.asarray(matrix)[0, 1] for matrix in draws.pop("cor|g")])
-    means = model.design.X[:, 1:].mean(axis=0)
+    means = model.design.mean.X[:, 1:].mean(axis=0)
     labels = ["x", "f[v]", "f[w]", "f[z]"]
     at_means = draws["Intercept"] + draws[labels] @ means
     expected = {
