@@ -21,7 +21,7 @@ from speclet_formula.prediction.linear_predictors import (
     ModelDraws,
     at_rows,
     gather,
-    gather_side,
+    gather_predictor,
     named_predictor,
     predictor_of,
     refuse_new_levels,
@@ -236,7 +236,7 @@ def _predict_draws(
     draws = draws_of(fit)
     drawn = gather(fit.model, draws, design)
     design, drawn = add_new_levels(fit.model, draws, design, drawn, rng)
-    width = len(drawn.sides[0].coefficients) * max(len(design.levels), 1)
+    width = len(drawn.predictors[0].coefficients) * max(len(design.levels), 1)
     summary = _summary_of(interval, chosen)
     frames = []
     for rows in row_blocks(len(design.rows), width):
@@ -266,7 +266,7 @@ def _values(
 ) -> tuple[Array, Array | None]:
     """Return the means of some rows draw by draw, flat over levels, and new responses if they are to be drawn."""
     if scale == "link":
-        return predictor_of(drawn.sides[0], design.mean, rows), None
+        return predictor_of(drawn.predictors[0], design.mean, rows), None
     mean, parameters = at_rows(drawn, design, family, rows)
     expected = expected_response(family, mean, parameters)
     flat = expected.reshape(len(expected), -1)
@@ -341,13 +341,13 @@ def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:
     """Go through the expectations of blocks of rows, of each level for an ordinal response."""
     design, family = fit.model.design, fit.model.family
     drawn = gather(fit.model, draws_of(fit))
-    for rows in row_blocks(len(design.response), levels * len(drawn.sides[0].coefficients)):
+    for rows in row_blocks(len(design.response), levels * len(drawn.predictors[0].coefficients)):
         yield expected_response(family, *at_rows(drawn, design, family, rows))
 
 
 def _parameter_values(fit: Fitted, parameter: str) -> Iterator[Array]:
     """Go through the values of a parameter that has a formula, by blocks of rows."""
     predictor = named_predictor(fit.model.design, parameter)
-    drawn = gather_side(predictor, draws_of(fit))
+    drawn = gather_predictor(predictor, draws_of(fit))
     for rows in row_blocks(len(fit.model.design.rows), len(drawn.coefficients)):
         yield inverse_parameter_link(fit.model.family, parameter, predictor_of(drawn, predictor, rows))

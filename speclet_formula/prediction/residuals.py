@@ -89,7 +89,7 @@ def residuals(
     kinds = {"response": _response, "pearson": _pearson, "deviance": _deviance, "quantile": _quantile}
     of_rows = kinds[type]
     drawn = gather(fit.model, values_of(fit))
-    n_draws = max(len(drawn.sides[0].coefficients), FEWEST_REPLICATES)
+    n_draws = max(len(drawn.predictors[0].coefficients), FEWEST_REPLICATES)
     parts = []
     for rows in row_blocks(len(design.rows), n_draws):
         mean, parameters = at_rows(drawn, design, family, rows)
