@@ -11,7 +11,7 @@ import pandas as pd
 from speclet_formula.design.design import GroupBlock, Predictor
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, stack, summarise
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import (
     COEF,
     RANEF,
@@ -26,7 +26,7 @@ from speclet_formula.posterior.points import (
 FIXEF = ("term", *ESTIMATES, "r_hat", "ess_bulk")
 
 
-def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise the fixed effects, as lme4's `fixef` with a summary's columns.
 
     Parameters
@@ -128,7 +128,9 @@ def _summarised(labels: tuple[str, ...], draws: Array, interval: Interval) -> pd
     return summary.assign(term=list(labels), r_hat=found.r_hat, ess_bulk=found.ess_bulk)
 
 
-def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def family_parameters(
+    fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
+) -> pd.DataFrame:
     """Summarise what a family has beside mean, residual SD and thresholds: nu, alpha, kappa, psi, ...
 
     Parameters
@@ -168,7 +170,7 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
     return stack([_summarised((name,), draws_of(fit, name), interval) for name in shown], FIXEF, interval)
 
 
-def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise the effect of every level of every grouping factor, as lme4's `ranef`.
 
     Parameters
@@ -218,7 +220,7 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     return stack(renamed, RANEF, interval)
 
 
-def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise each level's own coefficients, fixed effect plus group effect, as lme4's `coef`.
 
     The two are added draw by draw, so that the interval is that of the sum. Terms are matched by label. As in lme4

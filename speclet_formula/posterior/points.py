@@ -14,7 +14,15 @@ import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.posterior.draws import Fitted, term_label
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, WaldInterval, choose_interval, stack
+from speclet_formula.posterior.intervals import (
+    ESTIMATES,
+    Array,
+    Interval,
+    IntervalKind,
+    WaldInterval,
+    choose_interval,
+    stack,
+)
 
 FIXEF = ("term", *ESTIMATES, "statistic")
 RANEF = ("grpvar", "term", "grp", "condval", "condsd", "conf_low", "conf_high")
@@ -153,7 +161,7 @@ def restored(points: PointEstimates, n_columns: int, kept: np.ndarray, aliases: 
     return replace(points, coefficients=coefficients, covariance=covariance, dropped=dropped, aliases=aliases)
 
 
-def interval_of(fit: Fitted, ci_prob: float | None = None, ci_kind: str | None = None) -> Interval:
+def interval_of(fit: Fitted, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> Interval:
     """Complete the caller's choice of an interval: of draws by ArviZ's settings, of a point fit with R's 95 %.
 
     Parameters

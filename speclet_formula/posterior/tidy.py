@@ -8,7 +8,7 @@ import pandas as pd
 from speclet_formula.errors import nearest
 from speclet_formula.posterior.draws import Fitted, draws_of, pooled
 from speclet_formula.posterior.effects import fixef, ranef
-from speclet_formula.posterior.intervals import ESTIMATES, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.intervals import ESTIMATES, EstimateError, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import ASYMPTOTIC, RESIDUAL, interval_of, point_parameters, points_of, wald
 from speclet_formula.posterior.variances import correlation_draws, deviation_draws, has_residual, residual_label
 
@@ -24,7 +24,7 @@ def tidy(
     conf_int: bool = True,
     exponentiate: bool = False,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Gather all estimates in one frame, as broom.mixed's `tidy`.
 

@@ -16,6 +16,7 @@ from speclet_formula.posterior.intervals import (
     Array,
     EstimateError,
     Interval,
+    IntervalKind,
     bounds,
     choose_interval,
     point_estimates,
@@ -26,7 +27,7 @@ from speclet_formula.posterior.points import RESIDUAL, VARCORR, interval_of, poi
 SCALE = "Scale"  # of a t response
 
 
-def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise standard deviations and correlations, as lme4's `VarCorr`.
 
     Parameters
