@@ -68,3 +68,43 @@ def test_no_family_is_told_from_others_by_its_name() -> None:
         if isinstance(part, ast.Constant) and part.value in FAMILIES
     ]
     assert not compared
+
+
+def test_the_tests_mirror_the_rooms() -> None:
+    """A room's tests are in the folder of its name; `tests/fuzz` is of several rooms."""
+    tests = Path(__file__).parent
+    tested = {path.parent.relative_to(tests).as_posix() for path in tests.glob("*/**/test_*.py")} - {"fuzz"}
+    folders = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.glob("*/**/*.py")}
+    assert not tested - folders, "tests of no room"
+    assert not {folder for folder in folders if "/" not in folder} - tested, "rooms without tests"
+
+
+# Where the parts of a model may be called as they are among draws: the design names them, `draws` reads the tree, and
+# `datatree` makes it.
+POSTERIOR_MAY_BE_SPELLED = ("design/design.py", "posterior/draws.py", "inference/datatree.py")
+ENDS, GROUPS = ("_sigma", "_mu", "_offset", "__pair_dim", "cor|"), ("posterior", "sample_stats")
+
+
+def spelled_names(tree: ast.Module) -> Iterator[str]:
+    """Go through the pieces of names of the posterior's variables that a module has, and its looks into the tree."""
+    known = documented(tree)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in known:
+            piece = node.value.partition(" ")[0]
+            if any(piece == end or piece.startswith((f"{end}'", f'{end}"', f"{end}[")) for end in ENDS):
+                yield f"{node.lineno} {node.value!r}"
+        if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant) and node.slice.value in GROUPS:
+            yield f"{node.lineno} {ast.unparse(node)}"
+        if isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "idata":
+            yield f"{node.lineno} {ast.unparse(node)}"
+
+
+def test_names_of_the_posterior_are_spelled_where_a_design_names_its_parts() -> None:
+    """Others ask a block or a term what it is called, and `posterior.draws` for the draws of it."""
+    found = [
+        f"{name}:{spelled}"
+        for name, tree in modules()
+        if name not in POSTERIOR_MAY_BE_SPELLED
+        for spelled in spelled_names(tree)
+    ]
+    assert not found

@@ -21,6 +21,7 @@ from speclet_formula.comparison.loo import count_high_k
 from speclet_formula.design import replay_design
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import FUNCTIONS
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.prediction import linear_predictor, log_likelihood
 from tests.fakes import correlated_fit, crossed_fit, fake_fit
 from tests.fuzz.checks import watched
@@ -384,7 +385,7 @@ def test_new_levels_are_an_error_that_names_them():
     fit = crossed_fit()
     rows = fit.model.data.iloc[:2].assign(gene=["TP53", "NRAS"])
     with pytest.raises(sf.DataError) as error:
-        linear_predictor(fit.model, fit.idata["posterior"], design=replay_design(fit.model.design, rows))
+        linear_predictor(fit.model, draws_of(fit), design=replay_design(fit.model.design, rows))
     assert "'gene' has levels that were not fitted: 'NRAS'." in str(error.value)
 
 

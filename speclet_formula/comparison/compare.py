@@ -6,16 +6,16 @@ What cannot be compared is refused before anything is fitted. Ranking and weight
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.common.engines import WITHOUT_DRAWS
+from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
 from speclet_formula.comparison.kfold import kfold
 from speclet_formula.comparison.loo import count_high_k, loo
-from speclet_formula.comparison.sentence import describe, wrapped
+from speclet_formula.comparison.sentence import describe
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import ComparisonError
@@ -43,7 +43,7 @@ SHOWN = {  # columns that are printed, with their decimals
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Comparison:
+class Comparison(Printed):
     """Fits of the same rows, ranked by how well they predict rows that were left out.
 
     Attributes
@@ -74,11 +74,14 @@ class Comparison:
     fits: Mapping[str, Fit]
     estimates: Mapping[str, Any]
 
-    def __repr__(self) -> str:
-        return f"{wrapped(self.sentence)}\n\n{shown_table(self.table).to_string()}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{escape(self.sentence)}</p>\n{shown_table(self.table).to_html(escape=True)}"
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out: what the table means, and the table."""
+        shown = {
+            column: [str(value) if decimals is None else f"{value:z,.{decimals}f}" for value in self.table[column]]
+            for column, decimals in SHOWN.items()
+        }
+        frame = pd.DataFrame({"model": self.table.index, **shown})
+        return Sheet("", (wrapped(self.sentence),), (text_table(frame),))
 
 
 def compare(
@@ -374,26 +377,3 @@ def _table(fits: Mapping[str, Fit], estimates: Mapping[str, Any]) -> tuple[pd.Da
         verdict=[fits[name].diagnostics.verdict for name in table.index],
     )
     return table, [str(warning.message) for warning in caught if warning.category is UserWarning]
-
-
-def shown_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns that are printed, as text with few decimals.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        That of a `Comparison`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns `rank`, `elpd`, `se`, `elpd_diff`, `dse`, `p`, `weight`, `n_high_k`, `kind` and
-        `verdict`.
-    """
-    return pd.DataFrame(
-        {
-            column: [str(value) if decimals is None else f"{value + 0.0:,.{decimals}f}" for value in table[column]]
-            for column, decimals in SHOWN.items()
-        },
-        index=table.index,
-    )

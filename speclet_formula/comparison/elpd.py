@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOKFold, ELPDDataLOOSubsample
 
-from speclet_formula.comparison.sentence import wrapped
+from speclet_formula.common.table import wrapped
 
 
 @dataclass(kw_only=True, repr=False)

@@ -29,6 +29,7 @@ from speclet_formula.design import FixedTerm
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
+from speclet_formula.inference.datatree import settings_of
 from speclet_formula.inference.exact.density import Marginal, log_likelihood, marginal_of, why_not_exact
 from speclet_formula.inference.exact.leave_one_out import (
     DrawnVariances,
@@ -37,9 +38,10 @@ from speclet_formula.inference.exact.leave_one_out import (
     read_variances,
     refit_without,
 )
-from speclet_formula.inference.plans import at_least, settings_of
+from speclet_formula.inference.plans import at_least
 from speclet_formula.model import Model, in_order_of
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks
 
@@ -229,8 +231,8 @@ def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], in
     """Predict each fold with all coefficients integrated out."""
     marginal = marginal_of(fit.model, threads=os.cpu_count() or 1)
     costly = marginal.system.layout.size * len(folds.labels) >= COSTLY
-    posterior = thinned(fit.model, fit.idata["posterior"], costly=costly)
-    draws, efficiency = read_variances(fit.model, posterior), relative_efficiency(posterior)
+    known = thinned(fit.model, draws_of(fit), costly=costly)
+    draws, efficiency = read_variances(fit.model, known), relative_efficiency(known)
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     limit, left = good_pareto_k(len(draws.sds)), MOST_REFITS
     predicted: list[_Fold] = []
@@ -271,7 +273,7 @@ def _refitted(
     fit: Fit, folds: Folds, cores: int | None, progress: bool, arguments: dict[str, Any]
 ) -> tuple[list[_Fold], int]:
     """Fit the model again without each fold, in joblib's workers."""
-    settings = {"method": fit.method, **settings_of(fit.idata, fit.method), "cores": 1, **arguments}
+    settings = {"method": fit.method, **settings_of(fit, fit.method), "cores": 1, **arguments}
     refits = {number: (fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))}
     outcomes = run_batch(fit_without, refits, what="folds", cores=cores, progress=progress, stop=True)
     predicted = [outcome.result for outcome in outcomes if outcome.result is not None]
@@ -285,11 +287,10 @@ def fit_without(model: Model, rows: np.ndarray, settings: dict[str, Any]) -> _Fo
 
     others = np.setdiff1d(np.arange(len(model.design.rows)), rows)
     again = fit(with_rows(model, others), **{**settings, "progress": False})
-    held = Fit(with_rows(model, rows), again.idata, again.method, again.diagnostics, again.seconds)
-    sizes = again.idata["posterior"].sizes
-    n_draws = sizes["chain"] * sizes["draw"]
+    draws = draws_of(again)
+    n_draws = len(draws)
     each, total = np.empty(len(rows)), np.zeros(n_draws)
-    for part, block in log_likelihood_blocks(held):
+    for part, block in log_likelihood_blocks(with_rows(model, rows), draws):
         each[part] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(n_draws)
         total += block.sum(axis=1)
     joint = float(log_sum_exp(total[None])[0]) - math.log(n_draws)
@@ -348,11 +349,11 @@ def _estimate(fit: Fit, folds: Folds, predicted: list[_Fold], *, joint: bool, ki
 
 def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
     """Return the log predictive density of each row, or fold, by the fit that has seen it."""
-    sizes = fit.idata["posterior"].sizes
-    n_draws = sizes["chain"] * sizes["draw"]
+    draws = draws_of(fit)
+    n_draws = len(draws)
     each = np.empty(len(folds.codes))
     totals = np.zeros((len(folds.labels), n_draws))
-    for rows, block in log_likelihood_blocks(fit):
+    for rows, block in log_likelihood_blocks(fit.model, draws):
         each[rows] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(n_draws)
         if joint:
             np.add.at(totals, folds.codes[rows], block.T)

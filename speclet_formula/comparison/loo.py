@@ -16,6 +16,7 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.pareto import FEWEST_DRAWS
 from speclet_formula.prediction import OBSERVATION_DIM
 
@@ -187,8 +188,7 @@ def check_draws(fit: Fit) -> None:
             "It needs draws from a posterior; a fit by 'reml', 'ml' or 'laplace' has estimates alone.",
             "Fit the model with another method, or leave method= out.",
         )
-    posterior = fit.idata["posterior"]
-    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    n_draws = len(draws_of(fit))
     if n_draws < FEWEST_DRAWS:
         raise ComparisonError(
             f"{n_draws} draws are too few for leave-one-out.",

@@ -1,6 +1,5 @@
 """The sentence that says what a table of ranked fits means, and the caveats of one estimate."""
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ from speclet_formula.posterior import Fit
 # and its standard error too small.
 SMALL_DIFFERENCE = 4.0
 STANDARD_ERRORS = 2.0
-WIDTH = 100  # of printed sentences
 FEW_ROWS = 2  # in a level: leaving one of them out leaves one or none
 SPARSE_SHARE = 0.05  # of all rows; fewer of them move the elpd little
 
@@ -248,8 +246,3 @@ def _redone(table: pd.DataFrame, estimates: Mapping[str, Any], group: str | None
                 f"For {count:,} of {of} with a high Pareto k the variances of '{name}' were drawn anew without "
                 f"the {'row' if group is None else 'level'}."
             )
-
-
-def wrapped(sentence: str) -> str:
-    """Break a text into lines that a terminal shows whole."""
-    return textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -6,7 +6,6 @@ Every figure is a constant with a name, fitted by eye to measured runs. Nothing 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import combinations
 
 import numpy as np
@@ -14,6 +13,7 @@ import pandas as pd
 
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import ENGINES, Engine, engine_for
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.inference.exact.density import why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
@@ -171,7 +171,7 @@ def why_not_nuts(model: Model) -> str:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Costs:
+class Costs(Printed):
     """What a fit would cost; prints itself.
 
     Attributes
@@ -191,13 +191,13 @@ class Costs:
     table: pd.DataFrame
     notes: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        return "\n".join([count_parameters(self.sizes), *_rows(self), *self.notes])
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        shown = text_table(self.table[["method", "time", "memory", "why_not"]], labels=4)
+        return Sheet(count_parameters(self.sizes), (), (shown,), self.notes)
 
-    def _repr_html_(self) -> str:
-        shown = self.table[["method", "time", "memory", "why_not"]].to_html(index=False, escape=True, border=0)
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"<p>{escape(count_parameters(self.sizes))}</p>\n{shown}\n{notes}"
+    def __repr__(self) -> str:  # shorter than the table: a reason is told once for all engines that it keeps away
+        return "\n".join([count_parameters(self.sizes), *_rows(self), *self.notes])
 
 
 @answers_r()

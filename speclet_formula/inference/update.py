@@ -11,10 +11,11 @@ from typing import Any, overload
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
+from speclet_formula.inference.datatree import settings_of
 from speclet_formula.inference.fit import fit as fit_model
-from speclet_formula.inference.plans import settings_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
 from speclet_formula.priors.slots import DEFAULT_PRESET
 
@@ -155,14 +156,13 @@ def _settings(fit: Fit | PointFit, model: Model) -> dict[str, Any]:
     """Return how a fit was made, as far as it serves the changed model."""
     if isinstance(fit, PointFit):
         return {"method": fit.method}
-    posterior = fit.idata["posterior"]
-    blocks = fit.model.design.blocks
-    kept = {block.group for block in blocks if all(slot in posterior for slot in block.slots)}
+    draws, blocks = draws_of(fit), fit.model.design.blocks
+    kept = {block.group for block in blocks if all(slot in draws for slot in block.slots)}
     new = dict.fromkeys(block.group for block in model.design.blocks)
     lost = {block.group for block in blocks} - kept
     method = "auto" if fit.method == "exact" else fit.method
     return {
         "method": method,
-        **settings_of(fit.idata, method),
+        **settings_of(fit, method),
         "keep": tuple(group for group in new if group not in lost) if lost else None,
     }

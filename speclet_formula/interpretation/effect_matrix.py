@@ -10,7 +10,7 @@ import pandas as pd
 from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.errors import listed, nearest
 from speclet_formula.interpretation.level_effects import sign_probabilities
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.intervals import Array, EstimateError, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of
 from speclet_formula.prediction import BLOCK_BYTES
@@ -97,8 +97,7 @@ def effect_matrix(
         found, index=pd.Index(crossing.rows, name=rows), columns=pd.Index(crossing.columns, name=columns)
     )
     frame.attrs.update(value=value, effect=crossing.label, interval=str(interval), point_estimate=interval.point)
-    sizes = fit.idata["posterior"].sizes
-    frame.attrs["draws"] = sizes["chain"] * sizes["draw"]
+    frame.attrs["draws"] = len(draws_of(fit))
     return frame
 
 
@@ -199,7 +198,8 @@ def _first_lowest(means: Array, starts: np.ndarray, places: np.ndarray) -> np.nd
 
 def _cell_blocks(fit: Fitted, crossing: _Crossing, *, whole: bool = False) -> Iterator[tuple[slice, Array]]:
     """Go through the cells in blocks, with the draws of their total effects; rows are kept whole on demand."""
-    parts = [(pooled(draws_of(fit, variable)), codes) for variable, codes in crossing.parts]
+    known = draws_of(fit)
+    parts = [(known.variable(slot), codes) for slot, codes in crossing.parts]
     n_draws = len(parts[0][0])
     size = max(1, BLOCK_BYTES // (8 * n_draws))
     firsts = np.flatnonzero(np.diff(crossing.row_codes, prepend=-1))

@@ -12,7 +12,7 @@ from scipy.special import ndtr
 
 from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.errors import listed, nearest
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.intervals import (
     ESTIMATES,
     Array,
@@ -200,9 +200,10 @@ def effect_blocks(fit: Fitted, chosen: Chosen) -> Iterator[tuple[slice, Array]]:
     draws : ndarray of float, shape (draws of all chains, levels)
         At most BLOCK_BYTES, unless one level alone takes more.
     """
-    own = pooled(draws_of(fit, chosen.block.slots[chosen.place]))
-    others = [(pooled(draws_of(fit, slot)), codes) for slot, codes in chosen.others]
-    fixed = [(pooled(draws_of(fit, variable)), weights) for variable, weights in chosen.fixed]
+    known = draws_of(fit)
+    own = known.effects(chosen.block)[chosen.place]
+    others = [(known.variable(slot), codes) for slot, codes in chosen.others]
+    fixed = [(known.variable(name), weights) for name, weights in chosen.fixed]
     size = max(1, BLOCK_BYTES // (8 * len(own)))
     for start in range(0, own.shape[1], size):
         levels = slice(start, min(start + size, own.shape[1]))

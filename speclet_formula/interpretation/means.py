@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.table import formatted, number, share
+from speclet_formula.common.table import Printed, Sheet, formatted, number, share, text_table
 from speclet_formula.errors import listed
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import text_of
@@ -25,7 +24,7 @@ _SMALL_P = 1e-4
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Means:
+class Means(Printed):
     """Marginal means, or contrasts or slopes, with what they were made from.
 
     Attributes
@@ -66,12 +65,10 @@ class Means:
     response: str
     back: Back | None = None
 
-    def __repr__(self) -> str:
-        return f"{self.sentence}\n\n{shown_table(self.table, self._draws()).to_string(index=False)}\n\n{self._foot()}"
-
-    def _repr_html_(self) -> str:
-        table = shown_table(self.table, self._draws()).to_html(escape=True, index=False)
-        return f"<p>{escape(self.sentence)}</p>\n{table}\n<p><small>{escape(self._foot())}</small></p>"
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out: what the rows are, the table, and what bounds the estimates."""
+        table = text_table(shown_table(self.table, self._draws()), labels=len(self.names))
+        return Sheet("", (self.sentence,), (table,), (self._foot(),))
 
     def _draws(self) -> int:
         return 0 if self.values.draws is None else len(self.values.draws)

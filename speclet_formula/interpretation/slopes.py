@@ -14,7 +14,6 @@ from speclet_formula.interpretation.values import (
     Function,
     Values,
     asymptotic,
-    coefficient_draws,
     combined,
     derivative,
     known_values,
@@ -22,7 +21,7 @@ from speclet_formula.interpretation.values import (
     tests_against_zero,
     told_tests,
 )
-from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
 from speclet_formula.posterior.points import interval_of, points_of
 
@@ -142,7 +141,7 @@ def _of_responses(
     """Average the differences of responses; by the delta method where there are no draws."""
     points = points_of(fit)
     if points is None:
-        draws = coefficient_draws(fit, grid.predictor)
+        draws = draws_of(fit).coefficients(grid.predictor)
         low, high = (function(draws @ X.T + offset) for X, offset in ends)
         return Values(np.empty(0), np.empty((0, 0)), (high - low) @ average.T, "")
     etas = [X @ points.coefficients + offset for X, offset in ends]

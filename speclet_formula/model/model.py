@@ -14,6 +14,7 @@ import pandas as pd
 
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.files import SORTED
+from speclet_formula.common.table import text_table
 from speclet_formula.design import Design, GroupBlock, Scan, build_design
 from speclet_formula.design.merged import (
     check_merged,
@@ -235,8 +236,7 @@ def describe_model(model: Model) -> str:
         *(_describe_group(block, design) for block in design.blocks),
         *(relation.words for relation in relate_groups(design)),
         "",
-        "Priors:",
-        slot_frame(model.slots).to_string(index=False),
+        text_table(slot_frame(model.slots).fillna("-"), "Priors", labels=5).text(),
     ]
     if model.findings:
         lines += ["", "Findings:", *(f"* {finding}" for finding in model.findings)]

@@ -216,12 +216,9 @@ def _unpack(contents: Json, take: Take) -> _Saved:
 
 def _layout(model: Model) -> Json:
     """Return what the draws belong to: the labels of the fixed columns, and the levels of each block."""
-    parts = model.design.predictors
     return {
-        "columns": [label for predictor in parts for term in predictor.fixed for label in term.columns],
-        "levels": {
-            f"{block.prefix}{block.label}": list(block.levels) for predictor in parts for block in predictor.groups
-        },
+        "columns": [label for predictor in model.design.predictors for label in predictor.columns],
+        "levels": {f"{block.prefix}{block.label}": list(block.levels) for block in model.design.blocks},
     }
 
 

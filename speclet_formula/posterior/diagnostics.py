@@ -4,7 +4,7 @@ The numbers are those of `convergence`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +12,8 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.design.design import is_correlation, slot_of_sd
-from speclet_formula.errors import SamplingError
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, Array, Mixing, mixing
+from speclet_formula.posterior.draws import posterior_in, statistics_in
 
 type Verdict = Literal["converged", "doubtful", "failed"]
 
@@ -173,7 +173,7 @@ DEPTH_NAMES = ("maxdepth_reached", "reached_max_treedepth")  # nutpie's name, py
 
 def gather(idata: Any) -> Evidence:
     """Walk through the posterior, one variable at a time, and keep the worst."""
-    posterior = _posterior(idata)
+    posterior, (flags, notes) = posterior_in(idata), statistics_in(idata)
     not_finite: list[str] = []
     still: list[str] = []
     worst = {name: Extreme(math.nan, "") for name in ("r_hat", "ess_bulk", "ess_tail")}
@@ -201,30 +201,14 @@ def gather(idata: Any) -> Evidence:
         still=tuple(still),
         moving=moving,
         **worst,
-        by_nuts="sample_stats" in idata.children and "diverging" in idata["sample_stats"],
-        divergences=_count(idata, ("diverging",)),
-        tree_depth_hits=_count(idata, DEPTH_NAMES),
+        by_nuts="diverging" in flags,
+        divergences=_count(flags, ("diverging",)),
+        tree_depth_hits=_count(flags, DEPTH_NAMES),
         checked=checked,
         parameters=parameters,
-        pareto_k=_noted(idata, "pareto_k"),
-        proposals=_noted(idata, "effective_proposals"),
+        pareto_k=float(notes.get("pareto_k", math.nan)),
+        proposals=float(notes.get("effective_proposals", math.nan)),
     )
-
-
-def _posterior(idata: Any) -> Any:
-    """Return the posterior's dataset, or raise where there is nothing to judge."""
-    try:
-        posterior = idata["posterior"]
-        size = posterior.sizes["chain"] * posterior.sizes["draw"] * len(posterior.data_vars)
-    except (KeyError, TypeError, AttributeError):
-        size = 0
-    if size == 0:
-        raise SamplingError(
-            f"there are no posterior draws in this {type(idata).__name__}.",
-            "Diagnostics need a group 'posterior' with variables over the dimensions 'chain' and 'draw'.",
-            "Hand over a fit, or the DataTree that a sampler made.",
-        )
-    return posterior
 
 
 def _parameters_first(variable: Any) -> Array:
@@ -256,18 +240,9 @@ def _keep_worst(worst: dict[str, Extreme], found: Mixing, variable: Any, kept: n
             worst[name] = Extreme(value, _label(variable, int(kept[place])))
 
 
-def _count(idata: Any, names: tuple[str, ...]) -> int:
+def _count(flags: Mapping[str, Any], names: tuple[str, ...]) -> int:
     """Count the draws that carry one of the sampler's flags; 0 where it does not report them."""
-    if "sample_stats" not in idata.children:
-        return 0
-    stats = idata["sample_stats"]
-    return next((int(np.asarray(stats[name].values).sum()) for name in names if name in stats.data_vars), 0)
-
-
-def _noted(idata: Any, name: str) -> float:
-    """Return a number that a sampler wrote beside its draws; NaN where it did not."""
-    stats = idata["sample_stats"].attrs if "sample_stats" in idata.children else {}
-    return float(stats.get(name, math.nan))
+    return next((int(np.asarray(flags[name].values).sum()) for name in names if name in flags), 0)
 
 
 # Vehtari et al. (2021), doi:10.1214/20-BA1221: R-hat below 1.01, effective sample sizes above 100 per chain.

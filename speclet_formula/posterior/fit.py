@@ -15,7 +15,7 @@ from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.effects import summarise_fixed
 from speclet_formula.posterior.intervals import EstimateError, choose_interval
-from speclet_formula.posterior.points import PointEstimates, labels_of
+from speclet_formula.posterior.points import PointEstimates
 from speclet_formula.posterior.summary import (
     MOST_FIXED,
     Summary,
@@ -186,7 +186,7 @@ def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:
         yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
     yield "Formula", text_of(fit.model.formula)
     yield "Data", f"{counted_rows(fit)}, {fit.seconds:,.1f} seconds"
-    labels = labels_of(fit.model.design)
+    labels = fit.model.design.mean.columns
     if dropped := [labels[place] for place in fit.estimates.dropped]:
         columns = "1 fixed column" if len(dropped) == 1 else f"{len(dropped):,} fixed columns"
         yield "Dropped", f"{columns} that earlier ones make up: {some_of(dropped)}"

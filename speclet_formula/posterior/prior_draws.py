@@ -11,11 +11,11 @@ import xarray as xr
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
-from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import Draws
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.priors import Prior, Slot, draw, log_density, matrices_of, pairs_of
 
@@ -63,8 +63,7 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
         found |= _fixed(model.design, predictor, slots, rng, draws)
         for block in predictor.groups:
             found |= _block(block, slots, rng, draws)
-    varying = model.design.varying
-    for name in (name for name in model.family.parameters if name not in varying):
+    for name in (name for name in model.family.parameters if name not in model.design.varying):
         if name == "threshold":
             found[name] = _thresholds(model, slots[name], found, rng, draws)
         else:
@@ -77,29 +76,28 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     return xr.Dataset(variables, coords)
 
 
-def log_prior(model: Model, posterior: Any) -> Array:
+def log_prior(model: Model, draws: Draws) -> Array:
     """Return the joint log density of all priors but that of the group effects, (chains, draws).
 
     Parameters
     ----------
     model : Model
-    posterior : xarray.Dataset
+    draws : Draws
 
     Returns
     -------
     ndarray of float
     """
     priors = {slot.slot: slot.prior for slot in model.slots}
-    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+    total = np.zeros(len(draws))
     for predictor in model.design.predictors:
-        total += _log_prior_of_side(model, predictor, priors, posterior)
-    varying = model.design.varying
-    for name in (name for name in model.family.parameters if name not in varying):
-        values = _values(posterior, name)
+        total += _log_prior_of_predictor(model.design, predictor, priors, draws)
+    for name in (name for name in model.family.parameters if name not in model.design.varying):
+        values = draws.parameter(name)
         if name == "threshold":  # as of an intercept; that they increase only adds a constant
-            values = values - _at_means(model.design, model.design.mean, posterior)[..., np.newaxis]
+            values = values - _at_means(model.design, model.design.mean, draws)
         total += log_density(priors[name], values).sum(axis=-1)
-    return total
+    return draws.by_chain(total)
 
 
 def check_draws(draws: int) -> None:
@@ -181,9 +179,9 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
     own: dict[str, _Drawn] = {}
     for column, (slot, stated) in enumerate(zip(block.slots, parameters, strict=True)):
         own[slot] = ((block.dim,), effects[:, :, column], {block.dim: list(block.levels)})
-        own[sd_name(slot)] = ((), sds[:, column], {})
+        own[block.sds[column]] = ((), sds[:, column], {})
         if isinstance(stated["mu"], Prior):
-            own[mean_name(slot)] = ((), means[:, column], {})
+            own[block.means[column]] = ((), means[:, column], {})
     return own | found
 
 
@@ -206,40 +204,29 @@ def _drawn(slot: Slot, prior: Prior, rng: np.random.Generator, size: int | tuple
         raise PriorError(f"'{slot.slot}': {error.problem}", error.allowed, error.remedy) from error
 
 
-def _log_prior_of_side(model: Model, predictor: Predictor, priors: Mapping[str, Prior], posterior: Any) -> Array:
-    """Return the log density of the priors of one linear predictor's coefficients, SDs and correlations."""
-    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
+def _log_prior_of_predictor(design: Design, predictor: Predictor, priors: Mapping[str, Prior], draws: Draws) -> Array:
+    """Return the log density, (draws,), of the priors of a linear predictor's coefficients, SDs and correlations."""
+    total = np.zeros(len(draws))
     for term in predictor.fixed:
-        values = _values(posterior, term.variable)
+        values = draws.term(term)
         if term.kind == "intercept":
-            values = values + _at_means(model.design, predictor, posterior)[..., np.newaxis]
+            values = values + _at_means(design, predictor, draws)
         total += log_density(priors[term.name], values).sum(axis=-1)
     for block in predictor.groups:
-        sds = np.concatenate([_values(posterior, sd_name(slot)) for slot in block.slots], axis=-1)
+        sds = draws.sds(block)
         if block.correlated:
-            matrices = matrices_of(_values(posterior, block.correlation))
-            total += log_density(priors[block.correlation], matrices)
-        for column, slot in enumerate(block.slots):
+            total += log_density(priors[block.correlation], matrices_of(draws.correlation(block)))
+        for column, (slot, name) in enumerate(zip(block.slots, block.means, strict=True)):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
-            total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
-            total += log_density(mean, _values(posterior, mean_name(slot)))[..., 0] if isinstance(mean, Prior) else 0.0
+            total += log_density(sd, sds[:, column]) if isinstance(sd, Prior) else 0.0
+            total += log_density(mean, draws.variable(name, 1)[:, 0]) if isinstance(mean, Prior) else 0.0
     return total
 
 
-def _at_means(design: Design, predictor: Predictor, posterior: Any) -> Array:
-    """Return what the coefficients but the intercept add at the predictors' means, where its prior holds."""
-    means = column_means(design, predictor.X)
-    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for term in predictor.fixed:
-        if term.kind != "intercept":
-            total += _values(posterior, term.variable) @ means[term.start : term.stop]
-    return total
-
-
-def _values(posterior: Any, name: str) -> Array:
-    """Return a variable's draws, (chains, draws, elements)."""
-    array = posterior[name].transpose("chain", "draw", ...)
-    return np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
+def _at_means(design: Design, predictor: Predictor, draws: Draws) -> Array:
+    """Return what all but the intercept add at the predictors' means, (draws, 1), where the intercept's prior holds."""
+    means = np.where(np.arange(predictor.X.shape[1]) < predictor.has_intercept, 0.0, column_means(design, predictor.X))
+    return draws.coefficients(predictor) @ means[:, np.newaxis]
 
 
 def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
@@ -311,11 +298,11 @@ def _truth_at_means(predictor: Predictor, values: Mapping[str, float]) -> float:
 def _true_block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.Generator) -> dict[str, Any]:
     """Draw the SDs, means and correlations of a block."""
     values: dict[str, Any] = {}
-    for slot in block.slots:
+    for slot, sd_name, mean_name in zip(block.slots, block.sds, block.means, strict=True):
         mean, sd = priors[slot].parameters["mu"], priors[slot].parameters["sigma"]
-        values[f"{slot}_sigma"] = float(draw(_prior(sd), rng))
+        values[sd_name] = float(draw(_prior(sd), rng))
         if isinstance(mean, Prior) or float(np.asarray(mean)):
-            values[f"{slot}_mu"] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
+            values[mean_name] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
     if block.correlated:
         name = block.correlation
         values[name] = draw(priors[name], rng, dimension=len(block.columns))

@@ -6,13 +6,11 @@ Variances are on the link's scale, by draw.
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import GroupBlock
 from speclet_formula.design.merged import column_means
 from speclet_formula.families import FAMILIES, is_ordinal, specification_of
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled, side_draws
+from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, values_of
 from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of
-from speclet_formula.posterior.variances import correlation_draws, deviation_draws
 
 MEASURES = ("measure", *ESTIMATES)
 
@@ -112,23 +110,23 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     """Return the variances of fixed part, groups and residual on the link's scale, draw by draw."""
     _check_family(fit)
     design = fit.model.design
-    coefficients = _coefficients(fit)
-    X = design.mean.X
+    draws, X = values_of(fit), design.mean.X
+    coefficients = draws.coefficients(design.mean)
     rows = np.ones(len(X)) if design.merged is None else design.merged.rows
     repeats = None if design.merged is None else rows.astype(np.int64)
     spread = np.cov(X, rowvar=False, fweights=repeats).reshape(X.shape[1], X.shape[1])
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
-    for place, block in enumerate(design.mean.groups):
+    for block in design.mean.groups:
         products = (block.values.T * rows) @ block.values / rows.sum()
-        variance = np.einsum("sjk,jk->s", _covariances(fit, block, place), products)
+        variance = np.einsum("sjk,jk->s", draws.covariances(block), products)
         if len(block.levels) == rows.sum():
             single = single + variance
         else:
             groups = groups + variance
-    means = column_means(design, design.mean.X)
+    means = column_means(design, X)
     location = coefficients @ means + column_means(design, design.mean.offset) + (groups + single) / 2
-    return fixed, groups, single + _residual(fit, location)
+    return fixed, groups, single + _residual(fit.model, draws, location)
 
 
 def _check_family(fit: Fitted) -> None:
@@ -146,44 +144,8 @@ def _check_family(fit: Fitted) -> None:
         )
 
 
-def _coefficients(fit: Fitted) -> Array:
-    """Return the fixed effects, (draws, p)."""
-    points = points_of(fit)
-    if points is not None:
-        return points.coefficients[None]
-    posterior = fit.idata["posterior"]
-    none = np.empty((posterior.sizes["chain"] * posterior.sizes["draw"], 0))
-    return np.hstack([none, *(pooled(draws) for _, draws in side_draws(fit, fit.model.design.mean))])
-
-
-def _covariances(fit: Fitted, block: GroupBlock, place: int) -> Array:
-    """Return the covariances of a level's effects, (draws, columns, columns)."""
-    points = points_of(fit)
-    if points is not None:
-        return points.covariances[place][None]
-    deviations = {term: draws[:, 0] for term, draws in deviation_draws(fit, block).items()}
-    terms = list(deviations)
-    found = np.zeros((len(deviations[terms[0]]), len(terms), len(terms)))
-    for k, draws in enumerate(deviations.values()):
-        found[:, k, k] = draws**2
-    for (first, second), draws in correlation_draws(fit, block).items():
-        i, j = terms.index(first), terms.index(second)
-        found[:, i, j] = found[:, j, i] = draws[:, 0] * deviations[first] * deviations[second]
-    return found
-
-
-def _parameter(fit: Fitted, name: str) -> Array:
-    """Return a parameter of the family, (draws,)."""
-    points = points_of(fit)
-    if points is None:
-        return pooled(draws_of(fit, name))[:, 0]
-    if name == "sigma" and points.sigma is not None:
-        return np.array([points.sigma])
-    return np.array([value for found, value, _ in points.others if found == name])
-
-
-def _residual(fit: Fitted, location: Array) -> Array:
+def _residual(model: FittedModel, draws: Draws, location: Array) -> Array:
     """Return the residual variance on the link's scale, (draws,), at the mean exp(location)."""
-    family = fit.model.family
-    own = {} if is_ordinal(family) else {name: _parameter(fit, name) for name in family.parameters}
+    family = model.family
+    own = {} if is_ordinal(family) else {name: draws.parameter(name)[:, 0] for name in family.parameters}
     return np.asarray(specification_of(family).latent_variances[family.link](location, own))

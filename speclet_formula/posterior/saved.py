@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.common.engines import WITH_DRAWS, WITHOUT_DRAWS
-from speclet_formula.design.design import Design, GroupBlock, sd_name, variable_name
+from speclet_formula.design.design import Design, GroupBlock, variable_name
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.draws import POSTERIOR, STATISTICS
 from speclet_formula.posterior.points import PointEstimates
 from speclet_formula.priors import Prior, Slot
 
@@ -67,8 +68,8 @@ def _row(slot: Slot) -> tuple[Any, ...]:
 def check_fit(model: Model, idata: Any, diagnostics: Diagnostics, method: Any, seconds: Any) -> None:
     """Check that draws, and what was found out about them, are of a model."""
     require(method in WITH_DRAWS and is_number(seconds), "method and seconds")
-    require("posterior" in idata.children and "sample_stats" in idata.children, "groups")
-    posterior, statistics = idata["posterior"].to_dataset(), idata["sample_stats"].to_dataset()
+    require(POSTERIOR in idata.children and STATISTICS in idata.children, "groups")
+    posterior, statistics = idata[POSTERIOR].to_dataset(), idata[STATISTICS].to_dataset()
     _check_attributes(posterior.attrs)
     _check_attributes(statistics.attrs)
     _check_sampled(posterior, statistics)
@@ -160,9 +161,9 @@ def _variables(model: Model) -> Iterator[tuple[str, _Variable]]:
 
 def _of_block(block: GroupBlock) -> Iterator[tuple[str, _Variable]]:
     """Go through the effects of a block, which may have been left out, their SDs and correlations."""
-    for slot in block.slots:
+    for slot, sd in zip(block.slots, block.sds, strict=True):
         yield slot, _Variable(block.levels, optional=True)
-        yield sd_name(slot), _Variable(least=0.0)
+        yield sd, _Variable(least=0.0)
     if block.correlated:
         yield block.correlation, _Variable(block.pairs, -1 - _ROUNDING, 1 + _ROUNDING)
 

@@ -17,10 +17,10 @@ from speclet_formula.families import is_linear, is_ordinal, parameter_link, spec
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
-from speclet_formula.posterior.draws import Fitted, FittedModel, ngrps, nobs
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs
 from speclet_formula.posterior.effects import family_parameters, summarise_fixed
 from speclet_formula.posterior.intervals import Interval, choose_interval
-from speclet_formula.posterior.variances import has_residual, summarise_side
+from speclet_formula.posterior.variances import has_residual, summarise_predictor
 
 MOST_FIXED = 20  # rows of fixed effects that are shown
 MOST_CORRELATED = 8  # columns of a block whose correlations are shown
@@ -218,7 +218,7 @@ def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
 def _group_table(fit: Summarised, predictor: Predictor, interval: Interval, of: str) -> Table:
     """Lay out the standard deviations of one linear predictor."""
     shown = _with_ends({"Std.Dev.": "sdcor"}, interval)
-    return _captioned(group_table(summarise_side(fit, predictor, interval), shown), of)
+    return _captioned(group_table(summarise_predictor(fit, predictor, interval), shown), of)
 
 
 def _captioned(table: Table, of: str) -> Table:
@@ -227,7 +227,7 @@ def _captioned(table: Table, of: str) -> Table:
 
 def _heading(fit: Summarised) -> str:
     """Name the kind of model and what fitted it, as lme4's first line does."""
-    library = fit.idata["posterior"].attrs.get("inference_library")
+    library = library_of(fit)
     engine = BY_NAME[fit.method].title + (f" ({library})" if library and fit.method == "nuts" else "")
     return f"{kind_of_model(fit)} fit by {engine}"
 
@@ -254,11 +254,11 @@ def kind_of_model(fit: Fitted) -> str:
 
 def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
     """Say what was fitted to what, and for how long."""
-    sizes = fit.idata["posterior"].sizes
+    draws = draws_of(fit)
     yield "Formula", text_of(fit.model.formula)
     yield "Data", counted_rows(fit)
     yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
-    yield "Draws", f"{sizes['chain']} x {sizes['draw']:,} (chains x draws), {fit.seconds:,.1f} seconds"
+    yield "Draws", f"{draws.chains} x {draws.length:,} (chains x draws), {fit.seconds:,.1f} seconds"
 
 
 def counted_rows(fit: Fitted) -> str:
@@ -326,7 +326,7 @@ def group_table(frame: pd.DataFrame, shown: Mapping[str, str]) -> Table:
     header = ("Groups", "Name", *shown, *(["Corr"] + [""] * (width - 1) if width else []))
     hidden = any(len(block) > MOST_CORRELATED for block in _blocks(names)) and not correlations.empty
     note = "More correlations: sf.varcorr(fit)" if hidden else ""
-    return Table("Group effects", header, tuple(rows), 2, note)
+    return Table("Group effects", header, tuple(rows), 2, note, blocks=True)
 
 
 def _blocks(names: Iterable[tuple[str, str]]) -> list[list[tuple[str, str]]]:
@@ -346,8 +346,8 @@ def _correlations(block: list[tuple[str, str]], known: dict[tuple[str, str, str]
 def _fixed_table(fit: Summarised, predictor: Predictor, interval: Interval, of: str) -> Table:
     """Lay out the first fixed effects of one linear predictor."""
     frame = summarise_fixed(fit, interval, most=MOST_FIXED, predictor=predictor)
-    every = len(predictor.columns) + (0 if predictor.name else len(fit.model.design.thresholds))
-    return _captioned(fixed_table(frame, every, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
+    total = predictor.X.shape[1] + (0 if predictor.name else len(fit.model.design.thresholds))
+    return _captioned(fixed_table(frame, total, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
 
 
 def _parameter_table(fit: Summarised, interval: Interval) -> Table | None:
@@ -371,14 +371,14 @@ def _mixing_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def fixed_table(frame: pd.DataFrame, every: int, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]) -> Table:
+def fixed_table(frame: pd.DataFrame, total: int, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]) -> Table:
     """Lay out the first fixed effects.
 
     Parameters
     ----------
     frame : pandas.DataFrame
         The rows, as from `fixef`.
-    every : int
+    total : int
         How many there are, with those that are not shown.
     shown : mapping of str to str
         The frame's columns that share their decimals, by their headers.
@@ -392,6 +392,6 @@ def fixed_table(frame: pd.DataFrame, every: int, shown: Mapping[str, str], extra
     cells = formatted(frame[list(shown.values())], frame["std_error"])
     others = list(zip(*extra.values(), strict=True))
     rows = tuple((term, *values, *other) for term, values, other in zip(frame["term"], cells, others, strict=True))
-    more = every - len(rows)
+    more = total - len(rows)
     note = f"... and {more:,} more: sf.fixef(fit)" if more > 0 else ""
     return Table("Fixed effects", ("", *shown, *extra), rows, 1, note)

@@ -10,15 +10,16 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock, Predictor
-from speclet_formula.design.design import FixedPart, mean_name, sd_name
+from speclet_formula.design.design import FixedPart
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import Draws
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.points import PointEstimates
-from speclet_formula.prediction.linear_predictors import Draws, ModelDraws, gather_side, variable_draws
+from speclet_formula.prediction.linear_predictors import ModelDraws, PredictorDraws
 from speclet_formula.priors import Prior, matrices_of
 
 NO_GROUPS = ("~0", "~NA", "NA")
@@ -143,7 +144,7 @@ def needed_columns(model: Model, re_form: Any) -> tuple[str, ...]:
 
 
 def add_new_levels(
-    model: Model, posterior: Any, design: Design, drawn: ModelDraws, rng: np.random.Generator
+    model: Model, draws: Draws, design: Design, drawn: ModelDraws, rng: np.random.Generator
 ) -> tuple[Design, ModelDraws]:
     """Draw effects of the levels that were not fitted.
 
@@ -151,11 +152,11 @@ def add_new_levels(
     ----------
     model : Model
         Its priors say what is known of a group's mean.
-    posterior : xarray.Dataset
+    draws : Draws
     design : Design
         A replayed one.
     drawn : ModelDraws
-        All draws of the posterior for its fitted levels.
+        All draws of its fitted levels.
     rng : numpy.random.Generator
 
     Returns
@@ -171,29 +172,27 @@ def add_new_levels(
         The effects of a group have a prior that is not normal.
     """
     extended = [
-        _extended(model, posterior, predictor, draws, rng)
-        for predictor, draws in zip(design.predictors, drawn.sides, strict=True)
+        _extended(model, draws, predictor, known, rng)
+        for predictor, known in zip(design.predictors, drawn.sides, strict=True)
     ]
-    predictors, draws = zip(*extended, strict=True)
-    return replace(design, predictors=predictors), replace(drawn, sides=draws)
+    predictors, sides = zip(*extended, strict=True)
+    return replace(design, predictors=predictors), replace(drawn, sides=sides)
 
 
-def draw_anew(model: Model, posterior: Any, predictor: Predictor, draws: Array, rng: np.random.Generator) -> Draws:
+def draw_anew(model: Model, draws: Draws, predictor: Predictor, rng: np.random.Generator) -> PredictorDraws:
     """Draw effects of all levels of a linear predictor as if they were new ones; none that was fitted is needed.
 
     Parameters
     ----------
     model : Model
-    posterior : xarray.Dataset
+    draws : Draws
     predictor : Predictor
         Of the mean, or of a parameter.
-    draws : ndarray of int
-        The draws to use, counted over all chains.
     rng : numpy.random.Generator
 
     Returns
     -------
-    Draws
+    PredictorDraws
 
     Raises
     ------
@@ -202,9 +201,9 @@ def draw_anew(model: Model, posterior: Any, predictor: Predictor, draws: Array, 
     """
     effects = []
     for block in predictor.groups:
-        new = _new_effects(model, posterior, block, len(block.levels), rng, draws)
+        new = _new_effects(model, draws, block, len(block.levels), rng)
         effects.append(tuple(new[:, :, column] for column in range(new.shape[2])))
-    return replace(gather_side(replace(predictor, groups=()), posterior, draws), effects=tuple(effects))
+    return PredictorDraws(draws.coefficients(predictor), tuple(effects))
 
 
 def draw_point_anew(
@@ -339,8 +338,8 @@ def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[G
 
 
 def _extended(
-    model: Model, posterior: Any, predictor: Predictor, drawn: Draws, rng: np.random.Generator
-) -> tuple[Predictor, Draws]:
+    model: Model, draws: Draws, predictor: Predictor, drawn: PredictorDraws, rng: np.random.Generator
+) -> tuple[Predictor, PredictorDraws]:
     """Extend one linear predictor."""
     blocks, effects = [], []
     for block, known in zip(predictor.groups, drawn.effects, strict=True):
@@ -348,31 +347,25 @@ def _extended(
             blocks.append(block)
             effects.append(known)
             continue
-        new = _new_effects(model, posterior, block, len(block.new_levels), rng)
+        new = _new_effects(model, draws, block, len(block.new_levels), rng)
         effects.append(tuple(np.hstack([old, new[:, :, k]]) for k, old in enumerate(known)))
         codes = np.where(block.codes < 0, len(block.levels) - 1 - block.codes, block.codes)
         blocks.append(replace(block, codes=codes, levels=(*block.levels, *block.new_levels), new_levels=()))
     return replace(predictor, groups=tuple(blocks)), replace(drawn, effects=tuple(effects))
 
 
-def _new_effects(
-    model: Model,
-    posterior: Any,
-    block: GroupBlock,
-    count: int,
-    rng: np.random.Generator,
-    draws: slice | Array = slice(None),
-) -> Array:
+def _new_effects(model: Model, draws: Draws, block: GroupBlock, count: int, rng: np.random.Generator) -> Array:
     """Draw mu + diag(sigma) L z for each draw and level: (draws, levels, columns)."""
-    moments = [_moments(model, posterior, slot) for slot in block.slots]
-    means, deviations = zip(*((mean[draws], deviation[draws]) for mean, deviation in moments), strict=True)
-    factor = _correlation_factors(posterior, block, draws)
-    z = rng.standard_normal((len(means[0]), count, len(block.slots)))
-    shared = z if factor is None else z @ np.swapaxes(factor, 1, 2)
-    return np.asarray(np.stack(means, axis=-1)[:, None] + shared * np.stack(deviations, axis=-1)[:, None])
+    moments = zip(block.slots, block.means, block.sds, strict=True)
+    means, sds = zip(*(_moments(model, draws, *names) for names in moments), strict=True)
+    z = rng.standard_normal((len(draws), count, len(block.slots)))
+    if block.correlated:
+        factor = np.linalg.cholesky(matrices_of(draws.correlation(block)))
+        z = z @ np.swapaxes(factor, 1, 2)
+    return np.asarray(np.stack(means, axis=-1)[:, None] + z * np.stack(sds, axis=-1)[:, None])
 
 
-def _moments(model: Model, posterior: Any, slot: str) -> tuple[Array, Array]:
+def _moments(model: Model, draws: Draws, slot: str, mean: str, sd: str) -> tuple[Array, Array]:
     """Return mean and SD of a column's effects, draw by draw; a number that the prior states is the same in all."""
     prior = next((row.prior for row in model.slots if row.slot == slot), None)
     stated = {} if prior is None else prior.parameters
@@ -382,21 +375,11 @@ def _moments(model: Model, posterior: Any, slot: str) -> tuple[Array, Array]:
             "New levels are drawn from a Normal prior of the group's effects.",
             "Leave the rows with new levels out (of simulate(): write effects='kept'), or choose a Normal prior.",
         )
-    total = posterior.sizes["chain"] * posterior.sizes["draw"]
 
     def known(name: str, what: str) -> Array:
         value = stated[what]
-        if isinstance(value, Prior) or name in posterior:
-            return variable_draws(posterior, name, 1)[:, 0]
-        return np.full(total, float(np.asarray(value)))
+        if isinstance(value, Prior) or name in draws:
+            return draws.variable(name, 1)[:, 0]
+        return np.full(len(draws), float(np.asarray(value)))
 
-    return known(mean_name(slot), "mu"), known(sd_name(slot), "sigma")
-
-
-def _correlation_factors(posterior: Any, block: GroupBlock, draws: slice | Array) -> Array | None:
-    """Return the Cholesky factors of a block's correlations, (draws, columns, columns)."""
-    if not block.correlated:
-        return None
-    k = len(block.slots)
-    pairs = variable_draws(posterior, block.correlation, k * (k - 1) // 2)[draws]
-    return np.asarray(np.linalg.cholesky(matrices_of(pairs)))
+    return known(mean, "mu"), known(sd, "sigma")

@@ -14,7 +14,7 @@ from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError
 from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
-from speclet_formula.posterior.draws import Fitted, FittedModel
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of
 from speclet_formula.posterior.intervals import (
     ESTIMATES,
     Array,
@@ -206,7 +206,7 @@ def point_predictor(model: Any, points: PointEstimates, design: Design) -> Array
     -------
     ndarray of float, shape (n,)
     """
-    modes = dict(zip((block.label for block in model.design.groups), points.modes, strict=True))
+    modes = dict(zip((block.label for block in model.design.mean.groups), points.modes, strict=True))
     eta = design.mean.offset + design.mean.X @ points.coefficients
     for block in design.mean.groups:
         effects = modes[block.label][np.maximum(block.codes, 0)] * (block.codes >= 0)[:, None]
@@ -239,9 +239,9 @@ def _predict_draws(
     fit: Any, design: Design, scale: str, interval: str | None, chosen: Interval, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Summarise the draws of each row."""
-    posterior = fit.idata["posterior"]
-    drawn = gather(fit.model, posterior, design=design)
-    design, drawn = add_new_levels(fit.model, posterior, design, drawn, rng)
+    draws = draws_of(fit)
+    drawn = gather(fit.model, draws, design)
+    design, drawn = add_new_levels(fit.model, draws, design, drawn, rng)
     width = len(drawn.sides[0].coefficients) * max(len(design.levels), 1)
     summary = _summary_of(interval, chosen)
     frames = []
@@ -346,15 +346,14 @@ def _fitted_point(model: FittedModel, points: PointEstimates) -> pd.DataFrame:
 def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:
     """Go through the expectations of blocks of rows, of each level for an ordinal response."""
     design, family = fit.model.design, fit.model.family
-    drawn = gather(fit.model, fit.idata["posterior"])
+    drawn = gather(fit.model, draws_of(fit))
     for rows in row_blocks(len(design.response), levels * len(drawn.sides[0].coefficients)):
         yield expected_response(family, *at_rows(drawn, design, family, rows))
 
 
 def _parameter_values(fit: Fitted, parameter: str) -> Iterator[Array]:
     """Go through the values of a parameter that has a formula, by blocks of rows."""
-    design = fit.model.design
-    predictor = named_predictor(design, parameter)
-    drawn = gather_side(predictor, fit.idata["posterior"])
-    for rows in row_blocks(len(design.rows), len(drawn.coefficients)):
+    predictor = named_predictor(fit.model.design, parameter)
+    drawn = gather_side(predictor, draws_of(fit))
+    for rows in row_blocks(len(fit.model.design.rows), len(drawn.coefficients)):
         yield inverse_parameter_link(fit.model.family, parameter, predictor_of(drawn, predictor, rows))

@@ -22,9 +22,10 @@ from speclet_formula.families.specification import Parameters
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.model.observation import draw_between
+from speclet_formula.posterior.draws import draws_of, values_of
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.points import points_of
-from speclet_formula.prediction.linear_predictors import Draws, ModelDraws, at_rows, gather, gather_fit
+from speclet_formula.prediction.linear_predictors import ModelDraws, PredictorDraws, at_rows, gather
 from speclet_formula.prediction.new_data import draw_anew, draw_point_anew, without_groups
 
 if TYPE_CHECKING:
@@ -232,20 +233,17 @@ def _parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Ge
     """Return the parameters of each response."""
     points, model = points_of(fit), fit.model
     if points is not None:
-        alone = _draw_of(gather_fit(fit), np.zeros(nsim, dtype=int))
+        alone = _draw_of(gather(model, values_of(fit)), np.zeros(nsim, dtype=int))
         if use_u:
             return alone
         new = draw_point_anew(model.design.mean, points, nsim, rng)
         return replace(alone, sides=(replace(alone.sides[0], effects=new),))
-    posterior = fit.idata["posterior"]
-    total = posterior.sizes["chain"] * posterior.sizes["draw"]
-    chosen = rng.choice(total, size=nsim, replace=nsim > total)
+    draws = draws_of(fit)
+    chosen = draws.take(rng.choice(len(draws), size=nsim, replace=nsim > len(draws)))
     if use_u:
-        return gather(model, posterior, chosen)
-    fixed = gather(model, posterior, chosen, without_groups(model.design))
-    return replace(
-        fixed, sides=tuple(draw_anew(model, posterior, predictor, chosen, rng) for predictor in model.design.predictors)
-    )
+        return gather(model, chosen)
+    fixed = gather(model, chosen, without_groups(model.design))
+    return replace(fixed, sides=tuple(draw_anew(model, chosen, part, rng) for part in model.design.predictors))
 
 
 def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
@@ -253,7 +251,9 @@ def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
     where = np.atleast_1d(place)
     return ModelDraws(
         tuple(
-            Draws(one.coefficients[where], tuple(tuple(column[where] for column in block) for block in one.effects))
+            PredictorDraws(
+                one.coefficients[where], tuple(tuple(column[where] for column in block) for block in one.effects)
+            )
             for one in drawn.sides
         ),
         {name: values[where] for name, values in drawn.parameters.items()},

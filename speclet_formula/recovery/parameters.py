@@ -13,14 +13,14 @@ import pandas as pd
 from scipy.stats import norm
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
-from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.reml.fit import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
+from speclet_formula.posterior.draws import Draws
 from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.posterior.points import PointEstimates, labels_of, stated_coefficients
+from speclet_formula.posterior.points import PointEstimates, stated_coefficients
 from speclet_formula.priors import Prior, draw, prior_sd
 from speclet_formula.recovery.parts import correlations_by_key, model_means
 
@@ -49,18 +49,18 @@ class Scalar:
     prior_sd: float  # inf for a flat prior, NaN where it has none; by its quartiles where its tails leave it no SD
 
 
-def scalars_of(model: Model, posterior: Any) -> tuple[Scalar, ...]:
+def scalars_of(model: Model, draws: Draws) -> tuple[Scalar, ...]:
     """Return the scalar parameters of a fit, in the order of a summary."""
     priors = {slot.slot: slot.prior for slot in model.slots}
-    found = _predictor_scalars(model, model.design.mean, posterior, priors)
+    found = _predictor_scalars(model, model.design.mean, draws, priors)
     for name in model.family.parameters:
-        if name in posterior and set(posterior[name].dims) == {"chain", "draw"}:
-            kind = "sigma" if name == "sigma" else "family"
-            found.append(Scalar(name, name, "", kind, draws_of(posterior, name), _sd_of(priors.get(name))))
+        if name in draws and name != "threshold":
+            kind, values = "sigma" if name == "sigma" else "family", draws.by_chain(draws.parameter(name)[:, 0])
+            found.append(Scalar(name, name, "", kind, values, _sd_of(priors.get(name))))
     for predictor in model.design.predictors[1:]:
-        found += _predictor_scalars(model, predictor, posterior, priors)
+        found += _predictor_scalars(model, predictor, draws, priors)
     if "threshold" in model.family.parameters:
-        found = [*_thresholds(model, posterior, priors), *found]
+        found = [*_thresholds(model, draws, priors), *found]
     return tuple(found)
 
 
@@ -96,7 +96,7 @@ def reml_estimates(model: Model) -> dict[str, float]:
         points = fit_point(model).estimates
     except SamplingError:  # collinear columns, or no residual
         return {}
-    found = dict(zip(labels_of(model.design), stated_coefficients(points).tolist(), strict=True))
+    found = dict(zip(model.design.mean.columns, stated_coefficients(points).tolist(), strict=True))
     residual = {} if points.sigma is None else {"sigma": points.sigma}
     return found | _variances(model, points) | residual
 
@@ -183,29 +183,24 @@ def _verdict(masses: tuple[bool, bool], contraction: float, *, failed: bool, bou
     return found if narrow else "edge" if wide else "miss"
 
 
-def draws_of(posterior: Any, variable: str) -> np.ndarray:
-    """Return a variable's draws as (chains, draws, ...)."""
-    return np.asarray(posterior[variable].transpose("chain", "draw", ...).to_numpy(), dtype=float)
-
-
-def _predictor_scalars(model: Model, predictor: Predictor, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _predictor_scalars(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the scalar parameters of one linear predictor."""
     terms = [term for term in predictor.fixed if len(term.columns) <= MANY_CELLS]
-    found = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, posterior, priors)]
-    found += _means(model, predictor, posterior, priors)
+    found = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, draws, priors)]
+    found += _means(model, predictor, draws, priors)
     for block in predictor.groups:
-        found += [*_sds(block, posterior, priors), *_correlations(block, posterior, priors)]
+        found += [*_sds(block, draws, priors), *_correlations(block, draws, priors)]
     return found
 
 
-def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _thresholds(model: Model, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return an ordinal model's thresholds, which stand where other models have the intercept."""
-    draws = draws_of(posterior, "threshold")
-    own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, draws.shape[-1:])
+    values = draws.by_chain(draws.parameter("threshold"))
+    own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, values.shape[-1:])
     sds = np.sqrt(own + _moved_variance(model.design, model.design.mean, priors))
     labels = model.design.thresholds
     return [
-        Scalar(f"threshold[{place}]", label, "", "b", draws[:, :, place], float(sds[place]))
+        Scalar(f"threshold[{place}]", label, "", "b", values[:, :, place], float(sds[place]))
         for place, label in enumerate(labels)
     ]
 
@@ -239,14 +234,13 @@ def _term_sds(term: FixedTerm, priors: Mapping[str, Prior]) -> np.ndarray:
 
 
 def _coefficients(
-    design: Design, predictor: Predictor, term: FixedTerm, posterior: Any, priors: Mapping[str, Prior]
+    design: Design, predictor: Predictor, term: FixedTerm, draws: Draws, priors: Mapping[str, Prior]
 ) -> list[Scalar]:
     """Return the coefficients of one fixed term."""
-    draws = draws_of(posterior, term.variable)
-    draws = draws.reshape(*draws.shape[:2], -1)
+    values = draws.by_chain(draws.term(term))
     sds = [_intercept_sd(design, predictor, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
     return [
-        Scalar(label, label, "", "b", draws[:, :, column], float(sds[column]))
+        Scalar(label, label, "", "b", values[:, :, column], float(sds[column]))
         for column, label in enumerate(term.columns)
     ]
 
@@ -271,15 +265,14 @@ def _moved_variance(design: Design, predictor: Predictor, priors: Mapping[str, P
     return variance
 
 
-def _means(model: Model, predictor: Predictor, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _means(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the means of group effects, and their sum as the intercept of a model that has none."""
     found = []
     for block in predictor.groups:
-        for column, slot in zip(block.columns, block.slots, strict=True):
-            name = mean_name(slot)
-            if slot in model_means(model) and name in posterior:
-                sd = _sd_of(priors[slot].parameters["mu"])
-                found.append(Scalar(name, block.term_of(column), block.label, "b", draws_of(posterior, name), sd))
+        for term, slot, name in zip(block.terms, block.slots, block.means, strict=True):
+            if slot in model_means(model) and name in draws:
+                sd, values = _sd_of(priors[slot].parameters["mu"]), draws.by_chain(draws.variable(name, 1)[:, 0])
+                found.append(Scalar(name, term, block.label, "b", values, sd))
     sums = [scalar for scalar in found if scalar.term == "Intercept"]
     if sums and all(term.kind != "intercept" for term in predictor.fixed):
         total = np.sum([scalar.draws for scalar in sums], axis=0)
@@ -288,33 +281,31 @@ def _means(model: Model, predictor: Predictor, posterior: Any, priors: Mapping[s
     return found
 
 
-def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _sds(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the SDs of a block's columns."""
     return [
         Scalar(
-            sd_name(slot),
-            block.term_of(column),
+            name,
+            term,
             block.label,
             "sd",
-            draws_of(posterior, sd_name(slot)),
+            draws.by_chain(draws.variable(name, 1)[:, 0]),
             _sd_of(priors[slot].parameters.get("sigma")) if slot in priors else float("nan"),
         )
-        for column, slot in zip(block.columns, block.slots, strict=True)
-        if sd_name(slot) in posterior
+        for term, slot, name in zip(block.terms, block.slots, block.sds, strict=True)
+        if name in draws
     ]
 
 
-def _correlations(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _correlations(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the correlations of a block's columns."""
-    name = block.correlation
-    if not block.correlated or name not in posterior:
+    if not block.correlated or block.correlation not in draws:
         return []
-    draws = draws_of(posterior, name)
-    draws = draws.reshape(*draws.shape[:2], -1)
-    sd = _sd_of(priors.get(name), dimension=len(block.columns))
+    values = draws.by_chain(draws.correlation(block))
+    sd = _sd_of(priors.get(block.correlation), dimension=len(block.columns))
     return [
-        Scalar(f"{name}[{pair}]", _readable(pair), block.label, "cor", draws[:, :, position], sd)
-        for position, pair in enumerate(block.pairs)
+        Scalar(f"{block.correlation}[{pair}]", _readable(pair), block.label, "cor", values[:, :, place], sd)
+        for place, pair in enumerate(block.pairs)
     ]
 
 
@@ -328,7 +319,7 @@ def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
     found: dict[str, float] = {}
     for block, matrix in zip(model.design.mean.groups, points.covariances, strict=True):
         sds = np.sqrt(np.diagonal(matrix))
-        found |= {sd_name(slot): float(sd) for slot, sd in zip(block.slots, sds, strict=True)}
+        found |= dict(zip(block.sds, sds.tolist(), strict=True))
         if block.correlated:
             with np.errstate(invalid="ignore", divide="ignore"):
                 found |= correlations_by_key(block, matrix / np.outer(sds, sds))

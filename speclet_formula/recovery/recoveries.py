@@ -18,9 +18,10 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.intervals import without_rows
 from speclet_formula.recovery.blocks import binomial_band
-from speclet_formula.recovery.parameters import INTERVAL, draws_of, interval
+from speclet_formula.recovery.parameters import INTERVAL, interval
 from speclet_formula.recovery.parts import data_factor, parts_of
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[ComparedFa
 
 def _levels(factor: ComparedFactor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     """Return one fit's levels of one factor."""
-    draws = _averaged(fit.model, fit.idata["posterior"], factor.average)
+    draws = _averaged(fit.model, draws_of(fit), factor.average)
     truth = factor.average @ known
     lo, hi = interval(draws, INTERVAL, axis=0)
     return pd.DataFrame({
@@ -137,25 +138,19 @@ def _levels(factor: ComparedFactor, name: str, fit: "Fit", known: np.ndarray, ob
     })[list(POOLING_COLUMNS)]  # fmt: skip
 
 
-def _averaged(model: Model, posterior: Any, average: Any) -> np.ndarray:
+def _averaged(model: Model, draws: Draws, average: Any) -> np.ndarray:
     """Return the linear predictor's mean over the rows of each level, (draws, levels), without one for each row."""
     design = model.design
     total = np.asarray(average @ design.mean.offset)[None, :]
     for term in design.mean.fixed:
-        total = total + _flat(posterior, term.variable) @ (average @ design.mean.X[:, term.start : term.stop]).T
+        total = total + draws.term(term) @ (average @ design.mean.X[:, term.start : term.stop]).T
     n = len(design.response)
     for block in design.mean.groups:
-        for column, slot in enumerate(block.slots):
+        for column, effects in enumerate(draws.effects(block)):
             entries = (block.values[:, column], (np.arange(n), block.codes))
             shares = average @ sparse.csr_array(entries, shape=(n, len(block.levels)))
-            total = total + (shares @ _flat(posterior, slot).T).T
+            total = total + (shares @ effects.T).T
     return np.asarray(total)
-
-
-def _flat(posterior: Any, variable: str) -> np.ndarray:
-    """Return a variable's draws as (draws of all chains, elements)."""
-    draws = draws_of(posterior, variable)
-    return draws.reshape(draws.shape[0] * draws.shape[1], -1)
 
 
 def _summary(frame: pd.DataFrame) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from speclet_formula.common.table import rows_table
 from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.errors import PriorError, SpecletError
 from speclet_formula.formula.terms import text_of
-from speclet_formula.inference.plans import seed_of, settings_of
+from speclet_formula.inference.datatree import seed_of, settings_of
 from speclet_formula.interpretation.equations import equation, explain_formula
 from speclet_formula.model import relate_groups
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.draws import has_draws
+from speclet_formula.posterior.draws import draws_of, library_of
 from speclet_formula.posterior.effects import ranef
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.summary import Summary
@@ -138,7 +138,7 @@ def checks_of(fit: Fit | PointFit, boxes: Boxes, random_seed: int | None) -> str
         return part(heading, paragraph("Merged rows cannot tell: the single ones are gone."))
     if isinstance(fit, PointFit):
         return _residuals_of(fit, boxes, random_seed)
-    if not all(has_draws(fit, block) for block in fit.model.design.blocks):
+    if not all(map(draws_of(fit).keeps, fit.model.design.blocks)):
         return part(heading, paragraph("Not told: the fit kept no draws of its group effects."))
     check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
     text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."
@@ -226,14 +226,14 @@ def _seed(fit: Fit | PointFit, random_seed: int | None) -> int | None:
     """Return the seed of a fit's draws, or the one that is told."""
     if isinstance(fit, PointFit):
         return None
-    seed = seed_of(fit.idata)
+    seed = seed_of(fit)
     return random_seed if seed is None else seed
 
 
 def _versions(fit: Fit | PointFit) -> Iterator[str]:
     """Name Python and the packages that had a part in the draws."""
     yield f"Python {python_version()}"
-    library = "" if isinstance(fit, PointFit) else str(fit.idata["posterior"].attrs.get("inference_library", ""))
+    library = "" if isinstance(fit, PointFit) else library_of(fit)
     sampler = [PACKAGES[library], "bambi"] if library in PACKAGES else []
     for package in ("speclet_formula", "numpy", "scipy", "arviz", *sampler):
         try:
@@ -267,7 +267,7 @@ def recipe(fit: Fit | PointFit, random_seed: int | None = None) -> str:
     seed, settings = _seed(fit, random_seed), {"method": fit.method}
     if isinstance(fit, Fit):
         kept = _kept(fit)
-        settings |= settings_of(fit.idata, fit.method)
+        settings |= settings_of(fit, fit.method)
         settings |= {} if kept is None else {"keep": kept}
         settings |= {} if seed is None else {"random_seed": seed}
     written = ", ".join(f"{name}={value!r}" for name, value in settings.items())
@@ -326,7 +326,6 @@ def _comments(model: "Model") -> Iterator[str]:
 
 def _kept(fit: Fit) -> tuple[str, ...] | None:
     """Return the factors whose effects were kept; None for all."""
-    posterior = fit.idata["posterior"]
-    blocks = fit.model.design.blocks
-    kept = [block.group for block in blocks if all(slot in posterior for slot in block.slots)]
+    draws, blocks = draws_of(fit), fit.model.design.blocks
+    kept = [block.group for block in blocks if all(slot in draws for slot in block.slots)]
     return None if len(kept) == len(blocks) else tuple(dict.fromkeys(kept))

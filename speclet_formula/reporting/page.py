@@ -32,7 +32,8 @@ a { color: var(--link); }
 a:focus-visible, .box:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
 .skip { position: absolute; left: -100vw; }
 .skip:focus { position: static; }
-.verdict { border-left: .4rem solid var(--line); background: var(--soft); padding: .6rem .9rem; max-width: 44rem; }
+.verdict { border-left: .4rem solid var(--line); background: var(--soft); padding: .6rem .9rem; margin: .6rem 0;
+  max-width: 44rem; }
 .verdict.converged { border-color: var(--good); }
 .verdict.doubtful, .verdict.singular { border-color: var(--care); }
 .verdict.failed { border-color: var(--bad); }

@@ -7,10 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.table import Table, number, share, show
-from speclet_formula.comparison import Comparison, LikelihoodRatios
-from speclet_formula.comparison.anova import SMALLEST_P
-from speclet_formula.comparison.compare import shown_table
+from speclet_formula.common.table import Printed, Table, number, share, show
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import Diagnostics
@@ -30,10 +27,6 @@ GROUPS = {
     "coverage_lo": "Chance low", "coverage_hi": "Chance high", "bias": "Bias", "rmse": "RMSE", "rmse_null": "RMSE of 0",
     "corr": "Correlation", "slope": "Slope", "reliability": "Reliability", "sign_claims": "Claims", "type_s": "Type S",
     "type_m": "Type M",
-}  # fmt: skip
-RANKING = {
-    "rank": "Rank", "elpd": "elpd", "se": "SE", "elpd_diff": "Difference", "dse": "SE of it", "p": "p",
-    "weight": "Weight", "n_high_k": "High k", "kind": "Kind", "verdict": "Fit",
 }  # fmt: skip
 COUNTED = ("p_negative", "lfsr", "post_prob", "p_lowest", "p_rope")  # probabilities counted over draws
 KINDS = {
@@ -269,38 +262,11 @@ def _recovery_tables(recovery: Recovery) -> dict[str, Table]:
     return {name: table for name, table in tables.items() if table.rows}
 
 
-def ranking_table(comparison: Comparison) -> Table:
-    """Tabulate a comparison, the best model first.
-
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    Table
-    """
-    shown = shown_table(comparison.table)
-    rows = tuple((str(name), *map(str, row)) for name, row in zip(shown.index, shown.to_numpy(), strict=True))
-    header = ("Model", *(RANKING.get(column, column) for column in shown.columns))
-    return Table("Comparison by leave-one-out", header, rows, 1, comparison.sentence)
-
-
-def _anova_tables(ratios: LikelihoodRatios) -> dict[str, Table]:
-    table = ratios.table
-    decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0}
-    columns = [[number(value, f".{places}f") for value in table[name]] for name, places in decimals.items()]
-    columns.append([number(value, ".4f" if not value < SMALLEST_P else ".2g") for value in table["Pr(>Chisq)"]])
-    rows = tuple(zip(map(str, table.index), *columns, strict=True))
-    return {"anova": Table("Likelihood ratios", ("Model", *table.columns), rows, 1, " ".join(ratios.notes))}
-
-
 _TABLES: Mapping[type, Callable[[Any], dict[str, Table]]] = {
     Fit: _fit_tables,
     PointFit: lambda fit: summary_tables(summary_of(fit)),
     Diagnostics: lambda found: {"diagnostics": diagnostics_table(found)},
-    Comparison: lambda found: {"comparison": ranking_table(found)},
-    LikelihoodRatios: _anova_tables,
     Recovery: _recovery_tables,
+    Printed: lambda found: {table.caption or type(found).__name__.lower(): table for table in found.sheet().tables},
     pd.DataFrame: lambda frame: {"table": frame_table(frame)},
 }

@@ -6,10 +6,10 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import GroupBlock, sd_name
+from speclet_formula.design.design import GroupBlock
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind, choose_interval, stack, summarise
 from speclet_formula.posterior.points import points_of
 from speclet_formula.screens.columns import text_of_labels
@@ -225,8 +225,8 @@ def _gene_blocks(
     fit: Fitted, block: GroupBlock, codes: np.ndarray
 ) -> Iterator[tuple[np.ndarray, Array, np.ndarray, Array]]:
     """Go through whole genes: the places of their guides, the guides' draws, where genes start, and the draws' SD."""
-    slot = block.slots[block.columns.index("1")]
-    own, sigma = pooled(draws_of(fit, slot)), pooled(draws_of(fit, sd_name(slot)))
+    draws, place = draws_of(fit), block.columns.index("1")
+    own, sigma = draws.effects(block)[place], draws.sds(block)[:, [place]]
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
     size = max(1, _BLOCK // (8 * len(own)))

@@ -3,7 +3,6 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import pandas as pd
 
 from speclet_formula.common.batch import Outcome
 from speclet_formula.common.checkpoints import seed_of
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import at_least
@@ -31,7 +31,7 @@ from speclet_formula.studies.group_fits import (
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GroupedFits:
+class GroupedFits(Printed):
     """One model, fitted to each group of rows by itself.
 
     Attributes
@@ -63,19 +63,19 @@ class GroupedFits:
         """The groups that could not be fitted, with their reasons."""
         return self.groups[self.groups["status"] == "failed"].reset_index(drop=True)
 
-    def __repr__(self) -> str:
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out: the groups that failed are named with their reasons."""
         failed, verdicts = self.failures, self.groups.query("status == 'fitted'")["verdict"]
         flagged = int((~verdicts.isin(["converged", ""])).sum())
-        lines = [f"{self.formula} by {', '.join(self.by)}: {len(self.groups):,} groups, seed {self.random_seed}"]
-        if flagged:
-            lines.append(f"{flagged:,} fits are flagged by their diagnostics.")
+        lines = [f"{flagged:,} fits are flagged by their diagnostics."] if flagged else []
         if len(failed):
             lines.append(f"{len(failed):,} of {len(self.groups):,} groups failed and are in no row of the table:")
             lines += [f"* {row.group}: {row.reason}" for row in failed.itertuples()]
-        return "\n".join([*lines, "", self.groups.drop(columns=["group", "reason"]).to_string(index=False)])
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
+        title = f"{self.formula} by {', '.join(self.by)}: {len(self.groups):,} groups, seed {self.random_seed}"
+        groups = self.groups.drop(columns=["group", "reason"]).assign(
+            seconds=self.groups["seconds"].map("{:,.2f}".format)
+        )
+        return Sheet(title, lines, (text_table(groups, labels=len(self.by)),))
 
 
 class SavedFits(Mapping[str, Any]):

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.checkpoints import seed_of
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import PriorError
 from speclet_formula.formula.terms import Formula
@@ -19,8 +20,6 @@ from speclet_formula.studies.data_sets import STUDY, prepare
 from speclet_formula.studies.ranks import ecdf, ecdf_band
 from speclet_formula.studies.study import FEWEST, MOST, RANKED
 from speclet_formula.studies.summaries import (
-    as_html,
-    as_text,
     by_class,
     calibration_foot,
     cells,
@@ -49,7 +48,7 @@ LEFT_OUT = ("power", "type_s", "type_m", "lme4_bias", "lme4_rmse")  # columns of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Calibration:
+class Calibration(Printed):
     """Whether posteriors are right on average over the prior: simulation-based calibration.
 
     Attributes
@@ -94,22 +93,15 @@ class Calibration:
     data_sets: pd.DataFrame
     foot: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        return as_text(self._title(), self._tables(), self.foot)
-
-    def _repr_html_(self) -> str:
-        return as_html(self._title(), self._tables(), self.foot)
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        quantities = text_table(cells(self.table[list(PRINTED_RANKS)]), "By quantity", labels=2)
+        return Sheet(self._title(), (), (by_class(self.classes, ()), quantities), self.foot)
 
     def _title(self) -> str:
         return (
             f"Calibration of {self.formula}: {self.n_sims:,} data sets drawn from the priors, seed {self.random_seed}"
         )
-
-    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
-        return [
-            ("By class (coverage of 90 % intervals, with its 99 % band):", by_class(self.classes, ())),
-            ("By quantity:", cells(self.table[list(PRINTED_RANKS)])),
-        ]
 
 
 def calibrate(

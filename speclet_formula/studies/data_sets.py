@@ -23,6 +23,7 @@ from speclet_formula.inference.fit import fit
 from speclet_formula.inference.refit import with_response
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.prior_draws import truth_from_priors
 from speclet_formula.prediction.linear_predictors import linear_predictor
 from speclet_formula.recovery.blocks import Block, blocks_of
@@ -231,15 +232,15 @@ def measure(fit: Fit, truth: Mapping[str, Any], *, ranked: int, reml: bool, cali
         With the keys ROW_COLUMNS, which `Study` defines.
     """
     implied = implied_truth(fit.model, truth)
-    posterior = fit.idata["posterior"]
+    draws = draws_of(fit)
     reference = reml_estimates(fit.model) if reml else {}
-    scalars = [scalar for scalar in scalars_of(fit.model, posterior) if scalar.key in implied.scalars]
+    scalars = [scalar for scalar in scalars_of(fit.model, draws) if scalar.key in implied.scalars]
     rows = [_scalar_row(scalar, implied, reference.get(scalar.key, np.nan), ranked) for scalar in scalars]
-    blocks = blocks_of(fit.model, posterior, implied)
+    blocks = blocks_of(fit.model, draws, implied)
     rows += [_block_row(block) for block in blocks if block.own]
     if calibration:
         rows += [_level_row(block, ranked) for block in blocks if block.own]
-        rows.append(_likelihood_row(fit.model, posterior, truth, ranked))
+        rows.append(_likelihood_row(fit.model, draws, truth, ranked))
     return rows
 
 
@@ -363,19 +364,17 @@ def _level_row(block: Block, ranked: int) -> Row:
     return _single(key, block.term, block.group, "level", block.draws[:, 0], float(block.truth[0]), ranked)
 
 
-def _likelihood_row(model: Model, posterior: Any, truth: Mapping[str, Any], ranked: int) -> Row:
+def _likelihood_row(model: Model, draws: Draws, truth: Mapping[str, Any], ranked: int) -> Row:
     """Return the row of the log-likelihood of the data, given all parameters, among the ranked draws alone."""
-    size = posterior.sizes["chain"] * posterior.sizes["draw"]
-    kept = np.linspace(0, size - 1, ranked).astype(int)
-    mean = linear_predictor(model, posterior.to_dataset(), draws=kept)
+    kept = draws.take(np.linspace(0, len(draws) - 1, ranked).astype(int))
+    mean = linear_predictor(model, kept)
     own: dict[str, Any] = {}
     known: dict[str, Any] = {}
     for name in model.family.parameters:
         if (varying := model.design.varying.get(name)) is None:
-            own[name], known[name] = np.ravel(posterior[name].to_numpy())[kept, None], float(truth[name])
+            own[name], known[name] = kept.parameter(name), float(truth[name])
         else:
-            eta = linear_predictor(model, posterior.to_dataset(), draws=kept, parameter=name)
-            own[name] = inverse_parameter_link(model.family, name, eta)
+            own[name] = inverse_parameter_link(model.family, name, linear_predictor(model, kept, parameter=name))
             known[name] = inverse_parameter_link(model.family, name, _true_predictor(varying, truth)[None])
     drawn = total_log_likelihood(model, mean, own)
     true = float(total_log_likelihood(model, _true_predictor(model.design.mean, truth)[None], known)[0])

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.common.checkpoints import seed_of
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.design import sd_name
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
@@ -17,8 +18,6 @@ from speclet_formula.studies.data_sets import STUDY, Task
 from speclet_formula.studies.summaries import (
     COLUMNS,
     PRINTED,
-    as_html,
-    as_text,
     by_class,
     cells,
     class_summaries,
@@ -34,7 +33,7 @@ FEWEST, MOST = 2, 1_000_000  # data sets of a study
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Study:
+class Study(Printed):
     r"""How well many data sets of one truth are recovered.
 
     Attributes
@@ -96,23 +95,19 @@ class Study:
     data_sets: pd.DataFrame
     foot: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        return as_text(self._title(), self._tables(), self.foot)
-
-    def _repr_html_(self) -> str:
-        return as_html(self._title(), self._tables(), self.foot)
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        columns = [*self.designs, *(name for name in PRINTED if self.table[name].notna().any())]
+        tables = (
+            by_class(self.classes, self.designs),
+            text_table(cells(self.table[columns]), "By parameter", labels=len(self.designs) + 3),
+        )
+        return Sheet(self._title(), (), tables, self.foot)
 
     def _title(self) -> str:
         fitted = "" if self.fitted == self.formula else f", fitted by {self.fitted}"
         of_each = " of each design" if self.designs else ""
         return f"Study of {self.formula}{fitted}: {self.n_sims:,} data sets{of_each}, seed {self.random_seed}"
-
-    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
-        columns = [*self.designs, *(name for name in PRINTED if self.table[name].notna().any())]
-        return [
-            ("By class (coverage of 90 % intervals, with its 99 % band):", by_class(self.classes, self.designs)),
-            ("By parameter:", cells(self.table[columns])),
-        ]
 
 
 def study(

@@ -1,7 +1,6 @@
 """What many data sets come to: frames by parameter and by class, the sentences below them, and how both are printed."""
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import pandas as pd
 from scipy.stats import binom
 
 from speclet_formula.common.batch import Outcome, reasons
-from speclet_formula.common.table import show
+from speclet_formula.common.table import Table, show, text_table
 from speclet_formula.studies.data_sets import MASSES, ROW_COLUMNS, DataSet, Key, facts
 from speclet_formula.studies.ranks import uniformity
 
@@ -282,29 +281,14 @@ def _by_chance(table: pd.DataFrame) -> str:
     )
 
 
-def by_class(classes: pd.DataFrame, designs: Sequence[str]) -> pd.DataFrame:
-    """Return the classes' table as text, the band of coverage in one cell."""
+def by_class(classes: pd.DataFrame, designs: Sequence[str]) -> Table:
+    """Tabulate the classes of parameters, the band of coverage in one cell."""
     band = [f"{lo:.3f} to {hi:.3f}" for lo, hi in zip(classes["cover90_lo"], classes["cover90_hi"], strict=True)]
     table = cells(classes[[*designs, "class", "n_intervals", "cover50", "cover90"]])
-    return table.assign(band=band, cover95=[show(value) for value in classes["cover95"]])
+    shown = table.assign(band=band, cover95=[show(value) for value in classes["cover95"]])
+    return text_table(shown, "By class (coverage of 90 % intervals, with its 99 % band)", labels=len(designs) + 1)
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the cells as text."""
     return frame.apply(lambda c: c.map(lambda value: show(value, exponent=c.name not in WITHOUT_EXPONENT)))
-
-
-def as_text(title: str, tables: Sequence[tuple[str, pd.DataFrame]], foot: Sequence[str]) -> str:
-    """Return tables with their headings as text."""
-    parts = [title]
-    for heading, frame in tables:
-        parts += ["", heading, frame.to_string(index=False)]
-    return "\n".join([*parts, "", *foot])
-
-
-def as_html(title: str, tables: Sequence[tuple[str, pd.DataFrame]], foot: Sequence[str]) -> str:
-    """Return tables with their headings as HTML."""
-    parts = [f"<p><strong>{escape(title)}</strong></p>"]
-    for heading, frame in tables:
-        parts += [f"<p>{escape(heading)}</p>", frame.to_html(index=False, escape=True, border=0)]
-    return "\n".join([*parts, *(f"<p>{escape(sentence)}</p>" for sentence in foot)])

@@ -108,7 +108,8 @@ def test_it_prints_its_sentence_and_its_table(fits):
     first, second, empty, header, *rows = repr(comparison).split("\n")
     assert f"{first} {second}" == comparison.sentence
     assert empty == ""
-    assert header.split() == ["rank", "elpd", "se", "elpd_diff", "dse", "p", "weight", "n_high_k", "kind", "verdict"]
+    columns = ["rank", "elpd", "se", "elpd_diff", "dse", "p", "weight", "n_high_k", "kind", "verdict"]
+    assert header.split() == ["model", *columns]
     assert [row.split()[0] for row in rows] == ["m7c", "m7a"]
     assert rows[0].split()[4:6] == ["0.0", "0.0"]
 

@@ -13,6 +13,7 @@ from speclet_formula.inference.exact.leave_one_out import predict_without, read_
 from speclet_formula.inference.precision import systems
 from speclet_formula.inference.refit import with_rows
 from speclet_formula.inference.translation.to_bambi import to_bambi
+from speclet_formula.posterior.draws import draws_of
 from tests.fakes import fake_fit
 
 N_GENES = 10
@@ -50,7 +51,7 @@ def test_densities_given_variances_are_those_of_a_dense_normal(by, algebra, monk
     model = sf.Model(FORMULA, DATA, weights="w")
     marginal, design = marginal_of(model), model.design
     fit = fake_fit(model, {"cor|gene": 0.3, "sigma": 0.5}, chains=1, draws=3)
-    draws = read_variances(model, fit.idata["posterior"])
+    draws = read_variances(model, draws_of(fit))
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     folds = make_folds(model, group=by)
     posterior = fit.idata["posterior"]

@@ -17,6 +17,7 @@ from speclet_formula.errors import ComparisonError
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.diagnostics import diagnose
+from speclet_formula.posterior.draws import draws_in
 from speclet_formula.prediction import linear_predictors, log_likelihood
 from speclet_formula.priors import Prior
 from tests.fakes import fake_fit, screen_data
@@ -207,10 +208,10 @@ def test_the_efficiency_of_very_many_parameters_is_that_of_a_sample(monkeypatch)
     """200 of 606 effective sizes, each within about 10 % of 200: the means differ by less than 2 %."""
     data = pd.DataFrame({"y": np.random.default_rng(1).normal(size=1200), "g": np.arange(1200) % 600})
     posterior = fake_fit(Model("y ~ (1 | g)", data), draws=50).idata["posterior"]
-    whole = pointwise.relative_efficiency(posterior)
+    whole = pointwise.relative_efficiency(draws_in(posterior))
     monkeypatch.setattr(pointwise, "EFFICIENCY_SAMPLE", 200)
-    assert pointwise.relative_efficiency(posterior) == pytest.approx(whole, rel=0.02)
-    assert pointwise.relative_efficiency(posterior) != whole
+    assert pointwise.relative_efficiency(draws_in(posterior)) == pytest.approx(whole, rel=0.02)
+    assert pointwise.relative_efficiency(draws_in(posterior)) != whole
 
 
 @pytest.mark.slow

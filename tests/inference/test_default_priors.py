@@ -7,6 +7,7 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula import Prior
+from speclet_formula.posterior.draws import draws_in
 from speclet_formula.posterior.prior_draws import prior_draws
 from speclet_formula.prediction.sensitivity import log_prior
 
@@ -70,7 +71,7 @@ def test_the_printed_priors_have_the_draws_and_the_density_that_checks_report():
             + stats.beta(2, 2).logpdf((found["cor|g"].values[..., 0] + 1) / 2)
             + stats.t(4, scale=scale).logpdf(found["sigma"].values)
         )
-        np.testing.assert_allclose(log_prior(model, found), expected, rtol=1e-10)
+        np.testing.assert_allclose(log_prior(model, draws_in(found)), expected, rtol=1e-10)
 
 
 def log_group_prior(sd: np.ndarray, scale: float) -> np.ndarray:

@@ -15,11 +15,14 @@ NOT_KEPT = "the fit kept no draws of '1|gene:guide'."
 
 
 def table() -> pd.DataFrame:
+    """Six genes with two guides each in eight lines: effects that are found soon, fits of less than a second."""
     rng = np.random.default_rng(4)
-    gene, guide, line = (part.ravel() for part in np.meshgrid(range(20), range(3), range(4), indexing="ij"))
-    y = rng.normal(size=20)[gene] + rng.normal(size=4)[line] + rng.normal(size=240)
+    gene, guide, line = (part.ravel() for part in np.meshgrid(range(6), range(2), range(8), indexing="ij"))
+    x = rng.normal(size=96)
+    y = rng.normal(size=6)[gene] + 0.7 * rng.normal(size=6)[gene] * x + 0.7 * rng.normal(size=12)[2 * gene + guide]
+    y += rng.normal(size=8)[line] + rng.normal(0, 0.5, 96)
     labels = {"gene": [f"g{i}" for i in gene], "guide": [f"s{i}" for i in guide], "line": [f"l{i}" for i in line]}
-    return pd.DataFrame({"y": y, "x": rng.normal(size=240), **labels})
+    return pd.DataFrame({"y": y, "x": x, **labels})
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +122,7 @@ def test_what_needs_the_others_says_so(part: sf.Fit, ask: Any) -> None:
 
 
 def test_recovery_needs_the_effects_that_it_compares(part: sf.Fit) -> None:
-    genes = pd.Series(0.0, index=[f"g{i}:s{j}" for i in range(20) for j in range(3)])
+    genes = pd.Series(0.0, index=[f"g{i}:s{j}" for i in range(6) for j in range(2)])
     with pytest.raises(EstimateError, match="kept no draws"):
         sf.recover(part, {"1|gene:guide": genes})
 

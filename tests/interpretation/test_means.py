@@ -278,12 +278,12 @@ def test_printed():
     found = sf.marginal_means(crossed_fit(), "control")
     assert repr(found) == (
         "Marginal means of log_fc by control; group effects at zero.\n\n"
-        "     control estimate std_error conf_low conf_high\n"
-        "nonessential  -1.0072    0.0942  -1.1593   -0.8530\n"
-        "       other  -0.8074    0.0967  -0.9619   -0.6519\n\n"
+        "control       estimate  std_error  conf_low  conf_high\n"
+        "nonessential   -1.0072     0.0942   -1.1593    -0.8530\n"
+        "other          -0.8074     0.0967   -0.9619    -0.6519\n\n"
         "conf_low and conf_high bound the 89% equal-tailed interval."
     )
-    assert "<td>-1.0072</td>" in found._repr_html_()
+    assert ">-1.0072</td>" in found._repr_html_()
     table = pd.DataFrame([[1.0, 0.1, 0.8, 1.2, 10.0, 1.5e-23], [1.0, 0.5, 0.0, 2.0, 2.0, 0.0455]])
     table.columns = ["estimate", "std_error", "conf_low", "conf_high", "statistic", "p_value"]
     assert shown_table(table)["p_value"].to_list() == ["1.50e-23", "0.0455"]

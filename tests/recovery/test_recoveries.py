@@ -6,6 +6,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.prediction import linear_predictor
 from tests.fits import m7_fit
 from tests.recovery.test_recover import fit_at_truth, fit_of
@@ -39,7 +40,7 @@ def test_the_truth_of_a_level_is_the_mean_of_its_rows(pooled):
 def test_the_draws_of_a_level_are_the_mean_of_its_rows_predictors(pooled):
     data, fits, found = pooled
     for name, fit in fits.items():
-        predictor = pd.DataFrame(linear_predictor(fit.model, fit.idata["posterior"].to_dataset()).T)
+        predictor = pd.DataFrame(linear_predictor(fit.model, draws_of(fit)).T)
         draws = predictor.groupby(data["sgRNA"].to_numpy()).mean().T
         levels = found.levels[(found.levels["group"] == "sgRNA") & (found.levels["fit"] == name)].set_index("level")
         np.testing.assert_allclose(levels["median"], draws.median()[levels.index], atol=1e-10)

@@ -86,6 +86,13 @@ def test_variances_are_those_of_varcorr():
     assert f"Subject (Days) {frame['sdcor'].iloc[1]:.3g}" in picture.alt
 
 
+def test_variances_without_intervals_name_none():
+    fit = sf.lmer("log_fc ~ (1 | gene)", screen_data(), method="reml")
+    picture = sf.plot_variances(fit)
+    assert axis_of(picture).get_xlabel() == "standard deviation in log_fc"
+    assert picture.alt.startswith(f"Standard deviations: gene {sf.varcorr(fit)['sdcor'].iloc[0]:.3g}; Residual ")
+
+
 def test_models_are_ranked_from_above():
     picture, table = sf.plot_compare(comparison()), comparison().table
     axis = axis_of(picture)

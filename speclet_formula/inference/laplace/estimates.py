@@ -18,8 +18,7 @@ from speclet_formula.inference.laplace.criterion import (
     sensitivities,
 )
 from speclet_formula.model import Model
-from speclet_formula.posterior.draws import term_label
-from speclet_formula.posterior.points import PointEstimates, labels_of
+from speclet_formula.posterior.points import PointEstimates
 
 Verdict = Literal["converged", "singular", "doubtful"]
 
@@ -106,7 +105,7 @@ def _effects(
     model: Model, problem: Problem, mode: Mode, factors: list[np.ndarray], fixed: np.ndarray
 ) -> tuple[tuple[np.ndarray, ...], ...]:
     """Return modes, their SDs for given parameters, and the SDs of the sums with fixed effects, block by block."""
-    design, labels = model.design, labels_of(model.design)
+    design, labels = model.design, model.design.mean.columns
     _, moves = sensitivities(problem, mode)
     moves = moves @ np.linalg.inv(problem.carried)
     u, conditional = mode.u, conditional_covariances(problem, mode)
@@ -117,7 +116,7 @@ def _effects(
         modes.append(u[start:stop].reshape(levels, k) @ L.T)
         variances = np.einsum("ab,lbc,ac->la", L, inner, L)
         moved = np.einsum("ab,lbp->lap", L, moves[start:stop].reshape(levels, k, -1))
-        for place, label in enumerate(map(term_label, block.columns)):
+        for place, label in enumerate(block.terms):
             if label in labels:
                 moved[:, place, labels.index(label)] += 1.0
         total = variances + np.einsum("lap,pq,laq->la", moved, fixed, moved)
@@ -166,7 +165,7 @@ def _singularities(model: Model, problem: Problem, point: Point) -> Iterator[str
     for block, L in zip(model.design.mean.groups, factors_of(problem, point.theta), strict=True):
         matrix = L @ L.T
         still = np.sqrt(np.diagonal(matrix)) < SINGULAR
-        names = np.array([term_label(column) for column in block.columns])
+        names = np.array(block.terms)
         for name in names[still]:
             yield f"The SD of '{name}' by {block.label} is estimated as zero."
         moving = matrix[np.ix_(~still, ~still)]
@@ -189,7 +188,7 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
     """Name the parameters that the likelihood leaves open."""
     m, p = len(problem.thetas), problem.X.shape[1]
     wide = lost | (np.sqrt(np.diagonal(covariance)) > ENDLESS)
-    for label, open_ended in zip(labels_of(model.design), wide[m : m + p], strict=True):
+    for label, open_ended in zip(model.design.mean.columns, wide[m : m + p], strict=True):
         if open_ended and model.family.link in UNBOUNDED_LINKS:
             yield f"The likelihood is flat in '{label}': it may grow without end."
         elif open_ended and lost[m : m + p].any():
@@ -203,7 +202,7 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
 def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
     """Name the SD, or the correlation, that an entry of theta stands for."""
     block = model.design.mean.groups[number]
-    names = [term_label(block.columns[place]) for place in (column, row)]
+    names = [block.terms[place] for place in (column, row)]
     what = f"the SD of '{names[0]}'" if row == column else f"the correlation of '{names[0]}' and '{names[1]}'"
     return f"The likelihood is flat in {what} by {block.label}, which the data cannot tell."
 

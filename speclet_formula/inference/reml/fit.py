@@ -32,8 +32,7 @@ from speclet_formula.inference.reml.criterion import (
 )
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
-from speclet_formula.posterior.draws import term_label
-from speclet_formula.posterior.points import PointEstimates, labels_of
+from speclet_formula.posterior.points import PointEstimates
 
 FEWEST_LEVELS = 2
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
@@ -205,7 +204,7 @@ def _estimates(design: Design, criterion: Profiled, theta: np.ndarray) -> PointE
     fixed = solution.fixed_columns @ carried.T  # next to sigma^2: covariances with each fixed effect
     covariance = carried @ fixed[:p]
     conditional = solution.conditional
-    labels = labels_of(design)
+    labels = design.mean.columns
     covariances = tuple(s2 * matrix for matrix in relative_covariances(criterion.relative, theta))
     modes, mode_sds, sum_sds = [], [], []
     for block, matrix, start in zip(design.mean.groups, covariances, criterion.relative.starts, strict=True):
@@ -213,7 +212,7 @@ def _estimates(design: Design, criterion: Profiled, theta: np.ndarray) -> PointE
         shared = fixed[start:stop]
         spread = np.einsum("ij,ij->i", shared, np.linalg.solve(covariance, shared.T).T) if p else 0.0
         total = (conditional[start - p : stop - p] + spread).reshape(shape)
-        for k, label in enumerate(map(term_label, block.columns)):
+        for k, label in enumerate(block.terms):
             if label in labels:
                 place = labels.index(label)
                 total[:, k] += 2 * shared[k :: shape[1], place] + covariance[place, place]
@@ -255,7 +254,7 @@ def _singularities(model: Model, criterion: Profiled, theta: np.ndarray) -> Iter
     for block, matrix, scale in zip(model.design.mean.groups, matrices, criterion.relative.scales, strict=True):
         scaled = matrix * np.outer(scale, scale)
         still = np.sqrt(np.diagonal(scaled)) < SINGULAR
-        names = [term_label(column) for column in block.columns]
+        names = block.terms
         for name in np.array(names)[still]:
             yield f"The SD of '{name}' by {block.label} is estimated as zero."
         moving = scaled[np.ix_(~still, ~still)]
@@ -277,9 +276,9 @@ def _unknown(model: Model, criterion: Profiled, found: Minimum) -> Iterator[str]
     for place, block in enumerate(model.design.mean.groups):
         # Where an SD is zero, other entries of theta turn without a change of what they stand for.
         moved = np.array([np.abs(np.diagonal(change[place])) for change in changes]).reshape(-1, len(block.columns))
-        for name, size, own in zip(block.columns, moved.max(axis=0, initial=0.0), np.diagonal(now[place]), strict=True):
+        for name, size, own in zip(block.terms, moved.max(axis=0, initial=0.0), np.diagonal(now[place]), strict=True):
             if size > MOVED * own:
-                yield f"The likelihood is flat in the SD of '{term_label(name)}' by {block.label}."
+                yield f"The likelihood is flat in the SD of '{name}' by {block.label}."
 
 
 def _judged(found: Minimum, flat: str, singular: str) -> tuple[Literal["converged", "singular", "doubtful"], str, str]:

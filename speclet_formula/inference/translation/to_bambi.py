@@ -128,21 +128,6 @@ def to_pymc(model: Model) -> pm.Model:
     return to_bambi(model).backend.model
 
 
-def centre_offset(predictor: Predictor, posterior: Any) -> Any:
-    """Return what to subtract from a PyMC intercept so that it belongs to the predictors as they are.
-
-    Bambi centres the predictors whenever there is an intercept: eta = a + (x - mean x) b, so Intercept = a - mean(x) b.
-    """
-    total: Any = 0.0
-    for term in predictor.fixed:
-        if term.kind == "intercept":
-            continue
-        means = predictor.X[:, term.start : term.stop].mean(axis=0)
-        values = posterior[term.variable]
-        total = total + (values * means[0] if term.dim is None else (values * means).sum(term.dim))
-    return total
-
-
 class _OwnGroupTerm(GroupSpecificTerm):  # type: ignore[misc]
     """A group term of Bambi's with the name that it has in the posterior, whatever its columns are called there."""
 

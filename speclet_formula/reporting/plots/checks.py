@@ -8,6 +8,7 @@ import pandas as pd
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.draws import posterior_of
 from speclet_formula.prediction import fitted, residuals
 from speclet_formula.prediction.predictive import Predictive, check_of_rows, describe_check
 from speclet_formula.reporting.plots.picture import (
@@ -312,7 +313,7 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     from speclet_formula.posterior.prior_draws import prior_draws
 
     prior = prior_draws(fit.model, PRIOR_DRAWS, random_seed=random_seed)
-    posterior = fit.idata["posterior"].to_dataset()
+    posterior = posterior_of(fit)
     effects = fit.model.design.effect_variables
     drawn = {
         name: (np.ravel(before), np.ravel(after))

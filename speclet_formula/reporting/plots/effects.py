@@ -8,7 +8,7 @@ import pandas as pd
 from speclet_formula.design.merged import rows_by_level
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import Fit
-from speclet_formula.posterior.draws import require_kept
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.effects import fixef, ranef
 from speclet_formula.posterior.variances import varcorr
 from speclet_formula.reporting.plots.picture import (
@@ -193,15 +193,15 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
             "Shrinkage is drawn of models with the identity link.",
             "plot_effects draws the estimated effects of any model.",
         )
-    slot = block.slots[block.columns.index("1")]
-    require_kept(fit, fit.model.design.mean.groups)
-    means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims({"chain": 1, "draw": 1})
-    effects = means[slot].to_numpy().ravel()
+    draws = draws_of(fit)
+    draws.require(fit.model.design.mean.groups)
+    means = draws.mean()
+    effects = means.effects(block)[block.columns.index("1")][0]
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
     for finer in fit.model.design.mean.groups:
         if finer is not block and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
-            for column, name in enumerate(finer.slots):  # nested within the levels: part of what their rows say
-                left = left + means[name].to_numpy().ravel()[finer.codes] * finer.values[:, column]
+            for column, own in enumerate(means.effects(finer)):  # nested within the levels: part of what their rows say
+                left = left + own[0, finer.codes] * finer.values[:, column]
     counts = rows_by_level(fit.model.design, block.codes, len(block.levels))
     rows = 1.0 if fit.model.design.merged is None else fit.model.design.merged.rows
     sums = np.bincount(block.codes, weights=rows * left, minlength=len(block.levels))
@@ -214,7 +214,7 @@ def chosen_effects(fit: "Fit", group: str | None, term: str | None) -> tuple[pd.
     """Return one block's rows of `ranef`, its factor and its column."""
     effects = ranef(fit)
     if effects.empty:
-        require_kept(fit, fit.model.design.blocks)
+        draws_of(fit).require(fit.model.design.blocks)
         raise _no_groups(fit)
     pairs = list(dict.fromkeys(zip(effects["grpvar"], effects["term"], strict=True)))
     found = [pair for pair in pairs if group in (None, pair[0]) and term in (None, pair[1])]
@@ -294,12 +294,15 @@ def plot_variances(fit: "Fit") -> Picture:
     names = [_component(row.grp, row.var1) for row in frame.itertuples()]
     label_rows(axis, names)
     axis.set_xlim(left=0)
-    axis.set_xlabel(plain(f"standard deviation in {fit.model.design.response_name},\n{table.attrs['interval']}"))
+    bounded = table.attrs["interval"] != "none"  # of a fit without draws there is none
+    what = f"standard deviation in {fit.model.design.response_name}"
+    axis.set_xlabel(plain(f"{what},\n{table.attrs['interval']}" if bounded else what))
     words = "; ".join(
-        f"{name} {row.sdcor:.3g} ({row.conf_low:.3g} to {row.conf_high:.3g})"
+        f"{name} {row.sdcor:.3g}" + (f" ({row.conf_low:.3g} to {row.conf_high:.3g})" if bounded else "")
         for name, row in zip(names[::-1], frame.iloc[::-1].itertuples(), strict=True)
     )
-    return Picture(figure, f"Standard deviations with their {table.attrs['interval']}: {words}.")
+    with_ends = f" with their {table.attrs['interval']}" if bounded else ""
+    return Picture(figure, f"Standard deviations{with_ends}: {words}.")
 
 
 def _component(group: str, term: Any) -> str:

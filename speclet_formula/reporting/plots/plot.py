@@ -10,7 +10,7 @@ from speclet_formula.comparison import Comparison
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.interpretation import Means
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.draws import has_draws
+from speclet_formula.posterior.draws import values_of
 from speclet_formula.prediction.predictive import Predictive, posterior_predictive
 from speclet_formula.recovery import Recoveries, Recovery
 from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
@@ -112,7 +112,7 @@ def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
 
 def _has_effects(fit: Fit | PointFit) -> bool:
     """Tell whether a fit knows the effects of levels: it may have kept no draws of them."""
-    return any(isinstance(fit, PointFit) or has_draws(fit, block) for block in fit.model.design.groups)
+    return any(map(values_of(fit).keeps, fit.model.design.mean.groups))
 
 
 def _predictive(fit: Fit, *, group: Any = None, random_seed: int | None = 0) -> Picture:

@@ -275,8 +275,7 @@ def test_it_prints_as_lme4_does():
     fit = sf.lmer("y ~ 1 + (1 | g)", one_way(1.5), method="reml")
     text = re.sub(r"[\d.]+ seconds", "0.0 seconds", repr(fit))
     assert text == PRINTED
-    assert "<td>Residual</td>" not in fit._repr_html_()
-    assert '<th scope="row">Residual</th>' in fit._repr_html_()
+    assert re.search(r'<th scope="row"[^>]*>Residual</th>', fit._repr_html_())
 
 
 PRINTED = """\
