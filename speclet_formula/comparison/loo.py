@@ -79,10 +79,9 @@ def loo(
     Raises
     ------
     ComparisonError
-        It is a fit without draws, there are fewer than 30 of them, a row has density 0 in a draw, or `observations` is
-        out of range.
-    DataError
-        The posterior lacks a variable of the model.
+        There are fewer than 30 draws, a row has density 0 in a draw, or `observations` is out of range.
+    EstimateError
+        It is a fit without draws, or the posterior lacks a variable of the model.
 
     References
     ----------
@@ -165,16 +164,7 @@ def _checked(observations: int, n: int) -> int:
 
 
 def count_high_k(estimate: Any) -> int:
-    """Count the rows whose Pareto k is above the limit or is no number.
-
-    Parameters
-    ----------
-    estimate : arviz.ELPDData
-
-    Returns
-    -------
-    int
-    """
+    """Count the rows whose Pareto k is above the limit or is no number."""
     if estimate.pareto_k is None:  # of refits, which have no weights
         return 0
     return int((~(np.asarray(estimate.pareto_k) <= estimate.good_k)).sum())
@@ -182,12 +172,6 @@ def count_high_k(estimate: Any) -> int:
 
 def check_draws(fit: Fit) -> None:
     """Refuse what has no draws, or too few."""
-    if not isinstance(fit, Fit):
-        raise ComparisonError(
-            f"leave-one-out has no use for a {type(fit).__name__}.",
-            "It needs draws from a posterior; a fit by 'reml', 'ml' or 'laplace' has estimates alone.",
-            "Fit the model with another method, or leave method= out.",
-        )
     n_draws = len(draws_of(fit))
     if n_draws < FEWEST_DRAWS:
         raise ComparisonError(

@@ -105,7 +105,7 @@ class Model:
     --------
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
-    >>> sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).design.groups[0].levels[:2]
+    >>> sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).design.blocks[0].levels[:2]
     ('gene_0', 'gene_1')
     """
 
@@ -195,17 +195,7 @@ class Model:
 
 
 def with_design(model: Model, design: Design) -> Model:
-    """Return the same model of another design; what else it says of its data stays as it is.
-
-    Parameters
-    ----------
-    model : Model
-    design : Design
-
-    Returns
-    -------
-    Model
-    """
+    """Return the same model of another design; what else it says of its data stays as it is."""
     again = copy.copy(model)  # Model's own way of being made would read formula and table again
     object.__setattr__(again, "design", design)
     return again

@@ -12,8 +12,7 @@ import pandas as pd
 from speclet_formula.design.design import GroupBlock
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import Draws, draws_of
-from speclet_formula.posterior.intervals import Array, EstimateError
-from speclet_formula.posterior.points import points_of
+from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.variances import has_residual
 
 SMALL = 0.1  # of the residual SD, or on the link's scale: effects that hardly move a single observation
@@ -91,12 +90,6 @@ def near_singular(fit: Fit) -> pd.DataFrame:
     >>> sf.near_singular(fit)["near_singular"].to_list()
     [False, False]
     """
-    if points_of(fit) is not None:
-        raise EstimateError(
-            f"near_singular has no use for a {type(fit).__name__}.",
-            "It is about shares of a posterior, which a fit by maximum likelihood does not have.",
-            "Write is_singular(fit), or look at fit.sentence.",
-        )
     draws, design = draws_of(fit), fit.model.design
     unit = draws.parameter("sigma") if has_residual(fit.model) else np.array(1.0)
     rows = [

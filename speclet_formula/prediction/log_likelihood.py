@@ -39,7 +39,9 @@ def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
     Raises
     ------
     DataError
-        It would take more than 2 GiB, `thin` is not a positive whole number, or the posterior lacks a variable.
+        It would take more than 2 GiB, or `thin` is not a positive whole number.
+    EstimateError
+        It is a fit without draws, or the posterior lacks a variable of the model.
 
     Examples
     --------

@@ -171,7 +171,9 @@ def fitted(
     Raises
     ------
     DataError
-        The posterior lacks a variable of the design, or the parameter has no formula.
+        The parameter has no formula.
+    EstimateError
+        The posterior lacks a variable of the model.
 
     Examples
     --------

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
@@ -264,18 +264,16 @@ def recipe(fit: Fit | PointFit, random_seed: int | None = None) -> str:
     str
         Python, to be run where `data` is the table.
     """
-    seed, settings = _seed(fit, random_seed), {"method": fit.method}
+    seed = _seed(fit, random_seed)
+    settings: dict[str, Any] = {"method": fit.method}
     if isinstance(fit, Fit):
         kept = _kept(fit)
         settings |= settings_of(fit, fit.method)
         settings |= {} if kept is None else {"keep": kept}
         settings |= {} if seed is None else {"random_seed": seed}
     written = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    unknown = (
-        []
-        if seed is not None or isinstance(fit, PointFit)
-        else ["# its seed is not known: other draws of the same posterior"]
-    )
+    is_known = seed is not None or isinstance(fit, PointFit)
+    unknown = [] if is_known else ["# its seed is not known: other draws of the same posterior"]
     levels, arguments = list(_levels(fit.model)), list(_arguments(fit.model))
     return "\n".join([
         *(["import pandas"] if any("pandas." in line for line in levels) else []), "import speclet_formula as sf",

@@ -200,7 +200,7 @@ def test_pictures_show_the_numbers_of_the_tables():
     table = sf.rank_genes(fit())
     volcano, ranks = sf.plot_volcano(table, label=2), sf.plot_ranks(table, label=1)
     (axis,) = volcano.figure.axes
-    marks = {line.get_label(): line.get_xydata() for line in axis.get_lines() if not line.get_label().startswith("_")}
+    marks = {kind.get_label(): kind.get_offsets() for kind in axis.collections}
     assert set(marks) == {"essential", "other", "nonessential"}
     essential = table[table["control"] == "essential"]
     np.testing.assert_allclose(marks["essential"][:, 0], essential["estimate"])

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
 
 
-def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) -> Picture:
+def plot_effects(fit: "Fit | PointFit", group: str | None = None, term: str | None = None) -> Picture:
     """Draw the effect of every level with its interval, sorted: a caterpillar.
 
     Parameters
@@ -210,12 +210,12 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
     return frame
 
 
-def chosen_effects(fit: "Fit", group: str | None, term: str | None) -> tuple[pd.DataFrame, str, str]:
+def chosen_effects(fit: "Fit | PointFit", group: str | None, term: str | None) -> tuple[pd.DataFrame, str, str]:
     """Return one block's rows of `ranef`, its factor and its column."""
     effects = ranef(fit)
     if effects.empty:
         draws_of(fit).require(fit.model.design.blocks)
-        raise _no_groups(fit)
+        raise _no_groups()
     pairs = list(dict.fromkeys(zip(effects["grpvar"], effects["term"], strict=True)))
     found = [pair for pair in pairs if group in (None, pair[0]) and term in (None, pair[1])]
     if not found:
@@ -236,7 +236,7 @@ def _intercepts(fit: "Fit", group: str | None) -> "GroupBlock":
     if found:
         return found[0]
     if not blocks:
-        raise _no_groups(fit)
+        raise _no_groups()
     raise DataError(
         f"the model has no intercept for each level of '{group}'.",
         f"It has those of {', '.join(repr(block.group) for block in blocks)}.",
@@ -244,7 +244,7 @@ def _intercepts(fit: "Fit", group: str | None) -> "GroupBlock":
     )
 
 
-def _no_groups(fit: "Fit") -> DataError:
+def _no_groups() -> DataError:
     return DataError(
         "the model has no group term to draw.",
         "The effects of levels are those of terms such as (1 | gene).",
@@ -256,12 +256,12 @@ def _title(group: str, term: str) -> str:
     return group if term == "Intercept" else f"{group} ({term})"
 
 
-def _scale(fit: "Fit") -> str:
+def _scale(fit: "Fit | PointFit") -> str:
     link = fit.model.family.link
     return "" if link == "identity" else f" ({link} scale)"
 
 
-def plot_variances(fit: "Fit") -> Picture:
+def plot_variances(fit: "Fit | PointFit") -> Picture:
     """Draw the standard deviations of group effects and residuals with their intervals.
 
     Parameters

@@ -164,7 +164,9 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
             xticklabels=_labels(matrix.columns), yticklabels=_labels(matrix.index), **_colours(values, value),
         )  # fmt: skip
     axis.set_facecolor(MISSING)
-    axis.set_xticks(axis.get_xticks(), axis.get_xticklabels(), rotation=45, ha="right", rotation_mode="anchor")
+    axis.tick_params(axis="x", rotation=45)
+    for label in axis.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")
     axis.tick_params(length=0)
     axis.set_xlabel(counted(columns, values.shape[1], order=""))
     axis.set_ylabel(counted(rows, len(values), order=""))
