@@ -165,10 +165,6 @@ def compare(
 def check_comparable(models: Mapping[str, Model]) -> None:
     """Refuse models whose log predictive densities are not of the same values.
 
-    Parameters
-    ----------
-    models : mapping of str to Model
-
     Raises
     ------
     ComparisonError

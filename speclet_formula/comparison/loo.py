@@ -151,16 +151,7 @@ def _checked(observations: int, n: int) -> int:
 
 
 def count_high_k(estimate: Any) -> int:
-    """Count the rows whose Pareto k is above the limit or is no number.
-
-    Parameters
-    ----------
-    estimate : arviz.ELPDData
-
-    Returns
-    -------
-    int
-    """
+    """Count the rows whose Pareto k is above the limit or is no number."""
     if estimate.pareto_k is None:  # of refits, which have no weights
         return 0
     return int((~(np.asarray(estimate.pareto_k) <= estimate.good_k)).sum())

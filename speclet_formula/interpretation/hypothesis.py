@@ -415,16 +415,7 @@ def _no_level(text: str, position: int, label: str, slot: str, levels: tuple[str
 
 
 def parameters_of(fit: Fitted) -> Nameable:
-    """List what can be named in a fit; nothing is copied before it is asked for.
-
-    Parameters
-    ----------
-    fit : Fit
-
-    Returns
-    -------
-    Nameable
-    """
+    """List what can be named in a fit; nothing is copied before it is asked for."""
     draws, design = draws_of(fit), fit.model.design
     scalars: dict[str, Take] = {
         label: partial(_element, draws, "threshold", place) for place, label in enumerate(design.thresholds)

@@ -208,16 +208,7 @@ def effect_blocks(fit: Fitted, chosen: Chosen) -> Iterator[tuple[slice, Array]]:
 
 
 def sum_label(chosen: Chosen) -> str:
-    """Spell a level's total effect by the names of its parts: "1|gene:cell_line + 1|gene + Intercept".
-
-    Parameters
-    ----------
-    chosen : Chosen
-
-    Returns
-    -------
-    str
-    """
+    """Spell a level's total effect by the names of its parts: "1|gene:cell_line + 1|gene + Intercept"."""
     return " + ".join((chosen.block.slots[chosen.place], *chosen.added))
 
 

@@ -229,16 +229,7 @@ def _codes(column: pd.Series) -> np.ndarray:
 
 
 def named(names: Names) -> tuple[str, ...]:
-    """Return names as a tuple.
-
-    Parameters
-    ----------
-    names : str, sequence of str, or None
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Return names as a tuple."""
     return () if names is None else (names,) if isinstance(names, str) else tuple(names)
 
 
@@ -281,16 +272,7 @@ def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale, back:
 
 
 def offset_words(grid: Grid) -> list[str]:
-    """Say at what the offset is held, where it is.
-
-    Parameters
-    ----------
-    grid : Grid
-
-    Returns
-    -------
-    list of str
-    """
+    """Say at what the offset is held, where it is."""
     offsets = " + ".join(f"offset({text_of(one)})" for one in grid.predictor.formula.offsets)
     return [] if grid.mean_offset is None else [f"{offsets} at its mean, {grid.mean_offset:.4g}"]
 

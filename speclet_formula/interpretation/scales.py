@@ -71,10 +71,6 @@ class Back:
 def check_type(given: object) -> None:
     """Refuse what is no scale.
 
-    Parameters
-    ----------
-    given : object
-
     Raises
     ------
     EstimateError
@@ -90,16 +86,6 @@ def check_type(given: object) -> None:
 
 def response_function(fit: Fitted, grid: Grid, scale: Scale) -> Function | None:
     """Return what leads from the linear predictor to the wanted scale; None where it is that already.
-
-    Parameters
-    ----------
-    fit : Fit or PointFit
-    grid : Grid
-    scale : {"link", "response"}
-
-    Returns
-    -------
-    callable or None
 
     Raises
     ------

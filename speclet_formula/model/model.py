@@ -196,17 +196,7 @@ class Model:
 
 
 def with_design(model: Model, design: Design) -> Model:
-    """Return the same model of another design; what else it says of its data stays as it is.
-
-    Parameters
-    ----------
-    model : Model
-    design : Design
-
-    Returns
-    -------
-    Model
-    """
+    """Return the same model of another design; what else it says of its data stays as it is."""
     again = copy.copy(model)  # Model's own way of being made would read formula and table again
     object.__setattr__(again, "design", design)
     return again

@@ -69,16 +69,7 @@ class PointEstimates:
 
 
 def points_of(fit: object) -> PointEstimates | None:
-    """Return the estimates of a fit by maximum likelihood, or None for one that has draws.
-
-    Parameters
-    ----------
-    fit : Fit or PointFit
-
-    Returns
-    -------
-    PointEstimates or None
-    """
+    """Return the estimates of a fit by maximum likelihood, or None for one that has draws."""
     estimates = getattr(fit, "estimates", None)
     return estimates if isinstance(estimates, PointEstimates) else None
 
@@ -171,17 +162,7 @@ def interval_of(fit: object, ci_prob: float | None = None, ci_kind: str | None =
 
 
 def wald(points: PointEstimates, interval: Interval) -> WaldInterval:
-    """Return the Wald interval of an interval's mass; a normal distribution's two kinds are one.
-
-    Parameters
-    ----------
-    points : PointEstimates
-    interval : Interval
-
-    Returns
-    -------
-    WaldInterval
-    """
+    """Return the Wald interval of an interval's mass; a normal distribution's two kinds are one."""
     return WaldInterval(interval.probability, points.criterion)
 
 

@@ -101,16 +101,7 @@ def _residual_rows(fit: Fitted, interval: Interval) -> list[pd.DataFrame]:
 
 
 def residual_label(model: FittedModel) -> str:
-    """Name sigma in tables of variances: "Residual", or "Scale" of a t response, whose SD is larger.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    str
-    """
+    """Name sigma in tables of variances: "Residual", or "Scale" of a t response, whose SD is larger."""
     return RESIDUAL if specification_of(model.family).sigma_is_sd else SCALE
 
 
@@ -154,16 +145,7 @@ def sigma(fit: Fitted) -> float:
 
 
 def has_residual(model: FittedModel) -> bool:
-    """Tell whether a model has one residual scale.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether a model has one residual scale."""
     return "sigma" in model.family.parameters and "sigma" not in model.design.varying
 
 

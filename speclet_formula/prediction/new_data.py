@@ -100,16 +100,7 @@ def keep_groups(model: Model, design: Design, re_form: Any) -> Design:
 
 
 def without_groups(design: Design) -> Design:
-    """Return a design and its parameters' designs without group terms.
-
-    Parameters
-    ----------
-    design : Design
-
-    Returns
-    -------
-    Design
-    """
+    """Return a design and its parameters' designs without group terms."""
     return _with_terms(design, ())
 
 
