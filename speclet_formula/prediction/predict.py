@@ -15,7 +15,15 @@ from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError
 from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, point_estimates, stack, summarise
+from speclet_formula.posterior.intervals import (
+    ESTIMATES,
+    Array,
+    Interval,
+    IntervalKind,
+    point_estimates,
+    stack,
+    summarise,
+)
 from speclet_formula.posterior.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
 from speclet_formula.prediction.linear_predictors import (
     ModelDraws,
@@ -46,7 +54,7 @@ def predict(
     interval: Literal["confidence", "prediction"] | None = None,
     allow_new_levels: bool = False,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
     random_seed: int | None = None,
 ) -> pd.DataFrame:
     """Predict the mean of each row: lme4's `predict`, with the posterior's uncertainty.
@@ -129,7 +137,7 @@ def predict(
 
 
 def fitted(
-    fit: Fitted, *, parameter: str | None = None, ci_prob: float | None = None, ci_kind: str | None = None
+    fit: Fitted, *, parameter: str | None = None, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
 ) -> pd.DataFrame:
     """Summarise the mean of each observation: lme4's `fitted`, with its uncertainty.
 

@@ -17,7 +17,7 @@ from speclet_formula.families import Family, expected_response, families_with, i
 from speclet_formula.families.evaluation import weighted
 from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.draws import values_of
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
 from speclet_formula.prediction.linear_predictors import at_rows, gather, row_blocks
 from speclet_formula.prediction.predict import fitted, predict
 from speclet_formula.prediction.responses import draw_rows
@@ -97,7 +97,9 @@ def residuals(
     return pd.Series(np.concatenate(parts), index=pd.Index(design.rows, name="row"), name="residual")
 
 
-def augment(fit: "Fit | PointFit", *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def augment(
+    fit: "Fit | PointFit", *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
+) -> pd.DataFrame:
     """Put fitted values and residuals beside the data, as broom.mixed's `augment`.
 
     Parameters
