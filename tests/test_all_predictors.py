@@ -7,6 +7,7 @@ import pytest
 import speclet_formula as sf
 from speclet_formula.comparison.sentence import sparse_parts
 from speclet_formula.errors import ComparisonError, EstimateError
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.prior_draws import log_prior, truth_from_priors
 from speclet_formula.reporting.fit_report import about_data
 from speclet_formula.reporting.page import Boxes
@@ -112,12 +113,12 @@ def test_a_truth_is_drawn_for_every_formula():
 def test_the_prior_of_an_intercept_holds_at_the_means_of_the_single_rows():
     data = pd.DataFrame({"y": [1.0, 2.0, 3.0, 5.0, 4.0], "x": [0.0, 0.0, 0.0, 0.0, 1.0]})
     single = sf.Model("y ~ x", data, priors="notebook")
-    posterior = fake_fit(single).idata["posterior"].to_dataset()
+    draws = draws_of(fake_fit(single))
     merged = pd.DataFrame({
         "y": [2.75, 4.0], "x": [0.0, 1.0], "(rows)": [4, 1], "(within y)": [8.75, 0.0],
     })  # fmt: skip
     same = sf.Model("y ~ x", merged, priors="notebook")
-    np.testing.assert_allclose(log_prior(same, posterior), log_prior(single, posterior), rtol=1e-12)
+    np.testing.assert_allclose(log_prior(same, draws), log_prior(single, draws), rtol=1e-12)
 
 
 @pytest.mark.slow

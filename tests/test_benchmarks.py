@@ -127,9 +127,9 @@ def test_the_largest_size_is_a_file_to_be_read_in_pieces(tmp_path, monkeypatch):
     facts = write_table(case.name, tmp_path)
     model = sf.Model(case.formula, sf.scan(tmp_path / f"{case.name}{case.suffix}"))
     assert facts == {"source": "simulated", "rows": 84, "levels": {"gene": 7, "sgRNA": 28, "cell_line": 3}}
-    assert [len(block.levels) for block in model.design.groups] == [7, 28, 3]
+    assert [len(block.levels) for block in model.design.mean.groups] == [7, 28, 3]
     assert len(model.data) == 84
-    assert set(case.keep) <= {block.group for block in model.design.groups}
+    assert set(case.keep) <= {block.group for block in model.design.mean.groups}
 
 
 def test_bambi_gets_one_level_for_each_sgrna():

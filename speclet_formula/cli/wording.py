@@ -73,14 +73,6 @@ _SUBJECT = re.compile(rf"^({_NAMES})(?= (?:is|are|lies|takes) )", re.MULTILINE)
 def as_options(text: str) -> str:
     """Write arguments as options, and Python's remedies as the shell's.
 
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> as_options("Write missing='drop' to leave these rows out, or link= out.")

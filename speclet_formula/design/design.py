@@ -238,31 +238,6 @@ class Design:
     merged: Merged | None = None  # of rows that stand for several
 
     @property
-    def X(self) -> np.ndarray:  # noqa: N802
-        """The columns of the mean's predictor."""
-        return self.mean.X
-
-    @property
-    def fixed(self) -> tuple[FixedTerm, ...]:
-        """The fixed terms of the mean's predictor."""
-        return self.mean.fixed
-
-    @property
-    def groups(self) -> tuple[GroupBlock, ...]:
-        """The group blocks of the mean's predictor."""
-        return self.mean.groups
-
-    @property
-    def offset(self) -> np.ndarray:
-        """The offset of the mean's predictor."""
-        return self.mean.offset
-
-    @property
-    def recipe(self) -> Recipe:
-        """The recipe of the mean's predictor."""
-        return self.mean.recipe
-
-    @property
     def mean(self) -> Predictor:
         """The linear predictor of the mean, or of an ordinal response's place."""
         return self.predictors[0]

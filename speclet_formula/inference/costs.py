@@ -279,16 +279,7 @@ def memory_in_words(size: float) -> str:
 
 
 def count_parameters(sizes: Sizes) -> str:
-    """Return the numbers of parameters as a sentence.
-
-    Parameters
-    ----------
-    sizes : Sizes
-
-    Returns
-    -------
-    str
-    """
+    """Return the numbers of parameters as a sentence."""
     fixed = f"{sizes.fixed:,} fixed coefficient{'' if sizes.fixed == 1 else 's'}"
     return (
         f"{sizes.parameters:,} parameters: {fixed}, {sizes.group_effects:,} group effects, {sizes.variances:,} SDs, "
@@ -308,20 +299,11 @@ def _rows(costs: Costs) -> Iterator[str]:
 
 
 def sizes_of(model: Model) -> Sizes:
-    """Count what a fit's time and memory depend on, in a time linear in the rows.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    Sizes
-    """
+    """Count what a fit's time and memory depend on, in a time linear in the rows."""
     design = model.design
     blocks = design.blocks
     fixed = sum(predictor.X.shape[1] for predictor in design.predictors)
-    entries, operations, loose = _factor(design.groups, design.mean.X.shape[1])
+    entries, operations, loose = _factor(design.mean.groups, design.mean.X.shape[1])
     if loose and entries < MOST_ANALYSED and not why_not_plain(model):
         entries, operations = _analysed(design)
         loose = False

@@ -159,11 +159,6 @@ def fixed_variables(predictor: Predictor) -> list[str]:
 def check_variable(name: str, predictor: Predictor) -> None:
     """Refuse a variable that the fixed part does not have.
 
-    Parameters
-    ----------
-    name : str
-    predictor : Predictor
-
     Raises
     ------
     EstimateError

@@ -21,6 +21,7 @@ from speclet_formula.posterior.intervals import (
     Array,
     EstimateError,
     Interval,
+    IntervalKind,
     choose_interval,
     stack,
     summarise,
@@ -154,7 +155,7 @@ def hypothesis(
     *,
     rope: tuple[float, float] | None = None,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Test hypotheses about parameters by the share of draws for which they hold: brms' `hypothesis`.
 
@@ -415,16 +416,7 @@ def _no_level(text: str, position: int, label: str, slot: str, levels: tuple[str
 
 
 def parameters_of(fit: Fitted) -> Nameable:
-    """List what can be named in a fit; nothing is copied before it is asked for.
-
-    Parameters
-    ----------
-    fit : Fit
-
-    Returns
-    -------
-    Nameable
-    """
+    """List what can be named in a fit; nothing is copied before it is asked for."""
     draws, design = draws_of(fit), fit.model.design
     scalars: dict[str, Take] = {
         label: partial(_element, draws, "threshold", place) for place, label in enumerate(design.thresholds)

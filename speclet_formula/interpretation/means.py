@@ -15,7 +15,7 @@ from speclet_formula.interpretation.grids import Grid, check_variable, make_grid
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
 from speclet_formula.interpretation.values import Values, combined, tabulate
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval
+from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, IntervalKind
 from speclet_formula.posterior.points import NOT_ESTIMABLE, interval_of
 
 type Names = str | Sequence[str] | None
@@ -115,7 +115,7 @@ def marginal_means(
     type: Literal["link", "response"] = "link",  # noqa: A002 - R's name
     parameter: str | None = None,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> Means:
     """Estimate the mean of each level of a factor, all else being balanced: emmeans' `emmeans`.
 
@@ -229,16 +229,7 @@ def _codes(column: pd.Series) -> np.ndarray:
 
 
 def named(names: Names) -> tuple[str, ...]:
-    """Return names as a tuple.
-
-    Parameters
-    ----------
-    names : str, sequence of str, or None
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Return names as a tuple."""
     return () if names is None else (names,) if isinstance(names, str) else tuple(names)
 
 
@@ -281,16 +272,7 @@ def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale, back:
 
 
 def offset_words(grid: Grid) -> list[str]:
-    """Say at what the offset is held, where it is.
-
-    Parameters
-    ----------
-    grid : Grid
-
-    Returns
-    -------
-    list of str
-    """
+    """Say at what the offset is held, where it is."""
     offsets = " + ".join(f"offset({text_of(one)})" for one in grid.predictor.formula.offsets)
     return [] if grid.mean_offset is None else [f"{offsets} at its mean, {grid.mean_offset:.4g}"]
 

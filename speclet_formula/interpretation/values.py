@@ -152,16 +152,7 @@ def tests_against_zero(values: Values) -> dict[str, Array]:
 
 
 def asymptotic(values: Values) -> str:
-    """Say, behind the sentence of a table, that its tests are asymptotic; nothing where there are draws.
-
-    Parameters
-    ----------
-    values : Values
-
-    Returns
-    -------
-    str
-    """
+    """Say, behind the sentence of a table, that its tests are asymptotic; nothing where there are draws."""
     return "" if values.draws is not None else " Tests are asymptotic (z)."
 
 

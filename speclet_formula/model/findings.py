@@ -66,16 +66,7 @@ FAR_FROM_ZERO = 1e6  # SDs between a response's mean and zero: from there on dou
 
 
 def inspect_response(design: Design) -> Iterator[Finding]:
-    """Look for a response without variation.
-
-    Parameters
-    ----------
-    design : Design
-
-    Yields
-    ------
-    Finding
-    """
+    """Look for a response without variation."""
     trials = design.trials
     still = (design.response == design.response[0]).all() and (design.merged is None or not design.merged.within.any())
     if still and (trials is None or (trials == trials[0]).all()):
@@ -88,16 +79,7 @@ def inspect_response(design: Design) -> Iterator[Finding]:
 
 
 def inspect_fixed(design: Design) -> Iterator[Finding]:
-    """Look for fixed coefficients that too few rows inform.
-
-    Parameters
-    ----------
-    design : Design
-
-    Yields
-    ------
-    Finding
-    """
+    """Look for fixed coefficients that too few rows inform."""
     n, p = row_count(design), design.mean.X.shape[1]
     if p >= n:
         yield Finding(

@@ -197,16 +197,7 @@ Factor = tuple[np.ndarray, Sequence[str]]  # a code for each row, and the levels
 
 
 def inspect_factors(design: Design) -> Iterator[Finding]:
-    """Look at the grouping factors by pairs.
-
-    Parameters
-    ----------
-    design : Design
-
-    Yields
-    ------
-    Finding
-    """
+    """Look at the grouping factors by pairs."""
     pairs = (pair for predictor in design.predictors for pair in combinations(predictor.groups, 2))
     for one, other in pairs:
         shared = set(one.columns) & set(other.columns)

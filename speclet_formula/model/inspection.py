@@ -74,16 +74,7 @@ FEWEST_ROWS = 3  # of a level whose spread is to be known: with two its interval
 
 
 def inspect_parameters(design: Design) -> Iterator[Finding]:
-    """Look at the formulas of sigma and of other parameters.
-
-    Parameters
-    ----------
-    design : Design
-
-    Yields
-    ------
-    Finding
-    """
+    """Look at the formulas of sigma and of other parameters."""
     for name, predictor in design.varying.items():
         yield from collinear_columns(design, predictor)
         yield from extreme_scales(design, predictor)

@@ -34,6 +34,7 @@ from speclet_formula.families import (
     is_ordinal,
     parameter_link,
     resolve_family,
+    specification_of,
 )
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
@@ -105,7 +106,7 @@ class Model:
     --------
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
-    >>> sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).design.groups[0].levels[:2]
+    >>> sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", data).design.blocks[0].levels[:2]
     ('gene_0', 'gene_1')
     """
 
@@ -195,17 +196,7 @@ class Model:
 
 
 def with_design(model: Model, design: Design) -> Model:
-    """Return the same model of another design; what else it says of its data stays as it is.
-
-    Parameters
-    ----------
-    model : Model
-    design : Design
-
-    Returns
-    -------
-    Model
-    """
+    """Return the same model of another design; what else it says of its data stays as it is."""
     again = copy.copy(model)  # Model's own way of being made would read formula and table again
     object.__setattr__(again, "design", design)
     return again
@@ -243,21 +234,12 @@ def describe_model(model: Model) -> str:
     return "\n".join(lines)
 
 
-_PREFLIGHT: Mapping[str, Support] = {
-    "real": "real",
-    "binary": "binary",
-    "count": "count",
-    "proportion": "proportion",
-    "ordinal": "ordinal",
-}
-
-
 def _preflight_support(family: Family, design: Design) -> Support:
     """Return what the findings depend on: single trials are 0 and 1, whatever the family is called."""
-    support = FAMILIES[family.name].support
+    support = specification_of(family).responses.findings
     if support == "proportion" and design.trials is not None and (design.trials == 1).all():
         return "binary"
-    return _PREFLIGHT.get(support, "other")
+    return support
 
 
 def _describe_group(block: GroupBlock, design: Design) -> str:

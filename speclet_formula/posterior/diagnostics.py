@@ -220,11 +220,11 @@ def _parameters_first(variable: Any) -> Array:
 
 def _label(variable: Any, index: int) -> str:
     """Name the parameter as a reader knows it: "1|gene[BRAF]"."""
-    first = variable.transpose("chain", "draw", ...)[0, 0]
-    if not first.dims:
+    dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
+    if not dims:
         return str(variable.name)
-    places = np.unravel_index(index, first.shape)
-    labels = [str(first[dim].values[place]) for dim, place in zip(first.dims, places, strict=True)]
+    places = np.unravel_index(index, [variable.sizes[dim] for dim in dims])
+    labels = [str(variable[dim].values[place]) for dim, place in zip(dims, places, strict=True)]
     return f"{variable.name}[{', '.join(labels)}]"
 
 

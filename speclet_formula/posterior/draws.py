@@ -204,14 +204,6 @@ class Draws:
 def draws_of(fit: Fitted) -> Draws:
     """Return the draws of a fit.
 
-    Parameters
-    ----------
-    fit : Fit
-
-    Returns
-    -------
-    Draws
-
     Raises
     ------
     EstimateError
@@ -278,14 +270,6 @@ def _estimates(design: Design, points: PointEstimates) -> Draws:
 def posterior_in(idata: Any) -> Any:
     """Return the dataset of the draws that a sampler made.
 
-    Parameters
-    ----------
-    idata : xarray.DataTree
-
-    Returns
-    -------
-    xarray.Dataset
-
     Raises
     ------
     SamplingError
@@ -306,16 +290,7 @@ def posterior_in(idata: Any) -> Any:
 
 
 def posterior_of(fit: Fitted) -> Any:
-    """Return the draws of a fit as ArviZ takes them.
-
-    Parameters
-    ----------
-    fit : Fit
-
-    Returns
-    -------
-    xarray.Dataset
-    """
+    """Return the draws of a fit as ArviZ takes them."""
     return fit.idata[POSTERIOR].to_dataset()
 
 
@@ -325,16 +300,7 @@ def library_of(fit: Fitted) -> str:
 
 
 def statistics_in(idata: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
-    """Return what a sampler told of each draw, by name, and of all of them; empty where it told nothing.
-
-    Parameters
-    ----------
-    idata : xarray.DataTree
-
-    Returns
-    -------
-    flags, notes : mapping
-    """
+    """Return what a sampler told of each draw, by name, and of all of them; empty where it told nothing."""
     if STATISTICS not in idata.children:
         return {}, {}
     statistics = idata[STATISTICS]

@@ -138,16 +138,7 @@ class PointFit:
 
 
 def lay_out_point(fit: PointFit) -> Summary:
-    """Put a fit by maximum likelihood into words, in lme4's order.
-
-    Parameters
-    ----------
-    fit : PointFit
-
-    Returns
-    -------
-    Summary
-    """
+    """Put a fit by maximum likelihood into words, in lme4's order."""
     frame = summarise_fixed(fit, choose_interval(), most=MOST_FIXED)
     shown = {"Estimate": "estimate", "Std.Error": "std_error"}
     laplace = fit.method == "laplace"

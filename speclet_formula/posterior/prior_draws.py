@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
+from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
@@ -77,17 +77,7 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
 
 
 def log_prior(model: Model, draws: Draws) -> Array:
-    """Return the joint log density of all priors but that of the group effects, (chains, draws).
-
-    Parameters
-    ----------
-    model : Model
-    draws : Draws
-
-    Returns
-    -------
-    ndarray of float
-    """
+    """Return the joint log density of all priors but that of the group effects, (chains, draws)."""
     priors = {slot.slot: slot.prior for slot in model.slots}
     total = np.zeros(len(draws))
     for predictor in model.design.predictors:
@@ -258,32 +248,23 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
     >>> sorted(truth_from_priors(model, np.random.default_rng(1)))
     ['1|gene_sigma', 'Intercept', 'sigma']
     """
-    priors = {slot.slot: slot.prior for slot in model.slots}
+    slots = {slot.slot: slot for slot in model.slots}
     values: dict[str, Any] = {}
     for predictor in model.design.predictors:
         for term in predictor.fixed:
-            values |= dict(zip(term.columns, _true_coefficients(term, priors[term.name], rng), strict=True))
+            drawn = _coefficients(slots[term.name], len(term.columns), rng, 1)[0]
+            values |= dict(zip(term.columns, drawn.tolist(), strict=True))
         if predictor.has_intercept:
             values[predictor.columns[0]] -= _truth_at_means(predictor, values)
         for block in predictor.groups:
-            values |= _true_block(block, priors, rng)
+            values |= _block_truth(block, slots, rng)
     constant = (name for name in model.family.parameters if name not in model.design.varying)
-    return values | {name: float(draw(priors[name], rng)) for name in constant}
+    return values | {name: float(_drawn(slots[name], slots[name].prior, rng, 1)[0]) for name in constant}
 
 
 def check_proper(model: Model) -> None:
     """Raise a PriorError if a prior cannot be drawn from."""
     truth_from_priors(model, np.random.default_rng(0))
-
-
-def _true_coefficients(term: FixedTerm, prior: Prior, rng: np.random.Generator) -> list[float]:
-    """Draw a term's coefficients: a prior of vectors gives all at once, one of numbers each by itself."""
-    try:
-        drawn = np.atleast_1d(draw(prior, rng))
-        others = [draw(prior, rng) for _ in term.columns[1:]] if len(drawn) == 1 else []
-    except PriorError as error:
-        raise PriorError(f"'{term.name}': {error.problem}", error.allowed, error.remedy) from error
-    return [float(value) for value in np.concatenate([drawn, *map(np.atleast_1d, others)])]
 
 
 def _truth_at_means(predictor: Predictor, values: Mapping[str, float]) -> float:
@@ -295,21 +276,14 @@ def _truth_at_means(predictor: Predictor, values: Mapping[str, float]) -> float:
     )
 
 
-def _true_block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.Generator) -> dict[str, Any]:
+def _block_truth(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator) -> dict[str, Any]:
     """Draw the SDs, means and correlations of a block."""
     values: dict[str, Any] = {}
     for slot, sd_name, mean_name in zip(block.slots, block.sds, block.means, strict=True):
-        mean, sd = priors[slot].parameters["mu"], priors[slot].parameters["sigma"]
-        values[sd_name] = float(draw(_prior(sd), rng))
+        mean, sd = (slots[slot].prior.parameters[part] for part in ("mu", "sigma"))
+        values[sd_name] = float(_hyper(slots[slot], sd, rng, 1)[0])
         if isinstance(mean, Prior) or float(np.asarray(mean)):
-            values[mean_name] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
+            values[mean_name] = float(_hyper(slots[slot], mean, rng, 1)[0])
     if block.correlated:
-        name = block.correlation
-        values[name] = draw(priors[name], rng, dimension=len(block.columns))
+        values[block.correlation] = draw(slots[block.correlation].prior, rng, dimension=len(block.columns))
     return values
-
-
-def _prior(value: Any) -> Prior:
-    """Return a hyperprior; a group term's SD always has one."""
-    prior: Prior = value
-    return prior

@@ -149,14 +149,6 @@ def lay_out(fit: Summarised) -> Summary:
     Only what is shown is summarised: group effects by level are not, so that it takes as long for ten levels as for
     ten thousand.
 
-    Parameters
-    ----------
-    fit : Fit
-
-    Returns
-    -------
-    Summary
-
     Examples
     --------
     >>> from speclet_formula.posterior.summary import lay_out
@@ -279,16 +271,7 @@ def counted_rows(fit: Fitted) -> str:
 
 
 def counted(fit: Fitted) -> str:
-    """Count observations and levels in lme4's words.
-
-    Parameters
-    ----------
-    fit : Fit or PointFit
-
-    Returns
-    -------
-    str
-    """
+    """Count observations and levels in lme4's words."""
     groups = "; ".join(f"{group}, {count:,}" for group, count in ngrps(fit).items())
     return f"Number of obs: {nobs(fit):,}" + (f", groups: {groups}" if groups else "")
 

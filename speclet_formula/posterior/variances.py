@@ -16,6 +16,7 @@ from speclet_formula.posterior.intervals import (
     Array,
     EstimateError,
     Interval,
+    IntervalKind,
     bounds,
     choose_interval,
     point_estimates,
@@ -27,7 +28,7 @@ VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 RESIDUAL, SCALE = "Residual", "Scale"  # the latter of a t response
 
 
-def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise standard deviations and correlations, as lme4's `VarCorr`.
 
     Parameters
@@ -101,16 +102,7 @@ def _residual_rows(fit: Fitted, interval: Interval) -> list[pd.DataFrame]:
 
 
 def residual_label(model: FittedModel) -> str:
-    """Name sigma in tables of variances: "Residual", or "Scale" of a t response, whose SD is larger.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    str
-    """
+    """Name sigma in tables of variances: "Residual", or "Scale" of a t response, whose SD is larger."""
     return RESIDUAL if specification_of(model.family).sigma_is_sd else SCALE
 
 
@@ -154,16 +146,7 @@ def sigma(fit: Fitted) -> float:
 
 
 def has_residual(model: FittedModel) -> bool:
-    """Tell whether a model has one residual scale.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    bool
-    """
+    """Tell whether a model has one residual scale."""
     return "sigma" in model.family.parameters and "sigma" not in model.design.varying
 
 

@@ -190,14 +190,6 @@ def matrices_of(pairs: FloatArray) -> FloatArray:
 def pairs_of(matrices: FloatArray) -> FloatArray:
     """Return the pairs of correlation matrices: (1, 2), (1, 3), ..., (2, 3), ...
 
-    Parameters
-    ----------
-    matrices : array (..., k, k)
-
-    Returns
-    -------
-    array (..., k (k - 1) / 2)
-
     Examples
     --------
     >>> pairs_of(np.array([[1.0, 0.5], [0.5, 1.0]])).tolist()

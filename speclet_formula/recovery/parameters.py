@@ -52,16 +52,16 @@ class Scalar:
 def scalars_of(model: Model, draws: Draws) -> tuple[Scalar, ...]:
     """Return the scalar parameters of a fit, in the order of a summary."""
     priors = {slot.slot: slot.prior for slot in model.slots}
-    found = _predictor_scalars(model, model.design.mean, draws, priors)
+    scalars = _predictor_scalars(model, model.design.mean, draws, priors)
     for name in model.family.parameters:
         if name in draws and name != "threshold":
             kind, values = "sigma" if name == "sigma" else "family", draws.by_chain(draws.parameter(name)[:, 0])
-            found.append(Scalar(name, name, "", kind, values, _sd_of(priors.get(name))))
+            scalars.append(Scalar(name, name, "", kind, values, _sd_of(priors.get(name))))
     for predictor in model.design.predictors[1:]:
-        found += _predictor_scalars(model, predictor, draws, priors)
+        scalars += _predictor_scalars(model, predictor, draws, priors)
     if "threshold" in model.family.parameters:
-        found = [*_thresholds(model, draws, priors), *found]
-    return tuple(found)
+        scalars = [*_thresholds(model, draws, priors), *scalars]
+    return tuple(scalars)
 
 
 def parameter_table(
@@ -105,7 +105,7 @@ def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict
     """Return one row without its convergence columns."""
     draws = scalar.draws.ravel()
     lo, hi = interval(draws, INTERVAL)
-    contraction = _contraction(float(draws.std(ddof=1)), scalar.prior_sd)
+    contraction = contraction_of(float(draws.std(ddof=1)), scalar.prior_sd)
     targets = [truth, realized] if scalar.kind == "sd" and np.isfinite(realized) else [truth]
     boundary = scalar.kind == "sd" and truth == 0
     masses = _masses_at_zero(draws) if boundary else _masses_around(draws, targets)
@@ -121,7 +121,7 @@ def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict
         "hi": hi,
         "covered": masses[0] if boundary else lo <= truth <= hi,
         "error": float(np.median(draws)) - truth,
-        "z": _z(draws, truth, logarithmic=scalar.kind in ("sd", "sigma")),
+        "z": standardised(draws, truth, logarithmic=scalar.kind in ("sd", "sigma")),
         "pit": float(np.mean(draws < truth)),
         "contraction": contraction,
         "verdict": _verdict(masses, contraction, failed=failed, boundary=boundary),
@@ -135,7 +135,7 @@ def interval(draws: np.ndarray, mass: float, axis: int | None = None) -> tuple[A
     return (float(lo), float(hi)) if axis is None else (lo, hi)
 
 
-def _z(draws: np.ndarray, truth: float, *, logarithmic: bool) -> float:
+def standardised(draws: np.ndarray, truth: float, *, logarithmic: bool) -> float:
     """Return (median - truth) / sd, on the log scale for SDs; NaN where an SD of zero has no logarithm."""
     if logarithmic:
         if truth <= 0 or draws.min() <= 0:
@@ -145,7 +145,7 @@ def _z(draws: np.ndarray, truth: float, *, logarithmic: bool) -> float:
     return float((np.median(draws) - truth) / spread) if spread > 0 else float("nan")
 
 
-def _contraction(sd: float, prior: float) -> float:
+def contraction_of(sd: float, prior: float) -> float:
     """Return 1 - (sd / prior sd)^2; 1 for an infinite prior SD, NaN where the prior has none."""
     return 1.0 if np.isinf(prior) else 1.0 - (sd / prior) ** 2
 
@@ -198,10 +198,9 @@ def _thresholds(model: Model, draws: Draws, priors: Mapping[str, Prior]) -> list
     values = draws.by_chain(draws.parameter("threshold"))
     own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, values.shape[-1:])
     sds = np.sqrt(own + _moved_variance(model.design, model.design.mean, priors))
-    labels = model.design.thresholds
     return [
-        Scalar(f"threshold[{place}]", label, "", "b", values[:, :, place], float(sds[place]))
-        for place, label in enumerate(labels)
+        Scalar(f"threshold[{column}]", label, "", "b", values[:, :, column], float(sds[column]))
+        for column, label in enumerate(model.design.thresholds)
     ]
 
 
@@ -304,8 +303,8 @@ def _correlations(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) 
     values = draws.by_chain(draws.correlation(block))
     sd = _sd_of(priors.get(block.correlation), dimension=len(block.columns))
     return [
-        Scalar(f"{block.correlation}[{pair}]", _readable(pair), block.label, "cor", values[:, :, place], sd)
-        for place, pair in enumerate(block.pairs)
+        Scalar(name, _readable(pair), block.label, "cor", values[:, :, column], sd)
+        for column, (name, pair) in enumerate(zip(block.correlations, block.pairs, strict=True))
     ]
 
 

@@ -146,15 +146,6 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
 
     Where the frame's ``attrs`` say over how many draws probabilities were counted, none of S is "< 1/S"; and where they
     name the interval, the note does.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    caption, note : str
-
-    Returns
-    -------
-    Table
     """
     named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
     shown = frame.reset_index(names=[str(frame.index.name or "")]) if named else frame
@@ -171,17 +162,7 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
 
 
 def recovered_parameters(recovery: Recovery, *, wide: bool = True) -> Table:
-    """Tabulate the first table of a recovery; without `wide` only what fits a page.
-
-    Parameters
-    ----------
-    recovery : Recovery
-    wide : bool
-
-    Returns
-    -------
-    Table
-    """
+    """Tabulate the first table of a recovery; without `wide` only what fits a page."""
     left_out = () if wide else ("error", "z", "contraction", "ess_bulk", "r_hat")
     shown = {name: heading for name, heading in PARAMETERS.items() if name not in left_out}
     frame = recovery.parameters.assign(
@@ -192,17 +173,7 @@ def recovered_parameters(recovery: Recovery, *, wide: bool = True) -> Table:
 
 
 def recovered_groups(recovery: Recovery, *, wide: bool = True) -> Table:
-    """Tabulate the second table of a recovery; without `wide` only what fits a page.
-
-    Parameters
-    ----------
-    recovery : Recovery
-    wide : bool
-
-    Returns
-    -------
-    Table
-    """
+    """Tabulate the second table of a recovery; without `wide` only what fits a page."""
     left_out = () if wide else ("coverage_lo", "coverage_hi", "rmse_null", "sign_claims", "type_s", "type_m")
     shown = {name: heading for name, heading in GROUPS.items() if name not in left_out}
     return _chosen(recovery.groups, shown, f"Group effects of {recovery.formula} beside the truth", 2, "")

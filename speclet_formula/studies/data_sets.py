@@ -18,16 +18,17 @@ from speclet_formula.common.batch import Outcome
 from speclet_formula.common.checkpoints import FolderKind, write_whole
 from speclet_formula.design import Predictor
 from speclet_formula.errors import DataError
-from speclet_formula.families import inverse_link, inverse_parameter_link, log_density
+from speclet_formula.families import inverse_link, inverse_parameter_link
 from speclet_formula.inference.fit import fit
 from speclet_formula.inference.refit import with_response
 from speclet_formula.model import Model
+from speclet_formula.model.observation import observed_log_density
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.prior_draws import truth_from_priors
 from speclet_formula.prediction.linear_predictors import linear_predictor
 from speclet_formula.recovery.blocks import Block, blocks_of
-from speclet_formula.recovery.parameters import Scalar, reml_estimates, scalars_of
+from speclet_formula.recovery.parameters import Scalar, contraction_of, reml_estimates, scalars_of, standardised
 from speclet_formula.recovery.simulate import Simulator, draw_data, simulator_of
 from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
 
@@ -284,15 +285,15 @@ def _scalar_row(scalar: Scalar, implied: ImpliedTruth, lme4: float, ranked: int)
     """Return a scalar's row."""
     truth = implied.scalars[scalar.key]
     row = _single(scalar.key, scalar.term, scalar.group, scalar.kind, scalar.draws.ravel(), truth, ranked)
-    contraction = 1.0 if np.isinf(scalar.prior_sd) else 1 - (row["sd"] / scalar.prior_sd) ** 2
-    return row | {"realized": implied.realized.get(scalar.key, float("nan")), "contraction": contraction, "lme4": lme4}
+    contraction, realized = contraction_of(row["sd"], scalar.prior_sd), implied.realized.get(scalar.key, float("nan"))
+    return row | {"realized": realized, "contraction": contraction, "lme4": lme4}
 
 
 def _single(key: str, term: str, group: str, kind: str, draws: np.ndarray, truth: float, ranked: int) -> Row:
     """Return the row of one quantity."""
     lo, hi = np.quantile(draws, [0.05, 0.95])
     median, sd = float(np.median(draws)), float(draws.std(ddof=1))
-    z = _standardised(draws, truth, logarithmic=kind in LOGARITHMIC)
+    z = standardised(draws, truth, logarithmic=kind in LOGARITHMIC)
     return _row(
         parameter=key, term=term, group=group, n_values=1, truth=truth, median=median, sd=sd, lo=float(lo),
         hi=float(hi), error=median - truth, squared=(median - truth) ** 2, width90=float(hi - lo), z=z, z_squared=z**2,
@@ -306,16 +307,6 @@ def rank_among(draws: np.ndarray, truth: float, ranked: int) -> int:
     """Return how many of `ranked` evenly spaced draws lie below the truth."""
     kept = np.linspace(0, len(draws) - 1, ranked).astype(int)
     return int(np.sum(draws[kept] < truth))
-
-
-def _standardised(draws: np.ndarray, truth: float, *, logarithmic: bool) -> float:
-    """Return (median - truth) / sd, of logarithms for SDs; NaN where there is none."""
-    if logarithmic:
-        if truth <= 0 or draws.min() <= 0:
-            return float("nan")
-        draws, truth = np.log(draws), float(np.log(truth))
-    spread = float(draws.std(ddof=1))
-    return (float(np.median(draws)) - truth) / spread if spread > 0 else float("nan")
 
 
 def _coverage(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -376,8 +367,8 @@ def _likelihood_row(model: Model, draws: Draws, truth: Mapping[str, Any], ranked
         else:
             own[name] = inverse_parameter_link(model.family, name, linear_predictor(model, kept, parameter=name))
             known[name] = inverse_parameter_link(model.family, name, _true_predictor(varying, truth)[None])
-    drawn = total_log_likelihood(model, mean, own)
-    true = float(total_log_likelihood(model, _true_predictor(model.design.mean, truth)[None], known)[0])
+    drawn = _log_likelihood(model, mean, own)
+    true = float(_log_likelihood(model, _true_predictor(model.design.mean, truth)[None], known)[0])
     # So few draws give ranks, but intervals that are short of their mass: 99 draws' 95 % interval covers 93 %.
     return _row(
         parameter=LOG_LIKELIHOOD, term=LOG_LIKELIHOOD, group="", n_values=1, truth=true, median=float(np.median(drawn)),
@@ -386,10 +377,10 @@ def _likelihood_row(model: Model, draws: Draws, truth: Mapping[str, Any], ranked
     )  # fmt: skip
 
 
-def total_log_likelihood(model: Model, predictor: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
+def _log_likelihood(model: Model, predictor: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
     """Return the log-likelihood (draws,) of linear predictors (draws, n)."""
     means = inverse_link(model.family, predictor)
-    return log_density(model.family, model.design.response, means, parameters).sum(axis=1)
+    return observed_log_density(model.family, model.design, slice(None), means, parameters).sum(axis=1)
 
 
 def _true_predictor(predictor: Predictor, truth: Mapping[str, Any]) -> np.ndarray:

@@ -53,8 +53,8 @@ def test_the_notebooks_models_are_what_they_say(name, groups, columns):
     stated = m7_models()[name]
     model = Model(stated.formula, m7()[0], priors=stated.priors)
     assert model.formula == parse_formula(stated.formula)
-    assert tuple(block.group for block in model.design.groups) == groups
-    assert model.design.X.shape == (1100, columns)
+    assert tuple(block.group for block in model.design.mean.groups) == groups
+    assert model.design.mean.X.shape == (1100, columns)
     assert stated.meaning.endswith(".")
 
 

@@ -43,13 +43,15 @@ def ridge_fit(formula, data=SCREEN, *, spread=1.0, seed=5, **settings):
     model = Model(formula, data, priors=CONDITIONAL)
     fit = fake_fit(model, seed=seed, **settings)
     design = model.design
-    Z = np.hstack([design.X, *(np.eye(len(block.levels))[block.codes] for block in design.groups)])
+    Z = np.hstack([design.mean.X, *(np.eye(len(block.levels))[block.codes] for block in design.mean.groups)])
     covariance = np.linalg.inv(Z.T @ Z / 0.16 + np.eye(Z.shape[1]) / spread**2)
     mean = covariance @ Z.T @ design.response / 0.16
     posterior = fit.idata["posterior"].to_dataset()
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     draws = np.random.default_rng(seed).multivariate_normal(mean, covariance, size=shape)
-    names = [term.variable for term in design.fixed] + [slot for block in design.groups for slot in block.slots]
+    names = [term.variable for term in design.mean.fixed] + [
+        slot for block in design.mean.groups for slot in block.slots
+    ]
     start = 0
     for name in names:
         size = posterior[name].sizes.get(f"{name.split('|')[-1]}__factor_dim", 1)

@@ -72,11 +72,11 @@ def test_densities_given_variances_are_those_of_a_dense_normal(by, algebra, monk
 def normal_of_rows(model, draw):
     """Mean and covariance of all rows given the variances of one draw, written out."""
     slots = {slot.slot: slot.prior.parameters for slot in model.slots}
-    X = model.design.X.copy()
+    X = model.design.mean.X.copy()
     X[:, 1:] -= X[:, 1:].mean(axis=0)
     mean = X @ [float(slots["Intercept"]["mu"]), float(slots["x"]["mu"])]
     covariance = (X * np.square([float(slots["Intercept"]["sigma"]), float(slots["x"]["sigma"])])) @ X.T
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         sds = np.array([float(draw[f"{slot}_sigma"]) for slot in block.slots])
         between = np.outer(sds, sds)
         if block.correlated:
@@ -99,7 +99,7 @@ def on_a_grid(model, rows):
     weights = np.exp(target - target.max())
     weights /= weights.sum()
     kept = weights > 1e-9
-    y, codes = model.design.response, model.design.groups[0].codes
+    y, codes = model.design.response, model.design.mean.groups[0].codes
     slot = next(slot.prior.parameters for slot in model.slots if slot.slot == "Intercept")
     joint, each = 0.0, np.zeros(len(rows))
     for weight, (log_sigma, log_tau) in zip(weights[kept], theta[kept], strict=True):
@@ -119,7 +119,7 @@ def test_a_left_out_gene_is_predicted_as_by_a_fit_without_it():
     fit = fit_of(ONE_WAY)
     by_row, by_gene = sf.kfold(fit, group="gene"), sf.kfold(fit, group="gene", joint=True)
     for number in (0, 5):
-        rows = np.flatnonzero(fit.model.design.groups[0].codes == number)
+        rows = np.flatnonzero(fit.model.design.mean.groups[0].codes == number)
         joint, each = on_a_grid(fit.model, rows)
         assert float(by_gene.elpd_i[number]) == pytest.approx(joint, abs=0.1)
         np.testing.assert_allclose(by_row.elpd_i[rows], each, atol=0.1)

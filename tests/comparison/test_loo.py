@@ -39,10 +39,10 @@ def gaussian_model(weights=None, formula="y ~ x + (1 | g)"):
 def exact_parts(model):
     """All coefficients' design, prior variances and the rows' residual variances, all known."""
     design = model.design
-    indicators = [np.eye(len(block.levels))[block.codes] for block in design.groups]
-    Z = np.hstack([design.X, *indicators])
-    spread = [INTERCEPT_SD, SLOPE_SD][: design.X.shape[1]]
-    variances = np.r_[np.square(spread), np.full(Z.shape[1] - design.X.shape[1], GROUP_SD**2)]
+    indicators = [np.eye(len(block.levels))[block.codes] for block in design.mean.groups]
+    Z = np.hstack([design.mean.X, *indicators])
+    spread = [INTERCEPT_SD, SLOPE_SD][: design.mean.X.shape[1]]
+    variances = np.r_[np.square(spread), np.full(Z.shape[1] - design.mean.X.shape[1], GROUP_SD**2)]
     weights = np.ones(len(Z)) if design.weights is None else design.weights
     return Z, variances, SIGMA**2 / weights
 
@@ -53,11 +53,11 @@ def exact_fit(model, draws=1000, seed=21):
     covariance = np.linalg.inv(Z.T @ (Z / residual[:, None]) + np.diag(1 / variances))
     mean = covariance @ (Z.T @ (model.design.response / residual))
     values = np.random.default_rng(seed).multivariate_normal(mean, covariance, size=(4, draws))
-    p = model.design.X.shape[1]
+    p = model.design.mean.X.shape[1]
     variables = {"Intercept": (("chain", "draw"), values[:, :, 0])}
     if p > 1:
         variables["x"] = (("chain", "draw"), values[:, :, 1])
-    if model.design.groups:
+    if model.design.mean.groups:
         variables["1|g"] = (("chain", "draw", "g__factor_dim"), values[:, :, p:])
     variables["sigma"] = (("chain", "draw"), np.full((4, draws), SIGMA))
     coords = {"chain": np.arange(4), "draw": np.arange(draws)}

@@ -56,10 +56,10 @@ def refitted_elpd(fit, rows, draws=1000):
         plan = SamplingPlan(draws, 1, 4, 2, 0.9, int(row), False, "nutpie")
         posterior = sample_exact(part, plan)["posterior"]  # without the diagnostics, which take longer
         mean, variance = np.zeros((4, draws)), posterior["sigma"].values ** 2
-        for term in model.design.fixed:
-            column = model.design.X[row, term.start]
+        for term in model.design.mean.fixed:
+            column = model.design.mean.X[row, term.start]
             mean += posterior[term.variable].values * column
-        for block, fitted in zip(model.design.groups, part.design.groups, strict=True):
+        for block, fitted in zip(model.design.mean.groups, part.design.mean.groups, strict=True):
             level = block.levels[block.codes[row]]
             if level in fitted.levels:
                 mean += posterior[block.slots[0]].values[:, :, fitted.levels.index(level)]

@@ -10,8 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pyarrow import dataset
 
 import speclet_formula as sf
@@ -159,7 +158,7 @@ def test_merged_rows_are_saved_changed_and_fitted_again(tmp_path: Path) -> None:
     frame = table()
     single = [sf.lmer(f"y ~ {part} + (1 | gene)", frame, method="ml") for part in ("kind", "x + kind")]
     np.testing.assert_allclose(tests, sf.anova(*single).table, rtol=1e-9)
-    assert sf.Model("y ~ .", fit.model.data).design.X.shape == (len(fit.model.data), 1 + 1 + 2 + 8)
+    assert sf.Model("y ~ .", fit.model.data).design.mean.X.shape == (len(fit.model.data), 1 + 1 + 2 + 8)
 
 
 def test_rows_of_levels_are_counted_before_merging() -> None:

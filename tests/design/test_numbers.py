@@ -100,7 +100,7 @@ def test_a_grouping_factor_has_levels_anyway():
 def test_the_advice_mends_the_column():
     data = pd.read_csv(io.StringIO(table(x=as_text(X, row4="n/a.")).to_csv(index=False)))
     data["x"] = pd.to_numeric(data["x"], errors="coerce")
-    found = sf.Model("y ~ x", data, missing="drop").design.X
+    found = sf.Model("y ~ x", data, missing="drop").design.mean.X
     np.testing.assert_array_equal(found[:, 1], X.drop(4))
 
 

@@ -101,9 +101,9 @@ def test_what_a_users_function_returns_is_matched(table):
     def ordered(x):
         return pd.Series(x).sort_values()
 
-    expected = sf.Model(FORMULA, table).design.X
+    expected = sf.Model(FORMULA, table).design.mean.X
     np.testing.assert_array_equal(
-        sf.Model("y ~ ordered(x) + (1 | g)", table, functions={"ordered": ordered}).design.X, expected
+        sf.Model("y ~ ordered(x) + (1 | g)", table, functions={"ordered": ordered}).design.mean.X, expected
     )
 
 

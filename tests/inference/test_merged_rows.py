@@ -45,13 +45,13 @@ def merged(formula: str, frame: pd.DataFrame, **settings: Any) -> sf.Model:
 def brute_density(single: sf.Model, sds: np.ndarray, correlation: float) -> float:
     """The density of all single rows; notebook's priors: Normal(0, 5) of each coefficient, at the columns' means."""
     design = single.design
-    X = design.X.copy()
-    if design.fixed and design.fixed[0].kind == "intercept":
+    X = design.mean.X.copy()
+    if design.mean.fixed and design.mean.fixed[0].kind == "intercept":
         X[:, 1:] -= X[:, 1:].mean(axis=0)
     weights = np.ones(len(X)) if design.weights is None else design.weights
     covariance = 25.0 * X @ X.T + np.diag(sds[0] ** 2 / weights)
     first = 1
-    for block in design.groups:
+    for block in design.mean.groups:
         k = len(block.columns)
         spread = np.diag(sds[first : first + k] ** 2)
         if block.correlated:
@@ -59,7 +59,7 @@ def brute_density(single: sf.Model, sds: np.ndarray, correlation: float) -> floa
         same = block.codes[:, None] == block.codes
         covariance += same * (block.values @ spread @ block.values.T)
         first += k
-    return float(stats.multivariate_normal.logpdf(design.response, design.offset, covariance))
+    return float(stats.multivariate_normal.logpdf(design.response, design.mean.offset, covariance))
 
 
 @pytest.mark.parametrize(("formula", "weights"), FORMULAS)
@@ -115,7 +115,7 @@ def test_a_level_of_each_cell_is_told_from_the_residual() -> None:
     # 60 cells for 60 levels, but 150 rows: single ones, too, let the residual be told apart.
     frame = table().assign(cell=lambda one: one["gene"] + one["line"] + one["kind"] + one["x"].astype(str))
     found = sf.lmer("y ~ (1 | cell)", merged("y ~ (1 | cell)", frame).data, method="reml", cores=1)
-    assert len(found.model.design.response) == len(found.model.design.groups[0].levels)
+    assert len(found.model.design.response) == len(found.model.design.mean.groups[0].levels)
     assert found.log_likelihood == pytest.approx(sf.lmer("y ~ (1 | cell)", frame, method="reml").log_likelihood)
 
 

@@ -184,5 +184,5 @@ def test_names_with_commas_are_dimensions_of_their_own() -> None:
     posterior = sf.fit(model, method="nuts", draws=20, tune=20, chains=2, cores=1, random_seed=1, progress=False).idata[
         "posterior"
     ]
-    assert posterior["poly(x, 2)"].dims[2:] == (model.design.fixed[1].dim,)
-    assert posterior["1|a, b"].sizes[model.design.groups[0].dim] == 6
+    assert posterior["poly(x, 2)"].dims[2:] == (model.design.mean.fixed[1].dim,)
+    assert posterior["1|a, b"].sizes[model.design.mean.groups[0].dim] == 6

@@ -37,8 +37,8 @@ def table():
 def fitted(fit):
     """Add up the terms of a point fit, row by row."""
     design = fit.model.design
-    total = design.X @ fit.estimates.coefficients + design.offset
-    for block, modes in zip(design.groups, fit.estimates.modes, strict=True):
+    total = design.mean.X @ fit.estimates.coefficients + design.mean.offset
+    for block, modes in zip(design.mean.groups, fit.estimates.modes, strict=True):
         total = total + (modes.reshape(len(block.levels), -1)[block.codes] * block.values).sum(axis=1)
     return total
 

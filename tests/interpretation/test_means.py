@@ -79,7 +79,7 @@ def test_responses_of_draws():
 def test_slopes_of_a_curve_where_they_are_asked_for():
     fit = fake_fit(Model("y ~ (x + I(x^2)) * h + (1 | g)", data()))
     found = sf.slopes(fit, "x", by="h", at={"x": [0, 3]})
-    names = [label for term in fit.model.design.fixed for label in term.columns]
+    names = [label for term in fit.model.design.mean.fixed for label in term.columns]
     draws = dict(zip(names, np.hstack([*_coefficients(fit)]).T, strict=True))
     assert found.table[["h", "x"]].to_numpy().tolist() == [["u", 0], ["v", 0], ["u", 3], ["v", 3]]
     for row, (h, x) in enumerate([("u", 0), ("v", 0), ("u", 3), ("v", 3)]):
@@ -91,7 +91,7 @@ def test_slopes_of_a_curve_where_they_are_asked_for():
 
 
 def _coefficients(fit):
-    for term in fit.model.design.fixed:
+    for term in fit.model.design.mean.fixed:
         yield fit.idata["posterior"][term.variable].values.reshape(1000, -1)
 
 
@@ -261,7 +261,7 @@ def test_reml_and_draws_of_flat_priors_agree():
     drawn = np.random.default_rng(9).multivariate_normal(
         point.estimates.coefficients, point.estimates.covariance, (4, 1000)
     )
-    for term in fit.model.design.fixed:
+    for term in fit.model.design.mean.fixed:
         array = fit.idata["posterior"][term.variable]
         array[:] = drawn[..., term.start : term.stop].reshape(array.shape)
     for make in (

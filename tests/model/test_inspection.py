@@ -370,7 +370,7 @@ def test_collinear_columns_are_as_many_as_the_rank_lacks(seed):
     data["s"] = data["x0"] - 3 * data["x2"] + (data["a"] == "2")
     data["u"] = data["x1"] + data["s"]
     design = build_design(parse_formula("y ~ a + x0 + x1 + x2 + x3 + s + u"), data)
-    lacking = design.X.shape[1] - np.linalg.matrix_rank(design.X)
+    lacking = design.mean.X.shape[1] - np.linalg.matrix_rank(design.mean.X)
     (finding,) = inspect_design(design)
     assert finding.what.count(";") + 1 == lacking == 2
 

@@ -167,7 +167,7 @@ def test_a_factor_of_two_levels_is_a_bernoulli_response() -> None:
 
 def test_booleans_serve_as_response_and_predictor() -> None:
     assert sf.Model("hit ~ x", TABLE, family="bernoulli").design.response.sum() == 4
-    assert sf.Model("y ~ hit", TABLE).design.fixed[1].columns == ("hit",)
+    assert sf.Model("y ~ hit", TABLE).design.mean.fixed[1].columns == ("hit",)
 
 
 def test_several_formulas_can_come_as_a_list() -> None:
@@ -209,5 +209,5 @@ def test_a_wide_table_is_a_model_of_all_its_columns() -> None:
     rng = np.random.default_rng(5)
     wide = pd.DataFrame(rng.normal(size=(30, 2000)), columns=[f"gene {place}" for place in range(2000)])
     model = sf.Model("y ~ .", wide.assign(y=rng.normal(size=30)))
-    assert model.design.X.shape == (30, 2001)
-    np.testing.assert_array_equal(model.design.X[:, 1:], wide.to_numpy())
+    assert model.design.mean.X.shape == (30, 2001)
+    np.testing.assert_array_equal(model.design.mean.X[:, 1:], wide.to_numpy())

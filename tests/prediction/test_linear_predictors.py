@@ -286,11 +286,11 @@ def test_fitted_is_on_the_scale_of_the_response_and_keeps_the_rows_of_the_table(
 def test_nothing_is_changed_in_place():
     fit = rich_fit(draws=5)
     before = fit.idata["posterior"].to_dataset().copy(deep=True)
-    offset = fit.model.design.offset.copy()
+    offset = fit.model.design.mean.offset.copy()
     fitted(fit)
     log_likelihood(fit)
     xr.testing.assert_identical(before, fit.idata["posterior"].to_dataset())
-    np.testing.assert_array_equal(offset, fit.model.design.offset)
+    np.testing.assert_array_equal(offset, fit.model.design.mean.offset)
 
 
 @pytest.mark.slow

@@ -48,7 +48,7 @@ def test_a_bootstrap_of_a_balanced_design_has_the_standard_errors_of_the_fit():
     """
     fit = sf.lmer("y ~ day + (day | subject)", layout(), method="reml")
     new = sf.simulate(fit, nsim=NSIM, random_seed=2).to_numpy()
-    slopes = np.linalg.lstsq(fit.model.design.X, new, rcond=None)[0]
+    slopes = np.linalg.lstsq(fit.model.design.mean.X, new, rcond=None)[0]
     np.testing.assert_allclose(slopes.std(axis=1), sf.fixef(fit)["std_error"], rtol=0.07)
 
 
@@ -57,7 +57,7 @@ def test_the_bootstrap_of_sleepstudy_is_that_of_bootmer(shared_data):
     data = pd.read_csv(shared_data / "lme4" / "sleepstudy.csv")
     fit = sf.lmer("Reaction ~ Days + (Days | Subject)", data, method="reml")
     new = sf.simulate(fit, nsim=NSIM, random_seed=3).to_numpy()
-    slopes = np.linalg.lstsq(fit.model.design.X, new, rcond=None)[0]
+    slopes = np.linalg.lstsq(fit.model.design.mean.X, new, rcond=None)[0]
     np.testing.assert_allclose(slopes.std(axis=1), [6.825, 1.546], rtol=0.07)
 
 

@@ -21,7 +21,9 @@ def fit():
 
 @cache
 def recovery():
-    return sf.recover(fit(), {"Intercept": -1.0, "1|gene": dict.fromkeys(fit().model.design.groups[0].levels, 0.0)})
+    return sf.recover(
+        fit(), {"Intercept": -1.0, "1|gene": dict.fromkeys(fit().model.design.mean.groups[0].levels, 0.0)}
+    )
 
 
 @cache

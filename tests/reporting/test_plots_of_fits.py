@@ -26,9 +26,9 @@ def comparison():
 
 @cache
 def recoveries():
-    levels = fit().model.design.groups[0].levels
+    levels = fit().model.design.mean.groups[0].levels
     truth = {"Intercept": -1.0, "1|gene_sigma": 0.4, "1|gene": {level: 0.1 * n for n, level in enumerate(levels)}}
-    lines = {"1|cell_line": dict.fromkeys(fit().model.design.groups[1].levels, 0.0)}
+    lines = {"1|cell_line": dict.fromkeys(fit().model.design.mean.groups[1].levels, 0.0)}
     only_lines = fake_fit(sf.Model("log_fc ~ (1 | cell_line)", screen_data()))
     return {"one": sf.recover(fit(), truth), "lines": sf.recover(only_lines, lines)}
 

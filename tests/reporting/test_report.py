@@ -78,7 +78,7 @@ def fit():
 
 @cache
 def truth():
-    levels = fit().model.design.groups[0].levels
+    levels = fit().model.design.mean.groups[0].levels
     return {"Intercept": -1.0, "1|gene_sigma": 0.4, "1|gene": {level: 0.1 * n for n, level in enumerate(levels)}}
 
 

@@ -20,7 +20,7 @@ def fit():
 
 @cache
 def recovery():
-    levels = fit().model.design.groups[0].levels
+    levels = fit().model.design.mean.groups[0].levels
     truth = {"Intercept": -1.0, "1|gene_sigma": 0.4, "1|gene": {level: 0.1 * n for n, level in enumerate(levels)}}
     return sf.recover(fit(), truth)
 

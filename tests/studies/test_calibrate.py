@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from scipy.stats import binom
 
 import speclet_formula as sf
 from speclet_formula.errors import PriorError
 from speclet_formula.posterior.prior_draws import truth_from_priors
 from speclet_formula.studies import data_sets as tasks
 from speclet_formula.studies.data_sets import rank_among
+from tests.fakes import fake_fit
 
 FORMULA = "y ~ x + (1|g)"
 PRIORS = {
@@ -120,7 +123,7 @@ def test_truths_have_the_moments_of_their_priors():
     )  # fmt: skip
     draws = pd.DataFrame([truth_from_priors(model, rng) for _ in range(4000)])
     correlations = np.array([np.asarray(matrix)[0, 1] for matrix in draws.pop("cor|g")])
-    means = model.design.X[:, 1:].mean(axis=0)
+    means = model.design.mean.X[:, 1:].mean(axis=0)
     labels = ["x", "f[v]", "f[w]", "f[z]"]
     at_means = draws["Intercept"] + draws[labels] @ means
     expected = {
@@ -144,3 +147,22 @@ def test_a_rank_counts_the_kept_draws_below():
     assert rank_among(draws, -1.0, 10) == 0
     assert rank_among(draws, 1000.0, 10) == 10
     assert rank_among(draws, 49.5, 3) == 2  # draws 0, 49 and 99
+
+
+def test_the_log_likelihood_of_shares_counts_their_trials(layout, monkeypatch):
+    """Of the fits, which are left out for time, only the draws are needed."""
+    seen = {}
+
+    def fitted(model, **_settings):
+        seen["model"], seen["fit"] = model, fake_fit(model, chains=2, draws=50)
+        return seen["fit"]
+
+    monkeypatch.setattr(tasks, "fit", fitted)
+    priors = {name: PRIORS[name] for name in ("Intercept", "x")}
+    data = layout.assign(n=np.arange(24) % 5 + 1)
+    found = sf.calibrate("p ~ x", data, family="binomial", weights="n", priors=priors, nsim=2, **QUICK)
+    row = found.rows.query("parameter == 'log likelihood'").iloc[1]
+    design, truth = seen["model"].design, found.rows.query("data_set == 1").set_index("parameter")["truth"]
+    shares = expit(truth["Intercept"] + truth["x"] * design.frame["x"])
+    assert row["truth"] == pytest.approx(binom.logpmf(design.response, data["n"], shares).sum())
+    assert row["sd"] > 0

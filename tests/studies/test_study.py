@@ -460,6 +460,11 @@ def test_claims_are_judged_over_all_data_sets(small):
             "method='laplace' gives no posterior to judge.\nMethods: auto, exact, nuts.\nLeave method= out.",
         ),
         (
+            {"family": "cumulative", "truth": {"x": 1.0, "threshold": [-1, 1], "1|g_sigma": 0.5}}, SamplingError,
+            "a study of ordered levels is not made, and the family is 'cumulative'.\nStudies and calibrations are of "
+            "numbers, counts and shares.\nWrite sf.simulate, a fit and sf.recover, with another random_seed each time.",
+        ),
+        (
             {"nsim": 1}, SamplingError,
             "nsim=1 is out of range.\nnsim is a whole number of at least 2.\nLeave nsim= out for its default.",
         ),

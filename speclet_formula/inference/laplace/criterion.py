@@ -140,7 +140,7 @@ def problem_of(
         curve=specification_of(family).curves[family.link],
         parameters=family.parameters,
         observed=Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights),
-        offset=design.offset,
+        offset=design.mean.offset,
         X=X / lengths,
         Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *values])),
         columns=columns,

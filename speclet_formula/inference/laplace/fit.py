@@ -42,14 +42,6 @@ INFINITE = 1e10  # times the largest response
 def why_not_laplace(model: Model) -> str:
     """Say what keeps a model from Laplace's approximation, or "" if it serves.
 
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> import speclet_formula as sf

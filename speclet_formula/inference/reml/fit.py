@@ -45,14 +45,6 @@ Method = Literal["reml", "ml"]
 def why_not_reml(model: Model) -> str:
     """Say what keeps a model from maximum likelihood, or "" if it serves.
 
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> import speclet_formula as sf

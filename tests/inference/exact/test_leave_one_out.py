@@ -71,7 +71,7 @@ def model_of(name):
 
 
 def centres(model):
-    return {f"cor|{block.label}": 0.3 for block in model.design.groups} | {"sigma": 0.8, "1|g_sigma": 0.7}
+    return {f"cor|{block.label}": 0.3 for block in model.design.mean.groups} | {"sigma": 0.8, "1|g_sigma": 0.7}
 
 
 def normal_of_rows(model, posterior, chain, draw):
@@ -79,15 +79,15 @@ def normal_of_rows(model, posterior, chain, draw):
     design, slots = model.design, {slot.slot: slot.prior.parameters for slot in model.slots}
     weights = np.ones(N) if design.weights is None else design.weights
     covariance = np.diag(float(posterior["sigma"][chain, draw]) ** 2 / weights)
-    mean = design.offset.copy()
-    X = design.X.copy()
-    if design.fixed and design.fixed[0].kind == "intercept":
+    mean = design.mean.offset.copy()
+    X = design.mean.X.copy()
+    if design.mean.fixed and design.mean.fixed[0].kind == "intercept":
         X[:, 1:] -= X[:, 1:].mean(axis=0)  # the intercept's prior is at the predictors' means
-    for term in design.fixed:
+    for term in design.mean.fixed:
         for column in range(term.start, term.stop):
             mean += slots[term.name]["mu"] * X[:, column]
             covariance += slots[term.name]["sigma"] ** 2 * np.outer(X[:, column], X[:, column])
-    for block in design.groups:
+    for block in design.mean.groups:
         same = block.codes[:, None] == block.codes[None, :]
         sds = [float(posterior[f"{slot}_sigma"][chain, draw]) for slot in block.slots]
         correlation = np.eye(len(sds))

@@ -14,8 +14,7 @@ import speclet_formula as sf
 from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import inverse_link, log_density, resolve_family
 from speclet_formula.inference.descent import Lowest
-from speclet_formula.inference.laplace import fit as laplace_fit
-from speclet_formula.inference.laplace import matrix
+from speclet_formula.inference.laplace import fit as laplace_fit, matrix
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, problem_of
 from speclet_formula.posterior.intervals import EstimateError
 
@@ -144,9 +143,9 @@ ONE_FACTOR = [
 def level_terms(fit):
     """For each level the log of density times prior as a function of its effect, by the package's families."""
     model, estimates = fit.model, fit.estimates
-    design, block = model.design, model.design.groups[0]
+    design, block = model.design, model.design.mean.groups[0]
     sd = float(np.sqrt(estimates.covariances[0][0, 0]))
-    fixed = design.X @ estimates.coefficients + design.offset
+    fixed = design.mean.X @ estimates.coefficients + design.mean.offset
     parameters = {name: value for name, value, _ in estimates.others} | {"sigma": estimates.sigma}
     for level in range(len(block.levels)):
         rows = block.codes == level
@@ -194,7 +193,7 @@ def test_the_likelihood_is_that_of_dense_matrices(formula, family):
     model, design, estimates = fit.model, fit.model.design, fit.estimates
     parameters = {name: value for name, value, _ in estimates.others}
     Z, prior, effects = [], 0.0, []
-    for block, covariance, modes in zip(design.groups, estimates.covariances, estimates.modes, strict=True):
+    for block, covariance, modes in zip(design.mean.groups, estimates.covariances, estimates.modes, strict=True):
         values, axes = np.linalg.eigh(covariance)
         used = values > 1e-12
         for level in range(len(block.levels)):
@@ -204,7 +203,7 @@ def test_the_likelihood_is_that_of_dense_matrices(formula, family):
             prior += 0.5 * float(u @ u)
             effects.append(u)
     Z, effects, step = np.hstack(Z), np.concatenate(effects), 1e-3
-    eta = design.X @ estimates.coefficients + Z @ effects
+    eta = design.mean.X @ estimates.coefficients + Z @ effects
 
     def density(x):
         return log_density(model.family, design.response, inverse_link(model.family, x), parameters)
@@ -229,7 +228,7 @@ GRADIENTS = [
 def test_the_gradient_is_that_of_differences(formula, family, link, most_dense, monkeypatch):
     monkeypatch.setattr(matrix, "MOST_DENSE", most_dense)
     design = sf.Model(formula, responses(), family=family, link=link).design
-    p = design.X.shape[1]
+    p = design.mean.X.shape[1]
     problem = problem_of(design, resolve_family(family, link), np.zeros(p))
     m, e = len(problem.thetas), len(problem.parameters)
     rng = np.random.default_rng(4)
@@ -372,7 +371,7 @@ def test_frames_have_z_values_and_no_residual(slopes):
     table = responses()
     rest = table["c"].to_numpy() - fitted["estimate"].to_numpy()
     X = np.column_stack([np.ones(240), table["x"]])
-    codes = slopes.model.design.groups[0].codes
+    codes = slopes.model.design.mean.groups[0].codes
     scores = np.array([X[codes == k].T @ rest[codes == k] for k in range(20)])
     pulled = np.linalg.solve(slopes.estimates.covariances[0], slopes.estimates.modes[0].T).T
     np.testing.assert_allclose(scores, pulled, atol=1e-5)
@@ -387,7 +386,7 @@ def test_standard_errors_of_deviations_follow_the_likelihood(overdispersed):
     alpha = overdispersed.estimates.others[0][1]
 
     def criterion(value):
-        lengths = np.sqrt(np.mean(design.X**2, axis=0))
+        lengths = np.sqrt(np.mean(design.mean.X**2, axis=0))
         point = Point(np.array([value]), overdispersed.estimates.coefficients * lengths, np.array([alpha]))
         return find_mode(problem, point).criterion
 

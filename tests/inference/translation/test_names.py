@@ -91,9 +91,9 @@ def test_bambi_codes_every_term_as_the_design_does() -> None:
     for right in ("x:f + f:k", "0 + f:k", "f:k:g", "x + z:f + poly(z, 2):k", "x:z + z:x:f"):
         model = sf.Model(f"y ~ {right}", table())
         component = sf.to_bambi(model).conditional_parameters["mu"]
-        for name, term in bambi_names(model.design).fixed(model.design).items():
+        for name, term in bambi_names(model.design).fixed(model.design.mean).items():
             data = np.asarray(component.terms[name].data, dtype=float).reshape(60, -1)
-            np.testing.assert_allclose(data, model.design.X[:, term.start : term.stop], err_msg=f"{right}: {name}")
+            np.testing.assert_allclose(data, model.design.mean.X[:, term.start : term.stop], err_msg=f"{right}: {name}")
 
 
 @pytest.mark.slow
@@ -134,5 +134,5 @@ def test_a_predictor_with_the_ending_of_a_helper_s_name_stays_in_the_posterior()
 def test_a_stranger_s_predictor_called_like_a_parameter_is_read() -> None:
     data = table(x="nu", z="alpha")[["y", "nu", "alpha"]]
     same = sf.from_bambi(bambi.Model("y ~ nu + alpha", data, family="t"))
-    assert [term.name for term in same.design.fixed] == ["Intercept", "`nu`", "alpha"]
-    np.testing.assert_array_equal(same.design.X[:, 1], data["nu"])
+    assert [term.name for term in same.design.mean.fixed] == ["Intercept", "`nu`", "alpha"]
+    np.testing.assert_array_equal(same.design.mean.X[:, 1], data["nu"])

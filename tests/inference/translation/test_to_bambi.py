@@ -386,12 +386,12 @@ def test_the_log_density_is_the_one_written_by_hand(name: str) -> None:
 
 def test_a_data_rich_group_is_sampled_centred_and_a_sparse_one_is_not() -> None:
     design = sf.Model("y ~ (1 | gene) + (1 | line)", TABLE).design
-    assert [prefers_centred(design, block) for block in design.groups] == [True, False]
+    assert [prefers_centred(design, block) for block in design.mean.groups] == [True, False]
 
 
 def test_one_row_per_level_is_sampled_non_centred() -> None:
     design = sf.Model("y ~ (1 | gene:guide:line)", TABLE).design
-    assert not prefers_centred(design, design.groups[0])
+    assert not prefers_centred(design, design.mean.groups[0])
 
 
 def test_what_bambi_cannot_hold_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
