@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, WaldInterval, choose_interval
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, WaldInterval, choose_interval
 
 WALD_MASS = 0.95  # of the intervals of point fits, unless another is asked for: R's level
 ASYMPTOTIC = "statistic is a z value; p_value is asymptotic, by the normal distribution."
@@ -133,7 +133,7 @@ def restored(points: PointEstimates, n_columns: int, kept: np.ndarray, aliases: 
     return replace(points, coefficients=coefficients, covariance=covariance, dropped=dropped, aliases=aliases)
 
 
-def interval_of(fit: object, ci_prob: float | None = None, ci_kind: str | None = None) -> Interval:
+def interval_of(fit: object, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> Interval:
     """Complete the caller's choice of an interval: of draws by ArviZ's settings, of a point fit with R's 95 %.
 
     Parameters

@@ -10,9 +10,22 @@ from speclet_formula.design.design import Design
 from speclet_formula.errors import nearest
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.effects import fixef, ranef
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.intervals import (
+    ESTIMATES,
+    Array,
+    EstimateError,
+    Interval,
+    IntervalKind,
+    stack,
+    summarise,
+)
 from speclet_formula.posterior.points import ASYMPTOTIC, PointEstimates, interval_of, points_of, wald
-from speclet_formula.posterior.variances import RESIDUAL, has_residual, point_varcorr, residual_label
+from speclet_formula.posterior.variances import (
+    RESIDUAL,
+    has_residual,
+    point_varcorr,
+    residual_label,
+)
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
@@ -27,7 +40,7 @@ def tidy(
     conf_int: bool = True,
     exponentiate: bool = False,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Gather all estimates in one frame, as broom.mixed's `tidy`.
 

@@ -16,6 +16,7 @@ from speclet_formula.posterior.intervals import (
     Array,
     EstimateError,
     Interval,
+    IntervalKind,
     bounds,
     choose_interval,
     point_estimates,
@@ -27,7 +28,7 @@ VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 RESIDUAL, SCALE = "Residual", "Scale"  # the latter of a t response
 
 
-def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise standard deviations and correlations, as lme4's `VarCorr`.
 
     Parameters

@@ -6,8 +6,7 @@ import random
 import zipfile
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError

@@ -34,7 +34,7 @@ def study():
 
 @cache
 def calibration():
-    options = {"n_sims": 4, "random_seed": 1, "progress": False, "workers": 1, "draws": 50, "ranked": 20}
+    options = {"nsim": 4, "random_seed": 1, "progress": False, "cores": 1, "draws": 50, "ranked": 20}
     return sf.calibrate("log_fc ~ control + (1 | gene)", screen_data(), **options)
 
 

@@ -14,8 +14,7 @@ import speclet_formula as sf
 from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import inverse_link, log_density, resolve_family
 from speclet_formula.inference.descent import Lowest
-from speclet_formula.inference.laplace import fit as laplace_fit
-from speclet_formula.inference.laplace import matrix
+from speclet_formula.inference.laplace import fit as laplace_fit, matrix
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, problem_of
 from speclet_formula.posterior.intervals import EstimateError
 
