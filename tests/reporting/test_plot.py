@@ -73,6 +73,7 @@ def matrix():
         (calibration, None, "Ranks of "),
     ],
 )  # fmt: skip
+@pytest.mark.mostly_slow(every=4)
 def test_a_result_has_its_picture(make, kind, words):
     assert sf.plot(make(), kind).alt.startswith(words)
 

@@ -47,6 +47,7 @@ def ratios():
     ],
     ids=["fit", "reml", "diagnostics", "comparison", "anova", "recovery", "frame"],
 )
+@pytest.mark.mostly_slow(every=3)
 def test_every_result_in_every_format(make, wanted, format_):
     text = render_table(make(), format_)
     plain = re.sub(r"\\(?=[^a-z])|[{}]", "", text) if format_ in ("markdown", "latex") else text
