@@ -6,7 +6,7 @@ What cannot be compared is refused before anything is fitted. Ranking and weight
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +25,9 @@ from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit
+
+if TYPE_CHECKING:
+    from speclet_formula.comparison.elpd import KFold, LeaveOneOut
 
 Candidate = Fit | Model | Formula | str
 FEWEST_FITS = 2
@@ -340,7 +343,7 @@ def _fitted(ready: Mapping[str, Fit | Model], arguments: Mapping[str, Any]) -> d
     return {name: item if isinstance(item, Fit) else fit(item, **arguments) for name, item in ready.items()}
 
 
-def _estimated(fit: Fit, group: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> Any:
+def _estimated(fit: Fit, group: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> "LeaveOneOut | KFold":
     """Leave out one row at a time, or one level."""
     if group is None:
         return loo(fit)

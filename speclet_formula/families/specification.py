@@ -38,7 +38,7 @@ class Responses:
 
 
 def _are_whole(y: np.ndarray) -> np.ndarray:
-    return (y >= 0) & (y == np.round(y))
+    return np.asarray((y >= 0) & (y == np.round(y)))
 
 
 RESPONSES: Mapping[Support, Responses] = {
