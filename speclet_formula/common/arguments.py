@@ -289,7 +289,8 @@ ANSWERS: Mapping[str, Answer] = {
 # What the first argument is by its name, where the verb is not named below.
 _BY_NAME: Mapping[str, Kinds] = {
     "fit": _FITS, "model": ("Model",), "means": ("Means",), "comparison": ("Comparison",), "recovery": ("Recovery",),
-    "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",), "table": _TABLE,
+    "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",),
+    "study": ("Study",), "calibration": ("Calibration",), "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
 }  # fmt: skip
 _LATER: Mapping[str, Kinds] = {"truth": _MAPPING}  # arguments at other places
@@ -305,7 +306,8 @@ _WORDS: Mapping[str, str] = {
     "Comparison": "what sf.compare returns", "Recovery": "what sf.recover returns for one fit",
     "Recoveries": "what sf.recover returns for several fits", "ELPDData": "what sf.loo returns",
     "Predictive": "what sf.prior_predictive or sf.posterior_predictive returns", "Formula": "a formula",
-    "Separation": "what sf.control_separation returns", "DataFrame": "a pandas DataFrame",
+    "Separation": "what sf.control_separation returns", "Study": "what sf.study returns",
+    "Calibration": "what sf.calibrate returns", "DataFrame": "a pandas DataFrame",
     "Path": "the name of a file or folder", "Mapping": "a dictionary",
 }  # fmt: skip
 # How a fit becomes what is expected; of tables this depends on the verb.
@@ -313,6 +315,7 @@ _FROM_FIT: Mapping[str, str] = {
     "Model": "fit.model", "Means": "sf.marginal_means(fit, 'treatment')", "Recovery": "sf.recover(fit, truth)",
     "Comparison": "sf.compare({'first': fit, 'second': other})", "Predictive": "sf.posterior_predictive(fit)",
     "Recoveries": "sf.recover({'first': fit, 'second': other}, truth)", "Formula": "fit.model.formula",
+    "Study": "sf.study(fit.model.formula, data, truth)", "Calibration": "sf.calibrate(fit.model.formula, data)",
     "Separation": "sf.control_separation(sf.rank_genes(fit))", "DataFrame": "sf.rank_genes(fit)",
 }  # fmt: skip
 _FROM_MODEL: Mapping[str, str] = {"Predictive": "sf.prior_predictive(model)", "Formula": "model.formula"}

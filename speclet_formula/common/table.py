@@ -61,7 +61,7 @@ class Table:
         """Align the columns for a terminal: names on the left, numbers on the right."""
         rows = [tuple(cell.translate(_BREAKS) for cell in row) for row in (self.header, *_without_repeats(self))]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        gap = "  " if sum(widths) + 2 * len(widths) <= WIDTH else " "
+        gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else " "
         lines = [
             gap.join(
                 cell.ljust(width) if place < self.labels or cell in LEFT else cell.rjust(width)

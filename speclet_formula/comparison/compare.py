@@ -6,7 +6,7 @@ What cannot be compared is refused before anything is fitted. Ranking and weight
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,20 +19,19 @@ from speclet_formula.comparison.sentence import describe
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import ComparisonError
-from speclet_formula.families import FAMILIES
+from speclet_formula.families import specification_of
 from speclet_formula.formula.parse import joined_text
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit
 
+if TYPE_CHECKING:
+    from speclet_formula.comparison.elpd import KFold, LeaveOneOut
+
 Candidate = Fit | Model | Formula | str
 FEWEST_FITS = 2
 # What a family's log density of a row is; a density where nothing is said.
-_MEASURES = {
-    **dict.fromkeys(("binary", "count", "proportion", "ordinal"), "a probability"),
-    "nonnegative": "a probability at 0 and a density elsewhere",
-}
 SHOWN = {  # columns that are printed, with their decimals
     "rank": 0, "elpd": 1, "se": 1, "elpd_diff": 1, "dse": 1, "p": 1, "weight": 2, "n_high_k": 0, "kind": None,
     "verdict": None,
@@ -326,7 +325,7 @@ def _same_trials(one: Model, other: Model) -> bool:
 
 
 def _check_families(first: str, one: Model, second: str, other: Model) -> None:
-    kinds = [_MEASURES.get(FAMILIES[model.family.name].support, "a density") for model in (one, other)]
+    kinds = [specification_of(model.family).responses.density for model in (one, other)]
     if kinds[0] != kinds[1]:
         raise ComparisonError(
             f"'{first}' is {one.family.name}, '{second}' is {other.family.name}.",
@@ -344,7 +343,7 @@ def _fitted(ready: Mapping[str, Fit | Model], arguments: Mapping[str, Any]) -> d
     return {name: item if isinstance(item, Fit) else fit(item, **arguments) for name, item in ready.items()}
 
 
-def _estimated(fit: Fit, group: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> Any:
+def _estimated(fit: Fit, group: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> "LeaveOneOut | KFold":
     """Leave out one row at a time, or one level."""
     if group is None:
         return loo(fit)

@@ -8,7 +8,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,9 @@ from speclet_formula.posterior import Fit
 from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks
+
+if TYPE_CHECKING:
+    from speclet_formula.comparison.elpd import KFold
 
 FOLD_DIM = "fold"
 COSTLY = 500_000  # folds x coefficients, from which on fewer draws are used
@@ -82,7 +85,7 @@ def kfold(
     cores: int | None = None,
     progress: bool = True,
     **fit_arguments: Any,
-) -> Any:
+) -> "KFold":
     """Estimate how well a model predicts whole groups, or parts of the rows, that were left out of the fit.
 
     `kfold(fit, group="gene")` leaves out each gene with all its rows: it asks how well a gene is predicted that the
@@ -121,7 +124,7 @@ def kfold(
 
     Returns
     -------
-    arviz.ELPDData
+    KFold
         As `arviz.loo_kfold` returns, for `arviz.compare`: `elpd`, `se`, `p`, `n_samples`, `n_data_points`, `n_folds`
         and, with the dimension "__obs__", `elpd_i` and `p_kfold_i`; with `joint=True` their dimension is "fold". In
         `elpd_i` the coordinate "fold" names each row's fold, so that `elpd_i.groupby("fold").sum()` has the elpd of
@@ -294,10 +297,11 @@ def fit_without(model: Model, rows: np.ndarray, settings: dict[str, Any]) -> _Fo
     return _Fold(each, joint, math.nan, redone=True, verdict=again.diagnostics.verdict)
 
 
-def _estimate(fit: Fit, folds: Folds, predicted: list[_Fold], *, joint: bool, kind: str, n_draws: int) -> Any:
+def _estimate(fit: Fit, folds: Folds, predicted: list[_Fold], *, joint: bool, kind: str, n_draws: int) -> "KFold":
     """Put the folds together as ArviZ has it."""
-    from arviz_stats.utils import ELPDDataLOOKFold
     from xarray import DataArray
+
+    from speclet_formula.comparison.elpd import KFold
 
     each, labels = np.empty(len(folds.codes)), np.asarray(folds.labels, dtype=object)
     for number, fold in enumerate(predicted):
@@ -328,7 +332,7 @@ def _estimate(fit: Fit, folds: Folds, predicted: list[_Fold], *, joint: bool, ki
     smoothing: dict[str, Any] = {"good_k": None, "pareto_k": None}
     if weighted:
         smoothing = {"good_k": limit, "pareto_k": labelled(k if joint else k[folds.codes], "pareto_k")}
-    return ELPDDataLOOKFold(
+    return KFold(
         elpd=float(elpd.sum()),
         se=math.sqrt(n * elpd.var(ddof=1)) if n > 1 else math.nan,
         p=float((within - elpd).sum()),

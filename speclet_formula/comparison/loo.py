@@ -6,7 +6,7 @@ Peak memory is nine blocks of `prediction.BLOCK_BYTES`, 288 MiB, and for the int
 
 import math
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -20,10 +20,23 @@ from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.pareto import FEWEST_DRAWS
 from speclet_formula.prediction import OBSERVATION_DIM
 
+if TYPE_CHECKING:
+    from speclet_formula.comparison.elpd import LeaveOneOut, SampledLeaveOneOut
+
 FEWEST_ROWS = 2  # their differences have a variance
 
 
-def loo(fit: Fit, *, observations: int | None = None, random_seed: int | None = None) -> Any:
+@overload
+def loo(fit: Fit, *, observations: None = None, random_seed: int | None = None) -> "LeaveOneOut": ...
+
+
+@overload
+def loo(fit: Fit, *, observations: int, random_seed: int | None = None) -> "SampledLeaveOneOut": ...
+
+
+def loo(
+    fit: Fit, *, observations: int | None = None, random_seed: int | None = None
+) -> "LeaveOneOut | SampledLeaveOneOut":
     """Estimate how well a fit predicts each row from the others: Pareto-smoothed leave-one-out.
 
     Of a Gaussian model with Normal priors of its coefficients, whichever engine fitted it, the estimate is
@@ -49,7 +62,7 @@ def loo(fit: Fit, *, observations: int | None = None, random_seed: int | None = 
 
     Returns
     -------
-    arviz.ELPDData
+    LeaveOneOut or SampledLeaveOneOut
         What `arviz.loo(..., pointwise=True)` returns, without `log_weights`: `elpd`, `se`, `p`, `n_samples`,
         `n_data_points`, `warning` (the estimate cannot be trusted), `caveat` (why, and what to do; empty where it can,
         else it is printed too), `good_k` (the limit, min(1 - 1 / log10(draws), 0.7)) and, with the

@@ -6,6 +6,7 @@ For each value of a parameter a profile maximises the likelihood over all others
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -19,10 +20,11 @@ from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.criterion import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.inference.reml.fit import fit_point
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.tidy import tidy
 
+type ConfintMethod = Literal["posterior", "wald", "profile"]
 CONFINT = ("effect", "group", "term", "estimate", "conf_low", "conf_high")
 MOST_CORRELATED = 2  # columns of a block whose correlation is profiled
 _PRECISION = 1e-4  # of an end, in units of the estimate's scale
@@ -32,7 +34,11 @@ type Profile = Callable[[float], float]
 
 
 def confint(
-    fit: Fit | PointFit, method: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
+    fit: Fit | PointFit,
+    method: ConfintMethod | None = None,
+    *,
+    ci_prob: float | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Tabulate the intervals of all parameters, as lme4's `confint`.
 

@@ -11,7 +11,7 @@ from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.errors import listed, nearest
 from speclet_formula.interpretation.level_effects import sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import Array, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.intervals import Array, EstimateError, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of
 from speclet_formula.prediction import BLOCK_BYTES
 
@@ -44,7 +44,7 @@ def effect_matrix(
     *,
     value: Value = "estimate",
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Tabulate the total effect of each level of one factor in each level of another: genes by cell lines.
 
@@ -102,7 +102,7 @@ def effect_matrix(
 
 
 def selectivity(
-    fit: Fitted, rows: str, columns: str, *, ci_prob: float | None = None, ci_kind: str | None = None
+    fit: Fitted, rows: str, columns: str, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
 ) -> pd.DataFrame:
     """Tell of each level of one factor how much its effect differs between the levels of another: selective genes.
 

@@ -21,6 +21,7 @@ from speclet_formula.posterior.intervals import (
     Array,
     EstimateError,
     Interval,
+    IntervalKind,
     choose_interval,
     stack,
     summarise,
@@ -154,7 +155,7 @@ def hypothesis(
     *,
     rope: tuple[float, float] | None = None,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Test hypotheses about parameters by the share of draws for which they hold: brms' `hypothesis`.
 

@@ -13,7 +13,15 @@ from scipy.special import ndtr
 from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.errors import listed, nearest
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.intervals import (
+    ESTIMATES,
+    Array,
+    EstimateError,
+    Interval,
+    IntervalKind,
+    stack,
+    summarise,
+)
 from speclet_formula.posterior.points import (
     PointEstimates,
     interval_of,
@@ -64,7 +72,7 @@ def level_effects(
     term: str = "Intercept",
     add: str | Sequence[str] = (),
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Tabulate the effect of every level of a grouping factor, with how sure its sign is.
 

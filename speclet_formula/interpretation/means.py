@@ -15,7 +15,7 @@ from speclet_formula.interpretation.grids import Grid, check_variable, make_grid
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
 from speclet_formula.interpretation.values import Values, combined, tabulate
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval
+from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, IntervalKind
 from speclet_formula.posterior.points import NOT_ESTIMABLE, interval_of
 
 type Names = str | Sequence[str] | None
@@ -115,7 +115,7 @@ def marginal_means(
     type: Literal["link", "response"] = "link",  # noqa: A002 - R's name
     parameter: str | None = None,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> Means:
     """Estimate the mean of each level of a factor, all else being balanced: emmeans' `emmeans`.
 

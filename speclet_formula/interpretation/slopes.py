@@ -22,7 +22,7 @@ from speclet_formula.interpretation.values import (
     told_tests,
 )
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
 from speclet_formula.posterior.points import interval_of, points_of
 
 _STEP = 1e-3  # of the covariate's range, emmeans' delta.var
@@ -37,7 +37,7 @@ def slopes(
     type: Literal["link", "response"] = "link",  # noqa: A002 - R's name
     parameter: str | None = None,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> Means:
     """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`.
 

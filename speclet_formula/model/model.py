@@ -204,21 +204,12 @@ def describe_model(model: Model) -> str:
     return "\n".join(lines)
 
 
-_SUPPORTS: Mapping[str, Support] = {
-    "real": "real",
-    "binary": "binary",
-    "count": "count",
-    "proportion": "proportion",
-    "ordinal": "ordinal",
-}
-
-
-def _support(family: Family, design: Design) -> Support:
+def _preflight_support(family: Family, design: Design) -> Support:
     """Return what the findings depend on: single trials are 0 and 1, whatever the family is called."""
-    support = specification_of(family).support
+    support = specification_of(family).responses.findings
     if support == "proportion" and design.trials is not None and (design.trials == 1).all():
         return "binary"
-    return _SUPPORTS.get(support, "other")
+    return support
 
 
 def _describe_group(block: GroupBlock, design: Design) -> str:

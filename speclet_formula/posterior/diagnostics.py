@@ -192,8 +192,8 @@ def gather(idata: Any) -> Evidence:
         if len(kept) > MOST_CHECKED:
             kept = kept[np.linspace(0, len(kept) - 1, MOST_CHECKED).astype(np.int64)]
         checked += len(kept)
-        found = mixing(draws if len(kept) == len(draws) else draws[kept])
-        _keep_worst(worst, found, variable, kept)
+        mixed = mixing(draws if len(kept) == len(draws) else draws[kept])
+        _keep_worst(worst, mixed, variable, kept)
     return Evidence(
         chains=posterior.sizes["chain"],
         draws=posterior.sizes["draw"],
@@ -223,21 +223,21 @@ def _label(variable: Any, index: int) -> str:
     dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
     if not dims:
         return str(variable.name)
-    places = np.unravel_index(index, [variable.sizes[dim] for dim in dims])
-    labels = [str(variable[dim].values[place]) for dim, place in zip(dims, places, strict=True)]
+    elements = np.unravel_index(index, [variable.sizes[dim] for dim in dims])
+    labels = [str(variable[dim].values[element]) for dim, element in zip(dims, elements, strict=True)]
     return f"{variable.name}[{', '.join(labels)}]"
 
 
-def _keep_worst(worst: dict[str, Extreme], found: Mixing, variable: Any, kept: np.ndarray) -> None:
+def _keep_worst(worst: dict[str, Extreme], mixed: Mixing, variable: Any, kept: np.ndarray) -> None:
     """Put a variable's worst numbers in the place of milder ones."""
-    for name, values in (("r_hat", found.r_hat), ("ess_bulk", -found.ess_bulk), ("ess_tail", -found.ess_tail)):
+    for name, values in (("r_hat", mixed.r_hat), ("ess_bulk", -mixed.ess_bulk), ("ess_tail", -mixed.ess_tail)):
         if not len(values) or np.isnan(values).all():
             continue
-        place = int(np.nanargmax(values))
-        value = float(values[place]) if name == "r_hat" else -float(values[place])
+        row = int(np.nanargmax(values))
+        value = float(values[row]) if name == "r_hat" else -float(values[row])
         known = worst[name].value
         if math.isnan(known) or (value > known if name == "r_hat" else value < known):
-            worst[name] = Extreme(value, _label(variable, int(kept[place])))
+            worst[name] = Extreme(value, _label(variable, int(kept[row])))
 
 
 def _count(flags: Mapping[str, Any], names: tuple[str, ...]) -> int:

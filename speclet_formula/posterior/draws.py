@@ -253,18 +253,18 @@ def values_of(fit: Fitted) -> Draws:
 
 def _estimates(design: Design, points: PointEstimates) -> Draws:
     """Return estimates of maximum likelihood as one draw, under the names of a posterior."""
-    found = {term.variable: points.coefficients[term.start : term.stop] for term in design.mean.fixed}
+    values = {term.variable: points.coefficients[term.start : term.stop] for term in design.mean.fixed}
     for block, covariance, modes in zip(design.mean.groups, points.covariances, points.modes, strict=True):
         sds = np.sqrt(np.diagonal(covariance))
-        found |= dict(zip(block.slots, modes.T, strict=True)) | dict(zip(block.sds, sds, strict=True))
+        values |= dict(zip(block.slots, modes.T, strict=True)) | dict(zip(block.sds, sds, strict=True))
         if block.correlated:
             i, j = np.triu_indices(len(sds), 1)
             with np.errstate(invalid="ignore", divide="ignore"):  # of an SD of zero it is unknown
-                found[block.correlation] = np.clip(covariance[i, j] / (sds[i] * sds[j]), -1, 1)
-    found |= {name: np.array(value) for name, value, _ in points.others}
+                values[block.correlation] = np.clip(covariance[i, j] / (sds[i] * sds[j]), -1, 1)
+    values |= {name: np.array(number) for name, number, _ in points.others}
     if points.sigma is not None:
-        found["sigma"] = np.array(points.sigma)
-    return Draws(1, 1, tuple(found), lambda name: np.reshape(found[name], (1, -1)).astype(np.float64))
+        values["sigma"] = np.array(points.sigma)
+    return Draws(1, 1, tuple(values), lambda name: np.reshape(values[name], (1, -1)).astype(np.float64))
 
 
 def posterior_in(idata: Any) -> Any:

@@ -12,7 +12,7 @@ import pandas as pd
 from speclet_formula.design.design import Design, GroupBlock, Predictor
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import Draws, Fitted, draws_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, stack, summarise
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import (
     ASYMPTOTIC,
     PointEstimates,
@@ -29,7 +29,7 @@ RANEF = ("grpvar", "term", "grp", "condval", "condsd", "conf_low", "conf_high")
 COEF = ("grpvar", "term", "grp", *ESTIMATES)
 
 
-def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise the fixed effects, as lme4's `fixef` with a summary's columns.
 
     Parameters
@@ -130,7 +130,9 @@ def _summarised(draws: Draws, labels: tuple[str, ...], values: Array, interval: 
     return summarise(values, interval).assign(term=list(labels), r_hat=mixed.r_hat, ess_bulk=mixed.ess_bulk)
 
 
-def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def family_parameters(
+    fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
+) -> pd.DataFrame:
     """Summarise what a family has beside mean, residual SD and thresholds: nu, alpha, kappa, psi, ...
 
     Parameters
@@ -170,7 +172,7 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
     return stack([_summarised(draws, (name,), draws.parameter(name), interval) for name in shown], FIXEF, interval)
 
 
-def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise the effect of every level of every grouping factor, as lme4's `ranef`.
 
     Parameters
@@ -221,7 +223,7 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     return stack(renamed, RANEF, interval)
 
 
-def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise each level's own coefficients, fixed effect plus group effect, as lme4's `coef`.
 
     The two are added draw by draw, so that the interval is that of the sum. Terms are matched by label. As in lme4
@@ -308,11 +310,11 @@ def _point_fixef(design: Design, points: PointEstimates, interval: Interval, mos
 def _point_ranef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
     """Tabulate the conditional modes."""
     rows = [
-        with_interval(modes[:, place], sds[:, place], interval).assign(
+        with_interval(modes[:, k], sds[:, k], interval).assign(
             grpvar=block.group, term=block.term_of(column), grp=list(block.levels)
         )
         for block, modes, sds in zip(design.mean.groups, points.modes, points.mode_sds, strict=True)
-        for place, column in enumerate(block.columns)
+        for k, column in enumerate(block.columns)
     ]
     renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
     return stack(renamed, RANEF, wald(points, interval))
@@ -339,11 +341,11 @@ def _by_factor(
     design: Design, points: PointEstimates
 ) -> Iterator[tuple[str, tuple[str, ...], dict[str, tuple[Array, Array]]]]:
     """Go through the grouping factors: name, levels, and by term the modes with the SDs of the sums."""
-    found: dict[str, tuple[tuple[str, ...], dict[str, tuple[Array, Array]]]] = {}
+    factors: dict[str, tuple[tuple[str, ...], dict[str, tuple[Array, Array]]]] = {}
     for block, modes, sds in zip(design.mean.groups, points.modes, points.sum_sds, strict=True):
-        _, effects = found.setdefault(block.group, (block.levels, {}))
+        _, effects = factors.setdefault(block.group, (block.levels, {}))
         effects |= {block.term_of(column): (modes[:, k], sds[:, k]) for k, column in enumerate(block.columns)}
-    for group, (levels, effects) in found.items():
+    for group, (levels, effects) in factors.items():
         yield group, levels, effects
 
 

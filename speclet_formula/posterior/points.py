@@ -9,7 +9,7 @@ from statistics import NormalDist
 import numpy as np
 import pandas as pd
 
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, WaldInterval, choose_interval
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, WaldInterval, choose_interval
 
 WALD_MASS = 0.95  # of the intervals of point fits, unless another is asked for: R's level
 ASYMPTOTIC = "statistic is a z value; p_value is asymptotic, by the normal distribution."
@@ -86,9 +86,9 @@ def stated_coefficients(points: PointEstimates) -> Array:
     ndarray of float, shape (p,)
         NaN where a column was dropped.
     """
-    found = points.coefficients.copy()
-    found[list(points.dropped)] = np.nan
-    return found
+    coefficients = points.coefficients.copy()
+    coefficients[list(points.dropped)] = np.nan
+    return coefficients
 
 
 def estimable(points: PointEstimates, L: Array) -> np.ndarray:
@@ -127,13 +127,13 @@ def restored(points: PointEstimates, n_columns: int, kept: np.ndarray, aliases: 
         Of all columns.
     """
     coefficients, covariance = np.zeros(n_columns), np.zeros((n_columns, n_columns))
-    dropped = tuple(int(place) for place in np.setdiff1d(np.arange(n_columns), kept))
+    dropped = tuple(int(column) for column in np.setdiff1d(np.arange(n_columns), kept))
     coefficients[kept] = points.coefficients
     covariance[np.ix_(kept, kept)] = points.covariance
     return replace(points, coefficients=coefficients, covariance=covariance, dropped=dropped, aliases=aliases)
 
 
-def interval_of(fit: object, ci_prob: float | None = None, ci_kind: str | None = None) -> Interval:
+def interval_of(fit: object, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> Interval:
     """Complete the caller's choice of an interval: of draws by ArviZ's settings, of a point fit with R's 95 %.
 
     Parameters

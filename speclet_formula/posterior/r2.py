@@ -9,13 +9,13 @@ import pandas as pd
 from speclet_formula.design.merged import column_means
 from speclet_formula.families import FAMILIES, is_ordinal, specification_of
 from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, values_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, stack, summarise
+from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of
 
 MEASURES = ("measure", *ESTIMATES)
 
 
-def icc(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def icc(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     r"""Estimate the intraclass correlation: the groups' share of the variance.
 
     Parameters
@@ -60,7 +60,7 @@ def icc(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None
     return _table(fit, shares, ci_prob, ci_kind)
 
 
-def r2(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def r2(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Estimate the share of the variance that fixed effects, and fixed with group effects, account for.
 
     Parameters
@@ -95,7 +95,7 @@ def r2(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None)
     return _table(fit, {"marginal": fixed / total, "conditional": (fixed + groups) / total}, ci_prob, ci_kind)
 
 
-def _table(fit: Fitted, shares: dict[str, Array], ci_prob: float | None, ci_kind: str | None) -> pd.DataFrame:
+def _table(fit: Fitted, shares: dict[str, Array], ci_prob: float | None, ci_kind: IntervalKind | None) -> pd.DataFrame:
     """Summarise shares, (draws,) each."""
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     frame = stack([summarise(draws[:, None], interval) for draws in shares.values()], ESTIMATES, interval)

@@ -185,13 +185,13 @@ def findings_of(fit: Described) -> tuple[str, ...]:
     tuple of str
         Empty where nothing was found.
     """
-    found = [
+    lines = [
         textwrap.shorten(f"{finding.what} {finding.why}", MOST_OF_A_LINE, placeholder=" ...")
         for finding in fit.model.findings
     ]
-    more = f"{len(found) - MOST_FINDINGS:,} more findings, and " if len(found) > MOST_FINDINGS else ""
-    where = (f"{more}what to do: print(fit.model)",) if found else ()
-    return (*found[:MOST_FINDINGS], *where)
+    more = f"{len(lines) - MOST_FINDINGS:,} more findings, and " if len(lines) > MOST_FINDINGS else ""
+    where = (f"{more}what to do: print(fit.model)",) if lines else ()
+    return (*lines[:MOST_FINDINGS], *where)
 
 
 def _about_scale(fit: Summarised) -> str:

@@ -10,9 +10,22 @@ from speclet_formula.design.design import Design
 from speclet_formula.errors import nearest
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.effects import fixef, ranef
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.intervals import (
+    ESTIMATES,
+    Array,
+    EstimateError,
+    Interval,
+    IntervalKind,
+    stack,
+    summarise,
+)
 from speclet_formula.posterior.points import ASYMPTOTIC, PointEstimates, interval_of, points_of, wald
-from speclet_formula.posterior.variances import RESIDUAL, has_residual, point_varcorr, residual_label
+from speclet_formula.posterior.variances import (
+    RESIDUAL,
+    has_residual,
+    point_varcorr,
+    residual_label,
+)
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
@@ -27,7 +40,7 @@ def tidy(
     conf_int: bool = True,
     exponentiate: bool = False,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Gather all estimates in one frame, as broom.mixed's `tidy`.
 
@@ -80,8 +93,8 @@ def tidy(
     rows = [_KINDS[effect](fit, interval).assign(effect=effect).astype(LABELS) for effect in wanted]
     points = points_of(fit)
     columns = (*TIDY, *(name for name in TESTS if any(name in row for row in rows)))
-    found = [row.reindex(columns=list(columns)) for row in rows if len(row)]
-    frame = stack(found, columns, interval if points is None else wald(points, interval))
+    filled = [row.reindex(columns=list(columns)) for row in rows if len(row)]
+    frame = stack(filled, columns, interval if points is None else wald(points, interval))
     if "p_value" in columns:
         frame.attrs["tests"] = ASYMPTOTIC
     if exponentiate:
@@ -124,8 +137,8 @@ def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
         names = [f"sd__{term}" for term in block.terms]
         names += [f"cor__{'.'.join(pair)}" for pair in combinations(block.terms, 2) if block.correlated]
         values = np.hstack([draws.sds(block), draws.correlation(block)])
-        for place, name in enumerate(names):
-            rows.append(summarise(values[:, [place]], interval).assign(group=block.label, term=name))
+        for column, name in enumerate(names):
+            rows.append(summarise(values[:, [column]], interval).assign(group=block.label, term=name))
     if has_residual(fit.model):
         label, residual = residual_label(fit.model), draws.parameter("sigma")
         kind = "sd" if label == RESIDUAL else "scale"

@@ -16,6 +16,7 @@ from speclet_formula.posterior.intervals import (
     Array,
     EstimateError,
     Interval,
+    IntervalKind,
     bounds,
     choose_interval,
     point_estimates,
@@ -27,7 +28,7 @@ VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 RESIDUAL, SCALE = "Residual", "Scale"  # the latter of a t response
 
 
-def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise standard deviations and correlations, as lme4's `VarCorr`.
 
     Parameters
@@ -152,8 +153,8 @@ def has_residual(model: FittedModel) -> bool:
 def _block_rows(draws: Draws, block: GroupBlock, interval: Interval) -> Iterator[pd.DataFrame]:
     """Summarise a block: its standard deviations, then its correlations."""
     sds, correlation, covariances = draws.sds(block), draws.correlation(block), draws.covariances(block)
-    for place, term in enumerate(block.terms):
-        yield _row(block.label, term, None, covariances[:, [place], place], sds[:, [place]], interval)
+    for column, term in enumerate(block.terms):
+        yield _row(block.label, term, None, covariances[:, [column], column], sds[:, [column]], interval)
     for pair, (i, j) in enumerate(combinations(range(len(block.terms)), 2) if block.correlated else ()):
         terms = block.terms[i], block.terms[j]
         yield _row(block.label, *terms, covariances[:, [i], j], correlation[:, [pair]], interval)

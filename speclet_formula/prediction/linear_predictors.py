@@ -32,7 +32,7 @@ class PredictorDraws:
 class ModelDraws:
     """The draws of all linear predictors, and of the parameters that are one number."""
 
-    sides: tuple[PredictorDraws, ...]  # the mean's, then those of the design's parameters
+    predictors: tuple[PredictorDraws, ...]  # the mean's, then those of the design's parameters
     parameters: dict[str, Array]  # the family's other parameters, (draws, 1); thresholds (draws, levels - 1)
 
 
@@ -80,7 +80,7 @@ def linear_predictor(
     """
     used = named_predictor(model.design if design is None else design, parameter)
     refuse_new_levels(used)
-    gathered = gather_side(used, draws)
+    gathered = gather_predictor(used, draws)
     return predictor_of(gathered, used, slice(None) if rows is None else rows)
 
 
@@ -90,12 +90,12 @@ def gather(model: FittedModel, draws: Draws, design: Design | None = None) -> Mo
     constant = [name for name in model.family.parameters if name not in used.varying]
     sizes = {"threshold": len(model.design.levels) - 1}
     return ModelDraws(
-        tuple(gather_side(predictor, draws) for predictor in used.predictors),
+        tuple(gather_predictor(predictor, draws) for predictor in used.predictors),
         {name: draws.variable(name, sizes.get(name, 1)) for name in constant},
     )
 
 
-def gather_side(predictor: Predictor, draws: Draws) -> PredictorDraws:
+def gather_predictor(predictor: Predictor, draws: Draws) -> PredictorDraws:
     """Take what a linear predictor needs out of draws; whole variables are views, not copies."""
     return PredictorDraws(draws.coefficients(predictor), tuple(map(draws.effects, predictor.groups)))
 
@@ -105,7 +105,7 @@ def at_rows(
 ) -> tuple[Array, dict[str, Array]]:
     """Return the mean of each row for each draw, and the family's other parameters there."""
     mean, *others = (
-        predictor_of(part, predictor, rows) for part, predictor in zip(drawn.sides, design.predictors, strict=True)
+        predictor_of(part, predictor, rows) for part, predictor in zip(drawn.predictors, design.predictors, strict=True)
     )
     varying = {
         name: inverse_parameter_link(family, name, eta) for name, eta in zip(design.varying, others, strict=True)

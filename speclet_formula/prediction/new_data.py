@@ -164,10 +164,10 @@ def add_new_levels(
     """
     extended = [
         _extended(model, draws, predictor, known, rng)
-        for predictor, known in zip(design.predictors, drawn.sides, strict=True)
+        for predictor, known in zip(design.predictors, drawn.predictors, strict=True)
     ]
-    predictors, sides = zip(*extended, strict=True)
-    return replace(design, predictors=predictors), replace(drawn, sides=sides)
+    predictors, extended_draws = zip(*extended, strict=True)
+    return replace(design, predictors=predictors), replace(drawn, predictors=extended_draws)
 
 
 def draw_anew(model: Model, draws: Draws, predictor: Predictor, rng: np.random.Generator) -> PredictorDraws:

@@ -15,13 +15,21 @@ from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError
 from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, point_estimates, stack, summarise
+from speclet_formula.posterior.intervals import (
+    ESTIMATES,
+    Array,
+    Interval,
+    IntervalKind,
+    point_estimates,
+    stack,
+    summarise,
+)
 from speclet_formula.posterior.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
 from speclet_formula.prediction.linear_predictors import (
     ModelDraws,
     at_rows,
     gather,
-    gather_side,
+    gather_predictor,
     named_predictor,
     predictor_of,
     refuse_new_levels,
@@ -46,7 +54,7 @@ def predict(
     interval: Literal["confidence", "prediction"] | None = None,
     allow_new_levels: bool = False,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
     random_seed: int | None = None,
 ) -> pd.DataFrame:
     """Predict the mean of each row: lme4's `predict`, with the posterior's uncertainty.
@@ -129,7 +137,7 @@ def predict(
 
 
 def fitted(
-    fit: Fitted, *, parameter: str | None = None, ci_prob: float | None = None, ci_kind: str | None = None
+    fit: Fitted, *, parameter: str | None = None, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
 ) -> pd.DataFrame:
     """Summarise the mean of each observation: lme4's `fitted`, with its uncertainty.
 
@@ -236,7 +244,7 @@ def _predict_draws(
     draws = draws_of(fit)
     drawn = gather(fit.model, draws, design)
     design, drawn = add_new_levels(fit.model, draws, design, drawn, rng)
-    width = len(drawn.sides[0].coefficients) * max(len(design.levels), 1)
+    width = len(drawn.predictors[0].coefficients) * max(len(design.levels), 1)
     summary = _summary_of(interval, chosen)
     frames = []
     for rows in row_blocks(len(design.rows), width):
@@ -266,7 +274,7 @@ def _values(
 ) -> tuple[Array, Array | None]:
     """Return the means of some rows draw by draw, flat over levels, and new responses if they are to be drawn."""
     if scale == "link":
-        return predictor_of(drawn.sides[0], design.mean, rows), None
+        return predictor_of(drawn.predictors[0], design.mean, rows), None
     mean, parameters = at_rows(drawn, design, family, rows)
     expected = expected_response(family, mean, parameters)
     flat = expected.reshape(len(expected), -1)
@@ -341,13 +349,13 @@ def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:
     """Go through the expectations of blocks of rows, of each level for an ordinal response."""
     design, family = fit.model.design, fit.model.family
     drawn = gather(fit.model, draws_of(fit))
-    for rows in row_blocks(len(design.response), levels * len(drawn.sides[0].coefficients)):
+    for rows in row_blocks(len(design.response), levels * len(drawn.predictors[0].coefficients)):
         yield expected_response(family, *at_rows(drawn, design, family, rows))
 
 
 def _parameter_values(fit: Fitted, parameter: str) -> Iterator[Array]:
     """Go through the values of a parameter that has a formula, by blocks of rows."""
     predictor = named_predictor(fit.model.design, parameter)
-    drawn = gather_side(predictor, draws_of(fit))
+    drawn = gather_predictor(predictor, draws_of(fit))
     for rows in row_blocks(len(fit.model.design.rows), len(drawn.coefficients)):
         yield inverse_parameter_link(fit.model.family, parameter, predictor_of(drawn, predictor, rows))

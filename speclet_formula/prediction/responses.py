@@ -237,13 +237,13 @@ def _parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Ge
         if use_u:
             return alone
         new = draw_point_anew(model.design.mean, points, nsim, rng)
-        return replace(alone, sides=(replace(alone.sides[0], effects=new),))
+        return replace(alone, predictors=(replace(alone.predictors[0], effects=new),))
     draws = draws_of(fit)
     chosen = draws.take(rng.choice(len(draws), size=nsim, replace=nsim > len(draws)))
     if use_u:
         return gather(model, chosen)
     fixed = gather(model, chosen, without_groups(model.design))
-    return replace(fixed, sides=tuple(draw_anew(model, chosen, part, rng) for part in model.design.predictors))
+    return replace(fixed, predictors=tuple(draw_anew(model, chosen, part, rng) for part in model.design.predictors))
 
 
 def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
@@ -254,7 +254,7 @@ def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
             PredictorDraws(
                 one.coefficients[where], tuple(tuple(column[where] for column in block) for block in one.effects)
             )
-            for one in drawn.sides
+            for one in drawn.predictors
         ),
         {name: values[where] for name, values in drawn.parameters.items()},
     )

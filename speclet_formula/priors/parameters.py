@@ -137,8 +137,10 @@ def varying_preset(name: str, preset: Preset, predictor: Predictor, parameter: P
     mean, spread = linked_moments(preset.parameters[parameter.name], str(parameter.link))
     intercept = Prior("Normal", mu=mean, sigma=spread)
     if name == "bambi":
-        one = Prior("Normal", mu=0, sigma=1)
-        return Preset(one, lambda _t: one, lambda _b, _c: Prior("HalfNormal", sigma=1), preset.correlation, {})
+        standard = Prior("Normal", mu=0, sigma=1)
+        return Preset(
+            standard, lambda _t: standard, lambda _b, _c: Prior("HalfNormal", sigma=1), preset.correlation, {}
+        )
     if name == "brms":
         return Preset(intercept, preset.fixed, preset.group_sd, preset.correlation, {})
     if name == "rstanarm":

@@ -10,7 +10,7 @@ from speclet_formula.design.design import GroupBlock
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import Array, EstimateError, choose_interval, stack, summarise
+from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind, choose_interval, stack, summarise
 from speclet_formula.posterior.points import points_of
 from speclet_formula.screens.columns import text_of_labels
 
@@ -31,7 +31,7 @@ def rank_genes(
     add: str | Sequence[str] | None = None,
     direction: Literal["both", "negative", "positive"] = "both",
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Rank the genes of a screen by how sure their effect is.
 
@@ -139,7 +139,7 @@ def guide_table(
     control: str = "control",
     limit: float = 2.0,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     r"""Compare each guide with its gene's other guides, and mark those that are far from them.
 

@@ -13,8 +13,8 @@ from tests.fakes import crossed_fit
 
 # These have no argument of one kind, or take objects of other packages; each words its own errors.
 OWN_WORDS = {
-    "anova", "calibrate", "compare", "diagnose", "fit_by", "from_bambi", "glmer", "lmer", "power", "read_fold_changes",
-    "read_screen", "render_table", "report", "scan", "simulate", "simulate_screen", "study",
+    "anova", "calibrate", "compare", "diagnose", "fit_by", "from_bambi", "glmer", "lmer", "plot", "power",
+    "read_fold_changes", "read_screen", "render_table", "report", "scan", "simulate", "simulate_screen", "study",
 }  # fmt: skip
 VERBS = sorted(name for name in sf.__all__ if inspect.isfunction(getattr(sf, name)) and name not in OWN_WORDS)
 

@@ -1,8 +1,7 @@
 """Any text at all is a formula that reads back from its own print, or an error that points into the text."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from tests.fuzz.checks import reads_back_or_is_refused
 from tests.fuzz.formulas import run

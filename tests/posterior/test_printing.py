@@ -130,6 +130,7 @@ def test_more_than_twenty_fixed_effects_are_counted():
     assert fixed[-1] == "... and 4 more: sf.fixef(fit)"
 
 
+@pytest.mark.slow
 def test_wide_blocks_show_some_correlations_and_say_where_the_others_are():
     data = counts_data()
     for place in range(9):

@@ -22,7 +22,7 @@ from speclet_formula.design.design import mean_name, offset_name, sd_name
 from speclet_formula.families import specification_of
 from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot, has_mean
+from speclet_formula.priors import Prior, Slot
 
 type Hook = Callable[..., Any]
 
@@ -95,7 +95,7 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
         shared = _correlated_block(block, priors, slots[block.correlation].prior, centred)
         hooks = [correlated_effects(shared, column) for column in range(len(priors))]
         return [_hooked(prior, hook) for prior, hook in zip(priors, hooks, strict=True)]
-    if any(has_mean(prior) for prior in priors):
+    if any(prior.has_mean for prior in priors):
         hook = shifted_effects(centred=centred)
         return [_hooked(prior, hook) for prior in priors]
     return [_bambi_prior(prior, noncentered=not centred) for prior in priors]
@@ -103,7 +103,7 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
 
 def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
     """Return a prior that Bambi builds by our hook, with the SD and a mean that is not zero as its arguments."""
-    arguments = {name: value for name, value in prior.parameters.items() if name == "sigma" or has_mean(prior)}
+    arguments = {name: value for name, value in prior.parameters.items() if name == "sigma" or prior.has_mean}
     return bambi.Prior(
         "Normal",
         auto_scale=False,

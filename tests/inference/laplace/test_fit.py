@@ -14,8 +14,7 @@ import speclet_formula as sf
 from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import inverse_link, log_density, resolve_family
 from speclet_formula.inference.descent import Lowest
-from speclet_formula.inference.laplace import fit as laplace_fit
-from speclet_formula.inference.laplace import matrix
+from speclet_formula.inference.laplace import fit as laplace_fit, matrix
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, problem_of
 from speclet_formula.posterior.intervals import EstimateError
 
@@ -46,6 +45,7 @@ def name_of(answer):
 
 
 @pytest.mark.parametrize("answer", [one for one in ANSWERS if one["glmmTMB"]], ids=name_of)
+@pytest.mark.mostly_slow(every=3)
 def test_estimates_are_those_of_glmmtmb(answer):
     fit = sf.glmer(answer["formula"], responses(), family=answer["family"], link=answer["link"], method="laplace")
     expected, estimates = answer["glmmTMB"], fit.estimates
