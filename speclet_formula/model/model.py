@@ -204,7 +204,7 @@ def describe_model(model: Model) -> str:
     return "\n".join(lines)
 
 
-def _preflight_support(family: Family, design: Design) -> Support:
+def _support(family: Family, design: Design) -> Support:
     """Return what the findings depend on: single trials are 0 and 1, whatever the family is called."""
     support = specification_of(family).responses.findings
     if support == "proportion" and design.trials is not None and (design.trials == 1).all():
