@@ -35,9 +35,9 @@ test: $(STAMP) ## run all tests, with coverage
 	@echo "== all tests, with coverage"
 	@$(BIN)/pytest -n auto --dist loadfile --durations=10 --cov --cov-report=term --cov-fail-under=95
 
-fast: $(STAMP) ## run the tests that need no long sampling
+fast: $(STAMP) ## run the quick tests, a minute or two
 	@echo "== fast tests"
-	@$(BIN)/pytest -m "not slow" -n auto --dist loadfile
+	@$(BIN)/pytest -m "not slow" --hypothesis-profile few -n auto --dist loadfile
 
 lint: $(STAMP) ## check style, format, types and the direction of imports
 	@echo "== ruff check"

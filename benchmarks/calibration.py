@@ -29,7 +29,7 @@ def main(n_sims: int = 1000) -> None:
     """Calibrate with so many data sets, print what is found and write it down."""
     design, _ = sf.datasets.m7()
     started = time.perf_counter()
-    found = sf.calibrate(FORMULA, design, priors=PRIORS, method="exact", n_sims=n_sims, random_seed=1)
+    found = sf.calibrate(FORMULA, design, priors=PRIORS, method="exact", nsim=n_sims, random_seed=1)
     seconds = time.perf_counter() - started
     print(found)
     print(f"{n_sims} data sets in {seconds:.0f} s on {os.cpu_count()} cores")

@@ -107,7 +107,7 @@ def _check_installed(engine: str) -> None:
     if any(find_spec(name) is None for name in needed):
         sys.exit(ABSENT)
     if engine == "reml":
-        from speclet_formula.inference.fit import METHODS
+        from speclet_formula.common.engines import METHODS
 
         if engine not in METHODS:
             sys.exit(ABSENT)

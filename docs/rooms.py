@@ -8,7 +8,9 @@ from pathlib import Path
 import speclet_formula as sf
 
 GROUPS = {
-    "Say what to fit": ("Model", "Prior", "explain", "Explanation", "equation", "spelling", "costs", "Costs"),
+    "Say what to fit": (
+        "Model", "Finding", "Formula", "Prior", "explain", "Explanation", "equation", "spelling", "costs", "Costs",
+    ),
     "Fit": (
         "lmer", "glmer", "fit", "fit_by", "GroupedFits", "refit", "update", "Fit", "PointFit", "save", "load", "scan",
         "Scan",
@@ -16,13 +18,16 @@ GROUPS = {
     "Read a fit": (
         "fixef", "ranef", "coef", "level_effects", "effect_matrix", "selectivity", "varcorr", "sigma",
         "family_parameters", "confint", "nobs", "ngrps", "tidy", "glance", "augment", "icc", "r2", "diagnose",
-        "is_singular", "near_singular",
+        "Diagnostics", "is_singular", "near_singular",
     ),
     "Predict": ("fitted", "predict", "residuals", "log_likelihood", "simulate"),
     "Means, contrasts and hypotheses": (
         "marginal_means", "Means", "reference_grid", "contrasts", "pairs", "slopes", "hypothesis",
     ),
-    "Compare": ("compare", "Comparison", "loo", "kfold", "anova", "LikelihoodRatios"),
+    "Compare": (
+        "compare", "Comparison", "loo", "LeaveOneOut", "SampledLeaveOneOut", "kfold", "KFold", "anova",
+        "LikelihoodRatios",
+    ),
     "Check": ("prior_predictive", "posterior_predictive", "Predictive", "sensitivity"),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
     "Screens": (
@@ -40,7 +45,7 @@ TITLE = "Reference"
 def grouped(names):
     """Each public name in exactly one group; those that no group lists come last."""
     groups = {title: [name for name in members if name in names] for title, members in GROUPS.items()}
-    groups[PICTURES] = sorted(name for name in names if name.startswith("plot_"))
+    groups[PICTURES] = sorted(name for name in names if name.startswith("plot"))
     groups[ERRORS] = sorted(name for name in names if name.endswith("Error"))
     listed = {name for members in groups.values() for name in members}
     groups["More"] = sorted(set(names) - listed)

@@ -8,7 +8,7 @@ a table.
 from pathlib import Path
 
 import speclet_formula as sf
-from speclet_formula.reporting.plots import plot_intervals, save_pictures
+from speclet_formula.reporting.plots.recovery import plot_intervals, save_pictures
 
 PICTURES = Path(__file__).resolve().parent / "m7-pictures"
 

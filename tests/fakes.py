@@ -72,7 +72,7 @@ def fake_draws(model, centres, rng, chains, draws):
         if dim:
             coords[dim] = list(labels)
 
-    parts = [model.design, *(side for _, side in model.design.parameters)]
+    parts = model.design.predictors
     for term in (term for side in parts for term in side.fixed):
         add(term.variable, term.dim, term.coords)
     for block in (block for side in parts for block in side.groups):
@@ -82,7 +82,7 @@ def fake_draws(model, centres, rng, chains, draws):
         if block.correlated:
             pairs = [", ".join(pair) for pair in combinations(block.columns, 2)]
             add(block.correlation, block.pair_dim, pairs)
-    for name in (name for name in model.family.parameters if name not in dict(model.design.parameters)):
+    for name in (name for name in model.family.parameters if name not in model.design.varying):
         if name == "threshold":
             add(name, "threshold_dim", range(len(model.design.levels) - 1))
         else:

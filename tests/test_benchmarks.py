@@ -93,6 +93,7 @@ def test_a_process_that_takes_too_long_is_stopped_with_those_it_started(tmp_path
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+@pytest.mark.mostly_slow("m7", "sleepstudy", "hap1", "depmap", "hap1_full")
 def test_a_case_without_real_data_gets_a_stand_in_with_all_columns(case, tmp_path, monkeypatch):
     if case.name == "hap1_full":
         monkeypatch.setattr("benchmarks.tables._screen", lambda *_, **__: pd.DataFrame({"log_fc": [0.0]}))
@@ -126,9 +127,9 @@ def test_the_largest_size_is_a_file_to_be_read_in_pieces(tmp_path, monkeypatch):
     facts = write_table(case.name, tmp_path)
     model = sf.Model(case.formula, sf.scan(tmp_path / f"{case.name}{case.suffix}"))
     assert facts == {"source": "simulated", "rows": 84, "levels": {"gene": 7, "sgRNA": 28, "cell_line": 3}}
-    assert [len(block.levels) for block in model.design.groups] == [7, 28, 3]
+    assert [len(block.levels) for block in model.design.mean.groups] == [7, 28, 3]
     assert len(model.data) == 84
-    assert set(case.keep) <= {block.group for block in model.design.groups}
+    assert set(case.keep) <= {block.group for block in model.design.mean.groups}
 
 
 def test_bambi_gets_one_level_for_each_sgrna():
@@ -138,6 +139,7 @@ def test_bambi_gets_one_level_for_each_sgrna():
 # --- effective draws
 
 
+@pytest.mark.slow
 def test_the_smallest_effective_sample_size_is_that_of_the_slowest_parameter():
     rng = np.random.default_rng(1)
     slow = np.cumsum(rng.normal(size=(4, 500)), axis=1)
@@ -223,6 +225,7 @@ def test_a_table_is_aligned():
 # --- a sitting
 
 
+@pytest.mark.slow
 def test_a_sitting_is_written_whole(sitting):
     assert list(sitting) == ["targets", "machine", "sittings", "cases", "growth"]
     assert set(sitting["machine"]) == {"cores", "memory_gib", "system", "versions"}
@@ -274,6 +277,7 @@ def test_a_size_that_did_not_end_leaves_no_slope():
     assert (judged[-1]["found"], judged[-1]["met"]) == (None, None)
 
 
+@pytest.mark.slow
 def test_a_sitting_is_shown_from_its_file(sitting, tmp_path, capsys):
     path = tmp_path / "tiny.json"
     path.write_text(json.dumps(sitting), encoding="utf-8")
@@ -320,6 +324,7 @@ def test_what_is_not_installed_is_a_row_without_numbers(tmp_path, monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_a_later_sitting_can_be_added_to_a_file(sitting, tmp_path):
     path = tmp_path / "tiny.json"
     path.write_text(json.dumps(sitting), encoding="utf-8")
@@ -336,6 +341,7 @@ def test_a_later_sitting_can_be_added_to_a_file(sitting, tmp_path):
     assert again["cases"][0]["runs"] == []
 
 
+@pytest.mark.slow
 def test_a_sitting_that_is_broken_off_takes_nothing_away(sitting, tmp_path, monkeypatch):
     path = tmp_path / "tiny.json"
     path.write_text(json.dumps(sitting), encoding="utf-8")
@@ -373,6 +379,7 @@ def test_the_readme_has_the_tables_of_the_committed_results():
     assert picture.exists()
 
 
+@pytest.mark.slow
 def test_merged_rows_of_the_benchmark_are_the_same_fit(tmp_path):
     write_screen(tmp_path / "screen.parquet", 5, 4, 6)
     ways = [fit_once(tmp_path / "screen.parquet", way, 1, 20) for way in ("one replicate", "all rows", "merged")]

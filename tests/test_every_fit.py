@@ -139,15 +139,16 @@ VERBS: dict[str, Callable] = {
 }  # fmt: skip
 ALONE = (
     "augment", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance", "icc", "is_singular",
-    "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot_effects", "plot_pareto_k", "plot_priors",
-    "plot_residuals", "plot_shrinkage", "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity",
-    "sigma", "tidy", "varcorr",
+    "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot", "plot_effects", "plot_fixed",
+    "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances", "r2", "ranef",
+    "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
 NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
-    "control_separation", "plot_separation", "read_fold_changes", "read_screen", "scale_effects", "simulate_screen",
+    "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
+    "scale_effects", "simulate_screen",
 }  # fmt: skip
 LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
 
@@ -222,13 +223,23 @@ def _refused(call, fit, folder):
     return False
 
 
+@pytest.mark.mostly_slow("exact", "reml", "sigma")
 @pytest.mark.parametrize("kind", FITS)
+@pytest.mark.mostly_slow("exact", "reml")
 def test_every_verb_answers_or_says_why_not(made, kind):
     fit, folder = made(kind)
     refused = {verb for verb, call in VERBS.items() if verb not in LONG and _refused(call, fit, folder)}
     assert refused == REFUSED[kind] - set(LONG)
     assert repr(fit)
     assert fit._repr_html_()
+
+
+@pytest.mark.parametrize(("number", "kind"), list(enumerate(FITS)))
+def test_some_verbs_answer_or_say_why_not(made, number, kind):
+    """A first look, with five verbs or so of each kind."""
+    fit, folder = made(kind)
+    some = [verb for verb in VERBS if verb not in LONG][number % 12 :: 12]
+    assert {verb for verb in some if _refused(VERBS[verb], fit, folder)} == REFUSED[kind] & set(some)
 
 
 @pytest.mark.slow

@@ -104,7 +104,7 @@ def test_the_familys_parameters_are_a_table_of_their_own():
     start = lines.index("Family parameters:")
     assert lines[start + 1].split()[:2] == ["Estimate", "Std.Error"]
     assert [line.split()[0] for line in lines[start + 2 : start + 4]] == ["alpha", "psi"]
-    assert "<caption>Family parameters</caption>" in fit._repr_html_()
+    assert ">Family parameters</caption>" in fit._repr_html_()
 
 
 def test_thresholds_are_recovered_as_coefficients_with_the_prior_of_their_place():

@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SCRIPT = r"""
 import io, json, sys, warnings
 from pathlib import Path
@@ -136,6 +138,7 @@ print(json.dumps(seen))
 """
 
 
+@pytest.mark.slow
 def test_no_text_of_a_user_is_compiled_executed_or_imported(tmp_path: Path) -> None:
     found = subprocess.run(
         [sys.executable, "-c", SCRIPT, str(tmp_path)],

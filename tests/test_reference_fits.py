@@ -62,8 +62,8 @@ def test_nuts_with_wide_priors_agrees_with_glmer(name, shared_data):
     """
     expected = reference()["fits"][name][COUNTS[name][0 if name == "cbpp" else 1]]
     plain = sf.Model(expected["formula"], table(name), family=expected["family"])
-    wide = {term.name: sf.Prior("Normal", mu=0, sigma=10) for term in plain.design.fixed}
-    wide |= {f"{block.slots[0]}_sigma": sf.Prior("HalfNormal", sigma=3) for block in plain.design.groups}
+    wide = {term.name: sf.Prior("Normal", mu=0, sigma=10) for term in plain.design.mean.fixed}
+    wide |= {f"{block.slots[0]}_sigma": sf.Prior("HalfNormal", sigma=3) for block in plain.design.mean.groups}
     model = sf.Model(expected["formula"], table(name), family=expected["family"], priors=wide)
     fixed = sf.fixef(sf.fit(model, **(SHORT | {"draws": 500, "tune": 500})))
     terms = expected["ML"].get("fixef") or expected["ML"]["fixed"]

@@ -91,7 +91,7 @@ def test_a_factor_without_an_order_is_sorted_and_told(tmp_path, merge):
     scans = [sf.scan(source, merge=merge) for source in (tmp_path / "f.parquet", given.lazy())]
     for data in (*([] if merge else [given, given.to_arrow(), read_file(tmp_path / "f.parquet")]), *scans):
         model = sf.Model("y ~ f", data)
-        assert model.design.fixed[-1].columns == ("f[b]", "f[c]")
+        assert model.design.mean.fixed[-1].columns == ("f[b]", "f[c]")
         found = {finding.kind: finding for finding in model.findings}["sorted_levels"]
         assert found.why == "Its reference level is 'a'."
         assert "sorted_levels" not in {finding.kind for finding in sf.Model("y ~ 1 + (1 | f)", data).findings}
@@ -99,7 +99,7 @@ def test_a_factor_without_an_order_is_sorted_and_told(tmp_path, merge):
     declared.write_parquet(tmp_path / "f.parquet")
     for data in (declared, declared.to_arrow(), read_file(tmp_path / "f.parquet"), sf.scan(tmp_path / "f.parquet")):
         model = sf.Model("y ~ f", data)
-        assert model.design.fixed[-1].columns == ("f[b]", "f[a]")
+        assert model.design.mean.fixed[-1].columns == ("f[b]", "f[a]")
         assert "sorted_levels" not in {finding.kind for finding in model.findings}
 
 
@@ -121,8 +121,8 @@ def test_a_name_with_white_space_is_a_name_of_its_own(name):
     assert caught.value.allowed == f"Columns: y, {name!r}."
     assert caught.value.remedy == f"Nearest: {name!r}, with white space: data = data.rename(columns=str.strip)."
     both = data.assign(x=[0.0, 1, 0, 1])
-    np.testing.assert_array_equal(sf.Model("y ~ x", both).design.X[:, 1], both["x"])
-    np.testing.assert_array_equal(sf.Model(f"y ~ `{name}`", both).design.X[:, 1], both[name])
+    np.testing.assert_array_equal(sf.Model("y ~ x", both).design.mean.X[:, 1], both["x"])
+    np.testing.assert_array_equal(sf.Model(f"y ~ `{name}`", both).design.mean.X[:, 1], both[name])
     fit = sf.lmer(f"y ~ `{name}`", both, method="reml")
     assert sf.fixef(fit)["estimate"][1] == pytest.approx(np.polyfit(both[name], both["y"], 1)[0])
 
@@ -179,4 +179,4 @@ PLAIN_NUMBERS = {
 @pytest.mark.parametrize("values", PLAIN_NUMBERS.values(), ids=PLAIN_NUMBERS)
 def test_numbers_of_any_type_are_numbers(values):
     data = pd.DataFrame({"y": [1.0, 2, 5, 3], "x": values})
-    np.testing.assert_array_equal(sf.Model("y ~ x", data, missing="drop").design.X[:, 1], [1.5, 2, 4])
+    np.testing.assert_array_equal(sf.Model("y ~ x", data, missing="drop").design.mean.X[:, 1], [1.5, 2, 4])

@@ -21,6 +21,7 @@ from speclet_formula.comparison.loo import count_high_k
 from speclet_formula.design import replay_design
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import FUNCTIONS
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.prediction import linear_predictor, log_likelihood
 from tests.fakes import correlated_fit, crossed_fit, fake_fit
 from tests.fuzz.checks import watched
@@ -46,7 +47,7 @@ def answer(act):
 
 
 def blocks(formula, data=DATA):
-    return [block.columns for block in sf.Model(formula, data).design.groups]
+    return [block.columns for block in sf.Model(formula, data).design.mean.groups]
 
 
 # --- formula: further texts in tests/formula and tests/design/test_errors.py ------------------------------------------
@@ -156,7 +157,7 @@ def test_factors_in_a_block_have_rs_coding(formula):
 
 
 def test_an_intercept_and_a_slope_are_correlated():
-    (block,) = sf.Model("y ~ (1 + x|g)", DATA).design.groups
+    (block,) = sf.Model("y ~ (1 + x|g)", DATA).design.mean.groups
     assert block.correlated
     assert [slot.slot for slot in sf.Model("y ~ (1 + x|g)", DATA).slots][1:4] == ["1|g", "x|g", "cor|g"]
     assert "cor|g" in sf.to_pymc(sf.Model("y ~ (1 + x|g)", DATA)).named_vars
@@ -166,7 +167,7 @@ def test_an_intercept_and_a_slope_are_correlated():
 def test_only_observed_combinations_are_levels(formula):
     data, _ = sf.datasets.m7()
     model = sf.Model(formula, data)
-    assert len(model.design.groups[-1].levels) == 55
+    assert len(model.design.mean.groups[-1].levels) == 55
     effects = sf.to_pymc(model)["1|gene:sgRNA"]
     assert effects.type.ndim == 1
     assert effects.eval().shape == (55,)
@@ -188,8 +189,8 @@ def test_names_with_a_slash_work_in_both_engines():
 def test_the_analysts_order_of_categories_stands():
     arm = pd.Categorical(np.where(DATA["x"] > 2, "treated", "vehicle"), categories=["vehicle", "treated"])
     model = sf.Model("y ~ arm", DATA.assign(arm=arm))
-    assert model.design.fixed[1].columns == ("arm[treated]",)
-    np.testing.assert_array_equal(model.design.X[:, 1], DATA["x"] > 2)
+    assert model.design.mean.fixed[1].columns == ("arm[treated]",)
+    np.testing.assert_array_equal(model.design.mean.X[:, 1], DATA["x"] > 2)
 
 
 GAP = DATA.assign(x=DATA["x"].where(DATA.index % 24 != 3))
@@ -247,7 +248,7 @@ def test_missing_rows_are_dropped_when_asked_for_and_counted():
 def test_booleans_work():
     model = sf.Model("hit ~ flag", DATA.assign(hit=DATA["y"] > 0, flag=DATA["z"] > 0), family="bernoulli")
     np.testing.assert_array_equal(model.design.response, DATA["y"] > 0)
-    np.testing.assert_array_equal(model.design.X[:, 1], DATA["z"] > 0)
+    np.testing.assert_array_equal(model.design.mean.X[:, 1], DATA["z"] > 0)
 
 
 DOUBTFUL = {  # the words in tests/model/test_inspection.py
@@ -273,7 +274,7 @@ def test_what_is_doubtful_is_a_finding(kind):
 )
 def test_other_tables_are_taken(convert):
     formula = "y ~ x + f + (1|gene/sgRNA)"
-    np.testing.assert_array_equal(sf.Model(formula, convert(DATA)).design.X, sf.Model(formula, DATA).design.X)
+    np.testing.assert_array_equal(sf.Model(formula, convert(DATA)).design.mean.X, sf.Model(formula, DATA).design.mean.X)
 
 
 # --- priors: further texts in tests/priors/test_prior_errors.py -------------------------------------------------------
@@ -384,7 +385,7 @@ def test_new_levels_are_an_error_that_names_them():
     fit = crossed_fit()
     rows = fit.model.data.iloc[:2].assign(gene=["TP53", "NRAS"])
     with pytest.raises(sf.DataError) as error:
-        linear_predictor(fit.model, fit.idata["posterior"], design=replay_design(fit.model.design, rows))
+        linear_predictor(fit.model, draws_of(fit), design=replay_design(fit.model.design, rows))
     assert "'gene' has levels that were not fitted: 'NRAS'." in str(error.value)
 
 

@@ -314,7 +314,6 @@ def study(
     require_draws(sampling, "study")
     arguments = {name: value for name, value in asdict(model).items() if name != "levels" and value is not None}
     settings = {"draws": 1000, "chains": 4, **fit_arguments(sampling)}
-    workers = settings.pop("cores", None)
     plan_of({name: value for name, value in settings.items() if name != "method"})
     found = run_study(
         formula,
@@ -322,7 +321,6 @@ def study(
         read_truth(truth),
         n_sims=sims,
         fitted=fitted,
-        workers=workers,
         folder=folder,
         **arguments,
         **settings,

@@ -12,12 +12,14 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.common.files import replacing
+from speclet_formula.common.table import text_table
 from speclet_formula.comparison import Comparison, compare
 from speclet_formula.comparison.compare import FEWEST_FITS
 from speclet_formula.errors import DataError
 from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.recovery import Recovery, recover
 from speclet_formula.screens.datasets import NotebookModel, m7, m7_models
 
@@ -143,7 +145,7 @@ def published_agreement(fits: Mapping[str, Fit]) -> pd.DataFrame:
         }
         for (model, variable), (mean, sd) in PUBLISHED.items()
         if model in fits
-        for here in [float(fits[model].idata["posterior"][variable].mean())]
+        for here in [float(draws_of(fits[model]).variable(variable).mean())]
     ]
     return pd.DataFrame(rows, columns=["model", "parameter", "notebook", "notebook_sd", "here", "difference"])
 
@@ -198,7 +200,8 @@ def _titled(title: str, text: str) -> str:
 def _agreement_text(agreement: pd.DataFrame) -> str:
     """Return the table as text with a sentence on the largest difference."""
     worst = agreement["difference"].abs().max()
-    return f"{agreement.round(3).to_string(index=False)}\n\nThe largest difference is {worst:.3f}."
+    shown = agreement.map(lambda value: value if isinstance(value, str) else f"{value:.3f}")
+    return f"{text_table(shown, labels=2).text()}\n\nThe largest difference is {worst:.3f}."
 
 
 def _report(
@@ -217,7 +220,7 @@ def _report(
 
 def _draw(recoveries: Mapping[str, Recovery], shown: str, folder: Path) -> tuple[Path, ...]:
     """Write a strip of panels for each model, and the genes' intervals of the model that is shown in full."""
-    from speclet_formula.reporting.plots import plot_intervals, save_pictures
+    from speclet_formula.reporting.plots.recovery import plot_intervals, save_pictures
 
     strips = save_pictures(recoveries, folder / "recovery.png")
     group = str(recoveries[shown].groups["group"].iloc[0])

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
+from speclet_formula.common.table import text_table
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import PointFit
@@ -39,7 +40,7 @@ def default_formula(table: pd.DataFrame) -> str:
 
 def check_ranked(model: "Model", guides: bool) -> None:
     """Refuse, before it is fitted, a model whose fit would have no genes, or no guides, to rank."""
-    groups = {block.group for block in model.design.groups if "1" in block.columns}
+    groups = {block.group for block in model.design.mean.groups if "1" in block.columns}
     if "gene" not in groups:
         raise DataError(
             f"'{text_of(model.formula)}' has no effects of genes to rank.",
@@ -96,4 +97,5 @@ def ranked_lines(ranked: pd.DataFrame, top: int) -> list[str]:
         if separation.distance > 0:
             shown = shown.assign(scaled=scale_effects(ranked)["estimate"].head(top))
             lines[-1] = lines[-1][:-2] + "; scaled: nonessential 0, essential -1):"
-    return [*lines, shown.to_string(index=False, float_format=lambda value: f"{value:.3f}")]
+    numbers = {name: shown[name].map("{:.3f}".format) for name in shown if shown[name].dtype.kind == "f"}
+    return [*lines, text_table(shown.assign(**numbers), labels=3).text()]

@@ -16,7 +16,6 @@ OPTIONS = {
     },
     "random_seed": "--seed",
     "n_sims": "--sims",
-    "workers": "--cores",
 }  # fmt: skip
 # What Python is told to write, and what is typed in a shell, or done to the file, instead.
 _REMEDIES = tuple(
@@ -73,14 +72,6 @@ _SUBJECT = re.compile(rf"^({_NAMES})(?= (?:is|are|lies|takes) )", re.MULTILINE)
 
 def as_options(text: str) -> str:
     """Write arguments as options, and Python's remedies as the shell's.
-
-    Parameters
-    ----------
-    text : str
-
-    Returns
-    -------
-    str
 
     Examples
     --------

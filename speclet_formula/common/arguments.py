@@ -6,7 +6,7 @@ the right kind, such as a fit without draws, is left to the verb.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
@@ -16,6 +16,8 @@ type Answer = tuple[type[SpecletError], str, Callable[[Any], str]]  # the error,
 _SPELLINGS = {"na.action": "na_action", "naction": "na_action", "reml": "REML", "nagq": "nAGQ", "contrast": "contrasts"}
 type Kinds = tuple[str, ...]
 _FITS, _TEXTS, _TABLE, _MAPPING = ("Fit", "PointFit"), ("Formula", "str", "list", "tuple"), ("DataFrame",), ("Mapping",)
+_ANSWERING: set[Callable[..., Any]] = set()  # functions that answer keywords by themselves
+_LONGEST = 40  # characters of a value that an answer repeats
 _PACKAGES = ("speclet_formula", "pandas", "builtins", "arviz_stats", "pathlib")
 
 
@@ -46,13 +48,14 @@ def answers_r[**P, R](
         def call(*arguments: P.args, **keywords: P.kwargs) -> R:
             for name, value in keywords.items():
                 if name not in known:
-                    raise _refusal(name, value, caller, known, error)
+                    raise _of_r(name, value, caller) or _unknown(name, value, caller, known, error)
             try:
                 signature.bind(*arguments, **keywords)
             except TypeError as mistake:
                 raise _miscalled(str(mistake), signature, caller, error) from None
             return function(*arguments, **keywords)
 
+        _ANSWERING.add(call)
         return call
 
     return decorate
@@ -64,19 +67,32 @@ def _names(function: Callable[..., Any]) -> list[str]:
     return list(dict.fromkeys(p.name for p in parameters if p.kind not in variable and p.name != "self"))
 
 
-def _refusal(name: str, value: Any, caller: str, known: list[str], error: type[SpecletError]) -> SpecletError:
-    """Word what to write instead of a keyword."""
-    problem = f"{caller}() has no argument {name}=."
+def _of_r(name: str, value: Any, caller: str) -> SpecletError | None:
+    """Word what to write instead of a keyword of R's, brms' or Bambi's fits; None if it is none."""
     answer = ANSWERS.get(name) or ANSWERS.get(_SPELLINGS.get(name.lower(), ""))
-    if answer is not None:
-        kind, allowed, remedy = answer
-        return kind(problem, allowed, remedy(value))
+    if answer is None:
+        return None
+    kind, allowed, remedy = answer
+    return kind(f"{caller}() has no argument {name}=.", allowed, remedy(value))
+
+
+def _unknown(name: str, value: Any, caller: str, known: Sequence[str], error: type[SpecletError]) -> SpecletError:
+    """Word what to write instead of a keyword that does not exist: another word for one that does, or the nearest."""
+    ours = next((new for new in OTHER_WORDS.get(name, ()) if new in known), None)
     near = nearest(name, known)
-    return error(
-        problem,
-        f"Arguments: {listed(dict.fromkeys(known), 20)}.",
-        f"Nearest: {near}=." if near else f"Leave {name}= out.",
-    )
+    if ours is not None:
+        remedy = f"Write {ours}={_written(ours, value)}."
+    else:
+        remedy = f"Nearest: {near}=." if near else f"Leave {name}= out."
+    return error(f"{caller}() has no argument {name}=.", f"Arguments: {listed(dict.fromkeys(known), 20)}.", remedy)
+
+
+def _written(name: str, value: Any) -> str:
+    """Return a value as it is written for an argument of ours; dots for what is long."""
+    if name == "use_u":
+        return str(value == "kept" or value is True)
+    text = repr(value)
+    return text if isinstance(value, str | int | float | tuple | list) and len(text) <= _LONGEST else "..."
 
 
 def _miscalled(mistake: str, signature: inspect.Signature, caller: str, error: type[SpecletError]) -> SpecletError:
@@ -97,8 +113,8 @@ def _miscalled(mistake: str, signature: inspect.Signature, caller: str, error: t
     )
 
 
-def checks_kind[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
-    """Make a public verb refuse arguments of the wrong kind.
+def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
+    """Make a public verb refuse arguments that it does not have, and those of the wrong kind.
 
     Parameters
     ----------
@@ -107,17 +123,19 @@ def checks_kind[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
     Returns
     -------
     callable
-        The verb itself if it takes anything; else a function of the same name and signature that raises a DataError.
-        It can be pickled by its public name.
+        Of the same name and signature; it raises a DataError. It can be pickled by its public name.
     """
     signature = inspect.signature(verb)
     kinds = [_kinds_of(verb.__name__, name, place) for place, name in enumerate(signature.parameters)]
     checked = {name: taken for name, taken in zip(signature.parameters, kinds, strict=True) if taken}
-    if not checked:
-        return verb
+    known = _names(verb)
+    passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
 
     @wraps(verb)
     def call(*arguments: P.args, **keywords: P.kwargs) -> R:
+        for name in keywords if verb not in _ANSWERING else ():
+            if name not in known and (not passes_on or any(new in known for new in OTHER_WORDS.get(name, ()))):
+                raise _unknown(name, keywords[name], f"sf.{verb.__name__}", known, DataError)
         given = dict(zip(signature.parameters, arguments, strict=False)) | keywords
         for name in (name for name in checked if name in given):
             value = given[name]
@@ -271,13 +289,14 @@ ANSWERS: Mapping[str, Answer] = {
 # What the first argument is by its name, where the verb is not named below.
 _BY_NAME: Mapping[str, Kinds] = {
     "fit": _FITS, "model": ("Model",), "means": ("Means",), "comparison": ("Comparison",), "recovery": ("Recovery",),
-    "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",), "table": _TABLE,
+    "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",),
+    "study": ("Study",), "calibration": ("Calibration",), "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
 }  # fmt: skip
-_LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "params": _MAPPING}  # arguments at other places
+_LATER: Mapping[str, Kinds] = {"truth": _MAPPING}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
     "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "recover": {"fit": (*_FITS, "Mapping")},
-    "refit": {"fitted": (*_FITS, "Model")}, "update": {"fitted": (*_FITS, "Model", *_TEXTS)},
+    "refit": {"fit": (*_FITS, "Model")}, "update": {"fit": (*_FITS, "Model", *_TEXTS)},
     "explain": {"formula": _TEXTS}, "equation": {"formula": (*_TEXTS, "Model")},
     "spelling": {"formula": (*_TEXTS, "Model")}, "load": {"path": ("Path", "str")},
     "diagnose": {"fit": ()}, "from_bambi": {"model": ()},
@@ -287,7 +306,8 @@ _WORDS: Mapping[str, str] = {
     "Comparison": "what sf.compare returns", "Recovery": "what sf.recover returns for one fit",
     "Recoveries": "what sf.recover returns for several fits", "ELPDData": "what sf.loo returns",
     "Predictive": "what sf.prior_predictive or sf.posterior_predictive returns", "Formula": "a formula",
-    "Separation": "what sf.control_separation returns", "DataFrame": "a pandas DataFrame",
+    "Separation": "what sf.control_separation returns", "Study": "what sf.study returns",
+    "Calibration": "what sf.calibrate returns", "DataFrame": "a pandas DataFrame",
     "Path": "the name of a file or folder", "Mapping": "a dictionary",
 }  # fmt: skip
 # How a fit becomes what is expected; of tables this depends on the verb.
@@ -295,6 +315,26 @@ _FROM_FIT: Mapping[str, str] = {
     "Model": "fit.model", "Means": "sf.marginal_means(fit, 'treatment')", "Recovery": "sf.recover(fit, truth)",
     "Comparison": "sf.compare({'first': fit, 'second': other})", "Predictive": "sf.posterior_predictive(fit)",
     "Recoveries": "sf.recover({'first': fit, 'second': other}, truth)", "Formula": "fit.model.formula",
+    "Study": "sf.study(fit.model.formula, data, truth)", "Calibration": "sf.calibrate(fit.model.formula, data)",
     "Separation": "sf.control_separation(sf.rank_genes(fit))", "DataFrame": "sf.rank_genes(fit)",
 }  # fmt: skip
 _FROM_MODEL: Mapping[str, str] = {"Predictive": "sf.prior_predictive(model)", "Formula": "model.formula"}
+# Other words for our arguments, of other packages or of earlier versions; the first that a verb has is meant.
+OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
+    old: tuple(news.split())
+    for olds, news in {
+        "by": "group", "workers n_jobs num_workers mc_cores n_cores": "cores", "rows": "observations chunksize",
+        "chunk_size batch_size": "chunksize", "design layout table df dataset frame": "data newdata",
+        "data new_data newData X": "newdata", "params newparams true_values": "truth", "parameters": "truth parameter",
+        "n_sims sims nsims n_sim": "nsim", "fitted": "fit fitted_formula", "object model m": "fit",
+        "response y new_response": "newresp", "change new formula_": "formula", "score column": "value",
+        "effects": "use_u table", "use_re": "use_u", "level conf_level prob ci hdi_prob mass credible_mass cred_mass":
+        "ci_prob", "ci_method ci_type": "ci_kind", "seed rng random_state rng_seed": "random_seed",
+        "ndraws n_draws num_samples n_samples": "draws", "n_chains": "chains", "re_formula": "re_form",
+        "allow_new": "allow_new_levels", "kind": "type ci_kind method", "scale": "type",
+        "K folds n_folds n_splits": "k", "dpar": "parameter", "filename file output out": "path", "engine": "method",
+        "verbose progressbar show_progress": "progress", "ref": "reference", "variable variables factors": "specs var",
+        "factor grouping": "group",
+    }.items()
+    for old in olds.split()
+}  # fmt: skip

@@ -199,14 +199,6 @@ def replacing(target: Path) -> Iterator[BinaryIO]:
     Links are followed and stay, a file's mode and owner too. What is no plain file, such as /dev/stdout or a pipe, is
     written to as soon as the whole is there. A file with a second name (a hard link) keeps its old content there.
 
-    Parameters
-    ----------
-    target : pathlib.Path
-
-    Yields
-    ------
-    binary stream
-
     Raises
     ------
     OSError

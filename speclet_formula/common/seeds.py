@@ -10,14 +10,6 @@ LARGEST = 2**63 - 1  # what every sampler takes
 def checked_seed(seed: object) -> int | None:
     """Return a seed as a plain number, None where there is none.
 
-    Parameters
-    ----------
-    seed : object
-
-    Returns
-    -------
-    int or None
-
     Raises
     ------
     DataError
@@ -41,14 +33,6 @@ def checked_seed(seed: object) -> int | None:
 
 def generator(seed: object) -> np.random.Generator:
     """Return the generator that a seed starts, or a fresh one.
-
-    Parameters
-    ----------
-    seed : object
-
-    Returns
-    -------
-    numpy.random.Generator
 
     Raises
     ------

@@ -46,6 +46,8 @@ class Table:
         How many of the first columns name the row.
     note : str
         What stands below: how much is not shown and where to find it. Empty when all is shown.
+    blocks : bool
+        Whether rows of the same first name belong together, so that a terminal shows it once.
     """
 
     caption: str
@@ -53,13 +55,15 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
     labels: int = 1
     note: str = ""
+    blocks: bool = False
 
     def text(self, indent: str = "") -> str:
-        """Align the columns for a terminal: names on the left, once for rows below each other, numbers on the right."""
+        """Align the columns for a terminal: names on the left, numbers on the right."""
         rows = [tuple(cell.translate(_BREAKS) for cell in row) for row in (self.header, *_without_repeats(self))]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        gap = "  " if sum(widths) + 2 * (len(widths) - 1) <= WIDTH else " "
         lines = [
-            "  ".join(
+            gap.join(
                 cell.ljust(width) if place < self.labels or cell in LEFT else cell.rjust(width)
                 for place, (cell, width) in enumerate(zip(row, widths, strict=True))
             )
@@ -97,10 +101,6 @@ class Table:
         styled : bool
             With great_tables' own look and with title and note in the table, for a page without a style sheet; else
             the bare table.
-
-        Returns
-        -------
-        str
         """
         ident = ident or f"table-{blake2b(repr(self).encode(errors='replace'), digest_size=6).hexdigest()}"
         made = _great_table(self, ident)
@@ -119,7 +119,7 @@ def _without_repeats(table: Table) -> Iterator[tuple[str, ...]]:
     """Leave out the first name of a row where it is that of the row above."""
     above = None
     for row in table.rows:
-        yield ("", *row[1:]) if table.labels > 1 and row[0] == above else row
+        yield ("", *row[1:]) if table.blocks and row[0] == above else row
         above = row[0]
 
 
@@ -155,37 +155,38 @@ def _spans(table: Table) -> Iterator[tuple[int, int]]:
 
 @dataclass(frozen=True)
 class Sheet:
-    """A result's print-out: lines, then tables, then sentences to keep in mind while reading."""
+    """A result's print-out: a title, lines, then tables, then sentences to keep in mind while reading."""
 
-    head: tuple[str, ...]
-    tables: tuple[Table, ...]
-    foot: tuple[str, ...] = ()
+    title: str
+    head: Sequence[str]
+    tables: Sequence[Table]
+    foot: Sequence[str] = ()
 
     def text(self) -> str:
-        """Set the parts below each other, an empty line before each table and the foot."""
-        parts = ["\n".join(self.head)] if self.head else []
-        parts += [table.text() for table in self.tables if table.rows]
-        return "\n\n".join([*parts, *(["\n".join(self.foot)] if self.foot else [])])
+        """Set the parts below each other, an empty line before each table and before the foot."""
+        above = "\n".join(filter(None, (self.title, *self.head)))
+        tables = [table.text() for table in self.tables if table.rows]
+        return "\n\n".join(filter(None, (above, *tables, "\n".join(self.foot))))
 
     def html(self) -> str:
-        """Set the first line in bold letters, then the other ones, tables and sentences as paragraphs."""
-        first, rest = self.head[:1], self.head[1:]
-        parts = [f"<p><strong>{escape(line)}</strong></p>" for line in first] + [_paragraph(line) for line in rest]
-        parts += [table.html() for table in self.tables if table.rows]
-        return "\n".join([*parts, *map(_paragraph, self.foot)])
+        """Set the title in bold letters, tables by great_tables, all else as paragraphs."""
+        title = [f"<p><strong>{escape(self.title)}</strong></p>"] if self.title else []
+        tables = [table.html() for table in self.tables if table.rows]
+        return "\n".join([*title, *map(_paragraph, self.head), *tables, *map(_paragraph, self.foot)])
 
 
 class Printed:
     """A record that prints itself by a sheet."""
 
-    def _sheet(self) -> Sheet:
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
         raise NotImplementedError
 
     def __repr__(self) -> str:
-        return self._sheet().text()
+        return self.sheet().text()
 
     def _repr_html_(self) -> str:
-        return self._sheet().html()
+        return self.sheet().html()
 
 
 def _paragraph(line: str) -> str:
@@ -241,10 +242,6 @@ def number(value: float, pattern: str) -> str:
     value : float
     pattern : str
         As for `format`.
-
-    Returns
-    -------
-    str
     """
     if math.isnan(value):
         return "-"
@@ -262,10 +259,6 @@ def share(value: float, pattern: str, draws: int) -> str:
         As for `format`.
     draws : int
         How many were counted; 0 for a probability that was not.
-
-    Returns
-    -------
-    str
     """
     if draws and value in (0, 1):
         return f"> 1 - 1/{draws:,}" if value else f"< 1/{draws:,}"

@@ -86,16 +86,7 @@ def one_blas_thread() -> Iterator[None]:
 
 
 def in_one_blas_thread[**P, R](function: Callable[P, R]) -> Callable[P, R]:
-    """Return a function that runs within `one_blas_thread`.
-
-    Parameters
-    ----------
-    function : callable
-
-    Returns
-    -------
-    callable
-    """
+    """Return a function that runs within `one_blas_thread`."""
 
     @wraps(function)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:

@@ -6,7 +6,7 @@ The rows' densities are those of `prediction`; pictures are left to `reporting`.
 from speclet_formula.comparison.anova import LikelihoodRatios, anova
 from speclet_formula.comparison.compare import Comparison, check_comparable, compare
 from speclet_formula.comparison.glance import glance
-from speclet_formula.comparison.k_fold import kfold
+from speclet_formula.comparison.kfold import kfold
 from speclet_formula.comparison.loo import loo
 
 __all__ = ["Comparison", "LikelihoodRatios", "anova", "check_comparable", "compare", "glance", "kfold", "loo"]

@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import pairwise
 from typing import cast
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
 from speclet_formula.errors import ComparisonError
 from speclet_formula.families import FAMILIES, is_linear
@@ -26,7 +26,7 @@ SMALLEST_P = 1e-4  # below it a p-value is printed with an exponent
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class LikelihoodRatios:
+class LikelihoodRatios(Printed):
     """Fits of the same rows, the smallest first, each tested against the one before.
 
     Attributes
@@ -40,12 +40,16 @@ class LikelihoodRatios:
     table: pd.DataFrame
     notes: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        return "\n".join([_printed(self.table).to_string(), "", *self.notes])
-
-    def _repr_html_(self) -> str:
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"{_printed(self.table).to_html(escape=True, border=0)}\n{notes}"
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0, "Pr(>Chisq)": None,
+                    "elpd": 1, "elpd_diff": 1, "dse": 1}  # fmt: skip
+        shown = {
+            column: [_probability(value) if places is None else _decimal(value, places) for value in self.table[column]]
+            for column, places in decimals.items()
+            if column in self.table
+        }
+        return Sheet("", (), (text_table(pd.DataFrame({"model": self.table.index, **shown})),), self.notes)
 
 
 def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
@@ -225,24 +229,11 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
 
 def _variances(fit: PointFit) -> int:
     """Count the variances of a fit's group effects; a correlation of 0 lies inside what is possible, and is none."""
-    return sum(len(block.columns) for block in fit.model.design.groups)
+    return sum(len(block.columns) for block in fit.model.design.mean.groups)
 
 
-def _printed(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table as text."""
-    decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0}
-    predictions = {"elpd": 1, "elpd_diff": 1, "dse": 1}
-    shown = {
-        column: ["" if np.isnan(value) else f"{value:.{places}f}" for value in table[column]]
-        for column, places in decimals.items()
-    }
-    shown["Pr(>Chisq)"] = [_probability(value) for value in table["Pr(>Chisq)"]]
-    shown |= {
-        column: ["" if np.isnan(value) else f"{value:.{places}f}" for value in table[column]]
-        for column, places in predictions.items()
-        if column in table
-    }
-    return pd.DataFrame(shown, index=table.index)
+def _decimal(value: float, places: int) -> str:
+    return "" if np.isnan(value) else f"{value:.{places}f}"
 
 
 def _probability(value: float) -> str:

@@ -6,33 +6,32 @@ What cannot be compared is refused before anything is fitted. Ranking and weight
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.common.engines import WITHOUT_DRAWS
-from speclet_formula.comparison.k_fold import kfold
+from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
+from speclet_formula.comparison.kfold import kfold
 from speclet_formula.comparison.loo import count_high_k, loo
-from speclet_formula.comparison.sentence import describe, wrapped
+from speclet_formula.comparison.sentence import describe
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import ComparisonError
-from speclet_formula.families import FAMILIES
+from speclet_formula.families import specification_of
 from speclet_formula.formula.parse import joined_text
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit
 
+if TYPE_CHECKING:
+    from speclet_formula.comparison.elpd import KFold, LeaveOneOut
+
 Candidate = Fit | Model | Formula | str
 FEWEST_FITS = 2
 # What a family's log density of a row is; a density where nothing is said.
-_MEASURES = {
-    **dict.fromkeys(("binary", "count", "proportion", "ordinal"), "a probability"),
-    "nonnegative": "a probability at 0 and a density elsewhere",
-}
 SHOWN = {  # columns that are printed, with their decimals
     "rank": 0, "elpd": 1, "se": 1, "elpd_diff": 1, "dse": 1, "p": 1, "weight": 2, "n_high_k": 0, "kind": None,
     "verdict": None,
@@ -40,7 +39,7 @@ SHOWN = {  # columns that are printed, with their decimals
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Comparison:
+class Comparison(Printed):
     """Fits of the same rows, ranked by how well they predict rows that were left out.
 
     Attributes
@@ -71,18 +70,21 @@ class Comparison:
     fits: Mapping[str, Fit]
     estimates: Mapping[str, Any]
 
-    def __repr__(self) -> str:
-        return f"{wrapped(self.sentence)}\n\n{shown_table(self.table).to_string()}"
-
-    def _repr_html_(self) -> str:
-        return f"<p>{escape(self.sentence)}</p>\n{shown_table(self.table).to_html(escape=True)}"
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out: what the table means, and the table."""
+        shown = {
+            column: [str(value) if decimals is None else f"{value:z,.{decimals}f}" for value in self.table[column]]
+            for column, decimals in SHOWN.items()
+        }
+        frame = pd.DataFrame({"model": self.table.index, **shown})
+        return Sheet("", (wrapped(self.sentence),), (text_table(frame),))
 
 
 def compare(
     models: Mapping[str, Candidate | list[str]] | Sequence[Candidate | list[str]],
     data: Any = None,
     *,
-    by: str | None = None,
+    group: str | None = None,
     family: str = "gaussian",
     link: str | None = None,
     priors: Priors = None,
@@ -101,7 +103,7 @@ def compare(
         mean's. In a sequence each is named by its formula.
     data : table, optional
         The data of the formulas.
-    by : str, optional
+    group : str, optional
         A column, such as "gene": each of its levels is left out with all its rows, as `kfold` does, instead of one row
         at a time. Which model predicts a new gene best is another question than which predicts one more row of known
         genes. Models that are not integrated are fitted again for each level.
@@ -139,7 +141,7 @@ def compare(
     >>> sf.compare(formulas, data, random_seed=1)  # doctest: +SKIP
     """
     named = _named(models)
-    refits = by is not None and any(isinstance(one, Fit) and why_not_exact(one.model) for one in named.values())
+    refits = group is not None and any(isinstance(one, Fit) and why_not_exact(one.model) for one in named.values())
     _check_use(named, data, {} if refits else fit_arguments)
     settings: dict[str, Any] = {
         "family": family,
@@ -157,18 +159,14 @@ def compare(
     for item in ready.values():
         require_rows((item.model if isinstance(item, Fit) else item).design, "compare()")
     fits = _fitted(ready, {"progress": progress, **fit_arguments})
-    estimates = {name: _estimated(fit, by, progress, fit_arguments) for name, fit in fits.items()}
+    estimates = {name: _estimated(fit, group, progress, fit_arguments) for name, fit in fits.items()}
     table, remarks = _table(fits, estimates)
-    sentence = describe(table, fits, estimates, remarks, by=by)
+    sentence = describe(table, fits, estimates, remarks, group=group)
     return Comparison(table=table, sentence=sentence, fits=fits, estimates=estimates)
 
 
 def check_comparable(models: Mapping[str, Model]) -> None:
     """Refuse models whose log predictive densities are not of the same values.
-
-    Parameters
-    ----------
-    models : mapping of str to Model
 
     Raises
     ------
@@ -327,7 +325,7 @@ def _same_trials(one: Model, other: Model) -> bool:
 
 
 def _check_families(first: str, one: Model, second: str, other: Model) -> None:
-    kinds = [_MEASURES.get(FAMILIES[model.family.name].support, "a density") for model in (one, other)]
+    kinds = [specification_of(model.family).responses.density for model in (one, other)]
     if kinds[0] != kinds[1]:
         raise ComparisonError(
             f"'{first}' is {one.family.name}, '{second}' is {other.family.name}.",
@@ -345,14 +343,14 @@ def _fitted(ready: Mapping[str, Fit | Model], arguments: Mapping[str, Any]) -> d
     return {name: item if isinstance(item, Fit) else fit(item, **arguments) for name, item in ready.items()}
 
 
-def _estimated(fit: Fit, by: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> Any:
+def _estimated(fit: Fit, group: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> "LeaveOneOut | KFold":
     """Leave out one row at a time, or one level."""
-    if by is None:
+    if group is None:
         return loo(fit)
     if not why_not_exact(fit.model):
-        return kfold(fit, by=by, progress=progress)
+        return kfold(fit, group=group, progress=progress)
     refits = {name: value for name, value in fit_arguments.items() if name not in ("cores", "method")}
-    return kfold(fit, by=by, progress=progress, **refits)
+    return kfold(fit, group=group, progress=progress, **refits)
 
 
 def _table(fits: Mapping[str, Fit], estimates: Mapping[str, Any]) -> tuple[pd.DataFrame, list[str]]:
@@ -371,26 +369,3 @@ def _table(fits: Mapping[str, Fit], estimates: Mapping[str, Any]) -> tuple[pd.Da
         verdict=[fits[name].diagnostics.verdict for name in table.index],
     )
     return table, [str(warning.message) for warning in caught if warning.category is UserWarning]
-
-
-def shown_table(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the columns that are printed, as text with few decimals.
-
-    Parameters
-    ----------
-    table : pandas.DataFrame
-        That of a `Comparison`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        The columns `rank`, `elpd`, `se`, `elpd_diff`, `dse`, `p`, `weight`, `n_high_k`, `kind` and
-        `verdict`.
-    """
-    return pd.DataFrame(
-        {
-            column: [str(value) if decimals is None else f"{value + 0.0:,.{decimals}f}" for value in table[column]]
-            for column, decimals in SHOWN.items()
-        },
-        index=table.index,
-    )

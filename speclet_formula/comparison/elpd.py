@@ -1,18 +1,26 @@
-"""ArviZ's results of leave-one-out, which print beneath their numbers why these cannot be trusted.
+"""Results of leave-one-out and K-fold: ArviZ's own, which say beneath their numbers why these cannot be trusted.
 
-Apart from `loo`, since ArviZ takes a second to import.
+Apart from `loo` and `kfold`, since ArviZ takes a second to import.
 """
 
 from dataclasses import dataclass
 
-from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOSubsample
+from arviz_stats.utils import ELPDDataLOO, ELPDDataLOOKFold, ELPDDataLOOSubsample
 
-from speclet_formula.comparison.sentence import wrapped
+from speclet_formula.common.table import wrapped
 
 
 @dataclass(kw_only=True, repr=False)
 class LeaveOneOut(ELPDDataLOO):
-    """ArviZ's estimate, with what speaks against it."""
+    """What `loo` returns: ArviZ's estimate, with what speaks against it.
+
+    Attributes
+    ----------
+    caveat : str
+        Why the estimate cannot be trusted, and what to do; empty where it can.
+
+    All others are ArviZ's.
+    """
 
     caveat: str = ""
 
@@ -22,12 +30,16 @@ class LeaveOneOut(ELPDDataLOO):
 
 @dataclass(kw_only=True, repr=False)
 class SampledLeaveOneOut(ELPDDataLOOSubsample):
-    """The same of some rows that stand for all."""
+    """What `loo` returns of some rows that stand for all: as `LeaveOneOut`."""
 
     caveat: str = ""
 
     def _footer(self) -> str:
         return _beneath(str(super()._footer()), self.caveat)  # type: ignore[no-untyped-call]
+
+
+class KFold(ELPDDataLOOKFold):
+    """What `kfold` returns: ArviZ's estimate."""
 
 
 def _beneath(footer: str, caveat: str) -> str:

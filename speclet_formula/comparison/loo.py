@@ -6,7 +6,7 @@ Peak memory is nine blocks of `prediction.BLOCK_BYTES`, 288 MiB, and for the int
 
 import math
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -16,13 +16,27 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.pareto import FEWEST_DRAWS
 from speclet_formula.prediction import OBSERVATION_DIM
+
+if TYPE_CHECKING:
+    from speclet_formula.comparison.elpd import LeaveOneOut, SampledLeaveOneOut
 
 FEWEST_ROWS = 2  # their differences have a variance
 
 
-def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) -> Any:
+@overload
+def loo(fit: Fit, *, observations: None = None, random_seed: int | None = None) -> "LeaveOneOut": ...
+
+
+@overload
+def loo(fit: Fit, *, observations: int, random_seed: int | None = None) -> "SampledLeaveOneOut": ...
+
+
+def loo(
+    fit: Fit, *, observations: int | None = None, random_seed: int | None = None
+) -> "LeaveOneOut | SampledLeaveOneOut":
     """Estimate how well a fit predicts each row from the others: Pareto-smoothed leave-one-out.
 
     Of a Gaussian model with Normal priors of its coefficients, whichever engine fitted it, the estimate is
@@ -37,7 +51,7 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     Parameters
     ----------
     fit : Fit
-    rows : int, optional
+    observations : int, optional
         How many rows to draw, at least 2, where all of them would take too long; all by default. The sums are then
         estimates by differences from a guess for every row (Magnusson et al. 2020): the row's density at the means of
         the variances, the others given, or at the posterior's means. Half of them are the rows with the lowest guesses,
@@ -48,7 +62,7 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
 
     Returns
     -------
-    arviz.ELPDData
+    LeaveOneOut or SampledLeaveOneOut
         What `arviz.loo(..., pointwise=True)` returns, without `log_weights`: `elpd`, `se`, `p`, `n_samples`,
         `n_data_points`, `warning` (the estimate cannot be trusted), `caveat` (why, and what to do; empty where it can,
         else it is printed too), `good_k` (the limit, min(1 - 1 / log10(draws), 0.7)) and, with the
@@ -58,17 +72,16 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
         about 1,000 of the draws, 250 where there are 20,000 coefficients or more, and its `p` is the sum of the rows'
         leverages: the effective number of coefficients.
 
-        With `rows` an ELPDDataLOOSubsample as `arviz.loo_subsample` returns, whose `elpd_i` and `pareto_k` have the
-        drawn rows alone: `se` is what it would be with all rows, `subsampling_se` the error of having drawn some,
+        With `observations` an ELPDDataLOOSubsample as `arviz.loo_subsample` returns, whose `elpd_i` and `pareto_k` have
+        the drawn rows alone: `se` is what it would be with all rows, `subsampling_se` the error of having drawn some,
         `subsample_size` their number and `loo_subsample_observations` their places.
 
     Raises
     ------
     ComparisonError
-        It is a fit without draws, there are fewer than 30 of them, a row has density 0 in a draw, or `rows` is out of
-        range.
-    DataError
-        The posterior lacks a variable of the model.
+        There are fewer than 30 draws, a row has density 0 in a draw, or `observations` is out of range.
+    EstimateError
+        It is a fit without draws, or the posterior lacks a variable of the model.
 
     References
     ----------
@@ -96,7 +109,9 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     check_draws(fit)
     require_rows(fit.model.design, "loo()")
     n = len(fit.model.design.response)
-    choose = None if rows is None else partial(draw_rows, count=_checked_rows(rows, n), random_seed=random_seed)
+    choose = (
+        None if observations is None else partial(draw_rows, count=_checked(observations, n), random_seed=random_seed)
+    )
     found = (integrated_rows if not why_not_exact(fit.model) else conditional_rows)(fit, choose)
     places = np.arange(n) if found.drawn is None else found.drawn.rows
     check_finite(found.elpd, fit, places)
@@ -137,28 +152,19 @@ def loo(fit: Fit, *, rows: int | None = None, random_seed: int | None = None) ->
     )
 
 
-def _checked_rows(rows: int, n: int) -> int:
+def _checked(observations: int, n: int) -> int:
     """Return how many rows to draw."""
-    if type(rows) is not int or not FEWEST_ROWS <= rows <= n:
+    if type(observations) is not int or not FEWEST_ROWS <= observations <= n:
         raise ComparisonError(
-            f"rows={rows!r} is out of range.",
-            f"rows is a whole number from {FEWEST_ROWS} to {n:,}, the rows of the model.",
-            "Leave rows= out for all of them; some thousands are enough for any number.",
+            f"observations={observations!r} is out of range.",
+            f"observations is a whole number from {FEWEST_ROWS} to {n:,}, the rows of the model.",
+            "Leave observations= out for all of them; some thousands are enough for any number.",
         )
-    return rows
+    return observations
 
 
 def count_high_k(estimate: Any) -> int:
-    """Count the rows whose Pareto k is above the limit or is no number.
-
-    Parameters
-    ----------
-    estimate : arviz.ELPDData
-
-    Returns
-    -------
-    int
-    """
+    """Count the rows whose Pareto k is above the limit or is no number."""
     if estimate.pareto_k is None:  # of refits, which have no weights
         return 0
     return int((~(np.asarray(estimate.pareto_k) <= estimate.good_k)).sum())
@@ -166,14 +172,7 @@ def count_high_k(estimate: Any) -> int:
 
 def check_draws(fit: Fit) -> None:
     """Refuse what has no draws, or too few."""
-    if not isinstance(fit, Fit):
-        raise ComparisonError(
-            f"leave-one-out has no use for a {type(fit).__name__}.",
-            "It needs draws from a posterior; a fit by 'reml', 'ml' or 'laplace' has estimates alone.",
-            "Fit the model with another method, or leave method= out.",
-        )
-    posterior = fit.idata["posterior"]
-    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    n_draws = len(draws_of(fit))
     if n_draws < FEWEST_DRAWS:
         raise ComparisonError(
             f"{n_draws} draws are too few for leave-one-out.",

@@ -12,8 +12,8 @@ others are drawn from strata of like density: of rows drawn evenly most have nex
 import math
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from speclet_formula.inference.exact.leave_one_out import (
 )
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import BLOCK_BYTES, log_likelihood_blocks
 
@@ -93,20 +94,19 @@ def conditional_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
 
     The guess for all rows is their density at the posterior's means.
     """
-    posterior = fit.idata["posterior"]
-    n, efficiency = len(fit.model.design.response), relative_efficiency(posterior)
+    draws = draws_of(fit)
+    n, efficiency = len(fit.model.design.response), relative_efficiency(draws)
     guesses = None if choose is None else (_density_at_means(fit), np.zeros(n))
     drawn = choose(guesses[0]) if choose and guesses else None
     chosen = drawn.rows if drawn else None
     n = n if chosen is None else len(chosen)
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
-    for rows, block in log_likelihood_blocks(fit, chosen=chosen):
+    for rows, block in log_likelihood_blocks(fit.model, draws, chosen):
         values = np.ascontiguousarray(block.T)
         elpd[rows], k[rows] = _smoothed(values, efficiency)
         with np.errstate(divide="ignore", invalid="ignore"):
             p[rows] = log_sum_exp(values) - math.log(values.shape[1]) - elpd[rows]
-    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
-    return Pointwise("conditional", elpd, p, k, n_draws, n_redone=0, guesses=guesses, drawn=drawn)
+    return Pointwise("conditional", elpd, p, k, len(draws), n_redone=0, guesses=guesses, drawn=drawn)
 
 
 def integrated_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
@@ -118,8 +118,8 @@ def integrated_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
     """
     model = fit.model
     marginal = marginal_of(model, threads=os.cpu_count() or 1)
-    posterior = thinned(model, fit.idata["posterior"], costly=marginal.system.layout.size >= COSTLY)
-    draws, efficiency = read_variances(model, posterior), relative_efficiency(posterior)
+    known = thinned(model, draws_of(fit), costly=marginal.system.layout.size >= COSTLY)
+    draws, efficiency = read_variances(model, known), relative_efficiency(known)
     guesses = None if choose is None else _at_mean_variances(marginal, draws)
     drawn = choose(guesses[0]) if choose and guesses else None
     chosen = drawn.rows if drawn else None
@@ -213,11 +213,7 @@ def total(values: np.ndarray, drawn: Drawn, guesses: np.ndarray) -> Total:
 
 def _density_at_means(fit: Fit) -> np.ndarray:
     """Return the log density (n,) of each row at the posterior's means."""
-    import xarray as xr
-
-    means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims(("chain", "draw"))
-    at_means = replace(fit, idata=xr.DataTree.from_dict({"posterior": means}))
-    return np.concatenate([block[0] for _, block in log_likelihood_blocks(at_means)])
+    return np.concatenate([block[0] for _, block in log_likelihood_blocks(fit.model, draws_of(fit).mean())])
 
 
 def _at_mean_variances(marginal: Marginal, draws: DrawnVariances) -> tuple[np.ndarray, np.ndarray]:
@@ -249,12 +245,12 @@ def good_pareto_k(n_draws: int) -> float:
     return min(1 - 1 / math.log10(n_draws), 0.7)
 
 
-def relative_efficiency(posterior: Any) -> float:
+def relative_efficiency(draws: Draws) -> float:
     """Return the effective draws per draw, as ArviZ's `loo` does: the mean over all parameters, or some of very many.
 
     Parameters
     ----------
-    posterior : xarray.Dataset
+    draws : Draws
 
     Returns
     -------
@@ -263,15 +259,13 @@ def relative_efficiency(posterior: Any) -> float:
     """
     from arviz import ess
 
-    chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
-    if chains == 1:
+    if draws.chains == 1:
         return 1.0
-    variables = [posterior[name].transpose("chain", "draw", ...) for name in posterior.data_vars]
-    step = max(1, sum(variable.size for variable in variables) // (chains * length * EFFICIENCY_SAMPLE))
-    draws = [np.asarray(variable.values).reshape(chains, length, -1)[:, :, ::step] for variable in variables]
-    sizes = ess(np.concatenate(draws, axis=2), chain_axis=0, draw_axis=1, method="mean")
+    variables = [draws.by_chain(draws.variable(name)) for name in draws.names]
+    step = max(1, sum(variable.shape[2] for variable in variables) // EFFICIENCY_SAMPLE)
+    sizes = ess(np.concatenate([v[:, :, ::step] for v in variables], axis=2), chain_axis=0, draw_axis=1, method="mean")
     known = sizes[np.isfinite(sizes)]
-    return float(known.mean() / (chains * length)) if len(known) else 1.0
+    return float(known.mean() / len(draws)) if len(known) else 1.0
 
 
 def _smoothed(values: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray]:
@@ -281,12 +275,10 @@ def _smoothed(values: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.nda
         return log_sum_exp(weights + values), k
 
 
-def thinned(model: Model, posterior: Any, *, costly: bool) -> Any:
+def thinned(model: Model, draws: Draws, *, costly: bool) -> Draws:
     """Return the variances alone, of as many draws as are worth their while."""
-    held = [name for name in variance_names(model) if name in posterior]
-    wanted = COSTLY_DRAWS if costly else DRAWS
-    step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // wanted)
-    return posterior.to_dataset()[held].isel(draw=slice(None, None, step))
+    step = max(1, len(draws) // (COSTLY_DRAWS if costly else DRAWS))
+    return draws.only(variance_names(model)).thinned(step)
 
 
 def _redrawn(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances) -> tuple[np.ndarray, np.ndarray]:

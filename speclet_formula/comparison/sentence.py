@@ -1,6 +1,5 @@
 """The sentence that says what a table of ranked fits means, and the caveats of one estimate."""
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,7 +15,6 @@ from speclet_formula.posterior import Fit
 # and its standard error too small.
 SMALL_DIFFERENCE = 4.0
 STANDARD_ERRORS = 2.0
-WIDTH = 100  # of printed sentences
 FEW_ROWS = 2  # in a level: leaving one of them out leaves one or none
 SPARSE_SHARE = 0.05  # of all rows; fewer of them move the elpd little
 
@@ -26,7 +24,7 @@ def describe(
     fits: Mapping[str, Fit],
     estimates: Mapping[str, Any],
     remarks: Sequence[str] = (),
-    by: str | None = None,
+    group: str | None = None,
 ) -> str:
     """Say which fit predicts best, and by how much, of those whose estimate can be trusted; and of which it cannot.
 
@@ -38,7 +36,7 @@ def describe(
     estimates : mapping of str to arviz.ELPDData
     remarks : sequence of str
         What ArviZ adds, such as that the best of many is so by chance.
-    by : str, optional
+    group : str, optional
         The column whose levels were left out whole; single rows were without one.
 
     Returns
@@ -47,13 +45,13 @@ def describe(
     """
     doubts = {name: doubt for name in table.index if (doubt := _doubt(name, table, fits, estimates))}
     trusted = [name for name in table.index if name not in doubts and fits[name].diagnostics.verdict != "failed"]
-    left_out = "rows" if by is None else f"levels of '{by}'"
+    left_out = "rows" if group is None else f"levels of '{group}'"
     return " ".join(
         [
             *_not_converged(table, fits),
-            *_not_told(doubts, table, fits, by),
+            *_not_told(doubts, table, fits, group),
             *(_ranking(trusted, table, estimates, left_out) if len(trusted) > 1 else _no_ranking(left_out)),
-            *_redone(table, estimates, by),
+            *_redone(table, estimates, group),
             *_mixed(table),
             *remarks,
         ]
@@ -95,12 +93,12 @@ def sparse_parts(design: Design) -> list[str]:
     list of str
         "'sgRNA:cell_line' (100% of the rows)", for group blocks and for fixed factors.
     """
-    shares = {block.label: _share_by_codes(block.codes, len(block.levels)) for block in design.groups}
-    for term in design.fixed:
-        if term.kind == "categorical":
-            cells = design.X[:, term.start : term.stop] != 0
-            few = cells.sum(axis=0) <= FEW_ROWS
-            shares.setdefault(term.name, float(cells[:, few].any(axis=1).mean()))
+    shares = {block.label: _share_by_codes(block.codes, len(block.levels)) for block in design.blocks}
+    factors = [(p, term) for p in design.predictors for term in p.fixed if term.kind == "categorical"]
+    for predictor, term in factors:
+        cells = predictor.X[:, term.start : term.stop] != 0
+        few = cells.sum(axis=0) <= FEW_ROWS
+        shares.setdefault(term.name.removeprefix(predictor.prefix), float(cells[:, few].any(axis=1).mean()))
     return [f"'{name}' ({share:.0%} of the rows)" for name, share in shares.items() if share > SPARSE_SHARE]
 
 
@@ -146,7 +144,7 @@ def _reasons(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> li
 
 
 def _not_told(
-    doubts: Mapping[str, list[str]], table: pd.DataFrame, fits: Mapping[str, Fit], by: str | None
+    doubts: Mapping[str, list[str]], table: pd.DataFrame, fits: Mapping[str, Fit], group: str | None
 ) -> Iterator[str]:
     """Say of which fits nothing can be told, why, and what to do."""
     for name, reasons in doubts.items():
@@ -154,19 +152,21 @@ def _not_told(
     for kind in ("conditional", "integrated"):
         chosen = {name: fits[name] for name in doubts if table.loc[name, "kind"] == kind}
         if chosen:
-            yield from _instead(chosen, kind, by)
+            yield from _instead(chosen, kind, group)
 
 
-def _instead(chosen: Mapping[str, Fit], kind: str, by: str | None) -> Iterator[str]:
+def _instead(chosen: Mapping[str, Fit], kind: str, group: str | None) -> Iterator[str]:
     """Say what to do where leave-one-out cannot be trusted."""
     first = next(iter(chosen.values()))
     if kind == "integrated":
         yield "More draws, or a model without the rows that stand out, may serve."
         return
     yield f"The integrated estimate, which can be trusted, is not to be had: {why_not_exact(first.model)}."
-    if by is None:
+    if group is None:
         column = _to_leave_out(first.model.design)
-        levels = "" if column is None else f"Leave out whole levels instead, by='{column}' in compare() or kfold(); or"
+        levels = (
+            "" if column is None else f"Leave out whole levels instead, group='{column}' in compare() or kfold(); or"
+        )
         yield f"{levels or 'Leave out'} a tenth of the rows at a time, kfold(fit, k=10)."
 
 
@@ -174,7 +174,7 @@ def _to_leave_out(design: Design) -> str | None:
     """Return the grouping column of the fewest levels, of those whose levels have rows enough."""
     sizes = {
         block.factors[0]: len(block.levels)
-        for block in design.groups
+        for block in design.blocks
         if len(block.factors) == 1 and _share_by_codes(block.codes, len(block.levels)) <= SPARSE_SHARE
     }
     return min(sizes, key=lambda name: sizes[name]) if sizes else None
@@ -238,16 +238,11 @@ def _mixed(table: pd.DataFrame) -> Iterator[str]:
         )
 
 
-def _redone(table: pd.DataFrame, estimates: Mapping[str, Any], by: str | None) -> Iterator[str]:
+def _redone(table: pd.DataFrame, estimates: Mapping[str, Any], group: str | None) -> Iterator[str]:
     for name, count in table["n_redone"].items():
         if count:
-            of = f"{estimates[name].n_data_points:,} rows" if by is None else f"{estimates[name].n_folds:,} levels"
+            of = f"{estimates[name].n_data_points:,} rows" if group is None else f"{estimates[name].n_folds:,} levels"
             yield (
                 f"For {count:,} of {of} with a high Pareto k the variances of '{name}' were drawn anew without "
-                f"the {'row' if by is None else 'level'}."
+                f"the {'row' if group is None else 'level'}."
             )
-
-
-def wrapped(sentence: str) -> str:
-    """Break a text into lines that a terminal shows whole."""
-    return textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)

@@ -5,8 +5,18 @@ terms, `build` joins them. Judging a design is left to `model`.
 """
 
 from speclet_formula.design.build import build_design, replay_design
-from speclet_formula.design.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.groups import centre_of
 from speclet_formula.design.scans import Scan, scan
 
-__all__ = ["Design", "FixedTerm", "GroupBlock", "Scan", "build_design", "centre_of", "replay_design", "scan"]
+__all__ = [
+    "Design",
+    "FixedTerm",
+    "GroupBlock",
+    "Predictor",
+    "Scan",
+    "build_design",
+    "centre_of",
+    "replay_design",
+    "scan",
+]

@@ -21,7 +21,9 @@ from speclet_formula.design.design import (
     FixedTerm,
     GroupBlock,
     Merged,
+    Predictor,
     Recipe,
+    variable_name,
 )
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.fixed import (
@@ -132,10 +134,9 @@ def build_design(
         rows = np.flatnonzero(keep)
         if ordinal:
             refuse_no_intercept(formula)
-        main = _side(formula, scope, rows, response_name(formula.response), prefix="", ordinal=ordinal)
-        parameters = tuple(
-            (name, _side(part, scope, rows, name, prefix=f"{name}_")) for name, part in formula.parameters
-        )
+        parts = (("", formula), *formula.parameters)
+        predictors = [_predictor(part, scope, name, ordinal=ordinal and not name) for name, part in parts]
+        name = response_name(formula.response)
         if not needs_response:
             observed = unknown_response(rows)
         elif ordinal:
@@ -144,34 +145,37 @@ def build_design(
             observed = observed_response(formula.response, scope, binary=binary)
         if proportion and needs_response and observed.trials is None:
             column = None if weights is None else frame[weights]
-            observed, weights = out_of_trials(observed, main.response_name, column, weights), None
-        main, parameters = _with_own_names(main, parameters, frozenset(reserved))
-        return replace(
-            main,
+            observed, weights = out_of_trials(observed, name, column, weights), None
+        name, predictors = _with_own_names_all(name, predictors, OWN | frozenset(reserved))
+        return Design(
+            formula=formula,
             response=observed.values,
+            response_name=name,
             trials=observed.trials,
-            limits=observed.limits,
-            levels=observed.levels,
+            predictors=tuple(predictors),
             weights=_weights_of_rows(None if weights is None else _weights(frame[weights], weights), merged),
-            parameters=parameters,
+            frame=frame,
+            rows=rows,
+            levels=observed.levels,
+            limits=observed.limits,
             merged=merged,
         )
 
 
-def _with_own_names(
-    main: Design, parameters: tuple[tuple[str, Design], ...], reserved: frozenset[str]
-) -> tuple[Design, tuple[tuple[str, Design], ...]]:
+def _with_own_names_all(
+    response: str, predictors: Sequence[Predictor], taken: frozenset[str]
+) -> tuple[str, list[Predictor]]:
     """Put columns in back-quotes whose names the model needs for something else; the parameters' terms come first."""
-    blocks = [block for side in (main, *(side for _, side in parameters)) for block in side.groups]
+    blocks = [block for predictor in predictors for block in predictor.groups]
     _check_names_of_blocks(blocks)
-    taken = OWN | reserved | names_of_blocks(blocks)
-    named = []
-    for name, side in parameters:
-        named.append((name, _named(side, taken, f"{name}_")))
-        taken |= names_of(named[-1][1].recipe.fixed)
-    if main.response_variable in taken:
-        main = replace(main, response_name=f"`{main.response_name}`")
-    return _named(main, taken, ""), tuple(named)
+    taken |= names_of_blocks(blocks)
+    varying = []
+    for predictor in predictors[1:]:
+        varying.append(_named(predictor, taken))
+        taken |= names_of(varying[-1].recipe.fixed)
+    if variable_name(response) in taken:
+        response = f"`{response}`"
+    return response, [_named(predictors[0], taken), *varying]
 
 
 def _check_names_of_blocks(blocks: Sequence[GroupBlock]) -> None:
@@ -186,9 +190,9 @@ def _check_names_of_blocks(blocks: Sequence[GroupBlock]) -> None:
         )
 
 
-def _named(side: Design, taken: frozenset[str], prefix: str) -> Design:
-    fixed = with_own_names(side.recipe.fixed, taken, prefix)
-    return replace(side, fixed=fixed.terms, recipe=replace(side.recipe, fixed=fixed))
+def _named(predictor: Predictor, taken: frozenset[str]) -> Predictor:
+    fixed = with_own_names(predictor.recipe.fixed, taken, predictor.prefix)
+    return replace(predictor, fixed=fixed.terms, recipe=replace(predictor.recipe, fixed=fixed))
 
 
 @contextmanager
@@ -203,10 +207,11 @@ def _dropped_rows_said(count: int) -> Iterator[None]:
         raise DataError(error.problem + without, error.allowed, error.remedy) from error
 
 
-def _side(formula: Formula, scope: Scope, rows: np.ndarray, name: str, *, prefix: str, ordinal: bool = False) -> Design:
-    """Make the columns of one linear predictor; the response is filled in for the mean's."""
-    # One memory for all sides: what poly(x, 2) learnt is the same wherever it stands.
+def _predictor(formula: Formula, scope: Scope, name: str, *, ordinal: bool = False) -> Predictor:
+    """Make the columns of one linear predictor."""
+    # One memory for all of them: what poly(x, 2) learnt is the same wherever it stands.
     memory = cast(dict[str, Any], scope.memory)
+    prefix = f"{name}_" if name else ""
     fixed = fixed_part(formula.intercept, formula.terms, scope, prefix=prefix)
     if ordinal:
         fixed = without_intercept(fixed)
@@ -214,18 +219,13 @@ def _side(formula: Formula, scope: Scope, rows: np.ndarray, name: str, *, prefix
         with_own_names(fixed_part(t.intercept, t.terms, scope, constant="allow"), ("Intercept", "1"))
         for t in formula.group_terms
     )
-    return Design(
+    return Predictor(
+        name=name,
         formula=formula,
-        response=unknown_response(rows).values,
-        response_name=name,
-        trials=None,
         X=fixed.X,
         fixed=fixed.terms,
         groups=group_blocks(formula.group_terms, parts, scope, prefix),
         offset=_offset(formula.offsets, scope),
-        weights=None,
-        frame=scope.frame,
-        rows=rows,
         recipe=Recipe(fixed, parts, memory, dict(scope.functions), level_orders(scope.frame)),
     )
 
@@ -253,38 +253,37 @@ def replay_design(design: Design, data: Any) -> Design:
     DataError
         If a fixed factor has a level that was not seen, or a value is missing or not finite.
     """
-    formula, recipe = design.formula, design.recipe
-    names = columns_of(_without_response(formula))
+    recipe = design.mean.recipe
+    names = columns_of(_without_response(design.formula))
     table = as_pandas(data)
     selected, keep = handle_missing(select_columns(table, names), "error")
     frame = align_levels(clean_columns(selected), recipe.levels) if names else pd.DataFrame(index=table.index)
-    scope = Scope(frame, recipe.memory, recipe.functions)
     _check_kinds(frame, recipe.levels)
-    rows = np.flatnonzero(keep)
-    parameters = tuple((name, _replayed_side(side, scope, rows)) for name, side in design.parameters)
-    return replace(_replayed_side(design, scope, rows), parameters=parameters)
-
-
-def _replayed_side(side: Design, scope: Scope, rows: np.ndarray) -> Design:
-    """Make the columns of one linear predictor for new rows."""
-    formula, recipe = side.formula, side.recipe
-    _check_known_levels(formula, scope.frame, recipe.levels)
-    values = [replay_fixed(part, scope) for part in recipe.blocks]
+    scope, rows = Scope(frame, recipe.memory, recipe.functions), np.flatnonzero(keep)
     return replace(
-        side,
+        design,
         response=unknown_response(rows).values,
         trials=None,
-        X=replay_fixed(recipe.fixed, scope),
-        groups=tuple(
-            replayed_block(block, term, value, scope)
-            for block, term, value in zip(side.groups, formula.group_terms, values, strict=True)
-        ),
-        offset=_offset(formula.offsets, scope),
+        predictors=tuple(_replayed(predictor, scope) for predictor in design.predictors),
         weights=None,
-        frame=scope.frame,
+        frame=frame,
         rows=rows,
         limits=None,
         merged=None,
+    )
+
+
+def _replayed(predictor: Predictor, scope: Scope) -> Predictor:
+    """Make the columns of one linear predictor for new rows."""
+    formula, recipe = predictor.formula, predictor.recipe
+    _check_known_levels(formula, scope.frame, recipe.levels)
+    values = [replay_fixed(part, scope) for part in recipe.blocks]
+    blocks = zip(predictor.groups, formula.group_terms, values, strict=True)
+    return replace(
+        predictor,
+        X=replay_fixed(recipe.fixed, scope),
+        groups=tuple(replayed_block(block, term, value, scope) for block, term, value in blocks),
+        offset=_offset(formula.offsets, scope),
     )
 
 

@@ -5,7 +5,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
 from itertools import combinations, pairwise
 from typing import Any, Literal
 
@@ -230,24 +229,13 @@ class Design:
     response: np.ndarray  # (n,) float64, the observed response (successes for a binomial)
     response_name: str  # as the formula spells it: "log_fc", "log(treated / control)"
     trials: np.ndarray | None  # (n,) float64, numbers of trials of a binomial response, else None
-    X: np.ndarray  # (n, p) float64, the intercept's column of ones first when there is one
-    fixed: tuple[FixedTerm, ...]  # in the order of X's columns, the intercept included
-    groups: tuple[GroupBlock, ...]
-    offset: np.ndarray  # (n,) float64, on the link scale; zeros when there is none
+    predictors: tuple[Predictor, ...]  # the mean's, then those of the parameters that have a formula
     weights: np.ndarray | None  # (n,) float64, or None for equal weights; sums over merged rows
     frame: pd.DataFrame  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals
     rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
-    recipe: Recipe  # what was learnt from these rows, so that new rows get the same columns
     levels: tuple[str, ...] = ()  # of an ordinal response, the lowest first; it holds their places 0, 1, ...
-    parameters: tuple[tuple[str, "Design"], ...] = ()  # of sigma ~ x: the same for the linear predictor of sigma
     limits: Limits | None = None  # of a response that is censored or truncated
     merged: Merged | None = None  # of rows that stand for several
-
-    @cached_property
-    def predictors(self) -> tuple[Predictor, ...]:
-        """The linear predictors of the model: the mean's, then those of its other parameters."""
-        sides = (("", self), *self.parameters)
-        return tuple(Predictor(n, s.formula, s.X, s.fixed, s.groups, s.offset, s.recipe) for n, s in sides)
 
     @property
     def mean(self) -> Predictor:
@@ -285,6 +273,11 @@ def replace_response(design: Design, response: np.ndarray, columns: Mapping[str,
     return replace(design, response=response, frame=design.frame.assign(**columns))
 
 
+def replace_mean(design: Design, **changes: Any) -> Design:
+    """Return the same design with another predictor of the mean: other fields of `Predictor`, by name."""
+    return replace(design, predictors=(replace(design.mean, **changes), *design.predictors[1:]))
+
+
 def take_rows(design: Design, rows: np.ndarray) -> Design:
     """Return the design of some of its rows, in this order; levels and columns stay, also those without a row."""
 
@@ -296,18 +289,15 @@ def take_rows(design: Design, rows: np.ndarray) -> Design:
         design,
         response=design.response[rows],
         trials=taken(design.trials),
-        X=design.X[rows],
-        groups=tuple(replace(block, codes=block.codes[rows], values=block.values[rows]) for block in design.groups),
-        offset=design.offset[rows],
+        predictors=tuple(_taken(predictor, rows) for predictor in design.predictors),
         weights=taken(design.weights),
         frame=design.frame.iloc[rows],
         rows=design.rows[rows],
-        parameters=tuple((name, take_rows(side, rows)) for name, side in design.parameters),
         limits=None if limits is None else Limits(taken(limits.status), limits.lower[rows], limits.upper[rows]),
         merged=None if merged is None else Merged(merged.rows[rows], merged.within[rows]),
     )
 
 
-def sides(design: Design) -> tuple[Design, ...]:
-    """Return the linear predictors of a model: the mean's, then those of its other parameters."""
-    return (design, *(side for _, side in design.parameters))
+def _taken(predictor: Predictor, rows: np.ndarray) -> Predictor:
+    blocks = (replace(block, codes=block.codes[rows], values=block.values[rows]) for block in predictor.groups)
+    return replace(predictor, X=predictor.X[rows], groups=tuple(blocks), offset=predictor.offset[rows])

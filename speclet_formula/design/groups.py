@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, FixedPart, GroupBlock, variable_name
+from speclet_formula.design.design import Design, FixedPart, GroupBlock, replace_mean, variable_name
 from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels
 from speclet_formula.design.fixed import report_no_level, report_not_finite
 from speclet_formula.design.merged import column_means
@@ -107,15 +107,16 @@ def replayed_block(block: GroupBlock, term: GroupTerm, values: np.ndarray, scope
 
 
 def centre_of(design: Design) -> np.ndarray:
-    """Return what is taken off each fixed column: its mean when there is an intercept, else nothing."""
-    centre = np.zeros(design.X.shape[1])
-    if design.fixed and design.fixed[0].kind == "intercept":
-        centre[1:] = column_means(design, design.X[:, 1:])
+    """Return what is taken off each fixed column of the mean: its own mean beside an intercept, else nothing."""
+    X = design.mean.X
+    centre = np.zeros(X.shape[1])
+    if design.mean.has_intercept:
+        centre[1:] = column_means(design, X[:, 1:])
     return centre
 
 
 def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...]]:
-    """Take the means off the columns of correlated blocks with an intercept, where one lies far from zero.
+    """Take the means off the columns of the mean's correlated blocks with an intercept, where one lies far from zero.
 
     There intercepts and slopes are all but perfectly correlated, and no search gets along the ridge: a calendar year.
 
@@ -132,7 +133,7 @@ def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...
     """
     groups: list[GroupBlock] = []
     moves: list[np.ndarray | None] = []
-    for block in design.groups:
+    for block in design.mean.groups:
         means, spread = block.values.mean(axis=0), block.values.std(axis=0)
         if not block.correlated or "1" not in block.columns or not (np.abs(means) > FAR * spread)[spread > 0].any():
             groups.append(block)
@@ -144,4 +145,5 @@ def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...
         back[place] -= means
         groups.append(replace(block, values=block.values - means))
         moves.append(back)
-    return (design if all(move is None for move in moves) else replace(design, groups=tuple(groups))), tuple(moves)
+    moved = any(move is not None for move in moves)
+    return (replace_mean(design, groups=tuple(groups)) if moved else design), tuple(moves)

@@ -63,7 +63,7 @@ class Scan:
         return f"Scan of {self.name}{', rows merged' if self.merge else ''}: {', '.join(self.columns)}"
 
 
-def scan(source: Any, *, rows: int = 1_000_000, merge: bool = False) -> Scan:
+def scan(source: Any, *, chunksize: int = 1_000_000, merge: bool = False) -> Scan:
     """Prepare a table to be read in pieces, for data that are larger than memory.
 
     Parameters
@@ -72,7 +72,7 @@ def scan(source: Any, *, rows: int = 1_000_000, merge: bool = False) -> Scan:
         A file (Parquet, Feather, Arrow IPC, or text of separated columns: CSV, TSV and the like, also .gz), a folder of
         Parquet files, or what pyarrow or polars made of them: filters and computed columns of a LazyFrame are carried
         out piece by piece.
-    rows : int
+    chunksize : int
         How many rows to read at a time.
     merge : bool
         Whether rows that agree in every column of the formula but the response, weights included, are merged into one
@@ -110,15 +110,19 @@ def scan(source: Any, *, rows: int = 1_000_000, merge: bool = False) -> Scan:
     1100
     200
     """
-    if type(rows) is not int or rows < 1:
-        raise DataError(f"rows={rows!r} is out of range.", "rows is a whole number of at least 1.", "Leave rows= out.")
+    if type(chunksize) is not int or chunksize < 1:
+        raise DataError(
+            f"chunksize={chunksize!r} is out of range.",
+            "chunksize is a whole number of at least 1.",
+            "Leave chunksize= out.",
+        )
     if isinstance(source, str | Path):
         dataset = _dataset(Path(source))
-        return Scan(tuple(dataset.schema.names), rows, f"'{source}'", dataset, merge)
+        return Scan(tuple(dataset.schema.names), chunksize, f"'{source}'", dataset, merge)
     if hasattr(source, "collect_schema") and hasattr(source, "collect_batches"):
-        return Scan(tuple(source.collect_schema().names()), rows, "a polars LazyFrame", source, merge)
+        return Scan(tuple(source.collect_schema().names()), chunksize, "a polars LazyFrame", source, merge)
     if hasattr(source, "schema") and hasattr(source, "to_batches") and hasattr(source, "get_fragments"):
-        return Scan(tuple(source.schema.names), rows, "a pyarrow Dataset", source, merge)
+        return Scan(tuple(source.schema.names), chunksize, "a pyarrow Dataset", source, merge)
     raise DataError(
         f"a {type(source).__name__} cannot be read in pieces.",
         _SOURCES,

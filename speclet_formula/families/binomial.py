@@ -20,12 +20,12 @@ def _ways(y: np.ndarray, trials: Any) -> Any:
     return special.gammaln(trials + 1) - special.gammaln(y + 1) - special.gammaln(trials - y + 1)
 
 
-def binomial(y: np.ndarray, mean: np.ndarray, _p: Parameters, trials: Any) -> Any:
+def _binomial(y: np.ndarray, mean: np.ndarray, _p: Parameters, trials: Any) -> Any:
     """Successes out of trials."""
     return _ways(y, trials) + special.xlogy(y, mean) + special.xlog1py(trials - y, -mean)
 
 
-def draw_binomial(rng: np.random.Generator, mean: np.ndarray, _p: Parameters, trials: Any) -> Any:
+def _draw_binomial(rng: np.random.Generator, mean: np.ndarray, _p: Parameters, trials: Any) -> Any:
     """Draw successes out of trials."""
     return rng.binomial(np.asarray(trials, dtype=int), mean)
 
@@ -38,7 +38,7 @@ def _beta_binomial(y: np.ndarray, mean: np.ndarray, p: Parameters, trials: Any) 
 
 def _draw_beta_binomial(rng: np.random.Generator, mean: np.ndarray, p: Parameters, trials: Any) -> Any:
     """Draw a probability for each row, then its successes."""
-    return draw_binomial(rng, rng.beta(mean * p["kappa"], (1 - mean) * p["kappa"]), p, trials)
+    return _draw_binomial(rng, rng.beta(mean * p["kappa"], (1 - mean) * p["kappa"]), p, trials)
 
 
 def _of_share(mean: np.ndarray, trials: Any) -> Any:
@@ -91,7 +91,7 @@ BERNOULLI = FamilySpecification(
 
 BINOMIAL = FamilySpecification(
     "binomial", "p", (), PROBABILITY, "proportion",
-    binomial, draw_binomial,
+    _binomial, _draw_binomial,
     Spelling("Binomial", ("n", "p"), "binomial", "binomial", glm_lacks=("identity",)),
     variance=lambda mean, _p, trials: _of_share(mean, trials),
     deviance=_deviance,

@@ -1,4 +1,4 @@
-"""Positive numbers by their mean: gamma, its special case exponential, and weibull."""
+"""Positive numbers by their mean: _gamma, its special case exponential, and weibull."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ from speclet_formula.families.parameters import ALPHA
 from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
 
 
-def gamma(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+def _gamma(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """Gamma with shape alpha."""
     alpha = p["alpha"]
     return alpha * np.log(alpha / mean) - special.gammaln(alpha) + (alpha - 1) * np.log(y) - alpha * y / mean
 
 
-def draw_gamma(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+def _draw_gamma(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """Draw from the Gamma with shape alpha."""
     return rng.gamma(p["alpha"], mean / p["alpha"])
 
@@ -49,7 +49,7 @@ def _drifts(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple
 
 GAMMA = FamilySpecification(
     "gamma", "mu", (ALPHA,), ("inverse", "log", "identity"), "positive",
-    gamma, draw_gamma,
+    _gamma, _draw_gamma,
     Spelling("Gamma", ("mu", "alpha"), "Gamma", "Gamma", "Gamma"),
     variance=lambda mean, p, _: mean**2 / p["alpha"],
     deviance=_deviance,

@@ -11,7 +11,7 @@ from speclet_formula.families.parameters import SIGMA
 from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling, Tails
 
 
-def normal(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+def _normal(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """Normal with SD sigma."""
     return -0.5 * ((y - mean) / p["sigma"]) ** 2 - np.log(p["sigma"]) - HALF_LOG_2PI
 
@@ -43,7 +43,7 @@ def _square(_location: np.ndarray, p: Parameters) -> Any:
 
 GAUSSIAN = FamilySpecification(
     "gaussian", "mu", (SIGMA,), REAL, "real",
-    normal,
+    _normal,
     lambda rng, mean, p, _: rng.normal(mean, p["sigma"]),
     Spelling("Normal", ("mu", "sigma"), "gaussian", "gaussian", "gaussian"),
     variance=lambda mean, p, _: p["sigma"] ** 2 + 0 * mean,
@@ -57,13 +57,13 @@ GAUSSIAN = FamilySpecification(
 )  # fmt: skip
 
 
-def log_normal(y: np.ndarray, mean: np.ndarray, p: Parameters, trials: Any) -> Any:
+def _log_normal(y: np.ndarray, mean: np.ndarray, p: Parameters, trials: Any) -> Any:
     """Normal of log(y)."""
     logarithm = np.log(y)
-    return normal(logarithm, mean, p, trials) - logarithm
+    return _normal(logarithm, mean, p, trials) - logarithm
 
 
-def draw_log_normal(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+def _draw_log_normal(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """Draw the exponential of a normal number."""
     return np.exp(rng.normal(mean, p["sigma"]))
 
@@ -77,7 +77,7 @@ SIGMA_OF_LOGARITHM = SIGMA.but({"bambi": ("HalfNormal", {"sigma": 1})})
 
 LOGNORMAL = FamilySpecification(
     "lognormal", "mu", (SIGMA_OF_LOGARITHM,), REAL, "positive",
-    log_normal, draw_log_normal,
+    _log_normal, _draw_log_normal,
     Spelling("LogNormal", ("mu", "sigma"), "lognormal", brms_lacks=("log",)),
     mean_of_log_normal,
     latent_variances={"identity": _square},

@@ -121,13 +121,13 @@ def _share_logit(eta: np.ndarray) -> tuple[Slopes, Slopes]:
 
 
 def _share_probit(eta: np.ndarray) -> tuple[Slopes, Slopes]:
-    def one(x: np.ndarray) -> Slopes:
+    def tail(x: np.ndarray) -> Slopes:
         value = special.log_ndtr(x)
         ratio = np.exp(-0.5 * x**2 - HALF_LOG_2PI - value)
         second = -ratio * (x + ratio)
         return Slopes(value, ratio, second, -second * (x + ratio) - ratio * (1 + second))
 
-    above, below = one(eta), one(-eta)
+    above, below = tail(eta), tail(-eta)
     return above, Slopes(below.value, -below.first, below.second, -below.third)
 
 

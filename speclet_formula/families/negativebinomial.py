@@ -14,7 +14,7 @@ from speclet_formula.families.specification import FamilySpecification, Paramete
 LARGE = 1e3  # alpha over counts from which on powers of their ratio are exact enough
 
 
-def negative_binomial(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+def _negative_binomial(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """Counts with the variance mean + mean^2 / alpha."""
     alpha = p["alpha"]
     ways = special.gammaln(y + alpha) - special.gammaln(alpha) - special.gammaln(y + 1)
@@ -126,7 +126,7 @@ NEGATIVEBINOMIAL = FamilySpecification(
     (ALPHA.but({"brms": ("InverseGamma", {"alpha": 0.4, "beta": 0.3})}),),
     COUNT,
     "count",
-    negative_binomial,
+    _negative_binomial,
     _draw,
     Spelling("NegativeBinomial", ("mu", "alpha"), "negbinomial", "", "nbinom2", own_functions=("glm.nb", "glmer.nb")),
     variance=lambda mean, p, _: mean + mean**2 / p["alpha"],

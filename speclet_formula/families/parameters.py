@@ -9,8 +9,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from speclet_formula.families.links import FORWARD_LINKS
-
 
 class Measures(NamedTuple):
     """What a preset has measured of the response, for the priors that it scales."""
@@ -18,8 +16,8 @@ class Measures(NamedTuple):
     mean: float
     sd: float  # the spread that the preset gives sigma
     wide: float  # the SD that it gives the intercept
-    link: str
     counts: np.ndarray  # (K,) rows at each of the ordered levels; empty without them
+    linked: Callable[[float], float]  # the link of the mean
 
 
 type Stated = tuple[str, Mapping[str, Any]]  # a distribution's name and its parameters, as `priors.Prior` takes them
@@ -44,12 +42,17 @@ class Parameter:
     defaults: Mapping[str, Default]  # by preset; "" for those that say nothing of it
     brms: Elsewhere | None = None
     glmm_tmb: Elsewhere | None = None  # an argument of the call
+    guess: float | None = None  # where a search begins; None for the SD of the response
     brms_predictor: Stated | None = None  # brms' prior of its formula's intercept; None for one with the same moments
+
+    @property
+    def is_share(self) -> bool:
+        """Whether it lies between 0 and 1; thresholds aside, others are above 0."""
+        return self.link == "logit"
 
     def default(self, preset: str, measures: Measures) -> Stated:
         """Return the distribution, and its parameters, that a preset gives it."""
-        stated = self.defaults.get(preset, self.defaults.get(""))
-        assert stated is not None
+        stated = self.defaults[preset if preset in self.defaults else ""]
         return stated(measures) if callable(stated) else stated
 
     def but(
@@ -71,14 +74,13 @@ def _threshold_places(measures: Measures) -> Stated:
 
 def threshold_at(measures: Measures, shares: np.ndarray) -> Stated:
     """Give thresholds a prior around the link of some shares."""
-    return "Normal", {"mu": np.array([float(FORWARD_LINKS[measures.link](share)) for share in shares]), "sigma": 2.5}
+    return "Normal", {"mu": np.array([measures.linked(float(share)) for share in shares]), "sigma": 2.5}
 
 
-# brms 2.18's default of its shape, phi, zi and hu, and of its formulas' intercepts (def_dpar_prior).
+# Defaults of brms 2.18, of its shape and phi and of its formulas' intercepts (def_dpar_prior), and of Bambi 0.21
+# (`default_priors`).
 _VAGUE: Stated = ("Gamma", {"alpha": 0.01, "beta": 0.01})
 _PREDICTOR: Stated = ("StudentT", {"nu": 3, "mu": 0, "sigma": 2.5})
-# Bambi 0.21's `default_priors`; brms has the same one for the degrees of freedom (Juarez & Steel 2010,
-# doi:10.1198/jbes.2009.07145).
 _HALF_CAUCHY: Stated = ("HalfCauchy", {"beta": 1})
 _EXPONENTIAL: Stated = ("Exponential", {"lam": 1})
 
@@ -94,13 +96,14 @@ SIGMA = Parameter(
     },
     Elsewhere("sigma"),
     Elsewhere("dispformula"),
-    _PREDICTOR,
+    brms_predictor=_PREDICTOR,
 )
 NU = Parameter(
     "nu",
     "log",
-    {"": ("Gamma", {"alpha": 2, "beta": 0.1})},
+    {"": ("Gamma", {"alpha": 2, "beta": 0.1})},  # Juarez & Steel 2010, doi:10.1198/jbes.2009.07145
     Elsewhere("nu", note="# not the same model: nu is 1 + exp(...) in brms where it has a formula, and exp(...) here"),
+    guess=8.0,
     brms_predictor=("Normal", {"mu": 2.7, "sigma": 0.8}),
 )
 ALPHA = Parameter(
@@ -109,6 +112,7 @@ ALPHA = Parameter(
     {"": _HALF_CAUCHY, "brms": _VAGUE, "rstanarm": _EXPONENTIAL},
     Elsewhere("shape"),
     Elsewhere("dispformula"),
+    1.0,
     _PREDICTOR,
 )
 KAPPA = Parameter(
@@ -117,6 +121,7 @@ KAPPA = Parameter(
     {"": _HALF_CAUCHY, "brms": _VAGUE, "rstanarm": _EXPONENTIAL},
     Elsewhere("phi"),
     Elsewhere("dispformula"),
+    10.0,
     _PREDICTOR,
 )
 PSI = Parameter(
@@ -125,7 +130,7 @@ PSI = Parameter(
     {"": ("Beta", {"alpha": 2, "beta": 2}), "brms": ("Beta", {"alpha": 1, "beta": 1})},
     Elsewhere("zi", -1, "# zi is 1 - psi: its coefficients have the opposite sign"),
     Elsewhere("ziformula", -1, "# ziformula is of 1 - psi: its coefficients have the opposite sign"),
-    ("Logistic", {"mu": 0, "s": 1}),
+    brms_predictor=("Logistic", {"mu": 0, "s": 1}),
 )
 PSI_OF_HURDLE = PSI.but({}, brms=Elsewhere("hu", -1, "# hu is 1 - psi: its coefficients have the opposite sign"))
 LAM = Parameter("lam", "log", {"": _HALF_CAUCHY, "brms": _VAGUE}, Elsewhere("shape"), brms_predictor=_PREDICTOR)

@@ -10,7 +10,7 @@ from speclet_formula.families.links import COUNT, Slopes
 from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling, Tails
 
 
-def poisson(y: np.ndarray, mean: np.ndarray, _p: Parameters, _trials: Any) -> Any:
+def _poisson(y: np.ndarray, mean: np.ndarray, _p: Parameters, _trials: Any) -> Any:
     """Counts whose variance is their mean."""
     return special.xlogy(y, mean) - mean - special.gammaln(y + 1)
 
@@ -48,7 +48,7 @@ def _by_logarithm(eta: np.ndarray, observed: Observations, _numbers: Numbers) ->
 
 POISSON = FamilySpecification(
     "poisson", "mu", (), COUNT, "count",
-    poisson,
+    _poisson,
     lambda rng, mean, _p, _: rng.poisson(mean),
     Spelling("Poisson", ("mu",), "poisson", "poisson"),
     variance=lambda mean, _p, _: mean,

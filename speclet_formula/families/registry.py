@@ -3,7 +3,7 @@
 To add one, make its file and put its specification into `FAMILIES`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -42,6 +42,7 @@ FAMILIES: dict[str, FamilySpecification] = {
 }  # fmt: skip
 
 DEFAULT_FAMILY = GAUSSIAN.name
+SHARES = frozenset(own.name for known in FAMILIES.values() for own in known.own_parameters if own.is_share)
 _LINK_ALIASES: Mapping[str, str] = {"1/mu^2": "inverse_squared", "1/mu": "inverse"}
 # What R has and Bambi has not, with what comes nearest.
 _ABSENT: Mapping[str, str] = {
@@ -53,17 +54,6 @@ _ABSENT: Mapping[str, str] = {
     "multinomial": "Its levels have no order: fit one level against the others with 'binomial'.",
     "acat": "Ordered levels have 'cumulative' and 'sratio'.",
     "cratio": "Ordered levels have 'cumulative' and 'sratio'; reverse the levels for the continuation ratio.",
-}
-_SUPPORT: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
-    "real": (np.isfinite, "numbers"),
-    "positive": (lambda y: y > 0, "numbers above 0"),
-    "unit": (lambda y: (y > 0) & (y < 1), "numbers between 0 and 1, neither 0 nor 1 themselves"),
-    "angle": (lambda y: np.abs(y) <= np.pi, "angles in radians, from -pi to pi"),
-    "nonnegative": (lambda y: y >= 0, "0 and numbers above it"),
-    "binary": (lambda y: (y == 0) | (y == 1), "0 or 1, True or False, or a factor of two levels"),
-    "count": (lambda y: (y >= 0) & (y == np.round(y)), "whole numbers from 0 on"),
-    "proportion": (lambda y: (y >= 0) & (y == np.round(y)), "counts of successes"),
-    "ordinal": (lambda y: (y >= 0) & (y == np.round(y)), "ordered levels"),
 }
 
 
@@ -164,12 +154,12 @@ def check_response(family: Family, y: np.ndarray, name: str, trials: np.ndarray 
     DataError
     """
     _check_trials(family, name, trials)
-    inside, words = _SUPPORT[specification_of(family).support]
-    outside = np.flatnonzero(~inside(y))
+    taken = specification_of(family).responses
+    outside = np.flatnonzero(~taken.inside(y))
     if len(outside):
         raise DataError(
             f"'{name}' has {len(outside)} values that a {family.name} response cannot take, such as {y[outside[0]]:g}.",
-            f"A {family.name} response takes {words}.",
+            f"A {family.name} response takes {taken.words}.",
             _remedy(family, y[outside]),
         )
 

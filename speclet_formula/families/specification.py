@@ -27,6 +27,40 @@ Zeros = Literal["inflated", "hurdle"]
 
 
 @dataclass(frozen=True)
+class Responses:
+    """The responses that families of one support take."""
+
+    inside: Callable[[np.ndarray], np.ndarray]
+    words: str
+    density: str = "a probability"  # what the density of a row is
+    is_measured: bool = False  # on a scale, as against counts and answers
+    findings: Literal["real", "binary", "count", "proportion", "ordinal", "other"] = "other"  # that a design may have
+
+
+def _are_whole(y: np.ndarray) -> np.ndarray:
+    return np.asarray((y >= 0) & (y == np.round(y)))
+
+
+RESPONSES: Mapping[Support, Responses] = {
+    "real": Responses(np.isfinite, "numbers", "a density", True, "real"),
+    "positive": Responses(lambda y: y > 0, "numbers above 0", "a density", True),
+    "unit": Responses(
+        lambda y: (y > 0) & (y < 1), "numbers between 0 and 1, neither 0 nor 1 themselves", "a density", True
+    ),
+    "angle": Responses(lambda y: np.abs(y) <= np.pi, "angles in radians, from -pi to pi", "a density"),
+    "nonnegative": Responses(
+        lambda y: y >= 0, "0 and numbers above it", "a probability at 0 and a density elsewhere", True
+    ),
+    "binary": Responses(
+        lambda y: (y == 0) | (y == 1), "0 or 1, True or False, or a factor of two levels", findings="binary"
+    ),
+    "count": Responses(_are_whole, "whole numbers from 0 on", findings="count"),
+    "proportion": Responses(_are_whole, "counts of successes", findings="proportion"),
+    "ordinal": Responses(_are_whole, "ordered levels", findings="ordinal"),
+}
+
+
+@dataclass(frozen=True)
 class Family:
     """A family with the link that was chosen for it."""
 
@@ -107,6 +141,11 @@ class FamilySpecification:
     def parameters(self) -> tuple[str, ...]:
         """The names of the parameters beside the parent."""
         return tuple(parameter.name for parameter in self.own_parameters)
+
+    @property
+    def responses(self) -> Responses:
+        """What its support says of a response."""
+        return RESPONSES[self.support]
 
     @property
     def is_ordinal(self) -> bool:

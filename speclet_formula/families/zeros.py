@@ -11,7 +11,7 @@ import numpy as np
 from speclet_formula.families import negativebinomial, poisson
 from speclet_formula.families.binomial import BINOMIAL
 from speclet_formula.families.gamma import GAMMA
-from speclet_formula.families.gaussian import LOGNORMAL
+from speclet_formula.families.gaussian import LOGNORMAL, mean_of_log_normal
 from speclet_formula.families.links import POSITIVE
 from speclet_formula.families.negativebinomial import NEGATIVEBINOMIAL
 from speclet_formula.families.parameters import PSI, PSI_OF_HURDLE
@@ -133,11 +133,6 @@ def _mean_of_counts(density: Density) -> Expectation:
     return lambda mean, p: p["psi"] * mean / -np.expm1(density(np.zeros(1), mean, p, None))
 
 
-def _mean_of_logarithms(mean: np.ndarray, p: Parameters) -> Any:
-    assert LOGNORMAL.expectation is not None
-    return p["psi"] * LOGNORMAL.expectation(mean, p)
-
-
 ZERO_INFLATED_BINOMIAL = _inflated(BINOMIAL, "zibinomial", "zib")
 ZERO_INFLATED_POISSON = _inflated(POISSON, "zipoisson", "zip")
 ZERO_INFLATED_NEGATIVEBINOMIAL = _inflated(
@@ -170,4 +165,9 @@ HURDLE_GAMMA = _hurdle(
     glmm_tmb="ziGamma",
     glmm_tmb_link="inverse",
 )
-HURDLE_LOGNORMAL = _hurdle(LOGNORMAL, LOGNORMAL.log_density, LOGNORMAL.simulate, _mean_of_logarithms)
+HURDLE_LOGNORMAL = _hurdle(
+    LOGNORMAL,
+    LOGNORMAL.log_density,
+    LOGNORMAL.simulate,
+    lambda mean, p: p["psi"] * mean_of_log_normal(mean, p),
+)

@@ -4,8 +4,9 @@ For each value of a parameter a profile maximises the likelihood over all others
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -13,15 +14,17 @@ from scipy.optimize import brentq
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design
+from speclet_formula.design.design import replace_mean
 from speclet_formula.inference.dropping import independent_columns
 from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.criterion import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.inference.reml.fit import fit_point
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.tidy import tidy
 
+type ConfintMethod = Literal["posterior", "wald", "profile"]
 CONFINT = ("effect", "group", "term", "estimate", "conf_low", "conf_high")
 MOST_CORRELATED = 2  # columns of a block whose correlation is profiled
 _PRECISION = 1e-4  # of an end, in units of the estimate's scale
@@ -31,7 +34,11 @@ type Profile = Callable[[float], float]
 
 
 def confint(
-    fit: Fit | PointFit, method: str | None = None, *, ci_prob: float | None = None, ci_kind: str | None = None
+    fit: Fit | PointFit,
+    method: ConfintMethod | None = None,
+    *,
+    ci_prob: float | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Tabulate the intervals of all parameters, as lme4's `confint`.
 
@@ -126,7 +133,7 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     sizes = _sizes_of(design)
     target = best.deviance + NormalDist().inv_cdf((1 + probability) / 2) ** 2
     ends = []
-    for place, block in enumerate(design.groups):
+    for place, block in enumerate(design.mean.groups):
         covariance = best.estimates.covariances[place]
         deviations = np.sqrt(np.diagonal(covariance))
         for row, deviation in enumerate(deviations):
@@ -152,7 +159,7 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
 
 def _check_profile(fit: PointFit) -> None:
     """Refuse models whose likelihood is not profiled."""
-    wide = [b.label for b in fit.model.design.groups if b.correlated and len(b.columns) > MOST_CORRELATED]
+    wide = [b.label for b in fit.model.design.mean.groups if b.correlated and len(b.columns) > MOST_CORRELATED]
     if fit.method == "laplace" or wide:
         why = f"'{wide[0]}' has three correlated effects or more" if wide else "it is by Laplace's approximation"
         raise EstimateError(
@@ -164,8 +171,10 @@ def _check_profile(fit: PointFit) -> None:
 
 def _sizes_of(design: Design) -> _Sizes:
     """Say which standard deviations and correlations a design has."""
-    deviations = tuple((place, row) for place, block in enumerate(design.groups) for row in range(len(block.columns)))
-    correlations = tuple(place for place, block in enumerate(design.groups) if block.correlated)
+    deviations = tuple(
+        (place, row) for place, block in enumerate(design.mean.groups) for row in range(len(block.columns))
+    )
+    correlations = tuple(place for place, block in enumerate(design.mean.groups) if block.correlated)
     return _Sizes(profile_of(design, reml=False), deviations, correlations)
 
 
@@ -246,9 +255,9 @@ def _of_coefficient(design: Design, column: int) -> Profile:
     """Profile a fixed effect: its column becomes part of the offset."""
 
     def profile(value: float) -> float:
-        rest = replace(
-            design, X=np.delete(design.X, column, axis=1), fixed=(), offset=design.offset + design.X[:, column] * value
-        )
+        mean = design.mean
+        offset = mean.offset + mean.X[:, column] * value
+        rest = replace_mean(design, X=np.delete(mean.X, column, axis=1), fixed=(), offset=offset)
         sizes = _sizes_of(rest)
         return _smallest(lambda free: deviances(sizes.criterion, _theta(sizes, free)), sizes.diagonal)
 

@@ -6,7 +6,6 @@ Every figure is a constant with a name, fitted by eye to measured runs. Nothing 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from itertools import combinations
 
 import numpy as np
@@ -14,8 +13,8 @@ import pandas as pd
 
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import ENGINES, Engine, engine_for
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import sides
 from speclet_formula.inference.algebra.equations import MOST_DENSE, build_system
 from speclet_formula.inference.exact.density import why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
@@ -171,7 +170,7 @@ def why_not_nuts(model: Model) -> str:
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Costs:
+class Costs(Printed):
     """What a fit would cost; prints itself.
 
     Attributes
@@ -191,13 +190,13 @@ class Costs:
     table: pd.DataFrame
     notes: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        return "\n".join([count_parameters(self.sizes), *_rows(self), *self.notes])
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        shown = text_table(self.table[["method", "time", "memory", "why_not"]], labels=4)
+        return Sheet(count_parameters(self.sizes), (), (shown,), self.notes)
 
-    def _repr_html_(self) -> str:
-        shown = self.table[["method", "time", "memory", "why_not"]].to_html(index=False, escape=True, border=0)
-        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"<p>{escape(count_parameters(self.sizes))}</p>\n{shown}\n{notes}"
+    def __repr__(self) -> str:  # shorter than the table: a reason is told once for all engines that it keeps away
+        return "\n".join([count_parameters(self.sizes), *_rows(self), *self.notes])
 
 
 @answers_r()
@@ -279,16 +278,7 @@ def memory_in_words(size: float) -> str:
 
 
 def count_parameters(sizes: Sizes) -> str:
-    """Return the numbers of parameters as a sentence.
-
-    Parameters
-    ----------
-    sizes : Sizes
-
-    Returns
-    -------
-    str
-    """
+    """Return the numbers of parameters as a sentence."""
     fixed = f"{sizes.fixed:,} fixed coefficient{'' if sizes.fixed == 1 else 's'}"
     return (
         f"{sizes.parameters:,} parameters: {fixed}, {sizes.group_effects:,} group effects, {sizes.variances:,} SDs, "
@@ -308,20 +298,11 @@ def _rows(costs: Costs) -> Iterator[str]:
 
 
 def sizes_of(model: Model) -> Sizes:
-    """Count what a fit's time and memory depend on, in a time linear in the rows.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    Sizes
-    """
+    """Count what a fit's time and memory depend on, in a time linear in the rows."""
     design = model.design
-    blocks = [block for side in sides(design) for block in side.groups]
-    fixed = sum(side.X.shape[1] for side in sides(design))
-    entries, operations, loose = _factor(design.groups, design.X.shape[1])
+    blocks = design.blocks
+    fixed = sum(predictor.X.shape[1] for predictor in design.predictors)
+    entries, operations, loose = _factor(design.mean.groups, design.mean.X.shape[1])
     if loose and entries < MOST_ANALYSED and not why_not_plain(model):
         entries, operations = _analysed(design)
         loose = False
@@ -349,7 +330,7 @@ def _analysed(design: Design) -> tuple[float, float]:
 
 
 def _variances(model: Model, blocks: Sequence[GroupBlock]) -> Iterator[int]:
-    constant = len(model.family.parameters) - len(model.design.parameters)
+    constant = len(model.family.parameters) - len(model.design.varying)
     yield constant + max(len(model.design.levels) - 2, 0)  # thresholds are one fewer than levels
     for block in blocks:
         k = len(block.columns)

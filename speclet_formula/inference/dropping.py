@@ -29,7 +29,7 @@ def independent_columns(design: Design) -> tuple[Design, np.ndarray]:
     kept : ndarray of int
         The columns that it has.
     """
-    X = design.X - centre_of(design)
+    X = design.mean.X - centre_of(design)
     lengths = np.linalg.norm(X, axis=0)
     if not X.shape[1] or (lengths.all() and _rank(X / lengths) == X.shape[1]):
         return design, np.arange(X.shape[1])
@@ -57,6 +57,6 @@ def with_dropped(estimates: PointEstimates, design: Design, kept: np.ndarray) ->
     -------
     PointEstimates
     """
-    if len(kept) == design.X.shape[1]:
+    if len(kept) == design.mean.X.shape[1]:
         return estimates
-    return restored(estimates, design.X.shape[1], kept, null_vectors(design.X, kept))
+    return restored(estimates, design.mean.X.shape[1], kept, null_vectors(design.mean.X, kept))

@@ -12,8 +12,8 @@ from typing import Any, cast, overload
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import Maximised, Sampled, engine_for, refuse_unused
 from speclet_formula.errors import SamplingError, nearest
-from speclet_formula.inference.datatree import kept_factors, without_others
-from speclet_formula.inference.plans import Sampler, note_settings, plan_of
+from speclet_formula.inference.datatree import kept_factors, note_settings, without_others
+from speclet_formula.inference.plans import Sampler, plan_of
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import diagnose

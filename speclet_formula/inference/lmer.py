@@ -5,6 +5,7 @@ from typing import Any, overload
 
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import Maximised, Sampled, refuse_unused
+from speclet_formula.design.tables import Missing
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model, Priors
@@ -19,7 +20,7 @@ def lmer(
     method: Sampled = "auto",
     priors: Priors = None,
     weights: Any = None,
-    missing: Any = "error",
+    missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     **fit_arguments: Any,
 ) -> Fit: ...
@@ -33,7 +34,7 @@ def lmer(
     method: Maximised,
     priors: Priors = None,
     weights: Any = None,
-    missing: Any = "error",
+    missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     **fit_arguments: Any,
 ) -> PointFit: ...
@@ -47,7 +48,7 @@ def lmer(
     method: Sampled | Maximised = "auto",
     priors: Priors = None,
     weights: Any = None,
-    missing: Any = "error",
+    missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     **fit_arguments: Any,
 ) -> Fit | PointFit:
@@ -86,7 +87,7 @@ def glmer(
     method: Sampled = "auto",
     priors: Priors = None,
     weights: Any = None,
-    missing: Any = "error",
+    missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     **fit_arguments: Any,
 ) -> Fit: ...
@@ -102,7 +103,7 @@ def glmer(
     method: Maximised,
     priors: Priors = None,
     weights: Any = None,
-    missing: Any = "error",
+    missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     **fit_arguments: Any,
 ) -> PointFit: ...
@@ -118,7 +119,7 @@ def glmer(
     method: Sampled | Maximised = "auto",
     priors: Priors = None,
     weights: Any = None,
-    missing: Any = "error",
+    missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
     **fit_arguments: Any,
 ) -> Fit | PointFit:

@@ -12,10 +12,10 @@ import logging
 import signal
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
-from types import FrameType, MappingProxyType
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,12 @@ import pymc as pm
 import xarray as xr
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import STANDARDISED, offset_name, sd_name, sides
+from speclet_formula.design.design import STANDARDISED, offset_name, sd_name
 from speclet_formula.errors import SamplingError, SpecletError
-from speclet_formula.inference.datatree import ordered
+from speclet_formula.inference.datatree import is_whole, promised
 from speclet_formula.inference.laplace.fit import fit_laplace, why_not_laplace
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
-from speclet_formula.inference.translation.to_bambi import centre_offset, to_pymc
+from speclet_formula.inference.translation.to_bambi import to_pymc
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
 from speclet_formula.priors import Prior
@@ -89,9 +89,9 @@ def sample_nuts(model: Model, plan: SamplingPlan) -> xr.DataTree:
                 "The log density must be finite at the start, and every prior proper enough to stay there.",
                 "Check the priors (model.slots) and the scale of the predictors, or try another sampler=.",
             ) from error
-    if interrupts or not _is_whole(tree["posterior"].to_dataset(), plan):
+    if interrupts or not is_whole(tree, plan):
         raise KeyboardInterrupt
-    return _as_promised(model, tree, kept, renamed)
+    return promised(model, tree, kept, renamed)
 
 
 @contextmanager
@@ -115,14 +115,6 @@ def _interrupts() -> Iterator[list[int]]:
         yield seen
     finally:
         signal.signal(signal.SIGINT, before)
-
-
-def _is_whole(posterior: xr.Dataset, plan: SamplingPlan) -> bool:
-    """Tell whether every chain has all its draws; nutpie fills those that an interrupt left out with NaN."""
-    if (posterior.sizes["chain"], posterior.sizes["draw"]) != (plan.chains, plan.draws):
-        return False
-    last = [variable.isel(draw=-1).to_numpy().reshape(plan.chains, -1) for variable in posterior.data_vars.values()]
-    return not np.isnan(np.hstack(last).astype(np.float64)).all(axis=1).any()
 
 
 def _check_installed(sampler: Sampler) -> None:
@@ -166,11 +158,11 @@ def _starts(model: Model, plan: SamplingPlan, pymc_model: pm.Model) -> dict[str,
 def _kept(model: Model, pymc_model: pm.Model) -> list[str]:
     """Return the variables worth keeping: neither one value per row nor the scaffolding of a parametrisation."""
     helpers = (STANDARDISED, "_partial")
-    varying = (name for name, _ in model.design.parameters)
+    varying = (name for name in model.design.varying)
     rows = {model.family.parent, *varying, *(rv.name for rv in pymc_model.observed_RVs)}
     names = [variable.name for variable in [*pymc_model.free_RVs, *pymc_model.deterministics]]
-    made = {slot for side in sides(model.design) for block in side.groups for slot in block.slots}
-    made |= {term.variable for side in sides(model.design) for term in side.fixed}
+    made = {slot for block in model.design.blocks for slot in block.slots}
+    made |= {term.variable for predictor in model.design.predictors for term in predictor.fixed}
     return [name for name in names if name not in rows and (name in made or not name.endswith(helpers))]
 
 
@@ -203,30 +195,6 @@ def _without_commas(pymc_model: pm.Model) -> dict[str, str]:
     return renamed
 
 
-def _as_promised(
-    model: Model, tree: xr.DataTree, kept: list[str], renamed: Mapping[str, str] = MappingProxyType({})
-) -> xr.DataTree:
-    """Return the tree with the promised groups, the intercept moved back, and the promised order of variables."""
-    posterior = tree["posterior"].to_dataset()
-    posterior = posterior.rename({new: old for new, old in renamed.items() if new in posterior.dims})
-    posterior = posterior[[name for name in kept if name in posterior]]  # nutpie keeps some that it was not asked for
-    for side in sides(model.design):
-        for term in side.fixed:
-            if term.kind == "intercept":
-                posterior[term.variable] = posterior[term.variable] - centre_offset(side, posterior)
-    groups: dict[str, Any] = {"posterior": ordered(model, posterior)}
-    for name in ("sample_stats", "observed_data"):
-        if name in tree.children:
-            groups[name] = tree[name].to_dataset()
-    groups["sample_stats"] = _plain_statistics(groups["sample_stats"])
-    return xr.DataTree.from_dict(groups)
-
-
-def _plain_statistics(statistics: xr.Dataset) -> xr.Dataset:
-    """Drop what cannot be saved as numbers, such as nutpie's messages."""
-    return statistics[[name for name in statistics.data_vars if statistics[name].dtype != object]]
-
-
 def starts_of(model: Model, pymc_model: pm.Model) -> dict[str, Any]:
     """Say where the chains start.
 
@@ -243,14 +211,14 @@ def starts_of(model: Model, pymc_model: pm.Model) -> dict[str, Any]:
         as the posterior, so that chains which come together have found it. Empty for a model that Laplace's
         approximation does not serve.
     """
-    if model.design.parameters or model.design.limits is not None or why_not_laplace(model):
+    if model.design.varying or model.design.limits is not None or why_not_laplace(model):
         return {}
     try:
         found = fit_laplace(model)
     except (SpecletError, np.linalg.LinAlgError):
         return {}  # where there is no maximum there may be a posterior
     starts = {**_fixed_starts(model, found), **_other_starts(found)}
-    for place, block in enumerate(model.design.groups):
+    for place, block in enumerate(model.design.mean.groups):
         starts |= _block_starts(block, found, place)
     free = {variable.name for variable in pymc_model.free_RVs}
     return {name: start for name, start in starts.items() if name in free}
@@ -264,7 +232,7 @@ def _fixed_starts(model: Model, found: PointFit) -> dict[str, Any]:
     sums = estimates.covariance @ centre
     errors = np.sqrt(np.clip(np.diagonal(estimates.covariance), 0, None))
     starts = {}
-    for term in design.fixed:
+    for term in design.mean.fixed:
         part = slice(term.start, term.stop)
         values, widths = estimates.coefficients[part], errors[part]
         if term.kind == "intercept":
@@ -279,8 +247,8 @@ def _fixed_starts(model: Model, found: PointFit) -> dict[str, Any]:
 
 def _centre(design: Design) -> np.ndarray:
     """Return the predictors' means where the model has an intercept, which Bambi then places there; else zeros."""
-    centre: np.ndarray = design.X.mean(axis=0)
-    intercepts = [term.start for term in design.fixed if term.kind == "intercept"]
+    centre: np.ndarray = design.mean.X.mean(axis=0)
+    intercepts = [term.start for term in design.mean.fixed if term.kind == "intercept"]
     centre[intercepts] = 0.0
     return centre if intercepts else np.zeros_like(centre)
 

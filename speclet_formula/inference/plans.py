@@ -4,11 +4,10 @@ How long and how carefully was sampled stays with the draws, so that a model is 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.seeds import checked_seed
 from speclet_formula.errors import SamplingError
 
@@ -97,35 +96,6 @@ def known_sampler(sampler: Sampler) -> Sampler:
             "Leave sampler= out for nutpie.",
         )
     return sampler
-
-
-# What stays with the draws, and is not to be seen from their number.
-_NOTED: Mapping[str, Callable[[Any], Any]] = {"tune": int, "target_accept": float, "sampler": str}
-
-
-def note_settings(idata: Any, plan: SamplingPlan) -> None:
-    """Write into draws how they were asked for."""
-    idata["sample_stats"].attrs.update({name: getattr(plan, name) for name in _NOTED})
-    if plan.random_seed is not None:
-        idata["sample_stats"].attrs["random_seed"] = plan.random_seed
-
-
-def seed_of(idata: Any) -> int | None:
-    """Return the seed that draws were asked for with; None where none was, or it is not known."""
-    noted = idata["sample_stats"].attrs if "sample_stats" in idata.children else {}
-    seed = noted.get("random_seed")
-    return seed if type(seed) is int else None
-
-
-def settings_of(idata: Any, method: str) -> dict[str, Any]:
-    """Return the arguments of `fit` that made draws, those that the method takes: their numbers, and what was noted."""
-    sizes = idata["posterior"].sizes
-    noted = idata["sample_stats"].attrs if "sample_stats" in idata.children else {}
-    found = {"draws": sizes["draw"], "chains": sizes["chain"]} | {
-        name: kind(noted[name]) for name, kind in _NOTED.items() if name in noted
-    }
-    engine = BY_NAME.get(method)  # "auto" takes the arguments of all
-    return {name: value for name, value in found.items() if engine is None or engine.takes(name)}
 
 
 def time_in_words(seconds: float) -> str:

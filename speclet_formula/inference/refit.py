@@ -3,7 +3,6 @@
 The design is kept: only the response, what is scaled to it and what is said of it change. Fitting is left to `fit`.
 """
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -14,18 +13,18 @@ from speclet_formula.design.design import replace_response, take_rows
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.response import trials_of_proportion
 from speclet_formula.errors import DataError
-from speclet_formula.families import check_response, parameter_link
+from speclet_formula.families import check_response
 from speclet_formula.formula.terms import Call, Expression, Name, columns_of, text_of
-from speclet_formula.inference.fit import fit
-from speclet_formula.inference.plans import settings_of
-from speclet_formula.model import Model, in_order_of, with_design
+from speclet_formula.inference.datatree import settings_of
+from speclet_formula.inference.fit import fit as fit_model
+from speclet_formula.model import Model, in_order_of, replace_parts
 from speclet_formula.model.findings import inspect_response
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
 
 
 def refit(
-    fitted: Fit | PointFit | Model, response: Any, *, keep_priors: bool = False, **fit_arguments: Any
+    fit: Fit | PointFit | Model, newresp: Any, *, keep_priors: bool = False, **fit_arguments: Any
 ) -> Fit | PointFit:
     """Fit the same model to another response: lme4's `refit`.
 
@@ -34,9 +33,9 @@ def refit(
 
     Parameters
     ----------
-    fitted : Fit, PointFit or Model
+    fit : Fit, PointFit or Model
         The model, or a fit of it.
-    response : array of shape (n,)
+    newresp : array of shape (n,)
         The new response, one number for each row that the model uses, or for each row of its table. A pandas Series is
         matched by its index. Of cbind() these are the successes, of a proportion with weights the shares, as `simulate`
         gives them; the trials stay.
@@ -65,11 +64,11 @@ def refit(
     >>> sf.fixef(sf.refit(fit, data["log_fc"] + 1))["estimate"].round(3).to_list()
     [0.059]
     """
-    model = fitted if isinstance(fitted, Model) else fitted.model
-    settings: dict[str, Any] = ({} if isinstance(fitted, Model) else {"method": fitted.method}) | fit_arguments
-    if isinstance(fitted, Fit):
-        settings = settings_of(fitted.idata, settings["method"]) | settings
-    again: Fit | PointFit = fit(with_response(model, response, keep_priors=keep_priors), **settings)
+    model = fit if isinstance(fit, Model) else fit.model
+    settings: dict[str, Any] = ({} if isinstance(fit, Model) else {"method": fit.method}) | fit_arguments
+    if isinstance(fit, Fit):
+        settings = settings_of(fit, settings["method"]) | settings
+    again: Fit | PointFit = fit_model(with_response(model, newresp, keep_priors=keep_priors), **settings)
     return again
 
 
@@ -115,16 +114,8 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     used = {name: numbers[model.design.rows] for name, numbers in columns.items()}
     design = replace_response(model.design, values, used)
     findings = (*inspect_response(design), *model.findings[len(tuple(inspect_response(model.design))) :])
-    changed = {
-        "data": model.data.assign(**columns),
-        "design": design,
-        "slots": model.slots if keep_priors else _scaled_anew(model, design),
-        "findings": findings,
-    }
-    again = copy.copy(model)  # Model's own way of being made would read formula and table again
-    for name, value in changed.items():
-        object.__setattr__(again, name, value)
-    return again
+    slots = model.slots if keep_priors else _scaled_anew(model, design)
+    return replace_parts(model, data=model.data.assign(**columns), design=design, slots=slots, findings=findings)
 
 
 def with_rows(model: Model, rows: np.ndarray) -> Model:
@@ -149,7 +140,7 @@ def with_rows(model: Model, rows: np.ndarray) -> Model:
     >>> len(with_rows(sf.Model("log_fc ~ (1 | gene)", data), np.arange(5)).design.response)
     5
     """
-    return with_design(model, take_rows(model.design, rows))
+    return replace_parts(model, design=take_rows(model.design, rows))
 
 
 def _successes(
@@ -251,11 +242,8 @@ def _scaled_anew(model: Model, design: Design) -> tuple[Slot, ...]:
     for preset in {slot.source for slot in kept if slot.source in PRESETS}:
         fresh = resolve_priors(
             design,
-            family=model.family.name,
-            link=model.family.link,
-            parameters=model.family.parameters,
+            family=model.family,
             priors=preset,
-            parameter_links={name: str(parameter_link(model.family, name)) for name, _ in design.parameters},
         )
         kept = tuple(new if old.source == preset else old for old, new in zip(kept, fresh, strict=True))
     return kept

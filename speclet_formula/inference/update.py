@@ -8,44 +8,43 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, overload
 
-from speclet_formula.design.design import sides
 from speclet_formula.errors import SamplingError, nearest
-from speclet_formula.families import parameter_link
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
-from speclet_formula.inference.fit import fit
-from speclet_formula.inference.plans import settings_of
-from speclet_formula.model import Model
+from speclet_formula.inference.datatree import settings_of
+from speclet_formula.inference.fit import fit as fit_model
+from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
 from speclet_formula.priors.slots import DEFAULT_PRESET
 
 _OF_MODEL = ("family", "link", "priors", "weights", "missing", "functions")
-_OF_FIT = tuple(inspect.signature(fit).parameters)[1:]
+_OF_FIT = tuple(inspect.signature(fit_model).parameters)[1:]
 
 
 @overload
-def update(fitted: Fit | PointFit, change: str = ". ~ .", data: Any = None, **changes: Any) -> Fit | PointFit: ...
+def update(fit: Fit | PointFit, formula: str = ". ~ .", data: Any = None, **changes: Any) -> Fit | PointFit: ...
 
 
 @overload
-def update(fitted: Model, change: str = ". ~ .", data: Any = None, **changes: Any) -> Model: ...
+def update(fit: Model, formula: str = ". ~ .", data: Any = None, **changes: Any) -> Model: ...
 
 
 @overload
-def update(fitted: str | Formula, change: str = ". ~ .", data: Any = None, **changes: Any) -> Formula: ...
+def update(fit: str | Formula, formula: str = ". ~ .", data: Any = None, **changes: Any) -> Formula: ...
 
 
 def update(
-    fitted: Fit | PointFit | Model | str | Formula, change: str = ". ~ .", data: Any = None, **changes: Any
+    fit: Fit | PointFit | Model | str | Formula, formula: str = ". ~ .", data: Any = None, **changes: Any
 ) -> Fit | PointFit | Model | Formula:
     """Change a model's formula, data or settings and fit it again: R's `update`.
 
     Parameters
     ----------
-    fitted : Fit, PointFit, Model, Formula or str
+    fit : Fit, PointFit, Model, Formula or str
         What to change.
-    change : str
+    formula : str
         The new formula, in which ``.`` stands for the old one's side of the ``~``: ``". ~ . - cn"``,
         ``". ~ . - (1 | gene) + x:z"``, ``"log(.) ~ ."``. ``"~ . + x"`` keeps the response. Group terms are taken away
         by what they mean, so that ``- (cn | gene)`` takes ``(1 + cn | gene)``. Next to ``*``, ``:`` and ``^``, ``.`` is
@@ -88,20 +87,20 @@ def update(
     >>> print(sf.update(fit, ". ~ . - (1 | gene)").model.formula)
     log_fc ~ 1 + (1 | cell_line)
     """
-    if isinstance(fitted, Model):
+    if isinstance(fit, Model):
         _check_settings(changes, _OF_MODEL, "a model")
-        return _updated_model(fitted, change, data, changes)
-    if isinstance(fitted, Fit | PointFit):
+        return _updated_model(fit, formula, data, changes)
+    if isinstance(fit, Fit | PointFit):
         _check_settings(changes, (*_OF_MODEL, *_OF_FIT), "a fit")
         of_model = {name: value for name, value in changes.items() if name in _OF_MODEL}
         of_fit = {name: value for name, value in changes.items() if name in _OF_FIT}
-        model = _updated_model(fitted.model, change, data, of_model)
-        again: Fit | PointFit = fit(model, **(_settings(fitted, model) | of_fit))
+        model = _updated_model(fit.model, formula, data, of_model)
+        again: Fit | PointFit = fit_model(model, **(_settings(fit, model) | of_fit))
         return again
     _check_settings(changes | ({} if data is None else {"data": data}), ("functions",), "a formula")
     functions = tuple(changes.get("functions") or ())
-    former = fitted if isinstance(fitted, Formula) else parse_formula(joined_text(fitted), functions=functions)
-    return parse_formula(change, functions=functions, former=former)
+    former = fit if isinstance(fit, Formula) else parse_formula(joined_text(fit), functions=functions)
+    return parse_formula(formula, functions=functions, former=former)
 
 
 def _check_settings(changes: Mapping[str, Any], known: tuple[str, ...], kind: str) -> None:
@@ -116,7 +115,7 @@ def _check_settings(changes: Mapping[str, Any], known: tuple[str, ...], kind: st
             )
 
 
-def _updated_model(model: Model, change: str, data: Any, changes: Mapping[str, Any]) -> Model:
+def _updated_model(model: Model, formula: str, data: Any, changes: Mapping[str, Any]) -> Model:
     """Return the model of the changed formula, with the priors that still have a place."""
     settings: dict[str, Any] = {
         "family": model.family.name,
@@ -126,12 +125,10 @@ def _updated_model(model: Model, change: str, data: Any, changes: Mapping[str, A
         "missing": "drop" if model.n_dropped else "error",
         "functions": model.functions,
     } | dict(changes)
-    formula = parse_formula(change, functions=tuple(settings["functions"] or ()), former=model.formula)
+    changed_formula = parse_formula(formula, functions=tuple(settings["functions"] or ()), former=model.formula)
     # Under the labels of the first table, so that new weights are matched with its rows.
-    changed = Model(formula, model.data.set_axis(model.index) if data is None else data, **settings)
-    if "priors" not in changes:
-        object.__setattr__(changed, "slots", _kept_priors(model, changed))
-    return changed
+    changed = Model(changed_formula, model.data.set_axis(model.index) if data is None else data, **settings)
+    return changed if "priors" in changes else replace_parts(changed, slots=_kept_priors(model, changed))
 
 
 def _preset(model: Model) -> str:
@@ -147,27 +144,23 @@ def _kept_priors(model: Model, changed: Model) -> tuple[Slot, ...]:
         return changed.slots
     resolved = resolve_priors(
         changed.design,
-        family=changed.family.name,
-        link=changed.family.link,
-        parameters=changed.family.parameters,
+        family=changed.family,
         priors={"preset": _preset(model)} | {name: slot.prior for name, slot in own.items()},
-        parameter_links={name: str(parameter_link(changed.family, name)) for name, _ in changed.design.parameters},
     )
     return tuple(replace(slot, source=own[slot.slot].source) if slot.slot in own else slot for slot in resolved)
 
 
-def _settings(fitted: Fit | PointFit, model: Model) -> dict[str, Any]:
+def _settings(fit: Fit | PointFit, model: Model) -> dict[str, Any]:
     """Return how a fit was made, as far as it serves the changed model."""
-    if isinstance(fitted, PointFit):
-        return {"method": fitted.method}
-    posterior = fitted.idata["posterior"]
-    blocks = [block for side in sides(fitted.model.design) for block in side.groups]
-    kept = {block.group for block in blocks if all(slot in posterior for slot in block.slots)}
-    new = dict.fromkeys(block.group for side in sides(model.design) for block in side.groups)
+    if isinstance(fit, PointFit):
+        return {"method": fit.method}
+    draws, blocks = draws_of(fit), fit.model.design.blocks
+    kept = {block.group for block in blocks if all(slot in draws for slot in block.slots)}
+    new = dict.fromkeys(block.group for block in model.design.blocks)
     lost = {block.group for block in blocks} - kept
-    method = "auto" if fitted.method == "exact" else fitted.method
+    method = "auto" if fit.method == "exact" else fit.method
     return {
         "method": method,
-        **settings_of(fitted.idata, method),
+        **settings_of(fit, method),
         "keep": tuple(group for group in new if group not in lost) if lost else None,
     }

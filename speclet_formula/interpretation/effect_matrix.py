@@ -10,8 +10,8 @@ import pandas as pd
 from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.errors import listed, nearest
 from speclet_formula.interpretation.level_effects import sign_probabilities
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled
-from speclet_formula.posterior.intervals import Array, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.draws import Fitted, draws_of
+from speclet_formula.posterior.intervals import Array, EstimateError, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of
 from speclet_formula.prediction import BLOCK_BYTES
 
@@ -44,7 +44,7 @@ def effect_matrix(
     *,
     value: Value = "estimate",
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Tabulate the total effect of each level of one factor in each level of another: genes by cell lines.
 
@@ -97,13 +97,12 @@ def effect_matrix(
         found, index=pd.Index(crossing.rows, name=rows), columns=pd.Index(crossing.columns, name=columns)
     )
     frame.attrs.update(value=value, effect=crossing.label, interval=str(interval), point_estimate=interval.point)
-    sizes = fit.idata["posterior"].sizes
-    frame.attrs["draws"] = sizes["chain"] * sizes["draw"]
+    frame.attrs["draws"] = len(draws_of(fit))
     return frame
 
 
 def selectivity(
-    fit: Fitted, rows: str, columns: str, *, ci_prob: float | None = None, ci_kind: str | None = None
+    fit: Fitted, rows: str, columns: str, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
 ) -> pd.DataFrame:
     """Tell of each level of one factor how much its effect differs between the levels of another: selective genes.
 
@@ -199,7 +198,8 @@ def _first_lowest(means: Array, starts: np.ndarray, places: np.ndarray) -> np.nd
 
 def _cell_blocks(fit: Fitted, crossing: _Crossing, *, whole: bool = False) -> Iterator[tuple[slice, Array]]:
     """Go through the cells in blocks, with the draws of their total effects; rows are kept whole on demand."""
-    parts = [(pooled(draws_of(fit, variable)), codes) for variable, codes in crossing.parts]
+    known = draws_of(fit)
+    parts = [(known.variable(slot), codes) for slot, codes in crossing.parts]
     n_draws = len(parts[0][0])
     size = max(1, BLOCK_BYTES // (8 * n_draws))
     firsts = np.flatnonzero(np.diff(crossing.row_codes, prepend=-1))
@@ -234,7 +234,7 @@ def _cross(fit: Fitted, rows: str, columns: str) -> _Crossing:
     cells, first = np.unique(wide, return_index=True)
     parts = [
         (slot, codes, differs)
-        for block in design.groups
+        for block in design.mean.groups
         if rows in block.factors and set(block.factors) <= {rows, columns}
         for place, slot in enumerate(block.slots)
         for codes, differs in _part(block, place, columns, list(factors[1].categories), first)
@@ -279,7 +279,7 @@ def _factor(design: Design, name: str) -> pd.Categorical:
 
 
 def _nothing_differs(design: Design, rows: str, columns: str) -> EstimateError:
-    groups: Sequence[str] = list(dict.fromkeys(block.group for block in design.groups))
+    groups: Sequence[str] = list(dict.fromkeys(block.group for block in design.mean.groups))
     return EstimateError(
         f"no effect of '{rows}' differs between the levels of '{columns}'.",
         f"Grouping factors: {listed(groups) or 'none'}.",

@@ -19,9 +19,8 @@ from speclet_formula.families import DEFAULT_FAMILY, Family, is_ordinal, resolve
 from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula, text_of
-from speclet_formula.interpretation.code import named_formula, spell_call
-from speclet_formula.interpretation.equations import equation as write_equation
-from speclet_formula.interpretation.equations import explain_formula
+from speclet_formula.interpretation.equations import equation as write_equation, explain_formula
+from speclet_formula.interpretation.spelling import named_formula, spell_call
 from speclet_formula.model import Model, Priors, check_parameters, describe_model
 from speclet_formula.model.findings import listed
 
@@ -267,7 +266,7 @@ def _term_words(text: str, model: Model) -> Iterator[str]:
     if plain not in model.design.frame.columns:
         return
     column = model.design.frame[plain]
-    term = next((term for term in model.design.fixed if term.name == plain), None)
+    term = next((term for term in model.design.mean.fixed if term.name == plain), None)
     if term is not None:
         yield (
             _factor_words(column, term)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, replay_design
+from speclet_formula.design.design import Predictor
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.transforms import label_of
@@ -28,7 +29,7 @@ class Grid:
 
     Attributes
     ----------
-    side : Design
+    predictor : Predictor
         The linear predictor that it belongs to.
     whole : Design
         The model's design, which replays itself on new rows.
@@ -41,7 +42,7 @@ class Grid:
         values of a column that they use, so that they are computed from the grid's rows.
     """
 
-    side: Design
+    predictor: Predictor
     whole: Design
     frame: pd.DataFrame
     parameter: str | None
@@ -85,7 +86,7 @@ def reference_grid(fit: Fitted, *, at: Mapping[str, Any] | None = None, paramete
     [0.0, 9.0]
     """
     grid = make_grid(fit, at, parameter)
-    if not grid.side.formula.offsets:
+    if not grid.predictor.formula.offsets:
         return grid.frame
     return grid.frame.assign(**{".offset.": matrix_of(grid, grid.frame)[1]})
 
@@ -105,74 +106,69 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     Grid
     """
     whole = fit.model.design
-    side = _side(whole, parameter)
+    predictor = predictor_of(whole, parameter)
     chosen = dict(at or {})
-    terms = {name for term in side.formula.terms for name in columns_of(term)}
-    names = [name for name in fixed_variables(side) if name in terms or name in chosen or _is_number(side, name)]
+    terms = {name for term in predictor.formula.terms for name in columns_of(term)}
+    names = [name for name in fixed_variables(predictor) if name in terms or name in chosen or _is_number(whole, name)]
     for name in chosen:
-        check_variable(name, side)
-    discrete = _inside_factors(side)
+        check_variable(name, predictor)
+    discrete = _inside_factors(whole, predictor)
     values = [
-        _given(side.frame[name], name, chosen[name], name in discrete)
+        _given(whole.frame[name], name, chosen[name], name in discrete)
         if name in chosen
-        else _usual(whole, side.frame[name], name in discrete)
+        else _usual(whole, whole.frame[name], name in discrete)
         if name in terms
-        else [float(column_means(whole, side.frame[name].to_numpy(dtype=float)))]
+        else [float(column_means(whole, whole.frame[name].to_numpy(dtype=float)))]
         for name in names
     ]
-    _check_size(dict(zip(names, values, strict=True)), side)
+    _check_size(dict(zip(names, values, strict=True)), predictor)
     # The first varies fastest, as in R; a model without fixed variables has one row.
     rows = [row[::-1] for row in itertools.product(*reversed(values))]
     frame = pd.DataFrame(index=range(len(rows)))
     for place, name in enumerate(names):
-        frame[name] = _column([row[place] for row in rows], side.frame[name])
-    return Grid(side, whole, frame, parameter, _mean_offset(whole, side, chosen))
+        frame[name] = _column([row[place] for row in rows], whole.frame[name])
+    return Grid(predictor, whole, frame, parameter, _mean_offset(whole, predictor, chosen))
 
 
-def _is_number(side: Design, name: str) -> bool:
-    return not isinstance(side.frame[name].dtype, pd.CategoricalDtype)
+def _is_number(design: Design, name: str) -> bool:
+    return not isinstance(design.frame[name].dtype, pd.CategoricalDtype)
 
 
-def _mean_offset(whole: Design, side: Design, chosen: Mapping[str, Any]) -> float | None:
+def _mean_offset(whole: Design, predictor: Predictor, chosen: Mapping[str, Any]) -> float | None:
     """Return the mean of the offsets, unless the caller gave values of one of their columns."""
-    used = [name for offset in side.formula.offsets for name in columns_of(offset)]
-    return None if not used or any(name in chosen for name in used) else float(column_means(whole, side.offset))
+    used = [name for offset in predictor.formula.offsets for name in columns_of(offset)]
+    return None if not used or any(name in chosen for name in used) else float(column_means(whole, predictor.offset))
 
 
-def fixed_variables(side: Design) -> list[str]:
+def fixed_variables(predictor: Predictor) -> list[str]:
     """Return the columns of the data that fixed terms and offsets use.
 
     Parameters
     ----------
-    side : Design
+    predictor : Predictor
 
     Returns
     -------
     list of str
         In the formula's order.
     """
-    nodes = (*side.formula.terms, *side.formula.offsets)
+    nodes = (*predictor.formula.terms, *predictor.formula.offsets)
     return list(dict.fromkeys(name for node in nodes for name in columns_of(node)))
 
 
-def check_variable(name: str, side: Design) -> None:
+def check_variable(name: str, predictor: Predictor) -> None:
     """Refuse a variable that the fixed part does not have.
-
-    Parameters
-    ----------
-    name : str
-    side : Design
 
     Raises
     ------
     EstimateError
     """
-    names = fixed_variables(side)
+    names = fixed_variables(predictor)
     if name in names:
         return
     near = nearest(name, names)
     remedy = f"Nearest: '{near}'." if near else "Add it to the formula, or name one of these."
-    if any(name in (block.group, *block.factors) for block in side.groups):
+    if any(name in (block.group, *block.factors) for block in predictor.groups):
         remedy = f"The effects of the levels of '{name}' are in level_effects(fit, '{name}')."
     raise EstimateError(
         f"'{name}' is in no fixed term of the model.",
@@ -199,15 +195,15 @@ def matrix_of(grid: Grid, frame: pd.DataFrame) -> tuple[Array, Array]:
     # What group terms need is filled in from the first row: their effects are zero here.
     others = grid.whole.frame.iloc[np.zeros(len(frame), dtype=int)].reset_index(drop=True)
     replayed = replay_design(grid.whole, others.assign(**{name: frame[name].array for name in frame}))
-    side = replayed if grid.parameter is None else dict(replayed.parameters)[grid.parameter]
-    return side.X, side.offset if grid.mean_offset is None else np.full(len(frame), grid.mean_offset)
+    predictor = predictor_of(replayed, grid.parameter)
+    return predictor.X, predictor.offset if grid.mean_offset is None else np.full(len(frame), grid.mean_offset)
 
 
-def _side(design: Design, parameter: str | None) -> Design:
+def predictor_of(design: Design, parameter: str | None) -> Predictor:
     """Return the linear predictor of the mean, or of a parameter."""
     if parameter is None:
-        return design
-    varying = dict(design.parameters)
+        return design.mean
+    varying = design.varying
     if parameter in varying:
         return varying[parameter]
     raise EstimateError(
@@ -217,22 +213,22 @@ def _side(design: Design, parameter: str | None) -> Design:
     )
 
 
-def _check_size(values: Mapping[str, Sequence[Any]], side: Design) -> None:
+def _check_size(values: Mapping[str, Sequence[Any]], predictor: Predictor) -> None:
     """Refuse a grid whose columns would fill the memory."""
     rows = math.prod(len(taken) for taken in values.values())
-    if rows * side.X.shape[1] > LARGEST_GRID:
+    if rows * predictor.X.shape[1] > LARGEST_GRID:
         widest = max(values, key=lambda name: len(values[name]))
         raise EstimateError(
-            f"the reference grid has {rows:,} rows with {side.X.shape[1]:,} columns.",
+            f"the reference grid has {rows:,} rows with {predictor.X.shape[1]:,} columns.",
             f"Rows times columns may be {LARGEST_GRID:,}; '{widest}' alone has {len(values[widest]):,} levels.",
             f"Choose some of them, at={{'{widest}': [...]}}, or make '{widest}' a group term.",
         )
 
 
-def _inside_factors(side: Design) -> set[str]:
+def _inside_factors(design: Design, predictor: Predictor) -> set[str]:
     """Return the columns of numbers that calls such as factor(k) make labels of."""
-    calls = [node for term in side.formula.terms for node in term.factors if isinstance(node, Call)]
-    scope = Scope(side.frame, side.recipe.memory, side.recipe.functions)
+    calls = [node for term in predictor.formula.terms for node in term.factors if isinstance(node, Call)]
+    scope = Scope(design.frame, predictor.recipe.memory, predictor.recipe.functions)
     return {name for call in calls if is_labels(evaluate(call, scope)) for name in columns_of(call)}
 
 

@@ -13,14 +13,15 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sd_name, sides
+from speclet_formula.design.design import GroupBlock, Predictor, sd_name
 from speclet_formula.errors import FormulaError, listed, nearest
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.draws import Draws, Fitted, draws_of
 from speclet_formula.posterior.intervals import (
     ESTIMATES,
     Array,
     EstimateError,
     Interval,
+    IntervalKind,
     choose_interval,
     stack,
     summarise,
@@ -154,7 +155,7 @@ def hypothesis(
     *,
     rope: tuple[float, float] | None = None,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Test hypotheses about parameters by the share of draws for which they hold: brms' `hypothesis`.
 
@@ -213,8 +214,7 @@ def hypothesis(
     interval = choose_interval(ci_prob, ci_kind)
     texts = _named_texts(hypotheses)
     _check_rope(rope)
-    posterior = fit.idata["posterior"]
-    n_draws = posterior.sizes["chain"] * posterior.sizes["draw"]
+    n_draws = len(draws_of(fit))
     parameters = parameters_of(fit)
     rows = [
         _row(name, text, read_hypothesis(text, parameters, n_draws), rope, interval) for name, text in texts.items()
@@ -416,46 +416,38 @@ def _no_level(text: str, position: int, label: str, slot: str, levels: tuple[str
 
 
 def parameters_of(fit: Fitted) -> Nameable:
-    """List what can be named in a fit; nothing is copied before it is asked for.
-
-    Parameters
-    ----------
-    fit : Fit
-
-    Returns
-    -------
-    Nameable
-    """
-    scalars: dict[str, Take] = {}
+    """List what can be named in a fit; nothing is copied before it is asked for."""
+    draws, design = draws_of(fit), fit.model.design
+    scalars: dict[str, Take] = {
+        label: partial(_element, draws, "threshold", place) for place, label in enumerate(design.thresholds)
+    }
     effects: dict[str, tuple[GroupBlock, Take]] = {}
-    for side in sides(fit.model.design):
-        scalars |= _coefficients(fit, side)
-        for block in side.groups:
+    for predictor in design.predictors:
+        scalars |= _coefficients(draws, predictor)
+        for block in predictor.groups:
             for column, slot in zip(block.columns, block.slots, strict=True):
                 name = f"{block.prefix}{column}|{block.group}"
-                effects[name] = block, partial(_whole, fit, slot)
-                scalars[sd_name(name)] = partial(_element, fit, sd_name(slot), 0)
-    varying = {"threshold", *dict(fit.model.design.parameters)}
-    own = {name: partial(_element, fit, name, 0) for name in fit.model.family.parameters if name not in varying}
+                effects[name] = block, partial(_whole, draws, slot)
+                scalars[sd_name(name)] = partial(_element, draws, sd_name(slot), 0)
+    varying = {"threshold", *fit.model.design.varying}
+    own = {name: partial(_element, draws, name, 0) for name in fit.model.family.parameters if name not in varying}
     # A prior may have no standard deviation to draw.
-    known = {name: take for name, take in scalars.items() if take.args[1] in fit.idata["posterior"].data_vars}
+    known = {name: take for name, take in scalars.items() if take.args[1] in draws}
     return Nameable(known | own, effects)
 
 
-def _coefficients(fit: Fitted, side: Design) -> dict[str, Take]:
-    """Return thresholds and fixed effects by label."""
-    thresholds = {label: partial(_element, fit, "threshold", place) for place, label in enumerate(side.thresholds)}
-    fixed = {
-        label: partial(_element, fit, term.variable, place)
-        for term in side.fixed
+def _coefficients(draws: Draws, predictor: Predictor) -> dict[str, Take]:
+    """Return fixed effects by label."""
+    return {
+        label: partial(_element, draws, term.variable, place)
+        for term in predictor.fixed
         for place, label in enumerate(term.columns)
     }
-    return thresholds | fixed
 
 
-def _element(fit: Fitted, variable: str, place: int) -> Array:
-    return np.asarray(pooled(draws_of(fit, variable))[:, place])
+def _element(draws: Draws, variable: str, place: int) -> Array:
+    return draws.variable(variable)[:, place]
 
 
-def _whole(fit: Fitted, variable: str) -> Array:
-    return pooled(draws_of(fit, variable))
+def _whole(draws: Draws, variable: str) -> Array:
+    return draws.variable(variable)

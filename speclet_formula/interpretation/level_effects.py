@@ -10,10 +10,18 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from speclet_formula.design.design import Design, FixedTerm, GroupBlock, sides
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.errors import listed, nearest
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, stack, summarise
+from speclet_formula.posterior.draws import Fitted, draws_of
+from speclet_formula.posterior.intervals import (
+    ESTIMATES,
+    Array,
+    EstimateError,
+    Interval,
+    IntervalKind,
+    stack,
+    summarise,
+)
 from speclet_formula.posterior.points import (
     PointEstimates,
     interval_of,
@@ -64,7 +72,7 @@ def level_effects(
     term: str = "Intercept",
     add: str | Sequence[str] = (),
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Tabulate the effect of every level of a grouping factor, with how sure its sign is.
 
@@ -156,22 +164,22 @@ def choose_effects(fit: Fitted, group: str, term: str = "Intercept", add: str | 
     EstimateError
         The model has no such group effect, or what is added has not one value for each level.
     """
-    side, block, place = _find(fit.model.design, group, term)
+    predictor, block, place = _find(fit.model.design, group, term)
     names = (add,) if isinstance(add, str) else tuple(add)
     others: list[tuple[str, np.ndarray]] = []
     fixed: list[tuple[str, Array]] = []
     added: list[str] = []
     for name in names:
-        other = _same_column(side, name, block.columns[place])
-        term_found = next((found for found in side.fixed if name in (found.name, *found.columns)), None)
+        other = _same_column(predictor, name, block.columns[place])
+        term_found = next((found for found in predictor.fixed if name in (found.name, *found.columns)), None)
         if other is not None and other[0] is not block:
             others.append((other[1], _codes_of_levels(block, other[0])))
             added.append(other[1])
         elif term_found is not None:
-            fixed.append((term_found.variable, _weights(side, block, place, term_found, name)))
+            fixed.append((term_found.variable, _weights(predictor, block, place, term_found, name)))
             added.append(name)
         else:
-            raise _cannot_add(side, block, name, block.terms[place])
+            raise _cannot_add(predictor, block, name, block.terms[place])
     label = block.terms[place]
     return Chosen(block, place, label, tuple(others), tuple(fixed), tuple(added))
 
@@ -192,9 +200,10 @@ def effect_blocks(fit: Fitted, chosen: Chosen) -> Iterator[tuple[slice, Array]]:
     draws : ndarray of float, shape (draws of all chains, levels)
         At most BLOCK_BYTES, unless one level alone takes more.
     """
-    own = pooled(draws_of(fit, chosen.block.slots[chosen.place]))
-    others = [(pooled(draws_of(fit, slot)), codes) for slot, codes in chosen.others]
-    fixed = [(pooled(draws_of(fit, variable)), weights) for variable, weights in chosen.fixed]
+    known = draws_of(fit)
+    own = known.effects(chosen.block)[chosen.place]
+    others = [(known.variable(slot), codes) for slot, codes in chosen.others]
+    fixed = [(known.variable(name), weights) for name, weights in chosen.fixed]
     size = max(1, BLOCK_BYTES // (8 * len(own)))
     for start in range(0, own.shape[1], size):
         levels = slice(start, min(start + size, own.shape[1]))
@@ -207,16 +216,7 @@ def effect_blocks(fit: Fitted, chosen: Chosen) -> Iterator[tuple[slice, Array]]:
 
 
 def sum_label(chosen: Chosen) -> str:
-    """Spell a level's total effect by the names of its parts: "1|gene:cell_line + 1|gene + Intercept".
-
-    Parameters
-    ----------
-    chosen : Chosen
-
-    Returns
-    -------
-    str
-    """
+    """Spell a level's total effect by the names of its parts: "1|gene:cell_line + 1|gene + Intercept"."""
     return " + ".join((chosen.block.slots[chosen.place], *chosen.added))
 
 
@@ -291,13 +291,13 @@ def _from_draws(fit: Fitted, chosen: Chosen, interval: Interval) -> tuple[pd.Dat
 
 def _from_modes(fit: Fitted, points: PointEstimates, chosen: Chosen, interval: Interval) -> pd.DataFrame:
     """Approximate the effects by normal distributions around their conditional modes."""
-    groups = fit.model.design.groups
+    groups = fit.model.design.mean.groups
     index = next(index for index, block in enumerate(groups) if block is chosen.block)
     modes, sds = points.modes[index][:, chosen.place], points.mode_sds[index][:, chosen.place]
     if chosen.added:
         if chosen.added != (chosen.term,):
             raise _no_joint_draws(points, chosen)
-        labels = [label for term in fit.model.design.fixed for label in term.columns]
+        labels = [label for term in fit.model.design.mean.fixed for label in term.columns]
         modes = modes + stated_coefficients(points)[labels.index(chosen.term)]
         sds = points.sum_sds[index][:, chosen.place]
     negative, lfsr = normal_signs(modes, sds)
@@ -322,20 +322,20 @@ def _ranks(frame: pd.DataFrame) -> np.ndarray:
     return ranks
 
 
-def _find(design: Design, group: str, term: str) -> tuple[Design, GroupBlock, int]:
-    """Return the side, the block and the place of a group effect."""
-    blocks = [(side, block) for side in sides(design) for block in side.groups]
-    of_group = [(side, block) for side, block in blocks if group in (block.group, block.label)]
+def _find(design: Design, group: str, term: str) -> tuple[Predictor, GroupBlock, int]:
+    """Return the linear predictor, the block and the place of a group effect."""
+    blocks = [(predictor, block) for predictor in design.predictors for block in predictor.groups]
+    of_group = [(predictor, block) for predictor, block in blocks if group in (block.group, block.label)]
     if not of_group:
         raise _no_group(group, list(dict.fromkeys(block.group for _, block in blocks)))
     labels = [
-        (block.term_of(column), side, block, place)
-        for side, block in of_group
+        (block.term_of(column), predictor, block, place)
+        for predictor, block in of_group
         for place, column in enumerate(block.columns)
     ]
-    for label, side, block, place in labels:
+    for label, predictor, block, place in labels:
         if label == term:
-            return side, block, place
+            return predictor, block, place
     names = [label for label, *_ in labels]
     near = nearest(term, names)
     raise EstimateError(
@@ -357,12 +357,12 @@ def _no_group(group: str, groups: list[str]) -> EstimateError:
     )
 
 
-def _same_column(side: Design, group: str, column: str) -> tuple[GroupBlock, str] | None:
+def _same_column(predictor: Predictor, group: str, column: str) -> tuple[GroupBlock, str] | None:
     """Return the block, and the slot, of another grouping factor's effect of the same column."""
     return next(
         (
             (block, block.slots[block.columns.index(column)])
-            for block in side.groups
+            for block in predictor.groups
             if group == block.group and column in block.columns
         ),
         None,
@@ -379,14 +379,14 @@ def _codes_of_levels(block: GroupBlock, other: GroupBlock) -> np.ndarray:
     return codes
 
 
-def _weights(side: Design, block: GroupBlock, place: int, term: FixedTerm, name: str) -> Array:
+def _weights(predictor: Predictor, block: GroupBlock, place: int, term: FixedTerm, name: str) -> Array:
     """Return what each column of a fixed term, or the one of that name, adds to the coefficient of each level."""
     kept = np.array([name in (term.name, label) for label in term.columns])
     weights = np.zeros((len(block.levels), len(kept)))
     if [label for label, keep in zip(term.columns, kept, strict=True) if keep] == [block.terms[place]]:
         weights[:, kept] = 1.0  # the fixed effect of the same column
         return weights
-    values, actual = block.values[:, [place]], side.X[:, term.start : term.stop] * kept
+    values, actual = block.values[:, [place]], predictor.X[:, term.start : term.stop] * kept
     there = np.flatnonzero(values)
     weights[:] = np.nan
     weights[block.codes[there]] = actual[there] / values[there]
@@ -405,11 +405,13 @@ def _not_determined(block: GroupBlock, name: str, level: str, factors: tuple[str
     )
 
 
-def _cannot_add(side: Design, block: GroupBlock, name: str, label: str) -> EstimateError:
+def _cannot_add(predictor: Predictor, block: GroupBlock, name: str, label: str) -> EstimateError:
     groups = [
-        other.group for other in side.groups if other is not block and any(c in block.columns for c in other.columns)
+        other.group
+        for other in predictor.groups
+        if other is not block and any(c in block.columns for c in other.columns)
     ]
-    fixed = [term.name for term in side.fixed]
+    fixed = [term.name for term in predictor.fixed]
     near = nearest(name, [*groups, *fixed])
     return EstimateError(
         f"'{name}' cannot be added to the effects of '{block.group}' ({label}).",

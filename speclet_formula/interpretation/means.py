@@ -2,13 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.table import formatted, number, share
+from speclet_formula.common.table import Printed, Sheet, formatted, number, share, text_table
 from speclet_formula.errors import listed
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import text_of
@@ -16,7 +15,7 @@ from speclet_formula.interpretation.grids import Grid, check_variable, make_grid
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
 from speclet_formula.interpretation.values import Values, combined, tabulate
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval
+from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, IntervalKind
 from speclet_formula.posterior.points import NOT_ESTIMABLE, interval_of
 
 type Names = str | Sequence[str] | None
@@ -25,7 +24,7 @@ _SMALL_P = 1e-4
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Means:
+class Means(Printed):
     """Marginal means, or contrasts or slopes, with what they were made from.
 
     Attributes
@@ -66,12 +65,10 @@ class Means:
     response: str
     back: Back | None = None
 
-    def __repr__(self) -> str:
-        return f"{self.sentence}\n\n{shown_table(self.table, self._draws()).to_string(index=False)}\n\n{self._foot()}"
-
-    def _repr_html_(self) -> str:
-        table = shown_table(self.table, self._draws()).to_html(escape=True, index=False)
-        return f"<p>{escape(self.sentence)}</p>\n{table}\n<p><small>{escape(self._foot())}</small></p>"
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out: what the rows are, the table, and what bounds the estimates."""
+        table = text_table(shown_table(self.table, self._draws()), labels=len(self.names))
+        return Sheet("", (self.sentence,), (table,), (self._foot(),))
 
     def _draws(self) -> int:
         return 0 if self.values.draws is None else len(self.values.draws)
@@ -118,7 +115,7 @@ def marginal_means(
     type: Literal["link", "response"] = "link",  # noqa: A002 - R's name
     parameter: str | None = None,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> Means:
     """Estimate the mean of each level of a factor, all else being balanced: emmeans' `emmeans`.
 
@@ -182,7 +179,7 @@ def marginal_means(
     focal, within = _focal_names(grid, specs, by)
     X, offset = matrix_of(grid, grid.frame)
     cells, average = averaging(grid.frame, (*focal, *within))
-    values = combined(fit, grid.side, average @ X, average @ offset)
+    values = combined(fit, grid.predictor, average @ X, average @ offset)
     summary = tabulate(values, interval, function)
     table = pd.concat([cells, summary], axis=1)
     table.attrs.update(summary.attrs)
@@ -232,23 +229,14 @@ def _codes(column: pd.Series) -> np.ndarray:
 
 
 def named(names: Names) -> tuple[str, ...]:
-    """Return names as a tuple.
-
-    Parameters
-    ----------
-    names : str, sequence of str, or None
-
-    Returns
-    -------
-    tuple of str
-    """
+    """Return names as a tuple."""
     return () if names is None else (names,) if isinstance(names, str) else tuple(names)
 
 
 def _focal_names(grid: Grid, specs: Names, by: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
     focal, within = named(specs), named(by)
     for name in (*focal, *within):
-        check_variable(name, grid.side)
+        check_variable(name, grid.predictor)
     twice = next((name for name in within if name in focal), None)
     if twice is not None or not focal:
         raise EstimateError(
@@ -279,22 +267,13 @@ def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale, back:
     parts += [f"averaged over {listed(averaged)} with equal weights"] if averaged else []
     parts += [f"at {listed(held)}"] if held else []
     parts += offset_words(grid)
-    parts += ["group effects at zero"] if grid.side.groups else []
+    parts += ["group effects at zero"] if grid.predictor.groups else []
     return "; ".join(parts) + "."
 
 
 def offset_words(grid: Grid) -> list[str]:
-    """Say at what the offset is held, where it is.
-
-    Parameters
-    ----------
-    grid : Grid
-
-    Returns
-    -------
-    list of str
-    """
-    offsets = " + ".join(f"offset({text_of(one)})" for one in grid.side.formula.offsets)
+    """Say at what the offset is held, where it is."""
+    offsets = " + ".join(f"offset({text_of(one)})" for one in grid.predictor.formula.offsets)
     return [] if grid.mean_offset is None else [f"{offsets} at its mean, {grid.mean_offset:.4g}"]
 
 

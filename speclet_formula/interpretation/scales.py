@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.errors import listed, nearest
-from speclet_formula.families import FAMILIES, inverse_link, inverse_parameter_link, is_ordinal, specification_of
+from speclet_formula.families import inverse_link, inverse_parameter_link, is_ordinal, specification_of
 from speclet_formula.formula.terms import (
     LIMITED,
     Argument,
@@ -41,7 +41,6 @@ _INVERSE: Mapping[str, Function] = {
 }
 _BASES = {"log": math.e, "log2": 2.0, "log10": 10.0}
 _ARITHMETIC = ("+", "-", "*", "/", "^")
-_MEASURED = ("real", "positive", "nonnegative", "unit")  # supports of what is measured; counts and answers stay
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +71,6 @@ class Back:
 def check_type(given: object) -> None:
     """Refuse what is no scale.
 
-    Parameters
-    ----------
-    given : object
-
     Raises
     ------
     EstimateError
@@ -91,16 +86,6 @@ def check_type(given: object) -> None:
 
 def response_function(fit: Fitted, grid: Grid, scale: Scale) -> Function | None:
     """Return what leads from the linear predictor to the wanted scale; None where it is that already.
-
-    Parameters
-    ----------
-    fit : Fit or PointFit
-    grid : Grid
-    scale : {"link", "response"}
-
-    Returns
-    -------
-    callable or None
 
     Raises
     ------
@@ -144,7 +129,7 @@ def way_back(fit: Fitted, grid: Grid, scale: Scale) -> Back | None:
         The response is computed by a function that cannot be undone.
     """
     response = fit.model.formula.response
-    measured = FAMILIES[fit.model.family.name].support in _MEASURED
+    measured = specification_of(fit.model.family).responses.is_measured
     if scale == "link" or grid.parameter is not None or response is None or not measured:
         return None
     if isinstance(response, Call) and response.function in LIMITED:

@@ -14,7 +14,6 @@ from speclet_formula.interpretation.values import (
     Function,
     Values,
     asymptotic,
-    coefficient_draws,
     combined,
     derivative,
     known_values,
@@ -22,8 +21,8 @@ from speclet_formula.interpretation.values import (
     tests_against_zero,
     told_tests,
 )
-from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.draws import Fitted, draws_of
+from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
 from speclet_formula.posterior.points import interval_of, points_of
 
 _STEP = 1e-3  # of the covariate's range, emmeans' delta.var
@@ -38,7 +37,7 @@ def slopes(
     type: Literal["link", "response"] = "link",  # noqa: A002 - R's name
     parameter: str | None = None,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> Means:
     """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`.
 
@@ -92,7 +91,7 @@ def slopes(
     low, high = (matrix_of(grid, grid.frame.assign(**{var: grid.frame[var] + sign * step / 2})) for sign in (-1, 1))
     cells, average = averaging(grid.frame, names)
     if function is None:
-        values = combined(fit, grid.side, average @ (high[0] - low[0]) / step, average @ (high[1] - low[1]) / step)
+        values = combined(fit, grid.predictor, average @ (high[0] - low[0]) / step, average @ (high[1] - low[1]) / step)
     else:
         values = _of_responses(fit, grid, (low, high), average / step, function)
     summary = tabulate(values, interval)
@@ -117,9 +116,8 @@ def slopes(
 def _sloped_grid(fit: Fitted, var: str, at: Mapping[str, Any] | None, parameter: str | None) -> tuple[Grid, float]:
     """Return the grid with the covariate at its mean or where the caller wants it, and the step."""
     whole = fit.model.design
-    side = whole if parameter is None else dict(whole.parameters).get(parameter, whole)
-    check_variable(var, side)
-    column = side.frame[var]
+    check_variable(var, whole.mean if parameter is None else whole.varying.get(parameter, whole.mean))
+    column = whole.frame[var]
     if isinstance(column.dtype, pd.CategoricalDtype):
         raise EstimateError(
             f"'{var}' is a factor and has no slope.",
@@ -133,7 +131,7 @@ def _sloped_grid(fit: Fitted, var: str, at: Mapping[str, Any] | None, parameter:
 def _names(grid: Grid, var: str, by: tuple[str, ...], at: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Return the columns that name a slope: those of `by`, and the covariate where it has several values."""
     for name in by:
-        check_variable(name, grid.side)
+        check_variable(name, grid.predictor)
     return (*by, var) if var in (at or {}) and var not in by and grid.frame[var].nunique() > 1 else by
 
 
@@ -143,7 +141,7 @@ def _of_responses(
     """Average the differences of responses; by the delta method where there are no draws."""
     points = points_of(fit)
     if points is None:
-        draws = coefficient_draws(fit, grid.side)
+        draws = draws_of(fit).coefficients(grid.predictor)
         low, high = (function(draws @ X.T + offset) for X, offset in ends)
         return Values(np.empty(0), np.empty((0, 0)), (high - low) @ average.T, "")
     etas = [X @ points.coefficients + offset for X, offset in ends]

@@ -7,8 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from speclet_formula.design.design import Design
-from speclet_formula.posterior.draws import Fitted, pooled, side_draws
+from speclet_formula.design.design import Predictor
+from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, WaldInterval, stack, summarise
 from speclet_formula.posterior.points import PointEstimates, estimable, points_of, with_interval
 
@@ -38,13 +38,13 @@ class Values:
     criterion: str
 
 
-def combined(fit: Fitted, side: Design, L: Array, offset: Array) -> Values:
+def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array) -> Values:
     """Return linear combinations of the fixed effects, L beta + offset.
 
     Parameters
     ----------
     fit : Fit or PointFit
-    side : Design
+    predictor : Predictor
         The linear predictor whose effects they are.
     L : ndarray of float, shape (rows, p)
     offset : ndarray of float, shape (rows,)
@@ -56,7 +56,7 @@ def combined(fit: Fitted, side: Design, L: Array, offset: Array) -> Values:
     points = points_of(fit)
     if points is not None:
         return known_values(points, L, L @ points.coefficients + offset)
-    return _drawn(coefficient_draws(fit, side) @ L.T + offset)
+    return _drawn(draws_of(fit).coefficients(predictor) @ L.T + offset)
 
 
 def known_values(points: PointEstimates, L: Array, estimates: Array) -> Values:
@@ -76,23 +76,6 @@ def known_values(points: PointEstimates, L: Array, estimates: Array) -> Values:
     covariance, unknown = L @ points.covariance @ L.T, ~estimable(points, L)
     covariance[unknown], covariance[:, unknown] = np.nan, np.nan
     return Values(np.where(unknown, np.nan, estimates), covariance, None, points.criterion)
-
-
-def coefficient_draws(fit: Fitted, side: Design) -> Array:
-    """Return the draws of all fixed effects of one linear predictor.
-
-    Parameters
-    ----------
-    fit : Fit
-    side : Design
-
-    Returns
-    -------
-    ndarray of float, shape (draws of all chains, p)
-    """
-    posterior = fit.idata["posterior"]
-    empty = np.empty((posterior.sizes["chain"] * posterior.sizes["draw"], 0))
-    return np.hstack([empty, *(pooled(draws) for _, draws in side_draws(fit, side))])
 
 
 def weighted(values: Values, weights: Array) -> Values:
@@ -169,16 +152,7 @@ def tests_against_zero(values: Values) -> dict[str, Array]:
 
 
 def asymptotic(values: Values) -> str:
-    """Say, behind the sentence of a table, that its tests are asymptotic; nothing where there are draws.
-
-    Parameters
-    ----------
-    values : Values
-
-    Returns
-    -------
-    str
-    """
+    """Say, behind the sentence of a table, that its tests are asymptotic; nothing where there are draws."""
     return "" if values.draws is not None else " Tests are asymptotic (z)."
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
+from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import row_count
 from speclet_formula.formula.terms import columns_of
 from speclet_formula.model.findings import Finding, Support, listed
@@ -22,28 +23,26 @@ _SHOWN = 3  # dependent columns that a sentence names
 _ROWS_AT_ONCE = 16_384
 
 
-def collinear_columns(design: Design) -> Iterator[Finding]:
+def collinear_columns(design: Design, predictor: Predictor) -> Iterator[Finding]:
     """Look for fixed columns that are combinations of others.
 
     Parameters
     ----------
     design : Design
+    predictor : Predictor
+        One of its linear predictors.
 
     Yields
     ------
     Finding
         One for all such columns; without any, one for products and powers so far from zero that they nearly are such.
     """
-    counts = np.count_nonzero(design.X, axis=0)
-    intercept = any(term.kind == "intercept" for term in design.fixed)
-    labels = [column for term in design.fixed for column in term.columns]
-    used = [
-        j for j in _scanned(design) if j >= int(intercept) and counts[j]
-    ]  # zero columns are reported as empty cells
-    if len(used) > MOST_COLUMNS or len(used) >= row_count(design) or _disjoint(design.X):
+    X, labels, intercept = predictor.X, predictor.columns, predictor.has_intercept
+    used = _informed(predictor)  # zero columns are reported as empty cells
+    if len(used) > MOST_COLUMNS or len(used) >= row_count(design) or _disjoint(X):
         return
     found = []
-    for column, others in _dependent_columns(design.X, used, centred=intercept):
+    for column, others in _dependent_columns(X, used, centred=intercept):
         sources = [listed([labels[other] for other in others])] if others else []
         found.append(f"'{labels[column]}' from {' and '.join([*sources, *(['the intercept'] if intercept else [])])}")
     if found:
@@ -55,8 +54,8 @@ def collinear_columns(design: Design) -> Iterator[Finding]:
             "mean of an empty cell, is the priors' alone. By REML, ML and Laplace the first-named is dropped, as in R.",
             "Leave the first-named column out, or the others.",
         )
-    elif (far := _multiplied_numbers(design)) and np.linalg.eigvalsh(
-        _scaled_gram(design.X, used, design.X.mean(axis=0) if intercept else np.zeros(len(labels)))
+    elif (far := _multiplied_numbers(design, predictor)) and np.linalg.eigvalsh(
+        _scaled_gram(X, used, X.mean(axis=0) if intercept else np.zeros(len(labels)))
     )[0] < NEARLY:
         yield Finding(
             "nearly_collinear",
@@ -66,17 +65,23 @@ def collinear_columns(design: Design) -> Iterator[Finding]:
         )
 
 
-def _multiplied_numbers(design: Design) -> list[str]:
+def _multiplied_numbers(design: Design, predictor: Predictor) -> list[str]:
     """Return the numeric columns that several fixed terms use."""
-    used = [name for term in design.formula.terms for name in columns_of(term)]
+    used = [name for term in predictor.formula.terms for name in columns_of(term)]
     numeric = (name for name in dict.fromkeys(used) if used.count(name) > 1 and name in design.frame.columns)
     return [name for name in numeric if design.frame[name].dtype.kind in "iuf"]
 
 
-def _scanned(design: Design) -> list[int]:
+def _informed(predictor: Predictor) -> list[int]:
+    """Return the columns that are not zero in every row, but the intercept's, in R's order."""
+    counts = np.count_nonzero(predictor.X, axis=0)
+    return [place for place in _scanned(predictor) if place >= int(predictor.has_intercept) and counts[place]]
+
+
+def _scanned(predictor: Predictor) -> list[int]:
     """Return the columns in R's order, which decides what is dropped: an interaction's first factor goes fastest."""
     order: list[int] = []
-    for term in design.fixed:
+    for term in predictor.fixed:
         parts = [label.split("]:") for label in term.columns]
         depth = max(map(len, parts), default=0)
         seen: list[dict[str, int]] = [{} for _ in range(depth)]
@@ -89,7 +94,7 @@ def _scanned(design: Design) -> list[int]:
 
 
 def without_dependent(design: Design) -> tuple[Design, np.ndarray]:
-    """Leave out the fixed columns that can be computed from earlier ones, or are zero: those that R drops.
+    """Leave out the mean's fixed columns that can be computed from earlier ones, or are zero: those that R drops.
 
     Parameters
     ----------
@@ -102,21 +107,20 @@ def without_dependent(design: Design) -> tuple[Design, np.ndarray]:
     kept : ndarray of int
         Which columns these are.
     """
-    counts = np.count_nonzero(design.X, axis=0)
-    intercept = any(term.kind == "intercept" for term in design.fixed)
-    used = [j for j in _scanned(design) if j >= int(intercept) and counts[j]]
-    dependent = {column for column, _ in _dependent_columns(design.X, used, centred=intercept)}
+    mean = design.mean
+    counts = np.count_nonzero(mean.X, axis=0)
+    dependent = {column for column, _ in _dependent_columns(mean.X, _informed(mean), centred=mean.has_intercept)}
     kept = np.array([j for j in range(len(counts)) if counts[j] and j not in dependent], dtype=np.int64)
     if len(kept) == len(counts):
         return design, kept
     terms, first = [], 0
-    for term in design.fixed:
+    for term in mean.fixed:
         columns = tuple(
             label for place, label in enumerate(term.columns, term.start) if counts[place] and place not in dependent
         )
         terms.append(replace(term, columns=columns, start=first, stop=first + len(columns)))
         first += len(columns)
-    return replace(design, X=design.X[:, kept], fixed=tuple(terms)), kept
+    return replace_mean(design, X=mean.X[:, kept], fixed=tuple(terms)), kept
 
 
 def null_vectors(X: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -240,10 +244,10 @@ def separation(design: Design, support: Support) -> Iterator[Finding]:
         return
     if not (sides.low | sides.high).any():  # every row has successes and failures: nothing can be separated
         return
-    found = [finding for term in design.fixed for finding in _term(term, design, sides)]
+    found = [finding for term in design.mean.fixed for finding in _term(term, design, sides)]
     yield from found or _combination(design, sides)
     if support == "binary":
-        yield from (finding for block in design.groups for finding in _pure_levels(block, design))
+        yield from (finding for block in design.mean.groups for finding in _pure_levels(block, design))
 
 
 def _sides(design: Design, support: Support) -> _Sides:
@@ -259,7 +263,7 @@ def _term(term: FixedTerm, design: Design, sides: _Sides) -> Iterator[Finding]:
     if term.kind == "categorical":
         yield from _levels(term, design, sides)
     elif term.kind == "numeric":
-        for label, values in zip(term.columns, design.X[:, term.start : term.stop].T, strict=True):
+        for label, values in zip(term.columns, design.mean.X[:, term.start : term.stop].T, strict=True):
             yield from _numeric(label, values, design, sides)
 
 
@@ -303,7 +307,7 @@ def _numeric(label: str, values: np.ndarray, design: Design, sides: _Sides) -> I
 
     That is a separation where an intercept can take the value up; without one the linear program decides.
     """
-    if not any(term.kind == "intercept" for term in design.fixed) or np.ptp(values) == 0:
+    if not any(term.kind == "intercept" for term in design.mean.fixed) or np.ptp(values) == 0:
         return
     for sign, (lower, upper) in ((1, ("below", "above")), (-1, ("above", "below"))):
         x = sign * values
@@ -321,13 +325,13 @@ def _numeric(label: str, values: np.ndarray, design: Design, sides: _Sides) -> I
 
 def _combination(design: Design, sides: _Sides) -> Iterator[Finding]:
     """Look for a combination of columns that separates (Konis 2007, doi:10.5287/ora-8gr6ymk8q)."""
-    used = [j for j in range(design.X.shape[1]) if design.X[:, j].any()]
-    if not used or len(design.X) * len(used) > LARGEST_PROGRAM:
+    used = [j for j in range(design.mean.X.shape[1]) if design.mean.X[:, j].any()]
+    if not used or len(design.mean.X) * len(used) > LARGEST_PROGRAM:
         return
-    direction = _separating(design.X[:, used], sides)
+    direction = _separating(design.mean.X[:, used], sides)
     if direction is None:
         return
-    labels = [column for term in design.fixed for column in term.columns]
+    labels = [column for term in design.mean.fixed for column in term.columns]
     named = [labels[used[j]] for j in np.flatnonzero(np.abs(direction) > CERTAIN) if labels[used[j]] != "Intercept"]
     yield Finding(
         "separation",

@@ -11,8 +11,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, FixedTerm
-from speclet_formula.design.design import sides
+from speclet_formula.design import Design, FixedTerm, Predictor
 from speclet_formula.design.merged import column_means, row_count, rows_by_level
 from speclet_formula.design.numbers import numeric_text
 from speclet_formula.formula.terms import Name
@@ -67,16 +66,7 @@ FAR_FROM_ZERO = 1e6  # SDs between a response's mean and zero: from there on dou
 
 
 def inspect_response(design: Design) -> Iterator[Finding]:
-    """Look for a response without variation.
-
-    Parameters
-    ----------
-    design : Design
-
-    Yields
-    ------
-    Finding
-    """
+    """Look for a response without variation."""
     trials = design.trials
     still = (design.response == design.response[0]).all() and (design.merged is None or not design.merged.within.any())
     if still and (trials is None or (trials == trials[0]).all()):
@@ -89,17 +79,8 @@ def inspect_response(design: Design) -> Iterator[Finding]:
 
 
 def inspect_fixed(design: Design) -> Iterator[Finding]:
-    """Look for fixed coefficients that too few rows inform.
-
-    Parameters
-    ----------
-    design : Design
-
-    Yields
-    ------
-    Finding
-    """
-    n, p = row_count(design), design.X.shape[1]
+    """Look for fixed coefficients that too few rows inform."""
+    n, p = row_count(design), design.mean.X.shape[1]
     if p >= n:
         yield Finding(
             "saturated",
@@ -107,13 +88,13 @@ def inspect_fixed(design: Design) -> Iterator[Finding]:
             "They can reproduce every row, so that the priors alone say how large the residual SD is.",
             "Make the factor with most levels a group term, (1 | factor), or leave terms out.",
         )
-    counts = np.count_nonzero(design.X, axis=0)
+    counts = np.count_nonzero(design.mean.X, axis=0)
     if design.merged is not None:
-        counts = (design.merged.rows @ (design.X != 0)).astype(np.int64)
-    for term in design.fixed:
+        counts = (design.merged.rows @ (design.mean.X != 0)).astype(np.int64)
+    for term in design.mean.fixed:
         if term.kind == "categorical":
             yield from _categorical_term(term, counts[term.start : term.stop], design)
-        yield from _fixed_and_group(term, design)
+        yield from fixed_and_group(term, design.mean)
 
 
 def _categorical_term(term: FixedTerm, counts: np.ndarray, design: Design) -> Iterator[Finding]:
@@ -141,14 +122,26 @@ def _categorical_term(term: FixedTerm, counts: np.ndarray, design: Design) -> It
         )
 
 
-def _fixed_and_group(term: FixedTerm, design: Design) -> Iterator[Finding]:
-    if term.kind == "categorical" and any(b.group == term.name and "1" in b.columns for b in design.groups):
+def fixed_and_group(term: FixedTerm, predictor: Predictor) -> Iterator[Finding]:
+    """Look for a factor that is a fixed term, and a grouping factor of the same linear predictor.
+
+    Parameters
+    ----------
+    term : FixedTerm
+    predictor : Predictor
+        The linear predictor that the term is part of.
+
+    Yields
+    ------
+    Finding
+    """
+    name, of = term.name.removeprefix(predictor.prefix), f" in the formula of '{predictor.name}'"
+    if term.kind == "categorical" and any(b.group == name and "1" in b.columns for b in predictor.groups):
         yield Finding(
             "fixed_and_group",
-            f"'{term.name}' is both a fixed term and a grouping factor.",
+            f"'{name}' is both a fixed term and a grouping factor{of if predictor.name else ''}.",
             "Each of its levels has two coefficients that only enter as a sum, so that the priors split them.",
-            f"Keep (1 | {term.name}) to have its levels shrunk towards each other, or {term.name} to compare them one "
-            "by one.",
+            f"Keep (1 | {name}) to have its levels shrunk towards each other, or {name} to compare them one by one.",
         )
 
 
@@ -204,8 +197,8 @@ def sorted_levels(design: Design, unordered: Sequence[str]) -> Iterator[Finding]
 def _named_in_terms(design: Design) -> dict[str, None]:
     """Return the columns that fixed terms name, and those that vary over groups, in order."""
     seen: dict[str, None] = {}
-    for side in sides(design):
-        terms = [*side.formula.terms, *(term for group in side.formula.group_terms for term in group.terms)]
+    for predictor in design.predictors:
+        terms = [*predictor.formula.terms, *(term for group in predictor.formula.group_terms for term in group.terms)]
         seen |= dict.fromkeys(node.name for term in terms for node in term.factors if isinstance(node, Name))
     return seen
 
@@ -252,20 +245,22 @@ def extreme_response(design: Design, support: Support) -> Iterator[Finding]:
         )
 
 
-def extreme_scales(design: Design) -> Iterator[Finding]:
+def extreme_scales(design: Design, predictor: Predictor) -> Iterator[Finding]:
     """Look at the SD of each numeric column once, be it fixed or a slope; an indicator's is never extreme.
 
     Parameters
     ----------
     design : Design
+    predictor : Predictor
+        One of its linear predictors.
 
     Yields
     ------
     Finding
     """
-    fixed = [(label, j) for term in design.fixed for label, j in _columns_with_a_unit(term)]
-    parts = [(label, design.X[:, j]) for label, j in fixed]
-    parts += [(label, block.values[:, j]) for block in design.groups for j, label in enumerate(block.columns)]
+    fixed = [(label, j) for term in predictor.fixed for label, j in _columns_with_a_unit(term)]
+    parts = [(label, predictor.X[:, j]) for label, j in fixed]
+    parts += [(label, block.values[:, j]) for block in predictor.groups for j, label in enumerate(block.columns)]
     seen: set[str] = set()
     for label, values in parts:
         if label in seen or label == "1":

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.design import Predictor
 from speclet_formula.design.merged import column_means, row_count, rows_by_level
 from speclet_formula.design.transforms import as_factor
 from speclet_formula.formula.terms import Name, text_of
@@ -48,8 +49,8 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
     else:
         yield from _few_levels(block)
         yield from _singletons(block, rows)
-    yield from _slopes(block, design)
-    yield from far_slopes(block, design)
+    yield from still_slopes(block, design.mean)
+    yield from far_slopes(block, design, design.mean)
 
 
 _ONE_ROW_EACH = {
@@ -108,8 +109,19 @@ def _are_constant(columns: list[str]) -> str:
     return f"{listed(columns)} {'is' if len(columns) == 1 else 'are'} constant"
 
 
-def _slopes(block: GroupBlock, design: Design) -> Iterator[Finding]:
-    """Look for columns that never vary, or never within a level."""
+def still_slopes(block: GroupBlock, predictor: Predictor) -> Iterator[Finding]:
+    """Look for columns that never vary, or never within a level.
+
+    Parameters
+    ----------
+    block : GroupBlock
+    predictor : Predictor
+        The linear predictor that the block is part of.
+
+    Yields
+    ------
+    Finding
+    """
     slopes = [j for j, column in enumerate(block.columns) if column != "1"]
     still = [j for j in slopes if (block.values[:, j] == block.values[0, j]).all()]
     for j in still:
@@ -126,7 +138,7 @@ def _slopes(block: GroupBlock, design: Design) -> Iterator[Finding]:
     first[block.codes[::-1]] = np.arange(len(block.codes))[::-1]
     moving = [j for j in slopes if j not in still]
     within = [block.columns[j] for j in moving if (block.values[:, j] == block.values[first, j][block.codes]).all()]
-    if within and any(b.group == block.group and "1" in b.columns for b in design.groups):
+    if within and any(b.group == block.group and "1" in b.columns for b in predictor.groups):
         yield Finding(
             "slope_constant_within_levels",
             f"Within every level of '{block.group}', {_are_constant(within)}.",
@@ -135,13 +147,14 @@ def _slopes(block: GroupBlock, design: Design) -> Iterator[Finding]:
         )
 
 
-def far_slopes(block: GroupBlock, side: Design) -> Iterator[Finding]:
+def far_slopes(block: GroupBlock, design: Design, predictor: Predictor) -> Iterator[Finding]:
     """Look for slopes of numeric columns far from zero, beside intercepts of the same group.
 
     Parameters
     ----------
     block : GroupBlock
-    side : Design
+    design : Design
+    predictor : Predictor
         The linear predictor that the block is part of.
 
     Yields
@@ -149,16 +162,16 @@ def far_slopes(block: GroupBlock, side: Design) -> Iterator[Finding]:
     Finding
         One for each such column.
     """
-    if not any(other.group == block.group and "1" in other.columns for other in side.groups):
+    if not any(other.group == block.group and "1" in other.columns for other in predictor.groups):
         return
-    part = next(own for other, own in zip(side.groups, side.recipe.blocks, strict=True) if other is block)
+    part = next(own for other, own in zip(predictor.groups, predictor.recipe.blocks, strict=True) if other is block)
     for term in part.terms:
-        spelled = _spelled_alone(term, side)
+        spelled = _spelled_alone(term, predictor)
         if term.kind != "numeric" or term.dim is not None or spelled is None:
             continue  # interactions are far from zero where their columns are
         values = block.values[:, term.start]
-        mean = float(column_means(side, values))
-        deviation = float(np.sqrt(column_means(side, (values - mean) ** 2)))
+        mean = float(column_means(design, values))
+        deviation = float(np.sqrt(column_means(design, (values - mean) ** 2)))
         if not 0 < FAR_SLOPE * deviation < abs(mean):
             continue
         yield Finding(
@@ -171,9 +184,9 @@ def far_slopes(block: GroupBlock, side: Design) -> Iterator[Finding]:
         )
 
 
-def _spelled_alone(term: FixedTerm, side: Design) -> str | None:
+def _spelled_alone(term: FixedTerm, predictor: Predictor) -> str | None:
     """Return how the formula spells a column of a group term, or None for an interaction."""
-    factors = (own.factors for group in side.formula.group_terms for own in group.terms)
+    factors = (own.factors for group in predictor.formula.group_terms for own in group.terms)
     alone = (factor for factor, *others in factors if not others)
     return next((text_of(f) for f in alone if (f.name if isinstance(f, Name) else text_of(f)) == term.name), None)
 
@@ -184,17 +197,9 @@ Factor = tuple[np.ndarray, Sequence[str]]  # a code for each row, and the levels
 
 
 def inspect_factors(design: Design) -> Iterator[Finding]:
-    """Look at the grouping factors by pairs.
-
-    Parameters
-    ----------
-    design : Design
-
-    Yields
-    ------
-    Finding
-    """
-    for one, other in combinations(design.groups, 2):
+    """Look at the grouping factors by pairs."""
+    pairs = (pair for predictor in design.predictors for pair in combinations(predictor.groups, 2))
+    for one, other in pairs:
         shared = set(one.columns) & set(other.columns)
         if one.group != other.group and shared and _same_partition(one, other):
             yield Finding(
@@ -203,7 +208,7 @@ def inspect_factors(design: Design) -> Iterator[Finding]:
                 "Their effects only enter as sums, so that the priors split one variance between two SDs.",
                 f"Leave the group term of '{other.group}' out.",
             )
-    factors = {name: factor for block in design.groups for name, factor in _factors(block, design)}
+    factors = {name: factor for block in design.blocks for name, factor in _factors(block, design)}
     for pair in combinations(factors, 2):
         parent, child = sorted(pair, key=lambda name: len(factors[name][1]))
         yield from _nested_in_two(child, factors[child], parent, factors[parent])
@@ -285,7 +290,7 @@ def relate_groups(design: Design) -> tuple[Relation, ...]:
     Returns
     -------
     tuple of Relation
-        One for each pair of different grouping factors, in the formula's order.
+        One for each pair of different grouping factors, in the formulas' order.
 
     Examples
     --------
@@ -295,7 +300,7 @@ def relate_groups(design: Design) -> tuple[Relation, ...]:
     >>> print(relate_groups(sf.Model("log_fc ~ (1 | gene/sgRNA)", data).design)[0].words)
     gene:sgRNA is nested in gene: each of its 55 levels lies within one level of gene, 5 to 6 in each.
     """
-    blocks = {block.group: block for block in design.groups}
+    blocks = {block.group: block for block in design.blocks}
     return tuple(_relation(one, other) for one, other in combinations(blocks.values(), 2))
 
 

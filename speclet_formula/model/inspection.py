@@ -10,19 +10,21 @@ import numpy as np
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design
+from speclet_formula.design.design import Predictor
 from speclet_formula.model.collinearity import collinear_columns, separation
 from speclet_formula.model.findings import (
     Finding,
     Support,
     extreme_response,
     extreme_scales,
+    fixed_and_group,
     inspect_fixed,
     inspect_response,
     listed,
     sorted_levels,
     text_of_numbers,
 )
-from speclet_formula.model.groups import FEW_LEVELS, far_slopes, inspect_factors, inspect_group
+from speclet_formula.model.groups import FEW_LEVELS, far_slopes, inspect_factors, inspect_group, still_slopes
 
 
 @in_one_blas_thread
@@ -59,10 +61,10 @@ def inspect_design(design: Design, *, support: Support = "real", unordered: Sequ
         *text_of_numbers(design),
         *sorted_levels(design, unordered),
         *inspect_fixed(design),
-        *collinear_columns(design),
-        *extreme_scales(design),
+        *collinear_columns(design, design.mean),
+        *extreme_scales(design, design.mean),
         *separation(design, support),
-        *(finding for block in design.groups for finding in inspect_group(block, design, support)),
+        *(finding for block in design.mean.groups for finding in inspect_group(block, design, support)),
         *inspect_factors(design),
         *inspect_parameters(design),
     )
@@ -72,35 +74,29 @@ FEWEST_ROWS = 3  # of a level whose spread is to be known: with two its interval
 
 
 def inspect_parameters(design: Design) -> Iterator[Finding]:
-    """Look at the formulas of sigma and of other parameters.
-
-    Parameters
-    ----------
-    design : Design
-
-    Yields
-    ------
-    Finding
-    """
-    for name, side in design.parameters:
-        yield from collinear_columns(side)
-        yield from extreme_scales(side)
-        yield from _few_rows(name, side)
-        for block in side.groups:
-            yield from far_slopes(block, side)
+    """Look at the formulas of sigma and of other parameters."""
+    for name, predictor in design.varying.items():
+        yield from collinear_columns(design, predictor)
+        yield from extreme_scales(design, predictor)
+        yield from _few_rows(name, predictor)
+        for term in predictor.fixed:
+            yield from fixed_and_group(term, predictor)
+        for block in predictor.groups:
+            yield from still_slopes(block, predictor)
+            yield from far_slopes(block, design, predictor)
 
 
-def _few_rows(name: str, side: Design) -> Iterator[Finding]:
+def _few_rows(name: str, predictor: Predictor) -> Iterator[Finding]:
     """Look for coefficients and levels that one or two rows inform."""
-    counts = np.count_nonzero(side.X, axis=0)
-    columns = [column for term in side.fixed if term.kind == "categorical" for column in term.columns]
-    places = [place for term in side.fixed if term.kind == "categorical" for place in range(term.start, term.stop)]
+    counts = np.count_nonzero(predictor.X, axis=0)
+    columns = [column for term in predictor.fixed if term.kind == "categorical" for column in term.columns]
+    places = [place for term in predictor.fixed if term.kind == "categorical" for place in range(term.start, term.stop)]
     thin = [column for column, place in zip(columns, places, strict=True) if counts[place] < FEWEST_ROWS]
     why = f"So few rows say next to nothing of '{name}', so that the posterior there is the prior's."
     if thin:
         remedy = "Merge those levels with others."
         yield Finding("parameter_of_few_rows", f"Fewer than {FEWEST_ROWS} rows inform {listed(thin)}.", why, remedy)
-    for block in side.groups:
+    for block in predictor.groups:
         rows = np.bincount(block.codes, minlength=len(block.levels))
         few = [block.levels[level] for level in np.flatnonzero(rows < FEWEST_ROWS)]
         if few:

@@ -4,7 +4,7 @@ The numbers are those of `convergence`.
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,8 +12,8 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.design.design import is_correlation, slot_of_sd
-from speclet_formula.errors import SamplingError
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, Array, Mixing, mixing
+from speclet_formula.posterior.draws import posterior_in, statistics_in
 
 type Verdict = Literal["converged", "doubtful", "failed"]
 
@@ -173,7 +173,7 @@ DEPTH_NAMES = ("maxdepth_reached", "reached_max_treedepth")  # nutpie's name, py
 
 def gather(idata: Any) -> Evidence:
     """Walk through the posterior, one variable at a time, and keep the worst."""
-    posterior = _posterior(idata)
+    posterior, (flags, notes) = posterior_in(idata), statistics_in(idata)
     not_finite: list[str] = []
     still: list[str] = []
     worst = {name: Extreme(math.nan, "") for name in ("r_hat", "ess_bulk", "ess_tail")}
@@ -192,8 +192,8 @@ def gather(idata: Any) -> Evidence:
         if len(kept) > MOST_CHECKED:
             kept = kept[np.linspace(0, len(kept) - 1, MOST_CHECKED).astype(np.int64)]
         checked += len(kept)
-        found = mixing(draws if len(kept) == len(draws) else draws[kept])
-        _keep_worst(worst, found, variable, kept)
+        mixed = mixing(draws if len(kept) == len(draws) else draws[kept])
+        _keep_worst(worst, mixed, variable, kept)
     return Evidence(
         chains=posterior.sizes["chain"],
         draws=posterior.sizes["draw"],
@@ -201,30 +201,14 @@ def gather(idata: Any) -> Evidence:
         still=tuple(still),
         moving=moving,
         **worst,
-        by_nuts="sample_stats" in idata.children and "diverging" in idata["sample_stats"],
-        divergences=_count(idata, ("diverging",)),
-        tree_depth_hits=_count(idata, DEPTH_NAMES),
+        by_nuts="diverging" in flags,
+        divergences=_count(flags, ("diverging",)),
+        tree_depth_hits=_count(flags, DEPTH_NAMES),
         checked=checked,
         parameters=parameters,
-        pareto_k=_noted(idata, "pareto_k"),
-        proposals=_noted(idata, "effective_proposals"),
+        pareto_k=float(notes.get("pareto_k", math.nan)),
+        proposals=float(notes.get("effective_proposals", math.nan)),
     )
-
-
-def _posterior(idata: Any) -> Any:
-    """Return the posterior's dataset, or raise where there is nothing to judge."""
-    try:
-        posterior = idata["posterior"]
-        size = posterior.sizes["chain"] * posterior.sizes["draw"] * len(posterior.data_vars)
-    except (KeyError, TypeError, AttributeError):
-        size = 0
-    if size == 0:
-        raise SamplingError(
-            f"there are no posterior draws in this {type(idata).__name__}.",
-            "Diagnostics need a group 'posterior' with variables over the dimensions 'chain' and 'draw'.",
-            "Hand over a fit, or the DataTree that a sampler made.",
-        )
-    return posterior
 
 
 def _parameters_first(variable: Any) -> Array:
@@ -236,38 +220,29 @@ def _parameters_first(variable: Any) -> Array:
 
 def _label(variable: Any, index: int) -> str:
     """Name the parameter as a reader knows it: "1|gene[BRAF]"."""
-    first = variable.transpose("chain", "draw", ...)[0, 0]
-    if not first.dims:
+    dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
+    if not dims:
         return str(variable.name)
-    places = np.unravel_index(index, first.shape)
-    labels = [str(first[dim].values[place]) for dim, place in zip(first.dims, places, strict=True)]
+    elements = np.unravel_index(index, [variable.sizes[dim] for dim in dims])
+    labels = [str(variable[dim].values[element]) for dim, element in zip(dims, elements, strict=True)]
     return f"{variable.name}[{', '.join(labels)}]"
 
 
-def _keep_worst(worst: dict[str, Extreme], found: Mixing, variable: Any, kept: np.ndarray) -> None:
+def _keep_worst(worst: dict[str, Extreme], mixed: Mixing, variable: Any, kept: np.ndarray) -> None:
     """Put a variable's worst numbers in the place of milder ones."""
-    for name, values in (("r_hat", found.r_hat), ("ess_bulk", -found.ess_bulk), ("ess_tail", -found.ess_tail)):
+    for name, values in (("r_hat", mixed.r_hat), ("ess_bulk", -mixed.ess_bulk), ("ess_tail", -mixed.ess_tail)):
         if not len(values) or np.isnan(values).all():
             continue
-        place = int(np.nanargmax(values))
-        value = float(values[place]) if name == "r_hat" else -float(values[place])
+        row = int(np.nanargmax(values))
+        value = float(values[row]) if name == "r_hat" else -float(values[row])
         known = worst[name].value
         if math.isnan(known) or (value > known if name == "r_hat" else value < known):
-            worst[name] = Extreme(value, _label(variable, int(kept[place])))
+            worst[name] = Extreme(value, _label(variable, int(kept[row])))
 
 
-def _count(idata: Any, names: tuple[str, ...]) -> int:
+def _count(flags: Mapping[str, Any], names: tuple[str, ...]) -> int:
     """Count the draws that carry one of the sampler's flags; 0 where it does not report them."""
-    if "sample_stats" not in idata.children:
-        return 0
-    stats = idata["sample_stats"]
-    return next((int(np.asarray(stats[name].values).sum()) for name in names if name in stats.data_vars), 0)
-
-
-def _noted(idata: Any, name: str) -> float:
-    """Return a number that a sampler wrote beside its draws; NaN where it did not."""
-    stats = idata["sample_stats"].attrs if "sample_stats" in idata.children else {}
-    return float(stats.get(name, math.nan))
+    return next((int(np.asarray(flags[name].values).sum()) for name in names if name in flags), 0)
 
 
 # Vehtari et al. (2021), doi:10.1214/20-BA1221: R-hat below 1.01, effective sample sizes above 100 per chain.

@@ -1,18 +1,26 @@
-"""The reader of draws: every parameter of a fit under the design's labels, and the counts of rows and levels.
+"""The reader of draws: every parameter of a model by its part of the design, whatever stands behind.
 
-What an estimate needs of a fit is said by `Fitted`. Summarising the draws is left to the files beside this one.
+A posterior, draws from the priors, and a point estimate, which is a single draw, answer the same questions. No other
+module knows how the parts of a model are called among the draws. Making draws is left to `inference`, summarising them
+to the files beside this one.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
 
-from speclet_formula.design.design import Design, FixedTerm, GroupBlock, sd_name, sides, slot_of_sd
+from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor, sd_name, slot_of_sd
 from speclet_formula.design.merged import row_count
+from speclet_formula.errors import EstimateError, SamplingError
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import Formula
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.points import PointEstimates, points_of
+
+POSTERIOR, STATISTICS = "posterior", "sample_stats"  # the groups of an ArviZ tree that are read
 
 
 class FittedModel(Protocol):
@@ -45,6 +53,258 @@ class Fitted(Protocol):
     @property
     def idata(self) -> Any:
         """The DataTree with the group "posterior"."""
+
+
+@dataclass(frozen=True, eq=False)
+class Draws:
+    """Draws of a model's parameters.
+
+    Every array has the draws first, those of the first chain before those of the second; `by_chain` parts them.
+
+    Attributes
+    ----------
+    chains, length : int
+        Number of chains, and of draws in each; 1 and 1 of a point estimate.
+    names : tuple of str
+        The variables that there are.
+    read : callable
+        Gives a variable by its name, (draws, elements); nothing is copied before it is asked for.
+    """
+
+    chains: int
+    length: int
+    names: tuple[str, ...]
+    read: Callable[[str], Array]
+
+    def __len__(self) -> int:
+        return self.chains * self.length
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.names
+
+    def coefficients(self, predictor: Predictor) -> Array:
+        """Return the fixed effects of a linear predictor, (draws, p), in the order of X."""
+        return np.hstack([np.empty((len(self), 0)), *map(self.term, predictor.fixed)])
+
+    def term(self, term: FixedTerm) -> Array:
+        """Return the coefficients of a fixed term, (draws, columns)."""
+        return self.variable(term.variable, term.stop - term.start)
+
+    def effects(self, block: GroupBlock) -> tuple[Array, ...]:
+        """Return the group effects, (draws, levels), of each column of a block."""
+        return tuple(self.variable(slot, len(block.levels)) for slot in block.slots)
+
+    def keeps(self, block: GroupBlock) -> bool:
+        """Tell whether there are draws of a block's effects: a fit with `keep` has those of some factors alone."""
+        return not any(self._is_left_out(slot) for slot in block.slots)
+
+    def sds(self, block: GroupBlock) -> Array:
+        """Return the standard deviations of a block's effects, (draws, columns)."""
+        return np.hstack([self.variable(name, 1) for name in block.sds])
+
+    def correlation(self, block: GroupBlock) -> Array:
+        """Return the correlations of a block's columns, (draws, pairs), as `block.pairs` has them; perhaps none."""
+        if not block.correlated:
+            return np.empty((len(self), 0))
+        return self.variable(block.correlation, len(block.pairs))
+
+    def covariances(self, block: GroupBlock) -> Array:
+        """Return the covariances of one level's effects, (draws, columns, columns)."""
+        sds, k = self.sds(block), len(block.columns)
+        matrices = np.zeros((len(self), k, k))
+        matrices[:, range(k), range(k)] = sds**2
+        if block.correlated:
+            i, j = np.triu_indices(k, 1)
+            known = np.nan_to_num(self.correlation(block))  # of an SD of zero it is none
+            matrices[:, i, j] = matrices[:, j, i] = known * sds[:, i] * sds[:, j]
+        return matrices
+
+    def parameter(self, name: str) -> Array:
+        """Return a parameter of the family, "sigma", (draws, 1); or "threshold", of ordered levels, (draws, count)."""
+        return self.variable(name)
+
+    def variable(self, name: str, size: int | None = None) -> Array:
+        """Return a variable by its own name, (draws, elements).
+
+        Raises
+        ------
+        EstimateError
+            There is none of that name, or it has another size than the model's.
+        """
+        if name not in self.names:
+            raise EstimateError(*(self._not_kept(name) or self._unknown(name)))
+        values = self.read(name)
+        if size is not None and values.shape[1] != size:
+            raise EstimateError(
+                f"the posterior's '{name}' has {values.shape[1]:,} elements for {size:,} of the model.",
+                "Draws and model have the same levels and columns.",
+                "Fit the model again, or hand over the model that these draws belong to.",
+            )
+        return values
+
+    def by_chain(self, values: Array) -> Array:
+        """Part the chains of what has all draws first: (chains, draws, ...)."""
+        return values.reshape(self.chains, self.length, *values.shape[1:])
+
+    def take(self, chosen: slice | np.ndarray) -> "Draws":
+        """Return some of the draws, counted over all chains, as one chain."""
+        length = len(np.empty(len(self), dtype=bool)[chosen])
+        return Draws(1, length, self.names, lambda name: self.read(name)[chosen])
+
+    def thinned(self, step: int) -> "Draws":
+        """Return every so many draws of each chain."""
+        if step == 1:
+            return self
+
+        def read(name: str) -> Array:
+            values = self.by_chain(self.read(name))[:, ::step]
+            return values.reshape(-1, values.shape[-1])
+
+        return Draws(self.chains, len(range(0, self.length, step)), self.names, read)
+
+    def only(self, names: tuple[str, ...]) -> "Draws":
+        """Return the draws of some variables, of those that there are."""
+        return replace(self, names=tuple(name for name in names if name in self.names))
+
+    def mean(self) -> "Draws":
+        """Return the means over all draws, as the only draw."""
+        return Draws(1, 1, self.names, lambda name: self.read(name).mean(axis=0, keepdims=True))
+
+    def require(self, blocks: Iterable[GroupBlock]) -> None:
+        """Raise an EstimateError unless there are draws of the effects of these blocks."""
+        for slot in (slot for block in blocks for slot in block.slots):
+            if parts := self._not_kept(slot):
+                raise EstimateError(*parts)
+
+    def _is_left_out(self, slot: str) -> bool:
+        """Tell whether a name is that of group effects whose draws were not kept; their SD is there all the same."""
+        return slot not in self.names and sd_name(slot) in self.names
+
+    def _not_kept(self, name: str) -> tuple[str, str, str] | None:
+        """Word the error of group effects whose draws were not kept; None where that is not what is wrong."""
+        if not self._is_left_out(name):
+            return None
+        slots = [slot for variable in self.names if (slot := slot_of_sd(variable))]
+        kept = [slot for slot in slots if slot in self.names]
+        needed = dict.fromkeys(slot.rpartition("|")[2] for slot in slots if slot in (*kept, name))
+        return (
+            f"the fit kept no draws of '{name}'.",
+            f"It kept: {', '.join(kept) or 'no group effects'}.",
+            f"Fit the model again with keep={tuple(needed)!r}, or leave keep= out to keep all.",
+        )
+
+    def _unknown(self, name: str) -> tuple[str, str, str]:
+        return (
+            f"the posterior holds no variable '{name}'.",
+            f"It holds: {', '.join(self.names)}.",
+            "Fit the model again, or hand over the fit that these draws belong to.",
+        )
+
+
+def draws_of(fit: Fitted) -> Draws:
+    """Return the draws of a fit.
+
+    Raises
+    ------
+    EstimateError
+        It is a fit by maximum likelihood, which has none.
+    """
+    return draws_in(fit.idata[POSTERIOR])
+
+
+def draws_in(posterior: Any) -> Draws:
+    """Return the draws of a dataset: a posterior's, or those that `prior_draws` made.
+
+    Parameters
+    ----------
+    posterior : xarray.Dataset
+        Variables over the dimensions "chain" and "draw", and perhaps one of their own.
+
+    Returns
+    -------
+    Draws
+    """
+    sizes = posterior.sizes
+    names = tuple(map(str, posterior.data_vars))
+    return Draws(sizes["chain"], sizes["draw"], names, partial(_pooled, posterior))
+
+
+def _pooled(posterior: Any, name: str) -> Array:
+    """Return a variable of a dataset, (draws of all chains, elements)."""
+    array = posterior[name].transpose("chain", "draw", ...)
+    return np.asarray(array.values, dtype=np.float64).reshape(array.shape[0] * array.shape[1], -1)
+
+
+def values_of(fit: Fitted) -> Draws:
+    """Return the draws of a fit, or its estimates of maximum likelihood as a single draw.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+
+    Returns
+    -------
+    Draws
+        Of a PointFit without the family's parameters that it did not estimate.
+    """
+    points = points_of(fit)
+    return draws_of(fit) if points is None else _estimates(fit.model.design, points)
+
+
+def _estimates(design: Design, points: PointEstimates) -> Draws:
+    """Return estimates of maximum likelihood as one draw, under the names of a posterior."""
+    values = {term.variable: points.coefficients[term.start : term.stop] for term in design.mean.fixed}
+    for block, covariance, modes in zip(design.mean.groups, points.covariances, points.modes, strict=True):
+        sds = np.sqrt(np.diagonal(covariance))
+        values |= dict(zip(block.slots, modes.T, strict=True)) | dict(zip(block.sds, sds, strict=True))
+        if block.correlated:
+            i, j = np.triu_indices(len(sds), 1)
+            with np.errstate(invalid="ignore", divide="ignore"):  # of an SD of zero it is unknown
+                values[block.correlation] = np.clip(covariance[i, j] / (sds[i] * sds[j]), -1, 1)
+    values |= {name: np.array(number) for name, number, _ in points.others}
+    if points.sigma is not None:
+        values["sigma"] = np.array(points.sigma)
+    return Draws(1, 1, tuple(values), lambda name: np.reshape(values[name], (1, -1)).astype(np.float64))
+
+
+def posterior_in(idata: Any) -> Any:
+    """Return the dataset of the draws that a sampler made.
+
+    Raises
+    ------
+    SamplingError
+        There is none, or it is empty.
+    """
+    try:
+        posterior = idata[POSTERIOR]
+        size = posterior.sizes["chain"] * posterior.sizes["draw"] * len(posterior.data_vars)
+    except (KeyError, TypeError, AttributeError):
+        size = 0
+    if size == 0:
+        raise SamplingError(
+            f"there are no posterior draws in this {type(idata).__name__}.",
+            "Diagnostics need a group 'posterior' with variables over the dimensions 'chain' and 'draw'.",
+            "Hand over a fit, or the DataTree that a sampler made.",
+        )
+    return posterior
+
+
+def posterior_of(fit: Fitted) -> Any:
+    """Return the draws of a fit as ArviZ takes them."""
+    return fit.idata[POSTERIOR].to_dataset()
+
+
+def library_of(fit: Fitted) -> str:
+    """Return the sampler's library, "nutpie"; empty where it is not known."""
+    return str(fit.idata[POSTERIOR].attrs.get("inference_library") or "")
+
+
+def statistics_in(idata: Any) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return what a sampler told of each draw, by name, and of all of them; empty where it told nothing."""
+    if STATISTICS not in idata.children:
+        return {}, {}
+    statistics = idata[STATISTICS]
+    return statistics.data_vars, statistics.attrs
 
 
 def nobs(fit: Fitted) -> int:
@@ -86,194 +346,4 @@ def ngrps(fit: Fitted) -> dict[str, int]:
     >>> ngrps(fit)  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects
     {'Subject': 18}
     """
-    return {block.group: len(block.levels) for side in sides(fit.model.design) for block in side.groups}
-
-
-def draws_of(fit: Fitted, name: str) -> Array:
-    """Return a variable's draws, chains first.
-
-    Parameters
-    ----------
-    fit : Fit
-    name : str
-        The variable's name in the posterior.
-
-    Returns
-    -------
-    ndarray of float, shape (chains, draws, elements)
-        One element for a scalar.
-
-    Raises
-    ------
-    EstimateError
-        The posterior has no such variable.
-    """
-    posterior = fit.idata["posterior"]
-    if name not in posterior.data_vars:
-        if parts := not_kept(posterior, name):
-            raise EstimateError(*parts)
-        raise EstimateError(
-            f"the posterior holds no variable '{name}'.",
-            f"It holds: {', '.join(map(str, posterior.data_vars))}.",
-            "Fit the model again, or hand over the fit that these draws belong to.",
-        )
-    ordered = posterior[name].transpose("chain", "draw", ...)
-    return np.asarray(ordered.values, dtype=np.float64).reshape(*ordered.shape[:2], -1)
-
-
-def pooled(draws: Array) -> Array:
-    """Put all chains together.
-
-    Parameters
-    ----------
-    draws : ndarray of float, shape (chains, draws, elements)
-
-    Returns
-    -------
-    ndarray of float, shape (chains * draws, elements)
-    """
-    return draws.reshape(-1, draws.shape[-1])
-
-
-def fixed_draws(fit: Fitted) -> Iterator[tuple[FixedTerm, Array]]:
-    """Go through the fixed terms in the order of X, then those of parameters with formulas of their own.
-
-    Parameters
-    ----------
-    fit : Fit
-
-    Yields
-    ------
-    term : FixedTerm
-    draws : ndarray of float, shape (chains, draws, columns of the term)
-    """
-    for side in sides(fit.model.design):
-        yield from side_draws(fit, side)
-
-
-def side_draws(fit: Fitted, side: Design) -> Iterator[tuple[FixedTerm, Array]]:
-    """Go through the fixed terms of one linear predictor.
-
-    Parameters
-    ----------
-    fit : Fit
-    side : Design
-        The model's, or that of one of its parameters.
-
-    Yields
-    ------
-    term : FixedTerm
-    draws : ndarray of float, shape (chains, draws, columns of the term)
-    """
-    for term in side.fixed:
-        yield term, draws_of(fit, term.variable)
-
-
-def group_draws(fit: Fitted, block: GroupBlock) -> Iterator[tuple[str, Array]]:
-    """Go through the columns of a group block.
-
-    Parameters
-    ----------
-    fit : Fit
-    block : GroupBlock
-
-    Yields
-    ------
-    term : str
-        The column's label: "Intercept", "Days", "sigma_Intercept".
-    draws : ndarray of float, shape (chains * draws, levels)
-    """
-    for column, slot in zip(block.columns, block.slots, strict=True):
-        yield block.term_of(column), pooled(draws_of(fit, slot))
-
-
-def has_draws(fit: Fitted, block: GroupBlock) -> bool:
-    """Tell whether a fit kept the draws of a group block's effects.
-
-    Parameters
-    ----------
-    fit : Fit
-    block : GroupBlock
-
-    Returns
-    -------
-    bool
-    """
-    return not any(is_left_out(fit.idata["posterior"], slot) for slot in block.slots)
-
-
-def require_kept(fit: Fitted, design: Design) -> None:
-    """Raise an EstimateError unless a fit kept the draws of all group effects of a linear predictor.
-
-    Parameters
-    ----------
-    fit : Fit
-    design : Design
-        The model's, or that of one of its parameters.
-
-    Raises
-    ------
-    EstimateError
-    """
-    for slot in (slot for block in design.groups for slot in block.slots):
-        if parts := not_kept(fit.idata["posterior"], slot):
-            raise EstimateError(*parts)
-
-
-def term_label(column: str) -> str:
-    """Label a group block's column as the fixed effects are labelled.
-
-    Parameters
-    ----------
-    column : str
-        "1" or a column's label.
-
-    Returns
-    -------
-    str
-    """
-    return "Intercept" if column == "1" else column
-
-
-type Parts = tuple[str, str, str]  # of an error: what is wrong, what is allowed, what to do
-
-
-def is_left_out(posterior: Mapping[str, Any], name: str) -> bool:
-    """Tell whether a variable is that of group effects whose draws were not kept.
-
-    Parameters
-    ----------
-    posterior : xarray.Dataset
-    name : str
-        A variable's name, "1|gene".
-
-    Returns
-    -------
-    bool
-    """
-    return name not in posterior and sd_name(name) in posterior
-
-
-def not_kept(posterior: Mapping[str, Any], name: str) -> Parts | None:
-    """Word the error of group effects whose draws were not kept; None where that is not what is wrong.
-
-    Parameters
-    ----------
-    posterior : xarray.Dataset
-    name : str
-        The variable that is needed.
-
-    Returns
-    -------
-    tuple of str, or None
-    """
-    if not is_left_out(posterior, name):
-        return None
-    slots = [slot for variable in posterior if (slot := slot_of_sd(str(variable)))]
-    kept = [slot for slot in slots if slot in posterior]
-    needed = dict.fromkeys(slot.rpartition("|")[2] for slot in slots if slot in (*kept, name))
-    return (
-        f"the fit kept no draws of '{name}'.",
-        f"It kept: {', '.join(kept) or 'no group effects'}.",
-        f"Fit the model again with keep={tuple(needed)!r}, or leave keep= out to keep all.",
-    )
+    return {block.group: len(block.levels) for block in fit.model.design.blocks}

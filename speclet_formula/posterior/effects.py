@@ -4,29 +4,32 @@ Labels are the design's, summaries those of `intervals`. Standard deviations and
 """
 
 from collections.abc import Iterator
+from math import erfc, sqrt
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sides
+from speclet_formula.design.design import Design, GroupBlock, Predictor
 from speclet_formula.posterior.convergence import mixing
-from speclet_formula.posterior.draws import Fitted, draws_of, group_draws, has_draws, pooled, side_draws
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, stack, summarise
+from speclet_formula.posterior.draws import Draws, Fitted, draws_of
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import (
-    COEF,
-    RANEF,
+    ASYMPTOTIC,
+    PointEstimates,
     interval_of,
-    point_coef,
-    point_family,
-    point_fixef,
-    point_ranef,
     points_of,
+    stated_coefficients,
+    wald,
+    with_interval,
 )
 
 FIXEF = ("term", *ESTIMATES, "r_hat", "ess_bulk")
+POINT_FIXEF = ("term", *ESTIMATES, "statistic")  # of a fit by maximum likelihood
+RANEF = ("grpvar", "term", "grp", "condval", "condsd", "conf_low", "conf_high")
+COEF = ("grpvar", "term", "grp", *ESTIMATES)
 
 
-def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise the fixed effects, as lme4's `fixef` with a summary's columns.
 
     Parameters
@@ -75,7 +78,7 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
 
 
 def summarise_fixed(
-    fit: Fitted, interval: Interval, most: int | None = None, side: Design | None = None
+    fit: Fitted, interval: Interval, most: int | None = None, predictor: Predictor | None = None
 ) -> pd.DataFrame:
     """Summarise the fixed effects, or the first few: a pooled model has thousands, a print-out shows twenty.
 
@@ -85,8 +88,8 @@ def summarise_fixed(
     interval : Interval
     most : int, optional
         Number of rows at which to stop.
-    side : Design, optional
-        One linear predictor: the model's design for the mean, or that of a parameter; all of them by default.
+    predictor : Predictor, optional
+        One linear predictor; all of them by default.
 
     Returns
     -------
@@ -102,33 +105,34 @@ def summarise_fixed(
     """
     points = points_of(fit)
     if points is not None:
-        return point_fixef(fit.model.design, points, interval, most)
+        return _point_fixef(fit.model.design, points, interval, most)
     rows: list[pd.DataFrame] = []
-    parts = sides(fit.model.design) if side is None else (side,)
-    for labels, draws in (labelled for part in parts for labelled in _labelled(fit, part)):
+    draws, parts = draws_of(fit), fit.model.design.predictors if predictor is None else (predictor,)
+    for labels, values in (labelled for part in parts for labelled in _labelled(draws, fit.model.design, part)):
         left = None if most is None else most - sum(map(len, rows))
         if left == 0:
             break
-        rows.append(_summarised(labels[:left], draws[..., :left], interval))
+        rows.append(_summarised(draws, labels[:left], values[:, :left], interval))
     return stack(rows, FIXEF, interval)
 
 
-def _labelled(fit: Fitted, side: Design) -> Iterator[tuple[tuple[str, ...], Array]]:
+def _labelled(draws: Draws, design: Design, predictor: Predictor) -> Iterator[tuple[tuple[str, ...], Array]]:
     """Go through thresholds and fixed terms, with a label for each of their columns."""
-    if side.levels:
-        yield side.thresholds, draws_of(fit, "threshold")
-    for term, draws in side_draws(fit, side):
-        yield term.columns, draws
+    if design.thresholds and not predictor.name:
+        yield design.thresholds, draws.parameter("threshold")
+    for term in predictor.fixed:
+        yield term.columns, draws.term(term)
 
 
-def _summarised(labels: tuple[str, ...], draws: Array, interval: Interval) -> pd.DataFrame:
+def _summarised(draws: Draws, labels: tuple[str, ...], values: Array, interval: Interval) -> pd.DataFrame:
     """Summarise some parameters with their diagnostics."""
-    found = mixing(np.moveaxis(draws, -1, 0))
-    summary = summarise(pooled(draws), interval)
-    return summary.assign(term=list(labels), r_hat=found.r_hat, ess_bulk=found.ess_bulk)
+    mixed = mixing(np.moveaxis(draws.by_chain(values), -1, 0))
+    return summarise(values, interval).assign(term=list(labels), r_hat=mixed.r_hat, ess_bulk=mixed.ess_bulk)
 
 
-def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def family_parameters(
+    fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
+) -> pd.DataFrame:
     """Summarise what a family has beside mean, residual SD and thresholds: nu, alpha, kappa, psi, ...
 
     Parameters
@@ -162,13 +166,13 @@ def family_parameters(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str
     """
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
-        return point_family(points, interval)
-    varying = dict(fit.model.design.parameters)
-    shown = [name for name in fit.model.family.parameters if name not in ("sigma", "threshold", *varying)]
-    return stack([_summarised((name,), draws_of(fit, name), interval) for name in shown], FIXEF, interval)
+        return _point_family(points, interval)
+    draws, named = draws_of(fit), ("sigma", "threshold", *fit.model.design.varying)
+    shown = [name for name in fit.model.family.parameters if name not in named]
+    return stack([_summarised(draws, (name,), draws.parameter(name), interval) for name in shown], FIXEF, interval)
 
 
-def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise the effect of every level of every grouping factor, as lme4's `ranef`.
 
     Parameters
@@ -207,19 +211,19 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = No
     """
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
-        return point_ranef(fit.model.design, points, interval)
+        return _point_ranef(fit.model.design, points, interval)
+    draws = draws_of(fit)
     rows = [
-        summarise(draws, interval).assign(grpvar=block.group, term=term, grp=list(block.levels))
-        for side in sides(fit.model.design)
-        for block in side.groups
-        if has_draws(fit, block)
-        for term, draws in group_draws(fit, block)
+        summarise(effects, interval).assign(grpvar=block.group, term=term, grp=list(block.levels))
+        for block in fit.model.design.blocks
+        if draws.keeps(block)
+        for term, effects in zip(block.terms, draws.effects(block), strict=True)
     ]
     renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
     return stack(renamed, RANEF, interval)
 
 
-def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise each level's own coefficients, fixed effect plus group effect, as lme4's `coef`.
 
     The two are added draw by draw, so that the interval is that of the sum. Terms are matched by label. As in lme4
@@ -256,38 +260,105 @@ def coef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = Non
     """
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
-        return point_coef(fit.model.design, points, interval)
-    rows = [row for side in sides(fit.model.design) for row in _coef_of_side(fit, side, interval)]
+        return _point_coef(fit.model.design, points, interval)
+    draws = draws_of(fit)
+    rows = [row for part in fit.model.design.predictors for row in _coef_of_predictor(draws, part, interval)]
     return stack(rows, COEF, interval)
 
 
-def _coef_of_side(fit: Fitted, side: Design, interval: Interval) -> list[pd.DataFrame]:
+def _coef_of_predictor(draws: Draws, predictor: Predictor, interval: Interval) -> Iterator[pd.DataFrame]:
     """Summarise the coefficients of one linear predictor, grouping factor by grouping factor."""
-    fixed = {
-        label: pooled(draws)[:, [place]]
-        for term, draws in side_draws(fit, side)
-        for place, label in enumerate(term.columns)
-    }
+    fixed = dict(zip(predictor.columns, draws.coefficients(predictor).T[:, :, np.newaxis], strict=True))
     groups: dict[str, list[GroupBlock]] = {}
-    for block in side.groups:
-        if not has_draws(fit, block):
-            continue
+    for block in filter(draws.keeps, predictor.groups):
         groups.setdefault(block.group, []).append(block)
-    return [row for blocks in groups.values() for row in _coef_of_factor(fit, blocks, fixed, interval)]
+    for blocks in groups.values():
+        yield from _coef_of_factor(draws, blocks, fixed, interval)
 
 
 def _coef_of_factor(
-    fit: Fitted, blocks: list[GroupBlock], fixed: dict[str, Array], interval: Interval
-) -> list[pd.DataFrame]:
+    draws: Draws, blocks: list[GroupBlock], fixed: dict[str, Array], interval: Interval
+) -> Iterator[pd.DataFrame]:
     """Summarise one grouping factor's coefficients, term by term."""
     levels = list(blocks[0].levels)
-    effects = {term: draws for block in blocks for term, draws in group_draws(fit, block)}
-    rows = []
+    effects = {term: values for b in blocks for term, values in zip(b.terms, draws.effects(b), strict=True)}
     for term in dict.fromkeys([*fixed, *effects]):
         if term in effects:
             summary = summarise(effects[term] + fixed.get(term, 0.0), interval)
         else:
             summary = summarise(fixed[term], interval)
             summary = summary.loc[summary.index.repeat(len(levels))].reset_index(drop=True)
-        rows.append(summary.assign(grpvar=blocks[0].group, term=term, grp=levels))
-    return rows
+        yield summary.assign(grpvar=blocks[0].group, term=term, grp=levels)
+
+
+def _point_fixef(design: Design, points: PointEstimates, interval: Interval, most: int | None = None) -> pd.DataFrame:
+    """Tabulate the fixed effects."""
+    errors = np.sqrt(np.diagonal(points.covariance))
+    errors[list(points.dropped)] = np.nan
+    frame = with_interval(stated_coefficients(points), errors, interval).assign(term=design.mean.columns)
+    frame = frame.assign(statistic=frame["estimate"] / frame["std_error"]).head(len(frame) if most is None else most)
+    columns: tuple[str, ...] = POINT_FIXEF
+    if points.approximate:
+        frame = frame.assign(p_value=[erfc(abs(z) / sqrt(2)) for z in frame["statistic"]])
+        columns = (*POINT_FIXEF, "p_value")
+    frame = stack([frame] if len(frame) else [], columns, wald(points, interval))
+    if points.approximate:
+        frame.attrs["tests"] = ASYMPTOTIC
+    return frame
+
+
+def _point_ranef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
+    """Tabulate the conditional modes."""
+    rows = [
+        with_interval(modes[:, k], sds[:, k], interval).assign(
+            grpvar=block.group, term=block.term_of(column), grp=list(block.levels)
+        )
+        for block, modes, sds in zip(design.mean.groups, points.modes, points.mode_sds, strict=True)
+        for k, column in enumerate(block.columns)
+    ]
+    renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
+    return stack(renamed, RANEF, wald(points, interval))
+
+
+def _point_coef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
+    """Tabulate each level's own coefficients."""
+    errors = np.sqrt(np.diagonal(points.covariance))
+    errors[list(points.dropped)] = np.nan
+    fixed = {
+        label: (estimate, error)
+        for label, estimate, error in zip(design.mean.columns, stated_coefficients(points), errors, strict=True)
+    }
+    rows = [
+        with_interval(*sums, interval).assign(grpvar=group, term=term, grp=list(levels))
+        for group, levels, effects in _by_factor(design, points)
+        for term in dict.fromkeys([*fixed, *effects])
+        for sums in [_sums(fixed.get(term), effects.get(term), len(levels))]
+    ]
+    return stack(rows, COEF, wald(points, interval))
+
+
+def _by_factor(
+    design: Design, points: PointEstimates
+) -> Iterator[tuple[str, tuple[str, ...], dict[str, tuple[Array, Array]]]]:
+    """Go through the grouping factors: name, levels, and by term the modes with the SDs of the sums."""
+    factors: dict[str, tuple[tuple[str, ...], dict[str, tuple[Array, Array]]]] = {}
+    for block, modes, sds in zip(design.mean.groups, points.modes, points.sum_sds, strict=True):
+        _, effects = factors.setdefault(block.group, (block.levels, {}))
+        effects |= {block.term_of(column): (modes[:, k], sds[:, k]) for k, column in enumerate(block.columns)}
+    for group, (levels, effects) in factors.items():
+        yield group, levels, effects
+
+
+def _sums(fixed: tuple[float, float] | None, effects: tuple[Array, Array] | None, n_levels: int) -> tuple[Array, Array]:
+    """Return estimates and SDs of fixed plus group effects; either may be absent."""
+    if effects is None:
+        estimate, error = fixed or (0.0, 0.0)
+        return np.full(n_levels, estimate), np.full(n_levels, error)
+    return effects[0] + (fixed[0] if fixed else 0.0), effects[1]
+
+
+def _point_family(points: PointEstimates, interval: Interval) -> pd.DataFrame:
+    """Tabulate the family's parameters but sigma."""
+    names, estimates, errors = zip(*points.others, strict=True) if points.others else ((), (), ())
+    frame = with_interval(np.array(estimates), np.array(errors), interval).assign(term=list(names))
+    return stack([frame], ("term", *ESTIMATES), wald(points, interval))

@@ -15,7 +15,7 @@ from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.effects import summarise_fixed
 from speclet_formula.posterior.intervals import EstimateError, choose_interval
-from speclet_formula.posterior.points import PointEstimates, labels_of
+from speclet_formula.posterior.points import PointEstimates
 from speclet_formula.posterior.summary import (
     MOST_FIXED,
     Summary,
@@ -138,16 +138,7 @@ class PointFit:
 
 
 def lay_out_point(fit: PointFit) -> Summary:
-    """Put a fit by maximum likelihood into words, in lme4's order.
-
-    Parameters
-    ----------
-    fit : PointFit
-
-    Returns
-    -------
-    Summary
-    """
+    """Put a fit by maximum likelihood into words, in lme4's order."""
     frame = summarise_fixed(fit, choose_interval(), most=MOST_FIXED)
     shown = {"Estimate": "estimate", "Std.Error": "std_error"}
     laplace = fit.method == "laplace"
@@ -162,7 +153,7 @@ def lay_out_point(fit: PointFit) -> Summary:
         facts=tuple(_facts(fit)),
         group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
         counts=counted(fit),
-        fixed_effects=fixed_table(fit.model.design, frame, shown, statistics),
+        fixed_effects=fixed_table(frame, len(fit.model.design.mean.columns), shown, statistics),
         foot=LAPLACE_FOOT if laplace else FOOT,
         findings=findings_of(fit),
     )
@@ -186,7 +177,7 @@ def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:
         yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
     yield "Formula", text_of(fit.model.formula)
     yield "Data", f"{counted_rows(fit)}, {fit.seconds:,.1f} seconds"
-    labels = labels_of(fit.model.design)
+    labels = fit.model.design.mean.columns
     if dropped := [labels[place] for place in fit.estimates.dropped]:
         columns = "1 fixed column" if len(dropped) == 1 else f"{len(dropped):,} fixed columns"
         yield "Dropped", f"{columns} that earlier ones make up: {some_of(dropped)}"

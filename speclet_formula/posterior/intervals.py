@@ -67,7 +67,7 @@ class WaldInterval:
         return f"{100 * self.probability:g}% Wald interval"
 
 
-def choose_interval(ci_prob: float | None = None, ci_kind: str | None = None) -> Interval:
+def choose_interval(ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> Interval:
     """Complete the caller's choice from ArviZ's rcParams.
 
     Parameters

@@ -277,14 +277,6 @@ def unpack_tree(packed: Sequence[Json], take: Take) -> Any:
 def plain_json(value: Any) -> Any:
     """Turn attributes into what JSON knows: numpy's numbers into Python's, anything unknown into its text.
 
-    Parameters
-    ----------
-    value : object
-
-    Returns
-    -------
-    dict, list, str, float, int, bool or None
-
     Examples
     --------
     >>> import numpy as np
@@ -302,16 +294,7 @@ def plain_json(value: Any) -> Any:
 
 
 def pack_slot(slot: Slot) -> Json:
-    """Write a row of the slot table.
-
-    Parameters
-    ----------
-    slot : Slot
-
-    Returns
-    -------
-    dict
-    """
+    """Write a row of the slot table."""
     return {
         "slot": slot.slot,
         "kind": slot.kind,

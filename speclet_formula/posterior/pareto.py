@@ -63,17 +63,7 @@ def smooth_weights(log_ratios: Array, efficiency: float = 1.0) -> tuple[Array, A
 
 
 def tail_length(n_draws: int, efficiency: float) -> int:
-    """Return how many of the largest ratios are smoothed: 3 sqrt(effective draws' inverse share), or a fifth.
-
-    Parameters
-    ----------
-    n_draws : int
-    efficiency : float
-
-    Returns
-    -------
-    int
-    """
+    """Return how many of the largest ratios are smoothed: 3 sqrt(effective draws' inverse share), or a fifth."""
     if n_draws * efficiency > _FEW:
         return int(3 * (n_draws / efficiency) ** 0.5)
     return n_draws // 5

@@ -10,12 +10,12 @@ import numpy as np
 import xarray as xr
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import mean_name, sd_name, sides
+from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import Draws
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.priors import Prior, Slot, draw, log_density, matrices_of, pairs_of
 
@@ -58,48 +58,36 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     """
     check_draws(draws)
     rng, slots = generator(random_seed), {slot.slot: slot for slot in model.slots}
-    found: dict[str, _Drawn] = {}
-    for side in sides(model.design):
-        found |= _fixed(side, slots, rng, draws)
-        for block in side.groups:
-            found |= _block(block, slots, rng, draws)
-    varying = dict(model.design.parameters)
-    for name in (name for name in model.family.parameters if name not in varying):
+    drawn: dict[str, _Drawn] = {}
+    for predictor in model.design.predictors:
+        drawn |= _fixed(model.design, predictor, slots, rng, draws)
+        for block in predictor.groups:
+            drawn |= _block(block, slots, rng, draws)
+    for name in (name for name in model.family.parameters if name not in model.design.varying):
         if name == "threshold":
-            found[name] = _thresholds(model, slots[name], found, rng, draws)
+            drawn[name] = _thresholds(model, slots[name], drawn, rng, draws)
         else:
-            found[name] = ((), _drawn(slots[name], slots[name].prior, rng, draws), {})
+            drawn[name] = ((), _drawn(slots[name], slots[name].prior, rng, draws), {})
     coords = {"chain": [0], "draw": np.arange(draws)}
     variables = {}
-    for name, (dims, values, labels) in found.items():
+    for name, (dims, values, labels) in drawn.items():
         variables[name] = (("chain", "draw", *dims), values[np.newaxis])
         coords |= labels
     return xr.Dataset(variables, coords)
 
 
-def log_prior(model: Model, posterior: Any) -> Array:
-    """Return the joint log density of all priors but that of the group effects, (chains, draws).
-
-    Parameters
-    ----------
-    model : Model
-    posterior : xarray.Dataset
-
-    Returns
-    -------
-    ndarray of float
-    """
+def log_prior(model: Model, draws: Draws) -> Array:
+    """Return the joint log density of all priors but that of the group effects, (chains, draws)."""
     priors = {slot.slot: slot.prior for slot in model.slots}
-    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for side in sides(model.design):
-        total += _log_prior_of_side(model, side, priors, posterior)
-    varying = dict(model.design.parameters)
-    for name in (name for name in model.family.parameters if name not in varying):
-        values = _values(posterior, name)
+    total = np.zeros(len(draws))
+    for predictor in model.design.predictors:
+        total += _log_prior_of_predictor(model.design, predictor, priors, draws)
+    for name in (name for name in model.family.parameters if name not in model.design.varying):
+        values = draws.parameter(name)
         if name == "threshold":  # as of an intercept; that they increase only adds a constant
-            values = values - _at_means(model.design, posterior)[..., np.newaxis]
+            values = values - _at_means(model.design, model.design.mean, draws)
         total += log_density(priors[name], values).sum(axis=-1)
-    return total
+    return draws.by_chain(total)
 
 
 def check_draws(draws: int) -> None:
@@ -112,32 +100,34 @@ def check_draws(draws: int) -> None:
         )
 
 
-def _fixed(design: Design, slots: dict[str, Slot], rng: np.random.Generator, draws: int) -> dict[str, _Drawn]:
+def _fixed(
+    design: Design, predictor: Predictor, slots: dict[str, Slot], rng: np.random.Generator, draws: int
+) -> dict[str, _Drawn]:
     """Draw the coefficients; the intercept's prior is moved from the predictors' means to zero."""
-    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in design.fixed}
-    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
-    for term in design.fixed:
+    drawn = {term.name: _coefficients(slots[term.name], term.stop - term.start, rng, draws) for term in predictor.fixed}
+    means = column_means(design, predictor.X) if len(predictor.X) else np.zeros(predictor.X.shape[1])
+    for term in predictor.fixed:
         if term.kind == "intercept":
-            others = [other for other in design.fixed if other.kind != "intercept"]
-            for other in others:
-                drawn[term.name] = drawn[term.name] - drawn[other.name] @ means[other.start : other.stop, np.newaxis]
+            others = [slope for slope in predictor.fixed if slope.kind != "intercept"]
+            for slope in others:
+                drawn[term.name] = drawn[term.name] - drawn[slope.name] @ means[slope.start : slope.stop, np.newaxis]
     return {
         term.variable: ((term.dim,), drawn[term.name], {term.dim: list(term.coords)})
         if term.dim
         else ((), drawn[term.name][:, 0], {})
-        for term in design.fixed
+        for term in predictor.fixed
     }
 
 
-def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.random.Generator, draws: int) -> _Drawn:
+def _thresholds(model: Model, slot: Slot, known: dict[str, _Drawn], rng: np.random.Generator, draws: int) -> _Drawn:
     """Draw the thresholds between levels at the predictors' means, and move them to zero as an intercept."""
     design, count = model.design, len(model.design.levels) - 1
     drawn = _coefficients(slot, count, rng, draws)
     if specification_of(model.family).increasing:
         drawn = _increasing(drawn, lambda: _coefficients(slot, count, rng, draws), slot)
-    means = column_means(design, design.X) if len(design.X) else np.zeros(design.X.shape[1])
-    for term in design.fixed:
-        values = found[term.variable][1].reshape(draws, -1)
+    means = column_means(design, design.mean.X) if len(design.mean.X) else np.zeros(design.mean.X.shape[1])
+    for term in design.mean.fixed:
+        values = known[term.variable][1].reshape(draws, -1)
         drawn = drawn + values @ means[term.start : term.stop, np.newaxis]
     return ("threshold_dim",), drawn, {"threshold_dim": list(range(count))}
 
@@ -168,21 +158,21 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
         [_hyper(slots[s], p["mu"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
     )
     factor = np.broadcast_to(np.eye(k), (draws, k, k))
-    found: dict[str, _Drawn] = {}
+    correlations: dict[str, _Drawn] = {}
     if block.correlated:
         name = block.correlation
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
         factor = np.linalg.cholesky(matrices)
-        found[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
+        correlations[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}
     for column, (slot, stated) in enumerate(zip(block.slots, parameters, strict=True)):
         own[slot] = ((block.dim,), effects[:, :, column], {block.dim: list(block.levels)})
-        own[sd_name(slot)] = ((), sds[:, column], {})
+        own[block.sds[column]] = ((), sds[:, column], {})
         if isinstance(stated["mu"], Prior):
-            own[mean_name(slot)] = ((), means[:, column], {})
-    return own | found
+            own[block.means[column]] = ((), means[:, column], {})
+    return own | correlations
 
 
 def _hyper(slot: Slot, value: Any, rng: np.random.Generator, draws: int) -> Array:
@@ -204,40 +194,29 @@ def _drawn(slot: Slot, prior: Prior, rng: np.random.Generator, size: int | tuple
         raise PriorError(f"'{slot.slot}': {error.problem}", error.allowed, error.remedy) from error
 
 
-def _log_prior_of_side(model: Model, side: Design, priors: Mapping[str, Prior], posterior: Any) -> Array:
-    """Return the log density of the priors of one linear predictor's coefficients, SDs and correlations."""
-    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for term in side.fixed:
-        values = _values(posterior, term.variable)
+def _log_prior_of_predictor(design: Design, predictor: Predictor, priors: Mapping[str, Prior], draws: Draws) -> Array:
+    """Return the log density, (draws,), of the priors of a linear predictor's coefficients, SDs and correlations."""
+    total = np.zeros(len(draws))
+    for term in predictor.fixed:
+        values = draws.term(term)
         if term.kind == "intercept":
-            values = values + _at_means(side, posterior)[..., np.newaxis]
+            values = values + _at_means(design, predictor, draws)
         total += log_density(priors[term.name], values).sum(axis=-1)
-    for block in side.groups:
-        sds = np.concatenate([_values(posterior, sd_name(slot)) for slot in block.slots], axis=-1)
+    for block in predictor.groups:
+        sds = draws.sds(block)
         if block.correlated:
-            matrices = matrices_of(_values(posterior, block.correlation))
-            total += log_density(priors[block.correlation], matrices)
-        for column, slot in enumerate(block.slots):
+            total += log_density(priors[block.correlation], matrices_of(draws.correlation(block)))
+        for column, (slot, name) in enumerate(zip(block.slots, block.means, strict=True)):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
-            total += log_density(sd, sds[..., column]) if isinstance(sd, Prior) else 0.0
-            total += log_density(mean, _values(posterior, mean_name(slot)))[..., 0] if isinstance(mean, Prior) else 0.0
+            total += log_density(sd, sds[:, column]) if isinstance(sd, Prior) else 0.0
+            total += log_density(mean, draws.variable(name, 1)[:, 0]) if isinstance(mean, Prior) else 0.0
     return total
 
 
-def _at_means(side: Design, posterior: Any) -> Array:
-    """Return what the coefficients but the intercept add at the predictors' means, where its prior holds."""
-    means = side.X.mean(axis=0)
-    total = np.zeros((posterior.sizes["chain"], posterior.sizes["draw"]))
-    for term in side.fixed:
-        if term.kind != "intercept":
-            total += _values(posterior, term.variable) @ means[term.start : term.stop]
-    return total
-
-
-def _values(posterior: Any, name: str) -> Array:
-    """Return a variable's draws, (chains, draws, elements)."""
-    array = posterior[name].transpose("chain", "draw", ...)
-    return np.asarray(array.values, dtype=np.float64).reshape(*array.shape[:2], -1)
+def _at_means(design: Design, predictor: Predictor, draws: Draws) -> Array:
+    """Return what all but the intercept add at the predictors' means, (draws, 1), where the intercept's prior holds."""
+    means = np.where(np.arange(predictor.X.shape[1]) < predictor.has_intercept, 0.0, column_means(design, predictor.X))
+    return draws.coefficients(predictor) @ means[:, np.newaxis]
 
 
 def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
@@ -269,15 +248,18 @@ def truth_from_priors(model: Model, rng: np.random.Generator) -> dict[str, Any]:
     >>> sorted(truth_from_priors(model, np.random.default_rng(1)))
     ['1|gene_sigma', 'Intercept', 'sigma']
     """
-    priors = {slot.slot: slot.prior for slot in model.slots}
+    slots = {slot.slot: slot for slot in model.slots}
     values: dict[str, Any] = {}
-    for term in model.design.fixed:
-        values |= dict(zip(term.columns, _true_coefficients(term, priors[term.name], rng), strict=True))
-    if "Intercept" in values:
-        values["Intercept"] -= _truth_at_means(model, values)
-    for block in model.design.groups:
-        values |= _true_block(block, priors, rng)
-    return values | {name: float(draw(priors[name], rng)) for name in model.family.parameters}
+    for predictor in model.design.predictors:
+        for term in predictor.fixed:
+            drawn = _coefficients(slots[term.name], len(term.columns), rng, 1)[0]
+            values |= dict(zip(term.columns, drawn.tolist(), strict=True))
+        if predictor.has_intercept:
+            values[predictor.columns[0]] -= _truth_at_means(predictor, values)
+        for block in predictor.groups:
+            values |= _block_truth(block, slots, rng)
+    constant = (name for name in model.family.parameters if name not in model.design.varying)
+    return values | {name: float(_drawn(slots[name], slots[name].prior, rng, 1)[0]) for name in constant}
 
 
 def check_proper(model: Model) -> None:
@@ -285,40 +267,25 @@ def check_proper(model: Model) -> None:
     truth_from_priors(model, np.random.default_rng(0))
 
 
-def _true_coefficients(term: FixedTerm, prior: Prior, rng: np.random.Generator) -> list[float]:
-    """Draw a term's coefficients: a prior of vectors gives all at once, one of numbers each by itself."""
-    try:
-        drawn = np.atleast_1d(draw(prior, rng))
-        others = [draw(prior, rng) for _ in term.columns[1:]] if len(drawn) == 1 else []
-    except PriorError as error:
-        raise PriorError(f"'{term.name}': {error.problem}", error.allowed, error.remedy) from error
-    return [float(value) for value in np.concatenate([drawn, *map(np.atleast_1d, others)])]
-
-
-def _truth_at_means(model: Model, values: Mapping[str, float]) -> float:
-    """Return what the other coefficients add at the predictors' means."""
-    others = [term for term in model.design.fixed if term.kind != "intercept"]
-    means = model.design.X.mean(axis=0)
+def _truth_at_means(predictor: Predictor, values: Mapping[str, float]) -> float:
+    """Return what the coefficients but the intercept add at the means of their columns."""
+    others = [term for term in predictor.fixed if term.kind != "intercept"]
+    means = predictor.X.mean(axis=0)
     return sum(
-        float(means[term.start + place]) * values[label] for term in others for place, label in enumerate(term.columns)
+        float(means[term.start + column]) * values[label]
+        for term in others
+        for column, label in enumerate(term.columns)
     )
 
 
-def _true_block(block: GroupBlock, priors: Mapping[str, Prior], rng: np.random.Generator) -> dict[str, Any]:
+def _block_truth(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator) -> dict[str, Any]:
     """Draw the SDs, means and correlations of a block."""
     values: dict[str, Any] = {}
-    for slot in block.slots:
-        mean, sd = priors[slot].parameters["mu"], priors[slot].parameters["sigma"]
-        values[f"{slot}_sigma"] = float(draw(_prior(sd), rng))
+    for slot, sd_name, mean_name in zip(block.slots, block.sds, block.means, strict=True):
+        mean, sd = (slots[slot].prior.parameters[part] for part in ("mu", "sigma"))
+        values[sd_name] = float(_hyper(slots[slot], sd, rng, 1)[0])
         if isinstance(mean, Prior) or float(np.asarray(mean)):
-            values[f"{slot}_mu"] = float(draw(mean, rng)) if isinstance(mean, Prior) else float(np.asarray(mean))
+            values[mean_name] = float(_hyper(slots[slot], mean, rng, 1)[0])
     if block.correlated:
-        name = block.correlation
-        values[name] = draw(priors[name], rng, dimension=len(block.columns))
+        values[block.correlation] = draw(slots[block.correlation].prior, rng, dimension=len(block.columns))
     return values
-
-
-def _prior(value: Any) -> Prior:
-    """Return a hyperprior; a group term's SD always has one."""
-    prior: Prior = value
-    return prior

@@ -6,18 +6,16 @@ Variances are on the link's scale, by draw.
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import GroupBlock
 from speclet_formula.design.merged import column_means
 from speclet_formula.families import FAMILIES, is_ordinal, specification_of
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled, side_draws
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, stack, summarise
+from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, values_of
+from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of
-from speclet_formula.posterior.variances import correlation_draws, deviation_draws
 
 MEASURES = ("measure", *ESTIMATES)
 
 
-def icc(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def icc(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     r"""Estimate the intraclass correlation: the groups' share of the variance.
 
     Parameters
@@ -62,7 +60,7 @@ def icc(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None
     return _table(fit, shares, ci_prob, ci_kind)
 
 
-def r2(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def r2(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Estimate the share of the variance that fixed effects, and fixed with group effects, account for.
 
     Parameters
@@ -97,7 +95,7 @@ def r2(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None)
     return _table(fit, {"marginal": fixed / total, "conditional": (fixed + groups) / total}, ci_prob, ci_kind)
 
 
-def _table(fit: Fitted, shares: dict[str, Array], ci_prob: float | None, ci_kind: str | None) -> pd.DataFrame:
+def _table(fit: Fitted, shares: dict[str, Array], ci_prob: float | None, ci_kind: IntervalKind | None) -> pd.DataFrame:
     """Summarise shares, (draws,) each."""
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     frame = stack([summarise(draws[:, None], interval) for draws in shares.values()], ESTIMATES, interval)
@@ -112,27 +110,28 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     """Return the variances of fixed part, groups and residual on the link's scale, draw by draw."""
     _check_family(fit)
     design = fit.model.design
-    coefficients = _coefficients(fit)
-    rows = np.ones(len(design.X)) if design.merged is None else design.merged.rows
+    draws, X = values_of(fit), design.mean.X
+    coefficients = draws.coefficients(design.mean)
+    rows = np.ones(len(X)) if design.merged is None else design.merged.rows
     repeats = None if design.merged is None else rows.astype(np.int64)
-    spread = np.cov(design.X, rowvar=False, fweights=repeats).reshape(design.X.shape[1], design.X.shape[1])
+    spread = np.cov(X, rowvar=False, fweights=repeats).reshape(X.shape[1], X.shape[1])
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
-    for place, block in enumerate(design.groups):
+    for block in design.mean.groups:
         products = (block.values.T * rows) @ block.values / rows.sum()
-        variance = np.einsum("sjk,jk->s", _covariances(fit, block, place), products)
+        variance = np.einsum("sjk,jk->s", draws.covariances(block), products)
         if len(block.levels) == rows.sum():
             single = single + variance
         else:
             groups = groups + variance
-    means = column_means(design, design.X)
-    location = coefficients @ means + column_means(design, design.offset) + (groups + single) / 2
-    return fixed, groups, single + _residual(fit, location)
+    means = column_means(design, X)
+    location = coefficients @ means + column_means(design, design.mean.offset) + (groups + single) / 2
+    return fixed, groups, single + _residual(fit.model, draws, location)
 
 
 def _check_family(fit: Fitted) -> None:
     """Refuse families without a residual variance on the link's scale."""
-    family, varying = fit.model.family, [name for name, _ in fit.model.design.parameters]
+    family, varying = fit.model.family, list(fit.model.design.varying)
     if family.link not in specification_of(family).latent_variances or varying:
         what = f"{varying[0]} has a formula" if varying else f"the family is {family.name} with the {family.link} link"
         known = "; ".join(
@@ -145,44 +144,8 @@ def _check_family(fit: Fitted) -> None:
         )
 
 
-def _coefficients(fit: Fitted) -> Array:
-    """Return the fixed effects, (draws, p)."""
-    points = points_of(fit)
-    if points is not None:
-        return points.coefficients[None]
-    posterior = fit.idata["posterior"]
-    none = np.empty((posterior.sizes["chain"] * posterior.sizes["draw"], 0))
-    return np.hstack([none, *(pooled(draws) for _, draws in side_draws(fit, fit.model.design))])
-
-
-def _covariances(fit: Fitted, block: GroupBlock, place: int) -> Array:
-    """Return the covariances of a level's effects, (draws, columns, columns)."""
-    points = points_of(fit)
-    if points is not None:
-        return points.covariances[place][None]
-    deviations = {term: draws[:, 0] for term, draws in deviation_draws(fit, block).items()}
-    terms = list(deviations)
-    found = np.zeros((len(deviations[terms[0]]), len(terms), len(terms)))
-    for k, draws in enumerate(deviations.values()):
-        found[:, k, k] = draws**2
-    for (first, second), draws in correlation_draws(fit, block).items():
-        i, j = terms.index(first), terms.index(second)
-        found[:, i, j] = found[:, j, i] = draws[:, 0] * deviations[first] * deviations[second]
-    return found
-
-
-def _parameter(fit: Fitted, name: str) -> Array:
-    """Return a parameter of the family, (draws,)."""
-    points = points_of(fit)
-    if points is None:
-        return pooled(draws_of(fit, name))[:, 0]
-    if name == "sigma" and points.sigma is not None:
-        return np.array([points.sigma])
-    return np.array([value for found, value, _ in points.others if found == name])
-
-
-def _residual(fit: Fitted, location: Array) -> Array:
+def _residual(model: FittedModel, draws: Draws, location: Array) -> Array:
     """Return the residual variance on the link's scale, (draws,), at the mean exp(location)."""
-    family = fit.model.family
-    own = {} if is_ordinal(family) else {name: _parameter(fit, name) for name in family.parameters}
+    family = model.family
+    own = {} if is_ordinal(family) else {name: draws.parameter(name)[:, 0] for name in family.parameters}
     return np.asarray(specification_of(family).latent_variances[family.link](location, own))

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.common.engines import WITH_DRAWS, WITHOUT_DRAWS
-from speclet_formula.design.design import Design, GroupBlock, sd_name, sides, variable_name
+from speclet_formula.design.design import Design, GroupBlock, variable_name
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
+from speclet_formula.posterior.draws import POSTERIOR, STATISTICS
 from speclet_formula.posterior.points import PointEstimates
 from speclet_formula.priors import Prior, Slot
 
@@ -67,8 +68,8 @@ def _row(slot: Slot) -> tuple[Any, ...]:
 def check_fit(model: Model, idata: Any, diagnostics: Diagnostics, method: Any, seconds: Any) -> None:
     """Check that draws, and what was found out about them, are of a model."""
     require(method in WITH_DRAWS and is_number(seconds), "method and seconds")
-    require("posterior" in idata.children and "sample_stats" in idata.children, "groups")
-    posterior, statistics = idata["posterior"].to_dataset(), idata["sample_stats"].to_dataset()
+    require(POSTERIOR in idata.children and STATISTICS in idata.children, "groups")
+    posterior, statistics = idata[POSTERIOR].to_dataset(), idata[STATISTICS].to_dataset()
     _check_attributes(posterior.attrs)
     _check_attributes(statistics.attrs)
     _check_sampled(posterior, statistics)
@@ -90,8 +91,8 @@ def _check_sampled(posterior: Any, statistics: Any) -> None:
         require(name in posterior.coords and posterior[name].dims == (name,), name)
         values = posterior[name].to_numpy()
         require(values.dtype.kind in "iu" and len(set(values.tolist())) == len(values) > 0, name)
-        other = statistics[name].to_numpy() if name in statistics.coords else values
-        require(np.array_equal(values, other), name)
+        own = statistics[name].to_numpy() if name in statistics.coords else values
+        require(np.array_equal(values, own), name)
     size = (posterior.sizes["chain"], posterior.sizes["draw"])
     for variable in statistics.data_vars.values():
         require(variable.dims[:2] == ("chain", "draw") and variable.shape[:2] == size, str(variable.name))
@@ -119,7 +120,7 @@ def _check_posterior(model: Model, posterior: Any) -> bool:
         finite &= _check_variable(posterior[name], expected[str(name)])
     absent = [name for name, variable in expected.items() if not variable.optional and name not in posterior]
     require(not absent, f"{absent} are not there")
-    for block in (block for side in sides(model.design) for block in side.groups):
+    for block in model.design.blocks:
         require(len({slot in posterior for slot in block.slots}) == 1, f"some of {block.slots} are not there")
     return finite
 
@@ -141,12 +142,12 @@ def _check_variable(variable: Any, expected: _Variable) -> bool:
 
 def _variables(model: Model) -> Iterator[tuple[str, _Variable]]:
     """Go through the variables that a posterior of the model has."""
-    for side in sides(model.design):
-        for term in side.fixed:
+    for predictor in model.design.predictors:
+        for term in predictor.fixed:
             yield term.variable, _Variable(None if term.dim is None else term.coords)
-        for block in side.groups:
+        for block in predictor.groups:
             yield from _of_block(block)
-    varying = dict(model.design.parameters)
+    varying = model.design.varying
     for name in model.family.parameters:
         if name == "threshold":
             yield name, _Variable(tuple(range(len(model.design.levels) - 1)))
@@ -160,17 +161,17 @@ def _variables(model: Model) -> Iterator[tuple[str, _Variable]]:
 
 def _of_block(block: GroupBlock) -> Iterator[tuple[str, _Variable]]:
     """Go through the effects of a block, which may have been left out, their SDs and correlations."""
-    for slot in block.slots:
+    for slot, sd in zip(block.slots, block.sds, strict=True):
         yield slot, _Variable(block.levels, optional=True)
-        yield sd_name(slot), _Variable(least=0.0)
+        yield sd, _Variable(least=0.0)
     if block.correlated:
         yield block.correlation, _Variable(block.pairs, -1 - _ROUNDING, 1 + _ROUNDING)
 
 
-def _check_diagnostics(found: Diagnostics, sizes: Mapping[Any, int]) -> None:
-    require(found.verdict in _VERDICTS, "verdict")
-    require((found.chains, found.draws) == (sizes["chain"], sizes["draw"]), "chains and draws")
-    for name, value in asdict(found).items():
+def _check_diagnostics(diagnostics: Diagnostics, sizes: Mapping[Any, int]) -> None:
+    require(diagnostics.verdict in _VERDICTS, "verdict")
+    require((diagnostics.chains, diagnostics.draws) == (sizes["chain"], sizes["draw"]), "chains and draws")
+    for name, value in asdict(diagnostics).items():
         of_text = name in ("verdict", "sentence", "remedy") or name.endswith("_parameter")
         require(isinstance(value, str) if of_text else is_number(value) or value == math.inf, name)
 
@@ -178,7 +179,7 @@ def _check_diagnostics(found: Diagnostics, sizes: Mapping[Any, int]) -> None:
 def check_point(model: Model, method: Any, seconds: Any, point: Mapping[str, Any]) -> None:
     """Check that estimates of maximum likelihood are of a model."""
     require(method in WITHOUT_DRAWS and is_number(seconds), "method and seconds")
-    require(not model.design.parameters, "formulas of parameters")
+    require(not model.design.varying, "formulas of parameters")
     for name in ("log_likelihood", "deviance", "aic", "bic", "df", "evaluations"):
         require(is_number(point[name]), name)
     require(type(point["df"]) is int and type(point["evaluations"]) is int, "counts")
@@ -187,45 +188,48 @@ def check_point(model: Model, method: Any, seconds: Any, point: Mapping[str, Any
     _check_estimates(model, point["estimates"])
 
 
-def _check_estimates(model: Model, found: PointEstimates) -> None:
+def _check_estimates(model: Model, estimates: PointEstimates) -> None:
     """Check the estimates' shapes, and that what cannot be missing is there."""
     design = model.design
-    size = design.X.shape[1]
-    require(found.criterion in ("REML", "ML") and type(found.approximate) is bool, "criterion")
-    _check_array(found.coefficients, (size,), "coefficients", finite=True)
-    _check_array(found.covariance, (size, size), "covariance", finite=False)
-    require((found.sigma is None) == ("sigma" not in model.family.parameters), "sigma")
-    require(found.sigma is None or (is_number(found.sigma) and found.sigma >= 0), "sigma")
-    _check_blocks(design, found)
-    places = list(found.dropped) if type(found.dropped) is tuple else [None]
-    require(all(type(place) is int and 0 <= place < size for place in places), "dropped")
-    require(len(set(places)) == len(places) and type(found.aliases) is tuple, "dropped")
-    for alias in found.aliases:
+    size = design.mean.X.shape[1]
+    require(estimates.criterion in ("REML", "ML") and type(estimates.approximate) is bool, "criterion")
+    _check_array(estimates.coefficients, (size,), "coefficients", finite=True)
+    _check_array(estimates.covariance, (size, size), "covariance", finite=False)
+    require((estimates.sigma is None) == ("sigma" not in model.family.parameters), "sigma")
+    require(estimates.sigma is None or (is_number(estimates.sigma) and estimates.sigma >= 0), "sigma")
+    _check_blocks(design, estimates)
+    columns = list(estimates.dropped) if type(estimates.dropped) is tuple else [None]
+    require(all(type(column) is int and 0 <= column < size for column in columns), "dropped")
+    require(len(set(columns)) == len(columns) and type(estimates.aliases) is tuple, "dropped")
+    for alias in estimates.aliases:
         _check_array(alias, (size,), "aliases", finite=True)
         require(alias.any(), "aliases")
-    require(isinstance(found.others, tuple), "others")
-    for other in found.others:
-        name, *numbers = other
+    require(isinstance(estimates.others, tuple), "others")
+    for parameter in estimates.others:
+        name, *numbers = parameter
         require(name in model.family.parameters and len(numbers) == 2, "others")  # noqa: PLR2004 - with its error
         require(all(is_number(number) or number == math.inf for number in numbers), "others")  # alpha of no spread
 
 
-def _check_blocks(design: Design, found: PointEstimates) -> None:
+def _check_blocks(design: Design, estimates: PointEstimates) -> None:
     several = ("covariances", "modes", "mode_sds", "sum_sds")
     for name in several:
-        require(isinstance(getattr(found, name), tuple) and len(getattr(found, name)) == len(design.groups), name)
-    errors: Any = found.deviation_errors
-    require(isinstance(errors, tuple) and len(errors) in (0, len(design.groups)), "deviation_errors")
-    for place, block in enumerate(design.groups):
+        require(
+            isinstance(getattr(estimates, name), tuple) and len(getattr(estimates, name)) == len(design.mean.groups),
+            name,
+        )
+    errors: Any = estimates.deviation_errors
+    require(isinstance(errors, tuple) and len(errors) in (0, len(design.mean.groups)), "deviation_errors")
+    for number, block in enumerate(design.mean.groups):
         width = len(block.columns)
         levels = (len(block.levels), width)
         for name in several:
             shape = (width, width) if name == "covariances" else levels
-            _check_array(getattr(found, name)[place], shape, name, finite=name in ("covariances", "modes"))
+            _check_array(getattr(estimates, name)[number], shape, name, finite=name in ("covariances", "modes"))
         pairs = width * (width - 1) // 2
         if errors:
             sizes = (width + pairs,) if block.correlated else (width, width + pairs)
-            require(errors[place].dtype.kind == "f" and errors[place].shape in [(size,) for size in sizes], "errors")
+            require(errors[number].dtype.kind == "f" and errors[number].shape in [(size,) for size in sizes], "errors")
 
 
 def _check_array(array: Any, shape: tuple[int, ...], name: str, *, finite: bool) -> None:

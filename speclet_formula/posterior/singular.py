@@ -9,11 +9,10 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sd_name, sides
+from speclet_formula.design.design import GroupBlock
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled
-from speclet_formula.posterior.intervals import EstimateError
-from speclet_formula.posterior.points import points_of
+from speclet_formula.posterior.draws import Draws, draws_of
+from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.variances import has_residual
 
 SMALL = 0.1  # of the residual SD, or on the link's scale: effects that hardly move a single observation
@@ -91,32 +90,30 @@ def near_singular(fit: Fit) -> pd.DataFrame:
     >>> sf.near_singular(fit)["near_singular"].to_list()
     [False, False]
     """
-    if points_of(fit) is not None:
-        raise EstimateError(
-            f"near_singular has no use for a {type(fit).__name__}.",
-            "It is about shares of a posterior, which a fit by maximum likelihood does not have.",
-            "Write is_singular(fit), or look at fit.sentence.",
-        )
+    draws, design = draws_of(fit), fit.model.design
+    unit = draws.parameter("sigma") if has_residual(fit.model) else np.array(1.0)
     rows = [
         row
-        for side in sides(fit.model.design)
-        for block in side.groups
-        for row in (*_deviations(fit, side, block), *_correlations(fit, block))
+        for predictor in design.predictors
+        for block in predictor.groups
+        for row in (
+            *_deviations(draws, block, np.array(1.0) if predictor.name else unit),
+            *_correlations(draws, block),
+        )
     ]
     frame = pd.DataFrame(rows, columns=list(COLUMNS))
     text = dict.fromkeys(("grp", "var1", "var2", "words", "remedy"), "str")
     return frame.astype({**text, "limit": float, "mass": float, "near_singular": bool})
 
 
-def _deviations(fit: Fitted, side: Design, block: GroupBlock) -> Iterator[tuple[object, ...]]:
-    """Go through the standard deviations of a block."""
-    residual = side is fit.model.design and has_residual(fit.model)
-    unit = pooled(draws_of(fit, "sigma")) if residual else np.array(1.0)
-    for place, (column, slot) in enumerate(zip(block.columns, block.slots, strict=True)):
-        size = float(np.sqrt(np.mean(block.values[:, place] ** 2)))
+def _deviations(draws: Draws, block: GroupBlock, unit: Array) -> Iterator[tuple[object, ...]]:
+    """Go through the standard deviations of a block, in units of the residual's where there is one."""
+    sds = draws.sds(block)
+    for column, label in enumerate(block.terms):
+        size = float(np.sqrt(np.mean(block.values[:, column] ** 2)))
         limits = SMALL * unit / size
-        mass = float((pooled(draws_of(fit, sd_name(slot))) < limits).mean())
-        label, near = block.term_of(column), mass > SHARE
+        mass = float((sds[:, [column]] < limits).mean())
+        near = mass > SHARE
         words = (
             f"The SD of '{label}' between levels of '{block.label}' may be zero: {mass:.0%} of the posterior says so."
         )
@@ -127,14 +124,13 @@ def _deviations(fit: Fitted, side: Design, block: GroupBlock) -> Iterator[tuple[
         yield block.label, label, None, float(limits.mean()), mass, near, words * near, remedy * near
 
 
-def _correlations(fit: Fitted, block: GroupBlock) -> Iterator[tuple[object, ...]]:
+def _correlations(draws: Draws, block: GroupBlock) -> Iterator[tuple[object, ...]]:
     """Go through the correlations of a block."""
     if not block.correlated:
         return
-    draws = pooled(draws_of(fit, block.correlation)).reshape(-1, len(block.columns) * (len(block.columns) - 1) // 2)
-    for place, (one, other) in enumerate(combinations(block.columns, 2)):
-        mass = float((np.abs(draws[:, place]) > EXTREME).mean())
-        names, near = (block.term_of(one), block.term_of(other)), mass > SHARE
+    for values, names in zip(draws.correlation(block).T, combinations(block.terms, 2), strict=True):
+        mass = float((np.abs(values) > EXTREME).mean())
+        near = mass > SHARE
         words = (
             f"'{names[0]}' and '{names[1]}' of '{block.label}' may be one effect: {mass:.0%} of the posterior has a "
             f"correlation beyond {EXTREME:g}."

@@ -12,15 +12,15 @@ import pandas as pd
 
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import WIDTH, Table, formatted, number
-from speclet_formula.design.design import Design, sides
+from speclet_formula.design import Predictor
 from speclet_formula.families import is_linear, is_ordinal, parameter_link, specification_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
-from speclet_formula.posterior.draws import Fitted, FittedModel, ngrps, nobs
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs
 from speclet_formula.posterior.effects import family_parameters, summarise_fixed
 from speclet_formula.posterior.intervals import Interval, choose_interval
-from speclet_formula.posterior.variances import has_residual, summarise_side
+from speclet_formula.posterior.variances import has_residual, summarise_predictor
 
 MOST_FIXED = 20  # rows of fixed effects that are shown
 MOST_CORRELATED = 8  # columns of a block whose correlations are shown
@@ -149,14 +149,6 @@ def lay_out(fit: Summarised) -> Summary:
     Only what is shown is summarised: group effects by level are not, so that it takes as long for ten levels as for
     ten thousand.
 
-    Parameters
-    ----------
-    fit : Fit
-
-    Returns
-    -------
-    Summary
-
     Examples
     --------
     >>> from speclet_formula.posterior.summary import lay_out
@@ -170,9 +162,9 @@ def lay_out(fit: Summarised) -> Summary:
         remedy=fit.diagnostics.remedy,
         heading=_heading(fit),
         facts=tuple(_facts(fit)),
-        group_effects=_group_table(fit, fit.model.design, interval, ""),
+        group_effects=_group_table(fit, fit.model.design.mean, interval, ""),
         counts=counted(fit),
-        fixed_effects=_fixed_table(fit, fit.model.design, interval, ""),
+        fixed_effects=_fixed_table(fit, fit.model.design.mean, interval, ""),
         parameters=tuple(_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
         f"low and high bound the {interval}.{_about_scale(fit)}",
@@ -184,22 +176,18 @@ def lay_out(fit: Summarised) -> Summary:
 def findings_of(fit: Described) -> tuple[str, ...]:
     """Say in a line each what was found in a fit's design, at most four, and where the rest is told.
 
-    Parameters
-    ----------
-    fit : Fit or PointFit
-
     Returns
     -------
     tuple of str
         Empty where nothing was found.
     """
-    found = [
+    lines = [
         textwrap.shorten(f"{finding.what} {finding.why}", MOST_OF_A_LINE, placeholder=" ...")
         for finding in fit.model.findings
     ]
-    more = f"{len(found) - MOST_FINDINGS:,} more findings, and " if len(found) > MOST_FINDINGS else ""
-    where = (f"{more}what to do: print(fit.model)",) if found else ()
-    return (*found[:MOST_FINDINGS], *where)
+    more = f"{len(lines) - MOST_FINDINGS:,} more findings, and " if len(lines) > MOST_FINDINGS else ""
+    where = (f"{more}what to do: print(fit.model)",) if lines else ()
+    return (*lines[:MOST_FINDINGS], *where)
 
 
 def _about_scale(fit: Summarised) -> str:
@@ -209,16 +197,16 @@ def _about_scale(fit: Summarised) -> str:
 
 def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
     """Lay out the formulas of the family's parameters, each with its link."""
-    for name, side in fit.model.design.parameters:
+    for name, predictor in fit.model.design.varying.items():
         caption = f"{name} ({parameter_link(fit.model.family, name)} link)"
-        tables = (_group_table(fit, side, interval, caption), _fixed_table(fit, side, interval, caption))
+        tables = (_group_table(fit, predictor, interval, caption), _fixed_table(fit, predictor, interval, caption))
         yield from (table for table in tables if table.rows)
 
 
-def _group_table(fit: Summarised, side: Design, interval: Interval, of: str) -> Table:
+def _group_table(fit: Summarised, predictor: Predictor, interval: Interval, of: str) -> Table:
     """Lay out the standard deviations of one linear predictor."""
     shown = _with_ends({"Std.Dev.": "sdcor"}, interval)
-    return _captioned(group_table(summarise_side(fit, side, interval), shown), of)
+    return _captioned(group_table(summarise_predictor(fit, predictor, interval), shown), of)
 
 
 def _captioned(table: Table, of: str) -> Table:
@@ -227,17 +215,13 @@ def _captioned(table: Table, of: str) -> Table:
 
 def _heading(fit: Summarised) -> str:
     """Name the kind of model and what fitted it, as lme4's first line does."""
-    library = fit.idata["posterior"].attrs.get("inference_library")
+    library = library_of(fit)
     engine = BY_NAME[fit.method].title + (f" ({library})" if library and fit.method == "nuts" else "")
     return f"{kind_of_model(fit)} fit by {engine}"
 
 
 def kind_of_model(fit: Fitted) -> str:
     """Name the kind of model.
-
-    Parameters
-    ----------
-    fit : Fit or PointFit
 
     Returns
     -------
@@ -247,26 +231,22 @@ def kind_of_model(fit: Fitted) -> str:
     family = fit.model.family
     kind = "Linear" if is_linear(family) else "Ordinal" if is_ordinal(family) else "Generalized linear"
     design = fit.model.design
-    mixed = " mixed" if any(side.groups for side in sides(design)) else ""
-    distributional = f" with a formula for {' and '.join(name for name, _ in design.parameters)}"
-    return f"{kind}{mixed} model{distributional if design.parameters else ''}"
+    mixed = " mixed" if design.blocks else ""
+    distributional = f" with a formula for {' and '.join(design.varying)}"
+    return f"{kind}{mixed} model{distributional if design.varying else ''}"
 
 
 def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
     """Say what was fitted to what, and for how long."""
-    sizes = fit.idata["posterior"].sizes
+    draws = draws_of(fit)
     yield "Formula", text_of(fit.model.formula)
     yield "Data", counted_rows(fit)
     yield "Family", f"{fit.model.family.name} ({fit.model.family.link} link)"
-    yield "Draws", f"{sizes['chain']} x {sizes['draw']:,} (chains x draws), {fit.seconds:,.1f} seconds"
+    yield "Draws", f"{draws.chains} x {draws.length:,} (chains x draws), {fit.seconds:,.1f} seconds"
 
 
 def counted_rows(fit: Fitted) -> str:
     """Count the rows, and those that were left out for missing values.
-
-    Parameters
-    ----------
-    fit : Fit or PointFit
 
     Returns
     -------
@@ -279,16 +259,7 @@ def counted_rows(fit: Fitted) -> str:
 
 
 def counted(fit: Fitted) -> str:
-    """Count observations and levels in lme4's words.
-
-    Parameters
-    ----------
-    fit : Fit or PointFit
-
-    Returns
-    -------
-    str
-    """
+    """Count observations and levels in lme4's words."""
     groups = "; ".join(f"{group}, {count:,}" for group, count in ngrps(fit).items())
     return f"Number of obs: {nobs(fit):,}" + (f", groups: {groups}" if groups else "")
 
@@ -308,10 +279,6 @@ def group_table(frame: pd.DataFrame, shown: Mapping[str, str]) -> Table:
         As from `varcorr`.
     shown : mapping of str to str
         The frame's columns that are shown, by their headers.
-
-    Returns
-    -------
-    Table
     """
     deviations, correlations = frame[frame["var2"].isna()], frame[frame["var2"].notna()]
     cells = formatted(deviations[list(shown.values())], deviations["sdcor"])
@@ -326,7 +293,7 @@ def group_table(frame: pd.DataFrame, shown: Mapping[str, str]) -> Table:
     header = ("Groups", "Name", *shown, *(["Corr"] + [""] * (width - 1) if width else []))
     hidden = any(len(block) > MOST_CORRELATED for block in _blocks(names)) and not correlations.empty
     note = "More correlations: sf.varcorr(fit)" if hidden else ""
-    return Table("Group effects", header, tuple(rows), 2, note)
+    return Table("Group effects", header, tuple(rows), 2, note, blocks=True)
 
 
 def _blocks(names: Iterable[tuple[str, str]]) -> list[list[tuple[str, str]]]:
@@ -343,10 +310,11 @@ def _correlations(block: list[tuple[str, str]], known: dict[tuple[str, str, str]
     return [right if place < MOST_CORRELATED else [] for place, right in enumerate(shown)]
 
 
-def _fixed_table(fit: Summarised, side: Design, interval: Interval, of: str) -> Table:
+def _fixed_table(fit: Summarised, predictor: Predictor, interval: Interval, of: str) -> Table:
     """Lay out the first fixed effects of one linear predictor."""
-    frame = summarise_fixed(fit, interval, most=MOST_FIXED, side=side)
-    return _captioned(fixed_table(side, frame, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
+    frame = summarise_fixed(fit, interval, most=MOST_FIXED, predictor=predictor)
+    total = predictor.X.shape[1] + (0 if predictor.name else len(fit.model.design.thresholds))
+    return _captioned(fixed_table(frame, total, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
 
 
 def _parameter_table(fit: Summarised, interval: Interval) -> Table | None:
@@ -370,29 +338,23 @@ def _mixing_cells(frame: pd.DataFrame) -> dict[str, list[str]]:
     }
 
 
-def fixed_table(
-    side: Design, frame: pd.DataFrame, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]
-) -> Table:
+def fixed_table(frame: pd.DataFrame, total: int, shown: Mapping[str, str], extra: Mapping[str, Sequence[str]]) -> Table:
     """Lay out the first fixed effects.
 
     Parameters
     ----------
-    side : Design
-        The linear predictor that they belong to.
     frame : pandas.DataFrame
         The rows, as from `fixef`.
+    total : int
+        How many there are, with those that are not shown.
     shown : mapping of str to str
         The frame's columns that share their decimals, by their headers.
     extra : mapping of str to sequence of str
         Further columns, as text.
-
-    Returns
-    -------
-    Table
     """
     cells = formatted(frame[list(shown.values())], frame["std_error"])
     others = list(zip(*extra.values(), strict=True))
     rows = tuple((term, *values, *other) for term, values, other in zip(frame["term"], cells, others, strict=True))
-    more = side.X.shape[1] + max(len(side.levels) - 1, 0) - len(rows)
+    more = total - len(rows)
     note = f"... and {more:,} more: sf.fixef(fit)" if more > 0 else ""
     return Table("Fixed effects", ("", *shown, *extra), rows, 1, note)

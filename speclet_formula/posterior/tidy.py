@@ -1,19 +1,34 @@
 """All estimates in one frame, as broom.mixed's `tidy`."""
 
 from collections.abc import Callable, Sequence
+from itertools import chain, combinations
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import sides
+from speclet_formula.design.design import Design
 from speclet_formula.errors import nearest
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled
+from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.effects import fixef, ranef
-from speclet_formula.posterior.intervals import ESTIMATES, EstimateError, Interval, stack, summarise
-from speclet_formula.posterior.points import ASYMPTOTIC, RESIDUAL, interval_of, point_parameters, points_of, wald
-from speclet_formula.posterior.variances import correlation_draws, deviation_draws, has_residual, residual_label
+from speclet_formula.posterior.intervals import (
+    ESTIMATES,
+    Array,
+    EstimateError,
+    Interval,
+    IntervalKind,
+    stack,
+    summarise,
+)
+from speclet_formula.posterior.points import ASYMPTOTIC, PointEstimates, interval_of, points_of, wald
+from speclet_formula.posterior.variances import (
+    RESIDUAL,
+    has_residual,
+    point_varcorr,
+    residual_label,
+)
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
+PARAMETERS = ("group", "level", "term", *ESTIMATES)
 TESTS = ("statistic", "p_value")
 LABELS = {"group": "str", "level": "str", "term": "str"}
 
@@ -25,7 +40,7 @@ def tidy(
     conf_int: bool = True,
     exponentiate: bool = False,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Gather all estimates in one frame, as broom.mixed's `tidy`.
 
@@ -78,8 +93,8 @@ def tidy(
     rows = [_KINDS[effect](fit, interval).assign(effect=effect).astype(LABELS) for effect in wanted]
     points = points_of(fit)
     columns = (*TIDY, *(name for name in TESTS if any(name in row for row in rows)))
-    found = [row.reindex(columns=list(columns)) for row in rows if len(row)]
-    frame = stack(found, columns, interval if points is None else wald(points, interval))
+    filled = [row.reindex(columns=list(columns)) for row in rows if len(row)]
+    frame = stack(filled, columns, interval if points is None else wald(points, interval))
     if "p_value" in columns:
         frame.attrs["tests"] = ASYMPTOTIC
     if exponentiate:
@@ -116,23 +131,47 @@ def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
     """Summarise standard deviations and correlations under broom.mixed's names."""
     points = points_of(fit)
     if points is not None:
-        return point_parameters(fit.model.design, points, interval)
-    rows = []
-    for block in (block for side in sides(fit.model.design) for block in side.groups):
-        draws = {f"sd__{term}": found for term, found in deviation_draws(fit, block).items()}
-        draws |= {f"cor__{'.'.join(pair)}": found for pair, found in correlation_draws(fit, block).items()}
-        rows += [summarise(found, interval).assign(group=block.label, term=term) for term, found in draws.items()]
+        return _point_parameters(fit.model.design, points, interval)
+    draws, rows = draws_of(fit), []
+    for block in fit.model.design.blocks:
+        names = [f"sd__{term}" for term in block.terms]
+        names += [f"cor__{'.'.join(pair)}" for pair in combinations(block.terms, 2) if block.correlated]
+        values = np.hstack([draws.sds(block), draws.correlation(block)])
+        for column, name in enumerate(names):
+            rows.append(summarise(values[:, [column]], interval).assign(group=block.label, term=name))
     if has_residual(fit.model):
-        label, residual = residual_label(fit.model), pooled(draws_of(fit, "sigma"))
+        label, residual = residual_label(fit.model), draws.parameter("sigma")
         kind = "sd" if label == RESIDUAL else "scale"
         rows.append(summarise(residual, interval).assign(group=label, term=f"{kind}__Observation"))
-    return stack([row.assign(level=None) for row in rows], ("group", "level", "term", *ESTIMATES), interval)
+    return stack([row.assign(level=None) for row in rows], PARAMETERS, interval)
 
 
 def _values(fit: Fitted, interval: Interval) -> pd.DataFrame:
     """Take the group effects."""
     names = {"grpvar": "group", "grp": "level", "condval": "estimate", "condsd": "std_error"}
     return ranef(fit, ci_prob=interval.probability, ci_kind=interval.kind).rename(columns=names)
+
+
+def _point_parameters(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
+    """Tabulate standard deviations and correlations under broom.mixed's names."""
+    frame = point_varcorr(design, points)
+    names = [
+        "sd__Observation" if grp == RESIDUAL else f"sd__{var1}" if pd.isna(var2) else f"cor__{var1}.{var2}"
+        for grp, var1, var2 in zip(frame["grp"], frame["var1"], frame["var2"], strict=True)
+    ]
+    frame = frame.rename(columns={"grp": "group", "sdcor": "estimate"})
+    errors = _deviation_errors(design, points, len(frame))
+    return stack([frame.assign(level=None, term=names, std_error=errors)], PARAMETERS, wald(points, interval))
+
+
+def _deviation_errors(design: Design, points: PointEstimates, n_rows: int) -> Array:
+    """Return the standard errors of the rows of `point_varcorr`; missing where they were not estimated."""
+    shown = [
+        errors if block.correlated else errors[: len(block.columns)]
+        for block, errors in zip(design.mean.groups, points.deviation_errors, strict=False)
+    ]
+    known = np.fromiter(chain.from_iterable(shown), dtype=np.float64)
+    return np.concatenate([known, np.full(n_rows - len(known), np.nan)])
 
 
 _KINDS: dict[str, Callable[[Fitted, Interval], pd.DataFrame]] = {

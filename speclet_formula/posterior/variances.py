@@ -6,26 +6,29 @@ One row per parameter, laid out as `as.data.frame(VarCorr(.))`.
 from collections.abc import Iterator
 from itertools import combinations
 
+import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, sd_name, sides
+from speclet_formula.design.design import Design, GroupBlock, Predictor
 from speclet_formula.families import specification_of
-from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, pooled
+from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of
 from speclet_formula.posterior.intervals import (
     Array,
     EstimateError,
     Interval,
+    IntervalKind,
     bounds,
     choose_interval,
     point_estimates,
     stack,
 )
-from speclet_formula.posterior.points import RESIDUAL, VARCORR, interval_of, point_varcorr, points_of
+from speclet_formula.posterior.points import PointEstimates, interval_of, points_of
 
-SCALE = "Scale"  # of a t response
+VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
+RESIDUAL, SCALE = "Residual", "Scale"  # the latter of a t response
 
 
-def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
     """Summarise standard deviations and correlations, as lme4's `VarCorr`.
 
     Parameters
@@ -66,18 +69,18 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: str | None = 
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     if points is not None:
         return point_varcorr(fit.model.design, points)
-    rows = [row for side in sides(fit.model.design) for row in _side_rows(fit, side, interval)]
+    draws = draws_of(fit)
+    rows = [row for block in fit.model.design.blocks for row in _block_rows(draws, block, interval)]
     return stack([*rows, *_residual_rows(fit, interval)], VARCORR, interval)
 
 
-def summarise_side(fit: Fitted, side: Design, interval: Interval) -> pd.DataFrame:
-    """Summarise standard deviations and correlations of one linear predictor.
+def summarise_predictor(fit: Fitted, predictor: Predictor, interval: Interval) -> pd.DataFrame:
+    """Summarise standard deviations and correlations of one linear predictor; the residual goes with the mean's.
 
     Parameters
     ----------
-    fit : Fit or PointFit
-    side : Design
-        The model's design, for the mean, which the residual goes with; or that of one of its parameters.
+    fit : Fit
+    predictor : Predictor
     interval : Interval
 
     Returns
@@ -85,36 +88,21 @@ def summarise_side(fit: Fitted, side: Design, interval: Interval) -> pd.DataFram
     pandas.DataFrame
         As `varcorr` describes.
     """
-    points = points_of(fit)
-    if points is not None:
-        return point_varcorr(side, points)
-    residual = _residual_rows(fit, interval) if side is fit.model.design else []
-    return stack([*_side_rows(fit, side, interval), *residual], VARCORR, interval)
-
-
-def _side_rows(fit: Fitted, side: Design, interval: Interval) -> list[pd.DataFrame]:
-    return [row for block in side.groups for row in _block_rows(fit, block, interval)]
+    draws = draws_of(fit)
+    rows = [row for block in predictor.groups for row in _block_rows(draws, block, interval)]
+    return stack([*rows, *([] if predictor.name else _residual_rows(fit, interval))], VARCORR, interval)
 
 
 def _residual_rows(fit: Fitted, interval: Interval) -> list[pd.DataFrame]:
     """Summarise the residual's standard deviation, if it is one number."""
     if not has_residual(fit.model):
         return []
-    residual = pooled(draws_of(fit, "sigma"))
+    residual = draws_of(fit).parameter("sigma")
     return [_row(residual_label(fit.model), None, None, residual**2, residual, interval)]
 
 
 def residual_label(model: FittedModel) -> str:
-    """Name sigma in tables of variances: "Residual", or "Scale" of a t response, whose SD is larger.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    str
-    """
+    """Name sigma in tables of variances: "Residual", or "Scale" of a t response, whose SD is larger."""
     return RESIDUAL if specification_of(model.family).sigma_is_sd else SCALE
 
 
@@ -154,71 +142,22 @@ def sigma(fit: Fitted) -> float:
     points = points_of(fit)
     if points is not None:
         return 1.0 if points.sigma is None else points.sigma
-    return float(point_estimates(pooled(draws_of(fit, "sigma")), choose_interval())[0])
+    return float(point_estimates(draws_of(fit).parameter("sigma"), choose_interval())[0])
 
 
 def has_residual(model: FittedModel) -> bool:
-    """Tell whether a model has one residual scale.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    bool
-    """
-    return "sigma" in model.family.parameters and "sigma" not in dict(model.design.parameters)
+    """Tell whether a model has one residual scale."""
+    return "sigma" in model.family.parameters and "sigma" not in model.design.varying
 
 
-def deviation_draws(fit: Fitted, block: GroupBlock) -> dict[str, Array]:
-    """Return the draws of a block's standard deviations.
-
-    Parameters
-    ----------
-    fit : Fit
-    block : GroupBlock
-
-    Returns
-    -------
-    dict of str to ndarray of float, shape (chains * draws, 1)
-        By the column's label, "Intercept", "Days".
-    """
-    return {
-        block.term_of(column): pooled(draws_of(fit, sd_name(slot)))
-        for column, slot in zip(block.columns, block.slots, strict=True)
-    }
-
-
-def correlation_draws(fit: Fitted, block: GroupBlock) -> dict[tuple[str, str], Array]:
-    """Return the draws of a block's correlations.
-
-    Parameters
-    ----------
-    fit : Fit
-    block : GroupBlock
-
-    Returns
-    -------
-    dict of (str, str) to ndarray of float, shape (chains * draws, 1)
-        By the pair of columns' labels, ("Intercept", "Days"), row by row of the upper triangle; empty for a block
-        without correlations.
-    """
-    if not block.correlated:
-        return {}
-    draws = pooled(draws_of(fit, block.correlation))
-    pairs = combinations((block.term_of(column) for column in block.columns), 2)
-    return {pair: draws[:, [place]] for place, pair in enumerate(pairs)}
-
-
-def _block_rows(fit: Fitted, block: GroupBlock, interval: Interval) -> Iterator[pd.DataFrame]:
+def _block_rows(draws: Draws, block: GroupBlock, interval: Interval) -> Iterator[pd.DataFrame]:
     """Summarise a block: its standard deviations, then its correlations."""
-    deviations = deviation_draws(fit, block)
-    for term, draws in deviations.items():
-        yield _row(block.label, term, None, draws**2, draws, interval)
-    for (first, second), draws in correlation_draws(fit, block).items():
-        covariance = draws * deviations[first] * deviations[second]
-        yield _row(block.label, first, second, covariance, draws, interval)
+    sds, correlation, covariances = draws.sds(block), draws.correlation(block), draws.covariances(block)
+    for column, term in enumerate(block.terms):
+        yield _row(block.label, term, None, covariances[:, [column], column], sds[:, [column]], interval)
+    for pair, (i, j) in enumerate(combinations(range(len(block.terms)), 2) if block.correlated else ()):
+        terms = block.terms[i], block.terms[j]
+        yield _row(block.label, *terms, covariances[:, [i], j], correlation[:, [pair]], interval)
 
 
 def _row(grp: str, var1: str | None, var2: str | None, vcov: Array, sdcor: Array, interval: Interval) -> pd.DataFrame:
@@ -228,3 +167,42 @@ def _row(grp: str, var1: str | None, var2: str | None, vcov: Array, sdcor: Array
     frame = pd.DataFrame([(grp, var1, var2, *estimates)], columns=list(VARCORR))
     # Without a type of their own, columns that are missing throughout could not be stacked with text.
     return frame.astype({"grp": "str", "var1": "str", "var2": "str"})
+
+
+def point_varcorr(design: Design, points: PointEstimates) -> pd.DataFrame:
+    """Tabulate standard deviations and correlations.
+
+    Parameters
+    ----------
+    design : Design
+    points : PointEstimates
+
+    Returns
+    -------
+    pandas.DataFrame
+        As `varcorr` describes, without intervals: `conf_low` and `conf_high` are missing, since so many standard errors
+        to each side say little of a variance. `vcov` is the square of `sdcor`.
+    """
+    rows = [
+        row
+        for block, matrix in zip(design.mean.groups, points.covariances, strict=True)
+        for row in _point_rows(block, matrix)
+    ]
+    if points.sigma is not None:
+        rows.append((RESIDUAL, None, None, points.sigma**2, points.sigma))
+    frame = pd.DataFrame(rows, columns=list(VARCORR[:5])).assign(conf_low=np.nan, conf_high=np.nan)
+    frame = frame.astype({"grp": "str", "var1": "str", "var2": "str"})[list(VARCORR)]
+    frame.attrs.update(interval="none", point_estimate=points.criterion)
+    return frame
+
+
+def _point_rows(block: GroupBlock, matrix: Array) -> Iterator[tuple[str, str | None, str | None, float, float]]:
+    """Give a block's standard deviations, then its correlations."""
+    labels = block.terms
+    sds = np.sqrt(np.diagonal(matrix))
+    for label, sd in zip(labels, sds, strict=True):
+        yield block.label, label, None, float(sd**2), float(sd)
+    for i, j in combinations(range(len(labels)), 2) if block.correlated else ():
+        scale = sds[i] * sds[j]
+        correlation = float(np.clip(matrix[i, j] / scale, -1, 1)) if scale > 0 else float("nan")
+        yield block.label, labels[i], labels[j], float(matrix[i, j]), correlation

@@ -3,19 +3,16 @@
 All work goes by blocks of rows, so that memory beside the posterior and the result is a few arrays of BLOCK_BYTES.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from speclet_formula.design import Design
-from speclet_formula.design.design import sides
+from speclet_formula.design import Design, Predictor
 from speclet_formula.errors import DataError
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link
-from speclet_formula.posterior.draws import Fitted, FittedModel, not_kept
+from speclet_formula.posterior.draws import Draws, FittedModel
 from speclet_formula.posterior.intervals import Array
-from speclet_formula.posterior.points import points_of
 
 type Rows = slice | np.ndarray | None
 BLOCK_BYTES = 32 * 2**20  # of an array of draws x rows; four of them exist at a time here, nine in leave-one-out
@@ -24,8 +21,8 @@ _MOST_NAMED = 5
 
 
 @dataclass(frozen=True, eq=False)
-class Draws:
-    """The draws of all chains, first chain first, as the linear predictor reads them."""
+class PredictorDraws:
+    """The draws that one linear predictor needs."""
 
     coefficients: Array  # (draws, p), in the order of X
     effects: tuple[tuple[Array, ...], ...]  # for each block and column (draws, levels)
@@ -35,35 +32,32 @@ class Draws:
 class ModelDraws:
     """The draws of all linear predictors, and of the parameters that are one number."""
 
-    sides: tuple[Draws, ...]  # the mean's, then those of the design's parameters
+    predictors: tuple[PredictorDraws, ...]  # the mean's, then those of the design's parameters
     parameters: dict[str, Array]  # the family's other parameters, (draws, 1); thresholds (draws, levels - 1)
 
 
 def linear_predictor(
     model: FittedModel,
-    posterior: Any,
+    draws: Draws,
     rows: Rows = None,
     *,
     parameter: str | None = None,
     design: Design | None = None,
-    draws: Rows = None,
 ) -> Array:
     """Compute the linear predictor of each row for each draw.
 
     Parameters
     ----------
     model : Model
-        The model that the posterior belongs to.
-    posterior : xarray.Dataset
-        Its draws, under the names of the design.
+        The model that the draws belong to.
+    draws : Draws
+        Of a posterior or of priors, or some of them.
     rows : slice or array of int, optional
         Rows of the design; all by default. The result takes draws x rows x 8 bytes: give blocks of rows for large data.
     parameter : str, optional
         A parameter that has a formula of its own, "sigma"; by default the mean.
     design : Design, optional
         Other rows, as `replay_design` makes them; the model's own by default.
-    draws : slice or array of int, optional
-        Draws to use, counted over all chains, the first chain's first; all by default.
 
     Returns
     -------
@@ -73,77 +67,57 @@ def linear_predictor(
     Raises
     ------
     DataError
-        A row has a group level that was not fitted, the posterior lacks a variable of the design, or the parameter has
-        no formula.
+        A row has a group level that was not fitted, or the parameter has no formula.
+    EstimateError
+        The posterior lacks a variable of the design.
 
     Examples
     --------
+    >>> from speclet_formula.posterior.draws import draws_of
     >>> from speclet_formula.prediction.linear_predictors import linear_predictor
-    >>> linear_predictor(fit.model, fit.idata["posterior"], slice(0, 10)).shape  # 4 chains of 1,000 draws
+    >>> linear_predictor(fit.model, draws_of(fit), slice(0, 10)).shape  # 4 chains of 1,000 draws
     (4000, 10)
     """
-    used = side_of(model.design if design is None else design, parameter)
+    used = named_predictor(model.design if design is None else design, parameter)
     refuse_new_levels(used)
-    gathered = gather_side(used, posterior, slice(None) if draws is None else draws)
+    gathered = gather_predictor(used, draws)
     return predictor_of(gathered, used, slice(None) if rows is None else rows)
 
 
-def gather(
-    model: FittedModel, posterior: Any, draws: slice | np.ndarray = slice(None), design: Design | None = None
-) -> ModelDraws:
-    """Take what the density of an observation needs out of the posterior; a design of other rows may be given."""
+def gather(model: FittedModel, draws: Draws, design: Design | None = None) -> ModelDraws:
+    """Take what the density of an observation needs out of draws; a design of other rows may be given."""
     used = model.design if design is None else design
-    varying = dict(used.parameters)
-    constant = [name for name in model.family.parameters if name not in varying]
+    constant = [name for name in model.family.parameters if name not in used.varying]
     sizes = {"threshold": len(model.design.levels) - 1}
     return ModelDraws(
-        tuple(gather_side(side, posterior, draws) for side in sides(used)),
-        {name: variable_draws(posterior, name, sizes.get(name, 1))[draws] for name in constant},
+        tuple(gather_predictor(predictor, draws) for predictor in used.predictors),
+        {name: draws.variable(name, sizes.get(name, 1)) for name in constant},
     )
 
 
-def gather_fit(fit: Fitted, draws: slice | np.ndarray = slice(None)) -> ModelDraws:
-    """Take the draws of a fit; estimates of maximum likelihood are a single draw."""
-    points = points_of(fit)
-    if points is None:
-        return gather(fit.model, fit.idata["posterior"], draws)
-    parameters = {name: np.array([[value]]) for name, value, _ in points.others}
-    if points.sigma is not None:
-        parameters["sigma"] = np.array([[points.sigma]])
-    effects = tuple(tuple(column[None] for column in modes.T) for modes in points.modes)
-    return ModelDraws((Draws(points.coefficients[None], effects),), parameters)
-
-
-def gather_side(design: Design, posterior: Any, draws: slice | np.ndarray = slice(None)) -> Draws:
-    """Take what a linear predictor needs out of the posterior; whole variables are views, not copies."""
-    terms = [variable_draws(posterior, term.variable, term.stop - term.start)[draws] for term in design.fixed]
-    n_draws = len(np.empty(posterior.sizes["chain"] * posterior.sizes["draw"], dtype=bool)[draws])
-    return Draws(
-        coefficients=np.hstack([np.empty((n_draws, 0)), *terms]),
-        effects=tuple(
-            tuple(variable_draws(posterior, slot, len(block.levels))[draws] for slot in block.slots)
-            for block in design.groups
-        ),
-    )
+def gather_predictor(predictor: Predictor, draws: Draws) -> PredictorDraws:
+    """Take what a linear predictor needs out of draws; whole variables are views, not copies."""
+    return PredictorDraws(draws.coefficients(predictor), tuple(map(draws.effects, predictor.groups)))
 
 
 def at_rows(
     drawn: ModelDraws, design: Design, family: Family, rows: slice | np.ndarray
 ) -> tuple[Array, dict[str, Array]]:
     """Return the mean of each row for each draw, and the family's other parameters there."""
-    mean, *others = (predictor_of(part, side, rows) for part, side in zip(drawn.sides, sides(design), strict=True))
+    mean, *others = (
+        predictor_of(part, predictor, rows) for part, predictor in zip(drawn.predictors, design.predictors, strict=True)
+    )
     varying = {
-        name: inverse_parameter_link(family, name, eta)
-        for (name, _), eta in zip(design.parameters, others, strict=True)
+        name: inverse_parameter_link(family, name, eta) for name, eta in zip(design.varying, others, strict=True)
     }
     return inverse_link(family, mean), drawn.parameters | varying
 
 
-def predictor_of(draws: Draws, design: Design, rows: slice | np.ndarray) -> Array:
+def predictor_of(draws: PredictorDraws, predictor: Predictor, rows: slice | np.ndarray) -> Array:
     """Add up fixed part, group effects and offset: (draws, rows)."""
-    total: Array = draws.coefficients @ design.X[rows].T
-    total += design.offset[rows]
-    for block, effects in zip(design.groups, draws.effects, strict=True):
+    total: Array = draws.coefficients @ predictor.X[rows].T
+    total += predictor.offset[rows]
+    for block, effects in zip(predictor.groups, draws.effects, strict=True):
         codes = block.codes[rows]
         for column, values in enumerate(effects):
             part = values[:, codes]
@@ -159,32 +133,11 @@ def row_blocks(n: int, n_draws: int) -> Iterator[slice]:
         yield slice(start, min(start + size, n))
 
 
-def variable_draws(posterior: Mapping[str, Any], name: str, size: int) -> Array:
-    """Return a variable as (draws of all chains, elements)."""
-    if name not in posterior:
-        if parts := not_kept(posterior, name):
-            raise DataError(*parts)
-        raise DataError(
-            f"the posterior holds no variable '{name}'.",
-            "It holds one for each term of the model, under the design's names.",
-            "Fit the model again, or hand over the model that these draws belong to.",
-        )
-    array = posterior[name].transpose("chain", "draw", ...)
-    values = np.asarray(array.values, dtype=np.float64).reshape(array.shape[0] * array.shape[1], -1)
-    if values.shape[1] != size:
-        raise DataError(
-            f"the posterior's '{name}' has {values.shape[1]:,} elements for {size:,} of the model.",
-            "Draws and model have the same levels and columns.",
-            "Fit the model again, or hand over the model that these draws belong to.",
-        )
-    return values
-
-
-def side_of(design: Design, parameter: str | None) -> Design:
+def named_predictor(design: Design, parameter: str | None) -> Predictor:
     """Return the linear predictor of the mean, or of a parameter."""
     if parameter is None:
-        return design
-    varying = dict(design.parameters)
+        return design.mean
+    varying = design.varying
     if parameter not in varying:
         raise DataError(
             f"'{parameter}' has no formula in this model.",
@@ -194,9 +147,9 @@ def side_of(design: Design, parameter: str | None) -> Design:
     return varying[parameter]
 
 
-def refuse_new_levels(design: Design) -> None:
+def refuse_new_levels(predictor: Predictor) -> None:
     """Raise a DataError that names the levels without a fitted effect."""
-    for block in design.groups:
+    for block in predictor.groups:
         if block.new_levels:
             raise DataError(
                 f"'{block.group}' has levels that were not fitted: {_named(block.new_levels)}.",

@@ -8,9 +8,9 @@ import numpy as np
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import DataError
 from speclet_formula.model.observation import observed_log_density
-from speclet_formula.posterior.draws import Fitted
+from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of, posterior_of
 from speclet_formula.posterior.intervals import Array
-from speclet_formula.prediction.linear_predictors import OBSERVATION_DIM, Rows, at_rows, gather, row_blocks
+from speclet_formula.prediction.linear_predictors import OBSERVATION_DIM, at_rows, gather, row_blocks
 
 if TYPE_CHECKING:
     import xarray
@@ -39,7 +39,9 @@ def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
     Raises
     ------
     DataError
-        It would take more than 2 GiB, `thin` is not a positive whole number, or the posterior lacks a variable.
+        It would take more than 2 GiB, or `thin` is not a positive whole number.
+    EstimateError
+        It is a fit without draws, or the posterior lacks a variable of the model.
 
     Examples
     --------
@@ -50,13 +52,13 @@ def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
     from xarray import DataArray
 
     require_rows(fit.model.design, "log_likelihood()")
-    posterior = fit.idata["posterior"]
-    chains, length = posterior.sizes["chain"], posterior.sizes["draw"]
+    posterior, draws = posterior_of(fit), draws_of(fit)
+    chains, length = draws.chains, draws.length
     n = len(fit.model.design.response)
     _check_size(n, chains, length, thin)
     kept = np.arange(chains * length).reshape(chains, length)[:, ::thin]
     values = np.empty((kept.size, n))
-    for rows, block in log_likelihood_blocks(fit, draws=kept.ravel()):
+    for rows, block in log_likelihood_blocks(fit.model, draws.take(kept.ravel())):
         values[:, rows] = block
     return DataArray(
         values.reshape(*kept.shape, n),
@@ -71,15 +73,15 @@ def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
 
 
 def log_likelihood_blocks(
-    fit: Fitted, *, draws: Rows = None, chosen: np.ndarray | None = None
+    model: FittedModel, draws: Draws, chosen: np.ndarray | None = None
 ) -> Iterator[tuple[slice, Array]]:
     """Go through the observations in blocks of rows, with the log density of each for each draw.
 
     Parameters
     ----------
-    fit : Fit
-    draws : slice or array of int, optional
-        Draws to use, counted over all chains; all by default.
+    model : Model
+    draws : Draws
+        Of the model's parameters.
     chosen : array of int, optional
         Some of the rows; all by default.
 
@@ -93,14 +95,15 @@ def log_likelihood_blocks(
     Examples
     --------
     >>> from speclet_formula.prediction import log_likelihood_blocks
-    >>> sum(block.mean(axis=0).sum() for rows, block in log_likelihood_blocks(fit)) < 0
+    >>> from speclet_formula.posterior.draws import draws_of
+    >>> sum(block.mean(axis=0).sum() for rows, block in log_likelihood_blocks(fit.model, draws_of(fit))) < 0
     True
     """
-    design, family = fit.model.design, fit.model.family
+    design, family = model.design, model.family
     require_rows(design, "the log-likelihood of each observation")
-    gathered = gather(fit.model, fit.idata["posterior"], slice(None) if draws is None else draws)
+    gathered = gather(model, draws)
     n = len(design.response if chosen is None else chosen)
-    for rows in row_blocks(n, len(gathered.sides[0].coefficients)):
+    for rows in row_blocks(n, len(draws)):
         places = rows if chosen is None else chosen[rows]
         mean, parameters = at_rows(gathered, design, family, places)
         yield rows, observed_log_density(family, design, places, mean, parameters)

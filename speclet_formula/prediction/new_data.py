@@ -9,16 +9,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import FixedPart, mean_name, sd_name, sides
+from speclet_formula.design import Design, GroupBlock, Predictor
+from speclet_formula.design.design import FixedPart
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import Draws
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.points import PointEstimates
-from speclet_formula.prediction.linear_predictors import Draws, ModelDraws, gather_side, variable_draws
+from speclet_formula.prediction.linear_predictors import ModelDraws, PredictorDraws
 from speclet_formula.priors import Prior, matrices_of
 
 NO_GROUPS = ("~0", "~NA", "NA")
@@ -99,16 +100,7 @@ def keep_groups(model: Model, design: Design, re_form: Any) -> Design:
 
 
 def without_groups(design: Design) -> Design:
-    """Return a design and its parameters' designs without group terms.
-
-    Parameters
-    ----------
-    design : Design
-
-    Returns
-    -------
-    Design
-    """
+    """Return a design and its parameters' designs without group terms."""
     return _with_terms(design, ())
 
 
@@ -143,7 +135,7 @@ def needed_columns(model: Model, re_form: Any) -> tuple[str, ...]:
 
 
 def add_new_levels(
-    model: Model, posterior: Any, design: Design, drawn: ModelDraws, rng: np.random.Generator
+    model: Model, draws: Draws, design: Design, drawn: ModelDraws, rng: np.random.Generator
 ) -> tuple[Design, ModelDraws]:
     """Draw effects of the levels that were not fitted.
 
@@ -151,11 +143,11 @@ def add_new_levels(
     ----------
     model : Model
         Its priors say what is known of a group's mean.
-    posterior : xarray.Dataset
+    draws : Draws
     design : Design
         A replayed one.
     drawn : ModelDraws
-        All draws of the posterior for its fitted levels.
+        All draws of its fitted levels.
     rng : numpy.random.Generator
 
     Returns
@@ -170,29 +162,28 @@ def add_new_levels(
     DataError
         The effects of a group have a prior that is not normal.
     """
-    parts = sides(design)
-    extended = [_extended(model, posterior, side, draws, rng) for side, draws in zip(parts, drawn.sides, strict=True)]
-    (main, _), *others = extended
-    parameters = tuple((name, side) for (name, _), (side, _) in zip(design.parameters, others, strict=True))
-    return replace(main, parameters=parameters), replace(drawn, sides=tuple(draws for _, draws in extended))
+    extended = [
+        _extended(model, draws, predictor, known, rng)
+        for predictor, known in zip(design.predictors, drawn.predictors, strict=True)
+    ]
+    predictors, extended_draws = zip(*extended, strict=True)
+    return replace(design, predictors=predictors), replace(drawn, predictors=extended_draws)
 
 
-def draw_anew(model: Model, posterior: Any, side: Design, draws: Array, rng: np.random.Generator) -> Draws:
+def draw_anew(model: Model, draws: Draws, predictor: Predictor, rng: np.random.Generator) -> PredictorDraws:
     """Draw effects of all levels of a linear predictor as if they were new ones; none that was fitted is needed.
 
     Parameters
     ----------
     model : Model
-    posterior : xarray.Dataset
-    side : Design
+    draws : Draws
+    predictor : Predictor
         Of the mean, or of a parameter.
-    draws : ndarray of int
-        The draws to use, counted over all chains.
     rng : numpy.random.Generator
 
     Returns
     -------
-    Draws
+    PredictorDraws
 
     Raises
     ------
@@ -200,20 +191,20 @@ def draw_anew(model: Model, posterior: Any, side: Design, draws: Array, rng: np.
         The effects of a group have a prior that is not normal.
     """
     effects = []
-    for block in side.groups:
-        new = _new_effects(model, posterior, block, len(block.levels), rng, draws)
+    for block in predictor.groups:
+        new = _new_effects(model, draws, block, len(block.levels), rng)
         effects.append(tuple(new[:, :, column] for column in range(new.shape[2])))
-    return replace(gather_side(replace(side, groups=()), posterior, draws), effects=tuple(effects))
+    return PredictorDraws(draws.coefficients(predictor), tuple(effects))
 
 
 def draw_point_anew(
-    side: Design, points: PointEstimates, count: int, rng: np.random.Generator
+    predictor: Predictor, points: PointEstimates, count: int, rng: np.random.Generator
 ) -> tuple[tuple[Array, ...], ...]:
     """Draw effects of all levels at the estimates of maximum likelihood.
 
     Parameters
     ----------
-    side : Design
+    predictor : Predictor
     points : PointEstimates
     count : int
         How many draws of all effects.
@@ -225,7 +216,7 @@ def draw_point_anew(
         For each block and column.
     """
     effects = []
-    for block, covariance in zip(side.groups, points.covariances, strict=True):
+    for block, covariance in zip(predictor.groups, points.covariances, strict=True):
         variances, axes = np.linalg.eigh(covariance)  # not Cholesky's, since an estimate may be singular
         root = axes * np.sqrt(np.maximum(variances, 0.0))
         new = rng.standard_normal((count, len(block.levels), len(covariance))) @ root.T
@@ -279,7 +270,7 @@ def _parsed(model: Model, re_form: Any) -> tuple[GroupTerm, ...]:
 
 
 def _first_group(design: Design) -> str:
-    return design.groups[0].group if design.groups else "g"
+    return design.blocks[0].group if design.blocks else "g"
 
 
 def _columns(term: GroupTerm) -> set[str]:
@@ -310,13 +301,14 @@ def _wanted_columns(formula: Formula, group: str) -> set[str]:
 
 
 def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:
-    """Keep some group terms of a design and of its parameters' designs."""
-    kept = (
-        _masked(block, term, part, wanted)
-        for block, term, part in zip(design.groups, design.formula.group_terms, design.recipe.blocks, strict=True)
-    )
-    parameters = tuple((name, _with_terms(side, wanted)) for name, side in design.parameters)
-    return replace(design, groups=tuple(block for block in kept if block is not None), parameters=parameters)
+    """Keep some group terms of each linear predictor."""
+    return replace(design, predictors=tuple(_chosen_terms(predictor, wanted) for predictor in design.predictors))
+
+
+def _chosen_terms(predictor: Predictor, wanted: tuple[GroupTerm, ...]) -> Predictor:
+    parts = zip(predictor.groups, predictor.formula.group_terms, predictor.recipe.blocks, strict=True)
+    kept = (_masked(block, term, part, wanted) for block, term, part in parts)
+    return replace(predictor, groups=tuple(block for block in kept if block is not None))
 
 
 def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[GroupTerm, ...]) -> GroupBlock | None:
@@ -337,40 +329,34 @@ def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[G
 
 
 def _extended(
-    model: Model, posterior: Any, side: Design, drawn: Draws, rng: np.random.Generator
-) -> tuple[Design, Draws]:
+    model: Model, draws: Draws, predictor: Predictor, drawn: PredictorDraws, rng: np.random.Generator
+) -> tuple[Predictor, PredictorDraws]:
     """Extend one linear predictor."""
     blocks, effects = [], []
-    for block, known in zip(side.groups, drawn.effects, strict=True):
+    for block, known in zip(predictor.groups, drawn.effects, strict=True):
         if not block.new_levels:
             blocks.append(block)
             effects.append(known)
             continue
-        new = _new_effects(model, posterior, block, len(block.new_levels), rng)
+        new = _new_effects(model, draws, block, len(block.new_levels), rng)
         effects.append(tuple(np.hstack([old, new[:, :, k]]) for k, old in enumerate(known)))
         codes = np.where(block.codes < 0, len(block.levels) - 1 - block.codes, block.codes)
         blocks.append(replace(block, codes=codes, levels=(*block.levels, *block.new_levels), new_levels=()))
-    return replace(side, groups=tuple(blocks)), replace(drawn, effects=tuple(effects))
+    return replace(predictor, groups=tuple(blocks)), replace(drawn, effects=tuple(effects))
 
 
-def _new_effects(
-    model: Model,
-    posterior: Any,
-    block: GroupBlock,
-    count: int,
-    rng: np.random.Generator,
-    draws: slice | Array = slice(None),
-) -> Array:
+def _new_effects(model: Model, draws: Draws, block: GroupBlock, count: int, rng: np.random.Generator) -> Array:
     """Draw mu + diag(sigma) L z for each draw and level: (draws, levels, columns)."""
-    moments = [_moments(model, posterior, slot) for slot in block.slots]
-    means, deviations = zip(*((mean[draws], deviation[draws]) for mean, deviation in moments), strict=True)
-    factor = _correlation_factors(posterior, block, draws)
-    z = rng.standard_normal((len(means[0]), count, len(block.slots)))
-    shared = z if factor is None else z @ np.swapaxes(factor, 1, 2)
-    return np.asarray(np.stack(means, axis=-1)[:, None] + shared * np.stack(deviations, axis=-1)[:, None])
+    moments = zip(block.slots, block.means, block.sds, strict=True)
+    means, sds = zip(*(_moments(model, draws, *names) for names in moments), strict=True)
+    z = rng.standard_normal((len(draws), count, len(block.slots)))
+    if block.correlated:
+        factor = np.linalg.cholesky(matrices_of(draws.correlation(block)))
+        z = z @ np.swapaxes(factor, 1, 2)
+    return np.asarray(np.stack(means, axis=-1)[:, None] + z * np.stack(sds, axis=-1)[:, None])
 
 
-def _moments(model: Model, posterior: Any, slot: str) -> tuple[Array, Array]:
+def _moments(model: Model, draws: Draws, slot: str, mean: str, sd: str) -> tuple[Array, Array]:
     """Return mean and SD of a column's effects, draw by draw; a number that the prior states is the same in all."""
     prior = next((row.prior for row in model.slots if row.slot == slot), None)
     stated = {} if prior is None else prior.parameters
@@ -380,21 +366,11 @@ def _moments(model: Model, posterior: Any, slot: str) -> tuple[Array, Array]:
             "New levels are drawn from a Normal prior of the group's effects.",
             "Leave the rows with new levels out (of simulate(): write effects='kept'), or choose a Normal prior.",
         )
-    total = posterior.sizes["chain"] * posterior.sizes["draw"]
 
     def known(name: str, what: str) -> Array:
         value = stated[what]
-        if isinstance(value, Prior) or name in posterior:
-            return variable_draws(posterior, name, 1)[:, 0]
-        return np.full(total, float(np.asarray(value)))
+        if isinstance(value, Prior) or name in draws:
+            return draws.variable(name, 1)[:, 0]
+        return np.full(len(draws), float(np.asarray(value)))
 
-    return known(mean_name(slot), "mu"), known(sd_name(slot), "sigma")
-
-
-def _correlation_factors(posterior: Any, block: GroupBlock, draws: slice | Array) -> Array | None:
-    """Return the Cholesky factors of a block's correlations, (draws, columns, columns)."""
-    if not block.correlated:
-        return None
-    k = len(block.slots)
-    pairs = variable_draws(posterior, block.correlation, k * (k - 1) // 2)[draws]
-    return np.asarray(np.linalg.cholesky(matrices_of(pairs)))
+    return known(mean, "mu"), known(sd, "sigma")

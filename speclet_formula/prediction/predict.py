@@ -12,21 +12,28 @@ import pandas as pd
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
-from speclet_formula.design.design import sides
 from speclet_formula.errors import EstimateError
 from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
-from speclet_formula.posterior.draws import Fitted, FittedModel
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, point_estimates, stack, summarise
+from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of
+from speclet_formula.posterior.intervals import (
+    ESTIMATES,
+    Array,
+    Interval,
+    IntervalKind,
+    point_estimates,
+    stack,
+    summarise,
+)
 from speclet_formula.posterior.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
 from speclet_formula.prediction.linear_predictors import (
     ModelDraws,
     at_rows,
     gather,
-    gather_side,
+    gather_predictor,
+    named_predictor,
     predictor_of,
     refuse_new_levels,
     row_blocks,
-    side_of,
 )
 from speclet_formula.prediction.new_data import NewRows, add_new_levels, keep_groups, new_rows
 from speclet_formula.prediction.responses import draw_rows, with_weights
@@ -47,7 +54,7 @@ def predict(
     interval: Literal["confidence", "prediction"] | None = None,
     allow_new_levels: bool = False,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
     random_seed: int | None = None,
 ) -> pd.DataFrame:
     """Predict the mean of each row: lme4's `predict`, with the posterior's uncertainty.
@@ -117,8 +124,8 @@ def predict(
     design = fit.model.design if new is None else replay_design(fit.model.design, new.complete)
     design = keep_groups(fit.model, design, re_form)
     if not allow_new_levels:
-        for side in sides(design):
-            refuse_new_levels(side)
+        for predictor in design.predictors:
+            refuse_new_levels(predictor)
     if points is not None:
         frame = _predict_point(fit.model, points, design, type, interval, chosen)
     else:
@@ -130,7 +137,7 @@ def predict(
 
 
 def fitted(
-    fit: Fitted, *, parameter: str | None = None, ci_prob: float | None = None, ci_kind: str | None = None
+    fit: Fitted, *, parameter: str | None = None, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
 ) -> pd.DataFrame:
     """Summarise the mean of each observation: lme4's `fitted`, with its uncertainty.
 
@@ -164,7 +171,9 @@ def fitted(
     Raises
     ------
     DataError
-        The posterior lacks a variable of the design, or the parameter has no formula.
+        The parameter has no formula.
+    EstimateError
+        The posterior lacks a variable of the model.
 
     Examples
     --------
@@ -199,9 +208,9 @@ def point_predictor(model: Any, points: PointEstimates, design: Design) -> Array
     -------
     ndarray of float, shape (n,)
     """
-    modes = dict(zip((block.label for block in model.design.groups), points.modes, strict=True))
-    eta = design.offset + design.X @ points.coefficients
-    for block in design.groups:
+    modes = dict(zip((block.label for block in model.design.mean.groups), points.modes, strict=True))
+    eta = design.mean.offset + design.mean.X @ points.coefficients
+    for block in design.mean.groups:
         effects = modes[block.label][np.maximum(block.codes, 0)] * (block.codes >= 0)[:, None]
         eta = eta + (block.values * effects).sum(axis=1)
     return np.asarray(eta)
@@ -232,10 +241,10 @@ def _predict_draws(
     fit: Any, design: Design, scale: str, interval: str | None, chosen: Interval, rng: np.random.Generator
 ) -> pd.DataFrame:
     """Summarise the draws of each row."""
-    posterior = fit.idata["posterior"]
-    drawn = gather(fit.model, posterior, design=design)
-    design, drawn = add_new_levels(fit.model, posterior, design, drawn, rng)
-    width = len(drawn.sides[0].coefficients) * max(len(design.levels), 1)
+    draws = draws_of(fit)
+    drawn = gather(fit.model, draws, design)
+    design, drawn = add_new_levels(fit.model, draws, design, drawn, rng)
+    width = len(drawn.predictors[0].coefficients) * max(len(design.levels), 1)
     summary = _summary_of(interval, chosen)
     frames = []
     for rows in row_blocks(len(design.rows), width):
@@ -265,7 +274,7 @@ def _values(
 ) -> tuple[Array, Array | None]:
     """Return the means of some rows draw by draw, flat over levels, and new responses if they are to be drawn."""
     if scale == "link":
-        return predictor_of(drawn.sides[0], design, rows), None
+        return predictor_of(drawn.predictors[0], design.mean, rows), None
     mean, parameters = at_rows(drawn, design, family, rows)
     expected = expected_response(family, mean, parameters)
     flat = expected.reshape(len(expected), -1)
@@ -281,12 +290,12 @@ def _predict_point(
     """Tabulate predictions at the estimates, with Wald intervals of the fixed part."""
     eta = point_predictor(model, points, design)
     back = (lambda value: value) if scale == "link" else (lambda value: inverse_link(model.family, value))
-    unknown = ~estimable(points, design.X)
+    unknown = ~estimable(points, design.mean.X)
     eta[unknown] = np.nan
     frame = pd.DataFrame({"estimate": back(eta)})
     if interval is not None:
         _check_point_interval(design, interval)
-        errors = np.sqrt(np.einsum("ij,jk,ik->i", design.X, points.covariance, design.X))
+        errors = np.sqrt(np.einsum("ij,jk,ik->i", design.mean.X, points.covariance, design.mean.X))
         reach = NormalDist().inv_cdf((1 + chosen.probability) / 2) * errors
         ends = np.sort([back(eta - reach), back(eta + reach)], axis=0)  # an inverse link turns them round
         straight = scale == "link" or model.family.link == "identity"
@@ -299,7 +308,7 @@ def _predict_point(
 
 def _check_point_interval(design: Design, interval: str) -> None:
     """Refuse intervals that estimates of maximum likelihood do not have."""
-    if interval == "prediction" or design.groups:
+    if interval == "prediction" or design.mean.groups:
         raise EstimateError(
             f"a fit by maximum likelihood has no interval='{interval}' "
             + ("for new responses." if interval == "prediction" else "for means with group effects."),
@@ -327,8 +336,8 @@ def _labelled(frame: pd.DataFrame, fitted: Design, new: NewRows | None) -> pd.Da
 
 def _fitted_point(model: FittedModel, points: PointEstimates) -> pd.DataFrame:
     """Tabulate the means at estimates of maximum likelihood."""
-    eta = model.design.offset + model.design.X @ points.coefficients
-    for block, modes in zip(model.design.groups, points.modes, strict=True):
+    eta = model.design.mean.offset + model.design.mean.X @ points.coefficients
+    for block, modes in zip(model.design.mean.groups, points.modes, strict=True):
         eta = eta + (block.values * modes[block.codes]).sum(axis=1)
     frame = pd.DataFrame({"estimate": inverse_link(model.family, eta)}, index=pd.Index(model.design.rows, name="row"))
     frame = frame.reindex(columns=list(ESTIMATES))
@@ -339,14 +348,14 @@ def _fitted_point(model: FittedModel, points: PointEstimates) -> pd.DataFrame:
 def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:
     """Go through the expectations of blocks of rows, of each level for an ordinal response."""
     design, family = fit.model.design, fit.model.family
-    drawn = gather(fit.model, fit.idata["posterior"])
-    for rows in row_blocks(len(design.response), levels * len(drawn.sides[0].coefficients)):
+    drawn = gather(fit.model, draws_of(fit))
+    for rows in row_blocks(len(design.response), levels * len(drawn.predictors[0].coefficients)):
         yield expected_response(family, *at_rows(drawn, design, family, rows))
 
 
 def _parameter_values(fit: Fitted, parameter: str) -> Iterator[Array]:
     """Go through the values of a parameter that has a formula, by blocks of rows."""
-    side = side_of(fit.model.design, parameter)
-    drawn = gather_side(side, fit.idata["posterior"])
-    for rows in row_blocks(len(side.response), len(drawn.coefficients)):
-        yield inverse_parameter_link(fit.model.family, parameter, predictor_of(drawn, side, rows))
+    predictor = named_predictor(fit.model.design, parameter)
+    drawn = gather_predictor(predictor, draws_of(fit))
+    for rows in row_blocks(len(fit.model.design.rows), len(drawn.coefficients)):
+        yield inverse_parameter_link(fit.model.family, parameter, predictor_of(drawn, predictor, rows))

@@ -11,11 +11,13 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import PriorError
 from speclet_formula.families import FAMILIES, draw_response
 from speclet_formula.model import Model
 from speclet_formula.model.observation import draw_between
+from speclet_formula.posterior.draws import Draws, draws_in, draws_of
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.prior_draws import check_draws, prior_draws
 from speclet_formula.prediction.linear_predictors import at_rows, gather
@@ -28,7 +30,7 @@ BAND = (0.05, 0.95)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Predictive:
+class Predictive(Printed):
     """Responses drawn from a model, beside the observed one.
 
     Attributes
@@ -60,10 +62,12 @@ class Predictive:
     table: pd.DataFrame
     index: pd.Index | None = None  # the labels of the n rows in the table as it was given
 
-    def __repr__(self) -> str:
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
         title = f"{self.kind.capitalize()} predictive check of {self.response}: {len(self.replicates):,} replicates"
-        shown = self.table.to_string(index=False, float_format=lambda value: f"{value:.4g}")
-        return "\n".join([title, "", shown, "", describe_check(self)])
+        numbers = self.table.drop(columns="statistic").map("{:.4g}".format)
+        table = text_table(pd.concat([self.table["statistic"], numbers], axis=1))
+        return Sheet(title, (), (table,), (describe_check(self),))
 
 
 def prior_predictive(model: Model, draws: int = 200, *, random_seed: int | None = None) -> Predictive:
@@ -101,9 +105,9 @@ def prior_predictive(model: Model, draws: int = 200, *, random_seed: int | None 
     """
     check_draws(draws)
     require_rows(model.design, "prior_predictive()")
-    found = prior_draws(model, draws, random_seed=random_seed)
+    found = draws_in(prior_draws(model, draws, random_seed=random_seed))
     rng = np.random.default_rng(None if random_seed is None else [random_seed, 1])
-    return _check("prior", model, found, np.arange(draws), rng)
+    return _check("prior", model, found, rng)
 
 
 def posterior_predictive(fit: "Fit", draws: int = 200, *, random_seed: int | None = None) -> Predictive:
@@ -139,10 +143,9 @@ def posterior_predictive(fit: "Fit", draws: int = 200, *, random_seed: int | Non
     """
     check_draws(draws)
     require_rows(fit.model.design, "posterior_predictive()")
-    posterior = fit.idata["posterior"]
-    total = posterior.sizes["chain"] * posterior.sizes["draw"]
-    chosen = np.unique(np.linspace(0, total - 1, min(draws, total)).astype(np.int64))
-    return _check("posterior", fit.model, posterior, chosen, generator(random_seed))
+    known = draws_of(fit)
+    chosen = np.unique(np.linspace(0, len(known) - 1, min(draws, len(known))).astype(np.int64))
+    return _check("posterior", fit.model, known.take(chosen), generator(random_seed))
 
 
 def describe_check(check: Predictive) -> str:
@@ -171,13 +174,11 @@ def check_of_rows(check: Predictive, rows: np.ndarray) -> Predictive:
     )
 
 
-def _check(
-    kind: Literal["prior", "posterior"], model: Model, posterior: Any, chosen: np.ndarray, rng: np.random.Generator
-) -> Predictive:
+def _check(kind: Literal["prior", "posterior"], model: Model, draws: Draws, rng: np.random.Generator) -> Predictive:
     """Draw one response for each draw of the parameters."""
     design, family = model.design, model.family
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        means, parameters = at_rows(gather(model, posterior, chosen), design, family, slice(None))
+        means, parameters = at_rows(gather(model, draws), design, family, slice(None))
     found = []
     for place, mean in enumerate(means):
         try:

@@ -16,8 +16,9 @@ from speclet_formula.errors import nearest
 from speclet_formula.families import Family, expected_response, families_with, is_ordinal, specification_of
 from speclet_formula.families.evaluation import weighted
 from speclet_formula.families.specification import Parameters
-from speclet_formula.posterior.intervals import Array, EstimateError
-from speclet_formula.prediction.linear_predictors import at_rows, gather_fit, row_blocks
+from speclet_formula.posterior.draws import values_of
+from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
+from speclet_formula.prediction.linear_predictors import at_rows, gather, row_blocks
 from speclet_formula.prediction.predict import fitted, predict
 from speclet_formula.prediction.responses import draw_rows
 
@@ -87,8 +88,8 @@ def residuals(
     rng = generator(random_seed)
     kinds = {"response": _response, "pearson": _pearson, "deviance": _deviance, "quantile": _quantile}
     of_rows = kinds[type]
-    drawn = gather_fit(fit)
-    n_draws = max(len(drawn.sides[0].coefficients), FEWEST_REPLICATES)
+    drawn = gather(fit.model, values_of(fit))
+    n_draws = max(len(drawn.predictors[0].coefficients), FEWEST_REPLICATES)
     parts = []
     for rows in row_blocks(len(design.rows), n_draws):
         mean, parameters = at_rows(drawn, design, family, rows)
@@ -96,7 +97,9 @@ def residuals(
     return pd.Series(np.concatenate(parts), index=pd.Index(design.rows, name="row"), name="residual")
 
 
-def augment(fit: "Fit | PointFit", *, ci_prob: float | None = None, ci_kind: str | None = None) -> pd.DataFrame:
+def augment(
+    fit: "Fit | PointFit", *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
+) -> pd.DataFrame:
     """Put fitted values and residuals beside the data, as broom.mixed's `augment`.
 
     Parameters

@@ -4,14 +4,14 @@ Data from stated parameters are left to `recovery`.
 """
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
-from speclet_formula.design.design import Limits, sides
+from speclet_formula.design.design import Limits
 from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.response import observed_response, truncation_of
@@ -22,15 +22,15 @@ from speclet_formula.families.specification import Parameters
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.model.observation import draw_between
+from speclet_formula.posterior.draws import draws_of, values_of
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.points import points_of
-from speclet_formula.prediction.linear_predictors import Draws, ModelDraws, at_rows, gather, gather_fit
+from speclet_formula.prediction.linear_predictors import ModelDraws, PredictorDraws, at_rows, gather
 from speclet_formula.prediction.new_data import draw_anew, draw_point_anew, without_groups
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
 
-Effects = Literal["anew", "kept"]
 type Censor = tuple[float | None, float | None] | None
 
 
@@ -45,7 +45,7 @@ class DrawnResponse:
 
 
 def simulate_responses(
-    fit: "Fit | PointFit", nsim: int = 1, *, effects: Effects = "anew", random_seed: int | None = None
+    fit: "Fit | PointFit", nsim: int = 1, *, use_u: bool = False, random_seed: int | None = None
 ) -> pd.DataFrame:
     """Draw new responses of the rows that were fitted.
 
@@ -54,8 +54,8 @@ def simulate_responses(
     fit : Fit or PointFit
     nsim : int
         Number of new responses, each of all rows.
-    effects : {"anew", "kept"}
-        Group effects: "anew" draws new ones for each response from their estimated distribution, as R's `simulate` and
+    use_u : bool
+        Group effects: False draws new ones for each response from their estimated distribution, as R's `simulate` and
         `bootMer` (`use.u=FALSE`, `re.form=NA`), so that the responses differ as those of other levels would. "kept"
         uses the fitted ones (`use.u=TRUE`, `re.form=NULL`): other measurements of the same levels, as brms'
         `posterior_predict`.
@@ -73,7 +73,7 @@ def simulate_responses(
     Raises
     ------
     DataError
-        `nsim` is no positive whole number, `effects` is no choice, a group's effects have a prior that new ones cannot
+        `nsim` is no positive whole number, `use_u` is no choice, a group's effects have a prior that new ones cannot
         be drawn from, or the family cannot have such means.
 
     Examples
@@ -84,15 +84,15 @@ def simulate_responses(
     """
     if nsim < 1 or nsim != int(nsim):
         raise DataError(f"nsim={nsim!r} is no number of responses.", "It is a whole number above 0.", "Write nsim=1.")
-    if effects not in ("anew", "kept"):
+    if not isinstance(use_u, bool):
         raise DataError(
-            f"effects={effects!r} is no choice.",
-            "effects is 'anew' (R's use.u=FALSE) or 'kept' (use.u=TRUE).",
+            f"use_u={use_u!r} is no choice.",
+            "use_u is False, effects are drawn anew, or True, they are those of the fit.",
             "Leave it out to draw them anew.",
         )
     require_rows(fit.model.design, "simulate()")
     rng = generator(random_seed)
-    parameters = _parameters(fit, nsim, effects, rng)
+    parameters = _parameters(fit, nsim, use_u, rng)
     drawn = [_one_response(fit, _draw_of(parameters, place), rng) for place in range(nsim)]
     names = [f"sim_{number}" for number in range(1, nsim + 1)]
     labels = fit.model.index[fit.model.design.rows]
@@ -229,22 +229,21 @@ def observed_columns(response: DrawnResponse, drawn: np.ndarray) -> dict[str, An
     return {response.column: np.clip(drawn, response.lowest, response.highest), response.status: status}
 
 
-def _parameters(fit: "Fit | PointFit", nsim: int, effects: Effects, rng: np.random.Generator) -> ModelDraws:
+def _parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Generator) -> ModelDraws:
     """Return the parameters of each response."""
     points, model = points_of(fit), fit.model
     if points is not None:
-        alone = _draw_of(gather_fit(fit), np.zeros(nsim, dtype=int))
-        if effects == "kept":
+        alone = _draw_of(gather(model, values_of(fit)), np.zeros(nsim, dtype=int))
+        if use_u:
             return alone
-        new = draw_point_anew(model.design, points, nsim, rng)
-        return replace(alone, sides=(replace(alone.sides[0], effects=new),))
-    posterior = fit.idata["posterior"]
-    total = posterior.sizes["chain"] * posterior.sizes["draw"]
-    chosen = rng.choice(total, size=nsim, replace=nsim > total)
-    if effects == "kept":
-        return gather(model, posterior, chosen)
-    fixed = gather(model, posterior, chosen, without_groups(model.design))
-    return replace(fixed, sides=tuple(draw_anew(model, posterior, side, chosen, rng) for side in sides(model.design)))
+        new = draw_point_anew(model.design.mean, points, nsim, rng)
+        return replace(alone, predictors=(replace(alone.predictors[0], effects=new),))
+    draws = draws_of(fit)
+    chosen = draws.take(rng.choice(len(draws), size=nsim, replace=nsim > len(draws)))
+    if use_u:
+        return gather(model, chosen)
+    fixed = gather(model, chosen, without_groups(model.design))
+    return replace(fixed, predictors=tuple(draw_anew(model, chosen, part, rng) for part in model.design.predictors))
 
 
 def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
@@ -252,8 +251,10 @@ def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
     where = np.atleast_1d(place)
     return ModelDraws(
         tuple(
-            Draws(one.coefficients[where], tuple(tuple(column[where] for column in block) for block in one.effects))
-            for one in drawn.sides
+            PredictorDraws(
+                one.coefficients[where], tuple(tuple(column[where] for column in block) for block in one.effects)
+            )
+            for one in drawn.predictors
         ),
         {name: values[where] for name, values in drawn.parameters.items()},
     )

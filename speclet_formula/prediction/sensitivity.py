@@ -9,6 +9,8 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from speclet_formula.model import Model
+from speclet_formula.posterior.draws import Draws, draws_of, posterior_of
 from speclet_formula.posterior.intervals import Array
 from speclet_formula.posterior.prior_draws import log_prior
 from speclet_formula.prediction.log_likelihood import log_likelihood_blocks
@@ -54,14 +56,14 @@ def sensitivity(fit: "Fit") -> pd.DataFrame:
     """
     from arviz import psense  # here, since it takes long to import
 
-    posterior = fit.idata["posterior"].to_dataset()
+    posterior, draws = posterior_of(fit), draws_of(fit)
     effects = fit.model.design.effect_variables
     shown = posterior[[str(name) for name in posterior.data_vars if name not in effects]]
     tree = xr.DataTree.from_dict(
         {
             "posterior": shown,
-            "log_prior": xr.Dataset({"total": (("chain", "draw"), log_prior(fit.model, posterior))}),
-            "log_likelihood": xr.Dataset({"total": (("chain", "draw"), _log_likelihood(fit))}),
+            "log_prior": xr.Dataset({"total": (("chain", "draw"), log_prior(fit.model, draws))}),
+            "log_likelihood": xr.Dataset({"total": (("chain", "draw"), _log_likelihood(fit.model, draws))}),
         }
     )
     found = {group: psense(tree, group=group) for group in ("prior", "likelihood")}
@@ -75,13 +77,12 @@ def sensitivity(fit: "Fit") -> pd.DataFrame:
     return frame.assign(diagnosis=words)
 
 
-def _log_likelihood(fit: "Fit") -> Array:
+def _log_likelihood(model: Model, draws: Draws) -> Array:
     """Return the log likelihood of all rows, given the effects of the draw, (chains, draws)."""
-    sizes = fit.idata["posterior"].sizes
-    total = np.zeros(sizes["chain"] * sizes["draw"])
-    for _, block in log_likelihood_blocks(fit):
+    total = np.zeros(len(draws))
+    for _, block in log_likelihood_blocks(model, draws):
         total += block.sum(axis=1)
-    return total.reshape(sizes["chain"], sizes["draw"])
+    return draws.by_chain(total)
 
 
 def _elements(name: str, prior: Any, likelihood: Any) -> list[tuple[str, tuple[float, float]]]:

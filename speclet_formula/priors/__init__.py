@@ -5,7 +5,7 @@ How a prior reaches a sampler is left to `inference`.
 
 from speclet_formula.priors.densities import draw, log_density, matrices_of, pairs_of, prior_sd
 from speclet_formula.priors.presets import PRESETS
-from speclet_formula.priors.prior import Prior, Slot, has_hyperpriors, has_mean, support_of
+from speclet_formula.priors.prior import Prior, Slot
 from speclet_formula.priors.slots import prior_of, read_priors, resolve_priors, slot_frame
 
 __all__ = [
@@ -13,8 +13,6 @@ __all__ = [
     "Prior",
     "Slot",
     "draw",
-    "has_hyperpriors",
-    "has_mean",
     "log_density",
     "matrices_of",
     "pairs_of",
@@ -23,5 +21,4 @@ __all__ = [
     "read_priors",
     "resolve_priors",
     "slot_frame",
-    "support_of",
 ]

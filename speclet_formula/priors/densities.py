@@ -14,7 +14,7 @@ from scipy.special import betaln
 
 from speclet_formula.errors import PriorError
 from speclet_formula.priors.distributions import SCALAR_DISTRIBUTIONS, Distribution, FloatArray, Number, Shape
-from speclet_formula.priors.prior import Prior, has_hyperpriors
+from speclet_formula.priors.prior import Prior
 
 _INTERIOR = 0.5  # a point inside every support, put where x is outside
 _TOLERANCE = 1e-8  # of a correlation matrix's diagonal and symmetry
@@ -153,7 +153,7 @@ def _canonical(prior: Prior) -> tuple[Distribution, dict[str, Any]]:
 
 def _numbers(prior: Prior) -> dict[str, Any]:
     """Return the parameters, all of them numbers, or raise."""
-    if has_hyperpriors(prior):
+    if prior.has_hyperpriors:
         raise PriorError(
             f"{prior} depends on parameters that have priors of their own.",
             "This needs a prior whose parameters are numbers.",
@@ -189,14 +189,6 @@ def matrices_of(pairs: FloatArray) -> FloatArray:
 
 def pairs_of(matrices: FloatArray) -> FloatArray:
     """Return the pairs of correlation matrices: (1, 2), (1, 3), ..., (2, 3), ...
-
-    Parameters
-    ----------
-    matrices : array (..., k, k)
-
-    Returns
-    -------
-    array (..., k (k - 1) / 2)
 
     Examples
     --------

@@ -12,23 +12,15 @@ import numpy as np
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import PriorError
+from speclet_formula.families import FamilySpecification
 from speclet_formula.formula.terms import text_of
 from speclet_formula.priors.distributions import FloatArray
-from speclet_formula.priors.parameters import (
-    EXTRAS,
-    LOGARITHMIC,
-    ORDINAL,
-    UNBOUNDED,
-    bambi_parameters,
-    brms_parameters,
-    measured,
-    weak_parameters,
-)
+from speclet_formula.priors.parameters import measured, parameter_priors
 from speclet_formula.priors.prior import Preset, Prior
-from speclet_formula.priors.scales import LINKS, column_sd, own_sds, response_sd, scales_of
+from speclet_formula.priors.scales import column_sd, own_sds, response_sd, scales_of
 
 
-def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
+def preset_of(name: str, design: Design, family: FamilySpecification, link: str) -> Preset:
     """Return a preset's priors for a design.
 
     Parameters
@@ -38,8 +30,8 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
         the one **at the predictors' means**.
     design : Design
         The design that the priors are scaled to.
-    family : str
-        The family's name; "gaussian" and the t families have their own rules in "bambi" and "rstanarm".
+    family : FamilySpecification
+        Those with a sigma in the response's units have their own rules in "bambi" and "rstanarm".
     link : str
         The link of the mean.
 
@@ -97,22 +89,22 @@ def preset_of(name: str, design: Design, family: str, link: str) -> Preset:
     return _PRESETS[name](design, family, link)
 
 
-def _weak(design: Design, family: str, link: str) -> Preset:
+def _weak(design: Design, family: FamilySpecification, link: str) -> Preset:
     """Scale everything to the response, and nothing to a predictor's mean."""
     scales = scales_of(measured(design, family), link)
-    has_intercept = family in ORDINAL or any(term.kind == "intercept" for term in design.fixed)
+    has_intercept = family.is_ordinal or any(term.kind == "intercept" for term in design.mean.fixed)
     # Without an intercept the coefficients also carry the distance from zero to the mean; without any fixed term it is
     # the group effects that do.
     from_zero = math.hypot(scales.unit, scales.centre)
     fixed_unit = scales.unit if has_intercept else from_zero
-    group_unit = scales.unit if design.fixed or family in ORDINAL else from_zero
-    free = link == "identity" and family in UNBOUNDED
+    group_unit = scales.unit if design.mean.fixed or family.is_ordinal else from_zero
+    free = link == "identity" and family.is_unbounded
     return Preset(
         Prior("Normal", mu=scales.centre, sigma=(_WIDE if free else 2.5) * scales.unit),
-        lambda term: Prior("Normal", mu=0, sigma=2.5 * fixed_unit / own_sds(design, term)),
+        lambda term: Prior("Normal", mu=0, sigma=2.5 * fixed_unit / own_sds(design.mean, term, design.merged)),
         lambda block, column: _weak_group_sd(group_unit / _block_sd(design, block, column), free),
         Prior("LKJ", eta=2),
-        weak_parameters(design, family, link),
+        parameter_priors("weak", family, design, link, mean=scales.mean, sd=scales.sd, wide=2.5 * scales.unit),
     )
 
 
@@ -124,14 +116,14 @@ def _weak_group_sd(unit: float, free: bool) -> Prior:
     return Prior("HalfCauchy", beta=_REACH * unit) if free else Prior("HalfNormal", sigma=unit)
 
 
-def _bambi(design: Design, family: str, link: str) -> Preset:
+def _bambi(design: Design, family: FamilySpecification, link: str) -> Preset:
     """Reproduce bambi.priors.PriorScaler: only Gaussian and t responses are measured."""
-    scaled = _plain(family) in _SCALED
+    scaled = family.is_scaled
     mean, sd = (float(column_means(design, design.response)), response_sd(design, 0)) if scaled else (0.0, 1.0)
-    logit_like = _plain(family) in ("bernoulli", "binomial") and link in ("logit", "probit")
+    logit_like = family.is_share and link in ("logit", "probit")
     sigmas = {
         term.name: _bambi_logit(design, term) if logit_like else _over_sd(design, term, 2.5 * sd, 0)
-        for term in design.fixed
+        for term in design.mean.fixed
         if term.kind != "intercept"
     }
     inflated = _bambi_inflated(design, sigmas, 2.5 * sd)
@@ -143,14 +135,11 @@ def _bambi(design: Design, family: str, link: str) -> Preset:
             sigma=inflated if block.columns[column] == "1" else 2.5 * sd / _block_sd(design, block, column, 0),
         ),
         Prior("LKJ", eta=2),
-        {
-            **bambi_parameters(design, family),
-            "sigma": Prior("HalfStudentT", nu=4, sigma=sd) if scaled else Prior("HalfNormal", sigma=1),
-        },
+        parameter_priors("bambi", family, design, link, mean=mean, sd=sd, wide=inflated),
     )
 
 
-def _brms(design: Design, family: str, link: str) -> Preset:
+def _brms(design: Design, family: FamilySpecification, link: str) -> Preset:
     """Follow brms' def_scale_prior."""
     if design.merged is not None:
         raise PriorError(
@@ -160,43 +149,37 @@ def _brms(design: Design, family: str, link: str) -> Preset:
         )
     # brms takes all rows of a hurdle, but the logarithms of a log-normal response, a zero being 0.1 to it. Sigma has
     # the units of the response itself, whatever the link of its mean.
-    logarithmic = family in LOGARITHMIC
-    scales = scales_of(measured(design, family) if family in ORDINAL else design, "log" if logarithmic else link)
+    logarithmic = bool(family.logarithm_of)
+    scales = scales_of(measured(design, family) if family.is_ordinal else design, "log" if logarithmic else link)
     spread = max(2.5, scales.mad)
-    residual = spread if logarithmic or link not in LINKS else max(2.5, scales_of(design, "identity").mad)
+    residual = spread if logarithmic else max(2.5, scales_of(design, "identity").mad)
     positive = Prior("HalfStudentT", nu=3, sigma=spread)
     return Preset(
         Prior("StudentT", nu=3, mu=scales.median, sigma=spread),
         lambda _term: Prior("Flat"),
         lambda _block, _column: positive,
         Prior("LKJ", eta=1),
-        brms_parameters(family, residual),
+        parameter_priors("brms", family, design, link, mean=scales.mean, sd=residual, wide=spread),
     )
 
 
-def _rstanarm(design: Design, family: str, link: str) -> Preset:
+def _rstanarm(design: Design, family: FamilySpecification, link: str) -> Preset:
     """Follow rstanarm's autoscale, which measures Gaussian responses only."""
-    gaussian = _plain(family) in _SCALED
+    scaled = family.is_scaled
     scales = scales_of(measured(design, family), link)
-    sd = scales.sd if gaussian else 1.0
+    sd = scales.sd if scaled else 1.0
     exponential = Prior("Exponential", lam=1 / sd)
     wide = 2.5 * sd * (_PROBIT if link == "probit" else 1)
     return Preset(
-        Prior("Normal", mu=scales.mean if gaussian and link == "identity" else 0, sigma=wide),
+        Prior("Normal", mu=scales.mean if scaled and link == "identity" else 0, sigma=wide),
         lambda term: Prior("Normal", mu=0, sigma=_over_sd(design, term, wide)),
         lambda _block, _column: exponential,
         Prior("LKJ", eta=1),
-        {
-            **EXTRAS,
-            "sigma": exponential,
-            "alpha": Prior("Exponential", lam=1),
-            "kappa": Prior("Exponential", lam=1),
-            "threshold": Prior("Normal", mu=0, sigma=wide),
-        },
+        parameter_priors("rstanarm", family, design, link, mean=scales.mean, sd=sd, wide=wide),
     )
 
 
-def _notebook(_design: Design, _family: str, _link: str) -> Preset:
+def _notebook(design: Design, family: FamilySpecification, link: str) -> Preset:
     """Give the notebook's numbers, whatever the data."""
     normal, exponential = Prior("Normal", mu=0, sigma=5), Prior("Exponential", lam=1)
     return Preset(
@@ -204,11 +187,11 @@ def _notebook(_design: Design, _family: str, _link: str) -> Preset:
         lambda _term: normal,
         lambda _block, _column: exponential,
         Prior("LKJ", eta=2),
-        {**EXTRAS, "sigma": exponential, "threshold": normal},
+        parameter_priors("notebook", family, design, link, mean=0.0, sd=1.0, wide=5.0),
     )
 
 
-_PRESETS: Mapping[str, Callable[[Design, str, str], Preset]] = {
+_PRESETS: Mapping[str, Callable[[Design, FamilySpecification, str], Preset]] = {
     "weak": _weak,
     "bambi": _bambi,
     "brms": _brms,
@@ -216,22 +199,18 @@ _PRESETS: Mapping[str, Callable[[Design, str, str], Preset]] = {
     "notebook": _notebook,
 }
 PRESETS: tuple[str, ...] = tuple(_PRESETS)
-_SCALED = ("gaussian", "t", "student", "studentt")
 _PROBIT = 4 / math.sqrt(2 * math.pi)  # rstanarm's dnorm(0) / dlogis(0)
 # In SDs of the response, by the coverage of few levels: see docs/explanation/default-priors.md.
 _REACH = 2.0  # the scale of a group SD's half-Cauchy prior
 _WIDE = 10.0  # the SD of the intercept's prior
 
 
-def _plain(family: str) -> str:
-    """Spell a family's name without case and punctuation: "Student-T" and "student_t" are one."""
-    return "".join(character for character in family.lower() if character.isalnum())
-
-
 def _over_sd(design: Design, term: FixedTerm, scale: float, ddof: int = 1) -> FloatArray:
     """Divide a scale by the SD of each of a term's columns."""
     rows = None if design.merged is None else design.merged.rows
-    return np.array([scale / column_sd(column, ddof, rows=rows) for column in design.X[:, term.start : term.stop].T])
+    return np.array(
+        [scale / column_sd(column, ddof, rows=rows) for column in design.mean.X[:, term.start : term.stop].T]
+    )
 
 
 def _block_sd(design: Design, block: GroupBlock, column: int, ddof: int = 1) -> float:
@@ -241,9 +220,9 @@ def _block_sd(design: Design, block: GroupBlock, column: int, ddof: int = 1) -> 
 
 def _bambi_inflated(design: Design, sigmas: Mapping[str, FloatArray], scale: float) -> float:
     """Give Bambi's SD of an intercept: it grows with the predictors' means."""
-    terms = [term for term in design.fixed if term.kind != "intercept"]
+    terms = [term for term in design.mean.fixed if term.kind != "intercept"]
     added = sum(
-        float(np.sum((sigmas[term.name] * column_means(design, design.X[:, term.start : term.stop])) ** 2))
+        float(np.sum((sigmas[term.name] * column_means(design, design.mean.X[:, term.start : term.stop])) ** 2))
         for term in terms
     )
     return float(np.sqrt(scale**2 + added))
@@ -254,7 +233,7 @@ def _bambi_logit(design: Design, term: FixedTerm) -> FloatArray:
 
     In an interaction of categories with numbers, Bambi takes the SD of the rows' sums for all columns alike.
     """
-    columns = design.X[:, term.start : term.stop]
+    columns = design.mean.X[:, term.start : term.stop]
     if term.kind == "numeric":
         return _over_sd(design, term, 1.0, 0)
     interaction = any(text_of(known) == term.name and len(known.factors) > 1 for known in design.formula.terms)

@@ -80,6 +80,28 @@ class Prior:
         object.__setattr__(self, "noncentered", noncentered)
         object.__setattr__(self, "parameters", MappingProxyType(_checked(name, parameters)))
 
+    @property
+    def support(self) -> Support:
+        """The values that it allows: "real", "positive", "unit" or "correlation"; Uniform's depend on its bounds."""
+        if self.name == "LKJ":
+            return "correlation"
+        if self.name == "Uniform" and not self.has_hyperpriors:
+            lower, upper = (np.asarray(self.parameters[bound], dtype=float) for bound in ("lower", "upper"))
+            if np.all(lower >= 0):
+                return "unit" if np.all(upper <= 1) else "positive"
+        return SCALAR_DISTRIBUTIONS[self.name].support
+
+    @property
+    def has_hyperpriors(self) -> bool:
+        """Whether any of its parameters is a Prior itself, as in the priors of group terms."""
+        return any(isinstance(value, Prior) for value in self.parameters.values())
+
+    @property
+    def has_mean(self) -> bool:
+        """Whether effects with this prior have a mean `mu` that is not 0, stated or to be estimated."""
+        mean = self.parameters["mu"]
+        return isinstance(mean, Prior) or bool(np.any(np.asarray(mean) != 0))
+
     def __repr__(self) -> str:
         parts = [f'"{self.name}"', *(f"{key}={_value_text(value)}" for key, value in self.parameters.items())]
         if self.noncentered is not None:
@@ -122,76 +144,6 @@ class Preset:
     group_sd: Callable[[GroupBlock, int], Prior]  # of one column of a block
     correlation: Prior
     parameters: Mapping[str, Prior]  # of the families' parameters, by name: sigma, nu, alpha, psi
-
-
-def support_of(prior: Prior) -> Support:
-    """Tell which values a prior allows.
-
-    Parameters
-    ----------
-    prior : Prior
-        Any prior.
-
-    Returns
-    -------
-    {"real", "positive", "unit", "correlation"}
-        For Uniform it depends on its bounds.
-
-    Examples
-    --------
-    >>> support_of(Prior("Exponential", lam=1))
-    'positive'
-    """
-    if prior.name == "LKJ":
-        return "correlation"
-    if prior.name == "Uniform" and not has_hyperpriors(prior):
-        lower, upper = (np.asarray(prior.parameters[bound], dtype=float) for bound in ("lower", "upper"))
-        if np.all(lower >= 0):
-            return "unit" if np.all(upper <= 1) else "positive"
-    return SCALAR_DISTRIBUTIONS[prior.name].support
-
-
-def has_hyperpriors(prior: Prior) -> bool:
-    """Tell whether any parameter of a prior is a Prior itself.
-
-    Parameters
-    ----------
-    prior : Prior
-        Any prior.
-
-    Returns
-    -------
-    bool
-        True for the priors of group terms.
-
-    Examples
-    --------
-    >>> has_hyperpriors(Prior("HalfNormal", sigma=1))
-    False
-    """
-    return any(isinstance(value, Prior) for value in prior.parameters.values())
-
-
-def has_mean(prior: Prior) -> bool:
-    """Tell whether group effects with this prior have a mean that is not zero, stated or to be estimated.
-
-    Parameters
-    ----------
-    prior : Prior
-        A prior with a parameter "mu".
-
-    Returns
-    -------
-    bool
-        False for Normal(mu=0, ...), the prior of effects that only vary.
-
-    Examples
-    --------
-    >>> has_mean(Prior("Normal", mu=0, sigma=1)), has_mean(Prior("Normal", mu=Prior("Normal", mu=0, sigma=1), sigma=1))
-    (False, True)
-    """
-    mean = prior.parameters["mu"]
-    return isinstance(mean, Prior) or bool(np.any(np.asarray(mean) != 0))
 
 
 def _remake(name: str, noncentered: bool | None, parameters: dict[str, Any]) -> Prior:
@@ -292,8 +244,8 @@ def _example(domain: str) -> str:
 
 def _hyperprior(name: str, parameter: str, domain: str, prior: Prior) -> Prior:
     """Return a parameter's prior if it can be one, or raise."""
-    support = support_of(prior)
-    if name == "LKJ" or support == "correlation" or has_hyperpriors(prior):
+    support = prior.support
+    if name == "LKJ" or support == "correlation" or prior.has_hyperpriors:
         raise PriorError(
             f"{prior} cannot be the prior of {parameter} in {name}.",
             "A hyperprior is a distribution of single numbers whose own parameters are numbers.",

@@ -11,7 +11,8 @@ import numpy as np
 
 from speclet_formula.design.design import sd_name
 from speclet_formula.errors import PriorError
-from speclet_formula.priors.prior import Prior, Slot, has_hyperpriors, support_of
+from speclet_formula.families.registry import SHARES
+from speclet_formula.priors.prior import Prior, Slot
 from speclet_formula.priors.refusals import not_positive, number_text
 
 Part = Literal["prior", "sigma", "mu"]  # of a slot: its whole prior, or one hyperprior of a group term
@@ -60,7 +61,7 @@ def changed_prior(slot: Slot, part: Part, prior: Prior, columns: Sequence[str]) 
 
 def _coefficient_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
     """Check the prior of an intercept or a fixed term."""
-    if support_of(prior) == "correlation":
+    if prior.support == "correlation":
         raise PriorError(
             f"{prior} cannot be the prior of '{slot.slot}'.",
             "LKJ is for the correlations of group terms, slots such as 'cor|gene'.",
@@ -81,15 +82,15 @@ def _coefficient_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prio
 
 
 def _parameter_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
-    """Check the prior of a family's parameter; all of them are positive, psi a share, but for thresholds."""
+    """Check the prior of a family's parameter; all of them are positive, or a share, but for thresholds."""
     _refuse_hyperpriors(slot, prior, "A family's parameter", "such as 1")
     if slot.slot == "threshold":
         return _threshold_prior(slot, prior, columns)
     _refuse_vectors(slot, prior)
-    if slot.slot == "psi" and support_of(prior) != "unit":
+    if slot.slot in SHARES and prior.support != "unit":
         raise PriorError(
-            f"{prior} cannot be the prior of 'psi'.",
-            "psi is a share of the rows, so that its prior lies between 0 and 1.",
+            f"{prior} cannot be the prior of '{slot.slot}'.",
+            f"{slot.slot} is a share of the rows, so that its prior lies between 0 and 1.",
             'Write Prior("Beta", alpha=2, beta=2).',
         )
     _require_positive(prior, f"'{slot.slot}'")
@@ -98,7 +99,7 @@ def _parameter_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
 
 def _threshold_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
     """Check the prior of an ordinal model's thresholds."""
-    if support_of(prior) != "real":
+    if prior.support != "real":
         raise PriorError(
             f"{prior} cannot be the prior of '{slot.slot}'.",
             "Thresholds lie anywhere on the link's scale: Normal, StudentT, ...",
@@ -129,7 +130,7 @@ def _group_prior(slot: Slot, part: Part, prior: Prior) -> Prior:
     if part == "prior":
         return _whole_group_prior(slot, prior)
     what = "standard deviation" if part == "sigma" else "mean"
-    if has_hyperpriors(prior) or prior.noncentered is not None:
+    if prior.has_hyperpriors or prior.noncentered is not None:
         raise PriorError(
             f"{prior!r} cannot be the prior of the {what} of '{slot.slot}'.",
             "A hyperprior has plain numbers as parameters, and nothing else.",
@@ -145,7 +146,7 @@ def _group_prior(slot: Slot, part: Part, prior: Prior) -> Prior:
 def _whole_group_prior(slot: Slot, prior: Prior) -> Prior:
     """Check a prior that replaces all of a group term's."""
     if prior.name != "Normal":
-        positive = support_of(prior) in ("positive", "unit") and not has_hyperpriors(prior)
+        positive = prior.support in ("positive", "unit") and not prior.has_hyperpriors
         raise PriorError(
             f"{prior} cannot be the prior of '{slot.slot}'.",
             "Group effects are Normal, as in lme4, around a mean and with an SD that has a prior.",
@@ -183,7 +184,7 @@ def _check_sd(slot: Slot, prior: Prior) -> None:
 
 def _check_mean(slot: Slot, prior: Prior) -> None:
     """Raise unless a prior is one of a single number."""
-    if support_of(prior) == "correlation":
+    if prior.support == "correlation":
         raise PriorError(
             f"{prior} cannot be the prior of the mean of '{slot.slot}'.",
             "The mean of a group term is a number: Normal, StudentT, ...",
@@ -194,20 +195,20 @@ def _check_mean(slot: Slot, prior: Prior) -> None:
 
 def _require_positive(prior: Prior, what: str) -> None:
     """Raise unless a prior is one of a positive number."""
-    if support_of(prior) == "correlation":
+    if prior.support == "correlation":
         raise PriorError(
             f"{prior} cannot be the prior of {what}.",
             "LKJ is for the correlations of group terms, slots such as 'cor|gene'.",
             f"Write {_SD_EXAMPLE}.",
         )
-    if support_of(prior) == "real":
+    if prior.support == "real":
         sigma = prior.parameters.get("sigma")
         raise not_positive(what, str(prior), number_text(sigma) if isinstance(sigma, float) else "1")
 
 
 def _refuse_hyperpriors(slot: Slot, prior: Prior, what: str, instead: str) -> None:
     """Raise if a parameter of a prior is itself a Prior."""
-    if has_hyperpriors(prior):
+    if prior.has_hyperpriors:
         raise PriorError(
             f"{prior} cannot be the prior of '{slot.slot}'.",
             f"{what} has a prior with plain numbers as parameters.",

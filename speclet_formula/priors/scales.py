@@ -12,6 +12,7 @@ from scipy.linalg import qr
 from scipy.special import logit, ndtri
 
 from speclet_formula.design import Design, FixedTerm
+from speclet_formula.design.design import Merged, Predictor
 from speclet_formula.design.merged import column_means, row_count
 from speclet_formula.errors import PriorError
 from speclet_formula.priors.distributions import FloatArray
@@ -84,10 +85,10 @@ def scales_of(design: Design, link: str) -> Scales:
     total = float(row_count(design) if trials is None else max(trials.sum(), 1))
     mean = float(column_means(design, y) if trials is None else design.response.sum() / total)
     sd = response_sd(design) if trials is None else column_sd(y)
-    offset = float(column_means(design, design.offset))
+    offset = float(column_means(design, design.mean.offset))
     inside = _moved_inside(mean, link, total)
     median, mad = _median_and_mad(y, link) if design.merged is None else (np.nan, np.nan)
-    return Scales(mean, sd, float(_LINKED[link](inside)) - offset, _unit(inside, sd, link), median - offset, mad)
+    return Scales(mean, sd, linked(inside, link) - offset, _unit(inside, sd, link), median - offset, mad)
 
 
 def response_sd(design: Design, ddof: int = 1) -> float:
@@ -127,7 +128,7 @@ def column_sd(values: FloatArray, ddof: int = 1, *, rows: FloatArray | None = No
     return float(np.sqrt((rows @ apart**2 + within) / (count - ddof)))
 
 
-def own_sds(side: Design, term: FixedTerm) -> FloatArray:
+def own_sds(predictor: Predictor, term: FixedTerm, merged: Merged | None = None) -> FloatArray:
     r"""Give the SD of what is left of each of a term's columns beside the terms that it belongs to.
 
     A column of `x:f` is at bottom the product of `x` and `f` less their means; how far from zero `x` lies, which scales
@@ -138,10 +139,12 @@ def own_sds(side: Design, term: FixedTerm) -> FloatArray:
 
     Parameters
     ----------
-    side : Design
+    predictor : Predictor
         The linear predictor.
     term : FixedTerm
         One of its fixed terms.
+    merged : Merged, optional
+        Of rows that stand for several.
 
     Returns
     -------
@@ -149,10 +152,10 @@ def own_sds(side: Design, term: FixedTerm) -> FloatArray:
         In the columns' units: `column_sd` of a column that belongs to no interaction, has 0 and 1 in all of them, or
         can be computed from the others.
     """
-    rows = None if side.merged is None else side.merged.rows
-    columns = side.X[:, term.start : term.stop]
+    rows = None if merged is None else merged.rows
+    columns = predictor.X[:, term.start : term.stop]
     sds = np.array([column_sd(column, rows=rows) for column in columns.T])
-    relatives = _relatives(side, term)
+    relatives = _relatives(predictor, term)
     if relatives.size == 0 or (_are_indicators(columns) and _are_indicators(relatives)):
         return sds
     left = _beside(columns, relatives, np.ones(len(columns)) if rows is None else rows)
@@ -163,17 +166,19 @@ def _are_indicators(columns: FloatArray) -> bool:
     return bool(((columns == 0) | (columns == 1)).all())
 
 
-def _relatives(side: Design, term: FixedTerm) -> FloatArray:
+def _relatives(predictor: Predictor, term: FixedTerm) -> FloatArray:
     """Return the columns of the terms whose variables all belong to one term that has those of this one."""
     own = term.variables
-    wider = [other.variables for other in side.fixed if own and own <= other.variables]
+    wider = [other.variables for other in predictor.fixed if own and own <= other.variables]
     near = [
         other
-        for other in side.fixed
+        for other in predictor.fixed
         if other.name != term.name and other.variables and other.variables <= own.union(*wider)
     ]
     related = [other for other in near if any(other.variables <= variables for variables in wider)]
-    return np.hstack([np.empty((len(side.X), 0)), *(side.X[:, other.start : other.stop] for other in related)])
+    return np.hstack(
+        [np.empty((len(predictor.X), 0)), *(predictor.X[:, other.start : other.stop] for other in related)]
+    )
 
 
 def _beside(columns: FloatArray, others: FloatArray, rows: FloatArray) -> FloatArray:
@@ -232,21 +237,9 @@ def _unit(mean: float, sd: float, link: str) -> float:
     return units.get(link, 1.0)
 
 
-def linked_shares(shares: FloatArray, link: str) -> FloatArray:
-    """Give the link of some shares.
-
-    Parameters
-    ----------
-    shares : array (k,)
-        Between 0 and 1.
-    link : {"logit", "probit", "cloglog"}
-
-    Returns
-    -------
-    array (k,)
-        On the link's scale.
-    """
-    return np.array([_LINKED[link](float(share)) for share in shares])
+def linked(mean: float, link: str) -> float:
+    """Return the linear predictor of a mean."""
+    return float(_LINKED[link](mean))
 
 
 def _median_and_mad(y: FloatArray, link: str) -> tuple[float, float]:

@@ -6,7 +6,7 @@ A change that names no slot is an error here, one that its slot cannot take in `
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design
-from speclet_formula.design.design import sides
+from speclet_formula.design.design import Predictor
 from speclet_formula.errors import PriorError, nearest
+from speclet_formula.families import Family, FamilySpecification, specification_of
 from speclet_formula.priors.parameters import varying_preset
 from speclet_formula.priors.presets import PRESETS, preset_of
 from speclet_formula.priors.prior import Preset, Prior, Slot
@@ -44,11 +45,8 @@ class _Change:
 def resolve_priors(
     design: Design,
     *,
-    family: str,
-    link: str,
-    parameters: Sequence[str],
+    family: Family,
     priors: str | Path | Mapping[str, Any] | None = None,
-    parameter_links: Mapping[str, str] | None = None,
 ) -> tuple[Slot, ...]:
     """List everything in a model that has a prior, with the prior that it has.
 
@@ -56,12 +54,8 @@ def resolve_priors(
     ----------
     design : Design
         Its terms are the slots; presets scale their priors by its columns and response.
-    family : str
-        The family's name, "gaussian".
-    link : str
-        The link of the mean, "identity".
-    parameters : sequence of str
-        The family's other parameters, ("sigma",).
+    family : Family
+        With the link of the mean.
     priors : str, pathlib.Path or mapping, optional
         A preset's name ("weak", the default, "bambi", "brms", "rstanarm", "notebook"); the path of a TOML file; or a
         dict from slots to Prior (or to tables as in TOML), in which the key "preset" names the preset that it changes.
@@ -69,8 +63,6 @@ def resolve_priors(
         and `b`, `sd` and `cor` for all fixed terms but the intercept, all group SDs, and all correlations. A slot
         beats a wildcard, a short cut beats its slot. Spaces do not matter. The terms of a parameter's own formula have
         its name before theirs: `sigma_Intercept`, `sigma_control`, `sigma_1|gene`, `sigma_b`.
-    parameter_links : mapping of str to str, optional
-        The link of each parameter that has a formula of its own, {"sigma": "log"}.
 
     Returns
     -------
@@ -88,19 +80,20 @@ def resolve_priors(
     --------
     >>> import pandas as pd
     >>> from speclet_formula.design import build_design
+    >>> from speclet_formula.families import resolve_family
     >>> from speclet_formula.formula.parse import parse_formula
     >>> data = pd.DataFrame({"y": [1.0, 2.0, 4.0, 5.0], "g": list("aabb")})
     >>> design = build_design(parse_formula("y ~ (1|g)"), data)
     >>> change = {"sd": Prior("Exponential", lam=1)}
-    >>> slots = resolve_priors(design, family="gaussian", link="identity", parameters=("sigma",), priors=change)
+    >>> slots = resolve_priors(design, family=resolve_family("gaussian"), priors=change)
     >>> print(slots[1].slot, slots[1].prior, slots[1].source)
     1|g Normal(mu=0, sigma=Exponential(lam=1)) user
     """
     name, given, source = _read(priors)
-    preset = preset_of(name, design, family, link)
-    found = _default_slots(design, preset, parameters, name, parameter_links or {}, family)
-    slots = {slot.slot: slot for slot in found}
-    columns = {term.name: term.columns for side in sides(design) for term in side.fixed}
+    known = specification_of(family)
+    preset = preset_of(name, design, known, family.link)
+    slots = {slot.slot: slot for slot in _default_slots(design, preset, known, name)}
+    columns = {term.name: term.columns for predictor in design.predictors for term in predictor.fixed}
     columns["threshold"] = design.thresholds
     for change in _changes(given, tuple(slots.values())):
         prior = prior_of(given[change.key], change.key)
@@ -166,30 +159,28 @@ def _unknown_preset(name: str) -> PriorError:
     )
 
 
-def _default_slots(
-    design: Design, preset: Preset, parameters: Sequence[str], source: str, links: Mapping[str, str], family: str
-) -> list[Slot]:
+def _default_slots(design: Design, preset: Preset, family: FamilySpecification, source: str) -> list[Slot]:
     """List the slots of a design with a preset's priors."""
-    slots = _side_slots(design, preset, source, "")
-    varying = dict(design.parameters)
-    for name in parameters:
+    slots = _slots_of(design.mean, preset, source, "")
+    varying = design.varying
+    for parameter in family.own_parameters:
+        name = parameter.name
         if name in varying:
-            own = varying_preset(source, preset, varying[name], name, links[name], family=family)
-            slots += _side_slots(varying[name], own, source, name)
+            slots += _slots_of(varying[name], varying_preset(source, preset, varying[name], parameter), source, name)
         else:
             slots.append(Slot(name, "family", None, preset.parameters[name], source))
     return slots
 
 
-def _side_slots(side: Design, preset: Preset, source: str, parameter: str) -> list[Slot]:
+def _slots_of(predictor: Predictor, preset: Preset, source: str, parameter: str) -> list[Slot]:
     """List the slots of one linear predictor."""
     slots = [
         Slot(term.name, "intercept", None, preset.intercept, source, parameter)
         if term.kind == "intercept"
         else Slot(term.name, "b", None, preset.fixed(term), source, parameter)
-        for term in side.fixed
+        for term in predictor.fixed
     ]
-    for block in side.groups:
+    for block in predictor.groups:
         for column, name in enumerate(block.slots):
             prior = Prior("Normal", mu=0, sigma=preset.group_sd(block, column))
             slots.append(Slot(name, "group", block.group, prior, source, parameter))

@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import sides
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.merged import row_count
 from speclet_formula.model import Model
-from speclet_formula.posterior.draws import not_kept
-from speclet_formula.posterior.intervals import EstimateError, without_rows
-from speclet_formula.recovery.parameters import INTERVAL, draws_of, interval, many_cells
-from speclet_formula.recovery.truth import ImpliedTruth, determines
+from speclet_formula.posterior.draws import Draws
+from speclet_formula.posterior.intervals import without_rows
+from speclet_formula.recovery.parameters import INTERVAL, interval, many_cells
+from speclet_formula.recovery.parts import determines
+from speclet_formula.recovery.truth import ImpliedTruth
 
 BAND = 0.95  # mass of the binomial bands
 NOTHING = 1e-20  # a sum of squares below it is rounding
@@ -44,7 +44,7 @@ class Block:
     coefficient: str  # the fixed coefficient that its effects depart from: "Intercept", "Days"
 
 
-def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block, ...]:
+def blocks_of(model: Model, draws: Draws, truth: ImpliedTruth) -> tuple[Block, ...]:
     """Return all blocks of two levels or more that have a truth, the model's own first.
 
     Raises
@@ -52,19 +52,17 @@ def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block,
     EstimateError
         The fit kept no draws of effects that have a truth.
     """
-    for slot in truth.effects:
-        if parts := not_kept(posterior, slot):
-            raise EstimateError(*parts)
+    known = [block for block in model.design.blocks if any(slot in truth.effects for slot in block.slots)]
+    draws.require(known)
     own = [
-        _group_block(block, column, slot, posterior, truth.effects[slot])
-        for side in sides(model.design)
-        for block in side.groups
-        for column, slot in zip(block.columns, block.slots, strict=True)
-        if slot in truth.effects and slot in posterior
+        _group_block(block, place, draws, truth.effects[slot])
+        for block in known
+        for place, slot in enumerate(block.slots)
+        if slot in truth.effects and slot in draws
     ]
     cells = [
-        _fixed_block(model.design, term, posterior, truth)
-        for term in many_cells(model)
+        _fixed_block(predictor, term, draws, truth)
+        for predictor, term in many_cells(model)
         if all(label in truth.scalars for label in term.columns)
     ]
     sums = [total for block in own if (total := _sum_block(block, own)) is not None]
@@ -72,17 +70,15 @@ def blocks_of(model: Model, posterior: Any, truth: ImpliedTruth) -> tuple[Block,
     return tuple(block for block in (*own, *cells, *sums, *means) if len(block.levels) > 1)
 
 
-def with_coefficients(
-    blocks: tuple[Block, ...], model: Model, posterior: Any, truth: ImpliedTruth
-) -> tuple[Block, ...]:
+def with_coefficients(blocks: tuple[Block, ...], model: Model, draws: Draws, truth: ImpliedTruth) -> tuple[Block, ...]:
     """Return the blocks with the fixed coefficient added that their effects depart from: lme4's `coef`."""
     found = []
     for block in blocks:
-        draws, true = _coefficient(block.coefficient, model.design, posterior, truth)
+        fixed, true = _coefficient(block.coefficient, model.design, draws, truth)
         term = block.term
-        if draws is not None and block.coefficient != block.term:
+        if fixed is not None and block.coefficient != block.term:
             term = f"{block.coefficient} + {term}"
-        added = np.zeros(1) if draws is None else draws
+        added = np.zeros(1) if fixed is None else fixed
         found.append(replace(block, term=term, truth=block.truth + true, draws=block.draws + added[:, None]))
     return tuple(found)
 
@@ -97,53 +93,50 @@ def group_tables(design: Design, blocks: Sequence[Block], *, centred: bool) -> t
     )
 
 
-def _coefficient(label: str, design: Design, posterior: Any, truth: ImpliedTruth) -> tuple[np.ndarray | None, float]:
+def _coefficient(label: str, design: Design, draws: Draws, truth: ImpliedTruth) -> tuple[np.ndarray | None, float]:
     """Return draws and true value of a fixed coefficient; None and 0 where there is none, or none with a truth."""
-    term = next((term for term in design.fixed if label in term.columns), None)
+    terms = (term for predictor in design.predictors for term in predictor.fixed)
+    term = next((term for term in terms if label in term.columns), None)
     if term is None or label not in truth.scalars:
         return None, 0.0
-    draws = draws_of(posterior, term.variable)
-    draws = draws.reshape(draws.shape[0] * draws.shape[1], -1)
-    return draws[:, term.columns.index(label)], truth.scalars[label]
+    return draws.term(term)[:, term.columns.index(label)], truth.scalars[label]
 
 
-def _group_block(block: GroupBlock, column: str, slot: str, posterior: Any, effects: pd.Series) -> Block:
+def _group_block(block: GroupBlock, place: int, draws: Draws, effects: pd.Series) -> Block:
     """Return one column of a group block, with the levels whose truth is known."""
-    draws = draws_of(posterior, slot)
-    draws = draws.reshape(-1, draws.shape[-1])
-    position = {str(level): place for place, level in enumerate(posterior[slot].coords[block.dim].to_numpy())}
+    place_of = {level: code for code, level in enumerate(block.levels)}
+    codes = [place_of[level] for level in effects.index]
     known = np.full(len(block.levels), -1)
-    place_of = {level: place for place, level in enumerate(block.levels)}
-    known[[place_of[level] for level in effects.index]] = np.arange(len(effects))
+    known[codes] = np.arange(len(effects))
     return Block(
         group=block.label,
-        term=block.term_of(column),
+        term=block.terms[place],
         levels=tuple(effects.index),
         truth=effects.to_numpy(dtype=float),
-        draws=draws[:, [position[level] for level in effects.index]],
+        draws=draws.effects(block)[place][:, codes],
         codes=known[block.codes],
         factors=block.factors,
-        additive=column == "1" and not block.prefix,  # effects on sigma do not add up with those on the mean
+        additive=block.columns[place] == "1"
+        and not block.prefix,  # effects on sigma do not add up with those on the mean
         own=True,
-        coefficient=block.term_of(column),
+        coefficient=block.terms[place],
     )
 
 
-def _fixed_block(design: Design, term: FixedTerm, posterior: Any, truth: ImpliedTruth) -> Block:
+def _fixed_block(predictor: Predictor, term: FixedTerm, draws: Draws, truth: ImpliedTruth) -> Block:
     """Return a fixed factor of many coefficients."""
-    columns = design.X[:, term.start : term.stop]
-    draws = draws_of(posterior, term.variable)
+    columns = predictor.X[:, term.start : term.stop]
     return Block(
         group=term.name,
         term="fixed",
         levels=tuple(str(level).replace(", ", ":") for level in term.coords),
         truth=np.array([truth.scalars[label] for label in term.columns]),
-        draws=draws.reshape(-1, draws.shape[-1]),
+        draws=draws.term(term),
         codes=np.where(columns.any(axis=1), np.abs(columns).argmax(axis=1), -1),
-        factors=tuple(term.name.split(":")),
+        factors=tuple(term.name.removeprefix(predictor.prefix).split(":")),
         additive=False,
         own=True,
-        coefficient="Intercept",
+        coefficient=f"{predictor.prefix}Intercept",
     )
 
 

@@ -12,15 +12,15 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from speclet_formula.design import Design, FixedTerm, GroupBlock
-from speclet_formula.design.design import mean_name, sd_name
+from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.reml.fit import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
+from speclet_formula.posterior.draws import Draws
 from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.posterior.points import PointEstimates, labels_of, stated_coefficients
+from speclet_formula.posterior.points import PointEstimates, stated_coefficients
 from speclet_formula.priors import Prior, draw, prior_sd
 from speclet_formula.recovery.parts import correlations_by_key, model_means
 
@@ -49,19 +49,19 @@ class Scalar:
     prior_sd: float  # inf for a flat prior, NaN where it has none; by its quartiles where its tails leave it no SD
 
 
-def scalars_of(model: Model, posterior: Any) -> tuple[Scalar, ...]:
+def scalars_of(model: Model, draws: Draws) -> tuple[Scalar, ...]:
     """Return the scalar parameters of a fit, in the order of a summary."""
     priors = {slot.slot: slot.prior for slot in model.slots}
-    found = _side_scalars(model, model.design, posterior, priors)
+    scalars = _predictor_scalars(model, model.design.mean, draws, priors)
     for name in model.family.parameters:
-        if name in posterior and set(posterior[name].dims) == {"chain", "draw"}:
-            kind = "sigma" if name == "sigma" else "family"
-            found.append(Scalar(name, name, "", kind, draws_of(posterior, name), _sd_of(priors.get(name))))
-    for _, side in model.design.parameters:
-        found += _side_scalars(model, side, posterior, priors)
+        if name in draws and name != "threshold":
+            kind, values = "sigma" if name == "sigma" else "family", draws.by_chain(draws.parameter(name)[:, 0])
+            scalars.append(Scalar(name, name, "", kind, values, _sd_of(priors.get(name))))
+    for predictor in model.design.predictors[1:]:
+        scalars += _predictor_scalars(model, predictor, draws, priors)
     if "threshold" in model.family.parameters:
-        found = [*_thresholds(model, posterior, priors), *found]
-    return tuple(found)
+        scalars = [*_thresholds(model, draws, priors), *scalars]
+    return tuple(scalars)
 
 
 def parameter_table(
@@ -96,7 +96,7 @@ def reml_estimates(model: Model) -> dict[str, float]:
         points = fit_point(model).estimates
     except SamplingError:  # collinear columns, or no residual
         return {}
-    found = dict(zip(labels_of(model.design), stated_coefficients(points).tolist(), strict=True))
+    found = dict(zip(model.design.mean.columns, stated_coefficients(points).tolist(), strict=True))
     residual = {} if points.sigma is None else {"sigma": points.sigma}
     return found | _variances(model, points) | residual
 
@@ -105,7 +105,7 @@ def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict
     """Return one row without its convergence columns."""
     draws = scalar.draws.ravel()
     lo, hi = interval(draws, INTERVAL)
-    contraction = _contraction(float(draws.std(ddof=1)), scalar.prior_sd)
+    contraction = contraction_of(float(draws.std(ddof=1)), scalar.prior_sd)
     targets = [truth, realized] if scalar.kind == "sd" and np.isfinite(realized) else [truth]
     boundary = scalar.kind == "sd" and truth == 0
     masses = _masses_at_zero(draws) if boundary else _masses_around(draws, targets)
@@ -121,7 +121,7 @@ def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict
         "hi": hi,
         "covered": masses[0] if boundary else lo <= truth <= hi,
         "error": float(np.median(draws)) - truth,
-        "z": _z(draws, truth, logarithmic=scalar.kind in ("sd", "sigma")),
+        "z": standardised(draws, truth, logarithmic=scalar.kind in ("sd", "sigma")),
         "pit": float(np.mean(draws < truth)),
         "contraction": contraction,
         "verdict": _verdict(masses, contraction, failed=failed, boundary=boundary),
@@ -135,7 +135,7 @@ def interval(draws: np.ndarray, mass: float, axis: int | None = None) -> tuple[A
     return (float(lo), float(hi)) if axis is None else (lo, hi)
 
 
-def _z(draws: np.ndarray, truth: float, *, logarithmic: bool) -> float:
+def standardised(draws: np.ndarray, truth: float, *, logarithmic: bool) -> float:
     """Return (median - truth) / sd, on the log scale for SDs; NaN where an SD of zero has no logarithm."""
     if logarithmic:
         if truth <= 0 or draws.min() <= 0:
@@ -145,7 +145,7 @@ def _z(draws: np.ndarray, truth: float, *, logarithmic: bool) -> float:
     return float((np.median(draws) - truth) / spread) if spread > 0 else float("nan")
 
 
-def _contraction(sd: float, prior: float) -> float:
+def contraction_of(sd: float, prior: float) -> float:
     """Return 1 - (sd / prior sd)^2; 1 for an infinite prior SD, NaN where the prior has none."""
     return 1.0 if np.isinf(prior) else 1.0 - (sd / prior) ** 2
 
@@ -183,36 +183,31 @@ def _verdict(masses: tuple[bool, bool], contraction: float, *, failed: bool, bou
     return found if narrow else "edge" if wide else "miss"
 
 
-def draws_of(posterior: Any, variable: str) -> np.ndarray:
-    """Return a variable's draws as (chains, draws, ...)."""
-    return np.asarray(posterior[variable].transpose("chain", "draw", ...).to_numpy(), dtype=float)
-
-
-def _side_scalars(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _predictor_scalars(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the scalar parameters of one linear predictor."""
-    terms = [term for term in side.fixed if len(term.columns) <= MANY_CELLS]
-    found = [scalar for term in terms for scalar in _coefficients(side, term, posterior, priors)]
-    found += _means(model, side, posterior, priors)
-    for block in side.groups:
-        found += [*_sds(block, posterior, priors), *_correlations(block, posterior, priors)]
+    terms = [term for term in predictor.fixed if len(term.columns) <= MANY_CELLS]
+    found = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, draws, priors)]
+    found += _means(model, predictor, draws, priors)
+    for block in predictor.groups:
+        found += [*_sds(block, draws, priors), *_correlations(block, draws, priors)]
     return found
 
 
-def _thresholds(model: Model, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _thresholds(model: Model, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return an ordinal model's thresholds, which stand where other models have the intercept."""
-    draws = draws_of(posterior, "threshold")
-    own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, draws.shape[-1:])
-    sds = np.sqrt(own + _moved_variance(model.design, priors))
-    labels = model.design.thresholds
+    values = draws.by_chain(draws.parameter("threshold"))
+    own = np.broadcast_to(np.asarray(prior_sd(priors["threshold"]), dtype=float) ** 2, values.shape[-1:])
+    sds = np.sqrt(own + _moved_variance(model.design, model.design.mean, priors))
     return [
-        Scalar(f"threshold[{place}]", label, "", "b", draws[:, :, place], float(sds[place]))
-        for place, label in enumerate(labels)
+        Scalar(f"threshold[{column}]", label, "", "b", values[:, :, column], float(sds[column]))
+        for column, label in enumerate(model.design.thresholds)
     ]
 
 
-def many_cells(model: Model) -> tuple[FixedTerm, ...]:
+def many_cells(model: Model) -> tuple[tuple[Predictor, FixedTerm], ...]:
     """Return the fixed factors with so many coefficients that they are summarised like a block."""
-    return tuple(term for term in model.design.fixed if len(term.columns) > MANY_CELLS)
+    terms = ((predictor, term) for predictor in model.design.predictors for term in predictor.fixed)
+    return tuple((predictor, term) for predictor, term in terms if len(term.columns) > MANY_CELLS)
 
 
 def _sd_of(prior: Any, dimension: int = 2) -> float:
@@ -237,81 +232,79 @@ def _term_sds(term: FixedTerm, priors: Mapping[str, Prior]) -> np.ndarray:
     return np.broadcast_to(np.asarray(prior_sd(prior), dtype=float), (len(term.columns),))
 
 
-def _coefficients(side: Design, term: FixedTerm, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _coefficients(
+    design: Design, predictor: Predictor, term: FixedTerm, draws: Draws, priors: Mapping[str, Prior]
+) -> list[Scalar]:
     """Return the coefficients of one fixed term."""
-    draws = draws_of(posterior, term.variable)
-    draws = draws.reshape(*draws.shape[:2], -1)
-    sds = [_intercept_sd(side, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
+    values = draws.by_chain(draws.term(term))
+    sds = [_intercept_sd(design, predictor, term.name, priors)] if term.kind == "intercept" else _term_sds(term, priors)
     return [
-        Scalar(label, label, "", "b", draws[:, :, column], float(sds[column]))
+        Scalar(label, label, "", "b", values[:, :, column], float(sds[column]))
         for column, label in enumerate(term.columns)
     ]
 
 
-def _intercept_sd(side: Design, name: str, priors: Mapping[str, Prior]) -> float:
+def _intercept_sd(design: Design, predictor: Predictor, name: str, priors: Mapping[str, Prior]) -> float:
     r"""Return the prior SD of the intercept on the data's scale.
 
     Its prior holds at the predictors' means, so that there it is :math:`\sqrt{s_0^2 + \sum_k \bar{x}_k^2 s_k^2}`.
     """
-    return float(np.sqrt(_sd_of(priors.get(name)) ** 2 + _moved_variance(side, priors)))
+    return float(np.sqrt(_sd_of(priors.get(name)) ** 2 + _moved_variance(design, predictor, priors)))
 
 
-def _moved_variance(side: Design, priors: Mapping[str, Prior]) -> float:
+def _moved_variance(design: Design, predictor: Predictor, priors: Mapping[str, Prior]) -> float:
     """Return the prior variance of the fixed part at the predictors' means."""
     variance = 0.0
-    for term in side.fixed:
+    for term in predictor.fixed:
         if term.kind != "intercept":
-            means = column_means(side, side.X[:, term.start : term.stop])
+            means = column_means(design, predictor.X[:, term.start : term.stop])
             # A column of mean zero moves nothing, however wide its prior.
             moved = means != 0
             variance += float(np.sum((means[moved] * _term_sds(term, priors)[moved]) ** 2))
     return variance
 
 
-def _means(model: Model, side: Design, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _means(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the means of group effects, and their sum as the intercept of a model that has none."""
     found = []
-    for block in side.groups:
-        for column, slot in zip(block.columns, block.slots, strict=True):
-            name = mean_name(slot)
-            if slot in model_means(model) and name in posterior:
-                sd = _sd_of(priors[slot].parameters["mu"])
-                found.append(Scalar(name, block.term_of(column), block.label, "b", draws_of(posterior, name), sd))
+    for block in predictor.groups:
+        for term, slot, name in zip(block.terms, block.slots, block.means, strict=True):
+            if slot in model_means(model) and name in draws:
+                sd, values = _sd_of(priors[slot].parameters["mu"]), draws.by_chain(draws.variable(name, 1)[:, 0])
+                found.append(Scalar(name, term, block.label, "b", values, sd))
     sums = [scalar for scalar in found if scalar.term == "Intercept"]
-    if sums and all(term.kind != "intercept" for term in side.fixed):
+    if sums and all(term.kind != "intercept" for term in predictor.fixed):
         total = np.sum([scalar.draws for scalar in sums], axis=0)
         sd = float(np.sqrt(sum(scalar.prior_sd**2 for scalar in sums)))
         found.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))
     return found
 
 
-def _sds(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _sds(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the SDs of a block's columns."""
     return [
         Scalar(
-            sd_name(slot),
-            block.term_of(column),
+            name,
+            term,
             block.label,
             "sd",
-            draws_of(posterior, sd_name(slot)),
+            draws.by_chain(draws.variable(name, 1)[:, 0]),
             _sd_of(priors[slot].parameters.get("sigma")) if slot in priors else float("nan"),
         )
-        for column, slot in zip(block.columns, block.slots, strict=True)
-        if sd_name(slot) in posterior
+        for term, slot, name in zip(block.terms, block.slots, block.sds, strict=True)
+        if name in draws
     ]
 
 
-def _correlations(block: GroupBlock, posterior: Any, priors: Mapping[str, Prior]) -> list[Scalar]:
+def _correlations(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the correlations of a block's columns."""
-    name = block.correlation
-    if not block.correlated or name not in posterior:
+    if not block.correlated or block.correlation not in draws:
         return []
-    draws = draws_of(posterior, name)
-    draws = draws.reshape(*draws.shape[:2], -1)
-    sd = _sd_of(priors.get(name), dimension=len(block.columns))
+    values = draws.by_chain(draws.correlation(block))
+    sd = _sd_of(priors.get(block.correlation), dimension=len(block.columns))
     return [
-        Scalar(f"{name}[{pair}]", _readable(pair), block.label, "cor", draws[:, :, position], sd)
-        for position, pair in enumerate(block.pairs)
+        Scalar(name, _readable(pair), block.label, "cor", values[:, :, column], sd)
+        for column, (name, pair) in enumerate(zip(block.correlations, block.pairs, strict=True))
     ]
 
 
@@ -323,9 +316,9 @@ def _readable(pair: str) -> str:
 def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
     """Return SDs and correlations; a correlation with an SD of zero is NaN."""
     found: dict[str, float] = {}
-    for block, matrix in zip(model.design.groups, points.covariances, strict=True):
+    for block, matrix in zip(model.design.mean.groups, points.covariances, strict=True):
         sds = np.sqrt(np.diagonal(matrix))
-        found |= {sd_name(slot): float(sd) for slot, sd in zip(block.slots, sds, strict=True)}
+        found |= dict(zip(block.sds, sds.tolist(), strict=True))
         if block.correlated:
             with np.errstate(invalid="ignore", divide="ignore"):
                 found |= correlations_by_key(block, matrix / np.outer(sds, sds))

@@ -1,18 +1,14 @@
-"""The parts of the true linear predictor, one vector over the rows each, and the truth of the formulas of parameters.
-
-Which place in the model each part of the mean belongs to is left to `truth`. The terms of a parameter's formula are
-taken by name: a truth that was stated for another formula of it is not carried over, as `truth` does for the mean.
-"""
+"""The parts of the true linear predictor of the mean, one vector over the rows each, and where each goes in a model."""
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design import GroupBlock, Predictor
 from speclet_formula.design.design import sd_name, slot_of_mean
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.design.transforms import as_factor, interaction, label_of
@@ -108,15 +104,14 @@ def _effects_part(
     if factor is None or values is None:
         return None
     codes, levels = factor
-    by_level = {label_of(level): float(effect) for level, effect in effects.items()}
-    refuse_foreign(key, group, by_level, levels)
+    by_level = effects_by_level(key, group, effects, levels)
     aligned = np.array([by_level.get(level, math.nan) for level in levels])
     return Part(key, column, codes, aligned, values, aligned[codes] * values, None, None if sd is None else float(sd))
 
 
 def _own_factor(model: Model, key: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
     """Return codes and levels of the model's own block of that name."""
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         if key in block.slots:
             return block.codes, block.levels
     return None
@@ -136,9 +131,11 @@ def _factor(column: pd.Series) -> pd.Categorical:
     return as_factor(column.array if isinstance(column.dtype, pd.CategoricalDtype) else column.to_numpy())
 
 
-def refuse_foreign(key: str, group: str, by_level: Mapping[str, float], levels: tuple[str, ...]) -> None:
-    """Raise if a truth names levels that the data do not have."""
-    known = set(levels)
+def effects_by_level(
+    key: str, group: str, effects: Mapping[Any, float] | pd.Series, levels: tuple[str, ...]
+) -> dict[str, float]:
+    """Return stated effects by the labels of their levels, or raise if the data do not have one of these."""
+    by_level, known = {label_of(level): float(effect) for level, effect in effects.items()}, set(levels)
     foreign = [level for level in by_level if level not in known]
     if foreign:
         raise DataError(
@@ -147,17 +144,18 @@ def refuse_foreign(key: str, group: str, by_level: Mapping[str, float], levels: 
             "Label the effects as the data do ('gene:sgRNA' has levels such as 'gene_0:sgRNA_0'), and leave out levels "
             "that were not observed.",
         )
+    return by_level
 
 
 def _column_values(model: Model, table: pd.DataFrame, label: str, slot: str | None = None) -> np.ndarray | None:
     """Return the values of a column by its label: the model's, the data's, an indicator, or a product of these."""
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         if slot in block.slots:
             own: np.ndarray = block.values[:, block.slots.index(str(slot))]
             return own
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         if label in term.columns:
-            fixed: np.ndarray = model.design.X[:, term.start + term.columns.index(label)]
+            fixed: np.ndarray = model.design.mean.X[:, term.start + term.columns.index(label)]
             return fixed
     if label == "Intercept":
         return np.ones(len(table))
@@ -185,79 +183,78 @@ def placed_effects(block: GroupBlock, slot: str, parts: tuple[Part, ...]) -> pd.
     return series.dropna()
 
 
-@dataclass(frozen=True, eq=False)
-class VaryingTruth:
-    """What is true of the formulas of a model's parameters."""
-
-    scalars: dict[str, float] = field(default_factory=dict)
-    realized: dict[str, float] = field(default_factory=dict)
-    effects: dict[str, pd.Series] = field(default_factory=dict)
-    keys: tuple[str, ...] = ()  # of the truth, that are used up here
-
-
-def varying_truth(model: Model, truth: Mapping[str, Any]) -> VaryingTruth:
-    """Return the true values of the terms of all parameters' formulas.
-
-    Parameters
-    ----------
-    model : Model
-    truth : dict
-
-    Returns
-    -------
-    VaryingTruth
-
-    Raises
-    ------
-    DataError
-        If effects have levels that the model's data do not have.
-    """
-    scalars: dict[str, float] = {}
-    realized: dict[str, float] = {}
-    effects: dict[str, pd.Series] = {}
-    keys: list[str] = []
-    for _, side in model.design.parameters:
-        for name in (label for term in side.fixed for label in term.columns):
-            scalars |= {name: float(truth[name])} if name in truth else {}
-        for block in side.groups:
-            stated = {slot: _effects(block, slot, truth[slot]) for slot in block.slots if slot in truth}
-            effects |= stated
-            numbers = dict(_block_scalars(block, truth))
-            scalars |= numbers
-            realized |= {sd_name(slot): float(s.std()) for slot, s in stated.items() if sd_name(slot) in numbers}
-        keys += [name for name in _names(side) if name in truth]
-    return VaryingTruth(scalars, dict.fromkeys(scalars, float("nan")) | realized, effects, tuple(keys))
-
-
-def _names(side: Design) -> Iterator[str]:
-    """Go through all that a truth can say of a formula."""
-    yield from (label for term in side.fixed for label in term.columns)
-    for block in side.groups:
-        yield from (name for names in zip(block.slots, block.sds, block.means, strict=True) for name in names)
-        yield block.correlation
-
-
-def _block_scalars(block: GroupBlock, truth: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
-    """Give SDs, means and correlations that are stated."""
-    for name in (name for moments in zip(block.means, block.sds, strict=True) for name in moments):
-        if name in truth:
-            yield name, float(truth[name])
-    name = block.correlation
-    if block.correlated and name in truth:
-        yield from correlations_by_key(block, truth[name]).items()
-
-
-def _effects(block: GroupBlock, slot: str, stated: Mapping[Any, float] | pd.Series) -> pd.Series:
-    """Return stated effects in the order of the block's levels, without those that the truth does not name."""
-    by_level = {label_of(level): float(effect) for level, effect in stated.items()}
-    refuse_foreign(slot, block.group, by_level, block.levels)
-    known = [level for level in block.levels if level in by_level]
-    return pd.Series([by_level[level] for level in known], index=known, name=slot)
-
-
 def correlations_by_key(block: GroupBlock, correlations: Any) -> dict[str, float]:
     """Return a block's correlations, given as a matrix, as its pairs or as the only one, by their scalars' keys."""
     values, k = np.asarray(correlations, dtype=float), len(block.columns)
     pairs = pairs_of(values) if values.shape == (k, k) else np.ravel(values)
-    labels = [f"{block.correlation}[{pair}]" for pair in block.pairs]
-    return dict(zip(labels, pairs.tolist(), strict=True))
+    return dict(zip(block.correlations, pairs.tolist(), strict=True))
+
+
+# --- where each part goes ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Placement:
+    """Where each part of the true linear predictor goes in the model."""
+
+    slots: dict[str, tuple[Part, ...]]  # slot of a group block -> its parts
+    named: dict[str, float]  # label of a column of X -> its coefficient
+    absorbed: tuple[Part, ...]  # parts that the columns of X take up
+    left: tuple[Part, ...]  # parts that nothing takes up
+
+
+def place_parts(mean: Predictor, parts: tuple[Part, ...]) -> Placement:
+    """Give each part its place, by the rules of `implied_truth`."""
+    labels = mean.columns
+    slots: dict[str, tuple[Part, ...]] = {}
+    absorbed: list[Part] = []
+    left: list[Part] = []
+    named = {part.key: part.value for part in parts if part.value is not None and part.key in labels}
+    for part in (part for part in parts if part.key not in named):
+        slot = _home(mean, part)
+        direct = slot == part.key
+        if not direct and _in_span(mean.X, part.contribution):
+            absorbed.append(part)
+        elif slot is not None:
+            slots[slot] = (*slots.get(slot, ()), part)
+        else:
+            left.append(part)
+    return Placement(slots, named, tuple(absorbed), tuple(left))
+
+
+def _home(mean: Predictor, part: Part) -> str | None:
+    """Return the slot that can hold a part: the one of its name, or the smallest block that determines its level."""
+    fitting = []
+    for block in mean.groups:
+        for column, slot in zip(block.columns, block.slots, strict=True):
+            if slot == part.key:
+                return slot
+            if column == part.column and determines(block.codes, part.codes):
+                fitting.append((len(block.levels), slot))
+    return min(fitting, key=lambda pair: pair[0])[1] if fitting else None
+
+
+def determines(fine: np.ndarray, coarse: np.ndarray) -> bool:
+    """Tell whether each level of one factor lies within a single level of the other."""
+    pairs = pd.MultiIndex.from_arrays([fine, coarse]).nunique()
+    return bool(pairs == len(np.unique(fine)))
+
+
+def _in_span(X: np.ndarray, values: np.ndarray) -> bool:
+    """Tell whether values are a linear combination of the columns of X."""
+    if not X.shape[1] or not np.isfinite(values).all():
+        return False
+    coefficients = project(X, values)
+    if coefficients is None:
+        return False
+    rest = values - X @ coefficients
+    return bool(np.linalg.norm(rest) <= 1e-8 * max(np.linalg.norm(values), 1.0))
+
+
+def project(X: np.ndarray, values: np.ndarray) -> np.ndarray | None:
+    """Return the least-squares coefficients of values on X (of indicators: means of cells), or None if not unique."""
+    if ((X == 0) | (X == 1)).all() and (X.sum(axis=1) == 1).all():
+        cells: np.ndarray = (X.T @ values) / X.sum(axis=0)
+        return cells
+    coefficients, _, rank, _ = np.linalg.lstsq(X, values, rcond=None)
+    return coefficients if rank == X.shape[1] else None

@@ -5,14 +5,14 @@ Many data sets from one truth, and truths drawn from the priors, are left to `st
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any, overload
 
 import pandas as pd
 
-from speclet_formula.common.table import show
+from speclet_formula.common.table import Printed, Sheet, show, text_table
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.recovery.blocks import Block, binomial_band, blocks_of, group_tables, with_coefficients
 from speclet_formula.recovery.parameters import INTERVAL, Scalar, parameter_table, reml_estimates, scalars_of
 from speclet_formula.recovery.recoveries import pooling_tables
@@ -25,7 +25,7 @@ NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s")  # where a 
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Recovery:
+class Recovery(Printed):
     """How well one fit recovered a known truth. The columns of the frames are defined in `recover`."""
 
     formula: str  # of the fitted model
@@ -37,33 +37,23 @@ class Recovery:
     foot: tuple[str, ...]  # what to keep in mind while reading
     centred: bool = True  # whether effects were centred within their block before they were compared
 
-    def __repr__(self) -> str:
-        parts = [f"Recovery of {self.formula}", self._headline()]
-        for title, frame in self._tables():
-            parts += ["", title, frame.to_string(index=False)]
-        return "\n".join([*parts, "", *self.foot])
-
-    def _repr_html_(self) -> str:
-        parts = [f"<p><strong>Recovery of {escape(self.formula)}</strong></p>"]
-        parts.append(f"<p>{escape(self._headline())}</p>")
-        for title, frame in self._tables():
-            parts += [f"<p>{escape(title)}</p>", frame.to_html(index=False, escape=True, border=0)]
-        return "\n".join([*parts, *(f"<p>{escape(sentence)}</p>" for sentence in self.foot)])
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out: what must be read before any number, and the tables that have rows."""
+        effects = "Group effects (centred)" if self.centred else "Group effects (with their fixed coefficient)"
+        tables = (
+            text_table(shown(self.parameters), "Parameters (90 % intervals)", labels=3),
+            text_table(shown(self.groups), effects, labels=2),
+        )
+        return Sheet(f"Recovery of {self.formula}", (self._headline(),), tables, self.foot)
 
     def _headline(self) -> str:
         """What must be read before any number."""
         warning = " None of the numbers below can be relied on." if self.verdict == "failed" else ""
         return f"{self.verdict.capitalize()}: {self.diagnosis}{warning}"
 
-    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
-        """The tables that have rows, as text, with their titles."""
-        effects = "Group effects (centred):" if self.centred else "Group effects (with their fixed coefficient):"
-        tables = [("Parameters (90 % intervals):", self.parameters), (effects, self.groups)]
-        return [(title, shown(frame)) for title, frame in tables if len(frame)]
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Recoveries:
+class Recoveries(Printed):
     """How well several fits of the same rows recovered the same truth. The columns are defined in `recover`."""
 
     recoveries: dict[str, Recovery]  # by the fits' names
@@ -72,31 +62,15 @@ class Recoveries:
     parameters: pd.DataFrame  # one row per scalar and fit
     foot: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        parts = [f"Recovery of the same truth by {len(self.recoveries)} fits", *self._fits()]
-        for title, frame in self._tables():
-            parts += ["", title, frame.to_string(index=False)]
-        return "\n".join([*parts, "", *self.foot])
-
-    def _repr_html_(self) -> str:
-        parts = [f"<p><strong>Recovery of the same truth by {len(self.recoveries)} fits</strong></p>"]
-        parts += [f"<p>{escape(line)}</p>" for line in self._fits()]
-        for title, frame in self._tables():
-            parts += [f"<p>{escape(title)}</p>", frame.to_html(index=False, escape=True, border=0)]
-        return "\n".join([*parts, *(f"<p>{escape(sentence)}</p>" for sentence in self.foot)])
-
-    def _fits(self) -> list[str]:
-        """What each name stands for, and whether it can be relied on."""
-        return [f"{name}: {found.formula} ({found.verdict})" for name, found in self.recoveries.items()]
-
-    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
-        """The tables that have rows, as text, with their titles."""
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out: what each name stands for, and the tables that have rows."""
         columns = ["term", "group", "class", "fit", "truth", "median", "lo", "hi", "lme4", "verdict"]
-        tables = [
-            ("Means of levels (90 % intervals):", self.comparison),
-            ("Parameters (90 % intervals):", self.parameters[columns]),
-        ]
-        return [(title, shown(frame)) for title, frame in tables if len(frame)]
+        fits = [f"{name}: {found.formula} ({found.verdict})" for name, found in self.recoveries.items()]
+        tables = (
+            text_table(shown(self.comparison), "Means of levels (90 % intervals)", labels=2),
+            text_table(shown(self.parameters[columns]), "Parameters (90 % intervals)", labels=4),
+        )
+        return Sheet(f"Recovery of the same truth by {len(self.recoveries)} fits", fits, tables, self.foot)
 
 
 @overload
@@ -204,9 +178,9 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
         _check_fits(fit)
         return _side_by_side(fit, truth, centred=centred)
     implied = implied_truth(fit.model, truth)
-    posterior = fit.idata["posterior"]
-    scalars = scalars_of(fit.model, posterior)
-    blocks = blocks_of(fit.model, posterior, implied)
+    draws = draws_of(fit)
+    scalars = scalars_of(fit.model, draws)
+    blocks = blocks_of(fit.model, draws, implied)
     verdict = str(fit.diagnostics.verdict)
     parameters = parameter_table(
         scalars, implied.scalars, implied.realized, reml_estimates(fit.model), failed=verdict == "failed"
@@ -214,7 +188,7 @@ def recover(fit: "Fit | Mapping[str, Fit]", truth: Mapping[str, Any], *, centred
     if not len(parameters) and not blocks:
         raise _nothing_in_common(scalars, truth)
     if not centred:
-        blocks = with_coefficients(blocks, fit.model, posterior, implied)
+        blocks = with_coefficients(blocks, fit.model, draws, implied)
     groups, levels = group_tables(fit.model.design, blocks, centred=centred)
     return Recovery(
         formula=text_of(fit.model.formula),

@@ -18,9 +18,10 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.intervals import without_rows
 from speclet_formula.recovery.blocks import binomial_band
-from speclet_formula.recovery.parameters import INTERVAL, draws_of, interval
+from speclet_formula.recovery.parameters import INTERVAL, interval
 from speclet_formula.recovery.parts import data_factor, parts_of
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ COMPARISON_COLUMNS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Factor:
+class ComparedFactor:
     """A factor of the data that is compared."""
 
     group: str
@@ -81,7 +82,7 @@ def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray | None
     if any((slot := slot_of_sd(key)) and slot not in truth for key in truth):
         return None
     parts, _ = parts_of(model, truth)
-    total: np.ndarray = model.design.offset + np.sum([part.contribution for part in parts], axis=0)
+    total: np.ndarray = model.design.mean.offset + np.sum([part.contribution for part in parts], axis=0)
     return total if len(parts) and np.isfinite(total).all() else None
 
 
@@ -89,14 +90,14 @@ def _groups(models: Sequence[Model]) -> list[tuple[str, ...]]:
     """Return the factors of all blocks and fixed cells, and each factor that these cross, the coarser ones first."""
     found: dict[tuple[str, ...], None] = {}
     for model in models:
-        crossed = [block.factors for block in model.design.groups]
-        crossed += [tuple(term.name.split(":")) for term in model.design.fixed if term.kind == "categorical"]
+        crossed = [block.factors for block in model.design.mean.groups]
+        crossed += [tuple(term.name.split(":")) for term in model.design.mean.fixed if term.kind == "categorical"]
         for factors in crossed:
             found |= dict.fromkeys(part for k in range(1, len(factors) + 1) for part in combinations(factors, k))
     return sorted(found, key=len)
 
 
-def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[Factor]:
+def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[ComparedFactor]:
     """Return the factors that the table has, of two levels or more and no two of the same partition."""
     table = as_pandas(model.data).iloc[model.design.rows]
     found, seen = [], set()
@@ -113,13 +114,13 @@ def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[Factor]:
         n = len(codes)
         shares = 1 / np.bincount(codes)[codes]
         average = sparse.csr_array((shares, (codes, np.arange(n))), shape=(len(used), n))
-        found.append(Factor(":".join(columns), tuple(levels[level] for level in used), average))
+        found.append(ComparedFactor(":".join(columns), tuple(levels[level] for level in used), average))
     return found
 
 
-def _levels(factor: Factor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
+def _levels(factor: ComparedFactor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     """Return one fit's levels of one factor."""
-    draws = _averaged(fit.model, fit.idata["posterior"], factor.average)
+    draws = _averaged(fit.model, draws_of(fit), factor.average)
     truth = factor.average @ known
     lo, hi = interval(draws, INTERVAL, axis=0)
     return pd.DataFrame({
@@ -137,25 +138,19 @@ def _levels(factor: Factor, name: str, fit: "Fit", known: np.ndarray, observed: 
     })[list(POOLING_COLUMNS)]  # fmt: skip
 
 
-def _averaged(model: Model, posterior: Any, average: Any) -> np.ndarray:
+def _averaged(model: Model, draws: Draws, average: Any) -> np.ndarray:
     """Return the linear predictor's mean over the rows of each level, (draws, levels), without one for each row."""
     design = model.design
-    total = np.asarray(average @ design.offset)[None, :]
-    for term in design.fixed:
-        total = total + _flat(posterior, term.variable) @ (average @ design.X[:, term.start : term.stop]).T
+    total = np.asarray(average @ design.mean.offset)[None, :]
+    for term in design.mean.fixed:
+        total = total + draws.term(term) @ (average @ design.mean.X[:, term.start : term.stop]).T
     n = len(design.response)
-    for block in design.groups:
-        for column, slot in enumerate(block.slots):
+    for block in design.mean.groups:
+        for column, effects in enumerate(draws.effects(block)):
             entries = (block.values[:, column], (np.arange(n), block.codes))
             shares = average @ sparse.csr_array(entries, shape=(n, len(block.levels)))
-            total = total + (shares @ _flat(posterior, slot).T).T
+            total = total + (shares @ effects.T).T
     return np.asarray(total)
-
-
-def _flat(posterior: Any, variable: str) -> np.ndarray:
-    """Return a variable's draws as (draws of all chains, elements)."""
-    draws = draws_of(posterior, variable)
-    return draws.reshape(draws.shape[0] * draws.shape[1], -1)
 
 
 def _summary(frame: pd.DataFrame) -> dict[str, Any]:

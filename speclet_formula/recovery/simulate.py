@@ -12,7 +12,7 @@ import pandas as pd
 
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, build_design
-from speclet_formula.design.design import Limits, sides
+from speclet_formula.design.design import Limits, Predictor
 from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
 from speclet_formula.errors import DataError
 from speclet_formula.families import (
@@ -34,13 +34,12 @@ from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.prediction.responses import (
     Censor,
     DrawnResponse,
-    Effects,
     bounds_of_rows,
     observed_columns,
     response_to_draw,
     simulate_responses,
 )
-from speclet_formula.recovery.stated import block_effects, check_params, fixed_labels, floats, number_of
+from speclet_formula.recovery.stated import block_effects, check_truth, floats, number_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,15 +59,15 @@ class Simulator:
 
 @overload
 def simulate(
-    formula: Fit | PointFit, *, random_seed: int | None = None, nsim: int = 1, effects: Effects | None = None
+    formula: Fit | PointFit, *, random_seed: int | None = None, nsim: int = 1, use_u: bool | None = None
 ) -> pd.DataFrame: ...
 
 
 @overload
 def simulate(
     formula: str | Sequence[str] | Formula,
-    design: Any,
-    params: Mapping[str, Any],
+    data: Any,
+    truth: Mapping[str, Any],
     *,
     family: str = "gaussian",
     link: str | None = None,
@@ -81,8 +80,8 @@ def simulate(
 
 def simulate(
     formula: Fit | PointFit | str | Sequence[str] | Formula,
-    design: Any = None,
-    params: Mapping[str, Any] | None = None,
+    data: Any = None,
+    truth: Mapping[str, Any] | None = None,
     *,
     family: str = "gaussian",
     link: str | None = None,
@@ -91,25 +90,25 @@ def simulate(
     random_seed: int | None = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
     nsim: int = 1,
-    effects: Effects | None = None,
+    use_u: bool | None = None,
 ) -> pd.DataFrame | tuple[pd.DataFrame, dict[str, Any]]:
     r"""Draw group effects and a response from a model whose parameters are known; or new responses from a fit.
 
-    `simulate(fit, nsim=1, effects="anew", random_seed=None)` is R's `simulate`: a frame with a new response of all rows
+    `simulate(fit, nsim=1, use_u=False, random_seed=None)` is R's `simulate`: a frame with a new response of all rows
     in each of its columns, `sim_1`, `sim_2`, ...; see `prediction.simulate_responses`. Group effects are drawn anew for
-    each, as R does (`use.u=FALSE`), or those of the fit with `effects="kept"`. What follows is for a formula.
+    each, as R does (`use.u=FALSE`), or those of the fit with `use_u=True`. What follows is for a formula.
 
     Parameters
     ----------
     formula : Fit, PointFit, str, sequence of str, or Formula
-        A fit, which takes `nsim`, `effects` and `random_seed` and nothing else; or the model, with its response:
+        A fit, which takes `nsim`, `use_u` and `random_seed` and nothing else; or the model, with its response:
         `"log_fc ~ cn + (1 | gene)"`. The response is a plain name, `truncated(y, lb, ub)` or `censored(y, status)`, for
         which `y` and `status` are made. Formulas of the family's parameters may follow,
         `["log_fc ~ cn", "sigma ~ cn"]`.
-    design : DataFrame
+    data : DataFrame
         Any table with the predictors and the grouping factors, one row per observation. It needs no response; one of
         the same name is replaced in the table that is returned.
-    params : dict
+    truth : dict
         On the link scale, by the names of a posterior:
 
         * each fixed coefficient by the label of its column: `"Intercept"`, `"cn"`, `"control[other]"`;
@@ -138,9 +137,9 @@ def simulate(
         Functions of your own that the formula calls, by name.
     nsim : int
         Of a fit: the number of new responses. A formula is simulated once.
-    effects : {"anew", "kept"}, optional
-        Of a fit: whether group effects are drawn anew for each response, by default, or those of the fit. Of a formula
-        `params` says it.
+    use_u : bool, optional
+        Of a fit: whether the group effects are those of the fit, or drawn anew for each response, by default. Of a
+        formula `truth` says it.
 
     Returns
     -------
@@ -148,7 +147,7 @@ def simulate(
         Of a fit this alone, with the columns `sim_1`, ... Of a formula the table given, with the response as one more
         column, and of a censored response the statuses as another.
     truth : dict
-        `params`, and the effects that were drawn, each a Series by level. Effects include their mean, as a
+        `truth`, and the effects that were drawn, each a Series by level. Effects include their mean, as a
         posterior's do. What `recover` takes.
 
     Raises
@@ -177,29 +176,29 @@ def simulate(
     (['gene', 'y'], ['1|gene', '1|gene_sigma', 'Intercept', 'sigma'])
     """
     if isinstance(formula, (Fit, PointFit)):
-        if design is not None or params is not None:
+        if data is not None or truth is not None:
             raise DataError(
                 "a fit has its own rows and parameters, and others are given.",
-                "simulate(fit, nsim=, effects=, random_seed=) draws new responses of the rows that were fitted.",
-                "Leave design and params out; predict(fit, newdata, interval='prediction') is for other rows.",
+                "simulate(fit, nsim=, use_u=, random_seed=) draws new responses of the rows that were fitted.",
+                "Leave data and truth out; predict(fit, newdata, interval='prediction') is for other rows.",
             )
         _refuse_beside_fit(family=family, link=link, weights=weights, censor=censor, functions=functions)
-        return simulate_responses(formula, nsim, effects=effects or "anew", random_seed=random_seed)
-    _refuse_beside_formula(nsim, effects)
-    if design is None or params is None:
-        absent = "design" if design is None else "params"
+        return simulate_responses(formula, nsim, use_u=False if use_u is None else use_u, random_seed=random_seed)
+    _refuse_beside_formula(nsim, use_u)
+    if data is None or truth is None:
+        absent = "data" if data is None else "truth"
         raise DataError(
-            f"'{absent}' is missing: a formula is simulated from a table and parameters.",
-            "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.",
-            "Give both: the table of predictors, and the parameters by name.",
+            f"'{absent}' is missing: a formula is simulated from a table and true parameters.",
+            "simulate(formula, data, truth) draws one data set, simulate(fit, nsim=) new responses of a fit.",
+            "Give both: the table of predictors, and the true parameters by name.",
         )
-    table = as_pandas(design)
-    weights = in_row_order(weights, row_labels(design, len(table)), "weights")
+    table = as_pandas(data)
+    weights = in_row_order(weights, row_labels(data, len(table)), "weights")
     simulator = simulator_of(
         formula, table, family=family, link=link, weights=weights, functions=functions, censor=censor
     )
-    response, drawn = draw_data(simulator, params, generator(random_seed))
-    return table.assign(**observed_columns(simulator.drawn, response)), {**params, **drawn}
+    response, drawn = draw_data(simulator, truth, generator(random_seed))
+    return table.assign(**observed_columns(simulator.drawn, response)), {**truth, **drawn}
 
 
 def simulator_of(
@@ -232,30 +231,30 @@ def simulator_of(
 
 
 def draw_data(
-    simulator: Simulator, params: Mapping[str, Any], rng: np.random.Generator
+    simulator: Simulator, truth: Mapping[str, Any], rng: np.random.Generator
 ) -> tuple[np.ndarray, dict[str, pd.Series]]:
     """Draw a response, and the effects of each column of each group block by level; errors of `simulate`."""
     layout, chosen = simulator.layout, simulator.family
-    check_params(layout, chosen, params)
-    varying = dict(layout.parameters)
-    blocks = [block for side in sides(layout) for block in side.groups]
-    effects = {slot: drawn for block in blocks for slot, drawn in block_effects(block, params, rng).items()}
-    mean = inverse_link(chosen, linear_predictor(layout, params, effects))
-    own = {name: _own_parameter(params, name, chosen) for name in chosen.parameters if name not in varying}
+    check_truth(layout, chosen, truth)
+    varying = layout.varying
+    blocks = layout.blocks
+    effects = {slot: drawn for block in blocks for slot, drawn in block_effects(block, truth, rng).items()}
+    mean = inverse_link(chosen, linear_predictor(layout.mean, truth, effects))
+    own = {name: _own_parameter(truth, name, chosen) for name in chosen.parameters if name not in varying}
     own |= {
-        name: inverse_parameter_link(chosen, name, linear_predictor(side, params, effects))
-        for name, side in varying.items()
+        name: inverse_parameter_link(chosen, name, linear_predictor(predictor, truth, effects))
+        for name, predictor in varying.items()
     }
     if simulator.limits is None:
         return _draw(chosen, rng, mean, own, layout.weights), effects
     return draw_between(chosen, rng, mean, own, simulator.limits, weights=layout.weights), effects
 
 
-def linear_predictor(layout: Design, params: Mapping[str, Any], effects: dict[str, pd.Series]) -> np.ndarray:
+def linear_predictor(predictor: Predictor, truth: Mapping[str, Any], effects: dict[str, pd.Series]) -> np.ndarray:
     """Return X beta + sum of Z b + offset, one number per row."""
-    beta = np.array([number_of(params, label) for label in fixed_labels(layout)])
-    total: np.ndarray = layout.offset + (layout.X @ beta if len(beta) else 0.0)
-    for block in layout.groups:
+    beta = np.array([number_of(truth, label) for label in predictor.columns])
+    total: np.ndarray = predictor.offset + (predictor.X @ beta if len(beta) else 0.0)
+    for block in predictor.groups:
         by_column = np.column_stack([effects[slot].to_numpy() for slot in block.slots])
         total = total + (block.values * by_column[block.codes]).sum(axis=1)
     return total
@@ -278,13 +277,13 @@ def _check_weights(weights: np.ndarray | None, family: Family) -> None:
         )
 
 
-def _own_parameter(params: Mapping[str, Any], name: str, family: Family) -> Any:
+def _own_parameter(truth: Mapping[str, Any], name: str, family: Family) -> Any:
     """Return a parameter of the family: a number above 0, a share, or increasing thresholds."""
     if name == "threshold":
-        return _thresholds(params[name], increasing=specification_of(family).increasing)
-    value = number_of(params, name, positive=True)
-    if name == "psi" and value > 1:
-        raise DataError(f"params['psi'] is {value!r}.", "'psi' is a share, at most 1.", "Give a number up to 1.")
+        return _thresholds(truth[name], increasing=specification_of(family).increasing)
+    value = number_of(truth, name, positive=True)
+    if specification_of(family).parameter(name).is_share and value > 1:
+        raise DataError(f"truth['{name}'] is {value!r}.", f"'{name}' is a share, at most 1.", "Give a number up to 1.")
     return value
 
 
@@ -297,7 +296,7 @@ def _thresholds(given: Any, *, increasing: bool) -> np.ndarray:
         or (increasing and np.any(np.diff(values) <= 0))
     ):
         raise DataError(
-            f"params['threshold'] is {given!r}.",
+            f"truth['threshold'] is {given!r}.",
             f"Thresholds are a list of {'increasing ' if increasing else ''}numbers, one between each two levels.",
             "For four levels write three numbers, such as [-1, 0, 1].",
         )
@@ -317,25 +316,25 @@ def _draw(
         return drawn / trials if by_trials else drawn
     except ValueError as error:
         raise DataError(
-            f"params give means from {mean.min():.4g} to {mean.max():.4g}, which '{family.name}' cannot have.",
+            f"truth gives means from {mean.min():.4g} to {mean.max():.4g}, which '{family.name}' cannot have.",
             "A probability lies between 0 and 1, and the mean of a count is finite and not negative.",
             f"Make the coefficients smaller, or choose another link than '{family.link}'.",
         ) from error
 
 
-def _refuse_beside_formula(nsim: int, effects: str | None) -> None:
+def _refuse_beside_formula(nsim: int, use_u: bool | None) -> None:
     """Refuse what only a fit takes."""
     if nsim != 1:
         raise DataError(
             f"nsim={nsim!r} beside a formula would change nothing.",
-            "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.",
+            "simulate(formula, data, truth) draws one data set, simulate(fit, nsim=) new responses of a fit.",
             "Call it once for each data set, with another random_seed.",
         )
-    if effects is not None:
+    if use_u is not None:
         raise DataError(
-            f"effects={effects!r} beside a formula would change nothing.",
-            "Effects of which params has the SD are drawn, effects that it holds by level are used.",
-            "Leave effects= out.",
+            f"use_u={use_u!r} beside a formula would change nothing.",
+            "Effects of which truth has the SD are drawn, effects that it holds by level are used.",
+            "Leave use_u= out.",
         )
 
 
@@ -347,6 +346,6 @@ def _refuse_beside_fit(**settings: Any) -> None:
     if given:
         raise DataError(
             f"{', '.join(f'{name}=' for name in given)} beside a fit would change nothing.",
-            "simulate(fit, nsim=, effects=, random_seed=) draws new responses of the rows that were fitted.",
+            "simulate(fit, nsim=, use_u=, random_seed=) draws new responses of the rows that were fitted.",
             "Leave it out; sf.update(fit, ...) fits another family, link or weights.",
         )

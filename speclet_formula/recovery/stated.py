@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import mean_name, sd_name, sides
+from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest, some_of
 from speclet_formula.families import Family
@@ -17,74 +17,69 @@ from speclet_formula.families import Family
 type Effects = Mapping[Any, float] | pd.Series
 
 
-def check_params(layout: Design, family: Family, params: Mapping[str, Any]) -> None:
-    """Raise a DataError unless `params` has each number that is needed and nothing else."""
-    extras = tuple(name for name in family.parameters if name not in dict(layout.parameters))
-    needed = [label for side in sides(layout) for label in fixed_labels(side)]
+def check_truth(layout: Design, family: Family, truth: Mapping[str, Any]) -> None:
+    """Raise a DataError unless `truth` has each number that is needed and nothing else."""
+    extras = tuple(name for name in family.parameters if name not in layout.varying)
+    needed = [label for predictor in layout.predictors for label in predictor.columns]
     accepted = [*needed, *extras]
-    missing = [name for name in (*needed, *extras) if name not in params]
-    for block in (block for side in sides(layout) for block in side.groups):
+    missing = [name for name in (*needed, *extras) if name not in truth]
+    for block in layout.blocks:
         correlation = block.correlation
-        drawn = [slot for slot in block.slots if slot not in params]
-        missing += [sd_name(slot) for slot in drawn if sd_name(slot) not in params]
+        drawn = [slot for slot in block.slots if slot not in truth]
+        missing += [sd_name(slot) for slot in drawn if sd_name(slot) not in truth]
         needed += block.sds
         accepted += [name for names in zip(block.slots, block.sds, block.means, strict=True) for name in names]
         if block.correlated:
             needed.append(correlation)
             accepted.append(correlation)
-            missing += [correlation] if drawn and correlation not in params else []
+            missing += [correlation] if drawn and correlation not in truth else []
     listing = f"This model needs {', '.join(map(repr, [*needed, *extras]))}."
-    unknown = [name for name in params if name not in accepted]
+    unknown = [name for name in truth if name not in accepted]
     if unknown:
         near = nearest(unknown[0], accepted)
         raise DataError(
-            f"params names '{unknown[0]}', which this model does not have.",
+            f"truth names '{unknown[0]}', which this model does not have.",
             listing,
             f"Nearest: '{near}'." if near else "Leave it out, or add its term to the formula.",
         )
     if missing:
         raise DataError(
-            f"params lacks {', '.join(map(repr, missing))}.",
+            f"truth lacks {', '.join(map(repr, missing))}.",
             f"{listing} The effects themselves, by level, may stand in for an SD.",
-            f"Add params['{missing[0]}'].",
+            f"Add truth['{missing[0]}'].",
         )
 
 
-def block_effects(block: GroupBlock, params: Mapping[str, Any], rng: np.random.Generator) -> dict[str, pd.Series]:
+def block_effects(block: GroupBlock, truth: Mapping[str, Any], rng: np.random.Generator) -> dict[str, pd.Series]:
     """Return the effects of each column of a block: as given, or else drawn."""
-    given = {slot: _given_effects(params[slot], slot, block) for slot in block.slots if slot in params}
+    given = {slot: _given_effects(truth[slot], slot, block) for slot in block.slots if slot in truth}
     drawn = [column for column, slot in enumerate(block.slots) if slot not in given]
     if block.correlated and given and drawn:
         raise DataError(
-            f"params gives the effects of '{next(iter(given))}' but not of '{block.slots[drawn[0]]}'.",
+            f"truth gives the effects of '{next(iter(given))}' but not of '{block.slots[drawn[0]]}'.",
             f"The columns of a correlated block are drawn together: give all of {', '.join(map(repr, block.slots))}, "
             "or none.",
-            f"Add params['{block.slots[drawn[0]]}'], or write (... || {block.group}).",
+            f"Add truth['{block.slots[drawn[0]]}'], or write (... || {block.group}).",
         )
     if not drawn:
         return given
-    factor = _covariance_factor(block, drawn, params)
+    factor = _covariance_factor(block, drawn, truth)
     standard = rng.standard_normal((len(block.levels), len(drawn)))
     values = standard @ factor.T
     for position, column in enumerate(drawn):
         slot = block.slots[column]
-        mean = number_of(params, mean_name(slot)) if mean_name(slot) in params else 0.0
+        mean = number_of(truth, mean_name(slot)) if mean_name(slot) in truth else 0.0
         given[slot] = pd.Series(mean + values[:, position], index=list(block.levels), name=slot)
     return given
 
 
-def fixed_labels(layout: Design) -> tuple[str, ...]:
-    """Return one label per column of X."""
-    return tuple(label for term in layout.fixed for label in term.columns)
-
-
-def number_of(params: Mapping[str, Any], name: str, *, positive: bool = False) -> float:
+def number_of(truth: Mapping[str, Any], name: str, *, positive: bool = False) -> float:
     """Return a parameter as a finite number, above zero where it must be."""
-    value = params[name]
+    value = truth[name]
     number = finite(value)
     if number is None or (positive and number <= 0):
         kind = "a number above 0" if positive else "a finite number"
-        raise DataError(f"params['{name}'] is {value!r}.", f"'{name}' is {kind}.", "Give one number on the link scale.")
+        raise DataError(f"truth['{name}'] is {value!r}.", f"'{name}' is {kind}.", "Give one number on the link scale.")
     return number
 
 
@@ -109,9 +104,9 @@ def _given_effects(effects: Effects, slot: str, block: GroupBlock) -> pd.Series:
     """Return stated effects in the order of the block's levels."""
     if not isinstance(effects, Mapping | pd.Series):
         raise DataError(
-            f"params['{slot}'] is {effects!r}.",
+            f"truth['{slot}'] is {effects!r}.",
             f"'{slot}' holds an effect for each level of '{block.group}', as a Series or a dict.",
-            f"For the SD of effects to be drawn write params['{sd_name(slot)}'].",
+            f"For the SD of effects to be drawn write truth['{sd_name(slot)}'].",
         )
     by_level = {label_of(level): _effect(effect, slot, level) for level, effect in effects.items()}
     absent = [level for level in block.levels if level not in by_level]
@@ -119,7 +114,7 @@ def _given_effects(effects: Effects, slot: str, block: GroupBlock) -> pd.Series:
     if absent or foreign:
         problem = "lacks the levels" if absent else "has levels that the design does not:"
         raise DataError(
-            f"params['{slot}'] {problem} {some_of(absent or foreign)}.",
+            f"truth['{slot}'] {problem} {some_of(absent or foreign)}.",
             f"'{block.group}' has {len(block.levels)} levels, such as '{block.levels[0]}'.",
             "Give exactly one effect for each level.",
         )
@@ -130,25 +125,25 @@ def _effect(effect: Any, slot: str, level: Any) -> float:
     number = finite(effect)
     if number is None:
         raise DataError(
-            f"params['{slot}'] has {effect!r} at the level '{level}'.",
+            f"truth['{slot}'] has {effect!r} at the level '{level}'.",
             "An effect is a finite number.",
             "Give one number for each level, on the link scale.",
         )
     return number
 
 
-def _covariance_factor(block: GroupBlock, drawn: list[int], params: Mapping[str, Any]) -> np.ndarray:
+def _covariance_factor(block: GroupBlock, drawn: list[int], truth: Mapping[str, Any]) -> np.ndarray:
     """Return L with Sigma = L L' for the columns to be drawn."""
-    sds = np.array([_standard_deviation(params, block.sds[column]) for column in drawn])
+    sds = np.array([_standard_deviation(truth, block.sds[column]) for column in drawn])
     if not block.correlated:
         return np.diag(sds)
     name = block.correlation
-    correlation = _correlation_matrix(params[name], len(drawn), name)
+    correlation = _correlation_matrix(truth[name], len(drawn), name)
     try:
         lower = np.linalg.cholesky(correlation)
     except np.linalg.LinAlgError:
         raise DataError(
-            f"params['{name}'] is not positive definite: {np.asarray(params[name]).tolist()}.",
+            f"truth['{name}'] is not positive definite: {np.asarray(truth[name]).tolist()}.",
             "A covariance matrix is positive definite; with two columns that is a correlation between -1 and 1.",
             "Move the correlations towards 0.",
         ) from None
@@ -156,11 +151,11 @@ def _covariance_factor(block: GroupBlock, drawn: list[int], params: Mapping[str,
     return factor
 
 
-def _standard_deviation(params: Mapping[str, Any], name: str) -> float:
+def _standard_deviation(truth: Mapping[str, Any], name: str) -> float:
     """Return an SD: a number, zero allowed (a block without effect)."""
-    value = number_of(params, name)
+    value = number_of(truth, name)
     if value < 0:
-        raise DataError(f"params['{name}'] is {value!r}.", "An SD is at least 0.", "Give the SD, not the variance.")
+        raise DataError(f"truth['{name}'] is {value!r}.", "An SD is at least 0.", "Give the SD, not the variance.")
     return value
 
 
@@ -176,7 +171,7 @@ def _correlation_matrix(given: Any, k: int, name: str) -> np.ndarray:
         return matrix
     count = "one correlation" if len(rows) == 1 else f"{len(rows)} correlations"
     raise DataError(
-        f"params['{name}'] is {np.asarray(given).tolist()!r}.",
+        f"truth['{name}'] is {np.asarray(given).tolist()!r}.",
         f"'{name}' is {count}, or a symmetric {k} x {k} matrix with ones on its diagonal.",
         "Give the pairs in the order (1, 2), (1, 3), ..., (2, 3), ...",
     )

@@ -4,28 +4,31 @@ The truth may have been stated for another model of the same rows: blocks are th
 Comparing with draws is left to `parameters` and `blocks`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.design import is_correlation, mean_name, sd_name, slot_of_sd
 from speclet_formula.errors import DataError
 from speclet_formula.families import is_linear
 from speclet_formula.model import Model
 from speclet_formula.recovery.parts import (
     Part,
+    Placement,
     coefficient_of,
     correlations_by_key,
+    effects_by_level,
     means_moved,
     model_means,
     parts_of,
+    place_parts,
     placed_effects,
+    project,
     residual_variance,
-    varying_truth,
 )
 
 MOST_QUOTED = 200  # characters of a value in a message
@@ -41,16 +44,6 @@ class ImpliedTruth:
     sources: dict[str, tuple[str, ...]]  # slot -> the keys of the truth that were summed to it
     left_out: tuple[str, ...]  # effects that no part of the model can take up
     unused: tuple[str, ...]  # keys that mean nothing for this model
-
-
-@dataclass(frozen=True, eq=False)
-class Placement:
-    """Where each part of the true linear predictor goes in the model."""
-
-    slots: dict[str, tuple[Part, ...]]  # slot of a group block -> its parts
-    named: dict[str, float]  # label of a column of X -> its coefficient
-    absorbed: tuple[Part, ...]  # parts that the columns of X take up
-    left: tuple[Part, ...]  # parts that nothing takes up
 
 
 def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
@@ -105,23 +98,26 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     (('1|gene', '1|cell_line'), 1.118)
     """
     _check_numbers(truth)
-    design = model.design
-    varying = varying_truth(model, truth)
-    stated = means_moved(model, {key: value for key, value in truth.items() if key not in varying.keys})
+    mean, others = model.design.mean, model.design.predictors[1:]
+    by_name = {name for predictor in others for name in _names(predictor)}
+    stated = means_moved(model, {key: value for key, value in truth.items() if key not in by_name})
     parts, unused = parts_of(model, stated)
-    placement = _place(design, parts)
-    effects = {slot: placed_effects(block, slot, placement.slots[slot]) for block, slot in _slots(design, placement)}
-    coefficients = _coefficients(design, placement)
+    placement = place_parts(mean, parts)
+    slots = [(block, slot) for block in mean.groups for slot in block.slots if slot in placement.slots]
+    effects = {slot: placed_effects(block, slot, placement.slots[slot]) for block, slot in slots}
+    coefficients = _coefficients(mean, placement)
     scalars = dict(coefficients)
     scalars |= _total_mean(model, stated, coefficients)
     scalars |= _means_and_sds(model, stated, placement, effects)
-    scalars |= _correlations(design, stated, placement)
+    scalars |= _correlations(mean, stated, placement)
     scalars |= _family_parameters(model, stated, placement)
+    realized = _realized(model, scalars, coefficients, effects, placement)
     used = {part.key for group in placement.slots.values() for part in group}
+    own = _of_parameters(others, truth)
     return ImpliedTruth(
-        scalars=scalars | varying.scalars,
-        realized=_realized(model, scalars, coefficients, effects, placement) | varying.realized,
-        effects=effects | varying.effects,
+        scalars=scalars | own.scalars,
+        realized=realized | own.realized,
+        effects=effects | own.effects,
         sources={slot: tuple(part.key for part in group) for slot, group in placement.slots.items()},
         left_out=tuple(part.key for part in placement.left if part.key not in used),
         unused=tuple(key for key in unused if key not in _explained(parts, scalars)),
@@ -155,86 +151,15 @@ def _explained(parts: tuple[Part, ...], scalars: dict[str, float]) -> set[str]:
     return {*scalars, *correlations, *drawn}
 
 
-def _slots(design: Design, placement: Placement) -> list[tuple[GroupBlock, str]]:
-    """Return each slot that has a truth, with its block."""
-    return [(block, slot) for block in design.groups for slot in block.slots if slot in placement.slots]
-
-
-# --- where each part goes ---------------------------------------------------------------------------------------------
-
-
-def _place(design: Design, parts: tuple[Part, ...]) -> Placement:
-    """Give each part its place, by the rules of `implied_truth`."""
-    labels = column_labels(design)
-    slots: dict[str, tuple[Part, ...]] = {}
-    absorbed: list[Part] = []
-    left: list[Part] = []
-    named = {part.key: part.value for part in parts if part.value is not None and part.key in labels}
-    for part in (part for part in parts if part.key not in named):
-        slot = _home(design, part)
-        direct = slot == part.key
-        if not direct and _in_span(design.X, part.contribution):
-            absorbed.append(part)
-        elif slot is not None:
-            slots[slot] = (*slots.get(slot, ()), part)
-        else:
-            left.append(part)
-    return Placement(slots, named, tuple(absorbed), tuple(left))
-
-
-def _home(design: Design, part: Part) -> str | None:
-    """Return the slot that can hold a part: the one of its name, or the smallest block that determines its level."""
-    fitting = []
-    for block in design.groups:
-        for column, slot in zip(block.columns, block.slots, strict=True):
-            if slot == part.key:
-                return slot
-            if column == part.column and determines(block.codes, part.codes):
-                fitting.append((len(block.levels), slot))
-    return min(fitting, key=lambda pair: pair[0])[1] if fitting else None
-
-
-def determines(fine: np.ndarray, coarse: np.ndarray) -> bool:
-    """Tell whether each level of one factor lies within a single level of the other."""
-    pairs = pd.MultiIndex.from_arrays([fine, coarse]).nunique()
-    return bool(pairs == len(np.unique(fine)))
-
-
-def _in_span(X: np.ndarray, values: np.ndarray) -> bool:
-    """Tell whether values are a linear combination of the columns of X."""
-    if not X.shape[1] or not np.isfinite(values).all():
-        return False
-    coefficients = _project(X, values)
-    if coefficients is None:
-        return False
-    rest = values - X @ coefficients
-    return bool(np.linalg.norm(rest) <= 1e-8 * max(np.linalg.norm(values), 1.0))
-
-
-def _project(X: np.ndarray, values: np.ndarray) -> np.ndarray | None:
-    """Return the least-squares coefficients of values on X (of indicators: means of cells), or None if not unique."""
-    if ((X == 0) | (X == 1)).all() and (X.sum(axis=1) == 1).all():
-        cells: np.ndarray = (X.T @ values) / X.sum(axis=0)
-        return cells
-    coefficients, _, rank, _ = np.linalg.lstsq(X, values, rcond=None)
-    return coefficients if rank == X.shape[1] else None
-
-
-def _coefficients(design: Design, placement: Placement) -> dict[str, float]:
+def _coefficients(mean: Predictor, placement: Placement) -> dict[str, float]:
     """Return the true fixed coefficients: as stated, or projected when X takes up other parts."""
     if not placement.absorbed:
         return dict(placement.named)
-    labels = column_labels(design)
-    carried = design.X @ np.array([placement.named.get(label, 0.0) for label in labels])
+    carried = mean.X @ np.array([placement.named.get(label, 0.0) for label in mean.columns])
     for part in (*placement.absorbed, *placement.left):
         carried = carried + part.contribution
-    coefficients = _project(design.X, carried) if np.isfinite(carried).all() else None
-    return {} if coefficients is None else dict(zip(labels, coefficients.tolist(), strict=True))
-
-
-def column_labels(design: Design) -> tuple[str, ...]:
-    """Return one label per column of X."""
-    return tuple(label for term in design.fixed for label in term.columns)
+    coefficients = project(mean.X, carried) if np.isfinite(carried).all() else None
+    return {} if coefficients is None else dict(zip(mean.columns, coefficients.tolist(), strict=True))
 
 
 # --- scalars ----------------------------------------------------------------------------------------------------------
@@ -243,7 +168,7 @@ def column_labels(design: Design) -> tuple[str, ...]:
 def _total_mean(model: Model, stated: Mapping[str, Any], coefficients: dict[str, float]) -> dict[str, float]:
     """Return the sum of the means as `Intercept`, for a model that has means and no intercept."""
     means = [slot for slot in model_means(model) if slot.startswith("1|")]
-    if "Intercept" in column_labels(model.design) or "Intercept" not in stated or not means or coefficients:
+    if "Intercept" in model.design.mean.columns or "Intercept" not in stated or not means or coefficients:
         return {}
     return {"Intercept": float(stated["Intercept"]) + sum(float(stated.get(mean_name(slot), 0.0)) for slot in means)}
 
@@ -253,7 +178,7 @@ def _means_and_sds(
 ) -> dict[str, float]:
     """Return the mean (if stated) and the SD of each slot with a truth, and of slots with a stated SD alone."""
     found: dict[str, float] = {}
-    for slot in (slot for block in model.design.groups for slot in block.slots):
+    for slot in (slot for block in model.design.mean.groups for slot in block.slots):
         if slot in model_means(model) and mean_name(slot) in stated:
             found[mean_name(slot)] = float(stated[mean_name(slot)])
         varying = [part for part in placement.slots.get(slot, ()) if part.value is None]
@@ -266,10 +191,10 @@ def _means_and_sds(
     return found
 
 
-def _correlations(design: Design, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
+def _correlations(mean: Predictor, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
     """Return the stated correlations of blocks that hold no other part than their own."""
     found: dict[str, float] = {}
-    for block in design.groups:
+    for block in mean.groups:
         name = block.correlation
         extra = [part for slot in block.slots for part in placement.slots.get(slot, ()) if part.key != slot]
         if not block.correlated or name not in stated or any(part.value is None for part in extra):
@@ -278,18 +203,14 @@ def _correlations(design: Design, stated: Mapping[str, Any], placement: Placemen
     return found
 
 
-def _is_gaussian(model: Model) -> bool:
-    return is_linear(model.family)
-
-
 def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
     """Return the family's own parameters; a Gaussian residual SD with what the model leaves out."""
-    varying = dict(model.design.parameters)
+    varying = model.design.varying
     constant = (name for name in model.family.parameters if name not in varying)
     found = {name: float(stated[name]) for name in constant if np.ndim(stated.get(name, [])) == 0}
     if "threshold" in model.family.parameters and len(stated.get("threshold", ())) == len(model.design.levels) - 1:
         found |= {f"threshold[{place}]": float(value) for place, value in enumerate(stated["threshold"])}
-    if "sigma" in found and _is_gaussian(model):
+    if "sigma" in found and is_linear(model.family):
         found["sigma"] = float(np.sqrt(found["sigma"] ** 2 + sum(map(residual_variance, placement.left))))
     return found
 
@@ -307,7 +228,9 @@ def _realized(
     """Return for each scalar what it came to in the effects and residuals that were drawn."""
     found = dict.fromkeys(scalars, float("nan"))
     columns = {
-        slot: column for block in model.design.groups for column, slot in zip(block.columns, block.slots, strict=True)
+        slot: column
+        for block in model.design.mean.groups
+        for column, slot in zip(block.columns, block.slots, strict=True)
     }
     found |= coefficients
     for slot, by_level in effects.items():
@@ -320,20 +243,19 @@ def _realized(
             found[sd_name(slot)] = float(by_level.std())
     if "Intercept" in scalars and "Intercept" not in coefficients:
         found["Intercept"] = float(sum(series.mean() for slot, series in effects.items() if columns[slot] == "1"))
-    found |= _realized_correlations(model.design, scalars, effects)
-    if "sigma" in scalars and _is_gaussian(model):
+    found |= _realized_correlations(model.design.mean, scalars, effects)
+    if "sigma" in scalars and is_linear(model.family):
         found["sigma"] = _realized_sigma(model.design, coefficients, placement)
     return found
 
 
 def _realized_correlations(
-    design: Design, scalars: dict[str, float], effects: dict[str, pd.Series]
+    mean: Predictor, scalars: dict[str, float], effects: dict[str, pd.Series]
 ) -> dict[str, float]:
     """Return the correlations of the drawn effects."""
     found: dict[str, float] = {}
-    for block in design.groups:
-        names = [f"{block.correlation}[{pair}]" for pair in block.pairs]
-        if names and names[0] in scalars and all(slot in effects for slot in block.slots):
+    for block in mean.groups:
+        if block.pairs and block.correlations[0] in scalars and all(slot in effects for slot in block.slots):
             matrix = pd.concat([effects[slot] for slot in block.slots], axis=1).corr().to_numpy()
             found |= correlations_by_key(block, matrix)
     return found
@@ -341,11 +263,49 @@ def _realized_correlations(
 
 def _realized_sigma(design: Design, coefficients: dict[str, float], placement: Placement) -> float:
     """Return the root mean square of response less true linear predictor; NaN if that is not known for all rows."""
-    labels = column_labels(design)
-    slots = [slot for block in design.groups for slot in block.slots]
-    if any(label not in coefficients for label in labels) or any(slot not in placement.slots for slot in slots):
+    mean = design.mean
+    slots = [slot for block in mean.groups for slot in block.slots]
+    if any(label not in coefficients for label in mean.columns) or any(slot not in placement.slots for slot in slots):
         return float("nan")
-    known = design.offset + design.X @ np.array([coefficients[label] for label in labels])
+    known = mean.offset + mean.X @ np.array([coefficients[label] for label in mean.columns])
     for parts in placement.slots.values():
         known = known + sum(part.contribution for part in parts)
     return float(np.sqrt(np.mean((design.response - known) ** 2)))
+
+
+# --- formulas of parameters -------------------------------------------------------------------------------------------
+
+
+def _of_parameters(predictors: Sequence[Predictor], truth: Mapping[str, Any]) -> ImpliedTruth:
+    """Return what is true of the formulas of the family's parameters, taken by name.
+
+    A truth that was stated for another formula of a parameter is not carried over, as that of the mean is.
+    """
+    scalars: dict[str, float] = {}
+    realized: dict[str, float] = {}
+    effects: dict[str, pd.Series] = {}
+    for predictor in predictors:
+        scalars |= {name: float(truth[name]) for name in predictor.columns if name in truth}
+        for block in predictor.groups:
+            stated = {slot: _stated_effects(block, slot, truth[slot]) for slot in block.slots if slot in truth}
+            effects |= stated
+            realized |= {sd_name(slot): float(s.std()) for slot, s in stated.items() if sd_name(slot) in truth}
+            scalars |= {name: float(truth[name]) for name in (*block.means, *block.sds) if name in truth}
+            if block.correlated and block.correlation in truth:
+                scalars |= correlations_by_key(block, truth[block.correlation])
+    realized = dict.fromkeys(scalars, float("nan")) | realized
+    return ImpliedTruth(scalars, realized, effects, sources={}, left_out=(), unused=())
+
+
+def _names(predictor: Predictor) -> Iterator[str]:
+    """Go through all that a truth can say of a formula."""
+    yield from predictor.columns
+    for block in predictor.groups:
+        yield from (*block.slots, *block.sds, *block.means, block.correlation)
+
+
+def _stated_effects(block: GroupBlock, slot: str, stated: Mapping[Any, float] | pd.Series) -> pd.Series:
+    """Return stated effects in the order of the block's levels, without those that the truth does not name."""
+    by_level = effects_by_level(slot, block.group, stated, block.levels)
+    known = [level for level in block.levels if level in by_level]
+    return pd.Series([by_level[level] for level in known], index=known, name=slot)

@@ -4,39 +4,31 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from platform import python_version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import rows_table
-from speclet_formula.design.design import sides
 from speclet_formula.design.merged import row_count, rows_by_level
 from speclet_formula.errors import PriorError, SpecletError
 from speclet_formula.formula.terms import text_of
-from speclet_formula.inference.plans import seed_of, settings_of
+from speclet_formula.inference.datatree import seed_of, settings_of
 from speclet_formula.interpretation.equations import equation, explain_formula
 from speclet_formula.model import relate_groups
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.draws import has_draws
+from speclet_formula.posterior.draws import draws_of, library_of
 from speclet_formula.posterior.effects import ranef
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.summary import Summary
 from speclet_formula.prediction.predictive import posterior_predictive
 from speclet_formula.priors import PRESETS, slot_frame
 from speclet_formula.reporting.page import Boxes, code, definitions, listing, paragraph, part, verdict
-from speclet_formula.reporting.plots import (
-    Picture,
-    plot_coverage,
-    plot_effects,
-    plot_parameters,
-    plot_predictive,
-    plot_priors,
-    plot_recovery,
-    plot_residuals,
-    plot_variances,
-)
+from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
+from speclet_formula.reporting.plots.effects import plot_effects, plot_variances
+from speclet_formula.reporting.plots.picture import Picture
+from speclet_formula.reporting.plots.recovery import plot_coverage, plot_parameters, plot_recovery
 from speclet_formula.reporting.tables import (
     diagnostics_table,
     frame_table,
@@ -76,7 +68,7 @@ def about_data(model: "Model", boxes: Boxes) -> str:
         ("Response", f"{design.response_name}: from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"),
     ]
     rows = []
-    for block in {block.group: block for block in design.groups}.values():
+    for block in {block.group: block for block in design.blocks}.values():
         counts = rows_by_level(design, block.codes, len(block.levels))
         each = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
         rows.append((block.group, f"{len(block.levels):,}", each))
@@ -146,7 +138,7 @@ def checks_of(fit: Fit | PointFit, boxes: Boxes, random_seed: int | None) -> str
         return part(heading, paragraph("Merged rows cannot tell: the single ones are gone."))
     if isinstance(fit, PointFit):
         return _residuals_of(fit, boxes, random_seed)
-    if not all(has_draws(fit, block) for side in sides(fit.model.design) for block in side.groups):
+    if not all(map(draws_of(fit).keeps, fit.model.design.blocks)):
         return part(heading, paragraph("Not told: the fit kept no draws of its group effects."))
     check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
     text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."
@@ -234,14 +226,14 @@ def _seed(fit: Fit | PointFit, random_seed: int | None) -> int | None:
     """Return the seed of a fit's draws, or the one that is told."""
     if isinstance(fit, PointFit):
         return None
-    seed = seed_of(fit.idata)
+    seed = seed_of(fit)
     return random_seed if seed is None else seed
 
 
 def _versions(fit: Fit | PointFit) -> Iterator[str]:
     """Name Python and the packages that had a part in the draws."""
     yield f"Python {python_version()}"
-    library = "" if isinstance(fit, PointFit) else str(fit.idata["posterior"].attrs.get("inference_library", ""))
+    library = "" if isinstance(fit, PointFit) else library_of(fit)
     sampler = [PACKAGES[library], "bambi"] if library in PACKAGES else []
     for package in ("speclet_formula", "numpy", "scipy", "arviz", *sampler):
         try:
@@ -272,18 +264,16 @@ def recipe(fit: Fit | PointFit, random_seed: int | None = None) -> str:
     str
         Python, to be run where `data` is the table.
     """
-    seed, settings = _seed(fit, random_seed), {"method": fit.method}
+    seed = _seed(fit, random_seed)
+    settings: dict[str, Any] = {"method": fit.method}
     if isinstance(fit, Fit):
         kept = _kept(fit)
-        settings |= settings_of(fit.idata, fit.method)
+        settings |= settings_of(fit, fit.method)
         settings |= {} if kept is None else {"keep": kept}
         settings |= {} if seed is None else {"random_seed": seed}
     written = ", ".join(f"{name}={value!r}" for name, value in settings.items())
-    unknown = (
-        []
-        if seed is not None or isinstance(fit, PointFit)
-        else ["# its seed is not known: other draws of the same posterior"]
-    )
+    is_known = seed is not None or isinstance(fit, PointFit)
+    unknown = [] if is_known else ["# its seed is not known: other draws of the same posterior"]
     levels, arguments = list(_levels(fit.model)), list(_arguments(fit.model))
     return "\n".join([
         *(["import pandas"] if any("pandas." in line for line in levels) else []), "import speclet_formula as sf",
@@ -312,7 +302,9 @@ def _arguments(model: "Model") -> Iterator[str]:
 
 def _levels(model: "Model") -> Iterator[str]:
     """State the order of levels that is not that of sorting, which says what coefficients are compared with."""
-    for name, levels in dict(pair for side in sides(model.design) for pair in side.recipe.levels.items()).items():
+    for name, levels in dict(
+        pair for predictor in model.design.predictors for pair in predictor.recipe.levels.items()
+    ).items():
         if list(levels) == sorted(levels) or name not in model.data or is_numeric_dtype(model.data[name].dtype):
             continue
         if len(levels) > MOST_LEVELS:
@@ -332,7 +324,6 @@ def _comments(model: "Model") -> Iterator[str]:
 
 def _kept(fit: Fit) -> tuple[str, ...] | None:
     """Return the factors whose effects were kept; None for all."""
-    posterior = fit.idata["posterior"]
-    blocks = [block for side in sides(fit.model.design) for block in side.groups]
-    kept = [block.group for block in blocks if all(slot in posterior for slot in block.slots)]
+    draws, blocks = draws_of(fit), fit.model.design.blocks
+    kept = [block.group for block in blocks if all(slot in draws for slot in block.slots)]
     return None if len(kept) == len(blocks) else tuple(dict.fromkeys(kept))

@@ -32,7 +32,8 @@ a { color: var(--link); }
 a:focus-visible, .box:focus-visible { outline: 3px solid var(--link); outline-offset: 2px; }
 .skip { position: absolute; left: -100vw; }
 .skip:focus { position: static; }
-.verdict { border-left: .4rem solid var(--line); background: var(--soft); padding: .6rem .9rem; max-width: 44rem; }
+.verdict { border-left: .4rem solid var(--line); background: var(--soft); padding: .6rem .9rem; margin: .6rem 0;
+  max-width: 44rem; }
 .verdict.converged { border-color: var(--good); }
 .verdict.doubtful, .verdict.singular { border-color: var(--care); }
 .verdict.failed { border-color: var(--bad); }
@@ -73,10 +74,6 @@ def page(title: str, body: str) -> str:
         Text; it is escaped.
     body : str
         HTML of header, navigation, main part and foot.
-
-    Returns
-    -------
-    str
     """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -1,6 +1,7 @@
 """A report: what fits say as one HTML file that opens without a network."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from html import escape
 from importlib.metadata import version
 from pathlib import Path
@@ -17,8 +18,8 @@ from speclet_formula.posterior.summary import Summary
 from speclet_formula.recovery import recover
 from speclet_formula.reporting import fit_report
 from speclet_formula.reporting.page import Boxes, page, paragraph, part, section
-from speclet_formula.reporting.plots import plot_compare, plot_pareto_k, plot_recoveries
-from speclet_formula.reporting.tables import ranking_table
+from speclet_formula.reporting.plots.comparison import plot_compare, plot_pareto_k
+from speclet_formula.reporting.plots.recovery import plot_recoveries
 
 if TYPE_CHECKING:
     from speclet_formula.recovery import Recovery
@@ -103,10 +104,6 @@ def write_report(
         As in `report`.
     recoveries : mapping of str to Recovery
         By the names of the fits; empty where no truth is known.
-
-    Returns
-    -------
-    Path
     """
     target = Path(path)
     try:
@@ -218,14 +215,16 @@ def _models(fits: Mapping[str, Fit | PointFit], summaries: Mapping[str, Summary]
 
 def _comparison(comparison: Comparison, boxes: Boxes) -> str:
     """Return the ranking with its sentence and pictures."""
-    table = ranking_table(comparison)
+    table = comparison.sheet().tables[0]
     best = str(comparison.table.index[0])
     high = [str(name) for name, count in comparison.table["n_high_k"].items() if count][:MANY]
     pictured = [boxes.picture(plot_compare(comparison), "Expected log predictive density of each model.")]
     for name in high or [best]:
         caption = f"Pareto k of each row in {name}; above the line leave-one-out cannot be trusted."
         pictured.append(boxes.picture(plot_pareto_k(comparison.estimates[name], name), caption))
-    return "\n".join([boxes.table(table), *pictured])
+    return "\n".join(
+        [boxes.table(replace(table, caption="Comparison by leave-one-out", note=comparison.sentence)), *pictured]
+    )
 
 
 def _side_by_side(recoveries: "Mapping[str, Recovery]", boxes: Boxes) -> str:

@@ -7,10 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.table import Table, number, share, show
-from speclet_formula.comparison import Comparison, LikelihoodRatios
-from speclet_formula.comparison.anova import SMALLEST_P
-from speclet_formula.comparison.compare import shown_table
+from speclet_formula.common.table import Printed, Table, number, share, show
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import Diagnostics
@@ -31,10 +28,6 @@ GROUPS = {
     "corr": "Correlation", "slope": "Slope", "reliability": "Reliability", "sign_claims": "Claims", "type_s": "Type S",
     "type_m": "Type M",
 }  # fmt: skip
-RANKING = {
-    "rank": "Rank", "elpd": "elpd", "se": "SE", "elpd_diff": "Difference", "dse": "SE of it", "p": "p",
-    "weight": "Weight", "n_high_k": "High k", "kind": "Kind", "verdict": "Fit",
-}  # fmt: skip
 COUNTED = ("p_negative", "lfsr", "post_prob", "p_lowest", "p_rope")  # probabilities counted over draws
 KINDS = {
     "b": "coefficient", "sd": "SD", "cor": "correlation", "sigma": "residual SD", "family": "family", "mean": "mean",
@@ -46,9 +39,10 @@ def render_table(result: Any, format: TableFormat = "text", *, part: str | None 
 
     Parameters
     ----------
-    result : Fit, PointFit, Diagnostics, Comparison, LikelihoodRatios, Recovery or pandas.DataFrame
-        Of a DataFrame, such as `fixef`, `varcorr` and `ranef` return, columns become headings, and the index the first
-        column if it has a name or is not counted from 0.
+    result : Fit, PointFit, Diagnostics, Recovery, pandas.DataFrame, or what else prints tables
+        Such as a Comparison, LikelihoodRatios, Means, a Study or a Predictive. Of a DataFrame, such as `fixef`,
+        `varcorr` and `ranef` return, columns become headings, and the index the first column if it has a name or is
+        not counted from 0.
     format : {"text", "markdown", "html", "latex"}
         HTML is made by great_tables, its styles inline. LaTeX needs the packages booktabs and textcomp.
     part : str, optional
@@ -109,10 +103,6 @@ def _part(tables: dict[str, Table], part: str) -> Table:
 def tables_of(result: Any) -> dict[str, Table]:
     """Return a result's tables by the names of its parts.
 
-    Parameters
-    ----------
-    result : Fit, PointFit, Diagnostics, Comparison, LikelihoodRatios, Recovery or pandas.DataFrame
-
     Returns
     -------
     dict of str to Table
@@ -128,7 +118,8 @@ def tables_of(result: Any) -> dict[str, Table]:
             return make(result)
     raise DataError(
         f"there is no table of a {type(result).__name__}.",
-        "Tables are made of a Fit, a PointFit, its diagnostics, a Comparison, an anova, a Recovery or a DataFrame.",
+        "Tables are made of a fit, its diagnostics, a DataFrame, and of all results that print tables: comparisons, "
+        "recoveries, means, studies and others.",
         "Hand over one of these.",
     )
 
@@ -153,15 +144,6 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
 
     Where the frame's ``attrs`` say over how many draws probabilities were counted, none of S is "< 1/S"; and where they
     name the interval, the note does.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    caption, note : str
-
-    Returns
-    -------
-    Table
     """
     named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
     shown = frame.reset_index(names=[str(frame.index.name or "")]) if named else frame
@@ -178,17 +160,7 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
 
 
 def recovered_parameters(recovery: Recovery, *, wide: bool = True) -> Table:
-    """Tabulate the first table of a recovery; without `wide` only what fits a page.
-
-    Parameters
-    ----------
-    recovery : Recovery
-    wide : bool
-
-    Returns
-    -------
-    Table
-    """
+    """Tabulate the first table of a recovery; without `wide` only what fits a page."""
     left_out = () if wide else ("error", "z", "contraction", "ess_bulk", "r_hat")
     shown = {name: heading for name, heading in PARAMETERS.items() if name not in left_out}
     frame = recovery.parameters.assign(
@@ -199,17 +171,7 @@ def recovered_parameters(recovery: Recovery, *, wide: bool = True) -> Table:
 
 
 def recovered_groups(recovery: Recovery, *, wide: bool = True) -> Table:
-    """Tabulate the second table of a recovery; without `wide` only what fits a page.
-
-    Parameters
-    ----------
-    recovery : Recovery
-    wide : bool
-
-    Returns
-    -------
-    Table
-    """
+    """Tabulate the second table of a recovery; without `wide` only what fits a page."""
     left_out = () if wide else ("coverage_lo", "coverage_hi", "rmse_null", "sign_claims", "type_s", "type_m")
     shown = {name: heading for name, heading in GROUPS.items() if name not in left_out}
     return _chosen(recovery.groups, shown, f"Group effects of {recovery.formula} beside the truth", 2, "")
@@ -269,38 +231,19 @@ def _recovery_tables(recovery: Recovery) -> dict[str, Table]:
     return {name: table for name, table in tables.items() if table.rows}
 
 
-def ranking_table(comparison: Comparison) -> Table:
-    """Tabulate a comparison, the best model first.
-
-    Parameters
-    ----------
-    comparison : Comparison
-
-    Returns
-    -------
-    Table
-    """
-    shown = shown_table(comparison.table)
-    rows = tuple((str(name), *map(str, row)) for name, row in zip(shown.index, shown.to_numpy(), strict=True))
-    header = ("Model", *(RANKING.get(column, column) for column in shown.columns))
-    return Table("Comparison by leave-one-out", header, rows, 1, comparison.sentence)
-
-
-def _anova_tables(ratios: LikelihoodRatios) -> dict[str, Table]:
-    table = ratios.table
-    decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0}
-    columns = [[number(value, f".{places}f") for value in table[name]] for name, places in decimals.items()]
-    columns.append([number(value, ".4f" if not value < SMALLEST_P else ".2g") for value in table["Pr(>Chisq)"]])
-    rows = tuple(zip(map(str, table.index), *columns, strict=True))
-    return {"anova": Table("Likelihood ratios", ("Model", *table.columns), rows, 1, " ".join(ratios.notes))}
+def _printed_tables(result: Printed) -> dict[str, Table]:
+    """Return the tables of a print-out, below the last one the sentences that are to be read with them."""
+    sheet = result.sheet()
+    *first, last = (table for table in sheet.tables if table.rows)
+    words = " ".join((*sheet.head, *sheet.foot)).replace("\n", " ")
+    return {table.caption or "table": table for table in (*first, replace(last, note=words))}
 
 
 _TABLES: Mapping[type, Callable[[Any], dict[str, Table]]] = {
     Fit: _fit_tables,
     PointFit: lambda fit: summary_tables(summary_of(fit)),
     Diagnostics: lambda found: {"diagnostics": diagnostics_table(found)},
-    Comparison: lambda found: {"comparison": ranking_table(found)},
-    LikelihoodRatios: _anova_tables,
     Recovery: _recovery_tables,
+    Printed: _printed_tables,
     pd.DataFrame: lambda frame: {"table": frame_table(frame)},
 }

@@ -175,15 +175,15 @@ class Separation:
         )
 
 
-def control_separation(table: pd.DataFrame, score: str = "estimate", *, control: str = "control") -> Separation:
+def control_separation(table: pd.DataFrame, value: str = "estimate", *, control: str = "control") -> Separation:
     r"""Judge how well a score tells essential from nonessential controls.
 
     Parameters
     ----------
     table : pandas.DataFrame
-        One row per gene or guide: of `rank_genes`, of `guide_table` (score "effect"), or any other, such as another
+        One row per gene or guide: of `rank_genes`, of `guide_table` (value "effect"), or any other, such as another
         method's scores beside the column of controls.
-    score : str
+    value : str
         The column of scores; low means essential.
     control : str
         The column of classes, "essential" and "nonessential"; other rows are not used.
@@ -212,23 +212,23 @@ def control_separation(table: pd.DataFrame, score: str = "estimate", *, control:
     >>> control_separation(table).auc_roc
     0.875
     """
-    for name in (score, control):
+    for name in (value, control):
         if name not in table:
             near = nearest(name, map(str, table.columns))
             raise DataError(
                 f"the table has no column '{name}'.",
                 f"Columns: {listed(map(str, table.columns))}.",
-                f"Nearest: '{near}'." if near else "Name the columns with score= and control=.",
+                f"Nearest: '{near}'." if near else "Name the columns with value= and control=.",
             )
     rows = table[table[control].astype(object).isin(_KINDS)]
     essential = (rows[control].astype(object) == "essential").to_numpy()
     _check_classes(int(essential.sum()), int((~essential).sum()), table[control])
-    scores = rows[score].to_numpy(dtype=float)
+    scores = rows[value].to_numpy(dtype=float)
     if np.isnan(scores).any():
         raise DataError(
-            f"{np.isnan(scores).sum()} controls have no '{score}'.",
+            f"{np.isnan(scores).sum()} controls have no '{value}'.",
             "Each control that is compared has a score.",
-            f"Leave their rows out: table.dropna(subset=['{score}']).",
+            f"Leave their rows out: table.dropna(subset=['{value}']).",
         )
     roc, pr = _curves(scores, essential)
     level = next((name for name in ("gene", "level", "grp", "sgRNA") if name in rows), None)
@@ -275,21 +275,21 @@ def _curves(scores: np.ndarray, essential: np.ndarray) -> tuple[pd.DataFrame, pd
 
 
 def scale_effects(
-    effects: pd.DataFrame,
+    table: pd.DataFrame,
     controls: Any = None,
     *,
-    score: str = "estimate",
+    value: str = "estimate",
     columns: Sequence[str] | None = None,
 ) -> pd.DataFrame:
     """Put effects on the scale where the median nonessential gene is 0 and the median essential one is -1.
 
     Parameters
     ----------
-    effects : pandas.DataFrame
+    table : pandas.DataFrame
         A table with a column of scores, such as `rank_genes` gives, or a matrix of genes x lines.
     controls : mapping or Series, optional
         The class of each gene by its name. For a matrix it is needed, a table's column `control` is the default.
-    score : str
+    value : str
         Of a table: the column whose medians settle the scale.
     columns : sequence of str, optional
         Of a table: what is scaled; by default all that are effects and their intervals (moved and divided) and their
@@ -317,9 +317,9 @@ def scale_effects(
     >>> scale_effects(table)["estimate"].tolist()
     [-1.0, 0.0, -0.25]
     """
-    is_table = score in effects
-    kinds = _classes(effects, controls, is_table=is_table)
-    values = effects[score] if is_table else effects.mean(axis=1)
+    is_table = value in table
+    kinds = _classes(table, controls, is_table=is_table)
+    values = table[value] if is_table else table.mean(axis=1)
     found = {kind: values[(kinds == kind).to_numpy()] for kind in _KINDS}
     _check_classes(len(found["essential"]), len(found["nonessential"]), kinds)
     zero, one = float(found["nonessential"].median()), float(found["essential"].median())
@@ -330,14 +330,14 @@ def scale_effects(
             "Compare the control lists with the screen, and the direction of its fold changes.",
         )
     if not is_table:
-        scaled = (effects - zero) / (zero - one)
+        scaled = (table - zero) / (zero - one)
     else:
-        wanted = [name for name in (*LOCATIONS, *SPREADS, score) if name in effects] if columns is None else columns
+        wanted = [name for name in (*LOCATIONS, *SPREADS, value) if name in table] if columns is None else columns
         moved = {
-            name: (effects[name] - (0.0 if name in SPREADS else zero)) / (zero - one) for name in dict.fromkeys(wanted)
+            name: (table[name] - (0.0 if name in SPREADS else zero)) / (zero - one) for name in dict.fromkeys(wanted)
         }
-        scaled = effects.assign(**moved)
-    scaled.attrs = {**effects.attrs, "scale": {"nonessential": zero, "essential": one}}
+        scaled = table.assign(**moved)
+    scaled.attrs = {**table.attrs, "scale": {"nonessential": zero, "essential": one}}
     return scaled
 
 

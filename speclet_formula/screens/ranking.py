@@ -6,11 +6,11 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import GroupBlock, sd_name
+from speclet_formula.design.design import GroupBlock
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
-from speclet_formula.posterior.draws import Fitted, draws_of, pooled
-from speclet_formula.posterior.intervals import Array, EstimateError, choose_interval, stack, summarise
+from speclet_formula.posterior.draws import Fitted, draws_of
+from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind, choose_interval, stack, summarise
 from speclet_formula.posterior.points import points_of
 from speclet_formula.screens.columns import text_of_labels
 
@@ -31,7 +31,7 @@ def rank_genes(
     add: str | Sequence[str] | None = None,
     direction: Literal["both", "negative", "positive"] = "both",
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     """Rank the genes of a screen by how sure their effect is.
 
@@ -74,7 +74,7 @@ def rank_genes(
     """
     _check_direction(direction)
     if add is None:
-        add = tuple(term.name for term in fit.model.design.fixed if term.kind == "intercept")
+        add = tuple(term.name for term in fit.model.design.mean.fixed if term.kind == "intercept")
     effects = level_effects(fit, gene, add=add, ci_prob=ci_prob, ci_kind=ci_kind)
     facts = _facts(fit, gene, guide, control).reindex(effects["level"])
     frame = pd.DataFrame({"gene": effects["level"], **{name: facts[name].to_numpy() for name in facts}})
@@ -139,7 +139,7 @@ def guide_table(
     control: str = "control",
     limit: float = 2.0,
     ci_prob: float | None = None,
-    ci_kind: str | None = None,
+    ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
     r"""Compare each guide with its gene's other guides, and mark those that are far from them.
 
@@ -188,7 +188,7 @@ def guide_table(
     interval = choose_interval(ci_prob, ci_kind)
     parts = [_distances(*part, interval) for part in _gene_blocks(fit, block, codes)]
     found = pd.concat(parts).sort_index()
-    intercept = [term.name for term in fit.model.design.fixed if term.kind == "intercept"]
+    intercept = [term.name for term in fit.model.design.mean.fixed if term.kind == "intercept"]
     effect = level_effects(fit, block.group, add=(gene, *intercept))["estimate"].to_numpy()
     frame = found.assign(
         sgRNA=labels,
@@ -206,7 +206,7 @@ def guide_table(
 
 def _guide_block(fit: Fitted, gene: str, guide: str) -> GroupBlock:
     """Return the block with an intercept for each guide."""
-    groups = fit.model.design.groups
+    groups = fit.model.design.mean.groups
     found = [
         block
         for block in groups
@@ -225,8 +225,8 @@ def _gene_blocks(
     fit: Fitted, block: GroupBlock, codes: np.ndarray
 ) -> Iterator[tuple[np.ndarray, Array, np.ndarray, Array]]:
     """Go through whole genes: the places of their guides, the guides' draws, where genes start, and the draws' SD."""
-    slot = block.slots[block.columns.index("1")]
-    own, sigma = pooled(draws_of(fit, slot)), pooled(draws_of(fit, sd_name(slot)))
+    draws, place = draws_of(fit), block.columns.index("1")
+    own, sigma = draws.effects(block)[place], draws.sds(block)[:, [place]]
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])
     size = max(1, _BLOCK // (8 * len(own)))

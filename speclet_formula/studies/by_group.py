@@ -3,24 +3,24 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from speclet_formula.common.resumable import open_folder, owner_of, seed_of
+from speclet_formula.common.batch import Outcome
+from speclet_formula.common.checkpoints import seed_of
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.tables import as_pandas
-from speclet_formula.errors import SamplingError
 from speclet_formula.formula.terms import Formula
+from speclet_formula.inference.plans import at_least
 from speclet_formula.posterior.archive import load
 from speclet_formula.posterior.tidy import tidy
 from speclet_formula.studies.group_fits import (
     FITS,
+    GroupFit,
     GroupTask,
-    Outcome,
     check,
-    fit_file,
     key_of,
     labels_of,
     make_tasks,
@@ -29,11 +29,9 @@ from speclet_formula.studies.group_fits import (
     read_formula,
 )
 
-MOST_SHOWN = 3
-
 
 @dataclass(frozen=True, eq=False, repr=False)
-class GroupedFits:
+class GroupedFits(Printed):
     """One model, fitted to each group of rows by itself.
 
     Attributes
@@ -65,11 +63,19 @@ class GroupedFits:
         """The groups that could not be fitted, with their reasons."""
         return self.groups[self.groups["status"] == "failed"].reset_index(drop=True)
 
-    def __repr__(self) -> str:
-        return "\n".join(_lines(self))
-
-    def _repr_html_(self) -> str:
-        return f"<pre>{escape(repr(self))}</pre>"
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out: the groups that failed are named with their reasons."""
+        failed, verdicts = self.failures, self.groups.query("status == 'fitted'")["verdict"]
+        flagged = int((~verdicts.isin(["converged", ""])).sum())
+        lines = [f"{flagged:,} fits are flagged by their diagnostics."] if flagged else []
+        if len(failed):
+            lines.append(f"{len(failed):,} of {len(self.groups):,} groups failed and are in no row of the table:")
+            lines += [f"* {row.group}: {row.reason}" for row in failed.itertuples()]
+        title = f"{self.formula} by {', '.join(self.by)}: {len(self.groups):,} groups, seed {self.random_seed}"
+        groups = self.groups.drop(columns=["group", "reason"]).assign(
+            seconds=self.groups["seconds"].map("{:,.2f}".format)
+        )
+        return Sheet(title, lines, (text_table(groups, labels=len(self.by)),))
 
 
 class SavedFits(Mapping[str, Any]):
@@ -100,7 +106,7 @@ def fit_by(
     summarise: Callable[[Any], pd.DataFrame] = tidy,
     keep_fits: bool = True,
     random_seed: int | None = None,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     folder: str | Path | None = None,
     **settings: Any,
@@ -120,9 +126,9 @@ def fit_by(
     keep_fits : bool
         Whether `fits` holds the fits, or only the table is wanted.
     random_seed : int, optional
-        The same seed gives the same fits, whatever the number of workers; a group's own seed follows from it and the
+        The same seed gives the same fits, whatever the number of processes; a group's own seed follows from it and the
         group's label, so that other groups can be added or left out.
-    workers : int, optional
+    cores : int, optional
         Processes; one for each core by default. Inside `joblib.parallel_config` those of its backend: a Dask or Ray
         cluster serves so.
     progress : bool
@@ -151,85 +157,63 @@ def fit_by(
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
     >>> data["batch"] = data["cell_line"].isin(["cell_0", "cell_1"]).map({True: "first", False: "second"})
-    >>> found = sf.fit_by("log_fc ~ (1|gene/sgRNA)", data, by="batch", method="reml", workers=1)
+    >>> found = sf.fit_by("log_fc ~ (1|gene/sgRNA)", data, by="batch", method="reml", cores=1)
     >>> list(found.fits), len(found.failures)
     (['first', 'second'], 0)
     """
     table, columns = as_pandas(data), (by,) if isinstance(by, str) else tuple(by)
     check(table, columns, settings)
+    cores = None if cores is None else at_least("cores", cores, 1)
     text = read_formula(formula, table, settings)
-    place = None if folder is None else Path(folder)
-    seed = seed_of(random_seed, place, FITS)
+    directory = None if folder is None else Path(folder)
+    seed = seed_of(random_seed, directory, FITS)
     labels, keys = labels_of(table, columns)
     tasks = make_tasks(text, table, labels, settings, seed, summarise, keep=keep_fits)
     manifest = manifest_of(text, columns, settings, seed, summarise)
-    if place is not None:
-        open_folder(place, manifest, FITS)
-    outcomes = outcomes_of(tasks, workers, place, owner=owner_of(manifest), progress=progress)
-    _refuse_all_failed(outcomes)
+    outcomes = outcomes_of(tasks, manifest, cores=cores, progress=progress, folder=directory)
     groups = keys.assign(
         n_rows=[len(task.rows) for task in tasks],
-        **{name: [one[name] for one in outcomes] for name in ("status", "reason", "verdict", "seconds")},
+        status=[outcome.status for outcome in outcomes],
+        reason=[outcome.reason for outcome in outcomes],
+        verdict=[outcome.result.verdict if outcome.result else "" for outcome in outcomes],
+        seconds=[outcome.seconds for outcome in outcomes],
     )
     return GroupedFits(
         formula=text,
         by=columns,
-        fits=_fits(tasks, outcomes, place, settings.get("functions")) if keep_fits else {},
+        fits=_fits(tasks, outcomes, directory, settings.get("functions")) if keep_fits else {},
         table=_table(outcomes, keys, columns),
         groups=groups,
         random_seed=seed,
     )
 
 
-def _refuse_all_failed(outcomes: list[Outcome]) -> None:
-    if any(outcome["status"] == "fitted" for outcome in outcomes):
-        return
-    counts = pd.Series([outcome["reason"] for outcome in outcomes]).value_counts()
-    counted = [f"{reason} ({count})" for reason, count in counts.head(MOST_SHOWN).items()]
-    raise SamplingError(
-        f"all {len(outcomes):,} groups failed: {'; '.join(counted)}.",
-        "At least one group can be fitted.",
-        "Fit one group by itself with sf.fit, and the same arguments.",
-    )
-
-
-def _table(outcomes: list[Outcome], keys: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
+def _table(outcomes: Sequence[Outcome[str, GroupFit]], keys: pd.DataFrame, columns: tuple[str, ...]) -> pd.DataFrame:
     """Put the tables below each other, each with the columns of its group."""
     parts = []
-    for place, outcome in enumerate(outcomes):
-        if outcome["table"] is not None:
-            part = outcome["table"]
-            own = {name: [keys[name].iloc[place]] * len(part) for name in columns}
+    tables = [None if outcome.result is None else outcome.result.table for outcome in outcomes]
+    for number, part in enumerate(tables):
+        if part is not None:
+            own = {name: [keys[name].iloc[number]] * len(part) for name in columns}
             kept = part.drop(columns=[name for name in columns if name in part])
             parts.append(pd.concat([pd.DataFrame(own, index=part.index), kept], axis=1))
     table = pd.concat(parts, ignore_index=True)
-    table.attrs = dict(next(one["table"].attrs for one in outcomes if one["table"] is not None))
+    table.attrs = dict(next(part.attrs for part in tables if part is not None))
     return table
 
 
-def _fits(tasks: list[GroupTask], outcomes: list[Outcome], folder: Path | None, functions: Any) -> Any:
+def _fits(
+    tasks: Sequence[GroupTask], outcomes: Sequence[Outcome[str, GroupFit]], folder: Path | None, functions: Any
+) -> Mapping[str, Any]:
     """Return the fits by group: from the folder when they are asked for, or at once."""
-    fitted = [(task, one) for task, one in zip(tasks, outcomes, strict=True) if one["status"] == "fitted"]
     if folder is not None:
-        return SavedFits({task.group: fit_file(folder, key_of(task)) for task, _ in fitted}, functions)
-    with tempfile.TemporaryDirectory() as place:
-        return {task.group: _loaded(Path(place), outcome["saved"], functions) for task, outcome in fitted}
-
-
-def _loaded(place: Path, saved: bytes, functions: Any) -> Any:
-    """Return a fit from the bytes of its file."""
-    path = place / "group.fit"
-    path.write_bytes(saved)
-    return load(path, functions=functions)
-
-
-def _lines(found: GroupedFits) -> list[str]:
-    failed, verdicts = found.failures, found.groups.query("status == 'fitted'")["verdict"]
-    flagged = int((~verdicts.isin(["converged", ""])).sum())
-    lines = [f"{found.formula} by {', '.join(found.by)}: {len(found.groups):,} groups, seed {found.random_seed}"]
-    if flagged:
-        lines.append(f"{flagged:,} fits are flagged by their diagnostics.")
-    if len(failed):
-        lines.append(f"{len(failed):,} of {len(found.groups):,} groups failed and are in no row of the table:")
-        lines += [f"* {row.group}: {row.reason}" for row in failed.itertuples()]
-    return [*lines, "", found.groups.drop(columns=["group", "reason"]).to_string(index=False)]
+        fitted = [task for task, outcome in zip(tasks, outcomes, strict=True) if not outcome.failed]
+        return SavedFits({task.group: (folder / key_of(task)).with_suffix(".fit") for task in fitted}, functions)
+    with tempfile.TemporaryDirectory() as temporary:
+        path = Path(temporary) / "group.fit"
+        fits = {}
+        for outcome in outcomes:
+            if outcome.result is not None and outcome.result.saved is not None:
+                path.write_bytes(outcome.result.saved)
+                fits[outcome.key] = load(path, functions=functions)
+        return fits

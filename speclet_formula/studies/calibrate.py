@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.resumable import seed_of
+from speclet_formula.common.checkpoints import seed_of
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import PriorError
 from speclet_formula.formula.terms import Formula
@@ -17,11 +18,8 @@ from speclet_formula.posterior.prior_draws import check_proper
 from speclet_formula.priors import PRESETS
 from speclet_formula.studies.data_sets import STUDY, prepare
 from speclet_formula.studies.ranks import ecdf, ecdf_band
-from speclet_formula.studies.running import outcomes_of
 from speclet_formula.studies.study import FEWEST, MOST, RANKED
 from speclet_formula.studies.summaries import (
-    as_html,
-    as_text,
     by_class,
     calibration_foot,
     cells,
@@ -30,7 +28,7 @@ from speclet_formula.studies.summaries import (
     parameter_summaries,
     rows_frame,
 )
-from speclet_formula.studies.tasks import STUDY_SETTINGS, make_tasks
+from speclet_formula.studies.tasks import STUDY_SETTINGS, make_tasks, outcomes_of
 
 LEVEL = 0.99
 PRINTED_RANKS = (
@@ -50,7 +48,7 @@ LEFT_OUT = ("power", "type_s", "type_m", "lme4_bias", "lme4_rmse")  # columns of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Calibration:
+class Calibration(Printed):
     """Whether posteriors are right on average over the prior: simulation-based calibration.
 
     Attributes
@@ -95,31 +93,24 @@ class Calibration:
     data_sets: pd.DataFrame
     foot: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        return as_text(self._title(), self._tables(), self.foot)
-
-    def _repr_html_(self) -> str:
-        return as_html(self._title(), self._tables(), self.foot)
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        quantities = text_table(cells(self.table[list(PRINTED_RANKS)]), "By quantity", labels=2)
+        return Sheet(self._title(), (), (by_class(self.classes, ()), quantities), self.foot)
 
     def _title(self) -> str:
         return (
             f"Calibration of {self.formula}: {self.n_sims:,} data sets drawn from the priors, seed {self.random_seed}"
         )
 
-    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
-        return [
-            ("By class (coverage of 90 % intervals, with its 99 % band):", by_class(self.classes, ())),
-            ("By quantity:", cells(self.table[list(PRINTED_RANKS)])),
-        ]
-
 
 def calibrate(
     formula: str | Formula,
     data: Any,
     *,
-    n_sims: int = 1000,
+    nsim: int = 1000,
     random_seed: int | None = None,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     folder: str | Path | None = None,
     ranked: int = RANKED,
@@ -138,9 +129,9 @@ def calibrate(
     data : table
         Predictors and grouping factors. Priors are frozen before the first draw: where they are a preset's that is
         scaled to the response, `data` needs a response for that, and it serves for nothing else.
-    n_sims : int
+    nsim : int
         Data sets.
-    random_seed, workers, progress, folder
+    random_seed, cores, progress, folder
         As in `study`.
     ranked : int
         Evenly spaced draws that each true value is ranked among.
@@ -178,23 +169,23 @@ def calibrate(
     >>> found.calibrated  # doctest: +SKIP
     True
     """
-    at_least("n_sims", n_sims, FEWEST, MOST)
+    at_least("nsim", nsim, FEWEST, MOST)
     at_least("ranked", ranked, 1)
-    place = None if folder is None else Path(folder)
+    directory = None if folder is None else Path(folder)
     frozen = settings | {"priors": _frozen(formula, as_pandas(data), settings)}
     tasks = make_tasks(
-        formula, None, [data], [None], frozen, entropy=seed_of(random_seed, place, STUDY), ranked=ranked, reml=False
+        formula, None, [data], [None], frozen, entropy=seed_of(random_seed, directory, STUDY), ranked=ranked, reml=False
     )
     check_proper(prepare(tasks[0])[1])
-    workers = None if workers is None else at_least("workers", workers, 1)
-    outcomes = outcomes_of(tasks, n_sims, workers=workers, progress=progress, folder=place)
+    cores = None if cores is None else at_least("cores", cores, 1)
+    outcomes = outcomes_of(tasks, nsim, cores=cores, progress=progress, folder=directory)
     labels = pd.DataFrame(index=[0])
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
     table, curves = _with_bands(parameter_summaries(rows, data_sets, (), ranked), rows, ranked)
     smallest = float(table["rank_p"].min())
     return Calibration(
         formula=tasks[0].formula,
-        n_sims=n_sims,
+        n_sims=nsim,
         random_seed=tasks[0].entropy,
         ranked=ranked,
         level=LEVEL,
@@ -246,5 +237,5 @@ def _with_bands(table: pd.DataFrame, rows: pd.DataFrame, ranked: int) -> tuple[p
                  "lower": band.lower, "upper": band.upper}  # fmt: skip
         curves.append(pd.DataFrame(curve))
     dropped = [column for name in LEFT_OUT for column in (name, f"{name}_se")]
-    found = table.drop(columns=dropped).assign(gap=gaps, inside=pd.Series(inside, dtype=object))
-    return found, pd.concat(curves, ignore_index=True)
+    judged = table.drop(columns=dropped).assign(gap=gaps, inside=pd.Series(inside, dtype=object))
+    return judged, pd.concat(curves, ignore_index=True)

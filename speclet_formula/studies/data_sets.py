@@ -6,30 +6,33 @@ over data sets is left to `summaries`. Nothing is ever unpickled.
 
 import json
 import math
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.resumable import FolderKind, write_whole
+from speclet_formula.common.batch import Outcome
+from speclet_formula.common.checkpoints import FolderKind, write_whole
+from speclet_formula.design import Predictor
 from speclet_formula.errors import DataError
-from speclet_formula.families import inverse_link, log_density
+from speclet_formula.families import inverse_link, inverse_parameter_link
 from speclet_formula.inference.fit import fit
 from speclet_formula.inference.refit import with_response
 from speclet_formula.model import Model
+from speclet_formula.model.observation import observed_log_density
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.prior_draws import truth_from_priors
 from speclet_formula.prediction.linear_predictors import linear_predictor
 from speclet_formula.recovery.blocks import Block, blocks_of
-from speclet_formula.recovery.parameters import Scalar, reml_estimates, scalars_of
+from speclet_formula.recovery.parameters import Scalar, contraction_of, reml_estimates, scalars_of, standardised
 from speclet_formula.recovery.simulate import Simulator, draw_data, simulator_of
 from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
 
-type Outcome = dict[str, Any]
+type Key = tuple[int, int]  # of a data set: that of its task, and its own number
 # Formulas and tables are read once in each process, by the task's key: tasks themselves arrive as copies.
 _READY: dict[str, tuple[Simulator, Model]] = {}
 MOST_READY = 4
@@ -39,7 +42,7 @@ STUDY = FolderKind(
     writer="a study",
     own="A study keeps its results in a folder of its own.",
     files="A study writes one small file for each data set.",
-    same="Only the same study can be taken up again; n_sims alone may change.",
+    same="Only the same study can be taken up again; nsim alone may change.",
     says="It says what study the folder's results belong to.",
 )
 FORMAT = 2  # 1 did not say in each file whose it is
@@ -96,7 +99,18 @@ def prepare(task: Task) -> tuple[Simulator, Model]:
     return _READY[task.key]
 
 
-def run(task: Task, number: int) -> Outcome:
+@dataclass(frozen=True, eq=False)
+class DataSet:
+    """What a data set leaves behind once it was fitted."""
+
+    verdict: str  # of the diagnostics
+    diagnosis: str
+    ess_bulk_min: float
+    r_hat_max: float
+    rows: dict[str, list[Any]]  # one list for each of ROW_COLUMNS
+
+
+def run(task: Task, number: int) -> DataSet:
     """Simulate, fit and judge one data set.
 
     Parameters
@@ -107,31 +121,95 @@ def run(task: Task, number: int) -> Outcome:
 
     Returns
     -------
-    dict
-        `scenario`, `data_set`, `status` ("fitted" or "failed"), `reason` (of a failure, else ""), `verdict`,
-        `diagnosis`, `ess_bulk_min` and `r_hat_max` of the fit, `seconds` of wall time, `cpu_seconds`, and `rows`: a
-        list for each of `measures.ROW_COLUMNS`.
+    DataSet
     """
-    started, processor = time.perf_counter(), time.process_time()
-    outcome: Outcome = {
-        "scenario": task.scenario,
+    drawing, fitting = np.random.SeedSequence(task.entropy, spawn_key=(task.scenario, number)).spawn(2)
+    rng = np.random.default_rng(drawing)
+    simulator, template = prepare(task)
+    params = truth_from_priors(template, rng) if task.params is None else task.params
+    response, effects = draw_data(simulator, params, rng)
+    seed = int(fitting.generate_state(1)[0])
+    fitted = fit(with_response(template, response), cores=1, progress=False, random_seed=seed, **task.fit)
+    truth = {**params, **effects}
+    rows = measure(fitted, truth, ranked=task.ranked, reml=task.reml, calibration=task.params is None)
+    return DataSet(
+        verdict=fitted.diagnostics.verdict,
+        diagnosis=fitted.diagnostics.sentence,
+        ess_bulk_min=float(fitted.diagnostics.ess_bulk_min),
+        r_hat_max=float(fitted.diagnostics.r_hat_max),
+        rows={column: [row[column] for row in rows] for column in ROW_COLUMNS},
+    )
+
+
+_BLANK = DataSet("", "", math.nan, math.nan, {column: [] for column in ROW_COLUMNS})  # of a data set that failed
+
+
+def facts(outcome: Outcome[Key, DataSet]) -> dict[str, Any]:
+    """Return an outcome as plain numbers and words: those of its data set too, blank where it failed."""
+    scenario, number = outcome.key
+    return {
+        "scenario": scenario,
         "data_set": number,
-        "status": "fitted",
-        "reason": "",
-        "verdict": "",
-        "diagnosis": "",
-        "ess_bulk_min": float("nan"),
-        "r_hat_max": float("nan"),
+        "status": outcome.status,
+        "reason": outcome.reason,
+        **vars(outcome.result or _BLANK),
+        "seconds": outcome.seconds,
+        "cpu_seconds": outcome.cpu_seconds,
     }
-    try:
-        rows = _rows(task, number, outcome)
-    except Exception as error:  # whatever stops one fit is counted with its reason; the study goes on
-        outcome |= {"status": "failed", "reason": f"{type(error).__name__}: {_first_line(error)}"}
-        rows = []
-    outcome["seconds"] = time.perf_counter() - started
-    outcome["cpu_seconds"] = time.process_time() - processor
-    outcome["rows"] = {column: [row[column] for row in rows] for column in ROW_COLUMNS}
+
+
+def save_outcome(folder: Path, owner: str, outcome: Outcome[Key, DataSet]) -> Outcome[Key, DataSet]:
+    """Write the outcome of one data set, and return it."""
+    write_whole(
+        folder / _name(outcome.key), json.dumps(_plain(facts(outcome) | {"study": owner}), allow_nan=False).encode()
+    )
     return outcome
+
+
+def load_outcome(folder: Path, owner: str, key: Key) -> Outcome[Key, DataSet] | None:
+    """Return the outcome of one data set; None where there is none, or one that is not whole.
+
+    Raises
+    ------
+    DataError
+        The file cannot be opened, or is of other work.
+    """
+    path = folder / _name(key)
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _foreign(path, f"cannot be read: {error.strerror or error}") from error
+    except (ValueError, RecursionError):
+        return None  # it is made again, and comes out the same
+    if not isinstance(saved, dict) or saved.pop("study", None) != owner:
+        raise _foreign(path, "is not of this study")
+    try:
+        known: dict[str, Any] = _restored(saved)
+        _check(known, key)
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _foreign(path, "is not as this study wrote it") from error
+    made = DataSet(**{field.name: known[field.name] for field in fields(DataSet)})
+    result = made if known["status"] == "fitted" else None
+    return Outcome(key, result, known["reason"], known["seconds"], known["cpu_seconds"])
+
+
+def _check(known: dict[str, Any], key: Key) -> None:
+    """Raise a ValueError, or what comes of numbers and names that are none, unless all is there and of its kind."""
+    if (known["scenario"], known["data_set"]) != key:
+        raise ValueError("another data set")
+    if known["status"] not in ("fitted", "failed") or not all(isinstance(known[name], str) for name in _WORDS):
+        raise ValueError("words")
+    rows = known["rows"]
+    if list(rows) != list(ROW_COLUMNS) or len({len(column) for column in rows.values()}) != 1:
+        raise ValueError("columns")
+    if not all(isinstance(cell, str) for name in _WORDS_OF_ROWS for cell in rows[name]):
+        raise ValueError("words of rows")
+    cells = [cell for name, column in rows.items() if name not in _WORDS_OF_ROWS for cell in column]
+    for value in [*(known[name] for name in _NUMBERS), *cells]:
+        if type(value) not in (int, float) or not (math.isnan(value) or float(value) == value):
+            raise ValueError("numbers")
 
 
 def measure(fit: Fit, truth: Mapping[str, Any], *, ranked: int, reml: bool, calibration: bool) -> list[Row]:
@@ -155,103 +233,28 @@ def measure(fit: Fit, truth: Mapping[str, Any], *, ranked: int, reml: bool, cali
         With the keys ROW_COLUMNS, which `Study` defines.
     """
     implied = implied_truth(fit.model, truth)
-    posterior = fit.idata["posterior"]
+    draws = draws_of(fit)
     reference = reml_estimates(fit.model) if reml else {}
-    scalars = [scalar for scalar in scalars_of(fit.model, posterior) if scalar.key in implied.scalars]
+    scalars = [scalar for scalar in scalars_of(fit.model, draws) if scalar.key in implied.scalars]
     rows = [_scalar_row(scalar, implied, reference.get(scalar.key, np.nan), ranked) for scalar in scalars]
-    blocks = blocks_of(fit.model, posterior, implied)
+    blocks = blocks_of(fit.model, draws, implied)
     rows += [_block_row(block) for block in blocks if block.own]
     if calibration:
         rows += [_level_row(block, ranked) for block in blocks if block.own]
-        rows.append(_likelihood_row(fit.model, posterior, truth, ranked))
+        rows.append(_likelihood_row(fit.model, draws, truth, ranked))
     return rows
 
 
-def _rows(task: Task, number: int, outcome: Outcome) -> list[dict[str, Any]]:
-    """Return the rows of one data set, and note in its outcome how the fit went."""
-    drawing, fitting = np.random.SeedSequence(task.entropy, spawn_key=(task.scenario, number)).spawn(2)
-    rng = np.random.default_rng(drawing)
-    simulator, template = prepare(task)
-    params = truth_from_priors(template, rng) if task.params is None else task.params
-    response, effects = draw_data(simulator, params, rng)
-    seed = int(fitting.generate_state(1)[0])
-    fitted = fit(with_response(template, response), cores=1, progress=False, random_seed=seed, **task.fit)
-    found = fitted.diagnostics
-    outcome |= {
-        "verdict": found.verdict,
-        "diagnosis": found.sentence,
-        "ess_bulk_min": float(found.ess_bulk_min),
-        "r_hat_max": float(found.r_hat_max),
-    }
-    truth = {**params, **effects}
-    return measure(fitted, truth, ranked=task.ranked, reml=task.reml, calibration=task.params is None)
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error's message: what is wrong."""
-    return (str(error).splitlines() or [""])[0]
-
-
-def save_outcome(folder: Path, owner: str, outcome: Mapping[str, Any]) -> None:
-    """Write the outcome of one data set."""
-    place = folder / _name(outcome["scenario"], outcome["data_set"])
-    write_whole(place, json.dumps(_plain({**outcome, "study": owner}), allow_nan=False).encode())
-
-
-def load_outcome(folder: Path, owner: str, scenario: int, number: int) -> dict[str, Any] | None:
-    """Return the outcome of one data set; None where there is none, or one that is not whole.
-
-    Raises
-    ------
-    DataError
-        The file cannot be opened, or is of other work.
-    """
-    place = folder / _name(scenario, number)
-    try:
-        found = json.loads(place.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _foreign(place, f"cannot be read: {error.strerror or error}") from error
-    except (ValueError, RecursionError):
-        return None  # it is made again, and comes out the same
-    if not isinstance(found, dict) or found.pop("study", None) != owner:
-        raise _foreign(place, "is not of this study")
-    try:
-        outcome: dict[str, Any] = _restored(found)
-        _check(outcome, scenario, number)
-    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise _foreign(place, "is not as this study wrote it") from error
-    return outcome
-
-
-def _foreign(place: Path, what: str) -> DataError:
+def _foreign(path: Path, what: str) -> DataError:
     return DataError(
-        f"the file '{place}' {what}.",
+        f"the file '{path}' {what}.",
         "The folder of a study holds the files that the study wrote, and no others.",
         "Move it out of the folder; then the same call makes its data set again.",
     )
 
 
-def _check(outcome: dict[str, Any], scenario: int, number: int) -> None:
-    """Raise a ValueError, or what comes of numbers and names that are none, unless all is there and of its kind."""
-    if (outcome["scenario"], outcome["data_set"]) != (scenario, number):
-        raise ValueError("another data set")
-    if outcome["status"] not in ("fitted", "failed") or not all(isinstance(outcome[name], str) for name in _WORDS):
-        raise ValueError("words")
-    rows = outcome["rows"]
-    if list(rows) != list(ROW_COLUMNS) or len({len(column) for column in rows.values()}) != 1:
-        raise ValueError("columns")
-    if not all(isinstance(cell, str) for name in _WORDS_OF_ROWS for cell in rows[name]):
-        raise ValueError("words of rows")
-    cells = [cell for name, column in rows.items() if name not in _WORDS_OF_ROWS for cell in column]
-    for value in [*(outcome[name] for name in _NUMBERS), *cells]:
-        if type(value) not in (int, float) or not (math.isnan(value) or float(value) == value):
-            raise ValueError("numbers")
-
-
-def _name(scenario: int, number: int) -> str:
-    return f"{scenario:03d}-{number:06d}.json"
+def _name(key: Key) -> str:
+    return "{:03d}-{:06d}.json".format(*key)
 
 
 def _plain(value: Any) -> Any:
@@ -282,15 +285,15 @@ def _scalar_row(scalar: Scalar, implied: ImpliedTruth, lme4: float, ranked: int)
     """Return a scalar's row."""
     truth = implied.scalars[scalar.key]
     row = _single(scalar.key, scalar.term, scalar.group, scalar.kind, scalar.draws.ravel(), truth, ranked)
-    contraction = 1.0 if np.isinf(scalar.prior_sd) else 1 - (row["sd"] / scalar.prior_sd) ** 2
-    return row | {"realized": implied.realized.get(scalar.key, float("nan")), "contraction": contraction, "lme4": lme4}
+    contraction, realized = contraction_of(row["sd"], scalar.prior_sd), implied.realized.get(scalar.key, float("nan"))
+    return row | {"realized": realized, "contraction": contraction, "lme4": lme4}
 
 
 def _single(key: str, term: str, group: str, kind: str, draws: np.ndarray, truth: float, ranked: int) -> Row:
     """Return the row of one quantity."""
     lo, hi = np.quantile(draws, [0.05, 0.95])
     median, sd = float(np.median(draws)), float(draws.std(ddof=1))
-    z = _standardised(draws, truth, logarithmic=kind in LOGARITHMIC)
+    z = standardised(draws, truth, logarithmic=kind in LOGARITHMIC)
     return _row(
         parameter=key, term=term, group=group, n_values=1, truth=truth, median=median, sd=sd, lo=float(lo),
         hi=float(hi), error=median - truth, squared=(median - truth) ** 2, width90=float(hi - lo), z=z, z_squared=z**2,
@@ -306,23 +309,13 @@ def rank_among(draws: np.ndarray, truth: float, ranked: int) -> int:
     return int(np.sum(draws[kept] < truth))
 
 
-def _standardised(draws: np.ndarray, truth: float, *, logarithmic: bool) -> float:
-    """Return (median - truth) / sd, of logarithms for SDs; NaN where there is none."""
-    if logarithmic:
-        if truth <= 0 or draws.min() <= 0:
-            return float("nan")
-        draws, truth = np.log(draws), float(np.log(truth))
-    spread = float(draws.std(ddof=1))
-    return (float(np.median(draws)) - truth) / spread if spread > 0 else float("nan")
-
-
 def _coverage(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """Return the share of columns whose equal-tailed interval holds the truth, for each mass."""
-    found = {}
+    shares = {}
     for name, mass in MASSES.items():
         lo, hi = np.quantile(draws, [(1 - mass) / 2, (1 + mass) / 2], axis=0)
-        found[name] = float(np.mean((lo <= truth) & (truth <= hi)))
-    return found
+        shares[name] = float(np.mean((lo <= truth) & (truth <= hi)))
+    return shares
 
 
 def _claims(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -362,15 +355,20 @@ def _level_row(block: Block, ranked: int) -> Row:
     return _single(key, block.term, block.group, "level", block.draws[:, 0], float(block.truth[0]), ranked)
 
 
-def _likelihood_row(model: Model, posterior: Any, truth: Mapping[str, Any], ranked: int) -> Row:
+def _likelihood_row(model: Model, draws: Draws, truth: Mapping[str, Any], ranked: int) -> Row:
     """Return the row of the log-likelihood of the data, given all parameters, among the ranked draws alone."""
-    size = posterior.sizes["chain"] * posterior.sizes["draw"]
-    kept = np.linspace(0, size - 1, ranked).astype(int)
-    mean = linear_predictor(model, posterior.to_dataset(), draws=kept)
-    own = {name: np.ravel(posterior[name].to_numpy())[kept, None] for name in model.family.parameters}
-    known = {name: float(truth[name]) for name in model.family.parameters}
-    drawn = total_log_likelihood(model, mean, own)
-    true = float(total_log_likelihood(model, _true_predictor(model, truth)[None], known)[0])
+    kept = draws.take(np.linspace(0, len(draws) - 1, ranked).astype(int))
+    mean = linear_predictor(model, kept)
+    own: dict[str, Any] = {}
+    known: dict[str, Any] = {}
+    for name in model.family.parameters:
+        if (varying := model.design.varying.get(name)) is None:
+            own[name], known[name] = kept.parameter(name), float(truth[name])
+        else:
+            own[name] = inverse_parameter_link(model.family, name, linear_predictor(model, kept, parameter=name))
+            known[name] = inverse_parameter_link(model.family, name, _true_predictor(varying, truth)[None])
+    drawn = _log_likelihood(model, mean, own)
+    true = float(_log_likelihood(model, _true_predictor(model.design.mean, truth)[None], known)[0])
     # So few draws give ranks, but intervals that are short of their mass: 99 draws' 95 % interval covers 93 %.
     return _row(
         parameter=LOG_LIKELIHOOD, term=LOG_LIKELIHOOD, group="", n_values=1, truth=true, median=float(np.median(drawn)),
@@ -379,18 +377,17 @@ def _likelihood_row(model: Model, posterior: Any, truth: Mapping[str, Any], rank
     )  # fmt: skip
 
 
-def total_log_likelihood(model: Model, predictor: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
+def _log_likelihood(model: Model, predictor: np.ndarray, parameters: Mapping[str, Any]) -> np.ndarray:
     """Return the log-likelihood (draws,) of linear predictors (draws, n)."""
     means = inverse_link(model.family, predictor)
-    return log_density(model.family, model.design.response, means, parameters).sum(axis=1)
+    return observed_log_density(model.family, model.design, slice(None), means, parameters).sum(axis=1)
 
 
-def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray:
+def _true_predictor(predictor: Predictor, truth: Mapping[str, Any]) -> np.ndarray:
     """Return the true linear predictor of each row, for a truth by the names of the model."""
-    design = model.design
-    labels = [label for term in design.fixed for label in term.columns]
-    total: np.ndarray = design.offset + design.X @ np.array([float(truth[label]) for label in labels])
-    for block in design.groups:
+    coefficients = np.array([float(truth[label]) for label in predictor.columns])
+    total: np.ndarray = predictor.offset + predictor.X @ coefficients
+    for block in predictor.groups:
         for column, slot in enumerate(block.slots):
             effects = pd.Series(truth[slot]).loc[list(block.levels)].to_numpy(dtype=float)
             total = total + block.values[:, column] * effects[block.codes]

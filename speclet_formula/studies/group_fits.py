@@ -3,21 +3,18 @@
 import hashlib
 import io
 import json
-import os
 import tempfile
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import joblib
 import numpy as np
 import pandas as pd
-from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from speclet_formula.common.resumable import FolderKind, write_whole
-from speclet_formula.common.spreading import spread, tethered, with_progress
+from speclet_formula.common.batch import Outcome, refuse_all_failed, run_batch
+from speclet_formula.common.checkpoints import FolderKind, fingerprint, open_folder, spelled, write_whole
 from speclet_formula.design.tables import select_columns
 from speclet_formula.errors import DataError, listed, nearest
 from speclet_formula.formula.parse import parse_formula
@@ -26,7 +23,6 @@ from speclet_formula.inference.fit import FIT_SETTINGS, MODEL_SETTINGS, fit, ref
 from speclet_formula.model import Model
 from speclet_formula.posterior.archive import save
 
-type Outcome = dict[str, Any]
 FITS = FolderKind(
     manifest="groups.json",
     work="call",
@@ -53,137 +49,59 @@ class GroupTask:
     keep: bool  # whether the fit itself is wanted
 
 
-def run_group(task: GroupTask) -> Outcome:
-    """Fit one group and summarise it.
+@dataclass(frozen=True, eq=False)
+class GroupFit:
+    """What the fit of a group leaves behind."""
 
-    Returns
-    -------
-    dict
-        `group`, `status` ("fitted" or "failed"), `reason`, `verdict`, `seconds`; `table` (a frame, None of a failure)
-        and `saved` (bytes, None of a failure or where fits are not kept).
+    verdict: str  # of the diagnostics; "" of a fit without draws
+    table: pd.DataFrame  # that was made of it
+    saved: bytes | None  # its file; None where fits are not kept, or it is in the folder
+
+
+def outcomes_of(
+    tasks: Sequence[GroupTask], manifest: Mapping[str, Any], *, cores: int | None, progress: bool, folder: Path | None
+) -> list[Outcome[str, GroupFit]]:
+    """Fit all groups that are not in the folder yet, and return all outcomes in order.
+
+    Raises
+    ------
+    DataError
+        The folder belongs to another call.
+    SamplingError
+        Every group failed.
     """
-    started = time.perf_counter()
-    outcome: Outcome = {
-        "group": task.group,
-        "status": "fitted",
-        "reason": "",
-        "verdict": "",
-        "table": None,
-        "saved": None,
-    }
-    try:
-        arguments = {"cores": 1, **task.fit, "random_seed": task.seed, "progress": False}
-        fitted = fit(Model(task.formula, task.rows, **task.model), **arguments)
-        diagnostics = getattr(fitted, "diagnostics", None)
-        table = task.summarise(fitted)
-        outcome |= {
-            "table": table.reset_index(drop=True),
-            "verdict": getattr(diagnostics, "verdict", ""),
-            "saved": _saved(fitted) if task.keep else None,
-        }
-    except Exception as error:  # whatever stops one group is counted with its reason; the others go on
-        reason = (str(error).splitlines() or [""])[0]
-        outcome |= {"status": "failed", "reason": f"{type(error).__name__}: {reason}", "table": None}
-    outcome["seconds"] = time.perf_counter() - started
-    return outcome
+    load, save = None, None
+    if folder is not None:
+        owner = open_folder(folder, manifest, FITS)
+        files = {task.group: folder / key_of(task) for task in tasks}
+        load, save = (
+            partial(load_outcome, files, owner, keep=any(task.keep for task in tasks)),
+            partial(save_outcome, files, owner),
+        )
+    calls = {task.group: (task,) for task in tasks}
+    outcomes = run_batch(run_group, calls, what="groups", cores=cores, progress=progress, load=load, save=save)
+    refuse_all_failed(
+        outcomes,
+        "groups",
+        "At least one group can be fitted.",
+        "Fit one group by itself with sf.fit, and the same arguments.",
+    )
+    return outcomes
+
+
+def run_group(task: GroupTask) -> GroupFit:
+    """Fit one group and summarise it, in a worker."""
+    arguments = {"cores": 1, **task.fit, "random_seed": task.seed, "progress": False}
+    fitted = fit(Model(task.formula, task.rows, **task.model), **arguments)
+    table = task.summarise(fitted).reset_index(drop=True)
+    verdict = getattr(getattr(fitted, "diagnostics", None), "verdict", "")
+    return GroupFit(verdict, table, _saved(fitted) if task.keep else None)
 
 
 def _saved(fitted: Any) -> bytes:
     """Return a fit as the bytes of its file, which travel to wherever the caller is."""
     with tempfile.TemporaryDirectory() as folder:
         return save(fitted, Path(folder) / "group.fit").read_bytes()
-
-
-def digest(rows: pd.DataFrame) -> str:
-    """Return a fingerprint of a group's rows, the names and orders of their levels included."""
-    levels = {name: list(map(str, c.cat.categories)) for name, c in rows.items() if hasattr(c, "cat")}
-    return _fingerprint(f"{rows.to_csv(index=False)}{levels}".encode())
-
-
-def fit_file(folder: Path, key: str) -> Path:
-    """Return where a group's fit stands."""
-    return folder / f"{key}.fit"
-
-
-def save_outcome(folder: Path, owner: str, key: str, outcome: dict[str, Any]) -> None:
-    """Write the outcome of one group that was fitted: its fit, its table, and last what says that both are there."""
-    if outcome["saved"] is not None:
-        write_whole(fit_file(folder, key), outcome["saved"])
-    table = outcome["table"].to_parquet()
-    write_whole(folder / f"{key}.parquet", table)
-    facts = {name: outcome[name] for name in ("group", "status", "reason", "verdict", "seconds")}
-    size = None if outcome["saved"] is None else len(outcome["saved"])
-    facts |= {"call": owner, "table": _fingerprint(table), "size": size}
-    write_whole(folder / f"{key}.json", json.dumps(facts).encode())
-
-
-def load_outcome(folder: Path, owner: str, key: str, group: str, *, keep: bool) -> dict[str, Any] | None:
-    """Return the outcome of one group; None where there is none of this call, or none that is whole."""
-    try:
-        facts = json.loads((folder / f"{key}.json").read_text(encoding="utf-8"))
-        written = (folder / f"{key}.parquet").read_bytes()
-        same = (facts["call"], facts["group"], facts["table"]) == (owner, group, _fingerprint(written))
-        if not same or (keep and fit_file(folder, key).stat().st_size != facts["size"]):
-            return None
-        outcome = {name: facts[name] for name in ("group", "status", "reason", "verdict", "seconds")}
-        return outcome | {"table": pd.read_parquet(io.BytesIO(written)), "saved": None}
-    except (OSError, ValueError, TypeError, KeyError, RecursionError):
-        return None  # it is made again, and comes out the same
-
-
-def _fingerprint(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()[:20]
-
-
-def key_of(task: GroupTask) -> str:
-    """Return the name of a group's files: they belong to its label and its rows."""
-    return hashlib.sha256(f"{task.group}\n{digest(task.rows)}".encode()).hexdigest()[:20]
-
-
-def outcomes_of(
-    tasks: list[GroupTask], workers: int | None, folder: Path | None, *, owner: str = "", progress: bool
-) -> list[Outcome]:
-    """Return the outcomes of all groups in order, of those in the folder without fitting them again."""
-    done: dict[str, Outcome] = {}
-    files = {task.group: key_of(task) for task in tasks} if folder is not None else {}
-    if folder is not None:
-        found = {
-            task.group: load_outcome(folder, owner, files[task.group], task.group, keep=task.keep) for task in tasks
-        }
-        done = {group: outcome for group, outcome in found.items() if outcome is not None}
-    pending = [task for task in tasks if task.group not in done]
-    for outcome in with_progress(_made(pending, workers), "groups", len(tasks), len(done), shown=progress):
-        done[outcome["group"]] = outcome
-        if folder is not None and outcome["status"] == "fitted":
-            save_outcome(folder, owner, files[outcome["group"]], outcome)
-            outcome["saved"] = None  # it is in its file
-    return [done[task.group] for task in tasks]
-
-
-def _made(pending: list[GroupTask], workers: int | None) -> Iterator[Outcome]:
-    """Run the groups where joblib says; if a process is killed, those that are left run alone, each in its own."""
-    left = {task.group: task for task in pending}
-    try:
-        for outcome in spread(run_group, [(task,) for task in pending], workers):
-            del left[outcome["group"]]
-            yield outcome
-    except TerminatedWorkerError:
-        for task in left.values():
-            yield _alone(task)
-
-
-def _alone(task: GroupTask) -> Outcome:
-    """Fit one group in a process that nobody else needs."""
-    try:
-        with joblib.parallel_config(backend="loky"):
-            (outcome,) = joblib.Parallel(n_jobs=2)([joblib.delayed(tethered)(os.getpid(), run_group, task)])
-    except TerminatedWorkerError:
-        reason = "the process that fitted it was killed, twice; often it wants more memory"
-        return {
-            "group": task.group, "status": "failed", "reason": reason, "verdict": "", "seconds": float("nan"),
-            "table": None, "saved": None,
-        }  # fmt: skip
-    return dict(outcome)
 
 
 def check(table: pd.DataFrame, columns: tuple[str, ...], settings: dict[str, Any]) -> None:
@@ -250,12 +168,12 @@ def make_tasks(
     """Return one task for each group, in the order in which the groups first come."""
     model = {name: settings[name] for name in MODEL_SETTINGS if name in settings}
     sampling = {name: settings[name] for name in FIT_SETTINGS if name in settings}
-    found = []
+    tasks = []
     codes, names = pd.factorize(labels)
     for code, group in enumerate(names):
         rows = table[codes == code].reset_index(drop=True)
-        found.append(GroupTask(group, text, rows, model, sampling, _seed_of_group(seed, group), summarise, keep))
-    return found
+        tasks.append(GroupTask(group, text, rows, model, sampling, _seed_of_group(seed, group), summarise, keep))
+    return tasks
 
 
 def _seed_of_group(seed: int, group: str) -> int:
@@ -267,18 +185,65 @@ def manifest_of(
     text: str, columns: tuple[str, ...], settings: dict[str, Any], seed: int, summarise: Callable[..., Any]
 ) -> dict[str, Any]:
     """Return all that settles the outcomes beside the rows, as JSON has it."""
-    spelled = {
-        name: f"function {value.__name__}" if callable(value) and hasattr(value, "__name__") else repr(value)
-        for name, value in sorted(settings.items())
-        if name != "functions"
-    }
-    functions = sorted(settings.get("functions") or ())
     return {
         "format": FORMAT,
         "formula": text,
         "by": list(columns),
-        "settings": spelled,
-        "functions": functions,
+        "settings": spelled({name: value for name, value in settings.items() if name != "functions"}),
+        "functions": sorted(settings.get("functions") or ()),
         "random_seed": seed,
         "summarise": getattr(summarise, "__qualname__", repr(type(summarise))),
     }
+
+
+def key_of(task: GroupTask) -> str:
+    """Return the name of a group's files: they belong to its label and its rows."""
+    return hashlib.sha256(f"{task.group}\n{fingerprint(task.rows)[:20]}".encode()).hexdigest()[:20]
+
+
+def save_outcome(files: Mapping[str, Path], owner: str, outcome: Outcome[str, GroupFit]) -> Outcome[str, GroupFit]:
+    """Write a group that was fitted: its fit, its table, and last what says that both are there.
+
+    Returns
+    -------
+    Outcome
+        Without the fit, which is in its file. A group that failed has none, and is fitted again next time.
+    """
+    made = outcome.result
+    if made is None:
+        return outcome
+    path, table = files[outcome.key], made.table.to_parquet()
+    if made.saved is not None:
+        write_whole(path.with_suffix(".fit"), made.saved)
+    write_whole(path.with_suffix(".parquet"), table)
+    facts = {
+        "group": outcome.key,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "verdict": made.verdict,
+        "seconds": outcome.seconds,
+        "call": owner,
+        "table": _digest(table),
+        "size": None if made.saved is None else len(made.saved),
+    }
+    write_whole(path.with_suffix(".json"), json.dumps(facts).encode())
+    return replace(outcome, result=replace(made, saved=None))
+
+
+def load_outcome(files: Mapping[str, Path], owner: str, group: str, *, keep: bool) -> Outcome[str, GroupFit] | None:
+    """Return the outcome of one group; None where there is none of this call, or none that is whole."""
+    path = files[group]
+    try:
+        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        table = path.with_suffix(".parquet").read_bytes()
+        same = (facts["call"], facts["group"], facts["table"]) == (owner, group, _digest(table))
+        if not same or (keep and path.with_suffix(".fit").stat().st_size != facts["size"]):
+            return None
+        made = GroupFit(facts["verdict"], pd.read_parquet(io.BytesIO(table)), None)
+        return Outcome(group, made, seconds=facts["seconds"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None  # it is made again, and comes out the same
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:20]

@@ -4,22 +4,20 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
-from speclet_formula.common.resumable import seed_of
+from speclet_formula.common.checkpoints import seed_of
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.design import sd_name
 from speclet_formula.errors import DataError, listed
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.plans import at_least
 from speclet_formula.studies.data_sets import STUDY, Task
-from speclet_formula.studies.running import outcomes_of
 from speclet_formula.studies.summaries import (
     COLUMNS,
     PRINTED,
-    as_html,
-    as_text,
     by_class,
     cells,
     class_summaries,
@@ -28,14 +26,14 @@ from speclet_formula.studies.summaries import (
     rows_frame,
     study_foot,
 )
-from speclet_formula.studies.tasks import make_tasks
+from speclet_formula.studies.tasks import make_tasks, outcomes_of
 
 RANKED = 99  # draws that each true value is ranked among: of 1,000 every tenth, as good as independent
 FEWEST, MOST = 2, 1_000_000  # data sets of a study
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Study:
+class Study(Printed):
     r"""How well many data sets of one truth are recovered.
 
     Attributes
@@ -97,36 +95,32 @@ class Study:
     data_sets: pd.DataFrame
     foot: tuple[str, ...]
 
-    def __repr__(self) -> str:
-        return as_text(self._title(), self._tables(), self.foot)
-
-    def _repr_html_(self) -> str:
-        return as_html(self._title(), self._tables(), self.foot)
+    def sheet(self) -> Sheet:
+        """Return the parts of the print-out."""
+        columns = [*self.designs, *(name for name in PRINTED if self.table[name].notna().any())]
+        tables = (
+            by_class(self.classes, self.designs),
+            text_table(cells(self.table[columns]), "By parameter", labels=len(self.designs) + 3),
+        )
+        return Sheet(self._title(), (), tables, self.foot)
 
     def _title(self) -> str:
         fitted = "" if self.fitted == self.formula else f", fitted by {self.fitted}"
         of_each = " of each design" if self.designs else ""
         return f"Study of {self.formula}{fitted}: {self.n_sims:,} data sets{of_each}, seed {self.random_seed}"
 
-    def _tables(self) -> list[tuple[str, pd.DataFrame]]:
-        columns = [*self.designs, *(name for name in PRINTED if self.table[name].notna().any())]
-        return [
-            ("By class (coverage of 90 % intervals, with its 99 % band):", by_class(self.classes, self.designs)),
-            ("By parameter:", cells(self.table[columns])),
-        ]
-
 
 def study(
     formula: str | Formula,
-    design: Any,
-    params: Mapping[str, Any],
+    data: Any,
+    truth: Mapping[str, Any],
     *,
-    n_sims: int = 200,
-    fitted: str | Formula | None = None,
-    effects: Literal["anew", "kept"] = "anew",
+    nsim: int = 200,
+    fitted_formula: str | Formula | None = None,
+    use_u: bool = False,
     reml: bool = True,
     random_seed: int | None = None,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     folder: str | Path | None = None,
     **settings: Any,
@@ -137,24 +131,24 @@ def study(
     ----------
     formula : str or Formula
         The model that makes the data.
-    design : table, or mapping of str to table
+    data : table, or mapping of str to table
         Predictors and grouping factors, as in `simulate`. Several by name make a study of designs: how many guides,
         cell lines or replicates are enough. The frames then begin with the column `design`.
-    params : dict
+    truth : dict
         The truth, as in `simulate`.
-    n_sims : int
+    nsim : int
         Data sets of each design. Of 200 the coverage of 90 % intervals is known to 2 % (its standard error).
-    fitted : str or Formula, optional
+    fitted_formula : str or Formula, optional
         The model that is fitted, if it is another one. Its truth is what `recover` would take for it.
-    effects : {"anew", "kept"}
-        Group effects in `params` beside an SD of theirs: "anew" draws new ones for each data set, "kept" uses them
-        in all. Effects without an SD are always kept.
+    use_u : bool
+        Group effects in `truth` beside an SD of theirs: False draws new ones for each data set, True uses them in all.
+        Effects without an SD are always kept.
     reml : bool
         Whether lme4's estimates are made beside the posteriors.
     random_seed : int, optional
-        The same seed gives the same study, whatever the number of workers. Data set i has the same seed in any study of
-        that seed, so that more data sets can be added later.
-    workers : int, optional
+        The same seed gives the same study, whatever the number of processes. Data set i has the same seed in any study
+        of that seed, so that more data sets can be added later.
+    cores : int, optional
         Processes; one for each core by default. Inside `joblib.parallel_config` those of its backend: a Dask or Ray
         cluster serves so.
     progress : bool
@@ -192,35 +186,35 @@ def study(
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
     >>> found = sf.study(
-    ...     "log_fc ~ (1|gene/sgRNA) + (1|cell_line)", data, truth, n_sims=200, random_seed=1
+    ...     "log_fc ~ (1|gene/sgRNA) + (1|cell_line)", data, truth, nsim=200, random_seed=1
     ... )  # doctest: +SKIP
     >>> found.classes[["class", "cover90", "cover90_lo", "cover90_hi"]]  # doctest: +SKIP
     """
-    named = dict(design) if _is_named(design) else {"": design}
-    labels = pd.DataFrame({"design": list(named)}) if _is_named(design) else pd.DataFrame(index=[0])
-    place = None if folder is None else Path(folder)
+    named = dict(data) if _is_named(data) else {"": data}
+    labels = pd.DataFrame({"design": list(named)}) if _is_named(data) else pd.DataFrame(index=[0])
+    directory = None if folder is None else Path(folder)
     tasks = make_tasks(
         formula,
-        fitted,
+        fitted_formula,
         list(named.values()),
-        [_truth(params, effects)] * len(named),
+        [_fixed_truth(truth, use_u)] * len(named),
         settings,
-        entropy=seed_of(random_seed, place, STUDY),
+        entropy=seed_of(random_seed, directory, STUDY),
         ranked=RANKED,
         reml=reml,
     )
-    return _study(tasks, labels, n_sims, workers=workers, progress=progress, folder=place)
+    return _study(tasks, labels, nsim, cores=cores, progress=progress, folder=directory)
 
 
 def power(
     formula: str | Formula,
-    layout: Callable[..., Any],
-    params: Mapping[str, Any],
+    data: Callable[..., Any],
+    truth: Mapping[str, Any],
     grid: Mapping[str, Sequence[Any]],
     *,
-    n_sims: int = 100,
+    nsim: int = 100,
     random_seed: int | None = None,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     folder: str | Path | None = None,
     **settings: Any,
@@ -231,16 +225,16 @@ def power(
     ----------
     formula : str or Formula
         The model that makes the data and is fitted.
-    layout : callable
+    data : callable
         Makes a table of predictors and factors: `datasets.screen_design`, or a function of your own. Its arguments are
         the entries of `grid` that are not parameters.
-    params : dict
+    truth : dict
         The truth, as in `simulate`.
     grid : mapping of str to sequence
-        Values to try, all combinations of them: of a parameter (`"drug": [0, 0.2, 0.5]`), or of an argument of `layout`
+        Values to try, all combinations of them: of a parameter (`"drug": [0, 0.2, 0.5]`), or of an argument of `data`
         (`"guides_per_gene": [2, 4, 8]`).
-    n_sims, random_seed, workers, progress, folder, **settings
-        As in `study`; `reml`, `fitted` and `effects` too.
+    nsim, random_seed, cores, progress, folder, **settings
+        As in `study`; `reml`, `fitted_formula` and `use_u` too.
 
     Returns
     -------
@@ -264,35 +258,35 @@ def power(
     >>> found.table.query("parameter == 'Intercept'")[["cell_lines", "Intercept", "power"]]  # doctest: +SKIP
     """
     points = _points(grid)
-    fitted, effects = settings.pop("fitted", None), settings.pop("effects", "anew")
+    fitted_formula, use_u = settings.pop("fitted_formula", None), settings.pop("use_u", False)
     reml = settings.pop("reml", True)
-    place = None if folder is None else Path(folder)
+    directory = None if folder is None else Path(folder)
     tasks = make_tasks(
         formula,
-        fitted,
-        [layout(**{name: value for name, value in point.items() if name not in params}) for point in points],
-        [_truth({**params, **{name: point[name] for name in point if name in params}}, effects) for point in points],
+        fitted_formula,
+        [data(**{name: value for name, value in point.items() if name not in truth}) for point in points],
+        [_fixed_truth({**truth, **{name: point[name] for name in point if name in truth}}, use_u) for point in points],
         settings,
-        entropy=seed_of(random_seed, place, STUDY),
+        entropy=seed_of(random_seed, directory, STUDY),
         ranked=RANKED,
         reml=reml,
     )
     labels = pd.DataFrame([{name: _label(value) for name, value in point.items()} for point in points])
-    return _study(tasks, labels, n_sims, workers=workers, progress=progress, folder=place)
+    return _study(tasks, labels, nsim, cores=cores, progress=progress, folder=directory)
 
 
 def _study(
     tasks: tuple[Task, ...],
     labels: pd.DataFrame,
-    n_sims: int,
+    nsim: int,
     *,
-    workers: int | None,
+    cores: int | None,
     progress: bool,
     folder: Path | None,
 ) -> Study:
     """Run the tasks and sum up."""
-    at_least("n_sims", n_sims, FEWEST, MOST)
-    outcomes = outcomes_of(tasks, n_sims, workers=_workers(workers), progress=progress, folder=folder)
+    at_least("nsim", nsim, FEWEST, MOST)
+    outcomes = outcomes_of(tasks, nsim, cores=_cores(cores), progress=progress, folder=folder)
     keys = tuple(map(str, labels.columns))
     rows, data_sets = rows_frame(outcomes, labels), data_sets_frame(outcomes, labels)
     table = parameter_summaries(rows, data_sets, keys, RANKED)
@@ -300,7 +294,7 @@ def _study(
     return Study(
         formula=tasks[0].formula,
         fitted=tasks[0].fitted,
-        n_sims=n_sims,
+        n_sims=nsim,
         random_seed=tasks[0].entropy,
         designs=keys,
         table=table,
@@ -311,8 +305,8 @@ def _study(
     )
 
 
-def _workers(workers: int | None) -> int | None:
-    return None if workers is None else at_least("workers", workers, 1)
+def _cores(cores: int | None) -> int | None:
+    return None if cores is None else at_least("cores", cores, 1)
 
 
 def _is_named(design: Any) -> bool:
@@ -321,14 +315,12 @@ def _is_named(design: Any) -> bool:
     return bool(values) and all(hasattr(value, "columns") for value in values)
 
 
-def _truth(params: Mapping[str, Any], effects: str) -> dict[str, Any]:
+def _fixed_truth(truth: Mapping[str, Any], use_u: bool) -> dict[str, Any]:
     """Return the truth, without the effects that each data set draws anew."""
-    if effects not in ("anew", "kept"):
-        raise DataError(
-            f"effects={effects!r} is no choice.", "effects is 'anew' or 'kept'.", "Leave it out to draw them anew."
-        )
-    drawn = {name for name in params if effects == "anew" and sd_name(name) in params}
-    return {name: value for name, value in params.items() if name not in drawn}
+    if not isinstance(use_u, bool):
+        raise DataError(f"use_u={use_u!r} is no choice.", "use_u is True or False.", "Leave it out to draw them anew.")
+    drawn = {name for name in truth if not use_u and sd_name(name) in truth}
+    return {name: value for name, value in truth.items() if name not in drawn}
 
 
 def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
@@ -345,7 +337,7 @@ def _points(grid: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
         raise DataError(
             f"grid has an entry '{taken}', which is a column of the study's own tables.",
             f"The tables begin with a column for each entry, and have these beside them: {', '.join(COLUMNS)}.",
-            f"Give it another name: layout=lambda my_{taken}: layout({taken}=my_{taken}).",
+            f"Give it another name: data=lambda my_{taken}: layout({taken}=my_{taken}).",
         )
     return [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
 

@@ -1,17 +1,16 @@
 """What many data sets come to: frames by parameter and by class, the sentences below them, and how both are printed."""
 
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
-from speclet_formula.recovery.recover import show
-from speclet_formula.studies.data_sets import MASSES, ROW_COLUMNS, Outcome
+from speclet_formula.common.batch import Outcome, reasons
+from speclet_formula.common.table import Table, show, text_table
+from speclet_formula.studies.data_sets import MASSES, ROW_COLUMNS, DataSet, Key, facts
 from speclet_formula.studies.ranks import uniformity
-from speclet_formula.studies.running import MOST_SHOWN, reasons
 
 BAND = 0.99  # mass of the bands of coverage
 NOMINAL = 0.9
@@ -35,42 +34,42 @@ PRINTED = (
 WITHOUT_EXPONENT = ("bias", "z_mean", "rank_p", "power")
 
 
-def rows_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
+def rows_frame(outcomes: Sequence[Outcome[Key, DataSet]], labels: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set and parameter, behind the labels of its design."""
     frames = [
-        pd.DataFrame(outcome["rows"]).assign(scenario=outcome["scenario"], data_set=outcome["data_set"])
+        pd.DataFrame(outcome.result.rows).assign(scenario=outcome.key[0], data_set=outcome.key[1])
         for outcome in outcomes
-        if outcome["status"] == "fitted"
+        if outcome.result is not None
     ]
     rows = pd.concat(frames, ignore_index=True)
     named = labels.iloc[rows["scenario"]].reset_index(drop=True)
     return pd.concat([named, rows[["data_set", *ROW_COLUMNS]]], axis=1)
 
 
-def data_sets_frame(outcomes: Sequence[Outcome], labels: pd.DataFrame) -> pd.DataFrame:
+def data_sets_frame(outcomes: Sequence[Outcome[Key, DataSet]], labels: pd.DataFrame) -> pd.DataFrame:
     """Return one row per data set, the failed ones with their reason."""
     columns = ("scenario", *_OF_DATA_SETS)
-    rows = pd.DataFrame([{column: outcome[column] for column in columns} for outcome in outcomes])
+    rows = pd.DataFrame([facts(outcome) for outcome in outcomes], columns=list(columns))
     named = labels.iloc[rows["scenario"]].reset_index(drop=True)
     return pd.concat([named, rows.drop(columns="scenario")], axis=1)
 
 
 def parameter_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[str], ranked: int) -> pd.DataFrame:
     """Return one row per design and parameter."""
-    found = []
+    summaries = []
     for known, sets in _by_design(data_sets, keys):
         counts = _counts(sets)
         seconds = _mean(sets["seconds"])
         here = _same_design(rows, known)
         for _, part in here.groupby("parameter", sort=False):
             estimates = _estimates(part) | {"seconds": seconds}
-            found.append(known | _identity(part) | counts | _spread(part, estimates, ranked))
-    return pd.DataFrame(found)
+            summaries.append(known | _identity(part) | counts | _spread(part, estimates, ranked))
+    return pd.DataFrame(summaries)
 
 
 def class_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[str]) -> pd.DataFrame:
     """Return one row per design and class of parameters."""
-    found = []
+    summaries = []
     for known, _ in _by_design(data_sets, keys):
         here = _same_design(rows, known)
         for kind, part in here[here["cover90"].notna()].groupby("class", sort=False):
@@ -82,8 +81,8 @@ def class_summaries(rows: pd.DataFrame, data_sets: pd.DataFrame, keys: Sequence[
             for name in MASSES:
                 share, se, _ = _coverage(part, name)
                 row |= {name: share, f"{name}_se": se}
-            found.append(row | _band(part))
-    return pd.DataFrame(found)
+            summaries.append(row | _band(part))
+    return pd.DataFrame(summaries)
 
 
 def _by_design(data_sets: pd.DataFrame, keys: Sequence[str]) -> list[tuple[dict[str, Any], pd.DataFrame]]:
@@ -224,14 +223,14 @@ def _rank_p(ranks: pd.Series, ranked: int) -> float:
 
 
 def study_foot(
-    table: pd.DataFrame, classes: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome]
+    table: pd.DataFrame, classes: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome[Key, DataSet]]
 ) -> tuple[str, ...]:
     """Return what to keep in mind of a study."""
     return (_bands(classes), _by_chance(table), *fits_sentences(data_sets, outcomes))
 
 
 def calibration_foot(
-    quantities: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome], *, level: float
+    quantities: pd.DataFrame, data_sets: pd.DataFrame, outcomes: Sequence[Outcome[Key, DataSet]], *, level: float
 ) -> tuple[str, ...]:
     """Return what to keep in mind of a calibration."""
     ranked = quantities[quantities["rank_p"].notna()]
@@ -246,21 +245,21 @@ def calibration_foot(
     )
 
 
-def fits_sentences(data_sets: pd.DataFrame, outcomes: Sequence[Outcome]) -> tuple[str, ...]:
+def fits_sentences(data_sets: pd.DataFrame, outcomes: Sequence[Outcome[Key, DataSet]]) -> tuple[str, ...]:
     """Say how many fits failed, and why, and how many are flagged."""
     failed = int((data_sets["status"] == "failed").sum())
     flagged = data_sets[(data_sets["status"] == "fitted") & (data_sets["verdict"] != "converged")]
-    found = []
+    sentences = []
     if failed:
-        counted = [f"{reason} ({count})" for reason, count in list(reasons(outcomes).items())[:MOST_SHOWN]]
-        found.append(f"{failed:,} of {len(data_sets):,} fits failed and are in no number above: {'; '.join(counted)}.")
+        counted = reasons(outcomes)
+        sentences.append(f"{failed:,} of {len(data_sets):,} fits failed and are in no number above: {counted}.")
     if len(flagged):
         failing = int((flagged["verdict"] == "failed").sum())
-        found.append(
+        sentences.append(
             f"{len(flagged):,} of {len(data_sets):,} fits are flagged by their diagnostics, {failing:,} of them as "
             "failed to converge; they count in the numbers above."
         )
-    return tuple(found) or ("All fits converged.",)
+    return tuple(sentences) or ("All fits converged.",)
 
 
 def _bands(classes: pd.DataFrame) -> str:
@@ -282,29 +281,14 @@ def _by_chance(table: pd.DataFrame) -> str:
     )
 
 
-def by_class(classes: pd.DataFrame, designs: Sequence[str]) -> pd.DataFrame:
-    """Return the classes' table as text, the band of coverage in one cell."""
+def by_class(classes: pd.DataFrame, designs: Sequence[str]) -> Table:
+    """Tabulate the classes of parameters, the band of coverage in one cell."""
     band = [f"{lo:.3f} to {hi:.3f}" for lo, hi in zip(classes["cover90_lo"], classes["cover90_hi"], strict=True)]
     table = cells(classes[[*designs, "class", "n_intervals", "cover50", "cover90"]])
-    return table.assign(band=band, cover95=[show(value) for value in classes["cover95"]])
+    shown = table.assign(band=band, cover95=[show(value) for value in classes["cover95"]])
+    return text_table(shown, "By class (coverage of 90 % intervals, with its 99 % band)", labels=len(designs) + 1)
 
 
 def cells(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the cells as text."""
     return frame.apply(lambda c: c.map(lambda value: show(value, exponent=c.name not in WITHOUT_EXPONENT)))
-
-
-def as_text(title: str, tables: Sequence[tuple[str, pd.DataFrame]], foot: Sequence[str]) -> str:
-    """Return tables with their headings as text."""
-    parts = [title]
-    for heading, frame in tables:
-        parts += ["", heading, frame.to_string(index=False)]
-    return "\n".join([*parts, "", *foot])
-
-
-def as_html(title: str, tables: Sequence[tuple[str, pd.DataFrame]], foot: Sequence[str]) -> str:
-    """Return tables with their headings as HTML."""
-    parts = [f"<p><strong>{escape(title)}</strong></p>"]
-    for heading, frame in tables:
-        parts += [f"<p>{escape(heading)}</p>", frame.to_html(index=False, escape=True, border=0)]
-    return "\n".join([*parts, *(f"<p>{escape(sentence)}</p>" for sentence in foot)])

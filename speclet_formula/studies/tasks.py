@@ -4,20 +4,34 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from speclet_formula.common.batch import Outcome, refuse_all_failed, run_batch
+from speclet_formula.common.checkpoints import fingerprint, open_folder, spelled
 from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.design.merged import refuse_merged
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError, SamplingError
+from speclet_formula.families import is_ordinal
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Call, Expression, Formula, Name, Operation, columns_of, text_of
 from speclet_formula.inference.fit import FIT_SETTINGS, refuse_unknown, refuse_unused_settings
-from speclet_formula.recovery.stated import check_params
-from speclet_formula.studies.data_sets import Task, prepare
-from speclet_formula.studies.running import manifest_of
+from speclet_formula.recovery.stated import check_truth
+from speclet_formula.studies.data_sets import (
+    FORMAT,
+    STUDY,
+    DataSet,
+    Key,
+    Task,
+    load_outcome,
+    prepare,
+    run,
+    save_outcome,
+)
 
 # By the exact engine: of 80 fits of small data sets 3 were flagged at 250 draws, by an R-hat between chains of so few,
 # and none at 500, in the same time. An interval's ends then have a Monte Carlo error that takes 0.1 % off its coverage.
@@ -68,8 +82,14 @@ def make_tasks(
         tasks.append(_keyed(task))
     for task in tasks:
         simulator, _ = prepare(task)
+        if is_ordinal(simulator.family):
+            raise SamplingError(
+                f"a study of ordered levels is not made, and the family is '{simulator.family.name}'.",
+                "Studies and calibrations are of numbers, counts and shares.",
+                "Write sf.simulate, a fit and sf.recover, with another random_seed each time.",
+            )
         if task.params is not None:
-            check_params(simulator.layout, simulator.family, task.params)
+            check_truth(simulator.layout, simulator.family, task.params)
     return tuple(tasks)
 
 
@@ -114,7 +134,7 @@ def _used(
     if counted is not None:
         successes, trials = counted
         table = table.assign(**{f"trials of {successes.name}": trials})
-        made_by, fitted_by = (replace(one, response=successes) for one in (made_by, fitted_by))
+        made_by, fitted_by = (replace(formula, response=successes) for formula in (made_by, fitted_by))
         model = {**model, "weights": f"trials of {successes.name}"}
         columns = [str(column) for column in table.columns]
     weights = [model["weights"]] if "weights" in model else []
@@ -149,3 +169,46 @@ def _keyed(task: Task) -> Task:
     """Return the task with a key that only equal tasks share."""
     text = json.dumps([manifest_of([task]), task.scenario])
     return replace(task, key=hashlib.sha256(text.encode()).hexdigest())
+
+
+def manifest_of(tasks: Sequence[Task]) -> dict[str, Any]:
+    """Return all that settles the outcomes of tasks, as JSON has it."""
+    first = tasks[0]
+    return {
+        "format": FORMAT,
+        "formula": first.formula,
+        "fitted": first.fitted,
+        "settings": spelled({**first.model, **first.fit}),
+        "designs": [fingerprint(task.table) for task in tasks],
+        "params": [None if task.params is None else spelled(task.params) for task in tasks],
+        "random_seed": first.entropy,
+        "ranked": first.ranked,
+        "reml": first.reml,
+    }
+
+
+def outcomes_of(
+    tasks: Sequence[Task], n_sims: int, *, cores: int | None, progress: bool, folder: Path | None
+) -> list[Outcome[Key, DataSet]]:
+    """Make all data sets that are not in the folder yet, and return all outcomes by task and number.
+
+    Raises
+    ------
+    DataError
+        The folder belongs to another study, or holds a file that does.
+    SamplingError
+        Every data set failed.
+    """
+    wanted = {(task.scenario, number): (task, number) for task in tasks for number in range(n_sims)}
+    load, save = None, None
+    if folder is not None:
+        owner = open_folder(folder, manifest_of(tasks), STUDY)
+        load, save = partial(load_outcome, folder, owner), partial(save_outcome, folder, owner)
+    outcomes = run_batch(run, wanted, what="data sets", cores=cores, progress=progress, load=load, save=save)
+    refuse_all_failed(
+        outcomes,
+        "data sets",
+        "A study needs fits to judge.",
+        "Simulate one data set with sf.simulate, and fit it with the same arguments.",
+    )
+    return outcomes

@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.common.arguments import ANSWERS, answers_r
+from speclet_formula.common.arguments import ANSWERS, OTHER_WORDS, answers_r
 
 DATA = pd.DataFrame({"y": [1.0, 2, 3, 4, 5, 7], "g": list("aabbcc")})
 LMER = "lmer() has no argument "
@@ -119,3 +119,34 @@ def test_the_signature_stays():
     wrapped = answers_r()(plain)
     assert inspect.signature(wrapped) == inspect.signature(plain)
     assert wrapped(1, b=2) == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "problem", "remedy"),
+    [
+        (lambda: sf.kfold(None, by="gene"), "sf.kfold() has no argument by=.", "Write group='gene'."),
+        (lambda: sf.kfold(None, K=5), "sf.kfold() has no argument K=.", "Write k=5."),
+        (lambda: sf.loo(None, rows=100), "sf.loo() has no argument rows=.", "Write observations=100."),
+        (lambda: sf.scan("x.csv", rows=100), "sf.scan() has no argument rows=.", "Write chunksize=100."),
+        (lambda: sf.fixef(None, level=0.9), "sf.fixef() has no argument level=.", "Write ci_prob=0.9."),
+        (lambda: sf.predict(None, data=DATA), "sf.predict() has no argument data=.", "Write newdata=...."),
+        (lambda: sf.predict(None, seed=1), "sf.predict() has no argument seed=.", "Write random_seed=1."),
+        (lambda: sf.refit(None, response=1), "sf.refit() has no argument response=.", "Write newresp=1."),
+        (lambda: sf.update("y ~ x", change="y ~ 1"), "sf.update() has no argument change=.", "Write formula='y ~ 1'."),
+        (lambda: sf.fixef(None, ci_probe=0.9), "sf.fixef() has no argument ci_probe=.", "Nearest: ci_prob=."),
+        (lambda: sf.nobs(None, colour="red"), "sf.nobs() has no argument colour=.", "Leave colour= out."),
+    ],
+)
+def test_other_words_for_our_arguments_are_answered_by_ours(call, problem, remedy):
+    with pytest.raises(sf.DataError) as caught:
+        call()
+    assert (caught.value.problem, caught.value.remedy) == (problem, remedy)
+    assert caught.value.allowed.startswith("Arguments: ")
+
+
+def test_no_other_word_is_an_argument_of_a_verb_that_has_ours():
+    for name in sf.__all__:
+        verb = getattr(sf, name)
+        if inspect.isfunction(verb):
+            own = inspect.signature(verb).parameters
+            assert not [(old, new) for old in OTHER_WORDS if old in own for new in OTHER_WORDS[old][:1] if new in own]

@@ -16,12 +16,13 @@ DRAWING = {
     "predict": lambda seed: sf.predict(crossed_fit(), interval="prediction", random_seed=seed),
     "posterior_predictive": lambda seed: sf.posterior_predictive(crossed_fit(), 4, random_seed=seed),
     "kfold": lambda seed: sf.kfold(crossed_fit(), k=3, random_seed=seed),
-    "loo": lambda seed: sf.loo(crossed_fit(), rows=20, random_seed=seed),
+    "loo": lambda seed: sf.loo(crossed_fit(), observations=20, random_seed=seed),
 }
 
 
 @pytest.mark.parametrize("act", DRAWING.values(), ids=DRAWING)
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "1", True])
+@pytest.mark.mostly_slow(every=3)
 def test_what_is_no_seed_is_refused(act, seed):
     with pytest.raises(sf.DataError) as caught:
         act(seed)

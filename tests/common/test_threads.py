@@ -63,6 +63,7 @@ def test_after_blocks_that_overlap_in_two_threads_all_is_as_before() -> None:
 
 
 @pytest.mark.parametrize("method", ["exact", "reml"])
+@pytest.mark.mostly_slow("reml")
 def test_engines_factor_in_one_thread(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: set[int] = set()
     cholesky = np.linalg.cholesky

@@ -9,7 +9,7 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula.errors import ComparisonError
-from tests.fakes import crossed_fit, screen_data, sleepstudy_data
+from tests.fakes import crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 SMALL, LARGE = "Reaction ~ 1 + (1 | Subject)", "Reaction ~ 1 + Days + (1 | Subject)"
 
@@ -82,7 +82,7 @@ def test_one_formula_twice_keeps_two_rows():
 def test_it_prints():
     found = sf.anova(*fits("Reaction ~ 1", "Reaction ~ Days"))
     lines = repr(found).splitlines()
-    assert lines[0].split() == ["npar", "AIC", "BIC", "logLik", "deviance", "Chisq", "Df", "Pr(>Chisq)"]
+    assert lines[0].split() == ["model", "npar", "AIC", "BIC", "logLik", "deviance", "Chisq", "Df", "Pr(>Chisq)"]
     assert "nan" not in repr(found).lower()
     assert "<table" in found._repr_html_()
 
@@ -143,6 +143,7 @@ def test_lme4s_own_tables(shared_data):
         assert last["Pr(>Chisq)"] == pytest.approx(anchor["p"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_fits_with_draws_have_both_questions_answered():
     data = sleepstudy_data()
     posteriors = [sf.lmer(one, data, draws=100, chains=2, random_seed=1) for one in (LARGE, SMALL)]
@@ -157,3 +158,12 @@ def test_fits_with_draws_have_both_questions_answered():
     assert found.table.iloc[0][["elpd_diff", "dse"]].isna().all()
     assert found.notes[0].startswith("Pr(>Chisq) asks whether the data would be this much likelier")
     assert "elpd_diff" in repr(found).splitlines()[0]
+
+
+def test_gaussian_fits_with_another_link_are_maximised_by_laplace():
+    data = sleepstudy_data()
+    models = [sf.Model(formula, data, family="gaussian", link="log") for formula in (SMALL, LARGE)]
+    centres = {"Intercept": 5.7, "sigma": 40.0}
+    found = sf.anova(*(fake_fit(model, centres, draws=50) for model in models))
+    points = sf.anova(*(sf.fit(model, method="laplace") for model in models))
+    pd.testing.assert_frame_equal(found.table[points.table.columns], points.table)

@@ -43,13 +43,15 @@ def ridge_fit(formula, data=SCREEN, *, spread=1.0, seed=5, **settings):
     model = Model(formula, data, priors=CONDITIONAL)
     fit = fake_fit(model, seed=seed, **settings)
     design = model.design
-    Z = np.hstack([design.X, *(np.eye(len(block.levels))[block.codes] for block in design.groups)])
+    Z = np.hstack([design.mean.X, *(np.eye(len(block.levels))[block.codes] for block in design.mean.groups)])
     covariance = np.linalg.inv(Z.T @ Z / 0.16 + np.eye(Z.shape[1]) / spread**2)
     mean = covariance @ Z.T @ design.response / 0.16
     posterior = fit.idata["posterior"].to_dataset()
     shape = posterior.sizes["chain"], posterior.sizes["draw"]
     draws = np.random.default_rng(seed).multivariate_normal(mean, covariance, size=shape)
-    names = [term.variable for term in design.fixed] + [slot for block in design.groups for slot in block.slots]
+    names = [term.variable for term in design.mean.fixed] + [
+        slot for block in design.mean.groups for slot in block.slots
+    ]
     start = 0
     for name in names:
         size = posterior[name].sizes.get(f"{name.split('|')[-1]}__factor_dim", 1)
@@ -108,7 +110,8 @@ def test_it_prints_its_sentence_and_its_table(fits):
     first, second, empty, header, *rows = repr(comparison).split("\n")
     assert f"{first} {second}" == comparison.sentence
     assert empty == ""
-    assert header.split() == ["rank", "elpd", "se", "elpd_diff", "dse", "p", "weight", "n_high_k", "kind", "verdict"]
+    columns = ["rank", "elpd", "se", "elpd_diff", "dse", "p", "weight", "n_high_k", "kind", "verdict"]
+    assert header.split() == ["model", *columns]
     assert [row.split()[0] for row in rows] == ["m7c", "m7a"]
     assert rows[0].split()[4:6] == ["0.0", "0.0"]
 
@@ -205,8 +208,8 @@ def test_no_claim_rests_on_high_k(fits):
     estimate = loo(fits["m7c"])
     assert describe(table, candidates, {"a": estimate, "b": estimate}) == (
         "The elpd of 'b' cannot be trusted: 214 of 120 rows have a high Pareto k (above 0.67), and its elpd is usually "
-        f"too high. {NOT_INTEGRATED} Leave out whole levels instead, by='gene' in compare() or kfold(); or a tenth of "
-        f"the rows at a time, kfold(fit, k=10). {NO_RANKING}"
+        f"too high. {NOT_INTEGRATED} Leave out whole levels instead, group='gene' in compare() or kfold(); or a tenth "
+        f"of the rows at a time, kfold(fit, k=10). {NO_RANKING}"
     )
 
 
@@ -241,12 +244,12 @@ def test_one_fits_estimate_says_that_it_cannot_be_trusted(fits):
     assert estimate.warning
     assert estimate.caveat.startswith(start)
     assert estimate.caveat.endswith(
-        f"{NOT_INTEGRATED} Leave out whole levels instead, by='line' in compare() or kfold(); or a tenth of the rows "
-        "at a time, kfold(fit, k=10)."
+        f"{NOT_INTEGRATED} Leave out whole levels instead, group='line' in compare() or kfold(); or a tenth of the "
+        "rows at a time, kfold(fit, k=10)."
     )
     assert start in repr(estimate).replace("\n", " ")
     assert glance(fit, loo=True).loc[0, "caveat"] == estimate.caveat
-    sampled = loo(fit, rows=40, random_seed=1)
+    sampled = loo(fit, observations=40, random_seed=1)
     assert start in repr(sampled).replace("\n", " ")
     assert (loo(fits["m7c"]).caveat, loo(fits["m7c"]).warning) == ("", False)
 
@@ -291,6 +294,7 @@ def test_parts_with_one_or_two_rows_a_level_are_found(formula, parts):
     assert sparse_parts(Model(formula, data).design) == parts
 
 
+@pytest.mark.slow
 def test_a_lucky_best_of_many_is_remarked(fits):
     many = {f"m{seed}": ridge_fit("log_fc ~ (1 | gene) + (1 | line)", seed=seed) for seed in range(12)}
     assert compare(many).sentence.endswith("See https://doi.org/10.1007/s11222-024-10442-4 for details.")

@@ -17,6 +17,7 @@ from speclet_formula.errors import ComparisonError
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.diagnostics import diagnose
+from speclet_formula.posterior.draws import draws_in
 from speclet_formula.prediction import linear_predictors, log_likelihood
 from speclet_formula.priors import Prior
 from tests.fakes import fake_fit, screen_data
@@ -38,10 +39,10 @@ def gaussian_model(weights=None, formula="y ~ x + (1 | g)"):
 def exact_parts(model):
     """All coefficients' design, prior variances and the rows' residual variances, all known."""
     design = model.design
-    indicators = [np.eye(len(block.levels))[block.codes] for block in design.groups]
-    Z = np.hstack([design.X, *indicators])
-    spread = [INTERCEPT_SD, SLOPE_SD][: design.X.shape[1]]
-    variances = np.r_[np.square(spread), np.full(Z.shape[1] - design.X.shape[1], GROUP_SD**2)]
+    indicators = [np.eye(len(block.levels))[block.codes] for block in design.mean.groups]
+    Z = np.hstack([design.mean.X, *indicators])
+    spread = [INTERCEPT_SD, SLOPE_SD][: design.mean.X.shape[1]]
+    variances = np.r_[np.square(spread), np.full(Z.shape[1] - design.mean.X.shape[1], GROUP_SD**2)]
     weights = np.ones(len(Z)) if design.weights is None else design.weights
     return Z, variances, SIGMA**2 / weights
 
@@ -52,11 +53,11 @@ def exact_fit(model, draws=1000, seed=21):
     covariance = np.linalg.inv(Z.T @ (Z / residual[:, None]) + np.diag(1 / variances))
     mean = covariance @ (Z.T @ (model.design.response / residual))
     values = np.random.default_rng(seed).multivariate_normal(mean, covariance, size=(4, draws))
-    p = model.design.X.shape[1]
+    p = model.design.mean.X.shape[1]
     variables = {"Intercept": (("chain", "draw"), values[:, :, 0])}
     if p > 1:
         variables["x"] = (("chain", "draw"), values[:, :, 1])
-    if model.design.groups:
+    if model.design.mean.groups:
         variables["1|g"] = (("chain", "draw", "g__factor_dim"), values[:, :, p:])
     variables["sigma"] = (("chain", "draw"), np.full((4, draws), SIGMA))
     coords = {"chain": np.arange(4), "draw": np.arange(draws)}
@@ -207,12 +208,13 @@ def test_the_efficiency_of_very_many_parameters_is_that_of_a_sample(monkeypatch)
     """200 of 606 effective sizes, each within about 10 % of 200: the means differ by less than 2 %."""
     data = pd.DataFrame({"y": np.random.default_rng(1).normal(size=1200), "g": np.arange(1200) % 600})
     posterior = fake_fit(Model("y ~ (1 | g)", data), draws=50).idata["posterior"]
-    whole = pointwise.relative_efficiency(posterior)
+    whole = pointwise.relative_efficiency(draws_in(posterior))
     monkeypatch.setattr(pointwise, "EFFICIENCY_SAMPLE", 200)
-    assert pointwise.relative_efficiency(posterior) == pytest.approx(whole, rel=0.02)
-    assert pointwise.relative_efficiency(posterior) != whole
+    assert pointwise.relative_efficiency(draws_in(posterior)) == pytest.approx(whole, rel=0.02)
+    assert pointwise.relative_efficiency(draws_in(posterior)) != whole
 
 
+@pytest.mark.slow
 def test_peak_memory_is_a_few_blocks(monkeypatch):
     """A tenth of 10^5 rows by 1,000 draws, in blocks of a tenth: 80 MB at once, 3.4 MB a block."""
     n = 10_000

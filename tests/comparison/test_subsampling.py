@@ -59,6 +59,7 @@ def test_rows_are_drawn_once_each_and_again_from_the_same_seed(n: int, count: in
     np.testing.assert_array_equal(drawn.rows, draw_rows(guesses, count, 8).rows)
 
 
+@pytest.mark.slow
 def test_the_error_is_honest_where_few_rows_hold_nearly_all_of_it() -> None:
     """2,000 rows with t residuals of 1.5 degrees of freedom, whose guesses miss the more the farther out they lie.
 
@@ -91,16 +92,18 @@ def whole(fit: sf.Fit) -> Any:
     return sf.loo(fit)
 
 
+@pytest.mark.slow
 def test_all_rows_give_what_loo_gives(fit: sf.Fit, whole: Any) -> None:
-    every = sf.loo(fit, rows=1100, random_seed=2)
+    every = sf.loo(fit, observations=1100, random_seed=2)
     assert every.subsampling_se == 0
     assert (every.elpd, every.se, every.p) == pytest.approx((whole.elpd, whole.se, whole.p), rel=1e-10)
     np.testing.assert_array_equal(every.elpd_i.values, whole.elpd_i.values)
 
 
+@pytest.mark.slow
 def test_some_rows_come_near(fit: sf.Fit, whole: Any) -> None:
     """The seed is fixed; 4.5 standard errors fail by chance once in 10^5. The guess errs by 0.02 a row or less."""
-    some = sf.loo(fit, rows=100, random_seed=3)
+    some = sf.loo(fit, observations=100, random_seed=3)
     assert some.elpd_i.sizes["__obs__"] == some.subsample_size == 100
     np.testing.assert_array_equal(some.elpd_i.values, whole.elpd_i.values[some.loo_subsample_observations])
     assert 0 < some.subsampling_se < 0.1 * whole.se
@@ -113,20 +116,20 @@ def test_some_rows_come_near(fit: sf.Fit, whole: Any) -> None:
 
 def test_a_conditional_estimate_of_some_rows(fit: sf.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("speclet_formula.comparison.loo"), "why_not_exact", lambda _model: "not asked")
-    whole, some = sf.loo(fit), sf.loo(fit, rows=300, random_seed=4)
+    whole, some = sf.loo(fit), sf.loo(fit, observations=300, random_seed=4)
     assert some.elpd_i.attrs["kind"] == "conditional"
     assert abs(some.elpd - whole.elpd) < 4.5 * some.subsampling_se
     assert some.subsampling_se < 0.1 * whole.se
-    every = sf.loo(fit, rows=1100)
+    every = sf.loo(fit, observations=1100)
     assert (every.elpd, every.p) == pytest.approx((whole.elpd, whole.p), rel=1e-10)
 
 
 @pytest.mark.parametrize("rows", [1, 1101, 0, 10.0, True])
 def test_a_number_of_rows_that_is_out_of_range(fit: sf.Fit, rows: Any) -> None:
     with pytest.raises(sf.ComparisonError) as caught:
-        sf.loo(fit, rows=rows)
+        sf.loo(fit, observations=rows)
     assert (caught.value.problem, caught.value.allowed, caught.value.remedy) == (
-        f"rows={rows!r} is out of range.",
-        "rows is a whole number from 2 to 1,100, the rows of the model.",
-        "Leave rows= out for all of them; some thousands are enough for any number.",
+        f"observations={rows!r} is out of range.",
+        "observations is a whole number from 2 to 1,100, the rows of the model.",
+        "Leave observations= out for all of them; some thousands are enough for any number.",
     )

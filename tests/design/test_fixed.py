@@ -50,15 +50,17 @@ def indicators(formula: Formula, table: pd.DataFrame) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.mostly_slow("0")
 def test_the_columns_span_what_the_terms_mean_and_none_repeats_another(seed: int) -> None:
     table = cells()
     for right in random_texts(60, seed, "xzfgh"):
         formula = parse_formula(f"y ~ {right}")
-        X, whole = build_design(formula, table).X, indicators(formula, table)
+        X, whole = build_design(formula, table).mean.X, indicators(formula, table)
         rank = np.linalg.matrix_rank(whole)
         assert X.shape[1] == rank == np.linalg.matrix_rank(np.hstack([X, whole])), right
 
 
+@pytest.mark.slow
 def test_formulae_makes_the_same_columns() -> None:
     # With one covariate only: formulae takes z:x + x:z:f for terms without a common margin, and repeats a column.
     table, compared = cells(), 0
@@ -71,12 +73,12 @@ def test_formulae_makes_the_same_columns() -> None:
         except (IndexError, ValueError):
             continue  # it loses its way among interactions that lack their parts
         design = build_design(formula, table)
-        if np.linalg.matrix_rank(theirs.design_matrix) < design.X.shape[1]:
+        if np.linalg.matrix_rank(theirs.design_matrix) < design.mean.X.shape[1]:
             continue  # it loses columns of f:g:h alone
         assert [label for term in theirs.terms.values() for label in term.labels] == [
-            label for term in design.fixed for label in term.columns
+            label for term in design.mean.fixed for label in term.columns
         ]
-        np.testing.assert_array_equal(theirs.design_matrix, design.X)
+        np.testing.assert_array_equal(theirs.design_matrix, design.mean.X)
         compared += 1
     assert compared > 200
 
@@ -87,7 +89,7 @@ def test_the_columns_are_counted_before_they_are_made() -> None:
     for right in ("1 + f*g*h", "0 + f*g", "1 + x*f", "1 + x + z + f", "0 + f:g:h"):
         formula = parse_formula(f"y ~ {right}")
         counted = count_columns(formula.intercept, formula.terms, widths)
-        made = build_design(formula, table).X.shape[1]
+        made = build_design(formula, table).mean.X.shape[1]
         assert counted >= made, right
         assert counted == made or not formula.intercept, right
 
@@ -110,17 +112,17 @@ def test_a_term_of_many_factors_is_coded_in_little_time() -> None:
     names = [f"f{place}" for place in range(10)]
     table = pd.DataFrame({name: rng.choice(["no", "yes"], 40) for name in names}).assign(y=rng.normal(size=40))
     design = build_design(parse_formula(f"y ~ {':'.join(names)}"), table)
-    assert design.X.shape == (40, 2**10)
+    assert design.mean.X.shape == (40, 2**10)
 
 
 def test_terms_are_compared_as_records_not_as_names() -> None:
     rng = np.random.default_rng(3)
     table = pd.DataFrame({name: rng.normal(size=20) for name in ("y", "a", "b", "a:b")})
     design = build_design(parse_formula("y ~ a + b + a:b + `a:b`"), table)
-    assert [term.name for term in design.fixed] == ["Intercept", "a", "b", "`a:b`", "a:b"]
-    np.testing.assert_array_equal(design.X[:, 3], table["a:b"])
-    np.testing.assert_array_equal(design.X[:, 4], table["a"] * table["b"])
+    assert [term.name for term in design.mean.fixed] == ["Intercept", "a", "b", "`a:b`", "a:b"]
+    np.testing.assert_array_equal(design.mean.X[:, 3], table["a:b"])
+    np.testing.assert_array_equal(design.mean.X[:, 4], table["a"] * table["b"])
     alone = build_design(parse_formula("y ~ a + b + `a:b`"), table)
-    assert [term.name for term in alone.fixed] == ["Intercept", "a", "b", "a:b"]
-    np.testing.assert_array_equal(alone.X[:, 3], table["a:b"])
+    assert [term.name for term in alone.mean.fixed] == ["Intercept", "a", "b", "a:b"]
+    np.testing.assert_array_equal(alone.mean.X[:, 3], table["a:b"])
     assert Term((Name("a:b"),)) != Term((Name("a"), Name("b")))

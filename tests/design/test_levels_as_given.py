@@ -34,14 +34,16 @@ def table(g, **more):
 def test_long_ids_are_all_levels(kind):
     data = table(KINDS[kind], h=list("ab") * 12)
     for formula in ("y ~ (1 | g)", "y ~ (1 | h/g)", "y ~ (1 | factor(g))"):
-        assert sum(level.endswith(NAMES) for level in sf.Model(formula, data).design.groups[-1].levels) >= 6
-    assert sf.Model("y ~ (1 | g)", data).design.groups[0].levels == NAMES
-    assert sf.Model("y ~ factor(g)", data).design.fixed[-1].columns == tuple(f"factor(g)[{name}]" for name in NAMES[1:])
+        assert sum(level.endswith(NAMES) for level in sf.Model(formula, data).design.mean.groups[-1].levels) >= 6
+    assert sf.Model("y ~ (1 | g)", data).design.mean.groups[0].levels == NAMES
+    assert sf.Model("y ~ factor(g)", data).design.mean.fixed[-1].columns == tuple(
+        f"factor(g)[{name}]" for name in NAMES[1:]
+    )
 
 
 def test_long_unsigned_ids_are_all_levels():
     ids = np.array(IDS, dtype=np.uint64) + np.uint64(2**63)
-    assert sf.Model("y ~ (1 | g)", table(ids)).design.groups[0].levels == tuple(map(str, np.unique(ids).tolist()))
+    assert sf.Model("y ~ (1 | g)", table(ids)).design.mean.groups[0].levels == tuple(map(str, np.unique(ids).tolist()))
 
 
 def test_long_ids_keep_their_digits_beside_missing_ones(tmp_path):
@@ -50,12 +52,12 @@ def test_long_ids_keep_their_digits_beside_missing_ones(tmp_path):
     frame.write_parquet(tmp_path / "d.parquet")
     frame.write_csv(tmp_path / "d.csv")
     scanned = [
-        sf.scan(source, rows=5, merge=merge)
+        sf.scan(source, chunksize=5, merge=merge)
         for source in (tmp_path / "d.parquet", tmp_path / "d.csv", pl.scan_parquet(tmp_path / "d.parquet"))
         for merge in (False, True)
     ]
     for data in (frame, frame.to_arrow(), table(pd.array(ids, dtype="Int64")), *scanned):
-        assert sf.Model("y ~ (1 | g)", data, missing="drop").design.groups[0].levels == NAMES
+        assert sf.Model("y ~ (1 | g)", data, missing="drop").design.mean.groups[0].levels == NAMES
 
 
 def test_new_rows_of_long_ids_find_their_level():
@@ -111,7 +113,7 @@ def test_whole_numbers_of_more_than_64_bits_are_refused():
 
 def test_a_long_number_is_still_a_number():
     found = sf.Model("y ~ x", table(IDS, x=np.arange(24) * 1000 + 2**60)).design
-    np.testing.assert_array_equal(found.X[:, 1], (np.arange(24) * 1000 + 2**60).astype(float))
+    np.testing.assert_array_equal(found.mean.X[:, 1], (np.arange(24) * 1000 + 2**60).astype(float))
 
 
 PRINTED = {
@@ -140,19 +142,20 @@ PRINTED = {
 @pytest.mark.parametrize(("given", "printed"), PRINTED.values(), ids=PRINTED)
 def test_levels_print_as_they_were_given(given, printed):
     data = table(pd.Series(given).repeat(12).array)
-    assert sf.Model("y ~ (1 | g)", data).design.groups[0].levels == printed
-    assert sf.Model("y ~ factor(g)", data).design.fixed[-1].columns == (f"factor(g)[{printed[1]}]",)
+    assert sf.Model("y ~ (1 | g)", data).design.mean.groups[0].levels == printed
+    assert sf.Model("y ~ factor(g)", data).design.mean.fixed[-1].columns == (f"factor(g)[{printed[1]}]",)
 
 
 def test_a_boolean_predictor_is_still_0_and_1():
     data = table(IDS, b=np.arange(24) % 2 == 0)
     for formula in ("y ~ b", "y ~ I(b)", "y ~ twice(b)"):
-        X = sf.Model(formula, data, functions={"twice": lambda b: 1 - (1 - b)}).design.X
+        X = sf.Model(formula, data, functions={"twice": lambda b: 1 - (1 - b)}).design.mean.X
         np.testing.assert_array_equal(X[:, 1], data["b"].astype(float))
     assert sf.fixef(fake_fit(sf.Model("y ~ b", data), draws=20))["term"].tolist() == ["Intercept", "b"]
 
 
 @pytest.mark.parametrize("kind", ["bool", "float32", "uint64"])
+@pytest.mark.mostly_slow("float32")
 def test_columns_of_short_types_serve_every_verb_as_floats_do(kind):
     """Their types are kept for the sake of their levels; numbers must not depend on them."""
     b = (np.arange(24) % 2).astype(kind)
@@ -180,7 +183,7 @@ def test_crossed_levels_are_told_with_all_their_digits():
     ids = np.array([1234567, 1234568]).repeat(12)
     data = table(np.arange(24) % 6, plate=ids, well=np.arange(24) % 2 == 0)
     model = sf.Model("y ~ 1 + (1 | plate:well) + (1 | g)", data)
-    assert model.design.groups[0].levels == ("1234567:False", "1234567:True", "1234568:False", "1234568:True")
+    assert model.design.mean.groups[0].levels == ("1234567:False", "1234567:True", "1234568:False", "1234568:True")
     assert "e+06" not in " ".join(map(str, model.findings))
 
 
@@ -190,10 +193,11 @@ def test_contrasts_name_whole_numbers_with_all_their_digits():
     assert sf.pairs(means).table["contrast"].tolist() == ["1234567 - 1234568"]
 
 
+@pytest.mark.slow
 def test_names_with_leading_zeros_stay_text_in_scans(tmp_path):
     path = tmp_path / "d.csv"
     path.write_text("y,g,x\n" + "".join(f"{y},{i // 4:03d},{i}\n" for i, y in enumerate(Y)))
     expected = tuple(f"{k:03d}" for k in range(6))
-    assert sf.Model("y ~ x + (1 | g)", sf.scan(path)).design.groups[0].levels == expected
+    assert sf.Model("y ~ x + (1 | g)", sf.scan(path)).design.mean.groups[0].levels == expected
     path.write_text("y;g;x\n" + "".join(f"{i};{i % 7 + 10};{i}\n" for i in range(300_000)) + "3;007;1\n")
-    assert "007" in sf.Model("y ~ x + (1 | g)", sf.scan(path)).design.groups[0].levels
+    assert "007" in sf.Model("y ~ x + (1 | g)", sf.scan(path)).design.mean.groups[0].levels

@@ -10,8 +10,7 @@ import pandas as pd
 import polars as pl
 import pyarrow as pa
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from pyarrow import dataset
 
 import speclet_formula as sf
@@ -37,7 +36,7 @@ def table(n: int = 400) -> pd.DataFrame:
 
 
 def scanned(frame: pd.DataFrame, *, rows: int = 30) -> Any:
-    return sf.scan(dataset.dataset(pa.Table.from_pandas(frame)), rows=rows, merge=True)
+    return sf.scan(dataset.dataset(pa.Table.from_pandas(frame)), chunksize=rows, merge=True)
 
 
 def grouped(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
@@ -49,6 +48,7 @@ def grouped(frame: pd.DataFrame, keys: list[str]) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("rows", [1, 7, 1_000_000])
+@pytest.mark.mostly_slow("7", "1000000")
 def test_cells_are_those_that_pandas_makes(rows: int) -> None:
     found = sf.Model("y ~ x + kind + (1 | gene)", scanned(table(), rows=rows)).data
     wanted = grouped(table(), ["x", "kind", "gene"])
@@ -62,6 +62,7 @@ def test_cells_are_those_that_pandas_makes(rows: int) -> None:
     st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from([0.0, 1.5, np.nan]), st.floats(-9, 9)), min_size=1),
     st.integers(1, 5),
 )
+@pytest.mark.slow
 def test_any_rows_in_any_pieces_keep_count_mean_and_squares(found: list[tuple[str, float, float]], rows: int) -> None:
     frame = pd.DataFrame(found, columns=["g", "x", "y"])
     merged = scans.read_merged(scanned(frame, rows=rows), "y", ["y", "g", "x"])
@@ -83,6 +84,7 @@ def test_squares_keep_their_digits_far_from_zero() -> None:
         assert found[level] == pytest.approx(float(sum((value - mean) ** 2 for value in exact)), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_only_merged_rows_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
     merge = scans._merged
@@ -103,6 +105,7 @@ MODELS = ["y ~ x + kind + (1 | gene)", "y ~ many + (1 + x | gene/guide)", "y ~ 0
 @pytest.mark.parametrize("formula", MODELS)
 @pytest.mark.parametrize("priors", ["weak", "bambi", "rstanarm"])
 @pytest.mark.parametrize("weights", [None, "w"])
+@pytest.mark.mostly_slow(every=4)
 def test_a_model_has_the_priors_and_findings_of_single_rows(formula: str, priors: str, weights: str | None) -> None:
     merged = sf.Model(formula, scanned(table()), priors=priors, weights=weights)
     single = sf.Model(formula, table(), priors=priors, weights=weights)
@@ -144,6 +147,7 @@ def test_missing_values_are_counted_by_rows() -> None:
     assert one == pytest.approx(other, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_merged_rows_are_saved_changed_and_fitted_again(tmp_path: Path) -> None:
     fit = sf.fit(sf.Model("y ~ x + kind + (1 | gene)", scanned(table())), **SHORT)
     loaded = sf.load(sf.save(fit, tmp_path / "merged.fit"))
@@ -156,7 +160,7 @@ def test_merged_rows_are_saved_changed_and_fitted_again(tmp_path: Path) -> None:
     frame = table()
     single = [sf.lmer(f"y ~ {part} + (1 | gene)", frame, method="ml") for part in ("kind", "x + kind")]
     np.testing.assert_allclose(tests, sf.anova(*single).table, rtol=1e-9)
-    assert sf.Model("y ~ .", fit.model.data).design.X.shape == (len(fit.model.data), 1 + 1 + 2 + 8)
+    assert sf.Model("y ~ .", fit.model.data).design.mean.X.shape == (len(fit.model.data), 1 + 1 + 2 + 8)
 
 
 def test_rows_of_levels_are_counted_before_merging() -> None:
@@ -180,7 +184,7 @@ ROWS = (
     ("verb", "name"),
     [
         (sf.loo, "loo()"),
-        (lambda fit: sf.kfold(fit, by="gene"), "kfold()"),
+        (lambda fit: sf.kfold(fit, group="gene"), "kfold()"),
         (lambda fit: sf.compare({"a": fit, "b": fit}), "compare()"),
         (sf.residuals, "residuals()"),
         (sf.augment, "augment()"),
@@ -193,6 +197,7 @@ ROWS = (
         (lambda fit: sf.to_bambi(fit.model), "Bambi, and with it method='nuts',"),
     ],
 )
+@pytest.mark.mostly_slow(every=4)
 def test_what_looks_at_single_rows_is_refused(verb: Callable[[Any], Any], name: str) -> None:
     fit = sf.lmer("y ~ (1 | gene)", scanned(table()), **SHORT)
     with pytest.raises(sf.DataError) as caught:
@@ -307,8 +312,8 @@ def test_words(asked: Callable[[], Any], problem: str, allowed: str, remedy: str
     "drawn",
     [
         lambda data: sf.simulate("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}),
-        lambda data: sf.study("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}, n_sims=2),
-        lambda data: sf.calibrate("y ~ (1 | gene)", data, n_sims=2),
+        lambda data: sf.study("y ~ 1", data, {"Intercept": 0.0, "sigma": 1.0}, nsim=2),
+        lambda data: sf.calibrate("y ~ (1 | gene)", data, nsim=2),
     ],
 )
 def test_no_response_is_drawn_for_merged_rows(drawn: Callable[[pd.DataFrame], Any]) -> None:

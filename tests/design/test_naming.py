@@ -39,6 +39,7 @@ def quoted(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", [*OWN, *ODD])
+@pytest.mark.mostly_slow(every=4)
 def test_a_column_of_any_name_gives_the_numbers_that_it_gives_under_a_plain_one(name: str) -> None:
     plain = sf.lmer("y ~ x + h + (1 + x | g)", table("x", "x"), method="reml")
     for role, formula in (
@@ -49,7 +50,7 @@ def test_a_column_of_any_name_gives_the_numbers_that_it_gives_under_a_plain_one(
         fit = sf.lmer(formula.format(q=quoted(name)), table(name, role), method="reml")
         assert fit.log_likelihood == pytest.approx(plain.log_likelihood, abs=1e-9), role
         np.testing.assert_allclose(sf.fixef(fit)["estimate"], sf.fixef(plain)["estimate"], rtol=1e-9)
-        np.testing.assert_array_equal(fit.model.design.X, plain.model.design.X)
+        np.testing.assert_array_equal(fit.model.design.mean.X, plain.model.design.mean.X)
 
 
 @pytest.mark.parametrize("name", OWN)
@@ -60,7 +61,7 @@ def test_a_predictor_with_a_name_of_the_package_stands_in_back_quotes(name: str)
     data = table(name, "x").assign(x=0.5 * np.arange(96))
     model = sf.Model(text, data)
     expected = ["Intercept", f"`{name}`", "h"]
-    assert [term.name for term in model.design.fixed] == expected
+    assert [term.name for term in model.design.mean.fixed] == expected
     assert {slot.slot for slot in model.slots} >= {"Intercept", f"`{name}`", "1|g", "sigma"}
     assert len({slot.slot for slot in model.slots}) == len(model.slots)
 
@@ -76,14 +77,14 @@ def test_a_column_called_intercept_leaves_the_intercept_in_the_posterior() -> No
 def test_a_group_s_slope_called_1_or_intercept_is_a_slope() -> None:
     for name in ("1", "Intercept"):
         design = build_design(parse_formula(f"y ~ (1 + `{name}` | g)"), table(name, "x"))
-        assert design.groups[0].columns == ("1", f"`{name}`")
-        assert design.groups[0].slots == ("1|g", f"`{name}`|g")
+        assert design.mean.groups[0].columns == ("1", f"`{name}`")
+        assert design.mean.groups[0].slots == ("1|g", f"`{name}`|g")
 
 
 def test_a_parameter_s_terms_and_the_mean_s_are_told_apart() -> None:
     data = table("sigma_h", "x")
     model = sf.Model("y ~ sigma_h; sigma ~ h", data)
-    assert [term.name for term in model.design.fixed] == ["Intercept", "`sigma_h`"]
+    assert [term.name for term in model.design.mean.fixed] == ["Intercept", "`sigma_h`"]
     response = sf.Model("sigma_h ~ 1; sigma ~ h", data)
     assert response.design.response_name == "`sigma_h`"
 
@@ -101,16 +102,17 @@ def test_new_rows_get_the_columns_of_odd_names() -> None:
     data = table("a:b", "x").assign(a=1.0, b=np.arange(96.0))
     design = build_design(parse_formula("y ~ `a:b` + b + factor(h) + poly(b, 2)"), data)
     again = replay_design(design, data.iloc[::7])
-    np.testing.assert_allclose(again.X, design.X[::7])
+    np.testing.assert_allclose(again.mean.X, design.mean.X[::7])
 
 
 def test_weights_beside_a_column_called_weights() -> None:
     data = table("(weights)", "x")
     design = build_design(parse_formula("y ~ `(weights)`"), data, weights=np.arange(1.0, 97.0))
-    np.testing.assert_array_equal(design.X[:, 1], data["(weights)"])
+    np.testing.assert_array_equal(design.mean.X[:, 1], data["(weights)"])
     np.testing.assert_array_equal(design.weights, np.arange(1.0, 97.0))
 
 
+@pytest.mark.slow
 def test_models_are_built_in_threads_without_touching_what_they_share(capsys: pytest.CaptureFixture[str]) -> None:
     before, seen = sys.stdout, []
     data = table("x", "x")
@@ -139,4 +141,4 @@ def test_a_group_that_is_called_like_another_s_sd_is_refused() -> None:
         "In the posterior an effect of g is called '1|g', its SD '1|g_sigma' and its mean '1|g_mu'.\n"
         "Rename a column that ends in _sigma, _mu or _offset."
     )
-    assert sf.Model("y ~ x + (1 | g_sigma)", data).design.groups[0].group == "g_sigma"
+    assert sf.Model("y ~ x + (1 | g_sigma)", data).design.mean.groups[0].group == "g_sigma"

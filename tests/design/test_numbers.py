@@ -60,6 +60,7 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "said", "code"), TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize("kind", ["str", "object", "category"])
 @pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ 1 + (x | g)", "y ~ x:g", ("y ~ 1", "sigma ~ x")])
+@pytest.mark.mostly_slow(every=9)
 def test_a_finding_names_the_cells(text, said, code, kind, formula):
     found = {finding.kind: finding for finding in sf.Model(formula, table(x=text.astype(kind))).findings}
     finding = found["text_of_numbers"]
@@ -99,7 +100,7 @@ def test_a_grouping_factor_has_levels_anyway():
 def test_the_advice_mends_the_column():
     data = pd.read_csv(io.StringIO(table(x=as_text(X, row4="n/a.")).to_csv(index=False)))
     data["x"] = pd.to_numeric(data["x"], errors="coerce")
-    found = sf.Model("y ~ x", data, missing="drop").design.X
+    found = sf.Model("y ~ x", data, missing="drop").design.mean.X
     np.testing.assert_array_equal(found[:, 1], X.drop(4))
 
 

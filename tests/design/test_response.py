@@ -48,9 +48,9 @@ def test_whole_numbers_are_levels() -> None:
 
 def test_factors_are_coded_as_beside_an_intercept() -> None:
     design = sf.Model("grade ~ f + x", TABLE, family="cumulative").design
-    assert [term.columns for term in design.fixed] == [("f[b]", "f[c]"), ("x",)]
-    assert design.X[:, 0].tolist() == [0, 1, 0, 0, 1, 0]
-    assert replay_design(design, TABLE[["f", "x"]].iloc[::-1]).X.tolist() == design.X[::-1].tolist()
+    assert [term.columns for term in design.mean.fixed] == [("f[b]", "f[c]"), ("x",)]
+    assert design.mean.X[:, 0].tolist() == [0, 1, 0, 0, 1, 0]
+    assert replay_design(design, TABLE[["f", "x"]].iloc[::-1]).mean.X.tolist() == design.mean.X[::-1].tolist()
     assert "Levels: low < middle < top" in repr(sf.Model("grade ~ f", TABLE, family="cumulative"))
 
 
@@ -212,13 +212,13 @@ def test_messages(formula: str, arguments: dict[str, Any], kind: type[sf.Speclet
             "y ~ 1",
             {"Intercept": 0, "psi": 1.5},
             {"family": "hurdle_poisson"},
-            "params['psi'] is 1.5.\n'psi' is a share, at most 1.\nGive a number up to 1.",
+            "truth['psi'] is 1.5.\n'psi' is a share, at most 1.\nGive a number up to 1.",
         ),
         (
             "y ~ 1",
             {"threshold": [1, 0]},
             {"family": "cumulative"},
-            "params['threshold'] is [1, 0].\n"
+            "truth['threshold'] is [1, 0].\n"
             "Thresholds are a list of increasing numbers, one between each two levels.\n"
             "For four levels write three numbers, such as [-1, 0, 1].",
         ),

@@ -78,9 +78,9 @@ KINDS = [as_parquet, as_folder, as_csv, as_tsv, as_feather, as_dataset, as_lazy]
 
 def assert_same_design(one: sf.Model, other: sf.Model) -> None:
     np.testing.assert_array_equal(one.design.response, other.design.response)
-    np.testing.assert_array_equal(one.design.X, other.design.X)
-    assert [term.columns for term in one.design.fixed] == [term.columns for term in other.design.fixed]
-    for left, right in zip(one.design.groups, other.design.groups, strict=True):
+    np.testing.assert_array_equal(one.design.mean.X, other.design.mean.X)
+    assert [term.columns for term in one.design.mean.fixed] == [term.columns for term in other.design.mean.fixed]
+    for left, right in zip(one.design.mean.groups, other.design.mean.groups, strict=True):
         assert (left.label, left.levels, left.columns) == (right.label, right.levels, right.columns)
         np.testing.assert_array_equal(left.codes, right.codes)
         np.testing.assert_array_equal(left.values, right.values)
@@ -90,30 +90,32 @@ def assert_same_design(one: sf.Model, other: sf.Model) -> None:
 
 @pytest.mark.parametrize("written", KINDS)
 @pytest.mark.parametrize("rows", [37, 1_000_000])
+@pytest.mark.mostly_slow(every=3)
 def test_pieces_give_the_design_that_memory_gives(
     written: Callable[[pd.DataFrame, Path], Any], rows: int, tmp_path: Path
 ) -> None:
-    scanned = sf.Model(FORMULA, sf.scan(written(table(), tmp_path), rows=rows))
+    scanned = sf.Model(FORMULA, sf.scan(written(table(), tmp_path), chunksize=rows))
     assert_same_design(scanned, sf.Model(FORMULA, table()))
     assert set(scanned.data.columns) == {"y", "x", "kind", "z", "gene", "guide", "batch"}
 
 
 @pytest.mark.parametrize("written", [as_parquet, as_feather, as_dataset])
 def test_categories_keep_the_analysts_order(written: Callable[[pd.DataFrame, Path], Any], tmp_path: Path) -> None:
-    scanned = sf.Model("y ~ kind * flag", sf.scan(written(ordered_table(), tmp_path), rows=50))
+    scanned = sf.Model("y ~ kind * flag", sf.scan(written(ordered_table(), tmp_path), chunksize=50))
     assert_same_design(scanned, sf.Model("y ~ kind * flag", ordered_table()))
-    assert scanned.design.fixed[1].coords == ("Mock", "ßcontrol")
+    assert scanned.design.mean.fixed[1].coords == ("Mock", "ßcontrol")
 
 
+@pytest.mark.slow
 def test_a_fit_is_the_same_to_the_last_digit(tmp_path: Path) -> None:
     data, _ = sf.datasets.m7()
     short = {"draws": 20, "chains": 2, "cores": 1, "random_seed": 1, "progress": False}
     formula = "log_fc ~ (1 | gene/sgRNA) + (1 | cell_line)"
-    scanned = sf.lmer(formula, sf.scan(as_parquet(data, tmp_path), rows=111), **short)
+    scanned = sf.lmer(formula, sf.scan(as_parquet(data, tmp_path), chunksize=111), **short)
     for name, values in sf.lmer(formula, data, **short).idata["posterior"].data_vars.items():
         np.testing.assert_array_equal(scanned.idata["posterior"][name].values, values.values)
     again = sf.load(sf.save(scanned, tmp_path / "screen.fit"))
-    assert again.model.design.groups[0].levels == scanned.model.design.groups[0].levels
+    assert again.model.design.mean.groups[0].levels == scanned.model.design.mean.groups[0].levels
 
 
 def test_only_the_columns_of_the_formula_are_read(tmp_path: Path) -> None:
@@ -149,7 +151,7 @@ def test_weights_are_read_too(tmp_path: Path) -> None:
 def test_missing_values_stay_missing(written: Callable[[pd.DataFrame, Path], Any], tmp_path: Path) -> None:
     frame = table()
     frame.loc[[0, 1, 40, 41, 42, 43, 499], "kind"] = None
-    scanned = sf.scan(written(frame, tmp_path), rows=10)
+    scanned = sf.scan(written(frame, tmp_path), chunksize=10)
     with pytest.raises(sf.DataError) as caught:
         sf.Model("y ~ kind", scanned)
     assert MISSING in caught.value.problem
@@ -181,10 +183,10 @@ SOURCES = "scan() takes the path of a file or folder, a pyarrow Dataset or a pol
             "Hand a table in memory to Model as it is.",
         ),
         (
-            lambda folder: sf.scan(folder, rows=0),
-            "rows=0 is out of range.",
-            "rows is a whole number of at least 1.",
-            "Leave rows= out.",
+            lambda folder: sf.scan(folder, chunksize=0),
+            "chunksize=0 is out of range.",
+            "chunksize is a whole number of at least 1.",
+            "Leave chunksize= out.",
         ),
         (
             lambda _: sf.Model("y ~ 1", "screen.csv"),
@@ -214,7 +216,7 @@ def test_other_text_is_read_too(tmp_path: Path, ending: str, separator: str) -> 
     data = pd.DataFrame({"y": [1.0, 2, 4, 3], "g": list("abab"), "x": [1, 2, 3, 5]})
     data.to_csv(tmp_path / f"d{ending}", sep=separator, index=False)
     model = sf.Model("y ~ x + (1 | g)", sf.scan(tmp_path / f"d{ending}"))
-    np.testing.assert_array_equal(model.design.X[:, 1], data["x"])
+    np.testing.assert_array_equal(model.design.mean.X[:, 1], data["x"])
 
 
 @pytest.mark.parametrize(

@@ -80,7 +80,7 @@ def made(text: str, n: int = 60) -> np.ndarray:
     """Return the fixed columns of a formula for two numeric columns and a factor."""
     rng = np.random.default_rng(6)
     table = {"y": rng.normal(size=n), "x": rng.normal(size=n), "z": rng.normal(size=n), "g": ["a", "b", "c"] * (n // 3)}
-    return build_design(parse_formula(text), table).X
+    return build_design(parse_formula(text), table).mean.X
 
 
 def test_a_basis_of_one_column_is_a_column_as_in_r() -> None:

@@ -1,7 +1,7 @@
 """Any text at all is a formula that reads back from its own print, or an error that points into the text."""
 
-from hypothesis import given
-from hypothesis import strategies as st
+import pytest
+from hypothesis import given, strategies as st
 
 from tests.fuzz.checks import reads_back_or_is_refused
 from tests.fuzz.formulas import run
@@ -62,8 +62,9 @@ def test_formulas_made_of_pieces(text):
     reads_back_or_is_refused(text)
 
 
-def test_ten_thousand_random_formulas():
+@pytest.mark.parametrize("count", [500, pytest.param(10_000, marks=pytest.mark.slow)])
+def test_random_formulas(count):
     """Valid, nearly valid and garbage; a million of them by `python -m tests.fuzz.formulas`."""
-    accepted, failures = run(10_000, seed=20, show=False)
+    accepted, failures = run(count, seed=20, show=False)
     assert not failures, failures[0]
-    assert 3_000 < accepted < 7_000  # neither all nonsense nor all plain
+    assert 0.3 < accepted / count < 0.7  # neither all nonsense nor all plain

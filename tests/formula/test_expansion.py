@@ -3,8 +3,7 @@
 import itertools
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from speclet_formula.errors import FormulaError
 from speclet_formula.formula.parse import parse_formula

@@ -77,11 +77,23 @@ EXPLOSIVE = {
 
 
 @pytest.mark.parametrize("what", EXPLOSIVE)
+@pytest.mark.mostly_slow(
+    "crossing",
+    "powers",
+    "power",
+    "digits",
+    "length",
+    "signs",
+    "sum in a call",
+    "sum in the response",
+    "open parentheses",
+)
 def test_what_would_explode_is_refused(what):
     with pytest.raises(FormulaError):
         parse_formula(EXPLOSIVE[what])
 
 
+@pytest.mark.slow
 def test_long_flat_formulas_are_read():
     formula = parse_formula("y ~ " + " + ".join(f"x{i}" for i in range(3000)))
     assert len(formula.terms) == 3000

@@ -94,6 +94,7 @@ def check(path, content, usual):
     return True
 
 
+@pytest.mark.slow
 def test_damaged_fits_are_refused_or_usable(whole, tmp_path):
     names, loaded = list(whole), 0
     for seed in range(COUNT):

@@ -60,12 +60,12 @@ def is_a_model_or_refused(text: str, table: pd.DataFrame) -> bool:
     if refusal is not None:
         assert all((refusal.problem, refusal.allowed, refusal.remedy, str(refusal))), repr(text)
         return False
-    names = [name for term in model.design.fixed for name in term.columns]
+    names = [name for term in model.design.mean.fixed for name in term.columns]
     assert len(set(names)) == len(names), repr(text)
     slots = [slot.slot for slot in model.slots]
     assert len(set(slots)) == len(slots), repr(text)
-    assert model.design.X.shape == (len(model.design.response), len(names)), repr(text)
-    assert np.isfinite(model.design.X).all(), repr(text)
+    assert model.design.mean.X.shape == (len(model.design.response), len(names)), repr(text)
+    assert np.isfinite(model.design.mean.X).all(), repr(text)
     return True
 
 
@@ -79,6 +79,7 @@ def test_any_text_reads_back_or_is_refused() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_any_text_with_a_table_of_odd_names_is_a_model_or_refused() -> None:
     rng, accepted = random.Random(12), 0
     table, renamed = odd_table(rng)

@@ -48,6 +48,7 @@ def test_a_method_that_a_fit_has_not_is_refused():
 
 
 @pytest.mark.parametrize("name", ["intercept", "slope", "crossed"])
+@pytest.mark.mostly_slow("intercept")
 def test_profile_intervals_are_those_of_lme4(name):
     """A hundredth of an interval's width: lme4 interpolates its profile by a spline."""
     found = sf.confint(fit_of(name), "profile", ci_prob=0.9)
@@ -66,6 +67,7 @@ PROFILES = json.loads((DATA / "correlation_profiles.json").read_text())
 @pytest.mark.parametrize(
     "number", [number if int(number) % 4 == 1 else pytest.param(number, marks=pytest.mark.slow) for number in PROFILES]
 )
+@pytest.mark.mostly_slow("1")
 def test_profile_intervals_of_correlations_are_those_of_brute_force(number):
     """Small fits, most of them nearly flat in the correlation; `correlation_profiles.py` made both files.
 
@@ -77,6 +79,7 @@ def test_profile_intervals_of_correlations_are_those_of_brute_force(number):
     np.testing.assert_allclose(ends, PROFILES[number], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_profile_of_a_weighted_fit_is_that_of_refits():
     """R's `lmer` was fitted again with the slope held at many values, weights 0.5, 1, 1.5 and 2 in turn.
 

@@ -21,7 +21,7 @@ def screen(genes=6, guides=3, lines=4):
 
 def filled(model, order):
     """Eliminate one coefficient after the other on a dense pattern: entries of the factor and multiplications."""
-    columns = [model.design.X != 0]
+    columns = [model.design.mean.X != 0]
     for block in order:
         hit = block.codes[:, None] == np.arange(len(block.levels))
         columns.append(np.repeat(hit, len(block.columns), axis=1))
@@ -42,7 +42,7 @@ def filled(model, order):
 def test_entries_of_nested_and_crossed_factors_are_counts(formula):
     model = sf.Model(formula, screen())
     sizes = sizes_of(model)
-    entries, operations = filled(model, sorted(model.design.groups, key=lambda block: -len(block.levels)))
+    entries, operations = filled(model, sorted(model.design.mean.groups, key=lambda block: -len(block.levels)))
     assert not sizes.loose
     assert sizes.entries == pytest.approx(entries, rel=0.1)  # halves of the small dense corners are rounded
     assert sizes.operations == pytest.approx(operations, rel=0.35)  # averages are squared
@@ -60,7 +60,7 @@ def test_sparsely_crossed_factors_are_analysed():
     sizes = sizes_of(model)
     assert not sizes.loose
     assert len(sf.costs(model).notes) == 1
-    entries, _ = filled(model, sorted(model.design.groups, key=lambda block: -len(block.levels)))
+    entries, _ = filled(model, sorted(model.design.mean.groups, key=lambda block: -len(block.levels)))
     assert 0.3 < sizes.entries / entries <= 1.01
 
 
@@ -69,7 +69,7 @@ def test_very_large_ones_are_a_guess_within_ten(monkeypatch):
     model = sparsely_crossed()
     sizes = sizes_of(model)
     assert sizes.loose
-    entries, operations = filled(model, sorted(model.design.groups, key=lambda block: -len(block.levels)))
+    entries, operations = filled(model, sorted(model.design.mean.groups, key=lambda block: -len(block.levels)))
     assert 0.1 < sizes.entries / entries < 10
     assert 0.1 < sizes.operations / operations < 10
     assert sf.costs(model).notes[1].endswith("here exact and reml are within a factor of ten.")

@@ -7,6 +7,7 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula import Prior
+from speclet_formula.posterior.draws import draws_in
 from speclet_formula.posterior.prior_draws import prior_draws
 from speclet_formula.prediction.sensitivity import log_prior
 
@@ -40,6 +41,7 @@ def draws(formula: str, priors: object) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.mostly_slow("y ~ x + (x | g)")
 def test_printed_priors_typed_in_give_the_same_draws(formula, tmp_path):
     slots = sf.Model(formula, TABLE).slots
     typed = {slot.slot: eval(repr(slot.prior), {"Prior": Prior}) for slot in slots}
@@ -69,7 +71,7 @@ def test_the_printed_priors_have_the_draws_and_the_density_that_checks_report():
             + stats.beta(2, 2).logpdf((found["cor|g"].values[..., 0] + 1) / 2)
             + stats.t(4, scale=scale).logpdf(found["sigma"].values)
         )
-        np.testing.assert_allclose(log_prior(model, found), expected, rtol=1e-10)
+        np.testing.assert_allclose(log_prior(model, draws_in(found)), expected, rtol=1e-10)
 
 
 def log_group_prior(sd: np.ndarray, scale: float) -> np.ndarray:
@@ -105,6 +107,7 @@ def by_hand(x: np.ndarray, proposals: int = 20_000) -> tuple[np.ndarray, np.ndar
     return means, np.sqrt(weight @ (values - means) ** 2), 1 / (weight**2).sum()
 
 
+@pytest.mark.slow
 def test_default_priors_of_group_intercepts_hold_at_zero():
     """Means within 0.12 of their posterior SDs: 5 standard errors with 3,000 effective draws on either side (10^-6)."""
     fit = sf.lmer(FORMULAS[0], TABLE, random_seed=2, progress=False)
@@ -129,6 +132,7 @@ SHIFTED = ["x*f", "x*z", "x*f*h", "x + I(x^2)", "x + (1|g)", "x*f + (1|g)", "x*z
 
 
 @pytest.mark.parametrize("side", SHIFTED)
+@pytest.mark.mostly_slow("x + (1|g)", "x*z")
 def test_what_x_is_measured_from_changes_nothing_by_default(side):
     """Fitted values, slopes and contrasts at the data move by less than 0.05 of their SDs; the seed is the same.
 
@@ -165,6 +169,7 @@ def contrasts_of_f(fit: sf.Fit) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_a_calendar_year_does_not_erase_an_interaction():
     """Distances like those of nlme's Orthodont: the slopes' difference is REML's, in years of age as of our era."""
     rng, n = np.random.default_rng(4), 27

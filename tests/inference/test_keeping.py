@@ -15,11 +15,14 @@ NOT_KEPT = "the fit kept no draws of '1|gene:guide'."
 
 
 def table() -> pd.DataFrame:
+    """Six genes with two guides each in eight lines: effects that are found soon, fits of less than a second."""
     rng = np.random.default_rng(4)
-    gene, guide, line = (part.ravel() for part in np.meshgrid(range(20), range(3), range(4), indexing="ij"))
-    y = rng.normal(size=20)[gene] + rng.normal(size=4)[line] + rng.normal(size=240)
+    gene, guide, line = (part.ravel() for part in np.meshgrid(range(6), range(2), range(8), indexing="ij"))
+    x = rng.normal(size=96)
+    y = rng.normal(size=6)[gene] + 0.7 * rng.normal(size=6)[gene] * x + 0.7 * rng.normal(size=12)[2 * gene + guide]
+    y += rng.normal(size=8)[line] + rng.normal(0, 0.5, 96)
     labels = {"gene": [f"g{i}" for i in gene], "guide": [f"s{i}" for i in guide], "line": [f"l{i}" for i in line]}
-    return pd.DataFrame({"y": y, "x": rng.normal(size=240), **labels})
+    return pd.DataFrame({"y": y, "x": x, **labels})
 
 
 @pytest.fixture(scope="module")
@@ -51,12 +54,14 @@ def test_kept_draws_are_those_of_the_whole_fit(whole: sf.Fit, part: sf.Fit) -> N
 
 
 @pytest.mark.parametrize("keep", ["gene", ("gene",), ["gene"]])
+@pytest.mark.mostly_slow("gene")
 def test_one_factor_can_be_named_by_itself(model: sf.Model, keep: Any) -> None:
     posterior = fitted(model, keep=keep).idata["posterior"]
     assert {"1|gene", "x|gene"} <= set(posterior.data_vars)
     assert "1|line" not in posterior
 
 
+@pytest.mark.slow
 def test_many_coefficients_are_kept_as_few_are() -> None:
     """60 genes with their sgRNAs are too many for whole matrices: the sparse algebra draws."""
     data, _ = sf.datasets.m7()
@@ -75,6 +80,7 @@ def test_nothing_kept_leaves_fixed_effects_and_variances(model: sf.Model) -> Non
     assert "1|gene[" not in repr(fit)  # not even in what its diagnostics name
 
 
+@pytest.mark.slow
 def test_a_group_mean_is_added_to_kept_effects() -> None:
     priors = {"1|line_mu": sf.Prior("Normal", mu=0, sigma=1)}
     model = sf.Model("y ~ 0 + (1 | gene) + (1 | line)", table(), priors=priors)
@@ -93,6 +99,7 @@ def test_summaries_have_what_was_kept(whole: sf.Fit, part: sf.Fit) -> None:
     assert repr(part).splitlines()[2:] != []
 
 
+@pytest.mark.slow
 def test_the_integrated_estimate_needs_no_effects(whole: sf.Fit, part: sf.Fit) -> None:
     assert sf.loo(part).elpd == pytest.approx(sf.loo(whole).elpd, abs=0.2)  # the tail's length follows the effects' ESS
 
@@ -116,7 +123,7 @@ def test_what_needs_the_others_says_so(part: sf.Fit, ask: Any) -> None:
 
 
 def test_recovery_needs_the_effects_that_it_compares(part: sf.Fit) -> None:
-    genes = pd.Series(0.0, index=[f"g{i}:s{j}" for i in range(20) for j in range(3)])
+    genes = pd.Series(0.0, index=[f"g{i}:s{j}" for i in range(6) for j in range(2)])
     with pytest.raises(EstimateError, match="kept no draws"):
         sf.recover(part, {"1|gene:guide": genes})
 

@@ -39,19 +39,19 @@ def table(n: int = 150) -> pd.DataFrame:
 
 def merged(formula: str, frame: pd.DataFrame, **settings: Any) -> sf.Model:
     source = dataset.dataset(pa.Table.from_pandas(frame))
-    return sf.Model(formula, sf.scan(source, rows=40, merge=True), **settings)
+    return sf.Model(formula, sf.scan(source, chunksize=40, merge=True), **settings)
 
 
 def brute_density(single: sf.Model, sds: np.ndarray, correlation: float) -> float:
     """The density of all single rows; notebook's priors: Normal(0, 5) of each coefficient, at the columns' means."""
     design = single.design
-    X = design.X.copy()
-    if design.fixed and design.fixed[0].kind == "intercept":
+    X = design.mean.X.copy()
+    if design.mean.fixed and design.mean.fixed[0].kind == "intercept":
         X[:, 1:] -= X[:, 1:].mean(axis=0)
     weights = np.ones(len(X)) if design.weights is None else design.weights
     covariance = 25.0 * X @ X.T + np.diag(sds[0] ** 2 / weights)
     first = 1
-    for block in design.groups:
+    for block in design.mean.groups:
         k = len(block.columns)
         spread = np.diag(sds[first : first + k] ** 2)
         if block.correlated:
@@ -59,7 +59,7 @@ def brute_density(single: sf.Model, sds: np.ndarray, correlation: float) -> floa
         same = block.codes[:, None] == block.codes
         covariance += same * (block.values @ spread @ block.values.T)
         first += k
-    return float(stats.multivariate_normal.logpdf(design.response, design.offset, covariance))
+    return float(stats.multivariate_normal.logpdf(design.response, design.mean.offset, covariance))
 
 
 @pytest.mark.parametrize(("formula", "weights"), FORMULAS)
@@ -80,6 +80,7 @@ def test_density_is_that_of_single_rows(formula: str, weights: str | None) -> No
 
 @pytest.mark.parametrize(("formula", "weights"), FORMULAS[:-1])
 @pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.mostly_slow(every=2)
 def test_points_are_those_of_single_rows(formula: str, weights: str | None, method: Any) -> None:
     found = sf.fit(merged(formula, table(), weights=weights), method=method, cores=1)
     wanted = sf.fit(sf.Model(formula, table(), weights=weights), method=method, cores=1)
@@ -92,6 +93,7 @@ def test_points_are_those_of_single_rows(formula: str, weights: str | None, meth
     assert sf.nobs(found) == 150
 
 
+@pytest.mark.slow
 def test_profiles_are_those_of_single_rows() -> None:
     fits = [sf.fit(model, method="ml", cores=1) for model in (merged("y ~ x + (1 | gene)", table()), single_model())]
     found, wanted = (sf.confint(fit, method="profile") for fit in fits)
@@ -103,6 +105,7 @@ def single_model() -> sf.Model:
 
 
 @pytest.mark.parametrize(("formula", "weights"), [FORMULAS[0], FORMULAS[2]])
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_draws(formula: str, weights: str | None) -> None:
     settings: dict[str, Any] = {"draws": 50, "chains": 2, "cores": 1, "random_seed": 2}
     found = sf.fit(merged(formula, table(), weights=weights), **settings).idata["posterior"]
@@ -115,7 +118,7 @@ def test_a_level_of_each_cell_is_told_from_the_residual() -> None:
     # 60 cells for 60 levels, but 150 rows: single ones, too, let the residual be told apart.
     frame = table().assign(cell=lambda one: one["gene"] + one["line"] + one["kind"] + one["x"].astype(str))
     found = sf.lmer("y ~ (1 | cell)", merged("y ~ (1 | cell)", frame).data, method="reml", cores=1)
-    assert len(found.model.design.response) == len(found.model.design.groups[0].levels)
+    assert len(found.model.design.response) == len(found.model.design.mean.groups[0].levels)
     assert found.log_likelihood == pytest.approx(sf.lmer("y ~ (1 | cell)", frame, method="reml").log_likelihood)
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula.inference.nuts import SAMPLERS
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.prediction import linear_predictor
 from tests.fits import hap1_fit, m7_fit, sleepstudy_fit
 
@@ -112,7 +113,7 @@ def test_the_correlation_of_sleepstudy_is_there(shared_data: Path) -> None:
 def test_bambis_own_predict_takes_our_posterior_and_the_analysts_columns() -> None:
     fit = m7_fit("m7")
     translated = sf.to_bambi(fit.model)
-    ours = linear_predictor(fit.model, fit.idata["posterior"].to_dataset())
+    ours = linear_predictor(fit.model, draws_of(fit))
     theirs = translated.predict(fit.idata, inplace=False)["posterior"]["mu"].to_numpy()
     assert np.allclose(theirs.reshape(ours.shape), ours)
     rows = fit.model.data.iloc[[700, 3]][["gene", "sgRNA", "cell_line"]]
@@ -149,7 +150,7 @@ def test_counts_with_an_offset_predict_through_bambi() -> None:
         random_seed=5,
         progress=False,
     )
-    ours = np.exp(linear_predictor(fit.model, fit.idata["posterior"].to_dataset()))
+    ours = np.exp(linear_predictor(fit.model, draws_of(fit)))
     new = sf.to_bambi(fit.model).predict(fit.idata, data=table.head(3), inplace=False)["posterior"]["mu"].to_numpy()
     assert np.allclose(new.reshape(len(ours), 3), ours[:, :3])
     assert sf.fixef(fit)["term"].tolist() == ["Intercept", "I(x / 2)"]
@@ -183,5 +184,5 @@ def test_names_with_commas_are_dimensions_of_their_own() -> None:
     posterior = sf.fit(model, method="nuts", draws=20, tune=20, chains=2, cores=1, random_seed=1, progress=False).idata[
         "posterior"
     ]
-    assert posterior["poly(x, 2)"].dims[2:] == (model.design.fixed[1].dim,)
-    assert posterior["1|a, b"].sizes[model.design.groups[0].dim] == 6
+    assert posterior["poly(x, 2)"].dims[2:] == (model.design.mean.fixed[1].dim,)
+    assert posterior["1|a, b"].sizes[model.design.mean.groups[0].dim] == 6

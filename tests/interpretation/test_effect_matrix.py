@@ -26,7 +26,7 @@ def nested_fit():
     rng = np.random.default_rng(4)
     fit.idata["posterior"]["1|gene"][:] = rng.normal(0, 0.3, (4, 250, 6))
     effects = rng.normal(0, 0.2, (4, 250, 23))
-    effects[..., fit.model.design.groups[1].levels.index("KRAS:HEL")] -= 2
+    effects[..., fit.model.design.mean.groups[1].levels.index("KRAS:HEL")] -= 2
     fit.idata["posterior"]["1|gene:cell_line"][:] = effects
     return fit
 
@@ -37,7 +37,9 @@ def totals(fit):
     whole = posterior["1|gene"].values
     return {
         tuple(level.split(":")): part + whole[GENES.index(level.split(":")[0])]
-        for level, part in zip(fit.model.design.groups[1].levels, posterior["1|gene:cell_line"].values, strict=True)
+        for level, part in zip(
+            fit.model.design.mean.groups[1].levels, posterior["1|gene:cell_line"].values, strict=True
+        )
     }
 
 

@@ -5,8 +5,7 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 import speclet_formula as sf
 from speclet_formula.errors import FormulaError

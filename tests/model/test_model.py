@@ -1,5 +1,7 @@
 """What a model checks when it is made, and how it prints."""
 
+import copy
+import pickle
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -8,6 +10,8 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.design.design import take_rows
+from speclet_formula.model import replace_parts
 
 TABLE = pd.DataFrame(
     {
@@ -167,12 +171,12 @@ def test_a_factor_of_two_levels_is_a_bernoulli_response() -> None:
 
 def test_booleans_serve_as_response_and_predictor() -> None:
     assert sf.Model("hit ~ x", TABLE, family="bernoulli").design.response.sum() == 4
-    assert sf.Model("y ~ hit", TABLE).design.fixed[1].columns == ("hit",)
+    assert sf.Model("y ~ hit", TABLE).design.mean.fixed[1].columns == ("hit",)
 
 
 def test_several_formulas_can_come_as_a_list() -> None:
     model = sf.Model(["y ~ x", "sigma ~ 0 + g"], TABLE)
-    (name, side) = model.design.parameters[0]
+    ((name, side),) = model.design.varying.items()
     assert (name, side.fixed[0].columns) == ("sigma", ("sigma_g[a]", "sigma_g[b]", "sigma_g[c]"))
     assert [slot.slot for slot in model.slots] == ["Intercept", "x", "sigma_g"]
 
@@ -182,8 +186,8 @@ def test_new_rows_get_the_columns_of_every_formula() -> None:
 
     design = sf.Model(["y ~ scale(x)", "sigma ~ scale(x) + (1 | g)"], TABLE).design
     again = replay_design(design, TABLE.iloc[3:5].assign(g=["b", "new"]))
-    np.testing.assert_allclose(again.parameters[0][1].X, design.parameters[0][1].X[3:5])
-    assert again.parameters[0][1].groups[0].codes.tolist() == [1, -1]
+    np.testing.assert_allclose(again.varying["sigma"].X, design.varying["sigma"].X[3:5])
+    assert again.predictors[1].groups[0].codes.tolist() == [1, -1]
 
 
 def test_the_given_table_is_not_changed() -> None:
@@ -204,9 +208,23 @@ def test_dropped_rows_are_said_by_a_fit_and_by_messages_that_count_rows() -> Non
     )
 
 
+@pytest.mark.slow
 def test_a_wide_table_is_a_model_of_all_its_columns() -> None:
     rng = np.random.default_rng(5)
     wide = pd.DataFrame(rng.normal(size=(30, 2000)), columns=[f"gene {place}" for place in range(2000)])
     model = sf.Model("y ~ .", wide.assign(y=rng.normal(size=30)))
-    assert model.design.X.shape == (30, 2001)
-    np.testing.assert_array_equal(model.design.X[:, 1:], wide.to_numpy())
+    assert model.design.mean.X.shape == (30, 2001)
+    np.testing.assert_array_equal(model.design.mean.X[:, 1:], wide.to_numpy())
+
+
+def test_a_model_with_other_parts_is_made_without_reading_anything_again() -> None:
+    model = sf.Model("y ~ x + (1 | g)", TABLE)
+    design = take_rows(model.design, np.arange(3))
+    again = replace_parts(model, design=design)
+    assert again.design is design
+    assert (again.data is model.data, again.slots is model.slots, type(again)) == (True, True, sf.Model)
+    assert len(model.design.rows) == len(TABLE)
+    for same in (copy.copy(again), pickle.loads(pickle.dumps(again))):
+        assert repr(same) == repr(again)
+    with pytest.raises(FrozenInstanceError):
+        model.design = design

@@ -65,7 +65,7 @@ def test_a_fit_comes_back(make, tmp_path):
     assert (again.model.formula, again.model.family) == (fit.model.formula, fit.model.family)
     used = list(again.model.data)
     pd.testing.assert_frame_equal(again.model.data, fit.model.data[used])
-    np.testing.assert_array_equal(again.model.design.X, fit.model.design.X)
+    np.testing.assert_array_equal(again.model.design.mean.X, fit.model.design.mean.X)
     assert again.model.n_dropped == fit.model.n_dropped
     weights = fit.model.design.weights
     assert weights is None or np.array_equal(again.model.design.weights, weights)
@@ -133,7 +133,7 @@ def test_columns_that_the_model_does_not_use_stay_behind(tmp_path):
 def test_levels_keep_their_type_and_order(group, tmp_path):
     fit = fake_fit(Model("log_fc ~ (1 | g)", screen_data().assign(g=group)))
     again = load(save(fit, tmp_path / "x.fit"))
-    assert again.model.design.groups[0].levels == fit.model.design.groups[0].levels
+    assert again.model.design.mean.groups[0].levels == fit.model.design.mean.groups[0].levels
     pd.testing.assert_series_equal(again.model.data["g"], fit.model.data["g"])
 
 
@@ -301,6 +301,7 @@ def repeat_an_array(contents):
 
 
 @pytest.mark.parametrize("make", LARGE.values(), ids=LARGE)
+@pytest.mark.mostly_slow(every=2)
 def test_nothing_large_is_unpacked(make, whole, tmp_path):
     path = tmp_path / "given.fit"
     path.write_bytes(make(whole))

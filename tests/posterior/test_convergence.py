@@ -31,6 +31,7 @@ def arviz_numbers(draws):
     [(0.9, 4, 400), (0.3, 4, 251), (-0.6, 3, 200), (0.99, 2, 60), (-0.95, 4, 20), (0.5, 1, 100)]
     + [(0.5, 4, few) for few in (4, 5, 6, 7, 9)],
 )
+@pytest.mark.mostly_slow("0.5-4-4", "-0.95-4-20", "0.5-1-100", "0.5-4-7")
 def test_numbers_are_those_of_arviz(correlation, chains, draws):
     values = autoregressive(correlation, 70, chains, draws)  # more than one block, and not a whole number of them
     found = mixing(values)

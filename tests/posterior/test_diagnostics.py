@@ -254,6 +254,7 @@ def test_examples_run():
     assert doctest.testmod(diagnostics).failed == 0
 
 
+@pytest.mark.slow
 def test_the_limit_of_r_hat_leaves_room_for_chance():
     """15 tables of 1,000 parameters, each with a chance of 0.01: four alarms or more have a chance of 1e-5.
 
@@ -272,6 +273,7 @@ def test_the_limit_of_r_hat_leaves_room_for_chance():
 
 
 @pytest.mark.parametrize(("chains", "draws"), [(4, 250), (4, 1000), (20, 50), (2, 100), (8, 25)])
+@pytest.mark.mostly_slow("8-25", "2-100")
 def test_good_draws_are_seldom_doubted_however_few_or_spread(chains, draws):
     """60 fits of 10 parameters with independent draws, each doubted with a chance of 0.01: 6 or more with 3e-5."""
     found = mixing(np.random.default_rng(7).normal(size=(60 * 10, chains, draws)))

@@ -8,8 +8,7 @@ import pandas as pd
 import pytest
 
 from speclet_formula.model import Model
-from speclet_formula.posterior import draws as reader
-from speclet_formula.posterior import effects
+from speclet_formula.posterior import draws as reader, effects
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import ngrps, nobs
 from speclet_formula.posterior.effects import coef, fixef, ranef

@@ -6,6 +6,7 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
+from speclet_formula.posterior.draws import draws_in
 from speclet_formula.posterior.prior_draws import prior_draws
 from speclet_formula.prediction.sensitivity import log_prior
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
@@ -69,7 +70,7 @@ def test_log_prior_is_the_sum_of_all_priors():
         + stats.expon(scale=0.5).logpdf(found["1|gene_sigma"].values)
         + stats.halfnorm.logpdf(found["sigma"].values)
     )
-    np.testing.assert_allclose(log_prior(model, found), expected, rtol=1e-12)
+    np.testing.assert_allclose(log_prior(model, draws_in(found)), expected, rtol=1e-12)
 
 
 def test_log_prior_of_correlations_is_a_beta_density():
@@ -78,7 +79,7 @@ def test_log_prior_of_correlations_is_a_beta_density():
     change = {"cor|Subject": sf.Prior("LKJ", eta=3)}
     posterior = fit.idata["posterior"].to_dataset()
     r = posterior["cor|Subject"].values[..., 0]
-    totals = [log_prior(sf.Model(FORMULA, sleepstudy_data(), priors=priors), posterior)
+    totals = [log_prior(sf.Model(FORMULA, sleepstudy_data(), priors=priors), draws_in(posterior))
               for priors in (change, {"cor|Subject": sf.Prior("LKJ", eta=1)})]  # fmt: skip
     expected = stats.beta(3, 3).logpdf((r + 1) / 2) - stats.beta(1, 1).logpdf((r + 1) / 2)
     np.testing.assert_allclose(totals[0] - totals[1], expected, rtol=1e-9)
@@ -155,7 +156,9 @@ def test_log_prior_has_the_priors_of_parameters_formulas():
         + stats.norm(2, 0.1).logpdf(b) - stats.norm(0, 1).logpdf(b)
         + stats.expon(scale=0.25).logpdf(sd) - stats.halfnorm.logpdf(sd)
     )  # fmt: skip
-    np.testing.assert_allclose(log_prior(model, found) - log_prior(other, found), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        log_prior(model, draws_in(found)) - log_prior(other, draws_in(found)), expected, rtol=1e-9
+    )
 
 
 def test_thresholds_increase_and_hold_at_the_predictors_means():
@@ -183,7 +186,9 @@ def test_log_prior_of_thresholds_is_that_at_the_predictors_means():
     found = prior_draws(models[0], 6, random_seed=1)
     at_means = found["threshold"].values - found["x"].values[..., None] * data["x"].mean()
     expected = (stats.norm(0, 1).logpdf(at_means) - stats.norm(0, 3).logpdf(at_means)).sum(axis=-1)
-    np.testing.assert_allclose(log_prior(models[0], found) - log_prior(models[1], found), expected, rtol=1e-9)
+    np.testing.assert_allclose(
+        log_prior(models[0], draws_in(found)) - log_prior(models[1], draws_in(found)), expected, rtol=1e-9
+    )
 
 
 def test_replicates_follow_the_formula_of_sigma_and_the_bounds_of_a_response():

@@ -190,26 +190,26 @@ ERRORS = {
     "a fit and a table": (
         lambda: sf.simulate(crossed_fit(draws=5), screen_data()),
         "a fit has its own rows and parameters, and others are given.\n"
-        "simulate(fit, nsim=, effects=, random_seed=) draws new responses of the rows that were fitted.\n"
-        "Leave design and params out; predict(fit, newdata, interval='prediction') is for other rows.",
+        "simulate(fit, nsim=, use_u=, random_seed=) draws new responses of the rows that were fitted.\n"
+        "Leave data and truth out; predict(fit, newdata, interval='prediction') is for other rows.",
     ),
     "a family beside a fit": (
         lambda: sf.simulate(crossed_fit(draws=5), family="poisson", link="log"),
         "family=, link= beside a fit would change nothing.\n"
-        "simulate(fit, nsim=, effects=, random_seed=) draws new responses of the rows that were fitted.\n"
+        "simulate(fit, nsim=, use_u=, random_seed=) draws new responses of the rows that were fitted.\n"
         "Leave it out; sf.update(fit, ...) fits another family, link or weights.",
     ),
     "several of a formula": (
         lambda: sf.simulate("log_fc ~ 1", screen_data(), {"Intercept": 0, "sigma": 1}, nsim=3),
         "nsim=3 beside a formula would change nothing.\n"
-        "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.\n"
+        "simulate(formula, data, truth) draws one data set, simulate(fit, nsim=) new responses of a fit.\n"
         "Call it once for each data set, with another random_seed.",
     ),
     "a formula alone": (
         lambda: sf.simulate("y ~ x"),
-        "'design' is missing: a formula is simulated from a table and parameters.\n"
-        "simulate(formula, design, params) draws one data set, simulate(fit, nsim=) new responses of a fit.\n"
-        "Give both: the table of predictors, and the parameters by name.",
+        "'data' is missing: a formula is simulated from a table and true parameters.\n"
+        "simulate(formula, data, truth) draws one data set, simulate(fit, nsim=) new responses of a fit.\n"
+        "Give both: the table of predictors, and the true parameters by name.",
     ),
 }
 
@@ -224,20 +224,20 @@ def test_an_error_says_what_to_do(act, text):
 def test_new_responses_have_the_mean_and_spread_of_their_rows():
     """400 responses of 48 rows: row means within five standard errors, the pooled SD within 4 % (five of them)."""
     fit = crossed_fit()
-    new = sf.simulate(fit, nsim=400, effects="kept", random_seed=3)
+    new = sf.simulate(fit, nsim=400, use_u=True, random_seed=3)
     assert new.columns[[0, -1]].to_list() == ["sim_1", "sim_400"]
     means = sf.fitted(fit)
     sigma = fit.idata["posterior"]["sigma"].values
     spread = np.sqrt(means["std_error"] ** 2 + (sigma**2).mean())
     assert (np.abs(new.mean(axis=1) - means["estimate"]) < 5 * spread / 20).all()
     assert (new.sub(means["estimate"], axis=0).div(spread, axis=0)).to_numpy().std() == pytest.approx(1, rel=0.04)
-    pd.testing.assert_frame_equal(new, sf.simulate(fit, nsim=400, effects="kept", random_seed=3))
+    pd.testing.assert_frame_equal(new, sf.simulate(fit, nsim=400, use_u=True, random_seed=3))
 
 
 def test_new_responses_of_a_point_fit_are_at_its_estimates():
     """2,000 responses: the SD of each row is within 10 % of sigma, six of its standard errors."""
     fit = fit_of("intercept")
-    new = sf.simulate(fit, nsim=2000, effects="kept", random_seed=3)
+    new = sf.simulate(fit, nsim=2000, use_u=True, random_seed=3)
     np.testing.assert_allclose(new.std(axis=1), sf.sigma(fit), rtol=0.1)
     assert np.abs(new.mean(axis=1) - sf.fitted(fit)["estimate"]).max() < 6 * sf.sigma(fit) / np.sqrt(2000)
 

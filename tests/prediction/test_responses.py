@@ -26,21 +26,23 @@ def marginal_covariance(fit):
     return Z @ fit.estimates.covariances[0] @ Z.T + sf.sigma(fit) ** 2 * np.eye(5)
 
 
+@pytest.mark.slow
 def test_new_effects_give_the_covariance_of_the_model_and_kept_ones_the_residual_s():
     """Of 12 x 3,000 subjects an entry has a standard error below 0.9 % of its SDs' product: 5 % is beyond five of them.
 
     Fifteen entries, twice: false alarms below 1e-5.
     """
     fit = sf.lmer("y ~ day + (day | subject)", layout(), method="reml")
-    for effects, expected in (("anew", marginal_covariance(fit)), ("kept", sf.sigma(fit) ** 2 * np.eye(5))):
-        new = sf.simulate(fit, nsim=NSIM, effects=effects, random_seed=1).to_numpy()
-        centre = sf.predict(fit, re_form=None if effects == "kept" else "~0")["estimate"].to_numpy()
+    for use_u, expected in ((False, marginal_covariance(fit)), (True, sf.sigma(fit) ** 2 * np.eye(5))):
+        new = sf.simulate(fit, nsim=NSIM, use_u=use_u, random_seed=1).to_numpy()
+        centre = sf.predict(fit, re_form=None if use_u else "~0")["estimate"].to_numpy()
         by_subject = (new - centre[:, None]).reshape(12, 5, NSIM)
         found = np.einsum("sin,sjn->ij", by_subject, by_subject) / (12 * NSIM)
         scale = np.sqrt(np.outer(np.diagonal(expected), np.diagonal(expected)))
         np.testing.assert_allclose(found / scale, expected / scale, atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_bootstrap_of_a_balanced_design_has_the_standard_errors_of_the_fit():
     """Least squares are the generalised ones there. An SD of 3,000 has an error of 1.3 %: 7 % is beyond five of them.
 
@@ -48,7 +50,7 @@ def test_a_bootstrap_of_a_balanced_design_has_the_standard_errors_of_the_fit():
     """
     fit = sf.lmer("y ~ day + (day | subject)", layout(), method="reml")
     new = sf.simulate(fit, nsim=NSIM, random_seed=2).to_numpy()
-    slopes = np.linalg.lstsq(fit.model.design.X, new, rcond=None)[0]
+    slopes = np.linalg.lstsq(fit.model.design.mean.X, new, rcond=None)[0]
     np.testing.assert_allclose(slopes.std(axis=1), sf.fixef(fit)["std_error"], rtol=0.07)
 
 
@@ -57,10 +59,11 @@ def test_the_bootstrap_of_sleepstudy_is_that_of_bootmer(shared_data):
     data = pd.read_csv(shared_data / "lme4" / "sleepstudy.csv")
     fit = sf.lmer("Reaction ~ Days + (Days | Subject)", data, method="reml")
     new = sf.simulate(fit, nsim=NSIM, random_seed=3).to_numpy()
-    slopes = np.linalg.lstsq(fit.model.design.X, new, rcond=None)[0]
+    slopes = np.linalg.lstsq(fit.model.design.mean.X, new, rcond=None)[0]
     np.testing.assert_allclose(slopes.std(axis=1), [6.825, 1.546], rtol=0.07)
 
 
+@pytest.mark.slow
 def test_a_likelihood_ratio_bootstrap_is_calibrated_by_new_effects_alone():
     """Of the null model's data ratios are about chi-square's with new effects: a mean of about 1.1, SE 0.3 of 30.
 
@@ -72,13 +75,13 @@ def test_a_likelihood_ratio_bootstrap_is_calibrated_by_new_effects_alone():
     table["y"] = 1.5 * table["x"] + rng.normal(0, 1, 12)[table["g"]] + rng.normal(0, 0.4, 36)
     small, large = (sf.lmer(f"y ~ {fixed} + (1 | g)", table, method="ml") for fixed in ("1", "x"))
 
-    def mean_ratio(effects, nsim):
-        new = sf.simulate(small, nsim=nsim, effects=effects, random_seed=5)
+    def mean_ratio(use_u, nsim):
+        new = sf.simulate(small, nsim=nsim, use_u=use_u, random_seed=5)
         ratios = [2 * (sf.refit(large, y).log_likelihood - sf.refit(small, y).log_likelihood) for _, y in new.items()]
         return np.mean(ratios)
 
-    assert mean_ratio("anew", 30) < 3
-    assert mean_ratio("kept", 5) > 3
+    assert mean_ratio(False, 30) < 3
+    assert mean_ratio(True, 5) > 3
 
 
 def test_new_effects_of_draws_are_drawn_from_each_draw_s_own_spread():
@@ -115,14 +118,14 @@ def test_correlated_draws_serve():
 
 def test_a_wrong_choice_is_told():
     with pytest.raises(DataError) as caught:
-        sf.simulate(crossed_fit(draws=5), effects="new")
+        sf.simulate(crossed_fit(draws=5), use_u="new")
     assert str(caught.value) == (
-        "effects='new' is no choice.\neffects is 'anew' (R's use.u=FALSE) or 'kept' (use.u=TRUE).\n"
+        "use_u='new' is no choice.\nuse_u is False, effects are drawn anew, or True, they are those of the fit.\n"
         "Leave it out to draw them anew."
     )
     with pytest.raises(DataError) as caught:
-        sf.simulate("y ~ x", layout(), {"Intercept": 0}, effects="kept")
+        sf.simulate("y ~ x", layout(), {"Intercept": 0}, use_u=True)
     assert str(caught.value) == (
-        "effects='kept' beside a formula would change nothing.\n"
-        "Effects of which params has the SD are drawn, effects that it holds by level are used.\nLeave effects= out."
+        "use_u=True beside a formula would change nothing.\n"
+        "Effects of which truth has the SD are drawn, effects that it holds by level are used.\nLeave use_u= out."
     )

@@ -1,12 +1,14 @@
 """Designs that the tests of priors share."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from speclet_formula.design import Design, build_design
+from speclet_formula.families import resolve_family
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.priors import Slot, resolve_priors
 
@@ -42,10 +44,9 @@ def design_of(frame: pd.DataFrame) -> Callable[[str], Design]:
 def slots_of(design_of: Callable[[str], Design]) -> Callable[..., dict[str, Slot]]:
     """Give the slots of a formula by name, for a Gaussian response unless told otherwise."""
 
-    def resolve(
-        text: str, priors=None, *, family="gaussian", link="identity", parameters=("sigma",)
-    ) -> dict[str, Slot]:
-        slots = resolve_priors(design_of(text), family=family, link=link, parameters=parameters, priors=priors)
+    def resolve(text: str, priors=None, *, family="gaussian", link=None) -> dict[str, Slot]:
+        chosen = resolve_family(family) if link is None else replace(resolve_family(family), link=link)
+        slots = resolve_priors(design_of(text), family=chosen, priors=priors)
         return {slot.slot: slot for slot in slots}
 
     return resolve

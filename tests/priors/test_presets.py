@@ -1,7 +1,6 @@
 """The presets' numbers, worked out again from the data frame."""
 
 import math
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ from scipy import stats
 from speclet_formula.design import build_design
 from speclet_formula.design.design import Merged
 from speclet_formula.errors import PriorError
-from speclet_formula.families import FAMILIES
+from speclet_formula.families import FAMILIES, resolve_family
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.model import Model
 from speclet_formula.priors import PRESETS, Prior, resolve_priors, scales
@@ -26,6 +25,7 @@ def sigma_of(slot):
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("family", "link"), [(name, link) for name in FAMILIES for link in FAMILIES[name].links])
+@pytest.mark.mostly_slow(every=17)
 def test_every_family_has_defaults(frame, preset, family, link):
     support = FAMILIES[family].support
     table = frame.assign(share=frame["hit"] * 0.5 + 0.2, grade=np.arange(len(frame)) % 4, angle=frame["y"] / 50)
@@ -63,7 +63,7 @@ def test_weak_on_the_identity_link(frame, slots_of):
 
 def test_weak_never_looks_at_a_predictors_mean(frame, slots_of):
     near = build_design(parse_formula("y ~ x + (1 + x | g)"), frame.assign(x=frame["x"] - 2000))
-    shifted = resolve_priors(near, family="gaussian", link="identity", parameters=("sigma",))
+    shifted = resolve_priors(near, family=resolve_family("gaussian", "identity"))
     for slot in shifted:
         there = slots_of("y ~ x + (1 + x | g)")[slot.slot]
         if slot.kind != "cor":
@@ -108,6 +108,7 @@ INTERACTIONS = ["x * f", "x * z", "x * f * h", "z * x + f:x", "x + I(x^2)", "I(x
 
 @pytest.mark.parametrize("side", [*INTERACTIONS, "poly(x, 2) * f", "x * f + `z 2` * x"])
 @pytest.mark.parametrize("parameter", ["", "sigma"])
+@pytest.mark.mostly_slow(every=4)
 def test_weak_scales_what_holds_for_all_x_alike_wherever_x_is_measured_from(frame, side, parameter):
     """The highest terms keep their prior; lower ones get a wider one, as what they mean at x = 0 is farther away."""
     before = "sigma_" if parameter else ""
@@ -128,21 +129,21 @@ def test_weak_scales_what_holds_for_all_x_alike_wherever_x_is_measured_from(fram
 
 def test_merged_rows_and_inner_products_give_the_same_scales(frame, monkeypatch):
     design = build_design(parse_formula("y ~ x * f + z"), frame)
-    term = next(term for term in design.fixed if term.name == "x:f")
-    whole = scales.own_sds(design, term)
+    term = next(term for term in design.mean.fixed if term.name == "x:f")
+    whole = scales.own_sds(design.mean, term)
     twice = build_design(parse_formula("y ~ x * f + z"), pd.concat([frame, frame]))
     count = len(frame)
-    rows = replace(design, merged=Merged(np.full(count, 2.0), np.zeros(count)))
-    np.testing.assert_allclose(scales.own_sds(rows, term), scales.own_sds(twice, term), rtol=1e-9)
+    doubled = Merged(np.full(count, 2.0), np.zeros(count))
+    np.testing.assert_allclose(scales.own_sds(design.mean, term, doubled), scales.own_sds(twice.mean, term), rtol=1e-9)
     monkeypatch.setattr(scales, "_QUICK", 0)
-    np.testing.assert_allclose(scales.own_sds(design, term), whole, rtol=1e-6)
-    np.testing.assert_allclose(scales.own_sds(rows, term), scales.own_sds(twice, term), rtol=1e-9)
+    np.testing.assert_allclose(scales.own_sds(design.mean, term), whole, rtol=1e-6)
+    np.testing.assert_allclose(scales.own_sds(design.mean, term, doubled), scales.own_sds(twice.mean, term), rtol=1e-9)
 
 
 def test_weak_takes_the_offset_off(frame, slots_of):
     gaussian = slots_of("y ~ 1 + offset(depth)")["Intercept"].prior.parameters
     assert gaussian["mu"] == pytest.approx((frame["y"] - frame["depth"]).mean())
-    poisson = slots_of("count ~ 1 + offset(log(depth))", family="poisson", link="log", parameters=())
+    poisson = slots_of("count ~ 1 + offset(log(depth))", family="poisson", link="log")
     expected = math.log(frame["count"].mean()) - np.log(frame["depth"]).mean()
     assert poisson["Intercept"].prior.parameters["mu"] == pytest.approx(expected)
 
@@ -157,7 +158,7 @@ def test_weak_takes_the_offset_off(frame, slots_of):
     ],
 )
 def test_weak_on_links_without_units(frame, slots_of, family, response, link, linked):
-    slots = slots_of(f"{response} ~ x + (1 + z | g)", family=family, link=link, parameters=())
+    slots = slots_of(f"{response} ~ x + (1 + z | g)", family=family, link=link)
     assert slots["Intercept"].prior.parameters["mu"] == pytest.approx(linked(frame[response].mean()))
     assert sigma_of(slots["Intercept"]) == 2.5
     assert sigma_of(slots["x"]) == pytest.approx(2.5 / frame["x"].std())
@@ -179,7 +180,7 @@ def test_weak_on_the_inverse_link(frame, slots_of):
 def test_binomial_proportions_are_weighted_by_their_trials():
     data = pd.DataFrame({"hits": [1, 90], "misses": [9, 10]})
     design = build_design(parse_formula("cbind(hits, misses) ~ 1"), data)
-    (slot,) = resolve_priors(design, family="binomial", link="logit", parameters=())
+    (slot,) = resolve_priors(design, family=resolve_family("binomial", "logit"))
     p = 91 / 110
     assert slot.prior.parameters["mu"] == pytest.approx(math.log(p / (1 - p)))
 
@@ -194,13 +195,13 @@ def test_binomial_proportions_are_weighted_by_their_trials():
 )
 def test_a_mean_at_the_edge_moves_inside_by_half_an_observation(response, family, link, mu):
     design = build_design(parse_formula("y ~ 1"), pd.DataFrame({"y": response}))
-    (slot,) = resolve_priors(design, family=family, link=link, parameters=())
+    (slot,) = resolve_priors(design, family=resolve_family(family, link))
     assert slot.prior.parameters["mu"] == pytest.approx(mu)
 
 
 def test_small_positive_means_stay_where_they_are():
     design = build_design(parse_formula("y ~ 1"), pd.DataFrame({"y": [1e-6, 3e-6]}))
-    intercept, _ = resolve_priors(design, family="gaussian", link="log", parameters=("sigma",))
+    intercept, _ = resolve_priors(design, family=resolve_family("gaussian", "log"))
     assert intercept.prior.parameters["mu"] == pytest.approx(math.log(2e-6))
 
 
@@ -208,7 +209,7 @@ def test_small_positive_means_stay_where_they_are():
 def test_what_never_varies_counts_as_sd_one(frame, preset):
     """A constant response of 0.1, whose SD is a rounding error, and a constant column in a group block."""
     design = build_design(parse_formula("flat ~ 1 + (1 | g) + (0 + flat2 | h)"), frame.assign(flat2=0.1))
-    slots = resolve_priors(design, family="gaussian", link="identity", parameters=("sigma",), priors=preset)
+    slots = resolve_priors(design, family=resolve_family("gaussian", "identity"), priors=preset)
     if preset == "weak":
         assert [sigma_of(slot) for slot in slots] == [10, 2, 2, 1]
     assert design.response.std() != 1
@@ -232,17 +233,17 @@ def test_brms(frame, slots_of):
 
 
 def test_brms_transforms_counts_and_not_outcomes(frame, slots_of):
-    counts = slots_of("count ~ 1 + (1|g)", "brms", family="negativebinomial", link="log", parameters=("alpha",))
+    counts = slots_of("count ~ 1 + (1|g)", "brms", family="negativebinomial", link="log")
     median = round(float(np.median(np.log(np.where(frame["count"] == 0, 0.1, frame["count"])))), 1)
     assert counts["Intercept"].prior == Prior("StudentT", nu=3, mu=median, sigma=2.5)
     assert counts["alpha"].prior == Prior("InverseGamma", alpha=0.4, beta=0.3)
-    outcomes = slots_of("hit ~ 1", "brms", family="bernoulli", link="logit", parameters=())
+    outcomes = slots_of("hit ~ 1", "brms", family="bernoulli", link="logit")
     assert outcomes["Intercept"].prior == Prior("StudentT", nu=3, mu=0, sigma=2.5)
 
 
 def test_brms_on_a_response_that_has_no_logarithm():
     design = build_design(parse_formula("y ~ 1"), pd.DataFrame({"y": [-1.0, -2.0]}))
-    intercept, _ = resolve_priors(design, family="gaussian", link="log", parameters=("sigma",), priors="brms")
+    intercept, _ = resolve_priors(design, family=resolve_family("gaussian", "log"), priors="brms")
     assert intercept.prior == Prior("StudentT", nu=3, mu=0, sigma=2.5)
 
 
@@ -268,6 +269,7 @@ def in_our_words(text, positive):
 
 
 @pytest.mark.parametrize(("family", "link"), sorted(set(zip(BRMS["family"], BRMS["link"], strict=True))))
+@pytest.mark.mostly_slow(every=3)
 def test_brms_gives_brms_numbers(family, link):
     """The shape of negative binomials has InverseGamma(0.4, 0.3) in later versions; asymmetric Laplace other names."""
     table = BRMS[(BRMS["family"] == family) & (BRMS["link"] == link)]
@@ -342,7 +344,7 @@ def test_rstanarm(frame, slots_of):
         assert prior.name == "Exponential"
         assert prior.parameters["lam"] == pytest.approx(1 / sd)
     assert slots["cor|g"].prior == Prior("LKJ", eta=1)
-    counts = slots_of("count ~ x + (1|g)", "rstanarm", family="negativebinomial", link="log", parameters=("alpha",))
+    counts = slots_of("count ~ x + (1|g)", "rstanarm", family="negativebinomial", link="log")
     assert counts["Intercept"].prior == Prior("Normal", mu=0, sigma=2.5)
     assert sigma_of(counts["x"]) == pytest.approx(2.5 / frame["x"].std())
     assert counts["1|g"].prior.parameters["sigma"] == counts["alpha"].prior == Prior("Exponential", lam=1)
@@ -378,7 +380,7 @@ def test_bambi_gives_bambis_numbers(frame, slots_of, formula, family, link):
     import bambi
 
     parameters = FAMILIES[family].parameters
-    slots = slots_of(formula, "bambi", family=family, link=link, parameters=parameters)
+    slots = slots_of(formula, "bambi", family=family, link=link)
     model = bambi.Model(formula, frame, family=family, link=link)
     model.build()
     component = model.components[model.family.likelihood.parent]
@@ -423,6 +425,7 @@ def numbers_of(prior):
 
 
 @pytest.mark.parametrize(("family", "link"), [(name, link) for name in FAMILIES for link in FAMILIES[name].links])
+@pytest.mark.mostly_slow(every=5)
 def test_weak_is_sensible_for_interactions_far_from_zero_and_formulas_of_parameters(frame, family, link):
     """No prior is degenerate: the scales lie within 10^5 of the unit on the link, times the SD of a column."""
     table = frame.assign(share=frame["hit"] * 0.5 + 0.2, grade=np.arange(len(frame)) % 4, angle=frame["y"] / 50)

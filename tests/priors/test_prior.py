@@ -2,10 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from speclet_formula.priors import Prior, has_hyperpriors, support_of
+from speclet_formula.priors import Prior
 
 
 @pytest.mark.parametrize(
@@ -86,9 +85,9 @@ def test_one_number_in_an_array_is_that_number():
     ids=str,
 )
 def test_support(prior, support):
-    assert support_of(prior) == support
+    assert prior.support == support
 
 
 def test_hyperpriors_are_seen():
-    assert has_hyperpriors(Prior("Normal", mu=Prior("Normal", mu=0, sigma=1), sigma=1))
-    assert not has_hyperpriors(Prior("Normal", mu=0, sigma=[1, 2]))
+    assert Prior("Normal", mu=Prior("Normal", mu=0, sigma=1), sigma=1).has_hyperpriors
+    assert not Prior("Normal", mu=0, sigma=[1, 2]).has_hyperpriors

@@ -3,6 +3,7 @@
 import pytest
 
 from speclet_formula.errors import PriorError
+from speclet_formula.families import resolve_family
 from speclet_formula.priors import Prior, read_priors, resolve_priors
 
 NAMES = (
@@ -698,9 +699,7 @@ def test_files_that_are_no_priors(tmp_path, text, message):
 
 def test_a_file_that_is_not_there(design_of):
     with pytest.raises(PriorError) as caught:
-        resolve_priors(
-            design_of("y ~ x"), family="gaussian", link="identity", parameters=("sigma",), priors="no/priors.toml"
-        )
+        resolve_priors(design_of("y ~ x"), family=resolve_family("gaussian", "identity"), priors="no/priors.toml")
     assert str(caught.value) == (
         "the priors' file 'no/priors.toml' cannot be read: No such file or directory.\n"
         "Priors can come from a TOML file, written in UTF-8.\n"

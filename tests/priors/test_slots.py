@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from speclet_formula.errors import PriorError
+from speclet_formula.families import resolve_family
 from speclet_formula.priors import Prior, read_priors, resolve_priors, slot_frame
 
 HALF = Prior("HalfNormal", sigma=1)
@@ -28,7 +29,7 @@ def test_order_kinds_and_groups(slots_of):
 
 
 def test_no_intercept_and_further_parameters(slots_of):
-    assert list(slots_of("y ~ 0 + f", parameters=("sigma", "nu"), family="t")) == ["f", "sigma", "nu"]
+    assert list(slots_of("y ~ 0 + f", family="t")) == ["f", "sigma", "nu"]
 
 
 def test_a_slot_beats_a_wildcard_and_a_short_cut_beats_its_slot(slots_of):
@@ -75,7 +76,7 @@ def test_a_term_called_b_is_a_slot_before_it_is_a_wildcard(frame):
     from speclet_formula.formula.parse import parse_formula
 
     design = build_design(parse_formula("y ~ b + z"), frame.rename(columns={"x": "b"}))
-    slots = resolve_priors(design, family="gaussian", link="identity", parameters=("sigma",), priors={"b": WIDE})
+    slots = resolve_priors(design, family=resolve_family("gaussian", "identity"), priors={"b": WIDE})
     assert [slot.source for slot in slots] == ["weak", "user", "weak", "weak"]
 
 

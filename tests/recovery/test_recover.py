@@ -26,10 +26,10 @@ CHAINS, DRAWS = 4, 500
 def fit_of(model, variables, seed=3, verdict=None):
     """A fit with these posteriors: {variable: (mean, sd)} in the shapes that the model's design gives, draws normal."""
     rng = np.random.default_rng(seed)
-    dims = {slot: block.dim for block in model.design.groups for slot in block.slots}
-    dims |= {term.variable: term.dim for term in model.design.fixed}
-    coords = {block.dim: list(block.levels) for block in model.design.groups}
-    coords |= {term.dim: list(term.coords) for term in model.design.fixed if term.dim}
+    dims = {slot: block.dim for block in model.design.mean.groups for slot in block.slots}
+    dims |= {term.variable: term.dim for term in model.design.mean.fixed}
+    coords = {block.dim: list(block.levels) for block in model.design.mean.groups}
+    coords |= {term.dim: list(term.coords) for term in model.design.mean.fixed if term.dim}
     dataset = {}
     for name, (mean, sd) in variables.items():
         dim = dims.get(name) or (f"{name.removeprefix('cor|')}__pair_dim" if name.startswith("cor|") else None)
@@ -48,7 +48,7 @@ def fit_at_truth(model, truth, sd=0.05):
     """A fit whose draws lie about the implied truth."""
     implied = implied_truth(model, truth)
     variables = {slot: (effects.to_numpy(), sd) for slot, effects in implied.effects.items()}
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         values = np.array([implied.scalars[label] for label in term.columns])
         variables[term.variable] = (values if term.dim else values[0], sd)
     variables |= {key: (value, sd * value) for key, value in implied.scalars.items() if key.endswith("sigma")}
@@ -71,13 +71,14 @@ def one_way():
     params = {"Intercept": 0.0, "1|g_sigma": TAU, "sigma": SIGMA}
     data, truth = simulate("y ~ (1|g)", table, params, random_seed=8)
     model = Model("y ~ (1|g)", data)
-    means = data.groupby("g")["y"].mean().reindex(list(model.design.groups[0].levels)).to_numpy()
+    means = data.groupby("g")["y"].mean().reindex(list(model.design.mean.groups[0].levels)).to_numpy()
     posterior = (SHRINKAGE * means, TAU * np.sqrt(1 - SHRINKAGE))
     posteriors = {"Intercept": (0.0, 0.02), "1|g": posterior, "1|g_sigma": (TAU, 0.05), "sigma": (SIGMA, 0.02)}
     recovery = recover(fit_of(model, posteriors), truth)
-    return recovery, posterior, truth["1|g"].reindex(list(model.design.groups[0].levels)).to_numpy()
+    return recovery, posterior, truth["1|g"].reindex(list(model.design.mean.groups[0].levels)).to_numpy()
 
 
+@pytest.mark.slow
 def test_coverage_of_an_exact_posterior_is_nominal(one_way):
     row = one_way[0].groups.iloc[0]
     # 4.5 standard errors of a share: false alarm 7e-6.
@@ -338,6 +339,7 @@ TERMS = {
 
 
 @pytest.mark.parametrize("name", SEVEN)
+@pytest.mark.mostly_slow("m7", "m7c", "crossed")
 def test_every_model_of_the_notebook_can_be_judged(seven, name):
     models, truth = seven
     recovery = recover(fit_at_truth(models[name], truth), truth)
@@ -394,7 +396,7 @@ def test_the_truth_of_crossed_levels_is_the_sum_of_their_factors(seven):
     implied = implied_truth(models["m7a"], truth)
     expected = [
         truth["1|gene"][gene] + truth["1|cell_line"][line]
-        for gene, line in (level.split(":") for level in models["m7a"].design.groups[0].levels)
+        for gene, line in (level.split(":") for level in models["m7a"].design.mean.groups[0].levels)
     ]
     np.testing.assert_allclose(implied.effects["1|gene:cell_line"], expected, atol=1e-12)
     assert implied.sources == {"1|gene:cell_line": ("1|gene", "1|cell_line")}
@@ -475,6 +477,7 @@ def test_a_coefficient_that_is_left_out_adds_to_sigma():
     assert implied.scalars["sigma"] == pytest.approx(np.sqrt(0.09 + 0.25 * table["x"].var(ddof=0)))
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_and_of_the_truth_changes_nothing(seven):
     _, truth = seven
     data, _ = m7()

@@ -6,6 +6,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.prediction import linear_predictor
 from tests.fits import m7_fit
 from tests.recovery.test_recover import fit_at_truth, fit_of
@@ -23,6 +24,7 @@ def pooled():
     return data, fits, sf.recover(fits, truth)
 
 
+@pytest.mark.slow
 def test_the_truth_of_a_level_is_the_mean_of_its_rows(pooled):
     data, _, found = pooled
     data = data.assign(**{"gene:cell_line": data["gene"] + ":" + data["cell_line"]})
@@ -39,7 +41,7 @@ def test_the_truth_of_a_level_is_the_mean_of_its_rows(pooled):
 def test_the_draws_of_a_level_are_the_mean_of_its_rows_predictors(pooled):
     data, fits, found = pooled
     for name, fit in fits.items():
-        predictor = pd.DataFrame(linear_predictor(fit.model, fit.idata["posterior"].to_dataset()).T)
+        predictor = pd.DataFrame(linear_predictor(fit.model, draws_of(fit)).T)
         draws = predictor.groupby(data["sgRNA"].to_numpy()).mean().T
         levels = found.levels[(found.levels["group"] == "sgRNA") & (found.levels["fit"] == name)].set_index("level")
         np.testing.assert_allclose(levels["median"], draws.median()[levels.index], atol=1e-10)
@@ -106,6 +108,7 @@ def test_fits_that_cannot_stand_side_by_side_are_refused(pooled, wrong, text):
 # --- the notebook's main effects of sgRNAs ----------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_main_effects_of_an_interaction_are_centred_on_the_truth():
     """The notebook averaged m7b's effects of sgRNA:cell_line by hand and was off by the intercept, about 1."""
     data, truth = sf.datasets.m7()

@@ -163,65 +163,65 @@ NEEDS = "This model needs 'Intercept', 'x', '1|g_sigma', 'sigma'."
     [
         (
             "y ~ x + (1|g)", GOOD | {"1|gg_sigma": 2.0},
-            f"params names '1|gg_sigma', which this model does not have.\n{NEEDS}\nNearest: '1|g_sigma'.",
+            f"truth names '1|gg_sigma', which this model does not have.\n{NEEDS}\nNearest: '1|g_sigma'.",
         ),
         (
             "y ~ x + (1|g)", {"Intercept": 0.0, "1|g_sigma": 1.0},
-            f"params lacks 'x', 'sigma'.\n{NEEDS} The effects themselves, by level, may stand in for an SD.\n"
-            "Add params['x'].",
+            f"truth lacks 'x', 'sigma'.\n{NEEDS} The effects themselves, by level, may stand in for an SD.\n"
+            "Add truth['x'].",
         ),
         (
             "y ~ x + (1|g)", GOOD | {"1|g_sigma": -1.0},
-            "params['1|g_sigma'] is -1.0.\nAn SD is at least 0.\nGive the SD, not the variance.",
+            "truth['1|g_sigma'] is -1.0.\nAn SD is at least 0.\nGive the SD, not the variance.",
         ),
         (
             "y ~ x + (1|g)", GOOD | {"sigma": 0},
-            "params['sigma'] is 0.\n'sigma' is a number above 0.\nGive one number on the link scale.",
+            "truth['sigma'] is 0.\n'sigma' is a number above 0.\nGive one number on the link scale.",
         ),
         (
             "y ~ x + (1|g)", GOOD | {"x": 10**400},
-            f"params['x'] is 1{'0' * 400}.\n'x' is a finite number.\nGive one number on the link scale.",
+            f"truth['x'] is 1{'0' * 400}.\n'x' is a finite number.\nGive one number on the link scale.",
         ),
         (
             "y ~ x + (1|g)", GOOD | {"1|g": {"a": 1.0, "b": "much"}},
-            "params['1|g'] has 'much' at the level 'b'.\nAn effect is a finite number.\n"
+            "truth['1|g'] has 'much' at the level 'b'.\nAn effect is a finite number.\n"
             "Give one number for each level, on the link scale.",
         ),
         (
             "y ~ x + (x|g)", GOOD | {"x|g_sigma": 1.0, "cor|g": "much"},
-            "params['cor|g'] is 'much'.\n'cor|g' is one correlation, or a symmetric 2 x 2 matrix with ones on "
+            "truth['cor|g'] is 'much'.\n'cor|g' is one correlation, or a symmetric 2 x 2 matrix with ones on "
             "its diagonal.\nGive the pairs in the order (1, 2), (1, 3), ..., (2, 3), ...",
         ),
         (
             "y ~ x + (1|g)", GOOD | {"1|g": {"a": 1.0, "c": 2.0}},
-            "params['1|g'] lacks the levels 'b'.\n'g' has 2 levels, such as 'a'.\n"
+            "truth['1|g'] lacks the levels 'b'.\n'g' has 2 levels, such as 'a'.\n"
             "Give exactly one effect for each level.",
         ),
         (
             "y ~ x + (1|g)", GOOD | {"1|g": {"a": 1.0, "b": 1.0, "c": 2.0}},
-            "params['1|g'] has levels that the design does not: 'c'.\n'g' has 2 levels, such as 'a'.\n"
+            "truth['1|g'] has levels that the design does not: 'c'.\n'g' has 2 levels, such as 'a'.\n"
             "Give exactly one effect for each level.",
         ),
         (
             "y ~ x + (1|g)", GOOD | {"1|g": 0.5},
-            "params['1|g'] is 0.5.\n'1|g' holds an effect for each level of 'g', as a Series or a dict.\n"
-            "For the SD of effects to be drawn write params['1|g_sigma'].",
+            "truth['1|g'] is 0.5.\n'1|g' holds an effect for each level of 'g', as a Series or a dict.\n"
+            "For the SD of effects to be drawn write truth['1|g_sigma'].",
         ),
         (
             "y ~ x + (x|g)", GOOD | {"x|g_sigma": 1.0, "cor|g": 1.5},
-            "params['cor|g'] is not positive definite: 1.5.\n"
+            "truth['cor|g'] is not positive definite: 1.5.\n"
             "A covariance matrix is positive definite; with two columns that is a correlation between -1 and 1.\n"
             "Move the correlations towards 0.",
         ),
         (
             "y ~ x + (x|g)", GOOD | {"x|g_sigma": 1.0, "cor|g": [0.1, 0.2]},
-            "params['cor|g'] is [0.1, 0.2].\n'cor|g' is one correlation, or a symmetric 2 x 2 matrix with ones on "
+            "truth['cor|g'] is [0.1, 0.2].\n'cor|g' is one correlation, or a symmetric 2 x 2 matrix with ones on "
             "its diagonal.\nGive the pairs in the order (1, 2), (1, 3), ..., (2, 3), ...",
         ),
         (
             "y ~ x + (x|g)", GOOD | {"x|g": {"a": 0.0, "b": 0.0}, "cor|g": 0.1},
-            "params gives the effects of 'x|g' but not of '1|g'.\nThe columns of a correlated block are drawn "
-            "together: give all of '1|g', 'x|g', or none.\nAdd params['1|g'], or write (... || g).",
+            "truth gives the effects of 'x|g' but not of '1|g'.\nThe columns of a correlated block are drawn "
+            "together: give all of '1|g', 'x|g', or none.\nAdd truth['1|g'], or write (... || g).",
         ),
     ],
 )  # fmt: skip
@@ -264,7 +264,7 @@ def test_means_that_a_family_cannot_have_are_refused():
     with pytest.raises(DataError) as caught:
         simulate("y ~ 1", layout(), {"Intercept": -2.0}, family="poisson", link="identity")
     assert str(caught.value) == (
-        "params give means from -2 to -2, which 'poisson' cannot have.\n"
+        "truth gives means from -2 to -2, which 'poisson' cannot have.\n"
         "A probability lies between 0 and 1, and the mean of a count is finite and not negative.\n"
         "Make the coefficients smaller, or choose another link than 'identity'."
     )

@@ -15,7 +15,7 @@ def fit():
 
 
 def points(axis):
-    return next(line for line in axis.lines if line.get_marker() == "o").get_data()
+    return axis.collections[0].get_offsets().T
 
 
 def test_residuals_stand_against_means_and_normal_quantiles(fit):
@@ -32,7 +32,7 @@ def test_residuals_stand_against_means_and_normal_quantiles(fit):
 
 def test_a_group_has_a_panel_of_its_values(fit):
     axis = sf.plot_residuals(fit, "Subject").figure.axes[2]
-    medians = [line.get_xdata()[0] for line in axis.lines if line.get_marker() == "|"]
+    medians = axis.collections[-1].get_offsets()[:, 0].tolist()
     assert len(medians) == 18
     assert medians == sorted(medians)
 

@@ -5,6 +5,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
@@ -25,11 +26,17 @@ def comparison():
 
 @cache
 def recoveries():
-    levels = fit().model.design.groups[0].levels
+    levels = fit().model.design.mean.groups[0].levels
     truth = {"Intercept": -1.0, "1|gene_sigma": 0.4, "1|gene": {level: 0.1 * n for n, level in enumerate(levels)}}
-    lines = {"1|cell_line": dict.fromkeys(fit().model.design.groups[1].levels, 0.0)}
+    lines = {"1|cell_line": dict.fromkeys(fit().model.design.mean.groups[1].levels, 0.0)}
     only_lines = fake_fit(sf.Model("log_fc ~ (1 | cell_line)", screen_data()))
     return {"one": sf.recover(fit(), truth), "lines": sf.recover(only_lines, lines)}
+
+
+def points(axis, label=None):
+    """Return where marks are, of the only kind or of the one that is labelled so."""
+    found = [c for c in axis.collections if isinstance(c, PathCollection) and label in (None, c.get_label())]
+    return found[0].get_offsets().T
 
 
 def axis_of(picture):
@@ -42,7 +49,7 @@ def test_effects_are_sorted_with_their_intervals():
     frame = frame[frame["term"] == "Days"].sort_values("condval")
     axis = axis_of(picture)
     assert [label.get_text() for label in axis.get_yticklabels()] == frame["grp"].to_list()
-    np.testing.assert_allclose(axis.get_lines()[0].get_xdata(), frame["condval"])
+    np.testing.assert_allclose(points(axis)[0], frame["condval"])
     segments = np.array([segment[:, 0] for segment in axis.collections[0].get_segments()])
     np.testing.assert_allclose(segments, frame[["conf_low", "conf_high"]])
     assert picture.alt.startswith("Effects of 18 levels of Subject (Days) with their 89% equal-tailed interval.")
@@ -58,7 +65,7 @@ def test_shrinkage_is_from_the_partial_residuals():
     far = frame.loc[["b", "c"]]  # a lies where the mean does: nothing to shrink
     assert (far["pooled"].abs() < far["alone"].abs()).all()
     axis = axis_of(sf.plot_shrinkage(pooled))
-    np.testing.assert_allclose(axis.get_lines()[0].get_xdata(), frame["alone"].sort_values())
+    np.testing.assert_allclose(points(axis, "own rows alone")[0], frame["alone"].sort_values())
 
 
 def test_a_group_keeps_what_is_nested_in_it():
@@ -74,16 +81,23 @@ def test_variances_are_those_of_varcorr():
     picture, frame = sf.plot_variances(correlated_fit()), sf.varcorr(correlated_fit())
     frame = frame[frame["var2"].isna()]
     axis = axis_of(picture)
-    np.testing.assert_allclose(axis.get_lines()[0].get_xdata(), frame["sdcor"][::-1])
+    np.testing.assert_allclose(points(axis)[0], frame["sdcor"][::-1])
     assert [label.get_text() for label in axis.get_yticklabels()] == ["Residual", "Subject (Days)", "Subject"]
     assert f"Subject (Days) {frame['sdcor'].iloc[1]:.3g}" in picture.alt
+
+
+def test_variances_without_intervals_name_none():
+    fit = sf.lmer("log_fc ~ (1 | gene)", screen_data(), method="reml")
+    picture = sf.plot_variances(fit)
+    assert axis_of(picture).get_xlabel() == "standard deviation in log_fc"
+    assert picture.alt.startswith(f"Standard deviations: gene {sf.varcorr(fit)['sdcor'].iloc[0]:.3g}; Residual ")
 
 
 def test_models_are_ranked_from_above():
     picture, table = sf.plot_compare(comparison()), comparison().table
     axis = axis_of(picture)
     assert [label.get_text() for label in axis.get_yticklabels()] == list(table.index[::-1])
-    drawn = axis.containers[0].lines[0].get_xdata()
+    drawn = points(axis, "elpd ± SE")[0]
     np.testing.assert_allclose(np.asarray(drawn, dtype=float), table["elpd"][::-1].to_numpy(dtype=float))
     assert f"{table.index[0]} {table['elpd'].iloc[0]:.1f} (SE {table['se'].iloc[0]:.1f})" in picture.alt
 
@@ -91,8 +105,7 @@ def test_models_are_ranked_from_above():
 def test_pareto_k_is_drawn_by_row():
     estimate = comparison().estimates["one"]
     picture = sf.plot_pareto_k(estimate, "one")
-    low = axis_of(picture).get_lines()[0]
-    assert len(low.get_xdata()) == int((estimate.pareto_k <= estimate.good_k).sum())
+    assert points(axis_of(picture)).shape[1] == int((estimate.pareto_k <= estimate.good_k).sum())
     assert f"limit of {estimate.good_k:.2f}" in picture.alt
 
 
@@ -107,7 +120,7 @@ def test_real_responses_are_drawn_as_shares():
     check = sf.posterior_predictive(fit(), 20, random_seed=1)
     picture = sf.plot_predictive(check)
     observed = axis_of(picture).get_lines()[-1]
-    np.testing.assert_allclose(observed.get_xdata(), np.sort(check.observed))
+    np.testing.assert_allclose(observed.get_xdata()[1:], np.sort(check.observed))
     assert observed.get_ydata()[-1] == 1
     assert "among 20 replicates" in picture.alt
 
@@ -118,7 +131,7 @@ def test_groups_get_a_panel_each():
     panels = [axis for axis in picture.figure.axes if axis.get_visible()]
     assert [axis.get_title() for axis in panels] == ["A375", "HEL", "KU812", "RVH421"]
     for axis, level in zip(panels, lines.unique(), strict=True):
-        np.testing.assert_allclose(axis.get_lines()[-1].get_xdata(), np.sort(check.observed[lines == level]))
+        np.testing.assert_allclose(axis.get_lines()[-1].get_xdata()[1:], np.sort(check.observed[lines == level]))
     assert "HEL: " in picture.alt
 
 
@@ -159,7 +172,7 @@ def test_parameters_show_truth_realized_and_lme4():
     recovery = recoveries()["one"]
     figure = sf.plot_parameters(recovery).figure
     row = recovery.parameters.iloc[1]
-    marks = {line.get_label(): line.get_xdata()[0] for line in figure.axes[1].get_lines()}
+    marks = {text: points(figure.axes[1], text)[0, 0] for text in ("truth", "realized", "lme4 (REML)")}
     assert (marks["truth"], marks["realized"], marks["lme4 (REML)"]) == (row["truth"], row["realized"], row["lme4"])
     assert figure.axes[1].get_yticklabels()[0].get_text() == "SD of gene"
 
@@ -174,7 +187,7 @@ def test_coverage_has_its_band():
 
 def test_models_stand_side_by_side():
     picture = sf.plot_recoveries(recoveries(), "gene")
-    labels = [text.get_text() for text in axis_of(picture).get_legend().get_texts()]
+    labels = [text.get_text() for text in picture.figure.legends[0].get_texts()]
     assert labels == ["one", "truth"]
     assert picture.alt.endswith("Without such effects: lines.")
 

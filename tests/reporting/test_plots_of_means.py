@@ -5,6 +5,7 @@ import doctest
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
@@ -30,10 +31,9 @@ def test_means_by_a_second_factor():
     assert [text.get_text() for text in axis.get_legend().get_texts()] == ["nonessential", "other"]
     assert axis.get_xlabel() == "log_fc,\n89% equal-tailed interval"
     assert axis.get_ylabel() == "cell_line"
-    drawn = np.concatenate([line.get_xdata() for line in axis.lines])
-    np.testing.assert_allclose(np.sort(drawn), np.sort(found.table["estimate"]))
-    heights = [line.get_ydata() for line in axis.lines]
-    assert heights[0][0] > heights[1][0]  # the first level stands above
+    drawn = [marks.get_offsets() for marks in axis.collections if isinstance(marks, PathCollection)]
+    np.testing.assert_allclose(np.sort(np.concatenate(drawn)[:, 0]), np.sort(found.table["estimate"]))
+    assert drawn[0][0, 1] > drawn[1][0, 1]  # the first level stands above
     assert picture.alt.startswith(
         "Marginal means of log_fc by cell_line and control; group effects at zero. Smallest: "
     )
@@ -61,9 +61,9 @@ def test_a_table_of_effects():
     axis, scale = picture.figure.axes
     assert (axis.get_xlabel(), axis.get_ylabel(), scale.get_ylabel()) == ("cell_line", "gene", "effect")
     assert [label.get_text() for label in axis.get_xticklabels()] == ["A375", "HEL", "KU812", "RVH421"]
-    image = axis.images[0]
-    np.testing.assert_array_equal(np.isnan(np.ma.filled(image.get_array(), np.nan)), np.isnan(matrix.to_numpy()))
-    assert image.get_clim()[0] == -image.get_clim()[1]
+    tiles = axis.collections[0]
+    np.testing.assert_array_equal(np.ma.filled(tiles.get_array(), np.nan), matrix.to_numpy())
+    assert tiles.get_clim()[0] == -tiles.get_clim()[1]
     assert picture.alt.startswith("Table of estimate of 6 levels of gene in 4 levels of cell_line. Smallest: ")
     assert picture.alt.endswith("Combinations that are not in the data: 1.")
     assert png_bytes(picture.figure).startswith(b"\x89PNG")
@@ -78,7 +78,7 @@ def test_a_table_of_effects():
 )
 def test_probabilities_have_fixed_ends(value, ends, label):
     axis, scale = sf.plot_matrix(sf.effect_matrix(nested(), "gene", "cell_line", value=value)).figure.axes
-    assert axis.images[0].get_clim() == ends
+    assert axis.collections[0].get_clim() == ends
     assert scale.get_ylabel() == label
 
 

@@ -42,6 +42,7 @@ def run(code, data):
         ("log_fc ~ x + (1 | gene)", {"keep": ()}),
     ],
 )
+@pytest.mark.mostly_slow("log_fc ~ gene-settings1", "log_fc ~ x + (1 | gene)-settings3")
 def test_the_code_makes_the_same_draws(formula, settings):
     data = table()
     fit = sf.lmer(formula, data, **settings, **QUICK)

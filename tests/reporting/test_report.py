@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.common.engines import BY_NAME
 from speclet_formula.errors import DataError
 from speclet_formula.posterior.diagnostics import diagnose
-from speclet_formula.posterior.fit import METHODS
 from speclet_formula.posterior.summary import lay_out
 from tests.fakes import correlated_fit, crossed_fit, screen_data, sleepstudy_data
 
@@ -78,7 +78,7 @@ def fit():
 
 @cache
 def truth():
-    levels = fit().model.design.groups[0].levels
+    levels = fit().model.design.mean.groups[0].levels
     return {"Intercept": -1.0, "1|gene_sigma": 0.4, "1|gene": {level: 0.1 * n for n, level in enumerate(levels)}}
 
 
@@ -153,6 +153,7 @@ def test_the_report_tells_the_frames_numbers(reader):
         assert piece in told
 
 
+@pytest.mark.slow
 def test_what_did_not_converge_is_said_first(tmp_path):
     bad = crossed_fit()
     bad.idata["posterior"]["1|gene_sigma"][0] += 3  # a chain that found other places
@@ -167,6 +168,7 @@ def test_what_did_not_converge_is_said_first(tmp_path):
     assert main.index("verdict failed") < main.index("verdict converged")
 
 
+@pytest.mark.slow
 def test_a_single_fit_without_truth_is_short(tmp_path):
     told = sf.report(correlated_fit(), tmp_path / "new" / "r.html", title="A & B").read_text(encoding="utf-8")
     assert "<h1>A &amp; B</h1>" in told
@@ -181,12 +183,13 @@ def test_a_single_fit_without_truth_is_short(tmp_path):
         (lambda: sf.glmer("n ~ (1|gene)", counts(), family="poisson", method="laplace"), "Laplace"),
     ],
 )
+@pytest.mark.mostly_slow(every=2)
 def test_a_fit_without_draws_has_a_report_that_says_what_is_left_out(tmp_path, make, method):
     fit = make()
     told = sf.report(fit, tmp_path / "r.html", truth={"Intercept": 0.0}).read_text(encoding="utf-8")
     reader, words = Reader(told), " ".join(Reader(told).texts)
     assert reader.open == reader.crossed == []
-    for piece in (fit.sentence, "What is left out", f"A fit by {METHODS[fit.method]} has no draws",
+    for piece in (fit.sentence, "What is left out", f"A fit by {BY_NAME[fit.method].title} has no draws",
                   f"{sf.fixef(fit)['estimate'].iloc[0]:.2f}", "Residuals", f"method='{fit.method}'"):  # fmt: skip
         assert piece in words
     assert method in words
@@ -195,6 +198,7 @@ def test_a_fit_without_draws_has_a_report_that_says_what_is_left_out(tmp_path, m
     assert "Random seed" not in words
 
 
+@pytest.mark.slow
 def test_a_fit_is_laid_out_once(tmp_path, monkeypatch):
     laid_out = []
     monkeypatch.setattr("speclet_formula.posterior.fit.lay_out", lambda fit: laid_out.append(fit) or lay_out(fit))
@@ -234,6 +238,7 @@ def test_what_cannot_be_reported(tmp_path, call, message):
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 @pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.mostly_slow("390")
 def test_in_a_browser(folder, width):
     (folder / "probe.html").write_text(PROBE.format(width=width), encoding="utf-8")
     shown = subprocess.run(

@@ -168,7 +168,7 @@ def test_scaled_effects_have_their_medians_at_0_and_minus_1():
         ),
         (
             lambda: sf.control_separation(pd.DataFrame({"score": [1.0], "control": ["essential"]})), DataError,
-            "the table has no column 'estimate'.\nColumns: score, control.\nName the columns with score= and control=.",
+            "the table has no column 'estimate'.\nColumns: score, control.\nName the columns with value= and control=.",
         ),
         (
             lambda: sf.scale_effects(pd.DataFrame({"estimate": [1.0, 0], "control": ["essential", "nonessential"]})),
@@ -200,7 +200,7 @@ def test_pictures_show_the_numbers_of_the_tables():
     table = sf.rank_genes(fit())
     volcano, ranks = sf.plot_volcano(table, label=2), sf.plot_ranks(table, label=1)
     (axis,) = volcano.figure.axes
-    marks = {line.get_label(): line.get_xydata() for line in axis.get_lines() if not line.get_label().startswith("_")}
+    marks = {kind.get_label(): kind.get_offsets() for kind in axis.collections}
     assert set(marks) == {"essential", "other", "nonessential"}
     essential = table[table["control"] == "essential"]
     np.testing.assert_allclose(marks["essential"][:, 0], essential["estimate"])
@@ -218,6 +218,7 @@ def test_pictures_show_the_numbers_of_the_tables():
     assert repr(separation).startswith("2 essential against 2 nonessential controls: ROC AUC")
 
 
+@pytest.mark.slow
 def test_a_genome_s_ranks_show_where_its_controls_stand():
     """18,000 marks would cover each other: the curve is a line, the controls are two strips above it, named apart."""
     n = 1200

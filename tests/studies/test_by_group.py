@@ -15,7 +15,7 @@ from speclet_formula.errors import DataError, FormulaError, SamplingError
 from speclet_formula.studies import group_fits as tasks
 
 FORMULA = "y ~ x + (1 | g)"
-QUICK = {"method": "reml", "random_seed": 5, "workers": 1}
+QUICK = {"method": "reml", "random_seed": 5, "cores": 1}
 
 
 def rows(groups=("skin", "blood", "lung")):
@@ -106,6 +106,7 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("swap", OTHERS.values(), ids=OTHERS)
+@pytest.mark.mostly_slow("no fit")
 def test_foreign_and_broken_files_are_made_again(tmp_path, swap):
     data, own, other = rows(("skin",)), tmp_path / "own", tmp_path / "other"
     whole = sf.fit_by(FORMULA, data, by="tissue", folder=own, **QUICK)
@@ -209,7 +210,7 @@ def fitted_here(tmp_path):
 def test_a_killed_process_costs_only_its_group(tmp_path, times):
     found = sf.fit_by(
         "y ~ survive(x) + (1 | g)", with_poison(), by="tissue", summarise=sf.fixef, keep_fits=False,
-        functions={"survive": deadly(tmp_path / "deaths", times)}, **QUICK | {"workers": 2},
+        functions={"survive": deadly(tmp_path / "deaths", times)}, **QUICK | {"cores": 2},
     )  # fmt: skip
     expected = fitted_here(tmp_path)
     if times == 1:

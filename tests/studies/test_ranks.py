@@ -34,6 +34,7 @@ def test_p_values_count_the_outcomes_that_stray_as_far(n, n_draws):
 
 
 @pytest.mark.parametrize("level", [0.5, 0.9, 0.95])
+@pytest.mark.slow
 def test_the_band_holds_the_share_of_all_outcomes_that_it_says(level):
     n, n_draws = 7, 2
     band = ecdf_band(n, n_draws, level)

@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.common.batch import Outcome
 from speclet_formula.errors import DataError, SamplingError
 from speclet_formula.studies import data_sets as tasks
-from speclet_formula.studies.data_sets import ROW_COLUMNS, load_outcome, save_outcome
+from speclet_formula.studies.data_sets import ROW_COLUMNS, DataSet, facts, load_outcome, save_outcome
 from speclet_formula.studies.summaries import class_summaries, parameter_summaries
 
 FORMULA = "y ~ x + (1|g)"
@@ -41,7 +42,7 @@ def assert_same(one, other):
 
 @pytest.fixture(scope="module")
 def small():
-    return sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, **QUICK)
+    return sf.study(FORMULA, layout(), TRUTH, nsim=12, cores=1, **QUICK)
 
 
 def test_estimates_are_those_of_the_rows(small):
@@ -100,7 +101,7 @@ def test_a_binomial_design_has_the_trials_of_its_table(formula, weights, monkeyp
     monkeypatch.setattr("speclet_formula.studies.data_sets.fit", fitted)
     params = {"Intercept": 0.0, "x": 0.5, "1|id_sigma": 0.5}
     with pytest.raises(SamplingError, match="seen"):
-        sf.study(formula, layout, params, family="binomial", weights=weights, n_sims=3, random_seed=1, workers=1)
+        sf.study(formula, layout, params, family="binomial", weights=weights, nsim=3, random_seed=1, cores=1)
     assert len(seen) == 3
     for design in seen:
         np.testing.assert_array_equal(design.trials, layout["n"])
@@ -109,20 +110,22 @@ def test_a_binomial_design_has_the_trials_of_its_table(formula, weights, monkeyp
         assert 100 < design.response.sum() < 350
 
 
+@pytest.mark.slow
 def test_more_data_sets_leave_the_first_as_they_are(small):
-    fewer = sf.study(FORMULA, layout(), TRUTH, n_sims=3, workers=1, **QUICK)
+    fewer = sf.study(FORMULA, layout(), TRUTH, nsim=3, cores=1, **QUICK)
     pd.testing.assert_frame_equal(fewer.rows, small.rows.query("data_set < 3").reset_index(drop=True), check_exact=True)
 
 
 @pytest.mark.slow
 def test_the_number_of_workers_changes_nothing(small):
-    assert_same(small, sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=2, **QUICK))
+    assert_same(small, sf.study(FORMULA, layout(), TRUTH, nsim=12, cores=2, **QUICK))
 
 
+@pytest.mark.slow
 def test_effects_are_drawn_anew_or_kept():
     given = TRUTH | {"1|g": dict(zip([f"g{k}" for k in range(8)], np.linspace(-1, 1, 8), strict=True))}
-    anew = sf.study(FORMULA, layout(), given, n_sims=2, workers=1, reml=False, **QUICK)
-    kept = sf.study(FORMULA, layout(), given, n_sims=2, workers=1, reml=False, effects="kept", **QUICK)
+    anew = sf.study(FORMULA, layout(), given, nsim=2, cores=1, reml=False, **QUICK)
+    kept = sf.study(FORMULA, layout(), given, nsim=2, cores=1, reml=False, use_u=True, **QUICK)
     assert anew.rows.query("parameter == '1|g_sigma'")["realized"].nunique() == 2
     assert set(kept.rows.query("parameter == '1|g_sigma'")["realized"].round(12)) == {
         round(float(np.linspace(-1, 1, 8).std(ddof=1)), 12)
@@ -130,6 +133,7 @@ def test_effects_are_drawn_anew_or_kept():
     assert kept.table["lme4_rmse"].isna().all()
 
 
+@pytest.mark.slow
 def test_failed_fits_are_counted_and_listed(monkeypatch):
     honest = tasks.fit
 
@@ -139,7 +143,7 @@ def test_failed_fits_are_counted_and_listed(monkeypatch):
         return honest(model, **arguments)
 
     monkeypatch.setattr(tasks, "fit", failing)
-    found = sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, reml=False, **QUICK)
+    found = sf.study(FORMULA, layout(), TRUTH, nsim=12, cores=1, reml=False, **QUICK)
     failed = found.data_sets.query("status == 'failed'")
     assert 0 < len(failed) < 12
     assert set(failed["reason"]) == {"SamplingError: the sampler gave up."}
@@ -151,8 +155,9 @@ def test_failed_fits_are_counted_and_listed(monkeypatch):
     assert sentence in repr(found)
 
 
+@pytest.mark.slow
 def test_flagged_fits_are_counted():
-    short = sf.study(FORMULA, layout(), TRUTH, n_sims=2, workers=1, **QUICK | {"draws": 12})
+    short = sf.study(FORMULA, layout(), TRUTH, nsim=2, cores=1, **QUICK | {"draws": 12})
     flagged = (short.data_sets["verdict"] != "converged").sum()
     assert flagged == 2, "24 draws cannot be worth 30"
     assert (short.table["n_flagged"] == 2).all()
@@ -165,15 +170,16 @@ def test_if_all_fail_there_is_no_study(monkeypatch):
 
     monkeypatch.setattr(tasks, "fit", failing)
     with pytest.raises(SamplingError) as caught:
-        sf.study(FORMULA, layout(), TRUTH, n_sims=3, workers=1, **QUICK)
+        sf.study(FORMULA, layout(), TRUTH, nsim=3, cores=1, **QUICK)
     assert str(caught.value) == (
         "all 3 data sets failed: ValueError: no luck (3).\nA study needs fits to judge.\n"
         "Simulate one data set with sf.simulate, and fit it with the same arguments."
     )
 
 
+@pytest.mark.slow
 def test_another_model_can_be_fitted():
-    found = sf.study(FORMULA, layout(), TRUTH, fitted="y ~ (1|g)", n_sims=2, workers=1, reml=False, **QUICK)
+    found = sf.study(FORMULA, layout(), TRUTH, fitted_formula="y ~ (1|g)", nsim=2, cores=1, reml=False, **QUICK)
     assert found.table["parameter"].to_list() == ["Intercept", "1|g_sigma", "sigma", "g: Intercept"]
     assert "fitted by y ~ 1 + (1 | g)" in repr(found)
 
@@ -181,9 +187,10 @@ def test_another_model_can_be_fitted():
 # --- grids ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_several_designs_stand_in_one_table():
     designs = {"few": layout(4, 5), "many": layout(10, 5)}
-    found = sf.study(FORMULA, designs, TRUTH, n_sims=2, workers=1, reml=False, **QUICK)
+    found = sf.study(FORMULA, designs, TRUTH, nsim=2, cores=1, reml=False, **QUICK)
     assert found.designs == ("design",)
     assert found.table.columns[0] == "design"
     assert found.table["design"].unique().tolist() == ["few", "many"]
@@ -191,9 +198,10 @@ def test_several_designs_stand_in_one_table():
     assert rows.groupby("design", sort=False)["n_values"].first().to_dict() == {"few": 4, "many": 10}
 
 
+@pytest.mark.slow
 def test_power_rises_with_the_effect_and_is_the_share_of_claims():
     grid = {"x": [0.0, 5.0], "groups": [4, 6]}
-    found = sf.power(FORMULA, layout, TRUTH, grid, n_sims=4, workers=1, reml=False, **QUICK)
+    found = sf.power(FORMULA, layout, TRUTH, grid, nsim=4, cores=1, reml=False, **QUICK)
     assert found.designs == ("x", "groups")
     slopes = found.table.query("parameter == 'x'").set_index(["x", "groups"])
     assert len(slopes) == 4
@@ -205,8 +213,8 @@ def test_power_rises_with_the_effect_and_is_the_share_of_claims():
 
 def test_a_grid_of_n_is_a_column_of_its_own():
     found = sf.power(
-        "y ~ x", lambda n: {"x": np.arange(float(n))}, {"Intercept": 1, "x": 2, "sigma": 1}, {"n": [5, 9]}, n_sims=2,
-        workers=1, reml=False, **QUICK,
+        "y ~ x", lambda n: {"x": np.arange(float(n))}, {"Intercept": 1, "x": 2, "sigma": 1}, {"n": [5, 9]}, nsim=2,
+        cores=1, reml=False, **QUICK,
     )  # fmt: skip
     assert found.table["n"].to_list() == [5, 5, 5, 9, 9, 9]
     assert found.rows.query("parameter == 'x'")["n"].to_list() == [5, 5, 9, 9]
@@ -216,9 +224,8 @@ def an_outcome():
     rows = {name: ["x", "y", "é", ""] for name in ROW_COLUMNS[:4]}
     rows |= {name: [1, 2, 3.5, float("nan")] for name in ROW_COLUMNS[4:]}
     rows["z"] = [float("nan"), float("inf"), -float("inf"), 1e-300]
-    words = {"status": "fitted", "reason": "é", "verdict": "converged", "diagnosis": ""}
-    numbers = {"ess_bulk_min": 400.0, "r_hat_max": 1.01, "seconds": 0.1 + 0.2, "cpu_seconds": 1}
-    return {"scenario": 1, "data_set": 7, **words, **numbers, "rows": rows}
+    made = DataSet(verdict="converged", diagnosis="é", ess_bulk_min=400.0, r_hat_max=1.01, rows=rows)
+    return Outcome((1, 7), made, seconds=0.1 + 0.2, cpu_seconds=1)
 
 
 def test_a_study_asks_for_enough_draws_by_itself(monkeypatch):
@@ -230,7 +237,7 @@ def test_a_study_asks_for_enough_draws_by_itself(monkeypatch):
         return honest(model, **{**arguments, "draws": 20})
 
     monkeypatch.setattr(tasks, "fit", fit)
-    sf.study("y ~ x", pd.DataFrame({"x": np.arange(8.0)}), {"Intercept": 0, "x": 1, "sigma": 1}, n_sims=2, workers=1)
+    sf.study("y ~ x", pd.DataFrame({"x": np.arange(8.0)}), {"Intercept": 0, "x": 1, "sigma": 1}, nsim=2, cores=1)
     assert asked == [(500, 4), (500, 4)]
 
 
@@ -241,7 +248,7 @@ import sys
 sys.path.insert(0, {root!r})
 from tests.studies.test_study import FORMULA, QUICK, TRUTH, layout
 import speclet_formula as sf
-sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, folder={folder!r}, **QUICK)
+sf.study(FORMULA, layout(), TRUTH, nsim=12, cores=1, folder={folder!r}, **QUICK)
 """
 
 
@@ -257,35 +264,38 @@ def test_a_killed_study_goes_on_and_ends_with_the_same_table(small, tmp_path):
     child.wait()
     made = {path.name: path.stat().st_mtime_ns for path in folder.glob("000-*.json")}
     assert 3 <= len(made) < 12, "killed on the way"
-    resumed = sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, folder=folder, **QUICK)
+    resumed = sf.study(FORMULA, layout(), TRUTH, nsim=12, cores=1, folder=folder, **QUICK)
     assert_same(small, resumed)
     assert {name: (folder / name).stat().st_mtime_ns for name in made} == made, "nothing was made twice"
     assert not list(folder.glob(".*"))[1:], "at most the file that was being written is left"
 
 
+@pytest.mark.slow
 def test_a_finished_study_is_read_and_can_grow(small, tmp_path, monkeypatch):
-    sf.study(FORMULA, layout(), TRUTH, n_sims=4, workers=1, folder=tmp_path, **QUICK)
+    sf.study(FORMULA, layout(), TRUTH, nsim=4, cores=1, folder=tmp_path, **QUICK)
     size = sum(path.stat().st_size for path in tmp_path.glob("000-*.json")) / 4
     assert size < 5000, "one small file for each data set"
     (tmp_path / "000-000002.json").write_text('{"scenario": 0, "data_', encoding="utf-8")
     seed = {name: value for name, value in QUICK.items() if name != "random_seed"}
-    assert_same(small, sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, folder=tmp_path, **seed))
+    assert_same(small, sf.study(FORMULA, layout(), TRUTH, nsim=12, cores=1, folder=tmp_path, **seed))
 
     def never(model, **arguments):
         raise AssertionError("all data sets are there")
 
     monkeypatch.setattr(tasks, "fit", never)
-    assert_same(small, sf.study(FORMULA, layout(), TRUTH, n_sims=12, workers=1, folder=tmp_path, **QUICK))
+    assert_same(small, sf.study(FORMULA, layout(), TRUTH, nsim=12, cores=1, folder=tmp_path, **QUICK))
 
 
 def test_outcomes_survive_the_folder(tmp_path):
-    outcome = an_outcome()
-    save_outcome(tmp_path, "ours", outcome)
-    json.loads((tmp_path / "001-000007.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
-    found = load_outcome(tmp_path, "ours", 1, 7)
-    np.testing.assert_array_equal(found.pop("rows")["z"], outcome["rows"]["z"])
-    assert found == {name: value for name, value in outcome.items() if name != "rows"}
-    assert load_outcome(tmp_path, "ours", 1, 8) is None
+    failed = Outcome((1, 9), None, "SamplingError: é", 0.5, 0.25)
+    for outcome in (an_outcome(), failed):
+        assert save_outcome(tmp_path, "ours", outcome) is outcome
+        number = outcome.key[1]
+        json.loads((tmp_path / f"001-{number:06d}.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)
+        back, known = facts(load_outcome(tmp_path, "ours", (1, number))), facts(outcome)
+        np.testing.assert_array_equal(back.pop("rows")["z"], known.pop("rows")["z"])
+        np.testing.assert_array_equal(list(back.values()), list(known.values()))
+    assert load_outcome(tmp_path, "ours", (1, 8)) is None
 
 
 def changed(name, value):
@@ -323,7 +333,7 @@ def test_a_foreign_outcome_is_refused_by_name(tmp_path, change, what):
     else:
         place.write_text(change)
     with pytest.raises(DataError) as caught:
-        load_outcome(tmp_path, "ours", 1, 7)
+        load_outcome(tmp_path, "ours", (1, 7))
     assert str(caught.value).startswith(f"the file '{place}' ")
     assert what in str(caught.value)
 
@@ -331,7 +341,7 @@ def test_a_foreign_outcome_is_refused_by_name(tmp_path, change, what):
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "9" * 5000])
 def test_an_outcome_that_is_not_whole_is_made_again(tmp_path, text):
     (tmp_path / "001-000007.json").write_text(text)
-    assert load_outcome(tmp_path, "ours", 1, 7) is None
+    assert load_outcome(tmp_path, "ours", (1, 7)) is None
 
 
 @pytest.mark.parametrize(
@@ -340,7 +350,7 @@ def test_an_outcome_that_is_not_whole_is_made_again(tmp_path, text):
         (
             "other study",
             "the folder 'FOLDER' belongs to another study: settings, params differ.\n"
-            "Only the same study can be taken up again; n_sims alone may change.\n"
+            "Only the same study can be taken up again; nsim alone may change.\n"
             "Choose another folder, or give the arguments of the first call.",
         ),
         (
@@ -358,11 +368,11 @@ def test_an_outcome_that_is_not_whole_is_made_again(tmp_path, text):
 )
 def test_a_folder_of_something_else_is_refused(tmp_path, found, text):
     if found == "other study":
-        sf.study(FORMULA, layout(), TRUTH | {"x": 9.0}, n_sims=2, workers=1, folder=tmp_path, **QUICK | {"draws": 50})
+        sf.study(FORMULA, layout(), TRUTH | {"x": 9.0}, nsim=2, cores=1, folder=tmp_path, **QUICK | {"draws": 50})
     else:
         (tmp_path / ("notes.txt" if found == "files" else "study.json")).write_text("[]", encoding="utf-8")
     with pytest.raises(DataError) as caught:
-        sf.study(FORMULA, layout(), TRUTH, n_sims=2, workers=1, folder=tmp_path, **QUICK)
+        sf.study(FORMULA, layout(), TRUTH, nsim=2, cores=1, folder=tmp_path, **QUICK)
     assert str(caught.value) == text.replace("FOLDER", str(tmp_path))
 
 
@@ -380,7 +390,7 @@ def test_a_dask_cluster_makes_the_same_study(small):
         distributed.Client(cluster) as client,
         joblib.parallel_config(backend="dask"),
     ):
-        found = sf.study(FORMULA, layout(), TRUTH, n_sims=12, **QUICK)
+        found = sf.study(FORMULA, layout(), TRUTH, nsim=12, **QUICK)
         assert len(client.scheduler_info()["workers"]) == 2
         assert client.run_on_scheduler(_tasks_done) > 0, "the cluster did the work"
     assert_same(small, found)
@@ -455,27 +465,32 @@ def test_claims_are_judged_over_all_data_sets(small):
             "method='laplace' gives no posterior to judge.\nMethods: auto, exact, nuts.\nLeave method= out.",
         ),
         (
-            {"n_sims": 1}, SamplingError,
-            "n_sims=1 is out of range.\nn_sims is a whole number of at least 2.\nLeave n_sims= out for its default.",
+            {"family": "cumulative", "truth": {"x": 1.0, "threshold": [-1, 1], "1|g_sigma": 0.5}}, SamplingError,
+            "a study of ordered levels is not made, and the family is 'cumulative'.\nStudies and calibrations are of "
+            "numbers, counts and shares.\nWrite sf.simulate, a fit and sf.recover, with another random_seed each time.",
         ),
         (
-            {"effects": "same"}, DataError,
-            "effects='same' is no choice.\neffects is 'anew' or 'kept'.\nLeave it out to draw them anew.",
+            {"nsim": 1}, SamplingError,
+            "nsim=1 is out of range.\nnsim is a whole number of at least 2.\nLeave nsim= out for its default.",
         ),
         (
-            {"fitted": "z ~ (1|g)"}, DataError,
+            {"use_u": "same"}, DataError,
+            "use_u='same' is no choice.\nuse_u is True or False.\nLeave it out to draw them anew.",
+        ),
+        (
+            {"fitted_formula": "z ~ (1|g)"}, DataError,
             "'y ~ 1 + x + (1 | g)' makes one response and 'z ~ 1 + (1 | g)' fits another.\n"
             "Both formulas have the same response.\nWrite the same name left of the ~.",
         ),
         (
-            {"params": {"Intercept": 0}}, DataError,
-            "params lacks 'x', 'sigma', '1|g_sigma'.\nThis model needs 'Intercept', 'x', '1|g_sigma', 'sigma'. The "
-            "effects themselves, by level, may stand in for an SD.\nAdd params['x'].",
+            {"truth": {"Intercept": 0}}, DataError,
+            "truth lacks 'x', 'sigma', '1|g_sigma'.\nThis model needs 'Intercept', 'x', '1|g_sigma', 'sigma'. The "
+            "effects themselves, by level, may stand in for an SD.\nAdd truth['x'].",
         ),
     ],
 )  # fmt: skip
 def test_mistakes_are_found_before_anything_runs(changes, error, text):
-    arguments = {"formula": FORMULA, "design": layout(), "params": TRUTH, "n_sims": 2, **QUICK}
+    arguments = {"formula": FORMULA, "data": layout(), "truth": TRUTH, "nsim": 2, **QUICK}
     with pytest.raises(error) as caught:
         sf.study(**(arguments | changes))
     assert str(caught.value) == text
@@ -508,19 +523,19 @@ def test_a_grid_cannot_have_the_name_of_a_column():
         "z_squared, pit, rank, contraction, claims, wrong, claimed, claimed_truth, lme4, data_set, status, reason, "
         "verdict, diagnosis, ess_bulk_min, r_hat_max, seconds, cpu_seconds, n_sims, n_failed, n_flagged, bias, rmse, "
         "mean_sd, emp_sd, sd_ratio, power.\n"
-        "Give it another name: layout=lambda my_sd: layout(sd=my_sd)."
+        "Give it another name: data=lambda my_sd: layout(sd=my_sd)."
     )
 
 
 def test_a_study_prints_its_tables(small):
     text = repr(small)
     assert text.startswith("Study of y ~ 1 + x + (1 | g): 12 data sets, seed 5\n\nBy class (coverage of 90 % intervals")
-    assert re.search(r"\n +x +b +0\.400 ", text)
+    assert re.search(r"\nx +b +0\.400 ", text)
     html = small._repr_html_()
     assert html.count("<table") == 2
     assert "1&nbsp;" not in html
 
 
 def test_progress_is_silent_where_no_terminal_is(capsys):
-    sf.study(FORMULA, layout(), TRUTH, n_sims=2, workers=1, **QUICK | {"progress": True})
+    sf.study(FORMULA, layout(), TRUTH, nsim=2, cores=1, **QUICK | {"progress": True})
     assert capsys.readouterr().err == ""

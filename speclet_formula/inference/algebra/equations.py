@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse as matrices
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.algebra.dense import DenseMatrix
 from speclet_formula.inference.algebra.matrix import CompressedRows, Equations, Factors, Matrix, row_pairs
@@ -192,7 +193,7 @@ def sums_of(design: Design, layout: CoefficientLayout, shift: np.ndarray | None 
     """Add up the rows of a design, whose response is less a shift (n,)."""
     weights = np.ones(len(design.response)) if design.weights is None else design.weights
     W = _rows(design, layout)
-    response = design.response - design.offset - (0.0 if shift is None else shift)
+    response = design.response - design.mean.offset - (0.0 if shift is None else shift)
     square = float(weights @ response**2) + moments_of(design).within
     return Sums(W, response, weights, _gram(W, design.weights), W.T @ (weights * response), square)
 
@@ -370,19 +371,19 @@ def whole_rows(design: Design, layout: CoefficientLayout) -> Any:
     empty cell.
     """
     groups = (
-        replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in design.groups
+        replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in design.mean.groups
     )
-    return _rows(replace(design, groups=tuple(groups)), layout)
+    return _rows(replace_mean(design, groups=tuple(groups)), layout)
 
 
 def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> CoefficientLayout:
     """Say where each coefficient stands."""
-    widths = tuple(block.values.shape[1] for block in design.groups)
-    levels = tuple(len(block.levels) for block in design.groups)
+    widths = tuple(block.values.shape[1] for block in design.mean.groups)
+    levels = tuple(len(block.levels) for block in design.mean.groups)
     sizes = [width * count for width, count in zip(widths, levels, strict=True)]
-    first = design.X.shape[1] + len(means)
+    first = design.mean.X.shape[1] + len(means)
     starts = tuple(first + sum(sizes[:k]) for k in range(len(sizes)))
-    return CoefficientLayout(design.X.shape[1], means, starts, widths, levels, first + sum(sizes))
+    return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes))
 
 
 def _rows(design: Design, layout: CoefficientLayout) -> Any:
@@ -392,12 +393,12 @@ def _rows(design: Design, layout: CoefficientLayout) -> Any:
     # Filled in place: of 10^7 rows each copy takes as much memory as the data.
     kind = np.int32 if max(n * width, layout.size) < np.iinfo(np.int32).max else np.int64
     values, columns = np.empty((n, width)), np.empty((n, width), dtype=kind)
-    values[:, : layout.n_fixed] = design.X
+    values[:, : layout.n_fixed] = design.mean.X
     values[:, : layout.n_fixed] -= centre_of(design)
     for place, (block, column) in enumerate(layout.means):
-        values[:, layout.n_fixed + place] = design.groups[block].values[:, column]
+        values[:, layout.n_fixed + place] = design.mean.groups[block].values[:, column]
     columns[:, :first] = np.arange(first)
-    for block_of_rows, start, count in zip(design.groups, layout.starts, layout.widths, strict=True):
+    for block_of_rows, start, count in zip(design.mean.groups, layout.starts, layout.widths, strict=True):
         part = slice(first, first + count)
         values[:, part] = block_of_rows.values
         for column in range(count):

@@ -74,7 +74,7 @@ def variances_of(model: Model, system: System) -> Variances:
     layout = system.layout
     slots = {slot.slot: slot.prior for slot in model.slots}
     sd_priors, columns, partials = [slots["sigma"]], [], []
-    for position, block in enumerate(model.design.groups):
+    for position, block in enumerate(model.design.mean.groups):
         first, width = len(sd_priors), len(block.slots)
         sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
         columns.append(tuple(range(first, first + width)))
@@ -122,12 +122,12 @@ def first_precisions(model: Model, means: tuple[tuple[int, int], ...]) -> np.nda
     """Return the prior precisions of fixed effects and group means (block, column); 0 for a flat one."""
     slots = {slot.slot: slot.prior for slot in model.slots}
     values: list[float] = []
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         prior = slots[term.name]
         sd = np.inf if prior.name == "Flat" else np.asarray(prior.parameters["sigma"], dtype=float)
         values += list(np.broadcast_to(1 / np.square(sd), term.stop - term.start))
     for block, column in means:
-        mean = hyperprior(slots[model.design.groups[block].slots[column]], "mu")
+        mean = hyperprior(slots[model.design.mean.groups[block].slots[column]], "mu")
         values.append(1 / number(mean, "sigma") ** 2)
     return np.array(values)
 
@@ -135,7 +135,7 @@ def first_precisions(model: Model, means: tuple[tuple[int, int], ...]) -> np.nda
 def _shared(model: Model, columns: list[tuple[int, ...]]) -> int | None:
     """Return the intercept's SD of the first block that has hardly more rows than levels."""
     n = row_count(model.design)
-    for block, positions in zip(model.design.groups, columns, strict=True):
+    for block, positions in zip(model.design.mean.groups, columns, strict=True):
         if "1" in block.columns and n < ROWS_TO_TELL_APART * len(block.levels):
             return positions[block.columns.index("1")]
     return None
@@ -268,22 +268,21 @@ def why_not_exact(model: Model) -> str:
 def why_not_plain(model: Model) -> str:
     """Say what makes a Gaussian model more than one residual SD around a mean; "" if nothing does."""
     design = model.design
-    if design.parameters:
-        name = design.parameters[0][0]
-        return f"'{name}' has a formula of its own"
+    if design.varying:
+        return f"'{next(iter(design.varying))}' has a formula of its own"
     if design.limits is not None:
         return f"the response '{design.response_name}' is {'truncated' if design.limits.status is None else 'censored'}"
     return ""
 
 
 def _coefficients(model: Model) -> bool:
-    return bool(model.design.fixed or model.design.groups)
+    return bool(model.design.mean.fixed or model.design.mean.groups)
 
 
 def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
     """Prepare the density of a model that `why_not_exact` lets pass."""
     slots = {slot.slot: slot.prior for slot in model.slots}
-    blocks = model.design.groups
+    blocks = model.design.mean.groups
     means = tuple(
         (position, column)
         for position, block in enumerate(blocks)
@@ -292,7 +291,7 @@ def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
     )
     fixed_means = _fixed_means(model, slots)
     hyper_means = [number(hyperprior(slots[blocks[b].slots[c]], "mu"), "mu") for b, c in means]
-    shift = (model.design.X - centre_of(model.design)) @ fixed_means
+    shift = (model.design.mean.X - centre_of(model.design)) @ fixed_means
     centre = [fixed_means, np.array(hyper_means)]
     for position, block in enumerate(blocks):
         known = np.zeros(len(block.slots))
@@ -309,7 +308,7 @@ def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
 
 def _fixed_means(model: Model, slots: dict[str, Prior]) -> np.ndarray:
     values: list[float] = []
-    for term in model.design.fixed:
+    for term in model.design.mean.fixed:
         prior = slots[term.name]
         mean = 0.0 if prior.name == "Flat" else prior.parameters["mu"]
         values += list(np.broadcast_to(np.asarray(mean, dtype=float), term.stop - term.start))

@@ -112,7 +112,7 @@ class _Kept:
 
 def _kept(model: Model, layout: CoefficientLayout, plan: SamplingPlan) -> _Kept:
     starts, columns = {}, [np.arange(layout.n_fixed + len(layout.means))]
-    for number, block in enumerate(model.design.groups):
+    for number, block in enumerate(model.design.mean.groups):
         if plan.keep is None or block.group in plan.keep:
             starts[number] = sum(map(len, columns))
             first = layout.starts[number]
@@ -260,11 +260,13 @@ def _variables(
         return xr.DataArray(values.reshape(*shape, -1), coords | {dim: labels}, ("chain", "draw", dim))
 
     design = model.design
-    if design.fixed and design.fixed[0].kind == "intercept":
+    if design.mean.fixed and design.mean.fixed[0].kind == "intercept":
         coefficients[:, 0] -= coefficients[:, 1 : layout.n_fixed] @ centre_of(design)[1:]
-    variables = {term.variable: named(term.variable, coefficients[:, term.start : term.stop]) for term in design.fixed}
+    variables = {
+        term.variable: named(term.variable, coefficients[:, term.start : term.stop]) for term in design.mean.fixed
+    }
     variables["sigma"] = named("sigma", sds[:, 0])
-    for number, block in enumerate(design.groups):
+    for number, block in enumerate(design.mean.groups):
         width = layout.widths[number]
         for column, slot in enumerate(block.slots):
             mean = _group_mean(layout, coefficients, number, column)
@@ -294,7 +296,7 @@ def _correlations(
     model: Model, variances: Variances, number: int, partial: np.ndarray, coords: dict[str, pd.Index]
 ) -> tuple[str, xr.DataArray]:
     """Return the correlations of one block, by pair of columns."""
-    block = model.design.groups[number]
+    block = model.design.mean.groups[number]
     factors = correlation_factors(variances, number, partial)
     matrices = factors @ np.swapaxes(factors, 1, 2)
     pairs = list(combinations(range(len(block.columns)), 2))

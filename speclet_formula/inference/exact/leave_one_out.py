@@ -7,11 +7,9 @@ weights is left to `comparison`.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import combinations
-from typing import Any
 
 import numpy as np
 
-from speclet_formula.errors import DataError
 from speclet_formula.inference.algebra.solutions import left_out_densities, predict_rows, without_rows
 from speclet_formula.inference.exact.density import (
     Marginal,
@@ -23,6 +21,7 @@ from speclet_formula.inference.exact.density import (
 )
 from speclet_formula.inference.exact.proposals import combine, cover, fit_proposal, propose
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import Draws
 
 # Of draws x rows. Each block factors the precision anew for each draw, hence a large one.
 BLOCK_BYTES = 512 * 2**20
@@ -49,47 +48,33 @@ class LeftOut:
 
 def variance_names(model: Model) -> tuple[str, ...]:
     """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then correlations."""
-    blocks = model.design.groups
+    blocks = model.design.mean.groups
     sds = [name for block in blocks for name in block.sds]
     correlations = [block.correlation for block in blocks if block.correlated]
     return ("sigma", *sds, *correlations)
 
 
-def read_variances(model: Model, posterior: Any) -> DrawnVariances:
-    """Take the draws of the variances out of a posterior, whichever engine drew it.
+def read_variances(model: Model, draws: Draws) -> DrawnVariances:
+    """Take the variances out of draws, whichever engine made them.
 
     Parameters
     ----------
     model : Model
-    posterior : xarray.Dataset
-        Draws under the names of the design; SDs on the response's scale.
+    draws : Draws
+        SDs on the response's scale.
 
     Returns
     -------
     DrawnVariances
-        N = chains x draws, the first chain's first.
 
     Raises
     ------
-    DataError
-        The posterior lacks one of the variables.
+    EstimateError
+        There are no draws of one of them.
     """
-    names = variance_names(model)
-    for name in names:
-        if name not in posterior:
-            raise DataError(
-                f"the posterior holds no variable '{name}'.",
-                "It holds an SD for each column of each group term, and the correlations of those that have any.",
-                "Fit the model again, or hand over the model that these draws belong to.",
-            )
-    n_sds = 1 + sum(len(block.slots) for block in model.design.groups)
-    sds = np.column_stack([_pooled(posterior[name])[:, 0] for name in names[:n_sds]])
-    correlations = {name: _pooled(posterior[name]) for name in names[n_sds:]}
-    parts = [
-        partial_correlations(correlations[block.correlation], len(block.slots))
-        for block in model.design.groups
-        if block.correlated
-    ]
+    blocks = model.design.mean.groups
+    sds = np.hstack([draws.parameter("sigma"), *map(draws.sds, blocks)])
+    parts = [partial_correlations(draws.correlation(block), len(block.slots)) for block in blocks if block.correlated]
     return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))
 
 
@@ -260,9 +245,3 @@ def _predicted(
     if whole is None or len(rows) == 1:
         return LeftOut(each, each[:, 0])
     return LeftOut(each, whole - log_likelihood(without, draws.sds, draws.partial))
-
-
-def _pooled(variable: Any) -> np.ndarray:
-    """Return a variable as (draws of all chains, elements)."""
-    array = variable.transpose("chain", "draw", ...)
-    return np.asarray(array.values, dtype=np.float64).reshape(array.shape[0] * array.shape[1], -1)

@@ -244,13 +244,27 @@ def log_mixture(mixture: Mixture, points: np.ndarray) -> np.ndarray:
 
 def _log_parts(mixture: Mixture, points: np.ndarray) -> np.ndarray:
     """Return each component's share of the density at points, (K, N) logs."""
-    parts = np.empty((len(mixture.weights), len(points)))
+    flats = [_flattened(points, rates, mixture.origin) for rates in mixture.rates]
+    return _log_shares(mixture, _distances(mixture, [flat for flat, _ in flats]), [jacobian for _, jacobian in flats])
+
+
+def _log_shares(mixture: Mixture, distances: np.ndarray, jacobians: Sequence[np.ndarray | float]) -> np.ndarray:
+    """Return the components' shares (K, N) of the density at points so far from them."""
+    size = len(mixture.origin)
+    constant = special.gammaln((DEGREES + size) / 2) - special.gammaln(DEGREES / 2) - size / 2 * np.log(DEGREES * np.pi)
     with np.errstate(divide="ignore"):
         shares = np.log(mixture.weights)
-    for k, (mean, factor, rates) in enumerate(zip(mixture.means, mixture.factors, mixture.rates, strict=True)):
-        flat, jacobian = _flattened(points, rates, mixture.origin)
-        parts[k] = shares[k] + jacobian + _log_t(flat, mean, factor)
+    parts = np.empty_like(distances)
+    for k, (factor, jacobian) in enumerate(zip(mixture.factors, jacobians, strict=True)):
+        log_t = constant - np.log(np.diag(factor)).sum() - (DEGREES + size) / 2 * np.log1p(distances[k] / DEGREES)
+        parts[k] = shares[k] + jacobian + log_t
     return parts
+
+
+def _distances(mixture: Mixture, flats: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the squared distances (K, N), in units of the scales, of points in each component's coordinates."""
+    apart = np.array([(flat - mean).T for flat, mean in zip(flats, mixture.means, strict=True)])
+    return np.asarray((np.linalg.solve(mixture.factors, apart) ** 2).sum(axis=1))
 
 
 def _flattened(points: np.ndarray, rates: np.ndarray, origin: np.ndarray) -> tuple[np.ndarray, np.ndarray | float]:
@@ -385,13 +399,6 @@ def _no_components(origin: np.ndarray) -> Mixture:
     return Mixture(np.zeros(0), np.zeros((0, size)), np.zeros((0, size, size)), np.zeros((0, size)), origin)
 
 
-def _log_t(points: np.ndarray, mean: np.ndarray, factor: np.ndarray) -> np.ndarray:
-    size = len(mean)
-    distance = (np.linalg.solve(factor, (points - mean).T) ** 2).sum(axis=0)
-    constant = special.gammaln((DEGREES + size) / 2) - special.gammaln(DEGREES / 2) - size / 2 * np.log(DEGREES * np.pi)
-    return np.asarray(constant - np.log(np.diag(factor)).sum() - (DEGREES + size) / 2 * np.log1p(distance / DEGREES))
-
-
 def _draw_t(rng: np.random.Generator, mean: np.ndarray, factor: np.ndarray, count: int) -> np.ndarray:
     normals = rng.standard_normal((count, len(mean))) @ factor.T
     return np.asarray(mean + normals / np.sqrt(rng.chisquare(DEGREES, count) / DEGREES)[:, None])
@@ -422,7 +429,7 @@ def _refitted(
     spread = _weighted_covariance(points, weights)
     chosen = points[rng.choice(len(points), components, p=weights)]
     rates = np.vstack([np.zeros((components, size)), known.rates[edged]])
-    flats = [_flattened(points, rate, known.origin)[0] for rate in rates]
+    flats, jacobians = zip(*(_flattened(points, rate, known.origin) for rate in rates), strict=True)
     floors = [
         1e-3 * _held_apart(_weighted_covariance(flat, weights), rate) for flat, rate in zip(flats, rates, strict=True)
     ]
@@ -434,26 +441,26 @@ def _refitted(
         known.origin,
     )
     for _ in range(rounds):
-        fitted = _maximised(fitted, points, weights, flats, floors)
+        fitted = _maximised(fitted, weights, flats, jacobians, floors)
     factor = np.linalg.cholesky(4 * spread)
     return _with_component(fitted, 1 / 9, weights @ points, factor, np.zeros(size))
 
 
 def _maximised(
     mixture: Mixture,
-    points: np.ndarray,
     weights: np.ndarray,
     flats: Sequence[np.ndarray],
+    jacobians: Sequence[np.ndarray | float],
     floors: Sequence[np.ndarray],
 ) -> Mixture:
     """Take a step of expectation maximisation; `flats` are the points in each component's coordinates."""
-    parts, size = _log_parts(mixture, points), points.shape[1]
+    distances, size = _distances(mixture, flats), len(mixture.origin)
+    parts = _log_shares(mixture, distances, jacobians)
     claims = np.exp(parts - special.logsumexp(parts, axis=0)) * weights
     shares = np.maximum(claims.sum(axis=1), np.where(mixture.flat, 1e-3, SHARES[0]))
     means, factors = mixture.means.copy(), mixture.factors.copy()
     for k, (flat, rates) in enumerate(zip(flats, mixture.rates, strict=True)):
-        distance = (np.linalg.solve(factors[k], (flat - means[k]).T) ** 2).sum(axis=0)
-        pull = claims[k] * (DEGREES + size) / (DEGREES + distance)
+        pull = claims[k] * (DEGREES + size) / (DEGREES + distances[k])
         means[k] = np.where(rates != 0, 0.0, pull @ flat / pull.sum())
         apart = flat - means[k]
         scale = _held_apart((pull[:, None] * apart).T @ apart / claims[k].sum(), rates) + floors[k]

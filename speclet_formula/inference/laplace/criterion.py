@@ -16,8 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from speclet_formula.design import Design
-from speclet_formula.inference.laplace.curvature import CURVES, Curve, observed_of
-from speclet_formula.inference.laplace.derivatives import Observed, Slopes
+from speclet_formula.families import Family, specification_of
+from speclet_formula.families.curves import Curve, Observations
+from speclet_formula.families.links import Slopes
 from speclet_formula.inference.laplace.information import InformationMatrix, information_matrix
 
 MOST_STEPS = 50
@@ -36,7 +37,8 @@ class Problem:
     """Laplace's criterion of a design; n rows, p fixed columns, q group effects, r of which meet in each row."""
 
     curve: Curve
-    observed: Observed
+    parameters: tuple[str, ...]  # the family's other ones
+    observed: Observations
     offset: np.ndarray  # (n,)
     X: np.ndarray  # (n, p), each column centred where there is an intercept, with a mean square of one
     Z: np.ndarray  # (n, r) the blocks' columns, each with a mean square of one
@@ -88,8 +90,7 @@ class _Place(NamedTuple):
 
 def problem_of(
     design: Design,
-    family: str,
-    link: str,
+    family: Family,
     centre: np.ndarray,
     backs: tuple[np.ndarray | None, ...] | None = None,
 ) -> Problem:
@@ -99,8 +100,8 @@ def problem_of(
     ----------
     design : Design
         n rows.
-    family, link : str
-        A row of `CURVES`.
+    family : Family
+        One whose specification has a curve for its link.
     centre : ndarray of float, shape (p,)
         What is taken off each fixed column.
     backs : tuple of ndarray of float, shape (k, k), or None, optional
@@ -110,27 +111,28 @@ def problem_of(
     -------
     Problem
     """
-    widths = [block.values.shape[1] for block in design.groups]
-    sizes = [width * len(block.levels) for width, block in zip(widths, design.groups, strict=True)]
+    widths = [block.values.shape[1] for block in design.mean.groups]
+    sizes = [width * len(block.levels) for width, block in zip(widths, design.mean.groups, strict=True)]
     starts = tuple(int(start) for start in np.cumsum([0, *sizes])[:-1])
     ends = np.cumsum([0, *widths])
-    scales = tuple(_root_mean_square(block.values) for block in design.groups)
-    values = [block.values / scale for block, scale in zip(design.groups, scales, strict=True)]
+    scales = tuple(_root_mean_square(block.values) for block in design.mean.groups)
+    values = [block.values / scale for block, scale in zip(design.mean.groups, scales, strict=True)]
     effects = [
         start + block.codes[:, None] * width + np.arange(width)
-        for block, start, width in zip(design.groups, starts, widths, strict=True)
+        for block, start, width in zip(design.mean.groups, starts, widths, strict=True)
     ]
-    n, p = design.X.shape
-    X = design.X - centre
+    n, p = design.mean.X.shape
+    X = design.mean.X - centre
     lengths = _root_mean_square(X)
     carried = np.diag(1 / lengths)
     if p:
         carried[0] -= centre / lengths
     columns = np.hstack([np.empty((n, 0), dtype=np.int64), *effects]).astype(np.int64)
     return Problem(
-        curve=CURVES[family, link],
-        observed=observed_of(design),
-        offset=design.offset,
+        curve=specification_of(family).curves[family.link],
+        parameters=family.parameters,
+        observed=Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights),
+        offset=design.mean.offset,
         X=X / lengths,
         Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *values])),
         columns=columns,
@@ -139,12 +141,12 @@ def problem_of(
         starts=starts,
         thetas=tuple(
             (number, row, column)
-            for number, block in enumerate(design.groups)
+            for number, block in enumerate(design.mean.groups)
             for column in range(widths[number])
             for row in range(column, widths[number] if block.correlated else column + 1)
         ),
         scales=scales,
-        backs=backs or (None,) * len(design.groups),
+        backs=backs or (None,) * len(design.mean.groups),
         carried=carried,
     )
 

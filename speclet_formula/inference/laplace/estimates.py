@@ -6,6 +6,7 @@ from typing import Literal
 
 import numpy as np
 
+from speclet_formula.families import specification_of
 from speclet_formula.inference.descent import Lowest
 from speclet_formula.inference.laplace.criterion import (
     Mode,
@@ -17,8 +18,7 @@ from speclet_formula.inference.laplace.criterion import (
     sensitivities,
 )
 from speclet_formula.model import Model
-from speclet_formula.posterior.draws import term_label
-from speclet_formula.posterior.points import PointEstimates, labels_of
+from speclet_formula.posterior.points import PointEstimates
 
 Verdict = Literal["converged", "singular", "doubtful"]
 
@@ -84,7 +84,7 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
         others, errors = np.array([np.inf]), np.array([np.nan])
     factors = given_factors(problem, point.theta)
     modes, mode_sds, sum_sds = _effects(model, problem, mode, factors, fixed)
-    named = dict(zip(problem.curve.parameters, zip(others, errors, strict=True), strict=True))
+    named = dict(zip(problem.parameters, zip(others, errors, strict=True), strict=True))
     sigma = named.pop("sigma", None)
     return PointEstimates(
         criterion="ML",
@@ -105,18 +105,18 @@ def _effects(
     model: Model, problem: Problem, mode: Mode, factors: list[np.ndarray], fixed: np.ndarray
 ) -> tuple[tuple[np.ndarray, ...], ...]:
     """Return modes, their SDs for given parameters, and the SDs of the sums with fixed effects, block by block."""
-    design, labels = model.design, labels_of(model.design)
+    design, labels = model.design, model.design.mean.columns
     _, moves = sensitivities(problem, mode)
     moves = moves @ np.linalg.inv(problem.carried)
     u, conditional = mode.u, conditional_covariances(problem, mode)
     modes, mode_sds, sum_sds = [], [], []
-    for block, start, L, inner in zip(design.groups, problem.starts, factors, conditional, strict=True):
+    for block, start, L, inner in zip(design.mean.groups, problem.starts, factors, conditional, strict=True):
         levels, k = len(block.levels), len(block.columns)
         stop = start + levels * k
         modes.append(u[start:stop].reshape(levels, k) @ L.T)
         variances = np.einsum("ab,lbc,ac->la", L, inner, L)
         moved = np.einsum("ab,lbp->lap", L, moves[start:stop].reshape(levels, k, -1))
-        for place, label in enumerate(map(term_label, block.columns)):
+        for place, label in enumerate(block.terms):
             if label in labels:
                 moved[:, place, labels.index(label)] += 1.0
         total = variances + np.einsum("lap,pq,laq->la", moved, fixed, moved)
@@ -162,10 +162,10 @@ def _deviations(L: np.ndarray) -> np.ndarray:
 
 def _singularities(model: Model, problem: Problem, point: Point) -> Iterator[str]:
     """Say of each block without variance in some direction what that means."""
-    for block, L in zip(model.design.groups, factors_of(problem, point.theta), strict=True):
+    for block, L in zip(model.design.mean.groups, factors_of(problem, point.theta), strict=True):
         matrix = L @ L.T
         still = np.sqrt(np.diagonal(matrix)) < SINGULAR
-        names = np.array([term_label(column) for column in block.columns])
+        names = np.array(block.terms)
         for name in names[still]:
             yield f"The SD of '{name}' by {block.label} is estimated as zero."
         moving = matrix[np.ix_(~still, ~still)]
@@ -176,23 +176,24 @@ def _singularities(model: Model, problem: Problem, point: Point) -> Iterator[str
 
 def _undispersed(model: Model, point: Point) -> Iterator[str]:
     """Say of a negative binomial that it is a Poisson distribution."""
-    if model.family.name != "negativebinomial":
+    limit = specification_of(model.family).limit
+    if not limit:
         return
     (alpha,) = point.others
     if float(np.mean(model.design.response)) / alpha < NO_DISPERSION:
-        yield "The counts vary no more than a poisson response would: alpha is estimated as infinite."
+        yield f"The counts vary no more than a {limit} response would: alpha is estimated as infinite."
 
 
 def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.ndarray) -> Iterator[str]:
     """Name the parameters that the likelihood leaves open."""
     m, p = len(problem.thetas), problem.X.shape[1]
     wide = lost | (np.sqrt(np.diagonal(covariance)) > ENDLESS)
-    for label, open_ended in zip(labels_of(model.design), wide[m : m + p], strict=True):
+    for label, open_ended in zip(model.design.mean.columns, wide[m : m + p], strict=True):
         if open_ended and model.family.link in UNBOUNDED_LINKS:
             yield f"The likelihood is flat in '{label}': it may grow without end."
         elif open_ended and lost[m : m + p].any():
             yield f"The likelihood is flat in '{label}'."
-    for name, unknown in zip(problem.curve.parameters, lost[m + p :], strict=True):
+    for name, unknown in zip(problem.parameters, lost[m + p :], strict=True):
         if unknown:
             yield f"The likelihood is flat in '{name}'."
     yield from dict.fromkeys(_flat_spread(model, *place) for place in np.array(problem.thetas)[lost[:m]])
@@ -200,8 +201,8 @@ def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.nd
 
 def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
     """Name the SD, or the correlation, that an entry of theta stands for."""
-    block = model.design.groups[number]
-    names = [term_label(block.columns[place]) for place in (column, row)]
+    block = model.design.mean.groups[number]
+    names = [block.terms[place] for place in (column, row)]
     what = f"the SD of '{names[0]}'" if row == column else f"the correlation of '{names[0]}' and '{names[1]}'"
     return f"The likelihood is flat in {what} by {block.label}, which the data cannot tell."
 

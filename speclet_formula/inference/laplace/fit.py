@@ -13,6 +13,9 @@ from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
 from speclet_formula.design.groups import centred_blocks
 from speclet_formula.errors import SamplingError
+from speclet_formula.families import families_with, is_linear, specification_of
+from speclet_formula.families.links import FORWARD_LINKS, MEANS
+from speclet_formula.families.parameters import Parameter
 from speclet_formula.inference.descent import CONVERGED, Lowest, bent, descend
 from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.laplace.criterion import (
@@ -25,30 +28,19 @@ from speclet_formula.inference.laplace.criterion import (
     problem_of,
     sensitivities,
 )
-from speclet_formula.inference.laplace.curvature import CURVES
-from speclet_formula.inference.laplace.derivatives import FORWARD, LINKS
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, judged
 from speclet_formula.inference.plans import SamplingPlan
-from speclet_formula.model import Model, with_design
+from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import PointFit
 
 FEWEST_LEVELS = 2
 STARTS = (0.1, 0.3, 1.0, 3.0)  # of all SDs at a time, in units of the linear predictor's spread
 FACTORS = (0.1, 10.0)  # by which other parameters are moved from their first guess
 INFINITE = 1e10  # times the largest response
-GUESSES = {"nu": 8.0, "kappa": 10.0, "alpha": 1.0}
 
 
 def why_not_laplace(model: Model) -> str:
     """Say what keeps a model from Laplace's approximation, or "" if it serves.
-
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    str
 
     Examples
     --------
@@ -59,19 +51,19 @@ def why_not_laplace(model: Model) -> str:
     "a gaussian response with the identity link needs no approximation: method='ml' has its exact likelihood"
     """
     family = model.family
-    if (family.name, family.link) == ("gaussian", "identity"):
+    if is_linear(family):
         return "a gaussian response with the identity link needs no approximation: method='ml' has its exact likelihood"
-    if (family.name, family.link) not in CURVES:
-        known = ", ".join(dict.fromkeys(name for name, _ in CURVES))
+    if family.link not in specification_of(family).curves:
+        known = families_with("curves")
         return f"it lacks the derivatives of the family {family.name} with the {family.link} link (it has {known})"
-    if not model.design.X.shape[1] and not model.design.groups:
+    if not model.design.mean.X.shape[1] and not model.design.mean.groups:
         return "the model has no coefficients"
     n = len(model.design.response)
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         levels = len(block.levels)
         if levels < FEWEST_LEVELS:
             return f"'{block.label}' has a single level, which says nothing of a variance"
-        if family.name == "bernoulli" and levels >= n:
+        if specification_of(family).support == "binary" and levels >= n:
             return (
                 f"'{block.label}' has {levels:,} levels for {n:,} rows, and single trials say nothing of its variance"
             )
@@ -141,7 +133,7 @@ def fit_laplace(model: Model) -> PointFit:
     Parameters
     ----------
     model : Model
-        Any family and link of the table `curvature.CURVES`, any number of group terms (none is a generalized linear
+        Any family and link with `curves` in its specification, any number of group terms (none is a generalized linear
         model), offsets and weights.
 
     Returns
@@ -183,14 +175,14 @@ def fit_laplace(model: Model) -> PointFit:
     started = time.perf_counter()
     design, kept = independent_columns(model.design)
     centred, backs = centred_blocks(design)
-    problem = problem_of(centred, model.family.name, model.family.link, centre_of(design), backs)
+    problem = problem_of(centred, model.family, centre_of(design), backs)
     search, x, mode, information = _start(model, problem)
     criterion = _Criterion(search, mode)
     guess = _first_hessian(criterion, problem, x, information)
     found = descend(criterion, criterion.value, x, guess, search.sizes, search.units)
-    if model.family.name == "negativebinomial" and not found.converged:
-        found = _with_infinite_alpha(search, criterion, found)
-    fit = _point_fit(with_design(model, design), search, criterion, found, started)
+    if specification_of(model.family).limit and not found.converged:
+        found = _at_the_limit(search, criterion, found)
+    fit = _point_fit(replace_parts(model, design=design), search, criterion, found, started)
     return replace(fit, model=model, estimates=with_dropped(fit.estimates, model.design, kept))
 
 
@@ -200,8 +192,8 @@ def fit_by_laplace(model: Model, plan: SamplingPlan) -> PointFit:
     return fit_laplace(model)
 
 
-def _with_infinite_alpha(search: _Search, criterion: _Criterion, found: Lowest) -> Lowest:
-    """Look at the edge where counts are Poisson's: on the way there everything is so flat that a search gets lost."""
+def _at_the_limit(search: _Search, criterion: _Criterion, found: Lowest) -> Lowest:
+    """Look at the edge, such as Poisson's counts: on the way there everything is so flat that a search gets lost."""
     x = found.point.copy()
     x[-1] = search.largest
     there = descend(criterion, criterion.value, x, found.hessian, search.sizes, search.units)
@@ -216,11 +208,11 @@ def _start(model: Model, problem: Problem) -> tuple[_Search, np.ndarray, Mode, n
     y, trials = problem.observed.response, problem.observed.trials
     y = y if trials is None else y[trials > 0] / trials[trials > 0]  # 0 of 0 say nothing
     mean = _typical(model, problem)
-    level = float(FORWARD[model.family.link](mean))
-    spread = float(np.std(y) / abs(np.broadcast_to(LINKS[model.family.link](np.array([level])).first, 1)[0])) or 1.0
+    level = float(FORWARD_LINKS[model.family.link](mean))
+    spread = float(np.std(y) / abs(np.broadcast_to(MEANS[model.family.link](np.array([level])).first, 1)[0])) or 1.0
     sizes = np.array([row == column for _, row, column in problem.thetas], dtype=bool)
     beta = np.linalg.lstsq(problem.X, level - problem.offset, rcond=None)[0]
-    others = np.array([_guess(name, y) for name in problem.curve.parameters])
+    others = np.array([_guess(parameter, y) for parameter in specification_of(model.family).own_parameters])
     tries = [Point(scale * spread * sizes, beta, others) for scale in (STARTS if len(sizes) else (1.0,))]
     best = _best(problem, tries)
     for place in range(len(others)):
@@ -247,9 +239,9 @@ def _typical(model: Model, problem: Problem) -> float:
     return mean if mean > 0 or model.family.link == "identity" else max(mean, 0.1 * float(np.std(y)), 0.1)
 
 
-def _guess(name: str, y: np.ndarray) -> float:
+def _guess(parameter: Parameter, y: np.ndarray) -> float:
     """Return a first guess of a family's parameter."""
-    return GUESSES.get(name) or float(np.std(y)) or 1.0
+    return parameter.guess or float(np.std(y)) or 1.0
 
 
 def _best(problem: Problem, tries: list[Point], found: tuple[Point, Mode] | None = None) -> tuple[Point, Mode]:

@@ -13,7 +13,7 @@ Bates, Mächler, Bolker & Walker (2015), doi:10.18637/jss.v067.i01. Minimising i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -21,6 +21,7 @@ import numpy as np
 from scipy import linalg, sparse
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of, row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.algebra.equations import filled, layout_of, matrix_of, pattern_of, sums_of, whole_rows
@@ -112,8 +113,8 @@ class Profiled:
 def relative_factors(design: Design) -> Relative:
     """Lay out theta for a design."""
     places: list[tuple[int, int, int]] = []
-    scales, starts, position = [], [], design.X.shape[1]
-    for number, block in enumerate(design.groups):
+    scales, starts, position = [], [], design.mean.X.shape[1]
+    for number, block in enumerate(design.mean.groups):
         width = block.values.shape[1]
         for column in range(width):
             rows = range(column, width if block.correlated else column + 1)
@@ -122,8 +123,8 @@ def relative_factors(design: Design) -> Relative:
         scales.append(np.where(scale > 0, scale, 1.0))
         starts.append(position)
         position += width * len(block.levels)
-    levels = tuple(len(block.levels) for block in design.groups)
-    return Relative(design.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
+    levels = tuple(len(block.levels) for block in design.mean.groups)
+    return Relative(design.mean.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
 
 
 def entries_of(relative: Relative, entry: int) -> tuple[np.ndarray, np.ndarray, float]:
@@ -180,19 +181,19 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
         There are as many fixed columns as rows.
     """
     start = _least_squares(design)
-    shift = (design.X - centre_of(design)) @ start
+    shift = (design.mean.X - centre_of(design)) @ start
     relative = relative_factors(design)
-    moments, p = moments_of(design), design.X.shape[1]
+    moments, p = moments_of(design), design.mean.X.shape[1]
     weights = 1.0 if design.weights is None else design.weights
     terms = relative.size + 1
     dense = terms * (terms + 1) // 2 * (relative.coefficients + 1) ** 2 <= MOST_DENSE
-    alone = replace(design, X=design.X[:, :0], fixed=())
+    alone = replace_mean(design, X=design.mean.X[:, :0], fixed=())
     return Profiled(
         joint=_relative_matrix(design, relative, shift, dense=dense),
-        effects=None if dense or not design.groups else _relative_matrix(alone, relative_factors(alone), shift),
+        effects=None if dense or not design.mean.groups else _relative_matrix(alone, relative_factors(alone), shift),
         relative=relative,
         threads=1 if dense or relative.coefficients <= WORTH_THREADS else threads,
-        square=float((weights * (design.response - design.offset - shift) ** 2).sum()) + moments.within,
+        square=float((weights * (design.response - design.mean.offset - shift) ** 2).sum()) + moments.within,
         log_weights=moments.log_weights,
         start=start,
         freedom=moments.count - p if reml else moments.count,
@@ -237,7 +238,7 @@ def _transforms(relative: Relative, *, dense: bool) -> tuple[Any, ...]:
 
 def _least_squares(design: Design) -> np.ndarray:
     """Return the weighted least-squares coefficients of the centred columns."""
-    X = design.X - centre_of(design)
+    X = design.mean.X - centre_of(design)
     p, n = X.shape[1], row_count(design)
     if p >= n:
         raise SamplingError(
@@ -250,7 +251,7 @@ def _least_squares(design: Design) -> np.ndarray:
     root = np.ones(len(X)) if design.weights is None else np.sqrt(design.weights)
     lengths = np.linalg.norm(root[:, None] * X, axis=0)
     lengths[lengths == 0] = 1.0
-    response = root * (design.response - design.offset)
+    response = root * (design.response - design.mean.offset)
     scaled = linalg.lstsq(
         root[:, None] * X / lengths, response, cond=RANK_TOLERANCE, lapack_driver="gelsy", check_finite=False
     )[0]

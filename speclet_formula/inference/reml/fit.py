@@ -32,8 +32,7 @@ from speclet_formula.inference.reml.criterion import (
 )
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
-from speclet_formula.posterior.draws import term_label
-from speclet_formula.posterior.points import PointEstimates, labels_of
+from speclet_formula.posterior.points import PointEstimates
 
 FEWEST_LEVELS = 2
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
@@ -46,14 +45,6 @@ Method = Literal["reml", "ml"]
 def why_not_reml(model: Model) -> str:
     """Say what keeps a model from maximum likelihood, or "" if it serves.
 
-    Parameters
-    ----------
-    model : Model
-
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> import speclet_formula as sf
@@ -64,7 +55,7 @@ def why_not_reml(model: Model) -> str:
     """
     if not is_linear(model.family):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
-    if not model.design.X.shape[1] and not model.design.groups:
+    if not model.design.mean.X.shape[1] and not model.design.mean.groups:
         return why_not_plain(model) or "the model has no coefficients"
     return why_not_plain(model) or _why_not_told_apart(model)
 
@@ -72,7 +63,7 @@ def why_not_reml(model: Model) -> str:
 def _why_not_told_apart(model: Model) -> str:
     """Say which grouping factor cannot be told from the residual."""
     n = row_count(model.design)
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         # As lme4 counts: each column of a || block is a term of its own.
         levels, effects = len(block.levels), len(block.levels) * (len(block.columns) if block.correlated else 1)
         if levels < FEWEST_LEVELS:
@@ -197,7 +188,7 @@ def _check_residual(model: Model, criterion: Profiled, found: Minimum) -> None:
 
 def _estimates(design: Design, criterion: Profiled, theta: np.ndarray) -> PointEstimates:
     """Solve for the coefficients, and carry them from the centred columns to the formula's."""
-    p, s2 = design.X.shape[1], residual_variance(criterion, theta)
+    p, s2 = design.mean.X.shape[1], residual_variance(criterion, theta)
     solution = solve(criterion, theta)
     carried = np.eye(p)
     if p:
@@ -205,15 +196,15 @@ def _estimates(design: Design, criterion: Profiled, theta: np.ndarray) -> PointE
     fixed = solution.fixed_columns @ carried.T  # next to sigma^2: covariances with each fixed effect
     covariance = carried @ fixed[:p]
     conditional = solution.conditional
-    labels = labels_of(design)
+    labels = design.mean.columns
     covariances = tuple(s2 * matrix for matrix in relative_covariances(criterion.relative, theta))
     modes, mode_sds, sum_sds = [], [], []
-    for block, matrix, start in zip(design.groups, covariances, criterion.relative.starts, strict=True):
+    for block, matrix, start in zip(design.mean.groups, covariances, criterion.relative.starts, strict=True):
         stop, shape = start + len(block.levels) * len(block.columns), (len(block.levels), len(block.columns))
         shared = fixed[start:stop]
         spread = np.einsum("ij,ij->i", shared, np.linalg.solve(covariance, shared.T).T) if p else 0.0
         total = (conditional[start - p : stop - p] + spread).reshape(shape)
-        for k, label in enumerate(map(term_label, block.columns)):
+        for k, label in enumerate(block.terms):
             if label in labels:
                 place = labels.index(label)
                 total[:, k] += 2 * shared[k :: shape[1], place] + covariance[place, place]
@@ -252,10 +243,10 @@ def _moved(centred: PointEstimates, given: PointEstimates, moves: tuple[np.ndarr
 def _singularities(model: Model, criterion: Profiled, theta: np.ndarray) -> Iterator[str]:
     """Say of each block without variance in some direction what that means."""
     matrices = relative_covariances(criterion.relative, theta)
-    for block, matrix, scale in zip(model.design.groups, matrices, criterion.relative.scales, strict=True):
+    for block, matrix, scale in zip(model.design.mean.groups, matrices, criterion.relative.scales, strict=True):
         scaled = matrix * np.outer(scale, scale)
         still = np.sqrt(np.diagonal(scaled)) < SINGULAR
-        names = [term_label(column) for column in block.columns]
+        names = block.terms
         for name in np.array(names)[still]:
             yield f"The SD of '{name}' by {block.label} is estimated as zero."
         moving = scaled[np.ix_(~still, ~still)]
@@ -274,12 +265,12 @@ def _unknown(model: Model, criterion: Profiled, found: Minimum) -> Iterator[str]
         for ends in ((found.point + step, found.point - step) for step in found.flat)
     ]
     now = relative_covariances(criterion.relative, found.point)
-    for place, block in enumerate(model.design.groups):
+    for place, block in enumerate(model.design.mean.groups):
         # Where an SD is zero, other entries of theta turn without a change of what they stand for.
         moved = np.array([np.abs(np.diagonal(change[place])) for change in changes]).reshape(-1, len(block.columns))
-        for name, size, own in zip(block.columns, moved.max(axis=0, initial=0.0), np.diagonal(now[place]), strict=True):
+        for name, size, own in zip(block.terms, moved.max(axis=0, initial=0.0), np.diagonal(now[place]), strict=True):
             if size > MOVED * own:
-                yield f"The likelihood is flat in the SD of '{term_label(name)}' by {block.label}."
+                yield f"The likelihood is flat in the SD of '{name}' by {block.label}."
 
 
 def _judged(found: Minimum, flat: str, singular: str) -> tuple[Literal["converged", "singular", "doubtful"], str, str]:

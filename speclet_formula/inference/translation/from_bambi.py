@@ -15,6 +15,7 @@ from bambi.backend.utils import noncentered_default_for
 from bambi.defaults.families import BUILTIN_FAMILIES
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
+from speclet_formula.design.design import Predictor
 from speclet_formula.design.fixed import spelled
 from speclet_formula.errors import DataError, FormulaError, PriorError
 from speclet_formula.families import is_ordinal, parameter_link, resolve_family
@@ -87,7 +88,7 @@ def from_bambi(model: bambi.Model) -> Model:
     _check_extras(model)
     reading = Reading(frozenset(map(str, model.data.columns)), {})
     read = _read_sides(model, reading)
-    data = _data(model, {name for side in read.values() for name in columns_of(side.formula)})
+    data = _data(model, {name for predictor in read.values() for name in columns_of(predictor.formula)})
     settings: dict[str, Any] = {
         "family": model.family.name,
         "link": model.family.link[model.family.likelihood.parent].name,
@@ -95,8 +96,8 @@ def from_bambi(model: bambi.Model) -> Model:
         "functions": reading.functions,
     }
     text = "; ".join(
-        text_of(side.formula) if side.formula.response is not None else f"{name} {text_of(side.formula)}"
-        for name, side in read.items()
+        text_of(predictor.formula) if predictor.formula.response is not None else f"{name} {text_of(predictor.formula)}"
+        for name, predictor in read.items()
     )
     same = Model(text, data, **settings)
     _check_same(model, same, read)
@@ -167,48 +168,52 @@ def _read_sides(model: bambi.Model, reading: Reading) -> dict[str, ReadSide]:
     ordinal = is_ordinal(resolve_family(model.family.name))
     read = {}
     for name, component in model.conditional_parameters.items():
-        side = read_side(component, read_response(model, reading) if name == parent else None, reading)
+        predictor = read_side(component, read_response(model, reading) if name == parent else None, reading)
         # Thresholds take the intercept's place: formulas of ordered levels have one in R.
-        read[name] = replace(side, formula=replace(side.formula, intercept=True)) if ordinal else side
+        read[name] = replace(predictor, formula=replace(predictor.formula, intercept=True)) if ordinal else predictor
     return read
 
 
-def _sides(model: bambi.Model, same: Model, read: Mapping[str, ReadSide]) -> Iterator[tuple[Any, Design, ReadSide]]:
-    """Yield Bambi's component, the design here and what was read, for each linear predictor."""
+def _predictors(
+    model: bambi.Model, same: Model, read: Mapping[str, ReadSide]
+) -> Iterator[tuple[Any, Predictor, ReadSide]]:
+    """Yield Bambi's component, the linear predictor here and what was read, for each of them."""
     parent = model.family.likelihood.parent
-    designs = {parent: same.design, **dict(same.design.parameters)}
+    own = {predictor.name or parent: predictor for predictor in same.design.predictors}
     for name, component in model.conditional_parameters.items():
-        yield component, designs[name], read[name]
+        yield component, own[name], read[name]
 
 
-def _spelled(side: Design, name: str) -> str:
-    """Return a term's name in the design of a parameter: "sigma_x"."""
-    return name if side.formula.response is not None else f"{side.response_name}_{name}"
+def _spelled(predictor: Predictor, name: str) -> str:
+    """Return a term's name in the formula of a parameter: "sigma_x"."""
+    return f"{predictor.prefix}{name}"
 
 
-def _fixed_terms(side: Design) -> dict[str, FixedTerm]:
+def _fixed_terms(predictor: Predictor) -> dict[str, FixedTerm]:
     """Return the fixed terms but the intercept by what their formula calls them, without any back-quotes."""
-    part = side.recipe.fixed
+    part = predictor.recipe.fixed
     records = part.terms[len(part.terms) - len(part.coded) :]
-    names = (_spelled(side, ":".join(spelled(one.factor) for one in coded)) for coded in part.coded)
+    names = (_spelled(predictor, ":".join(spelled(one.factor) for one in coded)) for coded in part.coded)
     return dict(zip(names, records, strict=True))
 
 
 def _check_same(model: bambi.Model, same: Model, read: Mapping[str, ReadSide]) -> None:
     """Compare what came out with Bambi's own arrays."""
     _check_response(model, same.design)
-    for component, side, words in _sides(model, same, read):
-        fixed = _fixed_terms(side)
+    for component, predictor, words in _predictors(model, same, read):
+        fixed = _fixed_terms(predictor)
         for name, spelling in words.fixed.items():
-            term = fixed.pop(_spelled(side, spelling), None)
-            _require(term is not None and _equal(component.terms[name].data, side.X[:, term.start : term.stop]), name)
+            term = fixed.pop(_spelled(predictor, spelling), None)
+            _require(
+                term is not None and _equal(component.terms[name].data, predictor.X[:, term.start : term.stop]), name
+            )
         for spelling in fixed:
             _require(False, spelling)
         offsets = sum((np.asarray(part.data, dtype=float).ravel() for part in component.offset_terms.values()), 0.0)
-        _require(_equal(offsets + np.zeros(len(side.offset)), side.offset), "offset")
+        _require(_equal(offsets + np.zeros(len(predictor.offset)), predictor.offset), "offset")
         for name in words.groups:
             part = component.terms[name]
-            block, columns = _columns_of(side, words, name)
+            block, columns = _columns_of(predictor, words, name)
             _require(_equal(part.predictor, block.values[:, columns]), name)
             _require(_same_groups(np.asarray(part.group_index), block.codes), name)
 
@@ -221,10 +226,10 @@ def _check_response(model: bambi.Model, design: Design) -> None:
     _require(_equal(np.nan_to_num(theirs), np.nan_to_num(np.column_stack(ours))), model.response_term.name)
 
 
-def _columns_of(side: Design, words: ReadSide, name: str) -> tuple[GroupBlock, list[int]]:
+def _columns_of(predictor: Predictor, words: ReadSide, name: str) -> tuple[GroupBlock, list[int]]:
     """Return the block that has a group term of Bambi's, and which of its columns are that term's."""
     effect, group = words.groups[name]
-    for block, part in zip(side.groups, side.recipe.blocks, strict=True):
+    for block, part in zip(predictor.groups, predictor.recipe.blocks, strict=True):
         places = [range(term.start, term.stop) for term in part.terms if term.name.removeprefix(block.prefix) == effect]
         if block.group == group and places:
             return block, list(places[0])
@@ -263,31 +268,34 @@ def _priors(model: bambi.Model, same: Model, read: Mapping[str, ReadSide]) -> di
         name: (stated_thresholds if name == "threshold" else stated_prior)(component.prior, name)
         for name, component in model.marginal_parameters.items()
     }
-    for component, side, words in _sides(model, same, read):
+    for component, predictor, words in _predictors(model, same, read):
         if component.intercept_term is not None:
             name = component.intercept_term.name
-            priors[_spelled(side, "Intercept")] = stated_prior(component.intercept_term.prior, name)
-        _check_centred(model, side, priors.get(_spelled(side, "Intercept"), priors.get("threshold")))
-        fixed = _fixed_terms(side)
+            priors[_spelled(predictor, "Intercept")] = stated_prior(component.intercept_term.prior, name)
+        _check_centred(
+            model, same.design, predictor, priors.get(_spelled(predictor, "Intercept"), priors.get("threshold"))
+        )
+        fixed = _fixed_terms(predictor)
         priors |= {
-            fixed[_spelled(side, spelling)].name: stated_prior(component.terms[name].prior, name)
+            fixed[_spelled(predictor, spelling)].name: stated_prior(component.terms[name].prior, name)
             for name, spelling in words.fixed.items()
         }
         for name in words.groups:
-            block, columns = _columns_of(side, words, name)
+            block, columns = _columns_of(predictor, words, name)
             default = bool(noncentered_default_for(model, component.name))
             stated = stated_group_priors(component.terms[name].prior, name, len(columns), noncentered=default)
             priors |= dict(zip((block.slots[column] for column in columns), stated, strict=True))
     return priors
 
 
-def _check_centred(model: bambi.Model, side: Design, prior: Prior | None) -> None:
+def _check_centred(model: bambi.Model, design: Design, predictor: Predictor, prior: Prior | None) -> None:
     """Refuse a prior of an intercept that holds where the predictors are zero, unless they are zero on average."""
-    ordinal = bool(side.levels)
+    ordinal = bool(design.levels) and not predictor.name
     if prior is None or prior.name == "Flat" or (model.center_predictors and not ordinal):
         return
-    places = [column for term in side.fixed if term.kind != "intercept" for column in range(term.start, term.stop)]
-    if not np.any(np.abs(side.X[:, places].mean(axis=0)) > _CLOSE * np.abs(side.X[:, places]).max(initial=1.0)):
+    places = [column for term in predictor.fixed if term.kind != "intercept" for column in range(term.start, term.stop)]
+    X = predictor.X[:, places]
+    if not np.any(np.abs(X.mean(axis=0)) > _CLOSE * np.abs(X).max(initial=1.0)):
         return
     what = "thresholds" if ordinal else "the intercept"
     raise PriorError(

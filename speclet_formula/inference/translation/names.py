@@ -17,7 +17,7 @@ from formulae.categorical import ENCODINGS
 from formulae.transforms import TRANSFORMS
 
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.design.design import CodedFactor, FixedTerm, sides
+from speclet_formula.design.design import CodedFactor, FixedTerm, Predictor
 from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.fixed import factor_values
 from speclet_formula.families import FAMILIES
@@ -55,9 +55,9 @@ class BambiNames:
         """Return the name of one of a block's columns of values."""
         return self.names["effect", block.prefix, block.label, column]
 
-    def offset(self, side: Design) -> str:
+    def offset(self, predictor: Predictor) -> str:
         """Return the name of a linear predictor's offset."""
-        return self.names["offset", side.response_name]
+        return self.names["offset", predictor.name]
 
     @property
     def response(self) -> str:
@@ -77,9 +77,9 @@ class BambiNames:
     def _call(self, call: Call) -> str:
         return f"{self.calls[call]}({', '.join(map(self.column, columns_of(call)))})"
 
-    def fixed(self, side: Design) -> dict[str, FixedTerm]:
+    def fixed(self, predictor: Predictor) -> dict[str, FixedTerm]:
         """Return the fixed terms of a linear predictor, the intercept too, by the names that formulae gives them."""
-        part = side.recipe.fixed
+        part = predictor.recipe.fixed
         own = {"Intercept": part.terms[0]} if part.intercept else {}
         rest = part.terms[len(part.terms) - len(part.coded) :]
         return own | {self.term(coded): record for coded, record in zip(part.coded, rest, strict=True)}
@@ -87,14 +87,17 @@ class BambiNames:
 
 def bambi_names(design: Design) -> BambiNames:
     """Choose the names for a design; the same for every design that was made by the same recipe."""
-    every = sides(design)
     calls = dict.fromkeys(
-        one.factor for side in every for term in side.recipe.fixed.coded for one in term if isinstance(one.factor, Call)
+        one.factor
+        for predictor in design.predictors
+        for term in predictor.recipe.fixed.coded
+        for one in term
+        if isinstance(one.factor, Call)
     )
     wanted: dict[Key, str] = {("column", str(name)): str(name) for name in design.frame.columns}
-    for side in every:
-        wanted["offset", side.response_name] = ""
-        for block in side.groups:
+    for predictor in design.predictors:
+        wanted["offset", predictor.name] = ""
+        for block in predictor.groups:
             wanted["group", block.group] = block.group
             wanted |= {("effect", block.prefix, block.label, column): column for column in block.columns}
     wanted["response",] = design.response_name
@@ -125,7 +128,7 @@ def summed(parts: Sequence[str]) -> str:
 
 def _as_function(call: Call, design: Design) -> Callable[..., Any]:
     """Return a function of the call's columns that computes it for any rows, with what the recipe has learnt."""
-    columns, recipe = columns_of(call), design.recipe
+    columns, recipe = columns_of(call), design.mean.recipe
 
     def compute(*values: Any) -> Any:
         index = values[0].index if isinstance(values[0], pd.Series) else None

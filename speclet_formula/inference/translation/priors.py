@@ -17,12 +17,12 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
-from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.design import mean_name, offset_name, sd_name
 from speclet_formula.families import specification_of
 from speclet_formula.inference.translation.names import bambi_names, group_term_name
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot, has_mean
+from speclet_formula.priors import Prior, Slot
 
 type Hook = Callable[..., Any]
 
@@ -48,10 +48,10 @@ class CorrelatedBlock:
 def bambi_priors(model: Model) -> dict[str, Any]:
     """Return every slot's prior under Bambi's name for it, with a dict for each parameter that has a formula."""
     constant = {slot.slot: _bambi_prior(slot.prior) for slot in model.slots if slot.kind == "family"}
-    varying = {name: _side_priors(model, side) for name, side in model.design.parameters}
+    varying = {name: _predictor_priors(model, predictor) for name, predictor in model.design.varying.items()}
     if "threshold" in constant:
         constant["threshold"] = _threshold_prior(model, constant["threshold"])
-    return constant | varying | _side_priors(model, model.design)
+    return constant | varying | _predictor_priors(model, model.design.mean)
 
 
 def _threshold_prior(model: Model, prior: bambi.Prior) -> bambi.Prior:
@@ -62,12 +62,12 @@ def _threshold_prior(model: Model, prior: bambi.Prior) -> bambi.Prior:
     return bambi.Prior(slot.prior.name, auto_scale=False, dist=hook, **prior.args)
 
 
-def _side_priors(model: Model, side: Design) -> dict[str, bambi.Prior]:
+def _predictor_priors(model: Model, predictor: Predictor) -> dict[str, bambi.Prior]:
     """Return the priors of one linear predictor, under the names that its terms have without the parameter's."""
     slots = {slot.slot: slot for slot in model.slots}
     names = bambi_names(model.design)
-    priors = {name: _bambi_prior(slots[term.name].prior) for name, term in names.fixed(side).items()}
-    for block in side.groups:
+    priors = {name: _bambi_prior(slots[term.name].prior) for name, term in names.fixed(predictor).items()}
+    for block in predictor.groups:
         told = [group_term_name(names, block, column) for column in block.columns]
         priors |= dict(zip(told, _block_priors(model, block, slots), strict=True))
     return priors
@@ -95,7 +95,7 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
         shared = _correlated_block(block, priors, slots[block.correlation].prior, centred)
         hooks = [correlated_effects(shared, column) for column in range(len(priors))]
         return [_hooked(prior, hook) for prior, hook in zip(priors, hooks, strict=True)]
-    if any(has_mean(prior) for prior in priors):
+    if any(prior.has_mean for prior in priors):
         hook = shifted_effects(centred=centred)
         return [_hooked(prior, hook) for prior in priors]
     return [_bambi_prior(prior, noncentered=not centred) for prior in priors]
@@ -103,7 +103,7 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
 
 def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
     """Return a prior that Bambi builds by our hook, with the SD and a mean that is not zero as its arguments."""
-    arguments = {name: value for name, value in prior.parameters.items() if name == "sigma" or has_mean(prior)}
+    arguments = {name: value for name, value in prior.parameters.items() if name == "sigma" or prior.has_mean}
     return bambi.Prior(
         "Normal",
         auto_scale=False,
@@ -174,8 +174,8 @@ def _at_means(design: Design) -> Any:
     """Return the fixed part of the linear predictor at the predictors' means, in the model that is being built."""
     variables = pm.modelcontext(None).named_vars
     total: Any = 0.0
-    for term in design.fixed:
-        means = design.X[:, term.start : term.stop].mean(axis=0)
+    for term in design.mean.fixed:
+        means = design.mean.X[:, term.start : term.stop].mean(axis=0)
         total = total + (variables[term.variable] * (means if term.dim else means[0])).sum()
     return total
 

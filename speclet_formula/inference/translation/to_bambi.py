@@ -11,16 +11,15 @@ import numpy as np
 import pandas as pd
 import pymc as pm
 from bambi.defaults.families import BUILTIN_FAMILIES
-from bambi.families.univariate import Cumulative, Gaussian, StoppingRatio, StudentT
 from bambi.terms import GroupSpecificTerm
 
 from speclet_formula.design import Design, GroupBlock, replay_design
-from speclet_formula.design.design import sides
+from speclet_formula.design.design import Predictor
 from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas, clean_columns
 from speclet_formula.errors import DataError
-from speclet_formula.families import parameter_link
+from speclet_formula.families import is_ordinal, parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.plans import LARGEST_DENSE
 from speclet_formula.inference.translation.names import BambiNames, bambi_names, group_term_name, summed
@@ -31,8 +30,6 @@ from speclet_formula.model import Model
 _SUCCESSES, _TRIALS = "observed_successes", "observed_trials"
 _VALUE, _STATUS, _LOWER, _UPPER = "observed_value", "observed_status", "observed_lower", "observed_upper"
 _STATUSES = np.array(["left", "none", "right"], dtype=object)  # Bambi's words for -1, 0 and 1
-_ORDINAL = {"cumulative": Cumulative, "sratio": StoppingRatio}
-_WEIGHTED = {"gaussian": (Gaussian, pm.Normal), "t": (StudentT, pm.StudentT)}
 
 
 class TranslatedModel(bambi.Model):  # type: ignore[misc]
@@ -103,7 +100,7 @@ def to_bambi(model: Model) -> bambi.Model:
 
 def _check_size(design: Design) -> None:
     """Refuse what formulae would hold as one dense column for each group level."""
-    widest = max((len(block.levels) for side in sides(design) for block in side.groups), default=0)
+    widest = max((len(block.levels) for block in design.blocks), default=0)
     needed = 8 * len(design.response) * widest
     if needed > LARGEST_DENSE:
         raise DataError(
@@ -131,21 +128,6 @@ def to_pymc(model: Model) -> pm.Model:
     return to_bambi(model).backend.model
 
 
-def centre_offset(side: Design, posterior: Any) -> Any:
-    """Return what to subtract from a PyMC intercept so that it belongs to the predictors as they are.
-
-    Bambi centres the predictors whenever there is an intercept: eta = a + (x - mean x) b, so Intercept = a - mean(x) b.
-    """
-    total: Any = 0.0
-    for term in side.fixed:
-        if term.kind == "intercept":
-            continue
-        means = side.X[:, term.start : term.stop].mean(axis=0)
-        values = posterior[term.variable]
-        total = total + (values * means[0] if term.dim is None else (values * means).sum(term.dim))
-    return total
-
-
 class _OwnGroupTerm(GroupSpecificTerm):  # type: ignore[misc]
     """A group term of Bambi's with the name that it has in the posterior, whatever its columns are called there."""
 
@@ -158,10 +140,9 @@ class _OwnGroupTerm(GroupSpecificTerm):  # type: ignore[misc]
 
 def _name_group_terms(translated: bambi.Model, model: Model, names: BambiNames) -> None:
     """Give the group terms the names that they have here: an alias would rename their dimensions too."""
-    parent = model.family.parent
-    for name, side in ((parent, model.design), *model.design.parameters):
-        terms = translated.conditional_parameters[name].terms
-        for block in side.groups:
+    for predictor in model.design.predictors:
+        terms = translated.conditional_parameters[predictor.name or model.family.parent].terms
+        for block in predictor.groups:
             for column, slot in zip(block.columns, block.slots, strict=True):
                 term = terms[group_term_name(names, block, column)]
                 term.__class__ = _OwnGroupTerm
@@ -171,7 +152,7 @@ def _name_group_terms(translated: bambi.Model, model: Model, names: BambiNames) 
 def _main_formula(model: Model, names: BambiNames) -> str:
     """Spell the formula of the mean for Bambi, with a column for whatever is not a plain column."""
     response = _response_call(model) or names.response
-    return f"{response} ~ {_right_side(model, model.design, names)}"
+    return f"{response} ~ {_right_side(model, model.design.mean, names)}"
 
 
 def _response_call(model: Model) -> str | None:
@@ -188,16 +169,16 @@ def _response_call(model: Model) -> str | None:
 
 def _parameter_formulas(model: Model, names: BambiNames) -> list[str]:
     """Spell the formulas of the family's parameters for Bambi."""
-    return [f"{name} ~ {_right_side(model, side, names)}" for name, side in model.design.parameters]
+    return [f"{name} ~ {_right_side(model, predictor, names)}" for name, predictor in model.design.varying.items()]
 
 
-def _right_side(model: Model, side: Design, names: BambiNames) -> str:
+def _right_side(model: Model, predictor: Predictor, names: BambiNames) -> str:
     """Spell one right-hand side for Bambi."""
-    part = side.recipe.fixed
+    part = predictor.recipe.fixed
     parts = [names.term(coded) for coded in part.coded]
-    if side.formula.offsets:
-        parts.append(f"offset({names.offset(side)})")
-    for block in side.groups:
+    if predictor.formula.offsets:
+        parts.append(f"offset({names.offset(predictor)})")
+    for block in predictor.groups:
         for column in block.columns:
             expression = "1" if column == "1" else f"0 + {names.effect(block, column)}"
             parts.append(f"({expression}|{names.group(block)})")
@@ -208,11 +189,11 @@ def _right_side(model: Model, side: Design, names: BambiNames) -> str:
 def _bambi_frame(names: BambiNames, design: Design, trials: np.ndarray | None) -> pd.DataFrame:
     """Return the cleaned columns and those that the translation adds."""
     columns: dict[str, Any] = {names.column(str(name)): design.frame[name] for name in design.frame.columns}
-    for side in sides(design):
-        for block in side.groups:
+    for predictor in design.predictors:
+        for block in predictor.groups:
             columns |= _block_columns(block, names)
-        if side.formula.offsets:
-            columns[names.offset(side)] = side.offset
+        if predictor.formula.offsets:
+            columns[names.offset(predictor)] = predictor.offset
     columns[names.response] = _bambi_response(design)
     if trials is not None:
         # New rows have no successes yet. Bambi would drop them for that, though it reads their trials only.
@@ -264,12 +245,15 @@ def _new_trials(model: Model, data: Any) -> np.ndarray | None:
 
 def _bambi_family(model: Model) -> str | bambi.Family:
     """Return Bambi's name of the family, or the family with what it lacks: weights, centred thresholds."""
-    if model.family.name in _ORDINAL:
-        return _ordinal_family(model)
+    known = BUILTIN_FAMILIES[model.family.name]
+    if is_ordinal(model.family):
+        kind = centred_family(known["family"], model.design)
+        links = {model.family.parent: model.family.link, "threshold": "identity"}
+        return kind(model.family.name, bambi.Likelihood(**known["likelihood"]), links)
     weights = model.design.weights
     if weights is None:
         return model.family.name
-    kind, distribution = _WEIGHTED[model.family.name]
+    distribution = getattr(pm, known["likelihood"]["name"])
     links = {name: parameter_link(model.family, name) or "log" for name in model.family.parameters}
     links |= {model.family.parent: model.family.link}
     likelihood = bambi.Likelihood(
@@ -278,13 +262,7 @@ def _bambi_family(model: Model) -> str | bambi.Family:
         parent=model.family.parent,
         dist=_weighted_distribution(distribution, weights),
     )
-    return kind(model.family.name, likelihood, links)
-
-
-def _ordinal_family(model: Model) -> bambi.Family:
-    kind = centred_family(_ORDINAL[model.family.name], model.design)
-    likelihood = bambi.Likelihood(**BUILTIN_FAMILIES[model.family.name]["likelihood"])
-    return kind(model.family.name, likelihood, {"p": model.family.link, "threshold": "identity"})
+    return known["family"](model.family.name, likelihood, links)
 
 
 def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
@@ -307,13 +285,13 @@ def _aliases(model: Model, names: BambiNames) -> dict[str, Any]:
     """Return the names that formulae gives to terms, where ours differ; by parameter where several vary."""
     told, own = _response_call(model) or names.response, model.design.response_variable
     response = {told: own} if told != own else {}
-    varying = {name: _side_aliases(side, names) for name, side in model.design.parameters}
+    varying = {name: _aliases_of(predictor, names) for name, predictor in model.design.varying.items()}
     if not varying:
-        return _side_aliases(model.design, names) | response
-    by_parameter = {model.family.parent: _side_aliases(model.design, names), **varying}
+        return _aliases_of(model.design.mean, names) | response
+    by_parameter = {model.family.parent: _aliases_of(model.design.mean, names), **varying}
     return {name: aliases for name, aliases in by_parameter.items() if aliases} | response
 
 
-def _side_aliases(side: Design, names: BambiNames) -> dict[str, str]:
-    prefix = f"{side.response_name}_" if side.formula.response is None else ""
-    return {name: term.variable for name, term in names.fixed(side).items() if f"{prefix}{name}" != term.variable}
+def _aliases_of(predictor: Predictor, names: BambiNames) -> dict[str, str]:
+    fixed = names.fixed(predictor)
+    return {name: term.variable for name, term in fixed.items() if f"{predictor.prefix}{name}" != term.variable}

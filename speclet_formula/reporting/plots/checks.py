@@ -8,18 +8,24 @@ import pandas as pd
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.draws import posterior_of
 from speclet_formula.prediction import fitted, residuals
 from speclet_formula.prediction.predictive import Predictive, check_of_rows, describe_check
 from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
     LINE,
+    MANY_ROWS,
     TRUTH,
     WIDTH,
     Picture,
-    bare,
+    counted,
     grid_figure,
     label_rows,
+    legend_below,
     plain,
+    points,
+    short,
+    single_figure,
 )
 
 if TYPE_CHECKING:
@@ -29,6 +35,7 @@ MOST_PANELS = 12
 MOST_VALUES = 60  # different values of a count that get a bar each
 MOST_LINES = 50  # replicates that are drawn as lines
 TAIL = 0.01  # share of the replicates' values on either side that may lie outside of the picture
+MOST_LABELS = 20  # levels that have a label beside a panel
 TWO_SDS = 2  # a standard normal number lies beyond them in 4.6 % of rows
 EXPECTED_BEYOND = 4.6  # per cent, of a standard normal number
 MOST_PRIORS = 12  # panels of parameters
@@ -64,18 +71,16 @@ def plot_predictive(check: Predictive, *, group: Any = None) -> Picture:
     ----------
     Rootograms: Kleiber and Zeileis (2016), doi:10.1080/00031305.2016.1173590.
     """
-    from matplotlib.figure import Figure
-
     if group is None:
         parts = {"": check}
-        figure = Figure(figsize=(WIDTH, 3.2), layout="constrained")
-        axes = [figure.subplots()]
+        figure, axis = single_figure(WIDTH, 3.2)
+        axes = [axis]
     else:
         parts = _by_level(check, group)
         figure, axes = grid_figure(len(parts), height=2.4)
     for axis, (level, part) in zip(axes, parts.items(), strict=True):
-        _panel(axis, part, plain(level) if level else f"{check.kind} predictive check")
-    axes[0].legend(fontsize=7, frameon=False, loc="best")
+        _panel(axis, part, short(level) if level else f"{check.kind} predictive check")
+    legend_below(figure, axes)
     n = len(check.replicates)
     found = [describe_check(check), *(f"{level}: {describe_check(part)}" for level, part in parts.items() if level)]
     return Picture(
@@ -109,32 +114,27 @@ def _by_level(check: Predictive, group: Any) -> dict[str, Predictive]:
     return {level: check_of_rows(check, rows) for level, rows in places.items()}
 
 
-def _panel(axis: "Axes", check: Predictive, title: str) -> None:
+def _panel(axis: "Axes", check: Predictive, name: str) -> None:
     if check.discrete:
         _rootogram(axis, check)
     else:
         _shares(axis, check)
     axis.set_xlabel(plain(check.response))
-    axis.set_title(title, fontsize=9)
-    bare(axis)
+    axis.set_title(name, fontsize=9)
 
 
 def _shares(axis: "Axes", check: Predictive) -> None:
     """Draw cumulative shares, which need no choice of a bandwidth."""
-    share = (np.arange(len(check.observed)) + 1) / len(check.observed)
-    drawn = check.replicates[
-        np.linspace(0, len(check.replicates) - 1, min(len(check.replicates), MOST_LINES)).astype(int)
-    ]
-    for place, values in enumerate(drawn):
-        axis.step(
-            np.sort(values),
-            share,
-            color=ESTIMATE,
-            linewidth=0.6,
-            alpha=0.35,
-            label="replicates" if place == 0 else None,
-        )
-    axis.step(np.sort(check.observed), share, color=TRUTH, linewidth=1.8, label="observed")
+    import seaborn
+
+    n = min(len(check.replicates), MOST_LINES)
+    drawn = check.replicates[np.linspace(0, len(check.replicates) - 1, n).astype(int)]
+    frame = pd.DataFrame({"value": drawn.ravel(), "replicate": np.repeat(np.arange(n), drawn.shape[1])})
+    seaborn.ecdfplot(
+        frame, x="value", hue="replicate", palette=[ESTIMATE] * n, linewidth=0.6, alpha=0.35, legend=False, ax=axis
+    )
+    axis.lines[-1].set_label("replicates")
+    seaborn.ecdfplot(x=check.observed, color=TRUTH, linewidth=1.8, label="observed", ax=axis)
     lo, hi = np.quantile(drawn, (TAIL, 1 - TAIL))
     lo, hi = min(lo, check.observed.min()), max(hi, check.observed.max())
     axis.set_xlim(lo - 0.03 * (hi - lo), hi + 0.03 * (hi - lo))
@@ -143,6 +143,8 @@ def _shares(axis: "Axes", check: Predictive) -> None:
 
 def _rootogram(axis: "Axes", check: Predictive) -> None:
     """Hang the observed bars from the expected ones, on the scale of square roots."""
+    import seaborn
+
     top = int(max(check.observed.max(), np.quantile(check.replicates, 1 - TAIL)))
     step = max(1, -(-(top + 1) // MOST_VALUES))
     edges = np.arange(0, top + step + 1, step) - 0.5
@@ -154,7 +156,10 @@ def _rootogram(axis: "Axes", check: Predictive) -> None:
         middles, -observed, bottom=expected, width=0.8 * step, color=ESTIMATE, alpha=0.5, label="observed, hanging"
     )
     axis.fill_between(middles, lo, hi, color=TRUTH, alpha=0.2, step="mid", label="replicates, middle 90 %")
-    axis.plot(middles, expected, "o-", color=TRUTH, markersize=3, linewidth=1, label="replicates, mean")
+    seaborn.lineplot(
+        x=middles, y=expected, color=TRUTH, marker="o", markersize=3, markeredgewidth=0, linewidth=1,
+        label="replicates, mean", legend=False, ax=axis,
+    )  # fmt: skip
     axis.axhline(0, color="black", linewidth=0.8)
     axis.set_ylabel("square root of the number of rows" + (f" (in steps of {step})" if step > 1 else ""))
 
@@ -215,7 +220,9 @@ def plot_residuals(fit: "Fit | PointFit", group: str | None = None, *, random_se
     plain_residuals = residuals(fit)
     quantiles = residuals(fit, "quantile", random_seed=random_seed)
     figure, axes = grid_figure(2 if levels is None else 3)
-    _against_fitted(axes[0], fitted(fit)["estimate"].to_numpy(), plain_residuals.to_numpy())
+    _against_fitted(
+        axes[0], fitted(fit)["estimate"].to_numpy(), plain_residuals.to_numpy(), fit.model.design.response_name
+    )
     _normal_quantiles(axes[1], quantiles.to_numpy())
     if levels is not None:
         _residuals_by_level(axes[2], quantiles, levels)
@@ -235,12 +242,11 @@ def _column(fit: "Fit | PointFit", group: str) -> pd.Series:
     return data[group].iloc[fit.model.design.rows]
 
 
-def _against_fitted(axis: "Axes", means: Any, left: Any) -> None:
+def _against_fitted(axis: "Axes", means: Any, left: Any, response: str) -> None:
     axis.axhline(0, color=LINE, linewidth=1)
-    axis.plot(means, left, "o", color=ESTIMATE, markersize=3, alpha=0.6)
-    axis.set_xlabel("fitted mean")
-    axis.set_ylabel("residual")
-    bare(axis)
+    points(axis, means, left, colour=ESTIMATE, size=3, alpha=0.6, rasterized=len(left) > MANY_ROWS)
+    axis.set_xlabel(plain(f"fitted mean of {response}"))
+    axis.set_ylabel(plain(f"residual of {response}"))
 
 
 def _normal_quantiles(axis: "Axes", quantiles: Any) -> None:
@@ -249,23 +255,28 @@ def _normal_quantiles(axis: "Axes", quantiles: Any) -> None:
     expected = ndtri((np.arange(len(quantiles)) + 0.5) / len(quantiles))
     reach = expected[[0, -1]]
     axis.plot(reach, reach, color=LINE, linewidth=1)
-    axis.plot(expected, np.sort(quantiles), "o", color=ESTIMATE, markersize=3, alpha=0.6)
+    points(
+        axis, expected, np.sort(quantiles), colour=ESTIMATE, size=3, alpha=0.6, rasterized=len(quantiles) > MANY_ROWS
+    )
     axis.set_xlabel("standard normal quantile")
-    axis.set_ylabel("quantile residual")
-    bare(axis)
+    axis.set_ylabel("quantile residual, in SDs")
 
 
 def _residuals_by_level(axis: "Axes", quantiles: pd.Series, levels: pd.Series) -> None:
-    parts = {level: quantiles.to_numpy()[(levels == level).to_numpy()] for level in levels.unique()}
-    ordered = sorted(parts, key=lambda level: float(np.median(parts[level])))
+    import seaborn
+
+    frame = pd.DataFrame({"residual": quantiles.to_numpy(), "level": levels.astype(object).to_numpy()})
+    medians = frame.groupby("level", sort=False)["residual"].median().sort_values(kind="stable")
+    places = {level: place for place, level in enumerate(medians.index)}
     axis.axvline(0, color=LINE, linewidth=1)
-    for place, level in enumerate(ordered):
-        axis.plot(parts[level], np.full(len(parts[level]), place), "o", color=ESTIMATE, markersize=3, alpha=0.4)
-        axis.plot(np.median(parts[level]), place, "|", color=TRUTH, markersize=9, markeredgewidth=2)
-    label_rows(axis, ordered)
-    axis.set_ylabel(plain(levels.name))
+    seaborn.stripplot(
+        x=frame["residual"], y=frame["level"].map(places), order=range(len(places)), orient="h", jitter=False,
+        color=ESTIMATE, size=3, alpha=0.4, ax=axis,
+    )  # fmt: skip
+    points(axis, medians, range(len(places)), colour=TRUTH, marker="|", size=9, linewidth=2)
+    label_rows(axis, list(places), most=MOST_LABELS)
+    axis.set_ylabel(counted(levels.name, len(places), most=MOST_LABELS))
     axis.set_xlabel("quantile residual, median")
-    bare(axis)
 
 
 def _words(quantiles: pd.Series) -> str:
@@ -302,7 +313,7 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     from speclet_formula.posterior.prior_draws import prior_draws
 
     prior = prior_draws(fit.model, PRIOR_DRAWS, random_seed=random_seed)
-    posterior = fit.idata["posterior"].to_dataset()
+    posterior = posterior_of(fit)
     effects = fit.model.design.effect_variables
     drawn = {
         name: (np.ravel(before), np.ravel(after))
@@ -314,8 +325,7 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     figure, axes = grid_figure(len(shown), height=1.7, width=2.0)
     for axis, (name, (before, after)) in zip(axes, shown.items(), strict=True):
         _draw_prior(axis, name, before, after)
-    handles, texts = axes[0].get_legend_handles_labels()
-    figure.legend(handles, texts, fontsize=8, frameon=False, loc="outside upper center", ncols=2)
+    legend_below(figure, axes[:1])
     words = "; ".join(f"{name}: {_narrowing(before, after)}" for name, (before, after) in shown.items())
     more = f" {len(drawn) - len(shown)} more parameters are not shown." if len(drawn) > len(shown) else ""
     return Picture(
@@ -337,18 +347,23 @@ def _elements(name: str, prior: Any, posterior: Any) -> list[tuple[str, np.ndarr
 
 def _draw_prior(axis: "Axes", name: str, before: np.ndarray, after: np.ndarray) -> None:
     """Draw one parameter's two densities as histograms of the same bins."""
+    import seaborn
+
     centre, spread = float(np.mean(after)), float(np.std(after)) or 1.0
     wide = float(np.quantile(np.abs(before - np.median(before)), 0.9))
     reach = max(SPREAD * spread, min(wide, 25 * spread))
     lowest = 0.0 if before.min() >= 0 else -np.inf
     bins = np.linspace(max(centre - reach, lowest), centre + reach, 61)
     for values, colour, style, text in ((before, TRUTH, "--", "prior"), (after, ESTIMATE, "-", "posterior")):
-        share = np.histogram(values, bins)[0] / (len(values) * (bins[1] - bins[0]))
-        axis.stairs(share, bins, color=colour, linestyle=style, linewidth=1.3, label=text)
-    axis.set_title(plain(name), fontsize=8)
-    axis.set_yticks([])
+        weights = np.full(len(values), 1 / (len(values) * (bins[1] - bins[0])))
+        seaborn.histplot(
+            x=values, bins=bins.tolist(), weights=weights, element="step", fill=False, color=colour, linestyle=style,
+            linewidth=1.3, label=text, ax=axis,
+        )  # fmt: skip
+    axis.set_title(short(name), fontsize=8)
+    axis.set(yticks=[], xlabel="", ylabel="")
     axis.tick_params(axis="x", labelsize=7)
-    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.spines["left"].set_visible(False)
 
 
 def _narrowing(before: np.ndarray, after: np.ndarray) -> str:

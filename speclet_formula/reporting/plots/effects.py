@@ -8,8 +8,8 @@ import pandas as pd
 from speclet_formula.design.merged import rows_by_level
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import Fit
-from speclet_formula.posterior.draws import require_kept
-from speclet_formula.posterior.effects import ranef
+from speclet_formula.posterior.draws import draws_of
+from speclet_formula.posterior.effects import fixef, ranef
 from speclet_formula.posterior.variances import varcorr
 from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
@@ -17,18 +17,26 @@ from speclet_formula.reporting.plots.picture import (
     MANY_LEVELS,
     TRUTH,
     Picture,
-    bare,
+    counted,
+    intervals,
     label_rows,
+    legend_below,
     plain,
+    points,
     rows_figure,
+    title,
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from speclet_formula.design.design import GroupBlock
-    from speclet_formula.posterior import Fit
+    from speclet_formula.posterior import Fit, PointFit
 
 
-def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) -> Picture:
+def plot_effects(
+    fit: "Fit | PointFit", group: str | None = None, term: str | None = None, *, ax: "Axes | None" = None
+) -> Picture:
     """Draw the effect of every level with its interval, sorted: a caterpillar.
 
     Parameters
@@ -39,6 +47,8 @@ def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) 
         The grouping factor: "gene". The first one by default.
     term : str, optional
         The column: "Intercept", "Days". The factor's first one by default.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -53,24 +63,24 @@ def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) 
 
     Examples
     --------
-    >>> from speclet_formula.reporting.plots import plot_effects
+    >>> from speclet_formula.reporting.plots.effects import plot_effects
     >>> plot_effects(fit, "Subject", "Days").alt[:38]  # fit: Reaction ~ Days + (1 + Days | Subject)
     'Effects of 18 levels of Subject (Days)'
     """
     effects, group, term = chosen_effects(fit, group, term)
     interval = effects.attrs["interval"]
     frame = effects.sort_values("condval", ignore_index=True)
-    figure, axis = rows_figure(len(frame))
-    places = np.arange(len(frame))
+    figure, axis = rows_figure(len(frame), ax=ax)
     thin = len(frame) > MANY_LEVELS
-    axis.hlines(places, frame["conf_low"], frame["conf_high"], color=ESTIMATE, linewidth=0.7 if thin else 1.2)
-    axis.plot(frame["condval"], places, "o", color="black", markersize=2 if thin else 4)
     axis.axvline(0, color=LINE, linewidth=0.8)
+    intervals(
+        axis, frame["condval"], frame.index, (frame["conf_low"], frame["conf_high"]),
+        colour=ESTIMATE, line=0.7 if thin else 1.2, marks="black", size=2 if thin else 4,
+    )  # fmt: skip
     label_rows(axis, frame["grp"].tolist())
-    axis.set_ylabel(plain(group if len(frame) <= MANY_LEVELS else f"{group} ({len(frame):,} levels, sorted)"))
+    axis.set_ylabel(counted(group, len(frame)))
     axis.set_xlabel(plain(f"effect on {fit.model.design.response_name}{_scale(fit)},\n{interval}"))
-    axis.set_title(plain(_title(group, term)), fontsize=9)
-    bare(axis)
+    title(axis, _title(group, term))
     apart = int(((frame["conf_low"] > 0) | (frame["conf_high"] < 0)).sum())
     first, last = frame.iloc[0], frame.iloc[-1]
     return Picture(
@@ -80,7 +90,57 @@ def plot_effects(fit: "Fit", group: str | None = None, term: str | None = None) 
     )
 
 
-def plot_shrinkage(fit: "Fit", group: str | None = None) -> Picture:
+def plot_fixed(fit: "Fit | PointFit", *, ax: "Axes | None" = None) -> Picture:
+    """Draw the fixed effects with their intervals.
+
+    Parameters
+    ----------
+    fit : Fit or PointFit
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
+
+    Returns
+    -------
+    Picture
+        `figure`: one row for each coefficient of the mean, in the table's order, on the link's scale, with the interval
+        of `fixef`, and a line at zero. An intercept is drawn only where it stands alone: it is no difference, and often
+        far from the others. `alt`: the same in numbers.
+
+    Raises
+    ------
+    DataError
+        The model has no fixed effect.
+
+    Examples
+    --------
+    >>> from speclet_formula.reporting.plots.effects import plot_fixed
+    >>> plot_fixed(fit).alt[:31]  # fit: Reaction ~ Days + (1 + Days | Subject)
+    'Fixed effects on Reaction with '
+    """
+    table = fixef(fit)
+    if table.empty:
+        raise DataError(
+            "the model has no fixed effect to draw.",
+            "Fixed effects are those of terms outside of (... | group).",
+            "Its group effects are in sf.ranef(fit).",
+        )
+    slopes = table[table["term"] != "Intercept"]
+    frame = (slopes if len(slopes) else table).iloc[::-1].reset_index(drop=True)
+    figure, axis = rows_figure(len(frame), ax=ax)
+    axis.axvline(0, color=LINE, linewidth=0.8)
+    intervals(axis, frame["estimate"], frame.index, (frame["conf_low"], frame["conf_high"]), colour=ESTIMATE, line=2)
+    label_rows(axis, frame["term"].tolist())
+    axis.set_ylabel("" if len(frame) <= MANY_LEVELS else f"{len(frame):,} coefficients")
+    axis.set_xlabel(plain(f"effect on {fit.model.design.response_name}{_scale(fit)},\n{table.attrs['interval']}"))
+    words = "; ".join(
+        f"{row.term} {row.estimate:.3g} ({row.conf_low:.3g} to {row.conf_high:.3g})"
+        for row in frame.iloc[::-1].head(MANY_LEVELS).itertuples()
+    )
+    of = fit.model.design.response_name
+    return Picture(figure, f"Fixed effects on {of} with their {table.attrs['interval']}: {words}.")
+
+
+def plot_shrinkage(fit: "Fit", group: str | None = None, *, ax: "Axes | None" = None) -> Picture:
     """Draw how far pooling moves each level from its own rows' mean towards the others.
 
     Parameters
@@ -89,6 +149,8 @@ def plot_shrinkage(fit: "Fit", group: str | None = None) -> Picture:
         Of a family with the identity link, with an intercept for each level of the group.
     group : str, optional
         The grouping factor; the first one by default.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -103,17 +165,15 @@ def plot_shrinkage(fit: "Fit", group: str | None = None) -> Picture:
     """
     frame = shrinkage(fit, group).sort_values("alone", ignore_index=True)
     label = str(frame.attrs["group"])
-    figure, axis = rows_figure(len(frame))
-    places = np.arange(len(frame))
-    axis.hlines(places, frame["alone"], frame["pooled"], color=LINE, linewidth=1)
-    axis.plot(frame["alone"], places, "D", color=TRUTH, markersize=4, label="own rows alone")
-    axis.plot(frame["pooled"], places, "o", color=ESTIMATE, markersize=4, label="partially pooled")
+    figure, axis = rows_figure(len(frame), ax=ax)
     axis.axvline(0, color=LINE, linewidth=0.8)
+    axis.hlines(frame.index, frame["alone"], frame["pooled"], color=LINE, linewidth=1)
+    points(axis, frame["alone"], frame.index, colour=TRUTH, marker="D", size=4, label="own rows alone")
+    points(axis, frame["pooled"], frame.index, colour=ESTIMATE, size=4, label="partially pooled")
     label_rows(axis, frame["level"].tolist())
-    axis.set_ylabel(plain(label if len(frame) <= MANY_LEVELS else f"{label} ({len(frame):,} levels, sorted)"))
+    axis.set_ylabel(counted(label, len(frame)))
     axis.set_xlabel(plain(f"effect on {fit.model.design.response_name}"))
-    axis.legend(fontsize=7, frameon=False, loc="lower right")
-    bare(axis)
+    legend_below(figure, [axis])
     moved = (frame["alone"] - frame["pooled"]).abs()
     most = frame.loc[moved.idxmax()]
     return Picture(
@@ -143,15 +203,15 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
             "Shrinkage is drawn of models with the identity link.",
             "plot_effects draws the estimated effects of any model.",
         )
-    slot = block.slots[block.columns.index("1")]
-    require_kept(fit, fit.model.design)
-    means = fit.idata["posterior"].to_dataset().mean(("chain", "draw")).expand_dims({"chain": 1, "draw": 1})
-    effects = means[slot].to_numpy().ravel()
+    draws = draws_of(fit)
+    draws.require(fit.model.design.mean.groups)
+    means = draws.mean()
+    effects = means.effects(block)[block.columns.index("1")][0]
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
-    for finer in fit.model.design.groups:
+    for finer in fit.model.design.mean.groups:
         if finer is not block and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
-            for column, name in enumerate(finer.slots):  # nested within the levels: part of what their rows say
-                left = left + means[name].to_numpy().ravel()[finer.codes] * finer.values[:, column]
+            for column, own in enumerate(means.effects(finer)):  # nested within the levels: part of what their rows say
+                left = left + own[0, finer.codes] * finer.values[:, column]
     counts = rows_by_level(fit.model.design, block.codes, len(block.levels))
     rows = 1.0 if fit.model.design.merged is None else fit.model.design.merged.rows
     sums = np.bincount(block.codes, weights=rows * left, minlength=len(block.levels))
@@ -160,12 +220,12 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
     return frame
 
 
-def chosen_effects(fit: "Fit", group: str | None, term: str | None) -> tuple[pd.DataFrame, str, str]:
+def chosen_effects(fit: "Fit | PointFit", group: str | None, term: str | None) -> tuple[pd.DataFrame, str, str]:
     """Return one block's rows of `ranef`, its factor and its column."""
     effects = ranef(fit)
     if effects.empty:
-        require_kept(fit, fit.model.design)
-        raise _no_groups(fit)
+        draws_of(fit).require(fit.model.design.blocks)
+        raise _no_groups()
     pairs = list(dict.fromkeys(zip(effects["grpvar"], effects["term"], strict=True)))
     found = [pair for pair in pairs if group in (None, pair[0]) and term in (None, pair[1])]
     if not found:
@@ -181,12 +241,12 @@ def chosen_effects(fit: "Fit", group: str | None, term: str | None) -> tuple[pd.
 
 def _intercepts(fit: "Fit", group: str | None) -> "GroupBlock":
     """Return the block that gives each level of a factor its intercept."""
-    blocks = [block for block in fit.model.design.groups if "1" in block.columns]
+    blocks = [block for block in fit.model.design.mean.groups if "1" in block.columns]
     found = [block for block in blocks if group in (None, block.group)]
     if found:
         return found[0]
     if not blocks:
-        raise _no_groups(fit)
+        raise _no_groups()
     raise DataError(
         f"the model has no intercept for each level of '{group}'.",
         f"It has those of {', '.join(repr(block.group) for block in blocks)}.",
@@ -194,7 +254,7 @@ def _intercepts(fit: "Fit", group: str | None) -> "GroupBlock":
     )
 
 
-def _no_groups(fit: "Fit") -> DataError:
+def _no_groups() -> DataError:
     return DataError(
         "the model has no group term to draw.",
         "The effects of levels are those of terms such as (1 | gene).",
@@ -206,17 +266,19 @@ def _title(group: str, term: str) -> str:
     return group if term == "Intercept" else f"{group} ({term})"
 
 
-def _scale(fit: "Fit") -> str:
+def _scale(fit: "Fit | PointFit") -> str:
     link = fit.model.family.link
     return "" if link == "identity" else f" ({link} scale)"
 
 
-def plot_variances(fit: "Fit") -> Picture:
+def plot_variances(fit: "Fit | PointFit", *, ax: "Axes | None" = None) -> Picture:
     """Draw the standard deviations of group effects and residuals with their intervals.
 
     Parameters
     ----------
     fit : Fit or PointFit
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -237,21 +299,22 @@ def plot_variances(fit: "Fit") -> Picture:
             "Standard deviations are those of group terms and of a gaussian residual.",
             "Its fixed effects are in sf.fixef(fit).",
         )
-    figure, axis = rows_figure(len(frame))
-    places = np.arange(len(frame))
-    if "conf_low" in frame:
-        axis.hlines(places, frame["conf_low"], frame["conf_high"], color=ESTIMATE, linewidth=2)
-    axis.plot(frame["sdcor"], places, "o", color=ESTIMATE, markersize=6)
+    figure, axis = rows_figure(len(frame), ax=ax)
+    intervals(
+        axis, frame["sdcor"], frame.index, (frame["conf_low"], frame["conf_high"]), colour=ESTIMATE, line=2, size=6
+    )
     names = [_component(row.grp, row.var1) for row in frame.itertuples()]
     label_rows(axis, names)
     axis.set_xlim(left=0)
-    axis.set_xlabel(plain(f"standard deviation in {fit.model.design.response_name},\n{table.attrs['interval']}"))
-    bare(axis)
+    bounded = table.attrs["interval"] != "none"  # of a fit without draws there is none
+    what = f"standard deviation in {fit.model.design.response_name}"
+    axis.set_xlabel(plain(f"{what},\n{table.attrs['interval']}" if bounded else what))
     words = "; ".join(
-        f"{name} {row.sdcor:.3g} ({row.conf_low:.3g} to {row.conf_high:.3g})"
+        f"{name} {row.sdcor:.3g}" + (f" ({row.conf_low:.3g} to {row.conf_high:.3g})" if bounded else "")
         for name, row in zip(names[::-1], frame.iloc[::-1].itertuples(), strict=True)
     )
-    return Picture(figure, f"Standard deviations with their {table.attrs['interval']}: {words}.")
+    with_ends = f" with their {table.attrs['interval']}" if bounded else ""
+    return Picture(figure, f"Standard deviations{with_ends}: {words}.")
 
 
 def _component(group: str, term: Any) -> str:

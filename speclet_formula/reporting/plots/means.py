@@ -12,12 +12,18 @@ from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
     LINE,
     MANY_LEVELS,
+    MARKS,
     ROW,
     Picture,
-    bare,
+    counted,
+    intervals,
     label_rows,
+    legend,
     plain,
     rows_figure,
+    short,
+    single_figure,
+    theme,
 )
 
 if TYPE_CHECKING:
@@ -25,7 +31,6 @@ if TYPE_CHECKING:
 
     from speclet_formula.interpretation import Means
 
-MARKS = "osD^vP*"
 SPREAD = 0.5  # of a row's height, that the levels of `by` share
 CELL = 0.32  # inches
 CELL_WIDTH = 0.5  # inches
@@ -44,13 +49,15 @@ _MEASURES = {
 }
 
 
-def plot_means(means: "Means") -> Picture:
+def plot_means(means: "Means", *, ax: "Axes | None" = None) -> Picture:
     """Draw marginal means, contrasts or slopes with their intervals.
 
     Parameters
     ----------
     means : Means
         As from `marginal_means`, `contrasts`, `pairs` or `slopes`.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -67,7 +74,7 @@ def plot_means(means: "Means") -> Picture:
     Examples
     --------
     >>> from speclet_formula.interpretation import marginal_means
-    >>> from speclet_formula.reporting.plots import plot_means
+    >>> from speclet_formula.reporting.plots.means import plot_means
     >>> plot_means(marginal_means(fit, "Days", at={"Days": [0, 9]})).alt[:27]  # fit: Reaction ~ Days + (...)
     'Marginal means of Reaction '
     """
@@ -79,7 +86,7 @@ def plot_means(means: "Means") -> Picture:
     rows = [name for name in means.names if name not in means.by]
     labels, within = _texts(table, rows), _texts(table, means.by)
     order, groups = list(dict.fromkeys(labels)), list(dict.fromkeys(within))
-    figure, axis = rows_figure(len(order) * (1 + len(groups) // 2), width=5.4)
+    figure, axis = rows_figure(len(order) * (1 + len(groups) // 2), width=5.4, ax=ax)
     for number, group in enumerate(groups):
         mine = [place for place, other in enumerate(within) if other == group]
         shift = (number - (len(groups) - 1) / 2) * SPREAD / max(len(groups) - 1, 1) if len(groups) > 1 else 0.0
@@ -88,12 +95,10 @@ def plot_means(means: "Means") -> Picture:
     label_rows(axis, order[::-1])
     _reference_line(axis, means)
     axis.set_xlabel(plain(f"{_quantity(means)},\n{table.attrs['interval']}"))
-    axis.set_ylabel(plain("" if rows in ([], ["contrast"]) else " and ".join(rows)))
+    axis.set_ylabel("" if rows in ([], ["contrast"]) else counted(" and ".join(rows), len(order), order=""))
     if means.by:
         # Beside the rows, so that it hides no interval.
-        title = plain(" and ".join(means.by))
-        axis.legend(title=title, fontsize=7, title_fontsize=7, loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    bare(axis)
+        legend(axis, "upper left", title=plain(" and ".join(means.by)), bbox_to_anchor=(1, 1))
     low, high = table.loc[table["estimate"].idxmin()], table.loc[table["estimate"].idxmax()]
     return Picture(
         figure,
@@ -114,13 +119,15 @@ def _numbers(matrix: pd.DataFrame) -> np.ndarray:
     return np.asarray(matrix.to_numpy(dtype=np.float64))
 
 
-def plot_matrix(matrix: pd.DataFrame) -> Picture:
+def plot_matrix(matrix: pd.DataFrame, *, ax: "Axes | None" = None) -> Picture:
     """Draw a table of effects as coloured tiles: genes by cell lines.
 
     Parameters
     ----------
     matrix : pandas.DataFrame
         As from `effect_matrix`; choose rows and columns as of any frame. Names of index and columns label the axes.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -138,11 +145,11 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
     Examples
     --------
     >>> from speclet_formula.interpretation import effect_matrix
-    >>> from speclet_formula.reporting.plots import plot_matrix
+    >>> from speclet_formula.reporting.plots.means import plot_matrix
     >>> plot_matrix(effect_matrix(crossed, "gene", "cell_line")).alt[:31]  # crossed: log_fc ~ 1 + (1 | gene/cell_line)
     'Table of estimate of 6 levels o'
     """
-    from matplotlib.figure import Figure
+    import seaborn
 
     values = _numbers(matrix)
     if not np.isfinite(values).any():
@@ -154,18 +161,19 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
     value = str(matrix.attrs.get("value", "estimate"))
     rows, columns = str(matrix.index.name or "rows"), str(matrix.columns.name or "columns")
     size = (min(LABELS + CELL_WIDTH * values.shape[1], WIDEST), 1.4 + min(CELL * len(values), ROW * MANY_LEVELS))
-    figure = Figure(figsize=size, layout="constrained")
-    axis = figure.subplots()
-    tiles = axis.imshow(values, aspect="auto", interpolation="nearest", **_colours(values, value))
+    figure, axis = single_figure(*size, ax=ax)
+    with theme():
+        seaborn.heatmap(
+            values, ax=axis, cbar_kws={"label": plain(_MEASURES.get(value, value))}, rasterized=True,
+            xticklabels=_labels(matrix.columns), yticklabels=_labels(matrix.index), **_colours(values, value),
+        )  # fmt: skip
     axis.set_facecolor(MISSING)
-    _label(axis, matrix.columns, "x")
-    _label(axis, matrix.index, "y")
-    axis.set_xlabel(plain(columns if values.shape[1] <= MANY_LEVELS else f"{columns} ({values.shape[1]:,} levels)"))
-    axis.set_ylabel(plain(rows if len(values) <= MANY_LEVELS else f"{rows} ({len(values):,} levels)"))
+    axis.tick_params(axis="x", rotation=45)
+    for label in axis.get_xticklabels():
+        label.set(ha="right", rotation_mode="anchor")
     axis.tick_params(length=0)
-    axis.spines[:].set_visible(False)
-    what = _MEASURES.get(value, value)
-    figure.colorbar(tiles, ax=axis, label=plain(what))
+    axis.set_xlabel(counted(columns, values.shape[1], order=""))
+    axis.set_ylabel(counted(rows, len(values), order=""))
     low, high = (np.unravel_index(pick(values), values.shape) for pick in (np.nanargmin, np.nanargmax))
     absent = int(np.isnan(values).sum())
     return Picture(
@@ -178,9 +186,11 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
 
 def _draw(axis: "Axes", table: pd.DataFrame, at: np.ndarray, number: int, label: str) -> None:
     """Draw some rows in one colour."""
-    colour = CYCLE[number % len(CYCLE)] if label else ESTIMATE
-    axis.hlines(at, table["conf_low"], table["conf_high"], color=colour, linewidth=1.4)
-    axis.plot(table["estimate"], at, MARKS[number % len(MARKS)], color=colour, markersize=5, label=plain(label) or None)
+    intervals(
+        axis, table["estimate"], at, (table["conf_low"], table["conf_high"]),
+        colour=CYCLE[number % len(CYCLE)] if label else ESTIMATE, marker=MARKS[number % len(MARKS)],
+        label=short(label) or None,
+    )  # fmt: skip
 
 
 def _reference_line(axis: "Axes", means: "Means") -> None:
@@ -229,13 +239,9 @@ def _colours(values: np.ndarray, value: str) -> dict[str, Any]:
     return {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}
 
 
-def _label(axis: "Axes", labels: pd.Index, side: str) -> None:
-    """Label rows or columns; of too many only their number is told by the caller."""
-    shown = [plain(label) for label in labels] if len(labels) <= MANY_LEVELS else []
-    if side == "y":
-        axis.set_yticks(range(len(shown)), shown, fontsize=8)
-    else:
-        axis.set_xticks(range(len(shown)), shown, fontsize=8, rotation=45, ha="right", rotation_mode="anchor")
+def _labels(labels: pd.Index) -> "list[str] | bool":
+    """Return the labels of rows or columns; of too many only their number is told by the caller."""
+    return [short(label) for label in labels] if len(labels) <= MANY_LEVELS else False
 
 
 def _cell(matrix: pd.DataFrame, place: "tuple[np.intp, ...]") -> str:

@@ -1,18 +1,25 @@
-"""A picture, and what all pictures share: colours, marks, sizes, the way to a file.
+"""A picture, and what all pictures share: one theme, colours, marks, sizes, the way to a file.
 
-Figures are made without pyplot, so that nothing global changes and no window opens.
+seaborn draws points, lines, distributions and tiles on figures that are made without pyplot, so that nothing global
+changes and no window opens. It is imported when the first picture is drawn.
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
-from typing import TYPE_CHECKING
+from textwrap import fill
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from speclet_formula.errors import DataError
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure, SubFigure
 
 # Okabe and Ito's palette, told apart with any colour vision; the marks differ in shape as well.
 ESTIMATE = "#0072B2"
@@ -21,14 +28,24 @@ MISSED = "#CC79A7"
 OTHER = "#009E73"
 LINE = "#767676"
 CYCLE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+MARKS = "osD^vP*"
 
+FEW = 6  # rows that are lower than a name is long
 MANY_LEVELS = 40  # labels of more levels than this would overlap
+MANY_ROWS = 2000  # points that a picture keeps as such; more become pixels
+LONGEST = 32  # letters of a label, which is elided in its middle
 PANEL = 3.4  # inches
 TITLE = 0.4  # inches
 WIDTH = 4.8  # inches, of a picture of rows
 ROW = 0.24  # inches, of one of them
 PANELS_IN_A_ROW = 3
 DPI = 110
+SMALL = 7.5  # points, of a legend's letters
+_STYLE = {"axes.spines.top": False, "axes.spines.right": False}
+_CONTEXT = {
+    "axes.linewidth": 0.8, "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "xtick.labelsize": 8,
+    "ytick.labelsize": 8, "xtick.major.width": 0.8, "ytick.major.width": 0.8,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,24 +71,57 @@ def png_bytes(figure: "Figure") -> bytes:
     return buffer.getvalue()
 
 
-def rows_figure(n: int, *, width: float = WIDTH) -> "tuple[Figure, Axes]":
-    """Return a figure with one axis that is high enough for n labelled rows."""
-    from matplotlib.figure import Figure
+# --- figures ----------------------------------------------------------------------------------------------------------
 
-    figure = Figure(figsize=(width, 1.2 + ROW * min(max(n, 2), MANY_LEVELS)), layout="constrained")
-    return figure, figure.subplots()
+
+@contextmanager
+def theme() -> Iterator[None]:
+    """Give axes that are made inside the look of all pictures."""
+    import seaborn
+
+    with seaborn.axes_style("ticks", rc=_STYLE), seaborn.plotting_context("paper", rc=_CONTEXT):
+        yield
+
+
+def rows_figure(n: int, *, width: float = WIDTH, ax: "Axes | None" = None) -> "tuple[Figure, Axes]":
+    """Return a figure with one axis that is high enough for n labelled rows, or the axis that is given with its own."""
+    return single_figure(width, 1.2 + ROW * min(max(n, 2), MANY_LEVELS), ax)
+
+
+def single_figure(width: float, height: float, ax: "Axes | None" = None) -> "tuple[Figure, Axes]":
+    """Return a figure of that size in inches with one axis, or the axis that is given with its own."""
+    figure = empty_figure(width, height) if ax is None else ax.get_figure(root=True)
+    if figure is None:
+        raise DataError("ax= belongs to no figure.", "It is an axis of matplotlib.", "Leave it out for a new figure.")
+    if ax is not None:
+        return figure, ax
+    return figure, panels(figure, 1, 1)[0]
 
 
 def grid_figure(n: int, *, height: float = PANEL, width: float = PANEL) -> "tuple[Figure, list[Axes]]":
     """Return a figure with n panels, at most three beside each other."""
-    from matplotlib.figure import Figure
-
     columns, rows = min(n, PANELS_IN_A_ROW), -(-n // PANELS_IN_A_ROW)
-    figure = Figure(figsize=(width * columns, height * rows + TITLE), layout="constrained")
-    axes = list(figure.subplots(rows, columns, squeeze=False).ravel())
+    figure = empty_figure(width * columns, height * rows + TITLE)
+    axes = panels(figure, rows, columns)
     for axis in axes[n:]:
         axis.set_visible(False)
     return figure, axes[:n]
+
+
+def empty_figure(width: float, height: float) -> "Figure":
+    """Return a figure of that size in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def panels(figure: "Figure | SubFigure", rows: int, columns: int) -> "list[Axes]":
+    """Return so many axes in the look of all pictures, row by row."""
+    with theme():
+        return list(figure.subplots(rows, columns, squeeze=False).ravel())
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
 
 
 def plain(text: object) -> str:
@@ -79,13 +129,72 @@ def plain(text: object) -> str:
     return str(text).replace("$", r"\$")
 
 
-def label_rows(axis: "Axes", labels: Sequence[object]) -> None:
+def short(text: object) -> str:
+    """Return a name as a label, elided in its middle if it is long: beginning and end tell names apart."""
+    name = str(text)
+    half = LONGEST // 2
+    return plain(name if len(name) <= LONGEST else f"{name[:half]}…{name[-half + 1 :]}")
+
+
+def title(axis: "Axes", text: object) -> None:
+    """Write a panel's title."""
+    axis.set_title(short(text), fontsize=_CONTEXT["axes.titlesize"])
+
+
+def legend(axis: "Axes", place: str, **more: Any) -> None:
+    """Explain colours and marks within the axes, in small letters without a frame."""
+    axis.legend(**{"fontsize": SMALL, "title_fontsize": SMALL, "frameon": False, "loc": place, **more})
+
+
+def legend_below(figure: "Figure | SubFigure", axes: "Sequence[Axes]") -> None:
+    """Explain the colours and marks of all panels, each once and below them; of one among others within its axes."""
+    if len(axes) == 1 and len(figure.axes) > 1:
+        legend(axes[0], "best")
+        return
+    handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    figure.legend(
+        list(handles.values()), list(handles), fontsize=SMALL, frameon=False, loc="outside lower center", ncols=4
+    )
+
+
+def label_rows(axis: "Axes", labels: Sequence[object], *, most: int = MANY_LEVELS) -> None:
     """Label rows from below; of too many only their number is told by the caller."""
-    few = len(labels) <= MANY_LEVELS
-    axis.set_yticks(range(len(labels)) if few else [], [plain(label) for label in labels] if few else [])
+    few = len(labels) <= most
+    axis.set_yticks(range(len(labels)) if few else [], [short(label) for label in labels] if few else [])
     axis.set_ylim(-0.7, len(labels) - 0.3)
 
 
-def bare(axis: "Axes") -> None:
-    """Take away the frame's upper and right side."""
-    axis.spines[["top", "right"]].set_visible(False)
+def counted(name: object, n: int, *, most: int = MANY_LEVELS, order: str = ", sorted") -> str:
+    """Return what rows or columns are: their factor, and how many they are where none has a label."""
+    few = fill(short(name), 18) if n < FEW else short(name)
+    return few if n <= most else f"{few} ({n:,} levels{order})"
+
+
+# --- marks ------------------------------------------------------------------------------------------------------------
+
+
+def points(
+    axis: "Axes", x: Any, y: Any, *, colour: str, marker: str = "o", size: float = 5.0, label: str | None = None,
+    alpha: float = 1.0, **more: Any,
+) -> None:  # fmt: skip
+    """Draw marks, `size` points wide."""
+    import seaborn
+
+    seaborn.scatterplot(
+        x=np.atleast_1d(np.asarray(x, dtype=float)),
+        y=np.atleast_1d(np.asarray(y, dtype=float)),
+        ax=axis,
+        **{"color": colour, "marker": marker, "s": size**2, "label": label, "alpha": alpha, "zorder": 3, **more},
+        **({} if marker in "x|" else {"linewidth": 0}),
+        legend=False,
+    )
+
+
+def intervals(
+    axis: "Axes", x: Any, y: Any, ends: tuple[Any, Any], *, colour: str, line: float = 1.4, marks: str = "",
+    upright: bool = False, **marked: Any,
+) -> None:  # fmt: skip
+    """Draw points with their intervals, which lie along the rows or stand upright; `marks` colours the points."""
+    along, across = (axis.vlines, x) if upright else (axis.hlines, y)
+    along(across, *ends, color=colour, linewidth=line, alpha=marked.get("alpha", 1.0))
+    points(axis, x, y, **{"colour": marks or colour, **marked})

@@ -1,6 +1,6 @@
 """Pictures of estimates beside the truth: by level, by parameter, by share of intervals that hold it, by model."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
     LINE,
     MANY_LEVELS,
+    MARKS,
     MISSED,
     OTHER,
     PANEL,
@@ -25,10 +26,19 @@ from speclet_formula.reporting.plots.picture import (
     TRUTH,
     WIDTH,
     Picture,
-    bare,
+    counted,
+    empty_figure,
+    grid_figure,
+    intervals,
     label_rows,
+    legend_below,
+    panels,
     plain,
+    points,
     rows_figure,
+    short,
+    single_figure,
+    title,
 )
 
 
@@ -68,18 +78,15 @@ def plot_recovery(recovery: Recovery) -> Picture:
     'Estimates against true effects for y ~ (1 | gene). gene: 2 levels, 100 % of the intervals cover, slope 0.90.'
     """
     _require_blocks(recovery)
-    from matplotlib.figure import Figure
-
-    n = len(recovery.groups)
-    columns, rows = min(n, PANELS_IN_A_ROW), -(-n // PANELS_IN_A_ROW)
-    figure = Figure(figsize=(PANEL * columns, PANEL * rows + TITLE), layout="constrained")
-    fill_panels(figure.subplots(rows, columns, squeeze=False).ravel(), recovery)
+    figure, axes = grid_figure(len(recovery.groups))
+    fill_panels(axes, recovery)
+    legend_below(figure, axes)
     figure.suptitle(plain(fill(recovery.formula, round(14 * figure.get_figwidth()))), fontsize=9)
     sentences = " ".join(sentence_of(row) for _, row in recovery.groups.iterrows())
     return Picture(figure, f"Estimates against true effects for {recovery.formula}. {sentences}")
 
 
-def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> Picture:
+def plot_intervals(recovery: Recovery, group: str, term: str | None = None, *, ax: "Axes | None" = None) -> Picture:
     """Draw each level's interval with its true effect, sorted by the estimate.
 
     Parameters
@@ -91,6 +98,8 @@ def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> P
     term : str, optional
         Which of the factor's blocks, as in the column `term`: "Intercept", "Days", "gene + gene:sgRNA". The first
         one by default.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -103,13 +112,11 @@ def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> P
     DataError
         If the recovery has no such block.
     """
-    from matplotlib.figure import Figure
-
     row = _block_row(recovery, group, term)
     levels = levels_of(recovery, row["group"], row["term"]).sort_values("median", ignore_index=True)
-    figure = Figure(figsize=(WIDTH, 1.4 + 0.2 * min(len(levels), MANY_LEVELS)), layout="constrained")
-    axis = figure.subplots()
+    figure, axis = single_figure(WIDTH, 1.4 + 0.2 * min(len(levels), MANY_LEVELS), ax=ax)
     draw_intervals(axis, levels, row)
+    legend_below(figure, [axis])
     missed = levels.loc[~levels["covered"].astype(bool), "level"].tolist()
     return Picture(
         figure,
@@ -137,8 +144,6 @@ def plot_parameters(recovery: Recovery) -> Picture:
     DataError
         If the recovery has no scalar parameter.
     """
-    from matplotlib.figure import Figure
-
     frame = recovery.parameters
     if not len(frame):
         raise DataError(
@@ -146,12 +151,11 @@ def plot_parameters(recovery: Recovery) -> Picture:
             "A picture shows the parameters whose truth is known.",
             "Give their true values: truth['sigma'].",
         )
-    figure = Figure(figsize=(WIDTH, 0.6 + 0.62 * len(frame)), layout="constrained")
-    axes = figure.subplots(len(frame), 1, squeeze=False).ravel()
+    figure = empty_figure(WIDTH, 0.6 + 0.62 * len(frame))
+    axes = panels(figure, len(frame), 1)
     for axis, (_, row) in zip(axes, frame.iterrows(), strict=True):
         draw_parameter(axis, row)
-    handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    figure.legend(handles.values(), handles.keys(), fontsize=7, frameon=False, loc="outside upper center", ncols=4)
+    legend_below(figure, axes)
     sentences = " ".join(
         f"{parameter_of(row)}: truth {row['truth']:.3g}, estimate {row['median']:.3g} "
         f"({row['lo']:.3g} to {row['hi']:.3g})."
@@ -160,13 +164,15 @@ def plot_parameters(recovery: Recovery) -> Picture:
     return Picture(figure, f"Parameters of {recovery.formula} beside their true values. {sentences}")
 
 
-def plot_coverage(recovery: Recovery) -> Picture:
+def plot_coverage(recovery: Recovery, *, ax: "Axes | None" = None) -> Picture:
     """Draw how many levels' intervals hold the truth, with the range that chance allows.
 
     Parameters
     ----------
     recovery : Recovery
         With at least one block.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -181,7 +187,7 @@ def plot_coverage(recovery: Recovery) -> Picture:
     """
     _require_blocks(recovery)
     groups = recovery.groups.iloc[::-1].reset_index(drop=True)
-    figure, axis = rows_figure(len(groups))
+    figure, axis = rows_figure(len(groups), ax=ax)
     places = np.arange(len(groups))
     inside = ((groups["coverage_lo"] <= groups["coverage"]) & (groups["coverage"] <= groups["coverage_hi"])).to_numpy()
     axis.hlines(
@@ -189,13 +195,12 @@ def plot_coverage(recovery: Recovery) -> Picture:
     )
     for mask, colour, marker, text in ((inside, ESTIMATE, "o", "inside"), (~inside, TRUTH, "D", "outside")):
         if mask.any():
-            axis.plot(groups["coverage"][mask], places[mask], marker, color=colour, label=text)
+            points(axis, groups["coverage"][mask], places[mask], colour=colour, marker=marker, size=6, label=text)
     axis.axvline(0.9, color=LINE, linewidth=1, linestyle="--")
     label_rows(axis, [name_of(row) for _, row in groups.iterrows()])
     axis.set_xlim(min(0.5, float(groups["coverage"].min())) - 0.03, 1.03)
     axis.set_xlabel("share of levels whose 90 % interval holds the truth")
-    axis.legend(fontsize=7, frameon=False, loc="lower left")
-    bare(axis)
+    legend_below(figure, [axis])
     sentences = " ".join(
         f"{name_of(row)}: {row['coverage']:.2f} of {row['n_levels']} levels, chance {row['coverage_lo']:.2f} to "
         f"{row['coverage_hi']:.2f}."
@@ -209,7 +214,9 @@ def _rows_of(recovery: Recovery, group: str) -> pd.DataFrame:
     return recovery.groups if recovery.groups.empty else recovery.groups[recovery.groups["group"] == group]
 
 
-def plot_recoveries(recoveries: Recoveries | Mapping[str, Recovery], group: str) -> Picture:
+def plot_recoveries(
+    recoveries: Recoveries | Mapping[str, Recovery], group: str, *, ax: "Axes | None" = None
+) -> Picture:
     """Draw several fits' estimates of the same levels side by side: no pooling, partial pooling, hierarchical.
 
     Parameters
@@ -219,6 +226,8 @@ def plot_recoveries(recoveries: Recoveries | Mapping[str, Recovery], group: str)
         without a block of that group are left out, and the text says so.
     group : str
         The factor whose levels are compared; where a model crosses it with another, its mean over the other.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -245,15 +254,14 @@ def plot_recoveries(recoveries: Recoveries | Mapping[str, Recovery], group: str)
     levels = {name: levels_of(recoveries[name], row["group"], row["term"]) for name, row in shown.items()}
     first = next(iter(levels.values())).sort_values("truth", ignore_index=True)
     place = {level: float(number) for number, level in enumerate(first["level"])}
-    figure, axis = rows_figure(round(len(place) * max(1.0, 0.55 * len(shown))))
+    figure, axis = rows_figure(round(len(place) * max(1.0, 0.55 * len(shown))), ax=ax)
     for number, (name, frame) in enumerate(levels.items()):
         draw_fit(axis, frame, place, (number + 1) / (len(levels) + 1) - 0.5, number, name)
-    axis.plot(first["truth"], range(len(first)), "D", color="black", markersize=4, label="truth", zorder=5)
+    points(axis, first["truth"], range(len(first)), colour="black", marker="D", size=4, label="truth", zorder=5)
     label_rows(axis, first["level"].tolist())
-    axis.set_ylabel(plain(group if len(first) <= MANY_LEVELS else f"{group} ({len(first)} levels)"))
+    axis.set_ylabel(counted(group, len(first)))
     axis.set_xlabel("effect, centred")
-    axis.legend(fontsize=7, frameon=False, loc="lower right")
-    bare(axis)
+    legend_below(figure, [axis])
     errors = ", ".join(f"{name} {row['rmse']:.3f}" for name, row in shown.items())
     absent = [name for name in recoveries if name not in shown]
     left_out = f" Without such effects: {', '.join(absent)}." if absent else ""
@@ -284,8 +292,6 @@ def save_pictures(recoveries: Mapping[str, Recovery], path: str | Path) -> Path:
     DataError
         If no recovery has a block of group effects, or the file cannot be written.
     """
-    from matplotlib.figure import Figure
-
     shown = {name: recovery for name, recovery in recoveries.items() if len(recovery.groups)}
     if not shown:
         raise DataError(
@@ -294,14 +300,14 @@ def save_pictures(recoveries: Mapping[str, Recovery], path: str | Path) -> Path:
             "Recover a model with group terms, from a truth that has their effects.",
         )
     heights = [-(-len(recovery.groups) // PANELS_IN_A_ROW) for recovery in shown.values()]
-    size = (PANEL * PANELS_IN_A_ROW, sum(PANEL * rows + TITLE for rows in heights))
-    figure = Figure(figsize=size, layout="constrained")
+    figure = empty_figure(PANEL * PANELS_IN_A_ROW, sum(PANEL * rows + TITLE for rows in heights))
     strips = figure.subfigures(len(shown), 1, squeeze=False, height_ratios=[PANEL * rows + TITLE for rows in heights])
     sentences = []
     for strip, rows, (name, recovery) in zip(strips[:, 0], heights, shown.items(), strict=True):
-        axes = strip.subplots(rows, PANELS_IN_A_ROW, squeeze=False).ravel()
+        axes = panels(strip, rows, PANELS_IN_A_ROW)
         strip.suptitle(plain(f"{name}: {recovery.formula}"), fontsize=11, x=0.01, ha="left", fontweight="bold")
         fill_panels(axes, recovery)
+        legend_below(strip, axes)
         sentences.append(f"{name}: {' '.join(sentence_of(row) for _, row in recovery.groups.iterrows())}")
     target = Path(path)
     alt = f"Estimates against true effects. {' '.join(sentences)}"
@@ -339,7 +345,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def fill_panels(axes: np.ndarray, recovery: Recovery) -> None:
+def fill_panels(axes: "Sequence[Axes]", recovery: Recovery) -> None:
     """Draw one panel per block, and hide the panels that are left."""
     for axis in axes[len(recovery.groups) :]:
         axis.set_visible(False)
@@ -355,25 +361,16 @@ def draw_recovery(axis: "Axes", levels: pd.DataFrame, row: pd.Series) -> None:
         part = levels[mask]
         if part.empty:
             continue
-        axis.errorbar(
-            part["truth"],
-            part["median"],
-            yerr=np.vstack([part["median"] - part["lo"], part["hi"] - part["median"]]),
-            fmt=marker,
-            color=colour,
-            markersize=3 if crowded else 5,
-            elinewidth=0.6 if crowded else 1.0,
-            alpha=0.6 if crowded else 0.9,
-            label=label,
-        )
+        intervals(
+            axis, part["truth"], part["median"], (part["lo"], part["hi"]), upright=True, colour=colour, marker=marker,
+            line=0.6 if crowded else 1.0, size=3 if crowded else 5, alpha=0.6 if crowded else 0.9, label=label,
+        )  # fmt: skip
     ends = np.array([min(levels["truth"].min(), levels["lo"].min()), max(levels["truth"].max(), levels["hi"].max())])
     axis.plot(ends, ends, color=LINE, linewidth=1, label="perfect")
     axis.plot(ends, row["reliability"] * ends, color=LINE, linewidth=1, linestyle="--", label="shrunken")
-    axis.set_title(plain(title_of(row)), fontsize=9)
+    title(axis, title_of(row))
     axis.set_xlabel("true effect")
     axis.set_ylabel("estimate, 90 % interval")
-    axis.legend(fontsize=7, frameon=False, loc="upper left")
-    bare(axis)
 
 
 def draw_intervals(axis: "Axes", levels: pd.DataFrame, row: pd.Series) -> None:
@@ -384,22 +381,20 @@ def draw_intervals(axis: "Axes", levels: pd.DataFrame, row: pd.Series) -> None:
         if mask.any():
             part = levels[mask]
             axis.hlines(places[mask], part["lo"], part["hi"], color=colour, linewidth=1.6, label=label)
-    axis.plot(levels["median"], places, "o", color=ESTIMATE, markersize=4, label="median")
-    axis.plot(levels["truth"], places, "D", color=TRUTH, markersize=4, label="truth")
+    points(axis, levels["median"], places, colour=ESTIMATE, size=4, label="median")
+    points(axis, levels["truth"], places, colour=TRUTH, marker="D", size=4, label="truth")
     axis.axvline(0, color=LINE, linewidth=0.8)
-    few = len(levels) <= MANY_LEVELS
     label_rows(axis, levels["level"].tolist())
     axis.set_xlabel("effect, centred")
-    axis.set_ylabel(plain(row["group"] if few else f"{row['group']} ({len(levels)} levels)"))
-    axis.set_title(plain(title_of(row)), fontsize=9)
-    axis.legend(fontsize=7, frameon=False, loc="lower right")
-    bare(axis)
+    axis.set_ylabel(counted(row["group"], len(levels)))
+    title(axis, title_of(row))
 
 
 def draw_parameter(axis: "Axes", row: pd.Series) -> None:
     """Draw one parameter on a scale of its own."""
-    axis.hlines(0, row["lo"], row["hi"], color=ESTIMATE, linewidth=2, label="estimate, 90 % interval")
-    axis.plot(row["median"], 0, "o", color=ESTIMATE, markersize=6)
+    intervals(
+        axis, row["median"], 0, (row["lo"], row["hi"]), colour=ESTIMATE, line=2, size=6, label="estimate, 90 % interval"
+    )
     marks = (
         ("truth", "D", TRUTH, "truth"),
         ("realized", "s", OTHER, "realized"),
@@ -407,11 +402,11 @@ def draw_parameter(axis: "Axes", row: pd.Series) -> None:
     )
     for column, marker, colour, text in marks:
         if np.isfinite(row[column]):
-            axis.plot(row[column], 0, marker, color=colour, markersize=5, label=text)
-    axis.set_yticks([0], [plain(parameter_of(row))])
+            points(axis, row[column], 0, colour=colour, marker=marker, label=text)
+    axis.set_yticks([0], [short(parameter_of(row))])
     axis.tick_params(axis="x", labelsize=7)
     axis.margins(x=0.08, y=0.5)
-    axis.spines[["top", "right", "left"]].set_visible(False)
+    axis.spines["left"].set_visible(False)
 
 
 def draw_fit(
@@ -420,9 +415,11 @@ def draw_fit(
     """Draw one fit's intervals, a little above or below the levels' rows."""
     there = frame[frame["level"].isin(list(place))]
     rows = there["level"].map(place) + 0.8 * shift
-    colour, marker = CYCLE[number % len(CYCLE)], "osv^P*X"[number % 7]
-    axis.hlines(rows, there["lo"], there["hi"], color=colour, linewidth=1.2)
-    axis.plot(there["median"], rows, marker, color=colour, markersize=4, label=plain(name))
+    colour, marker = CYCLE[number % len(CYCLE)], MARKS[number % len(MARKS)]
+    intervals(
+        axis, there["median"], rows, (there["lo"], there["hi"]), colour=colour, line=1.2, marker=marker, size=4,
+        label=short(name),
+    )  # fmt: skip
 
 
 # --- words ------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,20 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError, listed
-from speclet_formula.reporting.plots.picture import ESTIMATE, LINE, TRUTH, Picture, bare, grid_figure, plain
+from speclet_formula.reporting.plots.picture import (
+    ESTIMATE,
+    LINE,
+    MANY_ROWS,
+    TRUTH,
+    Picture,
+    grid_figure,
+    legend,
+    plain,
+    points,
+    short,
+    single_figure,
+    title,
+)
 from speclet_formula.screens.controls import Separation
 
 if TYPE_CHECKING:
@@ -20,7 +33,7 @@ _LINE_HEIGHT = 11  # pixels from one name to the next
 _CROWD = 500  # genes: with more, marks cover each other
 
 
-def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
+def plot_volcano(table: pd.DataFrame, *, label: int = 10, ax: "Axes | None" = None) -> Picture:
     """Draw how large each gene's effect is against how sure its sign is.
 
     Parameters
@@ -29,6 +42,8 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
         Of `rank_genes` or `level_effects`.
     label : int
         How many genes are named: those of the first ranks.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -46,9 +61,9 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
     draws = int(table.attrs.get("draws") or 0)
     floor = 0.5 / draws if draws else max(float(frame["lfsr"][frame["lfsr"] > 0].min()), 1e-12)
     height = -np.log10(np.maximum(frame["lfsr"].to_numpy(dtype=float), floor))
-    figure, (axis,) = grid_figure(1, height=4.2, width=5.4)
+    figure, axis = single_figure(5.4, 4.6, ax=ax)
     for rows, style in _by_class(frame):
-        axis.plot(frame["estimate"].to_numpy()[rows], height[rows], linestyle="", **style)
+        points(axis, frame["estimate"].to_numpy()[rows], height[rows], **style)
     axis.axvline(0, color=LINE, linewidth=0.8)
     axis.margins(x=0.12)
     if draws:
@@ -60,7 +75,6 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
     axis.set_xlabel(plain(str(table["term"].iloc[0]) if "term" in table else "effect of the gene"))
     axis.set_ylabel("sureness of the sign, −log10 local false sign rate")
     _legend(axis, frame, "lower left" if -frame["estimate"].min() > frame["estimate"].max() else "lower right")
-    bare(axis)
     first = frame.assign(height=height).nsmallest(label, "rank")
     at_top = first["height"] == height.max()
     _name_above(axis, first[at_top], "estimate", "height")
@@ -74,7 +88,7 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
     )
 
 
-def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
+def plot_ranks(table: pd.DataFrame, *, label: int = 8, ax: "Axes | None" = None) -> Picture:
     """Draw the genes' effects in order, with their intervals.
 
     Parameters
@@ -83,6 +97,8 @@ def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
         Of `rank_genes` or `level_effects`.
     label : int
         How many genes are named at either end.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -96,8 +112,10 @@ def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
     DataError
         The table lacks a column, or has no rows.
     """
+    import seaborn
+
     frame = _checked(table, "estimate", "conf_low", "conf_high").sort_values("estimate", ignore_index=True)
-    figure, (axis,) = grid_figure(1, height=4.2, width=5.8)
+    figure, axis = single_figure(5.8, 4.6, ax=ax)
     places = np.arange(1, len(frame) + 1)
     crowded = len(frame) > _CROWD
     width = 0.6 * min(1.0, _CROWD / len(frame))  # so that a crowd shades by how many intervals reach there
@@ -105,17 +123,16 @@ def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
     axis.axhline(0, color=LINE, linewidth=0.8)
     axis.set_xlim(-0.02 * len(frame), 1.25 * len(frame))
     if crowded:
-        axis.plot(places, frame["estimate"], color="#333333", linewidth=1.2)
+        seaborn.lineplot(x=places, y=frame["estimate"].to_numpy(), color="#333333", linewidth=1.2, ax=axis)
         _strips(axis, frame, places)
     else:
         for rows, style in _by_class(frame):
-            axis.plot(places[rows], frame["estimate"].to_numpy()[rows], linestyle="", **style)
+            points(axis, places[rows], frame["estimate"].to_numpy()[rows], **style)
         _legend(axis, frame, "upper left")
     ends = frame.assign(place=places)
     axis.set_xticks([tick for tick in axis.get_xticks() if 0 <= tick <= len(frame)])
     axis.set_xlabel(f"genes in order ({len(frame):,})")
     axis.set_ylabel(plain(f"effect, {table.attrs.get('interval', 'interval')}"))
-    bare(axis)
     # Names come last: their places are counted in pixels, which everything else moves.
     for end in (ends.head(label), ends.tail(label).drop(ends.head(label).index, errors="ignore")):
         _name_right(axis, end, "place", "estimate")
@@ -141,33 +158,31 @@ def plot_separation(separation: Separation) -> Picture:
     Picture
         `figure`: three panels. `alt`: both areas.
     """
+    import seaborn
+
     figure, axes = grid_figure(3, height=3.0, width=3.0)
     scores = separation.scores
     bins = np.linspace(scores["score"].min(), scores["score"].max() + 1e-12, _BINS).tolist()
     for name, colour, style in (("nonessential", ESTIMATE, "-"), ("essential", TRUTH, "--")):
-        chosen = scores.loc[scores["control"] == name, "score"]
+        chosen = scores.loc[scores["control"] == name, "score"].to_numpy()
         shares = np.full(len(chosen), 1 / len(chosen))
-        axes[0].hist(chosen, bins, weights=shares, color=colour, alpha=0.35)
-        axes[0].hist(chosen, bins, weights=shares, color=colour, histtype="step", linestyle=style, label=name)
-    axes[0].set_xlabel("score")
-    axes[0].set_ylabel("share of the controls")
-    axes[0].legend(fontsize=7, frameon=False)
+        seaborn.histplot(
+            x=chosen, bins=bins, weights=shares, element="step", color=colour, alpha=0.35, linestyle=style, label=name,
+            ax=axes[0],
+        )  # fmt: skip
+    axes[0].set(xlabel="score", ylabel="share of the controls")
+    legend(axes[0], "best")
     roc, pr = separation.roc, separation.pr
+    curve: dict[str, Any] = {"color": TRUTH, "estimator": None, "sort": False}
     axes[1].plot([0, 1], [0, 1], color=LINE, linewidth=0.8, linestyle=":")
-    axes[1].plot(roc["false_positive_rate"], roc["true_positive_rate"], color=TRUTH)
-    axes[1].set_xlabel("false positive rate")
-    axes[1].set_ylabel("true positive rate")
-    axes[1].set_title(f"ROC, area {separation.auc_roc:.3f}", fontsize=9)
+    seaborn.lineplot(x=roc["false_positive_rate"], y=roc["true_positive_rate"], ax=axes[1], **curve)
+    axes[1].set(xlabel="false positive rate", ylabel="true positive rate")
+    title(axes[1], f"ROC, area {separation.auc_roc:.3f}")
     share = separation.n_essential / (separation.n_essential + separation.n_nonessential)
     axes[2].axhline(share, color=LINE, linewidth=0.8, linestyle=":")
-    axes[2].step(pr["recall"], pr["precision"], where="pre", color=TRUTH)
-    axes[2].set_xlim(-0.03, 1.03)
-    axes[2].set_ylim(0, 1.03)
-    axes[2].set_xlabel("recall")
-    axes[2].set_ylabel("precision")
-    axes[2].set_title(f"precision and recall, {separation.auc_pr:.3f}", fontsize=9)
-    for axis in axes:
-        bare(axis)
+    seaborn.lineplot(x=pr["recall"], y=pr["precision"], drawstyle="steps-pre", ax=axes[2], **curve)
+    axes[2].set(xlabel="recall", ylabel="precision", xlim=(-0.03, 1.03), ylim=(0, 1.03))
+    title(axes[2], f"precision and recall, {separation.auc_pr:.3f}")
     return Picture(
         figure,
         f"Scores of {separation.n_essential:,} essential and {separation.n_nonessential:,} nonessential controls, "
@@ -198,8 +213,8 @@ def _by_class(frame: pd.DataFrame) -> "Iterator[tuple[np.ndarray, dict[str, Any]
         rows = np.flatnonzero(kinds == name)
         if len(rows):
             size = (4.5 if few else 2.0) + (0.0 if name == "other" else 0.8)
-            style = {"marker": marker, "color": colour, "markersize": size, "alpha": 0.8, "markeredgewidth": 0}
-            yield rows, {**style, "label": name, "rasterized": len(rows) > 2000}  # noqa: PLR2004
+            style = {"marker": marker, "colour": colour, "size": size, "alpha": 0.8, "label": name}
+            yield rows, {**style, "rasterized": len(rows) > MANY_ROWS}
 
 
 def _strips(axis: "Axes", frame: pd.DataFrame, places: np.ndarray) -> None:
@@ -248,7 +263,7 @@ def _pixels(axis: "Axes", rows: pd.DataFrame, x: str, y: str) -> np.ndarray:
 
 def _name(axis: "Axes", row: pd.Series, x: str, y: str, shift: tuple[float, float], style: dict[str, Any]) -> None:
     axis.annotate(
-        plain(row["name"]),
+        short(row["name"]),
         (row[x], row[y]),
         xytext=shift,
         textcoords="offset points",
@@ -261,4 +276,4 @@ def _name(axis: "Axes", row: pd.Series, x: str, y: str, shift: tuple[float, floa
 def _legend(axis: "Axes", frame: pd.DataFrame, place: Literal["upper left", "lower left", "lower right"]) -> None:
     """Explain the colours, where there are controls."""
     if "control" in frame and frame["control"].notna().any():
-        axis.legend(fontsize=7, frameon=False, loc=place, markerscale=1 if len(frame) <= _CROWD else 2)
+        legend(axis, place, markerscale=1 if len(frame) <= _CROWD else 2)

@@ -58,19 +58,19 @@ def dense(model: sf.Model, sds: np.ndarray, partial: np.ndarray) -> tuple[np.nda
     design = model.design
     slots = {slot.slot: slot.prior.parameters for slot in model.slots}
     weights = np.ones(N) if design.weights is None else design.weights
-    mean, covariance = design.offset.copy(), np.diag(sds[0] ** 2 / weights)
-    means = design.X.mean(axis=0)
-    for term in design.fixed:
+    mean, covariance = design.mean.offset.copy(), np.diag(sds[0] ** 2 / weights)
+    means = design.mean.X.mean(axis=0)
+    for term in design.mean.fixed:
         prior = slots[term.name]
         for j, column in enumerate(range(term.start, term.stop)):
-            x = design.X[:, column]
-            if term.kind != "intercept" and design.fixed[0].kind == "intercept":
+            x = design.mean.X[:, column]
+            if term.kind != "intercept" and design.mean.fixed[0].kind == "intercept":
                 x = x - means[column]
             mean += x * np.broadcast_to(prior["mu"], term.stop - term.start)[j]
             covariance += np.outer(x, x) * np.broadcast_to(prior["sigma"], term.stop - term.start)[j] ** 2
     used = 0
     first = 1
-    for block in design.groups:
+    for block in design.mean.groups:
         k = len(block.columns)
         same = block.codes[:, None] == block.codes[None, :]
         correlation = np.eye(k)
@@ -101,7 +101,7 @@ def dense(model: sf.Model, sds: np.ndarray, partial: np.ndarray) -> tuple[np.nda
 
 def random_variances(model: sf.Model, correlations: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    n_sds = 1 + sum(len(block.columns) for block in model.design.groups)
+    n_sds = 1 + sum(len(block.columns) for block in model.design.mean.groups)
     return rng.uniform(0.2, 2.0, (3, n_sds)), rng.uniform(-0.8, 0.8, (3, correlations))
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from speclet_formula.errors import DataError
+from speclet_formula.errors import EstimateError
 from speclet_formula.inference.exact import leave_one_out as integrated
 from speclet_formula.inference.exact.density import (
     correlation_factors,
@@ -29,6 +29,7 @@ from speclet_formula.inference.exact.leave_one_out import (
 )
 from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model
+from speclet_formula.posterior.draws import draws_in
 from speclet_formula.priors import Prior
 from tests.fakes import fake_fit
 
@@ -70,7 +71,7 @@ def model_of(name):
 
 
 def centres(model):
-    return {f"cor|{block.label}": 0.3 for block in model.design.groups} | {"sigma": 0.8, "1|g_sigma": 0.7}
+    return {f"cor|{block.label}": 0.3 for block in model.design.mean.groups} | {"sigma": 0.8, "1|g_sigma": 0.7}
 
 
 def normal_of_rows(model, posterior, chain, draw):
@@ -78,15 +79,15 @@ def normal_of_rows(model, posterior, chain, draw):
     design, slots = model.design, {slot.slot: slot.prior.parameters for slot in model.slots}
     weights = np.ones(N) if design.weights is None else design.weights
     covariance = np.diag(float(posterior["sigma"][chain, draw]) ** 2 / weights)
-    mean = design.offset.copy()
-    X = design.X.copy()
-    if design.fixed and design.fixed[0].kind == "intercept":
+    mean = design.mean.offset.copy()
+    X = design.mean.X.copy()
+    if design.mean.fixed and design.mean.fixed[0].kind == "intercept":
         X[:, 1:] -= X[:, 1:].mean(axis=0)  # the intercept's prior is at the predictors' means
-    for term in design.fixed:
+    for term in design.mean.fixed:
         for column in range(term.start, term.stop):
             mean += slots[term.name]["mu"] * X[:, column]
             covariance += slots[term.name]["sigma"] ** 2 * np.outer(X[:, column], X[:, column])
-    for block in design.groups:
+    for block in design.mean.groups:
         same = block.codes[:, None] == block.codes[None, :]
         sds = [float(posterior[f"{slot}_sigma"][chain, draw]) for slot in block.slots]
         correlation = np.eye(len(sds))
@@ -122,9 +123,10 @@ def case(request):
     return model, posterior, marginal_of(model)
 
 
+@pytest.mark.mostly_slow(every=3)
 def test_densities_are_those_of_the_joint_normal(case):
     model, posterior, marginal = case
-    ((rows, found, leverages),) = left_out_blocks(marginal, read_variances(model, posterior))
+    ((rows, found, leverages),) = left_out_blocks(marginal, read_variances(model, draws_in(posterior)))
     assert rows == slice(0, N)
     for k, (chain, draw) in enumerate([(0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]):
         expected = left_out(model.design.response, *normal_of_rows(model, posterior, chain, draw))
@@ -135,7 +137,7 @@ def test_densities_are_those_of_the_joint_normal(case):
 def test_leverages_are_those_of_the_fitted_values(case):
     """They are the diagonal of I - S V^-1, with V the rows' covariance and S the residuals'."""
     model, posterior, marginal = case
-    draws = read_variances(model, posterior)
+    draws = read_variances(model, draws_in(posterior))
     one = DrawnVariances(draws.sds[:1], draws.partial[:1])
     ((_, _, leverages),) = left_out_blocks(marginal, one)
     _, covariance = normal_of_rows(model, posterior, 0, 0)
@@ -146,7 +148,7 @@ def test_leverages_are_those_of_the_fitted_values(case):
 def test_the_likelihood_without_a_row_is_that_of_the_others(case):
     """log p(y) = log p(y_-i) + log p(y_i | y_-i), the first from the system without the row."""
     model, posterior, marginal = case
-    draws = read_variances(model, posterior)
+    draws = read_variances(model, draws_in(posterior))
     ((_, densities, _),) = left_out_blocks(marginal, draws)
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     for row in (0, 17, N - 1):
@@ -156,7 +158,7 @@ def test_the_likelihood_without_a_row_is_that_of_the_others(case):
 
 def test_threads_and_blocks_change_nothing(monkeypatch):
     model = model_of("crossed")
-    draws = read_variances(model, fake_fit(model, centres(model)).idata["posterior"])
+    draws = read_variances(model, draws_in(fake_fit(model, centres(model)).idata["posterior"]))
     ((_, whole, leverages),) = left_out_blocks(marginal_of(model), draws)
     monkeypatch.setattr(integrated, "BLOCK_BYTES", 7 * 8 * len(draws.sds))
     parts = list(left_out_blocks(marginal_of(model, threads=3), draws))
@@ -169,7 +171,7 @@ def test_variances_are_read_under_their_names():
     model = model_of("three correlated")
     assert variance_names(model) == ("sigma", "1|g_sigma", "x|g_sigma", "z|g_sigma", "1|h_sigma", "cor|g")
     posterior = fake_fit(model, centres(model)).idata["posterior"]
-    draws = read_variances(model, posterior)
+    draws = read_variances(model, draws_in(posterior))
     names = variance_names(model)[:-1]
     for k, name in enumerate(names):
         np.testing.assert_array_equal(draws.sds[:, k], posterior[name].values.ravel())
@@ -185,7 +187,7 @@ def test_vectors_are_turned_back_into_the_same_variances(name):
     model = model_of(name)
     variances = marginal_of(model).variances
     assert (variances.shared is not None) == (name == "a row in each level")
-    draws = read_variances(model, fake_fit(model, centres(model)).idata["posterior"])
+    draws = read_variances(model, draws_in(fake_fit(model, centres(model)).idata["posterior"]))
     sds, partial, _ = natural(variances, theta_of(variances, draws.sds, draws.partial))
     np.testing.assert_allclose(sds, draws.sds, rtol=1e-12)
     np.testing.assert_allclose(partial, draws.partial, atol=1e-12)
@@ -213,10 +215,11 @@ ONE_WAY = Model("y ~ 1 + (1 | g)", DATA)
 
 
 @pytest.mark.parametrize("row", [0, 20, 47])
+@pytest.mark.mostly_slow("0")
 def test_refits_and_new_draws_are_those_of_a_grid(row):
     """Within 4.5 standard errors of 4,000 weighted draws: a false alarm in 7 of a million, and the seed is fixed."""
     marginal = marginal_of(ONE_WAY)
-    draws = read_variances(ONE_WAY, fit(ONE_WAY, draws=200, random_seed=3).idata["posterior"])
+    draws = read_variances(ONE_WAY, draws_in(fit(ONE_WAY, draws=200, random_seed=3).idata["posterior"]))
     expected = on_a_grid(ONE_WAY, row)
     log_weights, left_out = refit_without(marginal, np.array([row]), draws, np.random.default_rng(5), proposals=4000)
     redrawn = redraw(marginal, np.array([row, 3]), draws, np.random.default_rng(5), proposals=4000)
@@ -233,10 +236,10 @@ def test_refits_and_new_draws_are_those_of_a_grid(row):
 
 def test_a_posterior_without_variances_is_refused():
     posterior = fake_fit(ONE_WAY).idata["posterior"].to_dataset().drop_vars("1|g_sigma")
-    with pytest.raises(DataError) as caught:
-        read_variances(ONE_WAY, posterior)
+    with pytest.raises(EstimateError) as caught:
+        read_variances(ONE_WAY, draws_in(posterior))
     assert str(caught.value) == (
         "the posterior holds no variable '1|g_sigma'.\n"
-        "It holds an SD for each column of each group term, and the correlations of those that have any.\n"
-        "Fit the model again, or hand over the model that these draws belong to."
+        "It holds: Intercept, 1|g, sigma.\n"
+        "Fit the model again, or hand over the fit that these draws belong to."
     )

@@ -81,6 +81,7 @@ def test_the_search_for_the_mode_stays_near_its_start() -> None:
     assert found[0] == pytest.approx(REACH[1])
 
 
+@pytest.mark.slow
 def test_a_mixtures_density_integrates_to_one() -> None:
     """With components that run to an edge on either side as well."""
     rng, start = np.random.default_rng(1), np.array([[1.0]])

@@ -49,6 +49,7 @@ def both(monkeypatch, make):
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.mostly_slow(every=4)
 def test_dense_and_sparse_algebra_agree(formula, reml, weights, monkeypatch):
     design = sf.Model(formula, table(), weights=weights).design
     dense, sparse = both(monkeypatch, lambda: profile_of(design, reml=reml))
@@ -97,6 +98,7 @@ def test_large_designs_take_the_sparse_loops():
     assert isinstance(profile_of(sf.Model("y ~ (1 | g)", data).design, reml=True).joint.matrix, SparseMatrix)
 
 
+@pytest.mark.slow
 def test_a_small_fit_loads_no_compiled_loops(tmp_path):
     sleepstudy_data().to_csv(tmp_path / "data.csv", index=False)
     code = (

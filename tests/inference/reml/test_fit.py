@@ -78,21 +78,21 @@ def test_a_variance_below_zero_is_exactly_zero_and_said_in_words(method):
 def dense(fit):
     """Everything again from the covariance of all rows, with the response as it is: no sparse matrices, no profile."""
     design = fit.model.design
-    n, p = design.X.shape
+    n, p = design.mean.X.shape
     weights = np.ones(n) if design.weights is None else design.weights
     V = np.diag(fit.estimates.sigma**2 / weights)
     D, Z = [], []
-    for block, matrix in zip(design.groups, fit.estimates.covariances, strict=True):
+    for block, matrix in zip(design.mean.groups, fit.estimates.covariances, strict=True):
         for level in range(len(block.levels)):
             Z.append(np.where((block.codes == level)[:, None], block.values, 0.0))
             D.append(matrix)
     for z, d in zip(Z, D, strict=True):
         V = V + z @ d @ z.T
     inverse = np.linalg.inv(V)
-    information = design.X.T @ inverse @ design.X
-    y = design.response - design.offset
-    beta = np.linalg.solve(information, design.X.T @ inverse @ y) if p else np.zeros(0)
-    rest = y - design.X @ beta
+    information = design.mean.X.T @ inverse @ design.mean.X
+    y = design.response - design.mean.offset
+    beta = np.linalg.solve(information, design.mean.X.T @ inverse @ y) if p else np.zeros(0)
+    rest = y - design.mean.X @ beta
     modes = [d @ z.T @ inverse @ rest for z, d in zip(Z, D, strict=True)]
     mode_sds = [np.sqrt(np.diag(d - d @ z.T @ inverse @ z @ d)) for z, d in zip(Z, D, strict=True)]
     deviance = n * np.log(2 * np.pi) + np.linalg.slogdet(V)[1] + rest @ inverse @ rest
@@ -130,6 +130,7 @@ FORMULAS = [
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize("method", ["reml", "ml"])
 @pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.mostly_slow(every=2)
 def test_all_numbers_are_those_of_dense_algebra(formula, method, weights):
     table = weighted_table().iloc[1:].drop(index=20)  # unbalanced
     if formula == "y ~ 0 + (1 | g)":  # a thousand away from zero, the dense matrix would lose six digits
@@ -138,7 +139,7 @@ def test_all_numbers_are_those_of_dense_algebra(formula, method, weights):
         table = pd.concat([table, table.assign(y=table["y"] + np.cos(np.arange(len(table))))])
     fit = sf.lmer(formula, table, method=method, weights=weights)
     log_likelihood, beta, covariance, modes, mode_sds = (
-        dense(fit) if fit.model.design.groups else (*dense_linear(fit), np.zeros(0), np.zeros(0))
+        dense(fit) if fit.model.design.mean.groups else (*dense_linear(fit), np.zeros(0), np.zeros(0))
     )
     assert fit.log_likelihood == pytest.approx(log_likelihood, rel=1e-8)
     np.testing.assert_allclose(fit.estimates.coefficients, beta, rtol=1e-8)
@@ -152,9 +153,9 @@ def test_all_numbers_are_those_of_dense_algebra(formula, method, weights):
 def dense_linear(fit):
     """Least squares without group terms."""
     design = fit.model.design
-    n, p = design.X.shape
+    n, p = design.mean.X.shape
     root = np.ones(n) if design.weights is None else np.sqrt(design.weights)
-    X, y = root[:, None] * design.X, root * (design.response - design.offset)
+    X, y = root[:, None] * design.mean.X, root * (design.response - design.mean.offset)
     beta, rss = np.linalg.lstsq(X, y)[:2]
     freedom = n - p if fit.method == "reml" else n
     s2 = rss[0] / freedom
@@ -165,6 +166,7 @@ def dense_linear(fit):
 
 
 @pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.slow
 def test_no_other_variances_are_likelier(method):
     """The criterion from dense algebra, minimised over log SDs by a search that needs no derivatives."""
     table = weighted_table()
@@ -193,9 +195,9 @@ def test_coefficients_of_levels_have_the_error_of_the_sum():
     effects = 2 * np.sin(2.1 * level) + np.cos(1.3 * level) * (table["x"] - 5)
     fit = sf.lmer("y ~ x + (x | g)", table.assign(y=table["y"] + 3 * effects), method="reml")
     assert not fit.singular
-    design, block = fit.model.design, fit.model.design.groups[0]
+    design, block = fit.model.design, fit.model.design.mean.groups[0]
     Z = np.concatenate([np.where((block.codes == k)[:, None], block.values, 0.0) for k in range(9)], axis=1)
-    W = np.concatenate([design.X, Z], axis=1)
+    W = np.concatenate([design.mean.X, Z], axis=1)
     prior = np.zeros((20, 20))
     prior[2:, 2:] = np.kron(np.eye(9), np.linalg.inv(fit.estimates.covariances[0]))
     joint = np.linalg.inv(W.T @ W / sf.sigma(fit) ** 2 + prior)
@@ -275,8 +277,7 @@ def test_it_prints_as_lme4_does():
     fit = sf.lmer("y ~ 1 + (1 | g)", one_way(1.5), method="reml")
     text = re.sub(r"[\d.]+ seconds", "0.0 seconds", repr(fit))
     assert text == PRINTED
-    assert "<td>Residual</td>" not in fit._repr_html_()
-    assert '<th scope="row">Residual</th>' in fit._repr_html_()
+    assert re.search(r'<th scope="row"[^>]*>Residual</th>', fit._repr_html_())
 
 
 PRINTED = """\
@@ -433,6 +434,7 @@ def test_lme4s_textbook_answers(shared_data):
                 assert mode["condsd"] == pytest.approx(row["condsd"], rel=STANDARD_ERRORS, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_lme4s_answers_for_screens(shared_data):
     for expected, data in screens(shared_data):
         fit = sf.lmer(expected["formula"], data, method="reml", missing="drop")

@@ -65,6 +65,7 @@ def test_bambi_s_formulas_hold_no_name_that_is_more_than_a_word() -> None:
         assert re.fullmatch(r"(v\d+|sigma) ~ [v\dcal+|:~() ofset]+", text), text
 
 
+@pytest.mark.slow
 def test_the_posterior_has_our_names_and_the_density_is_that_of_plain_columns() -> None:
     priors = {"sigma_Intercept": sf.Prior("Normal", mu=0, sigma=1)}
     plain = sf.to_pymc(sf.Model(PLAIN, table(), priors=priors))
@@ -90,11 +91,12 @@ def test_bambi_codes_every_term_as_the_design_does() -> None:
     for right in ("x:f + f:k", "0 + f:k", "f:k:g", "x + z:f + poly(z, 2):k", "x:z + z:x:f"):
         model = sf.Model(f"y ~ {right}", table())
         component = sf.to_bambi(model).conditional_parameters["mu"]
-        for name, term in bambi_names(model.design).fixed(model.design).items():
+        for name, term in bambi_names(model.design).fixed(model.design.mean).items():
             data = np.asarray(component.terms[name].data, dtype=float).reshape(60, -1)
-            np.testing.assert_allclose(data, model.design.X[:, term.start : term.stop], err_msg=f"{right}: {name}")
+            np.testing.assert_allclose(data, model.design.mean.X[:, term.start : term.stop], err_msg=f"{right}: {name}")
 
 
+@pytest.mark.slow
 def test_bambi_predicts_new_rows_of_odd_columns() -> None:
     model = sf.Model(odd_text().split(";")[0], table(**ODD))
     fit = sf.fit(model, method="exact", draws=5, chains=1, random_seed=1)
@@ -113,6 +115,7 @@ def test_a_long_sum_nests_little() -> None:
     assert re.findall(r"v\d+", text) == parts
 
 
+@pytest.mark.slow
 def test_a_model_of_many_terms_is_read_without_deep_recursion() -> None:
     rng = np.random.default_rng(8)
     wide = pd.DataFrame(rng.normal(size=(12, 600)), columns=[f"x{place}" for place in range(600)])
@@ -131,5 +134,5 @@ def test_a_predictor_with_the_ending_of_a_helper_s_name_stays_in_the_posterior()
 def test_a_stranger_s_predictor_called_like_a_parameter_is_read() -> None:
     data = table(x="nu", z="alpha")[["y", "nu", "alpha"]]
     same = sf.from_bambi(bambi.Model("y ~ nu + alpha", data, family="t"))
-    assert [term.name for term in same.design.fixed] == ["Intercept", "`nu`", "alpha"]
-    np.testing.assert_array_equal(same.design.X[:, 1], data["nu"])
+    assert [term.name for term in same.design.mean.fixed] == ["Intercept", "`nu`", "alpha"]
+    np.testing.assert_array_equal(same.design.mean.X[:, 1], data["nu"])

@@ -367,6 +367,7 @@ def constrained(point: dict[str, np.ndarray]) -> tuple[Values, float]:
 
 
 @pytest.mark.parametrize("name", CASES)
+@pytest.mark.mostly_slow(every=5)
 def test_the_log_density_is_the_one_written_by_hand(name: str) -> None:
     case = CASES[name]
     translated = to_pymc(sf.Model(case.formula, TABLE, priors=case.priors, **case.arguments))
@@ -385,12 +386,12 @@ def test_the_log_density_is_the_one_written_by_hand(name: str) -> None:
 
 def test_a_data_rich_group_is_sampled_centred_and_a_sparse_one_is_not() -> None:
     design = sf.Model("y ~ (1 | gene) + (1 | line)", TABLE).design
-    assert [prefers_centred(design, block) for block in design.groups] == [True, False]
+    assert [prefers_centred(design, block) for block in design.mean.groups] == [True, False]
 
 
 def test_one_row_per_level_is_sampled_non_centred() -> None:
     design = sf.Model("y ~ (1 | gene:guide:line)", TABLE).design
-    assert not prefers_centred(design, design.groups[0])
+    assert not prefers_centred(design, design.mean.groups[0])
 
 
 def test_what_bambi_cannot_hold_in_memory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -405,6 +406,7 @@ def test_what_bambi_cannot_hold_in_memory_is_refused(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.parametrize("family", ["gaussian", "t"])
+@pytest.mark.slow
 def test_weights_compile_in_silence(family: str, capfd: pytest.CaptureFixture[str]) -> None:
     """PyTensor once printed tracebacks of a rewrite that it then left undone."""
     model = to_pymc(sf.Model("y ~ 1", TABLE, family=family, weights="w"))

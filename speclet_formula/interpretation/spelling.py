@@ -86,7 +86,8 @@ def spell_call(
     glmer(n ~ 1 + x + (1 | g), data = data, family = poisson)
     """
     check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
-    known, single = FAMILIES[family], ()
+    known = FAMILIES[family]
+    single: tuple[str, ...] = ()
     if dialect != "lme4" and known.single_trials and weights is None and not _is_counted(formula):
         package = "brms" if dialect == "brms" else "Bambi"
         if levels is None:

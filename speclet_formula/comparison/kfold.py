@@ -1,18 +1,20 @@
-"""A fit goes in; ArviZ's ELPDData of its K-fold cross-validation comes out: groups or parts of the rows left out whole.
+"""K-fold cross-validation: groups, or parts of the rows, left out whole, and predicted by what is left.
 
-Dealing rows into folds is `folds`' part, their densities are those of `inference.exact.leave_one_out`, or of refits.
+Folds are the levels of a factor, some of them together, or rows at random. Of a Gaussian model the coefficients are
+integrated out, exactly; any other model is fitted again without each fold.
 """
 
 import math
 import os
-import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
-from speclet_formula.comparison.folds import Folds, make_folds
+from speclet_formula.common.batch import run_batch, with_progress
+from speclet_formula.common.seeds import generator
 from speclet_formula.comparison.loo import check_draws, check_finite
 from speclet_formula.comparison.pointwise import (
     MOST_REFITS,
@@ -23,8 +25,11 @@ from speclet_formula.comparison.pointwise import (
     thinned,
     weigh,
 )
+from speclet_formula.design import FixedTerm
 from speclet_formula.design.merged import require_rows
-from speclet_formula.errors import ComparisonError
+from speclet_formula.design.transforms import label_of
+from speclet_formula.errors import ComparisonError, nearest
+from speclet_formula.inference.datatree import settings_of
 from speclet_formula.inference.exact.density import Marginal, log_likelihood, marginal_of, why_not_exact
 from speclet_formula.inference.exact.leave_one_out import (
     DrawnVariances,
@@ -33,14 +38,29 @@ from speclet_formula.inference.exact.leave_one_out import (
     read_variances,
     refit_without,
 )
-from speclet_formula.inference.plans import settings_of
-from speclet_formula.model import Model
+from speclet_formula.inference.plans import at_least
+from speclet_formula.model import Model, in_order_of
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks
 
+if TYPE_CHECKING:
+    from speclet_formula.comparison.elpd import KFold
+
 FOLD_DIM = "fold"
 COSTLY = 500_000  # folds x coefficients, from which on fewer draws are used
+FEWEST = 2
+DEFAULT = 10  # folds of rows
+_NAMED = 8
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """Which fold each row of a model is in. n rows."""
+
+    labels: tuple[str, ...]  # of the folds: a factor's levels, or "1", "2", ...
+    codes: np.ndarray  # (n,) int64, index into labels; every fold has a row
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,19 +77,19 @@ class _Fold:
 def kfold(
     fit: Fit,
     *,
-    by: str | Sequence[Any] | np.ndarray | None = None,
+    group: str | Sequence[Any] | np.ndarray | None = None,
     k: int | None = None,
     joint: bool = False,
     stratify: str | None = None,
     random_seed: int | None = 1,
-    workers: int | None = None,
+    cores: int | None = None,
     progress: bool = True,
     **fit_arguments: Any,
-) -> Any:
+) -> "KFold":
     """Estimate how well a model predicts whole groups, or parts of the rows, that were left out of the fit.
 
-    `kfold(fit, by="gene")` leaves out each gene with all its rows: it asks how well a gene is predicted that the model
-    has never seen. `loo` asks for one more row of known genes.
+    `kfold(fit, group="gene")` leaves out each gene with all its rows: it asks how well a gene is predicted that the
+    model has never seen. `loo` asks for one more row of known genes.
 
     Of a Gaussian model with Normal priors of its coefficients, whichever engine fitted it, nothing is fitted again: the
     rows' density given the others and a draw of the variances is exact, all coefficients integrated out, and
@@ -82,11 +102,11 @@ def kfold(
     Parameters
     ----------
     fit : Fit
-    by : str or array of shape (n,), optional
+    group : str or array of shape (n,), optional
         A column of the table, or a grouping factor such as "gene:sgRNA": each level is a fold. An array has a label for
         each row.
     k : int, optional
-        Number of folds: of rows, 10 by default; with `by`, of whole levels.
+        Number of folds: of rows, 10 by default; with `group`, of whole levels.
     joint : bool
         What is added up. False, as is usual for K-fold cross-validation: the log densities of the rows of a fold, each
         by itself given the other folds. True: one log density for all rows of a fold at once, which also asks whether
@@ -95,7 +115,7 @@ def kfold(
         A column whose levels are spread evenly over folds of rows.
     random_seed : int, optional
         Of the folds and of refits. The same seed gives the same folds for each model of the same rows.
-    workers : int, optional
+    cores : int, optional
         Processes for refits; those of joblib's configuration, else one for each core.
     progress : bool
         Whether to show a line with the time left, where standard error is a terminal.
@@ -104,7 +124,7 @@ def kfold(
 
     Returns
     -------
-    arviz.ELPDData
+    KFold
         As `arviz.loo_kfold` returns, for `arviz.compare`: `elpd`, `se`, `p`, `n_samples`, `n_data_points`, `n_folds`
         and, with the dimension "__obs__", `elpd_i` and `p_kfold_i`; with `joint=True` their dimension is "fold". In
         `elpd_i` the coordinate "fold" names each row's fold, so that `elpd_i.groupby("fold").sum()` has the elpd of
@@ -133,21 +153,73 @@ def kfold(
     >>> import speclet_formula as sf
     >>> data, truth = sf.datasets.m7()
     >>> fit = sf.lmer("log_fc ~ (1 | gene) + (1 | cell_line)", data, random_seed=1)
-    >>> sf.kfold(fit, by="gene").n_folds
+    >>> sf.kfold(fit, group="gene").n_folds
     10
     """
     check_draws(fit)
+    cores = None if cores is None else at_least("cores", cores, 1)
     require_rows(fit.model.design, "kfold()")
-    folds = make_folds(fit.model, by=by, k=k, stratify=stratify, random_seed=random_seed)
+    folds = make_folds(fit.model, group=group, k=k, stratify=stratify, random_seed=random_seed)
     _check_flat(fit.model, folds)
     if not why_not_exact(fit.model):
-        _refuse_unused(fit_arguments, workers)
-        found, n_draws = _integrated(fit, folds, progress)
+        _refuse_unused(fit_arguments, cores)
+        predicted, n_draws = _integrated(fit, folds, progress)
         kind = "integrated"
     else:
-        found, n_draws = _refitted(fit, folds, workers, progress, {"random_seed": random_seed, **fit_arguments})
+        predicted, n_draws = _refitted(fit, folds, cores, progress, {"random_seed": random_seed, **fit_arguments})
         kind = "refitted"
-    return _estimate(fit, folds, found, joint=joint, kind=kind, n_draws=n_draws)
+    return _estimate(fit, folds, predicted, joint=joint, kind=kind, n_draws=n_draws)
+
+
+def make_folds(
+    model: Model,
+    *,
+    group: str | Sequence[Any] | np.ndarray | None = None,
+    k: int | None = None,
+    stratify: str | None = None,
+    random_seed: int | None = None,
+) -> Folds:
+    """Deal the rows of a model into folds.
+
+    Parameters
+    ----------
+    model : Model
+    group : str or array of shape (n,), optional
+        A column of the model's table, a grouping factor such as "gene:sgRNA", or a label for each row: rows of one
+        level are never parted; a pandas Series is matched by its index.
+    k : int, optional
+        Folds; a fold for each level by default, or 10 without `group`.
+    stratify : str, optional
+        A column whose levels are spread evenly over the folds; of rows, not of levels.
+    random_seed : int, optional
+        Which rows or levels go together.
+
+    Returns
+    -------
+    Folds
+
+    Raises
+    ------
+    ComparisonError
+        There is no such column, it lacks values, or there are fewer than two folds or more than can be filled.
+    """
+    rng = generator(random_seed)
+    n = len(model.design.response)
+    if group is None:
+        wanted = _checked(DEFAULT if k is None else k, n, "rows")
+        strata = np.zeros(n, dtype=np.int64) if stratify is None else _levels(model, stratify, "stratify")[0]
+        return _numbered(_dealt(strata, wanted, rng), wanted)
+    if stratify is not None:
+        raise ComparisonError(
+            f"stratify={stratify!r} is given beside group=.",
+            "Rows are spread evenly by a column where they are dealt one by one; with group= whole levels are.",
+            "Leave one of the two out.",
+        )
+    codes, labels = _levels(model, group, "group")
+    wanted = _checked(len(labels) if k is None else k, len(labels), "levels")
+    if wanted == len(labels):
+        return Folds(labels, codes)
+    return _numbered(_dealt(np.zeros(len(labels), dtype=np.int64), wanted, rng)[codes], wanted)
 
 
 def rows_in(folds: Folds, number: int) -> np.ndarray:
@@ -159,12 +231,12 @@ def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], in
     """Predict each fold with all coefficients integrated out."""
     marginal = marginal_of(fit.model, threads=os.cpu_count() or 1)
     costly = marginal.system.layout.size * len(folds.labels) >= COSTLY
-    posterior = thinned(fit.model, fit.idata["posterior"], costly=costly)
-    draws, efficiency = read_variances(fit.model, posterior), relative_efficiency(posterior)
+    known = thinned(fit.model, draws_of(fit), costly=costly)
+    draws, efficiency = read_variances(fit.model, known), relative_efficiency(known)
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     limit, left = good_pareto_k(len(draws.sds)), MOST_REFITS
-    found: list[_Fold] = []
-    for number in _shown(range(len(folds.labels)), len(folds.labels), shown=progress):
+    predicted: list[_Fold] = []
+    for number in with_progress(range(len(folds.labels)), "folds", len(folds.labels), shown=progress):
         rows = rows_in(folds, number)
         left_out = predict_without(marginal, rows, draws, whole)
         weights, k = smooth_weights(-left_out.joint[None], efficiency)
@@ -172,8 +244,8 @@ def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], in
         if not fold.k <= limit and left > 0:
             left -= 1
             fold = _redrawn(marginal, rows, draws, limit)
-        found.append(fold)
-    return found, len(draws.sds)
+        predicted.append(fold)
+    return predicted, len(draws.sds)
 
 
 def _weighed(log_weights: np.ndarray, left_out: LeftOut, k: float, *, redone: bool) -> _Fold:
@@ -198,19 +270,14 @@ def _redrawn(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances, limit:
 
 
 def _refitted(
-    fit: Fit, folds: Folds, workers: int | None, progress: bool, arguments: dict[str, Any]
+    fit: Fit, folds: Folds, cores: int | None, progress: bool, arguments: dict[str, Any]
 ) -> tuple[list[_Fold], int]:
     """Fit the model again without each fold, in joblib's workers."""
-    import joblib
-
-    settings = {"method": fit.method, **settings_of(fit.idata, fit.method), "cores": 1, **arguments}
-    n_jobs = workers or joblib.parallel.get_active_backend()[1] or -1
-    jobs = [
-        joblib.delayed(fit_without)(fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))
-    ]
-    outcomes = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(jobs)
-    found = list(_shown(outcomes, len(jobs), shown=progress))
-    return found, settings["draws"] * settings["chains"]
+    settings = {"method": fit.method, **settings_of(fit, fit.method), "cores": 1, **arguments}
+    refits = {number: (fit.model, rows_in(folds, number), settings) for number in range(len(folds.labels))}
+    outcomes = run_batch(fit_without, refits, what="folds", cores=cores, progress=progress, stop=True)
+    predicted = [outcome.result for outcome in outcomes if outcome.result is not None]
+    return predicted, settings["draws"] * settings["chains"]
 
 
 def fit_without(model: Model, rows: np.ndarray, settings: dict[str, Any]) -> _Fold:
@@ -220,37 +287,37 @@ def fit_without(model: Model, rows: np.ndarray, settings: dict[str, Any]) -> _Fo
 
     others = np.setdiff1d(np.arange(len(model.design.rows)), rows)
     again = fit(with_rows(model, others), **{**settings, "progress": False})
-    held = Fit(with_rows(model, rows), again.idata, again.method, again.diagnostics, again.seconds)
-    sizes = again.idata["posterior"].sizes
-    n_draws = sizes["chain"] * sizes["draw"]
+    draws = draws_of(again)
+    n_draws = len(draws)
     each, total = np.empty(len(rows)), np.zeros(n_draws)
-    for part, block in log_likelihood_blocks(held):
+    for part, block in log_likelihood_blocks(with_rows(model, rows), draws):
         each[part] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(n_draws)
         total += block.sum(axis=1)
     joint = float(log_sum_exp(total[None])[0]) - math.log(n_draws)
     return _Fold(each, joint, math.nan, redone=True, verdict=again.diagnostics.verdict)
 
 
-def _estimate(fit: Fit, folds: Folds, found: list[_Fold], *, joint: bool, kind: str, n_draws: int) -> Any:
+def _estimate(fit: Fit, folds: Folds, predicted: list[_Fold], *, joint: bool, kind: str, n_draws: int) -> "KFold":
     """Put the folds together as ArviZ has it."""
-    from arviz_stats.utils import ELPDDataLOOKFold
     from xarray import DataArray
 
+    from speclet_formula.comparison.elpd import KFold
+
     each, labels = np.empty(len(folds.codes)), np.asarray(folds.labels, dtype=object)
-    for number, fold in enumerate(found):
+    for number, fold in enumerate(predicted):
         each[rows_in(folds, number)] = fold.each
-    elpd = np.array([fold.joint for fold in found]) if joint else each
+    elpd = np.array([fold.joint for fold in predicted]) if joint else each
     check_finite(each, fit, np.arange(len(each)))
     within = _within_sample(fit, folds, joint=joint)
-    k = np.array([fold.k for fold in found])
+    k = np.array([fold.k for fold in predicted])
     limit = good_pareto_k(n_draws)
     unconverged = [
-        label for label, fold in zip(folds.labels, found, strict=True) if fold.verdict not in ("", "converged")
+        label for label, fold in zip(folds.labels, predicted, strict=True) if fold.verdict not in ("", "converged")
     ]
     about = {
         "kind": kind,
         "joint": joint,
-        "n_redone": sum(fold.redone for fold in found) if kind == "integrated" else 0,
+        "n_redone": sum(fold.redone for fold in predicted) if kind == "integrated" else 0,
         "not_converged": unconverged,
     }
     coords: dict[str, Any] = {FOLD_DIM: labels}
@@ -265,7 +332,7 @@ def _estimate(fit: Fit, folds: Folds, found: list[_Fold], *, joint: bool, kind: 
     smoothing: dict[str, Any] = {"good_k": None, "pareto_k": None}
     if weighted:
         smoothing = {"good_k": limit, "pareto_k": labelled(k if joint else k[folds.codes], "pareto_k")}
-    return ELPDDataLOOKFold(
+    return KFold(
         elpd=float(elpd.sum()),
         se=math.sqrt(n * elpd.var(ddof=1)) if n > 1 else math.nan,
         p=float((within - elpd).sum()),
@@ -282,11 +349,11 @@ def _estimate(fit: Fit, folds: Folds, found: list[_Fold], *, joint: bool, kind: 
 
 def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
     """Return the log predictive density of each row, or fold, by the fit that has seen it."""
-    sizes = fit.idata["posterior"].sizes
-    n_draws = sizes["chain"] * sizes["draw"]
+    draws = draws_of(fit)
+    n_draws = len(draws)
     each = np.empty(len(folds.codes))
     totals = np.zeros((len(folds.labels), n_draws))
-    for rows, block in log_likelihood_blocks(fit):
+    for rows, block in log_likelihood_blocks(fit.model, draws):
         each[rows] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(n_draws)
         if joint:
             np.add.at(totals, folds.codes[rows], block.T)
@@ -296,10 +363,14 @@ def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:
 def _check_flat(model: Model, folds: Folds) -> None:
     """Refuse folds without which a coefficient with a flat prior has no posterior."""
     flat = {slot.slot for slot in model.slots if slot.prior.name == "Flat"}
-    terms = [term for term in model.design.fixed if term.name in flat]
-    if not terms:
-        return
-    X = model.design.X[:, [column for term in terms for column in range(term.start, term.stop)]]
+    for predictor in model.design.predictors:
+        terms = [term for term in predictor.fixed if term.name in flat]
+        if terms:
+            _check_rank(predictor.X[:, [j for term in terms for j in range(term.start, term.stop)]], terms, folds)
+
+
+def _check_rank(X: np.ndarray, terms: Sequence[FixedTerm], folds: Folds) -> None:
+    """Refuse folds without which some of the columns depend on others."""
     rank = np.linalg.matrix_rank(X)
     for number, label in enumerate(folds.labels):
         if np.linalg.matrix_rank(X[folds.codes != number]) < rank:
@@ -310,8 +381,8 @@ def _check_flat(model: Model, folds: Folds) -> None:
             )
 
 
-def _refuse_unused(fit_arguments: dict[str, Any], workers: int | None) -> None:
-    unused = [*fit_arguments, *([] if workers is None else ["workers"])]
+def _refuse_unused(fit_arguments: dict[str, Any], cores: int | None) -> None:
+    unused = [*fit_arguments, *([] if cores is None else ["cores"])]
     if unused:
         raise ComparisonError(
             f"{', '.join(f'{name}=' for name in unused)} would change nothing: this model is not fitted again.",
@@ -321,12 +392,76 @@ def _refuse_unused(fit_arguments: dict[str, Any], workers: int | None) -> None:
         )
 
 
-def _shown[T](items: Iterable[T], total: int, *, shown: bool) -> Iterator[T]:
-    """Show a line with the time left while folds come in: to a person, not to a file."""
-    if not (shown and sys.stderr.isatty()):
-        yield from items
-        return
-    from rich.console import Console
-    from rich.progress import track
+def _numbered(codes: np.ndarray, count: int) -> Folds:
+    return Folds(tuple(str(number + 1) for number in range(count)), codes)
 
-    yield from track(items, "folds", total=total, console=Console(stderr=True))
+
+def _dealt(strata: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal out places at random, those of one stratum after the other, so that each fold gets as many of it."""
+    shuffled = rng.permutation(len(strata))
+    in_turn = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    codes = np.empty(len(strata), dtype=np.int64)
+    codes[in_turn] = np.arange(len(strata)) % k
+    return codes
+
+
+def _checked(k: Any, most: int, what: str) -> int:
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not FEWEST <= k <= most:
+        raise ComparisonError(
+            f"{k!r} folds cannot be made of {most:,} {what}.",
+            f"The number of folds is a whole number from {FEWEST} to that of the {what}.",
+            f"For example k={min(DEFAULT, max(most, FEWEST))}.",
+        )
+    return int(k)
+
+
+def _levels(model: Model, group: Any, argument: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return each row's level, and the observed levels in the analyst's order."""
+    design = model.design
+    if not isinstance(group, str):
+        given = in_order_of(model, group, argument)
+        if np.ndim(given) != 1:
+            raise ComparisonError(
+                f"{argument}= is {given!r}, which is no label for each row."
+                if np.ndim(given) == 0
+                else f"{argument}= has {np.ndim(given)} dimensions.",
+                "There is one label for each row that the model uses, or for each row of its table.",
+                f"Give a column's name: {argument}='gene'.",
+            )
+        column = given if isinstance(given, pd.Series) else pd.Series(list(given))
+        if len(column) == len(model.data) != len(design.rows):
+            column = column.iloc[design.rows].reset_index(drop=True)
+    elif group in model.data.columns:
+        column = model.data[group].iloc[design.rows].reset_index(drop=True)
+    else:
+        blocks = {block.group: block for block in design.blocks}
+        if group not in blocks:
+            raise _unknown(model, group, argument, [*map(str, model.data.columns), *blocks])
+        return blocks[group].codes, blocks[group].levels
+    if len(column) != len(design.rows):
+        raise ComparisonError(
+            f"{argument}= has {len(column):,} values for {len(design.rows):,} rows of the model.",
+            "There is one for each row that the model uses, or for each row of its table.",
+            f"Give a column's name: {argument}='gene'.",
+        )
+    if column.isna().any():
+        raise ComparisonError(
+            f"'{group if isinstance(group, str) else argument}' lacks a value in {int(column.isna().sum()):,} rows.",
+            "Each row belongs to one fold.",
+            "Fill them in, or leave these rows out of the table.",
+        )
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = column.cat.remove_unused_categories()
+        return column.cat.codes.to_numpy(np.int64), tuple(map(label_of, column.cat.categories))
+    codes, levels = pd.factorize(column)
+    return codes.astype(np.int64), tuple(map(label_of, levels.tolist()))
+
+
+def _unknown(model: Model, name: str, argument: str, known: list[str]) -> ComparisonError:
+    near = nearest(name, known)
+    return ComparisonError(
+        f"there is no column '{name}' to make folds of.",
+        f"{argument}= names a column of the model's table: "
+        f"{', '.join(known[:_NAMED])}{', ...' if known[_NAMED:] else ''}.",
+        f"Nearest: {near}." if near else f"For example {argument}={str(model.data.columns[0])!r}.",
+    )

@@ -53,8 +53,8 @@ def test_the_notebooks_models_are_what_they_say(name, groups, columns):
     stated = m7_models()[name]
     model = Model(stated.formula, m7()[0], priors=stated.priors)
     assert model.formula == parse_formula(stated.formula)
-    assert tuple(block.group for block in model.design.groups) == groups
-    assert model.design.X.shape == (1100, columns)
+    assert tuple(block.group for block in model.design.mean.groups) == groups
+    assert model.design.mean.X.shape == (1100, columns)
     assert stated.meaning.endswith(".")
 
 
@@ -108,6 +108,7 @@ def test_nothing_published_gives_an_empty_table():
     assert len(published_agreement({"m7": None})) == 0
 
 
+@pytest.mark.slow
 def test_the_demo_prints_its_parts_in_order_and_draws(tmp_path, monkeypatch):
     monkeypatch.setattr("speclet_formula.cli.demo.fit", lambda model, **_: fake_fit(model, draws=50))
     parts = []
@@ -123,6 +124,7 @@ def test_the_demo_prints_its_parts_in_order_and_draws(tmp_path, monkeypatch):
     assert in_order(("models of one synthetic screen (2)", "Comparison by leave-one-out", "beside the truth"), told)
 
 
+@pytest.mark.slow
 def test_a_single_model_is_not_compared(tmp_path, monkeypatch):
     monkeypatch.setattr("speclet_formula.cli.demo.fit", lambda model, **_: fake_fit(model, draws=50))
     parts = []

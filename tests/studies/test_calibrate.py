@@ -3,12 +3,15 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
+from scipy.stats import binom
 
 import speclet_formula as sf
 from speclet_formula.errors import PriorError
 from speclet_formula.posterior.prior_draws import truth_from_priors
 from speclet_formula.studies import data_sets as tasks
 from speclet_formula.studies.data_sets import rank_among
+from tests.fakes import fake_fit
 
 FORMULA = "y ~ x + (1|g)"
 PRIORS = {
@@ -17,7 +20,7 @@ PRIORS = {
     "1|g_sigma": sf.Prior("HalfNormal", sigma=1),
     "sigma": sf.Prior("HalfNormal", sigma=1),
 }
-QUICK = {"draws": 50, "chains": 2, "random_seed": 3, "workers": 1, "progress": False, "ranked": 19}
+QUICK = {"draws": 50, "chains": 2, "random_seed": 3, "cores": 1, "progress": False, "ranked": 19}
 
 
 @pytest.fixture(scope="module")
@@ -25,9 +28,10 @@ def layout():
     return pd.DataFrame({"g": np.repeat(list("abcdef"), 4), "x": np.linspace(1, 3, 24)})
 
 
+@pytest.mark.slow
 def test_a_right_engine_is_calibrated(layout):
     """A right engine is called wrong once in 100 seeds; this seed was not chosen among several."""
-    found = sf.calibrate(FORMULA, layout, priors=PRIORS, n_sims=80, **QUICK)
+    found = sf.calibrate(FORMULA, layout, priors=PRIORS, nsim=80, **QUICK)
     quantities = ["Intercept", "x", "1|g_sigma", "sigma", "g: Intercept", "g[a]: Intercept", "log likelihood"]
     assert found.table["parameter"].to_list() == quantities
     assert found.calibrated
@@ -46,6 +50,7 @@ def test_a_right_engine_is_calibrated(layout):
     assert found._repr_html_().count("<table") == 2
 
 
+@pytest.mark.slow
 def test_a_wrong_engine_is_found_out(layout, monkeypatch):
     """An engine that takes the prior of x a quarter as wide draws x towards 0, and its intervals are too narrow."""
     honest = tasks.fit
@@ -55,7 +60,7 @@ def test_a_wrong_engine_is_found_out(layout, monkeypatch):
         return honest(narrow, **arguments)
 
     monkeypatch.setattr(tasks, "fit", wrong)
-    found = sf.calibrate(FORMULA, layout, priors=PRIORS, n_sims=80, **QUICK)
+    found = sf.calibrate(FORMULA, layout, priors=PRIORS, nsim=80, **QUICK)
     assert not found.calibrated
     row = found.table.set_index("parameter").loc["x"]
     assert not row["inside"]
@@ -68,8 +73,8 @@ def test_priors_are_frozen_with_the_response_of_the_data(layout):
     rng = np.random.default_rng(1)
     data = layout.assign(y=rng.normal(100, 30, 24))
     slots = {slot.slot: slot.prior for slot in sf.Model(FORMULA, data).slots}
-    default = sf.calibrate(FORMULA, data, n_sims=2, **QUICK)
-    stated = sf.calibrate(FORMULA, layout, priors=slots, n_sims=2, **QUICK)
+    default = sf.calibrate(FORMULA, data, nsim=2, **QUICK)
+    stated = sf.calibrate(FORMULA, layout, priors=slots, nsim=2, **QUICK)
     pd.testing.assert_frame_equal(default.rows, stated.rows)
     truths = default.rows.query("parameter == 'sigma'")["truth"]
     assert truths.max() > 3, "on the scale of a response with an SD of 30"
@@ -93,15 +98,17 @@ def test_priors_are_frozen_with_the_response_of_the_data(layout):
 )
 def test_priors_that_cannot_be_drawn_from_are_refused(layout, priors, text):
     with pytest.raises(PriorError) as caught:
-        sf.calibrate(FORMULA, layout, priors=priors, n_sims=2, **QUICK)
+        sf.calibrate(FORMULA, layout, priors=priors, nsim=2, **QUICK)
     assert str(caught.value) == text
 
 
+@pytest.mark.slow
 def test_the_notebooks_priors_need_no_response(layout):
-    found = sf.calibrate(FORMULA, layout, priors="notebook", n_sims=2, **QUICK)
+    found = sf.calibrate(FORMULA, layout, priors="notebook", nsim=2, **QUICK)
     assert len(found.data_sets) == 2
 
 
+@pytest.mark.slow
 def test_truths_have_the_moments_of_their_priors():
     rng = np.random.default_rng(2)
     data = pd.DataFrame({
@@ -118,7 +125,7 @@ def test_truths_have_the_moments_of_their_priors():
     )  # fmt: skip
     draws = pd.DataFrame([truth_from_priors(model, rng) for _ in range(4000)])
     correlations = np.array([np.asarray(matrix)[0, 1] for matrix in draws.pop("cor|g")])
-    means = model.design.X[:, 1:].mean(axis=0)
+    means = model.design.mean.X[:, 1:].mean(axis=0)
     labels = ["x", "f[v]", "f[w]", "f[z]"]
     at_means = draws["Intercept"] + draws[labels] @ means
     expected = {
@@ -142,3 +149,22 @@ def test_a_rank_counts_the_kept_draws_below():
     assert rank_among(draws, -1.0, 10) == 0
     assert rank_among(draws, 1000.0, 10) == 10
     assert rank_among(draws, 49.5, 3) == 2  # draws 0, 49 and 99
+
+
+def test_the_log_likelihood_of_shares_counts_their_trials(layout, monkeypatch):
+    """Of the fits, which are left out for time, only the draws are needed."""
+    seen = {}
+
+    def fitted(model, **_settings):
+        seen["model"], seen["fit"] = model, fake_fit(model, chains=2, draws=50)
+        return seen["fit"]
+
+    monkeypatch.setattr(tasks, "fit", fitted)
+    priors = {name: PRIORS[name] for name in ("Intercept", "x")}
+    data = layout.assign(n=np.arange(24) % 5 + 1)
+    found = sf.calibrate("p ~ x", data, family="binomial", weights="n", priors=priors, nsim=2, **QUICK)
+    row = found.rows.query("parameter == 'log likelihood'").iloc[1]
+    design, truth = seen["model"].design, found.rows.query("data_set == 1").set_index("parameter")["truth"]
+    shares = expit(truth["Intercept"] + truth["x"] * design.frame["x"])
+    assert row["truth"] == pytest.approx(binom.logpmf(design.response, data["n"], shares).sum())
+    assert row["sd"] > 0

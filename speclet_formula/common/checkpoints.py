@@ -1,6 +1,6 @@
-"""A folder and what its work is go in; the folder comes out as this work's own, so that stopped work can go on there.
+"""Folders in which a batch keeps its outcomes, so that stopped work can go on there: each belongs to one work alone.
 
-What is kept in it, a file for each piece of work, is left to the rooms that do the work.
+What is kept in it, a file or more for each task, is left to the rooms that do the work.
 """
 
 import hashlib
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from speclet_formula.common.files import create_whole, replacing
 from speclet_formula.common.seeds import checked_seed
@@ -30,7 +31,7 @@ class FolderKind:
     says: str  # what the manifest is for
 
 
-def open_folder(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> None:
+def open_folder(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> str:
     """Make a folder for some work, or check that it belongs to this work.
 
     Parameters
@@ -39,6 +40,11 @@ def open_folder(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> 
     manifest : mapping
         All that settles the outcomes, as JSON has it.
     kind : FolderKind
+
+    Returns
+    -------
+    str
+        A fingerprint of the work, to stand in each of its files.
 
     Raises
     ------
@@ -62,6 +68,7 @@ def open_folder(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> 
             kind.same,
             "Choose another folder, or give the arguments of the first call.",
         )
+    return hashlib.sha256(json.dumps(dict(manifest), sort_keys=True).encode()).hexdigest()[:20]
 
 
 def _claimed(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> dict[str, Any]:
@@ -83,7 +90,7 @@ def _claimed(folder: Path, manifest: Mapping[str, Any], kind: FolderKind) -> dic
 def read_manifest(folder: Path, kind: FolderKind) -> dict[str, Any]:
     """Return what a folder says of its work; nothing where there is none."""
     try:
-        found = json.loads((folder / kind.manifest).read_text(encoding="utf-8"))
+        known = json.loads((folder / kind.manifest).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
     except OSError as error:
@@ -93,17 +100,12 @@ def read_manifest(folder: Path, kind: FolderKind) -> dict[str, Any]:
             "Choose a folder that can be read.",
         ) from error
     except (ValueError, RecursionError):  # no text, no JSON, numbers of thousands of digits, lists without end
-        found = None
-    if not found or not isinstance(found, dict):
+        known = None
+    if not known or not isinstance(known, dict):
         raise DataError(
             f"'{folder / kind.manifest}' is not what {kind.writer} wrote.", kind.says, "Choose another folder."
         )
-    return found
-
-
-def owner_of(manifest: Mapping[str, Any]) -> str:
-    """Return a fingerprint of some work, which stands in each of its files."""
-    return hashlib.sha256(json.dumps(dict(manifest), sort_keys=True).encode()).hexdigest()[:20]
+    return known
 
 
 def seed_of(random_seed: int | None, folder: Path | None, kind: FolderKind) -> int:
@@ -117,7 +119,7 @@ def seed_of(random_seed: int | None, folder: Path | None, kind: FolderKind) -> i
     return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
 
 
-def write_whole(place: Path, contents: bytes) -> None:
+def write_whole(path: Path, contents: bytes) -> None:
     """Write a file that is there as a whole or not at all.
 
     Raises
@@ -126,11 +128,32 @@ def write_whole(place: Path, contents: bytes) -> None:
         It cannot be written: the disk is full, perhaps.
     """
     try:
-        with replacing(place) as stream:
+        with replacing(path) as stream:
             stream.write(contents)
     except OSError as error:
         raise DataError(
-            f"'{place}' cannot be written: {error.strerror or error}.",
+            f"'{path}' cannot be written: {error.strerror or error}.",
             "The folder keeps what is done as it comes in, and all that it holds so far is whole.",
             "Make room, or let it be written to; then the same call goes on where this one stopped.",
         ) from error
+
+
+def spelled(values: Mapping[str, Any]) -> dict[str, str]:
+    """Spell settings and parameters for a manifest, so that equal ones have equal text in every process."""
+    return {name: _text(value) for name, value in sorted(values.items())}
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, pd.Series):
+        return repr({str(level): float(effect) for level, effect in value.items()})
+    if isinstance(value, np.ndarray):
+        return repr(value.tolist())
+    if isinstance(value, dict):
+        return repr({str(name): _text(part) for name, part in value.items()})
+    return f"function {value.__name__}" if callable(value) and hasattr(value, "__name__") else repr(value)
+
+
+def fingerprint(table: pd.DataFrame) -> str:
+    """Return a digest of a table's columns and values, the names and orders of its levels included."""
+    levels = {name: list(map(str, column.cat.categories)) for name, column in table.items() if hasattr(column, "cat")}
+    return hashlib.sha256(f"{table.to_csv(index=False)}{levels}".encode()).hexdigest()

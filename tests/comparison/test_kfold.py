@@ -7,12 +7,13 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
-from speclet_formula.comparison.folds import make_folds
+from speclet_formula.comparison.kfold import make_folds
 from speclet_formula.inference.algebra import equations
 from speclet_formula.inference.exact.density import log_likelihood, log_posterior, marginal_of
 from speclet_formula.inference.exact.leave_one_out import predict_without, read_variances
 from speclet_formula.inference.refit import with_rows
 from speclet_formula.inference.translation.to_bambi import to_bambi
+from speclet_formula.posterior.draws import draws_of
 from tests.fakes import fake_fit
 
 N_GENES = 10
@@ -50,9 +51,9 @@ def test_densities_given_variances_are_those_of_a_dense_normal(by, algebra, monk
     model = sf.Model(FORMULA, DATA, weights="w")
     marginal, design = marginal_of(model), model.design
     fit = fake_fit(model, {"cor|gene": 0.3, "sigma": 0.5}, chains=1, draws=3)
-    draws = read_variances(model, fit.idata["posterior"])
+    draws = read_variances(model, draws_of(fit))
     whole = log_likelihood(marginal, draws.sds, draws.partial)
-    folds = make_folds(model, by=by)
+    folds = make_folds(model, group=by)
     posterior = fit.idata["posterior"]
     for draw in range(3):
         mean, covariance = normal_of_rows(model, posterior.isel(chain=0, draw=draw))
@@ -71,11 +72,11 @@ def test_densities_given_variances_are_those_of_a_dense_normal(by, algebra, monk
 def normal_of_rows(model, draw):
     """Mean and covariance of all rows given the variances of one draw, written out."""
     slots = {slot.slot: slot.prior.parameters for slot in model.slots}
-    X = model.design.X.copy()
+    X = model.design.mean.X.copy()
     X[:, 1:] -= X[:, 1:].mean(axis=0)
     mean = X @ [float(slots["Intercept"]["mu"]), float(slots["x"]["mu"])]
     covariance = (X * np.square([float(slots["Intercept"]["sigma"]), float(slots["x"]["sigma"])])) @ X.T
-    for block in model.design.groups:
+    for block in model.design.mean.groups:
         sds = np.array([float(draw[f"{slot}_sigma"]) for slot in block.slots])
         between = np.outer(sds, sds)
         if block.correlated:
@@ -98,7 +99,7 @@ def on_a_grid(model, rows):
     weights = np.exp(target - target.max())
     weights /= weights.sum()
     kept = weights > 1e-9
-    y, codes = model.design.response, model.design.groups[0].codes
+    y, codes = model.design.response, model.design.mean.groups[0].codes
     slot = next(slot.prior.parameters for slot in model.slots if slot.slot == "Intercept")
     joint, each = 0.0, np.zeros(len(rows))
     for weight, (log_sigma, log_tau) in zip(weights[kept], theta[kept], strict=True):
@@ -112,12 +113,13 @@ def on_a_grid(model, rows):
     return np.log(joint), np.log(each)
 
 
+@pytest.mark.slow
 def test_a_left_out_gene_is_predicted_as_by_a_fit_without_it():
     """1,000 nearly independent draws: a log mean density has an SE below 0.02 here, 0.1 is five of them."""
     fit = fit_of(ONE_WAY)
-    by_row, by_gene = sf.kfold(fit, by="gene"), sf.kfold(fit, by="gene", joint=True)
+    by_row, by_gene = sf.kfold(fit, group="gene"), sf.kfold(fit, group="gene", joint=True)
     for number in (0, 5):
-        rows = np.flatnonzero(fit.model.design.groups[0].codes == number)
+        rows = np.flatnonzero(fit.model.design.mean.groups[0].codes == number)
         joint, each = on_a_grid(fit.model, rows)
         assert float(by_gene.elpd_i[number]) == pytest.approx(joint, abs=0.1)
         np.testing.assert_allclose(by_row.elpd_i[rows], each, atol=0.1)
@@ -128,14 +130,15 @@ def test_a_left_out_gene_is_predicted_as_by_a_fit_without_it():
     assert not by_row.warning
 
 
+@pytest.mark.slow
 def test_a_fold_with_a_high_k_is_predicted_from_new_draws(monkeypatch):
     """The same numbers from new draws of the variances without the fold as from weighted ones, within five SEs."""
     fit = fit_of(ONE_WAY)
-    weighted = sf.kfold(fit, by="gene", joint=True)
-    monkeypatch.setattr("speclet_formula.comparison.k_fold.good_pareto_k", lambda n: -1.0)
-    monkeypatch.setattr("speclet_formula.comparison.k_fold.REFITS", (1000,))
-    monkeypatch.setattr("speclet_formula.comparison.k_fold.MOST_REFITS", 3)
-    redone = sf.kfold(fit, by="gene", joint=True)
+    weighted = sf.kfold(fit, group="gene", joint=True)
+    monkeypatch.setattr("speclet_formula.comparison.kfold.good_pareto_k", lambda n: -1.0)
+    monkeypatch.setattr("speclet_formula.comparison.kfold.REFITS", (1000,))
+    monkeypatch.setattr("speclet_formula.comparison.kfold.MOST_REFITS", 3)
+    redone = sf.kfold(fit, group="gene", joint=True)
     assert redone.elpd_i.attrs["n_redone"] == 3
     assert redone.warning
     assert weighted.elpd_i.attrs["n_redone"] == 0
@@ -160,10 +163,10 @@ def test_rows_are_dealt_evenly():
     assert folds.labels == ("1", "2", "3", "4", "5", "6", "7")
     strata = make_folds(model, k=4, stratify="gene", random_seed=1)
     assert (pd.crosstab(DATA["gene"], strata.codes) == 3).all(axis=None)
-    whole = make_folds(model, by="gene", k=3, random_seed=2)
+    whole = make_folds(model, group="gene", k=3, random_seed=2)
     assert (pd.crosstab(DATA["gene"], whole.codes) > 0).sum(axis=1).eq(1).all()
-    assert len(make_folds(model, by=DATA["line"].to_numpy()).labels) == 4
-    assert make_folds(sf.Model("y ~ (1 | gene:line)", DATA), by="gene:line").labels[0] == "0:0"
+    assert len(make_folds(model, group=DATA["line"].to_numpy()).labels) == 4
+    assert make_folds(sf.Model("y ~ (1 | gene:line)", DATA), group="gene:line").labels[0] == "0:0"
 
 
 def test_levels_and_columns_stay_where_their_rows_are_left_out():
@@ -175,18 +178,19 @@ def test_levels_and_columns_stay_where_their_rows_are_left_out():
     assert len(translated.parameters["mu"].group_specific_terms["1|gene"].groups) == N_GENES
 
 
+@pytest.mark.slow
 def test_arviz_compares_it():
     fits = {"gene": fit_of(ONE_WAY), "none": fit_of("y ~ x")}
-    estimates = {name: sf.kfold(fit, by="gene") for name, fit in fits.items()}
+    estimates = {name: sf.kfold(fit, group="gene") for name, fit in fits.items()}
     assert set(arviz.compare(estimates).index) == set(fits)
 
 
 MODEL = sf.Model(ONE_WAY, DATA)
 FLAT = sf.Model("y ~ line + (1 | gene)", DATA, priors={"line": sf.Prior("Flat")})
 MISTAKES = [
-    (MODEL, {"by": "gen"}, (
+    (MODEL, {"group": "gen"}, (
         "there is no column 'gen' to make folds of.",
-        "by= names a column of the model's table: gene, guide, line, sgRNA, x, w, y, gene.",
+        "group= names a column of the model's table: gene, guide, line, sgRNA, x, w, y, gene.",
         "Nearest: gene.",
     )),
     (MODEL, {"k": 1}, (
@@ -194,33 +198,33 @@ MISTAKES = [
         "The number of folds is a whole number from 2 to that of the rows.",
         "For example k=10.",
     )),
-    (MODEL, {"by": "gene", "k": 11}, (
+    (MODEL, {"group": "gene", "k": 11}, (
         "11 folds cannot be made of 10 levels.",
         "The number of folds is a whole number from 2 to that of the levels.",
         "For example k=10.",
     )),
-    (MODEL, {"by": "gene", "stratify": "line"}, (
-        "stratify='line' is given beside by=.",
-        "Rows are spread evenly by a column where they are dealt one by one; with by= whole levels are.",
+    (MODEL, {"group": "gene", "stratify": "line"}, (
+        "stratify='line' is given beside group=.",
+        "Rows are spread evenly by a column where they are dealt one by one; with group= whole levels are.",
         "Leave one of the two out.",
     )),
-    (MODEL, {"by": ["a", "b"]}, (
-        "by= has 2 values for 120 rows of the model.",
+    (MODEL, {"group": ["a", "b"]}, (
+        "group= has 2 values for 120 rows of the model.",
         "There is one for each row that the model uses, or for each row of its table.",
-        "Give a column's name: by='gene'.",
+        "Give a column's name: group='gene'.",
     )),
-    (MODEL, {"by": [None] * 20 + ["a", "b"] * 50}, (
-        "'by' lacks a value in 20 rows.",
+    (MODEL, {"group": [None] * 20 + ["a", "b"] * 50}, (
+        "'group' lacks a value in 20 rows.",
         "Each row belongs to one fold.",
         "Fill them in, or leave these rows out of the table.",
     )),
-    (MODEL, {"by": "gene", "draws": 10}, (
+    (MODEL, {"group": "gene", "draws": 10}, (
         "draws= would change nothing: this model is not fitted again.",
         "Arguments of fit() are for models that are fitted anew for each fold; this one's coefficients are integrated "
         "out.",
         "Leave them out.",
     )),
-    (FLAT, {"by": "line"}, (
+    (FLAT, {"group": "line"}, (
         "without the fold '1' the coefficients with flat priors have no posterior.",
         "A coefficient with a flat prior needs rows in the other folds.",
         "Give 'line' a Normal prior, or make other folds.",
@@ -236,8 +240,8 @@ def test_mistakes(model, arguments, message):
 
 
 def test_a_fit_without_draws_is_refused():
-    with pytest.raises(sf.ComparisonError, match="has no use for a PointFit"):
-        sf.kfold(sf.lmer(ONE_WAY, DATA, method="reml"), by="gene")
+    with pytest.raises(sf.EstimateError, match=r"^a fit by REML has no draws"):
+        sf.kfold(sf.lmer(ONE_WAY, DATA, method="reml"), group="gene")
 
 
 @pytest.mark.slow
@@ -251,31 +255,32 @@ def test_refits_by_nuts_agree_with_the_integrated_estimate():
     data = DATA[DATA["gene"].isin(["0", "1", "2"]) & (DATA["guide"] == "0")].reset_index(drop=True)
     priors = {"Intercept": sf.Prior("Normal", mu=1, sigma=2)}
     wide = {"Intercept": sf.Prior("StudentT", nu=1000, mu=1, sigma=2)}
-    exact = sf.kfold(fit_of(ONE_WAY, data, priors=priors), by="gene")
+    exact = sf.kfold(fit_of(ONE_WAY, data, priors=priors), group="gene")
     model = sf.Model(ONE_WAY, data, priors=wide)
     refitted = sf.kfold(
-        fake_fit(model, chains=2, draws=1000), by="gene", workers=1, target_accept=0.95, random_seed=4, progress=False
+        fake_fit(model, chains=2, draws=1000), group="gene", cores=1, target_accept=0.95, random_seed=4, progress=False
     )
     assert refitted.elpd_i.attrs["kind"] == "refitted"
     assert refitted.pareto_k is None
     np.testing.assert_allclose(refitted.elpd_i, exact.elpd_i, atol=0.25)
 
 
+@pytest.mark.slow
 def test_compare_leaves_out_levels():
     fits = {"gene": fit_of(ONE_WAY), "none": fit_of("y ~ 1")}
-    found = sf.compare(fits, by="gene", progress=False)
+    found = sf.compare(fits, group="gene", progress=False)
     assert found.table["kind"].to_list() == ["integrated", "integrated"]
     assert found.estimates["gene"].n_folds == N_GENES
-    assert float(found.table.loc["gene", "elpd"]) == sf.kfold(fits["gene"], by="gene").elpd
-    long = sf.compare(fits, by="gene", progress=False).sentence
+    assert float(found.table.loc["gene", "elpd"]) == sf.kfold(fits["gene"], group="gene").elpd
+    long = sf.compare(fits, group="gene", progress=False).sentence
     assert max(map(len, repr(found).split("\n\n")[0].split("\n"))) <= 100
     assert " ".join(repr(found).split("\n\n")[0].split()) == long
 
 
 @pytest.mark.parametrize("by", [1, np.zeros((6, 2)), {"a"}])
 def test_labels_of_rows_are_one_for_each(by):
-    from speclet_formula.comparison.folds import make_folds
+    from speclet_formula.comparison.kfold import make_folds
 
     model = sf.Model("y ~ x", {"y": [1.0, 2, 4, 3, 5, 6], "x": [0.0, 1, 2, 3, 4, 5]})
     with pytest.raises(sf.ComparisonError, match="There is one label for each row that the model uses"):
-        make_folds(model, by=by)
+        make_folds(model, group=by)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from speclet_formula.common import resumable
-from speclet_formula.common.resumable import FolderKind, open_folder, read_manifest, seed_of, write_whole
+from speclet_formula.common import checkpoints
+from speclet_formula.common.checkpoints import FolderKind, open_folder, read_manifest, seed_of, write_whole
 from speclet_formula.errors import DataError
 from tests.common.test_files import limited
 
@@ -24,13 +24,13 @@ def test_what_a_killed_process_left_is_in_nobodys_way(tmp_path):
 
 def test_the_second_of_two_processes_finds_the_folder_of_the_first(tmp_path, monkeypatch):
     """The other one writes between our look and our own writing."""
-    real = resumable.create_whole
+    real = checkpoints.create_whole
 
     def late(path, contents):
         real(path, json.dumps({"a": "theirs"}).encode())
         real(path, contents)
 
-    monkeypatch.setattr(resumable, "create_whole", late)
+    monkeypatch.setattr(checkpoints, "create_whole", late)
     with pytest.raises(DataError, match="belongs to another work: a differs"):
         open_folder(tmp_path, {"a": "mine"}, KIND)
     open_folder(tmp_path, {"a": "theirs"}, KIND)
@@ -39,7 +39,7 @@ def test_the_second_of_two_processes_finds_the_folder_of_the_first(tmp_path, mon
 def test_outcomes_of_another_process_are_no_other_files(tmp_path, monkeypatch):
     """The manifest and the first outcome come in after we saw that there was no manifest."""
     looks = []
-    real = resumable.read_manifest
+    real = checkpoints.read_manifest
 
     def read(folder, kind):
         looks.append(real(folder, kind))
@@ -48,7 +48,7 @@ def test_outcomes_of_another_process_are_no_other_files(tmp_path, monkeypatch):
             (folder / "000.json").write_text("{}")
         return looks[-1]
 
-    monkeypatch.setattr(resumable, "read_manifest", read)
+    monkeypatch.setattr(checkpoints, "read_manifest", read)
     open_folder(tmp_path, {"a": 1}, KIND)
     assert looks[:2] == [{}, {"a": 1}]
 
@@ -56,8 +56,8 @@ def test_outcomes_of_another_process_are_no_other_files(tmp_path, monkeypatch):
 OPENING = """
 import sys, time
 from pathlib import Path
-from speclet_formula.common.resumable import open_folder
-from tests.common.test_resumable import KIND
+from speclet_formula.common.checkpoints import open_folder
+from tests.common.test_checkpoints import KIND
 go, folder = map(Path, sys.argv[1:])
 print("ready", flush=True)
 while not go.exists():
@@ -67,6 +67,7 @@ for number in range(50):
 """
 
 
+@pytest.mark.slow
 def test_processes_that_open_new_folders_at_once(tmp_path):
     root = Path(__file__).resolve().parents[2]
     call = [sys.executable, "-c", OPENING, str(tmp_path / "go"), str(tmp_path / "folders")]
@@ -107,11 +108,12 @@ def test_seeds_are_whole_numbers(seed):
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told(tmp_path):
     done = limited(f"""
         from pathlib import Path
         from speclet_formula.errors import DataError
-        from speclet_formula.common.resumable import write_whole
+        from speclet_formula.common.checkpoints import write_whole
         try:
             write_whole(Path({str(tmp_path / "000.json")!r}), b"x" * 10000)
         except DataError as error:

@@ -3,7 +3,7 @@
 import pytest
 
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.interpretation.code import spell_call
+from speclet_formula.interpretation.spelling import spell_call
 
 CASES = {
     ("y ~ x + (x | g)", "gaussian", "identity", "lme4"): "library(lme4)\nlmer(y ~ 1 + x + (1 + x | g), data = data)",

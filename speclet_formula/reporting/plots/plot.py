@@ -1,0 +1,178 @@
+"""The picture that a result has: `plot` chooses it by what the result is."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from speclet_formula.comparison import Comparison
+from speclet_formula.errors import DataError, nearest
+from speclet_formula.interpretation import Means
+from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.draws import values_of
+from speclet_formula.prediction.predictive import Predictive, posterior_predictive
+from speclet_formula.recovery import Recoveries, Recovery
+from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
+from speclet_formula.reporting.plots.comparison import plot_compare, plot_pareto_k
+from speclet_formula.reporting.plots.effects import plot_effects, plot_fixed, plot_shrinkage, plot_variances
+from speclet_formula.reporting.plots.means import plot_matrix, plot_means
+from speclet_formula.reporting.plots.picture import ESTIMATE, LINE, WIDTH, Picture, plain, single_figure
+from speclet_formula.reporting.plots.recovery import (
+    plot_coverage,
+    plot_intervals,
+    plot_parameters,
+    plot_recoveries,
+    plot_recovery,
+)
+from speclet_formula.reporting.plots.screens import plot_ranks, plot_separation, plot_volcano
+from speclet_formula.reporting.plots.study import plot_calibration, plot_study
+from speclet_formula.screens.controls import Separation
+from speclet_formula.studies import Calibration, Study
+
+type Draw = Callable[..., Picture]
+
+
+def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
+    """Draw a result by the picture that shows it.
+
+    Parameters
+    ----------
+    result : Fit, PointFit, Comparison, Recovery, Recoveries, Means, Predictive, Separation, Study or Calibration
+        Or what `loo` returned, a table of `rank_genes` or `level_effects`, a matrix of `effect_matrix`, or the Series
+        of `residuals`.
+    kind : str, optional
+        Which of the result's pictures; by default the first one that it has. Of a fit "effects" (of levels), "fixed",
+        "variances", "residuals", "shrinkage", "predictive", "priors" or "pareto_k"; of a recovery "recovery",
+        "parameters", "intervals" or "coverage"; of ranked genes "volcano" or "ranks".
+    **options
+        Arguments of that picture's own function, `plot_effects` for "effects" and so on: group="gene".
+
+    Returns
+    -------
+    Picture
+        `figure`, and `alt`, which says what it shows.
+
+    Raises
+    ------
+    DataError
+        There is no picture of such a result, or no such kind; or as the picture's function.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> data, truth = sf.datasets.m7()
+    >>> fit = sf.lmer("log_fc ~ (1 | gene) + (1 | cell_line)", data, method="reml")
+    >>> sf.plot(fit, group="cell_line").alt[:33]
+    'Effects of 20 levels of cell_line'
+    """
+    kinds = _kinds(result)
+    name = next(iter(kinds)) if kind is None else kind
+    if name not in kinds:
+        near = nearest(str(name), kinds)
+        raise DataError(
+            f"there is no picture {name!r} of a {type(result).__name__}.",
+            f"Its pictures: {', '.join(map(repr, kinds))}.",
+            f"Nearest: '{near}'." if near else "Choose one of these, or leave kind= out.",
+        )
+    return kinds[name](result, **options)
+
+
+def _kinds(result: Any) -> Mapping[str, Draw]:
+    """Return the pictures of a result by name, the first one being its own."""
+    kinds = next((pictures(result) for kind, pictures in _PICTURES.items() if isinstance(result, kind)), None)
+    if not kinds and hasattr(result, "pareto_k"):
+        kinds = {"pareto_k": plot_pareto_k}
+    if kinds:
+        return kinds
+    what = f"a {type(result).__name__}"
+    if isinstance(result, pd.DataFrame):
+        what = f"a table with the columns {', '.join(map(repr, map(str, result.columns[:6])))}"
+    raise DataError(
+        f"there is no picture of {what}.",
+        "Pictures are made of a Fit, a PointFit, a Comparison, what loo returned, a Recovery or Recoveries, Means, a "
+        "Predictive, a Separation, a Study, a Calibration, ranked genes, a matrix of effects, and residuals.",
+        "Hand over one of these.",
+    )
+
+
+def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
+    effects: dict[str, Draw] = {"effects": plot_effects}
+    both = effects | {"fixed": plot_fixed} if _has_effects(fit) else {"fixed": plot_fixed} | effects
+    more: dict[str, Draw] = {
+        "variances": plot_variances,
+        "residuals": plot_residuals,
+        "shrinkage": plot_shrinkage,
+        "predictive": _predictive,
+        "priors": plot_priors,
+        "pareto_k": plot_pareto_k,
+    }
+    return both | more
+
+
+def _has_effects(fit: Fit | PointFit) -> bool:
+    """Tell whether a fit knows the effects of levels: it may have kept no draws of them."""
+    return any(map(values_of(fit).keeps, fit.model.design.mean.groups))
+
+
+def _predictive(fit: Fit, *, group: Any = None, random_seed: int | None = 0) -> Picture:
+    return plot_predictive(posterior_predictive(fit, random_seed=random_seed), group=group)
+
+
+def _of_recovery(recovery: Recovery) -> dict[str, Draw]:
+    scalars: dict[str, Draw] = {"parameters": plot_parameters}
+    blocks: dict[str, Draw] = {"recovery": plot_recovery, "intervals": _intervals, "coverage": plot_coverage}
+    return blocks | scalars if len(recovery.groups) else scalars | blocks
+
+
+def _intervals(recovery: Recovery, group: str | None = None, term: str | None = None, **options: Any) -> Picture:
+    named = group or (str(recovery.groups["group"].iloc[0]) if len(recovery.groups) else "")
+    return plot_intervals(recovery, named, term, **options)
+
+
+def _recoveries(recoveries: Recoveries, group: str | None = None, **options: Any) -> Picture:
+    named = group or next((str(name) for one in recoveries.recoveries.values() for name in one.groups["group"]), "")
+    return plot_recoveries(recoveries, named, **options)
+
+
+def _of_frame(frame: pd.DataFrame) -> dict[str, Draw]:
+    if {"estimate", "lfsr", "rank"} <= set(frame.columns):
+        return {"volcano": plot_volcano, "ranks": plot_ranks}
+    is_numeric = all(pd.api.types.is_numeric_dtype(dtype) for dtype in frame.dtypes)
+    return {"matrix": plot_matrix} if "value" in frame.attrs or (is_numeric and frame.index.name) else {}
+
+
+def _histogram(values: pd.Series) -> Picture:
+    """Draw how numbers, such as residuals, are distributed."""
+    import seaborn
+
+    numbers = values.dropna()
+    if numbers.empty or not pd.api.types.is_numeric_dtype(values.dtype):
+        raise DataError(
+            "the series has no number to draw.", "Residuals are numbers.", "Hand over what sf.residuals returned."
+        )
+    figure, axis = single_figure(WIDTH, 3.0)
+    is_spread = len(numbers) > 2 and float(np.ptp(numbers)) > 0  # noqa: PLR2004 - a density takes that many
+    seaborn.histplot(x=numbers.to_numpy(), kde=is_spread, stat="density", color=ESTIMATE, alpha=0.35, ax=axis)
+    axis.axvline(0, color=LINE, linewidth=0.8)
+    axis.set(xlabel=plain(values.name or "value"), ylabel="density")
+    low, middle, high = np.quantile(numbers, [0.05, 0.5, 0.95])
+    return Picture(
+        figure,
+        f"Distribution of {len(numbers):,} numbers: median {middle:.3g}, 90 % from {low:.3g} to {high:.3g}.",
+    )
+
+
+_PICTURES: Mapping[Any, Callable[[Any], Mapping[str, Draw]]] = {
+    (Fit, PointFit): _of_fit,
+    Comparison: lambda _: {"compare": plot_compare},
+    Recovery: _of_recovery,
+    Recoveries: lambda _: {"recoveries": _recoveries},
+    Means: lambda _: {"means": plot_means},
+    Predictive: lambda _: {"predictive": plot_predictive},
+    Separation: lambda _: {"separation": plot_separation},
+    Study: lambda _: {"study": plot_study},
+    Calibration: lambda _: {"calibration": plot_calibration},
+    pd.DataFrame: _of_frame,
+    pd.Series: lambda _: {"histogram": _histogram},
+}

@@ -1,0 +1,126 @@
+"""Tables in four formats: what is aligned, what is escaped, which headers a cell is under; and print-outs of them."""
+
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from speclet_formula.common.table import Printed, Sheet, Table, formatted, number, share, show, text_table
+
+SCRIPT = "<script>alert(1)</script>"
+ODD = Table(
+    "50 % of a_b", ("Gene", "Value"), (("a|b_c*", "1.0"), (SCRIPT, "-2.0"), ("[x]\\y#$&~^", "3.0")), 1, "n_1 < 2"
+)
+
+
+def test_text_is_aligned():
+    assert ODD.text() == (
+        "50 % of a_b:\n"
+        "Gene                       Value\n"
+        "a|b_c*                       1.0\n"
+        "<script>alert(1)</script>   -2.0\n"
+        "[x]\\y#$&~^                   3.0\n"
+        "n_1 < 2"
+    )
+
+
+def test_markdown_escapes_all_that_it_would_read():
+    assert ODD.markdown() == (
+        "**50 % of a\\_b**\n\n"
+        "| Gene | Value |\n|:---|---:|\n"
+        "| a\\|b\\_c\\* | 1.0 |\n"
+        "| \\<script\\>alert(1)\\</script\\> | -2.0 |\n"
+        "| \\[x\\]\\\\y\\#\\$\\&\\~^ | 3.0 |\n\n"
+        "n\\_1 \\< 2"
+    )
+
+
+def test_latex_escapes_all_that_it_would_read():
+    lines = ODD.latex().split("\n")
+    assert lines[2] == r"\caption{50 \% of a\_b}"
+    assert lines[3:5] == [r"\begin{tabular}{lr}", r"\toprule"]
+    assert r"a\textbar{}b\_c* & 1.0 \\" in lines
+    assert r"{[}x{]}\textbackslash{}y\#\$\&\textasciitilde{}\textasciicircum{} & 3.0 \\" in lines
+    assert r"{\footnotesize n\_1 \textless{} 2}" in lines
+
+
+def test_html_has_caption_and_scopes_and_escapes_what_great_tables_reads():
+    html = ODD.html(ident="t")
+    assert '<caption id="t">50 % of a_b</caption>' in html
+    assert html.count('scope="col"') == 2
+    assert html.count('<th scope="row"') == 3
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in html
+    units = "{{a^2}}" + SCRIPT
+    for styled in (True, False):
+        html = Table(units, (units, units, units, ""), ((units, units, units, "1"),), 1, units).html(styled=styled)
+        assert "<script" not in html
+        assert html.count("&lt;script&gt;alert(1)&lt;/script&gt;") >= 7
+
+
+def test_rows_of_one_block_show_their_name_once():
+    rows = (("gene", "a", "1"), ("gene", "b", "2"), ("line", "b", "3"))
+    apart, together = (
+        Table("", ("g", "t", "n"), rows, 2, blocks=blocks).text().split("\n") for blocks in (False, True)
+    )
+    assert apart == ["g     t  n", "gene  a  1", "gene  b  2", "line  b  3"]
+    assert together == ["g     t  n", "gene  a  1", "      b  2", "line  b  3"]
+
+
+def test_a_wide_table_is_set_closer():
+    header = ("name", *(f"column_{place}" for place in range(10)))
+    row = ("x", *("1.0" for _ in range(10)))
+    assert "name column_0" in Table("", header, (row,)).text()
+    assert "name  column_0" in Table("", header[:9], (row[:9],)).text()
+
+
+def test_an_empty_header_widens_the_one_on_its_left():
+    html = Table("SDs", ("Groups", "SD", "Corr", ""), (("g", "1", "0.1", "0.2"),)).html()
+    assert re.search(r'colspan="2" scope="colgroup" id="[^"]*">\s*<span class="gt_column_spanner">Corr</span>', html)
+    spans = re.findall(r'colspan="(\d)"', html)
+    assert sorted(spans) == ["1", "1", "1", "1", "2"]
+
+
+def test_a_table_has_the_same_html_each_time_and_ids_of_its_own():
+    one, two = Table("a", ("x",), (("1",),)), Table("b", ("x",), (("1",),))
+    assert one.html() == one.html()
+    ids = [set(re.findall(r'id="([^"]*)"', table.html())) for table in (one, two)]
+    assert ids[0]
+    assert not ids[0] & ids[1]
+    assert "<style>" not in one.html()
+    assert "<style>" in one.html(styled=True)
+
+
+class Told(Printed):
+    def sheet(self):
+        rows = text_table(pd.DataFrame({"name": ["a<b>"], "n": [1]}), "Things")
+        return Sheet("A & B", ("line",), (rows, Table("none", ("x",), ())), ("mind <this>",))
+
+
+def test_a_record_prints_its_sheet():
+    assert repr(Told()) == "A & B\nline\n\nThings:\nname  n\na<b>  1\n\nmind <this>"
+    html = Told()._repr_html_()
+    assert html.startswith("<p><strong>A &amp; B</strong></p>\n<p>line</p>\n<table")
+    assert html.endswith("<p>mind &lt;this&gt;</p>")
+    assert "a&lt;b&gt;" in html
+    assert html.count("<table") == 1
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (number(float("nan"), ".2f"), "-"),
+        (number(-0.001, ".2f"), "0.00"),
+        (share(0.0, ".3f", 1000), "< 1/1,000"),
+        (share(1.0, ".3f", 1000), "> 1 - 1/1,000"),
+        (share(0.0, ".3f", 0), "0.000"),
+        (show(float("nan")), "-"),
+        (show(0.00012345), "0.00012"),
+        (show(0.00012345, exponent=False), "0.000"),
+        (show(12.3456), "12.3"),
+        (show(7), "7"),
+        (formatted(pd.DataFrame({"a": [1.23456, np.nan]}), [0.0123, np.nan]), [["1.2346"], ["-"]]),
+    ],
+)
+def test_numbers_as_text(made, text):
+    assert made == text

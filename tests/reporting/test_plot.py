@@ -1,0 +1,172 @@
+"""`plot` chooses the picture that a result has, hands it its arguments, and lists what can be drawn."""
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
+
+import speclet_formula as sf
+from speclet_formula.errors import DataError
+from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
+
+TRUTH = {"Intercept": -1.0, "control[other]": 0.2, "1|gene_sigma": 0.4, "1|cell_line_sigma": 0.3, "sigma": 0.5}
+
+
+@cache
+def fit():
+    return crossed_fit()
+
+
+@cache
+def recovery():
+    return sf.recover(
+        fit(), {"Intercept": -1.0, "1|gene": dict.fromkeys(fit().model.design.mean.groups[0].levels, 0.0)}
+    )
+
+
+@cache
+def study():
+    formula = "log_fc ~ control + (1 | gene) + (1 | cell_line)"
+    return sf.study(formula, screen_data(), TRUTH, nsim=4, random_seed=1, progress=False, cores=1, draws=50)
+
+
+@cache
+def calibration():
+    options = {"nsim": 4, "random_seed": 1, "progress": False, "cores": 1, "draws": 50, "ranked": 20}
+    return sf.calibrate("log_fc ~ control + (1 | gene)", screen_data(), **options)
+
+
+def matrix():
+    nested = fake_fit(sf.Model("log_fc ~ 1 + (1 | gene) + (1 | gene:cell_line)", screen_data()))
+    return sf.effect_matrix(nested, "gene", "cell_line")
+
+
+@pytest.mark.parametrize(
+    ("make", "kind", "words"),
+    [
+        (fit, None, "Effects of 6 levels of gene"),
+        (fit, "fixed", "Fixed effects on log_fc"),
+        (fit, "variances", "Standard deviations"),
+        (fit, "predictive", "Posterior predictive check"),
+        (lambda: sf.lmer("Reaction ~ Days", sleepstudy_data(), method="ml"), None, "Fixed effects on Reaction"),
+        (lambda: sf.lmer("Reaction ~ (1|Subject)", sleepstudy_data(), method="reml"), "residuals", "Residuals of 180"),
+        (lambda: sf.compare({"one": fit(), "two": crossed_fit(seed=2)}), None, "Models by expected log predictive"),
+        (lambda: sf.loo(fit()), None, "Pareto k of 48 rows"),
+        (recovery, None, "Estimates against true effects"),
+        (recovery, "intervals", "90 % intervals of 6 levels of gene"),
+        (recovery, "parameters", "Parameters of "),
+        (lambda: sf.recover({"a": fit(), "b": fit()}, {"1|gene": recovery().levels.set_index("level")["truth"]}), None,
+         "Effects of 6 levels of gene by 2 models"),
+        (lambda: sf.marginal_means(fit(), "control"), None, "Marginal means of log_fc"),
+        (lambda: sf.posterior_predictive(fit(), 5, random_seed=1), None, "Posterior predictive check"),
+        (lambda: sf.rank_genes(fit()), None, "Effects of 6 genes against the local false sign rate"),
+        (lambda: sf.rank_genes(fit()), "ranks", "Effects of 6 genes in order"),
+        (lambda: sf.control_separation(pd.DataFrame(
+            {"estimate": [-2.0, -1, -1, 0], "control": ["essential"] * 2 + ["nonessential"] * 2})), None,
+         "Scores of 2 essential and 2 nonessential controls"),
+        (matrix, None, "Table of estimate of 6 levels of gene"),
+        (lambda: sf.residuals(fit()), None, "Distribution of 48 numbers"),
+        (study, None, "Bias and coverage of "),
+        (calibration, None, "Ranks of "),
+    ],
+)  # fmt: skip
+@pytest.mark.mostly_slow(every=4)
+def test_a_result_has_its_picture(make, kind, words):
+    assert sf.plot(make(), kind).alt.startswith(words)
+
+
+def test_arguments_go_to_the_picture():
+    assert sf.plot(correlated_fit(), group="Subject", term="Days").alt.startswith("Effects of 18 levels of Subject (D")
+
+
+def test_pictures_are_drawn_on_given_axes():
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert sf.plot(fit(), "variances", ax=left).figure is figure
+    assert sf.plot(recovery(), "intervals", ax=right).figure is figure
+    assert left.get_xlabel().startswith("standard deviation in log_fc")
+    assert len(right.get_yticklabels()) == 6
+    assert right.get_legend() is not None
+    assert figure.legends == []
+
+
+def test_fixed_effects_are_those_of_fixef():
+    frame = sf.fixef(fit())
+    (axis,) = sf.plot(fit(), "fixed").figure.axes
+    segments = [segment[:, 0] for segment in axis.collections[0].get_segments()]
+    shown = frame[frame["term"] != "Intercept"]
+    np.testing.assert_allclose(segments, shown[["conf_low", "conf_high"]])
+    assert [label.get_text() for label in axis.get_yticklabels()] == ["control[other]"]
+    alone = sf.plot_fixed(fake_fit(sf.Model("log_fc ~ 1", screen_data())))
+    assert "Intercept" in alone.alt
+
+
+def test_a_study_shows_bias_and_coverage_of_each_parameter():
+    left, right = sf.plot(study()).figure.axes
+    table = study().table.iloc[::-1]
+    assert [label.get_text() for label in left.get_yticklabels()] == table["parameter"].tolist()
+    biases = next(marks for marks in left.collections if isinstance(marks, PathCollection)).get_offsets()[:, 0]
+    np.testing.assert_allclose(biases, table["bias"] / table["mean_sd"])
+    drawn = [marks.get_offsets() for marks in right.collections if isinstance(marks, PathCollection)]
+    shares = np.concatenate(drawn)
+    np.testing.assert_allclose(shares[np.argsort(shares[:, 1]), 0], table["cover90"])
+
+
+def test_a_calibration_shows_the_distance_from_uniform_ranks():
+    (axis,) = sf.plot(calibration()).figure.axes
+    frame = calibration().ecdf
+    lines = [line for line in axis.lines if len(line.get_xdata()) > 2]
+    assert len(lines) == frame["parameter"].nunique()
+    drawn = np.sort(np.concatenate([line.get_ydata() for line in lines]))
+    np.testing.assert_allclose(drawn, np.sort(frame["difference"]))
+
+
+def test_long_names_are_elided_and_many_are_counted():
+    names = [f"a gene with quite a long name, number {number:02d}" for number in range(41)]
+    data = pd.DataFrame({"a_gene_with_a_name": np.repeat(names, 2), "y": np.arange(82.0)})
+    formula = "y ~ (1 | a_gene_with_a_name)"
+    (axis,) = sf.plot(fake_fit(sf.Model(formula, data.head(80)))).figure.axes
+    labels = [label.get_text() for label in axis.get_yticklabels()]
+    assert {len(label) for label in labels} == {32}
+    assert len(set(labels)) == 40
+    (axis,) = sf.plot(fake_fit(sf.Model(formula, data))).figure.axes
+    assert (len(axis.get_yticks()), axis.get_ylabel()) == (0, "a_gene_with_a_name (41 levels, sorted)")
+
+
+PICTURES = (
+    "Pictures are made of a Fit, a PointFit, a Comparison, what loo returned, a Recovery or Recoveries, Means, a "
+    "Predictive, a Separation, a Study, a Calibration, ranked genes, a matrix of effects, and residuals."
+)
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: sf.plot(3), f"there is no picture of a int.\n{PICTURES}\nHand over one of these."),
+        (
+            lambda: sf.plot(pd.DataFrame({"a": ["x"], "b": [1.0]})),
+            f"there is no picture of a table with the columns 'a', 'b'.\n{PICTURES}\nHand over one of these.",
+        ),
+        (
+            lambda: sf.plot(recovery(), "interval"),
+            "there is no picture 'interval' of a Recovery.\n"
+            "Its pictures: 'recovery', 'intervals', 'coverage', 'parameters'.\nNearest: 'intervals'.",
+        ),
+        (
+            lambda: sf.plot(pd.Series([np.nan])),
+            "the series has no number to draw.\nResiduals are numbers.\nHand over what sf.residuals returned.",
+        ),
+        (
+            lambda: sf.plot_fixed(fake_fit(sf.Model("log_fc ~ 0 + (1 | gene)", screen_data()))),
+            "the model has no fixed effect to draw.\nFixed effects are those of terms outside of (... | group).\n"
+            "Its group effects are in sf.ranef(fit).",
+        ),
+    ],
+)
+def test_what_has_no_picture_is_refused(call, text):
+    with pytest.raises(DataError) as caught:
+        call()
+    assert str(caught.value) == text
