@@ -59,6 +59,14 @@ class DenseMatrix:
             matrices[:, size, size] = np.inf  # any number above r'P^-1 r keeps the whole positive definite
             yield part, DenseFactors(self, _cholesky(matrices))
 
+    def factor(self, numbers: np.ndarray) -> "DenseFactors | None":
+        """Return the factor of one filling; None where it is not positive definite."""
+        whole = numbers.reshape(self.size + 1, self.size + 1)
+        whole[-1, :-1], whole[-1, -1] = 0.0, 1.0
+        # For LAPACK, which counts columns first, the lower triangle is the upper one.
+        upper, failed = lapack.dpotrf(whole.T, lower=0, clean=1, overwrite_a=1)
+        return None if failed else DenseFactors(self, upper.T[None])
+
     def prepared(self, W: Any) -> Any:
         """Return sparse rows (n, p) as `spreads` takes them: for many matrices. Whole rows serve as they are."""
         if isinstance(W, np.ndarray):
@@ -96,18 +104,18 @@ class DenseFactors:
 
     def backward(self, half: np.ndarray) -> np.ndarray:
         """Return C'^-1 times vectors (k, p), in the rows' own order."""
-        solved = np.empty_like(half)
+        solved, right = np.empty_like(half), np.zeros((len(half), self.matrix.size + 1))
+        right[:, :-1] = half
         for k, factor in enumerate(self.factors):
             # factor.T is upper triangular, and LAPACK takes it as it is; the last unknown, r's, is kept at zero
-            solved[k, self.matrix.order] = lapack.dtrtrs(factor.T, np.append(half[k], 0.0))[0][:-1]
+            solved[k, self.matrix.order] = lapack.dtrtrs(factor.T, right[k])[0][:-1]
         return solved
 
     def solve(self, vector: np.ndarray) -> np.ndarray:
         """Return P^-1 times a vector (p,), of the first matrix, both in the rows' own order."""
-        solved = np.empty_like(vector)
-        right = np.append(vector[self.matrix.order], 0.0)
-        solved[self.matrix.order] = lapack.dpotrs(self.factors[0].T, right, lower=0)[0][:-1]
-        return solved
+        right = np.zeros(len(vector) + 1)
+        right[:-1] = vector[self.matrix.order]
+        return np.asarray(lapack.dpotrs(self.factors[0].T, right, lower=0)[0][self.matrix.position])
 
     def inverse(self, places: np.ndarray) -> np.ndarray:
         """Return entries of P^-1, (k, ...), by where they stand."""

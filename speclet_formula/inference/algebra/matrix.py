@@ -110,6 +110,10 @@ class Matrix(Protocol):
         """
         ...
 
+    def factor(self, numbers: np.ndarray) -> Any:
+        """Return the factor of one filling; None where it is not positive definite."""
+        ...
+
     def prepared(self, W: Any) -> Any:
         """Return sparse rows (n, p) as `Factors.spreads` takes them."""
         ...

@@ -70,6 +70,10 @@ class SparseMatrix:
                     forward(self.pattern, factor, right[0])
                 yield part, SparseFactors(self, factor, right)
 
+    def factor(self, numbers: np.ndarray) -> "SparseFactors | None":
+        """Return the factor of one filling; None where it is not positive definite."""
+        return next((factors for _, factors in self.factored(1, lambda _: (numbers[None], None))), None)
+
     def prepared(self, W: Any) -> CompiledRows:
         """Return sparse rows (n, p) as `spreads` takes them."""
         return CompiledRows(W.indptr.astype(np.int64), self.position[W.indices], W.data)

@@ -20,22 +20,21 @@ class InformationMatrix:
     size: int  # q
     matrix: Matrix
     diagonal: np.ndarray  # (q,) where the diagonal stands among what fills the matrix
-    places: np.ndarray  # (n, r (r + 1) / 2) where the products of two entries of a row stand
+    first: np.ndarray  # (pairs,) of each two entries of a row the one, ...
+    second: np.ndarray  # ... and the other
+    places: np.ndarray  # (n, pairs) where their products stand
 
     def factor(self, A: np.ndarray, weights: np.ndarray) -> Any:
         """Return the factor of H for A (n, r) and weights (n,), or None where H is not positive definite."""
-        first, second = np.tril_indices(A.shape[1])
-        products = weights[:, None] * A[:, first] * A[:, second]
+        products = weights[:, None] * A[:, self.first] * A[:, self.second]
         numbers = np.bincount(self.places.ravel(), products.ravel(), self.matrix.entries).astype(float)
         numbers[self.diagonal] += 1.0
-        for _, factor in self.matrix.factored(1, lambda _: (numbers[None], None)):
-            return factor if np.isfinite(factor.log_determinants[0]) else None
-        return None
+        return self.matrix.factor(numbers)
 
     def smoothed(self, factor: Any, A: np.ndarray) -> np.ndarray:
         """Return A H^-1 where A has entries, (n, r)."""
         inverse, smoothed = factor.inverse(self.places)[0], np.zeros_like(A)
-        for pair, (a, b) in enumerate(zip(*np.tril_indices(A.shape[1]), strict=True)):
+        for pair, (a, b) in enumerate(zip(self.first, self.second, strict=True)):
             smoothed[:, a] += inverse[:, pair] * A[:, b]
             if a != b:
                 smoothed[:, b] += inverse[:, pair] * A[:, a]
@@ -70,4 +69,4 @@ def information_matrix(columns: np.ndarray, size: int) -> InformationMatrix:
     places = np.empty((n, len(first)), dtype=np.int64)
     for pair, (a, b) in enumerate(zip(columns.T[first], columns.T[second], strict=True)):
         places[:, pair] = matrix.places(a, b)
-    return InformationMatrix(size, matrix, matrix.places(every, every), places)
+    return InformationMatrix(size, matrix, matrix.places(every, every), first, second, places)
