@@ -139,6 +139,7 @@ def test_bambi_gets_one_level_for_each_sgrna():
 # --- effective draws
 
 
+@pytest.mark.slow
 def test_the_smallest_effective_sample_size_is_that_of_the_slowest_parameter():
     rng = np.random.default_rng(1)
     slow = np.cumsum(rng.normal(size=(4, 500)), axis=1)
@@ -378,6 +379,7 @@ def test_the_readme_has_the_tables_of_the_committed_results():
     assert picture.exists()
 
 
+@pytest.mark.slow
 def test_merged_rows_of_the_benchmark_are_the_same_fit(tmp_path):
     write_screen(tmp_path / "screen.parquet", 5, 4, 6)
     ways = [fit_once(tmp_path / "screen.parquet", way, 1, 20) for way in ("one replicate", "all rows", "merged")]

@@ -128,6 +128,7 @@ def test_a_recipe_recovers_its_truth(formula, layout, known):
         assert (np.abs(rows["condval"] - true) < GROUPED * rows["condsd"]).all(), slot
 
 
+@pytest.mark.slow
 def test_a_guide_that_hardly_cuts_is_the_most_doubtful_of_all():
     """Its gene loses 2, the guide 0.1 of it: three replicates of SD 0.3 leave it no doubt."""
     layout = design(guides=4, replicates=3)
@@ -153,6 +154,7 @@ def test_the_page_has_all_questions():
         assert f"\n## {heading}" in PAGE
 
 
+@pytest.mark.slow
 def test_counts_with_the_offset_of_guide_and_sample_give_the_effects_of_genes():
     """With both parts in the offset the intercept is what the library loses, and effects are natural logarithms.
 

@@ -32,6 +32,7 @@ def test_the_default_covers_few_levels():
 
 
 @pytest.mark.parametrize(("levels", "true_sd"), [(3, 10.0), (10, 0.5)])
+@pytest.mark.slow
 def test_a_run_of_the_study_finds_the_recorded_coverage(levels, true_sd):
     """With another seed: 5 standard errors of 300 and of 2,000 data sets (one in a million)."""
     data = study.measure(study.draw_responses(levels, true_sd, 300, seed=7))

@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import speclet_formula
@@ -19,10 +20,11 @@ FAMILIES_MAY_BE_NAMED = {
 }
 
 
-def modules() -> Iterator[tuple[str, ast.Module]]:
-    """Go through the package's modules."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def modules() -> list[tuple[str, ast.Module]]:
+    """The package's modules, read once."""
+    paths = sorted(PACKAGE.rglob("*.py"))
+    return [(path.relative_to(PACKAGE).as_posix(), ast.parse(path.read_text(encoding="utf-8"))) for path in paths]
 
 
 def documented(tree: ast.AST) -> set[int]:

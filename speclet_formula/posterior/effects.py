@@ -310,11 +310,11 @@ def _point_fixef(design: Design, points: PointEstimates, interval: Interval, mos
 def _point_ranef(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
     """Tabulate the conditional modes."""
     rows = [
-        with_interval(modes[:, place], sds[:, place], interval).assign(
+        with_interval(modes[:, k], sds[:, k], interval).assign(
             grpvar=block.group, term=block.term_of(column), grp=list(block.levels)
         )
         for block, modes, sds in zip(design.mean.groups, points.modes, points.mode_sds, strict=True)
-        for place, column in enumerate(block.columns)
+        for k, column in enumerate(block.columns)
     ]
     renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
     return stack(renamed, RANEF, wald(points, interval))
@@ -341,11 +341,11 @@ def _by_factor(
     design: Design, points: PointEstimates
 ) -> Iterator[tuple[str, tuple[str, ...], dict[str, tuple[Array, Array]]]]:
     """Go through the grouping factors: name, levels, and by term the modes with the SDs of the sums."""
-    found: dict[str, tuple[tuple[str, ...], dict[str, tuple[Array, Array]]]] = {}
+    factors: dict[str, tuple[tuple[str, ...], dict[str, tuple[Array, Array]]]] = {}
     for block, modes, sds in zip(design.mean.groups, points.modes, points.sum_sds, strict=True):
-        _, effects = found.setdefault(block.group, (block.levels, {}))
+        _, effects = factors.setdefault(block.group, (block.levels, {}))
         effects |= {block.term_of(column): (modes[:, k], sds[:, k]) for k, column in enumerate(block.columns)}
-    for group, (levels, effects) in found.items():
+    for group, (levels, effects) in factors.items():
         yield group, levels, effects
 
 

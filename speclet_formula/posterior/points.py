@@ -86,9 +86,9 @@ def stated_coefficients(points: PointEstimates) -> Array:
     ndarray of float, shape (p,)
         NaN where a column was dropped.
     """
-    found = points.coefficients.copy()
-    found[list(points.dropped)] = np.nan
-    return found
+    coefficients = points.coefficients.copy()
+    coefficients[list(points.dropped)] = np.nan
+    return coefficients
 
 
 def estimable(points: PointEstimates, L: Array) -> np.ndarray:
@@ -127,7 +127,7 @@ def restored(points: PointEstimates, n_columns: int, kept: np.ndarray, aliases: 
         Of all columns.
     """
     coefficients, covariance = np.zeros(n_columns), np.zeros((n_columns, n_columns))
-    dropped = tuple(int(place) for place in np.setdiff1d(np.arange(n_columns), kept))
+    dropped = tuple(int(column) for column in np.setdiff1d(np.arange(n_columns), kept))
     coefficients[kept] = points.coefficients
     covariance[np.ix_(kept, kept)] = points.covariance
     return replace(points, coefficients=coefficients, covariance=covariance, dropped=dropped, aliases=aliases)

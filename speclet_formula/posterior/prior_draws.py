@@ -58,19 +58,19 @@ def prior_draws(model: Model, draws: int = 500, *, random_seed: int | None = Non
     """
     check_draws(draws)
     rng, slots = generator(random_seed), {slot.slot: slot for slot in model.slots}
-    found: dict[str, _Drawn] = {}
+    drawn: dict[str, _Drawn] = {}
     for predictor in model.design.predictors:
-        found |= _fixed(model.design, predictor, slots, rng, draws)
+        drawn |= _fixed(model.design, predictor, slots, rng, draws)
         for block in predictor.groups:
-            found |= _block(block, slots, rng, draws)
+            drawn |= _block(block, slots, rng, draws)
     for name in (name for name in model.family.parameters if name not in model.design.varying):
         if name == "threshold":
-            found[name] = _thresholds(model, slots[name], found, rng, draws)
+            drawn[name] = _thresholds(model, slots[name], drawn, rng, draws)
         else:
-            found[name] = ((), _drawn(slots[name], slots[name].prior, rng, draws), {})
+            drawn[name] = ((), _drawn(slots[name], slots[name].prior, rng, draws), {})
     coords = {"chain": [0], "draw": np.arange(draws)}
     variables = {}
-    for name, (dims, values, labels) in found.items():
+    for name, (dims, values, labels) in drawn.items():
         variables[name] = (("chain", "draw", *dims), values[np.newaxis])
         coords |= labels
     return xr.Dataset(variables, coords)
@@ -108,9 +108,9 @@ def _fixed(
     means = column_means(design, predictor.X) if len(predictor.X) else np.zeros(predictor.X.shape[1])
     for term in predictor.fixed:
         if term.kind == "intercept":
-            others = [other for other in predictor.fixed if other.kind != "intercept"]
-            for other in others:
-                drawn[term.name] = drawn[term.name] - drawn[other.name] @ means[other.start : other.stop, np.newaxis]
+            others = [slope for slope in predictor.fixed if slope.kind != "intercept"]
+            for slope in others:
+                drawn[term.name] = drawn[term.name] - drawn[slope.name] @ means[slope.start : slope.stop, np.newaxis]
     return {
         term.variable: ((term.dim,), drawn[term.name], {term.dim: list(term.coords)})
         if term.dim
@@ -119,7 +119,7 @@ def _fixed(
     }
 
 
-def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.random.Generator, draws: int) -> _Drawn:
+def _thresholds(model: Model, slot: Slot, known: dict[str, _Drawn], rng: np.random.Generator, draws: int) -> _Drawn:
     """Draw the thresholds between levels at the predictors' means, and move them to zero as an intercept."""
     design, count = model.design, len(model.design.levels) - 1
     drawn = _coefficients(slot, count, rng, draws)
@@ -127,7 +127,7 @@ def _thresholds(model: Model, slot: Slot, found: dict[str, _Drawn], rng: np.rand
         drawn = _increasing(drawn, lambda: _coefficients(slot, count, rng, draws), slot)
     means = column_means(design, design.mean.X) if len(design.mean.X) else np.zeros(design.mean.X.shape[1])
     for term in design.mean.fixed:
-        values = found[term.variable][1].reshape(draws, -1)
+        values = known[term.variable][1].reshape(draws, -1)
         drawn = drawn + values @ means[term.start : term.stop, np.newaxis]
     return ("threshold_dim",), drawn, {"threshold_dim": list(range(count))}
 
@@ -158,12 +158,12 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
         [_hyper(slots[s], p["mu"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
     )
     factor = np.broadcast_to(np.eye(k), (draws, k, k))
-    found: dict[str, _Drawn] = {}
+    correlations: dict[str, _Drawn] = {}
     if block.correlated:
         name = block.correlation
         matrices = draw(slots[name].prior, rng, draws, dimension=k)
         factor = np.linalg.cholesky(matrices)
-        found[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
+        correlations[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
     effects += means[:, np.newaxis]
     own: dict[str, _Drawn] = {}
@@ -172,7 +172,7 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
         own[block.sds[column]] = ((), sds[:, column], {})
         if isinstance(stated["mu"], Prior):
             own[block.means[column]] = ((), means[:, column], {})
-    return own | found
+    return own | correlations
 
 
 def _hyper(slot: Slot, value: Any, rng: np.random.Generator, draws: int) -> Array:
@@ -272,7 +272,9 @@ def _truth_at_means(predictor: Predictor, values: Mapping[str, float]) -> float:
     others = [term for term in predictor.fixed if term.kind != "intercept"]
     means = predictor.X.mean(axis=0)
     return sum(
-        float(means[term.start + place]) * values[label] for term in others for place, label in enumerate(term.columns)
+        float(means[term.start + column]) * values[label]
+        for term in others
+        for column, label in enumerate(term.columns)
     )
 
 

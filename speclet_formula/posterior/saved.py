@@ -91,8 +91,8 @@ def _check_sampled(posterior: Any, statistics: Any) -> None:
         require(name in posterior.coords and posterior[name].dims == (name,), name)
         values = posterior[name].to_numpy()
         require(values.dtype.kind in "iu" and len(set(values.tolist())) == len(values) > 0, name)
-        other = statistics[name].to_numpy() if name in statistics.coords else values
-        require(np.array_equal(values, other), name)
+        own = statistics[name].to_numpy() if name in statistics.coords else values
+        require(np.array_equal(values, own), name)
     size = (posterior.sizes["chain"], posterior.sizes["draw"])
     for variable in statistics.data_vars.values():
         require(variable.dims[:2] == ("chain", "draw") and variable.shape[:2] == size, str(variable.name))
@@ -168,10 +168,10 @@ def _of_block(block: GroupBlock) -> Iterator[tuple[str, _Variable]]:
         yield block.correlation, _Variable(block.pairs, -1 - _ROUNDING, 1 + _ROUNDING)
 
 
-def _check_diagnostics(found: Diagnostics, sizes: Mapping[Any, int]) -> None:
-    require(found.verdict in _VERDICTS, "verdict")
-    require((found.chains, found.draws) == (sizes["chain"], sizes["draw"]), "chains and draws")
-    for name, value in asdict(found).items():
+def _check_diagnostics(diagnostics: Diagnostics, sizes: Mapping[Any, int]) -> None:
+    require(diagnostics.verdict in _VERDICTS, "verdict")
+    require((diagnostics.chains, diagnostics.draws) == (sizes["chain"], sizes["draw"]), "chains and draws")
+    for name, value in asdict(diagnostics).items():
         of_text = name in ("verdict", "sentence", "remedy") or name.endswith("_parameter")
         require(isinstance(value, str) if of_text else is_number(value) or value == math.inf, name)
 
@@ -188,45 +188,48 @@ def check_point(model: Model, method: Any, seconds: Any, point: Mapping[str, Any
     _check_estimates(model, point["estimates"])
 
 
-def _check_estimates(model: Model, found: PointEstimates) -> None:
+def _check_estimates(model: Model, estimates: PointEstimates) -> None:
     """Check the estimates' shapes, and that what cannot be missing is there."""
     design = model.design
     size = design.mean.X.shape[1]
-    require(found.criterion in ("REML", "ML") and type(found.approximate) is bool, "criterion")
-    _check_array(found.coefficients, (size,), "coefficients", finite=True)
-    _check_array(found.covariance, (size, size), "covariance", finite=False)
-    require((found.sigma is None) == ("sigma" not in model.family.parameters), "sigma")
-    require(found.sigma is None or (is_number(found.sigma) and found.sigma >= 0), "sigma")
-    _check_blocks(design, found)
-    places = list(found.dropped) if type(found.dropped) is tuple else [None]
-    require(all(type(place) is int and 0 <= place < size for place in places), "dropped")
-    require(len(set(places)) == len(places) and type(found.aliases) is tuple, "dropped")
-    for alias in found.aliases:
+    require(estimates.criterion in ("REML", "ML") and type(estimates.approximate) is bool, "criterion")
+    _check_array(estimates.coefficients, (size,), "coefficients", finite=True)
+    _check_array(estimates.covariance, (size, size), "covariance", finite=False)
+    require((estimates.sigma is None) == ("sigma" not in model.family.parameters), "sigma")
+    require(estimates.sigma is None or (is_number(estimates.sigma) and estimates.sigma >= 0), "sigma")
+    _check_blocks(design, estimates)
+    columns = list(estimates.dropped) if type(estimates.dropped) is tuple else [None]
+    require(all(type(column) is int and 0 <= column < size for column in columns), "dropped")
+    require(len(set(columns)) == len(columns) and type(estimates.aliases) is tuple, "dropped")
+    for alias in estimates.aliases:
         _check_array(alias, (size,), "aliases", finite=True)
         require(alias.any(), "aliases")
-    require(isinstance(found.others, tuple), "others")
-    for other in found.others:
-        name, *numbers = other
+    require(isinstance(estimates.others, tuple), "others")
+    for parameter in estimates.others:
+        name, *numbers = parameter
         require(name in model.family.parameters and len(numbers) == 2, "others")  # noqa: PLR2004 - with its error
         require(all(is_number(number) or number == math.inf for number in numbers), "others")  # alpha of no spread
 
 
-def _check_blocks(design: Design, found: PointEstimates) -> None:
+def _check_blocks(design: Design, estimates: PointEstimates) -> None:
     several = ("covariances", "modes", "mode_sds", "sum_sds")
     for name in several:
-        require(isinstance(getattr(found, name), tuple) and len(getattr(found, name)) == len(design.mean.groups), name)
-    errors: Any = found.deviation_errors
+        require(
+            isinstance(getattr(estimates, name), tuple) and len(getattr(estimates, name)) == len(design.mean.groups),
+            name,
+        )
+    errors: Any = estimates.deviation_errors
     require(isinstance(errors, tuple) and len(errors) in (0, len(design.mean.groups)), "deviation_errors")
-    for place, block in enumerate(design.mean.groups):
+    for number, block in enumerate(design.mean.groups):
         width = len(block.columns)
         levels = (len(block.levels), width)
         for name in several:
             shape = (width, width) if name == "covariances" else levels
-            _check_array(getattr(found, name)[place], shape, name, finite=name in ("covariances", "modes"))
+            _check_array(getattr(estimates, name)[number], shape, name, finite=name in ("covariances", "modes"))
         pairs = width * (width - 1) // 2
         if errors:
             sizes = (width + pairs,) if block.correlated else (width, width + pairs)
-            require(errors[place].dtype.kind == "f" and errors[place].shape in [(size,) for size in sizes], "errors")
+            require(errors[number].dtype.kind == "f" and errors[number].shape in [(size,) for size in sizes], "errors")
 
 
 def _check_array(array: Any, shape: tuple[int, ...], name: str, *, finite: bool) -> None:

@@ -109,10 +109,10 @@ def near_singular(fit: Fit) -> pd.DataFrame:
 def _deviations(draws: Draws, block: GroupBlock, unit: Array) -> Iterator[tuple[object, ...]]:
     """Go through the standard deviations of a block, in units of the residual's where there is one."""
     sds = draws.sds(block)
-    for place, label in enumerate(block.terms):
-        size = float(np.sqrt(np.mean(block.values[:, place] ** 2)))
+    for column, label in enumerate(block.terms):
+        size = float(np.sqrt(np.mean(block.values[:, column] ** 2)))
         limits = SMALL * unit / size
-        mass = float((sds[:, [place]] < limits).mean())
+        mass = float((sds[:, [column]] < limits).mean())
         near = mass > SHARE
         words = (
             f"The SD of '{label}' between levels of '{block.label}' may be zero: {mass:.0%} of the posterior says so."

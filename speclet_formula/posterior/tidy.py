@@ -93,8 +93,8 @@ def tidy(
     rows = [_KINDS[effect](fit, interval).assign(effect=effect).astype(LABELS) for effect in wanted]
     points = points_of(fit)
     columns = (*TIDY, *(name for name in TESTS if any(name in row for row in rows)))
-    found = [row.reindex(columns=list(columns)) for row in rows if len(row)]
-    frame = stack(found, columns, interval if points is None else wald(points, interval))
+    filled = [row.reindex(columns=list(columns)) for row in rows if len(row)]
+    frame = stack(filled, columns, interval if points is None else wald(points, interval))
     if "p_value" in columns:
         frame.attrs["tests"] = ASYMPTOTIC
     if exponentiate:
@@ -137,8 +137,8 @@ def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
         names = [f"sd__{term}" for term in block.terms]
         names += [f"cor__{'.'.join(pair)}" for pair in combinations(block.terms, 2) if block.correlated]
         values = np.hstack([draws.sds(block), draws.correlation(block)])
-        for place, name in enumerate(names):
-            rows.append(summarise(values[:, [place]], interval).assign(group=block.label, term=name))
+        for column, name in enumerate(names):
+            rows.append(summarise(values[:, [column]], interval).assign(group=block.label, term=name))
     if has_residual(fit.model):
         label, residual = residual_label(fit.model), draws.parameter("sigma")
         kind = "sd" if label == RESIDUAL else "scale"

@@ -153,8 +153,8 @@ def has_residual(model: FittedModel) -> bool:
 def _block_rows(draws: Draws, block: GroupBlock, interval: Interval) -> Iterator[pd.DataFrame]:
     """Summarise a block: its standard deviations, then its correlations."""
     sds, correlation, covariances = draws.sds(block), draws.correlation(block), draws.covariances(block)
-    for place, term in enumerate(block.terms):
-        yield _row(block.label, term, None, covariances[:, [place], place], sds[:, [place]], interval)
+    for column, term in enumerate(block.terms):
+        yield _row(block.label, term, None, covariances[:, [column], column], sds[:, [column]], interval)
     for pair, (i, j) in enumerate(combinations(range(len(block.terms)), 2) if block.correlated else ()):
         terms = block.terms[i], block.terms[j]
         yield _row(block.label, *terms, covariances[:, [i], j], correlation[:, [pair]], interval)

@@ -738,6 +738,7 @@ def test_a_first_look_without_draws(folder):
     assert "--method ml has its exact likelihood" in refused.stderr
 
 
+@pytest.mark.slow
 def test_saved_fits_become_a_report(folder):
     for name, fit in {"one": crossed_fit(draws=50), "two": crossed_fit(seed=2, draws=50)}.items():
         save(fit, folder / f"{name}.fit")
@@ -812,6 +813,7 @@ def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
     assert len(pd.read_parquet("guides.parquet")) == 24
 
 
+@pytest.mark.slow
 def test_controls_come_as_lists_too(counts_folder):
     table = pd.read_csv("controls.csv")
     for kind in ("essential", "nonessential"):
@@ -889,6 +891,7 @@ IN_THE_FILE = {
 
 
 @pytest.mark.parametrize(("text", "formula", "said"), IN_THE_FILE.values(), ids=IN_THE_FILE)
+@pytest.mark.mostly_slow(every=4)
 def test_what_is_wrong_in_a_file_is_mended_there(tmp_path, monkeypatch, text, formula, said):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "d.csv").write_text(text)

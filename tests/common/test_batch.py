@@ -41,6 +41,7 @@ def is_alive(process):
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks at processes as Linux shows them")
+@pytest.mark.slow
 def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     parent = subprocess.Popen([sys.executable, "-c", ASKING, str(tmp_path)], cwd=ROOT)
     deadline = time.monotonic() + 120

@@ -108,6 +108,7 @@ def test_seeds_are_whole_numbers(seed):
     )
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_told(tmp_path):
     done = limited(f"""
         from pathlib import Path

@@ -206,6 +206,7 @@ print("after")
 
 @pytest.mark.skipif(not os.path.exists("/dev/stdout"), reason="no such device there")
 @pytest.mark.parametrize("into", ["a file", "a pipe"])
+@pytest.mark.mostly_slow("a file")
 def test_standard_output_is_written_to_in_its_place(tmp_path, into):
     """Whatever it leads to: a file is neither cut nor moved away from what is printed later."""
     call = [sys.executable, "-c", PRINTING]

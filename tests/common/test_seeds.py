@@ -22,6 +22,7 @@ DRAWING = {
 
 @pytest.mark.parametrize("act", DRAWING.values(), ids=DRAWING)
 @pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "1", True])
+@pytest.mark.mostly_slow(every=3)
 def test_what_is_no_seed_is_refused(act, seed):
     with pytest.raises(sf.DataError) as caught:
         act(seed)

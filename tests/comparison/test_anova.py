@@ -143,6 +143,7 @@ def test_lme4s_own_tables(shared_data):
         assert last["Pr(>Chisq)"] == pytest.approx(anchor["p"], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_fits_with_draws_have_both_questions_answered():
     data = sleepstudy_data()
     posteriors = [sf.lmer(one, data, draws=100, chains=2, random_seed=1) for one in (LARGE, SMALL)]

@@ -294,6 +294,7 @@ def test_parts_with_one_or_two_rows_a_level_are_found(formula, parts):
     assert sparse_parts(Model(formula, data).design) == parts
 
 
+@pytest.mark.slow
 def test_a_lucky_best_of_many_is_remarked(fits):
     many = {f"m{seed}": ridge_fit("log_fc ~ (1 | gene) + (1 | line)", seed=seed) for seed in range(12)}
     assert compare(many).sentence.endswith("See https://doi.org/10.1007/s11222-024-10442-4 for details.")

@@ -178,6 +178,7 @@ def test_levels_and_columns_stay_where_their_rows_are_left_out():
     assert len(translated.parameters["mu"].group_specific_terms["1|gene"].groups) == N_GENES
 
 
+@pytest.mark.slow
 def test_arviz_compares_it():
     fits = {"gene": fit_of(ONE_WAY), "none": fit_of("y ~ x")}
     estimates = {name: sf.kfold(fit, group="gene") for name, fit in fits.items()}
@@ -264,6 +265,7 @@ def test_refits_by_nuts_agree_with_the_integrated_estimate():
     np.testing.assert_allclose(refitted.elpd_i, exact.elpd_i, atol=0.25)
 
 
+@pytest.mark.slow
 def test_compare_leaves_out_levels():
     fits = {"gene": fit_of(ONE_WAY), "none": fit_of("y ~ 1")}
     found = sf.compare(fits, group="gene", progress=False)

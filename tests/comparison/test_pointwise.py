@@ -125,6 +125,7 @@ def outlying(fit):
     return sf.lmer(fit.model.formula, data, random_seed=4, **FEW)
 
 
+@pytest.mark.slow
 def test_rows_with_a_high_k_are_redone(crossed):
     """An outlier's k is high; its new draws are those of a fit without it, within 9 standard errors as above."""
     fit = outlying(crossed)

@@ -59,6 +59,7 @@ def test_rows_are_drawn_once_each_and_again_from_the_same_seed(n: int, count: in
     np.testing.assert_array_equal(drawn.rows, draw_rows(guesses, count, 8).rows)
 
 
+@pytest.mark.slow
 def test_the_error_is_honest_where_few_rows_hold_nearly_all_of_it() -> None:
     """2,000 rows with t residuals of 1.5 degrees of freedom, whose guesses miss the more the farther out they lie.
 
@@ -99,6 +100,7 @@ def test_all_rows_give_what_loo_gives(fit: sf.Fit, whole: Any) -> None:
     np.testing.assert_array_equal(every.elpd_i.values, whole.elpd_i.values)
 
 
+@pytest.mark.slow
 def test_some_rows_come_near(fit: sf.Fit, whole: Any) -> None:
     """The seed is fixed; 4.5 standard errors fail by chance once in 10^5. The guess errs by 0.02 a row or less."""
     some = sf.loo(fit, observations=100, random_seed=3)

@@ -124,6 +124,7 @@ def test_row_order_changes_nothing(seed: int) -> None:
 
 
 @given(st.lists(st.text(st.characters(exclude_categories=("Cs",)), max_size=8), min_size=4, max_size=4, unique=True))
+@pytest.mark.slow
 def test_names_of_levels_change_nothing_but_their_labels(names: list[str]) -> None:
     table = make_table()
     renamed = dict(zip("pqrs", names, strict=True))

@@ -50,6 +50,7 @@ def indicators(formula: Formula, table: pd.DataFrame) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(4))
+@pytest.mark.mostly_slow("0")
 def test_the_columns_span_what_the_terms_mean_and_none_repeats_another(seed: int) -> None:
     table = cells()
     for right in random_texts(60, seed, "xzfgh"):
@@ -59,6 +60,7 @@ def test_the_columns_span_what_the_terms_mean_and_none_repeats_another(seed: int
         assert X.shape[1] == rank == np.linalg.matrix_rank(np.hstack([X, whole])), right
 
 
+@pytest.mark.slow
 def test_formulae_makes_the_same_columns() -> None:
     # With one covariate only: formulae takes z:x + x:z:f for terms without a common margin, and repeats a column.
     table, compared = cells(), 0

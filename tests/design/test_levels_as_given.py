@@ -155,6 +155,7 @@ def test_a_boolean_predictor_is_still_0_and_1():
 
 
 @pytest.mark.parametrize("kind", ["bool", "float32", "uint64"])
+@pytest.mark.mostly_slow("float32")
 def test_columns_of_short_types_serve_every_verb_as_floats_do(kind):
     """Their types are kept for the sake of their levels; numbers must not depend on them."""
     b = (np.arange(24) % 2).astype(kind)
@@ -192,6 +193,7 @@ def test_contrasts_name_whole_numbers_with_all_their_digits():
     assert sf.pairs(means).table["contrast"].tolist() == ["1234567 - 1234568"]
 
 
+@pytest.mark.slow
 def test_names_with_leading_zeros_stay_text_in_scans(tmp_path):
     path = tmp_path / "d.csv"
     path.write_text("y,g,x\n" + "".join(f"{y},{i // 4:03d},{i}\n" for i, y in enumerate(Y)))

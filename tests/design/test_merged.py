@@ -84,6 +84,7 @@ def test_squares_keep_their_digits_far_from_zero() -> None:
         assert found[level] == pytest.approx(float(sum((value - mean) ** 2 for value in exact)), rel=1e-9)
 
 
+@pytest.mark.slow
 def test_only_merged_rows_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
     merge = scans._merged
@@ -146,6 +147,7 @@ def test_missing_values_are_counted_by_rows() -> None:
     assert one == pytest.approx(other, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_merged_rows_are_saved_changed_and_fitted_again(tmp_path: Path) -> None:
     fit = sf.fit(sf.Model("y ~ x + kind + (1 | gene)", scanned(table())), **SHORT)
     loaded = sf.load(sf.save(fit, tmp_path / "merged.fit"))

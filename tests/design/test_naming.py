@@ -112,6 +112,7 @@ def test_weights_beside_a_column_called_weights() -> None:
     np.testing.assert_array_equal(design.weights, np.arange(1.0, 97.0))
 
 
+@pytest.mark.slow
 def test_models_are_built_in_threads_without_touching_what_they_share(capsys: pytest.CaptureFixture[str]) -> None:
     before, seen = sys.stdout, []
     data = table("x", "x")

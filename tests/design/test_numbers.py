@@ -60,7 +60,7 @@ TEXTS = {
 @pytest.mark.parametrize(("text", "said", "code"), TEXTS.values(), ids=TEXTS)
 @pytest.mark.parametrize("kind", ["str", "object", "category"])
 @pytest.mark.parametrize("formula", ["y ~ x + (1 | g)", "y ~ 1 + (x | g)", "y ~ x:g", ("y ~ 1", "sigma ~ x")])
-@pytest.mark.mostly_slow(every=5)
+@pytest.mark.mostly_slow(every=9)
 def test_a_finding_names_the_cells(text, said, code, kind, formula):
     found = {finding.kind: finding for finding in sf.Model(formula, table(x=text.astype(kind))).findings}
     finding = found["text_of_numbers"]

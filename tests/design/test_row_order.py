@@ -88,6 +88,7 @@ def test_folds_are_those_of_the_labels(table):
     assert labels[0] == labels[1] == table["g"].tolist()
 
 
+@pytest.mark.slow
 def test_a_picture_by_group_matches_the_labels(table):
     check = sf.posterior_predictive(fake_fit(sf.Model(FORMULA, table), draws=20), 5, random_seed=1)
     one, other = (

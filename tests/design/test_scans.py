@@ -90,6 +90,7 @@ def assert_same_design(one: sf.Model, other: sf.Model) -> None:
 
 @pytest.mark.parametrize("written", KINDS)
 @pytest.mark.parametrize("rows", [37, 1_000_000])
+@pytest.mark.mostly_slow(every=3)
 def test_pieces_give_the_design_that_memory_gives(
     written: Callable[[pd.DataFrame, Path], Any], rows: int, tmp_path: Path
 ) -> None:

@@ -84,6 +84,7 @@ def test_an_expectation_and_a_variance_are_the_densitys(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", FAMILIES)
+@pytest.mark.mostly_slow(every=2)
 def test_draws_have_the_densitys_distribution(name: str) -> None:
     """Means of two bounded functions of 20,000 draws: beyond 5 standard errors in 6e-7 of seeds each."""
     family, mean = resolve_family(name), np.full(DRAWS, centre_of(name))

@@ -93,6 +93,7 @@ def test_what_would_explode_is_refused(what):
         parse_formula(EXPLOSIVE[what])
 
 
+@pytest.mark.slow
 def test_long_flat_formulas_are_read():
     formula = parse_formula("y ~ " + " + ".join(f"x{i}" for i in range(3000)))
     assert len(formula.terms) == 3000

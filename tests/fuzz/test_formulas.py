@@ -79,6 +79,7 @@ def test_any_text_reads_back_or_is_refused() -> None:
 
 
 @pytest.mark.filterwarnings("ignore")
+@pytest.mark.slow
 def test_any_text_with_a_table_of_odd_names_is_a_model_or_refused() -> None:
     rng, accepted = random.Random(12), 0
     table, renamed = odd_table(rng)

@@ -79,6 +79,7 @@ def test_profile_intervals_of_correlations_are_those_of_brute_force(number):
     np.testing.assert_allclose(ends, PROFILES[number], atol=2e-3)
 
 
+@pytest.mark.slow
 def test_a_profile_of_a_weighted_fit_is_that_of_refits():
     """R's `lmer` was fitted again with the slope held at many values, weights 0.5, 1, 1.5 and 2 in turn.
 

@@ -169,6 +169,7 @@ def contrasts_of_f(fit: sf.Fit) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow
 def test_a_calendar_year_does_not_erase_an_interaction():
     """Distances like those of nlme's Orthodont: the slopes' difference is REML's, in years of age as of our era."""
     rng, n = np.random.default_rng(4), 27

@@ -87,6 +87,7 @@ def test_contrasts_that_need_no_unknown_mean_are_known():
     assert pairs.loc[pairs["contrast"] == "hi p - lo p", "estimate"].item() == pytest.approx(0.6616302, abs=2e-5)
 
 
+@pytest.mark.slow
 def test_the_rest_of_a_fit_is_that_of_the_model_without_the_column(tmp_path):
     fit = sf.lmer("y ~ x + twice + h + (1 | g)", DATA, method="ml")
     less = sf.lmer("y ~ x + h + (1 | g)", DATA, method="ml")

@@ -80,6 +80,7 @@ def test_nothing_kept_leaves_fixed_effects_and_variances(model: sf.Model) -> Non
     assert "1|gene[" not in repr(fit)  # not even in what its diagnostics name
 
 
+@pytest.mark.slow
 def test_a_group_mean_is_added_to_kept_effects() -> None:
     priors = {"1|line_mu": sf.Prior("Normal", mu=0, sigma=1)}
     model = sf.Model("y ~ 0 + (1 | gene) + (1 | line)", table(), priors=priors)

@@ -80,6 +80,7 @@ def test_density_is_that_of_single_rows(formula: str, weights: str | None) -> No
 
 @pytest.mark.parametrize(("formula", "weights"), FORMULAS[:-1])
 @pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.mostly_slow(every=2)
 def test_points_are_those_of_single_rows(formula: str, weights: str | None, method: Any) -> None:
     found = sf.fit(merged(formula, table(), weights=weights), method=method, cores=1)
     wanted = sf.fit(sf.Model(formula, table(), weights=weights), method=method, cores=1)
@@ -92,6 +93,7 @@ def test_points_are_those_of_single_rows(formula: str, weights: str | None, meth
     assert sf.nobs(found) == 150
 
 
+@pytest.mark.slow
 def test_profiles_are_those_of_single_rows() -> None:
     fits = [sf.fit(model, method="ml", cores=1) for model in (merged("y ~ x + (1 | gene)", table()), single_model())]
     found, wanted = (sf.confint(fit, method="profile") for fit in fits)
@@ -103,6 +105,7 @@ def single_model() -> sf.Model:
 
 
 @pytest.mark.parametrize(("formula", "weights"), [FORMULAS[0], FORMULAS[2]])
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_draws(formula: str, weights: str | None) -> None:
     settings: dict[str, Any] = {"draws": 50, "chains": 2, "cores": 1, "random_seed": 2}
     found = sf.fit(merged(formula, table(), weights=weights), **settings).idata["posterior"]

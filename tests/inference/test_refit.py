@@ -143,6 +143,7 @@ def trials():
         ("b ~ tr + (1 | id)", None, ["b"]),
     ],
 )
+@pytest.mark.mostly_slow(every=2)
 def test_a_simulated_binomial_response_is_fitted_as_the_table_with_it(trials, formula, weights, columns):
     """The oracle is a new Model of a table in which each column was replaced by hand."""
     settings = {"family": "binomial", "weights": weights, "method": "laplace"}

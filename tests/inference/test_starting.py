@@ -30,6 +30,7 @@ def drawn(start):
     return pm.draw(start, draws=DRAWS, random_seed=1)
 
 
+@pytest.mark.slow
 def test_starts_lie_around_the_mode():
     """The intercept is that of centred predictors; priors are wide here, and weigh nothing."""
     wide = {name: sf.Prior("Normal", mu=0, sigma=1e4) for name in ("Intercept", "height", "year")}

@@ -62,6 +62,7 @@ def test_a_point_fit_is_fitted_again_by_its_method(data):
     assert sf.update(anew, method="reml").method == "reml"
 
 
+@pytest.mark.slow
 def test_a_fit_is_fitted_again_with_its_draws(data):
     fit = sf.lmer("y ~ x + (1|g) + (1|h)", data, draws=40, chains=2, random_seed=1, keep="g")
     again = sf.update(fit, ". ~ . - x", random_seed=2)
@@ -71,6 +72,7 @@ def test_a_fit_is_fitted_again_with_its_draws(data):
         np.testing.assert_array_equal(again.idata["posterior"][name].to_numpy(), variable.to_numpy())
 
 
+@pytest.mark.slow
 def test_a_fit_is_fitted_again_as_carefully(data, monkeypatch, tmp_path):
     """Also from a file, by another engine, and by refit; a new argument still wins."""
     plans = []

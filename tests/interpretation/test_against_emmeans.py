@@ -56,6 +56,7 @@ def fitted_model(formula, family):
 
 
 @pytest.mark.parametrize("answer", ANSWERS, ids=lambda answer: f"{answer['formula']}: {answer['call']}")
+@pytest.mark.mostly_slow(every=2)
 def test_emmeans_agrees(answer):
     """Estimates within 1e-3 standard errors: R's optimiser stops up to 1e-4 short in the variances.
 

@@ -253,6 +253,7 @@ def test_the_grid_takes_both_values_of_a_boolean_and_the_mean_of_a_number():
     assert len(grid) == 2 * table["k"].nunique()
 
 
+@pytest.mark.slow
 def test_reml_and_draws_of_flat_priors_agree():
     """Draws from the sampling distribution that REML states: 4,000 of them err by 0.016 SE, 5 of which are 8e-2."""
     table = data()

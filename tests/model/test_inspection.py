@@ -375,6 +375,7 @@ def test_collinear_columns_are_as_many_as_the_rank_lacks(seed):
     assert finding.what.count(";") + 1 == lacking == 2
 
 
+@pytest.mark.slow
 def test_rows_in_another_order_give_the_same_findings():
     data = table()
     shuffled = data.sample(frac=1, random_state=3)

@@ -102,6 +102,7 @@ def test_what_has_a_maximum_is_not_reported(case):
 
 
 @pytest.mark.parametrize("seed", range(30))
+@pytest.mark.mostly_slow(every=3)
 def test_the_program_agrees_with_a_likelihood_that_has_no_maximum(seed):
     """Oracle: Newton's steps for a logistic likelihood vanish at its maximum, and stay near 1 where it has none."""
     rng = np.random.default_rng(seed)

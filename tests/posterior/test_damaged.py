@@ -46,6 +46,7 @@ def test_bytes_that_changed(seed, path):
 
 @settings(max_examples=150)
 @given(seed=st.integers(0, 2**32))
+@pytest.mark.slow
 def test_contents_that_changed(seed, path):
     """The zip is whole here, its checksums are right: someone wrote another value, or another array."""
     rng, stream = random.Random(seed), io.BytesIO()

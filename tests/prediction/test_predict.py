@@ -99,6 +99,7 @@ def test_any_table_gives_new_rows(table):
     np.testing.assert_array_equal(frame, sf.predict(fit, pd.DataFrame(columns)))
 
 
+@pytest.mark.slow
 def test_a_new_response_spreads_by_the_residual_too():
     """20,000 draws: the SD's standard error is 0.5 %, so 3 % is six of them (false alarm below 1e-8)."""
     fit = correlated_fit(draws=5000)
@@ -113,6 +114,7 @@ def test_a_new_response_spreads_by_the_residual_too():
     pd.testing.assert_frame_equal(drawn, again)
 
 
+@pytest.mark.slow
 def test_new_levels_are_drawn_from_the_group_once_for_all_their_rows():
     """Moments of 20,000 draws within 4 %: eight standard errors of a standard deviation."""
     fit = correlated_fit(draws=5000)

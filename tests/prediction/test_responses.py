@@ -26,6 +26,7 @@ def marginal_covariance(fit):
     return Z @ fit.estimates.covariances[0] @ Z.T + sf.sigma(fit) ** 2 * np.eye(5)
 
 
+@pytest.mark.slow
 def test_new_effects_give_the_covariance_of_the_model_and_kept_ones_the_residual_s():
     """Of 12 x 3,000 subjects an entry has a standard error below 0.9 % of its SDs' product: 5 % is beyond five of them.
 
@@ -41,6 +42,7 @@ def test_new_effects_give_the_covariance_of_the_model_and_kept_ones_the_residual
         np.testing.assert_allclose(found / scale, expected / scale, atol=0.05)
 
 
+@pytest.mark.slow
 def test_a_bootstrap_of_a_balanced_design_has_the_standard_errors_of_the_fit():
     """Least squares are the generalised ones there. An SD of 3,000 has an error of 1.3 %: 7 % is beyond five of them.
 
@@ -61,6 +63,7 @@ def test_the_bootstrap_of_sleepstudy_is_that_of_bootmer(shared_data):
     np.testing.assert_allclose(slopes.std(axis=1), [6.825, 1.546], rtol=0.07)
 
 
+@pytest.mark.slow
 def test_a_likelihood_ratio_bootstrap_is_calibrated_by_new_effects_alone():
     """Of the null model's data ratios are about chi-square's with new effects: a mean of about 1.1, SE 0.3 of 30.
 

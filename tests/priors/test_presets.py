@@ -25,7 +25,7 @@ def sigma_of(slot):
 
 @pytest.mark.parametrize("preset", PRESETS)
 @pytest.mark.parametrize(("family", "link"), [(name, link) for name in FAMILIES for link in FAMILIES[name].links])
-@pytest.mark.mostly_slow(every=5)
+@pytest.mark.mostly_slow(every=17)
 def test_every_family_has_defaults(frame, preset, family, link):
     support = FAMILIES[family].support
     table = frame.assign(share=frame["hit"] * 0.5 + 0.2, grade=np.arange(len(frame)) % 4, angle=frame["y"] / 50)
@@ -108,6 +108,7 @@ INTERACTIONS = ["x * f", "x * z", "x * f * h", "z * x + f:x", "x + I(x^2)", "I(x
 
 @pytest.mark.parametrize("side", [*INTERACTIONS, "poly(x, 2) * f", "x * f + `z 2` * x"])
 @pytest.mark.parametrize("parameter", ["", "sigma"])
+@pytest.mark.mostly_slow(every=4)
 def test_weak_scales_what_holds_for_all_x_alike_wherever_x_is_measured_from(frame, side, parameter):
     """The highest terms keep their prior; lower ones get a wider one, as what they mean at x = 0 is farther away."""
     before = "sigma_" if parameter else ""
@@ -268,6 +269,7 @@ def in_our_words(text, positive):
 
 
 @pytest.mark.parametrize(("family", "link"), sorted(set(zip(BRMS["family"], BRMS["link"], strict=True))))
+@pytest.mark.mostly_slow(every=3)
 def test_brms_gives_brms_numbers(family, link):
     """The shape of negative binomials has InverseGamma(0.4, 0.3) in later versions; asymmetric Laplace other names."""
     table = BRMS[(BRMS["family"] == family) & (BRMS["link"] == link)]

@@ -78,6 +78,7 @@ def one_way():
     return recovery, posterior, truth["1|g"].reindex(list(model.design.mean.groups[0].levels)).to_numpy()
 
 
+@pytest.mark.slow
 def test_coverage_of_an_exact_posterior_is_nominal(one_way):
     row = one_way[0].groups.iloc[0]
     # 4.5 standard errors of a share: false alarm 7e-6.
@@ -476,6 +477,7 @@ def test_a_coefficient_that_is_left_out_adds_to_sigma():
     assert implied.scalars["sigma"] == pytest.approx(np.sqrt(0.09 + 0.25 * table["x"].var(ddof=0)))
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_and_of_the_truth_changes_nothing(seven):
     _, truth = seven
     data, _ = m7()

@@ -24,6 +24,7 @@ def pooled():
     return data, fits, sf.recover(fits, truth)
 
 
+@pytest.mark.slow
 def test_the_truth_of_a_level_is_the_mean_of_its_rows(pooled):
     data, _, found = pooled
     data = data.assign(**{"gene:cell_line": data["gene"] + ":" + data["cell_line"]})

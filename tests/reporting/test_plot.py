@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.collections import PathCollection
+from matplotlib.figure import Figure
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError
@@ -72,12 +73,24 @@ def matrix():
         (calibration, None, "Ranks of "),
     ],
 )  # fmt: skip
+@pytest.mark.mostly_slow(every=4)
 def test_a_result_has_its_picture(make, kind, words):
     assert sf.plot(make(), kind).alt.startswith(words)
 
 
 def test_arguments_go_to_the_picture():
     assert sf.plot(correlated_fit(), group="Subject", term="Days").alt.startswith("Effects of 18 levels of Subject (D")
+
+
+def test_pictures_are_drawn_on_given_axes():
+    figure = Figure()
+    left, right = figure.subplots(1, 2)
+    assert sf.plot(fit(), "variances", ax=left).figure is figure
+    assert sf.plot(recovery(), "intervals", ax=right).figure is figure
+    assert left.get_xlabel().startswith("standard deviation in log_fc")
+    assert len(right.get_yticklabels()) == 6
+    assert right.get_legend() is not None
+    assert figure.legends == []
 
 
 def test_fixed_effects_are_those_of_fixef():

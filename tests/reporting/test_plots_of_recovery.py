@@ -120,6 +120,7 @@ def test_pictures_of_all_recoveries_are_one_file(recovery, empty, tmp_path):
         assert 0.001 < (strip.min(axis=2) < 0.9).mean() < 0.5
 
 
+@pytest.mark.slow
 def test_pictures_change_nothing_global(recovery, tmp_path):
     before, state = dict(rcParams), np.random.get_state()[1].copy()  # noqa: NPY002 - seaborn might draw from it
     save_pictures({"m7": recovery}, tmp_path / "all.png")

@@ -168,6 +168,7 @@ def test_what_did_not_converge_is_said_first(tmp_path):
     assert main.index("verdict failed") < main.index("verdict converged")
 
 
+@pytest.mark.slow
 def test_a_single_fit_without_truth_is_short(tmp_path):
     told = sf.report(correlated_fit(), tmp_path / "new" / "r.html", title="A & B").read_text(encoding="utf-8")
     assert "<h1>A &amp; B</h1>" in told
@@ -182,6 +183,7 @@ def test_a_single_fit_without_truth_is_short(tmp_path):
         (lambda: sf.glmer("n ~ (1|gene)", counts(), family="poisson", method="laplace"), "Laplace"),
     ],
 )
+@pytest.mark.mostly_slow(every=2)
 def test_a_fit_without_draws_has_a_report_that_says_what_is_left_out(tmp_path, make, method):
     fit = make()
     told = sf.report(fit, tmp_path / "r.html", truth={"Intercept": 0.0}).read_text(encoding="utf-8")
@@ -196,6 +198,7 @@ def test_a_fit_without_draws_has_a_report_that_says_what_is_left_out(tmp_path, m
     assert "Random seed" not in words
 
 
+@pytest.mark.slow
 def test_a_fit_is_laid_out_once(tmp_path, monkeypatch):
     laid_out = []
     monkeypatch.setattr("speclet_formula.posterior.fit.lay_out", lambda fit: laid_out.append(fit) or lay_out(fit))

@@ -44,6 +44,7 @@ def test_the_tables_of_counts_are_told_by_their_columns():
     ],
     ids=["Brunello", "GeCKO", "GeCKO twice", "KY", "R's names", "by sequence", "names aside"],
 )
+@pytest.mark.mostly_slow(every=3)
 def test_library_tables_are_guide_maps(table, library, findings):
     plain = sf.read_screen(table, pd.DataFrame({"sgRNA": table["sgRNA"], "gene": GENES}), SAMPLE_MAP)
     screen = sf.read_screen(table, pd.DataFrame(library), SAMPLE_MAP)
@@ -212,6 +213,7 @@ def test_normalised_counts_and_guides_without_initial_reads_are_told():
     assert offset.drop("s_0").notna().all()
 
 
+@pytest.mark.slow
 def test_time_and_memory_grow_with_the_cells():
     """Guides and samples are gone through as whole columns: 200,000 cells take well under two seconds here (0.3)."""
     import time

@@ -84,6 +84,7 @@ def test_counts_name_guides_and_genes_by_position(names):
 
 @pytest.mark.parametrize("header", [True, False])
 @pytest.mark.parametrize("columns", [("id", "gRNA.sequence", "what"), ("what", "seq", "id"), ("id", "what")])
+@pytest.mark.mostly_slow(every=3)
 def test_a_library_names_guides_and_genes_by_position(tmp_path, header, columns):
     content = {"id": GUIDES, "what": GENES}
     library = pd.DataFrame({name: content.get(name, SEQUENCES) for name in columns})

@@ -218,6 +218,7 @@ def test_pictures_show_the_numbers_of_the_tables():
     assert repr(separation).startswith("2 essential against 2 nonessential controls: ROC AUC")
 
 
+@pytest.mark.slow
 def test_a_genome_s_ranks_show_where_its_controls_stand():
     """18,000 marks would cover each other: the curve is a line, the controls are two strips above it, named apart."""
     n = 1200

@@ -50,6 +50,7 @@ def test_noise_free_counts_give_back_the_true_fold_changes():
     assert (table["log_fc"] - true).abs().max() < 0.03
 
 
+@pytest.mark.slow
 def test_the_spread_of_counts_is_that_of_a_negative_binomial():
     """Of 20,000 guides at one mean the variance is known to about 3 % (its SE 0.9 % at this shape)."""
     made = simulated(genes=5000, essential=0.0, nonessential=1.0, guide_sd=0.0, replicates=1, dispersion=0.2)

@@ -102,11 +102,13 @@ def test_priors_that_cannot_be_drawn_from_are_refused(layout, priors, text):
     assert str(caught.value) == text
 
 
+@pytest.mark.slow
 def test_the_notebooks_priors_need_no_response(layout):
     found = sf.calibrate(FORMULA, layout, priors="notebook", nsim=2, **QUICK)
     assert len(found.data_sets) == 2
 
 
+@pytest.mark.slow
 def test_truths_have_the_moments_of_their_priors():
     rng = np.random.default_rng(2)
     data = pd.DataFrame({

@@ -110,6 +110,7 @@ def test_a_binomial_design_has_the_trials_of_its_table(formula, weights, monkeyp
         assert 100 < design.response.sum() < 350
 
 
+@pytest.mark.slow
 def test_more_data_sets_leave_the_first_as_they_are(small):
     fewer = sf.study(FORMULA, layout(), TRUTH, nsim=3, cores=1, **QUICK)
     pd.testing.assert_frame_equal(fewer.rows, small.rows.query("data_set < 3").reset_index(drop=True), check_exact=True)
@@ -120,6 +121,7 @@ def test_the_number_of_workers_changes_nothing(small):
     assert_same(small, sf.study(FORMULA, layout(), TRUTH, nsim=12, cores=2, **QUICK))
 
 
+@pytest.mark.slow
 def test_effects_are_drawn_anew_or_kept():
     given = TRUTH | {"1|g": dict(zip([f"g{k}" for k in range(8)], np.linspace(-1, 1, 8), strict=True))}
     anew = sf.study(FORMULA, layout(), given, nsim=2, cores=1, reml=False, **QUICK)
@@ -131,6 +133,7 @@ def test_effects_are_drawn_anew_or_kept():
     assert kept.table["lme4_rmse"].isna().all()
 
 
+@pytest.mark.slow
 def test_failed_fits_are_counted_and_listed(monkeypatch):
     honest = tasks.fit
 
@@ -152,6 +155,7 @@ def test_failed_fits_are_counted_and_listed(monkeypatch):
     assert sentence in repr(found)
 
 
+@pytest.mark.slow
 def test_flagged_fits_are_counted():
     short = sf.study(FORMULA, layout(), TRUTH, nsim=2, cores=1, **QUICK | {"draws": 12})
     flagged = (short.data_sets["verdict"] != "converged").sum()
@@ -173,6 +177,7 @@ def test_if_all_fail_there_is_no_study(monkeypatch):
     )
 
 
+@pytest.mark.slow
 def test_another_model_can_be_fitted():
     found = sf.study(FORMULA, layout(), TRUTH, fitted_formula="y ~ (1|g)", nsim=2, cores=1, reml=False, **QUICK)
     assert found.table["parameter"].to_list() == ["Intercept", "1|g_sigma", "sigma", "g: Intercept"]

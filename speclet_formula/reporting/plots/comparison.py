@@ -24,15 +24,19 @@ from speclet_formula.reporting.plots.picture import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from speclet_formula.comparison import Comparison
 
 
-def plot_compare(comparison: "Comparison") -> Picture:
+def plot_compare(comparison: "Comparison", *, ax: "Axes | None" = None) -> Picture:
     """Draw each model's expected log predictive density with its standard error, and its distance to the best.
 
     Parameters
     ----------
     comparison : Comparison
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -42,7 +46,7 @@ def plot_compare(comparison: "Comparison") -> Picture:
         numbers.
     """
     table = comparison.table.iloc[::-1]
-    figure, axis = rows_figure(2 * len(table))
+    figure, axis = rows_figure(2 * len(table), ax=ax)
     places = np.arange(len(table))
     best, others = float(comparison.table["elpd"].iloc[0]), (table["elpd_diff"] != 0).to_numpy()
     axis.axvline(best, color=LINE, linewidth=0.8, linestyle="--")
@@ -67,7 +71,7 @@ def plot_compare(comparison: "Comparison") -> Picture:
     return Picture(figure, f"Models by expected log predictive density: {words}.")
 
 
-def plot_pareto_k(estimate: Any, name: str = "") -> Picture:
+def plot_pareto_k(estimate: Any, name: str = "", *, ax: "Axes | None" = None) -> Picture:
     """Draw each row's Pareto k, which says how far leave-one-out can be trusted.
 
     Parameters
@@ -76,6 +80,8 @@ def plot_pareto_k(estimate: Any, name: str = "") -> Picture:
         A fit, of which `loo` is taken, or what `loo` returned.
     name : str
         The model's name, for the title.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -105,7 +111,7 @@ def plot_pareto_k(estimate: Any, name: str = "") -> Picture:
     k, limit = np.asarray(estimate.pareto_k, dtype=float), float(estimate.good_k)
     top = max(1.1 * limit, float(np.max(k[np.isfinite(k)], initial=0.0)) * 1.05)
     high = ~(k <= limit)
-    figure, axis = single_figure(WIDTH, 2.6)
+    figure, axis = single_figure(WIDTH, 2.6, ax=ax)
     rows = np.arange(len(k))
     axis.axhline(limit, color=LINE, linewidth=1, linestyle="--")
     below = f"{int((~high).sum()):,} rows below"

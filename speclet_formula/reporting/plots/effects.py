@@ -28,11 +28,15 @@ from speclet_formula.reporting.plots.picture import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from speclet_formula.design.design import GroupBlock
     from speclet_formula.posterior import Fit, PointFit
 
 
-def plot_effects(fit: "Fit | PointFit", group: str | None = None, term: str | None = None) -> Picture:
+def plot_effects(
+    fit: "Fit | PointFit", group: str | None = None, term: str | None = None, *, ax: "Axes | None" = None
+) -> Picture:
     """Draw the effect of every level with its interval, sorted: a caterpillar.
 
     Parameters
@@ -43,6 +47,8 @@ def plot_effects(fit: "Fit | PointFit", group: str | None = None, term: str | No
         The grouping factor: "gene". The first one by default.
     term : str, optional
         The column: "Intercept", "Days". The factor's first one by default.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -64,7 +70,7 @@ def plot_effects(fit: "Fit | PointFit", group: str | None = None, term: str | No
     effects, group, term = chosen_effects(fit, group, term)
     interval = effects.attrs["interval"]
     frame = effects.sort_values("condval", ignore_index=True)
-    figure, axis = rows_figure(len(frame))
+    figure, axis = rows_figure(len(frame), ax=ax)
     thin = len(frame) > MANY_LEVELS
     axis.axvline(0, color=LINE, linewidth=0.8)
     intervals(
@@ -84,12 +90,14 @@ def plot_effects(fit: "Fit | PointFit", group: str | None = None, term: str | No
     )
 
 
-def plot_fixed(fit: "Fit | PointFit") -> Picture:
+def plot_fixed(fit: "Fit | PointFit", *, ax: "Axes | None" = None) -> Picture:
     """Draw the fixed effects with their intervals.
 
     Parameters
     ----------
     fit : Fit or PointFit
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -118,7 +126,7 @@ def plot_fixed(fit: "Fit | PointFit") -> Picture:
         )
     slopes = table[table["term"] != "Intercept"]
     frame = (slopes if len(slopes) else table).iloc[::-1].reset_index(drop=True)
-    figure, axis = rows_figure(len(frame))
+    figure, axis = rows_figure(len(frame), ax=ax)
     axis.axvline(0, color=LINE, linewidth=0.8)
     intervals(axis, frame["estimate"], frame.index, (frame["conf_low"], frame["conf_high"]), colour=ESTIMATE, line=2)
     label_rows(axis, frame["term"].tolist())
@@ -132,7 +140,7 @@ def plot_fixed(fit: "Fit | PointFit") -> Picture:
     return Picture(figure, f"Fixed effects on {of} with their {table.attrs['interval']}: {words}.")
 
 
-def plot_shrinkage(fit: "Fit", group: str | None = None) -> Picture:
+def plot_shrinkage(fit: "Fit", group: str | None = None, *, ax: "Axes | None" = None) -> Picture:
     """Draw how far pooling moves each level from its own rows' mean towards the others.
 
     Parameters
@@ -141,6 +149,8 @@ def plot_shrinkage(fit: "Fit", group: str | None = None) -> Picture:
         Of a family with the identity link, with an intercept for each level of the group.
     group : str, optional
         The grouping factor; the first one by default.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -155,7 +165,7 @@ def plot_shrinkage(fit: "Fit", group: str | None = None) -> Picture:
     """
     frame = shrinkage(fit, group).sort_values("alone", ignore_index=True)
     label = str(frame.attrs["group"])
-    figure, axis = rows_figure(len(frame))
+    figure, axis = rows_figure(len(frame), ax=ax)
     axis.axvline(0, color=LINE, linewidth=0.8)
     axis.hlines(frame.index, frame["alone"], frame["pooled"], color=LINE, linewidth=1)
     points(axis, frame["alone"], frame.index, colour=TRUTH, marker="D", size=4, label="own rows alone")
@@ -261,12 +271,14 @@ def _scale(fit: "Fit | PointFit") -> str:
     return "" if link == "identity" else f" ({link} scale)"
 
 
-def plot_variances(fit: "Fit | PointFit") -> Picture:
+def plot_variances(fit: "Fit | PointFit", *, ax: "Axes | None" = None) -> Picture:
     """Draw the standard deviations of group effects and residuals with their intervals.
 
     Parameters
     ----------
     fit : Fit or PointFit
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -287,7 +299,7 @@ def plot_variances(fit: "Fit | PointFit") -> Picture:
             "Standard deviations are those of group terms and of a gaussian residual.",
             "Its fixed effects are in sf.fixef(fit).",
         )
-    figure, axis = rows_figure(len(frame))
+    figure, axis = rows_figure(len(frame), ax=ax)
     intervals(
         axis, frame["sdcor"], frame.index, (frame["conf_low"], frame["conf_high"]), colour=ESTIMATE, line=2, size=6
     )

@@ -49,13 +49,15 @@ _MEASURES = {
 }
 
 
-def plot_means(means: "Means") -> Picture:
+def plot_means(means: "Means", *, ax: "Axes | None" = None) -> Picture:
     """Draw marginal means, contrasts or slopes with their intervals.
 
     Parameters
     ----------
     means : Means
         As from `marginal_means`, `contrasts`, `pairs` or `slopes`.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -84,7 +86,7 @@ def plot_means(means: "Means") -> Picture:
     rows = [name for name in means.names if name not in means.by]
     labels, within = _texts(table, rows), _texts(table, means.by)
     order, groups = list(dict.fromkeys(labels)), list(dict.fromkeys(within))
-    figure, axis = rows_figure(len(order) * (1 + len(groups) // 2), width=5.4)
+    figure, axis = rows_figure(len(order) * (1 + len(groups) // 2), width=5.4, ax=ax)
     for number, group in enumerate(groups):
         mine = [place for place, other in enumerate(within) if other == group]
         shift = (number - (len(groups) - 1) / 2) * SPREAD / max(len(groups) - 1, 1) if len(groups) > 1 else 0.0
@@ -117,13 +119,15 @@ def _numbers(matrix: pd.DataFrame) -> np.ndarray:
     return np.asarray(matrix.to_numpy(dtype=np.float64))
 
 
-def plot_matrix(matrix: pd.DataFrame) -> Picture:
+def plot_matrix(matrix: pd.DataFrame, *, ax: "Axes | None" = None) -> Picture:
     """Draw a table of effects as coloured tiles: genes by cell lines.
 
     Parameters
     ----------
     matrix : pandas.DataFrame
         As from `effect_matrix`; choose rows and columns as of any frame. Names of index and columns label the axes.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -157,7 +161,7 @@ def plot_matrix(matrix: pd.DataFrame) -> Picture:
     value = str(matrix.attrs.get("value", "estimate"))
     rows, columns = str(matrix.index.name or "rows"), str(matrix.columns.name or "columns")
     size = (min(LABELS + CELL_WIDTH * values.shape[1], WIDEST), 1.4 + min(CELL * len(values), ROW * MANY_LEVELS))
-    figure, axis = single_figure(*size)
+    figure, axis = single_figure(*size, ax=ax)
     with theme():
         seaborn.heatmap(
             values, ax=axis, cbar_kws={"label": plain(_MEASURES.get(value, value))}, rasterized=True,

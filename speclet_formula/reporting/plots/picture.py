@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from speclet_formula.errors import DataError
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
@@ -81,14 +83,18 @@ def theme() -> Iterator[None]:
         yield
 
 
-def rows_figure(n: int, *, width: float = WIDTH) -> "tuple[Figure, Axes]":
-    """Return a figure with one axis that is high enough for n labelled rows."""
-    return single_figure(width, 1.2 + ROW * min(max(n, 2), MANY_LEVELS))
+def rows_figure(n: int, *, width: float = WIDTH, ax: "Axes | None" = None) -> "tuple[Figure, Axes]":
+    """Return a figure with one axis that is high enough for n labelled rows, or the axis that is given with its own."""
+    return single_figure(width, 1.2 + ROW * min(max(n, 2), MANY_LEVELS), ax)
 
 
-def single_figure(width: float, height: float) -> "tuple[Figure, Axes]":
-    """Return a figure of that size in inches, with one axis."""
-    figure = empty_figure(width, height)
+def single_figure(width: float, height: float, ax: "Axes | None" = None) -> "tuple[Figure, Axes]":
+    """Return a figure of that size in inches with one axis, or the axis that is given with its own."""
+    figure = empty_figure(width, height) if ax is None else ax.get_figure(root=True)
+    if figure is None:
+        raise DataError("ax= belongs to no figure.", "It is an axis of matplotlib.", "Leave it out for a new figure.")
+    if ax is not None:
+        return figure, ax
     return figure, panels(figure, 1, 1)[0]
 
 
@@ -141,7 +147,10 @@ def legend(axis: "Axes", place: str, **more: Any) -> None:
 
 
 def legend_below(figure: "Figure | SubFigure", axes: "Sequence[Axes]") -> None:
-    """Explain the colours and marks of all panels, each once, where they hide nothing."""
+    """Explain the colours and marks of all panels, each once and below them; of one among others within its axes."""
+    if len(axes) == 1 and len(figure.axes) > 1:
+        legend(axes[0], "best")
+        return
     handles = {text: handle for axis in axes for handle, text in zip(*axis.get_legend_handles_labels(), strict=True)}
     figure.legend(
         list(handles.values()), list(handles), fontsize=SMALL, frameon=False, loc="outside lower center", ncols=4

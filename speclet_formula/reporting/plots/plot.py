@@ -125,14 +125,14 @@ def _of_recovery(recovery: Recovery) -> dict[str, Draw]:
     return blocks | scalars if len(recovery.groups) else scalars | blocks
 
 
-def _intervals(recovery: Recovery, group: str | None = None, term: str | None = None) -> Picture:
+def _intervals(recovery: Recovery, group: str | None = None, term: str | None = None, **options: Any) -> Picture:
     named = group or (str(recovery.groups["group"].iloc[0]) if len(recovery.groups) else "")
-    return plot_intervals(recovery, named, term)
+    return plot_intervals(recovery, named, term, **options)
 
 
-def _recoveries(recoveries: Recoveries, group: str | None = None) -> Picture:
+def _recoveries(recoveries: Recoveries, group: str | None = None, **options: Any) -> Picture:
     named = group or next((str(name) for one in recoveries.recoveries.values() for name in one.groups["group"]), "")
-    return plot_recoveries(recoveries, named)
+    return plot_recoveries(recoveries, named, **options)
 
 
 def _of_frame(frame: pd.DataFrame) -> dict[str, Draw]:

@@ -86,7 +86,7 @@ def plot_recovery(recovery: Recovery) -> Picture:
     return Picture(figure, f"Estimates against true effects for {recovery.formula}. {sentences}")
 
 
-def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> Picture:
+def plot_intervals(recovery: Recovery, group: str, term: str | None = None, *, ax: "Axes | None" = None) -> Picture:
     """Draw each level's interval with its true effect, sorted by the estimate.
 
     Parameters
@@ -98,6 +98,8 @@ def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> P
     term : str, optional
         Which of the factor's blocks, as in the column `term`: "Intercept", "Days", "gene + gene:sgRNA". The first
         one by default.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -112,7 +114,7 @@ def plot_intervals(recovery: Recovery, group: str, term: str | None = None) -> P
     """
     row = _block_row(recovery, group, term)
     levels = levels_of(recovery, row["group"], row["term"]).sort_values("median", ignore_index=True)
-    figure, axis = single_figure(WIDTH, 1.4 + 0.2 * min(len(levels), MANY_LEVELS))
+    figure, axis = single_figure(WIDTH, 1.4 + 0.2 * min(len(levels), MANY_LEVELS), ax=ax)
     draw_intervals(axis, levels, row)
     legend_below(figure, [axis])
     missed = levels.loc[~levels["covered"].astype(bool), "level"].tolist()
@@ -162,13 +164,15 @@ def plot_parameters(recovery: Recovery) -> Picture:
     return Picture(figure, f"Parameters of {recovery.formula} beside their true values. {sentences}")
 
 
-def plot_coverage(recovery: Recovery) -> Picture:
+def plot_coverage(recovery: Recovery, *, ax: "Axes | None" = None) -> Picture:
     """Draw how many levels' intervals hold the truth, with the range that chance allows.
 
     Parameters
     ----------
     recovery : Recovery
         With at least one block.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -183,7 +187,7 @@ def plot_coverage(recovery: Recovery) -> Picture:
     """
     _require_blocks(recovery)
     groups = recovery.groups.iloc[::-1].reset_index(drop=True)
-    figure, axis = rows_figure(len(groups))
+    figure, axis = rows_figure(len(groups), ax=ax)
     places = np.arange(len(groups))
     inside = ((groups["coverage_lo"] <= groups["coverage"]) & (groups["coverage"] <= groups["coverage_hi"])).to_numpy()
     axis.hlines(
@@ -210,7 +214,9 @@ def _rows_of(recovery: Recovery, group: str) -> pd.DataFrame:
     return recovery.groups if recovery.groups.empty else recovery.groups[recovery.groups["group"] == group]
 
 
-def plot_recoveries(recoveries: Recoveries | Mapping[str, Recovery], group: str) -> Picture:
+def plot_recoveries(
+    recoveries: Recoveries | Mapping[str, Recovery], group: str, *, ax: "Axes | None" = None
+) -> Picture:
     """Draw several fits' estimates of the same levels side by side: no pooling, partial pooling, hierarchical.
 
     Parameters
@@ -220,6 +226,8 @@ def plot_recoveries(recoveries: Recoveries | Mapping[str, Recovery], group: str)
         without a block of that group are left out, and the text says so.
     group : str
         The factor whose levels are compared; where a model crosses it with another, its mean over the other.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -246,7 +254,7 @@ def plot_recoveries(recoveries: Recoveries | Mapping[str, Recovery], group: str)
     levels = {name: levels_of(recoveries[name], row["group"], row["term"]) for name, row in shown.items()}
     first = next(iter(levels.values())).sort_values("truth", ignore_index=True)
     place = {level: float(number) for number, level in enumerate(first["level"])}
-    figure, axis = rows_figure(round(len(place) * max(1.0, 0.55 * len(shown))))
+    figure, axis = rows_figure(round(len(place) * max(1.0, 0.55 * len(shown))), ax=ax)
     for number, (name, frame) in enumerate(levels.items()):
         draw_fit(axis, frame, place, (number + 1) / (len(levels) + 1) - 0.5, number, name)
     points(axis, first["truth"], range(len(first)), colour="black", marker="D", size=4, label="truth", zorder=5)

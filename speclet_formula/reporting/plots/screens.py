@@ -33,7 +33,7 @@ _LINE_HEIGHT = 11  # pixels from one name to the next
 _CROWD = 500  # genes: with more, marks cover each other
 
 
-def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
+def plot_volcano(table: pd.DataFrame, *, label: int = 10, ax: "Axes | None" = None) -> Picture:
     """Draw how large each gene's effect is against how sure its sign is.
 
     Parameters
@@ -42,6 +42,8 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
         Of `rank_genes` or `level_effects`.
     label : int
         How many genes are named: those of the first ranks.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -59,7 +61,7 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
     draws = int(table.attrs.get("draws") or 0)
     floor = 0.5 / draws if draws else max(float(frame["lfsr"][frame["lfsr"] > 0].min()), 1e-12)
     height = -np.log10(np.maximum(frame["lfsr"].to_numpy(dtype=float), floor))
-    figure, axis = single_figure(5.4, 4.6)
+    figure, axis = single_figure(5.4, 4.6, ax=ax)
     for rows, style in _by_class(frame):
         points(axis, frame["estimate"].to_numpy()[rows], height[rows], **style)
     axis.axvline(0, color=LINE, linewidth=0.8)
@@ -86,7 +88,7 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10) -> Picture:
     )
 
 
-def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
+def plot_ranks(table: pd.DataFrame, *, label: int = 8, ax: "Axes | None" = None) -> Picture:
     """Draw the genes' effects in order, with their intervals.
 
     Parameters
@@ -95,6 +97,8 @@ def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
         Of `rank_genes` or `level_effects`.
     label : int
         How many genes are named at either end.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -111,7 +115,7 @@ def plot_ranks(table: pd.DataFrame, *, label: int = 8) -> Picture:
     import seaborn
 
     frame = _checked(table, "estimate", "conf_low", "conf_high").sort_values("estimate", ignore_index=True)
-    figure, axis = single_figure(5.8, 4.6)
+    figure, axis = single_figure(5.8, 4.6, ax=ax)
     places = np.arange(1, len(frame) + 1)
     crowded = len(frame) > _CROWD
     width = 0.6 * min(1.0, _CROWD / len(frame))  # so that a crowd shades by how many intervals reach there

@@ -23,6 +23,8 @@ from speclet_formula.reporting.plots.picture import (
 )
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
     from speclet_formula.studies import Calibration, Study
 
 TWO_SDS = 1.96
@@ -83,13 +85,15 @@ def plot_study(study: "Study") -> Picture:
     )
 
 
-def plot_calibration(calibration: "Calibration") -> Picture:
+def plot_calibration(calibration: "Calibration", *, ax: "Axes | None" = None) -> Picture:
     """Draw the ranks of the true values among the draws against those of uniform numbers.
 
     Parameters
     ----------
     calibration : Calibration
         As from `calibrate`.
+    ax : matplotlib.axes.Axes, optional
+        What is drawn on, instead of a figure of its own.
 
     Returns
     -------
@@ -106,7 +110,7 @@ def plot_calibration(calibration: "Calibration") -> Picture:
 
     frame, table = calibration.ecdf, calibration.table.dropna(subset=["gap"])
     outside = table.loc[~table["inside"].astype(bool), "parameter"].astype(str).tolist()
-    figure, axis = single_figure(WIDTH, 3.4)
+    figure, axis = single_figure(WIDTH, 3.4, ax=ax)
     band = frame.drop_duplicates("share").sort_values("share")
     axis.fill_between(
         band["share"], band["lower"] - band["share"], band["upper"] - band["share"], color=LINE, alpha=0.25,

@@ -45,6 +45,7 @@ def name_of(answer):
 
 
 @pytest.mark.parametrize("answer", [one for one in ANSWERS if one["glmmTMB"]], ids=name_of)
+@pytest.mark.mostly_slow(every=3)
 def test_estimates_are_those_of_glmmtmb(answer):
     fit = sf.glmer(answer["formula"], responses(), family=answer["family"], link=answer["link"], method="laplace")
     expected, estimates = answer["glmmTMB"], fit.estimates

@@ -48,6 +48,7 @@ def both(monkeypatch, make):
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.mostly_slow(every=4)
 def test_dense_and_sparse_algebra_agree(formula, reml, weights, monkeypatch):
     design = sf.Model(formula, table(), weights=weights).design
     dense, sparse = both(monkeypatch, lambda: profile_of(design, reml=reml))

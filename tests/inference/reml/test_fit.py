@@ -130,6 +130,7 @@ FORMULAS = [
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize("method", ["reml", "ml"])
 @pytest.mark.parametrize("formula", FORMULAS)
+@pytest.mark.mostly_slow(every=2)
 def test_all_numbers_are_those_of_dense_algebra(formula, method, weights):
     table = weighted_table().iloc[1:].drop(index=20)  # unbalanced
     if formula == "y ~ 0 + (1 | g)":  # a thousand away from zero, the dense matrix would lose six digits
@@ -165,6 +166,7 @@ def dense_linear(fit):
 
 
 @pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.slow
 def test_no_other_variances_are_likelier(method):
     """The criterion from dense algebra, minimised over log SDs by a search that needs no derivatives."""
     table = weighted_table()
@@ -432,6 +434,7 @@ def test_lme4s_textbook_answers(shared_data):
                 assert mode["condsd"] == pytest.approx(row["condsd"], rel=STANDARD_ERRORS, abs=1e-9)
 
 
+@pytest.mark.slow
 def test_lme4s_answers_for_screens(shared_data):
     for expected, data in screens(shared_data):
         fit = sf.lmer(expected["formula"], data, method="reml", missing="drop")
