@@ -101,10 +101,6 @@ class Table:
         styled : bool
             With great_tables' own look and with title and note in the table, for a page without a style sheet; else
             the bare table.
-
-        Returns
-        -------
-        str
         """
         ident = ident or f"table-{blake2b(repr(self).encode(errors='replace'), digest_size=6).hexdigest()}"
         made = _great_table(self, ident)
@@ -246,10 +242,6 @@ def number(value: float, pattern: str) -> str:
     value : float
     pattern : str
         As for `format`.
-
-    Returns
-    -------
-    str
     """
     if math.isnan(value):
         return "-"
@@ -267,10 +259,6 @@ def share(value: float, pattern: str, draws: int) -> str:
         As for `format`.
     draws : int
         How many were counted; 0 for a probability that was not.
-
-    Returns
-    -------
-    str
     """
     if draws and value in (0, 1):
         return f"> 1 - 1/{draws:,}" if value else f"< 1/{draws:,}"

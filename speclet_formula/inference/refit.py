@@ -3,7 +3,6 @@
 The design is kept: only the response, what is scaled to it and what is said of it change. Fitting is left to `fit`.
 """
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from speclet_formula.families import check_response
 from speclet_formula.formula.terms import Call, Expression, Name, columns_of, text_of
 from speclet_formula.inference.datatree import settings_of
 from speclet_formula.inference.fit import fit as fit_model
-from speclet_formula.model import Model, in_order_of, with_design
+from speclet_formula.model import Model, in_order_of, replace_parts
 from speclet_formula.model.findings import inspect_response
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
@@ -115,16 +114,8 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     used = {name: numbers[model.design.rows] for name, numbers in columns.items()}
     design = replace_response(model.design, values, used)
     findings = (*inspect_response(design), *model.findings[len(tuple(inspect_response(model.design))) :])
-    changed = {
-        "data": model.data.assign(**columns),
-        "design": design,
-        "slots": model.slots if keep_priors else _scaled_anew(model, design),
-        "findings": findings,
-    }
-    again = copy.copy(model)  # Model's own way of being made would read formula and table again
-    for name, value in changed.items():
-        object.__setattr__(again, name, value)
-    return again
+    slots = model.slots if keep_priors else _scaled_anew(model, design)
+    return replace_parts(model, data=model.data.assign(**columns), design=design, slots=slots, findings=findings)
 
 
 def with_rows(model: Model, rows: np.ndarray) -> Model:
@@ -149,7 +140,7 @@ def with_rows(model: Model, rows: np.ndarray) -> Model:
     >>> len(with_rows(sf.Model("log_fc ~ (1 | gene)", data), np.arange(5)).design.response)
     5
     """
-    return with_design(model, take_rows(model.design, rows))
+    return replace_parts(model, design=take_rows(model.design, rows))
 
 
 def _successes(

@@ -13,7 +13,7 @@ from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.datatree import settings_of
 from speclet_formula.inference.fit import fit as fit_model
-from speclet_formula.model import Model
+from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import draws_of
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
@@ -128,9 +128,7 @@ def _updated_model(model: Model, formula: str, data: Any, changes: Mapping[str, 
     changed_formula = parse_formula(formula, functions=tuple(settings["functions"] or ()), former=model.formula)
     # Under the labels of the first table, so that new weights are matched with its rows.
     changed = Model(changed_formula, model.data.set_axis(model.index) if data is None else data, **settings)
-    if "priors" not in changes:
-        object.__setattr__(changed, "slots", _kept_priors(model, changed))
-    return changed
+    return changed if "priors" in changes else replace_parts(changed, slots=_kept_priors(model, changed))
 
 
 def _preset(model: Model) -> str:

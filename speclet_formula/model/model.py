@@ -3,7 +3,6 @@
 All that a fit needs is settled here, before anything runs. Fitting is left to `inference`.
 """
 
-import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -27,7 +26,6 @@ from speclet_formula.design.merged import (
 from speclet_formula.design.tables import Missing, as_pandas, in_row_order, read_used, row_labels
 from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import (
-    FAMILIES,
     Family,
     check_response,
     is_linear,
@@ -47,8 +45,24 @@ from speclet_formula.priors import Slot, resolve_priors, slot_frame
 Priors = str | Path | Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, init=False, eq=False)
-class Model:
+@dataclass(frozen=True, eq=False, repr=False)
+class ModelParts:
+    """What a model holds; `Model` says what each is."""
+
+    formula: Formula
+    data: pd.DataFrame
+    family: Family
+    design: Design
+    slots: tuple[Slot, ...]
+    findings: tuple[Finding, ...]
+    n_dropped: int
+    weights: Any
+    functions: dict[str, Callable[..., Any]]
+    index: pd.Index
+
+
+@dataclass(frozen=True, init=False, eq=False, repr=False)
+class Model(ModelParts):
     """What a formula means for a table: design, family and the prior of every parameter.
 
     Parameters
@@ -110,17 +124,6 @@ class Model:
     ('gene_0', 'gene_1')
     """
 
-    formula: Formula
-    data: pd.DataFrame
-    family: Family
-    design: Design
-    slots: tuple[Slot, ...]
-    findings: tuple[Finding, ...]
-    n_dropped: int
-    weights: Any
-    functions: dict[str, Callable[..., Any]]
-    index: pd.Index
-
     @answers_r(error=DataError)
     def __init__(
         self,
@@ -134,59 +137,26 @@ class Model:
         missing: Missing = "error",
         functions: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
-        table: Any = data if isinstance(data, Scan) else as_pandas(data)
+        table = data if isinstance(data, Scan) else as_pandas(data)
         chosen = resolve_family(family, link)
-        added = () if isinstance(table, Scan) else merged_columns(table)
-        parsed, text = _parsed(formula, table.columns, functions or {}, added)
-        if isinstance(table, Scan):
-            named = (weights,) if isinstance(weights, str) else ()
-            response = merged_response(parsed, weights) if table.merge else None
-            table = read_used(table, tuple(dict.fromkeys([*columns_of(parsed), *named])), text, response=response)
-        check_parameters(parsed, chosen)
-        if merged_columns(table):
-            plain = is_linear(chosen)
-            check_merged(parsed, table, plain=plain, functions=tuple(functions or {}))
-        _check_weights(weights, chosen, parsed)
+        parsed, text, table = _read(formula, table, weights, functions or {})
+        _check_formula(parsed, table, chosen, weights, functions or {})
         labels = row_labels(data, len(table))
         ordered = in_row_order(weights, labels, "weights")
         weights = ordered.to_numpy() if isinstance(ordered, pd.Series) else ordered
-        specification = FAMILIES[chosen.name]
-        design = build_design(
-            parsed,
-            table,
-            functions=functions,
-            weights=weights,
-            missing=missing,
-            binary=specification.support == "binary" or (bool(specification.single_trials) and weights is None),
-            ordinal=is_ordinal(chosen),
-            proportion=specification.weights == "trials" and (weights is not None or bool(specification.single_trials)),
-            text=text,
-            reserved=(chosen.parent, *chosen.parameters),
-        )
-        _check_names(design)
-        check_response(chosen, design.response, design.response_name, design.trials)
-        check_limits(chosen, design)
-        slots = resolve_priors(
-            design,
+        design = _design_of(parsed, table, text, chosen, weights=weights, missing=missing, functions=functions)
+        super().__init__(
+            formula=design.formula,
+            data=table,
             family=chosen,
-            priors=priors,
+            design=design,
+            slots=resolve_priors(design, family=chosen, priors=priors),
+            findings=_findings(design, chosen, table),
+            n_dropped=count_rows(table) - row_count(design),
+            weights=weights,
+            functions=dict(functions or {}),
+            index=labels,
         )
-        values = {
-            "formula": design.formula,
-            "data": table,
-            "family": chosen,
-            "design": design,
-            "slots": slots,
-            "findings": inspect_design(
-                design, support=_preflight_support(chosen, design), unordered=table.attrs.get(SORTED, ())
-            ),
-            "n_dropped": count_rows(table) - row_count(design),
-            "weights": weights,
-            "functions": dict(functions or {}),
-            "index": labels,
-        }
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     def __repr__(self) -> str:
         return describe_model(self)
@@ -195,10 +165,10 @@ class Model:
         return f"<pre>{escape(describe_model(self))}</pre>"
 
 
-def with_design(model: Model, design: Design) -> Model:
-    """Return the same model of another design; what else it says of its data stays as it is."""
-    again = copy.copy(model)  # Model's own way of being made would read formula and table again
-    object.__setattr__(again, "design", design)
+def replace_parts(model: Model, **parts: Any) -> Model:
+    """Return the same model with other parts, by the names of its attributes; nothing is read or checked again."""
+    again = Model.__new__(Model)
+    ModelParts.__init__(again, **(vars(model) | parts))
     return again
 
 
@@ -234,7 +204,7 @@ def describe_model(model: Model) -> str:
     return "\n".join(lines)
 
 
-def _preflight_support(family: Family, design: Design) -> Support:
+def _support(family: Family, design: Design) -> Support:
     """Return what the findings depend on: single trials are 0 and 1, whatever the family is called."""
     support = specification_of(family).responses.findings
     if support == "proportion" and design.trials is not None and (design.trials == 1).all():
@@ -250,15 +220,77 @@ def _describe_group(block: GroupBlock, design: Design) -> str:
     return f"Group: {label}   Levels: {len(block.levels):,}   Effects: {effects}   Rows in a level: {each}"
 
 
+def _read(
+    formula: str | Sequence[str] | Formula, table: pd.DataFrame | Scan, weights: Any, functions: Mapping[str, Any]
+) -> tuple[Formula, str | None, pd.DataFrame]:
+    """Return the parsed formula, its text where it has one, and the table; of a scan the columns that are used."""
+    if isinstance(table, Scan):
+        parsed, text = _parsed(formula, table.columns, functions)
+        return parsed, text, _read_scan(table, parsed, text, weights)
+    added = merged_columns(table)
+    return *_parsed(formula, (name for name in table.columns if name not in added), functions), table
+
+
 def _parsed(
-    formula: str | Sequence[str] | Formula, names: Iterable[Any], functions: Mapping[str, Any], added: Sequence[str]
+    formula: str | Sequence[str] | Formula, columns: Iterable[Any], functions: Mapping[str, Any]
 ) -> tuple[Formula, str | None]:
-    """Return the parsed formula and its text; `added` are names that '.' does not mean."""
+    """Return the parsed formula and its text; the columns are those that '.' means."""
     if isinstance(formula, Formula):
         return formula, None
     text = joined_text(formula)
-    columns = [str(name) for name in names if name not in added]
-    return parse_formula(text, columns=columns, functions=tuple(functions)), text
+    return parse_formula(text, columns=[str(name) for name in columns], functions=tuple(functions)), text
+
+
+def _read_scan(table: Scan, formula: Formula, text: str | None, weights: Any) -> pd.DataFrame:
+    """Read the columns of a scan that a formula and the weights name, merged where that is asked for."""
+    named = (weights,) if isinstance(weights, str) else ()
+    response = merged_response(formula, weights) if table.merge else None
+    return read_used(table, tuple(dict.fromkeys([*columns_of(formula), *named])), text, response=response)
+
+
+def _check_formula(
+    formula: Formula, table: pd.DataFrame, family: Family, weights: Any, functions: Mapping[str, Any]
+) -> None:
+    """Refuse a formula that the family, the merged rows of a table, or the weights cannot serve."""
+    check_parameters(formula, family)
+    if merged_columns(table):
+        check_merged(formula, table, plain=is_linear(family), functions=tuple(functions))
+    _check_weights(weights, family, formula)
+
+
+def _design_of(
+    formula: Formula,
+    table: pd.DataFrame,
+    text: str | None,
+    family: Family,
+    *,
+    weights: Any,
+    missing: Missing,
+    functions: Mapping[str, Callable[..., Any]] | None,
+) -> Design:
+    """Build the design that the family wants, and check its response."""
+    specification = specification_of(family)
+    single = bool(specification.single_trials)  # without weights the response may be 0 and 1
+    design = build_design(
+        formula,
+        table,
+        functions=functions,
+        weights=weights,
+        missing=missing,
+        binary=specification.support == "binary" or (single and weights is None),
+        ordinal=is_ordinal(family),
+        proportion=specification.weights == "trials" and (single or weights is not None),
+        text=text,
+        reserved=(family.parent, *family.parameters),
+    )
+    _check_names(design)
+    check_response(family, design.response, design.response_name, design.trials)
+    check_limits(family, design)
+    return design
+
+
+def _findings(design: Design, family: Family, table: pd.DataFrame) -> tuple[Finding, ...]:
+    return inspect_design(design, support=_support(family, design), unordered=table.attrs.get(SORTED, ()))
 
 
 def check_parameters(formula: Formula, family: Family) -> None:
@@ -292,7 +324,7 @@ def _unknown_parameter(name: str, known: list[str], family: Family) -> FormulaEr
 def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
     if weights is None:
         return
-    meaning = FAMILIES[family.name].weights
+    meaning = specification_of(family).weights
     if meaning is None:
         raise DataError(
             f"weights have no meaning for the family '{family.name}'.",

@@ -20,7 +20,7 @@ from speclet_formula.common.files import replacing
 from speclet_formula.design.merged import merged_columns
 from speclet_formula.errors import DataError, SpecletError
 from speclet_formula.formula.terms import columns_of, text_of
-from speclet_formula.model import Model
+from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.packing import (
@@ -134,7 +134,7 @@ def load(path: str | Path, *, functions: Mapping[str, Callable[..., Any]] | None
         )
     _check(model, saved, source)
     # Handed over to the model, all priors count as the user's; the saved table knows where each came from.
-    object.__setattr__(model, "slots", saved.slots)
+    model = replace_parts(model, slots=saved.slots)
     if saved.point is not None:
         return PointFit(model, saved.method, seconds=saved.seconds, **saved.point)  # type: ignore[arg-type]
     return Fit(model, saved.idata, saved.method, saved.diagnostics, saved.seconds)

@@ -176,10 +176,6 @@ def lay_out(fit: Summarised) -> Summary:
 def findings_of(fit: Described) -> tuple[str, ...]:
     """Say in a line each what was found in a fit's design, at most four, and where the rest is told.
 
-    Parameters
-    ----------
-    fit : Fit or PointFit
-
     Returns
     -------
     tuple of str
@@ -227,10 +223,6 @@ def _heading(fit: Summarised) -> str:
 def kind_of_model(fit: Fitted) -> str:
     """Name the kind of model.
 
-    Parameters
-    ----------
-    fit : Fit or PointFit
-
     Returns
     -------
     str
@@ -255,10 +247,6 @@ def _facts(fit: Summarised) -> Iterator[tuple[str, str]]:
 
 def counted_rows(fit: Fitted) -> str:
     """Count the rows, and those that were left out for missing values.
-
-    Parameters
-    ----------
-    fit : Fit or PointFit
 
     Returns
     -------
@@ -291,10 +279,6 @@ def group_table(frame: pd.DataFrame, shown: Mapping[str, str]) -> Table:
         As from `varcorr`.
     shown : mapping of str to str
         The frame's columns that are shown, by their headers.
-
-    Returns
-    -------
-    Table
     """
     deviations, correlations = frame[frame["var2"].isna()], frame[frame["var2"].notna()]
     cells = formatted(deviations[list(shown.values())], deviations["sdcor"])
@@ -367,10 +351,6 @@ def fixed_table(frame: pd.DataFrame, total: int, shown: Mapping[str, str], extra
         The frame's columns that share their decimals, by their headers.
     extra : mapping of str to sequence of str
         Further columns, as text.
-
-    Returns
-    -------
-    Table
     """
     cells = formatted(frame[list(shown.values())], frame["std_error"])
     others = list(zip(*extra.values(), strict=True))

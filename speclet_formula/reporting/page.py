@@ -74,10 +74,6 @@ def page(title: str, body: str) -> str:
         Text; it is escaped.
     body : str
         HTML of header, navigation, main part and foot.
-
-    Returns
-    -------
-    str
     """
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

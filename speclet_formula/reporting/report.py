@@ -104,10 +104,6 @@ def write_report(
         As in `report`.
     recoveries : mapping of str to Recovery
         By the names of the fits; empty where no truth is known.
-
-    Returns
-    -------
-    Path
     """
     target = Path(path)
     try:

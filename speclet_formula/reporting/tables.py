@@ -39,9 +39,10 @@ def render_table(result: Any, format: TableFormat = "text", *, part: str | None 
 
     Parameters
     ----------
-    result : Fit, PointFit, Diagnostics, Comparison, LikelihoodRatios, Recovery or pandas.DataFrame
-        Of a DataFrame, such as `fixef`, `varcorr` and `ranef` return, columns become headings, and the index the first
-        column if it has a name or is not counted from 0.
+    result : Fit, PointFit, Diagnostics, Recovery, pandas.DataFrame, or what else prints tables
+        Such as a Comparison, LikelihoodRatios, Means, a Study or a Predictive. Of a DataFrame, such as `fixef`,
+        `varcorr` and `ranef` return, columns become headings, and the index the first column if it has a name or is
+        not counted from 0.
     format : {"text", "markdown", "html", "latex"}
         HTML is made by great_tables, its styles inline. LaTeX needs the packages booktabs and textcomp.
     part : str, optional
@@ -102,10 +103,6 @@ def _part(tables: dict[str, Table], part: str) -> Table:
 def tables_of(result: Any) -> dict[str, Table]:
     """Return a result's tables by the names of its parts.
 
-    Parameters
-    ----------
-    result : Fit, PointFit, Diagnostics, Comparison, LikelihoodRatios, Recovery or pandas.DataFrame
-
     Returns
     -------
     dict of str to Table
@@ -121,7 +118,8 @@ def tables_of(result: Any) -> dict[str, Table]:
             return make(result)
     raise DataError(
         f"there is no table of a {type(result).__name__}.",
-        "Tables are made of a Fit, a PointFit, its diagnostics, a Comparison, an anova, a Recovery or a DataFrame.",
+        "Tables are made of a fit, its diagnostics, a DataFrame, and of all results that print tables: comparisons, "
+        "recoveries, means, studies and others.",
         "Hand over one of these.",
     )
 
@@ -233,11 +231,19 @@ def _recovery_tables(recovery: Recovery) -> dict[str, Table]:
     return {name: table for name, table in tables.items() if table.rows}
 
 
+def _printed_tables(result: Printed) -> dict[str, Table]:
+    """Return the tables of a print-out, below the last one the sentences that are to be read with them."""
+    sheet = result.sheet()
+    *first, last = (table for table in sheet.tables if table.rows)
+    words = " ".join((*sheet.head, *sheet.foot)).replace("\n", " ")
+    return {table.caption or "table": table for table in (*first, replace(last, note=words))}
+
+
 _TABLES: Mapping[type, Callable[[Any], dict[str, Table]]] = {
     Fit: _fit_tables,
     PointFit: lambda fit: summary_tables(summary_of(fit)),
     Diagnostics: lambda found: {"diagnostics": diagnostics_table(found)},
     Recovery: _recovery_tables,
-    Printed: lambda found: {table.caption or type(found).__name__.lower(): table for table in found.sheet().tables},
+    Printed: _printed_tables,
     pd.DataFrame: lambda frame: {"table": frame_table(frame)},
 }

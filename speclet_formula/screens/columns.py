@@ -71,12 +71,7 @@ class Notes:
 
 
 def read_frame(given: Any, what: str, notes: Notes) -> pd.DataFrame:
-    """Return a table from a path or from any kind of frame, the index as a column where it has names.
-
-    Raises
-    ------
-    DataError
-    """
+    """Return a table from a path or from any kind of frame, the index as a column where it has names."""
     if given is None:
         raise DataError(
             f"there is no {what}.",

@@ -70,10 +70,6 @@ def counts_of(
     name_genes : bool
         Whether nothing else names the genes: without a column of that name the next one of text is taken for them.
 
-    Returns
-    -------
-    Counts
-
     Raises
     ------
     DataError

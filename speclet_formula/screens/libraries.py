@@ -203,10 +203,6 @@ def tidy_genes(genes: pd.Series, notes: Notes) -> pd.Series:
     genes : pandas.Series
     notes : Notes
         Takes what is odd: dates, old symbols, Entrez numbers, separators.
-
-    Returns
-    -------
-    pandas.Series of object
     """
     text = labels_of(genes)
     names = {name: _tidy(name) for name in pd.unique(text.dropna())}

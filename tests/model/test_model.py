@@ -1,5 +1,7 @@
 """What a model checks when it is made, and how it prints."""
 
+import copy
+import pickle
 from dataclasses import FrozenInstanceError
 from typing import Any
 
@@ -8,6 +10,8 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.design.design import take_rows
+from speclet_formula.model import replace_parts
 
 TABLE = pd.DataFrame(
     {
@@ -211,3 +215,16 @@ def test_a_wide_table_is_a_model_of_all_its_columns() -> None:
     model = sf.Model("y ~ .", wide.assign(y=rng.normal(size=30)))
     assert model.design.mean.X.shape == (30, 2001)
     np.testing.assert_array_equal(model.design.mean.X[:, 1:], wide.to_numpy())
+
+
+def test_a_model_with_other_parts_is_made_without_reading_anything_again() -> None:
+    model = sf.Model("y ~ x + (1 | g)", TABLE)
+    design = take_rows(model.design, np.arange(3))
+    again = replace_parts(model, design=design)
+    assert again.design is design
+    assert (again.data is model.data, again.slots is model.slots, type(again)) == (True, True, sf.Model)
+    assert len(model.design.rows) == len(TABLE)
+    for same in (copy.copy(again), pickle.loads(pickle.dumps(again))):
+        assert repr(same) == repr(again)
+    with pytest.raises(FrozenInstanceError):
+        model.design = design

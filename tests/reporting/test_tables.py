@@ -42,10 +42,12 @@ def ratios():
         (lambda: fit().diagnostics, ["Largest R-hat", "4 x 250"]),
         (lambda: sf.compare({"one": fit(), "two": crossed_fit(seed=2)}), ["one", "two", "elpd"]),
         (ratios, ["Chisq", "Days"]),
+        (lambda: sf.marginal_means(fit(), "control"), ["other", "std_error", "group effects at zero"]),
+        (lambda: sf.posterior_predictive(fit(), 5, random_seed=1), ["largest", "median"]),
         (recovery, ["Truth", "Realized", "lme4 (REML)", "Reliability", "0.400"]),
         (lambda: sf.ranef(fit()), ["KRAS", "condval"]),
     ],
-    ids=["fit", "reml", "diagnostics", "comparison", "anova", "recovery", "frame"],
+    ids=["fit", "reml", "diagnostics", "comparison", "anova", "means", "check", "recovery", "frame"],
 )
 @pytest.mark.mostly_slow(every=3)
 def test_every_result_in_every_format(make, wanted, format_):
@@ -89,8 +91,8 @@ def test_a_frame_keeps_an_index_that_says_something():
         (
             lambda: render_table(3),
             "there is no table of a int.\n"
-            "Tables are made of a Fit, a PointFit, its diagnostics, a Comparison, an anova, a "
-            "Recovery or a DataFrame.\nHand over one of these.",
+            "Tables are made of a fit, its diagnostics, a DataFrame, and of all results that print tables: "
+            "comparisons, recoveries, means, studies and others.\nHand over one of these.",
         ),
     ],
 )

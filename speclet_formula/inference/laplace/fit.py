@@ -30,7 +30,7 @@ from speclet_formula.inference.laplace.criterion import (
 )
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, judged
 from speclet_formula.inference.plans import SamplingPlan
-from speclet_formula.model import Model, with_design
+from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import PointFit
 
 FEWEST_LEVELS = 2
@@ -182,7 +182,7 @@ def fit_laplace(model: Model) -> PointFit:
     found = descend(criterion, criterion.value, x, guess, search.sizes, search.units)
     if specification_of(model.family).limit and not found.converged:
         found = _at_the_limit(search, criterion, found)
-    fit = _point_fit(with_design(model, design), search, criterion, found, started)
+    fit = _point_fit(replace_parts(model, design=design), search, criterion, found, started)
     return replace(fit, model=model, estimates=with_dropped(fit.estimates, model.design, kept))
 
 

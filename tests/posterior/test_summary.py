@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.model import Finding, Model
+from speclet_formula.model import Finding, Model, replace_parts
 from speclet_formula.posterior import summary as layout
 from speclet_formula.posterior.diagnostics import diagnose
 from speclet_formula.posterior.summary import lay_out
@@ -294,7 +294,7 @@ def test_a_point_fit_shows_what_was_found_too():
 def test_no_more_than_four_findings_are_shown():
     fit = fake_fit(Model("log_fc ~ x", counts_data()))
     finding = Finding("kind", "Something is the case.", "It matters.", "Do this.")
-    object.__setattr__(fit.model, "findings", (finding,) * 7)
+    fit = replace(fit, model=replace_parts(fit.model, findings=(finding,) * 7))
     notes = [line for line in repr(fit).split("\n") if line.startswith("Note: ")]
     assert notes == ["Note: Something is the case. It matters."] * 4 + [
         "Note: 3 more findings, and what to do: print(fit.model)"
