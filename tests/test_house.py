@@ -1,6 +1,7 @@
 """One idea has one home: what is spelled in one place of the package is spelled in no other."""
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -109,3 +110,11 @@ def test_names_of_the_posterior_are_spelled_where_a_design_names_its_parts() -> 
         for spelled in spelled_names(tree)
     ]
     assert not found
+
+
+def test_a_class_has_a_name_of_its_own() -> None:
+    """Who meets a name in one room need not ask which of several things it is."""
+    names = Counter(
+        node.name.lstrip("_") for _, tree in modules() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in names.items() if count > 1} <= {"Dense", "Place", "Sparse"}
