@@ -59,7 +59,6 @@ WRONG = [  # each is refused where it stands
     'sf.residuals(fit, "pearsen")',
     'sf.fixef(fit, ci_kind="hpd")',
     'sf.confint(fit, "walt")',
-    'sf.kfold(fit, by="gene")',
     "sf.loo(fit, rows=100)",
     'sf.simulate(fit, use_u="kept")',
     'sf.study("y ~ x", data, {}, n_sims=10).truth',

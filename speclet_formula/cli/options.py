@@ -1,114 +1,172 @@
-"""The options that several commands share come as two records; a decorator spreads a record over a command.
+"""Options of the commands, read from the verbs that they call: a new argument of a verb is a new option by itself.
 
-Typer makes an option of each argument of a command, and knows no records. What the options do is left to `commands`.
+Signature and numpydoc are read from the source file, since importing a verb takes seconds and help shall come at once.
 """
 
+import ast
 import inspect
-from collections.abc import Callable
-from dataclasses import dataclass, fields, is_dataclass
-from functools import wraps
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-DataFile = Annotated[Path, typer.Argument(help="A table: CSV, TSV (also .gz) or parquet, told by the name's ending.")]
-FormulaText = Annotated[str, typer.Argument(help="The model in lme4's grammar: 'log_fc ~ control + (1 | gene)'.")]
-
-TrueValues = Annotated[Path, typer.Option(help="JSON object: parameter to number, or to an object level to effect.")]
-
-
-@dataclass(frozen=True)
-class ModelOptions:
-    """What a formula and a table leave open."""
-
-    family: Annotated[
-        str, typer.Option(help="gaussian, poisson, binomial, gamma, beta, cumulative, ...: Bambi's or R's name.")
-    ] = "gaussian"
-    link: Annotated[str | None, typer.Option(help="Link of the mean; the family's usual one by default.")] = None
-    priors: Annotated[
-        str | None,
-        typer.Option(help="weak (the default), bambi, brms, rstanarm, notebook, or the path of a TOML file."),
-    ] = None
-    levels: Annotated[
-        list[str] | None,
-        typer.Option(help="Order of a column's levels, the reference first: column=a,b,c. Can be repeated."),
-    ] = None
-    weights: Annotated[str | None, typer.Option(help="Column of weights that divide the residual variance.")] = None
-    missing: Annotated[str, typer.Option(help="What missing values are: error, or drop (their rows).")] = "error"
+PACKAGE = Path(__file__).resolve().parents[1]
+# How an argument is called in a shell, where it is not by its own name; the commands add those of their verbs.
+FLAGS = {"random_seed": "--seed", "controls": "--controls", "direction": "--direction"}
+_TEXTS = {"weights"}  # of which a terminal can give a column's name alone
+_NOWHERE = {"functions"}  # what is no text
+_HELP = {  # where numpydoc speaks of Python
+    "priors": "weak (the default), bambi, brms, rstanarm, notebook, or the path of a TOML file.",
+    "family": "gaussian, poisson, binomial, gamma, beta, cumulative, ...: Bambi's or R's name.",
+    "weights": "Column of weights that divide the residual variance, or of the trials of a proportion.",
+    "missing": "What missing values are: error, or drop (their rows).",
+    "method": "auto (what serves the model), exact or nuts; without draws reml, ml or laplace.",
+    "keep": "Grouping factor whose effects are kept; all by default. Can be repeated.",
+    "group": "Column whose levels are left out whole, instead of one row at a time.",
+    "fitted_formula": "The model to fit, if it is another one.",
+    "folder": "Keep each outcome here; the same call then goes on.",
+    "cores": "Processor cores; all by default.",
+    "drop": "A finding whose rows are left out. Can be repeated.",
+}
 
 
 @dataclass(frozen=True)
-class SimulatedOptions:
-    """What a formula leaves open where the data are simulated."""
+class Verb:
+    """A verb whose arguments, those by name, are options of a command."""
 
-    family: Annotated[str, typer.Option(help="gaussian, t, bernoulli, poisson or negativebinomial.")] = "gaussian"
-    link: Annotated[str | None, typer.Option(help="Link of the mean; the family's usual one by default.")] = None
-    priors: Annotated[
-        str | None,
-        typer.Option(help="weak (the default), bambi, brms, rstanarm, notebook, or the path of a TOML file."),
-    ] = None
-    levels: Annotated[
-        list[str] | None,
-        typer.Option(help="Order of a column's levels, the reference first: column=a,b,c. Can be repeated."),
-    ] = None
+    place: str  # its file in the package and its name: "inference/fit.py:fit"
+    but: tuple[str, ...] = ()  # arguments that are no options of the command
 
 
-@dataclass(frozen=True)
-class SamplingOptions:
-    """How long and how to sample."""
-
-    # None is what was not asked for: a method refuses what it has no use for.
-    draws: Annotated[int | None, typer.Option(help="Draws to keep in each chain; 1,000 by default.")] = None
-    tune: Annotated[int | None, typer.Option(help="Draws of nuts to adapt with in each chain; 1,000 by default.")] = (
-        None
-    )
-    chains: Annotated[int | None, typer.Option(help="Chains to run; 4 by default.")] = None
-    cores: Annotated[int | None, typer.Option(help="Processor cores; all by default, at most one a chain.")] = None
-    seed: Annotated[int | None, typer.Option(help="Makes the draws repeatable.")] = None
-    target_accept: Annotated[
-        float | None, typer.Option(help="Acceptance rate that nuts adapts to; 0.9 by default.")
-    ] = None
-    sampler: Annotated[str | None, typer.Option(help="Of nuts: nutpie (the default), pymc or numpyro.")] = None
-    method: Annotated[
-        str, typer.Option(help="auto (what serves the model), exact or nuts; without draws reml, ml or laplace.")
-    ] = "auto"
-    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar.")] = False
-
-
-def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the fields of its records as arguments of its own.
+def options_of(verb: Verb) -> dict[str, inspect.Parameter]:
+    """Return an option for each argument of a verb that a terminal can give.
 
     Parameters
     ----------
-    command : callable
-        A function, some of whose parameters are annotated with a dataclass of options.
+    verb : Verb
+
+    Returns
+    -------
+    dict of str to inspect.Parameter
+        By the argument's name; with the help that numpydoc has for it.
+
+    Examples
+    --------
+    >>> options_of(Verb("inference/fit.py:fit"))["random_seed"].annotation.__metadata__[0].help
+    'Makes the draws repeatable.'
+    """
+    file, name = verb.place.split(":")
+    function, text = _definition(file, name)
+    helps = dict(_descriptions(text))
+    options = {}
+    for argument, default in zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True):
+        kind = _kind(argument)
+        if kind is None or argument.arg in verb.but or default is None:
+            continue
+        options[argument.arg] = _option(argument.arg, kind, _value(default, file), helps.get(argument.arg, ""))
+    return options
+
+
+def takes(**verbs: tuple[Verb, ...]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the arguments of verbs as options.
+
+    Parameters
+    ----------
+    **verbs : tuple of Verb
+        By the parameter of the command that takes what was given of them, as a dictionary ready for the verb. An
+        option that two have belongs to the first.
 
     Returns
     -------
     callable
-        The same with one keyword argument for each field of those dataclasses, which is what Typer reads.
+        A decorator; the decorated command has the parameters that Typer reads.
     """
-    signature = inspect.signature(command)
-    records = {name: p.annotation for name, p in signature.parameters.items() if is_dataclass(p.annotation)}
+    places: dict[str, str] = {}
+    options: dict[str, inspect.Parameter] = {}
+    for taker, those in verbs.items():
+        for name, option in ((n, o) for verb in those for n, o in options_of(verb).items() if n not in options):
+            places[name], options[name] = taker, option
 
-    @wraps(command)
-    def spread_command(**arguments: Any) -> None:
-        made = {
-            name: record(**{field.name: arguments.pop(field.name) for field in fields(record)})  # type: ignore[operator]
-            for name, record in records.items()
-        }
-        command(**arguments, **made)
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command)
 
-    kept = [p for name, p in signature.parameters.items() if name not in records]
-    added = [_parameter(field) for record in records.values() for field in fields(record)]
-    keyword = inspect.Parameter.KEYWORD_ONLY
-    parameters = [p.replace(kind=keyword) for p in (*kept, *added)]
-    spread_command.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
-    spread_command.__annotations__ = {p.name: p.annotation for p in parameters}
-    return spread_command
+        @wraps(command)
+        def call(**given: Any) -> None:
+            arguments: dict[str, dict[str, Any]] = {taker: {} for taker in verbs}
+            for name, taker in places.items():
+                value = given.pop(name)
+                if value != options[name].default or name == "progress":
+                    arguments[taker][name] = tuple(value) if isinstance(value, list) else value
+            command(**given, **arguments)
+
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        kept = [p.replace(kind=keyword) for name, p in signature.parameters.items() if name not in verbs]
+        parameters = [*kept, *options.values()]
+        call.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+        call.__annotations__ = {p.name: p.annotation for p in parameters}
+        return call
+
+    return decorate
 
 
-def _parameter(field: Any) -> inspect.Parameter:
-    """Return a record's field as an argument."""
-    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type)
+@cache
+def _module(file: str) -> ast.Module:
+    return ast.parse((PACKAGE / file).read_text(encoding="utf-8"))
+
+
+def _definition(file: str, name: str) -> tuple[ast.FunctionDef, str]:
+    """Return a function, or how a class is made, with the text that describes its arguments."""
+    node = [n for n in _module(file).body if isinstance(n, ast.FunctionDef | ast.ClassDef) and n.name == name][-1]
+    text = ast.get_docstring(node) or ""
+    if isinstance(node, ast.ClassDef):
+        node = next(n for n in node.body if isinstance(n, ast.FunctionDef) and n.name == "__init__")
+    return node, text
+
+
+def _descriptions(text: str) -> Iterator[tuple[str, str]]:
+    """Go through the arguments that numpydoc describes, with the first sentence of each."""
+    section = re.search(r"^Parameters\n-+\n(.*?)(?=^\w[\w ]*\n-+$|\Z)", text, re.DOTALL | re.MULTILINE)
+    for names, body in re.findall(
+        r"^(\S[^\n:]*?)(?: : [^\n]*)?\n((?:[ ]+\S[^\n]*\n?)+)", section[1] if section else "", re.M
+    ):
+        sentence = re.match(r"(.+?[.!?])(?=\s|$)", " ".join(body.split()))
+        for name in names.split(","):
+            yield name.strip(), (sentence[1] if sentence else " ".join(body.split())).replace("`", "")
+
+
+def _kind(argument: ast.arg) -> Any:
+    """Return the type that Typer reads for an argument; None for one that is no text, number or switch."""
+    words = set(re.findall(r"\w+", ast.unparse(argument.annotation) if argument.annotation else ""))
+    if argument.arg in _NOWHERE:
+        return None
+    if "Sequence" in words:
+        return list[str]
+    for kind in (bool, int, float):
+        if kind.__name__ in words:
+            return None if "tuple" in words else kind
+    return str if argument.arg in _TEXTS or words - {"Any", "None", "Mapping", "dict", "object"} else None
+
+
+def _value(default: ast.expr, file: str) -> Any:
+    """Return a default; that of a name is looked up in the file."""
+    if isinstance(default, ast.Name):
+        default = next(
+            n.value for n in _module(file).body if isinstance(n, ast.Assign) and ast.unparse(n.targets[0]) == default.id
+        )
+    return ast.literal_eval(default)
+
+
+def _option(name: str, kind: Any, default: Any, text: str) -> inspect.Parameter:
+    """Return a command's parameter; progress is shown unless it is switched off by --quiet."""
+    if name == "progress":
+        kind, default, flags, text = bool, True, "--progress/--quiet", "Show how far the work is, in a terminal."
+    else:
+        flag = FLAGS.setdefault(name, f"--{name.replace('_', '-')}")
+        flags = f"{flag}/--no-{flag[2:]}" if kind is bool and default else flag
+    start = None if default == () else default
+    annotation = Annotated[kind if start is not None else kind | None, typer.Option(flags, help=_HELP.get(name, text))]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=start, annotation=annotation)

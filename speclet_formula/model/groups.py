@@ -193,7 +193,7 @@ def _spelled_alone(term: FixedTerm, predictor: Predictor) -> str | None:
 
 MISPLACED_SHARE = 0.25  # of a factor's repeated levels: with more of them in several parents it is a crossed factor
 
-Factor = tuple[np.ndarray, Sequence[str]]  # a code for each row, and the levels
+type LevelCodes = tuple[np.ndarray, Sequence[str]]  # a code for each row, and the levels
 
 
 def inspect_factors(design: Design) -> Iterator[Finding]:
@@ -222,7 +222,7 @@ def _same_partition(one: GroupBlock, other: GroupBlock) -> bool:
     return bool((partner[one.codes] == other.codes).all())
 
 
-def _factors(block: GroupBlock, design: Design) -> Iterator[tuple[str, Factor]]:
+def _factors(block: GroupBlock, design: Design) -> Iterator[tuple[str, LevelCodes]]:
     """Yield the single columns that a grouping factor crosses: gene and sgRNA for gene:sgRNA."""
     for name in block.factors:
         if len(block.factors) == 1:
@@ -236,7 +236,7 @@ def _factors(block: GroupBlock, design: Design) -> Iterator[tuple[str, Factor]]:
                 yield name, (factor.codes.astype(np.int64), tuple(factor.categories))
 
 
-def _nested_in_two(child: str, inner: Factor, parent: str, outer: Factor) -> Iterator[Finding]:
+def _nested_in_two(child: str, inner: LevelCodes, parent: str, outer: LevelCodes) -> Iterator[Finding]:
     """Look for levels of a nested factor that occur in several levels of the outer one."""
     codes, levels = inner
     pairs = pd.unique(codes * len(outer[1]) + outer[0])  # a hash table: linear, where np.unique sorts

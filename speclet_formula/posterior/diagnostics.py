@@ -4,16 +4,17 @@ The numbers are those of `convergence`.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 from scipy import special
 
 from speclet_formula.design.design import is_correlation, slot_of_sd
-from speclet_formula.posterior.convergence import FEWEST_DRAWS, Array, Mixing, mixing
-from speclet_formula.posterior.draws import posterior_in, statistics_in
+from speclet_formula.posterior.convergence import FEWEST_DRAWS, Mixing, mixing
+from speclet_formula.posterior.draws import draws_in, posterior_in, statistics_in
 
 type Verdict = Literal["converged", "doubtful", "failed"]
 
@@ -174,29 +175,30 @@ DEPTH_NAMES = ("maxdepth_reached", "reached_max_treedepth")  # nutpie's name, py
 def gather(idata: Any) -> Evidence:
     """Walk through the posterior, one variable at a time, and keep the worst."""
     posterior, (flags, notes) = posterior_in(idata), statistics_in(idata)
+    known = draws_in(posterior)
     not_finite: list[str] = []
     still: list[str] = []
     worst = {name: Extreme(math.nan, "") for name in ("r_hat", "ess_bulk", "ess_tail")}
     moving = False
     checked = parameters = 0
-    for variable in posterior.data_vars.values():
-        draws = _parameters_first(variable)
+    for name in known.names:
+        draws, label = np.moveaxis(known.by_chain(known.read(name)), -1, 0), partial(known.label, name)
         finite = np.isfinite(draws).all(axis=(1, 2))
         constant = finite & (np.ptp(draws, axis=(1, 2)) == 0) if draws.size else finite
-        not_finite += [_label(variable, int(index)) for index in np.flatnonzero(~finite)]
+        not_finite += [label(int(index)) for index in np.flatnonzero(~finite)]
         moving = moving or bool((finite & ~constant).any())
-        if not variable.attrs.get(FIXED):
-            still += [_label(variable, int(index)) for index in np.flatnonzero(constant)]
+        if not posterior[name].attrs.get(FIXED):
+            still += [label(int(index)) for index in np.flatnonzero(constant)]
         kept = np.flatnonzero(finite & ~constant)
         parameters += len(kept)
         if len(kept) > MOST_CHECKED:
             kept = kept[np.linspace(0, len(kept) - 1, MOST_CHECKED).astype(np.int64)]
         checked += len(kept)
         mixed = mixing(draws if len(kept) == len(draws) else draws[kept])
-        _keep_worst(worst, mixed, variable, kept)
+        _keep_worst(worst, mixed, label, kept)
     return Evidence(
-        chains=posterior.sizes["chain"],
-        draws=posterior.sizes["draw"],
+        chains=known.chains,
+        draws=known.length,
         not_finite=tuple(not_finite),
         still=tuple(still),
         moving=moving,
@@ -211,24 +213,7 @@ def gather(idata: Any) -> Evidence:
     )
 
 
-def _parameters_first(variable: Any) -> Array:
-    """Bring a variable's draws into the shape (parameters, chains, draws)."""
-    ordered = variable.transpose("chain", "draw", ...)
-    values = np.asarray(ordered.values, dtype=np.float64).reshape(*ordered.shape[:2], -1)
-    return np.moveaxis(values, -1, 0)
-
-
-def _label(variable: Any, index: int) -> str:
-    """Name the parameter as a reader knows it: "1|gene[BRAF]"."""
-    dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
-    if not dims:
-        return str(variable.name)
-    elements = np.unravel_index(index, [variable.sizes[dim] for dim in dims])
-    labels = [str(variable[dim].values[element]) for dim, element in zip(dims, elements, strict=True)]
-    return f"{variable.name}[{', '.join(labels)}]"
-
-
-def _keep_worst(worst: dict[str, Extreme], mixed: Mixing, variable: Any, kept: np.ndarray) -> None:
+def _keep_worst(worst: dict[str, Extreme], mixed: Mixing, label: Callable[[int], str], kept: np.ndarray) -> None:
     """Put a variable's worst numbers in the place of milder ones."""
     for name, values in (("r_hat", mixed.r_hat), ("ess_bulk", -mixed.ess_bulk), ("ess_tail", -mixed.ess_tail)):
         if not len(values) or np.isnan(values).all():
@@ -237,7 +222,7 @@ def _keep_worst(worst: dict[str, Extreme], mixed: Mixing, variable: Any, kept: n
         value = float(values[row]) if name == "r_hat" else -float(values[row])
         known = worst[name].value
         if math.isnan(known) or (value > known if name == "r_hat" else value < known):
-            worst[name] = Extreme(value, _label(variable, int(kept[row])))
+            worst[name] = Extreme(value, label(int(kept[row])))
 
 
 def _count(flags: Mapping[str, Any], names: tuple[str, ...]) -> int:

@@ -69,12 +69,15 @@ class Draws:
         The variables that there are.
     read : callable
         Gives a variable by its name, (draws, elements); nothing is copied before it is asked for.
+    label : callable
+        Names an element of a variable, by the variable's name and its place: "sigma", "1|gene[BRAF]".
     """
 
     chains: int
     length: int
     names: tuple[str, ...]
     read: Callable[[str], Array]
+    label: Callable[[str, int], str]
 
     def __len__(self) -> int:
         return self.chains * self.length
@@ -142,6 +145,10 @@ class Draws:
             )
         return values
 
+    def elements(self, name: str) -> tuple[str, ...]:
+        """Name the elements of a variable, in the order of its columns."""
+        return tuple(self.label(name, element) for element in range(self.variable(name).shape[1]))
+
     def by_chain(self, values: Array) -> Array:
         """Part the chains of what has all draws first: (chains, draws, ...)."""
         return values.reshape(self.chains, self.length, *values.shape[1:])
@@ -149,7 +156,7 @@ class Draws:
     def take(self, chosen: slice | np.ndarray) -> "Draws":
         """Return some of the draws, counted over all chains, as one chain."""
         length = len(np.empty(len(self), dtype=bool)[chosen])
-        return Draws(1, length, self.names, lambda name: self.read(name)[chosen])
+        return replace(self, chains=1, length=length, read=lambda name: self.read(name)[chosen])
 
     def thinned(self, step: int) -> "Draws":
         """Return every so many draws of each chain."""
@@ -160,7 +167,7 @@ class Draws:
             values = self.by_chain(self.read(name))[:, ::step]
             return values.reshape(-1, values.shape[-1])
 
-        return Draws(self.chains, len(range(0, self.length, step)), self.names, read)
+        return replace(self, length=len(range(0, self.length, step)), read=read)
 
     def only(self, names: tuple[str, ...]) -> "Draws":
         """Return the draws of some variables, of those that there are."""
@@ -168,7 +175,7 @@ class Draws:
 
     def mean(self) -> "Draws":
         """Return the means over all draws, as the only draw."""
-        return Draws(1, 1, self.names, lambda name: self.read(name).mean(axis=0, keepdims=True))
+        return replace(self, chains=1, length=1, read=lambda name: self.read(name).mean(axis=0, keepdims=True))
 
     def require(self, blocks: Iterable[GroupBlock]) -> None:
         """Raise an EstimateError unless there are draws of the effects of these blocks."""
@@ -226,13 +233,23 @@ def draws_in(posterior: Any) -> Draws:
     """
     sizes = posterior.sizes
     names = tuple(map(str, posterior.data_vars))
-    return Draws(sizes["chain"], sizes["draw"], names, partial(_pooled, posterior))
+    return Draws(sizes["chain"], sizes["draw"], names, partial(_pooled, posterior), partial(_label, posterior))
 
 
 def _pooled(posterior: Any, name: str) -> Array:
     """Return a variable of a dataset, (draws of all chains, elements)."""
     array = posterior[name].transpose("chain", "draw", ...)
     return np.asarray(array.values, dtype=np.float64).reshape(array.shape[0] * array.shape[1], -1)
+
+
+def _label(posterior: Any, name: str, element: int) -> str:
+    """Name an element of a variable as a reader knows it: "1|gene[BRAF]"."""
+    variable = posterior[name]
+    dims = [dim for dim in variable.dims if dim not in ("chain", "draw")]
+    if not dims:
+        return name
+    places = np.unravel_index(element, [variable.sizes[dim] for dim in dims])
+    return f"{name}[{', '.join(str(variable[dim].values[k]) for dim, k in zip(dims, places, strict=True))}]"
 
 
 def values_of(fit: Fitted) -> Draws:
@@ -264,7 +281,11 @@ def _estimates(design: Design, points: PointEstimates) -> Draws:
     values |= {name: np.array(number) for name, number, _ in points.others}
     if points.sigma is not None:
         values["sigma"] = np.array(points.sigma)
-    return Draws(1, 1, tuple(values), lambda name: np.reshape(values[name], (1, -1)).astype(np.float64))
+
+    def read(name: str) -> Array:
+        return np.reshape(values[name], (1, -1)).astype(np.float64)
+
+    return Draws(1, 1, tuple(values), read, lambda name, k: f"{name}[{k}]" if read(name).size > 1 else name)
 
 
 def posterior_in(idata: Any) -> Any:

@@ -3,7 +3,7 @@
 The measure is ArviZ's psense; the log prior and the log likelihood of the draws are computed here, for any engine.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -66,13 +66,11 @@ def sensitivity(fit: "Fit") -> pd.DataFrame:
             "log_likelihood": xr.Dataset({"total": (("chain", "draw"), _log_likelihood(fit.model, draws))}),
         }
     )
-    found = {group: psense(tree, group=group) for group in ("prior", "likelihood")}
-    rows = [
-        (name, *values)
-        for variable in shown.data_vars
-        for name, values in _elements(str(variable), found["prior"][variable], found["likelihood"][variable])
-    ]
-    frame = pd.DataFrame(rows, columns=["parameter", "prior", "likelihood"])
+    names = list(map(str, shown.data_vars))
+    frame = pd.DataFrame({"parameter": [label for name in names for label in draws.elements(name)]})
+    for group in ("prior", "likelihood"):
+        moves = psense(tree, group=group)
+        frame[group] = np.concatenate([np.ravel(moves[name].to_numpy()) for name in names])
     words = [_diagnosis(*pair) for pair in zip(frame["prior"], frame["likelihood"], strict=True)]
     return frame.assign(diagnosis=words)
 
@@ -83,15 +81,6 @@ def _log_likelihood(model: Model, draws: Draws) -> Array:
     for _, block in log_likelihood_blocks(model, draws):
         total += block.sum(axis=1)
     return draws.by_chain(total)
-
-
-def _elements(name: str, prior: Any, likelihood: Any) -> list[tuple[str, tuple[float, float]]]:
-    """Return a variable's elements by name."""
-    pairs = list(zip(np.ravel(prior.values), np.ravel(likelihood.values), strict=True))
-    if not prior.dims:
-        return [(name, (float(pairs[0][0]), float(pairs[0][1])))]
-    labels = np.ravel(prior[prior.dims[0]].values)
-    return [(f"{name}[{label}]", (float(one), float(two))) for label, (one, two) in zip(labels, pairs, strict=True)]
 
 
 def _diagnosis(prior: float, likelihood: float) -> str:

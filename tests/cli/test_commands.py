@@ -2,6 +2,7 @@
 
 import functools
 import gzip
+import inspect
 import json
 import re
 import shutil
@@ -15,11 +16,13 @@ import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
+import speclet_formula as sf
 from speclet_formula import __version__
 from speclet_formula.cli import app
 from speclet_formula.cli.commands import INTERRUPTED, MISTAKE
-from speclet_formula.cli.reading import read_table, read_truth
-from speclet_formula.cli.wording import as_options
+from speclet_formula.cli.inputs import read_table, read_truth
+from speclet_formula.cli.options import Verb, options_of
+from speclet_formula.cli.outputs import as_options
 from speclet_formula.errors import DataError
 from speclet_formula.inference.lmer import lmer
 from speclet_formula.posterior.archive import save
@@ -138,7 +141,7 @@ MISTAKES = {
         None,
     ),
     "an unknown prior": (
-        "explain y~(1|gene) --data screen.csv --priors week",
+        "explain screen.csv y~(1|gene) --priors week",
         None,
     ),
     "levels without a column": (
@@ -166,13 +169,13 @@ MISTAKES = {
         "Write --levels drug=yes,no.",
     ),
     "a folder to save in that does not exist": (
-        "fit screen.csv y~(1|gene) --out nowhere/a.fit",
-        "--out 'nowhere/a.fit' lies in a folder that does not exist.\n"
+        "fit screen.csv y~(1|gene) --output nowhere/a.fit",
+        "--output 'nowhere/a.fit' lies in a folder that does not exist.\n"
         "It needs the name of a file in a folder that exists.\nMake the folder first, or choose another name.",
     ),
     "a folder to save as": (
-        "fit screen.csv y~(1|gene) --out .",
-        "--out '.' is a folder.\nIt needs the name of a file in a folder that exists.\n"
+        "fit screen.csv y~(1|gene) --output .",
+        "--output '.' is a folder.\nIt needs the name of a file in a folder that exists.\n"
         "Make the folder first, or choose another name.",
     ),
     "too few draws": (
@@ -221,7 +224,7 @@ MISTAKES = {
         f"the true value of 'sigma' is NaN.\nTrue values are numbers, or objects from level to number.\n{FORMS}",
     ),
     "a demo without a folder": (
-        "demo --folder screen.csv",
+        "demo --output screen.csv",
         "the folder 'screen.csv' cannot be made: File exists.\nThe pictures need a folder that can be written to.\n"
         "Choose another one.",
     ),
@@ -266,17 +269,17 @@ SHORT = (  # a command that ends before anything is fitted, and how its message 
     (f"recover {TWICE} --truth large.json", "the true value of 'sigma' is Infinity."),
     (f"compare {TWICE} y~drug --method laplace", "compare has no use for --method laplace."),
     (f"compare {TWICE} y~drug+(1|gene)", "two models have the name 'y~drug+(1|gene)'."),
-    (f"simulate {TWICE} --truth truth.json --out new.csv --seed -1", None),
+    (f"simulate {TWICE} --truth truth.json --output new.csv --seed -1", None),
     (f"study {TWICE} --truth truth.json --method ml", "study has no use for --method ml."),
     (f"study {TWICE} --truth truth.json --chains 1000000", "--draws 1,000, --chains 1,000,000 are"),
-    (f"study {TWICE} --truth truth.json --sims 0", None),
+    (f"study {TWICE} --truth truth.json --nsim 0", None),
     (f"fit {TWICE} --levels drug=yes,no --levels drug=no,yes", "--levels names the column 'drug' twice."),
-    (f"fit {TWICE} --out new.csv", "--out 'new.csv' promises another kind of file by its ending."),
-    (f"fit {TWICE} --out new.html", "--out 'new.html' promises another kind of file by its ending."),
-    (f"recover {TWICE} --truth truth.json --html new.txt", "--html 'new.txt' promises another kind of file"),
+    (f"fit {TWICE} --output new.csv", "--output 'new.csv' promises another kind of file by its ending."),
+    (f"fit {TWICE} --output new.html", "--output 'new.html' promises another kind of file by its ending."),
+    (f"recover {TWICE} --truth truth.json --output new.txt", "--output 'new.txt' promises another kind of file"),
     (
-        f"simulate {TWICE} --truth truth.json --out new.csv --out-truth new.tsv",
-        "--out-truth 'new.tsv' promises another",
+        f"simulate {TWICE} --truth truth.json --output new.csv --output-truth new.tsv",
+        "--output-truth 'new.tsv' promises another",
     ),
     (f"recover {TWICE} --truth foreign.json", "the truth has 'foo', and nothing of that is in the model."),
     (f"recover {TWICE} --truth negative.json", "truth['sigma'] is -1."),
@@ -290,14 +293,14 @@ SHORT = (  # a command that ends before anything is fitted, and how its message 
     ("screen c.csv --samples s.csv --direction down", "--direction 'down' is no direction."),
     ("screen c.csv --samples s.csv --top 0", "--top 0 is out of range."),
     ("screen c.csv --samples s.csv --method laplace", "a screen's log fold changes are not fitted by"),
-    ("screen c.csv --samples s.csv --method ml --out-guides g.csv", "--out-guides has no use for a fit by ml."),
+    ("screen c.csv --samples s.csv --method ml --output-guides g.csv", "--output-guides has no use for a fit by ml."),
     ("screen c.csv --samples s.csv --pseudo-count nan", "--pseudo-count nan is out of range."),
     ("screen c.csv --samples s.csv --normalise foo", "there is no --normalise foo."),
     ("screen c.csv --samples s.csv --drop foo", "--drop foo names no finding that can be left out."),
     ("screen c.csv --samples s.csv --formula log_fc~1", "'log_fc ~ 1' has no effects of genes to rank."),
     (
-        "screen c.csv --samples s.csv --formula log_fc~(1|gene) --out-guides g.csv",
-        "'log_fc ~ 1 + (1 | gene)' has no effects of guides for --out-guides.",
+        "screen c.csv --samples s.csv --formula log_fc~(1|gene) --output-guides g.csv",
+        "'log_fc ~ 1 + (1 | gene)' has no effects of guides for --output-guides.",
     ),
 )
 PYTHON = re.compile(
@@ -339,9 +342,9 @@ def point_fit():
 
 
 def test_a_file_that_will_be_replaced_is_named(folder):
-    command = ("fit", "screen.csv", "y~1", "--method", "reml", "--out", "a.fit")
+    command = ("fit", "screen.csv", "y~1", "--method", "reml", "--output", "a.fit")
     assert run(*command).stderr == ""
-    assert run(*command).stderr == "Note: --out 'a.fit' is there already; it is replaced at the end.\n"
+    assert run(*command).stderr == "Note: --output 'a.fit' is there already; it is replaced at the end.\n"
 
 
 @pytest.mark.parametrize("method", ["reml", "ml"])
@@ -349,7 +352,7 @@ def test_genes_are_ranked_without_draws_too(folder, method):
     drawn = simulate_screen(genes=30, guides_per_gene=3, random_seed=1)
     drawn.counts.to_csv("c.csv", index=False)
     drawn.samples.to_csv("s.csv", index=False)
-    result = run("screen", "c.csv", "--samples", "s.csv", "--method", method, "--out", "genes.csv", "--quiet")
+    result = run("screen", "c.csv", "--samples", "s.csv", "--method", method, "--output", "genes.csv", "--quiet")
     assert result.exit_code == 0, result.stderr
     assert "log_fc ~ 1 + (1 | gene) + (1 | gene:sgRNA) + (1 | sample): 0 seconds." in result.stdout
     genes = pd.read_csv("genes.csv")
@@ -379,8 +382,8 @@ def test_an_interruption_takes_one_line(folder, monkeypatch):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("speclet_formula.cli.reading.read_table", interrupted)
-    result = run("explain", "y ~ (1 | gene)", "--data", "screen.csv")
+    monkeypatch.setattr("speclet_formula.cli.inputs.read_table", interrupted)
+    result = run("explain", "screen.csv", "y ~ (1 | gene)")
     assert result.exit_code == INTERRUPTED
     assert (result.stdout, result.stderr) == ("", "Interrupted.\n")
 
@@ -421,7 +424,7 @@ def test_explain_uses_the_family():
 
 
 def test_explain_with_data_shows_the_model(folder):
-    result = run("explain", "y ~ drug + (1 | gene)", "--data", "screen.csv", "--levels", "drug=yes,no")
+    result = run("explain", "screen.csv", "y ~ drug + (1 | gene)", "--levels", "drug=yes,no")
     assert result.exit_code == 0
     assert "Formula: y ~ 1 + drug + (1 | gene)" in result.stdout
     assert "Group: gene   Levels: 3   Effects: 1" in result.stdout
@@ -430,9 +433,9 @@ def test_explain_with_data_shows_the_model(folder):
 
 def test_a_wide_table_is_not_wrapped(folder, monkeypatch):
     monkeypatch.setenv("COLUMNS", "30")
-    wide = run("explain", "y ~ drug + (1 | gene)", "--data", "screen.csv").stdout
+    wide = run("explain", "screen.csv", "y ~ drug + (1 | gene)").stdout
     monkeypatch.setenv("COLUMNS", "300")
-    assert run("explain", "y ~ drug + (1 | gene)", "--data", "screen.csv").stdout == wide
+    assert run("explain", "screen.csv", "y ~ drug + (1 | gene)").stdout == wide
     assert max(map(len, wide.splitlines())) > 60
 
 
@@ -448,16 +451,20 @@ OVER = (
     "What is written takes the place of what was there.\nChoose another name.\n"
 )
 OVERWRITING = {
-    "fit": ("fit screen.csv y~(1|gene) --method reml --out {out}", "--out", "screen.csv"),
-    "recover": ("recover screen.csv y~(1|gene) --truth truth.json --html {out}", "--html", "screen.csv"),
-    "recover's truth": ("recover screen.csv y~(1|gene) --truth truth.json --html {out}", "--html", "truth.json"),
+    "fit": ("fit screen.csv y~(1|gene) --method reml --output {out}", "--output", "screen.csv"),
+    "recover": ("recover screen.csv y~(1|gene) --truth truth.json --output {out}", "--output", "screen.csv"),
+    "recover's truth": ("recover screen.csv y~(1|gene) --truth truth.json --output {out}", "--output", "truth.json"),
     "report": ("report a.fit b.fit --output {out}", "--output", "b.fit"),
-    "simulate": ("simulate screen.csv y~drug --truth truth.json --out {out}", "--out", "screen.csv"),
+    "simulate": ("simulate screen.csv y~drug --truth truth.json --output {out}", "--output", "screen.csv"),
     "simulate's truth": (
-        "simulate screen.csv y~drug --truth truth.json --out drawn.csv --out-truth {out}", "--out-truth", "truth.json",
+        "simulate screen.csv y~drug --truth truth.json -o drawn.csv --output-truth {out}",
+        "--output-truth",
+        "truth.json",
     ),
     "simulate's table": (
-        "simulate screen.csv y~drug --truth truth.json --out drawn.csv --out-truth {out}", "--out-truth", "drawn.csv",
+        "simulate screen.csv y~drug --truth truth.json -o drawn.csv --output-truth {out}",
+        "--output-truth",
+        "drawn.csv",
     ),
 }  # fmt: skip
 
@@ -487,21 +494,31 @@ def test_two_new_files_of_one_name_are_refused(folder):
     (folder / "truth.json").write_text('{"Intercept": 1, "sigma": 1}')
     (folder / "loop").symlink_to(".")
     result = run(
-        *["simulate", "screen.csv", "y~1", "--truth", "truth.json", "--out", "new.csv", "--out-truth", "loop/new.csv"]
+        *[
+            "simulate",
+            "screen.csv",
+            "y~1",
+            "--truth",
+            "truth.json",
+            "--output",
+            "new.csv",
+            "--output-truth",
+            "loop/new.csv",
+        ]
     )
-    assert result.stderr == OVER.format(option="--out-truth", out="loop/new.csv", other="new.csv")
+    assert result.stderr == OVER.format(option="--output-truth", out="loop/new.csv", other="new.csv")
     assert not (folder / "new.csv").exists()
 
 
 @pytest.mark.parametrize("name", ["x.csv", "x.tsv", "x.parquet"])
 def test_a_simulated_table_is_of_the_kind_that_its_name_says(folder, name):
     (folder / "truth.json").write_text('{"Intercept": 1, "sigma": 1}')
-    assert run("simulate", "screen.csv", "y~1", "--truth", "truth.json", "--out", name, "--seed", 1).exit_code == 0
+    assert run("simulate", "screen.csv", "y~1", "--truth", "truth.json", "--output", name, "--seed", 1).exit_code == 0
     assert len(read_table(folder / name)) == len(read_table(folder / "screen.csv"))
 
 
 def test_a_fit_can_be_saved_into_nothing(folder):
-    result = run("fit", "screen.csv", "y~1", "--method", "reml", "--out", "/dev/null")
+    result = run("fit", "screen.csv", "y~1", "--method", "reml", "--output", "/dev/null")
     assert result.exit_code == 0, result.stderr
     assert not Path("/dev/null").is_file()
 
@@ -586,7 +603,7 @@ def test_fit_prints_and_saves(simulated):
     from speclet_formula.posterior.archive import load
 
     folder, short = simulated
-    result = run("fit", folder / "data.csv", "y ~ x + (1 | g)", *short, "--out", folder / "a.fit")
+    result = run("fit", folder / "data.csv", "y ~ x + (1 | g)", *short, "--output", folder / "a.fit")
     assert result.exit_code == 0, result.output
     assert "Note: 1 of 180 rows dropped: missing values." in result.stderr
     assert f"Saved as {folder / 'a.fit'}" in result.stdout
@@ -616,16 +633,49 @@ def test_recover_sets_the_truth_beside_the_fit(simulated):
     assert "Group effects (centred):" in result.stdout
 
 
-def test_explain_takes_the_table_by_place_or_by_name(folder):
-    by_place = run("explain", "y ~ (1 | gene)", "screen.csv")
-    assert by_place.stdout == run("explain", "y ~ (1 | gene)", "--data", "screen.csv").stdout
-    assert "What a fit costs" in by_place.stdout
-    both = run("explain", "y ~ (1 | gene)", "screen.csv", "--data", "screen.csv")
-    assert both.exit_code == 2
-    assert both.stderr == (
-        "there are two tables: 'screen.csv' and --data 'screen.csv'.\n"
-        "A formula is explained with one table, or with none.\nLeave one of them out.\n"
+def test_explain_takes_the_table_before_the_formula(folder):
+    assert "What a fit costs" in run("explain", "screen.csv", "y ~ (1 | gene)").stdout
+    turned = run("explain", "y ~ (1 | gene)", "screen.csv")
+    assert turned.exit_code == MISTAKE
+    assert turned.stderr == (
+        "'y ~ (1 | gene)' is not followed by a formula alone.\n"
+        "explain takes a formula, or a table and a formula; the table comes first, as in every command.\n"
+        "Write explain screen.csv 'y ~ (1 | gene)'.\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("command", "verbs"),
+    [
+        ("fit", ("model/model.py:Model", "inference/fit.py:fit")),
+        ("compare", ("comparison/compare.py:compare", "inference/fit.py:fit")),
+        ("recover", ("recovery/recover.py:recover", "model/model.py:Model", "inference/fit.py:fit")),
+        ("study", ("studies/study.py:study",)),
+        ("screen", ("screens/read.py:read_screen", "inference/fit.py:fit")),
+    ],
+)
+def test_each_argument_of_a_verb_is_an_option(command, verbs):
+    """What a terminal can give: `link` is left out of compare, functions and fits are no text."""
+    shown = run(command, "--help").stdout
+    for verb in verbs:
+        for option in options_of(Verb(verb)).values():
+            for flag in option.annotation.__metadata__[0].param_decls:
+                assert flag.partition("/")[0] in shown
+
+
+def test_options_are_those_of_the_signatures():
+    """Read from the source they are what inspect finds, but for what is no text, number or switch."""
+    for place, verb in {
+        "model/model.py:Model": sf.Model, "inference/fit.py:fit": sf.fit, "studies/study.py:study": sf.study,
+        "comparison/compare.py:compare": sf.compare, "screens/read.py:read_screen": sf.read_screen,
+    }.items():  # fmt: skip
+        named = [p for p in inspect.signature(verb).parameters.values() if p.kind is p.KEYWORD_ONLY]
+        options = options_of(Verb(place))
+        assert {p.name for p in named} - set(options) <= {"functions", "controls"}
+        for p in named:
+            if p.name in options:
+                assert options[p.name].default == (None if p.default == () else p.default)
+                assert options[p.name].annotation.__metadata__[0].help.endswith(".")
 
 
 @pytest.mark.parametrize(
@@ -677,7 +727,7 @@ def test_explain_takes_the_table_by_place_or_by_name(folder):
             "Convert dates to a number; or, where each is a level, to text.",
         ),
         ("relative to the folder where Python runs.", "relative to the folder where the command runs."),
-        ("A saved fit is a file that sf.save(fit, path) wrote.", "A saved fit is a file that `fit --out` wrote."),
+        ("A saved fit is a file that sf.save(fit, path) wrote.", "A saved fit is a file that `fit --output` wrote."),
         ("tune=2000 and target_accept=0.95.", "--tune 2000 and --target-accept 0.95."),
         (
             "Choose that prior with care, priors={'1|g_sigma': ...}; x == 1 stays.",
@@ -697,7 +747,7 @@ def test_simulate_writes_what_recover_and_simulate_read(tmp_path):
     out, truth = tmp_path / "data.csv", tmp_path / "drawn.json"
     result = run(
         "simulate", tmp_path / "layout.csv", "y ~ x + (1 | g)", "--truth", tmp_path / "truth.json",
-        "--out", out, "--out-truth", truth, "--seed", 3,
+        "--output", out, "--output-truth", truth, "--seed", 3,
     )  # fmt: skip
     assert result.exit_code == 0, result.output
     assert result.stdout == f"Wrote 6 rows to {out}\nWrote the truth to {truth}\n"
@@ -713,7 +763,7 @@ def test_study_prints_how_often_the_truth_is_covered(tmp_path):
     layout.to_csv(tmp_path / "layout.csv", index=False)
     (tmp_path / "truth.json").write_text('{"Intercept": 1.0, "1|g_sigma": 0.5, "sigma": 1.0}')
     arguments = (
-        "study", tmp_path / "layout.csv", "y ~ (1 | g)", "--truth", tmp_path / "truth.json", "--sims", 3, "--cores", 1,
+        "study", tmp_path / "layout.csv", "y ~ (1 | g)", "--truth", tmp_path / "truth.json", "--nsim", 3, "--cores", 1,
         "--seed", 1, "--draws", 50, "--folder", tmp_path / "kept",
     )  # fmt: skip
     result = run(*arguments)
@@ -729,7 +779,9 @@ def test_a_first_look_without_draws(folder):
         f"{gene},{count}" for gene, counts in zip("ABCD", ("013", "297", "864", "253"), strict=True) for count in counts
     ]
     (folder / "counts.csv").write_text("gene,n\n" + "\n".join(rows) + "\n")
-    found = run("fit", "counts.csv", "n ~ (1 | gene)", "--family", "poisson", "--method", "laplace", "--out", "a.fit")
+    found = run(
+        "fit", "counts.csv", "n ~ (1 | gene)", "--family", "poisson", "--method", "laplace", "--output", "a.fit"
+    )
     assert found.exit_code == 0
     assert "Generalized linear mixed model fit by maximum likelihood (Laplace Approximation)" in found.stdout
     assert found.stdout.endswith("Saved as a.fit\n")
@@ -775,7 +827,7 @@ def test_two_files_of_one_name_are_refused(folder):
 
 def test_recover_writes_a_report_too(folder):
     shown = run(
-        "recover", "screen.csv", "y~drug", "--truth", "truth.json", "--html", "r.html", "--draws", "50", "--seed", "1"
+        "recover", "screen.csv", "y~drug", "--truth", "truth.json", "--output", "r.html", "--draws", "50", "--seed", "1"
     )
     assert shown.exit_code == 0, shown.output
     assert shown.output.endswith("\nReport: r.html\n")
@@ -800,7 +852,7 @@ def counts_folder(tmp_path, monkeypatch):
 
 def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
     result = run("screen", "counts.txt", "--samples", "samples.csv", "--controls", "controls.csv", "--draws", 60,
-                 "--chains", 2, "--cores", 1, "--seed", 1, "--top", 3, "--out", "genes.csv", "--out-guides",
+                 "--chains", 2, "--cores", 1, "--seed", 1, "--top", 3, "--output", "genes.csv", "--output-guides",
                  "guides.parquet")  # fmt: skip
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("Screen (MAGeCK): 24 guides of 12 genes (6 nonessential, 1 other, 5 essential)\n")
@@ -912,18 +964,19 @@ def test_the_separator_of_a_table_is_found_and_told(folder):
     ("options", "text"),
     [
         (
-            "--samples samples.csv --out genes.xlsx",
-            "--out 'genes.xlsx' is of a kind that cannot be written.\nThe name of a table's file ends in one of "
-            ".csv, .tsv, .tab, .txt, .count, .counts, .foldchange (also .gz), .parquet, .pq.\nWrite --out genes.csv.\n",
+            "--samples samples.csv --output genes.xlsx",
+            "--output 'genes.xlsx' is of a kind that cannot be written.\nThe name of a table's file ends in one of "
+            ".csv, .tsv, .tab, .txt, .count, .counts, .foldchange (also .gz), .parquet, .pq.\n"
+            "Write --output genes.csv.\n",
         ),
         (
-            "--samples samples.csv --out x.csv --out-table x.csv",
-            "--out 'x.csv' is the same file as 'x.csv', which this command reads or writes as well.\n"
+            "--samples samples.csv --output x.csv --output-table x.csv",
+            "--output 'x.csv' is the same file as 'x.csv', which this command reads or writes as well.\n"
             "What is written takes the place of what was there.\nChoose another name.\n",
         ),
         (
-            "--samples samples.csv --controls controls.csv --out-guides controls.csv",
-            "--out-guides 'controls.csv' is the same file as 'controls.csv', which this command reads or writes as "
+            "--samples samples.csv --controls controls.csv --output-guides controls.csv",
+            "--output-guides 'controls.csv' is the same file as 'controls.csv', which this command reads or writes as "
             "well.\nWhat is written takes the place of what was there.\nChoose another name.\n",
         ),
         (

@@ -142,3 +142,13 @@ def test_what_a_sampler_tells_beside_the_draws():
     assert statistics_in(type(fit.idata)()) == ({}, {})
     with pytest.raises(SamplingError, match=r"^there are no posterior draws in this DataTree\.\n"):
         posterior_in(type(fit.idata)())
+
+
+def test_elements_are_named_as_a_reader_knows_them():
+    fit = crossed_fit(draws=3)
+    draws = draws_of(fit)
+    assert draws.elements("sigma") == ("sigma",)
+    assert draws.elements("1|cell_line") == tuple(f"1|cell_line[{line}]" for line in ("A375", "HEL", "KU812", "RVH421"))
+    assert draws.take(slice(2)).elements("control") == ("control[other]",)
+    point = sf.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy_data(), method="reml")
+    assert values_of(point).elements("Days") == ("Days",)

@@ -17,8 +17,7 @@ import numpy as np
 
 from speclet_formula.design import Design
 from speclet_formula.families import Family, specification_of
-from speclet_formula.families.curves import Curve, Observations
-from speclet_formula.families.links import Slopes
+from speclet_formula.families.links import Curve, Observations, Slopes
 from speclet_formula.inference.laplace.information import InformationMatrix, information_matrix
 
 MOST_STEPS = 50

@@ -8,7 +8,7 @@ import pandas as pd
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.draws import posterior_of
+from speclet_formula.posterior.draws import draws_in, draws_of
 from speclet_formula.prediction import fitted, residuals
 from speclet_formula.prediction.predictive import Predictive, check_of_rows, describe_check
 from speclet_formula.reporting.plots.picture import (
@@ -312,14 +312,15 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     """
     from speclet_formula.posterior.prior_draws import prior_draws
 
-    prior = prior_draws(fit.model, PRIOR_DRAWS, random_seed=random_seed)
-    posterior = posterior_of(fit)
+    prior, posterior = draws_in(prior_draws(fit.model, PRIOR_DRAWS, random_seed=random_seed)), draws_of(fit)
     effects = fit.model.design.effect_variables
     drawn = {
-        name: (np.ravel(before), np.ravel(after))
-        for variable in prior.data_vars
+        name: (before, after)
+        for variable in prior.names
         if variable not in effects
-        for name, before, after in _elements(str(variable), prior[variable], posterior[variable])
+        for name, before, after in zip(
+            prior.elements(variable), prior.variable(variable).T, posterior.variable(variable).T, strict=True
+        )
     }
     shown = dict(list(drawn.items())[:MOST_PRIORS])
     figure, axes = grid_figure(len(shown), height=1.7, width=2.0)
@@ -332,17 +333,6 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
         figure,
         f"Prior and posterior of {len(shown)} parameters, distance of quartiles over the prior's. {words}.{more}",
     )
-
-
-def _elements(name: str, prior: Any, posterior: Any) -> list[tuple[str, np.ndarray, np.ndarray]]:
-    """Return each element's draws under its label."""
-    dims = [dim for dim in prior.dims if dim not in ("chain", "draw")]
-    if not dims:
-        return [(name, prior.values, posterior.values)]
-    return [
-        (f"{name}[{label}]", prior.isel({dims[0]: place}).values, posterior.isel({dims[0]: place}).values)
-        for place, label in enumerate(prior[dims[0]].values)
-    ]
 
 
 def _draw_prior(axis: "Axes", name: str, before: np.ndarray, after: np.ndarray) -> None:

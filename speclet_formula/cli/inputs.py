@@ -1,4 +1,4 @@
-"""Paths and texts of the command line go in; tables, orders of levels and true values come out, or a `DataError`.
+"""What a command reads: tables with orders of levels, true values, lists of controls, saved fits.
 
 What the columns mean is left to `design`, what true values mean to `recovery`.
 """
@@ -9,7 +9,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 import typer
@@ -17,6 +17,9 @@ import typer
 from speclet_formula.common.files import SORTED, existing, read_file, unreadable
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    from speclet_formula.model import Model
 
 SHOWN_LEVELS = 8
 SHOWN_DIGITS = 40
@@ -283,3 +286,45 @@ def _not_a_truth(problem: str) -> DataError:
         "True values are numbers, or objects from level to number.",
         'For example {"Intercept": -1.0, "sigma": 0.3, "1|gene": {"gene_0": 0.2, "gene_1": -0.2}}.',
     )
+
+
+def check_truth(model: "Model", truth: Mapping[str, Any]) -> None:
+    """Refuse, before anything is fitted, true values of which none is of the model."""
+    from speclet_formula.recovery.truth import implied_truth
+
+    implied = implied_truth(model, truth)
+    if not implied.scalars and not implied.effects:
+        raise DataError(
+            f"the truth has {', '.join(map(repr, truth)) or 'no entries'}, and nothing of that is in the model.",
+            f"The model has {', '.join(repr(slot.slot) for slot in model.slots)}.",
+            "Name the true values as the posterior does: 'Intercept', '1|gene_sigma', '1|gene' (effects), 'sigma'.",
+        )
+
+
+def loaded_fits(paths: Sequence[Path]) -> dict[str, Any]:
+    """Read saved fits, each under its file's name without the ending."""
+    from speclet_formula.posterior.archive import load
+
+    found: dict[str, Any] = {}
+    for path in paths:
+        if path.stem in found:
+            raise DataError(
+                f"two files are called '{path.stem}'.",
+                "Each fit of a report is named by its file, and each name stands once.",
+                "Rename one of the files.",
+            )
+        found[path.stem] = _with_draws(load(path), path)
+    return found
+
+
+def _with_draws(fit: Any, path: Path) -> Any:
+    """Refuse a saved fit that has no draws to report."""
+    from speclet_formula.posterior import PointFit
+
+    if isinstance(fit, PointFit):
+        raise DataError(
+            f"'{path}' holds a fit by {fit.method}, without draws.",
+            "A report is of fits with draws, by --method exact or nuts.",
+            f"Fit the model again without --method {fit.method}.",
+        )
+    return fit

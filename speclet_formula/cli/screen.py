@@ -1,0 +1,183 @@
+"""The command that goes from read counts to ranked genes."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from speclet_formula.cli.options import Verb, takes
+from speclet_formula.cli.outputs import check_output, check_table, note, note_replaced, tell
+from speclet_formula.errors import DataError, nearest
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from speclet_formula.model import Model
+
+DIRECTIONS = ("negative", "positive", "both")
+_PRINTED = ("rank", "gene", "control", "n_guides", "n_rows", "estimate", "conf_low", "conf_high", "p_negative", "lfsr")
+
+
+@takes(reading=(Verb("screens/read.py:read_screen"),), sampling=(Verb("inference/fit.py:fit"),))
+def screen(  # noqa: PLR0913 - an option each
+    *,
+    counts: Annotated[
+        Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), or samples x guides (Chronos).")
+    ],
+    samples: Annotated[Path, typer.Option(help="Sample map: sample, cell_line, replicate, reference.")],
+    reading: dict[str, Any],
+    sampling: dict[str, Any],
+    guides: Annotated[Path | None, typer.Option(help="Guide map: sgRNA, gene; if the counts name no genes.")] = None,
+    controls: Annotated[
+        list[str] | None,
+        typer.Option(help="Table of gene and control, or a list of each kind: essential=FILE. Can be repeated."),
+    ] = None,
+    formula: Annotated[
+        str | None, typer.Option(help="Of log_fc; genes, guides, replicates or lines as far as there are several.")
+    ] = None,
+    direction: Annotated[str, typer.Option(help="Rank first: negative, positive or both.")] = "negative",
+    top: Annotated[int, typer.Option(help="Genes to print.")] = 20,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write all genes as this file, .csv or .parquet; one that is there is replaced."
+        ),
+    ] = None,
+    output_guides: Annotated[
+        Path | None, typer.Option(help="Write the guides, doubtful ones marked, as this file.")
+    ] = None,
+    output_table: Annotated[Path | None, typer.Option(help="Write the table of log fold changes as this file.")] = None,
+) -> None:
+    """Go from read counts to ranked genes: fold changes, a fit, the genes and how well controls are told apart."""
+    from speclet_formula.cli.inputs import control_files
+
+    classes = control_files(controls or ())
+    _check_outputs(
+        {"--output": output, "--output-guides": output_guides, "--output-table": output_table},
+        [counts, samples, guides, *classes.values()],
+    )
+    check_choices(direction, top, output_guides is not None, sampling.get("method", "auto"))
+    from speclet_formula.common.files import write_file
+    from speclet_formula.inference.fit import fit as fit_model
+    from speclet_formula.model import Model
+    from speclet_formula.screens.ranking import guide_table, rank_genes
+    from speclet_formula.screens.read import read_screen
+
+    read: Any = read_screen(counts, guides, samples, controls=classes.get("", classes or None), **reading)
+    tell(repr(read))
+    if output_table is not None:
+        write_file(read.table, output_table)
+    model = Model(default_formula(read.table) if formula is None else formula, read.table, missing="drop")
+    check_ranked(model, output_guides is not None)
+    note(model)
+    fitted = fit_model(model, **{**sampling, "progress": sampling["progress"] and sys.stdout.isatty()})
+    typer.echo("")
+    tell(fit_line(fitted))
+    ranked = rank_genes(fitted, direction=direction)  # type: ignore[arg-type]
+    for line in ranked_lines(ranked, top):
+        typer.echo(line)
+    if output is not None:
+        typer.echo(f"\nGenes: {write_file(ranked, output)}")
+    if output_guides is not None:
+        typer.echo(f"Guides: {write_file(guide_table(fitted), output_guides)}")
+
+
+def _check_outputs(outputs: Mapping[str, Path | None], read: Sequence[Path | None]) -> None:
+    """Refuse, before anything is read, files that could not be written, and say which will be replaced."""
+    for option, path in outputs.items():
+        others = [other for name, other in outputs.items() if name != option]
+        check_output(path, option, [*read, *others])
+        check_table(path, option)
+    note_replaced(outputs)
+
+
+def default_formula(table: "pd.DataFrame") -> str:
+    """Return the formula for a table: genes and guides, and lines and replicates if there are several.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> default_formula(pd.DataFrame({"sgRNA": ["a", "b"], "gene": "g", "cell_line": "c", "sample": ["1", "2"]}))
+    'log_fc ~ (1 | gene) + (1 | gene:sgRNA) + (1 | sample)'
+    """
+    terms = ["(1 | gene)"]
+    if table["sgRNA"].nunique() > table["gene"].nunique():
+        terms.append("(1 | gene:sgRNA)")
+    if table["cell_line"].nunique() > 1:
+        terms.append("(1 | gene:cell_line)")
+    if table["sample"].nunique() > 1:
+        terms.append("(1 | sample)")
+    return "log_fc ~ " + " + ".join(terms)
+
+
+def check_ranked(model: "Model", guides: bool) -> None:
+    """Refuse, before it is fitted, a model whose fit would have no genes, or no guides, to rank."""
+    from speclet_formula.formula.terms import text_of
+
+    groups = {block.group for block in model.design.mean.groups if "1" in block.columns}
+    if "gene" not in groups:
+        raise DataError(
+            f"'{text_of(model.formula)}' has no effects of genes to rank.",
+            "A screen's formula has the term (1 | gene).",
+            "Write --formula 'log_fc ~ (1 | gene) + ...', or leave it out.",
+        )
+    if guides and not groups & {"sgRNA", "gene:sgRNA", "sgRNA:gene"}:
+        raise DataError(
+            f"'{text_of(model.formula)}' has no effects of guides for --output-guides.",
+            "Guides are compared by the term (1 | gene:sgRNA).",
+            "Add it to --formula, or leave --output-guides out.",
+        )
+
+
+def check_choices(direction: str, top: int, guides: bool, method: str) -> None:
+    """Refuse, before anything is read, what would be refused after the fit."""
+    if direction not in DIRECTIONS:
+        near = nearest(direction, DIRECTIONS)
+        raise DataError(
+            f"--direction '{direction}' is no direction.",
+            "It is negative (losses first), positive (gains first) or both.",
+            f"Nearest: {near}." if near else "Leave it out for losses first.",
+        )
+    if top < 1:
+        raise DataError(f"--top {top} is out of range.", "It is a whole number of at least 1.", "Leave it out for 20.")
+    if guides and method in ("reml", "ml"):
+        raise DataError(
+            f"--output-guides has no use for a fit by {method}.",
+            "Guides are compared draw by draw, which a fit without draws has not.",
+            "Leave --method out, or --output-guides.",
+        )
+    if method == "laplace":
+        raise DataError(
+            "a screen's log fold changes are not fitted by --method laplace.",
+            "They are gaussian: auto, exact and nuts draw from the posterior, reml and ml are exact without it.",
+            "Write --method reml.",
+        )
+
+
+def fit_line(fitted: Any) -> str:
+    """Say what was fitted, and whether it can be trusted."""
+    from speclet_formula.formula.terms import text_of
+    from speclet_formula.posterior import PointFit
+
+    sentence = fitted.sentence if isinstance(fitted, PointFit) else fitted.diagnostics.sentence
+    return f"{text_of(fitted.model.formula)}: {fitted.seconds:.0f} seconds. {sentence}"
+
+
+def ranked_lines(ranked: "pd.DataFrame", top: int) -> list[str]:
+    """Return the first genes as text, with how well the controls are told apart where there are both kinds."""
+    from speclet_formula.common.table import text_table
+    from speclet_formula.screens.controls import control_separation, scale_effects
+
+    kinds = set(ranked["control"].dropna())
+    lines = ["", f"The first {min(top, len(ranked)):,} of {len(ranked):,} genes ({ranked.attrs['interval']}):"]
+    shown = ranked.head(top)[list(_PRINTED)]
+    if {"essential", "nonessential"} <= kinds:
+        separation = control_separation(ranked)
+        lines = ["", repr(separation), *lines]
+        if separation.distance > 0:
+            shown = shown.assign(scaled=scale_effects(ranked)["estimate"].head(top))
+            lines[-1] = lines[-1][:-2] + "; scaled: nonessential 0, essential -1):"
+    numbers = {name: shown[name].map("{:.3f}".format) for name in shown if shown[name].dtype.kind == "f"}
+    return [*lines, text_table(shown.assign(**numbers), labels=3).text()]
