@@ -111,7 +111,7 @@ def preset_of(name: str, design: Design, family: FamilySpecification, link: str)
 def _weak(design: Design, family: FamilySpecification, link: str) -> Preset:
     """Scale everything to the response, and nothing to a predictor's mean."""
     scales = scales_of(measured(design, family), link)
-    has_intercept = family.is_ordinal or any(term.kind == "intercept" for term in design.mean.fixed)
+    has_intercept = family.is_ordinal or design.mean.has_intercept
     # Without an intercept the coefficients also carry the distance from zero to the mean; without any fixed term it is
     # the group effects that do.
     from_zero = math.hypot(scales.unit, scales.centre)
