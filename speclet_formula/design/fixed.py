@@ -22,9 +22,11 @@ from speclet_formula.design.transforms import LARGEST_DESIGN
 from speclet_formula.errors import DataError, FormulaError, listed
 from speclet_formula.formula.terms import Call, Name, Term, columns_of, text_of
 
-type Factor = Name | Call
-type Coding = dict[Factor, bool]  # of each factor that has levels: whether it takes all of them, or all but the first
-type _Subterm = frozenset[tuple[Factor, bool]]
+type TermFactor = Name | Call
+type Coding = dict[
+    TermFactor, bool
+]  # of each factor that has levels: whether it takes all of them, or all but the first
+type _Subterm = frozenset[tuple[TermFactor, bool]]
 
 
 def fixed_part(
@@ -81,13 +83,13 @@ def without_intercept(part: FixedPart) -> FixedPart:
     return replace(part, X=part.X[:, 1:], terms=terms, intercept=False)
 
 
-def _values_of(terms: Sequence[Term], scope: Scope) -> dict[Factor, Any]:
+def _values_of(terms: Sequence[Term], scope: Scope) -> dict[TermFactor, Any]:
     """Return the values of each factor of the terms once: an ordered Categorical, or (n,) or (n, k) numbers."""
     factors = dict.fromkeys(factor for term in terms for factor in term.factors)
     return {factor: factor_values(factor, scope) for factor in factors}
 
 
-def factor_values(factor: Factor, scope: Scope) -> Any:
+def factor_values(factor: TermFactor, scope: Scope) -> Any:
     """Return one factor of a term for the scope's rows: a Categorical, or (n,) or (n, k) finite numbers.
 
     Raises
@@ -161,7 +163,7 @@ def _shortened(text: str) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def _coded_factor(factor: Factor, values: Any, full: bool) -> CodedFactor:
+def _coded_factor(factor: TermFactor, values: Any, full: bool) -> CodedFactor:
     if not isinstance(values, pd.Categorical):
         return CodedFactor(factor, None, False, 1 if values.ndim == 1 else values.shape[1])
     levels = tuple(map(str, values.categories))
@@ -173,7 +175,7 @@ def _fill(
     intercept: bool,
     coded: Sequence[tuple[CodedFactor, ...]],
     records: Sequence[FixedTerm],
-    values: Mapping[Factor, Any],
+    values: Mapping[TermFactor, Any],
 ) -> None:
     """Write the columns of an intercept and of the terms into X; the last factor of a term varies fastest."""
     if intercept:
@@ -276,7 +278,7 @@ def _record(term: Sequence[CodedFactor], prefix: str, quoted: Container[str], st
     )
 
 
-def spelled(factor: Factor, quoted: Container[str] = ()) -> str:
+def spelled(factor: TermFactor, quoted: Container[str] = ()) -> str:
     """Return a factor's name in a design: a column's own, in back-quotes if it is one of `quoted`, or a call's text."""
     if isinstance(factor, Name):
         return f"`{factor.name}`" if factor.name in quoted else factor.name
@@ -310,7 +312,7 @@ def respelled(part: FixedPart, quoted: Container[str], prefix: str = "") -> Fixe
     return replace(part, terms=_records(first, part.coded, prefix, quoted, start=part.terms[0].start))
 
 
-def _check_factors(values: Mapping[Factor, Any]) -> None:
+def _check_factors(values: Mapping[TermFactor, Any]) -> None:
     for factor, column in values.items():
         if isinstance(factor, Name) and isinstance(column, pd.Categorical) and len(column.categories) == 1:
             raise DataError(
@@ -324,7 +326,7 @@ def _check_values(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
     """Refuse values whose squares are not finite."""
     if X.min(initial=0.0) >= -LARGEST_VALUE and X.max(initial=0.0) <= LARGEST_VALUE:
         return
-    raise _too_large(next(one.name for one in terms if np.abs(X[:, one.start : one.stop]).max() > LARGEST_VALUE))
+    raise _too_large(next(term.name for term in terms if np.abs(X[:, term.start : term.stop]).max() > LARGEST_VALUE))
 
 
 def _too_large(name: str) -> DataError:
@@ -346,7 +348,9 @@ def _check_constant(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
             )
 
 
-def coded_terms(intercept: bool, terms: Sequence[Term], labelled: Mapping[Factor, bool]) -> list[tuple[Term, Coding]]:
+def coded_terms(
+    intercept: bool, terms: Sequence[Term], labelled: Mapping[TermFactor, bool]
+) -> list[tuple[Term, Coding]]:
     """Return the terms with their codings, and before an interaction those that it needs for full rank.
 
     Parameters
@@ -378,12 +382,12 @@ def coded_terms(intercept: bool, terms: Sequence[Term], labelled: Mapping[Factor
     return [(term, codings.get(term, [{}])[0]) for term in every]
 
 
-def count_columns(intercept: bool, terms: Sequence[Term], widths: Mapping[Factor, tuple[int, bool]]) -> int:
+def count_columns(intercept: bool, terms: Sequence[Term], widths: Mapping[TermFactor, tuple[int, bool]]) -> int:
     """Return the most columns that the terms can need, by R's rule, without making any.
 
     `widths` has for each factor its columns, or its levels, and whether it has levels.
     """
-    present = {frozenset(term.factors) for term in terms} | ({frozenset[Factor]()} if intercept else set())
+    present = {frozenset(term.factors) for term in terms} | ({frozenset[TermFactor]()} if intercept else set())
     total = int(intercept)
     for term in terms:
         columns, whole = 1, frozenset(term.factors)
@@ -394,7 +398,7 @@ def count_columns(intercept: bool, terms: Sequence[Term], widths: Mapping[Factor
     return total
 
 
-def _parts_of(term: Term, codings: Sequence[Coding], labelled: Mapping[Factor, bool]) -> Iterator[Term]:
+def _parts_of(term: Term, codings: Sequence[Coding], labelled: Mapping[TermFactor, bool]) -> Iterator[Term]:
     """Yield a term after the parts of it that have these codings: the term's numbers stay, after their factors."""
     numbers = [factor for factor in term.factors if not labelled[factor]]
     for coding in codings[:-1]:
@@ -402,25 +406,25 @@ def _parts_of(term: Term, codings: Sequence[Coding], labelled: Mapping[Factor, b
     yield term
 
 
-def _codings(intercept: bool, terms: Sequence[Term], labelled: Mapping[Factor, bool]) -> dict[Term, list[Coding]]:
+def _codings(intercept: bool, terms: Sequence[Term], labelled: Mapping[TermFactor, bool]) -> dict[Term, list[Coding]]:
     """Return the codings of each term that has a factor with levels; more than one where a part of it is missing.
 
     Terms are told apart by their numbers: of `x + f:x` the margin of f:x is x, as the intercept is f's.
     """
     margins = {frozenset(term.factors) for term in terms if not any(labelled[factor] for factor in term.factors)}
-    groups: dict[frozenset[Factor], list[Term]] = {}
+    groups: dict[frozenset[TermFactor], list[Term]] = {}
     for term in terms:
         if any(labelled[factor] for factor in term.factors):
             groups.setdefault(frozenset(f for f in term.factors if not labelled[f]), []).append(term)
-    found: dict[Term, list[Coding]] = {}
+    codings: dict[Term, list[Coding]] = {}
     for numbers, members in groups.items():
         spanned: set[_Subterm] = {frozenset()} if (numbers in margins if numbers else intercept) else set()
         for term in members:
-            found[term] = _unspanned([factor for factor in term.factors if labelled[factor]], spanned)
-    return found
+            codings[term] = _unspanned([factor for factor in term.factors if labelled[factor]], spanned)
+    return codings
 
 
-def _unspanned(factors: Sequence[Factor], spanned: set[_Subterm]) -> list[Coding]:
+def _unspanned(factors: Sequence[TermFactor], spanned: set[_Subterm]) -> list[Coding]:
     """Return the codings that span what a term adds to what is spanned already, and note that it is."""
     new = [part for part in _subterms(factors) if part not in spanned]
     spanned.update(new)
@@ -429,22 +433,22 @@ def _unspanned(factors: Sequence[Factor], spanned: set[_Subterm]) -> list[Coding
     return [dict(part) for part in new]
 
 
-def _subterms(factors: Sequence[Factor]) -> Iterator[_Subterm]:
+def _subterms(factors: Sequence[TermFactor]) -> Iterator[_Subterm]:
     """Yield every subset of the factors without their first levels, the smallest first."""
     for size in range(len(factors) + 1):
         for chosen in combinations(factors, size):
             yield frozenset((factor, False) for factor in chosen)
 
 
-def _absorb(parts: list[_Subterm], factors: Sequence[Factor]) -> bool:
+def _absorb(parts: list[_Subterm], factors: Sequence[TermFactor]) -> bool:
     """Let one part take in a smaller one by having all levels of the factor between them; False if none can."""
-    places = {part: place for place, part in enumerate(parts)}
-    for place, small in enumerate(parts):
-        larger = [(places.get(small | {(factor, False)}, -1), factor) for factor in factors]
-        found = min((pair for pair in larger if pair[0] > place), key=lambda pair: pair[0], default=None)
-        if found is not None:
-            parts[found[0]] = small | {(found[1], True)}
-            del parts[place]
+    positions = {part: position for position, part in enumerate(parts)}
+    for position, small in enumerate(parts):
+        larger = [(positions.get(small | {(factor, False)}, -1), factor) for factor in factors]
+        taker = min((pair for pair in larger if pair[0] > position), key=lambda pair: pair[0], default=None)
+        if taker is not None:
+            parts[taker[0]] = small | {(taker[1], True)}
+            del parts[position]
             return True
     return False
 

@@ -26,7 +26,7 @@ STATUSES = {"left": -1, "none": 0, "right": 1}
 
 
 @dataclass(frozen=True, eq=False)
-class Observed:
+class ResponseColumn:
     """What a table says of the response."""
 
     values: np.ndarray  # (n,) float64
@@ -42,9 +42,9 @@ def response_name(node: Expression | None) -> str:
     return node.name if isinstance(node, Name) else text_of(node)
 
 
-def unknown_response(rows: np.ndarray) -> Observed:
+def unknown_response(rows: np.ndarray) -> ResponseColumn:
     """Return the response of rows that have none yet."""
-    return Observed(np.full(len(rows), np.nan))
+    return ResponseColumn(np.full(len(rows), np.nan))
 
 
 def ordered_levels(node: Expression, scope: Scope, table: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -186,7 +186,7 @@ def is_single_trial(response: Any) -> bool:
     return bool(((response == 0) | (response == 1)).all())
 
 
-def observed_response(node: Expression | None, scope: Scope, *, binary: bool) -> Observed:
+def observed_response(node: Expression | None, scope: Scope, *, binary: bool) -> ResponseColumn:
     """Return the response of each row.
 
     Raises
@@ -201,16 +201,16 @@ def observed_response(node: Expression | None, scope: Scope, *, binary: bool) ->
     if isinstance(node, Call) and node.function == "cbind":
         successes, failures = (_numbers(argument.value, scope, binary=False) for argument in node.arguments)
         _check_counts(node, successes, failures)
-        return Observed(successes, successes + failures)
+        return ResponseColumn(successes, successes + failures)
     if isinstance(node, Call) and node.function in LIMITED:
         values = _numbers(node.arguments[0].value, scope, binary=False)
         limits = _censoring(node, scope) if node.function == "censored" else truncation_of(node, scope)
         _check_inside(node, values, limits)
-        return Observed(values, None, limits)
-    return Observed(_numbers(node, scope, binary=binary))
+        return ResponseColumn(values, None, limits)
+    return ResponseColumn(_numbers(node, scope, binary=binary))
 
 
-def observed_levels(node: Expression | None, scope: Scope, table: pd.DataFrame) -> Observed:
+def observed_levels(node: Expression | None, scope: Scope, table: pd.DataFrame) -> ResponseColumn:
     """Return the places of an ordinal response's levels; `table` holds the columns as they were given.
 
     Raises
@@ -224,10 +224,10 @@ def observed_levels(node: Expression | None, scope: Scope, table: pd.DataFrame) 
         return observed_response(node, scope, binary=False)
     check_one_column(evaluate(node, scope), node, "the response")
     places, levels = ordered_levels(node, scope, table)
-    return Observed(places, levels=levels)
+    return ResponseColumn(places, levels=levels)
 
 
-def out_of_trials(observed: Observed, name: str, column: pd.Series | None, weights: str | None) -> Observed:
+def out_of_trials(observed: ResponseColumn, name: str, column: pd.Series | None, weights: str | None) -> ResponseColumn:
     """Return successes and trials of a proportion with weights, or of single trials.
 
     Raises
@@ -271,14 +271,14 @@ def _numbers(node: Expression, scope: Scope, *, binary: bool) -> np.ndarray:
     if isinstance(values, pd.Categorical):
         if binary and len(values.categories) == 2:  # noqa: PLR2004 - binary
             return np.asarray(values.codes, dtype=float)
-        found = numeric_text(values)
+        numeric = numeric_text(values)
         raise DataError(
-            f"the response '{text_of(node)}' is text, but {found.said}."
-            if found
+            f"the response '{text_of(node)}' is text, but {numeric.said}."
+            if numeric
             else f"the response '{text_of(node)}' holds labels ({listed(values.categories, 3)}), not numbers.",
             "The response is numeric; a factor of two levels serves a bernoulli family.",
-            found.remedy(response_name(node))
-            if found
+            numeric.remedy(response_name(node))
+            if numeric
             else "Convert the column to numbers, or choose the family that fits it.",
         )
     numbers = np.broadcast_to(np.asarray(values, dtype=float), len(scope.frame)).copy()

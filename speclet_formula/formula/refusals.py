@@ -68,7 +68,7 @@ def error_under(context: Context, node: TreeNode, problem: str, allowed: str, re
 
 
 @dataclass(frozen=True)
-class Answer:
+class Advice:
     """What is so here, and what to do; `{x}` stands for the text of the call's first argument."""
 
     allowed: str
@@ -79,8 +79,8 @@ _CODING = "A factor has treatment contrasts: each level is compared with the fir
 _REFERENCE = (
     "Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel({x}, 'control')."
 )
-_NO_SMOOTHS = Answer("There are no smooths with a penalty.", "Write a spline: ns({x}, 3), or bs({x}, df = 4).")
-_NO_STRUCTURE = Answer(
+_NO_SMOOTHS = Advice("There are no smooths with a penalty.", "Write a spline: ns({x}, 3), or bs({x}, df = 4).")
+_NO_STRUCTURE = Advice(
     "The effects of a group term are correlated freely, (x | g), or not at all, (x || g).", "Write ({x}) or ({bars})."
 )
 _NOT_YET = "A column is made before the fit, or by a function of your own in functions=."
@@ -88,75 +88,75 @@ _BEFORE = "Make the column before the fit: data['new'] = "
 _RESPONSE = "What is known of a response stands on the left of '~', and weights outside the formula."
 _FORMULAS = "Further formulas follow in a list: ['y ~ x', 'sigma ~ x']."
 
-FOREIGN: Mapping[str, Answer] = {
+FOREIGN: Mapping[str, Advice] = {
     # R, patsy, statsmodels, Bambi: factors and their coding
-    "C": Answer(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
-    "as.factor": Answer("Numbers become categories by factor().", "Write factor({x})."),
-    "as.numeric": Answer(_NOT_YET, _BEFORE + "data['{x}'].astype(float)."),
-    "as.integer": Answer(_NOT_YET, _BEFORE + "data['{x}'].astype(int)."),
-    "ordered": Answer(
+    "C": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
+    "as.factor": Advice("Numbers become categories by factor().", "Write factor({x})."),
+    "as.numeric": Advice(_NOT_YET, _BEFORE + "data['{x}'].astype(float)."),
+    "as.integer": Advice(_NOT_YET, _BEFORE + "data['{x}'].astype(int)."),
+    "ordered": Advice(
         "A factor keeps the order of an ordered Categorical column.",
         "Order it before the fit: data['{x}'] = pandas.Categorical(data['{x}'], categories=[...], ordered=True).",
     ),
-    "contr.sum": Answer(_CODING, _REFERENCE),
-    "contr.treatment": Answer(_CODING, _REFERENCE),
-    "contr.helmert": Answer(_CODING, _REFERENCE),
-    "contr.poly": Answer(_CODING, _REFERENCE),
-    "Treatment": Answer(_CODING, _REFERENCE),
-    "Sum": Answer(_CODING, _REFERENCE),
-    "S": Answer(_CODING, _REFERENCE),
-    "T": Answer(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
-    "Q": Answer("A column of any name stands in back-quotes.", "Write `{x}`."),
-    "dummy": Answer("A level is compared with == inside I().", "Write I({x} == 'level')."),
+    "contr.sum": Advice(_CODING, _REFERENCE),
+    "contr.treatment": Advice(_CODING, _REFERENCE),
+    "contr.helmert": Advice(_CODING, _REFERENCE),
+    "contr.poly": Advice(_CODING, _REFERENCE),
+    "Treatment": Advice(_CODING, _REFERENCE),
+    "Sum": Advice(_CODING, _REFERENCE),
+    "S": Advice(_CODING, _REFERENCE),
+    "T": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
+    "Q": Advice("A column of any name stands in back-quotes.", "Write `{x}`."),
+    "dummy": Advice("A level is compared with == inside I().", "Write I({x} == 'level')."),
     # R: functions of a column
-    "cut": Answer(_NOT_YET, _BEFORE + "pandas.cut(data['{x}'], 3)."),
-    "ifelse": Answer(_NOT_YET, _BEFORE + "numpy.where(condition, a, b)."),
-    "ave": Answer(_NOT_YET, _BEFORE + "data.groupby('g')['{x}'].transform('mean')."),
-    "rank": Answer(_NOT_YET, _BEFORE + "data['{x}'].rank()."),
-    "lag": Answer(_NOT_YET, _BEFORE + "data['{x}'].shift()."),
-    "diff": Answer(_NOT_YET, _BEFORE + "data['{x}'].diff()."),
-    "cumsum": Answer(_NOT_YET, _BEFORE + "data['{x}'].cumsum()."),
-    "is.na": Answer(_NOT_YET, _BEFORE + "data['{x}'].isna()."),
-    "mean": Answer(_NOT_YET, "Write center({x}) for {x} minus its mean."),
-    "sd": Answer(_NOT_YET, "Write scale({x}) for {x} minus its mean, divided by its SD."),
-    "min": Answer(_NOT_YET, "Write pmin(a, b) for the smaller of two, row by row."),
-    "max": Answer(_NOT_YET, "Write pmax(a, b) for the larger of two, row by row."),
-    "logit": Answer(_NOT_YET, "Write log({x} / (1 - {x}))."),
-    "qlogis": Answer(_NOT_YET, "Write log({x} / (1 - {x}))."),
-    "plogis": Answer(_NOT_YET, "Write I(1 / (1 + exp(-{x})))."),
-    "standardize": Answer("R's scale() divides by the SD.", "Write scale({x})."),
-    "paste": Answer("Factors are crossed by ':' or interaction().", "Write interaction(a, b)."),
-    "rcs": Answer("Splines are ns() and bs().", "Write ns({x}, df = 3)."),
-    "cr": Answer("Splines are ns() and bs().", "Write ns({x}, df = 3)."),
-    "lspline": Answer("Splines are ns() and bs().", "Write bs({x}, df = 3, degree = 1)."),
+    "cut": Advice(_NOT_YET, _BEFORE + "pandas.cut(data['{x}'], 3)."),
+    "ifelse": Advice(_NOT_YET, _BEFORE + "numpy.where(condition, a, b)."),
+    "ave": Advice(_NOT_YET, _BEFORE + "data.groupby('g')['{x}'].transform('mean')."),
+    "rank": Advice(_NOT_YET, _BEFORE + "data['{x}'].rank()."),
+    "lag": Advice(_NOT_YET, _BEFORE + "data['{x}'].shift()."),
+    "diff": Advice(_NOT_YET, _BEFORE + "data['{x}'].diff()."),
+    "cumsum": Advice(_NOT_YET, _BEFORE + "data['{x}'].cumsum()."),
+    "is.na": Advice(_NOT_YET, _BEFORE + "data['{x}'].isna()."),
+    "mean": Advice(_NOT_YET, "Write center({x}) for {x} minus its mean."),
+    "sd": Advice(_NOT_YET, "Write scale({x}) for {x} minus its mean, divided by its SD."),
+    "min": Advice(_NOT_YET, "Write pmin(a, b) for the smaller of two, row by row."),
+    "max": Advice(_NOT_YET, "Write pmax(a, b) for the larger of two, row by row."),
+    "logit": Advice(_NOT_YET, "Write log({x} / (1 - {x}))."),
+    "qlogis": Advice(_NOT_YET, "Write log({x} / (1 - {x}))."),
+    "plogis": Advice(_NOT_YET, "Write I(1 / (1 + exp(-{x})))."),
+    "standardize": Advice("R's scale() divides by the SD.", "Write scale({x})."),
+    "paste": Advice("Factors are crossed by ':' or interaction().", "Write interaction(a, b)."),
+    "rcs": Advice("Splines are ns() and bs().", "Write ns({x}, df = 3)."),
+    "cr": Advice("Splines are ns() and bs().", "Write ns({x}, df = 3)."),
+    "lspline": Advice("Splines are ns() and bs().", "Write bs({x}, df = 3, degree = 1)."),
     # mgcv, brms, Bambi: smooths and processes
     "s": _NO_SMOOTHS,
     "te": _NO_SMOOTHS,
     "ti": _NO_SMOOTHS,
     "t2": _NO_SMOOTHS,
-    "gp": Answer("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
-    "hsgp": Answer("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
+    "gp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
+    "hsgp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
     # brms
-    "mo": Answer(
+    "mo": Advice(
         "There are no monotonic effects.", "Write {x} for one coefficient a level, or make the column a number."
     ),
-    "mi": Answer("Missing values are dropped, by missing='drop', or filled in before the fit.", "Write {x}."),
-    "me": Answer("A column is taken without an error of measurement.", "Write {x}."),
-    "gr": Answer("A grouping factor is a column, or a:b.", "Write the column alone: (1 | {x})."),
-    "mm": Answer("A row belongs to one level of a grouping factor.", "Write one column: (1 | {x})."),
-    "ar": Answer("Residuals are independent.", "Add a group term for what rows share, (1 | {x})."),
-    "arma": Answer("Residuals are independent.", "Add a group term for what rows share."),
-    "cosy": Answer("Residuals are independent.", "Add a group term for what rows share, (1 | g)."),
-    "cens": Answer(_RESPONSE, "Write censored(y, {x}) ~ ..."),
-    "trunc": Answer(_RESPONSE, "Write truncated(y, lb = 0) ~ ..., or floor({x}) for R's trunc()."),
-    "trials": Answer(_RESPONSE, "Write cbind(successes, {x} - successes) ~ ..."),
-    "weights": Answer(_RESPONSE, "Give weights='{x}' outside the formula."),
-    "se": Answer(_RESPONSE, "Give weights= outside the formula: they divide the residual variance."),
-    "bf": Answer(_FORMULAS, "Write the formulas as texts in a list."),
-    "nl": Answer("A model is linear in its coefficients.", "Compute the columns inside I(), or before the fit."),
+    "mi": Advice("Missing values are dropped, by missing='drop', or filled in before the fit.", "Write {x}."),
+    "me": Advice("A column is taken without an error of measurement.", "Write {x}."),
+    "gr": Advice("A grouping factor is a column, or a:b.", "Write the column alone: (1 | {x})."),
+    "mm": Advice("A row belongs to one level of a grouping factor.", "Write one column: (1 | {x})."),
+    "ar": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | {x})."),
+    "arma": Advice("Residuals are independent.", "Add a group term for what rows share."),
+    "cosy": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | g)."),
+    "cens": Advice(_RESPONSE, "Write censored(y, {x}) ~ ..."),
+    "trunc": Advice(_RESPONSE, "Write truncated(y, lb = 0) ~ ..., or floor({x}) for R's trunc()."),
+    "trials": Advice(_RESPONSE, "Write cbind(successes, {x} - successes) ~ ..."),
+    "weights": Advice(_RESPONSE, "Give weights='{x}' outside the formula."),
+    "se": Advice(_RESPONSE, "Give weights= outside the formula: they divide the residual variance."),
+    "bf": Advice(_FORMULAS, "Write the formulas as texts in a list."),
+    "nl": Advice("A model is linear in its coefficients.", "Compute the columns inside I(), or before the fit."),
     # glmmTMB
-    "us": Answer("The effects of a group term are correlated freely.", "Write ({x})."),
-    "diag": Answer("Two bars leave the correlations out.", "Write ({bars})."),
+    "us": Advice("The effects of a group term are correlated freely.", "Write ({x})."),
+    "diag": Advice("Two bars leave the correlations out.", "Write ({bars})."),
     "homdiag": _NO_STRUCTURE,
     "cs": _NO_STRUCTURE,
     "ar1": _NO_STRUCTURE,
@@ -166,12 +166,12 @@ FOREIGN: Mapping[str, Answer] = {
     "gau": _NO_STRUCTURE,
     "rr": _NO_STRUCTURE,
     # Bambi
-    "p": Answer(_RESPONSE, "Write cbind(successes, trials - successes) ~ ..."),
-    "prop": Answer(_RESPONSE, "Write cbind(successes, trials - successes) ~ ..."),
-    "proportion": Answer(_RESPONSE, "Write cbind(successes, trials - successes) ~ ..."),
-    "weighted": Answer(_RESPONSE, "Give weights= outside the formula: they divide the residual variance."),
-    "constrained": Answer(_RESPONSE, "Write truncated({x}, lb = 0) ~ ..."),
-    "Surv": Answer(_RESPONSE, "Write censored({x}, status) ~ ..., where status is 'none', 'left' or 'right'."),
+    "p": Advice(_RESPONSE, "Write cbind(successes, trials - successes) ~ ..."),
+    "prop": Advice(_RESPONSE, "Write cbind(successes, trials - successes) ~ ..."),
+    "proportion": Advice(_RESPONSE, "Write cbind(successes, trials - successes) ~ ..."),
+    "weighted": Advice(_RESPONSE, "Give weights= outside the formula: they divide the residual variance."),
+    "constrained": Advice(_RESPONSE, "Write truncated({x}, lb = 0) ~ ..."),
+    "Surv": Advice(_RESPONSE, "Write censored({x}, status) ~ ..., where status is 'none', 'left' or 'right'."),
 }
 """What to write for words of other packages."""
 

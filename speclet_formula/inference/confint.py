@@ -93,7 +93,7 @@ def confint(
 
 
 @dataclass(frozen=True, eq=False)
-class _Sizes:
+class _ProfiledSizes:
     """What the entries of theta are made from: standard deviations over sigma, and correlations' atanh."""
 
     criterion: Profiled
@@ -169,16 +169,16 @@ def _check_profile(fit: PointFit) -> None:
         )
 
 
-def _sizes_of(design: Design) -> _Sizes:
+def _sizes_of(design: Design) -> _ProfiledSizes:
     """Say which standard deviations and correlations a design has."""
     deviations = tuple(
         (place, row) for place, block in enumerate(design.mean.groups) for row in range(len(block.columns))
     )
     correlations = tuple(place for place, block in enumerate(design.mean.groups) if block.correlated)
-    return _Sizes(profile_of(design, reml=False), deviations, correlations)
+    return _ProfiledSizes(profile_of(design, reml=False), deviations, correlations)
 
 
-def _theta(sizes: _Sizes, values: Array, held: int | None = None) -> Array:
+def _theta(sizes: _ProfiledSizes, values: Array, held: int | None = None) -> Array:
     """Make theta (N, size) from standard deviations over sigma and atanh of correlations (N, m).
 
     The signs of standard deviations mean nothing but where the correlation is held, of that block: with one of the two
@@ -207,7 +207,7 @@ def _smallest(function: Callable[[Array], Array], diagonal: np.ndarray) -> float
     return float(minimise(function, diagonal).value)
 
 
-def _at_sigma(sizes: _Sizes, values: Array, sigma: Array | float) -> Array:
+def _at_sigma(sizes: _ProfiledSizes, values: Array, sigma: Array | float) -> Array:
     """Return -2 log likelihood at sigma, not at its best."""
     determinants, squares = log_likelihood_parts(sizes.criterion, _theta(sizes, values))
     variance = np.asarray(sigma) ** 2
@@ -217,11 +217,11 @@ def _at_sigma(sizes: _Sizes, values: Array, sigma: Array | float) -> Array:
     )
 
 
-def _of_residual(sizes: _Sizes) -> Profile:
+def _of_residual(sizes: _ProfiledSizes) -> Profile:
     return lambda sigma: _smallest(lambda values: _at_sigma(sizes, values, sigma), sizes.diagonal)
 
 
-def _of_deviation(sizes: _Sizes, index: int, best: PointFit) -> Profile:
+def _of_deviation(sizes: _ProfiledSizes, index: int, best: PointFit) -> Profile:
     """Profile a standard deviation: sigma and the other sizes are free."""
     diagonal = np.append(np.delete(sizes.diagonal, index), True)
     scale = float(best.estimates.sigma or 1.0)
@@ -236,7 +236,7 @@ def _of_deviation(sizes: _Sizes, index: int, best: PointFit) -> Profile:
     return profile
 
 
-def _of_correlation(sizes: _Sizes, index: int) -> Profile:
+def _of_correlation(sizes: _ProfiledSizes, index: int) -> Profile:
     """Profile a correlation: the standard deviations are free, and keep their signs."""
     diagonal = np.delete(sizes.diagonal, index)
     held = index - len(sizes.deviations)

@@ -30,7 +30,7 @@ from speclet_formula.posterior.intervals import (
 HYPOTHESES = ("hypothesis", *ESTIMATES, "post_prob", "evidence_ratio")
 _ENDS = 2
 type Texts = str | Sequence[str] | Mapping[str, str]
-type Relation = Literal["<", ">", "="]
+type Operator = Literal["<", ">", "="]
 _NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
 _COMPARISON = re.compile(r"<=|>=|==|<|>|=")
 _GOES_ON = re.compile(r"[\w.\[|:]")  # a name that is followed by one of these is not over
@@ -65,7 +65,7 @@ class Compared:
     """
 
     difference: Array
-    relation: Relation
+    relation: Operator
 
 
 class _Reader:
@@ -256,7 +256,7 @@ def read_hypothesis(text: str, parameters: Nameable, n_draws: int) -> Compared:
     end = Token("end", "", tokens[middle].position)
     left = _Reader(text, [*tokens[:middle], end]).whole()
     right = _Reader(text, tokens[middle + 1 :]).whole()
-    relation: Relation = "<" if "<" in tokens[middle].text else ">" if ">" in tokens[middle].text else "="
+    relation: Operator = "<" if "<" in tokens[middle].text else ">" if ">" in tokens[middle].text else "="
     return Compared(left - right, relation)
 
 

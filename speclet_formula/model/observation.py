@@ -18,8 +18,6 @@ from speclet_formula.families import (
 )
 from speclet_formula.families.specification import Parameters, Tails
 
-Rows = slice | np.ndarray
-
 MOST_ROUNDS = 10_000  # of drawing anew what fell outside the bounds: a range of probability 1e-3 is then hit for sure
 
 
@@ -39,7 +37,7 @@ def check_limits(family: Family, design: Design) -> None:
 
 
 def observed_log_density(
-    family: Family, design: Design, rows: Rows, mean: np.ndarray, parameters: Parameters
+    family: Family, design: Design, rows: slice | np.ndarray, mean: np.ndarray, parameters: Parameters
 ) -> np.ndarray:
     """Return the log density of each observation: of its value, or the probability of its bound.
 
@@ -83,7 +81,7 @@ def observed_log_density(
     return _limited(tails, density, y, mean, weighted(parameters, weights), limits)
 
 
-def _limits_of_rows(limits: Limits, rows: Rows) -> Limits:
+def _limits_of_rows(limits: Limits, rows: slice | np.ndarray) -> Limits:
     return Limits(None if limits.status is None else limits.status[rows], limits.lower[rows], limits.upper[rows])
 
 
@@ -93,13 +91,13 @@ def _limited(
     """Put probabilities in the place of the densities of bounds, or divide by the probability of being seen."""
     if limits.status is None:
         return np.asarray(density - _log_mass(tails, mean, parameters, limits))
-    found = np.array(density)
+    logs = np.array(density)
     for sign, tail in ((-1, tails.at_most), (1, tails.at_least)):
         held = np.flatnonzero(limits.status == sign)
         if len(held):
             held_parameters = {name: _columns(value, held) for name, value in parameters.items()}
-            found[..., held] = tail(y[held], mean[..., held], held_parameters)
-    return found
+            logs[..., held] = tail(y[held], mean[..., held], held_parameters)
+    return logs
 
 
 def _columns(value: np.ndarray, columns: np.ndarray) -> np.ndarray:

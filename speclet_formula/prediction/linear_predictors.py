@@ -14,7 +14,6 @@ from speclet_formula.families import Family, inverse_link, inverse_parameter_lin
 from speclet_formula.posterior.draws import Draws, FittedModel
 from speclet_formula.posterior.intervals import Array
 
-type Rows = slice | np.ndarray | None
 BLOCK_BYTES = 32 * 2**20  # of an array of draws x rows; four of them exist at a time here, nine in leave-one-out
 OBSERVATION_DIM = "__obs__"  # Bambi's name for it
 _MOST_NAMED = 5
@@ -39,7 +38,7 @@ class ModelDraws:
 def linear_predictor(
     model: FittedModel,
     draws: Draws,
-    rows: Rows = None,
+    rows: slice | np.ndarray | None = None,
     *,
     parameter: str | None = None,
     design: Design | None = None,
