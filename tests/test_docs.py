@@ -3,6 +3,7 @@
 import ast
 import contextlib
 import importlib
+import inspect
 import io
 import re
 import shlex
@@ -14,6 +15,7 @@ from typer.testing import CliRunner
 
 import speclet_formula as sf
 from speclet_formula.cli import app
+from speclet_formula.common.arguments import OTHER_WORDS
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.priors.slots import read_priors
 from tests.fakes import fake_fit
@@ -101,6 +103,33 @@ def test_every_name_of_the_package_exists(path):
         first, _, second = name.partition(".")
         assert first in sf.__all__
         assert not second or hasattr(getattr(sf, first), second)
+
+
+def code_of(path):
+    """Each piece of Python in a page or a script that can be read by itself: blocks, cells, spans, examples."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".py":
+        yield text
+    else:
+        yield from (*blocks(path, "python"), *(body for _, body in CELL.findall(text)), *SPAN.findall(prose(path)))
+
+
+SCRIPTS = [path for folder in ("benchmarks", "examples", "findings") for path in sorted((ROOT / folder).rglob("*.py"))]
+
+
+@pytest.mark.parametrize("path", [ROOT / "README.md", *PAGES, *SCRIPTS], ids=name_of)
+def test_calls_name_arguments_that_exist(path):
+    """What a verb passes on by ``**`` is at least no other word for an argument of its own."""
+    for code in code_of(path):
+        with contextlib.suppress(SyntaxError):
+            for call in (node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)):
+                verb = getattr(sf, ast.unparse(call.func).removeprefix("sf."), None)
+                if ast.unparse(call.func).startswith("sf.") and callable(verb):
+                    parameters = inspect.signature(verb).parameters
+                    passed_on = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+                    for name in (keyword.arg for keyword in call.keywords if keyword.arg not in (*parameters, None)):
+                        assert passed_on, ast.unparse(call)
+                        assert not set(OTHER_WORDS.get(name, ())) & set(parameters), ast.unparse(call)
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,7 @@ PACKAGE = Path(speclet_formula.__file__).parent
 AMBIGUOUS = {"t", "beta", "gamma", "wald", "exponential"}
 # Where a family may be named outside its file.
 FAMILIES_MAY_BE_NAMED = {
-    "families/registry.py": "the default family, R's families that are absent here, and what takes a response's place",
-    "priors/refusals.py": "R's name of a normal prior",
+    "priors/distributions.py": "R's name of a normal prior",
     "common/arguments.py": "an example in an error's remedy",
 }
 
@@ -50,7 +49,7 @@ def test_a_family_is_named_in_its_own_file_alone() -> None:
     spelled = [
         f"{name}:{node.lineno} {node.value!r}"
         for name, tree in modules()
-        if (not name.startswith("families/") or name == "families/evaluation.py") and name not in FAMILIES_MAY_BE_NAMED
+        if not name.startswith("families/") and name not in FAMILIES_MAY_BE_NAMED
         for known in [documented(tree)]
         for node in ast.walk(tree)
         if isinstance(node, ast.Constant) and node.value in FAMILIES and node.value not in AMBIGUOUS

@@ -4,24 +4,22 @@ A family has a mean parameter on a link scale and further parameters. Its log de
 code with PyMC, so that each can check the other. Which engine serves a family is for `inference` to say.
 """
 
-from speclet_formula.families.evaluation import (
-    draw_response,
-    expected_response,
-    inverse_link,
-    inverse_parameter_link,
-    log_density,
-    weighted,
-)
 from speclet_formula.families.registry import (
     DEFAULT_FAMILY,
     FAMILIES,
     check_response,
+    draw_response,
+    expected_response,
     families_with,
+    inverse_link,
+    inverse_parameter_link,
     is_linear,
     is_ordinal,
+    log_density,
     parameter_link,
     resolve_family,
     specification_of,
+    weighted,
 )
 from speclet_formula.families.specification import Family, FamilySpecification, Parameters
 

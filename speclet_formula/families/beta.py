@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from speclet_formula.families.curves import Drift, Numbers, Observations, chained
-from speclet_formula.families.links import SHARE, Slopes
+from speclet_formula.families.links import SHARE, Drift, Numbers, Observations, Slopes, chained
 from speclet_formula.families.parameters import KAPPA
 from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
 

@@ -5,8 +5,16 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from speclet_formula.families.curves import Curve, Numbers, Observations
-from speclet_formula.families.links import LATENT_VARIANCES, PROBABILITY, SHARE, SHARES, Slopes
+from speclet_formula.families.links import (
+    LATENT_VARIANCES,
+    PROBABILITY,
+    SHARE,
+    SHARES,
+    Curve,
+    Numbers,
+    Observations,
+    Slopes,
+)
 from speclet_formula.families.parameters import KAPPA
 from speclet_formula.families.specification import FamilySpecification, LatentVariance, Parameters, Spelling
 

@@ -1,13 +1,12 @@
-"""Positive numbers by their mean: _gamma, its special case exponential, and weibull."""
+"""Positive numbers by their mean: gamma, its special case exponential, weibull, and wald (inverse Gaussian)."""
 
 from typing import Any
 
 import numpy as np
 from scipy import special
 
-from speclet_formula.families.curves import Drift, Numbers, Observations, chained
-from speclet_formula.families.links import POSITIVE, Slopes
-from speclet_formula.families.parameters import ALPHA
+from speclet_formula.families.links import HALF_LOG_2PI, POSITIVE, Drift, Numbers, Observations, Slopes, chained
+from speclet_formula.families.parameters import ALPHA, LAM
 from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
 
 
@@ -85,3 +84,24 @@ WEIBULL = FamilySpecification(
     _weibull, _draw_weibull,
     Spelling("Weibull", ("mu", "alpha"), "weibull"),
 )  # fmt: skip
+
+
+def _inverse_gaussian(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
+    """Inverse Gaussian with precision lam."""
+    lam = p["lam"]
+    return 0.5 * (np.log(lam) - 2 * HALF_LOG_2PI - 3 * np.log(y)) - lam * (y - mean) ** 2 / (2 * mean**2 * y)
+
+
+WALD = FamilySpecification(
+    "wald",
+    "mu",
+    (LAM.but({"weak": lambda y: ("HalfCauchy", {"beta": y.mean**3 / y.sd**2})}),),  # which has the response's units
+    ("inverse_squared", "inverse", "identity", "log"),
+    "positive",
+    _inverse_gaussian,
+    lambda rng, mean, p, _: rng.wald(mean, p["lam"]),
+    Spelling("InverseGaussian", ("mu", "lam"), "inverse.gaussian", "inverse.gaussian"),
+    variance=lambda mean, p, _: mean**3 / p["lam"],
+    deviance=lambda y, mean, _: (y - mean) ** 2 / (y * mean**2),
+    aliases=("inversegaussian", "inversegauss"),
+)

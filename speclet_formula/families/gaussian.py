@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from speclet_formula.families.curves import Drift, Numbers, Observations, chained
-from speclet_formula.families.links import HALF_LOG_2PI, REAL, Slopes
+from speclet_formula.families.links import HALF_LOG_2PI, REAL, Drift, Numbers, Observations, Slopes, chained
 from speclet_formula.families.parameters import SIGMA
 from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling, Tails
 

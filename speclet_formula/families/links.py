@@ -1,10 +1,11 @@
-"""Links: from the linear predictor to the mean and back, their derivatives, and the latent responses behind them.
+"""Links and their derivatives, and the curves that they make of families' densities by the linear predictor.
 
 For ordinal families a link's inverse is the distribution function of a latent response, whose tails are needed too.
-Shares of trials are also written in log p and log(1 - p), which stay exact where p is nearly 0 or 1.
+Shares of trials are also written in log p and log(1 - p), which stay exact where p is nearly 0 or 1. A family writes
+its density's derivatives once, in its mean, and each link has its own once; the chain rule joins them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -152,3 +153,82 @@ def _share_identity(eta: np.ndarray) -> tuple[Slopes, Slopes]:
 SHARES: Mapping[str, Callable[[np.ndarray], tuple[Slopes, Slopes]]] = {
     "logit": _share_logit, "probit": _share_probit, "cloglog": _share_cloglog, "identity": _share_identity,
 }  # fmt: skip
+
+
+# --- log densities by the linear predictor ----------------------------------------------------------------------------
+
+
+class Observations(NamedTuple):
+    """What was observed; n rows."""
+
+    response: np.ndarray  # (n,)
+    trials: Any  # (n,), of a binomial response, else None
+    weights: Any  # (n,) weights that divide the variance; or 1.0
+
+
+class Drift(NamedTuple):
+    """How a log density and its derivatives change with the logarithm of one parameter; each of shape (n,)."""
+
+    value: Any
+    first: Any
+    second: Any
+
+
+type Numbers = np.ndarray  # (e,) the family's other parameters, all above zero
+type Constant = Callable[[Observations, Numbers], float]
+type Gradient = Callable[[np.ndarray, Observations, Numbers], Slopes]
+type Drifts = Callable[[np.ndarray, Observations, Numbers], tuple[Drift, ...]]
+
+
+def no_drifts(_eta: np.ndarray, _observed: Observations, _numbers: Numbers) -> tuple[Drift, ...]:
+    """Those of a family without other parameters."""
+    return ()
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A log density of the linear predictor.
+
+    Attributes
+    ----------
+    constant : callable
+        (observed, numbers) -> the part of the log likelihood that no linear predictor changes, a number.
+    slopes : callable
+        (eta, observed, numbers) -> Slopes of the rest, by eta. Not finite where eta is impossible.
+    drifts : callable
+        (eta, observed, numbers) -> one Drift for each parameter, constant included.
+    """
+
+    constant: Constant
+    slopes: Gradient
+    drifts: Drifts = no_drifts
+
+
+def chained(
+    links: Iterable[str], constant: Constant, by_mean: Gradient, drifts: Drifts = no_drifts
+) -> dict[str, Curve]:
+    """Return a family's curve for each of some links, from the derivatives of its log density by the mean."""
+    return {link: Curve(constant, *_by_predictor(by_mean, drifts, link)) for link in links}
+
+
+def _by_predictor(by_mean: Gradient, drifts_by_mean: Drifts, link: str) -> tuple[Gradient, Drifts]:
+    """Turn derivatives by the mean into derivatives by the linear predictor."""
+
+    def slopes(eta: np.ndarray, observed: Observations, numbers: Numbers) -> Slopes:
+        mean = MEANS[link](eta)
+        density = by_mean(mean.value, observed, numbers)
+        return Slopes(
+            density.value,
+            density.first * mean.first,
+            density.second * mean.first**2 + density.first * mean.second,
+            density.third * mean.first**3 + 3 * density.second * mean.first * mean.second + density.first * mean.third,
+        )
+
+    def drifts(eta: np.ndarray, observed: Observations, numbers: Numbers) -> tuple[Drift, ...]:
+        mean = MEANS[link](eta)
+        return tuple(
+            Drift(drift.value, drift.first * mean.first, drift.second * mean.first**2 + drift.first * mean.second)
+            for drift in drifts_by_mean(mean.value, observed, numbers)
+        )
+
+    return slopes, drifts

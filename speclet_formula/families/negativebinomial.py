@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from speclet_formula.families.curves import Curve, Drift, Numbers, Observations, chained
-from speclet_formula.families.links import COUNT, Slopes
+from speclet_formula.families.links import COUNT, Curve, Drift, Numbers, Observations, Slopes, chained
 from speclet_formula.families.parameters import ALPHA
 from speclet_formula.families.poisson import draw_above_zero as draw_poisson_above_zero
 from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling, Tails

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from speclet_formula.families.curves import Curve, Numbers, Observations, chained
-from speclet_formula.families.links import COUNT, Slopes
+from speclet_formula.families.links import COUNT, Curve, Numbers, Observations, Slopes, chained
 from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling, Tails
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from speclet_formula.families.curves import Curve
+from speclet_formula.families.links import Curve
 from speclet_formula.families.parameters import Parameter
 
 type Parameters = Mapping[str, Any]

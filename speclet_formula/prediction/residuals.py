@@ -14,7 +14,7 @@ from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import nearest
 from speclet_formula.families import Family, expected_response, families_with, is_ordinal, specification_of
-from speclet_formula.families.evaluation import weighted
+from speclet_formula.families.registry import weighted
 from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.draws import values_of
 from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind

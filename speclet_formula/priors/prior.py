@@ -15,9 +15,13 @@ import numpy as np
 
 from speclet_formula.design import FixedTerm, GroupBlock
 from speclet_formula.errors import PriorError
-from speclet_formula.priors.distributions import DISTRIBUTION_NAMES, SCALAR_DISTRIBUTIONS, FloatArray, Support, forms_of
-from speclet_formula.priors.refusals import (
+from speclet_formula.priors.distributions import (
+    DISTRIBUTION_NAMES,
+    SCALAR_DISTRIBUTIONS,
+    FloatArray,
+    Support,
     domain_text,
+    forms_of,
     missing_parameters,
     not_positive,
     number_text,

@@ -12,8 +12,8 @@ import numpy as np
 from speclet_formula.design.design import sd_name
 from speclet_formula.errors import PriorError
 from speclet_formula.families.registry import SHARES
+from speclet_formula.priors.distributions import not_positive, number_text
 from speclet_formula.priors.prior import Prior, Slot
-from speclet_formula.priors.refusals import not_positive, number_text
 
 Part = Literal["prior", "sigma", "mu"]  # of a slot: its whole prior, or one hyperprior of a group term
 

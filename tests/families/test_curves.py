@@ -5,8 +5,7 @@ import pytest
 from scipy import special
 
 from speclet_formula.families import FAMILIES, draw_response, inverse_link, log_density, resolve_family
-from speclet_formula.families.curves import Observations
-from speclet_formula.families.links import FORWARD_LINKS, MEANS
+from speclet_formula.families.links import FORWARD_LINKS, MEANS, Observations
 
 STEP = 1e-4  # of central differences, whose error is its square; exact derivatives differ by far less than TOLERANCE
 TOLERANCE = 1e-5  # relative to one plus the derivative
