@@ -139,10 +139,10 @@ def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...
             groups.append(block)
             moves.append(None)
             continue
-        place = block.columns.index("1")
-        means[place] = 0.0
+        intercept = block.columns.index("1")
+        means[intercept] = 0.0
         back = np.eye(len(means))
-        back[place] -= means
+        back[intercept] -= means
         groups.append(replace(block, values=block.values - means))
         moves.append(back)
     moved = any(move is not None for move in moves)

@@ -367,7 +367,7 @@ def _with_names(node: Any, names: Mapping[str, str]) -> Any:
     if isinstance(node, tuple):
         return tuple(_with_names(part, names) for part in node)
     if is_dataclass(node) and not isinstance(node, type):
-        return replace(node, **{one.name: _with_names(getattr(node, one.name), names) for one in fields(node)})
+        return replace(node, **{part.name: _with_names(getattr(node, part.name), names) for part in fields(node)})
     return node
 
 

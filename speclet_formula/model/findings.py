@@ -161,13 +161,13 @@ def text_of_numbers(design: Design) -> Iterator[Finding]:
         column = design.frame[name]
         if not isinstance(column.dtype, pd.CategoricalDtype) or not _alphabetical(column):
             continue  # an order of its own is the analyst's: these are labels
-        found = numeric_text(column, design.rows)
-        if found is not None:
+        numeric = numeric_text(column, design.rows)
+        if numeric is not None:
             yield Finding(
                 "text_of_numbers",
-                f"'{name}' is text, but {found.said}.",
+                f"'{name}' is text, but {numeric.said}.",
                 f"Text is a factor: each of its {len(column.cat.categories):,} values has a coefficient of its own.",
-                f"{found.remedy(name)} If they are labels, leave it.",
+                f"{numeric.remedy(name)} If they are labels, leave it.",
             )
 
 

@@ -91,13 +91,13 @@ def _limited(
     """Put probabilities in the place of the densities of bounds, or divide by the probability of being seen."""
     if limits.status is None:
         return np.asarray(density - _log_mass(tails, mean, parameters, limits))
-    found = np.array(density)
+    logs = np.array(density)
     for sign, tail in ((-1, tails.at_most), (1, tails.at_least)):
         held = np.flatnonzero(limits.status == sign)
         if len(held):
             held_parameters = {name: _columns(value, held) for name, value in parameters.items()}
-            found[..., held] = tail(y[held], mean[..., held], held_parameters)
-    return found
+            logs[..., held] = tail(y[held], mean[..., held], held_parameters)
+    return logs
 
 
 def _columns(value: np.ndarray, columns: np.ndarray) -> np.ndarray:
