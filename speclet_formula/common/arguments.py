@@ -116,10 +116,6 @@ def _miscalled(mistake: str, signature: inspect.Signature, caller: str, error: t
 def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
     """Make a public verb refuse arguments that it does not have, and those of the wrong kind.
 
-    Parameters
-    ----------
-    verb : callable
-
     Returns
     -------
     callable

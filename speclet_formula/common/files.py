@@ -152,11 +152,6 @@ def unreadable(path: Path, error: Exception) -> DataError:
 def write_file(frame: pd.DataFrame, path: Path) -> Path:
     """Write a table by the ending of its name, as `read_file` reads it; a name without a known one as CSV.
 
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    path : pathlib.Path
-
     Returns
     -------
     pathlib.Path

@@ -38,10 +38,6 @@ def describe(
         What ArviZ adds, such as that the best of many is so by chance.
     group : str, optional
         The column whose levels were left out whole; single rows were without one.
-
-    Returns
-    -------
-    str
     """
     doubts = {name: doubt for name in table.index if (doubt := _doubt(name, table, fits, estimates))}
     trusted = [name for name in table.index if name not in doubts and fits[name].diagnostics.verdict != "failed"]
@@ -70,10 +66,6 @@ def caveat(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> str:
         Rows with a high Pareto k, of all rows.
     good_k : float
         The limit of k.
-
-    Returns
-    -------
-    str
     """
     reasons = _reasons(fit, kind, n_high, n_rows, good_k)
     if not reasons:
@@ -83,10 +75,6 @@ def caveat(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> str:
 
 def sparse_parts(design: Design) -> list[str]:
     """Name the parts of a design whose effects rest on one or two rows each, with the share of rows concerned.
-
-    Parameters
-    ----------
-    design : Design
 
     Returns
     -------

@@ -100,10 +100,6 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     at : mapping, optional
     parameter : str, optional
         As for `reference_grid`.
-
-    Returns
-    -------
-    Grid
     """
     whole = fit.model.design
     predictor = predictor_of(whole, parameter)
@@ -142,10 +138,6 @@ def _mean_offset(whole: Design, predictor: Predictor, chosen: Mapping[str, Any])
 
 def fixed_variables(predictor: Predictor) -> list[str]:
     """Return the columns of the data that fixed terms and offsets use.
-
-    Parameters
-    ----------
-    predictor : Predictor
 
     Returns
     -------

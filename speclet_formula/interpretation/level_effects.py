@@ -155,10 +155,6 @@ def choose_effects(fit: Fitted, group: str, term: str = "Intercept", add: str | 
     add : str or sequence of str
         Other grouping factors ("gene" for the levels of "gene:cell_line") and fixed terms ("Intercept", "control").
 
-    Returns
-    -------
-    Chosen
-
     Raises
     ------
     EstimateError

@@ -88,10 +88,6 @@ def shown_table(table: pd.DataFrame, draws: int = 0) -> pd.DataFrame:
         That of a `Means`.
     draws : int
         Over how many its probabilities were counted; 0 for a point fit.
-
-    Returns
-    -------
-    pandas.DataFrame
     """
     cells = formatted(table[list(ESTIMATES)], table["std_error"])
     shown = table.copy()

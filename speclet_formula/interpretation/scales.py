@@ -112,12 +112,6 @@ def response_function(fit: Fitted, grid: Grid, scale: Scale) -> Function | None:
 def way_back(fit: Fitted, grid: Grid, scale: Scale) -> Back | None:
     """Return how a computed response is taken back to what it was computed from; None where there is nothing to do.
 
-    Parameters
-    ----------
-    fit : Fit or PointFit
-    grid : Grid
-    scale : {"link", "response"}
-
     Returns
     -------
     Back or None

@@ -46,10 +46,6 @@ def new_rows(model: Model, newdata: Any, re_form: Any, *, weighted: bool) -> New
     weighted : bool
         Whether the columns of trials and weights are needed too, where the table has them.
 
-    Returns
-    -------
-    NewRows
-
     Raises
     ------
     FormulaError
@@ -85,10 +81,6 @@ def keep_groups(model: Model, design: Design, re_form: Any) -> Design:
         The model's, or a replayed one.
     re_form : str, False or None
         None for all, "~0", "NA" or False for none, or a formula of group terms: "~(1 | gene)".
-
-    Returns
-    -------
-    Design
 
     Raises
     ------
@@ -180,10 +172,6 @@ def draw_anew(model: Model, draws: Draws, predictor: Predictor, rng: np.random.G
     predictor : Predictor
         Of the mean, or of a parameter.
     rng : numpy.random.Generator
-
-    Returns
-    -------
-    PredictorDraws
 
     Raises
     ------

@@ -151,10 +151,6 @@ def with_weights(model: Model, design: Design, newdata: Any) -> Design:
     newdata : table
         The new rows.
 
-    Returns
-    -------
-    Design
-
     Raises
     ------
     DataError
@@ -177,10 +173,6 @@ def response_to_draw(node: Expression | None, censor: Censor) -> DrawnResponse:
         The response, as the formula has it.
     censor : (float, float), optional
         Lowest and highest value that can be measured, None for no limit; for a censored response only.
-
-    Returns
-    -------
-    DrawnResponse
 
     Raises
     ------
