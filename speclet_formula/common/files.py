@@ -1,4 +1,4 @@
-"""The path of a table goes in; a pandas frame comes out, or a `DataError` that says why the file cannot be read.
+"""Tables in files, read and written, or a `DataError` that says why they cannot be.
 
 The kind of a file is told by its name. What the columns mean is left to the rooms that read them. A file that is
 written is never half written.

@@ -121,8 +121,8 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     # The first varies fastest, as in R; a model without fixed variables has one row.
     rows = [row[::-1] for row in itertools.product(*reversed(values))]
     frame = pd.DataFrame(index=range(len(rows)))
-    for place, name in enumerate(names):
-        frame[name] = _column([row[place] for row in rows], whole.frame[name])
+    for position, name in enumerate(names):
+        frame[name] = _column([row[position] for row in rows], whole.frame[name])
     return Grid(predictor, whole, frame, parameter, _mean_offset(whole, predictor, chosen))
 
 

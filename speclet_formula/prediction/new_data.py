@@ -232,9 +232,9 @@ def _wanted(model: Model, re_form: Any) -> tuple[GroupTerm, ...] | None:
 
 def _asked(term: GroupTerm, wanted: tuple[GroupTerm, ...]) -> set[frozenset[Any]]:
     """Return the columns of a group term that are asked for, each by its factors; the intercept has none."""
-    asked = [one for one in wanted if text_of(one.group) == text_of(term.group)]
-    chosen = {frozenset(column.factors) for one in asked for column in one.terms}
-    return chosen | {frozenset() for one in asked if one.intercept}
+    asked = [asked_term for asked_term in wanted if text_of(asked_term.group) == text_of(term.group)]
+    chosen = {frozenset(column.factors) for asked_term in asked for column in asked_term.terms}
+    return chosen | {frozenset() for asked_term in asked if asked_term.intercept}
 
 
 def _parsed(model: Model, re_form: Any) -> tuple[GroupTerm, ...]:
@@ -275,7 +275,7 @@ def _check_known(model: Model, wanted: tuple[GroupTerm, ...]) -> None:
         missing = sorted(_columns(term) - known)
         if missing:
             told = "1" if missing[0] == "Intercept" else missing[0]
-            every = [text_of(found) for formula in formulas for found in formula.group_terms]
+            every = [text_of(known_term) for formula in formulas for known_term in formula.group_terms]
             raise FormulaError(
                 f"the model has no group term ({told} | {group}).",
                 f"Its group terms: {', '.join(every) or 'none'}.",

@@ -93,7 +93,7 @@ def simulate_responses(
     require_rows(fit.model.design, "simulate()")
     rng = generator(random_seed)
     parameters = _parameters(fit, nsim, use_u, rng)
-    drawn = [_one_response(fit, _draw_of(parameters, place), rng) for place in range(nsim)]
+    drawn = [_one_response(fit, _draw_of(parameters, draw), rng) for draw in range(nsim)]
     names = [f"sim_{number}" for number in range(1, nsim + 1)]
     labels = fit.model.index[fit.model.design.rows]
     return pd.DataFrame(dict(zip(names, drawn, strict=True)), index=labels.rename(labels.name or "row"))
@@ -244,9 +244,10 @@ def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
     return ModelDraws(
         tuple(
             PredictorDraws(
-                one.coefficients[where], tuple(tuple(column[where] for column in block) for block in one.effects)
+                side.coefficients[where],
+                tuple(tuple(column[where] for column in block) for block in side.effects),
             )
-            for one in drawn.predictors
+            for side in drawn.predictors
         ),
         {name: values[where] for name, values in drawn.parameters.items()},
     )
