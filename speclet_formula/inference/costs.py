@@ -15,10 +15,9 @@ from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import ENGINES, Engine, engine_for
 from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.inference.algebra.equations import MOST_DENSE, build_system
 from speclet_formula.inference.exact.density import why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
-from speclet_formula.inference.precision import build_system
-from speclet_formula.inference.precision.systems import MOST_DENSE
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 
@@ -322,7 +321,7 @@ def sizes_of(model: Model) -> Sizes:
 
 def _analysed(design: Design) -> tuple[float, float]:
     """Count the factor's entries and operations from its own pattern, which takes as long as some evaluations."""
-    pattern = build_system(design, means=(), algebra="sparse").equations.pattern  # type: ignore[attr-defined]
+    pattern = build_system(design, means=(), algebra="sparse").equations.matrix.pattern  # type: ignore[attr-defined]
     low, thin = np.diff(pattern.ends).astype(float), np.diff(pattern.thin_starts).astype(float)
     corner = float(pattern.size - pattern.lead)
     entries = pattern.lead + low.sum() + thin.sum() + pattern.n_wide * corner + corner**2 / 2

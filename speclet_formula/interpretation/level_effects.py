@@ -293,7 +293,7 @@ def _from_modes(fit: Fitted, points: PointEstimates, chosen: Chosen, interval: I
     if chosen.added:
         if chosen.added != (chosen.term,):
             raise _no_joint_draws(points, chosen)
-        labels = [label for term in fit.model.design.mean.fixed for label in term.columns]
+        labels = fit.model.design.mean.columns
         modes = modes + stated_coefficients(points)[labels.index(chosen.term)]
         sds = points.sum_sds[index][:, chosen.place]
     negative, lfsr = normal_signs(modes, sds)

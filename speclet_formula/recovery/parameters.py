@@ -273,7 +273,7 @@ def _means(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str
                 sd, values = _sd_of(priors[slot].parameters["mu"]), draws.by_chain(draws.variable(name, 1)[:, 0])
                 found.append(Scalar(name, term, block.label, "b", values, sd))
     sums = [scalar for scalar in found if scalar.term == "Intercept"]
-    if sums and all(term.kind != "intercept" for term in predictor.fixed):
+    if sums and not predictor.has_intercept:
         total = np.sum([scalar.draws for scalar in sums], axis=0)
         sd = float(np.sqrt(sum(scalar.prior_sd**2 for scalar in sums)))
         found.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))

@@ -8,9 +8,9 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula.comparison.kfold import make_folds
+from speclet_formula.inference.algebra import equations
 from speclet_formula.inference.exact.density import log_likelihood, log_posterior, marginal_of
 from speclet_formula.inference.exact.leave_one_out import predict_without, read_variances
-from speclet_formula.inference.precision import systems
 from speclet_formula.inference.refit import with_rows
 from speclet_formula.inference.translation.to_bambi import to_bambi
 from speclet_formula.posterior.draws import draws_of
@@ -47,7 +47,7 @@ def fit_of(formula="y ~ x + (1 | gene)", data=DATA, **settings):
 def test_densities_given_variances_are_those_of_a_dense_normal(by, algebra, monkeypatch):
     """To 1e-7 of rounding: two log densities of 120 rows are subtracted."""
     if algebra == "sparse":
-        monkeypatch.setattr(systems, "MOST_DENSE", 0)
+        monkeypatch.setattr(equations, "MOST_DENSE", 0)
     model = sf.Model(FORMULA, DATA, weights="w")
     marginal, design = marginal_of(model), model.design
     fit = fake_fit(model, {"cor|gene": 0.3, "sigma": 0.5}, chains=1, draws=3)

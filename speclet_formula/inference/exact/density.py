@@ -23,7 +23,8 @@ from speclet_formula.design import centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.families.registry import is_linear
-from speclet_formula.inference.precision import Layout, System, build_system, cancelling, log_determinants, moved, solve
+from speclet_formula.inference.algebra.equations import CoefficientLayout, System, build_system, moved
+from speclet_formula.inference.algebra.solutions import cancelling, log_determinants, solve
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
 
@@ -43,7 +44,7 @@ STEEPEST = 4.0  # an end that falls off faster is never reached
 class Variances:
     """What theta stands for."""
 
-    layout: Layout
+    layout: CoefficientLayout
     sd_priors: tuple[Prior, ...]  # the residual's, then one for each column of each block
     columns: tuple[tuple[int, ...], ...]  # positions in sd_priors of each block's columns
     partials: tuple[tuple[int, int, int, float], ...]  # block, i, j, and b of the partial correlation's Beta(b, b)

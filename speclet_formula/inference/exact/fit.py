@@ -16,6 +16,8 @@ from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
 from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.errors import SamplingError
+from speclet_formula.inference.algebra.equations import CoefficientLayout
+from speclet_formula.inference.algebra.solutions import draw, solve
 from speclet_formula.inference.datatree import dimensions, make_tree, sampled
 from speclet_formula.inference.exact.density import (
     Marginal,
@@ -33,7 +35,6 @@ from speclet_formula.inference.exact.density import (
 )
 from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, find_mode, metropolis
 from speclet_formula.inference.plans import SamplingPlan, time_in_words
-from speclet_formula.inference.precision import Layout, draw, solve
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing
 from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
@@ -109,7 +110,7 @@ class _Kept:
     starts: dict[int, int]  # by block, where its effects start among those that are kept
 
 
-def _kept(model: Model, layout: Layout, plan: SamplingPlan) -> _Kept:
+def _kept(model: Model, layout: CoefficientLayout, plan: SamplingPlan) -> _Kept:
     starts, columns = {}, [np.arange(layout.n_fixed + len(layout.means))]
     for number, block in enumerate(model.design.mean.groups):
         if plan.keep is None or block.group in plan.keep:
@@ -284,7 +285,7 @@ def _variables(
     return variables
 
 
-def _group_mean(layout: Layout, coefficients: np.ndarray, block: int, column: int) -> np.ndarray | None:
+def _group_mean(layout: CoefficientLayout, coefficients: np.ndarray, block: int, column: int) -> np.ndarray | None:
     """Return the draws of the mean of a block's column, where it is estimated."""
     if (block, column) not in layout.means:
         return None

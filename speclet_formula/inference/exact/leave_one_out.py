@@ -10,6 +10,7 @@ from itertools import combinations
 
 import numpy as np
 
+from speclet_formula.inference.algebra.solutions import left_out_densities, predict_rows, without_rows
 from speclet_formula.inference.exact.density import (
     Marginal,
     log_likelihood,
@@ -19,7 +20,6 @@ from speclet_formula.inference.exact.density import (
     theta_of,
 )
 from speclet_formula.inference.exact.proposals import combine, cover, fit_proposal, propose
-from speclet_formula.inference.precision import left_out_densities, predict_rows, without_rows
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
 

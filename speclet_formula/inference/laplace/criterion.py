@@ -18,15 +18,7 @@ import numpy as np
 from speclet_formula.design import Design
 from speclet_formula.families import Family, specification_of
 from speclet_formula.families.links import Curve, Observations, Slopes
-from speclet_formula.inference.laplace.matrix import (
-    Layout,
-    blocks,
-    factorise,
-    layout_of,
-    log_determinant,
-    smooth,
-    solve,
-)
+from speclet_formula.inference.laplace.information import InformationMatrix, information_matrix
 
 MOST_STEPS = 50
 JOINT_STEPS = 25
@@ -50,7 +42,7 @@ class Problem:
     X: np.ndarray  # (n, p), each column centred where there is an intercept, with a mean square of one
     Z: np.ndarray  # (n, r) the blocks' columns, each with a mean square of one
     columns: np.ndarray  # (n, r) the effect that each entry of Z multiplies
-    layout: Layout  # of H
+    matrix: InformationMatrix  # H
     spans: tuple[slice, ...]  # each block's columns of Z
     starts: tuple[int, ...]  # each block's first effect
     thetas: tuple[tuple[int, int, int], ...]  # block, row and column in L of each entry of theta
@@ -61,7 +53,7 @@ class Problem:
     @property
     def size(self) -> int:
         """How many group effects there are."""
-        return self.layout.size
+        return self.matrix.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +74,7 @@ class Mode:
     eta: np.ndarray  # (n,)
     slopes: Slopes
     height: float  # log p(y | u) - u'u / 2
-    factor: Any  # of H, as `matrix` makes it
+    factor: Any  # of H
     criterion: float  # Laplace's -2 log p(y)
 
 
@@ -143,7 +135,7 @@ def problem_of(
         X=X / lengths,
         Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *values])),
         columns=columns,
-        layout=layout_of(columns, sum(sizes)),
+        matrix=information_matrix(columns, sum(sizes)),
         spans=tuple(slice(int(first), int(first) + width) for first, width in zip(ends, widths, strict=False)),
         starts=starts,
         thetas=tuple(
@@ -222,10 +214,10 @@ def _climb(problem: Problem, others: np.ndarray, A: np.ndarray, fixed: np.ndarra
         if factor is None:
             break
         uphill = gather(problem, A * here.slopes.first[:, None]) - here.u
-        step = solve(problem.layout, factor, uphill)
+        step = factor.solve(uphill)
         promise = float(uphill @ step)
         if promise < AT_THE_MODE or (promise < NEARLY and promise > STALLED * before):
-            criterion = -2 * here.height + log_determinant(problem.layout, factor)
+            criterion = -2 * here.height + float(factor.log_determinants[0])
             return Mode(here.u, A, here.eta, here.slopes, here.height, factor, criterion) if exact else None
         there, part = _along(look, here, step)
         short += part < SHORT
@@ -261,10 +253,10 @@ def _look(
 
 def _factored(problem: Problem, A: np.ndarray, slopes: Slopes) -> tuple[Any, bool]:
     """Factor H; where it is not positive definite, rows that curve the wrong way count as flat, and it is not exact."""
-    factor = factorise(problem.layout, A, -slopes.second)
+    factor = problem.matrix.factor(A, -slopes.second)
     if factor is not None:
         return factor, True
-    return factorise(problem.layout, A, np.maximum(-slopes.second, 0.0)), False
+    return problem.matrix.factor(A, np.maximum(-slopes.second, 0.0)), False
 
 
 def gather(problem: Problem, by_entry: np.ndarray) -> np.ndarray:
@@ -327,7 +319,7 @@ def sensitivities(problem: Problem, mode: Mode) -> tuple[np.ndarray, np.ndarray]
     shared = np.empty_like(moves)
     for column in range(moves.shape[1]):
         shared[:, column] = gather(problem, mode.A * weighted[:, [column]])
-        moves[:, column] = -solve(problem.layout, mode.factor, shared[:, column])
+        moves[:, column] = -mode.factor.solve(shared[:, column])
     return problem.X.T @ weighted + shared.T @ moves, moves
 
 
@@ -349,10 +341,10 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
     ndarray of float, shape (m + p + e,)
     """
     weights, first = -mode.slopes.second, mode.slopes.first
-    smoothed = smooth(problem.layout, mode.factor, mode.A)
+    smoothed = problem.matrix.smoothed(mode.factor, mode.A)
     leverages = (mode.A * smoothed).sum(axis=1)
     bent = -mode.slopes.third * leverages
-    s = solve(problem.layout, mode.factor, gather(problem, mode.A * bent[:, None]))
+    s = mode.factor.solve(gather(problem, mode.A * bent[:, None]))
     along = (mode.A * s[problem.columns]).sum(axis=1)
     by_eta = bent - weights * along - 2 * first
     by_entry = (
@@ -389,6 +381,6 @@ def conditional_covariances(problem: Problem, mode: Mode) -> list[np.ndarray]:
     """
     stops = (*problem.starts, problem.size)[1:]
     return [
-        blocks(problem.layout, mode.factor, np.arange(start, stop).reshape(-1, span.stop - span.start))
+        problem.matrix.within_levels(mode.factor, np.arange(start, stop).reshape(-1, span.stop - span.start))
         for span, start, stop in zip(problem.spans, problem.starts, stops, strict=True)
     ]

@@ -12,25 +12,27 @@ q = y'y - r'P^-1 r and r = T'W'y, for n rows and p fixed effects:
 Bates, Mächler, Bolker & Walker (2015), doi:10.18637/jss.v067.i01. Minimising it is left to `minimum`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations_with_replacement
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from scipy import linalg, sparse
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of, row_count
 from speclet_formula.errors import SamplingError
-
-if TYPE_CHECKING:
-    from speclet_formula.inference.reml.sparse import Sparse
+from speclet_formula.inference.algebra.equations import filled, layout_of, matrix_of, pattern_of, sums_of, whole_rows
+from speclet_formula.inference.algebra.matrix import Matrix
+from speclet_formula.inference.algebra.solutions import spread_draws, within
 
 # Numbers that the dense matrices add up, from which on the compiled loops are quicker: they are from 2^17 on, and take
 # half a second to load. 160 coefficients with three variances and correlations, 290 with one; a fit takes 0.1 s there.
 MOST_DENSE = 2**18
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
-BATCH = 2**21  # numbers of the matrices that are factored at a time
+WORTH_THREADS = 2_000  # coefficients from which on an evaluation takes longer than handing it to a thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,22 +67,42 @@ class Solution:
 
 
 @dataclass(frozen=True, eq=False)
-class Dense:
-    """[P, r; r', y'y] as a function of theta; p coefficients, q of them group effects, m entries of theta."""
+class RelativeMatrix:
+    """P and r = T'W'y as functions of theta; p coefficients, m entries of theta."""
 
-    relative: Relative
-    transforms: np.ndarray  # (m + 1, p + 1, p + 1) T = T0 + sum of theta_k T_k, with a one for the response
-    products: np.ndarray  # (pairs, (p + 1)^2) what each product of two of (1, theta) is multiplied by
-    pairs: np.ndarray  # (pairs, 2) the two
-    units: np.ndarray  # (p + 1,) the ones of I
+    matrix: Matrix
+    transforms: tuple[Any, ...]  # m + 1, each (p, p), whole or sparse as P is: T = T0 + sum of theta_k T_k
+    pairs: np.ndarray  # (pairs, 2) of (1, theta), two of which each product is of
+    products: Any  # (pairs, entries) what each product is multiplied by in P, as what fills the matrix
+    units: np.ndarray  # (entries,) the ones of I
+    moments: np.ndarray  # (m + 1, p) T_k'W'y, by position
+    moment: np.ndarray  # (p,) W'y
+
+    def factored(self, theta: np.ndarray) -> Iterator[tuple[slice, Any]]:
+        """Go through N vectors theta (N, m) by parts: which, and the factors of P, made with r."""
+        weights = np.column_stack([np.ones(len(theta)), theta])
+
+        def fill(part: slice) -> tuple[np.ndarray, np.ndarray]:
+            powers = weights[part][:, self.pairs[:, 0]] * weights[part][:, self.pairs[:, 1]]
+            numbers = powers @ self.products
+            numbers += self.units
+            return numbers, weights[part] @ self.moments
+
+        return self.matrix.factored(len(theta), fill)
+
+    def transform(self, theta: np.ndarray) -> Any:
+        """Return T, (p, p), at one vector theta (m,)."""
+        return sum((entry * T for entry, T in zip(theta, self.transforms[1:], strict=True)), self.transforms[0])
 
 
 @dataclass(frozen=True, eq=False)
 class Profiled:
     """The criterion of a design."""
 
-    system: "Dense | Sparse"
+    joint: RelativeMatrix  # of fixed and group effects
+    effects: RelativeMatrix | None  # of group effects alone; None where they are the leading ones of the joint
     relative: Relative
+    threads: int
     square: float  # y'y, weighted
     log_weights: float
     start: np.ndarray  # (p,) least-squares coefficients of the centred columns, taken off the response
@@ -163,9 +185,14 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     relative = relative_factors(design)
     moments, p = moments_of(design), design.mean.X.shape[1]
     weights = 1.0 if design.weights is None else design.weights
+    terms = relative.size + 1
+    dense = terms * (terms + 1) // 2 * (relative.coefficients + 1) ** 2 <= MOST_DENSE
+    alone = replace_mean(design, X=design.mean.X[:, :0], fixed=())
     return Profiled(
-        system=_system(design, relative, shift, threads),
+        joint=_relative_matrix(design, relative, shift, dense=dense),
+        effects=None if dense or not design.mean.groups else _relative_matrix(alone, relative_factors(alone), shift),
         relative=relative,
+        threads=1 if dense or relative.coefficients <= WORTH_THREADS else threads,
         square=float((weights * (design.response - design.mean.offset - shift) ** 2).sum()) + moments.within,
         log_weights=moments.log_weights,
         start=start,
@@ -174,14 +201,39 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     )
 
 
-def _system(design: Design, relative: Relative, shift: np.ndarray, threads: int) -> "Dense | Sparse":
-    """Prepare the algebra that suits the number of coefficients."""
-    if dense_numbers(relative) <= MOST_DENSE:
-        return dense_system(design, relative, shift)
-    # Here and not at the top, as below: the first use of compiled loops on a machine takes seconds.
-    from speclet_formula.inference.reml.sparse import sparse_system
+def _relative_matrix(design: Design, relative: Relative, shift: np.ndarray, *, dense: bool = False) -> RelativeMatrix:
+    """Prepare P for a design, whose response is less a shift (n,): whole, with the group effects first, or sparse."""
+    layout, size = layout_of(design, ()), relative.coefficients
+    sums, none = sums_of(design, layout, shift), np.zeros(0, dtype=np.int64)
+    order = np.roll(np.arange(size), -relative.n_fixed)
+    pattern = None if dense else pattern_of(sums.gram, sums.W, whole_rows(design, layout))
+    matrix = matrix_of(size, pattern, (none, none), order)
+    transforms, gram = _transforms(relative, dense=dense), sums.gram.toarray() if dense else sums.gram
+    pairs = list(combinations_with_replacement(range(len(transforms)), 2))
+    products = []
+    for first, second in pairs:
+        product = transforms[first].T @ gram @ transforms[second]
+        products.append(filled(matrix, product if first == second else product + product.T))
+    units, effects = np.zeros(matrix.entries), np.arange(relative.n_fixed, size)
+    units[matrix.places(effects, effects)] = 1.0
+    moments = np.stack([(transform.T @ sums.moment)[matrix.order] for transform in transforms])
+    stacked = np.array(products) if dense else sparse.vstack([sparse.csr_array(numbers[None]) for numbers in products])
+    return RelativeMatrix(matrix, transforms, np.array(pairs), stacked, units, moments, sums.moment)
 
-    return sparse_system(design, relative, shift, threads=threads)
+
+def _transforms(relative: Relative, *, dense: bool) -> tuple[Any, ...]:
+    """Return what one, and each entry of theta, adds to T."""
+    fixed, shape = np.arange(relative.n_fixed), (relative.coefficients, relative.coefficients)
+    entries = [(fixed, fixed, 1.0), *(entries_of(relative, entry) for entry in range(relative.size))]
+    if not dense:
+        return tuple(
+            sparse.csr_array((np.full(len(rows), scale), (rows, columns)), shape=shape)
+            for rows, columns, scale in entries
+        )
+    transforms = np.zeros((len(entries), *shape))
+    for transform, (rows, columns, scale) in zip(transforms, entries, strict=True):
+        transform[rows, columns] = scale
+    return tuple(transforms)
 
 
 def _least_squares(design: Design) -> np.ndarray:
@@ -225,112 +277,50 @@ def log_likelihood_parts(criterion: Profiled, theta: np.ndarray) -> tuple[np.nda
 
 def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     """Solve for all coefficients at one vector theta (m,)."""
-    if isinstance(criterion.system, Dense):
-        solution = solve_dense(criterion.system, theta)
-    else:
-        from speclet_formula.inference.reml.sparse import solve_sparse
+    joint, n_fixed = criterion.joint, criterion.relative.n_fixed
+    transform, ((_, factors),) = joint.transform(theta), joint.factored(theta[None])
 
-        solution = solve_sparse(criterion.system, theta)
-    solution.coefficients[: len(criterion.start)] += criterion.start
-    return solution
+    def covariances(vector: np.ndarray) -> np.ndarray:
+        return np.asarray(transform @ factors.solve(transform.T @ vector))
+
+    columns = np.eye(len(joint.moment), n_fixed)
+    for column in range(n_fixed):
+        columns[:, column] = covariances(columns[:, column])
+    coefficients = covariances(joint.moment)
+    coefficients[:n_fixed] += criterion.start
+    return Solution(coefficients, columns, np.maximum(_conditional(criterion, theta, factors), 0.0))
+
+
+def _conditional(criterion: Profiled, theta: np.ndarray, joint: Any) -> np.ndarray:
+    """Return the group effects' variances for given fixed effects, next to sigma^2."""
+    n_fixed, effects = criterion.relative.n_fixed, criterion.effects
+    if not criterion.relative.starts:
+        return np.zeros(0)
+    if effects is None:
+        alone = joint.leading(len(criterion.joint.moment) - n_fixed)
+        transform = criterion.joint.transform(theta)[n_fixed:, n_fixed:]
+    else:
+        ((_, alone),) = effects.factored(theta[None])
+        transform = effects.transform(theta).tocsr()
+    return np.asarray(alone.spreads(alone.matrix.prepared(transform))[0])
 
 
 def _evaluated(criterion: Profiled, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the log determinants (N,) that the criterion takes, and q (N,)."""
-    if isinstance(criterion.system, Dense):
-        return evaluate_dense(criterion.system, theta, reml=criterion.reml)
-    from speclet_formula.inference.reml.sparse import evaluate_sparse
+    """Return the log determinants (N,) that the criterion takes, and q (N,); NaN where P is not positive definite."""
+    determinants, residuals = np.full(len(theta), np.nan), np.full(len(theta), np.nan)
+    n_effects = criterion.relative.coefficients - criterion.relative.n_fixed
 
-    return evaluate_sparse(criterion.system, theta, reml=criterion.reml)
+    def run(part: slice) -> None:
+        for inner, factors in criterion.joint.factored(theta[part]):
+            place = within(part, inner)
+            residuals[place] = criterion.square - factors.explained
+            if criterion.reml:
+                determinants[place] = factors.log_determinants
+            elif criterion.effects is None:
+                determinants[place] = 2 * np.log(factors.diagonals[:, :n_effects]).sum(axis=1)
+        if not criterion.reml and criterion.effects is not None:
+            for inner, factors in criterion.effects.factored(theta[part]):
+                determinants[within(part, inner)] = factors.log_determinants
 
-
-def dense_numbers(relative: Relative) -> int:
-    """Return how many numbers a Dense would hold, which is what an evaluation takes time for."""
-    terms = relative.size + 1
-    return terms * (terms + 1) // 2 * (relative.coefficients + 1) ** 2
-
-
-def dense_system(design: Design, relative: Relative, shift: np.ndarray) -> Dense:
-    """Prepare a design, whose response is less a shift (n,)."""
-    gram = _gram(design, shift)
-    transforms = _transforms(relative)
-    pairs = list(combinations_with_replacement(range(len(transforms)), 2))
-    products = np.empty((len(pairs), len(gram), len(gram)))
-    for place, (first, second) in enumerate(pairs):
-        product = transforms[first].T @ gram @ transforms[second]
-        products[place] = product if first == second else product + product.T
-    units = (np.arange(len(gram)) < relative.coefficients - relative.n_fixed).astype(float)
-    return Dense(relative, transforms, products.reshape(len(pairs), -1), np.array(pairs), units)
-
-
-def _gram(design: Design, shift: np.ndarray) -> np.ndarray:
-    """Return the weighted cross products of group effects' columns, centred fixed columns and response."""
-    rows = np.arange(len(design.response))
-    parts = []
-    for block in design.mean.groups:
-        width = block.values.shape[1]
-        columns = (block.codes[:, None] * width + np.arange(width)).ravel()
-        entries = (block.values.ravel(), (np.repeat(rows, width), columns))
-        parts.append(sparse.csr_array(entries, shape=(len(rows), width * len(block.levels))))
-    response = design.response - design.mean.offset - shift
-    parts.append(sparse.csr_array(np.column_stack([design.mean.X - centre_of(design), response])))
-    W = sparse.hstack(parts, format="csr")
-    weighted = W if design.weights is None else W.multiply(design.weights[:, None])
-    gram = np.asarray((W.T @ weighted).toarray())
-    gram[-1, -1] += moments_of(design).within
-    return gram
-
-
-def _transforms(relative: Relative) -> np.ndarray:
-    """Return what one, and each entry of theta, adds to T."""
-    random = relative.coefficients - relative.n_fixed
-    found = np.zeros((relative.size + 1, relative.coefficients + 1, relative.coefficients + 1))
-    kept = np.arange(random, relative.coefficients + 1)
-    found[0, kept, kept] = 1.0
-    for entry in range(relative.size):
-        rows, columns, scale = entries_of(relative, entry)
-        found[entry + 1, rows - relative.n_fixed, columns - relative.n_fixed] = scale
-    return found
-
-
-def evaluate_dense(system: Dense, theta: np.ndarray, *, reml: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Return log|P|, of group effects alone unless reml, and y'y - r'P^-1 r, (N,) each, at N vectors theta (N, m).
-
-    Both are NaN where P is not positive definite or nothing is left of the response.
-    """
-    counted = system.relative.coefficients - (0 if reml else system.relative.n_fixed)
-    at_once = max(1, BATCH // system.products.shape[1])
-    diagonals = np.concatenate([
-        np.diagonal(_cholesky(system, theta[first : first + at_once]), axis1=1, axis2=2)
-        for first in range(0, len(theta), at_once)
-    ])  # fmt: skip
-    return 2 * np.log(diagonals[:, :counted]).sum(axis=1), diagonals[:, -1] ** 2
-
-
-def _cholesky(system: Dense, theta: np.ndarray) -> np.ndarray:
-    """Return the lower Cholesky factors (N, p + 1, p + 1) at N vectors theta; NaN where there is none."""
-    powers = np.column_stack([np.ones(len(theta)), theta])
-    filled = (powers[:, system.pairs[:, 0]] * powers[:, system.pairs[:, 1]]) @ system.products
-    matrices = filled.reshape(len(theta), len(system.units), -1) + np.diag(system.units)
-    try:
-        return np.linalg.cholesky(matrices)
-    except np.linalg.LinAlgError:  # of one of them, which numpy does not name
-        if len(theta) == 1:
-            return np.full_like(matrices, np.nan)
-        return np.concatenate([_cholesky(system, one[None]) for one in theta])
-
-
-def solve_dense(system: Dense, theta: np.ndarray) -> Solution:
-    """Solve for all coefficients at one vector theta (m,)."""
-    size, n_fixed = system.relative.coefficients, system.relative.n_fixed
-    random = size - n_fixed
-    (factor,) = _cholesky(system, theta[None])
-    transform = np.tensordot(np.concatenate([[1.0], theta]), system.transforms, 1)[:size, :size]
-    roots = np.linalg.solve(factor[:size, :size], transform.T)  # T P^-1 T' is the product of their columns
-    alone = np.linalg.solve(factor[:random, :random], transform[:random, :random].T)
-    covariances = roots.T @ roots[:, random:]
-    return Solution(
-        coefficients=np.roll(roots.T @ factor[size, :size], n_fixed),  # fixed effects first again
-        fixed_columns=np.roll(covariances, n_fixed, axis=0),
-        conditional=(alone**2).sum(axis=0),
-    )
+    spread_draws(run, len(theta), criterion.joint.matrix.work, criterion.threads)
+    return determinants, residuals

@@ -10,6 +10,8 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
+from speclet_formula.inference.algebra.equations import moved
+from speclet_formula.inference.algebra.solutions import draw, left_out_densities, solve
 from speclet_formula.inference.exact.density import (
     correlation_factors,
     log_likelihood,
@@ -19,7 +21,6 @@ from speclet_formula.inference.exact.density import (
     prior_precisions,
     why_not_exact,
 )
-from speclet_formula.inference.precision import draw, left_out_densities, moved, solve
 
 N = 40
 RNG = np.random.default_rng(21)

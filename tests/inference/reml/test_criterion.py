@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.inference.algebra.dense import DenseMatrix
+from speclet_formula.inference.algebra.sparse import SparseMatrix
 from speclet_formula.inference.reml import criterion as profiled
-from speclet_formula.inference.reml.criterion import Dense, deviances, profile_of, residual_variance, solve
-from speclet_formula.inference.reml.sparse import Sparse
+from speclet_formula.inference.reml.criterion import deviances, profile_of, residual_variance, solve
 from tests.fakes import sleepstudy_data
 
 EQUAL = 1e-9
@@ -52,7 +53,7 @@ def both(monkeypatch, make):
 def test_dense_and_sparse_algebra_agree(formula, reml, weights, monkeypatch):
     design = sf.Model(formula, table(), weights=weights).design
     dense, sparse = both(monkeypatch, lambda: profile_of(design, reml=reml))
-    assert (type(dense.system), type(sparse.system)) == (Dense, Sparse)
+    assert (type(dense.joint.matrix), type(sparse.joint.matrix)) == (DenseMatrix, SparseMatrix)
     size = dense.relative.size
     theta = np.random.default_rng(6).normal(0, 1.5, (20, size)) * (np.arange(20) > 0)[:, None]  # zeros among them
     np.testing.assert_allclose(deviances(dense, theta), deviances(sparse, theta), rtol=EQUAL)
@@ -76,7 +77,7 @@ def test_fits_agree(formula, method, monkeypatch):
 
 def test_a_point_that_cannot_be_factored_spoils_no_other():
     criterion = profile_of(sf.Model("y ~ x + (1 | g)", table()).design, reml=True)
-    assert isinstance(criterion.system, Dense)
+    assert isinstance(criterion.joint.matrix, DenseMatrix)
     found = deviances(criterion, np.array([[0.5], [np.nan], [2.0], [np.nan]]))
     assert np.isinf(found[[1, 3]]).all()
     alone = [deviances(criterion, np.array([[entry]]))[0] for entry in (0.5, 2.0)]
@@ -87,14 +88,14 @@ def test_many_points_are_evaluated_as_few_are(monkeypatch):
     criterion = profile_of(sf.Model("y ~ x + (x | g)", table()).design, reml=True)
     theta = np.random.default_rng(7).normal(size=(11, 3))
     at_once = deviances(criterion, theta)
-    monkeypatch.setattr("speclet_formula.inference.reml.criterion.BATCH", 3 * 27**2 * 6)
+    monkeypatch.setattr("speclet_formula.inference.algebra.dense.CHUNK_ENTRIES", 3 * 27**2)
     np.testing.assert_allclose(deviances(criterion, theta), at_once, rtol=1e-12)
 
 
 def test_large_designs_take_the_sparse_loops():
     rng = np.random.default_rng(8)
     data = pd.DataFrame({"g": np.repeat(np.arange(900), 2).astype(str), "y": rng.normal(size=1800)})
-    assert isinstance(profile_of(sf.Model("y ~ (1 | g)", data).design, reml=True).system, Sparse)
+    assert isinstance(profile_of(sf.Model("y ~ (1 | g)", data).design, reml=True).joint.matrix, SparseMatrix)
 
 
 @pytest.mark.slow

@@ -1,14 +1,16 @@
-"""The pattern of a sparse symmetric matrix P goes in; that of its Cholesky factor C comes out.
+"""Symbolic factorisation: an order for a sparse symmetric matrix P, and the pattern of its Cholesky factor C.
 
 The last rows of C that are full to the diagonal are its corner: levels that most others meet, such as cell lines. The
 other, leading columns are sparse above it. In the corner a leading column is held as a whole row of a matrix (wide) or
-entry by entry (thin). Filling the patterns with numbers is left to `bordered`.
+entry by entry (thin). Filling the patterns with numbers is left to `numeric`.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
+import qdldl
 from numba import njit
+from scipy import sparse
 
 Array = np.ndarray[Any, np.dtype[Any]]
 # Compiled once on a machine, kept beside the file; threads run these side by side.
@@ -36,6 +38,32 @@ class Pattern(NamedTuple):
     n_wide: int
     thin_starts: Array  # (q + 1,) where each column's sparse part in the corner starts
     thin_rows: Array  # its rows in the corner, in order
+
+
+def ordered_pattern(size: int, first: Array, second: Array) -> tuple[Array, Array, Array]:
+    """Find an order that keeps the factor sparse.
+
+    Parameters
+    ----------
+    size : int
+        p, the rows of P.
+    first, second : arrays of int
+        Its entries off the diagonal, in either half and as often as may be.
+
+    Returns
+    -------
+    order, starts, rows : arrays of int
+        The row at each position, (p,), and the permuted pattern's upper triangle in compressed columns.
+    """
+    rows = np.concatenate([first, second, np.arange(size)])
+    columns = np.concatenate([second, first, np.arange(size)])
+    pattern = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size)).tocsc()
+    # qdldl orders by approximate minimum degree, and wants a matrix that it can factor: the pattern, made dominant.
+    dominant = sparse.triu(pattern, k=1) * (0.5 / pattern.max() / size) + sparse.eye_array(size)
+    order = np.asarray(qdldl.Solver(sparse.csc_array(dominant), upper=True).factors()[2], dtype=np.int64)
+    permuted = sparse.triu(pattern[order][:, order], format="csc")
+    permuted.sort_indices()
+    return order, permuted.indptr.astype(np.int64), permuted.indices.astype(np.int64)
 
 
 def analyse(size: int, starts: Array, rows: Array) -> Pattern:

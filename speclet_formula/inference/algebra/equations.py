@@ -1,32 +1,138 @@
-"""A design goes in; its normal equations come out, and what their posterior precision says for draws of the variances.
+"""The normal equations of a design, P = W'W / s2 + D^-1 and r = W'y / s2, in units and from a centre that save digits.
 
-P = W'W / s2 + D^-1 is factored as a whole matrix by `dense` where it is small, else by `sparse`. What the variances
-are, and their priors, is left to `variances`.
+P is factored as a whole matrix where it is small, else as a sparse one. What the equations say for draws of the
+variances is `solutions`' to tell; what the variances are, and their priors, that of the exact engine's `density`.
 """
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from itertools import combinations_with_replacement, pairwise
-from types import ModuleType
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
 from typing import Any, Literal
 
 import numpy as np
 from scipy import sparse as matrices
 
-from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.design import Design, centre_of
 from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of
-from speclet_formula.inference.precision import dense
-from speclet_formula.inference.precision.records import Layout, Rows, System, Units
+from speclet_formula.inference.algebra.dense import DenseMatrix
+from speclet_formula.inference.algebra.matrix import CompressedRows, Equations, Factors, Matrix, row_pairs
 
 MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as sparse ones, whose loops must be compiled
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
 RIDGE = 1e-10  # of the largest diagonal entry: what makes collinear columns' equations solvable
 REFINEMENTS = 3
-SHARE = 2**15  # entries of factors: with fewer to compute, a thread takes longer to start than to end
-_ALL = slice(None)
+
+type Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # rows, columns and numbers of D^-1's upper triangle
+
+
+@dataclass(frozen=True)
+class CoefficientLayout:
+    """Where each coefficient stands: fixed effects, group means, then each block's effects, level by level."""
+
+    n_fixed: int
+    means: tuple[tuple[int, int], ...]  # block and column of each group mean that is estimated
+    starts: tuple[int, ...]  # each block's first coefficient
+    widths: tuple[int, ...]  # each block's columns
+    levels: tuple[int, ...]  # each block's levels
+    size: int  # p, the number of coefficients
+
+
+@dataclass(frozen=True, eq=False)
+class Units:
+    """What the equations count in. Powers of two, so that scaling rounds nothing; ones where nothing is scaled."""
+
+    response: float
+    coefficients: np.ndarray  # (p,) a change of each coefficient that moves the response by about its own unit
+    numbers: np.ndarray  # (m,) of the prior's distinct precisions
+
+    @property
+    def log_determinant(self) -> float:
+        """What is added to log|P| for P in the coefficients' own units."""
+        return float(-2 * np.log(self.coefficients).sum())
+
+
+@dataclass(frozen=True, eq=False)
+class NormalEquations:
+    """Normal equations as entries of a matrix. p coefficients, m numbers of the prior."""
+
+    matrix: Matrix
+    gram: np.ndarray  # W'W, as what fills the matrix
+    places: np.ndarray  # what the prior's precision adds to, each once, ...
+    numbers: np.ndarray  # ... and which of its distinct numbers each gets
+    moment: np.ndarray  # (p,) W'y, by position
+    pull: Any = None  # (p, m) D^-1 (m - c), by position and the numbers of D^-1: what the prior draws to; None for zero
+
+    @property
+    def work(self) -> int:
+        """About how many numbers a factorisation goes through."""
+        return self.matrix.work
+
+    def factored(self, s2: np.ndarray, numbers: np.ndarray, *, beside: int = 0) -> Iterator[tuple[slice, Factors]]:
+        """Go through N draws of the variances by parts: which, and their factors, made with r."""
+
+        def fill(part: slice) -> tuple[np.ndarray, np.ndarray]:
+            filled = self.gram / s2[part, None]
+            if len(filled) == 1:  # as for sparse matrices always: twice as quick
+                filled[0][self.places] += numbers[part.start][self.numbers]
+            else:
+                filled[:, self.places] += numbers[part][:, self.numbers]
+            right = self.moment / s2[part, None]
+            if self.pull is not None:
+                right += (self.pull @ numbers[part].T).T
+            return filled, right
+
+        return self.matrix.factored(len(s2), fill, beside=beside)
+
+    def moved(self, moment: np.ndarray, pull: Any) -> "NormalEquations":
+        """Return the equations of the same W with another W'y (p,) and D^-1 (m - c) by the numbers of D^-1 (p, m)."""
+        order = self.matrix.order
+        known = pull.toarray() if isinstance(self.matrix, DenseMatrix) else pull
+        return replace(self, moment=moment[order], pull=known[order] if pull.nnz else None)
+
+    def less(self, rows: CompressedRows) -> "NormalEquations":
+        """Take rows out: the pattern stays."""
+        pairs, first, second = row_pairs(rows.W)
+        products = pairs.T @ rows.weights
+        gram = self.gram.copy()
+        gram[self.matrix.places(first, second)] -= np.where(first == second, products, products / 2)
+        moment = rows.W.T @ (rows.weights * rows.response)
+        return replace(self, gram=gram, moment=self.moment - moment[self.matrix.order])
+
+    def prepared(self, W: Any) -> Any:
+        """Return sparse rows (n, p) as `Factors.spreads` takes them."""
+        return self.matrix.prepared(W)
+
+
+@dataclass(frozen=True, eq=False)
+class Sums:
+    """What the rows of a design add up to. n rows, p coefficients."""
+
+    W: Any  # (n, p) scipy CSR
+    response: np.ndarray  # (n,) less offset and shift
+    weights: np.ndarray  # (n,)
+    gram: Any  # (p, p) sparse W'W
+    moment: np.ndarray  # (p,) W'y
+    square: float  # y'y, with what merged rows left around their means
+
+
+@dataclass(frozen=True, eq=False)
+class System:
+    """The normal equations of a design, analysed. n rows, p coefficients."""
+
+    layout: CoefficientLayout
+    W: Any  # (n, p) scipy CSR, in the coefficients' own order; fixed columns are centred
+    response: np.ndarray  # (n,) the response less offset, known means and what W times the centre predicts
+    weights: np.ndarray  # (n,)
+    equations: Equations
+    square: float  # y'y, with what merged rows left around their means; all three weighted
+    within: float  # the latter by itself
+    units: Units  # of the equations; all else is in units of the data
+    prior: Entries
+    centre: np.ndarray  # (p,) what the coefficients are measured from, itself measured from the prior's means
+    pull: np.ndarray  # (m,) c'D^-1 c, c the centre, as a linear function of D^-1's numbers
+    count: int  # of rows, as they were before they were merged
+    log_weights: float  # the sum of the logs of their weights
 
 
 def build_system(
@@ -35,7 +141,6 @@ def build_system(
     means: tuple[tuple[int, int], ...],
     shift: np.ndarray | None = None,
     precisions: np.ndarray | None = None,
-    whole_blocks: bool = False,
     algebra: Literal["auto", "sparse"] = "auto",
 ) -> System:
     """Form, order and analyse the normal equations.
@@ -51,9 +156,6 @@ def build_system(
     precisions : array of shape (fixed effects + means,), optional
         Those of their priors. The equations are then scaled, and the response is measured from a centre, so that
         neither the units nor the place of anything cost digits. Else they are those of the data as they are.
-    whole_blocks : bool
-        Whether the pattern has room for W times factors that mix the columns of a correlated block. A row of `f = u`
-        then meets the columns of every `f`, also where W itself has none: a gene that is always `u`, an empty cell.
     algebra : {"auto", "sparse"}
         Whole matrices where there are few coefficients, or sparse ones in any case.
 
@@ -61,29 +163,21 @@ def build_system(
     -------
     System
     """
-    layout = _layout(design, means)
-    weights = np.ones(len(design.response)) if design.weights is None else design.weights
-    W = _rows(design, layout)
-    response = design.response - design.mean.offset - (0.0 if shift is None else shift)
-    gram, moment, prior = _gram(W, design.weights), W.T @ (weights * response), _prior_entries(layout)
-    moments = moments_of(design)
-    square = float(weights @ response**2) + moments.within
-    units = _no_units(layout, prior)
+    layout = layout_of(design, means)
+    sums, prior, moments = sums_of(design, layout, shift), _prior_entries(layout), moments_of(design)
+    gram, units = sums.gram, _no_units(layout, prior)
     if precisions is not None:
-        units = _units(layout, prior, gram, square, float(weights.sum()))
+        units = _units(layout, prior, gram, sums.square, float(sums.weights.sum()))
         gram = _scaled(gram, units)
-    if algebra == "auto" and layout.size <= MOST_DENSE:
-        equations: Any = dense.prepare(gram, moment, prior)
-    else:
-        touched = _rows(_with_whole_blocks(design), layout) if whole_blocks else W
-        equations = _sparse().prepare(gram, _pattern(gram, W, touched), moment, prior)
+    dense = algebra == "auto" and layout.size <= MOST_DENSE
+    matrix = matrix_of(layout.size, None if dense else pattern_of(gram, sums.W), prior[:2])
     system = System(
         layout=layout,
-        W=W,
-        response=response,
-        weights=weights,
-        equations=equations,
-        square=square,
+        W=sums.W,
+        response=sums.response,
+        weights=sums.weights,
+        equations=_equations(matrix, gram, sums.moment, prior),
+        square=sums.square,
         within=moments.within,
         units=units,
         prior=prior,
@@ -93,6 +187,53 @@ def build_system(
         log_weights=moments.log_weights,
     )
     return system if precisions is None else moved(system, _first_centre(system, gram, precisions))
+
+
+def sums_of(design: Design, layout: CoefficientLayout, shift: np.ndarray | None = None) -> Sums:
+    """Add up the rows of a design, whose response is less a shift (n,)."""
+    weights = np.ones(len(design.response)) if design.weights is None else design.weights
+    W = _rows(design, layout)
+    response = design.response - design.mean.offset - (0.0 if shift is None else shift)
+    square = float(weights @ response**2) + moments_of(design).within
+    return Sums(W, response, weights, _gram(W, design.weights), W.T @ (weights * response), square)
+
+
+def matrix_of(
+    size: int, pattern: Any, beside: tuple[np.ndarray, np.ndarray], order: np.ndarray | None = None
+) -> Matrix:
+    """Return a whole matrix where no sparse pattern (p, p) is given, else a sparse one with the entries beside it too.
+
+    `order` is that of a whole matrix; the rows' own by default.
+    """
+    if pattern is None:
+        return DenseMatrix(np.arange(size) if order is None else order)
+    # Here and not at the top: loading what compiles the loops takes a second.
+    from speclet_formula.inference.algebra.sparse import sparse_matrix
+
+    entries = pattern.tocoo()
+    upper = entries.row < entries.col
+    first, second = (
+        np.concatenate(pair) for pair in zip((entries.row[upper], entries.col[upper]), beside, strict=True)
+    )
+    return sparse_matrix(size, first, second)
+
+
+def filled(matrix: Matrix, gram: Any) -> np.ndarray:
+    """Return a symmetric (p, p) as what fills a matrix: sparse, or whole as the matrix is."""
+    if isinstance(gram, np.ndarray):
+        square = np.zeros((len(gram) + 1, len(gram) + 1))
+        square[:-1, :-1] = gram[matrix.order][:, matrix.order]
+        return square.ravel()
+    entries = gram.tocoo()
+    upper = entries.row <= entries.col
+    numbers = np.zeros(matrix.entries)
+    numbers[matrix.places(entries.row[upper], entries.col[upper])] = entries.data[upper]
+    return numbers
+
+
+def _equations(matrix: Matrix, gram: Any, moment: np.ndarray, prior: Entries) -> NormalEquations:
+    above, right, numbers = prior
+    return NormalEquations(matrix, filled(matrix, gram), matrix.places(above, right), numbers, moment[matrix.order])
 
 
 def moved(system: System, step: np.ndarray) -> System:
@@ -118,7 +259,7 @@ def moved(system: System, step: np.ndarray) -> System:
         units = _in_unit(system, units, _power_of_two(np.sqrt(square / system.weights.sum())))
     moment = system.W.T @ (system.weights * response) * units.coefficients / units.response**2
     pull = _pull(system, units, -centre / units.coefficients)
-    equations = _algebra(system).moved(system.equations, moment, pull)
+    equations = system.equations.moved(moment, pull)
     own = np.asarray((-centre / units.coefficients) @ pull)
     return replace(system, response=response, square=square, units=units, centre=centre, equations=equations, pull=own)
 
@@ -145,13 +286,11 @@ def _power_of_two(sizes: Any) -> Any:
     return 2.0 ** np.round(np.log2(sizes))
 
 
-def _no_units(layout: Layout, prior: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Units:
+def _no_units(layout: CoefficientLayout, prior: Entries) -> Units:
     return Units(1.0, np.ones(layout.size), np.ones(1 + int(prior[2].max(initial=-1))))
 
 
-def _units(
-    layout: Layout, prior: tuple[np.ndarray, np.ndarray, np.ndarray], gram: Any, square: float, weight: float
-) -> Units:
+def _units(layout: CoefficientLayout, prior: Entries, gram: Any, square: float, weight: float) -> Units:
     """Return the response's own unit, and those of the coefficients, the same at all levels of a block."""
     squares = np.asarray(gram.diagonal(), dtype=float)
     for start, width, levels in zip(layout.starts, layout.widths, layout.levels, strict=True):
@@ -216,174 +355,38 @@ def _times_rows(W: Any, weights: np.ndarray) -> Any:
     return matrices.csr_array((W.data * np.repeat(weights, np.diff(W.indptr)), W.indices, W.indptr), shape=W.shape)
 
 
-def _pattern(gram: Any, W: Any, touched: Any) -> Any:
-    """Return the pattern of W'W; where nothing is negative, no sum can cancel, and it is that of the numbers."""
-    if touched is W and W.data.min(initial=0.0) >= 0:
+def pattern_of(gram: Any, W: Any, touched: Any = None) -> Any:
+    """Return the pattern of W'W, or of another W (n, p); where nothing is negative, no sum can cancel."""
+    if touched is None and W.data.min(initial=0.0) >= 0:
         return gram
+    touched = W if touched is None else touched
     ones = matrices.csr_array((np.ones(touched.nnz), touched.indices, touched.indptr), shape=W.shape)
     return _gram(ones, None)
 
 
-def _sparse() -> ModuleType:
-    """Return the sparse algebra, imported late: loading what compiles it takes a second."""
-    from speclet_formula.inference.precision import sparse
+def whole_rows(design: Design, layout: CoefficientLayout) -> Any:
+    """Return W with room for its product with factors that mix the columns of a correlated block.
 
-    return sparse
-
-
-def _algebra(system: System) -> Any:
-    return dense if isinstance(system.equations, dense.DenseEquations) else _sparse()
-
-
-def log_determinants(system: System, s2: np.ndarray, numbers: np.ndarray, *, threads: int = 1) -> np.ndarray:
-    """Return log|P| and r'P^-1 r - c'D^-1 c, an (N, 2) array, for N residual variances and (N, m) prior precisions."""
-    s2, numbers = _in_units(system, s2, numbers)
-
-    def run(part: slice) -> np.ndarray:
-        return np.asarray(_algebra(system).evaluate(system.equations, s2[part], numbers[part]))
-
-    threads = _busy(system, len(s2), threads)
-    found = np.concatenate(_spread(run, _parts(len(s2), threads), threads))
-    return np.column_stack([found[:, 0] + system.units.log_determinant, found[:, 1] - numbers @ system.pull])
-
-
-def cancelling(system: System, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return y'y / s2 + c'D^-1 c, (N,): what r'P^-1 r is taken off, and how large rounding errors are."""
-    s2, numbers = _in_units(system, s2, numbers)
-    return np.asarray(system.square / system.units.response**2 / s2 + numbers @ system.pull)
-
-
-def _in_units(system: System, s2: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return variances and prior precisions in the equations' units."""
-    return s2 / system.units.response**2, numbers * system.units.numbers
-
-
-def solve(system: System, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return the coefficients' means (N, p), measured from the centre, for N draws of the variances."""
-    scaled = _in_units(system, s2, numbers)
-    return np.asarray(_algebra(system).solve(system.equations, *scaled) * system.units.coefficients)
-
-
-def draw(
-    system: System,
-    s2: np.ndarray,
-    numbers: np.ndarray,
-    seeds: np.ndarray,
-    *,
-    columns: np.ndarray | None = None,
-    threads: int = 1,
-) -> np.ndarray:
-    """Draw coefficients for each of N draws of the variances, an (N, columns) array; one seed for each equal part.
-
-    They are measured from the centre. All are drawn, since one is drawn given others, but only those at `columns` are
-    kept, all of them by default.
+    A row of `f = u` then meets the columns of every `f`, also where W itself has none: a gene that is always `u`, an
+    empty cell.
     """
-    chosen = np.arange(system.layout.size) if columns is None else columns
-    s2, numbers = _in_units(system, s2, numbers)
-    out = np.empty((len(s2), len(chosen)))
-    bounds = np.linspace(0, len(s2), len(seeds) + 1).astype(int)
-
-    def run(k: int) -> None:
-        part = slice(bounds[k], bounds[k + 1])
-        _algebra(system).draw(system.equations, s2[part], numbers[part], int(seeds[k]), chosen, out[part])
-
-    _spread(run, range(len(seeds)), _busy(system, len(s2), threads))
-    out *= system.units.coefficients[chosen]
-    return out
-
-
-def left_out_densities(
-    system: System, s2: np.ndarray, numbers: np.ndarray, *, rows: slice | np.ndarray = _ALL, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return log p(y_i | all other rows, variances), (N, rows), and the rows' mean leverages (rows,).
-
-    A leverage is the share of a row in its own fitted value; all rows' add up to the effective number of coefficients.
-    """
-    observed = rows_of(system, rows)
-    s2, numbers = _in_units(system, s2, numbers)
-    out = np.empty((len(s2), len(observed.response)))
-
-    def run(part: slice) -> np.ndarray:
-        leverages = _algebra(system).leave_out(system.equations, observed, s2[part], numbers[part], out[part])
-        return np.asarray(leverages)
-
-    leverages = _spread(run, _parts(len(s2), threads), threads)
-    out -= np.log(system.units.response)
-    return out, np.sum(leverages, axis=0) / len(s2)
-
-
-def predict_rows(
-    system: System, rows: np.ndarray, without: System, s2: np.ndarray, numbers: np.ndarray, *, threads: int = 1
-) -> np.ndarray:
-    """Return mean and variance (N, rows, 2) of rows' linear predictor, from the centre's, by a system without them."""
-    left = rows_of(system, rows)
-    s2, numbers = _in_units(without, s2, numbers)
-
-    def run(part: slice) -> np.ndarray:
-        return np.asarray(_algebra(without).predict(without.equations, left, s2[part], numbers[part]))
-
-    moments = np.concatenate(_spread(run, _parts(len(s2), threads), threads))
-    return np.asarray(moments * [without.units.response, without.units.response**2])
-
-
-def without_rows(system: System, rows: np.ndarray) -> System:
-    """Return a system that rows are taken out of."""
-    left = rows_of(system, rows)
-    others = np.ones(len(system.response), dtype=bool)
-    others[rows] = False
-    return replace(
-        system,
-        W=system.W[others],
-        response=system.response[others],
-        weights=system.weights[others],
-        equations=_algebra(system).less_rows(system.equations, left),
-        square=float(system.weights[others] @ system.response[others] ** 2),
-        count=int(others.sum()),
-        log_weights=float(np.log(system.weights[others]).sum()),
+    groups = (
+        replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in design.mean.groups
     )
+    return _rows(replace_mean(design, groups=tuple(groups)), layout)
 
 
-def rows_of(system: System, rows: slice | np.ndarray) -> Rows:
-    """Return rows of W as the compiled loops take them, the coefficients permuted and all in the equations' units."""
-    position = np.empty(system.layout.size, dtype=np.int64)
-    position[system.equations.order] = np.arange(system.layout.size)
-    W = system.W[rows]
-    values = W.data * (system.units.coefficients / system.units.response)[W.indices]
-    response = system.response[rows] / system.units.response
-    return Rows(W.indptr.astype(np.int64), position[W.indices], values, system.weights[rows], response)
-
-
-def _busy(system: System, draws: int, threads: int) -> int:
-    """Return how many of the threads have enough to do: near a mode few draws are evaluated at a time, but often."""
-    equations = system.equations
-    entries = system.layout.size**2 if isinstance(equations, dense.DenseEquations) else len(equations.pattern.low_rows)
-    return min(threads, 1 + draws * entries // SHARE)
-
-
-def _parts(count: int, threads: int) -> list[slice]:
-    bounds = np.linspace(0, count, min(threads, count) + 1).astype(int)
-    return [slice(first, last) for first, last in pairwise(bounds)]
-
-
-def _spread(run: Callable[[Any], Any], parts: Any, threads: int) -> list[Any]:
-    """Run the parts in threads; the compiled loops let go of Python's lock."""
-    with one_blas_thread():
-        if threads == 1 or len(parts) == 1:
-            return [run(part) for part in parts]
-        with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(run, parts))
-
-
-def _layout(design: Design, means: tuple[tuple[int, int], ...]) -> Layout:
+def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> CoefficientLayout:
+    """Say where each coefficient stands."""
     widths = tuple(block.values.shape[1] for block in design.mean.groups)
     levels = tuple(len(block.levels) for block in design.mean.groups)
     sizes = [width * count for width, count in zip(widths, levels, strict=True)]
     first = design.mean.X.shape[1] + len(means)
     starts = tuple(first + sum(sizes[:k]) for k in range(len(sizes)))
-    return Layout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes))
+    return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes))
 
 
-def _rows(design: Design, layout: Layout) -> Any:
+def _rows(design: Design, layout: CoefficientLayout) -> Any:
     """Return W: centred fixed columns, a column for each group mean, and the blocks' values at their levels."""
     n, first = len(design.response), layout.n_fixed + len(layout.means)
     width = first + sum(layout.widths)  # of a row's entries, zeros among them
@@ -407,14 +410,7 @@ def _rows(design: Design, layout: Layout) -> Any:
     return W
 
 
-def _with_whole_blocks(design: Design) -> Design:
-    """Return the design with no zero in its correlated blocks."""
-    blocks = design.mean.groups
-    groups = (replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in blocks)
-    return replace_mean(design, groups=tuple(groups))
-
-
-def _prior_entries(layout: Layout) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _prior_entries(layout: CoefficientLayout) -> Entries:
     """Return row, column and number of each entry of D^-1; the numbers count its distinct values.
 
     First one number for each fixed effect and group mean, then for each block those of the upper triangle of its

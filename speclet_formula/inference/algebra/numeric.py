@@ -1,16 +1,18 @@
-"""Compiled loops over the leading, sparse columns of a factor C or of the inverse of P = C C'.
+"""Numeric factorisation of a sparse symmetric matrix P = C C' with a dense last corner; solutions; P^-1 where C is.
 
-In come a pattern and arrays to fill. The corner, and what the wide parts multiply with it, is left to `bordered`.
+The leading, sparse columns of C are left to compiled loops, the corner, and what the wide parts multiply with it, to
+BLAS and LAPACK.
 """
 
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import lapack
 
-from speclet_formula.inference.precision.patterns import Array, Pattern, compiled
+from speclet_formula.inference.algebra.symbolic import Array, Pattern, compiled
 
 
-class Factor(NamedTuple):
+class Cholesky(NamedTuple):
     """C of P = C C'."""
 
     low: Array  # the entries at the pattern's low_rows
@@ -30,8 +32,8 @@ class Inverse(NamedTuple):
     corner: Array
 
 
-class Observed(NamedTuple):
-    """The rows of W in compressed form, with permuted columns. n rows."""
+class CompiledRows(NamedTuple):
+    """Rows of W in compressed form, their columns by position. n rows."""
 
     starts: Array
     columns: Array
@@ -39,7 +41,7 @@ class Observed(NamedTuple):
 
 
 @compiled
-def factor_lead(pattern: Pattern, values: Array, factor: Factor) -> bool:
+def factor_lead(pattern: Pattern, values: Array, factor: Cholesky) -> bool:
     """Fill the leading columns of C."""
     work = np.zeros(pattern.lead)  # the current row of P and then of C, zero between rows
     beyond = np.zeros(len(factor.corner))  # the current column's part in the corner, zero between columns
@@ -76,7 +78,7 @@ def _load(pattern: Pattern, values: Array, row: int, work: Array, beyond: Array)
 
 
 @compiled
-def _take_beyond(pattern: Pattern, factor: Factor, column: int, share: float, beyond: Array) -> None:
+def _take_beyond(pattern: Pattern, factor: Cholesky, column: int, share: float, beyond: Array) -> None:
     """Subtract an earlier column's part in the corner, times a share."""
     slot = pattern.slots[column]
     if slot >= 0:
@@ -88,7 +90,7 @@ def _take_beyond(pattern: Pattern, factor: Factor, column: int, share: float, be
 
 
 @compiled
-def _keep_beyond(pattern: Pattern, factor: Factor, column: int, beyond: Array) -> None:
+def _keep_beyond(pattern: Pattern, factor: Cholesky, column: int, beyond: Array) -> None:
     """Store a column's part in the corner, and clear it."""
     slot, root = pattern.slots[column], factor.diagonal[column]
     if slot >= 0:
@@ -102,7 +104,7 @@ def _keep_beyond(pattern: Pattern, factor: Factor, column: int, beyond: Array) -
 
 
 @compiled
-def load_corner(pattern: Pattern, values: Array, factor: Factor) -> None:
+def load_corner(pattern: Pattern, values: Array, factor: Cholesky) -> None:
     """Spread P's entries in the corner's lower triangle, less the products of the thin parts."""
     corner = factor.corner
     corner[:] = 0.0
@@ -118,7 +120,7 @@ def load_corner(pattern: Pattern, values: Array, factor: Factor) -> None:
 
 
 @compiled
-def forward_lead(pattern: Pattern, factor: Factor, vector: Array, inside: Array) -> None:
+def forward_lead(pattern: Pattern, factor: Cholesky, vector: Array, inside: Array) -> None:
     """Solve for the leading part of C x = b, in place; keep what goes on to the wide parts."""
     for column in range(pattern.lead):
         entry = vector[column] / factor.diagonal[column]
@@ -132,7 +134,7 @@ def forward_lead(pattern: Pattern, factor: Factor, vector: Array, inside: Array)
 
 
 @compiled
-def backward_lead(pattern: Pattern, factor: Factor, vector: Array, inside: Array) -> None:
+def backward_lead(pattern: Pattern, factor: Cholesky, vector: Array, inside: Array) -> None:
     """Solve for the leading part of C' x = b, in place, given the products of the wide parts with the corner's x."""
     for column in range(pattern.lead - 1, -1, -1):
         total = vector[column]
@@ -146,7 +148,7 @@ def backward_lead(pattern: Pattern, factor: Factor, vector: Array, inside: Array
 
 
 @compiled
-def invert_lead(pattern: Pattern, factor: Factor, inverse: Inverse) -> None:
+def invert_lead(pattern: Pattern, factor: Cholesky, inverse: Inverse) -> None:
     """Fill the leading columns of P^-1 from the last on, its corner and that corner's share of the wide parts given.
 
     With the columns c of C, z[R, k] = -Z[R, R] c / c_kk over the rows R of column k, and
@@ -163,7 +165,7 @@ def invert_lead(pattern: Pattern, factor: Factor, inverse: Inverse) -> None:
 
 
 @compiled
-def _invert_wide(pattern: Pattern, factor: Factor, inverse: Inverse, column: int) -> None:
+def _invert_wide(pattern: Pattern, factor: Cholesky, inverse: Inverse, column: int) -> None:
     """Fill the part in the corner of a column of P^-1 that is held as a whole row."""
     slot, wide = pattern.slots[column], inverse.wide
     for place in range(pattern.ends[column], pattern.ends[column + 1]):
@@ -175,7 +177,7 @@ def _invert_wide(pattern: Pattern, factor: Factor, inverse: Inverse, column: int
 
 
 @compiled
-def _invert_thin(pattern: Pattern, factor: Factor, inverse: Inverse, column: int) -> None:
+def _invert_thin(pattern: Pattern, factor: Cholesky, inverse: Inverse, column: int) -> None:
     """Fill the part in the corner of a column of P^-1 that is held entry by entry."""
     first, last = pattern.thin_starts[column], pattern.thin_starts[column + 1]
     for own in range(first, last):
@@ -188,7 +190,7 @@ def _invert_thin(pattern: Pattern, factor: Factor, inverse: Inverse, column: int
 
 
 @compiled
-def _invert_low(pattern: Pattern, factor: Factor, inverse: Inverse, column: int, column_of: Array) -> None:
+def _invert_low(pattern: Pattern, factor: Cholesky, inverse: Inverse, column: int, column_of: Array) -> None:
     """Fill the leading rows of a column of P^-1."""
     first, last = pattern.ends[column], pattern.ends[column + 1]
     for place in range(first, last):
@@ -211,7 +213,7 @@ def _invert_low(pattern: Pattern, factor: Factor, inverse: Inverse, column: int,
 
 
 @compiled
-def _across_corner(pattern: Pattern, factor: Factor, inverse: Inverse, column: int, row: int) -> float:
+def _across_corner(pattern: Pattern, factor: Cholesky, inverse: Inverse, column: int, row: int) -> float:
     """Return the product, over the corner's rows, of a column of C and a leading column of P^-1."""
     total, slot = 0.0, pattern.slots[column]
     if slot >= 0:
@@ -224,7 +226,7 @@ def _across_corner(pattern: Pattern, factor: Factor, inverse: Inverse, column: i
 
 
 @compiled
-def _invert_diagonal(pattern: Pattern, factor: Factor, inverse: Inverse, column: int) -> None:
+def _invert_diagonal(pattern: Pattern, factor: Cholesky, inverse: Inverse, column: int) -> None:
     """Fill the diagonal entry of a column of P^-1."""
     total = 1.0 / factor.diagonal[column] - _across_corner(pattern, factor, inverse, column, column)
     for place in range(pattern.ends[column], pattern.ends[column + 1]):
@@ -257,17 +259,16 @@ def entry_of(pattern: Pattern, inverse: Inverse, first: int, second: int) -> flo
 
 
 @compiled
-def row_moments(pattern: Pattern, inverse: Inverse, observed: Observed, mean: Array, out: Array) -> None:
-    """Fill out (n, 2) with w'mean and w'P^-1 w of each row."""
+def row_spreads(pattern: Pattern, inverse: Inverse, rows: CompiledRows, out: Array) -> None:
+    """Fill out (n,) with w'P^-1 w of each row."""
     for i in range(len(out)):
-        fitted, spread = 0.0, 0.0
-        for a in range(observed.starts[i], observed.starts[i + 1]):
-            column, value = observed.columns[a], observed.values[a]
-            fitted += value * mean[column]
+        spread = 0.0
+        for a in range(rows.starts[i], rows.starts[i + 1]):
+            column, value = rows.columns[a], rows.values[a]
             spread += value * value * entry_of(pattern, inverse, column, column)
-            for b in range(observed.starts[i], a):
-                spread += 2.0 * value * observed.values[b] * entry_of(pattern, inverse, column, observed.columns[b])
-        out[i, 0], out[i, 1] = fitted, spread
+            for b in range(rows.starts[i], a):
+                spread += 2.0 * value * rows.values[b] * entry_of(pattern, inverse, column, rows.columns[b])
+        out[i] = spread
 
 
 @compiled
@@ -288,3 +289,68 @@ def _find(rows: Array, first: int, last: int, row: int) -> int:
         else:
             last = middle
     return first
+
+
+def allocate(pattern: Pattern) -> Cholesky:
+    """Return room for a factor."""
+    width = pattern.size - pattern.lead
+    return Cholesky(
+        np.empty(len(pattern.low_rows)),
+        np.empty(pattern.lead),
+        np.empty((pattern.n_wide, width)),
+        np.empty(len(pattern.thin_rows)),
+        np.empty((width, width)),
+    )
+
+
+def factorise(pattern: Pattern, values: np.ndarray, factor: Cholesky) -> bool:
+    """Fill C from P's entries; False if P is not positive definite."""
+    if not factor_lead(pattern, values, factor):
+        return False
+    load_corner(pattern, values, factor)
+    try:
+        factor.corner[:] = np.linalg.cholesky(factor.corner - factor.wide.T @ factor.wide)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
+def log_determinant(factor: Cholesky) -> float:
+    """Return log|P|."""
+    return float(2 * (np.log(factor.diagonal).sum() + np.log(np.diagonal(factor.corner)).sum()))
+
+
+def forward(pattern: Pattern, factor: Cholesky, vector: np.ndarray) -> None:
+    """Overwrite a vector b by the solution of C x = b."""
+    inside = np.empty(pattern.n_wide)
+    forward_lead(pattern, factor, vector, inside)
+    right = vector[pattern.lead :] - inside @ factor.wide
+    if len(right):  # corner.T is C' in Fortran's order
+        vector[pattern.lead :] = lapack.dtrtrs(factor.corner.T, right, trans=1)[0]
+
+
+def backward(pattern: Pattern, factor: Cholesky, vector: np.ndarray) -> None:
+    """Overwrite a vector b by the solution of C' x = b."""
+    right = vector[pattern.lead :]
+    if len(right):
+        vector[pattern.lead :] = lapack.dtrtrs(factor.corner.T, right)[0]
+    backward_lead(pattern, factor, vector, factor.wide @ vector[pattern.lead :])
+
+
+def invert(pattern: Pattern, factor: Cholesky) -> Inverse:
+    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on."""
+    half = np.linalg.inv(factor.corner)
+    corner = half.T @ half
+    wide = -factor.wide @ corner
+    inverse = Inverse(
+        np.empty_like(factor.low), np.empty_like(factor.diagonal), wide, np.empty_like(factor.thin), corner
+    )
+    invert_lead(pattern, factor, inverse)
+    return inverse
+
+
+def inverse_entries(pattern: Pattern, factor: Cholesky) -> np.ndarray:
+    """Return the entries of P^-1 at those of P's upper triangle."""
+    entries = np.empty(len(pattern.rows))
+    pattern_entries(pattern, invert(pattern, factor), entries)
+    return entries

@@ -1,0 +1,149 @@
+"""Whole matrices of few rows, in numpy's and LAPACK's algebra, many at a time.
+
+Below some hundred rows this is as quick as a sparse factorisation, and nothing has to be compiled. The right side is
+the last row of what is factored, so that one Cholesky factor holds C^-1 r as well.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy.linalg import lapack
+
+from speclet_formula.inference.algebra.matrix import Fill, row_pairs
+
+CHUNK_ENTRIES = 2**16  # numbers that are held at once: 0.5 MB, which fits into the cache
+
+
+@dataclass(frozen=True, eq=False)
+class DenseMatrix:
+    """A whole matrix of p rows; it is filled as one of p + 1, row after row, of which the lower triangle counts."""
+
+    order: np.ndarray  # (p,)
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """(p,) where each row stands."""
+        return np.argsort(self.order)
+
+    @property
+    def size(self) -> int:
+        """How many rows there are."""
+        return len(self.order)
+
+    @property
+    def entries(self) -> int:
+        """How many numbers fill it, the last row's among them."""
+        return (self.size + 1) ** 2
+
+    @property
+    def work(self) -> int:
+        """About how many numbers a factorisation goes through."""
+        return self.size**2
+
+    def places(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return where entries stand among the numbers that fill it."""
+        a, b = self.position[first], self.position[second]
+        return np.asarray(np.maximum(a, b) * (self.size + 1) + np.minimum(a, b))
+
+    def factored(self, count: int, fill: Fill, *, beside: int = 0) -> Iterator[tuple[slice, "DenseFactors"]]:
+        """Go through fillings by parts: which, and their factors."""
+        at_once, size = max(1, CHUNK_ENTRIES // (self.entries + beside)), self.size
+        for start in range(0, count, at_once):
+            part = slice(start, min(start + at_once, count))
+            numbers, right = fill(part)
+            matrices = numbers.reshape(-1, size + 1, size + 1)
+            matrices[:, size, :size] = 0.0 if right is None else right
+            matrices[:, size, size] = np.inf  # any number above r'P^-1 r keeps the whole positive definite
+            yield part, DenseFactors(self, _cholesky(matrices))
+
+    def factor(self, numbers: np.ndarray) -> "DenseFactors | None":
+        """Return the factor of one filling; None where it is not positive definite."""
+        whole = numbers.reshape(self.size + 1, self.size + 1)
+        whole[-1, :-1], whole[-1, -1] = 0.0, 1.0
+        # For LAPACK, which counts columns first, the lower triangle is the upper one.
+        upper, failed = lapack.dpotrf(whole.T, lower=0, clean=1, overwrite_a=1)
+        return None if failed else DenseFactors(self, upper.T[None])
+
+    def prepared(self, W: Any) -> Any:
+        """Return sparse rows (n, p) as `spreads` takes them: for many matrices. Whole rows serve as they are."""
+        if isinstance(W, np.ndarray):
+            return W
+        pairs, first, second = row_pairs(W)
+        return pairs, self.places(first, second)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseFactors:
+    """Lower factors of k matrices, each with C^-1 r as its last row."""
+
+    matrix: DenseMatrix
+    factors: np.ndarray  # (k, p + 1, p + 1)
+
+    @property
+    def diagonals(self) -> np.ndarray:
+        """(k, p) those of C."""
+        return np.asarray(np.diagonal(self.factors, axis1=1, axis2=2)[:, :-1])
+
+    @property
+    def log_determinants(self) -> np.ndarray:
+        """(k,) log|P|."""
+        return np.asarray(2 * np.log(self.diagonals).sum(axis=1))
+
+    @property
+    def half(self) -> np.ndarray:
+        """(k, p) C^-1 r."""
+        return np.asarray(self.factors[:, -1, :-1])
+
+    @property
+    def explained(self) -> np.ndarray:
+        """(k,) r'P^-1 r."""
+        return np.asarray((self.half**2).sum(axis=1))
+
+    def backward(self, half: np.ndarray) -> np.ndarray:
+        """Return C'^-1 times vectors (k, p), in the rows' own order."""
+        solved, right = np.empty_like(half), np.zeros((len(half), self.matrix.size + 1))
+        right[:, :-1] = half
+        for k, factor in enumerate(self.factors):
+            # factor.T is upper triangular, and LAPACK takes it as it is; the last unknown, r's, is kept at zero
+            solved[k, self.matrix.order] = lapack.dtrtrs(factor.T, right[k])[0][:-1]
+        return solved
+
+    def solve(self, vector: np.ndarray) -> np.ndarray:
+        """Return P^-1 times a vector (p,), of the first matrix, both in the rows' own order."""
+        right = np.zeros(len(vector) + 1)
+        right[:-1] = vector[self.matrix.order]
+        return np.asarray(lapack.dpotrs(self.factors[0].T, right, lower=0)[0][self.matrix.position])
+
+    def inverse(self, places: np.ndarray) -> np.ndarray:
+        """Return entries of P^-1, (k, ...), by where they stand."""
+        below, left = np.divmod(places, self.matrix.size + 1)
+        # What stands below the diagonal of dpotri's answer is not to be read.
+        return np.array([lapack.dpotri(factor[:-1, :-1].T)[0][left, below] for factor in self.factors])
+
+    def spreads(self, rows: Any) -> np.ndarray:
+        """Return w'P^-1 w, (k, n), of n rows."""
+        if isinstance(rows, np.ndarray):
+            right = rows[:, self.matrix.order].T
+            return np.array([(np.linalg.solve(C, right) ** 2).sum(axis=0) for C in self.factors[:, :-1, :-1]])
+        pairs, places = rows
+        return np.asarray((pairs @ self.inverse(places).T).T)
+
+    def leading(self, count: int) -> "DenseFactors":
+        """Return the factors of the first rows and columns by position."""
+        kept = [*range(count), self.matrix.size]
+        return DenseFactors(
+            DenseMatrix(np.argsort(np.argsort(self.matrix.order[:count]))), self.factors[:, kept][:, :, kept]
+        )
+
+
+def _cholesky(matrices: np.ndarray) -> np.ndarray:
+    """Factor matrices (k, p, p), of which the lower triangles count; NaN where one is not positive definite."""
+    try:
+        return np.linalg.cholesky(matrices)
+    except np.linalg.LinAlgError:  # of one of them, which numpy does not name
+        if len(matrices) == 1:
+            return np.full_like(matrices, np.nan)
+        return np.concatenate([_cholesky(matrix[None]) for matrix in matrices])
