@@ -223,41 +223,51 @@ def _levels(block: Block, *, centred: bool) -> pd.DataFrame:
     truth, draws = block.truth, block.draws
     if centred:
         truth, draws = truth - truth.mean(), draws - draws.mean(axis=1, keepdims=True)
+    known = {"group": block.group, "term": block.term, "level": list(block.levels)}
+    return pd.DataFrame(known | beside_truth(draws, truth))[list(LEVEL_COLUMNS)]
+
+
+def beside_truth(draws: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the truth of each level, median, SD and interval of its draws (draws, levels), and if it is inside."""
     lo, hi = interval(draws, INTERVAL, axis=0)
-    return pd.DataFrame({
-        "group": block.group,
-        "term": block.term,
-        "level": list(block.levels),
+    return {
         "truth": truth,
         "median": np.median(draws, axis=0),
         "sd": draws.std(axis=0, ddof=1),
         "lo": lo,
         "hi": hi,
         "covered": (lo <= truth) & (truth <= hi),
-    })[list(LEVEL_COLUMNS)]  # fmt: skip
+    }
 
 
 def _summary(design: Design, block: Block, levels: pd.DataFrame) -> dict[str, Any]:
     """Return a block's row."""
+    return {
+        "group": block.group,
+        "term": block.term,
+        "rows_per_level": row_count(design, block.codes >= 0) / len(levels),
+        "rmse_null": float(np.sqrt(np.mean(levels["truth"].to_numpy() ** 2))),
+        "reliability": _reliability(block.draws),
+        **agreement(levels),
+        **_sign_errors(levels),
+    }
+
+
+def agreement(levels: pd.DataFrame) -> dict[str, Any]:
+    """Return how many levels there are, their coverage and its band, and how far their medians agree with the truth."""
     truth, estimate = levels["truth"].to_numpy(), levels["median"].to_numpy()
     about, estimated = truth - truth.mean(), estimate - estimate.mean()
     n = len(levels)
     lo, hi = binomial_band(n, INTERVAL)
     return {
-        "group": block.group,
-        "term": block.term,
         "n_levels": n,
-        "rows_per_level": row_count(design, block.codes >= 0) / n,
         "coverage": float(levels["covered"].mean()),
         "coverage_lo": lo / n,
         "coverage_hi": hi / n,
         "bias": float(np.mean(estimate - truth)),
         "rmse": float(np.sqrt(np.mean((estimate - truth) ** 2))),
-        "rmse_null": float(np.sqrt(np.mean(truth**2))),
         "corr": _ratio(about @ estimated, np.sqrt((about @ about) * (estimated @ estimated))),
         "slope": _ratio(about @ estimated, about @ about),
-        "reliability": _reliability(block.draws),
-        **_sign_errors(levels),
     }
 
 

@@ -20,8 +20,7 @@ from speclet_formula.errors import DataError
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.recovery.blocks import binomial_band
-from speclet_formula.recovery.parameters import INTERVAL, interval
+from speclet_formula.recovery.blocks import agreement, beside_truth
 from speclet_formula.recovery.parts import data_factor, parts_of
 
 if TYPE_CHECKING:
@@ -121,21 +120,14 @@ def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[ComparedFa
 def _levels(factor: ComparedFactor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     """Return one fit's levels of one factor."""
     draws = _averaged(fit.model, draws_of(fit), factor.average)
-    truth = factor.average @ known
-    lo, hi = interval(draws, INTERVAL, axis=0)
-    return pd.DataFrame({
+    about = {
         "group": factor.group,
         "level": list(factor.levels),
         "fit": name,
         "n_rows": np.diff(factor.average.indptr),
         "observed": factor.average @ observed,
-        "truth": truth,
-        "median": np.median(draws, axis=0),
-        "sd": draws.std(axis=0, ddof=1),
-        "lo": lo,
-        "hi": hi,
-        "covered": (lo <= truth) & (truth <= hi),
-    })[list(POOLING_COLUMNS)]  # fmt: skip
+    }
+    return pd.DataFrame(about | beside_truth(draws, factor.average @ known))[list(POOLING_COLUMNS)]
 
 
 def _averaged(model: Model, draws: Draws, average: Any) -> np.ndarray:
@@ -153,23 +145,7 @@ def _averaged(model: Model, draws: Draws, average: Any) -> np.ndarray:
     return np.asarray(total)
 
 
-def _summary(frame: pd.DataFrame) -> dict[str, Any]:
+def _summary(levels: pd.DataFrame) -> dict[str, Any]:
     """Return one fit's row for one factor."""
-    truth, estimate, n = frame["truth"].to_numpy(), frame["median"].to_numpy(), len(frame)
-    about, estimated = truth - truth.mean(), estimate - estimate.mean()
-    lo, hi = binomial_band(n, INTERVAL)
-    spread = float(about @ about)
-    both = float(np.sqrt(spread * (estimated @ estimated)))
-    return {
-        "group": frame["group"].iloc[0],
-        "fit": frame["fit"].iloc[0],
-        "n_levels": n,
-        "coverage": float(frame["covered"].mean()),
-        "coverage_lo": lo / n,
-        "coverage_hi": hi / n,
-        "bias": float(np.mean(estimate - truth)),
-        "rmse": float(np.sqrt(np.mean((estimate - truth) ** 2))),
-        "corr": float(about @ estimated) / both if both > 0 else float("nan"),
-        "slope": float(about @ estimated) / spread if spread > 0 else float("nan"),
-        "width": float(np.mean(frame["hi"] - frame["lo"])),
-    }
+    width = float(np.mean(levels["hi"] - levels["lo"]))
+    return {"group": levels["group"].iloc[0], "fit": levels["fit"].iloc[0], **agreement(levels), "width": width}

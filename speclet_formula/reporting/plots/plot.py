@@ -153,7 +153,7 @@ def _histogram(values: pd.Series) -> Picture:
         )
     figure, axis = single_figure(WIDTH, 3.0)
     is_spread = len(numbers) > 2 and float(np.ptp(numbers)) > 0  # noqa: PLR2004 - a density takes that many
-    seaborn.histplot(x=numbers.to_numpy(), kde=is_spread, stat="density", color=ESTIMATE, alpha=0.35, ax=axis)
+    seaborn.histplot(x=numbers.to_numpy(), kde=is_spread, stat="density", color=ESTIMATE, edgecolor="white", ax=axis)
     axis.axvline(0, color=LINE, linewidth=0.8)
     axis.set(xlabel=plain(values.name or "value"), ylabel="density")
     low, middle, high = np.quantile(numbers, [0.05, 0.5, 0.95])
