@@ -105,9 +105,9 @@ def prior_predictive(model: Model, draws: int = 200, *, random_seed: int | None 
     """
     check_draws(draws)
     require_rows(model.design, "prior_predictive()")
-    priors = draws_in(prior_draws(model, draws, random_seed=random_seed))
+    prior = draws_in(prior_draws(model, draws, random_seed=random_seed))
     rng = np.random.default_rng(None if random_seed is None else [random_seed, 1])
-    return _check("prior", model, priors, rng)
+    return _check("prior", model, prior, rng)
 
 
 def posterior_predictive(fit: "Fit", draws: int = 200, *, random_seed: int | None = None) -> Predictive:
@@ -154,11 +154,11 @@ def describe_check(check: Predictive) -> str:
     outside = table[(table["observed"] < table["lo"]) | (table["observed"] > table["hi"])]
     words = [f"{row['statistic']} ({row['observed']:.3g})" for _, row in outside.iterrows()]
     if words:
-        sentence = f"Outside the middle 90 % of the replicates lies the observed {', '.join(words)}."
+        found = f"Outside the middle 90 % of the replicates lies the observed {', '.join(words)}."
     else:
-        sentence = "Mean, SD, smallest and largest observed value lie within the middle 90 % of the replicates."
+        found = "Mean, SD, smallest and largest observed value lie within the middle 90 % of the replicates."
     lost = f" {check.impossible:,} draws have a mean that the family cannot have." if check.impossible else ""
-    return sentence + lost
+    return found + lost
 
 
 def check_of_rows(check: Predictive, rows: np.ndarray) -> Predictive:
@@ -179,21 +179,21 @@ def _check(kind: Literal["prior", "posterior"], model: Model, draws: Draws, rng:
     design, family = model.design, model.family
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         means, parameters = at_rows(gather(model, draws), design, family, slice(None))
-    drawn_responses = []
-    for number, mean in enumerate(means):
+    found = []
+    for place, mean in enumerate(means):
         try:
-            drawn = _draw_once(model, rng, mean, {name: values[number] for name, values in parameters.items()})
+            drawn = _draw_once(model, rng, mean, {name: values[place] for name, values in parameters.items()})
         except ValueError:  # numpy's, of a mean that the family cannot have
             continue
         if np.isfinite(drawn).all():
-            drawn_responses.append(drawn)
-    if not drawn_responses:
+            found.append(drawn)
+    if not found:
         raise PriorError(
             f"none of {len(means):,} {kind} draws has a mean that a {family.name} response can have.",
             "A probability lies between 0 and 1, and the mean of a count is finite and not negative.",
             "Give the coefficients narrower priors, or choose another link.",
         )
-    replicates = np.array(drawn_responses)
+    replicates = np.array(found)
     return Predictive(
         kind=kind,
         response=design.response_name,
