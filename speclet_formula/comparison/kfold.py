@@ -194,10 +194,6 @@ def make_folds(
     random_seed : int, optional
         Which rows or levels go together.
 
-    Returns
-    -------
-    Folds
-
     Raises
     ------
     ComparisonError

@@ -108,10 +108,6 @@ def build_design(
     reserved : iterable of str, optional
         Names of the family's parameters; a column of that name stands in back-quotes.
 
-    Returns
-    -------
-    Design
-
     Raises
     ------
     FormulaError

@@ -120,10 +120,6 @@ def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...
 
     There intercepts and slopes are all but perfectly correlated, and no search gets along the ridge: a calendar year.
 
-    Parameters
-    ----------
-    design : Design
-
     Returns
     -------
     design : Design

@@ -98,10 +98,6 @@ def _scanned(predictor: Predictor) -> list[int]:
 def without_dependent(design: Design) -> tuple[Design, np.ndarray]:
     """Leave out the mean's fixed columns that can be computed from earlier ones, or are zero: those that R drops.
 
-    Parameters
-    ----------
-    design : Design
-
     Returns
     -------
     design : Design

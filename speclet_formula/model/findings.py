@@ -51,10 +51,6 @@ def listed(names: Sequence[str], *, quoted: bool = True) -> str:
     names : sequence of str
     quoted : bool
         Whether each gets quotes.
-
-    Returns
-    -------
-    str
     """
     shown = [f"'{name}'" if quoted else name for name in names[:_NAMED]]
     return ", ".join([*shown, "..."] if len(names) > _NAMED else shown)
@@ -130,10 +126,6 @@ def fixed_and_group(term: FixedTerm, predictor: Predictor) -> Iterator[Finding]:
     term : FixedTerm
     predictor : Predictor
         The linear predictor that the term is part of.
-
-    Yields
-    ------
-    Finding
     """
     name, of = term.name.removeprefix(predictor.prefix), f" in the formula of '{predictor.name}'"
     if term.kind == "categorical" and any(b.group == name and "1" in b.columns for b in predictor.groups):
@@ -147,10 +139,6 @@ def fixed_and_group(term: FixedTerm, predictor: Predictor) -> Iterator[Finding]:
 
 def text_of_numbers(design: Design) -> Iterator[Finding]:
     """Look for factors that are numbers but for a few cells.
-
-    Parameters
-    ----------
-    design : Design
 
     Yields
     ------
@@ -179,10 +167,6 @@ def sorted_levels(design: Design, unordered: Sequence[str]) -> Iterator[Finding]
     design : Design
     unordered : sequence of str
         Their columns, some of which the design may not use.
-
-    Yields
-    ------
-    Finding
     """
     for name in [name for name in _named_in_terms(design) if name in unordered]:
         levels = list(design.frame[name].cat.categories)
@@ -216,10 +200,6 @@ def extreme_response(design: Design, support: Support) -> Iterator[Finding]:
     design : Design
     support : {"real", "binary", "count", "proportion", "ordinal", "other"}
         What the response's family takes; other responses have their own unit.
-
-    Yields
-    ------
-    Finding
     """
     mean = column_means(design, design.response)
     within = 0.0 if design.merged is None else design.merged.within.sum() / row_count(design)
@@ -253,10 +233,6 @@ def extreme_scales(design: Design, predictor: Predictor) -> Iterator[Finding]:
     design : Design
     predictor : Predictor
         One of its linear predictors.
-
-    Yields
-    ------
-    Finding
     """
     fixed = [(label, j) for term in predictor.fixed for label, j in _columns_with_a_unit(term)]
     parts = [(label, predictor.X[:, j]) for label, j in fixed]

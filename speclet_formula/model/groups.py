@@ -30,10 +30,6 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
         The design that the block is part of.
     support : {"real", "binary", "count", "proportion", "ordinal", "other"}
         What the response's family takes.
-
-    Yields
-    ------
-    Finding
     """
     n, q, k = row_count(design), len(block.levels), len(block.columns)
     rows = rows_by_level(design, block.codes, q)
@@ -117,10 +113,6 @@ def still_slopes(block: GroupBlock, predictor: Predictor) -> Iterator[Finding]:
     block : GroupBlock
     predictor : Predictor
         The linear predictor that the block is part of.
-
-    Yields
-    ------
-    Finding
     """
     slopes = [j for j, column in enumerate(block.columns) if column != "1"]
     still = [j for j in slopes if (block.values[:, j] == block.values[0, j]).all()]

@@ -22,12 +22,7 @@ MOST_ROUNDS = 10_000  # of drawing anew what fell outside the bounds: a range of
 
 
 def check_limits(family: Family, design: Design) -> None:
-    """Refuse a censored or truncated response of a family without a distribution function here.
-
-    Raises
-    ------
-    DataError
-    """
+    """Refuse a censored or truncated response of a family without a distribution function here."""
     if design.limits is not None and specification_of(family).tails is None:
         raise DataError(
             f"'{design.response_name}' has no meaning for the family '{family.name}'.",

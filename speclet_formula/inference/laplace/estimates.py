@@ -7,7 +7,6 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.families import specification_of
-from speclet_formula.inference.descent import Lowest
 from speclet_formula.inference.laplace.criterion import (
     Mode,
     Point,
@@ -17,6 +16,7 @@ from speclet_formula.inference.laplace.criterion import (
     given_factors,
     sensitivities,
 )
+from speclet_formula.inference.minimum import Minimum
 from speclet_formula.model import Model
 from speclet_formula.posterior.points import PointEstimates
 
@@ -30,12 +30,12 @@ FLAT = 1e-10  # curvature, relative to each parameter's own, below which a direc
 LOST = 1e7  # by how much the other parameters may inflate a variance
 
 
-def covariance_of(found: Lowest) -> tuple[np.ndarray, np.ndarray]:
+def covariance_of(found: Minimum) -> tuple[np.ndarray, np.ndarray]:
     """Invert the Hessian of -2 log-likelihood.
 
     Parameters
     ----------
-    found : Lowest
+    found : Minimum
         d parameters.
 
     Returns
@@ -208,7 +208,7 @@ def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
 
 
 def judged(
-    model: Model, problem: Problem, point: Point, found: Lowest, covariance: np.ndarray, lost: np.ndarray
+    model: Model, problem: Problem, point: Point, found: Minimum, covariance: np.ndarray, lost: np.ndarray
 ) -> tuple[bool, Verdict, str, str]:
     """Say whether the maximum was found, whether it lies at an edge, and what that means.
 
@@ -217,7 +217,7 @@ def judged(
     model : Model
     problem : Problem
     point : Point
-    found : Lowest
+    found : Minimum
     covariance, lost
         As from `covariance_of`.
 
@@ -233,7 +233,7 @@ def judged(
     return bool(singular), *_worded(found, singular, endless)
 
 
-def _worded(found: Lowest, singular: str, endless: str) -> tuple[Verdict, str, str]:
+def _worded(found: Minimum, singular: str, endless: str) -> tuple[Verdict, str, str]:
     """Return verdict, sentence and remedy."""
     if not found.converged:
         return (

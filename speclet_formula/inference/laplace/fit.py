@@ -1,6 +1,6 @@
 """Maximum likelihood of any family by Laplace's approximation, as lme4's glmer, as a PointFit.
 
-`criterion` has what is minimised and its gradient, `descent` finds where it is least, and `estimates` says what that
+`criterion` has what is minimised and its gradient, `minimum` finds where it is least, and `estimates` says what that
 means. The model's priors are not looked at.
 """
 
@@ -16,7 +16,6 @@ from speclet_formula.errors import SamplingError
 from speclet_formula.families import families_with, is_linear, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, MEANS
 from speclet_formula.families.parameters import Parameter
-from speclet_formula.inference.descent import CONVERGED, Lowest, bent, descend
 from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.laplace.criterion import (
     Mode,
@@ -29,6 +28,7 @@ from speclet_formula.inference.laplace.criterion import (
     sensitivities,
 )
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, judged
+from speclet_formula.inference.minimum import CONVERGED, Minimum, bent, descend
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import PointFit
@@ -192,7 +192,7 @@ def fit_by_laplace(model: Model, plan: SamplingPlan) -> PointFit:
     return fit_laplace(model)
 
 
-def _at_the_limit(search: _Search, criterion: _Criterion, found: Lowest) -> Lowest:
+def _at_the_limit(search: _Search, criterion: _Criterion, found: Minimum) -> Minimum:
     """Look at the edge, such as Poisson's counts: on the way there everything is so flat that a search gets lost."""
     x = found.point.copy()
     x[-1] = search.largest
@@ -269,7 +269,7 @@ def _first_hessian(criterion: _Criterion, problem: Problem, x: np.ndarray, infor
     return bent(criterion, x, guess, wanted)
 
 
-def _point_fit(model: Model, search: _Search, criterion: _Criterion, found: Lowest, started: float) -> PointFit:
+def _point_fit(model: Model, search: _Search, criterion: _Criterion, found: Minimum, started: float) -> PointFit:
     """Put the estimates together."""
     problem, point, mode = search.problem, search.point(found.point), criterion.mode(found.point)
     if mode is None:

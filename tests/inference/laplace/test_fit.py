@@ -13,9 +13,9 @@ from scipy import optimize, stats
 import speclet_formula as sf
 from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import inverse_link, log_density, resolve_family
-from speclet_formula.inference.descent import Lowest
 from speclet_formula.inference.laplace import fit as laplace_fit, information
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, problem_of
+from speclet_formula.inference.minimum import Minimum
 from speclet_formula.posterior.intervals import EstimateError
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "laplace"
@@ -324,7 +324,7 @@ def test_two_names_for_one_grouping_are_doubtful():
 
 def test_a_search_that_stopped_is_never_hidden(monkeypatch):
     def stopped(criterion, value, x, guess, sizes, units):
-        return Lowest(x, value(x), guess, np.ones(len(x), dtype=bool), 0.5)
+        return Minimum(x, value(x), 0.5, hessian=guess, free=np.ones(len(x), dtype=bool))
 
     monkeypatch.setattr(laplace_fit, "descend", stopped)
     fit = sf.glmer("c ~ x + (1 | g)", responses(), family="poisson", method="laplace")
