@@ -1,1 +1,1 @@
-"""The exact engine: draws of a Gaussian model's posterior, and densities of rows left out, all effects integrated out."""
+"""The exact engine: draws of a Gaussian model's posterior, and densities of rows left out, effects integrated out."""
