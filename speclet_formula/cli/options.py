@@ -45,10 +45,6 @@ class Verb:
 def options_of(verb: Verb) -> dict[str, inspect.Parameter]:
     """Return an option for each argument of a verb that a terminal can give.
 
-    Parameters
-    ----------
-    verb : Verb
-
     Returns
     -------
     dict of str to inspect.Parameter

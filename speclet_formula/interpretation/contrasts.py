@@ -186,7 +186,7 @@ def _groups(table: pd.DataFrame, within: tuple[str, ...]) -> Iterator[tuple[dict
         return
     keys = list(zip(*(table[name] for name in within), strict=True))
     for key in dict.fromkeys(keys):
-        yield dict(zip(within, key, strict=True)), np.flatnonzero([other == key for other in keys])
+        yield dict(zip(within, key, strict=True)), np.flatnonzero([row == key for row in keys])
 
 
 def _labels(table: pd.DataFrame, focal: list[str]) -> list[str]:
@@ -223,9 +223,9 @@ def _compared(n_rows: int, method: str, base: int) -> Iterator[tuple[int, int]]:
     if method == "pairwise":
         yield from itertools.combinations(range(n_rows), 2)
     elif method == "consec":
-        yield from ((place, place - 1) for place in range(1, n_rows))
+        yield from ((row, row - 1) for row in range(1, n_rows))
     else:
-        yield from ((place, base) for place in range(n_rows) if place != base)
+        yield from ((row, base) for row in range(n_rows) if row != base)
 
 
 def _given_weights(name: str, weights: Mapping[str, float] | Sequence[float], labels: list[str]) -> np.ndarray:

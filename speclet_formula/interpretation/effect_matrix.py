@@ -90,11 +90,11 @@ def effect_matrix(
             f"Nearest: value='{near}'." if near else "Write value='estimate'.",
         )
     crossing = _cross(fit, rows, columns)
-    found = np.full((len(crossing.rows), len(crossing.columns)), np.nan)
+    values = np.full((len(crossing.rows), len(crossing.columns)), np.nan)
     for cells, draws in _cell_blocks(fit, crossing):
-        found[crossing.row_codes[cells], crossing.column_codes[cells]] = _values(draws, value, interval)
+        values[crossing.row_codes[cells], crossing.column_codes[cells]] = _values(draws, value, interval)
     frame = pd.DataFrame(
-        found, index=pd.Index(crossing.rows, name=rows), columns=pd.Index(crossing.columns, name=columns)
+        values, index=pd.Index(crossing.rows, name=rows), columns=pd.Index(crossing.columns, name=columns)
     )
     frame.attrs.update(value=value, effect=crossing.label, interval=str(interval), point_estimate=interval.point)
     frame.attrs["draws"] = len(draws_of(fit))
@@ -146,10 +146,10 @@ def selectivity(
     """
     interval = interval_of(fit, ci_prob, ci_kind)
     crossing = _cross(fit, rows, columns)
-    found = [
+    parts = [
         _selectivity_of(draws, crossing, cells, interval) for cells, draws in _cell_blocks(fit, crossing, whole=True)
     ]
-    frame = stack(found, SELECTIVITY, interval)
+    frame = stack(parts, SELECTIVITY, interval)
     frame.attrs["effect"] = crossing.label
     return frame
 

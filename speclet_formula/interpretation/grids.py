@@ -100,10 +100,6 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     at : mapping, optional
     parameter : str, optional
         As for `reference_grid`.
-
-    Returns
-    -------
-    Grid
     """
     whole = fit.model.design
     predictor = predictor_of(whole, parameter)
@@ -125,8 +121,8 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     # The first varies fastest, as in R; a model without fixed variables has one row.
     rows = [row[::-1] for row in itertools.product(*reversed(values))]
     frame = pd.DataFrame(index=range(len(rows)))
-    for place, name in enumerate(names):
-        frame[name] = _column([row[place] for row in rows], whole.frame[name])
+    for position, name in enumerate(names):
+        frame[name] = _column([row[position] for row in rows], whole.frame[name])
     return Grid(predictor, whole, frame, parameter, _mean_offset(whole, predictor, chosen))
 
 
@@ -142,10 +138,6 @@ def _mean_offset(whole: Design, predictor: Predictor, chosen: Mapping[str, Any])
 
 def fixed_variables(predictor: Predictor) -> list[str]:
     """Return the columns of the data that fixed terms and offsets use.
-
-    Parameters
-    ----------
-    predictor : Predictor
 
     Returns
     -------

@@ -235,10 +235,6 @@ def read_hypothesis(text: str, parameters: Nameable, n_draws: int) -> Compared:
     n_draws : int
         Draws of all chains.
 
-    Returns
-    -------
-    Compared
-
     Raises
     ------
     FormulaError

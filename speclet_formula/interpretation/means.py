@@ -88,15 +88,11 @@ def shown_table(table: pd.DataFrame, draws: int = 0) -> pd.DataFrame:
         That of a `Means`.
     draws : int
         Over how many its probabilities were counted; 0 for a point fit.
-
-    Returns
-    -------
-    pandas.DataFrame
     """
     cells = formatted(table[list(ESTIMATES)], table["std_error"])
     shown = table.copy()
-    for place, name in enumerate(ESTIMATES):
-        shown[name] = [row[place] for row in cells]
+    for position, name in enumerate(ESTIMATES):
+        shown[name] = [row[position] for row in cells]
     if "statistic" in shown:
         shown["statistic"] = [number(value, ".3f") for value in table["statistic"]]
     if "p_negative" in shown:
@@ -273,7 +269,7 @@ def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale, back:
 
 def offset_words(grid: Grid) -> list[str]:
     """Say at what the offset is held, where it is."""
-    offsets = " + ".join(f"offset({text_of(one)})" for one in grid.predictor.formula.offsets)
+    offsets = " + ".join(f"offset({text_of(offset)})" for offset in grid.predictor.formula.offsets)
     return [] if grid.mean_offset is None else [f"{offsets} at its mean, {grid.mean_offset:.4g}"]
 
 

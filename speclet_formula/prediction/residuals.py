@@ -208,11 +208,11 @@ def _deviance(
     averages = {name: values.mean(axis=0) for name, values in parameters.items()}
     of_family = specification_of(family).deviance
     assert of_family is not None
-    found = of_family(y, expected, averages)
+    deviances = of_family(y, expected, averages)
     for factor in (design.weights, design.trials):
         if factor is not None:
-            found = found * factor[rows]
-    return np.asarray(np.sign(y - expected) * np.sqrt(np.maximum(found, 0)))
+            deviances = deviances * factor[rows]
+    return np.asarray(np.sign(y - expected) * np.sqrt(np.maximum(deviances, 0)))
 
 
 def _quantile(

@@ -96,9 +96,9 @@ def reml_estimates(model: Model) -> dict[str, float]:
         points = fit_point(model).estimates
     except SamplingError:  # collinear columns, or no residual
         return {}
-    found = dict(zip(model.design.mean.columns, stated_coefficients(points).tolist(), strict=True))
+    coefficients = dict(zip(model.design.mean.columns, stated_coefficients(points).tolist(), strict=True))
     residual = {} if points.sigma is None else {"sigma": points.sigma}
-    return found | _variances(model, points) | residual
+    return coefficients | _variances(model, points) | residual
 
 
 def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict[str, Any]:
@@ -179,18 +179,18 @@ def _verdict(masses: tuple[bool, bool], contraction: float, *, failed: bool, bou
     if contraction < DOMINATED:
         return "prior-dominated"
     narrow, wide = masses
-    found = "boundary" if boundary else "ok"
-    return found if narrow else "edge" if wide else "miss"
+    inside = "boundary" if boundary else "ok"
+    return inside if narrow else "edge" if wide else "miss"
 
 
 def _predictor_scalars(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the scalar parameters of one linear predictor."""
     terms = [term for term in predictor.fixed if len(term.columns) <= MANY_CELLS]
-    found = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, draws, priors)]
-    found += _means(model, predictor, draws, priors)
+    scalars = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, draws, priors)]
+    scalars += _means(model, predictor, draws, priors)
     for block in predictor.groups:
-        found += [*_sds(block, draws, priors), *_correlations(block, draws, priors)]
-    return found
+        scalars += [*_sds(block, draws, priors), *_correlations(block, draws, priors)]
+    return scalars
 
 
 def _thresholds(model: Model, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
@@ -266,18 +266,18 @@ def _moved_variance(design: Design, predictor: Predictor, priors: Mapping[str, P
 
 def _means(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the means of group effects, and their sum as the intercept of a model that has none."""
-    found = []
+    means = []
     for block in predictor.groups:
         for term, slot, name in zip(block.terms, block.slots, block.means, strict=True):
             if slot in model_means(model) and name in draws:
                 sd, values = _sd_of(priors[slot].parameters["mu"]), draws.by_chain(draws.variable(name, 1)[:, 0])
-                found.append(Scalar(name, term, block.label, "b", values, sd))
-    sums = [scalar for scalar in found if scalar.term == "Intercept"]
+                means.append(Scalar(name, term, block.label, "b", values, sd))
+    sums = [scalar for scalar in means if scalar.term == "Intercept"]
     if sums and not predictor.has_intercept:
         total = np.sum([scalar.draws for scalar in sums], axis=0)
         sd = float(np.sqrt(sum(scalar.prior_sd**2 for scalar in sums)))
-        found.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))
-    return found
+        means.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))
+    return means
 
 
 def _sds(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
@@ -315,11 +315,11 @@ def _readable(pair: str) -> str:
 
 def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
     """Return SDs and correlations; a correlation with an SD of zero is NaN."""
-    found: dict[str, float] = {}
+    variances: dict[str, float] = {}
     for block, matrix in zip(model.design.mean.groups, points.covariances, strict=True):
         sds = np.sqrt(np.diagonal(matrix))
-        found |= dict(zip(block.sds, sds.tolist(), strict=True))
+        variances |= dict(zip(block.sds, sds.tolist(), strict=True))
         if block.correlated:
             with np.errstate(invalid="ignore", divide="ignore"):
-                found |= correlations_by_key(block, matrix / np.outer(sds, sds))
-    return found
+                variances |= correlations_by_key(block, matrix / np.outer(sds, sds))
+    return variances
