@@ -135,8 +135,10 @@ def kfold(
     Raises
     ------
     ComparisonError
-        It is a fit without draws, the folds cannot be made, a coefficient with a flat prior rests on one fold alone, an
-        argument would change nothing, or a row has density 0.
+        The folds cannot be made, a coefficient with a flat prior rests on one fold alone, an argument would change
+        nothing, or a row has density 0.
+    EstimateError
+        It is a fit without draws.
     SamplingError
         As `fit`.
 

@@ -131,7 +131,7 @@ def _intervals(recovery: Recovery, group: str | None = None, term: str | None = 
 
 
 def _recoveries(recoveries: Recoveries, group: str | None = None, **options: Any) -> Picture:
-    named = group or next((str(name) for one in recoveries.recoveries.values() for name in one.groups["group"]), "")
+    named = group or next((str(name) for found in recoveries.recoveries.values() for name in found.groups["group"]), "")
     return plot_recoveries(recoveries, named, **options)
 
 

@@ -13,7 +13,7 @@ from scipy import optimize, stats
 import speclet_formula as sf
 from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import inverse_link, log_density, resolve_family
-from speclet_formula.inference.laplace import fit as laplace_fit, information
+from speclet_formula.inference.laplace import criterion as laplace_criterion, fit as laplace_fit
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, problem_of
 from speclet_formula.inference.minimum import Minimum
 from speclet_formula.posterior.intervals import EstimateError
@@ -227,7 +227,7 @@ GRADIENTS = [
 @pytest.mark.parametrize("most_dense", [300, 0])
 @pytest.mark.parametrize(("formula", "family", "link"), GRADIENTS)
 def test_the_gradient_is_that_of_differences(formula, family, link, most_dense, monkeypatch):
-    monkeypatch.setattr(information, "MOST_DENSE", most_dense)
+    monkeypatch.setattr(laplace_criterion, "MOST_DENSE", most_dense)
     design = sf.Model(formula, responses(), family=family, link=link).design
     p = design.mean.X.shape[1]
     problem = problem_of(design, resolve_family(family, link), np.zeros(p))
@@ -256,7 +256,7 @@ ALGEBRA = [
 @pytest.mark.parametrize(("formula", "family"), ALGEBRA)
 def test_whole_and_sparse_matrices_give_the_same_fit(formula, family, monkeypatch):
     whole = sf.glmer(formula, responses(), family=family, method="laplace")
-    monkeypatch.setattr(information, "MOST_DENSE", 0)
+    monkeypatch.setattr(laplace_criterion, "MOST_DENSE", 0)
     loose = sf.glmer(formula, responses(), family=family, method="laplace")
     assert loose.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-9)
     np.testing.assert_allclose(loose.estimates.covariance, whole.estimates.covariance, rtol=1e-3, atol=1e-9)
