@@ -31,6 +31,7 @@ from speclet_formula.posterior.points import (
     interval_of,
     points_of,
     wald,
+    without_intervals,
 )
 from speclet_formula.prediction.linear_predictors import (
     ModelDraws,
