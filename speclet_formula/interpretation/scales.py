@@ -23,8 +23,8 @@ from speclet_formula.formula.terms import (
     columns_of,
     text_of,
 )
+from speclet_formula.interpretation.combinations import Function
 from speclet_formula.interpretation.grids import Grid
-from speclet_formula.interpretation.values import Function
 from speclet_formula.posterior.draws import Fitted
 from speclet_formula.posterior.intervals import Array, EstimateError
 
