@@ -185,7 +185,7 @@ def with_interval(estimates: Array, errors: Array, interval: Interval) -> pd.Dat
     return pd.DataFrame(dict(zip(ESTIMATES, values, strict=True)))
 
 
-def without(frame: pd.DataFrame, points: PointEstimates, *columns: str) -> pd.DataFrame:
+def without_intervals(frame: pd.DataFrame, points: PointEstimates, *columns: str) -> pd.DataFrame:
     """Leave columns of a table empty, in place: so many standard errors to each side say little of a variance."""
     frame[list(columns)] = np.nan
     frame.attrs.update(interval="none", point_estimate=points.criterion)

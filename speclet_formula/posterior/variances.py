@@ -9,11 +9,11 @@ from itertools import combinations
 import pandas as pd
 
 from speclet_formula.design.design import GroupBlock, Predictor
+from speclet_formula.errors import EstimateError
 from speclet_formula.families import specification_of
 from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of, values_of
 from speclet_formula.posterior.intervals import (
     Array,
-    EstimateError,
     Interval,
     IntervalKind,
     bounds,
@@ -21,7 +21,7 @@ from speclet_formula.posterior.intervals import (
     point_estimates,
     stack,
 )
-from speclet_formula.posterior.points import interval_of, points_of, without
+from speclet_formula.posterior.points import interval_of, points_of, without_intervals
 
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 RESIDUAL, SCALE = "Residual", "Scale"  # the latter of a t response
@@ -68,7 +68,7 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
     interval, values = interval_of(fit, ci_prob, ci_kind), values_of(fit)
     rows = [row for block in fit.model.design.blocks for row in _block_rows(values, block, interval)]
     frame = stack([*rows, *_residual_rows(fit.model, values, interval)], VARCORR, interval)
-    return frame if (points := points_of(fit)) is None else without(frame, points, "conf_low", "conf_high")
+    return frame if (points := points_of(fit)) is None else without_intervals(frame, points, "conf_low", "conf_high")
 
 
 def summarise_predictor(fit: Fitted, predictor: Predictor, interval: Interval) -> pd.DataFrame:
