@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.transforms import text_of_value
-from speclet_formula.errors import listed, nearest
+from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.interpretation.combinations import (
     Function,
     asymptotic,
@@ -19,7 +19,6 @@ from speclet_formula.interpretation.combinations import (
     weighted,
 )
 from speclet_formula.interpretation.means import Means, Names, named
-from speclet_formula.posterior.intervals import EstimateError
 
 METHODS = ("pairwise", "reference", "consec", "eff")
 RATIOS = {"log": "ratio", "logit": "odds ratio"}  # what the exponential of a difference on these links is

@@ -7,9 +7,10 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.merged import column_means
+from speclet_formula.errors import EstimateError
 from speclet_formula.families import FAMILIES, is_ordinal, specification_of
 from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, values_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, IntervalKind, stack, summarise
+from speclet_formula.posterior.intervals import ESTIMATES, Array, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of, without_intervals
 
 MEASURES = ("measure", *ESTIMATES)

@@ -7,18 +7,10 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import Design
-from speclet_formula.errors import nearest
+from speclet_formula.errors import EstimateError, nearest
 from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.effects import fixef, ranef
-from speclet_formula.posterior.intervals import (
-    ESTIMATES,
-    Array,
-    EstimateError,
-    Interval,
-    IntervalKind,
-    stack,
-    summarise,
-)
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import ASYMPTOTIC, PointEstimates, interval_of, points_of, wald
 from speclet_formula.posterior.variances import RESIDUAL, has_residual, residual_label
 

@@ -9,11 +9,11 @@ from itertools import combinations
 import pandas as pd
 
 from speclet_formula.design.design import GroupBlock, Predictor
+from speclet_formula.errors import EstimateError
 from speclet_formula.families import specification_of
 from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of, values_of
 from speclet_formula.posterior.intervals import (
     Array,
-    EstimateError,
     Interval,
     IntervalKind,
     bounds,
