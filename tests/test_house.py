@@ -117,4 +117,4 @@ def test_a_class_has_a_name_of_its_own() -> None:
     names = Counter(
         node.name.lstrip("_") for _, tree in modules() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
     )
-    assert {name for name, count in names.items() if count > 1} <= {"Dense", "Place", "Sparse"}
+    assert not [name for name, count in names.items() if count > 1]
