@@ -13,7 +13,7 @@ import pandas as pd
 
 from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
-from speclet_formula.comparison.kfold import kfold
+from speclet_formula.comparison.kfold import kfold, make_folds
 from speclet_formula.comparison.loo import count_high_k, loo
 from speclet_formula.comparison.sentence import describe
 from speclet_formula.design.merged import require_rows
@@ -141,7 +141,7 @@ def compare(
     >>> sf.compare(formulas, data, random_seed=1)  # doctest: +SKIP
     """
     named = _named(models)
-    refits = group is not None and any(isinstance(one, Fit) and why_not_exact(one.model) for one in named.values())
+    refits = group is not None and any(isinstance(item, Fit) and why_not_exact(item.model) for item in named.values())
     _check_use(named, data, {} if refits else fit_arguments)
     settings: dict[str, Any] = {
         "family": family,
@@ -155,9 +155,12 @@ def compare(
         name: Model(candidate, data, **settings) if isinstance(candidate, (str, Formula)) else candidate
         for name, candidate in named.items()
     }
-    check_comparable({name: item.model if isinstance(item, Fit) else item for name, item in ready.items()})
-    for item in ready.values():
-        require_rows((item.model if isinstance(item, Fit) else item).design, "compare()")
+    read = {name: item.model if isinstance(item, Fit) else item for name, item in ready.items()}
+    check_comparable(read)
+    for model in read.values():
+        require_rows(model.design, "compare()")
+        if group is not None:
+            make_folds(model, group=group)  # before anything is fitted
     fits = _fitted(ready, {"progress": progress, **fit_arguments})
     estimates = {name: _estimated(fit, group, progress, fit_arguments) for name, fit in fits.items()}
     table, remarks = _table(fits, estimates)

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.transforms import text_of_value
-from speclet_formula.errors import listed, nearest
-from speclet_formula.interpretation.means import Means, Names, named
-from speclet_formula.interpretation.values import (
+from speclet_formula.errors import EstimateError, listed, nearest
+from speclet_formula.interpretation.combinations import (
     Function,
     asymptotic,
     tabulate,
@@ -19,7 +18,7 @@ from speclet_formula.interpretation.values import (
     told_tests,
     weighted,
 )
-from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.interpretation.means import Means, Names, named
 
 METHODS = ("pairwise", "reference", "consec", "eff")
 RATIOS = {"log": "ratio", "logit": "odds ratio"}  # what the exponential of a difference on these links is

@@ -14,10 +14,10 @@ from speclet_formula.design.design import Predictor
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.transforms import label_of
-from speclet_formula.errors import listed, nearest
+from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.formula.terms import Call, columns_of
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.intervals import Array
 
 LARGEST_GRID = 20_000_000  # numbers in the columns of its rows, 160 MB
 _FEW = 2  # emmeans' cov.keep: a covariate with two values is a factor

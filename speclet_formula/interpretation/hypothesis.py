@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import GroupBlock, Predictor, sd_name
-from speclet_formula.errors import FormulaError, listed, nearest
+from speclet_formula.errors import EstimateError, FormulaError, listed, nearest
 from speclet_formula.posterior.draws import Draws, Fitted, draws_of
 from speclet_formula.posterior.intervals import (
     ESTIMATES,
     Array,
-    EstimateError,
     Interval,
     IntervalKind,
     choose_interval,

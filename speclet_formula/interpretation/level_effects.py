@@ -11,17 +11,9 @@ import pandas as pd
 from scipy.special import ndtr
 
 from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor
-from speclet_formula.errors import listed, nearest
+from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import (
-    ESTIMATES,
-    Array,
-    EstimateError,
-    Interval,
-    IntervalKind,
-    stack,
-    summarise,
-)
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import (
     PointEstimates,
     interval_of,

@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.table import Printed, Sheet, formatted, number, share, text_table
-from speclet_formula.errors import listed
+from speclet_formula.errors import EstimateError, listed
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import text_of
+from speclet_formula.interpretation.combinations import Values, combined, tabulate
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
-from speclet_formula.interpretation.values import Values, combined, tabulate
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, IntervalKind
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind
 from speclet_formula.posterior.points import NOT_ESTIMABLE, interval_of
 
 type Names = str | Sequence[str] | None

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from speclet_formula.errors import listed, nearest
+from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.families import inverse_link, inverse_parameter_link, is_ordinal, specification_of
 from speclet_formula.formula.terms import (
     LIMITED,
@@ -23,10 +23,10 @@ from speclet_formula.formula.terms import (
     columns_of,
     text_of,
 )
+from speclet_formula.interpretation.combinations import Function
 from speclet_formula.interpretation.grids import Grid
-from speclet_formula.interpretation.values import Function
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.intervals import Array
 
 type Scale = Literal["link", "response"]
 

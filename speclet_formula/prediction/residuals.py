@@ -12,12 +12,12 @@ from scipy.special import ndtri
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
-from speclet_formula.errors import nearest
+from speclet_formula.errors import EstimateError, nearest
 from speclet_formula.families import Family, expected_response, families_with, is_ordinal, specification_of
 from speclet_formula.families.registry import weighted
 from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.draws import values_of
-from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
+from speclet_formula.posterior.intervals import Array, IntervalKind
 from speclet_formula.prediction.linear_predictors import at_rows, gather, row_blocks
 from speclet_formula.prediction.predict import fitted, predict
 from speclet_formula.prediction.responses import draw_rows

@@ -18,11 +18,11 @@ from speclet_formula.errors import SamplingError
 from speclet_formula.inference.reml.fit import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
-from speclet_formula.posterior.draws import Draws
+from speclet_formula.posterior.draws import Draws, values_of
 from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.posterior.points import PointEstimates, stated_coefficients
+from speclet_formula.posterior.points import stated_coefficients
 from speclet_formula.priors import Prior, draw, prior_sd
-from speclet_formula.recovery.parts import correlations_by_key, model_means
+from speclet_formula.recovery.parts import model_means
 
 INTERVAL = 0.90
 WIDE_INTERVAL = 0.99
@@ -93,12 +93,16 @@ def reml_estimates(model: Model) -> dict[str, float]:
     if why_not_reml(model) or model_means(model):
         return {}
     try:
-        points = fit_point(model).estimates
+        fit = fit_point(model)
     except SamplingError:  # collinear columns, or no residual
         return {}
-    coefficients = dict(zip(model.design.mean.columns, stated_coefficients(points).tolist(), strict=True))
-    residual = {} if points.sigma is None else {"sigma": points.sigma}
-    return coefficients | _variances(model, points) | residual
+    values = values_of(fit)
+    estimates = dict(zip(model.design.mean.columns, stated_coefficients(fit.estimates).tolist(), strict=True))
+    for block in model.design.mean.groups:
+        estimates |= dict(zip(block.sds, values.sds(block)[0].tolist(), strict=True))
+        if block.correlated:
+            estimates |= dict(zip(block.correlations, values.correlation(block)[0].tolist(), strict=True))
+    return estimates | {"sigma": float(values.parameter("sigma")[0, 0])}
 
 
 def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict[str, Any]:
@@ -311,15 +315,3 @@ def _correlations(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) 
 def _readable(pair: str) -> str:
     """Return "Intercept, Days" for "1, Days"."""
     return f"Intercept{pair[1:]}" if pair.startswith("1,") else pair
-
-
-def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
-    """Return SDs and correlations; a correlation with an SD of zero is NaN."""
-    variances: dict[str, float] = {}
-    for block, matrix in zip(model.design.mean.groups, points.covariances, strict=True):
-        sds = np.sqrt(np.diagonal(matrix))
-        variances |= dict(zip(block.sds, sds.tolist(), strict=True))
-        if block.correlated:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                variances |= correlations_by_key(block, matrix / np.outer(sds, sds))
-    return variances

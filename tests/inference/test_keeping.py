@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.errors import EstimateError
 
 FORMULA = "y ~ 1 + x + (1 + x | gene) + (1 | gene:guide) + (1 | line)"
 NOT_KEPT = "the fit kept no draws of '1|gene:guide'."

@@ -11,12 +11,11 @@ from numpy.polynomial.hermite import hermgauss
 from scipy import optimize, stats
 
 import speclet_formula as sf
-from speclet_formula.errors import ComparisonError, SamplingError
+from speclet_formula.errors import ComparisonError, EstimateError, SamplingError
 from speclet_formula.families import inverse_link, log_density, resolve_family
 from speclet_formula.inference.laplace import criterion as laplace_criterion, fit as laplace_fit
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, problem_of
 from speclet_formula.inference.minimum import Minimum
-from speclet_formula.posterior.intervals import EstimateError
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "laplace"
 ANSWERS = json.loads((FOLDER / "answers.json").read_text())["fits"]
