@@ -87,6 +87,11 @@ def test_effects_that_were_not_kept_are_told_from_none():
         sf.plot_effects(fit)
 
 
+def test_the_picture_of_a_fit_is_that_of_its_effects_whichever_formula_has_them():
+    fit = fake_fit(sf.Model(["y ~ x", "sigma ~ (1 | gene)"], table()))
+    assert sf.plot(fit).alt.startswith("Effects of 12 levels of gene")
+
+
 def test_uncentred_levels_have_the_intercept_of_their_own_formula():
     fit = fake_fit(sf.Model(["y ~ x", "sigma ~ (1 | gene)"], table()), {"sigma_Intercept": -0.7})
     levels = fit.model.design.predictors[1].groups[0].levels

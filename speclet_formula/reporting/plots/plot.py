@@ -112,7 +112,7 @@ def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
 
 def _has_effects(fit: Fit | PointFit) -> bool:
     """Tell whether a fit knows the effects of levels: it may have kept no draws of them."""
-    return any(map(values_of(fit).keeps, fit.model.design.mean.groups))
+    return any(map(values_of(fit).keeps, fit.model.design.blocks))
 
 
 def _predictive(fit: Fit, *, group: Any = None, random_seed: int | None = 0) -> Picture:
