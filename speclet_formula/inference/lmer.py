@@ -1,4 +1,4 @@
-"""lme4's own verbs: a formula and a table go in, a fit comes out. All of it is left to `Model` and to `fit`."""
+"""lme4's own verbs, from a formula and a table to a fit. All of it is left to `Model` and to `fit`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack, overload

@@ -65,10 +65,6 @@ def with_dropped(estimates: PointEstimates, design: Design, kept: np.ndarray) ->
     design : Design
         With all columns.
     kept : ndarray of int
-
-    Returns
-    -------
-    PointEstimates
     """
     if len(kept) == design.mean.X.shape[1]:
         return estimates

@@ -92,10 +92,6 @@ def minimise(function: Values, sizes: np.ndarray) -> Minimum:
         Takes an (N, m) array of points, returns (N,) values; infinite is allowed.
     sizes : ndarray of bool, shape (m,)
         Which of the m numbers are sizes; the others start at zero.
-
-    Returns
-    -------
-    Minimum
     """
     counted = _Counted(function)
     if not len(sizes):
@@ -260,10 +256,6 @@ def descend(
         Which of the numbers are sizes.
     units : ndarray of float, shape (d,)
         What a large change of each number is.
-
-    Returns
-    -------
-    Minimum
     """
     here = _Descended(start, *function(start), hessian)
     free = np.ones(len(start), dtype=bool)
@@ -378,10 +370,6 @@ def bent(function: Sloped, point: np.ndarray, guess: np.ndarray, wanted: np.ndar
         A Hessian that tells how far to go, and is kept where nothing else is wanted.
     wanted : ndarray of bool, shape (d,)
         The numbers whose rows and columns are computed.
-
-    Returns
-    -------
-    ndarray of float, shape (d, d)
     """
     found = guess.copy()
     steps = STEP * _errors(guess, np.maximum(np.abs(point), 1.0))

@@ -127,10 +127,6 @@ def known_sampler(sampler: Sampler) -> Sampler:
 def time_in_words(seconds: float) -> str:
     """Return a time with one digit, which is what the estimates are good for.
 
-    Parameters
-    ----------
-    seconds : float
-
     Returns
     -------
     str

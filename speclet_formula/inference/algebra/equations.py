@@ -158,10 +158,6 @@ def build_system(
         neither the units nor the place of anything cost digits. Else they are those of the data as they are.
     algebra : {"auto", "sparse"}
         Whole matrices where there are few coefficients, or sparse ones in any case.
-
-    Returns
-    -------
-    System
     """
     layout = layout_of(design, means)
     sums, prior, moments = sums_of(design, layout, shift), _prior_entries(layout), moments_of(design)
@@ -247,10 +243,6 @@ def moved(system: System, step: np.ndarray) -> System:
     system : System
     step : array of shape (p,)
         From the present centre to the next one.
-
-    Returns
-    -------
-    System
     """
     units, centre = system.units, system.centre + step
     response = system.response - system.W @ step

@@ -132,10 +132,6 @@ def information_matrix(columns: np.ndarray, size: int) -> InformationMatrix:
         The effects that meet in each row.
     size : int
         q, the number of effects.
-
-    Returns
-    -------
-    InformationMatrix
     """
     (n, r), pattern = columns.shape, None
     first, second = np.tril_indices(r)
@@ -168,10 +164,6 @@ def problem_of(
         What is taken off each fixed column.
     backs : tuple of ndarray of float, shape (k, k), or None, optional
         For each block whose columns were centred what turns its effects back.
-
-    Returns
-    -------
-    Problem
     """
     widths = [block.values.shape[1] for block in design.mean.groups]
     sizes = [width * len(block.levels) for width, block in zip(widths, design.mean.groups, strict=True)]
@@ -365,11 +357,6 @@ def joint_mode(problem: Problem, point: Point) -> tuple[Point, Mode] | None:
 def sensitivities(problem: Problem, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
     """Return the information on beta with the group effects at their modes, (p, p), and du / dbeta, (q, p).
 
-    Parameters
-    ----------
-    problem : Problem
-    mode : Mode
-
     Returns
     -------
     information : ndarray of float, shape (p, p)
@@ -398,10 +385,6 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
     point : Point
     mode : Mode
         At this point.
-
-    Returns
-    -------
-    ndarray of float, shape (m + p + e,)
     """
     weights, first = -mode.slopes.second, mode.slopes.first
     smoothed = problem.matrix.smoothed(mode.factor, mode.A)
@@ -431,17 +414,7 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
 
 
 def conditional_covariances(problem: Problem, mode: Mode) -> list[np.ndarray]:
-    """Return for each block the covariances of each level's u given the parameters, (levels, k, k).
-
-    Parameters
-    ----------
-    problem : Problem
-    mode : Mode
-
-    Returns
-    -------
-    list of ndarray of float, shape (levels, k, k)
-    """
+    """Return for each block the covariances of each level's u given the parameters, (levels, k, k)."""
     stops = (*problem.starts, problem.size)[1:]
     return [
         problem.matrix.within_levels(mode.factor, np.arange(start, stop).reshape(-1, span.stop - span.start))

@@ -72,10 +72,6 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
         At the maximum.
     covariance : ndarray of float, shape (d, d)
         Of theta, beta, and the logarithms of the other parameters.
-
-    Returns
-    -------
-    PointEstimates
     """
     m, p = len(problem.thetas), problem.X.shape[1]
     carried = problem.carried
@@ -207,11 +203,6 @@ def judged(
     found : Minimum
     covariance, lost
         As from `covariance_of`.
-
-    Returns
-    -------
-    singular : bool
-    verdict, sentence, remedy : str
     """
     matrices = [L @ L.T for L in factors_of(problem, point.theta)]
     singular = " ".join([*singularities(model.design.mean.groups, matrices), *_undispersed(model, point)])

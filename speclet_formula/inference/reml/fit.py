@@ -103,10 +103,6 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     cores : int, optional
         Processor cores to use; all of them by default.
 
-    Returns
-    -------
-    PointFit
-
     Raises
     ------
     SamplingError
