@@ -129,6 +129,6 @@ def test_the_prior_of_an_intercept_holds_at_the_means_of_the_single_rows():
 @pytest.mark.slow
 def test_a_model_with_a_formula_for_sigma_is_calibrated():
     found = sf.calibrate(
-        "y ~ x; sigma ~ x + (1 | batch)", table(72), n_sims=2, method="nuts", draws=100, tune=200, random_seed=1,
+        "y ~ x; sigma ~ x + (1 | batch)", table(72), nsim=2, method="nuts", draws=100, tune=200, random_seed=1,
     )  # fmt: skip
     assert {"sigma_Intercept", "sigma_x", "sigma_1|batch_sigma"} <= set(found.table["parameter"])
