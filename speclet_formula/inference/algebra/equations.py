@@ -221,9 +221,11 @@ def filled(matrix: Matrix, gram: Any) -> np.ndarray:
         square[:-1, :-1] = gram[matrix.order][:, matrix.order]
         return square.ravel()
     entries = gram.tocoo()
-    upper = entries.row <= entries.col
+    below = matrix.position[entries.row] - matrix.position[entries.col]
+    # The half that the matrix is filled with: the other one may be rounded otherwise, where rows have weights.
+    half = below >= 0 if isinstance(matrix, DenseMatrix) else below <= 0
     numbers = np.zeros(matrix.entries)
-    numbers[matrix.places(entries.row[upper], entries.col[upper])] = entries.data[upper]
+    numbers[matrix.places(entries.row[half], entries.col[half])] = entries.data[half]
     return numbers
 
 

@@ -90,6 +90,11 @@ class Matrix(Protocol):
         ...
 
     @property
+    def position(self) -> np.ndarray:
+        """(p,) where each row stands."""
+        ...
+
+    @property
     def entries(self) -> int:
         """How many numbers fill it."""
         ...
