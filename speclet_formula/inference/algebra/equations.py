@@ -157,7 +157,8 @@ def build_system(
         Those of their priors. The equations are then scaled, and the response is measured from a centre, so that
         neither the units nor the place of anything cost digits. Else they are those of the data as they are.
     algebra : {"auto", "sparse"}
-        Whole matrices where there are few coefficients, or sparse ones in any case.
+        Whole matrices where there are few coefficients, elimination by classes where levels repeat few patterns, else
+        sparse matrices; or these in any case.
 
     Returns
     -------
@@ -170,13 +171,20 @@ def build_system(
         units = _units(layout, prior, gram, sums.square, float(sums.weights.sum()))
         gram = _scaled(gram, units)
     dense = algebra == "auto" and layout.size <= MOST_DENSE
-    matrix = matrix_of(layout.size, None if dense else pattern_of(gram, sums.W), prior[:2])
+    pattern = None if dense else pattern_of(gram, sums.W)
+    equations: Equations | None = None
+    if algebra == "auto" and not dense:
+        from speclet_formula.inference.algebra.patterned import patterned_equations  # here as the sparse ones below
+
+        equations = patterned_equations(gram, pattern, sums.moment, prior, _ranks(layout))
+    if equations is None:
+        equations = _equations(matrix_of(layout.size, pattern, prior[:2]), gram, sums.moment, prior)
     system = System(
         layout=layout,
         W=sums.W,
         response=sums.response,
         weights=sums.weights,
-        equations=_equations(matrix, gram, sums.moment, prior),
+        equations=equations,
         square=sums.square,
         within=moments.within,
         units=units,
@@ -384,6 +392,15 @@ def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> Coefficient
     first = design.mean.X.shape[1] + len(means)
     starts = tuple(first + sum(sizes[:k]) for k in range(len(sizes)))
     return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes))
+
+
+def _ranks(layout: CoefficientLayout) -> np.ndarray:
+    """Return the rank of each coefficient's block (p,), that of most levels first; what has no block comes last."""
+    ranks = np.full(layout.size, len(layout.levels))
+    for rank, block in enumerate(sorted(range(len(layout.levels)), key=lambda block: -layout.levels[block])):
+        start = layout.starts[block]
+        ranks[start : start + layout.widths[block] * layout.levels[block]] = rank
+    return ranks
 
 
 def _rows(design: Design, layout: CoefficientLayout) -> Any:

@@ -78,7 +78,7 @@ def draw(
             half = factors.half + rng.standard_normal(factors.half.shape)
             out[within(part, inner)] = factors.backward(half)[:, chosen]
 
-    _spread(run, range(len(seeds)), _busy(len(s2), system.equations.work, threads))
+    _spread(run, range(len(seeds)), _busy(len(s2), max(system.equations.work, system.layout.size), threads))
     out *= system.units.coefficients[chosen]
     return out
 
@@ -110,7 +110,7 @@ def left_out_densities(
             out[place] = -0.5 * (np.log(2 * np.pi * variances) + errors**2 / variances)
         return total
 
-    leverages = spread_draws(run, len(s2), system.equations.work, threads)
+    leverages = spread_draws(run, len(s2), max(system.equations.work, len(observed.response)), threads)
     out -= np.log(system.units.response)
     return out, np.sum(leverages, axis=0) / len(s2)
 
