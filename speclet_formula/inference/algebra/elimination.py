@@ -21,17 +21,21 @@ class Contexts(NamedTuple):
     )
 
 
+LOST = 1e-11  # of a diagonal entry: a pivot that is smaller has five digits at the most, and what is told by it none
+
+
 @compiled
 def eliminate(forest: Forest, values: Array, fronts: Array) -> bool:
-    """Fill the fronts from the values at `forest.entry_places`; False if P is not positive definite."""
+    """Fill the fronts from the values at `forest.entry_places`; False if P is not positive definite, or hardly."""
     for k in range(len(forest.counts)):
         front = _front(forest, fronts, k)
         front[:] = 0.0
         for entry in range(forest.entries[k], forest.entries[k + 1]):
             front[0, forest.entry_kinds[entry]] += values[entry]
+        whole = front[0, 0]
         for link in range(forest.links[k], forest.links[k + 1]):
             _take_in(forest, fronts, k, link)
-        if not front[0, 0] > 0.0:
+        if not front[0, 0] > LOST * whole:
             return False
         root = np.sqrt(front[0, 0])
         front[0, 1:] /= root
@@ -149,10 +153,12 @@ def quadratic(forest: Forest, moments: Moments, fronts: Array, scale: float, rig
 
 @compiled
 def _square(moments: Moments, k: int, shares: Array) -> float:
-    total, width, first = 0.0, len(shares), moments.square_starts[k]
-    for a in range(width):
-        for b in range(width):
-            total += shares[a] * shares[b] * moments.squares[first + a * width + b]
+    total, width, first = 0.0, len(shares), moments.root_starts[k]
+    for row in range((moments.root_starts[k + 1] - first) // width):
+        entry = 0.0
+        for a in range(row, width):
+            entry += moments.roots[first + row * width + a] * shares[a]
+        total += entry * entry
     return total
 
 

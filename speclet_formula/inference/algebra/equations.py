@@ -172,11 +172,8 @@ def build_system(
         gram = _scaled(gram, units)
     dense = algebra == "auto" and layout.size <= MOST_DENSE
     pattern = None if dense else pattern_of(gram, sums.W)
-    equations: Equations | None = None
-    if algebra == "auto" and not dense:
-        from speclet_formula.inference.algebra.patterned import patterned_equations  # here as the sparse ones below
-
-        equations = patterned_equations(gram, pattern, sums.moment, prior, _ranks(layout))
+    by_classes = algebra == "auto" and not dense
+    equations: Equations | None = _by_classes(layout, gram, pattern, sums.moment, prior) if by_classes else None
     if equations is None:
         equations = _equations(matrix_of(layout.size, pattern, prior[:2]), gram, sums.moment, prior)
     system = System(
@@ -195,6 +192,31 @@ def build_system(
         log_weights=moments.log_weights,
     )
     return system if precisions is None else moved(system, _first_centre(system, gram, precisions))
+
+
+def _by_classes(layout: CoefficientLayout, gram: Any, pattern: Any, moment: np.ndarray, prior: Entries) -> Any:
+    """Return equations that are eliminated by classes, or None where the levels have too little in common."""
+    # Here and not at the top, as for the sparse ones below.
+    from speclet_formula.inference.algebra.patterned import patterned_equations
+
+    ranks = np.full(layout.size, len(layout.levels))  # the highest for what belongs to no block
+    for rank, block in enumerate(sorted(range(len(layout.levels)), key=lambda block: -layout.levels[block])):
+        start = layout.starts[block]
+        ranks[start : start + layout.widths[block] * layout.levels[block]] = rank
+    return patterned_equations(gram, pattern, moment, prior, ranks)
+
+
+def shared_work(design: Design) -> int | None:
+    """Return how many numbers an elimination by classes goes through; None where the levels have too little in common.
+
+    None too where there are so few coefficients that whole matrices are as quick.
+    """
+    layout = layout_of(design, ())
+    if layout.size <= MOST_DENSE:
+        return None
+    sums = sums_of(design, layout)
+    equations = _by_classes(layout, sums.gram, pattern_of(sums.gram, sums.W), sums.moment, _prior_entries(layout))
+    return None if equations is None else equations.work
 
 
 def sums_of(design: Design, layout: CoefficientLayout, shift: np.ndarray | None = None) -> Sums:
@@ -392,15 +414,6 @@ def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> Coefficient
     first = design.mean.X.shape[1] + len(means)
     starts = tuple(first + sum(sizes[:k]) for k in range(len(sizes)))
     return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes))
-
-
-def _ranks(layout: CoefficientLayout) -> np.ndarray:
-    """Return the rank of each coefficient's block (p,), that of most levels first; what has no block comes last."""
-    ranks = np.full(layout.size, len(layout.levels))
-    for rank, block in enumerate(sorted(range(len(layout.levels)), key=lambda block: -layout.levels[block])):
-        start = layout.starts[block]
-        ranks[start : start + layout.widths[block] * layout.levels[block]] = rank
-    return ranks
 
 
 def _rows(design: Design, layout: CoefficientLayout) -> Any:

@@ -18,6 +18,7 @@ MOST_TOGETHER = 256  # columns of a component: the work grows with the square of
 MOST_IN_CORNER = 4_000  # columns, whose whole matrix is factored
 MOST_CLASSES = 0.3  # of the leading columns; where more differ, there is little to share
 MOST_SQUARES = 2**22  # numbers that the moments of all classes may hold
+MOST_HELD = 16  # numbers that a column may hold on average, while they are added up
 
 _GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _LEFT, _RIGHT = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA5A5A5A5A5A5A5A5)
@@ -60,17 +61,17 @@ class Forest(NamedTuple):
 
 
 class Moments(NamedTuple):
-    """What quadratic forms of a vector need: sums, and sums of products, over the columns of each class.
+    """What quadratic forms of a vector need of the columns of each class, whatever their number.
 
-    Of a column these are of its own entry and, link by link, of what the columns below it hold, added up.
+    A column holds its own entry and, link by link, what the columns below it hold, added up.
     """
 
-    widths: Array  # (K,) numbers of each column of a class
+    widths: Array  # (K,) numbers that each column of a class holds
     slots: Array  # (links,) where those of a link start
-    starts: Array  # (K + 1,) where each class starts among the sums,
-    sums: Array
-    square_starts: Array  # (K + 1,) and among the products
-    squares: Array
+    starts: Array  # (K + 1,) where each class starts among the sums
+    sums: Array  # of what the columns of a class hold
+    root_starts: Array  # (K + 1,) where each class starts among the roots
+    roots: Array  # R, (r, width) with r <= width, of each class: R'R is the sum of products of what its columns hold
 
 
 def component_order(ranks: Array, pattern: Any) -> tuple[Array, int] | None:
@@ -185,37 +186,41 @@ def _joined(parts: list[Array]) -> Array:
 
 
 def moments_of(forest: Forest, vector: Array) -> Moments | None:
-    """Add up what quadratic forms of a vector (p,) need; None where its classes have too many kinds below them."""
+    """Add up what quadratic forms of a vector (p,) need; None where its classes have too many kinds below them.
+
+    The roots are those of QR, not of the sums of products: what a column holds may all but repeat what those below it
+    do, and of its products' differences nothing but rounding errors would be left.
+    """
     count = len(forest.counts)
     widths, slots = np.ones(count, dtype=np.int64), np.zeros(len(forest.below), dtype=np.int64)
     for k in range(count):
         for link in range(forest.links[k], forest.links[k + 1]):
             slots[link] = widths[k]
             widths[k] += widths[forest.below[link]]
-    if (widths.astype(float) ** 2).sum() > MOST_SQUARES:
+    if (widths.astype(float) ** 2).sum() > MOST_SQUARES or widths[forest.classes].sum() > MOST_HELD * forest.lead:
         return None
-    starts, square_starts = _starts(widths), _starts(widths**2)
-    moments = Moments(widths, slots, starts, np.zeros(starts[-1]), square_starts, np.zeros(square_starts[-1]))
-    _gather(forest, moments, vector, _starts(widths[forest.classes]))
-    return moments
+    held = _starts(widths[forest.classes])
+    holds = np.zeros(held[-1])
+    _gather(forest, vector, widths, slots, held, holds)
+    columns = np.split(np.argsort(forest.classes, kind="stable"), np.cumsum(forest.counts)[:-1])
+    tables = [holds[held[own][:, None] + np.arange(width)] for own, width in zip(columns, widths, strict=True)]
+    roots = [np.linalg.qr(table, mode="r") for table in tables]
+    sums = np.concatenate([np.zeros(0), *(table.sum(axis=0) for table in tables)])
+    sizes = np.array([root.size for root in roots], dtype=np.int64)
+    flat = np.concatenate([np.zeros(0), *(root.ravel() for root in roots)])
+    return Moments(widths, slots, _starts(widths), sums, _starts(sizes), flat)
 
 
 @compiled
-def _gather(forest: Forest, moments: Moments, vector: Array, held: Array) -> None:
-    """Fill sums and products; `held` says where what each column holds starts."""
-    holds = np.zeros(held[-1])
+def _gather(forest: Forest, vector: Array, widths: Array, slots: Array, held: Array, holds: Array) -> None:
+    """Fill what each column holds; `held` says where it starts."""
     for column in range(forest.lead):
         k, at = forest.classes[column], held[column]
-        width, start, square = moments.widths[k], moments.starts[k], moments.square_starts[k]
         holds[at] += vector[column]
-        for a in range(width):
-            moments.sums[start + a] += holds[at + a]
-            for b in range(width):
-                moments.squares[square + a * width + b] += holds[at + a] * holds[at + b]
         parent = forest.parents[column]
         if parent >= 0:
-            to = held[parent] + moments.slots[link_of(forest, forest.classes[parent], k)]
-            for a in range(width):
+            to = held[parent] + slots[link_of(forest, forest.classes[parent], k)]
+            for a in range(widths[k]):
                 holds[to + a] += holds[at + a]
 
 

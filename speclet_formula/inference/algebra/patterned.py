@@ -15,6 +15,7 @@ from scipy import sparse
 from scipy.linalg import lapack
 
 from speclet_formula.inference.algebra.elimination import (
+    LOST,
     Contexts,
     backward,
     contexts_of,
@@ -64,7 +65,7 @@ class PatternedEquations:
     @property
     def work(self) -> int:
         """About how many numbers an evaluation goes through."""
-        return int(self.forest.fronts[-1]) + (len(self.order) if self.moments is None else len(self.moments.squares))
+        return int(self.forest.fronts[-1]) + (len(self.order) if self.moments is None else len(self.moments.roots))
 
     @cached_property
     def position(self) -> np.ndarray:
@@ -76,7 +77,7 @@ class PatternedEquations:
     ) -> Iterator[tuple[slice, "PatternedFactors"]]:
         """Go through N draws of the variances: which, and their factors, in the same arrays for all.
 
-        Those whose P is not positive definite are left out.
+        Those whose P is not positive definite, or so hardly that rounding decides, are left out.
         """
         del beside
         upper, forest, wide = self.upper, self.forest, _wide(self.forest)
@@ -92,6 +93,7 @@ class PatternedEquations:
                 continue
             corner[:] = 0.0
             corner[places] = upper.gram[inside] / s2[k] + added[upper.numbers[inside]]
+            whole = np.diagonal(corner).copy()
             take_from_corner(forest, fronts, corner)
             if len(wide.roots):
                 sides = wide.roots[:, None] * fronts[wide.places]
@@ -100,14 +102,26 @@ class PatternedEquations:
                 lower = np.linalg.cholesky(corner)
             except np.linalg.LinAlgError:
                 continue
-            yield slice(k, k + 1), PatternedFactors(self, fronts, lower, float(s2[k]), numbers[k])
+            if (np.diagonal(lower) ** 2 > LOST * whole).all():
+                yield slice(k, k + 1), PatternedFactors(self, fronts, lower, float(s2[k]), numbers[k])
 
-    def right(self, s2: float, numbers: np.ndarray, first: int = 0) -> np.ndarray:
-        """Return r = W'y / s2 + D^-1 (m - c), by position, from one of them on."""
-        vector = self.moment[first:] / s2
-        if self.pull is not None:
-            vector += self.pull[first:] @ numbers
+    def right(self, s2: float, numbers: np.ndarray) -> np.ndarray:
+        """Return r = W'y / s2 + D^-1 (m - c), (p,), by position."""
+        vector = self.moment / s2
+        if self.moments is None and self.pull is not None:
+            vector += self.pull @ numbers
+        else:
+            vector[self.forest.lead :] = self.corner_right(s2, numbers)
         return np.asarray(vector)
+
+    def corner_right(self, s2: float, numbers: np.ndarray) -> np.ndarray:
+        """Return r in the corner, (b,)."""
+        vector = self.moment[self.forest.lead :] / s2
+        return vector if self.pull is None else vector + self._corner_pull @ numbers
+
+    @cached_property
+    def _corner_pull(self) -> Any:
+        return self.pull[self.forest.lead :]  # once: of 100,000 rows this takes as long as an evaluation
 
     def moved(self, moment: np.ndarray, pull: Any) -> "PatternedEquations":
         """Return the equations of the same W with another W'y (p,) and D^-1 (m - c) by the numbers of D^-1 (p, m)."""
@@ -166,7 +180,7 @@ class PatternedFactors:
         forest, moments = self.equations.forest, self.equations.moments
         if moments is None:
             return np.asarray((self.half**2).sum(axis=1))
-        right = self.equations.right(self.s2, self.numbers, forest.lead)
+        right = self.equations.corner_right(self.s2, self.numbers)
         leading = quadratic(forest, moments, self.fronts, 1 / self.s2, right)
         return np.array([leading + (_solved(self.corner, right) ** 2).sum()])
 

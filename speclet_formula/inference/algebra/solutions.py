@@ -75,8 +75,8 @@ def draw(
     def run(k: int) -> None:
         part, rng = slice(bounds[k], bounds[k + 1]), np.random.default_rng(int(seeds[k]))
         for inner, factors in system.equations.factored(s2[part], numbers[part]):
-            half = factors.half + rng.standard_normal(factors.half.shape)
-            out[within(part, inner)] = factors.backward(half)[:, chosen]
+            half = factors.half
+            out[within(part, inner)] = factors.backward(half + rng.standard_normal(half.shape))[:, chosen]
 
     _spread(run, range(len(seeds)), _busy(len(s2), max(system.equations.work, system.layout.size), threads))
     out *= system.units.coefficients[chosen]
