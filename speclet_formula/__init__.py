@@ -210,8 +210,8 @@ def __getattr__(name: str) -> Any:
         return import_module(f"{__name__}.screens.datasets")
     if name in _HOME:
         value = getattr(import_module(_HOME[name]), name)
-        found = globals()[name] = public(value) if isfunction(value) else value
-        return found
+        shown = globals()[name] = public(value) if isfunction(value) else value
+        return shown
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -1,8 +1,7 @@
 """The errors that a user can meet, one class for each phase of the work.
 
-In come the three parts of a message: what is wrong, what is allowed, what to do.
-Out goes an exception whose text holds them, a part to a line, and two helps to word them: the nearest match, a short
-list. Every other module raises; this one only words.
+A message has three parts, a line each: what is wrong, what is allowed, what to do. Two functions help to word them: the
+nearest match and a short list. Every other module raises; this one only words.
 """
 
 import difflib

@@ -1,5 +1,6 @@
 """What every test can lean on: the same hypothesis examples each time, no window for a picture, the shared data."""
 
+import gc
 import os
 from pathlib import Path
 
@@ -27,6 +28,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             raise pytest.UsageError(f"{test} has no case {sorted(fast - set(cases))}; it has {sorted(cases)}")
         for name in set(cases) - fast:
             cases[name].add_marker("slow")
+
+
+def pytest_collection_finish() -> None:
+    """Spare Python's garbage collector what was imported and collected until now, which is most of all and stays."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -99,7 +99,7 @@ def _round_otherwise(rounding: int) -> None:
     modules = [importlib.import_module(name) for name in names]
     for home, name, wrap in [
         ("minimum", "minimise", minimises),
-        ("descent", "descend", minimises),
+        ("minimum", "descend", minimises),
         ("exact.density", "log_posterior", weighs),
     ]:
         original = getattr(sys.modules[f"speclet_formula.inference.{home}"], name)

@@ -87,6 +87,11 @@ def test_effects_that_were_not_kept_are_told_from_none():
         sf.plot_effects(fit)
 
 
+def test_the_picture_of_a_fit_is_that_of_its_effects_whichever_formula_has_them():
+    fit = fake_fit(sf.Model(["y ~ x", "sigma ~ (1 | gene)"], table()))
+    assert sf.plot(fit).alt.startswith("Effects of 12 levels of gene")
+
+
 def test_uncentred_levels_have_the_intercept_of_their_own_formula():
     fit = fake_fit(sf.Model(["y ~ x", "sigma ~ (1 | gene)"], table()), {"sigma_Intercept": -0.7})
     levels = fit.model.design.predictors[1].groups[0].levels
@@ -124,6 +129,6 @@ def test_the_prior_of_an_intercept_holds_at_the_means_of_the_single_rows():
 @pytest.mark.slow
 def test_a_model_with_a_formula_for_sigma_is_calibrated():
     found = sf.calibrate(
-        "y ~ x; sigma ~ x + (1 | batch)", table(72), n_sims=2, method="nuts", draws=100, tune=200, random_seed=1,
+        "y ~ x; sigma ~ x + (1 | batch)", table(72), nsim=2, method="nuts", draws=100, tune=200, random_seed=1,
     )  # fmt: skip
     assert {"sigma_Intercept", "sigma_x", "sigma_1|batch_sigma"} <= set(found.table["parameter"])

@@ -223,9 +223,8 @@ def _refused(call, fit, folder):
     return False
 
 
-@pytest.mark.mostly_slow("exact", "reml", "sigma")
+@pytest.mark.mostly_slow("exact")
 @pytest.mark.parametrize("kind", FITS)
-@pytest.mark.mostly_slow("exact", "reml")
 def test_every_verb_answers_or_says_why_not(made, kind):
     fit, folder = made(kind)
     refused = {verb for verb, call in VERBS.items() if verb not in LONG and _refused(call, fit, folder)}

@@ -289,8 +289,8 @@ def study(
 
     sampling = {"draws": 1000, "chains": 4, **sampling}
     plan_of({name: value for name, value in sampling.items() if name != "method"})
-    found = run_study(formula, read_table(data, levels or ()), read_truth(truth), **_shown(settings), **sampling)
-    tell(repr(found))
+    outcome = run_study(formula, read_table(data, levels or ()), read_truth(truth), **_shown(settings), **sampling)
+    tell(repr(outcome))
 
 
 app.command(name="screen")(screen.screen)

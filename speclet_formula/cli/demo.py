@@ -1,4 +1,4 @@
-"""The notebook's models and its synthetic screen go in; fits, a comparison, recovery tables and pictures come out.
+"""The demo: the notebook's models fitted to its synthetic screen, compared, recovered, drawn and reported.
 
 It only calls the other rooms in order, as an analyst would, and prints what they answer. The data and the models are
 those of `datasets`.

@@ -240,12 +240,12 @@ def _misfit(column: str, order: list[str], observed: list[str]) -> str:
 
 def _repaired(order: list[str], observed: list[str]) -> list[str]:
     """Return the order that was probably meant: misspelt levels corrected, the rest at the end."""
-    left, found = list(observed), []
+    left, repaired = list(observed), []
     for level in order:
         near = difflib.get_close_matches(level, left, n=1, cutoff=1.0 if level in left else 0.6)
         left = [other for other in left if other not in near]
-        found += near
-    return found + left
+        repaired += near
+    return repaired + left
 
 
 # --- true values ------------------------------------------------------------------------------------------------------

@@ -45,10 +45,6 @@ class Verb:
 def options_of(verb: Verb) -> dict[str, inspect.Parameter]:
     """Return an option for each argument of a verb that a terminal can give.
 
-    Parameters
-    ----------
-    verb : Verb
-
     Returns
     -------
     dict of str to inspect.Parameter
@@ -168,5 +164,9 @@ def _option(name: str, kind: Any, default: Any, text: str) -> inspect.Parameter:
         flag = FLAGS.setdefault(name, f"--{name.replace('_', '-')}")
         flags = f"{flag}/--no-{flag[2:]}" if kind is bool and default else flag
     start = None if default == () else default
-    annotation = Annotated[kind if start is not None else kind | None, typer.Option(flags, help=_HELP.get(name, text))]
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=start, annotation=annotation)
+    declared = kind if start is not None else kind | None
+    annotated: Any = Annotated  # a value here, not a type that a checker reads
+    option = typer.Option(flags, help=_HELP.get(name, text))
+    return inspect.Parameter(
+        name, inspect.Parameter.KEYWORD_ONLY, default=start, annotation=annotated[declared, option]
+    )

@@ -138,7 +138,7 @@ def check_output(out: Path | None, option: str, others: Sequence[Path | None]) -
             "It needs the name of a file that you may write, in a folder that you may write to.",
             "Choose another name.",
         )
-    same = next((other for other in others if other is not None and _is_same(out, other)), None)
+    same = next((file for file in others if file is not None and _is_same(out, file)), None)
     if same is not None:
         raise DataError(
             f"{option} '{out}' is the same file as '{same}', which this command reads or writes as well.",

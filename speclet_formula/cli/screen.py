@@ -87,7 +87,7 @@ def screen(  # noqa: PLR0913 - an option each
 def _check_outputs(outputs: Mapping[str, Path | None], read: Sequence[Path | None]) -> None:
     """Refuse, before anything is read, files that could not be written, and say which will be replaced."""
     for option, path in outputs.items():
-        others = [other for name, other in outputs.items() if name != option]
+        others = [file for name, file in outputs.items() if name != option]
         check_output(path, option, [*read, *others])
         check_table(path, option)
     note_replaced(outputs)

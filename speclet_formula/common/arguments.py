@@ -116,17 +116,13 @@ def _miscalled(mistake: str, signature: inspect.Signature, caller: str, error: t
 def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
     """Make a public verb refuse arguments that it does not have, and those of the wrong kind.
 
-    Parameters
-    ----------
-    verb : callable
-
     Returns
     -------
     callable
         Of the same name and signature; it raises a DataError. It can be pickled by its public name.
     """
     signature = inspect.signature(verb)
-    kinds = [_kinds_of(verb.__name__, name, place) for place, name in enumerate(signature.parameters)]
+    kinds = [_kinds_of(verb.__name__, name, position) for position, name in enumerate(signature.parameters)]
     checked = {name: taken for name, taken in zip(signature.parameters, kinds, strict=True) if taken}
     known = _names(verb)
     passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())

@@ -1,4 +1,4 @@
-"""The path of a text of separated columns goes in; a pandas frame comes out, each cell under its own name.
+"""Texts of separated columns, read so that each cell stands under its own name.
 
 Separator, comments and encoding are found from the first lines. Lines of other lengths than the header are refused, and
 names that only look like numbers, "00001", stay text. Which files are text is left to `files`.

@@ -128,10 +128,6 @@ def engine_for(model: Any, method: str) -> Engine:
     method : str
         One of `METHODS`.
 
-    Returns
-    -------
-    Engine
-
     Raises
     ------
     SamplingError

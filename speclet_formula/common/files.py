@@ -1,4 +1,4 @@
-"""The path of a table goes in; a pandas frame comes out, or a `DataError` that says why the file cannot be read.
+"""Tables in files, read and written, or a `DataError` that says why they cannot be.
 
 The kind of a file is told by its name. What the columns mean is left to the rooms that read them. A file that is
 written is never half written.
@@ -151,11 +151,6 @@ def unreadable(path: Path, error: Exception) -> DataError:
 
 def write_file(frame: pd.DataFrame, path: Path) -> Path:
     """Write a table by the ending of its name, as `read_file` reads it; a name without a known one as CSV.
-
-    Parameters
-    ----------
-    frame : pandas.DataFrame
-    path : pathlib.Path
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""The seed that a user gives goes in; the generator of random numbers that it starts comes out."""
+"""Seeds that users give, and the generators of random numbers that they start."""
 
 import numpy as np
 

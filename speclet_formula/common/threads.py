@@ -1,4 +1,4 @@
-"""A block of work goes in; it runs with BLAS in the thread that calls it, as every factorisation of ours does.
+"""BLAS in one thread: that of the caller, for every factorisation of ours.
 
 BLAS's own threads wait for each other at thousands of small products: on a busy machine a fit of a second took a
 minute. How many threads of ours share the work is left to the callers.

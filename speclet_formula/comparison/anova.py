@@ -137,10 +137,10 @@ def _check_fits(fits: Sequence[object]) -> None:
             "A likelihood ratio takes two fits or more, one after the other.",
             example,
         )
-    for place, fit in enumerate(fits, 1):
+    for number, fit in enumerate(fits, 1):
         if not isinstance(fit, PointFit):
             raise ComparisonError(
-                f"fit {place} is of the type {type(fit).__name__}.",
+                f"fit {number} is of the type {type(fit).__name__}.",
                 "A likelihood ratio is of fits by method='ml', 'reml' or 'laplace'; fits with draws are ranked by "
                 "compare.",
                 example,
@@ -215,7 +215,7 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
             "A poisson model is a negative binomial one at its edge, with an infinite alpha, so that the p-value is "
             "too large (about twice)."
         )
-    if any(_variances(one) != _variances(other) for one, other in pairwise(fits)):
+    if any(_variances(smaller) != _variances(larger) for smaller, larger in pairwise(fits)):
         yield (
             "Models differ in variances: a variance cannot be below zero, so that its p-value is too large (for a "
             "single variance about twice)."
@@ -223,7 +223,7 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     for fit in fits:
         if fit.verdict != "converged":
             yield f"{text_of(fit.model.formula)}: {fit.sentence}"
-    if any(one.df != other.df for one, other in pairwise(fits)):
+    if any(smaller.df != larger.df for smaller, larger in pairwise(fits)):
         yield ASYMPTOTIC
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 
 from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
-from speclet_formula.comparison.kfold import kfold
+from speclet_formula.comparison.kfold import kfold, make_folds
 from speclet_formula.comparison.loo import count_high_k, loo
 from speclet_formula.comparison.sentence import describe
 from speclet_formula.design.merged import require_rows
@@ -141,7 +141,7 @@ def compare(
     >>> sf.compare(formulas, data, random_seed=1)  # doctest: +SKIP
     """
     named = _named(models)
-    refits = group is not None and any(isinstance(one, Fit) and why_not_exact(one.model) for one in named.values())
+    refits = group is not None and any(isinstance(item, Fit) and why_not_exact(item.model) for item in named.values())
     _check_use(named, data, {} if refits else fit_arguments)
     settings: dict[str, Any] = {
         "family": family,
@@ -155,9 +155,12 @@ def compare(
         name: Model(candidate, data, **settings) if isinstance(candidate, (str, Formula)) else candidate
         for name, candidate in named.items()
     }
-    check_comparable({name: item.model if isinstance(item, Fit) else item for name, item in ready.items()})
-    for item in ready.values():
-        require_rows((item.model if isinstance(item, Fit) else item).design, "compare()")
+    read = {name: item.model if isinstance(item, Fit) else item for name, item in ready.items()}
+    check_comparable(read)
+    for model in read.values():
+        require_rows(model.design, "compare()")
+        if group is not None:
+            make_folds(model, group=group)  # before anything is fitted
     fits = _fitted(ready, {"progress": progress, **fit_arguments})
     estimates = {name: _estimated(fit, group, progress, fit_arguments) for name, fit in fits.items()}
     table, remarks = _table(fits, estimates)
@@ -173,11 +176,11 @@ def check_comparable(models: Mapping[str, Model]) -> None:
     ComparisonError
         They have different responses, rows or kinds of family.
     """
-    (first, one), *others = models.items()
-    for second, other in others:
-        _check_response(first, one, second, other)
-        _check_rows(first, one, second, other)
-        _check_families(first, one, second, other)
+    (first, model), *others = models.items()
+    for second, rival in others:
+        _check_response(first, model, second, rival)
+        _check_rows(first, model, second, rival)
+        _check_families(first, model, second, rival)
 
 
 def _named(models: Mapping[str, Candidate | list[str]] | Sequence[Candidate | list[str]]) -> dict[str, Candidate]:
@@ -220,14 +223,14 @@ def _formula_text(candidate: Candidate) -> str:
 
 
 def _check_names(names: Sequence[Any]) -> None:
-    for place, name in enumerate(names):
+    for position, name in enumerate(names):
         if not isinstance(name, str) or not name.strip():
             raise ComparisonError(
-                f"model {place + 1} has the name {name!r}.",
+                f"model {position + 1} has the name {name!r}.",
                 "Each model has a name, a text that is not empty.",
                 'For example compare({"a": fit_a, "b": fit_b}).',
             )
-        if name in names[:place]:
+        if name in names[:position]:
             raise ComparisonError(
                 f"two models have the name '{name}'.",
                 "Each model has a name of its own; in a list it is its formula.",
@@ -264,8 +267,8 @@ def _check_use(named: Mapping[str, Candidate], data: Any, fit_arguments: Mapping
         )
 
 
-def _check_response(first: str, one: Model, second: str, other: Model) -> None:
-    names = one.design.response_name, other.design.response_name
+def _check_response(first: str, model: Model, second: str, rival: Model) -> None:
+    names = model.design.response_name, rival.design.response_name
     if names[0] != names[1]:
         raise ComparisonError(
             f"'{first}' has the response '{names[0]}', '{second}' has '{names[1]}'.",
@@ -274,61 +277,61 @@ def _check_response(first: str, one: Model, second: str, other: Model) -> None:
         )
 
 
-def _check_rows(first: str, one: Model, second: str, other: Model) -> None:
-    counts = len(one.design.rows), len(other.design.rows)
-    different = counts[0] == counts[1] and int((one.design.rows != other.design.rows).sum())
+def _check_rows(first: str, model: Model, second: str, rival: Model) -> None:
+    counts = len(model.design.rows), len(rival.design.rows)
+    different = counts[0] == counts[1] and int((model.design.rows != rival.design.rows).sum())
     if counts[0] != counts[1]:
-        problem = f"'{first}' has {counts[0]:,} rows, '{second}' has {counts[1]:,}{_dropped_words(one, other)}."
+        problem = f"'{first}' has {counts[0]:,} rows, '{second}' has {counts[1]:,}{_dropped_words(model, rival)}."
     elif different:
         problem = f"'{first}' and '{second}' use different rows of the table: {different:,} of {counts[0]:,} differ"
-        problem += f"{_dropped_words(one, other)}."
+        problem += f"{_dropped_words(model, rival)}."
     else:
         problem = ""
     if problem:
-        raise ComparisonError(problem, "Models are compared on the same rows.", _same_rows_remedy(one, other))
-    if not _same_values(one.design.response, other.design.response) or not _same_trials(one, other):
+        raise ComparisonError(problem, "Models are compared on the same rows.", _same_rows_remedy(model, rival))
+    if not _same_values(model.design.response, rival.design.response) or not _same_trials(model, rival):
         raise ComparisonError(
-            f"the values of '{one.design.response_name}' differ between '{first}' and '{second}'.",
+            f"the values of '{model.design.response_name}' differ between '{first}' and '{second}'.",
             "Models are compared on the same values, in the same order.",
             "Fit both to one table.",
         )
 
 
-def _dropped_words(one: Model, other: Model) -> str:
+def _dropped_words(model: Model, rival: Model) -> str:
     """Say how many rows each model left out, where one did."""
-    if not one.n_dropped and not other.n_dropped:
+    if not model.n_dropped and not rival.n_dropped:
         return ""
-    return f"; for missing values they dropped {one.n_dropped:,} and {other.n_dropped:,}"
+    return f"; for missing values they dropped {model.n_dropped:,} and {rival.n_dropped:,}"
 
 
-def _same_rows_remedy(one: Model, other: Model) -> str:
+def _same_rows_remedy(model: Model, rival: Model) -> str:
     """Name the columns that have to be complete for both, or say that the tables differ."""
-    if one.design.merged is not None or other.design.merged is not None:
+    if model.design.merged is not None or rival.design.merged is not None:
         return "Fit the smaller model to the larger one's merged rows: data=larger.model.data."
-    if not one.n_dropped and not other.n_dropped:
+    if not model.n_dropped and not rival.n_dropped:
         return "Fit both to one table."
-    used = dict.fromkeys(str(column) for model in (one, other) for column in model.design.frame.columns)
+    used = dict.fromkeys(str(column) for each in (model, rival) for column in each.design.frame.columns)
     columns = ", ".join(f"'{column}'" for column in used)
     return f"Leave the same rows out for both: fit them to data.dropna(subset=[{columns}])."
 
 
-def _same_values(one: np.ndarray, other: np.ndarray) -> bool:
-    return bool(np.array_equal(one, other))
+def _same_values(values: np.ndarray, others: np.ndarray) -> bool:
+    return bool(np.array_equal(values, others))
 
 
-def _same_trials(one: Model, other: Model) -> bool:
-    trials = one.design.trials, other.design.trials
+def _same_trials(model: Model, rival: Model) -> bool:
+    trials = model.design.trials, rival.design.trials
     if trials[0] is None or trials[1] is None:
         known = trials[0] if trials[1] is None else trials[1]  # a bernoulli response is one of single trials
         return known is None or bool((known == 1).all())
     return _same_values(trials[0], trials[1])
 
 
-def _check_families(first: str, one: Model, second: str, other: Model) -> None:
-    kinds = [specification_of(model.family).responses.density for model in (one, other)]
+def _check_families(first: str, model: Model, second: str, rival: Model) -> None:
+    kinds = [specification_of(each.family).responses.density for each in (model, rival)]
     if kinds[0] != kinds[1]:
         raise ComparisonError(
-            f"'{first}' is {one.family.name}, '{second}' is {other.family.name}.",
+            f"'{first}' is {model.family.name}, '{second}' is {rival.family.name}.",
             f"The first gives a row {kinds[0]}, the second {kinds[1]}, and the two have no common scale.",
             "Compare families of counts with each other, and families of real numbers with each other.",
         )

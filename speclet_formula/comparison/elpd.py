@@ -12,14 +12,12 @@ from speclet_formula.common.table import wrapped
 
 @dataclass(kw_only=True, repr=False)
 class LeaveOneOut(ELPDDataLOO):
-    """What `loo` returns: ArviZ's estimate, with what speaks against it.
+    """What `loo` returns: ArviZ's ELPDData, with what speaks against it.
 
     Attributes
     ----------
     caveat : str
-        Why the estimate cannot be trusted, and what to do; empty where it can.
-
-    All others are ArviZ's.
+        Why the estimate cannot be trusted, and what to do; empty where it can. `loo` describes all others.
     """
 
     caveat: str = ""
@@ -30,7 +28,13 @@ class LeaveOneOut(ELPDDataLOO):
 
 @dataclass(kw_only=True, repr=False)
 class SampledLeaveOneOut(ELPDDataLOOSubsample):
-    """What `loo` returns of some rows that stand for all: as `LeaveOneOut`."""
+    """What `loo` returns of some rows that stand for all: ArviZ's ELPDData, with what speaks against it.
+
+    Attributes
+    ----------
+    caveat : str
+        As of `LeaveOneOut`; `loo` describes all others.
+    """
 
     caveat: str = ""
 
@@ -39,7 +43,7 @@ class SampledLeaveOneOut(ELPDDataLOOSubsample):
 
 
 class KFold(ELPDDataLOOKFold):
-    """What `kfold` returns: ArviZ's estimate."""
+    """What `kfold` returns, which describes it: ArviZ's ELPDData."""
 
 
 def _beneath(footer: str, caveat: str) -> str:

@@ -57,7 +57,7 @@ def glance(fit: Fit | PointFit, *, loo: bool = False) -> pd.DataFrame:
             row["REMLcrit" if fit.method == "reml" else "deviance"] = fit.deviance
         row["df_residual"] = nobs(fit) - fit.df
     elif loo:
-        found = leave_one_out(fit)
-        row |= {"elpd_loo": found.elpd, "looic": -2 * found.elpd, "p_loo": found.p, "se_elpd_loo": found.se}
-        row |= {"kind": found.elpd_i.attrs["kind"], "caveat": found.caveat}
+        elpd = leave_one_out(fit)
+        row |= {"elpd_loo": elpd.elpd, "looic": -2 * elpd.elpd, "p_loo": elpd.p, "se_elpd_loo": elpd.se}
+        row |= {"kind": elpd.elpd_i.attrs["kind"], "caveat": elpd.caveat}
     return pd.DataFrame([row])

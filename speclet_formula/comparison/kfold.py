@@ -6,9 +6,9 @@ integrated out, exactly; any other model is fitted again without each fold.
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,7 @@ from speclet_formula.inference.exact.leave_one_out import (
     read_variances,
     refit_without,
 )
-from speclet_formula.inference.plans import at_least
+from speclet_formula.inference.plans import DrawsArguments, at_least
 from speclet_formula.model import Model, in_order_of
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.draws import draws_of
@@ -84,7 +84,7 @@ def kfold(
     random_seed: int | None = 1,
     cores: int | None = None,
     progress: bool = True,
-    **fit_arguments: Any,
+    **fit_arguments: Unpack[DrawsArguments],
 ) -> "KFold":
     """Estimate how well a model predicts whole groups, or parts of the rows, that were left out of the fit.
 
@@ -135,8 +135,10 @@ def kfold(
     Raises
     ------
     ComparisonError
-        It is a fit without draws, the folds cannot be made, a coefficient with a flat prior rests on one fold alone, an
-        argument would change nothing, or a row has density 0.
+        The folds cannot be made, a coefficient with a flat prior rests on one fold alone, an argument would change
+        nothing, or a row has density 0.
+    EstimateError
+        It is a fit without draws.
     SamplingError
         As `fit`.
 
@@ -193,10 +195,6 @@ def make_folds(
         A column whose levels are spread evenly over the folds; of rows, not of levels.
     random_seed : int, optional
         Which rows or levels go together.
-
-    Returns
-    -------
-    Folds
 
     Raises
     ------
@@ -381,7 +379,7 @@ def _check_rank(X: np.ndarray, terms: Sequence[FixedTerm], folds: Folds) -> None
             )
 
 
-def _refuse_unused(fit_arguments: dict[str, Any], cores: int | None) -> None:
+def _refuse_unused(fit_arguments: Mapping[str, Any], cores: int | None) -> None:
     unused = [*fit_arguments, *([] if cores is None else ["cores"])]
     if unused:
         raise ComparisonError(

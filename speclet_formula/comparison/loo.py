@@ -112,31 +112,34 @@ def loo(
     choose = (
         None if observations is None else partial(draw_rows, count=_checked(observations, n), random_seed=random_seed)
     )
-    found = (integrated_rows if not why_not_exact(fit.model) else conditional_rows)(fit, choose)
-    places = np.arange(n) if found.drawn is None else found.drawn.rows
-    check_finite(found.elpd, fit, places)
-    good_k = good_pareto_k(found.n_draws)
-    about = {"kind": found.kind, "n_redone": found.n_redone}
-    against = caveat(fit, found.kind, int((~(found.k <= good_k)).sum()), len(places), good_k)
+    pointwise = (integrated_rows if not why_not_exact(fit.model) else conditional_rows)(fit, choose)
+    places = np.arange(n) if pointwise.drawn is None else pointwise.drawn.rows
+    check_finite(pointwise.elpd, fit, places)
+    good_k = good_pareto_k(pointwise.n_draws)
+    about = {"kind": pointwise.kind, "n_redone": pointwise.n_redone}
+    against = caveat(fit, pointwise.kind, int((~(pointwise.k <= good_k)).sum()), len(places), good_k)
 
     def by_row(values: np.ndarray, name: str) -> DataArray:
         return DataArray(values, {OBSERVATION_DIM: fit.model.design.rows[places]}, OBSERVATION_DIM, name, about)
 
     shared: dict[str, Any] = {
-        "n_samples": found.n_draws,
+        "n_samples": pointwise.n_draws,
         "n_data_points": n,
         "scale": "log",
         "warning": bool(against),
         "caveat": against,
         "good_k": good_k,
-        "elpd_i": by_row(found.elpd, "elpd_i"),
-        "pareto_k": by_row(found.k, "pareto_k"),
+        "elpd_i": by_row(pointwise.elpd, "elpd_i"),
+        "pareto_k": by_row(pointwise.k, "pareto_k"),
     }
-    if found.guesses is None or found.drawn is None:
-        spread = math.sqrt(n * found.elpd.var(ddof=1)) if n > 1 else math.nan
-        sums: dict[str, Any] = {"elpd": float(found.elpd.sum()), "se": spread, "p": float(found.p.sum())}
-        return LeaveOneOut(**sums, **shared, p_loo_i=by_row(found.p, "p_loo_i"))
-    elpd, p = (total(own, found.drawn, guess) for own, guess in zip((found.elpd, found.p), found.guesses, strict=True))
+    if pointwise.guesses is None or pointwise.drawn is None:
+        spread = math.sqrt(n * pointwise.elpd.var(ddof=1)) if n > 1 else math.nan
+        sums: dict[str, Any] = {"elpd": float(pointwise.elpd.sum()), "se": spread, "p": float(pointwise.p.sum())}
+        return LeaveOneOut(**sums, **shared, p_loo_i=by_row(pointwise.p, "p_loo_i"))
+    elpd, p = (
+        total(own, pointwise.drawn, guess)
+        for own, guess in zip((pointwise.elpd, pointwise.p), pointwise.guesses, strict=True)
+    )
     return SampledLeaveOneOut(
         elpd=elpd.value,
         se=elpd.spread,
@@ -145,9 +148,9 @@ def loo(
         subsample_size=len(places),
         subsampling_se=elpd.error,
         loo_subsample_observations=places,
-        p_loo_i=by_row(found.p, "p_loo_i"),
+        p_loo_i=by_row(pointwise.p, "p_loo_i"),
         elpd_loo_approx=DataArray(
-            found.guesses[0], {OBSERVATION_DIM: fit.model.design.rows}, OBSERVATION_DIM, "elpd_loo_approx"
+            pointwise.guesses[0], {OBSERVATION_DIM: fit.model.design.rows}, OBSERVATION_DIM, "elpd_loo_approx"
         ),
     )
 

@@ -152,10 +152,6 @@ def draw_rows(guesses: np.ndarray, count: int, random_seed: int | None) -> Drawn
     count : int
         How many to draw, at least 2.
     random_seed : int, optional
-
-    Returns
-    -------
-    Drawn
     """
     rng, n = generator(random_seed), len(guesses)
     order = np.argsort(np.where(np.isfinite(guesses), guesses, -np.inf), kind="stable")
@@ -186,10 +182,6 @@ def total(values: np.ndarray, drawn: Drawn, guesses: np.ndarray) -> Total:
         Which rows they belong to.
     guesses : ndarray of float, shape (n,)
         Those that are not finite are replaced by the mean of the others.
-
-    Returns
-    -------
-    Total
 
     References
     ----------
@@ -227,10 +219,6 @@ def _at_mean_variances(marginal: Marginal, draws: DrawnVariances) -> tuple[np.nd
 def good_pareto_k(n_draws: int) -> float:
     """Return the largest Pareto k at which that many draws are enough.
 
-    Parameters
-    ----------
-    n_draws : int
-
     Returns
     -------
     float
@@ -247,10 +235,6 @@ def good_pareto_k(n_draws: int) -> float:
 
 def relative_efficiency(draws: Draws) -> float:
     """Return the effective draws per draw, as ArviZ's `loo` does: the mean over all parameters, or some of very many.
-
-    Parameters
-    ----------
-    draws : Draws
 
     Returns
     -------

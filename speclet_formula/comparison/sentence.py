@@ -38,10 +38,6 @@ def describe(
         What ArviZ adds, such as that the best of many is so by chance.
     group : str, optional
         The column whose levels were left out whole; single rows were without one.
-
-    Returns
-    -------
-    str
     """
     doubts = {name: doubt for name in table.index if (doubt := _doubt(name, table, fits, estimates))}
     trusted = [name for name in table.index if name not in doubts and fits[name].diagnostics.verdict != "failed"]
@@ -70,10 +66,6 @@ def caveat(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> str:
         Rows with a high Pareto k, of all rows.
     good_k : float
         The limit of k.
-
-    Returns
-    -------
-    str
     """
     reasons = _reasons(fit, kind, n_high, n_rows, good_k)
     if not reasons:
@@ -83,10 +75,6 @@ def caveat(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> str:
 
 def sparse_parts(design: Design) -> list[str]:
     """Name the parts of a design whose effects rest on one or two rows each, with the share of rows concerned.
-
-    Parameters
-    ----------
-    design : Design
 
     Returns
     -------
@@ -119,28 +107,28 @@ def _doubt(name: str, table: pd.DataFrame, fits: Mapping[str, Fit], estimates: M
     """Say why a row of the table is no basis for a claim; nothing where it is one."""
     row = table.loc[name]
     labels = estimates[name].elpd_i.attrs.get("not_converged", []) if name in estimates else []
-    found = [f"the model did not surely converge without {listed(labels)}"] if labels else []
+    doubts = [f"the model did not surely converge without {listed(labels)}"] if labels else []
     if row["n_high_k"] or row["kind"] == "conditional":
         estimate = estimates.get(name)
         size, limit = (0, 0.0) if estimate is None else (estimate.n_data_points, estimate.good_k)
-        found += _reasons(fits[name], row["kind"], int(row["n_high_k"]), size, limit)
-    return found
+        doubts += _reasons(fits[name], row["kind"], int(row["n_high_k"]), size, limit)
+    return doubts
 
 
 def _reasons(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> list[str]:
     """Say what speaks against leave-one-out of a fit."""
-    found = []
+    reasons = []
     parts = sparse_parts(fit.model.design) if kind == "conditional" else []
     if parts:
-        found.append(
+        reasons.append(
             f"the effects of {', '.join(parts)} rest on one or two rows each, where leave-one-out from the draws "
             "favours the model"
         )
     if n_high:
         high = ", and its elpd is usually too high" if kind == "conditional" else ""
         have = "has" if n_high == 1 else "have"
-        found.append(f"{n_high:,} of {n_rows:,} rows {have} a high Pareto k (above {good_k:.2f}){high}")
-    return found
+        reasons.append(f"{n_high:,} of {n_rows:,} rows {have} a high Pareto k (above {good_k:.2f}){high}")
+    return reasons
 
 
 def _not_told(
@@ -203,8 +191,8 @@ def _difference(best: str, name: str, table: pd.DataFrame, estimates: Mapping[st
     """Return how much lower an elpd is than that of the best of those that can be trusted, and the standard error."""
     if best == table.index[0]:
         return float(-table.loc[name, "elpd_diff"]), float(table.loc[name, "dse"])
-    one, other = (np.asarray(estimates[each].elpd_i) for each in (best, name))
-    return float((one - other).sum()), float(np.sqrt(len(one) * (one - other).var()))
+    ahead, behind = (np.asarray(estimates[each].elpd_i) for each in (best, name))
+    return float((ahead - behind).sum()), float(np.sqrt(len(ahead) * (ahead - behind).var()))
 
 
 def _undecided(distance: float, error: float) -> bool:

@@ -108,10 +108,6 @@ def build_design(
     reserved : iterable of str, optional
         Names of the family's parameters; a column of that name stands in back-quotes.
 
-    Returns
-    -------
-    Design
-
     Raises
     ------
     FormulaError
@@ -435,7 +431,7 @@ def _first_clash(part: FixedPart, taken: frozenset[str]) -> tuple[FixedTerm, str
 
 
 def _columns(coded: Sequence[CodedFactor]) -> list[str]:
-    return [one.factor.name for one in coded if isinstance(one.factor, Name)]
+    return [part.factor.name for part in coded if isinstance(part.factor, Name)]
 
 
 def _to_quote(columns: Sequence[str], name: str, quoted: set[str]) -> set[str]:

@@ -159,10 +159,10 @@ def _strays(nodes: Sequence[Expression], scope: Scope, remedy: str) -> tuple[str
     """Return what is to be said of a column of text most of which is numbers, and what to do; else the remedy given."""
     names = [node.name for node in nodes if isinstance(node, Name)]
     labels = [name for name in names if isinstance(scope.frame[name].dtype, pd.CategoricalDtype)]
-    found = next(((name, told) for name in labels if (told := numeric_text(scope.frame[name]))), None)
-    if found is None:
+    numeric = next(((name, told) for name in labels if (told := numeric_text(scope.frame[name]))), None)
+    if numeric is None:
         return "", remedy
-    name, told = found
+    name, told = numeric
     return f": '{name}' is text, but {told.said}", told.remedy(name)
 
 

@@ -326,7 +326,7 @@ def _check_values(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
     """Refuse values whose squares are not finite."""
     if X.min(initial=0.0) >= -LARGEST_VALUE and X.max(initial=0.0) <= LARGEST_VALUE:
         return
-    raise _too_large(next(one.name for one in terms if np.abs(X[:, one.start : one.stop]).max() > LARGEST_VALUE))
+    raise _too_large(next(term.name for term in terms if np.abs(X[:, term.start : term.stop]).max() > LARGEST_VALUE))
 
 
 def _too_large(name: str) -> DataError:
@@ -416,12 +416,12 @@ def _codings(intercept: bool, terms: Sequence[Term], labelled: Mapping[TermFacto
     for term in terms:
         if any(labelled[factor] for factor in term.factors):
             groups.setdefault(frozenset(f for f in term.factors if not labelled[f]), []).append(term)
-    found: dict[Term, list[Coding]] = {}
+    codings: dict[Term, list[Coding]] = {}
     for numbers, members in groups.items():
         spanned: set[_Subterm] = {frozenset()} if (numbers in margins if numbers else intercept) else set()
         for term in members:
-            found[term] = _unspanned([factor for factor in term.factors if labelled[factor]], spanned)
-    return found
+            codings[term] = _unspanned([factor for factor in term.factors if labelled[factor]], spanned)
+    return codings
 
 
 def _unspanned(factors: Sequence[TermFactor], spanned: set[_Subterm]) -> list[Coding]:
@@ -442,13 +442,13 @@ def _subterms(factors: Sequence[TermFactor]) -> Iterator[_Subterm]:
 
 def _absorb(parts: list[_Subterm], factors: Sequence[TermFactor]) -> bool:
     """Let one part take in a smaller one by having all levels of the factor between them; False if none can."""
-    places = {part: place for place, part in enumerate(parts)}
-    for place, small in enumerate(parts):
-        larger = [(places.get(small | {(factor, False)}, -1), factor) for factor in factors]
-        found = min((pair for pair in larger if pair[0] > place), key=lambda pair: pair[0], default=None)
-        if found is not None:
-            parts[found[0]] = small | {(found[1], True)}
-            del parts[place]
+    positions = {part: position for position, part in enumerate(parts)}
+    for position, small in enumerate(parts):
+        larger = [(positions.get(small | {(factor, False)}, -1), factor) for factor in factors]
+        taker = min((pair for pair in larger if pair[0] > position), key=lambda pair: pair[0], default=None)
+        if taker is not None:
+            parts[taker[0]] = small | {(taker[1], True)}
+            del parts[position]
             return True
     return False
 

@@ -120,10 +120,6 @@ def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...
 
     There intercepts and slopes are all but perfectly correlated, and no search gets along the ridge: a calendar year.
 
-    Parameters
-    ----------
-    design : Design
-
     Returns
     -------
     design : Design
@@ -139,10 +135,10 @@ def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...
             groups.append(block)
             moves.append(None)
             continue
-        place = block.columns.index("1")
-        means[place] = 0.0
+        intercept = block.columns.index("1")
+        means[intercept] = 0.0
         back = np.eye(len(means))
-        back[place] -= means
+        back[intercept] -= means
         groups.append(replace(block, values=block.values - means))
         moves.append(back)
     moved = any(move is not None for move in moves)

@@ -74,10 +74,6 @@ def check_merged(formula: Formula, table: pd.DataFrame, *, plain: bool, function
         Whether the family is gaussian with the identity link.
     functions : sequence of str
         The user's own functions.
-
-    Raises
-    ------
-    DataError
     """
     counted, within = merged_columns(table)
     made_for = _response_of(within)
@@ -113,12 +109,7 @@ def _calls(formula: Formula) -> list[Call]:
 
 
 def require_rows(design: Design, caller: str) -> None:
-    """Refuse what needs each row by itself, where rows are merged.
-
-    Raises
-    ------
-    DataError
-    """
+    """Refuse what needs each row by itself, where rows are merged."""
     if design.merged is not None:
         raise DataError(
             f"{caller} needs each row by itself, and this model's {row_count(design):,} rows are merged into "
@@ -129,12 +120,7 @@ def require_rows(design: Design, caller: str) -> None:
 
 
 def refuse_merged(table: pd.DataFrame) -> None:
-    """Refuse a merged table where responses are to be drawn for its rows.
-
-    Raises
-    ------
-    DataError
-    """
+    """Refuse a merged table where responses are to be drawn for its rows."""
     if merged_columns(table):
         raise DataError(
             f"the {count_rows(table):,} rows of the table are merged into {len(table):,}, and responses are to be "

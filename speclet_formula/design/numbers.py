@@ -111,10 +111,6 @@ def refuse_infinite(values: np.ndarray, name: str, before: int | None = None) ->
     before : int, optional
         How many rows came before these, of a column of which this is one piece; None for a whole column, whose infinite
         values can be counted.
-
-    Raises
-    ------
-    DataError
     """
     infinite = np.flatnonzero(np.isinf(values))
     if len(infinite):
@@ -135,10 +131,6 @@ def refuse_lost_digits(values: np.ndarray, name: str) -> None:
         Finite or missing.
     name : str
         The column's.
-
-    Raises
-    ------
-    DataError
     """
     kind = np.finfo(values.dtype)
     large = np.unique(values[np.abs(values) >= 2.0 ** (kind.nmant + 1)])

@@ -271,14 +271,14 @@ def _numbers(node: Expression, scope: Scope, *, binary: bool) -> np.ndarray:
     if isinstance(values, pd.Categorical):
         if binary and len(values.categories) == 2:  # noqa: PLR2004 - binary
             return np.asarray(values.codes, dtype=float)
-        found = numeric_text(values)
+        numeric = numeric_text(values)
         raise DataError(
-            f"the response '{text_of(node)}' is text, but {found.said}."
-            if found
+            f"the response '{text_of(node)}' is text, but {numeric.said}."
+            if numeric
             else f"the response '{text_of(node)}' holds labels ({listed(values.categories, 3)}), not numbers.",
             "The response is numeric; a factor of two levels serves a bernoulli family.",
-            found.remedy(response_name(node))
-            if found
+            numeric.remedy(response_name(node))
+            if numeric
             else "Convert the column to numbers, or choose the family that fits it.",
         )
     numbers = np.broadcast_to(np.asarray(values, dtype=float), len(scope.frame)).copy()

@@ -195,12 +195,12 @@ def _padded(blocks: Any) -> set[str]:
     """Return the columns of text that have a name such as "001"."""
     from pyarrow import compute
 
-    found: set[str] = set()
+    padded: set[str] = set()
     for block in blocks:
-        for name in set(block.schema.names) - found:
+        for name in set(block.schema.names) - padded:
             if compute.any(compute.match_substring_regex(block[name], r"^[+-]?0[0-9]")).as_py():
-                found.add(name)
-    return found
+                padded.add(name)
+    return padded
 
 
 def _wide_type(column: Any) -> Any:
@@ -273,16 +273,16 @@ def coded_pieces(
     from pyarrow import types
 
     for piece in _pieces(table, names):
-        found: dict[str, Any] = {}
+        coded: dict[str, Any] = {}
         for name in names:
             column = piece.column(name)
             if _holds_labels(column.type):
                 if types.is_dictionary(column.type):
                     ordered[name] = not has_no_order(piece.schema.field(name))
-                found[name] = _codes(column, levels.setdefault(name, {}))
+                coded[name] = _codes(column, levels.setdefault(name, {}))
             else:
-                found[name] = numbers_of(column)
-        yield found
+                coded[name] = numbers_of(column)
+        yield coded
 
 
 def numbers_of(column: Any) -> pd.Series:
@@ -290,8 +290,8 @@ def numbers_of(column: Any) -> pd.Series:
     from pyarrow import types
 
     if not (types.is_integer(column.type) and column.null_count):
-        found: pd.Series = column.to_pandas()
-        return found
+        numbers: pd.Series = column.to_pandas()
+        return numbers
     kind = pd.UInt64Dtype() if types.is_unsigned_integer(column.type) else pd.Int64Dtype()
     return pd.Series(column.to_pandas(types_mapper=lambda _: kind))
 
@@ -322,14 +322,14 @@ def _codes(column: Any, levels: dict[Any, int]) -> np.ndarray:
     if pa.types.is_string_view(column.type):
         column = column.cast(pa.large_string())
     encoded = column if pa.types.is_dictionary(column.type) else column.dictionary_encode()
-    found = []
+    codes = []
     for chunk in encoded.chunks:
         known = [
             -1 if level is None else levels.setdefault(level, len(levels)) for level in chunk.dictionary.to_pylist()
         ]
         indices = chunk.indices.fill_null(len(known)).to_numpy(zero_copy_only=False)
-        found.append(np.array([*known, -1], dtype=np.int32)[indices])
-    return np.concatenate(found) if found else np.empty(0, dtype=np.int32)
+        codes.append(np.array([*known, -1], dtype=np.int32)[indices])
+    return np.concatenate(codes) if codes else np.empty(0, dtype=np.int32)
 
 
 def whole_column(parts: list[Any], levels: dict[Any, int] | None, ordered: bool) -> Any:
@@ -425,14 +425,14 @@ def _single(
 
 def _no_numbers(response: str, values: pd.Categorical, seen: int) -> DataError:
     """Word the error of a response of labels, the first `seen` rows of which were read before."""
-    found = numeric_text(values, np.arange(seen, seen + len(values)))
+    numeric = numeric_text(values, np.arange(seen, seen + len(values)))
     return DataError(
-        f"the response '{response}' is text, but of the rows that were read {found.said}."
-        if found
+        f"the response '{response}' is text, but of the rows that were read {numeric.said}."
+        if numeric
         else f"the response '{response}' holds labels, not numbers.",
         "Rows are merged into the mean of a numeric response.",
-        found.remedy(response)
-        if found
+        numeric.remedy(response)
+        if numeric
         else "Convert the column to numbers, or check that it is the one that was meant.",
     )
 

@@ -224,7 +224,7 @@ def _no_column(name: str, columns: list[str], text: str | None) -> FormulaError:
         )
     same = next((column for column in columns if column.strip() == name), None)
     near = nearest(name, columns)
-    found = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) if text else None
+    spelled = re.search(rf"(?<![\w.]){re.escape(name)}(?![\w.])", text) if text else None
     return FormulaError(
         f"no column '{name}' in the data.",
         f"Columns: {listed(map(_shown, columns))}.",
@@ -233,8 +233,8 @@ def _no_column(name: str, columns: list[str], text: str | None) -> FormulaError:
         else f"Nearest: {_shown(near)}."
         if near
         else "Check the spelling, or add the column to the data.",
-        text if found else None,
-        found.start() if found else None,
+        text if spelled else None,
+        spelled.start() if spelled else None,
     )
 
 
@@ -385,12 +385,13 @@ def _floats(column: pd.Series) -> pd.Series:
 
 def _mixed(column: pd.Series, kinds: list[str]) -> DataError:
     """Word the error of a column that is neither numbers nor text throughout."""
-    found = numeric_text(column) if set(kinds) <= {"Decimal", "float", "int", "str"} else None
+    numeric = numeric_text(column) if set(kinds) <= {"Decimal", "float", "int", "str"} else None
     plain = f"data['{column.name}'] = data['{column.name}'].astype(str)"
     return DataError(
-        f"column '{column.name}' mixes values of the types {', '.join(kinds)}" + (f": {found.said}." if found else "."),
+        f"column '{column.name}' mixes values of the types {', '.join(kinds)}"
+        + (f": {numeric.said}." if numeric else "."),
         "A column holds numbers, or labels that are all text.",
-        found.remedy(str(column.name)) if found else f"Convert it: {plain}.",
+        numeric.remedy(str(column.name)) if numeric else f"Convert it: {plain}.",
     )
 
 

@@ -16,7 +16,7 @@ from speclet_formula.families.links import (
     Slopes,
 )
 from speclet_formula.families.parameters import KAPPA
-from speclet_formula.families.specification import FamilySpecification, LatentVariance, Parameters, Spelling
+from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
 
 
 def _bernoulli(y: np.ndarray, mean: np.ndarray, _p: Parameters, _trials: Any) -> Any:
@@ -58,11 +58,6 @@ def _deviance(y: np.ndarray, mean: np.ndarray, _p: Parameters) -> Any:
     return 2 * (special.xlogy(y, y / mean) + special.xlogy(1 - y, (1 - y) / (1 - mean)))
 
 
-def latent_variance(link: str) -> LatentVariance:
-    """Return the variance of the distribution that a link inverts, whatever the location."""
-    return lambda location, _p: np.full(len(location), LATENT_VARIANCES[link])
-
-
 def _curve(link: str) -> Curve:
     """Return the curve of successes among trials, or of a single trial."""
 
@@ -84,7 +79,6 @@ def _constant(observed: Observations, _numbers: Numbers) -> float:
 
 
 _CURVES = {link: _curve(link) for link in PROBABILITY}
-_LATENT = {link: latent_variance(link) for link in SHARE}
 
 BERNOULLI = FamilySpecification(
     "bernoulli", "p", (), PROBABILITY, "binary",
@@ -93,7 +87,7 @@ BERNOULLI = FamilySpecification(
     Spelling("Bernoulli", ("p",), "bernoulli", "binomial", glm_lacks=("identity",)),
     variance=lambda mean, _p, _: mean * (1 - mean),
     deviance=_deviance,
-    latent_variances=_LATENT,
+    latent_variances=LATENT_VARIANCES,
     curves=_CURVES,
 )  # fmt: skip
 
@@ -103,7 +97,7 @@ BINOMIAL = FamilySpecification(
     Spelling("Binomial", ("n", "p"), "binomial", "binomial", glm_lacks=("identity",)),
     variance=lambda mean, _p, trials: _of_share(mean, trials),
     deviance=_deviance,
-    latent_variances=_LATENT,
+    latent_variances=LATENT_VARIANCES,
     curves=_CURVES,
     weights="trials",
     single_trials="bernoulli",

@@ -64,7 +64,18 @@ LATENT: Mapping[str, Latent] = {
         lambda u: np.log(-np.log1p(-u)),
     ),
 }
-LATENT_VARIANCES: Mapping[str, float] = {"logit": np.pi**2 / 3, "probit": 1.0, "cloglog": np.pi**2 / 6}
+
+
+def _constant_variance(value: float) -> Callable[[np.ndarray, Mapping[str, Any]], np.ndarray]:
+    return lambda location, _parameters: np.full(len(location), value)
+
+
+# Of the distribution that a link inverts, (location, parameters) -> array: the same everywhere.
+LATENT_VARIANCES: Mapping[str, Callable[[np.ndarray, Mapping[str, Any]], np.ndarray]] = {
+    "logit": _constant_variance(np.pi**2 / 3),
+    "probit": _constant_variance(1.0),
+    "cloglog": _constant_variance(np.pi**2 / 6),
+}
 
 
 class Slopes(NamedTuple):

@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.families.binomial import latent_variance
-from speclet_formula.families.links import SHARE, Latent
+from speclet_formula.families.links import LATENT_VARIANCES, SHARE, Latent
 from speclet_formula.families.parameters import THRESHOLD, Measures, Stated, threshold_at
 from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
 
@@ -97,7 +96,7 @@ CUMULATIVE = FamilySpecification(
     _cumulative, _draw_cumulative,
     Spelling("Categorical", ("p",), "cumulative", clm=True, level="P({y} ≤ k)"),
     _cumulative_probabilities,
-    latent_variances={link: latent_variance(link) for link in SHARE},
+    latent_variances=LATENT_VARIANCES,
     increasing=True,
     aliases=("ordinal",),
 )  # fmt: skip

@@ -100,10 +100,6 @@ def lme4_text(formula: Formula, levels: Levels | None = None) -> str:
     formula : Formula
     levels : mapping of str to sequence of str, optional
         As for `spell_formula`.
-
-    Returns
-    -------
-    str
     """
     response = formula.response
     if isinstance(response, Call) and response.function in LIMITED:
@@ -119,10 +115,6 @@ def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...
     formula : Formula
     levels : mapping of str to sequence of str, optional
         As for `spell_formula`.
-
-    Returns
-    -------
-    tuple of str
     """
     parameters = (f"# lme4 has no formula for a parameter: {n} ~ {_r_side(part)}" for n, part in formula.parameters)
     blocks = [block for block in formula.group_terms if _is_diagonal(block, levels or {})]
@@ -262,10 +254,6 @@ def bambi_text(formula: Formula, success: str | None = None) -> str:
     formula : Formula
     success : str, optional
         The level of a factor as response whose probability is modelled; Bambi takes the first, R the second.
-
-    Returns
-    -------
-    str
     """
     formula = _with_names(formula, renamed_columns(formula))
     level = "" if success is None else f"[{_python_string(success)}]"
@@ -278,10 +266,6 @@ def bambi_text(formula: Formula, success: str | None = None) -> str:
 
 def renamed_columns(formula: Formula) -> dict[str, str]:
     """Give a name that Bambi and PyMC take to each column that needs another.
-
-    Parameters
-    ----------
-    formula : Formula
 
     Returns
     -------
@@ -314,10 +298,6 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
     formula : Formula
     levels : mapping of str to sequence of str, optional
         As for `spell_formula`.
-
-    Yields
-    ------
-    str
     """
     called = {call.function for call in calls_in(formula)} & _NOT_IN_FORMULAE
     yield from (f"# Bambi has no {name}(): put its columns into the table first" for name in sorted(called))
@@ -367,7 +347,7 @@ def _with_names(node: Any, names: Mapping[str, str]) -> Any:
     if isinstance(node, tuple):
         return tuple(_with_names(part, names) for part in node)
     if is_dataclass(node) and not isinstance(node, type):
-        return replace(node, **{one.name: _with_names(getattr(node, one.name), names) for one in fields(node)})
+        return replace(node, **{part.name: _with_names(getattr(node, part.name), names) for part in fields(node)})
     return node
 
 

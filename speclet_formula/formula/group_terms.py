@@ -102,8 +102,10 @@ def remove_groups(group_terms: Sequence[GroupTerm], node: TreeNode, side: Side) 
 def remove_offset(offset: Expression, node: TreeNode, side: Side) -> None:
     """Take an offset away."""
     if offset not in side.offsets:
-        raise _not_there(f"offset({text_of(offset)})", [f"offset({text_of(one)})" for one in side.offsets], node, side)
-    side.offsets = [other for other in side.offsets if other != offset]
+        raise _not_there(
+            f"offset({text_of(offset)})", [f"offset({text_of(known)})" for known in side.offsets], node, side
+        )
+    side.offsets = [known for known in side.offsets if known != offset]
 
 
 def check_removed(removed: Sequence[Term], kept: Container[frozenset[Name | Call]], node: TreeNode, side: Side) -> None:
@@ -204,10 +206,10 @@ def _not_a_group(node: TreeNode, bars: TreeNode, context: Context) -> FormulaErr
 
 
 def _repeated_column(
-    column: Term, one: tuple[GroupTerm, TreeNode], other: tuple[GroupTerm, TreeNode], side: Side
+    column: Term, earlier: tuple[GroupTerm, TreeNode], later: tuple[GroupTerm, TreeNode], side: Side
 ) -> FormulaError:
     """Word the error for a column that two group terms share."""
-    (first, _), (second, node) = one, other
+    (first, _), (second, node) = earlier, later
     what = f"the column '{text_of(column)}'" if column.factors else "the intercept"
     problem = f"{what} of '{text_of(second.group)}' appears twice, in {text_of(first)} and in {text_of(second)}."
     had = {frozenset(term.factors) for term in first.terms}
@@ -215,7 +217,7 @@ def _repeated_column(
     intercept = second.intercept and not first.intercept
     terms = distinct((*first.terms, *second.terms))
     together = GroupTerm(first.intercept or second.intercept, terms, first.group, correlated=True)
-    remedy = _nested_alone(one, other, side) or f"Write {text_of(first)} alone."
+    remedy = _nested_alone(earlier, later, side) or f"Write {text_of(first)} alone."
     if rest or intercept:
         apart = GroupTerm(intercept, rest, second.group, second.correlated)
         remedy = f"Write {text_of(together)}, or {text_of(first)} + {text_of(apart)} without correlation between them."
@@ -223,9 +225,9 @@ def _repeated_column(
     return error_under(side.context, node, problem, allowed, remedy)
 
 
-def _nested_alone(one: tuple[GroupTerm, TreeNode], other: tuple[GroupTerm, TreeNode], side: Side) -> str | None:
+def _nested_alone(earlier: tuple[GroupTerm, TreeNode], later: tuple[GroupTerm, TreeNode], side: Side) -> str | None:
     """Return what to write where (1 | g) stands beside (1 | g/f), which is (1 | g) + (1 | g:f) already."""
-    for (mine, node), (theirs, _) in ((one, other), (other, one)):
+    for (mine, node), (theirs, _) in ((earlier, later), (later, earlier)):
         parts = [term for term, origin in side.group_terms if origin is node]
         if len(parts) > 1 and _holds(mine, theirs):
             columns, bar, groups = (source_of(side.context, part) for part in children_of(unwrapped(node))[:3])

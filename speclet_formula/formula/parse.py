@@ -126,10 +126,6 @@ def joined_text(formula: str | Sequence[str]) -> str:
     formula : str or sequence of str
         ``["y ~ x", "sigma ~ x"]``; a single text is returned as it is.
 
-    Returns
-    -------
-    str
-
     Examples
     --------
     >>> joined_text(["y ~ x", "sigma ~ x"])

@@ -1,1 +1,1 @@
-"""A Model goes in, draws from its posterior come out; Bambi and PyMC are touched in this room alone."""
+"""Fitting: the engines and what chooses between them. Bambi and PyMC are touched in this room alone."""

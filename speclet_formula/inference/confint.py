@@ -15,12 +15,13 @@ from scipy.optimize import brentq
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design
 from speclet_formula.design.design import replace_mean
-from speclet_formula.inference.dropping import independent_columns
+from speclet_formula.errors import EstimateError
+from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.criterion import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.inference.reml.fit import fit_point
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
+from speclet_formula.posterior.intervals import Array, IntervalKind
 from speclet_formula.posterior.points import interval_of
 from speclet_formula.posterior.tidy import tidy
 

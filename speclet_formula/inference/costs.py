@@ -274,10 +274,6 @@ def _memory() -> float:
 def memory_in_words(size: float) -> str:
     """Return bytes as gigabytes, with one digit.
 
-    Parameters
-    ----------
-    size : float
-
     Returns
     -------
     str

@@ -74,10 +74,6 @@ def promised(
         The variables that were asked for: nutpie keeps others too.
     renamed : mapping of str to str
         Dimensions as they are to be called, by what they are called in the tree.
-
-    Returns
-    -------
-    xarray.DataTree
     """
     posterior = tree["posterior"].to_dataset()
     posterior = posterior.rename({new: old for new, old in renamed.items() if new in posterior.dims})

@@ -1,13 +1,14 @@
-"""lme4's own verbs: a formula and a table go in, a fit comes out. All of it is left to `Model` and to `fit`."""
+"""lme4's own verbs, from a formula and a table to a fit. All of it is left to `Model` and to `fit`."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, overload
+from typing import Any, Unpack, overload
 
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import Maximised, Sampled, refuse_unused
 from speclet_formula.design.tables import Missing
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.fit import fit
+from speclet_formula.inference.plans import FitArguments, RunArguments
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 
@@ -22,7 +23,7 @@ def lmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
+    **fit_arguments: Unpack[FitArguments],
 ) -> Fit: ...
 
 
@@ -36,7 +37,7 @@ def lmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
+    **fit_arguments: Unpack[RunArguments],
 ) -> PointFit: ...
 
 
@@ -89,7 +90,7 @@ def glmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
+    **fit_arguments: Unpack[FitArguments],
 ) -> Fit: ...
 
 
@@ -105,7 +106,7 @@ def glmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Any,
+    **fit_arguments: Unpack[RunArguments],
 ) -> PointFit: ...
 
 

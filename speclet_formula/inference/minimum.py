@@ -1,18 +1,28 @@
-"""A smooth function of a few numbers goes in; its smallest value and where it lies come out.
+"""The smallest value of a smooth function of a few numbers, where it lies, and how it bends there.
 
-The function is evaluated at many points at a time. Some of its numbers are sizes whose sign means nothing, so that zero
-is a point like any other for them, and no edge; it may be a saddle. What the numbers mean is left to others.
+Some of the numbers are sizes whose sign means nothing, so that zero is a point like any other for them, and no edge; it
+may be a saddle. `minimise` evaluates a function without a gradient at many points at a time, from several starts;
+`descend` follows a gradient from one start. Both end with Newton's steps, put small sizes at exactly zero, and look for
+another minimum beyond. What the numbers mean is left to others.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from scipy import optimize
 
-Function = Callable[[np.ndarray], np.ndarray]  # (N, m) -> (N,)
+type Values = Callable[[np.ndarray], np.ndarray]  # (N, d) -> (N,)
+type Value = Callable[[np.ndarray], float]  # (d,) -> value
+type Sloped = Callable[[np.ndarray], tuple[float, np.ndarray]]  # (d,) -> value, gradient (d,)
 
+SETTLED = 1e-9  # what a Newton step must still promise to be worth taking
+CONVERGED = 1e-6  # promised improvement of -2 log-likelihood: a thousandth of a standard error
+ROUNDING = 20 * np.finfo(float).eps  # of a value, relative to its size
+NEAR_ZERO = 1e-2  # of a size, in its unit
+
+# Without a gradient.
 STARTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of all sizes at a time, then of each by itself
 PROBES = (0.0, 0.02, 0.1, 0.5, 2.0, 8.0)  # of each size by itself, once a minimum is found
 LARGEST = 1e6
@@ -26,26 +36,41 @@ DESCENTS = 4
 NEWTON_STEPS = 100
 PARTS = 0.5 ** np.arange(-3.0, 6.0)  # of a Newton step that are tried; valleys are followed by long ones
 ALONG = np.outer([-1.0, 1.0], 10.0 ** np.arange(5)).ravel()  # ways down from a saddle, in steps of the differences
-SETTLED = 1e-9  # what a Newton step must still promise to be worth taking
-CONVERGED = 1e-6  # promised improvement of -2 log-likelihood: a thousandth of a standard error
-ROUNDING = 20 * np.finfo(float).eps  # of a value, relative to its size
-NEAR_ZERO = 1e-2
+
+# With one.
+MOST_STEPS = 200
+HALVINGS = 12
+SLOPED_DESCENTS = 5
+ENOUGH = 1e-4  # of the decrease that the gradient promises, which a step must bring
+DAMPED = 0.2  # Powell's share of the old curvature that an update keeps at least
+STEP = 0.01  # of differences, in units of 1 / sqrt(curvature / 2): standard errors, of -2 log-likelihood
+LOST = 1e-10  # curvatures smaller than that share of the largest, in those units, are rounding
+SLOPED_PROBES = (0.0, 0.1, 0.5, 2.0)  # of each size by itself, in its unit
+
+
+def _none() -> np.ndarray:
+    return np.zeros((0, 0))
 
 
 @dataclass(frozen=True, eq=False)
 class Minimum:
     """Where a function is smallest."""
 
-    point: np.ndarray  # (m,); a size of zero is exactly 0
+    point: np.ndarray  # (d,); a size of zero is exactly 0
     value: float
     promised: float  # by how much a Newton step could still lower it; infinite at a saddle
-    evaluations: int
-    flat: np.ndarray  # (f, m) directions in which nothing changes, a step of the differences long
+    evaluations: int = 0  # by `minimise`
+    flat: np.ndarray = field(default_factory=_none)  # (f, d) by `minimise`: steps along which nothing changes
+    hessian: np.ndarray = field(default_factory=_none)  # (d, d) by `descend`; it holds where both numbers are free
+    free: np.ndarray = field(default_factory=_none)  # (d,) bool, by `descend`: all but the sizes of zero
 
     @property
     def converged(self) -> bool:
         """Whether nothing is left to gain."""
         return bool(np.isfinite(self.value) and self.promised < CONVERGED)
+
+
+# --- without a gradient -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,7 +83,7 @@ class _Quadratic:
     noise: float  # curvatures smaller than it are rounding
 
 
-def minimise(function: Function, sizes: np.ndarray) -> Minimum:
+def minimise(function: Values, sizes: np.ndarray) -> Minimum:
     """Find the minimum from the best of several starts, and look for another one beyond it.
 
     Parameters
@@ -67,24 +92,20 @@ def minimise(function: Function, sizes: np.ndarray) -> Minimum:
         Takes an (N, m) array of points, returns (N,) values; infinite is allowed.
     sizes : ndarray of bool, shape (m,)
         Which of the m numbers are sizes; the others start at zero.
-
-    Returns
-    -------
-    Minimum
     """
     counted = _Counted(function)
     if not len(sizes):
-        return Minimum(np.zeros(0), float(counted(np.zeros((1, 0)))[0]), 0.0, 1, np.zeros((0, 0)))
-    starts = np.outer(STARTS, sizes.astype(float))
+        return Minimum(np.zeros(0), float(counted(np.zeros((1, 0)))[0]), 0.0, evaluations=1)
+    starts, units = np.outer(STARTS, sizes.astype(float)), np.ones(len(sizes))
     point = _swept(counted, starts[np.argmin(counted(starts))], sizes)
     for _ in range(DESCENTS):
-        point, value = _descend(counted, point)
+        point, value = _by_differences(counted, point)
         point, value = _polish(counted, point, value)
-        better = _beyond(counted, point, value, sizes)
+        better = _beyond(counted, point, value, sizes, PROBES, units)
         if better is None:
             break
         point = better
-    point, value = _settle_at_zero(counted, point, value, sizes)
+    point, value = _settle_at_zero(counted, point, value, sizes, units)
     around = _quadratic(counted, point, value)
     level = np.concatenate([around.axes.T[np.abs(around.curvatures) <= around.noise], _level(counted, point, sizes)])
     return Minimum(point, value, _promise(around), counted.evaluations, level * _steps(point, HESSIAN_STEP))
@@ -93,7 +114,7 @@ def minimise(function: Function, sizes: np.ndarray) -> Minimum:
 class _Counted:
     """A function that counts the points it was asked for."""
 
-    def __init__(self, function: Function) -> None:
+    def __init__(self, function: Values) -> None:
         self._function = function
         self.evaluations = 0
 
@@ -102,7 +123,7 @@ class _Counted:
         return self._function(points)
 
 
-def _swept(function: Function, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _swept(function: Values, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Move each size by itself, one after the other, to the best of a few places."""
     for k in np.flatnonzero(sizes):
         tries = np.array([point, *(_with(point, k, start) for start in STARTS)])
@@ -110,7 +131,7 @@ def _swept(function: Function, point: np.ndarray, sizes: np.ndarray) -> np.ndarr
     return point
 
 
-def _descend(function: Function, start: np.ndarray) -> tuple[np.ndarray, float]:
+def _by_differences(function: Values, start: np.ndarray) -> tuple[np.ndarray, float]:
     """Go downhill by L-BFGS-B with central differences, in units that give each number a like curvature."""
     unit = _units(function, start)
 
@@ -128,13 +149,13 @@ def _descend(function: Function, start: np.ndarray) -> tuple[np.ndarray, float]:
         start / unit,
         jac=True,
         method="L-BFGS-B",
-        bounds=[(-LARGEST / one, LARGEST / one) for one in unit],
+        bounds=[(-LARGEST / size, LARGEST / size) for size in unit],
         options={"ftol": ROUGHLY, "gtol": 1e-3},
     )
     return np.asarray(found.x * unit), float(found.fun)
 
 
-def _units(function: Function, point: np.ndarray) -> np.ndarray:
+def _units(function: Values, point: np.ndarray) -> np.ndarray:
     """Return the change of each number that raises the function by about one half."""
     steps = _steps(point, HESSIAN_STEP)
     values = function(np.concatenate([point[None], point + np.diag(steps), point - np.diag(steps)]))
@@ -148,14 +169,7 @@ def _steps(point: np.ndarray, relative: float) -> np.ndarray:
     return np.asarray(relative * np.maximum(np.abs(point), SMALL))
 
 
-def _with(point: np.ndarray, k: Any, number: float) -> np.ndarray:
-    """Return a point with another number at place k."""
-    moved = point.copy()
-    moved[k] = number
-    return moved
-
-
-def _polish(function: Function, point: np.ndarray, value: float) -> tuple[np.ndarray, float]:
+def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarray, float]:
     """Take Newton steps until they promise nothing more; leave saddles along their ways down."""
     for _ in range(NEWTON_STEPS):
         around = _quadratic(function, point, value)
@@ -174,7 +188,7 @@ def _polish(function: Function, point: np.ndarray, value: float) -> tuple[np.nda
     return point, value
 
 
-def _quadratic(function: Function, point: np.ndarray, value: float) -> _Quadratic:
+def _quadratic(function: Values, point: np.ndarray, value: float) -> _Quadratic:
     """Fit a quadratic through the points around."""
     size = len(point)
     shifts = np.diag(_steps(point, HESSIAN_STEP))
@@ -199,15 +213,7 @@ def _promise(around: _Quadratic) -> float:
     return float(0.5 * np.sum(around.slopes[rising] ** 2 / around.curvatures[rising]))
 
 
-def _beyond(function: Function, point: np.ndarray, value: float, sizes: np.ndarray) -> np.ndarray | None:
-    """Return a point that is lower, found by moving one size by itself; None where there is none."""
-    probes = np.array([_with(point, k, probe) for k in np.flatnonzero(sizes) for probe in PROBES])
-    values = function(probes)
-    lowest = int(np.argmin(values))
-    return probes[lowest] if values[lowest] < value - max(CONVERGED, ROUNDING * abs(value)) else None
-
-
-def _level(function: Function, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _level(function: Values, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
     """Return the axes of the sizes that may be ten times as large or as small: rounding may hide it from curvatures."""
     axes: np.ndarray = np.eye(len(point))[sizes]
     wide = np.array([_with(point, k, far * max(abs(point[k]), SMALL)) for k in np.flatnonzero(sizes) for far in FAR])
@@ -218,9 +224,195 @@ def _level(function: Function, point: np.ndarray, sizes: np.ndarray) -> np.ndarr
         return np.asarray(axes[np.ptp(values, axis=1) < LEVEL])
 
 
-def _settle_at_zero(function: Function, point: np.ndarray, value: float, sizes: np.ndarray) -> tuple[np.ndarray, float]:
+# --- with a gradient --------------------------------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _Descended:
+    """A point that was looked at."""
+
+    point: np.ndarray
+    value: float
+    gradient: np.ndarray
+    hessian: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+
+
+def descend(
+    function: Sloped, value: Value, start: np.ndarray, hessian: np.ndarray, sizes: np.ndarray, units: np.ndarray
+) -> Minimum:
+    """Find the minimum by quasi-Newton steps, settle it by Newton's, and look for another one beyond it.
+
+    Parameters
+    ----------
+    function : callable
+        Returns value and gradient at a point (d,).
+    value : callable
+        Returns the value alone.
+    start : ndarray of float, shape (d,)
+        Where the function is finite.
+    hessian : ndarray of float, shape (d, d)
+        A guess of how it bends there.
+    sizes : ndarray of bool, shape (d,)
+        Which of the numbers are sizes.
+    units : ndarray of float, shape (d,)
+        What a large change of each number is.
+    """
+    here = _Descended(start, *function(start), hessian)
+    free = np.ones(len(start), dtype=bool)
+    promised = np.inf
+
+    def values(points: np.ndarray) -> np.ndarray:
+        return np.array([value(point) for point in points])
+
+    for _ in range(SLOPED_DESCENTS):
+        here = _quasi_newton(function, here, free, units)
+        settled, _value = _settle_at_zero(values, here.point, here.value, sizes, units)
+        if settled is not here.point:
+            here = _Descended(settled, *function(settled), here.hessian)
+        free = ~(sizes & (here.point == 0))
+        here, promised = _newton(function, here, free, units)
+        better = _beyond(values, here.point, here.value, sizes, SLOPED_PROBES, units)
+        if better is None:
+            break
+        free = np.ones(len(start), dtype=bool)
+        here = _Descended(better, *function(better), bent(function, better, here.hessian, free))
+    return Minimum(here.point, here.value, promised, hessian=here.hessian, free=free)
+
+
+def _quasi_newton(function: Sloped, here: _Descended, free: np.ndarray, units: np.ndarray) -> _Descended:
+    """Go downhill by BFGS; the Hessian is learnt on the way."""
+    matrix = here.hessian
+    for _ in range(MOST_STEPS):
+        step, promise = _step(matrix, here.gradient, free, units)
+        if promise < SETTLED:
+            break
+        there = _along(function, here, step)
+        if there is None:
+            break
+        moved, turned = there.point - here.point, there.gradient - here.gradient
+        expected = matrix @ moved
+        along = float(moved @ expected)
+        if not along > 0:  # a guess that is not positive definite there
+            matrix = matrix + (float(turned @ moved) - along) * np.outer(moved, moved) / float(moved @ moved) ** 2
+        else:
+            share = float(moved @ turned)
+            if share < DAMPED * along:
+                mixed = (1 - DAMPED) * along / (along - share)
+                turned = mixed * turned + (1 - mixed) * expected
+            matrix = matrix + np.outer(turned, turned) / float(moved @ turned) - np.outer(expected, expected) / along
+        here = there
+    return _Descended(here.point, here.value, here.gradient, matrix)
+
+
+def _step(
+    matrix: np.ndarray, slope: np.ndarray, free: np.ndarray, units: np.ndarray, flat: float = 0.0
+) -> tuple[np.ndarray, float]:
+    """Return Newton's step, no longer than the units allow, and the decrease that it promises."""
+    step = np.zeros_like(slope)
+    if not free.any():
+        return step, 0.0
+    scale = _errors(matrix, units)[free]
+    curvatures, axes = np.linalg.eigh(matrix[np.ix_(free, free)] * np.outer(scale, scale))
+    slopes = axes.T @ (slope[free] * scale)
+    bends = np.maximum(np.abs(curvatures), LOST * np.abs(curvatures).max(initial=1.0))
+    used = bends > flat
+    step[free] = -scale * (axes @ np.where(used, slopes / bends, 0.0))
+    # Where nothing bends, a step as long as the unit is promised what the slope alone brings.
+    promise = float(np.sum(np.where(used, 0.5 * slopes**2 / bends, np.abs(slopes))))
+    return step / max(1.0, float(np.max(np.abs(step) / units))), promise
+
+
+def _errors(matrix: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Return the change of each number that raises the function by about one, if its curvature is known."""
+    curvature = np.abs(np.diagonal(matrix))
+    with np.errstate(divide="ignore"):
+        return np.clip(np.sqrt(2 / curvature), 1e-4 * units, units)
+
+
+def _along(function: Sloped, here: _Descended, step: np.ndarray) -> _Descended | None:
+    """Take the step, or a part of it that brings enough; None where none does."""
+    promised = float(here.gradient @ step)
+    for part in 0.5 ** np.arange(HALVINGS):
+        point = here.point + part * step
+        found, slope = function(point)
+        if found <= here.value + ENOUGH * part * promised:
+            return _Descended(point, found, slope)
+    return None
+
+
+def _newton(function: Sloped, here: _Descended, free: np.ndarray, units: np.ndarray) -> tuple[_Descended, float]:
+    """Take Newton steps until they promise nothing more; return the place with its Hessian, and what is promised."""
+    promise = np.inf
+    for _ in range(SLOPED_DESCENTS):
+        here.hessian = bent(function, here.point, here.hessian, free)
+        step, promise = _step(here.hessian, here.gradient, free, units, flat=LOST)
+        scale = _errors(here.hessian, units)[free]
+        curvatures = np.linalg.eigvalsh(here.hessian[np.ix_(free, free)] * np.outer(scale, scale))
+        saddle = bool((curvatures < -1e-4 * np.abs(curvatures).max(initial=0.0)).any())
+        if promise < SETTLED:
+            return here, np.inf if saddle else promise
+        there = _along(function, here, step)
+        if there is None:
+            return here, np.inf if saddle else promise
+        here = _Descended(there.point, there.value, there.gradient, here.hessian)
+    return here, promise
+
+
+def bent(function: Sloped, point: np.ndarray, guess: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Return the Hessian by central differences of the gradient.
+
+    Parameters
+    ----------
+    function : callable
+        As for `descend`.
+    point : ndarray of float, shape (d,)
+    guess : ndarray of float, shape (d, d)
+        A Hessian that tells how far to go, and is kept where nothing else is wanted.
+    wanted : ndarray of bool, shape (d,)
+        The numbers whose rows and columns are computed.
+    """
+    found = guess.copy()
+    steps = STEP * _errors(guess, np.maximum(np.abs(point), 1.0))
+    for place in np.flatnonzero(wanted):
+        shift = np.zeros_like(point)
+        shift[place] = steps[place]
+        ahead, behind = function(point + shift), function(point - shift)
+        if np.isfinite(ahead[0]) and np.isfinite(behind[0]):
+            column = (ahead[1] - behind[1]) / (2 * steps[place])
+            found[:, place] = column
+            found[place, ~wanted] = column[~wanted]
+    inside = np.ix_(wanted, wanted)
+    found[inside] = (found[inside] + found[inside].T) / 2
+    return found
+
+
+# --- both -------------------------------------------------------------------------------------------------------------
+
+
+def _with(point: np.ndarray, k: Any, number: float) -> np.ndarray:
+    """Return a point with another number at place k."""
+    moved = point.copy()
+    moved[k] = number
+    return moved
+
+
+def _beyond(
+    function: Values, point: np.ndarray, value: float, sizes: np.ndarray, probes: tuple[float, ...], units: np.ndarray
+) -> np.ndarray | None:
+    """Return a point that is lower, found by moving one size by itself; None where there is none."""
+    if not sizes.any():
+        return None
+    moved = np.array([_with(point, k, probe * units[k]) for k in np.flatnonzero(sizes) for probe in probes])
+    values = function(moved)
+    lowest = int(np.argmin(values))
+    return moved[lowest] if values[lowest] < value - max(CONVERGED, ROUNDING * abs(value)) else None
+
+
+def _settle_at_zero(
+    function: Values, point: np.ndarray, value: float, sizes: np.ndarray, units: np.ndarray
+) -> tuple[np.ndarray, float]:
     """Put small sizes at exactly zero where that costs no more than what a converged search leaves."""
-    for k in np.flatnonzero(sizes & (np.abs(point) < NEAR_ZERO)):
+    for k in np.flatnonzero(sizes & (np.abs(point) < NEAR_ZERO * units)):
         moved = _with(point, k, 0.0)
         there = float(function(moved[None])[0])
         if there <= value + max(0.1 * CONVERGED, ROUNDING * abs(value)):

@@ -4,14 +4,40 @@ How long and how carefully was sampled stays with the draws, so that a model is 
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 from speclet_formula.common.seeds import checked_seed
 from speclet_formula.errors import SamplingError
 
 Sampler = Literal["nutpie", "pymc", "numpyro"]
+
+
+class RunArguments(TypedDict, total=False):
+    """Arguments of `fit` that every engine takes."""
+
+    cores: int | None
+    random_seed: int | None
+    progress: bool
+
+
+class DrawsArguments(TypedDict, total=False):
+    """Arguments of `fit` that are about draws."""
+
+    draws: int | None
+    tune: int | None
+    chains: int | None
+    target_accept: float | None
+    sampler: Sampler | None
+
+
+class FitArguments(RunArguments, DrawsArguments, total=False):
+    """Arguments of `fit` of an engine that draws."""
+
+    keep: str | Sequence[str] | None
+
+
 SAMPLERS: tuple[Sampler, ...] = ("nutpie", "pymc", "numpyro")
 _DEFAULTS: Mapping[str, Any] = {
     "draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.9, "sampler": "nutpie", "progress": True,
@@ -100,10 +126,6 @@ def known_sampler(sampler: Sampler) -> Sampler:
 
 def time_in_words(seconds: float) -> str:
     """Return a time with one digit, which is what the estimates are good for.
-
-    Parameters
-    ----------
-    seconds : float
 
     Returns
     -------

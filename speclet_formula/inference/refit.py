@@ -1,4 +1,4 @@
-"""A model or a fit and a new response go in; the same model of that response comes out, or its fit.
+"""The same model, or fit, of another response.
 
 The design is kept: only the response, what is scaled to it and what is said of it change. Fitting is left to `fit`.
 """

@@ -1,4 +1,4 @@
-"""A fit, a model or a formula and R's `. ~ . - x` go in; the changed formula, its model or its fit comes out.
+"""A formula, a model or a fit changed by R's `. ~ . - x`.
 
 What the change means is left to `formula`, the fit to `fit`.
 """

@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.transforms import text_of_value
-from speclet_formula.errors import listed, nearest
-from speclet_formula.interpretation.means import Means, Names, named
-from speclet_formula.interpretation.values import (
+from speclet_formula.errors import EstimateError, listed, nearest
+from speclet_formula.interpretation.combinations import (
     Function,
     asymptotic,
     tabulate,
@@ -19,7 +18,7 @@ from speclet_formula.interpretation.values import (
     told_tests,
     weighted,
 )
-from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.interpretation.means import Means, Names, named
 
 METHODS = ("pairwise", "reference", "consec", "eff")
 RATIOS = {"log": "ratio", "logit": "odds ratio"}  # what the exponential of a difference on these links is
@@ -186,7 +185,7 @@ def _groups(table: pd.DataFrame, within: tuple[str, ...]) -> Iterator[tuple[dict
         return
     keys = list(zip(*(table[name] for name in within), strict=True))
     for key in dict.fromkeys(keys):
-        yield dict(zip(within, key, strict=True)), np.flatnonzero([other == key for other in keys])
+        yield dict(zip(within, key, strict=True)), np.flatnonzero([row == key for row in keys])
 
 
 def _labels(table: pd.DataFrame, focal: list[str]) -> list[str]:
@@ -223,9 +222,9 @@ def _compared(n_rows: int, method: str, base: int) -> Iterator[tuple[int, int]]:
     if method == "pairwise":
         yield from itertools.combinations(range(n_rows), 2)
     elif method == "consec":
-        yield from ((place, place - 1) for place in range(1, n_rows))
+        yield from ((row, row - 1) for row in range(1, n_rows))
     else:
-        yield from ((place, base) for place in range(n_rows) if place != base)
+        yield from ((row, base) for row in range(n_rows) if row != base)
 
 
 def _given_weights(name: str, weights: Mapping[str, float] | Sequence[float], labels: list[str]) -> np.ndarray:

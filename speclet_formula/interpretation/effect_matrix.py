@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock
-from speclet_formula.errors import listed, nearest
+from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.interpretation.level_effects import sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import Array, EstimateError, Interval, IntervalKind, stack, summarise
+from speclet_formula.posterior.intervals import Array, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import interval_of, points_of
 from speclet_formula.prediction import BLOCK_BYTES
 
@@ -90,11 +90,11 @@ def effect_matrix(
             f"Nearest: value='{near}'." if near else "Write value='estimate'.",
         )
     crossing = _cross(fit, rows, columns)
-    found = np.full((len(crossing.rows), len(crossing.columns)), np.nan)
+    values = np.full((len(crossing.rows), len(crossing.columns)), np.nan)
     for cells, draws in _cell_blocks(fit, crossing):
-        found[crossing.row_codes[cells], crossing.column_codes[cells]] = _values(draws, value, interval)
+        values[crossing.row_codes[cells], crossing.column_codes[cells]] = _values(draws, value, interval)
     frame = pd.DataFrame(
-        found, index=pd.Index(crossing.rows, name=rows), columns=pd.Index(crossing.columns, name=columns)
+        values, index=pd.Index(crossing.rows, name=rows), columns=pd.Index(crossing.columns, name=columns)
     )
     frame.attrs.update(value=value, effect=crossing.label, interval=str(interval), point_estimate=interval.point)
     frame.attrs["draws"] = len(draws_of(fit))
@@ -146,10 +146,10 @@ def selectivity(
     """
     interval = interval_of(fit, ci_prob, ci_kind)
     crossing = _cross(fit, rows, columns)
-    found = [
+    parts = [
         _selectivity_of(draws, crossing, cells, interval) for cells, draws in _cell_blocks(fit, crossing, whole=True)
     ]
-    frame = stack(found, SELECTIVITY, interval)
+    frame = stack(parts, SELECTIVITY, interval)
     frame.attrs["effect"] = crossing.label
     return frame
 

@@ -14,10 +14,10 @@ from speclet_formula.design.design import Predictor
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.transforms import label_of
-from speclet_formula.errors import listed, nearest
+from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.formula.terms import Call, columns_of
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.intervals import Array
 
 LARGEST_GRID = 20_000_000  # numbers in the columns of its rows, 160 MB
 _FEW = 2  # emmeans' cov.keep: a covariate with two values is a factor
@@ -100,10 +100,6 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     at : mapping, optional
     parameter : str, optional
         As for `reference_grid`.
-
-    Returns
-    -------
-    Grid
     """
     whole = fit.model.design
     predictor = predictor_of(whole, parameter)
@@ -125,8 +121,8 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     # The first varies fastest, as in R; a model without fixed variables has one row.
     rows = [row[::-1] for row in itertools.product(*reversed(values))]
     frame = pd.DataFrame(index=range(len(rows)))
-    for place, name in enumerate(names):
-        frame[name] = _column([row[place] for row in rows], whole.frame[name])
+    for position, name in enumerate(names):
+        frame[name] = _column([row[position] for row in rows], whole.frame[name])
     return Grid(predictor, whole, frame, parameter, _mean_offset(whole, predictor, chosen))
 
 
@@ -142,10 +138,6 @@ def _mean_offset(whole: Design, predictor: Predictor, chosen: Mapping[str, Any])
 
 def fixed_variables(predictor: Predictor) -> list[str]:
     """Return the columns of the data that fixed terms and offsets use.
-
-    Parameters
-    ----------
-    predictor : Predictor
 
     Returns
     -------

@@ -14,12 +14,11 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import GroupBlock, Predictor, sd_name
-from speclet_formula.errors import FormulaError, listed, nearest
+from speclet_formula.errors import EstimateError, FormulaError, listed, nearest
 from speclet_formula.posterior.draws import Draws, Fitted, draws_of
 from speclet_formula.posterior.intervals import (
     ESTIMATES,
     Array,
-    EstimateError,
     Interval,
     IntervalKind,
     choose_interval,
@@ -234,10 +233,6 @@ def read_hypothesis(text: str, parameters: Nameable, n_draws: int) -> Compared:
     parameters : Nameable
     n_draws : int
         Draws of all chains.
-
-    Returns
-    -------
-    Compared
 
     Raises
     ------

@@ -11,17 +11,9 @@ import pandas as pd
 from scipy.special import ndtr
 
 from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor
-from speclet_formula.errors import listed, nearest
+from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import (
-    ESTIMATES,
-    Array,
-    EstimateError,
-    Interval,
-    IntervalKind,
-    stack,
-    summarise,
-)
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import (
     PointEstimates,
     interval_of,
@@ -155,10 +147,6 @@ def choose_effects(fit: Fitted, group: str, term: str = "Intercept", add: str | 
     add : str or sequence of str
         Other grouping factors ("gene" for the levels of "gene:cell_line") and fixed terms ("Intercept", "control").
 
-    Returns
-    -------
-    Chosen
-
     Raises
     ------
     EstimateError
@@ -170,13 +158,13 @@ def choose_effects(fit: Fitted, group: str, term: str = "Intercept", add: str | 
     fixed: list[tuple[str, Array]] = []
     added: list[str] = []
     for name in names:
-        other = _same_column(predictor, name, block.columns[place])
-        term_found = next((found for found in predictor.fixed if name in (found.name, *found.columns)), None)
-        if other is not None and other[0] is not block:
-            others.append((other[1], _codes_of_levels(block, other[0])))
-            added.append(other[1])
-        elif term_found is not None:
-            fixed.append((term_found.variable, _weights(predictor, block, place, term_found, name)))
+        coarser = _same_column(predictor, name, block.columns[place])
+        fixed_term = next((each for each in predictor.fixed if name in (each.name, *each.columns)), None)
+        if coarser is not None and coarser[0] is not block:
+            others.append((coarser[1], _codes_of_levels(block, coarser[0])))
+            added.append(coarser[1])
+        elif fixed_term is not None:
+            fixed.append((fixed_term.variable, _weights(predictor, block, place, fixed_term, name)))
             added.append(name)
         else:
             raise _cannot_add(predictor, block, name, block.terms[place])
@@ -297,7 +285,7 @@ def _from_modes(fit: Fitted, points: PointEstimates, chosen: Chosen, interval: I
     if chosen.added:
         if chosen.added != (chosen.term,):
             raise _no_joint_draws(points, chosen)
-        labels = [label for term in fit.model.design.mean.fixed for label in term.columns]
+        labels = fit.model.design.mean.columns
         modes = modes + stated_coefficients(points)[labels.index(chosen.term)]
         sds = points.sum_sds[index][:, chosen.place]
     negative, lfsr = normal_signs(modes, sds)

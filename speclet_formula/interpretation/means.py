@@ -8,14 +8,14 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.table import Printed, Sheet, formatted, number, share, text_table
-from speclet_formula.errors import listed
+from speclet_formula.errors import EstimateError, listed
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import text_of
+from speclet_formula.interpretation.combinations import Values, combined, tabulate
 from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
-from speclet_formula.interpretation.values import Values, combined, tabulate
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, Interval, IntervalKind
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind
 from speclet_formula.posterior.points import NOT_ESTIMABLE, interval_of
 
 type Names = str | Sequence[str] | None
@@ -88,15 +88,11 @@ def shown_table(table: pd.DataFrame, draws: int = 0) -> pd.DataFrame:
         That of a `Means`.
     draws : int
         Over how many its probabilities were counted; 0 for a point fit.
-
-    Returns
-    -------
-    pandas.DataFrame
     """
     cells = formatted(table[list(ESTIMATES)], table["std_error"])
     shown = table.copy()
-    for place, name in enumerate(ESTIMATES):
-        shown[name] = [row[place] for row in cells]
+    for position, name in enumerate(ESTIMATES):
+        shown[name] = [row[position] for row in cells]
     if "statistic" in shown:
         shown["statistic"] = [number(value, ".3f") for value in table["statistic"]]
     if "p_negative" in shown:
@@ -273,7 +269,7 @@ def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale, back:
 
 def offset_words(grid: Grid) -> list[str]:
     """Say at what the offset is held, where it is."""
-    offsets = " + ".join(f"offset({text_of(one)})" for one in grid.predictor.formula.offsets)
+    offsets = " + ".join(f"offset({text_of(offset)})" for offset in grid.predictor.formula.offsets)
     return [] if grid.mean_offset is None else [f"{offsets} at its mean, {grid.mean_offset:.4g}"]
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from speclet_formula.errors import listed, nearest
+from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.families import inverse_link, inverse_parameter_link, is_ordinal, specification_of
 from speclet_formula.formula.terms import (
     LIMITED,
@@ -23,10 +23,10 @@ from speclet_formula.formula.terms import (
     columns_of,
     text_of,
 )
+from speclet_formula.interpretation.combinations import Function
 from speclet_formula.interpretation.grids import Grid
-from speclet_formula.interpretation.values import Function
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import Array, EstimateError
+from speclet_formula.posterior.intervals import Array
 
 type Scale = Literal["link", "response"]
 
@@ -112,12 +112,6 @@ def response_function(fit: Fitted, grid: Grid, scale: Scale) -> Function | None:
 def way_back(fit: Fitted, grid: Grid, scale: Scale) -> Back | None:
     """Return how a computed response is taken back to what it was computed from; None where there is nothing to do.
 
-    Parameters
-    ----------
-    fit : Fit or PointFit
-    grid : Grid
-    scale : {"link", "response"}
-
     Returns
     -------
     Back or None
@@ -175,17 +169,17 @@ def _undone(expression: Expression, response: str) -> tuple[list[Function], Expr
             expression = expression.arguments[0].value
             continue
         if isinstance(expression, Call):
-            found = _undone_call(expression)
-            if found is None:
+            undone = _undone_call(expression)
+            if undone is None:
                 raise _not_undone(expression.function, response)
         elif isinstance(expression, Operation) and expression.operator in _ARITHMETIC:
-            found = _undone_operation(expression)
-            if found is None:  # of several columns, such as a / b: a quantity of its own
+            undone = _undone_operation(expression)
+            if undone is None:  # of several columns, such as a / b: a quantity of its own
                 return steps, expression
         else:
             raise _not_undone(getattr(expression, "operator", text_of(expression)), response)
-        steps.append(found[0])
-        expression = found[1]
+        steps.append(undone[0])
+        expression = undone[1]
     return steps, expression
 
 

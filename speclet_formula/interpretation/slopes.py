@@ -6,11 +6,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from speclet_formula.errors import listed
-from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
-from speclet_formula.interpretation.means import Means, Names, averaging, named, offset_words
-from speclet_formula.interpretation.scales import Scale, check_type, response_function, way_back
-from speclet_formula.interpretation.values import (
+from speclet_formula.errors import EstimateError, listed
+from speclet_formula.interpretation.combinations import (
     Function,
     Values,
     asymptotic,
@@ -21,8 +18,11 @@ from speclet_formula.interpretation.values import (
     tests_against_zero,
     told_tests,
 )
+from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
+from speclet_formula.interpretation.means import Means, Names, averaging, named, offset_words
+from speclet_formula.interpretation.scales import Scale, check_type, response_function, way_back
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
+from speclet_formula.posterior.intervals import Array, IntervalKind
 from speclet_formula.posterior.points import interval_of, points_of
 
 _STEP = 1e-3  # of the covariate's range, emmeans' delta.var

@@ -107,12 +107,6 @@ def _is_counted(formula: Formula) -> bool:
 def named_formula(formula: Formula, dialect: Dialect, family: str) -> Formula:
     """Give the formulas of a family's parameters the names, and the signs of their offsets, that they have elsewhere.
 
-    Parameters
-    ----------
-    formula : Formula
-    dialect : {"lme4", "brms", "bambi"}
-    family : str
-
     Returns
     -------
     Formula

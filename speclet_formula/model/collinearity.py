@@ -41,12 +41,14 @@ def collinear_columns(design: Design, predictor: Predictor) -> Iterator[Finding]
     used = _informed(predictor)  # zero columns are reported as empty cells
     if len(used) > MOST_COLUMNS or len(used) >= row_count(design) or _disjoint(X):
         return
-    found = []
+    dependent = []
     for column, others in _dependent_columns(X, used, centred=intercept):
         sources = [listed([labels[other] for other in others])] if others else []
-        found.append(f"'{labels[column]}' from {' and '.join([*sources, *(['the intercept'] if intercept else [])])}")
-    if found:
-        shown = "; ".join(found[:_SHOWN]) + (f"; and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else "")
+        sources += ["the intercept"] if intercept else []
+        dependent.append(f"'{labels[column]}' from {' and '.join(sources)}")
+    if dependent:
+        left = f"; and {len(dependent) - _SHOWN:,} more" if len(dependent) > _SHOWN else ""
+        shown = "; ".join(dependent[:_SHOWN]) + left
         yield Finding(
             "collinear",
             f"Fixed columns can be computed from other ones: {shown}.",
@@ -87,7 +89,7 @@ def _scanned(predictor: Predictor) -> list[int]:
         seen: list[dict[str, int]] = [{} for _ in range(depth)]
         keys = []
         for split in parts:
-            places = [one.setdefault(name, len(one)) for one, name in zip(seen, split, strict=False)]
+            places = [known.setdefault(name, len(known)) for known, name in zip(seen, split, strict=False)]
             keys.append(tuple(reversed(places)))
         order += [term.start + place for place in sorted(range(len(keys)), key=keys.__getitem__)]
     return order
@@ -95,10 +97,6 @@ def _scanned(predictor: Predictor) -> list[int]:
 
 def without_dependent(design: Design) -> tuple[Design, np.ndarray]:
     """Leave out the mean's fixed columns that can be computed from earlier ones, or are zero: those that R drops.
-
-    Parameters
-    ----------
-    design : Design
 
     Returns
     -------
@@ -138,14 +136,14 @@ def null_vectors(X: np.ndarray, kept: np.ndarray) -> tuple[np.ndarray, ...]:
         One at the dropped column.
     """
     lengths = np.where(X.any(axis=0), np.linalg.norm(X, axis=0), 1.0)
-    scaled, found = X / lengths, []
+    scaled, vectors = X / lengths, []
     for column in np.setdiff1d(np.arange(X.shape[1]), kept):
         weights = np.linalg.lstsq(scaled[:, kept], scaled[:, column], rcond=None)[0]
         vector = np.zeros(X.shape[1])
         vector[kept] = np.where(np.abs(weights) > COLLINEAR, -weights, 0.0) / lengths[kept] * lengths[column]
         vector[column] = 1.0
-        found.append(vector)
-    return tuple(found)
+        vectors.append(vector)
+    return tuple(vectors)
 
 
 def _disjoint(X: np.ndarray) -> bool:
@@ -244,8 +242,8 @@ def separation(design: Design, support: Support) -> Iterator[Finding]:
         return
     if not (sides.low | sides.high).any():  # every row has successes and failures: nothing can be separated
         return
-    found = [finding for term in design.mean.fixed for finding in _term(term, design, sides)]
-    yield from found or _combination(design, sides)
+    single = [finding for term in design.mean.fixed for finding in _term(term, design, sides)]
+    yield from single or _combination(design, sides)
     if support == "binary":
         yield from (finding for block in design.mean.groups for finding in _pure_levels(block, design))
 
@@ -307,7 +305,7 @@ def _numeric(label: str, values: np.ndarray, design: Design, sides: _Sides) -> I
 
     That is a separation where an intercept can take the value up; without one the linear program decides.
     """
-    if not any(term.kind == "intercept" for term in design.mean.fixed) or np.ptp(values) == 0:
+    if not design.mean.has_intercept or np.ptp(values) == 0:
         return
     for sign, (lower, upper) in ((1, ("below", "above")), (-1, ("above", "below"))):
         x = sign * values
@@ -331,7 +329,7 @@ def _combination(design: Design, sides: _Sides) -> Iterator[Finding]:
     direction = _separating(design.mean.X[:, used], sides)
     if direction is None:
         return
-    labels = [column for term in design.mean.fixed for column in term.columns]
+    labels = design.mean.columns
     named = [labels[used[j]] for j in np.flatnonzero(np.abs(direction) > CERTAIN) if labels[used[j]] != "Intercept"]
     yield Finding(
         "separation",
@@ -355,7 +353,7 @@ def _separating(X: np.ndarray, sides: _Sides) -> np.ndarray | None:
         return None
     signed = np.where(sides.high, 1.0, -1.0)[one_sided, None] * scaled[one_sided]
     fixed = np.unique(scaled[~one_sided], axis=0)
-    found = linprog(
+    solution = linprog(
         -signed.sum(axis=0),
         A_ub=-signed,
         b_ub=np.zeros(len(signed)),
@@ -364,9 +362,9 @@ def _separating(X: np.ndarray, sides: _Sides) -> np.ndarray | None:
         bounds=[(-1, 1)] * X.shape[1],
         method="highs",
     )
-    if found.status != 0 or (signed @ found.x).max() <= CERTAIN:
+    if solution.status != 0 or (signed @ solution.x).max() <= CERTAIN:
         return None
-    return np.asarray(found.x)
+    return np.asarray(solution.x)
 
 
 def _pure_levels(block: GroupBlock, design: Design) -> Iterator[Finding]:

@@ -51,10 +51,6 @@ def listed(names: Sequence[str], *, quoted: bool = True) -> str:
     names : sequence of str
     quoted : bool
         Whether each gets quotes.
-
-    Returns
-    -------
-    str
     """
     shown = [f"'{name}'" if quoted else name for name in names[:_NAMED]]
     return ", ".join([*shown, "..."] if len(names) > _NAMED else shown)
@@ -130,10 +126,6 @@ def fixed_and_group(term: FixedTerm, predictor: Predictor) -> Iterator[Finding]:
     term : FixedTerm
     predictor : Predictor
         The linear predictor that the term is part of.
-
-    Yields
-    ------
-    Finding
     """
     name, of = term.name.removeprefix(predictor.prefix), f" in the formula of '{predictor.name}'"
     if term.kind == "categorical" and any(b.group == name and "1" in b.columns for b in predictor.groups):
@@ -148,10 +140,6 @@ def fixed_and_group(term: FixedTerm, predictor: Predictor) -> Iterator[Finding]:
 def text_of_numbers(design: Design) -> Iterator[Finding]:
     """Look for factors that are numbers but for a few cells.
 
-    Parameters
-    ----------
-    design : Design
-
     Yields
     ------
     Finding
@@ -161,13 +149,13 @@ def text_of_numbers(design: Design) -> Iterator[Finding]:
         column = design.frame[name]
         if not isinstance(column.dtype, pd.CategoricalDtype) or not _alphabetical(column):
             continue  # an order of its own is the analyst's: these are labels
-        found = numeric_text(column, design.rows)
-        if found is not None:
+        numeric = numeric_text(column, design.rows)
+        if numeric is not None:
             yield Finding(
                 "text_of_numbers",
-                f"'{name}' is text, but {found.said}.",
+                f"'{name}' is text, but {numeric.said}.",
                 f"Text is a factor: each of its {len(column.cat.categories):,} values has a coefficient of its own.",
-                f"{found.remedy(name)} If they are labels, leave it.",
+                f"{numeric.remedy(name)} If they are labels, leave it.",
             )
 
 
@@ -179,10 +167,6 @@ def sorted_levels(design: Design, unordered: Sequence[str]) -> Iterator[Finding]
     design : Design
     unordered : sequence of str
         Their columns, some of which the design may not use.
-
-    Yields
-    ------
-    Finding
     """
     for name in [name for name in _named_in_terms(design) if name in unordered]:
         levels = list(design.frame[name].cat.categories)
@@ -216,10 +200,6 @@ def extreme_response(design: Design, support: Support) -> Iterator[Finding]:
     design : Design
     support : {"real", "binary", "count", "proportion", "ordinal", "other"}
         What the response's family takes; other responses have their own unit.
-
-    Yields
-    ------
-    Finding
     """
     mean = column_means(design, design.response)
     within = 0.0 if design.merged is None else design.merged.within.sum() / row_count(design)
@@ -253,10 +233,6 @@ def extreme_scales(design: Design, predictor: Predictor) -> Iterator[Finding]:
     design : Design
     predictor : Predictor
         One of its linear predictors.
-
-    Yields
-    ------
-    Finding
     """
     fixed = [(label, j) for term in predictor.fixed for label, j in _columns_with_a_unit(term)]
     parts = [(label, predictor.X[:, j]) for label, j in fixed]

@@ -30,10 +30,6 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
         The design that the block is part of.
     support : {"real", "binary", "count", "proportion", "ordinal", "other"}
         What the response's family takes.
-
-    Yields
-    ------
-    Finding
     """
     n, q, k = row_count(design), len(block.levels), len(block.columns)
     rows = rows_by_level(design, block.codes, q)
@@ -117,10 +113,6 @@ def still_slopes(block: GroupBlock, predictor: Predictor) -> Iterator[Finding]:
     block : GroupBlock
     predictor : Predictor
         The linear predictor that the block is part of.
-
-    Yields
-    ------
-    Finding
     """
     slopes = [j for j, column in enumerate(block.columns) if column != "1"]
     still = [j for j in slopes if (block.values[:, j] == block.values[0, j]).all()]
@@ -162,9 +154,9 @@ def far_slopes(block: GroupBlock, design: Design, predictor: Predictor) -> Itera
     Finding
         One for each such column.
     """
-    if not any(other.group == block.group and "1" in other.columns for other in predictor.groups):
+    if not any(sibling.group == block.group and "1" in sibling.columns for sibling in predictor.groups):
         return
-    part = next(own for other, own in zip(predictor.groups, predictor.recipe.blocks, strict=True) if other is block)
+    part = next(own for sibling, own in zip(predictor.groups, predictor.recipe.blocks, strict=True) if sibling is block)
     for term in part.terms:
         spelled = _spelled_alone(term, predictor)
         if term.kind != "numeric" or term.dim is not None or spelled is None:
@@ -199,14 +191,14 @@ type LevelCodes = tuple[np.ndarray, Sequence[str]]  # a code for each row, and t
 def inspect_factors(design: Design) -> Iterator[Finding]:
     """Look at the grouping factors by pairs."""
     pairs = (pair for predictor in design.predictors for pair in combinations(predictor.groups, 2))
-    for one, other in pairs:
-        shared = set(one.columns) & set(other.columns)
-        if one.group != other.group and shared and _same_partition(one, other):
+    for first, second in pairs:
+        shared = set(first.columns) & set(second.columns)
+        if first.group != second.group and shared and _same_partition(first, second):
             yield Finding(
                 "same_partition",
-                f"'{one.group}' and '{other.group}' put the same rows together.",
+                f"'{first.group}' and '{second.group}' put the same rows together.",
                 "Their effects only enter as sums, so that the priors split one variance between two SDs.",
-                f"Leave the group term of '{other.group}' out.",
+                f"Leave the group term of '{second.group}' out.",
             )
     factors = {name: factor for block in design.blocks for name, factor in _factors(block, design)}
     for pair in combinations(factors, 2):
@@ -214,12 +206,12 @@ def inspect_factors(design: Design) -> Iterator[Finding]:
         yield from _nested_in_two(child, factors[child], parent, factors[parent])
 
 
-def _same_partition(one: GroupBlock, other: GroupBlock) -> bool:
-    if len(one.levels) != len(other.levels):
+def _same_partition(first: GroupBlock, second: GroupBlock) -> bool:
+    if len(first.levels) != len(second.levels):
         return False
-    partner = np.empty(len(one.levels), dtype=np.int64)
-    partner[one.codes] = other.codes
-    return bool((partner[one.codes] == other.codes).all())
+    partner = np.empty(len(first.levels), dtype=np.int64)
+    partner[first.codes] = second.codes
+    return bool((partner[first.codes] == second.codes).all())
 
 
 def _factors(block: GroupBlock, design: Design) -> Iterator[tuple[str, LevelCodes]]:
@@ -301,14 +293,14 @@ def relate_groups(design: Design) -> tuple[Relation, ...]:
     gene:sgRNA is nested in gene: each of its 55 levels lies within one level of gene, 5 to 6 in each.
     """
     blocks = {block.group: block for block in design.blocks}
-    return tuple(_relation(one, other) for one, other in combinations(blocks.values(), 2))
+    return tuple(_relation(first, second) for first, second in combinations(blocks.values(), 2))
 
 
-def _relation(one: GroupBlock, other: GroupBlock) -> Relation:
-    inner, outer = (one, other) if len(one.levels) >= len(other.levels) else (other, one)
+def _relation(first: GroupBlock, second: GroupBlock) -> Relation:
+    inner, outer = (first, second) if len(first.levels) >= len(second.levels) else (second, first)
     q, p = len(inner.levels), len(outer.levels)
     pairs = pd.unique(inner.codes * p + outer.codes)  # a hash table: linear, where np.unique sorts
-    names = inner.group, outer.group
+    names, both = (inner.group, outer.group), f"{first.group} and {second.group}"
     if len(pairs) == q == p:
         words = f"{inner.group} and {outer.group} are the same division of the rows, into {q:,} levels."
         return Relation(*names, "same", words)
@@ -320,14 +312,14 @@ def _relation(one: GroupBlock, other: GroupBlock) -> Relation:
         )
         return Relation(*names, "nested", words)
     if len(pairs) == q * p:
-        words = f"{one.group} and {other.group} are crossed: each of the {q * p:,} combinations of their levels occurs."
-        return Relation(one.group, other.group, "crossed", words)
+        words = f"{both} are crossed: each of the {q * p:,} combinations of their levels occurs."
+        return Relation(first.group, second.group, "crossed", words)
     partners = np.bincount(pairs // p, minlength=q)
     words = (
-        f"{one.group} and {other.group} are partially crossed: {len(pairs):,} of the {q * p:,} combinations of their "
-        f"levels occur, so that a level of {inner.group} meets {_between(partners)} of the {p:,} of {outer.group}."
+        f"{both} are partially crossed: {len(pairs):,} of the {q * p:,} combinations of their levels occur, so that a "
+        f"level of {inner.group} meets {_between(partners)} of the {p:,} of {outer.group}."
     )
-    return Relation(one.group, other.group, "partially crossed", words)
+    return Relation(first.group, second.group, "partially crossed", words)
 
 
 def _between(counts: np.ndarray) -> str:

@@ -22,12 +22,7 @@ MOST_ROUNDS = 10_000  # of drawing anew what fell outside the bounds: a range of
 
 
 def check_limits(family: Family, design: Design) -> None:
-    """Refuse a censored or truncated response of a family without a distribution function here.
-
-    Raises
-    ------
-    DataError
-    """
+    """Refuse a censored or truncated response of a family without a distribution function here."""
     if design.limits is not None and specification_of(family).tails is None:
         raise DataError(
             f"'{design.response_name}' has no meaning for the family '{family.name}'.",
@@ -91,13 +86,13 @@ def _limited(
     """Put probabilities in the place of the densities of bounds, or divide by the probability of being seen."""
     if limits.status is None:
         return np.asarray(density - _log_mass(tails, mean, parameters, limits))
-    found = np.array(density)
+    logs = np.array(density)
     for sign, tail in ((-1, tails.at_most), (1, tails.at_least)):
         held = np.flatnonzero(limits.status == sign)
         if len(held):
             held_parameters = {name: _columns(value, held) for name, value in parameters.items()}
-            found[..., held] = tail(y[held], mean[..., held], held_parameters)
-    return found
+            logs[..., held] = tail(y[held], mean[..., held], held_parameters)
+    return logs
 
 
 def _columns(value: np.ndarray, columns: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ class Draws:
         matrices[:, range(k), range(k)] = sds**2
         if block.correlated:
             i, j = np.triu_indices(k, 1)
-            known = np.nan_to_num(self.correlation(block))  # of an SD of zero it is none
+            known = np.where(sds[:, i] * sds[:, j] == 0, 0.0, self.correlation(block))  # an estimate of zero has none
             matrices[:, i, j] = matrices[:, j, i] = known * sds[:, i] * sds[:, j]
         return matrices
 

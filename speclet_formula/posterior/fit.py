@@ -9,12 +9,12 @@ from typing import Any, Literal
 
 from speclet_formula.common.engines import BY_NAME, Maximised
 from speclet_formula.common.table import number
-from speclet_formula.errors import some_of
+from speclet_formula.errors import EstimateError, some_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.effects import summarise_fixed
-from speclet_formula.posterior.intervals import EstimateError, choose_interval
+from speclet_formula.posterior.intervals import choose_interval
 from speclet_formula.posterior.points import PointEstimates
 from speclet_formula.posterior.summary import (
     MOST_FIXED,

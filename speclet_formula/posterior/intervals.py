@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from speclet_formula.errors import EstimateError as EstimateError
+from speclet_formula.errors import EstimateError
 
 Array = NDArray[np.float64]
 type IntervalKind = Literal["eti", "hdi"]

@@ -183,3 +183,10 @@ def with_interval(estimates: Array, errors: Array, interval: Interval) -> pd.Dat
     reach = NormalDist().inv_cdf((1 + interval.probability) / 2) * errors
     values = (estimates, errors, estimates - reach, estimates + reach)
     return pd.DataFrame(dict(zip(ESTIMATES, values, strict=True)))
+
+
+def without_intervals(frame: pd.DataFrame, points: PointEstimates, *columns: str) -> pd.DataFrame:
+    """Leave columns of a table empty, in place: so many standard errors to each side say little of a variance."""
+    frame[list(columns)] = np.nan
+    frame.attrs.update(interval="none", point_estimate=points.criterion)
+    return frame

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.merged import column_means
+from speclet_formula.errors import EstimateError
 from speclet_formula.families import FAMILIES, is_ordinal, specification_of
 from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, values_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, EstimateError, IntervalKind, stack, summarise
-from speclet_formula.posterior.points import interval_of, points_of
+from speclet_formula.posterior.intervals import ESTIMATES, Array, IntervalKind, stack, summarise
+from speclet_formula.posterior.points import interval_of, points_of, without_intervals
 
 MEASURES = ("measure", *ESTIMATES)
 
@@ -100,10 +101,7 @@ def _table(fit: Fitted, shares: dict[str, Array], ci_prob: float | None, ci_kind
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     frame = stack([summarise(draws[:, None], interval) for draws in shares.values()], ESTIMATES, interval)
     frame.insert(0, "measure", list(shares))
-    if points is not None:
-        frame[list(ESTIMATES[1:])] = np.nan
-        frame.attrs.update(interval="none", point_estimate=points.criterion)
-    return frame
+    return frame if points is None else without_intervals(frame, points, *ESTIMATES[1:])
 
 
 def _parts(fit: Fitted) -> tuple[Array, Array, Array]:

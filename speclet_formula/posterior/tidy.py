@@ -7,25 +7,12 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import Design
-from speclet_formula.errors import nearest
-from speclet_formula.posterior.draws import Fitted, draws_of
+from speclet_formula.errors import EstimateError, nearest
+from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.effects import fixef, ranef
-from speclet_formula.posterior.intervals import (
-    ESTIMATES,
-    Array,
-    EstimateError,
-    Interval,
-    IntervalKind,
-    stack,
-    summarise,
-)
+from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import ASYMPTOTIC, PointEstimates, interval_of, points_of, wald
-from speclet_formula.posterior.variances import (
-    RESIDUAL,
-    has_residual,
-    point_varcorr,
-    residual_label,
-)
+from speclet_formula.posterior.variances import RESIDUAL, has_residual, residual_label
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
@@ -129,21 +116,23 @@ def _fixed(fit: Fitted, interval: Interval) -> pd.DataFrame:
 
 def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
     """Summarise standard deviations and correlations under broom.mixed's names."""
-    points = points_of(fit)
-    if points is not None:
-        return _point_parameters(fit.model.design, points, interval)
-    draws, rows = draws_of(fit), []
+    known, rows = values_of(fit), []
     for block in fit.model.design.blocks:
         names = [f"sd__{term}" for term in block.terms]
         names += [f"cor__{'.'.join(pair)}" for pair in combinations(block.terms, 2) if block.correlated]
-        values = np.hstack([draws.sds(block), draws.correlation(block)])
+        values = np.hstack([known.sds(block), known.correlation(block)])
         for column, name in enumerate(names):
             rows.append(summarise(values[:, [column]], interval).assign(group=block.label, term=name))
     if has_residual(fit.model):
-        label, residual = residual_label(fit.model), draws.parameter("sigma")
+        label = residual_label(fit.model)
         kind = "sd" if label == RESIDUAL else "scale"
-        rows.append(summarise(residual, interval).assign(group=label, term=f"{kind}__Observation"))
-    return stack([row.assign(level=None) for row in rows], PARAMETERS, interval)
+        row = summarise(known.parameter("sigma"), interval)
+        rows.append(row.assign(group=label, term=f"{kind}__Observation"))
+    frame = stack([row.assign(level=None) for row in rows], PARAMETERS, interval)
+    if (points := points_of(fit)) is not None:
+        frame["std_error"] = _deviation_errors(fit.model.design, points, len(frame))
+        frame[["conf_low", "conf_high"]] = np.nan
+    return frame
 
 
 def _values(fit: Fitted, interval: Interval) -> pd.DataFrame:
@@ -152,20 +141,8 @@ def _values(fit: Fitted, interval: Interval) -> pd.DataFrame:
     return ranef(fit, ci_prob=interval.probability, ci_kind=interval.kind).rename(columns=names)
 
 
-def _point_parameters(design: Design, points: PointEstimates, interval: Interval) -> pd.DataFrame:
-    """Tabulate standard deviations and correlations under broom.mixed's names."""
-    frame = point_varcorr(design, points)
-    names = [
-        "sd__Observation" if grp == RESIDUAL else f"sd__{var1}" if pd.isna(var2) else f"cor__{var1}.{var2}"
-        for grp, var1, var2 in zip(frame["grp"], frame["var1"], frame["var2"], strict=True)
-    ]
-    frame = frame.rename(columns={"grp": "group", "sdcor": "estimate"})
-    errors = _deviation_errors(design, points, len(frame))
-    return stack([frame.assign(level=None, term=names, std_error=errors)], PARAMETERS, wald(points, interval))
-
-
 def _deviation_errors(design: Design, points: PointEstimates, n_rows: int) -> Array:
-    """Return the standard errors of the rows of `point_varcorr`; missing where they were not estimated."""
+    """Return the standard errors of SDs and correlations; missing where they were not estimated, as of the residual."""
     shown = [
         errors if block.correlated else errors[: len(block.columns)]
         for block, errors in zip(design.mean.groups, points.deviation_errors, strict=False)

@@ -6,15 +6,14 @@ One row per parameter, laid out as `as.data.frame(VarCorr(.))`.
 from collections.abc import Iterator
 from itertools import combinations
 
-import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, GroupBlock, Predictor
+from speclet_formula.design.design import GroupBlock, Predictor
+from speclet_formula.errors import EstimateError
 from speclet_formula.families import specification_of
-from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of
+from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of, values_of
 from speclet_formula.posterior.intervals import (
     Array,
-    EstimateError,
     Interval,
     IntervalKind,
     bounds,
@@ -22,7 +21,7 @@ from speclet_formula.posterior.intervals import (
     point_estimates,
     stack,
 )
-from speclet_formula.posterior.points import PointEstimates, interval_of, points_of
+from speclet_formula.posterior.points import interval_of, points_of, without_intervals
 
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 RESIDUAL, SCALE = "Residual", "Scale"  # the latter of a t response
@@ -66,12 +65,10 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
     >>> varcorr(fit)["grp"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['Subject', 'Subject', 'Subject', 'Residual']
     """
-    interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
-    if points is not None:
-        return point_varcorr(fit.model.design, points)
-    draws = draws_of(fit)
-    rows = [row for block in fit.model.design.blocks for row in _block_rows(draws, block, interval)]
-    return stack([*rows, *_residual_rows(fit, interval)], VARCORR, interval)
+    interval, values = interval_of(fit, ci_prob, ci_kind), values_of(fit)
+    rows = [row for block in fit.model.design.blocks for row in _block_rows(values, block, interval)]
+    frame = stack([*rows, *_residual_rows(fit.model, values, interval)], VARCORR, interval)
+    return frame if (points := points_of(fit)) is None else without_intervals(frame, points, "conf_low", "conf_high")
 
 
 def summarise_predictor(fit: Fitted, predictor: Predictor, interval: Interval) -> pd.DataFrame:
@@ -90,15 +87,16 @@ def summarise_predictor(fit: Fitted, predictor: Predictor, interval: Interval) -
     """
     draws = draws_of(fit)
     rows = [row for block in predictor.groups for row in _block_rows(draws, block, interval)]
-    return stack([*rows, *([] if predictor.name else _residual_rows(fit, interval))], VARCORR, interval)
+    residual = [] if predictor.name else _residual_rows(fit.model, draws, interval)
+    return stack([*rows, *residual], VARCORR, interval)
 
 
-def _residual_rows(fit: Fitted, interval: Interval) -> list[pd.DataFrame]:
+def _residual_rows(model: FittedModel, draws: Draws, interval: Interval) -> list[pd.DataFrame]:
     """Summarise the residual's standard deviation, if it is one number."""
-    if not has_residual(fit.model):
+    if not has_residual(model):
         return []
-    residual = draws_of(fit).parameter("sigma")
-    return [_row(residual_label(fit.model), None, None, residual**2, residual, interval)]
+    residual = draws.parameter("sigma")
+    return [_row(residual_label(model), None, None, residual**2, residual, interval)]
 
 
 def residual_label(model: FittedModel) -> str:
@@ -139,10 +137,7 @@ def sigma(fit: Fitted) -> float:
             "Its coefficients are among those of fixef(fit), on the log scale.",
             "For sigma in each row write fitted(fit, parameter='sigma').",
         )
-    points = points_of(fit)
-    if points is not None:
-        return 1.0 if points.sigma is None else points.sigma
-    return float(point_estimates(draws_of(fit).parameter("sigma"), choose_interval())[0])
+    return float(point_estimates(values_of(fit).parameter("sigma"), choose_interval())[0])
 
 
 def has_residual(model: FittedModel) -> bool:
@@ -167,42 +162,3 @@ def _row(grp: str, var1: str | None, var2: str | None, vcov: Array, sdcor: Array
     frame = pd.DataFrame([(grp, var1, var2, *estimates)], columns=list(VARCORR))
     # Without a type of their own, columns that are missing throughout could not be stacked with text.
     return frame.astype({"grp": "str", "var1": "str", "var2": "str"})
-
-
-def point_varcorr(design: Design, points: PointEstimates) -> pd.DataFrame:
-    """Tabulate standard deviations and correlations.
-
-    Parameters
-    ----------
-    design : Design
-    points : PointEstimates
-
-    Returns
-    -------
-    pandas.DataFrame
-        As `varcorr` describes, without intervals: `conf_low` and `conf_high` are missing, since so many standard errors
-        to each side say little of a variance. `vcov` is the square of `sdcor`.
-    """
-    rows = [
-        row
-        for block, matrix in zip(design.mean.groups, points.covariances, strict=True)
-        for row in _point_rows(block, matrix)
-    ]
-    if points.sigma is not None:
-        rows.append((RESIDUAL, None, None, points.sigma**2, points.sigma))
-    frame = pd.DataFrame(rows, columns=list(VARCORR[:5])).assign(conf_low=np.nan, conf_high=np.nan)
-    frame = frame.astype({"grp": "str", "var1": "str", "var2": "str"})[list(VARCORR)]
-    frame.attrs.update(interval="none", point_estimate=points.criterion)
-    return frame
-
-
-def _point_rows(block: GroupBlock, matrix: Array) -> Iterator[tuple[str, str | None, str | None, float, float]]:
-    """Give a block's standard deviations, then its correlations."""
-    labels = block.terms
-    sds = np.sqrt(np.diagonal(matrix))
-    for label, sd in zip(labels, sds, strict=True):
-        yield block.label, label, None, float(sd**2), float(sd)
-    for i, j in combinations(range(len(labels)), 2) if block.correlated else ():
-        scale = sds[i] * sds[j]
-        correlation = float(np.clip(matrix[i, j] / scale, -1, 1)) if scale > 0 else float("nan")
-        yield block.label, labels[i], labels[j], float(matrix[i, j]), correlation

@@ -46,10 +46,6 @@ def new_rows(model: Model, newdata: Any, re_form: Any, *, weighted: bool) -> New
     weighted : bool
         Whether the columns of trials and weights are needed too, where the table has them.
 
-    Returns
-    -------
-    NewRows
-
     Raises
     ------
     FormulaError
@@ -85,10 +81,6 @@ def keep_groups(model: Model, design: Design, re_form: Any) -> Design:
         The model's, or a replayed one.
     re_form : str, False or None
         None for all, "~0", "NA" or False for none, or a formula of group terms: "~(1 | gene)".
-
-    Returns
-    -------
-    Design
 
     Raises
     ------
@@ -181,10 +173,6 @@ def draw_anew(model: Model, draws: Draws, predictor: Predictor, rng: np.random.G
         Of the mean, or of a parameter.
     rng : numpy.random.Generator
 
-    Returns
-    -------
-    PredictorDraws
-
     Raises
     ------
     DataError
@@ -244,9 +232,9 @@ def _wanted(model: Model, re_form: Any) -> tuple[GroupTerm, ...] | None:
 
 def _asked(term: GroupTerm, wanted: tuple[GroupTerm, ...]) -> set[frozenset[Any]]:
     """Return the columns of a group term that are asked for, each by its factors; the intercept has none."""
-    asked = [one for one in wanted if text_of(one.group) == text_of(term.group)]
-    chosen = {frozenset(column.factors) for one in asked for column in one.terms}
-    return chosen | {frozenset() for one in asked if one.intercept}
+    asked = [asked_term for asked_term in wanted if text_of(asked_term.group) == text_of(term.group)]
+    chosen = {frozenset(column.factors) for asked_term in asked for column in asked_term.terms}
+    return chosen | {frozenset() for asked_term in asked if asked_term.intercept}
 
 
 def _parsed(model: Model, re_form: Any) -> tuple[GroupTerm, ...]:
@@ -287,7 +275,7 @@ def _check_known(model: Model, wanted: tuple[GroupTerm, ...]) -> None:
         missing = sorted(_columns(term) - known)
         if missing:
             told = "1" if missing[0] == "Intercept" else missing[0]
-            every = [text_of(found) for formula in formulas for found in formula.group_terms]
+            every = [text_of(known_term) for formula in formulas for known_term in formula.group_terms]
             raise FormulaError(
                 f"the model has no group term ({told} | {group}).",
                 f"Its group terms: {', '.join(every) or 'none'}.",

@@ -24,7 +24,15 @@ from speclet_formula.posterior.intervals import (
     stack,
     summarise,
 )
-from speclet_formula.posterior.points import NOT_ESTIMABLE, PointEstimates, estimable, interval_of, points_of, wald
+from speclet_formula.posterior.points import (
+    NOT_ESTIMABLE,
+    PointEstimates,
+    estimable,
+    interval_of,
+    points_of,
+    wald,
+    without_intervals,
+)
 from speclet_formula.prediction.linear_predictors import (
     ModelDraws,
     at_rows,
@@ -336,13 +344,9 @@ def _labelled(frame: pd.DataFrame, fitted: Design, new: NewRows | None) -> pd.Da
 
 def _fitted_point(model: FittedModel, points: PointEstimates) -> pd.DataFrame:
     """Tabulate the means at estimates of maximum likelihood."""
-    eta = model.design.mean.offset + model.design.mean.X @ points.coefficients
-    for block, modes in zip(model.design.mean.groups, points.modes, strict=True):
-        eta = eta + (block.values * modes[block.codes]).sum(axis=1)
-    frame = pd.DataFrame({"estimate": inverse_link(model.family, eta)}, index=pd.Index(model.design.rows, name="row"))
-    frame = frame.reindex(columns=list(ESTIMATES))
-    frame.attrs.update(interval="none", point_estimate=points.criterion)
-    return frame
+    estimate = inverse_link(model.family, point_predictor(model, points, model.design))
+    frame = pd.DataFrame({"estimate": estimate}, index=pd.Index(model.design.rows, name="row"))
+    return without_intervals(frame, points, *ESTIMATES[1:])
 
 
 def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:

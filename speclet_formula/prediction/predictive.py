@@ -105,9 +105,9 @@ def prior_predictive(model: Model, draws: int = 200, *, random_seed: int | None 
     """
     check_draws(draws)
     require_rows(model.design, "prior_predictive()")
-    found = draws_in(prior_draws(model, draws, random_seed=random_seed))
+    prior = draws_in(prior_draws(model, draws, random_seed=random_seed))
     rng = np.random.default_rng(None if random_seed is None else [random_seed, 1])
-    return _check("prior", model, found, rng)
+    return _check("prior", model, prior, rng)
 
 
 def posterior_predictive(fit: "Fit", draws: int = 200, *, random_seed: int | None = None) -> Predictive:

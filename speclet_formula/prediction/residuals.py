@@ -12,12 +12,12 @@ from scipy.special import ndtri
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
-from speclet_formula.errors import nearest
+from speclet_formula.errors import EstimateError, nearest
 from speclet_formula.families import Family, expected_response, families_with, is_ordinal, specification_of
 from speclet_formula.families.registry import weighted
 from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.draws import values_of
-from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind
+from speclet_formula.posterior.intervals import Array, IntervalKind
 from speclet_formula.prediction.linear_predictors import at_rows, gather, row_blocks
 from speclet_formula.prediction.predict import fitted, predict
 from speclet_formula.prediction.responses import draw_rows
@@ -208,11 +208,11 @@ def _deviance(
     averages = {name: values.mean(axis=0) for name, values in parameters.items()}
     of_family = specification_of(family).deviance
     assert of_family is not None
-    found = of_family(y, expected, averages)
+    deviances = of_family(y, expected, averages)
     for factor in (design.weights, design.trials):
         if factor is not None:
-            found = found * factor[rows]
-    return np.asarray(np.sign(y - expected) * np.sqrt(np.maximum(found, 0)))
+            deviances = deviances * factor[rows]
+    return np.asarray(np.sign(y - expected) * np.sqrt(np.maximum(deviances, 0)))
 
 
 def _quantile(

@@ -93,7 +93,7 @@ def simulate_responses(
     require_rows(fit.model.design, "simulate()")
     rng = generator(random_seed)
     parameters = _parameters(fit, nsim, use_u, rng)
-    drawn = [_one_response(fit, _draw_of(parameters, place), rng) for place in range(nsim)]
+    drawn = [_one_response(fit, _draw_of(parameters, draw), rng) for draw in range(nsim)]
     names = [f"sim_{number}" for number in range(1, nsim + 1)]
     labels = fit.model.index[fit.model.design.rows]
     return pd.DataFrame(dict(zip(names, drawn, strict=True)), index=labels.rename(labels.name or "row"))
@@ -151,10 +151,6 @@ def with_weights(model: Model, design: Design, newdata: Any) -> Design:
     newdata : table
         The new rows.
 
-    Returns
-    -------
-    Design
-
     Raises
     ------
     DataError
@@ -177,10 +173,6 @@ def response_to_draw(node: Expression | None, censor: Censor) -> DrawnResponse:
         The response, as the formula has it.
     censor : (float, float), optional
         Lowest and highest value that can be measured, None for no limit; for a censored response only.
-
-    Returns
-    -------
-    DrawnResponse
 
     Raises
     ------
@@ -252,9 +244,10 @@ def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
     return ModelDraws(
         tuple(
             PredictorDraws(
-                one.coefficients[where], tuple(tuple(column[where] for column in block) for block in one.effects)
+                side.coefficients[where],
+                tuple(tuple(column[where] for column in block) for block in side.effects),
             )
-            for one in drawn.predictors
+            for side in drawn.predictors
         ),
         {name: values[where] for name, values in drawn.parameters.items()},
     )

@@ -17,8 +17,7 @@ from speclet_formula.design import Design
 from speclet_formula.design.design import Predictor
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.families import Family, FamilySpecification, specification_of
-from speclet_formula.priors.parameters import varying_preset
-from speclet_formula.priors.presets import PRESETS, preset_of
+from speclet_formula.priors.presets import PRESETS, preset_of, varying_preset
 from speclet_formula.priors.prior import Preset, Prior, Slot
 from speclet_formula.priors.rules import Part, changed_prior
 

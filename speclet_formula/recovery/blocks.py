@@ -55,9 +55,9 @@ def blocks_of(model: Model, draws: Draws, truth: ImpliedTruth) -> tuple[Block, .
     known = [block for block in model.design.blocks if any(slot in truth.effects for slot in block.slots)]
     draws.require(known)
     own = [
-        _group_block(block, place, draws, truth.effects[slot])
+        _group_block(block, column, draws, truth.effects[slot])
         for block in known
-        for place, slot in enumerate(block.slots)
+        for column, slot in enumerate(block.slots)
         if slot in truth.effects and slot in draws
     ]
     cells = [
@@ -72,15 +72,15 @@ def blocks_of(model: Model, draws: Draws, truth: ImpliedTruth) -> tuple[Block, .
 
 def with_coefficients(blocks: tuple[Block, ...], model: Model, draws: Draws, truth: ImpliedTruth) -> tuple[Block, ...]:
     """Return the blocks with the fixed coefficient added that their effects depart from: lme4's `coef`."""
-    found = []
+    moved = []
     for block in blocks:
         fixed, true = _coefficient(block.coefficient, model.design, draws, truth)
         term = block.term
         if fixed is not None and block.coefficient != block.term:
             term = f"{block.coefficient} + {term}"
         added = np.zeros(1) if fixed is None else fixed
-        found.append(replace(block, term=term, truth=block.truth + true, draws=block.draws + added[:, None]))
-    return tuple(found)
+        moved.append(replace(block, term=term, truth=block.truth + true, draws=block.draws + added[:, None]))
+    return tuple(moved)
 
 
 def group_tables(design: Design, blocks: Sequence[Block], *, centred: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -102,7 +102,7 @@ def _coefficient(label: str, design: Design, draws: Draws, truth: ImpliedTruth) 
     return draws.term(term)[:, term.columns.index(label)], truth.scalars[label]
 
 
-def _group_block(block: GroupBlock, place: int, draws: Draws, effects: pd.Series) -> Block:
+def _group_block(block: GroupBlock, column: int, draws: Draws, effects: pd.Series) -> Block:
     """Return one column of a group block, with the levels whose truth is known."""
     place_of = {level: code for code, level in enumerate(block.levels)}
     codes = [place_of[level] for level in effects.index]
@@ -110,16 +110,16 @@ def _group_block(block: GroupBlock, place: int, draws: Draws, effects: pd.Series
     known[codes] = np.arange(len(effects))
     return Block(
         group=block.label,
-        term=block.terms[place],
+        term=block.terms[column],
         levels=tuple(effects.index),
         truth=effects.to_numpy(dtype=float),
-        draws=draws.effects(block)[place][:, codes],
+        draws=draws.effects(block)[column][:, codes],
         codes=known[block.codes],
         factors=block.factors,
-        additive=block.columns[place] == "1"
+        additive=block.columns[column] == "1"
         and not block.prefix,  # effects on sigma do not add up with those on the mean
         own=True,
-        coefficient=block.terms[place],
+        coefficient=block.terms[column],
     )
 
 
@@ -145,22 +145,22 @@ def _sum_block(block: Block, own: list[Block]) -> Block | None:
     if not block.additive or (block.codes < 0).any():
         return None
     outer = [
-        other
-        for other in own
-        if other.additive
-        and len(other.levels) < len(block.levels)
-        and (other.codes >= 0).all()
-        and determines(block.codes, other.codes)
+        candidate
+        for candidate in own
+        if candidate.additive
+        and len(candidate.levels) < len(block.levels)
+        and (candidate.codes >= 0).all()
+        and determines(block.codes, candidate.codes)
     ]
     if not outer:
         return None
     _, first = np.unique(block.codes, return_index=True)
     return Block(
         group=block.group,
-        term=" + ".join([*(other.group for other in outer), block.group]),
+        term=" + ".join([*(candidate.group for candidate in outer), block.group]),
         levels=block.levels,
-        truth=block.truth + sum(other.truth[other.codes[first]] for other in outer),
-        draws=block.draws + sum(other.draws[:, other.codes[first]] for other in outer),
+        truth=block.truth + sum(candidate.truth[candidate.codes[first]] for candidate in outer),
+        draws=block.draws + sum(candidate.draws[:, candidate.codes[first]] for candidate in outer),
         codes=block.codes,
         factors=block.factors,
         additive=False,
@@ -173,7 +173,7 @@ def _main_effects(block: Block, own: list[Block], design: Design) -> list[Block]
     """Return the averages of a crossed block over all but one of its factors, where no smaller block has the factor."""
     if len(block.factors) == 1 or (block.codes < 0).any() or block.coefficient != "Intercept":
         return []
-    taken = {factor for other in own if len(other.levels) < len(block.levels) for factor in other.factors}
+    taken = {factor for smaller in own if len(smaller.levels) < len(block.levels) for factor in smaller.factors}
     return [
         _average(block, factor, design.frame[factor])
         for factor in block.factors
@@ -223,41 +223,51 @@ def _levels(block: Block, *, centred: bool) -> pd.DataFrame:
     truth, draws = block.truth, block.draws
     if centred:
         truth, draws = truth - truth.mean(), draws - draws.mean(axis=1, keepdims=True)
+    known = {"group": block.group, "term": block.term, "level": list(block.levels)}
+    return pd.DataFrame(known | beside_truth(draws, truth))[list(LEVEL_COLUMNS)]
+
+
+def beside_truth(draws: np.ndarray, truth: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the truth of each level, median, SD and interval of its draws (draws, levels), and if it is inside."""
     lo, hi = interval(draws, INTERVAL, axis=0)
-    return pd.DataFrame({
-        "group": block.group,
-        "term": block.term,
-        "level": list(block.levels),
+    return {
         "truth": truth,
         "median": np.median(draws, axis=0),
         "sd": draws.std(axis=0, ddof=1),
         "lo": lo,
         "hi": hi,
         "covered": (lo <= truth) & (truth <= hi),
-    })[list(LEVEL_COLUMNS)]  # fmt: skip
+    }
 
 
 def _summary(design: Design, block: Block, levels: pd.DataFrame) -> dict[str, Any]:
     """Return a block's row."""
+    return {
+        "group": block.group,
+        "term": block.term,
+        "rows_per_level": row_count(design, block.codes >= 0) / len(levels),
+        "rmse_null": float(np.sqrt(np.mean(levels["truth"].to_numpy() ** 2))),
+        "reliability": _reliability(block.draws),
+        **agreement(levels),
+        **_sign_errors(levels),
+    }
+
+
+def agreement(levels: pd.DataFrame) -> dict[str, Any]:
+    """Return how many levels there are, their coverage and its band, and how far their medians agree with the truth."""
     truth, estimate = levels["truth"].to_numpy(), levels["median"].to_numpy()
     about, estimated = truth - truth.mean(), estimate - estimate.mean()
     n = len(levels)
     lo, hi = binomial_band(n, INTERVAL)
     return {
-        "group": block.group,
-        "term": block.term,
         "n_levels": n,
-        "rows_per_level": row_count(design, block.codes >= 0) / n,
         "coverage": float(levels["covered"].mean()),
         "coverage_lo": lo / n,
         "coverage_hi": hi / n,
         "bias": float(np.mean(estimate - truth)),
         "rmse": float(np.sqrt(np.mean((estimate - truth) ** 2))),
-        "rmse_null": float(np.sqrt(np.mean(truth**2))),
         "corr": _ratio(about @ estimated, np.sqrt((about @ about) * (estimated @ estimated))),
         "slope": _ratio(about @ estimated, about @ about),
-        "reliability": _reliability(block.draws),
-        **_sign_errors(levels),
     }
 
 

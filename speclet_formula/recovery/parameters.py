@@ -18,11 +18,11 @@ from speclet_formula.errors import SamplingError
 from speclet_formula.inference.reml.fit import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
-from speclet_formula.posterior.draws import Draws
+from speclet_formula.posterior.draws import Draws, values_of
 from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.posterior.points import PointEstimates, stated_coefficients
+from speclet_formula.posterior.points import stated_coefficients
 from speclet_formula.priors import Prior, draw, prior_sd
-from speclet_formula.recovery.parts import correlations_by_key, model_means
+from speclet_formula.recovery.parts import model_means
 
 INTERVAL = 0.90
 WIDE_INTERVAL = 0.99
@@ -93,12 +93,16 @@ def reml_estimates(model: Model) -> dict[str, float]:
     if why_not_reml(model) or model_means(model):
         return {}
     try:
-        points = fit_point(model).estimates
+        fit = fit_point(model)
     except SamplingError:  # collinear columns, or no residual
         return {}
-    found = dict(zip(model.design.mean.columns, stated_coefficients(points).tolist(), strict=True))
-    residual = {} if points.sigma is None else {"sigma": points.sigma}
-    return found | _variances(model, points) | residual
+    values = values_of(fit)
+    estimates = dict(zip(model.design.mean.columns, stated_coefficients(fit.estimates).tolist(), strict=True))
+    for block in model.design.mean.groups:
+        estimates |= dict(zip(block.sds, values.sds(block)[0].tolist(), strict=True))
+        if block.correlated:
+            estimates |= dict(zip(block.correlations, values.correlation(block)[0].tolist(), strict=True))
+    return estimates | {"sigma": float(values.parameter("sigma")[0, 0])}
 
 
 def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict[str, Any]:
@@ -179,18 +183,18 @@ def _verdict(masses: tuple[bool, bool], contraction: float, *, failed: bool, bou
     if contraction < DOMINATED:
         return "prior-dominated"
     narrow, wide = masses
-    found = "boundary" if boundary else "ok"
-    return found if narrow else "edge" if wide else "miss"
+    inside = "boundary" if boundary else "ok"
+    return inside if narrow else "edge" if wide else "miss"
 
 
 def _predictor_scalars(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the scalar parameters of one linear predictor."""
     terms = [term for term in predictor.fixed if len(term.columns) <= MANY_CELLS]
-    found = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, draws, priors)]
-    found += _means(model, predictor, draws, priors)
+    scalars = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, draws, priors)]
+    scalars += _means(model, predictor, draws, priors)
     for block in predictor.groups:
-        found += [*_sds(block, draws, priors), *_correlations(block, draws, priors)]
-    return found
+        scalars += [*_sds(block, draws, priors), *_correlations(block, draws, priors)]
+    return scalars
 
 
 def _thresholds(model: Model, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
@@ -266,18 +270,18 @@ def _moved_variance(design: Design, predictor: Predictor, priors: Mapping[str, P
 
 def _means(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the means of group effects, and their sum as the intercept of a model that has none."""
-    found = []
+    means = []
     for block in predictor.groups:
         for term, slot, name in zip(block.terms, block.slots, block.means, strict=True):
             if slot in model_means(model) and name in draws:
                 sd, values = _sd_of(priors[slot].parameters["mu"]), draws.by_chain(draws.variable(name, 1)[:, 0])
-                found.append(Scalar(name, term, block.label, "b", values, sd))
-    sums = [scalar for scalar in found if scalar.term == "Intercept"]
-    if sums and all(term.kind != "intercept" for term in predictor.fixed):
+                means.append(Scalar(name, term, block.label, "b", values, sd))
+    sums = [scalar for scalar in means if scalar.term == "Intercept"]
+    if sums and not predictor.has_intercept:
         total = np.sum([scalar.draws for scalar in sums], axis=0)
         sd = float(np.sqrt(sum(scalar.prior_sd**2 for scalar in sums)))
-        found.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))
-    return found
+        means.insert(0, Scalar("Intercept", "sum of means", "", "b", total, sd))
+    return means
 
 
 def _sds(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
@@ -311,15 +315,3 @@ def _correlations(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) 
 def _readable(pair: str) -> str:
     """Return "Intercept, Days" for "1, Days"."""
     return f"Intercept{pair[1:]}" if pair.startswith("1,") else pair
-
-
-def _variances(model: Model, points: PointEstimates) -> dict[str, float]:
-    """Return SDs and correlations; a correlation with an SD of zero is NaN."""
-    found: dict[str, float] = {}
-    for block, matrix in zip(model.design.mean.groups, points.covariances, strict=True):
-        sds = np.sqrt(np.diagonal(matrix))
-        found |= dict(zip(block.sds, sds.tolist(), strict=True))
-        if block.correlated:
-            with np.errstate(invalid="ignore", divide="ignore"):
-                found |= correlations_by_key(block, matrix / np.outer(sds, sds))
-    return found

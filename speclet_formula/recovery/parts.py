@@ -34,7 +34,7 @@ class Part:
 def parts_of(model: Model, stated: Mapping[str, Any]) -> tuple[tuple[Part, ...], tuple[str, ...]]:
     """Return the parts of the true linear predictor, and the keys that are none."""
     table = as_pandas(model.data).iloc[model.design.rows]
-    found, others = [], []
+    parts, others = [], []
     for key, value in stated.items():
         if isinstance(value, Mapping | pd.Series):
             part = _effects_part(model, table, key, value, stated.get(sd_name(key)))
@@ -43,8 +43,8 @@ def parts_of(model: Model, stated: Mapping[str, Any]) -> tuple[tuple[Part, ...],
         if part is None:
             others.append(key)
         else:
-            found.append(part)
-    return tuple(found), tuple(others)
+            parts.append(part)
+    return tuple(parts), tuple(others)
 
 
 def residual_variance(part: Part) -> float:

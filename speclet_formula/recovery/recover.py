@@ -219,14 +219,16 @@ def _side_by_side(fits: Mapping[str, "Fit"], truth: Mapping[str, Any], *, centre
         raise DataError(
             "there is no fit to set beside the truth.", "recover takes a fit, or fits by name.", "Hand over a fit."
         )
-    found = {name: recover(fit, truth, centred=centred) for name, fit in fits.items()}
+    recoveries = {name: recover(fit, truth, centred=centred) for name, fit in fits.items()}
     comparison, levels = pooling_tables(fits, truth)
-    parameters = pd.concat([one.parameters.assign(fit=name) for name, one in found.items()], ignore_index=True)
+    parameters = pd.concat(
+        [recovery.parameters.assign(fit=name) for name, recovery in recoveries.items()], ignore_index=True
+    )
     order = parameters.assign(place=range(len(parameters))).groupby(["class", "group", "term"], sort=False)
-    parameters = parameters.iloc[[place for _, part in order for place in part["place"]]].reset_index(drop=True)
-    foot = tuple(f"{name}: {sentence}" for name, one in found.items() for sentence in one.foot)
+    parameters = parameters.iloc[[row for _, part in order for row in part["place"]]].reset_index(drop=True)
+    foot = tuple(f"{name}: {sentence}" for name, recovery in recoveries.items() for sentence in recovery.foot)
     shared = ("Means of levels are of the linear predictor, over the rows of each level; nothing is centred.",)
-    return Recoveries(found, comparison, levels, parameters, (*(shared if len(comparison) else ()), *foot))
+    return Recoveries(recoveries, comparison, levels, parameters, (*(shared if len(comparison) else ()), *foot))
 
 
 def _nothing_in_common(scalars: Sequence[Scalar], truth: Mapping[str, Any]) -> DataError:
@@ -242,24 +244,24 @@ def _foot(
 ) -> tuple[str, ...]:
     """Return what to keep in mind: misses by chance, sums, and what has no counterpart."""
     boundary = (parameters["class"] == "sd") & (parameters["truth"] == 0)
-    found = [_misses(parameters[~boundary])] if not boundary.all() else []
-    found += [
+    sentences = [_misses(parameters[~boundary])] if not boundary.all() else []
+    sentences += [
         f"The SD of {row['term']} by {row['group']} is truly 0, at the edge of what an SD can be; it is not counted."
         for _, row in parameters[boundary].iterrows()
     ]
     if blocks:
-        found.append("Effects are centred within their block before they are compared; so are their true values.")
+        sentences.append("Effects are centred within their block before they are compared; so are their true values.")
     for slot, keys in implied.sources.items():
         if keys != (slot,):
-            found.append(f"The truth of {slot} is {'the sum of ' if len(keys) > 1 else ''}{', '.join(keys)}.")
+            sentences.append(f"The truth of {slot} is {'the sum of ' if len(keys) > 1 else ''}{', '.join(keys)}.")
     unjudged = [scalar.key for scalar in scalars if scalar.key not in implied.scalars]
     if unjudged:
-        found.append(f"No truth is given for {', '.join(unjudged)}.")
+        sentences.append(f"No truth is given for {', '.join(unjudged)}.")
     if implied.left_out:
-        found.append(f"The model leaves out {', '.join(implied.left_out)}.")
+        sentences.append(f"The model leaves out {', '.join(implied.left_out)}.")
     if implied.unused:
-        found.append(f"No part of the model corresponds to {', '.join(implied.unused)}.")
-    return tuple(found)
+        sentences.append(f"No part of the model corresponds to {', '.join(implied.unused)}.")
+    return tuple(sentences)
 
 
 def _misses(parameters: pd.DataFrame) -> str:

@@ -20,8 +20,7 @@ from speclet_formula.errors import DataError
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.recovery.blocks import binomial_band
-from speclet_formula.recovery.parameters import INTERVAL, interval
+from speclet_formula.recovery.blocks import agreement, beside_truth
 from speclet_formula.recovery.parts import data_factor, parts_of
 
 if TYPE_CHECKING:
@@ -60,14 +59,14 @@ def pooling_tables(fits: Mapping[str, "Fit"], truth: Mapping[str, Any]) -> tuple
 
 def _check_rows(fits: Mapping[str, "Fit"]) -> None:
     """Refuse fits of different rows: their levels have different means."""
-    (one, first), *others = fits.items()
+    (reference, first), *others = fits.items()
     for fit in fits.values():
         require_rows(fit.model.design, "a comparison of several recoveries")
     for name, fit in others:
-        design, other = first.model.design, fit.model.design
-        if design.response_name != other.response_name or not np.array_equal(design.response, other.response):
+        design, compared = first.model.design, fit.model.design
+        if design.response_name != compared.response_name or not np.array_equal(design.response, compared.response):
             raise DataError(
-                f"'{one}' and '{name}' are fits of different rows or responses.",
+                f"'{reference}' and '{name}' are fits of different rows or responses.",
                 "Fits side by side have the same rows in the same order, and the same response.",
                 "Fit them to the same table; with missing='drop', leave the rows out of the table first.",
             )
@@ -88,19 +87,19 @@ def _true_predictor(model: Model, truth: Mapping[str, Any]) -> np.ndarray | None
 
 def _groups(models: Sequence[Model]) -> list[tuple[str, ...]]:
     """Return the factors of all blocks and fixed cells, and each factor that these cross, the coarser ones first."""
-    found: dict[tuple[str, ...], None] = {}
+    crossings: dict[tuple[str, ...], None] = {}
     for model in models:
         crossed = [block.factors for block in model.design.mean.groups]
         crossed += [tuple(term.name.split(":")) for term in model.design.mean.fixed if term.kind == "categorical"]
         for factors in crossed:
-            found |= dict.fromkeys(part for k in range(1, len(factors) + 1) for part in combinations(factors, k))
-    return sorted(found, key=len)
+            crossings |= dict.fromkeys(part for k in range(1, len(factors) + 1) for part in combinations(factors, k))
+    return sorted(crossings, key=len)
 
 
 def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[ComparedFactor]:
     """Return the factors that the table has, of two levels or more and no two of the same partition."""
     table = as_pandas(model.data).iloc[model.design.rows]
-    found, seen = [], set()
+    factors, seen = [], set()
     for columns in groups:
         made = data_factor(table, ":".join(columns))
         if made is None or len(made[1]) < 2:  # noqa: PLR2004 - one level leaves nothing to compare
@@ -114,28 +113,21 @@ def _factors(model: Model, groups: Sequence[tuple[str, ...]]) -> list[ComparedFa
         n = len(codes)
         shares = 1 / np.bincount(codes)[codes]
         average = sparse.csr_array((shares, (codes, np.arange(n))), shape=(len(used), n))
-        found.append(ComparedFactor(":".join(columns), tuple(levels[level] for level in used), average))
-    return found
+        factors.append(ComparedFactor(":".join(columns), tuple(levels[level] for level in used), average))
+    return factors
 
 
 def _levels(factor: ComparedFactor, name: str, fit: "Fit", known: np.ndarray, observed: np.ndarray) -> pd.DataFrame:
     """Return one fit's levels of one factor."""
     draws = _averaged(fit.model, draws_of(fit), factor.average)
-    truth = factor.average @ known
-    lo, hi = interval(draws, INTERVAL, axis=0)
-    return pd.DataFrame({
+    about = {
         "group": factor.group,
         "level": list(factor.levels),
         "fit": name,
         "n_rows": np.diff(factor.average.indptr),
         "observed": factor.average @ observed,
-        "truth": truth,
-        "median": np.median(draws, axis=0),
-        "sd": draws.std(axis=0, ddof=1),
-        "lo": lo,
-        "hi": hi,
-        "covered": (lo <= truth) & (truth <= hi),
-    })[list(POOLING_COLUMNS)]  # fmt: skip
+    }
+    return pd.DataFrame(about | beside_truth(draws, factor.average @ known))[list(POOLING_COLUMNS)]
 
 
 def _averaged(model: Model, draws: Draws, average: Any) -> np.ndarray:
@@ -153,23 +145,7 @@ def _averaged(model: Model, draws: Draws, average: Any) -> np.ndarray:
     return np.asarray(total)
 
 
-def _summary(frame: pd.DataFrame) -> dict[str, Any]:
+def _summary(levels: pd.DataFrame) -> dict[str, Any]:
     """Return one fit's row for one factor."""
-    truth, estimate, n = frame["truth"].to_numpy(), frame["median"].to_numpy(), len(frame)
-    about, estimated = truth - truth.mean(), estimate - estimate.mean()
-    lo, hi = binomial_band(n, INTERVAL)
-    spread = float(about @ about)
-    both = float(np.sqrt(spread * (estimated @ estimated)))
-    return {
-        "group": frame["group"].iloc[0],
-        "fit": frame["fit"].iloc[0],
-        "n_levels": n,
-        "coverage": float(frame["covered"].mean()),
-        "coverage_lo": lo / n,
-        "coverage_hi": hi / n,
-        "bias": float(np.mean(estimate - truth)),
-        "rmse": float(np.sqrt(np.mean((estimate - truth) ** 2))),
-        "corr": float(about @ estimated) / both if both > 0 else float("nan"),
-        "slope": float(about @ estimated) / spread if spread > 0 else float("nan"),
-        "width": float(np.mean(frame["hi"] - frame["lo"])),
-    }
+    width = float(np.mean(levels["hi"] - levels["lo"]))
+    return {"group": levels["group"].iloc[0], "fit": levels["fit"].iloc[0], **agreement(levels), "width": width}

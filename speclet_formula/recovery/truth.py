@@ -177,42 +177,42 @@ def _means_and_sds(
     model: Model, stated: Mapping[str, Any], placement: Placement, effects: dict[str, pd.Series]
 ) -> dict[str, float]:
     """Return the mean (if stated) and the SD of each slot with a truth, and of slots with a stated SD alone."""
-    found: dict[str, float] = {}
+    moments: dict[str, float] = {}
     for slot in (slot for block in model.design.mean.groups for slot in block.slots):
         if slot in model_means(model) and mean_name(slot) in stated:
-            found[mean_name(slot)] = float(stated[mean_name(slot)])
+            moments[mean_name(slot)] = float(stated[mean_name(slot)])
         varying = [part for part in placement.slots.get(slot, ()) if part.value is None]
         if not varying and sd_name(slot) in stated:
-            found[sd_name(slot)] = float(stated[sd_name(slot)])
+            moments[sd_name(slot)] = float(stated[sd_name(slot)])
         elif varying and all(part.sd is not None for part in varying):
-            found[sd_name(slot)] = float(np.sqrt(sum(part.sd**2 for part in varying if part.sd is not None)))
+            moments[sd_name(slot)] = float(np.sqrt(sum(part.sd**2 for part in varying if part.sd is not None)))
         elif varying and len(effects[slot]) > 1:
-            found[sd_name(slot)] = float(effects[slot].std())
-    return found
+            moments[sd_name(slot)] = float(effects[slot].std())
+    return moments
 
 
 def _correlations(mean: Predictor, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
     """Return the stated correlations of blocks that hold no other part than their own."""
-    found: dict[str, float] = {}
+    correlations: dict[str, float] = {}
     for block in mean.groups:
         name = block.correlation
         extra = [part for slot in block.slots for part in placement.slots.get(slot, ()) if part.key != slot]
         if not block.correlated or name not in stated or any(part.value is None for part in extra):
             continue
-        found |= correlations_by_key(block, stated[name])
-    return found
+        correlations |= correlations_by_key(block, stated[name])
+    return correlations
 
 
 def _family_parameters(model: Model, stated: Mapping[str, Any], placement: Placement) -> dict[str, float]:
     """Return the family's own parameters; a Gaussian residual SD with what the model leaves out."""
     varying = model.design.varying
     constant = (name for name in model.family.parameters if name not in varying)
-    found = {name: float(stated[name]) for name in constant if np.ndim(stated.get(name, [])) == 0}
+    parameters = {name: float(stated[name]) for name in constant if np.ndim(stated.get(name, [])) == 0}
     if "threshold" in model.family.parameters and len(stated.get("threshold", ())) == len(model.design.levels) - 1:
-        found |= {f"threshold[{place}]": float(value) for place, value in enumerate(stated["threshold"])}
-    if "sigma" in found and is_linear(model.family):
-        found["sigma"] = float(np.sqrt(found["sigma"] ** 2 + sum(map(residual_variance, placement.left))))
-    return found
+        parameters |= {f"threshold[{number}]": float(value) for number, value in enumerate(stated["threshold"])}
+    if "sigma" in parameters and is_linear(model.family):
+        parameters["sigma"] = float(np.sqrt(parameters["sigma"] ** 2 + sum(map(residual_variance, placement.left))))
+    return parameters
 
 
 # --- what the drawn effects came to -----------------------------------------------------------------------------------
@@ -226,39 +226,39 @@ def _realized(
     placement: Placement,
 ) -> dict[str, float]:
     """Return for each scalar what it came to in the effects and residuals that were drawn."""
-    found = dict.fromkeys(scalars, float("nan"))
+    realized = dict.fromkeys(scalars, float("nan"))
     columns = {
         slot: column
         for block in model.design.mean.groups
         for column, slot in zip(block.columns, block.slots, strict=True)
     }
-    found |= coefficients
+    realized |= coefficients
     for slot, by_level in effects.items():
         label = coefficient_of(columns[slot])
         if label in coefficients:
-            found[label] += float(by_level.mean())
+            realized[label] += float(by_level.mean())
         if mean_name(slot) in scalars:
-            found[mean_name(slot)] = float(by_level.mean())
+            realized[mean_name(slot)] = float(by_level.mean())
         if sd_name(slot) in scalars and len(by_level) > 1:
-            found[sd_name(slot)] = float(by_level.std())
+            realized[sd_name(slot)] = float(by_level.std())
     if "Intercept" in scalars and "Intercept" not in coefficients:
-        found["Intercept"] = float(sum(series.mean() for slot, series in effects.items() if columns[slot] == "1"))
-    found |= _realized_correlations(model.design.mean, scalars, effects)
+        realized["Intercept"] = float(sum(series.mean() for slot, series in effects.items() if columns[slot] == "1"))
+    realized |= _realized_correlations(model.design.mean, scalars, effects)
     if "sigma" in scalars and is_linear(model.family):
-        found["sigma"] = _realized_sigma(model.design, coefficients, placement)
-    return found
+        realized["sigma"] = _realized_sigma(model.design, coefficients, placement)
+    return realized
 
 
 def _realized_correlations(
     mean: Predictor, scalars: dict[str, float], effects: dict[str, pd.Series]
 ) -> dict[str, float]:
     """Return the correlations of the drawn effects."""
-    found: dict[str, float] = {}
+    correlations: dict[str, float] = {}
     for block in mean.groups:
         if block.pairs and block.correlations[0] in scalars and all(slot in effects for slot in block.slots):
             matrix = pd.concat([effects[slot] for slot in block.slots], axis=1).corr().to_numpy()
-            found |= correlations_by_key(block, matrix)
-    return found
+            correlations |= correlations_by_key(block, matrix)
+    return correlations
 
 
 def _realized_sigma(design: Design, coefficients: dict[str, float], placement: Placement) -> float:

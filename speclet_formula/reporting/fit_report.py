@@ -274,7 +274,7 @@ def recipe(fit: Fit | PointFit, random_seed: int | None = None) -> str:
     written = ", ".join(f"{name}={value!r}" for name, value in settings.items())
     is_known = seed is not None or isinstance(fit, PointFit)
     unknown = [] if is_known else ["# its seed is not known: other draws of the same posterior"]
-    levels, arguments = list(_levels(fit.model)), list(_arguments(fit.model))
+    levels, arguments = list(_levels(fit.model)), list(_arguments(fit))
     return "\n".join([
         *(["import pandas"] if any("pandas." in line for line in levels) else []), "import speclet_formula as sf",
         *(["from speclet_formula import Prior"] if "Prior(" in arguments[-1] else []), "",
@@ -283,8 +283,9 @@ def recipe(fit: Fit | PointFit, random_seed: int | None = None) -> str:
     ])  # fmt: skip
 
 
-def _arguments(model: "Model") -> Iterator[str]:
-    """Return the arguments of the model, a line each."""
+def _arguments(fit: Fit | PointFit) -> Iterator[str]:
+    """Return the arguments of the model, a line each; priors only where they have a part."""
+    model = fit.model
     yield repr(text_of(model.formula))
     yield "data"
     yield f"family={model.family.name!r}, link={model.family.link!r}"
@@ -294,7 +295,7 @@ def _arguments(model: "Model") -> Iterator[str]:
         yield "missing='drop'"
     preset = next((slot.source for slot in model.slots if slot.source in PRESETS), None)
     stated = [slot for slot in model.slots if slot.source not in PRESETS]
-    if preset is not None or stated:
+    if isinstance(fit, Fit) and (preset is not None or stated):
         entries = [f"'preset': {preset!r}"] if preset is not None else []
         entries += [f"{slot.slot!r}: {slot.prior!r}" for slot in stated]
         yield f"priors={{{', '.join(entries)}}}"

@@ -7,10 +7,10 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import GroupBlock
-from speclet_formula.errors import DataError, listed, nearest
+from speclet_formula.errors import DataError, EstimateError, listed, nearest
 from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import Array, EstimateError, IntervalKind, choose_interval, stack, summarise
+from speclet_formula.posterior.intervals import Array, IntervalKind, choose_interval, stack, summarise
 from speclet_formula.posterior.points import points_of
 from speclet_formula.screens.columns import text_of_labels
 

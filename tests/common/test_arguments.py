@@ -144,6 +144,18 @@ def test_other_words_for_our_arguments_are_answered_by_ours(call, problem, remed
     assert caught.value.allowed.startswith("Arguments: ")
 
 
+RETIRED = {  # one name for one thing: what each of these says is said by another word
+    "workers", "n_jobs", "n_sims", "params", "newparams", "seed", "level", "conf_level", "prob", "layout", "design",
+    "fitted", "response", "change", "score", "n_draws", "ndraws", "re_formula", "dpar", "n_folds",
+}  # fmt: skip
+
+
+def test_no_verb_has_a_word_of_its_own_for_what_others_call_otherwise():
+    for name in sf.__all__:
+        if inspect.isfunction(verb := getattr(sf, name)):
+            assert not RETIRED & set(inspect.signature(verb).parameters), name
+
+
 def test_no_other_word_is_an_argument_of_a_verb_that_has_ours():
     for name in sf.__all__:
         verb = getattr(sf, name)

@@ -16,7 +16,7 @@ from speclet_formula.formula.parse import parse_formula
 from speclet_formula.model import Model
 from speclet_formula.prediction import log_likelihood
 from speclet_formula.priors import Prior
-from tests.fakes import fake_fit
+from tests.fakes import fake_fit, screen_data
 
 
 def screen(n_guides=5):
@@ -460,3 +460,9 @@ def test_what_is_not_fitted_is_fitted_with_the_given_settings(monkeypatch, fits)
     assert calls[2][0] is formulas["model"]
     assert comparison.fits["done"] is fits["m7c"]
     assert list(comparison.fits) == list(formulas)
+
+
+def test_a_column_to_leave_out_is_looked_for_before_anything_is_fitted(monkeypatch):
+    monkeypatch.setattr("speclet_formula.inference.fit.fit", lambda *_, **__: pytest.fail("it was fitted"))
+    with pytest.raises(ComparisonError, match="there is no column 'genes' to make folds of"):
+        compare(["log_fc ~ 1 + (1 | gene)", "log_fc ~ 1"], screen_data(), group="genes")

@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.errors import EstimateError
 
 FORMULA = "y ~ 1 + x + (1 + x | gene) + (1 | gene:guide) + (1 | line)"
 NOT_KEPT = "the fit kept no draws of '1|gene:guide'."
@@ -107,13 +107,13 @@ def test_the_integrated_estimate_needs_no_effects(whole: sf.Fit, part: sf.Fit) -
 def test_a_saved_fit_holds_what_was_kept(part: sf.Fit, tmp_path: Path) -> None:
     again = sf.load(sf.save(part, tmp_path / "part.fit"))
     assert again.idata.identical(part.idata)
-    with pytest.raises(sf.DataError, match="kept no draws"):
+    with pytest.raises(EstimateError, match="kept no draws"):
         sf.fitted(again)
 
 
 @pytest.mark.parametrize("ask", [sf.fitted, sf.log_likelihood])
 def test_what_needs_the_others_says_so(part: sf.Fit, ask: Any) -> None:
-    with pytest.raises(sf.DataError) as caught:
+    with pytest.raises(EstimateError) as caught:
         ask(part)
     assert (caught.value.problem, caught.value.allowed, caught.value.remedy) == (
         NOT_KEPT,

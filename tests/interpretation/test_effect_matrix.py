@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.errors import EstimateError
 from speclet_formula.model import Model
-from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import crossed_fit, fake_fit, screen_data
 
 matrices = import_module("speclet_formula.interpretation.effect_matrix")  # the package has the verb of that name

@@ -8,9 +8,8 @@ import pytest
 from hypothesis import given, settings, strategies as st
 
 import speclet_formula as sf
-from speclet_formula.errors import FormulaError
+from speclet_formula.errors import EstimateError, FormulaError
 from speclet_formula.model import Model
-from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
 
 hypotheses = import_module("speclet_formula.interpretation.hypothesis")  # the package has the verb of that name

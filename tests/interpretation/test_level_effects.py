@@ -9,8 +9,8 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
+from speclet_formula.errors import EstimateError
 from speclet_formula.model import Model
-from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 levels = import_module("speclet_formula.interpretation.level_effects")  # the package has the verb of that name

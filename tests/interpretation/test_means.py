@@ -9,9 +9,9 @@ import pytest
 from scipy.special import expit
 
 import speclet_formula as sf
+from speclet_formula.errors import EstimateError
 from speclet_formula.interpretation.means import shown_table
 from speclet_formula.model import Model
-from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speclet_formula.errors import EstimateError
 from speclet_formula.model import Model
 from speclet_formula.posterior import draws as reader, effects
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import ngrps, nobs
 from speclet_formula.posterior.effects import coef, fixef, ranef
-from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import SUBJECTS, correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 

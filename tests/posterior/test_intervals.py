@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
+from speclet_formula.errors import EstimateError
 from speclet_formula.posterior import intervals
 from speclet_formula.posterior.effects import fixef
-from speclet_formula.posterior.intervals import EstimateError, Interval, choose_interval, summarise
+from speclet_formula.posterior.intervals import Interval, choose_interval, summarise
 from speclet_formula.posterior.variances import sigma, varcorr
 from tests.fakes import correlated_fit
 

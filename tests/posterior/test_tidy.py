@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from speclet_formula.errors import EstimateError
 from speclet_formula.model import Model
 from speclet_formula.posterior.effects import fixef, ranef
-from speclet_formula.posterior.intervals import EstimateError
 from speclet_formula.posterior.tidy import TIDY, tidy
 from speclet_formula.posterior.variances import varcorr
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data

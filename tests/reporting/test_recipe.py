@@ -23,6 +23,17 @@ def run(code, data):
     return names["fit"]
 
 
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_the_code_finds_the_same_estimates_without_draws(method):
+    fit = sf.lmer("log_fc ~ control + x + (1 | gene)", table(), weights="w", method=method)
+    code = recipe(fit)
+    assert "priors" not in code
+    assert "seed" not in code
+    again = run(code, table())
+    assert again.log_likelihood == pytest.approx(fit.log_likelihood, abs=1e-8)
+    pd.testing.assert_frame_equal(sf.fixef(again), sf.fixef(fit))
+
+
 @pytest.mark.parametrize(
     ("formula", "settings"),
     [

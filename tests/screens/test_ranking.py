@@ -8,8 +8,7 @@ import pytest
 from matplotlib.text import Text
 
 import speclet_formula as sf
-from speclet_formula.errors import DataError
-from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.errors import DataError, EstimateError
 from tests.fakes import fake_fit
 
 FORMULA = "log_fc ~ (1 | gene) + (1 | gene:sgRNA)"

@@ -159,10 +159,6 @@ def build_system(
     algebra : {"auto", "sparse"}
         Whole matrices where there are few coefficients, elimination by classes where levels repeat few patterns, else
         sparse matrices; or these in any case.
-
-    Returns
-    -------
-    System
     """
     layout = layout_of(design, means)
     sums, prior, moments = sums_of(design, layout, shift), _prior_entries(layout), moments_of(design)
@@ -277,10 +273,6 @@ def moved(system: System, step: np.ndarray) -> System:
     system : System
     step : array of shape (p,)
         From the present centre to the next one.
-
-    Returns
-    -------
-    System
     """
     units, centre = system.units, system.centre + step
     response = system.response - system.W @ step

@@ -122,10 +122,6 @@ class Matrix(Protocol):
 def row_pairs(W: Any) -> tuple[Any, np.ndarray, np.ndarray]:
     """Return what sums of products of each row's entries need.
 
-    Parameters
-    ----------
-    W : scipy CSR array (n, p)
-
     Returns
     -------
     K : scipy CSR array (n, pairs)

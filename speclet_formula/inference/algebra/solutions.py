@@ -50,7 +50,7 @@ def solve(system: System, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
     means = np.full((len(s2), system.layout.size), np.nan)
     for part, factors in system.equations.factored(s2, numbers):
         means[part] = factors.backward(factors.half)
-    return means * system.units.coefficients
+    return np.asarray(means * system.units.coefficients)
 
 
 def draw(

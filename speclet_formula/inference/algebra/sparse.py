@@ -144,10 +144,6 @@ def sparse_matrix(size: int, first: np.ndarray, second: np.ndarray) -> SparseMat
     first, second : ndarray of int
         Its entries off the diagonal, in any half and as often as may be; all that will ever not be zero. A sum that
         happens to be 0 keeps its place: the inverse is not 0 there, and the rows' leverages need it.
-
-    Returns
-    -------
-    SparseMatrix
     """
     order, starts, rows = ordered_pattern(size, first, second)
     return SparseMatrix(order, analyse(size, starts, rows))

@@ -75,10 +75,6 @@ def analyse(size: int, starts: Array, rows: Array) -> Pattern:
         p, the rows of P.
     starts, rows : arrays of int
         P's upper triangle in compressed columns, rows in order, every diagonal entry among them.
-
-    Returns
-    -------
-    Pattern
     """
     parents, counts = climb(size, starts, rows)
     lead = _first_of_corner(counts)

@@ -1,1 +1,1 @@
-"""A Gaussian model goes in; draws of its posterior, or densities of rows left out, come out, effects integrated."""
+"""The exact engine: draws of a Gaussian model's posterior, and densities of rows left out, effects integrated out."""

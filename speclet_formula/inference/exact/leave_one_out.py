@@ -63,10 +63,6 @@ def read_variances(model: Model, draws: Draws) -> DrawnVariances:
     draws : Draws
         SDs on the response's scale.
 
-    Returns
-    -------
-    DrawnVariances
-
     Raises
     ------
     EstimateError

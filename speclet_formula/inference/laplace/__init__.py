@@ -1,1 +1,1 @@
-"""A model of any family goes in; its maximum likelihood estimates by Laplace's approximation come out."""
+"""Maximum likelihood of any family by Laplace's approximation."""

@@ -14,11 +14,13 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import numpy as np
+from scipy import sparse
 
 from speclet_formula.design import Design
 from speclet_formula.families import Family, specification_of
 from speclet_formula.families.links import Curve, Observations, Slopes
-from speclet_formula.inference.laplace.information import InformationMatrix, information_matrix
+from speclet_formula.inference.algebra.equations import matrix_of
+from speclet_formula.inference.algebra.matrix import Matrix
 
 MOST_STEPS = 50
 JOINT_STEPS = 25
@@ -29,6 +31,40 @@ AT_THE_MODE = 1e-16  # what Newton's next step promises; its square root is the 
 NEARLY, STALLED = 1e-8, 0.25  # a promise so small that does not shrink any more is rounding
 ROUNDING = 1e-13  # of a log likelihood, relative to its size: near the mode a good step may seem to lose as much
 ROUGHLY = 1e-6  # promised gain of log likelihood below which a start is good enough
+MOST_DENSE = 150  # group effects up to which whole matrices are not slower: both take 0.05 s there
+MOST_PLACES = 2**21  # products of two entries of a row, of all rows, up to which they are kept
+
+
+@dataclass(frozen=True, eq=False)
+class InformationMatrix:
+    """Where the products of a row's entries stand in H. n rows, r effects in each, q in all."""
+
+    size: int  # q
+    matrix: Matrix
+    diagonal: np.ndarray  # (q,) where the diagonal stands among what fills the matrix
+    first: np.ndarray  # (pairs,) of each two entries of a row the one, ...
+    second: np.ndarray  # ... and the other
+    places: np.ndarray  # (n, pairs) where their products stand
+
+    def factor(self, A: np.ndarray, weights: np.ndarray) -> Any:
+        """Return the factor of H for A (n, r) and weights (n,), or None where H is not positive definite."""
+        products = weights[:, None] * A[:, self.first] * A[:, self.second]
+        numbers = np.bincount(self.places.ravel(), products.ravel(), self.matrix.entries).astype(float)
+        numbers[self.diagonal] += 1.0
+        return self.matrix.factor(numbers)
+
+    def smoothed(self, factor: Any, A: np.ndarray) -> np.ndarray:
+        """Return A H^-1 where A has entries, (n, r)."""
+        inverse, smoothed = factor.inverse(self.places)[0], np.zeros_like(A)
+        for pair, (a, b) in enumerate(zip(self.first, self.second, strict=True)):
+            smoothed[:, a] += inverse[:, pair] * A[:, b]
+            if a != b:
+                smoothed[:, b] += inverse[:, pair] * A[:, a]
+        return smoothed
+
+    def within_levels(self, factor: Any, effects: np.ndarray) -> np.ndarray:
+        """Return the entries of H^-1 within each level, (levels, k, k), for the levels' effects (levels, k)."""
+        return np.asarray(factor.inverse(self.matrix.places(effects[:, :, None], effects[:, None, :]))[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,6 +123,29 @@ class _Place(NamedTuple):
     height: float
 
 
+def information_matrix(columns: np.ndarray, size: int) -> InformationMatrix:
+    """Choose the algebra, and order and analyse H.
+
+    Parameters
+    ----------
+    columns : ndarray of int, shape (n, r)
+        The effects that meet in each row.
+    size : int
+        q, the number of effects.
+    """
+    (n, r), pattern = columns.shape, None
+    first, second = np.tril_indices(r)
+    if size > MOST_DENSE or columns.size * r > MOST_PLACES:
+        rows = sparse.csr_array((np.ones(n * r), columns.ravel(), np.arange(n + 1) * r), shape=(n, size))
+        pattern = rows.T @ rows
+    every = np.arange(size)
+    matrix = matrix_of(size, pattern, (every[:0], every[:0]))
+    places = np.empty((n, len(first)), dtype=np.int64)
+    for pair, (a, b) in enumerate(zip(columns.T[first], columns.T[second], strict=True)):
+        places[:, pair] = matrix.places(a, b)
+    return InformationMatrix(size, matrix, matrix.places(every, every), first, second, places)
+
+
 def problem_of(
     design: Design,
     family: Family,
@@ -105,10 +164,6 @@ def problem_of(
         What is taken off each fixed column.
     backs : tuple of ndarray of float, shape (k, k), or None, optional
         For each block whose columns were centred what turns its effects back.
-
-    Returns
-    -------
-    Problem
     """
     widths = [block.values.shape[1] for block in design.mean.groups]
     sizes = [width * len(block.levels) for width, block in zip(widths, design.mean.groups, strict=True)]
@@ -302,11 +357,6 @@ def joint_mode(problem: Problem, point: Point) -> tuple[Point, Mode] | None:
 def sensitivities(problem: Problem, mode: Mode) -> tuple[np.ndarray, np.ndarray]:
     """Return the information on beta with the group effects at their modes, (p, p), and du / dbeta, (q, p).
 
-    Parameters
-    ----------
-    problem : Problem
-    mode : Mode
-
     Returns
     -------
     information : ndarray of float, shape (p, p)
@@ -335,10 +385,6 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
     point : Point
     mode : Mode
         At this point.
-
-    Returns
-    -------
-    ndarray of float, shape (m + p + e,)
     """
     weights, first = -mode.slopes.second, mode.slopes.first
     smoothed = problem.matrix.smoothed(mode.factor, mode.A)
@@ -368,17 +414,7 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
 
 
 def conditional_covariances(problem: Problem, mode: Mode) -> list[np.ndarray]:
-    """Return for each block the covariances of each level's u given the parameters, (levels, k, k).
-
-    Parameters
-    ----------
-    problem : Problem
-    mode : Mode
-
-    Returns
-    -------
-    list of ndarray of float, shape (levels, k, k)
-    """
+    """Return for each block the covariances of each level's u given the parameters, (levels, k, k)."""
     stops = (*problem.starts, problem.size)[1:]
     return [
         problem.matrix.within_levels(mode.factor, np.arange(start, stop).reshape(-1, span.stop - span.start))

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator
 from itertools import combinations
-from typing import Literal
 
 import numpy as np
 
 from speclet_formula.families import specification_of
-from speclet_formula.inference.descent import Lowest
 from speclet_formula.inference.laplace.criterion import (
     Mode,
     Point,
@@ -17,12 +15,15 @@ from speclet_formula.inference.laplace.criterion import (
     given_factors,
     sensitivities,
 )
+from speclet_formula.inference.maximum_likelihood import Verdict, singularities, verdict_of
+from speclet_formula.inference.minimum import Minimum
 from speclet_formula.model import Model
 from speclet_formula.posterior.points import PointEstimates
 
-Verdict = Literal["converged", "singular", "doubtful"]
-
-SINGULAR = 1e-4  # relative SD below which a direction counts as without variance, as in lme4's isSingular
+FLAT_REMEDY = (
+    "A level or a combination of levels has the same outcome in all its rows, or too few rows. Leave the term out, or "
+    "{instead}, where priors keep it finite."
+)
 ENDLESS = 50.0  # standard errors of a coefficient, in spreads of its column, at which a likelihood counts as flat
 NO_DISPERSION = 1e-4  # mean / alpha below which a negative binomial is a Poisson distribution
 UNBOUNDED_LINKS = ("log", "logit", "probit", "cloglog")
@@ -30,12 +31,12 @@ FLAT = 1e-10  # curvature, relative to each parameter's own, below which a direc
 LOST = 1e7  # by how much the other parameters may inflate a variance
 
 
-def covariance_of(found: Lowest) -> tuple[np.ndarray, np.ndarray]:
+def covariance_of(found: Minimum) -> tuple[np.ndarray, np.ndarray]:
     """Invert the Hessian of -2 log-likelihood.
 
     Parameters
     ----------
-    found : Lowest
+    found : Minimum
         d parameters.
 
     Returns
@@ -71,10 +72,6 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
         At the maximum.
     covariance : ndarray of float, shape (d, d)
         Of theta, beta, and the logarithms of the other parameters.
-
-    Returns
-    -------
-    PointEstimates
     """
     m, p = len(problem.thetas), problem.X.shape[1]
     carried = problem.carried
@@ -160,20 +157,6 @@ def _deviations(L: np.ndarray) -> np.ndarray:
 # --- judged -----------------------------------------------------------------------------------------------------------
 
 
-def _singularities(model: Model, problem: Problem, point: Point) -> Iterator[str]:
-    """Say of each block without variance in some direction what that means."""
-    for block, L in zip(model.design.mean.groups, factors_of(problem, point.theta), strict=True):
-        matrix = L @ L.T
-        still = np.sqrt(np.diagonal(matrix)) < SINGULAR
-        names = np.array(block.terms)
-        for name in names[still]:
-            yield f"The SD of '{name}' by {block.label} is estimated as zero."
-        moving = matrix[np.ix_(~still, ~still)]
-        if len(moving) > 1 and np.sqrt(max(np.linalg.eigvalsh(moving)[0], 0.0)) < SINGULAR:
-            named = " and ".join(f"'{name}'" for name in names[~still])
-            yield f"The effects of {named} by {block.label} are estimated as perfectly correlated."
-
-
 def _undispersed(model: Model, point: Point) -> Iterator[str]:
     """Say of a negative binomial that it is a Poisson distribution."""
     limit = specification_of(model.family).limit
@@ -208,7 +191,7 @@ def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
 
 
 def judged(
-    model: Model, problem: Problem, point: Point, found: Lowest, covariance: np.ndarray, lost: np.ndarray
+    model: Model, problem: Problem, point: Point, found: Minimum, covariance: np.ndarray, lost: np.ndarray
 ) -> tuple[bool, Verdict, str, str]:
     """Say whether the maximum was found, whether it lies at an edge, and what that means.
 
@@ -217,46 +200,21 @@ def judged(
     model : Model
     problem : Problem
     point : Point
-    found : Lowest
+    found : Minimum
     covariance, lost
         As from `covariance_of`.
-
-    Returns
-    -------
-    singular : bool
-    verdict, sentence, remedy : str
     """
-    singular = " ".join([*_singularities(model, problem, point), *_undispersed(model, point)])
+    matrices = [L @ L.T for L in factors_of(problem, point.theta)]
+    singular = " ".join([*singularities(model.design.mean.groups, matrices), *_undispersed(model, point)])
     if any(_undispersed(model, point)):
         lost = lost & ~np.eye(len(lost), dtype=bool)[-1]  # that alpha is flat there is said already
     endless = " ".join(_endless(model, problem, covariance, lost))
-    return bool(singular), *_worded(found, singular, endless)
-
-
-def _worded(found: Lowest, singular: str, endless: str) -> tuple[Verdict, str, str]:
-    """Return verdict, sentence and remedy."""
-    if not found.converged:
-        return (
-            "doubtful",
-            "The search stopped before the maximum: the likelihood could still rise.",
-            "Check the formula for terms that the data cannot tell apart, or use method='nuts'.",
-        )
-    if endless:
-        return (
-            "doubtful",
-            endless,
-            "A level or a combination of levels has the same outcome in all its rows, or too few rows. Leave the term "
-            "out, or use method='nuts', where priors keep it finite.",
-        )
-    if singular:
-        return (
-            "singular",
-            singular,
-            "This is the maximum of the likelihood, at its edge. Leave the term out, or use method='nuts': a "
-            "posterior also says how large it may be.",
-        )
-    return (
-        "converged",
-        "The likelihood by Laplace's approximation is at its maximum, to within a thousandth of a standard error.",
-        "",
+    return bool(singular), *verdict_of(
+        found,
+        endless,
+        singular,
+        method="laplace",
+        flat_remedy=FLAT_REMEDY,
+        unknown="how large it may be",
+        likelihood="The likelihood by Laplace's approximation",
     )

@@ -1,6 +1,6 @@
 """Maximum likelihood of any family by Laplace's approximation, as lme4's glmer, as a PointFit.
 
-`criterion` has what is minimised and its gradient, `descent` finds where it is least, and `estimates` says what that
+`criterion` has what is minimised and its gradient, `minimum` finds where it is least, and `estimates` says what that
 means. The model's priors are not looked at.
 """
 
@@ -16,8 +16,6 @@ from speclet_formula.errors import SamplingError
 from speclet_formula.families import families_with, is_linear, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, MEANS
 from speclet_formula.families.parameters import Parameter
-from speclet_formula.inference.descent import CONVERGED, Lowest, bent, descend
-from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.laplace.criterion import (
     Mode,
     Point,
@@ -29,11 +27,12 @@ from speclet_formula.inference.laplace.criterion import (
     sensitivities,
 )
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, judged
+from speclet_formula.inference.maximum_likelihood import independent_columns, point_fit, too_few_levels, with_dropped
+from speclet_formula.inference.minimum import CONVERGED, Minimum, bent, descend
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import PointFit
 
-FEWEST_LEVELS = 2
 STARTS = (0.1, 0.3, 1.0, 3.0)  # of all SDs at a time, in units of the linear predictor's spread
 FACTORS = (0.1, 10.0)  # by which other parameters are moved from their first guess
 INFINITE = 1e10  # times the largest response
@@ -61,8 +60,8 @@ def why_not_laplace(model: Model) -> str:
     n = len(model.design.response)
     for block in model.design.mean.groups:
         levels = len(block.levels)
-        if levels < FEWEST_LEVELS:
-            return f"'{block.label}' has a single level, which says nothing of a variance"
+        if few := too_few_levels(block):
+            return few
         if specification_of(family).support == "binary" and levels >= n:
             return (
                 f"'{block.label}' has {levels:,} levels for {n:,} rows, and single trials say nothing of its variance"
@@ -192,7 +191,7 @@ def fit_by_laplace(model: Model, plan: SamplingPlan) -> PointFit:
     return fit_laplace(model)
 
 
-def _at_the_limit(search: _Search, criterion: _Criterion, found: Lowest) -> Lowest:
+def _at_the_limit(search: _Search, criterion: _Criterion, found: Minimum) -> Minimum:
     """Look at the edge, such as Poisson's counts: on the way there everything is so flat that a search gets lost."""
     x = found.point.copy()
     x[-1] = search.largest
@@ -269,7 +268,7 @@ def _first_hessian(criterion: _Criterion, problem: Problem, x: np.ndarray, infor
     return bent(criterion, x, guess, wanted)
 
 
-def _point_fit(model: Model, search: _Search, criterion: _Criterion, found: Lowest, started: float) -> PointFit:
+def _point_fit(model: Model, search: _Search, criterion: _Criterion, found: Minimum, started: float) -> PointFit:
     """Put the estimates together."""
     problem, point, mode = search.problem, search.point(found.point), criterion.mode(found.point)
     if mode is None:
@@ -279,20 +278,15 @@ def _point_fit(model: Model, search: _Search, criterion: _Criterion, found: Lowe
             "Use method='nuts', which needs none.",
         )
     covariance, lost = covariance_of(found)
-    singular, verdict, sentence, remedy = judged(model, problem, point, found, covariance, lost)
-    return PointFit(
-        model=model,
-        method="laplace",
-        estimates=estimates_of(model, problem, point, mode, covariance),
-        log_likelihood=-found.value / 2,
-        df=len(found.point),
-        deviance=found.value,
-        aic=found.value + 2 * len(found.point),
-        bic=found.value + float(np.log(len(model.design.response))) * len(found.point),
-        singular=singular,
-        verdict=verdict,
-        sentence=sentence,
-        remedy=remedy,
+    judgement = judged(model, problem, point, found, covariance, lost)
+    estimates = estimates_of(model, problem, point, mode, covariance)
+    return point_fit(
+        model,
+        "laplace",
+        estimates,
+        found.value,
+        len(found.point),
+        judgement,
         evaluations=criterion.evaluations,
-        seconds=time.perf_counter() - started,
+        started=started,
     )

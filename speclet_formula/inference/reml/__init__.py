@@ -1,1 +1,1 @@
-"""A Gaussian model goes in; what lme4 would estimate of it, by REML or maximum likelihood, comes out."""
+"""REML and maximum likelihood of Gaussian models, as lme4 makes them."""

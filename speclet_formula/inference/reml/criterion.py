@@ -171,10 +171,6 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     threads : int
         Threads that evaluate several theta at a time.
 
-    Returns
-    -------
-    Profiled
-
     Raises
     ------
     SamplingError

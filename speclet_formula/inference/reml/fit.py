@@ -17,8 +17,15 @@ from speclet_formula.design.groups import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.families import is_linear
-from speclet_formula.inference.dropping import independent_columns, with_dropped
 from speclet_formula.inference.exact.density import why_not_plain
+from speclet_formula.inference.maximum_likelihood import (
+    independent_columns,
+    point_fit,
+    singularities,
+    too_few_levels,
+    verdict_of,
+    with_dropped,
+)
 from speclet_formula.inference.minimum import Minimum, minimise
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.inference.reml.criterion import (
@@ -34,10 +41,12 @@ from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.points import PointEstimates
 
-FEWEST_LEVELS = 2
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
 MOVED = 1e-5  # relative change of a variance, of a step along which the likelihood does not change
-SINGULAR = 1e-4  # relative SD below which a direction counts as without variance, as in lme4's isSingular
+FLAT_REMEDY = (
+    "Any value is as likely as this one: another term says the same as this group term, perhaps a fixed factor "
+    "with the same levels. Leave one of them out, or {instead}, where priors tell them apart."
+)
 
 Method = Literal["reml", "ml"]
 
@@ -66,8 +75,8 @@ def _why_not_told_apart(model: Model) -> str:
     for block in model.design.mean.groups:
         # As lme4 counts: each column of a || block is a term of its own.
         levels, effects = len(block.levels), len(block.levels) * (len(block.columns) if block.correlated else 1)
-        if levels < FEWEST_LEVELS:
-            return f"'{block.label}' has a single level, which says nothing of a variance"
+        if few := too_few_levels(block):
+            return few
         if levels >= n:
             return f"'{block.label}' has {levels:,} levels for {n:,} rows, which the residual cannot be told apart from"
         if effects >= n:
@@ -93,10 +102,6 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
         Which likelihood is maximised: with the fixed effects integrated out, or at their best.
     cores : int, optional
         Processor cores to use; all of them by default.
-
-    Returns
-    -------
-    PointFit
 
     Raises
     ------
@@ -143,24 +148,27 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
         estimates = _moved(estimates, _estimates(design, criterion, theta), moves)
     n_parameters = len(kept) + criterion.relative.size + 1
     # At the means, since far from them any correlation is all but perfect.
-    singular = " ".join(_singularities(model, searched, found.point))
-    singular = " ".join(_singularities(model, criterion, theta)) or singular if singular else ""
-    verdict, sentence, remedy = _judged(found, " ".join(_unknown(model, searched, found)), singular)
-    return PointFit(
-        model=model,
+    blocks = model.design.mean.groups
+    singular = " ".join(singularities(blocks, _standard_covariances(searched, found.point)))
+    singular = " ".join(singularities(blocks, _standard_covariances(criterion, theta))) or singular if singular else ""
+    verdict = verdict_of(
+        found,
+        " ".join(_unknown(model, searched, found)),
+        singular,
         method=method,
-        estimates=with_dropped(estimates, model.design, kept),
-        log_likelihood=-found.value / 2,
-        df=n_parameters,
-        deviance=found.value,
-        aic=found.value + 2 * n_parameters,
-        bic=found.value + float(np.log(row_count(model.design))) * n_parameters,
-        singular=bool(singular),
-        verdict=verdict,
-        sentence=sentence,
-        remedy=remedy,
+        flat_remedy=FLAT_REMEDY,
+        unknown="how large the SD may be",
+        likelihood="The likelihood",
+    )
+    return point_fit(
+        model,
+        method,
+        with_dropped(estimates, model.design, kept),
+        found.value,
+        n_parameters,
+        (bool(singular), *verdict),
         evaluations=found.evaluations,
-        seconds=time.perf_counter() - started,
+        started=started,
     )
 
 
@@ -240,21 +248,6 @@ def _moved(centred: PointEstimates, given: PointEstimates, moves: tuple[np.ndarr
     )
 
 
-def _singularities(model: Model, criterion: Profiled, theta: np.ndarray) -> Iterator[str]:
-    """Say of each block without variance in some direction what that means."""
-    matrices = relative_covariances(criterion.relative, theta)
-    for block, matrix, scale in zip(model.design.mean.groups, matrices, criterion.relative.scales, strict=True):
-        scaled = matrix * np.outer(scale, scale)
-        still = np.sqrt(np.diagonal(scaled)) < SINGULAR
-        names = block.terms
-        for name in np.array(names)[still]:
-            yield f"The SD of '{name}' by {block.label} is estimated as zero."
-        moving = scaled[np.ix_(~still, ~still)]
-        if len(moving) > 1 and np.sqrt(max(np.linalg.eigvalsh(moving)[0], 0.0)) < SINGULAR:
-            named = " and ".join(f"'{name}'" for name in np.array(names)[~still])
-            yield f"The effects of {named} by {block.label} are estimated as perfectly correlated."
-
-
 def _unknown(model: Model, criterion: Profiled, found: Minimum) -> Iterator[str]:
     """Name the SDs that may be changed without changing the likelihood, by themselves or with others."""
     changes = [
@@ -273,26 +266,7 @@ def _unknown(model: Model, criterion: Profiled, found: Minimum) -> Iterator[str]
                 yield f"The likelihood is flat in the SD of '{name}' by {block.label}."
 
 
-def _judged(found: Minimum, flat: str, singular: str) -> tuple[Literal["converged", "singular", "doubtful"], str, str]:
-    """Return verdict, sentence and remedy."""
-    if not found.converged:
-        return (
-            "doubtful",
-            "The search stopped before the maximum: the likelihood could still rise.",
-            "Check the formula for terms that the data cannot tell apart, or use method='exact'.",
-        )
-    if flat:
-        return (
-            "doubtful",
-            flat,
-            "Any value is as likely as this one: another term says the same as this group term, perhaps a fixed factor "
-            "with the same levels. Leave one of them out, or use method='exact', where priors tell them apart.",
-        )
-    if singular:
-        return (
-            "singular",
-            singular,
-            "This is the maximum of the likelihood, at its edge. Leave the term out, or use method='exact': a "
-            "posterior also says how large the SD may be.",
-        )
-    return "converged", "The likelihood is at its maximum, to within a thousandth of a standard error.", ""
+def _standard_covariances(criterion: Profiled, theta: np.ndarray) -> Iterator[np.ndarray]:
+    """Return each block's covariance over sigma^2, as if its columns had a mean square of one."""
+    matrices = relative_covariances(criterion.relative, theta)
+    return (matrix * np.outer(scale, scale) for matrix, scale in zip(matrices, criterion.relative.scales, strict=True))

@@ -1,1 +1,1 @@
-"""A Model goes in; the bambi.Model and the PyMC model that it means come out. Bambi is touched in this room alone."""
+"""Models to Bambi and PyMC, and Bambi's models back. Bambi is touched in this room alone."""

@@ -1,4 +1,4 @@
-"""A Model goes in; the names that Bambi is told for its columns come out, and the texts made of them.
+"""The names that Bambi is told for a model's columns, and the texts made of them.
 
 formulae, which reads Bambi's formulas, parses names: a column's may be anything. So it is told a column's own name only
 where that is a plain word that cannot mean something else, and v1, v2, ... for all others; what is computed is call1,

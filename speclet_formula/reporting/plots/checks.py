@@ -326,7 +326,7 @@ def plot_priors(fit: "Fit", *, random_seed: int | None = 0) -> Picture:
     figure, axes = grid_figure(len(shown), height=1.7, width=2.0)
     for axis, (name, (before, after)) in zip(axes, shown.items(), strict=True):
         _draw_prior(axis, name, before, after)
-    legend_below(figure, axes[:1])
+    legend_below(figure, axes)
     words = "; ".join(f"{name}: {_narrowing(before, after)}" for name, (before, after) in shown.items())
     more = f" {len(drawn) - len(shown)} more parameters are not shown." if len(drawn) > len(shown) else ""
     return Picture(

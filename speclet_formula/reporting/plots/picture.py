@@ -41,6 +41,8 @@ ROW = 0.24  # inches, of one of them
 PANELS_IN_A_ROW = 3
 DPI = 110
 SMALL = 7.5  # points, of a legend's letters
+POINTS = 72  # of an inch
+LINE_HEIGHT = 1.2  # of letters, by their size
 _STYLE = {"axes.spines.top": False, "axes.spines.right": False}
 _CONTEXT = {
     "axes.linewidth": 0.8, "font.size": 9, "axes.labelsize": 9, "axes.titlesize": 9, "xtick.labelsize": 8,
@@ -159,8 +161,9 @@ def legend_below(figure: "Figure | SubFigure", axes: "Sequence[Axes]") -> None:
 
 def label_rows(axis: "Axes", labels: Sequence[object], *, most: int = MANY_LEVELS) -> None:
     """Label rows from below; of too many only their number is told by the caller."""
-    few = len(labels) <= most
-    axis.set_yticks(range(len(labels)) if few else [], [short(label) for label in labels] if few else [])
+    shown = [short(label) for label in labels] if len(labels) <= most else []
+    room = axis.get_window_extent().height / axis.figure.dpi * POINTS / max(len(labels), 1)  # of a row, on any axes
+    axis.set_yticks(range(len(shown)), shown, fontsize=min(_CONTEXT["ytick.labelsize"], room / LINE_HEIGHT))
     axis.set_ylim(-0.7, len(labels) - 0.3)
 
 

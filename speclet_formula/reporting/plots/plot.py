@@ -112,7 +112,7 @@ def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
 
 def _has_effects(fit: Fit | PointFit) -> bool:
     """Tell whether a fit knows the effects of levels: it may have kept no draws of them."""
-    return any(map(values_of(fit).keeps, fit.model.design.mean.groups))
+    return any(map(values_of(fit).keeps, fit.model.design.blocks))
 
 
 def _predictive(fit: Fit, *, group: Any = None, random_seed: int | None = 0) -> Picture:
@@ -131,7 +131,7 @@ def _intervals(recovery: Recovery, group: str | None = None, term: str | None = 
 
 
 def _recoveries(recoveries: Recoveries, group: str | None = None, **options: Any) -> Picture:
-    named = group or next((str(name) for one in recoveries.recoveries.values() for name in one.groups["group"]), "")
+    named = group or next((str(name) for found in recoveries.recoveries.values() for name in found.groups["group"]), "")
     return plot_recoveries(recoveries, named, **options)
 
 
@@ -153,7 +153,7 @@ def _histogram(values: pd.Series) -> Picture:
         )
     figure, axis = single_figure(WIDTH, 3.0)
     is_spread = len(numbers) > 2 and float(np.ptp(numbers)) > 0  # noqa: PLR2004 - a density takes that many
-    seaborn.histplot(x=numbers.to_numpy(), kde=is_spread, stat="density", color=ESTIMATE, alpha=0.35, ax=axis)
+    seaborn.histplot(x=numbers.to_numpy(), kde=is_spread, stat="density", color=ESTIMATE, edgecolor="white", ax=axis)
     axis.axvline(0, color=LINE, linewidth=0.8)
     axis.set(xlabel=plain(values.name or "value"), ylabel="density")
     low, middle, high = np.quantile(numbers, [0.05, 0.5, 0.95])

@@ -75,7 +75,7 @@ def plot_study(study: "Study") -> Picture:
     label_rows(left, names)
     label_rows(right, [""] * len(names))
     left.set_ylabel("" if len(names) <= MANY_LEVELS else f"{len(names):,} parameters")
-    legend_below(figure, [right])
+    legend_below(figure, [left, right])
     outside = [name for name, is_inside in zip(names, inside, strict=True) if not is_inside]
     words = f" Outside: {some_of(outside)}." if outside else ""
     return Picture(

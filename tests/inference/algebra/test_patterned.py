@@ -157,7 +157,7 @@ def test_a_pass_over_the_coefficients_says_the_same_as_their_moments(
 def test_little_noise_costs_no_digits(case: Case) -> None:
     """y'y / s2 - r'P^-1 r is what augmented least squares leave, to rounding errors of y'y / s2.
 
-    Where nearly all is explained, a gene's moment repeats those of its guides: sums of products would leave nothing but rounding.
+    Where nearly all is explained, a gene's moment all but repeats those of its guides.
     """
     W, layout, system, y = case
     s2, (above, right, numbers) = 1e-8, prior_of(layout)

@@ -11,12 +11,11 @@ from numpy.polynomial.hermite import hermgauss
 from scipy import optimize, stats
 
 import speclet_formula as sf
-from speclet_formula.errors import ComparisonError, SamplingError
+from speclet_formula.errors import ComparisonError, EstimateError, SamplingError
 from speclet_formula.families import inverse_link, log_density, resolve_family
-from speclet_formula.inference.descent import Lowest
-from speclet_formula.inference.laplace import fit as laplace_fit, information
+from speclet_formula.inference.laplace import criterion as laplace_criterion, fit as laplace_fit
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, problem_of
-from speclet_formula.posterior.intervals import EstimateError
+from speclet_formula.inference.minimum import Minimum
 
 FOLDER = Path(__file__).resolve().parents[2] / "data" / "laplace"
 ANSWERS = json.loads((FOLDER / "answers.json").read_text())["fits"]
@@ -227,7 +226,7 @@ GRADIENTS = [
 @pytest.mark.parametrize("most_dense", [300, 0])
 @pytest.mark.parametrize(("formula", "family", "link"), GRADIENTS)
 def test_the_gradient_is_that_of_differences(formula, family, link, most_dense, monkeypatch):
-    monkeypatch.setattr(information, "MOST_DENSE", most_dense)
+    monkeypatch.setattr(laplace_criterion, "MOST_DENSE", most_dense)
     design = sf.Model(formula, responses(), family=family, link=link).design
     p = design.mean.X.shape[1]
     problem = problem_of(design, resolve_family(family, link), np.zeros(p))
@@ -256,7 +255,7 @@ ALGEBRA = [
 @pytest.mark.parametrize(("formula", "family"), ALGEBRA)
 def test_whole_and_sparse_matrices_give_the_same_fit(formula, family, monkeypatch):
     whole = sf.glmer(formula, responses(), family=family, method="laplace")
-    monkeypatch.setattr(information, "MOST_DENSE", 0)
+    monkeypatch.setattr(laplace_criterion, "MOST_DENSE", 0)
     loose = sf.glmer(formula, responses(), family=family, method="laplace")
     assert loose.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-9)
     np.testing.assert_allclose(loose.estimates.covariance, whole.estimates.covariance, rtol=1e-3, atol=1e-9)
@@ -324,7 +323,7 @@ def test_two_names_for_one_grouping_are_doubtful():
 
 def test_a_search_that_stopped_is_never_hidden(monkeypatch):
     def stopped(criterion, value, x, guess, sizes, units):
-        return Lowest(x, value(x), guess, np.ones(len(x), dtype=bool), 0.5)
+        return Minimum(x, value(x), 0.5, hessian=guess, free=np.ones(len(x), dtype=bool))
 
     monkeypatch.setattr(laplace_fit, "descend", stopped)
     fit = sf.glmer("c ~ x + (1 | g)", responses(), family="poisson", method="laplace")

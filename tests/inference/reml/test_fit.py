@@ -9,9 +9,8 @@ import pytest
 from scipy import optimize, stats
 
 import speclet_formula as sf
-from speclet_formula.errors import SamplingError
+from speclet_formula.errors import EstimateError, SamplingError
 from speclet_formula.inference.reml.fit import fit_point, why_not_reml
-from speclet_formula.posterior.intervals import EstimateError
 from tests.fakes import screen_data, sleepstudy_data
 
 # What is allowed beside an oracle: of a log-likelihood relatively, of an estimate in its standard errors.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speclet_formula.inference.descent import bent, descend
+from speclet_formula.inference.minimum import bent, descend
 
 
 def searched(function, start, sizes=None):

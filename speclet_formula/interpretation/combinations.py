@@ -48,10 +48,6 @@ def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array) -> Valu
         The linear predictor whose effects they are.
     L : ndarray of float, shape (rows, p)
     offset : ndarray of float, shape (rows,)
-
-    Returns
-    -------
-    Values
     """
     points = points_of(fit)
     if points is not None:
@@ -68,10 +64,6 @@ def known_values(points: PointEstimates, L: Array, estimates: Array) -> Values:
     L : ndarray of float, shape (rows, p)
         The values' derivatives by the fixed effects.
     estimates : ndarray of float, shape (rows,)
-
-    Returns
-    -------
-    Values
     """
     covariance, unknown = L @ points.covariance @ L.T, ~estimable(points, L)
     covariance[unknown], covariance[:, unknown] = np.nan, np.nan
@@ -85,10 +77,6 @@ def weighted(values: Values, weights: Array) -> Values:
     ----------
     values : Values
     weights : ndarray of float, shape (sums, rows)
-
-    Returns
-    -------
-    Values
     """
     if values.draws is not None:
         return _drawn(values.draws @ weights.T)
@@ -135,10 +123,6 @@ def tabulate(values: Values, interval: Interval, function: Function | None = Non
 def tests_against_zero(values: Values) -> dict[str, Array]:
     """Return how sure the values differ from zero.
 
-    Parameters
-    ----------
-    values : Values
-
     Returns
     -------
     dict of str to ndarray of float, shape (rows,)
@@ -159,10 +143,6 @@ def asymptotic(values: Values) -> str:
 def told_tests(values: Values) -> dict[str, str]:
     """Say, of a fit by maximum likelihood, what its tests against zero are.
 
-    Parameters
-    ----------
-    values : Values
-
     Returns
     -------
     dict of str to str
@@ -176,11 +156,6 @@ def told_tests(values: Values) -> dict[str, str]:
 
 def derivative(function: Function, at: Array) -> Array:
     """Return the derivative of a smooth function, by a central difference.
-
-    Parameters
-    ----------
-    function : callable
-    at : ndarray of float
 
     Returns
     -------

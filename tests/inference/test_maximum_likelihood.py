@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.inference.dropping import independent_columns
+from speclet_formula.inference.maximum_likelihood import independent_columns
 
 N = 90
 ROW = np.arange(N)
