@@ -16,7 +16,7 @@ from speclet_formula.common.engines import ENGINES, Engine, engine_for
 from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.inference.algebra.equations import MOST_DENSE, build_system, shared_work
-from speclet_formula.inference.exact.density import why_not_plain
+from speclet_formula.inference.exact.density import why_not_exact, why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
@@ -322,7 +322,7 @@ def sizes_of(model: Model) -> Sizes:
         entries=entries,
         operations=operations,
         loose=loose,
-        shared=None if why_not_plain(model) or model.family.name != "gaussian" else shared_work(design),
+        shared=None if why_not_exact(model) else shared_work(design),
     )
 
 

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speclet_formula.inference.algebra.forest import Forest, Moments, distance, link_of, mixed
+from speclet_formula.inference.algebra.forest import ClassMoments, Forest, distance, link_of, mixed
 from speclet_formula.inference.algebra.numeric import CompiledRows
 from speclet_formula.inference.algebra.symbolic import Array, compiled
 
@@ -122,7 +122,7 @@ def backward(forest: Forest, fronts: Array, vector: Array) -> None:
 
 
 @compiled
-def quadratic(forest: Forest, moments: Moments, fronts: Array, scale: float, right: Array) -> float:
+def quadratic(forest: Forest, moments: ClassMoments, fronts: Array, scale: float, right: Array) -> float:
     """Return the leading part of r'P^-1 r, r being the moments' vector times `scale`; reduce the corner's part of r.
 
     What `forward` does to each column is done once for each class, to the numbers that its columns hold.
@@ -152,7 +152,7 @@ def quadratic(forest: Forest, moments: Moments, fronts: Array, scale: float, rig
 
 
 @compiled
-def _square(moments: Moments, k: int, shares: Array) -> float:
+def _square(moments: ClassMoments, k: int, shares: Array) -> float:
     total, width, first = 0.0, len(shares), moments.root_starts[k]
     for row in range((moments.root_starts[k + 1] - first) // width):
         entry = 0.0

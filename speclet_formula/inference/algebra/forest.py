@@ -60,7 +60,7 @@ class Forest(NamedTuple):
     entry_places: Array  # and where they stand in P
 
 
-class Moments(NamedTuple):
+class ClassMoments(NamedTuple):
     """What quadratic forms of a vector need of the columns of each class, whatever their number.
 
     A column holds its own entry and, link by link, what the columns below it hold, added up.
@@ -185,7 +185,7 @@ def _joined(parts: list[Array]) -> Array:
     return np.concatenate([np.zeros(0, dtype=np.int64), *parts]).astype(np.int64)
 
 
-def moments_of(forest: Forest, vector: Array) -> Moments | None:
+def moments_of(forest: Forest, vector: Array) -> ClassMoments | None:
     """Add up what quadratic forms of a vector (p,) need; None where its classes have too many kinds below them.
 
     The roots are those of QR, not of the sums of products: what a column holds may all but repeat what those below it
@@ -208,7 +208,7 @@ def moments_of(forest: Forest, vector: Array) -> Moments | None:
     sums = np.concatenate([np.zeros(0), *(table.sum(axis=0) for table in tables)])
     sizes = np.array([root.size for root in roots], dtype=np.int64)
     flat = np.concatenate([np.zeros(0), *(root.ravel() for root in roots)])
-    return Moments(widths, slots, _starts(widths), sums, _starts(sizes), flat)
+    return ClassMoments(widths, slots, _starts(widths), sums, _starts(sizes), flat)
 
 
 @compiled

@@ -28,8 +28,8 @@ from speclet_formula.inference.algebra.elimination import (
     take_from_corner,
 )
 from speclet_formula.inference.algebra.forest import (
+    ClassMoments,
     Forest,
-    Moments,
     Upper,
     alike,
     component_order,
@@ -59,7 +59,7 @@ class PatternedEquations:
     forest: Forest
     order: np.ndarray  # (p,) the coefficient at each position
     moment: np.ndarray  # (p,) W'y, by position
-    moments: Moments | None  # its sums and products; None where r'P^-1 r takes a pass over the coefficients
+    moments: ClassMoments | None  # its sums and products; None where r'P^-1 r takes a pass over the coefficients
     pull: Any = None  # sparse (p, m), by position, as `NormalEquations` has it
 
     @property
