@@ -22,15 +22,15 @@ def log_determinants(system: System, s2: np.ndarray, numbers: np.ndarray, *, thr
     NaN where P is not positive definite.
     """
     s2, numbers = _in_units(system, s2, numbers)
-    found = np.full((len(s2), 2), np.nan)
+    terms = np.full((len(s2), 2), np.nan)
 
     def run(part: slice) -> None:
         for inner, factors in system.equations.factored(s2[part], numbers[part]):
             place = within(part, inner)
-            found[place, 0], found[place, 1] = factors.log_determinants, factors.explained
+            terms[place, 0], terms[place, 1] = factors.log_determinants, factors.explained
 
     spread_draws(run, len(s2), system.equations.work, threads)
-    return np.column_stack([found[:, 0] + system.units.log_determinant, found[:, 1] - numbers @ system.pull])
+    return np.column_stack([terms[:, 0] + system.units.log_determinant, terms[:, 1] - numbers @ system.pull])
 
 
 def cancelling(system: System, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:

@@ -152,15 +152,15 @@ def _reached(starts: Array, rows: Array, parents: Array, first: int, last: int, 
     """
     lead = len(left_out)
     seen = np.full(lead, -1, dtype=np.int64)
-    filled, found = 0, np.empty((1024, 2), dtype=np.int64)
+    filled, entries = 0, np.empty((1024, 2), dtype=np.int64)
     for row in range(first, last):
         for place in range(starts[row], starts[row + 1]):
             column = rows[place]
             while column < min(row, lead) and seen[column] != row and not left_out[column]:
-                if filled == len(found):
-                    found = np.concatenate((found, np.empty_like(found)))
-                found[filled, 0], found[filled, 1] = column, row
+                if filled == len(entries):
+                    entries = np.concatenate((entries, np.empty_like(entries)))
+                entries[filled, 0], entries[filled, 1] = column, row
                 filled += 1
                 seen[column] = row
                 column = parents[column]
-    return found[:filled, 0].copy(), found[:filled, 1].copy()
+    return entries[:filled, 0].copy(), entries[:filled, 1].copy()

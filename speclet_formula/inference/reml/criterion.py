@@ -73,10 +73,15 @@ class RelativeMatrix:
     matrix: Matrix
     transforms: tuple[Any, ...]  # m + 1, each (p, p), whole or sparse as P is: T = T0 + sum of theta_k T_k
     pairs: np.ndarray  # (pairs, 2) of (1, theta), two of which each product is of
-    products: Any  # (pairs, entries) what each product is multiplied by in P, as what fills the matrix
+    products: Any  # (pairs, entries) what each product is multiplied by in P; sparse, and turned, where P is
     units: np.ndarray  # (entries,) the ones of I
     moments: np.ndarray  # (m + 1, p) T_k'W'y, by position
     moment: np.ndarray  # (p,) W'y
+
+    @property
+    def whole(self) -> bool:
+        """Whether P is a whole matrix."""
+        return isinstance(self.products, np.ndarray)
 
     def factored(self, theta: np.ndarray) -> Iterator[tuple[slice, Any]]:
         """Go through N vectors theta (N, m) by parts: which, and the factors of P, made with r."""
@@ -84,7 +89,8 @@ class RelativeMatrix:
 
         def fill(part: slice) -> tuple[np.ndarray, np.ndarray]:
             powers = weights[part][:, self.pairs[:, 0]] * weights[part][:, self.pairs[:, 1]]
-            numbers = powers @ self.products
+            # Sparse matrices are filled one at a time, and a product with a vector is the quickest.
+            numbers = powers @ self.products if self.whole else (self.products @ powers[0])[None]
             numbers += self.units
             return numbers, weights[part] @ self.moments
 
@@ -213,7 +219,11 @@ def _relative_matrix(design: Design, relative: Relative, shift: np.ndarray, *, d
     units, effects = np.zeros(matrix.entries), np.arange(relative.n_fixed, size)
     units[matrix.places(effects, effects)] = 1.0
     moments = np.stack([(transform.T @ sums.moment)[matrix.order] for transform in transforms])
-    stacked = np.array(products) if dense else sparse.vstack([sparse.csr_array(numbers[None]) for numbers in products])
+    stacked = (
+        np.array(products)
+        if dense
+        else sparse.vstack([sparse.csr_array(numbers[None]) for numbers in products]).T.tocsr()
+    )
     return RelativeMatrix(matrix, transforms, np.array(pairs), stacked, units, moments, sums.moment)
 
 
