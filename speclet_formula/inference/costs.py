@@ -15,8 +15,8 @@ from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import ENGINES, Engine, engine_for
 from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design import Design, GroupBlock
-from speclet_formula.inference.algebra.equations import MOST_DENSE, build_system
-from speclet_formula.inference.exact.density import why_not_plain
+from speclet_formula.inference.algebra.equations import MOST_DENSE, build_system, shared_work
+from speclet_formula.inference.exact.density import why_not_exact, why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
@@ -46,6 +46,9 @@ SECONDS_PER_FACTOR = 50e-6
 SECONDS_PER_ENTRY = 16e-9
 SECONDS_PER_COEFFICIENT = 17e-9
 SECONDS_PER_OPERATION = 5e-11
+# ... or by classes of levels that repeat few patterns; of each draw all coefficients are solved for.
+SECONDS_PER_CLASSES = 1.2e-4
+SECONDS_PER_SOLVED = 8e-9
 SECONDS_PER_ROW = 1e-6  # for each row and term: build and order the equations
 EXACT_START = 0.15
 EXACT_EVALUATIONS = 125  # to find the modes and fit the proposals, times the squared number of variance parameters
@@ -91,6 +94,8 @@ class Sizes:
     loose : bool
         Whether these two are guesses within a factor of ten, as for very large factors that are sparsely crossed; for
         all others they are counts.
+    shared : int or None
+        Numbers that the exact engine goes through where the levels repeat few patterns of counts; None where not.
     """
 
     rows: int
@@ -102,6 +107,7 @@ class Sizes:
     entries: float
     operations: float
     loose: bool
+    shared: int | None = None
 
     @property
     def coefficients(self) -> int:
@@ -134,10 +140,14 @@ def exact_cost(sizes: Sizes, work: Work) -> tuple[float, float]:
     """Return seconds and bytes of the exact engine: evaluations and draws on all cores, the verdict on one."""
     kept = work.draws * work.chains
     proposals = kept * (1 + EXACT_PROPOSALS * max(sizes.variances - EXACT_FEW, 0))
-    evaluations = EXACT_EVALUATIONS * sizes.variances**2 + proposals + DRAWING * kept
+    each, drawing = _evaluation(sizes), DRAWING * _evaluation(sizes)
+    if sizes.shared is not None:
+        each = SECONDS_PER_CLASSES + SECONDS_PER_ENTRY * sizes.shared
+        drawing = each + SECONDS_PER_SOLVED * sizes.coefficients
     judged = min(sizes.parameters, sizes.fixed + sizes.variances + MOST_JUDGED * (sizes.terms - sizes.fixed))
     after = kept * (SECONDS_PER_DRAWN * sizes.parameters + SECONDS_PER_JUDGED * judged)
-    seconds = EXACT_START + _building(sizes) + evaluations * _evaluation(sizes) / work.cores + after
+    working = (EXACT_EVALUATIONS * sizes.variances**2 + proposals) * each + kept * drawing
+    seconds = EXACT_START + _building(sizes) + working / work.cores + after
     return seconds, _point_bytes(sizes) + DRAW_BYTES * kept * sizes.parameters
 
 
@@ -312,6 +322,7 @@ def sizes_of(model: Model) -> Sizes:
         entries=entries,
         operations=operations,
         loose=loose,
+        shared=None if why_not_exact(model) else shared_work(design),
     )
 
 

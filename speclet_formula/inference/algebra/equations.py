@@ -157,7 +157,8 @@ def build_system(
         Those of their priors. The equations are then scaled, and the response is measured from a centre, so that
         neither the units nor the place of anything cost digits. Else they are those of the data as they are.
     algebra : {"auto", "sparse"}
-        Whole matrices where there are few coefficients, or sparse ones in any case.
+        Whole matrices where there are few coefficients, elimination by classes where levels repeat few patterns, else
+        sparse matrices; or these in any case.
     """
     layout = layout_of(design, means)
     sums, prior, moments = sums_of(design, layout, shift), _prior_entries(layout), moments_of(design)
@@ -166,13 +167,17 @@ def build_system(
         units = _units(layout, prior, gram, sums.square, float(sums.weights.sum()))
         gram = _scaled(gram, units)
     dense = algebra == "auto" and layout.size <= MOST_DENSE
-    matrix = matrix_of(layout.size, None if dense else pattern_of(gram, sums.W), prior[:2])
+    pattern = None if dense else pattern_of(gram, sums.W)
+    by_classes = algebra == "auto" and not dense
+    equations: Equations | None = _by_classes(layout, gram, pattern, sums.moment, prior) if by_classes else None
+    if equations is None:
+        equations = _equations(matrix_of(layout.size, pattern, prior[:2]), gram, sums.moment, prior)
     system = System(
         layout=layout,
         W=sums.W,
         response=sums.response,
         weights=sums.weights,
-        equations=_equations(matrix, gram, sums.moment, prior),
+        equations=equations,
         square=sums.square,
         within=moments.within,
         units=units,
@@ -183,6 +188,31 @@ def build_system(
         log_weights=moments.log_weights,
     )
     return system if precisions is None else moved(system, _first_centre(system, gram, precisions))
+
+
+def _by_classes(layout: CoefficientLayout, gram: Any, pattern: Any, moment: np.ndarray, prior: Entries) -> Any:
+    """Return equations that are eliminated by classes, or None where the levels have too little in common."""
+    # Here and not at the top, as for the sparse ones below.
+    from speclet_formula.inference.algebra.patterned import patterned_equations
+
+    ranks = np.full(layout.size, len(layout.levels))  # the highest for what belongs to no block
+    for rank, block in enumerate(sorted(range(len(layout.levels)), key=lambda block: -layout.levels[block])):
+        start = layout.starts[block]
+        ranks[start : start + layout.widths[block] * layout.levels[block]] = rank
+    return patterned_equations(gram, pattern, moment, prior, ranks)
+
+
+def shared_work(design: Design) -> int | None:
+    """Return how many numbers an elimination by classes goes through; None where the levels have too little in common.
+
+    None too where there are so few coefficients that whole matrices are as quick.
+    """
+    layout = layout_of(design, ())
+    if layout.size <= MOST_DENSE:
+        return None
+    sums = sums_of(design, layout)
+    equations = _by_classes(layout, sums.gram, pattern_of(sums.gram, sums.W), sums.moment, _prior_entries(layout))
+    return None if equations is None else equations.work
 
 
 def sums_of(design: Design, layout: CoefficientLayout, shift: np.ndarray | None = None) -> Sums:

@@ -4,9 +4,9 @@ There are two kinds: whole matrices in numpy's and LAPACK's algebra (`dense`), a
 in compiled loops (`sparse`). Exact integration, REML and Laplace's approximation fill them, each in its own way, and
 ask the same of their factors.
 
-A third kind need not hold entries at all. What exact integration asks of its normal equations is `Equations` below:
-a kind that eliminates nested levels once for each of their distinct patterns answers the same four questions (the
-determinant, solutions, draws, and the inverse where rows need it) from a residual variance and the prior's numbers.
+A third kind holds no entries. What exact integration asks of its normal equations is `Equations` below; `patterned`
+eliminates nested levels once for each of their distinct patterns, and answers the same questions from a residual
+variance and the prior's numbers.
 """
 
 from collections.abc import Callable, Iterator

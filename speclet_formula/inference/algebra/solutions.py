@@ -75,10 +75,10 @@ def draw(
     def run(k: int) -> None:
         part, rng = slice(bounds[k], bounds[k + 1]), np.random.default_rng(int(seeds[k]))
         for inner, factors in system.equations.factored(s2[part], numbers[part]):
-            half = factors.half + rng.standard_normal(factors.half.shape)
-            out[within(part, inner)] = factors.backward(half)[:, chosen]
+            half = factors.half
+            out[within(part, inner)] = factors.backward(half + rng.standard_normal(half.shape))[:, chosen]
 
-    _spread(run, range(len(seeds)), _busy(len(s2), system.equations.work, threads))
+    _spread(run, range(len(seeds)), _busy(len(s2), max(system.equations.work, system.layout.size), threads))
     out *= system.units.coefficients[chosen]
     return out
 
@@ -110,7 +110,7 @@ def left_out_densities(
             out[place] = -0.5 * (np.log(2 * np.pi * variances) + errors**2 / variances)
         return total
 
-    leverages = spread_draws(run, len(s2), system.equations.work, threads)
+    leverages = spread_draws(run, len(s2), max(system.equations.work, len(observed.response)), threads)
     out -= np.log(system.units.response)
     return out, np.sum(leverages, axis=0) / len(s2)
 

@@ -40,7 +40,7 @@ from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing
 from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
 from speclet_formula.posterior.pareto import smooth_weights
 
-COSTLY = 20_000  # coefficients from which on an evaluation, some milliseconds then, is saved where it can be
+COSTLY = 20_000  # numbers to go through from which on an evaluation, some milliseconds then, is saved where it can be
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
 FULL = 0.6  # effective proposals that each draw should rest on,
@@ -129,7 +129,7 @@ def _sample_variances(
         return log_posterior(marginal, theta)
 
     wanted = plan.draws * plan.chains
-    cost = "cheap" if marginal.system.layout.size < COSTLY else "costly"
+    cost = "costly" if _is_costly(marginal) else "cheap"
 
     mixture, proposals = draw_proposals(
         density, starts, rng, draws=ROUND[cost], good=GOOD, wanted=wanted, edges=edges_of(marginal.variances)
@@ -157,6 +157,10 @@ def _sample_variances(
         },
     )
     return proposals.points[path.ravel()], statistics
+
+
+def _is_costly(marginal: Marginal) -> bool:
+    return min(marginal.system.layout.size, marginal.system.equations.work) >= COSTLY
 
 
 def _mixed(paths: np.ndarray) -> bool:
@@ -212,7 +216,7 @@ def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
         rest = marginal.system.response - marginal.system.W @ solve(marginal.system, sds[:, 0] ** 2, numbers)[0]
         if np.abs(rest).max() < max(NO_REST * unit, rounded):
             raise nothing_left(model)
-    return marginal, np.vstack([start, starts[1:]] if marginal.system.layout.size < COSTLY else [start])
+    return marginal, np.vstack([start] if _is_costly(marginal) else [start, starts[1:]])
 
 
 def _mode(marginal: Marginal, start: np.ndarray) -> np.ndarray:

@@ -1,0 +1,293 @@
+"""Normal equations whose levels repeat few patterns of counts: an evaluation costs the same however many there are.
+
+P = W'W / s2 + D^-1 is eliminated once for each class of its leading columns; what is left, the corner, is a small whole
+matrix. Of r only sums and products over the classes are needed for r'P^-1 r, and rows of one kind share their entry of
+the inverse. Solving and drawing go once through the coefficients.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from scipy import sparse
+from scipy.linalg import lapack
+
+from speclet_formula.inference.algebra.elimination import (
+    LOST,
+    Contexts,
+    backward,
+    contexts_of,
+    eliminate,
+    forward,
+    invert,
+    quadratic,
+    row_signatures,
+    spreads,
+    take_from_corner,
+)
+from speclet_formula.inference.algebra.forest import (
+    ClassMoments,
+    Forest,
+    Upper,
+    alike,
+    component_order,
+    forest_of,
+    moments_of,
+)
+from speclet_formula.inference.algebra.matrix import CompressedRows, row_pairs
+from speclet_formula.inference.algebra.numeric import CompiledRows
+
+FEW_ROWS = 4  # up to which a solve for each is quicker than the entries of the inverse that all rows need
+
+
+class PatternedRows(NamedTuple):
+    """Rows of W by kinds: those of one kind share w'P^-1 w. n rows."""
+
+    rows: CompiledRows
+    contexts: Contexts
+    first: np.ndarray  # the first row of each kind
+    kinds: np.ndarray  # (n,)
+
+
+@dataclass(frozen=True, eq=False)
+class PatternedEquations:
+    """Normal equations in classes of leading columns. p coefficients."""
+
+    upper: Upper
+    forest: Forest
+    order: np.ndarray  # (p,) the coefficient at each position
+    moment: np.ndarray  # (p,) W'y, by position
+    moments: ClassMoments | None  # its sums and products; None where r'P^-1 r takes a pass over the coefficients
+    pull: Any = None  # sparse (p, m), by position, as `NormalEquations` has it
+
+    @property
+    def work(self) -> int:
+        """About how many numbers an evaluation goes through."""
+        return int(self.forest.fronts[-1]) + (len(self.order) if self.moments is None else len(self.moments.roots))
+
+    @cached_property
+    def position(self) -> np.ndarray:
+        """(p,) where each coefficient stands."""
+        return np.argsort(self.order)
+
+    def factored(
+        self, s2: np.ndarray, numbers: np.ndarray, *, beside: int = 0
+    ) -> Iterator[tuple[slice, "PatternedFactors"]]:
+        """Go through N draws of the variances: which, and their factors, in the same arrays for all.
+
+        Those whose P is not positive definite, or so hardly that rounding decides, are left out.
+        """
+        del beside
+        upper, forest, wide = self.upper, self.forest, _wide(self.forest)
+        leading = forest.entry_places
+        first = upper.starts[forest.lead]
+        inside = first + np.flatnonzero(upper.rows[first:] >= forest.lead)
+        owners = np.repeat(np.arange(forest.corner), np.diff(upper.starts[forest.lead :]))
+        places = owners[inside - first], upper.rows[inside] - forest.lead
+        fronts, corner = np.empty(forest.fronts[-1]), np.zeros((forest.corner, forest.corner))
+        for k in range(len(s2)):
+            added = np.append(numbers[k], 0.0)  # number -1 is for none
+            if not eliminate(forest, upper.gram[leading] / s2[k] + added[upper.numbers[leading]], fronts):
+                continue
+            corner[:] = 0.0
+            corner[places] = upper.gram[inside] / s2[k] + added[upper.numbers[inside]]
+            whole = np.diagonal(corner).copy()
+            take_from_corner(forest, fronts, corner)
+            if len(wide.roots):
+                sides = wide.roots[:, None] * fronts[wide.places]
+                corner -= sides.T @ sides
+            try:
+                lower = np.linalg.cholesky(corner)
+            except np.linalg.LinAlgError:
+                continue
+            if (np.diagonal(lower) ** 2 > LOST * whole).all():
+                yield slice(k, k + 1), PatternedFactors(self, fronts, lower, float(s2[k]), numbers[k])
+
+    def right(self, s2: float, numbers: np.ndarray) -> np.ndarray:
+        """Return r = W'y / s2 + D^-1 (m - c), (p,), by position."""
+        vector = self.moment / s2
+        if self.moments is None and self.pull is not None:
+            vector += self.pull @ numbers
+        else:
+            vector[self.forest.lead :] = self.corner_right(s2, numbers)
+        return np.asarray(vector)
+
+    def corner_right(self, s2: float, numbers: np.ndarray) -> np.ndarray:
+        """Return r in the corner, (b,)."""
+        vector = self.moment[self.forest.lead :] / s2
+        return vector if self.pull is None else vector + self._corner_pull @ numbers
+
+    @cached_property
+    def _corner_pull(self) -> Any:
+        return self.pull[self.forest.lead :]  # once: of 100,000 rows this takes as long as an evaluation
+
+    def moved(self, moment: np.ndarray, pull: Any) -> "PatternedEquations":
+        """Return the equations of the same W with another W'y (p,) and D^-1 (m - c) by the numbers of D^-1 (p, m)."""
+        permuted, known = moment[self.order], pull[self.order] if pull.nnz else None
+        by_class = known is None or not known[: self.forest.lead].nnz
+        return replace(
+            self, moment=permuted, moments=moments_of(self.forest, permuted) if by_class else None, pull=known
+        )
+
+    def less(self, rows: CompressedRows) -> "PatternedEquations":
+        """Take rows out: what they leave behind are classes of their own."""
+        pairs, first, second = row_pairs(rows.W)
+        products = pairs.T @ rows.weights
+        gram = self.upper.gram.copy()
+        at = _places(self.upper, self.position[first], self.position[second])
+        gram[at] -= np.where(first == second, products, products / 2)
+        moment = self.moment - (rows.W.T @ (rows.weights * rows.response))[self.order]
+        upper = self.upper._replace(gram=gram)
+        forest = cast(Forest, forest_of(upper, self.forest.lead, most=1.0))
+        return replace(self, upper=upper, forest=forest, moment=moment, moments=None)
+
+    def prepared(self, W: Any) -> PatternedRows:
+        """Return sparse rows (n, p) as `Factors.spreads` takes them."""
+        rows = CompiledRows(W.indptr.astype(np.int64), self.position[W.indices], W.data)
+        contexts = contexts_of(self.forest)
+        return PatternedRows(rows, contexts, *alike(row_signatures(self.forest, contexts, rows)))
+
+
+@dataclass(frozen=True, eq=False)
+class PatternedFactors:
+    """C of one P = C C': the fronts of the leading classes, and the corner's lower triangle."""
+
+    equations: PatternedEquations
+    fronts: np.ndarray
+    corner: np.ndarray  # (b, b)
+    s2: float
+    numbers: np.ndarray  # (m,)
+
+    @property
+    def log_determinants(self) -> np.ndarray:
+        """(1,) log|P|."""
+        forest = self.equations.forest
+        leading = forest.counts @ np.log(self.fronts[forest.fronts[:-1]])
+        return np.array([2 * (leading + np.log(np.diagonal(self.corner)).sum())])
+
+    @property
+    def half(self) -> np.ndarray:
+        """(1, p) C^-1 r, by position."""
+        vector = self.equations.right(self.s2, self.numbers)
+        self._forward(vector)
+        return vector[None]
+
+    @property
+    def explained(self) -> np.ndarray:
+        """(1,) r'P^-1 r."""
+        forest, moments = self.equations.forest, self.equations.moments
+        if moments is None:
+            return np.asarray((self.half**2).sum(axis=1))
+        right = self.equations.corner_right(self.s2, self.numbers)
+        leading = quadratic(forest, moments, self.fronts, 1 / self.s2, right)
+        return np.array([leading + (_solved(self.corner, right) ** 2).sum()])
+
+    def backward(self, half: np.ndarray) -> np.ndarray:
+        """Return C'^-1 times a vector (1, p) by position, in the coefficients' own order."""
+        lead, vector, solved = self.equations.forest.lead, half[0].copy(), np.empty_like(half)
+        vector[lead:] = _solved(self.corner, vector[lead:], transposed=True)
+        backward(self.equations.forest, self.fronts, vector)
+        solved[0, self.equations.order] = vector
+        return solved
+
+    def spreads(self, rows: PatternedRows) -> np.ndarray:
+        """Return w'P^-1 w, (1, n), of n rows."""
+        forest, kinds = self.equations.forest, np.empty(len(rows.first))
+        if len(rows.first) <= FEW_ROWS:
+            for place, row in enumerate(rows.first):
+                entries = slice(rows.rows.starts[row], rows.rows.starts[row + 1])
+                w = np.zeros(len(self.equations.order))
+                w[rows.rows.columns[entries]] = rows.rows.values[entries]
+                self._forward(w)
+                kinds[place] = w @ w
+        else:
+            half = np.linalg.inv(self.corner)
+            corner, inverse = half.T @ half, np.empty(rows.contexts.starts[-1])
+            invert(forest, rows.contexts, self.fronts, corner, inverse)
+            spreads(forest, rows.contexts, inverse, corner, rows.rows, rows.first, kinds)
+        return np.asarray(kinds[rows.kinds][None])
+
+    def _forward(self, vector: np.ndarray) -> None:
+        """Overwrite a vector b by the solution of C x = b."""
+        lead = self.equations.forest.lead
+        forward(self.equations.forest, self.fronts, vector)
+        vector[lead:] = _solved(self.corner, vector[lead:])
+
+
+def patterned_equations(
+    gram: Any, pattern: Any, moment: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray], ranks: np.ndarray
+) -> PatternedEquations | None:
+    """Order P and find its classes.
+
+    Parameters
+    ----------
+    gram, pattern : scipy sparse arrays (p, p)
+        W'W, and where it has entries: a sum that happens to be 0 keeps its place.
+    moment : array of shape (p,)
+        W'y.
+    prior : tuple of arrays
+        Rows, columns and numbers of the upper triangle of the prior's precision.
+    ranks : array of int, shape (p,)
+        As `component_order` takes them.
+
+    Returns
+    -------
+    PatternedEquations or None
+        None where the levels have too little in common.
+    """
+    above, right, numbers = prior
+    beside = sparse.csr_array((np.ones(len(above)), (above, right)), shape=pattern.shape)
+    whole = (abs(pattern) + beside + beside.T).tocsr()
+    ordered = component_order(ranks, whole)
+    if ordered is None:
+        return None
+    order, lead = ordered
+    position = np.argsort(order)
+    upper = _upper(whole, gram.tocoo(), position, (position[above], position[right], numbers))
+    forest = forest_of(upper, lead)
+    if forest is None:
+        return None
+    return PatternedEquations(upper, forest, order, moment[order], moments_of(forest, moment[order]))
+
+
+def _upper(whole: Any, gram: Any, position: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Upper:
+    """Return P's upper triangle in the order of elimination."""
+    size, entries = len(position), whole.tocoo()
+    rows, columns = position[entries.row], position[entries.col]
+    keys = np.sort(columns[rows <= columns] * size + rows[rows <= columns])
+    starts = np.searchsorted(keys, np.arange(size + 1) * size).astype(np.int64)
+    upper = Upper(size, starts, keys % size, np.zeros(len(keys)), np.full(len(keys), -1))
+    above, right = position[gram.row], position[gram.col]
+    kept = above <= right
+    upper.gram[_places(upper, above[kept], right[kept])] = gram.data[kept]
+    upper.numbers[_places(upper, prior[0], prior[1])] = prior[2]
+    return upper
+
+
+def _places(upper: Upper, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return where entries stand in the upper triangle, by position."""
+    keys = np.repeat(np.arange(upper.size), np.diff(upper.starts)) * upper.size + upper.rows
+    return np.asarray(np.searchsorted(keys, np.maximum(first, second) * upper.size + np.minimum(first, second)))
+
+
+class _Wide(NamedTuple):
+    """The classes that meet every row of the corner."""
+
+    roots: np.ndarray  # (w,) the square roots of their numbers of columns
+    places: np.ndarray  # (w, b) where their parts in the corner stand among the fronts
+
+
+def _wide(forest: Forest) -> _Wide:
+    widths = np.diff(forest.sides)
+    classes = np.flatnonzero((widths == forest.corner) & (widths > 0))
+    starts = forest.fronts[classes] + forest.spans[classes] + 1
+    return _Wide(np.sqrt(forest.counts[classes]), starts[:, None] + np.arange(forest.corner))
+
+
+def _solved(lower: np.ndarray, right: np.ndarray, *, transposed: bool = False) -> np.ndarray:
+    """Solve with the corner's factor, or with its transpose."""
+    if not len(right):
+        return right
+    return np.asarray(lapack.dtrtrs(lower.T, right, trans=int(not transposed))[0])  # lower.T in Fortran's order
