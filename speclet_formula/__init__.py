@@ -38,8 +38,7 @@ if TYPE_CHECKING:
     from speclet_formula.formula.terms import Formula as Formula
     from speclet_formula.inference.confint import confint as confint
     from speclet_formula.inference.costs import Costs as Costs, costs as costs
-    from speclet_formula.inference.fit import fit as fit
-    from speclet_formula.inference.lmer import glmer as glmer, lmer as lmer
+    from speclet_formula.inference.fit import fit as fit, glmer as glmer, lmer as lmer
     from speclet_formula.inference.refit import refit as refit
     from speclet_formula.inference.translation.from_bambi import from_bambi as from_bambi
     from speclet_formula.inference.translation.to_bambi import to_bambi as to_bambi, to_pymc as to_pymc
@@ -74,10 +73,9 @@ if TYPE_CHECKING:
         fixef as fixef,
         ranef as ranef,
     )
-    from speclet_formula.posterior.r2 import icc as icc, r2 as r2
     from speclet_formula.posterior.singular import is_singular as is_singular, near_singular as near_singular
     from speclet_formula.posterior.tidy import tidy as tidy
-    from speclet_formula.posterior.variances import sigma as sigma, varcorr as varcorr
+    from speclet_formula.posterior.variances import icc as icc, r2 as r2, sigma as sigma, varcorr as varcorr
     from speclet_formula.prediction import (
         augment as augment,
         fitted as fitted,
@@ -157,8 +155,7 @@ _ROOMS = {  # the public names of each, between blanks
     "formula.terms": "Formula",
     "inference.confint": "confint",
     "inference.costs": "Costs costs",
-    "inference.fit": "fit",
-    "inference.lmer": "glmer lmer",
+    "inference.fit": "fit glmer lmer",
     "inference.refit": "refit",
     "inference.translation.from_bambi": "from_bambi",
     "inference.translation.to_bambi": "to_bambi to_pymc",
@@ -174,10 +171,9 @@ _ROOMS = {  # the public names of each, between blanks
     "posterior.diagnostics": "Diagnostics diagnose",
     "posterior.draws": "ngrps nobs",
     "posterior.effects": "coef family_parameters fixef ranef",
-    "posterior.r2": "icc r2",
     "posterior.singular": "is_singular near_singular",
     "posterior.tidy": "tidy",
-    "posterior.variances": "sigma varcorr",
+    "posterior.variances": "icc r2 sigma varcorr",
     "prediction": "augment fitted log_likelihood predict residuals",
     "prediction.predictive": "Predictive posterior_predictive prior_predictive",
     "prediction.sensitivity": "sensitivity",

@@ -5,8 +5,14 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.families.links import REAL
-from speclet_formula.families.parameters import KAPPA, Elsewhere, Parameter
-from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
+from speclet_formula.families.specification import (
+    KAPPA,
+    Elsewhere,
+    FamilySpecification,
+    Parameter,
+    Parameters,
+    Spelling,
+)
 
 
 def _log_density(y: np.ndarray, mode: np.ndarray, p: Parameters, _trials: Any) -> Any:

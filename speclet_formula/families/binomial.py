@@ -15,8 +15,7 @@ from speclet_formula.families.links import (
     Observations,
     Slopes,
 )
-from speclet_formula.families.parameters import KAPPA
-from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
+from speclet_formula.families.specification import KAPPA, FamilySpecification, Parameters, Spelling
 
 
 def _bernoulli(y: np.ndarray, mean: np.ndarray, _p: Parameters, _trials: Any) -> Any:

@@ -6,8 +6,7 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.families.links import HALF_LOG_2PI, POSITIVE, Drift, Numbers, Observations, Slopes, chained
-from speclet_formula.families.parameters import ALPHA, LAM
-from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
+from speclet_formula.families.specification import ALPHA, LAM, FamilySpecification, Parameters, Spelling
 
 
 def _gamma(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:

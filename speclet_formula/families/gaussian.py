@@ -6,8 +6,7 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.families.links import HALF_LOG_2PI, REAL, Drift, Numbers, Observations, Slopes, chained
-from speclet_formula.families.parameters import SIGMA
-from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling, Tails
+from speclet_formula.families.specification import SIGMA, FamilySpecification, Parameters, Spelling, Tails
 
 
 def _normal(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:

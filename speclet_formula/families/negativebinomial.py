@@ -6,9 +6,8 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.families.links import COUNT, Curve, Drift, Numbers, Observations, Slopes, chained
-from speclet_formula.families.parameters import ALPHA
 from speclet_formula.families.poisson import draw_above_zero as draw_poisson_above_zero
-from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling, Tails
+from speclet_formula.families.specification import ALPHA, FamilySpecification, Parameters, Spelling, Tails
 
 LARGE = 1e3  # alpha over counts from which on powers of their ratio are exact enough
 

@@ -9,8 +9,15 @@ from typing import Any
 import numpy as np
 
 from speclet_formula.families.links import LATENT_VARIANCES, SHARE, Latent
-from speclet_formula.families.parameters import THRESHOLD, Measures, Stated, threshold_at
-from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
+from speclet_formula.families.specification import (
+    THRESHOLD,
+    FamilySpecification,
+    Measures,
+    Parameters,
+    Spelling,
+    Stated,
+    threshold_at,
+)
 
 
 def _distances(location: np.ndarray, threshold: Any) -> np.ndarray:

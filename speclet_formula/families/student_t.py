@@ -6,8 +6,7 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.families.links import REAL, Drift, Numbers, Observations, Slopes, chained
-from speclet_formula.families.parameters import NU, SIGMA
-from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling, Tails
+from speclet_formula.families.specification import NU, SIGMA, FamilySpecification, Parameters, Spelling, Tails
 
 
 def _log_density(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:

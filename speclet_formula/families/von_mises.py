@@ -6,8 +6,7 @@ import numpy as np
 from scipy import special
 
 from speclet_formula.families.links import HALF_LOG_2PI
-from speclet_formula.families.parameters import KAPPA, Elsewhere
-from speclet_formula.families.specification import FamilySpecification, Parameters, Spelling
+from speclet_formula.families.specification import KAPPA, Elsewhere, FamilySpecification, Parameters, Spelling
 
 
 def _log_density(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:

@@ -14,9 +14,10 @@ from speclet_formula.families.gamma import GAMMA
 from speclet_formula.families.gaussian import LOGNORMAL, mean_of_log_normal
 from speclet_formula.families.links import POSITIVE
 from speclet_formula.families.negativebinomial import NEGATIVEBINOMIAL
-from speclet_formula.families.parameters import PSI, PSI_OF_HURDLE
 from speclet_formula.families.poisson import POISSON
 from speclet_formula.families.specification import (
+    PSI,
+    PSI_OF_HURDLE,
     Density,
     Expectation,
     FamilySpecification,

@@ -1,4 +1,4 @@
-"""Fitting a model: the engine is chosen from the table, run, and its draws are judged.
+"""Fitting a model, `lmer` and `glmer` from a formula on: the engine is chosen from the table, run, its draws judged.
 
 What each engine does stands in its own package, what the draws mean in later rooms.
 """
@@ -6,15 +6,17 @@ What each engine does stands in its own package, what the draws mean in later ro
 import inspect
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, cast, overload
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Unpack, cast, overload
 
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import Maximised, Sampled, engine_for, refuse_unused
+from speclet_formula.design.tables import Missing
 from speclet_formula.errors import SamplingError, nearest
+from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.datatree import kept_factors, note_settings, without_others
-from speclet_formula.inference.plans import Sampler, plan_of
-from speclet_formula.model import Model
+from speclet_formula.inference.plans import FitArguments, RunArguments, Sampler, plan_of
+from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import diagnose
 
@@ -161,3 +163,157 @@ def refuse_unknown(settings: Iterable[str], model_settings: Sequence[str] = MODE
 def refuse_unused_settings(settings: Mapping[str, Any]) -> None:
     """Raise a SamplingError for settings that their method has no use for, before any of many fits is begun."""
     refuse_unused(settings.get("method", "auto"), settings)
+
+
+@overload
+def lmer(
+    formula: str | Sequence[str] | Formula,
+    data: Any,
+    *,
+    method: Sampled = "auto",
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Missing = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Unpack[FitArguments],
+) -> Fit: ...
+
+
+@overload
+def lmer(
+    formula: str | Sequence[str] | Formula,
+    data: Any,
+    *,
+    method: Maximised,
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Missing = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Unpack[RunArguments],
+) -> PointFit: ...
+
+
+@answers_r(beyond=fit)
+def lmer(
+    formula: str | Sequence[str] | Formula,
+    data: Any,
+    *,
+    method: Sampled | Maximised = "auto",
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Missing = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Any,
+) -> Fit | PointFit:
+    """Fit a linear mixed model: `fit(Model(formula, data))` for a gaussian response.
+
+    Parameters
+    ----------
+    formula, data, priors, weights, missing, functions
+        As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
+    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
+        As in `fit`; "reml" is lme4's own default, and "laplace" is for other families than gaussian.
+    **fit_arguments
+        As in `fit`: `draws`, `chains`, `random_seed`, ...
+
+    Returns
+    -------
+    Fit or PointFit
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, SamplingError
+        As `Model` and `fit`.
+    """
+    refuse_unused(method, {"priors": priors})
+    model = Model(formula, data, priors=priors, weights=weights, missing=missing, functions=functions)
+    return fit(model, method=method, **fit_arguments)
+
+
+@overload
+def glmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    family: str,
+    link: str | None = None,
+    method: Sampled = "auto",
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Missing = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Unpack[FitArguments],
+) -> Fit: ...
+
+
+@overload
+def glmer(
+    formula: str | Formula,
+    data: Any,
+    *,
+    family: str,
+    link: str | None = None,
+    method: Maximised,
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Missing = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Unpack[RunArguments],
+) -> PointFit: ...
+
+
+@answers_r(beyond=fit)
+def glmer(
+    formula: str | Sequence[str] | Formula,
+    data: Any,
+    *,
+    family: str,
+    link: str | None = None,
+    method: Sampled | Maximised = "auto",
+    priors: Priors = None,
+    weights: Any = None,
+    missing: Missing = "error",
+    functions: Mapping[str, Callable[..., Any]] | None = None,
+    **fit_arguments: Any,
+) -> Fit | PointFit:
+    """Fit a generalized linear mixed model: `fit(Model(formula, data, family=family))`.
+
+    Parameters
+    ----------
+    formula, data, family, link, priors, weights, missing, functions
+        As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
+    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
+        As in `fit`; "laplace" is lme4's own default, without priors and in a second or so: a first look.
+    **fit_arguments
+        As in `fit`: `draws`, `chains`, `random_seed`, ...
+
+    Returns
+    -------
+    Fit or PointFit
+
+    Raises
+    ------
+    FormulaError, DataError, PriorError, SamplingError
+        As `Model` and `fit`.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> import speclet_formula as sf
+    >>> table = pd.DataFrame({"y": [0, 1, 3, 2, 9, 7, 8, 6], "g": list("aabbccdd")})
+    >>> fit = sf.glmer("y ~ 1 + (1 | g)", table, family="poisson", method="laplace")
+    >>> fit.df
+    2
+    """
+    refuse_unused(method, {"priors": priors})
+    model = Model(
+        formula,
+        data,
+        family=family,
+        link=link,
+        priors=priors,
+        weights=weights,
+        missing=missing,
+        functions=functions,
+    )
+    return fit(model, method=method, **fit_arguments)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from speclet_formula.families import FAMILIES, FamilySpecification
-from speclet_formula.families.parameters import Elsewhere
+from speclet_formula.families.specification import Elsewhere
 from speclet_formula.formula.dialects import (
     Dialect,
     Levels,

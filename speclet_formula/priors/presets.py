@@ -1,7 +1,7 @@
 """The five presets: a prior for every slot of a design, before a user's changes.
 
 The package's own defaults, those of Bambi, brms and rstanarm, and the fixed numbers of the notebook that the package
-grew from. What a preset gives a family's parameter is a fact of the family, in `families.parameters`; one that has a
+grew from. What a preset gives a family's parameter is a fact of the family, in `families.specification`; one that has a
 formula is the inverse link of a linear predictor, whose terms get their priors here. What a user changes is left to
 `slots`.
 """
@@ -18,7 +18,7 @@ from speclet_formula.design.design import Predictor, replace_mean
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import PriorError
 from speclet_formula.families import FamilySpecification
-from speclet_formula.families.parameters import Measures, Parameter, Stated
+from speclet_formula.families.specification import Measures, Parameter, Stated
 from speclet_formula.formula.terms import text_of
 from speclet_formula.priors.densities import log_density
 from speclet_formula.priors.distributions import FloatArray

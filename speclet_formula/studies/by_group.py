@@ -1,33 +1,53 @@
 """One model fitted to each group of rows by itself, the groups side by side, with one table of all."""
 
+import hashlib
+import io
+import json
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from speclet_formula.common.batch import Outcome
-from speclet_formula.common.checkpoints import seed_of
+from speclet_formula.common.batch import Outcome, refuse_all_failed, run_batch
+from speclet_formula.common.checkpoints import FolderKind, fingerprint, open_folder, seed_of, spelled, write_whole
 from speclet_formula.common.table import Printed, Sheet, text_table
-from speclet_formula.design.tables import as_pandas
-from speclet_formula.formula.terms import Formula
+from speclet_formula.design.tables import as_pandas, select_columns
+from speclet_formula.errors import DataError, listed, nearest
+from speclet_formula.formula.parse import parse_formula
+from speclet_formula.formula.terms import Formula, columns_of, text_of
+from speclet_formula.inference.fit import FIT_SETTINGS, MODEL_SETTINGS, fit, refuse_unknown, refuse_unused_settings
 from speclet_formula.inference.plans import at_least
-from speclet_formula.posterior.archive import load
+from speclet_formula.model import Model
+from speclet_formula.posterior.archive import load, save
 from speclet_formula.posterior.tidy import tidy
-from speclet_formula.studies.group_fits import (
-    FITS,
-    GroupFit,
-    GroupTask,
-    check,
-    key_of,
-    labels_of,
-    make_tasks,
-    manifest_of,
-    outcomes_of,
-    read_formula,
-)
+
+
+@dataclass(frozen=True, eq=False)
+class GroupTask:
+    """All that a worker needs to fit one group."""
+
+    group: str
+    formula: str
+    rows: pd.DataFrame
+    model: dict[str, Any]  # arguments of Model
+    fit: dict[str, Any]  # arguments of fit
+    seed: int
+    summarise: Callable[[Any], pd.DataFrame]
+    keep: bool  # whether the fit itself is wanted
+
+
+@dataclass(frozen=True, eq=False)
+class GroupFit:
+    """What the fit of a group leaves behind."""
+
+    verdict: str  # of the diagnostics; "" of a fit without draws
+    table: pd.DataFrame  # that was made of it
+    saved: bytes | None  # its file; None where fits are not kept, or it is in the folder
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -217,3 +237,206 @@ def _fits(
                 path.write_bytes(outcome.result.saved)
                 fits[outcome.key] = load(path, functions=functions)
         return fits
+
+
+FITS = FolderKind(
+    manifest="groups.json",
+    work="call",
+    writer="fit_by",
+    own="Grouped fits have a folder of their own.",
+    files="Each group's fit and table are files in it.",
+    same="Only the same formula, settings and seed can go on there; groups whose rows changed are fitted again.",
+    says="It says what call the folder's fits belong to.",
+)
+FORMAT = 2  # 1 did not say in each file whose it is
+
+
+def outcomes_of(
+    tasks: Sequence[GroupTask], manifest: Mapping[str, Any], *, cores: int | None, progress: bool, folder: Path | None
+) -> list[Outcome[str, GroupFit]]:
+    """Fit all groups that are not in the folder yet, and return all outcomes in order.
+
+    Raises
+    ------
+    DataError
+        The folder belongs to another call.
+    SamplingError
+        Every group failed.
+    """
+    load, save = None, None
+    if folder is not None:
+        owner = open_folder(folder, manifest, FITS)
+        files = {task.group: folder / key_of(task) for task in tasks}
+        load, save = (
+            partial(load_outcome, files, owner, keep=any(task.keep for task in tasks)),
+            partial(save_outcome, files, owner),
+        )
+    calls = {task.group: (task,) for task in tasks}
+    outcomes = run_batch(run_group, calls, what="groups", cores=cores, progress=progress, load=load, save=save)
+    refuse_all_failed(
+        outcomes,
+        "groups",
+        "At least one group can be fitted.",
+        "Fit one group by itself with sf.fit, and the same arguments.",
+    )
+    return outcomes
+
+
+def run_group(task: GroupTask) -> GroupFit:
+    """Fit one group and summarise it, in a worker."""
+    arguments = {"cores": 1, **task.fit, "random_seed": task.seed, "progress": False}
+    fitted = fit(Model(task.formula, task.rows, **task.model), **arguments)
+    table = task.summarise(fitted).reset_index(drop=True)
+    verdict = getattr(getattr(fitted, "diagnostics", None), "verdict", "")
+    return GroupFit(verdict, table, _saved(fitted) if task.keep else None)
+
+
+def _saved(fitted: Any) -> bytes:
+    """Return a fit as the bytes of its file, which travel to wherever the caller is."""
+    with tempfile.TemporaryDirectory() as folder:
+        return save(fitted, Path(folder) / "group.fit").read_bytes()
+
+
+def check(table: pd.DataFrame, columns: tuple[str, ...], settings: dict[str, Any]) -> None:
+    """Raise an error for what would fail in each group: a setting or a column that is not there, rows without group."""
+    refuse_unknown(settings)
+    refuse_unused_settings(settings)
+    absent = next((name for name in columns if name not in table), None)
+    if absent is not None or not columns:
+        near = nearest(str(absent), map(str, table.columns)) if columns else None
+        raise DataError(
+            f"no column '{absent}' in the data to divide them by." if columns else "by= names no column.",
+            f"Columns: {listed(map(str, table.columns))}.",
+            f"Nearest: '{near}'." if near else 'For example by="lineage".',
+        )
+    missing = int(table[list(columns)].isna().any(axis=1).sum())
+    if missing:
+        raise DataError(
+            f"{missing:,} of {len(table):,} rows belong to no group: {', '.join(map(repr, columns))} is missing.",
+            "Each row is of one group.",
+            f"Leave them out: data.dropna(subset={list(columns)!r}), or give them a label.",
+        )
+    if not isinstance(settings.get("weights", ""), str):
+        raise DataError(
+            "weights= is a sequence, which cannot be divided by group.",
+            "It is the name of a column here.",
+            "Put the weights into the data, and write weights='name'.",
+        )
+
+
+def read_formula(formula: str | Formula, table: pd.DataFrame, settings: dict[str, Any]) -> str:
+    """Return the formula's full text, after a look at its columns: a misspelt one would fail in every group."""
+    columns = [str(column) for column in table.columns]
+    functions = tuple(settings.get("functions") or ())
+    parsed = formula if isinstance(formula, Formula) else parse_formula(formula, columns=columns, functions=functions)
+    select_columns(table, columns_of(parsed), formula if isinstance(formula, str) else None)
+    return text_of(parsed)
+
+
+def labels_of(table: pd.DataFrame, columns: tuple[str, ...]) -> tuple[np.ndarray, pd.DataFrame]:
+    """Return each row's group, and one row per group with its columns and its label, in the data's order."""
+    texts = table[list(columns)].astype(str)
+    labels = texts.agg(":".join, axis=1).to_numpy(dtype=object)
+    keys = table[list(columns)].assign(group=labels).drop_duplicates(list(columns)).reset_index(drop=True)
+    alike = keys.loc[keys["group"].duplicated(), "group"]
+    if len(alike):
+        raise DataError(
+            f"different groups are all called '{alike.iloc[0]}'.",
+            "Each group has a label of its own, its columns joined by ':'.",
+            "Make one column of labels first, and divide by it.",
+        )
+    return labels, keys
+
+
+def make_tasks(
+    text: str,
+    table: pd.DataFrame,
+    labels: np.ndarray,
+    settings: dict[str, Any],
+    seed: int,
+    summarise: Callable[[Any], pd.DataFrame],
+    *,
+    keep: bool,
+) -> list[GroupTask]:
+    """Return one task for each group, in the order in which the groups first come."""
+    model = {name: settings[name] for name in MODEL_SETTINGS if name in settings}
+    sampling = {name: settings[name] for name in FIT_SETTINGS if name in settings}
+    tasks = []
+    codes, names = pd.factorize(labels)
+    for code, group in enumerate(names):
+        rows = table[codes == code].reset_index(drop=True)
+        tasks.append(GroupTask(group, text, rows, model, sampling, _seed_of_group(seed, group), summarise, keep))
+    return tasks
+
+
+def _seed_of_group(seed: int, group: str) -> int:
+    digits = int.from_bytes(hashlib.sha256(group.encode()).digest()[:8], "big")
+    return int(np.random.SeedSequence([seed, digits]).generate_state(1)[0])
+
+
+def manifest_of(
+    text: str, columns: tuple[str, ...], settings: dict[str, Any], seed: int, summarise: Callable[..., Any]
+) -> dict[str, Any]:
+    """Return all that settles the outcomes beside the rows, as JSON has it."""
+    return {
+        "format": FORMAT,
+        "formula": text,
+        "by": list(columns),
+        "settings": spelled({name: value for name, value in settings.items() if name != "functions"}),
+        "functions": sorted(settings.get("functions") or ()),
+        "random_seed": seed,
+        "summarise": getattr(summarise, "__qualname__", repr(type(summarise))),
+    }
+
+
+def key_of(task: GroupTask) -> str:
+    """Return the name of a group's files: they belong to its label and its rows."""
+    return hashlib.sha256(f"{task.group}\n{fingerprint(task.rows)[:20]}".encode()).hexdigest()[:20]
+
+
+def save_outcome(files: Mapping[str, Path], owner: str, outcome: Outcome[str, GroupFit]) -> Outcome[str, GroupFit]:
+    """Write a group that was fitted: its fit, its table, and last what says that both are there.
+
+    Returns
+    -------
+    Outcome
+        Without the fit, which is in its file. A group that failed has none, and is fitted again next time.
+    """
+    made = outcome.result
+    if made is None:
+        return outcome
+    path, table = files[outcome.key], made.table.to_parquet()
+    if made.saved is not None:
+        write_whole(path.with_suffix(".fit"), made.saved)
+    write_whole(path.with_suffix(".parquet"), table)
+    facts = {
+        "group": outcome.key,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "verdict": made.verdict,
+        "seconds": outcome.seconds,
+        "call": owner,
+        "table": _digest(table),
+        "size": None if made.saved is None else len(made.saved),
+    }
+    write_whole(path.with_suffix(".json"), json.dumps(facts).encode())
+    return replace(outcome, result=replace(made, saved=None))
+
+
+def load_outcome(files: Mapping[str, Path], owner: str, group: str, *, keep: bool) -> Outcome[str, GroupFit] | None:
+    """Return the outcome of one group; None where there is none of this call, or none that is whole."""
+    path = files[group]
+    try:
+        facts = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        table = path.with_suffix(".parquet").read_bytes()
+        same = (facts["call"], facts["group"], facts["table"]) == (owner, group, _digest(table))
+        if not same or (keep and path.with_suffix(".fit").stat().st_size != facts["size"]):
+            return None
+        made = GroupFit(facts["verdict"], pd.read_parquet(io.BytesIO(table)), None)
+        return Outcome(group, made, seconds=facts["seconds"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return None  # it is made again, and comes out the same
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:20]

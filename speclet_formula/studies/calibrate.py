@@ -17,7 +17,6 @@ from speclet_formula.model import Model
 from speclet_formula.posterior.prior_draws import check_proper
 from speclet_formula.priors import PRESETS
 from speclet_formula.studies.data_sets import STUDY, prepare
-from speclet_formula.studies.ranks import ecdf, ecdf_band
 from speclet_formula.studies.study import FEWEST, MOST, RANKED
 from speclet_formula.studies.summaries import (
     by_class,
@@ -25,6 +24,8 @@ from speclet_formula.studies.summaries import (
     cells,
     class_summaries,
     data_sets_frame,
+    ecdf,
+    ecdf_band,
     parameter_summaries,
     rows_frame,
 )

@@ -24,7 +24,7 @@ from speclet_formula.cli.inputs import read_table, read_truth
 from speclet_formula.cli.options import Verb, options_of
 from speclet_formula.cli.outputs import as_options
 from speclet_formula.errors import DataError
-from speclet_formula.inference.lmer import lmer
+from speclet_formula.inference.fit import lmer
 from speclet_formula.posterior.archive import save
 from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.simulate import simulate_screen

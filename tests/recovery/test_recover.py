@@ -9,7 +9,7 @@ import xarray as xr
 
 from speclet_formula.common.table import show
 from speclet_formula.errors import DataError
-from speclet_formula.inference.lmer import lmer
+from speclet_formula.inference.fit import lmer
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.diagnostics import diagnose

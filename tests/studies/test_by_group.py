@@ -12,7 +12,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError, FormulaError, SamplingError
-from speclet_formula.studies import group_fits as tasks
+from speclet_formula.studies import by_group as tasks
 
 FORMULA = "y ~ x + (1 | g)"
 QUICK = {"method": "reml", "random_seed": 5, "cores": 1}

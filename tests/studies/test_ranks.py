@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from speclet_formula.studies.ranks import ecdf, ecdf_band, uniformity
+from speclet_formula.studies.summaries import ecdf, ecdf_band, uniformity
 
 
 def all_outcomes(n, n_draws):

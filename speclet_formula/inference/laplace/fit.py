@@ -15,7 +15,7 @@ from speclet_formula.design.groups import centred_blocks
 from speclet_formula.errors import SamplingError
 from speclet_formula.families import families_with, is_linear, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, MEANS
-from speclet_formula.families.parameters import Parameter
+from speclet_formula.families.specification import Parameter
 from speclet_formula.inference.laplace.criterion import (
     Mode,
     Point,
