@@ -64,7 +64,6 @@ if TYPE_CHECKING:
     from speclet_formula.model import Model as Model
     from speclet_formula.model.findings import Finding as Finding
     from speclet_formula.posterior import Fit as Fit, PointFit as PointFit
-    from speclet_formula.posterior.archive import load as load, save as save
     from speclet_formula.posterior.diagnostics import Diagnostics as Diagnostics, diagnose as diagnose
     from speclet_formula.posterior.draws import ngrps as ngrps, nobs as nobs
     from speclet_formula.posterior.effects import (
@@ -73,6 +72,7 @@ if TYPE_CHECKING:
         fixef as fixef,
         ranef as ranef,
     )
+    from speclet_formula.posterior.save import load as load, save as save
     from speclet_formula.posterior.singular import is_singular as is_singular, near_singular as near_singular
     from speclet_formula.posterior.tidy import tidy as tidy
     from speclet_formula.posterior.variances import icc as icc, r2 as r2, sigma as sigma, varcorr as varcorr
@@ -167,7 +167,7 @@ _ROOMS = {  # the public names of each, between blanks
     "model": "Model",
     "model.findings": "Finding",
     "posterior": "Fit PointFit",
-    "posterior.archive": "load save",
+    "posterior.save": "load save",
     "posterior.diagnostics": "Diagnostics diagnose",
     "posterior.draws": "ngrps nobs",
     "posterior.effects": "coef family_parameters fixef ranef",

@@ -425,7 +425,7 @@ def test_html_is_escaped():
 
 
 def test_a_damaged_or_foreign_saved_fit_is_an_error(tmp_path):
-    """Any bytes at all in tests/posterior/test_damaged.py."""
+    """Any bytes at all in tests/posterior/test_validation.py."""
     path = sf.save(correlated_fit(draws=10), tmp_path / "whole.fit")
     path.write_bytes(path.read_bytes()[:-200])
     with watched(code=False):

@@ -151,7 +151,7 @@ def fit(
     fitted = _fitted(_model(data, formula, levels, model), sampling)
     tell(repr(fitted))
     if output is not None:
-        from speclet_formula.posterior.archive import save
+        from speclet_formula.posterior.save import save
 
         typer.echo(f"\nSaved as {save(fitted, output)}")
 

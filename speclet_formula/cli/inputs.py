@@ -303,7 +303,7 @@ def check_truth(model: "Model", truth: Mapping[str, Any]) -> None:
 
 def loaded_fits(paths: Sequence[Path]) -> dict[str, Any]:
     """Read saved fits, each under its file's name without the ending."""
-    from speclet_formula.posterior.archive import load
+    from speclet_formula.posterior.save import load
 
     found: dict[str, Any] = {}
     for path in paths:

@@ -1,6 +1,6 @@
 """Tables, draws, estimates and priors as JSON and plain arrays, nothing that could run when it is read, and back.
 
-An array is put aside in a list and named by its place there. Files are left to `archive`.
+An array is put aside in a list and named by its place there. Files are left to `save`.
 """
 
 import math
@@ -14,7 +14,7 @@ import pandas as pd
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.points import PointEstimates
-from speclet_formula.posterior.saved import is_name, of_class, require
+from speclet_formula.posterior.validation import is_name, of_class, require
 from speclet_formula.priors import Prior, Slot
 
 type Json = dict[str, Any]

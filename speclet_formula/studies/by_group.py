@@ -23,7 +23,7 @@ from speclet_formula.formula.terms import Formula, columns_of, text_of
 from speclet_formula.inference.fit import FIT_SETTINGS, MODEL_SETTINGS, fit, refuse_unknown, refuse_unused_settings
 from speclet_formula.inference.plans import at_least
 from speclet_formula.model import Model
-from speclet_formula.posterior.archive import load, save
+from speclet_formula.posterior.save import load, save
 from speclet_formula.posterior.tidy import tidy
 
 

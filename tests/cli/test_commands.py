@@ -25,7 +25,7 @@ from speclet_formula.cli.options import Verb, options_of
 from speclet_formula.cli.outputs import as_options
 from speclet_formula.errors import DataError
 from speclet_formula.inference.fit import lmer
-from speclet_formula.posterior.archive import save
+from speclet_formula.posterior.save import save
 from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.simulate import simulate_screen
 from tests.fakes import correlated_fit, crossed_fit
@@ -600,7 +600,7 @@ def simulated(tmp_path_factory):
 
 @pytest.mark.slow
 def test_fit_prints_and_saves(simulated):
-    from speclet_formula.posterior.archive import load
+    from speclet_formula.posterior.save import load
 
     folder, short = simulated
     result = run("fit", folder / "data.csv", "y ~ x + (1 | g)", *short, "--output", folder / "a.fit")

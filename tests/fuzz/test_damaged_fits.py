@@ -13,7 +13,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError, SpecletError
-from speclet_formula.posterior.archive import load, save
+from speclet_formula.posterior.save import load, save
 from tests.fakes import fake_fit
 from tests.fuzz.checks import watched
 from tests.fuzz.damage import DAMAGES

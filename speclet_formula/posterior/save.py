@@ -38,7 +38,7 @@ from speclet_formula.posterior.packing import (
     unpack_table,
     unpack_tree,
 )
-from speclet_formula.posterior.saved import check_fit, check_point, check_settings, check_slots, of_class, require
+from speclet_formula.posterior.validation import check_fit, check_point, check_settings, check_slots, of_class, require
 from speclet_formula.priors import Slot
 
 FORMAT = "speclet_formula fit"
@@ -76,7 +76,7 @@ def save(fit: Fit | PointFit, path: str | Path) -> Path:
     Examples
     --------
     >>> import tempfile
-    >>> from speclet_formula.posterior.archive import load, save
+    >>> from speclet_formula.posterior.save import load, save
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = save(fit, f"{folder}/sleepstudy.fit")  # fit: Reaction ~ Days + (1 + Days | Subject)
     ...     load(path).idata.identical(fit.idata)

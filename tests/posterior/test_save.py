@@ -15,10 +15,10 @@ import xarray as xr
 
 from speclet_formula.errors import DataError
 from speclet_formula.model import Model
-from speclet_formula.posterior import archive
-from speclet_formula.posterior.archive import load, save
+from speclet_formula.posterior import save as archive
 from speclet_formula.posterior.diagnostics import diagnose
 from speclet_formula.posterior.effects import coef
+from speclet_formula.posterior.save import load, save
 from speclet_formula.priors import Prior
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
