@@ -64,8 +64,9 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
     *fits : PointFit or Fit
         Two or more, by `method="ml"` or `method="reml"`; the latter are fitted again by maximum likelihood, since REML
         likelihoods of different fixed effects cannot be compared. Or two or more by `method="laplace"`, of one family
-        and link, or poisson and negativebinomial. Or two or more fits with draws: each is also fitted by maximum
-        likelihood ("ml" of a gaussian model, else "laplace"), and leave-one-out is set beside the ratios.
+        and link, or poisson and negativebinomial, or gaussian and t. Or two or more fits with draws: each is also
+        fitted by maximum likelihood ("ml" of a gaussian model, else "laplace"), and leave-one-out is set beside the
+        ratios.
 
     Returns
     -------
@@ -211,11 +212,14 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     """Say what to keep in mind."""
     if again:
         yield f"{again} of {len(fits)} models fitted again by maximum likelihood instead of REML."
-    if len({fit.model.family.name for fit in fits}) > 1:
-        yield (
-            "A poisson model is a negative binomial one at its edge, with an infinite alpha, so that the p-value is "
-            "too large (about twice)."
-        )
+    for family in {fit.model.family.name: fit.model.family for fit in fits}.values():
+        limit = FAMILIES[family.name].limit
+        if limit in {fit.model.family.name for fit in fits}:
+            named = family.name.replace("negativebinomial", "negative binomial")
+            yield (
+                f"A {limit} model is a {named} one at its edge, with an infinite {family.parameters[-1]}, so that the "
+                "p-value is too large (about twice)."
+            )
     if any(_variances(smaller) != _variances(larger) for smaller, larger in pairwise(fits)):
         yield (
             "Models differ in variances: a variance cannot be below zero, so that its p-value is too large (for a "

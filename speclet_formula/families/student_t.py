@@ -8,25 +8,33 @@ from scipy import special
 from speclet_formula.families.links import REAL, Drift, Numbers, Observations, Slopes, chained
 from speclet_formula.families.specification import NU, SIGMA, FamilySpecification, Parameters, Spelling, Tails
 
+LARGE, INFINITE = 1e6, 1e12  # nu from which differences of log gammas lose digits, and from which it is a normal one
+
+
+def _degrees(p: Parameters) -> Any:
+    """Return nu, which may be infinite, as a number to reckon with."""
+    return np.minimum(p["nu"], INFINITE)
+
 
 def _log_density(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """Student's t with scale sigma and nu degrees of freedom."""
-    nu, sigma = p["nu"], p["sigma"]
+    nu, sigma = _degrees(p), p["sigma"]
     return _at_mean(sigma, nu) - (nu + 1) / 2 * np.log1p(((y - mean) / sigma) ** 2 / nu)
 
 
 def _at_mean(sigma: Any, nu: Any) -> Any:
     """Return the log density at the mean."""
-    return special.gammaln((nu + 1) / 2) - special.gammaln(nu / 2) - 0.5 * np.log(nu * np.pi) - np.log(sigma)
+    exact = special.gammaln((nu + 1) / 2) - special.gammaln(nu / 2) - 0.5 * np.log(nu * np.pi)
+    return np.where(nu > LARGE, -0.5 * np.log(2 * np.pi) - 1 / (4 * nu), exact) - np.log(sigma)
 
 
 def _draw(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
-    return mean + p["sigma"] * rng.standard_t(p["nu"], np.shape(mean))
+    return mean + p["sigma"] * rng.standard_t(_degrees(p), np.shape(mean))
 
 
 def _below(y: np.ndarray, mean: np.ndarray, p: Parameters) -> np.ndarray:
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log(special.stdtr(p["nu"], (y - mean) / p["sigma"])))
+        return np.asarray(np.log(special.stdtr(_degrees(p), (y - mean) / p["sigma"])))
 
 
 def _by_mean(mean: np.ndarray, observed: Observations, numbers: Numbers) -> Slopes:
@@ -55,7 +63,8 @@ def _drifts(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple
         -(nu + 1) * 2 * inner * rest / whole**2,
         -(nu + 1) * 2 * inner * (3 * rest**2 - inner) / whole**3,
     )
-    of_nu = 0.5 * (special.digamma((nu + 1) / 2) - special.digamma(nu / 2) - 1 / nu)
+    exact = 0.5 * (special.digamma((nu + 1) / 2) - special.digamma(nu / 2) - 1 / nu)
+    of_nu = 1 / (4 * nu**2) if nu > LARGE else exact
     by_nu = Drift(
         nu * (of_nu - 0.5 * np.log1p(rest**2 / inner) + (nu + 1) / 2 * rest**2 / (nu * whole)),
         nu * (rest / whole - (nu + 1) * rest * square / whole**2),
@@ -72,5 +81,6 @@ STUDENT_T = FamilySpecification(
     curves=chained(REAL, _constant, _by_mean, _drifts),
     weights="variance",
     sigma_is_sd=False,
+    limit="gaussian",
     aliases=("student", "studentt"),
 )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from speclet_formula.common.arguments import answers_r
+from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
@@ -98,6 +98,7 @@ def explain(
     settings = {"family": family, "link": link, "priors": priors, "weights": weights}
     if data is None:
         _check_use(priors, missing)
+        check_functions(functions)
         text = formula if isinstance(formula, Formula) else joined_text(formula)
         parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
         check_parameters(parsed, chosen)
@@ -232,6 +233,7 @@ def _read(formula: str | Sequence[str] | Formula | Model, given: Mapping[str, An
                 "Leave them out, or give the formula's text.",
             )
         return formula.formula, formula.family, formula.weights
+    check_functions(given["functions"])
     chosen = resolve_family(given["family"] or DEFAULT_FAMILY, given["link"])
     text = formula if isinstance(formula, Formula) else joined_text(formula)
     parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(given["functions"] or ()))

@@ -92,8 +92,8 @@ class PointFit:
     aic, bic : float
         `deviance` + 2 `df`, and `deviance` + log(rows) `df`.
     singular : bool
-        Whether a variance is estimated as zero, a correlation as 1 or -1, or the alpha of a negative binomial as
-        infinite.
+        Whether a variance is estimated as zero, a correlation as 1 or -1, or the alpha of a negative binomial, or the
+        nu of t, as infinite.
     verdict : {"converged", "singular", "doubtful"}
     sentence, remedy : str
         What was found, and what to do ("" where nothing is amiss).

@@ -7,6 +7,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.common.arguments import ANSWERS, OTHER_WORDS, answers_r
+from tests.fakes import crossed_fit
 
 DATA = pd.DataFrame({"y": [1.0, 2, 3, 4, 5, 7], "g": list("aabbcc")})
 LMER = "lmer() has no argument "
@@ -102,6 +103,163 @@ def test_what_goes_by_name_is_said(call, message):
         f"{message}\nBy place: formula, data. "
         "By name: family=, link=, method=, priors=, weights=, missing=, functions=.\n"
         "Write what comes after data by name, for example family='poisson'."
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda fit: sf.ranef(fit, "g"),
+            "sf.ranef(): too many positional arguments.\nBy place: fit. By name: ci_prob=, ci_kind=.\n"
+            "Write what comes after fit by name, for example ci_prob=0.9.",
+        ),
+        (
+            lambda fit: sf.confint(fit, "profile", 0.9),
+            "sf.confint(): too many positional arguments.\nBy place: fit, method. By name: ci_prob=, ci_kind=.\n"
+            "Write what comes after method by name, for example ci_prob=0.9.",
+        ),
+        (
+            sf.save,
+            "sf.save(): missing a required argument: 'path'.\nBy place: fit, path. By name: none.\n"
+            "Write sf.save(fit, path).",
+        ),
+        (
+            lambda fit: sf.save(fit, "a.fit", "b.fit"),
+            "sf.save(): too many positional arguments.\nBy place: fit, path. By name: none.\n"
+            "Leave out what comes after path.",
+        ),
+        (
+            sf.recover,
+            "sf.recover(): missing a required argument: 'truth'.\nBy place: fit, truth. By name: centred=.\n"
+            "Write sf.recover(fit, truth).",
+        ),
+        (
+            lambda fit: sf.plot(fit, "effects", "g"),
+            "sf.plot(): too many positional arguments.\nBy place: result, kind. By name: **options.\n"
+            "Write what comes after kind by name.",
+        ),
+        (
+            lambda fit: sf.load("a.fit", path="b.fit"),
+            "sf.load(): multiple values for argument 'path'.\nBy place: path. By name: functions=.\n"
+            "Give it once, by place or by name.",
+        ),
+        (
+            lambda fit: sf.anova(fit, fit, refit=False),
+            "sf.anova() has no argument refit=.\nIt has no arguments by name.\nLeave refit= out.",
+        ),
+    ],
+)
+def test_a_miscalled_verb_says_how_it_is_called(call, message):
+    with pytest.raises(sf.DataError) as caught:
+        call(crossed_fit(draws=5))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", [name for name in sf.__all__ if inspect.isfunction(getattr(sf, name))])
+def test_no_verb_answers_a_wrong_call_by_a_type_error(name):
+    fit, verb = crossed_fit(draws=5), getattr(sf, name)
+    for given in ((), (fit,) * 12):
+        if (name, bool(given)) not in (("anova", True), ("simulate_screen", False)):  # which are good calls
+            with pytest.raises(sf.SpecletError):
+                verb(*given)
+
+
+FORMULA = "A formula is text such as 'y ~ x + (1 | g)'."
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        sf.lmer,
+        lambda formula, data: sf.glmer(formula, data, family="poisson"),
+        sf.Model,
+        lambda formula, data: sf.fit_by(formula, data, "g"),
+        lambda formula, data: sf.study(formula, data, {"sigma": 1.0}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (lambda _: None, f"the formula is of type 'NoneType'.\n{FORMULA}\nPass it as a str."),
+        (lambda _: 1, f"the formula is of type 'int'.\n{FORMULA}\nPass it as a str."),
+        (lambda _: b"y ~ x", f"the formula is of type 'bytes'.\n{FORMULA}\nPass it as a str."),
+        (
+            lambda fit: fit,
+            f"the formula is of type 'Fit'.\n{FORMULA}\n"
+            "Take the fit's formula, fit.model.formula, or change it: sf.update(fit, ...).",
+        ),
+        (
+            lambda fit: fit.model,
+            f"the formula is of type 'Model'.\n{FORMULA}\n"
+            "Fit the model by sf.fit(model), or take its formula: model.formula.",
+        ),
+        (
+            lambda _: DATA,
+            f"the formula is of type 'DataFrame'.\n{FORMULA}\n"
+            "The formula comes first, the table after it: sf.lmer('y ~ x + (1 | g)', data).",
+        ),
+    ],
+)
+def test_what_is_no_formula_is_named(call, formula, message):
+    with pytest.raises(sf.FormulaError) as caught:
+        call(formula(crossed_fit(draws=5)), DATA)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("call", [sf.lmer, sf.Model, lambda formula, data: sf.simulate(formula, data, {})])
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (None, f"the formula is of type 'NoneType'.\n{FORMULA}\nPass it as a str."),
+        (
+            ["y ~ g", None],
+            "formula 2 of 2 is of type 'NoneType'.\nIn a list the mean's formula comes first, after it those of the "
+            'family\'s parameters, each a text.\nFor example ["y ~ x", "sigma ~ x"].',
+        ),
+        ([], f"there is no formula in the list.\n{FORMULA}\nWrite the response, '~' and the terms."),
+    ],
+)
+def test_what_is_no_list_of_formulas_is_named(call, formula, message):
+    with pytest.raises(sf.FormulaError) as caught:
+        call(formula, DATA)
+    assert str(caught.value) == message
+
+
+def test_table_and_formula_in_each_others_place():
+    for call in (sf.lmer, lambda *given: sf.fit_by(*given, "g"), lambda *given: sf.simulate(*given, {})):
+        with pytest.raises(sf.SpecletError) as caught:
+            call(DATA, "y ~ (1 | g)")
+        assert str(caught.value).endswith(
+            "\nThe formula comes first, the table after it: sf.lmer('y ~ x + (1 | g)', data)."
+        )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda functions: sf.lmer("y ~ g", DATA, functions=functions),
+        lambda functions: sf.Model("y ~ g", DATA, functions=functions),
+        lambda functions: sf.explain("y ~ g", functions=functions),
+        lambda functions: sf.equation("y ~ g", functions=functions),
+        lambda functions: sf.simulate("y ~ g", DATA, {}, functions=functions),
+        lambda functions: sf.update("y ~ g", ". ~ .", functions=functions),
+    ],
+)
+@pytest.mark.parametrize(
+    ("functions", "problem"),
+    [
+        (1, "functions is an int."),
+        ({"f": 1}, "functions['f'] is an int, not a function."),
+        ({1: abs}, "functions has the name 1, which is an int."),
+    ],
+)
+def test_functions_are_functions_by_name(call, functions, problem):
+    with pytest.raises(sf.DataError) as caught:
+        call(functions)
+    assert str(caught.value) == (
+        f"{problem}\nIt is a dictionary of the functions that the formula calls, by name.\n"
+        "For example functions={'double': double}, and double(x) in the formula."
     )
 
 

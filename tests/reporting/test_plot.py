@@ -156,6 +156,28 @@ PICTURES = (
             "Its pictures: 'recovery', 'intervals', 'coverage', 'parameters'.\nNearest: 'intervals'.",
         ),
         (
+            lambda: sf.plot(crossed_fit(), "fixed", group="gene"),
+            "the picture 'fixed' has no argument group=.\nArguments: ax.\nLeave it out, or draw a picture that has "
+            "it: 'effects', 'residuals', 'shrinkage', 'predictive'.",
+        ),
+        (
+            lambda: sf.plot(crossed_fit(), "fixed", figsize=(3, 3)),
+            "the picture 'fixed' has no argument figsize=.\nArguments: ax.\n"
+            "Draw into an axis of that size: ax=matplotlib.pyplot.subplots(figsize=(3, 3))[1].",
+        ),
+        (
+            lambda: sf.plot(crossed_fit(), trm="gene"),
+            "the picture 'effects' has no argument trm=.\nArguments: group, term, ax.\nNearest: term=.",
+        ),
+        (
+            lambda: sf.plot(recovery(), "coverage", x=1),
+            "the picture 'coverage' has no argument x=.\nArguments: ax.\nNearest: ax=.",
+        ),
+        (
+            lambda: sf.plot(recovery(), "recovery", x=1),
+            "the picture 'recovery' has no argument x=.\nIt has no arguments by name.\nLeave x= out.",
+        ),
+        (
             lambda: sf.plot(pd.Series([np.nan])),
             "the series has no number to draw.\nResiduals are numbers.\nHand over what sf.residuals returned.",
         ),

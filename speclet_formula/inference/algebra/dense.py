@@ -119,6 +119,8 @@ class DenseFactors:
 
     def inverse(self, places: np.ndarray) -> np.ndarray:
         """Return entries of P^-1, (k, ...), by where they stand."""
+        if not self.matrix.size:  # of which LAPACK complains on the terminal
+            return np.zeros((len(self.factors), *np.shape(places)))
         below, left = np.divmod(places, self.matrix.size + 1)
         # What stands below the diagonal of dpotri's answer is not to be read.
         return np.array([lapack.dpotri(factor[:-1, :-1].T)[0][left, below] for factor in self.factors])

@@ -1,5 +1,6 @@
 """What the maximum of Laplace's criterion says: estimates with their standard errors, and a judgement in words."""
 
+import re
 from collections.abc import Iterator
 from itertools import combinations
 
@@ -25,10 +26,17 @@ FLAT_REMEDY = (
     "{instead}, where priors keep it finite."
 )
 ENDLESS = 50.0  # standard errors of a coefficient, in spreads of its column, at which a likelihood counts as flat
-NO_DISPERSION = 1e-4  # mean / alpha below which a negative binomial is a Poisson distribution
+NO_DIFFERENCE = 1e-4  # mean / alpha below which a negative binomial is a Poisson distribution, ...
+TAILS = 100.0  # ... and this / nu below which t is a normal one
+WIDE = 5.0  # standard error of a parameter's logarithm from which it is known from nothing up to hundreds of times
+SAME = 0.02  # of log likelihood that such a parameter loses at most on its way to infinity
 UNBOUNDED_LINKS = ("log", "logit", "probit", "cloglog")
 FLAT = 1e-10  # curvature, relative to each parameter's own, below which a direction is rounding
 LOST = 1e7  # by how much the other parameters may inflate a variance
+LIMITS = {
+    "poisson": "The counts vary no more than a poisson response would",
+    "gaussian": "The response strays no farther from its means than a gaussian one would",
+}
 
 
 def covariance_of(found: Minimum) -> tuple[np.ndarray, np.ndarray]:
@@ -77,8 +85,8 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
     carried = problem.carried
     fixed = carried @ covariance[m : m + p, m : m + p] @ carried.T
     others, errors = point.others, point.others * np.sqrt(np.diagonal(covariance)[m + p :])
-    if any(_undispersed(model, point)):
-        others, errors = np.array([np.inf]), np.array([np.nan])
+    if any(_infinite(model, point)):
+        others, errors = np.append(others[:-1], np.inf), np.append(errors[:-1], np.nan)
     factors = given_factors(problem, point.theta)
     modes, mode_sds, sum_sds = _effects(model, problem, mode, factors, fixed)
     named = dict(zip(problem.parameters, zip(others, errors, strict=True), strict=True))
@@ -157,14 +165,31 @@ def _deviations(L: np.ndarray) -> np.ndarray:
 # --- judged -----------------------------------------------------------------------------------------------------------
 
 
-def _undispersed(model: Model, point: Point) -> Iterator[str]:
-    """Say of a negative binomial that it is a Poisson distribution."""
-    limit = specification_of(model.family).limit
-    if not limit:
+def is_wide(found: Minimum) -> bool:
+    """Tell whether the curvature leaves open how large the family's last parameter is."""
+    covariance, lost = covariance_of(found)
+    return bool(lost[-1] or np.sqrt(covariance[-1, -1]) > WIDE)
+
+
+def _infinite(model: Model, point: Point) -> Iterator[str]:
+    """Say of a negative binomial that it is a Poisson distribution, of t that it is a normal one."""
+    known = specification_of(model.family)
+    if not known.limit:
         return
-    (alpha,) = point.others
-    if float(np.mean(model.design.response)) / alpha < NO_DISPERSION:
-        yield f"The counts vary no more than a {limit} response would: alpha is estimated as infinite."
+    size = float(np.mean(model.design.response)) if known.support == "count" else TAILS
+    if size / point.others[-1] < NO_DIFFERENCE:
+        yield f"{LIMITS[known.limit]}: {model.family.parameters[-1]} is estimated as infinite."
+
+
+def _hardly_told(model: Model, found: Minimum, lost_at_limit: float | None) -> Iterator[str]:
+    """Say that a parameter is estimated as a number, and might be infinite."""
+    if lost_at_limit is None or lost_at_limit > SAME or not is_wide(found):
+        return
+    name, limit = model.family.parameters[-1], specification_of(model.family).limit
+    yield (
+        f"The likelihood is flat in '{name}': with an infinite one, as of a {limit} response, its logarithm is "
+        f"lower by {max(lost_at_limit, 0.0):.2g} only."
+    )
 
 
 def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.ndarray) -> Iterator[str]:
@@ -191,7 +216,13 @@ def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
 
 
 def judged(
-    model: Model, problem: Problem, point: Point, found: Minimum, covariance: np.ndarray, lost: np.ndarray
+    model: Model,
+    problem: Problem,
+    point: Point,
+    found: Minimum,
+    covariance: np.ndarray,
+    lost: np.ndarray,
+    lost_at_limit: float | None = None,
 ) -> tuple[bool, Verdict, str, str]:
     """Say whether the maximum was found, whether it lies at an edge, and what that means.
 
@@ -203,18 +234,27 @@ def judged(
     found : Minimum
     covariance, lost
         As from `covariance_of`.
+    lost_at_limit : float, optional
+        By how much the log likelihood is lower where the family becomes its limit, if that was looked at.
     """
     matrices = [L @ L.T for L in factors_of(problem, point.theta)]
-    singular = " ".join([*singularities(model.design.mean.groups, matrices), *_undispersed(model, point)])
-    if any(_undispersed(model, point)):
-        lost = lost & ~np.eye(len(lost), dtype=bool)[-1]  # that alpha is flat there is said already
-    endless = " ".join(_endless(model, problem, covariance, lost))
-    return bool(singular), *verdict_of(
+    infinite, hardly = list(_infinite(model, point)), []
+    singular = " ".join([*singularities(model.design.mean.groups, matrices), *infinite])
+    if not infinite:
+        hardly = list(_hardly_told(model, found, lost_at_limit))
+    if infinite or hardly:
+        lost = lost & ~np.eye(len(lost), dtype=bool)[-1]  # that the parameter is flat there is said already
+    endless = list(_endless(model, problem, covariance, lost))
+    verdict, sentence, remedy = verdict_of(
         found,
-        endless,
+        " ".join([*endless, *hardly]),
         singular,
         method="laplace",
         flat_remedy=FLAT_REMEDY,
         unknown="how large it may be",
         likelihood="The likelihood by Laplace's approximation",
     )
+    if verdict != "converged" and found.converged and (hardly or infinite) and not endless:
+        simpler = f"Write family='{specification_of(model.family).limit}', which has one parameter less"
+        remedy = re.sub("^.*Leave the term out", simpler, remedy)
+    return bool(singular), verdict, sentence, remedy

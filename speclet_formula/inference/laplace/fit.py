@@ -26,7 +26,7 @@ from speclet_formula.inference.laplace.criterion import (
     problem_of,
     sensitivities,
 )
-from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, judged
+from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, is_wide, judged
 from speclet_formula.inference.maximum_likelihood import independent_columns, point_fit, too_few_levels, with_dropped
 from speclet_formula.inference.minimum import CONVERGED, Minimum, bent, descend
 from speclet_formula.inference.plans import SamplingPlan
@@ -179,9 +179,12 @@ def fit_laplace(model: Model) -> PointFit:
     criterion = _Criterion(search, mode)
     guess = _first_hessian(criterion, problem, x, information)
     found = descend(criterion, criterion.value, x, guess, search.sizes, search.units)
-    if specification_of(model.family).limit and not found.converged:
-        found = _at_the_limit(search, criterion, found)
-    fit = _point_fit(replace_parts(model, design=design), search, criterion, found, started)
+    lost = None
+    if specification_of(model.family).limit and (not found.converged or is_wide(found)):
+        there = _at_the_limit(search, criterion, found)
+        lost = (there.value - found.value) / 2 if there.converged else None
+        found = there if there.converged and there.value <= found.value + CONVERGED else found
+    fit = _point_fit(replace_parts(model, design=design), search, criterion, found, lost, started)
     return replace(fit, model=model, estimates=with_dropped(fit.estimates, model.design, kept))
 
 
@@ -195,8 +198,7 @@ def _at_the_limit(search: _Search, criterion: _Criterion, found: Minimum) -> Min
     """Look at the edge, such as Poisson's counts: on the way there everything is so flat that a search gets lost."""
     x = found.point.copy()
     x[-1] = search.largest
-    there = descend(criterion, criterion.value, x, found.hessian, search.sizes, search.units)
-    return there if there.converged and there.value <= found.value + CONVERGED else found
+    return descend(criterion, criterion.value, x, found.hessian, search.sizes, search.units)
 
 
 # --- where to start ---------------------------------------------------------------------------------------------------
@@ -268,7 +270,9 @@ def _first_hessian(criterion: _Criterion, problem: Problem, x: np.ndarray, infor
     return bent(criterion, x, guess, wanted)
 
 
-def _point_fit(model: Model, search: _Search, criterion: _Criterion, found: Minimum, started: float) -> PointFit:
+def _point_fit(
+    model: Model, search: _Search, criterion: _Criterion, found: Minimum, lost_at_limit: float | None, started: float
+) -> PointFit:
     """Put the estimates together."""
     problem, point, mode = search.problem, search.point(found.point), criterion.mode(found.point)
     if mode is None:
@@ -278,7 +282,7 @@ def _point_fit(model: Model, search: _Search, criterion: _Criterion, found: Mini
             "Use method='nuts', which needs none.",
         )
     covariance, lost = covariance_of(found)
-    judgement = judged(model, problem, point, found, covariance, lost)
+    judgement = judged(model, problem, point, found, covariance, lost, lost_at_limit)
     estimates = estimates_of(model, problem, point, mode, covariance)
     return point_fit(
         model,

@@ -304,6 +304,75 @@ def test_counts_that_vary_no_more_than_poisson_have_an_infinite_alpha():
     assert "alpha: inf (Std.Error -)" in repr(fit)
 
 
+def test_a_response_without_outliers_has_an_infinite_nu(tmp_path):
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"x": rng.normal(size=120), "g": np.repeat(list("abcdef"), 20)})
+    effects = np.repeat(rng.normal(size=6), 20)
+    table["y"] = 1 + table["x"] + effects + rng.uniform(-1, 1, 120)
+    fit = sf.glmer("y ~ x + (1 | g)", table, family="t", method="laplace")
+    assert (fit.verdict, fit.singular) == ("singular", True)
+    assert fit.sentence == (
+        "The response strays no farther from its means than a gaussian one would: nu is estimated as infinite."
+    )
+    assert fit.remedy == (
+        "Write family='gaussian', which has one parameter less, or use method='nuts': a posterior also says how large "
+        "it may be."
+    )
+    assert "nu: inf (Std.Error -)" in repr(fit)
+    gaussian = sf.lmer("y ~ x + (1 | g)", table, method="ml")
+    assert fit.log_likelihood == pytest.approx(gaussian.log_likelihood, abs=1e-6)
+    np.testing.assert_allclose(sf.fixef(fit)["estimate"], sf.fixef(gaussian)["estimate"], rtol=1e-4)
+    assert fit.estimates.sigma == pytest.approx(gaussian.estimates.sigma, rel=1e-4)
+    ratios = sf.anova(gaussian, fit)
+    assert ratios.table["Chisq"].iloc[1] == pytest.approx(0, abs=1e-5)
+    assert ratios.notes[0] == (
+        "A gaussian model is a t one at its edge, with an infinite nu, so that the p-value is too large (about twice)."
+    )
+    drawn = sf.simulate(sf.load(sf.save(fit, tmp_path / "t.fit")), nsim=20, random_seed=1, use_u=True)
+    rest = drawn.to_numpy() - sf.fitted(fit)["estimate"].to_numpy()[:, None]
+    assert np.std(rest) == pytest.approx(gaussian.estimates.sigma, rel=0.05)
+
+
+def counts_of(seed):
+    rng = np.random.default_rng(seed)
+    return pd.DataFrame({"x": rng.normal(size=200), "c": rng.poisson(3, size=200)})
+
+
+def test_a_parameter_that_the_data_hardly_tell_from_infinity_is_doubtful():
+    tables = [counts_of(seed) for seed in range(30)]
+    fits = [sf.glmer("c ~ x", table, family="negativebinomial", method="laplace") for table in tables]
+    doubtful = [place for place, fit in enumerate(fits) if fit.verdict == "doubtful"]
+    assert doubtful
+    for place in doubtful:
+        fit = fits[place]
+        poisson = sf.glmer("c ~ x", tables[place], family="poisson", method="laplace")
+        lost = fit.log_likelihood - poisson.log_likelihood
+        ((_, alpha, error),) = fit.estimates.others
+        assert error / alpha > 5
+        assert 0 < lost < 0.02
+        assert fit.sentence == (
+            "The likelihood is flat in 'alpha': with an infinite one, as of a poisson response, its logarithm is lower "
+            f"by {lost:.2g} only."
+        )
+        assert fit.remedy == (
+            "Write family='poisson', which has one parameter less, or use method='nuts', where priors keep it finite."
+        )
+    for fit in (fit for fit in fits if fit.verdict == "converged"):
+        ((_, alpha, error),) = fit.estimates.others
+        assert error / alpha < 5
+
+
+def test_a_shape_that_grows_without_end_is_doubtful():
+    table = noise().assign(r=lambda d: np.exp(0.2 * d["x"]))
+    fit = sf.glmer("r ~ x", table, family="gamma", link="log", method="laplace")
+    assert fit.verdict == "doubtful"
+
+
+def test_nothing_is_printed_by_libraries(capfd):
+    sf.glmer("c ~ x", responses(), family="poisson", method="laplace")
+    assert capfd.readouterr() == ("", "")
+
+
 def test_separated_trials_are_doubtful():
     table = noise().assign(b=lambda d: (d["x"] > 0).astype(int))
     fit = sf.glmer("b ~ x + (1 | g)", table, family="bernoulli", method="laplace")
@@ -496,7 +565,7 @@ def test_likelihoods_of_different_families_are_not_compared(slopes):
     assert str(raised.value) == (
         "the fits are of different families: gaussian (identity link), poisson (log link).\n"
         "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
-        "poisson beside negativebinomial.\n"
+        "gaussian beside t or poisson beside negativebinomial.\n"
         "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare."
     )
 
