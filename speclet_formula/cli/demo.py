@@ -200,8 +200,7 @@ def _titled(title: str, text: str) -> str:
 def _agreement_text(agreement: pd.DataFrame) -> str:
     """Return the table as text with a sentence on the largest difference."""
     worst = agreement["difference"].abs().max()
-    shown = agreement.map(lambda value: value if isinstance(value, str) else f"{value:.3f}")
-    return f"{text_table(shown, labels=2).text()}\n\nThe largest difference is {worst:.3f}."
+    return f"{text_table(agreement, labels=2).text()}\n\nThe largest difference is {worst:.3f}."
 
 
 def _report(

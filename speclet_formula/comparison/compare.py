@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.engines import WITHOUT_DRAWS
-from speclet_formula.common.table import Printed, Sheet, text_table
+from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.kfold import kfold, make_folds
 from speclet_formula.comparison.loo import count_high_k, loo
 from speclet_formula.comparison.sentence import describe
@@ -73,7 +73,9 @@ class Comparison(Printed):
     def sheet(self) -> Sheet:
         """Return the parts of the print-out: what the table means, and the table."""
         shown = {
-            column: [str(value) if decimals is None else f"{value:z,.{decimals}f}" for value in self.table[column]]
+            column: [
+                str(value) if decimals is None else number(value, f",.{decimals}f") for value in self.table[column]
+            ]
             for column, decimals in SHOWN.items()
         }
         frame = pd.DataFrame({"model": self.table.index, **shown})

@@ -199,7 +199,7 @@ def describe_model(model: Model) -> str:
         *(_describe_group(block, design) for block in design.blocks),
         *(relation.words for relation in relate_groups(design)),
         "",
-        text_table(slot_frame(model.slots).fillna("-"), "Priors", labels=5).text(),
+        text_table(slot_frame(model.slots), "Priors", labels=5).text(),
     ]
     if model.findings:
         lines += ["", "Findings:", *(f"* {finding}" for finding in model.findings)]

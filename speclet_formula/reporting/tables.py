@@ -134,10 +134,10 @@ def diagnostics_table(diagnostics: Diagnostics) -> Table:
         ("Largest R-hat", number(found.r_hat_max, ".3f"), found.r_hat_parameter),
         ("Smallest effective sample, middle", number(found.ess_bulk_min, ",.0f"), found.ess_bulk_parameter),
         ("Smallest effective sample, tails", number(found.ess_tail_min, ",.0f"), found.ess_tail_parameter),
-        ("Divergent transitions", f"{found.divergences:,}", ""),
-        ("Draws cut at the tree's depth", f"{found.tree_depth_hits:,}", ""),
-        ("Parameters that are not finite", f"{found.n_not_finite:,}", ""),
-        ("Chains x draws", f"{found.chains} x {found.draws:,}", ""),
+        ("Divergent transitions", f"{found.divergences:,}", "-"),
+        ("Draws cut at the tree's depth", f"{found.tree_depth_hits:,}", "-"),
+        ("Parameters that are not finite", f"{found.n_not_finite:,}", "-"),
+        ("Chains x draws", f"{found.chains} x {found.draws:,}", "-"),
     ]
     return Table("Diagnostics", ("", "Value", "Parameter"), tuple(rows), 1, f"{found.verdict}: {found.sentence}")
 
