@@ -77,8 +77,10 @@ def fit(
         likelihood of a Gaussian model as lme4's `lmer` does, without priors and without draws; "laplace" does the same
         for the other families, as `glmer`: the group effects are integrated approximately. These three refuse the
         arguments that are about draws, and "exact" those that are for nuts.
-    draws, tune : int, optional
-        Draws to keep and, for nuts, to adapt with, in each chain; 1,000 by default.
+    draws : int, optional
+        Draws to keep, in each chain; 1,000 by default.
+    tune : int, optional
+        For nuts: draws to adapt with, in each chain, before those that are kept; 1,000 by default.
     chains : int, optional
         Chains to run, 4 by default; at least two are needed to see whether they agree.
     cores : int, optional

@@ -197,7 +197,7 @@ def _column(model: Model) -> str:
 def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the new response of the rows that are used, and of the whole table."""
     rows, length = model.design.rows, len(model.data)
-    response = in_order_of(model, response, "response")
+    response = in_order_of(model, response, "newresp")
     try:
         given = _floats(response)
     except (TypeError, ValueError) as error:

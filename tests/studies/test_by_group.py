@@ -246,3 +246,23 @@ def test_a_dask_cluster_gives_the_same_table_though_a_worker_is_killed(tmp_path)
     assert (tmp_path / "deaths").read_text() == "x", "a worker was killed on the way"
     assert found.failures.empty
     pd.testing.assert_frame_equal(found.table, fitted_here(tmp_path), check_exact=True)
+
+
+def test_fits_without_draws_have_their_own_verdicts_and_no_seed():
+    table = rows()
+    table["y"] += np.where(table["tissue"] == "lung", 5.0 * (table["g"] == "a"), 0.0)
+    found = sf.fit_by(FORMULA, table, by="tissue", method="reml", cores=1)
+    alone = {
+        name: sf.lmer(FORMULA, part.reset_index(drop=True), method="reml") for name, part in table.groupby("tissue")
+    }
+    verdicts = [alone[name].verdict for name in found.groups["group"]]
+    assert found.groups["verdict"].tolist() == verdicts
+    assert verdicts.count("singular") == 1
+    assert repr(found).startswith("y ~ 1 + x + (1 | g) by tissue: 3 groups\n")
+    assert "1 of 3 fits are flagged: 1 singular." in repr(found)
+    assert "seed" not in repr(found)
+
+
+def test_fits_with_draws_tell_the_seed():
+    found = sf.fit_by(FORMULA, rows(["skin"]), by="tissue", method="exact", draws=50, random_seed=5, cores=1)
+    assert repr(found).startswith("y ~ 1 + x + (1 | g) by tissue: 1 groups, seed 5\n")
