@@ -156,6 +156,11 @@ PICTURES = (
             "Its pictures: 'recovery', 'intervals', 'coverage', 'parameters'.\nNearest: 'intervals'.",
         ),
         (
+            lambda: sf.plot(crossed_fit(), "ranef"),
+            "there is no picture 'ranef' of a Fit.\nIts pictures: 'effects', 'fixed', 'variances', 'residuals', "
+            "'shrinkage', 'predictive', 'priors', 'pareto_k'.\nNearest: 'effects'.",
+        ),
+        (
             lambda: sf.plot(crossed_fit(), "fixed", group="gene"),
             "the picture 'fixed' has no argument group=.\nArguments: ax.\nLeave it out, or draw a picture that has "
             "it: 'effects', 'residuals', 'shrinkage', 'predictive'.",

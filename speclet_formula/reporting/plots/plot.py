@@ -72,7 +72,7 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
     kinds = _kinds(result)
     name = next(iter(kinds)) if kind is None else kind
     if name not in kinds:
-        near = nearest(str(name), kinds)
+        near = next((new for new in _OTHER_PICTURES.get(str(name), ()) if new in kinds), nearest(str(name), kinds))
         raise DataError(
             f"there is no picture {name!r} of a {type(result).__name__}.",
             f"Its pictures: {', '.join(map(repr, kinds))}.",
@@ -83,6 +83,14 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
         if option not in known:
             raise _unknown_option(option, value, name, kinds)
     return kinds[name](result, **options)
+
+
+# Other words for pictures, from the names of verbs and of other packages; the first that a result has is meant.
+_OTHER_PICTURES: Mapping[str, tuple[str, ...]] = {
+    "ranef": ("effects",), "random": ("effects",), "coef": ("effects", "fixed"), "caterpillar": ("effects",),
+    "fixef": ("fixed",), "forest": ("fixed",), "varcorr": ("variances",), "sd": ("variances",), "ppc": ("predictive",),
+    "pp_check": ("predictive",), "loo": ("pareto_k",), "khat": ("pareto_k",), "qq": ("residuals",),
+}  # fmt: skip
 
 
 def _arguments(draw: Draw) -> list[str]:
