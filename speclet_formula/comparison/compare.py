@@ -13,7 +13,7 @@ import pandas as pd
 
 from speclet_formula.common.arguments import answers_r, kind_word
 from speclet_formula.common.engines import BY_NAME, WITHOUT_DRAWS
-from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.comparison.kfold import kfold, make_folds
 from speclet_formula.comparison.loo import count_high_k, loo
 from speclet_formula.comparison.sentence import describe
@@ -79,7 +79,7 @@ class Comparison(Printed):
             for column, decimals in SHOWN.items()
         }
         frame = pd.DataFrame({"model": self.table.index, **shown})
-        return Sheet("", (wrapped(self.sentence),), (text_table(frame),))
+        return Sheet("", (self.sentence,), (text_table(frame),))
 
 
 @answers_r(beyond=fit, error=ComparisonError)

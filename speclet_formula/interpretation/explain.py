@@ -108,7 +108,7 @@ def explain(
         from speclet_formula.inference.costs import costs
 
         model = Model(formula, data, missing=missing, functions=functions, **settings)
-        parsed, words, described, cost = model.formula, _words(model), describe_model(model), repr(costs(model))
+        parsed, words, described, cost = model.formula, words_of(model), describe_model(model), repr(costs(model))
         levels = _levels(model)
     return Explanation(
         words=words,
@@ -256,7 +256,7 @@ def _levels(model: Model) -> Levels:
     }
 
 
-def _words(model: Model) -> str:
+def words_of(model: Model) -> str:
     """Explain a formula with what the data say: numbers or levels. The model's description says how groups lie."""
     terms = {text_of(term): words for term in model.formula.terms for words in _term_words(text_of(term), model)}
     return explain_formula(model.formula, terms=terms, relations=(), ordinal=is_ordinal(model.family))

@@ -15,6 +15,7 @@ import pandas as pd
 
 from speclet_formula.common.batch import Outcome, refuse_all_failed, run_batch
 from speclet_formula.common.checkpoints import FolderKind, fingerprint, open_folder, seed_of, spelled, write_whole
+from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, listed, nearest
@@ -23,6 +24,7 @@ from speclet_formula.formula.terms import Formula, columns_of, text_of
 from speclet_formula.inference.fit import FIT_SETTINGS, MODEL_SETTINGS, fit, refuse_unknown, refuse_unused_settings
 from speclet_formula.inference.plans import at_least
 from speclet_formula.model import Model
+from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.save import load, save
 from speclet_formula.posterior.tidy import tidy
 
@@ -45,7 +47,7 @@ class GroupTask:
 class GroupFit:
     """What the fit of a group leaves behind."""
 
-    verdict: str  # of the diagnostics; "" of a fit without draws
+    verdict: str  # of the diagnostics, or of a fit without draws
     table: pd.DataFrame  # that was made of it
     saved: bytes | None  # its file; None where fits are not kept, or it is in the folder
 
@@ -66,9 +68,11 @@ class GroupedFits(Printed):
         What `summarise` gave of each fit, below each other, the groups' columns first; by group in the data's order.
     groups : pandas.DataFrame
         One row per group: the groups' columns, `group` (its label), `n_rows`, `status` ("fitted" or "failed"),
-        `reason` (of a failure), `verdict` of the diagnostics ("" of a fit without draws), `seconds`.
+        `reason` (of a failure), `verdict` of the fit ("" of a failure), `seconds`.
     random_seed : int
         Of all; each group's own follows from it and the group's label.
+    drawn : bool
+        Whether the fits have draws, which is what the seed is for.
     """
 
     formula: str
@@ -77,6 +81,7 @@ class GroupedFits(Printed):
     table: pd.DataFrame
     groups: pd.DataFrame
     random_seed: int
+    drawn: bool = True
 
     @property
     def failures(self) -> pd.DataFrame:
@@ -87,11 +92,13 @@ class GroupedFits(Printed):
         """Return the parts of the print-out: the groups that failed are named with their reasons."""
         failed, verdicts = self.failures, self.groups.query("status == 'fitted'")["verdict"]
         flagged = int((~verdicts.isin(["converged", ""])).sum())
-        lines = [f"{flagged:,} fits are flagged by their diagnostics."] if flagged else []
+        are, by = "fit is" if flagged == 1 else "fits are", "diagnostics" if self.drawn else "verdicts"
+        lines = [f"{flagged:,} {are} flagged by their {by}."] if flagged else []
         if len(failed):
             lines.append(f"{len(failed):,} of {len(self.groups):,} groups failed and are in no row of the table:")
             lines += [f"* {row.group}: {row.reason}" for row in failed.itertuples()]
-        title = f"{self.formula} by {', '.join(self.by)}: {len(self.groups):,} groups, seed {self.random_seed}"
+        seed = f", seed {self.random_seed}" if self.drawn else ""
+        title = f"{self.formula} by {', '.join(self.by)}: {len(self.groups):,} groups{seed}"
         groups = self.groups.drop(columns=["group", "reason"]).assign(
             seconds=self.groups["seconds"].map("{:,.2f}".format)
         )
@@ -205,6 +212,7 @@ def fit_by(
         table=_table(outcomes, keys, columns),
         groups=groups,
         random_seed=seed,
+        drawn=settings.get("method", "auto") not in WITHOUT_DRAWS,
     )
 
 
@@ -287,7 +295,7 @@ def run_group(task: GroupTask) -> GroupFit:
     arguments = {"cores": 1, **task.fit, "random_seed": task.seed, "progress": False}
     fitted = fit(Model(task.formula, task.rows, **task.model), **arguments)
     table = task.summarise(fitted).reset_index(drop=True)
-    verdict = getattr(getattr(fitted, "diagnostics", None), "verdict", "")
+    verdict = fitted.verdict if isinstance(fitted, PointFit) else fitted.diagnostics.verdict
     return GroupFit(verdict, table, _saved(fitted) if task.keep else None)
 
 

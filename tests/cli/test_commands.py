@@ -645,7 +645,13 @@ def test_explain_takes_the_table_before_the_formula(folder):
 
 
 @pytest.mark.parametrize(
-    "command", ["fit {f} {d}", "compare {f} {d}", "simulate {f} {d} --truth t.json", "recover {f} {d} --truth t.json"]
+    "command",
+    [
+        "fit {f} {d}",
+        "compare {f} {d}",
+        "simulate {f} {d} --truth truth.json -o new.csv",
+        "recover {f} {d} --truth truth.json",
+    ],
 )
 def test_a_formula_before_the_table_is_told(folder, command):
     given = [part.format(f="y ~ x + (1 | g)", d="screen.csv") for part in command.split()]

@@ -136,6 +136,7 @@ def test_a_list_is_named_by_its_formulas(fits):
 
 ROWS = {
     "far": {"elpd_diff": [0.0, -30.0], "dse": [0.0, 5.0]},
+    "thousands": {"elpd_diff": [0.0, -1229.0], "dse": [0.0, 5.0]},
     "near in errors": {"elpd_diff": [0.0, -8.0], "dse": [0.0, 5.0]},
     "small": {"elpd_diff": [0.0, -3.9], "dse": [0.0, 0.5]},
     "equal": {"elpd_diff": [0.0, 0.0], "dse": [0.0, 0.0]},
@@ -147,6 +148,8 @@ ROWS = {
 }
 SENTENCES = {
     "far": "'a' predicts left-out rows better than 'b': the elpd of 'b' is 30.0 lower (SE 5.0, 6.0 standard errors).",
+    "thousands": "'a' predicts left-out rows better than 'b': the elpd of 'b' is 1,229.0 lower (SE 5.0, 245.8 standard "
+    "errors).",
     "near in errors": "The data do not tell 'a', the highest elpd, from 'b': the elpd of 'b' is 8.0 lower (SE 5.0, 1.6 "
     "standard errors).",
     "small": "The data do not tell 'a', the highest elpd, from 'b': the elpd of 'b' is 3.9 lower (SE 0.5, 7.8 standard "

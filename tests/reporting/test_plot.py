@@ -197,3 +197,36 @@ def test_what_has_no_picture_is_refused(call, text):
     with pytest.raises(DataError) as caught:
         call()
     assert str(caught.value) == text
+
+
+def level_table(rates):
+    names = [f"g{place}" for place in range(len(rates))]
+    frame = pd.DataFrame({
+        "group": "g", "level": names, "term": "Intercept", "estimate": np.linspace(-2, 2, len(rates)), "lfsr": rates,
+        "rank": np.arange(len(rates)) + 1,
+    }).assign(conf_low=lambda d: d["estimate"] - 1, conf_high=lambda d: d["estimate"] + 1)  # fmt: skip
+    frame.attrs.update(draws=4000, interval="89% equal-tailed interval")
+    return frame
+
+
+def test_pictures_of_levels_name_their_factor():
+    table = level_table([0.0, 0.2, 0.3, 0.0])
+    for kind, axis in (("volcano", "x"), ("ranks", "y")):
+        picture = sf.plot(table, kind)
+        assert picture.alt.startswith("Effects of 4 levels of g ")
+        assert getattr(picture.figure.axes[0], f"get_{axis}label")().startswith("effect of g")
+    labels = sf.plot(table.assign(term="x")).figure.axes[0].get_xlabel()
+    assert labels == "effect of g (x)"
+
+
+@pytest.mark.parametrize(("rates", "rotation"), [([0.0, 0.2, 0.3, 0.0], 0), ([0.0] * 60, 90)])
+def test_names_at_the_top_stand_upright_only_where_they_would_meet_and_none_covers_the_remark(rates, rotation):
+    figure = sf.plot(level_table(rates), label=60).figure
+    axis = figure.axes[0]
+    figure.draw_without_rendering()
+    remark, *names = axis.texts
+    assert remark.get_text() == "dashed: surer than 4,000 draws can tell"
+    top = [name for name in names if name.get_text() in ("g0", f"g{len(rates) - 1}")]
+    assert {name.get_rotation() for name in top} == {rotation}
+    box = remark.get_window_extent()
+    assert not any(box.overlaps(name.get_window_extent()) for name in names)

@@ -41,6 +41,17 @@ def test_each_group_is_fitted_as_by_hand():
     assert found.failures.empty
 
 
+def test_fits_without_draws_print_their_verdicts_and_no_seed():
+    found = sf.fit_by(FORMULA, rows(), by="tissue", **QUICK)
+    assert found.groups["verdict"].tolist() == [found.fits[name].verdict for name in found.groups["group"]]
+    first, second, *_ = repr(found).split("\n")
+    assert first == "y ~ 1 + x + (1 | g) by tissue: 3 groups"
+    flagged = (found.groups["verdict"] != "converged").sum()
+    assert not flagged or second.startswith(f"{flagged} fit")
+    drawn = sf.fit_by(FORMULA, rows(("skin",)), by="tissue", draws=50, chains=2, random_seed=5, cores=1)
+    assert repr(drawn).startswith("y ~ 1 + x + (1 | g) by tissue: 1 groups, seed 5\n")
+
+
 def test_several_columns_make_the_groups_and_any_summary_the_table():
     data = rows().assign(half=lambda d: np.arange(len(d)) % 2)
     found = sf.fit_by(FORMULA, data, by=["tissue", "half"], summarise=sf.fixef, keep_fits=False, **QUICK)
