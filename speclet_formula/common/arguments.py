@@ -6,6 +6,7 @@ the right kind, such as a fit without draws, is left to the verb.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -17,7 +18,12 @@ _SPELLINGS = {"na.action": "na_action", "naction": "na_action", "reml": "REML", 
 type Kinds = tuple[str, ...]
 _FITS, _TEXTS, _TABLE, _MAPPING = ("Fit", "PointFit"), ("Formula", "str", "list", "tuple"), ("DataFrame",), ("Mapping",)
 _ANSWERING: set[Callable[..., Any]] = set()  # functions that answer keywords by themselves
+_VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+_NEEDING: set[str] = set()  # public verbs that need more than their first argument
+_OF_MODEL = ("family", "link", "missing", "priors", "functions", "weights")
+_ANOVA = "Leave it out, or compare likelihoods by sf.anova of fits by method='ml'."
 _LONGEST = 40  # characters of a value that an answer repeats
+_EXAMPLES = ("family='poisson'", "missing='drop'", "method='reml'", "ci_prob=0.9", "random_seed=1")
 _PACKAGES = ("speclet_formula", "pandas", "builtins", "arviz_stats", "pathlib")
 
 
@@ -48,7 +54,7 @@ def answers_r[**P, R](
         def call(*arguments: P.args, **keywords: P.kwargs) -> R:
             for name, value in keywords.items():
                 if name not in known:
-                    raise _of_r(name, value, caller) or _unknown(name, value, caller, known, error)
+                    raise unknown_keyword(name, value, caller, known, error)
             try:
                 signature.bind(*arguments, **keywords)
             except TypeError as mistake:
@@ -62,18 +68,54 @@ def answers_r[**P, R](
 
 
 def _names(function: Callable[..., Any]) -> list[str]:
-    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     parameters = inspect.signature(function).parameters.values()
-    return list(dict.fromkeys(p.name for p in parameters if p.kind not in variable and p.name != "self"))
+    return list(dict.fromkeys(p.name for p in parameters if p.kind not in _VARIABLE and p.name != "self"))
 
 
-def _of_r(name: str, value: Any, caller: str) -> SpecletError | None:
+def unknown_keyword(
+    name: str, value: Any, caller: str, known: Sequence[str], error: type[SpecletError] = SamplingError
+) -> SpecletError:
+    """Word what to write instead of a keyword that a function does not have.
+
+    Parameters
+    ----------
+    name : str
+    value
+        What the keyword was given.
+    caller : str
+        The function's name, as the user wrote it.
+    known : sequence of str
+        The keywords that it has.
+    error : type of SpecletError
+        The class for a keyword that is not R's either.
+
+    Returns
+    -------
+    SpecletError
+        To be raised.
+    """
+    return _of_r(name, value, caller, known) or _unknown(name, value, caller, known, error)
+
+
+def _of_r(name: str, value: Any, caller: str, known: Sequence[str]) -> SpecletError | None:
     """Word what to write instead of a keyword of R's, brms' or Bambi's fits; None if it is none."""
     answer = ANSWERS.get(name) or ANSWERS.get(_SPELLINGS.get(name.lower(), ""))
     if answer is None:
         return None
     kind, allowed, remedy = answer
-    return kind(f"{caller}() has no argument {name}=.", allowed, remedy(value))
+    problem = f"{caller}() has no argument {name}=."
+    if name in ("family", "link") and caller != "lmer":
+        allowed, words = "Family and link belong to the model, not to its fit.", f"Write {name}={value!r}."
+    else:
+        words = remedy(value)
+    ours = re.match(r"Write (\w+)=(.*)\.", words.partition(", or ")[0].rstrip(".") + ".")
+    if caller == "compare" and ours and ours[1] == "method":
+        return kind(problem, "Models are compared by draws from the posterior, which lme4's fits do not have.", _ANOVA)
+    if not ours or ours[1] in known:
+        return kind(problem, allowed, words)
+    if ours[1] in _OF_MODEL:
+        return kind(problem, allowed, f"It is of the model: write sf.Model(formula, data, {ours[1]}={ours[2]}).")
+    return kind(problem, allowed, f"It is of the fit: write sf.fit(model, {ours[1]}={ours[2]}).")
 
 
 def _unknown(name: str, value: Any, caller: str, known: Sequence[str], error: type[SpecletError]) -> SpecletError:
@@ -84,7 +126,8 @@ def _unknown(name: str, value: Any, caller: str, known: Sequence[str], error: ty
         remedy = f"Write {ours}={_written(ours, value)}."
     else:
         remedy = f"Nearest: {near}=." if near else f"Leave {name}= out."
-    return error(f"{caller}() has no argument {name}=.", f"Arguments: {listed(dict.fromkeys(known), 20)}.", remedy)
+    allowed = f"Arguments: {listed(dict.fromkeys(known), 20)}." if known else "It has no arguments by name."
+    return error(f"{caller}() has no argument {name}=.", allowed, remedy)
 
 
 def _written(name: str, value: Any) -> str:
@@ -97,20 +140,30 @@ def _written(name: str, value: Any) -> str:
 
 def _miscalled(mistake: str, signature: inspect.Signature, caller: str, error: type[SpecletError]) -> SpecletError:
     """Say which arguments go by place and which by name."""
-    named = [f"{name}=" for name, p in signature.parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    placed = [n for n, p in signature.parameters.items() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
-    return error(
-        f"{caller}(): {mistake}.",
-        f"By place: {listed(name for name in placed if name != 'self')}. By name: {listed(named, 20)}.",
-        f"Write what comes after {placed[-1]} by name, for example "
-        + (
-            "family='poisson'."
-            if "family=" in named
-            else "missing='drop'."
-            if "missing=" in named
-            else "method='reml'."
-        ),
-    )
+    parameters = {name: p for name, p in signature.parameters.items() if name != "self"}
+    named = [f"{name}=" for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    placed = [name for name, p in parameters.items() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
+    others = [f"**{name}" for name, p in parameters.items() if p.kind is inspect.Parameter.VAR_KEYWORD]
+    allowed = f"By place: {listed(placed) or 'none'}. By name: {listed(named or others, 20) or 'none'}."
+    return error(f"{caller}(): {mistake}.", allowed, _call_remedy(mistake, parameters, caller, placed, named))
+
+
+def _call_remedy(
+    mistake: str, parameters: Mapping[str, inspect.Parameter], caller: str, placed: list[str], named: list[str]
+) -> str:
+    """Say what to write instead of a call with too few arguments, or too many."""
+    if "multiple values" in mistake:
+        return "Give it once, by place or by name."
+    if "missing" in mistake and "keyword-only" not in mistake:
+        needed = [name for name in placed if parameters[name].default is inspect.Parameter.empty]
+        return f"Write {caller}({', '.join(needed)})."
+    if not named and any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values()):
+        return f"Write what comes after {placed[-1]} by name."
+    if not named:
+        return f"Leave out what comes after {placed[-1]}." if placed else "Leave the arguments out."
+    after = f"what comes after {placed[-1]}" if placed else "the arguments"
+    example = next((text for text in _EXAMPLES if text.partition("=")[0] + "=" in named), f"{named[0]}...")
+    return f"Write {after} by name, for example {example}."
 
 
 def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
@@ -125,6 +178,9 @@ def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
     kinds = [_kinds_of(verb.__name__, name, position) for position, name in enumerate(signature.parameters)]
     checked = {name: taken for name, taken in zip(signature.parameters, kinds, strict=True) if taken}
     known = _names(verb)
+    needed = [name for name, p in signature.parameters.items() if p.default is p.empty and p.kind not in _VARIABLE]
+    if len(needed) > 1:
+        _NEEDING.add(verb.__name__)
     passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
 
     @wraps(verb)
@@ -136,11 +192,42 @@ def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
         for name in (name for name in checked if name in given):
             value = given[name]
             if not (_is_one_of(value, checked[name]) or (value is None and name in _LATER)):
+                later = (
+                    [kind for kind in checked[name] if kind != "Mapping"] if arguments and value is arguments[0] else []
+                )
+                if any(_is_one_of(argument, tuple(later)) for argument in arguments[1:]):
+                    raise _swapped(verb.__name__, name, value, needed)
                 raise _wrong_kind(verb.__name__, name, value, checked[name])
+        if verb not in _ANSWERING:
+            try:
+                signature.bind(*arguments, **keywords)
+            except TypeError as mistake:
+                raise _miscalled(str(mistake), signature, f"sf.{verb.__name__}", DataError) from None
         return verb(*arguments, **keywords)
 
     call.__module__ = "speclet_formula"
     return call
+
+
+def check_functions(functions: Any) -> None:
+    """Refuse what is no dictionary of functions by the names that a formula calls.
+
+    Raises
+    ------
+    DataError
+        It is of another kind, or one of its values cannot be called.
+    """
+    if functions is None:
+        return
+    remedy = "For example functions={'double': double}, and double(x) in the formula."
+    allowed = "It is a dictionary of the functions that the formula calls, by name."
+    if not isinstance(functions, Mapping):
+        raise DataError(f"functions is {kind_word(functions)}.", allowed, remedy)
+    for name, function in functions.items():
+        if not isinstance(name, str):
+            raise DataError(f"functions has the name {name!r}, which is {kind_word(name)}.", allowed, remedy)
+        if not callable(function):
+            raise DataError(f"functions['{name}'] is {kind_word(function)}, not a function.", allowed, remedy)
 
 
 def _offset(value: Any) -> str:
@@ -163,14 +250,27 @@ def _is_one_of(value: Any, kinds: Kinds) -> bool:
 
 def _wrong_kind(verb: str, argument: str, value: Any, kinds: Kinds) -> DataError:
     """Word what a verb was given, what it takes, and what to write."""
-    name = type(value).__name__
-    given = "None" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
     words = dict.fromkeys(_WORDS[kind] for kind in kinds if kind in _WORDS)
     return DataError(
-        f"sf.{verb}(): {argument} is {given}.",
+        f"sf.{verb}(): {argument} is {kind_word(value)}.",
         f"It is {' or '.join(words)}.",
         _remedy(verb, argument, value, kinds),
     )
+
+
+def _swapped(verb: str, argument: str, value: Any, needed: Sequence[str]) -> DataError:
+    """Word the error of arguments in another order."""
+    return DataError(
+        f"sf.{verb}(): {argument} is {kind_word(value)}.",
+        f"{argument} comes first, by place.",
+        f"Write sf.{verb}({', '.join(needed)}).",
+    )
+
+
+def kind_word(value: Any) -> str:
+    """Return a value's type with its article: "a str"."""
+    name = type(value).__name__
+    return "None" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
 
 def _remedy(verb: str, argument: str, value: Any, kinds: Kinds) -> str:
@@ -197,19 +297,19 @@ def _source(verb: str, wanted: str) -> str:
 
 def _more(verb: str) -> str:
     """Return dots where the verb needs more than its first argument."""
-    return ", ..." if verb in ("plot_intervals", "plot_recoveries", "spelling") else ""
+    return ", ..." if verb in _NEEDING else ""
 
 
 def _to_fit(verb: str, value: Any, names: list[str]) -> str:
     """Say how to get a fit."""
     if "Model" in names:
-        return f"Fit it first: fit = sf.fit(model), then sf.{verb}(fit)."
+        return f"Fit it first: fit = sf.fit(model), then sf.{verb}(fit{_more(verb)})."
     if "GroupedFits" in names:
-        return f"Give one of its fits, or all in turn: [sf.{verb}(fit) for fit in found.fits.values()]."
+        return f"Give one of its fits, or all in turn: [sf.{verb}(fit{_more(verb)}) for fit in found.fits.values()]."
     if isinstance(value, list | tuple | Mapping):
         each = "fits.values()" if isinstance(value, Mapping) else "fits"
-        return f"Give one fit at a time: [sf.{verb}(fit) for fit in {each}]."
-    return f"Fit a model first: fit = sf.lmer('y ~ x + (1 | g)', data), then sf.{verb}(fit)."
+        return f"Give one fit at a time: [sf.{verb}(fit{_more(verb)}) for fit in {each}]."
+    return f"Fit a model first: fit = sf.lmer('y ~ x + (1 | g)', data), then sf.{verb}(fit{_more(verb)})."
 
 
 ANSWERS: Mapping[str, Answer] = {
@@ -330,7 +430,7 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
         "allow_new": "allow_new_levels", "kind": "type ci_kind method", "scale": "type",
         "K folds n_folds n_splits": "k", "dpar": "parameter", "filename file output out": "path", "engine": "method",
         "verbose progressbar show_progress": "progress", "ref": "reference", "variable variables factors": "specs var",
-        "factor grouping": "group",
+        "factor grouping": "group", "lme4 REML": "reml",
     }.items()
     for old in olds.split()
 }  # fmt: skip

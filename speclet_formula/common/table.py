@@ -6,7 +6,7 @@ where the result is made.
 
 import math
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
 from html import escape
@@ -18,8 +18,14 @@ import pandas as pd
 WIDTH = 100  # characters at which sentences wrap; tables are as wide as they need to be
 SIGNIFICANT = 3  # digits of the smallest standard error or deviation
 MOST_DECIMALS = 6
-SMALL, LARGE = 1e-3, 1e5  # numbers outside are printed with an exponent
-MANY_DIGITS = 10  # from here on one decimal is enough
+SMALL, LARGE = 1e-3, 1e5  # numbers outside need more decimals, or an exponent
+MANY_DIGITS = 10  # where all numbers of a column have as many, one decimal is enough
+DIGITS = 4  # of a value that something is computed at, and of one that is printed with an exponent for its size
+SMALLEST_P = 2.2e-16  # R's: what is smaller cannot be told from it
+PLAIN_P = 1e-4  # below it a p-value is printed with an exponent
+P_VALUES = ("p_value", "rank_p", "Pr(>|z|)", "Pr(>Chisq)")  # columns of them
+COUNTS = ("npar", "Df", "ess_bulk", "ess_tail", "rows_per_level", "sign_claims")  # columns of them, and all n_...
+NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s", "z_mean", "power")  # where a small one means none
 LEFT = ("Corr",)  # headers that stand above the first of several columns
 
 _BREAKS = str.maketrans(dict.fromkeys("\n\r\t", " "))
@@ -69,8 +75,8 @@ class Table:
             )
             for row in rows
         ]
-        caption = [f"{self.caption}:"] if self.caption else []
-        note = textwrap.wrap(self.note, WIDTH)
+        caption = [wrapped(f"{self.caption}:")] if self.caption else []
+        note = ["", *textwrap.wrap(self.note, WIDTH - len(indent))] if self.note else []
         return "\n".join([*caption, *(f"{indent}{line}".rstrip() for line in (*lines, *note))])
 
     def markdown(self) -> str:
@@ -163,10 +169,10 @@ class Sheet:
     foot: Sequence[str] = ()
 
     def text(self) -> str:
-        """Set the parts below each other, an empty line before each table and before the foot."""
-        above = "\n".join(filter(None, (self.title, *self.head)))
+        """Set the parts below each other, an empty line before each table and before the foot; sentences wrap."""
+        above = "\n".join(map(wrapped, filter(None, (self.title, *self.head))))
         tables = [table.text() for table in self.tables if table.rows]
-        return "\n\n".join(filter(None, (above, *tables, "\n".join(self.foot))))
+        return "\n\n".join(filter(None, (above, *tables, "\n".join(map(wrapped, self.foot)))))
 
     def html(self) -> str:
         """Set the title in bold letters, tables by great_tables, all else as paragraphs."""
@@ -194,13 +200,14 @@ def _paragraph(line: str) -> str:
 
 
 def wrapped(sentence: str) -> str:
-    """Break a text into lines that a terminal shows whole."""
-    return textwrap.fill(sentence, WIDTH, break_long_words=False, break_on_hyphens=False)
+    """Break a text into lines that a terminal shows whole; those of an item of a list stand below its first word."""
+    indent = "  " if sentence.startswith("* ") else ""
+    return textwrap.fill(sentence, WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def text_table(frame: pd.DataFrame, caption: str = "", *, labels: int = 1, note: str = "") -> Table:
-    """Return a frame of text as a table; its index is not shown, the first columns name the row."""
-    columns = [map(str, frame.iloc[:, place]) for place in range(frame.shape[1])]
+    """Return a frame as a table; its index is not shown, the first columns name the row, numbers become text."""
+    columns = [column_text(frame.iloc[:, place], str(name)) for place, name in enumerate(frame.columns)]
     return Table(caption, tuple(map(str, frame.columns)), tuple(zip(*columns, strict=True)), labels, note)
 
 
@@ -265,13 +272,92 @@ def share(value: float, pattern: str, draws: int) -> str:
     return number(value, pattern)
 
 
-def show(value: object, *, exponent: bool = True) -> str:
-    """Return a cell as text: three decimals, exponents where these do not tell, a dash for what does not exist."""
-    if not isinstance(value, float | np.floating):
-        return str(value)
-    number = float(value)
-    if np.isnan(number):
+def p_value(value: float) -> str:
+    """Format a p-value as R does.
+
+    Examples
+    --------
+    >>> [p_value(value) for value in (0.04, 2.34567e-5, 1e-60)]
+    ['0.0400', '2.35e-05', '< 2.2e-16']
+    """
+    if value < SMALLEST_P:
+        return "< 2.2e-16"
+    return number(value, ".2e" if value < PLAIN_P else ".4f")
+
+
+def stated(values: Sequence[float]) -> list[str]:
+    """Format values that something is computed at, which were chosen: as many decimals as the longest of them needs.
+
+    Examples
+    --------
+    >>> stated([0.1, 1 / 3]), stated([0.0, 10.0])
+    (['0.1000', '0.3333'], ['0', '10'])
+    """
+    short = [number(float(value), f".{DIGITS}g") for value in values]
+    if any("e" in text for text in short):
+        return short
+    decimals = max((len(text.partition(".")[2]) for text in short), default=0)
+    return [number(float(value), f".{decimals}f") for value in values]
+
+
+def column_text(values: Iterable[Any], name: str = "") -> list[str]:
+    """Return the cells of a column as text: its numbers share their decimals, and what is missing is a dash.
+
+    Parameters
+    ----------
+    values : iterable
+        Text is kept as it is, counts get thousands separators, p-values R's style, truth values yes or no.
+    name : str
+        The column's, which says whether its numbers are counts, p-values, or small ones where they mean none.
+
+    Examples
+    --------
+    >>> column_text([11.23, 1.2333, float("nan")])
+    ['11.230', '1.233', '-']
+    >>> column_text([3958.7, None], "ess_bulk")
+    ['3,958', '-']
+    """
+    cells = list(values)
+    numbers = [float(value) for value in cells if isinstance(value, float | np.floating)]
+    style, whole = _style(numbers, name), "," if _is_count(name) else "d"
+    return [_cell_text(value, style, whole) for value in cells]
+
+
+def _is_count(name: str) -> bool:
+    return name in COUNTS or name.startswith("n_")
+
+
+def _style(numbers: Sequence[float], name: str) -> Callable[[float], str]:
+    """Return how all numbers of a column are written."""
+    if name in P_VALUES:
+        return p_value
+    if _is_count(name):
+        ess = name.startswith("ess")
+        places = 0 if ess or all(value.is_integer() for value in numbers if math.isfinite(value)) else 1
+        return lambda value: number(math.floor(value) if ess and math.isfinite(value) else value, f",.{places}f")
+    sizes = sorted(abs(value) for value in numbers if 0 < abs(value) < LARGE) or [1.0]
+    # Of numbers of both signs some are near zero by chance, and the middle one says how large they are.
+    near_zero = name in NEAR_ZERO
+    exponent = not near_zero and all(value >= 0 for value in numbers if not math.isnan(value))
+    smallest = sizes[0 if exponent else len(sizes) // 2]
+    decimals = 1 if sizes[0] >= MANY_DIGITS else 3
+    if smallest < SMALL and not near_zero:
+        needed = 1 - math.floor(math.log10(smallest))
+        decimals = needed if needed <= MOST_DECIMALS else decimals
+    return lambda value: _decimals(value, decimals, exponent=exponent)
+
+
+def _decimals(value: float, decimals: int, *, exponent: bool) -> str:
+    """Format a number; with an exponent where it is too large, or too small for its decimals."""
+    hidden = exponent and 0 < abs(value) < 0.5 * 10.0**-decimals
+    return number(value, f".{DIGITS}g" if abs(value) >= LARGE else ".2g" if hidden else f".{decimals}f")
+
+
+def _cell_text(value: Any, style: Callable[[float], str], whole: str) -> str:
+    if value is None or value is pd.NA or value is pd.NaT or (isinstance(value, str) and not value):
         return "-"
-    if np.isinf(number) or abs(number) >= LARGE or (exponent and 0 < abs(number) < SMALL):
-        return f"{number:.2g}"
-    return f"{number:z.3f}" if abs(number) < MANY_DIGITS else f"{number:.1f}"
+    if isinstance(value, bool | np.bool_):
+        return "yes" if value else "no"
+    if isinstance(value, float | np.floating):
+        return style(float(value))
+    return format(int(value), whole) if isinstance(value, int | np.integer) else str(value)

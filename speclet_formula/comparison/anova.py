@@ -8,7 +8,7 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.table import Printed, Sheet, text_table
+from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
 from speclet_formula.errors import ComparisonError
 from speclet_formula.families import FAMILIES, is_linear
@@ -22,7 +22,10 @@ ASKED = (
     "row that was left out than the one above it does."
 )
 ASYMPTOTIC = "Pr(>Chisq) is asymptotic, by the chi-square distribution: too small where there are few groups."
-SMALLEST_P = 1e-4  # below it a p-value is printed with an exponent
+PATTERNS = {
+    "npar": ",.0f", "AIC": ".1f", "BIC": ".1f", "logLik": ".2f", "deviance": ".2f", "Chisq": ".3f", "Df": ",.0f",
+    "Pr(>Chisq)": None, "elpd": ",.1f", "elpd_diff": ",.1f", "dse": ",.1f",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -42,11 +45,9 @@ class LikelihoodRatios(Printed):
 
     def sheet(self) -> Sheet:
         """Return the parts of the print-out."""
-        decimals = {"npar": 0, "AIC": 1, "BIC": 1, "logLik": 2, "deviance": 2, "Chisq": 3, "Df": 0, "Pr(>Chisq)": None,
-                    "elpd": 1, "elpd_diff": 1, "dse": 1}  # fmt: skip
         shown = {
-            column: [_probability(value) if places is None else _decimal(value, places) for value in self.table[column]]
-            for column, places in decimals.items()
+            column: self.table[column] if pattern is None else [number(value, pattern) for value in self.table[column]]
+            for column, pattern in PATTERNS.items()
             if column in self.table
         }
         return Sheet("", (), (text_table(pd.DataFrame({"model": self.table.index, **shown})),), self.notes)
@@ -138,10 +139,10 @@ def _check_fits(fits: Sequence[object]) -> None:
             "A likelihood ratio takes two fits or more, one after the other.",
             example,
         )
-    for number, fit in enumerate(fits, 1):
+    for place, fit in enumerate(fits, 1):
         if not isinstance(fit, PointFit):
             raise ComparisonError(
-                f"fit {number} is of the type {type(fit).__name__}.",
+                f"fit {place} is of the type {type(fit).__name__}.",
                 "A likelihood ratio is of fits by method='ml', 'reml' or 'laplace'; fits with draws are ranked by "
                 "compare.",
                 example,
@@ -234,13 +235,3 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
 def _variances(fit: PointFit) -> int:
     """Count the variances of a fit's group effects; a correlation of 0 lies inside what is possible, and is none."""
     return sum(len(block.columns) for block in fit.model.design.mean.groups)
-
-
-def _decimal(value: float, places: int) -> str:
-    return "" if np.isnan(value) else f"{value:.{places}f}"
-
-
-def _probability(value: float) -> str:
-    if np.isnan(value):
-        return ""
-    return f"{value:.4f}" if value >= SMALLEST_P else f"{value:.2g}" if value > 0 else "< 1e-300"

@@ -207,9 +207,9 @@ def _lower(names: Sequence[str], apart: Mapping[str, tuple[float, float]]) -> st
     parts: list[str] = []
     for name in names:
         distance, error = apart[name]
-        times = f", {distance / error:.1f} standard errors" if error > 0 else ""
+        times = f", {distance / error:,.1f} standard errors" if error > 0 else ""
         start = f"that of '{name}'" if parts else f"the elpd of '{name}' is"
-        parts.append(f"{start} {distance + 0.0:.1f} lower (SE {error:.1f}{times})")
+        parts.append(f"{start} {distance + 0.0:,.1f} lower (SE {error:,.1f}{times})")
     return ", ".join(parts)
 
 

@@ -157,6 +157,8 @@ def _from_narwhals(data: Any) -> pd.DataFrame:
         table = nw.from_native(data, eager_only=True)
     except TypeError as error:
         read = f"Write sf.scan('{data}') to read a file." if isinstance(data, str | Path) else None
+        if isinstance(data, str) and "~" in data:
+            read = "The formula comes first, the table after it: sf.lmer('y ~ x + (1 | g)', data)."
         raise DataError(
             f"a {type(data).__name__} is not a table.",
             "A pandas, polars or pyarrow table is, or a dictionary of arrays.",

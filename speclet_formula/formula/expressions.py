@@ -7,6 +7,7 @@ the operators mean among terms is left to `parse`.
 import math
 import re
 import unicodedata
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import cast
@@ -51,16 +52,18 @@ MAX_DEPTH = 100
 _BIDIRECTIONAL = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
+A_TEXT = "A formula is text such as 'y ~ x + (1 | g)'."
+
+
 def checked_text(text: str) -> str:
     """Refuse what is not text, is empty or holds characters that are not seen."""
-    allowed = "A formula is text such as 'y ~ x + (1 | g)'."
     if not isinstance(text, str):
-        raise FormulaError(f"the formula is of type '{type(text).__name__}'.", allowed, "Pass it as a str.")
+        raise no_text(text)
     if len(text) > MAX_CHARACTERS:
         problem = f"the formula has {len(text)} characters."
         raise FormulaError(problem, f"A formula has at most {MAX_CHARACTERS}.", "Use '.' for all columns.")
     if not text.strip():
-        raise FormulaError("the formula is empty.", allowed, "Write the response, '~' and the terms.")
+        raise FormulaError("the formula is empty.", A_TEXT, "Write the response, '~' and the terms.")
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     for position, char in enumerate(text):
         if is_unreadable(char):
@@ -69,6 +72,20 @@ def checked_text(text: str) -> str:
             allowed = "A formula has no control characters and none that change the direction of text."
             raise FormulaError(problem, allowed, "Delete it and type the place anew.", shown, position)
     return text
+
+
+def no_text(formula: object) -> FormulaError:
+    """Word what was given in the place of a formula, and how to get from it to one."""
+    kind = type(formula).__name__
+    if hasattr(formula, "columns") or isinstance(formula, Mapping):
+        remedy = "The formula comes first, the table after it: sf.lmer('y ~ x + (1 | g)', data)."
+    elif kind in ("Fit", "PointFit"):
+        remedy = "Take the fit's formula, fit.model.formula, or change it: sf.update(fit, ...)."
+    elif kind == "Model":
+        remedy = "Fit the model by sf.fit(model), or take its formula: model.formula."
+    else:
+        remedy = "Pass it as a str."
+    return FormulaError(f"the formula is of type '{kind}'.", A_TEXT, remedy)
 
 
 def is_unreadable(char: str) -> bool:

@@ -10,11 +10,14 @@ from typing import cast
 
 from lark import Token
 
+from speclet_formula.errors import FormulaError
 from speclet_formula.formula.expressions import (
+    A_TEXT,
     MAX_CHARACTERS,
     MAX_DEPTH,
     checked_text,
     is_unreadable,
+    no_text,
     read_call,
     read_expression,
     read_name,
@@ -70,7 +73,7 @@ from speclet_formula.formula.terms import (
     within,
 )
 
-__all__ = ["MAX_CHARACTERS", "MAX_DEPTH", "joined_text", "parse_formula"]
+__all__ = ["MAX_CHARACTERS", "MAX_DEPTH", "check_kind", "joined_text", "parse_formula"]
 
 
 def parse_formula(
@@ -131,7 +134,30 @@ def joined_text(formula: str | Sequence[str]) -> str:
     >>> joined_text(["y ~ x", "sigma ~ x"])
     'y ~ x; sigma ~ x'
     """
+    check_kind(formula)
     return formula if isinstance(formula, str) else "; ".join(map(str, formula))
+
+
+def check_kind(formula: object) -> None:
+    """Refuse what is neither a formula nor a sequence of formulas, before it is read.
+
+    Raises
+    ------
+    FormulaError
+        It is of another kind, such as a fit, a table or None.
+    """
+    parts = [formula] if isinstance(formula, str | Formula) else formula
+    if not isinstance(parts, Sequence) or isinstance(parts, bytes):
+        raise no_text(formula)
+    if not parts:
+        raise FormulaError("there is no formula in the list.", A_TEXT, "Write the response, '~' and the terms.")
+    for number, part in enumerate(parts, 1):
+        if not isinstance(part, str | Formula):
+            raise FormulaError(
+                f"formula {number} of {len(parts)} is of type '{type(part).__name__}'.",
+                "In a list the mean's formula comes first, after it those of the family's parameters, each a text.",
+                'For example ["y ~ x", "sigma ~ x"].',
+            )
 
 
 def _main_formula(main: TreeNode, others: Sequence[TreeNode], context: Context) -> Formula:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import ENGINES, Engine, engine_for
-from speclet_formula.common.table import Printed, Sheet, text_table
+from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.inference.algebra.equations import MOST_DENSE, build_system, shared_work
 from speclet_formula.inference.exact.density import why_not_exact, why_not_plain
@@ -206,7 +206,7 @@ class Costs(Printed):
         return Sheet(count_parameters(self.sizes), (), (shown,), self.notes)
 
     def __repr__(self) -> str:  # shorter than the table: a reason is told once for all engines that it keeps away
-        return "\n".join([count_parameters(self.sizes), *_rows(self), *self.notes])
+        return "\n".join([wrapped(count_parameters(self.sizes)), *_rows(self), *map(wrapped, self.notes)])
 
 
 @answers_r()
@@ -300,7 +300,7 @@ def _rows(costs: Costs) -> Iterator[str]:
         chosen = '   <- method="auto"' if row.method == costs.auto else ""
         yield f"  {row.method:<6} {row.time:<{width}}  {row.memory}{chosen}"
     for reason, rows in costs.table[~costs.table["serves"]].groupby("why_not", sort=False):
-        yield f"Not {' or '.join(rows['method'])}: {reason}."
+        yield wrapped(f"Not {' or '.join(rows['method'])}: {reason}.")
 
 
 def sizes_of(model: Model) -> Sizes:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.design import Design
 from speclet_formula.design.design import replace_response, take_rows
 from speclet_formula.design.merged import require_rows
@@ -23,6 +24,7 @@ from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
 
 
+@answers_r(beyond=fit_model, error=DataError)
 def refit(
     fit: Fit | PointFit | Model, newresp: Any, *, keep_priors: bool = False, **fit_arguments: Any
 ) -> Fit | PointFit:

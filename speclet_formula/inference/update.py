@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, overload
 
-from speclet_formula.errors import SamplingError, nearest
+from speclet_formula.common.arguments import check_functions, unknown_keyword
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.datatree import settings_of
@@ -98,6 +98,7 @@ def update(
         again: Fit | PointFit = fit_model(model, **(_settings(fit, model) | of_fit))
         return again
     _check_settings(changes | ({} if data is None else {"data": data}), ("functions",), "a formula")
+    check_functions(changes.get("functions"))
     functions = tuple(changes.get("functions") or ())
     former = fit if isinstance(fit, Formula) else parse_formula(joined_text(fit), functions=functions)
     return parse_formula(formula, functions=functions, former=former)
@@ -105,13 +106,13 @@ def update(
 
 def _check_settings(changes: Mapping[str, Any], known: tuple[str, ...], kind: str) -> None:
     """Refuse a setting that what is updated does not have."""
-    for name in changes:
+    for name, value in changes.items():
         if name not in known:
-            near = nearest(name, known)
-            raise SamplingError(
+            answer = unknown_keyword(name, value, "update", known)
+            raise type(answer)(
                 f"update() of {kind} has no argument {name}=.",
                 f"Arguments: {', '.join(('data', *known) if kind != 'a formula' else known)}.",
-                f"Nearest: {near}=." if near else f"Leave {name}= out.",
+                answer.remedy,
             )
 
 
@@ -125,6 +126,7 @@ def _updated_model(model: Model, formula: str, data: Any, changes: Mapping[str, 
         "missing": "drop" if model.n_dropped else "error",
         "functions": model.functions,
     } | dict(changes)
+    check_functions(settings["functions"])
     changed_formula = parse_formula(formula, functions=tuple(settings["functions"] or ()), former=model.formula)
     # Under the labels of the first table, so that new weights are matched with its rows.
     changed = Model(changed_formula, model.data.set_axis(model.index) if data is None else data, **settings)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from speclet_formula.common.arguments import answers_r
+from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
@@ -98,6 +98,7 @@ def explain(
     settings = {"family": family, "link": link, "priors": priors, "weights": weights}
     if data is None:
         _check_use(priors, missing)
+        check_functions(functions)
         text = formula if isinstance(formula, Formula) else joined_text(formula)
         parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
         check_parameters(parsed, chosen)
@@ -107,7 +108,7 @@ def explain(
         from speclet_formula.inference.costs import costs
 
         model = Model(formula, data, missing=missing, functions=functions, **settings)
-        parsed, words, described, cost = model.formula, _words(model), describe_model(model), repr(costs(model))
+        parsed, words, described, cost = model.formula, words_of(model), describe_model(model), repr(costs(model))
         levels = _levels(model)
     return Explanation(
         words=words,
@@ -232,6 +233,7 @@ def _read(formula: str | Sequence[str] | Formula | Model, given: Mapping[str, An
                 "Leave them out, or give the formula's text.",
             )
         return formula.formula, formula.family, formula.weights
+    check_functions(given["functions"])
     chosen = resolve_family(given["family"] or DEFAULT_FAMILY, given["link"])
     text = formula if isinstance(formula, Formula) else joined_text(formula)
     parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(given["functions"] or ()))
@@ -254,7 +256,7 @@ def _levels(model: Model) -> Levels:
     }
 
 
-def _words(model: Model) -> str:
+def words_of(model: Model) -> str:
     """Explain a formula with what the data say: numbers or levels. The model's description says how groups lie."""
     terms = {text_of(term): words for term in model.formula.terms for words in _term_words(text_of(term), model)}
     return explain_formula(model.formula, terms=terms, relations=(), ordinal=is_ordinal(model.family))

@@ -6,8 +6,9 @@ from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
+from pandas.api.types import is_float_dtype
 
-from speclet_formula.common.table import Printed, Sheet, formatted, number, share, text_table
+from speclet_formula.common.table import Printed, Sheet, formatted, number, p_value, share, stated, text_table
 from speclet_formula.design import Predictor
 from speclet_formula.errors import EstimateError, listed
 from speclet_formula.families import Family
@@ -20,8 +21,6 @@ from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, Inte
 from speclet_formula.posterior.points import NOT_ESTIMABLE, interval_of
 
 type Names = str | Sequence[str] | None
-
-_SMALL_P = 1e-4
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -68,7 +67,7 @@ class Means(Printed):
 
     def sheet(self) -> Sheet:
         """Return the parts of the print-out: what the rows are, the table, and what bounds the estimates."""
-        table = text_table(shown_table(self.table, self._draws()), labels=len(self.names))
+        table = text_table(shown_table(self.table, self._draws(), self.names), labels=len(self.names))
         return Sheet("", (self.sentence,), (table,), (self._foot(),))
 
     def _draws(self) -> int:
@@ -80,7 +79,7 @@ class Means(Printed):
         return " ".join(filter(None, (bounds, self.table.attrs.get("tests"), NOT_ESTIMABLE if unknown else "")))
 
 
-def shown_table(table: pd.DataFrame, draws: int = 0) -> pd.DataFrame:
+def shown_table(table: pd.DataFrame, draws: int = 0, names: Sequence[str] = ()) -> pd.DataFrame:
     """Return a table's numbers as text with few decimals.
 
     Parameters
@@ -89,6 +88,8 @@ def shown_table(table: pd.DataFrame, draws: int = 0) -> pd.DataFrame:
         That of a `Means`.
     draws : int
         Over how many its probabilities were counted; 0 for a point fit.
+    names : sequence of str
+        The columns that name a row.
     """
     cells = formatted(table[list(ESTIMATES)], table["std_error"])
     shown = table.copy()
@@ -98,8 +99,11 @@ def shown_table(table: pd.DataFrame, draws: int = 0) -> pd.DataFrame:
         shown["statistic"] = [number(value, ".3f") for value in table["statistic"]]
     if "p_negative" in shown:
         shown["p_negative"] = [share(value, ".4f", draws) for value in table["p_negative"]]
-    if "p_value" in shown:  # below 1e-4 with an exponent, as R prints it
-        shown["p_value"] = [number(value, ".2e" if value < _SMALL_P else ".4f") for value in table["p_value"]]
+    if "p_value" in shown:
+        shown["p_value"] = [p_value(value) for value in table["p_value"]]
+    for name in names:  # values of numeric variables
+        if is_float_dtype(table[name].dtype):
+            shown[name] = stated(table[name].to_list())
     return shown
 
 

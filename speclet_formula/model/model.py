@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from speclet_formula.common.arguments import answers_r
+from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.common.files import SORTED
 from speclet_formula.common.table import text_table
 from speclet_formula.design import Design, GroupBlock, Scan, build_design
@@ -34,7 +34,7 @@ from speclet_formula.families import (
     resolve_family,
     specification_of,
 )
-from speclet_formula.formula.parse import joined_text, parse_formula
+from speclet_formula.formula.parse import check_kind, joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
 from speclet_formula.model.findings import Finding, Support
 from speclet_formula.model.groups import relate_groups
@@ -137,6 +137,8 @@ class Model(ModelParts):
         missing: Missing = "error",
         functions: Mapping[str, Callable[..., Any]] | None = None,
     ) -> None:
+        check_kind(formula)
+        check_functions(functions)
         table = data if isinstance(data, Scan) else as_pandas(data)
         chosen = resolve_family(family, link)
         parsed, text, table = _read(formula, table, weights, functions or {})

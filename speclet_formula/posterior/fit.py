@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from speclet_formula.common.engines import BY_NAME, Maximised
-from speclet_formula.common.table import number
+from speclet_formula.common.table import number, p_value
 from speclet_formula.errors import EstimateError, some_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
@@ -68,8 +68,6 @@ LAPLACE_FOOT = (
     "approximation is a first look: it errs where levels have few rows or single trials of 0 and 1, and a fit by "
     "method='nuts' has no such error."
 )
-SMALLEST_P = 2.2e-16  # R's: what is smaller cannot be told from it
-PLAIN_P = 1e-4  # below it a p-value is printed with an exponent
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -145,7 +143,7 @@ def lay_out_point(fit: PointFit) -> Summary:
     laplace = fit.method == "laplace"
     statistics = {"z value" if laplace else "t value": [number(value, ".3f") for value in frame["statistic"]]}
     if laplace:
-        statistics["Pr(>|z|)"] = [_probability(value) for value in frame["p_value"]]
+        statistics["Pr(>|z|)"] = [p_value(value) for value in frame["p_value"]]
     return Summary(
         verdict=fit.verdict.capitalize(),
         sentence=fit.sentence,
@@ -163,13 +161,6 @@ def lay_out_point(fit: PointFit) -> Summary:
 def summary_of(fit: Fit | PointFit) -> Summary:
     """Return the summary of a fit of either kind."""
     return lay_out_point(fit) if isinstance(fit, PointFit) else lay_out(fit)
-
-
-def _probability(value: float) -> str:
-    """Print a p-value as R does."""
-    if value < SMALLEST_P:
-        return "< 2.2e-16"
-    return number(value, ".4f") if not value < PLAIN_P else number(value, ".2e")
 
 
 def _facts(fit: PointFit) -> Iterator[tuple[str, str]]:

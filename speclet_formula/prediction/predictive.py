@@ -65,9 +65,7 @@ class Predictive(Printed):
     def sheet(self) -> Sheet:
         """Return the parts of the print-out."""
         title = f"{self.kind.capitalize()} predictive check of {self.response}: {len(self.replicates):,} replicates"
-        numbers = self.table.drop(columns="statistic").map("{:.4g}".format)
-        table = text_table(pd.concat([self.table["statistic"], numbers], axis=1))
-        return Sheet(title, (), (table,), (describe_check(self),))
+        return Sheet(title, (), (text_table(self.table),), (describe_check(self),))
 
 
 def prior_predictive(model: Model, draws: int = 200, *, random_seed: int | None = None) -> Predictive:

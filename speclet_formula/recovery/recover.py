@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from speclet_formula.common.table import Printed, Sheet, show, text_table
+from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.design.design import slot_of_sd
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas
@@ -37,8 +37,6 @@ from speclet_formula.recovery.truth import ImpliedTruth, implied_truth
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit
 
-NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s")  # where a small number means none
-
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Recovery(Printed):
@@ -57,8 +55,8 @@ class Recovery(Printed):
         """Return the parts of the print-out: what must be read before any number, and the tables that have rows."""
         effects = "Group effects (centred)" if self.centred else "Group effects (with their fixed coefficient)"
         tables = (
-            text_table(shown(self.parameters), "Parameters (90 % intervals)", labels=3),
-            text_table(shown(self.groups), effects, labels=2),
+            text_table(self.parameters, "Parameters (90 % intervals)", labels=3),
+            text_table(self.groups, effects, labels=2),
         )
         return Sheet(f"Recovery of {self.formula}", (self._headline(),), tables, self.foot)
 
@@ -83,8 +81,8 @@ class Recoveries(Printed):
         columns = ["term", "group", "class", "fit", "truth", "median", "lo", "hi", "lme4", "verdict"]
         fits = [f"{name}: {found.formula} ({found.verdict})" for name, found in self.recoveries.items()]
         tables = (
-            text_table(shown(self.comparison), "Means of levels (90 % intervals)", labels=2),
-            text_table(shown(self.parameters[columns]), "Parameters (90 % intervals)", labels=4),
+            text_table(self.comparison, "Means of levels (90 % intervals)", labels=2),
+            text_table(self.parameters[columns], "Parameters (90 % intervals)", labels=4),
         )
         return Sheet(f"Recovery of the same truth by {len(self.recoveries)} fits", fits, tables, self.foot)
 
@@ -289,11 +287,6 @@ def _misses(parameters: pd.DataFrame) -> str:
         f"{misses} of {n} true values lie outside their 90 % interval; chance alone would put {n * (1 - INTERVAL):.1f} "
         f"there on average, and between {lo} and {hi} in 95 % of cases."
     )
-
-
-def shown(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells of a table as text."""
-    return frame.apply(lambda column: column.map(lambda value: show(value, exponent=column.name not in NEAR_ZERO)))
 
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.arguments import check_functions
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, build_design
 from speclet_formula.design.design import Limits, Predictor
@@ -212,6 +213,7 @@ def simulator_of(
     censor: Censor = None,
 ) -> Simulator:
     """Read a formula against a table once, so that many responses can be drawn; arguments and errors of `simulate`."""
+    check_functions(functions)
     text = formula if isinstance(formula, Formula) else joined_text(formula)
     parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
     chosen = resolve_family(family, link)

@@ -12,10 +12,11 @@ from pandas.api.types import is_numeric_dtype
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import rows_table
 from speclet_formula.design.merged import row_count, rows_by_level
-from speclet_formula.errors import PriorError, SpecletError
+from speclet_formula.errors import PriorError, SpecletError, listed
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.datatree import seed_of, settings_of
-from speclet_formula.interpretation.equations import equation, explain_formula
+from speclet_formula.interpretation.equations import equation
+from speclet_formula.interpretation.explain import words_of
 from speclet_formula.model import relate_groups
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import draws_of, library_of
@@ -60,12 +61,13 @@ def verdict_of(name: str, summary: Summary) -> str:
 def about_data(model: "Model", boxes: Boxes) -> str:
     """Return what the data are: rows, response, factors, and how these lie to each other."""
     design = model.design
-    y = pd.Series(design.response)
     dropped = f"; {model.n_dropped:,} more were left out for missing values" if model.n_dropped else ""
-    merged = "" if design.merged is None else f"; merged into {len(y):,}, of whose means the next line speaks"
+    merged = (
+        "" if design.merged is None else f"; merged into {len(design.response):,}, of whose means the next line speaks"
+    )
     facts = [
         ("Rows", f"{row_count(design):,}{dropped}{merged}"),
-        ("Response", f"{design.response_name}: from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"),
+        ("Response", f"{design.response_name}: {_spread(model)}"),
     ]
     rows = []
     for block in {block.group: block for block in design.blocks}.values():
@@ -76,13 +78,24 @@ def about_data(model: "Model", boxes: Boxes) -> str:
     return definitions(facts) + boxes.table(table) + listing(relation.words for relation in relate_groups(design))
 
 
+def _spread(model: "Model") -> str:
+    """Say where the response lies: between which numbers, or how often each of its levels was seen."""
+    design = model.design
+    y = pd.Series(design.response)
+    if not design.levels:
+        return f"from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"
+    rows = rows_by_level(design, y.to_numpy().astype(int), len(design.levels))
+    seen = [f"{level} ({count:,})" for level, count in zip(design.levels, rows, strict=True)]
+    return f"{len(seen):,} ordered levels (rows of each): {listed(seen)}"
+
+
 def about_model(model: "Model") -> str:
     """Return the model in words and as equations."""
     family = f"{model.family.name} family, {model.family.link} link."
     return part(
         "The model",
         code(text_of(model.formula), "Formula"),
-        listing(explain_formula(model.formula, relations=()).split("\n")),
+        listing(words_of(model).split("\n")),
         paragraph(family),
         code(equation(model.formula, family=model.family.name, link=model.family.link), "Equations"),
     )
@@ -97,7 +110,10 @@ def estimates_of(fit: Fit | PointFit, summary: Summary, boxes: Boxes, *, picture
     """Return fixed effects and standard deviations."""
     tables = summary_tables(summary)
     foot = paragraph(summary.foot, "note")
-    fixed = part("Fixed effects", boxes.table(tables["fixed"]), foot) if "fixed" in tables else ""
+    # The heading says what they are; a caption of the same words would be read twice.
+    ends = " with their intervals" if isinstance(fit, Fit) else ""
+    shown = {"fixed": replace(tables["fixed"], caption=f"Coefficients{ends}")} if "fixed" in tables else {}
+    fixed = part("Fixed effects", boxes.table(shown["fixed"]), foot) if shown else ""
     more = [boxes.table(table) for name, table in tables.items() if name not in ("fixed", "variances")]
     fixed += part("Parameters of the family", *more) if more else ""
     if "variances" not in tables:
@@ -168,7 +184,7 @@ def left_out_of(fit: Fit | PointFit) -> str:
 def priors_of(fit: Fit, boxes: Boxes, *, pictures: bool) -> str:
     """Return the table of priors, and a picture of them beside the posterior."""
     frame = slot_frame(fit.model.slots)[["slot", "prior", "source"]].set_axis(["Of", "Prior", "From"], axis=1)
-    table = boxes.table(frame_table(frame, "Priors"))
+    table = boxes.table(frame_table(frame, "Prior of each parameter"))
     if not pictures:
         return part("Priors", table)
     try:
@@ -186,7 +202,7 @@ def diagnostics_of(fit: Fit, boxes: Boxes) -> str:
         "R-hat compares the chains with each other: near 1 they agree. The effective sample size is the number of "
         "independent draws that these are worth. A divergent transition is a place that the sampler could not follow."
     )
-    plain = rows_table(table.caption, table.header, table.rows, 1)
+    plain = rows_table("The draws in numbers", table.header, table.rows, 1)
     return part("Diagnostics", paragraph(found.sentence), boxes.table(plain), paragraph(words, "note"))
 
 

@@ -210,7 +210,9 @@ def _models(fits: Mapping[str, Fit | PointFit], summaries: Mapping[str, Summary]
         for name, summary in summaries.items()
         for fit in [fits[name]]
     ]
-    return rows_table("Models", ("Model", "Formula", "Fit", "Engine", "Seconds"), rows, labels=4)
+    return rows_table(
+        "Formula, verdict and engine of each", ("Model", "Formula", "Fit", "Engine", "Seconds"), rows, labels=4
+    )
 
 
 def _comparison(comparison: Comparison, boxes: Boxes) -> str:

@@ -4,16 +4,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 
-from speclet_formula.common.table import Printed, Table, number, share, show
+from speclet_formula.common.table import Printed, Table, column_text, number, share
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.fit import summary_of
 from speclet_formula.posterior.summary import Summary
-from speclet_formula.recovery.recover import NEAR_ZERO, Recovery
+from speclet_formula.recovery.recover import Recovery
 
 type TableFormat = Literal["text", "markdown", "html", "latex"]
 
@@ -29,6 +28,10 @@ GROUPS = {
     "type_m": "Type M",
 }  # fmt: skip
 COUNTED = ("p_negative", "lfsr", "post_prob", "p_lowest", "p_rope")  # probabilities counted over draws
+UNBOUNDED = (  # what stands below a table of a fit without draws
+    "Standard deviations and correlations of a fit without draws have no conf_low and conf_high here; "
+    'sf.confint(fit, method="profile") makes them of a gaussian fit.'
+)
 KINDS = {
     "b": "coefficient", "sd": "SD", "cor": "correlation", "sigma": "residual SD", "family": "family", "mean": "mean",
 }  # fmt: skip
@@ -54,7 +57,7 @@ def render_table(result: Any, format: TableFormat = "text", *, part: str | None 
     -------
     str
         Numbers are rounded as in the print-outs: to three significant digits of the smallest standard error or
-        deviation, or to three decimals in a recovery.
+        deviation, or to three decimals or more elsewhere; those of a column share their decimals.
 
     Raises
     ------
@@ -140,7 +143,7 @@ def diagnostics_table(diagnostics: Diagnostics) -> Table:
 
 
 def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table:
-    """Tabulate a frame: columns of text first name the row, numbers get three decimals.
+    """Tabulate a frame: columns of text first name the row, the numbers of a column share their decimals.
 
     Where the frame's ``attrs`` say over how many draws probabilities were counted, none of S is "< 1/S"; and where they
     name the interval, the note does.
@@ -149,13 +152,15 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
     shown = frame.reset_index(names=[str(frame.index.name or "")]) if named else frame
     draws = int(frame.attrs.get("draws", 0))
     of_all = frame.attrs.get("value")  # of a matrix of one value
-    columns = [[_frame_cell(value, of_all or str(name), draws) for value in shown[name]] for name in shown.columns]
+    columns = [_frame_column(shown[name], str(of_all or name), draws) for name in shown.columns]
     texts = [not pd.api.types.is_numeric_dtype(shown[name].dtype) for name in shown.columns]
     labels = next((place for place, text in enumerate(texts) if not text), len(texts))
     header = tuple(map(str, shown.columns))
     interval = frame.attrs.get("interval", "none")
-    if "conf_low" in header and interval != "none":
-        note = " ".join(filter(None, (note, f"conf_low and conf_high bound the {interval}.")))
+    if "conf_low" in header:
+        bounded = "" if interval == "none" else f"conf_low and conf_high bound the {interval}."
+        without = frame["conf_low"].isna().any() and (interval == "none" or "Wald" in interval)
+        note = " ".join(filter(None, (note, bounded, UNBOUNDED if without else "")))
     return Table(caption, header, tuple(zip(*columns, strict=True)), labels, note)
 
 
@@ -180,7 +185,7 @@ def recovered_groups(recovery: Recovery, *, wide: bool = True) -> Table:
 def _chosen(frame: pd.DataFrame, shown: Mapping[str, str], caption: str, labels: int, note: str) -> Table:
     """Tabulate the columns that are named and there."""
     there = {name: heading for name, heading in shown.items() if name in frame.columns}
-    columns = [[_cell(value, name) for value in frame[name]] for name in there]
+    columns = [column_text(frame[name], name) for name in there]
     return Table(caption, tuple(there.values()), tuple(zip(*columns, strict=True)), labels, note)
 
 
@@ -189,23 +194,12 @@ def _unreliable(recovery: Recovery) -> Iterable[str]:
         yield f"The fit failed: {recovery.diagnosis} None of these numbers can be relied on."
 
 
-def _cell(value: Any, column: str = "") -> str:
-    """Return a cell as text; what is missing is a dash."""
-    if column == "rows_per_level":
-        return f"{value:,.1f}".removesuffix(".0")
-    if column == "ess_bulk" and isinstance(value, float | np.floating) and np.isfinite(value):
-        return f"{value:,.0f}"
-    if value is None or value is pd.NA:
-        return "-"
-    if isinstance(value, bool | np.bool_):
-        return "yes" if value else "no"
-    return show(value, exponent=column not in NEAR_ZERO)
-
-
-def _frame_cell(value: Any, column: str, draws: int) -> str:
-    """Return a cell of a frame; a probability that was counted over draws is never 0 or 1."""
-    counted = column in COUNTED and isinstance(value, float | np.floating) and value in (0, 1)
-    return share(float(value), ".3f", draws) if counted and draws else _cell(value, column)
+def _frame_column(values: pd.Series, name: str, draws: int) -> list[str]:
+    """Return the cells of a frame's column; a probability that was counted over draws is never 0 or 1."""
+    cells = column_text(values, name)
+    if name not in COUNTED or not draws:
+        return cells
+    return [share(value, ".3f", draws) if value in (0, 1) else cell for value, cell in zip(values, cells, strict=True)]
 
 
 def summary_tables(summary: Summary) -> dict[str, Table]:

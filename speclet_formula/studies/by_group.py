@@ -47,7 +47,7 @@ class GroupTask:
 class GroupFit:
     """What the fit of a group leaves behind."""
 
-    verdict: str  # of the diagnostics; "" of a fit without draws
+    verdict: str  # of the diagnostics, or of a fit without draws
     table: pd.DataFrame  # that was made of it
     saved: bytes | None  # its file; None where fits are not kept, or it is in the folder
 
@@ -68,11 +68,11 @@ class GroupedFits(Printed):
         What `summarise` gave of each fit, below each other, the groups' columns first; by group in the data's order.
     groups : pandas.DataFrame
         One row per group: the groups' columns, `group` (its label), `n_rows`, `status` ("fitted" or "failed"),
-        `reason` (of a failure), `verdict` (of the diagnostics, or of a fit without draws its own), `seconds`.
+        `reason` (of a failure), `verdict` of the fit ("" of a failure), `seconds`.
     random_seed : int
         Of all; each group's own follows from it and the group's label.
     drawn : bool
-        Whether the fits have draws, which the seed makes repeatable.
+        Whether the fits have draws, which is what the seed is for.
     """
 
     formula: str
@@ -91,14 +91,14 @@ class GroupedFits(Printed):
     def sheet(self) -> Sheet:
         """Return the parts of the print-out: the groups that failed are named with their reasons."""
         failed, verdicts = self.failures, self.groups.query("status == 'fitted'")["verdict"]
-        flagged = verdicts[~verdicts.isin(["converged", ""])]
-        counts = ", ".join(f"{count:,} {verdict}" for verdict, count in flagged.value_counts().items())
-        lines = [f"{len(flagged):,} of {len(verdicts):,} fits are flagged: {counts}."] if len(flagged) else []
+        flagged = int((~verdicts.isin(["converged", ""])).sum())
+        are, by = "fit is" if flagged == 1 else "fits are", "diagnostics" if self.drawn else "verdicts"
+        lines = [f"{flagged:,} {are} flagged by their {by}."] if flagged else []
         if len(failed):
             lines.append(f"{len(failed):,} of {len(self.groups):,} groups failed and are in no row of the table:")
             lines += [f"* {row.group}: {row.reason}" for row in failed.itertuples()]
-        title = f"{self.formula} by {', '.join(self.by)}: {len(self.groups):,} groups"
-        title += f", seed {self.random_seed}" if self.drawn else ""
+        seed = f", seed {self.random_seed}" if self.drawn else ""
+        title = f"{self.formula} by {', '.join(self.by)}: {len(self.groups):,} groups{seed}"
         groups = self.groups.drop(columns=["group", "reason"]).assign(
             seconds=self.groups["seconds"].map("{:,.2f}".format)
         )
@@ -212,7 +212,7 @@ def fit_by(
         table=_table(outcomes, keys, columns),
         groups=groups,
         random_seed=seed,
-        drawn=settings.get("method") not in WITHOUT_DRAWS,
+        drawn=settings.get("method", "auto") not in WITHOUT_DRAWS,
     )
 
 
@@ -295,7 +295,7 @@ def run_group(task: GroupTask) -> GroupFit:
     arguments = {"cores": 1, **task.fit, "random_seed": task.seed, "progress": False}
     fitted = fit(Model(task.formula, task.rows, **task.model), **arguments)
     table = task.summarise(fitted).reset_index(drop=True)
-    verdict = str(fitted.verdict if isinstance(fitted, PointFit) else fitted.diagnostics.verdict)
+    verdict = fitted.verdict if isinstance(fitted, PointFit) else fitted.diagnostics.verdict
     return GroupFit(verdict, table, _saved(fitted) if task.keep else None)
 
 

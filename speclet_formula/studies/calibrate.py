@@ -21,7 +21,6 @@ from speclet_formula.studies.study import FEWEST, MOST, RANKED
 from speclet_formula.studies.summaries import (
     by_class,
     calibration_foot,
-    cells,
     class_summaries,
     data_sets_frame,
     ecdf,
@@ -96,7 +95,7 @@ class Calibration(Printed):
 
     def sheet(self) -> Sheet:
         """Return the parts of the print-out."""
-        quantities = text_table(cells(self.table[list(PRINTED_RANKS)]), "By quantity", labels=2)
+        quantities = text_table(self.table[list(PRINTED_RANKS)], "By quantity", labels=2)
         return Sheet(self._title(), (), (by_class(self.classes, ()), quantities), self.foot)
 
     def _title(self) -> str:

@@ -19,7 +19,6 @@ from speclet_formula.studies.summaries import (
     COLUMNS,
     PRINTED,
     by_class,
-    cells,
     class_summaries,
     data_sets_frame,
     parameter_summaries,
@@ -100,7 +99,7 @@ class Study(Printed):
         columns = [*self.designs, *(name for name in PRINTED if self.table[name].notna().any())]
         tables = (
             by_class(self.classes, self.designs),
-            text_table(cells(self.table[columns]), "By parameter", labels=len(self.designs) + 3),
+            text_table(self.table[columns], "By parameter", labels=len(self.designs) + 3),
         )
         return Sheet(self._title(), (), tables, self.foot)
 

@@ -12,7 +12,7 @@ from scipy.special import gammaln
 from scipy.stats import binom
 
 from speclet_formula.common.batch import Outcome, reasons
-from speclet_formula.common.table import Table, show, text_table
+from speclet_formula.common.table import Table, p_value, text_table
 from speclet_formula.studies.data_sets import MASSES, ROW_COLUMNS, DataSet, Key, facts
 
 BAND = 0.99  # mass of the bands of coverage
@@ -34,7 +34,6 @@ PRINTED = (
     "term", "group", "class", "truth", "bias", "rmse", "sd_ratio", "cover90", "width90", "z_sd", "rank_p", "power",
     "lme4_rmse",
 )  # fmt: skip
-WITHOUT_EXPONENT = ("bias", "z_mean", "rank_p", "power")
 
 
 def rows_frame(outcomes: Sequence[Outcome[Key, DataSet]], labels: pd.DataFrame) -> pd.DataFrame:
@@ -240,7 +239,7 @@ def calibration_foot(
     worst = ranked.loc[ranked["rank_p"].idxmin()]
     outside = ranked.loc[~ranked["inside"].astype(bool), "parameter"].tolist()
     named = f"{len(outside)} of {len(ranked)} quantities" + (f" ({', '.join(outside)})" if outside else "")
-    smallest = f"The smallest p-value is {worst['rank_p']:.2g}, of {worst['parameter']}."
+    smallest = f"The smallest p-value is {p_value(worst['rank_p'])}, of {worst['parameter']}."
     return (
         f"The ranks of {named} stray from the uniform's {level:.0%} band; chance alone would take "
         f"{len(ranked) * (1 - level):.2f} there. {smallest}",
@@ -287,14 +286,10 @@ def _by_chance(table: pd.DataFrame) -> str:
 def by_class(classes: pd.DataFrame, designs: Sequence[str]) -> Table:
     """Tabulate the classes of parameters, the band of coverage in one cell."""
     band = [f"{lo:.3f} to {hi:.3f}" for lo, hi in zip(classes["cover90_lo"], classes["cover90_hi"], strict=True)]
-    table = cells(classes[[*designs, "class", "n_intervals", "cover50", "cover90"]])
-    shown = table.assign(band=band, cover95=[show(value) for value in classes["cover95"]])
+    shown = classes[[*designs, "class", "n_intervals", "cover50", "cover90"]].assign(
+        band=band, cover95=classes["cover95"]
+    )
     return text_table(shown, "By class (coverage of 90 % intervals, with its 99 % band)", labels=len(designs) + 1)
-
-
-def cells(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the cells as text."""
-    return frame.apply(lambda c: c.map(lambda value: show(value, exponent=c.name not in WITHOUT_EXPONENT)))
 
 
 BISECTIONS = 18  # of the logarithm of the band's pointwise level: to a part in 10^4

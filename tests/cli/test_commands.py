@@ -286,6 +286,7 @@ SHORT = (  # a command that ends before anything is fitted, and how its message 
     ("explain y~x --levels x=a,b", "--levels is of no use without a table."),
     ("explain y~x --priors weak", "--priors would change nothing without data."),
     ("explain y~x --missing drop", "--missing would change nothing without data."),
+    ("fit y~(1|g) screen.csv", "there is no file 'y~(1|g)'."),
     ("report screen.csv", "'screen.csv' is not a saved fit."),
     ("demo --seed -1", None),
     ("demo --chains 100000000", "--draws 1,000, --chains 100,000,000 are"),
@@ -663,6 +664,33 @@ def test_explain_takes_the_table_before_the_formula(folder):
         "explain takes a formula, or a table and a formula; the table comes first, as in every command.\n"
         "Write explain screen.csv 'y ~ (1 | gene)'.\n"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit {f} {d}",
+        "compare {f} {d}",
+        "simulate {f} {d} --truth truth.json -o new.csv",
+        "recover {f} {d} --truth truth.json",
+    ],
+)
+def test_a_formula_before_the_table_is_told(folder, command):
+    given = [part.format(f="y ~ x + (1 | g)", d="screen.csv") for part in command.split()]
+    turned = run(*given)
+    assert turned.exit_code == MISTAKE
+    assert turned.stderr == (
+        "there is no file 'y ~ x + (1 | g)'.\n"
+        "The path of a file is expected, from the folder where the command runs.\n"
+        "That is a formula: the table comes first, the formula after it.\n"
+    )
+
+
+def test_a_fit_without_draws_is_reported(folder):
+    shutil.copy(point_fit(), folder / "point.fit")
+    done = run("report", "point.fit", "--output", "point.html")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "y ~ 1 + (1 | g)" in (folder / "point.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

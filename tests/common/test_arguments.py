@@ -7,6 +7,7 @@ import pytest
 
 import speclet_formula as sf
 from speclet_formula.common.arguments import ANSWERS, OTHER_WORDS, answers_r
+from tests.fakes import crossed_fit
 
 DATA = pd.DataFrame({"y": [1.0, 2, 3, 4, 5, 7], "g": list("aabbcc")})
 LMER = "lmer() has no argument "
@@ -105,6 +106,269 @@ def test_what_goes_by_name_is_said(call, message):
     )
 
 
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda fit: sf.ranef(fit, "g"),
+            "sf.ranef(): too many positional arguments.\nBy place: fit. By name: ci_prob=, ci_kind=.\n"
+            "Write what comes after fit by name, for example ci_prob=0.9.",
+        ),
+        (
+            lambda fit: sf.confint(fit, "profile", 0.9),
+            "sf.confint(): too many positional arguments.\nBy place: fit, method. By name: ci_prob=, ci_kind=.\n"
+            "Write what comes after method by name, for example ci_prob=0.9.",
+        ),
+        (
+            sf.save,
+            "sf.save(): missing a required argument: 'path'.\nBy place: fit, path. By name: none.\n"
+            "Write sf.save(fit, path).",
+        ),
+        (
+            lambda fit: sf.save(fit, "a.fit", "b.fit"),
+            "sf.save(): too many positional arguments.\nBy place: fit, path. By name: none.\n"
+            "Leave out what comes after path.",
+        ),
+        (
+            sf.recover,
+            "sf.recover(): missing a required argument: 'truth'.\nBy place: fit, truth. By name: centred=.\n"
+            "Write sf.recover(fit, truth).",
+        ),
+        (
+            lambda fit: sf.plot(fit, "effects", "g"),
+            "sf.plot(): too many positional arguments.\nBy place: result, kind. By name: **options.\n"
+            "Write what comes after kind by name.",
+        ),
+        (
+            lambda fit: sf.load("a.fit", path="b.fit"),
+            "sf.load(): multiple values for argument 'path'.\nBy place: path. By name: functions=.\n"
+            "Give it once, by place or by name.",
+        ),
+        (
+            lambda fit: sf.anova(fit, fit, refit=False),
+            "sf.anova() has no argument refit=.\nIt has no arguments by name.\nLeave refit= out.",
+        ),
+    ],
+)
+def test_a_miscalled_verb_says_how_it_is_called(call, message):
+    with pytest.raises(sf.DataError) as caught:
+        call(crossed_fit(draws=5))
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("name", [name for name in sf.__all__ if inspect.isfunction(getattr(sf, name))])
+def test_no_verb_answers_a_wrong_call_by_a_type_error(name):
+    fit, verb = crossed_fit(draws=5), getattr(sf, name)
+    for given in ((), (fit,) * 12):
+        if (name, bool(given)) not in (("anova", True), ("simulate_screen", False)):  # which are good calls
+            with pytest.raises(sf.SpecletError):
+                verb(*given)
+
+
+FORMULA = "A formula is text such as 'y ~ x + (1 | g)'."
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        sf.lmer,
+        lambda formula, data: sf.glmer(formula, data, family="poisson"),
+        sf.Model,
+        lambda formula, data: sf.fit_by(formula, data, "g"),
+        lambda formula, data: sf.study(formula, data, {"sigma": 1.0}),
+    ],
+)
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (lambda _: None, f"the formula is of type 'NoneType'.\n{FORMULA}\nPass it as a str."),
+        (lambda _: 1, f"the formula is of type 'int'.\n{FORMULA}\nPass it as a str."),
+        (lambda _: b"y ~ x", f"the formula is of type 'bytes'.\n{FORMULA}\nPass it as a str."),
+        (
+            lambda fit: fit,
+            f"the formula is of type 'Fit'.\n{FORMULA}\n"
+            "Take the fit's formula, fit.model.formula, or change it: sf.update(fit, ...).",
+        ),
+        (
+            lambda fit: fit.model,
+            f"the formula is of type 'Model'.\n{FORMULA}\n"
+            "Fit the model by sf.fit(model), or take its formula: model.formula.",
+        ),
+        (
+            lambda _: DATA,
+            f"the formula is of type 'DataFrame'.\n{FORMULA}\n"
+            "The formula comes first, the table after it: sf.lmer('y ~ x + (1 | g)', data).",
+        ),
+    ],
+)
+def test_what_is_no_formula_is_named(call, formula, message):
+    with pytest.raises(sf.FormulaError) as caught:
+        call(formula(crossed_fit(draws=5)), DATA)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("call", [sf.lmer, sf.Model, lambda formula, data: sf.simulate(formula, data, {})])
+@pytest.mark.parametrize(
+    ("formula", "message"),
+    [
+        (None, f"the formula is of type 'NoneType'.\n{FORMULA}\nPass it as a str."),
+        (
+            ["y ~ g", None],
+            "formula 2 of 2 is of type 'NoneType'.\nIn a list the mean's formula comes first, after it those of the "
+            'family\'s parameters, each a text.\nFor example ["y ~ x", "sigma ~ x"].',
+        ),
+        ([], f"there is no formula in the list.\n{FORMULA}\nWrite the response, '~' and the terms."),
+    ],
+)
+def test_what_is_no_list_of_formulas_is_named(call, formula, message):
+    with pytest.raises(sf.FormulaError) as caught:
+        call(formula, DATA)
+    assert str(caught.value) == message
+
+
+def test_table_and_formula_in_each_others_place():
+    for call in (sf.lmer, lambda *given: sf.fit_by(*given, "g"), lambda *given: sf.simulate(*given, {})):
+        with pytest.raises(sf.SpecletError) as caught:
+            call(DATA, "y ~ (1 | g)")
+        assert str(caught.value).endswith(
+            "\nThe formula comes first, the table after it: sf.lmer('y ~ x + (1 | g)', data)."
+        )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda functions: sf.lmer("y ~ g", DATA, functions=functions),
+        lambda functions: sf.Model("y ~ g", DATA, functions=functions),
+        lambda functions: sf.explain("y ~ g", functions=functions),
+        lambda functions: sf.equation("y ~ g", functions=functions),
+        lambda functions: sf.simulate("y ~ g", DATA, {}, functions=functions),
+        lambda functions: sf.update("y ~ g", ". ~ .", functions=functions),
+    ],
+)
+@pytest.mark.parametrize(
+    ("functions", "problem"),
+    [
+        (1, "functions is an int."),
+        ({"f": 1}, "functions['f'] is an int, not a function."),
+        ({1: abs}, "functions has the name 1, which is an int."),
+    ],
+)
+def test_functions_are_functions_by_name(call, functions, problem):
+    with pytest.raises(sf.DataError) as caught:
+        call(functions)
+    assert str(caught.value) == (
+        f"{problem}\nIt is a dictionary of the functions that the formula calls, by name.\n"
+        "For example functions={'double': double}, and double(x) in the formula."
+    )
+
+
+MODEL_SETTINGS = "data, family, link, priors, weights, missing, functions"
+FIT_SETTINGS = "draws, tune, chains, cores, target_accept, random_seed, progress, sampler, keep"
+OF_MODEL = "Of Model there are family, link, priors, weights, missing, functions; of fit method, draws, tune, chains, "
+STUDY = "sf.study() has no argument "
+STUDY_ARGUMENTS = "formula, data, truth, nsim, fitted_formula, use_u, reml, random_seed, cores, progress, folder"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda _: sf.Model("y ~ g", DATA, REML=False),
+            f"Model() has no argument REML=.\n{ENGINES}\nIt is of the fit: write sf.fit(model, method='ml').",
+        ),
+        (
+            lambda _: sf.explain("y ~ g", REML=True),
+            f"explain() has no argument REML=.\n{ENGINES}\nIt is of the fit: write sf.fit(model, method='reml').",
+        ),
+        (
+            lambda fit: sf.fit(fit.model, na_action="na.omit"),
+            f"fit() has no argument na_action=.\n{MISSING}\n"
+            "It is of the model: write sf.Model(formula, data, missing='drop').",
+        ),
+        (
+            lambda fit: sf.fit(fit.model, family="poisson"),
+            "fit() has no argument family=.\nFamily and link belong to the model, not to its fit.\n"
+            "It is of the model: write sf.Model(formula, data, family='poisson').",
+        ),
+        (
+            lambda _: sf.compare(["y ~ g", "y ~ 1"], DATA, REML=False),
+            "compare() has no argument REML=.\n"
+            "Models are compared by draws from the posterior, which lme4's fits do not have.\n"
+            "Leave it out, or compare likelihoods by sf.anova of fits by method='ml'.",
+        ),
+        (
+            lambda _: sf.compare(["y ~ g", "y ~ 1"], DATA, seed=1),
+            "compare() has no argument seed=.\nrandom_seed= makes the draws repeatable.\nWrite random_seed=1.",
+        ),
+        (
+            lambda fit: sf.refit(fit, DATA["y"], REML=False),
+            f"refit() has no argument REML=.\n{ENGINES}\nWrite method='ml'.",
+        ),
+        (
+            lambda fit: sf.update(fit, REML=False),
+            f"update() of a fit has no argument REML=.\nArguments: {MODEL_SETTINGS}, method, {FIT_SETTINGS}.\n"
+            "Write method='ml'.",
+        ),
+        (
+            lambda fit: sf.update(fit, nAGQ=0),
+            f"update() of a fit has no argument nAGQ=.\nArguments: {MODEL_SETTINGS}, method, {FIT_SETTINGS}.\n"
+            "Write method='laplace', or leave nAGQ= out for draws from the posterior, which need no approximation.",
+        ),
+        (
+            lambda fit: sf.update(fit.model, REML=False),
+            f"update() of a model has no argument REML=.\nArguments: {MODEL_SETTINGS}.\n"
+            "It is of the fit: write sf.fit(model, method='ml').",
+        ),
+        (
+            lambda _: sf.fit_by("y ~ 1", DATA, "g", REML=False),
+            f"there is no setting 'REML'.\n{OF_MODEL}target_accept, sampler, keep.\nWrite method='ml'.",
+        ),
+        (
+            lambda _: sf.calibrate("y ~ 1", DATA, REML=False),
+            f"there is no setting 'REML'.\n{OF_MODEL.replace('missing, ', '')}target_accept, sampler, keep.\n"
+            "Leave it out.",
+        ),
+        (
+            lambda _: sf.study("y ~ 1", DATA, {}, lme4=True),
+            f"{STUDY}lme4=.\nArguments: {STUDY_ARGUMENTS}.\nWrite reml=True.",
+        ),
+        (
+            lambda _: sf.study("y ~ 1", DATA, {}, REML=False),
+            f"{STUDY}REML=.\nArguments: {STUDY_ARGUMENTS}.\nWrite reml=False.",
+        ),
+        (
+            lambda fit: sf.save("a.fit", fit),
+            "sf.save(): fit is a str.\nfit comes first, by place.\nWrite sf.save(fit, path).",
+        ),
+        (
+            lambda _: sf.save("a.fit", "b.fit"),
+            "sf.save(): fit is a str.\nIt is a fit.\n"
+            "Fit a model first: fit = sf.lmer('y ~ x + (1 | g)', data), then sf.save(fit, ...).",
+        ),
+        (
+            lambda fit: sf.refit(fit, fit.model.data["log_fc"][:3]),
+            "newresp= is a pandas Series, and its index lacks",
+        ),
+        (
+            lambda _: sf.lmer("y", DATA),
+            "y\n ^\nthe formula has no '~'.\nA formula has a response, '~' and terms.\n"
+            "Write response ~ y with the response's column for response.",
+        ),
+        (
+            lambda _: sf.explain("d.csv"),
+            "d.csv\n     ^\nthe formula has no '~'.\nA formula has a response, '~' and terms.\n"
+            "That is a file's name; a formula is of its columns: y ~ x + (1 | g).",
+        ),
+        (lambda _: sf.glmer("y ~ g", DATA, family=None), "the family is of type 'NoneType'.\nFamilies: gaussian, t,"),
+    ],
+)
+def test_each_verb_names_itself_and_what_works_there(call, message):
+    with pytest.raises(sf.SpecletError) as caught:
+        call(crossed_fit(draws=5))
+    assert str(caught.value).startswith(message)
+
+
 def test_a_model_and_a_fit_answer_too():
     with pytest.raises(sf.FormulaError, match=r"^Model\(\) has no argument offset="):
         sf.Model("y ~ (1 | g)", DATA, offset=[1.0])
@@ -131,7 +395,7 @@ def test_the_signature_stays():
         (lambda: sf.fixef(None, level=0.9), "sf.fixef() has no argument level=.", "Write ci_prob=0.9."),
         (lambda: sf.predict(None, data=DATA), "sf.predict() has no argument data=.", "Write newdata=...."),
         (lambda: sf.predict(None, seed=1), "sf.predict() has no argument seed=.", "Write random_seed=1."),
-        (lambda: sf.refit(None, response=1), "sf.refit() has no argument response=.", "Write newresp=1."),
+        (lambda: sf.refit(crossed_fit(draws=5), response=1), "refit() has no argument response=.", "Write newresp=1."),
         (lambda: sf.update("y ~ x", change="y ~ 1"), "sf.update() has no argument change=.", "Write formula='y ~ 1'."),
         (lambda: sf.fixef(None, ci_probe=0.9), "sf.fixef() has no argument ci_probe=.", "Nearest: ci_prob=."),
         (lambda: sf.nobs(None, colour="red"), "sf.nobs() has no argument colour=.", "Leave colour= out."),

@@ -165,7 +165,7 @@ def test_keywords_and_pickling_work_as_before():
     assert sf.nobs(fit=given()["fit"]) == len(given()["table"])
     with pytest.raises(sf.DataError, match=r"^sf\.nobs\(\): fit is None\.\n"):
         sf.nobs(fit=None)
-    with pytest.raises(TypeError, match="missing 1 required positional argument"):
+    with pytest.raises(sf.DataError, match=r"^sf\.nobs\(\): missing a required argument: 'fit'\.\n"):
         sf.nobs()
     assert pickle.loads(pickle.dumps(sf.nobs)) is sf.nobs
     assert inspect.signature(sf.fixef) == inspect.signature(sf.fixef.__wrapped__)

@@ -6,7 +6,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speclet_formula.common.table import Printed, Sheet, Table, formatted, number, share, show, text_table
+from speclet_formula.common.table import (
+    WIDTH,
+    Printed,
+    Sheet,
+    Table,
+    column_text,
+    formatted,
+    number,
+    p_value,
+    share,
+    stated,
+    text_table,
+)
 
 SCRIPT = "<script>alert(1)</script>"
 ODD = Table(
@@ -20,7 +32,7 @@ def test_text_is_aligned():
         "Gene                       Value\n"
         "a|b_c*                       1.0\n"
         "<script>alert(1)</script>   -2.0\n"
-        "[x]\\y#$&~^                   3.0\n"
+        "[x]\\y#$&~^                   3.0\n\n"
         "n_1 < 2"
     )
 
@@ -114,13 +126,44 @@ def test_a_record_prints_its_sheet():
         (share(0.0, ".3f", 1000), "< 1/1,000"),
         (share(1.0, ".3f", 1000), "> 1 - 1/1,000"),
         (share(0.0, ".3f", 0), "0.000"),
-        (show(float("nan")), "-"),
-        (show(0.00012345), "0.00012"),
-        (show(0.00012345, exponent=False), "0.000"),
-        (show(12.3456), "12.3"),
-        (show(7), "7"),
+        (column_text([11.2, 1.2333, 3.389]), ["11.200", "1.233", "3.389"]),
+        (column_text([12.3456, 250.0]), ["12.3", "250.0"]),
+        (column_text([0.00012345, 0.5]), ["0.00012", "0.50000"]),
+        (column_text([0.00012345, 0.5, -0.5]), ["0.000", "0.500", "-0.500"]),
+        (column_text([1e-9, 0.5, 3e6, np.inf]), ["1e-09", "0.500", "3e+06", "inf"]),
+        (column_text([-1e-17, 0.25, 0.5], "bias"), ["0.000", "0.250", "0.500"]),
+        (column_text([None, np.nan, pd.NA, pd.NaT, ""]), ["-"] * 5),
+        (column_text([True, np.False_, None]), ["yes", "no", "-"]),
+        (column_text([3958.6, np.nan], "ess_bulk"), ["3,958", "-"]),
+        (column_text([1000.0, 20.0], "n_rows"), ["1,000", "20"]),
+        (column_text([1000, 20], "n_rows"), ["1,000", "20"]),
+        (column_text([2024, 2025], "year"), ["2024", "2025"]),
+        (column_text([1000.5, 20.0], "rows_per_level"), ["1,000.5", "20.0"]),
+        (column_text([1e-60, 2.345e-5, 0.04, np.nan], "p_value"), ["< 2.2e-16", "2.35e-05", "0.0400", "-"]),
+        ([p_value(value) for value in (2.2e-16, 1e-4, 0.0, 1.0)], ["2.20e-16", "0.0001", "< 2.2e-16", "1.0000"]),
+        (stated([-0.022424683585516435]), ["-0.02242"]),
+        (stated([0.1, 1 / 3]), ["0.1000", "0.3333"]),
+        (stated([0.0, 5.0, 12.0]), ["0", "5", "12"]),
+        (stated([1e-7, 0.5]), ["1e-07", "0.5"]),
         (formatted(pd.DataFrame({"a": [1.23456, np.nan]}), [0.0123, np.nan]), [["1.2346"], ["-"]]),
     ],
 )
 def test_numbers_as_text(made, text):
     assert made == text
+
+
+LONG = "so many words that they do not fit into a line of a terminal, " * 4
+
+
+class Long(Printed):
+    def sheet(self):
+        return Sheet(LONG, (LONG, f"* {LONG}"), (Table(LONG, ("x",), (("1",),), 1, LONG),), (LONG,))
+
+
+def test_titles_captions_notes_and_feet_are_wrapped_and_notes_stand_apart():
+    lines = repr(Long()).split("\n")
+    assert max(map(len, lines)) <= WIDTH
+    assert lines[lines.index("1") + 1] == ""
+    item = next(place for place, line in enumerate(lines) if line.startswith("* "))
+    assert lines[item + 1].startswith("  ")
+    assert max(map(len, Table("", ("x",), (("1",),), 1, LONG).text(" ").split("\n"))) <= WIDTH

@@ -1,6 +1,7 @@
 """Likelihood ratios against least squares in closed form, and against lme4's own tables."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -84,6 +85,9 @@ def test_it_prints():
     lines = repr(found).splitlines()
     assert lines[0].split() == ["model", "npar", "AIC", "BIC", "logLik", "deviance", "Chisq", "Df", "Pr(>Chisq)"]
     assert "nan" not in repr(found).lower()
+    assert lines[1].split()[-3:] == ["-", "-", "-"]
+    table = found.table.assign(**{"Pr(>Chisq)": [1e-39, 1.23456e-5]})
+    assert [line.split()[-1] for line in repr(replace(found, table=table)).splitlines()[1:3]] == ["2.2e-16", "1.23e-05"]
     assert "<table" in found._repr_html_()
 
 

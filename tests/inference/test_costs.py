@@ -92,8 +92,8 @@ def test_the_table_and_its_print():
         "  nuts   about 10 s  0.5 GB\n"
         "  reml   under 1 s   0.3 GB\n"
         "  ml     under 1 s   0.3 GB\n"
-        "Times hold on a server's cores within a factor of about two, of nuts five; the first fit in a process takes "
-        "some seconds more."
+        "Times hold on a server's cores within a factor of about two, of nuts five; the first fit in a\n"
+        "process takes some seconds more."
     )
     assert "<table" in costs._repr_html_()
 

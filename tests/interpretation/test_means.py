@@ -9,6 +9,7 @@ import pytest
 from scipy.special import expit
 
 import speclet_formula as sf
+from speclet_formula.common.table import WIDTH
 from speclet_formula.errors import EstimateError
 from speclet_formula.interpretation.means import shown_table
 from speclet_formula.model import Model
@@ -225,7 +226,8 @@ def test_tests_of_fits_by_maximum_likelihood_are_said_to_be_asymptotic():
         )
         assert found.table.attrs["tests"] == told
         assert found.sentence.endswith(" Tests are asymptotic (z).")
-        assert repr(found).endswith(told)
+        assert repr(found).replace("\n", " ").endswith(told)
+        assert max(map(len, repr(found).split("\n"))) <= WIDTH
     by_level = sf.pairs(sf.slopes(sf.lmer("y ~ f*ex", even_table(), method="reml"), "ex", by="f"))
     assert by_level.sentence.count("asymptotic") == 1
     drawn = sf.pairs(sf.marginal_means(fake_fit(Model("y ~ f", data())), "f"))
@@ -287,7 +289,7 @@ def test_printed():
     assert ">-1.0072</td>" in found._repr_html_()
     table = pd.DataFrame([[1.0, 0.1, 0.8, 1.2, 10.0, 1.5e-23], [1.0, 0.5, 0.0, 2.0, 2.0, 0.0455]])
     table.columns = ["estimate", "std_error", "conf_low", "conf_high", "statistic", "p_value"]
-    assert shown_table(table)["p_value"].to_list() == ["1.50e-23", "0.0455"]
+    assert shown_table(table)["p_value"].to_list() == ["< 2.2e-16", "0.0455"]
     fit = fake_fit(Model("log_fc ~ gene + (1 | cell_line)", screen_data()))
     assert "<script>" not in sf.marginal_means(fit, "gene")._repr_html_()
 
@@ -437,3 +439,13 @@ def test_variables_may_stand_in_the_formulas_back_quotes():
         found, expected = (sf.hypothesis(fit, one).drop(columns="hypothesis") for one in (text, same))
         pd.testing.assert_frame_equal(found, expected)
     assert sf.hypothesis(fit, "`c d` > 0")["hypothesis"].item() == "`c d` > 0"
+
+
+def test_values_of_a_variable_share_their_decimals_and_are_short():
+    fit = sf.lmer("y ~ ex", even_table(), method="reml")
+    rows = repr(sf.marginal_means(fit, "ex", at={"ex": [0.1, 1 / 3]})).split("\n")
+    assert [row.split()[0] for row in rows if row.startswith("0.")] == ["0.1000", "0.3333"]
+    assert [row.split()[0] for row in repr(sf.marginal_means(fit, "ex", at={"ex": [0, 10]})).split("\n")[3:5]] == [
+        "0",
+        "10",
+    ]

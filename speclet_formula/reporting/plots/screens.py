@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 _CLASSES = (("other", "#9A9A9A", "o"), ("nonessential", ESTIMATE, "D"), ("essential", TRUTH, "^"))
 _BINS = 40
 _LINE_HEIGHT = 11  # pixels from one name to the next
+_LETTER = 7  # pixels, of a name
 _CROWD = 500  # genes: with more, marks cover each other
 
 
@@ -68,11 +69,11 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10, ax: "Axes | None" = No
     axis.margins(x=0.12)
     if draws:
         axis.axhline(-np.log10(floor), color=LINE, linewidth=0.8, linestyle="--")
-        axis.annotate(f"surer than {draws:,} draws can tell", (0.99, -np.log10(floor)), (0, 4), fontsize=7, ha="right",
-                      va="bottom", color="#555555", xycoords=axis.get_yaxis_transform(),
-                      textcoords="offset points")  # fmt: skip
+        # Above the axes, where no name runs over it.
+        axis.annotate(f"dashed: surer than {draws:,} draws can tell", (1, 1), (0, 3), fontsize=7, ha="right",
+                      va="bottom", color="#555555", xycoords="axes fraction", textcoords="offset points")  # fmt: skip
     axis.set_ylim(0, -np.log10(floor) * 1.35)
-    axis.set_xlabel(plain(str(table["term"].iloc[0]) if "term" in table else "effect of the gene"))
+    axis.set_xlabel(plain(_effect(table)))
     axis.set_ylabel("sureness of the sign, −log10 local false sign rate")
     _legend(axis, frame, "lower left" if -frame["estimate"].min() > frame["estimate"].max() else "lower right")
     first = frame.assign(height=height).nsmallest(label, "rank")
@@ -83,7 +84,7 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10, ax: "Axes | None" = No
     losses, gains = int((sure & (frame["estimate"] < 0)).sum()), int((sure & (frame["estimate"] > 0)).sum())
     return Picture(
         figure,
-        f"Effects of {len(frame):,} genes against the local false sign rate of each. {losses:,} are below zero and "
+        f"Effects of {_counted(table)} against the local false sign rate of each. {losses:,} are below zero and "
         f"{gains:,} above it with a rate under 0.05. First in rank: {listed(first['name'], 5)}.",
     )
 
@@ -131,8 +132,8 @@ def plot_ranks(table: pd.DataFrame, *, label: int = 8, ax: "Axes | None" = None)
         _legend(axis, frame, "upper left")
     ends = frame.assign(place=places)
     axis.set_xticks([tick for tick in axis.get_xticks() if 0 <= tick <= len(frame)])
-    axis.set_xlabel(f"genes in order ({len(frame):,})")
-    axis.set_ylabel(plain(f"effect, {table.attrs.get('interval', 'interval')}"))
+    axis.set_xlabel(plain(f"{_counted(table)} in order"))
+    axis.set_ylabel(plain(f"{_effect(table)}, {table.attrs.get('interval', 'interval')}"))
     # Names come last: their places are counted in pixels, which everything else moves.
     for end in (ends.head(label), ends.tail(label).drop(ends.head(label).index, errors="ignore")):
         _name_right(axis, end, "place", "estimate")
@@ -140,7 +141,7 @@ def plot_ranks(table: pd.DataFrame, *, label: int = 8, ax: "Axes | None" = None)
     low, high = frame.iloc[0], frame.iloc[-1]
     return Picture(
         figure,
-        f"Effects of {len(frame):,} genes in order. Smallest: {low['name']} {low['estimate']:.2f}; largest: "
+        f"Effects of {_counted(table)} in order. Smallest: {low['name']} {low['estimate']:.2f}; largest: "
         f"{high['name']} {high['estimate']:.2f}. {apart:,} intervals exclude zero.",
     )
 
@@ -204,6 +205,20 @@ def _checked(table: pd.DataFrame, *needed: str) -> pd.DataFrame:
     return table.assign(name=table[label].astype(str)).reset_index(drop=True)
 
 
+def _counted(table: pd.DataFrame) -> str:
+    """Return how many rows there are, and of what: "18,000 genes", "12 levels of batch"."""
+    what = "genes" if "gene" in table else "guides" if "sgRNA" in table else "levels"
+    factors = list(table["group"].unique()) if "group" in table else []
+    return f"{len(table):,} {what}{f' of {factors[0]}' if what == 'levels' and len(factors) == 1 else ''}"
+
+
+def _effect(table: pd.DataFrame) -> str:
+    """Name what the effects are: of a factor's levels, and of which term, or of genes."""
+    factors, terms = (list(table[name].unique()) if name in table else [] for name in ("group", "term"))
+    factor = str(factors[0]) if len(factors) == 1 else "the gene" if "gene" in table else "each level"
+    return f"effect of {factor}{f' ({terms[0]})' if len(terms) == 1 and terms[0] != 'Intercept' else ''}"
+
+
 def _by_class(frame: pd.DataFrame) -> "Iterator[tuple[np.ndarray, dict[str, Any]]]":
     """Go through the control classes that are there, the frequent one first so that controls lie above it."""
     given = frame["control"].astype(object) if "control" in frame else pd.Series(None, index=frame.index, dtype=object)
@@ -247,10 +262,16 @@ def _name_right(axis: "Axes", rows: pd.DataFrame, x: str, y: str) -> None:
 
 
 def _name_above(axis: "Axes", rows: pd.DataFrame, x: str, y: str) -> None:
-    """Write names upright above points of one height, apart from each other."""
+    """Write names above points of one height: upright and apart from each other where they would meet."""
     pixel = _pixels(axis, rows, x, y)
+    order = np.argsort(pixel[:, 0], kind="stable")
+    longest = max((len(short(name)) for name in rows["name"]), default=0)
+    if np.diff(pixel[order, 0]).min(initial=np.inf) > _LETTER * (longest + 1):
+        for place in order:
+            _name(axis, rows.iloc[place], x, y, (0, 12), {"ha": "center", "va": "bottom"})
+        return
     across = -np.inf
-    for place in np.argsort(pixel[:, 0], kind="stable"):
+    for place in order:
         across = max(pixel[place, 0], across + _LINE_HEIGHT)
         shift = (across - pixel[place, 0]) * 72 / axis.figure.dpi
         _name(axis, rows.iloc[place], x, y, (shift, 12), {"ha": "center", "va": "bottom", "rotation": 90})
