@@ -65,7 +65,15 @@ def run_demo(
     ----------
     echo : callable
         Takes each part of the print-out, when it is ready.
-    draws, tune, chains, random_seed, progress
+    draws : int
+        Draws to keep, in each chain.
+    tune : int
+        For nuts: draws to adapt with, in each chain, before those that are kept.
+    chains : int
+        Chains to run for each model.
+    random_seed : int
+        Makes the draws repeatable.
+    progress : bool
         As in `fit`, for each model.
     folder : str or Path
         Where pictures and report go; it is made if it is not there.

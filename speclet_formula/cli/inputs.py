@@ -313,18 +313,5 @@ def loaded_fits(paths: Sequence[Path]) -> dict[str, Any]:
                 "Each fit of a report is named by its file, and each name stands once.",
                 "Rename one of the files.",
             )
-        found[path.stem] = _with_draws(load(path), path)
+        found[path.stem] = load(path)
     return found
-
-
-def _with_draws(fit: Any, path: Path) -> Any:
-    """Refuse a saved fit that has no draws to report."""
-    from speclet_formula.posterior import PointFit
-
-    if isinstance(fit, PointFit):
-        raise DataError(
-            f"'{path}' holds a fit by {fit.method}, without draws.",
-            "A report is of fits with draws, by --method exact or nuts.",
-            f"Fit the model again without --method {fit.method}.",
-        )
-    return fit

@@ -6,6 +6,7 @@ the right kind, such as a fit without draws, is left to the verb.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
@@ -17,6 +18,10 @@ _SPELLINGS = {"na.action": "na_action", "naction": "na_action", "reml": "REML", 
 type Kinds = tuple[str, ...]
 _FITS, _TEXTS, _TABLE, _MAPPING = ("Fit", "PointFit"), ("Formula", "str", "list", "tuple"), ("DataFrame",), ("Mapping",)
 _ANSWERING: set[Callable[..., Any]] = set()  # functions that answer keywords by themselves
+_VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+_NEEDING: set[str] = set()  # public verbs that need more than their first argument
+_OF_MODEL = ("family", "link", "missing", "priors", "functions", "weights")
+_ANOVA = "Leave it out, or compare likelihoods by sf.anova of fits by method='ml'."
 _LONGEST = 40  # characters of a value that an answer repeats
 _EXAMPLES = ("family='poisson'", "missing='drop'", "method='reml'", "ci_prob=0.9", "random_seed=1")
 _PACKAGES = ("speclet_formula", "pandas", "builtins", "arviz_stats", "pathlib")
@@ -63,9 +68,8 @@ def answers_r[**P, R](
 
 
 def _names(function: Callable[..., Any]) -> list[str]:
-    variable = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
     parameters = inspect.signature(function).parameters.values()
-    return list(dict.fromkeys(p.name for p in parameters if p.kind not in variable and p.name != "self"))
+    return list(dict.fromkeys(p.name for p in parameters if p.kind not in _VARIABLE and p.name != "self"))
 
 
 def unknown_keyword(
@@ -90,16 +94,28 @@ def unknown_keyword(
     SpecletError
         To be raised.
     """
-    return _of_r(name, value, caller) or _unknown(name, value, caller, known, error)
+    return _of_r(name, value, caller, known) or _unknown(name, value, caller, known, error)
 
 
-def _of_r(name: str, value: Any, caller: str) -> SpecletError | None:
+def _of_r(name: str, value: Any, caller: str, known: Sequence[str]) -> SpecletError | None:
     """Word what to write instead of a keyword of R's, brms' or Bambi's fits; None if it is none."""
     answer = ANSWERS.get(name) or ANSWERS.get(_SPELLINGS.get(name.lower(), ""))
     if answer is None:
         return None
     kind, allowed, remedy = answer
-    return kind(f"{caller}() has no argument {name}=.", allowed, remedy(value))
+    problem = f"{caller}() has no argument {name}=."
+    if name in ("family", "link") and caller != "lmer":
+        allowed, words = "Family and link belong to the model, not to its fit.", f"Write {name}={value!r}."
+    else:
+        words = remedy(value)
+    ours = re.match(r"Write (\w+)=(.*)\.", words.partition(", or ")[0].rstrip(".") + ".")
+    if caller == "compare" and ours and ours[1] == "method":
+        return kind(problem, "Models are compared by draws from the posterior, which lme4's fits do not have.", _ANOVA)
+    if not ours or ours[1] in known:
+        return kind(problem, allowed, words)
+    if ours[1] in _OF_MODEL:
+        return kind(problem, allowed, f"It is of the model: write sf.Model(formula, data, {ours[1]}={ours[2]}).")
+    return kind(problem, allowed, f"It is of the fit: write sf.fit(model, {ours[1]}={ours[2]}).")
 
 
 def _unknown(name: str, value: Any, caller: str, known: Sequence[str], error: type[SpecletError]) -> SpecletError:
@@ -162,6 +178,9 @@ def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
     kinds = [_kinds_of(verb.__name__, name, position) for position, name in enumerate(signature.parameters)]
     checked = {name: taken for name, taken in zip(signature.parameters, kinds, strict=True) if taken}
     known = _names(verb)
+    needed = [name for name, p in signature.parameters.items() if p.default is p.empty and p.kind not in _VARIABLE]
+    if len(needed) > 1:
+        _NEEDING.add(verb.__name__)
     passes_on = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in signature.parameters.values())
 
     @wraps(verb)
@@ -173,6 +192,11 @@ def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
         for name in (name for name in checked if name in given):
             value = given[name]
             if not (_is_one_of(value, checked[name]) or (value is None and name in _LATER)):
+                later = (
+                    [kind for kind in checked[name] if kind != "Mapping"] if arguments and value is arguments[0] else []
+                )
+                if any(_is_one_of(argument, tuple(later)) for argument in arguments[1:]):
+                    raise _swapped(verb.__name__, name, value, needed)
                 raise _wrong_kind(verb.__name__, name, value, checked[name])
         if verb not in _ANSWERING:
             try:
@@ -198,12 +222,12 @@ def check_functions(functions: Any) -> None:
     remedy = "For example functions={'double': double}, and double(x) in the formula."
     allowed = "It is a dictionary of the functions that the formula calls, by name."
     if not isinstance(functions, Mapping):
-        raise DataError(f"functions is {_kind_word(functions)}.", allowed, remedy)
+        raise DataError(f"functions is {kind_word(functions)}.", allowed, remedy)
     for name, function in functions.items():
         if not isinstance(name, str):
-            raise DataError(f"functions has the name {name!r}, which is {_kind_word(name)}.", allowed, remedy)
+            raise DataError(f"functions has the name {name!r}, which is {kind_word(name)}.", allowed, remedy)
         if not callable(function):
-            raise DataError(f"functions['{name}'] is {_kind_word(function)}, not a function.", allowed, remedy)
+            raise DataError(f"functions['{name}'] is {kind_word(function)}, not a function.", allowed, remedy)
 
 
 def _offset(value: Any) -> str:
@@ -228,14 +252,23 @@ def _wrong_kind(verb: str, argument: str, value: Any, kinds: Kinds) -> DataError
     """Word what a verb was given, what it takes, and what to write."""
     words = dict.fromkeys(_WORDS[kind] for kind in kinds if kind in _WORDS)
     return DataError(
-        f"sf.{verb}(): {argument} is {_kind_word(value)}.",
+        f"sf.{verb}(): {argument} is {kind_word(value)}.",
         f"It is {' or '.join(words)}.",
         _remedy(verb, argument, value, kinds),
     )
 
 
-def _kind_word(value: Any) -> str:
-    """Return a value's type with its article."""
+def _swapped(verb: str, argument: str, value: Any, needed: Sequence[str]) -> DataError:
+    """Word the error of arguments in another order."""
+    return DataError(
+        f"sf.{verb}(): {argument} is {kind_word(value)}.",
+        f"{argument} comes first, by place.",
+        f"Write sf.{verb}({', '.join(needed)}).",
+    )
+
+
+def kind_word(value: Any) -> str:
+    """Return a value's type with its article: "a str"."""
     name = type(value).__name__
     return "None" if value is None else f"{'an' if name[:1].lower() in 'aeiou' else 'a'} {name}"
 
@@ -264,19 +297,19 @@ def _source(verb: str, wanted: str) -> str:
 
 def _more(verb: str) -> str:
     """Return dots where the verb needs more than its first argument."""
-    return ", ..." if verb in ("plot_intervals", "plot_recoveries", "spelling") else ""
+    return ", ..." if verb in _NEEDING else ""
 
 
 def _to_fit(verb: str, value: Any, names: list[str]) -> str:
     """Say how to get a fit."""
     if "Model" in names:
-        return f"Fit it first: fit = sf.fit(model), then sf.{verb}(fit)."
+        return f"Fit it first: fit = sf.fit(model), then sf.{verb}(fit{_more(verb)})."
     if "GroupedFits" in names:
-        return f"Give one of its fits, or all in turn: [sf.{verb}(fit) for fit in found.fits.values()]."
+        return f"Give one of its fits, or all in turn: [sf.{verb}(fit{_more(verb)}) for fit in found.fits.values()]."
     if isinstance(value, list | tuple | Mapping):
         each = "fits.values()" if isinstance(value, Mapping) else "fits"
-        return f"Give one fit at a time: [sf.{verb}(fit) for fit in {each}]."
-    return f"Fit a model first: fit = sf.lmer('y ~ x + (1 | g)', data), then sf.{verb}(fit)."
+        return f"Give one fit at a time: [sf.{verb}(fit{_more(verb)}) for fit in {each}]."
+    return f"Fit a model first: fit = sf.lmer('y ~ x + (1 | g)', data), then sf.{verb}(fit{_more(verb)})."
 
 
 ANSWERS: Mapping[str, Answer] = {
@@ -397,7 +430,7 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
         "allow_new": "allow_new_levels", "kind": "type ci_kind method", "scale": "type",
         "K folds n_folds n_splits": "k", "dpar": "parameter", "filename file output out": "path", "engine": "method",
         "verbose progressbar show_progress": "progress", "ref": "reference", "variable variables factors": "specs var",
-        "factor grouping": "group",
+        "factor grouping": "group", "lme4 REML": "reml",
     }.items()
     for old in olds.split()
 }  # fmt: skip

@@ -135,7 +135,11 @@ def existing(path: Path) -> Path:
         if not path.exists()
         else f"'{path}' is {'a folder' if path.is_dir() else 'no plain file'}.",
         "The path of a file is expected, from the folder where the command runs.",
-        f"Nearest: '{folder / near}'." if near else "Check the spelling and the folder.",
+        "That is a formula: the table comes first, the formula after it."
+        if "~" in str(path).lstrip("~")
+        else f"Nearest: '{folder / near}'."
+        if near
+        else "Check the spelling and the folder.",
     )
 
 

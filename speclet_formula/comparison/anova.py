@@ -215,7 +215,7 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     for family in {fit.model.family.name: fit.model.family for fit in fits}.values():
         limit = FAMILIES[family.name].limit
         if limit in {fit.model.family.name for fit in fits}:
-            named = family.name.replace("negativebinomial", "negative binomial")
+            named = family.name.replace("negative", "negative ")
             yield (
                 f"A {limit} model is a {named} one at its edge, with an infinite {family.parameters[-1]}, so that the "
                 "p-value is too large (about twice)."

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.engines import WITHOUT_DRAWS
+from speclet_formula.common.arguments import answers_r, kind_word
+from speclet_formula.common.engines import BY_NAME, WITHOUT_DRAWS
 from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.kfold import kfold, make_folds
 from speclet_formula.comparison.loo import count_high_k, loo
@@ -23,8 +24,9 @@ from speclet_formula.families import specification_of
 from speclet_formula.formula.parse import joined_text
 from speclet_formula.formula.terms import Formula, text_of
 from speclet_formula.inference.exact.density import why_not_exact
+from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model, Priors
-from speclet_formula.posterior import Fit
+from speclet_formula.posterior import Fit, PointFit
 
 if TYPE_CHECKING:
     from speclet_formula.comparison.elpd import KFold, LeaveOneOut
@@ -82,6 +84,7 @@ class Comparison(Printed):
         return Sheet("", (self.sentence,), (text_table(frame),))
 
 
+@answers_r(beyond=fit, error=ComparisonError)
 def compare(
     models: Mapping[str, Candidate | list[str]] | Sequence[Candidate | list[str]],
     data: Any = None,
@@ -192,22 +195,46 @@ def _named(models: Mapping[str, Candidate | list[str]] | Sequence[Candidate | li
     elif isinstance(models, (list, tuple)):
         pairs = [(_formula_text(candidate), candidate) for candidate in map(_joined, models)]
     else:
-        pairs = []
+        raise _no_models(models)
     if len(pairs) < FEWEST_FITS:
         raise ComparisonError(
             f"there {'is one model' if pairs else 'are no models'} to compare.",
             "A comparison takes two models or more, as a dictionary by name or as a list.",
             'For example compare({"a": fit_a, "b": fit_b}), or compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).',
         )
-    _check_names([name for name, _ in pairs])
     for name, candidate in pairs:
-        if not isinstance(candidate, (Fit, Model, Formula, str)):
+        if isinstance(candidate, PointFit):
+            engine = BY_NAME[candidate.method]
             raise ComparisonError(
-                f"'{name}' is of the type {type(candidate).__name__}.",
-                "What is compared is a Fit, a Model, or a formula's text.",
-                f"Fit it first: fit(Model(formula, data)), and give the result as '{name}'.",
+                f"'{name}' is a fit by {engine.title}, which has no draws.",
+                "Models are ranked by leave-one-out, which needs draws from a posterior.",
+                f"Fit it by method='{engine.sampled_by}', or compare likelihoods by sf.anova.",
             )
+        if not isinstance(candidate, (Fit, Model, Formula, str)):
+            called = f"'{name}'" if isinstance(models, Mapping) else "one of the models"
+            raise ComparisonError(
+                f"{called} is of the type {type(candidate).__name__}.",
+                "What is compared is a Fit, a Model, or a formula's text.",
+                "Fit it first: fit(Model(formula, data)), and give the result"
+                + (f" as '{name}'." if isinstance(models, Mapping) else "."),
+            )
+    _check_names([name for name, _ in pairs])
     return dict(pairs)
+
+
+def _no_models(models: Any) -> ComparisonError:
+    """Word what was given in the place of models, and how they are given."""
+    if hasattr(models, "columns"):
+        remedy = 'The models come first, the table after them: compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).'
+    elif isinstance(models, str | Formula):
+        remedy = 'Put them into a list: compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).'
+    else:
+        remedy = "Put them into a list: compare([first, second])."
+    return ComparisonError(
+        f"models is {kind_word(models)}.",
+        "A comparison takes two models or more, as a dictionary by name or as a list.",
+        remedy,
+    )
 
 
 def _joined(candidate: Any) -> Any:
@@ -216,12 +243,14 @@ def _joined(candidate: Any) -> Any:
     return joined_text(candidate) if several else candidate
 
 
-def _formula_text(candidate: Candidate) -> str:
-    if isinstance(candidate, Fit):
+def _formula_text(candidate: object) -> str:
+    if isinstance(candidate, Fit | PointFit):
         return text_of(candidate.model.formula)
     if isinstance(candidate, Model):
         return text_of(candidate.formula)
-    return text_of(candidate) if isinstance(candidate, Formula) else str(candidate)
+    if isinstance(candidate, Formula):
+        return text_of(candidate)
+    return candidate if isinstance(candidate, str) else kind_word(candidate)
 
 
 def _check_names(names: Sequence[Any]) -> None:

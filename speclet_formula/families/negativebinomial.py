@@ -134,5 +134,6 @@ NEGATIVEBINOMIAL = FamilySpecification(
     curves=chained(("identity",), _constant, _by_mean, _drifts_by_mean)
     | {"log": Curve(_constant, _by_logarithm, _drifts_by_logarithm)},
     limit="poisson",
+    at_limit="The counts vary no more than a poisson response would",
     aliases=("nbinom", "nbinom2", "negbinomial", "negbin"),
 )

@@ -88,6 +88,12 @@ def resolve_family(name: str, link: str | None = None) -> Family:
     >>> resolve_family("Gamma", "log")
     Family(name='gamma', link='log', parent='mu', parameters=('alpha',))
     """
+    if not isinstance(name, str):
+        raise DataError(
+            f"the family is of type '{type(name).__name__}'.",
+            f"Families: {', '.join(FAMILIES)}.",
+            "Write its name: family='poisson'.",
+        )
     plain = _plain(name)
     known = {_plain(family): family for family in FAMILIES} | {
         alias: family for family, specification in FAMILIES.items() for alias in specification.aliases

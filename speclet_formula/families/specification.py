@@ -188,6 +188,7 @@ class FamilySpecification:
     logarithm_of: str = ""  # the family that the logarithm of the response, or of what is above a hurdle, has
     linear_link: str = ""  # the link with which the response is normal around its linear predictor
     limit: str = ""  # the family that it becomes as its last parameter grows without end
+    at_limit: str = ""  # what that says of the response
     single_trials: str = ""  # the family of the same response where each row is one trial
     increasing: bool = False  # whether each threshold is above the one before
     sigma_is_sd: bool = True  # of the response or its logarithm, where there is a sigma

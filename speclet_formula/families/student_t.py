@@ -82,5 +82,6 @@ STUDENT_T = FamilySpecification(
     weights="variance",
     sigma_is_sd=False,
     limit="gaussian",
+    at_limit="The response strays no farther from its means than a gaussian one would",
     aliases=("student", "studentt"),
 )  # fmt: skip

@@ -359,7 +359,10 @@ def _ends_early(expects_operand: bool, opened: Sequence[Token], text: str) -> tu
     if expects_operand:
         last = re.findall(r"%in%|\*\*|\|\||.", text.rstrip(), re.DOTALL)[-1]
         return f"the formula ends after '{last}'.", _OPERAND, f"Add what belongs after '{last}', or take '{last}' out."
-    remedy = f"Write y ~ {text.strip()} with the response's column for y."
+    response = "response" if re.search(r"\by\b", text) else "y"
+    remedy = f"Write {response} ~ {text.strip()} with the response's column for {response}."
+    if re.search(r"\.(csv|tsv|txt|parquet|gz|zip|xz|bz2|zst)$", text.strip()):
+        remedy = "That is a file's name; a formula is of its columns: y ~ x + (1 | g)."
     return "the formula has no '~'.", "A formula has a response, '~' and terms.", remedy
 
 

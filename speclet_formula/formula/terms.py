@@ -5,7 +5,7 @@ What the columns hold is left to `design`.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -307,6 +307,19 @@ def _level(operation: Operation) -> int:
 def _name_text(name: str) -> str:
     """Spell a column's name, in back-quotes unless R reads it without."""
     return name if SYNTACTIC_NAME.fullmatch(name) and name not in RESERVED | {"."} else _quoted(name, "`")
+
+
+def bare_name(name: str, known: Collection[str] = ()) -> str:
+    """Return a name as the data have it: without the back-quotes that a formula needs, unless it is known with them.
+
+    Examples
+    --------
+    >>> bare_name("`a b`"), bare_name("`a b`:x"), bare_name("`a b`", ["`a b`"])
+    ('a b', 'a b:x', '`a b`')
+    """
+    if name in known or "`" not in name:
+        return name
+    return re.sub(r"`((?:[^`\\]|\\.)+)`", lambda quoted: re.sub(r"\\(.)", r"\1", quoted[1]), name)
 
 
 def _argument_text(name: str) -> str:

@@ -6,10 +6,10 @@ What each engine does stands in its own package, what the draws mean in later ro
 import inspect
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack, cast, overload
 
-from speclet_formula.common.arguments import answers_r
+from speclet_formula.common.arguments import answers_r, unknown_keyword
 from speclet_formula.common.engines import Maximised, Sampled, engine_for, refuse_unused
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import SamplingError, nearest
@@ -77,8 +77,10 @@ def fit(
         likelihood of a Gaussian model as lme4's `lmer` does, without priors and without draws; "laplace" does the same
         for the other families, as `glmer`: the group effects are integrated approximately. These three refuse the
         arguments that are about draws, and "exact" those that are for nuts.
-    draws, tune : int, optional
-        Draws to keep and, for nuts, to adapt with, in each chain; 1,000 by default.
+    draws : int, optional
+        Draws to keep, in each chain; 1,000 by default.
+    tune : int, optional
+        For nuts: draws to adapt with, in each chain, before those that are kept; 1,000 by default.
     chains : int, optional
         Chains to run, 4 by default; at least two are needed to see whether they agree.
     cores : int, optional
@@ -147,16 +149,27 @@ FIT_SETTINGS = tuple(
 )
 
 
-def refuse_unknown(settings: Iterable[str], model_settings: Sequence[str] = MODEL_SETTINGS) -> None:
-    """Raise a SamplingError for a setting that is neither one of `model_settings` nor one of `fit`."""
+def refuse_unknown(
+    settings: Mapping[str, Any], model_settings: Sequence[str] = MODEL_SETTINGS, *, drawn: bool = False
+) -> None:
+    """Raise a SamplingError for a setting that is neither one of `model_settings` nor one of `fit`.
+
+    What R calls otherwise is answered by our setting, unless the fits have to have draws and it asks for none.
+    """
     known = (*model_settings, *FIT_SETTINGS)
     unknown = next((name for name in settings if name not in known), None)
     if unknown is not None:
         near = nearest(unknown, known)
+        of_fit = (*known, "random_seed", "cores", "progress")
+        answer = unknown_keyword(unknown, settings[unknown], "fit", [n for n in of_fit if n != "method" or not drawn])
+        if answer.remedy.startswith(("Nearest", "Leave")):
+            remedy = f"Nearest: '{near}'." if near else "Leave it out."
+        else:
+            remedy = "Leave it out." if answer.remedy.startswith("It is of") else answer.remedy
         raise SamplingError(
             f"there is no setting '{unknown}'.",
             f"Of Model there are {', '.join(model_settings)}; of fit {', '.join(FIT_SETTINGS)}.",
-            f"Nearest: '{near}'." if near else "Leave it out.",
+            remedy,
         )
 
 

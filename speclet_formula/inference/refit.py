@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from speclet_formula.common.arguments import answers_r
 from speclet_formula.design import Design
 from speclet_formula.design.design import replace_response, take_rows
 from speclet_formula.design.merged import require_rows
@@ -23,6 +24,7 @@ from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
 
 
+@answers_r(beyond=fit_model, error=DataError)
 def refit(
     fit: Fit | PointFit | Model, newresp: Any, *, keep_priors: bool = False, **fit_arguments: Any
 ) -> Fit | PointFit:
@@ -197,7 +199,7 @@ def _column(model: Model) -> str:
 def _values(model: Model, response: Any, column: str) -> tuple[np.ndarray, np.ndarray]:
     """Return the new response of the rows that are used, and of the whole table."""
     rows, length = model.design.rows, len(model.data)
-    response = in_order_of(model, response, "response")
+    response = in_order_of(model, response, "newresp")
     try:
         given = _floats(response)
     except (TypeError, ValueError) as error:

@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, overload
 
-from speclet_formula.common.arguments import check_functions
-from speclet_formula.errors import SamplingError, nearest
+from speclet_formula.common.arguments import check_functions, unknown_keyword
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.datatree import settings_of
@@ -107,13 +106,13 @@ def update(
 
 def _check_settings(changes: Mapping[str, Any], known: tuple[str, ...], kind: str) -> None:
     """Refuse a setting that what is updated does not have."""
-    for name in changes:
+    for name, value in changes.items():
         if name not in known:
-            near = nearest(name, known)
-            raise SamplingError(
+            answer = unknown_keyword(name, value, "update", known)
+            raise type(answer)(
                 f"update() of {kind} has no argument {name}=.",
                 f"Arguments: {', '.join(('data', *known) if kind != 'a formula' else known)}.",
-                f"Nearest: {near}=." if near else f"Leave {name}= out.",
+                answer.remedy,
             )
 
 

@@ -10,6 +10,7 @@ import pandas as pd
 
 from speclet_formula.design.transforms import text_of_value
 from speclet_formula.errors import EstimateError, listed, nearest
+from speclet_formula.formula.terms import bare_name
 from speclet_formula.interpretation.combinations import (
     Function,
     asymptotic,
@@ -85,7 +86,7 @@ def contrasts(
             "Marginal means and slopes are compared.",
             "Give what contrasts() was given.",
         )
-    within = means.by if by is None else named(by)
+    within = means.by if by is None else tuple(bare_name(name, means.names) for name in named(by))
     focal = _focal(means, within)
     ratio, function = _ratio(means)
     rows, weights = [], []

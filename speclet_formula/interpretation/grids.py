@@ -15,7 +15,7 @@ from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import EstimateError, listed, nearest
-from speclet_formula.formula.terms import Call, columns_of
+from speclet_formula.formula.terms import Call, bare_name, columns_of
 from speclet_formula.posterior.draws import Fitted
 from speclet_formula.posterior.intervals import Array
 
@@ -103,9 +103,10 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     """
     whole = fit.model.design
     predictor = predictor_of(whole, parameter)
-    chosen = dict(at or {})
+    known = fixed_variables(predictor)
+    chosen = {bare_name(name, known): values for name, values in (at or {}).items()}
     terms = {name for term in predictor.formula.terms for name in columns_of(term)}
-    names = [name for name in fixed_variables(predictor) if name in terms or name in chosen or _is_number(whole, name)]
+    names = [name for name in known if name in terms or name in chosen or _is_number(whole, name)]
     for name in chosen:
         check_variable(name, predictor)
     discrete = _inside_factors(whole, predictor)

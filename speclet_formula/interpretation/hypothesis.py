@@ -15,6 +15,7 @@ import pandas as pd
 
 from speclet_formula.design.design import GroupBlock, Predictor, sd_name
 from speclet_formula.errors import EstimateError, FormulaError, listed, nearest
+from speclet_formula.formula.terms import bare_name
 from speclet_formula.posterior.draws import Draws, Fitted, draws_of
 from speclet_formula.posterior.intervals import (
     ESTIMATES,
@@ -239,6 +240,7 @@ def read_hypothesis(text: str, parameters: Nameable, n_draws: int) -> Compared:
     FormulaError
         The text is no hypothesis, or names what the model lacks.
     """
+    text = _without_quotes(text, parameters)
     if len(text) > MOST_CHARACTERS:
         problem = f"the hypothesis has {len(text):,} characters."
         raise FormulaError(problem, f"A hypothesis has at most {MOST_CHARACTERS:,}.", "Give several hypotheses.")
@@ -314,6 +316,12 @@ def _check_depth(text: str, tokens: list[Token]) -> None:
         if depth + signs > MOST_DEPTH:
             problem = f"the hypothesis is nested more than {MOST_DEPTH} deep here."
             raise FormulaError(problem, _ALLOWED, "Take parentheses and signs out.", text, token.position)
+
+
+def _without_quotes(text: str, parameters: Nameable) -> str:
+    """Take the back-quotes off columns' names, unless a parameter or a level has such signs of its own."""
+    names = [*parameters.scalars, *(level for block, _ in parameters.effects.values() for level in block.levels)]
+    return text if any("`" in name for name in names) else bare_name(text)
 
 
 def _tokens(text: str, parameters: Nameable, n_draws: int) -> Iterator[Token]:

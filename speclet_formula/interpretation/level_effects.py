@@ -12,6 +12,7 @@ from scipy.special import ndtr
 
 from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.errors import EstimateError, listed, nearest
+from speclet_formula.formula.terms import bare_name
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
 from speclet_formula.posterior.points import (
@@ -115,7 +116,7 @@ def level_effects(
 
     Examples
     --------
-    >>> from speclet_formula.interpretation import level_effects
+    from speclet_formula.interpretation import level_effects
     >>> level_effects(fit, "Subject", term="Days", add="Days").columns.to_list()[-4:]  # fit: Reaction ~ Days + (...)
     ['p_negative', 'lfsr', 's_value', 'rank']
     """
@@ -313,6 +314,8 @@ def _ranks(frame: pd.DataFrame) -> np.ndarray:
 def _find(design: Design, group: str, term: str) -> tuple[Predictor, GroupBlock, int]:
     """Return the linear predictor, the block and the place of a group effect."""
     blocks = [(predictor, block) for predictor in design.predictors for block in predictor.groups]
+    group = bare_name(group, [name for _, block in blocks for name in (block.group, block.label)])
+    term = bare_name(term, [block.term_of(column) for _, block in blocks for column in block.columns])
     of_group = [(predictor, block) for predictor, block in blocks if group in (block.group, block.label)]
     if not of_group:
         raise _no_group(group, list(dict.fromkeys(block.group for _, block in blocks)))

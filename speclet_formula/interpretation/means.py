@@ -9,11 +9,12 @@ import pandas as pd
 from pandas.api.types import is_float_dtype
 
 from speclet_formula.common.table import Printed, Sheet, formatted, number, p_value, share, stated, text_table
+from speclet_formula.design import Predictor
 from speclet_formula.errors import EstimateError, listed
 from speclet_formula.families import Family
-from speclet_formula.formula.terms import text_of
+from speclet_formula.formula.terms import bare_name, text_of
 from speclet_formula.interpretation.combinations import Values, combined, tabulate
-from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
+from speclet_formula.interpretation.grids import Grid, check_variable, fixed_variables, make_grid, matrix_of
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
 from speclet_formula.posterior.draws import Fitted
 from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind
@@ -233,10 +234,16 @@ def named(names: Names) -> tuple[str, ...]:
     return () if names is None else (names,) if isinstance(names, str) else tuple(names)
 
 
+def variables_of(names: Names, predictor: Predictor) -> tuple[str, ...]:
+    """Return names of variables of the fixed part, checked, and as the data have them."""
+    bare = tuple(bare_name(name, fixed_variables(predictor)) for name in named(names))
+    for name in bare:
+        check_variable(name, predictor)
+    return bare
+
+
 def _focal_names(grid: Grid, specs: Names, by: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    focal, within = named(specs), named(by)
-    for name in (*focal, *within):
-        check_variable(name, grid.predictor)
+    focal, within = variables_of(specs, grid.predictor), variables_of(by, grid.predictor)
     twice = next((name for name in within if name in focal), None)
     if twice is not None or not focal:
         raise EstimateError(

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import EstimateError, listed
+from speclet_formula.formula.terms import bare_name
 from speclet_formula.interpretation.combinations import (
     Function,
     Values,
@@ -18,8 +19,8 @@ from speclet_formula.interpretation.combinations import (
     tests_against_zero,
     told_tests,
 )
-from speclet_formula.interpretation.grids import Grid, check_variable, make_grid, matrix_of
-from speclet_formula.interpretation.means import Means, Names, averaging, named, offset_words
+from speclet_formula.interpretation.grids import Grid, make_grid, matrix_of, predictor_of
+from speclet_formula.interpretation.means import Means, Names, averaging, offset_words, variables_of
 from speclet_formula.interpretation.scales import Scale, check_type, response_function, way_back
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.intervals import Array, IntervalKind
@@ -85,9 +86,10 @@ def slopes(
     """
     interval = interval_of(fit, ci_prob, ci_kind)
     check_type(type)
+    (var,) = variables_of(var, predictor_of(fit.model.design, parameter))
     grid, step = _sloped_grid(fit, var, at, parameter)
     function = response_function(fit, grid, type)
-    names = _names(grid, var, named(by), at)
+    names = _names(grid, var, variables_of(by, grid.predictor), at)
     low, high = (matrix_of(grid, grid.frame.assign(**{var: grid.frame[var] + sign * step / 2})) for sign in (-1, 1))
     cells, average = averaging(grid.frame, names)
     if function is None:
@@ -116,7 +118,6 @@ def slopes(
 def _sloped_grid(fit: Fitted, var: str, at: Mapping[str, Any] | None, parameter: str | None) -> tuple[Grid, float]:
     """Return the grid with the covariate at its mean or where the caller wants it, and the step."""
     whole = fit.model.design
-    check_variable(var, whole.mean if parameter is None else whole.varying.get(parameter, whole.mean))
     column = whole.frame[var]
     if isinstance(column.dtype, pd.CategoricalDtype):
         raise EstimateError(
@@ -124,15 +125,15 @@ def _sloped_grid(fit: Fitted, var: str, at: Mapping[str, Any] | None, parameter:
             "A slope is that of a column of numbers.",
             f"Its levels are compared by pairs(marginal_means(fit, '{var}')).",
         )
-    grid = make_grid(fit, {var: float(column.mean()), **(at or {})}, parameter)
+    given = {bare_name(name, [var]): values for name, values in (at or {}).items()}
+    grid = make_grid(fit, {var: float(column.mean()), **given}, parameter)
     return grid, _STEP * (float(column.max()) - float(column.min()))
 
 
 def _names(grid: Grid, var: str, by: tuple[str, ...], at: Mapping[str, Any] | None) -> tuple[str, ...]:
     """Return the columns that name a slope: those of `by`, and the covariate where it has several values."""
-    for name in by:
-        check_variable(name, grid.predictor)
-    return (*by, var) if var in (at or {}) and var not in by and grid.frame[var].nunique() > 1 else by
+    given = {bare_name(name, [var]) for name in at or {}}
+    return (*by, var) if var in given and var not in by and grid.frame[var].nunique() > 1 else by
 
 
 def _of_responses(

@@ -124,7 +124,8 @@ class PointFit:
         engine = BY_NAME[self.method]
         raise EstimateError(
             f"a fit by {engine.title} has no draws.",
-            "Leave-one-out, recovery, predictions and pictures are made from the draws of method='exact' or 'nuts'.",
+            "Leave-one-out, recovery, diagnostics, prediction intervals and checks are made from draws; sf.predict, "
+            "sf.residuals and pictures of estimates need none.",
             f"Fit the model with method='{engine.sampled_by}'; likelihoods are compared by sf.anova.",
         )
 

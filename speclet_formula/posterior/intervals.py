@@ -106,7 +106,7 @@ def _checked_probability(ci_prob: Any) -> float:
     number = float(ci_prob) if isinstance(ci_prob, (int, float, np.number)) else math.nan
     if 0 < number < 1:
         return number
-    percentage = 1 < number < 100  # noqa: PLR2004
+    percentage = 2 <= number < 100  # noqa: PLR2004
     raise EstimateError(
         f"ci_prob={ci_prob!r} is not a credible mass.",
         "It is a number above 0 and below 1.",

@@ -40,7 +40,7 @@ from speclet_formula.prediction.responses import (
     response_to_draw,
     simulate_responses,
 )
-from speclet_formula.recovery.stated import block_effects, check_truth, floats, number_of
+from speclet_formula.recovery.stated import block_effects, check_truth, floats, in_own_names, number_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +237,7 @@ def draw_data(
 ) -> tuple[np.ndarray, dict[str, pd.Series]]:
     """Draw a response, and the effects of each column of each group block by level; errors of `simulate`."""
     layout, chosen = simulator.layout, simulator.family
+    truth = in_own_names(layout, truth)
     check_truth(layout, chosen, truth)
     varying = layout.varying
     blocks = layout.blocks

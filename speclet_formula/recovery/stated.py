@@ -13,12 +13,46 @@ from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import DataError, nearest, some_of
 from speclet_formula.families import Family
+from speclet_formula.formula.terms import bare_name
 
 type Effects = Mapping[Any, float] | pd.Series
 
 
+def in_own_names(design: Design, truth: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a truth by a design's own names: columns without back-quotes, a block's correlations as one, "cor|g".
+
+    Parameters
+    ----------
+    design : Design
+    truth : mapping of str to object
+        A correlation may be called as a recovery calls it, "cor|g[1, x]". Where some of a block's are given so, and
+        others not at all, they stay as they are.
+
+    Raises
+    ------
+    DataError
+        A block's correlations are given under both names.
+    """
+    blocks = design.blocks
+    known = [name for predictor in design.predictors for name in predictor.columns]
+    known += [name for block in blocks for name in (*block.slots, *block.sds, *block.means, *block.correlations)]
+    joined = {bare_name(name, known): value for name, value in truth.items()}
+    for block in blocks:
+        named = [name for name in block.correlations if name in joined] if block.correlated else []
+        if named and block.correlation in joined:
+            raise DataError(
+                f"truth has '{block.correlation}' and '{named[0]}'.",
+                f"The correlations of a block are '{block.correlation}', all of them, or are named one by one.",
+                "Leave one of them out.",
+            )
+        if named and len(named) == len(block.correlations):
+            joined[block.correlation] = [joined.pop(name) for name in named]
+    return joined
+
+
 def check_truth(layout: Design, family: Family, truth: Mapping[str, Any]) -> None:
     """Raise a DataError unless `truth` has each number that is needed and nothing else."""
+    truth = in_own_names(layout, truth)
     extras = tuple(name for name in family.parameters if name not in layout.varying)
     needed = [label for predictor in layout.predictors for label in predictor.columns]
     accepted = [*needed, *extras]
@@ -31,8 +65,10 @@ def check_truth(layout: Design, family: Family, truth: Mapping[str, Any]) -> Non
         accepted += [name for names in zip(block.slots, block.sds, block.means, strict=True) for name in names]
         if block.correlated:
             needed.append(correlation)
-            accepted.append(correlation)
-            missing += [correlation] if drawn and correlation not in truth else []
+            named = [name for name in block.correlations if name in truth]
+            accepted += [correlation, *named]
+            absent = [name for name in block.correlations if name not in truth] if named else [correlation]
+            missing += absent if drawn and correlation not in truth else []
     listing = f"This model needs {', '.join(map(repr, [*needed, *extras]))}."
     unknown = [name for name in truth if name not in accepted]
     if unknown:

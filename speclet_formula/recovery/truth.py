@@ -30,6 +30,7 @@ from speclet_formula.recovery.parts import (
     project,
     residual_variance,
 )
+from speclet_formula.recovery.stated import in_own_names
 
 MOST_QUOTED = 200  # characters of a value in a message
 
@@ -98,6 +99,7 @@ def implied_truth(model: Model, truth: Mapping[str, Any]) -> ImpliedTruth:
     (('1|gene', '1|cell_line'), 1.118)
     """
     _check_numbers(truth)
+    truth = in_own_names(model.design, truth)
     mean, others = model.design.mean, model.design.predictors[1:]
     by_name = {name for predictor in others for name in _names(predictor)}
     stated = means_moved(model, {key: value for key, value in truth.items() if key not in by_name})
@@ -197,9 +199,10 @@ def _correlations(mean: Predictor, stated: Mapping[str, Any], placement: Placeme
     for block in mean.groups:
         name = block.correlation
         extra = [part for slot in block.slots for part in placement.slots.get(slot, ()) if part.key != slot]
-        if not block.correlated or name not in stated or any(part.value is None for part in extra):
+        if not block.correlated or any(part.value is None for part in extra):
             continue
-        correlations |= correlations_by_key(block, stated[name])
+        correlations |= {key: float(stated[key]) for key in block.correlations if key in stated}
+        correlations |= correlations_by_key(block, stated[name]) if name in stated else {}
     return correlations
 
 
@@ -255,7 +258,11 @@ def _realized_correlations(
     """Return the correlations of the drawn effects."""
     correlations: dict[str, float] = {}
     for block in mean.groups:
-        if block.pairs and block.correlations[0] in scalars and all(slot in effects for slot in block.slots):
+        if (
+            block.pairs
+            and any(key in scalars for key in block.correlations)
+            and all(slot in effects for slot in block.slots)
+        ):
             matrix = pd.concat([effects[slot] for slot in block.slots], axis=1).corr().to_numpy()
             correlations |= correlations_by_key(block, matrix)
     return correlations
@@ -291,6 +298,8 @@ def _of_parameters(predictors: Sequence[Predictor], truth: Mapping[str, Any]) ->
             effects |= stated
             realized |= {sd_name(slot): float(s.std()) for slot, s in stated.items() if sd_name(slot) in truth}
             scalars |= {name: float(truth[name]) for name in (*block.means, *block.sds) if name in truth}
+            if block.correlated:
+                scalars |= {name: float(truth[name]) for name in block.correlations if name in truth}
             if block.correlated and block.correlation in truth:
                 scalars |= correlations_by_key(block, truth[block.correlation])
     realized = dict.fromkeys(scalars, float("nan")) | realized
@@ -301,7 +310,7 @@ def _names(predictor: Predictor) -> Iterator[str]:
     """Go through all that a truth can say of a formula."""
     yield from predictor.columns
     for block in predictor.groups:
-        yield from (*block.slots, *block.sds, *block.means, block.correlation)
+        yield from (*block.slots, *block.sds, *block.means, block.correlation, *block.correlations)
 
 
 def _stated_effects(block: GroupBlock, slot: str, stated: Mapping[Any, float] | pd.Series) -> pd.Series:

@@ -94,7 +94,7 @@ def make_tasks(
 
 
 def _check_settings(settings: Mapping[str, Any]) -> None:
-    refuse_unknown(settings, STUDY_SETTINGS)
+    refuse_unknown(settings, STUDY_SETTINGS, drawn=True)
     if not isinstance(settings.get("weights"), str | None):
         raise SamplingError(
             f"weights= is a {type(settings['weights']).__name__}, and a study may have designs of several lengths.",

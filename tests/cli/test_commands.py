@@ -286,7 +286,7 @@ SHORT = (  # a command that ends before anything is fitted, and how its message 
     ("explain y~x --levels x=a,b", "--levels is of no use without a table."),
     ("explain y~x --priors weak", "--priors would change nothing without data."),
     ("explain y~x --missing drop", "--missing would change nothing without data."),
-    ("report point.fit", "'point.fit' holds a fit by reml, without draws."),
+    ("fit y~(1|g) screen.csv", "there is no file 'y~(1|g)'."),
     ("report screen.csv", "'screen.csv' is not a saved fit."),
     ("demo --seed -1", None),
     ("demo --chains 100000000", "--draws 1,000, --chains 100,000,000 are"),
@@ -339,6 +339,28 @@ def point_fit():
     """A saved fit by REML."""
     table = pd.DataFrame({"y": [1.0, 2, 4, 3, 5, 7], "g": list("aabbcc")})
     return save(lmer("y ~ (1 | g)", table, method="reml"), Path(tempfile.mkdtemp()) / "point.fit")
+
+
+def test_fits_without_draws_are_reported_too(folder):
+    for name in ("one.fit", "two.fit"):
+        shutil.copy(point_fit(), folder / name)
+    result = run("report", "one.fit", "--output", "one.html")
+    assert (result.exit_code, result.stdout) == (0, "Report: one.html\n")
+    assert "Linear mixed model fit by REML" in (folder / "one.html").read_text()
+    both = run("report", "one.fit", "two.fit", "--output", "two.html")
+    assert both.exit_code == 0
+    assert "Note: the fits are not compared: " in both.stderr
+    assert (folder / "two.html").read_text().count("Linear mixed model fit by REML") >= 2
+
+
+def test_draws_and_tune_are_told_apart(monkeypatch):
+    monkeypatch.setenv("TERMINAL_WIDTH", "400")
+    monkeypatch.setenv("COLUMNS", "400")
+    for command in ("fit", "compare", "recover", "study", "demo"):
+        text = " ".join(run(command, "--help").stdout.split())
+        draws, tune = (re.search(rf"--{name} <int> (.*?)(?= --)", text)[1] for name in ("draws", "tune"))
+        assert draws.startswith("Draws to keep, in each chain"), command
+        assert tune.startswith("For nuts: draws to adapt with, in each chain, before those that are kept"), command
 
 
 def test_a_file_that_will_be_replaced_is_named(folder):
@@ -642,6 +664,33 @@ def test_explain_takes_the_table_before_the_formula(folder):
         "explain takes a formula, or a table and a formula; the table comes first, as in every command.\n"
         "Write explain screen.csv 'y ~ (1 | gene)'.\n"
     )
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "fit {f} {d}",
+        "compare {f} {d}",
+        "simulate {f} {d} --truth truth.json -o new.csv",
+        "recover {f} {d} --truth truth.json",
+    ],
+)
+def test_a_formula_before_the_table_is_told(folder, command):
+    given = [part.format(f="y ~ x + (1 | g)", d="screen.csv") for part in command.split()]
+    turned = run(*given)
+    assert turned.exit_code == MISTAKE
+    assert turned.stderr == (
+        "there is no file 'y ~ x + (1 | g)'.\n"
+        "The path of a file is expected, from the folder where the command runs.\n"
+        "That is a formula: the table comes first, the formula after it.\n"
+    )
+
+
+def test_a_fit_without_draws_is_reported(folder):
+    shutil.copy(point_fit(), folder / "point.fit")
+    done = run("report", "point.fit", "--output", "point.html")
+    assert (done.exit_code, done.stderr) == (0, "")
+    assert "y ~ 1 + (1 | g)" in (folder / "point.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

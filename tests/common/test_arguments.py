@@ -263,6 +263,112 @@ def test_functions_are_functions_by_name(call, functions, problem):
     )
 
 
+MODEL_SETTINGS = "data, family, link, priors, weights, missing, functions"
+FIT_SETTINGS = "draws, tune, chains, cores, target_accept, random_seed, progress, sampler, keep"
+OF_MODEL = "Of Model there are family, link, priors, weights, missing, functions; of fit method, draws, tune, chains, "
+STUDY = "sf.study() has no argument "
+STUDY_ARGUMENTS = "formula, data, truth, nsim, fitted_formula, use_u, reml, random_seed, cores, progress, folder"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda _: sf.Model("y ~ g", DATA, REML=False),
+            f"Model() has no argument REML=.\n{ENGINES}\nIt is of the fit: write sf.fit(model, method='ml').",
+        ),
+        (
+            lambda _: sf.explain("y ~ g", REML=True),
+            f"explain() has no argument REML=.\n{ENGINES}\nIt is of the fit: write sf.fit(model, method='reml').",
+        ),
+        (
+            lambda fit: sf.fit(fit.model, na_action="na.omit"),
+            f"fit() has no argument na_action=.\n{MISSING}\n"
+            "It is of the model: write sf.Model(formula, data, missing='drop').",
+        ),
+        (
+            lambda fit: sf.fit(fit.model, family="poisson"),
+            "fit() has no argument family=.\nFamily and link belong to the model, not to its fit.\n"
+            "It is of the model: write sf.Model(formula, data, family='poisson').",
+        ),
+        (
+            lambda _: sf.compare(["y ~ g", "y ~ 1"], DATA, REML=False),
+            "compare() has no argument REML=.\n"
+            "Models are compared by draws from the posterior, which lme4's fits do not have.\n"
+            "Leave it out, or compare likelihoods by sf.anova of fits by method='ml'.",
+        ),
+        (
+            lambda _: sf.compare(["y ~ g", "y ~ 1"], DATA, seed=1),
+            "compare() has no argument seed=.\nrandom_seed= makes the draws repeatable.\nWrite random_seed=1.",
+        ),
+        (
+            lambda fit: sf.refit(fit, DATA["y"], REML=False),
+            f"refit() has no argument REML=.\n{ENGINES}\nWrite method='ml'.",
+        ),
+        (
+            lambda fit: sf.update(fit, REML=False),
+            f"update() of a fit has no argument REML=.\nArguments: {MODEL_SETTINGS}, method, {FIT_SETTINGS}.\n"
+            "Write method='ml'.",
+        ),
+        (
+            lambda fit: sf.update(fit, nAGQ=0),
+            f"update() of a fit has no argument nAGQ=.\nArguments: {MODEL_SETTINGS}, method, {FIT_SETTINGS}.\n"
+            "Write method='laplace', or leave nAGQ= out for draws from the posterior, which need no approximation.",
+        ),
+        (
+            lambda fit: sf.update(fit.model, REML=False),
+            f"update() of a model has no argument REML=.\nArguments: {MODEL_SETTINGS}.\n"
+            "It is of the fit: write sf.fit(model, method='ml').",
+        ),
+        (
+            lambda _: sf.fit_by("y ~ 1", DATA, "g", REML=False),
+            f"there is no setting 'REML'.\n{OF_MODEL}target_accept, sampler, keep.\nWrite method='ml'.",
+        ),
+        (
+            lambda _: sf.calibrate("y ~ 1", DATA, REML=False),
+            f"there is no setting 'REML'.\n{OF_MODEL.replace('missing, ', '')}target_accept, sampler, keep.\n"
+            "Leave it out.",
+        ),
+        (
+            lambda _: sf.study("y ~ 1", DATA, {}, lme4=True),
+            f"{STUDY}lme4=.\nArguments: {STUDY_ARGUMENTS}.\nWrite reml=True.",
+        ),
+        (
+            lambda _: sf.study("y ~ 1", DATA, {}, REML=False),
+            f"{STUDY}REML=.\nArguments: {STUDY_ARGUMENTS}.\nWrite reml=False.",
+        ),
+        (
+            lambda fit: sf.save("a.fit", fit),
+            "sf.save(): fit is a str.\nfit comes first, by place.\nWrite sf.save(fit, path).",
+        ),
+        (
+            lambda _: sf.save("a.fit", "b.fit"),
+            "sf.save(): fit is a str.\nIt is a fit.\n"
+            "Fit a model first: fit = sf.lmer('y ~ x + (1 | g)', data), then sf.save(fit, ...).",
+        ),
+        (
+            lambda fit: sf.refit(fit, fit.model.data["log_fc"][:3]),
+            "newresp= is a pandas Series, and its index lacks",
+        ),
+        (
+            lambda _: sf.lmer("y", DATA),
+            "y\n ^\nthe formula has no '~'.\nA formula has a response, '~' and terms.\n"
+            "Write response ~ y with the response's column for response.",
+        ),
+        (
+            lambda _: sf.explain("d.csv"),
+            "d.csv\n     ^\nthe formula has no '~'.\nA formula has a response, '~' and terms.\n"
+            "That is a file's name; a formula is of its columns: y ~ x + (1 | g).",
+        ),
+        (lambda _: sf.glmer("y ~ g", DATA, family=None), "the family is of type 'NoneType'.\nFamilies: gaussian, t,"),
+    ],
+)
+def test_each_verb_names_itself_and_what_works_there(call, message):
+    with pytest.raises(sf.SpecletError) as caught:
+        call(crossed_fit(draws=5))
+    assert str(caught.value).startswith(message)
+
+
 def test_a_model_and_a_fit_answer_too():
     with pytest.raises(sf.FormulaError, match=r"^Model\(\) has no argument offset="):
         sf.Model("y ~ (1 | g)", DATA, offset=[1.0])
@@ -289,7 +395,7 @@ def test_the_signature_stays():
         (lambda: sf.fixef(None, level=0.9), "sf.fixef() has no argument level=.", "Write ci_prob=0.9."),
         (lambda: sf.predict(None, data=DATA), "sf.predict() has no argument data=.", "Write newdata=...."),
         (lambda: sf.predict(None, seed=1), "sf.predict() has no argument seed=.", "Write random_seed=1."),
-        (lambda: sf.refit(None, response=1), "sf.refit() has no argument response=.", "Write newresp=1."),
+        (lambda: sf.refit(crossed_fit(draws=5), response=1), "refit() has no argument response=.", "Write newresp=1."),
         (lambda: sf.update("y ~ x", change="y ~ 1"), "sf.update() has no argument change=.", "Write formula='y ~ 1'."),
         (lambda: sf.fixef(None, ci_probe=0.9), "sf.fixef() has no argument ci_probe=.", "Nearest: ci_prob=."),
         (lambda: sf.nobs(None, colour="red"), "sf.nobs() has no argument colour=.", "Leave colour= out."),

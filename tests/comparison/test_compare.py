@@ -13,10 +13,11 @@ from speclet_formula.comparison import Comparison, compare, glance, loo
 from speclet_formula.comparison.sentence import describe, sparse_parts
 from speclet_formula.errors import ComparisonError
 from speclet_formula.formula.parse import parse_formula
+from speclet_formula.inference.fit import lmer
 from speclet_formula.model import Model
 from speclet_formula.prediction import log_likelihood
 from speclet_formula.priors import Prior
-from tests.fakes import fake_fit, screen_data
+from tests.fakes import crossed_fit, fake_fit, screen_data
 
 
 def screen(n_guides=5):
@@ -313,6 +314,7 @@ def counted(formula, family):
 
 MISSING = SCREEN.assign(x=SCREEN["x"].where(np.arange(120) != 7), z=SCREEN["x"].where(np.arange(120) != 9))
 
+REML = lmer("log_fc ~ x", SCREEN, method="reml")
 REFUSED = {
     "none": (lambda: compare({}), (
         "there are no models to compare.",
@@ -324,10 +326,36 @@ REFUSED = {
         "A comparison takes two models or more, as a dictionary by name or as a list.",
         'For example compare({"a": fit_a, "b": fit_b}), or compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).',
     )),
-    "a text": (lambda: compare("y ~ x"), (
-        "there are no models to compare.",
+    "a fit": (lambda: compare(crossed_fit(draws=5), crossed_fit(draws=5)), (
+        "models is a Fit.",
         "A comparison takes two models or more, as a dictionary by name or as a list.",
-        'For example compare({"a": fit_a, "b": fit_b}), or compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).',
+        "Put them into a list: compare([first, second]).",
+    )),
+    "a table": (lambda: compare(SCREEN, ["log_fc ~ x", "log_fc ~ 1"]), (
+        "models is a DataFrame.",
+        "A comparison takes two models or more, as a dictionary by name or as a list.",
+        'The models come first, the table after them: compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).',
+    )),
+    "two kinds of fit": (lambda: compare([crossed_fit(draws=5), REML]), (
+        "'log_fc ~ 1 + x' is a fit by REML, which has no draws.",
+        "Models are ranked by leave-one-out, which needs draws from a posterior.",
+        "Fit it by method='exact', or compare likelihoods by sf.anova.",
+    )),
+    "nothing twice": (lambda: compare([None, None], SCREEN), (
+        "one of the models is of the type NoneType.",
+        "What is compared is a Fit, a Model, or a formula's text.",
+        "Fit it first: fit(Model(formula, data)), and give the result.",
+    )),
+    "another function's seed": (lambda: compare([model(), model()], sed=1), (
+        "compare() has no argument sed=.",
+        "Arguments: models, data, group, family, link, priors, weights, missing, functions, progress, method, draws, "
+        "tune, chains, cores, target_accept, random_seed, sampler, keep.",
+        "Leave sed= out.",
+    )),
+    "a text": (lambda: compare("y ~ x"), (
+        "models is a str.",
+        "A comparison takes two models or more, as a dictionary by name or as a list.",
+        'Put them into a list: compare(["y ~ x + (1 | g)", "y ~ (1 | g)"], data).',
     )),
     "unnamed": (lambda: compare({"a": model(), " ": model()}), (
         "model 2 has the name ' '.",

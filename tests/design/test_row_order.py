@@ -120,7 +120,7 @@ def test_a_series_of_other_rows_is_refused(table):
     other = table.reset_index(drop=True)
     with pytest.raises(sf.DataError) as caught:
         sf.refit(fit, other["y"])
-    assert str(caught.value) == LACKS.format("response", "response")
+    assert str(caught.value) == LACKS.format("newresp", "newresp")
     with pytest.raises(sf.DataError) as caught:
         sf.Model(FORMULA, table, weights=other["w"])
     assert str(caught.value) == LACKS.format("weights", "weights")

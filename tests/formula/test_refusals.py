@@ -50,7 +50,7 @@ x + y
      ^
 the formula has no '~'.
 A formula has a response, '~' and terms.
-Write y ~ x + y with the response's column for y.
+Write response ~ x + y with the response's column for response.
 
 y = x
   ^

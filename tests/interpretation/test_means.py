@@ -415,6 +415,32 @@ def test_examples(module):
     )
 
 
+def test_variables_may_stand_in_the_formulas_back_quotes():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({
+        "a b": np.repeat(["u", "v", "w"], 20), "c d": rng.normal(size=60), "g h": np.tile(list("abcde"), 12),
+        "y": rng.normal(size=60),
+    })  # fmt: skip
+    fit = sf.lmer("y ~ `a b` * `c d` + (1 | `g h`)", table, draws=50, random_seed=1)
+    pd.testing.assert_frame_equal(sf.marginal_means(fit, "`a b`").table, sf.marginal_means(fit, "a b").table)
+    plain = sf.marginal_means(fit, "c d", by="a b", at={"c d": [0, 1]})
+    quoted = sf.marginal_means(fit, "`c d`", by=["`a b`"], at={"`c d`": [0, 1]})
+    pd.testing.assert_frame_equal(quoted.table, plain.table)
+    pd.testing.assert_frame_equal(sf.pairs(quoted, by="`a b`").table, sf.pairs(plain, by="a b").table)
+    pd.testing.assert_frame_equal(sf.slopes(fit, "`c d`", by="`a b`").table, sf.slopes(fit, "c d", by="a b").table)
+    at = {"c d": [0.0, 1.0]}
+    pd.testing.assert_frame_equal(
+        sf.slopes(fit, "`c d`", at={"`c d`": at["c d"]}).table, sf.slopes(fit, "c d", at=at).table
+    )
+    pd.testing.assert_frame_equal(sf.level_effects(fit, "`g h`"), sf.level_effects(fit, "g h"))
+    for text, same in {
+        "`c d` > 0": "c d > 0", "`a b`[v] - `c d` < 0": "a b[v] - c d < 0", "1|`g h`[a] > 0": "1|g h[a] > 0",
+    }.items():  # fmt: skip
+        found, expected = (sf.hypothesis(fit, one).drop(columns="hypothesis") for one in (text, same))
+        pd.testing.assert_frame_equal(found, expected)
+    assert sf.hypothesis(fit, "`c d` > 0")["hypothesis"].item() == "`c d` > 0"
+
+
 def test_values_of_a_variable_share_their_decimals_and_are_short():
     fit = sf.lmer("y ~ ex", even_table(), method="reml")
     rows = repr(sf.marginal_means(fit, "ex", at={"ex": [0.1, 1 / 3]})).split("\n")

@@ -82,6 +82,7 @@ LEAVE = "Write ci_prob=0.89, or leave it out for ArviZ's setting."
         ({"ci_prob": 89}, f"ci_prob=89 is not a credible mass.\n{MASS}\nWrite ci_prob=0.89."),
         ({"ci_prob": 0}, f"ci_prob=0 is not a credible mass.\n{MASS}\n{LEAVE}"),
         ({"ci_prob": 1}, f"ci_prob=1 is not a credible mass.\n{MASS}\n{LEAVE}"),
+        ({"ci_prob": 1.5}, f"ci_prob=1.5 is not a credible mass.\n{MASS}\n{LEAVE}"),
         ({"ci_prob": "0.9"}, f"ci_prob='0.9' is not a credible mass.\n{MASS}\n{LEAVE}"),
         ({"ci_prob": float("nan")}, f"ci_prob=nan is not a credible mass.\n{MASS}\n{LEAVE}"),
         (

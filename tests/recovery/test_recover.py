@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import xarray as xr
 
+import speclet_formula as sf
 from speclet_formula.common.table import column_text, wrapped
 from speclet_formula.errors import DataError
 from speclet_formula.inference.fit import lmer
@@ -661,3 +662,14 @@ def test_a_column_that_lme4_drops_has_no_reml_estimate():
     data = data.assign(n=np.arange(len(data)) % 3, twice=2.0 * (np.arange(len(data)) % 3))
     found = reml_estimates(Model("log_fc ~ n + twice + (1 | gene)", data))
     assert [name for name, value in found.items() if np.isnan(value)] == ["twice"]
+
+
+def test_a_correlation_is_judged_by_the_name_in_the_foot():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"x": rng.normal(size=60), "g": np.repeat(list("abcdef"), 10), "y": rng.normal(size=60)})
+    fit = sf.lmer("y ~ x + (x | g)", table, draws=50, random_seed=1)
+    told = sf.recover(fit, {"cor|g": 0.4})
+    assert not any("cor|g[1, x]" in sentence for sentence in told.foot)
+    assert any("cor|g[1, x]" in sentence for sentence in sf.recover(fit, {"sigma": 1.0}).foot)
+    pd.testing.assert_frame_equal(sf.recover(fit, {"cor|g[1, x]": 0.4}).parameters, told.parameters)
+    assert told.parameters["truth"].tolist() == [0.4]

@@ -10,8 +10,10 @@ import pandas as pd
 import polars as pl
 import pytest
 
+import speclet_formula as sf
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.terms import Formula
+from speclet_formula.recovery import implied_truth
 from speclet_formula.recovery.simulate import simulate
 from speclet_formula.screens.datasets import m7, screen_design
 
@@ -283,3 +285,48 @@ def test_what_comes_back_is_typed_by_what_is_given():
     of_fit, of_formula = (get_type_hints(overload)["return"] for overload in get_overloads(simulate))
     assert of_fit is pd.DataFrame
     assert of_formula == tuple[pd.DataFrame, dict[str, Any]]
+
+
+QUOTED = pd.DataFrame({"a b": np.linspace(-1, 1, 48), "g h": np.repeat([f"l{k}" for k in range(8)], 6)})
+QUOTED_FORMULA = "y ~ `a b` + (`a b` | `g h`)"
+QUOTED_TRUTH = {
+    "Intercept": 1.0, "a b": 0.5, "1|g h_sigma": 1.0, "a b|g h_sigma": 0.5, "cor|g h": 0.4, "sigma": 0.3,
+}  # fmt: skip
+
+
+def test_a_truth_names_columns_with_the_formulas_back_quotes_or_without():
+    quoted = {
+        "Intercept": 1.0, "`a b`": 0.5, "1|`g h`_sigma": 1.0, "`a b`|`g h`_sigma": 0.5, "cor|`g h`[1, `a b`]": 0.4,
+        "sigma": 0.3,
+    }  # fmt: skip
+    plain, _ = sf.simulate(QUOTED_FORMULA, QUOTED, QUOTED_TRUTH, random_seed=1)
+    same, _ = sf.simulate(QUOTED_FORMULA, QUOTED, quoted, random_seed=1)
+    pd.testing.assert_frame_equal(plain, same)
+
+
+def test_a_correlation_may_have_the_name_that_a_recovery_gives_it():
+    by_pair = {key: value for key, value in QUOTED_TRUTH.items() if key != "cor|g h"} | {"cor|g h[1, a b]": 0.4}
+    plain, _ = sf.simulate(QUOTED_FORMULA, QUOTED, QUOTED_TRUTH, random_seed=1)
+    same, _ = sf.simulate(QUOTED_FORMULA, QUOTED, by_pair, random_seed=1)
+    pd.testing.assert_frame_equal(plain, same)
+    with pytest.raises(sf.DataError) as caught:
+        sf.simulate(QUOTED_FORMULA, QUOTED, QUOTED_TRUTH | by_pair, random_seed=1)
+    assert str(caught.value) == (
+        "truth has 'cor|g h' and 'cor|g h[1, a b]'.\n"
+        "The correlations of a block are 'cor|g h', all of them, or are named one by one.\nLeave one of them out."
+    )
+
+
+def test_of_three_correlations_each_may_be_named_and_none_may_lack():
+    table = QUOTED.assign(x=np.cos(np.arange(48)))
+    whole = {"Intercept": 0.0, "1|g h_sigma": 1.0, "x|g h_sigma": 1.0, "a b|g h_sigma": 1.0, "sigma": 0.1}
+    pairs = {"cor|g h[1, x]": 0.1, "cor|g h[1, a b]": 0.2, "cor|g h[x, a b]": 0.3}
+    formula = "y ~ 1 + (x + `a b` | `g h`)"
+    plain, _ = sf.simulate(formula, table, whole | {"cor|g h": [0.1, 0.2, 0.3]}, random_seed=1)
+    same, _ = sf.simulate(formula, table, whole | pairs, random_seed=1)
+    pd.testing.assert_frame_equal(plain, same)
+    del pairs["cor|g h[1, a b]"]
+    with pytest.raises(sf.DataError, match=r"^truth lacks 'cor\|g h\[1, a b\]'\."):
+        sf.simulate(formula, table, whole | pairs, random_seed=1)
+    implied = implied_truth(sf.Model(formula, plain), pairs)
+    assert implied.scalars == pairs

@@ -53,6 +53,7 @@ def matrix():
         (fit, "predictive", "Posterior predictive check"),
         (lambda: sf.lmer("Reaction ~ Days", sleepstudy_data(), method="ml"), None, "Fixed effects on Reaction"),
         (lambda: sf.lmer("Reaction ~ (1|Subject)", sleepstudy_data(), method="reml"), "residuals", "Residuals of 180"),
+        (lambda: sf.lmer("Reaction ~ (1|Subject)", sleepstudy_data(), method="reml"), "variances", "Standard dev"),
         (lambda: sf.compare({"one": fit(), "two": crossed_fit(seed=2)}), None, "Models by expected log predictive"),
         (lambda: sf.loo(fit()), None, "Pareto k of 48 rows"),
         (recovery, None, "Estimates against true effects"),
@@ -156,6 +157,11 @@ PICTURES = (
             "Its pictures: 'recovery', 'intervals', 'coverage', 'parameters'.\nNearest: 'intervals'.",
         ),
         (
+            lambda: sf.plot(crossed_fit(), "ranef"),
+            "there is no picture 'ranef' of a Fit.\nIts pictures: 'effects', 'fixed', 'variances', 'residuals', "
+            "'shrinkage', 'predictive', 'priors', 'pareto_k'.\nNearest: 'effects'.",
+        ),
+        (
             lambda: sf.plot(crossed_fit(), "fixed", group="gene"),
             "the picture 'fixed' has no argument group=.\nArguments: ax.\nLeave it out, or draw a picture that has "
             "it: 'effects', 'residuals', 'shrinkage', 'predictive'.",
@@ -192,6 +198,25 @@ def test_what_has_no_picture_is_refused(call, text):
     with pytest.raises(DataError) as caught:
         call()
     assert str(caught.value) == text
+
+
+def test_a_fit_without_draws_lists_the_pictures_that_it_has():
+    fit = sf.lmer("Reaction ~ (1|Subject)", sleepstudy_data(), method="reml")
+    with pytest.raises(sf.DataError) as caught:
+        sf.plot(fit, "trace")
+    assert "Its pictures: 'effects', 'fixed', 'variances', 'residuals'.\n" in str(caught.value)
+    for kind in ("effects", "fixed", "variances", "residuals"):
+        assert sf.plot(fit, kind).alt
+    for kind in ("shrinkage", "predictive", "priors", "pareto_k"):
+        with pytest.raises(sf.EstimateError) as refused:
+            sf.plot(fit, kind)
+        assert str(refused.value) == (
+            "a fit by REML has no draws.\n"
+            "Leave-one-out, recovery, diagnostics, prediction intervals and checks are made from draws; sf.predict, "
+            "sf.residuals and pictures of estimates need none.\n"
+            "Fit the model with method='exact'; likelihoods are compared by sf.anova."
+        )
+    assert len(sf.predict(fit)) == len(sf.residuals(fit)) == 180
 
 
 def level_table(rates):

@@ -33,10 +33,6 @@ SAME = 0.02  # of log likelihood that such a parameter loses at most on its way 
 UNBOUNDED_LINKS = ("log", "logit", "probit", "cloglog")
 FLAT = 1e-10  # curvature, relative to each parameter's own, below which a direction is rounding
 LOST = 1e7  # by how much the other parameters may inflate a variance
-LIMITS = {
-    "poisson": "The counts vary no more than a poisson response would",
-    "gaussian": "The response strays no farther from its means than a gaussian one would",
-}
 
 
 def covariance_of(found: Minimum) -> tuple[np.ndarray, np.ndarray]:
@@ -178,7 +174,7 @@ def _infinite(model: Model, point: Point) -> Iterator[str]:
         return
     size = float(np.mean(model.design.response)) if known.support == "count" else TAILS
     if size / point.others[-1] < NO_DIFFERENCE:
-        yield f"{LIMITS[known.limit]}: {model.family.parameters[-1]} is estimated as infinite."
+        yield f"{known.at_limit}: {model.family.parameters[-1]} is estimated as infinite."
 
 
 def _hardly_told(model: Model, found: Minimum, lost_at_limit: float | None) -> Iterator[str]:

@@ -46,8 +46,8 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
         of `residuals`.
     kind : str, optional
         Which of the result's pictures; by default the first one that it has. Of a fit "effects" (of levels), "fixed",
-        "variances", "residuals", "shrinkage", "predictive", "priors" or "pareto_k"; of a recovery "recovery",
-        "parameters", "intervals" or "coverage"; of ranked genes "volcano" or "ranks".
+        "variances", "residuals" and, where it has draws, "shrinkage", "predictive", "priors" or "pareto_k"; of a
+        recovery "recovery", "parameters", "intervals" or "coverage"; of ranked genes "volcano" or "ranks".
     **options
         Arguments of that picture's own function, `plot_effects` for "effects" and so on: group="gene".
 
@@ -71,8 +71,10 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
     """
     kinds = _kinds(result)
     name = next(iter(kinds)) if kind is None else kind
+    if name not in kinds and name in _OF_DRAWS and isinstance(result, PointFit):
+        result.idata  # noqa: B018 - it says that there are no draws, and what to do
     if name not in kinds:
-        near = nearest(str(name), kinds)
+        near = next((new for new in _OTHER_PICTURES.get(str(name), ()) if new in kinds), nearest(str(name), kinds))
         raise DataError(
             f"there is no picture {name!r} of a {type(result).__name__}.",
             f"Its pictures: {', '.join(map(repr, kinds))}.",
@@ -83,6 +85,14 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
         if option not in known:
             raise _unknown_option(option, value, name, kinds)
     return kinds[name](result, **options)
+
+
+# Other words for pictures, from the names of verbs and of other packages; the first that a result has is meant.
+_OTHER_PICTURES: Mapping[str, tuple[str, ...]] = {
+    "ranef": ("effects",), "random": ("effects",), "coef": ("effects", "fixed"), "caterpillar": ("effects",),
+    "fixef": ("fixed",), "forest": ("fixed",), "varcorr": ("variances",), "sd": ("variances",), "ppc": ("predictive",),
+    "pp_check": ("predictive",), "loo": ("pareto_k",), "khat": ("pareto_k",), "qq": ("residuals",),
+}  # fmt: skip
 
 
 def _arguments(draw: Draw) -> list[str]:
@@ -124,16 +134,10 @@ def _kinds(result: Any) -> Mapping[str, Draw]:
 
 def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
     effects: dict[str, Draw] = {"effects": plot_effects}
-    both = effects | {"fixed": plot_fixed} if _has_effects(fit) else {"fixed": plot_fixed} | effects
-    more: dict[str, Draw] = {
-        "variances": plot_variances,
-        "residuals": plot_residuals,
-        "shrinkage": plot_shrinkage,
-        "predictive": _predictive,
-        "priors": plot_priors,
-        "pareto_k": plot_pareto_k,
-    }
-    return both | more
+    fixed: dict[str, Draw] = {"fixed": plot_fixed}
+    both = effects | fixed if _has_effects(fit) else fixed | effects
+    more: dict[str, Draw] = {"variances": plot_variances, "residuals": plot_residuals}
+    return both | more | ({} if isinstance(fit, PointFit) else dict(_OF_DRAWS))
 
 
 def _has_effects(fit: Fit | PointFit) -> bool:
@@ -143,6 +147,14 @@ def _has_effects(fit: Fit | PointFit) -> bool:
 
 def _predictive(fit: Fit, *, group: Any = None, random_seed: int | None = 0) -> Picture:
     return plot_predictive(posterior_predictive(fit, random_seed=random_seed), group=group)
+
+
+_OF_DRAWS: Mapping[str, Draw] = {
+    "shrinkage": plot_shrinkage,
+    "predictive": _predictive,
+    "priors": plot_priors,
+    "pareto_k": plot_pareto_k,
+}
 
 
 def _of_recovery(recovery: Recovery) -> dict[str, Draw]:
