@@ -204,7 +204,7 @@ def test_pictures_show_the_numbers_of_the_tables():
     essential = table[table["control"] == "essential"]
     np.testing.assert_allclose(marks["essential"][:, 0], essential["estimate"])
     np.testing.assert_allclose(marks["essential"][:, 1], -np.log10(np.maximum(essential["lfsr"], 0.5 / 200)))
-    assert {text.get_text() for text in axis.texts} == {*table["gene"][:2], "surer than 200 draws can tell"}
+    assert {text.get_text() for text in axis.texts} == {*table["gene"][:2], "dashed: surer than 200 draws can tell"}
     assert f"First in rank: {table['gene'][0]}, {table['gene'][1]}." in volcano.alt
     ordered = table.sort_values("estimate")
     assert f"Smallest: {ordered['gene'].iloc[0]} {ordered['estimate'].iloc[0]:.2f}" in ranks.alt

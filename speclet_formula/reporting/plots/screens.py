@@ -78,6 +78,8 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10, ax: "Axes | None" = No
     _legend(axis, frame, "lower left" if -frame["estimate"].min() > frame["estimate"].max() else "lower right")
     first = frame.assign(height=height).nsmallest(label, "rank")
     at_top = first["height"] == height.max()
+    on_line = draws > 0 and height.max() >= -np.log10(floor)
+    at_top &= on_line or int(at_top.sum()) > 1  # a single one below the line is named as all others are
     _name_above(axis, first[at_top], "estimate", "height")
     _name_right(axis, first[~at_top], "estimate", "height")
     sure = frame["lfsr"] < 0.05  # noqa: PLR2004
