@@ -41,8 +41,8 @@ from speclet_formula.inference.exact.leave_one_out import (
 from speclet_formula.inference.plans import DrawsArguments, at_least
 from speclet_formula.model import Model, in_order_of
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.convergence import log_sum_exp, smooth_weights
 from speclet_formula.posterior.draws import draws_of
-from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import OBSERVATION_DIM, log_likelihood_blocks
 
 if TYPE_CHECKING:

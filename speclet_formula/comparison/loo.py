@@ -16,8 +16,8 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError
 from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.convergence import FEWEST_SMOOTHED
 from speclet_formula.posterior.draws import draws_of
-from speclet_formula.posterior.pareto import FEWEST_DRAWS
 from speclet_formula.prediction import OBSERVATION_DIM
 
 if TYPE_CHECKING:
@@ -176,10 +176,10 @@ def count_high_k(estimate: Any) -> int:
 def check_draws(fit: Fit) -> None:
     """Refuse what has no draws, or too few."""
     n_draws = len(draws_of(fit))
-    if n_draws < FEWEST_DRAWS:
+    if n_draws < FEWEST_SMOOTHED:
         raise ComparisonError(
             f"{n_draws} draws are too few for leave-one-out.",
-            f"The tail of the importance weights is looked at, which needs {FEWEST_DRAWS} draws; 1,000 are good.",
+            f"The tail of the importance weights is looked at, which needs {FEWEST_SMOOTHED} draws; 1,000 are good.",
             "Fit the model again with more draws.",
         )
 

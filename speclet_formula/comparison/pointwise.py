@@ -29,8 +29,8 @@ from speclet_formula.inference.exact.leave_one_out import (
 )
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.convergence import log_sum_exp, smooth_weights
 from speclet_formula.posterior.draws import Draws, draws_of
-from speclet_formula.posterior.pareto import log_sum_exp, smooth_weights
 from speclet_formula.prediction import BLOCK_BYTES, log_likelihood_blocks
 
 EFFICIENCY_SAMPLE = 1000  # parameters whose effective draws are averaged: it only sets the length of the tail

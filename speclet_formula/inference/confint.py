@@ -21,8 +21,7 @@ from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.criterion import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.inference.reml.fit import fit_point
 from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.intervals import Array, IntervalKind
-from speclet_formula.posterior.points import interval_of
+from speclet_formula.posterior.estimates import Array, IntervalKind, interval_of
 from speclet_formula.posterior.tidy import tidy
 
 type ConfintMethod = Literal["posterior", "wald", "profile"]

@@ -18,7 +18,7 @@ from speclet_formula.inference.minimum import Minimum
 from speclet_formula.model import Model
 from speclet_formula.model.collinearity import null_vectors, without_dependent
 from speclet_formula.posterior import PointFit
-from speclet_formula.posterior.points import PointEstimates, restored
+from speclet_formula.posterior.estimates import PointEstimates, restored
 
 type Verdict = Literal["converged", "singular", "doubtful"]
 

@@ -9,8 +9,18 @@ from scipy.special import ndtr
 
 from speclet_formula.design.design import Predictor
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, WaldInterval, stack, summarise
-from speclet_formula.posterior.points import PointEstimates, estimable, points_of, with_interval
+from speclet_formula.posterior.estimates import (
+    ESTIMATES,
+    Array,
+    Interval,
+    PointEstimates,
+    WaldInterval,
+    estimable,
+    points_of,
+    stack,
+    summarise,
+    with_interval,
+)
 
 type Function = Callable[[Array], Array]
 

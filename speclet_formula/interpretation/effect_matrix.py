@@ -11,8 +11,7 @@ from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.interpretation.level_effects import sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import Array, Interval, IntervalKind, stack, summarise
-from speclet_formula.posterior.points import interval_of, points_of
+from speclet_formula.posterior.estimates import Array, Interval, IntervalKind, interval_of, points_of, stack, summarise
 from speclet_formula.prediction import BLOCK_BYTES
 
 type Value = Literal["estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr"]

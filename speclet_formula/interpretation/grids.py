@@ -17,7 +17,7 @@ from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.formula.terms import Call, bare_name, columns_of
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.estimates import Array
 
 LARGEST_GRID = 20_000_000  # numbers in the columns of its rows, 160 MB
 _FEW = 2  # emmeans' cov.keep: a covariate with two values is a factor

@@ -17,7 +17,7 @@ from speclet_formula.design.design import GroupBlock, Predictor, sd_name
 from speclet_formula.errors import EstimateError, FormulaError, listed, nearest
 from speclet_formula.formula.terms import bare_name
 from speclet_formula.posterior.draws import Draws, Fitted, draws_of
-from speclet_formula.posterior.intervals import (
+from speclet_formula.posterior.estimates import (
     ESTIMATES,
     Array,
     Interval,

@@ -14,12 +14,17 @@ from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predict
 from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.formula.terms import bare_name
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
-from speclet_formula.posterior.points import (
+from speclet_formula.posterior.estimates import (
+    ESTIMATES,
+    Array,
+    Interval,
+    IntervalKind,
     PointEstimates,
     interval_of,
     points_of,
+    stack,
     stated_coefficients,
+    summarise,
     wald,
     with_interval,
 )

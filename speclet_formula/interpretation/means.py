@@ -17,8 +17,7 @@ from speclet_formula.interpretation.combinations import Values, combined, tabula
 from speclet_formula.interpretation.grids import Grid, check_variable, fixed_variables, make_grid, matrix_of
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind
-from speclet_formula.posterior.points import NOT_ESTIMABLE, interval_of
+from speclet_formula.posterior.estimates import ESTIMATES, NOT_ESTIMABLE, Array, Interval, IntervalKind, interval_of
 
 type Names = str | Sequence[str] | None
 

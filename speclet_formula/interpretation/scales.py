@@ -26,7 +26,7 @@ from speclet_formula.formula.terms import (
 from speclet_formula.interpretation.combinations import Function
 from speclet_formula.interpretation.grids import Grid
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.estimates import Array
 
 type Scale = Literal["link", "response"]
 

@@ -23,8 +23,7 @@ from speclet_formula.interpretation.grids import Grid, make_grid, matrix_of, pre
 from speclet_formula.interpretation.means import Means, Names, averaging, offset_words, variables_of
 from speclet_formula.interpretation.scales import Scale, check_type, response_function, way_back
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import Array, IntervalKind
-from speclet_formula.posterior.points import interval_of, points_of
+from speclet_formula.posterior.estimates import Array, IntervalKind, interval_of, points_of
 
 _STEP = 1e-3  # of the covariate's range, emmeans' delta.var
 

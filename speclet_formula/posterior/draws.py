@@ -17,8 +17,7 @@ from speclet_formula.design.merged import row_count
 from speclet_formula.errors import EstimateError, SamplingError
 from speclet_formula.families import Family
 from speclet_formula.formula.terms import Formula
-from speclet_formula.posterior.intervals import Array
-from speclet_formula.posterior.points import PointEstimates, points_of
+from speclet_formula.posterior.estimates import Array, PointEstimates, points_of
 
 POSTERIOR, STATISTICS = "posterior", "sample_stats"  # the groups of an ArviZ tree that are read
 

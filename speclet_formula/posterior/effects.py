@@ -12,13 +12,18 @@ import pandas as pd
 from speclet_formula.design.design import Design, GroupBlock, Predictor
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import Draws, Fitted, draws_of
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
-from speclet_formula.posterior.points import (
+from speclet_formula.posterior.estimates import (
     ASYMPTOTIC,
+    ESTIMATES,
+    Array,
+    Interval,
+    IntervalKind,
     PointEstimates,
     interval_of,
     points_of,
+    stack,
     stated_coefficients,
+    summarise,
     wald,
     with_interval,
 )
@@ -99,7 +104,7 @@ def summarise_fixed(
     Examples
     --------
     >>> from speclet_formula.posterior.effects import summarise_fixed
-    >>> from speclet_formula.posterior.intervals import choose_interval
+    >>> from speclet_formula.posterior.estimates import choose_interval
     >>> len(summarise_fixed(fit, choose_interval(), most=1))  # fit: Reaction ~ Days + (1 + Days | Subject)
     1
     """

@@ -14,8 +14,7 @@ from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.effects import summarise_fixed
-from speclet_formula.posterior.intervals import choose_interval
-from speclet_formula.posterior.points import PointEstimates
+from speclet_formula.posterior.estimates import PointEstimates, choose_interval
 from speclet_formula.posterior.summary import (
     MOST_FIXED,
     Summary,

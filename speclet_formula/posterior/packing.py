@@ -13,7 +13,7 @@ import pandas as pd
 
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import PointFit
-from speclet_formula.posterior.points import PointEstimates
+from speclet_formula.posterior.estimates import PointEstimates
 from speclet_formula.posterior.validation import is_name, of_class, require
 from speclet_formula.priors import Prior, Slot
 

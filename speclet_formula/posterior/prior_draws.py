@@ -16,7 +16,7 @@ from speclet_formula.errors import DataError, PriorError
 from speclet_formula.families import specification_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
-from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.estimates import Array
 from speclet_formula.priors import Prior, Slot, draw, log_density, matrices_of, pairs_of
 
 MOST_TRIES = 2000  # new draws of thresholds that do not increase

@@ -12,7 +12,7 @@ import pandas as pd
 from speclet_formula.design.design import GroupBlock
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import Draws, draws_of
-from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.estimates import Array
 from speclet_formula.posterior.variances import has_residual
 
 SMALL = 0.1  # of the residual SD, or on the link's scale: effects that hardly move a single observation

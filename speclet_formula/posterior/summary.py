@@ -19,7 +19,7 @@ from speclet_formula.model import Finding
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of, library_of, ngrps, nobs
 from speclet_formula.posterior.effects import family_parameters, summarise_fixed
-from speclet_formula.posterior.intervals import Interval, choose_interval
+from speclet_formula.posterior.estimates import Interval, choose_interval
 from speclet_formula.posterior.variances import has_residual, summarise_predictor
 
 MOST_FIXED = 20  # rows of fixed effects that are shown

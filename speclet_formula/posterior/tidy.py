@@ -10,8 +10,19 @@ from speclet_formula.design.design import Design
 from speclet_formula.errors import EstimateError, nearest
 from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.effects import fixef, ranef
-from speclet_formula.posterior.intervals import ESTIMATES, Array, Interval, IntervalKind, stack, summarise
-from speclet_formula.posterior.points import ASYMPTOTIC, PointEstimates, interval_of, points_of, wald
+from speclet_formula.posterior.estimates import (
+    ASYMPTOTIC,
+    ESTIMATES,
+    Array,
+    Interval,
+    IntervalKind,
+    PointEstimates,
+    interval_of,
+    points_of,
+    stack,
+    summarise,
+    wald,
+)
 from speclet_formula.posterior.variances import RESIDUAL, has_residual, residual_label
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)

@@ -12,7 +12,7 @@ from speclet_formula.design.design import Design, GroupBlock, variable_name
 from speclet_formula.model import Model
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.draws import POSTERIOR, STATISTICS
-from speclet_formula.posterior.points import PointEstimates
+from speclet_formula.posterior.estimates import PointEstimates
 from speclet_formula.priors import Prior, Slot
 
 MOST_OF_A_FORMULA = 1_000_000  # characters

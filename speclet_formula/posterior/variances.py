@@ -14,18 +14,20 @@ from speclet_formula.design.merged import column_means
 from speclet_formula.errors import EstimateError
 from speclet_formula.families import FAMILIES, is_ordinal, specification_of
 from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of, values_of
-from speclet_formula.posterior.intervals import (
+from speclet_formula.posterior.estimates import (
     ESTIMATES,
     Array,
     Interval,
     IntervalKind,
     bounds,
     choose_interval,
+    interval_of,
     point_estimates,
+    points_of,
     stack,
     summarise,
+    without_intervals,
 )
-from speclet_formula.posterior.points import interval_of, points_of, without_intervals
 
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
 RESIDUAL, SCALE = "Residual", "Scale"  # the latter of a t response

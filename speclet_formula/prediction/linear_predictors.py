@@ -12,7 +12,7 @@ from speclet_formula.design import Design, Predictor
 from speclet_formula.errors import DataError
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link
 from speclet_formula.posterior.draws import Draws, FittedModel
-from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.estimates import Array
 
 BLOCK_BYTES = 32 * 2**20  # of an array of draws x rows; four of them exist at a time here, nine in leave-one-out
 OBSERVATION_DIM = "__obs__"  # Bambi's name for it

@@ -9,7 +9,7 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import DataError
 from speclet_formula.model.observation import observed_log_density
 from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of, posterior_of
-from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.estimates import Array
 from speclet_formula.prediction.linear_predictors import OBSERVATION_DIM, at_rows, gather, row_blocks
 
 if TYPE_CHECKING:

@@ -17,8 +17,7 @@ from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
-from speclet_formula.posterior.intervals import Array
-from speclet_formula.posterior.points import PointEstimates
+from speclet_formula.posterior.estimates import Array, PointEstimates
 from speclet_formula.prediction.linear_predictors import ModelDraws, PredictorDraws
 from speclet_formula.priors import Prior, matrices_of
 

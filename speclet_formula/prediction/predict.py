@@ -15,21 +15,19 @@ from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError
 from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of
-from speclet_formula.posterior.intervals import (
+from speclet_formula.posterior.estimates import (
     ESTIMATES,
+    NOT_ESTIMABLE,
     Array,
     Interval,
     IntervalKind,
-    point_estimates,
-    stack,
-    summarise,
-)
-from speclet_formula.posterior.points import (
-    NOT_ESTIMABLE,
     PointEstimates,
     estimable,
     interval_of,
+    point_estimates,
     points_of,
+    stack,
+    summarise,
     wald,
     without_intervals,
 )

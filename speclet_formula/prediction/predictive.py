@@ -18,7 +18,7 @@ from speclet_formula.families import FAMILIES, draw_response
 from speclet_formula.model import Model
 from speclet_formula.model.observation import draw_between
 from speclet_formula.posterior.draws import Draws, draws_in, draws_of
-from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.estimates import Array
 from speclet_formula.posterior.prior_draws import check_draws, prior_draws
 from speclet_formula.prediction.linear_predictors import at_rows, gather
 

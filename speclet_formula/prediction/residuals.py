@@ -17,7 +17,7 @@ from speclet_formula.families import Family, expected_response, families_with, i
 from speclet_formula.families.registry import weighted
 from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.draws import values_of
-from speclet_formula.posterior.intervals import Array, IntervalKind
+from speclet_formula.posterior.estimates import Array, IntervalKind
 from speclet_formula.prediction.linear_predictors import at_rows, gather, row_blocks
 from speclet_formula.prediction.predict import fitted, predict
 from speclet_formula.prediction.responses import draw_rows

@@ -23,8 +23,7 @@ from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, colum
 from speclet_formula.model import Model
 from speclet_formula.model.observation import draw_between
 from speclet_formula.posterior.draws import draws_of, values_of
-from speclet_formula.posterior.intervals import Array
-from speclet_formula.posterior.points import points_of
+from speclet_formula.posterior.estimates import Array, points_of
 from speclet_formula.prediction.linear_predictors import ModelDraws, PredictorDraws, at_rows, gather
 from speclet_formula.prediction.new_data import draw_anew, draw_point_anew, without_groups
 

@@ -11,7 +11,7 @@ import xarray as xr
 
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws, draws_of, posterior_of
-from speclet_formula.posterior.intervals import Array
+from speclet_formula.posterior.estimates import Array
 from speclet_formula.posterior.prior_draws import log_prior
 from speclet_formula.prediction.log_likelihood import log_likelihood_blocks
 

@@ -14,7 +14,7 @@ from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.design.merged import row_count
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
-from speclet_formula.posterior.intervals import without_rows
+from speclet_formula.posterior.estimates import without_rows
 from speclet_formula.recovery.parameters import INTERVAL, interval, many_cells
 from speclet_formula.recovery.parts import determines
 from speclet_formula.recovery.truth import ImpliedTruth

@@ -19,8 +19,7 @@ from speclet_formula.inference.reml.fit import fit_point, why_not_reml
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import mixing
 from speclet_formula.posterior.draws import Draws, values_of
-from speclet_formula.posterior.intervals import without_rows
-from speclet_formula.posterior.points import stated_coefficients
+from speclet_formula.posterior.estimates import stated_coefficients, without_rows
 from speclet_formula.priors import Prior, draw, prior_sd
 from speclet_formula.recovery.parts import model_means
 

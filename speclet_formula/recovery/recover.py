@@ -20,7 +20,7 @@ from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws, draws_of
-from speclet_formula.posterior.intervals import without_rows
+from speclet_formula.posterior.estimates import without_rows
 from speclet_formula.recovery.blocks import (
     Block,
     agreement,

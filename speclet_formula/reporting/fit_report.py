@@ -21,7 +21,7 @@ from speclet_formula.model import relate_groups
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import draws_of, library_of
 from speclet_formula.posterior.effects import ranef
-from speclet_formula.posterior.points import interval_of
+from speclet_formula.posterior.estimates import interval_of
 from speclet_formula.posterior.summary import Summary
 from speclet_formula.prediction.predictive import posterior_predictive
 from speclet_formula.priors import PRESETS, slot_frame

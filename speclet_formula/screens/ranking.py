@@ -10,8 +10,7 @@ from speclet_formula.design.design import GroupBlock
 from speclet_formula.errors import DataError, EstimateError, listed, nearest
 from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of
-from speclet_formula.posterior.intervals import Array, IntervalKind, choose_interval, stack, summarise
-from speclet_formula.posterior.points import points_of
+from speclet_formula.posterior.estimates import Array, IntervalKind, choose_interval, points_of, stack, summarise
 from speclet_formula.screens.columns import text_of_labels
 
 RANKED = ("estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr", "s_value")

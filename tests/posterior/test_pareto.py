@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from arviz_stats.base import array_stats
 
-from speclet_formula.posterior.pareto import fit_pareto, log_sum_exp, smooth_weights, tail_length
+from speclet_formula.posterior.convergence import fit_pareto, log_sum_exp, smooth_weights, tail_length
 
 
 def ratios(rng, draws):

@@ -36,9 +36,8 @@ from speclet_formula.inference.exact.density import (
 from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, find_mode, metropolis
 from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.model import Model
-from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing
+from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing, smooth_weights
 from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
-from speclet_formula.posterior.pareto import smooth_weights
 
 COSTLY = 20_000  # numbers to go through from which on an evaluation, some milliseconds then, is saved where it can be
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting

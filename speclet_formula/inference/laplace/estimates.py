@@ -19,7 +19,7 @@ from speclet_formula.inference.laplace.criterion import (
 from speclet_formula.inference.maximum_likelihood import Verdict, singularities, verdict_of
 from speclet_formula.inference.minimum import Minimum
 from speclet_formula.model import Model
-from speclet_formula.posterior.points import PointEstimates
+from speclet_formula.posterior.estimates import PointEstimates
 
 FLAT_REMEDY = (
     "A level or a combination of levels has the same outcome in all its rows, or too few rows. Leave the term out, or "

@@ -39,7 +39,7 @@ from speclet_formula.inference.reml.criterion import (
 )
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
-from speclet_formula.posterior.points import PointEstimates
+from speclet_formula.posterior.estimates import PointEstimates
 
 NO_RESIDUAL = 1e-10  # share of the response's variance below which a residual is rounding
 MOVED = 1e-5  # relative change of a variance, of a step along which the likelihood does not change

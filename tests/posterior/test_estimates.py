@@ -8,9 +8,9 @@ import pytest
 from arviz_stats.base import array_stats
 
 from speclet_formula.errors import EstimateError
-from speclet_formula.posterior import intervals
+from speclet_formula.posterior import estimates as intervals
 from speclet_formula.posterior.effects import fixef
-from speclet_formula.posterior.intervals import Interval, choose_interval, summarise
+from speclet_formula.posterior.estimates import Interval, choose_interval, summarise
 from speclet_formula.posterior.variances import sigma, varcorr
 from tests.fakes import correlated_fit
 
