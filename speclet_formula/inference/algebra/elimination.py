@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from speclet_formula.inference.algebra.forest import ClassMoments, Forest, distance, link_of, mixed
+from speclet_formula.inference.algebra.forest import GOLDEN, ClassMoments, Forest, distance, link_of, mixed
 from speclet_formula.inference.algebra.numeric import CompiledRows
 from speclet_formula.inference.algebra.symbolic import Array, compiled
 
@@ -266,7 +266,6 @@ def spreads(
 @compiled
 def row_signatures(forest: Forest, contexts: Contexts, rows: CompiledRows) -> Array:
     """Return two hashes (n, 2) of all that w'P^-1 w depends on."""
-    golden = np.uint64(0x9E3779B97F4A7C15)
     words = rows.values.view(np.uint64)
     found = np.zeros((len(rows.starts) - 1, 2), dtype=np.uint64)
     for row in range(len(found)):
@@ -274,14 +273,14 @@ def row_signatures(forest: Forest, contexts: Contexts, rows: CompiledRows) -> Ar
         for a in range(rows.starts[row], rows.starts[row + 1]):
             lowest = min(lowest, rows.columns[a])
         head = np.uint64(0) if lowest == forest.lead else np.uint64(contexts.of[lowest] + 1)
-        word = mixed(head + golden)
+        word = mixed(head + GOLDEN)
         found[row, 0], found[row, 1] = word, mixed(word)
         for a in range(rows.starts[row], rows.starts[row + 1]):
             if rows.columns[a] >= forest.lead:
                 where = np.uint64(1 + 2 * (rows.columns[a] - forest.lead))
             else:
                 where = np.uint64(2 * distance(forest.parents, lowest, rows.columns[a]))
-            word = mixed(words[a] + mixed(where + golden))
+            word = mixed(words[a] + mixed(where + GOLDEN))
             found[row, 0] += word
-            found[row, 1] += mixed(word + golden)
+            found[row, 1] += mixed(word + GOLDEN)
     return found

@@ -16,7 +16,7 @@ from speclet_formula.design import Design, centre_of
 from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.algebra.dense import DenseMatrix
-from speclet_formula.inference.algebra.matrix import CompressedRows, Equations, Factors, Matrix, row_pairs
+from speclet_formula.inference.algebra.matrix import CompressedRows, Equations, Factors, Matrix
 
 MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as sparse ones, whose loops must be compiled
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
@@ -92,12 +92,10 @@ class NormalEquations:
 
     def less(self, rows: CompressedRows) -> "NormalEquations":
         """Take rows out: the pattern stays."""
-        pairs, first, second = row_pairs(rows.W)
-        products = pairs.T @ rows.weights
+        first, second, products = rows.gram
         gram = self.gram.copy()
-        gram[self.matrix.places(first, second)] -= np.where(first == second, products, products / 2)
-        moment = rows.W.T @ (rows.weights * rows.response)
-        return replace(self, gram=gram, moment=self.moment - moment[self.matrix.order])
+        gram[self.matrix.places(first, second)] -= products
+        return replace(self, gram=gram, moment=self.moment - rows.moment[self.matrix.order])
 
     def prepared(self, W: Any) -> Any:
         """Return sparse rows (n, p) as `Factors.spreads` takes them."""

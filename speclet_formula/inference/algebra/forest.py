@@ -20,7 +20,7 @@ MOST_CLASSES = 0.3  # of the leading columns; where more differ, there is little
 MOST_SQUARES = 2**22  # numbers that the moments of all classes may hold
 MOST_HELD = 16  # numbers that a column may hold on average, while they are added up
 
-_GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+GOLDEN, _FIRST, _SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _LEFT, _RIGHT = np.uint64(0xD6E8FEB86659FD93), np.uint64(0xA5A5A5A5A5A5A5A5)
 
 
@@ -104,7 +104,7 @@ def component_order(ranks: Array, pattern: Any) -> tuple[Array, int] | None:
 
 def forest_of(upper: Upper, lead: int, *, most: float = MOST_CLASSES) -> Forest | None:
     """Find the classes of the leading columns; None where more than a share of `most` differ."""
-    keys = upper.gram.view(np.uint64) + (upper.numbers.astype(np.uint64) * _GOLDEN)
+    keys = upper.gram.view(np.uint64) + (upper.numbers.astype(np.uint64) * GOLDEN)
     parents = _climb(lead, upper.starts, upper.rows)
     hashes, spans = _signatures(lead, upper.size, upper.starts, upper.rows, keys, parents)
     first, classes = alike(hashes)
@@ -299,9 +299,9 @@ def _signatures(lead: int, size: int, starts: Array, rows: Array, keys: Array, p
                 where = np.uint64(2 * far)
             else:
                 where = np.uint64(1 + 2 * (column - lead))
-            word = mixed(keys[place] + mixed(where + _GOLDEN))
+            word = mixed(keys[place] + mixed(where + GOLDEN))
             hashes[row, 0] += word
-            hashes[row, 1] += mixed(word + _GOLDEN)
+            hashes[row, 1] += mixed(word + GOLDEN)
     for column in range(lead):
         hashes[column, 0], hashes[column, 1] = mixed(hashes[column, 0]), mixed(hashes[column, 1])
         parent = parents[column]

@@ -25,6 +25,18 @@ class CompressedRows(NamedTuple):
     weights: np.ndarray  # (n,)
     response: np.ndarray  # (n,)
 
+    @property
+    def gram(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Columns first <= second, and the entries of W'W, weighted, at each pair of them."""
+        pairs, first, second = row_pairs(self.W)
+        products = pairs.T @ self.weights
+        return first, second, np.where(first == second, products, products / 2)  # others are met in either order
+
+    @property
+    def moment(self) -> np.ndarray:
+        """(p,) W'y, weighted."""
+        return np.asarray(self.W.T @ (self.weights * self.response))
+
 
 class Factors(Protocol):
     """Factors C of one or of some matrices P = C C', k at a time; NaN where P is not positive definite."""

@@ -36,7 +36,7 @@ from speclet_formula.inference.algebra.forest import (
     forest_of,
     moments_of,
 )
-from speclet_formula.inference.algebra.matrix import CompressedRows, row_pairs
+from speclet_formula.inference.algebra.matrix import CompressedRows
 from speclet_formula.inference.algebra.numeric import CompiledRows
 
 FEW_ROWS = 4  # up to which a solve for each is quicker than the entries of the inverse that all rows need
@@ -133,12 +133,10 @@ class PatternedEquations:
 
     def less(self, rows: CompressedRows) -> "PatternedEquations":
         """Take rows out: what they leave behind are classes of their own."""
-        pairs, first, second = row_pairs(rows.W)
-        products = pairs.T @ rows.weights
+        first, second, products = rows.gram
         gram = self.upper.gram.copy()
-        at = _places(self.upper, self.position[first], self.position[second])
-        gram[at] -= np.where(first == second, products, products / 2)
-        moment = self.moment - (rows.W.T @ (rows.weights * rows.response))[self.order]
+        gram[_places(self.upper, self.position[first], self.position[second])] -= products
+        moment = self.moment - rows.moment[self.order]
         upper = self.upper._replace(gram=gram)
         forest = cast(Forest, forest_of(upper, self.forest.lead, most=1.0))
         return replace(self, upper=upper, forest=forest, moment=moment, moments=None)
