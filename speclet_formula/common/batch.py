@@ -88,7 +88,7 @@ def run_batch[K: Hashable, R](
     """
     known = {key: load(key) for key in tasks} if load is not None else {}
     done = {key: outcome for key, outcome in known.items() if outcome is not None}
-    made = _made(work, {key: task for key, task in tasks.items() if key not in done}, cores, stop=stop)
+    made = outcomes_of(work, {key: task for key, task in tasks.items() if key not in done}, cores, stop=stop)
     for outcome in with_progress(made, what, len(tasks), len(done), shown=progress):
         done[outcome.key] = outcome if save is None else save(outcome)
     return [done[key] for key in tasks]
@@ -119,10 +119,13 @@ def attempt[K: Hashable, R](key: K, work: Callable[..., R], task: tuple[Any, ...
     return Outcome(key, result, reason, time.perf_counter() - started, time.process_time() - processor)
 
 
-def _made[K: Hashable, R](
+def outcomes_of[K: Hashable, R](
     work: Callable[..., R], tasks: Mapping[K, tuple[Any, ...]], cores: int | None, *, stop: bool
 ) -> Iterator[Outcome[K, R]]:
-    """Do tasks where joblib says; if a process is killed, those that it may have had run alone, each in its own."""
+    """Do tasks where joblib says; if a process is killed, those that it may have had run alone, each in its own.
+
+    The arguments are those of `run_batch`; each outcome is given as it comes in.
+    """
     from joblib import effective_n_jobs
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
@@ -156,6 +159,17 @@ def _alone[K: Hashable, R](key: K, work: Callable[..., R], task: tuple[Any, ...]
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
+
+
+def configured_cores(cores: int | None) -> int:
+    """Return how many processes share work that one does well: those that are asked for, or joblib is configured for.
+
+    Without either it is this process alone; of a cluster without a number all of it.
+    """
+    import joblib
+
+    backend, configured = joblib.parallel.get_active_backend()
+    return int(joblib.effective_n_jobs(cores or configured or getattr(backend, "default_n_jobs", 1)))
 
 
 def spread(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], cores: int | None) -> Iterator[Any]:
