@@ -16,12 +16,12 @@ from typing import Any, cast
 import numpy as np
 import pandas as pd
 
-from speclet_formula.common.batch import configured_cores, outcomes_of
+from speclet_formula.common.batch import configured_cores, each_outcome
 from speclet_formula.common.files import SORTED, has_no_order
 from speclet_formula.design.cells import LEFT, MEAN, Pile, merged_pieces, pile, single_rows, whole_pile
 from speclet_formula.design.merged import ROWS, WITHIN
 from speclet_formula.design.sources import SOURCES, TEXT, FilePart, Files, is_text, open_files, read_part, unreadable
-from speclet_formula.errors import DataError
+from speclet_formula.errors import DataError, SamplingError
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,8 +257,15 @@ def _all_parts_read(table: Scan, wanted: _Wanted) -> Iterator[tuple[int, _Coded]
         return
     # As many at a time as workers are busy with: parts that wait here to be put together take memory.
     for some in batched(tasks, 2 * cores):
-        for outcome in outcomes_of(_read_part, {place: tasks[place] for place in some}, table.cores, stop=True):
-            yield outcome.key, cast(_Coded, outcome.result)
+        try:
+            for outcome in each_outcome(_read_part, {place: tasks[place] for place in some}, table.cores, stop=True):
+                yield outcome.key, cast(_Coded, outcome.result)
+        except SamplingError as error:
+            raise DataError(
+                f"{table.name} cannot be read: the processes that read a part of it were killed.",
+                "Each holds chunksize= rows and, of a table whose rows are merged, the distinct ones of its part.",
+                "Often they want more memory: give fewer cores=, or workers with more of it.",
+            ) from error
 
 
 def _read_part(part: FilePart, wanted: _Wanted) -> _Coded:

@@ -321,7 +321,7 @@ def test_a_lost_worker_of_a_dask_cluster_costs_its_part_alone(tmp_path: Path, ti
         ):
             poisoned = with_poison(tmp_path, times)
             if times > 1:
-                with pytest.raises(sf.SamplingError, match="was killed"):
+                with pytest.raises(sf.DataError, match="the processes that read a part of it were killed"):
                     sf.Model(BY_GENE, poisoned)
                 return
             found = sf.Model(BY_GENE, poisoned).data
