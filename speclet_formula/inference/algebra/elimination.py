@@ -25,8 +25,11 @@ LOST = 1e-11  # of a diagonal entry: a pivot that is smaller has five digits at 
 
 
 @compiled
-def eliminate(forest: Forest, values: Array, fronts: Array) -> bool:
-    """Fill the fronts from the values at `forest.entry_places`; False if P is not positive definite, or hardly."""
+def eliminate(forest: Forest, values: Array, fronts: Array, lost: float) -> bool:
+    """Fill the fronts from the values at `forest.entry_places`; False if P is not positive definite, or hardly.
+
+    `lost` is the share of a diagonal entry that a pivot has to exceed.
+    """
     for k in range(len(forest.counts)):
         front = _front(forest, fronts, k)
         front[:] = 0.0
@@ -35,7 +38,7 @@ def eliminate(forest: Forest, values: Array, fronts: Array) -> bool:
         whole = front[0, 0]
         for link in range(forest.links[k], forest.links[k + 1]):
             _take_in(forest, fronts, k, link)
-        if not front[0, 0] > LOST * whole:
+        if not front[0, 0] > lost * whole:
             return False
         root = np.sqrt(front[0, 0])
         front[0, 1:] /= root
@@ -122,10 +125,11 @@ def backward(forest: Forest, fronts: Array, vector: Array) -> None:
 
 
 @compiled
-def quadratic(forest: Forest, moments: ClassMoments, fronts: Array, scale: float, right: Array) -> float:
-    """Return the leading part of r'P^-1 r, r being the moments' vector times `scale`; reduce the corner's part of r.
+def quadratic(forest: Forest, moments: ClassMoments, fronts: Array, scales: Array, right: Array) -> float:
+    """Return the leading part of r'P^-1 r; reduce the corner's part of r.
 
-    What `forward` does to each column is done once for each class, to the numbers that its columns hold.
+    A column's r is the sum of its own numbers times the scales of its class, which start at `moments.owns`. What
+    `forward` does to each column is done once for each class, to the numbers that its columns hold.
     """
     starts = np.zeros(len(forest.counts) + 1, dtype=np.int64)
     for k in range(len(forest.counts)):
@@ -133,7 +137,8 @@ def quadratic(forest: Forest, moments: ClassMoments, fronts: Array, scale: float
     held, total = np.zeros(starts[-1]), 0.0
     for k in range(len(forest.counts)):
         own = held[starts[k] : starts[k + 1]].reshape((forest.spans[k] + 1, moments.widths[k]))
-        own[0, 0] = scale
+        for a in range(moments.owns[k], moments.owns[k + 1]):
+            own[0, a - moments.owns[k]] = scales[a]
         for link in range(forest.links[k], forest.links[k + 1]):
             low, slot = forest.below[link], moments.slots[link]
             inner = held[starts[low] : starts[low + 1]].reshape((forest.spans[low] + 1, moments.widths[low]))

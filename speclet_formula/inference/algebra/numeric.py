@@ -337,9 +337,12 @@ def backward(pattern: Pattern, factor: Cholesky, vector: np.ndarray) -> None:
     backward_lead(pattern, factor, vector, factor.wide @ vector[pattern.lead :])
 
 
-def invert(pattern: Pattern, factor: Cholesky) -> Inverse:
-    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on."""
-    half = np.linalg.inv(factor.corner)
+def invert(pattern: Pattern, factor: Cholesky, given: int = 0) -> Inverse:
+    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on.
+
+    The last rows, so many as are `given`, are left out of P, and zero in its inverse; they lie in the corner.
+    """
+    half = np.linalg.inv(factor.corner)[: len(factor.corner) - given]
     corner = half.T @ half
     wide = -factor.wide @ corner
     inverse = Inverse(
@@ -349,8 +352,8 @@ def invert(pattern: Pattern, factor: Cholesky) -> Inverse:
     return inverse
 
 
-def inverse_entries(pattern: Pattern, factor: Cholesky) -> np.ndarray:
-    """Return the entries of P^-1 at those of P's upper triangle."""
+def inverse_entries(pattern: Pattern, factor: Cholesky, given: int = 0) -> np.ndarray:
+    """Return the entries of P^-1 at those of P's upper triangle; `given` as `invert` takes it."""
     entries = np.empty(len(pattern.rows))
-    pattern_entries(pattern, invert(pattern, factor), entries)
+    pattern_entries(pattern, invert(pattern, factor, given), entries)
     return entries
