@@ -60,13 +60,14 @@ def _front(forest: Forest, fronts: Array, k: int) -> Array:
 def _take_in(forest: Forest, fronts: Array, k: int, link: int) -> None:
     """Add what the columns at a link's lower end hand on."""
     low, times, first = forest.below[link], forest.times[link], forest.maps[link]
-    front, inner = _front(forest, fronts, k), _front(forest, fronts, low)
-    height = forest.spans[k] + 1
-    for i in range(1, inner.shape[0]):
-        for j in range(i, inner.shape[0]):
-            front[i - 1, j - 1] += times * inner[i, j]
-        for j in range(inner.shape[1] - inner.shape[0]):
-            front[i - 1, height + forest.map_places[first + j]] += times * inner[i, inner.shape[0] + j]
+    height, inner = forest.spans[k] + 1, forest.spans[low] + 1
+    width, sides = height + forest.sides[k + 1] - forest.sides[k], forest.sides[low + 1] - forest.sides[low]
+    for i in range(1, inner):  # without a view of either front: links are many, and most are small
+        to, at = forest.fronts[k] + (i - 1) * width, forest.fronts[low] + i * (inner + sides)
+        for j in range(i, inner):
+            fronts[to + j - 1] += times * fronts[at + j]
+        for j in range(sides):
+            fronts[to + height + forest.map_places[first + j]] += times * fronts[at + inner + j]
 
 
 @compiled
