@@ -17,10 +17,12 @@ from scipy.linalg import lapack
 from speclet_formula.inference.algebra.elimination import (
     LOST,
     Contexts,
+    add_normals,
     backward,
     contexts_of,
     eliminate,
     forward,
+    gather,
     invert,
     quadratic,
     row_signatures,
@@ -36,7 +38,7 @@ from speclet_formula.inference.algebra.forest import (
     forest_of,
     moments_of,
 )
-from speclet_formula.inference.algebra.matrix import CompressedRows
+from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
 from speclet_formula.inference.algebra.numeric import CompiledRows
 
 FEW_ROWS = 4  # up to which a solve for each is quicker than the entries of the inverse that all rows need
@@ -189,6 +191,15 @@ class PatternedFactors:
         backward(self.equations.forest, self.fronts, vector)
         solved[0, self.equations.order] = vector
         return solved
+
+    def draw(self, rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+        """Fill out (1, c) with a draw of the coefficients: one pass forward, one of normals, one backward, in place."""
+        forest, vector = self.equations.forest, self.equations.right(self.s2, self.numbers)
+        self._forward(vector)
+        add_normals(rng, vector)
+        vector[forest.lead :] = _solved(self.corner, vector[forest.lead :], transposed=True)
+        backward(forest, self.fronts, vector)
+        gather(vector, self.equations.position, kept, out[0])
 
     def spreads(self, rows: PatternedRows) -> np.ndarray:
         """Return w'P^-1 w, (1, n), of n rows."""

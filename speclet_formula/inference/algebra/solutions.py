@@ -10,7 +10,7 @@ import numpy as np
 
 from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.inference.algebra.equations import System
-from speclet_formula.inference.algebra.matrix import CompressedRows
+from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
 
 SHARE = 2**15  # entries of factors: with fewer to compute, a thread takes longer to start than to end
 _ALL = slice(None)
@@ -60,14 +60,16 @@ def draw(
     seeds: np.ndarray,
     *,
     columns: np.ndarray | None = None,
+    centre: np.ndarray | None = None,
     threads: int = 1,
 ) -> np.ndarray:
     """Draw coefficients for each of N draws of the variances, an (N, columns) array; one seed for each equal part.
 
-    They are measured from the centre. All are drawn, since one is drawn given others, but only those at `columns` are
-    kept, all of them by default.
+    They are measured from the system's centre, and `centre` (columns,) is added. All are drawn, since one is drawn
+    given others, but only those at `columns` are kept, all of them by default.
     """
     chosen = np.arange(system.layout.size) if columns is None else columns
+    kept = DrawnColumns(chosen, system.units.coefficients[chosen], np.zeros(len(chosen)) if centre is None else centre)
     s2, numbers = _in_units(system, s2, numbers)
     out = np.empty((len(s2), len(chosen)))
     bounds = np.linspace(0, len(s2), len(seeds) + 1).astype(int)
@@ -75,11 +77,9 @@ def draw(
     def run(k: int) -> None:
         part, rng = slice(bounds[k], bounds[k + 1]), np.random.default_rng(int(seeds[k]))
         for inner, factors in system.equations.factored(s2[part], numbers[part]):
-            half = factors.half
-            out[within(part, inner)] = factors.backward(half + rng.standard_normal(half.shape))[:, chosen]
+            factors.draw(rng, kept, out[within(part, inner)])
 
     _spread(run, range(len(seeds)), _busy(len(s2), max(system.equations.work, system.layout.size), threads))
-    out *= system.units.coefficients[chosen]
     return out
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.inference.algebra.matrix import Fill
+from speclet_formula.inference.algebra.matrix import Fill, DrawnColumns, write_draws
 from speclet_formula.inference.algebra.numeric import (
     Cholesky,
     CompiledRows,
@@ -108,6 +108,10 @@ class SparseFactors:
         backward(self.matrix.pattern, self.factor, vector)
         solved[0, self.matrix.order] = vector
         return solved
+
+    def draw(self, rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+        """Fill out (k, c) with a draw of the coefficients for each matrix."""
+        write_draws(self, rng, kept, out)
 
     def solve(self, vector: np.ndarray) -> np.ndarray:
         """Return P^-1 times a vector (p,), both in the rows' own order."""

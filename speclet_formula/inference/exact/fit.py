@@ -95,8 +95,8 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     seeds = rng.integers(2**31, size=plan.chains)
     kept = _kept(model, marginal.system.layout, plan)
     s2 = sds[:, 0] ** 2
-    coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, threads=plan.cores)
-    coefficients += (marginal.centre + marginal.system.centre)[kept.columns]
+    centre = (marginal.centre + marginal.system.centre)[kept.columns]
+    coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, centre=centre, threads=plan.cores)
     variables = _variables(model, marginal, plan, kept, coefficients, sds, partial)
     return make_tree(model, variables, statistics, "exact")
 
