@@ -169,7 +169,9 @@ def build_system(
     by_classes = algebra == "auto" and not dense
     equations: Equations | None = _by_classes(layout, gram, pattern, sums.moment, prior) if by_classes else None
     if equations is None:
-        equations = _equations(matrix_of(layout.size, pattern, prior[:2]), gram, sums.moment, prior)
+        equations = _equations(
+            matrix_of(layout.size, pattern, prior[:2], ranks=ranks_of(layout)), gram, sums.moment, prior
+        )
     system = System(
         layout=layout,
         W=sums.W,
@@ -193,11 +195,16 @@ def _by_classes(layout: CoefficientLayout, gram: Any, pattern: Any, moment: np.n
     # Here and not at the top, as for the sparse ones below.
     from speclet_formula.inference.algebra.patterned import patterned_equations
 
-    ranks = np.full(layout.size, len(layout.levels))  # the highest for what belongs to no block
+    return patterned_equations(gram, pattern, moment, prior, ranks_of(layout))
+
+
+def ranks_of(layout: CoefficientLayout) -> np.ndarray:
+    """Return the rank (p,) of each coefficient's block by its number of levels; the highest for those of no block."""
+    ranks = np.full(layout.size, len(layout.levels))
     for rank, block in enumerate(sorted(range(len(layout.levels)), key=lambda block: -layout.levels[block])):
         start = layout.starts[block]
         ranks[start : start + layout.widths[block] * layout.levels[block]] = rank
-    return patterned_equations(gram, pattern, moment, prior, ranks)
+    return ranks
 
 
 def shared_work(design: Design) -> int | None:
@@ -223,11 +230,17 @@ def sums_of(design: Design, layout: CoefficientLayout, shift: np.ndarray | None 
 
 
 def matrix_of(
-    size: int, pattern: Any, beside: tuple[np.ndarray, np.ndarray], order: np.ndarray | None = None
+    size: int,
+    pattern: Any,
+    beside: tuple[np.ndarray, np.ndarray],
+    order: np.ndarray | None = None,
+    *,
+    ranks: np.ndarray | None = None,
+    last: int = 0,
 ) -> Matrix:
     """Return a whole matrix where no sparse pattern (p, p) is given, else a sparse one with the entries beside it too.
 
-    `order` is that of a whole matrix; the rows' own by default.
+    `order` is that of a whole matrix; the rows' own by default. `ranks` and `last` order a sparse one.
     """
     if pattern is None:
         return DenseMatrix(np.arange(size) if order is None else order)
@@ -239,7 +252,7 @@ def matrix_of(
     first, second = (
         np.concatenate(pair) for pair in zip((entries.row[upper], entries.col[upper]), beside, strict=True)
     )
-    return sparse_matrix(size, first, second)
+    return sparse_matrix(size, first, second, ranks=ranks, last=last)
 
 
 def filled(matrix: Matrix, gram: Any) -> np.ndarray:

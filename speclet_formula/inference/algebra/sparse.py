@@ -20,7 +20,8 @@ from speclet_formula.inference.algebra.numeric import (
     log_determinant,
     row_spreads,
 )
-from speclet_formula.inference.algebra.symbolic import Pattern, analyse, ordered_pattern
+from speclet_formula.inference.algebra.ordering import ordered
+from speclet_formula.inference.algebra.symbolic import Pattern, analyse
 
 FEW_ROWS = 4  # up to which a solve for each row is quicker than the entries of the inverse that all rows need
 
@@ -138,7 +139,9 @@ class SparseFactors:
         return spreads[None]
 
 
-def sparse_matrix(size: int, first: np.ndarray, second: np.ndarray) -> SparseMatrix:
+def sparse_matrix(
+    size: int, first: np.ndarray, second: np.ndarray, *, ranks: np.ndarray | None = None, last: int = 0
+) -> SparseMatrix:
     """Order and analyse a matrix.
 
     Parameters
@@ -148,6 +151,8 @@ def sparse_matrix(size: int, first: np.ndarray, second: np.ndarray) -> SparseMat
     first, second : ndarray of int
         Its entries off the diagonal, in any half and as often as may be; all that will ever not be zero. A sum that
         happens to be 0 keeps its place: the inverse is not 0 there, and the rows' leverages need it.
+    ranks, last
+        As `ordered` takes them.
     """
-    order, starts, rows = ordered_pattern(size, first, second)
-    return SparseMatrix(order, analyse(size, starts, rows))
+    found = ordered(size, first, second, ranks=ranks, last=last)
+    return SparseMatrix(found.order, analyse(size, found.starts, found.rows, found.corner))

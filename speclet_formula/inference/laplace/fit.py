@@ -52,7 +52,8 @@ def why_not_laplace(model: Model) -> str:
     family = model.family
     if is_linear(family):
         return "a gaussian response with the identity link needs no approximation: method='ml' has its exact likelihood"
-    if family.link not in specification_of(family).curves:
+    searched = all(parameter.link == "log" for parameter in specification_of(family).own_parameters)
+    if family.link not in specification_of(family).curves or not searched:
         known = families_with("curves")
         return f"it lacks the derivatives of the family {family.name} with the {family.link} link (it has {known})"
     if not model.design.mean.X.shape[1] and not model.design.mean.groups:

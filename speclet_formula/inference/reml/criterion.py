@@ -24,7 +24,15 @@ from speclet_formula.design import Design, centre_of
 from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of, row_count
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.algebra.equations import filled, layout_of, matrix_of, pattern_of, sums_of, whole_rows
+from speclet_formula.inference.algebra.equations import (
+    filled,
+    layout_of,
+    matrix_of,
+    pattern_of,
+    ranks_of,
+    sums_of,
+    whole_rows,
+)
 from speclet_formula.inference.algebra.matrix import Matrix
 from speclet_formula.inference.algebra.solutions import spread_draws, within
 
@@ -209,7 +217,7 @@ def _relative_matrix(design: Design, relative: Relative, shift: np.ndarray, *, d
     sums, none = sums_of(design, layout, shift), np.zeros(0, dtype=np.int64)
     order = np.roll(np.arange(size), -relative.n_fixed)
     pattern = None if dense else pattern_of(sums.gram, sums.W, whole_rows(design, layout))
-    matrix = matrix_of(size, pattern, (none, none), order)
+    matrix = matrix_of(size, pattern, (none, none), order, ranks=ranks_of(layout))
     transforms, gram = _transforms(relative, dense=dense), sums.gram.toarray() if dense else sums.gram
     pairs = list(combinations_with_replacement(range(len(transforms)), 2))
     products = []
