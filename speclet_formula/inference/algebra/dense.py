@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from speclet_formula.inference.algebra.matrix import Fill, DrawnColumns, row_pairs, write_draws
+from speclet_formula.inference.algebra.matrix import DrawnColumns, Fill, row_pairs, write_draws
 
 CHUNK_ENTRIES = 2**16  # numbers that are held at once: 0.5 MB, which fits into the cache
 

@@ -264,6 +264,15 @@ def _entry(forest: Forest, contexts: Contexts, inverse: Array, corner: Array, fi
 
 
 @compiled
+def paired_entries(
+    forest: Forest, contexts: Contexts, inverse: Array, corner: Array, first: Array, second: Array, out: Array
+) -> None:
+    """Fill out with entries of P^-1 at pairs of columns, in order, that meet."""
+    for k in range(len(out)):
+        out[k] = _entry(forest, contexts, inverse, corner, first[k], second[k])
+
+
+@compiled
 def spreads(
     forest: Forest, contexts: Contexts, inverse: Array, corner: Array, rows: CompiledRows, chosen: Array, out: Array
 ) -> None:

@@ -47,7 +47,7 @@ class DrawnColumns(NamedTuple):
 
 
 def write_draws(factors: "Factors", rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
-    """Fill out (k, c) with draws of coefficients, P^-1 r + C'^-1 z: what `Factors.draw` does where nothing is quicker."""
+    """Fill out (k, c) with draws of coefficients, P^-1 r + C'^-1 z: `Factors.draw` where nothing is quicker."""
     half = factors.half
     out[:] = factors.backward(half + rng.standard_normal(half.shape))[:, kept.columns]
     out *= kept.sizes
@@ -105,6 +105,14 @@ class Equations(Protocol):
 
     def prepared(self, W: Any) -> Any:
         """Return sparse rows (n, p) as `Factors.spreads` takes them."""
+        ...
+
+    def prior_inverse(self, factors: Any, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the entries of one P^-1 where the prior's precision has its own, at those rows and columns."""
+        ...
+
+    def drawn(self, means: np.ndarray) -> np.ndarray:
+        """Return, for each of the prior's numbers (m,), how far it draws coefficients (p,): u'D^-1 (m - c)."""
         ...
 
     @property

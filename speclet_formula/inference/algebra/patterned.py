@@ -24,6 +24,7 @@ from speclet_formula.inference.algebra.elimination import (
     forward,
     gather,
     invert,
+    paired_entries,
     quadratic,
     row_signatures,
     spreads,
@@ -73,6 +74,11 @@ class PatternedEquations:
     def position(self) -> np.ndarray:
         """(p,) where each coefficient stands."""
         return np.argsort(self.order)
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        """The classes told apart by what stands above them."""
+        return contexts_of(self.forest)
 
     def factored(
         self, s2: np.ndarray, numbers: np.ndarray, *, beside: int = 0
@@ -146,8 +152,20 @@ class PatternedEquations:
     def prepared(self, W: Any) -> PatternedRows:
         """Return sparse rows (n, p) as `Factors.spreads` takes them."""
         rows = CompiledRows(W.indptr.astype(np.int64), self.position[W.indices], W.data)
-        contexts = contexts_of(self.forest)
-        return PatternedRows(rows, contexts, *alike(row_signatures(self.forest, contexts, rows)))
+        return PatternedRows(rows, self.contexts, *alike(row_signatures(self.forest, self.contexts, rows)))
+
+    def prior_inverse(self, factors: "PatternedFactors", first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the entries of P^-1 where the prior's precision has its own."""
+        ends = self.position[first], self.position[second]
+        found = np.empty(len(first))
+        inverse, corner = factors.inverse(self.contexts)
+        paired_entries(self.forest, self.contexts, inverse, corner, np.minimum(*ends), np.maximum(*ends), found)
+        return found
+
+    def drawn(self, means: np.ndarray) -> np.ndarray:
+        """Return, for each of the prior's numbers (m,), how far it draws coefficients (p,): u'D^-1 (m - c)."""
+        count = 1 + int(self.upper.numbers.max(initial=-1))
+        return np.zeros(count) if self.pull is None else np.asarray(self.pull.T @ means[self.order])
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,11 +230,16 @@ class PatternedFactors:
                 self._forward(w)
                 kinds[place] = w @ w
         else:
-            half = np.linalg.inv(self.corner)
-            corner, inverse = half.T @ half, np.empty(rows.contexts.starts[-1])
-            invert(forest, rows.contexts, self.fronts, corner, inverse)
+            inverse, corner = self.inverse(rows.contexts)
             spreads(forest, rows.contexts, inverse, corner, rows.rows, rows.first, kinds)
         return np.asarray(kinds[rows.kinds][None])
+
+    def inverse(self, contexts: Contexts) -> tuple[np.ndarray, np.ndarray]:
+        """Return the entries of P^-1 of each context, and its corner (b, b)."""
+        half = np.linalg.inv(self.corner)
+        corner, inverse = half.T @ half, np.empty(contexts.starts[-1])
+        invert(self.equations.forest, contexts, self.fronts, corner, inverse)
+        return inverse, corner
 
     def _forward(self, vector: np.ndarray) -> None:
         """Overwrite a vector b by the solution of C x = b."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.inference.algebra.matrix import Fill, DrawnColumns, write_draws
+from speclet_formula.inference.algebra.matrix import DrawnColumns, Fill, write_draws
 from speclet_formula.inference.algebra.numeric import (
     Cholesky,
     CompiledRows,
@@ -41,7 +41,10 @@ class SparseMatrix:
     @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
-        return len(self.pattern.low_rows)
+        pattern = self.pattern
+        corner = pattern.size - pattern.lead
+        inside = pattern.n_wide * corner + corner**2 // 2
+        return pattern.lead + len(pattern.low_rows) + len(pattern.thin_rows) + inside
 
     @cached_property
     def position(self) -> np.ndarray:
