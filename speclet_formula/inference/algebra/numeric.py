@@ -155,13 +155,56 @@ def invert_lead(pattern: Pattern, factor: Cholesky, inverse: Inverse) -> None:
     z[k, k] = (1 / c_kk - c'z[R, k]) / c_kk. Every entry that a column needs lies on the pattern.
     """
     column_of = np.zeros(pattern.lead)  # the current column of Z, by row
-    for column in range(pattern.lead - 1, -1, -1):
+    column = pattern.lead - 1
+    while column >= 0:
+        column = _invert_apart(
+            pattern.ends, pattern.low_rows, pattern.slots, pattern.thin_starts,
+            factor.low, factor.diagonal, inverse.low, inverse.diagonal, column, column_of,
+        )  # fmt: skip
+        if column < 0:
+            break
         if pattern.slots[column] >= 0:
             _invert_wide(pattern, factor, inverse, column)
         else:
             _invert_thin(pattern, factor, inverse, column)
         _invert_low(pattern, factor, inverse, column, column_of)
         _invert_diagonal(pattern, factor, inverse, column)
+        column -= 1
+
+
+@compiled
+def _invert_apart(
+    ends: Array, low_rows: Array, slots: Array, thin_starts: Array,
+    low: Array, diagonal: Array, z_low: Array, z_diagonal: Array, column: int, work: Array,
+) -> int:  # fmt: skip
+    """Fill columns of P^-1 that have no part in the corner, such as those of guides; return the next that has one.
+
+    Arrays by themselves: to hand on whole patterns for each column takes a hundred times as long as this.
+    """
+    while column >= 0 and slots[column] < 0 and thin_starts[column] == thin_starts[column + 1]:
+        first, last = ends[column], ends[column + 1]
+        for place in range(first, last):
+            work[low_rows[place]] = 0.0
+        for place in range(first, last):
+            row, share = low_rows[place], low[place]
+            work[row] -= z_diagonal[row] * share
+            inner = place + 1
+            for entry in range(ends[row], ends[row + 1]):
+                other = low_rows[entry]
+                while inner < last and low_rows[inner] < other:
+                    inner += 1
+                if inner == last:
+                    break
+                if low_rows[inner] == other:
+                    work[row] -= z_low[entry] * low[inner]
+                    work[other] -= z_low[entry] * share
+        total = 1.0 / diagonal[column]
+        for place in range(first, last):
+            z_low[place] = work[low_rows[place]] / diagonal[column]
+            total -= low[place] * z_low[place]
+        z_diagonal[column] = total / diagonal[column]
+        column -= 1
+    return column
 
 
 @compiled
