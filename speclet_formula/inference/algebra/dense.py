@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from speclet_formula.inference.algebra.matrix import Fill, row_pairs
+from speclet_formula.inference.algebra.matrix import DrawnColumns, Fill, row_pairs, write_draws
 
 CHUNK_ENTRIES = 2**16  # numbers that are held at once: 0.5 MB, which fits into the cache
 
@@ -110,6 +110,10 @@ class DenseFactors:
             # factor.T is upper triangular, and LAPACK takes it as it is; the last unknown, r's, is kept at zero
             solved[k, self.matrix.order] = lapack.dtrtrs(factor.T, right[k])[0][:-1]
         return solved
+
+    def draw(self, rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+        """Fill out (k, c) with a draw of the coefficients for each matrix."""
+        write_draws(self, rng, kept, out)
 
     def solve(self, vector: np.ndarray) -> np.ndarray:
         """Return P^-1 times a vector (p,), of the first matrix, both in the rows' own order."""

@@ -107,7 +107,8 @@ def component_order(ranks: Array, pattern: Any) -> tuple[Array, int] | None:
 def forest_of(upper: Upper, lead: int, *, most: float | None = None, keys: Array | None = None) -> Forest | None:
     """Find the classes of the leading columns; None where more than a share of `most` differ.
 
-    That share is `MOST_CLASSES` by default. Entries of P are alike where their `keys`, unsigned, are equal: by default where both of their numbers are.
+    That share is `MOST_CLASSES` by default. Entries of P are alike where their `keys`, unsigned, are equal: by default
+    where both of their numbers are.
     """
     if keys is None:
         keys = upper.gram.view(np.uint64) + (upper.numbers.astype(np.uint64) * GOLDEN)

@@ -17,11 +17,14 @@ from scipy.linalg import lapack
 from speclet_formula.inference.algebra.elimination import (
     LOST,
     Contexts,
+    add_normals,
     backward,
     contexts_of,
     eliminate,
     forward,
+    gather,
     invert,
+    paired_entries,
     quadratic,
     row_signatures,
     spreads,
@@ -36,8 +39,8 @@ from speclet_formula.inference.algebra.forest import (
     forest_of,
     moments_of,
 )
-from speclet_formula.inference.algebra.matrix import CompressedRows
-from speclet_formula.inference.algebra.numeric import CompiledRows
+from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
+from speclet_formula.inference.algebra.numeric import CompiledRows, inverse_corner
 
 FEW_ROWS = 4  # up to which a solve for each is quicker than the entries of the inverse that all rows need
 
@@ -71,6 +74,11 @@ class PatternedEquations:
     def position(self) -> np.ndarray:
         """(p,) where each coefficient stands."""
         return np.argsort(self.order)
+
+    @cached_property
+    def contexts(self) -> Contexts:
+        """The classes told apart by what stands above them."""
+        return contexts_of(self.forest)
 
     def factored(
         self, s2: np.ndarray, numbers: np.ndarray, *, beside: int = 0
@@ -135,12 +143,25 @@ class PatternedEquations:
 
     def prepared(self, W: Any) -> PatternedRows:
         """Return sparse rows (n, p) as `Factors.spreads` takes them."""
-        return rows_by_kinds(self.forest, self.position, W)
+        return rows_by_kinds(self.forest, self.contexts, self.position, W)
+
+    def prior_inverse(self, factors: "PatternedFactors", first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the entries of P^-1 where the prior's precision has its own."""
+        ends = self.position[first], self.position[second]
+        found = np.empty(len(first))
+        inverse, corner = factors.inverse(self.contexts)
+        paired_entries(self.forest, self.contexts, inverse, corner, np.minimum(*ends), np.maximum(*ends), found)
+        return found
+
+    def drawn(self, means: np.ndarray) -> np.ndarray:
+        """Return, for each of the prior's numbers (m,), how far it draws coefficients (p,): u'D^-1 (m - c)."""
+        count = 1 + int(self.upper.numbers.max(initial=-1))
+        return np.zeros(count) if self.pull is None else np.asarray(self.pull.T @ means[self.order])
 
 
-def rows_by_kinds(forest: Forest, position: np.ndarray, W: Any) -> PatternedRows:
+def rows_by_kinds(forest: Forest, contexts: Contexts, position: np.ndarray, W: Any) -> PatternedRows:
     """Return sparse rows (n, p) by kinds; `position` is where each coefficient stands."""
-    rows, contexts = CompiledRows(W.indptr.astype(np.int64), position[W.indices], W.data), contexts_of(forest)
+    rows = CompiledRows(W.indptr.astype(np.int64), position[W.indices], W.data)
     return PatternedRows(rows, contexts, *alike(row_signatures(forest, contexts, rows)))
 
 
@@ -268,6 +289,15 @@ class PatternedFactors:
         self._forward(half)
         return np.asarray(self.backward(half[None])[0])
 
+    def draw(self, rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+        """Fill out (1, c) with a draw of the coefficients: one pass forward, one of normals, one backward, in place."""
+        forest, vector = self.equations.forest, self.equations.right(self.s2, self.numbers)
+        self._forward(vector)
+        add_normals(rng, vector)
+        vector[forest.lead :] = _solved(self.corner, vector[forest.lead :], transposed=True)
+        backward(forest, self.fronts, vector)
+        gather(vector, self.equations.position, kept, out[0])
+
     def spreads(self, rows: PatternedRows, *, given: int = 0) -> np.ndarray:
         """Return w'P^-1 w, (1, n), of n rows; the last rows of P, so many as are `given`, are left out of it."""
         forest, kinds = self.equations.forest, np.empty(len(rows.first))
@@ -280,11 +310,15 @@ class PatternedFactors:
                 self._forward(w)
                 kinds[place] = w[:size] @ w[:size]
         else:
-            half = np.linalg.inv(self.corner)[: len(self.corner) - given]
-            corner, inverse = half.T @ half, np.empty(rows.contexts.starts[-1])
-            invert(forest, rows.contexts, self.fronts, corner, inverse)
+            inverse, corner = self.inverse(rows.contexts, given=given)
             spreads(forest, rows.contexts, inverse, corner, rows.rows, rows.first, kinds)
         return np.asarray(kinds[rows.kinds][None])
+
+    def inverse(self, contexts: Contexts, *, given: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return the entries of P^-1 of each context, and its corner (b, b)."""
+        corner, inverse = inverse_corner(self.corner, given), np.empty(contexts.starts[-1])
+        invert(self.equations.forest, contexts, self.fronts, corner, inverse)
+        return inverse, corner
 
     def _forward(self, vector: np.ndarray) -> None:
         """Overwrite a vector b by the solution of C x = b."""

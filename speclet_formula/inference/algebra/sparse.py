@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.inference.algebra.matrix import Fill
+from speclet_formula.inference.algebra.matrix import DrawnColumns, Fill, write_draws
 from speclet_formula.inference.algebra.numeric import (
     Cholesky,
     CompiledRows,
@@ -41,7 +41,10 @@ class SparseMatrix:
     @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
-        return len(self.pattern.low_rows)
+        pattern = self.pattern
+        corner = pattern.size - pattern.lead
+        inside = pattern.n_wide * corner + corner**2 // 2
+        return pattern.lead + len(pattern.low_rows) + len(pattern.thin_rows) + inside
 
     @cached_property
     def position(self) -> np.ndarray:
@@ -109,6 +112,10 @@ class SparseFactors:
         backward(self.matrix.pattern, self.factor, vector)
         solved[0, self.matrix.order] = vector
         return solved
+
+    def draw(self, rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+        """Fill out (k, c) with a draw of the coefficients for each matrix."""
+        write_draws(self, rng, kept, out)
 
     def solve(self, vector: np.ndarray) -> np.ndarray:
         """Return P^-1 times a vector (p,), both in the rows' own order."""

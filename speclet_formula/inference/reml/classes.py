@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from speclet_formula.inference.algebra.elimination import contexts_of
 from speclet_formula.inference.algebra.forest import (
     GOLDEN,
     ClassMoments,
@@ -87,7 +88,7 @@ class RelativeClasses:
 
     def prepared(self, W: Any) -> PatternedRows:
         """Return sparse rows (n, p) as the factors' `spreads` takes them."""
-        return rows_by_kinds(self.forest, self.position, W)
+        return rows_by_kinds(self.forest, contexts_of(self.forest), self.position, W)
 
 
 def relative_classes(
