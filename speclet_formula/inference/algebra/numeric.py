@@ -411,7 +411,7 @@ def invert(pattern: Pattern, factor: Cholesky, given: int = 0) -> Inverse:
 
 
 def inverse_corner(lower: np.ndarray, given: int = 0) -> np.ndarray:
-    """Return the inverse of C C', for a lower triangle C (b, b); the last rows, so many as are `given`, are not in it."""
+    """Return the inverse of C C' (b, b), C a lower triangle, without the last rows, so many as are `given`."""
     size, inverse = len(lower) - given, np.zeros_like(lower)
     if size:  # else LAPACK complains on the terminal
         # For LAPACK, which counts columns first, the lower triangle is the upper one.
