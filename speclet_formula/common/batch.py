@@ -152,9 +152,10 @@ def _on_cluster[K: Hashable, R](
 
     By Dask itself: joblib would wait for ever for a task whose workers have all died.
     """
-    from distributed import as_completed
+    import distributed
     from distributed.scheduler import KilledWorker
 
+    as_completed: Any = distributed.as_completed  # has no types
     left, keys, running = iter(tasks.items()), dict[Any, K](), as_completed()
 
     def submit() -> None:
