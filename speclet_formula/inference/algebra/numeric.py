@@ -302,6 +302,17 @@ def entry_of(pattern: Pattern, inverse: Inverse, first: int, second: int) -> flo
 
 
 @compiled
+def mirror(square: Array) -> None:
+    """Copy the lower triangle of a square to the upper one, block by block: a column of a large one is far apart."""
+    size = len(square)
+    for row in range(0, size, 32):
+        for column in range(0, row + 1, 32):
+            for i in range(row, min(row + 32, size)):
+                for j in range(column, min(column + 32, i)):
+                    square[j, i] = square[i, j]
+
+
+@compiled
 def row_spreads(pattern: Pattern, inverse: Inverse, rows: CompiledRows, out: Array) -> None:
     """Fill out (n,) with w'P^-1 w of each row."""
     for i in range(len(out)):
@@ -351,11 +362,16 @@ def factorise(pattern: Pattern, values: np.ndarray, factor: Cholesky) -> bool:
     if not factor_lead(pattern, values, factor):
         return False
     load_corner(pattern, values, factor)
-    try:
-        factor.corner[:] = np.linalg.cholesky(factor.corner - factor.wide.T @ factor.wide)
-    except np.linalg.LinAlgError:
-        return False
-    return True
+    corner = factor.corner
+    if not len(corner):  # of which LAPACK complains on the terminal
+        return True
+    if pattern.n_wide:
+        corner -= factor.wide.T @ factor.wide
+    # In place: for LAPACK, which counts columns first, the lower triangle is the upper one.
+    upper, failed = lapack.dpotrf(corner.T, lower=0, clean=1, overwrite_a=1)
+    if not np.shares_memory(upper, corner):
+        corner[:] = upper.T
+    return not failed
 
 
 def log_determinant(factor: Cholesky) -> float:
@@ -380,10 +396,12 @@ def backward(pattern: Pattern, factor: Cholesky, vector: np.ndarray) -> None:
     backward_lead(pattern, factor, vector, factor.wide @ vector[pattern.lead :])
 
 
-def invert(pattern: Pattern, factor: Cholesky) -> Inverse:
-    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on."""
-    half = np.linalg.inv(factor.corner)
-    corner = half.T @ half
+def invert(pattern: Pattern, factor: Cholesky, given: int = 0) -> Inverse:
+    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on.
+
+    The last rows, so many as are `given`, are left out of P, and zero in its inverse; they lie in the corner.
+    """
+    corner = inverse_corner(factor.corner, given)
     wide = -factor.wide @ corner
     inverse = Inverse(
         np.empty_like(factor.low), np.empty_like(factor.diagonal), wide, np.empty_like(factor.thin), corner
@@ -392,8 +410,18 @@ def invert(pattern: Pattern, factor: Cholesky) -> Inverse:
     return inverse
 
 
-def inverse_entries(pattern: Pattern, factor: Cholesky) -> np.ndarray:
-    """Return the entries of P^-1 at those of P's upper triangle."""
+def inverse_corner(lower: np.ndarray, given: int = 0) -> np.ndarray:
+    """Return the inverse of C C' (b, b), C a lower triangle, without the last rows, so many as are `given`."""
+    size, inverse = len(lower) - given, np.zeros_like(lower)
+    if size:  # else LAPACK complains on the terminal
+        # For LAPACK, which counts columns first, the lower triangle is the upper one.
+        inverse[:size, :size] = lapack.dpotri(lower[:size, :size].T, lower=0)[0].T
+        mirror(inverse)
+    return inverse
+
+
+def inverse_entries(pattern: Pattern, factor: Cholesky, given: int = 0) -> np.ndarray:
+    """Return the entries of P^-1 at those of P's upper triangle; `given` as `invert` takes it."""
     entries = np.empty(len(pattern.rows))
-    pattern_entries(pattern, invert(pattern, factor), entries)
+    pattern_entries(pattern, invert(pattern, factor, given), entries)
     return entries
