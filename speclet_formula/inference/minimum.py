@@ -307,6 +307,27 @@ def descend(
     return Minimum(here.point, here.value, promised, hessian=here.hessian, free=free)
 
 
+def lowest_near(
+    function: Sloped, start: np.ndarray, hessian: np.ndarray, free: np.ndarray, units: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Go downhill from a point near a minimum of known curvature, some numbers held; nothing is looked for beyond.
+
+    Parameters
+    ----------
+    function, start, hessian, units
+        As for `descend`.
+    free : ndarray of bool, shape (d,)
+        The numbers that may move.
+
+    Returns
+    -------
+    point : ndarray of float, shape (d,)
+    value : float
+    """
+    here = _quasi_newton(function, _Descended(start, *function(start), hessian), free, units)
+    return here.point, here.value
+
+
 def _quasi_newton(function: Sloped, here: _Descended, free: np.ndarray, units: np.ndarray) -> _Descended:
     """Go downhill by BFGS; the Hessian is learnt on the way."""
     matrix = here.hessian

@@ -608,6 +608,12 @@ ERRORS = [
     ("r ~ x + (1 | g)", {"family": "asymmetriclaplace"},
      "Laplace's approximation cannot serve this model: it lacks the derivatives of the family asymmetriclaplace with "
      f"the identity link (it has {', '.join(name for name in KNOWN if name != 'asymmetriclaplace')}).\n{SERVES}"),
+    (["z ~ x + (1 | g)", "alpha ~ x"], {"family": "negativebinomial"},
+     "Laplace's approximation cannot serve this model: it has no formulas of other parameters than the mean, here of "
+     f"alpha.\n{SERVES}"),
+    ("truncated(c, ub = 99) ~ x + (1 | g)", {"family": "poisson"},
+     "Laplace's approximation cannot serve this model: it lacks the derivatives of censored and truncated responses.\n"
+     f"{SERVES}"),
     ("c ~ 0", {"family": "poisson"},
      f"Laplace's approximation cannot serve this model: the model has no coefficients.\n{SERVES}"),
     ("c ~ 0 + x + (1 | g)", {"family": "poisson", "link": "identity"},
