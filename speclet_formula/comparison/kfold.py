@@ -17,12 +17,13 @@ from speclet_formula.common.batch import run_batch, with_progress
 from speclet_formula.common.seeds import generator
 from speclet_formula.comparison.loo import check_draws, check_finite
 from speclet_formula.comparison.pointwise import (
+    COSTLY_DRAWS,
+    DRAWS,
     MOST_REFITS,
     REFITS,
     SEED,
     good_pareto_k,
     relative_efficiency,
-    thinned,
     weigh,
 )
 from speclet_formula.design import FixedTerm
@@ -31,13 +32,8 @@ from speclet_formula.design.transforms import label_of
 from speclet_formula.errors import ComparisonError, nearest
 from speclet_formula.inference.datatree import settings_of
 from speclet_formula.inference.exact.density import Marginal, log_likelihood, marginal_of, why_not_exact
-from speclet_formula.inference.exact.leave_one_out import (
-    DrawnVariances,
-    LeftOut,
-    predict_without,
-    read_variances,
-    refit_without,
-)
+from speclet_formula.inference.exact.drawn_variances import DrawnVariances, read_variances, thinned
+from speclet_formula.inference.exact.leave_one_out import LeftOut, predict_without, refit_without
 from speclet_formula.inference.plans import DrawsArguments, at_least
 from speclet_formula.model import Model, in_order_of
 from speclet_formula.posterior import Fit
@@ -229,7 +225,7 @@ def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], in
     """Predict each fold with all coefficients integrated out."""
     marginal = marginal_of(fit.model, threads=os.cpu_count() or 1)
     costly = marginal.system.layout.size * len(folds.labels) >= COSTLY
-    known = thinned(fit.model, draws_of(fit), costly=costly)
+    known = thinned(fit.model, draws_of(fit), COSTLY_DRAWS if costly else DRAWS)
     draws, efficiency = read_variances(fit.model, known), relative_efficiency(known)
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     limit, left = good_pareto_k(len(draws.sds)), MOST_REFITS

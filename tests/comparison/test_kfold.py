@@ -12,7 +12,8 @@ import speclet_formula as sf
 from speclet_formula.comparison.kfold import make_folds
 from speclet_formula.inference.algebra import equations
 from speclet_formula.inference.exact.density import log_likelihood, log_posterior, marginal_of
-from speclet_formula.inference.exact.leave_one_out import predict_without, read_variances
+from speclet_formula.inference.exact.drawn_variances import read_variances
+from speclet_formula.inference.exact.leave_one_out import predict_without
 from speclet_formula.inference.refit import with_rows
 from speclet_formula.inference.translation.to_bambi import to_bambi
 from speclet_formula.posterior.draws import draws_of

@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError, EstimateError
+from speclet_formula.screens import ranking
 from tests.fakes import fake_fit
 
 FORMULA = "log_fc ~ (1 | gene) + (1 | gene:sgRNA)"
@@ -61,6 +62,19 @@ def test_genes_are_ranked_by_the_sum_of_mean_and_effect():
     assert both["lfsr"].is_monotonic_increasing
     alone = sf.rank_genes(fit(), add=()).set_index("gene")["estimate"]
     np.testing.assert_allclose(alone.loc[labels], effects.mean(axis=0))
+
+
+def test_a_direction_ranks_beyond_what_is_told_from_one():
+    """P(effect < 0) of the surest losses is 1 in double precision: the other side tells them apart."""
+    effects = pd.DataFrame(
+        {
+            "estimate": [-3.0, -5.0, -1.0, 0.1, 2.0, 5.0, -4.0], "std_error": [0.1, 0.2, 0.4, 1.0, 0.1, 0.1, 0.5],
+            "p_negative": [1.0, 1.0, 0.99, 0.46, 1e-30, 1e-80, 1.0],
+            "lfsr": [1e-90, 1e-60, 0.01, 0.46, 1e-30, 1e-80, 1e-17],
+        }
+    )  # fmt: skip
+    assert ranking._order(effects, "negative").tolist() == [0, 1, 6, 2, 3, 4, 5]
+    assert ranking._order(effects, "positive").tolist() == [5, 4, 3, 2, 6, 1, 0]
 
 
 def test_point_fits_rank_too():

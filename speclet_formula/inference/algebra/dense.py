@@ -133,6 +133,10 @@ class DenseFactors:
         pairs, places = rows
         return np.asarray((pairs @ self.inverse(places).T).T)
 
+    def squares(self, vectors: np.ndarray) -> np.ndarray:
+        """Return v'P^-1 v, (k, n), of any vectors (n, p) in the rows' own order."""
+        return self.spreads(vectors)
+
     def leading(self, count: int) -> "DenseFactors":
         """Return the factors of the first rows and columns by position."""
         kept = [*range(count), self.matrix.size]

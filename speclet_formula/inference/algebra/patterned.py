@@ -198,14 +198,22 @@ class PatternedFactors:
                 entries = slice(rows.rows.starts[row], rows.rows.starts[row + 1])
                 w = np.zeros(len(self.equations.order))
                 w[rows.rows.columns[entries]] = rows.rows.values[entries]
-                self._forward(w)
-                kinds[place] = w @ w
+                kinds[place] = self._square(w)
         else:
             half = np.linalg.inv(self.corner)
             corner, inverse = half.T @ half, np.empty(rows.contexts.starts[-1])
             invert(forest, rows.contexts, self.fronts, corner, inverse)
             spreads(forest, rows.contexts, inverse, corner, rows.rows, rows.first, kinds)
         return np.asarray(kinds[rows.kinds][None])
+
+    def squares(self, vectors: np.ndarray) -> np.ndarray:
+        """Return v'P^-1 v, (1, n), of any vectors (n, p) in the coefficients' own order."""
+        return np.array([[self._square(vector[self.equations.order]) for vector in vectors]])
+
+    def _square(self, vector: np.ndarray) -> float:
+        """Return the same of a vector by position, which is used up."""
+        self._forward(vector)
+        return float(vector @ vector)
 
     def _forward(self, vector: np.ndarray) -> None:
         """Overwrite a vector b by the solution of C x = b."""
