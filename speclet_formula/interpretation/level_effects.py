@@ -138,7 +138,7 @@ def level_effects(
         given = given_variances(fit) if any(block is chosen.block for block in fit.model.design.mean.groups) else None
         if given is not None:
             signs = log_sign_probabilities(given, chosen)
-            negative, lfsr = np.exp(np.maximum(signs, LOWEST))
+            negative, lfsr = least_told(np.stack(signs))
             frame, n_draws = frame.assign(p_negative=negative, lfsr=lfsr), 0
             log_lfsr = signs[1]
     frame["s_value"] = s_values(frame["lfsr"].to_numpy())
@@ -243,6 +243,11 @@ def log_sign_probabilities(given: GivenVariances, chosen: Chosen) -> tuple[Array
     rows[block.codes[there]] = there
     negative, positive = log_signs(given, parts, rows)
     return negative, np.minimum(negative, positive)
+
+
+def least_told(logs: Array) -> Array:
+    """Return probabilities of their logs; those below 1e-304 as that."""
+    return np.asarray(np.exp(np.maximum(logs, LOWEST)))
 
 
 def sum_label(chosen: Chosen) -> str:

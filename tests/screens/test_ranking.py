@@ -231,6 +231,16 @@ def test_pictures_show_the_numbers_of_the_tables():
     assert repr(separation).startswith("2 essential against 2 nonessential controls: ROC AUC")
 
 
+def test_a_volcano_of_normal_probabilities_has_no_ceiling():
+    table = sf.rank_genes(fit())
+    table["lfsr"] = [1e-60, 1e-9, 0.01, 0.2, 0.4]
+    table.attrs["draws"] = 0
+    axis = sf.plot_volcano(table).figure.axes[0]
+    heights = np.concatenate([np.asarray(kind.get_offsets())[:, 1] for kind in axis.collections])
+    assert sorted(heights.round(1).tolist()) == [0.4, 0.7, 2.0, 9.0, 60.0]
+    assert not any("draws can tell" in text.get_text() for text in axis.texts)
+
+
 @pytest.mark.slow
 def test_a_genome_s_ranks_show_where_its_controls_stand():
     """18,000 marks would cover each other: the curve is a line, the controls are two strips above it, named apart."""
