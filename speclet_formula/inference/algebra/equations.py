@@ -101,6 +101,16 @@ class NormalEquations:
         """Return sparse rows (n, p) as `Factors.spreads` takes them."""
         return self.matrix.prepared(W)
 
+    def prior_inverse(self, factors: Any, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the entries of one P^-1 where the prior's precision has its own."""
+        del first, second  # known as places
+        return np.asarray(factors.inverse(self.places)[0])
+
+    def drawn(self, means: np.ndarray) -> np.ndarray:
+        """Return, for each of the prior's numbers (m,), how far it draws coefficients (p,): u'D^-1 (m - c)."""
+        count = 1 + int(self.numbers.max(initial=-1))
+        return np.zeros(count) if self.pull is None else np.asarray(self.pull.T @ means[self.matrix.order])
+
 
 @dataclass(frozen=True, eq=False)
 class Sums:
