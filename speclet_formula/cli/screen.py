@@ -21,7 +21,7 @@ _PRINTED = ("rank", "gene", "control", "n_guides", "n_rows", "estimate", "conf_l
 
 
 @takes(reading=(Verb("screens/read.py:read_screen"),), sampling=(Verb("inference/fit.py:fit"),))
-def screen(  # noqa: PLR0913 - an option each
+def screen(
     *,
     counts: Annotated[
         Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), or samples x guides (Chronos).")
