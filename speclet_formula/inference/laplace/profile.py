@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.design import Design, centre_of
+from speclet_formula.errors import SamplingError
 from speclet_formula.inference.laplace.criterion import Problem, find_mode, problem_of, searched_of
 from speclet_formula.inference.laplace.search import Criterion, Search, largest_of, measured
 from speclet_formula.inference.maximum_likelihood import independent_columns
@@ -143,6 +144,12 @@ def _value(
     sizes = np.arange(d) < m
     search = Search(problem, sizes, np.ones(d), largest_of(problem, measured(fit.model, problem)))
     mode = find_mode(problem, search.point(numbers.searched(z)[0]))
+    if mode is None:
+        raise SamplingError(
+            "the likeliest group effects of this fit were not found again.",
+            "A profile begins at the fit's own maximum.",
+            "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
+        )
     criterion = Criterion(search, mode, fit.estimates.nodes)
 
     def value(z: np.ndarray) -> tuple[float, np.ndarray]:
