@@ -312,20 +312,7 @@ def descend(
 def lowest_near(
     function: Sloped, start: np.ndarray, hessian: np.ndarray, free: np.ndarray, units: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """Go downhill from a point near a minimum of known curvature, some numbers held; nothing is looked for beyond.
-
-    Parameters
-    ----------
-    function, start, hessian, units
-        As for `descend`.
-    free : ndarray of bool, shape (d,)
-        The numbers that may move.
-
-    Returns
-    -------
-    point : ndarray of float, shape (d,)
-    value : float
-    """
+    """Go downhill as `descend` does, near a minimum of known curvature, by the free numbers: where, and how low."""
     here = _quasi_newton(function, _Descended(start, *function(start), hessian), free, units)
     return here.point, here.value
 
