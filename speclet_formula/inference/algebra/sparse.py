@@ -39,11 +39,15 @@ class SparseMatrix:
         return len(self.pattern.rows)
 
     @property
+    def corner(self) -> int:
+        """How many of the last rows are held as a whole matrix."""
+        return self.pattern.size - self.pattern.lead
+
+    @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
         pattern = self.pattern
-        corner = pattern.size - pattern.lead
-        inside = pattern.n_wide * corner + corner**2 // 2
+        inside = pattern.n_wide * self.corner + self.corner**2 // 2
         return pattern.lead + len(pattern.low_rows) + len(pattern.thin_rows) + inside
 
     @cached_property
