@@ -234,8 +234,7 @@ def _settle_along_valleys(
 
 def _quadratic(function: Values, point: np.ndarray, value: float) -> _Quadratic:
     """Fit a quadratic through the points around."""
-    size = len(point)
-    shifts = np.diag(_steps(point, HESSIAN_STEP))
+    size, shifts = len(point), np.diag(_steps(point, HESSIAN_STEP))
     first, second = np.triu_indices(size, 1)
     corners = shifts[first] + shifts[second]
     values = function(np.concatenate([point + shifts, point - shifts, point + corners, point - corners]))
@@ -288,22 +287,17 @@ def descend(
 
     Parameters
     ----------
-    function : callable
-        Returns value and gradient at a point (d,).
-    value : callable
-        Returns the value alone.
+    function, value : callable
+        The former returns value and gradient at a point (d,), the latter the value alone.
     start : ndarray of float, shape (d,)
         Where the function is finite.
     hessian : ndarray of float, shape (d, d)
         A guess of how it bends there.
-    sizes : ndarray of bool, shape (d,)
-        Which of the numbers are sizes.
-    units : ndarray of float, shape (d,)
-        What a large change of each number is.
+    sizes, units : ndarray, shape (d,)
+        Which of the numbers are sizes, and what a large change of each number is.
     """
     here = _Descended(start, *function(start), hessian)
-    free = np.ones(len(start), dtype=bool)
-    promised = np.inf
+    free, promised = np.ones(len(start), dtype=bool), np.inf
 
     def values(points: np.ndarray) -> np.ndarray:
         return np.array([value(point) for point in points])
@@ -337,9 +331,7 @@ def minimise_sloped(function: Values, sloped: Sloped, sizes: np.ndarray, bends: 
     Parameters
     ----------
     function, sizes
-        As `minimise` takes them.
-    sloped : callable
-        Returns value and gradient at a point (m,).
+        As `minimise` takes them; `sloped` returns value and gradient at a point (m,).
     bends : ndarray of float, shape (m,)
         About how much the function bends along each number, times the square of a size: many levels bend it much.
     """
@@ -358,13 +350,13 @@ def _flat(function: Values, found: Minimum, sizes: np.ndarray) -> np.ndarray:
     curvatures, axes = np.linalg.eigh(found.hessian * np.outer(scale, scale))
     steps = HESSIAN_STEP * scale * axes.T[curvatures < UNSURE]
     hidden = sizes & ((np.diagonal(found.hessian) * scale**2 < UNSURE) | ~found.free)
-    wide = _level(function, found.point, hidden) * _steps(found.point, HESSIAN_STEP)
+    wide: np.ndarray = _level(function, found.point, hidden) * _steps(found.point, HESSIAN_STEP)
     if not len(steps):
         return wide
     ahead, behind = np.split(function(np.concatenate([found.point + steps, found.point - steps])), 2)
     noise = ROUNDING * len(found.point) * max(abs(found.value), 1.0)
     with np.errstate(invalid="ignore"):  # where the function is infinite
-        return np.concatenate([steps[np.abs(ahead + behind - 2 * found.value) <= noise], wide])
+        return np.vstack([steps[np.abs(ahead + behind - 2 * found.value) <= noise], wide])
 
 
 def _quasi_newton(function: Sloped, here: _Descended, free: np.ndarray, units: np.ndarray) -> _Descended:

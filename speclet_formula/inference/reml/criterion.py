@@ -43,7 +43,7 @@ MOST_KEPT = 10**6  # numbers of a design that is prepared once for all of its re
 COSTLY = 500  # rows of the corner from which on its factor takes some milliseconds
 WORTH_THREADS = 2_000  # coefficients from which on an evaluation takes longer than handing it to a thread
 
-recent = Recent[Any](2)  # prepared designs: that of the search, and that of the formula's own columns
+recent = Recent["Prepared"](2)  # prepared designs: that of the search, and that of the formula's own columns
 
 
 @dataclass(frozen=True, eq=False)

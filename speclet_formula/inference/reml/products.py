@@ -97,7 +97,7 @@ class RelativeMatrix:
     @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
-        return self.matrix.work
+        return int(self.matrix.work)
 
     def factored(self, theta: np.ndarray) -> Iterator[tuple[slice, Any]]:
         """Go through N vectors theta (N, m) by parts: which, and the factors of P, made with r."""
@@ -110,7 +110,7 @@ class RelativeMatrix:
             numbers += self.units
             return numbers, weights[part] @ self.moments
 
-        return self.matrix.factored(len(theta), fill)
+        yield from self.matrix.factored(len(theta), fill)
 
     def moved(self, transform: Transform, moment: np.ndarray) -> "RelativeMatrix":
         """Return the same P with another W'y (p,)."""
