@@ -41,11 +41,11 @@ from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing, smooth_weights
 from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
 
-COSTLY = 200_000  # numbers to go through from which on an evaluation, some milliseconds then, is saved where it can be
+COSTLY = 100_000  # numbers to go through from which on an evaluation, a millisecond or more then, is saved where it can be
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
 FULL = 0.6  # effective proposals that each draw should rest on,
-ENOUGH = {"cheap": 1500, "costly": 800}  # and all draws together
+ENOUGH = {"cheap": 1500, "costly": 500}  # and all draws together
 MOST_THINNED = {"cheap": 32, "costly": 8}  # proposals for each draw at the most
 FEWEST_WEIGHTS = 30  # whose tail has a shape
 ROOM = 1.2  # of effective draws, over what is judged enough
