@@ -396,12 +396,12 @@ def backward(pattern: Pattern, factor: Cholesky, vector: np.ndarray) -> None:
     backward_lead(pattern, factor, vector, factor.wide @ vector[pattern.lead :])
 
 
-def invert(pattern: Pattern, factor: Cholesky) -> Inverse:
-    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on."""
-    corner = np.empty((0, 0))
-    if len(factor.corner):
-        corner = lapack.dpotri(factor.corner.T, lower=0)[0].T
-        mirror(corner)
+def invert(pattern: Pattern, factor: Cholesky, given: int = 0) -> Inverse:
+    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on.
+
+    The last rows, so many as are `given`, are left out of P, and zero in its inverse; they lie in the corner.
+    """
+    corner = inverse_corner(factor.corner, given)
     wide = -factor.wide @ corner
     inverse = Inverse(
         np.empty_like(factor.low), np.empty_like(factor.diagonal), wide, np.empty_like(factor.thin), corner
@@ -410,8 +410,18 @@ def invert(pattern: Pattern, factor: Cholesky) -> Inverse:
     return inverse
 
 
-def inverse_entries(pattern: Pattern, factor: Cholesky) -> np.ndarray:
-    """Return the entries of P^-1 at those of P's upper triangle."""
+def inverse_corner(lower: np.ndarray, given: int = 0) -> np.ndarray:
+    """Return the inverse of C C' (b, b), C a lower triangle, without the last rows, so many as are `given`."""
+    size, inverse = len(lower) - given, np.zeros_like(lower)
+    if size:  # else LAPACK complains on the terminal
+        # For LAPACK, which counts columns first, the lower triangle is the upper one.
+        inverse[:size, :size] = lapack.dpotri(lower[:size, :size].T, lower=0)[0].T
+        mirror(inverse)
+    return inverse
+
+
+def inverse_entries(pattern: Pattern, factor: Cholesky, given: int = 0) -> np.ndarray:
+    """Return the entries of P^-1 at those of P's upper triangle; `given` as `invert` takes it."""
     entries = np.empty(len(pattern.rows))
-    pattern_entries(pattern, invert(pattern, factor), entries)
+    pattern_entries(pattern, invert(pattern, factor, given), entries)
     return entries

@@ -39,11 +39,15 @@ class SparseMatrix:
         return len(self.pattern.rows)
 
     @property
+    def corner(self) -> int:
+        """How many of the last rows are held as a whole matrix."""
+        return self.pattern.size - self.pattern.lead
+
+    @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
         pattern = self.pattern
-        corner = pattern.size - pattern.lead
-        inside = pattern.n_wide * corner + corner**2 // 2
+        inside = pattern.n_wide * self.corner + self.corner**2 // 2
         return pattern.lead + len(pattern.low_rows) + len(pattern.thin_rows) + inside
 
     @cached_property
@@ -123,23 +127,39 @@ class SparseFactors:
         forward(self.matrix.pattern, self.factor, half)
         return np.asarray(self.backward(half[None])[0])
 
-    def inverse(self, places: np.ndarray) -> np.ndarray:
-        """Return entries of P^-1, (1, ...), by where they stand: Takahashi's recursion, on the pattern alone."""
-        return np.asarray(inverse_entries(self.matrix.pattern, self.factor)[places][None])
+    def tail(self, count: int) -> np.ndarray:
+        """Return the last diagonal entries of C, (1, count), which lie in the corner."""
+        return np.diagonal(self.factor.corner)[None, len(self.factor.corner) - count :]
 
-    def spreads(self, rows: CompiledRows) -> np.ndarray:
-        """Return w'P^-1 w, (1, n), of n rows."""
+    def inverse(self, places: np.ndarray, *, given: int = 0) -> np.ndarray:
+        """Return entries of P^-1, (1, ...), by where they stand: Takahashi's recursion, on the pattern alone.
+
+        The last rows, so many as are `given`, are left out of P.
+        """
+        return np.asarray(inverse_entries(self.matrix.pattern, self.factor, given)[places][None])
+
+    def spreads(self, rows: CompiledRows, *, given: int = 0) -> np.ndarray:
+        """Return w'P^-1 w, (1, n), of n rows; the last rows of P, so many as are `given`, are left out of it."""
         count, pattern = len(rows.starts) - 1, self.matrix.pattern
         spreads = np.empty(count)
         if count > FEW_ROWS:
-            row_spreads(pattern, invert(pattern, self.factor), rows, spreads)
+            row_spreads(pattern, invert(pattern, self.factor, given), rows, spreads)
             return spreads[None]
         for i in range(count):
             w, entries = np.zeros(pattern.size), slice(rows.starts[i], rows.starts[i + 1])
             w[rows.columns[entries]] = rows.values[entries]
-            forward(pattern, self.factor, w)
-            spreads[i] = w @ w
+            spreads[i] = self._square(w, given)
         return spreads[None]
+
+    def squares(self, vectors: np.ndarray) -> np.ndarray:
+        """Return v'P^-1 v, (1, n), of any vectors (n, p) in the rows' own order."""
+        return np.array([[self._square(vector[self.matrix.order]) for vector in vectors]])
+
+    def _square(self, vector: np.ndarray, given: int = 0) -> float:
+        """Return the same of a vector by position, which is used up."""
+        forward(self.matrix.pattern, self.factor, vector)
+        free = vector[: len(vector) - given]
+        return float(free @ free)
 
 
 def sparse_matrix(
