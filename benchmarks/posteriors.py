@@ -3,8 +3,8 @@
     python -m benchmarks.posteriors FOLDER [ROUNDS [CASE ...]]
 
 1,000 draws of all effects in 4 chains by this package, a REML fit by lme4; each in a process of its own, one after the
-other in each round, so that both meet the same load. A call begins with the table in memory, as does lme4's. Tables are
-written into FOLDER at first; InstEval comes with lme4.
+other in each round, so that both meet the same load. A call begins with the table in memory and the libraries
+loaded, as does lme4's. Tables are written into FOLDER at first; InstEval comes with lme4.
 """
 
 import json
@@ -20,7 +20,7 @@ EXACT = """
 import json, resource, sys, time
 import pandas as pd
 import speclet_formula as sf
-import speclet_formula.inference.exact.fit, speclet_formula.inference.fit
+import speclet_formula.inference.exact.fit, speclet_formula.inference.fit, speclet_formula.inference.algebra.patterned
 data, formula, factors, seed = sys.argv[1], sys.argv[2], sys.argv[3].split(), int(sys.argv[4])
 table = pd.read_csv(data, dtype=dict.fromkeys(factors, str))
 cpu, wall = time.process_time(), time.perf_counter()
@@ -37,7 +37,8 @@ for (factor in strsplit(given[3], " ")[[1]]) table[[factor]] <- factor(table[[fa
 used <- system.time(suppressWarnings(suppressMessages(lmer(as.formula(given[2]), table))))
 cat(sprintf('{"cpu": %.3f, "wall": %.3f}', used[1] + used[2], used[3]))
 """
-INSTEVAL = 'library(lme4); data(InstEval, package = "lme4"); write.csv(InstEval, commandArgs(TRUE)[1], row.names = FALSE)'
+INSTEVAL = "write.csv(lme4::InstEval, commandArgs(TRUE)[1], row.names = FALSE)"
+ROUNDS = 3
 # name of the table, its formula, and which of its columns are numbers but stand for levels
 CASES = {
     "hap1_full": ("log_fc ~ (1 | gene) + (1 | gene:sgRNA) + (1 | replicate)", ""),
@@ -74,7 +75,7 @@ def measured(name: str, path: Path, seed: int) -> dict[str, dict[str, object]]:
 
 def main() -> None:
     """Print the medians of a case's rounds, and what this package takes next to lme4."""
-    folder, rounds = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 3
+    folder, rounds = Path(sys.argv[1]), int((*sys.argv[2:3], ROUNDS)[0])
     print(f"{'':16}{'exact cpu':>10}{'wall':>8}{'GB':>6}{'lme4 cpu':>10}{'wall':>8}{'cpu ratio':>11}{'wall ratio':>11}")
     for name in sys.argv[3:] or CASES:
         path = table_of(name, folder)
