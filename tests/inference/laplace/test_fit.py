@@ -677,7 +677,7 @@ def test_likelihoods_of_different_families_are_not_compared(slopes):
     assert str(raised.value) == (
         "the fits are of different families: gaussian (identity link), poisson (log link).\n"
         "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
-        "gaussian beside t or poisson beside negativebinomial.\n"
+        "gaussian beside t or binomial beside beta_binomial or poisson beside negativebinomial.\n"
         "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare."
     )
 
