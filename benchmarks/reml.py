@@ -4,7 +4,7 @@
 
 The contenders of a case take turns, each run a process of its own. *First* is the first fit in a process, with what is
 loaded and compiled for it, *second* another fit there; both start from the table in memory and end with the estimates.
-mixedlm takes part where the Python that has it is named. Real tables are read from `../shared/data`, InstEval is lme4's.
+mixedlm takes part where the Python that has it is named. Real tables come from `../shared/data`, InstEval is lme4's.
 """
 
 import argparse
