@@ -2,12 +2,12 @@
 
 Some of the numbers are sizes whose sign means nothing, so that zero is a point like any other for them, and no edge; it
 may be a saddle. `minimise` evaluates a function without a gradient at many points at a time, from several starts;
-`descend` follows a gradient from one start. Both end with Newton's steps, put small sizes at exactly zero, and look for
-another minimum beyond. What the numbers mean is left to others.
+`descend` and `minimise_sloped` follow a gradient. All end with Newton's steps, put small sizes at exactly zero, and
+look for another minimum beyond. What the numbers mean is left to others.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ PARTS = 0.5 ** np.arange(-3.0, 6.0)  # of a Newton step that are tried; valleys 
 ALONG = np.outer([-1.0, 1.0], 10.0 ** np.arange(5)).ravel()  # ways down from a saddle, in steps of the differences
 
 # With one.
+SLOPED_STARTS = (0.1, 0.3, 1.0, 3.0)  # of all sizes at a time
 MOST_STEPS = 200
 HALVINGS = 12
 SLOPED_DESCENTS = 5
@@ -46,6 +47,7 @@ ENOUGH = 1e-4  # of the decrease that the gradient promises, which a step must b
 DAMPED = 0.2  # Powell's share of the old curvature that an update keeps at least
 STEP = 0.01  # of differences, in units of 1 / sqrt(curvature / 2): standard errors, of -2 log-likelihood
 LOST = 1e-10  # curvatures smaller than that share of the largest, in those units, are rounding
+UNSURE = 1.0  # curvatures below it, in numbers' own sizes, may be none
 SLOPED_PROBES = (0.0, 0.1, 0.5, 2.0)  # of each size by itself, in its unit
 
 
@@ -60,8 +62,8 @@ class Minimum:
     point: np.ndarray  # (d,); a size of zero is exactly 0
     value: float
     promised: float  # by how much a Newton step could still lower it; infinite at a saddle
-    evaluations: int = 0  # by `minimise`
-    flat: np.ndarray = field(default_factory=_none)  # (f, d) by `minimise`: steps along which nothing changes
+    evaluations: int = 0  # by `minimise` and `minimise_sloped`
+    flat: np.ndarray = field(default_factory=_none)  # (f, d) by the same: steps along which nothing changes
     hessian: np.ndarray = field(default_factory=_none)  # (d, d) by `descend`; it holds where both numbers are free
     free: np.ndarray = field(default_factory=_none)  # (d,) bool, by `descend`: all but the sizes of zero
 
@@ -116,11 +118,11 @@ def minimise(function: Values, sizes: np.ndarray) -> Minimum:
 class _Counted:
     """A function that counts the points it was asked for."""
 
-    def __init__(self, function: Values) -> None:
+    def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
         self._function = function
         self.evaluations = 0
 
-    def __call__(self, points: np.ndarray) -> np.ndarray:
+    def __call__(self, points: np.ndarray) -> Any:
         self.evaluations += len(points)
         return self._function(points)
 
@@ -241,10 +243,10 @@ def _promise(around: _Quadratic) -> float:
     return float(0.5 * np.sum(around.slopes[rising] ** 2 / around.curvatures[rising]))
 
 
-def _level(function: Values, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _level(function: Values, point: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return the axes of the sizes that may be ten times as large or as small: rounding may hide it from curvatures."""
-    axes: np.ndarray = np.eye(len(point))[sizes]
-    wide = np.array([_with(point, k, far * max(abs(point[k]), SMALL)) for k in np.flatnonzero(sizes) for far in FAR])
+    axes: np.ndarray = np.eye(len(point))[chosen]
+    wide = np.array([_with(point, k, far * max(abs(point[k]), SMALL)) for k in np.flatnonzero(chosen) for far in FAR])
     if not len(axes):
         return axes
     values = function(wide).reshape(len(axes), len(FAR))
@@ -305,6 +307,48 @@ def descend(
         free = np.ones(len(start), dtype=bool)
         here = _Descended(better, *function(better), bent(function, better, here.hessian, free))
     return Minimum(here.point, here.value, promised, hessian=here.hessian, free=free)
+
+
+def minimise_sloped(function: Values, sloped: Sloped, sizes: np.ndarray, bends: np.ndarray) -> Minimum:
+    """Find the minimum as `minimise` does, of a function whose gradient costs less than differences.
+
+    Parameters
+    ----------
+    function, sizes
+        As `minimise` takes them.
+    sloped : callable
+        Returns value and gradient at a point (m,).
+    bends : ndarray of float, shape (m,)
+        About how much the function bends along each number, times the square of a size: many levels bend it much.
+    """
+    counted, slopes = _Counted(function), _Counted(lambda points: sloped(points[0]))
+    starts = np.outer(SLOPED_STARTS, sizes.astype(float))
+    start = starts[np.argmin(counted(starts))]
+    found = descend(
+        lambda point: slopes(point[None]),
+        lambda point: float(counted(point[None])[0]),
+        start,
+        np.diag(bends / np.maximum(start, SLOPED_STARTS[0]) ** 2),
+        sizes,
+        np.ones(len(sizes)),
+    )
+    flat = _flat(counted, found, sizes)
+    return replace(found, evaluations=counted.evaluations + slopes.evaluations, flat=flat)
+
+
+def _flat(function: Values, found: Minimum, sizes: np.ndarray) -> np.ndarray:
+    """Return steps (f, m) along which nothing changes: of the directions that hardly bend, those by differences too."""
+    scale = np.maximum(np.abs(found.point), SMALL)
+    curvatures, axes = np.linalg.eigh(found.hessian * np.outer(scale, scale))
+    steps = HESSIAN_STEP * scale * axes.T[curvatures < UNSURE]
+    hidden = sizes & ((np.diagonal(found.hessian) * scale**2 < UNSURE) | ~found.free)
+    wide = _level(function, found.point, hidden) * _steps(found.point, HESSIAN_STEP)
+    if not len(steps):
+        return wide
+    ahead, behind = np.split(function(np.concatenate([found.point + steps, found.point - steps])), 2)
+    noise = ROUNDING * len(found.point) * max(abs(found.value), 1.0)
+    with np.errstate(invalid="ignore"):  # where the function is infinite
+        return np.concatenate([steps[np.abs(ahead + behind - 2 * found.value) <= noise], wide])
 
 
 def _quasi_newton(function: Sloped, here: _Descended, free: np.ndarray, units: np.ndarray) -> _Descended:

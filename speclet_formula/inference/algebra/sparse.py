@@ -39,11 +39,15 @@ class SparseMatrix:
         return len(self.pattern.rows)
 
     @property
+    def corner(self) -> int:
+        """How many of the last rows are held as a whole matrix."""
+        return self.pattern.size - self.pattern.lead
+
+    @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
         pattern = self.pattern
-        corner = pattern.size - pattern.lead
-        inside = pattern.n_wide * corner + corner**2 // 2
+        inside = pattern.n_wide * self.corner + self.corner**2 // 2
         return pattern.lead + len(pattern.low_rows) + len(pattern.thin_rows) + inside
 
     @cached_property
@@ -144,9 +148,18 @@ class SparseFactors:
         for i in range(count):
             w, entries = np.zeros(pattern.size), slice(rows.starts[i], rows.starts[i + 1])
             w[rows.columns[entries]] = rows.values[entries]
-            forward(pattern, self.factor, w)
-            spreads[i] = w[: pattern.size - given] @ w[: pattern.size - given]
+            spreads[i] = self._square(w, given)
         return spreads[None]
+
+    def squares(self, vectors: np.ndarray) -> np.ndarray:
+        """Return v'P^-1 v, (1, n), of any vectors (n, p) in the rows' own order."""
+        return np.array([[self._square(vector[self.matrix.order]) for vector in vectors]])
+
+    def _square(self, vector: np.ndarray, given: int = 0) -> float:
+        """Return the same of a vector by position, which is used up."""
+        forward(self.matrix.pattern, self.factor, vector)
+        free = vector[: len(vector) - given]
+        return float(free @ free)
 
 
 def sparse_matrix(

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
+from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import moments_of, row_count
 from speclet_formula.errors import SamplingError
@@ -30,13 +31,14 @@ from speclet_formula.inference.algebra.equations import (
     whole_rows,
 )
 from speclet_formula.inference.algebra.solutions import spread_draws, within
-from speclet_formula.inference.reml.products import product_entries, sparse_products, whole_products
-from speclet_formula.inference.reml.relative import Relative, relative_factors, transform_of
+from speclet_formula.inference.reml.products import RelativeMatrix, product_entries, sparse_products, whole_products
+from speclet_formula.inference.reml.relative import Relative, relative_factors, transform_of, transforms
 
 # Numbers that the dense matrices add up, from which on the compiled loops are quicker: they are from 2^17 on, and take
 # half a second to load. 160 coefficients with three variances and correlations, 290 with one; a fit takes 0.1 s there.
 MOST_DENSE = 2**18
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
+COSTLY = 500  # rows of the corner from which on its factor takes some milliseconds
 WORTH_THREADS = 2_000  # coefficients from which on an evaluation takes longer than handing it to a thread
 
 
@@ -54,8 +56,10 @@ class Profiled:
     """The criterion of a design."""
 
     joint: Any  # P and r of fixed and group effects: a RelativeMatrix or RelativeClasses
+    gram: Any  # (p, p) W'W, sparse
     moment: np.ndarray  # (p,) W'y
     relative: Relative
+    parts: tuple[Any, ...]  # T0 and each T_k, sparse (p, p)
     threads: int
     square: float  # y'y, weighted
     log_weights: float
@@ -87,8 +91,10 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     sums = sums_of(design, layout_of(design, ()), shift)
     return Profiled(
         joint=_joint(design, relative, sums),
+        gram=sums.gram,
         moment=sums.moment,
         relative=relative,
+        parts=transforms(relative),
         threads=1 if relative.coefficients <= WORTH_THREADS else threads,
         square=sums.square,
         log_weights=moments.log_weights,
@@ -141,9 +147,40 @@ def _least_squares(design: Design) -> np.ndarray:
 
 def deviances(criterion: Profiled, theta: np.ndarray) -> np.ndarray:
     """Return the criterion (N,) at N vectors theta (N, m); infinite where P cannot be factored."""
-    log_determinants, residuals = _evaluated(criterion, theta)
+    return _deviances(criterion, *_evaluated(criterion, theta))
+
+
+def _deviances(criterion: Profiled, log_determinants: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     fits = criterion.freedom * (1 + np.log(2 * np.pi * np.where(residuals > 0, residuals, 1.0) / criterion.freedom))
     return np.where(residuals > 0, fits + log_determinants - criterion.log_weights, np.inf)
+
+
+def is_costly(criterion: Profiled) -> bool:
+    """Whether most of an evaluation is the factor of a large whole corner: its inverse, for a slope, costs two more."""
+    joint = criterion.joint
+    return isinstance(joint, RelativeMatrix) and joint.is_sparse and joint.matrix.corner >= COSTLY
+
+
+def sloped_deviance(criterion: Profiled, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the criterion of a sparse design and its gradient (m,) at one vector theta (m,).
+
+    With b = P^-1 r, dq / d theta_k = -2 (T_k b)'(W'y - W'W T b), and d log|P| / d theta_k is the sum of P^-1, entry by
+    entry, times the derivative of P.
+    """
+    joint, weights = criterion.joint, np.append(1.0, theta)
+    with one_blas_thread():
+        for _, factors in joint.factored(theta[None]):
+            value = float(_deviances(criterion, *_terms(criterion, factors))[0])
+            traces = joint.traces(factors, given=0 if criterion.reml else criterion.relative.n_fixed)
+            solution = factors.backward(factors.half)[0]
+            left = criterion.moment - criterion.gram @ (transform_of(criterion.parts, theta) @ solution)
+            squares = np.array([-2 * (part @ solution) @ left for part in criterion.parts[1:]])
+            products = np.zeros((len(weights), len(traces)))  # derivatives of each product by each of (1, theta)
+            np.add.at(products, (joint.pairs[:, 0], np.arange(len(traces))), weights[joint.pairs[:, 1]])
+            np.add.at(products, (joint.pairs[:, 1], np.arange(len(traces))), weights[joint.pairs[:, 0]])
+            residual = criterion.square - factors.explained[0]
+            return value, criterion.freedom * squares / residual + (products @ traces)[1:]
+    return np.inf, np.zeros(len(theta))
 
 
 def residual_variance(criterion: Profiled, theta: np.ndarray) -> float:
@@ -159,7 +196,7 @@ def log_likelihood_parts(criterion: Profiled, theta: np.ndarray) -> tuple[np.nda
 def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     """Solve for all coefficients at one vector theta (m,)."""
     joint, n_fixed = criterion.joint, criterion.relative.n_fixed
-    transform = transform_of(criterion.relative, theta)
+    transform = transform_of(criterion.parts, theta)
     ((_, factors),) = joint.factored(theta[None])
 
     def covariances(vector: np.ndarray) -> np.ndarray:
@@ -176,6 +213,14 @@ def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     return Solution(coefficients, columns, np.maximum(conditional, 0.0))
 
 
+def _terms(criterion: Profiled, factors: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log determinants (k,) that the criterion takes, and q (k,)."""
+    determinants = factors.log_determinants
+    if not criterion.reml:
+        determinants = determinants - 2 * np.log(factors.tail(criterion.relative.n_fixed)).sum(axis=1)
+    return determinants, criterion.square - factors.explained
+
+
 def _evaluated(criterion: Profiled, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the log determinants (N,) that the criterion takes, and q (N,); NaN where P is not positive definite."""
     determinants, residuals = np.full(len(theta), np.nan), np.full(len(theta), np.nan)
@@ -183,10 +228,7 @@ def _evaluated(criterion: Profiled, theta: np.ndarray) -> tuple[np.ndarray, np.n
     def run(part: slice) -> None:
         for inner, factors in criterion.joint.factored(theta[part]):
             place = within(part, inner)
-            residuals[place] = criterion.square - factors.explained
-            determinants[place] = factors.log_determinants
-            if not criterion.reml:
-                determinants[place] -= 2 * np.log(factors.tail(criterion.relative.n_fixed)).sum(axis=1)
+            determinants[place], residuals[place] = _terms(criterion, factors)
 
     spread_draws(run, len(theta), criterion.joint.work, criterion.threads)
     return determinants, residuals

@@ -26,9 +26,17 @@ from speclet_formula.inference.maximum_likelihood import (
     verdict_of,
     with_dropped,
 )
-from speclet_formula.inference.minimum import Minimum, minimise
+from speclet_formula.inference.minimum import Minimum, minimise, minimise_sloped
 from speclet_formula.inference.plans import SamplingPlan
-from speclet_formula.inference.reml.criterion import Profiled, deviances, profile_of, residual_variance, solve
+from speclet_formula.inference.reml.criterion import (
+    Profiled,
+    deviances,
+    is_costly,
+    profile_of,
+    residual_variance,
+    sloped_deviance,
+    solve,
+)
 from speclet_formula.inference.reml.relative import moved_theta, relative_covariances
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
@@ -132,7 +140,7 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     threads = cores or os.cpu_count() or 1
     centred, moves = centred_blocks(design)
     searched = profile_of(centred, reml=method == "reml", threads=threads)
-    found = minimise(lambda theta: deviances(searched, theta), searched.relative.diagonal)
+    found = _search(searched)
     _check_residual(model, searched, found)
     criterion, theta, estimates = searched, found.point, _estimates(centred, searched, found.point)
     if centred is not design:
@@ -162,6 +170,20 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
         (bool(singular), *verdict),
         evaluations=found.evaluations,
         started=started,
+    )
+
+
+def _search(criterion: Profiled) -> Minimum:
+    """Find theta, by the exact gradient where an evaluation is costly."""
+    relative = criterion.relative
+    if not is_costly(criterion):
+        return minimise(lambda theta: deviances(criterion, theta), relative.diagonal)
+    levels = np.array([relative.levels[block] for block, _, _ in relative.places], dtype=float)
+    return minimise_sloped(
+        lambda theta: deviances(criterion, theta),
+        lambda theta: sloped_deviance(criterion, theta),
+        relative.diagonal,
+        2 * levels,
     )
 
 

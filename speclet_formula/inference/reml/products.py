@@ -83,11 +83,16 @@ def stacked_products(entries: ProductEntries, places: np.ndarray, kept: np.ndarr
 class RelativeMatrix:
     """P and r as a whole or a sparse matrix is filled with them; p coefficients, m entries of theta."""
 
-    matrix: Matrix
+    matrix: Any  # a whole Matrix or a sparse one
     pairs: np.ndarray  # (pairs, 2) of (1, theta), two of which each product is of
     products: Any  # (pairs, entries) what each product is multiplied by in P; sparse, and turned, where P is
     units: np.ndarray  # (entries,) the ones of I
     moments: np.ndarray  # (m + 1, p) T_k'W'y, by position
+
+    @property
+    def is_sparse(self) -> bool:
+        """Whether P is a sparse matrix."""
+        return not isinstance(self.products, np.ndarray)
 
     @property
     def work(self) -> int:
@@ -96,7 +101,7 @@ class RelativeMatrix:
 
     def factored(self, theta: np.ndarray) -> Iterator[tuple[slice, Any]]:
         """Go through N vectors theta (N, m) by parts: which, and the factors of P, made with r."""
-        weights, whole = np.column_stack([np.ones(len(theta)), theta]), isinstance(self.products, np.ndarray)
+        weights, whole = np.column_stack([np.ones(len(theta)), theta]), not self.is_sparse
 
         def fill(part: slice) -> tuple[np.ndarray, np.ndarray]:
             powers = weights[part][:, self.pairs[:, 0]] * weights[part][:, self.pairs[:, 1]]
@@ -107,9 +112,20 @@ class RelativeMatrix:
 
         return self.matrix.factored(len(theta), fill)
 
+    def traces(self, factors: Any, *, given: int = 0) -> np.ndarray:
+        """Return the sums (pairs,) of P^-1, entry by entry, times what each product is multiplied by in P.
+
+        Of one sparse matrix; the last rows of P, so many as are `given`, are left out of it.
+        """
+        pattern = self.matrix.pattern
+        columns = np.repeat(np.arange(pattern.size), np.diff(pattern.starts))
+        inverse = factors.inverse(np.arange(self.matrix.entries), given=given)[0]
+        inverse[pattern.rows != columns] *= 2.0
+        return np.asarray(self.products.T @ inverse)
+
     def prepared(self, W: Any) -> Any:
         """Return sparse rows (n, p) as the factors' `spreads` takes them."""
-        return W.toarray() if isinstance(self.products, np.ndarray) else self.matrix.prepared(W)
+        return self.matrix.prepared(W) if self.is_sparse else W.toarray()
 
 
 def whole_products(relative: Relative, matrix: Matrix, gram: np.ndarray, moment: np.ndarray) -> RelativeMatrix:

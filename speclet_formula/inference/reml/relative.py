@@ -61,9 +61,9 @@ def transforms(relative: Relative) -> tuple[Any, ...]:
     )
 
 
-def transform_of(relative: Relative, theta: np.ndarray) -> Any:
-    """Return T, sparse (p, p), at one vector theta (m,)."""
-    first, *others = transforms(relative)
+def transform_of(parts: tuple[Any, ...], theta: np.ndarray) -> Any:
+    """Return T, sparse (p, p), at one vector theta (m,), from T0 and each T_k."""
+    first, *others = parts
     return sum((entry * T for entry, T in zip(theta, others, strict=True)), first).tocsr()
 
 
