@@ -309,6 +309,14 @@ def descend(
     return Minimum(here.point, here.value, promised, hessian=here.hessian, free=free)
 
 
+def lowest_near(
+    function: Sloped, start: np.ndarray, hessian: np.ndarray, free: np.ndarray, units: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Go downhill as `descend` does, near a minimum of known curvature, by the free numbers: where, and how low."""
+    here = _quasi_newton(function, _Descended(start, *function(start), hessian), free, units)
+    return here.point, here.value
+
+
 def minimise_sloped(function: Values, sloped: Sloped, sizes: np.ndarray, bends: np.ndarray) -> Minimum:
     """Find the minimum as `minimise` does, of a function whose gradient costs less than differences.
 
