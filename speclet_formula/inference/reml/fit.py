@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from speclet_formula.common.recent import Recent
 from speclet_formula.common.threads import in_one_blas_thread
-from speclet_formula.design import Design, centre_of
+from speclet_formula.design import Design, Predictor, centre_of
 from speclet_formula.design.groups import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
@@ -50,6 +51,8 @@ FLAT_REMEDY = (
 )
 
 Method = Literal["reml", "ml"]
+
+_recent = Recent[tuple[Predictor | None, tuple[np.ndarray | None, ...]]](1)
 
 
 def why_not_reml(model: Model) -> str:
@@ -138,7 +141,7 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     started = time.perf_counter()
     design, kept = independent_columns(model.design)
     threads = cores or os.cpu_count() or 1
-    centred, moves = centred_blocks(design)
+    centred, moves = _centred(design)
     searched = profile_of(centred, reml=method == "reml", threads=threads)
     found = _search(searched)
     _check_residual(model, searched, found)
@@ -171,6 +174,17 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
         evaluations=found.evaluations,
         started=started,
     )
+
+
+def _centred(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...]]:
+    """Centre a design's blocks: the same predictor for all responses of one."""
+
+    def make() -> tuple[Predictor | None, tuple[np.ndarray | None, ...]]:
+        centred, moves = centred_blocks(design)
+        return None if centred is design else centred.mean, moves
+
+    mean, moves = _recent.of((design.mean,), make)
+    return design if mean is None else replace(design, predictors=(mean, *design.predictors[1:])), moves
 
 
 def _search(criterion: Profiled) -> Minimum:

@@ -6,7 +6,7 @@ once.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from scipy import sparse
 
 from speclet_formula.inference.algebra.equations import filled
 from speclet_formula.inference.algebra.matrix import Matrix
-from speclet_formula.inference.reml.relative import Relative, transforms
+from speclet_formula.inference.reml.relative import Relative, Transform
 
 
 class ProductEntries(NamedTuple):
@@ -97,7 +97,7 @@ class RelativeMatrix:
     @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
-        return self.matrix.work
+        return int(self.matrix.work)
 
     def factored(self, theta: np.ndarray) -> Iterator[tuple[slice, Any]]:
         """Go through N vectors theta (N, m) by parts: which, and the factors of P, made with r."""
@@ -110,7 +110,11 @@ class RelativeMatrix:
             numbers += self.units
             return numbers, weights[part] @ self.moments
 
-        return self.matrix.factored(len(theta), fill)
+        yield from self.matrix.factored(len(theta), fill)
+
+    def moved(self, transform: Transform, moment: np.ndarray) -> "RelativeMatrix":
+        """Return the same P with another W'y (p,)."""
+        return replace(self, moments=transform.moments(moment, len(self.moments))[:, self.matrix.order])
 
     def traces(self, factors: Any, *, given: int = 0) -> np.ndarray:
         """Return the sums (pairs,) of P^-1, entry by entry, times what each product is multiplied by in P.
@@ -128,30 +132,27 @@ class RelativeMatrix:
         return self.matrix.prepared(W) if self.is_sparse else W.toarray()
 
 
-def whole_products(relative: Relative, matrix: Matrix, gram: np.ndarray, moment: np.ndarray) -> RelativeMatrix:
-    """Return P in a whole matrix, of W'W (p, p) and W'y (p,)."""
-    factors = np.array([T.toarray() for T in transforms(relative)])
+def whole_products(relative: Relative, transform: Transform, matrix: Matrix, gram: np.ndarray) -> RelativeMatrix:
+    """Return P in a whole matrix, of W'W (p, p); W'y is zero."""
+    factors = np.zeros((relative.size + 1, transform.size, transform.size))
+    factors[transform.terms, transform.rows, transform.columns] = transform.scales
     products = []
     for first, second in pairs_of(relative):
         product = factors[first].T @ gram @ factors[second]
         products.append(filled(matrix, product if first == second else product + product.T))
-    return _matrix(relative, matrix, np.array(products), moment)
+    return _matrix(relative, matrix, np.array(products))
 
 
-def sparse_products(relative: Relative, matrix: Matrix, entries: ProductEntries, moment: np.ndarray) -> RelativeMatrix:
-    """Return P in a sparse matrix, given the entries of T'W'W T and W'y (p,)."""
+def sparse_products(relative: Relative, matrix: Matrix, entries: ProductEntries) -> RelativeMatrix:
+    """Return P in a sparse matrix, given the entries of T'W'W T; W'y is zero."""
     kept = np.flatnonzero(matrix.position[entries.first] <= matrix.position[entries.second])
     places = matrix.places(entries.first[kept], entries.second[kept])
     shape = matrix.entries, len(pairs_of(relative))
-    return _matrix(relative, matrix, stacked_products(entries, places, kept, shape), moment)
+    return _matrix(relative, matrix, stacked_products(entries, places, kept, shape))
 
 
-def _matrix(relative: Relative, matrix: Matrix, products: Any, moment: np.ndarray) -> RelativeMatrix:
+def _matrix(relative: Relative, matrix: Matrix, products: Any) -> RelativeMatrix:
     units, effects = np.zeros(matrix.entries), np.arange(relative.n_fixed, relative.coefficients)
     units[matrix.places(effects, effects)] = 1.0
-    return RelativeMatrix(matrix, pairs_of(relative), products, units, moments_of(relative, moment)[:, matrix.order])
-
-
-def moments_of(relative: Relative, moment: np.ndarray) -> np.ndarray:
-    """Return each T_k'W'y, (m + 1, p), T0's first."""
-    return np.stack([T.T @ moment for T in transforms(relative)])
+    moments = np.zeros((relative.size + 1, relative.coefficients))
+    return RelativeMatrix(matrix, pairs_of(relative), products, units, moments)

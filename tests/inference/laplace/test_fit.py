@@ -13,7 +13,7 @@ from scipy import optimize, stats
 import speclet_formula as sf
 from speclet_formula.errors import ComparisonError, EstimateError, SamplingError
 from speclet_formula.families import FAMILIES as KNOWN, inverse_link, log_density, resolve_family
-from speclet_formula.inference.laplace import criterion as laplace_criterion, fit as laplace_fit
+from speclet_formula.inference.laplace import fit as laplace_fit, rows as laplace_rows
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, numbers_of, problem_of
 from speclet_formula.inference.minimum import Minimum
 
@@ -280,7 +280,7 @@ GRADIENTS = [
 @pytest.mark.parametrize("most_dense", [300, 0])
 @pytest.mark.parametrize(("formula", "family", "link"), GRADIENTS)
 def test_the_gradient_is_that_of_differences(formula, family, link, most_dense, monkeypatch):
-    monkeypatch.setattr(laplace_criterion, "MOST_DENSE", most_dense)
+    monkeypatch.setattr(laplace_rows, "MOST_DENSE", most_dense)
     table = responses()
     if KNOWN[family].is_ordinal:
         table["k"] = pd.Categorical(table["k"].clip(0, 3), ordered=True)
@@ -313,7 +313,7 @@ ALGEBRA = [
 @pytest.mark.parametrize(("formula", "family"), ALGEBRA)
 def test_whole_and_sparse_matrices_give_the_same_fit(formula, family, monkeypatch):
     whole = sf.glmer(formula, responses(), family=family, method="laplace")
-    monkeypatch.setattr(laplace_criterion, "MOST_DENSE", 0)
+    monkeypatch.setattr(laplace_rows, "MOST_DENSE", 0)
     loose = sf.glmer(formula, responses(), family=family, method="laplace")
     assert loose.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-9)
     np.testing.assert_allclose(loose.estimates.covariance, whole.estimates.covariance, rtol=1e-3, atol=1e-9)

@@ -53,6 +53,7 @@ def each(monkeypatch, make):
     for most_dense, most_classes in ((np.inf, 0.0), (0, -1.0), (0, 1.0)):
         monkeypatch.setattr(profiled, "MOST_DENSE", most_dense)
         monkeypatch.setattr(forest, "MOST_CLASSES", most_classes)
+        profiled.recent.clear()  # where the same design is prepared anew
         made.append(make())
     return made
 
@@ -136,6 +137,7 @@ def test_fits_by_the_gradient_agree(formula, method, monkeypatch):
     dense, sparse, _ = each(monkeypatch, lambda: sf.lmer(formula, table(), method=method))
     monkeypatch.setattr(profiled, "COSTLY", 0)
     monkeypatch.setattr(forest, "MOST_CLASSES", -1.0)
+    profiled.recent.clear()
     sloped = sf.lmer(formula, table(), method=method)
     assert (sloped.verdict, sloped.sentence) == (dense.verdict, dense.sentence)
     assert sloped.log_likelihood == pytest.approx(dense.log_likelihood, abs=1e-7)
