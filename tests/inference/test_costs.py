@@ -107,6 +107,18 @@ def test_engines_that_do_not_serve_say_why():
     )
 
 
+def test_merged_rows_are_counted_as_they_are_fitted_and_are_not_for_nuts(tmp_path):
+    data, _ = sf.datasets.m7()
+    data.to_parquet(tmp_path / "screen.parquet")
+    scanned = sf.scan(tmp_path / "screen.parquet", merge=True)
+    merged, single = (sf.Model("log_fc ~ (1 | gene) + (1 | cell_line)", one) for one in (scanned, data))
+    found = sf.costs(merged)
+    assert (found.sizes.rows, sf.costs(single).sizes.rows) == (200, 1100)
+    table = found.table.set_index("method")
+    assert table["serves"].to_dict() == {"exact": True, "nuts": False, "reml": True, "ml": True}
+    assert table.loc["nuts", "why_not"] == "rows of the table are merged, and Bambi needs each by itself"
+
+
 def test_too_large_for_memory_or_for_bambi(monkeypatch):
     model = sf.Model("y ~ (1 | gene)", screen())
     monkeypatch.setattr(forecast, "_memory", lambda: 4e8)
