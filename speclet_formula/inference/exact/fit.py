@@ -40,7 +40,7 @@ from speclet_formula.inference.exact.proposals import draw_more, draw_proposals,
 from speclet_formula.inference.plans import COSTLY, SamplingPlan, evaluations, time_in_words
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing, smooth_weights
-from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
+from speclet_formula.posterior.diagnostics import MOST_CHECKED, ess_limit, r_hat_limit
 
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
@@ -145,6 +145,7 @@ def _sample_variances(
             progress.add(len(values[part]))
         return values
 
+    judged = min(MOST_CHECKED, marginal.system.layout.size) if _is_costly(marginal) else 0
     wanted = plan.draws * plan.chains
     cost = "costly" if _is_costly(marginal) else "cheap"
 
@@ -165,7 +166,7 @@ def _sample_variances(
         if missing > 0:
             proposals = draw_more(density, mixture, proposals, rng, missing)
         path = metropolis(proposals, plan.chains, rng)[:, thin - 1 :: thin]
-        if thin >= MOST_THINNED[cost] or _mixed(proposals.points[path]):
+        if thin >= MOST_THINNED[cost] or _mixed(proposals.points[path], judged):
             break
         thin = min(2 * thin, MOST_THINNED[cost])
     moved = np.diff(path, axis=1, prepend=-1) != 0
@@ -192,15 +193,19 @@ def _sloped(marginal: Marginal) -> SlopedDensity | None:
     return (lambda theta: sloped_log_posterior(marginal, theta)) if _is_costly(marginal) else None
 
 
-def _mixed(paths: np.ndarray) -> bool:
-    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them."""
+def _mixed(paths: np.ndarray, judged: int) -> bool:
+    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them.
+
+    Where more proposals cost much, they need be no better than as some of all parameters, `judged`, the verdict wants.
+    """
     chains, draws, size = paths.shape
+    room, size = (1.0, max(size, judged)) if judged else (ROOM, size)
     if draws < FEWEST_DRAWS:
         return True
     found = mixing(np.moveaxis(paths, 2, 0))
     agree = chains == 1 or found.r_hat.max() < r_hat_limit(chains, draws, size)
     least = np.minimum(found.ess_bulk, found.ess_tail).min()
-    return bool(agree and least > ROOM * ess_limit(chains, draws, size))
+    return bool(agree and least > room * ess_limit(chains, draws, size))
 
 
 class _Progress:
