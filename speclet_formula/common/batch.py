@@ -211,6 +211,8 @@ def configured_cores(cores: int | None) -> int:
     """
     import joblib
 
+    if cores == 1:  # a cluster would not be asked
+        return 1
     backend, configured = joblib.parallel.get_active_backend()
     return int(joblib.effective_n_jobs(cores or configured or getattr(backend, "default_n_jobs", 1)))
 

@@ -169,6 +169,8 @@ def nuts_cost(sizes: Sizes, work: Work) -> tuple[float, float]:
 
 def why_not_nuts(model: Model) -> str:
     """Say what keeps a model from nuts; "" if it serves."""
+    if model.design.merged is not None:
+        return "rows of the table are merged, and Bambi needs each by itself"
     needed = dense_bytes(sizes_of(model))
     if needed > LARGEST_DENSE:
         return (
