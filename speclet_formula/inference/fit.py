@@ -103,7 +103,7 @@ def fit(
         Makes the draws repeatable. Methods without draws accept it and `progress`, and have no use for them.
     progress : bool
         Whether nuts shows a progress bar, and whether the exact engine says on the error stream, before it draws, that
-        it will take more than a minute, and what is quicker.
+        it will take more than a minute, and what is quicker; and then, tenth by tenth, how much is done.
     sampler : {"nutpie", "pymc", "numpyro"}, optional
         For nuts: its implementation, nutpie by default.
     keep : str or sequence of str, optional

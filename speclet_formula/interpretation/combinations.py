@@ -113,8 +113,8 @@ def weighted(values: Values, weights: Array) -> Values:
     """
     if values.draws is not None:
         known = values.sums
-        sums = None if known is None else FixedSums(known.fit, weights @ known.L, weights @ known.offset)
-        return replace(_drawn(values.draws @ weights.T), sums=sums)
+        of_fixed = None if known is None else FixedSums(known.fit, weights @ known.L, weights @ known.offset)
+        return replace(_drawn(values.draws @ weights.T), sums=of_fixed)
     # Of what the data do not know only the sums that use it are unknown.
     unknown = ((weights != 0) & np.isnan(values.estimates)).any(axis=1)
     covariance = weights @ np.nan_to_num(values.covariance) @ weights.T

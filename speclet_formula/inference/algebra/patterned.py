@@ -42,6 +42,8 @@ from speclet_formula.inference.algebra.forest import (
 from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
 from speclet_formula.inference.algebra.numeric import CompiledRows, inverse_corner
 
+MOST_WHOLE = 10_000  # numbers of a matrix that is not held sparse
+
 
 class PatternedRows(NamedTuple):
     """Rows of W by kinds: those of one kind share w'P^-1 w. n rows."""
@@ -86,15 +88,14 @@ class PatternedEquations:
         Those whose P is not positive definite, or so hardly that rounding decides, are left out.
         """
         del beside
-        upper, leading, elimination = self.upper, self.forest.entry_places, Elimination(self.upper, self.forest)
-        inside = elimination.inside
+        elimination = Elimination(self.upper, self.forest)
+        (leading, of_leading), (inside, of_inside) = (
+            (self.upper.gram[places], self.upper.numbers[places])
+            for places in (self.forest.entry_places, elimination.inside)
+        )
         for k in range(len(s2)):
             added = np.append(numbers[k], 0.0)  # number -1 is for none
-            lower = elimination.run(
-                upper.gram[leading] / s2[k] + added[upper.numbers[leading]],
-                upper.gram[inside] / s2[k] + added[upper.numbers[inside]],
-                LOST,
-            )
+            lower = elimination.run(leading / s2[k] + added[of_leading], inside / s2[k] + added[of_inside], LOST)
             if lower is not None:
                 yield slice(k, k + 1), PatternedFactors(self, elimination.fronts, lower, float(s2[k]), numbers[k])
 
@@ -119,7 +120,9 @@ class PatternedEquations:
 
     @cached_property
     def _corner_pull(self) -> Any:
-        return self.pull[self.forest.lead :]  # once: of 100,000 rows this takes as long as an evaluation
+        # Once: of 100,000 rows this takes as long as an evaluation, and a sparse product of few rows as long as both.
+        rows = self.pull[self.forest.lead :]
+        return rows.toarray() if rows.shape[0] * rows.shape[1] <= MOST_WHOLE else rows
 
     def moved(self, moment: np.ndarray, pull: Any) -> "PatternedEquations":
         """Return the equations of the same W with another W'y (p,) and D^-1 (m - c) by the numbers of D^-1 (p, m)."""
