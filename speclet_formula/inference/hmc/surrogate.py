@@ -1,0 +1,369 @@
+"""The Gaussian closest to a model's posterior: the rows as arrays, where it is centred, and its marginal of theta.
+
+The centre is a fixed point: each row's quadratic is averaged over the normal distribution that the Gaussian itself
+gives its linear predictor. That is the Gaussian closest to the posterior by Kullback and Leibler's divergence (Opper &
+Archambeau 2009, doi:10.1162/neco.2008.08-07-592), at one theta; for others the centre stays and the rest follows.
+"""
+
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from scipy import optimize, sparse
+
+from speclet_formula.families import inverse_link, inverse_parameter_link, specification_of
+from speclet_formula.families.links import Observations
+from speclet_formula.inference.algebra.equations import _prior_entries, _rows, pattern_of
+from speclet_formula.inference.algebra.numeric import CompiledRows, allocate, invert, row_spreads
+from speclet_formula.inference.algebra.symbolic import Array, Pattern, analyse, compiled, ordered_pattern
+from speclet_formula.inference.hmc import kernels
+from speclet_formula.inference.hmc.chain import (
+    Centre,
+    Gaussian,
+    Observed,
+    Prior,
+    Problem,
+    Quadratic,
+    Rows,
+    Work,
+    evaluate,
+    predict,
+    settle,
+)
+from speclet_formula.inference.hmc.parameters import Parameters, natural_of, own_design, parameters_of, precisions_of
+from speclet_formula.model import Model
+from speclet_formula.model.observation import observed_log_density
+
+NODES = 5  # of the cubature over one linear predictor
+STEP = 1e-3  # of differences of log densities
+MOST_NEWTON, HALVINGS, AT_THE_MODE = 60, 12, 1e-6
+MOST_AVERAGING, SETTLED = 10, 1e-3
+MOST_GAIN = 10.0
+MOST_ROUNDS, NEAR = 8, 0.05  # of moving the centre after theta
+REACH, MOST_STEPS, DIFFERENCE = 1.5, 20, 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Surrogate:
+    """A model as the compiled loops see it."""
+
+    model: Model
+    parameters: Parameters
+    problem: Problem
+    order: Array  # (p,) the coefficient at each position
+    kernel: Any
+    slot: int | None  # of a kernel that is called back
+    constant: Callable[[np.ndarray], float]  # (numbers) -> what no linear predictor changes
+    threads: int
+
+    def owns(self, values: np.ndarray) -> np.ndarray:
+        """Return the family's parameters (N, e) as the kernel takes them."""
+        if self.slot is None:
+            return np.ascontiguousarray(values)
+        return np.ascontiguousarray(np.column_stack([values, np.full(len(values), float(self.slot))]))
+
+    def room(self) -> tuple[Gaussian, Work]:
+        """Return room for one Gaussian and its work."""
+        return self.gaussian(), self.work()
+
+    def gaussian(self) -> Gaussian:
+        """Return room for one Gaussian."""
+        count, n = self.problem.observed.offset.shape
+        return Gaussian(
+            Quadratic(np.empty(n), np.empty((count, n)), np.empty((count, n))),
+            allocate(self.problem.pattern),
+            np.empty(self.problem.pattern.size),
+        )
+
+    def work(self) -> Work:
+        """Return room to work in."""
+        count, n = self.problem.observed.offset.shape
+        pattern = self.problem.pattern
+        return Work(
+            np.empty(len(pattern.rows)),
+            np.empty((count, n)),
+            np.empty((1 + 2 * count, n)),
+            np.empty(pattern.size),
+            np.empty(pattern.n_wide),
+        )
+
+
+@compiled
+def product_places(pattern: Pattern, starts: Array, columns: Array, places: Array) -> None:
+    """Fill places with where the product of each row's two entries stands in P."""
+    filled = 0
+    for row in range(len(starts) - 1):
+        for a in range(starts[row], starts[row + 1]):
+            for b in range(starts[row], a + 1):
+                above, column = min(columns[a], columns[b]), max(columns[a], columns[b])
+                first, last = pattern.starts[column], pattern.starts[column + 1]
+                while last - first > 1:
+                    middle = (first + last) // 2
+                    if pattern.rows[middle] <= above:
+                        first = middle
+                    else:
+                        last = middle
+                places[filled] = first
+                filled += 1
+
+
+def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
+    """Order and analyse P for a model; the centre is at zero coefficients."""
+    parameters, design = parameters_of(model), model.design
+    blocks, offsets, entries, number, start = [], [], [], 0, 0
+    for predictor, variances, centre in zip(
+        design.predictors, parameters.predictors, parameters.prior_means, strict=True
+    ):
+        W = _rows(own_design(design, predictor), variances.layout)
+        blocks.append(W)
+        offsets.append(predictor.offset + W @ centre)
+        above, right, numbers = _prior_entries(variances.layout)
+        entries.append((above + start, right + start, numbers + number))
+        start += variances.layout.size
+        number += 1 + int(numbers.max(initial=-1))
+    W = sparse.block_diag(blocks, format="csr") if len(blocks) > 1 else blocks[0]
+    above, right, numbers = (np.concatenate(part) for part in zip(*entries, strict=True))
+    pattern_entries = pattern_of(abs(W).T @ abs(W), abs(W)).tocoo()
+    upper = pattern_entries.row < pattern_entries.col
+    order, starts, rows = ordered_pattern(
+        start,
+        np.concatenate([pattern_entries.row[upper], above]),
+        np.concatenate([pattern_entries.col[upper], right]),
+    )
+    pattern = analyse(start, starts, rows)
+    position = np.argsort(order)
+    indptr, columns = W.indptr.astype(np.int64), position[W.indices].astype(np.int64)
+    counts = np.diff(indptr)
+    places = np.empty(int((counts * (counts + 1) // 2).sum()), dtype=np.int64)
+    product_places(pattern, indptr, columns, places)
+    keys = np.repeat(np.arange(start), np.diff(starts)) * start + rows
+    a, b = position[above], position[right]
+    prior = Prior(np.searchsorted(keys, np.maximum(a, b) * start + np.minimum(a, b)), numbers.astype(np.int64))
+    offset = np.ascontiguousarray(np.stack(offsets))
+    n = len(design.response)
+    observed = Observed(
+        np.ascontiguousarray(design.response, dtype=float),
+        np.ones(n) if design.trials is None else np.ascontiguousarray(design.trials, dtype=float),
+        np.ones(n) if design.weights is None else np.ascontiguousarray(design.weights, dtype=float),
+        offset,
+    )
+    problem = Problem(pattern, Rows(indptr, columns, W.data.astype(float), places), observed, prior, _at(offset))
+    kernel, slot, constant = _kernel(model)
+    return Surrogate(model, parameters, problem, order, kernel, slot, constant, threads)
+
+
+def _at(middle: np.ndarray, spread: np.ndarray | None = None, most_gain: float = MOST_GAIN) -> Centre:
+    """Return a centre; without spreads rows are taken at their middle."""
+    count = len(middle)
+    if spread is None:
+        return Centre(middle, np.zeros_like(middle), np.zeros((1, count)), np.ones(1), most_gain)
+    if count == 1:
+        nodes, shares = np.polynomial.hermite_e.hermegauss(NODES)
+        return Centre(middle, spread, nodes[:, None].copy(), shares / shares.sum(), most_gain)
+    nodes = np.sqrt(count) * np.vstack([np.eye(count), -np.eye(count)])
+    return Centre(middle, spread, nodes, np.full(2 * count, 1 / (2 * count)), most_gain)
+
+
+_slots = itertools.count()
+
+
+def _kernel(model: Model) -> tuple[Any, int | None, Callable[[np.ndarray], float]]:
+    """Return what gives rows' log densities, and the part that no linear predictor changes."""
+    family, design = model.family, model.design
+    plain = not design.varying and design.limits is None
+    compiled_one = kernels.KERNELS.get((family.name, family.link)) if plain else None
+    if compiled_one is not None:
+        curve = specification_of(family).curves[family.link]
+        observed = Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights)
+        return compiled_one, None, lambda numbers: float(curve.constant(observed, numbers))
+    slot = next(_slots)
+    kernels._called_back[slot] = _differences(model)
+    return kernels.called_back, slot, lambda _: 0.0
+
+
+def _differences(model: Model) -> kernels.Slopes:
+    """Return log densities with their slopes by differences: trajectories need slopes, draws only densities."""
+    family, design = model.family, model.design
+    constant = [name for name in family.parameters if name not in design.varying]
+    sizes = [len(design.levels) - 1 if name == "threshold" else 1 for name in constant]
+
+    def density(eta: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        parts = np.split(numbers, np.cumsum(sizes)[:-1]) if sizes else []
+        parameters: dict[str, Any] = dict(zip(constant, parts, strict=True))
+        for name, own in zip(design.varying, eta[1:], strict=True):
+            parameters[name] = inverse_parameter_link(family, name, own)
+        return observed_log_density(family, design, slice(None), inverse_link(family, eta[0]), parameters)
+
+    def slopes(eta: np.ndarray, numbers: np.ndarray, out: np.ndarray) -> None:
+        with np.errstate(all="ignore"):
+            out[0] = here = density(eta, numbers)
+            for k in range(len(eta)):
+                moved = eta.copy()
+                moved[k] = eta[k] + STEP
+                ahead = density(moved, numbers)
+                moved[k] = eta[k] - STEP
+                behind = density(moved, numbers)
+                out[1 + k] = (ahead - behind) / (2 * STEP)
+                out[1 + len(eta) + k] = (ahead - 2 * here + behind) / STEP**2
+
+    return slopes
+
+
+def log_posterior(surrogate: Surrogate, theta: np.ndarray) -> np.ndarray:
+    """Return the log posterior density (N,) of N vectors theta (N, d) under the Gaussian, up to a constant."""
+    known = natural_of(surrogate.parameters, theta)
+    usable = np.flatnonzero(np.isfinite(known.log_prior))
+    result = np.full(len(theta), -np.inf)
+    if not len(usable):
+        return result
+    numbers, determinants = precisions_of(surrogate.parameters, known)
+    owns = surrogate.owns(known.own)
+    masses = np.empty(len(usable))
+
+    def run(part: np.ndarray) -> None:
+        gaussian, work = surrogate.room()
+        out = np.empty(len(part))
+        evaluate(surrogate.kernel, surrogate.problem, owns[usable[part]], numbers[usable[part]], gaussian, work, out)
+        masses[part] = out
+
+    parts = np.array_split(np.arange(len(usable)), min(surrogate.threads, len(usable)))
+    if len(parts) == 1:
+        run(parts[0])
+    else:
+        with ThreadPoolExecutor(len(parts)) as pool:
+            list(pool.map(run, parts))
+    constants = np.array([surrogate.constant(own) for own in known.own[usable]]) if known.own.shape[1] else 0.0
+    density = masses + 0.5 * determinants[usable] + known.log_prior[usable] + constants
+    result[usable] = np.where(np.isfinite(density), density, -np.inf)
+    return result
+
+
+def at_theta(surrogate: Surrogate, theta: np.ndarray) -> tuple[float, Gaussian, np.ndarray, np.ndarray]:
+    """Return the log mass, the Gaussian, the family's parameters and D^-1's numbers at one theta (d,)."""
+    known = natural_of(surrogate.parameters, theta[None])
+    numbers, _ = precisions_of(surrogate.parameters, known)
+    gaussian, work = surrogate.room()
+    own = surrogate.owns(known.own)[0]
+    mass = settle(surrogate.kernel, surrogate.problem, own, numbers[0], gaussian, work)
+    return mass, gaussian, own, numbers[0]
+
+
+def centred(surrogate: Surrogate, start: np.ndarray) -> tuple[Surrogate, np.ndarray]:
+    """Find where the posterior is: the closest Gaussian at the theta that is likeliest under it.
+
+    Returns
+    -------
+    surrogate : Surrogate
+    theta : ndarray of float, shape (d,)
+    """
+    surrogate, theta = _at_mode(surrogate, start), start
+    for _ in range(MOST_ROUNDS):
+        surrogate = _averaged(surrogate, theta)
+        before, theta = theta, _likeliest(surrogate, theta)
+        if np.abs(theta - before).max(initial=0.0) < NEAR:
+            break
+    return surrogate, theta
+
+
+def _likeliest(surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
+    """Climb from a theta (d,) to a likelier one, not far: the centre has to follow."""
+    size = len(start)
+    if not size:
+        return start
+    shifts = DIFFERENCE * np.eye(size)
+
+    def value_and_slope(point: np.ndarray) -> tuple[float, np.ndarray]:
+        values = -log_posterior(surrogate, np.concatenate([point[None], point + shifts, point - shifts]))
+        if not np.isfinite(values).all():
+            return 1e12, np.zeros(size)
+        ahead, behind = values[1:].reshape(2, -1)
+        return float(values[0]), (ahead - behind) / (2 * DIFFERENCE)
+
+    bounds = [(value - REACH, value + REACH) for value in start]
+    options = {"ftol": 1e-9, "gtol": 1e-2, "maxiter": MOST_STEPS}
+    found = optimize.minimize(value_and_slope, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.asarray(found.x)
+
+
+def _moved(surrogate: Surrogate, centre: Centre) -> Surrogate:
+    return replace(surrogate, problem=surrogate.problem._replace(centre=centre))
+
+
+def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
+    """Climb to the likeliest coefficients at theta, by Newton's steps with halving."""
+    known = natural_of(surrogate.parameters, theta[None])
+    numbers = precisions_of(surrogate.parameters, known)[0][0]
+    own, problem, work = surrogate.owns(known.own)[0], surrogate.problem, surrogate.work()
+    prior, observed = problem.prior, problem.observed
+    columns = np.repeat(np.arange(problem.pattern.size), np.diff(problem.pattern.starts))[prior.places]
+    rows = problem.pattern.rows[prior.places]
+    values = numbers[prior.numbers] * np.where(rows == columns, 1.0, 2.0)
+    slopes = np.empty((1 + 2 * len(observed.offset), len(observed.response)))
+
+    def height(b: np.ndarray) -> tuple[float, np.ndarray]:
+        eta = np.empty_like(observed.offset)
+        predict(problem, b, eta)
+        surrogate_slopes(surrogate, eta, own, slopes)
+        total = float(slopes[0].sum() - 0.5 * (values * b[rows] * b[columns]).sum())
+        return (total if np.isfinite(total) and np.isfinite(slopes).all() else -np.inf), eta
+
+    b = np.zeros(problem.pattern.size)
+    here, eta = height(b)
+    gaussian = surrogate.gaussian()
+    for _ in range(MOST_NEWTON):
+        concave = (slopes[1 + len(eta) :] < 0).all()
+        moved = _moved(surrogate, _at(eta, most_gain=np.inf if concave else MOST_GAIN))
+        if not np.isfinite(settle(surrogate.kernel, moved.problem, own, numbers, gaussian, work)):
+            break
+        step = gaussian.mean - b
+        for part in 0.5 ** np.arange(HALVINGS):
+            there, new_eta = height(b + part * step)
+            if there >= here - 1e-10 * abs(here):
+                break
+        else:
+            break
+        gain, b, here, eta = there - here, b + part * step, there, new_eta
+        if gain < AT_THE_MODE:
+            break
+    return _moved(surrogate, _at(eta))
+
+
+def surrogate_slopes(surrogate: Surrogate, eta: np.ndarray, own: np.ndarray, out: np.ndarray) -> None:
+    """Fill out (1 + 2 K, n) with the rows' log densities and their derivatives at eta (K, n)."""
+    observed = surrogate.problem.observed
+    call_kernel(surrogate.kernel, eta, observed.response, observed.trials, observed.weights, own, out)
+
+
+@compiled
+def call_kernel(kernel, eta: Array, y: Array, trials: Array, weights: Array, own: Array, out: Array) -> None:  # noqa: ANN001
+    """Call a kernel from compiled code, which is where kernels can be called from."""
+    kernel(eta, y, trials, weights, own, out)
+
+
+def _averaged(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
+    """Move the centre to the linear predictors' own distribution under the Gaussian until it stays."""
+    for _ in range(MOST_AVERAGING):
+        mass, gaussian, _, _ = at_theta(surrogate, theta)
+        if not np.isfinite(mass):
+            break
+        middle, spread = eta_moments(surrogate, gaussian)
+        before = surrogate.problem.centre
+        change = np.abs(middle - before.middle).max(initial=0.0) + np.abs(spread - before.spread).max(initial=0.0)
+        surrogate = _moved(surrogate, _at(middle, spread))
+        if change < SETTLED:
+            break
+    return surrogate
+
+
+def eta_moments(surrogate: Surrogate, gaussian: Gaussian) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and SDs (K, n) of the linear predictors under a Gaussian."""
+    problem = surrogate.problem
+    eta = np.empty_like(problem.observed.offset)
+    predict(problem, gaussian.mean, eta)
+    spreads = np.empty(eta.size)
+    rows = CompiledRows(problem.rows.starts, problem.rows.columns, problem.rows.values)
+    row_spreads(problem.pattern, invert(problem.pattern, gaussian.factor), rows, spreads)
+    return eta, np.sqrt(np.maximum(spreads, 0.0)).reshape(eta.shape)
