@@ -116,7 +116,7 @@ def compare(
         As in `Model`, for each formula. `missing="drop"` drops rows by formula: leave them out of `data` where the
         formulas use different columns.
     progress : bool
-        Whether to show a progress bar while fitting.
+        Whether to show a progress bar while fitting, and while rows are left out.
     **fit_arguments
         As in `fit`: `draws`, `chains`, `random_seed`, ...
 
@@ -380,7 +380,7 @@ def _fitted(ready: Mapping[str, Fit | Model], arguments: Mapping[str, Any]) -> d
 def _estimated(fit: Fit, group: str | None, progress: bool, fit_arguments: Mapping[str, Any]) -> "LeaveOneOut | KFold":
     """Leave out one row at a time, or one level."""
     if group is None:
-        return loo(fit)
+        return loo(fit, progress=progress)
     if not why_not_exact(fit.model):
         return kfold(fit, group=group, progress=progress)
     refits = {name: value for name, value in fit_arguments.items() if name not in ("cores", "method")}

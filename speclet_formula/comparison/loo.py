@@ -27,15 +27,19 @@ FEWEST_ROWS = 2  # their differences have a variance
 
 
 @overload
-def loo(fit: Fit, *, observations: None = None, random_seed: int | None = None) -> "LeaveOneOut": ...
+def loo(
+    fit: Fit, *, observations: None = None, random_seed: int | None = None, progress: bool = True
+) -> "LeaveOneOut": ...
 
 
 @overload
-def loo(fit: Fit, *, observations: int, random_seed: int | None = None) -> "SampledLeaveOneOut": ...
+def loo(
+    fit: Fit, *, observations: int, random_seed: int | None = None, progress: bool = True
+) -> "SampledLeaveOneOut": ...
 
 
 def loo(
-    fit: Fit, *, observations: int | None = None, random_seed: int | None = None
+    fit: Fit, *, observations: int | None = None, random_seed: int | None = None, progress: bool = True
 ) -> "LeaveOneOut | SampledLeaveOneOut":
     """Estimate how well a fit predicts each row from the others: Pareto-smoothed leave-one-out.
 
@@ -59,6 +63,8 @@ def loo(
         is so near that 1,000 rows serve millions.
     random_seed : int, optional
         Of drawing the rows.
+    progress : bool
+        Whether to show a line with the time left, where standard error is a terminal and there are many rows.
 
     Returns
     -------
@@ -69,8 +75,8 @@ def loo(
         dimension "__obs__" whose coordinates are the rows of the given table, `elpd_i`, `p_loo_i` and `pareto_k`. A k
         that cannot be estimated is infinite and so counts as high. `elpd_i.attrs` holds `kind`, "integrated" or
         "conditional", and `n_redone`, for how many rows the variances were drawn anew. The integrated estimate uses
-        about 1,000 of the draws, 250 where there are 20,000 coefficients or more, and its `p` is the sum of the rows'
-        leverages: the effective number of coefficients.
+        about 1,000 of the draws, 250 where rows and coefficients are 200,000 or more, and its `p` is the sum of the
+        rows' leverages: the effective number of coefficients.
 
         With `observations` an ELPDDataLOOSubsample as `arviz.loo_subsample` returns, whose `elpd_i` and `pareto_k` have
         the drawn rows alone: `se` is what it would be with all rows, `subsampling_se` the error of having drawn some,
@@ -112,7 +118,8 @@ def loo(
     choose = (
         None if observations is None else partial(draw_rows, count=_checked(observations, n), random_seed=random_seed)
     )
-    pointwise = (integrated_rows if not why_not_exact(fit.model) else conditional_rows)(fit, choose)
+    estimate = conditional_rows if why_not_exact(fit.model) else integrated_rows
+    pointwise = estimate(fit, choose, progress=progress)
     places = np.arange(n) if pointwise.drawn is None else pointwise.drawn.rows
     check_finite(pointwise.elpd, fit, places)
     good_k = good_pareto_k(pointwise.n_draws)

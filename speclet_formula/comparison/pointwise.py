@@ -11,12 +11,14 @@ others are drawn from strata of like density: of rows drawn evenly most have nex
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
 
+from speclet_formula.common.batch import with_progress
 from speclet_formula.common.seeds import generator
 from speclet_formula.inference.exact.density import Marginal, marginal_of
 from speclet_formula.inference.exact.leave_one_out import (
@@ -25,6 +27,7 @@ from speclet_formula.inference.exact.leave_one_out import (
     read_variances,
     redraw,
     refit_without,
+    rows_at_once,
     variance_names,
 )
 from speclet_formula.model import Model
@@ -32,14 +35,16 @@ from speclet_formula.posterior import Fit
 from speclet_formula.posterior.convergence import log_sum_exp, smooth_weights
 from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.prediction import BLOCK_BYTES, log_likelihood_blocks
+from speclet_formula.prediction.linear_predictors import row_blocks
 
 EFFICIENCY_SAMPLE = 1000  # parameters whose effective draws are averaged: it only sets the length of the tail
 # Draws of the variances that the integrated estimate uses. There are a handful of variances, so that 1,000 draws leave
 # an error of 0.1 or less in the sum of all rows, far below its standard error; 250 leave twice that, where each draw
-# takes long.
+# takes long: of 200,000 numbers 250 draws take a second or two.
 DRAWS = 1000
 COSTLY_DRAWS = 250
-COSTLY = 20_000  # coefficients from which on a draw takes long
+COSTLY = 200_000  # numbers that a draw goes through: rows, coefficients, and those of a factorisation
+MANY_DENSITIES = 2**23  # of rows x draws, from which on numpy takes longer than it takes to load compiled loops
 FEWEST_REDRAWN = 500  # new draws for all rows whose k is high
 REFITS = (1000, 4000, 16_000)  # draws of a row's refit, as long as its k stays high
 MOST_REFITS = 100  # rows; where more have a high k, it is the draws that are bad, and a refit of each takes too long
@@ -87,9 +92,10 @@ class Total:
 
 
 type Choice = Callable[[np.ndarray], Drawn]  # of rows, by guesses of their densities
+type Smoothing = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
 
 
-def conditional_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
+def conditional_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = False) -> Pointwise:
     """Estimate each row's elpd from its density given the group effects of each draw.
 
     The guess for all rows is their density at the posterior's means.
@@ -101,15 +107,16 @@ def conditional_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
     chosen = drawn.rows if drawn else None
     n = n if chosen is None else len(chosen)
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
-    for rows, block in log_likelihood_blocks(fit.model, draws, chosen):
-        values = np.ascontiguousarray(block.T)
-        elpd[rows], k[rows] = _smoothed(values, efficiency)
+    smoothed = _smoothing(n, len(draws), threads=1)
+    blocks = log_likelihood_blocks(fit.model, draws, chosen)
+    for rows, block in _shown(blocks, len(list(row_blocks(n, len(draws)))), progress):
+        elpd[rows], k[rows] = smoothed(block, efficiency)
         with np.errstate(divide="ignore", invalid="ignore"):
-            p[rows] = log_sum_exp(values) - math.log(values.shape[1]) - elpd[rows]
+            p[rows] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(len(block)) - elpd[rows]
     return Pointwise("conditional", elpd, p, k, len(draws), n_redone=0, guesses=guesses, drawn=drawn)
 
 
-def integrated_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
+def integrated_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = False) -> Pointwise:
     """Estimate each row's elpd from its density given the other rows and the variances of each draw.
 
     Rows whose Pareto k is high get new draws of the variances: first one set for all of them, with heavier tails than
@@ -118,19 +125,17 @@ def integrated_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
     """
     model = fit.model
     marginal = marginal_of(model, threads=os.cpu_count() or 1)
-    known = thinned(model, draws_of(fit), costly=marginal.system.layout.size >= COSTLY)
+    known = thinned(model, draws_of(fit), costly=_numbers(marginal) >= COSTLY)
     draws, efficiency = read_variances(model, known), relative_efficiency(known)
     guesses = None if choose is None else _at_mean_variances(marginal, draws)
     drawn = choose(guesses[0]) if choose and guesses else None
     chosen = drawn.rows if drawn else None
     n, n_draws = len(model.design.response if chosen is None else chosen), len(draws.sds)
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
-    for rows, block, leverages in left_out_blocks(marginal, draws, chosen):
-        size = max(1, BLOCK_BYTES // (8 * n_draws))
-        for start in range(0, block.shape[1], size):
-            part = slice(start, min(start + size, block.shape[1]))
-            whole = slice(rows.start + part.start, rows.start + part.stop)
-            elpd[whole], k[whole] = _smoothed(np.ascontiguousarray(block[:, part].T), efficiency)
+    smoothed = _smoothing(n, n_draws, threads=marginal.threads)
+    blocks = left_out_blocks(marginal, draws, chosen)
+    for rows, block, leverages in _shown(blocks, -(-n // rows_at_once(draws)), progress):
+        elpd[rows], k[rows] = smoothed(block, efficiency)
         p[rows] = leverages
     high = np.flatnonzero(~(k <= good_pareto_k(n_draws)))
     places = np.arange(n) if chosen is None else chosen
@@ -140,6 +145,11 @@ def integrated_rows(fit: Fit, choose: Choice | None = None) -> Pointwise:
     for row in worse if len(worse) <= MOST_REFITS else ():
         elpd[row], k[row] = _refitted(marginal, int(places[row]), draws)
     return Pointwise("integrated", elpd, p, k, n_draws, n_redone=len(high), guesses=guesses, drawn=drawn)
+
+
+def _shown[T](blocks: Iterable[T], count: int, progress: bool) -> Iterator[T]:
+    """Go through blocks of rows, and show how many there still are where there is more than one."""
+    return with_progress(blocks, "blocks of rows", count, shown=progress and count > 1)
 
 
 def draw_rows(guesses: np.ndarray, count: int, random_seed: int | None) -> Drawn:
@@ -252,11 +262,32 @@ def relative_efficiency(draws: Draws) -> float:
     return float(known.mean() / len(draws)) if len(known) else 1.0
 
 
-def _smoothed(values: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return elpd and Pareto k of rows (rows, draws), whose importance ratios are one over their densities."""
-    weights, k = smooth_weights(-values, efficiency)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return log_sum_exp(weights + values), k
+def _smoothing(n_rows: int, n_draws: int, *, threads: int) -> Smoothing:
+    """Return what gives elpd and Pareto k of rows from log densities (draws, rows) and the draws' efficiency."""
+    if n_rows * n_draws < MANY_DENSITIES:
+        return _smoothed
+    from speclet_formula.comparison.psis import smoothed_elpd  # here, since it loads a compiler
+
+    return partial(smoothed_elpd, threads=threads)
+
+
+def _smoothed(block: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return elpd and Pareto k of rows by numpy, a part of them at a time."""
+    n_draws, n = block.shape
+    elpd, k = np.empty(n), np.empty(n)
+    size = max(1, BLOCK_BYTES // (8 * n_draws))
+    for start in range(0, n, size):
+        rows = slice(start, min(start + size, n))
+        values = np.ascontiguousarray(block[:, rows].T)
+        weights, k[rows] = smooth_weights(-values, efficiency)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            elpd[rows] = log_sum_exp(weights + values)
+    return elpd, k
+
+
+def _numbers(marginal: Marginal) -> int:
+    """Return about how many numbers a draw of the variances goes through."""
+    return len(marginal.system.response) + marginal.system.layout.size + marginal.system.equations.work
 
 
 def thinned(model: Model, draws: Draws, *, costly: bool) -> Draws:

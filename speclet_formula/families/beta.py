@@ -51,6 +51,6 @@ BETA = FamilySpecification(
     _log_density, _draw,
     Spelling("Beta", ("mu", "kappa"), "Beta", "", "beta_family"),
     variance=lambda mean, p, _: mean * (1 - mean) / (1 + p["kappa"]),
-    curves=chained(SHARE, _constant, _by_mean, _drifts),
+    curves=chained(SHARE, "beta", _constant, _by_mean, _drifts),
     aliases=("betafamily",),
 )  # fmt: skip

@@ -11,11 +11,15 @@ from speclet_formula.families.links import (
     SHARE,
     SHARES,
     Curve,
+    Drift,
     Numbers,
     Observations,
     Slopes,
+    chained,
 )
 from speclet_formula.families.specification import KAPPA, FamilySpecification, Parameters, Spelling
+
+MOST_TERMS = 40  # trials up to which a sum over them is as quick as a difference of functions
 
 
 def _bernoulli(y: np.ndarray, mean: np.ndarray, _p: Parameters, _trials: Any) -> Any:
@@ -65,7 +69,7 @@ def _curve(link: str) -> Curve:
         lost = (1.0 if observed.trials is None else observed.trials) - observed.response
         return Slopes(*(_part(observed.response, a) + _part(lost, b) for a, b in zip(successes, failures, strict=True)))
 
-    return Curve(_constant, slopes)
+    return Curve(_constant, slopes, "binomial", link)
 
 
 def _part(count: np.ndarray, slope: np.ndarray) -> np.ndarray:
@@ -75,6 +79,50 @@ def _part(count: np.ndarray, slope: np.ndarray) -> np.ndarray:
 
 def _constant(observed: Observations, _numbers: Numbers) -> float:
     return 0.0 if observed.trials is None else float(_ways(observed.response, observed.trials).sum())
+
+
+def _rising(count: np.ndarray, a: np.ndarray) -> Slopes:
+    """Return the log of a (a + 1) ... (a + count - 1) and its derivatives by a."""
+    a, most = np.broadcast_to(a, count.shape), int(count.max(initial=0.0))
+    if most > MOST_TERMS:
+        above = a + count
+        derivatives = (special.polygamma(order, above) - special.polygamma(order, a) for order in range(3))
+        return Slopes(special.gammaln(above) - special.gammaln(a), *derivatives)
+    slopes = np.zeros((4, *count.shape))
+    for step in range(most):  # a sum loses no digits where a is large
+        share = np.where(step < count, 1 / (a + step), 0.0)
+        slopes += [np.where(step < count, np.log(a + step), 0.0), share, -(share**2), 2 * share**3]
+    return Slopes(*slopes)
+
+
+def _risings(mean: np.ndarray, observed: Observations, kappa: float) -> tuple[Slopes, Slopes]:
+    successes, failures = observed.response, observed.trials - observed.response
+    return _rising(successes, mean * kappa), _rising(failures, (1 - mean) * kappa)
+
+
+def _by_mean_of_varying(mean: np.ndarray, observed: Observations, numbers: Numbers) -> Slopes:
+    (kappa,) = numbers
+    up, down = _risings(mean, observed, kappa)
+    return Slopes(
+        up.value + down.value,
+        kappa * (up.first - down.first),
+        kappa**2 * (up.second + down.second),
+        kappa**3 * (up.third - down.third),
+    )
+
+
+def _constant_of_varying(observed: Observations, numbers: Numbers) -> float:
+    return float((_ways(observed.response, observed.trials) - _rising(observed.trials, numbers).value).sum())
+
+
+def _drifts_of_varying(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple[Drift, ...]:
+    (kappa,) = numbers
+    up, down = _risings(mean, observed, kappa)
+    a, b = mean * kappa, (1 - mean) * kappa
+    value = a * up.first + b * down.first - kappa * _rising(observed.trials, numbers).first
+    first = kappa * (up.first - down.first + a * up.second - b * down.second)
+    second = kappa**2 * (2 * (up.second + down.second) + a * up.third + b * down.third)
+    return (Drift(value, first, second),)
 
 
 _CURVES = {link: _curve(link) for link in PROBABILITY}
@@ -107,5 +155,6 @@ BETA_BINOMIAL = FamilySpecification(
     _beta_binomial, _draw_beta_binomial,
     Spelling("BetaBinomial", ("n", "mu", "kappa"), "beta_binomial", "", "betabinomial"),
     variance=lambda mean, p, trials: _of_share(mean, trials) * (1 + (trials - 1) / (1 + p["kappa"])),
+    curves=chained(SHARE, "beta_binomial", _constant_of_varying, _by_mean_of_varying, _drifts_of_varying),
     weights="trials",
 )  # fmt: skip

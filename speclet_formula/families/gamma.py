@@ -5,7 +5,16 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from speclet_formula.families.links import HALF_LOG_2PI, POSITIVE, Drift, Numbers, Observations, Slopes, chained
+from speclet_formula.families.links import (
+    HALF_LOG_2PI,
+    POSITIVE,
+    Drift,
+    Numbers,
+    Observations,
+    Slopes,
+    chained,
+    composed,
+)
 from speclet_formula.families.specification import ALPHA, LAM, FamilySpecification, Parameters, Spelling
 
 
@@ -34,6 +43,9 @@ def _by_mean(mean: np.ndarray, observed: Observations, numbers: Numbers) -> Slop
     )
 
 
+_ONE = np.ones(1)
+
+
 def _constant(observed: Observations, numbers: Numbers) -> float:
     y, (shape,) = observed.response, numbers
     return float(((shape - 1) * np.log(y) + shape * np.log(shape) - special.gammaln(shape)).sum())
@@ -52,7 +64,7 @@ GAMMA = FamilySpecification(
     variance=lambda mean, p, _: mean**2 / p["alpha"],
     deviance=_deviance,
     latent_variances={"log": lambda _location, p: np.log1p(1 / p["alpha"])},
-    curves=chained(("log", "inverse", "identity"), _constant, _by_mean, _drifts),
+    curves=chained(("log", "inverse", "identity"), "gamma", _constant, _by_mean, _drifts),
 )  # fmt: skip
 
 EXPONENTIAL = FamilySpecification(
@@ -62,6 +74,9 @@ EXPONENTIAL = FamilySpecification(
     Spelling("Exponential", ("mu",), "exponential"),
     variance=lambda mean, _p, _: mean**2,
     deviance=_deviance,
+    curves=chained(
+        POSITIVE, "gamma", lambda _observed, _numbers: 0.0, lambda mean, observed, _: _by_mean(mean, observed, _ONE)
+    ),
 )  # fmt: skip
 
 
@@ -78,10 +93,33 @@ def _draw_weibull(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _tr
     return scale * rng.exponential(size=np.shape(mean)) ** (1 / p["alpha"])
 
 
+def _by_mean_of_weibull(mean: np.ndarray, observed: Observations, numbers: Numbers) -> Slopes:
+    """Chain the derivatives by the logarithm of the mean, which is what a power of the ratio takes."""
+    (alpha,), log_mean = numbers, np.log(mean)
+    power = np.exp(alpha * (np.log(observed.response) - log_mean + special.gammaln(1 + 1 / alpha)))
+    by_logarithm = Slopes(-alpha * log_mean - power, alpha * (power - 1), -(alpha**2) * power, alpha**3 * power)
+    return composed(by_logarithm, Slopes(log_mean, 1 / mean, -1 / mean**2, 2 / mean**3))
+
+
+def _constant_of_weibull(observed: Observations, numbers: Numbers) -> float:
+    logarithms, (alpha,) = np.log(observed.response), numbers
+    return float(((alpha - 1) * logarithms + np.log(alpha) + alpha * special.gammaln(1 + 1 / alpha)).sum())
+
+
+def _drifts_of_weibull(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple[Drift, ...]:
+    (alpha,) = numbers
+    log_power = alpha * (np.log(observed.response) - np.log(mean) + special.gammaln(1 + 1 / alpha))
+    power, moved = np.exp(log_power), log_power - special.digamma(1 + 1 / alpha)
+    first = alpha * (power - 1 + power * moved)  # by the logarithm of the mean, as the next
+    second = -(alpha**2) * power * (2 + moved)
+    return (Drift(1 + moved * (1 - power), first / mean, (second - first) / mean**2),)
+
+
 WEIBULL = FamilySpecification(
     "weibull", "mu", (ALPHA,), POSITIVE, "positive",
     _weibull, _draw_weibull,
     Spelling("Weibull", ("mu", "alpha"), "weibull"),
+    curves=chained(POSITIVE, "weibull", _constant_of_weibull, _by_mean_of_weibull, _drifts_of_weibull),
 )  # fmt: skip
 
 
@@ -89,6 +127,26 @@ def _inverse_gaussian(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: A
     """Inverse Gaussian with precision lam."""
     lam = p["lam"]
     return 0.5 * (np.log(lam) - 2 * HALF_LOG_2PI - 3 * np.log(y)) - lam * (y - mean) ** 2 / (2 * mean**2 * y)
+
+
+def _by_mean_of_wald(mean: np.ndarray, observed: Observations, numbers: Numbers) -> Slopes:
+    y, (lam,) = observed.response, numbers
+    return Slopes(
+        np.where(mean > 0, -lam * (y - mean) ** 2 / (2 * mean**2 * y), np.nan),
+        lam * (y - mean) / mean**3,
+        lam * (2 * mean - 3 * y) / mean**4,
+        lam * (12 * y - 6 * mean) / mean**5,
+    )
+
+
+def _constant_of_wald(observed: Observations, numbers: Numbers) -> float:
+    y, (lam,) = observed.response, numbers
+    return float((0.5 * (np.log(lam) - 2 * HALF_LOG_2PI - 3 * np.log(y))).sum())
+
+
+def _drifts_of_wald(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple[Drift, ...]:
+    value, first, second, _ = _by_mean_of_wald(mean, observed, numbers)
+    return (Drift(0.5 + value, first, second),)
 
 
 WALD = FamilySpecification(
@@ -102,5 +160,12 @@ WALD = FamilySpecification(
     Spelling("InverseGaussian", ("mu", "lam"), "inverse.gaussian", "inverse.gaussian"),
     variance=lambda mean, p, _: mean**3 / p["lam"],
     deviance=lambda y, mean, _: (y - mean) ** 2 / (y * mean**2),
+    curves=chained(
+        ("inverse_squared", "inverse", "identity", "log"),
+        "wald",
+        _constant_of_wald,
+        _by_mean_of_wald,
+        _drifts_of_wald,
+    ),
     aliases=("inversegaussian", "inversegauss"),
 )

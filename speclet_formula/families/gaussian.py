@@ -48,7 +48,8 @@ GAUSSIAN = FamilySpecification(
     deviance=lambda y, mean, _: (y - mean) ** 2,
     latent_variances={"identity": _square},
     tails=Tails(_below, lambda y, mean, p: _below(-y, -mean, p), 0),
-    curves=chained(("log", "inverse"), _constant, _by_mean, _drifts),  # with the identity link it is known exactly
+    # With the identity link the likelihood is known exactly.
+    curves=chained(("log", "inverse"), "gaussian", _constant, _by_mean, _drifts),
     weights="variance",
     linear_link="identity",
     aliases=("normal",),
@@ -71,6 +72,22 @@ def mean_of_log_normal(mean: np.ndarray, p: Parameters) -> Any:
     return np.exp(mean + p["sigma"] ** 2 / 2)
 
 
+def _by_mean_of_logarithm(mean: np.ndarray, observed: Observations, numbers: Numbers) -> Slopes:
+    return _by_mean(mean, _logarithms(observed), numbers)
+
+
+def _logarithms(observed: Observations) -> Observations:
+    return observed._replace(response=np.log(observed.response))
+
+
+def _constant_of_logarithm(observed: Observations, numbers: Numbers) -> float:
+    return _constant(observed, numbers) - float(np.log(observed.response).sum())
+
+
+def _drifts_of_logarithm(mean: np.ndarray, observed: Observations, numbers: Numbers) -> tuple[Drift, ...]:
+    return _drifts(mean, _logarithms(observed), numbers)
+
+
 SIGMA_OF_LOGARITHM = SIGMA.but({"bambi": ("HalfNormal", {"sigma": 1})})
 
 LOGNORMAL = FamilySpecification(
@@ -79,5 +96,6 @@ LOGNORMAL = FamilySpecification(
     Spelling("LogNormal", ("mu", "sigma"), "lognormal", brms_lacks=("log",)),
     mean_of_log_normal,
     latent_variances={"identity": _square},
+    curves=chained(REAL, "lognormal", _constant_of_logarithm, _by_mean_of_logarithm, _drifts_of_logarithm),
     logarithm_of="gaussian",
 )  # fmt: skip

@@ -7,6 +7,7 @@ its density's derivatives once, in its mean, and each link has its own once; the
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +25,10 @@ POSITIVE = ("log", "identity", "inverse")
 COUNT = ("log", "identity")
 SHARE = ("logit", "probit", "cloglog")
 PROBABILITY = (*SHARE, "identity")
+
+# As the compiled loops tell them apart, by their places.
+LINKS = ("identity", "log", "inverse", "inverse_squared", "logit", "probit", "cloglog")
+ZEROS = ("", "inflated", "hurdle")
 
 INVERSE_LINKS: Mapping[str, Transform] = {
     "identity": lambda eta: eta,
@@ -116,6 +121,7 @@ MEANS: Mapping[str, Callable[[np.ndarray], Slopes]] = {
     "identity": lambda eta: Slopes(eta, 1.0, 0.0, 0.0),
     "log": _log,
     "inverse": lambda eta: Slopes(1 / eta, -1 / eta**2, 2 / eta**3, -6 / eta**4),
+    "inverse_squared": lambda eta: Slopes(eta**-0.5, -0.5 * eta**-1.5, 0.75 * eta**-2.5, -1.875 * eta**-3.5),
     "logit": _logit,
     "probit": _probit,
     "cloglog": _cloglog,
@@ -176,16 +182,32 @@ class Observations(NamedTuple):
     trials: Any  # (n,), of a binomial response, else None
     weights: Any  # (n,) weights that divide the variance; or 1.0
 
+    def at(self, rows: np.ndarray) -> "Observations":
+        """Return some of the rows."""
+        trials, weights = (one[rows] if np.ndim(one) else one for one in (self.trials, self.weights))
+        return Observations(self.response[rows], trials, weights)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Response, trials and weights as compiled loops take them; trials are ones where there are none."""
+        ones = np.ones(len(self.response))
+        parts = (self.response, ones if self.trials is None else self.trials, ones * self.weights)
+        response, trials, weights = (np.require(part, float, ["C", "W"]) for part in parts)
+        return response, trials, weights
+
 
 class Drift(NamedTuple):
-    """How a log density and its derivatives change with the logarithm of one parameter; each of shape (n,)."""
+    """How a log density and its derivatives change with one parameter on its link's scale; each of shape (n,).
+
+    That is the logarithm of most, the logit of a share, and a threshold itself.
+    """
 
     value: Any
     first: Any
     second: Any
 
 
-type Numbers = np.ndarray  # (e,) the family's other parameters, all above zero
+type Numbers = np.ndarray  # (e,) the family's other parameters; of a vector, such as thresholds, each entry
 type Constant = Callable[[Observations, Numbers], float]
 type Gradient = Callable[[np.ndarray, Observations, Numbers], Slopes]
 type Drifts = Callable[[np.ndarray, Observations, Numbers], tuple[Drift, ...]]
@@ -206,20 +228,53 @@ class Curve:
         (observed, numbers) -> the part of the log likelihood that no linear predictor changes, a number.
     slopes : callable
         (eta, observed, numbers) -> Slopes of the rest, by eta. Not finite where eta is impossible.
+    kernel : str
+        The compiled loop for the same, in `kernels`.
+    link : str
     drifts : callable
         (eta, observed, numbers) -> one Drift for each parameter, constant included.
+    zeros : str
+        Whether there are more or other zeros than the kernel's distribution has: one of `ZEROS`.
     """
 
     constant: Constant
     slopes: Gradient
+    kernel: str
+    link: str
     drifts: Drifts = no_drifts
+    zeros: str = ""
+
+    @cached_property
+    def compiled(self) -> Callable[..., None]:
+        """What fills `out` (4, n) with the slopes: (eta, response, trials, weights, numbers, out).
+
+        All are contiguous arrays of floats that may be written to, as `Observations.arrays` gives them; it brings
+        numba along.
+        """
+        from speclet_formula.families import kernels
+
+        return partial(getattr(kernels, self.kernel), LINKS.index(self.link), ZEROS.index(self.zeros))
 
 
 def chained(
-    links: Iterable[str], constant: Constant, by_mean: Gradient, drifts: Drifts = no_drifts
+    links: Iterable[str], kernel: str, constant: Constant, by_mean: Gradient, drifts: Drifts = no_drifts
 ) -> dict[str, Curve]:
     """Return a family's curve for each of some links, from the derivatives of its log density by the mean."""
-    return {link: Curve(constant, *_by_predictor(by_mean, drifts, link)) for link in links}
+    curves = {}
+    for link in links:
+        slopes, turned = _by_predictor(by_mean, drifts, link)
+        curves[link] = Curve(constant, slopes, kernel, link, turned)
+    return curves
+
+
+def composed(outer: Slopes, inner: Slopes) -> Slopes:
+    """Return a function of a function: its value, and its derivatives by what the inner one depends on."""
+    return Slopes(
+        outer.value,
+        outer.first * inner.first,
+        outer.second * inner.first**2 + outer.first * inner.second,
+        outer.third * inner.first**3 + 3 * outer.second * inner.first * inner.second + outer.first * inner.third,
+    )
 
 
 def _by_predictor(by_mean: Gradient, drifts_by_mean: Drifts, link: str) -> tuple[Gradient, Drifts]:
@@ -227,13 +282,7 @@ def _by_predictor(by_mean: Gradient, drifts_by_mean: Drifts, link: str) -> tuple
 
     def slopes(eta: np.ndarray, observed: Observations, numbers: Numbers) -> Slopes:
         mean = MEANS[link](eta)
-        density = by_mean(mean.value, observed, numbers)
-        return Slopes(
-            density.value,
-            density.first * mean.first,
-            density.second * mean.first**2 + density.first * mean.second,
-            density.third * mean.first**3 + 3 * density.second * mean.first * mean.second + density.first * mean.third,
-        )
+        return composed(by_mean(mean.value, observed, numbers), mean)
 
     def drifts(eta: np.ndarray, observed: Observations, numbers: Numbers) -> tuple[Drift, ...]:
         mean = MEANS[link](eta)

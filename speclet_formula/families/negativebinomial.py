@@ -131,8 +131,8 @@ NEGATIVEBINOMIAL = FamilySpecification(
     deviance=_deviance,
     latent_variances={"log": lambda location, p: np.log1p(np.exp(-location) + 1 / p["alpha"])},
     tails=Tails(_at_most, _at_least, 1),
-    curves=chained(("identity",), _constant, _by_mean, _drifts_by_mean)
-    | {"log": Curve(_constant, _by_logarithm, _drifts_by_logarithm)},
+    curves=chained(("identity",), "negativebinomial", _constant, _by_mean, _drifts_by_mean)
+    | {"log": Curve(_constant, _by_logarithm, "negativebinomial", "log", _drifts_by_logarithm)},
     limit="poisson",
     at_limit="The counts vary no more than a poisson response would",
     aliases=("nbinom", "nbinom2", "negbinomial", "negbin"),

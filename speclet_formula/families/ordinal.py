@@ -4,11 +4,25 @@ The parent parameter is the location, the linear predictor itself: the link is a
 Thresholds have the shape (..., K - 1); `p["latent"]` is the distribution that the link stands for.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy import special
 
-from speclet_formula.families.links import LATENT_VARIANCES, SHARE, Latent
+from speclet_formula.families.links import (
+    HALF_LOG_2PI,
+    LATENT,
+    LATENT_VARIANCES,
+    SHARE,
+    SHARES,
+    Curve,
+    Drift,
+    Latent,
+    Numbers,
+    Observations,
+    Slopes,
+)
 from speclet_formula.families.specification import (
     THRESHOLD,
     FamilySpecification,
@@ -98,11 +112,102 @@ def _threshold_zeros(measures: Measures) -> Stated:
     return "Normal", {"mu": np.zeros(len(measures.counts) - 1), "sigma": 1}
 
 
+# --- derivatives ------------------------------------------------------------------------------------------------------
+
+# Of a latent density by its place: its logarithm, and its first and second derivative over itself.
+_DENSITIES: Mapping[str, Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]]] = {
+    "logit": lambda x: (
+        special.log_expit(x) + special.log_expit(-x),
+        1 - 2 * special.expit(x),
+        1 - 6 * special.expit(x) * special.expit(-x),
+    ),
+    "probit": lambda x: (-0.5 * x**2 - HALF_LOG_2PI, -x, x**2 - 1),
+    "cloglog": lambda x: (x - np.exp(x), 1 - np.exp(x), 1 - 3 * np.exp(x) + np.exp(2 * x)),
+}
+
+
+def _between(link: str, lower: np.ndarray, upper: np.ndarray) -> tuple[Slopes, Slopes, Slopes]:
+    """Return log(F(upper) - F(lower)) by a shift of both, and of each bound the density over it, derived by the shift.
+
+    Of the bounds' shares value, first and second derivative are given; that of the lower one counts as negative.
+    """
+    value = _log_between(lower, upper, LATENT[link])
+    (high, s, t), (low, v, w) = _DENSITIES[link](upper), _DENSITIES[link](lower)
+    high, low = np.exp(high - value), np.exp(low - value)
+    first = high - low
+    second = high * s - low * v - first**2
+    third = high * t - low * w - 3 * first * (second + first**2) + 2 * first**3
+    shares = []
+    for share, by, again in ((high, s, t), (-low, v, w)):
+        turn = by - first  # d log share
+        shares.append(Slopes(share, share * turn, share * (turn**2 + again - by**2 - second), 0.0))
+    return Slopes(value, first, second, third), shares[0], shares[1]
+
+
+def _cumulative_curve(link: str) -> Curve:
+    """Return the curve of P(y <= k) = F(threshold[k] - eta)."""
+
+    def parts(eta: np.ndarray, observed: Observations, cuts: Numbers) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        level, last = np.asarray(observed.response, dtype=int), len(cuts)
+        density, of_upper, of_lower = np.zeros((3, 4, len(eta)))
+        for rows, share, place in ((level == 0, 0, 0), (level == last, 1, last - 1)):
+            tail = SHARES[link](cuts[place] - eta[rows])[share]
+            density[:, rows] = tail
+            (of_lower if share else of_upper)[:3, rows] = tail[1:]
+        rows = (level > 0) & (level < last)
+        between = _between(link, cuts[level[rows] - 1] - eta[rows], cuts[level[rows]] - eta[rows])
+        density[:, rows] = between[0]
+        of_upper[:3, rows], of_lower[:3, rows] = between[1][:3], between[2][:3]
+        return density, of_upper, of_lower
+
+    def slopes(eta: np.ndarray, observed: Observations, cuts: Numbers) -> Slopes:
+        return _against(parts(eta, observed, cuts)[0])
+
+    def drifts(eta: np.ndarray, observed: Observations, cuts: Numbers) -> tuple[Drift, ...]:
+        level = np.asarray(observed.response, dtype=int)
+        _, of_upper, of_lower = parts(eta, observed, cuts)
+        found = (np.where(level == k, of_upper, 0) + np.where(level == k + 1, of_lower, 0) for k in range(len(cuts)))
+        return tuple(Drift(*_against(one)[:3]) for one in found)
+
+    return Curve(_nothing, slopes, "cumulative", link, drifts)
+
+
+def _against(by_shift: np.ndarray) -> Slopes:
+    """Turn derivatives by a shift of all thresholds into those by the linear predictor."""
+    value, first, second, third = by_shift
+    return Slopes(value, -first, second, -third)
+
+
+def _nothing(_observed: Observations, _cuts: Numbers) -> float:
+    return 0.0
+
+
+def _stopping_curve(link: str) -> Curve:
+    """Return the curve of P(y = k | y >= k) = F(threshold[k] - eta)."""
+
+    def parts(eta: np.ndarray, observed: Observations, cuts: Numbers) -> list[np.ndarray]:
+        found = []
+        for k, cut in enumerate(cuts):
+            stopped, passed = SHARES[link](cut - eta)
+            still = np.where(observed.response > k, passed, 0.0)
+            found.append(np.where(observed.response == k, stopped, still))
+        return found
+
+    def slopes(eta: np.ndarray, observed: Observations, cuts: Numbers) -> Slopes:
+        return _against(np.sum(parts(eta, observed, cuts), axis=0))
+
+    def drifts(eta: np.ndarray, observed: Observations, cuts: Numbers) -> tuple[Drift, ...]:
+        return tuple(Drift(first, -second, third) for _, first, second, third in parts(eta, observed, cuts))
+
+    return Curve(_nothing, slopes, "sratio", link, drifts)
+
+
 CUMULATIVE = FamilySpecification(
     "cumulative", "p", (THRESHOLD,), SHARE, "ordinal",
     _cumulative, _draw_cumulative,
     Spelling("Categorical", ("p",), "cumulative", clm=True, level="P({y} ≤ k)"),
     _cumulative_probabilities,
+    curves={link: _cumulative_curve(link) for link in SHARE},
     latent_variances=LATENT_VARIANCES,
     increasing=True,
     aliases=("ordinal",),
@@ -113,5 +218,6 @@ STOPPING_RATIO = FamilySpecification(
     _stopping_ratio, _draw_stopping_ratio,
     Spelling("Categorical", ("p",), "sratio", level="P({y} = k ∣ {y} ≥ k)"),
     _stopping_probabilities,
+    curves={link: _stopping_curve(link) for link in SHARE},
     aliases=("stoppingratio",),
 )  # fmt: skip

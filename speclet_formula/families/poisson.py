@@ -54,5 +54,6 @@ POISSON = FamilySpecification(
     deviance=lambda y, mean, _: 2 * (special.xlogy(y, y / mean) - (y - mean)),
     latent_variances={"log": lambda location, _p: np.log1p(np.exp(-location))},
     tails=Tails(_at_most, _at_least, 1),
-    curves=chained(("identity",), _constant, _by_mean) | {"log": Curve(_constant, _by_logarithm)},
+    curves=chained(("identity",), "poisson", _constant, _by_mean)
+    | {"log": Curve(_constant, _by_logarithm, "poisson", "log")},
 )  # fmt: skip

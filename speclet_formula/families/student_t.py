@@ -78,7 +78,7 @@ STUDENT_T = FamilySpecification(
     _log_density, _draw,
     Spelling("StudentT", ("nu", "mu", "sigma"), "student", "", "t_family"),
     tails=Tails(_below, lambda y, mean, p: _below(-y, -mean, p), 0),
-    curves=chained(REAL, _constant, _by_mean, _drifts),
+    curves=chained(REAL, "t", _constant, _by_mean, _drifts),
     weights="variance",
     sigma_is_sd=False,
     limit="gaussian",

@@ -21,6 +21,7 @@ SETTLED = 1e-9  # what a Newton step must still promise to be worth taking
 CONVERGED = 1e-6  # promised improvement of -2 log-likelihood: a thousandth of a standard error
 ROUNDING = 20 * np.finfo(float).eps  # of a value, relative to its size
 NEAR_ZERO = 1e-2  # of a size, in its unit
+CLOSE = 1e-4  # what zero may cost for it to be the end of a valley
 
 # Without a gradient.
 STARTS = (0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0)  # of all sizes at a time, then of each by itself
@@ -106,6 +107,7 @@ def minimise(function: Values, sizes: np.ndarray) -> Minimum:
             break
         point = better
     point, value = _settle_at_zero(counted, point, value, sizes, units)
+    point, value = _settle_along_valleys(counted, point, value, sizes)
     around = _quadratic(counted, point, value)
     level = np.concatenate([around.axes.T[np.abs(around.curvatures) <= around.noise], _level(counted, point, sizes)])
     return Minimum(point, value, _promise(around), counted.evaluations, level * _steps(point, HESSIAN_STEP))
@@ -185,6 +187,32 @@ def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarr
         if not values[best] < value:
             break
         point, value = tries[best], float(values[best])
+    return point, value
+
+
+def _settle_along_valleys(
+    function: Values, point: np.ndarray, value: float, sizes: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Put a size at zero that costs next to nothing there, and gains something once the other numbers follow.
+
+    Along a valley that leads to zero Newton's steps promise nothing long before its end.
+    """
+    places = np.flatnonzero(sizes & (point != 0))
+    if not len(places) or len(point) == 1:
+        return point, value
+    costs = function(np.array([_with(point, k, 0.0) for k in places])) - value
+    for k in places[costs < CLOSE]:
+        moved, others = _with(point, k, 0.0), np.flatnonzero(np.arange(len(point)) != k)
+
+        def along(rest: np.ndarray, moved: np.ndarray = moved, others: np.ndarray = others) -> np.ndarray:
+            points = np.repeat(moved[None], len(rest), axis=0)
+            points[:, others] = rest
+            return function(points)
+
+        rest, there = _polish(along, moved[others], float(function(moved[None])[0]))
+        if there < value - max(SETTLED, ROUNDING * abs(value)):  # where nothing changes, a size may be anything
+            point, value = moved, there
+            point[others] = rest
     return point, value
 
 

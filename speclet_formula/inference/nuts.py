@@ -25,6 +25,7 @@ import xarray as xr
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import STANDARDISED, offset_name, sd_name
 from speclet_formula.errors import SamplingError, SpecletError
+from speclet_formula.families import specification_of
 from speclet_formula.inference.datatree import is_whole, promised
 from speclet_formula.inference.laplace.fit import fit_laplace, why_not_laplace
 from speclet_formula.inference.plans import SAMPLERS, Sampler, SamplingPlan
@@ -213,6 +214,8 @@ def starts_of(model: Model, pymc_model: pm.Model) -> dict[str, Any]:
     """
     if model.design.varying or model.design.limits is not None or why_not_laplace(model):
         return {}
+    if any(parameter.link != "log" for parameter in specification_of(model.family).own_parameters):
+        return {}  # starts of shares and thresholds are left to the sampler
     try:
         found = fit_laplace(model)
     except (SpecletError, np.linalg.LinAlgError):

@@ -278,6 +278,8 @@ def _estimates(design: Design, points: PointEstimates) -> Draws:
             with np.errstate(invalid="ignore", divide="ignore"):  # of an SD of zero it is unknown
                 values[block.correlation] = np.clip(covariance[i, j] / (sds[i] * sds[j]), -1, 1)
     values |= {name: np.array(number) for name, number, _ in points.others}
+    if design.thresholds:
+        values["threshold"] = points.thresholds
     if points.sigma is not None:
         values["sigma"] = np.array(points.sigma)
 

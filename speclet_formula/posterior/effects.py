@@ -300,7 +300,9 @@ def _point_fixef(design: Design, points: PointEstimates, interval: Interval, mos
     """Tabulate the fixed effects."""
     errors = np.sqrt(np.diagonal(points.covariance))
     errors[list(points.dropped)] = np.nan
-    frame = with_interval(stated_coefficients(points), errors, interval).assign(term=design.mean.columns)
+    estimates = np.concatenate([points.thresholds, stated_coefficients(points)])
+    frame = with_interval(estimates, np.concatenate([points.threshold_errors, errors]), interval)
+    frame = frame.assign(term=[*design.thresholds, *design.mean.columns])
     frame = frame.assign(statistic=frame["estimate"] / frame["std_error"]).head(len(frame) if most is None else most)
     columns: tuple[str, ...] = POINT_FIXEF
     if points.approximate:

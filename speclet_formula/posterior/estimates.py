@@ -6,7 +6,8 @@ error is lme4's, an interval so many of them to each side; making the estimates 
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from functools import partial
 from statistics import NormalDist
 from typing import Any, Literal, cast
 
@@ -311,6 +312,8 @@ class PointEstimates:
         covariances are zero.
     aliases : tuple of ndarray of float, shape (p,)
         For each of them the combination of columns that is zero in every row, with a one at the dropped column.
+    thresholds, threshold_errors : ndarray of float, shape (K - 1,)
+        Thresholds between K ordered levels and their standard errors; empty for other responses.
     """
 
     criterion: str
@@ -326,6 +329,8 @@ class PointEstimates:
     approximate: bool = False
     dropped: tuple[int, ...] = ()
     aliases: tuple[Array, ...] = ()
+    thresholds: Array = field(default_factory=partial(np.zeros, 0))
+    threshold_errors: Array = field(default_factory=partial(np.zeros, 0))
 
 
 def points_of(fit: object) -> PointEstimates | None:

@@ -139,7 +139,8 @@ def lay_out_point(fit: PointFit) -> Summary:
     """Put a fit by maximum likelihood into words, in lme4's order."""
     frame = summarise_fixed(fit, choose_interval(), most=MOST_FIXED)
     shown = {"Estimate": "estimate", "Std.Error": "std_error"}
-    laplace = fit.method == "laplace"
+    laplace, design = fit.method == "laplace", fit.model.design
+    total = len(design.thresholds) + len(design.mean.columns)
     statistics = {"z value" if laplace else "t value": [number(value, ".3f") for value in frame["statistic"]]}
     if laplace:
         statistics["Pr(>|z|)"] = [p_value(value) for value in frame["p_value"]]
@@ -151,7 +152,7 @@ def lay_out_point(fit: PointFit) -> Summary:
         facts=tuple(_facts(fit)),
         group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
         counts=counted(fit),
-        fixed_effects=fixed_table(frame, len(fit.model.design.mean.columns), shown, statistics),
+        fixed_effects=fixed_table(frame, total, shown, statistics),
         foot=LAPLACE_FOOT if laplace else FOOT,
         findings=findings_of(fit),
     )

@@ -204,6 +204,8 @@ def _check_estimates(model: Model, estimates: PointEstimates) -> None:
     for alias in estimates.aliases:
         _check_array(alias, (size,), "aliases", finite=True)
         require(alias.any(), "aliases")
+    _check_array(estimates.thresholds, (len(design.thresholds),), "thresholds", finite=True)
+    _check_array(estimates.threshold_errors, (len(design.thresholds),), "thresholds", finite=False)
     require(isinstance(estimates.others, tuple), "others")
     for parameter in estimates.others:
         name, *numbers = parameter

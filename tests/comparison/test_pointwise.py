@@ -158,6 +158,21 @@ def test_blocks_change_nothing(crossed, monkeypatch):
     np.testing.assert_allclose(parts.pareto_k, whole.pareto_k, rtol=1e-9)
 
 
+def test_several_blocks_show_how_many_are_left(crossed, monkeypatch):
+    seen = []
+
+    def counted(items, what, total, *, shown):
+        seen.append((what, total, shown))
+        yield from items
+
+    monkeypatch.setattr(pointwise, "with_progress", counted)
+    sf.loo(crossed)
+    monkeypatch.setattr(integrated, "BLOCK_BYTES", 31 * 8 * 1000)
+    sf.loo(crossed)
+    sf.loo(crossed, progress=False)
+    assert seen == [("blocks of rows", total, shown) for total, shown in ((1, False), (3, True), (3, False))]
+
+
 @pytest.mark.slow
 def test_peak_memory_is_a_few_blocks(monkeypatch):
     """10^4 rows by 1,000 draws are 80 MB; nine small blocks and a large one are 20 MB."""

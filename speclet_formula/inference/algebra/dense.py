@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.linalg import lapack
 
-from speclet_formula.inference.algebra.matrix import Fill, row_pairs
+from speclet_formula.inference.algebra.matrix import DrawnColumns, Fill, row_pairs, write_draws
 
 CHUNK_ENTRIES = 2**16  # numbers that are held at once: 0.5 MB, which fits into the cache
 
@@ -111,6 +111,10 @@ class DenseFactors:
             solved[k, self.matrix.order] = lapack.dtrtrs(factor.T, right[k])[0][:-1]
         return solved
 
+    def draw(self, rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+        """Fill out (k, c) with a draw of the coefficients for each matrix."""
+        write_draws(self, rng, kept, out)
+
     def solve(self, vector: np.ndarray) -> np.ndarray:
         """Return P^-1 times a vector (p,), of the first matrix, both in the rows' own order."""
         right = np.zeros(len(vector) + 1)
@@ -125,20 +129,17 @@ class DenseFactors:
         # What stands below the diagonal of dpotri's answer is not to be read.
         return np.array([lapack.dpotri(factor[:-1, :-1].T)[0][left, below] for factor in self.factors])
 
-    def spreads(self, rows: Any) -> np.ndarray:
-        """Return w'P^-1 w, (k, n), of n rows."""
+    def tail(self, count: int) -> np.ndarray:
+        """Return the last diagonal entries of C, (k, count)."""
+        return self.diagonals[:, self.matrix.size - count :]
+
+    def spreads(self, rows: Any, *, given: int = 0) -> np.ndarray:
+        """Return w'P^-1 w, (k, n), of n rows; the last rows of P, so many as are `given`, are left out of it."""
         if isinstance(rows, np.ndarray):
-            right = rows[:, self.matrix.order].T
-            return np.array([(np.linalg.solve(C, right) ** 2).sum(axis=0) for C in self.factors[:, :-1, :-1]])
+            right, size = rows[:, self.matrix.order].T, self.matrix.size - given
+            return np.array([(np.linalg.solve(C, right) ** 2)[:size].sum(axis=0) for C in self.factors[:, :-1, :-1]])
         pairs, places = rows
         return np.asarray((pairs @ self.inverse(places).T).T)
-
-    def leading(self, count: int) -> "DenseFactors":
-        """Return the factors of the first rows and columns by position."""
-        kept = [*range(count), self.matrix.size]
-        return DenseFactors(
-            DenseMatrix(np.argsort(np.argsort(self.matrix.order[:count]))), self.factors[:, kept][:, :, kept]
-        )
 
 
 def _cholesky(matrices: np.ndarray) -> np.ndarray:

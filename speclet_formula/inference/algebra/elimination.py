@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from speclet_formula.inference.algebra.forest import GOLDEN, ClassMoments, Forest, distance, link_of, mixed
+from speclet_formula.inference.algebra.matrix import DrawnColumns
 from speclet_formula.inference.algebra.numeric import CompiledRows
 from speclet_formula.inference.algebra.symbolic import Array, compiled
 
@@ -25,8 +26,11 @@ LOST = 1e-11  # of a diagonal entry: a pivot that is smaller has five digits at 
 
 
 @compiled
-def eliminate(forest: Forest, values: Array, fronts: Array) -> bool:
-    """Fill the fronts from the values at `forest.entry_places`; False if P is not positive definite, or hardly."""
+def eliminate(forest: Forest, values: Array, fronts: Array, lost: float) -> bool:
+    """Fill the fronts from the values at `forest.entry_places`; False if P is not positive definite, or hardly.
+
+    `lost` is the share of a diagonal entry that a pivot has to exceed.
+    """
     for k in range(len(forest.counts)):
         front = _front(forest, fronts, k)
         front[:] = 0.0
@@ -35,7 +39,7 @@ def eliminate(forest: Forest, values: Array, fronts: Array) -> bool:
         whole = front[0, 0]
         for link in range(forest.links[k], forest.links[k + 1]):
             _take_in(forest, fronts, k, link)
-        if not front[0, 0] > LOST * whole:
+        if not front[0, 0] > lost * whole:
             return False
         root = np.sqrt(front[0, 0])
         front[0, 1:] /= root
@@ -57,13 +61,14 @@ def _front(forest: Forest, fronts: Array, k: int) -> Array:
 def _take_in(forest: Forest, fronts: Array, k: int, link: int) -> None:
     """Add what the columns at a link's lower end hand on."""
     low, times, first = forest.below[link], forest.times[link], forest.maps[link]
-    front, inner = _front(forest, fronts, k), _front(forest, fronts, low)
-    height = forest.spans[k] + 1
-    for i in range(1, inner.shape[0]):
-        for j in range(i, inner.shape[0]):
-            front[i - 1, j - 1] += times * inner[i, j]
-        for j in range(inner.shape[1] - inner.shape[0]):
-            front[i - 1, height + forest.map_places[first + j]] += times * inner[i, inner.shape[0] + j]
+    height, inner = forest.spans[k] + 1, forest.spans[low] + 1
+    width, sides = height + forest.sides[k + 1] - forest.sides[k], forest.sides[low + 1] - forest.sides[low]
+    for i in range(1, inner):  # without a view of either front: links are many, and most are small
+        to, at = forest.fronts[k] + (i - 1) * width, forest.fronts[low] + i * (inner + sides)
+        for j in range(i, inner):
+            fronts[to + j - 1] += times * fronts[at + j]
+        for j in range(sides):
+            fronts[to + height + forest.map_places[first + j]] += times * fronts[at + inner + j]
 
 
 @compiled
@@ -122,10 +127,26 @@ def backward(forest: Forest, fronts: Array, vector: Array) -> None:
 
 
 @compiled
-def quadratic(forest: Forest, moments: ClassMoments, fronts: Array, scale: float, right: Array) -> float:
-    """Return the leading part of r'P^-1 r, r being the moments' vector times `scale`; reduce the corner's part of r.
+def add_normals(rng: np.random.Generator, vector: Array) -> None:
+    """Add standard normal numbers: those of `rng.standard_normal`, in a third of its time."""
+    for k in range(len(vector)):
+        vector[k] += rng.standard_normal()
 
-    What `forward` does to each column is done once for each class, to the numbers that its columns hold.
+
+@compiled
+def gather(vector: Array, position: Array, kept: DrawnColumns, out: Array) -> None:
+    """Fill out with what is kept of a vector by position."""
+    for k in range(len(out)):
+        column = kept.columns[k]
+        out[k] = vector[position[column]] * kept.sizes[k] + kept.centre[k]
+
+
+@compiled
+def quadratic(forest: Forest, moments: ClassMoments, fronts: Array, scales: Array, right: Array) -> float:
+    """Return the leading part of r'P^-1 r; reduce the corner's part of r.
+
+    A column's r is the sum of its own numbers times the scales of its class, which start at `moments.owns`. What
+    `forward` does to each column is done once for each class, to the numbers that its columns hold.
     """
     starts = np.zeros(len(forest.counts) + 1, dtype=np.int64)
     for k in range(len(forest.counts)):
@@ -133,7 +154,8 @@ def quadratic(forest: Forest, moments: ClassMoments, fronts: Array, scale: float
     held, total = np.zeros(starts[-1]), 0.0
     for k in range(len(forest.counts)):
         own = held[starts[k] : starts[k + 1]].reshape((forest.spans[k] + 1, moments.widths[k]))
-        own[0, 0] = scale
+        for a in range(moments.owns[k], moments.owns[k + 1]):
+            own[0, a - moments.owns[k]] = scales[a]
         for link in range(forest.links[k], forest.links[k + 1]):
             low, slot = forest.below[link], moments.slots[link]
             inner = held[starts[low] : starts[low + 1]].reshape((forest.spans[low] + 1, moments.widths[low]))
@@ -245,6 +267,15 @@ def _entry(forest: Forest, contexts: Contexts, inverse: Array, corner: Array, fi
         return float(inverse[at + distance(forest.parents, first, second)])
     rows = forest.side_rows[forest.sides[k] : forest.sides[k + 1]]
     return float(inverse[at + 1 + forest.spans[k] + np.searchsorted(rows, second - forest.lead)])
+
+
+@compiled
+def paired_entries(
+    forest: Forest, contexts: Contexts, inverse: Array, corner: Array, first: Array, second: Array, out: Array
+) -> None:
+    """Fill out with entries of P^-1 at pairs of columns, in order, that meet."""
+    for k in range(len(out)):
+        out[k] = _entry(forest, contexts, inverse, corner, first[k], second[k])
 
 
 @compiled

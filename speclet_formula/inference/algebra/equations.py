@@ -101,6 +101,16 @@ class NormalEquations:
         """Return sparse rows (n, p) as `Factors.spreads` takes them."""
         return self.matrix.prepared(W)
 
+    def prior_inverse(self, factors: Any, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the entries of one P^-1 where the prior's precision has its own."""
+        del first, second  # known as places
+        return np.asarray(factors.inverse(self.places)[0])
+
+    def drawn(self, means: np.ndarray) -> np.ndarray:
+        """Return, for each of the prior's numbers (m,), how far it draws coefficients (p,): u'D^-1 (m - c)."""
+        count = 1 + int(self.numbers.max(initial=-1))
+        return np.zeros(count) if self.pull is None else np.asarray(self.pull.T @ means[self.matrix.order])
+
 
 @dataclass(frozen=True, eq=False)
 class Sums:
@@ -169,7 +179,9 @@ def build_system(
     by_classes = algebra == "auto" and not dense
     equations: Equations | None = _by_classes(layout, gram, pattern, sums.moment, prior) if by_classes else None
     if equations is None:
-        equations = _equations(matrix_of(layout.size, pattern, prior[:2]), gram, sums.moment, prior)
+        equations = _equations(
+            matrix_of(layout.size, pattern, prior[:2], ranks=ranks_of(layout)), gram, sums.moment, prior
+        )
     system = System(
         layout=layout,
         W=sums.W,
@@ -193,11 +205,16 @@ def _by_classes(layout: CoefficientLayout, gram: Any, pattern: Any, moment: np.n
     # Here and not at the top, as for the sparse ones below.
     from speclet_formula.inference.algebra.patterned import patterned_equations
 
-    ranks = np.full(layout.size, len(layout.levels))  # the highest for what belongs to no block
+    return patterned_equations(gram, pattern, moment, prior, ranks_of(layout))
+
+
+def ranks_of(layout: CoefficientLayout) -> np.ndarray:
+    """Return the rank (p,) of each coefficient's block by its number of levels; the highest for those of no block."""
+    ranks = np.full(layout.size, len(layout.levels))
     for rank, block in enumerate(sorted(range(len(layout.levels)), key=lambda block: -layout.levels[block])):
         start = layout.starts[block]
         ranks[start : start + layout.widths[block] * layout.levels[block]] = rank
-    return patterned_equations(gram, pattern, moment, prior, ranks)
+    return ranks
 
 
 def shared_work(design: Design) -> int | None:
@@ -223,11 +240,17 @@ def sums_of(design: Design, layout: CoefficientLayout, shift: np.ndarray | None 
 
 
 def matrix_of(
-    size: int, pattern: Any, beside: tuple[np.ndarray, np.ndarray], order: np.ndarray | None = None
+    size: int,
+    pattern: Any,
+    beside: tuple[np.ndarray, np.ndarray],
+    order: np.ndarray | None = None,
+    *,
+    ranks: np.ndarray | None = None,
+    last: int = 0,
 ) -> Matrix:
     """Return a whole matrix where no sparse pattern (p, p) is given, else a sparse one with the entries beside it too.
 
-    `order` is that of a whole matrix; the rows' own by default.
+    `order` is that of a whole matrix; the rows' own by default. `ranks` and `last` order a sparse one.
     """
     if pattern is None:
         return DenseMatrix(np.arange(size) if order is None else order)
@@ -239,7 +262,7 @@ def matrix_of(
     first, second = (
         np.concatenate(pair) for pair in zip((entries.row[upper], entries.col[upper]), beside, strict=True)
     )
-    return sparse_matrix(size, first, second)
+    return sparse_matrix(size, first, second, ranks=ranks, last=last)
 
 
 def filled(matrix: Matrix, gram: Any) -> np.ndarray:

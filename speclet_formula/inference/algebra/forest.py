@@ -63,9 +63,11 @@ class Forest(NamedTuple):
 class ClassMoments(NamedTuple):
     """What quadratic forms of a vector need of the columns of each class, whatever their number.
 
-    A column holds its own entry and, link by link, what the columns below it hold, added up.
+    A column holds its own numbers, of which its entry of the vector is the sum with the scales of its class, and, link
+    by link, what the columns below it hold, added up.
     """
 
+    owns: Array  # (K + 1,) where the scales of each class start: one for each number that is a column's own
     widths: Array  # (K,) numbers that each column of a class holds
     slots: Array  # (links,) where those of a link start
     starts: Array  # (K + 1,) where each class starts among the sums
@@ -102,13 +104,18 @@ def component_order(ranks: Array, pattern: Any) -> tuple[Array, int] | None:
     return None
 
 
-def forest_of(upper: Upper, lead: int, *, most: float = MOST_CLASSES) -> Forest | None:
-    """Find the classes of the leading columns; None where more than a share of `most` differ."""
-    keys = upper.gram.view(np.uint64) + (upper.numbers.astype(np.uint64) * GOLDEN)
+def forest_of(upper: Upper, lead: int, *, most: float | None = None, keys: Array | None = None) -> Forest | None:
+    """Find the classes of the leading columns; None where more than a share of `most` differ.
+
+    That share is `MOST_CLASSES` by default. Entries of P are alike where their `keys`, unsigned, are equal: by default
+    where both of their numbers are.
+    """
+    if keys is None:
+        keys = upper.gram.view(np.uint64) + (upper.numbers.astype(np.uint64) * GOLDEN)
     parents = _climb(lead, upper.starts, upper.rows)
     hashes, spans = _signatures(lead, upper.size, upper.starts, upper.rows, keys, parents)
     first, classes = alike(hashes)
-    if len(first) > most * lead:
+    if len(first) > (MOST_CLASSES if most is None else most) * lead:
         return None
     order = np.lexsort((first, _heights(parents)[first]))  # whatever stands below a column is less high
     place = np.empty_like(order)
@@ -185,14 +192,18 @@ def _joined(parts: list[Array]) -> Array:
     return np.concatenate([np.zeros(0, dtype=np.int64), *parts]).astype(np.int64)
 
 
-def moments_of(forest: Forest, vector: Array) -> ClassMoments | None:
+def moments_of(forest: Forest, vector: Array, starts: Array | None = None) -> ClassMoments | None:
     """Add up what quadratic forms of a vector (p,) need; None where its classes have too many kinds below them.
 
+    `starts` (p + 1,) are given where a column's entry is a sum of several numbers, to be scaled, and where they start.
     The roots are those of QR, not of the sums of products: what a column holds may all but repeat what those below it
     do, and of its products' differences nothing but rounding errors would be left.
     """
     count = len(forest.counts)
-    widths, slots = np.ones(count, dtype=np.int64), np.zeros(len(forest.below), dtype=np.int64)
+    starts = np.arange(forest.lead + 1) if starts is None else starts
+    own, slots = np.ones(count, dtype=np.int64), np.zeros(len(forest.below), dtype=np.int64)
+    own[forest.classes] = np.diff(starts)[: forest.lead]
+    widths = own.copy()
     for k in range(count):
         for link in range(forest.links[k], forest.links[k + 1]):
             slots[link] = widths[k]
@@ -201,22 +212,25 @@ def moments_of(forest: Forest, vector: Array) -> ClassMoments | None:
         return None
     held = _starts(widths[forest.classes])
     holds = np.zeros(held[-1])
-    _gather(forest, vector, widths, slots, held, holds)
+    _gather(forest, vector, starts, widths, slots, held, holds)
     columns = np.split(np.argsort(forest.classes, kind="stable"), np.cumsum(forest.counts)[:-1])
-    tables = [holds[held[own][:, None] + np.arange(width)] for own, width in zip(columns, widths, strict=True)]
+    tables = [holds[held[alike][:, None] + np.arange(width)] for alike, width in zip(columns, widths, strict=True)]
     roots = [np.linalg.qr(table, mode="r") for table in tables]
     sums = np.concatenate([np.zeros(0), *(table.sum(axis=0) for table in tables)])
     sizes = np.array([root.size for root in roots], dtype=np.int64)
     flat = np.concatenate([np.zeros(0), *(root.ravel() for root in roots)])
-    return ClassMoments(widths, slots, _starts(widths), sums, _starts(sizes), flat)
+    return ClassMoments(_starts(own), widths, slots, _starts(widths), sums, _starts(sizes), flat)
 
 
 @compiled
-def _gather(forest: Forest, vector: Array, widths: Array, slots: Array, held: Array, holds: Array) -> None:
+def _gather(
+    forest: Forest, vector: Array, starts: Array, widths: Array, slots: Array, held: Array, holds: Array
+) -> None:
     """Fill what each column holds; `held` says where it starts."""
     for column in range(forest.lead):
         k, at = forest.classes[column], held[column]
-        holds[at] += vector[column]
+        for a in range(starts[column], starts[column + 1]):
+            holds[at + a - starts[column]] += vector[a]
         parent = forest.parents[column]
         if parent >= 0:
             to = held[parent] + slots[link_of(forest, forest.classes[parent], k)]

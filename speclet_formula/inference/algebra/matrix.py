@@ -38,6 +38,22 @@ class CompressedRows(NamedTuple):
         return np.asarray(self.W.T @ (self.weights * self.response))
 
 
+class DrawnColumns(NamedTuple):
+    """What is kept of each draw of the coefficients: those at `columns`, times `sizes`, plus `centre`."""
+
+    columns: np.ndarray  # (c,) in the coefficients' own order
+    sizes: np.ndarray  # (c,)
+    centre: np.ndarray  # (c,)
+
+
+def write_draws(factors: "Factors", rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+    """Fill out (k, c) with draws of coefficients, P^-1 r + C'^-1 z: `Factors.draw` where nothing is quicker."""
+    half = factors.half
+    out[:] = factors.backward(half + rng.standard_normal(half.shape))[:, kept.columns]
+    out *= kept.sizes
+    out += kept.centre
+
+
 class Factors(Protocol):
     """Factors C of one or of some matrices P = C C', k at a time; NaN where P is not positive definite."""
 
@@ -58,6 +74,10 @@ class Factors(Protocol):
 
     def backward(self, half: np.ndarray) -> np.ndarray:
         """Return C'^-1 times vectors (k, p) by position, in the coefficients' own order: solutions, draws."""
+        ...
+
+    def draw(self, rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+        """Fill out (k, c) with a draw of the coefficients for each P."""
         ...
 
     def spreads(self, rows: Any) -> np.ndarray:
@@ -85,6 +105,14 @@ class Equations(Protocol):
 
     def prepared(self, W: Any) -> Any:
         """Return sparse rows (n, p) as `Factors.spreads` takes them."""
+        ...
+
+    def prior_inverse(self, factors: Any, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the entries of one P^-1 where the prior's precision has its own, at those rows and columns."""
+        ...
+
+    def drawn(self, means: np.ndarray) -> np.ndarray:
+        """Return, for each of the prior's numbers (m,), how far it draws coefficients (p,): u'D^-1 (m - c)."""
         ...
 
     @property

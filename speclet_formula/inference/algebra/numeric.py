@@ -155,13 +155,56 @@ def invert_lead(pattern: Pattern, factor: Cholesky, inverse: Inverse) -> None:
     z[k, k] = (1 / c_kk - c'z[R, k]) / c_kk. Every entry that a column needs lies on the pattern.
     """
     column_of = np.zeros(pattern.lead)  # the current column of Z, by row
-    for column in range(pattern.lead - 1, -1, -1):
+    column = pattern.lead - 1
+    while column >= 0:
+        column = _invert_apart(
+            pattern.ends, pattern.low_rows, pattern.slots, pattern.thin_starts,
+            factor.low, factor.diagonal, inverse.low, inverse.diagonal, column, column_of,
+        )  # fmt: skip
+        if column < 0:
+            break
         if pattern.slots[column] >= 0:
             _invert_wide(pattern, factor, inverse, column)
         else:
             _invert_thin(pattern, factor, inverse, column)
         _invert_low(pattern, factor, inverse, column, column_of)
         _invert_diagonal(pattern, factor, inverse, column)
+        column -= 1
+
+
+@compiled
+def _invert_apart(
+    ends: Array, low_rows: Array, slots: Array, thin_starts: Array,
+    low: Array, diagonal: Array, z_low: Array, z_diagonal: Array, column: int, work: Array,
+) -> int:  # fmt: skip
+    """Fill columns of P^-1 that have no part in the corner, such as those of guides; return the next that has one.
+
+    Arrays by themselves: to hand on whole patterns for each column takes a hundred times as long as this.
+    """
+    while column >= 0 and slots[column] < 0 and thin_starts[column] == thin_starts[column + 1]:
+        first, last = ends[column], ends[column + 1]
+        for place in range(first, last):
+            work[low_rows[place]] = 0.0
+        for place in range(first, last):
+            row, share = low_rows[place], low[place]
+            work[row] -= z_diagonal[row] * share
+            inner = place + 1
+            for entry in range(ends[row], ends[row + 1]):
+                other = low_rows[entry]
+                while inner < last and low_rows[inner] < other:
+                    inner += 1
+                if inner == last:
+                    break
+                if low_rows[inner] == other:
+                    work[row] -= z_low[entry] * low[inner]
+                    work[other] -= z_low[entry] * share
+        total = 1.0 / diagonal[column]
+        for place in range(first, last):
+            z_low[place] = work[low_rows[place]] / diagonal[column]
+            total -= low[place] * z_low[place]
+        z_diagonal[column] = total / diagonal[column]
+        column -= 1
+    return column
 
 
 @compiled
@@ -259,6 +302,17 @@ def entry_of(pattern: Pattern, inverse: Inverse, first: int, second: int) -> flo
 
 
 @compiled
+def mirror(square: Array) -> None:
+    """Copy the lower triangle of a square to the upper one, block by block: a column of a large one is far apart."""
+    size = len(square)
+    for row in range(0, size, 32):
+        for column in range(0, row + 1, 32):
+            for i in range(row, min(row + 32, size)):
+                for j in range(column, min(column + 32, i)):
+                    square[j, i] = square[i, j]
+
+
+@compiled
 def row_spreads(pattern: Pattern, inverse: Inverse, rows: CompiledRows, out: Array) -> None:
     """Fill out (n,) with w'P^-1 w of each row."""
     for i in range(len(out)):
@@ -308,11 +362,16 @@ def factorise(pattern: Pattern, values: np.ndarray, factor: Cholesky) -> bool:
     if not factor_lead(pattern, values, factor):
         return False
     load_corner(pattern, values, factor)
-    try:
-        factor.corner[:] = np.linalg.cholesky(factor.corner - factor.wide.T @ factor.wide)
-    except np.linalg.LinAlgError:
-        return False
-    return True
+    corner = factor.corner
+    if not len(corner):  # of which LAPACK complains on the terminal
+        return True
+    if pattern.n_wide:
+        corner -= factor.wide.T @ factor.wide
+    # In place: for LAPACK, which counts columns first, the lower triangle is the upper one.
+    upper, failed = lapack.dpotrf(corner.T, lower=0, clean=1, overwrite_a=1)
+    if not np.shares_memory(upper, corner):
+        corner[:] = upper.T
+    return not failed
 
 
 def log_determinant(factor: Cholesky) -> float:
@@ -337,10 +396,12 @@ def backward(pattern: Pattern, factor: Cholesky, vector: np.ndarray) -> None:
     backward_lead(pattern, factor, vector, factor.wide @ vector[pattern.lead :])
 
 
-def invert(pattern: Pattern, factor: Cholesky) -> Inverse:
-    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on."""
-    half = np.linalg.inv(factor.corner)
-    corner = half.T @ half
+def invert(pattern: Pattern, factor: Cholesky, given: int = 0) -> Inverse:
+    """Return P^-1 where C has entries: Takahashi's recursion, from the corner on.
+
+    The last rows, so many as are `given`, are left out of P, and zero in its inverse; they lie in the corner.
+    """
+    corner = inverse_corner(factor.corner, given)
     wide = -factor.wide @ corner
     inverse = Inverse(
         np.empty_like(factor.low), np.empty_like(factor.diagonal), wide, np.empty_like(factor.thin), corner
@@ -349,8 +410,18 @@ def invert(pattern: Pattern, factor: Cholesky) -> Inverse:
     return inverse
 
 
-def inverse_entries(pattern: Pattern, factor: Cholesky) -> np.ndarray:
-    """Return the entries of P^-1 at those of P's upper triangle."""
+def inverse_corner(lower: np.ndarray, given: int = 0) -> np.ndarray:
+    """Return the inverse of C C' (b, b), C a lower triangle, without the last rows, so many as are `given`."""
+    size, inverse = len(lower) - given, np.zeros_like(lower)
+    if size:  # else LAPACK complains on the terminal
+        # For LAPACK, which counts columns first, the lower triangle is the upper one.
+        inverse[:size, :size] = lapack.dpotri(lower[:size, :size].T, lower=0)[0].T
+        mirror(inverse)
+    return inverse
+
+
+def inverse_entries(pattern: Pattern, factor: Cholesky, given: int = 0) -> np.ndarray:
+    """Return the entries of P^-1 at those of P's upper triangle; `given` as `invert` takes it."""
     entries = np.empty(len(pattern.rows))
-    pattern_entries(pattern, invert(pattern, factor), entries)
+    pattern_entries(pattern, invert(pattern, factor, given), entries)
     return entries

@@ -8,7 +8,7 @@ the inverse. Solving and drawing go once through the coefficients.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from scipy import sparse
@@ -17,11 +17,14 @@ from scipy.linalg import lapack
 from speclet_formula.inference.algebra.elimination import (
     LOST,
     Contexts,
+    add_normals,
     backward,
     contexts_of,
     eliminate,
     forward,
+    gather,
     invert,
+    paired_entries,
     quadratic,
     row_signatures,
     spreads,
@@ -36,8 +39,8 @@ from speclet_formula.inference.algebra.forest import (
     forest_of,
     moments_of,
 )
-from speclet_formula.inference.algebra.matrix import CompressedRows
-from speclet_formula.inference.algebra.numeric import CompiledRows
+from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
+from speclet_formula.inference.algebra.numeric import CompiledRows, inverse_corner
 
 FEW_ROWS = 4  # up to which a solve for each is quicker than the entries of the inverse that all rows need
 
@@ -72,6 +75,11 @@ class PatternedEquations:
         """(p,) where each coefficient stands."""
         return np.argsort(self.order)
 
+    @cached_property
+    def contexts(self) -> Contexts:
+        """The classes told apart by what stands above them."""
+        return contexts_of(self.forest)
+
     def factored(
         self, s2: np.ndarray, numbers: np.ndarray, *, beside: int = 0
     ) -> Iterator[tuple[slice, "PatternedFactors"]]:
@@ -80,30 +88,22 @@ class PatternedEquations:
         Those whose P is not positive definite, or so hardly that rounding decides, are left out.
         """
         del beside
-        upper, forest, wide = self.upper, self.forest, _wide(self.forest)
-        leading = forest.entry_places
-        first = upper.starts[forest.lead]
-        inside = first + np.flatnonzero(upper.rows[first:] >= forest.lead)
-        owners = np.repeat(np.arange(forest.corner), np.diff(upper.starts[forest.lead :]))
-        places = owners[inside - first], upper.rows[inside] - forest.lead
-        fronts, corner = np.empty(forest.fronts[-1]), np.zeros((forest.corner, forest.corner))
+        upper, leading, elimination = self.upper, self.forest.entry_places, Elimination(self.upper, self.forest)
+        inside = elimination.inside
         for k in range(len(s2)):
             added = np.append(numbers[k], 0.0)  # number -1 is for none
-            if not eliminate(forest, upper.gram[leading] / s2[k] + added[upper.numbers[leading]], fronts):
-                continue
-            corner[:] = 0.0
-            corner[places] = upper.gram[inside] / s2[k] + added[upper.numbers[inside]]
-            whole = np.diagonal(corner).copy()
-            take_from_corner(forest, fronts, corner)
-            if len(wide.roots):
-                sides = wide.roots[:, None] * fronts[wide.places]
-                corner -= sides.T @ sides
-            try:
-                lower = np.linalg.cholesky(corner)
-            except np.linalg.LinAlgError:
-                continue
-            if (np.diagonal(lower) ** 2 > LOST * whole).all():
-                yield slice(k, k + 1), PatternedFactors(self, fronts, lower, float(s2[k]), numbers[k])
+            lower = elimination.run(
+                upper.gram[leading] / s2[k] + added[upper.numbers[leading]],
+                upper.gram[inside] / s2[k] + added[upper.numbers[inside]],
+                LOST,
+            )
+            if lower is not None:
+                yield slice(k, k + 1), PatternedFactors(self, elimination.fronts, lower, float(s2[k]), numbers[k])
+
+    def scales(self, s2: float, numbers: np.ndarray) -> np.ndarray:
+        """Return what the moments of each class are multiplied by in r, (K,)."""
+        del numbers
+        return np.full(len(self.forest.counts), 1 / s2)
 
     def right(self, s2: float, numbers: np.ndarray) -> np.ndarray:
         """Return r = W'y / s2 + D^-1 (m - c), (p,), by position."""
@@ -135,7 +135,7 @@ class PatternedEquations:
         """Take rows out: what they leave behind are classes of their own."""
         first, second, products = rows.gram
         gram = self.upper.gram.copy()
-        gram[_places(self.upper, self.position[first], self.position[second])] -= products
+        gram[upper_places(self.upper, self.position[first], self.position[second])] -= products
         moment = self.moment - rows.moment[self.order]
         upper = self.upper._replace(gram=gram)
         forest = cast(Forest, forest_of(upper, self.forest.lead, most=1.0))
@@ -143,16 +143,104 @@ class PatternedEquations:
 
     def prepared(self, W: Any) -> PatternedRows:
         """Return sparse rows (n, p) as `Factors.spreads` takes them."""
-        rows = CompiledRows(W.indptr.astype(np.int64), self.position[W.indices], W.data)
-        contexts = contexts_of(self.forest)
-        return PatternedRows(rows, contexts, *alike(row_signatures(self.forest, contexts, rows)))
+        return rows_by_kinds(self.forest, self.contexts, self.position, W)
+
+    def prior_inverse(self, factors: "PatternedFactors", first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the entries of P^-1 where the prior's precision has its own."""
+        ends = self.position[first], self.position[second]
+        found = np.empty(len(first))
+        inverse, corner = factors.inverse(self.contexts)
+        paired_entries(self.forest, self.contexts, inverse, corner, np.minimum(*ends), np.maximum(*ends), found)
+        return found
+
+    def drawn(self, means: np.ndarray) -> np.ndarray:
+        """Return, for each of the prior's numbers (m,), how far it draws coefficients (p,): u'D^-1 (m - c)."""
+        count = 1 + int(self.upper.numbers.max(initial=-1))
+        return np.zeros(count) if self.pull is None else np.asarray(self.pull.T @ means[self.order])
+
+
+def rows_by_kinds(forest: Forest, contexts: Contexts, position: np.ndarray, W: Any) -> PatternedRows:
+    """Return sparse rows (n, p) by kinds; `position` is where each coefficient stands."""
+    rows = CompiledRows(W.indptr.astype(np.int64), position[W.indices], W.data)
+    return PatternedRows(rows, contexts, *alike(row_signatures(forest, contexts, rows)))
+
+
+class Elimination:
+    """Factors P for many sets of its entries, in the same arrays for all."""
+
+    def __init__(self, upper: Upper, forest: Forest) -> None:
+        first, owners = upper.starts[forest.lead], np.diff(upper.starts[forest.lead :])
+        self.inside = first + np.flatnonzero(upper.rows[first:] >= forest.lead)  # the corner's entries in `upper`
+        rows = np.repeat(np.arange(forest.corner), owners)[self.inside - first]
+        self._places = rows, upper.rows[self.inside] - forest.lead
+        self._forest, self._wide = forest, _wide(forest)
+        self.fronts = np.empty(forest.fronts[-1])
+        self._corner = np.zeros((forest.corner, forest.corner))
+
+    def run(self, leading: np.ndarray, inside: np.ndarray, lost: float) -> np.ndarray | None:
+        """Fill the fronts, and return the corner's lower triangle; None where P is not positive definite.
+
+        `leading` are the entries at `forest.entry_places`; `lost` is the share of a diagonal entry that its pivot has
+        to exceed.
+        """
+        forest, fronts, corner = self._forest, self.fronts, self._corner
+        if not eliminate(forest, leading, fronts, lost):
+            return None
+        corner[:] = 0.0
+        corner[self._places] = inside
+        whole = np.diagonal(corner).copy()
+        take_from_corner(forest, fronts, corner)
+        if len(self._wide.roots):
+            sides = self._wide.roots[:, None] * fronts[self._wide.places]
+            corner -= sides.T @ sides
+        try:
+            lower = np.linalg.cholesky(corner)
+        except np.linalg.LinAlgError:
+            return None
+        return lower if (np.diagonal(lower) ** 2 > lost * whole).all() else None
+
+
+class ClassEquations(Protocol):
+    """What factors by classes ask of the equations that they belong to."""
+
+    @property
+    def forest(self) -> Forest:
+        """The leading columns."""
+        ...
+
+    @property
+    def order(self) -> np.ndarray:
+        """(p,) the coefficient at each position."""
+        ...
+
+    @property
+    def position(self) -> np.ndarray:
+        """(p,) where each coefficient stands."""
+        ...
+
+    @property
+    def moments(self) -> ClassMoments | None:
+        """Sums and products for r'P^-1 r."""
+        ...
+
+    def right(self, s2: float, numbers: np.ndarray) -> np.ndarray:
+        """Return r, (p,), by position."""
+        ...
+
+    def corner_right(self, s2: float, numbers: np.ndarray) -> np.ndarray:
+        """Return r in the corner, (b,)."""
+        ...
+
+    def scales(self, s2: float, numbers: np.ndarray) -> np.ndarray:
+        """Return what the moments' own numbers are multiplied by in r."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
 class PatternedFactors:
     """C of one P = C C': the fronts of the leading classes, and the corner's lower triangle."""
 
-    equations: PatternedEquations
+    equations: ClassEquations
     fronts: np.ndarray
     corner: np.ndarray  # (b, b)
     s2: float
@@ -179,7 +267,8 @@ class PatternedFactors:
         if moments is None:
             return np.asarray((self.half**2).sum(axis=1))
         right = self.equations.corner_right(self.s2, self.numbers)
-        leading = quadratic(forest, moments, self.fronts, 1 / self.s2, right)
+        scales = self.equations.scales(self.s2, self.numbers)
+        leading = quadratic(forest, moments, self.fronts, scales, right)
         return np.array([leading + (_solved(self.corner, right) ** 2).sum()])
 
     def backward(self, half: np.ndarray) -> np.ndarray:
@@ -190,22 +279,46 @@ class PatternedFactors:
         solved[0, self.equations.order] = vector
         return solved
 
-    def spreads(self, rows: PatternedRows) -> np.ndarray:
-        """Return w'P^-1 w, (1, n), of n rows."""
+    def tail(self, count: int) -> np.ndarray:
+        """Return the last diagonal entries of C, (1, count), which lie in the corner."""
+        return np.diagonal(self.corner)[None, len(self.corner) - count :]
+
+    def solve(self, vector: np.ndarray) -> np.ndarray:
+        """Return P^-1 times a vector (p,), both in the coefficients' own order."""
+        half = vector[self.equations.order]
+        self._forward(half)
+        return np.asarray(self.backward(half[None])[0])
+
+    def draw(self, rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+        """Fill out (1, c) with a draw of the coefficients: one pass forward, one of normals, one backward, in place."""
+        forest, vector = self.equations.forest, self.equations.right(self.s2, self.numbers)
+        self._forward(vector)
+        add_normals(rng, vector)
+        vector[forest.lead :] = _solved(self.corner, vector[forest.lead :], transposed=True)
+        backward(forest, self.fronts, vector)
+        gather(vector, self.equations.position, kept, out[0])
+
+    def spreads(self, rows: PatternedRows, *, given: int = 0) -> np.ndarray:
+        """Return w'P^-1 w, (1, n), of n rows; the last rows of P, so many as are `given`, are left out of it."""
         forest, kinds = self.equations.forest, np.empty(len(rows.first))
+        size = len(self.equations.order) - given
         if len(rows.first) <= FEW_ROWS:
             for place, row in enumerate(rows.first):
                 entries = slice(rows.rows.starts[row], rows.rows.starts[row + 1])
                 w = np.zeros(len(self.equations.order))
                 w[rows.rows.columns[entries]] = rows.rows.values[entries]
                 self._forward(w)
-                kinds[place] = w @ w
+                kinds[place] = w[:size] @ w[:size]
         else:
-            half = np.linalg.inv(self.corner)
-            corner, inverse = half.T @ half, np.empty(rows.contexts.starts[-1])
-            invert(forest, rows.contexts, self.fronts, corner, inverse)
+            inverse, corner = self.inverse(rows.contexts, given=given)
             spreads(forest, rows.contexts, inverse, corner, rows.rows, rows.first, kinds)
         return np.asarray(kinds[rows.kinds][None])
+
+    def inverse(self, contexts: Contexts, *, given: int = 0) -> tuple[np.ndarray, np.ndarray]:
+        """Return the entries of P^-1 of each context, and its corner (b, b)."""
+        corner, inverse = inverse_corner(self.corner, given), np.empty(contexts.starts[-1])
+        invert(self.equations.forest, contexts, self.fronts, corner, inverse)
+        return inverse, corner
 
     def _forward(self, vector: np.ndarray) -> None:
         """Overwrite a vector b by the solution of C x = b."""
@@ -250,21 +363,26 @@ def patterned_equations(
     return PatternedEquations(upper, forest, order, moment[order], moments_of(forest, moment[order]))
 
 
-def _upper(whole: Any, gram: Any, position: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Upper:
-    """Return P's upper triangle in the order of elimination."""
+def upper_pattern(whole: Any, position: np.ndarray) -> Upper:
+    """Return the places of P's upper triangle in the order of elimination; without numbers."""
     size, entries = len(position), whole.tocoo()
     rows, columns = position[entries.row], position[entries.col]
     keys = np.sort(columns[rows <= columns] * size + rows[rows <= columns])
     starts = np.searchsorted(keys, np.arange(size + 1) * size).astype(np.int64)
-    upper = Upper(size, starts, keys % size, np.zeros(len(keys)), np.full(len(keys), -1))
+    return Upper(size, starts, keys % size, np.zeros(len(keys)), np.full(len(keys), -1))
+
+
+def _upper(whole: Any, gram: Any, position: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Upper:
+    """Return P's upper triangle in the order of elimination."""
+    upper = upper_pattern(whole, position)
     above, right = position[gram.row], position[gram.col]
     kept = above <= right
-    upper.gram[_places(upper, above[kept], right[kept])] = gram.data[kept]
-    upper.numbers[_places(upper, prior[0], prior[1])] = prior[2]
+    upper.gram[upper_places(upper, above[kept], right[kept])] = gram.data[kept]
+    upper.numbers[upper_places(upper, prior[0], prior[1])] = prior[2]
     return upper
 
 
-def _places(upper: Upper, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+def upper_places(upper: Upper, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return where entries stand in the upper triangle, by position."""
     keys = np.repeat(np.arange(upper.size), np.diff(upper.starts)) * upper.size + upper.rows
     return np.asarray(np.searchsorted(keys, np.maximum(first, second) * upper.size + np.minimum(first, second)))

@@ -10,7 +10,7 @@ import numpy as np
 
 from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.inference.algebra.equations import System
-from speclet_formula.inference.algebra.matrix import CompressedRows
+from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
 
 SHARE = 2**15  # entries of factors: with fewer to compute, a thread takes longer to start than to end
 _ALL = slice(None)
@@ -31,6 +31,36 @@ def log_determinants(system: System, s2: np.ndarray, numbers: np.ndarray, *, thr
 
     spread_draws(run, len(s2), system.equations.work, threads)
     return np.column_stack([terms[:, 0] + system.units.log_determinant, terms[:, 1] - numbers @ system.pull])
+
+
+def slopes(system: System, s2: float, numbers: np.ndarray) -> tuple[float, float, float, np.ndarray]:
+    """Return log|P| and r'P^-1 r - c'D^-1 c of one residual variance and prior precisions (m,), and how they change.
+
+    Returns
+    -------
+    log_determinant, explained : float
+        NaN where P is not positive definite.
+    by_s2 : float
+    by_numbers : array of shape (m,)
+        The derivatives of their difference, log|P| less the other. With u = P^-1 r, of each number of D^-1 it is the
+        sum over its entries of P^-1, and of what the coefficients' means leave of (u - c)(u - c)'; Fisher's identity.
+    """
+    scaled, known = _in_units(system, np.array([s2]), numbers[None])
+    found = next((factors for _, factors in system.equations.factored(scaled, known)), None)
+    if found is None or not np.isfinite(determinant := float(found.log_determinants[0])):
+        return np.nan, np.nan, 0.0, np.zeros(len(numbers))
+    means, explained, known = found.backward(found.half)[0], float(found.explained[0]), known[0]
+    first, second, owners = system.prior
+    times = np.where(first == second, 1.0, 2.0)
+    inverse = np.bincount(owners, times * system.equations.prior_inverse(found, first, second), len(known))
+    squares = np.bincount(owners, times * means[first] * means[second], len(known))
+    drawn = system.equations.drawn(means)
+    by_numbers = inverse + squares - 2 * drawn + system.pull
+    free = system.layout.size - known @ inverse  # the trace of P^-1 W'W / s2: the effective number of coefficients
+    by_s2 = float(explained - free + known @ (squares - 2 * drawn)) / scaled[0]
+    determinant += system.units.log_determinant
+    in_own = system.units.response**2, system.units.numbers
+    return determinant, explained - float(known @ system.pull), by_s2 / in_own[0], by_numbers * in_own[1]
 
 
 def cancelling(system: System, s2: np.ndarray, numbers: np.ndarray) -> np.ndarray:
@@ -60,27 +90,45 @@ def draw(
     seeds: np.ndarray,
     *,
     columns: np.ndarray | None = None,
+    centre: np.ndarray | None = None,
     threads: int = 1,
 ) -> np.ndarray:
     """Draw coefficients for each of N draws of the variances, an (N, columns) array; one seed for each equal part.
 
-    They are measured from the centre. All are drawn, since one is drawn given others, but only those at `columns` are
-    kept, all of them by default.
+    They are measured from the system's centre, and `centre` (columns,) is added. All are drawn, since one is drawn
+    given others, but only those at `columns` are kept, all of them by default.
     """
     chosen = np.arange(system.layout.size) if columns is None else columns
+    kept = DrawnColumns(chosen, system.units.coefficients[chosen], np.zeros(len(chosen)) if centre is None else centre)
     s2, numbers = _in_units(system, s2, numbers)
     out = np.empty((len(s2), len(chosen)))
     bounds = np.linspace(0, len(s2), len(seeds) + 1).astype(int)
 
     def run(k: int) -> None:
         part, rng = slice(bounds[k], bounds[k + 1]), np.random.default_rng(int(seeds[k]))
-        for inner, factors in system.equations.factored(s2[part], numbers[part]):
-            half = factors.half
-            out[within(part, inner)] = factors.backward(half + rng.standard_normal(half.shape))[:, chosen]
+        # A chain that stands still repeats its variances: the factor is there already.
+        first = part.start + _changes(s2[part], numbers[part], system.equations.work)
+        ends = np.append(first[1:], part.stop)
+        for inner, factors in system.equations.factored(s2[first], numbers[first]):
+            if inner.stop - inner.start > 1:
+                factors.draw(rng, kept, out[within(part, inner)])
+                continue
+            for row in range(first[inner.start], ends[inner.start]):
+                factors.draw(rng, kept, out[row : row + 1])
 
     _spread(run, range(len(seeds)), _busy(len(s2), max(system.equations.work, system.layout.size), threads))
-    out *= system.units.coefficients[chosen]
     return out
+
+
+def _changes(s2: np.ndarray, numbers: np.ndarray, work: int) -> np.ndarray:
+    """Return which of some draws of the variances differ from the one before.
+
+    All of them where factors cost little, as do those of whole matrices, which come several at a time.
+    """
+    if work < SHARE or not len(s2):
+        return np.arange(len(s2))
+    moved = (np.diff(s2) != 0) | (np.diff(numbers, axis=0) != 0).any(axis=1)
+    return np.flatnonzero(np.append(True, moved))
 
 
 def left_out_densities(

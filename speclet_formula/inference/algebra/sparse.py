@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.inference.algebra.matrix import Fill
+from speclet_formula.inference.algebra.matrix import DrawnColumns, Fill, write_draws
 from speclet_formula.inference.algebra.numeric import (
     Cholesky,
     CompiledRows,
@@ -20,7 +20,8 @@ from speclet_formula.inference.algebra.numeric import (
     log_determinant,
     row_spreads,
 )
-from speclet_formula.inference.algebra.symbolic import Pattern, analyse, ordered_pattern
+from speclet_formula.inference.algebra.ordering import ordered
+from speclet_formula.inference.algebra.symbolic import Pattern, analyse
 
 FEW_ROWS = 4  # up to which a solve for each row is quicker than the entries of the inverse that all rows need
 
@@ -40,7 +41,10 @@ class SparseMatrix:
     @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
-        return len(self.pattern.low_rows)
+        pattern = self.pattern
+        corner = pattern.size - pattern.lead
+        inside = pattern.n_wide * corner + corner**2 // 2
+        return pattern.lead + len(pattern.low_rows) + len(pattern.thin_rows) + inside
 
     @cached_property
     def position(self) -> np.ndarray:
@@ -109,32 +113,45 @@ class SparseFactors:
         solved[0, self.matrix.order] = vector
         return solved
 
+    def draw(self, rng: np.random.Generator, kept: DrawnColumns, out: np.ndarray) -> None:
+        """Fill out (k, c) with a draw of the coefficients for each matrix."""
+        write_draws(self, rng, kept, out)
+
     def solve(self, vector: np.ndarray) -> np.ndarray:
         """Return P^-1 times a vector (p,), both in the rows' own order."""
         half = vector[self.matrix.order]
         forward(self.matrix.pattern, self.factor, half)
         return np.asarray(self.backward(half[None])[0])
 
-    def inverse(self, places: np.ndarray) -> np.ndarray:
-        """Return entries of P^-1, (1, ...), by where they stand: Takahashi's recursion, on the pattern alone."""
-        return np.asarray(inverse_entries(self.matrix.pattern, self.factor)[places][None])
+    def tail(self, count: int) -> np.ndarray:
+        """Return the last diagonal entries of C, (1, count), which lie in the corner."""
+        return np.diagonal(self.factor.corner)[None, len(self.factor.corner) - count :]
 
-    def spreads(self, rows: CompiledRows) -> np.ndarray:
-        """Return w'P^-1 w, (1, n), of n rows."""
+    def inverse(self, places: np.ndarray, *, given: int = 0) -> np.ndarray:
+        """Return entries of P^-1, (1, ...), by where they stand: Takahashi's recursion, on the pattern alone.
+
+        The last rows, so many as are `given`, are left out of P.
+        """
+        return np.asarray(inverse_entries(self.matrix.pattern, self.factor, given)[places][None])
+
+    def spreads(self, rows: CompiledRows, *, given: int = 0) -> np.ndarray:
+        """Return w'P^-1 w, (1, n), of n rows; the last rows of P, so many as are `given`, are left out of it."""
         count, pattern = len(rows.starts) - 1, self.matrix.pattern
         spreads = np.empty(count)
         if count > FEW_ROWS:
-            row_spreads(pattern, invert(pattern, self.factor), rows, spreads)
+            row_spreads(pattern, invert(pattern, self.factor, given), rows, spreads)
             return spreads[None]
         for i in range(count):
             w, entries = np.zeros(pattern.size), slice(rows.starts[i], rows.starts[i + 1])
             w[rows.columns[entries]] = rows.values[entries]
             forward(pattern, self.factor, w)
-            spreads[i] = w @ w
+            spreads[i] = w[: pattern.size - given] @ w[: pattern.size - given]
         return spreads[None]
 
 
-def sparse_matrix(size: int, first: np.ndarray, second: np.ndarray) -> SparseMatrix:
+def sparse_matrix(
+    size: int, first: np.ndarray, second: np.ndarray, *, ranks: np.ndarray | None = None, last: int = 0
+) -> SparseMatrix:
     """Order and analyse a matrix.
 
     Parameters
@@ -144,6 +161,8 @@ def sparse_matrix(size: int, first: np.ndarray, second: np.ndarray) -> SparseMat
     first, second : ndarray of int
         Its entries off the diagonal, in any half and as often as may be; all that will ever not be zero. A sum that
         happens to be 0 keeps its place: the inverse is not 0 there, and the rows' leverages need it.
+    ranks, last
+        As `ordered` takes them.
     """
-    order, starts, rows = ordered_pattern(size, first, second)
-    return SparseMatrix(order, analyse(size, starts, rows))
+    found = ordered(size, first, second, ranks=ranks, last=last)
+    return SparseMatrix(found.order, analyse(size, found.starts, found.rows, found.corner))

@@ -40,33 +40,17 @@ class Pattern(NamedTuple):
     thin_rows: Array  # its rows in the corner, in order
 
 
-def ordered_pattern(size: int, first: Array, second: Array) -> tuple[Array, Array, Array]:
-    """Find an order that keeps the factor sparse.
-
-    Parameters
-    ----------
-    size : int
-        p, the rows of P.
-    first, second : arrays of int
-        Its entries off the diagonal, in either half and as often as may be.
-
-    Returns
-    -------
-    order, starts, rows : arrays of int
-        The row at each position, (p,), and the permuted pattern's upper triangle in compressed columns.
-    """
-    rows = np.concatenate([first, second, np.arange(size)])
-    columns = np.concatenate([second, first, np.arange(size)])
-    pattern = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size)).tocsc()
+def minimum_degree(pattern: Any) -> Array:
+    """Return an order of the rows of a sparse symmetric pattern (p, p) that keeps its factor sparse, (p,)."""
+    size = pattern.shape[0]
+    if not size:
+        return np.arange(0)
     # qdldl orders by approximate minimum degree, and wants a matrix that it can factor: the pattern, made dominant.
     dominant = sparse.triu(pattern, k=1) * (0.5 / pattern.max() / size) + sparse.eye_array(size)
-    order = np.asarray(qdldl.Solver(sparse.csc_array(dominant), upper=True).factors()[2], dtype=np.int64)
-    permuted = sparse.triu(pattern[order][:, order], format="csc")
-    permuted.sort_indices()
-    return order, permuted.indptr.astype(np.int64), permuted.indices.astype(np.int64)
+    return np.asarray(qdldl.Solver(sparse.csc_array(dominant), upper=True).factors()[2], dtype=np.int64)
 
 
-def analyse(size: int, starts: Array, rows: Array) -> Pattern:
+def analyse(size: int, starts: Array, rows: Array, corner: int = 0) -> Pattern:
     """Find C's pattern.
 
     Parameters
@@ -75,9 +59,11 @@ def analyse(size: int, starts: Array, rows: Array) -> Pattern:
         p, the rows of P.
     starts, rows : arrays of int
         P's upper triangle in compressed columns, rows in order, every diagonal entry among them.
+    corner : int
+        Rows that the corner has at least, be they full or not.
     """
     parents, counts = climb(size, starts, rows)
-    lead = _first_of_corner(counts)
+    lead = min(_first_of_corner(counts), size - corner)
     low_columns, low_rows = _reached(starts, rows, parents, 0, lead, np.zeros(lead, dtype=np.bool_))
     by_column, by_row = np.lexsort((low_rows, low_columns)), np.lexsort((low_columns, low_rows))
     places = np.empty(len(by_column), dtype=np.int64)

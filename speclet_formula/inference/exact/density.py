@@ -24,7 +24,7 @@ from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.families.registry import is_linear
 from speclet_formula.inference.algebra.equations import CoefficientLayout, System, build_system, moved
-from speclet_formula.inference.algebra.solutions import cancelling, log_determinants, solve
+from speclet_formula.inference.algebra.solutions import cancelling, log_determinants, slopes, solve
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
 
@@ -33,6 +33,7 @@ from speclet_formula.priors import Prior, log_density
 MOST_CANCELLING = 1e-3 / np.finfo(float).eps
 WORTH_MOVING = 1e-6 / np.finfo(float).eps  # from this on another centre is worth its while
 MOVES = 4
+SLOPE_STEP = 2e-5  # of differences of what theta stands for: their error is 1e-9 of themselves
 # A block with fewer rows than this for each level shares its variance with the residual's.
 ROWS_TO_TELL_APART = 1.5
 FAR = np.array([1e-6, 2e-6])  # of an SD's own unit: near enough to zero to see how its prior's density ends there
@@ -361,13 +362,51 @@ def log_posterior(marginal: Marginal, theta: np.ndarray) -> np.ndarray:
     with np.errstate(all="ignore"):  # far out in the tails SDs overflow; these points get -inf below
         sds, partial, jacobian = natural(marginal.variances, theta)
         prior = log_prior(marginal.variances, sds, partial) + jacobian
-        usable = np.isfinite(prior) & (sds > 0).all(axis=1) & np.isfinite(sds**-2.0).all(axis=1)
-        usable &= (np.abs(partial) < 1).all(axis=1)
+        usable = _usable(prior, sds, partial)
         if usable.any():
             density, bulk = _evaluated(marginal, sds[usable], partial[usable])
             density += prior[usable]
             result[usable] = np.where(np.isnan(density) | ~(bulk < MOST_CANCELLING), -np.inf, density)
     return result
+
+
+def _usable(prior: np.ndarray, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
+    """Return which (N,) variances have a prior density, and precisions that are numbers."""
+    finite = np.isfinite(prior) & (sds > 0).all(axis=1) & np.isfinite(sds**-2.0).all(axis=1)
+    return np.asarray(finite & (np.abs(partial) < 1).all(axis=1))
+
+
+def sloped_log_posterior(marginal: Marginal, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the log posterior density of one vector theta (d,), as `log_posterior` does, and its gradient (d,).
+
+    What needs the equations is exact, by Fisher's identity; how theta becomes variances is told by differences, which
+    cost nothing.
+    """
+    variances, system, shifts = marginal.variances, marginal.system, SLOPE_STEP * np.eye(len(theta))
+    nowhere = -np.inf, np.zeros(len(theta))
+    with np.errstate(all="ignore"):
+        sds, partial, jacobian = natural(variances, np.concatenate([theta[None], theta + shifts, theta - shifts]))
+        plain = log_prior(variances, sds, partial) + jacobian
+        if not _usable(plain, sds, partial).all():
+            return nowhere
+        numbers, log_prior_determinant = prior_precisions(variances, sds, partial)
+        plain += 0.5 * log_prior_determinant
+        s2, bulk = sds[:, 0] ** 2, cancelling(system, sds[:1, 0] ** 2, numbers[:1])[0]
+        log_determinant, explained, by_s2, by_numbers = slopes(system, float(s2[0]), numbers[0])
+        n, square = system.count, system.square / s2[0]
+        value = plain[0] - 0.5 * (n * np.log(2 * np.pi * s2[0]) + log_determinant + square - explained)
+        by_s2 += (n - square) / s2[0]
+        by_plain, s2_by, numbers_by = (_changed(values) for values in (plain, s2, numbers))
+        slope = by_plain - 0.5 * (by_s2 * s2_by + numbers_by @ by_numbers)
+    if not np.isfinite(value) or not np.isfinite(slope).all() or not bulk < MOST_CANCELLING:
+        return nowhere
+    return float(value + 0.5 * system.log_weights), np.asarray(slope)
+
+
+def _changed(values: np.ndarray) -> np.ndarray:
+    """Return the derivatives (d, ...) of what was computed at a point, ahead of it and behind it, (1 + 2 d, ...)."""
+    ahead, behind = np.split(values[1:], 2)
+    return np.asarray((ahead - behind) / (2 * SLOPE_STEP))
 
 
 def log_likelihood(marginal: Marginal, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:

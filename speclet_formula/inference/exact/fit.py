@@ -30,20 +30,22 @@ from speclet_formula.inference.exact.density import (
     nothing_left,
     prior_precisions,
     settled,
+    sloped_log_posterior,
     theta_of,
     why_not_exact,
 )
-from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, find_mode, metropolis
+from speclet_formula.inference.exact.modes import SlopedDensity, find_mode
+from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, metropolis
 from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing, smooth_weights
 from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
 
-COSTLY = 20_000  # numbers to go through from which on an evaluation, some milliseconds then, is saved where it can be
+COSTLY = 200_000  # numbers to go through from which on an evaluation, some milliseconds then, is saved where it can be
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
 FULL = 0.6  # effective proposals that each draw should rest on,
-ENOUGH = 1500  # and all draws together
+ENOUGH = {"cheap": 1500, "costly": 800}  # and all draws together
 MOST_THINNED = {"cheap": 32, "costly": 8}  # proposals for each draw at the most
 FEWEST_WEIGHTS = 30  # whose tail has a shape
 ROOM = 1.2  # of effective draws, over what is judged enough
@@ -95,8 +97,8 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
     seeds = rng.integers(2**31, size=plan.chains)
     kept = _kept(model, marginal.system.layout, plan)
     s2 = sds[:, 0] ** 2
-    coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, threads=plan.cores)
-    coefficients += (marginal.centre + marginal.system.centre)[kept.columns]
+    centre = (marginal.centre + marginal.system.centre)[kept.columns]
+    coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, centre=centre, threads=plan.cores)
     variables = _variables(model, marginal, plan, kept, coefficients, sds, partial)
     return make_tree(model, variables, statistics, "exact")
 
@@ -131,9 +133,16 @@ def _sample_variances(
     cost = "costly" if _is_costly(marginal) else "cheap"
 
     mixture, proposals = draw_proposals(
-        density, starts, rng, draws=ROUND[cost], good=GOOD, wanted=wanted, edges=edges_of(marginal.variances)
+        density,
+        starts,
+        rng,
+        draws=ROUND[cost],
+        good=GOOD,
+        wanted=wanted,
+        edges=edges_of(marginal.variances),
+        sloped=_sloped(marginal),
     )
-    needed = max(FULL * wanted, ENOUGH)
+    needed = max(FULL * wanted, ENOUGH[cost])
     thin = int(np.clip(np.ceil(needed / (proposals.efficiency * wanted)), 1, MOST_THINNED[cost] // 2))
     while True:
         missing = wanted * thin - len(proposals.points)
@@ -159,7 +168,12 @@ def _sample_variances(
 
 
 def _is_costly(marginal: Marginal) -> bool:
-    return min(marginal.system.layout.size, marginal.system.equations.work) >= COSTLY
+    return marginal.system.equations.work >= COSTLY
+
+
+def _sloped(marginal: Marginal) -> SlopedDensity | None:
+    """Return the density with its gradient, which takes two or three evaluations; differences take two a parameter."""
+    return (lambda theta: sloped_log_posterior(marginal, theta)) if _is_costly(marginal) else None
 
 
 def _mixed(paths: np.ndarray) -> bool:
@@ -219,7 +233,7 @@ def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
 
 
 def _mode(marginal: Marginal, start: np.ndarray) -> np.ndarray:
-    return find_mode(lambda theta: log_posterior(marginal, theta), start)
+    return find_mode(lambda theta: log_posterior(marginal, theta), start, sloped=_sloped(marginal))
 
 
 def _starts(variances: Variances) -> np.ndarray:

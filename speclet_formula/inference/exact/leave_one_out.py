@@ -95,6 +95,11 @@ def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:
     return np.column_stack([partial[pair] for pair in pairs])
 
 
+def rows_at_once(draws: DrawnVariances) -> int:
+    """Return how many rows a block of `left_out_blocks` has."""
+    return max(1, BLOCK_BYTES // (8 * len(draws.sds)))
+
+
 def left_out_blocks(
     marginal: Marginal, draws: DrawnVariances, chosen: np.ndarray | None = None
 ) -> Iterator[tuple[slice, np.ndarray, np.ndarray]]:
@@ -119,7 +124,7 @@ def left_out_blocks(
     """
     numbers, _ = prior_precisions(marginal.variances, draws.sds, draws.partial)
     n = len(marginal.system.response if chosen is None else chosen)
-    size = max(1, BLOCK_BYTES // (8 * len(draws.sds)))
+    size = rows_at_once(draws)
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         s2 = draws.sds[:, 0] ** 2

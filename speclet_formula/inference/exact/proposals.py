@@ -5,24 +5,21 @@ then fitted to its own weighted draws until it covers the density; an independen
 is left. Cappe et al. (2008), doi:10.1007/s11222-008-9059-x.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
-LogDensity = Callable[[np.ndarray], np.ndarray]  # (N, d) -> (N,)
+from speclet_formula.inference.exact.modes import LogDensity, SlopedDensity, curvature, find_mode, find_modes, held
+
 Edge = tuple[int, float]  # a coordinate and the rate at which the log density falls along it, to the left if positive
 
 DEGREES = 5.0  # of freedom of the components: tails heavier than a posterior's
 ROUNDS = 8
 MOST_COMPONENTS = 8
 OPTIMISM = 0.7  # a small round can miss the tails; the final draws must reach this share of its efficiency
-STEP = 1e-4  # of central differences, on parameters whose scale is about 1
-REACH = (14.0, 10.0)  # how far below and above its start the mode is looked for; SDs are logs
-DIP = 0.5  # of the log density between two ends of the search, from which on they are two modes
-LOWEST = 20.0  # below the highest mode: others are not worth a component
 WIDE = 0.05  # share of a component that is twice as wide as all others together
 BEYOND = 8.0  # in an edge's own units beyond the mode: so far out the density is its end
 SLIGHTEST = np.log(1e-5)  # share of an edge that is worth a component, ...
@@ -64,69 +61,6 @@ class Proposals:
     efficiency: float  # effective share of the draws, (sum w)^2 / (N sum w^2)
 
 
-@np.errstate(all="ignore")  # far out the density overflows, or is zero
-def find_mode(density: LogDensity, start: np.ndarray, *, steps: int = 200) -> np.ndarray:
-    """Return the mode, looked for within bounds around the start: an unbounded search can run off to infinity."""
-    shifts = STEP * np.eye(len(start))
-
-    def value_and_slope(point: np.ndarray) -> tuple[float, np.ndarray]:
-        values = -density(np.concatenate([point[None], point + shifts, point - shifts]))
-        if not np.isfinite(values[0]):
-            return 1e12, np.zeros(len(point))
-        ahead, behind = values[1:].reshape(2, -1)
-        known = np.isfinite(ahead) & np.isfinite(behind)
-        slope = np.where(known, ahead - behind, 0.0) if known.all() else _one_sided(values[0], ahead, behind)
-        return float(values[0]), slope / (2 * STEP)
-
-    bounds = [(value - REACH[0], value + REACH[1]) for value in start]
-    # A log density of 10^5 rows is large: its relative change says nothing of how near the mode is, its slope does.
-    options = {"ftol": 1e-15, "gtol": 1e-3, "maxiter": steps}
-    found = optimize.minimize(value_and_slope, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return np.asarray(found.x)
-
-
-def _one_sided(here: float, ahead: np.ndarray, behind: np.ndarray) -> np.ndarray:
-    """Return differences over two steps, where the density ends on one side of some coordinates or on both."""
-    slope = np.where(np.isfinite(ahead), 2 * (ahead - here), np.where(np.isfinite(behind), 2 * (here - behind), 0.0))
-    both = np.isfinite(ahead) & np.isfinite(behind)
-    return np.asarray(np.where(both, ahead - behind, slope))
-
-
-def find_modes(density: LogDensity, starts: np.ndarray) -> np.ndarray:
-    """Return the modes (K, d) that are found from some starts (N, d), the highest first."""
-    known = np.isfinite(density(starts))
-    usable = starts[known] if known.any() else starts[:1]
-    ends = np.array([find_mode(density, start) for start in usable]).reshape(-1, starts.shape[1])
-    heights = density(ends)
-    order = np.argsort(-heights)
-    modes: list[np.ndarray] = []
-    for place in order[heights[order] > heights.max(initial=-np.inf) - LOWEST]:
-        if not any(_same_hill(density, mode, ends[place]) for mode in modes):
-            modes.append(ends[place])
-    return np.array(modes).reshape(-1, starts.shape[1])
-
-
-def _same_hill(density: LogDensity, first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether the density hardly dips between two points."""
-    steps = np.linspace(0, 1, 9)[:, None]
-    heights = density(first + steps * (second - first))
-    return bool(heights.min() > min(heights[0], heights[-1]) - DIP)
-
-
-def curvature(density: LogDensity, mode: np.ndarray, step: float = 0.03) -> np.ndarray:
-    """Return the negative Hessian at the mode by central differences, (d, d)."""
-    size = len(mode)
-    steps = step * np.eye(size)
-    pairs = [(i, j) for i in range(size) for j in range(i, size)]
-    corners = [mode + a * steps[i] + b * steps[j] for i, j in pairs for a, b in ((1, 1), (1, -1), (-1, 1), (-1, -1))]
-    values = density(np.array(corners).reshape(-1, size)).reshape(-1, 4)
-    hessian = np.zeros((size, size))
-    for (i, j), (ahead, right, left, behind) in zip(pairs, values, strict=True):
-        bend = (right + left - ahead - behind) / (4 * step**2)
-        hessian[i, j] = hessian[j, i] = bend if np.isfinite(bend) else 0.0
-    return hessian
-
-
 @np.errstate(all="ignore")
 def fit_proposal(
     density: LogDensity,
@@ -136,6 +70,7 @@ def fit_proposal(
     draws: int,
     good: float,
     edges: Sequence[Edge] = (),
+    sloped: SlopedDensity | None = None,
 ) -> tuple[Mixture, Proposals]:
     """Fit a mixture to a density.
 
@@ -153,6 +88,8 @@ def fit_proposal(
         Efficiency of the importance weights at which to stop, between 0 and 1.
     edges : sequence of (place, rate)
         Where the density ends slowly.
+    sloped : callable, optional
+        The density of one point with its gradient, where that is quicker than differences.
 
     Returns
     -------
@@ -161,7 +98,7 @@ def fit_proposal(
     proposals : Proposals
         Its draws.
     """
-    mixture = _first_mixture(density, find_modes(density, starts), edges)
+    mixture = _first_mixture(density, find_modes(density, starts, sloped), edges, sloped)
     best = seen = propose(density, mixture, rng, draws)
     for turn in range(ROUNDS):
         if best.efficiency > good:
@@ -184,13 +121,14 @@ def draw_proposals(
     good: float,
     wanted: int,
     edges: Sequence[Edge] = (),
+    sloped: SlopedDensity | None = None,
 ) -> tuple[Mixture, Proposals]:
     """Fit a mixture by rounds of `draws` points; return it with `wanted` draws from it.
 
     Where these turn out much less efficient than the last round promised, they found what it had missed: the mixture
     is fitted to them and drawn from again.
     """
-    mixture, trial = fit_proposal(density, starts, rng, draws=draws, good=good, edges=edges)
+    mixture, trial = fit_proposal(density, starts, rng, draws=draws, good=good, edges=edges, sloped=sloped)
     proposals = propose(density, mixture, rng, wanted)
     if proposals.efficiency > OPTIMISM * trial.efficiency:
         return mixture, proposals
@@ -308,7 +246,9 @@ def _efficiency(log_weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / (len(weights) * (weights**2).sum()))
 
 
-def _first_mixture(density: LogDensity, modes: np.ndarray, edges: Sequence[Edge]) -> Mixture:
+def _first_mixture(
+    density: LogDensity, modes: np.ndarray, edges: Sequence[Edge], sloped: SlopedDensity | None
+) -> Mixture:
     """Lay a t over each mode, one over each edge that has a share in the mass, and a wide one over all of them."""
     size = modes.shape[1]
     heights, hessians = density(modes), [curvature(density, mode) for mode in modes]
@@ -316,7 +256,7 @@ def _first_mixture(density: LogDensity, modes: np.ndarray, edges: Sequence[Edge]
     masses = heights + 0.5 * np.linalg.slogdet(2 * np.pi * scales)[1]
     shares = np.exp(masses - special.logsumexp(masses))
     mixture = Mixture(shares, modes, np.linalg.cholesky(scales), np.zeros_like(modes), modes[0])
-    mixture = _with_edges(density, mixture, edges, float(special.logsumexp(masses)))
+    mixture = _with_edges(density, mixture, edges, float(special.logsumexp(masses)), sloped)
     centre = shares @ modes
     spread = (shares[:, None, None] * scales).sum(axis=0) + _weighted_covariance(modes, shares)
     wide = np.linalg.cholesky(4 * spread)
@@ -336,14 +276,16 @@ def _with_component(
     )
 
 
-def _with_edges(density: LogDensity, mixture: Mixture, edges: Sequence[Edge], mass: float) -> Mixture:
+def _with_edges(
+    density: LogDensity, mixture: Mixture, edges: Sequence[Edge], mass: float, sloped: SlopedDensity | None
+) -> Mixture:
     """Add components for single edges, and for two that meet where both have much of the mass."""
-    laid = [(edge, *_at_edges(density, mixture, (edge,))) for edge in edges]
+    laid = [(edge, *_at_edges(density, mixture, (edge,), sloped)) for edge in edges]
     laid = sorted((one for one in laid if one[1] - mass > SLIGHTEST), key=lambda one: -one[1])[:MOST_EDGES]
     parts = [(log, part) for _, log, part in laid]
     notable = [edge for edge, log, _ in laid if log - mass > NOTABLE]
     meeting = (pair for pair in combinations(notable, 2) if pair[0][0] != pair[1][0])
-    parts += [_at_edges(density, mixture, pair) for pair in meeting]
+    parts += [_at_edges(density, mixture, pair, sloped) for pair in meeting]
     found = mixture
     for log, (mean, factor, rates) in parts:
         share = float(np.clip(np.exp(log - mass), *SHARES))
@@ -352,7 +294,7 @@ def _with_edges(density: LogDensity, mixture: Mixture, edges: Sequence[Edge], ma
 
 
 def _at_edges(
-    density: LogDensity, mixture: Mixture, edges: Sequence[Edge]
+    density: LogDensity, mixture: Mixture, edges: Sequence[Edge], sloped: SlopedDensity | None
 ) -> tuple[float, tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Return the log mass near edges, roughly, and the mean, factor and rates of a component that lies there.
 
@@ -372,7 +314,8 @@ def _at_edges(
         return density(whole) - _flattened(whole, rates, origin)[1]
 
     if not ends.all():
-        out[~ends] = find_mode(lambda others: at(others, out), out[~ends], steps=EDGE_STEPS)
+        steep = None if sloped is None else held(sloped, out.copy(), ~ends)
+        out[~ends] = find_mode(lambda others: at(others, out), out[~ends], steps=EDGE_STEPS, sloped=steep)
     height = float(at(out[None, ~ends], out)[0])
     sizes = np.ones(int(ends.sum()))
     for k, place in enumerate(np.flatnonzero(ends)):

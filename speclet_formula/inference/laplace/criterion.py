@@ -9,7 +9,7 @@ Its gradient follows the mode by the implicit function theorem, as automatic dif
 et al. 2016, doi:10.18637/jss.v070.i05), and needs H^-1 on H's own pattern alone. Finding the least F is left to `fit`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ from scipy import sparse
 
 from speclet_formula.design import Design
 from speclet_formula.families import Family, specification_of
-from speclet_formula.families.links import Curve, Observations, Slopes
+from speclet_formula.families.links import FORWARD_LINKS, INVERSE_LINKS, Curve, Observations, Slopes
 from speclet_formula.inference.algebra.equations import matrix_of
 from speclet_formula.inference.algebra.matrix import Matrix
 
@@ -72,7 +72,8 @@ class Problem:
     """Laplace's criterion of a design; n rows, p fixed columns, q group effects, r of which meet in each row."""
 
     curve: Curve
-    parameters: tuple[str, ...]  # the family's other ones
+    parameters: tuple[str, ...]  # names of the family's other numbers: its parameters, or thresholds between levels
+    parameter_links: tuple[str | None, ...]  # the scales on which they are searched for: "log", "logit" or their own
     observed: Observations
     offset: np.ndarray  # (n,)
     X: np.ndarray  # (n, p), each column centred where there is an intercept, with a mean square of one
@@ -98,7 +99,7 @@ class Point:
 
     theta: np.ndarray  # (m,)
     beta: np.ndarray  # (p,) of the columns of X as they stand in the problem
-    others: np.ndarray  # (e,) the family's other parameters
+    others: np.ndarray  # (e,) the family's other numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +185,9 @@ def problem_of(
     columns = np.hstack([np.empty((n, 0), dtype=np.int64), *effects]).astype(np.int64)
     return Problem(
         curve=specification_of(family).curves[family.link],
-        parameters=family.parameters,
+        parameters=design.thresholds or family.parameters,
+        parameter_links=(None,) * len(design.thresholds)
+        or tuple(parameter.link for parameter in specification_of(family).own_parameters),
         observed=Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights),
         offset=design.mean.offset,
         X=X / lengths,
@@ -209,6 +212,32 @@ def _root_mean_square(columns: np.ndarray) -> np.ndarray:
     """Return each column's root mean square, or one for a column of zeros."""
     found = np.sqrt(np.mean(columns**2, axis=0))
     return np.where(found > 0, found, 1.0)
+
+
+def numbers_of(problem: Problem, searched: np.ndarray) -> np.ndarray:
+    """Return the family's other numbers from what is searched for: logarithms, logits of shares, thresholds."""
+    return _by_link(problem.parameter_links, searched, INVERSE_LINKS)
+
+
+def searched_of(problem: Problem, numbers: np.ndarray) -> np.ndarray:
+    """Return what is searched for from the family's other numbers."""
+    return _by_link(problem.parameter_links, numbers, FORWARD_LINKS)
+
+
+def number_slopes(problem: Problem, numbers: np.ndarray) -> np.ndarray:
+    """Return how much the family's other numbers change with what is searched for."""
+    slopes: Mapping[str, Callable[[Any], Any]] = {
+        "log": lambda number: number,
+        "logit": lambda share: share * (1 - share),
+        "identity": np.ones_like,
+    }
+    return _by_link(problem.parameter_links, numbers, slopes)
+
+
+def _by_link(
+    links: tuple[str | None, ...], values: np.ndarray, functions: Mapping[str, Callable[[Any], Any]]
+) -> np.ndarray:
+    return np.array([functions[link or "identity"](value) for link, value in zip(links, values, strict=True)])
 
 
 def given_factors(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
@@ -374,7 +403,7 @@ def sensitivities(problem: Problem, mode: Mode) -> tuple[np.ndarray, np.ndarray]
 
 
 def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
-    """Return the criterion's derivatives by theta, beta and the logarithms of the other parameters, (m + p + e,).
+    """Return the criterion's derivatives by theta, beta and what is searched for of the other numbers, (m + p + e,).
 
     With a = A H^-1 along each row, leverages h, s = H^-1 A'(-l''' h) and the derivatives l', l'', l''' by eta, what
     changes eta by d changes F by (v - 2 l')'d, v = -l''' h - W A s; a change of A adds s'dA'l' + 2 tr(H^-1 dA'WA).

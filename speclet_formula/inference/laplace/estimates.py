@@ -14,6 +14,7 @@ from speclet_formula.inference.laplace.criterion import (
     conditional_covariances,
     factors_of,
     given_factors,
+    number_slopes,
     sensitivities,
 )
 from speclet_formula.inference.maximum_likelihood import Verdict, singularities, verdict_of
@@ -75,17 +76,19 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
     mode : Mode
         At the maximum.
     covariance : ndarray of float, shape (d, d)
-        Of theta, beta, and the logarithms of the other parameters.
+        Of theta, beta, and what is searched for of the other parameters.
     """
     m, p = len(problem.thetas), problem.X.shape[1]
     carried = problem.carried
     fixed = carried @ covariance[m : m + p, m : m + p] @ carried.T
-    others, errors = point.others, point.others * np.sqrt(np.diagonal(covariance)[m + p :])
+    slopes = number_slopes(problem, point.others)
+    others, errors = point.others, slopes * np.sqrt(np.diagonal(covariance)[m + p :])
     if any(_infinite(model, point)):
         others, errors = np.append(others[:-1], np.inf), np.append(errors[:-1], np.nan)
     factors = given_factors(problem, point.theta)
     modes, mode_sds, sum_sds = _effects(model, problem, mode, factors, fixed)
-    named = dict(zip(problem.parameters, zip(others, errors, strict=True), strict=True))
+    ordered = bool(model.design.thresholds)
+    named = {} if ordered else dict(zip(problem.parameters, zip(others, errors, strict=True), strict=True))
     sigma = named.pop("sigma", None)
     return PointEstimates(
         criterion="ML",
@@ -99,6 +102,8 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
         others=tuple((name, float(value), float(error)) for name, (value, error) in named.items()),
         deviation_errors=_deviation_errors(problem, point.theta, covariance[:m, :m]),
         approximate=True,
+        thresholds=others if ordered else np.zeros(0),
+        threshold_errors=errors if ordered else np.zeros(0),
     )
 
 

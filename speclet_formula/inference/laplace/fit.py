@@ -23,7 +23,9 @@ from speclet_formula.inference.laplace.criterion import (
     find_mode,
     gradient,
     joint_mode,
+    numbers_of,
     problem_of,
+    searched_of,
     sensitivities,
 )
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, is_wide, judged
@@ -34,8 +36,9 @@ from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import PointFit
 
 STARTS = (0.1, 0.3, 1.0, 3.0)  # of all SDs at a time, in units of the linear predictor's spread
-FACTORS = (0.1, 10.0)  # by which other parameters are moved from their first guess
+SHIFTS = np.log([0.1, 10.0])  # of logarithms and logits of other parameters from their first guess
 INFINITE = 1e10  # times the largest response
+LARGEST_LOGIT = 30.0
 
 
 def why_not_laplace(model: Model) -> str:
@@ -71,17 +74,18 @@ def why_not_laplace(model: Model) -> str:
 
 @dataclass(frozen=True, eq=False)
 class _Search:
-    """How the numbers that are searched make a point: theta, beta, logarithms of the other parameters."""
+    """How the numbers that are searched make a point: theta, beta, and those of the other parameters."""
 
     problem: Problem
     sizes: np.ndarray  # (d,) bool
     units: np.ndarray  # (d,)
-    largest: float  # logarithm at which another parameter counts as infinite
+    largest: np.ndarray  # (e,) at which another parameter counts as infinite, or a share as all
 
     def point(self, x: np.ndarray) -> Point:
         """Return the parameters at x."""
         m, p = len(self.problem.thetas), self.problem.X.shape[1]
-        return Point(x[:m], x[m : m + p], np.exp(np.clip(x[m + p :], -self.largest, self.largest)))
+        others = numbers_of(self.problem, np.clip(x[m + p :], -self.largest, self.largest))
+        return Point(x[:m], x[m : m + p], others)
 
     def slope(self, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
         """Return the gradient at x: nothing changes with a parameter that counts as infinite."""
@@ -197,7 +201,7 @@ def fit_by_laplace(model: Model, plan: SamplingPlan) -> PointFit:
 def _at_the_limit(search: _Search, criterion: _Criterion, found: Minimum) -> Minimum:
     """Look at the edge, such as Poisson's counts: on the way there everything is so flat that a search gets lost."""
     x = found.point.copy()
-    x[-1] = search.largest
+    x[-1] = search.largest[-1]
     return descend(criterion, criterion.value, x, found.hessian, search.sizes, search.units)
 
 
@@ -206,43 +210,70 @@ def _at_the_limit(search: _Search, criterion: _Criterion, found: Minimum) -> Min
 
 def _start(model: Model, problem: Problem) -> tuple[_Search, np.ndarray, Mode, np.ndarray]:
     """Find a good start: fixed and group effects at their joint mode, for the best of a few SDs and parameters."""
-    y, trials = problem.observed.response, problem.observed.trials
-    y = y if trials is None else y[trials > 0] / trials[trials > 0]  # 0 of 0 say nothing
-    mean = _typical(model, problem)
-    level = float(FORWARD_LINKS[model.family.link](mean))
-    spread = float(np.std(y) / abs(np.broadcast_to(MEANS[model.family.link](np.array([level])).first, 1)[0])) or 1.0
+    y, link = _measured(model, problem), model.family.link
+    level = 0.0 if model.design.thresholds else float(FORWARD_LINKS[link](_typical(model, y)))
+    slope = 1.0 if model.design.thresholds else float(np.broadcast_to(MEANS[link](np.array([level])).first, 1)[0])
+    spread = float(np.std(y) / abs(slope)) or 1.0
     sizes = np.array([row == column for _, row, column in problem.thetas], dtype=bool)
     beta = np.linalg.lstsq(problem.X, level - problem.offset, rcond=None)[0]
-    others = np.array([_guess(parameter, y) for parameter in specification_of(model.family).own_parameters])
+    others = _guesses(model, problem, y)
     tries = [Point(scale * spread * sizes, beta, others) for scale in (STARTS if len(sizes) else (1.0,))]
     best = _best(problem, tries)
-    for place in range(len(others)):
-        factors = np.ones((len(FACTORS), len(others)))
-        factors[:, place] = FACTORS
-        moved = [Point(best[0].theta, best[0].beta, best[0].others * factor) for factor in factors]
+    for place in np.flatnonzero([known is not None for known in problem.parameter_links]):
+        shifts = np.outer(SHIFTS, np.eye(len(others))[place])
+        searched = searched_of(problem, best[0].others) + shifts
+        moved = [Point(best[0].theta, best[0].beta, numbers_of(problem, numbers)) for numbers in searched]
         best = _best(problem, moved, best)
     point, mode = best
     information, _ = sensitivities(problem, mode)
     units = np.concatenate([np.full(len(sizes), spread), np.full(len(beta), 2 * spread), np.full(len(others), 2.0)])
     flags = np.concatenate([sizes, np.zeros(len(beta) + len(others), dtype=bool)])
-    x = np.concatenate([point.theta, point.beta, np.log(point.others)])
-    height = float(np.max(np.abs(y))) or 1.0
-    largest = float(np.log(INFINITE * max(1.0, height, 1 / height)))
-    return _Search(problem, flags, units, largest), x, mode, information
+    x = np.concatenate([point.theta, point.beta, searched_of(problem, point.others)])
+    return _Search(problem, flags, units, _largest(problem, y)), x, mode, information
 
 
-def _typical(model: Model, problem: Problem) -> float:
+def _measured(model: Model, problem: Problem) -> np.ndarray:
+    """Return the responses on the scale of their mean: shares of trials, logarithms; without those that say nothing."""
+    known, (y, trials, _) = specification_of(model.family), problem.observed
+    if trials is not None:
+        return np.asarray(y[trials > 0] / trials[trials > 0])
+    above = y[y > 0] if known.zeros == "hurdle" and (y > 0).any() else y
+    return np.log(above) if known.logarithm_of else np.asarray(above)
+
+
+def _typical(model: Model, y: np.ndarray) -> float:
     """Return a mean inside the family's range."""
-    y, trials = problem.observed.response, problem.observed.trials
-    if model.family.parent == "p":
-        return float((y.sum() + 0.5) / ((len(y) if trials is None else trials.sum()) + 1))
+    if "logit" in specification_of(model.family).links:
+        return float((y.sum() + 0.5) / (len(y) + 1))
     mean = float(np.mean(y))
     return mean if mean > 0 or model.family.link == "identity" else max(mean, 0.1 * float(np.std(y)), 0.1)
 
 
-def _guess(parameter: Parameter, y: np.ndarray) -> float:
+def _guesses(model: Model, problem: Problem, y: np.ndarray) -> np.ndarray:
+    """Return first guesses of the family's other numbers."""
+    if model.design.thresholds:
+        counts = np.bincount(np.asarray(y, dtype=int), minlength=len(model.design.levels))
+        shares = (np.cumsum(counts)[:-1] + 0.5) / (counts.sum() + 1)
+        if not specification_of(model.family).increasing:  # each of those at or above its level
+            shares = (counts[:-1] + 0.5) / (np.cumsum(counts[::-1])[::-1][:-1] + 1)
+        return np.asarray(FORWARD_LINKS[model.family.link](shares), dtype=float)
+    known = specification_of(model.family).own_parameters
+    return np.array([_guess(model, problem, parameter, y) for parameter in known])
+
+
+def _guess(model: Model, problem: Problem, parameter: Parameter, y: np.ndarray) -> float:
     """Return a first guess of a family's parameter."""
+    if parameter.is_share:  # of a hurdle it is the estimate, else it lies above
+        share = float(np.mean(problem.observed.response > 0))
+        return min(max(share if specification_of(model.family).zeros == "hurdle" else (1 + share) / 2, 0.01), 0.99)
     return parameter.guess or float(np.std(y)) or 1.0
+
+
+def _largest(problem: Problem, y: np.ndarray) -> np.ndarray:
+    """Return where the family's other numbers, as they are searched for, count as infinite."""
+    height = float(np.max(np.abs(y))) or 1.0
+    ends = {"log": float(np.log(INFINITE * max(1.0, height, 1 / height))), "logit": LARGEST_LOGIT, None: np.inf}
+    return np.array([ends[link] for link in problem.parameter_links])
 
 
 def _best(problem: Problem, tries: list[Point], found: tuple[Point, Mode] | None = None) -> tuple[Point, Mode]:

@@ -28,15 +28,8 @@ from speclet_formula.inference.maximum_likelihood import (
 )
 from speclet_formula.inference.minimum import Minimum, minimise
 from speclet_formula.inference.plans import SamplingPlan
-from speclet_formula.inference.reml.criterion import (
-    Profiled,
-    deviances,
-    moved_theta,
-    profile_of,
-    relative_covariances,
-    residual_variance,
-    solve,
-)
+from speclet_formula.inference.reml.criterion import Profiled, deviances, profile_of, residual_variance, solve
+from speclet_formula.inference.reml.relative import moved_theta, relative_covariances
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.estimates import PointEstimates

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, strategies as st
 from scipy import sparse as matrices
 
-from speclet_formula.inference.algebra import numeric, sparse, symbolic
+from speclet_formula.inference.algebra import numeric, solutions, sparse, symbolic
 from speclet_formula.inference.algebra.equations import (
+    MOST_DENSE,
     CoefficientLayout,
     NormalEquations,
     System,
@@ -120,6 +121,20 @@ def test_draws(kind: str) -> None:
     assert (np.abs(out.mean(axis=0) - mean) < 4.5 * np.sqrt(variances / count)).all()
     errors = np.sqrt((np.outer(variances, variances) + covariance**2) / count)
     assert (np.abs(np.cov(out.T) - covariance) < 5 * errors).all()
+
+
+def test_draws_of_variances_that_stand_still(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same draws, whether their factor is made again or kept. Whole matrices, some at a time, are made again."""
+    assert MOST_DENSE**2 < solutions.SHARE
+    W, weights, y = system(8, 40, (1, 3, 7, 4))
+    still = np.repeat([0.9, 0.4, 0.4, 1.3], [3, 2, 1, 4])
+    numbers = np.column_stack([np.repeat([0.5, 0.8, 1.0], [4, 2, 4]), np.full(10, 1.5)])
+    arguments = (system_of("sparse", W, weights, y), still, numbers, np.array([3, 4]))
+    again = draw(*arguments)
+    monkeypatch.setattr(solutions, "SHARE", 1)
+    kept = draw(*arguments)
+    assert len(np.unique(kept, axis=0)) == 10
+    assert (kept == again).all()
 
 
 def interpret(monkeypatch: pytest.MonkeyPatch) -> None:

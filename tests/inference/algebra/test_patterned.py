@@ -247,3 +247,11 @@ def test_a_design_in_one_piece_is_left_to_the_other_algebra(monkeypatch: pytest.
     monkeypatch.setattr(forest, "MOST_IN_CORNER", 40)
     W, layout = nested()
     assert system_of(W, layout, np.zeros(W.shape[0]), np.ones(W.shape[0])) is None
+
+
+def test_normals_are_those_of_numpy() -> None:
+    """The same stream, so that draws by classes are those of any other elimination."""
+    vector, rng, numpys = np.ones(1001), np.random.default_rng(5), np.random.default_rng(5)
+    elimination.add_normals(rng, vector)
+    assert (vector == 1 + numpys.standard_normal(1001)).all()
+    assert rng.random() == numpys.random()

@@ -1,6 +1,7 @@
 """The density with the coefficients integrated out against the dense normal density of the response."""
 
 from dataclasses import replace
+from functools import partial
 from itertools import combinations
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 from scipy import stats
 
 import speclet_formula as sf
+from speclet_formula.inference.algebra import equations, forest, patterned
 from speclet_formula.inference.algebra.equations import moved
 from speclet_formula.inference.algebra.solutions import draw, left_out_densities, solve
 from speclet_formula.inference.exact.density import (
@@ -19,6 +21,7 @@ from speclet_formula.inference.exact.density import (
     marginal_of,
     natural,
     prior_precisions,
+    sloped_log_posterior,
     why_not_exact,
 )
 
@@ -187,6 +190,38 @@ def test_the_jacobian_is_that_of_the_natural_parameters() -> None:
     slopes = (whole(theta + step) - whole(theta - step)) / 2e-6
     _, _, jacobian = natural(variances, theta[None])
     assert jacobian[0] == pytest.approx(np.linalg.slogdet(slopes)[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["whole", "sparse", "classes"])
+@pytest.mark.parametrize("name", list(CASES))
+def test_the_gradient(name: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Against differences of the density of whole matrices; from a centre too, which the prior then draws away from."""
+    formula, arguments, _ = CASES[name]
+    model = sf.Model(formula, TABLE, **arguments)
+    plain = marginal_of(model)
+    if kind != "whole":
+        monkeypatch.setattr(equations, "MOST_DENSE", 0)
+        monkeypatch.setattr(patterned, "forest_of", partial(forest.forest_of, most=1.0 if kind == "classes" else -1.0))
+    built = marginal_of(model)
+    by_classes = isinstance(built.system.equations, patterned.PatternedEquations)
+    assert by_classes == (kind == "classes" and "|" in formula)
+    step = np.random.default_rng(2).normal(size=built.system.layout.size)
+    theta = np.random.default_rng(3).normal(0.1, 0.3, plain.variances.size)
+    for marginal in (built, replace(built, system=moved(built.system, step))):
+        value, slope = sloped_log_posterior(marginal, theta)
+        near, far = (
+            (log_posterior(plain, theta + h) - log_posterior(plain, theta - h)) / (2 * h[0, 0])
+            for h in (1e-3 * np.eye(len(theta)), 2e-3 * np.eye(len(theta)))
+        )
+        assert value == pytest.approx(log_posterior(plain, theta[None])[0], rel=1e-11)
+        assert slope == pytest.approx((4 * near - far) / 3, rel=1e-6, abs=1e-5)
+
+
+def test_far_out_there_is_no_gradient() -> None:
+    marginal = marginal_of(sf.Model("y ~ x + (x | g)", TABLE))
+    value, slope = sloped_log_posterior(marginal, np.full(4, 400.0))
+    assert value == -np.inf
+    assert (slope == 0).all()
 
 
 def test_points_far_out_have_no_density() -> None:

@@ -7,12 +7,8 @@ import pytest
 from scipy import stats
 
 from speclet_formula.inference.exact.proposals import (
-    REACH,
-    curvature,
     draw_more,
     draw_proposals,
-    find_mode,
-    find_modes,
     fit_proposal,
     log_mixture,
     metropolis,
@@ -70,17 +66,6 @@ def test_chains_have_the_known_means_and_sds(
         assert abs(((values - mean) ** 2).mean() - sd**2) < 4.5 * spread
 
 
-def test_the_mode_and_its_curvature() -> None:
-    mode = find_mode(normal, np.array([5.0, 5.0]))
-    assert np.allclose(mode, [1.0, -2.0], atol=1e-4)
-    assert np.allclose(curvature(normal, mode), np.linalg.inv([[1.0, 0.9], [0.9, 1.0]]), rtol=1e-3)
-
-
-def test_the_search_for_the_mode_stays_near_its_start() -> None:
-    found = find_mode(lambda points: points[:, 0], np.array([0.0]))
-    assert found[0] == pytest.approx(REACH[1])
-
-
 @pytest.mark.slow
 def test_a_mixtures_density_integrates_to_one() -> None:
     """With components that run to an edge on either side as well."""
@@ -99,11 +84,6 @@ def test_an_edge_is_covered_as_far_as_it_goes() -> None:
     points = np.linspace(-40, 2.5, 400)[:, None]
     weights = np.exp(skewed(points) - log_mixture(mixture, points))
     assert weights.max() < 3  # skewed is a density, so that the mean weight is one
-
-
-def test_all_hills_are_found_and_each_once() -> None:
-    modes = find_modes(two_modes, np.array([[-6.0], [-1.0], [0.4], [1.0], [5.0]]))
-    assert np.sort(modes[:, 0]) == pytest.approx([-2.0, 2.0], abs=1e-2)
 
 
 def test_a_far_hill_gets_its_share_of_the_draws() -> None:

@@ -1,4 +1,4 @@
-"""The dense and the sparse algebra of relative factors, which share no factorisation, against each other."""
+"""The three algebras of relative factors, which share no factorisation, against each other."""
 
 import subprocess
 import sys
@@ -8,9 +8,11 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
+from speclet_formula.inference.algebra import forest
 from speclet_formula.inference.algebra.dense import DenseMatrix
 from speclet_formula.inference.algebra.sparse import SparseMatrix
 from speclet_formula.inference.reml import criterion as profiled
+from speclet_formula.inference.reml.classes import RelativeClasses
 from speclet_formula.inference.reml.criterion import deviances, profile_of, residual_variance, solve
 from tests.fakes import sleepstudy_data
 
@@ -38,22 +40,34 @@ FORMULAS = [
 ]
 
 
-def both(monkeypatch, make):
-    """Make something with dense and with sparse algebra."""
-    monkeypatch.setattr(profiled, "MOST_DENSE", np.inf)
-    dense = make()
-    monkeypatch.setattr(profiled, "MOST_DENSE", 0)
-    return dense, make()
+def each(monkeypatch, make):
+    """Make something with dense and with sparse algebra, and by classes of alike levels."""
+    made = []
+    for most_dense, most_classes in ((np.inf, 0.0), (0, -1.0), (0, 1.0)):
+        monkeypatch.setattr(profiled, "MOST_DENSE", most_dense)
+        monkeypatch.setattr(forest, "MOST_CLASSES", most_classes)
+        made.append(make())
+    return made
+
+
+def kind_of(criterion):
+    return RelativeClasses if isinstance(criterion.joint, RelativeClasses) else type(criterion.joint.matrix)
 
 
 @pytest.mark.parametrize("weights", [None, "w"])
 @pytest.mark.parametrize("reml", [True, False])
 @pytest.mark.parametrize("formula", FORMULAS)
 @pytest.mark.mostly_slow(every=4)
-def test_dense_and_sparse_algebra_agree(formula, reml, weights, monkeypatch):
+def test_dense_and_sparse_algebra_and_classes_agree(formula, reml, weights, monkeypatch):
     design = sf.Model(formula, table(), weights=weights).design
-    dense, sparse = both(monkeypatch, lambda: profile_of(design, reml=reml))
-    assert (type(dense.joint.matrix), type(sparse.joint.matrix)) == (DenseMatrix, SparseMatrix)
+    dense, sparse, classes = each(monkeypatch, lambda: profile_of(design, reml=reml))
+    assert (kind_of(dense), kind_of(sparse)) == (DenseMatrix, SparseMatrix)
+    check_alike(dense, sparse)
+    if kind_of(classes) is RelativeClasses:  # crossed in one piece, or without groups, there is nothing to share
+        check_alike(dense, classes)
+
+
+def check_alike(dense, sparse):
     size = dense.relative.size
     theta = np.random.default_rng(6).normal(0, 1.5, (20, size)) * (np.arange(20) > 0)[:, None]  # zeros among them
     np.testing.assert_allclose(deviances(dense, theta), deviances(sparse, theta), rtol=EQUAL)
@@ -67,12 +81,78 @@ def test_dense_and_sparse_algebra_agree(formula, reml, weights, monkeypatch):
             np.testing.assert_allclose(found, expected, rtol=EQUAL, atol=EQUAL * scale)
 
 
+def nested(missing=0.0, shuffled=False):
+    """Guides in genes in batches, all seen at the same four times, on plates: alike levels, but for what is missing."""
+    rng = np.random.default_rng(7)
+    guide, time = np.repeat(np.arange(40), 4), np.tile(np.arange(4.0), 40)
+    gene = np.repeat(np.arange(15), [3, 2, 3] * 5)[guide]
+    y = 3 + rng.normal(0, 1, 15)[gene] + rng.normal(0, 0.3, 15)[gene] * time + rng.normal(0, 0.6, 40)[guide]
+    columns = {"guide": guide, "gene": gene, "batch": gene // 3, "plate": time % 3, "arm": np.where(time > 1, "a", "b")}
+    data = pd.DataFrame(
+        {"y": y + rng.normal(0, 0.5, 160), "time": time} | {k: v.astype(str) for k, v in columns.items()}
+    )
+    data = data[rng.random(160) >= missing]
+    return data.sample(frac=1, random_state=1) if shuffled else data
+
+
+NESTED = [
+    "y ~ time + (1 | gene/guide) + (1 | plate)",
+    "y ~ time + (time | gene) + (1 | guide)",
+    "y ~ time + (time || gene) + (1 | gene:guide) + (1 | batch)",
+    "y ~ 0 + arm + (0 + arm | gene) + (1 | guide)",
+    "y ~ 1 + (1 | gene) + (1 | gene:plate) + (1 | guide)",
+]
+
+
+@pytest.mark.parametrize("missing", [0.0, 0.03])
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("formula", NESTED)
+def test_alike_levels_are_eliminated_once(formula, reml, missing, monkeypatch):
+    design = sf.Model(formula, nested(missing)).design
+    dense, _, classes = each(monkeypatch, lambda: profile_of(design, reml=reml))
+    assert len(classes.joint.forest.counts) < (0.5 if missing else 0.4) * classes.joint.forest.lead
+    assert classes.joint.moments is not None
+    check_alike(dense, classes)
+
+
+@pytest.mark.parametrize("formula", NESTED[:3])
+def test_a_pass_over_the_coefficients_says_the_same_as_their_moments(formula, monkeypatch):
+    design = sf.Model(formula, nested()).design
+    monkeypatch.setattr(forest, "MOST_SQUARES", 0)
+    dense, _, classes = each(monkeypatch, lambda: profile_of(design, reml=True))
+    assert classes.joint.moments is None
+    check_alike(dense, classes)
+
+
+def test_levels_that_differ_share_no_class(monkeypatch):
+    """With weights of their own they are left to sparse algebra."""
+    data = nested().assign(w=np.random.default_rng(9).uniform(0.5, 2, 160))
+    monkeypatch.setattr(profiled, "MOST_DENSE", 0)
+    for weights, kind in ((None, RelativeClasses), ("w", SparseMatrix)):
+        design = sf.Model("y ~ time + (1 | gene/guide)", data, weights=weights).design
+        assert kind_of(profile_of(design, reml=True)) is kind
+
+
 @pytest.mark.parametrize("method", ["reml", "ml"])
 @pytest.mark.parametrize("formula", ["y ~ x + (x | g) + (1 | h)", "y ~ x + (1 | g)", "y ~ x"])
 def test_fits_agree(formula, method, monkeypatch):
-    dense, sparse = both(monkeypatch, lambda: sf.lmer(formula, table(), method=method))
-    assert dense.log_likelihood == pytest.approx(sparse.log_likelihood, rel=EQUAL)
-    np.testing.assert_allclose(sf.fixef(dense)["std_error"], sf.fixef(sparse)["std_error"], rtol=1e-4)
+    dense, *others = each(monkeypatch, lambda: sf.lmer(formula, table(), method=method))
+    for fit in others:
+        assert dense.log_likelihood == pytest.approx(fit.log_likelihood, rel=EQUAL)
+        np.testing.assert_allclose(sf.fixef(dense)["std_error"], sf.fixef(fit)["std_error"], rtol=1e-4)
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("formula", NESTED)
+@pytest.mark.mostly_slow(every=3)
+def test_fits_of_alike_levels_agree(formula, method, monkeypatch):
+    dense, sparse, classes = each(monkeypatch, lambda: sf.lmer(formula, nested(shuffled=True), method=method))
+    for fit in (sparse, classes):
+        assert dense.log_likelihood == pytest.approx(fit.log_likelihood, rel=EQUAL)
+        assert dense.verdict == fit.verdict
+        for name in ("modes", "mode_sds", "sum_sds"):
+            for one, other in zip(getattr(dense.estimates, name), getattr(fit.estimates, name), strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
 def test_a_point_that_cannot_be_factored_spoils_no_other():
@@ -92,10 +172,12 @@ def test_many_points_are_evaluated_as_few_are(monkeypatch):
     np.testing.assert_allclose(deviances(criterion, theta), at_once, rtol=1e-12)
 
 
-def test_large_designs_take_the_sparse_loops():
+def test_large_designs_take_the_compiled_loops():
     rng = np.random.default_rng(8)
     data = pd.DataFrame({"g": np.repeat(np.arange(900), 2).astype(str), "y": rng.normal(size=1800)})
-    assert isinstance(profile_of(sf.Model("y ~ (1 | g)", data).design, reml=True).joint.matrix, SparseMatrix)
+    data["x"] = rng.normal(size=1800)
+    for formula, kind in (("y ~ (1 | g)", RelativeClasses), ("y ~ x + (x | g)", SparseMatrix)):
+        assert kind_of(profile_of(sf.Model(formula, data).design, reml=True)) is kind
 
 
 @pytest.mark.slow

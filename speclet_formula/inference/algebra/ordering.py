@@ -1,0 +1,77 @@
+"""An order of elimination for a sparse symmetric matrix P, and the last rows that are kept as a whole matrix.
+
+Of two crossed factors with thousands of levels one is eliminated level by level, which is cheap, and what is left of
+the other is full: a whole matrix, which BLAS factors at a rate that no sparse code reaches. An approximate minimum
+degree keeps a little less and takes longer; it orders what has no such shape.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import connected_components
+
+from speclet_formula.inference.algebra.forest import component_order
+from speclet_formula.inference.algebra.symbolic import Array, minimum_degree
+
+SMALL_CORNER = 200  # rows up to which a whole corner costs nothing
+FULL_CORNER = 0.2  # share of entries from which on it is worth its zeros
+
+
+class Ordered(NamedTuple):
+    """A permuted pattern. p rows."""
+
+    order: Array  # (p,) the row at each position
+    starts: Array  # (p + 1,) the permuted upper triangle in compressed columns, ...
+    rows: Array  # ... and its rows, in order
+    corner: int  # the last rows that form a whole matrix, at least
+
+
+def ordered(size: int, first: Array, second: Array, *, ranks: Array | None = None, last: int = 0) -> Ordered:
+    """Find an order that keeps the factor sparse, or its corner whole where that is quicker.
+
+    Parameters
+    ----------
+    size : int
+        p, the rows of P.
+    first, second : arrays of int
+        Its entries off the diagonal, in either half and as often as may be.
+    ranks : array of int, shape (p,), optional
+        As `component_order` takes them.
+    last : int
+        The first rows, so many, are eliminated last.
+    """
+    rows = np.concatenate([first, second, np.arange(size)])
+    columns = np.concatenate([second, first, np.arange(size)])
+    pattern = sparse.coo_array((np.ones(len(rows)), (rows, columns)), shape=(size, size)).tocsc()
+    chosen = None if ranks is None else _by_blocks(pattern, ranks)
+    if chosen is None:
+        order = last + minimum_degree(pattern[last:][:, last:])
+        chosen = np.concatenate([order, np.arange(last)]), last
+    order, corner = chosen
+    tail = order[size - corner :]
+    order = np.concatenate([order[: size - corner], tail[tail >= last], np.arange(last)])
+    permuted = sparse.triu(pattern[order][:, order], format="csc")
+    permuted.sort_indices()
+    return Ordered(order, permuted.indptr.astype(np.int64), permuted.indices.astype(np.int64), corner)
+
+
+def _by_blocks(pattern: Any, ranks: Array) -> tuple[Array, int] | None:
+    """Return an order by blocks and the size of its corner; None where the corner is large and stays sparse."""
+    found = component_order(ranks, pattern)
+    if found is None:
+        return None
+    order, lead = found
+    corner = len(order) - lead
+    if corner > SMALL_CORNER and _filled(pattern, order, lead) < FULL_CORNER:
+        return None
+    return order, corner
+
+
+def _filled(pattern: Any, order: Array, lead: int) -> float:
+    """Return the share of the corner's entries that are there once all else is eliminated."""
+    columns, corner = order[:lead], order[lead:]
+    count, component = connected_components(pattern[columns][:, columns], directed=False)
+    members = sparse.csr_array((np.ones(lead), (component, np.arange(lead))), shape=(count, lead))
+    meets = members @ pattern[columns][:, corner]  # what is connected meets, once eliminated, whatever it met
+    return float((meets.T @ meets + pattern[corner][:, corner]).nnz) / len(corner) ** 2

@@ -1,0 +1,99 @@
+"""What theta stands for: lme4's relative Cholesky factors L, one for each block, and T, for all levels.
+
+theta holds the entries of L, a block after the other: the lower triangle for correlated effects, else the diagonal,
+each as if its column had a mean square of one. T = T0 + sum of theta_k T_k maps standard effects to those of levels.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from speclet_formula.design import Design
+
+
+@dataclass(frozen=True, eq=False)
+class Relative:
+    """Where each entry of theta and each coefficient stands: fixed effects, then each block's, level by level."""
+
+    n_fixed: int
+    starts: tuple[int, ...]  # each block's first coefficient
+    levels: tuple[int, ...]  # each block's levels
+    coefficients: int  # their number
+    places: tuple[tuple[int, int, int], ...]  # block, row and column in L of each entry of theta
+    scales: tuple[np.ndarray, ...]  # (k,) root mean square of each block's columns
+
+    @property
+    def size(self) -> int:
+        """The length of theta."""
+        return len(self.places)
+
+    @property
+    def diagonal(self) -> np.ndarray:
+        """Which entries of theta are diagonal: sizes, whose sign means nothing."""
+        return np.array([row == column for _, row, column in self.places], dtype=bool)
+
+
+def relative_factors(design: Design) -> Relative:
+    """Lay out theta for a design."""
+    places: list[tuple[int, int, int]] = []
+    scales, starts, position = [], [], design.mean.X.shape[1]
+    for number, block in enumerate(design.mean.groups):
+        width = block.values.shape[1]
+        for column in range(width):
+            rows = range(column, width if block.correlated else column + 1)
+            places += [(number, row, column) for row in rows]
+        scale = np.sqrt(np.mean(block.values**2, axis=0))
+        scales.append(np.where(scale > 0, scale, 1.0))
+        starts.append(position)
+        position += width * len(block.levels)
+    levels = tuple(len(block.levels) for block in design.mean.groups)
+    return Relative(design.mean.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
+
+
+def transforms(relative: Relative) -> tuple[Any, ...]:
+    """Return T0 and each T_k, sparse (p, p)."""
+    fixed, shape = np.arange(relative.n_fixed), (relative.coefficients, relative.coefficients)
+    entries = [(fixed, fixed, 1.0), *(_entries_of(relative, entry) for entry in range(relative.size))]
+    return tuple(
+        sparse.csr_array((np.full(len(rows), scale), (rows, columns)), shape=shape) for rows, columns, scale in entries
+    )
+
+
+def transform_of(relative: Relative, theta: np.ndarray) -> Any:
+    """Return T, sparse (p, p), at one vector theta (m,)."""
+    first, *others = transforms(relative)
+    return sum((entry * T for entry, T in zip(theta, others, strict=True)), first).tocsr()
+
+
+def _entries_of(relative: Relative, entry: int) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return rows and columns of T that one entry of theta stands at, for every level, and what it is scaled by."""
+    block, row, column = relative.places[entry]
+    firsts = relative.starts[block] + np.arange(relative.levels[block]) * len(relative.scales[block])
+    return firsts + row, firsts + column, float(1 / relative.scales[block][row])
+
+
+def relative_covariances(relative: Relative, theta: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Return each block's L L', (k, k), of one vector theta (m,)."""
+    return tuple(one @ one.T for one in _factors(relative, theta))
+
+
+def _factors(relative: Relative, theta: np.ndarray) -> list[np.ndarray]:
+    """Return each block's L, (k, k)."""
+    factors = [np.zeros((len(scale), len(scale))) for scale in relative.scales]
+    for entry, (block, row, column) in zip(theta, relative.places, strict=True):
+        factors[block][row, column] = entry / relative.scales[block][row]
+    return factors
+
+
+def moved_theta(
+    centred: Relative, relative: Relative, theta: np.ndarray, moves: tuple[np.ndarray | None, ...]
+) -> np.ndarray:
+    """Return the theta of the given columns that means the same as one (m,) of centred ones."""
+    factors = _factors(centred, theta)
+    found = [
+        factor if back is None else np.linalg.qr((back @ factor).T, mode="r").T
+        for factor, back in zip(factors, moves, strict=True)
+    ]
+    return np.array([found[block][row, column] * relative.scales[block][row] for block, row, column in relative.places])
