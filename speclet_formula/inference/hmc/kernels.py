@@ -1,82 +1,157 @@
-"""Rows' log densities and their derivatives by the linear predictors, as compiled loops and as calls back to numpy.
+"""Rows' log densities and their derivatives by the linear predictors, as functions that compiled loops can be handed.
 
-A kernel fills `out` (1 + 2 K, n) with the log density of each row, up to a constant that no linear predictor changes,
-then the first derivatives by each of K linear predictors, then the second ones.
+A kernel fills `out` with the log density of each row, up to a constant that no linear predictor changes, then the first
+derivatives by each of K linear predictors, then the second ones. Those of one linear predictor are the families' own
+loops; where other parameters have formulas there is one for gaussian responses, and a call back to numpy for the rest.
 """
 
 import math
 import warnings
 from collections.abc import Callable
 
-import numpy as np
 from numba import cfunc, njit, objmode, types
 from numba.core.errors import NumbaWarning
 
+from speclet_formula.families import kernels as loops
 from speclet_formula.inference.algebra.symbolic import Array
 
 _VECTOR = types.float64[::1]
 _TABLE = types.float64[:, ::1]
+# eta (K, n), response, trials, weights (n,), numbers (e + 2,), out (4 or 1 + 2 K, n). The last two numbers are the
+# places of link and kind of zeros; of a call back the last one is its own.
 SIGNATURE = types.void(_TABLE, _VECTOR, _VECTOR, _VECTOR, _VECTOR, _TABLE)
 type Slopes = Callable[[Array, Array, Array], None]  # (eta (K, n), numbers (e,), out)
 
-_called_back: dict[int, Slopes] = {}
+CALLED_BACK: dict[int, Slopes] = {}  # by number, while a fit needs them
 
 
 @cfunc(SIGNATURE, cache=True)
-def poisson_log(eta, y, trials, weights, numbers, out):
-    for i in range(len(y)):
-        mean = math.exp(eta[0, i])
-        out[0, i] = y[i] * eta[0, i] - mean
-        out[1, i] = y[i] - mean
-        out[2, i] = -mean
+def _beta(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.beta(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
 @cfunc(SIGNATURE, cache=True)
-def binomial_logit(eta, y, trials, weights, numbers, out):
-    for i in range(len(y)):
-        x = eta[0, i]
-        small = math.exp(-abs(x))
-        p = (1.0 if x > 0 else small) / (1.0 + small)
-        out[0, i] = y[i] * x - trials[i] * (max(x, 0.0) + math.log1p(small))
-        out[1, i] = y[i] - trials[i] * p
-        out[2, i] = -trials[i] * small / (1.0 + small) ** 2
+def _beta_binomial(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.beta_binomial(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
 @cfunc(SIGNATURE, cache=True)
-def negativebinomial_log(eta, y, trials, weights, numbers, out):
-    alpha = numbers[0]
-    log_alpha = math.log(alpha)
-    for i in range(len(y)):
-        x = eta[0, i] - log_alpha
-        small = math.exp(-abs(x))
-        p = (1.0 if x > 0 else small) / (1.0 + small)
-        total = y[i] + alpha
-        out[0, i] = y[i] * eta[0, i] - total * (max(x, 0.0) + math.log1p(small))
-        out[1, i] = y[i] - total * p
-        out[2, i] = -total * small / (1.0 + small) ** 2
+def _binomial(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.binomial(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-def _call(eta, numbers, out):
-    _called_back[int(numbers[-1])](eta, numbers[:-1], out)
+@cfunc(SIGNATURE, cache=True)
+def _cumulative(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.cumulative(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _gamma(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.gamma(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _gaussian(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.gaussian(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _lognormal(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.lognormal(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _negativebinomial(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.negativebinomial(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _poisson(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.poisson(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _sratio(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.sratio(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _t(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.t(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _vonmises(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.vonmises(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _wald(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.wald(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _weibull(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    own = len(numbers) - 2
+    loops.weibull(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+@cfunc(SIGNATURE, cache=True)
+def _gaussian_sigma(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    for row in range(len(response)):
+        precision = weights[row] * math.exp(-2.0 * eta[1, row])
+        rest = response[row] - eta[0, row]
+        square = precision * rest * rest
+        out[0, row] = -eta[1, row] - 0.5 * square
+        out[1, row], out[2, row] = precision * rest, square - 1.0
+        out[3, row], out[4, row] = -precision, -2.0 * square
+
+
+def _call(eta, numbers, out):  # noqa: ANN001, ANN202
+    CALLED_BACK[int(numbers[-1])](eta, numbers[:-1], out)
 
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", NumbaWarning)  # that a call back holds Python's lock
 
     @njit(SIGNATURE, cache=True, nogil=True)
-    def _hold_lock(eta, y, trials, weights, numbers, out):
+    def _hold_lock(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
         with objmode():
             _call(eta, numbers, out)
 
 
 @cfunc(SIGNATURE, cache=True)
-def called_back(eta, y, trials, weights, numbers, out):
-    _hold_lock(eta, y, trials, weights, numbers, out)
+def called_back(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    _hold_lock(eta, response, trials, weights, numbers, out)
 
 
-KERNELS = {
-    ("poisson", "log"): poisson_log,
-    ("bernoulli", "logit"): binomial_logit,
-    ("binomial", "logit"): binomial_logit,
-    ("negativebinomial", "log"): negativebinomial_log,
+BY_NAME = {
+    "beta": _beta,
+    "beta_binomial": _beta_binomial,
+    "binomial": _binomial,
+    "cumulative": _cumulative,
+    "gamma": _gamma,
+    "gaussian": _gaussian,
+    "lognormal": _lognormal,
+    "negativebinomial": _negativebinomial,
+    "poisson": _poisson,
+    "sratio": _sratio,
+    "t": _t,
+    "vonmises": _vonmises,
+    "wald": _wald,
+    "weibull": _weibull,
 }
+GAUSSIAN_SIGMA = _gaussian_sigma

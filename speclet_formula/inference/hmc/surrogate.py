@@ -14,11 +14,12 @@ from typing import Any
 import numpy as np
 from scipy import optimize, sparse
 
-from speclet_formula.families import inverse_link, inverse_parameter_link, specification_of
-from speclet_formula.families.links import Observations
+from speclet_formula.families import inverse_link, inverse_parameter_link, is_linear, specification_of
+from speclet_formula.families.links import LINKS, ZEROS, Observations
 from speclet_formula.inference.algebra.equations import _prior_entries, _rows, pattern_of
 from speclet_formula.inference.algebra.numeric import CompiledRows, allocate, invert, row_spreads
-from speclet_formula.inference.algebra.symbolic import Array, Pattern, analyse, compiled, ordered_pattern
+from speclet_formula.inference.algebra.sparse import sparse_matrix
+from speclet_formula.inference.algebra.symbolic import Array, Pattern, compiled
 from speclet_formula.inference.hmc import kernels
 from speclet_formula.inference.hmc.chain import (
     Centre,
@@ -55,15 +56,13 @@ class Surrogate:
     problem: Problem
     order: Array  # (p,) the coefficient at each position
     kernel: Any
-    slot: int | None  # of a kernel that is called back
+    codes: tuple[float, ...]  # what the kernel is told beside the family's parameters
     constant: Callable[[np.ndarray], float]  # (numbers) -> what no linear predictor changes
     threads: int
 
     def owns(self, values: np.ndarray) -> np.ndarray:
         """Return the family's parameters (N, e) as the kernel takes them."""
-        if self.slot is None:
-            return np.ascontiguousarray(values)
-        return np.ascontiguousarray(np.column_stack([values, np.full(len(values), float(self.slot))]))
+        return np.ascontiguousarray(np.column_stack([values, np.tile(self.codes, (len(values), 1))]))
 
     def room(self) -> tuple[Gaussian, Work]:
         """Return room for one Gaussian and its work."""
@@ -85,7 +84,7 @@ class Surrogate:
         return Work(
             np.empty(len(pattern.rows)),
             np.empty((count, n)),
-            np.empty((1 + 2 * count, n)),
+            np.empty((max(4, 1 + 2 * count), n)),
             np.empty(pattern.size),
             np.empty(pattern.n_wide),
         )
@@ -128,20 +127,16 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     above, right, numbers = (np.concatenate(part) for part in zip(*entries, strict=True))
     pattern_entries = pattern_of(abs(W).T @ abs(W), abs(W)).tocoo()
     upper = pattern_entries.row < pattern_entries.col
-    order, starts, rows = ordered_pattern(
+    matrix = sparse_matrix(
         start,
         np.concatenate([pattern_entries.row[upper], above]),
         np.concatenate([pattern_entries.col[upper], right]),
     )
-    pattern = analyse(start, starts, rows)
-    position = np.argsort(order)
-    indptr, columns = W.indptr.astype(np.int64), position[W.indices].astype(np.int64)
+    indptr, columns = W.indptr.astype(np.int64), matrix.position[W.indices].astype(np.int64)
     counts = np.diff(indptr)
     places = np.empty(int((counts * (counts + 1) // 2).sum()), dtype=np.int64)
-    product_places(pattern, indptr, columns, places)
-    keys = np.repeat(np.arange(start), np.diff(starts)) * start + rows
-    a, b = position[above], position[right]
-    prior = Prior(np.searchsorted(keys, np.maximum(a, b) * start + np.minimum(a, b)), numbers.astype(np.int64))
+    product_places(matrix.pattern, indptr, columns, places)
+    prior = Prior(matrix.places(above, right), numbers.astype(np.int64))
     offset = np.ascontiguousarray(np.stack(offsets))
     n = len(design.response)
     observed = Observed(
@@ -150,9 +145,9 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
         np.ones(n) if design.weights is None else np.ascontiguousarray(design.weights, dtype=float),
         offset,
     )
-    problem = Problem(pattern, Rows(indptr, columns, W.data.astype(float), places), observed, prior, _at(offset))
-    kernel, slot, constant = _kernel(model)
-    return Surrogate(model, parameters, problem, order, kernel, slot, constant, threads)
+    problem = Problem(matrix.pattern, Rows(indptr, columns, W.data.astype(float), places), observed, prior, _at(offset))
+    kernel, codes, constant = _kernel(model)
+    return Surrogate(model, parameters, problem, matrix.order, kernel, codes, constant, threads)
 
 
 def _at(middle: np.ndarray, spread: np.ndarray | None = None, most_gain: float = MOST_GAIN) -> Centre:
@@ -170,18 +165,19 @@ def _at(middle: np.ndarray, spread: np.ndarray | None = None, most_gain: float =
 _slots = itertools.count()
 
 
-def _kernel(model: Model) -> tuple[Any, int | None, Callable[[np.ndarray], float]]:
-    """Return what gives rows' log densities, and the part that no linear predictor changes."""
+def _kernel(model: Model) -> tuple[Any, tuple[float, ...], Callable[[np.ndarray], float]]:
+    """Return what gives rows' log densities, what it is told beside, and the part that no linear predictor changes."""
     family, design = model.family, model.design
-    plain = not design.varying and design.limits is None
-    compiled_one = kernels.KERNELS.get((family.name, family.link)) if plain else None
-    if compiled_one is not None:
-        curve = specification_of(family).curves[family.link]
+    curve = specification_of(family).curves.get(family.link)
+    if curve is not None and not design.varying and design.limits is None:
         observed = Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights)
-        return compiled_one, None, lambda numbers: float(curve.constant(observed, numbers))
+        codes = (float(LINKS.index(curve.link)), float(ZEROS.index(curve.zeros)))
+        return kernels.BY_NAME[curve.kernel], codes, lambda numbers: float(curve.constant(observed, numbers))
+    if is_linear(family) and tuple(design.varying) == ("sigma",) and design.limits is None:
+        return kernels.GAUSSIAN_SIGMA, (), lambda _: 0.0
     slot = next(_slots)
-    kernels._called_back[slot] = _differences(model)
-    return kernels.called_back, slot, lambda _: 0.0
+    kernels.CALLED_BACK[slot] = _differences(model)
+    return kernels.called_back, (float(slot),), lambda _: 0.0
 
 
 def _differences(model: Model) -> kernels.Slopes:
@@ -301,20 +297,20 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
     columns = np.repeat(np.arange(problem.pattern.size), np.diff(problem.pattern.starts))[prior.places]
     rows = problem.pattern.rows[prior.places]
     values = numbers[prior.numbers] * np.where(rows == columns, 1.0, 2.0)
-    slopes = np.empty((1 + 2 * len(observed.offset), len(observed.response)))
+    slopes = np.empty((max(4, 1 + 2 * len(observed.offset)), len(observed.response)))
 
     def height(b: np.ndarray) -> tuple[float, np.ndarray]:
         eta = np.empty_like(observed.offset)
         predict(problem, b, eta)
         surrogate_slopes(surrogate, eta, own, slopes)
         total = float(slopes[0].sum() - 0.5 * (values * b[rows] * b[columns]).sum())
-        return (total if np.isfinite(total) and np.isfinite(slopes).all() else -np.inf), eta
+        return (total if np.isfinite(total) and np.isfinite(slopes[: 1 + 2 * len(eta)]).all() else -np.inf), eta
 
     b = np.zeros(problem.pattern.size)
     here, eta = height(b)
     gaussian = surrogate.gaussian()
     for _ in range(MOST_NEWTON):
-        concave = (slopes[1 + len(eta) :] < 0).all()
+        concave = (slopes[1 + len(eta) : 1 + 2 * len(eta)] < 0).all()
         moved = _moved(surrogate, _at(eta, most_gain=np.inf if concave else MOST_GAIN))
         if not np.isfinite(settle(surrogate.kernel, moved.problem, own, numbers, gaussian, work)):
             break
