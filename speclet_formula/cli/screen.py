@@ -21,7 +21,7 @@ _PRINTED = ("rank", "gene", "control", "n_guides", "n_rows", "estimate", "conf_l
 
 
 @takes(reading=(Verb("screens/read.py:read_screen"),), sampling=(Verb("inference/fit.py:fit"),))
-def screen(  # noqa: PLR0913 - an option each
+def screen(
     *,
     counts: Annotated[
         Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), or samples x guides (Chronos).")
@@ -167,7 +167,7 @@ def fit_line(fitted: Any) -> str:
 
 def ranked_lines(ranked: "pd.DataFrame", top: int) -> list[str]:
     """Return the first genes as text, with how well the controls are told apart where there are both kinds."""
-    from speclet_formula.common.table import text_table
+    from speclet_formula.common.table import probability, text_table
     from speclet_formula.screens.controls import control_separation, scale_effects
 
     kinds = set(ranked["control"].dropna())
@@ -180,4 +180,6 @@ def ranked_lines(ranked: "pd.DataFrame", top: int) -> list[str]:
             shown = shown.assign(scaled=scale_effects(ranked)["estimate"].head(top))
             lines[-1] = lines[-1][:-2] + "; scaled: nonessential 0, essential -1):"
     numbers = {name: shown[name].map("{:.3f}".format) for name in shown if shown[name].dtype.kind == "f"}
+    draws = ranked.attrs["draws"]
+    numbers |= {name: [probability(value, draws) for value in shown[name]] for name in ("p_negative", "lfsr")}
     return [*lines, text_table(shown.assign(**numbers), labels=3).text()]

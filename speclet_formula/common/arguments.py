@@ -348,10 +348,8 @@ ANSWERS: Mapping[str, Answer] = {
     ),
     "nAGQ": (
         SamplingError,
-        "method='laplace' is Laplace's approximation, nAGQ=1; nAGQ=0 and quadrature with more points are not offered.",
-        lambda value: "Write method='laplace'."
-        if value is None or value == 1
-        else "Write method='laplace', or leave nAGQ= out for draws from the posterior, which need no approximation.",
+        "nAGQ= counts the nodes of quadrature of method='laplace'; 1 is Laplace's approximation.",
+        lambda _: "Write method='laplace'.",
     ),
     "verbose": (
         SamplingError,

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -88,7 +89,7 @@ def run_batch[K: Hashable, R](
     """
     known = {key: load(key) for key in tasks} if load is not None else {}
     done = {key: outcome for key, outcome in known.items() if outcome is not None}
-    made = _made(work, {key: task for key, task in tasks.items() if key not in done}, cores, stop=stop)
+    made = each_outcome(work, {key: task for key, task in tasks.items() if key not in done}, cores, stop=stop)
     for outcome in with_progress(made, what, len(tasks), len(done), shown=progress):
         done[outcome.key] = outcome if save is None else save(outcome)
     return [done[key] for key in tasks]
@@ -119,13 +120,20 @@ def attempt[K: Hashable, R](key: K, work: Callable[..., R], task: tuple[Any, ...
     return Outcome(key, result, reason, time.perf_counter() - started, time.process_time() - processor)
 
 
-def _made[K: Hashable, R](
+def each_outcome[K: Hashable, R](
     work: Callable[..., R], tasks: Mapping[K, tuple[Any, ...]], cores: int | None, *, stop: bool
 ) -> Iterator[Outcome[K, R]]:
-    """Do tasks where joblib says; if a process is killed, those that it may have had run alone, each in its own."""
-    from joblib import effective_n_jobs
+    """Do tasks where joblib says; if a process is killed, those that it may have had run alone, each in its own.
+
+    The arguments are those of `run_batch`; each outcome is given as it comes in.
+    """
+    from joblib import effective_n_jobs, parallel
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+    client = getattr(parallel.get_active_backend()[0], "client", None)
+    if client is not None:
+        yield from _on_cluster(client, work, tasks, stop=stop)
+        return
     left = {key: (key, work, task, stop) for key, task in tasks.items()}
     while left:
         try:
@@ -135,6 +143,46 @@ def _made[K: Hashable, R](
         except TerminatedWorkerError:
             for key in list(left)[: 4 * effective_n_jobs(cores or -1)]:
                 yield _alone(*left.pop(key))
+
+
+def _on_cluster[K: Hashable, R](
+    client: Any, work: Callable[..., R], tasks: Mapping[K, tuple[Any, ...]], *, stop: bool
+) -> Iterator[Outcome[K, R]]:
+    """Do tasks on a Dask cluster, which gives those of a lost worker to another one.
+
+    By Dask itself: joblib would wait for ever for a task whose workers have all died.
+    """
+    import distributed
+    from distributed.scheduler import KilledWorker
+
+    as_completed: Any = distributed.as_completed  # has no types
+    left, keys, running = iter(tasks.items()), dict[Any, K](), as_completed()
+
+    def submit() -> None:
+        """Keep all workers busy, and no more arguments on their way than they need for that."""
+        for key, task in islice(left, max(2 * sum(client.ncores().values()), 2) - len(keys)):
+            future = client.submit(attempt, key, work, task, stop, pure=False)
+            keys[future] = key
+            running.add(future)
+
+    submit()
+    try:
+        for future in running:
+            key = keys.pop(future)
+            try:
+                outcome: Outcome[K, R] = future.result()
+            except KilledWorker as error:
+                if stop:
+                    raise _killed(key) from error
+                outcome = Outcome(key, None, KILLED)
+            yield outcome
+            submit()
+    finally:
+        client.cancel(list(keys))
+
+
+def _killed(key: Hashable) -> SamplingError:
+    return SamplingError(f"'{key}': {KILLED}.", "Each process holds one model and its draws.", "Give fewer cores=.")
 
 
 def _alone[K: Hashable, R](key: K, work: Callable[..., R], task: tuple[Any, ...], stop: bool) -> Outcome[K, R]:
@@ -148,14 +196,23 @@ def _alone[K: Hashable, R](key: K, work: Callable[..., R], task: tuple[Any, ...]
             outcome: Outcome[K, R] = joblib.Parallel(n_jobs=2)([job])[0]
     except TerminatedWorkerError as error:
         if stop:
-            raise SamplingError(
-                f"'{key}': {KILLED}.", "Each process holds one model and its draws.", "Give fewer cores=."
-            ) from error
+            raise _killed(key) from error
         return Outcome(key, None, KILLED)
     return outcome
 
 
 # --- processes --------------------------------------------------------------------------------------------------------
+
+
+def configured_cores(cores: int | None) -> int:
+    """Return how many processes share work that one does well: those that are asked for, or joblib is configured for.
+
+    Without either it is this process alone; of a cluster without a number all of it.
+    """
+    import joblib
+
+    backend, configured = joblib.parallel.get_active_backend()
+    return int(joblib.effective_n_jobs(cores or configured or getattr(backend, "default_n_jobs", 1)))
 
 
 def spread(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], cores: int | None) -> Iterator[Any]:

@@ -17,6 +17,7 @@ Maximised = Literal["reml", "ml", "laplace"]
 ALWAYS = ("cores", "random_seed", "progress")  # what every engine accepts, so that a loop over methods needs no ifs
 _OF_DRAWS = ("draws", "chains", "keep", "priors")
 _OF_NUTS = ("tune", "target_accept", "sampler")
+_OF_LAPLACE = "nAGQ"
 _REFUSED = ("draws", "chains", *_OF_NUTS, "keep")  # in the order in which they are named
 
 
@@ -100,7 +101,7 @@ ENGINES = (
         "laplace",
         "maximum likelihood (Laplace Approximation)",
         draws=False,
-        arguments=(),
+        arguments=(_OF_LAPLACE,),
         why_not_at="laplace.fit:why_not_laplace",
         run_at="laplace.fit:fit_by_laplace",
         spellings=("glmer", "glmmtmb"),
@@ -150,9 +151,15 @@ def engine_for(model: Any, method: str) -> Engine:
 def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
     """Raise a SamplingError for arguments that the method has no use for; None is what was not asked for.
 
-    "auto" may come to any engine that draws, and takes the arguments of all.
+    "auto" may come to any engine that draws, and takes the arguments of all of them.
     """
     engine = BY_NAME.get(method)
+    if asked.get(_OF_LAPLACE) is not None and (engine is None or not engine.takes(_OF_LAPLACE)):
+        raise SamplingError(
+            f"method='{method}' has no use for {_OF_LAPLACE}={asked[_OF_LAPLACE]!r}.",
+            f"{_OF_LAPLACE}= counts the nodes of quadrature of method='laplace'; 1 is Laplace's approximation.",
+            "Leave it out, or write method='laplace'.",
+        )
     if engine is None:
         return
     if asked.get("priors") is not None and not engine.takes("priors"):

@@ -272,6 +272,23 @@ def share(value: float, pattern: str, draws: int) -> str:
     return number(value, pattern)
 
 
+def probability(value: float, draws: int) -> str:
+    """Format a probability: one that was counted as `share`; of others small ones get an exponent.
+
+    Parameters
+    ----------
+    value : float
+    draws : int
+        Over how many it was counted; 0 for one that was not.
+
+    Examples
+    --------
+    >>> [probability(value, 0) for value in (0.25, 1.23e-40)], probability(0.0, 4000)
+    (['0.250', '1.2e-40'], '< 1/4,000')
+    """
+    return number(value, ".2g") if 0 < value < 0.5 * SMALL else share(value, ".3f", draws)
+
+
 def p_value(value: float) -> str:
     """Format a p-value as R does.
 

@@ -42,8 +42,20 @@ class SampledLeaveOneOut(ELPDDataLOOSubsample):
         return _beneath(str(super()._footer()), self.caveat)  # type: ignore[no-untyped-call]
 
 
+@dataclass(kw_only=True, repr=False)
 class KFold(ELPDDataLOOKFold):
-    """What `kfold` returns, which describes it: ArviZ's ELPDData."""
+    """What `kfold` returns: ArviZ's ELPDData, with what speaks against it.
+
+    Attributes
+    ----------
+    caveat : str
+        Which folds cannot be trusted and why, and what to do; empty where all can. `kfold` describes all others.
+    """
+
+    caveat: str = ""
+
+    def _footer(self) -> str:
+        return _beneath("", self.caveat)
 
 
 def _beneath(footer: str, caveat: str) -> str:

@@ -17,27 +17,23 @@ from speclet_formula.common.batch import run_batch, with_progress
 from speclet_formula.common.seeds import generator
 from speclet_formula.comparison.loo import check_draws, check_finite
 from speclet_formula.comparison.pointwise import (
+    COSTLY_DRAWS,
+    DRAWS,
     MOST_REFITS,
     REFITS,
     SEED,
     good_pareto_k,
     relative_efficiency,
-    thinned,
     weigh,
 )
 from speclet_formula.design import FixedTerm
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.transforms import label_of
-from speclet_formula.errors import ComparisonError, nearest
+from speclet_formula.errors import ComparisonError, listed, nearest
 from speclet_formula.inference.datatree import settings_of
 from speclet_formula.inference.exact.density import Marginal, log_likelihood, marginal_of, why_not_exact
-from speclet_formula.inference.exact.leave_one_out import (
-    DrawnVariances,
-    LeftOut,
-    predict_without,
-    read_variances,
-    refit_without,
-)
+from speclet_formula.inference.exact.drawn_variances import DrawnVariances, read_variances, thinned
+from speclet_formula.inference.exact.leave_one_out import LeftOut, predict_without, refit_without
 from speclet_formula.inference.plans import DrawsArguments, at_least
 from speclet_formula.model import Model, in_order_of
 from speclet_formula.posterior import Fit
@@ -128,7 +124,8 @@ def kfold(
         As `arviz.loo_kfold` returns, for `arviz.compare`: `elpd`, `se`, `p`, `n_samples`, `n_data_points`, `n_folds`
         and, with the dimension "__obs__", `elpd_i` and `p_kfold_i`; with `joint=True` their dimension is "fold". In
         `elpd_i` the coordinate "fold" names each row's fold, so that `elpd_i.groupby("fold").sum()` has the elpd of
-        every fold. `pareto_k`, of the row's fold, and `good_k` are None after refits. `elpd_i.attrs` holds `kind`,
+        every fold. `caveat` says which folds cannot be trusted and what to do, beneath the numbers too; it is empty
+        where all can. `pareto_k`, of the row's fold, and `good_k` are None after refits. `elpd_i.attrs` holds `kind`,
         "integrated" or "refitted", `joint`, `n_redone` (folds that were fitted anew) and `not_converged` (the names of
         folds whose refit did not converge; `warning` is true then, and where a k is high).
 
@@ -229,7 +226,7 @@ def _integrated(fit: Fit, folds: Folds, progress: bool) -> tuple[list[_Fold], in
     """Predict each fold with all coefficients integrated out."""
     marginal = marginal_of(fit.model, threads=os.cpu_count() or 1)
     costly = marginal.system.layout.size * len(folds.labels) >= COSTLY
-    known = thinned(fit.model, draws_of(fit), costly=costly)
+    known = thinned(fit.model, draws_of(fit), COSTLY_DRAWS if costly else DRAWS)
     draws, efficiency = read_variances(fit.model, known), relative_efficiency(known)
     whole = log_likelihood(marginal, draws.sds, draws.partial)
     limit, left = good_pareto_k(len(draws.sds)), MOST_REFITS
@@ -309,9 +306,9 @@ def _estimate(fit: Fit, folds: Folds, predicted: list[_Fold], *, joint: bool, ki
     within = _within_sample(fit, folds, joint=joint)
     k = np.array([fold.k for fold in predicted])
     limit = good_pareto_k(n_draws)
-    unconverged = [
-        label for label, fold in zip(folds.labels, predicted, strict=True) if fold.verdict not in ("", "converged")
-    ]
+    named = list(zip(folds.labels, predicted, strict=True))
+    unconverged = [label for label, fold in named if fold.verdict not in ("", "converged")]
+    high = [label for label, fold in named if kind == "integrated" and not fold.k <= limit]
     about = {
         "kind": kind,
         "joint": joint,
@@ -337,12 +334,29 @@ def _estimate(fit: Fit, folds: Folds, predicted: list[_Fold], *, joint: bool, ki
         n_samples=n_draws,
         n_data_points=n,
         scale="log",
-        warning=bool(unconverged) or (weighted and bool((~(k <= limit)).any())),
+        warning=bool(unconverged or high),
+        caveat=_caveat(high, unconverged, len(named), limit),
         elpd_i=labelled(elpd, "elpd_i"),
         n_folds=len(folds.labels),
         p_kfold_i=labelled(within - elpd, "p_kfold_i"),
         **smoothing,
     )
+
+
+def _caveat(high: Sequence[str], unconverged: Sequence[str], n_folds: int, limit: float) -> str:
+    """Say which folds cannot be trusted, why, and what to do; nothing where all can."""
+    if high:
+        return (
+            f"This estimate cannot be trusted: the Pareto k of {len(high):,} of {n_folds:,} folds is above {limit:.2f} "
+            f"({listed(high, _NAMED)}): draws of the variances with these rows say too little of what they are without "
+            "them. Fit the model with more draws, or make other folds."
+        )
+    if unconverged:
+        return (
+            f"This estimate cannot be trusted: the fit without {len(unconverged):,} of {n_folds:,} folds did not "
+            f"converge ({listed(unconverged, _NAMED)}). Give kfold() more draws= or tune=, which its fits take."
+        )
+    return ""
 
 
 def _within_sample(fit: Fit, folds: Folds, *, joint: bool) -> np.ndarray:

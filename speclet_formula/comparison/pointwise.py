@@ -21,16 +21,8 @@ import numpy as np
 from speclet_formula.common.batch import with_progress
 from speclet_formula.common.seeds import generator
 from speclet_formula.inference.exact.density import Marginal, marginal_of
-from speclet_formula.inference.exact.leave_one_out import (
-    DrawnVariances,
-    left_out_blocks,
-    read_variances,
-    redraw,
-    refit_without,
-    rows_at_once,
-    variance_names,
-)
-from speclet_formula.model import Model
+from speclet_formula.inference.exact.drawn_variances import DrawnVariances, read_variances, thinned
+from speclet_formula.inference.exact.leave_one_out import left_out_blocks, redraw, refit_without, rows_at_once
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.convergence import log_sum_exp, smooth_weights
 from speclet_formula.posterior.draws import Draws, draws_of
@@ -125,7 +117,7 @@ def integrated_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = 
     """
     model = fit.model
     marginal = marginal_of(model, threads=os.cpu_count() or 1)
-    known = thinned(model, draws_of(fit), costly=_numbers(marginal) >= COSTLY)
+    known = thinned(model, draws_of(fit), COSTLY_DRAWS if _numbers(marginal) >= COSTLY else DRAWS)
     draws, efficiency = read_variances(model, known), relative_efficiency(known)
     guesses = None if choose is None else _at_mean_variances(marginal, draws)
     drawn = choose(guesses[0]) if choose and guesses else None
@@ -288,12 +280,6 @@ def _smoothed(block: np.ndarray, efficiency: float) -> tuple[np.ndarray, np.ndar
 def _numbers(marginal: Marginal) -> int:
     """Return about how many numbers a draw of the variances goes through."""
     return len(marginal.system.response) + marginal.system.layout.size + marginal.system.equations.work
-
-
-def thinned(model: Model, draws: Draws, *, costly: bool) -> Draws:
-    """Return the variances alone, of as many draws as are worth their while."""
-    step = max(1, len(draws) // (COSTLY_DRAWS if costly else DRAWS))
-    return draws.only(variance_names(model)).thinned(step)
 
 
 def _redrawn(marginal: Marginal, rows: np.ndarray, draws: DrawnVariances) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,7 @@ from speclet_formula.common.files import has_no_order, without_order
 from speclet_formula.design.merged import count_rows
 from speclet_formula.design.numbers import numeric_text, refuse_infinite, refuse_lost_digits
 from speclet_formula.design.scans import Scan, numbers_of, read_columns, read_merged
-from speclet_formula.design.transforms import as_factor, label_of
+from speclet_formula.design.transforms import as_factor, label_of, observed_levels_of
 from speclet_formula.errors import DataError, FormulaError, listed, nearest
 
 Missing = Literal["error", "drop"]
@@ -409,18 +409,17 @@ def _text_factor(column: pd.Series) -> pd.Categorical:
 
 def _clean_categories(column: pd.Series) -> pd.Series:
     """Keep the analyst's order of the observed categories, and make every label a string."""
-    observed = column.cat.remove_unused_categories()
-    if observed.cat.categories.dtype.kind == "f":
-        refuse_lost_digits(observed.cat.categories.to_numpy(), str(column.name))
-    labels = [label_of(category) for category in observed.cat.categories]
+    observed = observed_levels_of(column.array)
+    if observed.categories.dtype.kind == "f":
+        refuse_lost_digits(observed.categories.to_numpy(), str(column.name))
+    labels = [label_of(category) for category in observed.categories]
     if len(set(labels)) < len(labels):
         raise DataError(
             f"column '{column.name}' has different categories that print alike: {listed(labels, 6)}.",
             "Each level needs a label of its own.",
             "Rename the categories with .cat.rename_categories.",
         )
-    codes = observed.cat.codes.to_numpy()
-    factor = pd.Categorical.from_codes(codes, categories=pd.Index(labels, dtype=object), ordered=True)
+    factor = pd.Categorical.from_codes(observed.codes, categories=pd.Index(labels, dtype=object), ordered=True)
     return pd.Series(factor, index=column.index)
 
 

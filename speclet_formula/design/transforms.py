@@ -88,13 +88,20 @@ def _round(x: Any, digits: float = 0) -> np.ndarray:
 def as_factor(x: Any) -> pd.Categorical:
     """Return x as a factor: a factor keeps its order, numbers and text are sorted, and every label is a string."""
     if isinstance(x, pd.Categorical):
-        return x.remove_unused_categories()
+        return observed_levels_of(x)
     if np.ndim(x) > 1:
         raise ValueError(f"it takes one column, not {np.shape(x)[1]}")
     codes, values = pd.factorize(np.asarray(x), sort=True)
     short = isinstance(values, np.ndarray) and values.dtype.kind == "f" and values.dtype.itemsize < 8  # noqa: PLR2004
     labels = [label_of(value) for value in (values if short else values.tolist())]
     return pd.Categorical.from_codes(codes, categories=pd.Index(labels, dtype=object), ordered=True)
+
+
+def observed_levels_of(factor: pd.Categorical) -> pd.Categorical:
+    """Return a factor without the levels that do not occur; pandas would sort the rows for that."""
+    occurs = np.zeros(len(factor.categories) + 1, dtype=bool)  # the last for what is missing
+    occurs[factor.codes] = True
+    return factor if occurs[:-1].all() else factor.remove_unused_categories()
 
 
 def label_of(value: Any) -> str:

@@ -12,6 +12,7 @@ from speclet_formula.design.design import Predictor
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
+from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.draws import Fitted, draws_of, statistics_in
 
 
@@ -166,6 +167,11 @@ def seed_of(fit: Fitted) -> int | None:
     """Return the seed that a fit's draws were asked for with; None where none was, or it is not known."""
     seed = statistics_in(fit.idata)[1].get("random_seed")
     return seed if type(seed) is int else None
+
+
+def nodes_of(fit: PointFit) -> int | None:
+    """Return the argument nAGQ of `fit` that made a fit without draws; None where it was left out."""
+    return None if fit.estimates.nodes == 1 else fit.estimates.nodes
 
 
 def settings_of(fit: Fitted, method: str) -> dict[str, Any]:

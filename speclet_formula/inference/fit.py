@@ -15,7 +15,7 @@ from speclet_formula.design.tables import Missing
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.datatree import kept_factors, note_settings, without_others
-from speclet_formula.inference.plans import FitArguments, RunArguments, Sampler, plan_of
+from speclet_formula.inference.plans import FitArguments, PointArguments, RunArguments, Sampler, plan_of
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import diagnose
@@ -63,6 +63,7 @@ def fit(
     progress: bool = True,
     sampler: Sampler | None = None,
     keep: str | Sequence[str] | None = None,
+    nAGQ: int | None = None,
 ) -> Fit | PointFit:
     """Fit a model.
 
@@ -100,6 +101,10 @@ def fit(
         effects, SDs and correlations always are, and what is kept is as it would be beside the others. For screens of
         10^5 effects and more, whose draws would fill the memory. `ranef` then has the kept factors alone, and what
         needs the others, such as `fitted`, says so.
+    nAGQ : int, optional
+        For laplace, as in lme4's `glmer`: with more than 1 the effects of a single group term of one column are
+        integrated by adaptive Gauss-Hermite quadrature with so many nodes, up to 100. 1 is Laplace's approximation.
+        The log-likelihood is that of the data, whereas lme4's leaves out a constant as soon as nAGQ is above 1.
 
     Returns
     -------
@@ -124,7 +129,7 @@ def fit(
     engine = engine_for(model, method)
     asked: dict[str, Any] = {
         "draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "sampler": sampler,
-        "keep": keep,
+        "keep": keep, "nAGQ": nAGQ,
     }  # fmt: skip
     refuse_unused(method, asked)
     if not engine.draws and cores is None:
@@ -271,7 +276,7 @@ def glmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
-    **fit_arguments: Unpack[RunArguments],
+    **fit_arguments: Unpack[PointArguments],
 ) -> PointFit: ...
 
 

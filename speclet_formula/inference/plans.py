@@ -22,6 +22,12 @@ class RunArguments(TypedDict, total=False):
     progress: bool
 
 
+class PointArguments(RunArguments, total=False):
+    """Arguments of `fit` of an engine that maximises the likelihood of other families than gaussian."""
+
+    nAGQ: int | None
+
+
 class DrawsArguments(TypedDict, total=False):
     """Arguments of `fit` that are about draws."""
 
@@ -60,6 +66,7 @@ class SamplingPlan:
     progress: bool
     sampler: Sampler
     keep: tuple[str, ...] | None = None  # labels of the blocks whose effects are kept; None: all of them
+    nodes: int = 1  # of quadrature, lme4's nAGQ; 1 is Laplace's approximation
 
 
 def plan_of(asked: Mapping[str, Any]) -> SamplingPlan:
@@ -77,6 +84,7 @@ def plan_of(asked: Mapping[str, Any]) -> SamplingPlan:
         progress=given["progress"],
         sampler=known_sampler(given["sampler"]),
         keep=given.get("keep"),
+        nodes=given.get("nAGQ", 1),
     )
 
 

@@ -16,7 +16,7 @@ from speclet_formula.design.response import trials_of_proportion
 from speclet_formula.errors import DataError
 from speclet_formula.families import check_response
 from speclet_formula.formula.terms import Call, Expression, Name, columns_of, text_of
-from speclet_formula.inference.datatree import settings_of
+from speclet_formula.inference.datatree import nodes_of, settings_of
 from speclet_formula.inference.fit import fit as fit_model
 from speclet_formula.model import Model, in_order_of, replace_parts
 from speclet_formula.model.findings import inspect_response
@@ -68,6 +68,8 @@ def refit(
     """
     model = fit if isinstance(fit, Model) else fit.model
     settings: dict[str, Any] = ({} if isinstance(fit, Model) else {"method": fit.method}) | fit_arguments
+    if isinstance(fit, PointFit) and settings["method"] == fit.method:
+        settings = {"nAGQ": nodes_of(fit)} | settings
     if isinstance(fit, Fit):
         settings = settings_of(fit, settings["method"]) | settings
     again: Fit | PointFit = fit_model(with_response(model, newresp, keep_priors=keep_priors), **settings)

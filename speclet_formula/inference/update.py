@@ -11,7 +11,7 @@ from typing import Any, overload
 from speclet_formula.common.arguments import check_functions, unknown_keyword
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
-from speclet_formula.inference.datatree import settings_of
+from speclet_formula.inference.datatree import nodes_of, settings_of
 from speclet_formula.inference.fit import fit as fit_model
 from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import Fit, PointFit
@@ -95,7 +95,7 @@ def update(
         of_model = {name: value for name, value in changes.items() if name in _OF_MODEL}
         of_fit = {name: value for name, value in changes.items() if name in _OF_FIT}
         model = _updated_model(fit.model, formula, data, of_model)
-        again: Fit | PointFit = fit_model(model, **(_settings(fit, model) | of_fit))
+        again: Fit | PointFit = fit_model(model, **(_settings(fit, model, of_fit.get("method")) | of_fit))
         return again
     _check_settings(changes | ({} if data is None else {"data": data}), ("functions",), "a formula")
     check_functions(changes.get("functions"))
@@ -152,10 +152,10 @@ def _kept_priors(model: Model, changed: Model) -> tuple[Slot, ...]:
     return tuple(replace(slot, source=own[slot.slot].source) if slot.slot in own else slot for slot in resolved)
 
 
-def _settings(fit: Fit | PointFit, model: Model) -> dict[str, Any]:
-    """Return how a fit was made, as far as it serves the changed model."""
+def _settings(fit: Fit | PointFit, model: Model, method: str | None) -> dict[str, Any]:
+    """Return how a fit was made, as far as it serves the changed model, and the new method if there is one."""
     if isinstance(fit, PointFit):
-        return {"method": fit.method}
+        return {"method": fit.method} | ({"nAGQ": nodes_of(fit)} if method in (None, fit.method) else {})
     draws, blocks = draws_of(fit), fit.model.design.blocks
     kept = {block.group for block in blocks if all(slot in draws for slot in block.slots)}
     new = dict.fromkeys(block.group for block in model.design.blocks)

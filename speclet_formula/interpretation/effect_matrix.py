@@ -9,13 +9,15 @@ import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock
 from speclet_formula.errors import EstimateError, listed, nearest
-from speclet_formula.interpretation.level_effects import sign_probabilities
+from speclet_formula.inference.exact.given_variances import Addend, GivenVariances, given_variances, log_signs
+from speclet_formula.interpretation.level_effects import least_told, sign_probabilities
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.estimates import Array, Interval, IntervalKind, interval_of, points_of, stack, summarise
 from speclet_formula.prediction import BLOCK_BYTES
 
 type Value = Literal["estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr"]
 
+PROBABILITIES = ("p_negative", "lfsr")
 VALUES = ("estimate", "std_error", "conf_low", "conf_high", "p_negative", "lfsr")
 SELECTIVITY = (
     "level", "columns", "sd", "sd_low", "sd_high", "most_negative", "estimate", "difference", "std_error", "conf_low",
@@ -33,6 +35,7 @@ class _Crossing:
     row_codes: np.ndarray  # (cells,)
     column_codes: np.ndarray  # (cells,)
     parts: tuple[tuple[str, np.ndarray], ...]  # variables, with the element that belongs to each cell; -1 for none
+    first: np.ndarray  # (cells,) a row of the data in each
     label: str
 
 
@@ -90,13 +93,16 @@ def effect_matrix(
         )
     crossing = _cross(fit, rows, columns)
     values = np.full((len(crossing.rows), len(crossing.columns)), np.nan)
-    for cells, draws in _cell_blocks(fit, crossing):
+    given = given_variances(fit) if value in PROBABILITIES else None
+    if given is not None:
+        values[crossing.row_codes, crossing.column_codes] = _normal(given, crossing, value)
+    for cells, draws in _cell_blocks(fit, crossing) if given is None else ():
         values[crossing.row_codes[cells], crossing.column_codes[cells]] = _values(draws, value, interval)
     frame = pd.DataFrame(
         values, index=pd.Index(crossing.rows, name=rows), columns=pd.Index(crossing.columns, name=columns)
     )
     frame.attrs.update(value=value, effect=crossing.label, interval=str(interval), point_estimate=interval.point)
-    frame.attrs["draws"] = len(draws_of(fit))
+    frame.attrs["draws"] = len(draws_of(fit)) if given is None else 0
     return frame
 
 
@@ -153,9 +159,16 @@ def selectivity(
     return frame
 
 
+def _normal(given: GivenVariances, crossing: _Crossing, value: Value) -> Array:
+    """Return the wanted probability of each cell of an exact fit, as `level_effects` does."""
+    addends = [Addend(slot, np.maximum(codes, 0), (codes >= 0).astype(float)) for slot, codes in crossing.parts]
+    negative, positive = log_signs(given, addends, crossing.first)
+    return least_told(negative if value == "p_negative" else np.minimum(negative, positive))
+
+
 def _values(draws: Array, value: Value, interval: Interval) -> Array:
     """Return the wanted summary of each cell."""
-    if value in ("p_negative", "lfsr"):
+    if value in PROBABILITIES:
         negative, lfsr = sign_probabilities(draws)
         return negative if value == "p_negative" else lfsr
     return np.asarray(summarise(draws, interval)[value], dtype=np.float64)
@@ -247,6 +260,7 @@ def _cross(fit: Fitted, rows: str, columns: str) -> _Crossing:
         row_codes=row_codes,
         column_codes=column_codes,
         parts=tuple((slot, codes) for slot, codes, _ in parts),
+        first=first,
         label=" + ".join(slot for slot, *_ in parts),
     )
 

@@ -1,22 +1,21 @@
-"""Hypotheses as text, and how probable each is: brms' `hypothesis`.
+"""Hypotheses as text, and how probable each is: brms' `hypothesis`. Reading a text is left to `expressions`."""
 
-Nothing in a text is evaluated but numbers, names of parameters, + - * / and parentheses.
-"""
-
-import operator
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import Literal
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.special import ndtr
 
-from speclet_formula.design.design import GroupBlock, Predictor, sd_name
-from speclet_formula.errors import EstimateError, FormulaError, listed, nearest
-from speclet_formula.formula.terms import bare_name
-from speclet_formula.posterior.draws import Draws, Fitted, draws_of
+from speclet_formula.errors import EstimateError
+from speclet_formula.inference.exact.given_variances import (
+    Addend,
+    GivenVariances,
+    given_variances,
+    has_coefficient,
+    moments,
+)
+from speclet_formula.interpretation.expressions import Compared, Expression, parameters_of, read_hypothesis
+from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,
     Array,
@@ -30,123 +29,6 @@ from speclet_formula.posterior.estimates import (
 HYPOTHESES = ("hypothesis", *ESTIMATES, "post_prob", "evidence_ratio")
 _ENDS = 2
 type Texts = str | Sequence[str] | Mapping[str, str]
-type Operator = Literal["<", ">", "="]
-_NUMBER = re.compile(r"(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?")
-_COMPARISON = re.compile(r"<=|>=|==|<|>|=")
-_GOES_ON = re.compile(r"[\w.\[|:]")  # a name that is followed by one of these is not over
-_WORD = re.compile(r"[^\s+*/()<>=-][^\s+*/<>=-]*")
-_SUMS: dict[str, Callable[[Array, Array], Array]] = {"+": operator.add, "-": operator.sub}
-_PRODUCTS: dict[str, Callable[[Array, Array], Array]] = {"*": operator.mul, "/": operator.truediv}
-MOST_CHARACTERS, MOST_DEPTH = 10_000, 100
-"""Longest text of a hypothesis, and deepest nesting of its parentheses and signs."""
-_ALLOWED = "A hypothesis compares two expressions of parameters and numbers, with + - * / and parentheses."
-type Take = partial[Array]
-
-
-@dataclass(frozen=True)
-class Token:
-    """A piece of a hypothesis."""
-
-    kind: Literal["value", "sign", "relation", "end"]
-    text: str
-    position: int
-    value: Array = field(default_factory=lambda: np.empty(0))
-
-
-@dataclass(frozen=True, eq=False)
-class Compared:
-    """A hypothesis that was read.
-
-    Attributes
-    ----------
-    difference : ndarray of float, shape (draws,)
-        Left side less right side.
-    relation : {"<", ">", "="}
-    """
-
-    difference: Array
-    relation: Operator
-
-
-class _Reader:
-    """Reads one side of a hypothesis from its tokens, by recursive descent."""
-
-    def __init__(self, text: str, tokens: list[Token]) -> None:
-        self.text, self.tokens, self.place = text, tokens, 0
-
-    def whole(self) -> Array:
-        """Read all tokens."""
-        value = self.sum()
-        if self.next.kind != "end":
-            raise self.misplaced()
-        return value
-
-    @property
-    def next(self) -> Token:
-        """The token that was not yet read."""
-        return self.tokens[self.place]
-
-    def sum(self) -> Array:
-        """Read terms between + and -."""
-        value = self.product()
-        while self.next.kind == "sign" and self.next.text in _SUMS:
-            apply = _SUMS[self.take().text]
-            value = apply(value, self.product())
-        return value
-
-    def product(self) -> Array:
-        """Read factors between * and /."""
-        value = self.factor()
-        while self.next.kind == "sign" and self.next.text in _PRODUCTS:
-            apply = _PRODUCTS[self.take().text]
-            with np.errstate(divide="ignore", invalid="ignore"):
-                value = apply(value, self.factor())
-        return value
-
-    def factor(self) -> Array:
-        """Read a value, one in parentheses, or one with a sign before it."""
-        if self.next.kind == "value":
-            return self.take().value
-        if self.next.text in ("+", "-"):
-            return self.factor() if self.take().text == "+" else -self.factor()
-        if self.next.text != "(":
-            raise self.misplaced()
-        self.take()
-        value = self.sum()
-        if self.next.text != ")":
-            raise self.misplaced()
-        self.take()
-        return value
-
-    def take(self) -> Token:
-        """Go past a token."""
-        self.place += 1
-        return self.tokens[self.place - 1]
-
-    def misplaced(self) -> FormulaError:
-        """Say which token does not belong where it stands."""
-        token = self.next
-        found = f"'{token.text}' does not belong here." if token.text else "something is missing here."
-        return FormulaError(
-            found, _ALLOWED, "Write for example 'x - 0.5 < 0' or '(x + z) / 2 > sigma'.", self.text, token.position
-        )
-
-
-@dataclass(frozen=True, eq=False)
-class Nameable:
-    """What can be named.
-
-    Attributes
-    ----------
-    scalars : mapping of str to callable
-        By name, what returns the draws of all chains, shape (draws,): fixed effects, thresholds, the family's
-        parameters and the standard deviations of group effects.
-    effects : mapping of str to (GroupBlock, callable)
-        By slot, "1|gene": the block, and what returns the draws of all levels, shape (draws, levels).
-    """
-
-    scalars: Mapping[str, Take]
-    effects: Mapping[str, tuple[GroupBlock, Take]]
 
 
 def hypothesis(
@@ -157,7 +39,7 @@ def hypothesis(
     ci_prob: float | None = None,
     ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
-    """Test hypotheses about parameters by the share of draws for which they hold: brms' `hypothesis`.
+    """Tell how probable hypotheses about parameters are: brms' `hypothesis`.
 
     Parameters
     ----------
@@ -189,6 +71,10 @@ def hypothesis(
         * `evidence_ratio`: post_prob / (1 - post_prob), infinite where it holds for every draw; NaN for ``=``;
         * with `rope`, `p_rope`: share of draws whose difference lies within it, ends included.
 
+        Of a fit by the exact engine, sums of coefficients with numbers are normal given the variances: their
+        probabilities are those of normal distributions, averaged over up to 1,000 draws of the variances, and tell
+        1e-4 from 1e-40.
+
         A point has no probability under a continuous posterior, so ``=`` is answered by `p_rope` alone. A Savage-Dickey
         ratio is not given: it needs the prior density of the difference, and depends on that prior's width more than
         on the data.
@@ -216,52 +102,25 @@ def hypothesis(
     _check_rope(rope)
     n_draws = len(draws_of(fit))
     parameters = parameters_of(fit)
-    rows = [
-        _row(name, text, read_hypothesis(text, parameters, n_draws), rope, interval) for name, text in texts.items()
-    ]
+    read = {name: read_hypothesis(text, parameters, n_draws) for name, text in texts.items()}
+    given = given_variances(fit) if any(compared.difference.weights for compared in read.values()) else None
+    rows = [_row(name, texts[name], compared, given, rope, interval) for name, compared in read.items()]
     columns = HYPOTHESES if rope is None else (*HYPOTHESES, "p_rope")
     frame = stack(rows, columns, interval)
     frame.attrs["draws"] = n_draws
     return frame
 
 
-def read_hypothesis(text: str, parameters: Nameable, n_draws: int) -> Compared:
-    """Read a hypothesis and compute its two sides, draw by draw.
-
-    Parameters
-    ----------
-    text : str
-    parameters : Nameable
-    n_draws : int
-        Draws of all chains.
-
-    Raises
-    ------
-    FormulaError
-        The text is no hypothesis, or names what the model lacks.
-    """
-    text = _without_quotes(text, parameters)
-    if len(text) > MOST_CHARACTERS:
-        problem = f"the hypothesis has {len(text):,} characters."
-        raise FormulaError(problem, f"A hypothesis has at most {MOST_CHARACTERS:,}.", "Give several hypotheses.")
-    tokens = list(_tokens(text, parameters, n_draws))
-    _check_depth(text, tokens)
-    places = [place for place, token in enumerate(tokens) if token.kind == "relation"]
-    if len(places) != 1:
-        raise _not_one_comparison(text, [tokens[place] for place in places])
-    middle = places[0]
-    end = Token("end", "", tokens[middle].position)
-    left = _Reader(text, [*tokens[:middle], end]).whole()
-    right = _Reader(text, tokens[middle + 1 :]).whole()
-    relation: Operator = "<" if "<" in tokens[middle].text else ">" if ">" in tokens[middle].text else "="
-    return Compared(left - right, relation)
-
-
 def _row(
-    name: str, text: str, compared: Compared, rope: tuple[float, float] | None, interval: Interval
+    name: str,
+    text: str,
+    compared: Compared,
+    given: GivenVariances | None,
+    rope: tuple[float, float] | None,
+    interval: Interval,
 ) -> pd.DataFrame:
     """Summarise one hypothesis."""
-    difference = compared.difference
+    difference = compared.difference.draws
     summary = summarise(difference[:, None], interval).assign(hypothesis=name, post_prob=np.nan, evidence_ratio=np.nan)
     if compared.relation == "=" and rope is None:
         raise EstimateError(
@@ -269,12 +128,42 @@ def _row(
             "A hypothesis with = is judged by the share of draws within a region of practical equivalence.",
             "Give the region: rope=(-0.1, 0.1), or write < or >.",
         )
+    normal = None if given is None else _given(given, compared.difference)
     if compared.relation != "=":
-        holds = float(np.mean(difference < 0 if compared.relation == "<" else difference > 0))
-        summary = summary.assign(post_prob=holds, evidence_ratio=holds / (1 - holds) if holds < 1 else np.inf)
+        below, above = _sides(difference, normal)
+        holds, fails = (below, above) if compared.relation == "<" else (above, below)
+        summary = summary.assign(post_prob=holds, evidence_ratio=holds / fails if fails else np.inf)
     if rope is not None:
-        summary = summary.assign(p_rope=float(np.mean((difference >= rope[0]) & (difference <= rope[1]))))
+        summary = summary.assign(p_rope=_between(rope, difference, normal))
     return summary
+
+
+def _given(given: GivenVariances, difference: Expression) -> tuple[Array, Array] | None:
+    """Return means and SDs of a sum of coefficients given draws of the variances; None of anything else."""
+    used = [(key, weight) for key, weight in (difference.weights or {}).items() if weight]
+    if not used or not all(has_coefficient(given, variable) for (variable, _), _ in used):
+        return None
+    addends = [Addend(name, np.array([element]), np.array([weight])) for (name, element), weight in used]
+    means, sds = moments(given, addends)
+    return means[:, 0] + difference.constant, sds[:, 0]
+
+
+def _sides(draws: Array, normal: tuple[Array, Array] | None) -> tuple[float, float]:
+    """Return the probabilities of being below and above zero: normal ones averaged, or the shares of draws."""
+    if normal is None:
+        above = float(np.mean(draws > 0))
+        below = float(np.mean(draws < 0))
+        return below, above
+    z = normal[0] / normal[1]
+    return float(ndtr(-z).mean()), float(ndtr(z).mean())
+
+
+def _between(rope: tuple[float, float], draws: Array, normal: tuple[Array, Array] | None) -> float:
+    """Return the probability of a region, in the same way."""
+    if normal is None:
+        return float(np.mean((draws >= rope[0]) & (draws <= rope[1])))
+    low, high = ((end - normal[0]) / normal[1] for end in rope)
+    return float(np.where(low > 0, ndtr(-low) - ndtr(-high), ndtr(high) - ndtr(low)).mean())
 
 
 def _named_texts(hypotheses: Texts) -> dict[str, str]:
@@ -305,152 +194,3 @@ def _check_rope(rope: object) -> None:
             "It is two numbers, the lower first, in units of the difference between both sides.",
             "Write for example rope=(-0.1, 0.1).",
         )
-
-
-def _check_depth(text: str, tokens: list[Token]) -> None:
-    """Refuse deep nesting before it is read by recursion."""
-    depth = signs = 0
-    for token in tokens:
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
-        signs = signs + 1 if token.text in _SUMS else 0
-        if depth + signs > MOST_DEPTH:
-            problem = f"the hypothesis is nested more than {MOST_DEPTH} deep here."
-            raise FormulaError(problem, _ALLOWED, "Take parentheses and signs out.", text, token.position)
-
-
-def _without_quotes(text: str, parameters: Nameable) -> str:
-    """Take the back-quotes off columns' names, unless a parameter or a level has such signs of its own."""
-    names = [*parameters.scalars, *(level for block, _ in parameters.effects.values() for level in block.levels)]
-    return text if any("`" in name for name in names) else bare_name(text)
-
-
-def _tokens(text: str, parameters: Nameable, n_draws: int) -> Iterator[Token]:
-    """Cut the text into names, numbers and signs."""
-    names = sorted(parameters.scalars, key=len, reverse=True)
-    slots = sorted(parameters.effects, key=len, reverse=True)
-    position = 0
-    while position < len(text):
-        if text[position].isspace():
-            position += 1
-            continue
-        token = (
-            _named(text, position, names, parameters)
-            or _level(text, position, slots, parameters)
-            or _plain(text, position, n_draws)
-        )
-        if token is None:
-            raise _unknown(text, position, parameters)
-        yield token
-        position += len(token.text)
-    yield Token("end", "", len(text))
-
-
-def _named(text: str, position: int, names: list[str], parameters: Nameable) -> Token | None:
-    """Read the longest parameter that stands here whole."""
-    for name in names:
-        end = position + len(name)
-        if text.startswith(name, position) and not _GOES_ON.match(text, end):
-            return Token("value", name, position, parameters.scalars[name]())
-    return None
-
-
-def _level(text: str, position: int, slots: list[str], parameters: Nameable) -> Token | None:
-    """Read a level's effect, "1|gene[BRAF]"; the level may hold brackets of its own."""
-    for slot in slots:
-        start = position + len(slot) + 1
-        if not text.startswith(f"{slot}[", position):
-            continue
-        block, take = parameters.effects[slot]
-        ends = [found.start() for found in re.finditer(r"\]", text[start:])]
-        codes = {label: code for code, label in enumerate(block.levels)}
-        label = next((text[start : start + end] for end in ends if text[start : start + end] in codes), None)
-        if label is None:
-            raise _no_level(text, start, text[start : start + ends[0]] if ends else text[start:], slot, block.levels)
-        return Token("value", f"{slot}[{label}]", position, take()[:, codes[label]])
-    return None
-
-
-def _plain(text: str, position: int, n_draws: int) -> Token | None:
-    """Read a number, a sign or a comparison."""
-    number = _NUMBER.match(text, position)
-    if number and np.isfinite(float(number[0])) and not _GOES_ON.match(text, number.end()):
-        return Token("value", number[0], position, np.full(n_draws, float(number[0])))
-    comparison = _COMPARISON.match(text, position)
-    if comparison:
-        return Token("relation", comparison[0], position)
-    return Token("sign", text[position], position) if text[position] in "+-*/()" else None
-
-
-def _not_one_comparison(text: str, found: list[Token]) -> FormulaError:
-    problem = f"'{text}' has {len(found)} comparisons." if found else f"'{text}' compares nothing."
-    remedy = "Give each as a hypothesis of its own." if found else f"Write '{text.strip() or 'Intercept'} > 0'."
-    position = found[1].position if found else None
-    return FormulaError(problem, "A hypothesis has one of <, > and =.", remedy, text if found else None, position)
-
-
-def _unknown(text: str, position: int, parameters: Nameable) -> FormulaError:
-    found = _WORD.match(text, position)
-    word = found[0] if found else text[position]
-    word = word.rstrip(")") if word.count("(") < word.count(")") else word
-    slots = [f"{slot}[{block.levels[0]}]" for slot, (block, _) in parameters.effects.items()]
-    near = word if word in parameters.effects else nearest(word, [*parameters.scalars, *parameters.effects])
-    if near is not None and near in parameters.effects:
-        remedy = f"Name a level: '{near}[{parameters.effects[near][0].levels[0]}]'."
-    else:
-        remedy = f"Nearest: '{near}'." if near else "Name one of these."
-    return FormulaError(
-        f"'{word}' is no parameter of the model.",
-        f"Parameters: {listed([*parameters.scalars, *slots], 20)}.",
-        remedy,
-        text,
-        position,
-    )
-
-
-def _no_level(text: str, position: int, label: str, slot: str, levels: tuple[str, ...]) -> FormulaError:
-    near = nearest(label, levels)
-    return FormulaError(
-        f"'{slot}' has no level '{label}'.",
-        f"Levels: {listed(levels)}.",
-        f"Nearest: '{slot}[{near}]'." if near else "Name one of these.",
-        text,
-        position,
-    )
-
-
-def parameters_of(fit: Fitted) -> Nameable:
-    """List what can be named in a fit; nothing is copied before it is asked for."""
-    draws, design = draws_of(fit), fit.model.design
-    scalars: dict[str, Take] = {
-        label: partial(_element, draws, "threshold", place) for place, label in enumerate(design.thresholds)
-    }
-    effects: dict[str, tuple[GroupBlock, Take]] = {}
-    for predictor in design.predictors:
-        scalars |= _coefficients(draws, predictor)
-        for block in predictor.groups:
-            for column, slot in zip(block.columns, block.slots, strict=True):
-                name = f"{block.prefix}{column}|{block.group}"
-                effects[name] = block, partial(_whole, draws, slot)
-                scalars[sd_name(name)] = partial(_element, draws, sd_name(slot), 0)
-    varying = {"threshold", *fit.model.design.varying}
-    own = {name: partial(_element, draws, name, 0) for name in fit.model.family.parameters if name not in varying}
-    # A prior may have no standard deviation to draw.
-    known = {name: take for name, take in scalars.items() if take.args[1] in draws}
-    return Nameable(known | own, effects)
-
-
-def _coefficients(draws: Draws, predictor: Predictor) -> dict[str, Take]:
-    """Return fixed effects by label."""
-    return {
-        label: partial(_element, draws, term.variable, place)
-        for term in predictor.fixed
-        for place, label in enumerate(term.columns)
-    }
-
-
-def _element(draws: Draws, variable: str, place: int) -> Array:
-    return draws.variable(variable)[:, place]
-
-
-def _whole(draws: Draws, variable: str) -> Array:
-    return draws.variable(variable)

@@ -13,6 +13,7 @@ from scipy.special import ndtr
 from speclet_formula.design.design import Design, FixedTerm, GroupBlock, Predictor
 from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.formula.terms import bare_name
+from speclet_formula.inference.exact.given_variances import Addend, GivenVariances, given_variances, log_signs
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,
@@ -32,6 +33,7 @@ from speclet_formula.prediction import BLOCK_BYTES
 
 SIGNS = ("p_negative", "lfsr", "s_value", "rank")
 LEVELS = ("group", "level", "term", *ESTIMATES, *SIGNS)
+LOWEST = -700.0  # of logs of probabilities: what is less is given as exp of this, so that no number ends as 0
 # A fixed column over a block's own: what a level adds to its coefficient is one number, up to rounding.
 _SAME = 1e-9
 
@@ -99,15 +101,17 @@ def level_effects(
         * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`;
         * `p_negative`: probability that the effect is below zero;
         * `lfsr`: local false sign rate, the probability that the sign of the effect is not the likelier one,
-          min(P(effect <= 0), P(effect >= 0));
+          min(P(effect <= 0), P(effect >= 0)); one below 1e-304 is given as that;
         * `s_value`: false sign rate to expect among all levels with an `lfsr` no larger than this one's: their mean;
         * `rank`: 1 for the level whose sign is surest: by `lfsr`, then by the size of estimate / std_error.
 
-        Of draws, probabilities are counted: with 1,000 draws none between 0 and 0.001 can be told, and 0 means less
-        than that. `.attrs["draws"]` holds their number, `.attrs["interval"]` names the interval. Of a fit by maximum
-        likelihood they are normal probabilities of conditional mode and standard deviation for given variances, so
-        that the `lfsr` is a little too small where variances are poorly known; `.attrs["draws"]` is 0, and an effect
-        of a variance that is zero has the `lfsr` 1.
+        Of a fit by the exact engine an effect is normal given the variances: probabilities are those of normal
+        distributions, averaged over draws of the variances (1,000 of them, from 100 on where there are many
+        coefficients), so that 1e-4 can be told from 1e-40. Of any other fit with draws they are counted: with 1,000
+        draws none between 0 and 0.001 can be told, and 0 means less than that. `.attrs["draws"]` is the number that
+        they were counted over, or 0; `.attrs["interval"]` names the interval. Of a fit by maximum likelihood they are
+        normal probabilities of conditional mode and standard deviation for given variances, so that the `lfsr` is a
+        little too small where variances are poorly known; an effect of a variance that is zero has the `lfsr` 1.
 
     Raises
     ------
@@ -126,13 +130,19 @@ def level_effects(
     ['p_negative', 'lfsr', 's_value', 'rank']
     """
     interval, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
-    chosen = choose_effects(fit, group, term, add)
+    chosen, log_lfsr = choose_effects(fit, group, term, add), None
     if points is not None:
         frame, n_draws = _from_modes(fit, points, chosen, interval), 0
     else:
         frame, n_draws = _from_draws(fit, chosen, interval)
+        given = given_variances(fit) if any(block is chosen.block for block in fit.model.design.mean.groups) else None
+        if given is not None:
+            signs = log_sign_probabilities(given, chosen)
+            negative, lfsr = least_told(np.stack(signs))
+            frame, n_draws = frame.assign(p_negative=negative, lfsr=lfsr), 0
+            log_lfsr = signs[1]
     frame["s_value"] = s_values(frame["lfsr"].to_numpy())
-    frame["rank"] = _ranks(frame)
+    frame["rank"] = _ranks(frame, log_lfsr)
     label = sum_label(chosen) if chosen.added else chosen.term
     frame = frame.assign(group=chosen.block.group, level=list(chosen.block.levels), term=label)
     frame = stack([frame], LEVELS, interval if points is None else wald(points, interval))
@@ -207,6 +217,37 @@ def effect_blocks(fit: Fitted, chosen: Chosen) -> Iterator[tuple[slice, Array]]:
         for draws, weights in fixed:
             total += draws @ weights[levels].T
         yield levels, total
+
+
+def log_sign_probabilities(given: GivenVariances, chosen: Chosen) -> tuple[Array, Array]:
+    """Return logs of the probability of being negative, and of the local false sign rate, of each level's total effect.
+
+    Parameters
+    ----------
+    given : GivenVariances
+        Of the fit whose effects these are.
+    chosen : Chosen
+        As `choose_effects` gives it: the effect of a block of the mean, and what is added.
+
+    Returns
+    -------
+    log_p_negative, log_lfsr : ndarray of float, shape (levels,)
+    """
+    block, n_levels = chosen.block, len(chosen.block.levels)
+    parts = [Addend(block.slots[chosen.place], np.arange(n_levels), np.ones(n_levels))]
+    parts += [Addend(slot, codes, np.ones(n_levels)) for slot, codes in chosen.others]
+    for name, weights in chosen.fixed:
+        parts += [Addend(name, np.full(n_levels, column), own) for column, own in enumerate(weights.T)]
+    rows = np.full(n_levels, -1)
+    there = np.flatnonzero(block.values[:, chosen.place])
+    rows[block.codes[there]] = there
+    negative, positive = log_signs(given, parts, rows)
+    return negative, np.minimum(negative, positive)
+
+
+def least_told(logs: Array) -> Array:
+    """Return probabilities of their logs; those below 1e-304 as that."""
+    return np.asarray(np.exp(np.maximum(logs, LOWEST)))
 
 
 def sum_label(chosen: Chosen) -> str:
@@ -307,12 +348,13 @@ def _no_joint_draws(points: PointEstimates, chosen: Chosen) -> EstimateError:
     )
 
 
-def _ranks(frame: pd.DataFrame) -> np.ndarray:
+def _ranks(frame: pd.DataFrame, log_lfsr: Array | None = None) -> np.ndarray:
     """Rank by the local false sign rate; among equal ones, as counted draws give, by the size against the error."""
+    rates = frame["lfsr"].to_numpy() if log_lfsr is None else log_lfsr
     with np.errstate(divide="ignore", invalid="ignore"):
         size = np.nan_to_num((frame["estimate"] / frame["std_error"]).abs().to_numpy(), nan=0.0, posinf=np.inf)
     ranks = np.empty(len(frame), dtype=np.int64)
-    ranks[np.lexsort((-size, frame["lfsr"].to_numpy()))] = np.arange(1, len(frame) + 1)
+    ranks[np.lexsort((-size, rates))] = np.arange(1, len(frame) + 1)
     return ranks
 
 

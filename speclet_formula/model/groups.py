@@ -231,10 +231,12 @@ def _factors(block: GroupBlock, design: Design) -> Iterator[tuple[str, LevelCode
 def _nested_in_two(child: str, inner: LevelCodes, parent: str, outer: LevelCodes) -> Iterator[Finding]:
     """Look for levels of a nested factor that occur in several levels of the outer one."""
     codes, levels = inner
-    pairs = pd.unique(codes * len(outer[1]) + outer[0])  # a hash table: linear, where np.unique sorts
-    parents = np.bincount(pairs // len(outer[1]), minlength=len(levels))
+    partner = np.empty(len(levels), dtype=outer[0].dtype)
+    partner[codes] = outer[0]
+    in_several = np.zeros(len(levels), dtype=bool)
+    in_several[codes[partner[codes] != outer[0]]] = True
     repeated = np.bincount(codes, minlength=len(levels)) > 1
-    strays = np.flatnonzero(parents > 1).tolist()
+    strays = np.flatnonzero(in_several).tolist()
     if len(strays) == 0 or len(strays) > MISPLACED_SHARE * repeated.sum():
         return
     named = listed([levels[code] for code in strays])

@@ -314,6 +314,8 @@ class PointEstimates:
         For each of them the combination of columns that is zero in every row, with a one at the dropped column.
     thresholds, threshold_errors : ndarray of float, shape (K - 1,)
         Thresholds between K ordered levels and their standard errors; empty for other responses.
+    nodes : int
+        lme4's `nAGQ`: nodes by which the group effects were integrated, 1 for Laplace's approximation.
     """
 
     criterion: str
@@ -331,6 +333,7 @@ class PointEstimates:
     aliases: tuple[Array, ...] = ()
     thresholds: Array = field(default_factory=partial(np.zeros, 0))
     threshold_errors: Array = field(default_factory=partial(np.zeros, 0))
+    nodes: int = 1
 
 
 def points_of(fit: object) -> PointEstimates | None:

@@ -62,10 +62,10 @@ class Fit:
 
 
 FOOT = "Std.Error and t value are for the estimated variances; a fit by method='exact' carries their uncertainty too."
+QUADRATURE_FOOT = "Std.Error is from the curvature of the likelihood in all parameters, Pr(>|z|) is asymptotic."
 LAPLACE_FOOT = (
-    "Std.Error is from the curvature of the likelihood in all parameters, Pr(>|z|) is asymptotic. Laplace's "
-    "approximation is a first look: it errs where levels have few rows or single trials of 0 and 1, and a fit by "
-    "method='nuts' has no such error."
+    f"{QUADRATURE_FOOT} Laplace's approximation is a first look: it errs where levels have few rows or single trials "
+    "of 0 and 1, and a fit by method='nuts' has no such error."
 )
 
 
@@ -148,14 +148,21 @@ def lay_out_point(fit: PointFit) -> Summary:
         verdict=fit.verdict.capitalize(),
         sentence=fit.sentence,
         remedy=fit.remedy,
-        heading=f"{kind_of_model(fit)} fit by {BY_NAME[fit.method].title}",
+        heading=f"{kind_of_model(fit)} fit by {_title(fit)}",
         facts=tuple(_facts(fit)),
         group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
         counts=counted(fit),
         fixed_effects=fixed_table(frame, total, shown, statistics),
-        foot=LAPLACE_FOOT if laplace else FOOT,
+        foot=(LAPLACE_FOOT if fit.estimates.nodes == 1 else QUADRATURE_FOOT) if laplace else FOOT,
         findings=findings_of(fit),
     )
+
+
+def _title(fit: PointFit) -> str:
+    """Return how it was fitted, as lme4 says it."""
+    if fit.estimates.nodes == 1:
+        return BY_NAME[fit.method].title
+    return f"maximum likelihood (Adaptive Gauss-Hermite Quadrature, nAGQ = {fit.estimates.nodes})"
 
 
 def summary_of(fit: Fit | PointFit) -> Summary:

@@ -206,6 +206,7 @@ def _check_estimates(model: Model, estimates: PointEstimates) -> None:
         require(alias.any(), "aliases")
     _check_array(estimates.thresholds, (len(design.thresholds),), "thresholds", finite=True)
     _check_array(estimates.threshold_errors, (len(design.thresholds),), "thresholds", finite=False)
+    require(type(estimates.nodes) is int and estimates.nodes >= 1, "nodes")
     require(isinstance(estimates.others, tuple), "others")
     for parameter in estimates.others:
         name, *numbers = parameter

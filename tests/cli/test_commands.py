@@ -23,6 +23,7 @@ from speclet_formula.cli.commands import INTERRUPTED, MISTAKE
 from speclet_formula.cli.inputs import read_table, read_truth
 from speclet_formula.cli.options import Verb, options_of
 from speclet_formula.cli.outputs import as_options
+from speclet_formula.common.table import probability
 from speclet_formula.errors import DataError
 from speclet_formula.inference.fit import lmer
 from speclet_formula.posterior.save import save
@@ -911,6 +912,10 @@ def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
     assert genes["rank"].tolist() == list(range(1, 13))
     assert set(genes["gene"][:5]) == {f"gene_{k}" for k in range(5)}
     assert result.stdout.count(f" {genes['gene'][0]} ") == 1
+    assert (genes["lfsr"] > 0).all()
+    assert probability(genes["lfsr"][0], 0) in next(
+        line for line in result.stdout.splitlines() if line.startswith("1 ")
+    )
     assert len(pd.read_parquet("guides.parquet")) == 24
 
 

@@ -13,9 +13,7 @@ DATA = pd.DataFrame({"y": [1.0, 2, 3, 4, 5, 7], "g": list("aabbcc")})
 LMER = "lmer() has no argument "
 MISSING = "missing='error' refuses rows with missing values, missing='drop' leaves them out and counts them."
 ENGINES = "The engine is chosen by method=: 'reml' and 'ml' are lme4's fits, the others draw from the posterior."
-QUADRATURE = (
-    "method='laplace' is Laplace's approximation, nAGQ=1; nAGQ=0 and quadrature with more points are not offered."
-)
+QUADRATURE = "nAGQ= counts the nodes of quadrature of method='laplace'; 1 is Laplace's approximation."
 OFFSET = "An offset is a term of the formula."
 CASES = [
     ({"REML": False}, sf.SamplingError, f"{LMER}REML=.\n{ENGINES}\nWrite method='ml'."),
@@ -57,21 +55,10 @@ CASES = [
         "Write draws=1000, tune=1000.",
     ),
     (
-        {"nAGQ": 1},
-        sf.SamplingError,
-        f"{LMER}nAGQ=.\n{QUADRATURE}\nWrite method='laplace'.",
-    ),
-    (
-        {"nAGQ": 10},
-        sf.SamplingError,
-        f"{LMER}nAGQ=.\n{QUADRATURE}\nWrite method='laplace', or leave nAGQ= out for draws from the posterior, which "
-        "need no approximation.",
-    ),
-    (
         {"drws": 10},
         sf.SamplingError,
         f"{LMER}drws=.\nArguments: formula, data, method, priors, weights, missing, functions, draws, tune, chains, "
-        "cores, target_accept, random_seed, progress, sampler, keep.\nNearest: draws=.",
+        "cores, target_accept, random_seed, progress, sampler, keep, nAGQ.\nNearest: draws=.",
     ),
 ]
 
@@ -264,7 +251,7 @@ def test_functions_are_functions_by_name(call, functions, problem):
 
 
 MODEL_SETTINGS = "data, family, link, priors, weights, missing, functions"
-FIT_SETTINGS = "draws, tune, chains, cores, target_accept, random_seed, progress, sampler, keep"
+FIT_SETTINGS = "draws, tune, chains, cores, target_accept, random_seed, progress, sampler, keep, nAGQ"
 OF_MODEL = "Of Model there are family, link, priors, weights, missing, functions; of fit method, draws, tune, chains, "
 STUDY = "sf.study() has no argument "
 STUDY_ARGUMENTS = "formula, data, truth, nsim, fitted_formula, use_u, reml, random_seed, cores, progress, folder"
@@ -312,8 +299,7 @@ STUDY_ARGUMENTS = "formula, data, truth, nsim, fitted_formula, use_u, reml, rand
         ),
         (
             lambda fit: sf.update(fit, nAGQ=0),
-            f"update() of a fit has no argument nAGQ=.\nArguments: {MODEL_SETTINGS}, method, {FIT_SETTINGS}.\n"
-            "Write method='laplace', or leave nAGQ= out for draws from the posterior, which need no approximation.",
+            f"method='nuts' has no use for nAGQ=0.\n{QUADRATURE}\nLeave it out, or write method='laplace'.",
         ),
         (
             lambda fit: sf.update(fit.model, REML=False),
@@ -322,11 +308,11 @@ STUDY_ARGUMENTS = "formula, data, truth, nsim, fitted_formula, use_u, reml, rand
         ),
         (
             lambda _: sf.fit_by("y ~ 1", DATA, "g", REML=False),
-            f"there is no setting 'REML'.\n{OF_MODEL}target_accept, sampler, keep.\nWrite method='ml'.",
+            f"there is no setting 'REML'.\n{OF_MODEL}target_accept, sampler, keep, nAGQ.\nWrite method='ml'.",
         ),
         (
             lambda _: sf.calibrate("y ~ 1", DATA, REML=False),
-            f"there is no setting 'REML'.\n{OF_MODEL.replace('missing, ', '')}target_accept, sampler, keep.\n"
+            f"there is no setting 'REML'.\n{OF_MODEL.replace('missing, ', '')}target_accept, sampler, keep, nAGQ.\n"
             "Leave it out.",
         ),
         (

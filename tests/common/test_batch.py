@@ -7,6 +7,7 @@ import sys
 import time
 from pathlib import Path
 
+import joblib
 import pytest
 
 from speclet_formula.common import batch
@@ -146,3 +147,26 @@ def test_a_killed_worker_costs_no_task_but_its_own(tmp_path):
     assert outcomes[2].result == 1
     with pytest.raises(SamplingError, match="'25': the process that fitted it was killed, twice"):
         batch_of(lethal, {25: tasks[25]}, cores=2, stop=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # Dask's and tornado's own are not ours
+def test_a_task_that_kills_every_worker_of_a_cluster_is_a_failure(tmp_path):
+    distributed = pytest.importorskip("distributed")
+    cloudpickle = pytest.importorskip("cloudpickle")
+    here = sys.modules[__name__]
+    cloudpickle.register_pickle_by_value(here)  # the workers cannot import this file
+    tasks = {number: (tmp_path / str(number), 0) for number in range(9)} | {3: (tmp_path / "ever", 99)}
+    try:
+        with (
+            distributed.LocalCluster(
+                n_workers=2, processes=True, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            ) as cluster,
+            distributed.Client(cluster),
+            joblib.parallel_config(backend="dask"),
+        ):
+            outcomes = batch_of(lethal, tasks, cores=None)
+    finally:
+        cloudpickle.unregister_pickle_by_value(here)
+    assert [outcome.key for outcome in outcomes] == list(range(9))
+    assert [(outcome.key, outcome.reason) for outcome in outcomes if outcome.failed] == [(3, KILLED)]

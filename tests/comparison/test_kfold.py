@@ -12,7 +12,8 @@ import speclet_formula as sf
 from speclet_formula.comparison.kfold import make_folds
 from speclet_formula.inference.algebra import equations
 from speclet_formula.inference.exact.density import log_likelihood, log_posterior, marginal_of
-from speclet_formula.inference.exact.leave_one_out import predict_without, read_variances
+from speclet_formula.inference.exact.drawn_variances import read_variances
+from speclet_formula.inference.exact.leave_one_out import predict_without
 from speclet_formula.inference.refit import with_rows
 from speclet_formula.inference.translation.to_bambi import to_bambi
 from speclet_formula.posterior.draws import draws_of
@@ -145,7 +146,27 @@ def test_a_fold_with_a_high_k_is_predicted_from_new_draws(monkeypatch):
     assert redone.elpd_i.attrs["n_redone"] == 3
     assert redone.warning
     assert weighted.elpd_i.attrs["n_redone"] == 0
+    assert weighted.caveat == ""
+    assert redone.caveat.startswith(
+        f"This estimate cannot be trusted: the Pareto k of {N_GENES} of {N_GENES} folds is above -1.00 ("
+    )
+    assert redone.caveat in " ".join(str(redone).split())
+    assert "There has been a warning" not in str(redone)
     np.testing.assert_allclose(redone.elpd_i, weighted.elpd_i, atol=0.1)
+
+
+def test_a_caveat_names_the_folds_and_what_to_do():
+    module = import_module("speclet_formula.comparison.kfold")
+    assert module._caveat(["BRAF"], [], 40, 0.7) == (
+        "This estimate cannot be trusted: the Pareto k of 1 of 40 folds is above 0.70 (BRAF): draws of the variances "
+        "with these rows say too little of what they are without them. Fit the model with more draws, or make other "
+        "folds."
+    )
+    assert module._caveat([], [str(k) for k in range(12)], 20, 0.7) == (
+        "This estimate cannot be trusted: the fit without 12 of 20 folds did not converge (0, 1, 2, 3, 4, 5, 6, 7 and "
+        "4 more). Give kfold() more draws= or tune=, which its fits take."
+    )
+    assert module._caveat([], [], 20, 0.7) == ""
 
 
 def test_folds_of_single_rows_are_leave_one_out():

@@ -14,7 +14,7 @@ from hypothesis import given, strategies as st
 from pyarrow import dataset
 
 import speclet_formula as sf
-from speclet_formula.design import scans
+from speclet_formula.design import cells, scans
 
 SHORT = {"draws": 20, "chains": 2, "cores": 1, "random_seed": 1, "progress": False}
 
@@ -87,13 +87,13 @@ def test_squares_keep_their_digits_far_from_zero() -> None:
 @pytest.mark.slow
 def test_only_merged_rows_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[int] = []
-    merge = scans._merged
+    merge = cells.merged
 
     def watched(parts: list[Any], keys: list[str]) -> pd.DataFrame:
-        held.append(sum(len(part) for part in parts if part is not None))
+        held.append(sum(map(len, parts)))
         return merge(parts, keys)
 
-    monkeypatch.setattr(scans, "_merged", watched)
+    monkeypatch.setattr(cells, "merged", watched)
     frame = pd.DataFrame({"y": np.arange(10_000.0), "g": np.tile([f"g{i}" for i in range(50)], 200)})
     assert len(sf.Model("y ~ (1 | g)", scanned(frame, rows=100)).data) == 50
     assert max(held) <= 150 < len(held) * 2

@@ -169,7 +169,10 @@ def test_a_scan_shows_its_columns(tmp_path: Path) -> None:
     assert repr(sf.scan(path)) == f"Scan of '{path}': y, gene"
 
 
-SOURCES = "scan() takes the path of a file or folder, a pyarrow Dataset or a polars LazyFrame."
+SOURCES = (
+    "scan() takes the path of a file or folder, a list of paths or a pattern such as 'screens/*.parquet', a pyarrow "
+    "Dataset or a polars LazyFrame."
+)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Effects of genes in cell lines and how selective they are, against loops over the same draws."""
 
 import doctest
+from dataclasses import replace
 from functools import cache
 from importlib import import_module
 
@@ -152,3 +153,23 @@ def test_messages(case):
 def test_examples():
     crossed = fake_fit(Model("log_fc ~ 1 + (1 | gene/cell_line)", screen_data()))
     assert doctest.testmod(matrices, extraglobs={"crossed": crossed}).failed == 0
+
+
+@pytest.mark.parametrize(
+    "formula", ["log_fc ~ 1 + (1 | gene) + (1 | gene:cell_line)", "log_fc ~ 1 + (cell_line | gene)"]
+)
+def test_signs_of_an_exact_fit_are_normal_probabilities(formula):
+    """As those of a table of levels, and near the counted ones: 800 draws, five standard errors of a half."""
+    data = screen_data().iloc[2:]
+    fit = sf.lmer(formula, data, random_seed=4, draws=400, chains=2)
+    for value in ("p_negative", "lfsr"):
+        matrix = sf.effect_matrix(fit, "gene", "cell_line", value=value)
+        counted = sf.effect_matrix(replace(fit, method="nuts"), "gene", "cell_line", value=value)
+        np.testing.assert_allclose(matrix, counted, atol=5 * 0.5 * np.sqrt(2 / 800))
+        assert matrix.attrs["draws"] == 0
+        if "gene:cell_line" in formula:
+            levels = sf.level_effects(fit, "gene:cell_line", add="gene").set_index("level")[value]
+            for gene in matrix.index:
+                for line in matrix.columns:
+                    known = f"{gene}:{line}" in levels.index
+                    assert not known or matrix.loc[gene, line] == pytest.approx(levels[f"{gene}:{line}"], rel=1e-9)

@@ -1,6 +1,7 @@
 """Hypotheses about parameters, against numpy on the same draws; every refusal's text."""
 
 import doctest
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -64,6 +65,44 @@ def test_several_hypotheses_keep_their_names():
     listed = sf.hypothesis(FIT, ["control[other] > 0", "sigma > 0"])
     assert listed["hypothesis"].to_list() == ["control[other] > 0", "sigma > 0"]
     assert frame.attrs == {"interval": "89% equal-tailed interval", "point_estimate": "mean", "draws": 1000}
+
+
+SUMS = {
+    "1|gene[TP53] - 1|gene[KRAS] < 0": "2 * 1|gene[TP53] < 2 * 1|gene[KRAS]",
+    "-(Intercept + control[other]) / 4 > -1": "3 * (Intercept + control[other]) < 12",
+    "control[other] > 0": "control[other] * (1 + 1) / 2 - 0 * Intercept > 0",
+    "0.5 < Intercept - -1": "Intercept > -0.5",
+}
+
+
+@pytest.fixture(scope="module")
+def exact():
+    data = screen_data()
+    data["log_fc"] -= 2 * (data["control"] == "other") + 1.5 * (data["gene"] == "TP53")
+    return sf.lmer("log_fc ~ control + (1 | gene)", data, random_seed=1, draws=200, chains=2)
+
+
+@pytest.mark.parametrize(("text", "same"), SUMS.items())
+def test_sums_of_coefficients_are_normal_given_the_variances(exact, text, same):
+    """However a sum is written; and near what is counted: 400 draws, five standard errors of a half."""
+    frame = sf.hypothesis(exact, [text, same], rope=(-1, 1))
+    for name in ("post_prob", "evidence_ratio"):
+        first, second = frame[name]
+        assert first == pytest.approx(second, rel=1e-9)
+    counted = sf.hypothesis(replace(exact, method="nuts"), text, rope=(-1, 1)).iloc[0]
+    for name in ("post_prob", "p_rope"):
+        assert frame[name].iloc[0] == pytest.approx(counted[name], abs=5 * 0.5 / np.sqrt(400))
+
+
+def test_a_sure_sum_has_a_ratio(exact):
+    row = sf.hypothesis(exact, "control[other] < 0").iloc[0]
+    assert 1e6 < row["evidence_ratio"] < np.inf
+
+
+@pytest.mark.parametrize("text", ["Intercept * control[other] < 0", "Intercept / sigma < 0", "sigma < 5", "1 < 2"])
+def test_all_else_is_counted(exact, text):
+    found, counted = (sf.hypothesis(fit, text) for fit in (exact, replace(exact, method="nuts")))
+    assert found.equals(counted)
 
 
 def test_equality_is_judged_by_the_rope_alone():

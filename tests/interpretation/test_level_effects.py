@@ -1,6 +1,7 @@
 """Effects of levels, their sums and how sure their signs are, against plain numpy on the same draws."""
 
 import doctest
+from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
@@ -124,6 +125,54 @@ def test_modes_of_reml_are_normal():
     sums, expected_sums = sf.level_effects(fit, "Subject", term="Days", add="Days"), sf.coef(fit)
     expected_sums = expected_sums.query("term == 'Days'").reset_index(drop=True)
     pd.testing.assert_frame_equal(sums.iloc[:, 3:7], expected_sums.iloc[:, 3:7], check_exact=False, rtol=1e-12)
+
+
+def known_fit():
+    """Every draw has the same variances, so that the effects are normal; three genes lie ever further from zero."""
+    data = pd.DataFrame({"gene": np.repeat(list("abcde"), 40), "y": np.random.default_rng(3).normal(0, 1, 200)})
+    data["y"] += data["gene"].map({"a": -1.0, "b": -3.0, "c": 4.0, "d": 0.0, "e": 40.0})
+    fit = fake_fit(sf.Model("y ~ 1 + (1 | gene)", data), {"1|gene": 0.0}, method="exact")
+    fit.idata["posterior"]["sigma"][:], fit.idata["posterior"]["1|gene_sigma"][:] = 1.0, 30.0
+    return fit
+
+
+def test_signs_of_an_exact_fit_are_normal_probabilities():
+    """1e-4 is told from 1e-40, by the closed form for known variances; what underflows is no zero, and is ranked."""
+    fit = known_fit()
+    y, prior = fit.model.design.response, fit.model.slots[0].prior.parameters
+    Z = np.hstack([np.ones((200, 1)), np.kron(np.eye(5), np.ones((40, 1)))])
+    precision = Z.T @ Z + np.diag(np.r_[float(prior["sigma"]), *np.full(5, 30.0)].astype(float) ** -2)
+    right = Z.T @ y + np.r_[float(prior["mu"]) / float(prior["sigma"]) ** 2, np.zeros(5)]
+    L = np.hstack([np.ones((5, 1)), np.eye(5)])
+    means = L @ np.linalg.solve(precision, right)
+    z = means / np.sqrt(np.diag(L @ np.linalg.solve(precision, L.T)))
+    frame = sf.level_effects(fit, "gene", add="Intercept")
+    np.testing.assert_allclose(frame["lfsr"], np.maximum(stats.norm.cdf(-np.abs(z)), np.exp(-700)), rtol=1e-6)
+    np.testing.assert_allclose(frame["p_negative"], np.maximum(stats.norm.cdf(-z), np.exp(-700)), rtol=1e-6)
+    assert frame["lfsr"].iloc[1] < 1e-60
+    assert 0 < frame["lfsr"].iloc[4] < 1e-300
+    assert frame["rank"].to_list() == [4, 3, 2, 5, 1]
+    assert frame.attrs["draws"] == 0
+    ordered = frame.sort_values("lfsr")
+    np.testing.assert_allclose(ordered["s_value"], ordered["lfsr"].expanding().mean(), rtol=1e-12)
+
+
+def test_normal_probabilities_are_near_counted_ones():
+    """4,000 draws, five standard errors of a half, with twice the variance: a false alarm in 10^4 levels or more."""
+    data = screen_data()
+    fit = sf.lmer("log_fc ~ control + (1 | gene) + (1 | gene:cell_line)", data, random_seed=2)
+    for group, add in (("gene", ()), ("gene", "Intercept"), ("gene:cell_line", ("gene", "Intercept"))):
+        normal = sf.level_effects(fit, group, add=add)
+        counted = sf.level_effects(replace(fit, method="nuts"), group, add=add)
+        np.testing.assert_allclose(normal["p_negative"], counted["p_negative"], atol=5 * 0.5 * np.sqrt(2 / 4000))
+        pd.testing.assert_frame_equal(normal.iloc[:, :7], counted.iloc[:, :7])
+
+
+def test_a_saved_fit_is_as_sure(tmp_path):
+    fit = sf.lmer("log_fc ~ 1 + (1 | gene)", screen_data(), random_seed=2, draws=100, chains=2)
+    sf.save(fit, tmp_path / "fit.zip")
+    again = sf.level_effects(sf.load(tmp_path / "fit.zip"), "gene", add="Intercept")
+    pd.testing.assert_frame_equal(again, sf.level_effects(fit, "gene", add="Intercept"), check_exact=False, rtol=1e-9)
 
 
 def test_an_effect_without_variance_has_no_sign():

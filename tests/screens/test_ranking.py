@@ -9,6 +9,7 @@ from matplotlib.text import Text
 
 import speclet_formula as sf
 from speclet_formula.errors import DataError, EstimateError
+from speclet_formula.screens import ranking
 from tests.fakes import fake_fit
 
 FORMULA = "log_fc ~ (1 | gene) + (1 | gene:sgRNA)"
@@ -61,6 +62,19 @@ def test_genes_are_ranked_by_the_sum_of_mean_and_effect():
     assert both["lfsr"].is_monotonic_increasing
     alone = sf.rank_genes(fit(), add=()).set_index("gene")["estimate"]
     np.testing.assert_allclose(alone.loc[labels], effects.mean(axis=0))
+
+
+def test_a_direction_ranks_beyond_what_is_told_from_one():
+    """P(effect < 0) of the surest losses is 1 in double precision: the other side tells them apart."""
+    effects = pd.DataFrame(
+        {
+            "estimate": [-3.0, -5.0, -1.0, 0.1, 2.0, 5.0, -4.0], "std_error": [0.1, 0.2, 0.4, 1.0, 0.1, 0.1, 0.5],
+            "p_negative": [1.0, 1.0, 0.99, 0.46, 1e-30, 1e-80, 1.0],
+            "lfsr": [1e-90, 1e-60, 0.01, 0.46, 1e-30, 1e-80, 1e-17],
+        }
+    )  # fmt: skip
+    assert ranking._order(effects, "negative").tolist() == [0, 1, 6, 2, 3, 4, 5]
+    assert ranking._order(effects, "positive").tolist() == [5, 4, 3, 2, 6, 1, 0]
 
 
 def test_point_fits_rank_too():
@@ -215,6 +229,16 @@ def test_pictures_show_the_numbers_of_the_tables():
     assert f"Area under the ROC curve {separation.auc_roc:.3f}" in picture.alt
     np.testing.assert_allclose(picture.figure.axes[1].get_lines()[1].get_xdata(), separation.roc["false_positive_rate"])
     assert repr(separation).startswith("2 essential against 2 nonessential controls: ROC AUC")
+
+
+def test_a_volcano_of_normal_probabilities_has_no_ceiling():
+    table = sf.rank_genes(fit())
+    table["lfsr"] = [1e-60, 1e-9, 0.01, 0.2, 0.4]
+    table.attrs["draws"] = 0
+    axis = sf.plot_volcano(table).figure.axes[0]
+    heights = np.concatenate([np.asarray(kind.get_offsets())[:, 1] for kind in axis.collections])
+    assert sorted(heights.round(1).tolist()) == [0.4, 0.7, 2.0, 9.0, 60.0]
+    assert not any("draws can tell" in text.get_text() for text in axis.texts)
 
 
 @pytest.mark.slow

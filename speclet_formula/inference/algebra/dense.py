@@ -141,6 +141,10 @@ class DenseFactors:
         pairs, places = rows
         return np.asarray((pairs @ self.inverse(places).T).T)
 
+    def squares(self, vectors: np.ndarray) -> np.ndarray:
+        """Return v'P^-1 v, (k, n), of any vectors (n, p) in the rows' own order."""
+        return self.spreads(vectors)
+
 
 def _cholesky(matrices: np.ndarray) -> np.ndarray:
     """Factor matrices (k, p, p), of which the lower triangles count; NaN where one is not positive definite."""

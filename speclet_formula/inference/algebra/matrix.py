@@ -81,7 +81,11 @@ class Factors(Protocol):
         ...
 
     def spreads(self, rows: Any) -> np.ndarray:
-        """Return w'P^-1 w, (k, n), of n rows as `prepared` makes them."""
+        """Return w'P^-1 w, (k, n), of n rows of W, or of parts of such, as `prepared` makes them."""
+        ...
+
+    def squares(self, vectors: np.ndarray) -> np.ndarray:
+        """Return v'P^-1 v, (k, n), of any vectors (n, p) in the coefficients' own order: a solution each."""
         ...
 
 

@@ -301,14 +301,12 @@ class PatternedFactors:
     def spreads(self, rows: PatternedRows, *, given: int = 0) -> np.ndarray:
         """Return w'P^-1 w, (1, n), of n rows; the last rows of P, so many as are `given`, are left out of it."""
         forest, kinds = self.equations.forest, np.empty(len(rows.first))
-        size = len(self.equations.order) - given
         if len(rows.first) <= FEW_ROWS:
             for place, row in enumerate(rows.first):
                 entries = slice(rows.rows.starts[row], rows.rows.starts[row + 1])
                 w = np.zeros(len(self.equations.order))
                 w[rows.rows.columns[entries]] = rows.rows.values[entries]
-                self._forward(w)
-                kinds[place] = w[:size] @ w[:size]
+                kinds[place] = self._square(w, given)
         else:
             inverse, corner = self.inverse(rows.contexts, given=given)
             spreads(forest, rows.contexts, inverse, corner, rows.rows, rows.first, kinds)
@@ -319,6 +317,16 @@ class PatternedFactors:
         corner, inverse = inverse_corner(self.corner, given), np.empty(contexts.starts[-1])
         invert(self.equations.forest, contexts, self.fronts, corner, inverse)
         return inverse, corner
+
+    def squares(self, vectors: np.ndarray) -> np.ndarray:
+        """Return v'P^-1 v, (1, n), of any vectors (n, p) in the coefficients' own order."""
+        return np.array([[self._square(vector[self.equations.order]) for vector in vectors]])
+
+    def _square(self, vector: np.ndarray, given: int = 0) -> float:
+        """Return the same of a vector by position, which is used up."""
+        self._forward(vector)
+        free = vector[: len(vector) - given]
+        return float(free @ free)
 
     def _forward(self, vector: np.ndarray) -> None:
         """Overwrite a vector b by the solution of C x = b."""

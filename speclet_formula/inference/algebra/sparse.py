@@ -144,9 +144,18 @@ class SparseFactors:
         for i in range(count):
             w, entries = np.zeros(pattern.size), slice(rows.starts[i], rows.starts[i + 1])
             w[rows.columns[entries]] = rows.values[entries]
-            forward(pattern, self.factor, w)
-            spreads[i] = w[: pattern.size - given] @ w[: pattern.size - given]
+            spreads[i] = self._square(w, given)
         return spreads[None]
+
+    def squares(self, vectors: np.ndarray) -> np.ndarray:
+        """Return v'P^-1 v, (1, n), of any vectors (n, p) in the rows' own order."""
+        return np.array([[self._square(vector[self.matrix.order]) for vector in vectors]])
+
+    def _square(self, vector: np.ndarray, given: int = 0) -> float:
+        """Return the same of a vector by position, which is used up."""
+        forward(self.matrix.pattern, self.factor, vector)
+        free = vector[: len(vector) - given]
+        return float(free @ free)
 
 
 def sparse_matrix(

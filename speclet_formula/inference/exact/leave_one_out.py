@@ -6,7 +6,6 @@ weights is left to `comparison`.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import combinations
 
 import numpy as np
 
@@ -19,23 +18,13 @@ from speclet_formula.inference.exact.density import (
     prior_precisions,
     theta_of,
 )
+from speclet_formula.inference.exact.drawn_variances import DrawnVariances
 from speclet_formula.inference.exact.proposals import combine, cover, fit_proposal, propose
-from speclet_formula.model import Model
-from speclet_formula.posterior.draws import Draws
 
 # Of draws x rows. Each block factors the precision anew for each draw, hence a large one.
 BLOCK_BYTES = 512 * 2**20
 PROPOSALS = 1000  # in each round of fitting a proposal to the posterior without a row
 GOOD_EFFICIENCY = 0.6  # of their weights, at which the fitting stops
-NEAREST = 1 - 1e-12  # a correlation that was rounded to 1 is taken for this
-
-
-@dataclass(frozen=True, eq=False)
-class DrawnVariances:
-    """Draws of a model's variances, in their natural scale."""
-
-    sds: np.ndarray  # (N, m) the residual's first, then each block's columns
-    partial: np.ndarray  # (N, q) partial correlations
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,55 +33,6 @@ class LeftOut:
 
     each: np.ndarray  # (N, rows) of every row by itself
     joint: np.ndarray  # (N,) of all of them at once
-
-
-def variance_names(model: Model) -> tuple[str, ...]:
-    """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then correlations."""
-    blocks = model.design.mean.groups
-    sds = [name for block in blocks for name in block.sds]
-    correlations = [block.correlation for block in blocks if block.correlated]
-    return ("sigma", *sds, *correlations)
-
-
-def read_variances(model: Model, draws: Draws) -> DrawnVariances:
-    """Take the variances out of draws, whichever engine made them.
-
-    Parameters
-    ----------
-    model : Model
-    draws : Draws
-        SDs on the response's scale.
-
-    Raises
-    ------
-    EstimateError
-        There are no draws of one of them.
-    """
-    blocks = model.design.mean.groups
-    sds = np.hstack([draws.parameter("sigma"), *map(draws.sds, blocks)])
-    parts = [partial_correlations(draws.correlation(block), len(block.slots)) for block in blocks if block.correlated]
-    return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))
-
-
-def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:
-    """Return the partial correlations (N, pairs) that correlations (N, pairs) of so many columns are made of.
-
-    The inverse of `density.correlation_factors`, column by column of the Cholesky factor.
-    """
-    pairs = list(combinations(range(width), 2))
-    known = {pair: correlations[:, k] for k, pair in enumerate(pairs)}
-    factor = np.zeros((len(correlations), width, width))
-    factor[:, 0, 0] = 1.0
-    partial = {}
-    for j in range(1, width):
-        left = np.ones(len(correlations))
-        for i in range(j):
-            rest = known[i, j] - (factor[:, j, :i] * factor[:, i, :i]).sum(axis=1)
-            partial[i, j] = np.clip(rest / (factor[:, i, i] * left), -NEAREST, NEAREST)
-            factor[:, j, i] = partial[i, j] * left
-            left = left * np.sqrt(1 - partial[i, j] ** 2)
-        factor[:, j, j] = left
-    return np.column_stack([partial[pair] for pair in pairs])
 
 
 def rows_at_once(draws: DrawnVariances) -> int:

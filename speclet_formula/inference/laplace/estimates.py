@@ -224,6 +224,8 @@ def judged(
     covariance: np.ndarray,
     lost: np.ndarray,
     lost_at_limit: float | None = None,
+    *,
+    likelihood: str,
 ) -> tuple[bool, Verdict, str, str]:
     """Say whether the maximum was found, whether it lies at an edge, and what that means.
 
@@ -237,6 +239,8 @@ def judged(
         As from `covariance_of`.
     lost_at_limit : float, optional
         By how much the log likelihood is lower where the family becomes its limit, if that was looked at.
+    likelihood : str
+        What was maximised, at the beginning of a sentence.
     """
     matrices = [L @ L.T for L in factors_of(problem, point.theta)]
     infinite, hardly = list(_infinite(model, point)), []
@@ -253,7 +257,7 @@ def judged(
         method="laplace",
         flat_remedy=FLAT_REMEDY,
         unknown="how large it may be",
-        likelihood="The likelihood by Laplace's approximation",
+        likelihood=likelihood,
     )
     if verdict != "converged" and found.converged and (hardly or infinite) and not endless:
         simpler = f"Write family='{specification_of(model.family).limit}', which has one parameter less"

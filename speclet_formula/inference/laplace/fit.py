@@ -29,9 +29,10 @@ from speclet_formula.inference.laplace.criterion import (
     sensitivities,
 )
 from speclet_formula.inference.laplace.estimates import covariance_of, estimates_of, is_wide, judged
+from speclet_formula.inference.laplace.quadrature import MOST_NODES, quadrature, quadrature_gradient
 from speclet_formula.inference.maximum_likelihood import independent_columns, point_fit, too_few_levels, with_dropped
 from speclet_formula.inference.minimum import CONVERGED, Minimum, bent, descend
-from speclet_formula.inference.plans import SamplingPlan
+from speclet_formula.inference.plans import SamplingPlan, at_least
 from speclet_formula.model import Model, replace_parts
 from speclet_formula.posterior import PointFit
 
@@ -96,11 +97,15 @@ class _Search:
 
 
 class _Criterion:
-    """Laplace's criterion as a function of plain numbers; it counts, and starts each climb at the last mode."""
+    """The criterion as a function of plain numbers: Laplace's, or with more nodes than one that of quadrature.
 
-    def __init__(self, search: _Search, mode: Mode) -> None:
+    It counts, and starts each climb at the last mode.
+    """
+
+    def __init__(self, search: _Search, mode: Mode, nodes: int) -> None:
         self._search = search
         self._u = mode.u
+        self.nodes = nodes
         self.evaluations = 0
 
     def mode(self, x: np.ndarray) -> Mode | None:
@@ -110,21 +115,28 @@ class _Criterion:
 
     def value(self, x: np.ndarray) -> float:
         """Return the criterion at x; infinite where there is no mode."""
-        mode = self.mode(x)
-        return np.inf if mode is None else mode.criterion
+        return self._value(x, self.mode(x))
+
+    def _value(self, x: np.ndarray, mode: Mode | None) -> float:
+        if mode is None or self.nodes == 1:
+            return np.inf if mode is None else mode.criterion
+        return quadrature(self._search.problem, self._search.point(x), mode, self.nodes)
 
     def __call__(self, x: np.ndarray) -> tuple[float, np.ndarray]:
         """Return the criterion and its gradient."""
         mode = self.mode(x)
-        if mode is None or not np.isfinite(mode.criterion):
+        value = self._value(x, mode)
+        if mode is None or not np.isfinite(value):
             return np.inf, np.zeros_like(x)
         self._u = mode.u
-        slope = gradient(self._search.problem, self._search.point(x), mode)
-        return mode.criterion, self._search.slope(x, slope)
+        problem, point = self._search.problem, self._search.point(x)
+        if self.nodes == 1:
+            return value, self._search.slope(x, gradient(problem, point, mode))
+        return value, self._search.slope(x, quadrature_gradient(problem, point, mode, self.nodes))
 
 
 @in_one_blas_thread
-def fit_laplace(model: Model) -> PointFit:
+def fit_laplace(model: Model, nodes: int = 1) -> PointFit:
     """Fit a generalized linear mixed model by maximum likelihood, the group effects integrated by Laplace's method.
 
     The integral over the group effects is that of the normal density which touches the integrand at its mode. It errs
@@ -138,6 +150,9 @@ def fit_laplace(model: Model) -> PointFit:
     model : Model
         Any family and link with `curves` in its specification, any number of group terms (none is a generalized linear
         model), offsets and weights.
+    nodes : int
+        lme4's `nAGQ`: with more than one, each level's integral is a sum over so many nodes of Gauss and Hermite. Only
+        for a single group term of one column.
 
     Returns
     -------
@@ -175,12 +190,13 @@ def fit_laplace(model: Model) -> PointFit:
             "It serves generalized linear mixed models whose variances the data can tell apart.",
             "Leave method= out for the engine that serves the model.",
         )
+    _check_nodes(model, nodes)
     started = time.perf_counter()
     design, kept = independent_columns(model.design)
     centred, backs = centred_blocks(design)
     problem = problem_of(centred, model.family, centre_of(design), backs)
     search, x, mode, information = _start(model, problem)
-    criterion = _Criterion(search, mode)
+    criterion = _Criterion(search, mode, nodes)
     guess = _first_hessian(criterion, problem, x, information)
     found = descend(criterion, criterion.value, x, guess, search.sizes, search.units)
     lost = None
@@ -194,8 +210,21 @@ def fit_laplace(model: Model) -> PointFit:
 
 def fit_by_laplace(model: Model, plan: SamplingPlan) -> PointFit:
     """Fit by Laplace's approximation, on one core."""
-    del plan
-    return fit_laplace(model)
+    return fit_laplace(model, plan.nodes)
+
+
+def _check_nodes(model: Model, nodes: int) -> None:
+    """Refuse quadrature where levels do not stand apart, or have several effects each."""
+    at_least("nAGQ", nodes, 1, MOST_NODES)
+    groups = model.design.mean.groups
+    if nodes == 1 or (len(groups) == 1 and len(groups[0].columns) == 1):
+        return
+    terms = ", ".join(f"{len(block.columns)} by {block.label}" for block in groups) or "none"
+    raise SamplingError(
+        f"nAGQ={nodes} does not serve this model, whose levels have these group effects: {terms}.",
+        "Quadrature is for a single group term of one column, such as (1 | g), as in lme4.",
+        "Leave nAGQ= out for Laplace's approximation, or use method='nuts', which needs none.",
+    )
 
 
 def _at_the_limit(search: _Search, criterion: _Criterion, found: Minimum) -> Minimum:
@@ -313,8 +342,9 @@ def _point_fit(
             "Use method='nuts', which needs none.",
         )
     covariance, lost = covariance_of(found)
-    judgement = judged(model, problem, point, found, covariance, lost, lost_at_limit)
-    estimates = estimates_of(model, problem, point, mode, covariance)
+    likelihood = "The likelihood by Laplace's approximation" if criterion.nodes == 1 else "The likelihood by quadrature"
+    judgement = judged(model, problem, point, found, covariance, lost, lost_at_limit, likelihood=likelihood)
+    estimates = replace(estimates_of(model, problem, point, mode, covariance), nodes=criterion.nodes)
     return point_fit(
         model,
         "laplace",

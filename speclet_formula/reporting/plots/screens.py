@@ -50,7 +50,8 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10, ax: "Axes | None" = No
     -------
     Picture
         `figure`: one point per gene, its effect across and -log10 of its local false sign rate up; rates that counted
-        draws cannot tell from 0 stand on a dashed line at half of one draw. Controls have colours and shapes of their
+        draws cannot tell from 0 stand on a dashed line at half of one draw, which tables of exact fits do not need, as
+        they count none. Controls have colours and shapes of their
         own. `alt`: how many genes are sure, and which are first.
 
     Raises
@@ -60,7 +61,7 @@ def plot_volcano(table: pd.DataFrame, *, label: int = 10, ax: "Axes | None" = No
     """
     frame = _checked(table, "estimate", "lfsr", "rank")
     draws = int(table.attrs.get("draws") or 0)
-    floor = 0.5 / draws if draws else max(float(frame["lfsr"][frame["lfsr"] > 0].min()), 1e-12)
+    floor = 0.5 / draws if draws else float(frame["lfsr"][frame["lfsr"] > 0].min())
     height = -np.log10(np.maximum(frame["lfsr"].to_numpy(dtype=float), floor))
     figure, axis = single_figure(5.4, 4.6, ax=ax)
     for rows, style in _by_class(frame):

@@ -17,16 +17,13 @@ from speclet_formula.inference.exact.density import (
     natural,
     theta_of,
 )
-from speclet_formula.inference.exact.leave_one_out import (
+from speclet_formula.inference.exact.drawn_variances import (
     DrawnVariances,
-    left_out_blocks,
     partial_correlations,
     read_variances,
-    redraw,
-    refit_without,
     variance_names,
-    without_rows,
 )
+from speclet_formula.inference.exact.leave_one_out import left_out_blocks, redraw, refit_without, without_rows
 from speclet_formula.inference.fit import fit
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import draws_in

@@ -1,0 +1,73 @@
+"""Draws of a Gaussian model's variances, read from a posterior, whichever engine made it."""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+
+from speclet_formula.model import Model
+from speclet_formula.posterior.draws import Draws
+
+NEAREST = 1 - 1e-12  # a correlation that was rounded to 1 is taken for this
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnVariances:
+    """Draws of a model's variances, in their natural scale."""
+
+    sds: np.ndarray  # (N, m) the residual's first, then each block's columns
+    partial: np.ndarray  # (N, q) partial correlations
+
+
+def variance_names(model: Model) -> tuple[str, ...]:
+    """Name the posterior's variables that hold the variances: SDs first, in `density`'s order, then correlations."""
+    blocks = model.design.mean.groups
+    sds = [name for block in blocks for name in block.sds]
+    correlations = [block.correlation for block in blocks if block.correlated]
+    return ("sigma", *sds, *correlations)
+
+
+def read_variances(model: Model, draws: Draws) -> DrawnVariances:
+    """Take the variances out of draws, whichever engine made them.
+
+    Parameters
+    ----------
+    model : Model
+    draws : Draws
+        SDs on the response's scale.
+
+    Raises
+    ------
+    EstimateError
+        There are no draws of one of them.
+    """
+    blocks = model.design.mean.groups
+    sds = np.hstack([draws.parameter("sigma"), *map(draws.sds, blocks)])
+    parts = [partial_correlations(draws.correlation(block), len(block.slots)) for block in blocks if block.correlated]
+    return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))
+
+
+def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:
+    """Return the partial correlations (N, pairs) that correlations (N, pairs) of so many columns are made of.
+
+    The inverse of `density.correlation_factors`, column by column of the Cholesky factor.
+    """
+    pairs = list(combinations(range(width), 2))
+    known = {pair: correlations[:, k] for k, pair in enumerate(pairs)}
+    factor = np.zeros((len(correlations), width, width))
+    factor[:, 0, 0] = 1.0
+    partial = {}
+    for j in range(1, width):
+        left = np.ones(len(correlations))
+        for i in range(j):
+            rest = known[i, j] - (factor[:, j, :i] * factor[:, i, :i]).sum(axis=1)
+            partial[i, j] = np.clip(rest / (factor[:, i, i] * left), -NEAREST, NEAREST)
+            factor[:, j, i] = partial[i, j] * left
+            left = left * np.sqrt(1 - partial[i, j] ** 2)
+        factor[:, j, j] = left
+    return np.column_stack([partial[pair] for pair in pairs])
+
+
+def thinned(model: Model, draws: Draws, count: int) -> Draws:
+    """Return the variances alone, of about so many of the draws."""
+    return draws.only(variance_names(model)).thinned(max(1, len(draws) // count))
