@@ -13,7 +13,7 @@ independent normal numbers; what is left is the sum R over the rows of log densi
 Both are Metropolis steps: the Gaussian decides how fast the chain mixes, not what it samples.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,8 @@ from speclet_formula.inference.algebra.numeric import (
 from speclet_formula.inference.algebra.symbolic import Array, Pattern, compiled
 
 LEAST_BEND = 1e-10
+
+type Kernel = Any  # as `kernels.kernel_of` gives them
 
 
 class Rows(NamedTuple):
@@ -101,7 +103,7 @@ class Work(NamedTuple):
 
 
 @compiled
-def average_rows(kernel, problem: Problem, own: Array, quadratic: Quadratic, work: Work) -> bool:  # noqa: ANN001
+def average_rows(kernel: Kernel, problem: Problem, own: Array, quadratic: Quadratic, work: Work) -> bool:
     """Fill the quadratic at the family's parameters (e,); False where a density is not finite."""
     observed, centre = problem.observed, problem.centre
     count, size = centre.middle.shape
@@ -237,7 +239,7 @@ def gather(problem: Problem, by_row: Array, out: Array) -> None:
 
 
 @compiled
-def settle(kernel, problem: Problem, own: Array, numbers: Array, gaussian: Gaussian, work: Work) -> float:  # noqa: ANN001
+def settle(kernel: Kernel, problem: Problem, own: Array, numbers: Array, gaussian: Gaussian, work: Work) -> float:
     """Fill the Gaussian at one theta; return its log mass less log|D^-1| / 2, -inf where there is none."""
     quadratic, pattern = gaussian.quadratic, problem.pattern
     if not average_rows(kernel, problem, own, quadratic, work):
@@ -269,14 +271,18 @@ def settle(kernel, problem: Problem, own: Array, numbers: Array, gaussian: Gauss
 
 
 @compiled
-def evaluate(kernel, problem: Problem, owns: Array, numbers: Array, gaussian: Gaussian, work: Work, out: Array) -> None:  # noqa: ANN001
+def evaluate(
+    kernel: Kernel, problem: Problem, owns: Array, numbers: Array, gaussian: Gaussian, work: Work, out: Array
+) -> None:
     """Fill out (N,) with the Gaussian's log mass at N theta, less log|D^-1| / 2."""
     for k in range(len(out)):
         out[k] = settle(kernel, problem, owns[k], numbers[k], gaussian, work)
 
 
 @compiled
-def remainder(kernel, problem: Problem, own: Array, gaussian: Gaussian, z: Array, b: Array, work: Work) -> float:  # noqa: ANN001
+def remainder(
+    kernel: Kernel, problem: Problem, own: Array, gaussian: Gaussian, z: Array, b: Array, work: Work
+) -> float:
     """Fill b = m + C'^-1 z, the linear predictors and slopes there; return R, -inf where it is not finite."""
     pattern, quadratic, observed = problem.pattern, gaussian.quadratic, problem.observed
     for k in range(pattern.size):
@@ -337,7 +343,20 @@ class State(NamedTuple):
     """Where a chain is."""
 
     z: Array  # (p,)
+    b: Array  # (p,) the coefficients, by position
     place: Array  # (2,) its proposal, and the next one to try
+    level: Array  # (1,) R
+    tried: Array  # (p,) room for other coefficients
+    start: Array  # (p,) room for z before a trajectory
+    speed: Array  # (p,) room for its velocity
+
+
+class Schedule(NamedTuple):
+    """How much a chain does for each draw."""
+
+    thin: int  # rounds
+    moves: int  # proposals of theta in each round
+    kicks: int  # along each trajectory
 
 
 class Kept(NamedTuple):
@@ -350,67 +369,100 @@ class Kept(NamedTuple):
 
 
 @compiled
-def run_chain(kernel, problem: Problem, proposals: Proposals, state: State, kept: Kept, rng, thin: int, moves: int, kicks: int, here: Gaussian, there: Gaussian, work: Work) -> None:  # noqa: ANN001, E501
-    """Draw: for each draw `thin` rounds of `moves` proposals of theta and a trajectory of `kicks` kicks."""
-    size = problem.pattern.size
-    b, speed = np.empty(size), np.empty(size)
-    start, tried = np.empty(size), np.empty(size)
-    z = state.z
+def move_theta(
+    kernel: Kernel,
+    problem: Problem,
+    proposals: Proposals,
+    state: State,
+    rng: np.random.Generator,
+    here: Gaussian,
+    there: Gaussian,
+    work: Work,
+) -> bool:
+    """Try the next proposal of theta with z held; tell whether it was accepted."""
+    current, new = state.place[0], state.place[1] % len(proposals.log_weights)
+    state.place[1] += 1
+    if not np.isfinite(proposals.log_weights[new]):
+        return False
+    own = proposals.owns[new]
+    if not np.isfinite(settle(kernel, problem, own, proposals.numbers[new], there, work)):
+        return False
+    level = remainder(kernel, problem, own, there, state.z, state.tried, work)
+    odds = proposals.log_weights[new] - proposals.log_weights[current] + level - state.level[0]
+    if not np.log(rng.random()) < odds:
+        return False
+    copy_gaussian(there, here)
+    state.place[0], state.level[0] = new, level
+    state.b[:] = state.tried
+    return True
+
+
+@compiled
+def follow(
+    kernel: Kernel, problem: Problem, own: Array, state: State, rng: np.random.Generator, kicks: int,
+    here: Gaussian, work: Work,
+) -> float:  # fmt: skip
+    """Follow a trajectory of z from a random velocity, a quarter of a turn long; return its change of energy."""
+    z, speed, size = state.z, state.speed, len(state.z)
+    before = 0.0
+    for k in range(size):
+        speed[k] = rng.standard_normal()
+        state.start[k] = z[k]
+        before += 0.5 * (speed[k] ** 2 + z[k] ** 2)
+    before -= remainder(kernel, problem, own, here, z, state.tried, work)
+    step = (0.9 + 0.2 * rng.random()) * 0.5 * np.pi / kicks  # not always the same: no trajectory comes back
+    cosine, sine = np.cos(step), np.sin(step)
+    uphill(problem, here, work)
+    level = 0.0
+    for _ in range(kicks):
+        for k in range(size):
+            pushed = speed[k] + 0.5 * step * work.vector[k]
+            speed[k] = pushed * cosine - z[k] * sine
+            z[k] = z[k] * cosine + pushed * sine
+        level = remainder(kernel, problem, own, here, z, state.tried, work)
+        if not np.isfinite(level):
+            break
+        uphill(problem, here, work)
+        for k in range(size):
+            speed[k] += 0.5 * step * work.vector[k]
+    change = -level - before
+    for k in range(size):
+        change += 0.5 * (speed[k] ** 2 + z[k] ** 2)
+    if np.log(rng.random()) < -change:
+        state.level[0] = level
+        state.b[:] = state.tried
+    else:
+        z[:] = state.start
+    return change
+
+
+@compiled
+def run_chain(
+    kernel: Kernel,
+    problem: Problem,
+    proposals: Proposals,
+    state: State,
+    kept: Kept,
+    rng: np.random.Generator,
+    schedule: Schedule,
+    here: Gaussian,
+    there: Gaussian,
+    work: Work,
+) -> None:
+    """Draw: for each draw some rounds of moves of theta and a trajectory of z."""
     current = state.place[0]
     settle(kernel, problem, proposals.owns[current], proposals.numbers[current], here, work)
-    level = remainder(kernel, problem, proposals.owns[current], here, z, b, work)
+    state.level[0] = remainder(kernel, problem, proposals.owns[current], here, state.z, state.b, work)
     for draw in range(len(kept.places)):
         moved, change = 0, 0.0
-        for _ in range(thin):
-            for _ in range(moves):
-                new = state.place[1] % len(proposals.log_weights)
-                state.place[1] += 1
-                if not np.isfinite(proposals.log_weights[new]):
-                    continue
-                mass = settle(kernel, problem, proposals.owns[new], proposals.numbers[new], there, work)
-                if not np.isfinite(mass):
-                    continue
-                other = remainder(kernel, problem, proposals.owns[new], there, z, tried, work)
-                odds = proposals.log_weights[new] - proposals.log_weights[current] + other - level
-                if np.log(rng.random()) < odds:
-                    copy_gaussian(there, here)
-                    current, level, moved = new, other, moved + 1
-                    b[:] = tried
-            own = proposals.owns[current]
-            energy = -level
-            for k in range(size):
-                speed[k] = rng.standard_normal()
-                start[k] = z[k]
-                energy += 0.5 * (speed[k] ** 2 + z[k] ** 2)
-            step = (0.9 + 0.2 * rng.random()) * 0.5 * np.pi / kicks
-            cosine, sine = np.cos(step), np.sin(step)
-            other = remainder(kernel, problem, own, here, z, tried, work)
-            uphill(problem, here, work)
-            for _ in range(kicks):
-                for k in range(size):
-                    speed[k] += 0.5 * step * work.vector[k]
-                    turned = z[k] * cosine + speed[k] * sine
-                    speed[k] = speed[k] * cosine - z[k] * sine
-                    z[k] = turned
-                other = remainder(kernel, problem, own, here, z, tried, work)
-                if not np.isfinite(other):
-                    break
-                uphill(problem, here, work)
-                for k in range(size):
-                    speed[k] += 0.5 * step * work.vector[k]
-            end = -other
-            for k in range(size):
-                end += 0.5 * (speed[k] ** 2 + z[k] ** 2)
-            change = end - energy
-            if np.log(rng.random()) < -change:
-                level = other
-                b[:] = tried
-            else:
-                z[:] = start
+        for _ in range(schedule.thin):
+            for _ in range(schedule.moves):
+                moved += move_theta(kernel, problem, proposals, state, rng, here, there, work)
+            own = proposals.owns[state.place[0]]
+            change = follow(kernel, problem, own, state, rng, schedule.kicks, here, work)
         for k in range(len(kept.columns)):
-            kept.coefficients[draw, k] = b[kept.columns[k]]
-        kept.places[draw] = current
-        kept.energy[draw, 0] = level
+            kept.coefficients[draw, k] = state.b[kept.columns[k]]
+        kept.places[draw] = state.place[0]
+        kept.energy[draw, 0] = state.level[0]
         kept.energy[draw, 1] = change
-        kept.energy[draw, 2] = moved / (thin * moves)
-    state.place[0] = current
+        kept.energy[draw, 2] = moved / max(schedule.thin * schedule.moves, 1)

@@ -8,6 +8,8 @@ loops; where other parameters have formulas there is one for gaussian responses,
 import math
 import warnings
 from collections.abc import Callable
+from functools import cache
+from typing import Any
 
 from numba import cfunc, njit, objmode, types
 from numba.core.errors import NumbaWarning
@@ -25,92 +27,79 @@ type Slopes = Callable[[Array, Array, Array], None]  # (eta (K, n), numbers (e,)
 CALLED_BACK: dict[int, Slopes] = {}  # by number, while a fit needs them
 
 
-@cfunc(SIGNATURE, cache=True)
-def _beta(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _beta(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.beta(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _beta_binomial(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _beta_binomial(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.beta_binomial(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _binomial(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _binomial(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.binomial(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _cumulative(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _cumulative(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.cumulative(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _gamma(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _gamma(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.gamma(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _gaussian(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _gaussian(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.gaussian(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _lognormal(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _lognormal(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.lognormal(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _negativebinomial(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _negativebinomial(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
-    loops.negativebinomial(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+    loops.negativebinomial(
+        int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out
+    )
 
 
-@cfunc(SIGNATURE, cache=True)
-def _poisson(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _poisson(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.poisson(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _sratio(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _sratio(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.sratio(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _t(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _t(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.t(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _vonmises(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _vonmises(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.vonmises(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _wald(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _wald(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.wald(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _weibull(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _weibull(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.weibull(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def _gaussian_sigma(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _gaussian_sigma(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     for row in range(len(response)):
         precision = weights[row] * math.exp(-2.0 * eta[1, row])
         rest = response[row] - eta[0, row]
@@ -120,7 +109,7 @@ def _gaussian_sigma(eta, response, trials, weights, numbers, out):  # noqa: ANN0
         out[3, row], out[4, row] = -precision, -2.0 * square
 
 
-def _call(eta, numbers, out):  # noqa: ANN001, ANN202
+def _call(eta: Array, numbers: Array, out: Array) -> None:
     CALLED_BACK[int(numbers[-1])](eta, numbers[:-1], out)
 
 
@@ -128,17 +117,18 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", NumbaWarning)  # that a call back holds Python's lock
 
     @njit(SIGNATURE, cache=True, nogil=True)
-    def _hold_lock(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+    def _hold_lock(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
         with objmode():
             _call(eta, numbers, out)
 
 
-@cfunc(SIGNATURE, cache=True)
-def called_back(eta, response, trials, weights, numbers, out):  # noqa: ANN001, ANN202
+def _called_back(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     _hold_lock(eta, response, trials, weights, numbers, out)
 
 
-BY_NAME = {
+_BY_NAME = {
+    "": _called_back,
+    "gaussian_sigma": _gaussian_sigma,
     "beta": _beta,
     "beta_binomial": _beta_binomial,
     "binomial": _binomial,
@@ -154,4 +144,9 @@ BY_NAME = {
     "wald": _wald,
     "weibull": _weibull,
 }
-GAUSSIAN_SIGMA = _gaussian_sigma
+
+
+@cache
+def kernel_of(name: str) -> Any:
+    """Return a kernel by the name of the family's loop, "gaussian_sigma", or "" for a call back."""
+    return cfunc(SIGNATURE, cache=True)(_BY_NAME[name])

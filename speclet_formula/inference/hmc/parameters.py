@@ -14,6 +14,7 @@ from scipy import special
 
 from speclet_formula.design import Design, Predictor
 from speclet_formula.families import specification_of
+from speclet_formula.families.links import FORWARD_LINKS
 from speclet_formula.inference.algebra.equations import CoefficientLayout, layout_of
 from speclet_formula.inference.exact.density import (
     WITH_ENDS,
@@ -25,10 +26,11 @@ from speclet_formula.inference.exact.density import (
     prior_precisions,
 )
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior, Slot, log_density
+from speclet_formula.priors import Prior, log_density
 
+FIRST_SD = 0.3
 STEEPEST = 4.0  # an end that falls off faster is never reached
-FAR = np.array([1e-6, 2e-6])
+FAR = np.array([1e-6, 2e-6])  # of an SD's own unit: near enough to zero to see how its prior's density ends there
 
 
 @dataclass(frozen=True)
@@ -80,9 +82,7 @@ def parameters_of(model: Model) -> Parameters:
     """Collect what the SDs, correlations and other parameters of a model are, with their priors."""
     slots = {slot.slot: slot.prior for slot in model.slots}
     parts, means = zip(*(_predictor(model, one, slots) for one in model.design.predictors), strict=True)
-    own = tuple(
-        _own(model, name, slots[name]) for name in model.family.parameters if name not in model.design.varying
-    )
+    own = tuple(_own(model, name, slots[name]) for name in model.family.parameters if name not in model.design.varying)
     return Parameters(parts, own, means)
 
 
@@ -124,13 +124,20 @@ def _predictor(model: Model, predictor: Predictor, slots: Mapping[str, Prior]) -
         for k, prior in enumerate(sd_priors)
         if prior.name in WITH_ENDS
     }
-    units = np.array([float(1 / max(np.sqrt(np.mean(block.values[:, c] ** 2)), 1e-300)) if block.values.size else 1.0
-                      for block in predictor.groups for c in range(block.values.shape[1])])
+    units = np.concatenate([np.zeros(0), *(1 / _sizes(block.values) for block in predictor.groups)])
     variances = Variances(layout, tuple(sd_priors), tuple(columns), tuple(partials), precisions, None, units, ends)
     return variances, centre
 
 
-def _first(predictor: Predictor, slots: Mapping[str, Prior], layout: CoefficientLayout) -> tuple[np.ndarray, np.ndarray]:
+def _sizes(values: np.ndarray) -> np.ndarray:
+    """Return each column's root mean square; one for a column of zeros."""
+    found = np.sqrt(np.mean(values**2, axis=0))
+    return np.where(found > 0, found, 1.0)
+
+
+def _first(
+    predictor: Predictor, slots: Mapping[str, Prior], layout: CoefficientLayout
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the precisions of fixed effects' and group means' priors, and the prior's means of all coefficients."""
     precisions: list[float] = []
     centre = np.zeros(layout.size)
@@ -140,13 +147,15 @@ def _first(predictor: Predictor, slots: Mapping[str, Prior], layout: Coefficient
         sd = np.inf if flat else np.asarray(prior.parameters["sigma"], dtype=float)
         precisions += list(np.broadcast_to(1 / np.square(sd), width))
         centre[term.start : term.stop] = 0.0 if flat else np.asarray(prior.parameters["mu"], dtype=float)
-    for place, (block, column) in enumerate(layout.means):
-        mean = hyperprior(slots[predictor.groups[block].slots[column]], "mu")
+    for place, (number_of_block, column) in enumerate(layout.means):
+        mean = hyperprior(slots[predictor.groups[number_of_block].slots[column]], "mu")
         precisions.append(1 / number(mean, "sigma") ** 2)
         centre[layout.n_fixed + place] = number(mean, "mu")
-    for position, block in enumerate(predictor.groups):
-        known = [0.0 if (position, c) in layout.means else number(slots[slot], "mu") for c, slot in enumerate(block.slots)]
-        start = layout.starts[position]
+    for position, (block, start) in enumerate(zip(predictor.groups, layout.starts, strict=True)):
+        known = np.zeros(len(block.slots))
+        for column, slot in enumerate(block.slots):
+            if (position, column) not in layout.means:
+                known[column] = number(slots[slot], "mu")
         centre[start : start + len(known) * len(block.levels)] = np.tile(known, len(block.levels))
     return np.array(precisions), centre
 
@@ -186,7 +195,31 @@ def _natural_own(one: OwnParameter, part: np.ndarray) -> tuple[np.ndarray, np.nd
     return part, np.zeros(len(part))
 
 
-def theta_of_own(one: OwnParameter, value: np.ndarray) -> np.ndarray:
+def first_theta(model: Model, parameters: Parameters) -> np.ndarray:
+    """Return a theta (d,) to begin with: SDs that move the linear predictor a little, parameters of a usual size."""
+    parts: list[np.ndarray] = [np.zeros(0)]
+    for variances in parameters.predictors:
+        logs = np.log(FIRST_SD * variances.units)
+        logs[list(variances.ends)] = 0.0
+        parts += [logs, np.zeros(len(variances.partials))]
+    parts += [_theta_of_own(one, _first_value(model, one)) for one in parameters.own]
+    return np.concatenate(parts)
+
+
+def _first_value(model: Model, one: OwnParameter) -> np.ndarray:
+    """Return what a parameter of the family begins with."""
+    specification, response = specification_of(model.family), model.design.response
+    if one.name == "threshold":
+        counts = np.bincount(response.astype(int), minlength=one.size + 1) + 1.0
+        reached = counts.sum() if one.scale == "ordered" else np.cumsum(counts[::-1])[:0:-1]
+        stopped = np.cumsum(counts)[:-1] if one.scale == "ordered" else counts[:-1]
+        return np.asarray(FORWARD_LINKS[model.family.link](stopped / reached))
+    known = specification.parameter(one.name)
+    usual = 0.5 if known.is_share else known.guess or float(np.std(response))
+    return np.array([usual if usual > 0 else 1.0])
+
+
+def _theta_of_own(one: OwnParameter, value: np.ndarray) -> np.ndarray:
     """Return the part (size,) of theta that stands for a parameter's value (size,)."""
     if one.scale == "log":
         return np.asarray(np.log(value))

@@ -42,7 +42,7 @@ NODES = 5  # of the cubature over one linear predictor
 STEP = 1e-3  # of differences of log densities
 MOST_NEWTON, HALVINGS, AT_THE_MODE = 60, 12, 1e-6
 MOST_AVERAGING, SETTLED = 10, 1e-3
-MOST_GAIN = 10.0
+MOST_GAIN = 10.0  # of log density, that a row's quadratic may promise
 MOST_ROUNDS, NEAR = 8, 0.05  # of moving the centre after theta
 REACH, MOST_STEPS, DIFFERENCE = 1.5, 20, 1e-4
 
@@ -172,12 +172,12 @@ def _kernel(model: Model) -> tuple[Any, tuple[float, ...], Callable[[np.ndarray]
     if curve is not None and not design.varying and design.limits is None:
         observed = Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights)
         codes = (float(LINKS.index(curve.link)), float(ZEROS.index(curve.zeros)))
-        return kernels.BY_NAME[curve.kernel], codes, lambda numbers: float(curve.constant(observed, numbers))
+        return kernels.kernel_of(curve.kernel), codes, lambda numbers: float(curve.constant(observed, numbers))
     if is_linear(family) and tuple(design.varying) == ("sigma",) and design.limits is None:
-        return kernels.GAUSSIAN_SIGMA, (), lambda _: 0.0
+        return kernels.kernel_of("gaussian_sigma"), (), lambda _: 0.0
     slot = next(_slots)
     kernels.CALLED_BACK[slot] = _differences(model)
-    return kernels.called_back, (float(slot),), lambda _: 0.0
+    return kernels.kernel_of(""), (float(slot),), lambda _: 0.0
 
 
 def _differences(model: Model) -> kernels.Slopes:
@@ -334,7 +334,7 @@ def surrogate_slopes(surrogate: Surrogate, eta: np.ndarray, own: np.ndarray, out
 
 
 @compiled
-def call_kernel(kernel, eta: Array, y: Array, trials: Array, weights: Array, own: Array, out: Array) -> None:  # noqa: ANN001
+def call_kernel(kernel: Any, eta: Array, y: Array, trials: Array, weights: Array, own: Array, out: Array) -> None:
     """Call a kernel from compiled code, which is where kernels can be called from."""
     kernel(eta, y, trials, weights, own, out)
 
