@@ -140,6 +140,12 @@ def _variables(model: Model, parameters: Parameters, plan: SamplingPlan, draws: 
     known = natural_of(parameters, draws.theta.reshape(-1, parameters.size))
     draws.coefficients[:] += np.concatenate(parameters.prior_means)[draws.columns]
     variables: dict[str, xr.DataArray] = {}
+    first = 0
+    for one in parameters.own:
+        values = known.own[:, first : first + one.size]
+        thresholds = ("threshold_dim", np.arange(one.size)) if one.name == "threshold" else ()
+        variables[one.name] = named(values, *thresholds)
+        first += one.size
     start = 0
     for number, (predictor, variances) in enumerate(zip(model.design.predictors, parameters.predictors, strict=True)):
         part = _PredictorDraws(
@@ -150,12 +156,6 @@ def _variables(model: Model, parameters: Parameters, plan: SamplingPlan, draws: 
             kept = plan.keep is None or predictor.groups[block].group in plan.keep
             variables |= _block(part, block, named, kept=kept)
         start += variances.layout.size
-    first = 0
-    for one in parameters.own:
-        values = known.own[:, first : first + one.size]
-        thresholds = ("threshold_dim", np.arange(one.size)) if one.name == "threshold" else ()
-        variables[one.name] = named(values, *thresholds)
-        first += one.size
     return variables
 
 

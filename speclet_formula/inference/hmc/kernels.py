@@ -6,13 +6,11 @@ loops; where other parameters have formulas there is one for gaussian responses,
 """
 
 import math
-import warnings
 from collections.abc import Callable
 from functools import cache
 from typing import Any
 
 from numba import cfunc, njit, objmode, types
-from numba.core.errors import NumbaWarning
 
 from speclet_formula.families import kernels as loops
 from speclet_formula.inference.algebra.symbolic import Array
@@ -113,13 +111,10 @@ def _call(eta: Array, numbers: Array, out: Array) -> None:
     CALLED_BACK[int(numbers[-1])](eta, numbers[:-1], out)
 
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore", NumbaWarning)  # that a call back holds Python's lock
-
-    @njit(SIGNATURE, cache=True, nogil=True)
-    def _hold_lock(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
-        with objmode():
-            _call(eta, numbers, out)
+@njit(SIGNATURE, cache=True)
+def _hold_lock(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
+    with objmode():
+        _call(eta, numbers, out)
 
 
 def _called_back(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:

@@ -138,13 +138,8 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     product_places(matrix.pattern, indptr, columns, places)
     prior = Prior(matrix.places(above, right), numbers.astype(np.int64))
     offset = np.ascontiguousarray(np.stack(offsets))
-    n = len(design.response)
-    observed = Observed(
-        np.ascontiguousarray(design.response, dtype=float),
-        np.ones(n) if design.trials is None else np.ascontiguousarray(design.trials, dtype=float),
-        np.ones(n) if design.weights is None else np.ascontiguousarray(design.weights, dtype=float),
-        offset,
-    )
+    response, trials, weights = _observations(model).arrays
+    observed = Observed(response, trials, weights, offset)
     problem = Problem(matrix.pattern, Rows(indptr, columns, W.data.astype(float), places), observed, prior, _at(offset))
     kernel, codes, constant = _kernel(model)
     return Surrogate(model, parameters, problem, matrix.order, kernel, codes, constant, threads)
@@ -162,6 +157,11 @@ def _at(middle: np.ndarray, spread: np.ndarray | None = None, most_gain: float =
     return Centre(middle, spread, nodes, np.full(2 * count, 1 / (2 * count)), most_gain)
 
 
+def _observations(model: Model) -> Observations:
+    design = model.design
+    return Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights)
+
+
 _slots = itertools.count()
 
 
@@ -170,10 +170,17 @@ def _kernel(model: Model) -> tuple[Any, tuple[float, ...], Callable[[np.ndarray]
     family, design = model.family, model.design
     curve = specification_of(family).curves.get(family.link)
     if curve is not None and not design.varying and design.limits is None:
-        observed = Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights)
+        observed = _observations(model)
         codes = (float(LINKS.index(curve.link)), float(ZEROS.index(curve.zeros)))
         return kernels.kernel_of(curve.kernel), codes, lambda numbers: float(curve.constant(observed, numbers))
-    if is_linear(family) and tuple(design.varying) == ("sigma",) and design.limits is None:
+    if is_linear(family) and design.limits is None:
+        if not design.varying:
+            rows, log_weights = len(design.response), 0.0 if design.weights is None else np.log(design.weights).sum()
+            return (
+                kernels.kernel_of("gaussian"),
+                (float(LINKS.index("identity")), float(ZEROS.index(""))),
+                lambda numbers: float(0.5 * (log_weights - rows * np.log(2 * np.pi * numbers[0] ** 2))),
+            )
         return kernels.kernel_of("gaussian_sigma"), (), lambda _: 0.0
     slot = next(_slots)
     kernels.CALLED_BACK[slot] = _differences(model)
@@ -284,7 +291,12 @@ def _likeliest(surrogate: Surrogate, start: np.ndarray) -> np.ndarray:
     return np.asarray(found.x)
 
 
-def _moved(surrogate: Surrogate, centre: Centre) -> Surrogate:
+def _moved(surrogate: Surrogate, own: np.ndarray, middle: np.ndarray, spread: np.ndarray | None = None) -> Surrogate:
+    """Return the surrogate with another centre; where all rows bend as they should, none is kept from pulling far."""
+    slopes = np.empty((max(4, 1 + 2 * len(middle)), middle.shape[1]))
+    surrogate_slopes(surrogate, middle, own, slopes)
+    concave = bool((slopes[1 + len(middle) : 1 + 2 * len(middle)] < 0).all())
+    centre = _at(middle, spread, most_gain=np.inf if concave else MOST_GAIN)
     return replace(surrogate, problem=surrogate.problem._replace(centre=centre))
 
 
@@ -310,8 +322,7 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
     here, eta = height(b)
     gaussian = surrogate.gaussian()
     for _ in range(MOST_NEWTON):
-        concave = (slopes[1 + len(eta) : 1 + 2 * len(eta)] < 0).all()
-        moved = _moved(surrogate, _at(eta, most_gain=np.inf if concave else MOST_GAIN))
+        moved = _moved(surrogate, own, eta)
         if not np.isfinite(settle(surrogate.kernel, moved.problem, own, numbers, gaussian, work)):
             break
         step = gaussian.mean - b
@@ -324,7 +335,7 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
         gain, b, here, eta = there - here, b + part * step, there, new_eta
         if gain < AT_THE_MODE:
             break
-    return _moved(surrogate, _at(eta))
+    return _moved(surrogate, own, eta)
 
 
 def surrogate_slopes(surrogate: Surrogate, eta: np.ndarray, own: np.ndarray, out: np.ndarray) -> None:
@@ -342,13 +353,13 @@ def call_kernel(kernel: Any, eta: Array, y: Array, trials: Array, weights: Array
 def _averaged(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
     """Move the centre to the linear predictors' own distribution under the Gaussian until it stays."""
     for _ in range(MOST_AVERAGING):
-        mass, gaussian, _, _ = at_theta(surrogate, theta)
+        mass, gaussian, own, _ = at_theta(surrogate, theta)
         if not np.isfinite(mass):
             break
         middle, spread = eta_moments(surrogate, gaussian)
         before = surrogate.problem.centre
         change = np.abs(middle - before.middle).max(initial=0.0) + np.abs(spread - before.spread).max(initial=0.0)
-        surrogate = _moved(surrogate, _at(middle, spread))
+        surrogate = _moved(surrogate, own, middle, spread)
         if change < SETTLED:
             break
     return surrogate
