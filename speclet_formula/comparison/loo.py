@@ -1,7 +1,7 @@
 """Leave-one-out cross-validation of a fit, computed by blocks of rows, as ArviZ's ELPDData.
 
 Peak memory is nine blocks of `prediction.BLOCK_BYTES`, 288 MiB, and for the integrated estimate one of
-`integrated.BLOCK_BYTES`, 512 MiB, beside; however many rows there are.
+`leave_one_out.BLOCK_BYTES`, 160 MiB, or 512 where a factorisation takes long, beside; however many rows there are.
 """
 
 import math

@@ -11,7 +11,7 @@ others are drawn from strata of like density: of rows drawn evenly most have nex
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -101,7 +101,8 @@ def conditional_rows(fit: Fit, choose: Choice | None = None, *, progress: bool =
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
     smoothed = _smoothing(n, len(draws), threads=1)
     blocks = log_likelihood_blocks(fit.model, draws, chosen)
-    for rows, block in _shown(blocks, len(list(row_blocks(n, len(draws)))), progress):
+    for _ in _shown(len(list(row_blocks(n, len(draws)))), progress):
+        rows, block = next(blocks)
         elpd[rows], k[rows] = smoothed(block, efficiency)
         with np.errstate(divide="ignore", invalid="ignore"):
             p[rows] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(len(block)) - elpd[rows]
@@ -126,9 +127,10 @@ def integrated_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = 
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
     smoothed = _smoothing(n, n_draws, threads=marginal.threads)
     blocks = left_out_blocks(marginal, draws, chosen)
-    for rows, block, leverages in _shown(blocks, -(-n // rows_at_once(draws)), progress):
+    for _ in _shown(-(-n // rows_at_once(marginal, draws)), progress):
+        rows, block, p[rows] = next(blocks)
         elpd[rows], k[rows] = smoothed(block, efficiency)
-        p[rows] = leverages
+        del block  # before the next one is made
     high = np.flatnonzero(~(k <= good_pareto_k(n_draws)))
     places = np.arange(n) if chosen is None else chosen
     if len(high):
@@ -139,9 +141,9 @@ def integrated_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = 
     return Pointwise("integrated", elpd, p, k, n_draws, n_redone=len(high), guesses=guesses, drawn=drawn)
 
 
-def _shown[T](blocks: Iterable[T], count: int, progress: bool) -> Iterator[T]:
-    """Go through blocks of rows, and show how many there still are where there is more than one."""
-    return with_progress(blocks, "blocks of rows", count, shown=progress and count > 1)
+def _shown(count: int, progress: bool) -> Iterator[int]:
+    """Count blocks of rows, and show how many there still are where there is more than one."""
+    return with_progress(range(count), "blocks of rows", count, shown=progress and count > 1)
 
 
 def draw_rows(guesses: np.ndarray, count: int, random_seed: int | None) -> Drawn:
@@ -243,13 +245,15 @@ def relative_efficiency(draws: Draws) -> float:
     float
         1 for a single chain.
     """
-    from arviz import ess
+    from arviz_stats.base import array_stats  # as `arviz.ess` does, which brings pictures along
 
     if draws.chains == 1:
         return 1.0
     variables = [draws.by_chain(draws.variable(name)) for name in draws.names]
     step = max(1, sum(variable.shape[2] for variable in variables) // EFFICIENCY_SAMPLE)
-    sizes = ess(np.concatenate([v[:, :, ::step] for v in variables], axis=2), chain_axis=0, draw_axis=1, method="mean")
+    sizes = array_stats.ess(
+        np.concatenate([v[:, :, ::step] for v in variables], axis=2), chain_axis=0, draw_axis=1, method="mean"
+    )
     known = sizes[np.isfinite(sizes)]
     return float(known.mean() / len(draws)) if len(known) else 1.0
 

@@ -170,13 +170,13 @@ def trials_of_proportion(share: np.ndarray, trials: np.ndarray, name: str, weigh
     return successes
 
 
-def positive_trials(column: pd.Series, name: str) -> np.ndarray:
-    """Return the numbers of trials, or raise if one of them is none."""
-    if isinstance(column.dtype, pd.CategoricalDtype) or not (column > 0).all():
+def counted_trials(column: pd.Series, name: str) -> np.ndarray:
+    """Return the numbers of trials, of which some rows may have none, or raise if they are no such numbers."""
+    if isinstance(column.dtype, pd.CategoricalDtype) or not (column >= 0).all() or not (column > 0).any():
         raise DataError(
             f"the weights '{name}' are not all numbers of trials.",
-            "The weights of a proportion count its trials, at least one for each row.",
-            "Drop the rows without a trial.",
+            "The weights of a proportion count its trials; a row of none says nothing, and not all can have none.",
+            "Mend the column, or write cbind(successes, failures).",
         )
     return np.asarray(column, dtype=float)
 
@@ -238,7 +238,7 @@ def out_of_trials(observed: ResponseColumn, name: str, column: pd.Series | None,
     values = observed.values
     if weights is None or column is None:
         return replace(observed, trials=np.ones(len(values)) if is_single_trial(values) else None)
-    trials = positive_trials(column, weights)
+    trials = counted_trials(column, weights)
     return replace(observed, values=trials_of_proportion(values, trials, name, weights), trials=trials)
 
 

@@ -5,6 +5,7 @@ For each value of a parameter a profile maximises the likelihood over all others
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from statistics import NormalDist
 from typing import Literal
 
@@ -16,6 +17,7 @@ from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design
 from speclet_formula.design.design import replace_mean
 from speclet_formula.errors import EstimateError
+from speclet_formula.inference.laplace.profile import profiles_of
 from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.criterion import Profiled, deviances, log_likelihood_parts, profile_of
@@ -46,9 +48,10 @@ def confint(
     ----------
     fit : Fit or PointFit
     method : {"posterior", "wald", "profile"}, optional
-        What intervals are made of: "posterior" for a Fit; for a PointFit "wald" (the default) or, for gaussian fits,
-        "profile": all values at which the likelihood, maximised over all other parameters, is not too small. The
-        profile is of the full likelihood, for fits by REML too, as in lme4.
+        What intervals are made of: "posterior" for a Fit; for a PointFit "wald" (the default) or "profile": all values
+        at which the likelihood, maximised over all other parameters, is not too small. The profile is of the full
+        likelihood, for fits by REML too, as in lme4; of a fit by Laplace's approximation it is of that, or of
+        quadrature by `nAGQ`.
     ci_prob, ci_kind : optional
         As for `fixef`.
 
@@ -63,8 +66,8 @@ def confint(
     Raises
     ------
     EstimateError
-        The fit has no intervals of that method (profiles need a gaussian fit by 'reml' or 'ml', at most two correlated
-        effects in a block); or as for `fixef`.
+        The fit has no intervals of that method (profiles need at most two correlated effects in a block); or as for
+        `fixef`.
 
     References
     ----------
@@ -113,7 +116,7 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     Parameters
     ----------
     fit : PointFit
-        Gaussian; the profile is that of the full likelihood for a fit by REML too, as in lme4.
+        The profile is that of the full likelihood for a fit by REML too, as in lme4.
     probability : float
         Coverage that is aimed at.
 
@@ -125,9 +128,11 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     Raises
     ------
     EstimateError
-        The fit is by Laplace's approximation, or three effects or more are correlated.
+        Three effects or more are correlated.
     """
     _check_profile(fit)
+    if fit.method == "laplace":
+        return _laplace_intervals(fit, probability)
     best = fit if fit.method == "ml" else fit_point(fit.model, method="ml")
     design, kept = independent_columns(fit.model.design)
     sizes = _sizes_of(design)
@@ -157,14 +162,31 @@ def profile_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
     return low, high
 
 
+def _laplace_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]:
+    """Find the intervals of a fit by Laplace's approximation, or by quadrature."""
+    profiles = profiles_of(fit)
+    target = fit.deviance + NormalDist().inv_cdf((1 + probability) / 2) ** 2
+    bounds = {"deviation": (0.0, np.inf)}
+    ends = []
+    for known in profiles.parameters:
+        lowest, highest = bounds.get(known.kind, (-np.inf, np.inf))
+        low, high = _ends(partial(profiles.least, known.place), known.at, known.step, target, lowest, highest)
+        turn = {"correlation": np.tanh, "other": np.exp}.get(known.kind, float)
+        ends.append((float(turn(low)), float(turn(high))))
+    fixed = len(fit.model.design.mean.columns)
+    rows = np.full((len(ends) + len(fit.estimates.dropped), 2), np.nan)
+    dropped = len(rows) - fixed + np.array(fit.estimates.dropped, dtype=int)
+    rows[np.setdiff1d(np.arange(len(rows)), dropped)] = ends
+    return rows[:, 0], rows[:, 1]
+
+
 def _check_profile(fit: PointFit) -> None:
     """Refuse models whose likelihood is not profiled."""
     wide = [b.label for b in fit.model.design.mean.groups if b.correlated and len(b.columns) > MOST_CORRELATED]
-    if fit.method == "laplace" or wide:
-        why = f"'{wide[0]}' has three correlated effects or more" if wide else "it is by Laplace's approximation"
+    if wide:
         raise EstimateError(
-            f"this fit has no profile intervals: {why}.",
-            "Profiles are of gaussian fits by 'reml' or 'ml' with at most two correlated effects in a block.",
+            f"this fit has no profile intervals: '{wide[0]}' has three correlated effects or more.",
+            "Profiles are of fits with at most two correlated effects in a block.",
             "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
         )
 

@@ -17,7 +17,7 @@ from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.inference.algebra.equations import MOST_DENSE, build_system, shared_work
 from speclet_formula.inference.exact.density import why_not_exact, why_not_plain
-from speclet_formula.inference.plans import LARGEST_DENSE, one_digit, time_in_words
+from speclet_formula.inference.plans import LARGEST_DENSE, evaluations, memory_in_words, time_in_words
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 
@@ -43,20 +43,17 @@ SECONDS_PER_MATRIX = 12e-6
 SECONDS_PER_CUBE = 4.5e-11  # of the number of coefficients
 # ... or of sparse ones; BLAS does most operations of those that have many.
 SECONDS_PER_FACTOR = 50e-6
-SECONDS_PER_ENTRY = 16e-9
-SECONDS_PER_COEFFICIENT = 17e-9
-SECONDS_PER_OPERATION = 5e-11
+SECONDS_PER_ENTRY = 9e-9
+SECONDS_PER_COEFFICIENT = 30e-9
+SECONDS_PER_OPERATION = 2.5e-11
 # ... or by classes of levels that repeat few patterns; of each draw all coefficients are solved for.
 SECONDS_PER_CLASSES = 1.2e-4
 SECONDS_PER_SOLVED = 8e-9
-SECONDS_PER_ROW = 1e-6  # for each row and term: build and order the equations
+SECONDS_PER_ROW = 5e-7  # for each row and term: build and order the equations
 EXACT_START = 0.15
-EXACT_EVALUATIONS = 125  # to find the modes and fit the proposals, times the squared number of variance parameters
-EXACT_PROPOSALS = 0.7  # more for each draw, with each variance parameter beyond ...
-EXACT_FEW = 4  # ... these: their proposals cover the posterior less well
 DRAWING = 1.2  # a draw of the coefficients, in evaluations
 SECONDS_PER_DRAWN = 1.2e-8  # a number drawn and written
-SECONDS_PER_JUDGED = 2.2e-7  # a number of which the diagnostics are computed, of 1,000 parameters of each term at most
+SECONDS_PER_JUDGED = 1.4e-7  # a number of which the diagnostics are computed, of 1,000 parameters of each term at most
 MOST_JUDGED = 1000
 POINT_START = 0.03
 POINT_EVALUATIONS = 45  # for each variance parameter beside the residual's
@@ -139,14 +136,15 @@ class Work:
 def exact_cost(sizes: Sizes, work: Work) -> tuple[float, float]:
     """Return seconds and bytes of the exact engine: evaluations and draws on all cores, the verdict on one."""
     kept = work.draws * work.chains
-    proposals = kept * (1 + EXACT_PROPOSALS * max(sizes.variances - EXACT_FEW, 0))
     each, drawing = _evaluation(sizes), DRAWING * _evaluation(sizes)
     if sizes.shared is not None:
         each = SECONDS_PER_CLASSES + SECONDS_PER_ENTRY * sizes.shared
         drawing = each + SECONDS_PER_SOLVED * sizes.coefficients
+    work_each = sizes.entries if sizes.shared is None else sizes.shared
+    counted = sum(evaluations(0 if sizes.coefficients <= MOST_DENSE else work_each, sizes.variances, kept))
     judged = min(sizes.parameters, sizes.fixed + sizes.variances + MOST_JUDGED * (sizes.terms - sizes.fixed))
     after = kept * (SECONDS_PER_DRAWN * sizes.parameters + SECONDS_PER_JUDGED * judged)
-    working = (EXACT_EVALUATIONS * sizes.variances**2 + proposals) * each + kept * drawing
+    working = counted * each + kept * drawing
     seconds = EXACT_START + _building(sizes) + working / work.cores + after
     return seconds, _point_bytes(sizes) + DRAW_BYTES * kept * sizes.parameters
 
@@ -269,18 +267,6 @@ def _memory() -> float:
         return float(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
     except (AttributeError, OSError, ValueError):
         return float("inf")
-
-
-def memory_in_words(size: float) -> str:
-    """Return bytes as gigabytes, with one digit.
-
-    Returns
-    -------
-    str
-        "0.3 GB", "20 GB", ...
-    """
-    gigabytes = size / 1e9
-    return f"{gigabytes:.1f} GB" if gigabytes < 1 else f"{one_digit(gigabytes):,} GB"
 
 
 def count_parameters(sizes: Sizes) -> str:

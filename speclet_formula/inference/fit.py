@@ -15,8 +15,18 @@ from speclet_formula.common.engines import BY_NAME, Engine, Maximised, Sampled, 
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import NoStartError, SamplingError, nearest
 from speclet_formula.formula.terms import Formula
+from speclet_formula.inference.crossed import refuse_crossed
 from speclet_formula.inference.datatree import kept_factors, note_settings, without_others
-from speclet_formula.inference.plans import FitArguments, PointArguments, RunArguments, Sampler, SamplingPlan, plan_of
+from speclet_formula.inference.plans import (
+    COSTLY,
+    FitArguments,
+    PointArguments,
+    RunArguments,
+    Sampler,
+    SamplingPlan,
+    evaluations,
+    plan_of,
+)
 from speclet_formula.model import Model, Priors
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.diagnostics import diagnose
@@ -140,6 +150,8 @@ def fit(
     kept = kept_factors(model, keep)
     plan = plan_of(asked | {"cores": cores, "random_seed": random_seed, "progress": progress, "keep": kept})
     started = time.perf_counter()
+    if engine.name in FACTORED:
+        refuse_crossed(model.design, _factorisations(model, plan) if engine.draws else POINT_FACTORISATIONS)
     if not engine.draws:
         return cast(PointFit, engine.run(model, plan))
     engine, idata = _drawn(model, engine, plan, chosen=method == "auto")
@@ -167,6 +179,16 @@ def _drawn(model: Model, engine: Engine, plan: SamplingPlan, *, chosen: bool) ->
 def _say(plan: SamplingPlan, reason: str) -> None:
     if plan.progress and reason:
         print(f"Sampled by nuts: {reason.rstrip('.')}.", file=sys.stderr, flush=True)
+
+
+FACTORED = ("exact", "reml", "ml")  # engines that factor the matrix of all coefficients
+POINT_FACTORISATIONS = 60  # of REML and ML, which go by the gradient
+
+
+def _factorisations(model: Model, plan: SamplingPlan) -> float:
+    """Return how often the exact engine factors a large matrix."""
+    draws = plan.draws * plan.chains
+    return sum(evaluations(COSTLY, 1 + len(model.design.mean.groups), draws)) + draws
 
 
 # What other rooms pass on to `Model` and to `fit`.

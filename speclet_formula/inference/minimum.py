@@ -2,12 +2,12 @@
 
 Some of the numbers are sizes whose sign means nothing, so that zero is a point like any other for them, and no edge; it
 may be a saddle. `minimise` evaluates a function without a gradient at many points at a time, from several starts;
-`descend` follows a gradient from one start. Both end with Newton's steps, put small sizes at exactly zero, and look for
-another minimum beyond. What the numbers mean is left to others.
+`descend` and `minimise_sloped` follow a gradient. All end with Newton's steps, put small sizes at exactly zero, and
+look for another minimum beyond. What the numbers mean is left to others.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ PARTS = 0.5 ** np.arange(-3.0, 6.0)  # of a Newton step that are tried; valleys 
 ALONG = np.outer([-1.0, 1.0], 10.0 ** np.arange(5)).ravel()  # ways down from a saddle, in steps of the differences
 
 # With one.
+SLOPED_STARTS = (0.1, 0.3, 1.0, 3.0)  # of all sizes at a time
 MOST_STEPS = 200
 HALVINGS = 12
 SLOPED_DESCENTS = 5
@@ -46,6 +47,7 @@ ENOUGH = 1e-4  # of the decrease that the gradient promises, which a step must b
 DAMPED = 0.2  # Powell's share of the old curvature that an update keeps at least
 STEP = 0.01  # of differences, in units of 1 / sqrt(curvature / 2): standard errors, of -2 log-likelihood
 LOST = 1e-10  # curvatures smaller than that share of the largest, in those units, are rounding
+UNSURE = 1.0  # curvatures below it, in numbers' own sizes, may be none
 SLOPED_PROBES = (0.0, 0.1, 0.5, 2.0)  # of each size by itself, in its unit
 
 
@@ -60,10 +62,16 @@ class Minimum:
     point: np.ndarray  # (d,); a size of zero is exactly 0
     value: float
     promised: float  # by how much a Newton step could still lower it; infinite at a saddle
-    evaluations: int = 0  # by `minimise`
-    flat: np.ndarray = field(default_factory=_none)  # (f, d) by `minimise`: steps along which nothing changes
-    hessian: np.ndarray = field(default_factory=_none)  # (d, d) by `descend`; it holds where both numbers are free
-    free: np.ndarray = field(default_factory=_none)  # (d,) bool, by `descend`: all but the sizes of zero
+    evaluations: int = 0  # by `minimise` and `minimise_sloped`
+    flat: np.ndarray = field(
+        default_factory=lambda: np.zeros((0, 0))
+    )  # (f, d) by the same: steps along which nothing changes
+    hessian: np.ndarray = field(
+        default_factory=lambda: np.zeros((0, 0))
+    )  # (d, d) by `descend`; it holds where both numbers are free
+    free: np.ndarray = field(
+        default_factory=lambda: np.zeros((0, 0))
+    )  # (d,) bool, by `descend`: all but the sizes of zero
 
     @property
     def converged(self) -> bool:
@@ -83,6 +91,11 @@ class _Quadratic:
     curvatures: np.ndarray  # (m,)
     noise: float  # curvatures smaller than it are rounding
 
+    def own(self, point: np.ndarray) -> np.ndarray:
+        """Return the curvature along each number (m,), times the square of its size at the point."""
+        curvatures = (self.axes**2) @ self.curvatures
+        return np.asarray(curvatures * (np.maximum(np.abs(point), SMALL) / _steps(point, HESSIAN_STEP)) ** 2)
+
 
 def minimise(function: Values, sizes: np.ndarray) -> Minimum:
     """Find the minimum from the best of several starts, and look for another one beyond it.
@@ -101,26 +114,29 @@ def minimise(function: Values, sizes: np.ndarray) -> Minimum:
     point = _swept(counted, starts[np.argmin(counted(starts))], sizes)
     for _ in range(DESCENTS):
         point, value = _by_differences(counted, point)
-        point, value = _polish(counted, point, value)
+        point, value, around = _polish(counted, point, value)
         better = _beyond(counted, point, value, sizes, PROBES, units)
         if better is None:
             break
         point = better
-    point, value = _settle_at_zero(counted, point, value, sizes, units)
-    point, value = _settle_along_valleys(counted, point, value, sizes)
-    around = _quadratic(counted, point, value)
-    level = np.concatenate([around.axes.T[np.abs(around.curvatures) <= around.noise], _level(counted, point, sizes)])
+    settled, value = _settle_at_zero(counted, point, value, sizes, units)
+    unsure = sizes & (around.own(point) < UNSURE)
+    settled, value = _settle_along_valleys(counted, settled, value, unsure)
+    if settled is not point:
+        point, around = settled, _quadratic(counted, settled, value)
+        unsure = sizes & (around.own(point) < UNSURE)
+    level = np.concatenate([around.axes.T[np.abs(around.curvatures) <= around.noise], _level(counted, point, unsure)])
     return Minimum(point, value, _promise(around), counted.evaluations, level * _steps(point, HESSIAN_STEP))
 
 
 class _Counted:
     """A function that counts the points it was asked for."""
 
-    def __init__(self, function: Values) -> None:
+    def __init__(self, function: Callable[[np.ndarray], Any]) -> None:
         self._function = function
         self.evaluations = 0
 
-    def __call__(self, points: np.ndarray) -> np.ndarray:
+    def __call__(self, points: np.ndarray) -> Any:
         self.evaluations += len(points)
         return self._function(points)
 
@@ -171,10 +187,10 @@ def _steps(point: np.ndarray, relative: float) -> np.ndarray:
     return np.asarray(relative * np.maximum(np.abs(point), SMALL))
 
 
-def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarray, float]:
+def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarray, float, _Quadratic]:
     """Take Newton steps until they promise nothing more; leave saddles along their ways down."""
+    around = _quadratic(function, point, value)
     for _ in range(NEWTON_STEPS):
-        around = _quadratic(function, point, value)
         if _promise(around) < SETTLED:
             break
         bent = np.maximum(np.abs(around.curvatures), around.noise)
@@ -187,17 +203,19 @@ def _polish(function: Values, point: np.ndarray, value: float) -> tuple[np.ndarr
         if not values[best] < value:
             break
         point, value = tries[best], float(values[best])
-    return point, value
+        around = _quadratic(function, point, value)
+    return point, value, around
 
 
 def _settle_along_valleys(
-    function: Values, point: np.ndarray, value: float, sizes: np.ndarray
+    function: Values, point: np.ndarray, value: float, unsure: np.ndarray
 ) -> tuple[np.ndarray, float]:
     """Put a size at zero that costs next to nothing there, and gains something once the other numbers follow.
 
-    Along a valley that leads to zero Newton's steps promise nothing long before its end.
+    Along a valley that leads to zero Newton's steps promise nothing long before its end. Only sizes that are `unsure`,
+    as the function bends little there, are looked at.
     """
-    places = np.flatnonzero(sizes & (point != 0))
+    places = np.flatnonzero(unsure & (point != 0))
     if not len(places) or len(point) == 1:
         return point, value
     costs = function(np.array([_with(point, k, 0.0) for k in places])) - value
@@ -205,11 +223,9 @@ def _settle_along_valleys(
         moved, others = _with(point, k, 0.0), np.flatnonzero(np.arange(len(point)) != k)
 
         def along(rest: np.ndarray, moved: np.ndarray = moved, others: np.ndarray = others) -> np.ndarray:
-            points = np.repeat(moved[None], len(rest), axis=0)
-            points[:, others] = rest
-            return function(points)
+            return function(_with(np.repeat(moved[None], len(rest), axis=0), (slice(None), others), rest))
 
-        rest, there = _polish(along, moved[others], float(function(moved[None])[0]))
+        rest, there, _ = _polish(along, moved[others], float(function(moved[None])[0]))
         if there < value - max(SETTLED, ROUNDING * abs(value)):  # where nothing changes, a size may be anything
             point, value = moved, there
             point[others] = rest
@@ -218,8 +234,7 @@ def _settle_along_valleys(
 
 def _quadratic(function: Values, point: np.ndarray, value: float) -> _Quadratic:
     """Fit a quadratic through the points around."""
-    size = len(point)
-    shifts = np.diag(_steps(point, HESSIAN_STEP))
+    size, shifts = len(point), np.diag(_steps(point, HESSIAN_STEP))
     first, second = np.triu_indices(size, 1)
     corners = shifts[first] + shifts[second]
     values = function(np.concatenate([point + shifts, point - shifts, point + corners, point - corners]))
@@ -241,10 +256,10 @@ def _promise(around: _Quadratic) -> float:
     return float(0.5 * np.sum(around.slopes[rising] ** 2 / around.curvatures[rising]))
 
 
-def _level(function: Values, point: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+def _level(function: Values, point: np.ndarray, chosen: np.ndarray) -> np.ndarray:
     """Return the axes of the sizes that may be ten times as large or as small: rounding may hide it from curvatures."""
-    axes: np.ndarray = np.eye(len(point))[sizes]
-    wide = np.array([_with(point, k, far * max(abs(point[k]), SMALL)) for k in np.flatnonzero(sizes) for far in FAR])
+    axes: np.ndarray = np.eye(len(point))[chosen]
+    wide = np.array([_with(point, k, far * max(abs(point[k]), SMALL)) for k in np.flatnonzero(chosen) for far in FAR])
     if not len(axes):
         return axes
     values = function(wide).reshape(len(axes), len(FAR))
@@ -262,7 +277,7 @@ class _Descended:
     point: np.ndarray
     value: float
     gradient: np.ndarray
-    hessian: np.ndarray = field(default_factory=lambda: np.zeros((0, 0)))
+    hessian: np.ndarray = field(default_factory=_none)
 
 
 def descend(
@@ -272,22 +287,17 @@ def descend(
 
     Parameters
     ----------
-    function : callable
-        Returns value and gradient at a point (d,).
-    value : callable
-        Returns the value alone.
+    function, value : callable
+        The former returns value and gradient at a point (d,), the latter the value alone.
     start : ndarray of float, shape (d,)
         Where the function is finite.
     hessian : ndarray of float, shape (d, d)
         A guess of how it bends there.
-    sizes : ndarray of bool, shape (d,)
-        Which of the numbers are sizes.
-    units : ndarray of float, shape (d,)
-        What a large change of each number is.
+    sizes, units : ndarray, shape (d,)
+        Which of the numbers are sizes, and what a large change of each number is.
     """
     here = _Descended(start, *function(start), hessian)
-    free = np.ones(len(start), dtype=bool)
-    promised = np.inf
+    free, promised = np.ones(len(start), dtype=bool), np.inf
 
     def values(points: np.ndarray) -> np.ndarray:
         return np.array([value(point) for point in points])
@@ -305,6 +315,48 @@ def descend(
         free = np.ones(len(start), dtype=bool)
         here = _Descended(better, *function(better), bent(function, better, here.hessian, free))
     return Minimum(here.point, here.value, promised, hessian=here.hessian, free=free)
+
+
+def lowest_near(
+    function: Sloped, start: np.ndarray, hessian: np.ndarray, free: np.ndarray, units: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Go downhill as `descend` does, near a minimum of known curvature, by the free numbers: where, and how low."""
+    here = _quasi_newton(function, _Descended(start, *function(start), hessian), free, units)
+    return here.point, here.value
+
+
+def minimise_sloped(function: Values, sloped: Sloped, sizes: np.ndarray, bends: np.ndarray) -> Minimum:
+    """Find the minimum as `minimise` does, of a function whose gradient costs less than differences.
+
+    Parameters
+    ----------
+    function, sizes
+        As `minimise` takes them; `sloped` returns value and gradient at a point (m,).
+    bends : ndarray of float, shape (m,)
+        About how much the function bends along each number, times the square of a size: many levels bend it much.
+    """
+    counted, slopes = _Counted(function), _Counted(lambda points: sloped(points[0]))
+    starts, units = np.outer(SLOPED_STARTS, sizes.astype(float)), np.ones(len(sizes))
+    start = starts[np.argmin(counted(starts))]
+    guess = np.diag(bends / np.maximum(start, SLOPED_STARTS[0]) ** 2)
+    found = descend(lambda x: slopes(x[None]), lambda x: float(counted(x[None])[0]), start, guess, sizes, units)
+    flat = _flat(counted, found, sizes)
+    return replace(found, evaluations=counted.evaluations + slopes.evaluations, flat=flat)
+
+
+def _flat(function: Values, found: Minimum, sizes: np.ndarray) -> np.ndarray:
+    """Return steps (f, m) along which nothing changes: of the directions that hardly bend, those by differences too."""
+    scale = np.maximum(np.abs(found.point), SMALL)
+    curvatures, axes = np.linalg.eigh(found.hessian * np.outer(scale, scale))
+    steps = HESSIAN_STEP * scale * axes.T[curvatures < UNSURE]
+    hidden = sizes & ((np.diagonal(found.hessian) * scale**2 < UNSURE) | ~found.free)
+    wide: np.ndarray = _level(function, found.point, hidden) * _steps(found.point, HESSIAN_STEP)
+    if not len(steps):
+        return wide
+    ahead, behind = np.split(function(np.concatenate([found.point + steps, found.point - steps])), 2)
+    noise = ROUNDING * len(found.point) * max(abs(found.value), 1.0)
+    with np.errstate(invalid="ignore"):  # where the function is infinite
+        return np.vstack([steps[np.abs(ahead + behind - 2 * found.value) <= noise], wide])
 
 
 def _quasi_newton(function: Sloped, here: _Descended, free: np.ndarray, units: np.ndarray) -> _Descended:
@@ -417,7 +469,7 @@ def bent(function: Sloped, point: np.ndarray, guess: np.ndarray, wanted: np.ndar
 # --- both -------------------------------------------------------------------------------------------------------------
 
 
-def _with(point: np.ndarray, k: Any, number: float) -> np.ndarray:
+def _with(point: np.ndarray, k: Any, number: Any) -> np.ndarray:
     """Return a point with another number at place k."""
     moved = point.copy()
     moved[k] = number

@@ -50,6 +50,10 @@ _DEFAULTS: Mapping[str, Any] = {
 }  # fmt: skip
 MOST_DRAWS = 10_000_000  # of all chains
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
+LEAST_PROPOSALS = 1900  # that draws rest on, where an evaluation costs little
+PROPOSALS_PER_PARAMETER = 0.7  # more for each draw, with each parameter beyond ...
+FEW_PARAMETERS = 4  # ... these: their proposals cover the posterior less well
+COSTLY = 100_000  # numbers to go through from which on an evaluation of exact takes a millisecond, and is saved
 LARGEST_DENSE = 4 * 2**30  # bytes of Bambi's dense columns; formulae makes some copies on its way to a sparse matrix
 
 
@@ -132,6 +136,30 @@ def known_sampler(sampler: Sampler) -> Sampler:
     return sampler
 
 
+def evaluations(work: float, variances: int, draws: int) -> tuple[float, float]:
+    """Say how often the exact engine evaluates its density before it draws coefficients, seen on many designs.
+
+    Parameters
+    ----------
+    work : float
+        Numbers that an evaluation goes through.
+    variances : int
+        Parameters that are sampled.
+    draws : int
+        In all chains.
+
+    Returns
+    -------
+    searching, proposing : float
+        To find the modes and fit the proposals; and of the proposals that the draws are chosen from, which all cores
+        share.
+    """
+    more = 1 + PROPOSALS_PER_PARAMETER * max(variances - FEW_PARAMETERS, 0)
+    if work >= COSTLY:
+        return 400 + 60.0 * variances + 2 * variances**2, draws * more
+    return 200.0 * variances**2, max(draws, LEAST_PROPOSALS) * more
+
+
 def time_in_words(seconds: float) -> str:
     """Return a time with one digit, which is what the estimates are good for.
 
@@ -148,6 +176,18 @@ def time_in_words(seconds: float) -> str:
             count = max(1, one_digit(seconds / length))
             return f"about {count:,} {unit}{'' if count == 1 else 's'}"
     return f"about {one_digit(seconds)} s"
+
+
+def memory_in_words(size: float) -> str:
+    """Return bytes as gigabytes, with one digit.
+
+    Returns
+    -------
+    str
+        "0.3 GB", "20 GB", ...
+    """
+    gigabytes = size / 1e9
+    return f"{gigabytes:.1f} GB" if gigabytes < 1 else f"{one_digit(gigabytes):,} GB"
 
 
 def one_digit(number: float) -> int:

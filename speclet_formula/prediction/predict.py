@@ -287,7 +287,7 @@ def _values(
     if rng is None:
         return flat, None
     new = draw_rows(family, design, rows, mean, parameters, rng)
-    return flat, new if design.trials is None else new / design.trials[rows]
+    return flat, new if design.trials is None else new / np.maximum(design.trials[rows], 1)  # 0 of 0 is 0
 
 
 def _predict_point(

@@ -195,7 +195,7 @@ def _pearson(
         variance = of_family(mean, weighted(parameters, weights), trials)
     else:
         mean, parameters = _repeated(mean, parameters)
-        new = draw_rows(family, design, rows, mean, parameters, rng) / (1 if trials is None else trials)
+        new = draw_rows(family, design, rows, mean, parameters, rng) / (1 if trials is None else np.maximum(trials, 1))
         variance = (new - expected_response(family, mean, parameters)) ** 2
     left = _response(design, family, rows, mean, parameters, rng)
     return np.asarray(left / np.sqrt(variance.mean(axis=0)))

@@ -264,7 +264,9 @@ def _one_response(fit: "Fit | PointFit", drawn: ModelDraws, rng: np.random.Gener
     if is_ordinal(family):
         return pd.Categorical.from_codes(response.astype(np.int64), list(design.levels), ordered=True)
     by_share = FAMILIES[family.name].weights == "trials" and fit.model.weights is not None
-    return np.asarray(response / design.trials if by_share and design.trials is not None else response)
+    if not by_share or design.trials is None:
+        return response
+    return np.asarray(response / np.maximum(design.trials, 1))  # 0 of 0 is written as 0
 
 
 def _trials(model: Model, newdata: Any, n: int) -> Array:

@@ -316,7 +316,7 @@ def _draw(
         drawn = draw_response(family, rng, mean, own, trials=trials, weights=None if by_trials else weights)
         if is_ordinal(family):
             return drawn.astype(int) + 1
-        return drawn / trials if by_trials else drawn
+        return drawn / np.maximum(trials, 1) if by_trials else drawn
     except ValueError as error:
         raise DataError(
             f"truth gives means from {mean.min():.4g} to {mean.max():.4g}, which '{family.name}' cannot have.",

@@ -25,7 +25,7 @@ TABLE = pd.DataFrame(
         "rounded": [0.25, 0.5, 0.6, 0.0, 0.33, 1.0],
         "hit": ["no", "yes", "no", "no", "yes", "yes"],
         "zeros": [0, 1, 0, 0, 1, 1],
-        "none": [4, 2, 0, 10, 3, 1],
+        "below": [4, 2, -1, 10, 3, 1],
         "x": [0.3, 0.1, 0.4, 0.7, 0.2, 0.9],
         "f": ["a", "b", "c", "a", "b", "c"],
     }
@@ -148,11 +148,11 @@ MESSAGES: list[tuple[str, dict[str, Any], type[sf.SpecletError], str]] = [
     ),
     (
         "share ~ x",
-        {"family": "binomial", "weights": "none"},
+        {"family": "binomial", "weights": "below"},
         sf.DataError,
-        "the weights 'none' are not all numbers of trials.\n"
-        "The weights of a proportion count its trials, at least one for each row.\n"
-        "Drop the rows without a trial.",
+        "the weights 'below' are not all numbers of trials.\n"
+        "The weights of a proportion count its trials; a row of none says nothing, and not all can have none.\n"
+        "Mend the column, or write cbind(successes, failures).",
     ),
     (
         "cbind(zeros, n) ~ x",

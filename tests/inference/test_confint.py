@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 import speclet_formula as sf
 from tests.fakes import correlated_fit
@@ -101,11 +102,66 @@ def test_a_profile_that_stays_low_ends_at_zero():
     assert found.loc["Intercept", "conf_low"] < 2.5 < found.loc["Intercept", "conf_high"]
 
 
-def test_a_fit_by_laplace_has_no_profile():
+# confint(glmer(...), method = "profile", oldNames = FALSE) by lme4 1.1-31, its rows in this order.
+GLMER_PROFILES = [
+    ("cbind(incidence, size - incidence) ~ period + (1 | herd)", "binomial", 1,
+     [[0.3460732, 1.09997465], [-1.9012120, -0.94775401], [-1.6167833, -0.40776307], [-1.8010244, -0.51153607],
+      [-2.5007506, -0.80075532]]),
+    ("cbind(incidence, size - incidence) ~ period + (1 | herd)", "binomial", 10,
+     [[0.34880176, 1.11129546], [-1.90468412, -0.94621340], [-1.61608364, -0.40661080], [-1.80040815, -0.51044984],
+      [-2.50019188, -0.79959199]]),
+    ("c ~ x + offset(o) + (x | g)", "poisson", 1,
+     [[0.668012553, 1.31377915], [0.232679847, 0.53920214], [-0.054054826, 0.82467890], [-0.002972311, 0.86884232],
+      [0.205312312, 0.59502208]]),
+    ("b ~ x + (1 | g) + (1 | h)", "bernoulli", 1,
+     [[0.99731486, 2.58296969], [0.0, 1.23950983], [-1.16030222, 0.69687133], [0.80188418, 1.70997032]]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("formula", "family", "nodes", "expected"), GLMER_PROFILES)
+def test_profile_intervals_of_laplace_and_quadrature_are_those_of_glmer(formula, family, nodes, expected, shared_data):
+    """A hundredth of an interval's width: lme4 interpolates its profile by a spline."""
+    if "herd" in formula:
+        table = pd.read_csv(shared_data / "lme4" / "cbpp.csv", dtype={"herd": str, "period": str})
+    else:
+        table = pd.read_csv(DATA / "laplace" / "responses.csv")
+    found = sf.confint(sf.glmer(formula, table, family=family, method="laplace", nAGQ=nodes), "profile")
+    width = np.diff(expected)
+    np.testing.assert_allclose((found[["conf_low", "conf_high"]].to_numpy(float) - expected) / width, 0, atol=0.01)
+    assert found.attrs["interval"] == "95% profile interval"
+
+
+@pytest.mark.parametrize(
+    ("response", "family"),
+    [("level", "cumulative"), ("zinb", "zero_inflated_negativebinomial"), ("t", "t"), ("lnorm", "lognormal")],
+)
+def test_at_the_ends_of_a_profile_a_fit_with_the_effect_held_is_as_unlikely_as_meant(response, family):
+    """The effect is held by an offset, and the fit's own search, with its own start, maximises over all others."""
+    table = pd.read_csv(DATA / "laplace" / "families.csv")
+    table["level"] = pd.Categorical(table["level"], ordered=True)
+    fit = sf.glmer(f"{response} ~ x + (1 | g)", table, family=family, method="laplace")
+    found = sf.confint(fit, "profile", ci_prob=0.9).set_index("term")
+    assert len(found) == len(sf.confint(fit))
+    for end in found.loc["x", ["conf_low", "conf_high"]]:
+        held = sf.glmer(f"{response} ~ offset({end:.15g} * x) + (1 | g)", table, family=family, method="laplace")
+        assert held.deviance - fit.deviance == pytest.approx(stats.chi2.ppf(0.9, 1), abs=1e-3)
+
+
+def test_a_profile_of_three_correlated_effects_is_refused():
+    table = pd.read_csv(DATA / "laplace" / "responses.csv")
+    fit = sf.glmer("c ~ x + o + (x + o | g)", table, family="poisson", method="laplace")
     with pytest.raises(sf.SpecletError) as caught:
-        sf.confint(fit_of("poisson"), "profile")
+        sf.confint(fit, "profile")
     assert str(caught.value) == (
-        "this fit has no profile intervals: it is by Laplace's approximation.\n"
-        "Profiles are of gaussian fits by 'reml' or 'ml' with at most two correlated effects in a block.\n"
+        "this fit has no profile intervals: 'g' has three correlated effects or more.\n"
+        "Profiles are of fits with at most two correlated effects in a block.\n"
         "Write method='wald', or fit the model with draws, which have intervals of every parameter."
     )
+
+
+def test_a_profile_has_no_interval_of_a_dropped_column():
+    table = pd.read_csv(DATA / "laplace" / "responses.csv").assign(twice=lambda d: 2 * d["x"])
+    found = sf.confint(sf.glmer("c ~ x + twice + (1 | g)", table, family="poisson", method="laplace"), "profile")
+    ends = found.set_index("term")[["conf_low", "conf_high"]]
+    assert ends.loc["twice"].isna().all()
+    assert ends.drop("twice").notna().all(axis=None)

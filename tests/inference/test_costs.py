@@ -158,19 +158,19 @@ def with_slope(levels, rows):
     return numbered({"g": np.repeat(np.arange(levels), rows)}, x=np.random.default_rng(2).normal(size=levels * rows))
 
 
-# Formula, table, and CPU seconds of 4 x 1,000 draws by exact and of REML on one core of an Intel server (REML below
-# 0.2 s is not looked at: there the start counts).
+# Formula, table, and CPU seconds of 4 x 1,000 draws by exact and of REML on one core of an AMD server (REML below
+# 0.1 s is not looked at: there the start counts).
 MEASURED = {
-    "slopes, few levels": ("y ~ x + (x | g)", with_slope(18, 10), 0.33, None),
-    "slopes, 500 levels": ("y ~ x + (x | g)", with_slope(500, 8), 2.5, None),
-    "slopes, 5,000 levels": ("y ~ x + (x | g)", with_slope(5000, 8), 11.0, 0.20),
-    "crossed, whole matrices": ("y ~ 1 + (1 | a) + (1 | b)", crossed(2000, 100, 38), 1.6, None),
-    "crossed, 300 x 200": ("y ~ 1 + (1 | a) + (1 | b)", crossed(6000, 300, 200), 6.3, None),
-    "crossed, 1,000 x 400": ("y ~ 1 + (1 | a) + (1 | b)", crossed(20_000, 1000, 400), 27.0, 0.28),
-    "gene by line": ("y ~ 1 + (1 | a) + (1 | b) + (1 | a:b)", crossed(6000, 200, 12), 5.1, None),
-    "sparsely crossed": ("y ~ 1 + (1 | a) + (1 | b)", crossed(3000, 600, 500), 17.8, None),
-    "one factor of 2,000": ("y ~ 1 + (1 | g)", with_slope(2000, 5), 2.1, None),
-    "300 dummies": ("y ~ f + (1 | g)", numbered({"f": np.arange(3000) % 300, "g": np.arange(3000) % 23}), 10.2, 1.0),
+    "slopes, few levels": ("y ~ x + (x | g)", with_slope(18, 10), 0.21, None),
+    "slopes, 500 levels": ("y ~ x + (x | g)", with_slope(500, 8), 1.7, None),
+    "slopes, 5,000 levels": ("y ~ x + (x | g)", with_slope(5000, 8), 8.0, 0.15),
+    "crossed, whole matrices": ("y ~ 1 + (1 | a) + (1 | b)", crossed(2000, 100, 38), 0.93, None),
+    "crossed, 300 x 200": ("y ~ 1 + (1 | a) + (1 | b)", crossed(6000, 300, 200), 3.7, None),
+    "crossed, 1,000 x 400": ("y ~ 1 + (1 | a) + (1 | b)", crossed(20_000, 1000, 400), 12.0, 0.17),
+    "gene by line": ("y ~ 1 + (1 | a) + (1 | b) + (1 | a:b)", crossed(6000, 200, 12), 4.8, None),
+    "sparsely crossed": ("y ~ 1 + (1 | a) + (1 | b)", crossed(3000, 600, 500), 9.9, None),
+    "one factor of 2,000": ("y ~ 1 + (1 | g)", with_slope(2000, 5), 1.1, None),
+    "300 dummies": ("y ~ f + (1 | g)", numbered({"f": np.arange(3000) % 300, "g": np.arange(3000) % 23}), 5.7, 0.69),
 }
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from speclet_formula.inference.minimum import bent, descend
+from speclet_formula.inference.minimum import bent, descend, minimise_sloped
 
 
 def searched(function, start, sizes=None):
@@ -62,3 +62,32 @@ def test_the_hessian_by_differences_is_that_of_the_gradient():
     point = np.array([0.3, -0.4])
     expected = [[2 - 400 * (point[1] - 3 * point[0] ** 2), -400 * point[0]], [-400 * point[0], 200]]
     np.testing.assert_allclose(bent(rosenbrock, point, np.eye(2) * 200, np.ones(2, dtype=bool)), expected, rtol=1e-3)
+
+
+def test_with_a_gradient_directions_without_change_are_told():
+    """Of three sizes one has no part, and of two others only the sum of their squares."""
+
+    def function(x):
+        level = x[0] ** 2 + x[1] ** 2 - 4
+        return level**2 + 10.0, np.array([4 * level * x[0], 4 * level * x[1], 0.0])
+
+    found = minimise_sloped(
+        lambda points: np.array([function(x)[0] for x in points]), function, np.ones(3, dtype=bool), np.full(3, 4.0)
+    )
+    assert found.value == pytest.approx(10, abs=1e-8)
+    assert found.converged
+    assert any(abs(step[2]) > 0.99 * np.linalg.norm(step) for step in found.flat)
+    assert np.linalg.norm(found.point[:2]) == pytest.approx(2, abs=1e-4)
+
+
+def test_with_a_gradient_a_minimum_that_all_numbers_tell_has_no_such_directions():
+    def function(x):
+        return (x[0] ** 2 - 1) ** 2 * 50 + (x[1] + 0.3) ** 2 * 20, np.array([
+            200 * x[0] * (x[0] ** 2 - 1), 40 * (x[1] + 0.3),
+        ])  # fmt: skip
+
+    found = minimise_sloped(
+        lambda points: np.array([function(x)[0] for x in points]), function, np.array([True, False]), np.ones(2)
+    )
+    np.testing.assert_allclose(np.abs(found.point), [1, 0.3], atol=1e-5)
+    assert not len(found.flat)

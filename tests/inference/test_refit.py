@@ -177,3 +177,21 @@ def test_simulated_responses_have_the_table_s_labels(data):
     new = sf.simulate(fit, random_seed=1)["sim_1"]
     assert new.index.equals(shuffled.index)
     np.testing.assert_array_equal(sf.refit(fit, new).model.design.response, new)
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+@pytest.mark.parametrize("method", ["reml", "ml"])
+def test_many_responses_of_one_design_are_fitted_as_each_by_itself(method, weights):
+    """What a design comes to is made once; a slope's column far from zero is searched centred."""
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"g": np.repeat([f"g{k}" for k in range(12)], 8), "x": np.tile(np.arange(8.0), 12) + 40})
+    data["w"] = rng.uniform(0.5, 2, 96)
+    data["y"] = rng.normal(0, 1, 12).repeat(8) + 0.2 * data["x"] + rng.normal(0, 0.6, 96)
+    fit = sf.lmer("y ~ x + (x | g)", data, method=method, weights=weights)
+    for _ in range(3):
+        response = data["y"] + rng.normal(0, 0.3, 96) + 0.1 * data["x"] * rng.normal(0, 1, 12).repeat(8)
+        again = sf.refit(fit, response)
+        alone = sf.lmer("y ~ x + (x | g)", data.assign(y=response), method=method, weights=weights)
+        assert again.log_likelihood == pytest.approx(alone.log_likelihood, abs=1e-9)
+        np.testing.assert_allclose(again.estimates.coefficients, alone.estimates.coefficients, rtol=1e-8)
+        np.testing.assert_allclose(again.estimates.mode_sds[0], alone.estimates.mode_sds[0], rtol=1e-6)

@@ -133,6 +133,10 @@ class DenseFactors:
         """Return the last diagonal entries of C, (k, count)."""
         return self.diagonals[:, self.matrix.size - count :]
 
+    def between(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the entries of the first P^-1, (n,), at pairs of rows."""
+        return np.asarray(self.inverse(self.matrix.places(first, second))[0])
+
     def spreads(self, rows: Any, *, given: int = 0) -> np.ndarray:
         """Return w'P^-1 w, (k, n), of n rows; the last rows of P, so many as are `given`, are left out of it."""
         if isinstance(rows, np.ndarray):

@@ -103,8 +103,7 @@ class NormalEquations:
 
     def prior_inverse(self, factors: Any, first: np.ndarray, second: np.ndarray) -> np.ndarray:
         """Return the entries of one P^-1 where the prior's precision has its own."""
-        del first, second  # known as places
-        return np.asarray(factors.inverse(self.places)[0])
+        return np.asarray(factors.between(first, second))
 
     def drawn(self, means: np.ndarray) -> np.ndarray:
         """Return, for each of the prior's numbers (m,), how far it draws coefficients (p,): u'D^-1 (m - c)."""

@@ -161,8 +161,14 @@ def invert_lead(pattern: Pattern, factor: Cholesky, inverse: Inverse) -> None:
             pattern.ends, pattern.low_rows, pattern.slots, pattern.thin_starts,
             factor.low, factor.diagonal, inverse.low, inverse.diagonal, column, column_of,
         )  # fmt: skip
+        column = _invert_alone(
+            pattern.ends, pattern.slots, pattern.thin_starts, pattern.thin_rows,
+            factor.thin, factor.diagonal, inverse.corner, inverse.thin, inverse.diagonal, column,
+        )  # fmt: skip
         if column < 0:
             break
+        if pattern.ends[column] == pattern.ends[column + 1] and pattern.slots[column] < 0:
+            continue
         if pattern.slots[column] >= 0:
             _invert_wide(pattern, factor, inverse, column)
         else:
@@ -203,6 +209,29 @@ def _invert_apart(
             z_low[place] = work[low_rows[place]] / diagonal[column]
             total -= low[place] * z_low[place]
         z_diagonal[column] = total / diagonal[column]
+        column -= 1
+    return column
+
+
+@compiled
+def _invert_alone(
+    ends: Array, slots: Array, starts: Array, rows: Array,
+    thin: Array, diagonal: Array, corner: Array, z_thin: Array, z_diagonal: Array, column: int,
+) -> int:  # fmt: skip
+    """Fill columns of P^-1 that meet the corner alone, entry by entry, such as students; return the next that does not.
+
+    The corner's triangle above the diagonal is filled too.
+    """
+    while column >= 0 and slots[column] < 0 and ends[column] == ends[column + 1]:
+        first, last, root = starts[column], starts[column + 1], diagonal[column]
+        total = 1.0 / root
+        for own in range(first, last):
+            row, share = rows[own], 0.0
+            for other in range(first, last):
+                share += corner[row, rows[other]] * thin[other]
+            z_thin[own] = -share / root
+            total -= thin[own] * z_thin[own]
+        z_diagonal[column] = total / root
         column -= 1
     return column
 
@@ -323,6 +352,18 @@ def row_spreads(pattern: Pattern, inverse: Inverse, rows: CompiledRows, out: Arr
             for b in range(rows.starts[i], a):
                 spread += 2.0 * value * rows.values[b] * entry_of(pattern, inverse, column, rows.columns[b])
         out[i] = spread
+
+
+@compiled
+def paired_entries(pattern: Pattern, inverse: Inverse, first: Array, second: Array, out: Array) -> None:
+    """Fill out with the entries of P^-1 at pairs of rows where P or C has an entry."""
+    for k in range(len(out)):
+        if first[k] != second[k]:
+            out[k] = entry_of(pattern, inverse, first[k], second[k])
+        elif first[k] < pattern.lead:
+            out[k] = inverse.diagonal[first[k]]
+        else:
+            out[k] = inverse.corner[first[k] - pattern.lead, first[k] - pattern.lead]
 
 
 @compiled

@@ -42,8 +42,6 @@ from speclet_formula.inference.algebra.forest import (
 from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
 from speclet_formula.inference.algebra.numeric import CompiledRows, inverse_corner
 
-FEW_ROWS = 4  # up to which a solve for each is quicker than the entries of the inverse that all rows need
-
 
 class PatternedRows(NamedTuple):
     """Rows of W by kinds: those of one kind share w'P^-1 w. n rows."""
@@ -301,7 +299,7 @@ class PatternedFactors:
     def spreads(self, rows: PatternedRows, *, given: int = 0) -> np.ndarray:
         """Return w'P^-1 w, (1, n), of n rows; the last rows of P, so many as are `given`, are left out of it."""
         forest, kinds = self.equations.forest, np.empty(len(rows.first))
-        if len(rows.first) <= FEW_ROWS:
+        if len(rows.first) * len(self.equations.order) < rows.contexts.starts[-1] + forest.corner**3:
             for place, row in enumerate(rows.first):
                 entries = slice(rows.rows.starts[row], rows.rows.starts[row + 1])
                 w = np.zeros(len(self.equations.order))

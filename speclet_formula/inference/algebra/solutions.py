@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from speclet_formula.common.threads import one_blas_thread
+from speclet_formula.common.threads import in_one_blas_thread, one_blas_thread
 from speclet_formula.inference.algebra.equations import System
 from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
 
@@ -33,6 +33,7 @@ def log_determinants(system: System, s2: np.ndarray, numbers: np.ndarray, *, thr
     return np.column_stack([terms[:, 0] + system.units.log_determinant, terms[:, 1] - numbers @ system.pull])
 
 
+@in_one_blas_thread
 def slopes(system: System, s2: float, numbers: np.ndarray) -> tuple[float, float, float, np.ndarray]:
     """Return log|P| and r'P^-1 r - c'D^-1 c of one residual variance and prior precisions (m,), and how they change.
 

@@ -18,6 +18,7 @@ from speclet_formula.inference.algebra.numeric import (
     inverse_entries,
     invert,
     log_determinant,
+    paired_entries,
     row_spreads,
 )
 from speclet_formula.inference.algebra.ordering import ordered
@@ -39,11 +40,15 @@ class SparseMatrix:
         return len(self.pattern.rows)
 
     @property
+    def corner(self) -> int:
+        """How many of the last rows are held as a whole matrix."""
+        return self.pattern.size - self.pattern.lead
+
+    @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
         pattern = self.pattern
-        corner = pattern.size - pattern.lead
-        inside = pattern.n_wide * corner + corner**2 // 2
+        inside = pattern.n_wide * self.corner + self.corner**2 // 2
         return pattern.lead + len(pattern.low_rows) + len(pattern.thin_rows) + inside
 
     @cached_property
@@ -133,6 +138,12 @@ class SparseFactors:
         The last rows, so many as are `given`, are left out of P.
         """
         return np.asarray(inverse_entries(self.matrix.pattern, self.factor, given)[places][None])
+
+    def between(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """Return the entries of P^-1, (n,), at pairs of rows where P has one."""
+        pattern, position, found = self.matrix.pattern, self.matrix.position, np.empty(len(first))
+        paired_entries(pattern, invert(pattern, self.factor), position[first], position[second], found)
+        return found
 
     def spreads(self, rows: CompiledRows, *, given: int = 0) -> np.ndarray:
         """Return w'P^-1 w, (1, n), of n rows; the last rows of P, so many as are `given`, are left out of it."""

@@ -36,16 +36,15 @@ from speclet_formula.inference.exact.density import (
 )
 from speclet_formula.inference.exact.modes import SlopedDensity, find_mode
 from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, metropolis
-from speclet_formula.inference.plans import SamplingPlan, time_in_words
+from speclet_formula.inference.plans import COSTLY, SamplingPlan, evaluations, time_in_words
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing, smooth_weights
 from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
 
-COSTLY = 200_000  # numbers to go through from which on an evaluation, some milliseconds then, is saved where it can be
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
 FULL = 0.6  # effective proposals that each draw should rest on,
-ENOUGH = {"cheap": 1500, "costly": 800}  # and all draws together
+ENOUGH = {"cheap": 1500, "costly": 500}  # and all draws together
 MOST_THINNED = {"cheap": 32, "costly": 8}  # proposals for each draw at the most
 FEWEST_WEIGHTS = 30  # whose tail has a shape
 ROOM = 1.2  # of effective draws, over what is judged enough
@@ -53,7 +52,7 @@ ROOM = 1.2  # of effective draws, over what is judged enough
 # response, next to the same, and next to what its own digits round away?
 NO_RESIDUAL, NO_REST, ROUNDED = 1e-5, 1e-8, 32 * np.finfo(float).eps
 LONG = 60.0  # seconds from which on a forecast is said
-EVALUATIONS, EVALUATIONS_PER_DRAW, POINT_EVALUATIONS = 125, 2.2, 72  # as `costs` has them
+DRAWING, POINT_EVALUATIONS = 1.2, 72  # in evaluations, as `costs` has them
 SMALL = 4.0  # how far below an equal share the log of a small SD begins
 MOVES = 4
 
@@ -193,7 +192,8 @@ def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> None
     log_posterior(marginal, start[None])
     each, size = time.perf_counter() - started, marginal.variances.size
     draws = plan.draws * plan.chains
-    seconds = each * (EVALUATIONS * size**2 + EVALUATIONS_PER_DRAW * draws / plan.cores)
+    searching, proposing = evaluations(marginal.system.equations.work, size, draws)
+    seconds = each * (searching + (proposing + DRAWING * draws) / plan.cores)
     if seconds > LONG:
         quick = time_in_words(each * POINT_EVALUATIONS * size)
         print(

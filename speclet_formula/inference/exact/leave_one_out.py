@@ -21,8 +21,9 @@ from speclet_formula.inference.exact.density import (
 from speclet_formula.inference.exact.drawn_variances import DrawnVariances
 from speclet_formula.inference.exact.proposals import combine, cover, fit_proposal, propose
 
-# Of draws x rows. Each block factors the precision anew for each draw, hence a large one.
-BLOCK_BYTES = 512 * 2**20
+# Of draws x rows. Each block factors the precision anew for each draw: it is larger where that takes long.
+BLOCK_BYTES, COSTLY_BLOCK_BYTES = 160 * 2**20, 512 * 2**20
+COSTLY = 200_000  # numbers that a factorisation goes through
 PROPOSALS = 1000  # in each round of fitting a proposal to the posterior without a row
 GOOD_EFFICIENCY = 0.6  # of their weights, at which the fitting stops
 
@@ -35,9 +36,10 @@ class LeftOut:
     joint: np.ndarray  # (N,) of all of them at once
 
 
-def rows_at_once(draws: DrawnVariances) -> int:
+def rows_at_once(marginal: Marginal, draws: DrawnVariances) -> int:
     """Return how many rows a block of `left_out_blocks` has."""
-    return max(1, BLOCK_BYTES // (8 * len(draws.sds)))
+    costly = marginal.system.equations.work >= COSTLY
+    return max(1, (COSTLY_BLOCK_BYTES if costly else BLOCK_BYTES) // (8 * len(draws.sds)))
 
 
 def left_out_blocks(
@@ -58,13 +60,14 @@ def left_out_blocks(
     rows : slice
         Of the chosen rows.
     left_out : ndarray of float, shape (N, rows)
-        log p(y_i | the other rows, theta) for each draw, at most BLOCK_BYTES unless one row alone takes more.
+        log p(y_i | the other rows, theta) for each draw; at most BLOCK_BYTES, or COSTLY_BLOCK_BYTES, unless one row
+        alone takes more.
     leverages : ndarray of float, shape (rows,)
         Each row's share in its own fitted value, averaged over the draws.
     """
     numbers, _ = prior_precisions(marginal.variances, draws.sds, draws.partial)
     n = len(marginal.system.response if chosen is None else chosen)
-    size = rows_at_once(draws)
+    size = rows_at_once(marginal, draws)
     for start in range(0, n, size):
         rows = slice(start, min(start + size, n))
         s2 = draws.sds[:, 0] ** 2

@@ -6,7 +6,7 @@ that the moments of a class hold the terms of its columns apart.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -33,8 +33,8 @@ from speclet_formula.inference.algebra.patterned import (
     upper_places,
 )
 from speclet_formula.inference.algebra.symbolic import Array, compiled
-from speclet_formula.inference.reml.products import ProductEntries, moments_of, pairs_of, stacked_products
-from speclet_formula.inference.reml.relative import Relative
+from speclet_formula.inference.reml.products import ProductEntries, pairs_of, stacked_products
+from speclet_formula.inference.reml.relative import Relative, Transform
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,10 @@ class RelativeClasses:
     products: Any  # sparse (entries, pairs): of the classes' entries, and then of the corner's
     units: np.ndarray  # (entries,) the ones of I
     vectors: np.ndarray  # (m + 1, p) T_k'W'y, by position
-    moments: ClassMoments | None  # their sums and products; None where r'P^-1 r takes a pass over the coefficients
-    terms: np.ndarray  # which of (1, theta) scales each number of the moments
+    held: np.ndarray  # where among these the terms of each column stand, column by column, ...
+    starts: np.ndarray  # ... (p + 1,) where they start,
+    terms: np.ndarray  # and which of (1, theta) scales each number that the columns of each class hold
+    moments: ClassMoments | None = None  # sums and products of these; None where r'P^-1 r takes a pass over all
 
     @property
     def work(self) -> int:
@@ -86,15 +88,21 @@ class RelativeClasses:
         del s2
         return np.asarray(numbers[self.terms])
 
+    def moved(self, transform: Transform, moment: np.ndarray) -> "RelativeClasses":
+        """Return the same P with another W'y (p,)."""
+        vectors = transform.moments(moment, len(self.vectors))[:, self.order]
+        held = vectors.ravel()[self.held]
+        return replace(self, vectors=vectors, moments=class_moments(self.forest, held, self.starts))
+
     def prepared(self, W: Any) -> PatternedRows:
         """Return sparse rows (n, p) as the factors' `spreads` takes them."""
         return rows_by_kinds(self.forest, contexts_of(self.forest), self.position, W)
 
 
 def relative_classes(
-    relative: Relative, pattern: Any, entries: ProductEntries, moment: np.ndarray, ranks: np.ndarray
+    relative: Relative, pattern: Any, entries: ProductEntries, ranks: np.ndarray
 ) -> RelativeClasses | None:
-    """Order P and find its classes; the fixed effects come last.
+    """Order P and find its classes; the fixed effects come last, and W'y is zero.
 
     Parameters
     ----------
@@ -103,8 +111,6 @@ def relative_classes(
         Where P has entries off the diagonal.
     entries : ProductEntries
         T'W'W T.
-    moment : array of shape (p,)
-        W'y.
     ranks : array of int, shape (p,)
         As `component_order` takes them.
 
@@ -128,13 +134,18 @@ def relative_classes(
     forest = forest_of(upper, lead, keys=_keys(relative, upper, order, products))
     if forest is None:
         return None
-    vectors = moments_of(relative, moment)[:, order]
     used = np.concatenate([forest.entry_places, Elimination(upper, forest).inside])
     columns = np.repeat(np.arange(upper.size), np.diff(upper.starts))[used]
     units = (upper.rows[used] == columns) & (order[columns] >= relative.n_fixed)
-    moments, terms = _moments(relative, forest, order, vectors)
     return RelativeClasses(
-        upper, forest, order, pairs_of(relative), products[used], units.astype(float), vectors, moments, terms
+        upper,
+        forest,
+        order,
+        pairs_of(relative),
+        products[used],
+        units.astype(float),
+        np.zeros((relative.size + 1, relative.coefficients)),
+        *_terms(relative, forest, order),
     )
 
 
@@ -165,10 +176,8 @@ def _kinds(relative: Relative) -> np.ndarray:
     return kinds
 
 
-def _moments(
-    relative: Relative, forest: Forest, order: np.ndarray, vectors: np.ndarray
-) -> tuple[ClassMoments | None, np.ndarray]:
-    """Return the moments of the classes, each term of r apart, and which of (1, theta) scales each."""
+def _terms(relative: Relative, forest: Forest, order: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return what of (m + 1, p) moments each column holds, where these start, and what scales those of each class."""
     places = [(block, column) for block, _, column in relative.places]
     columns_of = [(block, column) for block, scale in enumerate(relative.scales) for column in range(len(scale))]
     # Of each kind: the terms in its columns of T.
@@ -176,11 +185,11 @@ def _moments(
     kinds = _kinds(relative)[order]
     counts = np.array([len(own) for own in owners])[kinds]
     starts = np.concatenate([[0], np.cumsum(counts)])
-    values = np.empty(starts[-1])
+    held = np.empty(starts[-1], dtype=np.int64)
     for kind, own in enumerate(owners):
         columns = np.flatnonzero(kinds == kind)
-        values[starts[columns][:, None] + np.arange(len(own))] = vectors[np.ix_(own, columns)].T
+        held[starts[columns][:, None] + np.arange(len(own))] = own * len(order) + columns[:, None]
     first = np.empty(len(forest.counts), dtype=np.int64)
     first[forest.classes[::-1]] = np.arange(forest.lead)[::-1]
     terms = [owners[kinds[column]] for column in first]
-    return class_moments(forest, values, starts), np.concatenate([np.zeros(0, dtype=np.int64), *terms])
+    return held, starts, np.concatenate([np.zeros(0, dtype=np.int64), *terms])

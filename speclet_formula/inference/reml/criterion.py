@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from scipy import linalg
 
+from speclet_formula.common.recent import Recent
+from speclet_formula.common.threads import one_blas_thread
 from speclet_formula.design import Design, centre_of
 from speclet_formula.design.merged import moments_of, row_count
 from speclet_formula.errors import SamplingError
@@ -30,14 +32,18 @@ from speclet_formula.inference.algebra.equations import (
     whole_rows,
 )
 from speclet_formula.inference.algebra.solutions import spread_draws, within
-from speclet_formula.inference.reml.products import product_entries, sparse_products, whole_products
-from speclet_formula.inference.reml.relative import Relative, relative_factors, transform_of
+from speclet_formula.inference.reml.products import RelativeMatrix, product_entries, sparse_products, whole_products
+from speclet_formula.inference.reml.relative import Relative, Transform, relative_factors, transform_of
 
 # Numbers that the dense matrices add up, from which on the compiled loops are quicker: they are from 2^17 on, and take
 # half a second to load. 160 coefficients with three variances and correlations, 290 with one; a fit takes 0.1 s there.
 MOST_DENSE = 2**18
 RANK_TOLERANCE = 1e-9  # of pivots, relative to the largest, of columns scaled to length one
+MOST_KEPT = 10**6  # numbers of a design that is prepared once for all of its responses
+COSTLY = 500  # rows of the corner from which on its factor takes some milliseconds
 WORTH_THREADS = 2_000  # coefficients from which on an evaluation takes longer than handing it to a thread
+
+recent = Recent["Prepared"](2)  # prepared designs: that of the search, and that of the formula's own columns
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,12 +56,25 @@ class Solution:
 
 
 @dataclass(frozen=True, eq=False)
+class Prepared:
+    """What a design comes to whatever its response is; n rows, p coefficients."""
+
+    relative: Relative
+    transform: Transform
+    W: Any  # (n, p) scipy CSR, fixed columns centred
+    gram: Any  # (p, p) W'W, sparse
+    joint: Any  # P, with r for a response of zeros: a RelativeMatrix or RelativeClasses
+
+
+@dataclass(frozen=True, eq=False)
 class Profiled:
     """The criterion of a design."""
 
     joint: Any  # P and r of fixed and group effects: a RelativeMatrix or RelativeClasses
+    gram: Any  # (p, p) W'W, sparse
     moment: np.ndarray  # (p,) W'y
     relative: Relative
+    transform: Transform
     threads: int
     square: float  # y'y, weighted
     log_weights: float
@@ -82,15 +101,19 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
         There are as many fixed columns as rows.
     """
     start = _least_squares(design)
-    shift = (design.mean.X - centre_of(design)) @ start
-    relative, moments, p = relative_factors(design), moments_of(design), design.mean.X.shape[1]
-    sums = sums_of(design, layout_of(design, ()), shift)
+    moments, p = moments_of(design), design.mean.X.shape[1]
+    prepared = _prepared(design)
+    response = design.response - design.mean.offset - (design.mean.X - centre_of(design)) @ start
+    weighted = response if design.weights is None else design.weights * response
+    moment = prepared.W.T @ weighted
     return Profiled(
-        joint=_joint(design, relative, sums),
-        moment=sums.moment,
-        relative=relative,
-        threads=1 if relative.coefficients <= WORTH_THREADS else threads,
-        square=sums.square,
+        joint=prepared.joint.moved(prepared.transform, moment),
+        gram=prepared.gram,
+        moment=moment,
+        relative=prepared.relative,
+        transform=prepared.transform,
+        threads=1 if prepared.relative.coefficients <= WORTH_THREADS else threads,
+        square=float(response @ weighted) + moments.within,
         log_weights=moments.log_weights,
         start=start,
         freedom=moments.count - p if reml else moments.count,
@@ -98,23 +121,36 @@ def profile_of(design: Design, *, reml: bool, threads: int = 1) -> Profiled:
     )
 
 
-def _joint(design: Design, relative: Relative, sums: Sums) -> Any:
+def _prepared(design: Design) -> Prepared:
+    """Prepare a design; a small one only once for all of its responses."""
+    if design.mean.X.size + sum(block.values.size for block in design.mean.groups) > MOST_KEPT:
+        return _prepare(design)
+    return recent.of((design.mean, design.weights), lambda: _prepare(design))
+
+
+def _prepare(design: Design) -> Prepared:
+    relative, sums = relative_factors(design), sums_of(design, layout_of(design, ()))
+    transform = transform_of(relative)
+    return Prepared(relative, transform, sums.W, sums.gram, _joint(design, relative, transform, sums))
+
+
+def _joint(design: Design, relative: Relative, transform: Transform, sums: Sums) -> Any:
     """Prepare P: as a whole matrix, in classes of alike levels, or sparse; the fixed effects are eliminated last."""
     size, terms, layout = relative.coefficients, relative.size + 1, layout_of(design, ())
     none = np.zeros(0, dtype=np.int64)
     if terms * (terms + 1) // 2 * (size + 1) ** 2 <= MOST_DENSE:
         order = np.roll(np.arange(size), -relative.n_fixed)
-        return whole_products(relative, matrix_of(size, None, (none, none), order), sums.gram.toarray(), sums.moment)
+        return whole_products(relative, transform, matrix_of(size, None, (none, none), order), sums.gram.toarray())
     # Here and not at the top: loading what compiles the loops takes a second.
     from speclet_formula.inference.reml.classes import relative_classes
 
     pattern, ranks = pattern_of(sums.gram, sums.W, whole_rows(design, layout)), ranks_of(layout)
     entries = product_entries(relative, sums.gram)
-    classes = relative_classes(relative, pattern, entries, sums.moment, ranks)
+    classes = relative_classes(relative, pattern, entries, ranks)
     if classes is not None:
         return classes
     matrix = matrix_of(size, pattern, (none, none), ranks=ranks, last=relative.n_fixed)
-    return sparse_products(relative, matrix, entries, sums.moment)
+    return sparse_products(relative, matrix, entries)
 
 
 def _least_squares(design: Design) -> np.ndarray:
@@ -141,9 +177,40 @@ def _least_squares(design: Design) -> np.ndarray:
 
 def deviances(criterion: Profiled, theta: np.ndarray) -> np.ndarray:
     """Return the criterion (N,) at N vectors theta (N, m); infinite where P cannot be factored."""
-    log_determinants, residuals = _evaluated(criterion, theta)
+    return _deviances(criterion, *_evaluated(criterion, theta))
+
+
+def _deviances(criterion: Profiled, log_determinants: np.ndarray, residuals: np.ndarray) -> np.ndarray:
     fits = criterion.freedom * (1 + np.log(2 * np.pi * np.where(residuals > 0, residuals, 1.0) / criterion.freedom))
     return np.where(residuals > 0, fits + log_determinants - criterion.log_weights, np.inf)
+
+
+def is_costly(criterion: Profiled) -> bool:
+    """Whether most of an evaluation is the factor of a large whole corner: its inverse, for a slope, costs two more."""
+    joint = criterion.joint
+    return isinstance(joint, RelativeMatrix) and joint.is_sparse and joint.matrix.corner >= COSTLY
+
+
+def sloped_deviance(criterion: Profiled, theta: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return the criterion of a sparse design and its gradient (m,) at one vector theta (m,).
+
+    With b = P^-1 r, dq / d theta_k = -2 (T_k b)'(W'y - W'W T b), and d log|P| / d theta_k is the sum of P^-1, entry by
+    entry, times the derivative of P.
+    """
+    joint, weights = criterion.joint, np.append(1.0, theta)
+    with one_blas_thread():
+        for _, factors in joint.factored(theta[None]):
+            value = float(_deviances(criterion, *_terms(criterion, factors))[0])
+            traces = joint.traces(factors, given=0 if criterion.reml else criterion.relative.n_fixed)
+            solution = factors.backward(factors.half)[0]
+            left = criterion.moment - criterion.gram @ (criterion.transform.at(theta) @ solution)
+            squares = -2 * criterion.transform.products(left, solution, len(weights))[1:]
+            products = np.zeros((len(weights), len(traces)))  # derivatives of each product by each of (1, theta)
+            np.add.at(products, (joint.pairs[:, 0], np.arange(len(traces))), weights[joint.pairs[:, 1]])
+            np.add.at(products, (joint.pairs[:, 1], np.arange(len(traces))), weights[joint.pairs[:, 0]])
+            residual = criterion.square - factors.explained[0]
+            return value, criterion.freedom * squares / residual + (products @ traces)[1:]
+    return np.inf, np.zeros(len(theta))
 
 
 def residual_variance(criterion: Profiled, theta: np.ndarray) -> float:
@@ -159,7 +226,7 @@ def log_likelihood_parts(criterion: Profiled, theta: np.ndarray) -> tuple[np.nda
 def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     """Solve for all coefficients at one vector theta (m,)."""
     joint, n_fixed = criterion.joint, criterion.relative.n_fixed
-    transform = transform_of(criterion.relative, theta)
+    transform = criterion.transform.at(theta)
     ((_, factors),) = joint.factored(theta[None])
 
     def covariances(vector: np.ndarray) -> np.ndarray:
@@ -176,6 +243,14 @@ def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     return Solution(coefficients, columns, np.maximum(conditional, 0.0))
 
 
+def _terms(criterion: Profiled, factors: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the log determinants (k,) that the criterion takes, and q (k,)."""
+    determinants = factors.log_determinants
+    if not criterion.reml:
+        determinants = determinants - 2 * np.log(factors.tail(criterion.relative.n_fixed)).sum(axis=1)
+    return determinants, criterion.square - factors.explained
+
+
 def _evaluated(criterion: Profiled, theta: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the log determinants (N,) that the criterion takes, and q (N,); NaN where P is not positive definite."""
     determinants, residuals = np.full(len(theta), np.nan), np.full(len(theta), np.nan)
@@ -183,10 +258,7 @@ def _evaluated(criterion: Profiled, theta: np.ndarray) -> tuple[np.ndarray, np.n
     def run(part: slice) -> None:
         for inner, factors in criterion.joint.factored(theta[part]):
             place = within(part, inner)
-            residuals[place] = criterion.square - factors.explained
-            determinants[place] = factors.log_determinants
-            if not criterion.reml:
-                determinants[place] -= 2 * np.log(factors.tail(criterion.relative.n_fixed)).sum(axis=1)
+            determinants[place], residuals[place] = _terms(criterion, factors)
 
     spread_draws(run, len(theta), criterion.joint.work, criterion.threads)
     return determinants, residuals

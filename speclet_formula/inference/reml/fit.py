@@ -11,8 +11,9 @@ from typing import Literal
 
 import numpy as np
 
+from speclet_formula.common.recent import Recent
 from speclet_formula.common.threads import in_one_blas_thread
-from speclet_formula.design import Design, centre_of
+from speclet_formula.design import Design, Predictor, centre_of
 from speclet_formula.design.groups import centred_blocks
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
@@ -26,9 +27,17 @@ from speclet_formula.inference.maximum_likelihood import (
     verdict_of,
     with_dropped,
 )
-from speclet_formula.inference.minimum import Minimum, minimise
+from speclet_formula.inference.minimum import Minimum, minimise, minimise_sloped
 from speclet_formula.inference.plans import SamplingPlan
-from speclet_formula.inference.reml.criterion import Profiled, deviances, profile_of, residual_variance, solve
+from speclet_formula.inference.reml.criterion import (
+    Profiled,
+    deviances,
+    is_costly,
+    profile_of,
+    residual_variance,
+    sloped_deviance,
+    solve,
+)
 from speclet_formula.inference.reml.relative import moved_theta, relative_covariances
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
@@ -42,6 +51,8 @@ FLAT_REMEDY = (
 )
 
 Method = Literal["reml", "ml"]
+
+_recent = Recent[tuple[Predictor | None, tuple[np.ndarray | None, ...]]](1)
 
 
 def why_not_reml(model: Model) -> str:
@@ -130,9 +141,9 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     started = time.perf_counter()
     design, kept = independent_columns(model.design)
     threads = cores or os.cpu_count() or 1
-    centred, moves = centred_blocks(design)
+    centred, moves = _centred(design)
     searched = profile_of(centred, reml=method == "reml", threads=threads)
-    found = minimise(lambda theta: deviances(searched, theta), searched.relative.diagonal)
+    found = _search(searched)
     _check_residual(model, searched, found)
     criterion, theta, estimates = searched, found.point, _estimates(centred, searched, found.point)
     if centred is not design:
@@ -162,6 +173,31 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
         (bool(singular), *verdict),
         evaluations=found.evaluations,
         started=started,
+    )
+
+
+def _centred(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...]]:
+    """Centre a design's blocks: the same predictor for all responses of one."""
+
+    def make() -> tuple[Predictor | None, tuple[np.ndarray | None, ...]]:
+        centred, moves = centred_blocks(design)
+        return None if centred is design else centred.mean, moves
+
+    mean, moves = _recent.of((design.mean,), make)
+    return design if mean is None else replace(design, predictors=(mean, *design.predictors[1:])), moves
+
+
+def _search(criterion: Profiled) -> Minimum:
+    """Find theta, by the exact gradient where an evaluation is costly."""
+    relative = criterion.relative
+    if not is_costly(criterion):
+        return minimise(lambda theta: deviances(criterion, theta), relative.diagonal)
+    levels = np.array([relative.levels[block] for block, _, _ in relative.places], dtype=float)
+    return minimise_sloped(
+        lambda theta: deviances(criterion, theta),
+        lambda theta: sloped_deviance(criterion, theta),
+        relative.diagonal,
+        2 * levels,
     )
 
 

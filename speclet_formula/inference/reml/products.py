@@ -6,7 +6,7 @@ once.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import Any, NamedTuple
 
@@ -15,7 +15,7 @@ from scipy import sparse
 
 from speclet_formula.inference.algebra.equations import filled
 from speclet_formula.inference.algebra.matrix import Matrix
-from speclet_formula.inference.reml.relative import Relative, transforms
+from speclet_formula.inference.reml.relative import Relative, Transform
 
 
 class ProductEntries(NamedTuple):
@@ -83,20 +83,25 @@ def stacked_products(entries: ProductEntries, places: np.ndarray, kept: np.ndarr
 class RelativeMatrix:
     """P and r as a whole or a sparse matrix is filled with them; p coefficients, m entries of theta."""
 
-    matrix: Matrix
+    matrix: Any  # a whole Matrix or a sparse one
     pairs: np.ndarray  # (pairs, 2) of (1, theta), two of which each product is of
     products: Any  # (pairs, entries) what each product is multiplied by in P; sparse, and turned, where P is
     units: np.ndarray  # (entries,) the ones of I
     moments: np.ndarray  # (m + 1, p) T_k'W'y, by position
 
     @property
+    def is_sparse(self) -> bool:
+        """Whether P is a sparse matrix."""
+        return not isinstance(self.products, np.ndarray)
+
+    @property
     def work(self) -> int:
         """About how many numbers a factorisation goes through."""
-        return self.matrix.work
+        return int(self.matrix.work)
 
     def factored(self, theta: np.ndarray) -> Iterator[tuple[slice, Any]]:
         """Go through N vectors theta (N, m) by parts: which, and the factors of P, made with r."""
-        weights, whole = np.column_stack([np.ones(len(theta)), theta]), isinstance(self.products, np.ndarray)
+        weights, whole = np.column_stack([np.ones(len(theta)), theta]), not self.is_sparse
 
         def fill(part: slice) -> tuple[np.ndarray, np.ndarray]:
             powers = weights[part][:, self.pairs[:, 0]] * weights[part][:, self.pairs[:, 1]]
@@ -105,37 +110,49 @@ class RelativeMatrix:
             numbers += self.units
             return numbers, weights[part] @ self.moments
 
-        return self.matrix.factored(len(theta), fill)
+        yield from self.matrix.factored(len(theta), fill)
+
+    def moved(self, transform: Transform, moment: np.ndarray) -> "RelativeMatrix":
+        """Return the same P with another W'y (p,)."""
+        return replace(self, moments=transform.moments(moment, len(self.moments))[:, self.matrix.order])
+
+    def traces(self, factors: Any, *, given: int = 0) -> np.ndarray:
+        """Return the sums (pairs,) of P^-1, entry by entry, times what each product is multiplied by in P.
+
+        Of one sparse matrix; the last rows of P, so many as are `given`, are left out of it.
+        """
+        pattern = self.matrix.pattern
+        columns = np.repeat(np.arange(pattern.size), np.diff(pattern.starts))
+        inverse = factors.inverse(np.arange(self.matrix.entries), given=given)[0]
+        inverse[pattern.rows != columns] *= 2.0
+        return np.asarray(self.products.T @ inverse)
 
     def prepared(self, W: Any) -> Any:
         """Return sparse rows (n, p) as the factors' `spreads` takes them."""
-        return W.toarray() if isinstance(self.products, np.ndarray) else self.matrix.prepared(W)
+        return self.matrix.prepared(W) if self.is_sparse else W.toarray()
 
 
-def whole_products(relative: Relative, matrix: Matrix, gram: np.ndarray, moment: np.ndarray) -> RelativeMatrix:
-    """Return P in a whole matrix, of W'W (p, p) and W'y (p,)."""
-    factors = np.array([T.toarray() for T in transforms(relative)])
+def whole_products(relative: Relative, transform: Transform, matrix: Matrix, gram: np.ndarray) -> RelativeMatrix:
+    """Return P in a whole matrix, of W'W (p, p); W'y is zero."""
+    factors = np.zeros((relative.size + 1, transform.size, transform.size))
+    factors[transform.terms, transform.rows, transform.columns] = transform.scales
     products = []
     for first, second in pairs_of(relative):
         product = factors[first].T @ gram @ factors[second]
         products.append(filled(matrix, product if first == second else product + product.T))
-    return _matrix(relative, matrix, np.array(products), moment)
+    return _matrix(relative, matrix, np.array(products))
 
 
-def sparse_products(relative: Relative, matrix: Matrix, entries: ProductEntries, moment: np.ndarray) -> RelativeMatrix:
-    """Return P in a sparse matrix, given the entries of T'W'W T and W'y (p,)."""
+def sparse_products(relative: Relative, matrix: Matrix, entries: ProductEntries) -> RelativeMatrix:
+    """Return P in a sparse matrix, given the entries of T'W'W T; W'y is zero."""
     kept = np.flatnonzero(matrix.position[entries.first] <= matrix.position[entries.second])
     places = matrix.places(entries.first[kept], entries.second[kept])
     shape = matrix.entries, len(pairs_of(relative))
-    return _matrix(relative, matrix, stacked_products(entries, places, kept, shape), moment)
+    return _matrix(relative, matrix, stacked_products(entries, places, kept, shape))
 
 
-def _matrix(relative: Relative, matrix: Matrix, products: Any, moment: np.ndarray) -> RelativeMatrix:
+def _matrix(relative: Relative, matrix: Matrix, products: Any) -> RelativeMatrix:
     units, effects = np.zeros(matrix.entries), np.arange(relative.n_fixed, relative.coefficients)
     units[matrix.places(effects, effects)] = 1.0
-    return RelativeMatrix(matrix, pairs_of(relative), products, units, moments_of(relative, moment)[:, matrix.order])
-
-
-def moments_of(relative: Relative, moment: np.ndarray) -> np.ndarray:
-    """Return each T_k'W'y, (m + 1, p), T0's first."""
-    return np.stack([T.T @ moment for T in transforms(relative)])
+    moments = np.zeros((relative.size + 1, relative.coefficients))
+    return RelativeMatrix(matrix, pairs_of(relative), products, units, moments)

@@ -52,26 +52,46 @@ def relative_factors(design: Design) -> Relative:
     return Relative(design.mean.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
 
 
-def transforms(relative: Relative) -> tuple[Any, ...]:
-    """Return T0 and each T_k, sparse (p, p)."""
-    fixed, shape = np.arange(relative.n_fixed), (relative.coefficients, relative.coefficients)
-    entries = [(fixed, fixed, 1.0), *(_entries_of(relative, entry) for entry in range(relative.size))]
-    return tuple(
-        sparse.csr_array((np.full(len(rows), scale), (rows, columns)), shape=shape) for rows, columns, scale in entries
-    )
+@dataclass(frozen=True, eq=False)
+class Transform:
+    """T as a function of theta: each of its entries is one of (1, theta), scaled. p coefficients."""
+
+    size: int  # p
+    rows: np.ndarray  # of each entry, in order; each row has at least one
+    columns: np.ndarray
+    terms: np.ndarray  # which of (1, theta) it is
+    scales: np.ndarray  # and what that is multiplied by
+
+    def at(self, theta: np.ndarray) -> Any:
+        """Return T, sparse (p, p), at one vector theta (m,)."""
+        values = np.append(1.0, theta)[self.terms] * self.scales
+        starts = np.searchsorted(self.rows, np.arange(self.size + 1))
+        return sparse.csr_array((values, self.columns, starts), shape=(self.size, self.size))
+
+    def moments(self, moment: np.ndarray, count: int) -> np.ndarray:
+        """Return each T_k'W'y, (count, p), T0's first, of W'y (p,)."""
+        moments = np.zeros((count, self.size))
+        moments[self.terms, self.columns] = moment[self.rows] * self.scales
+        return moments
+
+    def products(self, left: np.ndarray, right: np.ndarray, count: int) -> np.ndarray:
+        """Return each left'T_k right, (count,), T0's first."""
+        return np.bincount(self.terms, left[self.rows] * self.scales * right[self.columns], count)
 
 
-def transform_of(relative: Relative, theta: np.ndarray) -> Any:
-    """Return T, sparse (p, p), at one vector theta (m,)."""
-    first, *others = transforms(relative)
-    return sum((entry * T for entry, T in zip(theta, others, strict=True)), first).tocsr()
-
-
-def _entries_of(relative: Relative, entry: int) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return rows and columns of T that one entry of theta stands at, for every level, and what it is scaled by."""
-    block, row, column = relative.places[entry]
-    firsts = relative.starts[block] + np.arange(relative.levels[block]) * len(relative.scales[block])
-    return firsts + row, firsts + column, float(1 / relative.scales[block][row])
+def transform_of(relative: Relative) -> Transform:
+    """Say where the entries of T stand."""
+    fixed = np.arange(relative.n_fixed)
+    parts = [(fixed, fixed, np.zeros(len(fixed), dtype=np.int64), np.ones(len(fixed)))]
+    for entry, (block, row, column) in enumerate(relative.places):
+        scale = relative.scales[block]
+        firsts = relative.starts[block] + np.arange(relative.levels[block]) * len(scale)
+        parts.append(
+            (firsts + row, firsts + column, np.full(len(firsts), 1 + entry), np.full(len(firsts), 1 / scale[row]))
+        )
+    rows, columns, terms, scales = (np.concatenate(part) for part in zip(*parts, strict=True))
+    order = np.lexsort((columns, rows))
+    return Transform(relative.coefficients, rows[order], columns[order], terms[order], scales[order])
 
 
 def relative_covariances(relative: Relative, theta: np.ndarray) -> tuple[np.ndarray, ...]:

@@ -570,6 +570,25 @@ def test_likelihood_ratios_of_nested_models():
     )
 
 
+@pytest.mark.parametrize("family", ["binomial", "beta_binomial", "zero_inflated_binomial"])
+@pytest.mark.parametrize("response", ["cbind(k, f)", "share"])
+def test_a_row_without_trials_counts_for_nothing(family, response):
+    """As in glmer the row is an observation still: of BIC's count, and of nothing else."""
+    table = responses()
+    table.loc[7, ["n", "k", "f"]] = 0
+    table["share"] = (table["k"] / table["n"]).fillna(0)
+    settings = {"family": family, "method": "laplace", "weights": "n" if response == "share" else None}
+    fit = sf.glmer(f"{response} ~ x + (1 | g)", table, **settings)
+    without = sf.glmer(f"{response} ~ x + (1 | g)", table.drop(index=7), **settings)
+    assert fit.log_likelihood == pytest.approx(without.log_likelihood, abs=1e-8)
+    np.testing.assert_allclose(sf.fixef(fit)["estimate"], sf.fixef(without)["estimate"], rtol=1e-5)
+    assert (sf.nobs(fit), sf.nobs(without)) == (240, 239)
+    assert np.isfinite(sf.fitted(fit)["estimate"]).all()
+    drawn = sf.simulate(fit, nsim=1, random_seed=1)
+    assert drawn.iloc[7, 0] == 0
+    assert sf.refit(fit, drawn.iloc[:, 0]).verdict in ("converged", "singular", "doubtful")
+
+
 # --- errors -----------------------------------------------------------------------------------------------------------
 
 SERVES = (
@@ -589,6 +608,12 @@ ERRORS = [
     ("r ~ x + (1 | g)", {"family": "asymmetriclaplace"},
      "Laplace's approximation cannot serve this model: it lacks the derivatives of the family asymmetriclaplace with "
      f"the identity link (it has {', '.join(name for name in KNOWN if name != 'asymmetriclaplace')}).\n{SERVES}"),
+    (["z ~ x + (1 | g)", "alpha ~ x"], {"family": "negativebinomial"},
+     "Laplace's approximation cannot serve this model: it has no formulas of other parameters than the mean, here of "
+     f"alpha.\n{SERVES}"),
+    ("truncated(c, ub = 99) ~ x + (1 | g)", {"family": "poisson"},
+     "Laplace's approximation cannot serve this model: it lacks the derivatives of censored and truncated responses.\n"
+     f"{SERVES}"),
     ("c ~ 0", {"family": "poisson"},
      f"Laplace's approximation cannot serve this model: the model has no coefficients.\n{SERVES}"),
     ("c ~ 0 + x + (1 | g)", {"family": "poisson", "link": "identity"},

@@ -55,7 +55,7 @@ def test_a_fit_says_by_what_it_was_made_and_is_made_again_so(cbpp, tmp_path):
     assert sf.update(fit, ". ~ . - period").estimates.nodes == 5
     assert sf.update(fit, nAGQ=1).estimates.nodes == 1
     assert sf.refit(fit, cbpp["incidence"].to_numpy()[::-1] % 2).estimates.nodes == 5
-    with pytest.raises(sf.SamplingError, match="needs no approximation|gaussian"):
+    with pytest.raises(sf.SamplingError, match=r"needs no approximation|gaussian"):
         sf.update(fit, method="ml")  # and not that it has no use for nAGQ
 
 

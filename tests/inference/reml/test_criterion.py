@@ -13,7 +13,14 @@ from speclet_formula.inference.algebra.dense import DenseMatrix
 from speclet_formula.inference.algebra.sparse import SparseMatrix
 from speclet_formula.inference.reml import criterion as profiled
 from speclet_formula.inference.reml.classes import RelativeClasses
-from speclet_formula.inference.reml.criterion import deviances, profile_of, residual_variance, solve
+from speclet_formula.inference.reml.criterion import (
+    deviances,
+    is_costly,
+    profile_of,
+    residual_variance,
+    sloped_deviance,
+    solve,
+)
 from tests.fakes import sleepstudy_data
 
 EQUAL = 1e-9
@@ -46,6 +53,7 @@ def each(monkeypatch, make):
     for most_dense, most_classes in ((np.inf, 0.0), (0, -1.0), (0, 1.0)):
         monkeypatch.setattr(profiled, "MOST_DENSE", most_dense)
         monkeypatch.setattr(forest, "MOST_CLASSES", most_classes)
+        profiled.recent.clear()  # where the same design is prepared anew
         made.append(make())
     return made
 
@@ -102,6 +110,62 @@ NESTED = [
     "y ~ 0 + arm + (0 + arm | gene) + (1 | guide)",
     "y ~ 1 + (1 | gene) + (1 | gene:plate) + (1 | guide)",
 ]
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+@pytest.mark.parametrize("reml", [True, False])
+@pytest.mark.parametrize("formula", FORMULAS[:-1])
+@pytest.mark.mostly_slow(every=4)
+def test_the_gradient_is_that_of_dense_algebra_by_differences(formula, reml, weights, monkeypatch):
+    """Richardson's differences of steps 1e-3 and 5e-4: their error is of the fourth order."""
+    design = sf.Model(formula, table(), weights=weights).design
+    dense, sparse, _ = each(monkeypatch, lambda: profile_of(design, reml=reml))
+    theta = np.random.default_rng(8).normal(0, 1.2, (4, dense.relative.size))
+    theta[0, -1], theta[1] = 0.0, 0.0
+    for one in theta:
+        value, slope = sloped_deviance(sparse, one)
+        assert value == pytest.approx(deviances(dense, one[None])[0], rel=EQUAL)
+        steps = [step * np.eye(len(one)) for step in (1e-3, 5e-4)]
+        wide, near = ((deviances(dense, one + s) - deviances(dense, one - s)) / (2 * s[0, 0]) for s in steps)
+        np.testing.assert_allclose(slope, near + (near - wide) / 3, rtol=1e-6, atol=1e-5)
+
+
+@pytest.mark.parametrize("method", ["reml", "ml"])
+@pytest.mark.parametrize("formula", FORMULAS[:-1])
+@pytest.mark.mostly_slow(every=4)
+def test_fits_by_the_gradient_agree(formula, method, monkeypatch):
+    dense, sparse, _ = each(monkeypatch, lambda: sf.lmer(formula, table(), method=method))
+    monkeypatch.setattr(profiled, "COSTLY", 0)
+    monkeypatch.setattr(forest, "MOST_CLASSES", -1.0)
+    profiled.recent.clear()
+    sloped = sf.lmer(formula, table(), method=method)
+    assert (sloped.verdict, sloped.sentence) == (dense.verdict, dense.sentence)
+    assert sloped.log_likelihood == pytest.approx(dense.log_likelihood, abs=1e-7)
+    assert sparse.log_likelihood == pytest.approx(dense.log_likelihood, abs=1e-7)
+
+
+@pytest.mark.parametrize("formula", ["y ~ factor(g) + (1 | g)", "y ~ (1 | g) + (1 | g2)"])
+def test_the_gradient_tells_what_the_likelihood_does_not(formula, monkeypatch):
+    monkeypatch.setattr(profiled, "MOST_DENSE", 0)
+    monkeypatch.setattr(profiled, "COSTLY", 0)
+    monkeypatch.setattr(forest, "MOST_CLASSES", -1.0)
+    fit = sf.lmer(formula, table().assign(g2=lambda data: data["g"]), method="reml")
+    assert fit.verdict == "doubtful"
+    assert fit.sentence.startswith("The likelihood is flat in the SD of 'Intercept' by g.")
+
+
+def test_crossed_levels_with_a_large_corner_are_searched_by_the_gradient(monkeypatch):
+    rng = np.random.default_rng(10)
+    pairs = rng.permutation(900 * 600)[:12_000]
+    g, h = pairs // 600, pairs % 600
+    y = rng.normal(0, 0.6, 900)[g] + rng.normal(0, 0.4, 600)[h] + rng.normal(size=len(g))
+    data = pd.DataFrame({"y": y, "g": g.astype(str), "h": h.astype(str)})
+    fit = sf.lmer("y ~ (1 | g) + (1 | h)", data, method="reml")
+    assert is_costly(profile_of(fit.model.design, reml=True))
+    monkeypatch.setattr(profiled, "COSTLY", np.inf)
+    other = sf.lmer("y ~ (1 | g) + (1 | h)", data, method="reml")
+    assert fit.evaluations < other.evaluations / 2
+    assert fit.log_likelihood == pytest.approx(other.log_likelihood, abs=1e-7)
 
 
 @pytest.mark.parametrize("missing", [0.0, 0.03])
