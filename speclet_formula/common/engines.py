@@ -72,6 +72,7 @@ ENGINES = (
         arguments=_OF_DRAWS,
         why_not_at="hmc.fit:why_not_hmc",
         run_at="hmc.fit:sample_hmc",
+        cost_at="costs:hmc_cost",
     ),
     Engine(
         "nuts",
@@ -194,4 +195,5 @@ def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return " and ".join(f"'{name}'" for name in names)
+    *first, last = (f"'{name}'" for name in names)
+    return f"{', '.join(first)} and {last}" if first else last

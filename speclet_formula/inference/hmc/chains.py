@@ -17,15 +17,18 @@ from speclet_formula.inference.exact.proposals import (
     log_mixture,
     propose,
 )
-from speclet_formula.inference.hmc.chain import Gaussian, Kept, Proposals, Schedule, State, Work, run_chain
-from speclet_formula.inference.hmc.parameters import edges_of, natural_of, precisions_of
-from speclet_formula.inference.hmc.surrogate import Surrogate, log_posterior
+from speclet_formula.inference.hmc.chain import ChainState, KeptDraws, Schedule, ThetaProposals, run_chain
+from speclet_formula.inference.hmc.gaussian import Gaussian, Workspace
+from speclet_formula.inference.hmc.parameters import edges_of
+from speclet_formula.inference.hmc.surrogate import Surrogate, given_of, log_posterior
 from speclet_formula.inference.plans import SamplingPlan, time_in_words
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing
 from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
 
 ROUND, GOOD = 400, 0.6  # proposals in each round of fitting, and the efficiency that ends it
-PILOTS = (50, 50, 100, 100)  # rounds of each chain before the first draw that is kept
+PILOTS = (50, 50, 100, 100)  # rounds of each chain before the first draw that is kept, ...
+BRIEF = (15, 15, 25, 25)  # ... and where each takes long
+COSTLY = 20_000  # coefficients from which on it does
 EAGER, SHY = 0.8, 0.4  # shares of trajectories accepted: what is wanted, and what asks for twice the kicks
 FIRST_KICKS, MOST_KICKS = 3, 48
 FIRST_MOVES, MOST_MOVES = 2, 8
@@ -44,7 +47,7 @@ class ChainDraws:
     theta: np.ndarray  # (chains, T, d)
     coefficients: np.ndarray  # (chains, T, k), from the prior's means
     columns: np.ndarray  # (k,) which coefficients these are, in their own order
-    energy: np.ndarray  # (chains, T, 3) as `Kept` has it
+    energy: np.ndarray  # (chains, T, 3) as `KeptDraws` has it
 
     def every(self, step: int) -> "ChainDraws":
         """Return each so-manieth draw."""
@@ -97,7 +100,7 @@ class Chains:
             )
             weights = np.exp(found.log_weights - found.log_weights.max())
             self._theta = found.points[rng.choice(len(weights), plan.chains, p=weights / weights.sum())]
-        self._room: list[tuple[Gaussian, Gaussian, Work]] = [
+        self._room: list[tuple[Gaussian, Gaussian, Workspace]] = [
             (surrogate.gaussian(), surrogate.gaussian(), surrogate.work()) for _ in range(plan.chains)
         ]
 
@@ -107,7 +110,8 @@ class Chains:
     def tune(self) -> None:
         """Leave the start behind; choose how finely to follow a trajectory, and how often to move theta."""
         nothing, seen, moved = np.zeros(0, dtype=np.int64), [], 1.0
-        for turn, rounds in enumerate(PILOTS):
+        pilots = PILOTS if len(self.surrogate.order) < COSTLY else BRIEF
+        for turn, rounds in enumerate(pilots):
             found = self._run(rounds, nothing)
             moved = found.moved
             seen.append(found.theta.reshape(-1, found.theta.shape[2]))
@@ -115,7 +119,7 @@ class Chains:
                 self.kicks = min(MOST_KICKS, int(np.ceil(self.kicks * (2 if found.accepted < SHY else 1.4))))
             elif turn and moved > RARELY:
                 break
-            if self._mixture is not None and 0 < turn < len(PILOTS) - 1 and moved < RARELY:
+            if self._mixture is not None and 0 < turn < len(pilots) - 1 and moved < RARELY:
                 points = np.concatenate(seen[-2:])
                 if len(np.unique(points[:, 0])) > 10 * points.shape[1]:
                     self._mixture = combine(cover(points, self.rng), self._mixture)
@@ -166,15 +170,14 @@ class Chains:
         coefficients = np.empty((chains, draws, len(columns)))
         energy = np.zeros((chains, draws, 3))
         found = ChainDraws(theta, coefficients, columns, energy)
-        points, log_weights = self._proposed(chains * draws * self.thin * self.moves)
-        known = natural_of(surrogate.parameters, points)
-        numbers, _ = precisions_of(surrogate.parameters, known)
-        everything = Proposals(surrogate.owns(known.own), numbers, log_weights)
+        points, log_densities = self._proposed(chains * draws * self.thin * self.moves)
+        given = given_of(surrogate, points)
+        everything = ThetaProposals(given.owns, given.numbers, given.log_rests - log_densities)
         self._stop.clear()
 
         def one(chain: int) -> float:
             own = np.r_[chain, np.arange(chains + chain, len(points), chains)]
-            places, seconds = self._run_one(chain, Proposals(*(part[own] for part in everything)), found)
+            places, seconds = self._run_one(chain, ThetaProposals(*(part[own] for part in everything)), found)
             theta[chain] = points[own][places[:-1]]
             self._theta[chain] = points[own][places[-1]]
             return seconds
@@ -188,18 +191,18 @@ class Chains:
         self.per_draw = float(np.mean(seconds)) / draws
         return found
 
-    def _run_one(self, chain: int, proposals: Proposals, draws: ChainDraws) -> tuple[np.ndarray, float]:
+    def _run_one(self, chain: int, proposals: ThetaProposals, draws: ChainDraws) -> tuple[np.ndarray, float]:
         """Run one chain, some draws at a time; return its places among the proposals (draws + 1,), and its seconds."""
         surrogate, (here, there, work) = self.surrogate, self._room[chain]
         position = np.argsort(surrogate.order)[draws.columns]
         count, schedule = draws.theta.shape[1], Schedule(self.thin, self.moves, self.kicks)
         b, tried, start, speed = np.empty((4, len(surrogate.order)))
-        state = State(self._z[chain], b, np.array([0, 1]), np.zeros(1), tried, start, speed)
+        state = ChainState(self._z[chain], b, np.array([0, 1]), np.zeros(2), tried, start, speed)
         places = np.empty(count + 1, dtype=np.int64)
         first, length, began = 0, 1, time.perf_counter()
         while first < count and not self._stop.is_set():
             part = slice(first, min(first + length, count))
-            kept = Kept(position, draws.coefficients[chain, part], places[part], draws.energy[chain, part])
+            kept = KeptDraws(position, draws.coefficients[chain, part], places[part], draws.energy[chain, part])
             run_chain(
                 surrogate.kernel, surrogate.problem, proposals, state, kept, self._generators[chain], schedule,
                 here, there, work,
@@ -210,12 +213,12 @@ class Chains:
         return places, time.perf_counter() - began
 
     def _proposed(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return where the chains are and so many proposals, with their log weights."""
+        """Return where the chains are and so many proposals, with their log densities among proposals."""
         if self._mixture is None:
             return self._theta, np.zeros(len(self._theta))
-        found = propose(self._density, self._mixture, self.rng, count)
-        here = self._density(self._theta) - log_mixture(self._mixture, self._theta)
-        return np.vstack([self._theta, found.points]), np.concatenate([here, found.log_weights])
+        drawn = propose(lambda points: np.zeros(len(points)), self._mixture, self.rng, count)
+        here = log_mixture(self._mixture, self._theta)
+        return np.vstack([self._theta, drawn.points]), np.concatenate([here, -drawn.log_weights])
 
 
 def mixed(paths: np.ndarray) -> bool:

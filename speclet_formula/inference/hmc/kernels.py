@@ -97,7 +97,7 @@ def _weibull(eta: Array, response: Array, trials: Array, weights: Array, numbers
     loops.weibull(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
-def _gaussian_sigma(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
+def _varying_sigma(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     for row in range(len(response)):
         precision = weights[row] * math.exp(-2.0 * eta[1, row])
         rest = response[row] - eta[0, row]
@@ -121,27 +121,10 @@ def _called_back(eta: Array, response: Array, trials: Array, weights: Array, num
     _hold_lock(eta, response, trials, weights, numbers, out)
 
 
-_BY_NAME = {
-    "": _called_back,
-    "gaussian_sigma": _gaussian_sigma,
-    "beta": _beta,
-    "beta_binomial": _beta_binomial,
-    "binomial": _binomial,
-    "cumulative": _cumulative,
-    "gamma": _gamma,
-    "gaussian": _gaussian,
-    "lognormal": _lognormal,
-    "negativebinomial": _negativebinomial,
-    "poisson": _poisson,
-    "sratio": _sratio,
-    "t": _t,
-    "vonmises": _vonmises,
-    "wald": _wald,
-    "weibull": _weibull,
-}
+_OF_OTHERS = {"": _called_back, "varying_sigma": _varying_sigma}
 
 
 @cache
 def kernel_of(name: str) -> Any:
-    """Return a kernel by the name of the family's loop, "gaussian_sigma", or "" for a call back."""
-    return cfunc(SIGNATURE, cache=True)(_BY_NAME[name])
+    """Return a kernel by the name of the family's loop, "varying_sigma", or "" for a call back."""
+    return cfunc(SIGNATURE, cache=True)(_OF_OTHERS.get(name) or globals()[f"_{name}"])

@@ -21,15 +21,16 @@ from speclet_formula.inference.algebra.numeric import CompiledRows, allocate, in
 from speclet_formula.inference.algebra.sparse import sparse_matrix
 from speclet_formula.inference.algebra.symbolic import Array, Pattern, compiled
 from speclet_formula.inference.hmc import kernels
-from speclet_formula.inference.hmc.chain import (
+from speclet_formula.inference.hmc.gaussian import (
     Centre,
     Gaussian,
-    Observed,
-    Prior,
-    Problem,
-    Quadratic,
-    Rows,
-    Work,
+    ObservedRows,
+    PriorPlaces,
+    ProductRows,
+    RowProblem,
+    RowQuadratics,
+    Workspace,
+    average_rows,
     evaluate,
     predict,
     settle,
@@ -53,7 +54,7 @@ class Surrogate:
 
     model: Model
     parameters: Parameters
-    problem: Problem
+    problem: RowProblem
     order: Array  # (p,) the coefficient at each position
     kernel: Any
     codes: tuple[float, ...]  # what the kernel is told beside the family's parameters
@@ -64,7 +65,7 @@ class Surrogate:
         """Return the family's parameters (N, e) as the kernel takes them."""
         return np.ascontiguousarray(np.column_stack([values, np.tile(self.codes, (len(values), 1))]))
 
-    def room(self) -> tuple[Gaussian, Work]:
+    def room(self) -> tuple[Gaussian, Workspace]:
         """Return room for one Gaussian and its work."""
         return self.gaussian(), self.work()
 
@@ -72,16 +73,16 @@ class Surrogate:
         """Return room for one Gaussian."""
         count, n = self.problem.observed.offset.shape
         return Gaussian(
-            Quadratic(np.empty(n), np.empty((count, n)), np.empty((count, n))),
+            RowQuadratics(np.empty(n), np.empty((count, n)), np.empty((count, n))),
             allocate(self.problem.pattern),
             np.empty(self.problem.pattern.size),
         )
 
-    def work(self) -> Work:
+    def work(self) -> Workspace:
         """Return room to work in."""
         count, n = self.problem.observed.offset.shape
         pattern = self.problem.pattern
-        return Work(
+        return Workspace(
             np.empty(len(pattern.rows)),
             np.empty((count, n)),
             np.empty((max(4, 1 + 2 * count), n)),
@@ -136,11 +137,13 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     counts = np.diff(indptr)
     places = np.empty(int((counts * (counts + 1) // 2).sum()), dtype=np.int64)
     product_places(matrix.pattern, indptr, columns, places)
-    prior = Prior(matrix.places(above, right), numbers.astype(np.int64))
+    prior = PriorPlaces(matrix.places(above, right), numbers.astype(np.int64))
     offset = np.ascontiguousarray(np.stack(offsets))
     response, trials, weights = _observations(model).arrays
-    observed = Observed(response, trials, weights, offset)
-    problem = Problem(matrix.pattern, Rows(indptr, columns, W.data.astype(float), places), observed, prior, _at(offset))
+    observed = ObservedRows(response, trials, weights, offset)
+    rows = ProductRows(indptr, columns, W.data.astype(float), places)
+    none = RowQuadratics(np.empty(0), np.empty((len(offset), 0)), np.empty((len(offset), 0)))
+    problem = RowProblem(matrix.pattern, rows, observed, prior, _at(offset), none, False)
     kernel, codes, constant = _kernel(model)
     return Surrogate(model, parameters, problem, matrix.order, kernel, codes, constant, threads)
 
@@ -177,11 +180,11 @@ def _kernel(model: Model) -> tuple[Any, tuple[float, ...], Callable[[np.ndarray]
         if not design.varying:
             rows, log_weights = len(design.response), 0.0 if design.weights is None else np.log(design.weights).sum()
             return (
-                kernels.kernel_of("gaussian"),
+                kernels.kernel_of(family.name),
                 (float(LINKS.index("identity")), float(ZEROS.index(""))),
                 lambda numbers: float(0.5 * (log_weights - rows * np.log(2 * np.pi * numbers[0] ** 2))),
             )
-        return kernels.kernel_of("gaussian_sigma"), (), lambda _: 0.0
+        return kernels.kernel_of("varying_sigma"), (), lambda _: 0.0
     slot = next(_slots)
     kernels.CALLED_BACK[slot] = _differences(model)
     return kernels.kernel_of(""), (float(slot),), lambda _: 0.0
@@ -215,33 +218,47 @@ def _differences(model: Model) -> kernels.Slopes:
     return slopes
 
 
+@dataclass(frozen=True, eq=False)
+class GivenTheta:
+    """What N vectors theta say to the compiled loops."""
+
+    owns: np.ndarray  # (N, e)
+    numbers: np.ndarray  # (N, m) of D^-1
+    log_rests: np.ndarray  # (N,) what the log posterior has beside the Gaussian's log mass; -inf where impossible
+
+
+def given_of(surrogate: Surrogate, theta: np.ndarray) -> GivenTheta:
+    """Return what N vectors theta (N, d) say: parameters, precisions, and log prior with what no row changes."""
+    known = natural_of(surrogate.parameters, theta)
+    numbers, determinants = precisions_of(surrogate.parameters, known)
+    rests = known.log_prior + 0.5 * determinants
+    usable = np.isfinite(rests)
+    if known.own.shape[1]:
+        rests[usable] += [surrogate.constant(own) for own in known.own[usable]]
+    return GivenTheta(surrogate.owns(known.own), numbers, np.where(np.isfinite(rests), rests, -np.inf))
+
+
 def log_posterior(surrogate: Surrogate, theta: np.ndarray) -> np.ndarray:
     """Return the log posterior density (N,) of N vectors theta (N, d) under the Gaussian, up to a constant."""
-    known = natural_of(surrogate.parameters, theta)
-    usable = np.flatnonzero(np.isfinite(known.log_prior))
+    given = given_of(surrogate, theta)
     result = np.full(len(theta), -np.inf)
+    usable = np.flatnonzero(np.isfinite(given.log_rests))
     if not len(usable):
         return result
-    numbers, determinants = precisions_of(surrogate.parameters, known)
-    owns = surrogate.owns(known.own)
-    masses = np.empty(len(usable))
 
     def run(part: np.ndarray) -> None:
         gaussian, work = surrogate.room()
         out = np.empty(len(part))
-        evaluate(surrogate.kernel, surrogate.problem, owns[usable[part]], numbers[usable[part]], gaussian, work, out)
-        masses[part] = out
+        evaluate(surrogate.kernel, surrogate.problem, given.owns[part], given.numbers[part], gaussian, work, out)
+        result[part] = out + given.log_rests[part]
 
-    parts = np.array_split(np.arange(len(usable)), min(surrogate.threads, len(usable)))
+    parts = np.array_split(usable, min(surrogate.threads, len(usable)))
     if len(parts) == 1:
         run(parts[0])
     else:
         with ThreadPoolExecutor(len(parts)) as pool:
             list(pool.map(run, parts))
-    constants = np.array([surrogate.constant(own) for own in known.own[usable]]) if known.own.shape[1] else 0.0
-    density = masses + 0.5 * determinants[usable] + known.log_prior[usable] + constants
-    result[usable] = np.where(np.isfinite(density), density, -np.inf)
-    return result
+    return np.where(np.isfinite(result), result, -np.inf)
 
 
 def at_theta(surrogate: Surrogate, theta: np.ndarray) -> tuple[float, Gaussian, np.ndarray, np.ndarray]:
@@ -297,7 +314,12 @@ def _moved(surrogate: Surrogate, own: np.ndarray, middle: np.ndarray, spread: np
     surrogate_slopes(surrogate, middle, own, slopes)
     concave = bool((slopes[1 + len(middle) : 1 + 2 * len(middle)] < 0).all())
     centre = _at(middle, spread, most_gain=np.inf if concave else MOST_GAIN)
-    return replace(surrogate, problem=surrogate.problem._replace(centre=centre))
+    problem = surrogate.problem._replace(centre=centre, settled=False)
+    if not surrogate.parameters.own:
+        quadratic = surrogate.gaussian().quadratic
+        usable = average_rows(surrogate.kernel, problem, own, quadratic, surrogate.work())
+        problem = problem._replace(quadratic=quadratic, settled=usable)
+    return replace(surrogate, problem=problem)
 
 
 def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
