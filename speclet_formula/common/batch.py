@@ -160,7 +160,8 @@ def _on_cluster[K: Hashable, R](
 
     def submit() -> None:
         """Keep all workers busy, and no more arguments on their way than they need for that."""
-        for key, task in islice(left, max(2 * sum(client.ncores().values()), 2) - len(keys)):
+        wanted = max(2 * sum(client.ncores().values()), 2)  # fewer than are on their way after workers were lost
+        for key, task in islice(left, max(wanted - len(keys), 0)):
             future = client.submit(attempt, key, work, task, stop, pure=False)
             keys[future] = key
             running.add(future)
@@ -211,6 +212,8 @@ def configured_cores(cores: int | None) -> int:
     """
     import joblib
 
+    if cores == 1:  # a cluster would not be asked
+        return 1
     backend, configured = joblib.parallel.get_active_backend()
     return int(joblib.effective_n_jobs(cores or configured or getattr(backend, "default_n_jobs", 1)))
 

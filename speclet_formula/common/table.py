@@ -272,7 +272,7 @@ def share(value: float, pattern: str, draws: int) -> str:
     return number(value, pattern)
 
 
-def probability(value: float, draws: int) -> str:
+def probability(value: float, draws: int, pattern: str = ".3f") -> str:
     """Format a probability: one that was counted as `share`; of others small ones get an exponent.
 
     Parameters
@@ -280,13 +280,15 @@ def probability(value: float, draws: int) -> str:
     value : float
     draws : int
         Over how many it was counted; 0 for one that was not.
+    pattern : str
+        As for `format`, of those that are not small.
 
     Examples
     --------
     >>> [probability(value, 0) for value in (0.25, 1.23e-40)], probability(0.0, 4000)
     (['0.250', '1.2e-40'], '< 1/4,000')
     """
-    return number(value, ".2g") if 0 < value < 0.5 * SMALL else share(value, ".3f", draws)
+    return number(value, ".2g") if 0 < value < 0.5 * SMALL else share(value, pattern, draws)
 
 
 def p_value(value: float) -> str:

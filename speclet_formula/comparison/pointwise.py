@@ -245,15 +245,14 @@ def relative_efficiency(draws: Draws) -> float:
     float
         1 for a single chain.
     """
-    from arviz_stats.base import array_stats  # as `arviz.ess` does, which brings pictures along
+    from arviz_stats.base.array import array_stats  # as `arviz.ess` does, which brings pictures along
 
     if draws.chains == 1:
         return 1.0
     variables = [draws.by_chain(draws.variable(name)) for name in draws.names]
     step = max(1, sum(variable.shape[2] for variable in variables) // EFFICIENCY_SAMPLE)
-    sizes = array_stats.ess(
-        np.concatenate([v[:, :, ::step] for v in variables], axis=2), chain_axis=0, draw_axis=1, method="mean"
-    )
+    taken = np.concatenate([variable[:, :, ::step] for variable in variables], axis=2)
+    sizes = array_stats.ess(taken, chain_axis=0, draw_axis=1, method="mean")  # type: ignore[no-untyped-call]
     known = sizes[np.isfinite(sizes)]
     return float(known.mean() / len(draws)) if len(known) else 1.0
 

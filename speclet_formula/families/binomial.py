@@ -156,5 +156,7 @@ BETA_BINOMIAL = FamilySpecification(
     Spelling("BetaBinomial", ("n", "mu", "kappa"), "beta_binomial", "", "betabinomial"),
     variance=lambda mean, p, trials: _of_share(mean, trials) * (1 + (trials - 1) / (1 + p["kappa"])),
     curves=chained(SHARE, "beta_binomial", _constant_of_varying, _by_mean_of_varying, _drifts_of_varying),
+    limit="binomial",
+    at_limit="The successes vary no more than binomial ones would",
     weights="trials",
 )  # fmt: skip

@@ -21,8 +21,10 @@ from speclet_formula.inference.plans import LARGEST_DENSE, evaluations, memory_i
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 
-PRECISION = "Times hold on a server's cores within a factor of about two, of hmc three and of nuts five; the first fit in a process takes "
-PRECISION += "process takes some seconds more."
+PRECISION = (
+    "Times hold on a server's cores within a factor of about two, of hmc three and of nuts five; the first fit in a "
+    "process takes some seconds more."
+)
 LOOSE = "The grouping factors are large and sparsely crossed: here exact and reml are within a factor of ten."
 
 FEW_JOINED = 1.0  # levels of its own factor that a level is joined with: a chain, which stays one
@@ -193,6 +195,8 @@ def nuts_cost(sizes: Sizes, work: Work) -> tuple[float, float]:
 
 def why_not_nuts(model: Model) -> str:
     """Say what keeps a model from nuts; "" if it serves."""
+    if model.design.merged is not None:
+        return "rows of the table are merged, and Bambi needs each by itself"
     needed = dense_bytes(sizes_of(model))
     if needed > LARGEST_DENSE:
         return (

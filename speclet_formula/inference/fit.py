@@ -106,7 +106,8 @@ def fit(
         Makes the draws repeatable. Methods without draws accept it and `progress`, and have no use for them.
     progress : bool
         Whether nuts shows a progress bar, and whether the other engines say on the error stream, before they draw, that
-        it will take more than a minute, and what is quicker, and "auto" why it takes nuts.
+        it will take more than a minute, and what is quicker; and then, tenth by tenth, how much is done. "auto" says
+        why it takes nuts.
     sampler : {"nutpie", "pymc", "numpyro"}, optional
         For nuts: its implementation, nutpie by default.
     keep : str or sequence of str, optional

@@ -1,13 +1,16 @@
 """Linear combinations of the fixed effects with their uncertainty, from draws or by Wald's way."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
+from speclet_formula.design import centre_of
 from speclet_formula.design.design import Predictor
+from speclet_formula.inference.exact.given_variances import Addend, given_variances, log_signs
+from speclet_formula.interpretation.level_effects import least_told
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,
@@ -28,6 +31,22 @@ _STEP = 1e-4  # of a linear predictor; the error of a central difference is its 
 
 
 @dataclass(frozen=True, eq=False)
+class FixedSums:
+    """Sums of a fit's fixed effects, L beta + offset.
+
+    Attributes
+    ----------
+    fit : Fit
+    L : ndarray of float, shape (rows, p)
+    offset : ndarray of float, shape (rows,)
+    """
+
+    fit: Fitted
+    L: Array
+    offset: Array
+
+
+@dataclass(frozen=True, eq=False)
 class Values:
     """Numbers with their uncertainty; either draws or a normal approximation.
 
@@ -40,12 +59,15 @@ class Values:
     draws : ndarray of float, shape (draws of all chains, rows), or None
     criterion : str
         What was maximised, "REML", "ML"; "" where there are draws.
+    sums : FixedSums, or None
+        What was drawn, where it is nothing but a sum of the mean's fixed effects.
     """
 
     estimates: Array
     covariance: Array
     draws: Array | None
     criterion: str
+    sums: FixedSums | None = None
 
 
 def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array) -> Values:
@@ -62,7 +84,8 @@ def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array) -> Valu
     points = points_of(fit)
     if points is not None:
         return known_values(points, L, L @ points.coefficients + offset)
-    return _drawn(draws_of(fit).coefficients(predictor) @ L.T + offset)
+    drawn = _drawn(draws_of(fit).coefficients(predictor) @ L.T + offset)
+    return replace(drawn, sums=FixedSums(fit, L, offset)) if predictor is fit.model.design.mean else drawn
 
 
 def known_values(points: PointEstimates, L: Array, estimates: Array) -> Values:
@@ -89,7 +112,9 @@ def weighted(values: Values, weights: Array) -> Values:
     weights : ndarray of float, shape (sums, rows)
     """
     if values.draws is not None:
-        return _drawn(values.draws @ weights.T)
+        known = values.sums
+        of_fixed = None if known is None else FixedSums(known.fit, weights @ known.L, weights @ known.offset)
+        return replace(_drawn(values.draws @ weights.T), sums=of_fixed)
     # Of what the data do not know only the sums that use it are unknown.
     unknown = ((weights != 0) & np.isnan(values.estimates)).any(axis=1)
     covariance = weights @ np.nan_to_num(values.covariance) @ weights.T
@@ -136,13 +161,30 @@ def tests_against_zero(values: Values) -> dict[str, Array]:
     Returns
     -------
     dict of str to ndarray of float, shape (rows,)
-        Of draws `p_negative`; else `statistic`, the z value, and `p_value`, for either sign.
+        Of draws `p_negative`: of an exact fit's sums of fixed effects a normal probability, averaged over draws of the
+        variances, else the share of draws. Of others `statistic`, the z value, and `p_value`, for either sign.
     """
     if values.draws is not None:
-        return {"p_negative": (values.draws < 0).mean(axis=0)}
+        normal = None if values.sums is None else _normal_signs(values.sums)
+        return {"p_negative": (values.draws < 0).mean(axis=0) if normal is None else normal}
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = values.estimates / np.sqrt(np.diagonal(values.covariance))
     return {"statistic": statistic, "p_value": 2 * ndtr(-np.abs(statistic))}
+
+
+def _normal_signs(sums: FixedSums) -> Array | None:
+    """Return the probability that each sum is below zero; None of a fit that is not exact, or of no fixed effect."""
+    given, mean = given_variances(sums.fit), sums.fit.model.design.mean
+    if given is None or not sums.L.any(axis=1).all():
+        return None
+    places = [(term.variable, column) for term in mean.fixed for column in range(term.stop - term.start)]
+    count = len(sums.L)
+    addends = [
+        Addend(name, np.full(count, column), weights) for (name, column), weights in zip(places, sums.L.T, strict=True)
+    ]
+    whole = np.flatnonzero((centre_of(sums.fit.model.design) != mean.X).all(axis=1))  # rows where all effects meet
+    rows = np.full(count, whole[0] if len(whole) else -1)
+    return least_told(log_signs(given, addends, rows, added=sums.offset)[0])
 
 
 def asymptotic(values: Values) -> str:

@@ -53,7 +53,8 @@ def contrasts(
         Its `table` has one row per contrast: `contrast`, "w - v", the columns of `by`, `estimate`, `std_error`,
         `conf_low`, `conf_high` and
 
-        * `p_negative`: probability that the difference is below zero (a ratio below 1), counted over draws;
+        * `p_negative`: probability that the difference is below zero (a ratio below 1): of an exact fit normal
+          probabilities, averaged over draws of the variances, of any other the share of draws;
         * of a fit by maximum likelihood instead `statistic`, the z value, and `p_value`, that of a larger one of either
           sign if there were no difference. It is not adjusted for the number of contrasts, unlike R's default.
 

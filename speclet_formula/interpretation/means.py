@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from pandas.api.types import is_float_dtype
 
-from speclet_formula.common.table import Printed, Sheet, formatted, number, p_value, share, stated, text_table
+from speclet_formula.common.table import Printed, Sheet, formatted, number, p_value, probability, stated, text_table
 from speclet_formula.design import Predictor
 from speclet_formula.errors import EstimateError, listed
 from speclet_formula.families import Family
@@ -97,7 +97,7 @@ def shown_table(table: pd.DataFrame, draws: int = 0, names: Sequence[str] = ()) 
     if "statistic" in shown:
         shown["statistic"] = [number(value, ".3f") for value in table["statistic"]]
     if "p_negative" in shown:
-        shown["p_negative"] = [share(value, ".4f", draws) for value in table["p_negative"]]
+        shown["p_negative"] = [probability(value, draws, ".4f") for value in table["p_negative"]]
     if "p_value" in shown:
         shown["p_value"] = [p_value(value) for value in table["p_value"]]
     for name in names:  # values of numeric variables

@@ -182,9 +182,12 @@ def gather(idata: Any) -> Evidence:
     moving = False
     checked = parameters = 0
     for name in known.names:
-        draws, label = np.moveaxis(known.by_chain(known.read(name)), -1, 0), partial(known.label, name)
-        finite = np.isfinite(draws).all(axis=(1, 2))
-        constant = finite & (np.ptp(draws, axis=(1, 2)) == 0) if draws.size else finite
+        values, label = known.read(name), partial(known.label, name)
+        draws = np.moveaxis(known.by_chain(values), -1, 0)
+        # What is not finite makes the least draw or the largest so. Two passes, and no copies of 10^5 effects' draws.
+        least, largest = (values.min(axis=0), values.max(axis=0)) if values.size else np.zeros((2, len(draws)))
+        finite = np.isfinite(least) & np.isfinite(largest)
+        constant = finite & (least == largest)
         not_finite += [label(int(index)) for index in np.flatnonzero(~finite)]
         moving = moving or bool((finite & ~constant).any())
         if not posterior[name].attrs.get(FIXED):

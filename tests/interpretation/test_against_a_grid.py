@@ -60,7 +60,7 @@ def grid(data):
     y, X = data["y"].to_numpy(), np.column_stack([np.ones(len(data)), data["x"]])
     ys, Xs = y.reshape(GROUPS, ROWS).sum(axis=1), X.reshape(GROUPS, ROWS, 2).sum(axis=1)
     prior = np.diag([SD_INTERCEPT**-2, SD_SLOPE**-2])
-    s, t = np.meshgrid(np.linspace(0.7, 1.7, 60), np.linspace(0.005, 2.5, 120), indexing="ij")
+    s, t = np.meshgrid(np.linspace(0.6, 2.0, 80), np.linspace(0.005, 6.0, 300), indexing="ij")
     share = t**2 / (s**2 + ROWS * t**2)
     precision = (X.T @ X - share[..., None, None] * (Xs.T @ Xs)) / s[..., None, None] ** 2 + prior
     right = (X.T @ y - share[..., None] * (Xs.T @ ys)) / s[..., None] ** 2
@@ -139,6 +139,17 @@ def test_probabilities_are_averages_of_normal_ones(fit, grid, limit):
     assert row["post_prob"] == pytest.approx(1 - expected, abs=5 * spread / np.sqrt(500))
     assert row["p_rope"] == pytest.approx(expected, abs=5 * spread / np.sqrt(500) + 1e-12)
     assert limit > -1 or expected < 1e-20
+
+
+@pytest.mark.parametrize("at", [0.0, -2.5, 2.5])
+def test_signs_of_means_and_slopes_are_averages_of_normal_ones(fit, grid, at):
+    for found, contrast in (
+        (sf.contrasts(sf.marginal_means(fit, "x", at={"x": [at, 0.5]}), {"first": [1, -2]}), (-1, at - 1)),
+        (sf.slopes(fit, "x"), (0, 1)),
+    ):
+        mean, variance = grid.of(np.array(contrast, dtype=float))
+        expected, spread = grid.moments(stats.norm.cdf(-mean / np.sqrt(variance)))
+        assert abs(found.table["p_negative"].iloc[0] - expected) < 5 * spread / np.sqrt(500)
 
 
 def test_signs_of_groups_are_averages_of_normal_ones(fit, grid):

@@ -94,6 +94,16 @@ def test_sums_of_coefficients_are_normal_given_the_variances(exact, text, same):
         assert frame[name].iloc[0] == pytest.approx(counted[name], abs=5 * 0.5 / np.sqrt(400))
 
 
+def test_contrasts_have_the_same_probabilities(exact):
+    """Of a model with other columns beside, and of one without group terms; counted ones are near."""
+    table = sf.pairs(sf.marginal_means(exact, "control")).table
+    row = sf.hypothesis(exact, "control[other] > 0").iloc[0]
+    assert table["p_negative"].item() == pytest.approx(row["post_prob"], rel=1e-9)
+    counted = sf.pairs(sf.marginal_means(replace(exact, method="nuts"), "control")).table
+    assert table["p_negative"].item() == pytest.approx(counted["p_negative"].item(), abs=5 * 0.5 / np.sqrt(400))
+    assert 0 < table["p_negative"].item() < 1e-6 or 0 < row["evidence_ratio"] < 1e-6
+
+
 def test_a_sure_sum_has_a_ratio(exact):
     row = sf.hypothesis(exact, "control[other] < 0").iloc[0]
     assert 1e6 < row["evidence_ratio"] < np.inf

@@ -12,7 +12,6 @@ from speclet_formula.families.kernels.special import (
     Array,
     chained,
     compiled,
-    expit,
     inflated_zero,
     mean_of,
     put,
@@ -82,10 +81,12 @@ def _negativebinomial(
 ) -> tuple[float, float, float, float]:
     if link == LOG:
         log_ratio = eta - log_alpha
-        p, rest = expit(log_ratio), expit(-log_ratio)
+        smaller = math.exp(-abs(log_ratio))  # of mean / alpha and its inverse: one power for all that is needed
+        p, rest = 1.0 / (1.0 + smaller), smaller / (1.0 + smaller)
+        if log_ratio < 0:
+            p, rest = rest, p
         bend = (y + alpha) * p * rest
-        # log(1 + mean / alpha) by the smaller of mean / alpha and its inverse
-        size = max(log_ratio, 0.0) + math.log1p(math.exp(-abs(log_ratio)))
+        size = max(log_ratio, 0.0) + math.log1p(smaller)  # log(1 + mean / alpha)
         return y * eta - (y + alpha) * size, y * rest - alpha * p, -bend, -bend * (rest - p)
     mean, m1, m2, m3 = mean_of(link, eta)
     both = mean + alpha

@@ -351,8 +351,11 @@ def _units(layout: CoefficientLayout, prior: Entries, gram: Any, square: float, 
 
 def _scaled(gram: Any, units: Units) -> Any:
     """Return W'W of the columns in their own units."""
-    sizes = matrices.diags_array(units.coefficients / units.response)
-    return (sizes @ gram @ sizes).tocsr()
+    sizes, rows = units.coefficients / units.response, gram.tocsr()
+    numbers = np.repeat(sizes, np.diff(rows.indptr))
+    numbers *= rows.data
+    numbers *= sizes[rows.indices]
+    return matrices.csr_array((numbers, rows.indices, rows.indptr), shape=rows.shape)
 
 
 def _first_centre(system: System, gram: Any, precisions: np.ndarray) -> np.ndarray:

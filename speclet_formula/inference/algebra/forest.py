@@ -76,7 +76,7 @@ class ClassMoments(NamedTuple):
     roots: Array  # R, (r, width) with r <= width, of each class: R'R is the sum of products of what its columns hold
 
 
-def component_order(ranks: Array, pattern: Any) -> tuple[Array, int] | None:
+def component_order(ranks: Array, pattern: Any, *, most: int | None = None) -> tuple[Array, int] | None:
     """Return an order of elimination, component by component, and the number of leading columns.
 
     Parameters
@@ -87,6 +87,8 @@ def component_order(ranks: Array, pattern: Any) -> tuple[Array, int] | None:
         first, until what is left falls into small components.
     pattern : scipy sparse array (p, p)
         Where P has entries.
+    most : int, optional
+        Columns that the corner may have; `MOST_IN_CORNER` by default.
 
     Returns
     -------
@@ -95,7 +97,7 @@ def component_order(ranks: Array, pattern: Any) -> tuple[Array, int] | None:
     """
     for kept in range(int(ranks.max(initial=0)), 0, -1):
         columns = np.flatnonzero(ranks < kept)
-        if len(ranks) - len(columns) > MOST_IN_CORNER:
+        if len(ranks) - len(columns) > (MOST_IN_CORNER if most is None else most):
             return None
         count, component = connected_components(pattern[columns][:, columns], directed=False)
         if np.bincount(component, minlength=count).max(initial=0) <= MOST_TOGETHER:

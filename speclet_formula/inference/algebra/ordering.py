@@ -15,7 +15,9 @@ from speclet_formula.inference.algebra.forest import component_order
 from speclet_formula.inference.algebra.symbolic import Array, minimum_degree
 
 SMALL_CORNER = 200  # rows up to which a whole corner costs nothing
-FULL_CORNER = 0.2  # share of entries from which on it is worth its zeros
+LARGE_CORNER = 50_000  # rows up to which it is kept whole where it is full: any order would fill it
+FULL_CORNER = 0.05  # share of entries from which on it fills whatever the order is
+SAMPLED = 200  # rows of the corner whose entries are counted
 
 
 class Ordered(NamedTuple):
@@ -58,7 +60,7 @@ def ordered(size: int, first: Array, second: Array, *, ranks: Array | None = Non
 
 def _by_blocks(pattern: Any, ranks: Array) -> tuple[Array, int] | None:
     """Return an order by blocks and the size of its corner; None where the corner is large and stays sparse."""
-    found = component_order(ranks, pattern)
+    found = component_order(ranks, pattern, most=LARGE_CORNER)
     if found is None:
         return None
     order, lead = found
@@ -69,9 +71,10 @@ def _by_blocks(pattern: Any, ranks: Array) -> tuple[Array, int] | None:
 
 
 def _filled(pattern: Any, order: Array, lead: int) -> float:
-    """Return the share of the corner's entries that are there once all else is eliminated."""
+    """Return about what share of the corner's entries are there once all else is eliminated."""
     columns, corner = order[:lead], order[lead:]
+    chosen = np.unique(np.linspace(0, len(corner) - 1, SAMPLED).astype(int))
     count, component = connected_components(pattern[columns][:, columns], directed=False)
     members = sparse.csr_array((np.ones(lead), (component, np.arange(lead))), shape=(count, lead))
     meets = members @ pattern[columns][:, corner]  # what is connected meets, once eliminated, whatever it met
-    return float((meets.T @ meets + pattern[corner][:, corner]).nnz) / len(corner) ** 2
+    return float((meets[:, chosen].T @ meets + pattern[corner[chosen]][:, corner]).nnz) / len(corner) / len(chosen)

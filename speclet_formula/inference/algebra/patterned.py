@@ -42,6 +42,8 @@ from speclet_formula.inference.algebra.forest import (
 from speclet_formula.inference.algebra.matrix import CompressedRows, DrawnColumns
 from speclet_formula.inference.algebra.numeric import CompiledRows, inverse_corner
 
+MOST_WHOLE = 10_000  # numbers of a matrix that is not held sparse
+
 
 class PatternedRows(NamedTuple):
     """Rows of W by kinds: those of one kind share w'P^-1 w. n rows."""
@@ -86,15 +88,14 @@ class PatternedEquations:
         Those whose P is not positive definite, or so hardly that rounding decides, are left out.
         """
         del beside
-        upper, leading, elimination = self.upper, self.forest.entry_places, Elimination(self.upper, self.forest)
-        inside = elimination.inside
+        elimination = Elimination(self.upper, self.forest)
+        (leading, of_leading), (inside, of_inside) = (
+            (self.upper.gram[places], self.upper.numbers[places])
+            for places in (self.forest.entry_places, elimination.inside)
+        )
         for k in range(len(s2)):
             added = np.append(numbers[k], 0.0)  # number -1 is for none
-            lower = elimination.run(
-                upper.gram[leading] / s2[k] + added[upper.numbers[leading]],
-                upper.gram[inside] / s2[k] + added[upper.numbers[inside]],
-                LOST,
-            )
+            lower = elimination.run(leading / s2[k] + added[of_leading], inside / s2[k] + added[of_inside], LOST)
             if lower is not None:
                 yield slice(k, k + 1), PatternedFactors(self, elimination.fronts, lower, float(s2[k]), numbers[k])
 
@@ -119,7 +120,9 @@ class PatternedEquations:
 
     @cached_property
     def _corner_pull(self) -> Any:
-        return self.pull[self.forest.lead :]  # once: of 100,000 rows this takes as long as an evaluation
+        # Once: of 100,000 rows this takes as long as an evaluation, and a sparse product of few rows as long as both.
+        rows = self.pull[self.forest.lead :]
+        return rows.toarray() if rows.shape[0] * rows.shape[1] <= MOST_WHOLE else rows
 
     def moved(self, moment: np.ndarray, pull: Any) -> "PatternedEquations":
         """Return the equations of the same W with another W'y (p,) and D^-1 (m - c) by the numbers of D^-1 (p, m)."""
@@ -362,7 +365,7 @@ def patterned_equations(
         return None
     order, lead = ordered
     position = np.argsort(order)
-    upper = _upper(whole, gram.tocoo(), position, (position[above], position[right], numbers))
+    upper = _upper(whole, gram.tocsr(), position, (position[above], position[right], numbers))
     forest = forest_of(upper, lead)
     if forest is None:
         return None
@@ -371,27 +374,51 @@ def patterned_equations(
 
 def upper_pattern(whole: Any, position: np.ndarray) -> Upper:
     """Return the places of P's upper triangle in the order of elimination; without numbers."""
-    size, entries = len(position), whole.tocoo()
-    rows, columns = position[entries.row], position[entries.col]
-    keys = np.sort(columns[rows <= columns] * size + rows[rows <= columns])
+    size = len(position)
+    keys, _ = _upper_keys(whole, position)
+    keys.sort()
     starts = np.searchsorted(keys, np.arange(size + 1) * size).astype(np.int64)
-    return Upper(size, starts, keys % size, np.zeros(len(keys)), np.full(len(keys), -1))
+    keys %= size
+    return Upper(size, starts, keys, np.zeros(len(keys)), np.full(len(keys), -1))
 
 
 def _upper(whole: Any, gram: Any, position: np.ndarray, prior: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Upper:
     """Return P's upper triangle in the order of elimination."""
     upper = upper_pattern(whole, position)
-    above, right = position[gram.row], position[gram.col]
-    kept = above <= right
-    upper.gram[upper_places(upper, above[kept], right[kept])] = gram.data[kept]
+    keys, kept = _upper_keys(gram, position)
+    order = np.argsort(keys)  # what is looked for in order is found near what was looked for before
+    places = np.searchsorted(_keys_of(upper), keys[order])
+    del keys
+    upper.gram[places] = gram.data[kept][order]
     upper.numbers[upper_places(upper, prior[0], prior[1])] = prior[2]
     return upper
 
 
+def _upper_keys(matrix: Any, position: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Number the places of a symmetric CSR matrix's upper triangle, by position, and tell which entries lie in it.
+
+    Of 10^7 entries each array of whole numbers is 80 MB: positions are held in half of that, and let go early.
+    """
+    short = position.astype(np.int32 if len(position) < np.iinfo(np.int32).max else np.int64)
+    rows, columns = np.repeat(short, np.diff(matrix.indptr)), short[matrix.indices]
+    kept = rows <= columns
+    rows, columns = rows[kept], columns[kept]
+    keys = columns.astype(np.int64)
+    keys *= len(position)
+    keys += rows
+    return keys, kept
+
+
+def _keys_of(upper: Upper) -> np.ndarray:
+    keys = np.repeat(np.arange(upper.size) * upper.size, np.diff(upper.starts))
+    keys += upper.rows
+    return keys
+
+
 def upper_places(upper: Upper, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return where entries stand in the upper triangle, by position."""
-    keys = np.repeat(np.arange(upper.size), np.diff(upper.starts)) * upper.size + upper.rows
-    return np.asarray(np.searchsorted(keys, np.maximum(first, second) * upper.size + np.minimum(first, second)))
+    wanted = np.maximum(first, second) * upper.size + np.minimum(first, second)
+    return np.asarray(np.searchsorted(_keys_of(upper), wanted))
 
 
 class _Wide(NamedTuple):

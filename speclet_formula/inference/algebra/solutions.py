@@ -93,11 +93,13 @@ def draw(
     columns: np.ndarray | None = None,
     centre: np.ndarray | None = None,
     threads: int = 1,
+    told: Callable[[int], None] | None = None,
 ) -> np.ndarray:
     """Draw coefficients for each of N draws of the variances, an (N, columns) array; one seed for each equal part.
 
     They are measured from the system's centre, and `centre` (columns,) is added. All are drawn, since one is drawn
-    given others, but only those at `columns` are kept, all of them by default.
+    given others, but only those at `columns` are kept, all of them by default. `told` is called with numbers of draws
+    that are done.
     """
     chosen = np.arange(system.layout.size) if columns is None else columns
     kept = DrawnColumns(chosen, system.units.coefficients[chosen], np.zeros(len(chosen)) if centre is None else centre)
@@ -111,11 +113,14 @@ def draw(
         first = part.start + _changes(s2[part], numbers[part], system.equations.work)
         ends = np.append(first[1:], part.stop)
         for inner, factors in system.equations.factored(s2[first], numbers[first]):
+            rows = slice(first[inner.start], ends[inner.stop - 1])
             if inner.stop - inner.start > 1:
-                factors.draw(rng, kept, out[within(part, inner)])
-                continue
-            for row in range(first[inner.start], ends[inner.start]):
-                factors.draw(rng, kept, out[row : row + 1])
+                factors.draw(rng, kept, out[rows])
+            else:
+                for row in range(rows.start, rows.stop):
+                    factors.draw(rng, kept, out[row : row + 1])
+            if told is not None:
+                told(rows.stop - rows.start)
 
     _spread(run, range(len(seeds)), _busy(len(s2), max(system.equations.work, system.layout.size), threads))
     return out

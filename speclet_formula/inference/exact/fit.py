@@ -7,6 +7,7 @@ import sys
 import time
 from dataclasses import dataclass
 from itertools import combinations
+from threading import Lock
 
 import numpy as np
 import pandas as pd
@@ -39,7 +40,7 @@ from speclet_formula.inference.exact.proposals import draw_more, draw_proposals,
 from speclet_formula.inference.plans import COSTLY, SamplingPlan, evaluations, time_in_words
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing, smooth_weights
-from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
+from speclet_formula.posterior.diagnostics import MOST_CHECKED, ess_limit, r_hat_limit
 
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
@@ -51,7 +52,8 @@ ROOM = 1.2  # of effective draws, over what is judged enough
 # A residual SD of the mode below this share of what the fixed effects leave is looked at: is there a rest of the
 # response, next to the same, and next to what its own digits round away?
 NO_RESIDUAL, NO_REST, ROUNDED = 1e-5, 1e-8, 32 * np.finfo(float).eps
-LONG = 60.0  # seconds from which on a forecast is said
+LONG = 60.0  # seconds from which on a forecast is said, and then how much is done
+TOLD_AT_ONCE = 50  # evaluations between two looks at how much is done
 DRAWING, POINT_EVALUATIONS = 1.2, 72  # in evaluations, as `costs` has them
 SMALL = 4.0  # how far below an equal share the log of a small SD begins
 MOVES = 4
@@ -88,16 +90,24 @@ def sample_exact(model: Model, plan: SamplingPlan) -> xr.DataTree:
         )
     rng = np.random.default_rng(plan.random_seed)
     marginal, starts = _begun(model, marginal_of(model, threads=plan.cores))
-    if plan.progress:
-        _forecast(marginal, starts[0], plan)
-    theta, statistics = _sample_variances(marginal, starts, plan, rng)
+    progress = _forecast(marginal, starts[0], plan) if plan.progress else None
+    theta, statistics = _sample_variances(marginal, starts, plan, rng, progress)
     sds, partial, _ = natural(marginal.variances, theta)
     numbers, _ = prior_precisions(marginal.variances, sds, partial)
     seeds = rng.integers(2**31, size=plan.chains)
     kept = _kept(model, marginal.system.layout, plan)
     s2 = sds[:, 0] ** 2
     centre = (marginal.centre + marginal.system.centre)[kept.columns]
-    coefficients = draw(marginal.system, s2, numbers, seeds, columns=kept.columns, centre=centre, threads=plan.cores)
+    coefficients = draw(
+        marginal.system,
+        s2,
+        numbers,
+        seeds,
+        columns=kept.columns,
+        centre=centre,
+        threads=plan.cores,
+        told=None if progress is None else progress.add,
+    )
     variables = _variables(model, marginal, plan, kept, coefficients, sds, partial)
     return make_tree(model, variables, statistics, "exact")
 
@@ -121,13 +131,21 @@ def _kept(model: Model, layout: CoefficientLayout, plan: SamplingPlan) -> _Kept:
 
 
 def _sample_variances(
-    marginal: Marginal, starts: np.ndarray, plan: SamplingPlan, rng: np.random.Generator
+    marginal: Marginal, starts: np.ndarray, plan: SamplingPlan, rng: np.random.Generator, progress: "_Progress | None"
 ) -> tuple[np.ndarray, xr.Dataset]:
     """Return draws of theta (chains x draws, d), chain by chain, and how they came about."""
 
     def density(theta: np.ndarray) -> np.ndarray:
-        return log_posterior(marginal, theta)
+        if progress is None:
+            return log_posterior(marginal, theta)
+        values = np.empty(len(theta))
+        for start in range(0, len(theta), TOLD_AT_ONCE):
+            part = slice(start, start + TOLD_AT_ONCE)
+            values[part] = log_posterior(marginal, theta[part])
+            progress.add(len(values[part]))
+        return values
 
+    judged = min(MOST_CHECKED, marginal.system.layout.size) if _is_costly(marginal) else 0
     wanted = plan.draws * plan.chains
     cost = "costly" if _is_costly(marginal) else "cheap"
 
@@ -148,7 +166,7 @@ def _sample_variances(
         if missing > 0:
             proposals = draw_more(density, mixture, proposals, rng, missing)
         path = metropolis(proposals, plan.chains, rng)[:, thin - 1 :: thin]
-        if thin >= MOST_THINNED[cost] or _mixed(proposals.points[path]):
+        if thin >= MOST_THINNED[cost] or _mixed(proposals.points[path], judged):
             break
         thin = min(2 * thin, MOST_THINNED[cost])
     moved = np.diff(path, axis=1, prepend=-1) != 0
@@ -175,33 +193,56 @@ def _sloped(marginal: Marginal) -> SlopedDensity | None:
     return (lambda theta: sloped_log_posterior(marginal, theta)) if _is_costly(marginal) else None
 
 
-def _mixed(paths: np.ndarray) -> bool:
-    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them."""
+def _mixed(paths: np.ndarray, judged: int) -> bool:
+    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them.
+
+    Where more proposals cost much, they need be no better than as some of all parameters, `judged`, the verdict wants.
+    """
     chains, draws, size = paths.shape
+    room, size = (1.0, max(size, judged)) if judged else (ROOM, size)
     if draws < FEWEST_DRAWS:
         return True
     found = mixing(np.moveaxis(paths, 2, 0))
     agree = chains == 1 or found.r_hat.max() < r_hat_limit(chains, draws, size)
     least = np.minimum(found.ess_bulk, found.ess_tail).min()
-    return bool(agree and least > ROOM * ess_limit(chains, draws, size))
+    return bool(agree and least > room * ess_limit(chains, draws, size))
 
 
-def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> None:
-    """Say on the error stream how long a fit of more than a minute will take, and what is quicker."""
+class _Progress:
+    """Says on the error stream, tenth by tenth, how much of a long fit is done."""
+
+    def __init__(self, total: float) -> None:
+        self._total, self._done, self._told = total, 0, 0
+        self._begun, self._lock = time.perf_counter(), Lock()
+
+    def add(self, count: int) -> None:
+        """Count evaluations or draws; more than were foreseen leave it at nine tenths."""
+        with self._lock:
+            self._done += count
+            tenths = min(int(10 * self._done / self._total), 9)
+            if tenths > self._told:
+                self._told, passed = tenths, time_in_words(time.perf_counter() - self._begun)
+                print(f"{10 * tenths} % after {passed}", file=sys.stderr, flush=True)
+
+
+def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> _Progress | None:
+    """Say on the error stream how long a fit of more than a minute will take, and what is quicker; None of others."""
     started = time.perf_counter()
     log_posterior(marginal, start[None])
     each, size = time.perf_counter() - started, marginal.variances.size
     draws = plan.draws * plan.chains
     searching, proposing = evaluations(marginal.system.equations.work, size, draws)
     seconds = each * (searching + (proposing + DRAWING * draws) / plan.cores)
-    if seconds > LONG:
-        quick = time_in_words(each * POINT_EVALUATIONS * size)
-        print(
-            f"{draws:,} draws from this posterior take {time_in_words(seconds)}. Fewer draws (draws=, chains=) take "
-            f"less in proportion, lme4's own estimate {quick} (method='reml'). progress=False hides this line.",
-            file=sys.stderr,
-            flush=True,
-        )
+    if not seconds > LONG:
+        return None
+    quick = time_in_words(each * POINT_EVALUATIONS * size)
+    print(
+        f"{draws:,} draws from this posterior take {time_in_words(seconds)}. Fewer draws (draws=, chains=) take "
+        f"less in proportion, lme4's own estimate {quick} (method='reml'). progress=False hides these lines.",
+        file=sys.stderr,
+        flush=True,
+    )
+    return _Progress(searching + proposing + draws)
 
 
 def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:

@@ -79,7 +79,7 @@ def has_coefficient(given: GivenVariances, variable: str) -> bool:
 
 
 def log_signs(
-    given: GivenVariances, parts: Sequence[Addend], rows: np.ndarray | None = None
+    given: GivenVariances, parts: Sequence[Addend], rows: np.ndarray | None = None, *, added: np.ndarray | float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the log probabilities of being negative, and of being positive, of linear combinations.
 
@@ -91,6 +91,8 @@ def log_signs(
     rows : ndarray of int, shape (k,), optional
         A row of the data for each combination in which its coefficients meet; -1 for none. They need one solution for
         all of them, others one each.
+    added : ndarray of float, shape (k,), or float
+        What is added to each.
 
     Returns
     -------
@@ -101,8 +103,8 @@ def log_signs(
     def run(part: slice) -> tuple[np.ndarray, int]:
         sums, count = np.full((2, len(combined.known)), -np.inf), 0
         for place, means, sds in _moments(given, combined, part):
-            for z in means / sds:
-                tail = log_ndtr(-np.abs(z))
+            for z in (means + added) / sds:
+                tail = log_ndtr(-np.abs(z))  # far out 1 less this is 1, but its log is not lost
                 rest = np.log1p(-np.exp(tail))
                 np.logaddexp(sums[0], np.where(z > 0, tail, rest), out=sums[0])
                 np.logaddexp(sums[1], np.where(z > 0, rest, tail), out=sums[1])

@@ -11,16 +11,15 @@ et al. 2016, doi:10.18637/jss.v070.i05), and needs H^-1 on H's own pattern alone
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy import sparse
 
 from speclet_formula.design import Design
 from speclet_formula.families import Family, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, INVERSE_LINKS, Curve, Observations, Slopes
-from speclet_formula.inference.algebra.equations import matrix_of
-from speclet_formula.inference.algebra.matrix import Matrix
+from speclet_formula.inference.laplace.rows import Rows, rows_of
 
 MOST_STEPS = 50
 JOINT_STEPS = 25
@@ -31,40 +30,6 @@ AT_THE_MODE = 1e-16  # what Newton's next step promises; its square root is the 
 NEARLY, STALLED = 1e-8, 0.25  # a promise so small that does not shrink any more is rounding
 ROUNDING = 1e-13  # of a log likelihood, relative to its size: near the mode a good step may seem to lose as much
 ROUGHLY = 1e-6  # promised gain of log likelihood below which a start is good enough
-MOST_DENSE = 150  # group effects up to which whole matrices are not slower: both take 0.05 s there
-MOST_PLACES = 2**21  # products of two entries of a row, of all rows, up to which they are kept
-
-
-@dataclass(frozen=True, eq=False)
-class InformationMatrix:
-    """Where the products of a row's entries stand in H. n rows, r effects in each, q in all."""
-
-    size: int  # q
-    matrix: Matrix
-    diagonal: np.ndarray  # (q,) where the diagonal stands among what fills the matrix
-    first: np.ndarray  # (pairs,) of each two entries of a row the one, ...
-    second: np.ndarray  # ... and the other
-    places: np.ndarray  # (n, pairs) where their products stand
-
-    def factor(self, A: np.ndarray, weights: np.ndarray) -> Any:
-        """Return the factor of H for A (n, r) and weights (n,), or None where H is not positive definite."""
-        products = weights[:, None] * A[:, self.first] * A[:, self.second]
-        numbers = np.bincount(self.places.ravel(), products.ravel(), self.matrix.entries).astype(float)
-        numbers[self.diagonal] += 1.0
-        return self.matrix.factor(numbers)
-
-    def smoothed(self, factor: Any, A: np.ndarray) -> np.ndarray:
-        """Return A H^-1 where A has entries, (n, r)."""
-        inverse, smoothed = factor.inverse(self.places)[0], np.zeros_like(A)
-        for pair, (a, b) in enumerate(zip(self.first, self.second, strict=True)):
-            smoothed[:, a] += inverse[:, pair] * A[:, b]
-            if a != b:
-                smoothed[:, b] += inverse[:, pair] * A[:, a]
-        return smoothed
-
-    def within_levels(self, factor: Any, effects: np.ndarray) -> np.ndarray:
-        """Return the entries of H^-1 within each level, (levels, k, k), for the levels' effects (levels, k)."""
-        return np.asarray(factor.inverse(self.matrix.places(effects[:, :, None], effects[:, None, :]))[0])
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +44,7 @@ class Problem:
     X: np.ndarray  # (n, p), each column centred where there is an intercept, with a mean square of one
     Z: np.ndarray  # (n, r) the blocks' columns, each with a mean square of one
     columns: np.ndarray  # (n, r) the effect that each entry of Z multiplies
-    matrix: InformationMatrix  # H
+    rows: Rows  # A and H
     spans: tuple[slice, ...]  # each block's columns of Z
     starts: tuple[int, ...]  # each block's first effect
     thetas: tuple[tuple[int, int, int], ...]  # block, row and column in L of each entry of theta
@@ -87,10 +52,22 @@ class Problem:
     backs: tuple[np.ndarray | None, ...]  # (k, k) turns a block's effects into those of the given columns
     carried: np.ndarray  # (p, p) turns coefficients of X into those of the design's columns
 
+    def slopes(self, eta: np.ndarray, others: np.ndarray) -> Slopes:
+        """Return the density of each row and its derivatives by eta, each (n,)."""
+        if not self.rows.is_compiled:
+            return Slopes(*(np.broadcast_to(one, eta.shape) for one in self.curve.slopes(eta, self.observed, others)))
+        out = np.empty((4, len(eta)))
+        self.curve.compiled(eta, *self._arrays, others, out)
+        return Slopes(*out)
+
+    @cached_property
+    def _arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        return self.observed.arrays
+
     @property
     def size(self) -> int:
         """How many group effects there are."""
-        return self.matrix.size
+        return self.rows.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,29 +99,6 @@ class _Place(NamedTuple):
     eta: np.ndarray
     slopes: Slopes
     height: float
-
-
-def information_matrix(columns: np.ndarray, size: int) -> InformationMatrix:
-    """Choose the algebra, and order and analyse H.
-
-    Parameters
-    ----------
-    columns : ndarray of int, shape (n, r)
-        The effects that meet in each row.
-    size : int
-        q, the number of effects.
-    """
-    (n, r), pattern = columns.shape, None
-    first, second = np.tril_indices(r)
-    if size > MOST_DENSE or columns.size * r > MOST_PLACES:
-        rows = sparse.csr_array((np.ones(n * r), columns.ravel(), np.arange(n + 1) * r), shape=(n, size))
-        pattern = rows.T @ rows
-    every = np.arange(size)
-    matrix = matrix_of(size, pattern, (every[:0], every[:0]))
-    places = np.empty((n, len(first)), dtype=np.int64)
-    for pair, (a, b) in enumerate(zip(columns.T[first], columns.T[second], strict=True)):
-        places[:, pair] = matrix.places(a, b)
-    return InformationMatrix(size, matrix, matrix.places(every, every), first, second, places)
 
 
 def problem_of(
@@ -193,7 +147,7 @@ def problem_of(
         X=X / lengths,
         Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *values])),
         columns=columns,
-        matrix=information_matrix(columns, sum(sizes)),
+        rows=rows_of(columns, sum(sizes)),
         spans=tuple(slice(int(first), int(first) + width) for first, width in zip(ends, widths, strict=False)),
         starts=starts,
         thetas=tuple(
@@ -297,7 +251,7 @@ def _climb(problem: Problem, others: np.ndarray, A: np.ndarray, fixed: np.ndarra
         factor, exact = _factored(problem, A, here.slopes) if np.isfinite(here.height) else (None, False)
         if factor is None:
             break
-        uphill = gather(problem, A * here.slopes.first[:, None]) - here.u
+        uphill = problem.rows.gather(A, here.slopes.first) - here.u
         step = factor.solve(uphill)
         promise = float(uphill @ step)
         if promise < AT_THE_MODE or (promise < NEARLY and promise > STALLED * before):
@@ -325,27 +279,20 @@ def _look(
     problem: Problem, others: np.ndarray, constant: float, A: np.ndarray, fixed: np.ndarray, u: np.ndarray
 ) -> _Place:
     """Return what is known at u; a height of minus infinity where u is impossible."""
-    eta = fixed + (A * u[problem.columns]).sum(axis=1)
+    eta = problem.rows.predictors(A, u, fixed)
     with np.errstate(all="ignore"):
-        slopes = Slopes(
-            *(np.broadcast_to(one, eta.shape) for one in problem.curve.slopes(eta, problem.observed, others))
-        )
+        slopes = problem.slopes(eta, others)
         height = constant + float(slopes.value.sum()) - 0.5 * float(u @ u)
-        known = np.isfinite(height) and np.isfinite(slopes.first).all() and np.isfinite(slopes.second).all()
+        known = np.isfinite(height) and np.isfinite(slopes.first.sum()) and np.isfinite(slopes.second.sum())
     return _Place(u, eta, slopes, height if known else -np.inf)
 
 
 def _factored(problem: Problem, A: np.ndarray, slopes: Slopes) -> tuple[Any, bool]:
     """Factor H; where it is not positive definite, rows that curve the wrong way count as flat, and it is not exact."""
-    factor = problem.matrix.factor(A, -slopes.second)
+    factor = problem.rows.factor(A, -slopes.second)
     if factor is not None:
         return factor, True
-    return problem.matrix.factor(A, np.maximum(-slopes.second, 0.0)), False
-
-
-def gather(problem: Problem, by_entry: np.ndarray) -> np.ndarray:
-    """Add up numbers for each entry of A, (n, r), by group effect, (q,)."""
-    return np.bincount(problem.columns.ravel(), by_entry.ravel(), problem.size).astype(float)  # of nothing: whole zeros
+    return problem.rows.factor(A, np.maximum(-slopes.second, 0.0)), False
 
 
 def joint_mode(problem: Problem, point: Point) -> tuple[Point, Mode] | None:
@@ -397,7 +344,7 @@ def sensitivities(problem: Problem, mode: Mode) -> tuple[np.ndarray, np.ndarray]
     moves = np.empty((problem.size, problem.X.shape[1]))
     shared = np.empty_like(moves)
     for column in range(moves.shape[1]):
-        shared[:, column] = gather(problem, mode.A * weighted[:, [column]])
+        shared[:, column] = problem.rows.gather(mode.A, weighted[:, column])
         moves[:, column] = -mode.factor.solve(shared[:, column])
     return problem.X.T @ weighted + shared.T @ moves, moves
 
@@ -416,11 +363,11 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
         At this point.
     """
     weights, first = -mode.slopes.second, mode.slopes.first
-    smoothed = problem.matrix.smoothed(mode.factor, mode.A)
-    leverages = (mode.A * smoothed).sum(axis=1)
+    smoothed = problem.rows.smoothed(mode.factor, mode.A)
+    leverages = np.einsum("ij,ij->i", mode.A, smoothed)
     bent = -mode.slopes.third * leverages
-    s = mode.factor.solve(gather(problem, mode.A * bent[:, None]))
-    along = (mode.A * s[problem.columns]).sum(axis=1)
+    s = mode.factor.solve(problem.rows.gather(mode.A, bent))
+    along = problem.rows.predictors(mode.A, s, np.zeros_like(bent))
     by_eta = bent - weights * along - 2 * first
     by_entry = (
         by_eta[:, None] * mode.u[problem.columns]
@@ -446,6 +393,6 @@ def conditional_covariances(problem: Problem, mode: Mode) -> list[np.ndarray]:
     """Return for each block the covariances of each level's u given the parameters, (levels, k, k)."""
     stops = (*problem.starts, problem.size)[1:]
     return [
-        problem.matrix.within_levels(mode.factor, np.arange(start, stop).reshape(-1, span.stop - span.start))
+        problem.rows.within_levels(mode.factor, np.arange(start, stop).reshape(-1, span.stop - span.start))
         for span, start, stop in zip(problem.spans, problem.starts, stops, strict=True)
     ]

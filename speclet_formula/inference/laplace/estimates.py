@@ -29,6 +29,7 @@ FLAT_REMEDY = (
 ENDLESS = 50.0  # standard errors of a coefficient, in spreads of its column, at which a likelihood counts as flat
 NO_DIFFERENCE = 1e-4  # mean / alpha below which a negative binomial is a Poisson distribution, ...
 TAILS = 100.0  # ... and this / nu below which t is a normal one
+ALL = 1e-6  # of a share, what is left of it where it counts as all
 WIDE = 5.0  # standard error of a parameter's logarithm from which it is known from nothing up to hundreds of times
 SAME = 0.02  # of log likelihood that such a parameter loses at most on its way to infinity
 UNBOUNDED_LINKS = ("log", "logit", "probit", "cloglog")
@@ -182,6 +183,17 @@ def _infinite(model: Model, point: Point) -> Iterator[str]:
         yield f"{known.at_limit}: {model.family.parameters[-1]} is estimated as infinite."
 
 
+def _at_the_ends(model: Model, problem: Problem, point: Point) -> Iterator[str]:
+    """Say of a share that it is estimated as none or all."""
+    zeros = specification_of(model.family).zeros
+    for name, link, number in zip(problem.parameters, problem.parameter_links, point.others, strict=True):
+        if link == "logit" and 1 - number < ALL:
+            kept = "There are no more zeros than the distribution itself has" if zeros == "inflated" else "No row is 0"
+            yield f"{kept}: {name} is estimated as 1."
+        elif link == "logit" and number < ALL:
+            yield f"Every row is 0: {name} is estimated as 0."
+
+
 def _hardly_told(model: Model, found: Minimum, lost_at_limit: float | None) -> Iterator[str]:
     """Say that a parameter is estimated as a number, and might be infinite."""
     if lost_at_limit is None or lost_at_limit > SAME or not is_wide(found):
@@ -244,7 +256,8 @@ def judged(
     """
     matrices = [L @ L.T for L in factors_of(problem, point.theta)]
     infinite, hardly = list(_infinite(model, point)), []
-    singular = " ".join([*singularities(model.design.mean.groups, matrices), *infinite])
+    ends = list(_at_the_ends(model, problem, point))
+    singular = " ".join([*singularities(model.design.mean.groups, matrices), *infinite, *ends])
     if not infinite:
         hardly = list(_hardly_told(model, found, lost_at_limit))
     if infinite or hardly:

@@ -16,7 +16,7 @@ from numpy.polynomial.hermite import hermgauss
 from scipy import special
 
 from speclet_formula.families.links import Drift, Slopes
-from speclet_formula.inference.laplace.criterion import Mode, Point, Problem, gather
+from speclet_formula.inference.laplace.criterion import Mode, Point, Problem
 
 MOST_NODES = 100  # as in lme4
 
@@ -58,13 +58,13 @@ def quadrature_gradient(problem: Problem, point: Point, mode: Mode, count: int) 
 
     The nodes follow the mode, by the implicit function theorem, and its curvature.
     """
-    spots, rows, A = _look(problem, point, mode, count), problem.columns[:, 0], mode.A[:, 0]
+    spots, rows = _look(problem, point, mode, count), problem.columns[:, 0]
     shares = np.exp(spots.heights - special.logsumexp(spots.heights, axis=1)[:, None])  # of each level's integral
     pulls = np.zeros((len(shares), count))  # slopes of the heights by u
     drawn = np.zeros((2, len(rows)))  # mean slopes of the rows, by themselves and times u
     for k, slopes in enumerate(spots.slopes):
         first = np.where(shares[rows, k] > 0, slopes.first, 0.0)
-        pulls[:, k] = gather(problem, (A * first)[:, None]) - spots.u[:, k]
+        pulls[:, k] = problem.rows.gather(mode.A, first) - spots.u[:, k]
         drawn += shares[rows, k] * first * [np.ones(len(rows)), spots.u[rows, k]]
     by_mode, by_width = (shares * pulls).sum(axis=1), (shares * pulls * spots.steps).sum(axis=1) + 1.0
     found = []
@@ -80,15 +80,15 @@ def _look(problem: Problem, point: Point, mode: Mode, count: int) -> _Spots:
     """Evaluate the integrands at their nodes."""
     z, weights = hermgauss(count)
     A, rows = mode.A[:, 0], problem.columns[:, 0]
-    widths = 1 / np.sqrt(1 - gather(problem, (A**2 * mode.slopes.second)[:, None]))
+    widths = 1 / np.sqrt(1 - problem.rows.gather(mode.A, A * mode.slopes.second))
     steps = np.sqrt(2) * widths[:, None] * z
     u = mode.u[:, None] + steps
     heights, slopes = np.empty_like(u), []
     with np.errstate(all="ignore"):
         for k in range(count):
             there = mode.eta + A * steps[rows, k]
-            slopes.append(Slopes(*np.broadcast_arrays(*problem.curve.slopes(there, problem.observed, point.others))))
-            heights[:, k] = gather(problem, slopes[k].value[:, None]) - u[:, k] ** 2 / 2
+            slopes.append(problem.slopes(there, point.others))
+            heights[:, k] = np.bincount(rows, slopes[k].value, problem.size) - u[:, k] ** 2 / 2
     heights = np.where(np.isnan(heights), -np.inf, heights) + np.log(weights) + z**2 - np.log(np.pi) / 2
     return _Spots(steps, u, widths, tuple(slopes), heights)
 
@@ -116,6 +116,6 @@ def _followed(problem: Problem, mode: Mode, way: _Direction, widths: np.ndarray)
     A, rows, (_, first, second, third) = mode.A[:, 0], problem.columns[:, 0], mode.slopes
     by_eta = way.shift + way.stretch * mode.u[rows]
     uphill = A * second * by_eta + way.stretch * first + A * way.drift.first
-    moved = widths**2 * gather(problem, uphill[:, None])
+    moved = widths**2 * np.bincount(rows, uphill, problem.size)
     bent = A**2 * (third * (by_eta + A * moved[rows]) + way.drift.second) + 2 * second * A * way.stretch
-    return moved, widths**2 * gather(problem, bent[:, None]) / 2
+    return moved, widths**2 * np.bincount(rows, bent, problem.size) / 2

@@ -13,7 +13,7 @@ from scipy import optimize, stats
 import speclet_formula as sf
 from speclet_formula.errors import ComparisonError, EstimateError, SamplingError
 from speclet_formula.families import FAMILIES as KNOWN, inverse_link, log_density, resolve_family
-from speclet_formula.inference.laplace import criterion as laplace_criterion, fit as laplace_fit
+from speclet_formula.inference.laplace import fit as laplace_fit, rows as laplace_rows
 from speclet_formula.inference.laplace.criterion import Point, find_mode, gradient, numbers_of, problem_of
 from speclet_formula.inference.minimum import Minimum
 
@@ -280,7 +280,7 @@ GRADIENTS = [
 @pytest.mark.parametrize("most_dense", [300, 0])
 @pytest.mark.parametrize(("formula", "family", "link"), GRADIENTS)
 def test_the_gradient_is_that_of_differences(formula, family, link, most_dense, monkeypatch):
-    monkeypatch.setattr(laplace_criterion, "MOST_DENSE", most_dense)
+    monkeypatch.setattr(laplace_rows, "MOST_DENSE", most_dense)
     table = responses()
     if KNOWN[family].is_ordinal:
         table["k"] = pd.Categorical(table["k"].clip(0, 3), ordered=True)
@@ -313,7 +313,7 @@ ALGEBRA = [
 @pytest.mark.parametrize(("formula", "family"), ALGEBRA)
 def test_whole_and_sparse_matrices_give_the_same_fit(formula, family, monkeypatch):
     whole = sf.glmer(formula, responses(), family=family, method="laplace")
-    monkeypatch.setattr(laplace_criterion, "MOST_DENSE", 0)
+    monkeypatch.setattr(laplace_rows, "MOST_DENSE", 0)
     loose = sf.glmer(formula, responses(), family=family, method="laplace")
     assert loose.log_likelihood == pytest.approx(whole.log_likelihood, rel=1e-9)
     np.testing.assert_allclose(loose.estimates.covariance, whole.estimates.covariance, rtol=1e-3, atol=1e-9)
@@ -360,6 +360,34 @@ def test_counts_that_vary_no_more_than_poisson_have_an_infinite_alpha():
     poisson = sf.glmer("y ~ 1", table, family="poisson", method="laplace")
     assert fit.log_likelihood == pytest.approx(poisson.log_likelihood, abs=1e-6)
     assert "alpha: inf (Std.Error -)" in repr(fit)
+
+
+@pytest.mark.parametrize(
+    ("family", "response", "sentence"),
+    [
+        (
+            "zero_inflated_poisson",
+            "y",
+            "There are no more zeros than the distribution itself has: psi is estimated as 1.",
+        ),
+        ("hurdle_poisson", "above", "No row is 0: psi is estimated as 1."),
+    ],
+)
+def test_zeros_that_need_no_share_of_their_own_are_told(family, response, sentence):
+    table = noise().assign(y=lambda d: np.maximum(d["y"], 1), above=lambda d: d["y"])
+    fit = sf.glmer(f"{response} ~ 1", table, family=family, method="laplace")
+    assert (fit.verdict, fit.singular, fit.sentence) == ("singular", True, sentence)
+    if family == "zero_inflated_poisson":
+        poisson = sf.glmer("y ~ 1", table, family="poisson", method="laplace")
+        assert fit.log_likelihood == pytest.approx(poisson.log_likelihood, abs=1e-6)
+
+
+def test_successes_that_vary_no_more_than_binomial_ones_have_an_infinite_kappa():
+    table = pd.DataFrame({"k": [3, 4, 3, 5, 4, 4, 3, 5], "f": [7, 6, 7, 5, 6, 6, 7, 5]})
+    fit = sf.glmer("cbind(k, f) ~ 1", table, family="beta_binomial", method="laplace")
+    assert fit.sentence == "The successes vary no more than binomial ones would: kappa is estimated as infinite."
+    binomial = sf.glmer("cbind(k, f) ~ 1", table, family="binomial", method="laplace")
+    assert fit.log_likelihood == pytest.approx(binomial.log_likelihood, abs=1e-6)
 
 
 def test_a_response_without_outliers_has_an_infinite_nu(tmp_path):
@@ -649,7 +677,7 @@ def test_likelihoods_of_different_families_are_not_compared(slopes):
     assert str(raised.value) == (
         "the fits are of different families: gaussian (identity link), poisson (log link).\n"
         "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
-        "gaussian beside t or poisson beside negativebinomial.\n"
+        "gaussian beside t or binomial beside beta_binomial or poisson beside negativebinomial.\n"
         "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare."
     )
 
