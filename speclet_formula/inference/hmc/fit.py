@@ -111,7 +111,7 @@ def _kept_columns(model: Model, parameters: Parameters, plan: SamplingPlan) -> n
 
 
 @dataclass(frozen=True, eq=False)
-class _PredictorDraws:
+class _NamedPart:
     """The draws of one linear predictor."""
 
     predictor: Predictor
@@ -148,7 +148,7 @@ def _variables(model: Model, parameters: Parameters, plan: SamplingPlan, draws: 
         first += one.size
     start = 0
     for number, (predictor, variances) in enumerate(zip(model.design.predictors, parameters.predictors, strict=True)):
-        part = _PredictorDraws(
+        part = _NamedPart(
             predictor, variances, known.sds[number], known.partials[number], draws.coefficients, draws.columns, start
         )
         variables |= _fixed(part, named)
@@ -159,7 +159,7 @@ def _variables(model: Model, parameters: Parameters, plan: SamplingPlan, draws: 
     return variables
 
 
-def _fixed(part: _PredictorDraws, named: Naming) -> dict[str, xr.DataArray]:
+def _fixed(part: _NamedPart, named: Naming) -> dict[str, xr.DataArray]:
     """Name the fixed effects; the intercept is given back for the predictors as they are."""
     predictor, first = part.predictor, part.place(0)
     fixed = part.coefficients[:, :, first : first + part.variances.layout.n_fixed]
@@ -171,7 +171,7 @@ def _fixed(part: _PredictorDraws, named: Naming) -> dict[str, xr.DataArray]:
     }
 
 
-def _block(part: _PredictorDraws, number: int, named: Naming, *, kept: bool) -> dict[str, xr.DataArray]:
+def _block(part: _NamedPart, number: int, named: Naming, *, kept: bool) -> dict[str, xr.DataArray]:
     """Name the means, effects, SDs and correlations of one block."""
     layout, block = part.variances.layout, part.predictor.groups[number]
     width, found = layout.widths[number], {}
