@@ -96,7 +96,7 @@ cpu <- c(); wall <- c()
 for (i in 1:%d) { t <- proc.time(); f <- suppressMessages(suppressWarnings(%s)); t <- proc.time() - t
   cpu <- c(cpu, sum(t[1:2])); wall <- c(wall, t[3]) }
 l <- tryCatch(as.numeric(logLik(f)), error = function(e) NA)
-cat(jsonlite::toJSON(list(cpu = cpu, wall = wall, process_cpu = sum(proc.time()[1:2]), log_likelihood = l),
+cat(jsonlite::toJSON(list(cpu = I(cpu), wall = I(wall), process_cpu = sum(proc.time()[1:2]), log_likelihood = l),
   auto_unbox = TRUE, digits = 10, na = "null"))
 """
 
