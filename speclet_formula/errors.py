@@ -81,6 +81,10 @@ class SamplingError(SpecletError):
     """A fit that cannot be run as asked, or that failed while running."""
 
 
+class NoStartError(SamplingError):
+    """A posterior that an engine does not find; another one may."""
+
+
 class EstimateError(SpecletError):
     """A summary of a fit that cannot be made as asked."""
 

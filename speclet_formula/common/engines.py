@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from speclet_formula.errors import SamplingError, nearest
 
-Sampled = Literal["auto", "exact", "nuts"]
+Sampled = Literal["auto", "exact", "hmc", "nuts"]
 Maximised = Literal["reml", "ml", "laplace"]
 
 ALWAYS = ("cores", "random_seed", "progress")  # what every engine accepts, so that a loop over methods needs no ifs
@@ -66,6 +66,15 @@ ENGINES = (
         cost_at="costs:exact_cost",
     ),
     Engine(
+        "hmc",
+        "Hamiltonian Monte Carlo",
+        draws=True,
+        arguments=_OF_DRAWS,
+        why_not_at="hmc.fit:why_not_hmc",
+        run_at="hmc.fit:sample_hmc",
+        cost_at="costs:hmc_cost",
+    ),
+    Engine(
         "nuts",
         "NUTS",
         draws=True,
@@ -73,7 +82,7 @@ ENGINES = (
         why_not_at="costs:why_not_nuts",
         run_at="nuts:sample_nuts",
         cost_at="costs:nuts_cost",
-        spellings=("mcmc", "hmc", "sampling", "sample", "stan", "nutpie"),
+        spellings=("mcmc", "sampling", "sample", "stan", "nutpie"),
     ),
     Engine(
         "reml",
@@ -105,7 +114,7 @@ ENGINES = (
         why_not_at="laplace.fit:why_not_laplace",
         run_at="laplace.fit:fit_by_laplace",
         spellings=("glmer", "glmmtmb"),
-        sampled_by="nuts",
+        sampled_by="hmc",
     ),
 )
 BY_NAME = {engine.name: engine for engine in ENGINES}
@@ -120,7 +129,7 @@ def _function(place: str) -> Any:
     return getattr(import_module(f"speclet_formula.inference.{module}"), name)
 
 
-def engine_for(model: Any, method: str) -> Engine:
+def engine_for(model: Any, method: str, asked: Mapping[str, Any] | None = None) -> Engine:
     """Return the engine that a method means for a model.
 
     Parameters
@@ -128,6 +137,9 @@ def engine_for(model: Any, method: str) -> Engine:
     model : Model
     method : str
         One of `METHODS`.
+    asked : mapping, optional
+        Arguments of `fit`; None is what was not asked for. Where exact integration does not serve, "auto" takes an
+        engine that has a use for all of them: nuts for `tune=`.
 
     Raises
     ------
@@ -135,8 +147,10 @@ def engine_for(model: Any, method: str) -> Engine:
         There is no such method.
     """
     if method == "auto":
-        *first, last = (BY_NAME[name] for name in WITH_DRAWS)
-        return next((engine for engine in first if not engine.why_not(model)), last)
+        exact, *others = (BY_NAME[name] for name in WITH_DRAWS)
+        wanted = [name for name, value in (asked or {}).items() if value is not None and name in _OF_NUTS]
+        able = [exact, *(engine for engine in others if all(map(engine.takes, wanted)))]
+        return next((engine for engine in able[:-1] if not engine.why_not(model)), able[-1])
     if method not in METHODS:
         meant = {spelling: engine.name for engine in ENGINES for spelling in engine.spellings}
         near = meant.get(str(method).lower()) or nearest(str(method), METHODS)
@@ -181,4 +195,5 @@ def refuse_unused(method: str, asked: Mapping[str, Any]) -> None:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return " and ".join(f"'{name}'" for name in names)
+    *first, last = (f"'{name}'" for name in names)
+    return f"{', '.join(first)} and {last}" if first else last

@@ -22,9 +22,9 @@ from speclet_formula.model import Model
 from speclet_formula.priors import Prior
 
 PRECISION = (
-    "Times hold on a server's cores within a factor of about two, of nuts five; the first fit in a process takes "
+    "Times hold on a server's cores within a factor of about two, of hmc three and of nuts five; the first fit in a "
+    "process takes some seconds more."
 )
-PRECISION += "some seconds more."
 LOOSE = "The grouping factors are large and sparsely crossed: here exact and reml are within a factor of ten."
 
 FEW_JOINED = 1.0  # levels of its own factor that a level is joined with: a chain, which stays one
@@ -58,6 +58,16 @@ MOST_JUDGED = 1000
 POINT_START = 0.03
 POINT_EVALUATIONS = 45  # for each variance parameter beside the residual's
 POINT_EVALUATION = 1.6  # each next to one of the exact engine
+# Hamiltonian Monte Carlo: a pass over the rows for their densities, and an evaluation of the Gaussian. Counted on cbpp,
+# grouseticks and the two HAP1 screens.
+HMC_START = 0.15
+HMC_SECONDS_PER_ROW = 25e-9  # a density with its derivatives
+HMC_SECONDS_PER_TERM = 4e-9  # a row's term, added up and handed back
+HMC_SECONDS_PER_PRODUCT = 3e-9  # two terms of a row, in P
+HMC_EVALUATIONS = 1500  # before the first draw
+HMC_ROUNDS = 1.3  # for each draw, tuning included
+HMC_MOVES, HMC_KICKS = 3, 4  # evaluations and kicks in each round
+HMC_NODES = 5
 NUTS_START = 10.0  # translation and compilation: m7 takes 13 s in all
 NUTS_STEPS = 40  # gradients for each draw; seen: 13 (27 parameters) to about 180 (hap1, 740 parameters)
 NUTS_SECONDS_PER_ROW = 6e-9  # one gradient, for each row and group term, ...
@@ -155,6 +165,22 @@ def point_cost(sizes: Sizes, work: Work) -> tuple[float, float]:
     evaluations = POINT_EVALUATIONS * max(sizes.variances - 1, 1)
     seconds = POINT_START + _building(sizes) + evaluations * POINT_EVALUATION * _evaluation(sizes)
     return seconds, _point_bytes(sizes)
+
+
+def hmc_cost(sizes: Sizes, work: Work) -> tuple[float, float]:
+    """Return seconds and bytes of Hamiltonian Monte Carlo around a Gaussian: all grows with the rows."""
+    one_pass = sizes.rows * (HMC_SECONDS_PER_ROW + HMC_SECONDS_PER_TERM * sizes.terms)
+    solving = SECONDS_PER_ENTRY * sizes.entries + SECONDS_PER_COEFFICIENT * sizes.coefficients
+    products = sizes.rows * sizes.terms * (sizes.terms + 1) / 2
+    factoring = SECONDS_PER_ENTRY * sizes.entries + LOOP * SECONDS_PER_OPERATION * sizes.operations
+    evaluation = HMC_NODES * one_pass + HMC_SECONDS_PER_PRODUCT * products + factoring + solving
+    kept = work.draws * work.chains
+    rounds = HMC_ROUNDS * kept * (HMC_MOVES * evaluation + HMC_KICKS * (one_pass + solving))
+    judged = min(sizes.parameters, sizes.fixed + sizes.variances + MOST_JUDGED * (sizes.terms - sizes.fixed))
+    seconds = HMC_START + _building(sizes) + (HMC_EVALUATIONS * evaluation + rounds) / work.cores
+    seconds += kept * SECONDS_PER_JUDGED * judged
+    room = 2 * work.chains * 24 * sizes.entries + 16 * products
+    return seconds, _point_bytes(sizes) + room + 2 * DRAW_BYTES * kept * sizes.parameters
 
 
 def nuts_cost(sizes: Sizes, work: Work) -> tuple[float, float]:

@@ -5,14 +5,15 @@ What each engine does stands in its own package, what the draws mean in later ro
 
 import inspect
 import os
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack, cast, overload
 
 from speclet_formula.common.arguments import answers_r, unknown_keyword
-from speclet_formula.common.engines import Maximised, Sampled, engine_for, refuse_unused
+from speclet_formula.common.engines import BY_NAME, Engine, Maximised, Sampled, engine_for, refuse_unused
 from speclet_formula.design.tables import Missing
-from speclet_formula.errors import SamplingError, nearest
+from speclet_formula.errors import NoStartError, SamplingError, nearest
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.crossed import refuse_crossed
 from speclet_formula.inference.datatree import kept_factors, note_settings, without_others
@@ -81,13 +82,15 @@ def fit(
     ----------
     model : Model
         What to fit.
-    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
+    method : {"auto", "exact", "hmc", "nuts", "reml", "ml", "laplace"}
         The engine. "exact" integrates the coefficients out and samples only the variances: Gaussian models with the
-        identity link and Normal priors of the coefficients, in about a second. "nuts" samples all parameters through
-        Bambi and PyMC. "auto" takes exact where it serves the model, else nuts. "reml" and "ml" maximise the
+        identity link and Normal priors of the coefficients, in about a second. "hmc" samples all parameters of a model
+        of any family by Hamiltonian Monte Carlo around the Gaussian that comes closest to the posterior, with Normal
+        priors of the coefficients. "nuts" samples all parameters through Bambi and PyMC. "auto" takes the first of
+        these that serves the model, and nuts where an argument asks for it. "reml" and "ml" maximise the
         likelihood of a Gaussian model as lme4's `lmer` does, without priors and without draws; "laplace" does the same
         for the other families, as `glmer`: the group effects are integrated approximately. These three refuse the
-        arguments that are about draws, and "exact" those that are for nuts.
+        arguments that are about draws, and "exact" and "hmc" those that are for nuts.
     draws : int, optional
         Draws to keep, in each chain; 1,000 by default.
     tune : int, optional
@@ -102,8 +105,9 @@ def fit(
     random_seed : int, optional
         Makes the draws repeatable. Methods without draws accept it and `progress`, and have no use for them.
     progress : bool
-        Whether nuts shows a progress bar, and whether the exact engine says on the error stream, before it draws, that
-        it will take more than a minute, and what is quicker; and then, tenth by tenth, how much is done.
+        Whether nuts shows a progress bar, and whether the other engines say on the error stream, before they draw, that
+        it will take more than a minute, and what is quicker; and then, tenth by tenth, how much is done. "auto" says
+        why it takes nuts.
     sampler : {"nutpie", "pymc", "numpyro"}, optional
         For nuts: its implementation, nutpie by default.
     keep : str or sequence of str, optional
@@ -136,11 +140,11 @@ def fit(
     >>> sf.fit(model, random_seed=1).diagnostics.verdict
     'converged'
     """
-    engine = engine_for(model, method)
     asked: dict[str, Any] = {
         "draws": draws, "tune": tune, "chains": chains, "target_accept": target_accept, "sampler": sampler,
         "keep": keep, "nAGQ": nAGQ,
     }  # fmt: skip
+    engine = engine_for(model, method, asked)
     refuse_unused(method, asked)
     if not engine.draws and cores is None:
         cores = os.cpu_count()
@@ -151,12 +155,31 @@ def fit(
         refuse_crossed(model.design, _factorisations(model, plan) if engine.draws else POINT_FACTORISATIONS)
     if not engine.draws:
         return cast(PointFit, engine.run(model, plan))
-    idata = engine.run(model, plan)
+    engine, idata = _drawn(model, engine, plan, chosen=method == "auto")
     note_settings(idata, plan)
     diagnostics = diagnose(idata)
     if plan.keep is not None:
         idata = without_others(model, plan.keep, idata)
     return Fit(model, idata, engine.name, diagnostics, seconds=time.perf_counter() - started)
+
+
+def _drawn(model: Model, engine: Engine, plan: SamplingPlan, *, chosen: bool) -> tuple[Engine, Any]:
+    """Return draws and the engine that made them: nuts, where "auto" chose one that does not find the posterior."""
+    nuts = BY_NAME["nuts"]
+    if chosen and engine is nuts:
+        _say(plan, BY_NAME["hmc"].why_not(model))
+    try:
+        return engine, engine.run(model, plan)
+    except NoStartError as error:
+        if not chosen:
+            raise
+        _say(plan, error.problem)
+        return nuts, nuts.run(model, plan)
+
+
+def _say(plan: SamplingPlan, reason: str) -> None:
+    if plan.progress and reason:
+        print(f"Sampled by nuts: {reason.rstrip('.')}.", file=sys.stderr, flush=True)
 
 
 FACTORED = ("exact", "reml", "ml")  # engines that factor the matrix of all coefficients
@@ -251,7 +274,7 @@ def lmer(
     ----------
     formula, data, priors, weights, missing, functions
         As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
-    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
+    method : {"auto", "exact", "hmc", "nuts", "reml", "ml", "laplace"}
         As in `fit`; "reml" is lme4's own default, and "laplace" is for other families than gaussian.
     **fit_arguments
         As in `fit`: `draws`, `chains`, `random_seed`, ...
@@ -322,7 +345,7 @@ def glmer(
     ----------
     formula, data, family, link, priors, weights, missing, functions
         As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
-    method : {"auto", "exact", "nuts", "reml", "ml", "laplace"}
+    method : {"auto", "exact", "hmc", "nuts", "reml", "ml", "laplace"}
         As in `fit`; "laplace" is lme4's own default, without priors and in a second or so: a first look.
     **fit_arguments
         As in `fit`: `draws`, `chains`, `random_seed`, ...

@@ -89,11 +89,12 @@ def test_the_table_and_its_print():
     assert repr(costs) == (
         "9 parameters: 1 fixed coefficient, 6 group effects, 2 SDs, correlations and the like.\n"
         '  exact  under 1 s   0.3 GB   <- method="auto"\n'
+        "  hmc    under 1 s   0.3 GB\n"
         "  nuts   about 10 s  0.5 GB\n"
         "  reml   under 1 s   0.3 GB\n"
         "  ml     under 1 s   0.3 GB\n"
-        "Times hold on a server's cores within a factor of about two, of nuts five; the first fit in a\n"
-        "process takes some seconds more."
+        "Times hold on a server's cores within a factor of about two, of hmc three and of nuts five; the\n"
+        "first fit in a process takes some seconds more."
     )
     assert "<table" in costs._repr_html_()
 
@@ -101,8 +102,8 @@ def test_the_table_and_its_print():
 def test_engines_that_do_not_serve_say_why():
     data = screen().assign(y=lambda d: (d["y"] > 0).astype(int))
     costs = sf.costs(sf.Model("y ~ (1 | gene)", data, family="bernoulli"))
-    assert costs.auto == "nuts"
-    assert repr(costs).split("\n")[2] == (
+    assert costs.auto == "hmc"
+    assert repr(costs).split("\n")[3] == (
         "Not exact or reml or ml: the family is bernoulli with the logit link, not gaussian with identity."
     )
 
@@ -115,7 +116,7 @@ def test_merged_rows_are_counted_as_they_are_fitted_and_are_not_for_nuts(tmp_pat
     found = sf.costs(merged)
     assert (found.sizes.rows, sf.costs(single).sizes.rows) == (200, 1100)
     table = found.table.set_index("method")
-    assert table["serves"].to_dict() == {"exact": True, "nuts": False, "reml": True, "ml": True}
+    assert table["serves"].to_dict() == {"exact": True, "hmc": False, "nuts": False, "reml": True, "ml": True}
     assert table.loc["nuts", "why_not"] == "rows of the table are merged, and Bambi needs each by itself"
 
 

@@ -1,0 +1,232 @@
+"""The chains of one fit: proposals of theta from the Gaussian's marginal, tuning, and draws until the chains agree."""
+
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from speclet_formula.errors import NoStartError
+from speclet_formula.inference.exact.proposals import (
+    Mixture,
+    combine,
+    cover,
+    fit_proposal,
+    log_mixture,
+    propose,
+)
+from speclet_formula.inference.hmc.chain import ChainState, KeptDraws, Schedule, ThetaProposals, run_chain
+from speclet_formula.inference.hmc.gaussian import Gaussian, Workspace
+from speclet_formula.inference.hmc.parameters import edges_of
+from speclet_formula.inference.hmc.surrogate import Surrogate, given_of, log_posterior
+from speclet_formula.inference.plans import SamplingPlan, time_in_words
+from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing
+from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
+
+ROUND, GOOD = 400, 0.6  # proposals in each round of fitting, and the efficiency that ends it
+PILOTS = (50, 50, 100, 100)  # rounds of each chain before the first draw that is kept, ...
+BRIEF = (15, 15, 25, 25)  # ... and where each takes long
+COSTLY = 20_000  # coefficients from which on it does
+EAGER, SHY = 0.8, 0.4  # shares of trajectories accepted: what is wanted, and what asks for twice the kicks
+FIRST_KICKS, MOST_KICKS = 3, 48
+FIRST_MOVES, MOST_MOVES = 2, 8
+ACCEPTED = 1.5  # proposals of theta that are to be accepted in each round
+RARELY = 0.7  # of the proposals accepted: below it they are fitted to the chains' own theta too
+MOST_THINNED = 8
+ROOM = 1.2  # of effective draws, over what is judged enough
+LONG = 60.0  # seconds from which on a forecast is said
+SEGMENT = 0.5  # seconds of compiled work between two looks at an interrupt
+
+
+@dataclass(frozen=True, eq=False)
+class ChainDraws:
+    """What chains leave behind; T draws of each."""
+
+    theta: np.ndarray  # (chains, T, d)
+    coefficients: np.ndarray  # (chains, T, k), from the prior's means
+    columns: np.ndarray  # (k,) which coefficients these are, in their own order
+    energy: np.ndarray  # (chains, T, 3) as `KeptDraws` has it
+
+    def every(self, step: int) -> "ChainDraws":
+        """Return each so-manieth draw."""
+        theta, coefficients, energy = (
+            part[:, step - 1 :: step] for part in (self.theta, self.coefficients, self.energy)
+        )
+        return ChainDraws(theta, coefficients, self.columns, energy)
+
+    def joined(self, other: "ChainDraws") -> "ChainDraws":
+        """Return these draws with those that came after."""
+        pairs = (
+            (self.theta, other.theta), (self.coefficients, other.coefficients), (self.energy, other.energy)
+        )  # fmt: skip
+        theta, coefficients, energy = (np.concatenate(pair, axis=1) for pair in pairs)
+        return ChainDraws(theta, coefficients, self.columns, energy)
+
+    @property
+    def accepted(self) -> float:
+        """The share of trajectories that were accepted, as their changes of energy say."""
+        return float(np.minimum(1.0, np.exp(-self.energy[:, :, 1])).mean())
+
+    @property
+    def moved(self) -> float:
+        """The share of theta's proposals that were accepted."""
+        return float(self.energy[:, :, 2].mean())
+
+
+class Chains:
+    """The chains of one fit, from their start to their draws."""
+
+    def __init__(self, surrogate: Surrogate, theta: np.ndarray, plan: SamplingPlan, rng: np.random.Generator) -> None:
+        self.surrogate, self.plan, self.rng = surrogate, plan, rng
+        self.kicks, self.moves, self.thin = FIRST_KICKS, FIRST_MOVES if len(theta) else 0, 1
+        self.per_draw = 0.0  # seconds of each round of one chain
+        self._generators = rng.spawn(plan.chains)
+        size = surrogate.problem.pattern.size
+        self._z = [generator.standard_normal(size) for generator in self._generators]
+        self._theta = np.tile(theta, (plan.chains, 1))
+        self._mixture: Mixture | None = None
+        self._stop = threading.Event()
+        if not np.isfinite(self._density(theta[None]))[0]:
+            raise NoStartError(
+                "no Gaussian comes near the posterior: its density is zero or infinite where it was looked for.",
+                "The priors have to overlap with what the response allows.",
+                "Compare the priors' scales with the response's, or write method='nuts'.",
+            )
+        if len(theta):
+            self._mixture, found = fit_proposal(
+                self._density, theta[None], rng, draws=ROUND, good=GOOD, edges=edges_of(surrogate.parameters)
+            )
+            weights = np.exp(found.log_weights - found.log_weights.max())
+            self._theta = found.points[rng.choice(len(weights), plan.chains, p=weights / weights.sum())]
+        self._room: list[tuple[Gaussian, Gaussian, Workspace]] = [
+            (surrogate.gaussian(), surrogate.gaussian(), surrogate.work()) for _ in range(plan.chains)
+        ]
+
+    def _density(self, theta: np.ndarray) -> np.ndarray:
+        return log_posterior(self.surrogate, theta)
+
+    def tune(self) -> None:
+        """Leave the start behind; choose how finely to follow a trajectory, and how often to move theta."""
+        nothing, seen, moved = np.zeros(0, dtype=np.int64), [], 1.0
+        pilots = PILOTS if len(self.surrogate.order) < COSTLY else BRIEF
+        for turn, rounds in enumerate(pilots):
+            found = self._run(rounds, nothing)
+            moved = found.moved
+            seen.append(found.theta.reshape(-1, found.theta.shape[2]))
+            if found.accepted < EAGER:
+                self.kicks = min(MOST_KICKS, int(np.ceil(self.kicks * (2 if found.accepted < SHY else 1.4))))
+            elif turn and moved > RARELY:
+                break
+            if self._mixture is not None and 0 < turn < len(pilots) - 1 and moved < RARELY:
+                points = np.concatenate(seen[-2:])
+                if len(np.unique(points[:, 0])) > 10 * points.shape[1]:
+                    self._mixture = combine(cover(points, self.rng), self._mixture)
+        if self._mixture is not None:
+            self.moves = int(np.clip(np.ceil(ACCEPTED / max(moved, ACCEPTED / MOST_MOVES)), 1, MOST_MOVES))
+
+    def draw(self, columns: np.ndarray) -> ChainDraws:
+        """Draw coefficients at some places, and go on as long as the chains do not agree.
+
+        Parameters
+        ----------
+        columns : ndarray of int, shape (k,)
+            Places among the coefficients of all linear predictors, in their own order.
+        """
+        self._forecast()
+        found = self._run(self.plan.draws, columns)
+        while self.thin < MOST_THINNED and not self._agree(found):
+            found = found.joined(self._run(self.plan.draws, columns)).every(2)
+            self.thin *= 2
+        return found
+
+    def _forecast(self) -> None:
+        """Say on the error stream how long draws of more than a minute will take."""
+        busy = min(self.plan.cores, self.plan.chains)
+        seconds = self.per_draw * self.plan.draws * self.plan.chains / busy
+        if self.plan.progress and seconds > LONG:
+            print(
+                f"{self.plan.draws * self.plan.chains:,} draws from this posterior take {time_in_words(seconds)}. "
+                "Fewer draws (draws=, chains=) take less in proportion. progress=False hides this line.",
+                file=sys.stderr,
+                flush=True,
+            )
+
+    def _agree(self, draws: ChainDraws) -> bool:
+        """Whether theta, fixed effects and group means are judged good, with some room for what follows from them."""
+        first, watched = 0, [np.zeros(0, dtype=np.int64)]
+        for variances in self.surrogate.parameters.predictors:
+            watched.append(first + np.arange(variances.layout.n_fixed + len(variances.layout.means)))
+            first += variances.layout.size
+        chosen = np.isin(draws.columns, np.concatenate(watched))
+        paths = np.concatenate([draws.theta, draws.coefficients[:, :, chosen]], axis=2)
+        return mixed(paths)
+
+    def _run(self, draws: int, columns: np.ndarray) -> ChainDraws:
+        """Run all chains for so many draws."""
+        surrogate, chains = self.surrogate, self.plan.chains
+        theta = np.empty((chains, draws, surrogate.parameters.size))
+        coefficients = np.empty((chains, draws, len(columns)))
+        energy = np.zeros((chains, draws, 3))
+        found = ChainDraws(theta, coefficients, columns, energy)
+        points, log_densities = self._proposed(chains * draws * self.thin * self.moves)
+        given = given_of(surrogate, points)
+        everything = ThetaProposals(given.owns, given.numbers, given.log_rests - log_densities)
+        self._stop.clear()
+
+        def one(chain: int) -> float:
+            own = np.r_[chain, np.arange(chains + chain, len(points), chains)]
+            places, seconds = self._run_one(chain, ThetaProposals(*(part[own] for part in everything)), found)
+            theta[chain] = points[own][places[:-1]]
+            self._theta[chain] = points[own][places[-1]]
+            return seconds
+
+        try:
+            with ThreadPoolExecutor(min(self.plan.cores, chains)) as pool:
+                seconds = list(pool.map(one, range(chains)))
+        except BaseException:
+            self._stop.set()
+            raise
+        self.per_draw = float(np.mean(seconds)) / draws
+        return found
+
+    def _run_one(self, chain: int, proposals: ThetaProposals, draws: ChainDraws) -> tuple[np.ndarray, float]:
+        """Run one chain, some draws at a time; return its places among the proposals (draws + 1,), and its seconds."""
+        surrogate, (here, there, work) = self.surrogate, self._room[chain]
+        position = np.argsort(surrogate.order)[draws.columns]
+        count, schedule = draws.theta.shape[1], Schedule(self.thin, self.moves, self.kicks)
+        b, tried, start, speed = np.empty((4, len(surrogate.order)))
+        state = ChainState(self._z[chain], b, np.array([0, 1]), np.zeros(2), tried, start, speed)
+        places = np.empty(count + 1, dtype=np.int64)
+        first, length, began = 0, 1, time.perf_counter()
+        while first < count and not self._stop.is_set():
+            part = slice(first, min(first + length, count))
+            kept = KeptDraws(position, draws.coefficients[chain, part], places[part], draws.energy[chain, part])
+            run_chain(
+                surrogate.kernel, surrogate.problem, proposals, state, kept, self._generators[chain], schedule,
+                here, there, work,
+            )  # fmt: skip
+            first = part.stop
+            length = max(1, int(SEGMENT * first / (time.perf_counter() - began)))
+        places[-1] = state.place[0]
+        return places, time.perf_counter() - began
+
+    def _proposed(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return where the chains are and so many proposals, with their log densities among proposals."""
+        if self._mixture is None:
+            return self._theta, np.zeros(len(self._theta))
+        drawn = propose(lambda points: np.zeros(len(points)), self._mixture, self.rng, count)
+        here = log_mixture(self._mixture, self._theta)
+        return np.vstack([self._theta, drawn.points]), np.concatenate([here, -drawn.log_weights])
+
+
+def mixed(paths: np.ndarray) -> bool:
+    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them."""
+    chains, draws, size = paths.shape
+    if draws < FEWEST_DRAWS or not size:
+        return True
+    found = mixing(np.moveaxis(paths, 2, 0))
+    agree = chains == 1 or found.r_hat.max() < r_hat_limit(chains, draws, size)
+    least = np.minimum(found.ess_bulk, found.ess_tail).min()
+    return bool(agree and least > ROOM * ess_limit(chains, draws, size))

@@ -1,0 +1,258 @@
+"""What theta stands for in a model of any family: SDs and correlations of each linear predictor, the family's own.
+
+theta holds, for each linear predictor, the log SDs and the partial correlations on their atanh scale, as the exact
+engine has them; then the family's other parameters, each on a scale without ends.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from itertools import combinations
+from typing import Literal
+
+import numpy as np
+from scipy import special
+
+from speclet_formula.design import Design, Predictor
+from speclet_formula.families import specification_of
+from speclet_formula.families.links import FORWARD_LINKS
+from speclet_formula.inference.algebra.equations import CoefficientLayout, layout_of
+from speclet_formula.inference.exact.density import (
+    WITH_ENDS,
+    Variances,
+    hyperprior,
+    log_prior,
+    natural,
+    number,
+    prior_precisions,
+)
+from speclet_formula.model import Model
+from speclet_formula.priors import Prior, log_density
+
+FIRST_SD = 0.3
+STEEPEST = 4.0  # an end that falls off faster is never reached
+FAR = np.array([1e-6, 2e-6])  # of an SD's own unit: near enough to zero to see how its prior's density ends there
+
+
+@dataclass(frozen=True)
+class OwnParameter:
+    """A parameter of the family that is one number, or one for each threshold."""
+
+    name: str
+    prior: Prior
+    scale: Literal["log", "logit", "ordered", "identity"]
+    size: int
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """What theta stands for. d numbers."""
+
+    predictors: tuple[Variances, ...]
+    own: tuple[OwnParameter, ...]
+    prior_means: tuple[np.ndarray, ...]  # of each predictor's coefficients (p_k,): they are measured from there
+
+    @property
+    def size(self) -> int:
+        """The length of theta."""
+        return sum(part.size for part in self.predictors) + sum(one.size for one in self.own)
+
+    @property
+    def coefficients(self) -> int:
+        """How many coefficients all linear predictors have."""
+        return sum(part.layout.size for part in self.predictors)
+
+    def split(self, theta: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return the parts of N vectors theta (N, d) by predictor, and by parameter of the family."""
+        sizes = [part.size for part in self.predictors] + [one.size for one in self.own]
+        parts = np.split(theta, np.cumsum(sizes)[:-1], axis=1) if sizes else []
+        return parts[: len(self.predictors)], parts[len(self.predictors) :]
+
+
+@dataclass(frozen=True, eq=False)
+class Natural:
+    """N vectors theta on their own scales."""
+
+    sds: list[np.ndarray]  # for each predictor (N, m)
+    partials: list[np.ndarray]  # (N, q)
+    own: np.ndarray  # (N, e) the family's parameters, thresholds among them
+    log_prior: np.ndarray  # (N,) of theta itself, Jacobian included
+
+
+def parameters_of(model: Model) -> Parameters:
+    """Collect what the SDs, correlations and other parameters of a model are, with their priors."""
+    slots = {slot.slot: slot.prior for slot in model.slots}
+    parts, means = zip(*(_predictor(model, one, slots) for one in model.design.predictors), strict=True)
+    own = tuple(_own(model, name, slots[name]) for name in model.family.parameters if name not in model.design.varying)
+    return Parameters(parts, own, means)
+
+
+def own_design(design: Design, predictor: Predictor) -> Design:
+    """Return a design whose mean is one of the linear predictors."""
+    return replace(design, predictors=(predictor,))
+
+
+def _own(model: Model, name: str, prior: Prior) -> OwnParameter:
+    specification = specification_of(model.family)
+    if name == "threshold":
+        scale: Literal["ordered", "identity"] = "ordered" if specification.increasing else "identity"
+        return OwnParameter(name, prior, scale, len(model.design.levels) - 1)
+    return OwnParameter(name, prior, "logit" if specification.parameter(name).is_share else "log", 1)
+
+
+def _predictor(model: Model, predictor: Predictor, slots: Mapping[str, Prior]) -> tuple[Variances, np.ndarray]:
+    """Return the SDs of one linear predictor, and the prior's means of its coefficients."""
+    means = tuple(
+        (position, column)
+        for position, block in enumerate(predictor.groups)
+        for column, slot in enumerate(block.slots)
+        if isinstance(slots[slot].parameters["mu"], Prior)
+    )
+    layout = layout_of(own_design(model.design, predictor), means)
+    sd_priors: list[Prior] = []
+    columns, partials = [], []
+    for position, block in enumerate(predictor.groups):
+        first, width = len(sd_priors), len(block.slots)
+        sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
+        columns.append(tuple(range(first, first + width)))
+        if block.correlated:
+            eta = number(slots[block.correlation], "eta")
+            pairs = combinations(range(width), 2)
+            partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
+    precisions, centre = _first(predictor, slots, layout)
+    ends = {
+        k: (0.0, 1.0) if prior.name == "Beta" else (number(prior, "lower"), number(prior, "upper"))
+        for k, prior in enumerate(sd_priors)
+        if prior.name in WITH_ENDS
+    }
+    units = np.concatenate([np.zeros(0), *(1 / _sizes(block.values) for block in predictor.groups)])
+    variances = Variances(layout, tuple(sd_priors), tuple(columns), tuple(partials), precisions, None, units, ends)
+    return variances, centre
+
+
+def _sizes(values: np.ndarray) -> np.ndarray:
+    """Return each column's root mean square; one for a column of zeros."""
+    found = np.sqrt(np.mean(values**2, axis=0))
+    return np.where(found > 0, found, 1.0)
+
+
+def _first(
+    predictor: Predictor, slots: Mapping[str, Prior], layout: CoefficientLayout
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the precisions of fixed effects' and group means' priors, and the prior's means of all coefficients."""
+    precisions: list[float] = []
+    centre = np.zeros(layout.size)
+    for term in predictor.fixed:
+        prior, width = slots[term.name], term.stop - term.start
+        flat = prior.name == "Flat"
+        sd = np.inf if flat else np.asarray(prior.parameters["sigma"], dtype=float)
+        precisions += list(np.broadcast_to(1 / np.square(sd), width))
+        centre[term.start : term.stop] = 0.0 if flat else np.asarray(prior.parameters["mu"], dtype=float)
+    for place, (number_of_block, column) in enumerate(layout.means):
+        mean = hyperprior(slots[predictor.groups[number_of_block].slots[column]], "mu")
+        precisions.append(1 / number(mean, "sigma") ** 2)
+        centre[layout.n_fixed + place] = number(mean, "mu")
+    for position, (block, start) in enumerate(zip(predictor.groups, layout.starts, strict=True)):
+        known = np.zeros(len(block.slots))
+        for column, slot in enumerate(block.slots):
+            if (position, column) not in layout.means:
+                known[column] = number(slots[slot], "mu")
+        centre[start : start + len(known) * len(block.levels)] = np.tile(known, len(block.levels))
+    return np.array(precisions), centre
+
+
+def natural_of(parameters: Parameters, theta: np.ndarray) -> Natural:
+    """Return N vectors theta (N, d) on their own scales; a log prior of -inf where they are impossible."""
+    parts, owns = parameters.split(theta)
+    total = np.zeros(len(theta))
+    sds, partials, values = [], [], [np.empty((len(theta), 0))]
+    with np.errstate(all="ignore"):
+        for variances, part in zip(parameters.predictors, parts, strict=True):
+            own_sds, partial, jacobian = natural(variances, part)
+            total += log_prior(variances, own_sds, partial) + jacobian
+            usable = (own_sds > 0).all(axis=1) & np.isfinite(own_sds**-2.0).all(axis=1)
+            usable &= np.isfinite(own_sds).all(axis=1) & (np.abs(partial) < 1).all(axis=1)
+            total[~usable] = -np.inf
+            sds.append(own_sds)
+            partials.append(partial)
+        for one, part in zip(parameters.own, owns, strict=True):
+            value, log_jacobian = _natural_own(one, part)
+            density = log_density(one.prior, value if one.size > 1 or one.name == "threshold" else value[:, 0])
+            total += np.reshape(density, (len(theta), one.size)).sum(axis=1) + log_jacobian
+            values.append(value)
+    total[~np.isfinite(total)] = -np.inf
+    return Natural(sds, partials, np.hstack(values), total)
+
+
+def _natural_own(one: OwnParameter, part: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return values (N, size) and the log Jacobian (N,)."""
+    if one.scale == "log":
+        return np.exp(part), part.sum(axis=1)
+    if one.scale == "logit":
+        return special.expit(part), (special.log_expit(part) + special.log_expit(-part)).sum(axis=1)
+    if one.scale == "ordered":
+        steps = np.hstack([part[:, :1], np.exp(part[:, 1:])])
+        return np.cumsum(steps, axis=1), part[:, 1:].sum(axis=1)
+    return part, np.zeros(len(part))
+
+
+def first_theta(model: Model, parameters: Parameters) -> np.ndarray:
+    """Return a theta (d,) to begin with: SDs that move the linear predictor a little, parameters of a usual size."""
+    parts: list[np.ndarray] = [np.zeros(0)]
+    for variances in parameters.predictors:
+        logs = np.log(FIRST_SD * variances.units)
+        logs[list(variances.ends)] = 0.0
+        parts += [logs, np.zeros(len(variances.partials))]
+    parts += [_theta_of_own(one, _first_value(model, one)) for one in parameters.own]
+    return np.concatenate(parts)
+
+
+def _first_value(model: Model, one: OwnParameter) -> np.ndarray:
+    """Return what a parameter of the family begins with."""
+    specification, response = specification_of(model.family), model.design.response
+    if one.name == "threshold":
+        counts = np.bincount(response.astype(int), minlength=one.size + 1) + 1.0
+        reached = counts.sum() if one.scale == "ordered" else np.cumsum(counts[::-1])[:0:-1]
+        stopped = np.cumsum(counts)[:-1] if one.scale == "ordered" else counts[:-1]
+        return np.asarray(FORWARD_LINKS[model.family.link](stopped / reached))
+    known = specification.parameter(one.name)
+    usual = 0.5 if known.is_share else known.guess or float(np.std(response))
+    return np.array([usual if usual > 0 else 1.0])
+
+
+def _theta_of_own(one: OwnParameter, value: np.ndarray) -> np.ndarray:
+    """Return the part (size,) of theta that stands for a parameter's value (size,)."""
+    if one.scale == "log":
+        return np.asarray(np.log(value))
+    if one.scale == "logit":
+        return np.asarray(special.logit(value))
+    if one.scale == "ordered":
+        return np.concatenate([value[:1], np.log(np.diff(value))])
+    return value
+
+
+def precisions_of(parameters: Parameters, known: Natural) -> tuple[np.ndarray, np.ndarray]:
+    """Return the distinct numbers (N, m) of D^-1, predictor by predictor, and log|D^-1| (N,)."""
+    numbers, total = [np.empty((len(known.log_prior), 0))], np.zeros(len(known.log_prior))
+    for variances, sds, partial in zip(parameters.predictors, known.sds, known.partials, strict=True):
+        own, determinant = prior_precisions(variances, sds, partial)
+        numbers.append(own)
+        total += determinant
+    return np.ascontiguousarray(np.hstack(numbers)), total
+
+
+def edges_of(parameters: Parameters) -> tuple[tuple[int, float], ...]:
+    """Return the places in theta where the density ends slowly, as exp(rate theta): an SD near zero or near an end."""
+    found: list[tuple[int, float]] = []
+    start = 0
+    for variances in parameters.predictors:
+        for k, prior in enumerate(variances.sd_priors):
+            if k in variances.ends:
+                found += [(start + k, 1.0), (start + k, -1.0)]
+                continue
+            with np.errstate(all="ignore"):
+                near, next_to_it = log_density(prior, FAR * float(variances.units[k]))
+                rate = float(1 + (next_to_it - near) / np.log(2.0))
+            if 0 < rate < STEEPEST:
+                found.append((start + k, rate))
+        start += variances.size
+    return tuple(found)

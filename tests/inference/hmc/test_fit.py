@@ -1,0 +1,159 @@
+"""Hamiltonian Monte Carlo around a Gaussian: against exact integration, quadrature and long runs of NUTS."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import special, stats
+
+import speclet_formula as sf
+from tests.inference.exact.test_fit import MODELS as GAUSSIAN_MODELS, STANDARD_ERRORS, TABLE, summaries
+
+RNG = np.random.default_rng(77)
+N = 90
+ROWS = pd.DataFrame(
+    {
+        "x": RNG.normal(0.0, 1.0, N),
+        "g": [f"g{i % 9}" for i in range(N)],
+        "h": [f"h{i // 15}" for i in range(N)],
+        "row": [f"r{i}" for i in range(N)],
+        "time": RNG.uniform(0.5, 2.0, N),
+        "trials": RNG.integers(1, 9, N),
+    }
+)
+ETA = (
+    0.3
+    + 0.5 * ROWS["x"]
+    + ROWS["g"].map(dict(zip([f"g{i}" for i in range(9)], RNG.normal(0, 0.7, 9), strict=True)))
+    + ROWS["h"].map(dict(zip([f"h{i}" for i in range(6)], RNG.normal(0, 0.4, 6), strict=True)))
+).to_numpy()
+SHARE = special.expit(ETA)
+ROWS["one"] = (RNG.random(N) < SHARE).astype(int)
+ROWS["hits"] = RNG.binomial(ROWS["trials"], SHARE)
+ROWS["misses"] = ROWS["trials"] - ROWS["hits"]
+ROWS["count"] = RNG.poisson(np.exp(ETA) * ROWS["time"] * RNG.gamma(2.0, 0.5, N))
+ROWS["zeros"] = np.where(RNG.random(N) < 0.3, 0, RNG.poisson(2 * np.exp(ETA)))
+ROWS["size"] = RNG.gamma(3.0, np.exp(ETA) / 3.0)
+ROWS["part"] = np.clip(RNG.beta(8 * SHARE, 8 * (1 - SHARE)), 1e-3, 1 - 1e-3)
+ROWS["heavy"] = ETA + 0.5 * RNG.standard_t(3, N)
+ROWS["level"] = pd.Categorical.from_codes(
+    np.clip(np.floor(ETA + RNG.logistic(0, 1, N) + 1), 0, 3).astype(int), list("abcd"), ordered=True
+)
+ROWS["spread"] = RNG.normal(ETA, np.exp(-0.5 + 0.4 * ROWS["x"]))
+
+FAMILIES: dict[str, tuple[Any, str]] = {
+    "binomial": ("cbind(hits, misses) ~ x + (x | g)", "binomial"),
+    "bernoulli": ("one ~ x + (1 | g)", "bernoulli"),
+    "poisson with a level for each row": ("count ~ x + (1 | g) + (1 | row)", "poisson"),
+    "negative binomial with offset": ("count ~ x + offset(log(time)) + (1 | g/h)", "negativebinomial"),
+    "gamma": ("size ~ x + (1 | g)", "gamma"),
+    "beta": ("part ~ x + (1 | g)", "beta"),
+    "t": ("heavy ~ x + (1 | g)", "t"),
+    "cumulative": ("level ~ x + (1 | g)", "cumulative"),
+    "zero-inflated": (["zeros ~ x + (1 | g)", "psi ~ x"], "zero_inflated_poisson"),
+    "sigma": (["spread ~ x + (1 | g)", "sigma ~ x + (1 | h)"], "gaussian"),
+}
+IN_EVERY_TEST = ("binomial", "negative binomial with offset", "cumulative", "zero-inflated", "sigma")
+
+
+def family_model(name: str) -> sf.Model:
+    """Return one of the models of `FAMILIES`."""
+    formula, family = FAMILIES[name]
+    return sf.Model(formula, ROWS, family=family, link="log" if family == "gamma" else None)
+
+
+def assert_agree(ours: sf.Fit, theirs: sf.Fit) -> None:
+    """Compare mean, SD and two quantiles of every parameter within joint Monte Carlo errors."""
+    first, second = ours.idata["posterior"], theirs.idata["posterior"]
+    assert list(first.data_vars) == list(second.data_vars)
+    for variable in first.data_vars:
+        assert first[variable].dims == second[variable].dims
+        assert first[variable].shape[2:] == second[variable].shape[2:]
+        pairs = [tree[variable].to_numpy() for tree in (first, second)]
+        pairs = [values.reshape(*values.shape[:2], -1) for values in pairs]
+        for k in range(pairs[0].shape[2]):
+            told, other = (summaries(values[..., k]) for values in pairs)
+            for what, (value, error) in told.items():
+                assert abs(value - other[what][0]) < STANDARD_ERRORS * np.hypot(error, other[what][1]), (
+                    variable, k, what,
+                )  # fmt: skip
+
+
+@pytest.mark.parametrize("name", GAUSSIAN_MODELS)
+def test_gaussian_models_agree_with_exact_integration(name: str) -> None:
+    # 2 x 500 parameters and summaries at most: a false alarm in 10^4 runs, as the exact engine's test has it.
+    arguments = dict(GAUSSIAN_MODELS[name])
+    model = sf.Model(arguments.pop("formula"), TABLE, **arguments)
+    ours = sf.fit(model, method="hmc", draws=1500, random_seed=3)
+    assert ours.diagnostics.verdict == "converged"
+    assert_agree(ours, sf.fit(model, method="exact", draws=3000, random_seed=4))
+
+
+def test_counts_in_groups_agree_with_quadrature() -> None:
+    counts = np.array([[0, 1, 0], [3, 5, 4], [2, 0, 1], [9, 12, 7], [1, 1, 2]])
+    table = pd.DataFrame({"y": counts.ravel(), "g": np.repeat(list("abcde"), 3)})
+    priors = {"1|g": sf.Prior("Normal", mu=0, sigma=sf.Prior("HalfNormal", sigma=1.5))}
+    model = sf.Model("y ~ 0 + (1 | g)", table, family="poisson", priors=priors)
+    fitted = sf.fit(model, method="hmc", draws=4000, random_seed=5)
+    u, sds = np.linspace(-12, 12, 4801), np.linspace(0.01, 9, 1500)
+    height = counts.sum(axis=1)[:, None] * u - 3 * np.exp(u)  # (groups, u)
+    inner = special.logsumexp(height[:, None] + stats.norm.logpdf(u, 0, sds[:, None]), axis=2).sum(axis=0)
+    density = np.exp(inner - inner.max() + stats.halfnorm.logpdf(sds, scale=1.5))
+    density /= density.sum()
+    mean = density @ sds
+    expected = {
+        "mean": mean,
+        "sd": np.sqrt(density @ (sds - mean) ** 2),
+        "0.05": np.interp(0.05, np.cumsum(density), sds),
+        "0.95": np.interp(0.95, np.cumsum(density), sds),
+    }
+    found = summaries(fitted.idata["posterior"]["1|g_sigma"].to_numpy())
+    for what, (value, error) in found.items():  # four comparisons: 2e-7 each
+        assert abs(value - expected[what]) < STANDARD_ERRORS * error, what
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", IN_EVERY_TEST)
+def test_other_families_agree_with_a_long_run_of_nuts(name: str) -> None:
+    model = family_model(name)
+    ours = sf.fit(model, method="hmc", draws=3000, random_seed=6)
+    assert ours.method == "hmc"
+    assert ours.diagnostics.verdict == "converged"
+    assert_agree(ours, sf.fit(model, method="nuts", draws=3000, tune=1500, random_seed=7, progress=False))
+
+
+def test_a_seed_makes_draws_repeatable() -> None:
+    model = family_model("binomial")
+    first, second = (sf.fit(model, draws=50, random_seed=8, cores=cores) for cores in (1, 2))
+    for variable in first.idata["posterior"].data_vars:
+        both = [fit.idata["posterior"][variable].to_numpy() for fit in (first, second)]
+        np.testing.assert_allclose(*both, rtol=1e-6, atol=1e-9)
+
+
+def test_what_is_not_kept_changes_nothing_else() -> None:
+    model = family_model("poisson with a level for each row")
+    whole, part = (sf.fit(model, draws=50, random_seed=9, keep=keep) for keep in (None, "g"))
+    assert "1|row" not in part.idata["posterior"]
+    for variable in part.idata["posterior"].data_vars:
+        both = [fit.idata["posterior"][variable].to_numpy() for fit in (whole, part)]
+        np.testing.assert_allclose(*both, rtol=1e-6, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("table", "family"),
+    [
+        pytest.param({"y": [0] * 24}, "poisson", id="zeros only"),
+        pytest.param({"y": [0] * 12 + [1] * 12}, "bernoulli", id="separated"),
+        pytest.param({"y": [10**7 + 1000 * i for i in range(24)]}, "poisson", id="huge counts"),
+        pytest.param({"y": [1, 0] * 12, "g": ["a"] * 24}, "bernoulli", id="one level"),
+        pytest.param({"y": [0] * 23 + [10**6]}, "negativebinomial", id="one huge count"),
+    ],
+)
+def test_awkward_responses_come_to_an_end(table: dict[str, Any], family: str) -> None:
+    x = [0.0] * 12 + [1.0] * 12
+    frame = pd.DataFrame({"x": x, "g": [f"g{i % 6}" for i in range(24)]} | table)
+    fitted = sf.fit(sf.Model("y ~ x + (1 | g)", frame, family=family), draws=500, random_seed=10)
+    assert fitted.method == "hmc"
+    assert all(np.isfinite(values).all() for values in fitted.idata["posterior"].data_vars.values())
+    assert fitted.diagnostics.verdict == "converged"
