@@ -140,7 +140,8 @@ MESSAGES: list[tuple[dict[str, Any], str]] = [
     *(
         (
             {"method": given},
-            f"there is no method {given!r}.\nMethods: auto, exact, hmc, nuts, reml, ml, laplace.\nWrite method={meant!r}.",
+            f"there is no method {given!r}.\nMethods: auto, exact, hmc, nuts, reml, ml, laplace.\n"
+            f"Write method={meant!r}.",
         )
         for given, meant in {"REML": "reml", "ML": "ml", "Laplace": "laplace", "remll": "reml", "mcmc": "nuts"}.items()
     ),
