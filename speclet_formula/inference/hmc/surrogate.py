@@ -39,7 +39,7 @@ from speclet_formula.inference.hmc.parameters import Parameters, natural_of, own
 from speclet_formula.model import Model
 from speclet_formula.model.observation import observed_log_density
 
-NODES = 5  # of the cubature over one linear predictor
+NODES, FEWER, MANY = 5, 3, 20_000  # of the cubature over one linear predictor; of many rows each costs milliseconds
 STEP = 1e-3  # of differences of log densities
 SHIFT = 0.01  # of a threshold
 MOST_NEWTON, HALVINGS, AT_THE_MODE = 60, 12, 1e-6
@@ -157,7 +157,7 @@ def _at(middle: np.ndarray, spread: np.ndarray | None = None, most_gain: float =
     if spread is None:
         return Centre(middle, np.zeros_like(middle), np.zeros((1, count)), np.ones(1), most_gain, *still)
     if count == 1:
-        nodes, shares = np.polynomial.hermite_e.hermegauss(NODES)
+        nodes, shares = np.polynomial.hermite_e.hermegauss(NODES if middle.size < MANY else FEWER)
         return Centre(middle, spread, nodes[:, None].copy(), shares / shares.sum(), most_gain, *still)
     nodes = np.sqrt(count) * np.vstack([np.eye(count), -np.eye(count)])
     return Centre(middle, spread, nodes, np.full(2 * count, 1 / (2 * count)), most_gain, *still)
