@@ -71,8 +71,8 @@ def resolve_family(name: str, link: str | None = None) -> Family:
         "gamma", "exponential", "wald", "lognormal", "weibull", "beta", "bernoulli", "binomial", "beta_binomial",
         "poisson", "negativebinomial", the same with "zero_inflated_" ("poisson", "negativebinomial", "binomial") or
         "hurdle_" ("poisson", "negativebinomial", "gamma", "lognormal") before them, and for ordered levels
-        "cumulative" and "sratio". Case and underscores do not matter, and other names of R's packages for them are understood
-        ("Gamma", "student", "nbinom2", "inverse.gaussian", "zip", "ordinal", …). Bambi has no skew normal.
+        "cumulative" and "sratio". Case and underscores do not matter, and other names of R's packages for them are
+        understood ("Gamma", "student", "nbinom2", "inverse.gaussian", "zip", "ordinal", …). Bambi has no skew normal.
     link : str, optional
         "identity", "log", "inverse", "inverse_squared", "logit", "probit" or "cloglog", where the family has it.
 
