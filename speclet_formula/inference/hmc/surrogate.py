@@ -16,7 +16,7 @@ from scipy import optimize, sparse
 
 from speclet_formula.families import Family, inverse_link, inverse_parameter_link, is_linear, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, LINKS, MEANS, ZEROS, Observations
-from speclet_formula.inference.algebra.equations import _prior_entries, _rows, pattern_of
+from speclet_formula.inference.algebra.equations import design_rows, pattern_of, prior_entries
 from speclet_formula.inference.algebra.numeric import CompiledRows, allocate, invert, row_spreads
 from speclet_formula.inference.algebra.sparse import sparse_matrix
 from speclet_formula.inference.algebra.symbolic import Array, Pattern, compiled
@@ -61,6 +61,14 @@ class Surrogate:
     codes: tuple[float, ...]  # what the kernel is told beside the family's parameters
     constant: Callable[[np.ndarray], float]  # (numbers) -> what no linear predictor changes
     threads: int
+
+    def __enter__(self) -> "Surrogate":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Forget what the kernel calls back."""
+        if len(self.codes) == 1:
+            kernels.CALLED_BACK.pop(int(self.codes[0]), None)
 
     def owns(self, values: np.ndarray) -> np.ndarray:
         """Return the family's parameters (N, e) as the kernel takes them."""
@@ -118,10 +126,10 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     for predictor, variances, centre in zip(
         design.predictors, parameters.predictors, parameters.prior_means, strict=True
     ):
-        W = _rows(own_design(design, predictor), variances.layout)
+        W = design_rows(own_design(design, predictor), variances.layout)
         blocks.append(W)
         offsets.append(predictor.offset + W @ centre)
-        above, right, numbers = _prior_entries(variances.layout)
+        above, right, numbers = prior_entries(variances.layout)
         entries.append((above + start, right + start, numbers + number))
         start += variances.layout.size
         number += 1 + int(numbers.max(initial=-1))
