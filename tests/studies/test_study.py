@@ -445,8 +445,8 @@ def test_claims_are_judged_over_all_data_sets(small):
         ),
         (
             {"method": "reml"}, SamplingError,
-            "method='reml' gives no posterior to judge.\nMethods: auto, exact, hmc, nuts. The REML estimates stand beside "
-            "them in the columns of lme4.\nLeave method= out.",
+            "method='reml' gives no posterior to judge.\nMethods: auto, exact, hmc, nuts. The REML estimates stand "
+            "beside them in the columns of lme4.\nLeave method= out.",
         ),
         (
             {"weights": [1.0, 2.0]}, SamplingError,
