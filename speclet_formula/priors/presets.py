@@ -73,12 +73,13 @@ def preset_of(name: str, design: Design, family: FamilySpecification, link: str)
     slopes HalfCauchy(2 u / sd x), correlations LKJ(2), sigma HalfStudentT(4, sd y). Group intercepts are those at zero.
     u = sd y for the identity link and sd y / (mean y)^2 for inverse. On log, logit, probit and cloglog links u = 1.
     Where the mean cannot be any number, that is on other links than the identity and for other families than gaussian,
-    t, asymmetriclaplace and the log-normal ones, the intercept has Normal(m, 2.5 u) and group SDs HalfNormal(u), of
-    slopes HalfNormal(u / sd x). Without an intercept sqrt(u^2 + m^2) takes the place of u for the coefficients, which
-    then also carry the distance from zero to the mean; without any fixed term it does so for the group SDs. The t
-    family's nu has Gamma(2, 0.1), alpha, kappa and lam HalfCauchy(1) and psi Beta(2, 2), all as in Bambi, but for what
-    has the response's units: lam (wald) HalfCauchy(mean^3 / sd^2), and for asymmetriclaplace b HalfCauchy(sqrt(2) / sd
-    y) and kappa LogNormal(0, 1). For log-normal families y is log(y); for hurdles and zero-inflated families only rows
+    t, laplace, asymmetriclaplace, exgaussian and the log-normal ones, the intercept has Normal(m, 2.5 u) and group SDs
+    HalfNormal(u), of slopes HalfNormal(u / sd x). Without an intercept sqrt(u^2 + m^2) takes the place of u for the
+    coefficients, which then also carry the distance from zero to the mean; without any fixed term it does so for the
+    group SDs. The t family's nu has Gamma(2, 0.1), alpha, kappa and lam HalfCauchy(1) and psi Beta(2, 2), all as in
+    Bambi, but for what has the response's units: lam (wald) HalfCauchy(mean^3 / sd^2), for asymmetriclaplace b
+    HalfCauchy(sqrt(2) / sd y) and kappa LogNormal(0, 1), for laplace b HalfStudentT(4, sd y / sqrt(2)), for exgaussian
+    nu HalfStudentT(4, sd y). For log-normal families y is log(y); for hurdles and zero-inflated families only rows
     above 0 are measured. For inverse_squared u is 2 sd y / (mean y)^3. Thresholds have Normal(link(share), 2.5) around
     the share of rows at or below each level (cumulative), or of those at the level among those that reach it (sratio).
 
@@ -88,7 +89,8 @@ def preset_of(name: str, design: Design, family: FamilySpecification, link: str)
     *brms*: intercept StudentT(3, median, s), coefficients flat (improper), SDs and sigma HalfStudentT(3, s), LKJ(1),
     with s = max(2.5, MAD) of link(y), for sigma of y itself, both to one decimal; on logit, probit and cloglog links
     StudentT(3, 0, 2.5). The negative binomial's alpha (brms' shape) has InverseGamma(0.4, 0.3), other shapes and
-    precisions Gamma(0.01, 0.01), von Mises' kappa Gamma(2, 0.01), psi Beta(1, 1), thresholds StudentT(3, 0, 2.5).
+    precisions Gamma(0.01, 0.01), von Mises' kappa Gamma(2, 0.01), exgaussian's nu Gamma(1, 0.1), laplace's b, which is
+    twice brms' sigma, HalfStudentT(3, 2 s), psi Beta(1, 1), thresholds StudentT(3, 0, 2.5).
 
     *rstanarm*: intercept Normal(mean y, 2.5 sd y), coefficients Normal(0, 2.5 sd y / sd x), sigma Exponential(1 / sd
     y); Normal(0, 2.5) and Normal(0, 2.5 / sd x) for other families, alpha Exponential(1); 2.5 times 1.6, dnorm(0) /
@@ -352,8 +354,8 @@ def varying_preset(name: str, preset: Preset, predictor: Predictor, parameter: P
     *bambi*: Normal(0, 1), HalfNormal(1), as Bambi 0.21, which does not scale these; LKJ(2).
 
     *brms*: coefficients flat; the intercept of sigma, alpha, kappa and lam StudentT(3, 0, 2.5), of von Mises' kappa
-    Normal(5, 0.8), of nu Normal(2.7, 0.8), of psi Logistic(0, 1), any other's Normal(m, s); SDs and correlations as for
-    the mean.
+    Normal(5, 0.8), of a t response's nu Normal(2.7, 0.8), of exgaussian's Normal(1.7, 1.3), of laplace's b StudentT(3,
+    log(2), 2.5), of psi Logistic(0, 1), any other's Normal(m, s); SDs and correlations as for the mean.
 
     *rstanarm* has no such formulas; its rules for non-Gaussian means: intercept Normal(m, 2.5), coefficients
     Normal(0, 2.5 / sd x), SDs Exponential(1), LKJ(1).

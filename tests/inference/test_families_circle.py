@@ -20,6 +20,8 @@ GROUP = {"1|g_sigma": 0.4}
 CASES: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "gamma": ({"Intercept": 0.5, "x": 0.6, "alpha": 3.0}, {"link": "log"}),
     "beta": ({"Intercept": -1.0, "x": 0.5, "kappa": 8.0}, {}),
+    "laplace": ({"Intercept": 0.5, "x": 0.6, "b": 0.7}, {}),
+    "exgaussian": ({"Intercept": 0.5, "x": 0.6, "sigma": 0.4, "nu": 0.9}, {}),
     "cumulative": ({"x": 0.9, "threshold": [0.5, 1.8, 3.0]}, {}),
     "zero_inflated_poisson": ({"Intercept": 0.5, "x": 0.5, "psi": 0.7}, {}),
     "hurdle_negativebinomial": ({"Intercept": 0.5, "x": 0.5, "alpha": 2.0, "psi": 0.6}, {}),

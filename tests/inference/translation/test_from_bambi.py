@@ -122,6 +122,8 @@ CASES = {
         "y ~ x + arm", "y ~ 1 + x + arm", arguments={"priors": {"common": bmb.Prior("Laplace", mu=0, b=2)}}
     ),
     "an interaction alone": Case("y ~ arm:sex", "y ~ 1 + sex + arm:sex"),
+    "laplace": Case("y ~ x + (1|g)", "y ~ 1 + x + (1 | g)", "laplace"),
+    "a formula of nu": Case(bmb.Formula("y ~ x", "nu ~ x"), "y ~ 1 + x; nu ~ 1 + x", "exgaussian"),
     "a formula of kappa": Case(
         bmb.Formula("share ~ x + (1|g)", "kappa ~ z"), "share ~ 1 + x + (1 | g); kappa ~ 1 + z", "beta"
     ),
