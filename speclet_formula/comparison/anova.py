@@ -160,7 +160,7 @@ def _check_families(fits: Sequence[PointFit | Fit]) -> None:
             f"the fits are of different families: {told}.",
             "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
             f"{' or '.join(f'{known.limit} beside {name}' for name, known in FAMILIES.items() if known.limit)}.",
-            "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare.",
+            "Their AIC can be read side by side (fit.aic), or fit them by method='hmc' and rank them with compare.",
         )
 
 

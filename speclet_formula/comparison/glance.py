@@ -50,7 +50,7 @@ def glance(fit: Fit | PointFit, *, loo: bool = False) -> pd.DataFrame:
             raise ComparisonError(
                 "a fit by maximum likelihood has no leave-one-out.",
                 "It is made from draws; glance(fit) has logLik, AIC and BIC of such a fit.",
-                "Leave loo= out, or fit the model with method='exact' or 'nuts'.",
+                "Leave loo= out, or fit the model with method='exact' or 'hmc'.",
             )
         row |= {"logLik": fit.log_likelihood, "AIC": fit.aic, "BIC": fit.bic}
         if fit.method != "laplace":

@@ -238,7 +238,7 @@ def _cross(fit: Fitted, rows: str, columns: str) -> _Crossing:
             f"effects of '{rows}' by '{columns}' are sums, which have no standard error in a fit by "
             f"{points.criterion}.",
             "Sums of group effects are made draw by draw.",
-            "Fit the model with method='exact' or 'nuts'.",
+            "Fit the model with method='exact' or 'hmc'.",
         )
     design = fit.model.design
     factors = [_factor(design, name) for name in (rows, columns)]

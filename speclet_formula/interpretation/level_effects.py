@@ -344,7 +344,7 @@ def _no_joint_draws(points: PointEstimates, chosen: Chosen) -> EstimateError:
         f"the sum {sum_label(chosen)} has no standard error in a fit by {points.criterion}.",
         f"Such a fit knows the spread of one group effect, alone or with the fixed effect of the same term: "
         f"add='{chosen.term}'.",
-        "Fit the model with method='exact' or 'nuts': sums are then made draw by draw.",
+        "Fit the model with method='exact' or 'hmc': sums are then made draw by draw.",
     )
 
 

@@ -65,7 +65,7 @@ FOOT = "Std.Error and t value are for the estimated variances; a fit by method='
 QUADRATURE_FOOT = "Std.Error is from the curvature of the likelihood in all parameters, Pr(>|z|) is asymptotic."
 LAPLACE_FOOT = (
     f"{QUADRATURE_FOOT} Laplace's approximation is a first look: it errs where levels have few rows or single trials "
-    "of 0 and 1, and a fit by method='nuts' has no such error."
+    "of 0 and 1, and a fit by method='hmc' has no such error."
 )
 
 

@@ -180,7 +180,7 @@ def guide_table(
         raise EstimateError(
             "a fit by maximum likelihood has no draws of guides and genes together.",
             "Guides are compared draw by draw.",
-            "Fit the model with method='exact' or 'nuts'.",
+            "Fit the model with method='exact' or 'hmc'.",
         )
     data = _fitted_rows(fit, gene, guide)
     block = _guide_block(fit, gene, guide)

@@ -737,7 +737,7 @@ def test_options_are_those_of_the_signatures():
         ("draws=-3, chains=1,000 are out of range.", "--draws -3, --chains 1,000 are out of range."),
         ("random_seed is a whole number.", "--seed is a whole number."),
         ("drop=('foo',) names no finding.", "--drop foo names no finding."),
-        ("It has draws by method='exact' or 'nuts'.", "It has draws by --method exact or nuts."),
+        ("It has draws by method='exact' or 'hmc'.", "It has draws by --method exact or hmc."),
         ("Write 'log', or pass your own function in functions=.", "Write 'log', or make the column in the file."),
         (
             "Make the column before fitting, or pass a function that does it in functions=.",

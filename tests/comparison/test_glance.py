@@ -31,5 +31,5 @@ def test_a_point_fit_has_no_leave_one_out():
     assert str(caught.value) == (
         "a fit by maximum likelihood has no leave-one-out.\n"
         "It is made from draws; glance(fit) has logLik, AIC and BIC of such a fit.\n"
-        "Leave loo= out, or fit the model with method='exact' or 'nuts'."
+        "Leave loo= out, or fit the model with method='exact' or 'hmc'."
     )

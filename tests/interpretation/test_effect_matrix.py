@@ -137,7 +137,7 @@ MESSAGES = {
         lambda: sf.lmer("log_fc ~ 1 + (1 | gene) + (1 | gene:cell_line)", screen_data(), method="reml"),
         {"rows": "gene", "columns": "cell_line"},
         "effects of 'gene' by 'cell_line' are sums, which have no standard error in a fit by REML.\n"
-        "Sums of group effects are made draw by draw.\nFit the model with method='exact' or 'nuts'.",
+        "Sums of group effects are made draw by draw.\nFit the model with method='exact' or 'hmc'.",
     ),
 }
 

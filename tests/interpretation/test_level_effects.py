@@ -238,7 +238,7 @@ def test_messages_without_groups_and_without_draws():
         "the sum 1|gene:cell_line + 1|gene has no standard error in a fit by ML.\n"
         "Such a fit knows the spread of one group effect, alone or with the fixed effect of the same term: "
         "add='Intercept'.\n"
-        "Fit the model with method='exact' or 'nuts': sums are then made draw by draw."
+        "Fit the model with method='exact' or 'hmc': sums are then made draw by draw."
     )
 
 

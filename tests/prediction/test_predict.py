@@ -247,7 +247,7 @@ def test_a_point_fit_refuses_the_intervals_that_it_has_not():
     assert str(caught.value) == (
         "a fit by maximum likelihood has no interval='prediction' for new responses.\n"
         "Its covariances are those of the fixed effects: interval='confidence' is for the fixed part alone.\n"
-        "Write interval='confidence', re_form='~0'; or fit the model with draws (method='exact' or 'nuts')."
+        "Write interval='confidence', re_form='~0'; or fit the model with draws (method='exact' or 'hmc')."
     )
 
 

@@ -42,7 +42,7 @@ def remainder(
         b[k] += gaussian.mean[k]
     predict(problem, b, work.eta)
     kernel(work.eta, observed.response, observed.trials, observed.weights, own, work.slopes)
-    middle = problem.centre.middle
+    middle = quadratic.middle
     count, size = middle.shape
     total = 0.0
     for i in range(size):
@@ -57,7 +57,7 @@ def remainder(
 @compiled
 def uphill(problem: RowProblem, gaussian: Gaussian, work: Workspace) -> None:
     """Fill work.vector with the gradient of R by z, of the slopes that `remainder` left."""
-    quadratic, middle = gaussian.quadratic, problem.centre.middle
+    quadratic, middle = gaussian.quadratic, gaussian.quadratic.middle
     count, size = middle.shape
     for k in range(count):
         for i in range(size):
@@ -70,6 +70,7 @@ def uphill(problem: RowProblem, gaussian: Gaussian, work: Workspace) -> None:
 @compiled
 def copy_gaussian(source: Gaussian, target: Gaussian) -> None:
     """Copy what differs between two theta."""
+    target.quadratic.middle[:] = source.quadratic.middle
     target.quadratic.value[:] = source.quadratic.value
     target.quadratic.first[:] = source.quadratic.first
     target.quadratic.bend[:] = source.quadratic.bend

@@ -116,7 +116,7 @@ class Chains:
             moved = found.moved
             seen.append(found.theta.reshape(-1, found.theta.shape[2]))
             if found.accepted < EAGER:
-                self.kicks = min(MOST_KICKS, int(np.ceil(self.kicks * (2 if found.accepted < SHY else 1.4))))
+                self.kicks = min(MOST_KICKS, int(np.ceil(self.kicks * (2 if found.accepted < SHY else 1.25))))
             elif turn and moved > RARELY:
                 break
             if self._mixture is not None and 0 < turn < len(pilots) - 1 and moved < RARELY:

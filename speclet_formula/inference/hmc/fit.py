@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from speclet_formula.common.threads import in_one_blas_thread
-from speclet_formula.design import Predictor
+from speclet_formula.design import Design, Predictor
 from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import make_tree, sampled
@@ -110,6 +110,12 @@ def _kept_columns(model: Model, parameters: Parameters, plan: SamplingPlan) -> n
     return np.concatenate(columns)
 
 
+def _at_means(design: Design, draws: ChainDraws) -> np.ndarray:
+    """Return draws (chains x draws, 1) of the fixed part at the predictors' means, where thresholds are sampled."""
+    X = design.mean.X
+    return np.reshape(draws.coefficients[:, :, : X.shape[1]] @ X.mean(axis=0), (-1, 1))
+
+
 @dataclass(frozen=True, eq=False)
 class _NamedPart:
     """The draws of one linear predictor."""
@@ -143,6 +149,8 @@ def _variables(model: Model, parameters: Parameters, plan: SamplingPlan, draws: 
     first = 0
     for one in parameters.own:
         values = known.own[:, first : first + one.size]
+        if one.name == "threshold":
+            values = values + _at_means(model.design, draws)
         thresholds = ("threshold_dim", np.arange(one.size)) if one.name == "threshold" else ()
         variables[one.name] = named(values, *thresholds)
         first += one.size

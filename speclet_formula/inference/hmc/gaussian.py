@@ -56,11 +56,15 @@ class Centre(NamedTuple):
     nodes: Array  # (J, K) cubature, in SDs
     shares: Array  # (J,)
     most_gain: float  # that a row's quadratic may promise: a row that hardly bends, or the wrong way, must not pull far
+    moving: Array  # (f,) which of the family's parameters the middle goes along with: thresholds
+    origin: Array  # (f,) their values where it stands as given
+    along: Array  # (f, K, n) how far it goes with each
 
 
 class RowQuadratics(NamedTuple):
     """What stands for the rows' log densities at one theta."""
 
+    middle: Array  # (K, n)
     value: Array  # (n,)
     first: Array  # (K, n)
     bend: Array  # (K, n)
@@ -97,10 +101,23 @@ class Workspace(NamedTuple):
 
 
 @compiled
+def go_along(centre: Centre, own: Array, middle: Array) -> None:
+    """Fill middle (K, n) with where the centre is at the family's parameters (e,)."""
+    middle[:] = centre.middle
+    count, size = middle.shape
+    for f in range(len(centre.moving)):
+        moved = own[centre.moving[f]] - centre.origin[f]
+        for k in range(count):
+            for i in range(size):
+                middle[k, i] += moved * centre.along[f, k, i]
+
+
+@compiled
 def average_rows(kernel: Kernel, problem: RowProblem, own: Array, quadratic: RowQuadratics, work: Workspace) -> bool:
     """Fill the quadratic at the family's parameters (e,); False where a density is not finite."""
     observed, centre = problem.observed, problem.centre
     count, size = centre.middle.shape
+    go_along(centre, own, quadratic.middle)
     quadratic.value[:] = 0.0
     quadratic.first[:] = 0.0
     quadratic.bend[:] = 0.0
@@ -109,7 +126,7 @@ def average_rows(kernel: Kernel, problem: RowProblem, own: Array, quadratic: Row
         for k in range(count):
             node = centre.nodes[j, k]
             for i in range(size):
-                work.eta[k, i] = centre.middle[k, i] + node * centre.spread[k, i]
+                work.eta[k, i] = quadratic.middle[k, i] + node * centre.spread[k, i]
         kernel(work.eta, observed.response, observed.trials, observed.weights, own, work.slopes)
         for i in range(size):
             quadratic.value[i] += share * work.slopes[0, i]
@@ -239,6 +256,7 @@ def settle(
     """Fill the Gaussian at one theta; return its log mass less log|D^-1| / 2, -inf where there is none."""
     quadratic, pattern = gaussian.quadratic, problem.pattern
     if problem.settled:
+        quadratic.middle[:] = problem.quadratic.middle
         quadratic.value[:] = problem.quadratic.value
         quadratic.first[:] = problem.quadratic.first
         quadratic.bend[:] = problem.quadratic.bend
@@ -247,7 +265,7 @@ def settle(
     assemble(problem, quadratic, numbers, work.values)
     if not factorise_whole(pattern, work.values, gaussian.factor):
         return -np.inf
-    middle, offset = problem.centre.middle, problem.observed.offset
+    middle, offset = quadratic.middle, problem.observed.offset
     count, size = middle.shape
     mass = 0.0
     for i in range(size):

@@ -87,7 +87,12 @@ def parameters_of(model: Model) -> Parameters:
 
 
 def own_design(design: Design, predictor: Predictor) -> Design:
-    """Return a design whose mean is one of the linear predictors."""
+    """Return a design whose mean is one of the linear predictors; beside thresholds their columns are centred.
+
+    The priors of thresholds hold at the predictors' means, as those of intercepts do.
+    """
+    if design.thresholds:
+        predictor = replace(predictor, X=predictor.X - predictor.X.mean(axis=0))
     return replace(design, predictors=(predictor,))
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import optimize, sparse
 
 from speclet_formula.families import inverse_link, inverse_parameter_link, is_linear, specification_of
-from speclet_formula.families.links import LINKS, ZEROS, Observations
+from speclet_formula.families.links import FORWARD_LINKS, LINKS, ZEROS, Observations
 from speclet_formula.inference.algebra.equations import _prior_entries, _rows, pattern_of
 from speclet_formula.inference.algebra.numeric import CompiledRows, allocate, invert, row_spreads
 from speclet_formula.inference.algebra.sparse import sparse_matrix
@@ -39,8 +39,9 @@ from speclet_formula.inference.hmc.parameters import Parameters, natural_of, own
 from speclet_formula.model import Model
 from speclet_formula.model.observation import observed_log_density
 
-NODES = 5  # of the cubature over one linear predictor
+NODES, FEWER, MANY = 5, 3, 20_000  # of the cubature over one linear predictor; of many rows each costs milliseconds
 STEP = 1e-3  # of differences of log densities
+SHIFT = 0.01  # of a threshold
 MOST_NEWTON, HALVINGS, AT_THE_MODE = 60, 12, 1e-6
 MOST_AVERAGING, SETTLED = 10, 1e-3
 MOST_GAIN = 10.0  # of log density, that a row's quadratic may promise
@@ -73,7 +74,7 @@ class Surrogate:
         """Return room for one Gaussian."""
         count, n = self.problem.observed.offset.shape
         return Gaussian(
-            RowQuadratics(np.empty(n), np.empty((count, n)), np.empty((count, n))),
+            RowQuadratics(np.empty((count, n)), np.empty(n), np.empty((count, n)), np.empty((count, n))),
             allocate(self.problem.pattern),
             np.empty(self.problem.pattern.size),
         )
@@ -142,7 +143,8 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     response, trials, weights = _observations(model).arrays
     observed = ObservedRows(response, trials, weights, offset)
     rows = ProductRows(indptr, columns, W.data.astype(float), places)
-    none = RowQuadratics(np.empty(0), np.empty((len(offset), 0)), np.empty((len(offset), 0)))
+    nothing = np.empty((len(offset), 0))
+    none = RowQuadratics(nothing, np.empty(0), nothing, nothing)
     problem = RowProblem(matrix.pattern, rows, observed, prior, _at(offset), none, False)
     kernel, codes, constant = _kernel(model)
     return Surrogate(model, parameters, problem, matrix.order, kernel, codes, constant, threads)
@@ -151,13 +153,14 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
 def _at(middle: np.ndarray, spread: np.ndarray | None = None, most_gain: float = MOST_GAIN) -> Centre:
     """Return a centre; without spreads rows are taken at their middle."""
     count = len(middle)
+    still = (np.empty(0, dtype=np.int64), np.empty(0), np.empty((0, *middle.shape)))
     if spread is None:
-        return Centre(middle, np.zeros_like(middle), np.zeros((1, count)), np.ones(1), most_gain)
+        return Centre(middle, np.zeros_like(middle), np.zeros((1, count)), np.ones(1), most_gain, *still)
     if count == 1:
-        nodes, shares = np.polynomial.hermite_e.hermegauss(NODES)
-        return Centre(middle, spread, nodes[:, None].copy(), shares / shares.sum(), most_gain)
+        nodes, shares = np.polynomial.hermite_e.hermegauss(NODES if middle.size < MANY else FEWER)
+        return Centre(middle, spread, nodes[:, None].copy(), shares / shares.sum(), most_gain, *still)
     nodes = np.sqrt(count) * np.vstack([np.eye(count), -np.eye(count)])
-    return Centre(middle, spread, nodes, np.full(2 * count, 1 / (2 * count)), most_gain)
+    return Centre(middle, spread, nodes, np.full(2 * count, 1 / (2 * count)), most_gain, *still)
 
 
 def _observations(model: Model) -> Observations:
@@ -313,6 +316,7 @@ def _moved(surrogate: Surrogate, own: np.ndarray, middle: np.ndarray, spread: np
     slopes = np.empty((max(4, 1 + 2 * len(middle)), middle.shape[1]))
     surrogate_slopes(surrogate, middle, own, slopes)
     concave = bool((slopes[1 + len(middle) : 1 + 2 * len(middle)] < 0).all())
+    concave = concave and (spread is None or not surrogate.model.design.thresholds)
     centre = _at(middle, spread, most_gain=np.inf if concave else MOST_GAIN)
     problem = surrogate.problem._replace(centre=centre, settled=False)
     if not surrogate.parameters.own:
@@ -342,6 +346,9 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
 
     b = np.zeros(problem.pattern.size)
     here, eta = height(b)
+    if not np.isfinite(here):
+        b = _typical(surrogate)
+        here, eta = height(b)
     gaussian = surrogate.gaussian()
     for _ in range(MOST_NEWTON):
         moved = _moved(surrogate, own, eta)
@@ -358,6 +365,21 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
         if gain < AT_THE_MODE:
             break
     return _moved(surrogate, own, eta)
+
+
+def _typical(surrogate: Surrogate) -> np.ndarray:
+    """Return coefficients (p,) at which the mean is near the responses': at zero some links have no mean."""
+    problem, (family, design) = surrogate.problem, (surrogate.model.family, surrogate.model.design)
+    y, offset = problem.observed.response, problem.observed.offset
+    mean = float(np.mean(y)) if design.trials is None else float((y.sum() + 0.5) / (problem.observed.trials.sum() + 1))
+    W = sparse.csr_array(
+        (problem.rows.values, problem.rows.columns, problem.rows.starts), shape=(offset.size, problem.pattern.size)
+    )
+    with np.errstate(all="ignore"):
+        wanted = FORWARD_LINKS[family.link](mean) - offset[0]
+    if not np.isfinite(wanted).all():
+        return np.zeros(W.shape[1])
+    return np.asarray(sparse.linalg.lsqr(W[: offset.shape[1]], wanted)[0])
 
 
 def surrogate_slopes(surrogate: Surrogate, eta: np.ndarray, own: np.ndarray, out: np.ndarray) -> None:
@@ -381,10 +403,57 @@ def _averaged(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
         middle, spread = eta_moments(surrogate, gaussian)
         before = surrogate.problem.centre
         change = np.abs(middle - before.middle).max(initial=0.0) + np.abs(spread - before.spread).max(initial=0.0)
-        surrogate = _moved(surrogate, own, middle, spread)
+        moved = _moved(surrogate, own, middle, spread)
+        if not np.isfinite(at_theta(moved, theta)[0]):
+            moved = _moved(surrogate, own, *_inside(surrogate, own, middle, spread))
+        surrogate = moved
         if change < SETTLED:
             break
-    return surrogate
+    return _going_along(surrogate, theta)
+
+
+def _inside(
+    surrogate: Surrogate, own: np.ndarray, middle: np.ndarray, spread: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return means and SDs (K, n) that keep rows where they have a density: an inverse link has none below zero."""
+    slopes = np.empty((max(4, 1 + 2 * len(middle)), middle.shape[1]))
+    nodes = _at(middle, spread).nodes
+
+    def outside(middle: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        found = np.zeros(middle.shape[1], dtype=bool)
+        for node in nodes:
+            surrogate_slopes(surrogate, middle + node[:, None] * spread, own, slopes)
+            found |= ~np.isfinite(slopes[: 1 + 2 * len(middle)]).all(axis=0)
+        return found
+
+    middle = np.where(outside(middle, np.zeros_like(spread)), surrogate.problem.centre.middle, middle)
+    for _ in range(HALVINGS):
+        beyond = outside(middle, spread)
+        if not beyond.any():
+            return middle, spread
+        spread = np.where(beyond, 0.5 * spread, spread)
+    return middle, np.where(outside(middle, spread), 0.0, spread)
+
+
+def _going_along(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
+    """Let the centre go along with thresholds, which move linear predictors as far as they move themselves."""
+    problem, work = surrogate.problem, surrogate.work()
+    names = np.repeat([one.name for one in surrogate.parameters.own], [one.size for one in surrogate.parameters.own])
+    moving = np.flatnonzero(names == "threshold")
+    if not len(moving):
+        return surrogate
+    known = natural_of(surrogate.parameters, theta[None])
+    numbers, own = precisions_of(surrogate.parameters, known)[0][0], surrogate.owns(known.own)[0]
+    along = np.zeros((len(moving), *problem.centre.middle.shape))
+    for place, row in zip(moving, along, strict=True):
+        for sign in (1.0, -1.0):
+            moved, gaussian = own.copy(), surrogate.gaussian()
+            moved[place] += sign * SHIFT
+            if np.isfinite(settle(surrogate.kernel, problem, moved, numbers, gaussian, work)):
+                predict(problem, gaussian.mean, work.eta)
+                row += sign * (work.eta - problem.centre.middle) / (2 * SHIFT)
+    centre = problem.centre._replace(moving=moving, origin=own[moving], along=along)
+    return replace(surrogate, problem=problem._replace(centre=centre))
 
 
 def eta_moments(surrogate: Surrogate, gaussian: Gaussian) -> tuple[np.ndarray, np.ndarray]:

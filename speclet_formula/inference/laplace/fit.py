@@ -156,7 +156,7 @@ def _check_nodes(model: Model, nodes: int) -> None:
     raise SamplingError(
         f"nAGQ={nodes} does not serve this model, whose levels have these group effects: {terms}.",
         "Quadrature is for a single group term of one column, such as (1 | g), as in lme4.",
-        "Leave nAGQ= out for Laplace's approximation, or use method='nuts', which needs none.",
+        "Leave nAGQ= out for Laplace's approximation, or use method='hmc', which needs none.",
     )
 
 
@@ -176,7 +176,7 @@ def _point_fit(
         raise SamplingError(
             "the likeliest group effects were found on the way, but not again at the end.",
             "Laplace's approximation needs a single likeliest value of the group effects.",
-            "Use method='nuts', which needs none.",
+            "Use method='hmc', which needs none.",
         )
     covariance, lost = covariance_of(found)
     likelihood = "The likelihood by Laplace's approximation" if criterion.nodes == 1 else "The likelihood by quadrature"

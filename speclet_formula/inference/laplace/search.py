@@ -172,7 +172,7 @@ def _best(problem: Problem, tries: list[Point], found: tuple[Point, Mode] | None
         raise SamplingError(
             "no parameters were found at which every row is possible.",
             "The link must be able to reach the observed means: 'identity' and 'inverse' also reach impossible ones.",
-            "Choose the family's usual link, or add an intercept, or use method='nuts'.",
+            "Choose the family's usual link, or add an intercept, or use method='hmc'.",
         )
     return found
 

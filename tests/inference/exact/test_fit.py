@@ -113,7 +113,9 @@ def test_the_intercept_belongs_to_the_predictors_as_they_are() -> None:
     assert np.allclose(here["1|g"], there["1|g"], atol=1e-8)
 
 
-def test_auto_takes_nuts_where_exact_does_not_serve(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_takes_nuts_where_neither_exact_nor_hmc_serves(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     taken: list[str] = []
 
     def noted(model: Any, plan: Any) -> Any:
@@ -122,20 +124,24 @@ def test_auto_takes_nuts_where_exact_does_not_serve(monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("speclet_formula.inference.nuts.sample_nuts", noted)
     table = TABLE.assign(count=RNG.poisson(3.0, N))
-    assert sf.glmer("count ~ x", table, family="poisson").method == "nuts"
+    heavy = {"x": sf.Prior("StudentT", nu=3, mu=0, sigma=1)}
+    assert sf.glmer("count ~ x", table, family="poisson", priors=heavy).method == "nuts"
     assert taken == ["poisson"]
+    assert capsys.readouterr().err == "Sampled by nuts: the prior of 'x' is StudentT, not Normal.\n"
+    assert sf.glmer("count ~ x", table, family="poisson", tune=10).method == "nuts"
 
 
 MESSAGES: list[tuple[dict[str, Any], str]] = [
     (
         {"method": "gibbs"},
-        "there is no method 'gibbs'.\nMethods: auto, exact, nuts, reml, ml, laplace.\n"
+        "there is no method 'gibbs'.\nMethods: auto, exact, hmc, nuts, reml, ml, laplace.\n"
         "Leave method= out: 'auto' takes the engine that serves the model.",
     ),
     *(
         (
             {"method": given},
-            f"there is no method {given!r}.\nMethods: auto, exact, nuts, reml, ml, laplace.\nWrite method={meant!r}.",
+            f"there is no method {given!r}.\nMethods: auto, exact, hmc, nuts, reml, ml, laplace.\n"
+            f"Write method={meant!r}.",
         )
         for given, meant in {"REML": "reml", "ML": "ml", "Laplace": "laplace", "remll": "reml", "mcmc": "nuts"}.items()
     ),

@@ -63,10 +63,11 @@ def family_model(name: str) -> sf.Model:
     return sf.Model(formula, ROWS, family=family, link="log" if family == "gamma" else None)
 
 
-def assert_agree(ours: sf.Fit, theirs: sf.Fit) -> None:
-    """Compare mean, SD and two quantiles of every parameter within joint Monte Carlo errors."""
+def differences(ours: sf.Fit, theirs: sf.Fit) -> list[tuple[float, str]]:
+    """Return how far mean, SD and two quantiles of every parameter lie apart, in joint Monte Carlo errors."""
     first, second = ours.idata["posterior"], theirs.idata["posterior"]
-    assert list(first.data_vars) == list(second.data_vars)
+    assert set(first.data_vars) == set(second.data_vars)
+    found = []
     for variable in first.data_vars:
         assert first[variable].dims == second[variable].dims
         assert first[variable].shape[2:] == second[variable].shape[2:]
@@ -75,9 +76,16 @@ def assert_agree(ours: sf.Fit, theirs: sf.Fit) -> None:
         for k in range(pairs[0].shape[2]):
             told, other = (summaries(values[..., k]) for values in pairs)
             for what, (value, error) in told.items():
-                assert abs(value - other[what][0]) < STANDARD_ERRORS * np.hypot(error, other[what][1]), (
-                    variable, k, what,
-                )  # fmt: skip
+                errors = abs(value - other[what][0]) / np.hypot(error, other[what][1])
+                found.append((float(errors), f"{what} of {variable} {k}"))
+    return found
+
+
+def assert_agree(ours: sf.Fit, theirs: sf.Fit) -> None:
+    """Compare every parameter within joint Monte Carlo errors, in the same order of variables."""
+    assert list(ours.idata["posterior"].data_vars) == list(theirs.idata["posterior"].data_vars)
+    far = [difference for difference in differences(ours, theirs) if not difference[0] < STANDARD_ERRORS]
+    assert far == []
 
 
 @pytest.mark.parametrize("name", GAUSSIAN_MODELS)
@@ -111,6 +119,50 @@ def test_counts_in_groups_agree_with_quadrature() -> None:
     found = summaries(fitted.idata["posterior"]["1|g_sigma"].to_numpy())
     for what, (value, error) in found.items():  # four comparisons: 2e-7 each
         assert abs(value - expected[what]) < STANDARD_ERRORS * error, what
+
+
+def test_separated_levels_far_from_zero_agree_with_quadrature() -> None:
+    # Three levels, told apart by x: the thresholds lie between far effects, and their priors hold at the mean of x.
+    x = np.tile([5.0, 5.0, 6.0, 6.0], 3)
+    table = pd.DataFrame({"x": x, "g": np.repeat(list("abc"), 4)})
+    table["level"] = pd.Categorical(
+        np.tile(["low", "low", "middle", "high"], 3), ["low", "middle", "high"], ordered=True
+    )
+    priors = {
+        "x": sf.Prior("Normal", mu=0, sigma=4),
+        "threshold": sf.Prior("Normal", mu=[0.0, 1.0], sigma=2.5),
+        "1|g": sf.Prior("Normal", mu=0, sigma=sf.Prior("HalfNormal", sigma=1)),
+    }
+    model = sf.Model("level ~ x + (1 | g)", table, family="cumulative", priors=priors)
+    fitted = sf.fit(model, method="hmc", draws=3000, random_seed=14)
+    assert fitted.diagnostics.verdict == "converged"
+    below, above, slope, sd = np.meshgrid(  # thresholds at the mean of x, 5.5
+        np.linspace(-7, 8, 46),
+        np.linspace(-5, 14, 58),
+        np.linspace(-6, 20, 66),
+        np.linspace(0.02, 4, 12),
+        indexing="ij",
+    )
+    likelihood = np.zeros_like(below)
+    for node, share in zip(*np.polynomial.hermite_e.hermegauss(11), strict=True):
+        low, high = -0.5 * slope + sd * node, 0.5 * slope + sd * node
+        middle = special.expit(above - high) - special.expit(below - high)
+        likelihood += share * special.expit(below - low) ** 2 * np.maximum(middle, 0) * special.expit(high - above)
+    with np.errstate(divide="ignore"):
+        height = 3 * np.log(likelihood) + stats.norm.logpdf(slope, 0, 4) + stats.halfnorm.logpdf(sd)
+    height += stats.norm.logpdf(below, 0, 2.5) + stats.norm.logpdf(above, 1, 2.5)
+    density = np.exp(height - height.max()) * (above > below)
+    density /= density.sum()
+    posterior = fitted.idata["posterior"]
+    drawn = {"x": posterior["x"].to_numpy()} | {
+        f"threshold {k}": posterior["threshold"].to_numpy()[..., k] - 5.5 * posterior["x"].to_numpy() for k in (0, 1)
+    }
+    for name, values in {"x": slope, "threshold 0": below, "threshold 1": above}.items():
+        mean = (density * values).sum()
+        expected = {"mean": mean, "sd": np.sqrt((density * (values - mean) ** 2).sum())}
+        found = summaries(drawn[name])
+        for what, value in expected.items():  # six comparisons; the grid's own error is below 0.01
+            assert abs(found[what][0] - value) < STANDARD_ERRORS * found[what][1] + 0.01, (name, what)
 
 
 @pytest.mark.slow
@@ -148,6 +200,8 @@ def test_what_is_not_kept_changes_nothing_else() -> None:
         pytest.param({"y": [10**7 + 1000 * i for i in range(24)]}, "poisson", id="huge counts"),
         pytest.param({"y": [1, 0] * 12, "g": ["a"] * 24}, "bernoulli", id="one level"),
         pytest.param({"y": [0] * 23 + [10**6]}, "negativebinomial", id="one huge count"),
+        # The default link is the inverse, which has no mean at zero or below.
+        pytest.param({"y": [1.0 + (7 * i % 24) / 12 for i in range(24)]}, "gamma", id="inverse link"),
     ],
 )
 def test_awkward_responses_come_to_an_end(table: dict[str, Any], family: str) -> None:

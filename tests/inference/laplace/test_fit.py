@@ -401,7 +401,7 @@ def test_a_response_without_outliers_has_an_infinite_nu(tmp_path):
         "The response strays no farther from its means than a gaussian one would: nu is estimated as infinite."
     )
     assert fit.remedy == (
-        "Write family='gaussian', which has one parameter less, or use method='nuts': a posterior also says how large "
+        "Write family='gaussian', which has one parameter less, or use method='hmc': a posterior also says how large "
         "it may be."
     )
     assert "nu: inf (Std.Error -)" in repr(fit)
@@ -441,7 +441,7 @@ def test_a_parameter_that_the_data_hardly_tell_from_infinity_is_doubtful():
             f"by {lost:.2g} only."
         )
         assert fit.remedy == (
-            "Write family='poisson', which has one parameter less, or use method='nuts', where priors keep it finite."
+            "Write family='poisson', which has one parameter less, or use method='hmc', where priors keep it finite."
         )
     for fit in (fit for fit in fits if fit.verdict == "converged"):
         ((_, alpha, error),) = fit.estimates.others
@@ -464,7 +464,7 @@ def test_separated_trials_are_doubtful():
     fit = sf.glmer("b ~ x + (1 | g)", table, family="bernoulli", method="laplace")
     assert fit.verdict == "doubtful"
     assert "The likelihood is flat in 'x': it may grow without end." in fit.sentence
-    assert "method='nuts'" in fit.remedy
+    assert "method='hmc'" in fit.remedy
 
 
 def test_two_names_for_one_grouping_are_doubtful():
@@ -647,7 +647,7 @@ ERRORS = [
     ("c ~ 0 + x + (1 | g)", {"family": "poisson", "link": "identity"},
      "no parameters were found at which every row is possible.\n"
      "The link must be able to reach the observed means: 'identity' and 'inverse' also reach impossible ones.\n"
-     "Choose the family's usual link, or add an intercept, or use method='nuts'."),
+     "Choose the family's usual link, or add an intercept, or use method='hmc'."),
 ]  # fmt: skip
 
 
@@ -666,7 +666,7 @@ def test_there_are_no_draws(slopes):
         "a fit by maximum likelihood (Laplace Approximation) has no draws.\n"
         "Leave-one-out, recovery, diagnostics, prediction intervals and checks are made from draws; sf.predict, "
         "sf.residuals and pictures of estimates need none.\n"
-        "Fit the model with method='nuts'; likelihoods are compared by sf.anova."
+        "Fit the model with method='hmc'; likelihoods are compared by sf.anova."
     )
 
 
@@ -678,7 +678,7 @@ def test_likelihoods_of_different_families_are_not_compared(slopes):
         "the fits are of different families: gaussian (identity link), poisson (log link).\n"
         "A likelihood ratio is of models of which one is a special case of the other: of one family and link, or "
         "gaussian beside t or binomial beside beta_binomial or poisson beside negativebinomial.\n"
-        "Their AIC can be read side by side (fit.aic), or fit them by method='nuts' and rank them with compare."
+        "Their AIC can be read side by side (fit.aic), or fit them by method='hmc' and rank them with compare."
     )
 
 
