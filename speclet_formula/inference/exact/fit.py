@@ -277,7 +277,7 @@ def _mode(marginal: Marginal, start: np.ndarray) -> np.ndarray:
     sloped = _sloped(marginal)
     if sloped is not None:
         return find_mode(sloped, start)
-    return climb(lambda theta: log_posterior(marginal, theta), start[None])[0]
+    return np.asarray(climb(lambda theta: log_posterior(marginal, theta), start[None])[0])
 
 
 def _starts(variances: Variances) -> np.ndarray:
