@@ -169,7 +169,7 @@ def build_system(
         sparse matrices; or these in any case.
     """
     layout = layout_of(design, means)
-    sums, prior, moments = sums_of(design, layout, shift), _prior_entries(layout), moments_of(design)
+    sums, prior, moments = sums_of(design, layout, shift), prior_entries(layout), moments_of(design)
     gram, units = sums.gram, _no_units(layout, prior)
     if precisions is not None:
         units = _units(layout, prior, gram, sums.square, float(sums.weights.sum()))
@@ -234,14 +234,14 @@ def shared_work(design: Design) -> int | None:
     if layout.size <= MOST_DENSE:
         return None
     sums = sums_of(design, layout)
-    equations = _by_classes(layout, sums.gram, pattern_of(sums.gram, sums.W), sums.moment, _prior_entries(layout))
+    equations = _by_classes(layout, sums.gram, pattern_of(sums.gram, sums.W), sums.moment, prior_entries(layout))
     return None if equations is None else equations.work
 
 
 def sums_of(design: Design, layout: CoefficientLayout, shift: np.ndarray | None = None) -> Sums:
     """Add up the rows of a design, whose response is less a shift (n,)."""
     weights = np.ones(len(design.response)) if design.weights is None else design.weights
-    W = _rows(design, layout)
+    W = design_rows(design, layout)
     response = design.response - design.mean.offset - (0.0 if shift is None else shift)
     square = float(weights @ response**2) + moments_of(design).within
     return Sums(W, response, weights, _gram(W, design.weights), W.T @ (weights * response), square)
@@ -429,7 +429,7 @@ def whole_rows(design: Design, layout: CoefficientLayout) -> Any:
     groups = (
         replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in design.mean.groups
     )
-    return _rows(replace_mean(design, groups=tuple(groups)), layout)
+    return design_rows(replace_mean(design, groups=tuple(groups)), layout)
 
 
 def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> CoefficientLayout:
@@ -442,7 +442,7 @@ def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> Coefficient
     return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes))
 
 
-def _rows(design: Design, layout: CoefficientLayout) -> Any:
+def design_rows(design: Design, layout: CoefficientLayout) -> Any:
     """Return W: centred fixed columns, a column for each group mean, and the blocks' values at their levels."""
     n, first = len(design.response), layout.n_fixed + len(layout.means)
     width = first + sum(layout.widths)  # of a row's entries, zeros among them
@@ -466,7 +466,7 @@ def _rows(design: Design, layout: CoefficientLayout) -> Any:
     return W
 
 
-def _prior_entries(layout: CoefficientLayout) -> Entries:
+def prior_entries(layout: CoefficientLayout) -> Entries:
     """Return row, column and number of each entry of D^-1; the numbers count its distinct values.
 
     First one number for each fixed effect and group mean, then for each block those of the upper triangle of its

@@ -157,6 +157,8 @@ def find_modes(density: LogDensity, starts: np.ndarray, sloped: SlopedDensity | 
     else:
         ends = np.array([find_mode(sloped, start) for start in usable]).reshape(-1, starts.shape[1])
     heights = density(ends)
+    if not np.isfinite(heights).any():  # a climb may leave what is possible
+        ends, heights = usable, density(usable)
     order = np.argsort(-heights)
     modes: list[np.ndarray] = []
     for place in order[heights[order] > heights.max(initial=-np.inf) - LOWEST]:
