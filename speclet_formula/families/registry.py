@@ -56,6 +56,7 @@ _ABSENT: Mapping[str, str] = {
     "nbinom1": "'negativebinomial' is nbinom2, whose variance is quadratic in the mean.",
     "categorical": "Its levels have no order: fit one level against another with 'bernoulli'.",
     "multinomial": "Its levels have no order: fit one level against the others with 'binomial'.",
+    "dirichletmultinomial": "Its levels have no order: fit one level against the others with 'beta_binomial'.",
     "acat": "Ordered levels have 'cumulative' and 'sratio'.",
     "cratio": "Ordered levels have 'cumulative' and 'sratio'; reverse the levels for the continuation ratio.",
 }
