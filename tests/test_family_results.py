@@ -185,6 +185,17 @@ def test_simulated_levels_are_whole_numbers_from_one_on():
             "lognormal", None, "yᵢ ~ LogNormal(μᵢ, σ)",
             "lm(log(y) ~ 1 + x, data = data)", "family = lognormal())",
         ),
+        (
+            "laplace", None, "yᵢ ~ Laplace(μᵢ, b)",
+            "# neither lme4 nor glmmTMB has a family like laplace",
+            "# b is 2 sigma there\nbrm(bf(y ~ 1 + x, quantile = 0.5), data = data, family = asym_laplace())",
+        ),
+        (
+            "exgaussian", None, "yᵢ ~ ExGaussian(μᵢ, σ, ν)",
+            "# neither lme4 nor glmmTMB has a family like exgaussian",
+            "# mu is the mean there, which here is mu + nu: with the identity link its intercept is larger by nu\n"
+            "brm(y ~ 1 + x, data = data, family = exgaussian())",
+        ),
         ("vonmises", None, "yᵢ ~ VonMises(μᵢ, κ)", "vonmises", 'family = von_mises(link = "identity"))'),
         (
             "zinb", None, "yᵢ ~ ZeroInflatedNegativeBinomial(μᵢ, α, ψ)",

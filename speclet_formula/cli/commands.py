@@ -328,7 +328,7 @@ def _require_draws(sampling: Mapping[str, Any], command: str) -> None:
         raise SamplingError(
             f"{command} has no use for --method {method}.",
             f"It needs draws from the posterior; a fit by {method} has estimates alone.",
-            "Leave --method out, or write --method exact or nuts.",
+            "Leave --method out, or write --method exact, hmc or nuts.",
         )
 
 

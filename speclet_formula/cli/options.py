@@ -24,7 +24,7 @@ _HELP = {  # where numpydoc speaks of Python
     "family": "gaussian, poisson, binomial, gamma, beta, cumulative, ...: Bambi's or R's name.",
     "weights": "Column of weights that divide the residual variance, or of the trials of a proportion.",
     "missing": "What missing values are: error, or drop (their rows).",
-    "method": "auto (what serves the model), exact or nuts; without draws reml, ml or laplace.",
+    "method": "auto (what serves the model), exact, hmc or nuts; without draws reml, ml or laplace.",
     "keep": "Grouping factor whose effects are kept; all by default. Can be repeated.",
     "group": "Column whose levels are left out whole, instead of one row at a time.",
     "fitted_formula": "The model to fit, if it is another one.",

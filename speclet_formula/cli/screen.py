@@ -151,7 +151,7 @@ def check_choices(direction: str, top: int, guides: bool, method: str) -> None:
     if method == "laplace":
         raise DataError(
             "a screen's log fold changes are not fitted by --method laplace.",
-            "They are gaussian: auto, exact and nuts draw from the posterior, reml and ml are exact without it.",
+            "They are gaussian: auto, exact, hmc and nuts draw from the posterior, reml and ml are exact without it.",
             "Write --method reml.",
         )
 

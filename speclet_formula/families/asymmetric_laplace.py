@@ -50,6 +50,7 @@ _KAPPA = Parameter(
         note="# not the same model: quantile is kappa^2 / (1 + kappa^2), and where it varies brms keeps another "
         "scale constant than b",
     ),
+    guess=1.0,
 )  # fmt: skip
 
 ASYMMETRIC_LAPLACE = FamilySpecification(
@@ -57,5 +58,6 @@ ASYMMETRIC_LAPLACE = FamilySpecification(
     _log_density, _draw,
     Spelling("AsymmetricLaplace", ("mu", "b", "kappa"), "asym_laplace"),
     lambda mode, p: mode - (p["kappa"] - 1 / p["kappa"]) / p["b"],
+    kink=lambda p: 1 / p["b"],
     aliases=("asymlaplace",),
 )  # fmt: skip

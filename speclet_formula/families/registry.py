@@ -12,8 +12,10 @@ from speclet_formula.errors import DataError, nearest
 from speclet_formula.families.asymmetric_laplace import ASYMMETRIC_LAPLACE
 from speclet_formula.families.beta import BETA
 from speclet_formula.families.binomial import BERNOULLI, BETA_BINOMIAL, BINOMIAL
+from speclet_formula.families.exgaussian import EXGAUSSIAN
 from speclet_formula.families.gamma import EXPONENTIAL, GAMMA, WALD, WEIBULL
 from speclet_formula.families.gaussian import GAUSSIAN, LOGNORMAL
+from speclet_formula.families.laplace import LAPLACE
 from speclet_formula.families.links import INVERSE_LINKS, LATENT
 from speclet_formula.families.negativebinomial import NEGATIVEBINOMIAL
 from speclet_formula.families.ordinal import CUMULATIVE, STOPPING_RATIO
@@ -34,7 +36,8 @@ from speclet_formula.families.zeros import (
 FAMILIES: dict[str, FamilySpecification] = {
     specification.name: specification
     for specification in (
-        GAUSSIAN, STUDENT_T, ASYMMETRIC_LAPLACE, VON_MISES, GAMMA, EXPONENTIAL, WALD, LOGNORMAL, WEIBULL, BETA,
+        GAUSSIAN, STUDENT_T, LAPLACE, ASYMMETRIC_LAPLACE, EXGAUSSIAN, VON_MISES,
+        GAMMA, EXPONENTIAL, WALD, LOGNORMAL, WEIBULL, BETA,
         BERNOULLI, BINOMIAL, BETA_BINOMIAL, ZERO_INFLATED_BINOMIAL,
         POISSON, NEGATIVEBINOMIAL, ZERO_INFLATED_POISSON, ZERO_INFLATED_NEGATIVEBINOMIAL,
         HURDLE_POISSON, HURDLE_NEGATIVEBINOMIAL, HURDLE_GAMMA, HURDLE_LOGNORMAL,
@@ -53,6 +56,7 @@ _ABSENT: Mapping[str, str] = {
     "nbinom1": "'negativebinomial' is nbinom2, whose variance is quadratic in the mean.",
     "categorical": "Its levels have no order: fit one level against another with 'bernoulli'.",
     "multinomial": "Its levels have no order: fit one level against the others with 'binomial'.",
+    "dirichletmultinomial": "Its levels have no order: fit one level against the others with 'beta_binomial'.",
     "acat": "Ordered levels have 'cumulative' and 'sratio'.",
     "cratio": "Ordered levels have 'cumulative' and 'sratio'; reverse the levels for the continuation ratio.",
 }
@@ -64,12 +68,12 @@ def resolve_family(name: str, link: str | None = None) -> Family:
     Parameters
     ----------
     name : str
-        One of `FAMILIES`, Bambi's names: "gaussian", "t", "asymmetriclaplace", "vonmises", "gamma", "exponential",
-        "wald", "lognormal", "weibull", "beta", "bernoulli", "binomial", "beta_binomial", "poisson",
-        "negativebinomial", the same with "zero_inflated_" ("poisson", "negativebinomial", "binomial") or "hurdle_"
-        ("poisson", "negativebinomial", "gamma", "lognormal") before them, and for ordered levels "cumulative" and
-        "sratio". Case and underscores do not matter, and other names of R's packages for them are understood
-        ("Gamma", "student", "nbinom2", "inverse.gaussian", "zip", "ordinal", …). Bambi has no skew normal.
+        One of `FAMILIES`, Bambi's names: "gaussian", "t", "laplace", "asymmetriclaplace", "exgaussian", "vonmises",
+        "gamma", "exponential", "wald", "lognormal", "weibull", "beta", "bernoulli", "binomial", "beta_binomial",
+        "poisson", "negativebinomial", the same with "zero_inflated_" ("poisson", "negativebinomial", "binomial") or
+        "hurdle_" ("poisson", "negativebinomial", "gamma", "lognormal") before them, and for ordered levels
+        "cumulative" and "sratio". Case and underscores do not matter, and other names of R's packages for them are
+        understood ("Gamma", "student", "nbinom2", "inverse.gaussian", "zip", "ordinal", …). Bambi has no skew normal.
     link : str, optional
         "identity", "log", "inverse", "inverse_squared", "logit", "probit" or "cloglog", where the family has it.
 

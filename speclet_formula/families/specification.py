@@ -90,6 +90,8 @@ class Spelling:
     glmm_tmb_zeros: bool = False  # whether glmmTMB wants a formula for extra zeros
     own_functions: tuple[str, str] | None = None  # that R has for this family alone, without and with group terms
     clm: bool = False  # whether R's package ordinal has it
+    brms_fixed: str = ""  # the parameter of another family there that makes it this one
+    brms_note: str = ""  # what a reader of the code for brms has to know
     brms_link: str = ""  # the default there, where it is another; what is written without a link has this one
     glmm_tmb_link: str = ""
     brms_lacks: tuple[str, ...] = ()  # links
@@ -182,6 +184,9 @@ class FamilySpecification:
     # doi:10.1098/rsif.2017.0213.
     latent_variances: Mapping[str, LatentVariance] = field(default_factory=dict)
     tails: Tails | None = None  # for responses that are censored or truncated
+    # (parameters) -> how far to either side of the parent parameter a log density with a kink there is levelled, where
+    # slopes are wanted of it; None for a smooth one.
+    kink: Callable[[Parameters], Any] | None = None
     curves: Mapping[str, Curve] = field(default_factory=dict)  # by link, for Laplace's approximation
     weights: Weighting | None = None  # what `weights=` mean; None where they mean nothing
     zeros: Zeros | None = None  # how zeros are added to those of a distribution proper
@@ -191,7 +196,7 @@ class FamilySpecification:
     at_limit: str = ""  # what that says of the response
     single_trials: str = ""  # the family of the same response where each row is one trial
     increasing: bool = False  # whether each threshold is above the one before
-    sigma_is_sd: bool = True  # of the response or its logarithm, where there is a sigma
+    scale_note: str = ""  # what sigma is, where it is not the SD of the response or of its logarithm
     aliases: tuple[str, ...] = ()  # other names, in lower case without punctuation: those of R's packages
 
     @property
@@ -216,13 +221,18 @@ class FamilySpecification:
 
     @property
     def is_scaled(self) -> bool:
-        """Whether sigma has the response's own units."""
-        return self.support == "real" and "sigma" in self.parameters
+        """Whether sigma, in the response's own units, is the scale of its distance from the mean."""
+        return self.weights == "variance"
 
     @property
     def is_share(self) -> bool:
         """Whether the response is nothing but successes out of one or more trials."""
         return self.support in ("binary", "proportion") and not self.own_parameters
+
+    @property
+    def sigma_is_sd(self) -> bool:
+        """Whether sigma, where there is one, is the SD of the response or of its logarithm."""
+        return not self.scale_note
 
     def parameter(self, name: str) -> Parameter:
         """Return what is known of one of the parameters."""

@@ -256,6 +256,7 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
     spelled = family.spelling
     if link in spelled.brms_lacks:
         yield f"# brms has no link {link} for this family"
+    yield from (spelled.brms_note,) if spelled.brms_note else ()
     yield from (known.note for name, _ in formula.parameters if (known := in_brms(family, name)).note)
     formula = named_formula(formula, "brms", family.name)
     text = spell_formula(formula, "brms")
@@ -263,6 +264,8 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
         response, _, side = text.partition(" ~ ")
         column = text_of(Name(weights))
         text = f"round({response} * {column}) | trials({column}) ~ {side}"
+    if spelled.brms_fixed:
+        text = f"bf({_inside(text, formula)}, {spelled.brms_fixed})"
     arguments = f"data = data, family = {_r_call(spelled.brms, link, spelled.brms_link or family.links[0])}"
     if weights is not None and family.weights != "trials":
         yield from _brms_weighted(formula, weights, arguments)
@@ -282,11 +285,16 @@ def _brms_weighted(formula: Formula, weights: str, arguments: str) -> Iterator[s
         return
     text = spell_formula(formula, "brms")
     own = next(name for name in ("s", "sd0", "sd1") if name not in (weights, *columns_of(formula)))
-    inside = text.removeprefix("bf(").removesuffix(")") if formula.parameters else text
+    inside = _inside(text, formula)
     yield f"# b_{own}_Intercept is sigma, with brms' own prior of it; a row's SD is sigma / sqrt({weights})"
     yield f'of_sigma <- subset(get_prior({text}, {arguments}), class == "sigma")$prior'
     yield f"brm(bf({inside}, nlf(sigma ~ log({own}) {_added(root)}), {own} ~ 1), {arguments},"
     yield f'    prior = set_prior(of_sigma, nlpar = "{own}", lb = 0))'
+
+
+def _inside(text: str, formula: Formula) -> str:
+    """Return brms' formulas without the call that holds several of them."""
+    return text.removeprefix("bf(").removesuffix(")") if formula.parameters else text
 
 
 def _with_offset(part: Formula, offset: Expression) -> Formula:

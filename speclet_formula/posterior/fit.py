@@ -41,7 +41,7 @@ class Fit:
         ArviZ's tree: the group "posterior" in Bambi's variable names, "sample_stats" and, unless rows were merged,
         "observed_data".
     method : str
-        The engine: "nuts", "exact".
+        The engine: "exact", "hmc", "nuts".
     diagnostics : Diagnostics
         Whether the draws can be trusted.
     seconds : float

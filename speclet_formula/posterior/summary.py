@@ -27,7 +27,6 @@ MOST_CORRELATED = 8  # columns of a block whose correlations are shown
 _ESTIMATES = {"Estimate": "estimate", "Std.Error": "std_error"}
 MOST_FINDINGS = 4  # of the design that are shown
 MOST_OF_A_LINE = 92  # characters of a finding, so that it stands in one line
-SCALE_OF_T = " Scale is the t distribution's: its standard deviation is Scale * sqrt(nu / (nu - 2))."
 VERDICTS = {"converged": "Converged", "doubtful": "Doubtful", "failed": "Failed"}
 
 
@@ -191,8 +190,9 @@ def findings_of(fit: Described) -> tuple[str, ...]:
 
 
 def _about_scale(fit: Summarised) -> str:
-    """Say what the scale of a t distribution is, which is no standard deviation."""
-    return "" if specification_of(fit.model.family).sigma_is_sd or not has_residual(fit.model) else SCALE_OF_T
+    """Say what the scale is where it is no standard deviation."""
+    note = specification_of(fit.model.family).scale_note
+    return f" {note}" if note and has_residual(fit.model) else ""
 
 
 def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:

@@ -30,7 +30,7 @@ from speclet_formula.posterior.estimates import (
 )
 
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
-RESIDUAL, SCALE = "Residual", "Scale"  # the latter of a t response
+RESIDUAL, SCALE = "Residual", "Scale"  # the latter where sigma is no standard deviation
 
 
 def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
@@ -106,7 +106,7 @@ def _residual_rows(model: FittedModel, draws: Draws, interval: Interval) -> list
 
 
 def residual_label(model: FittedModel) -> str:
-    """Name sigma in tables of variances: "Residual", or "Scale" of a t response, whose SD is larger."""
+    """Name sigma in tables of variances: "Residual", or "Scale" where the response's SD is another number."""
     return RESIDUAL if specification_of(model.family).sigma_is_sd else SCALE
 
 
@@ -121,7 +121,7 @@ def sigma(fit: Fitted) -> float:
     -------
     float
         On the response's scale, by rcParams["stats.point_estimate"]; the scale, not the standard deviation, for the
-        family "t"; of log(y) for the log-normal families. 1.0 for families without a residual scale
+        families "t" and "exgaussian"; of log(y) for the log-normal families. 1.0 for families without a residual scale
         (binomial, poisson, ...), as lme4's `sigma` has it.
 
     Raises

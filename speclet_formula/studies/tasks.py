@@ -107,7 +107,7 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
         )
         raise SamplingError(
             f"method={settings['method']!r} gives no posterior to judge.",
-            f"Methods: auto, exact, nuts.{beside}",
+            f"Methods: auto, exact, hmc, nuts.{beside}",
             "Leave method= out.",
         )
     refuse_unused_settings(settings)

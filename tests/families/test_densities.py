@@ -32,7 +32,9 @@ CUTS = np.array([-1.0, 0.2, 1.5])
 PARAMETERS: dict[str, dict[str, Any]] = {
     "gaussian": {"sigma": 0.7},
     "t": {"sigma": 0.7, "nu": 3.5},
+    "laplace": {"b": 1.7},
     "asymmetriclaplace": {"b": 1.7, "kappa": 0.6},
+    "exgaussian": {"sigma": 0.7, "nu": 1.2},
     "vonmises": {"kappa": 2.5},
     "gamma": {"alpha": 2.2},
     "exponential": {},
@@ -64,6 +66,8 @@ def scipys(name: str, mean: Any, trials: Any = TRIALS) -> Any:
     return {
         "gaussian": lambda: stats.norm(mean, p["sigma"]),
         "t": lambda: stats.t(p["nu"], mean, p["sigma"]),
+        "laplace": lambda: stats.laplace(mean, p["b"]),
+        "exgaussian": lambda: stats.exponnorm(p["nu"] / p["sigma"], mean, p["sigma"]),
         "asymmetriclaplace": lambda: stats.laplace_asymmetric(p["kappa"], mean, 1 / p["b"]),
         "vonmises": lambda: stats.vonmises(p["kappa"], mean),
         "gamma": lambda: stats.gamma(p["alpha"], scale=mean / p["alpha"]),

@@ -107,7 +107,7 @@ MESSAGES: list[tuple[str, dict[str, Any], type[sf.SpecletError], str]] = [
         {"family": "bernoulli"},
         sf.DataError,
         "'truncated(hit, -1)' has no meaning for the family 'bernoulli'.\n"
-        "A response can be censored or truncated in the families gaussian, t, poisson, negativebinomial.\n"
+        "A response can be censored or truncated in the families gaussian, t, laplace, poisson, negativebinomial.\n"
         "Write the response as a plain column, or choose another family.",
     ),
     (

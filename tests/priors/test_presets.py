@@ -368,6 +368,8 @@ BAMBI = [
     ("y ~ 0 + f + (1|g)", "t", "identity"),
     ("y ~ 1 + offset(depth)", "gaussian", "identity"),
     ("hit ~ x + f + z:f + f:h + x:z + (1|g) + (0 + z|g)", "bernoulli", "logit"),
+    ("y ~ x + f + (1|g)", "laplace", "identity"),
+    ("y ~ x + f + (1|g)", "exgaussian", "identity"),
     ("hit ~ x + f + (1|g)", "bernoulli", "cloglog"),
     ("count ~ x + f + (1|g)", "negativebinomial", "log"),
 ]
@@ -502,6 +504,8 @@ def test_what_weak_measures_of_a_response_with_zeros_or_logarithms():
         "mu": pytest.approx(mean**-2), "sigma": pytest.approx(2.5 * 2 * sd / mean**3)
     }  # fmt: skip
     assert own_prior("asymmetriclaplace", amounts, "b").parameters["beta"] == pytest.approx(math.sqrt(2) / sd)
+    assert own_prior("laplace", amounts, "b").parameters["sigma"] == pytest.approx(sd / math.sqrt(2))
+    assert own_prior("exgaussian", amounts, "nu").parameters["sigma"] == pytest.approx(sd)
 
 
 @pytest.mark.parametrize(
@@ -512,6 +516,9 @@ def test_what_weak_measures_of_a_response_with_zeros_or_logarithms():
         ("wald", "lam", Prior("Gamma", alpha=0.01, beta=0.01)),
         ("hurdle_gamma", "psi", Prior("Beta", alpha=1, beta=1)),
         ("lognormal", "sigma", Prior("HalfStudentT", nu=3, sigma=2.5)),
+        ("exgaussian", "sigma", Prior("HalfStudentT", nu=3, sigma=2.5)),
+        ("exgaussian", "nu", Prior("Gamma", alpha=1, beta=0.1)),
+        ("laplace", "b", Prior("HalfStudentT", nu=3, sigma=5.0)),  # of brms' sigma, b / 2
     ],
 )
 def test_brms_parameters(family, name, prior):

@@ -445,8 +445,8 @@ def test_claims_are_judged_over_all_data_sets(small):
         ),
         (
             {"method": "reml"}, SamplingError,
-            "method='reml' gives no posterior to judge.\nMethods: auto, exact, nuts. The REML estimates stand beside "
-            "them in the columns of lme4.\nLeave method= out.",
+            "method='reml' gives no posterior to judge.\nMethods: auto, exact, hmc, nuts. The REML estimates stand "
+            "beside them in the columns of lme4.\nLeave method= out.",
         ),
         (
             {"weights": [1.0, 2.0]}, SamplingError,
@@ -462,7 +462,7 @@ def test_claims_are_judged_over_all_data_sets(small):
         ),
         (
             {"method": "laplace"}, SamplingError,
-            "method='laplace' gives no posterior to judge.\nMethods: auto, exact, nuts.\nLeave method= out.",
+            "method='laplace' gives no posterior to judge.\nMethods: auto, exact, hmc, nuts.\nLeave method= out.",
         ),
         (
             {"family": "cumulative", "truth": {"x": 1.0, "threshold": [-1, 1], "1|g_sigma": 0.5}}, SamplingError,

@@ -6,7 +6,7 @@ asked. A link is told by its place in `LINKS`.
 """
 
 from speclet_formula.families.kernels.counts import negativebinomial, poisson
-from speclet_formula.families.kernels.numbers import gamma, gaussian, lognormal, t, vonmises, wald, weibull
+from speclet_formula.families.kernels.numbers import exgaussian, gamma, gaussian, lognormal, t, vonmises, wald, weibull
 from speclet_formula.families.kernels.ordinal import cumulative, sratio
 from speclet_formula.families.kernels.shares import beta, beta_binomial, binomial
 
@@ -15,6 +15,7 @@ __all__ = [
     "beta_binomial",
     "binomial",
     "cumulative",
+    "exgaussian",
     "gamma",
     "gaussian",
     "lognormal",

@@ -13,7 +13,7 @@ compiled = njit(cache=True, nogil=True, error_model="numpy")
 IDENTITY, LOG, INVERSE, INVERSE_SQUARED, LOGIT, PROBIT, CLOGLOG = range(7)  # places in `links.LINKS`
 NONE, INFLATED, HURDLE = range(3)  # places in `links.ZEROS`
 
-_HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 _ROOT_2 = math.sqrt(2.0)
 _LARGE = 12.0  # from which asymptotic series have all digits
 _FAR, _STEPS = -5.0, 30  # below it so many steps of a continued fraction have all digits of a normal tail
@@ -103,7 +103,7 @@ def _share_of(link: int, eta: float) -> tuple[float, float, float, float]:
         spread = p * expit(-eta)
         return p, spread, spread * (1.0 - 2.0 * p), spread * (1.0 - 6.0 * spread)
     if link == PROBIT:
-        density = math.exp(-0.5 * eta * eta - _HALF_LOG_2PI)
+        density = math.exp(-0.5 * eta * eta - HALF_LOG_2PI)
         return 0.5 * math.erfc(-eta / _ROOT_2), density, -eta * density, (eta * eta - 1.0) * density
     rate = math.exp(eta)
     density = math.exp(eta - rate)
@@ -159,11 +159,11 @@ def normal_tail(x: float) -> tuple[float, float, float, float]:
         for step in range(_STEPS, 0, -1):
             beyond = step / (beyond - x)
         ratio = beyond - x
-        value = -0.5 * x * x - _HALF_LOG_2PI - math.log(ratio)
+        value = -0.5 * x * x - HALF_LOG_2PI - math.log(ratio)
     else:
         below = 0.5 * math.erfc(-x / _ROOT_2)
         value = math.log(below) if x < 0 else math.log1p(-0.5 * math.erfc(x / _ROOT_2))
-        ratio = math.exp(-0.5 * x * x - _HALF_LOG_2PI) / below
+        ratio = math.exp(-0.5 * x * x - HALF_LOG_2PI) / below
         beyond = ratio + x
     second = -ratio * beyond
     return value, ratio, second, -second * beyond - ratio * (1.0 + second)

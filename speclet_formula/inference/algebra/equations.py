@@ -18,6 +18,7 @@ from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.algebra.dense import DenseMatrix
 from speclet_formula.inference.algebra.matrix import CompressedRows, Equations, Factors, Matrix
 
+FEWEST_LEADING = 16  # levels of a factor that are worth an elimination of their own
 MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as sparse ones, whose loops must be compiled
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
 RIDGE = 1e-10  # of the largest diagonal entry: what makes collinear columns' equations solvable
@@ -168,7 +169,7 @@ def build_system(
         sparse matrices; or these in any case.
     """
     layout = layout_of(design, means)
-    sums, prior, moments = sums_of(design, layout, shift), _prior_entries(layout), moments_of(design)
+    sums, prior, moments = sums_of(design, layout, shift), prior_entries(layout), moments_of(design)
     gram, units = sums.gram, _no_units(layout, prior)
     if precisions is not None:
         units = _units(layout, prior, gram, sums.square, float(sums.weights.sum()))
@@ -178,9 +179,9 @@ def build_system(
     by_classes = algebra == "auto" and not dense
     equations: Equations | None = _by_classes(layout, gram, pattern, sums.moment, prior) if by_classes else None
     if equations is None:
-        equations = _equations(
-            matrix_of(layout.size, pattern, prior[:2], ranks=ranks_of(layout)), gram, sums.moment, prior
-        )
+        ranks = ranks_of(layout)
+        matrix = _whole(layout) if dense else matrix_of(layout.size, pattern, prior[:2], ranks=ranks)
+        equations = _equations(matrix, gram, sums.moment, prior)
     system = System(
         layout=layout,
         W=sums.W,
@@ -207,6 +208,14 @@ def _by_classes(layout: CoefficientLayout, gram: Any, pattern: Any, moment: np.n
     return patterned_equations(gram, pattern, moment, prior, ranks_of(layout))
 
 
+def _whole(layout: CoefficientLayout) -> DenseMatrix:
+    """Return a whole matrix; a factor of many levels leads: a row of W meets only one of them."""
+    ranks = ranks_of(layout)
+    first = int(np.argmax(layout.levels)) if layout.levels else 0
+    lead = layout.levels[first] if layout.levels and layout.widths[first] == 1 else 0
+    return DenseMatrix(np.argsort(ranks, kind="stable"), lead if lead >= FEWEST_LEADING else 0)
+
+
 def ranks_of(layout: CoefficientLayout) -> np.ndarray:
     """Return the rank (p,) of each coefficient's block by its number of levels; the highest for those of no block."""
     ranks = np.full(layout.size, len(layout.levels))
@@ -225,14 +234,14 @@ def shared_work(design: Design) -> int | None:
     if layout.size <= MOST_DENSE:
         return None
     sums = sums_of(design, layout)
-    equations = _by_classes(layout, sums.gram, pattern_of(sums.gram, sums.W), sums.moment, _prior_entries(layout))
+    equations = _by_classes(layout, sums.gram, pattern_of(sums.gram, sums.W), sums.moment, prior_entries(layout))
     return None if equations is None else equations.work
 
 
 def sums_of(design: Design, layout: CoefficientLayout, shift: np.ndarray | None = None) -> Sums:
     """Add up the rows of a design, whose response is less a shift (n,)."""
     weights = np.ones(len(design.response)) if design.weights is None else design.weights
-    W = _rows(design, layout)
+    W = design_rows(design, layout)
     response = design.response - design.mean.offset - (0.0 if shift is None else shift)
     square = float(weights @ response**2) + moments_of(design).within
     return Sums(W, response, weights, _gram(W, design.weights), W.T @ (weights * response), square)
@@ -420,7 +429,7 @@ def whole_rows(design: Design, layout: CoefficientLayout) -> Any:
     groups = (
         replace(block, values=np.ones_like(block.values)) if block.correlated else block for block in design.mean.groups
     )
-    return _rows(replace_mean(design, groups=tuple(groups)), layout)
+    return design_rows(replace_mean(design, groups=tuple(groups)), layout)
 
 
 def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> CoefficientLayout:
@@ -433,7 +442,7 @@ def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> Coefficient
     return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes))
 
 
-def _rows(design: Design, layout: CoefficientLayout) -> Any:
+def design_rows(design: Design, layout: CoefficientLayout) -> Any:
     """Return W: centred fixed columns, a column for each group mean, and the blocks' values at their levels."""
     n, first = len(design.response), layout.n_fixed + len(layout.means)
     width = first + sum(layout.widths)  # of a row's entries, zeros among them
@@ -457,7 +466,7 @@ def _rows(design: Design, layout: CoefficientLayout) -> Any:
     return W
 
 
-def _prior_entries(layout: CoefficientLayout) -> Entries:
+def prior_entries(layout: CoefficientLayout) -> Entries:
     """Return row, column and number of each entry of D^-1; the numbers count its distinct values.
 
     First one number for each fixed effect and group mean, then for each block those of the upper triangle of its

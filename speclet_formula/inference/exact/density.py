@@ -13,8 +13,6 @@ as the logit of its place between them.
 """
 
 from dataclasses import dataclass, replace
-from itertools import combinations
-from typing import cast
 
 import numpy as np
 from scipy import special
@@ -23,8 +21,17 @@ from speclet_formula.design import centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
 from speclet_formula.families.registry import is_linear
-from speclet_formula.inference.algebra.equations import CoefficientLayout, System, build_system, moved
+from speclet_formula.inference.algebra.equations import CoefficientLayout, System, build_system, layout_of, moved
 from speclet_formula.inference.algebra.solutions import cancelling, log_determinants, slopes, solve
+from speclet_formula.inference.hierarchy import (
+    first_precisions,
+    group_means,
+    group_priors,
+    prior_means,
+    rate_at_zero,
+    slot_priors,
+    why_not_normal,
+)
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
 
@@ -36,8 +43,6 @@ MOVES = 4
 SLOPE_STEP = 2e-5  # of differences of what theta stands for: their error is 1e-9 of themselves
 # A block with fewer rows than this for each level shares its variance with the residual's.
 ROWS_TO_TELL_APART = 1.5
-FAR = np.array([1e-6, 2e-6])  # of an SD's own unit: near enough to zero to see how its prior's density ends there
-WITH_ENDS = ("Beta", "Uniform")
 STEEPEST = 4.0  # an end that falls off faster is never reached
 
 
@@ -72,28 +77,18 @@ class Marginal:
 
 def variances_of(model: Model, system: System) -> Variances:
     """Collect the priors that the variances of a model have."""
-    layout = system.layout
-    slots = {slot.slot: slot.prior for slot in model.slots}
-    sd_priors, columns, partials = [slots["sigma"]], [], []
-    for position, block in enumerate(model.design.mean.groups):
-        first, width = len(sd_priors), len(block.slots)
-        sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
-        columns.append(tuple(range(first, first + width)))
-        if block.correlated:
-            eta = number(slots[block.correlation], "eta")
-            pairs = combinations(range(width), 2)
-            partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
-    ends = {k: _ends(prior) for k, prior in enumerate(sd_priors) if prior.name in WITH_ENDS}
-    shared = _shared(model, columns)
+    layout, slots, predictor = system.layout, slot_priors(model), model.design.mean
+    priors = group_priors(predictor, slots, (slots["sigma"],))
+    shared = _shared(model, priors.columns)
     return Variances(
         layout=layout,
-        sd_priors=tuple(sd_priors),
-        columns=tuple(columns),
-        partials=tuple(partials),
-        precisions=first_precisions(model, layout.means),
-        shared=None if ends.keys() & {0, shared} else shared,
+        sd_priors=priors.sd_priors,
+        columns=priors.columns,
+        partials=priors.partials,
+        precisions=first_precisions(predictor, slots, layout.means),
+        shared=None if priors.ends.keys() & {0, shared} else shared,
         units=_units(system),
-        ends=ends,
+        ends=priors.ends,
     )
 
 
@@ -104,36 +99,7 @@ def _units(system: System) -> np.ndarray:
     return np.concatenate([[system.units.response], *(sizes[first] for first in firsts)])
 
 
-def _ends(prior: Prior) -> tuple[float, float]:
-    """Return where a prior's density begins and ends."""
-    return (0.0, 1.0) if prior.name == "Beta" else (number(prior, "lower"), number(prior, "upper"))
-
-
-def hyperprior(prior: Prior, name: str) -> Prior:
-    """Return a parameter that is a prior itself."""
-    return cast(Prior, prior.parameters[name])
-
-
-def number(prior: Prior, name: str) -> float:
-    """Return a parameter that is one number."""
-    return float(cast(float, prior.parameters[name]))
-
-
-def first_precisions(model: Model, means: tuple[tuple[int, int], ...]) -> np.ndarray:
-    """Return the prior precisions of fixed effects and group means (block, column); 0 for a flat one."""
-    slots = {slot.slot: slot.prior for slot in model.slots}
-    values: list[float] = []
-    for term in model.design.mean.fixed:
-        prior = slots[term.name]
-        sd = np.inf if prior.name == "Flat" else np.asarray(prior.parameters["sigma"], dtype=float)
-        values += list(np.broadcast_to(1 / np.square(sd), term.stop - term.start))
-    for block, column in means:
-        mean = hyperprior(slots[model.design.mean.groups[block].slots[column]], "mu")
-        values.append(1 / number(mean, "sigma") ** 2)
-    return np.array(values)
-
-
-def _shared(model: Model, columns: list[tuple[int, ...]]) -> int | None:
+def _shared(model: Model, columns: tuple[tuple[int, ...], ...]) -> int | None:
     """Return the intercept's SD of the first block that has hardly more rows than levels."""
     n = row_count(model.design)
     for block, positions in zip(model.design.mean.groups, columns, strict=True):
@@ -186,7 +152,7 @@ def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
     """
     found: list[tuple[int, float]] = []
     for k, prior in enumerate(variances.sd_priors):
-        rate = _rate_at_zero(prior, float(variances.units[k]))
+        rate = rate_at_zero(prior, float(variances.units[k]))
         if k in variances.ends:
             found += [(k, 1.0), (k, -1.0)]
         elif rate < STEEPEST and variances.shared is not None and k in (0, variances.shared):
@@ -195,14 +161,6 @@ def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
         elif rate < STEEPEST and k:  # with no residual the data have no density
             found.append((k, rate))
     return tuple(found)
-
-
-def _rate_at_zero(prior: Prior, unit: float) -> float:
-    """Return the power of an SD, plus one, as which its prior's density begins."""
-    with np.errstate(all="ignore"):  # where the prior does not reach, the rate is no number
-        near, next_to_it = log_density(prior, FAR * unit)
-        rate = 1 + (next_to_it - near) / np.log(2.0)
-    return float(rate) if rate > 0 else np.inf
 
 
 def log_prior(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.ndarray:
@@ -242,6 +200,11 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
     log_determinant = np.full(n, np.log(known).sum())
     numbers = [np.broadcast_to(variances.precisions, (n, len(variances.precisions)))]
     for block, positions in enumerate(variances.columns):
+        if len(positions) == 1:
+            sizes = sds[:, positions[0]]
+            numbers.append(sizes[:, None] ** -2.0)
+            log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(sizes)
+            continue
         scaled = correlation_factors(variances, block, partial) * sds[:, list(positions), None]
         inverse = np.linalg.inv(scaled)
         rows, columns = np.triu_indices(len(positions))
@@ -257,12 +220,8 @@ def why_not_exact(model: Model) -> str:
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if reason := why_not_plain(model):
         return reason
-    for slot in model.slots:
-        if slot.kind in ("intercept", "b") and slot.prior.name not in ("Normal", "Flat"):
-            return f"the prior of '{slot.slot}' is {slot.prior.name}, not Normal"
-        mean = slot.prior.parameters.get("mu")
-        if slot.kind == "group" and isinstance(mean, Prior) and mean.name != "Normal":
-            return f"the prior of the mean of '{slot.slot}' is {mean.name}, not Normal"
+    if reason := why_not_normal(model):
+        return reason
     return "" if _coefficients(model) else "the model has no coefficients"
 
 
@@ -282,38 +241,20 @@ def _coefficients(model: Model) -> bool:
 
 def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
     """Prepare the density of a model that `why_not_exact` lets pass."""
-    slots = {slot.slot: slot.prior for slot in model.slots}
-    blocks = model.design.mean.groups
-    means = tuple(
-        (position, column)
-        for position, block in enumerate(blocks)
-        for column, slot in enumerate(block.slots)
-        if isinstance(slots[slot].parameters["mu"], Prior)
-    )
-    fixed_means = _fixed_means(model, slots)
-    hyper_means = [number(hyperprior(slots[blocks[b].slots[c]], "mu"), "mu") for b, c in means]
-    shift = (model.design.mean.X - centre_of(model.design)) @ fixed_means
-    centre = [fixed_means, np.array(hyper_means)]
-    for position, block in enumerate(blocks):
-        known = np.zeros(len(block.slots))
-        for column, slot in enumerate(block.slots):
-            estimated = (position, column) in means
-            known[column] = 0.0 if estimated else number(slots[slot], "mu")
-            part = hyper_means[means.index((position, column))] if estimated else known[column]
-            shift = shift + part * block.values[:, column]
-        centre.append(np.tile(known, len(block.levels)))
-    precisions = first_precisions(model, means)
+    slots, predictor = slot_priors(model), model.design.mean
+    means = group_means(predictor, slots)
+    layout = layout_of(model.design, means)
+    centre = prior_means(predictor, slots, layout)
+    shift = (predictor.X - centre_of(model.design)) @ centre[: layout.n_fixed]
+    for position, (block, start) in enumerate(zip(predictor.groups, layout.starts, strict=True)):
+        for column in range(len(block.slots)):
+            place = start + column
+            if (position, column) in means:
+                place = layout.n_fixed + means.index((position, column))
+            shift = shift + centre[place] * block.values[:, column]
+    precisions = first_precisions(predictor, slots, means)
     system = build_system(model.design, means=means, shift=shift, precisions=precisions)
-    return Marginal(system, variances_of(model, system), np.concatenate(centre), threads)
-
-
-def _fixed_means(model: Model, slots: dict[str, Prior]) -> np.ndarray:
-    values: list[float] = []
-    for term in model.design.mean.fixed:
-        prior = slots[term.name]
-        mean = 0.0 if prior.name == "Flat" else prior.parameters["mu"]
-        values += list(np.broadcast_to(np.asarray(mean, dtype=float), term.stop - term.start))
-    return np.array(values)
+    return Marginal(system, variances_of(model, system), centre, threads)
 
 
 def settled(marginal: Marginal, sds: np.ndarray, partial: np.ndarray) -> Marginal:

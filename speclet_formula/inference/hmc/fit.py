@@ -18,12 +18,12 @@ from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import make_tree, sampled
 from speclet_formula.inference.exact.density import Variances, correlation_factors
+from speclet_formula.inference.hierarchy import why_not_normal
 from speclet_formula.inference.hmc.chains import ChainDraws, Chains
 from speclet_formula.inference.hmc.parameters import Parameters, first_theta, natural_of
 from speclet_formula.inference.hmc.surrogate import centred, surrogate_of
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
-from speclet_formula.priors import Prior
 
 MOST_PRODUCTS = 2**28  # of two entries of a row, of all rows: their places take 2 GiB
 
@@ -59,11 +59,11 @@ def sample_hmc(model: Model, plan: SamplingPlan) -> xr.DataTree:
             "Write method='nuts', or leave method= out for the engine that serves the model.",
         )
     rng = np.random.default_rng(plan.random_seed)
-    surrogate = surrogate_of(model, threads=plan.cores)
-    surrogate, theta = centred(surrogate, first_theta(model, surrogate.parameters))
-    chains = Chains(surrogate, theta, plan, rng)
-    chains.tune()
-    draws = chains.draw(_kept_columns(model, surrogate.parameters, plan))
+    with surrogate_of(model, threads=plan.cores) as surrogate:
+        centre, theta = centred(surrogate, first_theta(model, surrogate.parameters))
+        chains = Chains(centre, theta, plan, rng)
+        chains.tune()
+        draws = chains.draw(_kept_columns(model, surrogate.parameters, plan))
     statistics = xr.Dataset(
         {"acceptance_rate": (("chain", "draw"), np.minimum(1.0, np.exp(-draws.energy[:, :, 1])))},
         coords=sampled(plan),
@@ -82,12 +82,8 @@ def why_not_hmc(model: Model) -> str:
     design = model.design
     if design.merged is not None:
         return "its rows were merged"
-    for slot in model.slots:
-        if slot.kind in ("intercept", "b") and slot.prior.name not in ("Normal", "Flat"):
-            return f"the prior of '{slot.slot}' is {slot.prior.name}, not Normal"
-        mean = slot.prior.parameters.get("mu")
-        if slot.kind == "group" and isinstance(mean, Prior) and mean.name != "Normal":
-            return f"the prior of the mean of '{slot.slot}' is {mean.name}, not Normal"
+    if reason := why_not_normal(model):
+        return reason
     if not any(predictor.fixed or predictor.groups for predictor in design.predictors):
         return "the model has no coefficients"
     widths = [p.X.shape[1] + sum(b.values.shape[1] for b in p.groups) for p in design.predictors]

@@ -13,6 +13,7 @@ from typing import Any
 from numba import cfunc, njit, objmode, types
 
 from speclet_formula.families import kernels as loops
+from speclet_formula.families.kernels.special import IDENTITY, mean_of
 from speclet_formula.inference.algebra.symbolic import Array
 
 _VECTOR = types.float64[::1]
@@ -20,6 +21,7 @@ _TABLE = types.float64[:, ::1]
 # eta (K, n), response, trials, weights (n,), numbers (e + 2,), out (4 or 1 + 2 K, n). The last two numbers are the
 # places of link and kind of zeros; of a call back the last one is its own.
 SIGNATURE = types.void(_TABLE, _VECTOR, _VECTOR, _VECTOR, _VECTOR, _TABLE)
+NEAR_A_KINK = 0.1  # of the spread, for a gradient that trajectories follow; bends are of the whole spread
 type Slopes = Callable[[Array, Array, Array], None]  # (eta (K, n), numbers (e,), out)
 
 CALLED_BACK: dict[int, Slopes] = {}  # by number, while a fit needs them
@@ -43,6 +45,11 @@ def _binomial(eta: Array, response: Array, trials: Array, weights: Array, number
 def _cumulative(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.cumulative(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+def _exgaussian(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
+    own = len(numbers) - 2
+    loops.exgaussian(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
 def _gamma(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
@@ -105,6 +112,43 @@ def _varying_sigma(eta: Array, response: Array, trials: Array, weights: Array, n
         out[0, row] = -eta[1, row] - 0.5 * square
         out[1, row], out[2, row] = precision * rest, square - 1.0
         out[3, row], out[4, row] = -precision, -2.0 * square
+
+
+@njit(cache=True)
+def _kinked_row(link: int, eta: float, y: float, above: float, below: float) -> tuple[float, float, float]:
+    """Return a log density that falls with these rates on either side of its parent, and its levelled slopes.
+
+    At a kink and away from it slopes say nothing of how the density bends: over its own spread they do, and no row may
+    promise to gain more than what it lacks to its peak.
+    """
+    mean, slope, _, _ = mean_of(link, eta)
+    width = 1.0 / (math.sqrt(above * below) * abs(slope))
+    if link != IDENTITY:
+        width = min(width, 1.0)
+    near = NEAR_A_KINK * width
+    here = _fallen(y - mean, above, below)
+    first = _fallen(y - mean_of(link, eta + near)[0], above, below)
+    first = (first - _fallen(y - mean_of(link, eta - near)[0], above, below)) / (2 * near)
+    second = _fallen(y - mean_of(link, eta + width)[0], above, below) - 2 * here
+    second += _fallen(y - mean_of(link, eta - width)[0], above, below)
+    return here, first, min(second / width**2, -0.5 * first * first / max(-here, 1.0))
+
+
+@njit(cache=True)
+def _fallen(distance: float, above: float, below: float) -> float:
+    return -above * distance if distance > 0 else below * distance
+
+
+def _laplace(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
+    rate, link = 1.0 / numbers[0], int(numbers[1])
+    for row in range(len(response)):
+        out[0, row], out[1, row], out[2, row] = _kinked_row(link, eta[0, row], response[row], rate, rate)
+
+
+def _asymmetriclaplace(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
+    above, below, link = numbers[0] * numbers[1], numbers[0] / numbers[1], int(numbers[2])
+    for row in range(len(response)):
+        out[0, row], out[1, row], out[2, row] = _kinked_row(link, eta[0, row], response[row], above, below)
 
 
 def _call(eta: Array, numbers: Array, out: Array) -> None:

@@ -4,9 +4,7 @@ theta holds, for each linear predictor, the log SDs and the partial correlations
 engine has them; then the family's other parameters, each on a scale without ends.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -15,22 +13,21 @@ from scipy import special
 from speclet_formula.design import Design, Predictor
 from speclet_formula.families import specification_of
 from speclet_formula.families.links import FORWARD_LINKS
-from speclet_formula.inference.algebra.equations import CoefficientLayout, layout_of
-from speclet_formula.inference.exact.density import (
-    WITH_ENDS,
-    Variances,
-    hyperprior,
-    log_prior,
-    natural,
-    number,
-    prior_precisions,
+from speclet_formula.inference.algebra.equations import layout_of
+from speclet_formula.inference.exact.density import STEEPEST, Variances, log_prior, natural, prior_precisions
+from speclet_formula.inference.hierarchy import (
+    SlotPriors,
+    first_precisions,
+    group_means,
+    group_priors,
+    prior_means,
+    rate_at_zero,
+    slot_priors,
 )
 from speclet_formula.model import Model
 from speclet_formula.priors import Prior, log_density
 
 FIRST_SD = 0.3
-STEEPEST = 4.0  # an end that falls off faster is never reached
-FAR = np.array([1e-6, 2e-6])  # of an SD's own unit: near enough to zero to see how its prior's density ends there
 
 
 @dataclass(frozen=True)
@@ -80,7 +77,7 @@ class Natural:
 
 def parameters_of(model: Model) -> Parameters:
     """Collect what the SDs, correlations and other parameters of a model are, with their priors."""
-    slots = {slot.slot: slot.prior for slot in model.slots}
+    slots = slot_priors(model)
     parts, means = zip(*(_predictor(model, one, slots) for one in model.design.predictors), strict=True)
     own = tuple(_own(model, name, slots[name]) for name in model.family.parameters if name not in model.design.varying)
     return Parameters(parts, own, means)
@@ -104,65 +101,28 @@ def _own(model: Model, name: str, prior: Prior) -> OwnParameter:
     return OwnParameter(name, prior, "logit" if specification.parameter(name).is_share else "log", 1)
 
 
-def _predictor(model: Model, predictor: Predictor, slots: Mapping[str, Prior]) -> tuple[Variances, np.ndarray]:
+def _predictor(model: Model, predictor: Predictor, slots: SlotPriors) -> tuple[Variances, np.ndarray]:
     """Return the SDs of one linear predictor, and the prior's means of its coefficients."""
-    means = tuple(
-        (position, column)
-        for position, block in enumerate(predictor.groups)
-        for column, slot in enumerate(block.slots)
-        if isinstance(slots[slot].parameters["mu"], Prior)
-    )
+    means = group_means(predictor, slots)
     layout = layout_of(own_design(model.design, predictor), means)
-    sd_priors: list[Prior] = []
-    columns, partials = [], []
-    for position, block in enumerate(predictor.groups):
-        first, width = len(sd_priors), len(block.slots)
-        sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
-        columns.append(tuple(range(first, first + width)))
-        if block.correlated:
-            eta = number(slots[block.correlation], "eta")
-            pairs = combinations(range(width), 2)
-            partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
-    precisions, centre = _first(predictor, slots, layout)
-    ends = {
-        k: (0.0, 1.0) if prior.name == "Beta" else (number(prior, "lower"), number(prior, "upper"))
-        for k, prior in enumerate(sd_priors)
-        if prior.name in WITH_ENDS
-    }
-    units = np.concatenate([np.zeros(0), *(1 / _sizes(block.values) for block in predictor.groups)])
-    variances = Variances(layout, tuple(sd_priors), tuple(columns), tuple(partials), precisions, None, units, ends)
-    return variances, centre
+    priors = group_priors(predictor, slots)
+    variances = Variances(
+        layout=layout,
+        sd_priors=priors.sd_priors,
+        columns=priors.columns,
+        partials=priors.partials,
+        precisions=first_precisions(predictor, slots, means),
+        shared=None,
+        units=np.concatenate([np.zeros(0), *(1 / _sizes(block.values) for block in predictor.groups)]),
+        ends=priors.ends,
+    )
+    return variances, prior_means(predictor, slots, layout)
 
 
 def _sizes(values: np.ndarray) -> np.ndarray:
     """Return each column's root mean square; one for a column of zeros."""
     found = np.sqrt(np.mean(values**2, axis=0))
     return np.where(found > 0, found, 1.0)
-
-
-def _first(
-    predictor: Predictor, slots: Mapping[str, Prior], layout: CoefficientLayout
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the precisions of fixed effects' and group means' priors, and the prior's means of all coefficients."""
-    precisions: list[float] = []
-    centre = np.zeros(layout.size)
-    for term in predictor.fixed:
-        prior, width = slots[term.name], term.stop - term.start
-        flat = prior.name == "Flat"
-        sd = np.inf if flat else np.asarray(prior.parameters["sigma"], dtype=float)
-        precisions += list(np.broadcast_to(1 / np.square(sd), width))
-        centre[term.start : term.stop] = 0.0 if flat else np.asarray(prior.parameters["mu"], dtype=float)
-    for place, (number_of_block, column) in enumerate(layout.means):
-        mean = hyperprior(slots[predictor.groups[number_of_block].slots[column]], "mu")
-        precisions.append(1 / number(mean, "sigma") ** 2)
-        centre[layout.n_fixed + place] = number(mean, "mu")
-    for position, (block, start) in enumerate(zip(predictor.groups, layout.starts, strict=True)):
-        known = np.zeros(len(block.slots))
-        for column, slot in enumerate(block.slots):
-            if (position, column) not in layout.means:
-                known[column] = number(slots[slot], "mu")
-        centre[start : start + len(known) * len(block.levels)] = np.tile(known, len(block.levels))
-    return np.array(precisions), centre
 
 
 def natural_of(parameters: Parameters, theta: np.ndarray) -> Natural:
@@ -254,10 +214,8 @@ def edges_of(parameters: Parameters) -> tuple[tuple[int, float], ...]:
             if k in variances.ends:
                 found += [(start + k, 1.0), (start + k, -1.0)]
                 continue
-            with np.errstate(all="ignore"):
-                near, next_to_it = log_density(prior, FAR * float(variances.units[k]))
-                rate = float(1 + (next_to_it - near) / np.log(2.0))
-            if 0 < rate < STEEPEST:
+            rate = rate_at_zero(prior, float(variances.units[k]))
+            if rate < STEEPEST:
                 found.append((start + k, rate))
         start += variances.size
     return tuple(found)

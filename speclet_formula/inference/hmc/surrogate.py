@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy import optimize, sparse
 
-from speclet_formula.families import inverse_link, inverse_parameter_link, is_linear, specification_of
-from speclet_formula.families.links import FORWARD_LINKS, LINKS, ZEROS, Observations
-from speclet_formula.inference.algebra.equations import _prior_entries, _rows, pattern_of
+from speclet_formula.families import Family, inverse_link, inverse_parameter_link, is_linear, specification_of
+from speclet_formula.families.links import FORWARD_LINKS, LINKS, MEANS, ZEROS, Observations
+from speclet_formula.inference.algebra.equations import design_rows, pattern_of, prior_entries
 from speclet_formula.inference.algebra.numeric import CompiledRows, allocate, invert, row_spreads
 from speclet_formula.inference.algebra.sparse import sparse_matrix
 from speclet_formula.inference.algebra.symbolic import Array, Pattern, compiled
@@ -61,6 +61,14 @@ class Surrogate:
     codes: tuple[float, ...]  # what the kernel is told beside the family's parameters
     constant: Callable[[np.ndarray], float]  # (numbers) -> what no linear predictor changes
     threads: int
+
+    def __enter__(self) -> "Surrogate":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Forget what the kernel calls back."""
+        if len(self.codes) == 1:
+            kernels.CALLED_BACK.pop(int(self.codes[0]), None)
 
     def owns(self, values: np.ndarray) -> np.ndarray:
         """Return the family's parameters (N, e) as the kernel takes them."""
@@ -118,10 +126,10 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     for predictor, variances, centre in zip(
         design.predictors, parameters.predictors, parameters.prior_means, strict=True
     ):
-        W = _rows(own_design(design, predictor), variances.layout)
+        W = design_rows(own_design(design, predictor), variances.layout)
         blocks.append(W)
         offsets.append(predictor.offset + W @ centre)
-        above, right, numbers = _prior_entries(variances.layout)
+        above, right, numbers = prior_entries(variances.layout)
         entries.append((above + start, right + start, numbers + number))
         start += variances.layout.size
         number += 1 + int(numbers.max(initial=-1))
@@ -188,6 +196,14 @@ def _kernel(model: Model) -> tuple[Any, tuple[float, ...], Callable[[np.ndarray]
                 lambda numbers: float(0.5 * (log_weights - rows * np.log(2 * np.pi * numbers[0] ** 2))),
             )
         return kernels.kernel_of("varying_sigma"), (), lambda _: 0.0
+    known = specification_of(family)
+    if known.kink is not None and not design.varying and design.limits is None:
+        rows, at = len(design.response), np.zeros(1)
+        return (
+            kernels.kernel_of(family.name),
+            (float(LINKS.index(family.link)), 0.0),
+            lambda own: rows * known.log_density(at, at, dict(zip(known.parameters, own, strict=True)), None)[0],
+        )
     slot = next(_slots)
     kernels.CALLED_BACK[slot] = _differences(model)
     return kernels.kernel_of(""), (float(slot),), lambda _: 0.0
@@ -196,29 +212,47 @@ def _kernel(model: Model) -> tuple[Any, tuple[float, ...], Callable[[np.ndarray]
 def _differences(model: Model) -> kernels.Slopes:
     """Return log densities with their slopes by differences: trajectories need slopes, draws only densities."""
     family, design = model.family, model.design
+    kink = specification_of(family).kink
     constant = [name for name in family.parameters if name not in design.varying]
     sizes = [len(design.levels) - 1 if name == "threshold" else 1 for name in constant]
 
-    def density(eta: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    def named(eta: np.ndarray, numbers: np.ndarray) -> dict[str, Any]:
         parts = np.split(numbers, np.cumsum(sizes)[:-1]) if sizes else []
         parameters: dict[str, Any] = dict(zip(constant, parts, strict=True))
         for name, own in zip(design.varying, eta[1:], strict=True):
             parameters[name] = inverse_parameter_link(family, name, own)
-        return observed_log_density(family, design, slice(None), inverse_link(family, eta[0]), parameters)
+        return parameters
+
+    def density(eta: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        return observed_log_density(family, design, slice(None), inverse_link(family, eta[0]), named(eta, numbers))
+
+    def around(k: int, step: Any, eta: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        ahead, behind = eta.copy(), eta.copy()
+        ahead[k], behind[k] = eta[k] + step, eta[k] - step
+        return density(ahead, numbers), density(behind, numbers)
 
     def slopes(eta: np.ndarray, numbers: np.ndarray, out: np.ndarray) -> None:
         with np.errstate(all="ignore"):
             out[0] = here = density(eta, numbers)
             for k in range(len(eta)):
-                moved = eta.copy()
-                moved[k] = eta[k] + STEP
-                ahead = density(moved, numbers)
-                moved[k] = eta[k] - STEP
-                behind = density(moved, numbers)
+                ahead, behind = around(k, STEP, eta, numbers)
                 out[1 + k] = (ahead - behind) / (2 * STEP)
                 out[1 + len(eta) + k] = (ahead - 2 * here + behind) / STEP**2
+            if kink is not None:
+                width = _width(family, eta[0], kink(named(eta, numbers)))
+                ahead, behind = around(0, kernels.NEAR_A_KINK * width, eta, numbers)
+                out[1] = (ahead - behind) / (2 * kernels.NEAR_A_KINK * width)
+                ahead, behind = around(0, width, eta, numbers)
+                peak = specification_of(family).log_density(design.response, design.response, named(eta, numbers), None)
+                bend = (ahead - 2 * here + behind) / width**2
+                out[1 + len(eta)] = np.minimum(bend, -0.5 * out[1] ** 2 / np.maximum(peak - here, 1.0))
 
     return slopes
+
+
+def _width(family: Family, eta: np.ndarray, spread: Any) -> Any:
+    """Return on the link's scale how far a kink is to be levelled: a density that has one bends nowhere else."""
+    return np.minimum(spread / np.abs(MEANS[family.link](eta).first), np.inf if family.link == "identity" else 1.0)
 
 
 @dataclass(frozen=True, eq=False)

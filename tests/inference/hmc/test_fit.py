@@ -40,6 +40,8 @@ ROWS["heavy"] = ETA + 0.5 * RNG.standard_t(3, N)
 ROWS["level"] = pd.Categorical.from_codes(
     np.clip(np.floor(ETA + RNG.logistic(0, 1, N) + 1), 0, 3).astype(int), list("abcd"), ordered=True
 )
+ROWS["jumpy"] = ETA + RNG.laplace(0, 0.5, N)
+ROWS["late"] = ETA + RNG.normal(0, 0.3, N) + RNG.exponential(0.8, N)
 ROWS["spread"] = RNG.normal(ETA, np.exp(-0.5 + 0.4 * ROWS["x"]))
 
 FAMILIES: dict[str, tuple[Any, str]] = {
@@ -50,11 +52,23 @@ FAMILIES: dict[str, tuple[Any, str]] = {
     "gamma": ("size ~ x + (1 | g)", "gamma"),
     "beta": ("part ~ x + (1 | g)", "beta"),
     "t": ("heavy ~ x + (1 | g)", "t"),
+    "laplace": ("jumpy ~ x + (1 | g)", "laplace"),
+    "asymmetric laplace": ("jumpy ~ x + (1 | g)", "asymmetriclaplace"),
+    "exgaussian": ("late ~ x + (1 | g)", "exgaussian"),
+    "b": (["jumpy ~ x + (1 | g)", "b ~ x"], "laplace"),
     "cumulative": ("level ~ x + (1 | g)", "cumulative"),
     "zero-inflated": (["zeros ~ x + (1 | g)", "psi ~ x"], "zero_inflated_poisson"),
     "sigma": (["spread ~ x + (1 | g)", "sigma ~ x + (1 | h)"], "gaussian"),
 }
-IN_EVERY_TEST = ("binomial", "negative binomial with offset", "cumulative", "zero-inflated", "sigma")
+IN_EVERY_TEST = (
+    "binomial",
+    "negative binomial with offset",
+    "cumulative",
+    "zero-inflated",
+    "sigma",
+    "laplace",
+    "exgaussian",
+)
 
 
 def family_model(name: str) -> sf.Model:
