@@ -50,7 +50,8 @@ _DEFAULTS: Mapping[str, Any] = {
 }  # fmt: skip
 MOST_DRAWS = 10_000_000  # of all chains
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
-LEAST_PROPOSALS = 1900  # that draws rest on, where an evaluation costs little
+LEAST_PROPOSALS = (1000, 1900)  # that few draws rest on, and as many as there are, where an evaluation costs little,
+MOST_FOR_A_DRAW = 16  # though for each of them no more than so many
 PROPOSALS_PER_PARAMETER = 0.7  # more for each draw, with each parameter beyond ...
 FEW_PARAMETERS = 4  # ... these: their proposals cover the posterior less well
 COSTLY = 100_000  # numbers to go through from which on an evaluation of exact takes a millisecond, and is saved
@@ -157,7 +158,8 @@ def evaluations(work: float, variances: int, draws: int) -> tuple[float, float]:
     more = 1 + PROPOSALS_PER_PARAMETER * max(variances - FEW_PARAMETERS, 0)
     if work >= COSTLY:
         return 400 + 60.0 * variances + 2 * variances**2, draws * more
-    return 200.0 * variances**2, max(draws, LEAST_PROPOSALS) * more
+    least = min(max(MOST_FOR_A_DRAW * draws, LEAST_PROPOSALS[0]), LEAST_PROPOSALS[1])
+    return 30.0 * variances**3, max(draws, least) * more
 
 
 def time_in_words(seconds: float) -> str:

@@ -72,14 +72,27 @@ def mixing(draws: Array) -> Mixing:
 def _mixing_of_block(draws: Array) -> tuple[Array, Array, Array]:
     """Return R-hat, bulk ESS and tail ESS of (parameters, chains, draws), all finite."""
     halves = _split(draws)
-    scores = _normal_scores(halves)
+    scores, ordered = _normal_scores(halves)
     r_hat = np.full(len(draws), np.nan)
     if draws.shape[1] > 1:
-        centre = np.median(halves.reshape(len(halves), -1), axis=1)[:, None, None]
-        r_hat = np.fmax(_r_hat(scores), _r_hat(_normal_scores(np.abs(halves - centre))))
-    limits = np.quantile(draws, TAIL_PROBABILITIES, axis=(1, 2))
-    tails = [_effective_size((_split(draws) <= limit[:, None, None]).astype(np.float64)) for limit in limits]
+        middle = ordered.shape[1] // 2  # of an even number: a draw and its mirror image tie as in `numpy.median`
+        centre = ((ordered[:, middle - 1] + ordered[:, middle]) / 2)[:, None, None]
+        r_hat = np.fmax(_r_hat(scores), _r_hat(_normal_scores(np.abs(halves - centre))[0]))
+    if draws.shape[2] % 2:  # a middle draw is in no half
+        ordered = np.sort(draws.reshape(len(draws), -1), axis=1)
+    limits = quantiles_of_sorted(ordered, TAIL_PROBABILITIES)
+    tails = [_effective_size((halves <= limit[:, None, None]).astype(np.float64)) for limit in limits]
     return r_hat, _effective_size(scores), np.minimum(*tails)
+
+
+def quantiles_of_sorted(ordered: Array, probabilities: tuple[float, ...]) -> Array:
+    """Return quantiles (probabilities, rows) of rows (rows, n) that ascend, as `numpy.quantile` has them."""
+    places = (ordered.shape[1] - 1) * np.asarray(probabilities)
+    below = np.floor(places).astype(np.int64)
+    above = np.minimum(below + 1, ordered.shape[1] - 1)
+    low, high = ordered.T[below], ordered.T[above]
+    quantiles: Array = low + (high - low) * (places - below)[:, None]
+    return quantiles
 
 
 def _split(draws: Array) -> Array:
@@ -88,22 +101,27 @@ def _split(draws: Array) -> Array:
     return np.concatenate([draws[:, :, :half], draws[:, :, -half:]], axis=1)
 
 
-def _normal_scores(draws: Array) -> Array:
-    """Replace draws by the normal quantiles of their ranks within the parameter; ties share their average rank."""
+def _normal_scores(draws: Array) -> tuple[Array, Array]:
+    """Replace draws by the normal quantiles of their ranks within the parameter, and return the draws in order as well.
+
+    Ties share their average rank.
+    """
     from scipy.special import ndtri
 
     flat = draws.reshape(len(draws), -1)
-    size = flat.shape[1]
+    size, ordered = flat.shape[1], np.sort(flat, axis=1)
     order = np.argsort(flat, axis=1)
-    ordered = np.take_along_axis(flat, order, axis=1)
-    ranks = np.broadcast_to(np.arange(1.0, size + 1), flat.shape)
-    if (ordered[:, 1:] == ordered[:, :-1]).any():
-        ranks = _average_ties(ordered)
+    order += size * np.arange(len(flat))[:, None]
     # Ranks are whole or half numbers, so that one short table serves every parameter.
     table = ndtri((np.arange(2 * size + 1) / 2 - 3 / 8) / (size + 1 / 4))
-    scores = np.empty_like(flat)
-    np.put_along_axis(scores, order, table[(2 * ranks).astype(np.int64)], axis=1)
-    return scores.reshape(draws.shape)
+    of_ranks = np.broadcast_to(table[2::2], flat.shape)
+    tied = (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+    if tied.any():
+        of_ranks = of_ranks.copy()
+        of_ranks[tied] = table[(2 * _average_ties(ordered[tied])).astype(np.int64)]
+    scores = np.empty(flat.size)
+    scores[order.ravel()] = of_ranks.ravel()
+    return scores.reshape(draws.shape), ordered
 
 
 def _average_ties(ordered: Array) -> Array:

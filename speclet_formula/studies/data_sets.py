@@ -24,6 +24,7 @@ from speclet_formula.inference.refit import with_response
 from speclet_formula.model import Model
 from speclet_formula.model.observation import observed_log_density
 from speclet_formula.posterior import Fit
+from speclet_formula.posterior.convergence import quantiles_of_sorted
 from speclet_formula.posterior.draws import Draws, draws_of
 from speclet_formula.posterior.prior_draws import truth_from_priors
 from speclet_formula.prediction.linear_predictors import linear_predictor
@@ -291,15 +292,16 @@ def _scalar_row(scalar: Scalar, implied: ImpliedTruth, lme4: float, ranked: int)
 
 def _single(key: str, term: str, group: str, kind: str, draws: np.ndarray, truth: float, ranked: int) -> Row:
     """Return the row of one quantity."""
-    lo, hi = np.quantile(draws, [0.05, 0.95])
-    median, sd = float(np.median(draws)), float(draws.std(ddof=1))
+    ordered = np.sort(draws)[None]
+    lo, median, hi = map(float, quantiles_of_sorted(ordered, (0.05, 0.5, 0.95))[:, 0])
+    sd = float(draws.std(ddof=1))
     z = standardised(draws, truth, logarithmic=kind in LOGARITHMIC)
     return _row(
-        parameter=key, term=term, group=group, n_values=1, truth=truth, median=median, sd=sd, lo=float(lo),
-        hi=float(hi), error=median - truth, squared=(median - truth) ** 2, width90=float(hi - lo), z=z, z_squared=z**2,
+        parameter=key, term=term, group=group, n_values=1, truth=truth, median=median, sd=sd, lo=lo,
+        hi=hi, error=median - truth, squared=(median - truth) ** 2, width90=hi - lo, z=z, z_squared=z**2,
         pit=float(np.mean(draws < truth)), rank=rank_among(draws, truth, ranked),
-        **{"class": kind}, **_coverage(draws[:, None], np.array([truth])),
-        **(_claims(draws[:, None], np.array([truth])) if kind not in POSITIVE else {}),
+        **{"class": kind}, **_coverage(ordered, np.array([truth])),
+        **(_claims(ordered, np.array([truth])) if kind not in POSITIVE else {}),
     )  # fmt: skip
 
 
@@ -309,20 +311,19 @@ def rank_among(draws: np.ndarray, truth: float, ranked: int) -> int:
     return int(np.sum(draws[kept] < truth))
 
 
-def _coverage(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Return the share of columns whose equal-tailed interval holds the truth, for each mass."""
+def _coverage(ordered: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Return the share of rows of ordered draws whose equal-tailed interval holds the truth, for each mass."""
     shares = {}
     for name, mass in MASSES.items():
-        lo, hi = np.quantile(draws, [(1 - mass) / 2, (1 + mass) / 2], axis=0)
+        lo, hi = quantiles_of_sorted(ordered, ((1 - mass) / 2, (1 + mass) / 2))
         shares[name] = float(np.mean((lo <= truth) & (truth <= hi)))
     return shares
 
 
-def _claims(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Count the columns whose 95 % interval excludes 0, and sum up what they claim and what is true of them."""
-    lo, hi = np.quantile(draws, [0.025, 0.975], axis=0)
+def _claims(ordered: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Count the rows whose 95 % interval excludes 0, and sum up what they claim and what is true of them."""
+    lo, estimates, hi = quantiles_of_sorted(ordered, (0.025, 0.5, 0.975))
     claimed = (lo > 0) | (hi < 0)
-    estimates = np.median(draws, axis=0)
     return {
         "claims": int(claimed.sum()),
         "wrong": int(np.sum(claimed & (np.sign(estimates) != np.sign(truth)))),
@@ -334,9 +335,9 @@ def _claims(draws: np.ndarray, truth: np.ndarray) -> dict[str, float]:
 def _block_row(block: Block) -> Row:
     """Return the row of a block: means over its levels, truth and draws centred within it."""
     truth = block.truth - block.truth.mean()
-    draws = block.draws - block.draws.mean(axis=1, keepdims=True)
-    estimates, sds = np.median(draws, axis=0), draws.std(axis=0, ddof=1)
-    lo, hi = np.quantile(draws, [0.05, 0.95], axis=0)
+    ordered = np.sort((block.draws - block.draws.mean(axis=1, keepdims=True)).T, axis=1)
+    lo, estimates, hi = quantiles_of_sorted(ordered, (0.05, 0.5, 0.95))
+    sds = ordered.std(axis=1, ddof=1)
     errors = estimates - truth
     moving = sds > 0
     z = errors[moving] / sds[moving]
@@ -345,7 +346,7 @@ def _block_row(block: Block) -> Row:
         sd=float(np.sqrt(np.mean(sds**2))), error=float(errors.mean()), squared=float(np.mean(errors**2)),
         width90=float(np.mean(hi - lo)), z=float(z.mean()) if len(z) else float("nan"),
         z_squared=float(np.mean(z**2)) if len(z) else float("nan"),
-        **{"class": "effects"}, **_coverage(draws, truth), **_claims(draws, truth),
+        **{"class": "effects"}, **_coverage(ordered, truth), **_claims(ordered, truth),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.algebra.dense import DenseMatrix
 from speclet_formula.inference.algebra.matrix import CompressedRows, Equations, Factors, Matrix
 
+FEWEST_LEADING = 16  # levels of a factor that are worth an elimination of their own
 MOST_DENSE = 150  # coefficients up to which whole matrices are as quick as sparse ones, whose loops must be compiled
 ROWS_AT_ONCE = 2**20  # of W, whose products are added up
 RIDGE = 1e-10  # of the largest diagonal entry: what makes collinear columns' equations solvable
@@ -178,9 +179,9 @@ def build_system(
     by_classes = algebra == "auto" and not dense
     equations: Equations | None = _by_classes(layout, gram, pattern, sums.moment, prior) if by_classes else None
     if equations is None:
-        equations = _equations(
-            matrix_of(layout.size, pattern, prior[:2], ranks=ranks_of(layout)), gram, sums.moment, prior
-        )
+        ranks = ranks_of(layout)
+        matrix = _whole(layout) if dense else matrix_of(layout.size, pattern, prior[:2], ranks=ranks)
+        equations = _equations(matrix, gram, sums.moment, prior)
     system = System(
         layout=layout,
         W=sums.W,
@@ -205,6 +206,14 @@ def _by_classes(layout: CoefficientLayout, gram: Any, pattern: Any, moment: np.n
     from speclet_formula.inference.algebra.patterned import patterned_equations
 
     return patterned_equations(gram, pattern, moment, prior, ranks_of(layout))
+
+
+def _whole(layout: CoefficientLayout) -> DenseMatrix:
+    """Return a whole matrix; a factor of many levels leads: a row of W meets only one of them."""
+    ranks = ranks_of(layout)
+    first = int(np.argmax(layout.levels)) if layout.levels else 0
+    lead = layout.levels[first] if layout.levels and layout.widths[first] == 1 else 0
+    return DenseMatrix(np.argsort(ranks, kind="stable"), lead if lead >= FEWEST_LEADING else 0)
 
 
 def ranks_of(layout: CoefficientLayout) -> np.ndarray:

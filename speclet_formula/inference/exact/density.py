@@ -200,6 +200,11 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
     log_determinant = np.full(n, np.log(known).sum())
     numbers = [np.broadcast_to(variances.precisions, (n, len(variances.precisions)))]
     for block, positions in enumerate(variances.columns):
+        if len(positions) == 1:
+            sizes = sds[:, positions[0]]
+            numbers.append(sizes[:, None] ** -2.0)
+            log_determinant = log_determinant - 2 * variances.layout.levels[block] * np.log(sizes)
+            continue
         scaled = correlation_factors(variances, block, partial) * sds[:, list(positions), None]
         inverse = np.linalg.inv(scaled)
         rows, columns = np.triu_indices(len(positions))

@@ -35,7 +35,7 @@ from speclet_formula.inference.exact.density import (
     theta_of,
     why_not_exact,
 )
-from speclet_formula.inference.exact.modes import SlopedDensity, find_mode
+from speclet_formula.inference.exact.modes import SlopedDensity, climb, find_mode
 from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, metropolis
 from speclet_formula.inference.plans import COSTLY, SamplingPlan, evaluations, time_in_words
 from speclet_formula.model import Model
@@ -165,7 +165,7 @@ def _sample_variances(
         missing = wanted * thin - len(proposals.points)
         if missing > 0:
             proposals = draw_more(density, mixture, proposals, rng, missing)
-        path = metropolis(proposals, plan.chains, rng)[:, thin - 1 :: thin]
+        path = metropolis(proposals, plan.chains, rng)[:, thin - 1 :: thin][:, : plan.draws]
         if thin >= MOST_THINNED[cost] or _mixed(proposals.points[path], judged):
             break
         thin = min(2 * thin, MOST_THINNED[cost])
@@ -274,7 +274,10 @@ def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:
 
 
 def _mode(marginal: Marginal, start: np.ndarray) -> np.ndarray:
-    return find_mode(lambda theta: log_posterior(marginal, theta), start, sloped=_sloped(marginal))
+    sloped = _sloped(marginal)
+    if sloped is not None:
+        return find_mode(sloped, start)
+    return np.asarray(climb(lambda theta: log_posterior(marginal, theta), start[None])[0])
 
 
 def _starts(variances: Variances) -> np.ndarray:

@@ -12,7 +12,15 @@ from itertools import combinations
 import numpy as np
 from scipy import special
 
-from speclet_formula.inference.exact.modes import LogDensity, SlopedDensity, curvature, find_mode, find_modes, held
+from speclet_formula.inference.exact.modes import (
+    LogDensity,
+    SlopedDensity,
+    climb,
+    curvature,
+    find_mode,
+    find_modes,
+    held,
+)
 
 Edge = tuple[int, float]  # a coordinate and the rate at which the log density falls along it, to the left if positive
 
@@ -20,6 +28,7 @@ DEGREES = 5.0  # of freedom of the components: tails heavier than a posterior's
 ROUNDS = 8
 MOST_COMPONENTS = 8
 OPTIMISM = 0.7  # a small round can miss the tails; the final draws must reach this share of its efficiency
+FEWEST_OTHERS = 0.5  # of the draws that are wanted: those that no fitting has looked at
 WIDE = 0.05  # share of a component that is twice as wide as all others together
 BEYOND = 8.0  # in an edge's own units beyond the mode: so far out the density is its end
 SLIGHTEST = np.log(1e-5)  # share of an edge that is worth a component, ...
@@ -123,15 +132,17 @@ def draw_proposals(
     edges: Sequence[Edge] = (),
     sloped: SlopedDensity | None = None,
 ) -> tuple[Mixture, Proposals]:
-    """Fit a mixture by rounds of `draws` points; return it with `wanted` draws from it.
+    """Fit a mixture by rounds of `draws` points; return it with `wanted` draws from it, or more.
 
-    Where these turn out much less efficient than the last round promised, they found what it had missed: the mixture
-    is fitted to them and drawn from again.
+    The last round's are among them where they ended the fitting; the best of several rounds is the luckiest, too.
+    Where the others turn out much less efficient than it promised, they found what it had missed: the mixture is fitted
+    to them and drawn from again.
     """
     mixture, trial = fit_proposal(density, starts, rng, draws=draws, good=good, edges=edges, sloped=sloped)
-    proposals = propose(density, mixture, rng, wanted)
+    missing = max(wanted - draws, FEWEST_OTHERS * wanted) if trial.efficiency > good else wanted
+    proposals = propose(density, mixture, rng, int(missing))
     if proposals.efficiency > OPTIMISM * trial.efficiency:
-        return mixture, proposals
+        return mixture, proposals if missing == wanted else _together(trial, proposals)
     refitted = _refitted(proposals, rng, MOST_COMPONENTS, mixture)
     again = propose(density, refitted, rng, wanted)
     return (mixture, proposals) if proposals.efficiency > again.efficiency else (refitted, again)
@@ -141,7 +152,12 @@ def draw_more(
     density: LogDensity, mixture: Mixture, proposals: Proposals, rng: np.random.Generator, count: int
 ) -> Proposals:
     """Return the proposals that came from a mixture with `count` more of the same."""
-    joined = _joined(proposals, propose(density, mixture, rng, count))
+    return _together(proposals, propose(density, mixture, rng, count))
+
+
+def _together(proposals: Proposals, more: Proposals) -> Proposals:
+    """Return two sets of draws from one mixture as one."""
+    joined = _joined(proposals, more)
     return replace(joined, efficiency=_efficiency(joined.log_weights))
 
 
@@ -280,12 +296,12 @@ def _with_edges(
     density: LogDensity, mixture: Mixture, edges: Sequence[Edge], mass: float, sloped: SlopedDensity | None
 ) -> Mixture:
     """Add components for single edges, and for two that meet where both have much of the mass."""
-    laid = [(edge, *_at_edges(density, mixture, (edge,), sloped)) for edge in edges]
+    laid = [(edge, *part) for edge, part in zip(edges, _at_edges(density, mixture, edges, sloped), strict=True)]
     laid = sorted((one for one in laid if one[1] - mass > SLIGHTEST), key=lambda one: -one[1])[:MOST_EDGES]
     parts = [(log, part) for _, log, part in laid]
     notable = [edge for edge, log, _ in laid if log - mass > NOTABLE]
-    meeting = (pair for pair in combinations(notable, 2) if pair[0][0] != pair[1][0])
-    parts += [_at_edges(density, mixture, pair, sloped) for pair in meeting]
+    meeting = [pair for pair in combinations(notable, 2) if pair[0][0] != pair[1][0]]
+    parts += _at_edges(density, mixture, meeting, sloped)
     found = mixture
     for log, (mean, factor, rates) in parts:
         share = float(np.clip(np.exp(log - mass), *SHARES))
@@ -294,28 +310,40 @@ def _with_edges(
 
 
 def _at_edges(
-    density: LogDensity, mixture: Mixture, edges: Sequence[Edge], sloped: SlopedDensity | None
-) -> tuple[float, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Return the log mass near edges, roughly, and the mean, factor and rates of a component that lies there.
+    density: LogDensity,
+    mixture: Mixture,
+    edges: Sequence[Edge | tuple[Edge, Edge]],
+    sloped: SlopedDensity | None,
+) -> list[tuple[float, tuple[np.ndarray, np.ndarray, np.ndarray]]]:
+    """Return the log mass near edges, or where two meet, roughly, and a component's mean, factor and rates there.
 
     In y = exp(rate (x - mode)) the density is smooth at the edge, y = 0, and the mode is at 1.
     """
-    size, origin = len(mixture.origin), mixture.origin
-    rates = np.zeros(size)
-    for coordinate, rate in edges:
-        rates[coordinate] = rate
+    rates = np.zeros((len(edges), len(mixture.origin)))
+    for row, places in zip(rates, edges, strict=True):
+        for coordinate, rate in np.reshape(places, (-1, 2)):
+            row[int(coordinate)] = rate
     ends = rates != 0
-    out = origin.copy()
-    out[ends] -= BEYOND / rates[ends]
+    out = mixture.origin - np.divide(BEYOND, rates, out=np.zeros_like(rates), where=ends)
+    if sloped is None and edges:
+        out = climb(density, out, free=~ends, steps=EDGE_STEPS)
+    for start, free in zip(out, ~ends, strict=True):
+        if sloped is not None and free.any():
+            start[free] = find_mode(held(sloped, start.copy(), free), start[free], steps=EDGE_STEPS)
+    return [_at_edge(density, mixture.origin, *place) for place in zip(out, rates, strict=True)]
+
+
+def _at_edge(
+    density: LogDensity, origin: np.ndarray, out: np.ndarray, rates: np.ndarray
+) -> tuple[float, tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Return the same of one place, where the other parameters have their best values already."""
+    size, ends = len(origin), rates != 0
 
     def at(others: np.ndarray, point: np.ndarray) -> np.ndarray:
         whole = np.repeat(point[None], len(others), axis=0)
         whole[:, ~ends] = others
         return density(whole) - _flattened(whole, rates, origin)[1]
 
-    if not ends.all():
-        steep = None if sloped is None else held(sloped, out.copy(), ~ends)
-        out[~ends] = find_mode(lambda others: at(others, out), out[~ends], steps=EDGE_STEPS, sloped=steep)
     height = float(at(out[None, ~ends], out)[0])
     sizes = np.ones(int(ends.sum()))
     for k, place in enumerate(np.flatnonzero(ends)):

@@ -350,7 +350,7 @@ def _moved(surrogate: Surrogate, own: np.ndarray, middle: np.ndarray, spread: np
     slopes = np.empty((max(4, 1 + 2 * len(middle)), middle.shape[1]))
     surrogate_slopes(surrogate, middle, own, slopes)
     concave = bool((slopes[1 + len(middle) : 1 + 2 * len(middle)] < 0).all())
-    concave = concave and (spread is None or not surrogate.model.design.thresholds)
+    concave = concave and (spread is None or is_linear(surrogate.model.family))
     centre = _at(middle, spread, most_gain=np.inf if concave else MOST_GAIN)
     problem = surrogate.problem._replace(centre=centre, settled=False)
     if not surrogate.parameters.own:

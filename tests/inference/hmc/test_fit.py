@@ -225,3 +225,18 @@ def test_awkward_responses_come_to_an_end(table: dict[str, Any], family: str) ->
     assert fitted.method == "hmc"
     assert all(np.isfinite(values).all() for values in fitted.idata["posterior"].data_vars.values())
     assert fitted.diagnostics.verdict == "converged"
+
+
+def test_groups_of_zeros_among_large_counts_do_not_lead_astray() -> None:
+    # Guides that kill: next to counts of hundreds their rows promise any gain where a quadratic is taken at its word.
+    rng = np.random.default_rng(16)
+    guides = 300 * np.exp(rng.normal(0.0, 0.3, 80)).repeat(5)
+    lost = np.repeat(np.arange(40) % 5 == 0, 10)
+    table = pd.DataFrame(
+        {"gene": np.repeat(np.arange(40), 10).astype(str), "guide": np.repeat(np.arange(80), 5).astype(str)}
+    )
+    table["count"] = rng.poisson(np.where(lost, 0.3, guides) * rng.gamma(3.0, 1 / 3, 400))
+    model = sf.Model("count ~ 1 + (1 | gene) + (1 | guide)", table, family="negativebinomial")
+    fitted = sf.fit(model, method="hmc", draws=500, random_seed=17)
+    assert fitted.diagnostics.verdict == "converged"
+    assert fitted.idata["posterior"]["1|gene_sigma"].mean() < 5
