@@ -1,5 +1,7 @@
 """Hamiltonian Monte Carlo around a Gaussian: against exact integration, quadrature and long runs of NUTS."""
 
+import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,11 @@ import pytest
 from scipy import special, stats
 
 import speclet_formula as sf
+from speclet_formula.inference.hmc.chain import run_chain
+from speclet_formula.inference.hmc.chains import Chains
+from speclet_formula.inference.hmc.parameters import first_theta, parameters_of
+from speclet_formula.inference.hmc.surrogate import centred, surrogate_of
+from speclet_formula.inference.plans import plan_of
 from tests.inference.exact.test_fit import MODELS as GAUSSIAN_MODELS, STANDARD_ERRORS, TABLE, summaries
 
 RNG = np.random.default_rng(77)
@@ -254,3 +261,22 @@ def test_groups_of_zeros_among_large_counts_do_not_lead_astray() -> None:
     fitted = sf.fit(model, method="hmc", draws=500, random_seed=17)
     assert fitted.diagnostics.verdict == "converged"
     assert fitted.idata["posterior"]["1|gene_sigma"].mean() < 5
+
+
+def test_an_interrupt_stops_all_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = family_model("gamma")
+    surrogate, theta = centred(surrogate_of(model), first_theta(model, parameters_of(model)))
+    plan = plan_of({"draws": 300_000, "chains": 2, "cores": 2})
+    chains = Chains(surrogate, theta, plan, np.random.default_rng(18))
+    whole, seen = run_chain, []
+
+    def broken(*arguments: Any) -> None:
+        whole(*arguments)
+        seen.append(len(arguments[4].places))
+        if len(seen) == 6:
+            os.kill(os.getpid(), signal.SIGINT)  # which the main thread answers, as it does Ctrl-C
+
+    monkeypatch.setattr("speclet_formula.inference.hmc.chains.run_chain", broken)
+    with pytest.raises(KeyboardInterrupt):
+        chains.draw(np.zeros(0, dtype=np.int64))
+    assert sum(seen) < 300_000  # of 600,000: neither chain went on to its end
