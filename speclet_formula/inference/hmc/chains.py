@@ -115,7 +115,7 @@ class Chains:
         for turn, rounds in enumerate(pilots):
             found = self._run(rounds, nothing)
             moved = found.moved
-            seen.append(found.theta.reshape(-1, found.theta.shape[2]))
+            seen.append(np.concatenate(found.theta))
             if found.accepted < EAGER:
                 self.kicks = min(MOST_KICKS, int(np.ceil(self.kicks * (2 if found.accepted < SHY else 1.25))))
             elif turn and moved > RARELY:
