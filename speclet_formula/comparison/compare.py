@@ -58,7 +58,7 @@ class Comparison(Printed):
         * `weight`: weight in the stack of models that predicts best;
         * `n_high_k`: rows whose Pareto k is high or could not be estimated;
         * `n_redone`: rows, or levels, whose Pareto k was high, for which the variances were drawn anew without them;
-        * `kind`: "integrated" or "conditional", as `loo` explains, or "refitted", as `kfold`;
+        * `kind`: "integrated", "own level" or "conditional", as `loo` explains, or "refitted", as `kfold`;
         * `verdict`: that of the fit's diagnostics: "converged", "doubtful" or "failed".
     sentence : str
         What the table means.

@@ -27,9 +27,9 @@ def glance(fit: Fit | PointFit, *, loo: bool = False) -> pd.DataFrame:
         * `sigma`: the residual standard deviation, 1 for a family without one, missing where it has a formula;
         * of a PointFit `logLik`, `AIC`, `BIC`, `REMLcrit` (by "reml") or `deviance` (-2 logLik, by "ml"), and
           `df_residual`, rows less parameters;
-        * of a Fit with `loo` also `elpd_loo`, `looic` (-2 elpd_loo), `p_loo`, `se_elpd_loo`, `kind` ("integrated" or
-          "conditional", as `loo` explains) and `caveat`: why these cannot be trusted and what to do, empty where they
-          can.
+        * of a Fit with `loo` also `elpd_loo`, `looic` (-2 elpd_loo), `p_loo`, `se_elpd_loo`, `kind` ("integrated", "own
+          level" or "conditional", as `loo` explains) and `caveat`: why these cannot be trusted and what to do, empty
+          where they can.
 
     Raises
     ------

@@ -1,7 +1,8 @@
 """Leave-one-out of each row, by the estimate that serves its model, or of some rows that stand for all.
 
-Conditional: the density of a row given the group effects of each draw. Integrated: given the variances of each draw
-alone, all coefficients being integrated out. Both are Pareto-smoothed; adding up is left to `loo`.
+Integrated: the density of a row given the variances of each draw alone, all coefficients of a Gaussian model being
+integrated out. Own level: given all of the draw but the effect of the row's own level. Conditional: given all of the
+draw. All are Pareto-smoothed; adding up is left to `loo`.
 
 Of some rows: the difference estimator of Magnusson et al. (2020). The guesses are added up, and what they miss is
 estimated from the rows that were drawn. It is unbiased whatever the guesses are; good ones make its error small. What a
@@ -26,8 +27,7 @@ from speclet_formula.inference.exact.leave_one_out import left_out_blocks, redra
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.convergence import log_sum_exp, smooth_weights
 from speclet_formula.posterior.draws import Draws, draws_of
-from speclet_formula.prediction import BLOCK_BYTES, log_likelihood_blocks
-from speclet_formula.prediction.linear_predictors import row_blocks
+from speclet_formula.prediction import BLOCK_BYTES
 
 EFFICIENCY_SAMPLE = 1000  # parameters whose effective draws are averaged: it only sets the length of the tail
 # Draws of the variances that the integrated estimate uses. There are a handful of variances, so that 1,000 draws leave
@@ -44,6 +44,9 @@ SEED = 103  # of refits, so that an estimate is the same each time
 CERTAIN = 0.5  # share of the looked-at rows that are the least likely ones
 FEWEST_CERTAIN = 8  # rows in all, from which on some are
 IN_EACH = 4  # rows drawn from each stratum: fewer tell too little of its spread
+
+
+type Kind = Literal["integrated", "own level", "conditional"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,14 +67,15 @@ class Drawn:
 class Pointwise:
     """What leave-one-out says of each row, or of m rows that were drawn."""
 
-    kind: Literal["integrated", "conditional"]
+    kind: Kind
     elpd: np.ndarray  # (m,)
     p: np.ndarray  # (m,) the row's part in the effective number of parameters
     k: np.ndarray  # (m,) Pareto k
     n_draws: int
-    n_redone: int  # rows for which the variances were drawn anew, without the row
+    n_redone: int  # rows for which the variances, or all parameters, were drawn anew, without the row
     guesses: tuple[np.ndarray, np.ndarray] | None = None  # (n,) of elpd and p for all rows, where some were drawn
     drawn: Drawn | None = None
+    groups: tuple[str, ...] = ()  # whose effects are integrated, of kind "own level"
 
 
 @dataclass(frozen=True)
@@ -85,28 +89,6 @@ class Total:
 
 type Choice = Callable[[np.ndarray], Drawn]  # of rows, by guesses of their densities
 type Smoothing = Callable[[np.ndarray, float], tuple[np.ndarray, np.ndarray]]
-
-
-def conditional_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = False) -> Pointwise:
-    """Estimate each row's elpd from its density given the group effects of each draw.
-
-    The guess for all rows is their density at the posterior's means.
-    """
-    draws = draws_of(fit)
-    n, efficiency = len(fit.model.design.response), relative_efficiency(draws)
-    guesses = None if choose is None else (_density_at_means(fit), np.zeros(n))
-    drawn = choose(guesses[0]) if choose and guesses else None
-    chosen = drawn.rows if drawn else None
-    n = n if chosen is None else len(chosen)
-    elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
-    smoothed = _smoothing(n, len(draws), threads=1)
-    blocks = log_likelihood_blocks(fit.model, draws, chosen)
-    for _ in _shown(len(list(row_blocks(n, len(draws)))), progress):
-        rows, block = next(blocks)
-        elpd[rows], k[rows] = smoothed(block, efficiency)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            p[rows] = log_sum_exp(np.ascontiguousarray(block.T)) - math.log(len(block)) - elpd[rows]
-    return Pointwise("conditional", elpd, p, k, len(draws), n_redone=0, guesses=guesses, drawn=drawn)
 
 
 def integrated_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = False) -> Pointwise:
@@ -125,9 +107,9 @@ def integrated_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = 
     chosen = drawn.rows if drawn else None
     n, n_draws = len(model.design.response if chosen is None else chosen), len(draws.sds)
     elpd, p, k = np.empty(n), np.empty(n), np.empty(n)
-    smoothed = _smoothing(n, n_draws, threads=marginal.threads)
+    smoothed = smoothing(n, n_draws, threads=marginal.threads)
     blocks = left_out_blocks(marginal, draws, chosen)
-    for _ in _shown(-(-n // rows_at_once(marginal, draws)), progress):
+    for _ in shown(-(-n // rows_at_once(marginal, draws)), progress):
         rows, block, p[rows] = next(blocks)
         elpd[rows], k[rows] = smoothed(block, efficiency)
         del block  # before the next one is made
@@ -141,7 +123,7 @@ def integrated_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = 
     return Pointwise("integrated", elpd, p, k, n_draws, n_redone=len(high), guesses=guesses, drawn=drawn)
 
 
-def _shown(count: int, progress: bool) -> Iterator[int]:
+def shown(count: int, progress: bool) -> Iterator[int]:
     """Count blocks of rows, and show how many there still are where there is more than one."""
     return with_progress(range(count), "blocks of rows", count, shown=progress and count > 1)
 
@@ -207,11 +189,6 @@ def total(values: np.ndarray, drawn: Drawn, guesses: np.ndarray) -> Total:
     return Total(value + n * centre, error, math.sqrt(n * variance))
 
 
-def _density_at_means(fit: Fit) -> np.ndarray:
-    """Return the log density (n,) of each row at the posterior's means."""
-    return np.concatenate([block[0] for _, block in log_likelihood_blocks(fit.model, draws_of(fit).mean())])
-
-
 def _at_mean_variances(marginal: Marginal, draws: DrawnVariances) -> tuple[np.ndarray, np.ndarray]:
     """Return each row's log density given the others, and its leverage, (n,), at the means of the variances."""
     means = DrawnVariances(draws.sds.mean(axis=0, keepdims=True), draws.partial.mean(axis=0, keepdims=True))
@@ -257,7 +234,7 @@ def relative_efficiency(draws: Draws) -> float:
     return float(known.mean() / len(draws)) if len(known) else 1.0
 
 
-def _smoothing(n_rows: int, n_draws: int, *, threads: int) -> Smoothing:
+def smoothing(n_rows: int, n_draws: int, *, threads: int) -> Smoothing:
     """Return what gives elpd and Pareto k of rows from log densities (draws, rows) and the draws' efficiency."""
     if n_rows * n_draws < MANY_DENSITIES:
         return _smoothed

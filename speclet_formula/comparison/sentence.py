@@ -61,7 +61,7 @@ def caveat(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> str:
     ----------
     fit : Fit
     kind : str
-        "integrated" or "conditional".
+        "integrated", "own level" or "conditional".
     n_high, n_rows : int
         Rows with a high Pareto k, of all rows.
     good_k : float
@@ -125,7 +125,7 @@ def _reasons(fit: Fit, kind: str, n_high: int, n_rows: int, good_k: float) -> li
             "favours the model"
         )
     if n_high:
-        high = ", and its elpd is usually too high" if kind == "conditional" else ""
+        high = "" if kind == "integrated" else ", and its elpd is usually too high"
         have = "has" if n_high == 1 else "have"
         reasons.append(f"{n_high:,} of {n_rows:,} rows {have} a high Pareto k (above {good_k:.2f}){high}")
     return reasons
@@ -137,7 +137,7 @@ def _not_told(
     """Say of which fits nothing can be told, why, and what to do."""
     for name, reasons in doubts.items():
         yield f"The elpd of '{name}' cannot be trusted: {'; '.join(reasons)}."
-    for kind in ("conditional", "integrated"):
+    for kind in ("conditional", "own level", "integrated"):
         chosen = {name: fits[name] for name in doubts if table.loc[name, "kind"] == kind}
         if chosen:
             yield from _instead(chosen, kind, group)
@@ -149,7 +149,8 @@ def _instead(chosen: Mapping[str, Fit], kind: str, group: str | None) -> Iterato
     if kind == "integrated":
         yield "More draws, or a model without the rows that stand out, may serve."
         return
-    yield f"The integrated estimate, which can be trusted, is not to be had: {why_not_exact(first.model)}."
+    if kind == "conditional":
+        yield f"The integrated estimate, which can be trusted, is not to be had: {why_not_exact(first.model)}."
     if group is None:
         column = _to_leave_out(first.model.design)
         levels = (
@@ -230,7 +231,12 @@ def _redone(table: pd.DataFrame, estimates: Mapping[str, Any], group: str | None
     for name, count in table["n_redone"].items():
         if count:
             of = f"{estimates[name].n_data_points:,} rows" if group is None else f"{estimates[name].n_folds:,} levels"
+            anew = (
+                f"'{name}' was fitted"
+                if table.loc[name, "kind"] == "own level"
+                else f"the variances of '{name}' were drawn"
+            )
             yield (
-                f"For {count:,} of {of} with a high Pareto k the variances of '{name}' were drawn anew without "
+                f"For {count:,} of {of} with a high Pareto k {anew} anew without "
                 f"the {'row' if group is None else 'level'}."
             )

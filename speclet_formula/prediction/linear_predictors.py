@@ -103,9 +103,21 @@ def at_rows(
     drawn: ModelDraws, design: Design, family: Family, rows: slice | np.ndarray
 ) -> tuple[Array, dict[str, Array]]:
     """Return the mean of each row for each draw, and the family's other parameters there."""
-    mean, *others = (
+    return from_predictors(drawn, design, family, predictors_at(drawn, design, rows))
+
+
+def predictors_at(drawn: ModelDraws, design: Design, rows: slice | np.ndarray) -> tuple[Array, ...]:
+    """Return all linear predictors (draws, rows), the mean's first."""
+    return tuple(
         predictor_of(part, predictor, rows) for part, predictor in zip(drawn.predictors, design.predictors, strict=True)
     )
+
+
+def from_predictors(
+    drawn: ModelDraws, design: Design, family: Family, predictors: tuple[Array, ...]
+) -> tuple[Array, dict[str, Array]]:
+    """Return the mean and the family's other parameters from the linear predictors (draws, rows)."""
+    mean, *others = predictors
     varying = {
         name: inverse_parameter_link(family, name, eta) for name, eta in zip(design.varying, others, strict=True)
     }

@@ -40,7 +40,10 @@ WHY = "the prior of 'Intercept' is StudentT, not Normal"
 
 
 def ridge_fit(formula, data=SCREEN, *, spread=1.0, seed=5, **settings):
-    """A fit whose draws are from the normal posterior of all coefficients, for known SDs: cheap and near the truth."""
+    """A fit whose draws are from the normal posterior of all coefficients, for known SDs: cheap and near the truth.
+
+    There are no draws of the SDs, so that no level's effect can be integrated.
+    """
     model = Model(formula, data, priors=CONDITIONAL)
     fit = fake_fit(model, seed=seed, **settings)
     design = model.design
@@ -60,6 +63,7 @@ def ridge_fit(formula, data=SCREEN, *, spread=1.0, seed=5, **settings):
         posterior[name] = (posterior[name].dims, values if posterior[name].ndim > 2 else values[:, :, 0])
         start += size
     posterior["sigma"] = (("chain", "draw"), np.full(shape, 0.4))
+    posterior = posterior.drop_vars([name for block in design.blocks for name in block.sds])
     return replace(fit, idata=xr.DataTree.from_dict({"posterior": posterior}))
 
 

@@ -111,10 +111,8 @@ def with_log_likelihood(fit):
 
 def poisson_fit(**settings):
     rng = np.random.default_rng(3)
-    data = pd.DataFrame({"count": rng.poisson(4, 60), "x": rng.normal(size=60), "g": np.repeat(list("abcdef"), 10)})
-    return fake_fit(
-        Model("count ~ x + (1 | g)", data, family="poisson"), {"x": 0.05, "1|g": 0.1, "Intercept": 1.3}, **settings
-    )
+    data = pd.DataFrame({"count": rng.poisson(4, 60), "x": rng.normal(size=60)})
+    return fake_fit(Model("count ~ x", data, family="poisson"), {"x": 0.05, "Intercept": 1.3}, **settings)
 
 
 @pytest.mark.parametrize("make", [lambda: exact_fit(gaussian_model("w")), poisson_fit, lambda: poisson_fit(chains=1)])
@@ -131,7 +129,7 @@ def test_all_values_are_those_of_arviz(make):
 
 
 def test_high_k_is_that_of_arviz_too():
-    fit = fake_fit(Model("log_fc ~ (1 | gene)", screen_data(), priors=CONDITIONAL), {"sigma": 0.3})
+    fit = fake_fit(Model("log_fc ~ control", screen_data(), priors=CONDITIONAL), {"sigma": 0.3})
     with pytest.warns(UserWarning, match="Estimated shape parameter"):
         expected = arviz.loo(with_log_likelihood(fit), pointwise=True)
     estimate = loo(fit)

@@ -112,10 +112,11 @@ def test_a_saved_fit_gives_the_same(crossed, tmp_path):
     np.testing.assert_allclose(sf.loo(sf.load(tmp_path / "fit.zip")).elpd_i, sf.loo(crossed).elpd_i, rtol=1e-12)
 
 
-def test_other_families_keep_the_conditional_one():
-    fit = fake_fit(sf.Model(CROSSED, SCREEN, family="t"), {"sigma": 0.5, "Intercept": -1.0, "nu": 20.0})
-    estimate = sf.loo(fit)
-    assert estimate.elpd_i.attrs == {"kind": "conditional", "n_redone": 0}
+def test_other_families_have_their_own_levels_integrated():
+    fit = fake_fit(sf.Model(CROSSED, SCREEN, family="t"), {"sigma": 5.0, "Intercept": -1.0, "nu": 20.0})
+    assert sf.loo(fit).elpd_i.attrs == {"kind": "own level", "n_redone": 0, "groups": ["gene"]}
+    fit = fake_fit(sf.Model("log_fc ~ x", SCREEN, family="t"), {"sigma": 5.0, "Intercept": -1.0, "nu": 20.0})
+    assert sf.loo(fit).elpd_i.attrs == {"kind": "conditional", "n_redone": 0}
 
 
 def outlying(fit):

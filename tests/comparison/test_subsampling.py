@@ -114,10 +114,10 @@ def test_some_rows_come_near(fit: sf.Fit, whole: Any) -> None:
     assert "subsampling SE" in str(some)
 
 
-def test_a_conditional_estimate_of_some_rows(fit: sf.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_own_levels_are_integrated_for_some_rows(fit: sf.Fit, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(import_module("speclet_formula.comparison.loo"), "why_not_exact", lambda _model: "not asked")
     whole, some = sf.loo(fit), sf.loo(fit, observations=300, random_seed=4)
-    assert some.elpd_i.attrs["kind"] == "conditional"
+    assert some.elpd_i.attrs["kind"] == "own level"
     assert abs(some.elpd - whole.elpd) < 4.5 * some.subsampling_se
     assert some.subsampling_se < 0.1 * whole.se
     every = sf.loo(fit, observations=1100)

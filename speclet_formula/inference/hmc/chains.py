@@ -31,9 +31,9 @@ BRIEF = (15, 15, 25, 25)  # ... and where each takes long
 COSTLY = 20_000  # coefficients from which on it does
 MANY_JUDGED = 2000  # parameters that the verdict then looks at
 EAGER, SHY = 0.8, 0.4  # shares of trajectories accepted: what is wanted, and what asks for twice the kicks
-FIRST_KICKS, MOST_KICKS = 3, 48
+FIRST_KICKS, MOST_KICKS = (2, 3), 48  # the second where each takes long, and few pilots are left to find more
 FIRST_MOVES, MOST_MOVES = 2, 8
-ACCEPTED = 1.5  # proposals of theta that are to be accepted in each round
+ACCEPTED = 0.8  # proposals of theta that are to be accepted in each round
 RARELY = 0.7  # of the proposals accepted: below it they are fitted to the chains' own theta too
 MOST_THINNED = 8
 ROOM = 1.2  # of effective draws, over what is judged enough
@@ -81,7 +81,8 @@ class Chains:
 
     def __init__(self, surrogate: Surrogate, theta: np.ndarray, plan: SamplingPlan, rng: np.random.Generator) -> None:
         self.surrogate, self.plan, self.rng = surrogate, plan, rng
-        self.kicks, self.moves, self.thin = FIRST_KICKS, FIRST_MOVES if len(theta) else 0, 1
+        self.kicks = FIRST_KICKS[len(surrogate.order) >= COSTLY]
+        self.moves, self.thin = FIRST_MOVES if len(theta) else 0, 1
         self.per_draw = 0.0  # seconds of each round of one chain
         self._generators = rng.spawn(plan.chains)
         size = surrogate.problem.pattern.size
@@ -115,7 +116,7 @@ class Chains:
         for turn, rounds in enumerate(pilots):
             found = self._run(rounds, nothing)
             moved = found.moved
-            seen.append(found.theta.reshape(-1, found.theta.shape[2]))
+            seen.append(np.concatenate(found.theta))
             if found.accepted < EAGER:
                 self.kicks = min(MOST_KICKS, int(np.ceil(self.kicks * (2 if found.accepted < SHY else 1.25))))
             elif turn and moved > RARELY:
@@ -184,12 +185,12 @@ class Chains:
             self._theta[chain] = points[own][places[-1]]
             return seconds
 
-        try:
-            with ThreadPoolExecutor(min(self.plan.cores, chains)) as pool:
+        with ThreadPoolExecutor(min(self.plan.cores, chains)) as pool:
+            try:
                 seconds = list(pool.map(one, range(chains)))
-        except BaseException:
-            self._stop.set()
-            raise
+            except BaseException:
+                self._stop.set()  # before the pool waits for its threads
+                raise
         self.per_draw = float(np.mean(seconds)) / draws
         return found
 

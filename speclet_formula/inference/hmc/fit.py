@@ -139,7 +139,7 @@ def _variables(model: Model, parameters: Parameters, plan: SamplingPlan, draws: 
         index = pd.Index(labels, dtype=object if isinstance(labels[0], str) else None)
         return xr.DataArray(values.reshape(*shape, -1), coords | {dim: index}, ("chain", "draw", dim))
 
-    known = natural_of(parameters, draws.theta.reshape(-1, parameters.size))
+    known = natural_of(parameters, np.concatenate(draws.theta))
     draws.coefficients[:] += np.concatenate(parameters.prior_means)[draws.columns]
     variables: dict[str, xr.DataArray] = {}
     first = 0

@@ -154,7 +154,7 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     nothing = np.empty((len(offset), 0))
     none = RowQuadratics(nothing, np.empty(0), nothing, nothing)
     problem = RowProblem(matrix.pattern, rows, observed, prior, _at(offset), none, False)
-    kernel, codes, constant = _kernel(model)
+    kernel, codes, constant = kernel_for(model)
     return Surrogate(model, parameters, problem, matrix.order, kernel, codes, constant, threads)
 
 
@@ -179,7 +179,7 @@ def _observations(model: Model) -> Observations:
 _slots = itertools.count()
 
 
-def _kernel(model: Model) -> tuple[Any, tuple[float, ...], Callable[[np.ndarray], float]]:
+def kernel_for(model: Model) -> tuple[Any, tuple[float, ...], Callable[[np.ndarray], float]]:
     """Return what gives rows' log densities, what it is told beside, and the part that no linear predictor changes."""
     family, design = model.family, model.design
     curve = specification_of(family).curves.get(family.link)

@@ -1,5 +1,8 @@
 """Hamiltonian Monte Carlo around a Gaussian: against exact integration, quadrature and long runs of NUTS."""
 
+import itertools
+import os
+import signal
 from typing import Any
 
 import numpy as np
@@ -8,6 +11,11 @@ import pytest
 from scipy import special, stats
 
 import speclet_formula as sf
+from speclet_formula.inference.hmc.chain import run_chain
+from speclet_formula.inference.hmc.chains import Chains
+from speclet_formula.inference.hmc.parameters import first_theta, parameters_of
+from speclet_formula.inference.hmc.surrogate import centred, surrogate_of
+from speclet_formula.inference.plans import plan_of
 from tests.inference.exact.test_fit import MODELS as GAUSSIAN_MODELS, STANDARD_ERRORS, TABLE, summaries
 
 RNG = np.random.default_rng(77)
@@ -227,6 +235,20 @@ def test_awkward_responses_come_to_an_end(table: dict[str, Any], family: str) ->
     assert fitted.diagnostics.verdict == "converged"
 
 
+def test_a_model_without_any_variance_is_fitted() -> None:
+    """One coefficient, so that its posterior is a sum over a grid; 4.5 standard errors of 4,000 draws."""
+    table = pd.DataFrame({"y": [0, 1, 1, 1, 0, 1, 1, 1, 1, 0]})
+    fitted = sf.glmer(
+        "y ~ 1", table, family="bernoulli", priors={"Intercept": sf.Prior("Normal", mu=0, sigma=1)}, random_seed=2
+    )
+    grid = np.linspace(-8, 8, 4001)
+    density = np.exp(7 * grid - 10 * np.logaddexp(0, grid) + stats.norm.logpdf(grid))
+    density /= density.sum()
+    value, error = summaries(fitted.idata["posterior"]["Intercept"].to_numpy())["mean"]
+    assert fitted.method == "hmc"
+    assert abs(value - density @ grid) < STANDARD_ERRORS * error
+
+
 def test_groups_of_zeros_among_large_counts_do_not_lead_astray() -> None:
     # Guides that kill: next to counts of hundreds their rows promise any gain where a quadratic is taken at its word.
     rng = np.random.default_rng(16)
@@ -240,3 +262,22 @@ def test_groups_of_zeros_among_large_counts_do_not_lead_astray() -> None:
     fitted = sf.fit(model, method="hmc", draws=500, random_seed=17)
     assert fitted.diagnostics.verdict == "converged"
     assert fitted.idata["posterior"]["1|gene_sigma"].mean() < 5
+
+
+def test_an_interrupt_stops_all_chains(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = family_model("gamma")
+    surrogate, theta = centred(surrogate_of(model), first_theta(model, parameters_of(model)))
+    plan = plan_of({"draws": 200_000, "chains": 2, "cores": 2})
+    chains = Chains(surrogate, theta, plan, np.random.default_rng(18))
+    whole, seen, calls = run_chain, [], itertools.count(1)
+
+    def broken(*arguments: Any) -> None:
+        whole(*arguments)
+        seen.append(len(arguments[4].places))
+        if next(calls) == 6:  # in whichever thread, once
+            os.kill(os.getpid(), signal.SIGINT)  # which the main thread answers, as it does Ctrl-C
+
+    monkeypatch.setattr("speclet_formula.inference.hmc.chains.run_chain", broken)
+    with pytest.raises(KeyboardInterrupt):
+        chains.draw(np.zeros(0, dtype=np.int64))
+    assert sum(seen) < 200_000  # of 400,000: neither chain went on to its end
