@@ -283,7 +283,8 @@ def test_own_levels_with_a_high_k_are_said_to_be_fitted_anew_or_not_to_be_truste
     assert describe(table, candidates, {"a": estimate, "b": estimate}) == (
         "The elpd of 'b' cannot be trusted: 3 of 120 rows have a high Pareto k (above 0.67), and its elpd is usually "
         "too high. Leave out whole levels instead, group='gene' in compare() or kfold(); or a tenth of the rows at a "
-        f"time, kfold(fit, k=10). {NO_RANKING} For 5 of 120 rows with a high Pareto k 'a' was fitted anew without the row."
+        f"time, kfold(fit, k=10). {NO_RANKING} For 5 of 120 rows with a high Pareto k 'a' was fitted anew without the "
+        "row."
     )
 
 
