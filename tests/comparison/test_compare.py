@@ -275,6 +275,19 @@ def test_an_integrated_estimate_can_be_trusted_with_levels_of_one_row(fits):
     )
 
 
+def test_own_levels_with_a_high_k_are_said_to_be_fitted_anew_or_not_to_be_trusted(fits):
+    table, candidates = described(fits["m7c"], ROWS["far"], kind="own level")
+    table["n_high_k"] = [0, 3]
+    table["n_redone"] = [5, 0]
+    estimate = loo(fits["m7c"])
+    assert describe(table, candidates, {"a": estimate, "b": estimate}) == (
+        "The elpd of 'b' cannot be trusted: 3 of 120 rows have a high Pareto k (above 0.67), and its elpd is usually "
+        "too high. Leave out whole levels instead, group='gene' in compare() or kfold(); or a tenth of the rows at a "
+        f"time, kfold(fit, k=10). {NO_RANKING} For 5 of 120 rows with a high Pareto k 'a' was fitted anew without the "
+        "row."
+    )
+
+
 def test_estimates_of_both_kinds_are_told_apart(fits):
     table, candidates = described(fits["m7c"], ROWS["far"])
     table["kind"] = ["conditional", "integrated"]

@@ -29,6 +29,7 @@ ROUND, GOOD = 400, 0.6  # proposals in each round of fitting, and the efficiency
 PILOTS = (50, 50, 100, 100)  # rounds of each chain before the first draw that is kept, ...
 BRIEF = (15, 15, 25, 25)  # ... and where each takes long
 COSTLY = 20_000  # coefficients from which on it does
+MANY_JUDGED = 2000  # parameters that the verdict then looks at
 EAGER, SHY = 0.8, 0.4  # shares of trajectories accepted: what is wanted, and what asks for twice the kicks
 FIRST_KICKS, MOST_KICKS = (2, 3), 48  # the second where each takes long, and few pilots are left to find more
 FIRST_MOVES, MOST_MOVES = 2, 8
@@ -162,7 +163,8 @@ class Chains:
             first += variances.layout.size
         chosen = np.isin(draws.columns, np.concatenate(watched))
         paths = np.concatenate([draws.theta, draws.coefficients[:, :, chosen]], axis=2)
-        return mixed(paths)
+        costly = len(self.surrogate.order) >= COSTLY
+        return mixed(paths, MANY_JUDGED if costly else 0)
 
     def _run(self, draws: int, columns: np.ndarray) -> ChainDraws:
         """Run all chains for so many draws."""
@@ -222,12 +224,16 @@ class Chains:
         return np.vstack([self._theta, drawn.points]), np.concatenate([here, -drawn.log_weights])
 
 
-def mixed(paths: np.ndarray) -> bool:
-    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them."""
+def mixed(paths: np.ndarray, judged: int = 0) -> bool:
+    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them.
+
+    Where more draws cost much, they need be no better than as some of all parameters, `judged`, the verdict wants.
+    """
     chains, draws, size = paths.shape
     if draws < FEWEST_DRAWS or not size:
         return True
+    room, size = (1.0, max(size, judged)) if judged else (ROOM, size)
     found = mixing(np.moveaxis(paths, 2, 0))
     agree = chains == 1 or found.r_hat.max() < r_hat_limit(chains, draws, size)
     least = np.minimum(found.ess_bulk, found.ess_tail).min()
-    return bool(agree and least > ROOM * ess_limit(chains, draws, size))
+    return bool(agree and least > room * ess_limit(chains, draws, size))
