@@ -112,7 +112,7 @@ def test_many_nodes_give_the_integral_and_one_gives_laplaces_approximation(formu
 NODES = "nAGQ= counts the nodes of quadrature of method='laplace'; 1 is Laplace's approximation."
 SERVES = (
     "Quadrature is for a single group term of one column, such as (1 | g), as in lme4.\n"
-    "Leave nAGQ= out for Laplace's approximation, or use method='nuts', which needs none."
+    "Leave nAGQ= out for Laplace's approximation, or use method='hmc', which needs none."
 )
 
 
