@@ -162,6 +162,8 @@ class Chains:
             watched.append(first + np.arange(variances.layout.n_fixed + len(variances.layout.means)))
             first += variances.layout.size
         chosen = np.isin(draws.columns, np.concatenate(watched))
+        if len(self.surrogate.order) >= COSTLY:  # of so many effects some move less than all that is watched
+            chosen[:: max(1, len(chosen) // MANY_JUDGED)] = True
         paths = np.concatenate([draws.theta, draws.coefficients[:, :, chosen]], axis=2)
         costly = len(self.surrogate.order) >= COSTLY
         return mixed(paths, MANY_JUDGED if costly else 0)
