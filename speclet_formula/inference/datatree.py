@@ -24,7 +24,8 @@ def ordered(model: Model, posterior: xr.Dataset) -> xr.Dataset:
         for block in predictor.groups:
             names += [name for own in zip(block.slots, block.means, block.sds, strict=True) for name in own]
     chosen = [name for name in names if name in posterior]
-    chosen += [name for name in model.family.parameters if name in posterior and name not in chosen]  # Bambi's order varies
+    # Bambi's order of these varies from one process to the next.
+    chosen += [name for name in model.family.parameters if name in posterior and name not in chosen]
     others = [str(name) for name in posterior.data_vars if name not in set(chosen)]
     return posterior[chosen + others].transpose("chain", "draw", ...)
 
