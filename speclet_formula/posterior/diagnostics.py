@@ -167,6 +167,7 @@ def diagnose(fit: Any) -> Diagnostics:
 # Of a variable with more parameters than this, as many are looked at, evenly spaced: among 10^5 effects chance alone
 # passes the limits, and the variables that all effects share are looked at anyway.
 MOST_CHECKED = 1000
+ROOM = 1.2  # of effective draws, over what is judged enough
 
 FIXED = "fixed"  # attribute of a variable that the model holds at one value
 DEPTH_NAMES = ("maxdepth_reached", "reached_max_treedepth")  # nutpie's name, pymc's and numpyro's name
@@ -416,3 +417,18 @@ def _rounded_up(value: float, digits: int = 2) -> str:
 def _counted(count: int, noun: str) -> str:
     """Put a number before its noun: "1 draw", "2 draws"."""
     return f"{count:,} {noun}" + ("" if count == 1 else "s")
+
+
+def mixed(paths: np.ndarray, judged: int = 0) -> bool:
+    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them.
+
+    Where more draws cost much, they need be no better than as some of all parameters, `judged`, the verdict wants.
+    """
+    chains, draws, size = paths.shape
+    if draws < FEWEST_DRAWS or not size:
+        return True
+    room, size = (1.0, max(size, judged)) if judged else (ROOM, size)
+    found = mixing(np.moveaxis(paths, 2, 0))
+    agree = chains == 1 or found.r_hat.max() < r_hat_limit(chains, draws, size)
+    least = np.minimum(found.ess_bulk, found.ess_tail).min()
+    return bool(agree and least > room * ess_limit(chains, draws, size))

@@ -39,8 +39,8 @@ from speclet_formula.inference.exact.modes import SlopedDensity, climb, find_mod
 from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, metropolis
 from speclet_formula.inference.plans import COSTLY, SamplingPlan, evaluations, time_in_words
 from speclet_formula.model import Model
-from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing, smooth_weights
-from speclet_formula.posterior.diagnostics import MOST_CHECKED, ess_limit, r_hat_limit
+from speclet_formula.posterior.convergence import smooth_weights
+from speclet_formula.posterior.diagnostics import MOST_CHECKED, mixed
 
 ROUND = {"cheap": 1000, "costly": 400}  # proposals in each round of fitting
 GOOD = 0.75  # efficiency that ends the fitting
@@ -48,7 +48,6 @@ FULL = 0.6  # effective proposals that each draw should rest on,
 ENOUGH = {"cheap": 1500, "costly": 500}  # and all draws together
 MOST_THINNED = {"cheap": 32, "costly": 8}  # proposals for each draw at the most
 FEWEST_WEIGHTS = 30  # whose tail has a shape
-ROOM = 1.2  # of effective draws, over what is judged enough
 # A residual SD of the mode below this share of what the fixed effects leave is looked at: is there a rest of the
 # response, next to the same, and next to what its own digits round away?
 NO_RESIDUAL, NO_REST, ROUNDED = 1e-5, 1e-8, 32 * np.finfo(float).eps
@@ -166,7 +165,7 @@ def _sample_variances(
         if missing > 0:
             proposals = draw_more(density, mixture, proposals, rng, missing)
         path = metropolis(proposals, plan.chains, rng)[:, thin - 1 :: thin][:, : plan.draws]
-        if thin >= MOST_THINNED[cost] or _mixed(proposals.points[path], judged):
+        if thin >= MOST_THINNED[cost] or mixed(proposals.points[path], judged):
             break
         thin = min(2 * thin, MOST_THINNED[cost])
     moved = np.diff(path, axis=1, prepend=-1) != 0
@@ -191,21 +190,6 @@ def _is_costly(marginal: Marginal) -> bool:
 def _sloped(marginal: Marginal) -> SlopedDensity | None:
     """Return the density with its gradient, which takes two or three evaluations; differences take two a parameter."""
     return (lambda theta: sloped_log_posterior(marginal, theta)) if _is_costly(marginal) else None
-
-
-def _mixed(paths: np.ndarray, judged: int) -> bool:
-    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them.
-
-    Where more proposals cost much, they need be no better than as some of all parameters, `judged`, the verdict wants.
-    """
-    chains, draws, size = paths.shape
-    room, size = (1.0, max(size, judged)) if judged else (ROOM, size)
-    if draws < FEWEST_DRAWS:
-        return True
-    found = mixing(np.moveaxis(paths, 2, 0))
-    agree = chains == 1 or found.r_hat.max() < r_hat_limit(chains, draws, size)
-    least = np.minimum(found.ess_bulk, found.ess_tail).min()
-    return bool(agree and least > room * ess_limit(chains, draws, size))
 
 
 class _Progress:

@@ -22,8 +22,7 @@ from speclet_formula.inference.hmc.gaussian import Gaussian, Workspace
 from speclet_formula.inference.hmc.parameters import edges_of
 from speclet_formula.inference.hmc.surrogate import Surrogate, given_of, log_posterior
 from speclet_formula.inference.plans import SamplingPlan, time_in_words
-from speclet_formula.posterior.convergence import FEWEST_DRAWS, mixing
-from speclet_formula.posterior.diagnostics import ess_limit, r_hat_limit
+from speclet_formula.posterior.diagnostics import mixed
 
 ROUND, GOOD = 400, 0.6  # proposals in each round of fitting, and the efficiency that ends it
 PILOTS = (50, 50, 100, 100)  # rounds of each chain before the first draw that is kept, ...
@@ -36,7 +35,6 @@ FIRST_MOVES, MOST_MOVES = 2, 8
 ACCEPTED = 0.8  # proposals of theta that are to be accepted in each round
 RARELY = 0.7  # of the proposals accepted: below it they are fitted to the chains' own theta too
 MOST_THINNED = 8
-ROOM = 1.2  # of effective draws, over what is judged enough
 LONG = 60.0  # seconds from which on a forecast is said
 SEGMENT = 0.5  # seconds of compiled work between two looks at an interrupt
 
@@ -162,10 +160,10 @@ class Chains:
             watched.append(first + np.arange(variances.layout.n_fixed + len(variances.layout.means)))
             first += variances.layout.size
         chosen = np.isin(draws.columns, np.concatenate(watched))
-        if len(self.surrogate.order) >= COSTLY:  # of so many effects some move less than all that is watched
+        costly = len(self.surrogate.order) >= COSTLY
+        if costly:  # of so many effects some move less than all that is watched
             chosen[:: max(1, len(chosen) // MANY_JUDGED)] = True
         paths = np.concatenate([draws.theta, draws.coefficients[:, :, chosen]], axis=2)
-        costly = len(self.surrogate.order) >= COSTLY
         return mixed(paths, MANY_JUDGED if costly else 0)
 
     def _run(self, draws: int, columns: np.ndarray) -> ChainDraws:
@@ -224,18 +222,3 @@ class Chains:
         drawn = propose(lambda points: np.zeros(len(points)), self._mixture, self.rng, count)
         here = log_mixture(self._mixture, self._theta)
         return np.vstack([self._theta, drawn.points]), np.concatenate([here, -drawn.log_weights])
-
-
-def mixed(paths: np.ndarray, judged: int = 0) -> bool:
-    """Whether chains (chain, draw, d) are judged good, with some room for the parameters that follow from them.
-
-    Where more draws cost much, they need be no better than as some of all parameters, `judged`, the verdict wants.
-    """
-    chains, draws, size = paths.shape
-    if draws < FEWEST_DRAWS or not size:
-        return True
-    room, size = (1.0, max(size, judged)) if judged else (ROOM, size)
-    found = mixing(np.moveaxis(paths, 2, 0))
-    agree = chains == 1 or found.r_hat.max() < r_hat_limit(chains, draws, size)
-    least = np.minimum(found.ess_bulk, found.ess_tail).min()
-    return bool(agree and least > room * ess_limit(chains, draws, size))
