@@ -20,7 +20,7 @@ _FITS, _TEXTS, _TABLE, _MAPPING = ("Fit", "PointFit"), ("Formula", "str", "list"
 _ANSWERING: set[Callable[..., Any]] = set()  # functions that answer keywords by themselves
 _VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 _NEEDING: set[str] = set()  # public verbs that need more than their first argument
-_OF_MODEL = ("family", "link", "missing", "priors", "functions", "weights")
+_OF_MODEL = ("family", "link", "missing", "priors", "functions", "weights", "contrasts")
 _ANOVA = "Leave it out, or compare likelihoods by sf.anova of fits by method='ml'."
 _LONGEST = 40  # characters of a value that an answer repeats
 _EXAMPLES = ("family='poisson'", "missing='drop'", "method='reml'", "ci_prob=0.9", "random_seed=1")
@@ -342,9 +342,8 @@ ANSWERS: Mapping[str, Answer] = {
     ),
     "contrasts": (
         FormulaError,
-        "A factor has treatment contrasts: each level is compared with the first.",
-        lambda _: "Put the reference first: pandas.Categorical(column, categories=['control', ...]), or write "
-        "relevel() in the formula.",
+        "Factors are coded in the formula, C(f, sum), or by contrasts= of Model, lmer, glmer, compare and update.",
+        lambda value: f"Write contrasts={value!r}.",
     ),
     "nAGQ": (
         SamplingError,
