@@ -31,17 +31,14 @@ def read_coded(node: TreeNode, context: Context, read: Callable[[TreeNode], Expr
     read : callable
         What reads the factor's own expression.
     """
-    inside = [children_of(child) for child in children_of(node)[2:-1:2]]
-    named = next((name for name, _, _ in inside[:1] if name is not None), None)
-    if not inside or named is not None or len(inside) > 2:  # noqa: PLR2004 - a factor and its coding
+    inside = [_argument(child) for child in children_of(node)[2:-1:2]]
+    names = [name for name, _ in inside]
+    if names not in ([None], [None, None], [None, "contr"], [None, "contrast"]):
         raise _no_coding(node, inside, context)
-    factor = read(inside[0][-1])
+    factor = read(inside[0][1])
     if len(inside) == 1:
         return Call("factor", (Argument(None, factor),))
-    name, _, said = inside[1]
-    if name is not None and name not in ("contr", "contrast"):
-        raise _no_coding(node, inside, context)
-    word, reference = _read_coding(said, context, read)
+    word, reference = _read_coding(inside[1][1], context, read)
     if reference is not None:
         return Call("relevel", (Argument(None, factor), Argument(None, reference)))
     if word == TREATMENT:
@@ -49,9 +46,15 @@ def read_coded(node: TreeNode, context: Context, read: Callable[[TreeNode], Expr
     return Call("C", (Argument(None, factor), Argument(None, Coding(word))))
 
 
-def _no_coding(node: TreeNode, inside: Sequence[Sequence[TreeNode]], context: Context) -> FormulaError:
+def _argument(node: TreeNode) -> tuple[str | None, TreeNode]:
+    """Return the name of a call's argument, if it has one, and its value."""
+    name, _, value = cast("tuple[Token | None, Token | None, TreeNode]", tuple(children_of(node)))
+    return None if name is None else str(name), value
+
+
+def _no_coding(node: TreeNode, inside: Sequence[tuple[str | None, TreeNode]], context: Context) -> FormulaError:
     """Refuse other arguments of C."""
-    factor = source_of(context, inside[0][-1]) if inside else "f"
+    factor = source_of(context, inside[0][1]) if inside else "f"
     return error_under(
         context,
         node,
@@ -65,10 +68,10 @@ def _read_coding(
     node: TreeNode, context: Context, read: Callable[[TreeNode], Expression]
 ) -> tuple[str, Expression | None]:
     """Read a coding, alone or with parentheses, and the reference level that treatment contrasts may have."""
-    word, arguments = node, []
+    word, arguments = node, list[tuple[str | None, TreeNode]]()
     if kind_of(node) == "call":
         word, _, *inside = children_of(node)
-        arguments = [children_of(child) for child in inside[:-1:2]]
+        arguments = [_argument(child) for child in inside[:-1:2]]
     text = cast("Token", word)[1:-1] if kind_of(word) == "STRING" else source_of(context, word)
     ours = _WORDS.get(text)
     if ours is None:
@@ -77,7 +80,7 @@ def _read_coding(
         raise error_under(context, node, f"'{source_of(context, node)}' is not a coding.", ALLOWED, remedy)
     if not arguments:
         return ours, None
-    name, _, level = arguments[0]
+    name, level = arguments[0]
     if len(arguments) == 1 and ours == TREATMENT and name in (None, *_REFERENCES) and kind_of(level) == "STRING":
         return ours, read(level)
     allowed = "Treatment contrasts may name their reference level, a text; the other codings take nothing."
