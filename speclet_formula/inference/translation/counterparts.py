@@ -293,8 +293,8 @@ def _call(name: str, node: LazyCall, env: Any, reading: Reading) -> Call:
 def _no_counterpart(node: LazyCall) -> FormulaError:
     return FormulaError(
         f"'{node}' of the Bambi model's formula has no counterpart here.",
-        "Calls that are read: numpy's functions, I or {...}, C(x), C(x, Sum), center, scale, bs, poly, and functions of "
-        "your own.",
+        "Calls that are read: numpy's functions, I or {...}, C(x), C(x, Sum), center, scale, bs, poly, and functions "
+        "of your own.",
         "Make its columns in the table first, and name them in the formula.",
     )
 
