@@ -23,6 +23,7 @@ from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.criterion import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.inference.reml.fit import fit_point
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.degrees_of_freedom import Freedom
 from speclet_formula.posterior.estimates import Array, IntervalKind, interval_of
 from speclet_formula.posterior.tidy import tidy
 
@@ -39,6 +40,7 @@ def confint(
     fit: Fit | PointFit,
     method: ConfintMethod | None = None,
     *,
+    df: Freedom | None = None,
     ci_prob: float | None = None,
     ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
@@ -52,6 +54,8 @@ def confint(
         at which the likelihood, maximised over all other parameters, is not too small. The profile is of the full
         likelihood, for fits by REML too, as in lme4; of a fit by Laplace's approximation it is of that, or of
         quadrature by `nAGQ`.
+    df : {"asymptotic", "satterthwaite", "kenward-roger"}, optional
+        Degrees of freedom of "wald" intervals, as for `fixef`; by default "asymptotic", as lme4's `confint` has them.
     ci_prob, ci_kind : optional
         As for `fixef`.
 
@@ -86,7 +90,14 @@ def confint(
             "Fits with draws have 'posterior' intervals, fits by maximum likelihood 'wald' and 'profile'.",
             f"Write method='{methods[0]}', or leave it out.",
         )
-    frame = tidy(fit, ("ran_pars", "fixed"), ci_prob=ci_prob, ci_kind=ci_kind)[list(CONFINT)]
+    if df is not None and method == "profile":
+        raise EstimateError(
+            f"a profile has no degrees of freedom df={df!r}.",
+            "They are for the intervals of method='wald'.",
+            "Leave df= out, or write method='wald'.",
+        )
+    freedom = df or ("asymptotic" if isinstance(fit, PointFit) else None)
+    frame = tidy(fit, ("ran_pars", "fixed"), df=freedom, ci_prob=ci_prob, ci_kind=ci_kind)[list(CONFINT)]
     if method == "profile" and isinstance(fit, PointFit):
         interval = interval_of(fit, ci_prob, ci_kind)
         low, high = profile_intervals(fit, interval.probability)

@@ -91,7 +91,7 @@ def simulate_responses(
         )
     require_rows(fit.model.design, "simulate()")
     rng = generator(random_seed)
-    parameters = _parameters(fit, nsim, use_u, rng)
+    parameters = response_parameters(fit, nsim, use_u, rng)
     drawn = [_one_response(fit, _draw_of(parameters, draw), rng) for draw in range(nsim)]
     names = [f"sim_{number}" for number in range(1, nsim + 1)]
     labels = fit.model.index[fit.model.design.rows]
@@ -220,8 +220,8 @@ def observed_columns(response: DrawnResponse, drawn: np.ndarray) -> dict[str, An
     return {response.column: np.clip(drawn, response.lowest, response.highest), response.status: status}
 
 
-def _parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Generator) -> ModelDraws:
-    """Return the parameters of each response."""
+def response_parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Generator) -> ModelDraws:
+    """Return the parameters of each of so many new responses, of new levels unless `use_u`."""
     points, model = points_of(fit), fit.model
     if points is not None:
         alone = _draw_of(gather(model, values_of(fit)), np.zeros(nsim, dtype=int))
