@@ -62,6 +62,13 @@ class ChainDraws:
         theta, coefficients, energy = (np.concatenate(pair, axis=1) for pair in pairs)
         return ChainDraws(theta, coefficients, self.columns, energy)
 
+    def only(self, columns: np.ndarray) -> "ChainDraws":
+        """Return the draws of some of the coefficients (k,), which are in order, as they are here."""
+        if len(columns) == len(self.columns):
+            return self
+        kept = self.coefficients[:, :, np.isin(self.columns, columns)]
+        return ChainDraws(self.theta, kept, columns, self.energy)
+
     @property
     def accepted(self) -> float:
         """The share of trajectories that were accepted, as their changes of energy say."""
@@ -134,13 +141,15 @@ class Chains:
         columns : ndarray of int, shape (k,)
             Places among the coefficients of all linear predictors, in their own order.
         """
+        leading, effects = self._judged()
+        drawn = np.union1d(columns, np.concatenate([leading, effects]))  # what is kept does not decide how far to go
         self._progress = self._forecast("")
-        found = self._run(self.plan.draws, columns)
-        while self.thin < MOST_THINNED and not self._agree(found):
+        found = self._run(self.plan.draws, drawn)
+        while self.thin < MOST_THINNED and not self._agree(found, leading, effects):
             self._progress = self._forecast("The chains do not agree yet. ")
-            found = found.joined(self._run(self.plan.draws, columns)).every(2)
+            found = found.joined(self._run(self.plan.draws, drawn)).every(2)
             self.thin *= 2
-        return found
+        return found.only(columns)
 
     def _forecast(self, why: str) -> Progress | None:
         """Say on the error stream how long draws of more than a minute will take; None of others."""
@@ -156,17 +165,19 @@ class Chains:
         )
         return Progress(self.plan.draws * self.plan.chains)
 
-    def _agree(self, draws: ChainDraws) -> bool:
-        """Whether the verdict will be good: with room for what follows from theta, fixed effects and group means."""
-        first, watched = 0, [np.zeros(0, dtype=np.int64)]
+    def _judged(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places of fixed effects and group means, and of some of the levels' effects."""
+        first, leading = 0, [np.zeros(0, dtype=np.int64)]
         for variances in self.surrogate.parameters.predictors:
-            watched.append(first + np.arange(variances.layout.n_fixed + len(variances.layout.means)))
+            leading.append(first + np.arange(variances.layout.n_fixed + len(variances.layout.means)))
             first += variances.layout.size
-        leading = np.isin(draws.columns, np.concatenate(watched))
-        effects = np.flatnonzero(~leading)
-        effects = effects[:: 1 + len(effects) // MANY_JUDGED]
-        followed = np.concatenate([draws.theta, draws.coefficients[:, :, leading]], axis=2)
-        judged = draws.coefficients[:, :, effects]
+        effects = np.setdiff1d(np.arange(first), np.concatenate(leading))
+        return np.concatenate(leading), effects[:: 1 + len(effects) // MANY_JUDGED]
+
+    def _agree(self, draws: ChainDraws, leading: np.ndarray, effects: np.ndarray) -> bool:
+        """Whether the verdict will be good: with room for what follows from theta, fixed effects and group means."""
+        followed = np.concatenate([draws.theta, draws.only(leading).coefficients], axis=2)
+        judged = draws.only(effects).coefficients
         if len(self.surrogate.order) >= COSTLY:  # no better than is needed
             return mixed(np.concatenate([followed, judged], axis=2), MANY_JUDGED)
         return mixed(followed) and mixed(judged, len(effects))
