@@ -99,7 +99,7 @@ def test_what_goes_by_name_is_said(call, message):
     [
         (
             lambda fit: sf.ranef(fit, "g"),
-            "sf.ranef(): too many positional arguments.\nBy place: fit. By name: df=, ci_prob=, ci_kind=.\n"
+            "sf.ranef(): too many positional arguments.\nBy place: fit. By name: ci_prob=, ci_kind=.\n"
             "Write what comes after fit by name, for example ci_prob=0.9.",
         ),
         (
