@@ -28,7 +28,10 @@ GROUPS = {
         "compare", "Comparison", "loo", "LeaveOneOut", "SampledLeaveOneOut", "kfold", "KFold", "anova",
         "LikelihoodRatios",
     ),
-    "Check": ("prior_predictive", "posterior_predictive", "Predictive", "sensitivity"),
+    "Check": (
+        "prior_predictive", "posterior_predictive", "Predictive", "check_residuals", "ResidualChecks", "influence",
+        "Influence", "sensitivity",
+    ),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
     "Screens": (
         "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "rank_genes", "guide_table",

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         LeaveOneOut as LeaveOneOut,
         SampledLeaveOneOut as SampledLeaveOneOut,
     )
+    from speclet_formula.comparison.influence import Influence as Influence, influence as influence
     from speclet_formula.design.scans import Scan as Scan, scan as scan
     from speclet_formula.errors import (
         ComparisonError as ComparisonError,
@@ -81,6 +82,10 @@ if TYPE_CHECKING:
         log_likelihood as log_likelihood,
         predict as predict,
         residuals as residuals,
+    )
+    from speclet_formula.prediction.check_residuals import (
+        ResidualChecks as ResidualChecks,
+        check_residuals as check_residuals,
     )
     from speclet_formula.prediction.predictive import (
         Predictive as Predictive,
@@ -152,6 +157,7 @@ __version__ = "0.1.0"
 _ROOMS = {  # the public names of each, between blanks
     "comparison": "Comparison LikelihoodRatios anova compare glance kfold loo",
     "comparison.elpd": "KFold LeaveOneOut SampledLeaveOneOut",
+    "comparison.influence": "Influence influence",
     "design.scans": "Scan scan",
     "errors": "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError",
     "formula.terms": "Formula",
@@ -176,6 +182,7 @@ _ROOMS = {  # the public names of each, between blanks
     "posterior.tidy": "tidy",
     "posterior.variances": "icc r2 sigma varcorr",
     "prediction": "augment fitted log_likelihood predict residuals",
+    "prediction.check_residuals": "ResidualChecks check_residuals",
     "prediction.predictive": "Predictive posterior_predictive prior_predictive",
     "prediction.sensitivity": "sensitivity",
     "priors": "Prior",

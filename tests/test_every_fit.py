@@ -139,10 +139,10 @@ VERBS: dict[str, Callable] = {
     "update": lambda fit, _: sf.update(fit.model, ". ~ . - x"),
 }  # fmt: skip
 ALONE = (
-    "augment", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance", "icc", "is_singular",
-    "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot", "plot_effects", "plot_fixed",
-    "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances", "r2", "ranef",
-    "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
+    "augment", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance",
+    "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot",
+    "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances",
+    "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
@@ -158,7 +158,7 @@ _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recov
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
-_SINGLE = {"augment", "plot_residuals", "residuals"}
+_SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
 _DRAWS = {
     *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
     "plot_predictive", "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "posterior_predictive",
@@ -177,8 +177,8 @@ REFUSED = {
     },
     "weights": _CROSSED,
     "merged": {
-        *_CROSSED, *_COMPARED, *_SINGLE, "anova", "plot_predictive", "plot_recoveries", "posterior_predictive",
-        "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
+        *_CROSSED, *_COMPARED, *_SINGLE, "anova", "check_residuals", "plot_predictive", "plot_recoveries",
+        "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_bambi", "to_pymc", "update",
     },
     "reml": {*_CROSSED, *_DRAWS},
@@ -193,7 +193,7 @@ REFUSED = {
     "cbind": {*_CROSSED, *_MEANS, "plot_shrinkage", "refit"},
     "zero-inflated": {*_CROSSED, *_MEANS, "icc", "plot_shrinkage", "r2"},
     "t": {*_CROSSED, *_MEANS, "icc", "r2"},
-    "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "refit"},
+    "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "check_residuals", "refit"},
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "ml", "laplace")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap"}) for kind, refused in REFUSED.items()}

@@ -91,7 +91,7 @@ def simulate_responses(
         )
     require_rows(fit.model.design, "simulate()")
     rng = generator(random_seed)
-    parameters = _parameters(fit, nsim, use_u, rng)
+    parameters = response_parameters(fit, nsim, use_u, rng)
     drawn = [_as_given(fit.model, _one_response(fit, _draw_of(parameters, draw), rng)) for draw in range(nsim)]
     names = [f"sim_{number}" for number in range(1, nsim + 1)]
     labels = fit.model.index[fit.model.design.rows]
@@ -118,7 +118,7 @@ def draw_design_response(fit: "PointFit", rng: np.random.Generator, *, use_u: bo
     DataError
         The family cannot have such means.
     """
-    return _one_response(fit, _parameters(fit, 1, use_u, rng), rng)
+    return _one_response(fit, response_parameters(fit, 1, use_u, rng), rng)
 
 
 def draw_rows(
@@ -243,8 +243,8 @@ def observed_columns(response: DrawnResponse, drawn: np.ndarray) -> dict[str, An
     return {response.column: np.clip(drawn, response.lowest, response.highest), response.status: status}
 
 
-def _parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Generator) -> ModelDraws:
-    """Return the parameters of each response."""
+def response_parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Generator) -> ModelDraws:
+    """Return the parameters of each of so many new responses, of new levels unless `use_u`."""
     points, model = points_of(fit), fit.model
     if points is not None:
         alone = _draw_of(gather(model, values_of(fit)), np.zeros(nsim, dtype=int))

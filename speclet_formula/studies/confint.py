@@ -7,6 +7,7 @@ import pandas as pd
 from speclet_formula.errors import EstimateError
 from speclet_formula.inference.profiles import profile_intervals
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.degrees_of_freedom import Freedom
 from speclet_formula.posterior.estimates import IntervalKind, interval_of
 from speclet_formula.posterior.tidy import tidy
 from speclet_formula.studies.bootstrap import BootInterval, Bootstrap, bootstrap
@@ -20,6 +21,7 @@ def confint(
     fit: Fit | PointFit | Bootstrap,
     method: ConfintMethod | None = None,
     *,
+    df: Freedom | None = None,
     ci_prob: float | None = None,
     ci_kind: IntervalKind | None = None,
     nsim: int | None = None,
@@ -37,6 +39,8 @@ def confint(
         at which the likelihood, maximised over all other parameters, is not too small; or "boot": a parametric
         bootstrap with new group effects, as `bootstrap` makes it. The profile is of the full likelihood, for fits by
         REML too, as in lme4; of a fit by Laplace's approximation it is of that, or of quadrature by `nAGQ`.
+    df : {"asymptotic", "satterthwaite", "kenward-roger"}, optional
+        Degrees of freedom of "wald" intervals, as for `fixef`; by default "asymptotic", as lme4's `confint` has them.
     ci_prob, ci_kind : optional
         As for `fixef`.
     nsim, interval, random_seed, cores : optional
@@ -71,16 +75,20 @@ def confint(
     given = {name: value for name, value in of_bootstrap.items() if value is not None}
     if isinstance(fit, Bootstrap):
         _refuse(given, ("interval",), "a bootstrap that is done")
+        _refuse_freedom(df, "boot")
         if method not in (None, "boot"):
             raise _no_method(method, ("boot",))
         return _shown(fit.intervals(interval or "percentile", ci_prob=ci_prob))
     methods = OF_POINTS if isinstance(fit, PointFit) else ("posterior",)
     if method is not None and method not in methods:
         raise _no_method(method, methods)
+    if method in ("profile", "boot"):
+        _refuse_freedom(df, method)
     if method == "boot" and isinstance(fit, PointFit):
         return _shown(bootstrap(fit, ci_prob=ci_prob, **given).table)
     _refuse(given, (), f"method={method or methods[0]!r}")
-    frame = tidy(fit, ("ran_pars", "fixed"), ci_prob=ci_prob, ci_kind=ci_kind)[list(CONFINT)]
+    freedom = df or ("asymptotic" if isinstance(fit, PointFit) else None)
+    frame = tidy(fit, ("ran_pars", "fixed"), df=freedom, ci_prob=ci_prob, ci_kind=ci_kind)[list(CONFINT)]
     if method == "profile" and isinstance(fit, PointFit):
         chosen = interval_of(fit, ci_prob, ci_kind)
         low, high = profile_intervals(fit, chosen.probability)
@@ -103,6 +111,16 @@ def _refuse(given: dict[str, Any], allowed: tuple[str, ...], beside: str) -> Non
             f"{', '.join(unused)} beside {beside} would change nothing.",
             "nsim=, interval=, random_seed= and cores= are of method='boot'.",
             "Leave them out, or write method='boot'.",
+        )
+
+
+def _refuse_freedom(df: object, method: str) -> None:
+    """Refuse degrees of freedom where there are none."""
+    if df is not None:
+        raise EstimateError(
+            f"{'a profile' if method == 'profile' else 'a bootstrap'} has no degrees of freedom df={df!r}.",
+            "They are for the intervals of method='wald'.",
+            "Leave df= out, or write method='wald'.",
         )
 
 

@@ -152,16 +152,20 @@ def move_theta(
 @compiled
 def follow(
     kernel: Kernel, problem: RowProblem, own: Array, state: ChainState, rng: np.random.Generator, kicks: int,
-    here: Gaussian, work: Workspace,
+    known: bool, here: Gaussian, work: Workspace,
 ) -> float:  # fmt: skip
-    """Follow a trajectory of z from a random velocity, a quarter of a turn long; return its change of energy."""
+    """Follow a trajectory of z from a random velocity, a quarter of a turn long; return its change of energy.
+
+    `known` says that the rows' slopes where it starts are in `work`, as an accepted move of theta leaves them.
+    """
     z, speed, size = state.z, state.speed, len(state.z)
-    before = 0.0
+    if not known:
+        remainder(kernel, problem, own, here, z, state.tried, work)
+    before: float = -state.level[0]
     for k in range(size):
         speed[k] = rng.standard_normal()
         state.start[k] = z[k]
         before += 0.5 * (speed[k] ** 2 + z[k] ** 2)
-    before -= remainder(kernel, problem, own, here, z, state.tried, work)
     step = (0.9 + 0.2 * rng.random()) * 0.5 * np.pi / kicks  # not always the same: no trajectory comes back
     cosine, sine = np.cos(step), np.sin(step)
     uphill(problem, here, work)
@@ -208,10 +212,12 @@ def run_chain(
     for draw in range(len(kept.places)):
         moved, change = 0, 0.0
         for _ in range(schedule.thin):
+            accepted = False
             for _ in range(schedule.moves):
-                moved += move_theta(kernel, problem, proposals, state, rng, here, there, work)
+                accepted = move_theta(kernel, problem, proposals, state, rng, here, there, work)
+                moved += accepted
             own = proposals.owns[state.place[0]]
-            change = follow(kernel, problem, own, state, rng, schedule.kicks, here, work)
+            change = follow(kernel, problem, own, state, rng, schedule.kicks, accepted, here, work)
         for k in range(len(kept.columns)):
             kept.coefficients[draw, k] = state.b[kept.columns[k]]
         kept.places[draw] = state.place[0]

@@ -1,6 +1,6 @@
 """The engine of every family: the Gaussian closest to the posterior, chains that correct it, draws by name.
 
-`surrogate` finds the Gaussian, `chains` samples. Judging the draws is left to `diagnostics`.
+`surrogate` and `centre` find the Gaussian, `chains` samples. Judging the draws is left to `diagnostics`.
 """
 
 from collections.abc import Callable
@@ -19,9 +19,10 @@ from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import make_tree, sampled
 from speclet_formula.inference.exact.density import Variances, correlation_factors
 from speclet_formula.inference.hierarchy import why_not_normal
+from speclet_formula.inference.hmc.centre import centred
 from speclet_formula.inference.hmc.chains import ChainDraws, Chains
 from speclet_formula.inference.hmc.parameters import Parameters, first_theta, natural_of
-from speclet_formula.inference.hmc.surrogate import centred, surrogate_of
+from speclet_formula.inference.hmc.surrogate import surrogate_of
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
 
@@ -65,7 +66,7 @@ def sample_hmc(model: Model, plan: SamplingPlan) -> xr.DataTree:
         chains.tune()
         draws = chains.draw(_kept_columns(model, surrogate.parameters, plan))
     statistics = xr.Dataset(
-        {"acceptance_rate": (("chain", "draw"), np.minimum(1.0, np.exp(-draws.energy[:, :, 1])))},
+        {"acceptance_rate": (("chain", "draw"), np.exp(np.minimum(0.0, -draws.energy[:, :, 1])))},
         coords=sampled(plan),
         attrs={
             "kicks": chains.kicks,

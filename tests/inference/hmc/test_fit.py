@@ -11,10 +11,11 @@ import pytest
 from scipy import special, stats
 
 import speclet_formula as sf
+from speclet_formula.inference.hmc.centre import centred
 from speclet_formula.inference.hmc.chain import run_chain
 from speclet_formula.inference.hmc.chains import Chains
 from speclet_formula.inference.hmc.parameters import first_theta, parameters_of
-from speclet_formula.inference.hmc.surrogate import centred, surrogate_of
+from speclet_formula.inference.hmc.surrogate import surrogate_of
 from speclet_formula.inference.plans import plan_of
 from tests.inference.exact.test_fit import MODELS as GAUSSIAN_MODELS, STANDARD_ERRORS, TABLE, summaries
 
@@ -281,3 +282,20 @@ def test_an_interrupt_stops_all_chains(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         chains.draw(np.zeros(0, dtype=np.int64))
     assert sum(seen) < 200_000  # of 400,000: neither chain went on to its end
+
+
+@pytest.mark.slow
+def test_a_long_fit_says_so_and_how_much_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = family_model("binomial")
+    monkeypatch.setattr("speclet_formula.inference.hmc.chains.LONG", 0.0)
+    monkeypatch.setattr("speclet_formula.inference.hmc.chains.SEGMENT", 1e-4)
+    sf.fit(model, draws=400, chains=2, random_seed=1, progress=False)
+    assert capsys.readouterr().err == ""
+    sf.fit(model, draws=400, chains=2, random_seed=1)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(
+        "800 draws from this posterior take under 1 s. Fewer draws (draws=, chains=) take less in "
+    )
+    assert "90 % after under 1 s" in told
