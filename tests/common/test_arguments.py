@@ -104,8 +104,8 @@ def test_what_goes_by_name_is_said(call, message):
         ),
         (
             lambda fit: sf.confint(fit, "profile", 0.9),
-            "sf.confint(): too many positional arguments.\nBy place: fit, method. By name: df=, ci_prob=, ci_kind=, nsim=, "
-            "interval=, random_seed=, cores=.\n"
+            "sf.confint(): too many positional arguments.\nBy place: fit, method. By name: df=, ci_prob=, ci_kind=, "
+            "nsim=, interval=, random_seed=, cores=.\n"
             "Write what comes after method by name, for example ci_prob=0.9.",
         ),
         (
