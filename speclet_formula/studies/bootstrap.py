@@ -396,9 +396,18 @@ def _ends(
         reach = NormalDist().inv_cdf((1 + probability) / 2) * spread
         return estimate - bias - reach, estimate - bias + reach
     tail = (1 - probability) / 2
-    # The k-th of n replicates is the k/(n + 1) quantile, as R's boot has it.
-    low, high = np.nanquantile(values, [tail, 1 - tail], axis=0, method="weibull")
+    low, high = (np.array([_quantile(column, share) for column in values.T]) for share in (tail, 1 - tail))
     return (low, high) if interval == "percentile" else (2 * estimate - high, 2 * estimate - low)
+
+
+def _quantile(values: Array, share: float) -> float:
+    """Return a quantile of what is known: the k-th of n replicates is the k/(n + 1) quantile, as R's boot has it."""
+    ordered = np.sort(values[~np.isnan(values)])
+    return (
+        float(np.interp((len(ordered) + 1) * share, np.arange(1, len(ordered) + 1), ordered))
+        if len(ordered)
+        else np.nan
+    )
 
 
 def _check_fit(fit: object) -> None:
