@@ -51,9 +51,10 @@ def number(prior: Prior, name: str) -> float:
 
 def why_not_normal(model: Model, *others: str) -> str:
     """Say which prior of a coefficient or a group's mean is not Normal or flat, nor for the first one of `others`."""
+    served = " or ".join(("Normal", *others[-1:]))
     for slot in model.slots:
         if slot.kind in ("intercept", "b") and slot.prior.name not in ("Normal", "Flat", *others):
-            return f"the prior of '{slot.slot}' is {slot.prior.name}, not {' or '.join(('Normal', *others))}"
+            return f"the prior of '{slot.slot}' is {slot.prior.name}, not {', '.join((*others[:-1], served))}"
         mean = slot.prior.parameters.get("mu")
         if slot.kind == "group" and isinstance(mean, Prior) and mean.name != "Normal":
             return f"the prior of the mean of '{slot.slot}' is {mean.name}, not Normal"

@@ -127,7 +127,7 @@ def test_auto_takes_nuts_where_neither_exact_nor_hmc_serves(
     odd = {"x": sf.Prior("Laplace", mu=0, b=1)}
     assert sf.glmer("count ~ x", table, family="poisson", priors=odd).method == "nuts"
     assert taken == ["poisson"]
-    assert capsys.readouterr().err == "Sampled by nuts: the prior of 'x' is Laplace, not Normal or StudentT or Cauchy.\n"
+    assert capsys.readouterr().err == "Sampled by nuts: the prior of 'x' is Laplace, not StudentT, Normal or Cauchy.\n"
     assert sf.glmer("count ~ x", table, family="poisson", tune=10).method == "nuts"
 
 
