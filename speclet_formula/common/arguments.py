@@ -390,7 +390,8 @@ _BY_NAME: Mapping[str, Kinds] = {
 _LATER: Mapping[str, Kinds] = {"truth": _MAPPING}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
     "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "recover": {"fit": (*_FITS, "Mapping")},
-    "refit": {"fit": (*_FITS, "Model")}, "update": {"fit": (*_FITS, "Model", *_TEXTS)},
+    "confint": {"fit": (*_FITS, "Bootstrap")}, "refit": {"fit": (*_FITS, "Model")},
+    "update": {"fit": (*_FITS, "Model", *_TEXTS)},
     "explain": {"formula": _TEXTS}, "equation": {"formula": (*_TEXTS, "Model")},
     "spelling": {"formula": (*_TEXTS, "Model")}, "load": {"path": ("Path", "str")},
     "diagnose": {"fit": ()}, "from_bambi": {"model": ()},
@@ -401,7 +402,8 @@ _WORDS: Mapping[str, str] = {
     "Recoveries": "what sf.recover returns for several fits", "ELPDData": "what sf.loo returns",
     "Predictive": "what sf.prior_predictive or sf.posterior_predictive returns", "Formula": "a formula",
     "Separation": "what sf.control_separation returns", "Study": "what sf.study returns",
-    "Calibration": "what sf.calibrate returns", "DataFrame": "a pandas DataFrame",
+    "Calibration": "what sf.calibrate returns", "Bootstrap": "what sf.bootstrap returns",
+    "DataFrame": "a pandas DataFrame",
     "Path": "the name of a file or folder", "Mapping": "a dictionary",
 }  # fmt: skip
 # How a fit becomes what is expected; of tables this depends on the verb.

@@ -104,7 +104,8 @@ def test_what_goes_by_name_is_said(call, message):
         ),
         (
             lambda fit: sf.confint(fit, "profile", 0.9),
-            "sf.confint(): too many positional arguments.\nBy place: fit, method. By name: df=, ci_prob=, ci_kind=.\n"
+            "sf.confint(): too many positional arguments.\nBy place: fit, method. By name: df=, ci_prob=, ci_kind=, "
+            "nsim=, interval=, random_seed=, cores=.\n"
             "Write what comes after method by name, for example ci_prob=0.9.",
         ),
         (
@@ -134,7 +135,7 @@ def test_what_goes_by_name_is_said(call, message):
         ),
         (
             lambda fit: sf.anova(fit, fit, refit=False),
-            "sf.anova() has no argument refit=.\nIt has no arguments by name.\nLeave refit= out.",
+            "sf.anova() has no argument refit=.\nArguments: nsim, random_seed, cores, progress.\nLeave refit= out.",
         ),
     ],
 )
