@@ -102,7 +102,7 @@ def to_arviz(
     require_rows(model.design, "to_arviz()")
     check_size(len(model.design.response), posterior.sizes["chain"], posterior.sizes["draw"], thin, "each group")
     made = {name: _own_group(node.to_dataset(), model, thin) for name, node in fit.idata.children.items()}
-    drawn = _Drawn(model, draws_of(fit).thinned(thin), made[POSTERIOR], generator(random_seed))
+    drawn = _DrawnRows(model, draws_of(fit).thinned(thin), made[POSTERIOR], generator(random_seed))
     if row_parameters:
         made[POSTERIOR] = made[POSTERIOR].assign(_row_parameters(drawn))
     if "log_likelihood" in wanted:
@@ -121,7 +121,7 @@ def to_arviz(
 
 
 @dataclass(frozen=True, eq=False)
-class _Drawn:
+class _DrawnRows:
     """What several groups are made of."""
 
     model: Model
@@ -165,7 +165,7 @@ def _is_whole(model: Model) -> bool:
     return specification_of(model.family).responses.findings in ("binary", "count", "proportion", "ordinal")
 
 
-def _row_parameters(drawn: _Drawn) -> dict[str, xr.DataArray]:
+def _row_parameters(drawn: _DrawnRows) -> dict[str, xr.DataArray]:
     """Return the mean of each row, and the family's other parameters that have a formula."""
     design, family = drawn.model.design, drawn.model.family
     if is_ordinal(family):
@@ -179,7 +179,7 @@ def _row_parameters(drawn: _Drawn) -> dict[str, xr.DataArray]:
     return {name: drawn.of_rows(value) for name, value in values.items()}
 
 
-def _posterior_responses(drawn: _Drawn) -> xr.Dataset:
+def _posterior_responses(drawn: _DrawnRows) -> xr.Dataset:
     """Draw a response of all rows for each draw."""
     places, values = _responses(drawn, drawn.draws)
     if len(places) < len(drawn.draws):
@@ -191,7 +191,7 @@ def _posterior_responses(drawn: _Drawn) -> xr.Dataset:
     return drawn.of_rows(values).to_dataset(name=drawn.model.design.response_variable)
 
 
-def _responses(drawn: _Drawn, draws: Draws) -> tuple[np.ndarray, Array]:
+def _responses(drawn: _DrawnRows, draws: Draws) -> tuple[np.ndarray, Array]:
     """Draw responses of all rows for many draws, a block of them at a time; return which of them have one, too."""
     every = np.arange(len(draws))
     blocks = [every[start : start + _AT_ONCE] for start in range(0, len(draws), _AT_ONCE)]
@@ -201,7 +201,7 @@ def _responses(drawn: _Drawn, draws: Draws) -> tuple[np.ndarray, Array]:
     return places, values.astype(np.int64) if _is_whole(drawn.model) else values
 
 
-def _of_priors(drawn: _Drawn, priors: xr.Dataset) -> dict[str, xr.Dataset]:
+def _of_priors(drawn: _DrawnRows, priors: xr.Dataset) -> dict[str, xr.Dataset]:
     """Return draws from the priors, of the variables that the posterior has, and the responses that they make."""
     model = drawn.model
     places, values = _responses(drawn, draws_in(priors))
