@@ -10,6 +10,7 @@ import pandas as pd
 
 from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
+from speclet_formula.comparison.nesting import why_not_nested
 from speclet_formula.errors import ComparisonError
 from speclet_formula.families import FAMILIES, is_linear
 from speclet_formula.formula.terms import text_of
@@ -56,8 +57,9 @@ class LikelihoodRatios(Printed):
 def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
     """Test nested models against each other by their likelihood ratios.
 
-    Each model is tested against the one before it, in the order of their numbers of parameters. The test holds where
-    the smaller model is a special case of the larger one, which is for the analyst to see to.
+    Each model is tested against the one before it, in the order of their numbers of parameters, where it is a special
+    case of the larger one. Where it is none the row has no test, and a note says what the smaller model has that the
+    larger one has not.
 
     Parameters
     ----------
@@ -78,7 +80,8 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
         * `Chisq`: twice the difference of `logLik` to the row above, at least 0;
         * `Df`: difference of `npar`;
         * `Pr(>Chisq)`: probability of so large a `Chisq` if the smaller model is true; missing where `Df` is 0. The
-          first row has none of the last three;
+          first row has none of the last three; a row whose model does not contain the one above it has no `Chisq` and
+          no `Pr(>Chisq)`;
         * of fits with draws `elpd`: sum of the rows' log predictive densities, each row left out, as `loo`;
         * of fits with draws `elpd_diff`, `dse`: difference of `elpd` to the row above, above 0 where this one predicts
           better, and its standard error. The first note says what either column asks.
@@ -203,6 +206,8 @@ def _table(names: Sequence[str], fits: Sequence[PointFit]) -> pd.DataFrame:
     )
     frame["Chisq"] = (2 * frame["logLik"].diff()).clip(lower=0)
     frame["Df"] = frame["npar"].diff()
+    apart = [False, *(bool(why_not_nested(smaller.model, larger.model)) for smaller, larger in pairwise(fits))]
+    frame["Chisq"] = frame["Chisq"].mask(apart)
     freedom = frame["Df"].where(frame["Df"] > 0)
     frame["Pr(>Chisq)"] = chi2.sf(frame["Chisq"], freedom)
     return frame
@@ -212,6 +217,12 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     """Say what to keep in mind."""
     if again:
         yield f"{again} of {len(fits)} models fitted again by maximum likelihood instead of REML."
+    for smaller, larger in pairwise(fits):
+        if reason := why_not_nested(smaller.model, larger.model):
+            yield (
+                f"{text_of(smaller.model.formula)} is no special case of {text_of(larger.model.formula)}: {reason}. A "
+                "likelihood ratio would test nothing, and is left out; AIC can be compared."
+            )
     for family in {fit.model.family.name: fit.model.family for fit in fits}.values():
         limit = FAMILIES[family.name].limit
         if limit in {fit.model.family.name for fit in fits}:
