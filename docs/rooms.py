@@ -17,8 +17,8 @@ GROUPS = {
     ),
     "Read a fit": (
         "fixef", "ranef", "coef", "level_effects", "effect_matrix", "selectivity", "varcorr", "sigma",
-        "family_parameters", "confint", "nobs", "ngrps", "tidy", "glance", "augment", "icc", "r2", "diagnose",
-        "Diagnostics", "is_singular", "near_singular",
+        "family_parameters", "confint", "bootstrap", "Bootstrap", "nobs", "ngrps", "tidy", "glance", "augment",
+        "icc", "r2", "diagnose", "Diagnostics", "is_singular", "near_singular",
     ),
     "Predict": ("fitted", "predict", "residuals", "log_likelihood", "simulate"),
     "Means, contrasts and hypotheses": (

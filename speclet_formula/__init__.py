@@ -37,7 +37,6 @@ if TYPE_CHECKING:
         SpecletError as SpecletError,
     )
     from speclet_formula.formula.terms import Formula as Formula
-    from speclet_formula.inference.confint import confint as confint
     from speclet_formula.inference.costs import Costs as Costs, costs as costs
     from speclet_formula.inference.fit import fit as fit, glmer as glmer, lmer as lmer
     from speclet_formula.inference.refit import refit as refit
@@ -142,10 +141,13 @@ if TYPE_CHECKING:
     )
     from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen, simulate_screen as simulate_screen
     from speclet_formula.studies import (
+        Bootstrap as Bootstrap,
         Calibration as Calibration,
         GroupedFits as GroupedFits,
         Study as Study,
+        bootstrap as bootstrap,
         calibrate as calibrate,
+        confint as confint,
         fit_by as fit_by,
         power as power,
         study as study,
@@ -160,7 +162,6 @@ _ROOMS = {  # the public names of each, between blanks
     "design.scans": "Scan scan",
     "errors": "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError",
     "formula.terms": "Formula",
-    "inference.confint": "confint",
     "inference.costs": "Costs costs",
     "inference.fit": "fit glmer lmer",
     "inference.refit": "refit",
@@ -204,7 +205,7 @@ _ROOMS = {  # the public names of each, between blanks
     "screens.ranking": "guide_table rank_genes",
     "screens.read": "Screen read_fold_changes read_screen",
     "screens.simulate": "SimulatedScreen simulate_screen",
-    "studies": "Calibration GroupedFits Study calibrate fit_by power study",
+    "studies": "Bootstrap Calibration GroupedFits Study bootstrap calibrate confint fit_by power study",
 }
 _HOME = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()}
 __all__ = ["__version__", "datasets", *sorted(_HOME)]

@@ -98,6 +98,7 @@ def _ranked(fit):
 # Each takes a fit and a folder to write to; verbs of a model are given the fit's.
 VERBS: dict[str, Callable] = {
     "anova": lambda fit, _: sf.anova(fit, fit),
+    "bootstrap": lambda fit, _: sf.bootstrap(fit, 2, random_seed=1),
     "compare": lambda fit, _: _compared(fit),
     "contrasts": lambda fit, _: sf.contrasts(_means(fit), "pairwise"),
     "costs": lambda fit, _: sf.costs(fit.model),
@@ -195,6 +196,8 @@ REFUSED = {
     "t": {*_CROSSED, *_MEANS, "icc", "r2"},
     "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "check_residuals", "refit"},
 }  # fmt: skip
+POINTS = ("reml", "reml slopes", "ml", "laplace")
+REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap"}) for kind, refused in REFUSED.items()}
 
 
 @pytest.fixture(scope="module")
