@@ -133,6 +133,7 @@ VERBS: dict[str, Callable] = {
     "selectivity": lambda fit, _: sf.selectivity(fit, "g", "h"),
     "simulate": lambda fit, _: sf.simulate(fit, random_seed=1),
     "slopes": lambda fit, _: sf.slopes(fit, "x"),
+    "table": lambda fit, folder: sf.table({"a": fit, "b": fit}, folder / "models.md", loo=False),
     "spelling": lambda fit, _: sf.spelling(fit.model, "brms"),
     "to_arviz": lambda fit, _: sf.to_arviz(fit, prior_draws=20, random_seed=1),
     "to_bambi": lambda fit, _: sf.to_bambi(fit.model),
