@@ -9,6 +9,7 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from speclet_formula.common.arguments import public
+from speclet_formula.common.habits import note_public_names, unknown_name
 
 if TYPE_CHECKING:
     from speclet_formula.comparison import (
@@ -210,6 +211,7 @@ _ROOMS = {  # the public names of each, between blanks
     "studies": "Bootstrap Calibration GroupedFits Study bootstrap calibrate confint fit_by power study",
 }
 _HOME = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()}
+note_public_names(_HOME)
 __all__ = ["__version__", "datasets", *sorted(_HOME)]
 
 
@@ -220,7 +222,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOME[name]), name)
         shown = globals()[name] = public(value) if isfunction(value) else value
         return shown
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise unknown_name(name)
 
 
 def __dir__() -> list[str]:
