@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         PriorError as PriorError,
         SamplingError as SamplingError,
         SpecletError as SpecletError,
+        UnknownNameError as UnknownNameError,
     )
     from speclet_formula.formula.terms import Formula as Formula
     from speclet_formula.inference.costs import Costs as Costs, costs as costs
@@ -162,7 +163,9 @@ _ROOMS = {  # the public names of each, between blanks
     "comparison.elpd": "KFold LeaveOneOut SampledLeaveOneOut",
     "comparison.influence": "Influence influence",
     "design.scans": "Scan scan",
-    "errors": "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError",
+    "errors": (
+        "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError UnknownNameError"
+    ),
     "formula.terms": "Formula",
     "inference.costs": "Costs costs",
     "inference.fit": "fit glmer lmer",
