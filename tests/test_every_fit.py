@@ -162,8 +162,7 @@ _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k"
 _SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
 _DRAWS = {
     *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
-    "plot_predictive", "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "posterior_predictive",
-    "recover", "sensitivity",
+    "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "recover", "sensitivity",
 }  # fmt: skip
 # What each kind refuses, all else answers: it lacks the term that is asked for, the draws, or single rows.
 REFUSED = {

@@ -20,6 +20,7 @@ from speclet_formula.families import is_ordinal, specification_of
 from speclet_formula.posterior.estimates import Array
 from speclet_formula.prediction.linear_predictors import ModelDraws, at_rows, row_blocks
 from speclet_formula.prediction.predict import predict
+from speclet_formula.prediction.predictive import WITH_ZEROS
 from speclet_formula.prediction.residuals import refuse_limited
 from speclet_formula.prediction.responses import draw_rows, response_parameters
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 FEWEST = 20  # simulated responses: the smallest two-sided p-value is then 0.1
 ALARM = 0.05
-WITH_ZEROS = ("count", "proportion", "nonnegative")  # supports in which zero is a value among others
 NEW = "Simulated with new group effects (use_u=False), as lme4's simulate; DHARMa calls it unconditional."
 KEPT = (
     "Simulated with the fitted group effects (use_u=True), DHARMa's default from 0.5 on; these were fitted to the same "
