@@ -140,8 +140,8 @@ VERBS: dict[str, Callable] = {
     "update": lambda fit, _: sf.update(fit.model, ". ~ . - x"),
 }  # fmt: skip
 ALONE = (
-    "augment", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance",
-    "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot",
+    "augment", "check_model", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef",
+    "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot",
     "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances",
     "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
 )  # fmt: skip

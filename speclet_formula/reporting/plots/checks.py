@@ -84,7 +84,7 @@ def plot_predictive(check: Predictive, *, statistic: str | None = None, group: A
         parts = _by_level(check, group)
         figure, axes = grid_figure(len(parts), height=2.4)
     for axis, (level, part) in zip(axes, parts.items(), strict=True):
-        _panel(axis, part, short(level) if level else TITLES[check.kind], statistic)
+        predictive_panel(axis, part, short(level) if level else TITLES[check.kind], statistic)
     legend_below(figure, axes)
     n = len(check.replicates)
     found = [describe_check(check), *(f"{level}: {describe_check(part)}" for level, part in parts.items() if level)]
@@ -118,7 +118,8 @@ def _by_level(check: Predictive, group: Any) -> dict[str, Predictive]:
     return {level: check_of_rows(check, rows) for level, rows in places.items()}
 
 
-def _panel(axis: "Axes", check: Predictive, name: str, statistic: str | None) -> None:
+def predictive_panel(axis: "Axes", check: Predictive, name: str, statistic: str | None = None) -> None:
+    """Draw the observed response among the replicates, or one of its statistics."""
     if statistic is not None:
         _statistic(axis, check, statistic)
     elif check.discrete:
@@ -182,7 +183,7 @@ def _rootogram(axis: "Axes", check: Predictive) -> None:
         label="replicates, mean", legend=False, ax=axis,
     )  # fmt: skip
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set_ylabel("square root of the number of rows" + (f" (in steps of {step})" if step > 1 else ""))
+    axis.set_ylabel("square root of the\nnumber of rows" + (f", in steps of {step}" if step > 1 else ""))
 
 
 if TYPE_CHECKING:
@@ -244,7 +245,7 @@ def plot_residuals(fit: "Fit | PointFit", group: str | None = None, *, random_se
     _against_fitted(
         axes[0], fitted(fit)["estimate"].to_numpy(), plain_residuals.to_numpy(), fit.model.design.response_name
     )
-    _normal_quantiles(axes[1], quantiles.to_numpy())
+    draw_normal_quantiles(axes[1], quantiles.to_numpy())
     if levels is not None:
         _residuals_by_level(axes[2], quantiles, levels)
     return Picture(figure, _words(quantiles))
@@ -270,12 +271,19 @@ def _against_fitted(axis: "Axes", means: Any, left: Any, response: str) -> None:
     axis.set_ylabel(plain(f"residual of {response}"))
 
 
-def _normal_quantiles(axis: "Axes", quantiles: Any) -> None:
+def draw_normal_quantiles(axis: "Axes", quantiles: Any, *, through_quartiles: bool = False) -> None:
+    """Draw sorted numbers against standard normal quantiles, with the line on which they lie if they are normal.
+
+    The line is that of mean 0 and SD 1, or it goes through the quartiles, whatever mean and SD are.
+    """
     from scipy.special import ndtri
 
     expected = ndtri((np.arange(len(quantiles)) + 0.5) / len(quantiles))
-    reach = expected[[0, -1]]
-    axis.plot(reach, reach, color=LINE, linewidth=1)
+    reach, line = expected[[0, -1]], expected[[0, -1]]
+    if through_quartiles:
+        low, high = np.quantile(quantiles, [0.25, 0.75])
+        line = (low + high) / 2 + reach * (high - low) / (2 * ndtri(0.75))
+    axis.plot(reach, line, color=LINE, linewidth=1)
     points(
         axis, expected, np.sort(quantiles), colour=ESTIMATE, size=3, alpha=0.6, rasterized=len(quantiles) > MANY_ROWS
     )
