@@ -49,7 +49,7 @@ def test_a_right_model_is_seldom_doubted():
 
 @pytest.mark.parametrize(("change", "test"), [
     (lambda data: data["y"] + 1.5 * data["x"] ** 2, "linearity"),
-    (lambda data: data["y"] + data["x"].clip(lower=0) * np.random.default_rng(1).normal(0, 3, len(data)), "homogeneity"),
+    (lambda data: data["y"] + data["x"].clip(lower=0) * np.random.default_rng(1).normal(0, 3, 160), "homogeneity"),
     (lambda data: data["y"] + np.random.default_rng(2).standard_t(1.2, len(data)), "tails"),
 ])  # fmt: skip
 def test_what_is_amiss_comes_first(change, test):
