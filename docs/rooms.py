@@ -37,8 +37,8 @@ GROUPS = {
         "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "rank_genes", "guide_table",
         "control_separation", "Separation", "scale_effects",
     ),
-    "Show": ("report", "render_table"),
-    "Other packages": ("to_bambi", "to_pymc", "from_bambi"),
+    "Show": ("report", "table", "ModelTable", "render_table"),
+    "Other packages": ("to_arviz", "to_bambi", "to_pymc", "from_bambi"),
     "Errors": (),
 }  # fmt: skip
 PICTURES, ERRORS = "Pictures", "Errors"
