@@ -93,6 +93,7 @@ if TYPE_CHECKING:
         prior_predictive as prior_predictive,
     )
     from speclet_formula.prediction.sensitivity import sensitivity as sensitivity
+    from speclet_formula.prediction.to_arviz import to_arviz as to_arviz
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries, Recovery as Recovery, recover as recover
     from speclet_formula.recovery.simulate import simulate as simulate
@@ -187,6 +188,7 @@ _ROOMS = {  # the public names of each, between blanks
     "prediction.check_residuals": "ResidualChecks check_residuals",
     "prediction.predictive": "Predictive posterior_predictive prior_predictive",
     "prediction.sensitivity": "sensitivity",
+    "prediction.to_arviz": "to_arviz",
     "priors": "Prior",
     "recovery": "Recoveries Recovery recover",
     "recovery.simulate": "simulate",

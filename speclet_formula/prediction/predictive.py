@@ -17,7 +17,7 @@ from speclet_formula.errors import DataError, PriorError, listed, nearest
 from speclet_formula.families import FAMILIES, draw_response, specification_of
 from speclet_formula.model import Model
 from speclet_formula.model.observation import draw_between
-from speclet_formula.posterior.draws import draws_in, draws_of
+from speclet_formula.posterior.draws import Draws, draws_in, draws_of
 from speclet_formula.posterior.estimates import Array, points_of
 from speclet_formula.posterior.prior_draws import check_draws, prior_draws
 from speclet_formula.prediction.linear_predictors import ModelDraws, at_rows, gather
@@ -258,23 +258,14 @@ def _check(
 ) -> Predictive:
     """Draw one response for each draw of the parameters."""
     design, family = model.design, model.family
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        means, parameters = at_rows(drawn, design, family, slice(None))
-    found = []
-    for place, mean in enumerate(means):
-        try:
-            new = _draw_once(model, rng, mean, {name: values[place] for name, values in parameters.items()})
-        except ValueError:  # numpy's, of a mean that the family cannot have
-            continue
-        if np.isfinite(new).all():
-            found.append(new)
-    if not found:
+    _, replicates = _replicates(model, drawn, rng)
+    n_draws = len(drawn.predictors[0].coefficients)
+    if not len(replicates):
         raise PriorError(
-            f"none of {len(means):,} {kind} draws has a mean that a {family.name} response can have.",
+            f"none of {n_draws:,} {kind} draws has a mean that a {family.name} response can have.",
             "A probability lies between 0 and 1, and the mean of a count is finite and not negative.",
             "Give the coefficients narrower priors, or choose another link.",
         )
-    replicates = np.array(found)
     with_zeros = specification_of(family).support in WITH_ZEROS and (
         (replicates == 0).any() or (design.response == 0).any()
     )
@@ -285,7 +276,7 @@ def _check(
         discrete=FAMILIES[family.name].support != "real",
         observed=design.response,
         replicates=replicates,
-        impossible=len(means) - len(replicates),
+        impossible=n_draws - len(replicates),
         table=_statistics(design.response, replicates, known),
         index=model.index[design.rows],
         statistics=known,
@@ -294,6 +285,33 @@ def _check(
 
 def _share_of_zeros(response: Array) -> float:
     return float(np.mean(response == 0))
+
+
+def draw_replicates(model: Model, draws: Draws, rng: np.random.Generator) -> tuple[np.ndarray, Array]:
+    """Draw one response of all rows for each draw of the parameters.
+
+    Returns
+    -------
+    places : ndarray of int, shape (m,)
+        The draws that have one: those whose mean the family can have.
+    replicates : ndarray of float, shape (m, n)
+    """
+    return _replicates(model, gather(model, draws), rng)
+
+
+def _replicates(model: Model, drawn: ModelDraws, rng: np.random.Generator) -> tuple[np.ndarray, Array]:
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        means, parameters = at_rows(drawn, model.design, model.family, slice(None))
+    found = {}
+    for place, mean in enumerate(means):
+        try:
+            new = _draw_once(model, rng, mean, {name: values[place] for name, values in parameters.items()})
+        except ValueError:  # numpy's, of a mean that the family cannot have
+            continue
+        if np.isfinite(new).all():
+            found[place] = new
+    replicates = np.array(list(found.values())).reshape(len(found), len(model.design.response))
+    return np.array(list(found), dtype=np.int64), replicates
 
 
 def _draw_once(model: Model, rng: np.random.Generator, mean: Array, parameters: Mapping[str, Array]) -> Array:
