@@ -99,6 +99,7 @@ if TYPE_CHECKING:
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries, Recovery as Recovery, recover as recover
     from speclet_formula.recovery.simulate import simulate as simulate
+    from speclet_formula.reporting.check_model import ModelCheck as ModelCheck, check_model as check_model
     from speclet_formula.reporting.model_table import ModelTable as ModelTable, table as table
     from speclet_formula.reporting.plots.checks import (
         plot_predictive as plot_predictive,
@@ -195,6 +196,7 @@ _ROOMS = {  # the public names of each, between blanks
     "priors": "Prior",
     "recovery": "Recoveries Recovery recover",
     "recovery.simulate": "simulate",
+    "reporting.check_model": "ModelCheck check_model",
     "reporting.model_table": "ModelTable table",
     "reporting.plots.checks": "plot_predictive plot_priors plot_residuals",
     "reporting.plots.comparison": "plot_compare plot_pareto_k",
