@@ -3,17 +3,19 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import cast, overload
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
+from speclet_formula.comparison.term_tests import TermTests, Type, term_tests, without_draws
 from speclet_formula.errors import ComparisonError
 from speclet_formula.families import FAMILIES, is_linear
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.degrees_of_freedom import Freedom
 
 FEWEST_FITS = 2
 ASKED = (
@@ -53,8 +55,20 @@ class LikelihoodRatios(Printed):
         return Sheet("", (), (text_table(pd.DataFrame({"model": self.table.index, **shown})),), self.notes)
 
 
-def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
-    """Test nested models against each other by their likelihood ratios.
+@overload
+def anova(fit: PointFit, /, *, type: Type | None = None, df: Freedom | None = None) -> TermTests: ...
+
+
+@overload
+def anova(first: PointFit | Fit, second: PointFit | Fit, /, *others: PointFit | Fit) -> LikelihoodRatios: ...
+
+
+def anova(
+    *fits: PointFit | Fit,
+    type: Type | None = None,  # noqa: A002 - R's name
+    df: Freedom | None = None,
+) -> LikelihoodRatios | TermTests:
+    """Test nested models against each other by their likelihood ratios, or the fixed terms of one fit by F tests.
 
     Each model is tested against the one before it, in the order of their numbers of parameters. The test holds where
     the smaller model is a special case of the larger one, which is for the analyst to see to.
@@ -62,16 +76,31 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
     Parameters
     ----------
     *fits : PointFit or Fit
-        Two or more, by `method="ml"` or `method="reml"`; the latter are fitted again by maximum likelihood, since REML
-        likelihoods of different fixed effects cannot be compared. Or two or more by `method="laplace"`, of one family
-        and link, or poisson and negativebinomial, or gaussian and t. Or two or more fits with draws: each is also
-        fitted by maximum likelihood ("ml" of a gaussian model, else "laplace"), and leave-one-out is set beside the
-        ratios.
+        One by `method="reml"`, `"ml"` or `"laplace"`, whose fixed terms are tested. Or two or more, by `method="ml"`
+        or `method="reml"`; the latter are fitted again by maximum likelihood, since REML likelihoods of different fixed
+        effects cannot be compared. Or two or more by `method="laplace"`, of one family and link, or poisson and
+        negativebinomial, or gaussian and t. Or two or more fits with draws: each is also fitted by maximum likelihood
+        ("ml" of a gaussian model, else "laplace"), and leave-one-out is set beside the ratios.
+    type : {1, 2, 3}, optional
+        Of one fit: what each term is tested for. 1: that it adds nothing to the terms before it; 2: to all terms that
+        it is no part of; 3 (the default, as in lmerTest): that it is zero on average over the levels of the factors
+        that it meets, each with the same weight, and where the numbers that it meets are zero. The answers do not
+        depend on how factors are coded.
+    df : {"satterthwaite", "kenward-roger", "asymptotic"}, optional
+        Of one fit: degrees of freedom, as for `fixef`, by default Satterthwaite's as in lmerTest.
 
     Returns
     -------
+    TermTests
+        Of one fit, with `notes` and `table`, one row for each fixed term under its name:
+
+        * `Sum Sq`, `Mean Sq`: of the fitted rows, in squares of the response's units: F times the residual variance;
+        * `NumDF`, `DenDF`: degrees of freedom of the term, and of what it is compared with;
+        * `F value`: by Kenward and Roger's method scaled, as in pbkrtest;
+        * `Pr(>F)`: the probability of a larger one if the hypothesis is true;
+        * of a fit by Laplace's approximation, and of asymptotic tests, `Chisq`, `Df` and `Pr(>Chisq)` of Wald's test.
     LikelihoodRatios
-        With `notes` and `table`, one row for each fit under its formula:
+        Of several, with `notes` and `table`, one row for each fit under its formula:
 
         * `npar`: number of parameters;
         * `AIC`, `BIC`, `logLik`, `deviance` (-2 logLik);
@@ -86,14 +115,15 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
     Raises
     ------
     ComparisonError
-        There are fewer than two fits, some have draws and others have none, or they have different rows, responses or
-        families.
+        There is no fit, or a single one with draws; some have draws and others have none, or they have different rows,
+        responses or families; `type` and `df` of several fits.
     SamplingError
         A model with draws cannot be fitted by maximum likelihood; `compare` ranks it all the same.
 
     References
     ----------
-    Variances at the edge: Self and Liang (1987), doi:10.1080/01621459.1987.10478472.
+    Variances at the edge: Self and Liang (1987), doi:10.1080/01621459.1987.10478472. Tests of one fit: Kuznetsova,
+    Brockhoff and Christensen (2017), doi:10.18637/jss.v082.i13.
 
     Examples
     --------
@@ -103,6 +133,14 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
     >>> sf.anova(*(sf.lmer(formula, data, method="ml") for formula in formulas)).table["Df"].to_list()
     [nan, 1.0]
     """
+    if len(fits) == 1:
+        return _of_one(fits[0], 3 if type is None else type, df)
+    if type is not None or df is not None:
+        raise ComparisonError(
+            f"{'type=' if type is not None else 'df='} is given, and {len(fits)} fits.",
+            "Terms are tested, with degrees of freedom, in one fit; several fits are compared by likelihood ratios.",
+            "Leave it out, or hand over one fit.",
+        )
     with_draws = len(fits) >= FEWEST_FITS and all(isinstance(fit, Fit) for fit in fits)
     if not with_draws:
         _check_fits(fits)
@@ -120,6 +158,14 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
     return LikelihoodRatios(table.assign(**_predictions(rows)), (ASKED, comparison.sentence, *notes))
 
 
+def _of_one(fit: object, kind: object, df: Freedom | None) -> TermTests:
+    """Test the terms of one fit."""
+    if isinstance(fit, Fit):
+        raise without_draws(fit)
+    _check_fits([fit, fit])
+    return term_tests(cast("PointFit", fit), kind, df)
+
+
 def _predictions(rows: Sequence[np.ndarray]) -> dict[str, list[float]]:
     """Return the columns of leave-one-out, from each row's log predictive density by each fit."""
     differences = [larger - smaller for smaller, larger in pairwise(rows)]
@@ -135,8 +181,8 @@ def _check_fits(fits: Sequence[object]) -> None:
     example = 'For example anova(lmer("y ~ (1 | g)", data, method="ml"), lmer("y ~ x + (1 | g)", data, method="ml")).'
     if len(fits) < FEWEST_FITS:
         raise ComparisonError(
-            f"there {'is one fit' if fits else 'are no fits'} to compare.",
-            "A likelihood ratio takes two fits or more, one after the other.",
+            "there are no fits to compare.",
+            "A likelihood ratio takes two fits or more, one after the other; one fit has its terms tested.",
             example,
         )
     for place, fit in enumerate(fits, 1):
