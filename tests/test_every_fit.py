@@ -138,7 +138,7 @@ VERBS: dict[str, Callable] = {
     "update": lambda fit, _: sf.update(fit.model, ". ~ . - x"),
 }  # fmt: skip
 ALONE = (
-    "augment", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance", "icc", "is_singular",
+    "augment", "coef", "confint", "diagnose", "drop1", "family_parameters", "fitted", "fixef", "glance", "icc", "is_singular",
     "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot", "plot_effects", "plot_fixed",
     "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances", "r2", "ranef",
     "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",

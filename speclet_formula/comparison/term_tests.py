@@ -14,6 +14,7 @@ from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.design import Design
 from speclet_formula.design.hypotheses import deletions, marginal, partial, sequential
 from speclet_formula.errors import ComparisonError
+from speclet_formula.families import is_linear
 from speclet_formula.formula.terms import text_of
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.degrees_of_freedom import (
@@ -84,8 +85,8 @@ def term_tests(fit: PointFit, type: object = 3, df: Freedom | None = None) -> Te
     -------
     TermTests
     """
-    place = type if isinstance(type, int) else _SPELLINGS.get(str(type).upper())
-    if place not in TYPES:
+    place = _SPELLINGS.get(str(type).upper())
+    if place is None:
         raise ComparisonError(
             f"there are no tests of type={type!r}.",
             "Types: 1 (terms one after the other), 2 (next to all that a term is no part of), 3 (averaged).",
@@ -138,8 +139,8 @@ def without_draws(fit: Fit) -> ComparisonError:
     return ComparisonError(
         "a fit with draws has no tests of its terms.",
         "They are of fits by method='reml', 'ml' or 'laplace'; of draws, models with and without a term are compared.",
-        f"Fit it with method='{'reml' if fit.model.family.name == 'gaussian' else 'laplace'}', or rank both models "
-        "with compare.",
+        f"Fit it with method='{'reml' if is_linear(fit.model.family) else 'laplace'}', or rank both models with "
+        "compare.",
     )
 
 

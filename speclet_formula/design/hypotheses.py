@@ -93,12 +93,12 @@ def partial(design: Design, kept: np.ndarray) -> dict[str, np.ndarray]:
     def rows(term: int) -> np.ndarray:
         larger = plain.larger(term)
         if not larger:
-            return np.eye(plain.X.shape[1])[plain.of(term)]
+            return np.asarray(np.eye(plain.X.shape[1])[plain.of(term)])
         last = np.concatenate([plain.of(one) for one in (term, *larger)])
         order = np.concatenate([np.setdiff1d(np.arange(plain.X.shape[1]), last), last])
         L = np.zeros((len(order), len(order)))
         L[np.ix_(order, order)] = _eliminated(design, plain.X[:, order])
-        return L[plain.of(term)]
+        return np.asarray(L[plain.of(term)])
 
     return plain.hypotheses(rows)
 

@@ -7,6 +7,7 @@ once with the given probability. Making the contrasts is left to `contrasts`.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.interpolate import BarycentricInterpolator
@@ -273,8 +274,11 @@ def range_tail(value: float, count: int, df: float) -> float:
 
     if np.isinf(df):
         return float(np.clip(1 - within(np.array([value]))[0], 0.0, 1.0))
+
     # The standard deviation's density is that of chi over sqrt(df), integrated over its logarithm, whose mode is 0.
-    height = lambda log: df * (log - np.expm1(2 * log) / 2)  # noqa: E731 - one line
+    def height(log: Any) -> Any:
+        return df * (log - np.expm1(2 * log) / 2)
+
     edge = _NEGLIGIBLE / df
     low = brentq(lambda log: height(log) + _NEGLIGIBLE, -edge - 1, 0.0)
     high = brentq(lambda log: height(log) + _NEGLIGIBLE, 0.0, np.log1p(2 * edge) + 1)
