@@ -1,6 +1,6 @@
 """Likelihood ratios of fits by maximum likelihood, as lme4's `anova` tabulates them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import cast, overload
@@ -8,16 +8,24 @@ from typing import cast, overload
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.replicates import replicate
+from speclet_formula.common.seeds import checked_seed, fresh_seed
 from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
+from speclet_formula.comparison.nesting import why_not_nested
 from speclet_formula.comparison.term_tests import TermTests, Type, term_tests, without_draws
-from speclet_formula.errors import ComparisonError
+from speclet_formula.design.merged import require_rows
+from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import FAMILIES, is_linear
 from speclet_formula.formula.terms import text_of
+from speclet_formula.inference.plans import at_least
+from speclet_formula.inference.refit import fit_like, with_drawn
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.degrees_of_freedom import Freedom
+from speclet_formula.prediction.responses import draw_design_response
 
 FEWEST_FITS = 2
+FEWEST_SIMS, MOST_SIMS = 2, 1_000_000
 ASKED = (
     "Pr(>Chisq) asks whether the data would be this much likelier under the larger model if the smaller one were true, "
     "by maximum likelihood without priors; elpd_diff asks how much better (above 0) or worse the posterior predicts a "
@@ -26,7 +34,7 @@ ASKED = (
 ASYMPTOTIC = "Pr(>Chisq) is asymptotic, by the chi-square distribution: too small where there are few groups."
 PATTERNS = {
     "npar": ",.0f", "AIC": ".1f", "BIC": ".1f", "logLik": ".2f", "deviance": ".2f", "Chisq": ".3f", "Df": ",.0f",
-    "Pr(>Chisq)": None, "elpd": ",.1f", "elpd_diff": ",.1f", "dse": ",.1f",
+    "Pr(>Chisq)": None, "Pr(boot)": None, "elpd": ",.1f", "elpd_diff": ",.1f", "dse": ",.1f",
 }  # fmt: skip
 
 
@@ -60,18 +68,32 @@ def anova(fit: PointFit, /, *, type: Type | None = None, df: Freedom | None = No
 
 
 @overload
-def anova(first: PointFit | Fit, second: PointFit | Fit, /, *others: PointFit | Fit) -> LikelihoodRatios: ...
+def anova(
+    first: PointFit | Fit,
+    second: PointFit | Fit,
+    /,
+    *others: PointFit | Fit,
+    nsim: int | None = None,
+    random_seed: int | None = None,
+    cores: int | None = None,
+    progress: bool = True,
+) -> LikelihoodRatios: ...
 
 
 def anova(
     *fits: PointFit | Fit,
     type: Type | None = None,  # noqa: A002 - R's name
     df: Freedom | None = None,
+    nsim: int | None = None,
+    random_seed: int | None = None,
+    cores: int | None = None,
+    progress: bool = True,
 ) -> LikelihoodRatios | TermTests:
     """Test nested models against each other by their likelihood ratios, or the fixed terms of one fit by F tests.
 
-    Each model is tested against the one before it, in the order of their numbers of parameters. The test holds where
-    the smaller model is a special case of the larger one, which is for the analyst to see to.
+    Each model is tested against the one before it, in the order of their numbers of parameters, where it is a special
+    case of the larger one. Where it is none the row has no test, and a note says what the smaller model has that the
+    larger one has not.
 
     Parameters
     ----------
@@ -88,6 +110,17 @@ def anova(
         depend on how factors are coded.
     df : {"satterthwaite", "kenward-roger", "asymptotic"}, optional
         Of one fit: degrees of freedom, as for `fixef`, by default Satterthwaite's as in lmerTest.
+    nsim : int, optional
+        Of several fits: a parametric bootstrap of each ratio beside the asymptotic test, pbkrtest's `PBmodcomp`: so
+        many responses are drawn from the smaller model, with new group effects, and both models are fitted to each by
+        maximum likelihood. It is right where there are few groups, and of variances at zero, where chi-square's
+        distribution is not.
+    random_seed : int, optional
+        The same seed gives the same bootstrap.
+    cores : int, optional
+        Processes of the bootstrap; by default as many as pay.
+    progress : bool
+        Whether to show a line with the time left of the bootstrap, where standard error is a terminal.
 
     Returns
     -------
@@ -107,7 +140,9 @@ def anova(
         * `Chisq`: twice the difference of `logLik` to the row above, at least 0;
         * `Df`: difference of `npar`;
         * `Pr(>Chisq)`: probability of so large a `Chisq` if the smaller model is true; missing where `Df` is 0. The
-          first row has none of the last three;
+          first row has none of the last three; a row whose model does not contain the one above it has no `Chisq` and
+          no `Pr(>Chisq)`;
+        * with `nsim` `Pr(boot)`: (1 + data sets whose ratio is at least as large) / (1 + data sets);
         * of fits with draws `elpd`: sum of the rows' log predictive densities, each row left out, as `loo`;
         * of fits with draws `elpd_diff`, `dse`: difference of `elpd` to the row above, above 0 where this one predicts
           better, and its standard error. The first note says what either column asks.
@@ -118,12 +153,16 @@ def anova(
         There is no fit, or a single one with draws; some have draws and others have none, or they have different rows,
         responses or families; `type` and `df` of several fits.
     SamplingError
-        A model with draws cannot be fitted by maximum likelihood; `compare` ranks it all the same.
+        A model with draws cannot be fitted by maximum likelihood; `compare` ranks it all the same. `nsim` is no number
+        of data sets, or every refit of a bootstrap failed.
+    DataError
+        The rows were merged, and new responses are to be drawn for them.
 
     References
     ----------
-    Variances at the edge: Self and Liang (1987), doi:10.1080/01621459.1987.10478472. Tests of one fit: Kuznetsova,
-    Brockhoff and Christensen (2017), doi:10.18637/jss.v082.i13.
+    Variances at the edge: Self and Liang (1987), doi:10.1080/01621459.1987.10478472. The bootstrap: Halekoh and
+    Højsgaard (2014), doi:10.18637/jss.v059.i09. Tests of one fit: Kuznetsova, Brockhoff and Christensen (2017),
+    doi:10.18637/jss.v082.i13.
 
     Examples
     --------
@@ -133,14 +172,9 @@ def anova(
     >>> sf.anova(*(sf.lmer(formula, data, method="ml") for formula in formulas)).table["Df"].to_list()
     [nan, 1.0]
     """
+    _check_asked(len(fits), {"nsim": nsim} if len(fits) == 1 else {"type": type, "df": df})
     if len(fits) == 1:
         return _of_one(fits[0], 3 if type is None else type, df)
-    if type is not None or df is not None:
-        raise ComparisonError(
-            f"{'type=' if type is not None else 'df='} is given, and {len(fits)} fits.",
-            "Terms are tested, with degrees of freedom, in one fit; several fits are compared by likelihood ratios.",
-            "Leave it out, or hand over one fit.",
-        )
     with_draws = len(fits) >= FEWEST_FITS and all(isinstance(fit, Fit) for fit in fits)
     if not with_draws:
         _check_fits(fits)
@@ -151,11 +185,26 @@ def anova(
     pairs = sorted(zip(names, map(_by_likelihood, fits), strict=True), key=lambda pair: pair[1].df)
     ordered = [fit for _, fit in pairs]
     table, notes = _table([name for name, _ in pairs], ordered), tuple(_notes(ordered, again))
+    if nsim is not None:
+        table, told = _with_bootstrap(table, ordered, nsim, random_seed, cores, progress)
+        notes = (*notes, *told)
     if not with_draws:
         return LikelihoodRatios(table, notes)
     comparison = compare(dict(zip(names, cast("Sequence[Fit]", fits), strict=True)))
     rows = [np.asarray(comparison.estimates[name].elpd_i).ravel() for name in table.index]
     return LikelihoodRatios(table.assign(**_predictions(rows)), (ASKED, comparison.sentence, *notes))
+
+
+def _check_asked(count: int, others: Mapping[str, object]) -> None:
+    """Refuse what is asked of one fit where there are several, and of several where there is one."""
+    given = [name for name, value in others.items() if value is not None]
+    if given and count:
+        raise ComparisonError(
+            f"{given[0]}= is given, and {'one fit' if count == 1 else f'{count} fits'}.",
+            "Terms are tested, by type= with degrees of freedom df=, in one fit; several fits are compared by likelihood "
+            "ratios, which nsim= simulates.",
+            f"Leave it out, or hand over {'two fits' if count == 1 else 'one fit'}.",
+        )
 
 
 def _of_one(fit: object, kind: object, df: Freedom | None) -> TermTests:
@@ -164,6 +213,50 @@ def _of_one(fit: object, kind: object, df: Freedom | None) -> TermTests:
         raise without_draws(fit)
     _check_fits([fit, fit])
     return term_tests(cast("PointFit", fit), kind, df)
+
+
+def _with_bootstrap(
+    table: pd.DataFrame, fits: Sequence[PointFit], nsim: int, seed: int | None, cores: int | None, progress: bool
+) -> tuple[pd.DataFrame, list[str]]:
+    """Add the share of data sets, drawn from the smaller model of each pair, whose ratio is as large."""
+    at_least("nsim", nsim, FEWEST_SIMS, MOST_SIMS)
+    given = checked_seed(seed)
+    entropy = fresh_seed() if given is None else given
+    shares, notes = [np.nan], list[str]()
+    for place, (smaller, larger) in enumerate(pairwise(fits), 1):
+        require_rows(smaller.model.design, "anova(nsim=)")
+        if smaller.df == larger.df or np.isnan(table["Chisq"].iloc[place]):
+            shares.append(np.nan)
+            continue
+        made = replicate(
+            _drawn_ratio, (smaller, larger), nsim, what="data sets", seed=entropy + place - 1, cores=cores,
+            progress=progress,
+        )  # fmt: skip
+        ratios = made.values[np.isfinite(made.values).all(axis=1)].ravel()
+        if not len(ratios):
+            raise SamplingError(
+                f"all {nsim:,} refits of a bootstrap failed: {made.reasons[0]}",
+                "A likelihood ratio is of two fits to each response that is drawn.",
+                "Leave nsim= out for the asymptotic test.",
+            )
+        observed = table["Chisq"].iloc[place]
+        shares.append((1 + int((ratios >= observed).sum())) / (1 + len(ratios)))
+        if len(ratios) < nsim:
+            reason = next(filter(None, made.reasons))
+            notes.append(f"{nsim - len(ratios):,} of {nsim:,} data sets are left out of Pr(boot): {reason}")
+    position = table.columns.get_loc("Pr(>Chisq)") + 1
+    table.insert(position, "Pr(boot)", shares)
+    told = (
+        f"Pr(boot) is by {nsim:,} data sets drawn from the smaller model, seed {entropy}; it holds for few groups too."
+    )
+    return table, [told, *notes]
+
+
+def _drawn_ratio(rng: np.random.Generator, smaller: PointFit, larger: PointFit) -> tuple[float]:
+    """Return the likelihood ratio of two models for a response that was drawn from the first, in a worker."""
+    response = draw_design_response(smaller, rng)
+    fits = [fit_like(one, with_drawn(one.model, response)) for one in (smaller, larger)]
+    return (max(2 * (fits[1].log_likelihood - fits[0].log_likelihood), 0.0),)
 
 
 def _predictions(rows: Sequence[np.ndarray]) -> dict[str, list[float]]:
@@ -249,6 +342,8 @@ def _table(names: Sequence[str], fits: Sequence[PointFit]) -> pd.DataFrame:
     )
     frame["Chisq"] = (2 * frame["logLik"].diff()).clip(lower=0)
     frame["Df"] = frame["npar"].diff()
+    apart = [False, *(bool(why_not_nested(smaller.model, larger.model)) for smaller, larger in pairwise(fits))]
+    frame["Chisq"] = frame["Chisq"].mask(apart)
     freedom = frame["Df"].where(frame["Df"] > 0)
     frame["Pr(>Chisq)"] = chi2.sf(frame["Chisq"], freedom)
     return frame
@@ -258,6 +353,12 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     """Say what to keep in mind."""
     if again:
         yield f"{again} of {len(fits)} models fitted again by maximum likelihood instead of REML."
+    for smaller, larger in pairwise(fits):
+        if reason := why_not_nested(smaller.model, larger.model):
+            yield (
+                f"{text_of(smaller.model.formula)} is no special case of {text_of(larger.model.formula)}: {reason}. A "
+                "likelihood ratio would test nothing, and is left out; AIC can be compared."
+            )
     for family in {fit.model.family.name: fit.model.family for fit in fits}.values():
         limit = FAMILIES[family.name].limit
         if limit in {fit.model.family.name for fit in fits}:

@@ -102,5 +102,7 @@ def test_what_is_no_type_and_what_is_of_one_fit_is_told():
         sf.anova(fit, fit, type=2)
     with pytest.raises(ComparisonError, match="df= is given, and 2 fits"):
         sf.anova(fit, fit, df="satterthwaite")
+    with pytest.raises(ComparisonError, match="nsim= is given, and one fit"):
+        sf.anova(fit, nsim=10)
     with pytest.raises(sf.EstimateError, match="Kenward and Roger's method is for fits by method='reml'"):
         sf.anova(fit_of("slopes by ML"), df="kenward-roger")

@@ -119,6 +119,17 @@ def relative_covariances(relative: Relative, theta: np.ndarray) -> tuple[np.ndar
     return tuple(one @ one.T for one in _factors(relative, theta))
 
 
+def theta_of_covariances(relative: Relative, covariances: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return the theta (m,) of each block's covariance over sigma^2, (k, k), which may have no inverse."""
+    factors = []
+    for matrix in covariances:
+        values, vectors = np.linalg.eigh(matrix)
+        factors.append(np.linalg.qr((vectors * np.sqrt(np.maximum(values, 0.0))).T, mode="r").T)
+    return np.array([
+        factors[block][row, column] * relative.scales[block][row] for block, row, column in relative.places
+    ])  # fmt: skip
+
+
 def _factors(relative: Relative, theta: np.ndarray) -> list[np.ndarray]:
     """Return each block's L, (k, k)."""
     factors = [np.zeros((len(scale), len(scale))) for scale in relative.scales]
