@@ -198,7 +198,7 @@ REFUSED = {
     "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "check_residuals", "refit"},
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "ml", "laplace")
-REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 
 
 @pytest.fixture(scope="module")

@@ -201,7 +201,7 @@ def _check_asked(count: int, others: Mapping[str, object]) -> None:
     if given and count:
         raise ComparisonError(
             f"{given[0]}= is given, and {'one fit' if count == 1 else f'{count} fits'}.",
-            "Terms are tested, by type= with degrees of freedom df=, in one fit; several fits are compared by likelihood "
+            "Terms are tested, by type= with degrees of freedom df=, in one fit; several are compared by likelihood "
             "ratios, which nsim= simulates.",
             f"Leave it out, or hand over {'two fits' if count == 1 else 'one fit'}.",
         )
