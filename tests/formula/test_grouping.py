@@ -49,31 +49,31 @@ Write (x | g).
 y ~ (1|a+b)
        ^
 'a+b' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
+A grouping factor is a column, a call, a:b, a/b for b within a, or a*b for a, b and a:b.
 Write (1 | a) + (1 | b).
 
-y ~ (x|a*b)
-       ^
-'a*b' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
-Write (x | a) + (x | b) + (x | a:b).
+y ~ us(x || g)
+    ^
+'us(x || g)' is not how us is written.
+us(x | g) is (x | g), diag(x | g) is (x || g), each column with an SD of its own; hom= is not served.
+Write us(x | g).
 
-y ~ (1|a*b*c)
-       ^
-'a*b*c' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
-Write (1 | a) + (1 | b) + (1 | c).
+y ~ diag(x | g, hom = TRUE)
+    ^
+'diag(x | g, hom = TRUE)' is not how diag is written.
+us(x | g) is (x | g), diag(x | g) is (x || g), each column with an SD of its own; hom= is not served.
+Write diag(x | g).
 
 y ~ (1|a %in% b)
        ^
 'a %in% b' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
+A grouping factor is a column, a call, a:b, a/b for b within a, or a*b for a, b and a:b.
 Name a column; make it before fitting if it has to be computed.
 
 y ~ (1|1)
        ^
 '1' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
+A grouping factor is a column, a call, a:b, a/b for b within a, or a*b for a, b and a:b.
 Name a column; make it before fitting if it has to be computed.
 """
 
