@@ -29,8 +29,8 @@ GROUPS = {
         "LikelihoodRatios",
     ),
     "Check": (
-        "prior_predictive", "posterior_predictive", "Predictive", "check_residuals", "ResidualChecks", "influence",
-        "Influence", "sensitivity",
+        "check_model", "ModelCheck", "prior_predictive", "posterior_predictive", "Predictive", "check_residuals",
+        "ResidualChecks", "influence", "Influence", "sensitivity",
     ),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
     "Screens": (

@@ -141,10 +141,10 @@ VERBS: dict[str, Callable] = {
     "update": lambda fit, _: sf.update(fit.model, ". ~ . - x"),
 }  # fmt: skip
 ALONE = (
-    "augment", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance",
-    "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot",
-    "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances",
-    "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
+    "augment", "check_model", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef",
+    "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs",
+    "plot", "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage",
+    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
@@ -163,8 +163,7 @@ _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k"
 _SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
 _DRAWS = {
     *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
-    "plot_predictive", "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "posterior_predictive",
-    "recover", "sensitivity", "to_arviz",
+    "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "recover", "sensitivity", "to_arviz",
 }  # fmt: skip
 # What each kind refuses, all else answers: it lacks the term that is asked for, the draws, or single rows.
 REFUSED = {
