@@ -164,9 +164,7 @@ def structured_bars(node: TreeNode, context: Context) -> TreeNode | None:
     columns, bar, grouping, *_ = (source_of(context, child) for child in children_of(bars))
     if bar == "||" or len(inside) > 1:
         problem = f"'{source_of(context, node)}' is not how {function} is written."
-        allowed = (
-            "us(x | g) is (x | g), diag(x | g) is (x || g), each column with an SD of its own; hom= is not served."
-        )
+        allowed = "us(x | g) is (x | g), diag(x | g) is (x || g) with an SD for each column; hom= is not served."
         raise error_under(context, node, problem, allowed, f"Write {function}({columns} | {grouping}).")
     return bars
 
