@@ -32,16 +32,16 @@ GROUPS = {
         "LikelihoodRatios",
     ),
     "Check": (
-        "prior_predictive", "posterior_predictive", "Predictive", "check_residuals", "ResidualChecks", "influence",
-        "Influence", "sensitivity",
+        "check_model", "ModelCheck", "prior_predictive", "posterior_predictive", "Predictive", "check_residuals",
+        "ResidualChecks", "influence", "Influence", "sensitivity",
     ),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
     "Screens": (
         "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "rank_genes", "guide_table",
         "control_separation", "Separation", "scale_effects",
     ),
-    "Show": ("report", "render_table"),
-    "Other packages": ("to_bambi", "to_pymc", "from_bambi"),
+    "Show": ("report", "table", "ModelTable", "render_table"),
+    "Other packages": ("to_arviz", "to_bambi", "to_pymc", "from_bambi"),
     "Errors": (),
 }  # fmt: skip
 PICTURES, ERRORS = "Pictures", "Errors"

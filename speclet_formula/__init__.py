@@ -98,9 +98,12 @@ if TYPE_CHECKING:
         prior_predictive as prior_predictive,
     )
     from speclet_formula.prediction.sensitivity import sensitivity as sensitivity
+    from speclet_formula.prediction.to_arviz import to_arviz as to_arviz
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries, Recovery as Recovery, recover as recover
     from speclet_formula.recovery.simulate import simulate as simulate
+    from speclet_formula.reporting.check_model import ModelCheck as ModelCheck, check_model as check_model
+    from speclet_formula.reporting.model_table import ModelTable as ModelTable, table as table
     from speclet_formula.reporting.plots.checks import (
         plot_predictive as plot_predictive,
         plot_priors as plot_priors,
@@ -191,9 +194,12 @@ _ROOMS = {  # the public names of each, between blanks
     "prediction.check_residuals": "ResidualChecks check_residuals",
     "prediction.predictive": "Predictive posterior_predictive prior_predictive",
     "prediction.sensitivity": "sensitivity",
+    "prediction.to_arviz": "to_arviz",
     "priors": "Prior",
     "recovery": "Recoveries Recovery recover",
     "recovery.simulate": "simulate",
+    "reporting.check_model": "ModelCheck check_model",
+    "reporting.model_table": "ModelTable table",
     "reporting.plots.checks": "plot_predictive plot_priors plot_residuals",
     "reporting.plots.comparison": "plot_compare plot_pareto_k",
     "reporting.plots.effects": "plot_effects plot_fixed plot_shrinkage plot_variances",

@@ -138,16 +138,18 @@ VERBS: dict[str, Callable] = {
     "selectivity": lambda fit, _: sf.selectivity(fit, "g", "h"),
     "simulate": lambda fit, _: sf.simulate(fit, random_seed=1),
     "slopes": lambda fit, _: sf.slopes(fit, "x"),
+    "table": lambda fit, folder: sf.table({"a": fit, "b": fit}, folder / "models.md", loo=False),
     "spelling": lambda fit, _: sf.spelling(fit.model, "brms"),
+    "to_arviz": lambda fit, _: sf.to_arviz(fit, prior_draws=20, random_seed=1),
     "to_bambi": lambda fit, _: sf.to_bambi(fit.model),
     "to_pymc": lambda fit, _: sf.to_pymc(fit.model),
     "update": lambda fit, _: sf.update(fit.model, ". ~ . - x"),
 }  # fmt: skip
 ALONE = (
-    "augment", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance",
-    "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot",
-    "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances",
-    "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
+    "augment", "check_model", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef",
+    "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs",
+    "plot", "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage",
+    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
@@ -167,8 +169,7 @@ _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k"
 _SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
 _DRAWS = {
     *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
-    "plot_predictive", "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "posterior_predictive",
-    "recover", "sensitivity",
+    "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "recover", "sensitivity", "to_arviz",
 }  # fmt: skip
 # What each kind refuses, all else answers: it lacks the term that is asked for, the draws, or single rows.
 REFUSED = {
@@ -179,14 +180,14 @@ REFUSED = {
     "crossed": set(),
     "keep none": {
         *_GROUPS, *_OVER_ROWS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
-        "posterior_predictive", "predict", "recover", "sensitivity",
+        "posterior_predictive", "predict", "recover", "sensitivity", "to_arviz",
     },
     "weights": _CROSSED,
     "merged": {
         "avg_comparisons", "comparisons",
         *_CROSSED, *_COMPARED, *_SINGLE, "anova", "check_residuals", "plot_predictive", "plot_recoveries",
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
-        "to_bambi", "to_pymc", "update",
+        "to_arviz", "to_bambi", "to_pymc", "update",
     },
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},

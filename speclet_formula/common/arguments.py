@@ -389,9 +389,9 @@ _BY_NAME: Mapping[str, Kinds] = {
 }  # fmt: skip
 _LATER: Mapping[str, Kinds] = {"truth": _MAPPING}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
-    "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "recover": {"fit": (*_FITS, "Mapping")},
-    "confint": {"fit": (*_FITS, "Bootstrap")}, "refit": {"fit": (*_FITS, "Model")},
-    "update": {"fit": (*_FITS, "Model", *_TEXTS)},
+    "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "glance": {"fit": (*_FITS, "Mapping")},
+    "recover": {"fit": (*_FITS, "Mapping")}, "confint": {"fit": (*_FITS, "Bootstrap")},
+    "refit": {"fit": (*_FITS, "Model")}, "update": {"fit": (*_FITS, "Model", *_TEXTS)},
     "explain": {"formula": _TEXTS}, "equation": {"formula": (*_TEXTS, "Model")},
     "spelling": {"formula": (*_TEXTS, "Model")}, "load": {"path": ("Path", "str")},
     "diagnose": {"fit": ()}, "from_bambi": {"model": ()},

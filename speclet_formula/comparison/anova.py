@@ -12,6 +12,7 @@ from speclet_formula.common.replicates import replicate
 from speclet_formula.common.seeds import checked_seed, fresh_seed
 from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
+from speclet_formula.comparison.nesting import why_not_nested
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import FAMILIES, is_linear
@@ -69,8 +70,9 @@ def anova(
 ) -> LikelihoodRatios:
     """Test nested models against each other by their likelihood ratios.
 
-    Each model is tested against the one before it, in the order of their numbers of parameters. The test holds where
-    the smaller model is a special case of the larger one, which is for the analyst to see to.
+    Each model is tested against the one before it, in the order of their numbers of parameters, where it is a special
+    case of the larger one. Where it is none the row has no test, and a note says what the smaller model has that the
+    larger one has not.
 
     Parameters
     ----------
@@ -101,7 +103,8 @@ def anova(
         * `Chisq`: twice the difference of `logLik` to the row above, at least 0;
         * `Df`: difference of `npar`;
         * `Pr(>Chisq)`: probability of so large a `Chisq` if the smaller model is true; missing where `Df` is 0. The
-          first row has none of the last three;
+          first row has none of the last three; a row whose model does not contain the one above it has no `Chisq` and
+          no `Pr(>Chisq)`;
         * with `nsim` `Pr(boot)`: (1 + data sets whose ratio is at least as large) / (1 + data sets);
         * of fits with draws `elpd`: sum of the rows' log predictive densities, each row left out, as `loo`;
         * of fits with draws `elpd_diff`, `dse`: difference of `elpd` to the row above, above 0 where this one predicts
@@ -161,7 +164,7 @@ def _with_bootstrap(
     shares, notes = [np.nan], list[str]()
     for place, (smaller, larger) in enumerate(pairwise(fits), 1):
         require_rows(smaller.model.design, "anova(nsim=)")
-        if smaller.df == larger.df:
+        if smaller.df == larger.df or np.isnan(table["Chisq"].iloc[place]):
             shares.append(np.nan)
             continue
         made = replicate(
@@ -278,6 +281,8 @@ def _table(names: Sequence[str], fits: Sequence[PointFit]) -> pd.DataFrame:
     )
     frame["Chisq"] = (2 * frame["logLik"].diff()).clip(lower=0)
     frame["Df"] = frame["npar"].diff()
+    apart = [False, *(bool(why_not_nested(smaller.model, larger.model)) for smaller, larger in pairwise(fits))]
+    frame["Chisq"] = frame["Chisq"].mask(apart)
     freedom = frame["Df"].where(frame["Df"] > 0)
     frame["Pr(>Chisq)"] = chi2.sf(frame["Chisq"], freedom)
     return frame
@@ -287,6 +292,12 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     """Say what to keep in mind."""
     if again:
         yield f"{again} of {len(fits)} models fitted again by maximum likelihood instead of REML."
+    for smaller, larger in pairwise(fits):
+        if reason := why_not_nested(smaller.model, larger.model):
+            yield (
+                f"{text_of(smaller.model.formula)} is no special case of {text_of(larger.model.formula)}: {reason}. A "
+                "likelihood ratio would test nothing, and is left out; AIC can be compared."
+            )
     for family in {fit.model.family.name: fit.model.family for fit in fits}.values():
         limit = FAMILIES[family.name].limit
         if limit in {fit.model.family.name for fit in fits}:

@@ -18,7 +18,7 @@ from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import make_tree, sampled
 from speclet_formula.inference.exact.density import Variances, correlation_factors
-from speclet_formula.inference.hierarchy import why_not_normal
+from speclet_formula.inference.hierarchy import HEAVY_TAILED, why_not_normal
 from speclet_formula.inference.hmc.centre import centred
 from speclet_formula.inference.hmc.chains import ChainDraws, Chains
 from speclet_formula.inference.hmc.parameters import Parameters, first_theta, natural_of
@@ -38,7 +38,7 @@ def sample_hmc(model: Model, plan: SamplingPlan) -> xr.DataTree:
     Parameters
     ----------
     model : Model
-        With Normal or flat priors of the coefficients.
+        With Normal, Student t, Cauchy or flat priors of the fixed effects, Normal ones of the groups' means.
     plan : SamplingPlan
         Numbers of draws and chains; `cores` threads are used.
 
@@ -56,7 +56,7 @@ def sample_hmc(model: Model, plan: SamplingPlan) -> xr.DataTree:
     if reason:
         raise SamplingError(
             f"this engine cannot serve the model: {reason}.",
-            "It serves all families with Normal priors of the coefficients.",
+            "It serves all families with Normal, Student t, Cauchy or flat priors of the fixed effects.",
             "Write method='nuts', or leave method= out for the engine that serves the model.",
         )
     rng = np.random.default_rng(plan.random_seed)
@@ -83,7 +83,7 @@ def why_not_hmc(model: Model) -> str:
     design = model.design
     if design.merged is not None:
         return "its rows were merged"
-    if reason := why_not_normal(model):
+    if reason := why_not_normal(model, *HEAVY_TAILED):
         return reason
     if not any(predictor.fixed or predictor.groups for predictor in design.predictors):
         return "the model has no coefficients"

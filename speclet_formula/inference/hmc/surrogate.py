@@ -18,10 +18,12 @@ from speclet_formula.inference.algebra.equations import design_rows, pattern_of,
 from speclet_formula.inference.algebra.numeric import allocate
 from speclet_formula.inference.algebra.sparse import sparse_matrix
 from speclet_formula.inference.algebra.symbolic import Array, Pattern, compiled
+from speclet_formula.inference.hierarchy import HEAVY_TAILED, slot_priors, tails_of
 from speclet_formula.inference.hmc import kernels
 from speclet_formula.inference.hmc.gaussian import (
     Centre,
     Gaussian,
+    HeavyTails,
     ObservedRows,
     PriorPlaces,
     ProductRows,
@@ -143,11 +145,27 @@ def surrogate_of(model: Model, *, threads: int = 1) -> Surrogate:
     response, trials, weights = _observations(model).arrays
     observed = ObservedRows(response, trials, weights, offset)
     rows = ProductRows(indptr, columns, W.data.astype(float), places)
+    tails = _heavy_tails(model, parameters, matrix.position)
     nothing = np.empty((len(offset), 0))
     none = RowQuadratics(nothing, np.empty(0), nothing, nothing)
-    problem = RowProblem(matrix.pattern, rows, observed, prior, centre_at(offset), none, False)
+    problem = RowProblem(matrix.pattern, rows, observed, prior, tails, centre_at(offset), none, False)
     kernel, codes, constant = kernel_for(model)
     return Surrogate(model, parameters, problem, matrix.order, kernel, codes, constant, threads)
+
+
+def _heavy_tails(model: Model, parameters: Parameters, position: np.ndarray) -> HeavyTails:
+    """Return the fixed effects whose priors are Student t, and what stands in for these."""
+    slots, found, start = slot_priors(model), [np.empty((4, 0))], 0
+    for predictor, variances in zip(model.design.predictors, parameters.predictors, strict=True):
+        for term in predictor.fixed:
+            if slots[term.name].name in HEAVY_TAILED:
+                nu, _, scale = tails_of(slots[term.name])
+                own = np.arange(term.start, term.stop)
+                values = (position[start + own], nu, scale, variances.precisions[own])
+                found.append(np.stack([np.broadcast_to(value, own.shape) for value in values]))
+        start += variances.layout.size
+    places, degrees, scales, precisions = np.ascontiguousarray(np.hstack(found))
+    return HeavyTails(places.astype(np.int64), degrees, scales, precisions)
 
 
 def centre_at(middle: np.ndarray, spread: np.ndarray | None = None, most_gain: float = MOST_GAIN) -> Centre:
