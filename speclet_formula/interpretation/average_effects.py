@@ -57,7 +57,7 @@ _ENDS = 2  # values that are compared
 
 
 @dataclass(frozen=True, eq=False)
-class Change:
+class VariableChange:
     """A variable at two values.
 
     Attributes
@@ -486,7 +486,7 @@ def _variables(rows: RowTable, *, offsets: bool) -> list[str]:
 # --- changes ----------------------------------------------------------------------------------------------------------
 
 
-def _changes(rows: RowTable, variables: Variables, comparison: Comparison) -> Iterator[Change]:
+def _changes(rows: RowTable, variables: Variables, comparison: Comparison) -> Iterator[VariableChange]:
     """Go through the changes of all variables that are asked for."""
     known = _variables(rows, offsets=False)
     if variables is None:
@@ -509,7 +509,9 @@ def _changes(rows: RowTable, variables: Variables, comparison: Comparison) -> It
             yield from _of_levels(rows, name, levels, how, comparison)
 
 
-def _of_levels(rows: RowTable, name: str, levels: list[Any], how: Any, comparison: Comparison) -> Iterator[Change]:
+def _of_levels(
+    rows: RowTable, name: str, levels: list[Any], how: Any, comparison: Comparison
+) -> Iterator[VariableChange]:
     """Compare the levels of a factor."""
     if how is None or how == "reference":
         pairs = [(0, place) for place in range(1, len(levels))]
@@ -528,24 +530,26 @@ def _of_levels(rows: RowTable, name: str, levels: list[Any], how: Any, compariso
         )
     sign = "/" if comparison in ("ratio", "odds_ratio") else "-"
     for low, high in pairs:
-        yield Change(name, f"{label_of(levels[high])} {sign} {label_of(levels[low])}", levels[low], levels[high])
+        yield VariableChange(
+            name, f"{label_of(levels[high])} {sign} {label_of(levels[low])}", levels[low], levels[high]
+        )
 
 
-def _of_number(rows: RowTable, name: str, how: Any, comparison: Comparison) -> Iterator[Change]:
+def _of_number(rows: RowTable, name: str, how: Any, comparison: Comparison) -> Iterator[VariableChange]:
     """Compare two values of a number; its slope is over a small step."""
     fitted = rows.fit.model.design.frame[name].to_numpy(dtype=float)
     own = rows.frame[name].to_numpy(dtype=float)
     if how is None and set(np.unique(fitted)) == {0.0, 1.0}:
         sign = "/" if comparison in ("ratio", "odds_ratio") else "-"
-        yield Change(name, f"1 {sign} 0", 0.0, 1.0)
+        yield VariableChange(name, f"1 {sign} 0", 0.0, 1.0)
         return
     if how is None and comparison == "slope":
         step = STEP * float(np.ptp(fitted)) or STEP
-        yield Change(name, "dy/dx", own - step / 2, own + step / 2, step)
+        yield VariableChange(name, "dy/dx", own - step / 2, own + step / 2, step)
         return
     low, high, label = _ends(rows, name, 1.0 if how is None else how, fitted, own)
     step = float(np.mean(high - low)) if comparison == "slope" else 1.0
-    yield Change(name, label, low, high, step)
+    yield VariableChange(name, label, low, high, step)
 
 
 def _ends(rows: RowTable, name: str, how: Any, fitted: Array, own: Array) -> tuple[Any, Any, str]:
@@ -576,7 +580,9 @@ def _predicted_at(point: Mapping[str, Any], rows: RowTable, codes: np.ndarray, n
     return averages(rows, point, codes, n_cells)
 
 
-def _compared(change: Change, comparison: Comparison, rows: RowTable, codes: np.ndarray, n_cells: int) -> Averages:
+def _compared(
+    change: VariableChange, comparison: Comparison, rows: RowTable, codes: np.ndarray, n_cells: int
+) -> Averages:
     """Compare the averages at two values, of ratios on the logarithmic scale."""
     ends = [end[rows.places] if isinstance(end, np.ndarray) else end for end in (change.low, change.high)]
     low, high = (averages(rows, {change.variable: end}, codes, n_cells) for end in ends)
