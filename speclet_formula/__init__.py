@@ -9,6 +9,7 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from speclet_formula.common.arguments import public
+from speclet_formula.common.habits import note_public_names, unknown_name
 
 if TYPE_CHECKING:
     from speclet_formula.comparison import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
         PriorError as PriorError,
         SamplingError as SamplingError,
         SpecletError as SpecletError,
+        UnknownNameError as UnknownNameError,
     )
     from speclet_formula.formula.terms import Formula as Formula
     from speclet_formula.inference.costs import Costs as Costs, costs as costs
@@ -167,7 +169,9 @@ _ROOMS = {  # the public names of each, between blanks
     "comparison.elpd": "KFold LeaveOneOut SampledLeaveOneOut",
     "comparison.influence": "Influence influence",
     "design.scans": "Scan scan",
-    "errors": "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError",
+    "errors": (
+        "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError UnknownNameError"
+    ),
     "formula.terms": "Formula",
     "inference.costs": "Costs costs",
     "inference.fit": "fit glmer lmer",
@@ -218,6 +222,7 @@ _ROOMS = {  # the public names of each, between blanks
     "studies": "Bootstrap Calibration GroupedFits Study bootstrap calibrate confint fit_by power study",
 }
 _HOME = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()}
+note_public_names(_HOME)
 __all__ = ["__version__", "datasets", *sorted(_HOME)]
 
 
@@ -228,7 +233,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOME[name]), name)
         shown = globals()[name] = public(value) if isfunction(value) else value
         return shown
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise unknown_name(name)
 
 
 def __dir__() -> list[str]:
