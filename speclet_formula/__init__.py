@@ -47,12 +47,17 @@ if TYPE_CHECKING:
     from speclet_formula.inference.update import update as update
     from speclet_formula.interpretation import (
         Means as Means,
+        avg_comparisons as avg_comparisons,
+        avg_predictions as avg_predictions,
+        avg_slopes as avg_slopes,
+        comparisons as comparisons,
         contrasts as contrasts,
         effect_matrix as effect_matrix,
         hypothesis as hypothesis,
         level_effects as level_effects,
         marginal_means as marginal_means,
         pairs as pairs,
+        predictions as predictions,
         reference_grid as reference_grid,
         selectivity as selectivity,
         slopes as slopes,
@@ -175,7 +180,8 @@ _ROOMS = {  # the public names of each, between blanks
     "inference.translation.to_bambi": "to_bambi to_pymc",
     "inference.update": "update",
     "interpretation": (
-        "Means contrasts effect_matrix hypothesis level_effects marginal_means pairs reference_grid selectivity slopes"
+        "Means avg_comparisons avg_predictions avg_slopes comparisons contrasts effect_matrix hypothesis level_effects "
+        "marginal_means pairs predictions reference_grid selectivity slopes"
     ),
     "interpretation.explain": "Explanation equation explain spelling",
     "model": "Model",
