@@ -1,4 +1,4 @@
-"""Grouping factors that are none, and columns that two group terms share, are refused with what to write instead; others are expanded."""
+"""Grouping factors that are none, and columns of two group terms, are refused with a remedy; others are expanded."""
 
 import pytest
 
