@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import (
         Comparison as Comparison,
         LikelihoodRatios as LikelihoodRatios,
+        TermTests as TermTests,
         anova as anova,
         compare as compare,
+        drop1 as drop1,
         glance as glance,
         kfold as kfold,
         loo as loo,
@@ -47,12 +49,17 @@ if TYPE_CHECKING:
     from speclet_formula.inference.update import update as update
     from speclet_formula.interpretation import (
         Means as Means,
+        avg_comparisons as avg_comparisons,
+        avg_predictions as avg_predictions,
+        avg_slopes as avg_slopes,
+        comparisons as comparisons,
         contrasts as contrasts,
         effect_matrix as effect_matrix,
         hypothesis as hypothesis,
         level_effects as level_effects,
         marginal_means as marginal_means,
         pairs as pairs,
+        predictions as predictions,
         reference_grid as reference_grid,
         selectivity as selectivity,
         slopes as slopes,
@@ -160,7 +167,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {  # the public names of each, between blanks
-    "comparison": "Comparison LikelihoodRatios anova compare glance kfold loo",
+    "comparison": "Comparison LikelihoodRatios TermTests anova compare drop1 glance kfold loo",
     "comparison.elpd": "KFold LeaveOneOut SampledLeaveOneOut",
     "comparison.influence": "Influence influence",
     "design.scans": "Scan scan",
@@ -175,7 +182,8 @@ _ROOMS = {  # the public names of each, between blanks
     "inference.translation.to_bambi": "to_bambi to_pymc",
     "inference.update": "update",
     "interpretation": (
-        "Means contrasts effect_matrix hypothesis level_effects marginal_means pairs reference_grid selectivity slopes"
+        "Means avg_comparisons avg_predictions avg_slopes comparisons contrasts effect_matrix hypothesis level_effects "
+        "marginal_means pairs predictions reference_grid selectivity slopes"
     ),
     "interpretation.explain": "Explanation equation explain spelling",
     "model": "Model",
