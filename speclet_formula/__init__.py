@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     from speclet_formula.comparison import (
         Comparison as Comparison,
         LikelihoodRatios as LikelihoodRatios,
+        TermTests as TermTests,
         anova as anova,
         compare as compare,
+        drop1 as drop1,
         glance as glance,
         kfold as kfold,
         loo as loo,
@@ -166,7 +168,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {  # the public names of each, between blanks
-    "comparison": "Comparison LikelihoodRatios anova compare glance kfold loo",
+    "comparison": "Comparison LikelihoodRatios TermTests anova compare drop1 glance kfold loo",
     "comparison.elpd": "KFold LeaveOneOut SampledLeaveOneOut",
     "comparison.influence": "Influence influence",
     "design.scans": "Scan scan",

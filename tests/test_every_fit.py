@@ -106,6 +106,7 @@ VERBS: dict[str, Callable] = {
     "comparisons": lambda fit, _: sf.comparisons(fit, "x"),
     "contrasts": lambda fit, _: sf.contrasts(_means(fit), "pairwise"),
     "costs": lambda fit, _: sf.costs(fit.model),
+    "drop1": lambda fit, _: sf.drop1(fit),
     "effect_matrix": lambda fit, _: sf.effect_matrix(fit, "g", "h"),
     "equation": lambda fit, _: sf.equation(fit.model),
     "explain": lambda fit, _: sf.explain(fit.model.formula, fit.model.data, family=fit.model.family.name),
@@ -205,7 +206,7 @@ REFUSED = {
     "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "check_residuals", "refit"},
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "ml", "laplace")
-REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 
 
 @pytest.fixture(scope="module")
