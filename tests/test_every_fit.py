@@ -178,7 +178,9 @@ REFUSED = {
     "exact": _CROSSED,
     "slopes": _OF_G,
     "no group": _GROUPS,
-    "no term": {*_GROUPS, *_MEANS, "avg_comparisons", "avg_slopes", "comparisons", "plot_predictions", "slopes", "update"},
+    "no term": {
+        *_GROUPS, *_MEANS, "avg_comparisons", "avg_slopes", "comparisons", "plot_predictions", "slopes", "update",
+    },
     "crossed": set(),
     "keep none": {
         *_GROUPS, *_OVER_ROWS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
