@@ -459,9 +459,9 @@ def test_claims_are_judged_over_all_data_sets(small):
         ),
         (
             {"method": "reml", "draws": 100}, SamplingError,
-            "method='reml' has no use for draws=100.\n"
-            "Draws are made by method='exact', 'hmc' and 'nuts'.\n"
-            "Leave it out, or write method='auto'.",
+            "method='reml' has no use for draws=100, chains=2.\n"
+            "It makes no draws, and takes cores= alone.\n"
+            "Leave them out, or write method='auto'.",
         ),
         (
             {"family": "cumulative", "truth": {"x": 1.0, "threshold": [-1, 1], "1|g_sigma": 0.5}}, SamplingError,
