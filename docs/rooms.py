@@ -24,6 +24,9 @@ GROUPS = {
     "Means, contrasts and hypotheses": (
         "marginal_means", "Means", "reference_grid", "contrasts", "pairs", "slopes", "hypothesis",
     ),
+    "Effects over rows": (
+        "avg_predictions", "predictions", "avg_comparisons", "comparisons", "avg_slopes",
+    ),
     "Compare": (
         "compare", "Comparison", "loo", "LeaveOneOut", "SampledLeaveOneOut", "kfold", "KFold", "anova",
         "LikelihoodRatios",

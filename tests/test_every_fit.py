@@ -98,10 +98,15 @@ def _ranked(fit):
 # Each takes a fit and a folder to write to; verbs of a model are given the fit's.
 VERBS: dict[str, Callable] = {
     "anova": lambda fit, _: sf.anova(fit, fit),
+    "avg_comparisons": lambda fit, _: sf.avg_comparisons(fit, "x"),
+    "avg_predictions": lambda fit, _: sf.avg_predictions(fit),
+    "avg_slopes": lambda fit, _: sf.avg_slopes(fit),
     "bootstrap": lambda fit, _: sf.bootstrap(fit, 2, random_seed=1),
     "compare": lambda fit, _: _compared(fit),
+    "comparisons": lambda fit, _: sf.comparisons(fit, "x"),
     "contrasts": lambda fit, _: sf.contrasts(_means(fit), "pairwise"),
     "costs": lambda fit, _: sf.costs(fit.model),
+    "drop1": lambda fit, _: sf.drop1(fit),
     "effect_matrix": lambda fit, _: sf.effect_matrix(fit, "g", "h"),
     "equation": lambda fit, _: sf.equation(fit.model),
     "explain": lambda fit, _: sf.explain(fit.model.formula, fit.model.data, family=fit.model.family.name),
@@ -116,6 +121,7 @@ VERBS: dict[str, Callable] = {
     "plot_matrix": lambda fit, _: sf.plot_matrix(sf.effect_matrix(fit, "g", "h")),
     "plot_means": lambda fit, _: sf.plot_means(_means(fit)),
     "plot_parameters": lambda fit, _: sf.plot_parameters(_recovered(fit)),
+    "plot_predictions": lambda fit, _: sf.plot_predictions(fit, "x"),
     "plot_predictive": lambda fit, _: sf.plot_predictive(sf.posterior_predictive(fit, 10, random_seed=1)),
     "plot_ranks": lambda fit, _: sf.plot_ranks(_ranked(fit)),
     "plot_recoveries": lambda fit, _: sf.plot_recoveries(sf.recover({"a": fit, "b": fit}, TRUTH), "g"),
@@ -123,6 +129,7 @@ VERBS: dict[str, Callable] = {
     "plot_volcano": lambda fit, _: sf.plot_volcano(_ranked(fit)),
     "posterior_predictive": lambda fit, _: sf.posterior_predictive(fit, 10, random_seed=1),
     "predict": lambda fit, _: sf.predict(fit, fit.model.data.head(3)),
+    "predictions": lambda fit, _: sf.predictions(fit, newdata=fit.model.data.head(3)),
     "prior_predictive": lambda fit, _: sf.prior_predictive(fit.model, 10, random_seed=1),
     "rank_genes": lambda fit, _: _ranked(fit),
     "recover": lambda fit, _: _recovered(fit),
@@ -158,6 +165,7 @@ LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, comp
 _CROSSED = {"effect_matrix", "guide_table", "plot_matrix", "selectivity"}
 _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recoveries", "plot_volcano", "rank_genes"}
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
+_OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
 _SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
@@ -170,14 +178,17 @@ REFUSED = {
     "exact": _CROSSED,
     "slopes": _OF_G,
     "no group": _GROUPS,
-    "no term": {*_GROUPS, *_MEANS, "slopes", "update"},
+    "no term": {
+        *_GROUPS, *_MEANS, "avg_comparisons", "avg_slopes", "comparisons", "plot_predictions", "slopes", "update",
+    },
     "crossed": set(),
     "keep none": {
-        *_GROUPS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
+        *_GROUPS, *_OVER_ROWS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
         "posterior_predictive", "predict", "recover", "sensitivity", "to_arviz",
     },
     "weights": _CROSSED,
     "merged": {
+        "avg_comparisons", "comparisons", "plot_predictions",
         *_CROSSED, *_COMPARED, *_SINGLE, "anova", "check_residuals", "plot_predictive", "plot_recoveries",
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
@@ -189,15 +200,15 @@ REFUSED = {
     "poisson": {*_OF_G, "plot_shrinkage"},
     "sigma": {*_CROSSED, "anova", "icc", "r2", "sigma"},
     "alpha": {*_CROSSED, *_MEANS, "anova", "icc", "plot_shrinkage", "r2"},
-    "cumulative": {*_CROSSED, *_MEANS, *_SINGLE, "hypothesis", "plot_shrinkage", "refit"},
-    "sratio": {*_GROUPS, *_MEANS, *_SINGLE, "hypothesis", "icc", "plot_variances", "r2", "refit"},
+    "cumulative": {*_CROSSED, *_MEANS, *_SINGLE, "hypothesis", "plot_predictions", "plot_shrinkage", "refit"},
+    "sratio": {*_GROUPS, *_MEANS, *_SINGLE, "hypothesis", "icc", "plot_predictions", "plot_variances", "r2", "refit"},
     "cbind": {*_CROSSED, *_MEANS, "plot_shrinkage", "refit"},
     "zero-inflated": {*_CROSSED, *_MEANS, "icc", "plot_shrinkage", "r2"},
     "t": {*_CROSSED, *_MEANS, "icc", "r2"},
     "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "check_residuals", "refit"},
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "ml", "laplace")
-REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 
 
 @pytest.fixture(scope="module")
