@@ -172,7 +172,7 @@ _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
 _SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
 _DRAWS = {
-    *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
+    *_COMPARED, "diagnose", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
     "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "recover", "sensitivity", "to_arviz",
 }  # fmt: skip
 # What each kind refuses, all else answers: it lacks the term that is asked for, the draws, or single rows.

@@ -235,7 +235,7 @@ def _line_names(column: pd.Series, drawn: Any) -> np.ndarray:
         return np.array([text_of_value(value) for value in column])
     at = np.sort(np.atleast_1d(np.asarray(drawn, dtype=float)))
     nearest_at = np.abs(column.to_numpy(dtype=float)[:, None] - at).argmin(axis=1)
-    return np.array([_line_name(float(value)) for value in at])[nearest_at]
+    return np.asarray(np.array([_line_name(float(value)) for value in at])[nearest_at])
 
 
 def _places(column: pd.Series, levels: Any) -> Array:
