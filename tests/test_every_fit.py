@@ -70,6 +70,8 @@ FITS: dict[str, Callable] = {
     "zero-inflated": _by_hand("k ~ x + (1|g)", "zero_inflated_poisson", {"Intercept": 0.1, "psi": 0.5}),
     "t": _by_hand("y ~ x + (1|g)", "t", {"nu": 5.0}),
     "censored": _by_hand("censored(y, left) ~ x + (1|g)"),
+    "coded": lambda _: sf.lmer("y ~ C(f, sum) * x + (C(f, sdif)|g)", rows(), **QUICK),
+    "coded reml": lambda _: sf.lmer("y ~ f * x + (1|g)", rows(), method="reml", contrasts={"f": "poly"}),
 }
 
 TRUTH = {"Intercept": 0.0, "x": 0.5, "1|g": dict(zip("pqrstu", range(6), strict=True))}
@@ -170,7 +172,7 @@ _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
 _SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
 _DRAWS = {
-    *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
+    *_COMPARED, "diagnose", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
     "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "recover", "sensitivity", "to_arviz",
 }  # fmt: skip
 # What each kind refuses, all else answers: it lacks the term that is asked for, the draws, or single rows.
@@ -206,8 +208,10 @@ REFUSED = {
     "zero-inflated": {*_CROSSED, *_MEANS, "icc", "plot_shrinkage", "r2"},
     "t": {*_CROSSED, *_MEANS, "icc", "r2"},
     "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "check_residuals", "refit"},
+    "coded": _CROSSED,
+    "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
-POINTS = ("reml", "reml slopes", "ml", "laplace")
+POINTS = ("reml", "reml slopes", "ml", "laplace", "coded reml")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 
 
