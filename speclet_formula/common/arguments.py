@@ -423,6 +423,7 @@ _FROM_FIT: Mapping[str, str] = {
     "Comparison": "sf.compare({'first': fit, 'second': other})", "Predictive": "sf.posterior_predictive(fit)",
     "Recoveries": "sf.recover({'first': fit, 'second': other}, truth)", "Formula": "fit.model.formula",
     "Study": "sf.study(fit.model.formula, data, truth)", "Calibration": "sf.calibrate(fit.model.formula, data)",
+    "Bootstrap": "sf.bootstrap(fit)",
     "Separation": "sf.control_separation(sf.rank_genes(fit))", "DataFrame": "sf.rank_genes(fit)",
 }  # fmt: skip
 _FROM_MODEL: Mapping[str, str] = {"Predictive": "sf.prior_predictive(model)", "Formula": "model.formula"}
