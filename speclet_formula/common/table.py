@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.habits import Answering
+
 WIDTH = 100  # characters at which sentences wrap; tables are as wide as they need to be
 SIGNIFICANT = 3  # digits of the smallest standard error or deviation
 MOST_DECIMALS = 6
@@ -227,7 +229,7 @@ class Sheet:
         return "\n".join([*title, *map(_paragraph, self.head), *tables, *map(_paragraph, self.foot)])
 
 
-class Printed:
+class Printed(Answering):
     """A record that prints itself by a sheet."""
 
     def sheet(self) -> Sheet:
