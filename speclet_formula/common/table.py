@@ -179,7 +179,7 @@ def _great_table(table: Table, ident: str) -> Any:
     # Named by their places: two headings may be the same, and a name also becomes an id.
     names = [f"column-{place}" for place in range(len(table.header))]
     body = pd.DataFrame(list(table.rows), columns=names, dtype=object)
-    grouped = {}
+    grouped: dict[str, Any] = {}
     if table.headings:
         starts = [*(place for place, _ in table.headings), len(table.rows)]
         parts = [

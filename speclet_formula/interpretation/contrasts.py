@@ -121,6 +121,8 @@ def contrasts(
     within = means.by if by is None else tuple(bare_name(name, means.names) for name in named(by))
     focal = _focal(means, within)
     ratio, function = _ratio(means)
+    if not isinstance(method, str | Mapping):
+        raise _no_method(method)
     adjust = checked_adjustment(_usual(means, method) if adjust is None else adjust, method, draws=_has_draws(means))
     rows: list[dict[str, Any]] = []
     weights: list[np.ndarray] = []
@@ -371,8 +373,9 @@ def _no_method(method: object) -> EstimateError:
         "dunnett": "reference",
     }
     near = answers.get(str(method).lower()) or nearest(str(method), METHODS)
+    given = f"{{'name': {method!r}}}" if isinstance(method, list | tuple) else repr(near or "pairwise")
     return EstimateError(
         f"there is no method={method!r}.",
         "Methods: 'pairwise', 'reference', 'consec', 'eff', or a dict of weights by the contrast's name.",
-        f"Write method='{near}'." if near else "Write method='pairwise'.",
+        f"Write method={given}.",
     )
