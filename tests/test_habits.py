@@ -179,6 +179,11 @@ TYPED = {
     "sf.anova(small, point, test='Chisq')": "Leave it out: a likelihood ratio is always compared with chi-squared.",
     "sf.anova(small, point, refit=False)": "Leave it out: fits by REML are fitted again by ML only where R does it.",
     "sf.update(point, '. ~ . - x:f')": None,
+    "sf.anova(point, type='II', df='Satterthwaite')": None,
+    "sf.anova(point, ddf='Kenward-Roger')": "Write df='Kenward-Roger'.",
+    "sf.fixef(point, ddf='Satterthwaite')": "Write df='Satterthwaite'.",
+    "sf.marginal_means(point, 'f', lmer_df='satterthwaite')": "Write df='satterthwaite'.",
+    "sf.contest(point, [0, 1])": "Write sf.hypothesis(fit, 'x = 0').",
     # emmeans, ggeffects, effects, car, multcomp
     "sf.emmeans(point, 'f')": "Write sf.marginal_means(fit, 'f').",
     "sf.marginal_means(point, '~ f')": "Write sf.marginal_means(fit, 'f').",

@@ -143,6 +143,8 @@ def contrasts(
     for name in within:
         table[name] = table[name].astype(means.table[name].dtype)
     table.attrs.update(summary.attrs, **told_of(values), **told)
+    if far is not None and not _has_draws(means):
+        table.attrs["interval"] = _simultaneous(str(summary.attrs["interval"]), adjust)
     what = {"ratio": "Ratios", "odds ratio": "Odds ratios"}.get(ratio or "", "Differences")
     response = means.response if means.back is None else means.back.inside if ratio else means.back.text
     return replace(
@@ -228,6 +230,14 @@ def _tested(values: Values, family: _Together) -> ContrastFamily:
     L = np.zeros((0, 0)) if values.sums is None else values.sums.L[own]
     rank = int(np.linalg.matrix_rank(L[np.isfinite(statistic)])) if L.size else 0
     return ContrastFamily(statistic, degrees_of(values)[own], correlation, family.estimates, max(rank, 1))
+
+
+def _simultaneous(interval: str, adjust: str) -> str:
+    """Name an adjustment's interval: "95% simultaneous t interval (Kenward-Roger, Tukey's method)"."""
+    mass, _, kind = interval.partition(" ")
+    by = NAMES["bonferroni" if adjust in STEPWISE else adjust]
+    named = f"{kind.removesuffix(')')}, {by})" if kind.endswith(")") else f"{kind} ({by})"
+    return f"{mass} simultaneous {named}"
 
 
 def _told(adjust: str, families: list[_Together]) -> str:
