@@ -29,6 +29,7 @@ _THRESHOLDS = (
     "thresholds: one between each two levels of the response, shared by all rows; they stand in the intercept's place. "
     "A positive effect makes higher levels more likely."
 )
+_PER_LEVEL = "levels of the response have no order: each has all of the following for itself."
 
 
 def explain_formula(
@@ -37,6 +38,7 @@ def explain_formula(
     terms: Mapping[str, str] | None = None,
     relations: Sequence[str] | None = None,
     ordinal: bool = False,
+    per_level: bool = False,
 ) -> str:
     """Say in plain words what a formula models.
 
@@ -50,6 +52,8 @@ def explain_formula(
         How the grouping factors lie to each other in the data, a sentence for each pair.
     ordinal : bool
         Whether the response has ordered levels, with thresholds in the intercept's place.
+    per_level : bool
+        Whether its levels have no order, so that all that follows is there for each of them.
 
     Returns
     -------
@@ -69,6 +73,8 @@ def explain_formula(
     lines = [_response_words(formula.response), *_side_lines(formula, terms or {}, relations)]
     if ordinal and formula.intercept:
         lines[1] = _THRESHOLDS
+    if per_level:
+        lines.insert(1, _PER_LEVEL)
     return "\n".join((*lines, *parameters))
 
 
@@ -77,6 +83,8 @@ def _response_words(response: Expression | None) -> str:
     match response:
         case None:
             return "No response: the formula of a parameter."
+        case Call("cbind", (_, _, _, *_)):
+            return f"{text_of(response)}: the response, counts of levels; the first is the reference."
         case Call("cbind", (successes, _)):
             trials = text_of(trials_of(response))
             return f"{text_of(response)}: the response, {text_of(successes)} successes out of {trials} trials."
@@ -168,6 +176,7 @@ _GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ", "kappa": "κ", "lambda": "λ
 _GREEK |= {"eta": "η", "theta": "θ"}
 # Letters of coefficients, group effects and their SDs: the main formula's first, then those of the parameters.
 _LETTERS = (("beta", "u", "tau"), ("gamma", "v", "omega"), ("delta", "w", "psi"))
+_OF_A_LEVEL = {"eta": "eta^(k)", "a": "a^(k)"}  # one of several of the same kind
 _SYMBOLS = {"lam": "lambda"}  # of parameters that Python could not call by their letter
 _LATEX_ESCAPES = str.maketrans(
     {char: f"\\{char}" for char in "_%&#${}"}
@@ -191,7 +200,7 @@ class _Notation:
 
 
 _UNICODE: _Notation = _Notation(
-    symbol=lambda name: _GREEK.get(name, name),
+    symbol=lambda name: _GREEK.get(name.removesuffix("^(k)"), name.removesuffix("^(k)")) + "⁽ᵏ⁾" * name.endswith("^(k)"),
     quote=lambda text: text.replace("\n", " "),
     at_row="ᵢ",
     numbered=lambda letter, number: letter + str(number).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")),
@@ -202,7 +211,15 @@ _UNICODE: _Notation = _Notation(
     upright=str,
 )
 _LATEX: _Notation = _Notation(
-    symbol=lambda name: f"\\{name}" if name in _GREEK else name if len(name) == 1 else _LATEX.quote(name),
+    symbol=lambda name: (
+        f"{_LATEX.symbol(name.removesuffix('^(k)'))}^{{(k)}}"
+        if name.endswith("^(k)")
+        else f"\\{name}"
+        if name in _GREEK
+        else name
+        if len(name) == 1
+        else _LATEX.quote(name)
+    ),
     quote=lambda text: rf"\text{{{text.translate(_LATEX_ESCAPES)}}}",
     at_row="_i",
     numbered=lambda letter, number: f"{letter}_{{{number}}}",
@@ -224,7 +241,7 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     family : str
         Any that `Model` takes, by Bambi's name.
     link : str
-        "identity", "log", "logit", "probit", "cloglog", "inverse" or "inverse_squared". Parameters with a formula of
+        "identity", "log", "logit", "probit", "cloglog", "inverse" or "inverse_squared"; "softmax". Parameters with a formula of
         their own are on the log scale, psi on the logit scale.
     latex : bool
         LaTeX (an ``aligned`` environment, without dollar signs) instead of unicode.
@@ -233,7 +250,9 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     -------
     str
         One equation per line: the response, the linear predictors, then each group's effects, whose SDs are τ; R holds
-        the correlations. A factor's coefficient stands for one number per level but the first.
+        the correlations. A factor's coefficient stands for one number per level but the first. Of unordered levels
+        the superscript k stands for each level of the response but the first (with concentrations a for each level),
+        which all have coefficients and group effects of their own.
 
     Raises
     ------
@@ -249,14 +268,18 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     u₀[gene] ~ Normal(0, τ₀[gene])
     """
     check_choice("family", family, tuple(FAMILIES))
-    check_choice("link", link, tuple(INVERSE_LINKS))
-    notation = _LATEX if latex else _UNICODE
     known = FAMILIES[family]
+    check_choice("link", link, (*INVERSE_LINKS, *(known.links if known.per_level else ())))
+    notation = _LATEX if latex else _UNICODE
     parent, links = known.parent, {parameter.name: parameter.link or "log" for parameter in known.own_parameters}
     lines = [_response_line(formula, known, notation)]
     if known.is_ordinal:
         lines.append(_threshold_line(formula, known, link, notation))
         formula, parent, link = replace(formula, intercept=False), "eta", "identity"
+    if known.per_level is not None:
+        link, links = known.level_link, dict.fromkeys(dict(formula.parameters), known.level_link)
+        lines += [_softmax_line(notation)] if known.per_level.reference else []
+        parent = _OF_A_LEVEL["eta" if known.per_level.reference else parent]
     sides = (
         (parent, link, formula),
         *((name, links.get(name, "log"), part) for name, part in formula.parameters),
@@ -275,7 +298,7 @@ type _Line = tuple[str, str, str]  # left, relation, right
 def _response_line(formula: Formula, family: FamilySpecification, notation: _Notation) -> _Line:
     """Write the response's distribution."""
     distribution, names = family.spelling.distribution, family.spelling.arguments
-    varying = {"mu", "p", "n", *(name for name, _ in formula.parameters)}
+    varying = {"mu", "p", "n", "a", *(name for name, _ in formula.parameters)}
     symbols = [notation.symbol(_SYMBOLS.get(name, name)) for name in names]
     arguments = [
         symbol + (notation.at_row if name in varying else "") for symbol, name in zip(symbols, names, strict=True)
@@ -283,7 +306,7 @@ def _response_line(formula: Formula, family: FamilySpecification, notation: _Not
     response = formula.response
     if isinstance(response, Call) and response.function == "cbind":
         arguments = [_row(trials_of(response), notation), *arguments[1:]] if names[0] == "n" else arguments
-        response = response.arguments[0].value
+        response = response if family.per_level else response.arguments[0].value
     note = ""
     if isinstance(response, Call) and response.function in LIMITED:
         note = _limits_note(response, notation)
@@ -308,6 +331,15 @@ def _limits_note(response: Call, notation: _Notation) -> str:
 def _bound(value: Expression, notation: _Notation) -> str:
     """Write a bound: a number, or a column's value in row i."""
     return _row(value, notation) if columns_of(value) else text_of(value)
+
+
+def _softmax_line(notation: _Notation) -> _Line:
+    """Write how the linear predictors of the levels make probabilities."""
+    dots = r"\dots" if notation is _LATEX else "…"
+    second, last = ((f"^{{({k})}}" if notation is _LATEX else f"⁽{k}⁾") for k in (("2", "K") if notation is _LATEX else ("²", "ᴷ")))
+    eta = notation.symbol("eta")
+    parts = ", ".join(("0", f"{eta}{second}{notation.at_row}", dots, f"{eta}{last}{notation.at_row}"))
+    return notation.symbol("p") + notation.at_row, "=", f"{notation.upright('softmax')}({parts})"
 
 
 def _threshold_line(formula: Formula, family: FamilySpecification, link: str, notation: _Notation) -> _Line:

@@ -68,7 +68,8 @@ def inspect_response(design: Design) -> Iterator[Finding]:
     if still and (trials is None or (trials == trials[0]).all()):
         yield Finding(
             "constant_response",
-            f"'{design.response_name}' is {design.response[0]:g} in every row.",
+            f"'{design.response_name}' is {', '.join(f'{value:g}' for value in np.atleast_1d(design.response[0]))} in "
+            "every row.",
             "There is no variation to explain, and the posterior of every SD piles up at zero.",
             "Check that the column is the one that was meant.",
         )

@@ -31,8 +31,11 @@ from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import (
     Family,
     check_response,
+    family_of_levels,
     is_linear,
+    is_of_levels,
     is_ordinal,
+    is_unordered,
     parameter_link,
     resolve_family,
     specification_of,
@@ -168,6 +171,7 @@ class Model(ModelParts):
         ordered = in_row_order(weights, labels, "weights")
         weights = ordered.to_numpy() if isinstance(ordered, pd.Series) else ordered
         design = _design_of(parsed, table, text, chosen, weights=weights, missing=missing, functions=functions)
+        chosen = family_of_levels(chosen, design)
         super().__init__(
             formula=design.formula,
             data=table,
@@ -216,7 +220,7 @@ def describe_model(model: Model) -> str:
     lines = [
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
-        *([f"Levels: {' < '.join(design.levels)}"] if design.levels else []),
+        *([f"Levels: {(' < ' if is_ordinal(model.family) else ', ').join(design.levels)}"] if design.levels else []),
         *(_describe_group(block, design) for block in design.blocks),
         *(relation.words for relation in relate_groups(design)),
         "",
@@ -303,9 +307,12 @@ def _design_of(
         binary=specification.support == "binary" or (single and weights is None),
         ordinal=is_ordinal(family),
         proportion=specification.weights == "trials" and (single or weights is not None),
+        per_level=specification.per_level,
         text=text,
         reserved=(family.parent, *family.parameters),
     )
+    if is_unordered(family):
+        check_parameters(formula, family_of_levels(family, design))
     _check_names(design)
     check_response(family, design.response, design.response_name, design.trials)
     check_limits(family, design)
@@ -318,7 +325,10 @@ def _findings(design: Design, family: Family, table: pd.DataFrame) -> tuple[Find
 
 def check_parameters(formula: Formula, family: Family) -> None:
     """Refuse a formula of what the family does not have, or of what cannot vary."""
+    if is_unordered(family) and not is_of_levels(family):
+        return  # its parameters are known when the levels are
     known = [name for name in family.parameters if parameter_link(family, name)]
+    known = [family.parent, *known] if is_unordered(family) else known
     for name, part in formula.parameters:
         if name not in known:
             raise _unknown_parameter(name, known, family)
@@ -334,7 +344,7 @@ def _unknown_parameter(name: str, known: list[str], family: Family) -> FormulaEr
     """Word the error of a formula for what is no parameter of the family."""
     allowed = f"Parameters of the {family.name} family that can have a formula: {', '.join(known) or 'none'}."
     problem = f"'{name}' is not a parameter of the {family.name} family."
-    if name == family.parent:
+    if name == family.parent and not is_unordered(family):
         problem = f"'{name} ~ ...' is a second formula for the mean."
         remedy = f"The first formula is that of '{name}': write its terms there."
     elif near := nearest(name, known):
@@ -425,6 +435,8 @@ FEWEST_ROWS = 3  # of a level whose spread is to be known: with two its interval
 def inspect_parameters(design: Design) -> Iterator[Finding]:
     """Look at the formulas of sigma and of other parameters."""
     for name, predictor in design.varying.items():
+        if predictor.formula is design.formula:  # of unordered levels: what was said of the first holds for all
+            continue
         yield from collinear_columns(design, predictor)
         yield from extreme_scales(design, predictor)
         yield from _few_rows(name, predictor)

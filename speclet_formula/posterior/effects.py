@@ -83,7 +83,7 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | 
 
 
 def summarise_fixed(
-    fit: Fitted, interval: Interval, most: int | None = None, predictor: Predictor | None = None
+    fit: Fitted, interval: Interval, most: int | None = None, predictors: tuple[Predictor, ...] | None = None
 ) -> pd.DataFrame:
     """Summarise the fixed effects, or the first few: a pooled model has thousands, a print-out shows twenty.
 
@@ -93,8 +93,8 @@ def summarise_fixed(
     interval : Interval
     most : int, optional
         Number of rows at which to stop.
-    predictor : Predictor, optional
-        One linear predictor; all of them by default.
+    predictors : tuple of Predictor, optional
+        Some linear predictors; all of them by default.
 
     Returns
     -------
@@ -112,7 +112,7 @@ def summarise_fixed(
     if points is not None:
         return _point_fixef(fit.model.design, points, interval, most)
     rows: list[pd.DataFrame] = []
-    draws, parts = draws_of(fit), fit.model.design.predictors if predictor is None else (predictor,)
+    draws, parts = draws_of(fit), fit.model.design.predictors if predictors is None else predictors
     for labels, values in (labelled for part in parts for labelled in _labelled(draws, fit.model.design, part)):
         left = None if most is None else most - sum(map(len, rows))
         if left == 0:

@@ -40,15 +40,17 @@ class Predictive(Printed):
     response : str
         The response's name.
     discrete : bool
-        Whether it is a count, a binary response, successes or an ordered level, which stands for its place 0, 1, ...
+        Whether it is a count, a binary response, successes or a level, which stands for its place 0, 1, ...
     observed : ndarray, shape (n,)
+        Of counts of K levels (n, K).
     replicates : ndarray, shape (draws, n)
+        Of counts of K levels (draws, n, K).
         One drawn response of all rows for each draw; of a truncated response between its bounds, of a censored one as
         it is before it is censored.
     impossible : int
         Draws whose mean the family cannot have (a count with an infinite mean); they have no replicate.
     table : pandas.DataFrame
-        One row for each of mean, sd, smallest and largest value: `statistic`, `observed`, `lo`, `median` and `hi` (5 %,
+        One row for each of mean, sd, smallest and largest value, of unordered levels for the share of each: `statistic`, `observed`, `lo`, `median` and `hi` (5 %,
         50 % and 95 % of the replicates), `tail` (share of replicates at or above the observed value, half of the ties
         counted: near 0 or 1 the model does not make such data).
     """
@@ -61,6 +63,7 @@ class Predictive(Printed):
     impossible: int
     table: pd.DataFrame
     index: pd.Index | None = None  # the labels of the n rows in the table as it was given
+    levels: tuple[str, ...] = ()  # of a response whose levels have no order
 
     def sheet(self) -> Sheet:
         """Return the parts of the print-out."""
@@ -154,7 +157,8 @@ def describe_check(check: Predictive) -> str:
     if words:
         found = f"Outside the middle 90 % of the replicates lies the observed {', '.join(words)}."
     else:
-        found = "Mean, SD, smallest and largest observed value lie within the middle 90 % of the replicates."
+        what = "The observed share of each level lies" if check.levels else "Mean, SD, smallest and largest observed value lie"
+        found = f"{what} within the middle 90 % of the replicates."
     lost = f" {check.impossible:,} draws have a mean that the family cannot have." if check.impossible else ""
     return found + lost
 
@@ -167,7 +171,7 @@ def check_of_rows(check: Predictive, rows: np.ndarray) -> Predictive:
         observed=observed,
         replicates=replicates,
         impossible=0,
-        table=_statistics(observed, replicates),
+        table=_statistics(observed, replicates, check.levels),
         index=None if check.index is None else check.index[rows],
     )
 
@@ -192,6 +196,7 @@ def _check(kind: Literal["prior", "posterior"], model: Model, draws: Draws, rng:
             "Give the coefficients narrower priors, or choose another link.",
         )
     replicates = np.array(found)
+    levels = design.levels if design.is_per_level else ()
     return Predictive(
         kind=kind,
         response=design.response_name,
@@ -199,8 +204,9 @@ def _check(kind: Literal["prior", "posterior"], model: Model, draws: Draws, rng:
         observed=design.response,
         replicates=replicates,
         impossible=len(means) - len(replicates),
-        table=_statistics(design.response, replicates),
+        table=_statistics(design.response, replicates, levels),
         index=model.index[design.rows],
+        levels=levels,
     )
 
 
@@ -212,11 +218,34 @@ def _draw_once(model: Model, rng: np.random.Generator, mean: Array, parameters: 
     return draw_response(family, rng, mean, parameters, trials=design.trials, weights=design.weights)
 
 
-def _statistics(observed: Array, replicates: Array) -> pd.DataFrame:
+def level_shares(check: Predictive) -> tuple[Array, Array]:
+    """Return the share of each unordered level, observed (K,) and in the replicates (draws, K)."""
+    return _shares(check.observed, check.replicates, len(check.levels))
+
+
+def _shares(observed: Array, replicates: Array, count: int) -> tuple[Array, Array]:
+    if observed.ndim > 1:
+        totals = (part.sum(axis=-2) for part in (observed, replicates))
+        seen, drawn = (total / np.maximum(total.sum(axis=-1, keepdims=True), 1) for total in totals)
+    else:
+        seen, drawn = (
+            np.stack([(part == level).mean(axis=-1) for level in range(count)], axis=-1)
+            for part in (observed, replicates)
+        )
+    return seen, drawn
+
+
+def _statistics(observed: Array, replicates: Array, levels: tuple[str, ...]) -> pd.DataFrame:
     """Tabulate each statistic of the observed response among those of the replicates."""
+    if levels:
+        shares, of_replicates = _shares(observed, replicates, len(levels))
+        of_levels = zip(shares, of_replicates.T, strict=True)
+        found = {f"share of {level}": share for level, share in zip(levels, of_levels, strict=True)}
+    else:
+        found = {name: (compute(observed), compute(replicates, axis=1)) for name, compute in STATISTICS.items()}
     rows = []
-    for name, compute in STATISTICS.items():
-        seen, drawn = float(compute(observed)), np.asarray(compute(replicates, axis=1))
+    for name, (value, values) in found.items():
+        seen, drawn = float(value), np.asarray(values)
         lo, median, hi = np.quantile(drawn, (BAND[0], 0.5, BAND[1]))
         tail = float(np.mean(drawn > seen) + np.mean(drawn == seen) / 2)
         rows.append((name, seen, lo, median, hi, tail))

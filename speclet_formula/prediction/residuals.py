@@ -13,7 +13,7 @@ from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import EstimateError, nearest
-from speclet_formula.families import Family, expected_response, families_with, is_ordinal, specification_of
+from speclet_formula.families import Family, expected_response, families_with, is_ordinal, is_unordered, specification_of
 from speclet_formula.families.registry import weighted
 from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.draws import values_of
@@ -61,8 +61,8 @@ def residuals(
     Raises
     ------
     EstimateError
-        `type` does not exist; the response is ordinal, which has quantile residuals only; it is censored or
-        truncated; or its family has no deviance.
+        `type` does not exist; the response is ordinal, which has quantile residuals only; its levels have no order; it
+        is censored or truncated; or its family has no deviance.
 
     Notes
     -----
@@ -153,6 +153,12 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
             f"'{design.response_name}' is censored or truncated, so that it has no residuals here.",
             "Residuals are of responses that were seen as they are.",
             "Compare the observed response with simulate(fit) instead.",
+        )
+    if is_unordered(family):
+        raise EstimateError(
+            f"the levels of '{design.response_name}' have no order, so that a response has no residual.",
+            "Residuals are of numbers, and quantile residuals of numbers and ordered levels.",
+            "Compare the shares of the levels with posterior_predictive(fit) instead.",
         )
     if is_ordinal(family) and kind != "quantile":
         raise EstimateError(

@@ -16,7 +16,7 @@ from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.design.merged import refuse_merged
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError, SamplingError
-from speclet_formula.families import is_ordinal
+from speclet_formula.families import has_levels
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Call, Expression, Formula, Name, Operation, columns_of, text_of
 from speclet_formula.inference.fit import FIT_SETTINGS, refuse_unknown, refuse_unused_settings
@@ -82,9 +82,9 @@ def make_tasks(
         tasks.append(_keyed(task))
     for task in tasks:
         simulator, _ = prepare(task)
-        if is_ordinal(simulator.family):
+        if has_levels(simulator.family):
             raise SamplingError(
-                f"a study of ordered levels is not made, and the family is '{simulator.family.name}'.",
+                f"a study of levels is not made, and the family is '{simulator.family.name}'.",
                 "Studies and calibrations are of numbers, counts and shares.",
                 "Write sf.simulate, a fit and sf.recover, with another random_seed each time.",
             )

@@ -55,8 +55,8 @@ def beta_binomial(
     for row in range(len(eta)):
         mean, m1, m2, m3 = mean_of(link, eta[row])
         rest = _rest(link, eta[row])
-        successes = _rising(response[row], mean * kappa)
-        failures = _rising(trials[row] - response[row], rest * kappa)
+        successes = rising(response[row], mean * kappa)
+        failures = rising(trials[row] - response[row], rest * kappa)
         put(out, row, chained(
             successes[0] + failures[0],
             kappa * (successes[1] - failures[1]),
@@ -73,7 +73,7 @@ def _rest(link: int, eta: float) -> float:
 
 
 @compiled
-def _rising(count: float, a: float) -> tuple[float, float, float, float]:
+def rising(count: float, a: float) -> tuple[float, float, float, float]:
     """Return the log of a (a + 1) ... (a + count - 1) and its three derivatives by a."""
     if count > MOST_TERMS:
         above = a + count
