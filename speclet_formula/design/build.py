@@ -79,7 +79,6 @@ def build_design(
     ordinal: bool = False,
     proportion: bool = False,
     per_level: PerLevel | None = None,
-    levels: Sequence[str] = (),
     needs_response: bool = True,
     text: str | None = None,
     reserved: Iterable[str] = (),
@@ -109,8 +108,6 @@ def build_design(
     per_level : PerLevel, optional
         How the linear predictors of a response with unordered levels are called; each follows its own formula or, where
         there is none, the first one.
-    levels : sequence of str
-        Those levels, where there is no response.
     needs_response : bool
         False for a table to simulate from: the response is NaN then, and need not be a column.
     text : str, optional
@@ -142,7 +139,7 @@ def build_design(
             refuse_no_intercept(formula)
         name = response_name(formula.response)
         if not needs_response:
-            observed = replace(unknown_response(rows), levels=tuple(levels))
+            observed = replace(unknown_response(rows), levels=() if per_level is None else per_level.levels)
         else:
             observed = _observed(formula, scope, selected, binary=binary, ordinal=ordinal, per_level=per_level)
         parts = _parts(formula, observed.levels, per_level)

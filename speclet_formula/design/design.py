@@ -228,7 +228,7 @@ class Design:
     formula: Formula
     response: np.ndarray  # (n,) float64, the observed response (successes for a binomial); (n, K) counts of levels
     response_name: str  # as the formula spells it: "log_fc", "log(treated / control)"
-    trials: np.ndarray | None  # (n,) float64, numbers of trials of a binomial response or of counts of levels, else None
+    trials: np.ndarray | None  # (n,) float64, trials of a binomial response or of counts of levels, else None
     predictors: tuple[Predictor, ...]  # the mean's, then those of the parameters that have a formula; or the levels'
     weights: np.ndarray | None  # (n,) float64, or None for equal weights; sums over merged rows
     frame: pd.DataFrame  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals

@@ -102,8 +102,8 @@ def _numbered(values: np.ndarray, name: str, *, ordered: bool) -> tuple[np.ndarr
     if len(broken):
         raise DataError(
             f"'{name}' has {len(broken)} values that are not whole numbers, such as {values[broken[0]]:g}.",
-            f"The levels of {_KINDS[ordered].lower()} response are whole numbers, or {'an ordered' if ordered else 'a'} "
-            "factor.",
+            f"The levels of {_KINDS[ordered].lower()} response are whole numbers, or "
+            f"{'an ordered' if ordered else 'a'} factor.",
             f"Cut the numbers into levels first: pandas.cut(data['{name}'], bins).",
         )
     levels, places = np.unique(values, return_inverse=True)
@@ -303,6 +303,7 @@ class PerLevel:
     prefix: str  # "mu": before the level's name
     reference: bool  # whether the first level has none
     counts: bool  # whether a row counts all levels, as against having one
+    levels: tuple[str, ...] = ()  # where there is no response that says them
 
     def parameters(self, levels: Sequence[str]) -> tuple[str, ...]:
         """Name the parameters as brms does, by the letters and digits of the level's label: "muNewYork".

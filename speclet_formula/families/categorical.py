@@ -31,8 +31,10 @@ def _log_shares(first: np.ndarray, p: Parameters) -> np.ndarray:
 def _categorical(y: np.ndarray, first: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """P(y = k) = exp(eta_k) / sum of exp(eta)."""
     shares = _log_shares(first, p)
-    level = np.broadcast_to(np.asarray(y, dtype=int), shares.shape[1:])
-    return np.take_along_axis(shares, level[np.newaxis], axis=0)[0]
+    level = np.asarray(y, dtype=int)
+    shape = np.broadcast_shapes(level.shape, shares.shape[1:])
+    shares = np.broadcast_to(shares, (len(shares), *shape))
+    return np.take_along_axis(shares, np.broadcast_to(level, shape)[np.newaxis], axis=0)[0]
 
 
 def _multinomial(y: np.ndarray, first: np.ndarray, p: Parameters, trials: Any) -> Any:
@@ -50,8 +52,14 @@ def _dirichlet_multinomial(y: np.ndarray, first: np.ndarray, p: Parameters, tria
     log_density: Any = _ways(y, trials)
     for level, concentration in enumerate((first, *p.values())):
         total = total + concentration
-        log_density = log_density + special.gammaln(y[..., level] + concentration) - special.gammaln(concentration)
-    return log_density + special.gammaln(total) - special.gammaln(total + trials)
+        log_density = log_density + _log_rising(y[..., level], concentration)
+    return log_density - _log_rising(np.asarray(trials), total)
+
+
+def _log_rising(count: Any, a: Any) -> Any:
+    """Return the log of a (a + 1) ... (a + count - 1), whose digits a difference of two Gamma functions would lose."""
+    some = np.maximum(count, 1)
+    return np.where(count > 0, special.gammaln(some) - special.betaln(a, some), 0.0)
 
 
 def _probabilities(first: np.ndarray, p: Parameters) -> Any:

@@ -21,7 +21,19 @@ type Variance = Callable[[np.ndarray, Parameters, Any], Any]
 type Deviance = Callable[[np.ndarray, np.ndarray, Parameters], Any]
 type LatentVariance = Callable[[np.ndarray, Parameters], Any]
 type Tail = Callable[[np.ndarray, np.ndarray, Parameters], np.ndarray]
-Support = Literal["real", "positive", "unit", "angle", "nonnegative", "binary", "count", "proportion", "ordinal", "unordered", "levels"]
+Support = Literal[
+    "real",
+    "positive",
+    "unit",
+    "angle",
+    "nonnegative",
+    "binary",
+    "count",
+    "proportion",
+    "ordinal",
+    "unordered",
+    "levels",
+]
 Weighting = Literal["variance", "trials"]
 Zeros = Literal["inflated", "hurdle"]
 

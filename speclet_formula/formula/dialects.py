@@ -67,13 +67,13 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
           known to be numbers: lme4's ``||`` leaves the levels of a factor correlated. A comment tells what to write for
           lme4 1.1.
         * brms: R text, within ``bf(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
-          ``s | trials(s + f)``, ``cbind(a, b, c)`` ``cbind(a, b, c) | trials(a + b + c)``, ``censored(y, status)`` ``y | cens(status)``, ``truncated(y, 0)``
-          ``y | trunc(lb = 0)``.
+          ``s | trials(s + f)``, ``cbind(a, b, c)`` ``cbind(a, b, c) | trials(a + b + c)``, ``censored(y, status)``
+          ``y | cens(status)``, ``truncated(y, 0)`` ``y | trunc(lb = 0)``.
         * bambi: Python text, ``bmb.Formula(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
-          ``p(s, s + f)``, ``cbind(a, b, c)`` ``c(a, b, c)``, ``a / b`` is ``np.divide(a, b)`` and ``(x || g)`` two group terms. Bambi has no correlated
-          group effects: ``(x | g)`` keeps its text and loses its correlation. ``ns``, ``relevel``, ``interaction`` and
-          ``c`` stay, though it lacks them. A column whose name holds a slash or a back-quote has another name, as
-          `renamed_columns` says.
+          ``p(s, s + f)``, ``cbind(a, b, c)`` ``counts(a, b, c)``, ``a / b`` is ``np.divide(a, b)`` and ``(x || g)`` two
+          group terms. Bambi has no correlated group effects: ``(x | g)`` keeps its text and loses its correlation.
+          ``ns``, ``relevel``, ``interaction`` and ``c`` stay, though it lacks them. A column whose name holds a slash
+          or a back-quote has another name, as `renamed_columns` says.
 
     Raises
     ------
@@ -384,7 +384,7 @@ def _python_groups(block: GroupTerm) -> Iterator[str]:
 def _python_response(response: Expression | None) -> str:
     """Write the left-hand side; formulae takes a column or a call."""
     if isinstance(response, Call) and response.function == "cbind" and len(response.arguments) > 2:  # noqa: PLR2004
-        return f"c({', '.join(_python(argument.value) for argument in response.arguments)})"
+        return f"counts({', '.join(_python(argument.value) for argument in response.arguments)})"
     if isinstance(response, Call) and response.function == "cbind":
         return f"p({_python(response.arguments[0].value)}, {_python(trials_of(response))})"
     if response is None:

@@ -83,11 +83,10 @@ def _response_words(response: Expression | None) -> str:
     match response:
         case None:
             return "No response: the formula of a parameter."
-        case Call("cbind", (_, _, _, *_)):
-            return f"{text_of(response)}: the response, counts of levels; the first is the reference."
-        case Call("cbind", (successes, _)):
+        case Call("cbind", (successes, *others)):
             trials = text_of(trials_of(response))
-            return f"{text_of(response)}: the response, {text_of(successes)} successes out of {trials} trials."
+            seen = "counts of levels" if len(others) > 1 else f"{text_of(successes)} successes"
+            return f"{text_of(response)}: the response, {seen} out of {trials} trials."
         case Call("censored", (value, status)):
             return (
                 f"{text_of(response)}: the response {text_of(value)}, known only as a bound where {text_of(status)} is "
@@ -174,9 +173,9 @@ def _listed(words: list[str]) -> str:
 _GREEK = {"mu": "μ", "sigma": "σ", "nu": "ν", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 _GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ", "kappa": "κ", "lambda": "λ"}
 _GREEK |= {"eta": "η", "theta": "θ"}
+_OF_A_LEVEL = {"eta": ("η⁽ᵏ⁾", r"\eta^{(k)}"), "a": ("a⁽ᵏ⁾", "a^{(k)}")}  # of each of several of the same kind
 # Letters of coefficients, group effects and their SDs: the main formula's first, then those of the parameters.
 _LETTERS = (("beta", "u", "tau"), ("gamma", "v", "omega"), ("delta", "w", "psi"))
-_OF_A_LEVEL = {"eta": "eta^(k)", "a": "a^(k)"}  # one of several of the same kind
 _SYMBOLS = {"lam": "lambda"}  # of parameters that Python could not call by their letter
 _LATEX_ESCAPES = str.maketrans(
     {char: f"\\{char}" for char in "_%&#${}"}
@@ -200,7 +199,7 @@ class _Notation:
 
 
 _UNICODE: _Notation = _Notation(
-    symbol=lambda name: _GREEK.get(name.removesuffix("^(k)"), name.removesuffix("^(k)")) + "⁽ᵏ⁾" * name.endswith("^(k)"),
+    symbol=lambda name: _GREEK.get(name, name),
     quote=lambda text: text.replace("\n", " "),
     at_row="ᵢ",
     numbered=lambda letter, number: letter + str(number).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")),
@@ -211,15 +210,7 @@ _UNICODE: _Notation = _Notation(
     upright=str,
 )
 _LATEX: _Notation = _Notation(
-    symbol=lambda name: (
-        f"{_LATEX.symbol(name.removesuffix('^(k)'))}^{{(k)}}"
-        if name.endswith("^(k)")
-        else f"\\{name}"
-        if name in _GREEK
-        else name
-        if len(name) == 1
-        else _LATEX.quote(name)
-    ),
+    symbol=lambda name: f"\\{name}" if name in _GREEK else name if len(name) == 1 else _LATEX.quote(name),
     quote=lambda text: rf"\text{{{text.translate(_LATEX_ESCAPES)}}}",
     at_row="_i",
     numbered=lambda letter, number: f"{letter}_{{{number}}}",
@@ -241,8 +232,8 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     family : str
         Any that `Model` takes, by Bambi's name.
     link : str
-        "identity", "log", "logit", "probit", "cloglog", "inverse" or "inverse_squared"; "softmax". Parameters with a formula of
-        their own are on the log scale, psi on the logit scale.
+        "identity", "log", "logit", "probit", "cloglog", "inverse", "inverse_squared" or "softmax". Parameters with a
+        formula of their own are on the log scale, psi on the logit scale.
     latex : bool
         LaTeX (an ``aligned`` environment, without dollar signs) instead of unicode.
 
@@ -279,13 +270,16 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     if known.per_level is not None:
         link, links = known.level_link, dict.fromkeys(dict(formula.parameters), known.level_link)
         lines += [_softmax_line(notation)] if known.per_level.reference else []
-        parent = _OF_A_LEVEL["eta" if known.per_level.reference else parent]
+        parent = "eta" if known.per_level.reference else parent
     sides = (
         (parent, link, formula),
         *((name, links.get(name, "log"), part) for name, part in formula.parameters),
     )
     for index, (name, scale, side) in enumerate(sides):
-        lines += _side_equations(name, scale, side, _LETTERS[min(index, len(_LETTERS) - 1)], notation)
+        symbol = notation.symbol(name)
+        if known.per_level is not None and not index:
+            symbol = _OF_A_LEVEL[name][latex]
+        lines += _side_equations(symbol, scale, side, _LETTERS[min(index, len(_LETTERS) - 1)], notation)
     if not latex:
         return "\n".join(" ".join(line) for line in lines)
     aligned = " \\\\\n".join(f"{left} &{relation} {right}" for left, relation, right in lines)
@@ -336,7 +330,7 @@ def _bound(value: Expression, notation: _Notation) -> str:
 def _softmax_line(notation: _Notation) -> _Line:
     """Write how the linear predictors of the levels make probabilities."""
     dots = r"\dots" if notation is _LATEX else "…"
-    second, last = ((f"^{{({k})}}" if notation is _LATEX else f"⁽{k}⁾") for k in (("2", "K") if notation is _LATEX else ("²", "ᴷ")))
+    second, last = ("^{(2)}", "^{(K)}") if notation is _LATEX else ("⁽²⁾", "⁽ᴷ⁾")
     eta = notation.symbol("eta")
     parts = ", ".join(("0", f"{eta}{second}{notation.at_row}", dots, f"{eta}{last}{notation.at_row}"))
     return notation.symbol("p") + notation.at_row, "=", f"{notation.upright('softmax')}({parts})"
@@ -356,7 +350,7 @@ def _threshold_line(formula: Formula, family: FamilySpecification, link: str, no
 
 
 def _side_equations(
-    name: str, link: str, formula: Formula, letters: tuple[str, str, str], notation: _Notation
+    symbol: str, link: str, formula: Formula, letters: tuple[str, str, str], notation: _Notation
 ) -> Iterator[_Line]:
     """Write a linear predictor and the distributions of its group effects."""
     coefficient, effect, spread = (notation.symbol(letter) for letter in letters)
@@ -374,7 +368,7 @@ def _side_equations(
         summands += [_summand(notation.of_group(effect, start + k, group), c, notation) for k, c in enumerate(effects)]
         distributions += _group_equations(block, range(start, start + len(effects)), effect, spread, notation)
     summands += [_row(offset, notation) for offset in formula.offsets]
-    yield _linked(notation.symbol(name) + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
+    yield _linked(symbol + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
     yield from distributions
 
 

@@ -200,7 +200,8 @@ def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
     design = fit.model.design
     for name, predictor in ({} if design.is_per_level else design.varying).items():
         caption = f"{name} ({parameter_link(fit.model.family, name)} link)"
-        tables = (_group_table(fit, (predictor,), interval, caption), _fixed_table(fit, (predictor,), interval, caption))
+        own = (predictor,)
+        tables = (_group_table(fit, own, interval, caption), _fixed_table(fit, own, interval, caption))
         yield from (table for table in tables if table.rows)
 
 

@@ -99,8 +99,7 @@ def evaluate_rows(kernel: Any, units: IntegratedLevels, drawn: LevelDraws, draw:
                 for k in range(count):
                     moved[k, place] = eta[k, row]
                 moved[moving, place] += ratio[row] * apart
-                for c in range(each):
-                    room.response[place * each + c] = units.response[row * each + c]
+                room.response[place * each : (place + 1) * each] = units.response[row * each : (row + 1) * each]
                 room.rows[0, place] = units.trials[row]
                 room.rows[1, place] = units.weights[row]
                 place += 1

@@ -97,7 +97,7 @@ def predict(
 
         * `level`: only of an ordinal response on the response's scale, and of unordered levels, which have one row per
           row and level (on the link's scale not for the reference);
-        * `estimate`: the posterior mean (or rcParams["stats.point_estimate"]) of the row's mean, of a response of levels
+        * `estimate`: the posterior mean (or rcParams["stats.point_estimate"]) of the row's mean, where there are levels
           of the level's probability; of a proportion the probability of a success;
         * `std_error`, `conf_low`, `conf_high`: only with an interval; standard deviation and ends for the row's mean
           or for a new response (of a proportion: its share of successes). `.attrs["interval"]` names it.

@@ -50,9 +50,10 @@ class Predictive(Printed):
     impossible : int
         Draws whose mean the family cannot have (a count with an infinite mean); they have no replicate.
     table : pandas.DataFrame
-        One row for each of mean, sd, smallest and largest value, of unordered levels for the share of each: `statistic`, `observed`, `lo`, `median` and `hi` (5 %,
-        50 % and 95 % of the replicates), `tail` (share of replicates at or above the observed value, half of the ties
-        counted: near 0 or 1 the model does not make such data).
+        One row for each of mean, sd, smallest and largest value, of unordered levels for the share of each:
+        `statistic`, `observed`, `lo`, `median` and `hi` (5 %, 50 % and 95 % of the replicates), `tail` (share of
+        replicates at or above the observed value, half of the ties counted: near 0 or 1 the model does not make such
+        data).
     """
 
     kind: Literal["prior", "posterior"]
@@ -157,7 +158,8 @@ def describe_check(check: Predictive) -> str:
     if words:
         found = f"Outside the middle 90 % of the replicates lies the observed {', '.join(words)}."
     else:
-        what = "The observed share of each level lies" if check.levels else "Mean, SD, smallest and largest observed value lie"
+        what = "Mean, SD, smallest and largest observed value lie"
+        what = "The observed share of each level lies" if check.levels else what
         found = f"{what} within the middle 90 % of the replicates."
     lost = f" {check.impossible:,} draws have a mean that the family cannot have." if check.impossible else ""
     return found + lost

@@ -13,7 +13,14 @@ from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import EstimateError, nearest
-from speclet_formula.families import Family, expected_response, families_with, is_ordinal, is_unordered, specification_of
+from speclet_formula.families import (
+    Family,
+    expected_response,
+    families_with,
+    is_ordinal,
+    is_unordered,
+    specification_of,
+)
 from speclet_formula.families.registry import weighted
 from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.draws import values_of

@@ -67,7 +67,8 @@ def simulate_responses(
         One row per row that was fitted, under its label in the table; one column per response, "sim_1", "sim_2", ...,
         each from another draw of the posterior (draws are used again where there are fewer), of a PointFit all at the
         estimates. On the scale of the response: of cbind() the successes, of a weighted proportion the share, of an
-        ordinal or categorical response its levels, of counts of levels a column for each, "sim_1[a]"; a truncated response lies between its bounds, a censored one is not censored.
+        ordinal or categorical response its levels, of counts of levels a column for each, "sim_1[a]"; a truncated
+        response lies between its bounds, a censored one is not censored.
 
     Raises
     ------

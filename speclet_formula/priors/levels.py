@@ -50,4 +50,5 @@ def level_counts(design: Design) -> np.ndarray:
     """Return how often each row has each of the unordered levels, (n, K)."""
     if design.response.ndim > 1:
         return design.response
-    return (design.response[:, np.newaxis] == np.arange(len(design.levels))).astype(float)
+    counts: np.ndarray = (design.response[:, np.newaxis] == np.arange(len(design.levels))).astype(float)
+    return counts

@@ -221,9 +221,7 @@ def _change(key: str, slots: tuple[Slot, ...]) -> _Change:
         raise _unknown_slot(key, slots)
     all_levels = not parameter and all(slot.parameter for slot in slots)  # each unordered level's are as the mean's
     targets = tuple(
-        slot.slot
-        for slot in slots
-        if slot.kind == _WILDCARDS[wildcard] and (all_levels or slot.parameter == parameter)
+        slot.slot for slot in slots if slot.kind == _WILDCARDS[wildcard] and (all_levels or slot.parameter == parameter)
     )
     if not targets:
         raise PriorError(

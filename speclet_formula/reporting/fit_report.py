@@ -82,8 +82,9 @@ def _spread(model: "Model") -> str:
     """Say where the response lies: between which numbers, or how often each of its levels was seen."""
     design = model.design
     if design.response.ndim > 1:
-        counts = zip(design.levels, design.response.sum(axis=0), strict=True)
-        return f"counts of {len(design.levels):,} levels: {listed(f'{level} ({count:,.0f})' for level, count in counts)}"
+        totals = zip(design.levels, design.response.sum(axis=0), strict=True)
+        counted = listed(f"{level} ({total:,.0f})" for level, total in totals)
+        return f"counts of {len(design.levels):,} levels: {counted}"
     y = pd.Series(design.response)
     if not design.levels:
         return f"from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"

@@ -1,8 +1,8 @@
 """Compiled loops over rows that say how a log density bends with its linear predictor: one for each family.
 
-Those of unordered levels, in `levels`, have several linear predictors. Each other fills `out` (4, n) with what `Curve.slopes` returns: the part of the log density that a linear predictor changes,
-and its first, second and third derivative. Importing this brings numba along, so that only `Curve` does, when it is
-asked. A link is told by its place in `LINKS`.
+Each fills `out` (4, n) with what `Curve.slopes` returns: the part of the log density that a linear predictor changes,
+and its first, second and third derivative; those of unordered levels, in `levels`, have several linear predictors.
+Importing this brings numba along, so that only `Curve` does, when it is asked. A link is told by its place in `LINKS`.
 """
 
 from speclet_formula.families.kernels.counts import negativebinomial, poisson

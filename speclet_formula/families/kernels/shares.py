@@ -19,6 +19,7 @@ from speclet_formula.families.kernels.special import (
 )
 
 MOST_TERMS = 40  # up to which a sum over successes is as quick as a difference of functions, and loses no digits
+FAR_MORE = 1e6  # times the count, from where on three terms of a series have all digits
 
 
 @compiled
@@ -75,6 +76,14 @@ def _rest(link: int, eta: float) -> float:
 @compiled
 def rising(count: float, a: float) -> tuple[float, float, float, float]:
     """Return the log of a (a + 1) ... (a + count - 1) and its three derivatives by a."""
+    if count > MOST_TERMS and a > FAR_MORE * count:  # where the difference of two functions has no digits left
+        pairs, squares = 0.5 * count * (count - 1), count * (count - 1) * (2 * count - 1) / 6
+        return (
+            count * math.log(a) + pairs / a - 0.5 * squares / a**2,
+            count / a - pairs / a**2 + squares / a**3,
+            -count / a**2 + 2 * pairs / a**3,
+            2 * count / a**3,
+        )
     if count > MOST_TERMS:
         above = a + count
         return (

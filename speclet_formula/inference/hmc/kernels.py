@@ -18,8 +18,9 @@ from speclet_formula.inference.algebra.symbolic import Array
 
 _VECTOR = types.float64[::1]
 _TABLE = types.float64[:, ::1]
-# eta (K, n), response (n,), of counts of levels all of a row's after those of the one before, trials, weights (n,), numbers (e + 2,), out (4 or 1 + 2 K, n). The last two numbers are the
-# places of link and kind of zeros; of a call back the last one is its own.
+# eta (K, n), response (n,), of counts of levels those of each row after those of the one before, trials, weights (n,),
+# numbers (e + 2,), out (4 or 1 + 2 K, n). The last two numbers are the places of link and kind of zeros; of a call back
+# the last one is its own.
 SIGNATURE = types.void(_TABLE, _VECTOR, _VECTOR, _VECTOR, _VECTOR, _TABLE)
 NEAR_A_KINK = 0.1  # of the spread, for a gradient that trajectories follow; bends are of the whole spread
 type Slopes = Callable[[Array, Array, Array], None]  # (eta (K, n), numbers (e,), out)

@@ -36,7 +36,7 @@ def _distribution(model: Model, names: list[str]) -> Any:
 
     def arguments(keywords: dict[str, Any]) -> dict[str, Any]:
         parts = [keywords.pop(name) for name in names]
-        parts = [pt.zeros_like(parts[0]), *parts] if reference else parts
+        parts = [0.0 * parts[0], *parts] if reference else parts
         stacked = pt.stack(pt.broadcast_arrays(*parts), axis=-1)
         if trials is None:
             return keywords | {"logit_p": stacked}
@@ -47,7 +47,7 @@ def _distribution(model: Model, names: list[str]) -> Any:
         kind.spelling.distribution, pm.DirichletMultinomial
     )
 
-    class PerLevel:
+    class LevelDistribution:
         def __new__(cls, name: str, *, observed: Any = None, dims: Any = None, **keywords: Any) -> Any:
             if trials is None:
                 return base(name, observed=observed.astype(np.int64), dims=dims, **arguments(keywords))
@@ -57,4 +57,4 @@ def _distribution(model: Model, names: list[str]) -> Any:
         def dist(**keywords: Any) -> Any:
             return base.dist(**arguments(keywords))
 
-    return PerLevel
+    return LevelDistribution

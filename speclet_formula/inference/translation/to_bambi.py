@@ -292,7 +292,8 @@ def _aliases(model: Model, names: BambiNames) -> dict[str, Any]:
     """Return the names that formulae gives to terms, where ours differ; by parameter where several vary."""
     told, own = _response_call(model) or names.response, model.design.response_variable
     response = {told: own} if told != own else {}
-    varying = {name: _aliases_of(predictor, names, predictor.prefix) for name, predictor in model.design.varying.items()}
+    parts = model.design.varying.items()
+    varying = {name: _aliases_of(predictor, names, predictor.prefix) for name, predictor in parts}
     if not varying and not model.design.is_per_level:
         return _aliases_of(model.design.mean, names, "") | response
     by_parameter = {model.family.parent: _aliases_of(model.design.mean, names, ""), **varying}
