@@ -46,7 +46,9 @@ class Responses:
     words: str
     density: str = "a probability"  # what the density of a row is
     is_measured: bool = False  # on a scale, as against counts and answers
-    findings: Literal["real", "binary", "count", "proportion", "ordinal", "other"] = "other"  # that a design may have
+    findings: Literal["real", "binary", "count", "proportion", "ordinal", "levels", "other"] = (
+        "other"  # that a design may have
+    )
 
 
 def _are_whole(y: np.ndarray) -> np.ndarray:
@@ -69,8 +71,8 @@ RESPONSES: Mapping[Support, Responses] = {
     "count": Responses(_are_whole, "whole numbers from 0 on", findings="count"),
     "proportion": Responses(_are_whole, "counts of successes", findings="proportion"),
     "ordinal": Responses(_are_whole, "ordered levels", findings="ordinal"),
-    "unordered": Responses(_are_whole, "a factor's levels, or whole numbers"),
-    "levels": Responses(_are_whole, "counts of levels"),
+    "unordered": Responses(_are_whole, "a factor's levels, or whole numbers", findings="ordinal"),
+    "levels": Responses(_are_whole, "counts of levels", findings="levels"),
 }
 
 

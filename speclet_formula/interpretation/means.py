@@ -141,7 +141,8 @@ def marginal_means(
         lognormal family models is the mean of the logarithm, and its exponential is given. For a model of two parts
         (zeros and counts) it is the mean of the distribution proper.
     parameter : str, optional
-        A parameter that has a formula of its own, "sigma"; by default the mean.
+        A parameter that has a formula of its own, "sigma"; by default the mean. Of unordered levels one of theirs,
+        "muB", on the link's scale alone.
     ci_prob, ci_kind : optional
         As for `fixef`.
 

@@ -57,7 +57,8 @@ def slopes(
     type : {"link", "response"}
         "response": the slope of the mean response, averaged over the grid, as `emtrends(regrid = "response")`.
     parameter : str, optional
-        A parameter that has a formula of its own, "sigma"; by default the mean.
+        A parameter that has a formula of its own, "sigma"; by default the mean. Of unordered levels one of theirs,
+        "muB", on the link's scale alone.
     ci_prob, ci_kind : optional
         As for `fixef`.
 

@@ -17,7 +17,7 @@ from speclet_formula.design.numbers import numeric_text
 from speclet_formula.formula.terms import Name
 
 # What a response's family takes; "other": positive numbers, shares, angles.
-Support = Literal["real", "binary", "count", "proportion", "ordinal", "other"]
+Support = Literal["real", "binary", "count", "proportion", "ordinal", "levels", "other"]
 
 _NAMED = 5  # levels or columns that a sentence names
 
@@ -199,7 +199,7 @@ def extreme_response(design: Design, support: Support) -> Iterator[Finding]:
     Parameters
     ----------
     design : Design
-    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+    support : {"real", "binary", "count", "proportion", "ordinal", "levels", "other"}
         What the response's family takes; other responses have their own unit.
     """
     mean = column_means(design, design.response)

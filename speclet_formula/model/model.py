@@ -95,7 +95,8 @@ class Model(ModelParts):
         The model in lme4's grammar, ``"log_fc ~ control + (1 | gene)"``. Further formulas are for the family's other
         parameters, each on its own link: ``["log_fc ~ control + (1 | gene)", "sigma ~ control"]`` lets the logarithm of
         sigma differ between the controls. The response can be ``cbind(successes, failures)``, ``censored(y, status)``
-        or ``truncated(y, lb, ub)``.
+        or ``truncated(y, lb, ub)``. Levels without an order have a linear predictor each, but the first, with the terms
+        of the first formula unless another is theirs, ``["way ~ x", "mucar ~ 1"]``; ``cbind(a, b, c)`` counts them.
     data : table
         A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation; or a `scan` of a file,
         of which only the columns that are used are read, piece by piece.
@@ -394,7 +395,7 @@ def inspect_design(design: Design, *, support: Support = "real", unordered: Sequ
     ----------
     design : Design
         As `build_design` makes it.
-    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+    support : {"real", "binary", "count", "proportion", "ordinal", "levels", "other"}
         What the response's family takes: real numbers, 0 and 1, counts, successes out of trials, ordered levels, or
         other numbers.
     unordered : sequence of str
