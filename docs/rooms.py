@@ -17,8 +17,8 @@ GROUPS = {
     ),
     "Read a fit": (
         "fixef", "ranef", "coef", "level_effects", "effect_matrix", "selectivity", "varcorr", "sigma",
-        "family_parameters", "confint", "nobs", "ngrps", "tidy", "glance", "augment", "icc", "r2", "diagnose",
-        "Diagnostics", "is_singular", "near_singular",
+        "family_parameters", "confint", "bootstrap", "Bootstrap", "nobs", "ngrps", "tidy", "glance", "augment",
+        "icc", "r2", "diagnose", "Diagnostics", "is_singular", "near_singular",
     ),
     "Predict": ("fitted", "predict", "residuals", "log_likelihood", "simulate"),
     "Means, contrasts and hypotheses": (
@@ -28,14 +28,17 @@ GROUPS = {
         "compare", "Comparison", "loo", "LeaveOneOut", "SampledLeaveOneOut", "kfold", "KFold", "anova",
         "LikelihoodRatios",
     ),
-    "Check": ("prior_predictive", "posterior_predictive", "Predictive", "sensitivity"),
+    "Check": (
+        "prior_predictive", "posterior_predictive", "Predictive", "check_residuals", "ResidualChecks", "influence",
+        "Influence", "sensitivity",
+    ),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
     "Screens": (
         "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "rank_genes", "guide_table",
         "control_separation", "Separation", "scale_effects",
     ),
-    "Show": ("report", "render_table"),
-    "Other packages": ("to_bambi", "to_pymc", "from_bambi"),
+    "Show": ("report", "table", "ModelTable", "render_table"),
+    "Other packages": ("to_arviz", "to_bambi", "to_pymc", "from_bambi"),
     "Errors": (),
 }  # fmt: skip
 PICTURES, ERRORS = "Pictures", "Errors"

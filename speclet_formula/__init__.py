@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         LeaveOneOut as LeaveOneOut,
         SampledLeaveOneOut as SampledLeaveOneOut,
     )
+    from speclet_formula.comparison.influence import Influence as Influence, influence as influence
     from speclet_formula.design.scans import Scan as Scan, scan as scan
     from speclet_formula.errors import (
         ComparisonError as ComparisonError,
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
         SpecletError as SpecletError,
     )
     from speclet_formula.formula.terms import Formula as Formula
-    from speclet_formula.inference.confint import confint as confint
     from speclet_formula.inference.costs import Costs as Costs, costs as costs
     from speclet_formula.inference.fit import fit as fit, glmer as glmer, lmer as lmer
     from speclet_formula.inference.refit import refit as refit
@@ -83,15 +83,21 @@ if TYPE_CHECKING:
         predict as predict,
         residuals as residuals,
     )
+    from speclet_formula.prediction.check_residuals import (
+        ResidualChecks as ResidualChecks,
+        check_residuals as check_residuals,
+    )
     from speclet_formula.prediction.predictive import (
         Predictive as Predictive,
         posterior_predictive as posterior_predictive,
         prior_predictive as prior_predictive,
     )
     from speclet_formula.prediction.sensitivity import sensitivity as sensitivity
+    from speclet_formula.prediction.to_arviz import to_arviz as to_arviz
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries, Recovery as Recovery, recover as recover
     from speclet_formula.recovery.simulate import simulate as simulate
+    from speclet_formula.reporting.model_table import ModelTable as ModelTable, table as table
     from speclet_formula.reporting.plots.checks import (
         plot_predictive as plot_predictive,
         plot_priors as plot_priors,
@@ -136,10 +142,13 @@ if TYPE_CHECKING:
     )
     from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen, simulate_screen as simulate_screen
     from speclet_formula.studies import (
+        Bootstrap as Bootstrap,
         Calibration as Calibration,
         GroupedFits as GroupedFits,
         Study as Study,
+        bootstrap as bootstrap,
         calibrate as calibrate,
+        confint as confint,
         fit_by as fit_by,
         power as power,
         study as study,
@@ -150,10 +159,10 @@ __version__ = "0.1.0"
 _ROOMS = {  # the public names of each, between blanks
     "comparison": "Comparison LikelihoodRatios anova compare glance kfold loo",
     "comparison.elpd": "KFold LeaveOneOut SampledLeaveOneOut",
+    "comparison.influence": "Influence influence",
     "design.scans": "Scan scan",
     "errors": "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError",
     "formula.terms": "Formula",
-    "inference.confint": "confint",
     "inference.costs": "Costs costs",
     "inference.fit": "fit glmer lmer",
     "inference.refit": "refit",
@@ -175,11 +184,14 @@ _ROOMS = {  # the public names of each, between blanks
     "posterior.tidy": "tidy",
     "posterior.variances": "icc r2 sigma varcorr",
     "prediction": "augment fitted log_likelihood predict residuals",
+    "prediction.check_residuals": "ResidualChecks check_residuals",
     "prediction.predictive": "Predictive posterior_predictive prior_predictive",
     "prediction.sensitivity": "sensitivity",
+    "prediction.to_arviz": "to_arviz",
     "priors": "Prior",
     "recovery": "Recoveries Recovery recover",
     "recovery.simulate": "simulate",
+    "reporting.model_table": "ModelTable table",
     "reporting.plots.checks": "plot_predictive plot_priors plot_residuals",
     "reporting.plots.comparison": "plot_compare plot_pareto_k",
     "reporting.plots.effects": "plot_effects plot_fixed plot_shrinkage plot_variances",
@@ -195,7 +207,7 @@ _ROOMS = {  # the public names of each, between blanks
     "screens.ranking": "guide_table rank_genes",
     "screens.read": "Screen read_fold_changes read_screen",
     "screens.simulate": "SimulatedScreen simulate_screen",
-    "studies": "Calibration GroupedFits Study calibrate fit_by power study",
+    "studies": "Bootstrap Calibration GroupedFits Study bootstrap calibrate confint fit_by power study",
 }
 _HOME = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()}
 __all__ = ["__version__", "datasets", *sorted(_HOME)]

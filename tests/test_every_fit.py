@@ -103,6 +103,7 @@ def _ranked(fit):
 # Each takes a fit and a folder to write to; verbs of a model are given the fit's.
 VERBS: dict[str, Callable] = {
     "anova": lambda fit, _: sf.anova(fit, fit),
+    "bootstrap": lambda fit, _: sf.bootstrap(fit, 2, random_seed=1),
     "compare": lambda fit, _: _compared(fit),
     "contrasts": lambda fit, _: sf.contrasts(_means(fit), "pairwise"),
     "costs": lambda fit, _: sf.costs(fit.model),
@@ -137,16 +138,18 @@ VERBS: dict[str, Callable] = {
     "selectivity": lambda fit, _: sf.selectivity(fit, "g", "h"),
     "simulate": lambda fit, _: sf.simulate(fit, random_seed=1),
     "slopes": lambda fit, _: sf.slopes(fit, "x"),
+    "table": lambda fit, folder: sf.table({"a": fit, "b": fit}, folder / "models.md", loo=False),
     "spelling": lambda fit, _: sf.spelling(fit.model, "brms"),
+    "to_arviz": lambda fit, _: sf.to_arviz(fit, prior_draws=20, random_seed=1),
     "to_bambi": lambda fit, _: sf.to_bambi(fit.model),
     "to_pymc": lambda fit, _: sf.to_pymc(fit.model),
     "update": lambda fit, _: sf.update(fit.model, ". ~ . - x"),
 }  # fmt: skip
 ALONE = (
-    "augment", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance", "icc", "is_singular",
-    "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot", "plot_effects", "plot_fixed",
-    "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances", "r2", "ranef",
-    "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
+    "augment", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance",
+    "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot",
+    "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances",
+    "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
@@ -162,7 +165,7 @@ _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recov
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
-_SINGLE = {"augment", "plot_residuals", "residuals"}
+_SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
 # Each level has a linear predictor of its own, which has to be named; it has no order, and so no residuals.
 _LEVELS = {
     *_OF_G,
@@ -180,7 +183,7 @@ _LEVELS = {
 _DRAWS = {
     *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
     "plot_predictive", "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "posterior_predictive",
-    "recover", "sensitivity",
+    "recover", "sensitivity", "to_arviz",
 }  # fmt: skip
 # What each kind refuses, all else answers: it lacks the term that is asked for, the draws, or single rows.
 REFUSED = {
@@ -191,13 +194,13 @@ REFUSED = {
     "crossed": set(),
     "keep none": {
         *_GROUPS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
-        "posterior_predictive", "predict", "recover", "sensitivity",
+        "posterior_predictive", "predict", "recover", "sensitivity", "to_arviz",
     },
     "weights": _CROSSED,
     "merged": {
-        *_CROSSED, *_COMPARED, *_SINGLE, "anova", "plot_predictive", "plot_recoveries", "posterior_predictive",
-        "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
-        "to_bambi", "to_pymc", "update",
+        *_CROSSED, *_COMPARED, *_SINGLE, "anova", "check_residuals", "plot_predictive", "plot_recoveries",
+        "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
+        "to_arviz", "to_bambi", "to_pymc", "update",
     },
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
@@ -214,8 +217,10 @@ REFUSED = {
     "cbind": {*_CROSSED, *_MEANS, "plot_shrinkage", "refit"},
     "zero-inflated": {*_CROSSED, *_MEANS, "icc", "plot_shrinkage", "r2"},
     "t": {*_CROSSED, *_MEANS, "icc", "r2"},
-    "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "refit"},
+    "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "check_residuals", "refit"},
 }  # fmt: skip
+POINTS = ("reml", "reml slopes", "ml", "laplace")
+REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap"}) for kind, refused in REFUSED.items()}
 
 
 @pytest.fixture(scope="module")

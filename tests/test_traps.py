@@ -113,7 +113,7 @@ def test_code_is_not_run(code):
     for formula, place in [(f"y ~ {code}", 4), (f"{code} ~ x", 0), (f"y ~ (1 | {code})", 9), (f"y ~ I({code})", 6)]:
         with watched():
             text = answer(lambda formula=formula: parse_formula(formula))
-        callable_ = ", ".join(sorted(FUNCTIONS, key=str.lower))
+        callable_ = ", ".join(sorted(FUNCTIONS, key=lambda word: (word.lower(), word)))
         head = f"FormulaError: {formula}\n{' ' * place}^\n'{function}' is not a function that a formula can call.\n"
         assert text.startswith(f"{head}A formula can call {callable_}.\n")
         assert text.endswith("your own function in functions=.")

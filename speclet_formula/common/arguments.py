@@ -20,8 +20,9 @@ _FITS, _TEXTS, _TABLE, _MAPPING = ("Fit", "PointFit"), ("Formula", "str", "list"
 _ANSWERING: set[Callable[..., Any]] = set()  # functions that answer keywords by themselves
 _VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 _NEEDING: set[str] = set()  # public verbs that need more than their first argument
-_OF_MODEL = ("family", "link", "missing", "priors", "functions", "weights")
+_OF_MODEL = ("family", "link", "missing", "priors", "functions", "weights", "contrasts")
 _ANOVA = "Leave it out, or compare likelihoods by sf.anova of fits by method='ml'."
+_MOST_NAMES = 30  # of arguments that an answer lists
 _LONGEST = 40  # characters of a value that an answer repeats
 _EXAMPLES = ("family='poisson'", "missing='drop'", "method='reml'", "ci_prob=0.9", "random_seed=1")
 _PACKAGES = ("speclet_formula", "pandas", "builtins", "arviz_stats", "pathlib")
@@ -126,7 +127,7 @@ def _unknown(name: str, value: Any, caller: str, known: Sequence[str], error: ty
         remedy = f"Write {ours}={_written(ours, value)}."
     else:
         remedy = f"Nearest: {near}=." if near else f"Leave {name}= out."
-    allowed = f"Arguments: {listed(dict.fromkeys(known), 20)}." if known else "It has no arguments by name."
+    allowed = f"Arguments: {listed(dict.fromkeys(known), _MOST_NAMES)}." if known else "It has no arguments by name."
     return error(f"{caller}() has no argument {name}=.", allowed, remedy)
 
 
@@ -144,7 +145,7 @@ def _miscalled(mistake: str, signature: inspect.Signature, caller: str, error: t
     named = [f"{name}=" for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY]
     placed = [name for name, p in parameters.items() if p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD]
     others = [f"**{name}" for name, p in parameters.items() if p.kind is inspect.Parameter.VAR_KEYWORD]
-    allowed = f"By place: {listed(placed) or 'none'}. By name: {listed(named or others, 20) or 'none'}."
+    allowed = f"By place: {listed(placed) or 'none'}. By name: {listed(named or others, _MOST_NAMES) or 'none'}."
     return error(f"{caller}(): {mistake}.", allowed, _call_remedy(mistake, parameters, caller, placed, named))
 
 
@@ -342,9 +343,8 @@ ANSWERS: Mapping[str, Answer] = {
     ),
     "contrasts": (
         FormulaError,
-        "A factor has treatment contrasts: each level is compared with the first.",
-        lambda _: "Put the reference first: pandas.Categorical(column, categories=['control', ...]), or write "
-        "relevel() in the formula.",
+        "Factors are coded in the formula, C(f, sum), or by contrasts= of Model, lmer, glmer, compare and update.",
+        lambda value: f"Write contrasts={value!r}.",
     ),
     "nAGQ": (
         SamplingError,
@@ -389,7 +389,8 @@ _BY_NAME: Mapping[str, Kinds] = {
 }  # fmt: skip
 _LATER: Mapping[str, Kinds] = {"truth": _MAPPING}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
-    "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "recover": {"fit": (*_FITS, "Mapping")},
+    "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "glance": {"fit": (*_FITS, "Mapping")},
+    "recover": {"fit": (*_FITS, "Mapping")}, "confint": {"fit": (*_FITS, "Bootstrap")},
     "refit": {"fit": (*_FITS, "Model")}, "update": {"fit": (*_FITS, "Model", *_TEXTS)},
     "explain": {"formula": _TEXTS}, "equation": {"formula": (*_TEXTS, "Model")},
     "spelling": {"formula": (*_TEXTS, "Model")}, "load": {"path": ("Path", "str")},
@@ -401,7 +402,8 @@ _WORDS: Mapping[str, str] = {
     "Recoveries": "what sf.recover returns for several fits", "ELPDData": "what sf.loo returns",
     "Predictive": "what sf.prior_predictive or sf.posterior_predictive returns", "Formula": "a formula",
     "Separation": "what sf.control_separation returns", "Study": "what sf.study returns",
-    "Calibration": "what sf.calibrate returns", "DataFrame": "a pandas DataFrame",
+    "Calibration": "what sf.calibrate returns", "Bootstrap": "what sf.bootstrap returns",
+    "DataFrame": "a pandas DataFrame",
     "Path": "the name of a file or folder", "Mapping": "a dictionary",
 }  # fmt: skip
 # How a fit becomes what is expected; of tables this depends on the verb.

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.files import create_whole, replacing
-from speclet_formula.common.seeds import checked_seed
+from speclet_formula.common.seeds import checked_seed, fresh_seed
 from speclet_formula.errors import DataError
 
 
@@ -116,7 +116,7 @@ def seed_of(random_seed: int | None, folder: Path | None, kind: FolderKind) -> i
     known = {} if folder is None or not folder.is_dir() else read_manifest(folder, kind)
     if type(known.get("random_seed")) is int and known["random_seed"] >= 0:
         return int(known["random_seed"])
-    return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])
+    return fresh_seed()
 
 
 def write_whole(path: Path, contents: bytes) -> None:

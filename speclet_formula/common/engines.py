@@ -35,6 +35,8 @@ class Engine:
     cost_at: str = ""  # (sizes, work) -> seconds and bytes; "" where there is no forecast
     spellings: tuple[str, ...] = ()  # what others call it
     sampled_by: str = ""  # of one that makes no draws: the engine that draws from the same models' posterior
+    small_sample_at: str = ""  # (fit, method) -> what tests in small samples need; "" where they are asymptotic
+    why_no_small_sample_at: str = ""  # (fit, method, asked) -> why it is not made, or ""
 
     def takes(self, argument: str) -> bool:
         """Tell whether an argument of `fit`, or `priors`, means something to it."""
@@ -52,6 +54,16 @@ class Engine:
         """Return the seconds and the bytes that it needs."""
         seconds, peak = _function(self.cost_at)(sizes, work)
         return float(seconds), float(peak)
+
+    def small_sample(self, fit: Any, method: str) -> Any:
+        """Return what tests of a fit's fixed effects need by a method of degrees of freedom: a SmallSample."""
+        return _function(self.small_sample_at)(fit, method)
+
+    def why_no_small_sample(self, fit: Any, method: str, *, asked: bool) -> str:
+        """Say what keeps it from that, or, unless it is asked for, what makes it slow; "" if nothing."""
+        if not self.small_sample_at:
+            return f"a fit by {self.title} has none"
+        return str(_function(self.why_no_small_sample_at)(fit, method, asked))
 
 
 # Among those that draw, "auto" takes the first that serves.
@@ -92,6 +104,8 @@ ENGINES = (
         why_not_at="reml.fit:why_not_reml",
         run_at="reml.fit:fit_reml",
         cost_at="costs:point_cost",
+        small_sample_at="reml.degrees_of_freedom:small_sample",
+        why_no_small_sample_at="reml.degrees_of_freedom:why_no_small_sample",
         spellings=("lmer",),
         sampled_by="exact",
     ),
@@ -103,6 +117,8 @@ ENGINES = (
         why_not_at="reml.fit:why_not_reml",
         run_at="reml.fit:fit_ml",
         cost_at="costs:point_cost",
+        small_sample_at="reml.degrees_of_freedom:small_sample",
+        why_no_small_sample_at="reml.degrees_of_freedom:why_no_small_sample",
         spellings=("mle",),
         sampled_by="exact",
     ),

@@ -40,3 +40,8 @@ def generator(seed: object) -> np.random.Generator:
         As `checked_seed`.
     """
     return np.random.default_rng(checked_seed(seed))
+
+
+def fresh_seed() -> int:
+    """Return a seed that nobody chose."""
+    return int(np.random.SeedSequence().generate_state(1, np.uint32)[0])

@@ -23,9 +23,10 @@ MANY_DIGITS = 10  # where all numbers of a column have as many, one decimal is e
 DIGITS = 4  # of a value that something is computed at, and of one that is printed with an exponent for its size
 SMALLEST_P = 2.2e-16  # R's: what is smaller cannot be told from it
 PLAIN_P = 1e-4  # below it a p-value is printed with an exponent
-P_VALUES = ("p_value", "rank_p", "Pr(>|z|)", "Pr(>Chisq)")  # columns of them
+P_VALUES = ("p_value", "rank_p", "Pr(>|z|)", "Pr(>|t|)", "Pr(>F)", "Pr(>Chisq)")  # columns of them
 COUNTS = ("npar", "Df", "ess_bulk", "ess_tail", "rows_per_level", "sign_claims")  # columns of them, and all n_...
 NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s", "z_mean", "power")  # where a small one means none
+FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"  # as wide as a digit, and as a point
 LEFT = ("Corr",)  # headers that stand above the first of several columns
 
 _BREAKS = str.maketrans(dict.fromkeys("\n\r\t", " "))
@@ -35,6 +36,7 @@ _LATEX = str.maketrans({
     **{sign: f"\\{sign}" for sign in "_%&#${}"},
     "\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}",
     ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}", "[": "{[}", "]": "{]}", "\n": " ", "\r": " ",
+    FIGURE_SPACE: r"\phantom{0}", POINT_SPACE: r"\phantom{.}",
 })  # fmt: skip
 
 
@@ -54,6 +56,8 @@ class Table:
         What stands below: how much is not shown and where to find it. Empty when all is shown.
     blocks : bool
         Whether rows of the same first name belong together, so that a terminal shows it once.
+    headings : tuple of (int, str)
+        Headings of parts: the place of the row that each stands above, in order.
     """
 
     caption: str
@@ -62,6 +66,7 @@ class Table:
     labels: int = 1
     note: str = ""
     blocks: bool = False
+    headings: tuple[tuple[int, str], ...] = ()
 
     def text(self, indent: str = "") -> str:
         """Align the columns for a terminal: names on the left, numbers on the right."""
@@ -75,6 +80,7 @@ class Table:
             )
             for row in rows
         ]
+        lines = [lines[0], *_with_headings(self, lines[1:], lambda heading: heading.translate(_BREAKS))]
         caption = [wrapped(f"{self.caption}:")] if self.caption else []
         note = ["", *textwrap.wrap(self.note, WIDTH - len(indent))] if self.note else []
         return "\n".join([*caption, *(f"{indent}{line}".rstrip() for line in (*lines, *note))])
@@ -82,7 +88,11 @@ class Table:
     def markdown(self) -> str:
         """Set the table in GitHub's Markdown, numbers on the right."""
         rule = "|".join(":---" if place < self.labels else "---:" for place in range(len(self.header)))
-        lines = [_markdown_row(self.header), f"|{rule}|", *map(_markdown_row, self.rows)]
+        blank = ("",) * (len(self.header) - 1)
+        rows = _with_headings(
+            self, map(_markdown_row, self.rows), lambda heading: _markdown_row((heading, *blank), strong=True)
+        )
+        lines = [_markdown_row(self.header), f"|{rule}|", *rows]
         above = [f"**{self.caption.translate(_MARKDOWN)}**", ""] if self.caption else []
         below = ["", self.note.translate(_MARKDOWN)] if self.note else []
         return "\n".join([*above, *lines, *below])
@@ -90,7 +100,14 @@ class Table:
     def latex(self) -> str:
         """Set the table with the rules of booktabs."""
         columns = "l" * self.labels + "r" * (len(self.header) - self.labels)
-        head, *rows = (" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in (self.header, *self.rows))
+        head = " & ".join(_latex_cells(self)) + r" \\"
+        plain = (" & ".join(cell.translate(_LATEX) for cell in row) + r" \\" for row in self.rows)
+        wide = len(self.header)
+        rows = _with_headings(
+            self,
+            plain,
+            lambda text: rf"\addlinespace \multicolumn{{{wide}}}{{l}}{{\emph{{{text.translate(_LATEX)}}}}} \\",
+        )
         lines = [rf"\begin{{tabular}}{{{columns}}}", r"\toprule", head, r"\midrule", *rows, r"\bottomrule",
                  r"\end{tabular}"]  # fmt: skip
         caption = [rf"\caption{{{self.caption.translate(_LATEX)}}}"] if self.caption else []
@@ -129,8 +146,28 @@ def _without_repeats(table: Table) -> Iterator[tuple[str, ...]]:
         above = row[0]
 
 
-def _markdown_row(row: tuple[str, ...]) -> str:
-    return f"| {' | '.join(cell.translate(_MARKDOWN) for cell in row)} |"
+def _with_headings(table: Table, rows: Iterable[str], written: Callable[[str], str]) -> Iterator[str]:
+    """Put the headings of parts between the rows."""
+    headings = dict(table.headings)
+    for place, row in enumerate(rows):
+        if place in headings:
+            yield written(headings[place])
+        yield row
+
+
+def _markdown_row(row: tuple[str, ...], *, strong: bool = False) -> str:
+    cells = (f"**{cell.translate(_MARKDOWN)}**" if strong and cell else cell.translate(_MARKDOWN) for cell in row)
+    return f"| {' | '.join(cells)} |"
+
+
+def _latex_cells(table: Table) -> Iterator[str]:
+    """Set the header; what stands above several columns is centred over them."""
+    spans = {first: width for first, width in spans_of(table) if first >= table.labels}
+    covered = {place for first, width in spans.items() for place in range(first + 1, first + width)}
+    for place, cell in enumerate(table.header):
+        text = cell.translate(_LATEX)
+        if place not in covered:
+            yield rf"\multicolumn{{{spans[place]}}}{{c}}{{{text}}}" if place in spans else text
 
 
 def _great_table(table: Table, ident: str) -> Any:
@@ -139,11 +176,19 @@ def _great_table(table: Table, ident: str) -> Any:
     # Named by their places: two headings may be the same, and a name also becomes an id.
     names = [f"column-{place}" for place in range(len(table.header))]
     body = pd.DataFrame(list(table.rows), columns=names, dtype=object)
-    made = GT(body, rowname_col=names[0] if table.labels else None).with_id(ident)
+    grouped = {}
+    if table.headings:
+        starts = [*(place for place, _ in table.headings), len(table.rows)]
+        parts = [
+            [heading] * (after - place) for (place, heading), after in zip(table.headings, starts[1:], strict=True)
+        ]
+        grouped = {"groupname_col": "part"}
+        body["part"] = [heading for part in parts for heading in part]
+    made = GT(body, rowname_col=names[0] if table.labels else None, **grouped).with_id(ident)
     heads = [cell or ("Term" if place < table.labels else " ") for place, cell in enumerate(table.header)]
     if table.labels:
         made = made.tab_stubhead(heads[0])
-    for first, width in _spans(table):
+    for first, width in spans_of(table):
         made = made.tab_spanner(html(escape(heads[first])), names[first : first + width], id=f"{ident}-span-{first}")
         heads[first] = " "
     # As HTML that is escaped here: great_tables reads units out of plain text, and then escapes nothing.
@@ -151,7 +196,7 @@ def _great_table(table: Table, ident: str) -> Any:
     return made.cols_align("left", names[: table.labels]).cols_align("right", names[table.labels :])
 
 
-def _spans(table: Table) -> Iterator[tuple[int, int]]:
+def spans_of(table: Table) -> Iterator[tuple[int, int]]:
     """Find the headers that an empty one continues: their places, and over how many columns they stand."""
     filled = [place for place, cell in enumerate(table.header) if cell or place < table.labels]
     for first, after in zip(filled, [*filled[1:], len(table.header)], strict=True):

@@ -8,14 +8,22 @@ from typing import cast
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.replicates import replicate
+from speclet_formula.common.seeds import checked_seed, fresh_seed
 from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
-from speclet_formula.errors import ComparisonError
+from speclet_formula.comparison.nesting import why_not_nested
+from speclet_formula.design.merged import require_rows
+from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import FAMILIES, is_linear
 from speclet_formula.formula.terms import text_of
+from speclet_formula.inference.plans import at_least
+from speclet_formula.inference.refit import fit_like, with_drawn
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.prediction.responses import draw_design_response
 
 FEWEST_FITS = 2
+FEWEST_SIMS, MOST_SIMS = 2, 1_000_000
 ASKED = (
     "Pr(>Chisq) asks whether the data would be this much likelier under the larger model if the smaller one were true, "
     "by maximum likelihood without priors; elpd_diff asks how much better (above 0) or worse the posterior predicts a "
@@ -24,7 +32,7 @@ ASKED = (
 ASYMPTOTIC = "Pr(>Chisq) is asymptotic, by the chi-square distribution: too small where there are few groups."
 PATTERNS = {
     "npar": ",.0f", "AIC": ".1f", "BIC": ".1f", "logLik": ".2f", "deviance": ".2f", "Chisq": ".3f", "Df": ",.0f",
-    "Pr(>Chisq)": None, "elpd": ",.1f", "elpd_diff": ",.1f", "dse": ",.1f",
+    "Pr(>Chisq)": None, "Pr(boot)": None, "elpd": ",.1f", "elpd_diff": ",.1f", "dse": ",.1f",
 }  # fmt: skip
 
 
@@ -53,11 +61,18 @@ class LikelihoodRatios(Printed):
         return Sheet("", (), (text_table(pd.DataFrame({"model": self.table.index, **shown})),), self.notes)
 
 
-def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
+def anova(
+    *fits: PointFit | Fit,
+    nsim: int | None = None,
+    random_seed: int | None = None,
+    cores: int | None = None,
+    progress: bool = True,
+) -> LikelihoodRatios:
     """Test nested models against each other by their likelihood ratios.
 
-    Each model is tested against the one before it, in the order of their numbers of parameters. The test holds where
-    the smaller model is a special case of the larger one, which is for the analyst to see to.
+    Each model is tested against the one before it, in the order of their numbers of parameters, where it is a special
+    case of the larger one. Where it is none the row has no test, and a note says what the smaller model has that the
+    larger one has not.
 
     Parameters
     ----------
@@ -67,6 +82,16 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
         and link, or poisson and negativebinomial, or gaussian and t. Or two or more fits with draws: each is also
         fitted by maximum likelihood ("ml" of a gaussian model, else "laplace"), and leave-one-out is set beside the
         ratios.
+    nsim : int, optional
+        A parametric bootstrap of each ratio beside the asymptotic test, pbkrtest's `PBmodcomp`: so many responses are
+        drawn from the smaller model, with new group effects, and both models are fitted to each by maximum likelihood.
+        It is right where there are few groups, and of variances at zero, where chi-square's distribution is not.
+    random_seed : int, optional
+        The same seed gives the same bootstrap.
+    cores : int, optional
+        Processes of the bootstrap; by default as many as pay.
+    progress : bool
+        Whether to show a line with the time left of the bootstrap, where standard error is a terminal.
 
     Returns
     -------
@@ -78,7 +103,9 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
         * `Chisq`: twice the difference of `logLik` to the row above, at least 0;
         * `Df`: difference of `npar`;
         * `Pr(>Chisq)`: probability of so large a `Chisq` if the smaller model is true; missing where `Df` is 0. The
-          first row has none of the last three;
+          first row has none of the last three; a row whose model does not contain the one above it has no `Chisq` and
+          no `Pr(>Chisq)`;
+        * with `nsim` `Pr(boot)`: (1 + data sets whose ratio is at least as large) / (1 + data sets);
         * of fits with draws `elpd`: sum of the rows' log predictive densities, each row left out, as `loo`;
         * of fits with draws `elpd_diff`, `dse`: difference of `elpd` to the row above, above 0 where this one predicts
           better, and its standard error. The first note says what either column asks.
@@ -89,11 +116,15 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
         There are fewer than two fits, some have draws and others have none, or they have different rows, responses or
         families.
     SamplingError
-        A model with draws cannot be fitted by maximum likelihood; `compare` ranks it all the same.
+        A model with draws cannot be fitted by maximum likelihood; `compare` ranks it all the same. `nsim` is no number
+        of data sets, or every refit of a bootstrap failed.
+    DataError
+        The rows were merged, and new responses are to be drawn for them.
 
     References
     ----------
-    Variances at the edge: Self and Liang (1987), doi:10.1080/01621459.1987.10478472.
+    Variances at the edge: Self and Liang (1987), doi:10.1080/01621459.1987.10478472. The bootstrap: Halekoh and
+    Højsgaard (2014), doi:10.18637/jss.v059.i09.
 
     Examples
     --------
@@ -113,11 +144,58 @@ def anova(*fits: PointFit | Fit) -> LikelihoodRatios:
     pairs = sorted(zip(names, map(_by_likelihood, fits), strict=True), key=lambda pair: pair[1].df)
     ordered = [fit for _, fit in pairs]
     table, notes = _table([name for name, _ in pairs], ordered), tuple(_notes(ordered, again))
+    if nsim is not None:
+        table, told = _with_bootstrap(table, ordered, nsim, random_seed, cores, progress)
+        notes = (*notes, *told)
     if not with_draws:
         return LikelihoodRatios(table, notes)
     comparison = compare(dict(zip(names, cast("Sequence[Fit]", fits), strict=True)))
     rows = [np.asarray(comparison.estimates[name].elpd_i).ravel() for name in table.index]
     return LikelihoodRatios(table.assign(**_predictions(rows)), (ASKED, comparison.sentence, *notes))
+
+
+def _with_bootstrap(
+    table: pd.DataFrame, fits: Sequence[PointFit], nsim: int, seed: int | None, cores: int | None, progress: bool
+) -> tuple[pd.DataFrame, list[str]]:
+    """Add the share of data sets, drawn from the smaller model of each pair, whose ratio is as large."""
+    at_least("nsim", nsim, FEWEST_SIMS, MOST_SIMS)
+    given = checked_seed(seed)
+    entropy = fresh_seed() if given is None else given
+    shares, notes = [np.nan], list[str]()
+    for place, (smaller, larger) in enumerate(pairwise(fits), 1):
+        require_rows(smaller.model.design, "anova(nsim=)")
+        if smaller.df == larger.df or np.isnan(table["Chisq"].iloc[place]):
+            shares.append(np.nan)
+            continue
+        made = replicate(
+            _drawn_ratio, (smaller, larger), nsim, what="data sets", seed=entropy + place - 1, cores=cores,
+            progress=progress,
+        )  # fmt: skip
+        ratios = made.values[np.isfinite(made.values).all(axis=1)].ravel()
+        if not len(ratios):
+            raise SamplingError(
+                f"all {nsim:,} refits of a bootstrap failed: {made.reasons[0]}",
+                "A likelihood ratio is of two fits to each response that is drawn.",
+                "Leave nsim= out for the asymptotic test.",
+            )
+        observed = table["Chisq"].iloc[place]
+        shares.append((1 + int((ratios >= observed).sum())) / (1 + len(ratios)))
+        if len(ratios) < nsim:
+            reason = next(filter(None, made.reasons))
+            notes.append(f"{nsim - len(ratios):,} of {nsim:,} data sets are left out of Pr(boot): {reason}")
+    position = table.columns.get_loc("Pr(>Chisq)") + 1
+    table.insert(position, "Pr(boot)", shares)
+    told = (
+        f"Pr(boot) is by {nsim:,} data sets drawn from the smaller model, seed {entropy}; it holds for few groups too."
+    )
+    return table, [told, *notes]
+
+
+def _drawn_ratio(rng: np.random.Generator, smaller: PointFit, larger: PointFit) -> tuple[float]:
+    """Return the likelihood ratio of two models for a response that was drawn from the first, in a worker."""
+    response = draw_design_response(smaller, rng)
+    fits = [fit_like(one, with_drawn(one.model, response)) for one in (smaller, larger)]
+    return (max(2 * (fits[1].log_likelihood - fits[0].log_likelihood), 0.0),)
 
 
 def _predictions(rows: Sequence[np.ndarray]) -> dict[str, list[float]]:
@@ -203,6 +281,8 @@ def _table(names: Sequence[str], fits: Sequence[PointFit]) -> pd.DataFrame:
     )
     frame["Chisq"] = (2 * frame["logLik"].diff()).clip(lower=0)
     frame["Df"] = frame["npar"].diff()
+    apart = [False, *(bool(why_not_nested(smaller.model, larger.model)) for smaller, larger in pairwise(fits))]
+    frame["Chisq"] = frame["Chisq"].mask(apart)
     freedom = frame["Df"].where(frame["Df"] > 0)
     frame["Pr(>Chisq)"] = chi2.sf(frame["Chisq"], freedom)
     return frame
@@ -212,6 +292,12 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
     """Say what to keep in mind."""
     if again:
         yield f"{again} of {len(fits)} models fitted again by maximum likelihood instead of REML."
+    for smaller, larger in pairwise(fits):
+        if reason := why_not_nested(smaller.model, larger.model):
+            yield (
+                f"{text_of(smaller.model.formula)} is no special case of {text_of(larger.model.formula)}: {reason}. A "
+                "likelihood ratio would test nothing, and is left out; AIC can be compared."
+            )
     for family in {fit.model.family.name: fit.model.family for fit in fits}.values():
         limit = FAMILIES[family.name].limit
         if limit in {fit.model.family.name for fit in fits}:

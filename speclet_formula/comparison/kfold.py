@@ -202,7 +202,7 @@ def make_folds(
     n = len(model.design.response)
     if group is None:
         wanted = _checked(DEFAULT if k is None else k, n, "rows")
-        strata = np.zeros(n, dtype=np.int64) if stratify is None else _levels(model, stratify, "stratify")[0]
+        strata = np.zeros(n, dtype=np.int64) if stratify is None else row_levels(model, stratify, "stratify")[0]
         return _numbered(_dealt(strata, wanted, rng), wanted)
     if stratify is not None:
         raise ComparisonError(
@@ -210,7 +210,7 @@ def make_folds(
             "Rows are spread evenly by a column where they are dealt one by one; with group= whole levels are.",
             "Leave one of the two out.",
         )
-    codes, labels = _levels(model, group, "group")
+    codes, labels = row_levels(model, group, "group")
     wanted = _checked(len(labels) if k is None else k, len(labels), "levels")
     if wanted == len(labels):
         return Folds(labels, codes)
@@ -427,7 +427,7 @@ def _checked(k: Any, most: int, what: str) -> int:
     return int(k)
 
 
-def _levels(model: Model, group: Any, argument: str) -> tuple[np.ndarray, tuple[str, ...]]:
+def row_levels(model: Model, group: Any, argument: str) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return each row's level, and the observed levels in the analyst's order."""
     design = model.design
     if not isinstance(group, str):

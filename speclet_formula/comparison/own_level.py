@@ -50,7 +50,7 @@ def level_rows(fit: Fit, choose: Choice | None = None, *, progress: bool = False
     drawn = choose(guesses[0]) if choose and guesses else None
     rows = np.arange(n) if drawn is None else drawn.rows
     plan = plan_levels(model, whole, rows)
-    draws = _affordable(whole, len(rows)) if plan.levels else whole
+    draws = affordable(whole, len(rows)) if plan.levels else whole
     efficiency = relative_efficiency(draws)
     place = np.full(n, -1)
     place[rows] = np.arange(len(rows))
@@ -76,7 +76,7 @@ def _density_at_means(model: Model, means: Draws) -> np.ndarray:
     return found
 
 
-def _affordable(draws: Draws, n: int) -> Draws:
+def affordable(draws: Draws, n: int) -> Draws:
     """Return every so-manieth draw, so that integrals for so many rows take seconds."""
     wanted = max(MOST_INTEGRALS // n, COSTLY_DRAWS)
     return draws.thinned(max(1, -(-len(draws) // wanted))) if wanted < len(draws) else draws

@@ -142,8 +142,9 @@ class CodedFactor:
 
     factor: Name | Call
     levels: tuple[str, ...] | None  # in order; None of numbers
-    full: bool  # whether it takes all levels, or all but the first
+    full: bool  # whether it takes all levels, or the columns of its coding beside an intercept
     width: int  # columns
+    coding: str | None = None  # "sum", "helmert", ...; None for all levels but the first
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ from speclet_formula.design.numbers import numeric_text, refuse_lost_digits
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
-from speclet_formula.formula.terms import Call, Expression, Flag, Name, Number, Operation, Text, text_of
+from speclet_formula.formula.terms import Call, Coding, Expression, Flag, Name, Number, Operation, Text, text_of
 
-LABELLING = ("factor", "interaction", "relevel")  # functions that make levels of what they are given
+LABELLING = ("factor", "interaction", "relevel", "C")  # functions that make levels of what they are given
 Values = Any  # a float or bool array of n rows, an (n, k) array of a basis, a Categorical, or a scalar
 
 
@@ -37,7 +37,7 @@ def evaluate(node: Expression, scope: Scope) -> Values:
     match node:
         case Name(name):
             return _column(scope.frame[name])
-        case Number(value) | Text(value) | Flag(value):
+        case Number(value) | Text(value) | Flag(value) | Coding(value):
             return value
         case Operation(operator, operands):
             values = [_single(_plain(evaluate(operand, scope))) for operand in operands]

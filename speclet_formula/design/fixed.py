@@ -1,7 +1,8 @@
 """The fixed columns of one linear predictor, coded as patsy, Bambi and R code them.
 
-A factor stands for all its levels or for all but the first, so that the columns together span what the terms mean and
-no column repeats another: Nathaniel Smith's rule, which R's own rule equals wherever R's columns are independent.
+A factor stands for all its levels, or for all but the first, or for what C(f, sum) says instead of these, so that the
+columns together span what the terms mean and no column repeats another: Nathaniel Smith's rule, which R's own rule
+equals wherever R's columns are independent.
 Terms and columns are told apart by place, never by a text made of their names, so that a column may have any name: one
 that spells an interaction of two others, or a name that the package makes.
 """
@@ -16,16 +17,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.design.coding import check_coding, coding_labels, coding_matrix
 from speclet_formula.design.design import CodedFactor, FixedPart, FixedTerm, variable_name
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.transforms import LARGEST_DESIGN
 from speclet_formula.errors import DataError, FormulaError, listed
-from speclet_formula.formula.terms import Call, Name, Term, columns_of, text_of
+from speclet_formula.formula.terms import Call, Name, Term, coding_of, columns_of, text_of
 
 type TermFactor = Name | Call
-type Coding = dict[
-    TermFactor, bool
-]  # of each factor that has levels: whether it takes all of them, or all but the first
+type _Spans = dict[TermFactor, bool]  # of each factor that has levels: whether it takes all of them, or one less
 type _Subterm = frozenset[tuple[TermFactor, bool]]
 
 
@@ -167,7 +167,9 @@ def _coded_factor(factor: TermFactor, values: Any, full: bool) -> CodedFactor:
     if not isinstance(values, pd.Categorical):
         return CodedFactor(factor, None, False, 1 if values.ndim == 1 else values.shape[1])
     levels = tuple(map(str, values.categories))
-    return CodedFactor(factor, levels, full, len(levels) - (not full))
+    coding = coding_of(factor)
+    check_coding(coding, levels, text_of(factor))
+    return CodedFactor(factor, levels, full, len(levels) - (not full), coding)
 
 
 def _fill(
@@ -192,8 +194,8 @@ def _columns(coded: CodedFactor, values: Any) -> np.ndarray:
     """Return the (n, k) columns of one factor of a term."""
     if coded.levels is None:
         return np.asarray(values, dtype=float).reshape(len(values), -1)
-    indicators = np.eye(len(coded.levels))[:, 0 if coded.full else 1 :]
-    return np.asarray(indicators[values.codes])
+    matrix = np.eye(len(coded.levels)) if coded.full else coding_matrix(coded.coding, len(coded.levels))
+    return np.asarray(matrix[values.codes])
 
 
 def _replayed_values(coded: CodedFactor, scope: Scope) -> Any:
@@ -288,8 +290,12 @@ def spelled(factor: TermFactor, quoted: Container[str] = ()) -> str:
 def _labels(coded: CodedFactor, spelling: str) -> list[str]:
     """Label the columns of one factor of a term: "control[other]", "poly(x, 2)[0]", or its name alone."""
     if coded.levels is not None:
-        return [f"{spelling}[{level}]" for level in coded.levels[0 if coded.full else 1 :]]
+        return [f"{spelling}[{label}]" for label in _own_labels(coded, coded.levels)]
     return [f"{spelling}[{place}]" for place in range(coded.width)] if coded.width > 1 else [spelling]
+
+
+def _own_labels(coded: CodedFactor, levels: tuple[str, ...]) -> tuple[str, ...]:
+    return levels if coded.full else coding_labels(coded.coding, levels)
 
 
 def _coords(term: Sequence[CodedFactor], width: int, *, categorical: bool) -> tuple[str | int, ...]:
@@ -297,7 +303,7 @@ def _coords(term: Sequence[CodedFactor], width: int, *, categorical: bool) -> tu
     if not categorical:
         return tuple(range(width)) if width > 1 else ()
     places = [
-        list(map(str, range(coded.width))) if coded.levels is None else coded.levels[0 if coded.full else 1 :]
+        list(map(str, range(coded.width))) if coded.levels is None else _own_labels(coded, coded.levels)
         for coded in term
         if coded.levels is not None or coded.width > 1
     ]
@@ -350,7 +356,7 @@ def _check_constant(X: np.ndarray, terms: tuple[FixedTerm, ...]) -> None:
 
 def coded_terms(
     intercept: bool, terms: Sequence[Term], labelled: Mapping[TermFactor, bool]
-) -> list[tuple[Term, Coding]]:
+) -> list[tuple[Term, _Spans]]:
     """Return the terms with their codings, and before an interaction those that it needs for full rank.
 
     Parameters
@@ -398,7 +404,7 @@ def count_columns(intercept: bool, terms: Sequence[Term], widths: Mapping[TermFa
     return total
 
 
-def _parts_of(term: Term, codings: Sequence[Coding], labelled: Mapping[TermFactor, bool]) -> Iterator[Term]:
+def _parts_of(term: Term, codings: Sequence[_Spans], labelled: Mapping[TermFactor, bool]) -> Iterator[Term]:
     """Yield a term after the parts of it that have these codings: the term's numbers stay, after their factors."""
     numbers = [factor for factor in term.factors if not labelled[factor]]
     for coding in codings[:-1]:
@@ -406,7 +412,7 @@ def _parts_of(term: Term, codings: Sequence[Coding], labelled: Mapping[TermFacto
     yield term
 
 
-def _codings(intercept: bool, terms: Sequence[Term], labelled: Mapping[TermFactor, bool]) -> dict[Term, list[Coding]]:
+def _codings(intercept: bool, terms: Sequence[Term], labelled: Mapping[TermFactor, bool]) -> dict[Term, list[_Spans]]:
     """Return the codings of each term that has a factor with levels; more than one where a part of it is missing.
 
     Terms are told apart by their numbers: of `x + f:x` the margin of f:x is x, as the intercept is f's.
@@ -416,7 +422,7 @@ def _codings(intercept: bool, terms: Sequence[Term], labelled: Mapping[TermFacto
     for term in terms:
         if any(labelled[factor] for factor in term.factors):
             groups.setdefault(frozenset(f for f in term.factors if not labelled[f]), []).append(term)
-    codings: dict[Term, list[Coding]] = {}
+    codings: dict[Term, list[_Spans]] = {}
     for numbers, members in groups.items():
         spanned: set[_Subterm] = {frozenset()} if (numbers in margins if numbers else intercept) else set()
         for term in members:
@@ -424,7 +430,7 @@ def _codings(intercept: bool, terms: Sequence[Term], labelled: Mapping[TermFacto
     return codings
 
 
-def _unspanned(factors: Sequence[TermFactor], spanned: set[_Subterm]) -> list[Coding]:
+def _unspanned(factors: Sequence[TermFactor], spanned: set[_Subterm]) -> list[_Spans]:
     """Return the codings that span what a term adds to what is spanned already, and note that it is."""
     new = [part for part in _subterms(factors) if part not in spanned]
     spanned.update(new)

@@ -139,6 +139,12 @@ def read_used(
     return as_pandas(read_columns(table, names or table.columns[:1]))
 
 
+def ordered_columns(data: Any) -> tuple[str, ...]:
+    """Return the ordered Categoricals of a pandas table: elsewhere an order says no more than which level is first."""
+    kinds = data.dtypes.items() if isinstance(data, pd.DataFrame) else ()
+    return tuple(str(name) for name, kind in kinds if isinstance(kind, pd.CategoricalDtype) and kind.ordered)
+
+
 def _from_mapping(data: Mapping[Any, Any]) -> pd.DataFrame:
     try:
         return pd.DataFrame(dict(data))

@@ -129,6 +129,11 @@ def _factor(learnt: Learnt, x: Any, levels: Any = None) -> pd.Categorical:
     return pd.Categorical(np.asarray(factor, dtype=object), categories=pd.Index(levels, dtype=object), ordered=True)
 
 
+def _coded(learnt: Learnt, x: Any, _coding: str) -> pd.Categorical:
+    """Return a factor: which columns its levels become is the term's to say, beside the other terms."""
+    return _factor(learnt, x)
+
+
 def _relevel(learnt: Learnt, x: Any, ref: Any) -> pd.Categorical:
     factor = _factor(learnt, x)
     if np.ndim(ref):
@@ -305,6 +310,7 @@ STATELESS: dict[str, Callable[..., Any]] = {
     "interaction": interaction,
 }
 STATEFUL: dict[str, Callable[..., Any]] = {
+    "C": _coded,
     "factor": _factor,
     "relevel": _relevel,
     "scale": _scale,

@@ -10,6 +10,7 @@ from speclet_formula.families.poisson import draw_above_zero as draw_poisson_abo
 from speclet_formula.families.specification import ALPHA, FamilySpecification, Parameters, Spelling, Tails
 
 LARGE = 1e3  # alpha over counts from which on powers of their ratio are exact enough
+INFINITE = 1e12  # alpha from which on counts are drawn as Poisson's: an estimate at the limit is infinite
 
 
 def _negative_binomial(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
@@ -21,13 +22,14 @@ def _negative_binomial(y: np.ndarray, mean: np.ndarray, p: Parameters, _trials: 
 
 def _draw(rng: np.random.Generator, mean: np.ndarray, p: Parameters, _trials: Any) -> Any:
     """Draw from a Poisson whose rate is Gamma with mean `mean` and shape alpha."""
-    return rng.poisson(rng.gamma(p["alpha"], mean / p["alpha"]))
+    alpha = np.minimum(p["alpha"], INFINITE)
+    return rng.poisson(rng.gamma(alpha, mean / alpha))
 
 
 def draw_above_zero(rng: np.random.Generator, mean: np.ndarray, p: Parameters, trials: Any) -> Any:
     """Draw counts above 0: a Poisson number of clusters, at least one, each of a logarithmic size."""
     mean = np.asarray(mean, dtype=float)
-    alpha = np.broadcast_to(p["alpha"], mean.shape)
+    alpha = np.broadcast_to(np.minimum(p["alpha"], INFINITE), mean.shape)
     clusters = np.ravel(draw_poisson_above_zero(rng, alpha * np.log1p(mean / alpha), p, trials))
     sizes = rng.logseries(np.repeat(np.ravel(mean / (alpha + mean)), clusters))
     starts = np.concatenate([[0], np.cumsum(clusters)[:-1]])

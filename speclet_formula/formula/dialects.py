@@ -12,10 +12,12 @@ from typing import Any, Literal
 
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
+    CODINGS,
     FUNCTIONS,
     LIMITED,
     Argument,
     Call,
+    Coding,
     Expression,
     Flag,
     Formula,
@@ -26,6 +28,7 @@ from speclet_formula.formula.terms import (
     Term,
     Text,
     calls_in,
+    coding_of,
     columns_of,
     text_of,
     trials_of,
@@ -37,11 +40,12 @@ type Levels = Mapping[str, Sequence[str]]  # a column -> its levels; none for a 
 _IN_NUMPY = {name: f"np.{name}" for name in ("log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs")}
 _IN_NUMPY |= {name: f"np.{name}" for name in ("sin", "cos", "tanh", "round", "floor")}
 _IN_NUMPY |= {"ceiling": "np.ceil", "pmin": "np.minimum", "pmax": "np.maximum", "factor": "C"}
+_IN_FORMULAE = {"sum": "Sum"}  # codings
 # Its division stands in no name that Bambi makes of a term: PyMC takes none with a slash.
 _NUMPY_OPERATORS = {"/": "np.divide", "&": "np.logical_and", "|": "np.logical_or", "!": "np.logical_not"}
 _NUMPY_OPERATORS |= {"%in%": "np.isin"}
-_NOT_IN_FORMULAE = frozenset({"ns", "relevel", "interaction", "c"})
-_ONE_COLUMN = frozenset(FUNCTIONS) - {"poly", "bs", "ns", "factor", "interaction", "relevel", "c"}
+_NOT_IN_FORMULAE = frozenset({"ns", "interaction", "c"})
+_ONE_COLUMN = frozenset(FUNCTIONS) - {"poly", "bs", "ns", "C", "factor", "interaction", "relevel", "c"}
 _UNNAMEABLE = re.compile(r"[/`\\\n]")  # what a name that Bambi and PyMC take cannot hold
 
 
@@ -72,8 +76,9 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
         * bambi: Python text, ``bmb.Formula(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``p(s, s + f)``, ``cbind(a, b, c)`` ``counts(a, b, c)``, ``a / b`` is ``np.divide(a, b)`` and ``(x || g)`` two
           group terms. Bambi has no correlated group effects: ``(x | g)`` keeps its text and loses its correlation.
-          ``ns``, ``relevel``, ``interaction`` and ``c`` stay, though it lacks them. A column whose name holds a slash
-          or a back-quote has another name, as `renamed_columns` says.
+          ``relevel(f, "b")`` is ``C(f, Treatment("b"))`` and ``C(f, sum)`` is ``C(f, Sum)``. ``ns``, ``interaction``,
+          ``c`` and other codings stay, though it lacks them. A column whose name holds a slash or a back-quote has
+          another name, as `renamed_columns` says.
 
     Raises
     ------
@@ -241,11 +246,19 @@ def _r_known(expression: Expression) -> Expression:
 
 
 def _r_call(call: Call) -> Call:
-    """Write center(x) as scale(x, scale = FALSE)."""
-    arguments = tuple(Argument(argument.name, _r_known(argument.value)) for argument in call.arguments)
+    """Write center(x) as scale(x, scale = FALSE), and a coding by the function that makes it in R."""
+    coding = coding_of(call)
+    if coding is not None:
+        named = Coding(CODINGS[coding][0])
+        return Call(call.function, (*(_r_argument(one) for one in call.arguments[:-1]), Argument(None, named)))
+    arguments = tuple(map(_r_argument, call.arguments))
     if call.function == "center":
         return Call("scale", (*arguments, Argument("scale", Flag(value=False))))
     return Call(call.function, arguments)
+
+
+def _r_argument(argument: Argument) -> Argument:
+    return Argument(argument.name, _r_known(argument.value))
 
 
 def bambi_text(formula: Formula, success: str | None = None) -> str:
@@ -303,6 +316,10 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
     """
     called = {call.function for call in calls_in(formula)} & _NOT_IN_FORMULAE
     yield from (f"# Bambi has no {name}(): put its columns into the table first" for name in sorted(called))
+    codings = {coding_of(call): None for call in calls_in(formula) if coding_of(call) is not None}
+    for coding in codings:
+        if coding not in _IN_FORMULAE:
+            yield f"# Bambi has no coding {coding}: sf.to_bambi(model) keeps it"
     if any(call.function == "scale" and len(call.arguments) > 1 for call in calls_in(formula)):
         yield "# Bambi's scale() only takes a column: put what other arguments give into the table first"
     sides = (formula, *(part for _, part in formula.parameters))
@@ -399,6 +416,8 @@ def _python(expression: Expression) -> str:
             return str(expression.value)
         case Text():
             return _python_string(expression.value)
+        case Coding():
+            return _IN_FORMULAE.get(expression.word, expression.word)
         case Name():
             return text_of(expression)
         case Call():
@@ -408,10 +427,12 @@ def _python(expression: Expression) -> str:
 
 
 def _python_function(call: Call) -> str:
-    """Write a function as numpy has it: no base of a logarithm, two numbers to compare."""
+    """Write a function as numpy and formulae have it: no base of a logarithm, two numbers to compare."""
     match call:
         case Call("pmin" | "pmax"):
             return _nested(_IN_NUMPY[call.function], call.arguments)
+        case Call("relevel", (factor, reference)):
+            return f"C({_python(factor.value)}, Treatment({_python(reference.value)}))"
         case Call("log", (value, base)):
             return f"np.divide(np.log({_python(value.value)}), np.log({_python(base.value)}))"
         case _:

@@ -15,6 +15,7 @@ from typing import cast
 from lark import Lark, Token, Tree, UnexpectedInput, UnexpectedToken
 
 from speclet_formula.errors import FormulaError
+from speclet_formula.formula.coding import read_coded
 from speclet_formula.formula.refusals import (
     RESPONSES,
     Context,
@@ -196,6 +197,8 @@ def read_call(node: TreeNode, context: Context) -> Call:
     function, _, *inside, _ = children_of(node)
     if function not in context.functions:
         raise unknown_function(function, inside, context)
+    if function == "C" and function not in context.own:
+        return read_coded(node, context, lambda part: read_expression(part, context))
     arguments: list[Argument] = []
     for child in inside[::2]:
         name, _, value = cast("tuple[Token | None, Token | None, TreeNode]", tuple(children_of(child)))

@@ -113,7 +113,8 @@ def parse_formula(
     >>> print(parse_formula("log_fc ~ a*b + (x || gene/sgRNA)"))
     log_fc ~ 1 + a + b + a:b + (1 + x || gene) + (1 + x || gene:sgRNA)
     """
-    context = Context(checked_text(text), columns, frozenset(FUNCTIONS) | frozenset(functions))
+    own = frozenset(functions)
+    context = Context(checked_text(text), columns, frozenset(FUNCTIONS) | own, own=own)
     main, *others = children_of(read_tree(context))
     formula = _main_formula(main, others, context) if former is None else _changed(former, main, others, context)
     if len(text_of(formula)) > MAX_CHARACTERS:

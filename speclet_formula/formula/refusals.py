@@ -27,6 +27,7 @@ class Context:
     columns: Sequence[object] | None  # a data frame may have columns whose names are not text
     functions: frozenset[str]
     former: Expression | None = None  # the response that '.' stands for, where a formula is changed
+    own: frozenset[str] = frozenset()  # those of the functions that are the user's
 
 
 def children_of(node: TreeNode) -> list[TreeNode]:
@@ -75,10 +76,7 @@ class Advice:
     remedy: str
 
 
-_CODING = "A factor has treatment contrasts: each level is compared with the first."
-_REFERENCE = (
-    "Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel({x}, 'control')."
-)
+_CODING = "A factor is compared with its first level, or coded as C() says."
 _NO_SMOOTHS = Advice("There are no smooths with a penalty.", "Write a spline: ns({x}, 3), or bs({x}, df = 4).")
 _NO_STRUCTURE = Advice(
     "The effects of a group term are correlated freely, (x | g), or not at all, (x || g).", "Write ({x}) or ({bars})."
@@ -90,7 +88,6 @@ _FORMULAS = "Further formulas follow in a list: ['y ~ x', 'sigma ~ x']."
 
 FOREIGN: Mapping[str, Advice] = {
     # R, patsy, statsmodels, Bambi: factors and their coding
-    "C": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
     "as.factor": Advice("Numbers become categories by factor().", "Write factor({x})."),
     "as.numeric": Advice(_NOT_YET, _BEFORE + "data['{x}'].astype(float)."),
     "as.integer": Advice(_NOT_YET, _BEFORE + "data['{x}'].astype(int)."),
@@ -98,13 +95,14 @@ FOREIGN: Mapping[str, Advice] = {
         "A factor keeps the order of an ordered Categorical column.",
         "Order it before the fit: data['{x}'] = pandas.Categorical(data['{x}'], categories=[...], ordered=True).",
     ),
-    "contr.sum": Advice(_CODING, _REFERENCE),
-    "contr.treatment": Advice(_CODING, _REFERENCE),
-    "contr.helmert": Advice(_CODING, _REFERENCE),
-    "contr.poly": Advice(_CODING, _REFERENCE),
-    "Treatment": Advice(_CODING, _REFERENCE),
-    "Sum": Advice(_CODING, _REFERENCE),
-    "S": Advice(_CODING, _REFERENCE),
+    "contr.sum": Advice(_CODING, "Write C({x}, sum)."),
+    "contr.helmert": Advice(_CODING, "Write C({x}, helmert)."),
+    "contr.poly": Advice(_CODING, "Write C({x}, poly)."),
+    "contr.sdif": Advice(_CODING, "Write C({x}, sdif)."),
+    "contr.treatment": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
+    "Treatment": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
+    "Sum": Advice(_CODING, "Write C({x}, sum)."),
+    "S": Advice(_CODING, "Write C({x}, sum)."),
     "T": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
     "Q": Advice("A column of any name stands in back-quotes.", "Write `{x}`."),
     "dummy": Advice("A level is compared with == inside I().", "Write I({x} == 'level')."),
@@ -250,7 +248,7 @@ def unknown_function(node: TreeNode, inside: Sequence[TreeNode], context: Contex
     if function in FOREIGN and bars == (function in COVARIANCES and bool(inside)):
         answer = FOREIGN[function]
         return error_under(context, node, problem, answer.allowed, _filled(answer.remedy, inside, context))
-    allowed = f"A formula can call {', '.join(sorted(context.functions, key=str.lower))}."
+    allowed = f"A formula can call {', '.join(sorted(context.functions, key=alphabetical))}."
     bare = function.rpartition(".")[2]
     near = bare if "." in function and bare in context.functions else _misspelled(function, context.functions)
     remedy = f"Write '{near}', or pass" if near else "Pass"
@@ -260,6 +258,11 @@ def unknown_function(node: TreeNode, inside: Sequence[TreeNode], context: Contex
         column = context.columns is None or function in context.columns
         remedy = f"Write {function} + {group} for a term and a group term." if column else f"Write {group} alone."
     return error_under(context, node, problem, allowed, remedy)
+
+
+def alphabetical(word: str) -> tuple[str, str]:
+    """Order words as a dictionary does, a capital letter before the same small one."""
+    return word.lower(), word
 
 
 def _filled(remedy: str, inside: Sequence[TreeNode], context: Context) -> str:

@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 FUNCTIONS: Mapping[str, str] = MappingProxyType(
     {
+        "C": "a factor with another coding, C(f, sum)",
         "I": "the arithmetic inside, as it is",
         "abs": "absolute value",
         "bs": "B-spline basis",
@@ -48,6 +49,17 @@ LIMITED = ("censored", "truncated")
 """Those that say how a response was observed; `cbind` and they are whole responses, never terms."""
 
 
+CODINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "sum": ("contr.sum", "Sum"),
+        "helmert": ("contr.helmert", "Helmert"),
+        "poly": ("contr.poly", "Poly"),
+        "sdif": ("contr.sdif", "Diff"),
+    }
+)
+"""The codings of C(f, sum) besides treatment contrasts, with R's word (sdif is MASS') and patsy's for each."""
+
+
 @dataclass(frozen=True)
 class Name:
     """A column."""
@@ -77,6 +89,13 @@ class Flag:
 
 
 @dataclass(frozen=True)
+class Coding:
+    """The coding of a factor inside `C(f, sum)`, one of `CODINGS`."""
+
+    word: str
+
+
+@dataclass(frozen=True)
 class Operation:
     """Arithmetic, a comparison or logic: one operand for a sign and for `!`, else two."""
 
@@ -100,7 +119,7 @@ class Call:
     arguments: tuple[Argument, ...]
 
 
-type Expression = Name | Number | Text | Flag | Operation | Call
+type Expression = Name | Number | Text | Flag | Coding | Operation | Call
 
 
 @dataclass(frozen=True)
@@ -194,6 +213,8 @@ def text_of(node: Node) -> str:  # noqa: C901, PLR0911 - one case for each recor
             return _name_text(node.name)
         case Flag():
             return "TRUE" if node.value else "FALSE"
+        case Coding():
+            return node.word
         case Text():
             return _quoted(node.value, '"')
         case Number():
@@ -219,6 +240,18 @@ def columns_of(node: Node) -> tuple[str, ...]:
     ('treated', 'control')
     """
     return tuple(dict.fromkeys(_columns(node)))
+
+
+def coding_of(factor: Name | Call) -> str | None:
+    """Return the coding that a factor of a term asks for; None for the usual one, of each level against the first.
+
+    Examples
+    --------
+    >>> coding_of(Call("C", (Argument(None, Name("f")), Argument(None, Coding("sum")))))
+    'sum'
+    """
+    last = factor.arguments[-1].value if isinstance(factor, Call) and factor.arguments else None
+    return last.word if isinstance(last, Coding) else None
 
 
 def trials_of(response: Call) -> Operation:

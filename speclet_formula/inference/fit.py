@@ -238,6 +238,7 @@ def lmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    contrasts: Mapping[str, str] | None = None,
     **fit_arguments: Unpack[FitArguments],
 ) -> Fit: ...
 
@@ -252,6 +253,7 @@ def lmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    contrasts: Mapping[str, str] | None = None,
     **fit_arguments: Unpack[RunArguments],
 ) -> PointFit: ...
 
@@ -266,13 +268,14 @@ def lmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    contrasts: Mapping[str, str] | None = None,
     **fit_arguments: Any,
 ) -> Fit | PointFit:
     """Fit a linear mixed model: `fit(Model(formula, data))` for a gaussian response.
 
     Parameters
     ----------
-    formula, data, priors, weights, missing, functions
+    formula, data, priors, weights, missing, functions, contrasts
         As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
     method : {"auto", "exact", "hmc", "nuts", "reml", "ml", "laplace"}
         As in `fit`; "reml" is lme4's own default, and "laplace" is for other families than gaussian.
@@ -289,7 +292,15 @@ def lmer(
         As `Model` and `fit`.
     """
     refuse_unused(method, {"priors": priors})
-    model = Model(formula, data, priors=priors, weights=weights, missing=missing, functions=functions)
+    model = Model(
+        formula,
+        data,
+        priors=priors,
+        weights=weights,
+        missing=missing,
+        functions=functions,
+        contrasts=contrasts,
+    )
     return fit(model, method=method, **fit_arguments)
 
 
@@ -305,6 +316,7 @@ def glmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    contrasts: Mapping[str, str] | None = None,
     **fit_arguments: Unpack[FitArguments],
 ) -> Fit: ...
 
@@ -321,6 +333,7 @@ def glmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    contrasts: Mapping[str, str] | None = None,
     **fit_arguments: Unpack[PointArguments],
 ) -> PointFit: ...
 
@@ -337,13 +350,14 @@ def glmer(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    contrasts: Mapping[str, str] | None = None,
     **fit_arguments: Any,
 ) -> Fit | PointFit:
     """Fit a generalized linear mixed model: `fit(Model(formula, data, family=family))`.
 
     Parameters
     ----------
-    formula, data, family, link, priors, weights, missing, functions
+    formula, data, family, link, priors, weights, missing, functions, contrasts
         As in `Model`; methods without draws refuse `priors`, which have no part in a likelihood.
     method : {"auto", "exact", "hmc", "nuts", "reml", "ml", "laplace"}
         As in `fit`; "laplace" is lme4's own default, without priors and in a second or so: a first look.
@@ -378,5 +392,6 @@ def glmer(
         weights=weights,
         missing=missing,
         functions=functions,
+        contrasts=contrasts,
     )
     return fit(model, method=method, **fit_arguments)

@@ -1,6 +1,7 @@
 """What the priors of one linear predictor say of its coefficients: their means and precisions, and the groups' SDs.
 
-Read by the engines that know the priors of all coefficients to be Normal or flat.
+Read by the engines that integrate coefficients under Normal or flat priors. Of heavier tails they get the Normal prior
+that has the same curvature in the middle; `tails_of` says what it lacks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ from speclet_formula.priors import Prior, log_density
 
 FAR = np.array([1e-6, 2e-6])  # of an SD's own unit: near enough to zero to see how its prior's density ends there
 WITH_ENDS = ("Beta", "Uniform")
+
+HEAVY_TAILED = ("StudentT", "Cauchy")
 
 type SlotPriors = Mapping[str, Prior]  # by slot
 
@@ -46,11 +49,12 @@ def number(prior: Prior, name: str) -> float:
     return float(cast(float, prior.parameters[name]))
 
 
-def why_not_normal(model: Model) -> str:
-    """Say which prior of a coefficient or a group's mean is neither Normal nor flat; "" if none is."""
+def why_not_normal(model: Model, *others: str) -> str:
+    """Say which prior of a coefficient or a group's mean is not Normal or flat, nor for the first one of `others`."""
+    served = " or ".join(("Normal", *others[-1:]))
     for slot in model.slots:
-        if slot.kind in ("intercept", "b") and slot.prior.name not in ("Normal", "Flat"):
-            return f"the prior of '{slot.slot}' is {slot.prior.name}, not Normal"
+        if slot.kind in ("intercept", "b") and slot.prior.name not in ("Normal", "Flat", *others):
+            return f"the prior of '{slot.slot}' is {slot.prior.name}, not {', '.join((*others[:-1], served))}"
         mean = slot.prior.parameters.get("mu")
         if slot.kind == "group" and isinstance(mean, Prior) and mean.name != "Normal":
             return f"the prior of the mean of '{slot.slot}' is {mean.name}, not Normal"
@@ -95,13 +99,26 @@ def rate_at_zero(prior: Prior, unit: float) -> float:
     return float(rate) if rate > 0 else np.inf
 
 
+def tails_of(prior: Prior) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return degrees of freedom, location and scale of a Student t or Cauchy prior; numbers, or one for each column."""
+    known = {name: np.asarray(value, dtype=float) for name, value in prior.parameters.items()}
+    if prior.name == "Cauchy":
+        return np.ones(()), known["alpha"], known["beta"]
+    return known["nu"], known["mu"], known["sigma"]
+
+
 def first_precisions(predictor: Predictor, slots: SlotPriors, means: tuple[tuple[int, int], ...]) -> np.ndarray:
     """Return the prior precisions of fixed effects and group means (block, column); 0 for a flat one."""
     values: list[float] = []
     for term in predictor.fixed:
         prior = slots[term.name]
-        sd = np.inf if prior.name == "Flat" else np.asarray(prior.parameters["sigma"], dtype=float)
-        values += list(np.broadcast_to(1 / np.square(sd), term.stop - term.start))
+        if prior.name in HEAVY_TAILED:
+            nu, _, scale = tails_of(prior)
+            precision = (nu + 1) / (nu * np.square(scale))
+        else:
+            sd = np.inf if prior.name == "Flat" else np.asarray(prior.parameters["sigma"], dtype=float)
+            precision = 1 / np.square(sd)
+        values += list(np.broadcast_to(precision, term.stop - term.start))
     for block, column in means:
         mean = hyperprior(slots[predictor.groups[block].slots[column]], "mu")
         values.append(1 / number(mean, "sigma") ** 2)
@@ -113,7 +130,9 @@ def prior_means(predictor: Predictor, slots: SlotPriors, layout: CoefficientLayo
     centre = np.zeros(layout.size)
     for term in predictor.fixed:
         prior = slots[term.name]
-        if prior.name != "Flat":
+        if prior.name in HEAVY_TAILED:
+            centre[term.start : term.stop] = tails_of(prior)[1]
+        elif prior.name != "Flat":
             centre[term.start : term.stop] = np.asarray(prior.parameters["mu"], dtype=float)
     for place, (block, column) in enumerate(layout.means):
         mean = hyperprior(slots[predictor.groups[block].slots[column]], "mu")

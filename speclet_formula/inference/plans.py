@@ -4,8 +4,11 @@ How long and how carefully was sampled stays with the draws, so that a model is 
 """
 
 import os
+import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Any, Literal, TypedDict
 
 from speclet_formula.common.seeds import checked_seed
@@ -49,6 +52,7 @@ _DEFAULTS: Mapping[str, Any] = {
     "draws": 1000, "tune": 1000, "chains": 4, "target_accept": 0.9, "sampler": "nutpie", "progress": True,
 }  # fmt: skip
 MOST_DRAWS = 10_000_000  # of all chains
+LONG = 60.0  # seconds from which on a forecast is said, and then how much is done
 MINUTE, HOUR, DAY = 60.0, 3600.0, 86400.0
 LEAST_PROPOSALS = (1000, 1900)  # that few draws rest on, and as many as there are, where an evaluation costs little,
 MOST_FOR_A_DRAW = 16  # though for each of them no more than so many
@@ -160,6 +164,23 @@ def evaluations(work: float, variances: int, draws: int) -> tuple[float, float]:
         return 400 + 60.0 * variances + 2 * variances**2, draws * more
     least = min(max(MOST_FOR_A_DRAW * draws, LEAST_PROPOSALS[0]), LEAST_PROPOSALS[1])
     return 30.0 * variances**3, max(draws, least) * more
+
+
+class Progress:
+    """Says on the error stream, tenth by tenth, how much of a long fit is done."""
+
+    def __init__(self, total: float) -> None:
+        self._total, self._done, self._told = total, 0, 0
+        self._begun, self._lock = time.perf_counter(), Lock()
+
+    def add(self, count: int) -> None:
+        """Count evaluations or draws; more than were foreseen leave it at nine tenths."""
+        with self._lock:
+            self._done += count
+            tenths = min(int(10 * self._done / self._total), 9)
+            if tenths > self._told:
+                self._told, passed = tenths, time_in_words(time.perf_counter() - self._begun)
+                print(f"{10 * tenths} % after {passed}", file=sys.stderr, flush=True)
 
 
 def time_in_words(seconds: float) -> str:

@@ -76,6 +76,19 @@ def refit(
     return again
 
 
+def fit_like(fit: PointFit, model: Model) -> PointFit:
+    """Fit another model as a fit without draws was made, in this process alone.
+
+    Raises
+    ------
+    SamplingError
+        As `fit`.
+    """
+    settings: dict[str, Any] = {"method": fit.method, "nAGQ": nodes_of(fit), "cores": 1, "progress": False}
+    again: PointFit = fit_model(model, **settings)
+    return again
+
+
 def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> Model:
     """Return the same model of another response.
 
@@ -126,6 +139,43 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     findings = (*inspect_response(design), *model.findings[len(tuple(inspect_response(model.design))) :])
     slots = model.slots if keep_priors else _scaled_anew(model, design)
     return replace_parts(model, data=model.data.assign(**columns), design=design, slots=slots, findings=findings)
+
+
+def with_drawn(model: Model, response: np.ndarray) -> Model:
+    """Return the same model of a response as its design has it: successes of trials, the places of ordered levels.
+
+    Parameters
+    ----------
+    model : Model
+        Any; its priors stay as they are. Where the response is computed, log(y), or of ordered levels, the columns that
+        it is made of are not in the new model's table: they would be those of the old response.
+    response : ndarray of float, shape (n,)
+        One number for each row that the model uses.
+
+    Raises
+    ------
+    DataError
+        The response has a value that the family cannot take.
+
+    Examples
+    --------
+    >>> import numpy as np, pandas as pd, speclet_formula as sf
+    >>> from speclet_formula.inference.refit import with_drawn
+    >>> model = sf.Model("log(y) ~ (1 | g)", pd.DataFrame({"y": [1.0, 2, 3, 4], "g": list("aabb")}))
+    >>> with_drawn(model, np.zeros(4)).design.response.tolist()
+    [0.0, 0.0, 0.0, 0.0]
+    """
+    node, trials = model.formula.response, model.design.trials
+    if isinstance(_first_of_cbind(node), Name) and not len(model.design.levels):
+        shares = trials is not None and model.weights is not None
+        return with_response(
+            model, response / np.maximum(np.asarray(trials), 1) if shares else response, keep_priors=True
+        )
+    check_response(model.family, response, model.design.response_name, trials)
+    names = () if node is None else columns_of(node)
+    design = replace_response(model.design, response, {})
+    design = replace(design, frame=design.frame.drop(columns=list(names), errors="ignore"))
+    return replace_parts(model, data=model.data.drop(columns=list(names)), design=design)
 
 
 def with_rows(model: Model, rows: np.ndarray) -> Model:

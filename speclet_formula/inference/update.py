@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, overload
 
 from speclet_formula.common.arguments import check_functions, unknown_keyword
+from speclet_formula.formula.contrasts import changed_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula
 from speclet_formula.inference.datatree import nodes_of, settings_of
@@ -19,7 +20,7 @@ from speclet_formula.posterior.draws import draws_of
 from speclet_formula.priors import PRESETS, Slot, resolve_priors
 from speclet_formula.priors.slots import DEFAULT_PRESET
 
-_OF_MODEL = ("family", "link", "priors", "weights", "missing", "functions")
+_OF_MODEL = ("family", "link", "priors", "weights", "missing", "functions", "contrasts")
 _OF_FIT = tuple(inspect.signature(fit_model).parameters)[1:]
 
 
@@ -48,13 +49,15 @@ def update(
         The new formula, in which ``.`` stands for the old one's side of the ``~``: ``". ~ . - cn"``,
         ``". ~ . - (1 | gene) + x:z"``, ``"log(.) ~ ."``. ``"~ . + x"`` keeps the response. Group terms are taken away
         by what they mean, so that ``- (cn | gene)`` takes ``(1 + cn | gene)``. Next to ``*``, ``:`` and ``^``, ``.`` is
-        the fixed terms, and the group terms stay as they are. The formulas of the family's parameters stay unless they
-        are named: ``". ~ .; sigma ~ . + x"``.
+        the fixed terms, and the group terms stay as they are. A factor
+        that the old formula codes, ``C(f, sum)``, is there under its plain name and keeps its coding:
+        ``". ~ . + f:x"``. The formulas of the family's parameters stay unless they are named:
+        ``". ~ .; sigma ~ . + x"``.
     data : table, optional
         Another table; by default the same.
     **changes
-        New settings, as in `Model` (`family`, `link`, `priors`, `weights`, `missing`, `functions`) and for a fit as in
-        `fit` (`method`, `draws`, `random_seed`, ...).
+        New settings, as in `Model` (`family`, `link`, `priors`, `weights`, `missing`, `functions`, `contrasts`) and for
+        a fit as in `fit` (`method`, `draws`, `random_seed`, ...).
 
     Returns
     -------
@@ -101,7 +104,7 @@ def update(
     check_functions(changes.get("functions"))
     functions = tuple(changes.get("functions") or ())
     former = fit if isinstance(fit, Formula) else parse_formula(joined_text(fit), functions=functions)
-    return parse_formula(formula, functions=functions, former=former)
+    return changed_formula(formula, former, functions=functions)
 
 
 def _check_settings(changes: Mapping[str, Any], known: tuple[str, ...], kind: str) -> None:
@@ -127,9 +130,10 @@ def _updated_model(model: Model, formula: str, data: Any, changes: Mapping[str, 
         "functions": model.functions,
     } | dict(changes)
     check_functions(settings["functions"])
-    changed_formula = parse_formula(formula, functions=tuple(settings["functions"] or ()), former=model.formula)
+    named = {"functions": tuple(settings["functions"] or ()), "contrasts": settings.pop("contrasts", None)}
+    new_formula = changed_formula(formula, model.formula, **named)
     # Under the labels of the first table, so that new weights are matched with its rows.
-    changed = Model(changed_formula, model.data.set_axis(model.index) if data is None else data, **settings)
+    changed = Model(new_formula, model.data.set_axis(model.index) if data is None else data, **settings)
     return changed if "priors" in changes else replace_parts(changed, slots=_kept_priors(model, changed))
 
 

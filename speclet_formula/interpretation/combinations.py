@@ -2,21 +2,32 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import cast
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
 
 from speclet_formula.design import centre_of
 from speclet_formula.design.design import Predictor
 from speclet_formula.inference.exact.given_variances import Addend, given_variances, log_signs
 from speclet_formula.interpretation.level_effects import least_told
+from speclet_formula.posterior.degrees_of_freedom import (
+    Estimated,
+    SmallSample,
+    degrees,
+    named_interval,
+    no_degrees,
+    quantile_of_t,
+    small_sample,
+    tail_of_t,
+    told_degrees,
+    told_tests,
+)
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,
     Array,
     Interval,
-    PointEstimates,
     WaldInterval,
     estimable,
     points_of,
@@ -48,7 +59,7 @@ class FixedSums:
 
 @dataclass(frozen=True, eq=False)
 class Values:
-    """Numbers with their uncertainty; either draws or a normal approximation.
+    """Numbers with their uncertainty; either draws, or estimates with a normal or t distribution.
 
     Attributes
     ----------
@@ -60,7 +71,9 @@ class Values:
     criterion : str
         What was maximised, "REML", "ML"; "" where there are draws.
     sums : FixedSums, or None
-        What was drawn, where it is nothing but a sum of the mean's fixed effects.
+        What was drawn, where it is nothing but a sum of the mean's fixed effects; of estimates their derivatives.
+    known : SmallSample, or None
+        How well the estimates' variances are known; None where there are draws.
     """
 
     estimates: Array
@@ -68,9 +81,10 @@ class Values:
     draws: Array | None
     criterion: str
     sums: FixedSums | None = None
+    known: SmallSample | None = None
 
 
-def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array) -> Values:
+def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array, df: str | None = None) -> Values:
     """Return linear combinations of the fixed effects, L beta + offset.
 
     Parameters
@@ -80,27 +94,35 @@ def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array) -> Valu
         The linear predictor whose effects they are.
     L : ndarray of float, shape (rows, p)
     offset : ndarray of float, shape (rows,)
+    df : str, optional
+        Degrees of freedom, as for `marginal_means`.
     """
     points = points_of(fit)
+    no_degrees(fit, df)
     if points is not None:
-        return known_values(points, L, L @ points.coefficients + offset)
+        return known_values(fit, L, L @ points.coefficients + offset, df)
     drawn = _drawn(draws_of(fit).coefficients(predictor) @ L.T + offset)
     return replace(drawn, sums=FixedSums(fit, L, offset)) if predictor is fit.model.design.mean else drawn
 
 
-def known_values(points: PointEstimates, L: Array, estimates: Array) -> Values:
-    """Return values whose rows of fixed effects are L, (rows, p); NaN for what the data do not know, emmeans' nonEst.
+def known_values(fit: Fitted, L: Array, estimates: Array, df: str | None = None) -> Values:
+    """Return values of a fit without draws; NaN for what the data do not know, emmeans' nonEst.
 
     Parameters
     ----------
-    points : PointEstimates
+    fit : PointFit
     L : ndarray of float, shape (rows, p)
         The values' derivatives by the fixed effects.
     estimates : ndarray of float, shape (rows,)
+    df : str, optional
+        As for `marginal_means`.
     """
-    covariance, unknown = L @ points.covariance @ L.T, ~estimable(points, L)
+    point = cast("Estimated", fit)
+    known = small_sample(point, df, usual="kenward-roger" if point.method == "reml" else "satterthwaite")
+    covariance, unknown = L @ known.covariance @ L.T, ~estimable(point.estimates, L)
     covariance[unknown], covariance[:, unknown] = np.nan, np.nan
-    return Values(np.where(unknown, np.nan, estimates), covariance, None, points.criterion)
+    sums = FixedSums(fit, L, np.zeros(len(L)))
+    return Values(np.where(unknown, np.nan, estimates), covariance, None, point.estimates.criterion, sums, known)
 
 
 def weighted(values: Values, weights: Array) -> Values:
@@ -120,10 +142,31 @@ def weighted(values: Values, weights: Array) -> Values:
     covariance = weights @ np.nan_to_num(values.covariance) @ weights.T
     covariance[unknown], covariance[:, unknown] = np.nan, np.nan
     sums = np.where(unknown, np.nan, weights @ np.nan_to_num(values.estimates))
-    return Values(sums, covariance, None, values.criterion)
+    of = None if values.sums is None else replace(values.sums, L=weights @ values.sums.L, offset=np.zeros(len(weights)))
+    return replace(values, estimates=sums, covariance=covariance, sums=of)
 
 
-def tabulate(values: Values, interval: Interval, function: Function | None = None) -> pd.DataFrame:
+def degrees_of(values: Values) -> Array:
+    """Return the degrees of freedom of values without draws, (rows,); NaN of what the data do not know."""
+    if values.known is None or values.sums is None:
+        return np.full(len(values.estimates), np.inf)
+    return np.where(np.isnan(values.estimates), np.nan, degrees(values.known, values.sums.L))
+
+
+def is_approximate(values: Values) -> bool:
+    """Tell whether values are of Laplace's approximation, whose tests are by z."""
+    points = None if values.sums is None else points_of(values.sums.fit)
+    return points is not None and points.approximate
+
+
+def errors_of(values: Values) -> Array:
+    """Return the standard errors of values without draws, (rows,)."""
+    return np.sqrt(np.maximum(np.diagonal(values.covariance), 0))
+
+
+def tabulate(
+    values: Values, interval: Interval, function: Function | None = None, reach: Array | None = None
+) -> pd.DataFrame:
     """Summarise values, or a monotone function of them.
 
     Parameters
@@ -133,16 +176,20 @@ def tabulate(values: Values, interval: Interval, function: Function | None = Non
     function : callable, optional
         Applied to every draw; of estimates of maximum likelihood the standard error is by the delta method, and the
         ends of the interval are the function's values.
+    reach : ndarray of float, shape (rows,), optional
+        How many standard errors the interval has to each side, where it is simultaneous.
 
     Returns
     -------
     pandas.DataFrame
-        `estimate`, `std_error`, `conf_low`, `conf_high`, with the interval's name in `attrs`.
+        `estimate`, `std_error`, `conf_low`, `conf_high`, and of estimates after REML or ML `df`, with the interval's
+        name in `attrs`, and under "degrees" what the degrees of freedom are.
     """
     if values.draws is not None:
-        draws = values.draws if function is None else function(values.draws)
-        return stack([summarise(draws, interval)], ESTIMATES, interval)
-    frame = with_interval(values.estimates, np.sqrt(np.maximum(np.diagonal(values.covariance), 0)), interval)
+        return _tabulated_draws(values.draws, interval, function, reach)
+    df = degrees_of(values)
+    reach = quantile_of_t(interval.probability, df) if reach is None else reach
+    frame = with_interval(values.estimates, errors_of(values), interval, reach)
     if function is not None:
         ends = np.sort(np.stack([function(frame[name].to_numpy()) for name in ("conf_low", "conf_high")]), axis=0)
         slope = np.abs(derivative(function, values.estimates))
@@ -152,7 +199,30 @@ def tabulate(values: Values, interval: Interval, function: Function | None = Non
             conf_low=ends[0],
             conf_high=ends[1],
         )
-    return stack([frame], ESTIMATES, WaldInterval(interval.probability, values.criterion))
+    return _with_degrees(frame, df, values, interval)
+
+
+def _tabulated_draws(draws: Array, interval: Interval, function: Function | None, reach: Array | None) -> pd.DataFrame:
+    """Summarise draws; simultaneous intervals are made where the draws are sums, and taken through the function."""
+    frame = stack([summarise(draws if function is None else function(draws), interval)], ESTIMATES, interval)
+    if reach is None:
+        return frame
+    centre, spread = draws.mean(axis=0), draws.std(axis=0, ddof=1)
+    ends = [centre - reach * spread, centre + reach * spread]
+    ends = ends if function is None else list(np.sort(np.stack([function(end) for end in ends]), axis=0))
+    frame = frame.assign(conf_low=ends[0], conf_high=ends[1])
+    frame.attrs.update(interval=f"{100 * interval.probability:g}% simultaneous interval")
+    return frame
+
+
+def _with_degrees(frame: pd.DataFrame, df: Array, values: Values, interval: Interval) -> pd.DataFrame:
+    """Add the degrees of freedom, and say what they are; a fit by Laplace's approximation has none."""
+    by = "" if values.known is None else named_interval(values.known)
+    columns = ESTIMATES if is_approximate(values) else (*ESTIMATES, "df")
+    frame = stack([frame.assign(df=df)], columns, WaldInterval(interval.probability, values.criterion, by))
+    if values.known is not None and (told := told_degrees(values.known)):
+        frame.attrs["degrees"] = told
+    return frame
 
 
 def tests_against_zero(values: Values) -> dict[str, Array]:
@@ -162,14 +232,14 @@ def tests_against_zero(values: Values) -> dict[str, Array]:
     -------
     dict of str to ndarray of float, shape (rows,)
         Of draws `p_negative`: of an exact fit's sums of fixed effects a normal probability, averaged over draws of the
-        variances, else the share of draws. Of others `statistic`, the z value, and `p_value`, for either sign.
+        variances, else the share of draws. Of others `statistic`, the t or z value, and `p_value`, for either sign.
     """
     if values.draws is not None:
         normal = None if values.sums is None else _normal_signs(values.sums)
         return {"p_negative": (values.draws < 0).mean(axis=0) if normal is None else normal}
     with np.errstate(divide="ignore", invalid="ignore"):
         statistic = values.estimates / np.sqrt(np.diagonal(values.covariance))
-    return {"statistic": statistic, "p_value": 2 * ndtr(-np.abs(statistic))}
+    return {"statistic": statistic, "p_value": tail_of_t(statistic, degrees_of(values))}
 
 
 def _normal_signs(sums: FixedSums) -> Array | None:
@@ -187,12 +257,16 @@ def _normal_signs(sums: FixedSums) -> Array | None:
     return least_told(log_signs(given, addends, rows, added=sums.offset)[0])
 
 
-def asymptotic(values: Values) -> str:
-    """Say, behind the sentence of a table, that its tests are asymptotic; nothing where there are draws."""
-    return "" if values.draws is not None else " Tests are asymptotic (z)."
+def tested_by(values: Values) -> str:
+    """Say, behind the sentence of a table, by what its tests are; nothing where there are draws."""
+    if values.draws is not None:
+        return ""
+    if values.known is None or values.known.method == "asymptotic":
+        return " Tests are asymptotic (z)."
+    return f" Degrees of freedom are {named_interval(values.known)}'s."
 
 
-def told_tests(values: Values) -> dict[str, str]:
+def told_of(values: Values) -> dict[str, str]:
     """Say, of a fit by maximum likelihood, what its tests against zero are.
 
     Returns
@@ -200,10 +274,7 @@ def told_tests(values: Values) -> dict[str, str]:
     dict of str to str
         "tests" and the sentence; empty where there are draws.
     """
-    if values.draws is not None:
-        return {}
-    small = "" if values.criterion == "Laplace" else ", too small where there are few groups"
-    return {"tests": f"statistic is a z value; p_value is asymptotic, by the normal distribution{small}."}
+    return {} if values.known is None else {"tests": told_tests(values.known)}
 
 
 def derivative(function: Function, at: Array) -> Array:

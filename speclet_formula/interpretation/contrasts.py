@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,12 +11,23 @@ import pandas as pd
 from speclet_formula.design.transforms import text_of_value
 from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.formula.terms import bare_name
+from speclet_formula.interpretation.adjustment import (
+    NAMES,
+    STEPWISE,
+    Tested,
+    adjusted_p,
+    checked_adjustment,
+    reach,
+    simultaneous,
+)
 from speclet_formula.interpretation.combinations import (
     Function,
-    asymptotic,
+    Values,
+    degrees_of,
     tabulate,
+    tested_by,
     tests_against_zero,
-    told_tests,
+    told_of,
     weighted,
 )
 from speclet_formula.interpretation.means import Means, Names, named
@@ -28,8 +39,21 @@ _SHOWN = 6
 type Weights = Mapping[str, Mapping[str, float] | Sequence[float]]
 
 
+@dataclass(frozen=True, eq=False)
+class _Together:
+    """The contrasts of one group of `by`: which they are, and how many means or slopes they compare."""
+
+    contrasts: np.ndarray
+    estimates: int
+
+
 def contrasts(
-    means: Means, method: str | Weights = "pairwise", *, by: Names = None, reference: str | None = None
+    means: Means,
+    method: str | Weights = "pairwise",
+    *,
+    by: Names = None,
+    reference: str | None = None,
+    adjust: str | None = None,
 ) -> Means:
     """Compare marginal means or slopes with each other: emmeans' `contrast`.
 
@@ -46,6 +70,13 @@ def contrasts(
         The variables within whose levels contrasts are made; those of the means by default.
     reference : str, optional
         The level that "reference" compares with; the first by default.
+    adjust : str, optional
+        How p-values and intervals of a fit by maximum likelihood account for there being several contrasts within each
+        group of `by`: "tukey", "dunnett", "mvt" (the joint t distribution), "scheffe", "sidak", "bonferroni", "holm",
+        "fdr" or "none". By default as in emmeans "tukey" of "pairwise", "mvt" of "consec", "fdr" of "eff", "none" of
+        weights of your own, and Dunnett's of "reference", which is exact here. Of "holm" and "fdr" the intervals are
+        Bonferroni's. Of a fit with draws "none" (the default) or "simultaneous": intervals that hold all contrasts at
+        once, as wide, in posterior SDs, as holds all of them in that share of the joint draws.
 
     Returns
     -------
@@ -55,25 +86,25 @@ def contrasts(
 
         * `p_negative`: probability that the difference is below zero (a ratio below 1): of an exact fit normal
           probabilities, averaged over draws of the variances, of any other the share of draws;
-        * of a fit by maximum likelihood instead `statistic`, the z value, and `p_value`, that of a larger one of either
-          sign if there were no difference. It is not adjusted for the number of contrasts, unlike R's default.
+        * of a fit by maximum likelihood instead `df` (after REML and ML), `statistic`, the t value, or z value, and
+          `p_value`, that of a larger one of either sign if there were no difference, adjusted.
 
         Differences of means are taken on the link scale. Of means with type="response" and a log or logit link, or of
         a response that is a logarithm, log2(y + 5), they are given as ratios or odds ratios, "w / v", as in emmeans: of
         y + 5, not of y. Of other links and computed responses they stay on the link scale.
 
-        The tests of fits by maximum likelihood are asymptotic, by the normal distribution, as emmeans' with infinite
-        degrees of freedom, and too sure where there are few groups; `table.attrs["tests"]` says so, as do sentence and
-        foot.
+        `table.attrs["tests"]` says whose degrees of freedom the tests have, `table.attrs["adjustment"]` how they are
+        adjusted and for how many, as do sentence and foot.
 
     Raises
     ------
     EstimateError
-        The method does not exist, a level is not among the means, or there is nothing to compare.
+        The method or the adjustment does not exist, a level is not among the means, or there is nothing to compare.
 
     References
     ----------
-    R's emmeans; marginaleffects calls them hypotheses of `avg_predictions`.
+    R's emmeans; marginaleffects calls them hypotheses of `avg_predictions`. Simultaneous intervals of draws: Montiel
+    Olea and Plagborg-Møller (2019), doi:10.1002/jae.2656.
 
     Examples
     --------
@@ -90,7 +121,10 @@ def contrasts(
     within = means.by if by is None else tuple(bare_name(name, means.names) for name in named(by))
     focal = _focal(means, within)
     ratio, function = _ratio(means)
-    rows, weights = [], []
+    adjust = checked_adjustment(_usual(means, method) if adjust is None else adjust, method, draws=_has_draws(means))
+    rows: list[dict[str, Any]] = []
+    weights: list[np.ndarray] = []
+    families: list[_Together] = []
     for cell, places in _groups(means.table, within):
         labels = _labels(means.table.iloc[places], focal)
         for name, chosen in _contrasts_of(labels, method, reference, " / " if ratio else " - "):
@@ -98,18 +132,21 @@ def contrasts(
             row[places] = chosen
             weights.append(row)
             rows.append({"contrast": name, **cell})
+        made = sum(family.contrasts.size for family in families)
+        families.append(_Together(np.arange(made, len(rows)), len(places)))
     values = weighted(means.values, np.array(weights))
-    summary = tabulate(values, means.interval, function)
-    table = pd.concat([pd.DataFrame(rows), summary], axis=1).assign(**tests_against_zero(values))
+    far, adjusted, told = _adjusted(values, adjust, families, means.interval.probability)
+    summary = tabulate(values, means.interval, function, far)
+    table = pd.concat([pd.DataFrame(rows), summary], axis=1).assign(**(tests_against_zero(values) | adjusted))
     for name in within:
         table[name] = table[name].astype(means.table[name].dtype)
-    table.attrs.update(summary.attrs, **told_tests(values))
+    table.attrs.update(summary.attrs, **told_of(values), **told)
     what = {"ratio": "Ratios", "odds ratio": "Odds ratios"}.get(ratio or "", "Differences")
     response = means.response if means.back is None else means.back.inside if ratio else means.back.text
     return replace(
         means,
         table=table,
-        sentence=f"{what} of: {_of(means, response).removesuffix(asymptotic(values))}{asymptotic(values)}",
+        sentence=f"{what} of: {_of(means, response).removesuffix(tested_by(values))}{tested_by(values)}",
         response=response,
         kind="contrasts",
         names=("contrast", *within),
@@ -119,14 +156,14 @@ def contrasts(
     )
 
 
-def pairs(means: Means, *, by: Names = None) -> Means:
+def pairs(means: Means, *, by: Names = None, adjust: str | None = None) -> Means:
     """Compare each marginal mean or slope with every other: `contrasts(means, "pairwise")`, emmeans' `pairs`.
 
     Parameters
     ----------
     means : Means
-    by : str or sequence of str, optional
-        As for `contrasts`.
+    by, adjust : optional
+        As for `contrasts`: Tukey's adjustment by default, of a fit with draws none.
 
     Returns
     -------
@@ -143,7 +180,66 @@ def pairs(means: Means, *, by: Names = None) -> Means:
     >>> pairs(marginal_means(fit, "Days", at={"Days": [0, 4, 9]})).table["contrast"].to_list()
     ['0 - 4', '0 - 9', '4 - 9']
     """
-    return contrasts(means, by=by)
+    return contrasts(means, by=by, adjust=adjust)
+
+
+def _has_draws(means: Means) -> bool:
+    return means.values.draws is not None
+
+
+def _usual(means: Means, method: str | Weights) -> str:
+    """Return the adjustment that belongs to a method of contrasts, as in emmeans; none of draws."""
+    usual = {"pairwise": "tukey", "reference": "dunnett", "consec": "mvt", "eff": "fdr"}
+    return "none" if _has_draws(means) or isinstance(method, Mapping) else usual.get(method, "none")
+
+
+def _adjusted(
+    values: Values, adjust: str, families: list[_Together], probability: float
+) -> tuple[np.ndarray | None, dict[str, np.ndarray], dict[str, str]]:
+    """Return how far intervals reach, adjusted p-values, and what is to be said of them.
+
+    None and nothing where nothing is adjusted.
+    """
+    if adjust == "none" or all(family.contrasts.size == 1 and adjust != "scheffe" for family in families):
+        return None, {}, {}
+    rows = sum(family.contrasts.size for family in families)
+    far, p = np.full(rows, np.nan), np.full(rows, np.nan)
+    for family in families:
+        own = family.contrasts
+        if values.draws is not None:
+            draws = values.draws[:, own]
+            far[own] = simultaneous(draws, draws.mean(axis=0), draws.std(axis=0, ddof=1), probability)
+            continue
+        tested = _tested(values, family)
+        far[own], p[own] = reach(adjust, probability, tested), adjusted_p(adjust, tested)
+    told = {"adjust": adjust, "adjustment": _told(adjust, families)}
+    return far, {} if values.draws is not None else {"p_value": p}, told
+
+
+def _tested(values: Values, family: _Together) -> Tested:
+    """Return what an adjustment needs of the contrasts of one group of `by`."""
+    own = family.contrasts
+    covariance = values.covariance[np.ix_(own, own)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        errors = np.sqrt(np.diagonal(covariance))
+        statistic, correlation = values.estimates[own] / errors, covariance / np.outer(errors, errors)
+    L = np.zeros((0, 0)) if values.sums is None else values.sums.L[own]
+    rank = int(np.linalg.matrix_rank(L[np.isfinite(statistic)])) if L.size else 0
+    return Tested(statistic, degrees_of(values)[own], correlation, family.estimates, max(rank, 1))
+
+
+def _told(adjust: str, families: list[_Together]) -> str:
+    """Say how several contrasts are accounted for, and of how many."""
+    compared = adjust == "tukey"
+    sizes = sorted({family.estimates if compared else family.contrasts.size for family in families})
+    count = f"{sizes[0]:,}" if len(sizes) == 1 else f"{sizes[0]:,} to {sizes[-1]:,}"
+    of = f"a family of {count} {'estimates' if compared else 'contrasts'}"
+    each = " in each group" if len(families) > 1 else ""
+    if adjust == "simultaneous":
+        return f"Intervals hold all of {of} at once{each}, in that share of the joint draws."
+    if adjust in STEPWISE:
+        return f"p_value is adjusted by {NAMES[adjust]}, intervals by Bonferroni's method, for {of}{each}."
+    return f"p_value and intervals are adjusted by {NAMES[adjust]} for {of}{each}."
 
 
 def _ratio(means: Means) -> tuple[str | None, Function | None]:

@@ -20,6 +20,7 @@ from speclet_formula.formula.terms import (
     Name,
     Operation,
     Term,
+    coding_of,
     columns_of,
     text_of,
     trials_of,
@@ -30,6 +31,13 @@ _THRESHOLDS = (
     "A positive effect makes higher levels more likely."
 )
 _PER_LEVEL = "levels of the response have no order: each has all of the following for itself."
+
+_CODED = {
+    "sum": "each level but the last compared with the mean of all levels",
+    "helmert": "each level compared with the mean of those before it",
+    "poly": "by polynomials of its levels' order, linear, quadratic and so on",
+    "sdif": "each level compared with the one before it",
+}
 
 
 def explain_formula(
@@ -132,6 +140,9 @@ def _term_words(term: Term) -> str:
         return f"how the effect of {names[0]} changes with {_listed(names[1:])} (an interaction)."
     if isinstance(term.factors[0], Call) and term.factors[0].function in ("poly", "bs", "ns"):
         return "a curve, with one coefficient for each of its columns."
+    coding = coding_of(term.factors[0])
+    if coding is not None:
+        return f"a factor, {_CODED[coding]}."
     return "its effect, a slope for a number, a difference from the first level for each other level of a factor."
 
 

@@ -16,6 +16,7 @@ from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
 from speclet_formula.families import DEFAULT_FAMILY, Family, is_ordinal, is_unordered, resolve_family
+from speclet_formula.formula.contrasts import with_contrasts
 from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
 from speclet_formula.formula.terms import Formula, text_of
@@ -64,6 +65,7 @@ def explain(
     weights: Any = None,
     missing: Missing = "error",
     functions: Mapping[str, Callable[..., Any]] | None = None,
+    contrasts: Mapping[str, str] | None = None,
 ) -> Explanation:
     """Say what a formula means, and what is known of a fit, before anything is fitted.
 
@@ -74,7 +76,7 @@ def explain(
     data : table, optional
         Its data; then levels and their order, how groups lie to each other, priors, findings, numbers of parameters and
         each engine's time and memory are shown as well.
-    family, link, priors, weights, missing, functions
+    family, link, priors, weights, missing, functions, contrasts
         As in `Model`.
 
     Returns
@@ -101,6 +103,7 @@ def explain(
         check_functions(functions)
         text = formula if isinstance(formula, Formula) else joined_text(formula)
         parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
+        parsed = with_contrasts(parsed, contrasts)
         check_parameters(parsed, chosen)
         words = explain_formula(parsed, ordinal=is_ordinal(chosen), per_level=is_unordered(chosen))
         described, cost, levels = "", "", None
@@ -108,7 +111,7 @@ def explain(
         # Here, since it brings the engines along: a formula alone is explained at once.
         from speclet_formula.inference.costs import costs
 
-        model = Model(formula, data, missing=missing, functions=functions, **settings)
+        model = Model(formula, data, missing=missing, functions=functions, contrasts=contrasts, **settings)
         parsed, words, described, cost = model.formula, words_of(model), describe_model(model), repr(costs(model))
         levels = _levels(model)
     return Explanation(

@@ -16,6 +16,7 @@ from speclet_formula.formula.terms import bare_name, text_of
 from speclet_formula.interpretation.combinations import Values, combined, tabulate
 from speclet_formula.interpretation.grids import Grid, check_variable, fixed_variables, make_grid, matrix_of
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
+from speclet_formula.posterior.degrees_of_freedom import Freedom
 from speclet_formula.posterior.draws import Fitted
 from speclet_formula.posterior.estimates import ESTIMATES, NOT_ESTIMABLE, Array, Interval, IntervalKind, interval_of
 
@@ -75,7 +76,9 @@ class Means(Printed):
     def _foot(self) -> str:
         bounds = f"conf_low and conf_high bound the {self.table.attrs['interval']}."
         unknown = self.values.draws is None and bool(np.isnan(self.values.estimates).any())
-        return " ".join(filter(None, (bounds, self.table.attrs.get("tests"), NOT_ESTIMABLE if unknown else "")))
+        told = self.table.attrs
+        tests = told.get("tests") or told.get("degrees")
+        return " ".join(filter(None, (bounds, tests, told.get("adjustment"), NOT_ESTIMABLE if unknown else "")))
 
 
 def shown_table(table: pd.DataFrame, draws: int = 0, names: Sequence[str] = ()) -> pd.DataFrame:
@@ -94,6 +97,8 @@ def shown_table(table: pd.DataFrame, draws: int = 0, names: Sequence[str] = ()) 
     shown = table.copy()
     for position, name in enumerate(ESTIMATES):
         shown[name] = [row[position] for row in cells]
+    if "df" in shown:
+        shown["df"] = [number(value, ",.1f") for value in table["df"]]
     if "statistic" in shown:
         shown["statistic"] = [number(value, ".3f") for value in table["statistic"]]
     if "p_negative" in shown:
@@ -114,6 +119,7 @@ def marginal_means(
     at: Mapping[str, Any] | None = None,
     type: Literal["link", "response"] = "link",  # noqa: A002 - R's name
     parameter: str | None = None,
+    df: Freedom | None = None,
     ci_prob: float | None = None,
     ci_kind: IntervalKind | None = None,
 ) -> Means:
@@ -143,6 +149,11 @@ def marginal_means(
     parameter : str, optional
         A parameter that has a formula of its own, "sigma"; by default the mean. Of unordered levels one of theirs,
         "muB", on the link's scale alone.
+    df : {"kenward-roger", "satterthwaite", "asymptotic"}, optional
+        Degrees of freedom of a fit by REML or ML, for intervals and for the tests of contrasts. By default, as in
+        emmeans, those of Kenward and Roger after REML, which adjust the standard errors too, and Satterthwaite's after
+        ML or where more than 3,000 group effects hang together; of a very large model "asymptotic" ones. The print-out
+        says which.
     ci_prob, ci_kind : optional
         As for `fixef`.
 
@@ -152,8 +163,9 @@ def marginal_means(
         Its `table` has one row per combination, the first variable varying fastest: the variables' columns, and
 
         * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, of draws made one by one. Of a fit by
-          maximum likelihood by Wald's way from the fixed effects' covariance, as emmeans with asymptotic degrees of
-          freedom; on the response scale the error is by the delta method and the interval is taken through the link.
+          maximum likelihood from the fixed effects' covariance; on the response scale the error is by the delta method
+          and the interval is taken through the link;
+        * `df`: degrees of freedom of the interval, after REML and ML.
 
         It keeps the draws, so that `contrasts` and `pairs` compare them draw by draw.
 
@@ -180,7 +192,7 @@ def marginal_means(
     focal, within = _focal_names(grid, specs, by)
     X, offset = matrix_of(grid, grid.frame)
     cells, average = averaging(grid.frame, (*focal, *within))
-    values = combined(fit, grid.predictor, average @ X, average @ offset)
+    values = combined(fit, grid.predictor, average @ X, average @ offset, df)
     summary = tabulate(values, interval, function)
     table = pd.concat([cells, summary], axis=1)
     table.attrs.update(summary.attrs)

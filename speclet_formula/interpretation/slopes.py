@@ -11,17 +11,18 @@ from speclet_formula.formula.terms import bare_name
 from speclet_formula.interpretation.combinations import (
     Function,
     Values,
-    asymptotic,
     combined,
     derivative,
     known_values,
     tabulate,
+    tested_by,
     tests_against_zero,
-    told_tests,
+    told_of,
 )
 from speclet_formula.interpretation.grids import Grid, make_grid, matrix_of, predictor_of
 from speclet_formula.interpretation.means import Means, Names, averaging, offset_words, variables_of
 from speclet_formula.interpretation.scales import Scale, check_type, response_function, way_back
+from speclet_formula.posterior.degrees_of_freedom import Freedom, no_degrees
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.estimates import Array, IntervalKind, interval_of, points_of
 
@@ -36,6 +37,7 @@ def slopes(
     at: Mapping[str, Any] | None = None,
     type: Literal["link", "response"] = "link",  # noqa: A002 - R's name
     parameter: str | None = None,
+    df: Freedom | None = None,
     ci_prob: float | None = None,
     ci_kind: IntervalKind | None = None,
 ) -> Means:
@@ -59,6 +61,8 @@ def slopes(
     parameter : str, optional
         A parameter that has a formula of its own, "sigma"; by default the mean. Of unordered levels one of theirs,
         "muB", on the link's scale alone.
+    df : {"kenward-roger", "satterthwaite", "asymptotic"}, optional
+        Degrees of freedom of a fit by REML or ML, as for `marginal_means`.
     ci_prob, ci_kind : optional
         As for `fixef`.
 
@@ -93,17 +97,18 @@ def slopes(
     low, high = (matrix_of(grid, grid.frame.assign(**{var: grid.frame[var] + sign * step / 2})) for sign in (-1, 1))
     cells, average = averaging(grid.frame, names)
     if function is None:
-        values = combined(fit, grid.predictor, average @ (high[0] - low[0]) / step, average @ (high[1] - low[1]) / step)
+        L, offset = (average @ (above - below) / step for below, above in zip(low, high, strict=True))
+        values = combined(fit, grid.predictor, L, offset, df)
     else:
-        values = _of_responses(fit, grid, (low, high), average / step, function)
+        values = _of_responses(fit, grid, (low, high), average / step, function, df)
     summary = tabulate(values, interval)
     table = pd.concat([cells, summary], axis=1).assign(**tests_against_zero(values))
-    table.attrs.update(summary.attrs, **told_tests(values))
+    table.attrs.update(summary.attrs, **told_of(values))
     back = way_back(fit, grid, type)
     response = back.response if back else parameter or fit.model.design.response_name
     return Means(
         table=table,
-        sentence=_sentence(fit, grid, var, names, type, response) + asymptotic(values),
+        sentence=_sentence(fit, grid, var, names, type, response) + tested_by(values),
         kind="slopes",
         names=names,
         by=(),
@@ -137,10 +142,11 @@ def _names(grid: Grid, var: str, by: tuple[str, ...], at: Mapping[str, Any] | No
 
 
 def _of_responses(
-    fit: Fitted, grid: Grid, ends: tuple[tuple[Array, Array], ...], average: Array, function: Function
+    fit: Fitted, grid: Grid, ends: tuple[tuple[Array, Array], ...], average: Array, function: Function, df: str | None
 ) -> Values:
     """Average the differences of responses; by the delta method where there are no draws."""
     points = points_of(fit)
+    no_degrees(fit, df)
     if points is None:
         draws = draws_of(fit).coefficients(grid.predictor)
         low, high = (function(draws @ X.T + offset) for X, offset in ends)
@@ -149,7 +155,7 @@ def _of_responses(
     low, high = (function(eta) for eta in etas)
     jacobians = [derivative(function, eta)[:, None] * X for eta, (X, _) in zip(etas, ends, strict=True)]
     jacobian = average @ (jacobians[1] - jacobians[0])
-    return known_values(points, jacobian, average @ (high - low))
+    return known_values(fit, jacobian, average @ (high - low), df)
 
 
 def _sentence(fit: Fitted, grid: Grid, var: str, names: tuple[str, ...], scale: Scale, response: str) -> str:

@@ -33,6 +33,7 @@ from speclet_formula.formula.terms import (
     Number,
     Operation,
     calls_in,
+    coding_of,
     columns_of,
     text_of,
 )
@@ -97,7 +98,7 @@ def spell_call(
     if dialect == "bambi":
         return "\n".join((*single, *_bambi(formula, known, link, weights, levels)))
     lines = _lme4(formula, known, link, weights, levels) if dialect == "lme4" else _brms(formula, known, link, weights)
-    return "\n".join((*_of_splines(formula), *_of_functions(formula), *single, *lines))
+    return "\n".join((*_of_packages(formula), *_of_functions(formula), *single, *lines))
 
 
 def _is_counted(formula: Formula) -> bool:
@@ -123,10 +124,12 @@ def in_brms(family: FamilySpecification, parameter: str) -> Elsewhere:
     return family.parameter(parameter).brms or Elsewhere(parameter)
 
 
-def _of_splines(formula: Formula) -> Iterator[str]:
-    """Load R's package of spline bases where a formula calls one."""
+def _of_packages(formula: Formula) -> Iterator[str]:
+    """Load R's packages of spline bases and of successive differences where a formula calls them."""
     if any(call.function in ("bs", "ns") for call in calls_in(formula)):
         yield "library(splines)"
+    if any(coding_of(call) == "sdif" for call in calls_in(formula)):
+        yield "library(MASS)"
 
 
 def _of_functions(formula: Formula) -> Iterator[str]:

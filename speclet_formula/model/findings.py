@@ -14,7 +14,7 @@ import pandas as pd
 from speclet_formula.design import Design, FixedTerm, Predictor
 from speclet_formula.design.merged import column_means, row_count, rows_by_level
 from speclet_formula.design.numbers import numeric_text
-from speclet_formula.formula.terms import Name
+from speclet_formula.formula.terms import Name, text_of
 
 # What a response's family takes; "other": positive numbers, shares, angles.
 Support = Literal["real", "binary", "count", "proportion", "ordinal", "levels", "other"]
@@ -129,7 +129,10 @@ def fixed_and_group(term: FixedTerm, predictor: Predictor) -> Iterator[Finding]:
         The linear predictor that the term is part of.
     """
     name, of = term.name.removeprefix(predictor.prefix), f" in the formula of '{predictor.name}'"
-    if term.kind == "categorical" and any(b.group == name and "1" in b.columns for b in predictor.groups):
+    groups = {block.group for block in predictor.groups if "1" in block.columns}
+    alone = next(iter(term.variables)) if len(term.variables) == 1 else name  # C(g, sum) is g, and so is factor(g)
+    if term.kind == "categorical" and (name in groups or alone in groups):
+        name = name if name in groups else alone
         yield Finding(
             "fixed_and_group",
             f"'{name}' is both a fixed term and a grouping factor{of if predictor.name else ''}.",
@@ -176,6 +179,25 @@ def sorted_levels(design: Design, unordered: Sequence[str]) -> Iterator[Finding]
             f"The levels of '{name}' came in the order of the rows, as polars' Categorical has them, and were sorted.",
             f"Its reference level is '{levels[0]}'.",
             f'For another order cast it to polars.Enum(["reference", ...]), the reference first: {listed(levels)}.',
+        )
+
+
+def ordered_factors(design: Design, ordered: Sequence[str]) -> Iterator[Finding]:
+    """Tell how ordered factors are coded, since R codes them otherwise.
+
+    Parameters
+    ----------
+    design : Design
+    ordered : sequence of str
+        Their columns, some of which the design may not use.
+    """
+    for name in [name for name in _named_in_terms(design) if name in ordered]:
+        first, spelled = design.frame[name].cat.categories[0], text_of(Name(name))
+        yield Finding(
+            "ordered_factor",
+            f"'{name}' is an ordered factor, and each of its levels is compared with '{first}', the first.",
+            f"R codes it by polynomials, {spelled}.L, {spelled}.Q, ...: the coefficients differ, the means do not.",
+            f"Write C({spelled}, poly) for R's coefficients, or C({spelled}, sdif) for the steps between levels.",
         )
 
 

@@ -26,7 +26,7 @@ from speclet_formula.design.merged import (
     row_count,
     rows_by_level,
 )
-from speclet_formula.design.tables import Missing, as_pandas, in_row_order, read_used, row_labels
+from speclet_formula.design.tables import Missing, as_pandas, in_row_order, ordered_columns, read_used, row_labels
 from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import (
     Family,
@@ -40,6 +40,7 @@ from speclet_formula.families import (
     resolve_family,
     specification_of,
 )
+from speclet_formula.formula.contrasts import with_contrasts
 from speclet_formula.formula.parse import check_kind, joined_text, parse_formula
 from speclet_formula.formula.terms import Call, Formula, columns_of, text_of
 from speclet_formula.model.collinearity import collinear_columns, separation
@@ -52,6 +53,7 @@ from speclet_formula.model.findings import (
     inspect_fixed,
     inspect_response,
     listed,
+    ordered_factors,
     sorted_levels,
     text_of_numbers,
 )
@@ -117,6 +119,15 @@ class Model(ModelParts):
         Whether rows with missing values are an error, or are left out and counted in `n_dropped`.
     functions : dict of str to callable, optional
         Functions of your own that the formula may call by these names.
+    contrasts : dict of str to str, optional
+        How factors of the fixed terms are coded, as lme4's argument: ``{"control": "sum"}`` makes ``control`` of the
+        formula ``C(control, sum)``, whose coefficients are called ``C(control, sum)[nonessential]``. Codings are "sum"
+        (each level but the last against the mean of the levels), "helmert" (each level against the mean of those before
+        it), "poly" (orthogonal polynomials of the levels' order), "sdif" (each level against the one before it, MASS'
+        contr.sdif) and "treatment" (each level against the first, as without an argument; ``"Treatment('other')"``
+        against another), or R's and patsy's words for them. Group terms are not concerned, as in lme4: write
+        ``(C(f, sum) | g)`` there. Means, predictions and likelihoods are the same under every coding; so are posteriors
+        where the priors are flat, and nearly so where the data outweigh the priors, which are on the coefficients.
 
     Attributes
     ----------
@@ -161,12 +172,13 @@ class Model(ModelParts):
         weights: Any = None,
         missing: Missing = "error",
         functions: Mapping[str, Callable[..., Any]] | None = None,
+        contrasts: Mapping[str, str] | None = None,
     ) -> None:
         check_kind(formula)
         check_functions(functions)
         table = data if isinstance(data, Scan) else as_pandas(data)
         chosen = resolve_family(family, link)
-        parsed, text, table = _read(formula, table, weights, functions or {})
+        parsed, text, table = _read(formula, table, weights, functions or {}, contrasts)
         _check_formula(parsed, table, chosen, weights, functions or {})
         labels = row_labels(data, len(table))
         ordered = in_row_order(weights, labels, "weights")
@@ -179,7 +191,7 @@ class Model(ModelParts):
             family=chosen,
             design=design,
             slots=resolve_priors(design, family=chosen, priors=priors),
-            findings=_findings(design, chosen, table),
+            findings=_findings(design, chosen, table, ordered_columns(data)),
             n_dropped=count_rows(table) - row_count(design),
             weights=weights,
             functions=dict(functions or {}),
@@ -249,14 +261,35 @@ def _describe_group(block: GroupBlock, design: Design) -> str:
 
 
 def _read(
-    formula: str | Sequence[str] | Formula, table: pd.DataFrame | Scan, weights: Any, functions: Mapping[str, Any]
+    formula: str | Sequence[str] | Formula,
+    table: pd.DataFrame | Scan,
+    weights: Any,
+    functions: Mapping[str, Any],
+    contrasts: Mapping[str, str] | None,
 ) -> tuple[Formula, str | None, pd.DataFrame]:
     """Return the parsed formula, its text where it has one, and the table; of a scan the columns that are used."""
     if isinstance(table, Scan):
         parsed, text = _parsed(formula, table.columns, functions)
-        return parsed, text, _read_scan(table, parsed, text, weights)
-    added = merged_columns(table)
-    return *_parsed(formula, (name for name in table.columns if name not in added), functions), table
+        parsed = with_contrasts(parsed, contrasts)
+        table = _read_scan(table, parsed, text, weights)
+    else:
+        added = merged_columns(table)
+        parsed, text = _parsed(formula, (name for name in table.columns if name not in added), functions)
+        parsed = with_contrasts(parsed, contrasts)
+    _refuse_numbers(contrasts or {}, table)
+    return parsed, text, table
+
+
+def _refuse_numbers(contrasts: Mapping[str, str], table: pd.DataFrame) -> None:
+    """Refuse to make a factor of a number only because it is named among those to be coded."""
+    for name in contrasts:
+        kind = table[name].dtype if name in table.columns and table.columns.is_unique else None
+        if kind is not None and pd.api.types.is_numeric_dtype(kind) and not pd.api.types.is_bool_dtype(kind):
+            raise DataError(
+                f"contrasts= names '{name}', which holds numbers.",
+                "Factors are coded: columns of text or of categories, and factor(k).",
+                f"Write C({name}, {contrasts[name]}) in the formula to make a factor of its values, or leave it out.",
+            )
 
 
 def _parsed(
@@ -320,8 +353,9 @@ def _design_of(
     return design
 
 
-def _findings(design: Design, family: Family, table: pd.DataFrame) -> tuple[Finding, ...]:
-    return inspect_design(design, support=_support(family, design), unordered=table.attrs.get(SORTED, ()))
+def _findings(design: Design, family: Family, table: pd.DataFrame, ordered: Sequence[str]) -> tuple[Finding, ...]:
+    unordered = table.attrs.get(SORTED, ())
+    return inspect_design(design, support=_support(family, design), unordered=unordered, ordered=ordered)
 
 
 def check_parameters(formula: Formula, family: Family) -> None:
@@ -388,7 +422,9 @@ def _check_names(design: Design) -> None:
 
 
 @in_one_blas_thread
-def inspect_design(design: Design, *, support: Support = "real", unordered: Sequence[str] = ()) -> tuple[Finding, ...]:
+def inspect_design(
+    design: Design, *, support: Support = "real", unordered: Sequence[str] = (), ordered: Sequence[str] = ()
+) -> tuple[Finding, ...]:
     """Look for what lme4 would warn of or refuse, and for what makes a posterior follow its prior.
 
     Parameters
@@ -400,6 +436,8 @@ def inspect_design(design: Design, *, support: Support = "real", unordered: Sequ
         other numbers.
     unordered : sequence of str
         Columns that came as categories without an order, and whose levels were sorted.
+    ordered : sequence of str
+        Columns that came as ordered factors, which R codes by polynomials.
 
     Returns
     -------
@@ -420,6 +458,7 @@ def inspect_design(design: Design, *, support: Support = "real", unordered: Sequ
         *extreme_response(design, support),
         *text_of_numbers(design),
         *sorted_levels(design, unordered),
+        *ordered_factors(design, ordered),
         *inspect_fixed(design),
         *collinear_columns(design, design.mean),
         *extreme_scales(design, design.mean),

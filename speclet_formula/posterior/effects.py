@@ -4,16 +4,26 @@ Labels are the design's, summaries those of `intervals`. Standard deviations and
 """
 
 from collections.abc import Iterator
-from math import erfc, sqrt
+from typing import cast
 
 import numpy as np
 import pandas as pd
 
 from speclet_formula.design.design import Design, GroupBlock, Predictor
 from speclet_formula.posterior.convergence import mixing
+from speclet_formula.posterior.degrees_of_freedom import (
+    Estimated,
+    Freedom,
+    degrees_of_own,
+    named_interval,
+    no_degrees,
+    quantile_of_t,
+    small_sample,
+    tail_of_t,
+    told_tests,
+)
 from speclet_formula.posterior.draws import Draws, Fitted, draws_of
 from speclet_formula.posterior.estimates import (
-    ASYMPTOTIC,
     ESTIMATES,
     Array,
     Interval,
@@ -29,17 +39,24 @@ from speclet_formula.posterior.estimates import (
 )
 
 FIXEF = ("term", *ESTIMATES, "r_hat", "ess_bulk")
-POINT_FIXEF = ("term", *ESTIMATES, "statistic")  # of a fit by maximum likelihood
+POINT_FIXEF = ("term", *ESTIMATES, "df", "statistic", "p_value")  # of a fit by REML or maximum likelihood
+LAPLACE_FIXEF = ("term", *ESTIMATES, "statistic", "p_value")
 RANEF = ("grpvar", "term", "grp", "condval", "condsd", "conf_low", "conf_high")
 COEF = ("grpvar", "term", "grp", *ESTIMATES)
 
 
-def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> pd.DataFrame:
+def fixef(
+    fit: Fitted, *, df: Freedom | None = None, ci_prob: float | None = None, ci_kind: IntervalKind | None = None
+) -> pd.DataFrame:
     """Summarise the fixed effects, as lme4's `fixef` with a summary's columns.
 
     Parameters
     ----------
     fit : Fit or PointFit
+    df : {"satterthwaite", "kenward-roger", "asymptotic"}, optional
+        Degrees of freedom of the tests and intervals of a fit by REML or ML: Satterthwaite's by default, as in
+        lmerTest; those of Kenward and Roger (REML alone) adjust the standard errors too, as in pbkrtest; "asymptotic"
+        are infinite, by the normal distribution. Of a very large model the default is "asymptotic", and says so.
     ci_prob : float, optional
         Mass of the interval; by default ArviZ's rcParams["stats.ci_prob"], of a fit by maximum likelihood 0.95, as in
         R. `.attrs["interval"]` says which it is.
@@ -59,19 +76,25 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | 
         * `conf_low`, `conf_high`: the interval, which `.attrs["interval"]` names;
         * `r_hat`, `ess_bulk`: rank-normalised R-hat (NaN for one chain) and bulk effective sample size, in draws.
 
-        Of a fit by maximum likelihood: its estimates, standard errors and Wald intervals, and instead of the last two
-        columns `statistic`, estimate / std_error, lme4's t value; of one by Laplace's approximation its z value, and
-        `p_value`, the probability of a larger one of either sign if the effect were zero; "tests" in `.attrs` says that
-        it is asymptotic.
+        Of a fit by maximum likelihood: its estimates, standard errors and intervals, so many standard errors to each
+        side as a t distribution with these degrees of freedom needs, and instead of the last two columns
+
+        * `df`: degrees of freedom, infinite where they are asymptotic;
+        * `statistic`: estimate / std_error, lme4's t value; of a fit by Laplace's approximation, which has no column
+          `df`, its z value;
+        * `p_value`: the probability of a larger one of either sign if the effect were zero. `.attrs["tests"]` says by
+          whose degrees of freedom.
 
     Raises
     ------
     EstimateError
-        `ci_prob` or `ci_kind` cannot be used, or the posterior lacks a term.
+        `ci_prob`, `ci_kind` or `df` cannot be used, or the posterior lacks a term.
 
     References
     ----------
-    R-hat and effective sample size: Vehtari et al. (2021), doi:10.1214/20-BA1221.
+    R-hat and effective sample size: Vehtari et al. (2021), doi:10.1214/20-BA1221. Degrees of freedom: Satterthwaite
+    (1946), doi:10.2307/3002019, Kenward and Roger (1997), doi:10.2307/2533558, as in lmerTest,
+    doi:10.18637/jss.v082.i13, and pbkrtest, doi:10.18637/jss.v059.i09.
 
     Examples
     --------
@@ -79,11 +102,16 @@ def fixef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | 
     >>> fixef(fit, ci_prob=0.95)["term"].to_list()  # fit: Reaction ~ Days + (1 + Days | Subject)
     ['Intercept', 'Days']
     """
-    return summarise_fixed(fit, interval_of(fit, ci_prob, ci_kind))
+    no_degrees(fit, df)
+    return summarise_fixed(fit, interval_of(fit, ci_prob, ci_kind), df=df)
 
 
 def summarise_fixed(
-    fit: Fitted, interval: Interval, most: int | None = None, predictors: tuple[Predictor, ...] | None = None
+    fit: Fitted,
+    interval: Interval,
+    most: int | None = None,
+    predictors: tuple[Predictor, ...] | None = None,
+    df: Freedom | None = None,
 ) -> pd.DataFrame:
     """Summarise the fixed effects, or the first few: a pooled model has thousands, a print-out shows twenty.
 
@@ -95,6 +123,8 @@ def summarise_fixed(
         Number of rows at which to stop.
     predictors : tuple of Predictor, optional
         Some linear predictors; all of them by default.
+    df : str, optional
+        As for `fixef`.
 
     Returns
     -------
@@ -110,7 +140,7 @@ def summarise_fixed(
     """
     points = points_of(fit)
     if points is not None:
-        return _point_fixef(fit.model.design, points, interval, most)
+        return _point_fixef(fit, points, interval, most, df)
     rows: list[pd.DataFrame] = []
     draws, parts = draws_of(fit), fit.model.design.predictors if predictors is None else predictors
     for labels, values in (labelled for part in parts for labelled in _labelled(draws, fit.model.design, part)):
@@ -296,21 +326,23 @@ def _coef_of_factor(
         yield summary.assign(grpvar=blocks[0].group, term=term, grp=levels)
 
 
-def _point_fixef(design: Design, points: PointEstimates, interval: Interval, most: int | None = None) -> pd.DataFrame:
+def _point_fixef(
+    fit: Fitted, points: PointEstimates, interval: Interval, most: int | None, df: Freedom | None
+) -> pd.DataFrame:
     """Tabulate the fixed effects."""
-    errors = np.sqrt(np.diagonal(points.covariance))
+    design, known = fit.model.design, small_sample(cast("Estimated", fit), df)
+    errors = np.sqrt(np.maximum(np.diagonal(known.covariance), 0.0))
     errors[list(points.dropped)] = np.nan
     estimates = np.concatenate([points.thresholds, stated_coefficients(points)])
-    frame = with_interval(estimates, np.concatenate([points.threshold_errors, errors]), interval)
-    frame = frame.assign(term=[*design.thresholds, *design.mean.columns])
+    errors = np.concatenate([points.threshold_errors, errors])
+    freedom = np.concatenate([np.full(len(points.thresholds), np.inf), degrees_of_own(known)])
+    frame = with_interval(estimates, errors, interval, quantile_of_t(interval.probability, freedom))
+    frame = frame.assign(term=[*design.thresholds, *design.mean.columns], df=freedom)
     frame = frame.assign(statistic=frame["estimate"] / frame["std_error"]).head(len(frame) if most is None else most)
-    columns: tuple[str, ...] = POINT_FIXEF
-    if points.approximate:
-        frame = frame.assign(p_value=[erfc(abs(z) / sqrt(2)) for z in frame["statistic"]])
-        columns = (*POINT_FIXEF, "p_value")
-    frame = stack([frame] if len(frame) else [], columns, wald(points, interval))
-    if points.approximate:
-        frame.attrs["tests"] = ASYMPTOTIC
+    frame = frame.assign(p_value=tail_of_t(frame["statistic"].to_numpy(), frame["df"].to_numpy()))
+    columns = LAPLACE_FIXEF if points.approximate else POINT_FIXEF
+    frame = stack([frame] if len(frame) else [], columns, wald(points, interval, named_interval(known)))
+    frame.attrs["tests"] = told_tests(known)
     return frame
 
 

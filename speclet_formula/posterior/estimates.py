@@ -53,7 +53,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class WaldInterval:
-    """An interval around an estimate of maximum likelihood: as many standard errors as a normal distribution needs.
+    """An interval around an estimate of maximum likelihood: as many standard errors as a distribution needs.
 
     Attributes
     ----------
@@ -61,13 +61,16 @@ class WaldInterval:
         Coverage that is aimed at, between 0 and 1.
     point : str
         The point estimate, "REML" or "ML".
+    by : str
+        Whose degrees of freedom its t distribution has, "Satterthwaite"; "" for a normal distribution.
     """
 
     probability: float
     point: str
+    by: str = ""
 
     def __str__(self) -> str:
-        return f"{100 * self.probability:g}% Wald interval"
+        return f"{100 * self.probability:g}% {f't interval ({self.by})' if self.by else 'Wald interval'}"
 
 
 def choose_interval(ci_prob: float | None = None, ci_kind: IntervalKind | None = None) -> Interval:
@@ -273,7 +276,6 @@ def _half_sample_modes(draws: Array) -> Array:
 
 
 WALD_MASS = 0.95  # of the intervals of point fits, unless another is asked for: R's level
-ASYMPTOTIC = "statistic is a z value; p_value is asymptotic, by the normal distribution."
 NOT_ESTIMABLE = "NaN is what the data do not know, emmeans' nonEst: a fixed column was dropped that it needs."
 ESTIMABLE = 1e-6  # of a combination's size: what is left of it along a direction that no row shows
 
@@ -429,12 +431,14 @@ def interval_of(fit: object, ci_prob: float | None = None, ci_kind: IntervalKind
     return choose_interval(usual, ci_kind)
 
 
-def wald(points: PointEstimates, interval: Interval) -> WaldInterval:
-    """Return the Wald interval of an interval's mass; a normal distribution's two kinds are one."""
-    return WaldInterval(interval.probability, points.criterion)
+def wald(points: PointEstimates, interval: Interval, by: str = "") -> WaldInterval:
+    """Return the Wald interval of an interval's mass; a normal or t distribution's two kinds are one."""
+    return WaldInterval(interval.probability, points.criterion, by)
 
 
-def with_interval(estimates: Array, errors: Array, interval: Interval) -> pd.DataFrame:
+def with_interval(
+    estimates: Array, errors: Array, interval: Interval, reach: Array | float | None = None
+) -> pd.DataFrame:
     """Set estimates beside their standard errors and Wald intervals.
 
     Parameters
@@ -442,13 +446,15 @@ def with_interval(estimates: Array, errors: Array, interval: Interval) -> pd.Dat
     estimates, errors : ndarray of float, shape (n,)
     interval : Interval
         Its mass is that of the Wald interval.
+    reach : ndarray of float, shape (n,), optional
+        How many standard errors there are to each side; by default a normal distribution's.
 
     Returns
     -------
     pandas.DataFrame
         `estimate`, `std_error`, `conf_low`, `conf_high`.
     """
-    reach = NormalDist().inv_cdf((1 + interval.probability) / 2) * errors
+    reach = (NormalDist().inv_cdf((1 + interval.probability) / 2) if reach is None else reach) * errors
     values = (estimates, errors, estimates - reach, estimates + reach)
     return pd.DataFrame(dict(zip(ESTIMATES, values, strict=True)))
 

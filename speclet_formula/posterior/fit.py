@@ -12,6 +12,7 @@ from speclet_formula.common.table import number, p_value
 from speclet_formula.errors import EstimateError, some_of
 from speclet_formula.formula.terms import text_of
 from speclet_formula.model import Model
+from speclet_formula.posterior.degrees_of_freedom import NAMES, SmallSample, small_sample
 from speclet_formula.posterior.diagnostics import Diagnostics
 from speclet_formula.posterior.effects import summarise_fixed
 from speclet_formula.posterior.estimates import PointEstimates, choose_interval
@@ -61,7 +62,11 @@ class Fit:
         return lay_out(self).html()
 
 
-FOOT = "Std.Error and t value are for the estimated variances; a fit by method='exact' carries their uncertainty too."
+FOOT = "Degrees of freedom are {by}; a fit by method='exact' carries the variances' uncertainty in draws."
+ASYMPTOTIC_FOOT = (
+    "Pr(>|z|) is asymptotic, by the normal distribution{why}; a fit by method='exact' carries the variances' "
+    "uncertainty, too."
+)
 QUADRATURE_FOOT = "Std.Error is from the curvature of the likelihood in all parameters, Pr(>|z|) is asymptotic."
 LAPLACE_FOOT = (
     f"{QUADRATURE_FOOT} Laplace's approximation is a first look: it errs where levels have few rows or single trials "
@@ -141,9 +146,11 @@ def lay_out_point(fit: PointFit) -> Summary:
     shown = {"Estimate": "estimate", "Std.Error": "std_error"}
     laplace, design = fit.method == "laplace", fit.model.design
     total = len(design.thresholds) + len(design.mean.columns)
-    statistics = {"z value" if laplace else "t value": [number(value, ".3f") for value in frame["statistic"]]}
-    if laplace:
-        statistics["Pr(>|z|)"] = [p_value(value) for value in frame["p_value"]]
+    known = small_sample(fit)
+    letter = "z" if known.method == "asymptotic" else "t"
+    statistics = {} if letter == "z" else {"df": [number(value, ",.1f") for value in frame["df"]]}
+    statistics[f"{letter} value"] = [number(value, ".3f") for value in frame["statistic"]]
+    statistics[f"Pr(>|{letter}|)"] = [p_value(value) for value in frame["p_value"]]
     return Summary(
         verdict=fit.verdict.capitalize(),
         sentence=fit.sentence,
@@ -153,9 +160,16 @@ def lay_out_point(fit: PointFit) -> Summary:
         group_effects=group_table(varcorr(fit), {"Variance": "vcov", "Std.Dev.": "sdcor"}),
         counts=counted(fit),
         fixed_effects=fixed_table(frame, total, shown, statistics),
-        foot=(LAPLACE_FOOT if fit.estimates.nodes == 1 else QUADRATURE_FOOT) if laplace else FOOT,
+        foot=(LAPLACE_FOOT if fit.estimates.nodes == 1 else QUADRATURE_FOOT) if laplace else _foot(known),
         findings=findings_of(fit),
     )
+
+
+def _foot(known: SmallSample) -> str:
+    """Say by what distribution the tests are."""
+    if known.method == "asymptotic":
+        return ASYMPTOTIC_FOOT.format(why=f" ({known.why})" if known.why else "")
+    return FOOT.format(by=f"{NAMES[known.method]}'s")
 
 
 def _title(fit: PointFit) -> str:

@@ -8,10 +8,10 @@ import pandas as pd
 
 from speclet_formula.design.design import Design
 from speclet_formula.errors import EstimateError, nearest
+from speclet_formula.posterior.degrees_of_freedom import Freedom, no_degrees
 from speclet_formula.posterior.draws import Fitted, values_of
 from speclet_formula.posterior.effects import fixef, ranef
 from speclet_formula.posterior.estimates import (
-    ASYMPTOTIC,
     ESTIMATES,
     Array,
     Interval,
@@ -27,7 +27,7 @@ from speclet_formula.posterior.variances import RESIDUAL, has_residual, residual
 
 TIDY = ("effect", "group", "level", "term", *ESTIMATES)
 PARAMETERS = ("group", "level", "term", *ESTIMATES)
-TESTS = ("statistic", "p_value")
+TESTS = ("df", "statistic", "p_value")
 LABELS = {"group": "str", "level": "str", "term": "str"}
 
 
@@ -37,6 +37,7 @@ def tidy(
     *,
     conf_int: bool = True,
     exponentiate: bool = False,
+    df: Freedom | None = None,
     ci_prob: float | None = None,
     ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
@@ -55,8 +56,8 @@ def tidy(
         ratios on the log link. As broom.mixed, it takes the exponential of the summary, not a summary of the
         exponentials (of draws: exp(mean), not the mean of exp), and multiplies `std_error` by it, the delta method.
         The other rows stay on the link's scale.
-    ci_prob, ci_kind : optional
-        As for `fixef`.
+    df, ci_prob, ci_kind : optional
+        As for `fixef`; degrees of freedom are those of fixed effects.
 
     Returns
     -------
@@ -70,8 +71,8 @@ def tidy(
         * `estimate`, `std_error`, `conf_low`, `conf_high`: as for `fixef`, on the link's scale unless exponentiated. Of
           a fit by maximum likelihood the last two are missing for "ran_pars", and the standard error unless it is by
           Laplace's approximation;
-        * of a fit by maximum likelihood `statistic`, and by Laplace's approximation `p_value`, of the fixed effects as
-          for `fixef`, with "tests" in `.attrs`.
+        * of a fit by maximum likelihood `df` (but for Laplace's approximation), `statistic` and `p_value` of the fixed
+          effects as for `fixef`, with "tests" in `.attrs`.
 
     Raises
     ------
@@ -88,13 +89,15 @@ def tidy(
     wanted = (effects,) if isinstance(effects, str) else tuple(_KINDS if effects is None else effects)
     for effect in wanted:
         _check_effect(effect)
-    rows = [_KINDS[effect](fit, interval).assign(effect=effect).astype(LABELS) for effect in wanted]
+    no_degrees(fit, df)
+    made = {effect: _KINDS[effect](fit, interval, df) for effect in wanted}
+    rows = [row.assign(effect=effect).astype(LABELS) for effect, row in made.items()]
     points = points_of(fit)
     columns = (*TIDY, *(name for name in TESTS if any(name in row for row in rows)))
     filled = [row.reindex(columns=list(columns)) for row in rows if len(row)]
     frame = stack(filled, columns, interval if points is None else wald(points, interval))
     if "p_value" in columns:
-        frame.attrs["tests"] = ASYMPTOTIC
+        frame.attrs |= {name: made["fixed"].attrs[name] for name in ("tests", "interval")}
     if exponentiate:
         _exponentiate(frame)
     return frame if conf_int else frame.drop(columns=["conf_low", "conf_high"])
@@ -120,13 +123,14 @@ def _check_effect(effect: str) -> None:
     )
 
 
-def _fixed(fit: Fitted, interval: Interval) -> pd.DataFrame:
+def _fixed(fit: Fitted, interval: Interval, df: Freedom | None) -> pd.DataFrame:
     """Take the fixed effects."""
-    return fixef(fit, ci_prob=interval.probability, ci_kind=interval.kind).assign(group=None, level=None)
+    return fixef(fit, df=df, ci_prob=interval.probability, ci_kind=interval.kind).assign(group=None, level=None)
 
 
-def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
-    """Summarise standard deviations and correlations under broom.mixed's names."""
+def _parameters(fit: Fitted, interval: Interval, df: Freedom | None) -> pd.DataFrame:
+    """Summarise standard deviations and correlations under broom.mixed's names, which have no degrees of freedom."""
+    del df
     known, rows = values_of(fit), []
     for block in fit.model.design.blocks:
         names = [f"sd__{term}" for term in block.terms]
@@ -146,8 +150,9 @@ def _parameters(fit: Fitted, interval: Interval) -> pd.DataFrame:
     return frame
 
 
-def _values(fit: Fitted, interval: Interval) -> pd.DataFrame:
-    """Take the group effects."""
+def _values(fit: Fitted, interval: Interval, df: Freedom | None) -> pd.DataFrame:
+    """Take the group effects, which have no degrees of freedom."""
+    del df
     names = {"grpvar": "group", "grp": "level", "condval": "estimate", "condsd": "std_error"}
     return ranef(fit, ci_prob=interval.probability, ci_kind=interval.kind).rename(columns=names)
 
@@ -162,7 +167,7 @@ def _deviation_errors(design: Design, points: PointEstimates, n_rows: int) -> Ar
     return np.concatenate([known, np.full(n_rows - len(known), np.nan)])
 
 
-_KINDS: dict[str, Callable[[Fitted, Interval], pd.DataFrame]] = {
+_KINDS: dict[str, Callable[[Fitted, Interval, Freedom | None], pd.DataFrame]] = {
     "fixed": _fixed,
     "ran_pars": _parameters,
     "ran_vals": _values,

@@ -55,7 +55,7 @@ def log_likelihood(fit: Fitted, *, thin: int = 1) -> "xarray.DataArray":
     posterior, draws = posterior_of(fit), draws_of(fit)
     chains, length = draws.chains, draws.length
     n = len(fit.model.design.response)
-    _check_size(n, chains, length, thin)
+    check_size(n, chains, length, thin, "the log-likelihood")
     kept = np.arange(chains * length).reshape(chains, length)[:, ::thin]
     values = np.empty((kept.size, n))
     for rows, block in log_likelihood_blocks(fit.model, draws.take(kept.ravel())):
@@ -109,14 +109,20 @@ def log_likelihood_blocks(
         yield rows, observed_log_density(family, design, places, mean, parameters)
 
 
-def _check_size(n: int, chains: int, length: int, thin: int) -> None:
-    if thin < 1:
+def check_size(n: int, chains: int, length: int, thin: int, what: str) -> None:
+    """Refuse to thin by what is no number, and values of so many rows and draws that they fill the memory.
+
+    Raises
+    ------
+    DataError
+    """
+    if type(thin) is not int or thin < 1:
         raise DataError(f"thin={thin!r} is out of range.", "thin is a whole number of at least 1.", "Leave it out.")
     size = 8 * n * chains * len(range(0, length, thin))
     if size > LARGEST_LOG_LIKELIHOOD:
         wanted = -(-8 * n * chains * length // LARGEST_LOG_LIKELIHOOD)
         raise DataError(
-            f"the log-likelihood of {n:,} rows and {size // (8 * n):,} draws takes {size / 2**30:.1f} GiB.",
+            f"{what} of {n:,} rows and {size // (8 * n):,} draws takes {size / 2**30:.1f} GiB.",
             f"It may take {LARGEST_LOG_LIKELIHOOD / 2**30:g} GiB, since ArviZ copies it several times.",
             f"loo(fit) works by blocks of rows and needs none of it; or keep fewer draws with thin={wanted}.",
         )

@@ -351,7 +351,7 @@ def _moments(model: Model, draws: Draws, slot: str, mean: str, sd: str) -> tuple
         raise DataError(
             f"new levels of '{slot}' cannot be drawn: its prior is {prior}.",
             "New levels are drawn from a Normal prior of the group's effects.",
-            "Leave the rows with new levels out (of simulate(): write effects='kept'), or choose a Normal prior.",
+            "Leave the rows with new levels out (of simulate(): write use_u=True), or choose a Normal prior.",
         )
 
     def known(name: str, what: str) -> Array:

@@ -181,23 +181,13 @@ def check_of_rows(check: Predictive, rows: np.ndarray) -> Predictive:
 def _check(kind: Literal["prior", "posterior"], model: Model, draws: Draws, rng: np.random.Generator) -> Predictive:
     """Draw one response for each draw of the parameters."""
     design, family = model.design, model.family
-    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        means, parameters = at_rows(gather(model, draws), design, family, slice(None))
-    found = []
-    for place, mean in enumerate(means):
-        try:
-            drawn = _draw_once(model, rng, mean, {name: values[place] for name, values in parameters.items()})
-        except ValueError:  # numpy's, of a mean that the family cannot have
-            continue
-        if np.isfinite(drawn).all():
-            found.append(drawn)
-    if not found:
+    _, replicates = draw_replicates(model, draws, rng)
+    if not len(replicates):
         raise PriorError(
-            f"none of {len(means):,} {kind} draws has a mean that a {family.name} response can have.",
+            f"none of {len(draws):,} {kind} draws has a mean that a {family.name} response can have.",
             "A probability lies between 0 and 1, and the mean of a count is finite and not negative.",
             "Give the coefficients narrower priors, or choose another link.",
         )
-    replicates = np.array(found)
     levels = design.levels if design.is_per_level else ()
     return Predictive(
         kind=kind,
@@ -205,11 +195,34 @@ def _check(kind: Literal["prior", "posterior"], model: Model, draws: Draws, rng:
         discrete=FAMILIES[family.name].support != "real",
         observed=design.response,
         replicates=replicates,
-        impossible=len(means) - len(replicates),
+        impossible=len(draws) - len(replicates),
         table=_statistics(design.response, replicates, levels),
         index=model.index[design.rows],
         levels=levels,
     )
+
+
+def draw_replicates(model: Model, draws: Draws, rng: np.random.Generator) -> tuple[np.ndarray, Array]:
+    """Draw one response of all rows for each draw of the parameters.
+
+    Returns
+    -------
+    places : ndarray of int, shape (m,)
+        The draws that have one: those whose mean the family can have.
+    replicates : ndarray of float, shape (m, n)
+    """
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        means, parameters = at_rows(gather(model, draws), model.design, model.family, slice(None))
+    found = {}
+    for place, mean in enumerate(means):
+        try:
+            drawn = _draw_once(model, rng, mean, {name: values[place] for name, values in parameters.items()})
+        except ValueError:  # numpy's, of a mean that the family cannot have
+            continue
+        if np.isfinite(drawn).all():
+            found[place] = drawn
+    replicates = np.array(list(found.values())).reshape(len(found), len(model.design.response))
+    return np.array(list(found), dtype=np.int64), replicates
 
 
 def _draw_once(model: Model, rng: np.random.Generator, mean: Array, parameters: Mapping[str, Array]) -> Array:

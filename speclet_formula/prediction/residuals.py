@@ -31,8 +31,6 @@ from speclet_formula.prediction.responses import draw_rows
 
 if TYPE_CHECKING:
     from speclet_formula.posterior import Fit, PointFit
-if TYPE_CHECKING:
-    from speclet_formula.posterior import Fit, PointFit
 
 TYPES = ("response", "pearson", "deviance", "quantile")
 FEWEST_REPLICATES = 1000  # a point fit is one draw, from which so many responses are drawn
@@ -155,12 +153,7 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
             f"Types: {', '.join(TYPES)}.",
             f"Nearest: '{near}'." if near else "Leave type= out for observation minus mean.",
         )
-    if design.limits is not None:
-        raise EstimateError(
-            f"'{design.response_name}' is censored or truncated, so that it has no residuals here.",
-            "Residuals are of responses that were seen as they are.",
-            "Compare the observed response with simulate(fit) instead.",
-        )
+    refuse_limited(design)
     if is_unordered(family):
         raise EstimateError(
             f"the levels of '{design.response_name}' have no order, so that a response has no residual.",
@@ -178,6 +171,16 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
             f"the family '{family.name}' has no deviance.",
             f"Families with one: {families_with('deviance')}.",
             "Write type='quantile', which every family has.",
+        )
+
+
+def refuse_limited(design: Design) -> None:
+    """Raise an EstimateError for a response that was not seen as it is."""
+    if design.limits is not None:
+        raise EstimateError(
+            f"'{design.response_name}' is censored or truncated, so that it has no residuals here.",
+            "Residuals are of responses that were seen as they are.",
+            "Compare the observed response with simulate(fit) instead.",
         )
 
 

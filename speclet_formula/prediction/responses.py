@@ -55,7 +55,7 @@ def simulate_responses(
         Number of new responses, each of all rows.
     use_u : bool
         Group effects: False draws new ones for each response from their estimated distribution, as R's `simulate` and
-        `bootMer` (`use.u=FALSE`, `re.form=NA`), so that the responses differ as those of other levels would. "kept"
+        `bootMer` (`use.u=FALSE`, `re.form=NA`), so that the responses differ as those of other levels would. True
         uses the fitted ones (`use.u=TRUE`, `re.form=NULL`): other measurements of the same levels, as brms'
         `posterior_predict`.
     random_seed : int, optional
@@ -92,10 +92,10 @@ def simulate_responses(
         )
     require_rows(fit.model.design, "simulate()")
     rng = generator(random_seed)
-    parameters = _parameters(fit, nsim, use_u, rng)
+    parameters = response_parameters(fit, nsim, use_u, rng)
     drawn: dict[str, Any] = {}
     for number in range(1, nsim + 1):
-        response = _one_response(fit, _draw_of(parameters, number - 1), rng)
+        response = _as_given(fit.model, _one_response(fit, _draw_of(parameters, number - 1), rng))
         if response.ndim == 1:
             drawn[f"sim_{number}"] = response
         else:
@@ -103,6 +103,29 @@ def simulate_responses(
             drawn |= dict(zip(names, response.T, strict=True))
     labels = fit.model.index[fit.model.design.rows]
     return pd.DataFrame(drawn, index=labels.rename(labels.name or "row"))
+
+
+def draw_design_response(fit: "PointFit", rng: np.random.Generator, *, use_u: bool = False) -> Array:
+    """Draw one new response of all rows as a design has it: successes of trials, the levels' places.
+
+    Parameters
+    ----------
+    fit : PointFit
+        Without merged rows.
+    rng : numpy.random.Generator
+    use_u : bool
+        As in `simulate_responses`.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+
+    Raises
+    ------
+    DataError
+        The family cannot have such means.
+    """
+    return _one_response(fit, response_parameters(fit, 1, use_u, rng), rng)
 
 
 def draw_rows(
@@ -227,8 +250,8 @@ def observed_columns(response: DrawnResponse, drawn: np.ndarray) -> dict[str, An
     return {response.column: np.clip(drawn, response.lowest, response.highest), response.status: status}
 
 
-def _parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Generator) -> ModelDraws:
-    """Return the parameters of each response."""
+def response_parameters(fit: "Fit | PointFit", nsim: int, use_u: bool, rng: np.random.Generator) -> ModelDraws:
+    """Return the parameters of each of so many new responses, of new levels unless `use_u`."""
     points, model = points_of(fit), fit.model
     if points is not None:
         alone = _draw_of(gather(model, values_of(fit)), np.zeros(nsim, dtype=int))
@@ -259,18 +282,23 @@ def _draw_of(drawn: ModelDraws, place: int | np.ndarray) -> ModelDraws:
     )
 
 
-def _one_response(fit: "Fit | PointFit", drawn: ModelDraws, rng: np.random.Generator) -> np.ndarray | pd.Categorical:
-    """Draw a response of all rows from one draw of the parameters."""
+def _one_response(fit: "Fit | PointFit", drawn: ModelDraws, rng: np.random.Generator) -> Array:
+    """Draw a response of all rows from one draw of the parameters, as the design has it."""
     design, family = fit.model.design, fit.model.family
     every = slice(0, len(design.rows))
     mean, parameters = at_rows(drawn, design, family, every)
     if design.limits is not None and design.limits.status is None:
         single = {name: values[0] for name, values in parameters.items()}
         return draw_between(family, rng, mean[0], single, design.limits, weights=design.weights)
-    response = draw_rows(family, design, every, mean, parameters, rng)[0]
+    return np.asarray(draw_rows(family, design, every, mean, parameters, rng)[0])
+
+
+def _as_given(model: Model, response: Array) -> Array | pd.Categorical:
+    """Return a response as the formula names it: shares of weighted proportions, the levels of an ordinal one."""
+    design, family = model.design, model.family
     if has_levels(family) and response.ndim == 1:
         return pd.Categorical.from_codes(response.astype(np.int64), list(design.levels), ordered=is_ordinal(family))
-    by_share = FAMILIES[family.name].weights == "trials" and fit.model.weights is not None
+    by_share = FAMILIES[family.name].weights == "trials" and model.weights is not None
     if not by_share or design.trials is None:
         return response
     return np.asarray(response / np.maximum(design.trials, 1))  # 0 of 0 is written as 0

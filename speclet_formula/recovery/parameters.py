@@ -188,7 +188,8 @@ def _verdict(masses: tuple[bool, bool], contraction: float, *, failed: bool, bou
 
 def _predictor_scalars(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
     """Return the scalar parameters of one linear predictor."""
-    terms = [term for term in predictor.fixed if len(term.columns) <= MANY_CELLS]
+    many = [term.name for term in _terms_of_many_cells(predictor)]
+    terms = [term for term in predictor.fixed if term.name not in many]
     scalars = [scalar for term in terms for scalar in _coefficients(model.design, predictor, term, draws, priors)]
     scalars += _means(model, predictor, draws, priors)
     for block in predictor.groups:
@@ -208,9 +209,19 @@ def _thresholds(model: Model, draws: Draws, priors: Mapping[str, Prior]) -> list
 
 
 def many_cells(model: Model) -> tuple[tuple[Predictor, FixedTerm], ...]:
-    """Return the fixed factors with so many coefficients that they are summarised like a block."""
-    terms = ((predictor, term) for predictor in model.design.predictors for term in predictor.fixed)
-    return tuple((predictor, term) for predictor, term in terms if len(term.columns) > MANY_CELLS)
+    """Return the fixed factors with so many coefficients that they are summarised like a block, one for each level."""
+    return tuple((side, term) for side in model.design.predictors for term in _terms_of_many_cells(side))
+
+
+def _terms_of_many_cells(predictor: Predictor) -> list[FixedTerm]:
+    """Return those of one linear predictor; coefficients of another coding, such as polynomials, are of no level."""
+    coded = predictor.recipe.fixed.coded
+    terms = predictor.fixed[len(predictor.fixed) - len(coded) :]
+    return [
+        term
+        for term, factors in zip(terms, coded, strict=True)
+        if len(term.columns) > MANY_CELLS and not any(one.coding and not one.full for one in factors)
+    ]
 
 
 def _sd_of(prior: Any, dimension: int = 2) -> float:

@@ -159,7 +159,8 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
     interval = frame.attrs.get("interval", "none")
     if "conf_low" in header:
         bounded = "" if interval == "none" else f"conf_low and conf_high bound the {interval}."
-        without = frame["conf_low"].isna().any() and (interval == "none" or "Wald" in interval)
+        of_points = any(name in interval for name in ("none", "Wald", "t interval"))
+        without = frame["conf_low"].isna().any() and of_points
         note = " ".join(filter(None, (note, bounded, UNBOUNDED if without else "")))
     return Table(caption, header, tuple(zip(*columns, strict=True)), labels, note)
 

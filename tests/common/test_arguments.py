@@ -57,7 +57,8 @@ CASES = [
     (
         {"drws": 10},
         sf.SamplingError,
-        f"{LMER}drws=.\nArguments: formula, data, method, priors, weights, missing, functions, draws, tune, chains, "
+        f"{LMER}drws=.\nArguments: formula, data, method, priors, weights, missing, functions, contrasts, draws, tune, "
+        "chains, "
         "cores, target_accept, random_seed, progress, sampler, keep, nAGQ.\nNearest: draws=.",
     ),
 ]
@@ -88,7 +89,7 @@ def test_what_goes_by_name_is_said(call, message):
         call()
     assert str(caught.value) == (
         f"{message}\nBy place: formula, data. "
-        "By name: family=, link=, method=, priors=, weights=, missing=, functions=.\n"
+        "By name: family=, link=, method=, priors=, weights=, missing=, functions=, contrasts=.\n"
         "Write what comes after data by name, for example family='poisson'."
     )
 
@@ -103,7 +104,8 @@ def test_what_goes_by_name_is_said(call, message):
         ),
         (
             lambda fit: sf.confint(fit, "profile", 0.9),
-            "sf.confint(): too many positional arguments.\nBy place: fit, method. By name: ci_prob=, ci_kind=.\n"
+            "sf.confint(): too many positional arguments.\nBy place: fit, method. By name: df=, ci_prob=, ci_kind=, "
+            "nsim=, interval=, random_seed=, cores=.\n"
             "Write what comes after method by name, for example ci_prob=0.9.",
         ),
         (
@@ -133,7 +135,7 @@ def test_what_goes_by_name_is_said(call, message):
         ),
         (
             lambda fit: sf.anova(fit, fit, refit=False),
-            "sf.anova() has no argument refit=.\nIt has no arguments by name.\nLeave refit= out.",
+            "sf.anova() has no argument refit=.\nArguments: nsim, random_seed, cores, progress.\nLeave refit= out.",
         ),
     ],
 )
@@ -250,9 +252,13 @@ def test_functions_are_functions_by_name(call, functions, problem):
     )
 
 
-MODEL_SETTINGS = "data, family, link, priors, weights, missing, functions"
+OF_STUDY = "Of Model there are family, link, priors, weights, functions; of fit method, draws, tune, chains, "
+MODEL_SETTINGS = "data, family, link, priors, weights, missing, functions, contrasts"
 FIT_SETTINGS = "draws, tune, chains, cores, target_accept, random_seed, progress, sampler, keep, nAGQ"
-OF_MODEL = "Of Model there are family, link, priors, weights, missing, functions; of fit method, draws, tune, chains, "
+OF_MODEL = (
+    "Of Model there are family, link, priors, weights, missing, functions, contrasts; of fit method, draws, tune, "
+    "chains, "
+)
 STUDY = "sf.study() has no argument "
 STUDY_ARGUMENTS = "formula, data, truth, nsim, fitted_formula, use_u, reml, random_seed, cores, progress, folder"
 
@@ -312,8 +318,7 @@ STUDY_ARGUMENTS = "formula, data, truth, nsim, fitted_formula, use_u, reml, rand
         ),
         (
             lambda _: sf.calibrate("y ~ 1", DATA, REML=False),
-            f"there is no setting 'REML'.\n{OF_MODEL.replace('missing, ', '')}target_accept, sampler, keep, nAGQ.\n"
-            "Leave it out.",
+            f"there is no setting 'REML'.\n{OF_STUDY}target_accept, sampler, keep, nAGQ.\nLeave it out.",
         ),
         (
             lambda _: sf.study("y ~ 1", DATA, {}, lme4=True),

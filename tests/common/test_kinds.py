@@ -15,6 +15,7 @@ from tests.fakes import crossed_fit
 OWN_WORDS = {
     "anova", "calibrate", "compare", "diagnose", "fit_by", "from_bambi", "glmer", "lmer", "plot", "power",
     "read_fold_changes", "read_screen", "render_table", "report", "scan", "simulate", "simulate_screen", "study",
+    "table",
 }  # fmt: skip
 VERBS = sorted(name for name in sf.__all__ if inspect.isfunction(getattr(sf, name)) and name not in OWN_WORDS)
 
@@ -36,7 +37,7 @@ def _right(verb):
     by_verb = {
         "equation": {"text", "list", "model"}, "spelling": {"text", "list", "model"}, "refit": {"fit", "model"},
         "update": {"fit", "model", "text", "list"}, "plot_pareto_k": {"fit"}, "recover": {"fit", "dict"},
-        "plot_recoveries": {"dict"},
+        "plot_recoveries": {"dict"}, "glance": {"fit", "dict"},
     }  # fmt: skip
     tables = {"table", "effects", "matrix"}
     return by_verb.get(verb, {"table"} if first in tables else by_name.get(first, set()))

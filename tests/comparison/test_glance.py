@@ -1,9 +1,11 @@
 """One row equals broom.mixed's."""
 
+import numpy as np
 import pytest
 
 import speclet_formula as sf
-from tests.fakes import crossed_fit
+from speclet_formula.errors import ComparisonError
+from tests.fakes import correlated_fit, crossed_fit, sleepstudy_data
 from tests.rdata import answers, fit_of
 
 
@@ -33,3 +35,43 @@ def test_a_point_fit_has_no_leave_one_out():
         "It is made from draws; glance(fit) has logLik, AIC and BIC of such a fit.\n"
         "Leave loo= out, or fit the model with method='exact' or 'hmc'."
     )
+
+
+def test_several_fits_are_ranked_by_aic():
+    """AIC weights are exp(-dAIC / 2) over their sum."""
+    data = sleepstudy_data()
+    formulas = {"null": "Reaction ~ 1", "days": "Reaction ~ Days", "square": "Reaction ~ Days + I(Days**2)"}
+    fits = {name: sf.lmer(formula, data, method="ml") for name, formula in formulas.items()}
+    table = sf.glance(fits)
+    assert table.index.name == "model"
+    assert table["AIC"].is_monotonic_increasing
+    aic = np.array([fits[name].aic for name in table.index])
+    np.testing.assert_allclose(table["dAIC"], aic - aic.min())
+    np.testing.assert_allclose(
+        table["AIC_weight"], np.exp(-aic / 2 + aic.min() / 2) / np.exp((aic.min() - aic) / 2).sum()
+    )
+    assert table["dBIC"].min() == 0
+
+
+def test_reml_likelihoods_of_different_fixed_effects_get_no_differences():
+    data = sleepstudy_data()
+    fits = {text: sf.lmer(f"Reaction ~ {text} + (1 | Subject)", data, method="reml") for text in ("1", "Days")}
+    table = sf.glance(fits)
+    assert table[["dAIC", "dBIC", "AIC_weight"]].isna().all(axis=None)
+    assert "fit the models with method='ml'" in table.attrs["note"]
+    same = {
+        name: sf.lmer(f"Reaction ~ Days + {name}", data, method="reml")
+        for name in ("(1 | Subject)", "(Days || Subject)")
+    }
+    assert sf.glance(same)["dAIC"].notna().all()
+
+
+def test_what_cannot_stand_in_one_table_is_refused():
+    data = sleepstudy_data()
+    fit = sf.lmer("Reaction ~ Days + (1 | Subject)", data, method="ml")
+    with pytest.raises(ComparisonError, match="some fits have draws, and others have none"):
+        sf.glance({"a": fit, "b": correlated_fit()})
+    with pytest.raises(ComparisonError, match="'b' is no fit"):
+        sf.glance({"a": fit, "b": "y ~ x"})
+    with pytest.raises(ComparisonError):
+        sf.glance({"a": fit, "b": sf.lmer("Reaction ~ Days", data.head(100), method="ml")})

@@ -4,9 +4,10 @@ import pytest
 
 from speclet_formula.errors import FormulaError
 from speclet_formula.formula.parse import parse_formula
+from speclet_formula.formula.refusals import alphabetical
 from speclet_formula.formula.terms import FUNCTIONS
 
-CALLABLE = ", ".join(sorted(FUNCTIONS, key=str.lower))
+CALLABLE = ", ".join(sorted(FUNCTIONS, key=alphabetical))
 
 
 def each_message(table):

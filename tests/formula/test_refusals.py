@@ -205,9 +205,6 @@ def test_messages(message):
 
 # Each block is a formula and the last line of its message; the columns are y, x and g.
 REMEDIES = r"""
-y ~ C(x)
-Write factor(x), or relevel(x, 'control') for another reference.
-
 y ~ as.factor(x)
 Write factor(x).
 
@@ -221,25 +218,28 @@ y ~ ordered(x)
 Order it before the fit: data['x'] = pandas.Categorical(data['x'], categories=[...], ordered=True).
 
 y ~ contr.sum(x)
-Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+Write C(x, sum).
 
 y ~ contr.treatment(x)
-Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+Write factor(x), or relevel(x, 'control') for another reference.
 
 y ~ contr.helmert(x)
-Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+Write C(x, helmert).
 
 y ~ contr.poly(x)
-Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+Write C(x, poly).
+
+y ~ contr.sdif(x)
+Write C(x, sdif).
 
 y ~ Treatment(x)
-Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+Write factor(x), or relevel(x, 'control') for another reference.
 
 y ~ Sum(x)
-Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+Write C(x, sum).
 
 y ~ S(x)
-Order the categories: pandas.Categorical(column, categories=['control', ...]), or write relevel(x, 'control').
+Write C(x, sum).
 
 y ~ T(x)
 Write factor(x), or relevel(x, 'control') for another reference.

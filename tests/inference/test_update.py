@@ -113,5 +113,5 @@ def test_messages(data):
         sf.update(sf.Model("y ~ x", data), ". ~ .", familly="poisson")
     assert str(error.value) == (
         "update() of a model has no argument familly=.\n"
-        "Arguments: data, family, link, priors, weights, missing, functions.\nNearest: family=."
+        "Arguments: data, family, link, priors, weights, missing, functions, contrasts.\nNearest: family=."
     )

@@ -13,31 +13,34 @@ import speclet_formula as sf
 FOLDER = Path(__file__).resolve().parents[1] / "data" / "r"
 ANSWERS = json.loads((FOLDER / "emmeans.json").read_text())["answers"]
 COLUMNS = {"value": "estimate", "SE": "std_error", "conf_low": "conf_low", "conf_high": "conf_high"}
+# As the script asked: normal quantiles and no adjustment; those of t and several tests are in test_against_lmertest.
+Z = {"ci_prob": 0.89, "df": "asymptotic"}
+NONE = {"adjust": "none"}
 CALLS = {
-    "means f": lambda fit: sf.marginal_means(fit, "f", ci_prob=0.89),
-    "means h": lambda fit: sf.marginal_means(fit, "h", ci_prob=0.89),
-    "means k": lambda fit: sf.marginal_means(fit, "k", ci_prob=0.89),
-    "means f at x": lambda fit: sf.marginal_means(fit, "f", at={"x": 2}, ci_prob=0.89),
-    "means f by h": lambda fit: sf.marginal_means(fit, "f", by="h", ci_prob=0.89),
-    "means f h": lambda fit: sf.marginal_means(fit, ["f", "h"], ci_prob=0.89),
-    "means h x": lambda fit: sf.marginal_means(fit, ["h", "x"], at={"x": [1, 3]}, ci_prob=0.89),
-    "pairs f": lambda fit: sf.pairs(sf.marginal_means(fit, "f", ci_prob=0.89)),
-    "pairs f by h": lambda fit: sf.pairs(sf.marginal_means(fit, "f", by="h", ci_prob=0.89)),
-    "reference f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", ci_prob=0.89), "reference"),
-    "consec f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", ci_prob=0.89), "consec"),
-    "eff f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", ci_prob=0.89), "eff"),
-    "consec response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response", ci_prob=0.89), "consec"),
-    "eff response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response", ci_prob=0.89), "eff"),
+    "means f": lambda fit: sf.marginal_means(fit, "f", **Z),
+    "means h": lambda fit: sf.marginal_means(fit, "h", **Z),
+    "means k": lambda fit: sf.marginal_means(fit, "k", **Z),
+    "means f at x": lambda fit: sf.marginal_means(fit, "f", at={"x": 2}, **Z),
+    "means f by h": lambda fit: sf.marginal_means(fit, "f", by="h", **Z),
+    "means f h": lambda fit: sf.marginal_means(fit, ["f", "h"], **Z),
+    "means h x": lambda fit: sf.marginal_means(fit, ["h", "x"], at={"x": [1, 3]}, **Z),
+    "pairs f": lambda fit: sf.pairs(sf.marginal_means(fit, "f", **Z), **NONE),
+    "pairs f by h": lambda fit: sf.pairs(sf.marginal_means(fit, "f", by="h", **Z), **NONE),
+    "reference f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", **Z), "reference", **NONE),
+    "consec f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", **Z), "consec", **NONE),
+    "eff f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", **Z), "eff", **NONE),
+    "consec response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response", **Z), "consec", **NONE),
+    "eff response f": lambda fit: sf.contrasts(sf.marginal_means(fit, "f", type="response", **Z), "eff", **NONE),
     "weights f": lambda fit: sf.contrasts(
-        sf.marginal_means(fit, "f", ci_prob=0.89), {"w against the rest": {"w": 1, "v": -0.5, "u": -0.5}}
+        sf.marginal_means(fit, "f", **Z), {"w against the rest": {"w": 1, "v": -0.5, "u": -0.5}}
     ),
-    "response f": lambda fit: sf.marginal_means(fit, "f", type="response", ci_prob=0.89),
-    "pairs response f": lambda fit: sf.pairs(sf.marginal_means(fit, "f", type="response", ci_prob=0.89)),
-    "slopes x": lambda fit: sf.slopes(fit, "x", ci_prob=0.89),
-    "slopes x by f": lambda fit: sf.slopes(fit, "x", by="f", ci_prob=0.89),
-    "slopes x by h": lambda fit: sf.slopes(fit, "x", by="h", ci_prob=0.89),
-    "pairs slopes x by f": lambda fit: sf.pairs(sf.slopes(fit, "x", by="f", ci_prob=0.89)),
-    "slopes response x by f": lambda fit: sf.slopes(fit, "x", by="f", type="response", ci_prob=0.89),
+    "response f": lambda fit: sf.marginal_means(fit, "f", type="response", **Z),
+    "pairs response f": lambda fit: sf.pairs(sf.marginal_means(fit, "f", type="response", **Z), **NONE),
+    "slopes x": lambda fit: sf.slopes(fit, "x", **Z),
+    "slopes x by f": lambda fit: sf.slopes(fit, "x", by="f", **Z),
+    "slopes x by h": lambda fit: sf.slopes(fit, "x", by="h", **Z),
+    "pairs slopes x by f": lambda fit: sf.pairs(sf.slopes(fit, "x", by="f", **Z), **NONE),
+    "slopes response x by f": lambda fit: sf.slopes(fit, "x", by="f", type="response", **Z),
 }
 
 

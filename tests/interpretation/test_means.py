@@ -141,10 +141,10 @@ def test_differences_of_logarithms_are_ratios_and_others_stay():
     found = sf.pairs(sf.marginal_means(logarithms, "f", type="response"))
     assert found.table.loc[0, "contrast"] == "hi / lo"
     assert found.table.loc[0, "estimate"] == pytest.approx(0.987098363, rel=1e-8)
-    assert found.sentence == "Ratios of: Marginal means of y + 5 by f. Tests are asymptotic (z)."
+    assert found.sentence == "Ratios of: Marginal means of y + 5 by f. Degrees of freedom are Satterthwaite's."
     roots = sf.pairs(sf.marginal_means(sf.lmer("sqrt(y) ~ f", even_table(), method="ml"), "f", type="response"))
     assert (roots.scale, roots.table.loc[0, "contrast"]) == ("link", "hi - lo")
-    assert roots.sentence == "Differences of: Marginal means of sqrt(y) by f. Tests are asymptotic (z)."
+    assert roots.sentence == "Differences of: Marginal means of sqrt(y) by f. Degrees of freedom are Satterthwaite's."
 
 
 def test_a_quotient_of_columns_is_what_its_logarithm_is_taken_back_to():
@@ -214,21 +214,39 @@ def test_a_covariate_that_an_offset_uses_too_leaves_the_offset_at_its_mean():
     np.testing.assert_allclose(grid[["ex", "z", ".offset."]].iloc[0], [4.925, 1.59333333333, 3.01790843476], rtol=1e-9)
 
 
-def test_tests_of_fits_by_maximum_likelihood_are_said_to_be_asymptotic():
+@pytest.mark.parametrize(
+    ("df", "sentence", "told"),
+    [
+        (
+            None,
+            " Degrees of freedom are Kenward-Roger's.",
+            "statistic is a t value; df and p_value are by Kenward-Roger's method, std_error is adjusted.",
+        ),
+        (
+            "satterthwaite",
+            " Degrees of freedom are Satterthwaite's.",
+            "statistic is a t value; df and p_value are by Satterthwaite's method.",
+        ),
+        (
+            "asymptotic",
+            " Tests are asymptotic (z).",
+            "statistic is a z value; p_value is asymptotic, by the normal distribution.",
+        ),
+    ],
+)
+def test_tests_of_fits_by_maximum_likelihood_say_what_they_are(df, sentence, told):
     fit = sf.lmer("y ~ f", even_table(), method="reml")
-    for found in (
-        sf.pairs(sf.marginal_means(fit, "f")),
-        sf.slopes(sf.lmer("y ~ ex", even_table(), method="reml"), "ex"),
-    ):
-        told = (
-            "statistic is a z value; p_value is asymptotic, by the normal distribution, too small where there are few "
-            "groups."
-        )
+    slope = sf.slopes(sf.lmer("y ~ ex", even_table(), method="reml"), "ex", df=df)
+    for found in (sf.pairs(sf.marginal_means(fit, "f", df=df)), slope):
         assert found.table.attrs["tests"] == told
-        assert found.sentence.endswith(" Tests are asymptotic (z).")
+        assert found.sentence.endswith(sentence)
         assert repr(found).replace("\n", " ").endswith(told)
         assert max(map(len, repr(found).split("\n"))) <= WIDTH
-    by_level = sf.pairs(sf.slopes(sf.lmer("y ~ f*ex", even_table(), method="reml"), "ex", by="f"))
+
+
+def test_it_is_said_once():
+    fit = sf.lmer("y ~ f*ex", even_table(), method="reml")
+    by_level = sf.pairs(sf.slopes(fit, "ex", by="f", df="asymptotic"))
     assert by_level.sentence.count("asymptotic") == 1
     drawn = sf.pairs(sf.marginal_means(fake_fit(Model("y ~ f", data())), "f"))
     assert "tests" not in drawn.table.attrs

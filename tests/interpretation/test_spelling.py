@@ -43,6 +43,13 @@ CASES = {
     "glmmTMB(n ~ 1 + x, data = data, family = poisson(), ziformula = ~1)",
     ("y ~ ns(x, 3) + (1 | g)", "gaussian", "identity", "lme4"): "library(splines)\nlibrary(lme4)\n"
     "lmer(y ~ 1 + ns(x, 3) + (1 | g), data = data)",
+    ("y ~ C(f, Sum) + (C(f, Diff) | g)", "gaussian", "identity", "lme4"): "library(MASS)\nlibrary(lme4)\n"
+    "lmer(y ~ 1 + C(f, contr.sum) + (1 + C(f, contr.sdif) | g), data = data)",
+    ("y ~ C(log(f), poly)", "gaussian", "identity", "brms"): "library(brms)\n"
+    "brm(y ~ 1 + C(log(f), contr.poly), data = data, family = gaussian())",
+    ("y ~ C(f, sum) + C(h, poly) + relevel(k, 'b')", "gaussian", "identity", "bambi"): "import bambi as bmb\n"
+    "# Bambi has no coding poly: sf.to_bambi(model) keeps it\n"
+    'bmb.Model("y ~ 1 + C(f, Sum) + C(h, poly) + C(k, Treatment(\\"b\\"))", data).fit()',
     ("y ~ x; sigma ~ bs(x, 4)", "gaussian", "identity", "brms"): "library(splines)\nlibrary(brms)\n"
     "brm(bf(y ~ 1 + x, sigma ~ 1 + bs(x, 4)), data = data, family = gaussian())",
     ("y ~ x; kappa ~ z", "beta", "logit", "brms"): "library(brms)\n"

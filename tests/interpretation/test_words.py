@@ -43,6 +43,15 @@ DRAWN = "drawn from a normal distribution"
             ],
         ),
         (
+            "y ~ C(f, sum) + C(f, sdif):x",
+            [
+                "y: the response.",
+                "1: an intercept, shared by all rows.",
+                "C(f, sum): a factor, each level but the last compared with the mean of all levels.",
+                "C(f, sdif):x: how the effect of C(f, sdif) changes with x (an interaction).",
+            ],
+        ),
+        (
             "a - b ~ 1; sigma ~ 0 + (0 + x | g)",
             [
                 "a - b: the response, computed from the data.",

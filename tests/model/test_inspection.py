@@ -134,6 +134,12 @@ CASES = {
         "enter as a sum, so that the priors split them. Keep (1 | group) to have its levels shrunk towards each "
         "other, or group to compare them one by one.",
     ),
+    "y ~ C(group, sum) + (1 | group)": (
+        "fixed_and_group",
+        "'group' is both a fixed term and a grouping factor. Each of its levels has two coefficients that only "
+        "enter as a sum, so that the priors split them. Keep (1 | group) to have its levels shrunk towards each "
+        "other, or group to compare them one by one.",
+    ),
     "y ~ x + (1 + age | group)": (
         "slope_constant_within_levels",
         "Within every level of 'group', 'age' is constant. No level shows a slope of its own: its intercept and "

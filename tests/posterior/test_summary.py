@@ -315,10 +315,11 @@ def test_a_t_response_has_a_scale_and_no_residual_deviation():
 
 def test_intervals_of_point_fits_are_of_95_percent_and_named():
     fit = sf.lmer("log_fc ~ x + (1 | gene)", counts_data(), method="reml")
-    frame = sf.fixef(fit)
+    assert sf.fixef(fit).attrs["interval"] == "95% t interval (Satterthwaite)"
+    frame = sf.fixef(fit, df="asymptotic")
     assert frame.attrs["interval"] == "95% Wald interval"
     reach = 1.959963984540054 * frame["std_error"]
     np.testing.assert_allclose(frame["conf_high"] - frame["estimate"], reach, rtol=1e-9)
-    assert sf.fixef(fit, ci_prob=0.5).attrs["interval"] == "50% Wald interval"
+    assert sf.fixef(fit, ci_prob=0.5).attrs["interval"] == "50% t interval (Satterthwaite)"
     assert sf.confint(fit).attrs["interval"] == "95% Wald interval"
     assert sf.fixef(crossed_fit()).attrs["interval"] == "89% equal-tailed interval"

@@ -144,7 +144,7 @@ def test_a_frame_of_a_fit_without_draws_says_why_it_has_no_intervals():
     assert f"\n\n{why}\n" in text
     assert "bound the none" not in text
     text = render_table(sf.tidy(fit))
-    assert "\n\nconf_low and conf_high bound the 95% Wald interval. Standard" in text
+    assert "\n\nconf_low and conf_high bound the 95% t interval (Satterthwaite). Standard" in text
     assert max(map(len, text.split("\n\n")[-1].split("\n"))) <= WIDTH
     assert why.partition(" have")[0] not in render_table(sf.fixef(fit))
 

@@ -5,6 +5,7 @@ import math
 from speclet_formula.families.kernels.special import (
     CLOGLOG,
     INFLATED,
+    LOGIT,
     Array,
     chained,
     compiled,
@@ -36,6 +37,15 @@ def binomial(
 
 @compiled
 def _binomial(link: int, eta: float, successes: float, failures: float) -> tuple[float, float, float, float]:
+    if link == LOGIT:
+        smaller = math.exp(-abs(eta))  # of the odds and their inverse: one power and one logarithm for all
+        size = math.log1p(smaller)
+        p, rest = 1.0 / (1.0 + smaller), smaller / (1.0 + smaller)
+        if eta < 0:
+            p, rest = rest, p
+        bend = (successes + failures) * p * rest
+        value = -successes * (max(-eta, 0.0) + size) - failures * (max(eta, 0.0) + size)
+        return value, successes * rest - failures * p, -bend, -bend * (rest - p)
     value, first, second, third = 0.0, 0.0, 0.0, 0.0
     if successes > 0 or math.isnan(eta):
         a, b, c, d = log_share(link, eta)

@@ -7,7 +7,6 @@ import sys
 import time
 from dataclasses import dataclass
 from itertools import combinations
-from threading import Lock
 
 import numpy as np
 import pandas as pd
@@ -37,7 +36,7 @@ from speclet_formula.inference.exact.density import (
 )
 from speclet_formula.inference.exact.modes import SlopedDensity, climb, find_mode
 from speclet_formula.inference.exact.proposals import draw_more, draw_proposals, metropolis
-from speclet_formula.inference.plans import COSTLY, SamplingPlan, evaluations, time_in_words
+from speclet_formula.inference.plans import COSTLY, LONG, Progress, SamplingPlan, evaluations, time_in_words
 from speclet_formula.model import Model
 from speclet_formula.posterior.convergence import smooth_weights
 from speclet_formula.posterior.diagnostics import MOST_CHECKED, mixed
@@ -51,7 +50,6 @@ FEWEST_WEIGHTS = 30  # whose tail has a shape
 # A residual SD of the mode below this share of what the fixed effects leave is looked at: is there a rest of the
 # response, next to the same, and next to what its own digits round away?
 NO_RESIDUAL, NO_REST, ROUNDED = 1e-5, 1e-8, 32 * np.finfo(float).eps
-LONG = 60.0  # seconds from which on a forecast is said, and then how much is done
 TOLD_AT_ONCE = 50  # evaluations between two looks at how much is done
 DRAWING, POINT_EVALUATIONS = 1.2, 72  # in evaluations, as `costs` has them
 SMALL = 4.0  # how far below an equal share the log of a small SD begins
@@ -130,7 +128,7 @@ def _kept(model: Model, layout: CoefficientLayout, plan: SamplingPlan) -> _Kept:
 
 
 def _sample_variances(
-    marginal: Marginal, starts: np.ndarray, plan: SamplingPlan, rng: np.random.Generator, progress: "_Progress | None"
+    marginal: Marginal, starts: np.ndarray, plan: SamplingPlan, rng: np.random.Generator, progress: Progress | None
 ) -> tuple[np.ndarray, xr.Dataset]:
     """Return draws of theta (chains x draws, d), chain by chain, and how they came about."""
 
@@ -192,24 +190,7 @@ def _sloped(marginal: Marginal) -> SlopedDensity | None:
     return (lambda theta: sloped_log_posterior(marginal, theta)) if _is_costly(marginal) else None
 
 
-class _Progress:
-    """Says on the error stream, tenth by tenth, how much of a long fit is done."""
-
-    def __init__(self, total: float) -> None:
-        self._total, self._done, self._told = total, 0, 0
-        self._begun, self._lock = time.perf_counter(), Lock()
-
-    def add(self, count: int) -> None:
-        """Count evaluations or draws; more than were foreseen leave it at nine tenths."""
-        with self._lock:
-            self._done += count
-            tenths = min(int(10 * self._done / self._total), 9)
-            if tenths > self._told:
-                self._told, passed = tenths, time_in_words(time.perf_counter() - self._begun)
-                print(f"{10 * tenths} % after {passed}", file=sys.stderr, flush=True)
-
-
-def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> _Progress | None:
+def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> Progress | None:
     """Say on the error stream how long a fit of more than a minute will take, and what is quicker; None of others."""
     started = time.perf_counter()
     log_posterior(marginal, start[None])
@@ -226,7 +207,7 @@ def _forecast(marginal: Marginal, start: np.ndarray, plan: SamplingPlan) -> _Pro
         file=sys.stderr,
         flush=True,
     )
-    return _Progress(searching + proposing + draws)
+    return Progress(searching + proposing + draws)
 
 
 def _begun(model: Model, marginal: Marginal) -> tuple[Marginal, np.ndarray]:

@@ -2,7 +2,7 @@
 
 Its state is theta and z, with the coefficients b = m + C'^-1 z. In these coordinates the posterior is nearly the
 Gaussian's marginal of theta times independent normal numbers; what is left is R, the sum over the rows of log density
-less quadratic. So
+less quadratic, and over Student t priors of log density less that of the Normal one in their place. So
 
 * theta moves with z held, to independent proposals, and is accepted by the change of R;
 * z moves along Hamiltonian trajectories that follow the Gaussian part exactly, as rotations, and are kicked by R's
@@ -18,6 +18,7 @@ import numpy as np
 from speclet_formula.inference.algebra.symbolic import Array, compiled
 from speclet_formula.inference.hmc.gaussian import (
     Gaussian,
+    HeavyTails,
     Kernel,
     RowProblem,
     Workspace,
@@ -27,6 +28,26 @@ from speclet_formula.inference.hmc.gaussian import (
     predict,
     settle,
 )
+
+
+@compiled
+def heavier(tails: HeavyTails, b: Array) -> float:
+    """Return by how much Student t priors of coefficients b (p,) exceed the Normal ones, in logs, less a constant."""
+    total = 0.0
+    for h in range(len(tails.places)):
+        square = (b[tails.places[h]] / tails.scales[h]) ** 2
+        total -= 0.5 * (tails.degrees[h] + 1.0) * np.log1p(square / tails.degrees[h])
+        total += 0.5 * tails.precisions[h] * b[tails.places[h]] ** 2
+    return total
+
+
+@compiled
+def add_slopes_of_tails(tails: HeavyTails, b: Array, out: Array) -> None:
+    """Add the slopes of `heavier` by the coefficients to out (p,)."""
+    for h in range(len(tails.places)):
+        k = tails.places[h]
+        force = (tails.degrees[h] + 1.0) / (tails.degrees[h] * tails.scales[h] ** 2 + b[k] ** 2)
+        out[k] += (tails.precisions[h] - force) * b[k]
 
 
 @compiled
@@ -44,7 +65,7 @@ def remainder(
     kernel(work.eta, observed.response, observed.trials, observed.weights, own, work.slopes)
     middle = quadratic.middle
     count, size = middle.shape
-    total = 0.0
+    total = heavier(problem.tails, b)
     for i in range(size):
         total += work.slopes[0, i] - quadratic.value[i]
     for k in range(count):
@@ -55,8 +76,8 @@ def remainder(
 
 
 @compiled
-def uphill(problem: RowProblem, gaussian: Gaussian, work: Workspace) -> None:
-    """Fill work.vector with the gradient of R by z, of the slopes that `remainder` left."""
+def uphill(problem: RowProblem, gaussian: Gaussian, b: Array, work: Workspace) -> None:
+    """Fill work.vector with the gradient of R by z, of the coefficients and slopes that `remainder` left."""
     quadratic, middle = gaussian.quadratic, gaussian.quadratic.middle
     count, size = middle.shape
     for k in range(count):
@@ -64,6 +85,7 @@ def uphill(problem: RowProblem, gaussian: Gaussian, work: Workspace) -> None:
             apart = work.eta[k, i] - middle[k, i]
             work.eta[k, i] = work.slopes[1 + k, i] - quadratic.first[k, i] + quadratic.bend[k, i] * apart
     gather(problem, work.eta, work.vector)
+    add_slopes_of_tails(problem.tails, b, work.vector)
     forward_whole(problem.pattern, gaussian.factor, work.vector, work.inside)
 
 
@@ -152,19 +174,25 @@ def move_theta(
 @compiled
 def follow(
     kernel: Kernel, problem: RowProblem, own: Array, state: ChainState, rng: np.random.Generator, kicks: int,
-    here: Gaussian, work: Workspace,
+    known: bool, here: Gaussian, work: Workspace,
 ) -> float:  # fmt: skip
-    """Follow a trajectory of z from a random velocity, a quarter of a turn long; return its change of energy."""
+    """Follow a trajectory of z from a random velocity, a quarter of a turn long; return its change of energy.
+
+    `known` says that the rows' slopes where it starts are in `work`, as an accepted move of theta leaves them.
+    """
     z, speed, size = state.z, state.speed, len(state.z)
-    before = 0.0
+    if known:
+        state.tried[:] = state.b
+    else:
+        remainder(kernel, problem, own, here, z, state.tried, work)
+    before: float = -state.level[0]
     for k in range(size):
         speed[k] = rng.standard_normal()
         state.start[k] = z[k]
         before += 0.5 * (speed[k] ** 2 + z[k] ** 2)
-    before -= remainder(kernel, problem, own, here, z, state.tried, work)
     step = (0.9 + 0.2 * rng.random()) * 0.5 * np.pi / kicks  # not always the same: no trajectory comes back
     cosine, sine = np.cos(step), np.sin(step)
-    uphill(problem, here, work)
+    uphill(problem, here, state.tried, work)
     level = 0.0
     for _ in range(kicks):
         for k in range(size):
@@ -174,7 +202,7 @@ def follow(
         level = remainder(kernel, problem, own, here, z, state.tried, work)
         if not np.isfinite(level):
             break
-        uphill(problem, here, work)
+        uphill(problem, here, state.tried, work)
         for k in range(size):
             speed[k] += 0.5 * step * work.vector[k]
     change = -level - before
@@ -208,10 +236,12 @@ def run_chain(
     for draw in range(len(kept.places)):
         moved, change = 0, 0.0
         for _ in range(schedule.thin):
+            accepted = False
             for _ in range(schedule.moves):
-                moved += move_theta(kernel, problem, proposals, state, rng, here, there, work)
+                accepted = move_theta(kernel, problem, proposals, state, rng, here, there, work)
+                moved += accepted
             own = proposals.owns[state.place[0]]
-            change = follow(kernel, problem, own, state, rng, schedule.kicks, here, work)
+            change = follow(kernel, problem, own, state, rng, schedule.kicks, accepted, here, work)
         for k in range(len(kept.columns)):
             kept.coefficients[draw, k] = state.b[kept.columns[k]]
         kept.places[draw] = state.place[0]

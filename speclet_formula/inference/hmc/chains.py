@@ -21,7 +21,7 @@ from speclet_formula.inference.hmc.chain import ChainState, KeptDraws, Schedule,
 from speclet_formula.inference.hmc.gaussian import Gaussian, Workspace
 from speclet_formula.inference.hmc.parameters import edges_of
 from speclet_formula.inference.hmc.surrogate import Surrogate, given_of, log_posterior
-from speclet_formula.inference.plans import SamplingPlan, time_in_words
+from speclet_formula.inference.plans import LONG, Progress, SamplingPlan, time_in_words
 from speclet_formula.posterior.diagnostics import mixed
 
 ROUND, GOOD = 400, 0.6  # proposals in each round of fitting, and the efficiency that ends it
@@ -35,7 +35,6 @@ FIRST_MOVES, MOST_MOVES = 2, 8
 ACCEPTED = 0.8  # proposals of theta that are to be accepted in each round
 RARELY = 0.7  # of the proposals accepted: below it they are fitted to the chains' own theta too
 MOST_THINNED = 8
-LONG = 60.0  # seconds from which on a forecast is said
 SEGMENT = 0.5  # seconds of compiled work between two looks at an interrupt
 
 
@@ -63,10 +62,17 @@ class ChainDraws:
         theta, coefficients, energy = (np.concatenate(pair, axis=1) for pair in pairs)
         return ChainDraws(theta, coefficients, self.columns, energy)
 
+    def only(self, columns: np.ndarray) -> "ChainDraws":
+        """Return the draws of some of the coefficients (k,), which are in order, as they are here."""
+        if len(columns) == len(self.columns):
+            return self
+        kept = self.coefficients[:, :, np.isin(self.columns, columns)]
+        return ChainDraws(self.theta, kept, columns, self.energy)
+
     @property
     def accepted(self) -> float:
         """The share of trajectories that were accepted, as their changes of energy say."""
-        return float(np.minimum(1.0, np.exp(-self.energy[:, :, 1])).mean())
+        return float(np.exp(np.minimum(0.0, -self.energy[:, :, 1])).mean())
 
     @property
     def moved(self) -> float:
@@ -81,13 +87,14 @@ class Chains:
         self.surrogate, self.plan, self.rng = surrogate, plan, rng
         self.kicks = FIRST_KICKS[len(surrogate.order) >= COSTLY]
         self.moves, self.thin = FIRST_MOVES if len(theta) else 0, 1
-        self.per_draw = 0.0  # seconds of each round of one chain
+        self.per_round = 0.0  # seconds of each round of one chain
         self._generators = rng.spawn(plan.chains)
         size = surrogate.problem.pattern.size
         self._z = [generator.standard_normal(size) for generator in self._generators]
         self._theta = np.tile(theta, (plan.chains, 1))
         self._mixture: Mixture | None = None
         self._stop = threading.Event()
+        self._progress: Progress | None = None
         if not np.isfinite(self._density(theta[None]))[0]:
             raise NoStartError(
                 "no Gaussian comes near the posterior: its density is zero or infinite where it was looked for.",
@@ -134,37 +141,46 @@ class Chains:
         columns : ndarray of int, shape (k,)
             Places among the coefficients of all linear predictors, in their own order.
         """
-        self._forecast()
-        found = self._run(self.plan.draws, columns)
-        while self.thin < MOST_THINNED and not self._agree(found):
-            found = found.joined(self._run(self.plan.draws, columns)).every(2)
+        leading, effects = self._judged()
+        drawn = np.union1d(columns, np.concatenate([leading, effects]))  # what is kept does not decide how far to go
+        self._progress = self._forecast("")
+        found = self._run(self.plan.draws, drawn)
+        while self.thin < MOST_THINNED and not self._agree(found, leading, effects):
+            self._progress = self._forecast("The chains do not agree yet. ")
+            found = found.joined(self._run(self.plan.draws, drawn)).every(2)
             self.thin *= 2
-        return found
+        return found.only(columns)
 
-    def _forecast(self) -> None:
-        """Say on the error stream how long draws of more than a minute will take."""
+    def _forecast(self, why: str) -> Progress | None:
+        """Say on the error stream how long draws of more than a minute will take; None of others."""
         busy = min(self.plan.cores, self.plan.chains)
-        seconds = self.per_draw * self.plan.draws * self.plan.chains / busy
-        if self.plan.progress and seconds > LONG:
-            print(
-                f"{self.plan.draws * self.plan.chains:,} draws from this posterior take {time_in_words(seconds)}. "
-                "Fewer draws (draws=, chains=) take less in proportion. progress=False hides this line.",
-                file=sys.stderr,
-                flush=True,
-            )
+        seconds = self.per_round * self.thin * self.plan.draws * self.plan.chains / busy
+        if not (self.plan.progress and seconds > LONG):
+            return None
+        print(
+            f"{why}{self.plan.draws * self.plan.chains:,} draws from this posterior take {time_in_words(seconds)}. "
+            "Fewer draws (draws=, chains=) take less in proportion. progress=False hides these lines.",
+            file=sys.stderr,
+            flush=True,
+        )
+        return Progress(self.plan.draws * self.plan.chains)
 
-    def _agree(self, draws: ChainDraws) -> bool:
-        """Whether theta, fixed effects and group means are judged good, with some room for what follows from them."""
-        first, watched = 0, [np.zeros(0, dtype=np.int64)]
+    def _judged(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the places of fixed effects and group means, and of some of the levels' effects."""
+        first, leading = 0, [np.zeros(0, dtype=np.int64)]
         for variances in self.surrogate.parameters.predictors:
-            watched.append(first + np.arange(variances.layout.n_fixed + len(variances.layout.means)))
+            leading.append(first + np.arange(variances.layout.n_fixed + len(variances.layout.means)))
             first += variances.layout.size
-        chosen = np.isin(draws.columns, np.concatenate(watched))
-        costly = len(self.surrogate.order) >= COSTLY
-        if costly:  # of so many effects some move less than all that is watched
-            chosen[:: max(1, len(chosen) // MANY_JUDGED)] = True
-        paths = np.concatenate([draws.theta, draws.coefficients[:, :, chosen]], axis=2)
-        return mixed(paths, MANY_JUDGED if costly else 0)
+        effects = np.setdiff1d(np.arange(first), np.concatenate(leading))
+        return np.concatenate(leading), effects[:: 1 + len(effects) // MANY_JUDGED]
+
+    def _agree(self, draws: ChainDraws, leading: np.ndarray, effects: np.ndarray) -> bool:
+        """Whether the verdict will be good: with room for what follows from theta, fixed effects and group means."""
+        followed = np.concatenate([draws.theta, draws.only(leading).coefficients], axis=2)
+        judged = draws.only(effects).coefficients
+        if len(self.surrogate.order) >= COSTLY:  # no better than is needed
+            return mixed(np.concatenate([followed, judged], axis=2), MANY_JUDGED)
+        return mixed(followed) and mixed(judged, len(effects))
 
     def _run(self, draws: int, columns: np.ndarray) -> ChainDraws:
         """Run all chains for so many draws."""
@@ -191,7 +207,7 @@ class Chains:
             except BaseException:
                 self._stop.set()  # before the pool waits for its threads
                 raise
-        self.per_draw = float(np.mean(seconds)) / draws
+        self.per_round = float(np.mean(seconds)) / (draws * self.thin)
         return found
 
     def _run_one(self, chain: int, proposals: ThetaProposals, draws: ChainDraws) -> tuple[np.ndarray, float]:
@@ -210,6 +226,8 @@ class Chains:
                 surrogate.kernel, surrogate.problem, proposals, state, kept, self._generators[chain], schedule,
                 here, there, work,
             )  # fmt: skip
+            if self._progress is not None:
+                self._progress.add(part.stop - part.start)
             first = part.stop
             length = max(1, int(SEGMENT * first / (time.perf_counter() - began)))
         places[-1] = state.place[0]

@@ -1,6 +1,6 @@
 """The engine of every family: the Gaussian closest to the posterior, chains that correct it, draws by name.
 
-`surrogate` finds the Gaussian, `chains` samples. Judging the draws is left to `diagnostics`.
+`surrogate` and `centre` find the Gaussian, `chains` samples. Judging the draws is left to `diagnostics`.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,11 @@ from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import make_tree, sampled
 from speclet_formula.inference.exact.density import Variances, correlation_factors
-from speclet_formula.inference.hierarchy import why_not_normal
+from speclet_formula.inference.hierarchy import HEAVY_TAILED, why_not_normal
+from speclet_formula.inference.hmc.centre import centred
 from speclet_formula.inference.hmc.chains import ChainDraws, Chains
 from speclet_formula.inference.hmc.parameters import Parameters, first_theta, natural_of
-from speclet_formula.inference.hmc.surrogate import centred, surrogate_of
+from speclet_formula.inference.hmc.surrogate import surrogate_of
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
 
@@ -37,7 +38,7 @@ def sample_hmc(model: Model, plan: SamplingPlan) -> xr.DataTree:
     Parameters
     ----------
     model : Model
-        With Normal or flat priors of the coefficients.
+        With Normal, Student t, Cauchy or flat priors of the fixed effects, Normal ones of the groups' means.
     plan : SamplingPlan
         Numbers of draws and chains; `cores` threads are used.
 
@@ -55,7 +56,7 @@ def sample_hmc(model: Model, plan: SamplingPlan) -> xr.DataTree:
     if reason:
         raise SamplingError(
             f"this engine cannot serve the model: {reason}.",
-            "It serves all families with Normal priors of the coefficients.",
+            "It serves all families with Normal, Student t, Cauchy or flat priors of the fixed effects.",
             "Write method='nuts', or leave method= out for the engine that serves the model.",
         )
     rng = np.random.default_rng(plan.random_seed)
@@ -65,7 +66,7 @@ def sample_hmc(model: Model, plan: SamplingPlan) -> xr.DataTree:
         chains.tune()
         draws = chains.draw(_kept_columns(model, surrogate.parameters, plan))
     statistics = xr.Dataset(
-        {"acceptance_rate": (("chain", "draw"), np.minimum(1.0, np.exp(-draws.energy[:, :, 1])))},
+        {"acceptance_rate": (("chain", "draw"), np.exp(np.minimum(0.0, -draws.energy[:, :, 1])))},
         coords=sampled(plan),
         attrs={
             "kicks": chains.kicks,
@@ -82,7 +83,7 @@ def why_not_hmc(model: Model) -> str:
     design = model.design
     if design.merged is not None:
         return "its rows were merged"
-    if reason := why_not_normal(model):
+    if reason := why_not_normal(model, *HEAVY_TAILED):
         return reason
     if not any(predictor.fixed or predictor.groups for predictor in design.predictors):
         return "the model has no coefficients"

@@ -48,6 +48,15 @@ class PriorPlaces(NamedTuple):
     numbers: Array
 
 
+class HeavyTails(NamedTuple):
+    """Coefficients whose priors are Student t, which are measured from the priors' location. h of them."""
+
+    places: Array  # (h,) by position
+    degrees: Array  # (h,)
+    scales: Array  # (h,)
+    precisions: Array  # (h,) of the Normal priors that D^-1 has in their place
+
+
 class Centre(NamedTuple):
     """The normal distributions of the linear predictors over which rows are averaged."""
 
@@ -77,6 +86,7 @@ class RowProblem(NamedTuple):
     rows: ProductRows
     observed: ObservedRows
     prior: PriorPlaces
+    tails: HeavyTails
     centre: Centre
     quadratic: RowQuadratics  # the rows' own where the family has no parameters that move
     settled: bool  # whether it is filled

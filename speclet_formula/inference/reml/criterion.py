@@ -33,7 +33,13 @@ from speclet_formula.inference.algebra.equations import (
 )
 from speclet_formula.inference.algebra.solutions import spread_draws, within
 from speclet_formula.inference.reml.products import RelativeMatrix, product_entries, sparse_products, whole_products
-from speclet_formula.inference.reml.relative import Relative, Transform, relative_factors, transform_of
+from speclet_formula.inference.reml.relative import (
+    Relative,
+    Transform,
+    relative_factors,
+    theta_of_covariances,
+    transform_of,
+)
 
 # Numbers that the dense matrices add up, from which on the compiled loops are quicker: they are from 2^17 on, and take
 # half a second to load. 160 coefficients with three variances and correlations, 290 with one; a fit takes 0.1 s there.
@@ -53,6 +59,15 @@ class Solution:
     coefficients: np.ndarray  # (p,) on top of what was taken off the response
     fixed_columns: np.ndarray  # (p, f) covariances with the fixed effects
     conditional: np.ndarray  # (p - f,) the group effects' variances for given fixed effects
+
+
+@dataclass(frozen=True, eq=False)
+class RowsGivenVariances:
+    """How n rows and f fixed effects, of centred columns, go together, next to sigma^2."""
+
+    leverages: np.ndarray  # (n,) each row's share in its own fitted value: R's `hatvalues`
+    together: np.ndarray  # (n, f) covariances of the rows' linear predictors with the fixed effects
+    fixed: np.ndarray  # (f, f) the covariance of these
 
 
 @dataclass(frozen=True, eq=False)
@@ -241,6 +256,29 @@ def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     if criterion.relative.starts:
         conditional = factors.spreads(joint.prepared(transform[n_fixed:]), given=n_fixed)[0]
     return Solution(coefficients, columns, np.maximum(conditional, 0.0))
+
+
+def rows_given_variances(design: Design, covariances: tuple[np.ndarray, ...]) -> RowsGivenVariances:
+    """Return how each row of a design and its coefficients go together for given variances.
+
+    Parameters
+    ----------
+    design : Design
+        n rows; no fixed column can be made from the others.
+    covariances : tuple of ndarray of float, shape (k, k)
+        Of each block's effects, over sigma^2.
+    """
+    prepared = _prepared(design)
+    joint, n_fixed = prepared.joint, prepared.relative.n_fixed
+    theta = theta_of_covariances(prepared.relative, covariances)
+    transform = prepared.transform.at(theta)
+    ((_, factors),) = joint.factored(theta[None])
+    weights = 1.0 if design.weights is None else design.weights
+    leverages = weights * factors.spreads(joint.prepared(prepared.W @ transform))[0]
+    columns = np.eye(prepared.relative.coefficients, n_fixed)
+    for column in range(n_fixed):
+        columns[:, column] = transform @ factors.solve(transform.T @ columns[:, column])
+    return RowsGivenVariances(leverages, prepared.W @ columns, columns[:n_fixed])
 
 
 def _terms(criterion: Profiled, factors: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -141,7 +141,7 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     started = time.perf_counter()
     design, kept = independent_columns(model.design)
     threads = cores or os.cpu_count() or 1
-    centred, moves = _centred(design)
+    centred, moves = centred_columns(design)
     searched = profile_of(centred, reml=method == "reml", threads=threads)
     found = _search(searched)
     _check_residual(model, searched, found)
@@ -176,7 +176,7 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     )
 
 
-def _centred(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...]]:
+def centred_columns(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...]]:
     """Centre a design's blocks: the same predictor for all responses of one."""
 
     def make() -> tuple[Predictor | None, tuple[np.ndarray | None, ...]]:

@@ -4,6 +4,7 @@ theta holds the entries of L, a block after the other: the lower triangle for co
 each as if its column had a mean square of one. T = T0 + sum of theta_k T_k maps standard effects to those of levels.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +75,11 @@ class Transform:
         moments[self.terms, self.columns] = moment[self.rows] * self.scales
         return moments
 
+    def slope(self, term: int) -> Any:
+        """Return T_k, sparse (p, p), of one of (1, theta)."""
+        own = self.terms == term
+        return sparse.csr_array((self.scales[own], (self.rows[own], self.columns[own])), shape=(self.size, self.size))
+
     def products(self, left: np.ndarray, right: np.ndarray, count: int) -> np.ndarray:
         """Return each left'T_k right, (count,), T0's first."""
         return np.bincount(self.terms, left[self.rows] * self.scales * right[self.columns], count)
@@ -94,9 +100,34 @@ def transform_of(relative: Relative) -> Transform:
     return Transform(relative.coefficients, rows[order], columns[order], terms[order], scales[order])
 
 
+def theta_of(relative: Relative, matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """Return theta (m,) of each block's covariance over sigma^2, (k, k): what `relative_covariances` undoes."""
+    factors = []
+    for block, matrix in enumerate(matrices):
+        if any(row != column for place, row, column in relative.places if place == block):
+            values, vectors = np.linalg.eigh(matrix)
+            lower = np.linalg.qr((vectors * np.sqrt(np.maximum(values, 0.0))).T, mode="r").T
+            factors.append(lower * np.where(np.diagonal(lower) < 0, -1.0, 1.0))
+        else:
+            factors.append(np.diag(np.sqrt(np.maximum(np.diagonal(matrix), 0.0))))
+    scales = relative.scales
+    return np.array([factors[block][row, column] * scales[block][row] for block, row, column in relative.places])
+
+
 def relative_covariances(relative: Relative, theta: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return each block's L L', (k, k), of one vector theta (m,)."""
     return tuple(one @ one.T for one in _factors(relative, theta))
+
+
+def theta_of_covariances(relative: Relative, covariances: tuple[np.ndarray, ...]) -> np.ndarray:
+    """Return the theta (m,) of each block's covariance over sigma^2, (k, k), which may have no inverse."""
+    factors = []
+    for matrix in covariances:
+        values, vectors = np.linalg.eigh(matrix)
+        factors.append(np.linalg.qr((vectors * np.sqrt(np.maximum(values, 0.0))).T, mode="r").T)
+    return np.array([
+        factors[block][row, column] * relative.scales[block][row] for block, row, column in relative.places
+    ])  # fmt: skip
 
 
 def _factors(relative: Relative, theta: np.ndarray) -> list[np.ndarray]:

@@ -22,6 +22,7 @@ from speclet_formula.errors import FormulaError, PriorError
 from speclet_formula.formula.terms import (
     Argument,
     Call,
+    Coding,
     Expression,
     Flag,
     Formula,
@@ -240,10 +241,42 @@ def _read_call(node: LazyCall, env: Any, reading: Reading) -> Expression:
     function = get_function_from_module(node.callee, env)
     own = next((name for known, name in _OWN if known is function), None)
     if function in (S, T) or (own == "factor" and (len(node.args) != 1 or node.kwargs)):  # other contrasts
-        raise _no_counterpart(node)
+        return _coded(node, env, reading)
     if own is None:
         reading.functions[node.callee] = function
     return _call(own or node.callee, node, env, reading)
+
+
+def _coded(node: LazyCall, env: Any, reading: Reading) -> Call:
+    """Write C(f, Sum), C(f, Treatment("b")), S(f) and T(f, "b"), where nothing else is said."""
+    function = get_function_from_module(node.callee, env)
+    if node.kwargs or len(node.args) > 2:  # noqa: PLR2004 - a factor and its coding
+        raise _no_counterpart(node)
+    factor = Argument(None, read_expression(node.args[0], env, reading))
+    coding = node.args[1] if len(node.args) > 1 else None
+    if function is S and coding is None:
+        return Call("C", (factor, Argument(None, Coding("sum"))))
+    if function is T:
+        return _with_reference(factor, coding, node)
+    if isinstance(coding, LazyVariable) and coding.name == "Sum":
+        return Call("C", (factor, Argument(None, Coding("sum"))))
+    if isinstance(coding, LazyVariable) and coding.name == "Treatment":
+        return Call("factor", (factor,))
+    if isinstance(coding, LazyCall) and coding.callee == "Treatment" and len(coding.args) < 2:  # noqa: PLR2004
+        stated = [*coding.args, *coding.kwargs.values()]
+        return _with_reference(factor, stated[0] if stated else None, node)
+    if isinstance(coding, LazyCall) and coding.callee == "Sum" and not (coding.args or coding.kwargs):
+        return Call("C", (factor, Argument(None, Coding("sum"))))
+    raise _no_counterpart(node)
+
+
+def _with_reference(factor: Argument, reference: Any, node: LazyCall) -> Call:
+    """Write a factor with treatment contrasts against a level that is named, or against the first."""
+    if reference is None:
+        return Call("factor", (factor,))
+    if not isinstance(reference, LazyValue):
+        raise _no_counterpart(node)
+    return Call("relevel", (factor, Argument(None, _constant(reference.value, str(reference)))))
 
 
 def _scaled(values: Expression, learnt: Scale, node: LazyCall) -> Call:
@@ -264,7 +297,8 @@ def _call(name: str, node: LazyCall, env: Any, reading: Reading) -> Call:
 def _no_counterpart(node: LazyCall) -> FormulaError:
     return FormulaError(
         f"'{node}' of the Bambi model's formula has no counterpart here.",
-        "Calls that are read: numpy's functions, I or {...}, C(x), center, scale, bs, poly, and functions of your own.",
+        "Calls that are read: numpy's functions, I or {...}, C(x), C(x, Sum), center, scale, bs, poly, and functions "
+        "of your own.",
         "Make its columns in the table first, and name them in the formula.",
     )
 

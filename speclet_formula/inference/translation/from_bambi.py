@@ -53,11 +53,12 @@ def from_bambi(model: bambi.Model) -> Model:
         numbers. A model that `to_bambi` made gives back the Model that it was made from.
 
         Group terms are uncorrelated in Bambi: its ``(x | g)`` comes over as ``(1 + x || g)``. ``p(s, n)`` is
-        ``cbind(s, n - s)``, ``counts(a, b, c)`` ``cbind(a, b, c)``; ``C(x)`` is ``factor(x)``; ``scale(x)`` states its
-        mean and SD, since Bambi's divides by n where R's divides by n - 1; other functions come along in `functions`.
-        Categories without an order get Bambi's, the alphabet's, and so keep its reference level. Aliases are left
-        behind. Levels of ``(1 | a:b)`` without a row, which Bambi builds, are left out: nothing depends on them. Each
-        level of a categorical response has slots of its own, with the prior that Bambi has for all of them.
+        ``cbind(s, n - s)``, ``counts(a, b, c)`` ``cbind(a, b, c)``; ``C(x)`` is ``factor(x)``, ``C(x, Sum)``
+        ``C(x, sum)``, ``C(x, Treatment("b"))`` ``relevel(x, "b")``; ``scale(x)`` states its mean and SD, since Bambi's
+        divides by n where R's divides by n - 1; other functions come along in `functions`. Categories without an order
+        get Bambi's, the alphabet's, and so keep its reference level. Aliases are left behind. Levels of ``(1 | a:b)``
+        without a row, which Bambi builds, are left out: nothing depends on them. Each level of a categorical response
+        has slots of its own, with the prior that Bambi has for all of them.
 
     Raises
     ------

@@ -13,15 +13,16 @@ from typing import Any
 
 import pandas as pd
 from bambi.transformations import transformations_namespace
-from formulae.categorical import ENCODINGS
+from formulae.categorical import ENCODINGS, CategoricalBox, ContrastMatrix, Encoding, Treatment
 from formulae.transforms import TRANSFORMS
 
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.coding import coding_labels, coding_matrix
 from speclet_formula.design.design import CodedFactor, FixedTerm, Predictor
 from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.fixed import factor_values
 from speclet_formula.families import FAMILIES
-from speclet_formula.formula.terms import Call, Name, columns_of
+from speclet_formula.formula.terms import Call, Name, coding_of, columns_of
 
 _WORD = re.compile(r"[A-Za-z][A-Za-z0-9_]*", re.ASCII)
 _OURS = re.compile(r"(?:v|call)[0-9]+|observed_.*", re.ASCII)
@@ -127,13 +128,35 @@ def summed(parts: Sequence[str]) -> str:
 
 
 def _as_function(call: Call, design: Design) -> Callable[..., Any]:
-    """Return a function of the call's columns that computes it for any rows, with what the recipe has learnt."""
+    """Return a function of the call's columns that computes it for any rows, with what the recipe has learnt.
+
+    Labels with a coding come as formulae's box of both, so that its own rule says where they take all their levels.
+    """
+    coding = coding_of(call)
     columns, recipe = columns_of(call), design.mean.recipe
 
     def compute(*values: Any) -> Any:
         index = values[0].index if isinstance(values[0], pd.Series) else None
         frame = pd.DataFrame(dict(zip(columns, values, strict=True)), index=index)
         found = factor_values(call, Scope(frame, recipe.memory, recipe.functions))
-        return pd.Series(found) if isinstance(found, pd.Categorical) else found
+        if not isinstance(found, pd.Categorical):
+            return found
+        labels = pd.Series(found)
+        return labels if coding is None else CategoricalBox(labels, _OwnEncoding(coding), list(found.categories))
 
     return compute
+
+
+class _OwnEncoding(Encoding):  # type: ignore[misc]
+    """A coding of this package as formulae takes one."""
+
+    def __init__(self, coding: str) -> None:
+        self.coding = coding
+
+    def code_with_intercept(self, levels: list[str]) -> ContrastMatrix:
+        """Return the columns of a factor that takes all its levels."""
+        return Treatment().code_with_intercept(levels)
+
+    def code_without_intercept(self, levels: list[str]) -> ContrastMatrix:
+        """Return those that stand beside an intercept, or beside the factor's margin."""
+        return ContrastMatrix(coding_matrix(self.coding, len(levels)), coding_labels(self.coding, levels))

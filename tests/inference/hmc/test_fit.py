@@ -11,10 +11,11 @@ import pytest
 from scipy import special, stats
 
 import speclet_formula as sf
+from speclet_formula.inference.hmc.centre import centred
 from speclet_formula.inference.hmc.chain import run_chain
 from speclet_formula.inference.hmc.chains import Chains
 from speclet_formula.inference.hmc.parameters import first_theta, parameters_of
-from speclet_formula.inference.hmc.surrogate import centred, surrogate_of
+from speclet_formula.inference.hmc.surrogate import surrogate_of
 from speclet_formula.inference.plans import plan_of
 from tests.inference.exact.test_fit import MODELS as GAUSSIAN_MODELS, STANDARD_ERRORS, TABLE, summaries
 
@@ -246,6 +247,32 @@ def test_awkward_responses_come_to_an_end(table: dict[str, Any], family: str) ->
     assert fitted.diagnostics.verdict == "converged"
 
 
+def test_heavy_tailed_priors_of_coefficients_against_a_grid() -> None:
+    """Two coefficients that their priors pull away from the counts; 8 comparisons, chance of a false alarm 2e-6."""
+    x = np.tile([-1.0, 0.0, 1.0], 4)
+    y = np.array([1, 3, 9, 2, 2, 11, 1, 4, 8, 0, 3, 12])
+    priors = {
+        "Intercept": sf.Prior("StudentT", nu=4, mu=-0.5, sigma=0.3),
+        "x": sf.Prior("Cauchy", alpha=-0.2, beta=0.1),
+    }
+    table = pd.DataFrame({"y": y, "x": x})
+    fitted = sf.glmer("y ~ x", table, family="poisson", priors=priors, draws=4000, random_seed=3)
+    assert fitted.method == "hmc"
+    grids = {"Intercept": np.linspace(-1.5, 2.5, 801), "x": np.linspace(-1.0, 3.0, 801)}
+    a, b = np.meshgrid(*grids.values(), indexing="ij")
+    logs = stats.t.logpdf(a, 4, -0.5, 0.3) + stats.cauchy.logpdf(b, -0.2, 0.1)
+    logs += y.sum() * a + (y @ x) * b - 4 * sum(np.exp(a + b * at) for at in (-1.0, 0.0, 1.0))
+    weights = np.exp(logs - logs.max())
+    for axis, (name, points) in enumerate(grids.items()):
+        shares = weights.sum(axis=1 - axis) / weights.sum()
+        mean = shares @ points
+        expected = {"mean": mean, "sd": np.sqrt(shares @ (points - mean) ** 2)}
+        ends = points + 0.5 * (points[1] - points[0])  # of the cells that the shares are of
+        expected |= {f"{share}": np.interp(share, np.cumsum(shares), ends) for share in (0.05, 0.95)}
+        for what, (value, error) in summaries(fitted.idata["posterior"][name].to_numpy()).items():
+            assert abs(value - expected[what]) < STANDARD_ERRORS * error, (name, what)
+
+
 def test_a_model_without_any_variance_is_fitted() -> None:
     """One coefficient, so that its posterior is a sum over a grid; 4.5 standard errors of 4,000 draws."""
     table = pd.DataFrame({"y": [0, 1, 1, 1, 0, 1, 1, 1, 1, 0]})
@@ -292,3 +319,20 @@ def test_an_interrupt_stops_all_chains(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(KeyboardInterrupt):
         chains.draw(np.zeros(0, dtype=np.int64))
     assert sum(seen) < 200_000  # of 400,000: neither chain went on to its end
+
+
+@pytest.mark.slow
+def test_a_long_fit_says_so_and_how_much_is_done(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = family_model("binomial")
+    monkeypatch.setattr("speclet_formula.inference.hmc.chains.LONG", 0.0)
+    monkeypatch.setattr("speclet_formula.inference.hmc.chains.SEGMENT", 1e-4)
+    sf.fit(model, draws=400, chains=2, random_seed=1, progress=False)
+    assert capsys.readouterr().err == ""
+    sf.fit(model, draws=400, chains=2, random_seed=1)
+    told = capsys.readouterr().err.splitlines()
+    assert told[0].startswith(
+        "800 draws from this posterior take under 1 s. Fewer draws (draws=, chains=) take less in "
+    )
+    assert "90 % after under 1 s" in told

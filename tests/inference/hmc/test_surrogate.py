@@ -7,6 +7,7 @@ from scipy import stats
 import speclet_formula as sf
 from speclet_formula.inference.exact.density import log_posterior as exact_log_posterior, marginal_of
 from speclet_formula.inference.hmc import surrogate as made
+from speclet_formula.inference.hmc.centre import centred, eta_moments, surrogate_slopes
 from speclet_formula.inference.hmc.parameters import first_theta, natural_of
 from tests.inference.exact.test_fit import TABLE
 from tests.inference.hmc.test_fit import FAMILIES, family_model
@@ -18,7 +19,7 @@ def test_of_a_gaussian_model_it_has_the_exact_density() -> None:
     model = sf.Model("y ~ x + (x | g) + (1 | h)", TABLE)
     surrogate = made.surrogate_of(model)
     own = first_theta(model, surrogate.parameters)
-    surrogate, _ = made.centred(surrogate, own)
+    surrogate, _ = centred(surrogate, own)
     rng = np.random.default_rng(1)
     thetas = rng.normal(0.0, 0.5, (6, surrogate.parameters.size))
     # The exact engine has sigma first; here the family's parameters come last.
@@ -34,7 +35,7 @@ def test_compiled_kernels_have_the_slopes_of_the_densities(name: str) -> None:
     known = natural_of(surrogate.parameters, first_theta(model, surrogate.parameters)[None])
     eta = np.random.default_rng(2).normal(0.2, 0.5, (1, len(model.design.response)))
     out, differences = np.empty((4, eta.shape[1])), np.empty((3, eta.shape[1]))
-    made.surrogate_slopes(surrogate, eta, surrogate.owns(known.own)[0], out)
+    surrogate_slopes(surrogate, eta, surrogate.owns(known.own)[0], out)
     made._differences(model)(eta, known.own[0], differences)
     constant = surrogate.constant(known.own[0])
     assert out[0].sum() + constant == pytest.approx(differences[0].sum(), rel=1e-10)
@@ -48,7 +49,7 @@ def test_sigma_has_the_slopes_of_the_density() -> None:
     surrogate, differences = made.surrogate_of(model), made._differences(model)
     eta = np.random.default_rng(3).normal(0.0, 0.5, (2, len(model.design.response)))
     out, expected = np.empty((5, eta.shape[1])), np.empty((5, eta.shape[1]))
-    made.surrogate_slopes(surrogate, eta, surrogate.owns(np.empty((1, 0)))[0], out)
+    surrogate_slopes(surrogate, eta, surrogate.owns(np.empty((1, 0)))[0], out)
     differences(eta, np.empty(0), expected)
     np.testing.assert_allclose(out[0], expected[0] + 0.5 * np.log(2 * np.pi), rtol=1e-10)
     np.testing.assert_allclose(out[1:3], expected[1:3], rtol=1e-4, atol=1e-4)
@@ -58,9 +59,9 @@ def test_sigma_has_the_slopes_of_the_density() -> None:
 def test_it_is_centred_where_its_own_moments_are() -> None:
     model = family_model("poisson with a level for each row")
     surrogate = made.surrogate_of(model)
-    surrogate, theta = made.centred(surrogate, first_theta(model, surrogate.parameters))
+    surrogate, theta = centred(surrogate, first_theta(model, surrogate.parameters))
     _, gaussian, _, _ = made.at_theta(surrogate, theta)
-    middle, spread = made.eta_moments(surrogate, gaussian)
+    middle, spread = eta_moments(surrogate, gaussian)
     np.testing.assert_allclose(middle, surrogate.problem.centre.middle, atol=0.05)
     np.testing.assert_allclose(spread, surrogate.problem.centre.spread, atol=0.05)
 

@@ -46,7 +46,9 @@ def test_the_balanced_one_way_layout_has_its_closed_form(method, divisor):
     error = np.sqrt((5 * variance + within) / 40)
     assert fixed["estimate"] == pytest.approx(table["y"].mean(), rel=1e-12)
     assert fixed["std_error"] == pytest.approx(error, rel=1e-5)
-    assert fixed["conf_high"] - fixed["estimate"] == pytest.approx(stats.norm.ppf(0.975) * error, rel=1e-5)
+    assert fixed["df"] == pytest.approx(7 if method == "reml" else 8, rel=1e-4)  # that of the mean square of groups
+    assert fixed["conf_high"] - fixed["estimate"] == pytest.approx(stats.t.ppf(0.975, fixed["df"]) * error, rel=1e-5)
+    assert fixed["p_value"] == pytest.approx(2 * stats.t.sf(abs(fixed["statistic"]), fixed["df"]), rel=1e-9)
     assert fixed["statistic"] == pytest.approx(fixed["estimate"] / error, rel=1e-5)
     shrunk = 5 * variance / (5 * variance + within)
     means = table.groupby("g")["y"].mean()
@@ -268,7 +270,11 @@ def test_tables():
     names = ["sd__Intercept", "sd__Days", "cor__Intercept.Days", "sd__Observation"]
     assert tidy.query("effect == 'ran_pars'")["term"].to_list() == names
     assert tidy.query("effect == 'ran_pars'")[["std_error", "conf_low", "conf_high"]].isna().all(axis=None)
-    assert tidy.attrs == {"interval": "95% Wald interval", "point_estimate": "REML"}
+    assert tidy.attrs == {
+        "interval": "95% t interval (Satterthwaite)",
+        "point_estimate": "REML",
+        "tests": "statistic is a t value; df and p_value are by Satterthwaite's method.",
+    }
     assert sf.sigma(fit) == sf.varcorr(fit)["sdcor"].iloc[-1]
 
 
@@ -295,11 +301,11 @@ Group effects:
 Number of obs: 40, groups: g, 8
 
 Fixed effects:
-           Estimate  Std.Error  t value
-Intercept     2.416      0.858    2.817
+           Estimate  Std.Error   df  t value  Pr(>|t|)
+Intercept     2.416      0.858  7.0    2.817    0.0259
 
-Std.Error and t value are for the estimated variances; a fit by method='exact' carries their
-uncertainty too."""
+Degrees of freedom are Satterthwaite's; a fit by method='exact' carries the variances' uncertainty
+in draws."""
 
 
 def test_what_needs_draws_says_that_there_are_none():

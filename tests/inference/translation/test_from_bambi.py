@@ -254,7 +254,10 @@ def with_prior(formula: str, name: str, prior: Any, **arguments: Any) -> Any:
 
 HALF = bmb.Prior("HalfNormal", sigma=1)
 OTHER = "Give it another prior with model.set_priors(...), or fit the Bambi model itself."
-CALLS = "Calls that are read: numpy's functions, I or {...}, C(x), center, scale, bs, poly, and functions of your own."
+CALLS = (
+    "Calls that are read: numpy's functions, I or {...}, C(x), C(x, Sum), center, scale, bs, poly, and functions of "
+    "your own."
+)
 COLUMNS = "Make its columns in the table first, and name them in the formula."
 
 ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
@@ -315,14 +318,9 @@ ERRORS: dict[str, tuple[Any, type[Exception], str]] = {
         "Make the column first: data['is_drug'] = data['arm'] == 'drug'.",
     ),
     "other contrasts": (
-        lambda: bmb.Model("y ~ S(arm)", TABLE),
+        lambda: bmb.Model("y ~ S(arm, 'other')", TABLE),
         sf.FormulaError,
-        f"'S(arm)' of the Bambi model's formula has no counterpart here.\n{CALLS}\n{COLUMNS}",
-    ),
-    "a reference that is named": (
-        lambda: bmb.Model("y ~ C(arm, Treatment('other'))", TABLE),
-        sf.FormulaError,
-        f"'C(arm, Treatment('other'))' of the Bambi model's formula has no counterpart here.\n{CALLS}\n{COLUMNS}",
+        f"'S(arm, 'other')' of the Bambi model's formula has no counterpart here.\n{CALLS}\n{COLUMNS}",
     ),
     "what a formula cannot hold": (
         lambda: bmb.Model("y ~ by(x, w)", TABLE, extra_namespace={"by": lambda x, w: x * w, "w": np.arange(N)}),

@@ -1,4 +1,4 @@
-"""Intervals equal lme4's and those of tidy."""
+"""Wald and profile intervals equal lme4's, those of draws are those of tidy."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_a_method_that_a_fit_has_not_is_refused():
         sf.confint(correlated_fit(draws=5), "wald")
     assert str(caught.value) == (
         "this fit has no intervals by method='wald'.\n"
-        "Fits with draws have 'posterior' intervals, fits by maximum likelihood 'wald' and 'profile'.\n"
+        "Fits with draws have 'posterior' intervals, fits by maximum likelihood 'wald', 'profile' and 'boot'.\n"
         "Write method='posterior', or leave it out."
     )
 

@@ -1,16 +1,14 @@
-"""Intervals of a fit's parameters, as lme4's `confint`: of its draws, Wald's, or by profiles of the likelihood.
+"""Profile intervals of a fit by maximum likelihood: all values at which the likelihood is not too small.
 
-For each value of a parameter a profile maximises the likelihood over all others.
+For each value of a parameter a profile maximises the likelihood over all others. The table is left to `confint`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from statistics import NormalDist
-from typing import Literal
 
 import numpy as np
-import pandas as pd
 from scipy.optimize import brentq
 
 from speclet_formula.common.threads import in_one_blas_thread
@@ -22,77 +20,14 @@ from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.minimum import minimise
 from speclet_formula.inference.reml.criterion import Profiled, deviances, log_likelihood_parts, profile_of
 from speclet_formula.inference.reml.fit import fit_point
-from speclet_formula.posterior import Fit, PointFit
-from speclet_formula.posterior.estimates import Array, IntervalKind, interval_of
-from speclet_formula.posterior.tidy import tidy
+from speclet_formula.posterior import PointFit
+from speclet_formula.posterior.estimates import Array
 
-type ConfintMethod = Literal["posterior", "wald", "profile"]
-CONFINT = ("effect", "group", "term", "estimate", "conf_low", "conf_high")
 MOST_CORRELATED = 2  # columns of a block whose correlation is profiled
 _PRECISION = 1e-4  # of an end, in units of the estimate's scale
 _MOST_STEPS = 60
 
 type Profile = Callable[[float], float]
-
-
-def confint(
-    fit: Fit | PointFit,
-    method: ConfintMethod | None = None,
-    *,
-    ci_prob: float | None = None,
-    ci_kind: IntervalKind | None = None,
-) -> pd.DataFrame:
-    """Tabulate the intervals of all parameters, as lme4's `confint`.
-
-    Parameters
-    ----------
-    fit : Fit or PointFit
-    method : {"posterior", "wald", "profile"}, optional
-        What intervals are made of: "posterior" for a Fit; for a PointFit "wald" (the default) or "profile": all values
-        at which the likelihood, maximised over all other parameters, is not too small. The profile is of the full
-        likelihood, for fits by REML too, as in lme4; of a fit by Laplace's approximation it is of that, or of
-        quadrature by `nAGQ`.
-    ci_prob, ci_kind : optional
-        As for `fixef`.
-
-    Returns
-    -------
-    pandas.DataFrame
-        Standard deviations and correlations first, then fixed effects, as lme4 has them, in the columns of `tidy`:
-        `effect`, `group`, `term`, `estimate`, `conf_low`, `conf_high`, on the link's scale. `.attrs["interval"]` names
-        the interval. Wald's are of fixed effects alone: those of standard deviations are missing, as in lme4. A profile
-        that does not rise up to a bound (a standard deviation of 0, a correlation of 1) ends there.
-
-    Raises
-    ------
-    EstimateError
-        The fit has no intervals of that method (profiles need at most two correlated effects in a block); or as for
-        `fixef`.
-
-    References
-    ----------
-    Bates, Mächler, Bolker and Walker (2015), doi:10.18637/jss.v067.i01, section 5.1.
-
-    Examples
-    --------
-    >>> from speclet_formula.inference.confint import confint
-    >>> confint(fit)["term"].to_list()[-2:]  # fit: Reaction ~ Days + (1 + Days | Subject)
-    ['Intercept', 'Days']
-    """
-    methods = ("wald", "profile") if isinstance(fit, PointFit) else ("posterior",)
-    if method is not None and method not in methods:
-        raise EstimateError(
-            f"this fit has no intervals by method={method!r}.",
-            "Fits with draws have 'posterior' intervals, fits by maximum likelihood 'wald' and 'profile'.",
-            f"Write method='{methods[0]}', or leave it out.",
-        )
-    frame = tidy(fit, ("ran_pars", "fixed"), ci_prob=ci_prob, ci_kind=ci_kind)[list(CONFINT)]
-    if method == "profile" and isinstance(fit, PointFit):
-        interval = interval_of(fit, ci_prob, ci_kind)
-        low, high = profile_intervals(fit, interval.probability)
-        frame = frame.assign(conf_low=low, conf_high=high)
-        frame.attrs.update(interval=f"{100 * interval.probability:g}% profile interval")
-    return frame
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,0 +1,102 @@
+"""Whether one model is a special case of another, as a likelihood ratio needs it, judged by columns and covariances.
+
+Fixed effects: the columns of the smaller model are combinations of the larger one's. Group effects: so are the
+covariances that each variance and correlation of the smaller model gives to pairs of rows. Both are necessary.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from speclet_formula.design import Design, GroupBlock
+from speclet_formula.families import is_linear
+from speclet_formula.model import Model
+
+TOLERANCE = 1e-7  # of a column's length: what is left of it beside those of the other model
+PAIRS = 400  # pairs of rows for each group term at which covariances are looked at
+
+
+def why_not_nested(smaller: Model, larger: Model) -> str:
+    """Say what the smaller model has that the larger one has not, or "" if it may be its special case.
+
+    Parameters
+    ----------
+    smaller, larger : Model
+        Of the same rows and response.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> from speclet_formula.comparison.nesting import why_not_nested
+    >>> data, truth = sf.datasets.m7()
+    >>> one, two = (sf.Model(f"log_fc ~ (1 | {group})", data) for group in ("gene", "cell_line"))
+    >>> why_not_nested(one, two)
+    "its group term by 'gene' is none of the other's, nor made of them"
+    """
+    return _fixed(smaller.design, larger.design) or _groups(smaller, larger)
+
+
+def _fixed(small: Design, large: Design) -> str:
+    """Look for a fixed column, or an offset, that the larger model cannot make."""
+    moved = (small.mean.offset - large.mean.offset)[:, None]
+    left = _left(np.hstack([small.mean.X, moved]), large.mean.X)
+    for column, is_left in zip((*small.mean.columns, ""), left, strict=True):
+        if is_left:
+            return f"its fixed column '{column}' is none of the other's, nor made of them" if column else (
+                "their offsets differ"
+            )  # fmt: skip
+    return ""
+
+
+def _groups(smaller: Model, larger: Model) -> str:
+    """Look for a variance or correlation that the larger model cannot make."""
+    small, large = smaller.design, larger.design
+    if small.mean.groups == large.mean.groups or not small.mean.groups:
+        return ""
+    first, second = _pairs((*small.mean.groups, *large.mean.groups), len(small.response))
+    known = [column for block in large.mean.groups for column in _covariances(block, first, second)]
+    if is_linear(larger.family):
+        weights = np.ones(len(small.response)) if large.weights is None else large.weights
+        known.append(np.where(first == second, 1 / weights[first], 0.0))
+    basis = np.column_stack(known) if known else np.zeros((len(first), 0))
+    for block in small.mean.groups:
+        if _left(np.column_stack(list(_covariances(block, first, second))), basis).any():
+            return f"its group term by '{block.label}' is none of the other's, nor made of them"
+    return ""
+
+
+def _covariances(block: GroupBlock, first: np.ndarray, second: np.ndarray) -> Iterator[np.ndarray]:
+    """Go through what each variance and covariance of a block adds to the covariances of pairs of rows."""
+    same = block.codes[first] == block.codes[second]
+    one, two = block.values[first], block.values[second]
+    for k in range(one.shape[1]):
+        for m in range(k + 1 if block.correlated else 1):
+            other = m if block.correlated else k
+            product = one[:, k] * two[:, other] + one[:, other] * two[:, k]
+            yield np.where(same, product, 0.0)
+
+
+def _pairs(blocks: tuple[GroupBlock, ...], n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Choose pairs of rows: each with itself, and such as share a level of one of the blocks."""
+    rng = np.random.default_rng(103)
+    alone = np.arange(n) if n <= PAIRS else rng.choice(n, PAIRS, replace=False)
+    firsts, seconds = [alone], [alone]
+    for block in blocks:
+        order = np.lexsort((rng.random(n), block.codes))  # rows of a level side by side
+        for lag in (1, 2, 3):
+            together = np.flatnonzero(block.codes[order[lag:]] == block.codes[order[:-lag]])
+            chosen = together if len(together) <= PAIRS else rng.choice(together, PAIRS, replace=False)
+            firsts.append(order[chosen])
+            seconds.append(order[chosen + lag])
+    return np.concatenate(firsts), np.concatenate(seconds)
+
+
+def _left(columns: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """Tell which columns are no combinations of a basis."""
+    lengths = np.linalg.norm(columns, axis=0)
+    scales = np.linalg.norm(basis, axis=0)
+    unit = basis / np.where(scales > 0, scales, 1.0)
+    if not unit.shape[1]:
+        return np.asarray(lengths > 0)
+    rest = columns - unit @ np.linalg.lstsq(unit, columns, rcond=None)[0]
+    return np.asarray(np.linalg.norm(rest, axis=0) > TOLERANCE * lengths)

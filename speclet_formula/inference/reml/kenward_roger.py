@@ -1,0 +1,192 @@
+"""Kenward and Roger's adjustment after REML: the variances' expected information, and the fixed effects' covariance.
+
+The paper's products of n x n matrices are sums over S = Z'V^-1 Z and R = Z'V^-1 X, where V, the rows' covariance, is
+sigma^2 / w on the diagonal plus Z D Z'. S falls into parts where levels never meet, as genes with guides of their own;
+each is made by itself.
+
+Kenward and Roger (1997), doi:10.2307/2533558, in the letters of pbkrtest, Halekoh and Højsgaard (2014),
+doi:10.18637/jss.v059.i09, whose residual has no weights.
+"""
+
+from dataclasses import dataclass
+from itertools import product
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+from speclet_formula.design import Design
+from speclet_formula.inference.reml.criterion import Profiled
+from speclet_formula.inference.reml.relative import Relative, relative_covariances
+
+SINGULAR = 1.5e-8  # eigenvalues of the information that count, relative to the largest
+
+
+class Adjusted(NamedTuple):
+    """What tests by Kenward and Roger's method are made of; p fixed effects, k variances and covariances."""
+
+    plain: np.ndarray  # (p, p) the fixed effects' covariance
+    gradients: np.ndarray  # (k, p, p) its derivatives
+    uncertainty: np.ndarray  # (k, k) the covariance of the variances' estimates
+    covariance: np.ndarray  # (p, p) `plain`, adjusted
+
+
+@dataclass(frozen=True, eq=False)
+class _Traces:
+    """Sums over the group effects, for m entries of their covariance matrices."""
+
+    P: np.ndarray  # (m, p, p) X'V^-1 G_r V^-1 X
+    Q: np.ndarray  # (m, m, p, p) X'V^-1 G_r V^-1 G_s V^-1 X
+    K: np.ndarray  # (m, m) tr(V^-1 G_r V^-1 G_s)
+    t: np.ndarray  # (m,) tr(V^-1 G_r)
+
+
+def components_of(design: Design) -> list[np.ndarray]:
+    """Return the group effects in parts that share no row, each the places of its effects, from 0 on."""
+    cells, start = [], 0
+    for block in design.mean.groups:
+        width = len(block.columns)
+        cells += [start + block.codes * width + column for column in range(width)]
+        start += width * len(block.levels)
+    if not cells:
+        return []
+    n = len(cells[0])
+    places = np.tile(np.arange(n), len(cells)), np.concatenate(cells)
+    Z = sparse.csr_array((np.ones(len(places[0])), places), shape=(n, start))
+    labels = csgraph.connected_components(sparse.csr_array(Z.T @ Z), directed=False)[1]
+    order = np.argsort(labels, kind="stable")
+    return np.split(order, np.cumsum(np.bincount(labels))[:-1])
+
+
+def expected_information(
+    criterion: Profiled, theta: np.ndarray, sigma: float, components: list[np.ndarray]
+) -> Adjusted:
+    """Return the adjusted covariance, of the criterion's own fixed columns.
+
+    Parameters
+    ----------
+    criterion : Profiled
+        Of REML.
+    theta : ndarray of float, shape (m,)
+    sigma : float
+    components : list of ndarray of int
+        As `components_of` gives them.
+    """
+    n = criterion.freedom + criterion.relative.n_fixed
+    covariances = [sigma**2 * matrix for matrix in relative_covariances(criterion.relative, theta)]
+    entries = list(criterion.relative.places)  # block, row and column of each variance and covariance
+    values = np.array([covariances[block][i, j] for block, i, j in entries])
+    sums, precision = _sums(criterion, covariances, sigma**2, entries, components)
+    whole = _with_residual(sums, values, sigma**2, precision, n)
+    plain = np.linalg.inv(precision)
+    slopes = plain @ whole.P @ plain  # V' = -V (X'V^-1 X)' V
+    information = (
+        whole.K
+        - 2 * np.einsum("rsab,ba->rs", whole.Q, plain)
+        + np.einsum("rab,sba->rs", plain @ whole.P, plain @ whole.P)
+    )
+    uncertainty = 2 * _inverse((information + information.T) / 2)
+    inner = np.einsum("rs,rsab->ab", uncertainty, whole.Q - np.einsum("rab,sbc->rsac", whole.P @ plain, whole.P))
+    adjusted = plain + 2 * plain @ ((inner + inner.T) / 2) @ plain
+    return Adjusted(plain, slopes, uncertainty, adjusted)
+
+
+def _inverse(information: np.ndarray) -> np.ndarray:
+    """Return the inverse; where the data cannot tell variances apart, of what they can."""
+    scale = np.sqrt(np.abs(np.diagonal(information)))
+    scale[scale == 0] = 1.0
+    values, vectors = np.linalg.eigh(information / np.outer(scale, scale))
+    kept = np.abs(values) > SINGULAR * np.abs(values).max()
+    return np.asarray((vectors[:, kept] / values[kept]) @ vectors[:, kept].T / np.outer(scale, scale))
+
+
+def _sums(
+    criterion: Profiled,
+    covariances: list[np.ndarray],
+    s2: float,
+    entries: list[tuple[int, int, int]],
+    components: list[np.ndarray],
+) -> tuple[_Traces, np.ndarray]:
+    """Add up what the parts come to, and X'V^-1 X."""
+    relative, p, m = criterion.relative, criterion.relative.n_fixed, len(entries)
+    gram = sparse.csr_array(criterion.gram)
+    sums = _Traces(np.zeros((m, p, p)), np.zeros((m, m, p, p)), np.zeros((m, m)), np.zeros(m))
+    precision = gram[:p, :p].toarray() / s2
+    kinds, widths = _kinds(relative), [len(matrix) for matrix in covariances]
+    for part in components:
+        own = part + p
+        N, ZX = gram[own][:, own].toarray() / s2, gram[own][:, :p].toarray() / s2
+        D, places = _part_of_prior(kinds, part, covariances, widths)
+        solved = np.linalg.solve(np.eye(len(part)) + N @ D, np.hstack([N, ZX]))
+        S, R = solved[:, : len(part)], solved[:, len(part) :]
+        S = (S + S.T) / 2
+        precision -= ZX.T @ D @ R
+        _add(sums, S, R, [_pairs(entry, places) for entry in entries])
+    return sums, (precision + precision.T) / 2
+
+
+def _kinds(relative: Relative) -> np.ndarray:
+    """Return block, level and column of each group effect, (effects, 3)."""
+    parts = [
+        np.column_stack(
+            [
+                np.full(levels * len(scale), block),
+                np.repeat(np.arange(levels), len(scale)),
+                np.tile(np.arange(len(scale)), levels),
+            ]
+        )
+        for block, (levels, scale) in enumerate(zip(relative.levels, relative.scales, strict=True))
+    ]
+    return np.concatenate(parts) if parts else np.zeros((0, 3), dtype=np.int64)
+
+
+def _part_of_prior(
+    kinds: np.ndarray, part: np.ndarray, covariances: list[np.ndarray], widths: list[int]
+) -> tuple[np.ndarray, dict[tuple[int, int], np.ndarray]]:
+    """Return the covariance of a part's effects, and where each column of each block stands in it, level by level."""
+    own = kinds[part]
+    D, places = np.zeros((len(part), len(part))), {}
+    for block, width in enumerate(widths):
+        columns = [np.flatnonzero((own[:, 0] == block) & (own[:, 2] == column)) for column in range(width)]
+        places |= {(block, column): where for column, where in enumerate(columns)}
+        for i, j in product(range(width), repeat=2):
+            D[columns[i], columns[j]] = covariances[block][i, j]
+    return D, places
+
+
+def _pairs(
+    entry: tuple[int, int, int], places: dict[tuple[int, int], np.ndarray]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Return where an entry of a block's matrix stands among a part's effects: once on the diagonal, else twice."""
+    block, i, j = entry
+    first, second = places[block, i], places[block, j]
+    return [(first, second)] if i == j else [(first, second), (second, first)]
+
+
+def _add(sums: _Traces, S: np.ndarray, R: np.ndarray, entries: list[list[tuple[np.ndarray, np.ndarray]]]) -> None:
+    """Add a part's share, in place: G_r is Z E_r Z', and E_r has ones at the pairs of entry r."""
+    for r, own in enumerate(entries):
+        for a, b in own:
+            sums.P[r] += R[a].T @ R[b]
+            sums.t[r] += S[b, a].sum()
+        for s, others in enumerate(entries[: r + 1]):
+            for (a, b), (c, d) in product(own, others):
+                sums.K[r, s] += np.vdot(S[np.ix_(b, c)], S[np.ix_(a, d)])
+                sums.Q[r, s] += R[a].T @ (S[np.ix_(b, c)] @ R[d])
+            sums.K[s, r], sums.Q[s, r] = sums.K[r, s], sums.Q[r, s].T
+
+
+def _with_residual(sums: _Traces, values: np.ndarray, s2: float, precision: np.ndarray, n: int) -> _Traces:
+    """Add the residual variance, whose G is (V - sum of values G) / sigma^2, as the last."""
+    m, p = len(values), len(precision)
+    P, Q, K = np.zeros((m + 1, p, p)), np.zeros((m + 1, m + 1, p, p)), np.zeros((m + 1, m + 1))
+    t = np.append(sums.t, (n - values @ sums.t) / s2)
+    P[:m], Q[:m, :m], K[:m, :m] = sums.P, sums.Q, sums.K
+    P[m] = (precision - np.tensordot(values, sums.P, 1)) / s2
+    Q[m, :m] = (sums.P - np.tensordot(values, sums.Q, 1)) / s2
+    Q[:m, m] = Q[m, :m].transpose(0, 2, 1)
+    K[m, :m] = K[:m, m] = (sums.t - values @ sums.K) / s2
+    Q[m, m] = (P[m] - np.tensordot(values, Q[:m, m], 1)) / s2
+    K[m, m] = (t[m] - values @ K[:m, m]) / s2
+    return _Traces(P, Q, K, t)
