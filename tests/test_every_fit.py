@@ -172,6 +172,7 @@ _LEVELS = {
     *_MEANS,
     *_SINGLE,
     "anova",
+    "check_residuals",
     "hypothesis",
     "icc",
     "plot_shrinkage",

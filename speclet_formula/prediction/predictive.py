@@ -209,7 +209,7 @@ def draw_replicates(model: Model, draws: Draws, rng: np.random.Generator) -> tup
     -------
     places : ndarray of int, shape (m,)
         The draws that have one: those whose mean the family can have.
-    replicates : ndarray of float, shape (m, n)
+    replicates : ndarray of float, shape (m, n), or (m, n, K) of counts of levels
     """
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         means, parameters = at_rows(gather(model, draws), model.design, model.family, slice(None))
@@ -221,7 +221,7 @@ def draw_replicates(model: Model, draws: Draws, rng: np.random.Generator) -> tup
             continue
         if np.isfinite(drawn).all():
             found[place] = drawn
-    replicates = np.array(list(found.values())).reshape(len(found), len(model.design.response))
+    replicates = np.array(list(found.values())).reshape(len(found), *model.design.response.shape)
     return np.array(list(found), dtype=np.int64), replicates
 
 

@@ -18,7 +18,6 @@ from speclet_formula.families import (
     expected_response,
     families_with,
     is_ordinal,
-    is_unordered,
     specification_of,
 )
 from speclet_formula.families.registry import weighted
@@ -153,13 +152,7 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
             f"Types: {', '.join(TYPES)}.",
             f"Nearest: '{near}'." if near else "Leave type= out for observation minus mean.",
         )
-    refuse_limited(design)
-    if is_unordered(family):
-        raise EstimateError(
-            f"the levels of '{design.response_name}' have no order, so that a response has no residual.",
-            "Residuals are of numbers, and quantile residuals of numbers and ordered levels.",
-            "Compare the shares of the levels with posterior_predictive(fit) instead.",
-        )
+    refuse_without_residuals(design)
     if is_ordinal(family) and kind != "quantile":
         raise EstimateError(
             f"an ordinal response has no residuals of type='{kind}'.",
@@ -174,8 +167,14 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
         )
 
 
-def refuse_limited(design: Design) -> None:
-    """Raise an EstimateError for a response that was not seen as it is."""
+def refuse_without_residuals(design: Design) -> None:
+    """Raise an EstimateError for a response that was not seen as it is, or whose levels have no order."""
+    if design.is_per_level:
+        raise EstimateError(
+            f"the levels of '{design.response_name}' have no order, so that a response has no residual.",
+            "Residuals are of numbers, and quantile residuals of numbers and ordered levels.",
+            "Compare the shares of the levels with posterior_predictive(fit) instead.",
+        )
     if design.limits is not None:
         raise EstimateError(
             f"'{design.response_name}' is censored or truncated, so that it has no residuals here.",
