@@ -396,10 +396,13 @@ def check_one_column(values: Any, node: Expression, what: str) -> None:
 def _check_counts(node: Call, *columns: np.ndarray) -> None:
     counts = np.concatenate(columns)
     if (counts < 0).any() or (counts != np.round(counts)).any():
+        several = len(columns) > 2  # noqa: PLR2004 - successes and failures
         raise DataError(
             f"'{text_of(node)}' has values that are not counts.",
-            "cbind(successes, failures) takes whole numbers from 0 on.",
-            "The second is the number of failures, often written as trials - successes.",
+            f"cbind({'a, b, c' if several else 'successes, failures'}) takes whole numbers from 0 on.",
+            "Count how often each level was seen in a row."
+            if several
+            else "The second is the number of failures, often written as trials - successes.",
         )
 
 
