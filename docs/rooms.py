@@ -24,13 +24,16 @@ GROUPS = {
     "Means, contrasts and hypotheses": (
         "marginal_means", "Means", "reference_grid", "contrasts", "pairs", "slopes", "hypothesis",
     ),
+    "Effects over rows": (
+        "avg_predictions", "predictions", "avg_comparisons", "comparisons", "avg_slopes",
+    ),
     "Compare": (
         "compare", "Comparison", "loo", "LeaveOneOut", "SampledLeaveOneOut", "kfold", "KFold", "anova",
         "LikelihoodRatios",
     ),
     "Check": (
-        "prior_predictive", "posterior_predictive", "Predictive", "check_residuals", "ResidualChecks", "influence",
-        "Influence", "sensitivity",
+        "check_model", "ModelCheck", "prior_predictive", "posterior_predictive", "Predictive", "check_residuals",
+        "ResidualChecks", "influence", "Influence", "sensitivity",
     ),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
     "Screens": (

@@ -9,13 +9,16 @@ from inspect import isfunction
 from typing import TYPE_CHECKING, Any
 
 from speclet_formula.common.arguments import public
+from speclet_formula.common.habits import note_public_names, unknown_name
 
 if TYPE_CHECKING:
     from speclet_formula.comparison import (
         Comparison as Comparison,
         LikelihoodRatios as LikelihoodRatios,
+        TermTests as TermTests,
         anova as anova,
         compare as compare,
+        drop1 as drop1,
         glance as glance,
         kfold as kfold,
         loo as loo,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
         PriorError as PriorError,
         SamplingError as SamplingError,
         SpecletError as SpecletError,
+        UnknownNameError as UnknownNameError,
     )
     from speclet_formula.formula.terms import Formula as Formula
     from speclet_formula.inference.costs import Costs as Costs, costs as costs
@@ -45,12 +49,17 @@ if TYPE_CHECKING:
     from speclet_formula.inference.update import update as update
     from speclet_formula.interpretation import (
         Means as Means,
+        avg_comparisons as avg_comparisons,
+        avg_predictions as avg_predictions,
+        avg_slopes as avg_slopes,
+        comparisons as comparisons,
         contrasts as contrasts,
         effect_matrix as effect_matrix,
         hypothesis as hypothesis,
         level_effects as level_effects,
         marginal_means as marginal_means,
         pairs as pairs,
+        predictions as predictions,
         reference_grid as reference_grid,
         selectivity as selectivity,
         slopes as slopes,
@@ -97,6 +106,7 @@ if TYPE_CHECKING:
     from speclet_formula.priors import Prior as Prior
     from speclet_formula.recovery import Recoveries as Recoveries, Recovery as Recovery, recover as recover
     from speclet_formula.recovery.simulate import simulate as simulate
+    from speclet_formula.reporting.check_model import ModelCheck as ModelCheck, check_model as check_model
     from speclet_formula.reporting.model_table import ModelTable as ModelTable, table as table
     from speclet_formula.reporting.plots.checks import (
         plot_predictive as plot_predictive,
@@ -157,11 +167,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ROOMS = {  # the public names of each, between blanks
-    "comparison": "Comparison LikelihoodRatios anova compare glance kfold loo",
+    "comparison": "Comparison LikelihoodRatios TermTests anova compare drop1 glance kfold loo",
     "comparison.elpd": "KFold LeaveOneOut SampledLeaveOneOut",
     "comparison.influence": "Influence influence",
     "design.scans": "Scan scan",
-    "errors": "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError",
+    "errors": (
+        "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError UnknownNameError"
+    ),
     "formula.terms": "Formula",
     "inference.costs": "Costs costs",
     "inference.fit": "fit glmer lmer",
@@ -170,7 +182,8 @@ _ROOMS = {  # the public names of each, between blanks
     "inference.translation.to_bambi": "to_bambi to_pymc",
     "inference.update": "update",
     "interpretation": (
-        "Means contrasts effect_matrix hypothesis level_effects marginal_means pairs reference_grid selectivity slopes"
+        "Means avg_comparisons avg_predictions avg_slopes comparisons contrasts effect_matrix hypothesis level_effects "
+        "marginal_means pairs predictions reference_grid selectivity slopes"
     ),
     "interpretation.explain": "Explanation equation explain spelling",
     "model": "Model",
@@ -191,6 +204,7 @@ _ROOMS = {  # the public names of each, between blanks
     "priors": "Prior",
     "recovery": "Recoveries Recovery recover",
     "recovery.simulate": "simulate",
+    "reporting.check_model": "ModelCheck check_model",
     "reporting.model_table": "ModelTable table",
     "reporting.plots.checks": "plot_predictive plot_priors plot_residuals",
     "reporting.plots.comparison": "plot_compare plot_pareto_k",
@@ -210,6 +224,7 @@ _ROOMS = {  # the public names of each, between blanks
     "studies": "Bootstrap Calibration GroupedFits Study bootstrap calibrate confint fit_by power study",
 }
 _HOME = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()}
+note_public_names(_HOME)
 __all__ = ["__version__", "datasets", *sorted(_HOME)]
 
 
@@ -220,7 +235,7 @@ def __getattr__(name: str) -> Any:
         value = getattr(import_module(_HOME[name]), name)
         shown = globals()[name] = public(value) if isfunction(value) else value
         return shown
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    raise unknown_name(name)
 
 
 def __dir__() -> list[str]:

@@ -93,6 +93,10 @@ class ComparisonError(SpecletError):
     """Fits that cannot be compared with each other."""
 
 
+class UnknownNameError(SpecletError, AttributeError):
+    """A name of another package's that does not exist here, and what to write instead."""
+
+
 def nearest(word: str, choices: Iterable[str]) -> str | None:
     """Return the choice that a user most likely meant, whatever its case, or None if none is close."""
     by_lower = {choice.lower(): choice for choice in choices}

@@ -103,10 +103,15 @@ def _ranked(fit):
 # Each takes a fit and a folder to write to; verbs of a model are given the fit's.
 VERBS: dict[str, Callable] = {
     "anova": lambda fit, _: sf.anova(fit, fit),
+    "avg_comparisons": lambda fit, _: sf.avg_comparisons(fit, "x"),
+    "avg_predictions": lambda fit, _: sf.avg_predictions(fit),
+    "avg_slopes": lambda fit, _: sf.avg_slopes(fit),
     "bootstrap": lambda fit, _: sf.bootstrap(fit, 2, random_seed=1),
     "compare": lambda fit, _: _compared(fit),
+    "comparisons": lambda fit, _: sf.comparisons(fit, "x"),
     "contrasts": lambda fit, _: sf.contrasts(_means(fit), "pairwise"),
     "costs": lambda fit, _: sf.costs(fit.model),
+    "drop1": lambda fit, _: sf.drop1(fit),
     "effect_matrix": lambda fit, _: sf.effect_matrix(fit, "g", "h"),
     "equation": lambda fit, _: sf.equation(fit.model),
     "explain": lambda fit, _: sf.explain(fit.model.formula, fit.model.data, family=fit.model.family.name),
@@ -128,6 +133,7 @@ VERBS: dict[str, Callable] = {
     "plot_volcano": lambda fit, _: sf.plot_volcano(_ranked(fit)),
     "posterior_predictive": lambda fit, _: sf.posterior_predictive(fit, 10, random_seed=1),
     "predict": lambda fit, _: sf.predict(fit, fit.model.data.head(3)),
+    "predictions": lambda fit, _: sf.predictions(fit, newdata=fit.model.data.head(3)),
     "prior_predictive": lambda fit, _: sf.prior_predictive(fit.model, 10, random_seed=1),
     "rank_genes": lambda fit, _: _ranked(fit),
     "recover": lambda fit, _: _recovered(fit),
@@ -146,10 +152,10 @@ VERBS: dict[str, Callable] = {
     "update": lambda fit, _: sf.update(fit.model, ". ~ . - x"),
 }  # fmt: skip
 ALONE = (
-    "augment", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef", "glance",
-    "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs", "plot",
-    "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage", "plot_variances",
-    "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
+    "augment", "check_model", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef",
+    "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs",
+    "plot", "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage",
+    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
@@ -163,6 +169,7 @@ LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, comp
 _CROSSED = {"effect_matrix", "guide_table", "plot_matrix", "selectivity"}
 _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recoveries", "plot_volcano", "rank_genes"}
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
+_OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
 _SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
@@ -183,22 +190,22 @@ _LEVELS = {
 }
 _DRAWS = {
     *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
-    "plot_predictive", "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "posterior_predictive",
-    "recover", "sensitivity", "to_arviz",
+    "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "recover", "sensitivity", "to_arviz",
 }  # fmt: skip
 # What each kind refuses, all else answers: it lacks the term that is asked for, the draws, or single rows.
 REFUSED = {
     "exact": _CROSSED,
     "slopes": _OF_G,
     "no group": _GROUPS,
-    "no term": {*_GROUPS, *_MEANS, "slopes", "update"},
+    "no term": {*_GROUPS, *_MEANS, "avg_comparisons", "avg_slopes", "comparisons", "slopes", "update"},
     "crossed": set(),
     "keep none": {
-        *_GROUPS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
+        *_GROUPS, *_OVER_ROWS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
         "posterior_predictive", "predict", "recover", "sensitivity", "to_arviz",
     },
     "weights": _CROSSED,
     "merged": {
+        "avg_comparisons", "comparisons",
         *_CROSSED, *_COMPARED, *_SINGLE, "anova", "check_residuals", "plot_predictive", "plot_recoveries",
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
@@ -221,7 +228,7 @@ REFUSED = {
     "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "check_residuals", "refit"},
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "ml", "laplace")
-REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 
 
 @pytest.fixture(scope="module")

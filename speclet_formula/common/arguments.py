@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from typing import Any
 
+from speclet_formula.common.habits import answer_keyword
 from speclet_formula.errors import DataError, FormulaError, SamplingError, SpecletError, listed, nearest
 
 type Answer = tuple[type[SpecletError], str, Callable[[Any], str]]  # the error, what is allowed, what to do by value
@@ -22,6 +23,7 @@ _VARIABLE = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
 _NEEDING: set[str] = set()  # public verbs that need more than their first argument
 _OF_MODEL = ("family", "link", "missing", "priors", "functions", "weights", "contrasts")
 _ANOVA = "Leave it out, or compare likelihoods by sf.anova of fits by method='ml'."
+_SEVERAL = "Give one fit at a time, or compare them: sf.compare({'first': fit, 'second': other})."
 _MOST_NAMES = 30  # of arguments that an answer lists
 _LONGEST = 40  # characters of a value that an answer repeats
 _EXAMPLES = ("family='poisson'", "missing='drop'", "method='reml'", "ci_prob=0.9", "random_seed=1")
@@ -123,8 +125,11 @@ def _unknown(name: str, value: Any, caller: str, known: Sequence[str], error: ty
     """Word what to write instead of a keyword that does not exist: another word for one that does, or the nearest."""
     ours = next((new for new in OTHER_WORDS.get(name, ()) if new in known), None)
     near = nearest(name, known)
+    answer = answer_keyword(name, caller, _written(name, value))
     if ours is not None:
         remedy = f"Write {ours}={_written(ours, value)}."
+    elif answer is not None:
+        remedy = answer
     else:
         remedy = f"Nearest: {near}=." if near else f"Leave {name}= out."
     allowed = f"Arguments: {listed(dict.fromkeys(known), _MOST_NAMES)}." if known else "It has no arguments by name."
@@ -178,6 +183,7 @@ def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
     signature = inspect.signature(verb)
     kinds = [_kinds_of(verb.__name__, name, position) for position, name in enumerate(signature.parameters)]
     checked = {name: taken for name, taken in zip(signature.parameters, kinds, strict=True) if taken}
+    later = [name for name in list(signature.parameters)[1:] if name in _LATER]
     known = _names(verb)
     needed = [name for name, p in signature.parameters.items() if p.default is p.empty and p.kind not in _VARIABLE]
     if len(needed) > 1:
@@ -192,18 +198,20 @@ def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
         given = dict(zip(signature.parameters, arguments, strict=False)) | keywords
         for name in (name for name in checked if name in given):
             value = given[name]
-            if not (_is_one_of(value, checked[name]) or (value is None and name in _LATER)):
-                later = (
+            if not (_is_one_of(value, checked[name]) or (value is None and name in later)):
+                first_kinds = (
                     [kind for kind in checked[name] if kind != "Mapping"] if arguments and value is arguments[0] else []
                 )
-                if any(_is_one_of(argument, tuple(later)) for argument in arguments[1:]):
+                if any(_is_one_of(argument, tuple(first_kinds)) for argument in arguments[1:]):
                     raise _swapped(verb.__name__, name, value, needed)
                 raise _wrong_kind(verb.__name__, name, value, checked[name])
         if verb not in _ANSWERING:
             try:
                 signature.bind(*arguments, **keywords)
             except TypeError as mistake:
-                raise _miscalled(str(mistake), signature, f"sf.{verb.__name__}", DataError) from None
+                error = _miscalled(str(mistake), signature, f"sf.{verb.__name__}", DataError)
+                several = any(_is_one_of(argument, _FITS) for argument in arguments[1:])
+                raise DataError(error.problem, error.allowed, _SEVERAL if several else error.remedy) from None
         return verb(*arguments, **keywords)
 
     call.__module__ = "speclet_formula"
@@ -280,7 +288,10 @@ def _remedy(verb: str, argument: str, value: Any, kinds: Kinds) -> str:
     if wanted == "Mapping":
         return f"Write {argument}={{'Intercept': 1.0, 'sigma': 0.5}}, a number for each parameter."
     if wanted == "Path":
-        return "Give the name under which sf.save kept the fit."
+        kept = "Give the name under which sf.save kept the fit."
+        return (
+            kept if verb == "load" else "Write the name of a file as text; several fits go into a list or a dictionary."
+        )
     if wanted == "Fit":
         return _to_fit(verb, value, names)
     if "Model" in names and wanted in _FROM_MODEL:
@@ -387,7 +398,7 @@ _BY_NAME: Mapping[str, Kinds] = {
     "study": ("Study",), "calibration": ("Calibration",), "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
 }  # fmt: skip
-_LATER: Mapping[str, Kinds] = {"truth": _MAPPING}  # arguments at other places
+_LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "path": ("Path", "str")}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
     "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "glance": {"fit": (*_FITS, "Mapping")},
     "recover": {"fit": (*_FITS, "Mapping")}, "confint": {"fit": (*_FITS, "Bootstrap")},

@@ -8,5 +8,17 @@ from speclet_formula.comparison.compare import Comparison, check_comparable, com
 from speclet_formula.comparison.glance import glance
 from speclet_formula.comparison.kfold import kfold
 from speclet_formula.comparison.loo import loo
+from speclet_formula.comparison.term_tests import TermTests, drop1
 
-__all__ = ["Comparison", "LikelihoodRatios", "anova", "check_comparable", "compare", "glance", "kfold", "loo"]
+__all__ = [
+    "Comparison",
+    "LikelihoodRatios",
+    "TermTests",
+    "anova",
+    "check_comparable",
+    "compare",
+    "drop1",
+    "glance",
+    "kfold",
+    "loo",
+]

@@ -1,9 +1,9 @@
 """Likelihood ratios of fits by maximum likelihood, as lme4's `anova` tabulates them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import cast
+from typing import cast, overload
 
 import numpy as np
 import pandas as pd
@@ -13,6 +13,7 @@ from speclet_formula.common.seeds import checked_seed, fresh_seed
 from speclet_formula.common.table import Printed, Sheet, number, text_table
 from speclet_formula.comparison.compare import check_comparable, compare
 from speclet_formula.comparison.nesting import why_not_nested
+from speclet_formula.comparison.term_tests import TermTests, Type, term_tests, without_draws
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import ComparisonError, SamplingError
 from speclet_formula.families import FAMILIES, is_linear
@@ -20,6 +21,7 @@ from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.plans import at_least
 from speclet_formula.inference.refit import fit_like, with_drawn
 from speclet_formula.posterior import Fit, PointFit
+from speclet_formula.posterior.degrees_of_freedom import Freedom
 from speclet_formula.prediction.responses import draw_design_response
 
 FEWEST_FITS = 2
@@ -61,14 +63,33 @@ class LikelihoodRatios(Printed):
         return Sheet("", (), (text_table(pd.DataFrame({"model": self.table.index, **shown})),), self.notes)
 
 
+@overload
+def anova(fit: PointFit, /, *, type: Type | None = None, df: Freedom | None = None) -> TermTests: ...
+
+
+@overload
 def anova(
-    *fits: PointFit | Fit,
+    first: PointFit | Fit,
+    second: PointFit | Fit,
+    /,
+    *others: PointFit | Fit,
     nsim: int | None = None,
     random_seed: int | None = None,
     cores: int | None = None,
     progress: bool = True,
-) -> LikelihoodRatios:
-    """Test nested models against each other by their likelihood ratios.
+) -> LikelihoodRatios: ...
+
+
+def anova(
+    *fits: PointFit | Fit,
+    type: Type | None = None,  # noqa: A002 - R's name
+    df: Freedom | None = None,
+    nsim: int | None = None,
+    random_seed: int | None = None,
+    cores: int | None = None,
+    progress: bool = True,
+) -> LikelihoodRatios | TermTests:
+    """Test nested models against each other by their likelihood ratios, or the fixed terms of one fit by F tests.
 
     Each model is tested against the one before it, in the order of their numbers of parameters, where it is a special
     case of the larger one. Where it is none the row has no test, and a note says what the smaller model has that the
@@ -77,15 +98,23 @@ def anova(
     Parameters
     ----------
     *fits : PointFit or Fit
-        Two or more, by `method="ml"` or `method="reml"`; the latter are fitted again by maximum likelihood, since REML
-        likelihoods of different fixed effects cannot be compared. Or two or more by `method="laplace"`, of one family
-        and link, or poisson and negativebinomial, or gaussian and t. Or two or more fits with draws: each is also
-        fitted by maximum likelihood ("ml" of a gaussian model, else "laplace"), and leave-one-out is set beside the
-        ratios.
+        One by `method="reml"`, `"ml"` or `"laplace"`, whose fixed terms are tested. Or two or more, by `method="ml"`
+        or `method="reml"`; the latter are fitted again by maximum likelihood, since REML likelihoods of different fixed
+        effects cannot be compared. Or two or more by `method="laplace"`, of one family and link, or poisson and
+        negativebinomial, or gaussian and t. Or two or more fits with draws: each is also fitted by maximum likelihood
+        ("ml" of a gaussian model, else "laplace"), and leave-one-out is set beside the ratios.
+    type : {1, 2, 3}, optional
+        Of one fit: what each term is tested for. 1: that it adds nothing to the terms before it; 2: to all terms that
+        it is no part of; 3 (the default, as in lmerTest): that it is zero on average over the levels of the factors
+        that it meets, each with the same weight, and where the numbers that it meets are zero. The answers do not
+        depend on how factors are coded.
+    df : {"satterthwaite", "kenward-roger", "asymptotic"}, optional
+        Of one fit: degrees of freedom, as for `fixef`, by default Satterthwaite's as in lmerTest.
     nsim : int, optional
-        A parametric bootstrap of each ratio beside the asymptotic test, pbkrtest's `PBmodcomp`: so many responses are
-        drawn from the smaller model, with new group effects, and both models are fitted to each by maximum likelihood.
-        It is right where there are few groups, and of variances at zero, where chi-square's distribution is not.
+        Of several fits: a parametric bootstrap of each ratio beside the asymptotic test, pbkrtest's `PBmodcomp`: so
+        many responses are drawn from the smaller model, with new group effects, and both models are fitted to each by
+        maximum likelihood. It is right where there are few groups, and of variances at zero, where chi-square's
+        distribution is not.
     random_seed : int, optional
         The same seed gives the same bootstrap.
     cores : int, optional
@@ -95,8 +124,16 @@ def anova(
 
     Returns
     -------
+    TermTests
+        Of one fit, with `notes` and `table`, one row for each fixed term under its name:
+
+        * `Sum Sq`, `Mean Sq`: of the fitted rows, in squares of the response's units: F times the residual variance;
+        * `NumDF`, `DenDF`: degrees of freedom of the term, and of what it is compared with;
+        * `F value`: by Kenward and Roger's method scaled, as in pbkrtest;
+        * `Pr(>F)`: the probability of a larger one if the hypothesis is true;
+        * of a fit by Laplace's approximation, and of asymptotic tests, `Chisq`, `Df` and `Pr(>Chisq)` of Wald's test.
     LikelihoodRatios
-        With `notes` and `table`, one row for each fit under its formula:
+        Of several, with `notes` and `table`, one row for each fit under its formula:
 
         * `npar`: number of parameters;
         * `AIC`, `BIC`, `logLik`, `deviance` (-2 logLik);
@@ -113,8 +150,8 @@ def anova(
     Raises
     ------
     ComparisonError
-        There are fewer than two fits, some have draws and others have none, or they have different rows, responses or
-        families.
+        There is no fit, or a single one with draws; some have draws and others have none, or they have different rows,
+        responses or families; `type` and `df` of several fits.
     SamplingError
         A model with draws cannot be fitted by maximum likelihood; `compare` ranks it all the same. `nsim` is no number
         of data sets, or every refit of a bootstrap failed.
@@ -124,7 +161,8 @@ def anova(
     References
     ----------
     Variances at the edge: Self and Liang (1987), doi:10.1080/01621459.1987.10478472. The bootstrap: Halekoh and
-    Højsgaard (2014), doi:10.18637/jss.v059.i09.
+    Højsgaard (2014), doi:10.18637/jss.v059.i09. Tests of one fit: Kuznetsova, Brockhoff and Christensen (2017),
+    doi:10.18637/jss.v082.i13.
 
     Examples
     --------
@@ -134,6 +172,9 @@ def anova(
     >>> sf.anova(*(sf.lmer(formula, data, method="ml") for formula in formulas)).table["Df"].to_list()
     [nan, 1.0]
     """
+    _check_asked(len(fits), {"nsim": nsim} if len(fits) == 1 else {"type": type, "df": df})
+    if len(fits) == 1:
+        return _of_one(fits[0], 3 if type is None else type, df)
     with_draws = len(fits) >= FEWEST_FITS and all(isinstance(fit, Fit) for fit in fits)
     if not with_draws:
         _check_fits(fits)
@@ -152,6 +193,26 @@ def anova(
     comparison = compare(dict(zip(names, cast("Sequence[Fit]", fits), strict=True)))
     rows = [np.asarray(comparison.estimates[name].elpd_i).ravel() for name in table.index]
     return LikelihoodRatios(table.assign(**_predictions(rows)), (ASKED, comparison.sentence, *notes))
+
+
+def _check_asked(count: int, others: Mapping[str, object]) -> None:
+    """Refuse what is asked of one fit where there are several, and of several where there is one."""
+    given = [name for name, value in others.items() if value is not None]
+    if given and count:
+        raise ComparisonError(
+            f"{given[0]}= is given, and {'one fit' if count == 1 else f'{count} fits'}.",
+            "Terms are tested, by type= with degrees of freedom df=, in one fit; several are compared by likelihood "
+            "ratios, which nsim= simulates.",
+            f"Leave it out, or hand over {'two fits' if count == 1 else 'one fit'}.",
+        )
+
+
+def _of_one(fit: object, kind: object, df: Freedom | None) -> TermTests:
+    """Test the terms of one fit."""
+    if isinstance(fit, Fit):
+        raise without_draws(fit)
+    _check_fits([fit, fit])
+    return term_tests(cast("PointFit", fit), kind, df)
 
 
 def _with_bootstrap(
@@ -213,8 +274,8 @@ def _check_fits(fits: Sequence[object]) -> None:
     example = 'For example anova(lmer("y ~ (1 | g)", data, method="ml"), lmer("y ~ x + (1 | g)", data, method="ml")).'
     if len(fits) < FEWEST_FITS:
         raise ComparisonError(
-            f"there {'is one fit' if fits else 'are no fits'} to compare.",
-            "A likelihood ratio takes two fits or more, one after the other.",
+            "there are no fits to compare.",
+            "A likelihood ratio takes two fits or more, one after the other; one fit has its terms tested.",
             example,
         )
     for place, fit in enumerate(fits, 1):

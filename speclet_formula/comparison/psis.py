@@ -9,15 +9,15 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
+from speclet_formula.common.compiling import loops
 from speclet_formula.inference.algebra.solutions import spread_draws
 from speclet_formula.posterior.convergence import tail_length
 
 type Array = np.ndarray[Any, np.dtype[Any]]
 
 # Sums may be taken in any order, so that the processor adds up several numbers at a time.
-compiled = njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+compiled = loops(error_model="numpy", fastmath={"reassoc", "contract"})
 
 TILE = 32  # rows that are read at a time: of each draw they stand side by side
 SLACK = 1.2  # how many more than the tail may be sorted

@@ -71,7 +71,7 @@ def replay_fixed(part: FixedPart, scope: Scope) -> np.ndarray:
     if not part.coded:
         return np.broadcast_to(np.float64(1.0), (rows, 1)) if part.intercept else np.empty((rows, 0))
     factors = {coded.factor: coded for term in part.coded for coded in term}
-    values = {factor: _replayed_values(coded, scope) for factor, coded in factors.items()}
+    values = {factor: replayed_values(coded, scope) for factor, coded in factors.items()}
     X = np.empty((rows, part.X.shape[1]))
     _fill(X, part.intercept, part.coded, part.terms, values)
     return X
@@ -198,7 +198,7 @@ def _columns(coded: CodedFactor, values: Any) -> np.ndarray:
     return np.asarray(matrix[values.codes])
 
 
-def _replayed_values(coded: CodedFactor, scope: Scope) -> Any:
+def replayed_values(coded: CodedFactor, scope: Scope) -> Any:
     """Return one factor of a term for other rows, with the levels of the first ones."""
     values = factor_values(coded.factor, scope)
     if coded.levels is None:

@@ -4,6 +4,7 @@ To add one, make its file and put its specification into `FAMILIES`. Nothing her
 can check the other.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -61,6 +62,8 @@ _ABSENT: Mapping[str, str] = {
     "cratio": "Ordered levels have 'cumulative' and 'sratio'; reverse the levels for the continuation ratio.",
 }
 
+_CALLED = re.compile(r"""\s*([\w.]+)\((?:\s*(?:link\s*=\s*)?["']?([\w.]+)["']?\s*)?\)\s*""")
+
 
 def resolve_family(name: str, link: str | None = None) -> Family:
     """Return the family of that name, with its own or the given link.
@@ -95,10 +98,11 @@ def resolve_family(name: str, link: str | None = None) -> Family:
     Family(name='gamma', link='log', parent='mu', parameters=('alpha',))
     """
     if not isinstance(name, str):
+        of_class = next((known for known in FAMILIES if _plain(known) == _plain(type(name).__name__)), "poisson")
         raise DataError(
             f"the family is of type '{type(name).__name__}'.",
             f"Families: {', '.join(FAMILIES)}.",
-            "Write its name: family='poisson'.",
+            f"Write its name: family='{of_class}'.",
         )
     plain = _plain(name)
     known = {_plain(family): family for family in FAMILIES} | {
@@ -107,6 +111,9 @@ def resolve_family(name: str, link: str | None = None) -> Family:
     if plain not in known:
         near = nearest(plain, known)
         hint = f"Nearest: {known[near]}." if near else "Choose the one that fits the response."
+        call = _CALLED.fullmatch(name)  # R's binomial(link = "probit")
+        if call and _plain(call[1]) in known:
+            hint = f"Write family='{known[_plain(call[1])]}'" + (f", link='{call[2]}'." if call[2] else ".")
         raise DataError(f"there is no family '{name}'.", f"Families: {', '.join(FAMILIES)}.", _ABSENT.get(plain, hint))
     family = known[plain]
     specification = FAMILIES[family]

@@ -31,6 +31,7 @@ from speclet_formula.formula.terms import (
     GroupTerm,
     Name,
     Term,
+    by_degree,
     distinct,
     interacted,
     nested,
@@ -143,8 +144,33 @@ def _not_there(text: str, known: list[str], node: TreeNode, side: Side) -> Formu
     )
 
 
+STRUCTURES = ("us", "diag")  # what lme4 2.0 and glmmTMB call | and ||
+
+
+def structured_bars(node: TreeNode, context: Context) -> TreeNode | None:
+    """Return what stands inside us(x | g) or diag(x | g); None of other calls.
+
+    Raises
+    ------
+    FormulaError
+        If there is more than one bar inside, or another argument.
+    """
+    function, _, *inside, _ = children_of(node)
+    if function not in STRUCTURES or function in context.functions or not inside:
+        return None
+    bars = children_of(inside[0])[-1]
+    if kind_of(bars) != "bars":
+        return None
+    columns, bar, grouping, *_ = (source_of(context, child) for child in children_of(bars))
+    if bar == "||" or len(inside) > 1:
+        problem = f"'{source_of(context, node)}' is not how {function} is written."
+        allowed = "us(x | g) is (x | g), diag(x | g) is (x || g) with an SD for each column; hom= is not served."
+        raise error_under(context, node, problem, allowed, f"Write {function}({columns} | {grouping}).")
+    return bars
+
+
 def read_groups(node: TreeNode, bars: TreeNode, side: Side) -> tuple[Term, ...]:
-    """Expand the right of a bar: g, a:b or a/b."""
+    """Expand the right of a bar: g, a:b, a/b, or a*b, which lme4 reads from version 1.1-36 on."""
     inner = unwrapped(node)
     kind = kind_of(inner)
     if kind in ("NAME", "QUOTED_NAME"):
@@ -154,15 +180,16 @@ def read_groups(node: TreeNode, bars: TreeNode, side: Side) -> tuple[Term, ...]:
         call = read_expression(inner, side.context)
         return (Term((cast("Call", with_columns(call, inner, side.context)),)),)
     operators = {str(operator) for operator in children_of(inner)[1::2]} if kind in ("product", "interaction") else {""}
-    if not operators <= {"/", ":"}:
+    if not operators <= {"/", ":", "*"}:
         raise _not_a_group(inner, bars, side.context)
     first, *rest = children_of(inner)
     left = read_groups(first, bars, side)
     for operator, operand in zip(rest[::2], rest[1::2], strict=True):
         right = read_groups(operand, bars, side)
         spend(side, operator, size_of(left) * len(right) + size_of(right) * len(left))
-        left = nested(left, right) if operator == "/" else interacted(left, right)
-    return left
+        both = () if operator == "/" else interacted(left, right)
+        left = nested(left, right) if operator == "/" else both if operator == ":" else (*left, *right, *both)
+    return by_degree(distinct(left)) if "*" in operators else left
 
 
 def check_group_columns(side: Side) -> None:
@@ -196,13 +223,11 @@ def _not_a_group(node: TreeNode, bars: TreeNode, context: Context) -> FormulaErr
     parts = [source_of(context, part) for part in children_of(node)[::2]] if isinstance(node, Tree) else []
     operators = {str(operator) for operator in children_of(node)[1::2]} if isinstance(node, Tree) else set()
     remedy = "Name a column; make it before fitting if it has to be computed."
-    if operators in ({"+"}, {"*"}):
-        groups = parts if operators == {"+"} or len(parts) > 2 else [*parts, ":".join(parts)]  # noqa: PLR2004
-        remedy = f"Write {' + '.join(f'({columns} {bar} {group})' for group in groups)}."
+    if operators == {"+"}:
+        remedy = f"Write {' + '.join(f'({columns} {bar} {group})' for group in parts)}."
     problem = f"'{source_of(context, node)}' is not a grouping factor."
-    return error_under(
-        context, node, problem, "A grouping factor is a column, a call, a:b, or a/b for b within a.", remedy
-    )
+    allowed = "A grouping factor is a column, a call, a:b, a/b for b within a, or a*b for a, b and a:b."
+    return error_under(context, node, problem, allowed, remedy)
 
 
 def _repeated_column(

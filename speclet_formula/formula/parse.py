@@ -36,6 +36,7 @@ from speclet_formula.formula.group_terms import (
     remove_offset,
     size_of,
     spend,
+    structured_bars,
     too_long,
 )
 from speclet_formula.formula.refusals import (
@@ -304,7 +305,8 @@ def expand_terms(node: TreeNode, side: Side) -> tuple[Term, ...]:  # noqa: PLR09
         case "NUMBER":
             return _intercept(node, side)
         case "call":
-            return _call_term(node, side)
+            bars = structured_bars(node, side.context)
+            return _call_term(node, side) if bars is None else _group_term(bars, node, side)
         case "parentheses":
             inner = unwrapped(node)
             return _group_term(inner, node, side) if kind_of(inner) == "bars" else expand_terms(inner, side)
@@ -369,7 +371,7 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
 
 
 def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:
-    """Note (1 + x | a/b): one group term for each level of nesting."""
+    """Note (1 + x | a/b), or diag(1 + x | a/b): one group term for each level of nesting."""
     columns, bar, grouping, *more = children_of(bars)
     context = side.context
     if more:
@@ -389,7 +391,8 @@ def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:
         allowed = "The left of the bar has an intercept, 1, or columns that vary by group."
         remedy = f"Write (1 | {source_of(context, grouping)}), or leave the group term out."
         raise error_under(context, columns, problem, allowed, remedy)
-    found = [GroupTerm(inner.intercept, terms, group, bar == "|") for group in read_groups(grouping, bars, side)]
+    correlated = bar == "|" and not (kind_of(node) == "call" and children_of(node)[0] == "diag")
+    found = [GroupTerm(inner.intercept, terms, group, correlated) for group in read_groups(grouping, bars, side)]
     if removal:
         remove_groups(found, node, side)
     else:

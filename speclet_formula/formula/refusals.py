@@ -153,8 +153,6 @@ FOREIGN: Mapping[str, Advice] = {
     "bf": Advice(_FORMULAS, "Write the formulas as texts in a list."),
     "nl": Advice("A model is linear in its coefficients.", "Compute the columns inside I(), or before the fit."),
     # glmmTMB
-    "us": Advice("The effects of a group term are correlated freely.", "Write ({x})."),
-    "diag": Advice("Two bars leave the correlations out.", "Write ({bars})."),
     "homdiag": _NO_STRUCTURE,
     "cs": _NO_STRUCTURE,
     "ar1": _NO_STRUCTURE,
@@ -173,7 +171,7 @@ FOREIGN: Mapping[str, Advice] = {
 }
 """What to write for words of other packages."""
 
-COVARIANCES = frozenset({"us", "diag", "homdiag", "cs", "ar1", "ou", "toep", "mat", "gau", "rr"})
+COVARIANCES = frozenset({"homdiag", "cs", "ar1", "ou", "toep", "mat", "gau", "rr"})
 """Those that stand before the parentheses of a group term."""
 
 ADDED: Mapping[str, str] = {

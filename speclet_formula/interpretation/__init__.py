@@ -4,6 +4,13 @@ Means, contrasts and slopes are emmeans' part, `hypothesis` is brms'; `level_eff
 levels of group effects. Drawing them is left to `reporting`.
 """
 
+from speclet_formula.interpretation.average_effects import (
+    avg_comparisons,
+    avg_predictions,
+    avg_slopes,
+    comparisons,
+    predictions,
+)
 from speclet_formula.interpretation.contrasts import contrasts, pairs
 from speclet_formula.interpretation.effect_matrix import effect_matrix, selectivity
 from speclet_formula.interpretation.grids import reference_grid
@@ -14,12 +21,17 @@ from speclet_formula.interpretation.slopes import slopes
 
 __all__ = [
     "Means",
+    "avg_comparisons",
+    "avg_predictions",
+    "avg_slopes",
+    "comparisons",
     "contrasts",
     "effect_matrix",
     "hypothesis",
     "level_effects",
     "marginal_means",
     "pairs",
+    "predictions",
     "reference_grid",
     "selectivity",
     "slopes",

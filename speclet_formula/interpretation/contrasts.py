@@ -14,7 +14,7 @@ from speclet_formula.formula.terms import bare_name
 from speclet_formula.interpretation.adjustment import (
     NAMES,
     STEPWISE,
-    Tested,
+    ContrastFamily,
     adjusted_p,
     checked_adjustment,
     reach,
@@ -216,7 +216,7 @@ def _adjusted(
     return far, {} if values.draws is not None else {"p_value": p}, told
 
 
-def _tested(values: Values, family: _Together) -> Tested:
+def _tested(values: Values, family: _Together) -> ContrastFamily:
     """Return what an adjustment needs of the contrasts of one group of `by`."""
     own = family.contrasts
     covariance = values.covariance[np.ix_(own, own)]
@@ -225,7 +225,7 @@ def _tested(values: Values, family: _Together) -> Tested:
         statistic, correlation = values.estimates[own] / errors, covariance / np.outer(errors, errors)
     L = np.zeros((0, 0)) if values.sums is None else values.sums.L[own]
     rank = int(np.linalg.matrix_rank(L[np.isfinite(statistic)])) if L.size else 0
-    return Tested(statistic, degrees_of(values)[own], correlation, family.estimates, max(rank, 1))
+    return ContrastFamily(statistic, degrees_of(values)[own], correlation, family.estimates, max(rank, 1))
 
 
 def _told(adjust: str, families: list[_Together]) -> str:

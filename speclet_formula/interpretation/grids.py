@@ -109,7 +109,7 @@ def make_grid(fit: Fitted, at: Mapping[str, Any] | None, parameter: str | None) 
     names = [name for name in known if name in terms or name in chosen or _is_number(whole, name)]
     for name in chosen:
         check_variable(name, predictor)
-    discrete = _inside_factors(whole, predictor)
+    discrete = inside_factors(whole, predictor)
     values = [
         _given(whole.frame[name], name, chosen[name], name in discrete)
         if name in chosen
@@ -224,7 +224,7 @@ def _check_size(values: Mapping[str, Sequence[Any]], predictor: Predictor) -> No
         )
 
 
-def _inside_factors(design: Design, predictor: Predictor) -> set[str]:
+def inside_factors(design: Design, predictor: Predictor) -> set[str]:
     """Return the columns of numbers that calls such as factor(k) make labels of."""
     calls = [node for term in predictor.formula.terms for node in term.factors if isinstance(node, Call)]
     scope = Scope(design.frame, predictor.recipe.memory, predictor.recipe.functions)

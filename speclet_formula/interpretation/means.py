@@ -1,5 +1,6 @@
 """Marginal means of factors' levels, as emmeans gives them, and the record that means, contrasts and slopes share."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -248,10 +249,31 @@ def named(names: Names) -> tuple[str, ...]:
 
 def variables_of(names: Names, predictor: Predictor) -> tuple[str, ...]:
     """Return names of variables of the fixed part, checked, and as the data have them."""
+    refuse_formula(names)
     bare = tuple(bare_name(name, fixed_variables(predictor)) for name in named(names))
     for name in bare:
         check_variable(name, predictor)
     return bare
+
+
+def refuse_formula(specs: Names) -> None:
+    """Refuse emmeans' formulas, ``~ f | g``, by what to write for them.
+
+    Raises
+    ------
+    EstimateError
+    """
+    if not isinstance(specs, str) or "~" not in specs:
+        return
+    left, _, right = specs.partition("~")
+    focal, *within = ([name.strip() for name in re.split(r"[*:+]", part)] for part in right.split("|"))
+    spelled = [repr(names[0] if len(names) == 1 else names) for names in (focal, *within)]
+    call = f"sf.marginal_means(fit, {spelled[0]}{f', by={spelled[1]}' if within else ''})"
+    raise EstimateError(
+        f"'{specs}' is a formula.",
+        "Variables are named: one, or a list of several, and by= those within which they are compared.",
+        f"Write {f'sf.pairs({call})' if left.strip() else call}.",
+    )
 
 
 def _focal_names(grid: Grid, specs: Names, by: Names) -> tuple[tuple[str, ...], tuple[str, ...]]:

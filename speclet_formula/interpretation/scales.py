@@ -128,9 +128,14 @@ def way_back(fit: Fitted, grid: Grid, scale: Scale) -> Back | None:
     EstimateError
         The response is computed by a function that cannot be undone.
     """
+    return None if scale == "link" or grid.parameter is not None else back_of(fit)
+
+
+def back_of(fit: Fitted) -> Back | None:
+    """Return how the response of a fit is taken back; None where it is a plain column. Errors as `way_back`."""
     response = fit.model.formula.response
     measured = specification_of(fit.model.family).responses.is_measured
-    if scale == "link" or grid.parameter is not None or response is None or not measured:
+    if response is None or not measured:
         return None
     if isinstance(response, Call) and response.function in LIMITED:
         response = response.arguments[0].value

@@ -44,8 +44,8 @@ def slopes(
     """Estimate how steeply the mean rises with a covariate: emmeans' `emtrends`.
 
     The slope is the difference of the linear predictor a thousandth of the covariate's range apart, around its value in
-    the reference grid, divided by that distance; it is averaged over the grid as marginal means are. marginaleffects'
-    `avg_slopes` averages over the rows of the data instead: another number where slopes differ between them.
+    the reference grid, divided by that distance; it is averaged over the grid as marginal means are. `avg_slopes`
+    averages over the rows of the data instead, as marginaleffects: another number where slopes differ between them.
 
     Parameters
     ----------

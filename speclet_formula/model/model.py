@@ -14,6 +14,7 @@ import pandas as pd
 
 from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.common.files import SORTED
+from speclet_formula.common.habits import Answering
 from speclet_formula.common.table import text_table
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design, GroupBlock, Scan, build_design
@@ -72,7 +73,7 @@ Priors = str | Path | Mapping[str, Any] | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class ModelParts:
+class ModelParts(Answering):
     """What a model holds; `Model` says what each is."""
 
     formula: Formula

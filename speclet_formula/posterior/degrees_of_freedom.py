@@ -81,6 +81,7 @@ class JointTest:
     num_df: int
     den_df: float
     p_value: float
+    scale: float = 1.0  # what Kenward and Roger multiply F by
 
 
 def small_sample(fit: Estimated, df: str | None = None, *, usual: str = "satterthwaite") -> SmallSample:
@@ -203,7 +204,7 @@ def _squares(L: Array, matrix: Array) -> Array:
 
 
 def _degrees(known: SmallSample, v: Array, g: Array) -> Array:
-    g = g.reshape(-1, len(v))
+    g = g.reshape(len(known.uncertainty), len(v))
     with np.errstate(divide="ignore", invalid="ignore"):
         found = 2 * v**2 / np.einsum("ir,ir->r", g, known.uncertainty @ g)
     return np.asarray(np.where(v > 0, found, np.nan))
@@ -256,14 +257,13 @@ def joint_test(known: SmallSample, L: Array, coefficients: Array) -> JointTest:
     rows = vectors[:, kept].T @ L  # sums whose estimates have nothing to do with each other
     sums = rows @ coefficients
     statistic = float(sums @ np.linalg.solve(rows @ known.covariance @ rows.T, sums)) / len(rows)
-    if len(rows) == 1:
-        den_df = float(degrees(known, rows)[0])
-    elif known.method == "kenward-roger":
+    scale, den_df = 1.0, np.nan
+    if known.method == "kenward-roger":
         scale, den_df = _kenward_roger(known, rows)
-        statistic *= scale
     else:
         den_df = _mean_matched(degrees(known, rows))
-    return JointTest(statistic, len(rows), den_df, tail_of_f(statistic, len(rows), den_df))
+    tail = tail_of_f(scale * statistic, len(rows), den_df)
+    return JointTest(scale * statistic, len(rows), den_df, tail, scale)
 
 
 def tail_of_f(statistic: float, num_df: int, den_df: float) -> float:
@@ -275,8 +275,8 @@ def tail_of_f(statistic: float, num_df: int, den_df: float) -> float:
 
 def _mean_matched(df: Array) -> float:
     """Return the F distribution's degrees of freedom that give it the mean of a sum of squared t's, as lmerTest."""
-    if np.isinf(df).all():
-        return np.inf
+    if len(df) == 1 or np.isinf(df).all():
+        return float(df[0])
     if (np.abs(np.diff(df)) < EQUAL).all():
         return float(df.mean())
     if (df <= FEW).any():

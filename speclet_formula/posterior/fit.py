@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from speclet_formula.common.engines import BY_NAME, Maximised
+from speclet_formula.common.habits import Answering
 from speclet_formula.common.table import number, p_value
 from speclet_formula.errors import EstimateError, some_of
 from speclet_formula.formula.terms import text_of
@@ -31,7 +32,7 @@ from speclet_formula.posterior.variances import varcorr
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class Fit:
+class Fit(Answering):
     """A fitted model.
 
     Attributes
@@ -75,7 +76,7 @@ LAPLACE_FOOT = (
 
 
 @dataclass(frozen=True, repr=False, eq=False)
-class PointFit:
+class PointFit(Answering):
     """A mixed model fitted by REML or maximum likelihood, as lme4 does; it has no draws.
 
     `fixef`, `ranef`, `coef`, `varcorr`, `sigma`, `tidy`, `fitted`, `nobs` and `ngrps` tabulate it.

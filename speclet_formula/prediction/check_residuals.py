@@ -13,13 +13,14 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.seeds import generator
-from speclet_formula.common.table import Printed, Sheet, text_table
+from speclet_formula.common.table import SMALL, Printed, Sheet, text_table
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import DataError
 from speclet_formula.families import is_ordinal, specification_of
 from speclet_formula.posterior.estimates import Array
 from speclet_formula.prediction.linear_predictors import ModelDraws, at_rows, row_blocks
 from speclet_formula.prediction.predict import predict
+from speclet_formula.prediction.predictive import WITH_ZEROS
 from speclet_formula.prediction.residuals import refuse_without_residuals
 from speclet_formula.prediction.responses import draw_rows, response_parameters
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 FEWEST = 20  # simulated responses: the smallest two-sided p-value is then 0.1
 ALARM = 0.05
-WITH_ZEROS = ("count", "proportion", "nonnegative")  # supports in which zero is a value among others
 NEW = "Simulated with new group effects (use_u=False), as lme4's simulate; DHARMa calls it unconditional."
 KEPT = (
     "Simulated with the fitted group effects (use_u=True), DHARMa's default from 0.5 on; these were fitted to the same "
@@ -243,8 +243,14 @@ def _words(ratio: float, what: str) -> tuple[str, str]:
 
 def _row(test: str, statistic: float, p: float, alarm: str, calm: str) -> dict[str, object]:
     """Return a test as a row of the table."""
-    told = f"Doubtful: {alarm} (p = {p:.3f})." if p < ALARM else f"Nothing amiss: {calm} (p = {p:.2f})."
-    return {"test": test, "statistic": float(statistic), "p_value": p, "sentence": f"{test.capitalize()}. {told}"}
+    return {"test": test, "statistic": float(statistic), "p_value": p, "sentence": judged(test, alarm, calm, p)}
+
+
+def judged(test: str, alarm: str, calm: str, p: float) -> str:
+    """Say what a test found: the words of an alarm, or those of none."""
+    if p >= ALARM:
+        return f"{test.capitalize()}. Nothing amiss: {calm} (p = {p:.2f})."
+    return f"{test.capitalize()}. Doubtful: {alarm} ({f'p = {p:.3f}' if p >= SMALL else f'p < {SMALL}'})."
 
 
 def _two_sided(values: Array) -> float:

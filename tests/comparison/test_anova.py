@@ -98,11 +98,8 @@ def refused():
     rows = "Models are compared on the same rows.\n"
     yield (
         [],
-        f"there are no fits to compare.\nA likelihood ratio takes two fits or more, one after the other.\n{example}",
-    )
-    yield (
-        [one],
-        f"there is one fit to compare.\nA likelihood ratio takes two fits or more, one after the other.\n{example}",
+        "there are no fits to compare.\nA likelihood ratio takes two fits or more, one after the other; one fit has "
+        f"its terms tested.\n{example}",
     )
     yield (
         [one, crossed_fit()],

@@ -1,5 +1,8 @@
-"""Grouping factors that are none, and columns that two group terms share, are refused with what to write instead."""
+"""Grouping factors that are none, and columns of two group terms, are refused with a remedy; others are expanded."""
 
+import pytest
+
+from speclet_formula.formula.parse import parse_formula
 from tests.formula.messages import each_message, refusal
 
 # Each block is a formula with its whole message, which begins with that formula.
@@ -49,31 +52,31 @@ Write (x | g).
 y ~ (1|a+b)
        ^
 'a+b' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
+A grouping factor is a column, a call, a:b, a/b for b within a, or a*b for a, b and a:b.
 Write (1 | a) + (1 | b).
 
-y ~ (x|a*b)
-       ^
-'a*b' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
-Write (x | a) + (x | b) + (x | a:b).
+y ~ us(x || g)
+    ^
+'us(x || g)' is not how us is written.
+us(x | g) is (x | g), diag(x | g) is (x || g) with an SD for each column; hom= is not served.
+Write us(x | g).
 
-y ~ (1|a*b*c)
-       ^
-'a*b*c' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
-Write (1 | a) + (1 | b) + (1 | c).
+y ~ diag(x | g, hom = TRUE)
+    ^
+'diag(x | g, hom = TRUE)' is not how diag is written.
+us(x | g) is (x | g), diag(x | g) is (x || g) with an SD for each column; hom= is not served.
+Write diag(x | g).
 
 y ~ (1|a %in% b)
        ^
 'a %in% b' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
+A grouping factor is a column, a call, a:b, a/b for b within a, or a*b for a, b and a:b.
 Name a column; make it before fitting if it has to be computed.
 
 y ~ (1|1)
        ^
 '1' is not a grouping factor.
-A grouping factor is a column, a call, a:b, or a/b for b within a.
+A grouping factor is a column, a call, a:b, a/b for b within a, or a*b for a, b and a:b.
 Name a column; make it before fitting if it has to be computed.
 """
 
@@ -81,3 +84,22 @@ Name a column; make it before fitting if it has to be computed.
 @each_message(MESSAGES)
 def test_messages(message):
     assert refusal(message) == message
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("y ~ us(1 + x | g)", "y ~ (x | g)"),
+        ("y ~ x + diag(0 + x | a/b)", "y ~ x + (0 + x || a) + (0 + x || a:b)"),
+        ("y ~ diag(f | g) - 1", "y ~ 0 + (f || g)"),
+        ("y ~ (1 | a*b)", "y ~ (1 | a) + (1 | b) + (1 | a:b)"),
+        ("y ~ (x | a/b*c)", "y ~ (x | a) + (x | c) + (x | a:b) + (x | a:c) + (x | a:b:c)"),
+        ("y ~ (1 | a*a)", "y ~ (1 | a)"),
+    ],
+)
+def test_words_of_lme4_for_group_terms(text, meant):
+    assert parse_formula(text) == parse_formula(meant)
+
+
+def test_a_word_of_one_s_own_may_have_lme4_s_name():
+    assert parse_formula("y ~ diag(x)", functions={"diag"}).terms[0].factors[0].function == "diag"

@@ -373,12 +373,6 @@ Write the formulas as texts in a list.
 y ~ nl(x)
 Compute the columns inside I(), or before the fit.
 
-y ~ us(x | g)
-Write (x | g).
-
-y ~ diag(x | g)
-Write (x || g).
-
 y ~ homdiag(x | g)
 Write (x | g) or (x || g).
 

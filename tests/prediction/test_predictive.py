@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 import speclet_formula as sf
-from speclet_formula.errors import PriorError
+from speclet_formula.errors import DataError, PriorError
 from tests.fakes import correlated_fit, crossed_fit, fake_fit
 
 
@@ -95,3 +95,46 @@ def test_sensitivity_names_every_scalar():
     assert sf.sensitivity(correlated_fit())["parameter"].to_list() == [
         "Intercept", "Days", "1|Subject_sigma", "Days|Subject_sigma", "cor|Subject[1, Days]", "sigma",
     ]  # fmt: skip
+
+
+def counts_with_zeros():
+    """Return counts of which a third are zero beside those of a Poisson distribution."""
+    rng, group = np.random.default_rng(2), np.repeat(np.arange(10), 20)
+    y = np.where(rng.random(200) < 0.35, 0, rng.poisson(4, 200))
+    return pd.DataFrame({"y": y, "g": group.astype(str)})
+
+
+def test_a_share_of_zeros_and_statistics_of_your_own_are_compared():
+    data = counts_with_zeros()
+    fit = sf.glmer("y ~ 1 + (1 | g)", data, family="poisson", method="laplace")
+    found = sf.posterior_predictive(fit, 400, statistics={"above 9": lambda y: (y > 9).mean()}, random_seed=1)
+    table = found.table.set_index("statistic")
+    assert table.index.to_list() == ["mean", "sd", "smallest", "largest", "share of zeros", "above 9"]
+    assert table.loc["share of zeros", "observed"] == (data["y"] == 0).mean()
+    # exp(-mean) of the rows: 400 replicates of 200 rows leave an error of 0.5 / sqrt(80,000), 0.0018.
+    expected = np.exp(-sf.fitted(fit)["estimate"]).mean()
+    assert table.loc["share of zeros", "median"] == pytest.approx(expected, abs=0.012)
+    assert table.loc["share of zeros", "tail"] == 0
+    assert "share of zeros" in repr(found).splitlines()[-2] + repr(found).splitlines()[-1]
+    assert repr(found).startswith("Predictive check at the estimates of y: 400 replicates")
+
+
+def test_new_effects_make_level_means_that_vary_as_those_of_other_levels():
+    """Twelve groups with an SD of 3 beside a residual of 1: kept effects repeat their means, new ones do not."""
+    rng, group = np.random.default_rng(6), np.repeat(np.arange(12), 10)
+    data = pd.DataFrame({"y": rng.normal(0, 3, 12)[group] + rng.normal(size=120), "g": group.astype(str)})
+    fit = sf.lmer("y ~ 1 + (1 | g)", data, method="reml")
+    kept, new = (sf.posterior_predictive(fit, 100, use_u=use_u, random_seed=1) for use_u in (True, False))
+    spread = [check.replicates[:, :10].mean(axis=1).std() for check in (kept, new)]
+    assert spread[0] < 0.5  # 1 / sqrt(10), 0.32, with an error of 7 %
+    assert spread[1] > 1.5  # 3 and more, with an error of 7 %
+    assert kept.kind == new.kind == "estimates"
+
+
+def test_a_statistic_that_is_no_number_is_refused():
+    fit = sf.glmer("y ~ 1 + (1 | g)", counts_with_zeros(), family="poisson", method="laplace")
+    with pytest.raises(DataError, match="the statistic 'range' is no number"):
+        sf.posterior_predictive(fit, 5, statistics={"range": lambda y: (y.min(), y.max())})
+    check = sf.posterior_predictive(fit, 5, random_seed=1)
+    with pytest.raises(DataError, match=r"the check has no statistic 'zeros'[\s\S]*Nearest: 'share of zeros'"):
+        sf.plot_predictive(check, statistic="zeros")

@@ -159,12 +159,12 @@ PICTURES = (
         (
             lambda: sf.plot(crossed_fit(), "ranef"),
             "there is no picture 'ranef' of a Fit.\nIts pictures: 'effects', 'fixed', 'variances', 'residuals', "
-            "'shrinkage', 'predictive', 'priors', 'pareto_k'.\nNearest: 'effects'.",
+            "'predictive', 'shrinkage', 'priors', 'pareto_k'.\nNearest: 'effects'.",
         ),
         (
             lambda: sf.plot(crossed_fit(), "fixed", group="gene"),
             "the picture 'fixed' has no argument group=.\nArguments: ax.\nLeave it out, or draw a picture that has "
-            "it: 'effects', 'residuals', 'shrinkage', 'predictive'.",
+            "it: 'effects', 'residuals', 'predictive', 'shrinkage'.",
         ),
         (
             lambda: sf.plot(crossed_fit(), "fixed", figsize=(3, 3)),
@@ -204,10 +204,10 @@ def test_a_fit_without_draws_lists_the_pictures_that_it_has():
     fit = sf.lmer("Reaction ~ (1|Subject)", sleepstudy_data(), method="reml")
     with pytest.raises(sf.DataError) as caught:
         sf.plot(fit, "trace")
-    assert "Its pictures: 'effects', 'fixed', 'variances', 'residuals'.\n" in str(caught.value)
-    for kind in ("effects", "fixed", "variances", "residuals"):
+    assert "Its pictures: 'effects', 'fixed', 'variances', 'residuals', 'predictive'.\n" in str(caught.value)
+    for kind in ("effects", "fixed", "variances", "residuals", "predictive"):
         assert sf.plot(fit, kind).alt
-    for kind in ("shrinkage", "predictive", "priors", "pareto_k"):
+    for kind in ("shrinkage", "priors", "pareto_k"):
         with pytest.raises(sf.EstimateError) as refused:
             sf.plot(fit, kind)
         assert str(refused.value) == (

@@ -49,3 +49,15 @@ def test_counts_have_them_too():
     data = screen_data().assign(n=np.random.default_rng(1).poisson(3, 48))
     fit = sf.glmer("n ~ (1 | gene)", data, family="poisson", method="laplace")
     assert "Residuals of 48 rows" in sf.plot_residuals(fit, "gene").alt
+
+
+def test_a_statistic_is_drawn_among_those_of_the_replicates():
+    fit = sf.lmer("Reaction ~ Days + (1 | Subject)", sleepstudy_data(), method="reml")
+    check = sf.posterior_predictive(fit, 60, statistics={"one": lambda y: 1.0}, random_seed=1)
+    (axis,) = sf.plot_predictive(check, statistic="largest").figure.axes
+    (line,) = axis.lines
+    assert line.get_xdata()[0] == sleepstudy_data()["Reaction"].max()
+    assert sum(patch.get_height() for patch in axis.patches) == 60
+    (axis,) = sf.plot_predictive(check, statistic="one").figure.axes
+    assert len(axis.lines) == 2
+    assert sf.plot(fit, "predictive", statistic="sd").alt.startswith("Predictive check at the estimates: the observed")

@@ -4,11 +4,12 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from speclet_formula.common.compiling import loops
 
 Array = np.ndarray[Any, np.dtype[Any]]
 # As plain numbers behave in numpy: what cannot be is infinite or NaN. Compiled once on a machine, kept beside the file.
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+compiled = loops(error_model="numpy")
 
 IDENTITY, LOG, INVERSE, INVERSE_SQUARED, LOGIT, PROBIT, CLOGLOG = range(7)  # places in `links.LINKS`
 NONE, INFLATED, HURDLE = range(3)  # places in `links.ZEROS`

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import qdldl
-from numba import njit
 from scipy import sparse
 
+from speclet_formula.common.compiling import loops
+
 Array = np.ndarray[Any, np.dtype[Any]]
-# Compiled once on a machine, kept beside the file; threads run these side by side.
-compiled = njit(cache=True, nogil=True)
+compiled = loops()
 
 WIDE = 0.5  # share of the corner's rows from which on a column's part there is held as a whole row
 

@@ -6,10 +6,11 @@ n rows, r effects in each, q in all. Only problems whose matrix is sparse come h
 from typing import Any
 
 import numpy as np
-from numba import njit
+
+from speclet_formula.common.compiling import loops
 
 Array = np.ndarray[Any, np.dtype[Any]]
-compiled = njit(cache=True, nogil=True, error_model="numpy")
+compiled = loops(error_model="numpy")
 
 
 @compiled

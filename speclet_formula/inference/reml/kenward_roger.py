@@ -146,7 +146,8 @@ def _part_of_prior(
 ) -> tuple[np.ndarray, dict[tuple[int, int], np.ndarray]]:
     """Return the covariance of a part's effects, and where each column of each block stands in it, level by level."""
     own = kinds[part]
-    D, places = np.zeros((len(part), len(part))), {}
+    D = np.zeros((len(part), len(part)))
+    places: dict[tuple[int, int], np.ndarray] = {}
     for block, width in enumerate(widths):
         columns = [np.flatnonzero((own[:, 0] == block) & (own[:, 2] == column)) for column in range(width)]
         places |= {(block, column): where for column, where in enumerate(columns)}

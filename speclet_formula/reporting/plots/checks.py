@@ -10,7 +10,14 @@ from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import draws_in, draws_of
 from speclet_formula.prediction import fitted, residuals
-from speclet_formula.prediction.predictive import Predictive, check_of_rows, describe_check, level_shares
+from speclet_formula.prediction.predictive import (
+    TITLES,
+    Predictive,
+    check_of_rows,
+    describe_check,
+    of_levels,
+    statistic_of,
+)
 from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
     LINE,
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
 
 MOST_PANELS = 12
 MOST_VALUES = 60  # different values of a count that get a bar each
+MOST_BARS = 25  # of a statistic's distribution
 MOST_LINES = 50  # replicates that are drawn as lines
 TAIL = 0.01  # share of the replicates' values on either side that may lie outside of the picture
 MOST_LABELS = 20  # levels that have a label beside a panel
@@ -43,13 +51,16 @@ PRIOR_DRAWS = 4000
 SPREAD = 6.0  # posterior SDs on either side that a panel shows at least
 
 
-def plot_predictive(check: Predictive, *, group: Any = None) -> Picture:
+def plot_predictive(check: Predictive, *, statistic: str | None = None, group: Any = None) -> Picture:
     """Draw the observed response among those that the model makes.
 
     Parameters
     ----------
     check : Predictive
         From `prior_predictive` or `posterior_predictive`.
+    statistic : str, optional
+        One of the check's statistics, "mean", "share of zeros", or one of your own: instead of the responses its
+        values among the replicates are drawn, and the observed one.
     group : array of shape (n,), optional
         A label for each row that the model uses, such as `data["cell_line"]`: a panel for each level, at most 12. A
         pandas Series is matched by its index, so that it may have the labels of other rows too.
@@ -66,7 +77,8 @@ def plot_predictive(check: Predictive, *, group: Any = None) -> Picture:
     Raises
     ------
     DataError
-        There is not one label for each row, one is missing, or there are more than 12 levels.
+        There is not one label for each row, one is missing, there are more than 12 levels, or the check has no such
+        statistic.
 
     References
     ----------
@@ -80,14 +92,13 @@ def plot_predictive(check: Predictive, *, group: Any = None) -> Picture:
         parts = _by_level(check, group)
         figure, axes = grid_figure(len(parts), height=2.4)
     for axis, (level, part) in zip(axes, parts.items(), strict=True):
-        _panel(axis, part, short(level) if level else f"{check.kind} predictive check")
+        predictive_panel(axis, part, short(level) if level else TITLES[check.kind], statistic)
     legend_below(figure, axes)
     n = len(check.replicates)
     found = [describe_check(check), *(f"{level}: {describe_check(part)}" for level, part in parts.items() if level)]
     return Picture(
         figure,
-        f"{check.kind.capitalize()} predictive check: the observed {check.response} among {n:,} replicates. "
-        f"{' '.join(found)}",
+        f"{TITLES[check.kind]}: the observed {check.response} among {n:,} replicates. {' '.join(found)}",
     )
 
 
@@ -115,17 +126,34 @@ def _by_level(check: Predictive, group: Any) -> dict[str, Predictive]:
     return {level: check_of_rows(check, rows) for level, rows in places.items()}
 
 
-def _panel(axis: "Axes", check: Predictive, name: str) -> None:
-    if check.levels:
+def predictive_panel(axis: "Axes", check: Predictive, name: str, statistic: str | None = None) -> None:
+    """Draw the observed response among the replicates, or one of its statistics."""
+    if statistic is not None:
+        _statistic(axis, check, statistic)
+    elif check.levels:
         _level_shares(axis, check)
-        axis.set_title(name, fontsize=9)
-        return
-    if check.discrete:
+    elif check.discrete:
         _rootogram(axis, check)
     else:
         _shares(axis, check)
-    axis.set_xlabel(plain(check.response))
+    of = statistic or ("share" if check.levels else "")
+    axis.set_xlabel(plain(f"{of} of {check.response}" if of else check.response))
     axis.set_title(name, fontsize=9)
+
+
+def _statistic(axis: "Axes", check: Predictive, name: str) -> None:
+    """Draw a statistic of the replicates as bars, with a line at that of the observed response."""
+    import seaborn
+
+    seen, drawn = statistic_of(check, name)
+    values = len(np.unique(drawn))
+    if values > 1:
+        bins = np.linspace(drawn.min(), drawn.max(), min(values, MOST_BARS) + 1).tolist()
+        seaborn.histplot(x=drawn, bins=bins, color=ESTIMATE, alpha=0.5, edgecolor="white", label="replicates", ax=axis)
+    else:  # all replicates agree
+        axis.axvline(drawn[0], color=ESTIMATE, linewidth=5, alpha=0.5, label="replicates")
+    axis.axvline(seen, color=TRUTH, linewidth=1.8, label="observed")
+    axis.set_ylabel("replicates")
 
 
 def _shares(axis: "Axes", check: Predictive) -> None:
@@ -148,14 +176,15 @@ def _shares(axis: "Axes", check: Predictive) -> None:
 
 def _level_shares(axis: "Axes", check: Predictive) -> None:
     """Draw the observed share of each level on the middle 90 % of the replicates' shares."""
-    observed, drawn = level_shares(check)
+    shares = of_levels(check.levels).values()
+    observed = np.array([share(check.observed) for share in shares])
+    drawn = np.array([[share(response) for share in shares] for response in check.replicates])
     places = np.arange(len(observed))
     low, middle, high = np.quantile(drawn, (0.05, 0.5, 0.95), axis=0)
     axis.hlines(places, low, high, color=ESTIMATE, linewidth=5, alpha=0.35, label="replicates, middle 90 %")
     points(axis, middle, places, colour=ESTIMATE, marker="|", size=9, linewidth=2, label="replicates, median")
     points(axis, observed, places, colour=TRUTH, size=4, label="observed")
     label_rows(axis, list(check.levels), most=MOST_LABELS)
-    axis.set_xlabel(plain(f"share of {check.response}"))
 
 
 def _rootogram(axis: "Axes", check: Predictive) -> None:
@@ -178,7 +207,7 @@ def _rootogram(axis: "Axes", check: Predictive) -> None:
         label="replicates, mean", legend=False, ax=axis,
     )  # fmt: skip
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set_ylabel("square root of the number of rows" + (f" (in steps of {step})" if step > 1 else ""))
+    axis.set_ylabel("square root of the\nnumber of rows" + (f", in steps of {step}" if step > 1 else ""))
 
 
 if TYPE_CHECKING:
@@ -243,7 +272,7 @@ def plot_residuals(fit: "Fit | PointFit", group: str | None = None, *, random_se
     _against_fitted(
         axes[0], fitted(fit)["estimate"].to_numpy(), plain_residuals.to_numpy(), fit.model.design.response_name
     )
-    _normal_quantiles(axes[1], quantiles.to_numpy())
+    draw_normal_quantiles(axes[1], quantiles.to_numpy())
     if levels is not None:
         _residuals_by_level(axes[2], quantiles, levels)
     return Picture(figure, _words(quantiles))
@@ -269,12 +298,19 @@ def _against_fitted(axis: "Axes", means: Any, left: Any, response: str) -> None:
     axis.set_ylabel(plain(f"residual of {response}"))
 
 
-def _normal_quantiles(axis: "Axes", quantiles: Any) -> None:
+def draw_normal_quantiles(axis: "Axes", quantiles: Any, *, through_quartiles: bool = False) -> None:
+    """Draw sorted numbers against standard normal quantiles, with the line on which they lie if they are normal.
+
+    The line is that of mean 0 and SD 1, or it goes through the quartiles, whatever mean and SD are.
+    """
     from scipy.special import ndtri
 
     expected = ndtri((np.arange(len(quantiles)) + 0.5) / len(quantiles))
-    reach = expected[[0, -1]]
-    axis.plot(reach, reach, color=LINE, linewidth=1)
+    reach, line = expected[[0, -1]], expected[[0, -1]]
+    if through_quartiles:
+        low, high = np.quantile(quantiles, [0.25, 0.75])
+        line = (low + high) / 2 + reach * (high - low) / (2 * ndtri(0.75))
+    axis.plot(reach, line, color=LINE, linewidth=1)
     points(
         axis, expected, np.sort(quantiles), colour=ESTIMATE, size=3, alpha=0.6, rasterized=len(quantiles) > MANY_ROWS
     )

@@ -46,7 +46,7 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
         of `residuals`.
     kind : str, optional
         Which of the result's pictures; by default the first one that it has. Of a fit "effects" (of levels), "fixed",
-        "variances", "residuals" and, where it has draws, "shrinkage", "predictive", "priors" or "pareto_k"; of a
+        "variances", "residuals", "predictive" and, where it has draws, "shrinkage", "priors" or "pareto_k"; of a
         recovery "recovery", "parameters", "intervals" or "coverage"; of ranked genes "volcano" or "ranks".
     **options
         Arguments of that picture's own function, `plot_effects` for "effects" and so on: group="gene".
@@ -136,7 +136,7 @@ def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
     effects: dict[str, Draw] = {"effects": plot_effects}
     fixed: dict[str, Draw] = {"fixed": plot_fixed}
     both = effects | fixed if _has_effects(fit) else fixed | effects
-    more: dict[str, Draw] = {"variances": plot_variances, "residuals": plot_residuals}
+    more: dict[str, Draw] = {"variances": plot_variances, "residuals": plot_residuals, "predictive": _predictive}
     return both | more | ({} if isinstance(fit, PointFit) else dict(_OF_DRAWS))
 
 
@@ -145,13 +145,14 @@ def _has_effects(fit: Fit | PointFit) -> bool:
     return any(map(values_of(fit).keeps, fit.model.design.blocks))
 
 
-def _predictive(fit: Fit, *, group: Any = None, random_seed: int | None = 0) -> Picture:
-    return plot_predictive(posterior_predictive(fit, random_seed=random_seed), group=group)
+def _predictive(
+    fit: Fit | PointFit, *, statistic: str | None = None, group: Any = None, random_seed: int | None = 0
+) -> Picture:
+    return plot_predictive(posterior_predictive(fit, random_seed=random_seed), statistic=statistic, group=group)
 
 
 _OF_DRAWS: Mapping[str, Draw] = {
     "shrinkage": plot_shrinkage,
-    "predictive": _predictive,
     "priors": plot_priors,
     "pareto_k": plot_pareto_k,
 }

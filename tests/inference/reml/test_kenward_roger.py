@@ -1,0 +1,86 @@
+"""Kenward and Roger's adjustment against its n x n matrices, weights included, which pbkrtest leaves out."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import speclet_formula as sf
+from speclet_formula.inference.reml.degrees_of_freedom import small_sample
+from speclet_formula.inference.reml.kenward_roger import components_of
+from tests.inference.reml.dense import dense_of, variance_parts
+from tests.inference.reml.test_degrees_of_freedom import MODELS, unbalanced
+
+
+def paper(fit):
+    """Return the adjusted covariance, its derivatives and the variances' uncertainty, as the paper has them."""
+    V, G = variance_parts(fit)
+    known = dense_of(fit, V)
+    X, inverse, C = known.X, known.inverse, known.covariance
+    P = [-X.T @ inverse @ part @ inverse @ X for part in G]
+    Q = [[X.T @ inverse @ r @ inverse @ s @ inverse @ X for s in G] for r in G]
+    information = np.array(
+        [
+            [
+                np.trace(inverse @ r @ inverse @ s) - 2 * np.trace(C @ Q[i][j]) + np.trace(C @ P[i] @ C @ P[j])
+                for j, s in enumerate(G)
+            ]
+            for i, r in enumerate(G)
+        ]
+    )
+    W = 2 * np.linalg.inv(information)
+    inner = sum(W[i, j] * (Q[i][j] - P[i] @ C @ P[j]) for i in range(len(G)) for j in range(len(G)))
+    return C + 2 * C @ inner @ C, np.array([-C @ one @ C for one in P]), W
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_is_that_of_the_paper(name):
+    formula, weights = MODELS[name]
+    fit = sf.lmer(formula, unbalanced(), method="reml", weights=weights)
+    adjusted, gradients, W = paper(fit)
+    found = small_sample(fit, "kenward-roger")
+    np.testing.assert_allclose(found.covariance, adjusted, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(found.gradients, gradients, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.uncertainty, W, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(found.plain, fit.estimates.covariance, rtol=1e-9)
+
+
+def test_a_variance_of_zero_counts_as_one_that_was_estimated():
+    """Of a balanced one-way layout the degrees of freedom are those of the groups, whatever their variance is."""
+    rng = np.random.default_rng(1)
+    y = rng.normal(size=(6, 5))
+    table = pd.DataFrame({"y": (y - y.mean(axis=1, keepdims=True)).ravel(), "g": np.repeat(list("abcdef"), 5)})
+    fit = sf.lmer("y ~ 1 + (1 | g)", table, method="reml")
+    assert fit.singular
+    assert sf.fixef(fit, df="kenward-roger")["df"].item() == pytest.approx(5, rel=1e-9)
+    assert sf.fixef(fit, df="satterthwaite")["df"].item() == pytest.approx(
+        29, rel=1e-6
+    )  # as lmerTest: all rows' but one
+
+
+def test_levels_that_never_meet_are_taken_by_themselves():
+    table = unbalanced().assign(h=lambda d: d["g"] + d["h"])
+    model = sf.Model("y ~ x + (x | g) + (1 | h)", table)
+    parts = components_of(model.design)
+    assert len(parts) == table["g"].nunique()
+    assert sorted(np.concatenate(parts)) == list(range(2 * table["g"].nunique() + table["h"].nunique()))
+    fit = sf.fit(model, method="reml")
+    adjusted, *_ = paper(fit)
+    np.testing.assert_allclose(small_sample(fit, "kenward-roger").covariance, adjusted, rtol=1e-7, atol=1e-9)
+
+
+def test_merged_rows_are_counted_as_they_were(tmp_path):
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({"f": rng.choice(list("ab"), 90), "g": rng.choice(list("pqrst"), 90)})
+    table["y"] = rng.normal(size=5)[table["g"].map("pqrst".index)] + rng.normal(size=90)
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    merged = sf.lmer("y ~ f + (1 | g)", sf.scan(tmp_path / "rows.csv", merge=True), method="reml")
+    single = sf.lmer("y ~ f + (1 | g)", table, method="reml")
+    for df in ("kenward-roger", "satterthwaite"):
+        pd.testing.assert_frame_equal(sf.fixef(merged, df=df), sf.fixef(single, df=df), rtol=1e-4)
+
+
+def test_too_many_effects_that_hang_together_are_refused(monkeypatch):
+    monkeypatch.setattr("speclet_formula.inference.reml.degrees_of_freedom.MOST_CUBES", 10)
+    fit = sf.lmer("y ~ x + (1 | g) + (1 | h)", unbalanced(), method="reml")
+    with pytest.raises(sf.EstimateError, match="takes matrices of all 11 group effects that hang together"):
+        sf.fixef(fit, df="kenward-roger")
