@@ -201,7 +201,7 @@ def predictor_of(design: Design, parameter: str | None) -> Predictor:
         raise EstimateError(
             f"each level of '{design.response_name}' has a linear predictor of its own, and none is named.",
             f"Linear predictors: {listed(varying)}.",
-            f"Write parameter='{next(iter(varying))}'; predict(fit, newdata) has the probability of each level.",
+            f"Write parameter='{next(iter(varying))}'; avg_predictions(fit) has the probability of each level.",
         )
     if parameter in varying:
         return varying[parameter]

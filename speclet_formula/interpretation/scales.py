@@ -98,7 +98,7 @@ def response_function(fit: Fitted, grid: Grid, scale: Scale) -> Function | None:
         raise EstimateError(
             f"one linear predictor alone does not say how likely a level of '{fit.model.design.response_name}' is.",
             "Of unordered levels each linear predictor has means, type='link'.",
-            "Write type='link'; sf.predict(fit, newdata) has each level's probability.",
+            "Write type='link'; sf.avg_predictions(fit) has each level's probability.",
         )
     if grid.parameter is not None:
         parameter = grid.parameter

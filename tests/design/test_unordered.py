@@ -104,6 +104,20 @@ def test_engines_without_such_levels_say_so():
     assert "4 fixed coefficients, 0 group effects, 0 SDs" in repr(sf.costs(model))
 
 
+def test_averages_are_those_of_the_rows_probabilities():
+    fit = sf.glmer("way ~ x + (1 | g)", ROWS, family="categorical", draws=50, random_seed=1)
+    table = sf.avg_predictions(fit).table.set_index("level")["estimate"]
+    assert table.to_dict() == pytest.approx(sf.fitted(fit).groupby("level")["estimate"].mean().to_dict())
+    slopes = sf.avg_slopes(fit, "x").table["estimate"]
+    assert slopes.sum() == pytest.approx(0, abs=1e-9)
+    linear = sf.avg_predictions(fit, type="link").table.set_index("level")["estimate"]
+    rows = sf.predict(fit, type="link").groupby("level")["estimate"].mean()
+    assert linear.to_dict() == pytest.approx(rows.to_dict())
+    with pytest.raises(sf.EstimateError, match="has a linear predictor of its own"):
+        sf.slopes(fit, "x")
+    assert np.isfinite(sf.slopes(fit, "x", parameter="mubus").table["estimate"]).all()
+
+
 def test_a_summary_has_all_levels_in_one_table():
     fit = sf.glmer("way ~ x + (1 | g)", ROWS, family="categorical", draws=50, random_seed=1)
     text = repr(fit)
