@@ -29,7 +29,7 @@ GROUPS = {
     ),
     "Compare": (
         "compare", "Comparison", "loo", "LeaveOneOut", "SampledLeaveOneOut", "kfold", "KFold", "anova",
-        "LikelihoodRatios",
+        "LikelihoodRatios", "drop1", "TermTests",
     ),
     "Check": (
         "check_model", "ModelCheck", "prior_predictive", "posterior_predictive", "Predictive", "check_residuals",

@@ -123,6 +123,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots.means import plot_matrix as plot_matrix, plot_means as plot_means
     from speclet_formula.reporting.plots.picture import Picture as Picture
     from speclet_formula.reporting.plots.plot import plot as plot
+    from speclet_formula.reporting.plots.predictions import plot_predictions as plot_predictions
     from speclet_formula.reporting.plots.recovery import (
         plot_coverage as plot_coverage,
         plot_intervals as plot_intervals,
@@ -212,6 +213,7 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.means": "plot_matrix plot_means",
     "reporting.plots.picture": "Picture",
     "reporting.plots.plot": "plot",
+    "reporting.plots.predictions": "plot_predictions",
     "reporting.plots.recovery": "plot_coverage plot_intervals plot_parameters plot_recoveries plot_recovery",
     "reporting.plots.screens": "plot_ranks plot_separation plot_volcano",
     "reporting.plots.study": "plot_calibration plot_study",

@@ -126,6 +126,7 @@ VERBS: dict[str, Callable] = {
     "plot_matrix": lambda fit, _: sf.plot_matrix(sf.effect_matrix(fit, "g", "h")),
     "plot_means": lambda fit, _: sf.plot_means(_means(fit)),
     "plot_parameters": lambda fit, _: sf.plot_parameters(_recovered(fit)),
+    "plot_predictions": lambda fit, _: sf.plot_predictions(fit, "x"),
     "plot_predictive": lambda fit, _: sf.plot_predictive(sf.posterior_predictive(fit, 10, random_seed=1)),
     "plot_ranks": lambda fit, _: sf.plot_ranks(_ranked(fit)),
     "plot_recoveries": lambda fit, _: sf.plot_recoveries(sf.recover({"a": fit, "b": fit}, TRUTH), "g"),
@@ -182,6 +183,7 @@ _LEVELS = {
     "check_residuals",
     "hypothesis",
     "icc",
+    "plot_predictions",
     "plot_shrinkage",
     "r2",
     "reference_grid",
@@ -189,7 +191,7 @@ _LEVELS = {
     "slopes",
 }
 _DRAWS = {
-    *_COMPARED, "diagnose", "hypothesis", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
+    *_COMPARED, "diagnose", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
     "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "recover", "sensitivity", "to_arviz",
 }  # fmt: skip
 # What each kind refuses, all else answers: it lacks the term that is asked for, the draws, or single rows.
@@ -197,7 +199,9 @@ REFUSED = {
     "exact": _CROSSED,
     "slopes": _OF_G,
     "no group": _GROUPS,
-    "no term": {*_GROUPS, *_MEANS, "avg_comparisons", "avg_slopes", "comparisons", "slopes", "update"},
+    "no term": {
+        *_GROUPS, *_MEANS, "avg_comparisons", "avg_slopes", "comparisons", "plot_predictions", "slopes", "update",
+    },
     "crossed": set(),
     "keep none": {
         *_GROUPS, *_OVER_ROWS, *_SINGLE, "fitted", "kfold", "log_likelihood", "plot_parameters", "plot_predictive",
@@ -205,7 +209,7 @@ REFUSED = {
     },
     "weights": _CROSSED,
     "merged": {
-        "avg_comparisons", "comparisons",
+        "avg_comparisons", "comparisons", "plot_predictions",
         *_CROSSED, *_COMPARED, *_SINGLE, "anova", "check_residuals", "plot_predictive", "plot_recoveries",
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
@@ -217,8 +221,8 @@ REFUSED = {
     "poisson": {*_OF_G, "plot_shrinkage"},
     "sigma": {*_CROSSED, "anova", "icc", "r2", "sigma"},
     "alpha": {*_CROSSED, *_MEANS, "anova", "icc", "plot_shrinkage", "r2"},
-    "cumulative": {*_CROSSED, *_MEANS, *_SINGLE, "hypothesis", "plot_shrinkage", "refit"},
-    "sratio": {*_GROUPS, *_MEANS, *_SINGLE, "hypothesis", "icc", "plot_variances", "r2", "refit"},
+    "cumulative": {*_CROSSED, *_MEANS, *_SINGLE, "hypothesis", "plot_predictions", "plot_shrinkage", "refit"},
+    "sratio": {*_GROUPS, *_MEANS, *_SINGLE, "hypothesis", "icc", "plot_predictions", "plot_variances", "r2", "refit"},
     "categorical": _LEVELS - {"plot_intervals", "plot_recoveries"},
     "multinomial": _LEVELS - {"plot_intervals", "plot_recoveries"},
     "Dirichlet-multinomial": _LEVELS - {"plot_intervals", "plot_recoveries"},

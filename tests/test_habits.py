@@ -144,8 +144,9 @@ TYPED = {
     "sf.lmer(data, 'y ~ x + (1|g)')": (
         "The formula comes first, the table after it: sf.lmer('y ~ x + (1 | g)', data)."
     ),
-    "sf.lmer('y ~ x + us(x|g)', data)": "Write (x|g).",
-    "sf.lmer('y ~ x + diag(x|g)', data)": "Write (x||g).",
+    "sf.lmer('y ~ x + us(x|g)', data, method='ml')": None,
+    "sf.lmer('y ~ x + diag(x|g)', data, method='ml')": None,
+    "sf.lmer('y ~ x + ar1(x|g)', data, method='ml')": "Write (x|g) or (x||g).",
     "sf.glmer('hit ~ x + (1|g)', data)": "Write what comes after data by name, for example family='poisson'.",
     "sf.glmer('hit ~ x + (1|g)', data, family='Binomial', method='laplace')": None,
     "sf.glmer('hit ~ x + (1|g)', data, family=Binomial())": "Write its name: family='binomial'.",

@@ -4,9 +4,7 @@ Averages are over the rows as they are, with their own covariates and groups: ma
 balanced grid are left to `means`, `contrasts` and `slopes`.
 """
 
-import itertools
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -14,9 +12,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import logit
 
-from speclet_formula.design.transforms import label_of, text_of_value
-from speclet_formula.errors import EstimateError, listed, nearest
-from speclet_formula.formula.terms import bare_name, columns_of, text_of
+from speclet_formula.errors import EstimateError, nearest
 from speclet_formula.interpretation.combinations import (
     Function,
     Values,
@@ -25,7 +21,6 @@ from speclet_formula.interpretation.combinations import (
     tests_against_zero,
     told_of,
 )
-from speclet_formula.interpretation.grids import inside_factors
 from speclet_formula.interpretation.means import Means, Names, named
 from speclet_formula.interpretation.row_averages import (
     Averages,
@@ -33,48 +28,30 @@ from speclet_formula.interpretation.row_averages import (
     RowTable,
     averages,
     cells_of,
+    header_words,
     joined,
+    predicted_response,
     row_table,
     row_values,
+    scale_words,
 )
-from speclet_formula.interpretation.scales import Scale, back_of, check_type
+from speclet_formula.interpretation.scales import Scale, check_type
+from speclet_formula.interpretation.variable_changes import (
+    Comparison,
+    VariableChange,
+    Variables,
+    changes_of,
+    points_at,
+)
 from speclet_formula.posterior.degrees_of_freedom import Freedom, no_degrees
 from speclet_formula.posterior.draws import Fitted
-from speclet_formula.posterior.estimates import Array, Interval, IntervalKind, interval_of, points_of
-
-type Comparison = Literal["difference", "ratio", "odds_ratio", "lift", "slope"]
-type Variables = str | Sequence[str] | Mapping[str, Any] | None
+from speclet_formula.posterior.estimates import Interval, IntervalKind, interval_of
 
 COMPARISONS: tuple[str, ...] = get_args(Comparison.__value__)
-STEP = 1e-4  # of a covariate's range, over which its slope is taken; marginaleffects'
-PAIRS = ("reference", "sequential", "pairwise")
-SPREADS = ("sd", "2sd", "iqr", "minmax")
 TITLES = {
     "difference": "Differences", "ratio": "Ratios", "odds_ratio": "Odds ratios", "lift": "Relative differences",
     "slope": "Slopes",
 }  # fmt: skip
-_ENDS = 2  # values that are compared
-
-
-@dataclass(frozen=True, eq=False)
-class VariableChange:
-    """A variable at two values.
-
-    Attributes
-    ----------
-    variable : str
-    label : str
-        "b - a", "+1", "dy/dx".
-    low, high : value, or ndarray of shape (n,)
-    step : float
-        What the difference is divided by: 1 but for slopes.
-    """
-
-    variable: str
-    label: str
-    low: Any
-    high: Any
-    step: float = 1.0
 
 
 def avg_predictions(
@@ -142,7 +119,7 @@ def avg_predictions(
     interval, rows, by = _asked(fit, newdata, re_form, type, by, df, ci_prob, ci_kind)
     cells, codes = cells_of(rows, by)
     parts, tables = [], []
-    for point in _points(rows, at):
+    for point in points_at(rows, at):
         parts.append(averages(rows, point, codes, len(cells)))
         tables.append(_with_levels(_stated(rows, cells, point), rows))
     names = (*(at or {}), *by, *(["level"] if rows.levels else []))
@@ -151,9 +128,9 @@ def avg_predictions(
     summary = tabulate(values, interval)
     table = pd.concat([keys, summary], axis=1)
     table.attrs.update(summary.attrs)
-    what = f"Average predictions of {_response(rows)}{_scale_words(rows)}"
+    what = f"Average predictions of {predicted_response(rows)}{scale_words(rows)}"
     fixed = [name for name in names if name != "level"]
-    sentence = "; ".join([what + (f" by {' and '.join(fixed)}" if fixed else ""), *_words(rows, at or {})]) + "."
+    sentence = "; ".join([what + (f" by {' and '.join(fixed)}" if fixed else ""), *header_words(rows, at or {})]) + "."
     return _means(rows, table, sentence, "means", names, values, interval)
 
 
@@ -196,7 +173,7 @@ def predictions(
     """
     interval, rows, _ = _asked(fit, newdata, re_form, type, None, df, ci_prob, ci_kind)
     frames = []
-    for point in _points(rows, at):
+    for point in points_at(rows, at):
         summary = _by_rows(rows, partial(_predicted_at, point), interval, None, df)
         frames.append(_stated(rows, summary, point))
     table = pd.concat(frames)[[*(at or {}), *frames[0].columns.drop(list(at or {}))]]
@@ -263,7 +240,7 @@ def avg_comparisons(
     """
     _check_comparison(comparison)
     interval, rows, by = _asked(fit, newdata, re_form, type, by, df, ci_prob, ci_kind)
-    changes = list(_changes(rows, variables, comparison))
+    changes = list(changes_of(rows, variables, comparison))
     cells, codes = cells_of(rows, by)
     parts = [_compared(change, comparison, rows, codes, len(cells)) for change in changes]
     tables = [_with_levels(cells, rows).assign(variable=change.variable, contrast=change.label) for change in changes]
@@ -273,9 +250,9 @@ def avg_comparisons(
     table = pd.concat([pd.concat(tables, ignore_index=True)[list(names)], summary], axis=1)
     table = table.assign(**tests_against_zero(values))
     table.attrs.update(summary.attrs, **told_of(values))
-    what = f"{TITLES[comparison]} of: average predictions of {_response(rows)}{_scale_words(rows)}"
+    what = f"{TITLES[comparison]} of: average predictions of {predicted_response(rows)}{scale_words(rows)}"
     changed = {change.variable for change in changes}
-    sentence = "; ".join([what, *_words(rows, changed)]) + "." + tested_by(values)
+    sentence = "; ".join([what, *header_words(rows, changed)]) + "." + tested_by(values)
     kind: Literal["contrasts", "slopes"] = "slopes" if comparison == "slope" else "contrasts"
     return _means(rows, table, sentence, kind, names, values, interval)
 
@@ -320,7 +297,7 @@ def comparisons(
     _check_comparison(comparison)
     interval, rows, _ = _asked(fit, newdata, re_form, type, None, df, ci_prob, ci_kind)
     frames = []
-    for change in _changes(rows, variables, comparison):
+    for change in changes_of(rows, variables, comparison):
         summary = _by_rows(rows, partial(_compared, change, comparison), interval, comparison, df)
         summary.insert(0, "variable", change.variable)
         summary.insert(1, "contrast", change.label)
@@ -406,171 +383,6 @@ def _check_comparison(comparison: object) -> None:
             f"comparison= is one of {', '.join(map(repr, COMPARISONS))}.",
             f"Nearest: comparison='{near}'." if near else "Write comparison='difference', or leave it out.",
         )
-
-
-def _points(rows: RowTable, at: Mapping[str, Any] | None) -> Iterator[dict[str, Any]]:
-    """Go through all combinations of the values of `at`, the first variable varying fastest."""
-    chosen = {name: _values_at(rows, name, wanted) for name, wanted in (at or {}).items()}
-    for point in itertools.product(*reversed(chosen.values())):
-        yield dict(zip(chosen, point[::-1], strict=True))
-
-
-def _values_at(rows: RowTable, name: str, wanted: Any) -> list[Any]:
-    """Return the values that a variable is set to, checked."""
-    _check_variable(rows, name, offsets=True)
-    given = [wanted] if isinstance(wanted, str) or np.ndim(wanted) == 0 else list(wanted)
-    if not given:
-        raise EstimateError(
-            f"at={{'{name}': []}} leaves no row.", "It holds one value or more.", f"Leave '{name}' out."
-        )
-    return [_as_known(rows, name, value) for value in given]
-
-
-def _as_known(rows: RowTable, name: str, value: Any) -> Any:
-    """Return a value as the column has it: a level that was fitted, or a number."""
-    levels = _levels(rows, name)
-    if levels is None:
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = np.nan
-        if not np.isfinite(number):
-            raise EstimateError(f"{name} = {value!r} is no number.", f"'{name}' holds numbers.", "Give finite numbers.")
-        return number
-    labels = [label_of(level) for level in levels]
-    if label_of(value) not in labels:
-        near = nearest(label_of(value), labels)
-        raise EstimateError(
-            f"'{name}' has no level '{label_of(value)}'.",
-            f"Levels: {listed(labels)}.",
-            f"Nearest: '{near}'." if near else "Name one of these.",
-        )
-    return levels[labels.index(label_of(value))]
-
-
-def _levels(rows: RowTable, name: str) -> list[Any] | None:
-    """Return the values of a variable that is compared level by level; None of one that is a number."""
-    design = rows.fit.model.design
-    column = design.frame[name]
-    if isinstance(column.dtype, pd.CategoricalDtype):
-        return list(column.cat.categories)
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return [False, True]
-    return sorted(column.unique().tolist()) if name in inside_factors(design, design.mean) else None
-
-
-def _check_variable(rows: RowTable, name: str, *, offsets: bool) -> None:
-    """Refuse a variable that predictions do not depend on, and grouping factors."""
-    known = _variables(rows, offsets=offsets)
-    if name in known:
-        return
-    near = nearest(name, known)
-    remedy = f"Nearest: '{near}'." if near else "Name one of these."
-    if any(name in (block.group, *block.factors) for block in rows.fit.model.design.blocks):
-        remedy = f"The effects of the levels of '{name}' are in level_effects(fit, '{name}')."
-    raise EstimateError(
-        f"'{name}' is in no fixed term of the model.",
-        f"Variables of its fixed terms: {listed(known) or 'none'}.",
-        remedy,
-    )
-
-
-def _variables(rows: RowTable, *, offsets: bool) -> list[str]:
-    """Return the columns of the fixed terms of all linear predictors, and perhaps those of offsets."""
-    formulas = [predictor.formula for predictor in rows.fit.model.design.predictors]
-    nodes = [node for formula in formulas for node in (*formula.terms, *(formula.offsets if offsets else ()))]
-    slopes = [part for formula in formulas for term in formula.group_terms for part in term.terms]
-    return list(dict.fromkeys(name for node in (*nodes, *slopes) for name in columns_of(node)))
-
-
-# --- changes ----------------------------------------------------------------------------------------------------------
-
-
-def _changes(rows: RowTable, variables: Variables, comparison: Comparison) -> Iterator[VariableChange]:
-    """Go through the changes of all variables that are asked for."""
-    known = _variables(rows, offsets=False)
-    if variables is None:
-        wanted: Mapping[str, Any] = dict.fromkeys(known)
-    else:
-        wanted = variables if isinstance(variables, Mapping) else dict.fromkeys(named(variables))
-    if not wanted:
-        raise EstimateError(
-            "there is no variable to change.",
-            f"Variables of the fixed terms: {listed(known) or 'none'}.",
-            "Name one of these." if known else "Effects of groups' levels are in level_effects(fit, ...).",
-        )
-    for given, how in wanted.items():
-        name = bare_name(given, known)
-        _check_variable(rows, name, offsets=False)
-        levels = _levels(rows, name)
-        if levels is None:
-            yield from _of_number(rows, name, how, comparison)
-        else:
-            yield from _of_levels(rows, name, levels, how, comparison)
-
-
-def _of_levels(
-    rows: RowTable, name: str, levels: list[Any], how: Any, comparison: Comparison
-) -> Iterator[VariableChange]:
-    """Compare the levels of a factor."""
-    if how is None or how == "reference":
-        pairs = [(0, place) for place in range(1, len(levels))]
-    elif how == "sequential":
-        pairs = [(place - 1, place) for place in range(1, len(levels))]
-    elif isinstance(how, str) and how == "pairwise":
-        pairs = list(itertools.combinations(range(len(levels)), 2))
-    elif isinstance(how, Sequence) and not isinstance(how, str) and len(how) == _ENDS:
-        low, high = (levels.index(_as_known(rows, name, value)) for value in how)
-        pairs = [(low, high)]
-    else:
-        raise EstimateError(
-            f"variables={{'{name}': {how!r}}} is no change of a factor.",
-            f"A factor goes by {', '.join(map(repr, PAIRS))}, or between two of its levels.",
-            f"Write {{'{name}': 'pairwise'}}, or leave it out for the first level against the others.",
-        )
-    sign = "/" if comparison in ("ratio", "odds_ratio") else "-"
-    for low, high in pairs:
-        yield VariableChange(
-            name, f"{label_of(levels[high])} {sign} {label_of(levels[low])}", levels[low], levels[high]
-        )
-
-
-def _of_number(rows: RowTable, name: str, how: Any, comparison: Comparison) -> Iterator[VariableChange]:
-    """Compare two values of a number; its slope is over a small step."""
-    fitted = rows.fit.model.design.frame[name].to_numpy(dtype=float)
-    own = rows.frame[name].to_numpy(dtype=float)
-    if how is None and set(np.unique(fitted)) == {0.0, 1.0}:
-        sign = "/" if comparison in ("ratio", "odds_ratio") else "-"
-        yield VariableChange(name, f"1 {sign} 0", 0.0, 1.0)
-        return
-    if how is None and comparison == "slope":
-        step = STEP * float(np.ptp(fitted)) or STEP
-        yield VariableChange(name, "dy/dx", own - step / 2, own + step / 2, step)
-        return
-    low, high, label = _ends(rows, name, 1.0 if how is None else how, fitted, own)
-    step = float(np.mean(high - low)) if comparison == "slope" else 1.0
-    yield VariableChange(name, label, low, high, step)
-
-
-def _ends(rows: RowTable, name: str, how: Any, fitted: Array, own: Array) -> tuple[Any, Any, str]:
-    """Return the two values of a number, and what to call the change."""
-    spread = float(np.std(fitted, ddof=1))
-    if isinstance(how, str) and how in ("sd", "2sd"):
-        reach = spread / 2 if how == "sd" else spread
-        return own - reach, own + reach, "+1 SD" if how == "sd" else "+2 SD"
-    if isinstance(how, str) and how in ("iqr", "minmax"):
-        low, high = np.quantile(fitted, [0.25, 0.75] if how == "iqr" else [0.0, 1.0])
-        return low, high, "Q3 - Q1" if how == "iqr" else "maximum - minimum"
-    if isinstance(how, Sequence) and not isinstance(how, str) and len(how) == _ENDS:
-        low, high = (_as_known(rows, name, value) for value in how)
-        return low, high, f"{text_of_value(high)} - {text_of_value(low)}"
-    if isinstance(how, int | float) and not isinstance(how, bool) and np.isfinite(how) and how != 0:
-        return own - how / 2, own + how / 2, f"{how:+g}"
-    raise EstimateError(
-        f"variables={{'{name}': {how!r}}} is no change of a number.",
-        f"A number goes by a width, between two values, or by {', '.join(map(repr, SPREADS))}.",
-        f"Write {{'{name}': 1}} or {{'{name}': [0, 1]}}, or leave it out for one unit.",
-    )
 
 
 # --- what comes of them -----------------------------------------------------------------------------------------------
@@ -662,41 +474,5 @@ def _means(
         values=values,
         family=rows.fit.model.family if rows.scale == "link" else None,
         interval=interval,
-        response=_response(rows),
+        response=predicted_response(rows),
     )
-
-
-def _response(rows: RowTable) -> str:
-    """Name what is predicted: of a computed response what it was computed from."""
-    name = rows.fit.model.design.response_name
-    back = back_of(rows.fit) if rows.scale == "response" else None
-    are_probabilities = rows.levels and rows.scale == "response"
-    return back.response if back else f"the probability of {name}" if are_probabilities else name
-
-
-def _scale_words(rows: RowTable) -> str:
-    family = rows.fit.model.family
-    back = back_of(rows.fit) if rows.scale == "response" else None
-    if back is not None:
-        return f", taken back from {back.text}"
-    return f" ({family.link} scale)" if rows.scale == "link" and family.link != "identity" else ""
-
-
-def _words(rows: RowTable, changed: Any) -> Iterator[str]:
-    """Say which rows, at which exposure, and which group effects."""
-    count = round(float(rows.weights.sum()))
-    yield f"over {count:,} rows" + (f" ({rows.missing:,} with missing values are left out)" if rows.missing else "")
-    predictors = rows.fit.model.design.predictors
-    for offset in (offset for predictor in predictors for offset in predictor.formula.offsets):
-        held = [name for name in columns_of(offset) if name in changed]
-        own = ", ".join(f"{name} as stated" for name in held) if held else "of each row"
-        yield f"offset({text_of(offset)}) {own}"
-    if not rows.fit.model.design.blocks:
-        return
-    if rows.re_form is None:
-        known = ", taken as known" if points_of(rows.fit) is not None else ""
-        yield f"group effects of each row's levels{known}"
-    elif isinstance(rows.re_form, str) and "|" in rows.re_form:
-        yield f"group effects of {rows.re_form.strip().removeprefix('~')}"
-    else:
-        yield "group effects at zero"

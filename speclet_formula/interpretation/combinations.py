@@ -105,7 +105,7 @@ def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array, df: str
     return replace(drawn, sums=FixedSums(fit, L, offset)) if predictor is fit.model.design.mean else drawn
 
 
-def known_values(fit: Fitted, L: Array, estimates: Array, df: str | None = None) -> Values:
+def known_values(fit: Fitted, L: Array, estimates: Array, df: str | SmallSample | None = None) -> Values:
     """Return values of a fit without draws; NaN for what the data do not know, emmeans' nonEst.
 
     Parameters
@@ -114,11 +114,15 @@ def known_values(fit: Fitted, L: Array, estimates: Array, df: str | None = None)
     L : ndarray of float, shape (rows, p)
         The values' derivatives by the fixed effects.
     estimates : ndarray of float, shape (rows,)
-    df : str, optional
-        As for `marginal_means`.
+    df : str or SmallSample, optional
+        As for `marginal_means`, or what was made of it.
     """
     point = cast("Estimated", fit)
-    known = small_sample(point, df, usual="kenward-roger" if point.method == "reml" else "satterthwaite")
+    known = (
+        df
+        if isinstance(df, SmallSample)
+        else small_sample(point, df, usual="kenward-roger" if point.method == "reml" else "satterthwaite")
+    )
     covariance, unknown = L @ known.covariance @ L.T, ~estimable(point.estimates, L)
     covariance[unknown], covariance[:, unknown] = np.nan, np.nan
     sums = FixedSums(fit, L, np.zeros(len(L)))

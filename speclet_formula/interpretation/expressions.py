@@ -14,7 +14,7 @@ import numpy as np
 from speclet_formula.design.design import GroupBlock, Predictor, sd_name
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.formula.terms import bare_name
-from speclet_formula.posterior.draws import Draws, Fitted, draws_of
+from speclet_formula.posterior.draws import Draws, Fitted, values_of
 from speclet_formula.posterior.estimates import Array
 
 type Operator = Literal["<", ">", "="]
@@ -328,7 +328,7 @@ def _no_level(text: str, position: int, label: str, slot: str, levels: tuple[str
 
 def parameters_of(fit: Fitted) -> Nameable:
     """List what can be named in a fit; nothing is copied before it is asked for."""
-    draws, design = draws_of(fit), fit.model.design
+    draws, design = values_of(fit), fit.model.design
     scalars: dict[str, Take] = {
         label: partial(_element, draws, "threshold", place) for place, label in enumerate(design.thresholds)
     }

@@ -1,12 +1,16 @@
-"""Hypotheses as text, and how probable each is: brms' `hypothesis`. Reading a text is left to `expressions`."""
+"""Hypotheses as text, and how probable each is, brms' `hypothesis`; of fits without draws a test of each.
+
+Reading a text is left to `expressions`.
+"""
 
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import numpy as np
 import pandas as pd
 from scipy.special import ndtr
 
-from speclet_formula.errors import EstimateError
+from speclet_formula.errors import EstimateError, listed
 from speclet_formula.inference.exact.given_variances import (
     Addend,
     GivenVariances,
@@ -14,14 +18,17 @@ from speclet_formula.inference.exact.given_variances import (
     has_coefficient,
     moments,
 )
-from speclet_formula.interpretation.expressions import Compared, Expression, parameters_of, read_hypothesis
+from speclet_formula.interpretation.combinations import known_values, tabulate, tests_against_zero, told_of
+from speclet_formula.interpretation.expressions import Compared, Expression, Operator, parameters_of, read_hypothesis
+from speclet_formula.posterior.degrees_of_freedom import Estimated, Freedom, no_degrees, small_sample
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,
     Array,
     Interval,
     IntervalKind,
-    choose_interval,
+    interval_of,
+    points_of,
     stack,
     summarise,
 )
@@ -36,14 +43,15 @@ def hypothesis(
     hypotheses: Texts,
     *,
     rope: tuple[float, float] | None = None,
+    df: Freedom | None = None,
     ci_prob: float | None = None,
     ci_kind: IntervalKind | None = None,
 ) -> pd.DataFrame:
-    """Tell how probable hypotheses about parameters are: brms' `hypothesis`.
+    """Tell how probable hypotheses about parameters are, brms' `hypothesis`, or test them in a fit without draws.
 
     Parameters
     ----------
-    fit : Fit
+    fit : Fit or PointFit
     hypotheses : str, sequence of str, or dict of str to str
         Two expressions with ``<``, ``>`` or ``=`` between them: ``"cn < 0"``, ``"control[essential] -
         control[other] < -0.5"``, ``"1|gene_sigma > sigma"``, ``"1|gene[BRAF] + cn|gene[BRAF] < 0"``. They hold
@@ -55,7 +63,9 @@ def hypothesis(
 
         A dict names them.
     rope : tuple of two float, optional
-        Region of practical equivalence of the difference between both sides, (low, high).
+        Region of practical equivalence of the difference between both sides, (low, high); of draws alone.
+    df : {"satterthwaite", "kenward-roger", "asymptotic"}, optional
+        Degrees of freedom of a fit by REML or ML, as for `fixef`.
     ci_prob, ci_kind : optional
         As for `fixef`.
 
@@ -75,6 +85,11 @@ def hypothesis(
         probabilities are those of normal distributions, averaged over up to 1,000 draws of the variances, and tell
         1e-4 from 1e-40.
 
+        Of a fit without draws, whose hypotheses are sums of fixed effects, instead of the last two columns `df` (after
+        REML and ML), `statistic`, the t or z value of the difference, and `p_value`: the probability of one that speaks
+        as clearly for the hypothesis if both sides were equal, of ``=`` of one as far from zero on either side.
+        `.attrs["tests"]` says by whose degrees of freedom.
+
         A point has no probability under a continuous posterior, so ``=`` is answered by `p_rope` alone. A Savage-Dickey
         ratio is not given: it needs the prior density of the difference, and depends on that prior's width more than
         on the data.
@@ -84,7 +99,8 @@ def hypothesis(
     FormulaError
         A hypothesis cannot be read, or names what is no parameter of the model.
     EstimateError
-        ``=`` without `rope`, or `rope` is not two numbers in order.
+        ``=`` without `rope`, or `rope` is not two numbers in order. Of a fit without draws: `rope`, or a hypothesis
+        that is no sum of fixed effects.
 
     References
     ----------
@@ -97,9 +113,12 @@ def hypothesis(
     >>> hypothesis(fit, "Days > 5")["post_prob"].item()  # fit: Reaction ~ Days + (1 + Days | Subject)
     1.0
     """
-    interval = choose_interval(ci_prob, ci_kind)
+    interval = interval_of(fit, ci_prob, ci_kind)
     texts = _named_texts(hypotheses)
     _check_rope(rope)
+    no_degrees(fit, df)
+    if points_of(fit) is not None:
+        return _tested(fit, texts, rope, df, interval)
     n_draws = len(draws_of(fit))
     parameters = parameters_of(fit)
     read = {name: read_hypothesis(text, parameters, n_draws) for name, text in texts.items()}
@@ -109,6 +128,54 @@ def hypothesis(
     frame = stack(rows, columns, interval)
     frame.attrs["draws"] = n_draws
     return frame
+
+
+def _tested(
+    fit: Fitted, texts: Mapping[str, str], rope: tuple[float, float] | None, df: Freedom | None, interval: Interval
+) -> pd.DataFrame:
+    """Test hypotheses about a fit without draws."""
+    if rope is not None:
+        raise EstimateError(
+            f"rope={rope!r} is given, and the fit has no draws.",
+            "The share of a posterior within a region is counted over draws; of such a fit both ends can be tested.",
+            "Write for example hypothesis(fit, ['x > -0.1', 'x < 0.1']), or fit with method='exact' or 'hmc'.",
+        )
+    parameters, mean = parameters_of(fit), fit.model.design.mean
+    places = {
+        (term.variable, column - term.start): column for term in mean.fixed for column in range(term.start, term.stop)
+    }
+    read = {name: read_hypothesis(text, parameters, 1) for name, text in texts.items()}
+    L = np.zeros((len(read), len(places)))
+    for row, (name, compared) in enumerate(read.items()):
+        weights = compared.difference.weights
+        if not weights or any(key not in places for key in weights):
+            raise _no_sum(texts[name], mean.columns)
+        for key, weight in weights.items():
+            L[row, places[key]] = weight
+    point = cast("Estimated", fit)
+    values = known_values(fit, L, np.array([one.difference.draws[0] for one in read.values()]), small_sample(point, df))
+    frame = tabulate(values, interval)
+    tests, attributes = tests_against_zero(values), frame.attrs | told_of(values)
+    tests["p_value"] = _one_sided([one.relation for one in read.values()], **tests)
+    frame = frame.assign(hypothesis=list(texts), **tests)
+    frame = frame[["hypothesis", *(name for name in frame if name != "hypothesis")]]
+    frame.attrs.update(attributes)
+    return frame
+
+
+def _one_sided(relations: Sequence[Operator], statistic: Array, p_value: Array) -> Array:
+    """Return the p-values of hypotheses with a direction, of those of both; of = they are these."""
+    signs = np.array([{"<": -1.0, ">": 1.0, "=": 0.0}[relation] for relation in relations])
+    one_side = np.where(signs * statistic > 0, p_value / 2, 1 - p_value / 2)
+    return np.where(signs == 0, p_value, one_side)
+
+
+def _no_sum(text: str, columns: tuple[str, ...]) -> EstimateError:
+    return EstimateError(
+        f"'{text}' is no sum of fixed effects, and the fit has no draws.",
+        f"What is tested without draws are fixed effects times numbers: {listed(columns)}.",
+        "Fit the model with method='exact' or 'hmc' for a hypothesis about anything else.",
+    )
 
 
 def _row(

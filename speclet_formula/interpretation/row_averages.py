@@ -14,6 +14,7 @@ import pandas as pd
 from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.families import expected_response, has_levels, inverse_link, specification_of
+from speclet_formula.formula.terms import columns_of, text_of
 from speclet_formula.interpretation.combinations import Function, Values, derivative, known_values
 from speclet_formula.interpretation.scales import Scale, back_of
 from speclet_formula.posterior.draws import Fitted, draws_of
@@ -299,3 +300,42 @@ def _mean_function(fit: Fitted, points: PointEstimates) -> Function:
     if points.sigma is not None:
         others["sigma"] = np.asarray(points.sigma)
     return lambda eta: _taken_back(fit, expected_response(family, inverse_link(family, eta), others))
+
+
+# --- words ------------------------------------------------------------------------------------------------------------
+
+
+def predicted_response(rows: RowTable) -> str:
+    """Name what is predicted: of a computed response what it was computed from."""
+    name = rows.fit.model.design.response_name
+    back = back_of(rows.fit) if rows.scale == "response" else None
+    return back.response if back else f"the probability of {name}" if rows.levels else name
+
+
+def scale_words(rows: RowTable) -> str:
+    """Say how a computed response was taken back, or on which scale averages are."""
+    family = rows.fit.model.family
+    back = back_of(rows.fit) if rows.scale == "response" else None
+    if back is not None:
+        return f", taken back from {back.text}"
+    return f" ({family.link} scale)" if rows.scale == "link" and family.link != "identity" else ""
+
+
+def header_words(rows: RowTable, changed: Any) -> Iterator[str]:
+    """Say which rows, at which exposure, and which group effects."""
+    count = round(float(rows.weights.sum()))
+    yield f"over {count:,} rows" + (f" ({rows.missing:,} with missing values are left out)" if rows.missing else "")
+    predictors = rows.fit.model.design.predictors
+    for offset in (offset for predictor in predictors for offset in predictor.formula.offsets):
+        held = [name for name in columns_of(offset) if name in changed]
+        own = ", ".join(f"{name} as stated" for name in held) if held else "of each row"
+        yield f"offset({text_of(offset)}) {own}"
+    if not rows.fit.model.design.blocks:
+        return
+    if rows.re_form is None:
+        known = ", taken as known" if points_of(rows.fit) is not None else ""
+        yield f"group effects of each row's levels{known}"
+    elif isinstance(rows.re_form, str) and "|" in rows.re_form:
+        yield f"group effects of {rows.re_form.strip().removeprefix('~')}"
+    else:
+        yield "group effects at zero"

@@ -200,7 +200,8 @@ def describe_check(check: Predictive) -> str:
     outside = table[(table["observed"] < table["lo"]) | (table["observed"] > table["hi"])]
     words = [f"{row['statistic']} ({row['observed']:.3g})" for _, row in outside.iterrows()]
     if words:
-        found = f"Outside the middle 90 % of the replicates lies the observed {', '.join(words)}."
+        lie = "lies" if len(words) == 1 else "lie"
+        found = f"Outside the middle 90 % of the replicates {lie} the observed {listed(words)}."
     else:
         found = f"The observed {listed(table['statistic'])} lie within the middle 90 % of the replicates."
     lost = f" {check.impossible:,} draws have a mean that the family cannot have." if check.impossible else ""

@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 REPLICATES = 100
+NSIM, MOST_SIMULATED = (100, 1000), 20_000_000  # simulated responses: few of very many rows
+MOST_INFLUENCES = 20_000  # rows whose influence takes seconds
 MOST_BINS, FEWEST_IN_A_BIN = 12, 8
 MOST_BLOCKS = 3  # group terms whose effects are drawn
 NAMED = 3  # rows that are named beside their points
@@ -73,6 +75,11 @@ class ModelCheck(Printed):
     collinearity: pd.DataFrame
     sentences: tuple[str, ...]
     formula: str
+
+    @property
+    def amiss(self) -> tuple[str, ...]:
+        """The sentences that tell of something amiss."""
+        return tuple(filter(_is_amiss, self.sentences))
 
     def sheet(self) -> Sheet:
         """Return the parts of the print-out."""
@@ -122,7 +129,8 @@ def check_model(fit: Fit | PointFit, *, random_seed: int | None = 0) -> ModelChe
 
         `collinearity`: `term`, `vif`, the generalized variance inflation factor by the covariance of the estimates.
 
-        `sentences`: all of that in words, what is amiss first, and at the end what was left out and why.
+        `sentences`: all of that in words, what is amiss first, and at the end what was left out and why. Of more than
+        20,000 rows fewer responses are simulated, 100 at least, and influence is left out.
 
     Notes
     -----
@@ -156,13 +164,18 @@ def check_model(fit: Fit | PointFit, *, random_seed: int | None = 0) -> ModelChe
     inflation = variance_inflation(fit)
     told = [*frame["sentence"], *(panel.sentence for panel in found if panel.test is None and panel.sentence)]
     drawn = [panel.draw for panel in found if panel.draw is not None]
-    sentences = (*sorted(told, key=lambda text: not any(word in text for word in AMISS) or NONE in text), *lost)
+    sentences = (*sorted(told, key=lambda text: not _is_amiss(text)), *lost)
     return ModelCheck(_picture(drawn, sentences), frame, inflation, sentences, text_of(fit.model.formula))
 
 
+def _is_amiss(sentence: str) -> bool:
+    return any(word in sentence for word in AMISS) and NONE not in sentence
+
+
 def _tests(fit: Fit | PointFit, random_seed: int | None, lost: list[str]) -> list[tuple[str, float, float, str]]:
+    n = len(fit.model.design.rows)
     try:
-        table = check_residuals(fit, random_seed=random_seed).table
+        table = check_residuals(fit, nsim=int(np.clip(MOST_SIMULATED // n, *NSIM)), random_seed=random_seed).table
     except SpecletError as error:
         lost.append(f"Tests by simulated responses: left out, {error.problem}")
         return []
@@ -346,6 +359,9 @@ def _effect_quantiles(axis: "Axes", block: str, named: list[tuple[str, np.ndarra
 
 def _influence(fit: Fit | PointFit, random_seed: int | None) -> Iterator[_Panel]:
     del random_seed
+    if (n := len(fit.model.design.rows)) > MOST_INFLUENCES:
+        yield _Panel(None, f"Influence is not looked at in {n:,} rows; sf.influence(fit) does so.")
+        return
     found = influence(fit)
     distances = found.rows["cooks_distance"]
     if distances.isna().all():

@@ -10,9 +10,9 @@ import pandas as pd
 from pandas.api.types import is_numeric_dtype
 
 from speclet_formula.common.engines import BY_NAME
-from speclet_formula.common.table import rows_table
+from speclet_formula.common.table import formatted, rows_table, text_table
 from speclet_formula.design.merged import row_count, rows_by_level
-from speclet_formula.errors import PriorError, SpecletError, listed
+from speclet_formula.errors import PriorError, listed
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.datatree import seed_of, settings_of
 from speclet_formula.interpretation.equations import equation
@@ -20,14 +20,13 @@ from speclet_formula.interpretation.explain import words_of
 from speclet_formula.model import relate_groups
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import draws_of, library_of
-from speclet_formula.posterior.effects import ranef
-from speclet_formula.posterior.estimates import interval_of
+from speclet_formula.posterior.effects import fixef, ranef
 from speclet_formula.posterior.summary import Summary
-from speclet_formula.prediction.predictive import posterior_predictive
 from speclet_formula.priors import PRESETS, slot_frame
+from speclet_formula.reporting.check_model import ModelCheck
 from speclet_formula.reporting.page import Boxes, code, definitions, listing, paragraph, part, verdict
-from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
-from speclet_formula.reporting.plots.effects import plot_effects, plot_variances
+from speclet_formula.reporting.plots.checks import plot_priors
+from speclet_formula.reporting.plots.effects import plot_effects, plot_fixed, plot_variances
 from speclet_formula.reporting.plots.picture import Picture
 from speclet_formula.reporting.plots.recovery import plot_coverage, plot_parameters, plot_recovery
 from speclet_formula.reporting.tables import (
@@ -44,7 +43,6 @@ if TYPE_CHECKING:
 
 LARGEST = 5  # effects at each end of a block
 MOST_PICTURED = 300  # levels of a block whose intervals are drawn
-REPLICATES = 60
 PACKAGES = {"nutpie": "nutpie", "pymc": "pymc", "numpyro": "numpyro"}  # of a sampler by the library that it names
 MOST_LEVELS = 30  # of a factor that are written out
 
@@ -118,7 +116,10 @@ def estimates_of(fit: Fit | PointFit, summary: Summary, boxes: Boxes, *, picture
     # The heading says what they are; a caption of the same words would be read twice.
     ends = " with their intervals" if isinstance(fit, Fit) else ""
     shown = {"fixed": replace(tables["fixed"], caption=f"Coefficients{ends}")} if "fixed" in tables else {}
-    fixed = part("Fixed effects", boxes.table(shown["fixed"]), foot) if shown else ""
+    drawn = (
+        _picture(boxes, lambda: plot_fixed(fit), "Fixed effects with their intervals.") if pictures and shown else ""
+    )
+    fixed = part("Fixed effects", boxes.table(shown["fixed"]), foot, drawn) if shown else ""
     more = [boxes.table(table) for name, table in tables.items() if name not in ("fixed", "variances")]
     fixed += part("Parameters of the family", *more) if more else ""
     if "variances" not in tables:
@@ -140,38 +141,27 @@ def largest_effects(fit: Fit | PointFit, boxes: Boxes, *, pictures: bool) -> str
         ends = ordered if few else pd.concat([ordered.head(LARGEST), ordered.tail(LARGEST)])
         named = str(group) if term == "Intercept" else f"{group} ({term})"
         which = "All" if few else f"The {LARGEST} largest and {LARGEST} smallest of"
-        shown = ends[["grp", "condval", "condsd", "conf_low", "conf_high"]].set_axis(
-            [str(group), "Effect", "SD", "Low", "High"], axis=1
-        )
-        parts.append(
-            boxes.table(frame_table(shown.reset_index(drop=True), f"{which} {len(ordered):,} effects of {named}"))
-        )
+        numbers = formatted(ends[["condval", "condsd", "conf_low", "conf_high"]], ends["condsd"].tolist())
+        rows = [(level, *row) for level, row in zip(ends["grp"].astype(str), numbers, strict=True)]
+        header = (str(group), "Effect", "SD", "Low", "High")
+        parts.append(boxes.table(rows_table(f"{which} {len(ordered):,} effects of {named}", header, rows)))
         if pictures and len(ordered) <= MOST_PICTURED:
             drawn = lambda group=group, term=term: plot_effects(fit, str(group), str(term))  # noqa: E731
             parts.append(_picture(boxes, drawn, f"Effects of {named}, sorted, with their intervals."))
     return part("Largest group effects", *parts, paragraph(f"Intervals: {effects.attrs['interval']}.", "note"))
 
 
-def checks_of(fit: Fit | PointFit, boxes: Boxes, random_seed: int | None) -> str:
-    """Return whether the model makes data like the observed ones; of a fit without draws its residuals."""
-    heading = "Does the model make such data?"
-    if fit.model.design.merged is not None:
-        return part(heading, paragraph("Merged rows cannot tell: the single ones are gone."))
-    if isinstance(fit, PointFit):
-        return _residuals_of(fit, boxes, random_seed)
-    if not all(map(draws_of(fit).keeps, fit.model.design.blocks)):
-        return part(heading, paragraph("Not told: the fit kept no draws of its group effects."))
-    check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
-    text = f"The observed {check.response} among {len(check.replicates)} responses drawn from the fit."
-    return part(heading, boxes.picture(plot_predictive(check), text))
-
-
-def _residuals_of(fit: PointFit, boxes: Boxes, random_seed: int | None) -> str:
-    try:
-        picture = plot_residuals(fit, random_seed=random_seed)
-    except SpecletError as error:  # of a response that has none
-        return part("Residuals", paragraph(f"They are not drawn: {error.problem}", "note"))
-    return part("Residuals", boxes.picture(picture, "Residuals by the fitted mean, and their quantiles."))
+def checks_of(check: ModelCheck | None, boxes: Boxes) -> str:
+    """Return whether the model makes data like the observed ones, and what its residuals and effects look like."""
+    if check is None:
+        return ""
+    tests = check.tests[["statistic", "p_value"]].rename_axis("Test").reset_index()
+    table = (
+        boxes.table(text_table(tests.set_axis(["Test", "Statistic", "p_value"], axis=1), "Tests")) if len(tests) else ""
+    )
+    caption = "The checks, a panel for each: what they found is said above."
+    picture = boxes.picture(check.picture, caption) if check.picture.figure.axes else ""
+    return part("Does the model make such data?", listing(check.sentences), table, picture)
 
 
 def left_out_of(fit: Fit | PointFit) -> str:
@@ -180,8 +170,8 @@ def left_out_of(fit: Fit | PointFit) -> str:
         return ""
     engine = BY_NAME[fit.method]
     text = (
-        f"A fit by {engine.title} has no draws, and priors have no part in it: a predictive check, priors, "
-        f"diagnostics and a recovery are left out. Those of method='{engine.sampled_by}' have them."
+        f"A fit by {engine.title} has no draws, and priors have no part in it: priors, diagnostics and a recovery are "
+        f"left out. Those of method='{engine.sampled_by}' have them."
     )
     return part("What is left out", paragraph(text))
 
@@ -300,7 +290,7 @@ def recipe(fit: Fit | PointFit, random_seed: int | None = None) -> str:
         *(["import pandas"] if any("pandas." in line for line in levels) else []), "import speclet_formula as sf",
         *(["from speclet_formula import Prior"] if "Prior(" in arguments[-1] else []), "",
         *levels, *_comments(fit.model), "model = sf.Model(", *(f"    {line}," for line in arguments), ")",
-        *unknown, f"fit = sf.fit(model, {written})", f"# tables show the {interval_of(fit)}",
+        *unknown, f"fit = sf.fit(model, {written})", f"# tables show the {fixef(fit).attrs['interval']}",
     ])  # fmt: skip
 
 

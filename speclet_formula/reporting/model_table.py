@@ -19,7 +19,6 @@ from speclet_formula.design.merged import row_count
 from speclet_formula.errors import DataError, SpecletError, listed
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.effects import family_parameters, fixef
-from speclet_formula.posterior.fit import summary_of
 from speclet_formula.posterior.variances import RESIDUAL, SCALE, varcorr
 from speclet_formula.reporting.word import word_document
 
@@ -279,9 +278,9 @@ def _about(named: Mapping[str, Fit | PointFit], uncertainty: Uncertainty, ci_pro
     if uncertainty == "std_error":
         yield "In parentheses: standard errors, of fits with draws the posterior standard deviation."
     for name, fit in named.items():
-        summary = summary_of(fit)
-        if summary.verdict.lower() != "converged":
-            yield f"{name}: {summary.verdict.lower()}. {summary.sentence}"
+        judged = fit if isinstance(fit, PointFit) else fit.diagnostics
+        if judged.verdict != "converged":
+            yield f"{name}: {judged.verdict}. {judged.sentence}"
     yield from _not_comparable(named)
 
 

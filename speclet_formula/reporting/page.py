@@ -3,17 +3,18 @@
 The page forbids itself scripts and any request.
 """
 
+from base64 import b64encode
 from collections.abc import Iterable
 from dataclasses import replace
 from html import escape
 from itertools import count
 
 from speclet_formula.common.table import Table
-from speclet_formula.reporting.plots.picture import Picture, data_uri
+from speclet_formula.reporting.plots.picture import DPI, Picture, panel_images, png_bytes, png_size
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-PIXELS = 80  # of a page for an inch of a picture: its letters are then about as large as the text's
-NARROW = 420  # pixels: pictures up to here are shrunk to a phone's width, wider ones scroll in a box of their own
+PIXELS = 92  # of a page for an inch of a picture: its letters are then about as large as the text's
+NARROW = 480  # pixels: pictures up to here are shrunk to a phone's width; the panels of wider ones wrap, as words do
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #ffffff; --soft: #f2f4f6; --line: #8a8f94; --link: #0b5cad;
@@ -38,7 +39,14 @@ a:focus-visible, .box:focus-visible { outline: 3px solid var(--link); outline-of
 .verdict.doubtful, .verdict.singular { border-color: var(--care); }
 .verdict.failed { border-color: var(--bad); }
 .verdict p { margin: .3rem 0; }
-.box { overflow-x: auto; max-width: 100%; margin: .8rem 0 .3rem; }
+/* Shadows at the ends say that there is more to scroll to: the covers move along, the shadows stay. */
+.box { overflow-x: auto; width: fit-content; max-width: 100%; margin: .8rem 0 .3rem;
+  background: linear-gradient(to right, var(--paper) 30%, transparent) left / 2rem 100% local,
+    linear-gradient(to left, var(--paper) 30%, transparent) right / 2rem 100% local,
+    linear-gradient(to right, var(--line), transparent) left / .6rem 100% scroll,
+    linear-gradient(to left, var(--line), transparent) right / .6rem 100% scroll;
+  background-repeat: no-repeat; }
+.panels { display: flex; flex-wrap: wrap; gap: .25rem; align-items: flex-start; }
 .note { font-size: .9rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 caption { text-align: left; font-weight: 600; padding-bottom: .35rem; }
@@ -49,16 +57,20 @@ tbody td { white-space: nowrap; }
 tbody th { font-weight: 400; min-width: 6rem; max-width: 22rem; }
 td.gt_left { white-space: normal; min-width: 5rem; }
 .gt_column_spanner_outer { text-align: center; }
+th.gt_group_heading { text-align: left; font-weight: 600; padding-top: .6rem; max-width: none; }
 td.long { white-space: normal; min-width: 14rem; text-align: left; }
 dt { font-weight: 600; }
 dd { margin: 0 0 .4rem 0; }
-pre { background: var(--soft); padding: .7rem .9rem; overflow-x: auto; font-size: .9rem; line-height: 1.45;
-  overflow-wrap: normal; }
+pre { background: var(--soft); padding: .7rem .9rem; font-size: .9rem; line-height: 1.45; white-space: pre-wrap;
+  overflow-wrap: anywhere; max-width: none; }
 figure { margin: 1rem 0; }
 figcaption { font-size: .9rem; max-width: 44rem; }
 img { display: block; max-width: 100%; height: auto; background: #ffffff; }
 img.wide { max-width: none; }
 @media (min-width: 44rem) { img.wide { max-width: 100%; } }
+@media (max-width: 30rem) { body { padding: .75rem; } table { font-size: .8rem; } caption { font-size: .92rem; }
+  th, td { padding-right: .45rem; } thead th { white-space: normal; } tbody th { min-width: 3.5rem; }
+  pre { font-size: .8rem; padding: .6rem; } }
 @media print { body { max-width: none; font-size: 10pt; } .box, pre { overflow: visible; } nav, .skip { display: none; }
   img.wide { max-width: 100%; } table { font-size: 8pt; } figure, tr { break-inside: avoid; }
   h2, h3 { break-after: avoid; } thead { display: table-header-group; } }
@@ -140,15 +152,29 @@ class Boxes:
         return "\n".join(filter(None, (box, paragraph(table.note, "note"))))
 
     def picture(self, picture: Picture, caption: str) -> str:
-        """Return a picture with its text and a caption."""
-        width, height = (round(PIXELS * size) for size in picture.figure.get_size_inches())
-        wide = width > NARROW
-        image = (
-            f'<img{' class="wide"' if wide else ""} width="{width}" height="{height}" '
-            f'alt="{escape(picture.alt, quote=True)}" src="{data_uri(picture.figure)}">'
-        )
-        if wide:
-            ident = f"picture-{next(self._numbers)}"
-            image = f'<div class="box" tabindex="0" role="region" aria-labelledby="{ident}">{image}</div>'
-            return f'<figure>\n{image}\n<figcaption id="{ident}">{escape(caption)}</figcaption>\n</figure>'
-        return f"<figure>\n{image}\n<figcaption>{escape(caption)}</figcaption>\n</figure>"
+        """Return a picture with its text and a caption; the panels of a wide one stand beside or below each other."""
+        width = round(PIXELS * picture.figure.get_size_inches()[0])
+        if width <= NARROW:
+            return _figure(_image(png_bytes(picture.figure), picture.alt), caption)
+        pieces = panel_images(picture.figure)
+        if len(pieces) > 1:
+            images = "\n".join(_image(piece, "") for piece in pieces)
+            alt = escape(picture.alt, quote=True)
+            return _figure(f'<div class="panels" role="img" aria-label="{alt}">\n{images}\n</div>', caption)
+        ident = f"picture-{next(self._numbers)}"
+        image = _image(png_bytes(picture.figure), picture.alt, ' class="wide"')
+        box = f'<div class="box" tabindex="0" role="region" aria-labelledby="{ident}">{image}</div>'
+        return _figure(box, caption, f' id="{ident}"')
+
+
+def _figure(inside: str, caption: str, attribute: str = "") -> str:
+    return f"<figure>\n{inside}\n<figcaption{attribute}>{escape(caption)}</figcaption>\n</figure>"
+
+
+def _image(content: bytes, alt: str, attribute: str = "") -> str:
+    """Return a PNG as an image in the page's scale."""
+    width, height = (round(pixels * PIXELS / DPI) for pixels in png_size(content))
+    return (
+        f'<img{attribute} width="{width}" height="{height}" alt="{escape(alt, quote=True)}" '
+        f'src="data:image/png;base64,{b64encode(content).decode("ascii")}">'
+    )

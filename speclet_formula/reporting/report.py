@@ -17,7 +17,9 @@ from speclet_formula.posterior.fit import summary_of
 from speclet_formula.posterior.summary import Summary
 from speclet_formula.recovery import recover
 from speclet_formula.reporting import fit_report
-from speclet_formula.reporting.page import Boxes, page, paragraph, part, section
+from speclet_formula.reporting.check_model import ModelCheck, check_model
+from speclet_formula.reporting.model_table import table as model_table
+from speclet_formula.reporting.page import Boxes, listing, page, paragraph, part, section
 from speclet_formula.reporting.plots.comparison import plot_compare, plot_pareto_k
 from speclet_formula.reporting.plots.recovery import plot_recoveries
 
@@ -57,10 +59,11 @@ def report(
     Returns
     -------
     Path
-        The file. It holds, verdicts first: the data, the comparison, and for each fit the model in words and as
-        equations, findings, estimates, the largest group effects, a predictive check, priors, diagnostics, recovery,
-        and how it was made. Of more than three fits only the best has all pictures. Pictures have texts, tables
-        captions; it holds no script, and its policy forbids any request.
+        The file. It holds, verdicts first, the estimates of all with their intervals and what `check_model` found
+        amiss; then the data, the comparison, and for each fit the model in words and as equations, findings, estimates,
+        the largest group effects, checks, priors, diagnostics, recovery, and how it was made. Of more than three fits
+        only the best is checked and has all pictures. Pictures have texts, tables captions; the panels of a wide
+        picture stand below each other on a narrow page. It holds no script, and its policy forbids any request.
 
     Raises
     ------
@@ -147,12 +150,15 @@ def _document(
     """Return the page."""
     boxes, ordered = Boxes(), _ordered(fits, comparison)
     summaries = {name: summary_of(fits[name]) for name in ordered}
+    checks = {
+        name: check_model(fits[name], random_seed=random_seed) for name in ordered[: MANY if len(fits) <= MANY else 1]
+    }
     first = fits[ordered[0]].model
     heading = title or (
         f"{first.design.response_name}: {len(fits)} models" if len(fits) > 1 else text_of(first.formula)
     )
     sections = [
-        ("summary", "In short", _summary(summaries, recoveries, comparison)),
+        ("summary", "In short", _summary(fits, summaries, recoveries, comparison, checks, boxes)),
         ("data", "The data", fit_report.about_data(first, boxes)),
     ]
     if len(fits) > 1:
@@ -162,9 +168,8 @@ def _document(
     if len(recoveries) > 1:
         sections.append(("recoveries", "The models beside the truth", _side_by_side(recoveries, boxes)))
     for place, name in enumerate(ordered):
-        pictures = len(fits) <= MANY or place == 0
         about = "\n".join(
-            _about(name, fits[name], summaries[name], recoveries.get(name), boxes, random_seed, pictures=pictures)
+            _about(name, fits[name], summaries[name], recoveries.get(name), checks.get(name), boxes, random_seed)
         )
         sections.append((f"fit-{place + 1}", name or "The fit", about))
     return page(heading, _body(heading, [part for part in sections if part[2]]))
@@ -190,17 +195,31 @@ def _ordered(fits: Mapping[str, Fit | PointFit], comparison: Comparison | None) 
 
 
 def _summary(
-    summaries: Mapping[str, Summary], recoveries: "Mapping[str, Recovery]", comparison: Comparison | None
+    fits: Mapping[str, Fit | PointFit],
+    summaries: Mapping[str, Summary],
+    recoveries: "Mapping[str, Recovery]",
+    comparison: Comparison | None,
+    checks: Mapping[str, ModelCheck],
+    boxes: Boxes,
 ) -> str:
-    """Return the verdicts, the gravest first, then what was found."""
+    """Return the verdicts, the gravest first, then the answer: estimates with intervals, and what is amiss."""
     graved = sorted(summaries, key=lambda name: GRAVEST.index(summaries[name].verdict.lower()))
-    boxes = [fit_report.verdict_of(name, summaries[name]) for name in graved]
+    verdicts = [fit_report.verdict_of(name, summaries[name]) for name in graved]
     found = [paragraph(comparison.sentence)] if comparison is not None else []
     best = next(iter(summaries))
     if best in recoveries and recoveries[best].foot:
         lead = f"{best}: " if best else ""
         found.append(paragraph(lead + recoveries[best].foot[0]))
-    return "\n".join([*boxes, *found])
+    amiss = [f"{name}: {text}" if name else text for name, check in checks.items() for text in check.amiss]
+    calm = "The checks found nothing amiss." if checks and not amiss else ""
+    shown = {name or "Estimate": fits[name] for name in list(summaries)[:MANY]}
+    made = model_table(shown, loo=False)
+    answer = boxes.table(replace(made.table, caption=f"Effects on {fits[best].model.design.response_name}"))
+    notes = [paragraph(note, "note") for note in made.notes]
+    return "\n".join([
+        *verdicts, *found, answer, *notes,
+        part("What the checks found amiss", listing(amiss)) if amiss else paragraph(calm),
+    ])  # fmt: skip
 
 
 def _models(fits: Mapping[str, Fit | PointFit], summaries: Mapping[str, Summary]) -> Table:
@@ -247,19 +266,19 @@ def _about(
     fit: Fit | PointFit,
     summary: Summary,
     recovery: "Recovery | None",
+    check: ModelCheck | None,
     boxes: Boxes,
     random_seed: int | None,
-    *,
-    pictures: bool,
 ) -> Iterator[str]:
-    """Tell all of one fit, part by part."""
+    """Tell all of one fit, part by part; with all pictures where it was checked."""
+    pictures = check is not None
     yield fit_report.verdict_of(name, summary) if name else ""
     yield fit_report.about_model(fit.model)
     yield fit_report.findings_of(fit.model)
     yield fit_report.estimates_of(fit, summary, boxes, pictures=pictures)
     yield fit_report.recovery_of(recovery, boxes, pictures=pictures)
     yield fit_report.largest_effects(fit, boxes, pictures=pictures)
-    yield fit_report.checks_of(fit, boxes, random_seed) if pictures else ""
+    yield fit_report.checks_of(check, boxes)
     if isinstance(fit, Fit):
         yield fit_report.priors_of(fit, boxes, pictures=pictures)
         yield fit_report.diagnostics_of(fit, boxes)

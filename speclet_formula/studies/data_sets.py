@@ -23,9 +23,12 @@ from speclet_formula.inference.fit import fit
 from speclet_formula.inference.refit import with_response
 from speclet_formula.model import Model
 from speclet_formula.model.observation import observed_log_density
-from speclet_formula.posterior import Fit
+from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.convergence import quantiles_of_sorted
-from speclet_formula.posterior.draws import Draws, draws_of
+from speclet_formula.posterior.degrees_of_freedom import quantile_of_t
+from speclet_formula.posterior.draws import Draws, draws_of, values_of
+from speclet_formula.posterior.effects import summarise_fixed
+from speclet_formula.posterior.estimates import interval_of
 from speclet_formula.posterior.prior_draws import truth_from_priors
 from speclet_formula.prediction.linear_predictors import linear_predictor
 from speclet_formula.recovery.blocks import Block, blocks_of
@@ -130,8 +133,12 @@ def run(task: Task, number: int) -> DataSet:
     params = truth_from_priors(template, rng) if task.params is None else task.params
     response, effects = draw_data(simulator, params, rng)
     seed = int(fitting.generate_state(1)[0])
-    fitted = fit(with_response(template, response), cores=1, progress=False, random_seed=seed, **task.fit)
+    fitted: Any = fit(with_response(template, response), cores=1, progress=False, random_seed=seed, **task.fit)
     truth = {**params, **effects}
+    if isinstance(fitted, PointFit):
+        rows = measure_point(fitted, truth)
+        verdict = (fitted.verdict, fitted.sentence, math.nan, math.nan)
+        return DataSet(*verdict, rows={column: [row[column] for row in rows] for column in ROW_COLUMNS})
     rows = measure(fitted, truth, ranked=task.ranked, reml=task.reml, calibration=task.params is None)
     return DataSet(
         verdict=fitted.diagnostics.verdict,
@@ -244,6 +251,60 @@ def measure(fit: Fit, truth: Mapping[str, Any], *, ranked: int, reml: bool, cali
         rows += [_level_row(block, ranked) for block in blocks if block.own]
         rows.append(_likelihood_row(fit.model, draws, truth, ranked))
     return rows
+
+
+def measure_point(fit: PointFit, truth: Mapping[str, Any]) -> list[Row]:
+    """Judge one fit by maximum likelihood.
+
+    Returns
+    -------
+    list of dict
+        As `measure`: of the fixed effects with the intervals of a t distribution with Satterthwaite's degrees of
+        freedom (of Laplace's approximation a normal one); of SDs, correlations and group effects estimates alone.
+    """
+    implied = implied_truth(fit.model, truth)
+    draws = values_of(fit)
+    fixed = summarise_fixed(fit, interval_of(fit))
+    errors = dict(zip(fixed["term"], fixed["std_error"], strict=True))
+    freedom = dict(zip(fixed["term"], fixed.get("df", pd.Series(np.inf, index=fixed.index)), strict=True))
+    rows = []
+    for scalar in scalars_of(fit.model, draws):
+        if scalar.key in implied.scalars:
+            row = _estimate_row(scalar, implied)
+            known = scalar.kind == "b" and scalar.key in errors
+            rows.append(row | _t_interval(row, errors[scalar.key], freedom[scalar.key]) if known else row)
+    for block in (block for block in blocks_of(fit.model, draws, implied) if block.own):
+        wrong = (block.draws[0] - block.draws[0].mean()) - (block.truth - block.truth.mean())
+        rows.append(_row(
+            parameter=f"{block.group}: {block.term}", term=block.term, group=block.group, n_values=len(wrong),
+            error=float(wrong.mean()), squared=float(np.mean(wrong**2)), **{"class": "effects"},
+        ))  # fmt: skip
+    return rows
+
+
+def _estimate_row(scalar: Scalar, implied: ImpliedTruth) -> Row:
+    """Return the row of an estimate without an interval."""
+    truth, estimate = implied.scalars[scalar.key], float(scalar.draws.ravel()[0])
+    return _row(
+        parameter=scalar.key, term=scalar.term, group=scalar.group, n_values=1, truth=truth, median=estimate,
+        realized=implied.realized.get(scalar.key, float("nan")), error=estimate - truth,
+        squared=(estimate - truth) ** 2, **{"class": scalar.kind},
+    )  # fmt: skip
+
+
+def _t_interval(row: Row, error: float, df: float) -> Row:
+    """Return what a row gains by a standard error and its degrees of freedom."""
+    truth, estimate = row["truth"], row["median"]
+    reach = {name: float(quantile_of_t(mass, np.array(df))) * error for name, mass in MASSES.items()}
+    claimed = abs(estimate) > reach["cover95"]
+    z = (estimate - truth) / error if error > 0 else float("nan")
+    return {
+        "sd": error, "lo": estimate - reach["cover90"], "hi": estimate + reach["cover90"],
+        "width90": 2 * reach["cover90"], "z": z, "z_squared": z**2,
+        **{name: float(abs(estimate - truth) <= reach[name]) for name in MASSES},
+        "claims": int(claimed), "wrong": int(claimed and np.sign(estimate) != np.sign(truth)),
+        "claimed": abs(estimate) * claimed, "claimed_truth": abs(truth) * claimed,
+    }  # fmt: skip
 
 
 def _foreign(path: Path, what: str) -> DataError:

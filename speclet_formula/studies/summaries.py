@@ -17,6 +17,7 @@ from speclet_formula.studies.data_sets import MASSES, ROW_COLUMNS, DataSet, Key,
 
 BAND = 0.99  # mass of the bands of coverage
 NOMINAL = 0.9
+SINGULAR = "singular"  # the verdict of a fit without draws, which is no doubt of it
 ESTIMATES = (
     "bias", "rmse", "mean_sd", "emp_sd", "sd_ratio", "cover50", "cover90", "cover95", "width90", "z_mean", "z_sd",
     "contraction", "power", "type_s", "type_m", "lme4_bias", "lme4_rmse", "seconds",
@@ -250,7 +251,9 @@ def calibration_foot(
 def fits_sentences(data_sets: pd.DataFrame, outcomes: Sequence[Outcome[Key, DataSet]]) -> tuple[str, ...]:
     """Say how many fits failed, and why, and how many are flagged."""
     failed = int((data_sets["status"] == "failed").sum())
-    flagged = data_sets[(data_sets["status"] == "fitted") & (data_sets["verdict"] != "converged")]
+    fitted = data_sets[data_sets["status"] == "fitted"]
+    flagged = fitted[~fitted["verdict"].isin(["converged", SINGULAR])]
+    singular = int((fitted["verdict"] == SINGULAR).sum())
     sentences = []
     if failed:
         counted = reasons(outcomes)
@@ -261,11 +264,18 @@ def fits_sentences(data_sets: pd.DataFrame, outcomes: Sequence[Outcome[Key, Data
             f"{len(flagged):,} of {len(data_sets):,} fits are flagged by their diagnostics, {failing:,} of them as "
             "failed to converge; they count in the numbers above."
         )
+    if singular:
+        sentences.append(
+            f"{singular:,} of {len(data_sets):,} fits are singular, a variance being estimated as zero or a "
+            "correlation as 1 or -1; they count in the numbers above."
+        )
     return tuple(sentences) or ("All fits converged.",)
 
 
 def _bands(classes: pd.DataFrame) -> str:
     """Say which classes' coverage lies outside its band."""
+    if classes.empty:
+        return "No parameter has intervals."
     outside = classes[(classes["cover90"] < classes["cover90_lo"]) | (classes["cover90"] > classes["cover90_hi"])]
     if outside.empty:
         return "The coverage of the 90 % intervals lies inside its band for every class of parameter."
@@ -285,6 +295,8 @@ def _by_chance(table: pd.DataFrame) -> str:
 
 def by_class(classes: pd.DataFrame, designs: Sequence[str]) -> Table:
     """Tabulate the classes of parameters, the band of coverage in one cell."""
+    if classes.empty:
+        return Table("", (), ())
     band = [f"{lo:.3f} to {hi:.3f}" for lo, hi in zip(classes["cover90_lo"], classes["cover90_hi"], strict=True)]
     shown = classes[[*designs, "class", "n_intervals", "cover50", "cover90"]].assign(
         band=band, cover95=classes["cover95"]

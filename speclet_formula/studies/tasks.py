@@ -57,9 +57,10 @@ def make_tasks(
     FormulaError, DataError, PriorError, SamplingError
         As `simulate`, `Model` and `fit`: whatever would fail in each data set fails here.
     """
-    _check_settings(settings)
+    drawn = settings.get("method") not in WITHOUT_DRAWS
+    _check_settings(settings, calibration=any(truth is None for truth in params))
     model = {name: settings[name] for name in STUDY_SETTINGS if settings.get(name) is not None}
-    sampling = {"draws": DRAWS, "chains": CHAINS}
+    sampling = {"draws": DRAWS, "chains": CHAINS} if drawn else {}
     sampling |= {name: settings[name] for name in FIT_SETTINGS if name in settings}
     _refuse_levels(model.get("family"))
     tasks = []
@@ -78,7 +79,7 @@ def make_tasks(
             fit=sampling,
             entropy=entropy,
             ranked=ranked,
-            reml=reml,
+            reml=reml and drawn,
         )
         tasks.append(_keyed(task))
     for task in tasks:
@@ -97,7 +98,7 @@ def _refuse_levels(family: str | None) -> None:
         )
 
 
-def _check_settings(settings: Mapping[str, Any]) -> None:
+def _check_settings(settings: Mapping[str, Any], *, calibration: bool) -> None:
     refuse_unknown(settings, STUDY_SETTINGS, drawn=True)
     if not isinstance(settings.get("weights"), str | None):
         raise SamplingError(
@@ -105,14 +106,11 @@ def _check_settings(settings: Mapping[str, Any]) -> None:
             "The weights of a study are the name of a column that its designs have.",
             "Put them into a column, and write weights='n'.",
         )
-    if settings.get("method") in WITHOUT_DRAWS:
-        beside = (
-            "" if settings["method"] == "laplace" else " The REML estimates stand beside them in the columns of lme4."
-        )
+    if calibration and settings.get("method") in WITHOUT_DRAWS:
         raise SamplingError(
             f"method={settings['method']!r} gives no posterior to judge.",
-            f"Methods: auto, exact, hmc, nuts.{beside}",
-            "Leave method= out.",
+            "Calibrated are methods that draw: auto, exact, hmc, nuts.",
+            "Leave method= out; sf.study judges estimates of maximum likelihood.",
         )
     refuse_unused_settings(settings)
 

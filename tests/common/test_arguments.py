@@ -135,7 +135,7 @@ def test_what_goes_by_name_is_said(call, message):
         ),
         (
             lambda fit: sf.anova(fit, fit, refit=False),
-            "sf.anova() has no argument refit=.\nArguments: nsim, random_seed, cores, progress.\n"
+            "sf.anova() has no argument refit=.\nArguments: type, df, nsim, random_seed, cores, progress.\n"
             "Leave it out: fits by REML are fitted again by ML only where R does it.",
         ),
     ],

@@ -7,7 +7,7 @@ import pytest
 import speclet_formula as sf
 from speclet_formula.errors import ComparisonError
 from tests.fakes import crossed_fit
-from tests.lmertest import MODELS, fit_of
+from tests.lmertest import MODELS, fit_of, rows_of
 
 TABLES = [(name, table) for name, answer in MODELS.items() for table in answer["anova"] if table.get("term")]
 DELETED = [(name, table) for name, answer in MODELS.items() for table in answer["drop1"] if table.get("term")]
@@ -106,3 +106,20 @@ def test_what_is_no_type_and_what_is_of_one_fit_is_told():
         sf.anova(fit, nsim=10)
     with pytest.raises(sf.EstimateError, match="Kenward and Roger's method is for fits by method='reml'"):
         sf.anova(fit_of("slopes by ML"), df="kenward-roger")
+
+
+@pytest.mark.parametrize("formula", ["y ~ f * h + z + (1 | g)", "y ~ f * x + h + (x | g)"])
+def test_no_test_depends_on_how_factors_are_coded(formula):
+    """Not even Satterthwaite's denominators, which in lmerTest do: they depend on the basis of a joint test."""
+    data = rows_of(MODELS["three ways"])
+    plain = sf.lmer(formula, data, method="reml")
+    for contrasts in ({"f": "sum", "h": "helmert"}, {"f": "poly"}):
+        coded = sf.lmer(formula, data, method="reml", contrasts=contrasts)
+        for df in ("satterthwaite", "kenward-roger"):
+            for verb in (
+                *(lambda fit, df, k=k: sf.anova(fit, type=k, df=df) for k in (1, 2, 3)),
+                lambda fit, df: sf.drop1(fit, df=df),
+            ):
+                expected, found = (verb(fit, df).table for fit in (plain, coded))
+                # A coded factor is called as it is written.
+                np.testing.assert_allclose(found.to_numpy(), expected.to_numpy(), rtol=1e-4, atol=1e-6)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from importlib import import_module
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 
@@ -12,6 +13,7 @@ import speclet_formula as sf
 from speclet_formula.errors import EstimateError, FormulaError
 from speclet_formula.model import Model
 from tests.fakes import correlated_fit, crossed_fit, fake_fit, screen_data
+from tests.lmertest import fit_of
 
 hypotheses = import_module("speclet_formula.interpretation.hypothesis")  # the package has the verb of that name
 
@@ -226,3 +228,48 @@ def test_messages(case):
 
 def test_examples():
     assert doctest.testmod(hypotheses, extraglobs={"fit": correlated_fit()}).failed == 0
+
+
+# --- of fits without draws --------------------------------------------------------------------------------------------
+
+
+def test_hypotheses_about_a_fit_by_reml_are_tested():
+    fit = fit_of("machines, unbalanced")
+    fixed = sf.fixef(fit).set_index("term")
+    found = sf.hypothesis(fit, {"up": "Machine[B] > 0", "down": "Machine[B] < 0", "none": "Machine[B] = 0"})
+    columns = ["hypothesis", "estimate", "std_error", "conf_low", "conf_high", "df", "statistic", "p_value"]
+    assert found.columns.to_list() == columns
+    two_sided = fixed.loc["Machine[B]", "p_value"]
+    np.testing.assert_allclose(found["p_value"], [two_sided / 2, 1 - two_sided / 2, two_sided], rtol=1e-9)
+    for column in ("estimate", "std_error", "conf_low", "conf_high", "df", "statistic"):
+        np.testing.assert_allclose(found[column], fixed.loc["Machine[B]", column], rtol=1e-9)
+    assert found.attrs["tests"] == sf.fixef(fit).attrs["tests"]
+    assert found.attrs["interval"] == "95% t interval (Satterthwaite)"
+
+
+@pytest.mark.parametrize("df", ["satterthwaite", "kenward-roger", "asymptotic"])
+def test_sums_and_numbers_are_those_of_contrasts(df):
+    fit = fit_of("machines, unbalanced")
+    found = sf.hypothesis(fit, "2 * (Machine[C] - Machine[B]) = 4", df=df).iloc[0]
+    pair = sf.pairs(sf.marginal_means(fit, "Machine", df=df), adjust="none").table.set_index("contrast").loc["B - C"]
+    assert found["estimate"] == pytest.approx(-2 * pair["estimate"] - 4)
+    assert (found["std_error"], found["df"]) == pytest.approx((2 * pair["std_error"], pair["df"]))
+    assert found["statistic"] == pytest.approx(found["estimate"] / found["std_error"])
+
+
+def test_what_is_no_sum_of_fixed_effects_needs_draws():
+    fit = fit_of("machines")
+    for text in ("sigma > 1", "1|Worker[1] > 0", "Machine[B] * Machine[C] > 0", "1|Worker_sigma > 1"):
+        with pytest.raises(EstimateError, match="is no sum of fixed effects, and the fit has no draws"):
+            sf.hypothesis(fit, text)
+    with pytest.raises(EstimateError, match="is given, and the fit has no draws"):
+        sf.hypothesis(fit, "Machine[B] = 0", rope=(-1, 1))
+
+
+def test_laplace_has_z_values():
+    counts = pd.DataFrame({"k": [0, 1, 3, 2, 5, 4, 1, 0, 2, 6, 3, 1], "g": list("abcd") * 3, "x": range(12)})
+    fit = sf.glmer("k ~ x + (1 | g)", counts, family="poisson", method="laplace")
+    found, fixed = sf.hypothesis(fit, "x = 0"), sf.fixef(fit)
+    assert "df" not in found
+    assert found["p_value"].item() == pytest.approx(fixed["p_value"].iloc[1])
+    assert "z value" in found.attrs["tests"]

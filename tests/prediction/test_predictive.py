@@ -36,7 +36,7 @@ def test_statistics_are_numpys():
 
 def test_a_model_of_other_data_is_found_out():
     fit = crossed_fit()  # its effects are drawn around 1, the data lie around -1
-    assert "Outside the middle 90 % of the replicates lies the observed mean" in repr(
+    assert "Outside the middle 90 % of the replicates lie the observed mean" in repr(
         sf.posterior_predictive(fit, 50, random_seed=1)
     )
 

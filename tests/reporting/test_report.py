@@ -127,8 +127,11 @@ def test_a_screen_reader_finds_its_way(reader):
     assert levels[0] == 1
     assert all(later <= earlier + 1 for earlier, later in pairwise(levels))
     assert len(reader.named("caption")) == len(reader.named("table")) > 5
-    assert all(a.get("scope") in ("row", "col") for a in reader.named("th"))
-    assert all(re.search(r"\d", a["alt"]) for a in reader.named("img"))
+    assert all(a.get("scope") in ("row", "col", "colgroup") for a in reader.named("th"))
+    panels = [a["aria-label"] for a in reader.named("div") if a.get("role") == "img"]  # of several images
+    described = [*panels, *(a["alt"] for a in reader.named("img") if a["alt"])]
+    assert all(re.search(r"\d", text) for text in described)
+    assert len(panels) > 1
     assert len(reader.named("img")) > 8
 
 
@@ -190,11 +193,15 @@ def test_a_fit_without_draws_has_a_report_that_says_what_is_left_out(tmp_path, m
     told = sf.report(fit, tmp_path / "r.html", truth={"Intercept": 0.0}).read_text(encoding="utf-8")
     reader, words = Reader(told), " ".join(Reader(told).texts)
     assert reader.open == reader.crossed == []
-    for piece in (fit.sentence, "What is left out", f"A fit by {BY_NAME[fit.method].title} has no draws",
-                  f"{sf.fixef(fit)['estimate'].iloc[0]:.2f}", "Residuals", f"method='{fit.method}'"):  # fmt: skip
+    pieces = (
+        fit.sentence, "What is left out", f"A fit by {BY_NAME[fit.method].title} has no draws",
+        f"{sf.fixef(fit)['estimate'].iloc[0]:.2f}", "Does the model make such data?", "In short", "Effects on",
+        "in brackets the 95%", f"method='{fit.method}'",
+    )  # fmt: skip
+    for piece in pieces:
         assert piece in words
     assert method in words
-    assert len(reader.named("img")) == (4 if method == "REML" else 3)  # SDs, effects of each term, residuals
+    assert len(reader.named("img")) > 7  # fixed effects, SDs, effects of each term, panels of checks
     assert "Priors" not in words
     assert "Random seed" not in words
 
@@ -290,3 +297,42 @@ def test_a_report_of_ordered_levels_names_them_and_says_what_the_data_say(tmp_pa
     assert headings
     assert captions
     assert not {heading.lower() for heading in headings} & {caption.lower() for caption in captions}
+
+
+def test_it_starts_with_the_answer_and_raises_what_is_amiss(tmp_path):
+    """Counts with an excess of zeros: first come the estimates with their intervals, then what the checks found."""
+    rng, group = np.random.default_rng(3), np.repeat(np.arange(15), 20)
+    data = pd.DataFrame({"n": np.where(rng.random(300) < 0.4, 0, rng.poisson(5, 300)), "g": group.astype(str)})
+    fit = sf.glmer("n ~ 1 + (1|g)", data, family="poisson", method="laplace")
+    told = sf.report(fit, tmp_path / "r.html", random_seed=1).read_text(encoding="utf-8")
+    first = " ".join(Reader(told[told.index('id="summary"') : told.index('id="data"')]).texts)
+    fixed = sf.fixef(fit).iloc[0]
+    for number in (fixed["estimate"], fixed["conf_low"], fixed["conf_high"]):
+        assert f"{number:.3f}" in first
+    assert "Zeros. Doubtful: there are more zeros than the model makes" in first
+    assert "share of zeros" in first
+
+
+def test_what_is_right_is_said_to_be(tmp_path):
+    rng, group = np.random.default_rng(8), np.repeat(np.arange(30), 10)
+    data = pd.DataFrame({"y": rng.normal(size=30)[group] + rng.normal(size=300), "g": group.astype(str)})
+    fit = sf.lmer("y ~ 1 + (1|g)", data, method="reml")
+    told = sf.report(fit, tmp_path / "r.html", random_seed=1).read_text(encoding="utf-8")
+    assert ("The checks found nothing amiss." in told) == (not sf.check_model(fit, random_seed=1).amiss)
+
+
+def test_panels_of_a_wide_picture_are_pieces_that_hold_all_of_it():
+    """Each piece is narrower than a phone; together they hold every dark pixel of the whole but its title."""
+    import io
+
+    from matplotlib.image import imread
+
+    from speclet_formula.reporting.plots.picture import panel_images, png_bytes
+
+    picture = sf.plot_residuals(sf.lmer("Reaction ~ Days + (1|Subject)", sleepstudy_data(), method="reml"))
+    pieces = panel_images(picture.figure)
+    assert len(pieces) == 2
+    dark = [int((imread(io.BytesIO(image))[..., :3] < 0.5).any(axis=2).sum()) for image in pieces]
+    whole = int((imread(io.BytesIO(png_bytes(picture.figure)))[..., :3] < 0.5).any(axis=2).sum())
+    assert sum(dark) == whole
+    assert len(panel_images(sf.plot_fixed(crossed_fit()).figure)) == 1

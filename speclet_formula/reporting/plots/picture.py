@@ -39,7 +39,8 @@ TITLE = 0.4  # inches
 WIDTH = 4.8  # inches, of a picture of rows
 ROW = 0.24  # inches, of one of them
 PANELS_IN_A_ROW = 3
-DPI = 110
+DPI = 144
+MARGIN = 0.05  # inches around a panel that is cut out
 SMALL = 7.5  # points, of a legend's letters
 POINTS = 72  # of an inch
 LINE_HEIGHT = 1.2  # of letters, by their size
@@ -71,6 +72,50 @@ def png_bytes(figure: "Figure") -> bytes:
     buffer = BytesIO()
     figure.savefig(buffer, format="png", dpi=DPI)
     return buffer.getvalue()
+
+
+def png_size(content: bytes) -> tuple[int, int]:
+    """Return width and height of a PNG in its pixels."""
+    return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+
+
+def panel_images(figure: "Figure") -> list[bytes]:
+    """Cut a figure into its panels and its legends, each as a PNG: so that a narrow page can set them below each other.
+
+    A figure whose panels overlap, or stand in strips, is left whole: one image. A title above all panels is left out.
+    """
+    figure.draw_without_rendering()
+    scale = figure.dpi_scale_trans.inverted()
+    parts = [axis for axis in figure.axes if axis.get_visible()] + list(figure.legends)
+    boxes = [box.transformed(scale).padded(MARGIN) for part in parts if (box := part.get_tightbbox()) is not None]
+    apart = not figure.subfigs and all(
+        not _overlap(one, other) for place, one in enumerate(boxes) for other in boxes[:place]
+    )
+    if len(boxes) < 2 or not apart:  # noqa: PLR2004 - a panel alone is the figure
+        return [png_bytes(figure)]
+    return _cut(png_bytes(figure), boxes)
+
+
+def _cut(content: bytes, boxes: Sequence[Any]) -> list[bytes]:
+    """Cut boxes of inches, measured from the lower left corner, out of a PNG."""
+    from matplotlib.image import imread, imsave
+
+    pixels, pieces = imread(BytesIO(content), format="png"), []
+    height, width = pixels.shape[:2]
+    for box in boxes:
+        left, right = (int(np.clip(round(DPI * x), 0, width)) for x in (box.x0, box.x1))
+        top, bottom = (int(np.clip(height - round(DPI * y), 0, height)) for y in (box.y1, box.y0))
+        buffer = BytesIO()
+        imsave(buffer, np.ascontiguousarray(pixels[top:bottom, left:right]), format="png")
+        pieces.append(buffer.getvalue())
+    return pieces
+
+
+def _overlap(one: Any, other: Any) -> bool:
+    """Tell whether two boxes share more than their margins."""
+    width = min(one.x1, other.x1) - max(one.x0, other.x0)
+    height = min(one.y1, other.y1) - max(one.y0, other.y0)
+    return bool(width > 2 * MARGIN + 0.01 and height > 2 * MARGIN + 0.01)
 
 
 # --- figures ----------------------------------------------------------------------------------------------------------

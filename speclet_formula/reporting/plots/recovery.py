@@ -199,7 +199,7 @@ def plot_coverage(recovery: Recovery, *, ax: "Axes | None" = None) -> Picture:
     axis.axvline(0.9, color=LINE, linewidth=1, linestyle="--")
     label_rows(axis, [name_of(row) for _, row in groups.iterrows()])
     axis.set_xlim(min(0.5, float(groups["coverage"].min())) - 0.03, 1.03)
-    axis.set_xlabel("share of levels whose 90 % interval holds the truth")
+    axis.set_xlabel("share of levels whose\n90 % interval holds the truth")
     legend_below(figure, [axis])
     sentences = " ".join(
         f"{name_of(row)}: {row['coverage']:.2f} of {row['n_levels']} levels, chance {row['coverage_lo']:.2f} to "
