@@ -309,7 +309,8 @@ def predicted_response(rows: RowTable) -> str:
     """Name what is predicted: of a computed response what it was computed from."""
     name = rows.fit.model.design.response_name
     back = back_of(rows.fit) if rows.scale == "response" else None
-    return back.response if back else f"the probability of {name}" if rows.levels else name
+    are_probabilities = rows.levels and rows.scale == "response"
+    return back.response if back else f"the probability of {name}" if are_probabilities else name
 
 
 def scale_words(rows: RowTable) -> str:
