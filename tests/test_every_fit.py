@@ -75,6 +75,8 @@ FITS: dict[str, Callable] = {
     "zero-inflated": _by_hand("k ~ x + (1|g)", "zero_inflated_poisson", {"Intercept": 0.1, "psi": 0.5}),
     "t": _by_hand("y ~ x + (1|g)", "t", {"nu": 5.0}),
     "censored": _by_hand("censored(y, left) ~ x + (1|g)"),
+    "coded": lambda _: sf.lmer("y ~ C(f, sum) * x + (C(f, sdif)|g)", rows(), **QUICK),
+    "coded reml": lambda _: sf.lmer("y ~ f * x + (1|g)", rows(), method="reml", contrasts={"f": "poly"}),
 }
 
 TRUTH = {"Intercept": 0.0, "x": 0.5, "1|g": dict(zip("pqrstu", range(6), strict=True))}
@@ -230,8 +232,10 @@ REFUSED = {
     "zero-inflated": {*_CROSSED, *_MEANS, "icc", "plot_shrinkage", "r2"},
     "t": {*_CROSSED, *_MEANS, "icc", "r2"},
     "censored": {*_CROSSED, *_MEANS, *_SINGLE, "anova", "check_residuals", "refit"},
+    "coded": _CROSSED,
+    "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
-POINTS = ("reml", "reml slopes", "ml", "laplace")
+POINTS = ("reml", "reml slopes", "ml", "laplace", "coded reml")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 
 

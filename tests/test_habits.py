@@ -46,6 +46,7 @@ def fits():
         "draws": sf.lmer("y ~ f * x + (1 | g)", data(), **settings),
         "genes": sf.lmer("y ~ x + (1 | gene)", data(), **settings),
         "point": sf.lmer("y ~ f * x + (1 | g)", data(), method="ml"),
+        "reml": sf.lmer("y ~ f * x + (1 | g)", data(), method="reml"),
         "small": sf.lmer("y ~ x + (1 | g)", data(), method="ml"),
         "other": sf.lmer("y ~ x + (1 | g)", data(), **settings),
     }
@@ -60,7 +61,7 @@ def names(folder, fit):
     return {
         "sf": sf, "data": data(), "fit": fit, "model": fit.model, "path": folder / "kept.fit", "layout": layout,
         "params": params, "grid": {"x": [0.5]}, "small": made["small"], "other": made["other"],
-        "first": fit, "second": made["other"],
+        "first": fit, "second": made["other"], "result": sf.marginal_means(made["point"], "f"),
     }  # fmt: skip
 
 
@@ -69,7 +70,7 @@ def names(folder, fit):
 LONG = re.compile(
     r"sf\.(guide_table|lmer|glmer|fit_by|kfold|power|report|to_pymc|to_bambi|read_screen|fit)\(|predict\(sf\.fit"
 )
-CALLS = sorted({*habits.OF_PACKAGE, *habits.OF_FIT, *habits.OF_DRAWS, *habits.OF_MODEL})
+CALLS = sorted({*habits.OF_PACKAGE, *habits.OF_FIT, *habits.OF_DRAWS, *habits.OF_MODEL, *habits.OF_RESULT})
 
 
 @pytest.fixture(autouse=True)
@@ -87,7 +88,7 @@ def test_what_is_to_be_written_runs(call, tmp_path):
     if LONG.search(call):
         return
     said = []
-    for kind in ("draws", "point", "genes"):
+    for kind in ("draws", "point", "reml", "genes"):
         try:
             eval(call, names(tmp_path, fits()[kind]))
         except (sf.SpecletError, AttributeError, KeyError) as error:
@@ -104,6 +105,7 @@ def test_a_name_that_exists_is_not_answered():
         (habits.OF_FIT, fits()["draws"]),
         (habits.OF_DRAWS, fits()["draws"]),
         (habits.OF_MODEL, fits()["draws"].model),
+        (habits.OF_RESULT, sf.marginal_means(fits()["point"], "f")),
     ):
         listed = [name for names in answers.values() for name in names.split()]
         there = [name for name in listed if hasattr(owner, name)]
@@ -126,6 +128,14 @@ TYPED = {
     "sf.profile(point)": "Write sf.confint(fit, 'profile').",
     "sf.getME(point, 'X')": "Write fit.model.design.mean.X.",
     "sf.lmerControl(optimizer='bobyqa')": "Leave control= out.",
+    "sf.Anova(point)": "Write sf.anova(fit, type=3).",
+    "sf.joint_tests(point)": "Write sf.anova(fit, type=3).",
+    "sf.anova(point)": None,
+    "sf.anova(reml, ddf='Kenward-Roger')": "Write df='Kenward-Roger'.",
+    "sf.anova(reml, type='III')": None,
+    "sf.fixef(reml, df='Kenward-Roger')": None,
+    "sf.simulate('y ~ f', data, {}, contrasts={'f': 'sum'})": "Write C(f, sum) into the formula.",
+    "sf.drop1(point)": None,
     "sf.ranova(point)": "Write sf.anova(small, fit).",
     "sf.ls_means(point)": "Write sf.marginal_means(fit, 'f').",
     "sf.glmer_nb('n ~ x + (1|g)', data)": "Write sf.glmer('n ~ x + (1 | g)', data, family='negativebinomial').",
@@ -169,6 +179,11 @@ TYPED = {
     "sf.anova(small, point, test='Chisq')": "Leave it out: a likelihood ratio is always compared with chi-squared.",
     "sf.anova(small, point, refit=False)": "Leave it out: fits by REML are fitted again by ML only where R does it.",
     "sf.update(point, '. ~ . - x:f')": None,
+    "sf.anova(point, type='II', df='Satterthwaite')": None,
+    "sf.anova(point, ddf='Kenward-Roger')": "Write df='Kenward-Roger'.",
+    "sf.fixef(point, ddf='Satterthwaite')": "Write df='Satterthwaite'.",
+    "sf.marginal_means(point, 'f', lmer_df='satterthwaite')": "Write df='satterthwaite'.",
+    "sf.contest(point, [0, 1])": "Write sf.hypothesis(fit, 'x = 0').",
     # emmeans, ggeffects, effects, car, multcomp
     "sf.emmeans(point, 'f')": "Write sf.marginal_means(fit, 'f').",
     "sf.marginal_means(point, '~ f')": "Write sf.marginal_means(fit, 'f').",
@@ -179,6 +194,14 @@ TYPED = {
     "sf.contrast(means, 'eff')": "Write sf.contrasts(sf.marginal_means(fit, 'f'), 'reference').",
     "sf.contrasts(means, 'trt.vs.ctrl')": "Write method='reference'.",
     "sf.pairs(means)": None,
+    "sf.pairs(means, adjust='bonf')": "Write adjust='bonferroni'.",
+    "sf.pairs(means, reverse=True)": (
+        "Leave it out, or give weights: sf.contrasts(means, {'b - a': [-1, 1, 0]})."
+    ),
+    "sf.contrasts(means, {'b - a': [-1, 1, 0]})": None,
+    "sf.contrasts(means, [1, -1, 0])": "Write method={'name': [1, -1, 0]}.",
+    "sf.marginal_means(point, 'x', at=[0, 1])": "Write at={'x': [0, 1]}, the values of each variable.",
+    "sf.marginal_means(reml, 'f', lmer_df='satterthwaite')": "Write df='satterthwaite'.",
     "sf.pairs(point, 'f')": "Write sf.pairs(sf.marginal_means(fit, 'treatment')).",
     "sf.pairs(means, adjust='holm')": None,
     "sf.slopes(point, specs='f', var='x')": "Write by='f'.",
@@ -255,6 +278,15 @@ TYPED = {
     "fit.plot()": "Write sf.plot(fit).",
     "fit.to_dataframe()": "Write sf.tidy(fit).",
     "sf.Lmer('y ~ x + (1|g)', data)": "Write sf.lmer('y ~ x + (1 | g)', data).",
+    "point.result_fit": "Write sf.fixef(fit).",
+    "point.emmeans('f')": "Write sf.marginal_means(fit, 'f').",
+    "fit.model.set_contrasts({'f': 'contr.sum'})": (
+        "Write sf.Model('y ~ f + (1 | g)', data, contrasts={'f': 'sum'})."
+    ),
+    "means.to_dataframe()": "Write result.table.",
+    "means.summary()": "Write print(result).",
+    "means.pairs()": "Write sf.pairs(result).",
+    "means.to_latex()": "Write sf.render_table(result, 'latex').",
     # performance, DHARMa, tables
     "sf.r2_nakagawa(point)": "Write sf.r2(fit).",
     "sf.simulateResiduals(point)": "Write sf.residuals(fit, 'quantile').",
@@ -299,7 +331,14 @@ def test_there_are_a_hundred_of_them():
 
 
 def test_an_unknown_name_is_pythons_own_error():
-    for text in ("sf.nonsense", "fit.nonsense", "fit.model.nonsense", "fit._private", "fit.__nothing__"):
+    for text in (
+        "sf.nonsense",
+        "fit.nonsense",
+        "fit.model.nonsense",
+        "means.nonsense",
+        "fit._private",
+        "fit.__nothing__",
+    ):
         with pytest.raises(AttributeError) as caught:
             eval(text, typed_names())
         assert not isinstance(caught.value, UnknownNameError)

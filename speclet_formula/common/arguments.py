@@ -286,7 +286,8 @@ def _remedy(verb: str, argument: str, value: Any, kinds: Kinds) -> str:
     """Say how to get from what was given to what is taken."""
     wanted, names = kinds[0], _classes(value)
     if wanted == "Mapping":
-        return f"Write {argument}={{'Intercept': 1.0, 'sigma': 0.5}}, a number for each parameter."
+        truth = f"Write {argument}={{'Intercept': 1.0, 'sigma': 0.5}}, a number for each parameter."
+        return "Write at={'x': [0, 1]}, the values of each variable." if argument == "at" else truth
     if wanted == "Path":
         kept = "Give the name under which sf.save kept the fit."
         return (
@@ -398,7 +399,7 @@ _BY_NAME: Mapping[str, Kinds] = {
     "study": ("Study",), "calibration": ("Calibration",), "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
 }  # fmt: skip
-_LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "path": ("Path", "str")}  # arguments at other places
+_LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "at": _MAPPING, "path": ("Path", "str")}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
     "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "glance": {"fit": (*_FITS, "Mapping")},
     "recover": {"fit": (*_FITS, "Mapping")}, "confint": {"fit": (*_FITS, "Bootstrap")},
@@ -441,7 +442,7 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
         "allow_new": "allow_new_levels", "kind": "type ci_kind method", "scale": "type",
         "K folds n_folds n_splits": "k", "dpar": "parameter", "filename file output out": "path", "engine": "method",
         "verbose progressbar show_progress": "progress", "ref": "reference", "variable variables factors": "specs var",
-        "factor grouping": "group", "lme4 REML": "reml",
+        "factor grouping": "group", "lme4 REML": "reml", "ddf lmer_df mode": "df",
     }.items()
     for old in olds.split()
 }  # fmt: skip

@@ -32,7 +32,7 @@ OF_PACKAGE: Answers = {
     "sf.load(path)": "readRDS",
     # Reading
     "print(fit)": "summary summ display",
-    "sf.fixef(fit)": "fixed_effects fixedef get_parameters",
+    "sf.fixef(fit)": "fixed_effects fixedef get_parameters p_value_satterthwaite ci_satterthwaite dof_satterthwaite",
     "sf.ranef(fit)": "random_effects get_random_effects",
     "sf.varcorr(fit)": "VarCorr get_variance variance_components varcomp variance_decomposition",
     "sf.confint(fit)": "conf_int posterior_interval ci intervals",
@@ -84,8 +84,12 @@ OF_PACKAGE: Answers = {
         "loo_compare model_weights loo_model_weights compare_performance test_performance dredge model_avg step stepAIC"
     ),
     "sf.kfold(fit, k=2)": "reloo loo_moment_match cross_val_score cv",
-    "sf.anova(small, fit)": "lrtest ranova rand LRT compare_models_lrt",
+    "sf.anova(small, fit)": "lrtest ranova rand LRT",
+    "sf.anova(fit, type=3)": "Anova anova_lm joint_tests Anova_III type3 SATmodcomp single_anova",
+    "sf.anova(fit, type=3, df='kenward-roger')": "KRmodcomp",
     "sf.anova(small, fit, nsim=5)": "PBmodcomp",
+    "sf.fixef(fit, df='kenward-roger')": "vcovAdj get_Lb_ddf Lb_ddf p_value_kenward ci_kenward dof_kenward",
+    "sf.hypothesis(fit, 'x = 0')": "contest contest1D contestMD calcSatterth",
     # Checks
     "sf.posterior_predictive(fit)": "pp_check ppc check_predictions sample_posterior_predictive",
     "sf.prior_predictive(model)": "sample_prior_predictive prior_draws",
@@ -124,9 +128,12 @@ OF_FIT: Answers = {
     "sf.glance(fit)": "df_resid df_model rsquared rsquared_adj fit_stats result_fit_stats",
     "sf.predict(fit, interval='prediction')": "get_prediction predict_interval forecast",
     "sf.posterior_predictive(fit)": "sample_posterior_predictive pp_check",
-    "sf.hypothesis(fit, 'x > 0')": "t_test wald_test wald_test_terms f_test",
+    "sf.hypothesis(fit, 'x > 0')": "t_test wald_test f_test",
+    "sf.anova(fit, type=3)": "wald_test_terms result_anova",
     "sf.marginal_means(fit, 'f')": "emmeans lsmeans",
     "sf.pairs(sf.marginal_means(fit, 'f'))": "post_hoc pairwise",
+    "sf.marginal_means(fit, 'x', at={'x': [0, 1]})": "empredict",
+    "fit.model.findings": "vif",
     "sf.tidy(fit)": "to_dataframe to_frame to_pandas as_data_frame as_dataframe frame",
     "fit.model": "model_ spec",
     "fit.model.formula": "formula",
@@ -155,12 +162,24 @@ OF_MODEL: Answers = {
     "sf.plot_predictive(sf.prior_predictive(model))": "plot_priors",
     "sf.Model('y ~ x + (1 | g)', data, priors={'x': sf.Prior('Normal', mu=0, sigma=1)})": "set_priors set_prior priors",
     "sf.predict(sf.fit(model))": "predict posterior_predictive",
+    "sf.Model('y ~ f + (1 | g)', data, contrasts={'f': 'sum'})": "set_contrasts contrasts",
+    "sf.Model('y ~ factor(x) + (1 | g)', data)": "set_factors",
+    "sf.Model('y ~ center(x) + (1 | g)', data)": "set_transforms",
     "sf.to_pymc(model)": "pymc_model compute_log_likelihood compute_log_prior",
     "model.design.mean.X": "exog X common",
     "model.design.response": "endog y response response_name",
     "model.slots": "prior terms parameters",
 }  # fmt: skip
 """What to write instead of an attribute that a model does not have."""
+
+OF_RESULT: Answers = {
+    "print(result)": "summary show display",
+    "result.table": "summary_frame to_dataframe to_frame to_pandas as_data_frame as_dataframe frame df data emmeans",
+    "result.table.to_csv(path)": "to_csv write_csv",
+    "sf.render_table(result, 'latex')": "to_latex to_markdown to_html as_latex",
+    "sf.plot(result)": "plot",
+}
+"""What to write instead of an attribute that another result does not have."""
 
 _NOTES: Mapping[str, str] = {
     "fit.aic": "Fits by method='reml', 'ml' and 'laplace' have it; models with draws are compared by sf.loo.",
@@ -201,10 +220,17 @@ KEYWORDS: Mapping[str, Mapping[str, str]] = {
     "se_fit": {"": "Leave it out: the column std_error is always there."},
     "std_error": {"": "Leave it out: the column std_error is always there."},
     "condVar": {"": "Leave it out: the column condsd is always there."},
+    "ddf": {"": "Write df={value}."},
+    "lmer_df": {"": "Write df={value}."},
     "test": {"anova": "Leave it out: a likelihood ratio is always compared with chi-squared."},
     "refit": {"anova": "Leave it out: fits by REML are fitted again by ML only where R does it."},
     "exponentiate": {"fixef": "Write sf.tidy(fit, 'fixed', exponentiate=True)."},
     "specs": {"slopes": "Write by={value}."},
+    "reverse": {"pairs": "Leave it out, or give weights: sf.contrasts(means, {'b - a': [-1, 1, 0]})."},
+    "infer": {"": "Leave it out: intervals are always there, and tests of fits without draws."},
+    "by_group": {"icc": "Leave it out: sf.varcorr(fit) has the variance of each group."},
+    "method": {"r2": "Leave it out: it is Nakagawa's.", "icc": "Leave it out: it is Nakagawa's."},
+    "contrasts": {"": "Write C(f, sum) into the formula."},
     "R": {"bootstrap": "Write nsim={value}.", "confint": "Write nsim={value}."},
     "nboot": {"": "Write nsim={value}."},
     "groups": {"": "Write a group term into the formula: ... + (1 | g)."},
@@ -256,16 +282,23 @@ def _same_word(name: str) -> str | None:
     return next((known for known in sorted(_PUBLIC) if known.replace("_", "").lower() == plain), None)
 
 
+_KINDS: Mapping[str, tuple[str, str, tuple[Answers, ...]]] = {
+    "Fit": ("fit", "sf.fixef(fit)", (OF_DRAWS, OF_FIT)),
+    "PointFit": ("fit", "sf.fixef(fit)", (OF_FIT,)),
+    "Model": ("model", "sf.fit(model)", (OF_MODEL,)),
+}  # of a class: what an answer calls it, an example of a verb, and its answers
+_OTHERS = ("result", "sf.plot(result)", (OF_RESULT,))
+
+
 def unknown_attribute(owner: object, name: str) -> AttributeError:
-    """Word what to write instead of an attribute that a fit or a model does not have."""
+    """Word what to write instead of an attribute that a fit, a model or a result does not have."""
     kind = type(owner).__name__
-    tables = {"Fit": (OF_DRAWS, OF_FIT), "PointFit": (OF_FIT,)}.get(kind, (OF_MODEL,))
+    what, example, tables = _KINDS.get(kind, _OTHERS)
     code = next((found[name] for found in map(_by_name, tables) if name in found), None)
     if code is None and not name.startswith("_"):
-        code = _as_verb(name, "model" if kind == "Model" else "fit")
-    if code is None:
+        code = _as_verb(name, what)
+    if code is None or (code.startswith("result.table") and "table" not in vars(owner)):
         return AttributeError(f"{kind!r} object has no attribute {name!r}", name=name, obj=owner)
-    what, example = ("model", "sf.fit(model)") if kind == "Model" else ("fit", "sf.fixef(fit)")
     allowed = f"What is done with a {what} is done by functions that take it first, such as {example}."
     return UnknownNameError(f"{kind} has no '{name}'.", _NOTES.get(code, allowed), f"Write {code}.")
 
@@ -278,7 +311,7 @@ def _as_verb(name: str, first: str) -> str | None:
     verb = name if name in _PUBLIC else _same_word(name)
     if verb is None or not verb.islower():
         return None
-    if verb in _OF_MEANS:
+    if verb in _OF_MEANS and first != "result":
         return f"sf.{verb}(sf.marginal_means(fit, 'f'))"
     return "sf.compare({'first': fit, 'second': other})" if verb == "compare" else f"sf.{verb}({first})"
 

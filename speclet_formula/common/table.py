@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.habits import Answering
+
 WIDTH = 100  # characters at which sentences wrap; tables are as wide as they need to be
 SIGNIFICANT = 3  # digits of the smallest standard error or deviation
 MOST_DECIMALS = 6
@@ -24,6 +26,7 @@ DIGITS = 4  # of a value that something is computed at, and of one that is print
 SMALLEST_P = 2.2e-16  # R's: what is smaller cannot be told from it
 PLAIN_P = 1e-4  # below it a p-value is printed with an exponent
 P_VALUES = ("p_value", "rank_p", "Pr(>|z|)", "Pr(>|t|)", "Pr(>F)", "Pr(>Chisq)")  # columns of them
+FREEDOM = ("df", "DenDF")  # columns of degrees of freedom, which may be broken
 COUNTS = ("npar", "Df", "ess_bulk", "ess_tail", "rows_per_level", "sign_claims")  # columns of them, and all n_...
 NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s", "z_mean", "power")  # where a small one means none
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"  # as wide as a digit, and as a point
@@ -176,7 +179,7 @@ def _great_table(table: Table, ident: str) -> Any:
     # Named by their places: two headings may be the same, and a name also becomes an id.
     names = [f"column-{place}" for place in range(len(table.header))]
     body = pd.DataFrame(list(table.rows), columns=names, dtype=object)
-    grouped = {}
+    grouped: dict[str, Any] = {}
     if table.headings:
         starts = [*(place for place, _ in table.headings), len(table.rows)]
         parts = [
@@ -226,7 +229,7 @@ class Sheet:
         return "\n".join([*title, *map(_paragraph, self.head), *tables, *map(_paragraph, self.foot)])
 
 
-class Printed:
+class Printed(Answering):
     """A record that prints itself by a sheet."""
 
     def sheet(self) -> Sheet:
@@ -395,6 +398,8 @@ def _style(numbers: Sequence[float], name: str) -> Callable[[float], str]:
     """Return how all numbers of a column are written."""
     if name in P_VALUES:
         return p_value
+    if name in FREEDOM:
+        return lambda value: number(value, ",.1f")
     if _is_count(name):
         ess = name.startswith("ess")
         places = 0 if ess or all(value.is_integer() for value in numbers if math.isfinite(value)) else 1

@@ -255,7 +255,7 @@ def _with_bootstrap(
 def _drawn_ratio(rng: np.random.Generator, smaller: PointFit, larger: PointFit) -> tuple[float]:
     """Return the likelihood ratio of two models for a response that was drawn from the first, in a worker."""
     response = draw_design_response(smaller, rng)
-    fits = [fit_like(one, with_drawn(one.model, response)) for one in (smaller, larger)]
+    fits = [fit_like(one, with_drawn(one.model, response, tables=False)) for one in (smaller, larger)]
     return (max(2 * (fits[1].log_likelihood - fits[0].log_likelihood), 0.0),)
 
 

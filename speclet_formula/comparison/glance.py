@@ -1,6 +1,7 @@
 """One row that sums up a fit: broom.mixed's `glance`."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -75,7 +76,7 @@ def glance(fit: Fit | PointFit | Mapping[str, Fit | PointFit], *, loo: bool = Fa
     return pd.DataFrame([row])
 
 
-def _several(fits: Mapping[str, Fit | PointFit], loo: bool) -> pd.DataFrame:
+def _several(fits: Mapping[str, Any], loo: bool) -> pd.DataFrame:
     """Put the rows of several fits below each other, and compare them by AIC."""
     wrong = [name for name, fit in fits.items() if not isinstance(fit, Fit | PointFit)]
     if wrong or not fits:

@@ -141,7 +141,7 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     return replace_parts(model, data=model.data.assign(**columns), design=design, slots=slots, findings=findings)
 
 
-def with_drawn(model: Model, response: np.ndarray) -> Model:
+def with_drawn(model: Model, response: np.ndarray, *, tables: bool = True) -> Model:
     """Return the same model of a response as its design has it: successes of trials, the places of ordered levels.
 
     Parameters
@@ -151,6 +151,9 @@ def with_drawn(model: Model, response: np.ndarray) -> Model:
         it is made of are not in the new model's table: they would be those of the old response.
     response : ndarray of float, shape (n,)
         One number for each row that the model uses.
+    tables : bool
+        Whether the model's table holds the new response. Without it the model serves for estimates alone, and is made
+        in half the time.
 
     Raises
     ------
@@ -166,6 +169,9 @@ def with_drawn(model: Model, response: np.ndarray) -> Model:
     [0.0, 0.0, 0.0, 0.0]
     """
     node, trials = model.formula.response, model.design.trials
+    if not tables:
+        check_response(model.family, response, model.design.response_name, trials)
+        return replace_parts(model, design=replace(model.design, response=response))
     if isinstance(_first_of_cbind(node), Name) and not len(model.design.levels):
         shares = trials is not None and model.weights is not None
         return with_response(

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import pandas as pd
-from scipy.special import logit
+from scipy.special import expit, logit
 
 from speclet_formula.errors import EstimateError, nearest
 from speclet_formula.interpretation.combinations import (
@@ -27,6 +27,7 @@ from speclet_formula.interpretation.row_averages import (
     GroupEffects,
     RowTable,
     averages,
+    bounded,
     cells_of,
     header_words,
     joined,
@@ -96,7 +97,9 @@ def avg_predictions(
         Its `table` has one row per combination of `at` and `by` (and per level of a response of levels, `level`): their
         columns, `estimate`, `std_error`, `conf_low`, `conf_high` and, after REML and ML, `df`. Of draws each average is
         made draw by draw. Of a fit by maximum likelihood standard errors are by the delta method from the fixed
-        effects' covariance; group effects are taken as known, as marginaleffects does. `pairs` compares the averages.
+        effects' covariance; group effects are taken as known, as marginaleffects does. Intervals of means are made on
+        the link's scale, so that none of a probability leaves 0 and 1 (marginaleffects' do). `pairs` compares the
+        averages.
 
     Raises
     ------
@@ -124,8 +127,9 @@ def avg_predictions(
         tables.append(_with_levels(_stated(rows, cells, point), rows))
     names = (*(at or {}), *by, *(["level"] if rows.levels else []))
     keys = pd.concat(tables, ignore_index=True)[list(names)]
-    values = joined(parts).values(fit, df)
-    summary = tabulate(values, interval)
+    made = joined(parts)
+    values, (moved, back) = made.values(fit, df), bounded(rows, made)
+    summary = tabulate(moved.values(fit, df), interval, back)
     table = pd.concat([keys, summary], axis=1)
     table.attrs.update(summary.attrs)
     what = f"Average predictions of {predicted_response(rows)}{scale_words(rows)}"
@@ -409,8 +413,8 @@ def _compared(
             "Ratios are of numbers above zero, odds of probabilities between 0 and 1.",
             "Write comparison='difference'" + (", or type='response'." if rows.scale == "link" else "."),
         )
-    function: Function = logit if odds else np.log
-    return high.through(function).less(low.through(function))
+    function, inverse = (logit, expit) if odds else (np.log, np.exp)
+    return high.through(function, inverse).less(low.through(function, inverse))
 
 
 _WAYS: Mapping[str, Function | None] = {
@@ -421,12 +425,16 @@ _WAYS: Mapping[str, Function | None] = {
 def _by_rows(rows: RowTable, of: Any, interval: Interval, comparison: str | None, df: str | None) -> pd.DataFrame:
     """Tabulate each row by itself, by blocks."""
     frames = []
-    for values in row_values(rows, of, df):
-        summary = tabulate(values, interval, None if comparison is None else _WAYS[comparison])
-        if comparison is not None:
-            attributes = summary.attrs
-            summary = summary.assign(**tests_against_zero(values))
-            summary.attrs.update(attributes, **told_of(values))
+    for made in row_values(rows, of):
+        if comparison is None:
+            moved, back = bounded(rows, made)
+            frames.append(tabulate(moved.values(rows.fit, df), interval, back))
+            continue
+        values = made.values(rows.fit, df)
+        summary = tabulate(values, interval, _WAYS[comparison])
+        attributes = summary.attrs
+        summary = summary.assign(**tests_against_zero(values))
+        summary.attrs.update(attributes, **told_of(values))
         frames.append(summary)
     table = pd.concat(frames, ignore_index=True)
     index = rows.index

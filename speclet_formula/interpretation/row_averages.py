@@ -14,6 +14,7 @@ import pandas as pd
 from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError, listed, nearest
 from speclet_formula.families import expected_response, has_levels, inverse_link, specification_of
+from speclet_formula.families.links import FORWARD_LINKS
 from speclet_formula.formula.terms import columns_of, text_of
 from speclet_formula.interpretation.combinations import Function, Values, derivative, known_values
 from speclet_formula.interpretation.scales import Scale, back_of
@@ -99,11 +100,13 @@ class Averages:
         """All draws, or the estimates."""
         return self.estimates if self.draws is None else self.draws
 
-    def through(self, function: Function) -> "Averages":
-        """Return a function of each."""
+    def through(self, function: Function, inverse: Function) -> "Averages":
+        """Return a function of each; its slope is one over that of its inverse, which bears small steps anywhere."""
         if self.draws is not None:
             return replace(self, draws=function(self.draws))
-        return Averages(None, function(self.estimates), derivative(function, self.estimates)[:, None] * self.L)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            moved = function(self.estimates)
+            return Averages(None, moved, self.L / derivative(inverse, moved)[:, None])
 
     def less(self, other: "Averages", step: float = 1.0) -> "Averages":
         """Return the differences to others, divided by a step."""
@@ -116,6 +119,29 @@ class Averages:
         if self.draws is not None:
             return Values(np.empty(0), np.empty((0, 0)), self.draws, "")
         return known_values(fit, self.L, self.estimates, df)
+
+
+def bounded(rows: RowTable, made: Averages) -> tuple[Averages, Function | None]:
+    """Return averages on the scale where their intervals are made, and the way back: that of the link.
+
+    So that no interval of a probability or of a count reaches to where it cannot be; that of a single row is the one of
+    its linear predictor, taken through the link. Draws stay as they are.
+    """
+    family, link = rows.fit.model.family, rows.fit.model.family.link
+    if made.draws is not None or rows.scale == "link":
+        return made, None
+    back = back_of(rows.fit)
+    if back is not None and not specification_of(family).logarithm_of:
+        plain = back.base is not None and back.inside == back.response
+        return (made.through(np.log, np.exp), np.exp) if plain else (made, None)
+    if link == "identity" or specification_of(family).expectation is not None:
+        return made, None
+
+    def inverse(values: Array) -> Array:
+        return inverse_link(family, values)
+
+    moved = made.through(FORWARD_LINKS[link], inverse)
+    return (moved, inverse) if np.isfinite(moved.L).all() else (made, None)
 
 
 def joined(parts: Sequence[Averages]) -> Averages:
@@ -240,7 +266,7 @@ def with_columns(frame: pd.DataFrame, changed: Mapping[str, Any]) -> pd.DataFram
     return frame.assign(**made)
 
 
-def row_values(rows: RowTable, of: Callable[[RowTable, np.ndarray, int], Averages], df: str | None) -> Iterator[Values]:
+def row_values(rows: RowTable, of: Callable[[RowTable, np.ndarray, int], Averages]) -> Iterator[Averages]:
     """Go through rows by blocks, each row a cell of its own.
 
     Parameters
@@ -248,7 +274,6 @@ def row_values(rows: RowTable, of: Callable[[RowTable, np.ndarray, int], Average
     rows : RowTable
     of : callable
         Makes the averages of some rows, from them, their cells and how many cells there are.
-    df : str, optional
     """
     draws = 1 if points_of(rows.fit) is not None else len(draws_of(rows.fit))
     for block in row_blocks(len(rows.frame), max(draws * max(len(rows.levels), 1), FEWEST_DRAWS)):
@@ -259,7 +284,7 @@ def row_values(rows: RowTable, of: Callable[[RowTable, np.ndarray, int], Average
             index=rows.index[block],
             places=block,
         )
-        yield of(part, np.arange(len(part.frame)), len(part.frame)).values(rows.fit, df)
+        yield of(part, np.arange(len(part.frame)), len(part.frame))
 
 
 def _predicted(rows: RowTable, drawn: ModelDraws, design: Design, block: slice) -> Array:

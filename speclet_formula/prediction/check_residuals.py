@@ -151,7 +151,7 @@ class _Ranked:
     """What is counted of S + 1 data sets, the observed one first."""
 
     scaled: Array  # (n,) of the observed one
-    ranks: Array  # (S + 1, S + 1) how many rows of each have each rank
+    ranks: np.ndarray  # (S + 1, S + 1) how many rows of each have each rank
     variance: Array | None  # (S + 1,) around the mean without group effects
     zeros: Array | None  # (S + 1,)
     outside: Array  # (S + 1,) rows outside all others
@@ -189,7 +189,7 @@ def _centre(fit: "Fit | PointFit") -> Array:
     """Return each row's mean without group effects, of a proportion its successes."""
     means = predict(fit, re_form="~0")["estimate"].to_numpy()
     trials = fit.model.design.trials
-    return means if trials is None else means * trials
+    return np.asarray(means if trials is None else means * trials)
 
 
 def _places(values: Array, rng: np.random.Generator) -> np.ndarray:

@@ -79,7 +79,7 @@ def predict(
         The scale: E[y] (of a proportion the probability of a success; see `fitted`), or the linear predictor.
     interval : {"confidence", "prediction"}, optional
         Of the mean, or of a new response. "prediction" needs the weights or numbers of trials of new rows in the
-        columns that the model named.
+        columns that the model named; a new response of a fitted level has that level's effects.
     allow_new_levels : bool
         Whether rows may have group levels that were not fitted. A new level's effects are then drawn from the
         distribution of its group, anew for each draw of the posterior (brms' `sample_new_levels="gaussian"`), columns

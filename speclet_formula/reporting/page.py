@@ -14,7 +14,9 @@ from speclet_formula.reporting.plots.picture import DPI, Picture, panel_images, 
 
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 PIXELS = 92  # of a page for an inch of a picture: its letters are then about as large as the text's
-NARROW = 480  # pixels: pictures up to here are shrunk to a phone's width; the panels of wider ones wrap, as words do
+COLUMN = 480  # pixels: pictures up to here are left whole, their panels below each other
+NARROW = 640  # pixels: pictures of one panel up to here are shrunk to a phone's width, wider ones scroll in a box
+SMALL = 200  # pixels: of panels up to here two stand beside each other on a phone
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #ffffff; --soft: #f2f4f6; --line: #8a8f94; --link: #0b5cad;
@@ -23,7 +25,7 @@ STYLE = """
   --link: #8ec5ff; --good: #6fd3a8; --care: #f0c060; --bad: #ff8f9a; } }
 * { box-sizing: border-box; }
 html { -webkit-text-size-adjust: 100%; }
-body { margin: 0 auto; padding: 1rem; max-width: 60rem; color: var(--ink); background: var(--paper);
+body { margin: 0 auto; padding: 1rem; max-width: 62rem; color: var(--ink); background: var(--paper);
   font: 1rem/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: .5rem 0 1rem; }
 h2 { font-size: 1.3rem; margin: 2.5rem 0 .75rem; padding-top: .75rem; border-top: 2px solid var(--line); }
@@ -46,7 +48,9 @@ a:focus-visible, .box:focus-visible { outline: 3px solid var(--link); outline-of
     linear-gradient(to right, var(--line), transparent) left / .6rem 100% scroll,
     linear-gradient(to left, var(--line), transparent) right / .6rem 100% scroll;
   background-repeat: no-repeat; }
-.panels { display: flex; flex-wrap: wrap; gap: .25rem; align-items: flex-start; }
+.panels { display: flex; flex-wrap: wrap; gap: .2rem; align-items: flex-start; }
+.panels .row { flex-basis: 100%; }
+.panels .small { max-width: calc(50% - .2rem); }
 .note { font-size: .9rem; }
 table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; }
 caption { text-align: left; font-weight: 600; padding-bottom: .35rem; }
@@ -152,17 +156,20 @@ class Boxes:
         return "\n".join(filter(None, (box, paragraph(table.note, "note"))))
 
     def picture(self, picture: Picture, caption: str) -> str:
-        """Return a picture with its text and a caption; the panels of a wide one stand beside or below each other."""
+        """Return a picture with its text and a caption; panels stand beside or below each other, as there is room."""
         width = round(PIXELS * picture.figure.get_size_inches()[0])
-        if width <= NARROW:
+        if width <= COLUMN:
             return _figure(_image(png_bytes(picture.figure), picture.alt), caption)
-        pieces = panel_images(picture.figure)
-        if len(pieces) > 1:
-            images = "\n".join(_image(piece, "") for piece in pieces)
-            alt = escape(picture.alt, quote=True)
-            return _figure(f'<div class="panels" role="img" aria-label="{alt}">\n{images}\n</div>', caption)
+        panels, legends = panel_images(picture.figure)
+        if len(panels) > 1:
+            lines = [_image(panel, "") for panel in panels]
+            lines += ['<span class="row"></span>', *(_image(legend, "") for legend in legends)] if legends else []
+            alt, inside = escape(picture.alt, quote=True), "\n".join(lines)
+            return _figure(f'<div class="panels" role="img" aria-label="{alt}">\n{inside}\n</div>', caption)
+        if width <= NARROW:
+            return _figure(_image(panels[0], picture.alt), caption)
         ident = f"picture-{next(self._numbers)}"
-        image = _image(png_bytes(picture.figure), picture.alt, ' class="wide"')
+        image = _image(panels[0], picture.alt, "wide")
         box = f'<div class="box" tabindex="0" role="region" aria-labelledby="{ident}">{image}</div>'
         return _figure(box, caption, f' id="{ident}"')
 
@@ -171,9 +178,11 @@ def _figure(inside: str, caption: str, attribute: str = "") -> str:
     return f"<figure>\n{inside}\n<figcaption{attribute}>{escape(caption)}</figcaption>\n</figure>"
 
 
-def _image(content: bytes, alt: str, attribute: str = "") -> str:
+def _image(content: bytes, alt: str, kind: str = "") -> str:
     """Return a PNG as an image in the page's scale."""
     width, height = (round(pixels * PIXELS / DPI) for pixels in png_size(content))
+    kind = kind or ("small" if width <= SMALL else "")
+    attribute = f' class="{kind}"' if kind else ""
     return (
         f'<img{attribute} width="{width}" height="{height}" alt="{escape(alt, quote=True)}" '
         f'src="data:image/png;base64,{b64encode(content).decode("ascii")}">'

@@ -233,14 +233,14 @@ def bootstrap(
     at_least("nsim", nsim, FEWEST, MOST)
     _check_choice("interval", interval, INTERVALS)
     resampling = resampling_of(fit, kind, use_u, group)
-    chosen = _usual if statistic is None else statistic
-    observed = named_numbers(chosen(fit))
+    names, numbers = named_numbers(_usual(fit) if statistic is None else statistic(fit))
+    observed = pd.Series(numbers, index=pd.Index(names, name="term"))
     labels = _labels(fit, observed) if statistic is None else pd.DataFrame({"term": observed.index})
     directory = None if folder is None else Path(folder)
     seed = seed_of(random_seed, directory, FOLDER)
     made = replicate(
         _refitted,
-        (fit, resampling, chosen, tuple(observed.index)),
+        (fit, resampling, statistic, names),
         nsim,
         what="fits",
         seed=seed,
@@ -258,9 +258,9 @@ def bootstrap(
             "A bootstrap needs fits to tabulate.",
             "Fit one response of sf.simulate(fit) with sf.refit, and look at the statistic there.",
         )
-    *numbers, verdict = made.values.T
+    *columns, verdict = made.values.T
     verdicts = pd.Series([VERDICTS[int(code)] if np.isfinite(code) else "failed" for code in verdict], name="verdict")
-    replicates = pd.DataFrame(np.array(numbers).T, columns=observed.index).rename_axis(index="replicate")
+    replicates = pd.DataFrame(np.array(columns).T, columns=observed.index).rename_axis(index="replicate")
     return Bootstrap(
         formula=text_of(fit.model.formula),
         method=fit.method,
@@ -284,22 +284,22 @@ _KINDS = {
 
 
 def _refitted(
-    rng: np.random.Generator, fit: PointFit, resampling: Any, statistic: Statistic, names: tuple[str, ...]
+    rng: np.random.Generator, fit: PointFit, resampling: Any, statistic: Statistic | None, names: tuple[str, ...]
 ) -> Sequence[float]:
     """Draw a data set, fit it, and return the statistic and the verdict, in a worker."""
-    again = fit_like(fit, draw_model(fit, resampling, rng))
-    found = named_numbers(statistic(again))
-    if tuple(found.index) != names:
+    again = fit_like(fit, draw_model(fit, resampling, rng, tables=statistic is not None))
+    found, numbers = named_numbers(_usual(again) if statistic is None else statistic(again))
+    if found != names:
         raise SamplingError(
-            f"the statistic has other names than in the fit: {', '.join(map(str, found.index[:5]))}.",
+            f"the statistic has other names than in the fit: {', '.join(found[:5])}.",
             "It has the same ones in every data set.",
             "Leave out what some data sets lack.",
         )
-    return [*found.to_numpy(), VERDICTS.index(again.verdict)]
+    return [*numbers, VERDICTS.index(again.verdict)]
 
 
-def named_numbers(value: Any) -> pd.Series:
-    """Return a statistic as a Series of numbers by name.
+def named_numbers(value: Any) -> tuple[tuple[str, ...], list[float]]:
+    """Return the names and the numbers of a statistic.
 
     Raises
     ------
@@ -308,27 +308,25 @@ def named_numbers(value: Any) -> pd.Series:
 
     Examples
     --------
-    >>> named_numbers([1, 2]).index.to_list()
-    ['statistic[1]', 'statistic[2]']
+    >>> named_numbers([1, 2])
+    (('statistic[1]', 'statistic[2]'), [1.0, 2.0])
     """
     try:
         if isinstance(value, pd.DataFrame):
             named = value.select_dtypes(exclude="floating").astype(str)
-            labels = named.agg(" ".join, axis=1) if len(named.columns) else value.index.map(str)
-            found = pd.Series(value["estimate"].to_numpy(dtype=float), index=list(labels))
+            names = tuple(named.agg(" ".join, axis=1) if len(named.columns) else value.index.map(str))
+            numbers = [float(number) for number in value["estimate"]]
         elif isinstance(value, pd.Series | Mapping):
-            found = pd.Series({str(name): float(number) for name, number in dict(value).items()}, dtype=float)
+            names, numbers = tuple(map(str, value.keys())), [float(number) for _, number in value.items()]
         else:
-            numbers = np.asarray(value, dtype=np.float64)
-            single = (
-                ["statistic"] if numbers.ndim == 0 else [f"statistic[{place + 1}]" for place in range(len(numbers))]
-            )
-            found = pd.Series(numbers.reshape(-1), index=single)
+            array = np.asarray(value, dtype=np.float64)
+            numbers = [float(number) for number in np.atleast_1d(array)]
+            names = ("statistic",) if not array.ndim else tuple(f"statistic[{k + 1}]" for k in range(len(numbers)))
     except (TypeError, ValueError, KeyError) as error:
         raise _no_statistic(f"a {type(value).__name__} of other things than numbers") from error
-    if not len(found) or found.index.has_duplicates:
-        raise _no_statistic("two numbers of one name" if len(found) else "nothing")
-    return found.rename_axis("term")
+    if not names or len(set(names)) < len(names):
+        raise _no_statistic("two numbers of one name" if names else "nothing")
+    return names, numbers
 
 
 def _no_statistic(what: str) -> EstimateError:
@@ -339,7 +337,7 @@ def _no_statistic(what: str) -> EstimateError:
     )
 
 
-def _usual(fit: PointFit) -> pd.Series:
+def _usual(fit: PointFit) -> dict[str, float]:
     """Return all estimates, in the order of `tidy`: standard deviations, correlations, the residual's, fixed effects.
 
     By the names of a posterior; the family's own parameters come last.
@@ -356,7 +354,7 @@ def _usual(fit: PointFit) -> pd.Series:
         others.pop("sigma", None)
     fixed = [*points.thresholds, *stated_coefficients(points)]
     labels = [*_threshold_names(fit), *design.mean.columns]
-    return pd.Series(named | dict(zip(labels, fixed, strict=True)) | others)
+    return named | dict(zip(labels, fixed, strict=True)) | others
 
 
 def _threshold_names(fit: PointFit) -> list[str]:

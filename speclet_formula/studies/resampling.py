@@ -87,19 +87,19 @@ def resampling_of(fit: PointFit, kind: ResamplingKind, use_u: bool, group: str |
     return _residuals(fit) if kind == "residual" else _cases(fit, group)
 
 
-def draw_model(fit: PointFit, resampling: Resampling, rng: np.random.Generator) -> Model:
-    """Return the model of a new data set."""
+def draw_model(fit: PointFit, resampling: Resampling, rng: np.random.Generator, *, tables: bool) -> Model:
+    """Return the model of a new data set; its table is that of the data set where `tables` says so."""
     if isinstance(resampling, Cases):
         return _with_levels(fit.model, resampling, rng)
     if isinstance(resampling, Parametric):
-        return with_drawn(fit.model, draw_design_response(fit, rng, use_u=resampling.use_u))
+        return with_drawn(fit.model, draw_design_response(fit, rng, use_u=resampling.use_u), tables=tables)
     total, design = resampling.centre.copy(), fit.model.design
     for block, effects in zip(design.mean.groups, resampling.effects, strict=True):
         drawn = effects[rng.integers(len(effects), size=len(effects))]
         total += (block.values * drawn[block.codes]).sum(axis=1)
     residuals = resampling.residuals[rng.integers(len(total), size=len(total))]
     weights = np.ones(len(total)) if design.weights is None else design.weights
-    return with_drawn(fit.model, total + residuals / np.sqrt(weights))
+    return with_drawn(fit.model, total + residuals / np.sqrt(weights), tables=tables)
 
 
 def _residuals(fit: PointFit) -> Residuals:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import special
 
 import speclet_formula as sf
 from tests.fakes import fake_fit
@@ -75,6 +76,32 @@ def test_odds_ratios_are_those_of_marginaleffects():
     expected = [np.exp(log), np.exp(log) * error, np.exp(log - reach), np.exp(log + reach), log / error]
     columns = ["estimate", "std_error", "conf_low", "conf_high", "statistic"]
     np.testing.assert_allclose(found[columns].to_numpy(dtype=float), expected, rtol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["bernoulli", "poisson"])
+def test_intervals_of_means_are_made_on_the_links_scale(name):
+    """That of a row is `predict`'s, where it has one; that of an average is Wald's of the average's link."""
+    fit, link = mixed(name), {"bernoulli": special.logit, "poisson": np.log}[name]
+    columns = ["estimate", "conf_low", "conf_high"]
+    expected = sf.predict(fit, re_form="~0", interval="confidence")
+    np.testing.assert_allclose(sf.predictions(fit, re_form="~0")[columns], expected[columns], rtol=1e-6)
+    found = sf.avg_predictions(fit, by="f").table
+    ends = link(found[["conf_low", "conf_high"]].to_numpy())
+    np.testing.assert_allclose(ends.mean(axis=1), link(found["estimate"]), rtol=1e-9)
+    slope = 1 / found["estimate"] / ((1 - found["estimate"]) if name == "bernoulli" else 1)
+    np.testing.assert_allclose(np.diff(ends)[:, 0], 2 * 1.959963985 * slope * found["std_error"], rtol=1e-6)
+
+
+def test_ratios_of_rare_events_have_their_standard_errors():
+    """Steps of a difference would be as large as the probabilities. Of a mean m a logarithm has an SE over m."""
+    rng = np.random.default_rng(5)
+    table = pd.DataFrame({"f": np.repeat(["a", "b"], 4000), "y": rng.binomial(1, np.repeat([0.004, 0.008], 4000))})
+    fit = sf.glmer("y ~ f", table, family="bernoulli", method="laplace")
+    found = sf.avg_comparisons(fit, "f", comparison="ratio").table.iloc[0]
+    low, high = table.groupby("f")["y"].mean()
+    assert found["estimate"] == pytest.approx(high / low, rel=1e-6)
+    error = np.sqrt((1 - low) / low / 4000 + (1 - high) / high / 4000)
+    assert found["std_error"] == pytest.approx(high / low * error, rel=1e-4)
 
 
 @pytest.mark.parametrize("group_effects", ["all", "none"])

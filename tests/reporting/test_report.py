@@ -330,9 +330,13 @@ def test_panels_of_a_wide_picture_are_pieces_that_hold_all_of_it():
     from speclet_formula.reporting.plots.picture import panel_images, png_bytes
 
     picture = sf.plot_residuals(sf.lmer("Reaction ~ Days + (1|Subject)", sleepstudy_data(), method="reml"))
-    pieces = panel_images(picture.figure)
+    pieces, legends = panel_images(picture.figure)
     assert len(pieces) == 2
+    assert legends == []
     dark = [int((imread(io.BytesIO(image))[..., :3] < 0.5).any(axis=2).sum()) for image in pieces]
     whole = int((imread(io.BytesIO(png_bytes(picture.figure)))[..., :3] < 0.5).any(axis=2).sum())
     assert sum(dark) == whole
-    assert len(panel_images(sf.plot_fixed(crossed_fit()).figure)) == 1
+    assert len(panel_images(sf.plot_fixed(crossed_fit()).figure)[0]) == 1
+    panels, legends = panel_images(sf.plot_priors(crossed_fit()).figure)
+    assert len(panels) == 5
+    assert len(legends) == 1

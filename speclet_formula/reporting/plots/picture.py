@@ -40,6 +40,7 @@ WIDTH = 4.8  # inches, of a picture of rows
 ROW = 0.24  # inches, of one of them
 PANELS_IN_A_ROW = 3
 DPI = 144
+COLOURS = "<colorbar>"  # matplotlib's label of the axes of a scale of colours
 MARGIN = 0.05  # inches around a panel that is cut out
 SMALL = 7.5  # points, of a legend's letters
 POINTS = 72  # of an inch
@@ -79,21 +80,27 @@ def png_size(content: bytes) -> tuple[int, int]:
     return int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
 
 
-def panel_images(figure: "Figure") -> list[bytes]:
-    """Cut a figure into its panels and its legends, each as a PNG: so that a narrow page can set them below each other.
+def panel_images(figure: "Figure") -> tuple[list[bytes], list[bytes]]:
+    """Cut a figure into its panels, and its legends, each as a PNG: a narrow page sets them below each other.
 
-    A figure whose panels overlap, or stand in strips, is left whole: one image. A title above all panels is left out.
+    A figure whose panels overlap, stand in strips or share a scale of colours is left whole: one image. A title above
+    all panels is left out.
     """
     figure.draw_without_rendering()
     scale = figure.dpi_scale_trans.inverted()
-    parts = [axis for axis in figure.axes if axis.get_visible()] + list(figure.legends)
+    axes = [axis for axis in figure.axes if axis.get_visible()]
+    parts = [*axes, *figure.legends]
     boxes = [box.transformed(scale).padded(MARGIN) for part in parts if (box := part.get_tightbbox()) is not None]
-    apart = not figure.subfigs and all(
-        not _overlap(one, other) for place, one in enumerate(boxes) for other in boxes[:place]
+    coloured = any(axis.get_label() == COLOURS for axis in axes)
+    apart = (
+        not figure.subfigs
+        and not coloured
+        and all(not _overlap(one, other) for place, one in enumerate(boxes) for other in boxes[:place])
     )
-    if len(boxes) < 2 or not apart:  # noqa: PLR2004 - a panel alone is the figure
-        return [png_bytes(figure)]
-    return _cut(png_bytes(figure), boxes)
+    if len(axes) == 1 or len(boxes) < len(parts) or not apart:
+        return [png_bytes(figure)], []
+    pieces = _cut(png_bytes(figure), boxes)
+    return pieces[: len(axes)], pieces[len(axes) :]
 
 
 def _cut(content: bytes, boxes: Sequence[Any]) -> list[bytes]:
