@@ -164,6 +164,7 @@ VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALO
 
 NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
+    "plot_bootstrap",
     "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
     "scale_effects", "simulate_screen",
 }  # fmt: skip
