@@ -122,6 +122,12 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     True
     """
     require_rows(model.design, "refit()")
+    if model.design.is_per_level:
+        raise DataError(
+            f"the response '{model.design.response_name}' holds levels, which numbers cannot replace.",
+            "A new response is one number for each row.",
+            "Put the new levels into the table, and fit a new Model.",
+        )
     column = _column(model)
     values, whole = _values(model, response, column)
     trials, columns = model.design.trials, {column: whole}
