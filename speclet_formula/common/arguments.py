@@ -396,7 +396,7 @@ ANSWERS: Mapping[str, Answer] = {
 _BY_NAME: Mapping[str, Kinds] = {
     "fit": _FITS, "model": ("Model",), "means": ("Means",), "comparison": ("Comparison",), "recovery": ("Recovery",),
     "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",),
-    "study": ("Study",), "calibration": ("Calibration",), "table": _TABLE,
+    "study": ("Study",), "calibration": ("Calibration",), "boot": ("Bootstrap",), "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
 }  # fmt: skip
 _LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "at": _MAPPING, "path": ("Path", "str")}  # arguments at other places
@@ -424,6 +424,7 @@ _FROM_FIT: Mapping[str, str] = {
     "Comparison": "sf.compare({'first': fit, 'second': other})", "Predictive": "sf.posterior_predictive(fit)",
     "Recoveries": "sf.recover({'first': fit, 'second': other}, truth)", "Formula": "fit.model.formula",
     "Study": "sf.study(fit.model.formula, data, truth)", "Calibration": "sf.calibrate(fit.model.formula, data)",
+    "Bootstrap": "sf.bootstrap(fit)",
     "Separation": "sf.control_separation(sf.rank_genes(fit))", "DataFrame": "sf.rank_genes(fit)",
 }  # fmt: skip
 _FROM_MODEL: Mapping[str, str] = {"Predictive": "sf.prior_predictive(model)", "Formula": "model.formula"}
@@ -434,7 +435,7 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
         "by": "group", "workers n_jobs num_workers mc_cores n_cores": "cores", "rows": "observations chunksize",
         "chunk_size batch_size": "chunksize", "design layout table df dataset frame": "data newdata",
         "data new_data newData X": "newdata", "params newparams true_values": "truth", "parameters": "truth parameter",
-        "n_sims sims nsims n_sim": "nsim", "fitted": "fit fitted_formula", "object model m": "fit",
+        "n_sims sims nsims n_sim n R B": "nsim", "fitted": "fit fitted_formula", "object model m": "fit",
         "response y new_response": "newresp", "change new formula_": "formula", "score column": "value",
         "effects": "use_u table", "use_re": "use_u", "level conf_level prob ci hdi_prob mass credible_mass cred_mass":
         "ci_prob", "ci_method ci_type": "ci_kind", "seed rng random_state rng_seed": "random_seed",
