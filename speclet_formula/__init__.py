@@ -108,6 +108,7 @@ if TYPE_CHECKING:
     from speclet_formula.recovery.simulate import simulate as simulate
     from speclet_formula.reporting.check_model import ModelCheck as ModelCheck, check_model as check_model
     from speclet_formula.reporting.model_table import ModelTable as ModelTable, table as table
+    from speclet_formula.reporting.plots.bootstrap import plot_bootstrap as plot_bootstrap
     from speclet_formula.reporting.plots.checks import (
         plot_predictive as plot_predictive,
         plot_priors as plot_priors,
@@ -208,6 +209,7 @@ _ROOMS = {  # the public names of each, between blanks
     "recovery.simulate": "simulate",
     "reporting.check_model": "ModelCheck check_model",
     "reporting.model_table": "ModelTable table",
+    "reporting.plots.bootstrap": "plot_bootstrap",
     "reporting.plots.checks": "plot_predictive plot_priors plot_residuals",
     "reporting.plots.comparison": "plot_compare plot_pareto_k",
     "reporting.plots.effects": "plot_effects plot_fixed plot_shrinkage plot_variances",

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from speclet_formula.inference.datatree import observed_data
 from speclet_formula.model import Model
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.diagnostics import diagnose
@@ -109,6 +110,6 @@ def fake_draws(model, centres, rng, chains, draws):
         {
             "posterior": xr.Dataset(variables, coords, attrs=ATTRIBUTES),
             "sample_stats": xr.Dataset(stats, {name: coords[name] for name in ("chain", "draw")}),
-            "observed_data": xr.Dataset({model.design.response_name: ("__obs__", model.design.response)}),
+            "observed_data": observed_data(model),
         }
     )

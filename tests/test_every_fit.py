@@ -33,6 +33,8 @@ def rows():
     table["s"] = rng.binomial(5, 0.4, ROWS)
     table["left"] = np.where(table["y"] < 0, "left", "none")
     levels = ["low", "mid", "high"]
+    table["u"] = pd.Categorical(np.array(["bus", "car", "train"])[place % 7 % 3])
+    table[["n1", "n2", "n3"]] = rng.multinomial(9, [0.3, 0.3, 0.4], ROWS)
     table["o"] = pd.Categorical(np.array(levels)[np.digitize(table["y"], [0.5, 1.5])], levels, ordered=True)
     return table
 
@@ -66,6 +68,9 @@ FITS: dict[str, Callable] = {
     "alpha": _by_hand(["k ~ x + (1|g)", "alpha ~ f"], "negativebinomial", {"Intercept": 0.1}),
     "cumulative": _by_hand("o ~ x + (1|g)", "cumulative", {"threshold": np.array([-1.0, 1.0])}),
     "sratio": _by_hand("o ~ x", "sratio", {"threshold": np.array([-1.0, 1.0])}),
+    "categorical": _by_hand("u ~ x + f + (1|g)", "categorical"),
+    "multinomial": _by_hand("cbind(n1, n2, n3) ~ x + f + (x|g)", "multinomial", {"mun2_cor|g": 0.3, "mun3_cor|g": 0.3}),
+    "Dirichlet-multinomial": _by_hand("cbind(n1, n2, n3) ~ x + (1|g)", "dirichlet_multinomial"),
     "cbind": _by_hand("cbind(s, 5 - s) ~ x + (1|g)", "binomial", {"Intercept": 0.1}),
     "zero-inflated": _by_hand("k ~ x + (1|g)", "zero_inflated_poisson", {"Intercept": 0.1, "psi": 0.5}),
     "t": _by_hand("y ~ x + (1|g)", "t", {"nu": 5.0}),
@@ -160,6 +165,7 @@ VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALO
 
 NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
+    "plot_bootstrap",
     "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
     "scale_effects", "simulate_screen",
 }  # fmt: skip
@@ -172,6 +178,22 @@ _OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons",
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
 _SINGLE = {"augment", "influence", "plot_influence", "plot_residuals", "residuals"}
+# Each level has a linear predictor of its own, which has to be named; it has no order, and so no residuals.
+_LEVELS = {
+    *_OF_G,
+    *_MEANS,
+    *_SINGLE,
+    "anova",
+    "check_residuals",
+    "hypothesis",
+    "icc",
+    "plot_predictions",
+    "plot_shrinkage",
+    "r2",
+    "reference_grid",
+    "refit",
+    "slopes",
+}
 _DRAWS = {
     *_COMPARED, "diagnose", "near_singular", "plot_coverage", "plot_intervals", "plot_parameters",
     "plot_priors", "plot_recoveries", "plot_recovery", "plot_shrinkage", "recover", "sensitivity", "to_arviz",
@@ -205,6 +227,9 @@ REFUSED = {
     "alpha": {*_CROSSED, *_MEANS, "anova", "icc", "plot_shrinkage", "r2"},
     "cumulative": {*_CROSSED, *_MEANS, *_SINGLE, "hypothesis", "plot_predictions", "plot_shrinkage", "refit"},
     "sratio": {*_GROUPS, *_MEANS, *_SINGLE, "hypothesis", "icc", "plot_predictions", "plot_variances", "r2", "refit"},
+    "categorical": _LEVELS - {"plot_intervals", "plot_recoveries"},
+    "multinomial": _LEVELS - {"plot_intervals", "plot_recoveries"},
+    "Dirichlet-multinomial": _LEVELS - {"plot_intervals", "plot_recoveries"},
     "cbind": {*_CROSSED, *_MEANS, "plot_shrinkage", "refit"},
     "zero-inflated": {*_CROSSED, *_MEANS, "icc", "plot_shrinkage", "r2"},
     "t": {*_CROSSED, *_MEANS, "icc", "r2"},

@@ -12,7 +12,7 @@ from speclet_formula.families import FAMILIES
 PACKAGE = Path(speclet_formula.__file__).parent
 
 # Words of which a string by itself may be something else: a parameter, a method, the name of a function in a formula.
-AMBIGUOUS = {"t", "beta", "gamma", "wald", "exponential", "laplace"}
+AMBIGUOUS = {"t", "beta", "gamma", "wald", "exponential", "laplace", "categorical"}
 # Where a family may be named outside its file.
 FAMILIES_MAY_BE_NAMED = {
     "priors/distributions.py": "R's name of a normal prior",

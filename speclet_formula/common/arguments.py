@@ -286,7 +286,8 @@ def _remedy(verb: str, argument: str, value: Any, kinds: Kinds) -> str:
     """Say how to get from what was given to what is taken."""
     wanted, names = kinds[0], _classes(value)
     if wanted == "Mapping":
-        return f"Write {argument}={{'Intercept': 1.0, 'sigma': 0.5}}, a number for each parameter."
+        truth = f"Write {argument}={{'Intercept': 1.0, 'sigma': 0.5}}, a number for each parameter."
+        return "Write at={'x': [0, 1]}, the values of each variable." if argument == "at" else truth
     if wanted == "Path":
         kept = "Give the name under which sf.save kept the fit."
         return (
@@ -395,10 +396,11 @@ ANSWERS: Mapping[str, Answer] = {
 _BY_NAME: Mapping[str, Kinds] = {
     "fit": _FITS, "model": ("Model",), "means": ("Means",), "comparison": ("Comparison",), "recovery": ("Recovery",),
     "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",),
-    "study": ("Study",), "calibration": ("Calibration",), "influence": ("Influence",), "table": _TABLE,
+    "study": ("Study",), "calibration": ("Calibration",), "influence": ("Influence",), "boot": ("Bootstrap",),
+    "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
 }  # fmt: skip
-_LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "path": ("Path", "str")}  # arguments at other places
+_LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "at": _MAPPING, "path": ("Path", "str")}  # arguments at other places
 _BY_VERB: Mapping[str, Mapping[str, Kinds]] = {
     "plot_pareto_k": {"estimate": (*_FITS, "ELPDData")}, "glance": {"fit": (*_FITS, "Mapping")},
     "recover": {"fit": (*_FITS, "Mapping")}, "confint": {"fit": (*_FITS, "Bootstrap")},
@@ -424,6 +426,7 @@ _FROM_FIT: Mapping[str, str] = {
     "Recoveries": "sf.recover({'first': fit, 'second': other}, truth)", "Formula": "fit.model.formula",
     "Influence": "sf.influence(fit)",
     "Study": "sf.study(fit.model.formula, data, truth)", "Calibration": "sf.calibrate(fit.model.formula, data)",
+    "Bootstrap": "sf.bootstrap(fit)",
     "Separation": "sf.control_separation(sf.rank_genes(fit))", "DataFrame": "sf.rank_genes(fit)",
 }  # fmt: skip
 _FROM_MODEL: Mapping[str, str] = {"Predictive": "sf.prior_predictive(model)", "Formula": "model.formula"}
@@ -434,7 +437,7 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
         "by": "group", "workers n_jobs num_workers mc_cores n_cores": "cores", "rows": "observations chunksize",
         "chunk_size batch_size": "chunksize", "design layout table df dataset frame": "data newdata",
         "data new_data newData X": "newdata", "params newparams true_values": "truth", "parameters": "truth parameter",
-        "n_sims sims nsims n_sim": "nsim", "fitted": "fit fitted_formula", "object model m": "fit",
+        "n_sims sims nsims n_sim n R B": "nsim", "fitted": "fit fitted_formula", "object model m": "fit",
         "response y new_response": "newresp", "change new formula_": "formula", "score column": "value",
         "effects": "use_u table", "use_re": "use_u", "level conf_level prob ci hdi_prob mass credible_mass cred_mass":
         "ci_prob", "ci_method ci_type": "ci_kind", "seed rng random_state rng_seed": "random_seed",
@@ -442,7 +445,7 @@ OTHER_WORDS: Mapping[str, tuple[str, ...]] = {
         "allow_new": "allow_new_levels", "kind": "type ci_kind method", "scale": "type",
         "K folds n_folds n_splits": "k", "dpar": "parameter", "filename file output out": "path", "engine": "method",
         "verbose progressbar show_progress": "progress", "ref": "reference", "variable variables factors": "specs var",
-        "factor grouping": "group", "lme4 REML": "reml",
+        "factor grouping": "group", "lme4 REML": "reml", "ddf lmer_df mode": "df",
     }.items()
     for old in olds.split()
 }  # fmt: skip

@@ -26,6 +26,7 @@ DIGITS = 4  # of a value that something is computed at, and of one that is print
 SMALLEST_P = 2.2e-16  # R's: what is smaller cannot be told from it
 PLAIN_P = 1e-4  # below it a p-value is printed with an exponent
 P_VALUES = ("p_value", "rank_p", "Pr(>|z|)", "Pr(>|t|)", "Pr(>F)", "Pr(>Chisq)")  # columns of them
+FREEDOM = ("df", "DenDF")  # columns of degrees of freedom, which may be broken
 COUNTS = ("npar", "Df", "ess_bulk", "ess_tail", "rows_per_level", "sign_claims")  # columns of them, and all n_...
 NEAR_ZERO = ("error", "z", "pit", "bias", "corr", "slope", "type_s", "z_mean", "power")  # where a small one means none
 FIGURE_SPACE, POINT_SPACE = "\u2007", "\u2008"  # as wide as a digit, and as a point
@@ -397,6 +398,8 @@ def _style(numbers: Sequence[float], name: str) -> Callable[[float], str]:
     """Return how all numbers of a column are written."""
     if name in P_VALUES:
         return p_value
+    if name in FREEDOM:
+        return lambda value: number(value, ",.1f")
     if _is_count(name):
         ess = name.startswith("ess")
         places = 0 if ess or all(value.is_integer() for value in numbers if math.isfinite(value)) else 1

@@ -37,7 +37,10 @@ from speclet_formula.design.groups import group_blocks, replayed_block
 from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
 from speclet_formula.design.numbers import numeric_text
 from speclet_formula.design.response import (
+    PerLevel,
+    ResponseColumn,
     check_one_column,
+    observed_counts,
     observed_levels,
     observed_response,
     out_of_trials,
@@ -75,6 +78,7 @@ def build_design(
     binary: bool = False,
     ordinal: bool = False,
     proportion: bool = False,
+    per_level: PerLevel | None = None,
     needs_response: bool = True,
     text: str | None = None,
     reserved: Iterable[str] = (),
@@ -101,6 +105,9 @@ def build_design(
     proportion : bool
         Whether the response is successes out of trials: the weights are then numbers of trials, and without them (or
         cbind) 0 and 1 are single trials.
+    per_level : PerLevel, optional
+        How the linear predictors of a response with unordered levels are called; each follows its own formula or, where
+        there is none, the first one.
     needs_response : bool
         False for a table to simulate from: the response is NaN then, and need not be a column.
     text : str, optional
@@ -130,15 +137,13 @@ def build_design(
         rows = np.flatnonzero(keep)
         if ordinal:
             refuse_no_intercept(formula)
-        parts = (("", formula), *formula.parameters)
-        predictors = [_predictor(part, scope, name, ordinal=ordinal and not name) for name, part in parts]
         name = response_name(formula.response)
         if not needs_response:
-            observed = unknown_response(rows)
-        elif ordinal:
-            observed = observed_levels(formula.response, scope, selected)
+            observed = replace(unknown_response(rows), levels=() if per_level is None else per_level.levels)
         else:
-            observed = observed_response(formula.response, scope, binary=binary)
+            observed = _observed(formula, scope, selected, binary=binary, ordinal=ordinal, per_level=per_level)
+        parts = _parts(formula, observed.levels, per_level)
+        predictors = [_predictor(part, scope, name, ordinal=ordinal and not name) for name, part in parts]
         if proportion and needs_response and observed.trials is None:
             column = None if weights is None else frame[weights]
             observed, weights = out_of_trials(observed, name, column, weights), None
@@ -156,6 +161,25 @@ def build_design(
             limits=observed.limits,
             merged=merged,
         )
+
+
+def _observed(
+    formula: Formula, scope: Scope, table: pd.DataFrame, *, binary: bool, ordinal: bool, per_level: PerLevel | None
+) -> ResponseColumn:
+    """Read the response."""
+    if per_level is not None and per_level.counts:
+        return observed_counts(formula.response, scope)
+    if ordinal or per_level is not None:
+        return observed_levels(formula.response, scope, table, ordered=ordinal)
+    return observed_response(formula.response, scope, binary=binary)
+
+
+def _parts(formula: Formula, levels: Sequence[str], per_level: PerLevel | None) -> list[tuple[str, Formula]]:
+    """Return the formula of each linear predictor by the parameter's name, the mean's first."""
+    if per_level is None:
+        return [("", formula), *formula.parameters]
+    own = dict(formula.parameters)
+    return [(name, own.get(name, formula)) for name in per_level.parameters(levels)]
 
 
 def _with_own_names_all(

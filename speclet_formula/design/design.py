@@ -198,7 +198,7 @@ class Moments:
 class Predictor:
     """One linear predictor: the mean's, or that of another parameter of the family, such as sigma."""
 
-    name: str  # the parameter's, "sigma"; empty for the mean's
+    name: str  # the parameter's, "sigma", or a level's, "muB"; empty for the mean's
     formula: Formula  # its own right-hand side
     X: np.ndarray  # (n, p) float64, the intercept's column of ones first when there is one
     fixed: tuple[FixedTerm, ...]  # in the order of X's columns, the intercept included
@@ -227,20 +227,25 @@ class Design:
     """All that an engine needs to know of formula and data."""
 
     formula: Formula
-    response: np.ndarray  # (n,) float64, the observed response (successes for a binomial)
+    response: np.ndarray  # (n,) float64, the observed response (successes for a binomial); (n, K) counts of levels
     response_name: str  # as the formula spells it: "log_fc", "log(treated / control)"
-    trials: np.ndarray | None  # (n,) float64, numbers of trials of a binomial response, else None
-    predictors: tuple[Predictor, ...]  # the mean's, then those of the parameters that have a formula
+    trials: np.ndarray | None  # (n,) float64, trials of a binomial response or of counts of levels, else None
+    predictors: tuple[Predictor, ...]  # the mean's, then those of the parameters that have a formula; or the levels'
     weights: np.ndarray | None  # (n,) float64, or None for equal weights; sums over merged rows
     frame: pd.DataFrame  # (n rows) the columns that the formula uses, cleaned: factors as ordered Categoricals
     rows: np.ndarray  # (n,) int64, the rows of the given table that are used; all of them unless some were dropped
-    levels: tuple[str, ...] = ()  # of an ordinal response, the lowest first; it holds their places 0, 1, ...
+    levels: tuple[str, ...] = ()  # of ordered or unordered levels, the lowest or the first: the places 0, 1, ...
     limits: Limits | None = None  # of a response that is censored or truncated
     merged: Merged | None = None  # of rows that stand for several
 
     @property
+    def is_per_level(self) -> bool:
+        """Whether each level of the response has a linear predictor of its own, but perhaps the first."""
+        return bool(self.predictors[0].name)
+
+    @property
     def mean(self) -> Predictor:
-        """The linear predictor of the mean, or of an ordinal response's place."""
+        """The linear predictor of the mean, or of an ordinal response's place; of unordered levels the first one."""
         return self.predictors[0]
 
     @property
@@ -266,6 +271,8 @@ class Design:
     @property
     def thresholds(self) -> tuple[str, ...]:
         """A label for each threshold between ordered levels, as R's ordinal writes them: "low|middle"."""
+        if self.is_per_level:
+            return ()
         return tuple(f"{lower}|{upper}" for lower, upper in pairwise(self.levels))
 
 

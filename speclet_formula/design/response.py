@@ -4,6 +4,7 @@
 numbers is left to `families`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,8 +48,10 @@ def unknown_response(rows: np.ndarray) -> ResponseColumn:
     return ResponseColumn(np.full(len(rows), np.nan))
 
 
-def ordered_levels(node: Expression, scope: Scope, table: pd.DataFrame) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Return the place of each row's level, from 0 for the lowest, and the labels of the levels.
+def places_of_levels(
+    node: Expression, scope: Scope, table: pd.DataFrame, *, ordered: bool = True
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the place of each row's level, from 0 for the lowest or first, and the labels of the levels.
 
     Parameters
     ----------
@@ -58,6 +61,8 @@ def ordered_levels(node: Expression, scope: Scope, table: pd.DataFrame) -> tuple
         With the cleaned columns.
     table : pandas.DataFrame
         The columns as they were given: cleaning gives every factor an order, whether or not the analyst did.
+    ordered : bool
+        Whether the levels need an order.
 
     Returns
     -------
@@ -74,49 +79,57 @@ def ordered_levels(node: Expression, scope: Scope, table: pd.DataFrame) -> tuple
     values = evaluate(node, scope)
     if isinstance(values, pd.Categorical):
         if isinstance(node, Name):
-            _check_order(table[node.name], node.name)
+            _check_levels(table[node.name], node.name, ordered=ordered)
         places, levels = np.asarray(values.codes, dtype=float), tuple(str(label) for label in values.categories)
     else:
-        places, levels = _numbered(np.asarray(values, dtype=float), name)
+        places, levels = _numbered(np.asarray(values, dtype=float), name, ordered=ordered)
     if len(levels) == 1:
         raise DataError(
             f"'{name}' has the level '{levels[0]}' alone.",
-            "An ordinal response has two levels or more.",
+            f"{_KINDS[ordered]} response has two levels or more.",
             "Check the column, or fit the rows before they were filtered.",
         )
     return places, levels
 
 
-def _numbered(values: np.ndarray, name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+_KINDS = {True: "An ordinal", False: "A categorical"}
+
+
+def _numbered(values: np.ndarray, name: str, *, ordered: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     """Take whole numbers as levels."""
     report_not_finite(values, name)
     broken = np.flatnonzero(values != np.round(values))
     if len(broken):
         raise DataError(
             f"'{name}' has {len(broken)} values that are not whole numbers, such as {values[broken[0]]:g}.",
-            "The levels of an ordinal response are whole numbers, or an ordered factor.",
+            f"The levels of {_KINDS[ordered].lower()} response are whole numbers, or "
+            f"{'an ordered' if ordered else 'a'} factor.",
             f"Cut the numbers into levels first: pandas.cut(data['{name}'], bins).",
         )
     levels, places = np.unique(values, return_inverse=True)
     return places.astype(float), tuple(f"{level:.0f}" for level in levels)
 
 
-def _check_order(column: pd.Series, name: str) -> None:
-    """Refuse labels that the analyst gave no order, and levels without a row."""
+def _check_levels(column: pd.Series, name: str, *, ordered: bool) -> None:
+    """Refuse labels that need an order and were given none, and levels without a row."""
     if pd.api.types.is_bool_dtype(column.dtype):
         return
     labels = [label_of(label) for label in pd.unique(column.dropna())]
-    if not isinstance(column.dtype, pd.CategoricalDtype) or not column.cat.ordered:
+    is_factor = isinstance(column.dtype, pd.CategoricalDtype)
+    if ordered and (not is_factor or not column.cat.ordered):
         raise DataError(
             f"the levels of '{name}' have no order: {listed(labels, 5)}.",
             "An ordinal response is an ordered factor, the lowest level first, or whole numbers.",
             f"Write data['{name}'] = pandas.Categorical(data['{name}'], categories=[...], ordered=True).",
         )
-    empty = [label for label in map(label_of, column.cat.categories) if label not in set(labels)]
+    known = map(label_of, column.cat.categories) if is_factor else ()
+    empty = [label for label in known if label not in set(labels)]
     if empty:
         raise DataError(
             f"no row of '{name}' has the level {listed(empty, 3)}.",
-            "A threshold between two levels is known from rows on both sides of it.",
+            "A threshold between two levels is known from rows on both sides of it."
+            if ordered
+            else "How often a level occurs is known from its rows.",
             f"Write data['{name}'] = data['{name}'].cat.remove_unused_categories() to leave empty levels out.",
         )
 
@@ -199,6 +212,7 @@ def observed_response(node: Expression | None, scope: Scope, *, binary: bool) ->
     if node is None:
         raise FormulaError("the formula has no response.", "Write one left of the ~.", "For example y ~ x + (1 | g).")
     if isinstance(node, Call) and node.function == "cbind":
+        _refuse_many_counts(node)
         successes, failures = (_numbers(argument.value, scope, binary=False) for argument in node.arguments)
         _check_counts(node, successes, failures)
         return ResponseColumn(successes, successes + failures)
@@ -210,8 +224,10 @@ def observed_response(node: Expression | None, scope: Scope, *, binary: bool) ->
     return ResponseColumn(_numbers(node, scope, binary=binary))
 
 
-def observed_levels(node: Expression | None, scope: Scope, table: pd.DataFrame) -> ResponseColumn:
-    """Return the places of an ordinal response's levels; `table` holds the columns as they were given.
+def observed_levels(
+    node: Expression | None, scope: Scope, table: pd.DataFrame, *, ordered: bool = True
+) -> ResponseColumn:
+    """Return the places of a response's levels; `table` holds the columns as they were given.
 
     Raises
     ------
@@ -221,10 +237,91 @@ def observed_levels(node: Expression | None, scope: Scope, table: pd.DataFrame) 
         If the levels have no order, one is empty, or there is only one.
     """
     if node is None or (isinstance(node, Call) and node.function in ("cbind", *LIMITED)):
+        if node is not None and not ordered:
+            raise FormulaError(
+                f"the response '{text_of(node)}' is not one level in each row.",
+                "A categorical response is a factor, or whole numbers; cbind(a, b, c) counts levels.",
+                "Name the column of the levels, or write family='multinomial' for counts.",
+            )
         return observed_response(node, scope, binary=False)
     check_one_column(evaluate(node, scope), node, "the response")
-    places, levels = ordered_levels(node, scope, table)
+    places, levels = places_of_levels(node, scope, table, ordered=ordered)
     return ResponseColumn(places, levels=levels)
+
+
+def observed_counts(node: Expression | None, scope: Scope) -> ResponseColumn:
+    """Return how often each level was seen in each row, (n, K), out of how many; one level for each column of cbind.
+
+    Raises
+    ------
+    FormulaError
+        If there is no response, or it is no cbind().
+    DataError
+        If there are numbers that are no counts, or a level was never seen.
+    """
+    if not isinstance(node, Call) or node.function != "cbind":
+        written = "nothing" if node is None else f"'{text_of(node)}'"
+        raise FormulaError(
+            f"the response is {written}, which does not count levels.",
+            "The response of counts of levels is cbind() of one column for each level; the first is the reference.",
+            "Write cbind(a, b, c) ~ ...; where each row has one level take family='categorical'.",
+        )
+    if len(node.arguments) == 2:  # noqa: PLR2004 - successes and failures
+        raise DataError(
+            f"'{text_of(node)}' counts two levels.",
+            "Counts of three levels or more have the families multinomial and dirichlet_multinomial.",
+            "Write family='binomial', or 'beta_binomial' where the shares vary more.",
+        )
+    columns = [_numbers(argument.value, scope, binary=False) for argument in node.arguments]
+    _check_counts(node, *columns)
+    levels = tuple(response_name(argument.value) for argument in node.arguments)
+    counts = np.column_stack(columns)
+    never = [level for level, column in zip(levels, columns, strict=True) if not column.any()]
+    if never:
+        raise DataError(
+            f"no row of '{text_of(node)}' counts any of {listed(never, 3)}.",
+            "How often a level occurs is known from its counts.",
+            "Leave the column out.",
+        )
+    return ResponseColumn(counts, counts.sum(axis=1), levels=levels)
+
+
+def _refuse_many_counts(node: Call) -> None:
+    if len(node.arguments) != 2:  # noqa: PLR2004 - successes and failures
+        raise DataError(
+            f"'{text_of(node)}' counts {len(node.arguments)} levels.",
+            "Successes and failures are two columns; counts of more levels have the families multinomial and "
+            "dirichlet_multinomial.",
+            "Write family='multinomial', or cbind(successes, failures).",
+        )
+
+
+@dataclass(frozen=True)
+class PerLevel:
+    """How the linear predictors of a response with unordered levels are called: one for each level, but the first."""
+
+    prefix: str  # "mu": before the level's name
+    reference: bool  # whether the first level has none
+    counts: bool  # whether a row counts all levels, as against having one
+    levels: tuple[str, ...] = ()  # where there is no response that says them
+
+    def parameters(self, levels: Sequence[str]) -> tuple[str, ...]:
+        """Name the parameters as brms does, by the letters and digits of the level's label: "muNewYork".
+
+        Raises
+        ------
+        DataError
+            If two levels have the same.
+        """
+        names = [self.prefix + "".join(filter(str.isalnum, level)) for level in levels]
+        twice = next((k for k, name in enumerate(names) if name in names[:k] or name == self.prefix), None)
+        if twice is not None:
+            raise DataError(
+                f"the level '{levels[twice]}' of the response has no letters and digits of its own.",
+                f"Each level has its own linear predictor, '{self.prefix}' with the letters and digits of its label.",
+                "Rename the levels.",
+            )
+        return tuple(names[1:] if self.reference else names)
 
 
 def out_of_trials(observed: ResponseColumn, name: str, column: pd.Series | None, weights: str | None) -> ResponseColumn:
@@ -296,13 +393,16 @@ def check_one_column(values: Any, node: Expression, what: str) -> None:
         )
 
 
-def _check_counts(node: Call, successes: np.ndarray, failures: np.ndarray) -> None:
-    counts = np.concatenate([successes, failures])
+def _check_counts(node: Call, *columns: np.ndarray) -> None:
+    counts = np.concatenate(columns)
     if (counts < 0).any() or (counts != np.round(counts)).any():
+        several = len(columns) > 2  # noqa: PLR2004 - successes and failures
         raise DataError(
             f"'{text_of(node)}' has values that are not counts.",
-            "cbind(successes, failures) takes whole numbers from 0 on.",
-            "The second is the number of failures, often written as trials - successes.",
+            f"cbind({'a, b, c' if several else 'successes, failures'}) takes whole numbers from 0 on.",
+            "Count how often each level was seen in a row."
+            if several
+            else "The second is the number of failures, often written as trials - successes.",
         )
 
 

@@ -178,8 +178,8 @@ SHARES: Mapping[str, Callable[[np.ndarray], tuple[Slopes, Slopes]]] = {
 class Observations(NamedTuple):
     """What was observed; n rows."""
 
-    response: np.ndarray  # (n,)
-    trials: Any  # (n,), of a binomial response, else None
+    response: np.ndarray  # (n,); counts of levels (n, K), which compiled loops take row by row
+    trials: Any  # (n,), of a binomial response or of counts of levels, else None
     weights: Any  # (n,) weights that divide the variance; or 1.0
 
     def at(self, rows: np.ndarray) -> "Observations":
@@ -191,7 +191,7 @@ class Observations(NamedTuple):
     def arrays(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Response, trials and weights as compiled loops take them; trials are ones where there are none."""
         ones = np.ones(len(self.response))
-        parts = (self.response, ones if self.trials is None else self.trials, ones * self.weights)
+        parts = (np.ravel(self.response), ones if self.trials is None else self.trials, ones * self.weights)
         response, trials, weights = (np.require(part, float, ["C", "W"]) for part in parts)
         return response, trials, weights
 

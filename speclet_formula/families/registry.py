@@ -6,13 +6,16 @@ can check the other.
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
+from speclet_formula.design import Design
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.families.asymmetric_laplace import ASYMMETRIC_LAPLACE
 from speclet_formula.families.beta import BETA
 from speclet_formula.families.binomial import BERNOULLI, BETA_BINOMIAL, BINOMIAL
+from speclet_formula.families.categorical import CATEGORICAL, DIRICHLET_MULTINOMIAL, MULTINOMIAL
 from speclet_formula.families.exgaussian import EXGAUSSIAN
 from speclet_formula.families.gamma import EXPONENTIAL, GAMMA, WALD, WEIBULL
 from speclet_formula.families.gaussian import GAUSSIAN, LOGNORMAL
@@ -42,7 +45,7 @@ FAMILIES: dict[str, FamilySpecification] = {
         BERNOULLI, BINOMIAL, BETA_BINOMIAL, ZERO_INFLATED_BINOMIAL,
         POISSON, NEGATIVEBINOMIAL, ZERO_INFLATED_POISSON, ZERO_INFLATED_NEGATIVEBINOMIAL,
         HURDLE_POISSON, HURDLE_NEGATIVEBINOMIAL, HURDLE_GAMMA, HURDLE_LOGNORMAL,
-        CUMULATIVE, STOPPING_RATIO,
+        CUMULATIVE, STOPPING_RATIO, CATEGORICAL, MULTINOMIAL, DIRICHLET_MULTINOMIAL,
     )
 }  # fmt: skip
 
@@ -55,9 +58,6 @@ _ABSENT: Mapping[str, str] = {
     "quasipoisson": "A quasi-likelihood has no posterior: 'negativebinomial' is for counts that vary more.",
     "quasibinomial": "A quasi-likelihood has no posterior: 'beta_binomial' is for shares that vary more.",
     "nbinom1": "'negativebinomial' is nbinom2, whose variance is quadratic in the mean.",
-    "categorical": "Its levels have no order: fit one level against another with 'bernoulli'.",
-    "multinomial": "Its levels have no order: fit one level against the others with 'binomial'.",
-    "dirichletmultinomial": "Its levels have no order: fit one level against the others with 'beta_binomial'.",
     "acat": "Ordered levels have 'cumulative' and 'sratio'.",
     "cratio": "Ordered levels have 'cumulative' and 'sratio'; reverse the levels for the continuation ratio.",
 }
@@ -75,10 +75,12 @@ def resolve_family(name: str, link: str | None = None) -> Family:
         "gamma", "exponential", "wald", "lognormal", "weibull", "beta", "bernoulli", "binomial", "beta_binomial",
         "poisson", "negativebinomial", the same with "zero_inflated_" ("poisson", "negativebinomial", "binomial") or
         "hurdle_" ("poisson", "negativebinomial", "gamma", "lognormal") before them, and for ordered levels
-        "cumulative" and "sratio". Case and underscores do not matter, and other names of R's packages for them are
+        "cumulative" and "sratio", for levels without an order "categorical", "multinomial" and
+        "dirichlet_multinomial". Case and underscores do not matter, and other names of R's packages for them are
         understood ("Gamma", "student", "nbinom2", "inverse.gaussian", "zip", "ordinal", …). Bambi has no skew normal.
     link : str, optional
-        "identity", "log", "inverse", "inverse_squared", "logit", "probit" or "cloglog", where the family has it.
+        "identity", "log", "inverse", "inverse_squared", "logit", "probit", "cloglog" or "softmax", where the family has
+        it.
 
     Returns
     -------
@@ -131,7 +133,8 @@ def _plain(name: str) -> str:
 
 def specification_of(family: Family) -> FamilySpecification:
     """Return all that is known of a family, whatever its link."""
-    return FAMILIES[family.name]
+    known = FAMILIES[family.name]
+    return known if known.per_level is None else known.of_levels(family)
 
 
 def families_with(fact: str) -> str:
@@ -142,6 +145,29 @@ def families_with(fact: str) -> str:
 def is_ordinal(family: Family) -> bool:
     """Tell whether the response has ordered levels, with thresholds in the intercept's place."""
     return specification_of(family).is_ordinal
+
+
+def has_levels(family: Family) -> bool:
+    """Tell whether the response is one of several levels, or counts them."""
+    return FAMILIES[family.name].has_levels
+
+
+def is_unordered(family: Family) -> bool:
+    """Tell whether the levels of a response have no order, so that each has a linear predictor of its own."""
+    return FAMILIES[family.name].per_level is not None
+
+
+def family_of_levels(family: Family, design: Design) -> Family:
+    """Return a family of unordered levels with the parameters that those of a response give it; others as they are."""
+    if not is_unordered(family):
+        return family
+    first, *others = (predictor.name for predictor in design.predictors)
+    return replace(family, parent=first, parameters=tuple(others))
+
+
+def is_of_levels(family: Family) -> bool:
+    """Tell whether a family of unordered levels has the parameters that those of a response give it."""
+    return family.parent != FAMILIES[family.name].parent
 
 
 def is_linear(family: Family) -> bool:
@@ -194,6 +220,8 @@ def _remedy(family: Family, outside: np.ndarray) -> str:
 
 def _check_trials(family: Family, name: str, trials: np.ndarray | None) -> None:
     needed = specification_of(family).support == "proportion"
+    if specification_of(family).support == "levels":
+        return
     if needed and trials is None:
         single = ", or single trials of 0 and 1" if specification_of(family).single_trials else ""
         raise DataError(
@@ -225,9 +253,15 @@ def inverse_link(family: Family, eta: np.ndarray) -> np.ndarray:
     -------
     array of the same shape
         A probability for families of single trials and of proportions. For ordinal families `eta` itself: it is the
-        location of a latent response, and their link is applied to threshold - location.
+        location of a latent response, and their link is applied to threshold - location. Also `eta` of unordered
+        levels that are compared with the first.
     """
-    return eta if is_ordinal(family) else INVERSE_LINKS[family.link](eta)
+    return eta if is_ordinal(family) else INVERSE_LINKS[_own_link(family)](eta)
+
+
+def _own_link(family: Family) -> str:
+    known = specification_of(family)
+    return family.link if known.per_level is None else known.level_link
 
 
 def inverse_parameter_link(family: Family, parameter: str, eta: np.ndarray) -> np.ndarray:
@@ -251,7 +285,8 @@ def log_density(
     family : Family
         The response's distribution.
     y : array of shape (n,)
-        The response; successes for a proportion, the levels' places 0, 1, ... for an ordinal family.
+        The response; successes for a proportion, the levels' places 0, 1, ... for ordered and unordered levels; (n, K)
+        for counts of levels.
     mean : array of shape (..., n)
         What `inverse_link` gives: in most families the mean of the response. A probability for single trials and
         proportions; the mean of log(y) for the log-normal ones; the mean of the distribution proper for zero-inflated
@@ -283,7 +318,7 @@ def draw_response(
 
     Returns
     -------
-    array of the shape of `mean`
+    array of the shape of `mean`, of counts of levels (..., n, K)
     """
     ready = _ready(family, parameters, weights)
     return np.asarray(specification_of(family).simulate(rng, np.asarray(mean), ready, trials), dtype=float)
@@ -300,7 +335,7 @@ def expected_response(family: Family, mean: np.ndarray, parameters: Parameters) 
     Returns
     -------
     array of shape (..., n)
-        For ordinal families the probability of each level instead, (..., n, K).
+        For ordered and unordered levels the probability of each level instead, (..., n, K).
     """
     expectation = specification_of(family).expectation
     return np.asarray(mean if expectation is None else expectation(mean, _ready(family, parameters, None)))
@@ -310,6 +345,8 @@ def _ready(family: Family, parameters: Parameters, weights: np.ndarray | None) -
     """Return the parameters as the family's functions read them: sigma weighted, the link's distribution added."""
     if is_ordinal(family):
         return {**parameters, "latent": LATENT[family.link]}
+    if is_unordered(family):
+        return {name: parameters[name] for name in family.parameters}
     return weighted(parameters, weights)
 
 

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from speclet_formula.design.response import PerLevel
 from speclet_formula.families.links import Curve
 
 type Parameters = Mapping[str, Any]
@@ -20,7 +21,19 @@ type Variance = Callable[[np.ndarray, Parameters, Any], Any]
 type Deviance = Callable[[np.ndarray, np.ndarray, Parameters], Any]
 type LatentVariance = Callable[[np.ndarray, Parameters], Any]
 type Tail = Callable[[np.ndarray, np.ndarray, Parameters], np.ndarray]
-Support = Literal["real", "positive", "unit", "angle", "nonnegative", "binary", "count", "proportion", "ordinal"]
+Support = Literal[
+    "real",
+    "positive",
+    "unit",
+    "angle",
+    "nonnegative",
+    "binary",
+    "count",
+    "proportion",
+    "ordinal",
+    "unordered",
+    "levels",
+]
 Weighting = Literal["variance", "trials"]
 Zeros = Literal["inflated", "hurdle"]
 
@@ -33,7 +46,9 @@ class Responses:
     words: str
     density: str = "a probability"  # what the density of a row is
     is_measured: bool = False  # on a scale, as against counts and answers
-    findings: Literal["real", "binary", "count", "proportion", "ordinal", "other"] = "other"  # that a design may have
+    findings: Literal["real", "binary", "count", "proportion", "ordinal", "levels", "other"] = (
+        "other"  # that a design may have
+    )
 
 
 def _are_whole(y: np.ndarray) -> np.ndarray:
@@ -56,6 +71,8 @@ RESPONSES: Mapping[Support, Responses] = {
     "count": Responses(_are_whole, "whole numbers from 0 on", findings="count"),
     "proportion": Responses(_are_whole, "counts of successes", findings="proportion"),
     "ordinal": Responses(_are_whole, "ordered levels", findings="ordinal"),
+    "unordered": Responses(_are_whole, "a factor's levels, or whole numbers", findings="ordinal"),
+    "levels": Responses(_are_whole, "counts of levels", findings="levels"),
 }
 
 
@@ -195,6 +212,7 @@ class FamilySpecification:
     limit: str = ""  # the family that it becomes as its last parameter grows without end
     at_limit: str = ""  # what that says of the response
     single_trials: str = ""  # the family of the same response where each row is one trial
+    per_level: PerLevel | None = None  # how the linear predictors of unordered levels are called
     increasing: bool = False  # whether each threshold is above the one before
     scale_note: str = ""  # what sigma is, where it is not the SD of the response or of its logarithm
     aliases: tuple[str, ...] = ()  # other names, in lower case without punctuation: those of R's packages
@@ -213,6 +231,21 @@ class FamilySpecification:
     def is_ordinal(self) -> bool:
         """Whether the response has ordered levels, with thresholds in the intercept's place."""
         return self.support == "ordinal"
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether the response is one of several levels, or counts them, so that each has a probability."""
+        return self.is_ordinal or self.per_level is not None
+
+    def of_levels(self, family: Family) -> "FamilySpecification":
+        """Return the same with the parameters that the levels of a response give it."""
+        own = tuple(Parameter(name, self.level_link, {}) for name in family.parameters)
+        return replace(self, parent=family.parent, own_parameters=own)
+
+    @property
+    def level_link(self) -> str:
+        """The link of each level's parameter; what softmax does is left to the density."""
+        return "log" if self.links[0] == "log" else "identity"
 
     @property
     def is_unbounded(self) -> bool:
@@ -235,7 +268,9 @@ class FamilySpecification:
         return not self.scale_note
 
     def parameter(self, name: str) -> Parameter:
-        """Return what is known of one of the parameters."""
+        """Return what is known of one of the parameters, of unordered levels by whatever name their levels give it."""
+        if self.per_level is not None:
+            return Parameter(name, self.level_link, {})
         return next(parameter for parameter in self.own_parameters if parameter.name == name)
 
 

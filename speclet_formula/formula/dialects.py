@@ -71,14 +71,14 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
           known to be numbers: lme4's ``||`` leaves the levels of a factor correlated. A comment tells what to write for
           lme4 1.1.
         * brms: R text, within ``bf(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
-          ``s | trials(s + f)``, ``censored(y, status)`` ``y | cens(status)``, ``truncated(y, 0)``
-          ``y | trunc(lb = 0)``.
+          ``s | trials(s + f)``, ``cbind(a, b, c)`` ``cbind(a, b, c) | trials(a + b + c)``, ``censored(y, status)``
+          ``y | cens(status)``, ``truncated(y, 0)`` ``y | trunc(lb = 0)``.
         * bambi: Python text, ``bmb.Formula(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
-          ``p(s, s + f)``, ``a / b`` is ``np.divide(a, b)`` and ``(x || g)`` two group terms. Bambi has no correlated
-          group effects: ``(x | g)`` keeps its text and loses its correlation. ``relevel(f, "b")`` is
-          ``C(f, Treatment("b"))`` and ``C(f, sum)`` is ``C(f, Sum)``. ``ns``, ``interaction``, ``c`` and other codings
-          stay, though it lacks them. A column whose name holds a slash or a back-quote has another name, as
-          `renamed_columns` says.
+          ``p(s, s + f)``, ``cbind(a, b, c)`` ``counts(a, b, c)``, ``a / b`` is ``np.divide(a, b)`` and ``(x || g)`` two
+          group terms. Bambi has no correlated group effects: ``(x | g)`` keeps its text and loses its correlation.
+          ``relevel(f, "b")`` is ``C(f, Treatment("b"))`` and ``C(f, sum)`` is ``C(f, Sum)``. ``ns``, ``interaction``,
+          ``c`` and other codings stay, though it lacks them. A column whose name holds a slash or a back-quote has
+          another name, as `renamed_columns` says.
 
     Raises
     ------
@@ -198,6 +198,8 @@ def _brms_response(response: Expression | None) -> str:
     first, *others = response.arguments
     if response.function == "cbind":
         addition = f"trials({_r_expression(trials_of(response))})"
+        if len(others) > 1:
+            return f"{_r_expression(response)} | {addition}"
     elif response.function == "censored":
         addition = f"cens({_r_expression(others[0].value)})"
     else:
@@ -398,6 +400,8 @@ def _python_groups(block: GroupTerm) -> Iterator[str]:
 
 def _python_response(response: Expression | None) -> str:
     """Write the left-hand side; formulae takes a column or a call."""
+    if isinstance(response, Call) and response.function == "cbind" and len(response.arguments) > 2:  # noqa: PLR2004
+        return f"counts({', '.join(_python(argument.value) for argument in response.arguments)})"
     if isinstance(response, Call) and response.function == "cbind":
         return f"p({_python(response.arguments[0].value)}, {_python(trials_of(response))})"
     if response is None:

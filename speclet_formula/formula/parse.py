@@ -255,9 +255,9 @@ def _response(node: TreeNode, context: Context) -> Expression:
         raise error_under(context, children_of(inner)[1], problem, allowed, remedy)
     if kind_of(inner) == "call" and children_of(inner)[0] == "cbind":
         call = read_call(inner, context)
-        if [argument.name for argument in call.arguments] != [None, None]:
+        if len(call.arguments) < 2 or any(argument.name for argument in call.arguments):  # noqa: PLR2004
             problem = f"'{source_of(context, inner)}' is not successes and failures."
-            allowed = "cbind takes two arguments without names, on the left of '~' only."
+            allowed = "cbind takes two arguments or more without names, on the left of '~' only."
             raise error_under(context, inner, problem, allowed, "Write cbind(successes, failures).")
         return with_columns(call, inner, context)
     if kind_of(inner) == "call" and children_of(inner)[0] in LIMITED:

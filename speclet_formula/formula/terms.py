@@ -16,7 +16,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "abs": "absolute value",
         "bs": "B-spline basis",
         "c": "several values as one, for arguments such as knots = c(1, 2)",
-        "cbind": "successes and failures of a binomial response",
+        "cbind": "successes and failures of a binomial response, or counts of levels",
         "ceiling": "rounded up",
         "censored": "a response that is only a bound in some rows",
         "center": "minus the mean",
@@ -255,9 +255,12 @@ def coding_of(factor: Name | Call) -> str | None:
 
 
 def trials_of(response: Call) -> Operation:
-    """Add up the successes and failures of `cbind(successes, failures)`."""
-    successes, failures = (argument.value for argument in response.arguments)
-    return Operation("+", (successes, failures))
+    """Add up the successes and failures of `cbind(successes, failures)`, or the counts of more levels."""
+    first, second, *others = (argument.value for argument in response.arguments)
+    total = Operation("+", (first, second))
+    for other in others:
+        total = Operation("+", (total, other))
+    return total
 
 
 def calls_in(node: Node) -> Iterator[Call]:

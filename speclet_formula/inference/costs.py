@@ -352,7 +352,7 @@ def _analysed(design: Design) -> tuple[float, float]:
 
 def _variances(model: Model, blocks: Sequence[GroupBlock]) -> Iterator[int]:
     constant = len(model.family.parameters) - len(model.design.varying)
-    yield constant + max(len(model.design.levels) - 2, 0)  # thresholds are one fewer than levels
+    yield constant + max(len(model.design.thresholds) - 1, 0)  # which are one parameter of the family
     for block in blocks:
         k = len(block.columns)
         yield k + (k * (k - 1) // 2 if block.correlated else 0)

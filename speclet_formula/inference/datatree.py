@@ -47,9 +47,17 @@ def make_tree(model: Model, draws: Mapping[str, xr.DataArray], statistics: xr.Da
     posterior = ordered(model, xr.Dataset(draws)).assign_attrs(inference_library=library)
     groups = {"posterior": posterior, "sample_stats": statistics}
     if model.design.merged is None:
-        name = model.design.response_variable
-        groups["observed_data"] = xr.Dataset({name: ("__obs__", model.design.response)})
+        groups["observed_data"] = observed_data(model)
     return xr.DataTree.from_dict(groups)
+
+
+def observed_data(model: Model) -> xr.Dataset:
+    """Return the response; counts of levels have a dimension of these, called as Bambi calls it."""
+    design, name = model.design, model.design.response_variable
+    if design.response.ndim == 1:
+        return xr.Dataset({name: ("__obs__", design.response)})
+    levels = pd.Index(design.levels, dtype=object)
+    return xr.Dataset({name: (("__obs__", f"{name}_dim"), design.response)}, {f"{name}_dim": levels})
 
 
 def is_whole(tree: xr.DataTree, plan: SamplingPlan) -> bool:
@@ -89,6 +97,8 @@ def promised(
     for name in ("sample_stats", "observed_data"):
         if name in tree.children:
             groups[name] = tree[name].to_dataset()
+    if model.design.response.ndim > 1:
+        groups["observed_data"] = observed_data(model)
     groups["sample_stats"] = _plain_statistics(groups["sample_stats"])
     return xr.DataTree.from_dict(groups)
 

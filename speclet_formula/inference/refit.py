@@ -122,6 +122,12 @@ def with_response(model: Model, response: Any, *, keep_priors: bool = False) -> 
     True
     """
     require_rows(model.design, "refit()")
+    if model.design.is_per_level:
+        raise DataError(
+            f"the response '{model.design.response_name}' holds levels, which numbers cannot replace.",
+            "A new response is one number for each row.",
+            "Put the new levels into the table, and fit a new Model.",
+        )
     column = _column(model)
     values, whole = _values(model, response, column)
     trials, columns = model.design.trials, {column: whole}
@@ -245,7 +251,8 @@ def _column(model: Model) -> str:
             "The response of a model to be fitted again is a plain name: 'y ~ ...', or cbind() of such.",
             "Put the transformed response into a column of its own, or fit a new Model.",
         )
-    if response.name in columns_of(replace(model.formula, response=None)) or response.name == model.weights:
+    weights = [model.weights] if isinstance(model.weights, str) else []
+    if response.name in [*columns_of(replace(model.formula, response=None)), *weights]:
         raise DataError(
             f"'{response.name}' is the response and is also used right of the ~, or as weights.",
             "A new response changes nothing else in the model.",

@@ -83,8 +83,8 @@ def avg_predictions(
         Which group effects are added, as for `predict`: None (the default, as in marginaleffects for lme4's fits) for
         all, at the levels of each row; "~0" for none; or some of them, "~(1 | gene)".
     type : {"response", "link"}
-        "response": the mean E[y] of each row is averaged (a computed response, log(y), taken back to y first; of an
-        ordinal one the probability of each level); "link": its linear predictor.
+        "response": the mean E[y] of each row is averaged (a computed response, log(y), taken back to y first; of a
+        response of levels the probability of each); "link": its linear predictor.
     df : {"satterthwaite", "kenward-roger", "asymptotic"}, optional
         Degrees of freedom of a fit by REML or ML, as for `marginal_means`. marginaleffects' standard errors are those
         of "asymptotic".
@@ -94,7 +94,7 @@ def avg_predictions(
     Returns
     -------
     Means
-        Its `table` has one row per combination of `at` and `by` (and per level of an ordinal response, `level`): their
+        Its `table` has one row per combination of `at` and `by` (and per level of a response of levels, `level`): their
         columns, `estimate`, `std_error`, `conf_low`, `conf_high` and, after REML and ML, `df`. Of draws each average is
         made draw by draw. Of a fit by maximum likelihood standard errors are by the delta method from the fixed
         effects' covariance; group effects are taken as known, as marginaleffects does. Intervals of means are made on
@@ -159,7 +159,7 @@ def predictions(
     Returns
     -------
     pandas.DataFrame
-        One row per row of the table and combination of `at` (and per level of an ordinal response, `level`), under the
+        One row per row of the table and combination of `at` (and per level of a response of levels, `level`), under the
         row's label: the columns of `at`, `estimate`, `std_error`, `conf_low`, `conf_high` and, after REML and ML, `df`.
         `predict` gives the same without `at`, and intervals for new responses; here a fit by maximum likelihood has
         intervals of rows with group effects too, which are taken as known.
@@ -219,7 +219,7 @@ def avg_comparisons(
     Returns
     -------
     Means
-        Its `table` has one row per variable, contrast and combination of `by` (and per level of an ordinal response):
+        Its `table` has one row per variable, contrast and combination of `by` (and per level of a response of levels):
         `variable`, `contrast` ("b - a", "+1"), the columns of `by`, `estimate`, `std_error`, `conf_low`, `conf_high`,
         and the tests of `contrasts`: of no difference, or a ratio of 1. Intervals and tests of ratios are made on
         their logarithm; the standard error is the ratio's, by the delta method.
@@ -449,7 +449,7 @@ def _by_rows(rows: RowTable, of: Any, interval: Interval, comparison: str | None
 
 
 def _with_levels(cells: pd.DataFrame, rows: RowTable) -> pd.DataFrame:
-    """Repeat cells for each level of an ordinal response."""
+    """Repeat cells for each level of a response."""
     if not rows.levels:
         return cells
     again = cells.loc[cells.index.repeat(len(rows.levels))].reset_index(drop=True)

@@ -121,6 +121,8 @@ def contrasts(
     within = means.by if by is None else tuple(bare_name(name, means.names) for name in named(by))
     focal = _focal(means, within)
     ratio, function = _ratio(means)
+    if not isinstance(method, str | Mapping):
+        raise _no_method(method)
     adjust = checked_adjustment(_usual(means, method) if adjust is None else adjust, method, draws=_has_draws(means))
     rows: list[dict[str, Any]] = []
     weights: list[np.ndarray] = []
@@ -141,6 +143,8 @@ def contrasts(
     for name in within:
         table[name] = table[name].astype(means.table[name].dtype)
     table.attrs.update(summary.attrs, **told_of(values), **told)
+    if far is not None and not _has_draws(means):
+        table.attrs["interval"] = _simultaneous(str(summary.attrs["interval"]), adjust)
     what = {"ratio": "Ratios", "odds ratio": "Odds ratios"}.get(ratio or "", "Differences")
     response = means.response if means.back is None else means.back.inside if ratio else means.back.text
     return replace(
@@ -226,6 +230,14 @@ def _tested(values: Values, family: _Together) -> ContrastFamily:
     L = np.zeros((0, 0)) if values.sums is None else values.sums.L[own]
     rank = int(np.linalg.matrix_rank(L[np.isfinite(statistic)])) if L.size else 0
     return ContrastFamily(statistic, degrees_of(values)[own], correlation, family.estimates, max(rank, 1))
+
+
+def _simultaneous(interval: str, adjust: str) -> str:
+    """Name an adjustment's interval: "95% simultaneous t interval (Kenward-Roger, Tukey's method)"."""
+    mass, _, kind = interval.partition(" ")
+    by = NAMES["bonferroni" if adjust in STEPWISE else adjust]
+    named = f"{kind.removesuffix(')')}, {by})" if kind.endswith(")") else f"{kind} ({by})"
+    return f"{mass} simultaneous {named}"
 
 
 def _told(adjust: str, families: list[_Together]) -> str:
@@ -361,8 +373,9 @@ def _no_method(method: object) -> EstimateError:
         "dunnett": "reference",
     }
     near = answers.get(str(method).lower()) or nearest(str(method), METHODS)
+    given = f"{{'name': {method!r}}}" if isinstance(method, list | tuple) else repr(near or "pairwise")
     return EstimateError(
         f"there is no method={method!r}.",
         "Methods: 'pairwise', 'reference', 'consec', 'eff', or a dict of weights by the contrast's name.",
-        f"Write method='{near}'." if near else "Write method='pairwise'.",
+        f"Write method={given}.",
     )

@@ -30,6 +30,7 @@ _THRESHOLDS = (
     "thresholds: one between each two levels of the response, shared by all rows; they stand in the intercept's place. "
     "A positive effect makes higher levels more likely."
 )
+_PER_LEVEL = "levels of the response have no order: each has all of the following for itself."
 
 _CODED = {
     "sum": "each level but the last compared with the mean of all levels",
@@ -45,6 +46,7 @@ def explain_formula(
     terms: Mapping[str, str] | None = None,
     relations: Sequence[str] | None = None,
     ordinal: bool = False,
+    per_level: bool = False,
 ) -> str:
     """Say in plain words what a formula models.
 
@@ -58,6 +60,8 @@ def explain_formula(
         How the grouping factors lie to each other in the data, a sentence for each pair.
     ordinal : bool
         Whether the response has ordered levels, with thresholds in the intercept's place.
+    per_level : bool
+        Whether its levels have no order, so that all that follows is there for each of them.
 
     Returns
     -------
@@ -77,6 +81,8 @@ def explain_formula(
     lines = [_response_words(formula.response), *_side_lines(formula, terms or {}, relations)]
     if ordinal and formula.intercept:
         lines[1] = _THRESHOLDS
+    if per_level:
+        lines.insert(1, _PER_LEVEL)
     return "\n".join((*lines, *parameters))
 
 
@@ -85,9 +91,10 @@ def _response_words(response: Expression | None) -> str:
     match response:
         case None:
             return "No response: the formula of a parameter."
-        case Call("cbind", (successes, _)):
+        case Call("cbind", (successes, *others)):
             trials = text_of(trials_of(response))
-            return f"{text_of(response)}: the response, {text_of(successes)} successes out of {trials} trials."
+            seen = "counts of levels" if len(others) > 1 else f"{text_of(successes)} successes"
+            return f"{text_of(response)}: the response, {seen} out of {trials} trials."
         case Call("censored", (value, status)):
             return (
                 f"{text_of(response)}: the response {text_of(value)}, known only as a bound where {text_of(status)} is "
@@ -177,6 +184,7 @@ def _listed(words: list[str]) -> str:
 _GREEK = {"mu": "μ", "sigma": "σ", "nu": "ν", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 _GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ", "kappa": "κ", "lambda": "λ"}
 _GREEK |= {"eta": "η", "theta": "θ"}
+_OF_A_LEVEL = {"eta": ("η⁽ᵏ⁾", r"\eta^{(k)}"), "a": ("a⁽ᵏ⁾", "a^{(k)}")}  # of each of several of the same kind
 # Letters of coefficients, group effects and their SDs: the main formula's first, then those of the parameters.
 _LETTERS = (("beta", "u", "tau"), ("gamma", "v", "omega"), ("delta", "w", "psi"))
 _SYMBOLS = {"lam": "lambda"}  # of parameters that Python could not call by their letter
@@ -235,8 +243,8 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     family : str
         Any that `Model` takes, by Bambi's name.
     link : str
-        "identity", "log", "logit", "probit", "cloglog", "inverse" or "inverse_squared". Parameters with a formula of
-        their own are on the log scale, psi on the logit scale.
+        "identity", "log", "logit", "probit", "cloglog", "inverse", "inverse_squared" or "softmax". Parameters with a
+        formula of their own are on the log scale, psi on the logit scale.
     latex : bool
         LaTeX (an ``aligned`` environment, without dollar signs) instead of unicode.
 
@@ -244,7 +252,9 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     -------
     str
         One equation per line: the response, the linear predictors, then each group's effects, whose SDs are τ; R holds
-        the correlations. A factor's coefficient stands for one number per level but the first.
+        the correlations. A factor's coefficient stands for one number per level but the first. Of unordered levels
+        the superscript k stands for each level of the response but the first (with concentrations a for each level),
+        which all have coefficients and group effects of their own.
 
     Raises
     ------
@@ -260,20 +270,27 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     u₀[gene] ~ Normal(0, τ₀[gene])
     """
     check_choice("family", family, tuple(FAMILIES))
-    check_choice("link", link, tuple(INVERSE_LINKS))
-    notation = _LATEX if latex else _UNICODE
     known = FAMILIES[family]
+    check_choice("link", link, (*INVERSE_LINKS, *(known.links if known.per_level else ())))
+    notation = _LATEX if latex else _UNICODE
     parent, links = known.parent, {parameter.name: parameter.link or "log" for parameter in known.own_parameters}
     lines = [_response_line(formula, known, notation)]
     if known.is_ordinal:
         lines.append(_threshold_line(formula, known, link, notation))
         formula, parent, link = replace(formula, intercept=False), "eta", "identity"
+    if known.per_level is not None:
+        link, links = known.level_link, dict.fromkeys(dict(formula.parameters), known.level_link)
+        lines += [_softmax_line(notation)] if known.per_level.reference else []
+        parent = "eta" if known.per_level.reference else parent
     sides = (
         (parent, link, formula),
         *((name, links.get(name, "log"), part) for name, part in formula.parameters),
     )
     for index, (name, scale, side) in enumerate(sides):
-        lines += _side_equations(name, scale, side, _LETTERS[min(index, len(_LETTERS) - 1)], notation)
+        symbol = notation.symbol(name)
+        if known.per_level is not None and not index:
+            symbol = _OF_A_LEVEL[name][latex]
+        lines += _side_equations(symbol, scale, side, _LETTERS[min(index, len(_LETTERS) - 1)], notation)
     if not latex:
         return "\n".join(" ".join(line) for line in lines)
     aligned = " \\\\\n".join(f"{left} &{relation} {right}" for left, relation, right in lines)
@@ -286,7 +303,7 @@ type _Line = tuple[str, str, str]  # left, relation, right
 def _response_line(formula: Formula, family: FamilySpecification, notation: _Notation) -> _Line:
     """Write the response's distribution."""
     distribution, names = family.spelling.distribution, family.spelling.arguments
-    varying = {"mu", "p", "n", *(name for name, _ in formula.parameters)}
+    varying = {"mu", "p", "n", "a", *(name for name, _ in formula.parameters)}
     symbols = [notation.symbol(_SYMBOLS.get(name, name)) for name in names]
     arguments = [
         symbol + (notation.at_row if name in varying else "") for symbol, name in zip(symbols, names, strict=True)
@@ -294,7 +311,7 @@ def _response_line(formula: Formula, family: FamilySpecification, notation: _Not
     response = formula.response
     if isinstance(response, Call) and response.function == "cbind":
         arguments = [_row(trials_of(response), notation), *arguments[1:]] if names[0] == "n" else arguments
-        response = response.arguments[0].value
+        response = response if family.per_level else response.arguments[0].value
     note = ""
     if isinstance(response, Call) and response.function in LIMITED:
         note = _limits_note(response, notation)
@@ -321,6 +338,15 @@ def _bound(value: Expression, notation: _Notation) -> str:
     return _row(value, notation) if columns_of(value) else text_of(value)
 
 
+def _softmax_line(notation: _Notation) -> _Line:
+    """Write how the linear predictors of the levels make probabilities."""
+    dots = r"\dots" if notation is _LATEX else "…"
+    second, last = ("^{(2)}", "^{(K)}") if notation is _LATEX else ("⁽²⁾", "⁽ᴷ⁾")
+    eta = notation.symbol("eta")
+    parts = ", ".join(("0", f"{eta}{second}{notation.at_row}", dots, f"{eta}{last}{notation.at_row}"))
+    return notation.symbol("p") + notation.at_row, "=", f"{notation.upright('softmax')}({parts})"
+
+
 def _threshold_line(formula: Formula, family: FamilySpecification, link: str, notation: _Notation) -> _Line:
     """Write what the thresholds of ordered levels are compared with."""
     response = formula.response
@@ -335,7 +361,7 @@ def _threshold_line(formula: Formula, family: FamilySpecification, link: str, no
 
 
 def _side_equations(
-    name: str, link: str, formula: Formula, letters: tuple[str, str, str], notation: _Notation
+    symbol: str, link: str, formula: Formula, letters: tuple[str, str, str], notation: _Notation
 ) -> Iterator[_Line]:
     """Write a linear predictor and the distributions of its group effects."""
     coefficient, effect, spread = (notation.symbol(letter) for letter in letters)
@@ -353,7 +379,7 @@ def _side_equations(
         summands += [_summand(notation.of_group(effect, start + k, group), c, notation) for k, c in enumerate(effects)]
         distributions += _group_equations(block, range(start, start + len(effects)), effect, spread, notation)
     summands += [_row(offset, notation) for offset in formula.offsets]
-    yield _linked(notation.symbol(name) + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
+    yield _linked(symbol + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
     yield from distributions
 
 

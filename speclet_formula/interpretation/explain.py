@@ -15,7 +15,7 @@ from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
-from speclet_formula.families import DEFAULT_FAMILY, Family, is_ordinal, resolve_family
+from speclet_formula.families import DEFAULT_FAMILY, Family, is_ordinal, is_unordered, resolve_family
 from speclet_formula.formula.contrasts import with_contrasts
 from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
@@ -105,7 +105,8 @@ def explain(
         parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
         parsed = with_contrasts(parsed, contrasts)
         check_parameters(parsed, chosen)
-        words, described, cost, levels = explain_formula(parsed, ordinal=is_ordinal(chosen)), "", "", None
+        words = explain_formula(parsed, ordinal=is_ordinal(chosen), per_level=is_unordered(chosen))
+        described, cost, levels = "", "", None
     else:
         # Here, since it brings the engines along: a formula alone is explained at once.
         from speclet_formula.inference.costs import costs
@@ -262,7 +263,10 @@ def _levels(model: Model) -> Levels:
 def words_of(model: Model) -> str:
     """Explain a formula with what the data say: numbers or levels. The model's description says how groups lie."""
     terms = {text_of(term): words for term in model.formula.terms for words in _term_words(text_of(term), model)}
-    return explain_formula(model.formula, terms=terms, relations=(), ordinal=is_ordinal(model.family))
+    family = model.family
+    return explain_formula(
+        model.formula, terms=terms, relations=(), ordinal=is_ordinal(family), per_level=is_unordered(family)
+    )
 
 
 def _term_words(text: str, model: Model) -> Iterator[str]:

@@ -194,9 +194,15 @@ def matrix_of(grid: Grid, frame: pd.DataFrame) -> tuple[Array, Array]:
 
 def predictor_of(design: Design, parameter: str | None) -> Predictor:
     """Return the linear predictor of the mean, or of a parameter."""
-    if parameter is None:
+    if parameter is None and not design.is_per_level:
         return design.mean
-    varying = design.varying
+    varying = {predictor.name: predictor for predictor in design.predictors if predictor.name}
+    if parameter is None:
+        raise EstimateError(
+            f"each level of '{design.response_name}' has a linear predictor of its own, and none is named.",
+            f"Linear predictors: {listed(varying)}.",
+            f"Write parameter='{next(iter(varying))}'; avg_predictions(fit) has the probability of each level.",
+        )
     if parameter in varying:
         return varying[parameter]
     raise EstimateError(

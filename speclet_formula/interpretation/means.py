@@ -148,7 +148,8 @@ def marginal_means(
         lognormal family models is the mean of the logarithm, and its exponential is given. For a model of two parts
         (zeros and counts) it is the mean of the distribution proper.
     parameter : str, optional
-        A parameter that has a formula of its own, "sigma"; by default the mean.
+        A parameter that has a formula of its own, "sigma"; by default the mean. Of unordered levels one of theirs,
+        "muB", on the link's scale alone.
     df : {"kenward-roger", "satterthwaite", "asymptotic"}, optional
         Degrees of freedom of a fit by REML or ML, for intervals and for the tests of contrasts. By default, as in
         emmeans, those of Kenward and Roger after REML, which adjust the standard errors too, and Satterthwaite's after

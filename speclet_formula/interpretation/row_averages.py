@@ -13,7 +13,7 @@ import pandas as pd
 
 from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError, listed, nearest
-from speclet_formula.families import expected_response, inverse_link, is_ordinal, specification_of
+from speclet_formula.families import expected_response, has_levels, inverse_link, specification_of
 from speclet_formula.families.links import FORWARD_LINKS
 from speclet_formula.formula.terms import columns_of, text_of
 from speclet_formula.interpretation.combinations import Function, Values, derivative, known_values
@@ -24,7 +24,7 @@ from speclet_formula.prediction.linear_predictors import (
     ModelDraws,
     at_rows,
     gather,
-    predictor_of,
+    predictors_at,
     refuse_new_levels,
     row_blocks,
 )
@@ -69,14 +69,18 @@ class RowTable:
 
     @property
     def levels(self) -> tuple[str, ...]:
-        """The levels whose probabilities are predicted; none of a response with a mean."""
-        ordinal = is_ordinal(self.fit.model.family) and self.scale == "response"
-        return tuple(map(str, self.fit.model.design.levels)) if ordinal else ()
+        """The levels whose probabilities or linear predictors are predicted; none of a response with a mean."""
+        design = self.fit.model.design
+        if self.scale == "response" and has_levels(self.fit.model.family):
+            return tuple(map(str, design.levels))
+        if design.is_per_level:  # the reference has no linear predictor
+            return tuple(map(str, design.levels[len(design.levels) - len(design.predictors) :]))
+        return ()
 
 
 @dataclass(frozen=True, eq=False)
 class Averages:
-    """Averages of predictions, cell by cell, and of an ordinal response level by level within each.
+    """Averages of predictions, cell by cell, and where there are levels level by level within each.
 
     Attributes
     ----------
@@ -169,7 +173,7 @@ def row_table(fit: Fitted, newdata: Any, re_form: GroupEffects, scale: Scale, by
         As `predict`.
     """
     model: Any = fit.model
-    if points_of(fit) is not None and is_ordinal(model.family) and scale == "response":
+    if points_of(fit) is not None and has_levels(model.family) and scale == "response":
         raise EstimateError(
             "probabilities of levels have no standard errors in a fit by Laplace's approximation.",
             "Of such a fit the location of the latent response is averaged, type='link'.",
@@ -222,7 +226,7 @@ def averages(rows: RowTable, changed: Mapping[str, Any], codes: np.ndarray, n_ce
     Returns
     -------
     Averages
-        Cell by cell; within each, level by level of an ordinal response.
+        Cell by cell; within each, level by level of a response of levels.
 
     Raises
     ------
@@ -286,7 +290,8 @@ def row_values(rows: RowTable, of: Callable[[RowTable, np.ndarray, int], Average
 def _predicted(rows: RowTable, drawn: ModelDraws, design: Design, block: slice) -> Array:
     """Return the predictions of some rows, (draws, rows, levels or 1)."""
     if rows.scale == "link":
-        return predictor_of(drawn.predictors[0], design.mean, block)[:, :, None]
+        etas = predictors_at(drawn, design, block)
+        return np.stack(etas if design.is_per_level else etas[:1], axis=-1)
     family = rows.fit.model.family
     mean, parameters = at_rows(drawn, design, family, block)
     expected = _taken_back(rows.fit, expected_response(family, mean, parameters))
@@ -329,7 +334,8 @@ def predicted_response(rows: RowTable) -> str:
     """Name what is predicted: of a computed response what it was computed from."""
     name = rows.fit.model.design.response_name
     back = back_of(rows.fit) if rows.scale == "response" else None
-    return back.response if back else f"the probability of {name}" if rows.levels else name
+    are_probabilities = rows.levels and rows.scale == "response"
+    return back.response if back else f"the probability of {name}" if are_probabilities else name
 
 
 def scale_words(rows: RowTable) -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from speclet_formula.errors import EstimateError, listed, nearest
-from speclet_formula.families import inverse_link, inverse_parameter_link, is_ordinal, specification_of
+from speclet_formula.families import inverse_link, inverse_parameter_link, is_ordinal, is_unordered, specification_of
 from speclet_formula.formula.terms import (
     LIMITED,
     Argument,
@@ -94,6 +94,12 @@ def response_function(fit: Fitted, grid: Grid, scale: Scale) -> Function | None:
     """
     if scale == "link":
         return None
+    if is_unordered(fit.model.family):
+        raise EstimateError(
+            f"one linear predictor alone does not say how likely a level of '{fit.model.design.response_name}' is.",
+            "Of unordered levels each linear predictor has means, type='link'.",
+            "Write type='link'; sf.avg_predictions(fit) has each level's probability.",
+        )
     if grid.parameter is not None:
         parameter = grid.parameter
         return lambda eta: np.asarray(inverse_parameter_link(fit.model.family, parameter, eta))

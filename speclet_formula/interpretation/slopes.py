@@ -59,7 +59,8 @@ def slopes(
     type : {"link", "response"}
         "response": the slope of the mean response, averaged over the grid, as `emtrends(regrid = "response")`.
     parameter : str, optional
-        A parameter that has a formula of its own, "sigma"; by default the mean.
+        A parameter that has a formula of its own, "sigma"; by default the mean. Of unordered levels one of theirs,
+        "muB", on the link's scale alone.
     df : {"kenward-roger", "satterthwaite", "asymptotic"}, optional
         Degrees of freedom of a fit by REML or ML, as for `marginal_means`.
     ci_prob, ci_kind : optional

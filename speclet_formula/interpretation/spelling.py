@@ -257,6 +257,9 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
     """Write R code for brms."""
     yield "library(brms)"
     spelled = family.spelling
+    if not spelled.brms:
+        yield f"# brms has no family like {family.name}"
+        return
     if link in spelled.brms_lacks:
         yield f"# brms has no link {link} for this family"
     yield from (spelled.brms_note,) if spelled.brms_note else ()
@@ -327,6 +330,10 @@ def _bambi(
     if "np." in text:
         yield "import numpy as np"
     yield from lacking_in_bambi(formula, levels)
+    if family.per_level is not None:
+        own = (f"{name} ~ {r_side(part)}" for name, part in formula.parameters)
+        yield from (f"# Bambi has one formula for all levels of the response: {text}" for text in own)
+        text = bambi_text(replace(formula, parameters=()))
     binary = family.support == "binary"
     if binary and isinstance(formula.response, Name) and formula.response.name not in (levels or {}):
         name = text_of(formula.response)

@@ -225,7 +225,7 @@ def separation(design: Design, support: Support) -> Iterator[Finding]:
     Parameters
     ----------
     design : Design
-    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+    support : {"real", "binary", "count", "proportion", "ordinal", "levels", "other"}
         What the response's family takes; only in 0 and 1, counts and successes out of trials is anything looked for.
 
     Yields

@@ -17,7 +17,7 @@ from speclet_formula.design.numbers import numeric_text
 from speclet_formula.formula.terms import Name, text_of
 
 # What a response's family takes; "other": positive numbers, shares, angles.
-Support = Literal["real", "binary", "count", "proportion", "ordinal", "other"]
+Support = Literal["real", "binary", "count", "proportion", "ordinal", "levels", "other"]
 
 _NAMED = 5  # levels or columns that a sentence names
 
@@ -68,7 +68,8 @@ def inspect_response(design: Design) -> Iterator[Finding]:
     if still and (trials is None or (trials == trials[0]).all()):
         yield Finding(
             "constant_response",
-            f"'{design.response_name}' is {design.response[0]:g} in every row.",
+            f"'{design.response_name}' is {', '.join(f'{value:g}' for value in np.atleast_1d(design.response[0]))} in "
+            "every row.",
             "There is no variation to explain, and the posterior of every SD piles up at zero.",
             "Check that the column is the one that was meant.",
         )
@@ -220,7 +221,7 @@ def extreme_response(design: Design, support: Support) -> Iterator[Finding]:
     Parameters
     ----------
     design : Design
-    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+    support : {"real", "binary", "count", "proportion", "ordinal", "levels", "other"}
         What the response's family takes; other responses have their own unit.
     """
     mean = column_means(design, design.response)

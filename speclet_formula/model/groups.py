@@ -28,7 +28,7 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
     block : GroupBlock
     design : Design
         The design that the block is part of.
-    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+    support : {"real", "binary", "count", "proportion", "ordinal", "levels", "other"}
         What the response's family takes.
     """
     n, q, k = row_count(design), len(block.levels), len(block.columns)
@@ -65,7 +65,7 @@ def _as_many_effects_as_rows(block: GroupBlock, design: Design, support: Support
     n, q, k = row_count(design), len(block.levels), len(block.columns)
     weights = design.weights if design.merged is None or design.weights is None else design.weights / design.merged.rows
     unequal = weights is not None and np.ptp(weights) > 0
-    if unequal or support in ("count", "proportion"):
+    if unequal or support in ("count", "proportion", "levels"):
         return
     counted = f"as many levels as rows ({n:,})" if k == 1 else f"{q * k:,} effects ({q:,} levels x {k}) for {n:,} rows"
     yield Finding(

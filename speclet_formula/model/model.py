@@ -32,8 +32,11 @@ from speclet_formula.errors import DataError, FormulaError, nearest
 from speclet_formula.families import (
     Family,
     check_response,
+    family_of_levels,
     is_linear,
+    is_of_levels,
     is_ordinal,
+    is_unordered,
     parameter_link,
     resolve_family,
     specification_of,
@@ -95,7 +98,8 @@ class Model(ModelParts):
         The model in lme4's grammar, ``"log_fc ~ control + (1 | gene)"``. Further formulas are for the family's other
         parameters, each on its own link: ``["log_fc ~ control + (1 | gene)", "sigma ~ control"]`` lets the logarithm of
         sigma differ between the controls. The response can be ``cbind(successes, failures)``, ``censored(y, status)``
-        or ``truncated(y, lb, ub)``.
+        or ``truncated(y, lb, ub)``. Levels without an order have a linear predictor each, but the first, with the terms
+        of the first formula unless another is theirs, ``["way ~ x", "mucar ~ 1"]``; ``cbind(a, b, c)`` counts them.
     data : table
         A pandas, polars or pyarrow table, or a dictionary of arrays, one row per observation; or a `scan` of a file,
         of which only the columns that are used are read, piece by piece.
@@ -181,6 +185,7 @@ class Model(ModelParts):
         ordered = in_row_order(weights, labels, "weights")
         weights = ordered.to_numpy() if isinstance(ordered, pd.Series) else ordered
         design = _design_of(parsed, table, text, chosen, weights=weights, missing=missing, functions=functions)
+        chosen = family_of_levels(chosen, design)
         super().__init__(
             formula=design.formula,
             data=table,
@@ -229,7 +234,7 @@ def describe_model(model: Model) -> str:
     lines = [
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
-        *([f"Levels: {' < '.join(design.levels)}"] if design.levels else []),
+        *([f"Levels: {(' < ' if is_ordinal(model.family) else ', ').join(design.levels)}"] if design.levels else []),
         *(_describe_group(block, design) for block in design.blocks),
         *(relation.words for relation in relate_groups(design)),
         "",
@@ -337,9 +342,12 @@ def _design_of(
         binary=specification.support == "binary" or (single and weights is None),
         ordinal=is_ordinal(family),
         proportion=specification.weights == "trials" and (single or weights is not None),
+        per_level=specification.per_level,
         text=text,
         reserved=(family.parent, *family.parameters),
     )
+    if is_unordered(family):
+        check_parameters(formula, family_of_levels(family, design))
     _check_names(design)
     check_response(family, design.response, design.response_name, design.trials)
     check_limits(family, design)
@@ -353,7 +361,10 @@ def _findings(design: Design, family: Family, table: pd.DataFrame, ordered: Sequ
 
 def check_parameters(formula: Formula, family: Family) -> None:
     """Refuse a formula of what the family does not have, or of what cannot vary."""
+    if is_unordered(family) and not is_of_levels(family):
+        return  # its parameters are known when the levels are
     known = [name for name in family.parameters if parameter_link(family, name)]
+    known = [family.parent, *known] if is_unordered(family) else known
     for name, part in formula.parameters:
         if name not in known:
             raise _unknown_parameter(name, known, family)
@@ -369,7 +380,7 @@ def _unknown_parameter(name: str, known: list[str], family: Family) -> FormulaEr
     """Word the error of a formula for what is no parameter of the family."""
     allowed = f"Parameters of the {family.name} family that can have a formula: {', '.join(known) or 'none'}."
     problem = f"'{name}' is not a parameter of the {family.name} family."
-    if name == family.parent:
+    if name == family.parent and not is_unordered(family):
         problem = f"'{name} ~ ...' is a second formula for the mean."
         remedy = f"The first formula is that of '{name}': write its terms there."
     elif near := nearest(name, known):
@@ -421,7 +432,7 @@ def inspect_design(
     ----------
     design : Design
         As `build_design` makes it.
-    support : {"real", "binary", "count", "proportion", "ordinal", "other"}
+    support : {"real", "binary", "count", "proportion", "ordinal", "levels", "other"}
         What the response's family takes: real numbers, 0 and 1, counts, successes out of trials, ordered levels, or
         other numbers.
     unordered : sequence of str
@@ -465,6 +476,8 @@ FEWEST_ROWS = 3  # of a level whose spread is to be known: with two its interval
 def inspect_parameters(design: Design) -> Iterator[Finding]:
     """Look at the formulas of sigma and of other parameters."""
     for name, predictor in design.varying.items():
+        if predictor.formula is design.formula:  # of unordered levels: what was said of the first holds for all
+            continue
         yield from collinear_columns(design, predictor)
         yield from extreme_scales(design, predictor)
         yield from _few_rows(name, predictor)

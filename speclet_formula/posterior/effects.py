@@ -110,7 +110,7 @@ def summarise_fixed(
     fit: Fitted,
     interval: Interval,
     most: int | None = None,
-    predictor: Predictor | None = None,
+    predictors: tuple[Predictor, ...] | None = None,
     df: Freedom | None = None,
 ) -> pd.DataFrame:
     """Summarise the fixed effects, or the first few: a pooled model has thousands, a print-out shows twenty.
@@ -121,8 +121,8 @@ def summarise_fixed(
     interval : Interval
     most : int, optional
         Number of rows at which to stop.
-    predictor : Predictor, optional
-        One linear predictor; all of them by default.
+    predictors : tuple of Predictor, optional
+        Some linear predictors; all of them by default.
     df : str, optional
         As for `fixef`.
 
@@ -142,7 +142,7 @@ def summarise_fixed(
     if points is not None:
         return _point_fixef(fit, points, interval, most, df)
     rows: list[pd.DataFrame] = []
-    draws, parts = draws_of(fit), fit.model.design.predictors if predictor is None else (predictor,)
+    draws, parts = draws_of(fit), fit.model.design.predictors if predictors is None else predictors
     for labels, values in (labelled for part in parts for labelled in _labelled(draws, fit.model.design, part)):
         left = None if most is None else most - sum(map(len, rows))
         if left == 0:

@@ -161,9 +161,9 @@ def lay_out(fit: Summarised) -> Summary:
         remedy=fit.diagnostics.remedy,
         heading=_heading(fit),
         facts=tuple(_facts(fit)),
-        group_effects=_group_table(fit, fit.model.design.mean, interval, ""),
+        group_effects=_group_table(fit, _shown_first(fit), interval, ""),
         counts=counted(fit),
-        fixed_effects=_fixed_table(fit, fit.model.design.mean, interval, ""),
+        fixed_effects=_fixed_table(fit, _shown_first(fit), interval, ""),
         parameters=tuple(_parameter_tables(fit, interval)),
         foot=f"Estimates are posterior {interval.point}s, Std.Error is the posterior standard deviation; "
         f"low and high bound the {interval}.{_about_scale(fit)}",
@@ -197,16 +197,25 @@ def _about_scale(fit: Summarised) -> str:
 
 def _parameter_tables(fit: Summarised, interval: Interval) -> Iterator[Table]:
     """Lay out the formulas of the family's parameters, each with its link."""
-    for name, predictor in fit.model.design.varying.items():
+    design = fit.model.design
+    for name, predictor in ({} if design.is_per_level else design.varying).items():
         caption = f"{name} ({parameter_link(fit.model.family, name)} link)"
-        tables = (_group_table(fit, predictor, interval, caption), _fixed_table(fit, predictor, interval, caption))
+        own = (predictor,)
+        tables = (_group_table(fit, own, interval, caption), _fixed_table(fit, own, interval, caption))
         yield from (table for table in tables if table.rows)
 
 
-def _group_table(fit: Summarised, predictor: Predictor, interval: Interval, of: str) -> Table:
-    """Lay out the standard deviations of one linear predictor."""
+def _shown_first(fit: Summarised) -> tuple[Predictor, ...]:
+    """Return the linear predictors whose tables come first: the mean's, or those of all unordered levels."""
+    design = fit.model.design
+    return design.predictors if design.is_per_level else (design.mean,)
+
+
+def _group_table(fit: Summarised, predictors: tuple[Predictor, ...], interval: Interval, of: str) -> Table:
+    """Lay out the standard deviations of some linear predictors."""
     shown = _with_ends({"Std.Dev.": "sdcor"}, interval)
-    return _captioned(group_table(summarise_predictor(fit, predictor, interval), shown), of)
+    frame = pd.concat([summarise_predictor(fit, predictor, interval) for predictor in predictors], ignore_index=True)
+    return _captioned(group_table(frame, shown), of)
 
 
 def _captioned(table: Table, of: str) -> Table:
@@ -226,11 +235,12 @@ def kind_of_model(fit: Fitted) -> str:
     Returns
     -------
     str
-        "Linear mixed model", "Generalized linear model", ...
+        "Linear mixed model", "Generalized linear model", "Categorical mixed model", ...
     """
-    family = fit.model.family
+    family, design = fit.model.family, fit.model.design
+    if design.is_per_level:
+        return f"{family.name.capitalize().replace('_', '-')}{' mixed' if design.blocks else ''} model"
     kind = "Linear" if is_linear(family) else "Ordinal" if is_ordinal(family) else "Generalized linear"
-    design = fit.model.design
     mixed = " mixed" if design.blocks else ""
     distributional = f" with a formula for {' and '.join(design.varying)}"
     return f"{kind}{mixed} model{distributional if design.varying else ''}"
@@ -310,10 +320,11 @@ def _correlations(block: list[tuple[str, str]], known: dict[tuple[str, str, str]
     return [right if place < MOST_CORRELATED else [] for place, right in enumerate(shown)]
 
 
-def _fixed_table(fit: Summarised, predictor: Predictor, interval: Interval, of: str) -> Table:
-    """Lay out the first fixed effects of one linear predictor."""
-    frame = summarise_fixed(fit, interval, most=MOST_FIXED, predictor=predictor)
-    total = predictor.X.shape[1] + (0 if predictor.name else len(fit.model.design.thresholds))
+def _fixed_table(fit: Summarised, predictors: tuple[Predictor, ...], interval: Interval, of: str) -> Table:
+    """Lay out the first fixed effects of some linear predictors."""
+    frame = summarise_fixed(fit, interval, most=MOST_FIXED, predictors=predictors)
+    total = sum(predictor.X.shape[1] for predictor in predictors)
+    total += 0 if predictors[0].name else len(fit.model.design.thresholds)
     return _captioned(fixed_table(frame, total, _with_ends(_ESTIMATES, interval), _mixing_cells(frame)), of)
 
 

@@ -286,7 +286,8 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
 
 def _check_family(fit: Fitted) -> None:
     """Refuse families without a residual variance on the link's scale."""
-    family, varying = fit.model.family, list(fit.model.design.varying)
+    family, design = fit.model.family, fit.model.design
+    varying = [] if design.is_per_level else list(design.varying)
     if family.link not in specification_of(family).latent_variances or varying:
         what = f"{varying[0]} has a formula" if varying else f"the family is {family.name} with the {family.link} link"
         known = "; ".join(

@@ -21,7 +21,7 @@ from speclet_formula.posterior.estimates import Array
 from speclet_formula.prediction.linear_predictors import ModelDraws, at_rows, row_blocks
 from speclet_formula.prediction.predict import predict
 from speclet_formula.prediction.predictive import WITH_ZEROS
-from speclet_formula.prediction.residuals import refuse_limited
+from speclet_formula.prediction.residuals import refuse_without_residuals
 from speclet_formula.prediction.responses import draw_rows, response_parameters
 
 if TYPE_CHECKING:
@@ -133,7 +133,7 @@ def check_residuals(
     """
     design = fit.model.design
     require_rows(design, "check_residuals()")
-    refuse_limited(design)
+    refuse_without_residuals(design)
     if nsim != int(nsim) or nsim < FEWEST:
         raise DataError(
             f"nsim={nsim!r} is no number of simulated responses.",

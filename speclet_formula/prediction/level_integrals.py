@@ -26,7 +26,7 @@ class IntegratedLevels(NamedTuple):
 
     starts: Array  # (U + 1,)
     wanted: Array  # (E,) whether a row is to be left out
-    response: Array  # (E,)
+    response: Array  # (E,); of counts of C levels (E C,), row by row
     trials: Array  # (E,)
     weights: Array  # (E,)
     moving: int  # the linear predictor that v is part of
@@ -50,7 +50,8 @@ class Room(NamedTuple):
 
     eta: Array  # (K E,)
     slopes: Array  # (4 or 1 + 2 K times E,)
-    rows: Array  # (3, E) response, trials and weights of the rows at hand
+    response: Array  # (E,) or (E C,) of the rows at hand
+    rows: Array  # (2, E) their trials and weights
     at_hand: Array  # (U,) levels that are looked at, where their rows begin
     height: Array  # (E,) each row's logs at a node
     curve: Array  # (E,)
@@ -67,12 +68,12 @@ class Room(NamedTuple):
 
 def room_for(units: IntegratedLevels, count: int) -> Room:
     """Return room for one draw of K linear predictors."""
-    size, levels = len(units.response), len(units.starts) - 1
-    rows, each = np.empty((3, size)), np.empty((3, size))
+    size, levels = len(units.trials), len(units.starts) - 1
+    rows, each = np.empty((2, size)), np.empty((3, size))
     by_level = np.empty((4, levels))
     return Room(
-        np.empty(count * size), np.empty(max(4, 1 + 2 * count) * size), rows, np.empty(levels, dtype=np.int64),
-        each[0], each[1], each[2], by_level[0], by_level[1], by_level[2], by_level[3],
+        np.empty(count * size), np.empty(max(4, 1 + 2 * count) * size), np.empty(len(units.response)), rows,
+        np.empty(levels, dtype=np.int64), each[0], each[1], each[2], by_level[0], by_level[1], by_level[2], by_level[3],
         np.empty(levels, dtype=np.bool_), np.empty(size + levels), np.empty(size + levels),
         np.empty(levels, dtype=np.int64),
     )  # fmt: skip
@@ -89,6 +90,7 @@ def evaluate_rows(kernel: Any, units: IntegratedLevels, drawn: LevelDraws, draw:
     moved = room.eta[: count * size].reshape((count, size))
     width = len(room.slopes) // len(room.height)
     slopes = room.slopes[: width * size].reshape((width, size))
+    each = len(units.response) // len(units.trials)
     place = 0
     for unit in range(len(at)):
         if room.busy[unit] or units.whole:
@@ -97,11 +99,11 @@ def evaluate_rows(kernel: Any, units: IntegratedLevels, drawn: LevelDraws, draw:
                 for k in range(count):
                     moved[k, place] = eta[k, row]
                 moved[moving, place] += ratio[row] * apart
-                room.rows[0, place] = units.response[row]
-                room.rows[1, place] = units.trials[row]
-                room.rows[2, place] = units.weights[row]
+                room.response[place * each : (place + 1) * each] = units.response[row * each : (row + 1) * each]
+                room.rows[0, place] = units.trials[row]
+                room.rows[1, place] = units.weights[row]
                 place += 1
-    kernel(moved, room.rows[0, :size], room.rows[1, :size], room.rows[2, :size], drawn.owns[draw], slopes)
+    kernel(moved, room.response[: each * size], room.rows[0, :size], room.rows[1, :size], drawn.owns[draw], slopes)
     place = 0
     for unit in range(len(at)):
         if room.busy[unit] or units.whole:

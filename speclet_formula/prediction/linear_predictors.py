@@ -148,7 +148,7 @@ def named_predictor(design: Design, parameter: str | None) -> Predictor:
     """Return the linear predictor of the mean, or of a parameter."""
     if parameter is None:
         return design.mean
-    varying = design.varying
+    varying = {predictor.name: predictor for predictor in design.predictors if predictor.name}
     if parameter not in varying:
         raise DataError(
             f"'{parameter}' has no formula in this model.",

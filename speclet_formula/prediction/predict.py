@@ -13,7 +13,7 @@ import pandas as pd
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError
-from speclet_formula.families import expected_response, inverse_link, inverse_parameter_link, is_ordinal
+from speclet_formula.families import expected_response, has_levels, inverse_link, inverse_parameter_link
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,
@@ -38,6 +38,7 @@ from speclet_formula.prediction.linear_predictors import (
     gather_predictor,
     named_predictor,
     predictor_of,
+    predictors_at,
     refuse_new_levels,
     row_blocks,
 )
@@ -94,8 +95,9 @@ def predict(
         One row per row of `newdata`, under its index (the rows of the fitted table, named "row", without it). A row in
         which a column that is needed is missing has missing numbers, and `.attrs["missing"]` counts these rows:
 
-        * `level`: only of an ordinal response on the response's scale, which has one row per row and level;
-        * `estimate`: the posterior mean (or rcParams["stats.point_estimate"]) of the row's mean, of an ordinal response
+        * `level`: only of an ordinal response on the response's scale, and of unordered levels, which have one row per
+          row and level (on the link's scale not for the reference);
+        * `estimate`: the posterior mean (or rcParams["stats.point_estimate"]) of the row's mean, where there are levels
           of the level's probability; of a proportion the probability of a success;
         * `std_error`, `conf_low`, `conf_high`: only with an interval; standard deviation and ends for the row's mean
           or for a new response (of a proportion: its share of successes). `.attrs["interval"]` names it.
@@ -163,7 +165,7 @@ def fitted(
         One row per observation, the index its row in the given table, on the scale of the response: E[y], with the
         zeros that a zero-inflated family or a hurdle adds (`psi * mu` and so on), and before a response was censored or
         truncated; or on the parameter's. For a proportion it is the probability of a success, for the family "t" its
-        centre. An ordinal response has no mean: there is one row per observation and level, with the level's
+        centre. A response of levels has no mean: there is one row per observation and level, with the level's
         probability, and a column `level` that names it.
 
         * `estimate`: the posterior mean of the observation's mean;
@@ -195,7 +197,7 @@ def fitted(
     rows = _expectations(fit, levels) if parameter is None else _parameter_values(fit, parameter)
     frame = stack([summarise(part.reshape(len(part), -1), interval) for part in rows], ESTIMATES, interval)
     frame.index = pd.Index(np.repeat(design.rows, levels), name="row")
-    if is_ordinal(family) and parameter is None:
+    if has_levels(family) and parameter is None:
         frame.insert(0, "level", np.tile(np.asarray(design.levels, dtype=object), len(design.rows)))
     return frame
 
@@ -234,8 +236,8 @@ def _check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
 
 def _check_ordinal(family: Any, scale: str, interval: str | None) -> None:
     """Refuse intervals for new responses where there are none."""
-    if interval == "prediction" and (scale == "link" or is_ordinal(family)):
-        what = "of the linear predictor" if scale == "link" else "of an ordinal response"
+    if interval == "prediction" and (scale == "link" or has_levels(family)):
+        what = "of the linear predictor" if scale == "link" else "of a response of levels"
         raise EstimateError(
             f"there is no interval for new values {what}.",
             "A new response is a number on the response's scale; levels have probabilities.",
@@ -280,7 +282,8 @@ def _values(
 ) -> tuple[Array, Array | None]:
     """Return the means of some rows draw by draw, flat over levels, and new responses if they are to be drawn."""
     if scale == "link":
-        return predictor_of(drawn.predictors[0], design.mean, rows), None
+        etas = np.stack(predictors_at(drawn, design, rows)[: None if design.is_per_level else 1], axis=-1)
+        return etas.reshape(len(etas), -1), None
     mean, parameters = at_rows(drawn, design, family, rows)
     expected = expected_response(family, mean, parameters)
     flat = expected.reshape(len(expected), -1)
@@ -333,8 +336,9 @@ def _labelled(frame: pd.DataFrame, fitted: Design, new: NewRows | None) -> pd.Da
         attributes = {**frame.attrs, "missing": int((~new.keep).sum())}
         frame = frame.set_axis(places).reindex(range(each * len(new.keep)))
         frame.attrs.update(attributes)
-    if each > 1:
-        frame.insert(0, "level", np.tile(np.asarray(fitted.levels, dtype=object), len(index)))
+    if each > 1 or fitted.is_per_level:
+        levels = fitted.levels[len(fitted.levels) - each :]  # the reference has no linear predictor
+        frame.insert(0, "level", np.tile(np.asarray(levels, dtype=object), len(index)))
         index = index.repeat(each)
     frame.index = index
     return frame
@@ -348,7 +352,7 @@ def _fitted_point(model: FittedModel, points: PointEstimates) -> pd.DataFrame:
 
 
 def _expectations(fit: Fitted, levels: int) -> Iterator[Array]:
-    """Go through the expectations of blocks of rows, of each level for an ordinal response."""
+    """Go through the expectations of blocks of rows, of each level for a response of levels."""
     design, family = fit.model.design, fit.model.family
     drawn = gather(fit.model, draws_of(fit))
     for rows in row_blocks(len(design.response), levels * len(drawn.predictors[0].coefficients)):

@@ -3,8 +3,9 @@
 Drawing pictures of them is left to `reporting`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -53,18 +54,20 @@ class Predictive(Printed):
     response : str
         The response's name.
     discrete : bool
-        Whether it is a count, a binary response, successes or an ordered level, which stands for its place 0, 1, ...
+        Whether it is a count, a binary response, successes or a level, which stands for its place 0, 1, ...
     observed : ndarray, shape (n,)
+        Of counts of K levels (n, K).
     replicates : ndarray, shape (draws, n)
+        Of counts of K levels (draws, n, K).
         One drawn response of all rows for each draw; of a truncated response between its bounds, of a censored one as
         it is before it is censored.
     impossible : int
         Draws whose mean the family cannot have (a count with an infinite mean); they have no replicate.
     table : pandas.DataFrame
-        One row for each of mean, sd, smallest and largest value, of counts the share of zeros, and each statistic that
-        was asked for: `statistic`, `observed`, `lo`, `median` and `hi` (5 %, 50 % and 95 % of the replicates), `tail`
-        (share of replicates at or above the observed value, half of the ties counted: near 0 or 1 the model does not
-        make such data).
+        One row for each of mean, sd, smallest and largest value, of counts the share of zeros, of unordered levels for
+        the share of each instead, and each statistic that was asked for: `statistic`, `observed`, `lo`, `median` and
+        `hi` (5 %, 50 % and 95 % of the replicates), `tail` (share of replicates at or above the observed value, half of
+        the ties counted: near 0 or 1 the model does not make such data).
     statistics : mapping of str to callable
         By the names in the table, what is computed of a response (n,).
     """
@@ -77,6 +80,7 @@ class Predictive(Printed):
     impossible: int
     table: pd.DataFrame
     index: pd.Index | None = None  # the labels of the n rows in the table as it was given
+    levels: tuple[str, ...] = ()  # of a response whose levels have no order
     statistics: Mapping[str, Statistic] = field(default_factory=lambda: STATISTICS)
 
     def sheet(self) -> Sheet:
@@ -267,10 +271,12 @@ def _check(
             "A probability lies between 0 and 1, and the mean of a count is finite and not negative.",
             "Give the coefficients narrower priors, or choose another link.",
         )
+    levels = design.levels if design.is_per_level else ()
     with_zeros = specification_of(family).support in WITH_ZEROS and (
         (replicates == 0).any() or (design.response == 0).any()
     )
-    known = {**STATISTICS, **({ZEROS: _share_of_zeros} if with_zeros else {}), **(statistics or {})}
+    usual = {**STATISTICS, **({ZEROS: _share_of_zeros} if with_zeros else {})}
+    known = {**(of_levels(levels) if levels else usual), **(statistics or {})}
     return Predictive(
         kind=kind,
         response=design.response_name,
@@ -281,6 +287,7 @@ def _check(
         table=_statistics(design.response, replicates, known),
         index=model.index[design.rows],
         statistics=known,
+        levels=levels,
     )
 
 
@@ -295,7 +302,7 @@ def draw_replicates(model: Model, draws: Draws, rng: np.random.Generator) -> tup
     -------
     places : ndarray of int, shape (m,)
         The draws that have one: those whose mean the family can have.
-    replicates : ndarray of float, shape (m, n)
+    replicates : ndarray of float, shape (m, n), or (m, n, K) of counts of levels
     """
     return _replicates(model, gather(model, draws), rng)
 
@@ -311,7 +318,7 @@ def _replicates(model: Model, drawn: ModelDraws, rng: np.random.Generator) -> tu
             continue
         if np.isfinite(new).all():
             found[place] = new
-    replicates = np.array(list(found.values())).reshape(len(found), len(model.design.response))
+    replicates = np.array(list(found.values())).reshape(len(found), *model.design.response.shape)
     return np.array(list(found), dtype=np.int64), replicates
 
 
@@ -321,6 +328,17 @@ def _draw_once(model: Model, rng: np.random.Generator, mean: Array, parameters: 
     if design.limits is not None and design.limits.status is None:
         return draw_between(family, rng, mean, dict(parameters), design.limits, weights=design.weights)
     return draw_response(family, rng, mean, parameters, trials=design.trials, weights=design.weights)
+
+
+def of_levels(levels: Sequence[str]) -> dict[str, Statistic]:
+    """Return the statistics of a response whose levels have no order: the share of each, of rows or of counts."""
+    return {f"share of {level}": partial(_share_of_level, level=place) for place, level in enumerate(levels)}
+
+
+def _share_of_level(response: Array, *, level: int) -> float:
+    if response.ndim == 1:
+        return float((response == level).mean())
+    return float(response[:, level].sum() / max(response.sum(), 1))
 
 
 def _statistics(observed: Array, replicates: Array, statistics: Mapping[str, Statistic]) -> pd.DataFrame:

@@ -13,7 +13,13 @@ from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import EstimateError, nearest
-from speclet_formula.families import Family, expected_response, families_with, is_ordinal, specification_of
+from speclet_formula.families import (
+    Family,
+    expected_response,
+    families_with,
+    is_ordinal,
+    specification_of,
+)
 from speclet_formula.families.registry import weighted
 from speclet_formula.families.specification import Parameters
 from speclet_formula.posterior.draws import values_of
@@ -59,8 +65,8 @@ def residuals(
     Raises
     ------
     EstimateError
-        `type` does not exist; the response is ordinal, which has quantile residuals only; it is censored or
-        truncated; or its family has no deviance.
+        `type` does not exist; the response is ordinal, which has quantile residuals only; its levels have no order; it
+        is censored or truncated; or its family has no deviance.
 
     Notes
     -----
@@ -146,7 +152,7 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
             f"Types: {', '.join(TYPES)}.",
             f"Nearest: '{near}'." if near else "Leave type= out for observation minus mean.",
         )
-    refuse_limited(design)
+    refuse_without_residuals(design)
     if is_ordinal(family) and kind != "quantile":
         raise EstimateError(
             f"an ordinal response has no residuals of type='{kind}'.",
@@ -161,8 +167,14 @@ def _check_type(kind: str, design: Design, family: Family) -> None:
         )
 
 
-def refuse_limited(design: Design) -> None:
-    """Raise an EstimateError for a response that was not seen as it is."""
+def refuse_without_residuals(design: Design) -> None:
+    """Raise an EstimateError for a response that was not seen as it is, or whose levels have no order."""
+    if design.is_per_level:
+        raise EstimateError(
+            f"the levels of '{design.response_name}' have no order, so that a response has no residual.",
+            "Residuals are of numbers, and quantile residuals of numbers and ordered levels.",
+            "Compare the shares of the levels with posterior_predictive(fit) instead.",
+        )
     if design.limits is not None:
         raise EstimateError(
             f"'{design.response_name}' is censored or truncated, so that it has no residuals here.",

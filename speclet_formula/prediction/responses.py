@@ -17,7 +17,7 @@ from speclet_formula.design.merged import require_rows
 from speclet_formula.design.response import observed_response, truncation_of
 from speclet_formula.design.tables import as_pandas, clean_columns, select_columns
 from speclet_formula.errors import DataError, FormulaError
-from speclet_formula.families import FAMILIES, Family, draw_response, is_ordinal
+from speclet_formula.families import FAMILIES, Family, draw_response, has_levels, is_ordinal
 from speclet_formula.families.specification import Parameters
 from speclet_formula.formula.terms import LIMITED, Call, Expression, Name, columns_of, text_of
 from speclet_formula.model import Model
@@ -67,7 +67,8 @@ def simulate_responses(
         One row per row that was fitted, under its label in the table; one column per response, "sim_1", "sim_2", ...,
         each from another draw of the posterior (draws are used again where there are fewer), of a PointFit all at the
         estimates. On the scale of the response: of cbind() the successes, of a weighted proportion the share, of an
-        ordinal response its levels; a truncated response lies between its bounds, a censored one is not censored.
+        ordinal or categorical response its levels, of counts of levels a column for each, "sim_1[a]"; a truncated
+        response lies between its bounds, a censored one is not censored.
 
     Raises
     ------
@@ -92,10 +93,16 @@ def simulate_responses(
     require_rows(fit.model.design, "simulate()")
     rng = generator(random_seed)
     parameters = response_parameters(fit, nsim, use_u, rng)
-    drawn = [_as_given(fit.model, _one_response(fit, _draw_of(parameters, draw), rng)) for draw in range(nsim)]
-    names = [f"sim_{number}" for number in range(1, nsim + 1)]
+    drawn: dict[str, Any] = {}
+    for number in range(1, nsim + 1):
+        response = _as_given(fit.model, _one_response(fit, _draw_of(parameters, number - 1), rng))
+        if response.ndim == 1:
+            drawn[f"sim_{number}"] = response
+        else:
+            names = (f"sim_{number}[{level}]" for level in fit.model.design.levels)
+            drawn |= dict(zip(names, response.T, strict=True))
     labels = fit.model.index[fit.model.design.rows]
-    return pd.DataFrame(dict(zip(names, drawn, strict=True)), index=labels.rename(labels.name or "row"))
+    return pd.DataFrame(drawn, index=labels.rename(labels.name or "row"))
 
 
 def draw_design_response(fit: "PointFit", rng: np.random.Generator, *, use_u: bool = False) -> Array:
@@ -141,7 +148,7 @@ def draw_rows(
     Returns
     -------
     ndarray of float, shape (draws, r)
-        Successes for a proportion, the levels' places for an ordinal response.
+        Successes for a proportion, the levels' places for a response of levels; of counts of levels (draws, r, K).
 
     Raises
     ------
@@ -289,8 +296,8 @@ def _one_response(fit: "Fit | PointFit", drawn: ModelDraws, rng: np.random.Gener
 def _as_given(model: Model, response: Array) -> Array | pd.Categorical:
     """Return a response as the formula names it: shares of weighted proportions, the levels of an ordinal one."""
     design, family = model.design, model.family
-    if is_ordinal(family):
-        return pd.Categorical.from_codes(response.astype(np.int64), list(design.levels), ordered=True)
+    if has_levels(family) and response.ndim == 1:
+        return pd.Categorical.from_codes(response.astype(np.int64), list(design.levels), ordered=is_ordinal(family))
     by_share = FAMILIES[family.name].weights == "trials" and model.weights is not None
     if not by_share or design.trials is None:
         return response

@@ -3,7 +3,7 @@
 A fit keeps what its engine drew. All else follows from its model and these draws, whichever engine made them.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from speclet_formula.design.design import variable_name
 from speclet_formula.design.evaluation import is_labels
 from speclet_formula.design.merged import require_rows
 from speclet_formula.errors import DataError, EstimateError, nearest
-from speclet_formula.families import is_ordinal, specification_of
+from speclet_formula.families import has_levels, specification_of
 from speclet_formula.formula.terms import columns_of
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import POSTERIOR, STATISTICS, Draws, draws_in, draws_of, posterior_of
@@ -88,7 +88,7 @@ def to_arviz(
         A prior is flat: there are no draws from it.
     EstimateError
         It is a fit without draws, or one that kept no group effects, which most groups need; or `row_parameters` is
-        asked for of a response of ordered levels, which has no mean.
+        asked for of a response of levels, which has no mean.
 
     Examples
     --------
@@ -135,9 +135,16 @@ class _DrawnRows:
         return {name: self.posterior[name].to_numpy() for name in ("chain", "draw")}
 
     def of_rows(self, values: Array) -> xr.DataArray:
-        """Return values (draws, rows) as an array of chains, draws and rows."""
-        rows = {OBSERVATION_DIM: self.model.design.rows}
-        return xr.DataArray(self.draws.by_chain(values), self.coords | rows, ("chain", "draw", OBSERVATION_DIM))
+        """Return values (draws, rows) as an array of chains, draws and rows; counts have their levels besides."""
+        return _of_rows(self.model, self.draws.by_chain(values), self.coords)
+
+
+def _of_rows(model: Model, values: Array, coords: Mapping[str, Any]) -> xr.DataArray:
+    """Return values (chains, draws, rows) or, of counts of levels, (chains, draws, rows, levels) with their names."""
+    rows = {OBSERVATION_DIM: model.design.rows}
+    if values.ndim > 3:  # noqa: PLR2004
+        rows[f"{model.design.response_variable}_dim"] = np.array(model.design.levels, dtype=object)
+    return xr.DataArray(values, {**coords, **rows}, ("chain", "draw", *rows))
 
 
 def _wanted(groups: str | Sequence[str]) -> set[str]:
@@ -162,13 +169,15 @@ def _own_group(group: xr.Dataset, model: Model, thin: int) -> xr.Dataset:
 
 def _is_whole(model: Model) -> bool:
     """Tell whether the response is a whole number, for which ArviZ has other pictures."""
-    return specification_of(model.family).responses.findings in ("binary", "count", "proportion", "ordinal")
+    return specification_of(model.family).responses.findings in (
+        "binary", "count", "proportion", "ordinal", "levels"
+    )  # fmt: skip
 
 
 def _row_parameters(drawn: _DrawnRows) -> dict[str, xr.DataArray]:
     """Return the mean of each row, and the family's other parameters that have a formula."""
     design, family = drawn.model.design, drawn.model.family
-    if is_ordinal(family):
+    if has_levels(family):
         raise EstimateError(
             f"a response of the family '{family.name}' has no mean.",
             "It has a probability for each of its levels.",
@@ -205,8 +214,7 @@ def _of_priors(drawn: _DrawnRows, priors: xr.Dataset) -> dict[str, xr.Dataset]:
     """Return draws from the priors, of the variables that the posterior has, and the responses that they make."""
     model = drawn.model
     places, values = _responses(drawn, draws_in(priors))
-    coords = {"chain": [0], "draw": places, OBSERVATION_DIM: model.design.rows}
-    responses = xr.DataArray(values[np.newaxis], coords, ("chain", "draw", OBSERVATION_DIM))
+    responses = _of_rows(model, values[np.newaxis], {"chain": [0], "draw": places})
     known = priors[[name for name in priors.data_vars if name in drawn.posterior]]
     return {
         "prior": known.assign_coords({name: drawn.posterior[name] for name in set(known.dims) - {"chain", "draw"}}),

@@ -17,6 +17,7 @@ from speclet_formula.design import Design
 from speclet_formula.design.design import Predictor
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.families import Family, FamilySpecification, specification_of
+from speclet_formula.priors.levels import level_presets
 from speclet_formula.priors.presets import PRESETS, preset_of, varying_preset
 from speclet_formula.priors.prior import Preset, Prior, Slot
 from speclet_formula.priors.rules import Part, changed_prior
@@ -60,7 +61,8 @@ def resolve_priors(
         dict from slots to Prior (or to tables as in TOML), in which the key "preset" names the preset that it changes.
         Besides slots, keys can be the short cuts `1|gene_sigma` and `1|gene_mu` for the hyperpriors of a group term,
         and `b`, `sd` and `cor` for all fixed terms but the intercept, all group SDs, and all correlations. A slot
-        beats a wildcard, a short cut beats its slot. Spaces do not matter. The terms of a parameter's own formula have
+        beats a wildcard, a short cut beats its slot; of unordered levels `b`, `sd` and `cor` stand for those of all
+        levels. Spaces do not matter. The terms of a parameter's own formula have
         its name before theirs: `sigma_Intercept`, `sigma_control`, `sigma_1|gene`, `sigma_b`.
 
     Returns
@@ -90,8 +92,7 @@ def resolve_priors(
     """
     name, given, source = _read(priors)
     known = specification_of(family)
-    preset = preset_of(name, design, known, family.link)
-    slots = {slot.slot: slot for slot in _default_slots(design, preset, known, name)}
+    slots = {slot.slot: slot for slot in _default_slots(design, known, family.link, name)}
     columns = {term.name: term.columns for predictor in design.predictors for term in predictor.fixed}
     columns["threshold"] = design.thresholds
     for change in _changes(given, tuple(slots.values())):
@@ -158,8 +159,12 @@ def _unknown_preset(name: str) -> PriorError:
     )
 
 
-def _default_slots(design: Design, preset: Preset, family: FamilySpecification, source: str) -> list[Slot]:
+def _default_slots(design: Design, family: FamilySpecification, link: str, source: str) -> list[Slot]:
     """List the slots of a design with a preset's priors."""
+    if design.is_per_level:
+        parts = level_presets(source, design, family)
+        return [slot for predictor, own in parts for slot in _slots_of(predictor, own, source, predictor.name)]
+    preset = preset_of(source, design, family, link)
     slots = _slots_of(design.mean, preset, source, "")
     varying = design.varying
     for parameter in family.own_parameters:
@@ -214,7 +219,10 @@ def _change(key: str, slots: tuple[Slot, ...]) -> _Change:
     parameter, _, wildcard = _squeezed(key).rpartition("_")
     if wildcard not in _WILDCARDS or parameter not in {slot.parameter for slot in slots} | {""}:
         raise _unknown_slot(key, slots)
-    targets = tuple(slot.slot for slot in slots if (slot.parameter, slot.kind) == (parameter, _WILDCARDS[wildcard]))
+    all_levels = not parameter and all(slot.parameter for slot in slots)  # each unordered level's are as the mean's
+    targets = tuple(
+        slot.slot for slot in slots if slot.kind == _WILDCARDS[wildcard] and (all_levels or slot.parameter == parameter)
+    )
     if not targets:
         raise PriorError(
             f"the key {key!r} stands for nothing: the model has no {_KINDS[wildcard]}.",

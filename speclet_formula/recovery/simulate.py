@@ -4,7 +4,7 @@ It shares no code with the engines, so that it can judge them. Comparing a fit w
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, overload
 
 import numpy as np
@@ -14,6 +14,7 @@ from speclet_formula.common.arguments import check_functions
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, build_design
 from speclet_formula.design.design import Limits, Predictor
+from speclet_formula.design.response import PerLevel
 from speclet_formula.design.tables import as_pandas, in_row_order, row_labels
 from speclet_formula.errors import DataError
 from speclet_formula.families import (
@@ -21,9 +22,11 @@ from speclet_formula.families import (
     FAMILIES,
     Family,
     draw_response,
+    family_of_levels,
     inverse_link,
     inverse_parameter_link,
     is_ordinal,
+    is_unordered,
     resolve_family,
     specification_of,
 )
@@ -40,6 +43,7 @@ from speclet_formula.prediction.responses import (
     response_to_draw,
     simulate_responses,
 )
+from speclet_formula.recovery.levels import level_columns, levels_to_draw, trials_to_draw
 from speclet_formula.recovery.stated import block_effects, check_truth, floats, in_own_names, number_of
 
 
@@ -121,9 +125,12 @@ def simulate(
         * the family's own parameters, such as `"sigma"`; `"psi"` is a share, and `"threshold"` of an ordinal family
           (which has no intercept) a list of increasing numbers, one between each two levels. Of a parameter that has a
           formula the same as for the mean, with its name before theirs, on its link's scale: `"sigma_Intercept"`,
-          `"sigma_cn"`, `"sigma_1|gene_sigma"`.
+          `"sigma_cn"`, `"sigma_1|gene_sigma"`; and of each unordered level but the first, `"mucar_Intercept"`,
+          `"mu2_Intercept"`.
     family : str
-        Any that `Model` takes. Ordered levels are drawn as whole numbers from 1 on.
+        Any that `Model` takes. Ordered levels are drawn as whole numbers from 1 on, and so are unordered ones, unless
+        the table has a column of the response, which says what they are. Counts of levels, `cbind(a, b, c)`, have the
+        sums of these columns of the table as trials.
     link : str, optional
         The link of the mean; the family's usual one by default.
     weights : str or array of shape (n,), optional
@@ -196,9 +203,11 @@ def simulate(
     table = as_pandas(data)
     weights = in_row_order(weights, row_labels(data, len(table)), "weights")
     simulator = simulator_of(
-        formula, table, family=family, link=link, weights=weights, functions=functions, censor=censor
+        formula, table, family=family, link=link, weights=weights, functions=functions, censor=censor, truth=truth
     )
     response, drawn = draw_data(simulator, truth, generator(random_seed))
+    if is_unordered(simulator.family):
+        return table.assign(**level_columns(simulator.layout, table, response)), {**truth, **drawn}
     return table.assign(**observed_columns(simulator.drawn, response)), {**truth, **drawn}
 
 
@@ -211,6 +220,7 @@ def simulator_of(
     weights: Any = None,
     functions: Mapping[str, Callable[..., Any]] | None = None,
     censor: Censor = None,
+    truth: Mapping[str, Any] | None = None,
 ) -> Simulator:
     """Read a formula against a table once, so that many responses can be drawn; arguments and errors of `simulate`."""
     check_functions(functions)
@@ -218,6 +228,9 @@ def simulator_of(
     parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
     chosen = resolve_family(family, link)
     check_parameters(parsed, chosen)
+    per_level = specification_of(chosen).per_level
+    if per_level is not None:
+        return _of_levels(parsed, table, chosen, per_level, truth or {}, weights=weights, functions=functions)
     response = response_to_draw(parsed.response, censor)
     layout = build_design(
         parsed,
@@ -230,6 +243,34 @@ def simulator_of(
     )
     _check_weights(layout.weights, chosen)
     return Simulator(response, layout, chosen, bounds_of_rows(parsed.response, table))
+
+
+def _of_levels(
+    parsed: Formula,
+    table: pd.DataFrame,
+    chosen: Family,
+    per_level: PerLevel,
+    truth: Mapping[str, Any],
+    *,
+    weights: Any,
+    functions: Mapping[str, Callable[..., Any]] | None,
+) -> Simulator:
+    """Read a formula of unordered levels."""
+    levels = levels_to_draw(parsed.response, table, truth, per_level)
+    layout = build_design(
+        parsed,
+        table,
+        functions=dict(functions or {}),
+        weights=weights,
+        per_level=replace(per_level, levels=levels),
+        needs_response=False,
+    )
+    chosen = family_of_levels(chosen, layout)
+    check_parameters(parsed, chosen)
+    _check_weights(layout.weights, chosen)
+    if per_level.counts:
+        layout = replace(layout, trials=trials_to_draw(levels, table))
+    return Simulator(DrawnResponse(layout.response_name, None, -np.inf, np.inf), layout, chosen, None)
 
 
 def draw_data(
@@ -248,6 +289,8 @@ def draw_data(
         name: inverse_parameter_link(chosen, name, linear_predictor(predictor, truth, effects))
         for name, predictor in varying.items()
     }
+    if is_unordered(chosen):
+        return draw_response(chosen, rng, mean, own, trials=layout.trials), effects
     if simulator.limits is None:
         return _draw(chosen, rng, mean, own, layout.weights), effects
     return draw_between(chosen, rng, mean, own, simulator.limits, weights=layout.weights), effects

@@ -79,12 +79,17 @@ def about_data(model: "Model", boxes: Boxes) -> str:
 def _spread(model: "Model") -> str:
     """Say where the response lies: between which numbers, or how often each of its levels was seen."""
     design = model.design
+    if design.response.ndim > 1:
+        totals = zip(design.levels, design.response.sum(axis=0), strict=True)
+        counted = listed(f"{level} ({total:,.0f})" for level, total in totals)
+        return f"counts of {len(design.levels):,} levels: {counted}"
     y = pd.Series(design.response)
     if not design.levels:
         return f"from {y.min():.4g} to {y.max():.4g}, median {y.median():.4g}"
     rows = rows_by_level(design, y.to_numpy().astype(int), len(design.levels))
     seen = [f"{level} ({count:,})" for level, count in zip(design.levels, rows, strict=True)]
-    return f"{len(seen):,} ordered levels (rows of each): {listed(seen)}"
+    order = "unordered" if design.is_per_level else "ordered"
+    return f"{len(seen):,} {order} levels (rows of each): {listed(seen)}"
 
 
 def about_model(model: "Model") -> str:
@@ -317,7 +322,7 @@ def _levels(model: "Model") -> Iterator[str]:
         if len(levels) > MOST_LEVELS:
             yield f"# data[{name!r}] is a Categorical of {len(levels):,} levels in an order of its own"
         else:
-            ordered = ", ordered=True" if levels == model.design.levels else ""
+            ordered = ", ordered=True" if levels == model.design.levels and not model.design.is_per_level else ""
             yield f"data[{name!r}] = pandas.Categorical(data[{name!r}].astype(str), {list(levels)!r}{ordered})"
 
 

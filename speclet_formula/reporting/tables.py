@@ -146,7 +146,7 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
     """Tabulate a frame: columns of text first name the row, the numbers of a column share their decimals.
 
     Where the frame's ``attrs`` say over how many draws probabilities were counted, none of S is "< 1/S"; and where they
-    name the interval, the note does.
+    name the interval or say what tests are, the note does.
     """
     named = frame.index.name is not None or not isinstance(frame.index, pd.RangeIndex)
     shown = frame.reset_index(names=[str(frame.index.name or "")]) if named else frame
@@ -162,6 +162,8 @@ def frame_table(frame: pd.DataFrame, caption: str = "", note: str = "") -> Table
         of_points = any(name in interval for name in ("none", "Wald", "t interval"))
         without = frame["conf_low"].isna().any() and of_points
         note = " ".join(filter(None, (note, bounded, UNBOUNDED if without else "")))
+    tests = [frame.attrs.get(name, "") for name in ("tests", "adjustment")] if "p_value" in header else []
+    note = " ".join(filter(None, (note, *tests)))
     return Table(caption, header, tuple(zip(*columns, strict=True)), labels, note)
 
 

@@ -164,8 +164,8 @@ def fit_by(
         Where each group's fit and table are kept as they come in. The same call with the same folder goes on where an
         earlier one was stopped; failed groups, and those whose rows changed, are fitted again.
     **settings
-        As of `Model` (`family`, `link`, `priors`, `weights`, `missing`, `functions`) and of `fit` (`method`, `draws`,
-        `tune`, `chains`, `target_accept`, `sampler`). `weights` is the name of a column.
+        As of `Model` (`family`, `link`, `priors`, `weights`, `missing`, `functions`, `contrasts`) and of `fit`
+        (`method`, `draws`, `tune`, `chains`, `target_accept`, `sampler`). `weights` is the name of a column.
 
     Returns
     -------

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from speclet_formula.errors import EstimateError
+from speclet_formula.errors import EstimateError, nearest
 from speclet_formula.inference.profiles import profile_intervals
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.degrees_of_freedom import Freedom
@@ -125,8 +125,9 @@ def _refuse_freedom(df: object, method: str) -> None:
 
 
 def _no_method(method: object, methods: tuple[str, ...]) -> EstimateError:
+    near = nearest(str(method), methods) or methods[0]
     return EstimateError(
         f"this fit has no intervals by method={method!r}.",
         "Fits with draws have 'posterior' intervals, fits by maximum likelihood 'wald', 'profile' and 'boot'.",
-        f"Write method='{methods[0]}', or leave it out.",
+        f"Write method='{near}', or leave it out.",
     )

@@ -16,7 +16,7 @@ from speclet_formula.common.engines import WITHOUT_DRAWS
 from speclet_formula.design.merged import refuse_merged
 from speclet_formula.design.tables import as_pandas
 from speclet_formula.errors import DataError, SamplingError
-from speclet_formula.families import is_ordinal
+from speclet_formula.families import has_levels, resolve_family
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Call, Expression, Formula, Name, Operation, columns_of, text_of
 from speclet_formula.inference.fit import FIT_SETTINGS, refuse_unknown, refuse_unused_settings
@@ -62,6 +62,7 @@ def make_tasks(
     model = {name: settings[name] for name in STUDY_SETTINGS if settings.get(name) is not None}
     sampling = {"draws": DRAWS, "chains": CHAINS} if drawn else {}
     sampling |= {name: settings[name] for name in FIT_SETTINGS if name in settings}
+    _refuse_levels(model.get("family"))
     tasks = []
     for scenario, (design, truth) in enumerate(zip(designs, params, strict=True)):
         given = as_pandas(design)
@@ -83,15 +84,18 @@ def make_tasks(
         tasks.append(_keyed(task))
     for task in tasks:
         simulator, _ = prepare(task)
-        if is_ordinal(simulator.family):
-            raise SamplingError(
-                f"a study of ordered levels is not made, and the family is '{simulator.family.name}'.",
-                "Studies and calibrations are of numbers, counts and shares.",
-                "Write sf.simulate, a fit and sf.recover, with another random_seed each time.",
-            )
         if task.params is not None:
             check_truth(simulator.layout, simulator.family, task.params)
     return tuple(tasks)
+
+
+def _refuse_levels(family: str | None) -> None:
+    if family is not None and has_levels(resolve_family(family)):
+        raise SamplingError(
+            f"a study of levels is not made, and the family is '{resolve_family(family).name}'.",
+            "Studies and calibrations are of numbers, counts and shares.",
+            "Write sf.simulate, a fit and sf.recover, with another random_seed each time.",
+        )
 
 
 def _check_settings(settings: Mapping[str, Any], *, calibration: bool) -> None:

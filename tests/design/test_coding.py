@@ -176,3 +176,12 @@ def test_terms_name_what_they_compare():
     fit = reml_fit("y ~ x + C(a, sdif) * h + (1 | g)")
     said = sf.tidy(fit)
     assert "C(a, sdif)[a1-a0]:h[q]" in set(said["term"])
+
+
+@pytest.mark.parametrize("kind", [1, 2, 3])
+def test_tests_of_terms_do_not_depend_on_the_coding(kind):
+    """F; lmerTest's denominators, which are followed here, do."""
+    formulas = [f"y ~ {f} * h + x + (1 | g)" for f in ("f", "C(f, sum)", "C(f, poly)", "relevel(f, 'w')")]
+    first, *others = [sf.anova(reml_fit(formula), type=kind).table["F value"] for formula in formulas]
+    for other in others:
+        np.testing.assert_allclose(other, first, rtol=1e-5)

@@ -167,13 +167,13 @@ Write y ~ x with the response's column for y.
 cbind(a) ~ x
 ^
 'cbind(a)' is not successes and failures.
-cbind takes two arguments without names, on the left of '~' only.
+cbind takes two arguments or more without names, on the left of '~' only.
 Write cbind(successes, failures).
 
 cbind(a, n = b) ~ x
 ^
 'cbind(a, n = b)' is not successes and failures.
-cbind takes two arguments without names, on the left of '~' only.
+cbind takes two arguments or more without names, on the left of '~' only.
 Write cbind(successes, failures).
 
 y | trials(n) ~ x

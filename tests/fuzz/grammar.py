@@ -24,7 +24,7 @@ COLUMNS = (
     "`import os`",
     "`x`",
 )
-FUNCTIONS = ("log", "exp", "I", "sqrt", "scale", "poly", "ns", "bs", "factor", "relevel", "pmin", "center", "hill")
+FUNCTIONS = ("log", "exp", "I", "sqrt", "scale", "poly", "ns", "bs", "factor", "relevel", "pmin", "center", "hill", "C")
 OPERATORS = (" + ", "+", " - ", "*", " * ", "/", ":", " %in% ", " | ", " || ", "^", "**", " & ", " == ", "<", " ~ ", "")
 STRINGS = ("'u'", '"w"', "'__import__'", '"a\\"b"', "'{x.__class__}'", "'%s'")
 NUMBERS = ("0", "1", "2", "3", "0.5", "1e-3", "1e308", "1e309", "007", "-1", "2L", "1_000")
@@ -97,6 +97,7 @@ def _call(rng: random.Random, depth: int) -> str:
         "poly": (", 2", ", degree = 2", ", 3, raw = TRUE"), "ns": (", 3", ", df = 3", ", knots = c(2, 4)"),
         "bs": (", df = 4", ", knots = 2", ", 5, degree = 2"), "relevel": (", ref = 'u'", ", 'w'", ", ref = \"q\""),
         "scale": ("", ", scale = FALSE", ", TRUE, FALSE"), "pmin": (", 2", ", x", ", y + 1"), "hill": ("", ", 2"),
+        "C": ("", ", sum", ", contr.helmert", ", 'poly'", ", Diff()", ", Treatment('w')", ", Treatment(0)", ", x"),
     }.get(function, ("",))  # fmt: skip
     return f"{function}({_arithmetic(rng, depth)}{rng.choice(extra)})"
 

@@ -58,6 +58,10 @@ def test_tukeys_is_the_default_of_pairs_and_machines_are_as_everybody_has_them()
     assert sf.pairs(means, adjust="none").table.loc[0, "p_value"] == pytest.approx(0.0217, abs=5e-5)
     told = "p_value and intervals are adjusted by Tukey's method for a family of 3 estimates."
     assert found.table.attrs["adjustment"] == told
+    assert found.table.attrs["interval"] == "95% simultaneous t interval (Kenward-Roger, Tukey's method)"
+    asymptotic = sf.pairs(sf.marginal_means(fit_of("machines"), "Machine", df="asymptotic"), adjust="holm")
+    assert asymptotic.table.attrs["interval"] == "95% simultaneous Wald interval (Bonferroni's method)"
+    assert sf.pairs(means, adjust="none").table.attrs["interval"] == "95% t interval (Kenward-Roger)"
     assert repr(found).replace("\n", " ").endswith(told)
 
 

@@ -27,6 +27,7 @@ ROWS = pd.DataFrame(
         "misses": RNG.integers(0, 4, N) + 1,
         "heavy": np.r_[6.0, RNG.normal(size=N - 1)],
         "status": np.where(np.arange(N) % 5 == 0, "right", "none"),
+        "way": np.array(list("abc"))[RNG.integers(0, 3, N)],
         "level": pd.Categorical.from_codes(RNG.integers(0, 3, N), list("abc"), ordered=True),
     }
 )
@@ -48,6 +49,9 @@ MODELS: dict[str, tuple[Any, str]] = {
     "t": ("heavy ~ x + (1 | g)", "t"),
     "a slope alone": ("count ~ x + (0 + x | g)", "poisson"),
     "a level of sigma": (["heavy ~ x", "sigma ~ 1 + (1 | g)"], "gaussian"),
+    "a level of a level": ("way ~ x + (1 | g)", "categorical"),
+    "counts of levels": ("cbind(hits, misses, count) ~ x + (1 | g)", "multinomial"),
+    "counts of levels that vary": ("cbind(hits, misses, count) ~ x + (1 | h) + (1 | g)", "dirichlet_multinomial"),
     "censored": ("censored(heavy, status) ~ x + (1 | g)", "gaussian"),
 }
 GRID = np.linspace(-60, 60, 60_001)

@@ -160,3 +160,16 @@ def test_numbers_of_a_column_share_their_decimals():
         ["b", "1.233", "12,000", "-", "9.40e-09"],
         ["-", "-", "-", "no", "0.3000"],
     ]
+
+
+def test_a_frame_with_p_values_says_what_they_are():
+    fit = sf.lmer("Reaction ~ Days + (1|Subject)", sleepstudy_data(), method="reml")
+    for df, told in (
+        ("satterthwaite", "df and p_value are by Satterthwaite's method."),
+        ("asymptotic", "p_value is asymptotic, by the normal distribution."),
+    ):
+        for frame in (sf.fixef(fit, df=df), sf.hypothesis(fit, "Days > 0", df=df)):
+            assert render_table(frame).replace("\n", " ").endswith(told)
+    means = sf.marginal_means(fit, "Days", at={"Days": [0, 4, 9]})
+    assert render_table(sf.pairs(means).table).replace("\n", " ").endswith("for a family of 3 estimates.")
+    assert "asymptotic" not in render_table(sf.fixef(fit)[["term", "estimate"]])

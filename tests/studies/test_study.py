@@ -465,7 +465,7 @@ def test_claims_are_judged_over_all_data_sets(small):
         ),
         (
             {"family": "cumulative", "truth": {"x": 1.0, "threshold": [-1, 1], "1|g_sigma": 0.5}}, SamplingError,
-            "a study of ordered levels is not made, and the family is 'cumulative'.\nStudies and calibrations are of "
+            "a study of levels is not made, and the family is 'cumulative'.\nStudies and calibrations are of "
             "numbers, counts and shares.\nWrite sf.simulate, a fit and sf.recover, with another random_seed each time.",
         ),
         (

@@ -20,6 +20,7 @@ from speclet_formula.families.kernels.special import (
 )
 
 MOST_TERMS = 40  # up to which a sum over successes is as quick as a difference of functions, and loses no digits
+FAR_MORE = 1e6  # times the count, from where on three terms of a series have all digits
 
 
 @compiled
@@ -65,8 +66,8 @@ def beta_binomial(
     for row in range(len(eta)):
         mean, m1, m2, m3 = mean_of(link, eta[row])
         rest = _rest(link, eta[row])
-        successes = _rising(response[row], mean * kappa)
-        failures = _rising(trials[row] - response[row], rest * kappa)
+        successes = rising(response[row], mean * kappa)
+        failures = rising(trials[row] - response[row], rest * kappa)
         put(out, row, chained(
             successes[0] + failures[0],
             kappa * (successes[1] - failures[1]),
@@ -83,8 +84,16 @@ def _rest(link: int, eta: float) -> float:
 
 
 @compiled
-def _rising(count: float, a: float) -> tuple[float, float, float, float]:
+def rising(count: float, a: float) -> tuple[float, float, float, float]:
     """Return the log of a (a + 1) ... (a + count - 1) and its three derivatives by a."""
+    if count > MOST_TERMS and a > FAR_MORE * count:  # where the difference of two functions has no digits left
+        pairs, squares = 0.5 * count * (count - 1), count * (count - 1) * (2 * count - 1) / 6
+        return (
+            count * math.log(a) + pairs / a - 0.5 * squares / a**2,
+            count / a - pairs / a**2 + squares / a**3,
+            -count / a**2 + 2 * pairs / a**3,
+            2 * count / a**3,
+        )
     if count > MOST_TERMS:
         above = a + count
         return (

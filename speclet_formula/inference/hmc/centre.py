@@ -87,7 +87,7 @@ def _at_mode(surrogate: Surrogate, theta: np.ndarray) -> Surrogate:
     columns = np.repeat(np.arange(problem.pattern.size), np.diff(problem.pattern.starts))[prior.places]
     rows = problem.pattern.rows[prior.places]
     values = numbers[prior.numbers] * np.where(rows == columns, 1.0, 2.0)
-    slopes = np.empty((max(4, 1 + 2 * len(observed.offset)), len(observed.response)))
+    slopes = np.empty((max(4, 1 + 2 * len(observed.offset)), observed.offset.shape[1]))
 
     def height(b: np.ndarray) -> tuple[float, np.ndarray]:
         eta = np.empty_like(observed.offset)
@@ -123,6 +123,8 @@ def _typical(surrogate: Surrogate) -> np.ndarray:
     """Return coefficients (p,) at which the mean is near the responses': at zero some links have no mean."""
     problem, (family, design) = surrogate.problem, (surrogate.model.family, surrogate.model.design)
     y, offset = problem.observed.response, problem.observed.offset
+    if design.is_per_level:
+        return np.zeros(problem.pattern.size)
     mean = float(np.mean(y)) if design.trials is None else float((y.sum() + 0.5) / (problem.observed.trials.sum() + 1))
     W = sparse.csr_array(
         (problem.rows.values, problem.rows.columns, problem.rows.starts), shape=(offset.size, problem.pattern.size)

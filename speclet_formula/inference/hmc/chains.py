@@ -22,13 +22,12 @@ from speclet_formula.inference.hmc.gaussian import Gaussian, Workspace
 from speclet_formula.inference.hmc.parameters import edges_of
 from speclet_formula.inference.hmc.surrogate import Surrogate, given_of, log_posterior
 from speclet_formula.inference.plans import LONG, Progress, SamplingPlan, time_in_words
-from speclet_formula.posterior.diagnostics import mixed
+from speclet_formula.posterior.diagnostics import MOST_CHECKED, mixed
 
 ROUND, GOOD = 400, 0.6  # proposals in each round of fitting, and the efficiency that ends it
 PILOTS = (50, 50, 100, 100)  # rounds of each chain before the first draw that is kept, ...
 BRIEF = (15, 15, 25, 25)  # ... and where each takes long
 COSTLY = 20_000  # coefficients from which on it does
-MANY_JUDGED = 2000  # parameters that the verdict then looks at
 EAGER, SHY = 0.8, 0.4  # shares of trajectories accepted: what is wanted, and what asks for twice the kicks
 FIRST_KICKS, MOST_KICKS = (2, 3), 48  # the second where each takes long, and few pilots are left to find more
 FIRST_MOVES, MOST_MOVES = 2, 8
@@ -166,20 +165,23 @@ class Chains:
         return Progress(self.plan.draws * self.plan.chains)
 
     def _judged(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the places of fixed effects and group means, and of some of the levels' effects."""
-        first, leading = 0, [np.zeros(0, dtype=np.int64)]
+        """Return the places of fixed effects and group means, and of the levels' effects that the verdict looks at."""
+        first, leading, effects = 0, [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         for variances in self.surrogate.parameters.predictors:
-            leading.append(first + np.arange(variances.layout.n_fixed + len(variances.layout.means)))
-            first += variances.layout.size
-        effects = np.setdiff1d(np.arange(first), np.concatenate(leading))
-        return np.concatenate(leading), effects[:: 1 + len(effects) // MANY_JUDGED]
+            layout = variances.layout
+            leading.append(first + np.arange(layout.n_fixed + len(layout.means)))
+            for start, width, levels in zip(layout.starts, layout.widths, layout.levels, strict=True):
+                looked_at = np.linspace(0, levels - 1, min(levels, MOST_CHECKED)).astype(np.int64)
+                effects.append((first + start + width * looked_at[:, None] + np.arange(width)).ravel())
+            first += layout.size
+        return np.concatenate(leading), np.sort(np.concatenate(effects))
 
     def _agree(self, draws: ChainDraws, leading: np.ndarray, effects: np.ndarray) -> bool:
         """Whether the verdict will be good: with room for what follows from theta, fixed effects and group means."""
         followed = np.concatenate([draws.theta, draws.only(leading).coefficients], axis=2)
         judged = draws.only(effects).coefficients
         if len(self.surrogate.order) >= COSTLY:  # no better than is needed
-            return mixed(np.concatenate([followed, judged], axis=2), MANY_JUDGED)
+            return mixed(np.concatenate([followed, judged], axis=2), len(effects))
         return mixed(followed) and mixed(judged, len(effects))
 
     def _run(self, draws: int, columns: np.ndarray) -> ChainDraws:

@@ -18,8 +18,9 @@ from speclet_formula.inference.algebra.symbolic import Array
 
 _VECTOR = types.float64[::1]
 _TABLE = types.float64[:, ::1]
-# eta (K, n), response, trials, weights (n,), numbers (e + 2,), out (4 or 1 + 2 K, n). The last two numbers are the
-# places of link and kind of zeros; of a call back the last one is its own.
+# eta (K, n), response (n,), of counts of levels those of each row after those of the one before, trials, weights (n,),
+# numbers (e + 2,), out (4 or 1 + 2 K, n). The last two numbers are the places of link and kind of zeros; of a call back
+# the last one is its own.
 SIGNATURE = types.void(_TABLE, _VECTOR, _VECTOR, _VECTOR, _VECTOR, _TABLE)
 NEAR_A_KINK = 0.1  # of the spread, for a gradient that trajectories follow; bends are of the whole spread
 type Slopes = Callable[[Array, Array, Array], None]  # (eta (K, n), numbers (e,), out)
@@ -42,9 +43,19 @@ def _binomial(eta: Array, response: Array, trials: Array, weights: Array, number
     loops.binomial(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
 
 
+def _categorical(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
+    loops.categorical(eta, response, out)
+
+
 def _cumulative(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.cumulative(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+def _dirichlet_multinomial(
+    eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array
+) -> None:
+    loops.dirichlet_multinomial(eta, response, trials, out)
 
 
 def _exgaussian(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
@@ -65,6 +76,10 @@ def _gaussian(eta: Array, response: Array, trials: Array, weights: Array, number
 def _lognormal(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
     own = len(numbers) - 2
     loops.lognormal(int(numbers[own]), int(numbers[own + 1]), eta[0], response, trials, weights, numbers[:own], out)
+
+
+def _multinomial(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:
+    loops.multinomial(eta, response, trials, out)
 
 
 def _negativebinomial(eta: Array, response: Array, trials: Array, weights: Array, numbers: Array, out: Array) -> None:

@@ -197,6 +197,8 @@ def kernel_for(model: Model) -> tuple[Any, tuple[float, ...], Callable[[np.ndarr
         observed = _observations(model)
         codes = (float(LINKS.index(curve.link)), float(ZEROS.index(curve.zeros)))
         return kernels.kernel_of(curve.kernel), codes, lambda numbers: float(curve.constant(observed, numbers))
+    if design.is_per_level:
+        return kernels.kernel_of(family.name), (0.0, 0.0), lambda _: 0.0
     if is_linear(family) and design.limits is None:
         if not design.varying:
             rows, log_weights = len(design.response), 0.0 if design.weights is None else np.log(design.weights).sum()

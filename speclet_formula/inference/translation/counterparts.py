@@ -13,6 +13,7 @@ from typing import Any, cast
 import bambi
 import numpy as np
 from bambi.terms import GroupSpecificTerm, HSGPTerm, OffsetTerm
+from bambi.transformations import c, counts
 from formulae.terms.call_resolver import LazyCall, LazyOperator, LazyValue, LazyVariable, get_function_from_module
 from formulae.terms.terms import Intercept
 from formulae.transforms import BSpline, C, Center, I, Polynomial, S, Scale, T, proportion
@@ -162,6 +163,9 @@ def read_response(model: bambi.Model, reading: Reading) -> Expression:
     if not hasattr(whole, "call"):
         _check_two_levels(model, whole)
         return Name(whole.name)
+    if get_function_from_module(whole.call.callee, whole.env) in (c, counts):
+        columns = (read_expression(node, whole.env, reading) for node in whole.call.args)
+        return Call("cbind", tuple(Argument(None, column) for column in columns))
     if get_function_from_module(whole.call.callee, whole.env) is proportion:
         successes, trials = (read_expression(node, whole.env, reading) for node in whole.call.args)
         failures = Operation("-", (trials, successes))
@@ -382,6 +386,19 @@ def stated_group_priors(prior: Any, place: str, columns: int, *, noncentered: bo
     own = prior.noncentered if noncentered else offset
     stated = [stated_prior(prior, place, column) for column in range(columns)]
     return [Prior("Normal", noncentered=own, **each.parameters) for each in stated]
+
+
+def of_level(prior: Any, level: int | None) -> Any:
+    """Return the prior that one level of an unordered response has in a term of all levels, which are the last axis."""
+    if level is None or not isinstance(prior, bambi.Prior):
+        return prior
+    parts = {
+        name: of_level(value, level)
+        if isinstance(value, bambi.Prior) or np.ndim(value) == 0
+        else np.asarray(value)[..., level]
+        for name, value in prior.args.items()
+    }
+    return bambi.Prior(prior.name, auto_scale=False, dist=prior.dist, noncentered=prior.noncentered, **parts)
 
 
 def stated_thresholds(prior: Any, place: str) -> Prior:

@@ -6,6 +6,7 @@ Bambi's own, so that nothing is read as something else.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import bambi
@@ -18,11 +19,12 @@ from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.design import Predictor
 from speclet_formula.design.fixed import spelled
 from speclet_formula.errors import DataError, FormulaError, PriorError
-from speclet_formula.families import is_ordinal, parameter_link, resolve_family
+from speclet_formula.families import is_ordinal, is_unordered, parameter_link, resolve_family
 from speclet_formula.formula.terms import columns_of, text_of
 from speclet_formula.inference.translation.counterparts import (
     Reading,
     ReadSide,
+    of_level,
     read_response,
     read_side,
     stated_group_priors,
@@ -51,11 +53,12 @@ def from_bambi(model: bambi.Model) -> Model:
         numbers. A model that `to_bambi` made gives back the Model that it was made from.
 
         Group terms are uncorrelated in Bambi: its ``(x | g)`` comes over as ``(1 + x || g)``. ``p(s, n)`` is
-        ``cbind(s, n - s)``; ``C(x)`` is ``factor(x)``, ``C(x, Sum)`` ``C(x, sum)``,
-        ``C(x, Treatment("b"))`` ``relevel(x, "b")``; ``scale(x)`` states its mean and SD, since Bambi's divides by n
-        where R's divides by n - 1; other functions come along in `functions`. Categories without an order get Bambi's,
-        the alphabet's, and so keep its reference level. Aliases are left behind. Levels of ``(1 | a:b)`` without a row,
-        which Bambi builds, are left out: nothing depends on them.
+        ``cbind(s, n - s)``, ``counts(a, b, c)`` ``cbind(a, b, c)``; ``C(x)`` is ``factor(x)``, ``C(x, Sum)``
+        ``C(x, sum)``, ``C(x, Treatment("b"))`` ``relevel(x, "b")``; ``scale(x)`` states its mean and SD, since Bambi's
+        divides by n where R's divides by n - 1; other functions come along in `functions`. Categories without an order
+        get Bambi's, the alphabet's, and so keep its reference level. Aliases are left behind. Levels of ``(1 | a:b)``
+        without a row, which Bambi builds, are left out: nothing depends on them. Each level of a categorical response
+        has slots of its own, with the prior that Bambi has for all of them.
 
     Raises
     ------
@@ -157,6 +160,8 @@ def _data(model: bambi.Model, used: set[str]) -> pd.DataFrame:
     column = response.term.components[0].name
     if response.categorical and is_ordinal(resolve_family(model.family.name)):
         data[column] = data[column].cat.as_ordered()
+    elif is_unordered(resolve_family(model.family.name)):
+        pass
     elif response.categorical and column in data:  # Bambi counts the first level, R all but the first
         levels = [level for level in pd.unique(data[column].dropna()) if level != response.success]
         data[column] = pd.Categorical(data[column], categories=[*levels, response.success])
@@ -180,6 +185,10 @@ def _predictors(
 ) -> Iterator[tuple[Any, Predictor, ReadSide]]:
     """Yield Bambi's component, the linear predictor here and what was read, for each of them."""
     parent = model.family.likelihood.parent
+    if same.design.is_per_level:  # which have one formula in Bambi
+        for predictor in same.design.predictors:
+            yield model.conditional_parameters[parent], predictor, read[parent]
+        return
     own = {predictor.name or parent: predictor for predictor in same.design.predictors}
     for name, component in model.conditional_parameters.items():
         yield component, own[name], read[name]
@@ -221,7 +230,9 @@ def _check_same(model: bambi.Model, same: Model, read: Mapping[str, ReadSide]) -
 
 def _check_response(model: bambi.Model, design: Design) -> None:
     theirs = np.asarray(model.response_term.data, dtype=float)
-    ours = [design.response] if design.trials is None else [design.response, design.trials]
+    ours = [design.response]
+    if design.trials is not None and not design.is_per_level:
+        ours.append(design.trials)
     if design.limits is not None:
         ours += [design.limits.lower, design.limits.upper] if design.limits.status is None else [design.limits.status]
     _require(_equal(np.nan_to_num(theirs), np.nan_to_num(np.column_stack(ours))), model.response_term.name)
@@ -269,22 +280,23 @@ def _priors(model: bambi.Model, same: Model, read: Mapping[str, ReadSide]) -> di
         name: (stated_thresholds if name == "threshold" else stated_prior)(component.prior, name)
         for name, component in model.marginal_parameters.items()
     }
-    for component, predictor, words in _predictors(model, same, read):
+    for level, (component, predictor, words) in enumerate(_predictors(model, same, read)):
+        own = partial(of_level, level=level if same.design.is_per_level else None)
         if component.intercept_term is not None:
             name = component.intercept_term.name
-            priors[_spelled(predictor, "Intercept")] = stated_prior(component.intercept_term.prior, name)
+            priors[_spelled(predictor, "Intercept")] = stated_prior(own(component.intercept_term.prior), name)
         _check_centred(
             model, same.design, predictor, priors.get(_spelled(predictor, "Intercept"), priors.get("threshold"))
         )
         fixed = _fixed_terms(predictor)
         priors |= {
-            fixed[_spelled(predictor, spelling)].name: stated_prior(component.terms[name].prior, name)
+            fixed[_spelled(predictor, spelling)].name: stated_prior(own(component.terms[name].prior), name)
             for name, spelling in words.fixed.items()
         }
         for name in words.groups:
             block, columns = _columns_of(predictor, words, name)
             default = bool(noncentered_default_for(model, component.name))
-            stated = stated_group_priors(component.terms[name].prior, name, len(columns), noncentered=default)
+            stated = stated_group_priors(own(component.terms[name].prior), name, len(columns), noncentered=default)
             priors |= dict(zip((block.slots[column] for column in columns), stated, strict=True))
     return priors
 

@@ -22,6 +22,7 @@ from speclet_formula.errors import DataError
 from speclet_formula.families import is_ordinal, parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.plans import LARGEST_DENSE
+from speclet_formula.inference.translation.levels import family_per_level
 from speclet_formula.inference.translation.names import BambiNames, bambi_names, group_term_name, summed
 from speclet_formula.inference.translation.priors import bambi_priors, centred_family
 from speclet_formula.model import Model
@@ -158,6 +159,8 @@ def _main_formula(model: Model, names: BambiNames) -> str:
 def _response_call(model: Model) -> str | None:
     """Spell a response that is more than a column, as formulae spells it again; None for one that is a column."""
     limits = model.design.limits
+    if model.design.is_per_level:
+        return None
     if model.design.trials is not None:
         return f"p({_SUCCESSES}, {_TRIALS})"
     if limits is None:
@@ -195,7 +198,7 @@ def _bambi_frame(names: BambiNames, design: Design, trials: np.ndarray | None) -
         if predictor.formula.offsets:
             columns[names.offset(predictor)] = predictor.offset
     columns[names.response] = _bambi_response(design)
-    if trials is not None:
+    if trials is not None and not design.is_per_level:
         # New rows have no successes yet. Bambi would drop them for that, though it reads their trials only.
         columns |= {_SUCCESSES: np.nan_to_num(design.response), _TRIALS: trials}
     if design.limits is not None:
@@ -207,6 +210,8 @@ def _bambi_frame(names: BambiNames, design: Design, trials: np.ndarray | None) -
 
 def _bambi_response(design: Design) -> Any:
     """Return the response; ordered levels as such, the lowest for new rows, which Bambi would drop without one."""
+    if design.is_per_level:  # which the family knows where there is one number for each level
+        return np.nan_to_num(design.response if design.response.ndim == 1 else design.response[:, 0])
     if not design.levels:
         return design.response
     places = np.nan_to_num(design.response).astype(int)
@@ -245,6 +250,8 @@ def _new_trials(model: Model, data: Any) -> np.ndarray | None:
 
 def _bambi_family(model: Model) -> str | bambi.Family:
     """Return Bambi's name of the family, or the family with what it lacks: weights, centred thresholds."""
+    if model.design.is_per_level:
+        return family_per_level(model)
     known = BUILTIN_FAMILIES[model.family.name]
     if is_ordinal(model.family):
         kind = centred_family(known["family"], model.design)
@@ -285,13 +292,15 @@ def _aliases(model: Model, names: BambiNames) -> dict[str, Any]:
     """Return the names that formulae gives to terms, where ours differ; by parameter where several vary."""
     told, own = _response_call(model) or names.response, model.design.response_variable
     response = {told: own} if told != own else {}
-    varying = {name: _aliases_of(predictor, names) for name, predictor in model.design.varying.items()}
-    if not varying:
-        return _aliases_of(model.design.mean, names) | response
-    by_parameter = {model.family.parent: _aliases_of(model.design.mean, names), **varying}
+    parts = model.design.varying.items()
+    varying = {name: _aliases_of(predictor, names, predictor.prefix) for name, predictor in parts}
+    if not varying and not model.design.is_per_level:
+        return _aliases_of(model.design.mean, names, "") | response
+    by_parameter = {model.family.parent: _aliases_of(model.design.mean, names, ""), **varying}
     return {name: aliases for name, aliases in by_parameter.items() if aliases} | response
 
 
-def _aliases_of(predictor: Predictor, names: BambiNames) -> dict[str, str]:
+def _aliases_of(predictor: Predictor, names: BambiNames, prefix: str) -> dict[str, str]:
+    """Return the names of the fixed terms, where they are not those that Bambi gives them behind its prefix."""
     fixed = names.fixed(predictor)
-    return {name: term.variable for name, term in fixed.items() if f"{predictor.prefix}{name}" != term.variable}
+    return {name: term.variable for name, term in fixed.items() if f"{prefix}{name}" != term.variable}

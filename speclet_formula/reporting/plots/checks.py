@@ -10,7 +10,14 @@ from speclet_formula.errors import DataError, nearest
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import draws_in, draws_of
 from speclet_formula.prediction import fitted, residuals
-from speclet_formula.prediction.predictive import TITLES, Predictive, check_of_rows, describe_check, statistic_of
+from speclet_formula.prediction.predictive import (
+    TITLES,
+    Predictive,
+    check_of_rows,
+    describe_check,
+    of_levels,
+    statistic_of,
+)
 from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
     LINE,
@@ -63,7 +70,8 @@ def plot_predictive(check: Predictive, *, statistic: str | None = None, group: A
     Picture
         `figure`: for real numbers the cumulative shares of the observed response and of up to 50 replicates; for counts
         a hanging rootogram: bars of the square root of the observed numbers hang from the replicates' mean, with their
-        90 % range, so that a bar that does not end at zero shows a misfit. `alt`: which of mean, SD, smallest and
+        90 % range, so that a bar that does not end at zero shows a misfit; for unordered levels the share of each on
+        the replicates' 90 % range. `alt`: which of mean, SD, smallest and
         largest value the replicates do not reach, by level where there are groups.
 
     Raises
@@ -122,11 +130,14 @@ def predictive_panel(axis: "Axes", check: Predictive, name: str, statistic: str 
     """Draw the observed response among the replicates, or one of its statistics."""
     if statistic is not None:
         _statistic(axis, check, statistic)
+    elif check.levels:
+        _level_shares(axis, check)
     elif check.discrete:
         _rootogram(axis, check)
     else:
         _shares(axis, check)
-    axis.set_xlabel(plain(check.response if statistic is None else f"{statistic} of {check.response}"))
+    of = statistic or ("share" if check.levels else "")
+    axis.set_xlabel(plain(f"{of} of {check.response}" if of else check.response))
     axis.set_title(name, fontsize=9)
 
 
@@ -161,6 +172,19 @@ def _shares(axis: "Axes", check: Predictive) -> None:
     lo, hi = min(lo, check.observed.min()), max(hi, check.observed.max())
     axis.set_xlim(lo - 0.03 * (hi - lo), hi + 0.03 * (hi - lo))
     axis.set_ylabel("share of rows at or below")
+
+
+def _level_shares(axis: "Axes", check: Predictive) -> None:
+    """Draw the observed share of each level on the middle 90 % of the replicates' shares."""
+    shares = of_levels(check.levels).values()
+    observed = np.array([share(check.observed) for share in shares])
+    drawn = np.array([[share(response) for share in shares] for response in check.replicates])
+    places = np.arange(len(observed))
+    low, middle, high = np.quantile(drawn, (0.05, 0.5, 0.95), axis=0)
+    axis.hlines(places, low, high, color=ESTIMATE, linewidth=5, alpha=0.35, label="replicates, middle 90 %")
+    points(axis, middle, places, colour=ESTIMATE, marker="|", size=9, linewidth=2, label="replicates, median")
+    points(axis, observed, places, colour=TRUTH, size=4, label="observed")
+    label_rows(axis, list(check.levels), most=MOST_LABELS)
 
 
 def _rootogram(axis: "Axes", check: Predictive) -> None:
@@ -235,9 +259,12 @@ def plot_residuals(fit: "Fit | PointFit", group: str | None = None, *, random_se
     levels = None if group is None else _column(fit, group)
     if fit.model.design.levels:
         raise DataError(
-            "an ordinal response has no fitted mean to draw residuals against.",
+            f"{'a' if fit.model.design.is_per_level else 'an ordinal'} response"
+            f"{' of levels' if fit.model.design.is_per_level else ''} has no fitted mean to draw residuals against.",
             "plot_residuals shows a response of numbers.",
-            "Its quantile residuals are sf.residuals(fit, 'quantile').",
+            "Compare the shares of its levels with sf.posterior_predictive(fit)."
+            if fit.model.design.is_per_level
+            else "Its quantile residuals are sf.residuals(fit, 'quantile').",
         )
     plain_residuals = residuals(fit)
     quantiles = residuals(fit, "quantile", random_seed=random_seed)

@@ -18,7 +18,7 @@ from speclet_formula.posterior.draws import draws_of
 from speclet_formula.posterior.estimates import Array, IntervalKind, points_of
 from speclet_formula.prediction.linear_predictors import linear_predictor, row_blocks
 from speclet_formula.prediction.predict import point_predictor
-from speclet_formula.prediction.residuals import refuse_limited
+from speclet_formula.prediction.residuals import refuse_without_residuals
 from speclet_formula.reporting.plots.picture import (
     CYCLE,
     ESTIMATE,
@@ -206,7 +206,7 @@ def _rows_of(
     names = _line_names(frame[within[0]], at[within[0]]) if within else np.full(len(frame), "")
     places = _places(frame[x], at[x]) if is_level else frame[x].to_numpy(dtype=float)
     if shown == "partial":
-        refuse_limited(design)
+        refuse_without_residuals(design)
         eta = _predictor(fit)
         working = (response - inverse_link(family, eta)) / derivative(lambda values: inverse_link(family, values), eta)
         for label, table in lines.items():

@@ -51,6 +51,11 @@ ROWS["level"] = pd.Categorical.from_codes(
 )
 ROWS["jumpy"] = ETA + RNG.laplace(0, 0.5, N)
 ROWS["late"] = ETA + RNG.normal(0, 0.3, N) + RNG.exponential(0.8, N)
+WEIGHTS = np.exp(np.column_stack([np.zeros(N), ETA, 0.5 - ETA]))
+ROWS["way"] = np.array(["bus", "car", "train"])[
+    (RNG.random((N, 1)) > np.cumsum(WEIGHTS, 1) / WEIGHTS.sum(1)[:, None]).sum(1)
+]
+ROWS[["a", "b", "c"]] = RNG.multinomial(6, RNG.dirichlet((2.0, 4.0, 3.0), N))
 ROWS["spread"] = RNG.normal(ETA, np.exp(-0.5 + 0.4 * ROWS["x"]))
 
 FAMILIES: dict[str, tuple[Any, str]] = {
@@ -68,6 +73,9 @@ FAMILIES: dict[str, tuple[Any, str]] = {
     "cumulative": ("level ~ x + (1 | g)", "cumulative"),
     "zero-inflated": (["zeros ~ x + (1 | g)", "psi ~ x"], "zero_inflated_poisson"),
     "sigma": (["spread ~ x + (1 | g)", "sigma ~ x + (1 | h)"], "gaussian"),
+    "categorical": (["way ~ x + (1 | g)", "mutrain ~ x"], "categorical"),
+    "multinomial": (["cbind(a, b, c) ~ x + (x | g)", "muc ~ x"], "multinomial"),
+    "Dirichlet-multinomial": (["cbind(a, b, c) ~ x", "ab ~ x + (1 | g)"], "dirichlet_multinomial"),
 }
 IN_EVERY_TEST = (
     "binomial",
@@ -77,6 +85,9 @@ IN_EVERY_TEST = (
     "sigma",
     "laplace",
     "exgaussian",
+    "categorical",
+    "multinomial",
+    "Dirichlet-multinomial",
 )
 
 

@@ -142,7 +142,7 @@ OTHER_LINKS = [
 ]
 
 
-OWN_LINKS = [(name, known.links[0]) for name, known in FAMILIES.items() if not known.is_ordinal]
+OWN_LINKS = [(name, known.links[0]) for name, known in FAMILIES.items() if not known.has_levels]
 
 
 @pytest.mark.parametrize(("family", "link"), [*OWN_LINKS, *OTHER_LINKS])
