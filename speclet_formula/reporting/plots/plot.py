@@ -47,8 +47,7 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
     ----------
     result : Fit, PointFit, Comparison, Recovery, Recoveries, Means, Predictive, Separation, Study or the like
         Also a Calibration, a Bootstrap, what `influence`, `check_model` or `loo` returned, a table of `rank_genes` or
-        `level_effects`, a matrix of
-        `effect_matrix`, or the Series of `residuals`.
+        `level_effects`, a matrix of `effect_matrix`, or the Series of `residuals`.
     kind : str, optional
         Which of the result's pictures; by default the first one that it has. Of a fit "effects" (of levels), "fixed",
         "variances", "residuals", "predictive" and, where it has draws, "shrinkage", "priors" or "pareto_k"; of a
