@@ -251,7 +251,8 @@ def _column(model: Model) -> str:
             "The response of a model to be fitted again is a plain name: 'y ~ ...', or cbind() of such.",
             "Put the transformed response into a column of its own, or fit a new Model.",
         )
-    if response.name in columns_of(replace(model.formula, response=None)) or response.name == model.weights:
+    weights = [model.weights] if isinstance(model.weights, str) else []
+    if response.name in [*columns_of(replace(model.formula, response=None)), *weights]:
         raise DataError(
             f"'{response.name}' is the response and is also used right of the ~, or as weights.",
             "A new response changes nothing else in the model.",

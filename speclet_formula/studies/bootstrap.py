@@ -106,7 +106,8 @@ class Bootstrap(Printed):
         pandas.DataFrame
             The columns of `labels`; `estimate`, of the fit; `bias`, mean of the replicates minus the estimate, and
             `bias_se`, its Monte Carlo standard error; `std_error`, the replicates' standard deviation; `conf_low`,
-            `conf_high`. `.attrs["interval"]` names the interval.
+            `conf_high`. `.attrs["interval"]` names the interval, and `.attrs["note"]` says where there are too few
+            replicates for it.
 
         Raises
         ------
@@ -127,7 +128,9 @@ class Bootstrap(Printed):
         labels = len(self.labels.columns)
         foot = f"bias is the replicates' mean less the estimate, std_error their standard deviation; conf_low and " \
                f"conf_high bound the {self.table.attrs['interval']}."  # fmt: skip
-        return Sheet(title, tuple(self._told()), (text_table(shown, labels=labels),), (foot,))
+        note = self.table.attrs.get("note")
+        feet = (foot, note[0].upper() + note[1:]) if note else (foot,)
+        return Sheet(title, tuple(self._told()), (text_table(shown, labels=labels),), feet)
 
     def _told(self) -> Iterator[str]:
         """Say what became of the refits."""
@@ -383,6 +386,8 @@ def _intervals(
     columns = (estimate, bias, spread / np.sqrt(np.maximum(count, 1)), spread, low, high)
     table = labels.assign(**dict(zip(NUMBERS, columns, strict=True)))
     table.attrs.update(interval=f"{100 * probability:g}% {interval} bootstrap interval")
+    if interval != "normal" and (len(values) + 1) * (1 - probability) / 2 < 1:
+        table.attrs["note"] = f"{len(values):,} replicates are too few for it: its ends are the outermost ones."
     return table
 
 

@@ -195,3 +195,11 @@ def test_many_responses_of_one_design_are_fitted_as_each_by_itself(method, weigh
         assert again.log_likelihood == pytest.approx(alone.log_likelihood, abs=1e-9)
         np.testing.assert_allclose(again.estimates.coefficients, alone.estimates.coefficients, rtol=1e-8)
         np.testing.assert_allclose(again.estimates.mode_sds[0], alone.estimates.mode_sds[0], rtol=1e-6)
+
+
+def test_weights_that_are_no_column_stay_with_their_rows():
+    table = pd.DataFrame({"y": np.arange(24) % 7.0, "x": np.arange(24) % 5.0, "g": np.repeat(list("abcdef"), 4)})
+    weights, new = np.linspace(0.5, 2, 24), np.sin(np.arange(24.0))
+    again = sf.refit(sf.lmer("y ~ x + (1 | g)", table, weights=weights, method="ml"), new)
+    expected = sf.lmer("y ~ x + (1 | g)", table.assign(y=new), weights=weights, method="ml")
+    assert again.log_likelihood == pytest.approx(expected.log_likelihood, abs=1e-8)

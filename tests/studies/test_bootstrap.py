@@ -171,6 +171,26 @@ def test_intervals_are_those_of_davison_and_hinkley():
     assert tables[1].attrs["interval"] == "90% basic bootstrap interval"
 
 
+def test_too_few_replicates_for_an_interval_are_told():
+    """Of 38 the 2.5 % quantile lies below the smallest, of 39 it is the smallest."""
+    few, enough = (sf.bootstrap(small_fit(), count, random_seed=1, cores=1) for count in (38, 39))
+    assert "38 replicates are too few for it: its ends are the outermost ones." in repr(few)
+    assert "note" not in enough.table.attrs
+    assert "note" not in few.intervals("normal").attrs
+    assert enough.table["conf_low"].iloc[-1] == pytest.approx(enough.replicates["day"].min())
+
+
+def test_an_array_of_weights_goes_with_the_rows_that_are_drawn():
+    """Of levels drawn with replacement it is taken along: with equal weights within levels a scale of their own."""
+    table = layout().assign(w=np.repeat(np.linspace(0.5, 2, 12), 5))
+    named, given = (
+        sf.lmer("y ~ day + (1 | subject)", table, weights=weights, method="ml") for weights in ("w", table["w"])
+    )
+    for kind, more in (("parametric", {}), ("residual", {}), ("cases", {"group": "subject"})):
+        one, two = (sf.bootstrap(fit, 4, kind=kind, random_seed=1, cores=1, **more) for fit in (named, given))
+        pd.testing.assert_frame_equal(one.replicates, two.replicates)
+
+
 def counts():
     rng = np.random.default_rng(2)
     table = pd.DataFrame({"g": np.repeat(np.arange(15), 6), "x": rng.normal(size=90), "n": 12, "w": 12.0})

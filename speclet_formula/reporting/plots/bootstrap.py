@@ -85,7 +85,7 @@ def plot_bootstrap(boot: Bootstrap) -> Picture:
 def _finite(boot: Bootstrap, place: int) -> np.ndarray:
     """Return the replicates of a number that are known."""
     values = boot.replicates.iloc[:, place].to_numpy(dtype=float)
-    return values[np.isfinite(values)]
+    return np.asarray(values[np.isfinite(values)])
 
 
 def _name(boot: Bootstrap, place: int) -> str:
