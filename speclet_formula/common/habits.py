@@ -79,6 +79,10 @@ OF_PACKAGE: Answers = {
     "sf.marginal_means(fit, 'f', type='response')": "regrid",
     "sf.reference_grid(fit)": "ref_grid recover_data datagrid",
     "sf.hypothesis(fit, 'x > 0')": "linearHypothesis glht wald_test t_test lincom equivalence_test p_direction",
+    # Effects over rows
+    "sf.avg_slopes(fit)": "marginaleffects margins get_margeff average_marginal_effects AME ame",
+    "sf.avg_comparisons(fit, 'f')": "risk_ratio risk_difference average_treatment_effect ate ATE",
+    "sf.plot_predictions(fit, 'x', by='f')": "visreg plot_slopes plot_comparisons plot_cme plot_cap partial_residuals",
     # Comparisons
     "fit.aic": "AIC aic extractAIC",
     "fit.bic": "BIC bic",

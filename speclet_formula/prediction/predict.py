@@ -322,7 +322,10 @@ def _check_point_interval(design: Design, interval: str) -> None:
             f"a fit by maximum likelihood has no interval='{interval}' "
             + ("for new responses." if interval == "prediction" else "for means with group effects."),
             "Its covariances are those of the fixed effects: interval='confidence' is for the fixed part alone.",
-            "Write interval='confidence', re_form='~0'; or fit the model with draws (method='exact' or 'hmc').",
+            "Write interval='confidence', re_form='~0'; or fit the model with draws (method='exact' or 'hmc')."
+            if interval == "prediction"
+            else "Write re_form='~0', or sf.predictions(fit), which takes group effects as known; or fit the model "
+            "with draws (method='exact' or 'hmc').",
         )
 
 

@@ -187,7 +187,7 @@ def test_a_point_fit_predicts_as_lme4_at_modes_and_gives_new_levels_none():
 
 def test_a_point_fit_has_the_wald_interval_of_its_fixed_part():
     fit = point_fit()
-    table = sf.fixef(fit, ci_prob=0.9).iloc[0]
+    table = sf.fixef(fit, df="asymptotic", ci_prob=0.9).iloc[0]
     found = sf.predict(fit, {"Days": [0]} | {"Subject": [308]}, re_form="~0", interval="confidence", ci_prob=0.9).iloc[
         0
     ]
@@ -248,6 +248,17 @@ def test_a_point_fit_refuses_the_intervals_that_it_has_not():
         "a fit by maximum likelihood has no interval='prediction' for new responses.\n"
         "Its covariances are those of the fixed effects: interval='confidence' is for the fixed part alone.\n"
         "Write interval='confidence', re_form='~0'; or fit the model with draws (method='exact' or 'hmc')."
+    )
+
+
+def test_intervals_of_means_with_group_effects_are_pointed_to():
+    with pytest.raises(SpecletError) as caught:
+        sf.predict(point_fit(), interval="confidence")
+    assert str(caught.value) == (
+        "a fit by maximum likelihood has no interval='confidence' for means with group effects.\n"
+        "Its covariances are those of the fixed effects: interval='confidence' is for the fixed part alone.\n"
+        "Write re_form='~0', or sf.predictions(fit), which takes group effects as known; or fit the model with draws "
+        "(method='exact' or 'hmc')."
     )
 
 
