@@ -121,6 +121,7 @@ if TYPE_CHECKING:
         plot_shrinkage as plot_shrinkage,
         plot_variances as plot_variances,
     )
+    from speclet_formula.reporting.plots.influence import plot_influence as plot_influence
     from speclet_formula.reporting.plots.means import plot_matrix as plot_matrix, plot_means as plot_means
     from speclet_formula.reporting.plots.picture import Picture as Picture
     from speclet_formula.reporting.plots.plot import plot as plot
@@ -212,6 +213,7 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.checks": "plot_predictive plot_priors plot_residuals",
     "reporting.plots.comparison": "plot_compare plot_pareto_k",
     "reporting.plots.effects": "plot_effects plot_fixed plot_shrinkage plot_variances",
+    "reporting.plots.influence": "plot_influence",
     "reporting.plots.means": "plot_matrix plot_means",
     "reporting.plots.picture": "Picture",
     "reporting.plots.plot": "plot",

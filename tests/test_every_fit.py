@@ -124,6 +124,7 @@ VERBS: dict[str, Callable] = {
     "pairs": lambda fit, _: sf.pairs(_means(fit)),
     "plot_compare": lambda fit, _: sf.plot_compare(_compared(fit)),
     "plot_coverage": lambda fit, _: sf.plot_coverage(_recovered(fit)),
+    "plot_influence": lambda fit, _: sf.plot_influence(sf.influence(fit)),
     "plot_intervals": lambda fit, _: sf.plot_intervals(_recovered(fit), "g"),
     "plot_matrix": lambda fit, _: sf.plot_matrix(sf.effect_matrix(fit, "g", "h")),
     "plot_means": lambda fit, _: sf.plot_means(_means(fit)),
@@ -176,7 +177,7 @@ _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrin
 _OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
-_SINGLE = {"augment", "influence", "plot_residuals", "residuals"}
+_SINGLE = {"augment", "influence", "plot_influence", "plot_residuals", "residuals"}
 # Each level has a linear predictor of its own, which has to be named; it has no order, and so no residuals.
 _LEVELS = {
     *_OF_G,

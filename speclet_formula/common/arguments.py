@@ -396,7 +396,8 @@ ANSWERS: Mapping[str, Answer] = {
 _BY_NAME: Mapping[str, Kinds] = {
     "fit": _FITS, "model": ("Model",), "means": ("Means",), "comparison": ("Comparison",), "recovery": ("Recovery",),
     "recoveries": ("Recoveries", "Mapping"), "check": ("Predictive",), "separation": ("Separation",),
-    "study": ("Study",), "calibration": ("Calibration",), "boot": ("Bootstrap",), "table": _TABLE,
+    "study": ("Study",), "calibration": ("Calibration",), "influence": ("Influence",), "boot": ("Bootstrap",),
+    "table": _TABLE,
     "effects": _TABLE, "matrix": _TABLE,
 }  # fmt: skip
 _LATER: Mapping[str, Kinds] = {"truth": _MAPPING, "at": _MAPPING, "path": ("Path", "str")}  # arguments at other places
@@ -414,8 +415,8 @@ _WORDS: Mapping[str, str] = {
     "Recoveries": "what sf.recover returns for several fits", "ELPDData": "what sf.loo returns",
     "Predictive": "what sf.prior_predictive or sf.posterior_predictive returns", "Formula": "a formula",
     "Separation": "what sf.control_separation returns", "Study": "what sf.study returns",
-    "Calibration": "what sf.calibrate returns", "Bootstrap": "what sf.bootstrap returns",
-    "DataFrame": "a pandas DataFrame",
+    "Calibration": "what sf.calibrate returns", "Influence": "what sf.influence returns",
+    "Bootstrap": "what sf.bootstrap returns", "DataFrame": "a pandas DataFrame",
     "Path": "the name of a file or folder", "Mapping": "a dictionary",
 }  # fmt: skip
 # How a fit becomes what is expected; of tables this depends on the verb.
@@ -423,6 +424,7 @@ _FROM_FIT: Mapping[str, str] = {
     "Model": "fit.model", "Means": "sf.marginal_means(fit, 'treatment')", "Recovery": "sf.recover(fit, truth)",
     "Comparison": "sf.compare({'first': fit, 'second': other})", "Predictive": "sf.posterior_predictive(fit)",
     "Recoveries": "sf.recover({'first': fit, 'second': other}, truth)", "Formula": "fit.model.formula",
+    "Influence": "sf.influence(fit)",
     "Study": "sf.study(fit.model.formula, data, truth)", "Calibration": "sf.calibrate(fit.model.formula, data)",
     "Bootstrap": "sf.bootstrap(fit)",
     "Separation": "sf.control_separation(sf.rank_genes(fit))", "DataFrame": "sf.rank_genes(fit)",

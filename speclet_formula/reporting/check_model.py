@@ -19,6 +19,7 @@ from speclet_formula.prediction import fitted, predict, residuals
 from speclet_formula.prediction.check_residuals import check_residuals, judged
 from speclet_formula.prediction.predictive import describe_check, posterior_predictive
 from speclet_formula.reporting.plots.checks import draw_normal_quantiles, predictive_panel
+from speclet_formula.reporting.plots.influence import draw_distances
 from speclet_formula.reporting.plots.picture import (
     ESTIMATE,
     LINE,
@@ -36,12 +37,11 @@ from speclet_formula.reporting.plots.picture import (
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-REPLICATES = 100
+REPLICATES, MOST_DRAWN = (10, 100), 2_000_000  # drawn responses: few of very many rows
 NSIM, MOST_SIMULATED = (100, 1000), 20_000_000  # simulated responses: few of very many rows
 MOST_INFLUENCES = 20_000  # rows whose influence takes seconds
 MOST_BINS, FEWEST_IN_A_BIN = 12, 8
 MOST_BLOCKS = 3  # group terms whose effects are drawn
-NAMED = 3  # rows that are named beside their points
 FAR = 3  # SDs, beyond which a normal number lies in 0.27 % of rows
 HIGH_VIF = 5.0
 NONE = "No row has"
@@ -229,7 +229,8 @@ def _log_determinant(covariance: np.ndarray, scale: np.ndarray, chosen: list[int
 
 
 def _predictive(fit: Fit | PointFit, random_seed: int | None) -> Iterator[_Panel]:
-    check = posterior_predictive(fit, REPLICATES, random_seed=random_seed)
+    count = int(np.clip(MOST_DRAWN // len(fit.model.design.rows), *REPLICATES))
+    check = posterior_predictive(fit, count, random_seed=random_seed)
 
     def draw(axis: "Axes") -> None:
         predictive_panel(axis, check, "The response and those of the model")
@@ -368,15 +369,7 @@ def _influence(fit: Fit | PointFit, random_seed: int | None) -> Iterator[_Panel]
         yield _Panel(None, "Influence: the variance of this family has no short form, so that leverages are not known.")
         return
 
-    def draw(axis: "Axes") -> None:
-        axis.vlines(np.arange(len(distances)), 0, distances, color=ESTIMATE, linewidth=0.9)
-        for row in distances.nlargest(NAMED).index:
-            place = distances.index.get_loc(row)
-            axis.annotate(str(row), (place, distances[row]), fontsize=7, ha="center", va="bottom")
-        axis.set(xlabel="row", ylabel="Cook's distance", ylim=(0, 1.15 * float(distances.max())))
-        title(axis, "Influence on the fixed effects")
-
-    yield _Panel(draw, f"Influence. {found.sheet().head[0]}")
+    yield _Panel(partial(draw_distances, distances=distances), f"Influence. {found.sheet().head[0]}")
 
 
 def _collinearity(fit: Fit | PointFit, random_seed: int | None) -> Iterator[_Panel]:

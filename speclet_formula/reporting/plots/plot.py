@@ -10,16 +10,19 @@ import pandas as pd
 
 from speclet_formula.common.arguments import unknown_keyword
 from speclet_formula.comparison import Comparison
+from speclet_formula.comparison.influence import Influence
 from speclet_formula.errors import DataError, SpecletError, listed, nearest
 from speclet_formula.interpretation import Means
 from speclet_formula.posterior import Fit, PointFit
 from speclet_formula.posterior.draws import values_of
 from speclet_formula.prediction.predictive import Predictive, posterior_predictive
 from speclet_formula.recovery import Recoveries, Recovery
+from speclet_formula.reporting.check_model import ModelCheck
 from speclet_formula.reporting.plots.bootstrap import plot_bootstrap
 from speclet_formula.reporting.plots.checks import plot_predictive, plot_priors, plot_residuals
 from speclet_formula.reporting.plots.comparison import plot_compare, plot_pareto_k
 from speclet_formula.reporting.plots.effects import plot_effects, plot_fixed, plot_shrinkage, plot_variances
+from speclet_formula.reporting.plots.influence import plot_influence
 from speclet_formula.reporting.plots.means import plot_matrix, plot_means
 from speclet_formula.reporting.plots.picture import ESTIMATE, LINE, WIDTH, Picture, plain, single_figure
 from speclet_formula.reporting.plots.recovery import (
@@ -43,8 +46,8 @@ def plot(result: Any, kind: str | None = None, **options: Any) -> Picture:
     Parameters
     ----------
     result : Fit, PointFit, Comparison, Recovery, Recoveries, Means, Predictive, Separation, Study or the like
-        Also a Calibration, a Bootstrap, what `loo` returned, a table of `rank_genes` or `level_effects`, a matrix of
-        `effect_matrix`, or the Series of `residuals`.
+        Also a Calibration, a Bootstrap, what `influence`, `check_model` or `loo` returned, a table of `rank_genes` or
+        `level_effects`, a matrix of `effect_matrix`, or the Series of `residuals`.
     kind : str, optional
         Which of the result's pictures; by default the first one that it has. Of a fit "effects" (of levels), "fixed",
         "variances", "residuals", "predictive" and, where it has draws, "shrinkage", "priors" or "pareto_k"; of a
@@ -128,8 +131,8 @@ def _kinds(result: Any) -> Mapping[str, Draw]:
     raise DataError(
         f"there is no picture of {what}.",
         "Pictures are made of a Fit, a PointFit, a Comparison, what loo returned, a Recovery or Recoveries, Means, a "
-        "Predictive, a Separation, a Study, a Calibration, a Bootstrap, ranked genes, a matrix of effects, and "
-        "residuals.",
+        "Predictive, a Separation, a Study, a Calibration, a Bootstrap, an Influence, a ModelCheck, ranked genes, a "
+        "matrix of effects, and residuals.",
         "Hand over one of these.",
     )
 
@@ -209,6 +212,8 @@ def _histogram(values: pd.Series) -> Picture:
 _PICTURES: Mapping[Any, Callable[[Any], Mapping[str, Draw]]] = {
     (Fit, PointFit): _of_fit,
     Comparison: lambda _: {"compare": plot_compare},
+    Influence: lambda _: {"influence": plot_influence},
+    ModelCheck: lambda _: {"checks": lambda check: check.picture},
     Recovery: _of_recovery,
     Recoveries: lambda _: {"recoveries": _recoveries},
     Means: lambda _: {"means": plot_means},
