@@ -207,7 +207,7 @@ TYPED = {
     "sf.slopes(point, specs='f', var='x')": "Write by='f'.",
     "sf.cld(means)": "Write sf.pairs(sf.marginal_means(fit, 'f')).",
     "sf.ggpredict(point, 'x')": "Write sf.plot_predictions(fit, 'x').",
-    "sf.margins(point)": "Write sf.avg_slopes(fit, 'x').",
+    "sf.margins(point)": "Write sf.avg_slopes(fit).",
     "sf.avg_slopes(point, 'x')": None,
     "sf.glht(point)": "Write sf.hypothesis(fit, 'x > 0').",
     "sf.vif(point)": "Write fit.model.findings.",
