@@ -13,6 +13,15 @@ from speclet_formula.families import is_linear
 from speclet_formula.model import Model
 
 TOLERANCE = 1e-7  # of a column's length: what is left of it beside those of the other model
+SPECIAL_CASES = {  # of each structure, over the same columns
+    "us": ("us", "diag", "homdiag", "cs", "homcs", "ar1", "hetar1"),
+    "diag": ("diag", "homdiag"),
+    "homdiag": ("homdiag",),
+    "cs": ("cs", "homcs", "diag", "homdiag"),
+    "homcs": ("homcs", "homdiag"),
+    "hetar1": ("hetar1", "ar1", "diag", "homdiag"),
+    "ar1": ("ar1", "homdiag"),
+}
 PAIRS = 400  # pairs of rows for each group term at which covariances are looked at
 
 
@@ -54,26 +63,65 @@ def _groups(smaller: Model, larger: Model) -> str:
     if small.mean.groups == large.mean.groups or not small.mean.groups:
         return ""
     first, second = _pairs((*small.mean.groups, *large.mean.groups), len(small.response))
-    known = [column for block in large.mean.groups for column in _covariances(block, first, second)]
+    known = [column for block in large.mean.groups for column in _reached(block, first, second)]
     if is_linear(larger.family):
         weights = np.ones(len(small.response)) if large.weights is None else large.weights
         known.append(np.where(first == second, 1 / weights[first], 0.0))
     basis = np.column_stack(known) if known else np.zeros((len(first), 0))
     for block in small.mean.groups:
+        if any(_is_special_case(block, other) for other in large.mean.groups):
+            continue
         if _left(np.column_stack(list(_covariances(block, first, second))), basis).any():
             return f"its group term by '{block.label}' is none of the other's, nor made of them"
     return ""
 
 
+def _is_special_case(small: GroupBlock, large: GroupBlock) -> bool:
+    """Tell whether a block is another one of the same columns with a structure that holds more freely there."""
+    same = small.columns == large.columns and np.array_equal(small.values, large.values)
+    return same and np.array_equal(small.codes, large.codes) and _word(small) in SPECIAL_CASES[_word(large)]
+
+
+def _word(block: GroupBlock) -> str:
+    if block.structure is not None:
+        return block.structure.word
+    return "us" if block.correlated else "diag"
+
+
 def _covariances(block: GroupBlock, first: np.ndarray, second: np.ndarray) -> Iterator[np.ndarray]:
-    """Go through what each variance and covariance of a block adds to the covariances of pairs of rows."""
+    """Go through the covariances of pairs of rows that all that a block can be are combinations of."""
+    k = len(block.columns)
+    places = [(i, j) for i in range(k) for j in range(i + 1 if block.correlated else 1)]
+    pairs = [(i, j if block.correlated else i) for i, j in places]
+    if not block.hom:
+        yield from (_of_pairs(block, [pair], first, second) for pair in pairs)
+    elif _word(block) == "ar1":  # by how far columns are apart
+        yield from (_of_pairs(block, [p for p in pairs if p[0] - p[1] == d], first, second) for d in range(k))
+    else:
+        parts = ([p for p in pairs if (p[0] == p[1]) == own] for own in (True, False))
+        yield from (_of_pairs(block, part, first, second) for part in parts if part)
+
+
+def _reached(block: GroupBlock, first: np.ndarray, second: np.ndarray) -> Iterator[np.ndarray]:
+    """Go through those whose combinations a block can be, whatever else it is: of cs and ar1 without correlations.
+
+    What lies between that and all that it can be, `_is_special_case` tells by the structures' names.
+    """
+    k = len(block.columns)
+    if _word(block) in ("cs", "hetar1"):
+        yield from (_of_pairs(block, [(i, i)], first, second) for i in range(k))
+    elif _word(block) == "ar1":
+        yield _of_pairs(block, [(i, i) for i in range(k)], first, second)
+    else:
+        yield from _covariances(block, first, second)
+
+
+def _of_pairs(block: GroupBlock, pairs: list[tuple[int, int]], first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return what one covariance of these pairs of columns adds to the covariances of pairs of rows."""
     same = block.codes[first] == block.codes[second]
     one, two = block.values[first], block.values[second]
-    for k in range(one.shape[1]):
-        for m in range(k + 1 if block.correlated else 1):
-            other = m if block.correlated else k
-            product = one[:, k] * two[:, other] + one[:, other] * two[:, k]
-            yield np.where(same, product, 0.0)
+    product = sum(one[:, i] * two[:, j] + one[:, j] * two[:, i] for i, j in pairs)
+    return np.where(same, product, 0.0)
 
 
 def _pairs(blocks: tuple[GroupBlock, ...], n: int) -> tuple[np.ndarray, np.ndarray]:

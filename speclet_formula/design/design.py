@@ -11,6 +11,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.structures import Structure
 from speclet_formula.formula.terms import Call, Formula, Name
 
 # A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
@@ -85,6 +86,29 @@ class GroupBlock:
     values: np.ndarray  # (n, k) float64, the columns' values
     prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
     new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
+    structure: Structure | None = None  # of cs(), ar1() and diag(hom = TRUE) with two columns or more
+
+    @property
+    def hom(self) -> bool:
+        """Whether all columns have one SD, which is there under each column's name."""
+        return self.structure is not None and self.structure.hom
+
+    @property
+    def joint(self) -> int:
+        """How many columns there are of which a level's effects, one row each, are not told from a residual.
+
+        As lme4 counts: of a || block each column is a term of its own.
+        """
+        alone = not self.correlated if self.structure is None else self.structure.leaves_residual
+        return 1 if alone else len(self.columns)
+
+    @property
+    def parameters(self) -> int:
+        """How many SDs and correlations it has."""
+        k = len(self.columns)
+        if self.structure is not None:
+            return self.structure.parameters(k)
+        return k * (k + 1) // 2 if self.correlated else k
 
     @property
     def sds(self) -> tuple[str, ...]:

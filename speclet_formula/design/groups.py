@@ -42,6 +42,8 @@ def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical,
     group = ":".join(factors)
     columns = tuple("1" if t.kind == "intercept" else column for t in part.terms for column in t.columns)
     variable = variable_name(group)
+    if term.structure is not None and term.structure.correlates and len(columns) == 1:
+        raise _nothing_to_correlate(term, columns[0])
     return GroupBlock(
         group=group,
         label=label,
@@ -54,6 +56,22 @@ def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical,
         codes=factor.codes.astype(np.int64),
         values=part.X,
         prefix=prefix,
+        structure=term.structure if len(columns) > 1 else None,
+    )
+
+
+def _nothing_to_correlate(term: GroupTerm, column: str) -> FormulaError:
+    """Word the error of a structure of correlations over one column: ar1(0 + time | g) of numbers."""
+    assert term.structure is not None
+    function, group = term.structure.function, text_of(term.group)
+    inside = f"0 + {column}" if column != "1" else "1"
+    remedy = f"Write ({inside} | {group})"
+    if column != "1":
+        remedy += f", or {function}(0 + factor({column}) | {group}) for a column for each of its values"
+    return FormulaError(
+        f"'{text_of(term)}' has one column, '{column}'.",
+        f"{function}() says how two columns or more vary together, such as those of the levels of a factor.",
+        f"{remedy}.",
     )
 
 
@@ -131,7 +149,8 @@ def centred_blocks(design: Design) -> tuple[Design, tuple[np.ndarray | None, ...
     moves: list[np.ndarray | None] = []
     for block in design.mean.groups:
         means, spread = block.values.mean(axis=0), block.values.std(axis=0)
-        if not block.correlated or "1" not in block.columns or not (np.abs(means) > FAR * spread)[spread > 0].any():
+        free = block.correlated and block.structure is None
+        if not free or "1" not in block.columns or not (np.abs(means) > FAR * spread)[spread > 0].any():
             groups.append(block)
             moves.append(None)
             continue

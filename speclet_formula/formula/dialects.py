@@ -35,6 +35,7 @@ from speclet_formula.formula.terms import (
 )
 
 type Dialect = Literal["lme4", "brms", "bambi"]
+type _Structured = Literal["lme4", "glmmTMB"]  # packages that have covariance structures of group terms
 type Levels = Mapping[str, Sequence[str]]  # a column -> its levels; none for a number
 
 _IN_NUMPY = {name: f"np.{name}" for name in ("log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs")}
@@ -69,7 +70,8 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
         * lme4: R text. It has no formulas for parameters and no censored or truncated responses; they follow as
           comments. ``(f || g)`` is ``diag(1 + f | g)``, which lme4 has from version 2.0 on, unless all its columns are
           known to be numbers: lme4's ``||`` leaves the levels of a factor correlated. A comment tells what to write for
-          lme4 1.1.
+          lme4 1.1. ``cs()`` and ``ar1()`` need 2.0 as well, and glmmTMB's words for them follow in a comment. brms and
+          bambi lack them.
         * brms: R text, within ``bf(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``s | trials(s + f)``, ``cbind(a, b, c)`` ``cbind(a, b, c) | trials(a + b + c)``, ``censored(y, status)``
           ``y | cens(status)``, ``truncated(y, 0)`` ``y | trunc(lb = 0)``.
@@ -97,19 +99,22 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
     return _brms(formula) if dialect == "brms" else bambi_text(formula)
 
 
-def lme4_text(formula: Formula, levels: Levels | None = None) -> str:
-    """Write R text for lme4 and glmmTMB, without what they lack.
+def lme4_text(formula: Formula, levels: Levels | None = None, *, glmm_tmb: bool = False) -> str:
+    """Write R text for lme4 or glmmTMB, without what they lack.
 
     Parameters
     ----------
     formula : Formula
     levels : mapping of str to sequence of str, optional
         As for `spell_formula`.
+    glmm_tmb : bool
+        With glmmTMB's words for covariance structures, not lme4's.
     """
     response = formula.response
     if isinstance(response, Call) and response.function in LIMITED:
         response = response.arguments[0].value
-    return f"{_r_expression(response)} ~ {_r_side(formula, levels or {}, diagonal=True)}".lstrip()
+    package: _Structured = "glmmTMB" if glmm_tmb else "lme4"
+    return f"{_r_expression(response)} ~ {_r_side(formula, levels or {}, package)}".lstrip()
 
 
 def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...]:
@@ -123,7 +128,21 @@ def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...
     """
     parameters = (f"# lme4 has no formula for a parameter: {n} ~ {_r_side(part)}" for n, part in formula.parameters)
     blocks = [block for block in formula.group_terms if _is_diagonal(block, levels or {})]
-    return (*lacks_limits(formula, "lme4"), *(_in_version_one(block, levels or {}) for block in blocks), *parameters)
+    structured = (block for block in formula.group_terms if block.structure is not None)
+    newer = (
+        f"# {_r_block(block, 'lme4')} needs lme4 2.0; glmmTMB has it as {_r_block(block, 'glmmTMB')}"
+        for block in structured
+    )
+    old = (_in_version_one(block, levels or {}) for block in blocks)
+    return (*lacks_limits(formula, "lme4"), *old, *newer, *parameters)
+
+
+def lacks_structures(formula: Formula, package: str) -> Iterator[str]:
+    """Say in comments which covariance structures of group terms a package lacks, all its predictors taken."""
+    for part in (formula, *(part for _, part in formula.parameters)):
+        for block in part.group_terms:
+            if block.structure is not None:
+                yield f"# {package} has no {text_of(block)}: this is another model, without its structure"
 
 
 def lacks_limits(formula: Formula, package: str) -> tuple[str, ...]:
@@ -142,7 +161,7 @@ def r_side(formula: Formula) -> str:
 def _is_diagonal(block: GroupTerm, levels: Levels) -> bool:
     """Tell whether a term is to be written diag(): lme4's || would keep correlations among a term's columns."""
     several = any(not _is_one_column(term, levels) for term in block.terms)
-    return not block.correlated and several and len(block.terms) + block.intercept > 0
+    return not block.correlated and block.structure is None and several and len(block.terms) + block.intercept > 0
 
 
 def _is_one_column(term: Term, levels: Levels) -> bool:
@@ -209,17 +228,21 @@ def _brms_response(response: Expression | None) -> str:
     return f"{_r_expression(first.value)} | {addition}"
 
 
-def _r_side(formula: Formula, levels: Levels | None = None, *, diagonal: bool = False) -> str:
-    """Write a right-hand side in R, with diag() for what is uncorrelated where that is asked for."""
+def _r_side(formula: Formula, levels: Levels | None = None, package: _Structured | None = None) -> str:
+    """Write a right-hand side in R, with the structures of group terms for a package that has them."""
     fixed = " + ".join(("1" if formula.intercept else "0", *(text_of(_r_term(term)) for term in formula.terms)))
-    groups = (_r_block(block, diagonal and _is_diagonal(block, levels or {})) for block in formula.group_terms)
+    groups = (_r_block(block, package, levels or {}) for block in formula.group_terms)
     offsets = (f"offset({text_of(_r_known(offset))})" for offset in formula.offsets)
     return " + ".join((fixed, *groups, *offsets))
 
 
-def _r_block(block: GroupTerm, diagonal: bool) -> str:
+def _r_block(block: GroupTerm, package: _Structured | None, levels: Levels | None = None) -> str:
     group = text_of(_r_term(block.group))
-    if diagonal:
+    if package is not None and block.structure is not None:
+        own = package == "glmmTMB"
+        function, hom = (block.structure.word, "") if own else (block.structure.function, block.structure.text)
+        return f"{function}({_r_sum(block)} | {group}{hom})"
+    if package is not None and _is_diagonal(block, levels or {}):
         return f"diag({_r_sum(block)} | {group})"
     return f"({_r_sum(block)} {'|' if block.correlated else '||'} {group})"
 
@@ -322,8 +345,13 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
             yield f"# Bambi has no coding {coding}: sf.to_bambi(model) keeps it"
     if any(call.function == "scale" and len(call.arguments) > 1 for call in calls_in(formula)):
         yield "# Bambi's scale() only takes a column: put what other arguments give into the table first"
+    yield from lacks_structures(formula, "Bambi")
     sides = (formula, *(part for _, part in formula.parameters))
-    if any(term.correlated and len(term.terms) + term.intercept > 1 for part in sides for term in part.group_terms):
+    if any(
+        term.structure is None and term.correlated and len(term.terms) + term.intercept > 1
+        for part in sides
+        for term in part.group_terms
+    ):
         yield "# Bambi has no correlated group effects: this leaves the correlation out; sf.to_bambi(model) keeps it"
     known = levels or {}
     for term in dict.fromkeys(term for part in sides for term in _coded(part, known)):

@@ -10,6 +10,7 @@ from typing import cast
 
 from lark import Token, Tree
 
+from speclet_formula.common.structures import HOM_BY_DEFAULT, WORDS, Structure
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.formula.expressions import MAX_CHARACTERS, read_expression, read_name, with_columns
 from speclet_formula.formula.refusals import (
@@ -129,7 +130,7 @@ def _meaning(group_term: GroupTerm) -> tuple[object, ...]:
     """Return what two spellings of one group term share: a single column has no correlation."""
     terms = frozenset(frozenset(term.factors) for term in group_term.terms)
     correlated = group_term.correlated and (group_term.intercept + len(terms) > 1)
-    return group_term.intercept, terms, frozenset(group_term.group.factors), correlated
+    return group_term.intercept, terms, frozenset(group_term.group.factors), correlated, group_term.structure
 
 
 def _not_there(text: str, known: list[str], node: TreeNode, side: Side) -> FormulaError:
@@ -144,29 +145,51 @@ def _not_there(text: str, known: list[str], node: TreeNode, side: Side) -> Formu
     )
 
 
-STRUCTURES = ("us", "diag")  # what lme4 2.0 and glmmTMB call | and ||
+STRUCTURED = ("us", *HOM_BY_DEFAULT, *WORDS)  # us(x | g) is (x | g), diag(x | g) is (x || g)
 
 
 def structured_bars(node: TreeNode, context: Context) -> TreeNode | None:
-    """Return what stands inside us(x | g) or diag(x | g); None of other calls.
+    """Return what stands inside us(x | g), diag(x | g), cs(f | g), ar1(0 + f | g); None of other calls.
 
     Raises
     ------
     FormulaError
-        If there is more than one bar inside, or another argument.
+        If there is more than one bar inside, or another argument than hom = TRUE or hom = FALSE.
     """
     function, _, *inside, _ = children_of(node)
-    if function not in STRUCTURES or function in context.functions or not inside:
+    if function not in STRUCTURED or function in context.functions or not inside:
         return None
     bars = children_of(inside[0])[-1]
     if kind_of(bars) != "bars":
         return None
     columns, bar, grouping, *_ = (source_of(context, child) for child in children_of(bars))
-    if bar == "||" or len(inside) > 1:
+    given = [_hom_in(argument) for argument in inside[2::2]]
+    if bar == "||" or None in given or len(given) > (function in HOM_BY_DEFAULT):
         problem = f"'{source_of(context, node)}' is not how {function} is written."
-        allowed = "us(x | g) is (x | g), diag(x | g) is (x || g) with an SD for each column; hom= is not served."
+        allowed = "us(x | g), diag(x | g), cs(x | g) and ar1(x | g) have one bar; all but us take hom = TRUE or FALSE."
         raise error_under(context, node, problem, allowed, f"Write {function}({columns} | {grouping}).")
     return bars
+
+
+def structure_in(node: TreeNode) -> Structure | None:
+    """Return the covariance structure that a group term's function says, as `structured_bars` has checked it.
+
+    Of (x | g), us(x | g) and diag(x | g), which `correlated` tells apart, there is none.
+    """
+    if kind_of(node) != "call":
+        return None
+    word, _, *inside, _ = children_of(node)
+    function = str(word)
+    if function not in HOM_BY_DEFAULT:
+        return WORDS.get(function)
+    hom = _hom_in(inside[2]) if len(inside) > 1 else HOM_BY_DEFAULT[function]
+    return Structure(function, hom=bool(hom)) if hom or function != "diag" else None
+
+
+def _hom_in(argument: TreeNode) -> bool | None:
+    """Return what hom = TRUE or hom = FALSE says; None of anything else."""
+    name, *_, value = children_of(argument)
+    return {"TRUE": True, "FALSE": False}.get(str(value)) if name == "hom" else None
 
 
 def read_groups(node: TreeNode, bars: TreeNode, side: Side) -> tuple[Term, ...]:
@@ -244,7 +267,7 @@ def _repeated_column(
     together = GroupTerm(first.intercept or second.intercept, terms, first.group, correlated=True)
     remedy = _nested_alone(earlier, later, side) or f"Write {text_of(first)} alone."
     if rest or intercept:
-        apart = GroupTerm(intercept, rest, second.group, second.correlated)
+        apart = GroupTerm(intercept, rest, second.group, second.correlated, second.structure)
         remedy = f"Write {text_of(together)}, or {text_of(first)} + {text_of(apart)} without correlation between them."
     allowed = "Each column of a grouping factor belongs to one group term."
     return error_under(side.context, node, problem, allowed, remedy)

@@ -36,6 +36,7 @@ from speclet_formula.formula.group_terms import (
     remove_offset,
     size_of,
     spend,
+    structure_in,
     structured_bars,
     too_long,
 )
@@ -371,7 +372,7 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
 
 
 def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:
-    """Note (1 + x | a/b), or diag(1 + x | a/b): one group term for each level of nesting."""
+    """Note (1 + x | a/b), or cs(1 + x | a/b): one group term for each level of nesting."""
     columns, bar, grouping, *more = children_of(bars)
     context = side.context
     if more:
@@ -391,8 +392,10 @@ def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:
         allowed = "The left of the bar has an intercept, 1, or columns that vary by group."
         remedy = f"Write (1 | {source_of(context, grouping)}), or leave the group term out."
         raise error_under(context, columns, problem, allowed, remedy)
-    correlated = bar == "|" and not (kind_of(node) == "call" and children_of(node)[0] == "diag")
-    found = [GroupTerm(inner.intercept, terms, group, correlated) for group in read_groups(grouping, bars, side)]
+    structure, function = structure_in(node), children_of(node)[0] if kind_of(node) == "call" else "us"
+    correlated = bar == "|" and function not in ("diag", "homdiag")
+    groups = read_groups(grouping, bars, side)
+    found = [GroupTerm(inner.intercept, terms, group, correlated, structure) for group in groups]
     if removal:
         remove_groups(found, node, side)
     else:

@@ -79,7 +79,8 @@ class Advice:
 _CODING = "A factor is compared with its first level, or coded as C() says."
 _NO_SMOOTHS = Advice("There are no smooths with a penalty.", "Write a spline: ns({x}, 3), or bs({x}, df = 4).")
 _NO_STRUCTURE = Advice(
-    "The effects of a group term are correlated freely, (x | g), or not at all, (x || g).", "Write ({x}) or ({bars})."
+    "The effects of a group term are correlated freely, (x | g), not at all, (x || g), or by cs(x | g) or ar1(x | g).",
+    "Write ({x}), ({bars}), cs({x}) or ar1({x}).",
 )
 _NOT_YET = "A column is made before the fit, or by a function of your own in functions=."
 _BEFORE = "Make the column before the fit: data['new'] = "
@@ -153,9 +154,6 @@ FOREIGN: Mapping[str, Advice] = {
     "bf": Advice(_FORMULAS, "Write the formulas as texts in a list."),
     "nl": Advice("A model is linear in its coefficients.", "Compute the columns inside I(), or before the fit."),
     # glmmTMB
-    "homdiag": _NO_STRUCTURE,
-    "cs": _NO_STRUCTURE,
-    "ar1": _NO_STRUCTURE,
     "ou": _NO_STRUCTURE,
     "toep": _NO_STRUCTURE,
     "mat": _NO_STRUCTURE,
@@ -171,7 +169,7 @@ FOREIGN: Mapping[str, Advice] = {
 }
 """What to write for words of other packages."""
 
-COVARIANCES = frozenset({"homdiag", "cs", "ar1", "ou", "toep", "mat", "gau", "rr"})
+COVARIANCES = frozenset({"ou", "toep", "mat", "gau", "rr"})
 """Those that stand before the parentheses of a group term."""
 
 ADDED: Mapping[str, str] = {

@@ -9,6 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from speclet_formula.common.structures import Structure
+
 FUNCTIONS: Mapping[str, str] = MappingProxyType(
     {
         "C": "a factor with another coding, C(f, sum)",
@@ -131,12 +133,16 @@ class Term:
 
 @dataclass(frozen=True)
 class GroupTerm:
-    """`(1 + x | a:b)`: effects that vary over the levels of one grouping factor; `||` gives `correlated=False`."""
+    """`(1 + x | a:b)`: effects that vary over the levels of one grouping factor; `||` gives `correlated=False`.
+
+    `cs(f | g)`, `ar1(0 + f | g)` and `diag(f | g, hom = TRUE)` have a structure besides.
+    """
 
     intercept: bool
     terms: tuple[Term, ...]
     group: Term
     correlated: bool
+    structure: Structure | None = None
 
 
 @dataclass(frozen=True)
@@ -199,8 +205,7 @@ def text_of(node: Node) -> str:  # noqa: C901, PLR0911 - one case for each recor
         case Formula():
             return _formula_text(node)
         case GroupTerm():
-            bar = "|" if node.correlated else "||"
-            return f"({_sum_text(node.intercept, node.terms)} {bar} {text_of(node.group)})"
+            return _group_text(node)
         case Term():
             return ":".join(text_of(factor) for factor in node.factors)
         case Argument():
@@ -298,6 +303,13 @@ def _parts(node: Node) -> Iterable[Node]:  # noqa: PLR0911 - one case for each r
             return node.operands
         case _:
             return ()
+
+
+def _group_text(node: GroupTerm) -> str:
+    """Spell a group term, with the function of its structure."""
+    bar = "|" if node.correlated or node.structure else "||"
+    inside = f"{_sum_text(node.intercept, node.terms)} {bar} {text_of(node.group)}"
+    return f"({inside})" if node.structure is None else f"{node.structure.function}({inside}{node.structure.text})"
 
 
 def _formula_text(formula: Formula) -> str:

@@ -197,6 +197,9 @@ def why_not_nuts(model: Model) -> str:
     """Say what keeps a model from nuts; "" if it serves."""
     if model.design.merged is not None:
         return "rows of the table are merged, and Bambi needs each by itself"
+    structured = [block for block in model.design.blocks if block.structure is not None]
+    if structured:
+        return f"'{structured[0].label}' has a covariance structure, which Bambi lacks"
     needed = dense_bytes(sizes_of(model))
     if needed > LARGEST_DENSE:
         return (
@@ -354,8 +357,7 @@ def _variances(model: Model, blocks: Sequence[GroupBlock]) -> Iterator[int]:
     constant = len(model.family.parameters) - len(model.design.varying)
     yield constant + max(len(model.design.thresholds) - 1, 0)  # which are one parameter of the family
     for block in blocks:
-        k = len(block.columns)
-        yield k + (k * (k - 1) // 2 if block.correlated else 0)
+        yield block.parameters
     yield sum(slot.kind == "group" and isinstance(slot.prior.parameters.get("mu"), Prior) for slot in model.slots)
 
 

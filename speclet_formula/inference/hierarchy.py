@@ -11,6 +11,7 @@ from typing import cast
 
 import numpy as np
 
+from speclet_formula.common.structures import Structure
 from speclet_formula.design import Predictor
 from speclet_formula.inference.algebra.equations import CoefficientLayout
 from speclet_formula.model import Model
@@ -18,6 +19,7 @@ from speclet_formula.priors import Prior, log_density
 
 FAR = np.array([1e-6, 2e-6])  # of an SD's own unit: near enough to zero to see how its prior's density ends there
 WITH_ENDS = ("Beta", "Uniform")
+UNIFORM = 1.0  # b of a Beta(b, b) that is uniform
 
 HEAVY_TAILED = ("StudentT", "Cauchy")
 
@@ -32,6 +34,7 @@ class GroupPriors:
     columns: tuple[tuple[int, ...], ...]  # positions in sd_priors of each block's columns
     partials: tuple[tuple[int, int, int, float], ...]  # block, i, j, and b of the partial correlation's Beta(b, b)
     ends: dict[int, tuple[float, float]]  # of the SDs whose priors have two
+    structures: tuple[Structure | None, ...]  # of each block; one that correlates has a single partial, as its share
 
 
 def slot_priors(model: Model) -> SlotPriors:
@@ -76,14 +79,27 @@ def group_priors(predictor: Predictor, slots: SlotPriors, first: Sequence[Prior]
     sd_priors, columns, partials = list(first), [], []
     for position, block in enumerate(predictor.groups):
         start, width = len(sd_priors), len(block.slots)
-        sd_priors += [hyperprior(slots[slot], "sigma") for slot in block.slots]
-        columns.append(tuple(range(start, start + width)))
-        if block.correlated:
+        own = block.slots[:1] if block.hom else block.slots
+        sd_priors += [hyperprior(slots[slot], "sigma") for slot in own]
+        columns.append((start,) * width if block.hom else tuple(range(start, start + width)))
+        if block.correlated and block.structure is not None:
+            partials.append((position, 0, 1, UNIFORM))
+        elif block.correlated:
             eta = number(slots[block.correlation], "eta")
             pairs = combinations(range(width), 2)
             partials += [(position, i, j, eta + (width - 2 - i) / 2) for i, j in pairs]
     ends = {k: _ends(prior) for k, prior in enumerate(sd_priors) if prior.name in WITH_ENDS}
-    return GroupPriors(tuple(sd_priors), tuple(columns), tuple(partials), ends)
+    structures = tuple(block.structure for block in predictor.groups)
+    return GroupPriors(tuple(sd_priors), tuple(columns), tuple(partials), ends, structures)
+
+
+def column_units(block_columns: Sequence[Sequence[int]], sizes: Sequence[np.ndarray], first: int) -> np.ndarray:
+    """Return the size of each SD's column (m - first,); of an SD of several columns their geometric mean."""
+    logs = {}
+    for places, own in zip(block_columns, sizes, strict=True):
+        for place in sorted(set(places)):
+            logs[place] = np.mean([np.log(size) for at, size in zip(places, own, strict=True) if at == place])
+    return np.exp(np.array([logs[place] for place in range(first, first + len(logs))]))
 
 
 def _ends(prior: Prior) -> tuple[float, float]:

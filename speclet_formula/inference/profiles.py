@@ -117,6 +117,13 @@ def _laplace_intervals(fit: PointFit, probability: float) -> tuple[Array, Array]
 
 def _check_profile(fit: PointFit) -> None:
     """Refuse models whose likelihood is not profiled."""
+    structured = [block for block in fit.model.design.mean.groups if block.structure is not None]
+    if structured:
+        raise EstimateError(
+            f"this fit has no profile intervals: '{structured[0].label}' has a covariance structure.",
+            "Profiles are of (x | g) and (x || g).",
+            "Write method='wald', or fit the model with draws, which have intervals of every parameter.",
+        )
     wide = [b.label for b in fit.model.design.mean.groups if b.correlated and len(b.columns) > MOST_CORRELATED]
     if wide:
         raise EstimateError(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
+from speclet_formula.common.structures import Structure
 from speclet_formula.families import FAMILIES, FamilySpecification
 from speclet_formula.families.links import INVERSE_LINKS
 from speclet_formula.formula.refusals import check_choice
@@ -151,13 +152,25 @@ def _group_words(group_term: GroupTerm) -> str:
     names = [text_of(term) for term in group_term.terms]
     own = ["intercept"] if group_term.intercept else []
     own += [f"effect of {_listed(names)}"] if len(names) == 1 else [f"effects of {_listed(names)}"] if names else []
-    scalar = len(names) + group_term.intercept == 1
+    scalar = len(names) + group_term.intercept == 1 and group_term.structure is None
     spread = "whose SD is estimated" if scalar else "whose SDs and correlations are estimated"
     if not group_term.correlated and not scalar:
         spread = "whose SDs are estimated and which has no correlations"
+    if group_term.structure is not None:
+        spread = _spread_words(group_term.structure)
     return (
         f"each {_group_name(group_term.group)} has its own {_listed(own)}, drawn from a normal distribution {spread}."
     )
+
+
+def _spread_words(structure: Structure) -> str:
+    """Say what a covariance structure estimates."""
+    sds = "whose one SD, that of all columns," if structure.hom else "with an SD for each column"
+    if not structure.correlates:
+        return f"{sds} is estimated and which has no correlations"
+    between = "of any two columns" if structure.function == "cs" else "of neighbouring columns"
+    others = "" if structure.function == "cs" else ", which those d columns apart have to the power of d"
+    return f"{sds}{'' if structure.hom else ','} and one correlation, that {between}{others}, are estimated"
 
 
 def _group_name(group: Term) -> str:
@@ -183,7 +196,7 @@ def _listed(words: list[str]) -> str:
 
 _GREEK = {"mu": "μ", "sigma": "σ", "nu": "ν", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
 _GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ", "kappa": "κ", "lambda": "λ"}
-_GREEK |= {"eta": "η", "theta": "θ"}
+_GREEK |= {"eta": "η", "theta": "θ", "rho": "ρ"}
 _OF_A_LEVEL = {"eta": ("η⁽ᵏ⁾", r"\eta^{(k)}"), "a": ("a⁽ᵏ⁾", "a^{(k)}")}  # of each of several of the same kind
 # Letters of coefficients, group effects and their SDs: the main formula's first, then those of the parameters.
 _LETTERS = (("beta", "u", "tau"), ("gamma", "v", "omega"), ("delta", "w", "psi"))
@@ -391,12 +404,36 @@ def _group_equations(
     effects = [notation.of_group(effect, number, group) for number in numbers]
     spreads = [notation.of_group(spread, number, group) for number in numbers]
     normal = notation.upright("Normal")
+    if block.structure is not None:
+        yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {_structured(block, spreads, notation)})"
+        if block.structure.correlates:
+            yield _of_one(block.structure, notation)
+        return
     if not block.correlated or len(numbers) == 1:
         yield from ((one, notation.follows, f"{normal}(0, {sd})") for one, sd in zip(effects, spreads, strict=True))
         return
     diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
     covariance = f"{diagonal} R {diagonal}"
     yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {covariance})"
+
+
+def _structured(block: GroupTerm, spreads: list[str], notation: _Notation) -> str:
+    """Write the covariance of a block with a structure."""
+    assert block.structure is not None
+    square = "^2" if notation is _LATEX else "²"
+    matrix = "R" if block.structure.correlates else "I"
+    if block.structure.hom:
+        return f"{spreads[0]}{square} {matrix}"
+    diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
+    return f"{diagonal} R {diagonal}"
+
+
+def _of_one(structure: Structure, notation: _Notation) -> _Line:
+    """Write the correlations that are made of one."""
+    rho = notation.symbol("rho")
+    if notation is _LATEX:
+        return "R_{jk}", "=", rho if structure.function == "cs" else rf"{rho}^{{|j - k|}}"
+    return "R[j, k]", "=", f"{rho}, j ≠ k" if structure.function == "cs" else f"{rho}^|j - k|"
 
 
 def _summand(coefficient: str, column: Term | int, notation: _Notation) -> str:

@@ -16,6 +16,7 @@ from speclet_formula.formula.dialects import (
     bambi_text,
     lacking_in_bambi,
     lacks_limits,
+    lacks_structures,
     lme4_lacks,
     lme4_text,
     r_side,
@@ -38,6 +39,7 @@ from speclet_formula.formula.terms import (
     text_of,
 )
 
+NEWER_STRUCTURES = ("homdiag", "homcs", "hetar1")  # glmmTMB 1.1.5 has diag, cs and ar1 alone
 _R_LINKS = {"inverse_squared": "1/mu^2"}
 
 
@@ -211,7 +213,10 @@ def _glmm_tmb(
     spelled = family.spelling
     yield "library(glmmTMB)"
     yield from lacks_limits(formula, "glmmTMB")
-    arguments = [lme4_text(formula, levels), "data = data"]
+    for word in dict.fromkeys(block.structure.word for block in formula.group_terms if block.structure is not None):
+        if word in NEWER_STRUCTURES:
+            yield f"# {word}() needs a recent glmmTMB: version 1.1.5 lacks it"
+    arguments = [lme4_text(formula, levels, glmm_tmb=True), "data = data"]
     if link != family.linear_link:
         arguments.append(f"family = {_r_call(spelled.glmm_tmb, link, spelled.glmm_tmb_link or family.links[0])}")
     sides = {"ziformula": "~1"} if spelled.glmm_tmb_zeros else {}
@@ -249,6 +254,8 @@ def _ordinal(formula: Formula, family: FamilySpecification, link: str) -> Iterat
     if any(not block.correlated and block.terms for block in formula.group_terms):
         yield "# ordinal has no (x || g): a term for each column instead, (1 | g) + (0 + x | g)"
     given = "" if link == family.links[0] else f', link = "{link}"'
+    yield from lacks_structures(formula, "ordinal")
+    formula = replace(formula, group_terms=tuple(replace(block, structure=None) for block in formula.group_terms))
     text = lme4_text(formula, dict.fromkeys(columns_of(formula), ()))
     yield f"{'clmm' if formula.group_terms else 'clm'}({text}, data = data{given})"
 
@@ -264,6 +271,7 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
         yield f"# brms has no link {link} for this family"
     yield from (spelled.brms_note,) if spelled.brms_note else ()
     yield from (known.note for name, _ in formula.parameters if (known := in_brms(family, name)).note)
+    yield from lacks_structures(formula, "brms")
     formula = named_formula(formula, "brms", family.name)
     text = spell_formula(formula, "brms")
     if weights is not None and family.weights == "trials":

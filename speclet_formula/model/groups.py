@@ -31,7 +31,7 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
     support : {"real", "binary", "count", "proportion", "ordinal", "levels", "other"}
         What the response's family takes.
     """
-    n, q, k = row_count(design), len(block.levels), len(block.columns)
+    n, q = row_count(design), len(block.levels)
     rows = rows_by_level(design, block.codes, q)
     if q == 1:
         yield Finding(
@@ -40,7 +40,7 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
             "One effect says nothing of an SD, and it cannot be told from the intercept; lme4 refuses this.",
             f"Leave the group term of '{block.group}' out.",
         )
-    elif q * (k if block.correlated else 1) >= n:  # of a || block each column is a term of its own, as lme4 counts
+    elif q * block.joint >= n:
         yield from _as_many_effects_as_rows(block, design, support)
     else:
         yield from _few_levels(block)

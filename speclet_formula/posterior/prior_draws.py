@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from speclet_formula.common.correlations import structured_pairs
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
@@ -151,9 +152,9 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
     """Draw SDs, means and correlations of a block, and from these its effects."""
     k, levels = len(block.columns), len(block.levels)
     parameters = [slots[name].prior.parameters for name in block.slots]
-    sds = np.column_stack(
-        [_hyper(slots[s], p["sigma"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
-    )
+    estimated = list(zip(block.slots, parameters, strict=True))[: 1 if block.hom else k]
+    sds = np.column_stack([_hyper(slots[s], p["sigma"], rng, draws) for s, p in estimated])
+    sds = np.repeat(sds, k // len(estimated), axis=1)
     means = np.column_stack(
         [_hyper(slots[s], p["mu"], rng, draws) for s, p in zip(block.slots, parameters, strict=True)]
     )
@@ -161,7 +162,7 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
     correlations: dict[str, _Drawn] = {}
     if block.correlated:
         name = block.correlation
-        matrices = draw(slots[name].prior, rng, draws, dimension=k)
+        matrices = _correlations(block, slots[name].prior, rng, draws)
         factor = np.linalg.cholesky(matrices)
         correlations[name] = ((block.pair_dim,), pairs_of(matrices), {block.pair_dim: list(block.pairs)})
     effects = np.einsum("sij,slj->sli", factor, rng.standard_normal((draws, levels, k))) * sds[:, np.newaxis]
@@ -173,6 +174,14 @@ def _block(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Generator, 
         if isinstance(stated["mu"], Prior):
             own[block.means[column]] = ((), means[:, column], {})
     return own | correlations
+
+
+def _correlations(block: GroupBlock, prior: Prior, rng: np.random.Generator, draws: int) -> Array:
+    """Draw correlation matrices, (draws, k, k)."""
+    k = len(block.columns)
+    if block.structure is None:
+        return np.asarray(draw(prior, rng, draws, dimension=k))
+    return matrices_of(structured_pairs(block.structure, draw(prior, rng, draws), k))
 
 
 def _hyper(slot: Slot, value: Any, rng: np.random.Generator, draws: int) -> Array:
@@ -205,10 +214,13 @@ def _log_prior_of_predictor(design: Design, predictor: Predictor, priors: Mappin
     for block in predictor.groups:
         sds = draws.sds(block)
         if block.correlated:
-            total += log_density(priors[block.correlation], matrices_of(draws.correlation(block)))
+            known = draws.correlation(block)
+            of_one = block.structure is not None
+            total += log_density(priors[block.correlation], known[:, 0] if of_one else matrices_of(known))
         for column, (slot, name) in enumerate(zip(block.slots, block.means, strict=True)):
             mean, sd = (priors[slot].parameters[part] for part in ("mu", "sigma"))
-            total += log_density(sd, sds[:, column]) if isinstance(sd, Prior) else 0.0
+            shared = block.hom and column > 0
+            total += log_density(sd, sds[:, column]) if isinstance(sd, Prior) and not shared else 0.0
             total += log_density(mean, draws.variable(name, 1)[:, 0]) if isinstance(mean, Prior) else 0.0
     return total
 
@@ -283,9 +295,10 @@ def _block_truth(block: GroupBlock, slots: dict[str, Slot], rng: np.random.Gener
     values: dict[str, Any] = {}
     for slot, sd_name, mean_name in zip(block.slots, block.sds, block.means, strict=True):
         mean, sd = (slots[slot].prior.parameters[part] for part in ("mu", "sigma"))
-        values[sd_name] = float(_hyper(slots[slot], sd, rng, 1)[0])
+        shared = values[block.sds[0]] if block.hom and sd_name != block.sds[0] else None
+        values[sd_name] = float(_hyper(slots[slot], sd, rng, 1)[0]) if shared is None else shared
         if isinstance(mean, Prior) or float(np.asarray(mean)):
             values[mean_name] = float(_hyper(slots[slot], mean, rng, 1)[0])
     if block.correlated:
-        values[block.correlation] = draw(slots[block.correlation].prior, rng, dimension=len(block.columns))
+        values[block.correlation] = _correlations(block, slots[block.correlation].prior, rng, 1)[0]
     return values

@@ -135,7 +135,6 @@ def _correlations(draws: Draws, block: GroupBlock) -> Iterator[tuple[object, ...
             f"'{names[0]}' and '{names[1]}' of '{block.label}' may be one effect: {mass:.0%} of the posterior has a "
             f"correlation beyond {EXTREME:g}."
         )
-        remedy = (
-            f"Write || instead of | in the term of '{block.group}', or leave one out, and compare the models by loo."
-        )
+        instead = "Write || instead of |" if block.structure is None else "Write diag()"
+        remedy = f"{instead} in the term of '{block.group}', or leave one out, and compare the models by loo."
         yield block.label, *names, EXTREME, mass, near, words * near, remedy * near

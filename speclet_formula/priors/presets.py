@@ -222,6 +222,12 @@ _PRESETS: Mapping[str, Callable[[Design, FamilySpecification, str], Preset]] = {
 PRESETS: tuple[str, ...] = tuple(_PRESETS)
 
 
+def uniform_correlation(block: GroupBlock) -> Prior:
+    """Give the prior of the correlation of cs() and ar1(), the same in all presets: uniform over its whole range."""
+    assert block.structure is not None
+    return Prior("Uniform", lower=block.structure.lowest(len(block.columns)), upper=1)
+
+
 def _over_sd(design: Design, term: FixedTerm, scale: float, ddof: int = 1) -> FloatArray:
     """Divide a scale by the SD of each of a term's columns."""
     rows = None if design.merged is None else design.merged.rows

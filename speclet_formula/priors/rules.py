@@ -1,15 +1,16 @@
 """Which priors a slot can have.
 
 The rules are the model's: coefficients are numbers, SDs are positive, group effects are Normal around a mean with an
-estimated SD, correlations are LKJ. A prior that breaks one is an error that says what to write.
+estimated SD, correlations are LKJ, that of a structure uniform. A prior that breaks one is an error that says what to
+write.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 import numpy as np
 
-from speclet_formula.design.design import sd_name
+from speclet_formula.design.design import GroupBlock, sd_name
 from speclet_formula.errors import PriorError
 from speclet_formula.families.registry import SHARES
 from speclet_formula.priors.distributions import not_positive, number_text
@@ -116,7 +117,13 @@ def _threshold_prior(slot: Slot, prior: Prior, columns: Sequence[str]) -> Prior:
 
 def _correlation_prior(slot: Slot, prior: Prior) -> Prior:
     """Check the prior of a correlation."""
-    if prior.name != "LKJ":
+    if slot.prior.name == "Uniform" and prior != slot.prior:
+        raise PriorError(
+            f"{prior} cannot be the prior of '{slot.slot}'.",
+            f"The correlation of cs() or ar1() is uniform over all that it can be, {slot.prior}.",
+            "Leave it out; a correlation with an LKJ prior is that of (x | g).",
+        )
+    if prior.name != "LKJ" and slot.prior.name != "Uniform":
         raise PriorError(
             f"{prior} cannot be the prior of '{slot.slot}'.",
             "Correlations have an LKJ prior: eta=1 is uniform, a larger eta draws them towards 0.",
@@ -174,6 +181,18 @@ def _whole_group_prior(slot: Slot, prior: Prior) -> Prior:
                 'Write Prior("Normal", mu=..., sigma=..., noncentered=...).',
             )
     return prior
+
+
+def check_one_sd(block: GroupBlock, slots: Mapping[str, Slot]) -> None:
+    """Raise unless the columns of a block with one SD give it one prior."""
+    own = {slots[slot].prior.parameters["sigma"]: slot for slot in reversed(block.slots)}
+    if block.hom and len(own) > 1:
+        (first, slot), (second, another), *_ = reversed(own.items())
+        raise PriorError(
+            f"the SD of '{block.label}' has two priors, {first} by '{slot}' and {second} by '{another}'.",
+            f"A term with hom = TRUE has one SD for all its columns: {', '.join(map(repr, block.slots))}.",
+            "Give 'sd', or each of these, the same prior.",
+        )
 
 
 def _check_sd(slot: Slot, prior: Prior) -> None:

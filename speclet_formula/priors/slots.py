@@ -18,14 +18,14 @@ from speclet_formula.design.design import Predictor
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.families import Family, FamilySpecification, specification_of
 from speclet_formula.priors.levels import level_presets
-from speclet_formula.priors.presets import PRESETS, preset_of, varying_preset
+from speclet_formula.priors.presets import PRESETS, preset_of, uniform_correlation, varying_preset
 from speclet_formula.priors.prior import Preset, Prior, Slot
-from speclet_formula.priors.rules import Part, changed_prior
+from speclet_formula.priors.rules import Part, changed_prior, check_one_sd
 
 DEFAULT_PRESET = "weak"
 # key -> the kind of slot that it stands for; "sigma_b" stands for the terms of the formula of sigma
 _WILDCARDS = {"b": "b", "sd": "group", "cor": "cor"}
-_KINDS = {"b": "fixed term besides the intercept", "sd": "group term", "cor": "correlated group term"}
+_KINDS = {"b": "fixed term besides the intercept", "sd": "group term", "cor": "freely correlated group term"}
 _SHORT_CUTS: tuple[Part, ...] = ("sigma", "mu")
 MOST_CHARACTERS = 1_000_000
 _TOO_DEEP = re.compile(r"(?<![\w-])(?:[\w-]++[ \t]*+\.[ \t]*+){20}")  # the parser's time grows as the square of these
@@ -100,6 +100,8 @@ def resolve_priors(
         for slot in (slots[target] for target in change.slots):
             updated = changed_prior(slot, change.part, prior, columns.get(slot.slot, (slot.slot,)))
             slots[slot.slot] = replace(slot, prior=updated, source=source)
+    for block in design.blocks:
+        check_one_sd(block, slots)
     return tuple(slots.values())
 
 
@@ -186,10 +188,11 @@ def _slots_of(predictor: Predictor, preset: Preset, source: str, parameter: str)
     ]
     for block in predictor.groups:
         for column, name in enumerate(block.slots):
-            prior = Prior("Normal", mu=0, sigma=preset.group_sd(block, column))
+            prior = Prior("Normal", mu=0, sigma=preset.group_sd(block, 0 if block.hom else column))
             slots.append(Slot(name, "group", block.group, prior, source, parameter))
         if block.correlated:
-            slots.append(Slot(block.correlation, "cor", block.group, preset.correlation, source, parameter))
+            prior = preset.correlation if block.structure is None else uniform_correlation(block)
+            slots.append(Slot(block.correlation, "cor", block.group, prior, source, parameter))
     return slots
 
 
@@ -220,9 +223,10 @@ def _change(key: str, slots: tuple[Slot, ...]) -> _Change:
     if wildcard not in _WILDCARDS or parameter not in {slot.parameter for slot in slots} | {""}:
         raise _unknown_slot(key, slots)
     all_levels = not parameter and all(slot.parameter for slot in slots)  # each unordered level's are as the mean's
-    targets = tuple(
-        slot.slot for slot in slots if slot.kind == _WILDCARDS[wildcard] and (all_levels or slot.parameter == parameter)
+    meant = (
+        slot for slot in slots if slot.kind == _WILDCARDS[wildcard] and (all_levels or slot.parameter == parameter)
     )
+    targets = tuple(slot.slot for slot in meant if slot.kind != "cor" or slot.prior.name == "LKJ")
     if not targets:
         raise PriorError(
             f"the key {key!r} stands for nothing: the model has no {_KINDS[wildcard]}.",

@@ -295,7 +295,7 @@ def _means(model: Model, predictor: Predictor, draws: Draws, priors: Mapping[str
 
 
 def _sds(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
-    """Return the SDs of a block's columns."""
+    """Return the SDs of a block's columns; once where they have one."""
     return [
         Scalar(
             name,
@@ -305,20 +305,21 @@ def _sds(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[S
             draws.by_chain(draws.variable(name, 1)[:, 0]),
             _sd_of(priors[slot].parameters.get("sigma")) if slot in priors else float("nan"),
         )
-        for term, slot, name in zip(block.terms, block.slots, block.sds, strict=True)
+        for term, slot, name in list(zip(block.terms, block.slots, block.sds, strict=True))[: 1 if block.hom else None]
         if name in draws
     ]
 
 
 def _correlations(block: GroupBlock, draws: Draws, priors: Mapping[str, Prior]) -> list[Scalar]:
-    """Return the correlations of a block's columns."""
+    """Return the correlations of a block's columns; of a structure the first, which the others are made of."""
     if not block.correlated or block.correlation not in draws:
         return []
     values = draws.by_chain(draws.correlation(block))
     sd = _sd_of(priors.get(block.correlation), dimension=len(block.columns))
+    several = None if block.structure is None else 1
     return [
         Scalar(name, _readable(pair), block.label, "cor", values[:, :, column], sd)
-        for column, (name, pair) in enumerate(zip(block.correlations, block.pairs, strict=True))
+        for column, (name, pair) in enumerate(list(zip(block.correlations, block.pairs, strict=True))[:several])
     ]
 
 

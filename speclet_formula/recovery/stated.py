@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.correlations import structured_pairs
+from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design, GroupBlock
 from speclet_formula.design.design import mean_name, sd_name
 from speclet_formula.design.transforms import label_of
@@ -20,6 +22,8 @@ type Effects = Mapping[Any, float] | pd.Series
 
 def in_own_names(design: Design, truth: Mapping[str, Any]) -> dict[str, Any]:
     """Return a truth by a design's own names: columns without back-quotes, a block's correlations as one, "cor|g".
+
+    The one number that a structure makes its correlations of becomes these.
 
     Parameters
     ----------
@@ -47,7 +51,22 @@ def in_own_names(design: Design, truth: Mapping[str, Any]) -> dict[str, Any]:
             )
         if named and len(named) == len(block.correlations):
             joined[block.correlation] = [joined.pop(name) for name in named]
+        number = finite(joined.get(block.correlation))
+        if block.structure is not None and block.correlated and number is not None:
+            joined[block.correlation] = _pairs(block.structure, number, block)
     return joined
+
+
+def _pairs(structure: Structure, number: float, block: GroupBlock) -> list[float]:
+    """Return the correlations that a structure makes of one number."""
+    k = len(block.columns)
+    if not structure.lowest(k) < number < 1:
+        raise DataError(
+            f"truth['{block.correlation}'] is {number:g}.",
+            f"The correlation of {structure.function}() over {k} columns lies between {structure.lowest(k):.3g} and 1.",
+            "Move it towards 0.",
+        )
+    return [float(value) for value in structured_pairs(structure, np.array([number]), k)[0]]
 
 
 def check_truth(layout: Design, family: Family, truth: Mapping[str, Any]) -> None:
@@ -171,10 +190,17 @@ def _effect(effect: Any, slot: str, level: Any) -> float:
 def _covariance_factor(block: GroupBlock, drawn: list[int], truth: Mapping[str, Any]) -> np.ndarray:
     """Return L with Sigma = L L' for the columns to be drawn."""
     sds = np.array([_standard_deviation(truth, block.sds[column]) for column in drawn])
+    if block.hom and np.ptp(sds):
+        raise DataError(
+            f"truth gives {', '.join(f'{sd!r}: {truth[sd]!r}' for sd in block.sds)}.",
+            f"The term of '{block.label}' has one SD for all its columns, hom = TRUE.",
+            "Give each the same number, or write hom = FALSE.",
+        )
     if not block.correlated:
         return np.diag(sds)
     name = block.correlation
     correlation = _correlation_matrix(truth[name], len(drawn), name)
+    _check_structure(block, correlation, truth[name])
     try:
         lower = np.linalg.cholesky(correlation)
     except np.linalg.LinAlgError:
@@ -185,6 +211,20 @@ def _covariance_factor(block: GroupBlock, drawn: list[int], truth: Mapping[str, 
         ) from None
     factor: np.ndarray = sds[:, np.newaxis] * lower
     return factor
+
+
+def _check_structure(block: GroupBlock, matrix: np.ndarray, given: Any) -> None:
+    """Raise unless a correlation matrix has the structure of a block."""
+    if block.structure is None:
+        return
+    pairs = matrix[np.triu_indices(len(matrix), 1)]
+    if not np.allclose(pairs, structured_pairs(block.structure, pairs[:1], len(matrix))[0]):
+        raise DataError(
+            f"truth['{block.correlation}'] is {np.asarray(given).tolist()!r}, which {block.structure.function}() "
+            "cannot be.",
+            f"The correlations of {block.structure.function}() are made of one number.",
+            "Give that number.",
+        )
 
 
 def _standard_deviation(truth: Mapping[str, Any], name: str) -> float:

@@ -35,6 +35,11 @@ def model(formula, **settings):
     ("y ~ (1 | g) + (1 | g:f)", "y ~ (0 + f | g)"),  # compound symmetry lies within any covariance
     ("y ~ f", "y ~ f * h"),
     ("y ~ x + offset(x) + (1 | g)", "y ~ x + (1 | g)"),  # x's coefficient takes the offset up
+    ("y ~ (1 | g)", "y ~ cs(0 + h | g, hom = TRUE)"),
+    ("y ~ diag(0 + h | g, hom = TRUE)", "y ~ ar1(0 + h | g)"),
+    ("y ~ ar1(0 + h | g)", "y ~ ar1(0 + h | g, hom = FALSE)"),
+    ("y ~ (0 + h || g)", "y ~ cs(0 + h | g)"),
+    ("y ~ cs(0 + h | g)", "y ~ (0 + h | g)"),
 ])  # fmt: skip
 def test_special_cases_are_found(smaller, larger):
     assert why_not_nested(model(smaller), model(larger)) == ""
@@ -49,6 +54,11 @@ def test_special_cases_are_found(smaller, larger):
     ("y ~ x + (x | g)", "y ~ x + f + (x || g)", "group term by 'g'"),
     ("y ~ (1 | g:h)", "y ~ (1 | g) + (1 | h)", "group term by 'g:h'"),
     ("y ~ offset(x) + (1 | g)", "y ~ f + (1 | g)", "their offsets differ"),
+    ("y ~ (0 + h | g)", "y ~ cs(0 + h | g)", "group term by 'g'"),
+    ("y ~ cs(0 + h | g)", "y ~ cs(0 + h | g, hom = TRUE)", "group term by 'g'"),
+    ("y ~ cs(0 + h | g, hom = TRUE)", "y ~ ar1(0 + h | g)", "group term by 'g'"),
+    ("y ~ ar1(0 + h | g)", "y ~ cs(0 + h | g)", "group term by 'g'"),
+    ("y ~ (0 + h || g)", "y ~ diag(0 + h | g, hom = TRUE)", "group term by 'g'"),
 ])  # fmt: skip
 def test_what_is_no_special_case_is_named(smaller, larger, reason):
     assert reason in why_not_nested(model(smaller), model(larger))

@@ -373,29 +373,20 @@ Write the formulas as texts in a list.
 y ~ nl(x)
 Compute the columns inside I(), or before the fit.
 
-y ~ homdiag(x | g)
-Write (x | g) or (x || g).
-
-y ~ cs(x | g)
-Write (x | g) or (x || g).
-
-y ~ ar1(x | g)
-Write (x | g) or (x || g).
-
 y ~ ou(x | g)
-Write (x | g) or (x || g).
+Write (x | g), (x || g), cs(x | g) or ar1(x | g).
 
 y ~ toep(x | g)
-Write (x | g) or (x || g).
+Write (x | g), (x || g), cs(x | g) or ar1(x | g).
 
 y ~ mat(x | g)
-Write (x | g) or (x || g).
+Write (x | g), (x || g), cs(x | g) or ar1(x | g).
 
 y ~ gau(x | g)
-Write (x | g) or (x || g).
+Write (x | g), (x || g), cs(x | g) or ar1(x | g).
 
 y ~ rr(x | g)
-Write (x | g) or (x || g).
+Write (x | g), (x || g), cs(x | g) or ar1(x | g).
 
 y ~ p(x)
 Write cbind(successes, trials - successes) ~ ...

@@ -583,6 +583,44 @@ def test_priors_that_a_model_cannot_have(slots_of, priors, message):
     assert str(caught.value) == message
 
 
+OF_STRUCTURES = [
+    (
+        {"cor|g": LKJ},
+        "LKJ(eta=2) cannot be the prior of 'cor|g'.\n"
+        "The correlation of cs() or ar1() is uniform over all that it can be, Uniform(lower=-0.5, upper=1).\n"
+        "Leave it out; a correlation with an LKJ prior is that of (x | g).",
+    ),
+    (
+        {"cor": LKJ},
+        "the key 'cor' stands for nothing: the model has no freely correlated group term.\n"
+        "The model's slots are Intercept, f[a]|g, f[b]|g, f[c]|g, cor|g, sigma.\n"
+        "Leave it out.",
+    ),
+    (
+        {"f[b]|g_sigma": HALF, "f[a]|g_sigma": Prior("Exponential", lam=1), "f[c]|g_sigma": HALF},
+        "the SD of 'g' has two priors, Exponential(lam=1) by 'f[a]|g' and HalfNormal(sigma=1) by 'f[b]|g'.\n"
+        "A term with hom = TRUE has one SD for all its columns: 'f[a]|g', 'f[b]|g', 'f[c]|g'.\n"
+        "Give 'sd', or each of these, the same prior.",
+    ),
+]
+
+
+@pytest.mark.parametrize(("priors", "message"), OF_STRUCTURES)
+def test_priors_that_a_structure_cannot_have(slots_of, priors, message):
+    with pytest.raises(PriorError) as caught:
+        slots_of("y ~ 1 + cs(0 + f | g, hom = TRUE)", priors)
+    assert str(caught.value) == message
+
+
+def test_one_sd_has_one_prior_and_the_correlation_is_uniform(slots_of):
+    for priors, sd in ((None, None), ({"sd": HALF}, "HalfNormal(sigma=1)")):
+        slots = slots_of("y ~ 1 + ar1(0 + f | g)", priors)
+        own = {str(slots[f"f[{level}]|g"].prior.parameters["sigma"]) for level in "abc"}
+        assert len(own) == 1
+        assert sd in {None, *own}
+        assert str(slots["cor|g"].prior) == "Uniform(lower=-1, upper=1)"
+
+
 WITHOUT = [
     (
         "b",
@@ -603,7 +641,7 @@ WITHOUT = [
     (
         "cor",
         (
-            "the key 'cor' stands for nothing: the model has no correlated group term.\n"
+            "the key 'cor' stands for nothing: the model has no freely correlated group term.\n"
             "The model's slots are Intercept, sigma.\n"
             "Leave it out."
         ),

@@ -6,7 +6,8 @@ with P = W'W / s2 + D^-1, r = W'y / s2, and y already less what the prior's mean
 from any centre c: y is less W c as well, r gains -D^-1 c and y'y / s2 gains c'D^-1 c. Near what the data say these two
 do not nearly cancel r'P^-1 r, whatever the units.
 
-theta holds the log SDs, the residual's first, then the partial correlations on their atanh scale. Where one row stands
+theta holds the log SDs, the residual's first, then the partial correlations on their atanh scale; of a block with a
+structure where its one correlation lies between the ends of its range, -1 and 1, in their place. Where one row stands
 for each level of a block, only the total of its variance and the residual's is well known: these two are then held as
 log total SD and the logit of the block's share, which straightens their ridge. An SD whose prior has two ends is held
 as the logit of its place between them.
@@ -17,6 +18,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import special
 
+from speclet_formula.common.correlations import structured_factors
+from speclet_formula.common.structures import Structure
 from speclet_formula.design import centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
@@ -24,6 +27,7 @@ from speclet_formula.families.registry import is_linear
 from speclet_formula.inference.algebra.equations import CoefficientLayout, System, build_system, layout_of, moved
 from speclet_formula.inference.algebra.solutions import cancelling, log_determinants, slopes, solve
 from speclet_formula.inference.hierarchy import (
+    column_units,
     first_precisions,
     group_means,
     group_priors,
@@ -58,6 +62,8 @@ class Variances:
     shared: int | None  # the SD held as its share of the total with the residual's
     units: np.ndarray  # (m,) SDs of each that would explain the response
     ends: dict[int, tuple[float, float]]  # of the SDs whose priors have two
+    structures: tuple[Structure | None, ...]  # of each block; one that correlates has a single partial, as its share
+    saturated: bool = False  # whether the effects of a structure may reproduce every row, with no residual
 
     @property
     def size(self) -> int:
@@ -87,16 +93,27 @@ def variances_of(model: Model, system: System) -> Variances:
         partials=priors.partials,
         precisions=first_precisions(predictor, slots, layout.means),
         shared=None if priors.ends.keys() & {0, shared} else shared,
-        units=_units(system),
+        units=_units(system, priors.columns),
         ends=priors.ends,
+        structures=priors.structures,
+        saturated=_is_saturated(model),
     )
 
 
-def _units(system: System) -> np.ndarray:
-    """Return an SD for each column: the response's, over that of the column."""
+def _is_saturated(model: Model) -> bool:
+    """Tell whether there is an effect for each row in a block of a structure, which leaves a residual all the same."""
+    n = row_count(model.design)
+    return any(
+        block.structure is not None and len(block.levels) * len(block.columns) >= n
+        for block in model.design.mean.groups
+    )
+
+
+def _units(system: System, columns: tuple[tuple[int, ...], ...]) -> np.ndarray:
+    """Return a size for each SD: the response's, over that of its column."""
     layout, sizes = system.layout, system.units.coefficients
     firsts = [start + np.arange(width) for start, width in zip(layout.starts, layout.widths, strict=True)]
-    return np.concatenate([[system.units.response], *(sizes[first] for first in firsts)])
+    return np.concatenate([[system.units.response], column_units(columns, [sizes[first] for first in firsts], 1)])
 
 
 def _shared(model: Model, columns: tuple[tuple[int, ...], ...]) -> int | None:
@@ -158,7 +175,7 @@ def edges_of(variances: Variances) -> tuple[tuple[int, float], ...]:
         elif rate < STEEPEST and variances.shared is not None and k in (0, variances.shared):
             # Shares are as variances are, and the residual's is the rest.
             found.append((variances.shared, rate / 2 if k else -rate / 2))
-        elif rate < STEEPEST and k:  # with no residual the data have no density
+        elif rate < STEEPEST and (k or variances.saturated):  # else with no residual the data have no density
             found.append((k, rate))
     return tuple(found)
 
@@ -177,7 +194,10 @@ def log_prior(variances: Variances, sds: np.ndarray, partial: np.ndarray) -> np.
 
 def correlation_factors(variances: Variances, block: int, partial: np.ndarray) -> np.ndarray:
     """Return the Cholesky factors (N, k, k) of a block's correlations; identities without any."""
-    width = len(variances.columns[block])
+    width, structure = len(variances.columns[block]), variances.structures[block]
+    if structure is not None and structure.correlates:
+        (own,) = (k for k, (owner, *_) in enumerate(variances.partials) if owner == block)
+        return structured_factors(structure, partial[:, own], width)
     of_pair = {(i, j): partial[:, k] for k, (owner, i, j, _) in enumerate(variances.partials) if owner == block}
     factors = np.zeros((len(partial), width, width))
     for j in range(width):

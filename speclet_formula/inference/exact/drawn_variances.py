@@ -5,6 +5,8 @@ from itertools import combinations
 
 import numpy as np
 
+from speclet_formula.common.correlations import share_of
+from speclet_formula.design import GroupBlock
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
 
@@ -15,8 +17,8 @@ NEAREST = 1 - 1e-12  # a correlation that was rounded to 1 is taken for this
 class DrawnVariances:
     """Draws of a model's variances, in their natural scale."""
 
-    sds: np.ndarray  # (N, m) the residual's first, then each block's columns
-    partial: np.ndarray  # (N, q) partial correlations
+    sds: np.ndarray  # (N, m) the residual's first, then each block's columns, or their only one
+    partial: np.ndarray  # (N, q) partial correlations, as theta has them
 
 
 def variance_names(model: Model) -> tuple[str, ...]:
@@ -42,9 +44,18 @@ def read_variances(model: Model, draws: Draws) -> DrawnVariances:
         There are no draws of one of them.
     """
     blocks = model.design.mean.groups
-    sds = np.hstack([draws.parameter("sigma"), *map(draws.sds, blocks)])
-    parts = [partial_correlations(draws.correlation(block), len(block.slots)) for block in blocks if block.correlated]
+    own = (draws.sds(block)[:, :1] if block.hom else draws.sds(block) for block in blocks)
+    sds = np.hstack([draws.parameter("sigma"), *own])
+    parts = [_partials(block, draws.correlation(block)) for block in blocks if block.correlated]
     return DrawnVariances(sds, np.hstack([np.empty((len(sds), 0)), *parts]))
+
+
+def _partials(block: GroupBlock, correlations: np.ndarray) -> np.ndarray:
+    """Return what theta holds of a block's correlations (N, pairs): partial ones, or the share of its only one."""
+    width = len(block.slots)
+    if block.structure is None:
+        return partial_correlations(correlations, width)
+    return np.asarray(np.clip(share_of(block.structure, correlations[:, :1], width), -NEAREST, NEAREST))
 
 
 def partial_correlations(correlations: np.ndarray, width: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from speclet_formula.inference.algebra.equations import layout_of
 from speclet_formula.inference.exact.density import STEEPEST, Variances, log_prior, natural, prior_precisions
 from speclet_formula.inference.hierarchy import (
     SlotPriors,
+    column_units,
     first_precisions,
     group_means,
     group_priors,
@@ -113,8 +114,9 @@ def _predictor(model: Model, predictor: Predictor, slots: SlotPriors) -> tuple[V
         partials=priors.partials,
         precisions=first_precisions(predictor, slots, means),
         shared=None,
-        units=np.concatenate([np.zeros(0), *(1 / _sizes(block.values) for block in predictor.groups)]),
+        units=column_units(priors.columns, [1 / _sizes(block.values) for block in predictor.groups], 0),
         ends=priors.ends,
+        structures=priors.structures,
     )
     return variances, prior_means(predictor, slots, layout)
 

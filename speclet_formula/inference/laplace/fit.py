@@ -59,6 +59,8 @@ def _why_not_terms(model: Model) -> str:
     n = len(model.design.response)
     for block in model.design.mean.groups:
         levels = len(block.levels)
+        if block.structure is not None:
+            return f"'{block.label}' has the covariance structure {block.structure.word}, which it lacks so far"
         if few := too_few_levels(block):
             return few
         if specification_of(model.family).support == "binary" and levels >= n:

@@ -16,7 +16,7 @@ from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.reml.criterion import Profiled, log_likelihood_parts, profile_of
 from speclet_formula.inference.reml.fit import centred_columns
 from speclet_formula.inference.reml.kenward_roger import components_of, expected_information
-from speclet_formula.inference.reml.relative import Relative, theta_of
+from speclet_formula.inference.reml.relative import Relative, psi_of, theta_at, theta_of, theta_slopes
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.degrees_of_freedom import SmallSample
 
@@ -31,7 +31,7 @@ def why_no_small_sample(fit: PointFit, method: str, asked: bool) -> str:
     """Say what keeps a fit from degrees of freedom, or, unless it is asked for, what makes them slow; "" if nothing."""
     mean = fit.model.design.mean
     widths = [len(block.columns) for block in mean.groups]
-    m = sum(k * (k + 1) // 2 if block.correlated else k for k, block in zip(widths, mean.groups, strict=True))
+    m = sum(block.parameters for block in mean.groups)
     p = mean.X.shape[1]
     if not p:
         return "there is no fixed effect"
@@ -46,7 +46,7 @@ def why_no_small_sample(fit: PointFit, method: str, asked: bool) -> str:
     points = len(_stencil(np.zeros(m), np.ones(m)))
     if points * size < MOST_WORK // 10**4:
         return ""
-    criterion, _ = _criterion(fit)
+    criterion, *_ = _criterion(fit)
     return (
         f"df='satterthwaite' takes {points:,} evaluations of a large model"
         if (points * criterion.joint.work > MOST_WORK)
@@ -57,6 +57,10 @@ def why_no_small_sample(fit: PointFit, method: str, asked: bool) -> str:
 def _why_not_kenward_roger(fit: PointFit, asked: bool) -> str:
     if fit.method != "reml":
         return "Kenward and Roger's method is for fits by method='reml'"
+    structured = [block for block in fit.model.design.mean.groups if block.structure is not None]
+    if structured:
+        word = structured[0].structure.word  # type: ignore[union-attr]
+        return f"Kenward and Roger's method is not made for the covariance structure {word} of '{structured[0].label}'"
     most = MOST_CUBES if asked else USUAL_CUBES
     if _effects(fit) ** 3 > most and sum(len(part) ** 3 for part in components_of(fit.model.design)) > most:
         return f"Kenward and Roger's method takes matrices of all {_effects(fit):,} group effects that hang together"
@@ -77,7 +81,7 @@ def small_sample(fit: PointFit, method: str) -> SmallSample:
         By "reml" or "ml".
     method : {"satterthwaite", "kenward-roger"}
     """
-    criterion, theta = _criterion(fit)
+    criterion, theta, psi = _criterion(fit)
     design, kept = independent_columns(fit.model.design)
     sigma = float(fit.estimates.sigma or 0.0)
     given = np.eye(len(kept))  # from the centred columns to the formula's, ...
@@ -89,13 +93,16 @@ def small_sample(fit: PointFit, method: str) -> SmallSample:
         plain, gradients, uncertainty, adjusted = expected_information(criterion, theta, sigma, components_of(design))
     else:
         plain, gradients = _gradients(criterion, theta, sigma, _fixed_columns(criterion, theta))
-        uncertainty, adjusted = _uncertainty(criterion, theta, sigma), plain
+        if not criterion.relative.is_free:
+            by_psi = np.tensordot(theta_slopes(criterion.relative, psi).T, gradients[:-1], 1)
+            gradients = np.concatenate([by_psi, gradients[-1:]])
+        uncertainty, adjusted = _uncertainty(criterion, psi, sigma), plain
     back = np.array([carried @ slope @ carried.T for slope in gradients])
     return SmallSample(method, carried @ adjusted @ carried.T, carried @ plain @ carried.T, back, uncertainty)
 
 
-def _criterion(fit: PointFit) -> tuple[Profiled, np.ndarray]:
-    """Return the criterion of a fit, with columns far from zero centred, and theta at its estimate."""
+def _criterion(fit: PointFit) -> tuple[Profiled, np.ndarray, np.ndarray]:
+    """Return the criterion of a fit, with columns far from zero centred, and theta and psi at its estimate."""
     design, _ = independent_columns(fit.model.design)
     centred, moves = centred_columns(design)
     criterion = profile_of(centred, reml=fit.method == "reml")
@@ -104,7 +111,7 @@ def _criterion(fit: PointFit) -> tuple[Profiled, np.ndarray]:
     for matrix, move in zip(fit.estimates.covariances, moves, strict=True):
         inner = matrix if move is None else np.linalg.solve(move, np.linalg.solve(move, matrix).T)
         matrices.append(inner / variance)
-    return criterion, theta_of(criterion.relative, matrices)
+    return criterion, theta_of(criterion.relative, matrices), psi_of(criterion.relative, matrices)
 
 
 def _fixed_columns(criterion: Profiled, theta: np.ndarray) -> np.ndarray:
@@ -128,15 +135,15 @@ def _gradients(criterion: Profiled, theta: np.ndarray, sigma: float, B: np.ndarr
     return plain, np.array([*(-(sigma**2) * (half + half.T) for half in halves), 2 * plain])
 
 
-def _uncertainty(criterion: Profiled, theta: np.ndarray, sigma: float) -> np.ndarray:
-    """Return the covariance of theta's and log sigma's estimates: twice the inverse of -2 log-likelihood's curvature.
+def _uncertainty(criterion: Profiled, psi: np.ndarray, sigma: float) -> np.ndarray:
+    """Return the covariance of psi's and log sigma's estimates: twice the inverse of -2 log-likelihood's curvature.
 
     That is freedom log sigma^2 + q(theta) / sigma^2 + log determinants; a direction without curvature is left out.
     """
-    m = len(theta)
-    steps = STEP * _scales(criterion.relative, theta)
-    points = _stencil(theta, steps)
-    determinants, squares = log_likelihood_parts(criterion, points)
+    m = len(psi)
+    steps = STEP * _scales(criterion.relative, psi)
+    points = _stencil(psi, steps)
+    determinants, squares = log_likelihood_parts(criterion, theta_at(criterion.relative, points))
     curvature = np.empty((m + 1, m + 1))
     curvature[:m, :m] = _second(squares / sigma**2 + determinants, steps)
     curvature[:m, m] = curvature[m, :m] = -2 * _first(squares, steps) / sigma**2
@@ -146,15 +153,22 @@ def _uncertainty(criterion: Profiled, theta: np.ndarray, sigma: float) -> np.nda
     return np.asarray(2 * (vectors[:, kept] / values[kept]) @ vectors[:, kept].T)
 
 
-def _scales(relative: Relative, theta: np.ndarray) -> np.ndarray:
-    """Return how far each entry of theta has to move to matter: about its size, or where its effects' precision is."""
+def _scales(relative: Relative, psi: np.ndarray) -> np.ndarray:
+    """Return how far each number of psi has to move to matter: about its size, or where its effects' precision is."""
     coefficients = np.diff([*relative.starts, relative.coefficients])
     rows = max(relative.coefficients, 1)
-    sizes = []
-    for entry, (block, row, _) in zip(theta, relative.places, strict=True):
-        own = [value for value, place in zip(theta, relative.places, strict=True) if place[:2] == (block, row)]
-        smallest = np.sqrt(min(coefficients[block] / rows, 1.0)) / 4
-        sizes.append(max(abs(entry), float(np.linalg.norm(own)) / 4, smallest))
+    sizes: list[float] = []
+    for block, (kind, count) in enumerate(zip(relative.structures, relative.counts, strict=True)):
+        entries = psi[len(sizes) : len(sizes) + count]
+        smallest = float(np.sqrt(min(coefficients[block] / rows, 1.0))) / 4
+        if kind is not None:
+            angles = kind.correlates * [1.0]
+            sizes += [max(abs(entry), smallest) for entry in entries[: count - len(angles)]] + angles
+            continue
+        theirs = [place[1] for place in relative.places if place[0] == block]
+        for entry, row in zip(entries, theirs, strict=True):
+            own = [value for value, place in zip(entries, theirs, strict=True) if place == row]
+            sizes.append(max(abs(entry), float(np.linalg.norm(own)) / 4, smallest))
     return np.array(sizes)
 
 

@@ -38,7 +38,7 @@ from speclet_formula.inference.reml.criterion import (
     sloped_deviance,
     solve,
 )
-from speclet_formula.inference.reml.relative import moved_theta, relative_covariances
+from speclet_formula.inference.reml.relative import moved_theta, relative_covariances, theta_at, theta_slopes
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.estimates import PointEstimates
@@ -77,8 +77,7 @@ def _why_not_told_apart(model: Model) -> str:
     """Say which grouping factor cannot be told from the residual."""
     n = row_count(model.design)
     for block in model.design.mean.groups:
-        # As lme4 counts: each column of a || block is a term of its own.
-        levels, effects = len(block.levels), len(block.levels) * (len(block.columns) if block.correlated else 1)
+        levels, effects = len(block.levels), len(block.levels) * block.joint
         if few := too_few_levels(block):
             return few
         if levels >= n:
@@ -144,16 +143,17 @@ def fit_point(model: Model, *, method: Method = "reml", cores: int | None = None
     centred, moves = centred_columns(design)
     searched = profile_of(centred, reml=method == "reml", threads=threads)
     found = _search(searched)
-    _check_residual(model, searched, found)
-    criterion, theta, estimates = searched, found.point, _estimates(centred, searched, found.point)
+    theta = theta_at(searched.relative, found.point[None])[0]
+    _check_residual(model, searched, found, theta)
+    criterion, estimates = searched, _estimates(centred, searched, theta)
+    # At the means, since far from them any correlation is all but perfect.
+    blocks, means = model.design.mean.groups, theta
     if centred is not design:
         criterion = profile_of(design, reml=method == "reml", threads=threads)
         theta = moved_theta(searched.relative, criterion.relative, theta, moves)
         estimates = _moved(estimates, _estimates(design, criterion, theta), moves)
-    n_parameters = len(kept) + criterion.relative.size + 1
-    # At the means, since far from them any correlation is all but perfect.
-    blocks = model.design.mean.groups
-    singular = " ".join(singularities(blocks, _standard_covariances(searched, found.point)))
+    n_parameters = len(kept) + sum(block.parameters for block in blocks) + 1
+    singular = " ".join(singularities(blocks, _standard_covariances(searched, means)))
     singular = " ".join(singularities(blocks, _standard_covariances(criterion, theta))) or singular if singular else ""
     verdict = verdict_of(
         found,
@@ -188,17 +188,19 @@ def centred_columns(design: Design) -> tuple[Design, tuple[np.ndarray | None, ..
 
 
 def _search(criterion: Profiled) -> Minimum:
-    """Find theta, by the exact gradient where an evaluation is costly."""
+    """Find psi, by the exact gradient where an evaluation is costly."""
     relative = criterion.relative
+
+    def values(psi: np.ndarray) -> np.ndarray:
+        return deviances(criterion, theta_at(relative, psi))
+
+    def sloped(psi: np.ndarray) -> tuple[float, np.ndarray]:
+        value, slope = sloped_deviance(criterion, theta_at(relative, psi[None])[0])
+        return value, slope if relative.is_free else slope @ theta_slopes(relative, psi)
+
     if not is_costly(criterion):
-        return minimise(lambda theta: deviances(criterion, theta), relative.diagonal)
-    levels = np.array([relative.levels[block] for block, _, _ in relative.places], dtype=float)
-    return minimise_sloped(
-        lambda theta: deviances(criterion, theta),
-        lambda theta: sloped_deviance(criterion, theta),
-        relative.diagonal,
-        2 * levels,
-    )
+        return minimise(values, relative.sizes)
+    return minimise_sloped(values, sloped, relative.sizes, 2.0 * np.repeat(relative.levels, relative.counts))
 
 
 def fit_reml(model: Model, plan: SamplingPlan) -> PointFit:
@@ -211,10 +213,10 @@ def fit_ml(model: Model, plan: SamplingPlan) -> PointFit:
     return fit_point(model, method="ml", cores=plan.cores)
 
 
-def _check_residual(model: Model, criterion: Profiled, found: Minimum) -> None:
+def _check_residual(model: Model, criterion: Profiled, found: Minimum, theta: np.ndarray) -> None:
     """Refuse a response that the terms reproduce without a rest."""
     scale = criterion.square / criterion.freedom
-    variance = residual_variance(criterion, found.point) if np.isfinite(found.value) else 0.0
+    variance = residual_variance(criterion, theta) if np.isfinite(found.value) else 0.0
     if not variance > NO_RESIDUAL * scale:
         raise SamplingError(
             f"nothing is left of '{model.design.response_name}': the model's terms reproduce every row.",
@@ -279,14 +281,18 @@ def _moved(centred: PointEstimates, given: PointEstimates, moves: tuple[np.ndarr
 
 def _unknown(model: Model, criterion: Profiled, found: Minimum) -> Iterator[str]:
     """Name the SDs that may be changed without changing the likelihood, by themselves or with others."""
+
+    def covariances(psi: np.ndarray) -> tuple[np.ndarray, ...]:
+        return relative_covariances(criterion.relative, theta_at(criterion.relative, psi[None])[0])
+
     changes = [
         [
             ahead - behind
-            for ahead, behind in zip(*(relative_covariances(criterion.relative, x) for x in ends), strict=True)
+            for ahead, behind in zip(covariances(found.point + step), covariances(found.point - step), strict=True)
         ]
-        for ends in ((found.point + step, found.point - step) for step in found.flat)
+        for step in found.flat
     ]
-    now = relative_covariances(criterion.relative, found.point)
+    now = covariances(found.point)
     for place, block in enumerate(model.design.mean.groups):
         # Where an SD is zero, other entries of theta turn without a change of what they stand for.
         moved = np.array([np.abs(np.diagonal(change[place])) for change in changes]).reshape(-1, len(block.columns))

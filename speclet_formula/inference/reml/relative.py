@@ -2,6 +2,10 @@
 
 theta holds the entries of L, a block after the other: the lower triangle for correlated effects, else the diagonal,
 each as if its column had a mean square of one. T = T0 + sum of theta_k T_k maps standard effects to those of levels.
+
+What is searched are psi: theta itself, but of a block with a structure its SDs over sigma and the angle of its only
+correlation. Of these theta is a smooth function. SDs are sizes, and at its two ends the correlation turns back as the
+sine does, so that an end is a point like any other.
 """
 
 from collections.abc import Sequence
@@ -11,7 +15,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from speclet_formula.common.correlations import share_of, structured_factors
+from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design
+
+PSI_STEP = 1e-5  # relative; the error of differences is about 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,16 +32,36 @@ class Relative:
     coefficients: int  # their number
     places: tuple[tuple[int, int, int], ...]  # block, row and column in L of each entry of theta
     scales: tuple[np.ndarray, ...]  # (k,) root mean square of each block's columns
+    structures: tuple[Structure | None, ...]  # of each block
+
+    @property
+    def is_free(self) -> bool:
+        """Whether theta is searched itself, as no block has a structure."""
+        return not any(self.structures)
+
+    @property
+    def counts(self) -> tuple[int, ...]:
+        """How many numbers of psi each block has."""
+        return tuple(
+            sum(place[0] == block for place in self.places) if kind is None else kind.parameters(len(scale))
+            for block, (kind, scale) in enumerate(zip(self.structures, self.scales, strict=True))
+        )
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Which numbers of psi are sizes, whose sign means nothing."""
+        found = []
+        for block, (kind, count) in enumerate(zip(self.structures, self.counts, strict=True)):
+            if kind is None:
+                found += [row == column for owner, row, column in self.places if owner == block]
+            else:
+                found += [True] * (count - kind.correlates) + [False] * kind.correlates
+        return np.array(found, dtype=bool)
 
     @property
     def size(self) -> int:
         """The length of theta."""
         return len(self.places)
-
-    @property
-    def diagonal(self) -> np.ndarray:
-        """Which entries of theta are diagonal: sizes, whose sign means nothing."""
-        return np.array([row == column for _, row, column in self.places], dtype=bool)
 
 
 def relative_factors(design: Design) -> Relative:
@@ -50,7 +78,65 @@ def relative_factors(design: Design) -> Relative:
         starts.append(position)
         position += width * len(block.levels)
     levels = tuple(len(block.levels) for block in design.mean.groups)
-    return Relative(design.mean.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales))
+    kinds = tuple(block.structure for block in design.mean.groups)
+    return Relative(design.mean.X.shape[1], tuple(starts), levels, position, tuple(places), tuple(scales), kinds)
+
+
+def theta_at(relative: Relative, psi: np.ndarray) -> np.ndarray:
+    """Return the N vectors theta (N, m) that N vectors psi (N, r) stand for."""
+    if relative.is_free:
+        return psi
+    parts, start = [], 0
+    for block, (kind, scale) in enumerate(zip(relative.structures, relative.scales, strict=True)):
+        own = psi[:, start : start + relative.counts[block]]
+        start += relative.counts[block]
+        parts.append(own if kind is None else _structured(relative, block, own, kind, scale))
+    return np.hstack(parts)
+
+
+def _structured(relative: Relative, block: int, own: np.ndarray, kind: Structure, scale: np.ndarray) -> np.ndarray:
+    """Return theta's entries (N, m of the block) of a block with a structure."""
+    k = len(scale)
+    sds = np.abs(own[:, : 1 if kind.hom else k])
+    scaled = sds * scale / _mean_size(scale) if kind.hom else sds
+    rows, columns = np.array([place[1:] for place in relative.places if place[0] == block]).T
+    if not kind.correlates:
+        return np.asarray(scaled[:, rows])
+    factors = structured_factors(kind, np.sin(own[:, -1] + _angle(kind, np.zeros(1), k)), k)
+    return np.asarray(scaled[:, rows] * factors[:, rows, columns])
+
+
+def _mean_size(scale: np.ndarray) -> float:
+    return float(np.exp(np.log(scale).mean()))
+
+
+def _angle(kind: Structure, rho: np.ndarray, k: int) -> np.ndarray:
+    """Return the angle (N,) whose sine says where a correlation (N,) lies in its range."""
+    return np.asarray(np.arcsin(np.clip(share_of(kind, rho, k), -1.0, 1.0)))
+
+
+def psi_of(relative: Relative, matrices: Sequence[np.ndarray]) -> np.ndarray:
+    """Return psi (r,) of each block's covariance over sigma^2, (k, k)."""
+    theta = theta_of(relative, matrices)
+    parts = []
+    for block, (kind, scale) in enumerate(zip(relative.structures, relative.scales, strict=True)):
+        if kind is None:
+            parts.append(theta[[place[0] == block for place in relative.places]])
+            continue
+        sds = np.sqrt(np.diagonal(matrices[block]))
+        parts.append(sds[:1] * _mean_size(scale) if kind.hom else sds * scale)
+        if kind.correlates:
+            product = sds[0] * sds[1]
+            rho = np.array([matrices[block][0, 1] / product if product > 0 else 0.0])
+            parts.append(_angle(kind, rho, len(scale)) - _angle(kind, np.zeros(1), len(scale)))
+    return np.concatenate([np.zeros(0), *parts])
+
+
+def theta_slopes(relative: Relative, psi: np.ndarray) -> np.ndarray:
+    """Return the derivatives (m, r) of theta by psi (r,), by differences: they cost nothing beside the equations."""
+    shifts = PSI_STEP * np.maximum(np.abs(psi), 1.0) * np.eye(len(psi))
+    ahead, behind = theta_at(relative, psi + shifts), theta_at(relative, psi - shifts)
+    return np.asarray(((ahead - behind) / (2 * np.diagonal(shifts))[:, None]).T)
 
 
 @dataclass(frozen=True, eq=False)
