@@ -181,9 +181,9 @@ def test_the_stated_case_of_a_large_screen_is_refused():
     with pytest.raises(
         DataError, match=r"^the log-likelihood of 100,000 rows and 4,000 draws takes 3\.0 GiB\."
     ) as caught:
-        densities._check_size(100_000, 4, 1000, 1)
+        densities.check_size(100_000, 4, 1000, 1, "the log-likelihood")
     assert caught.value.remedy.endswith("thin=2.")
-    densities._check_size(100_000, 4, 1000, 2)
+    densities.check_size(100_000, 4, 1000, 2, "the log-likelihood")
 
 
 def column_of(fit, name):

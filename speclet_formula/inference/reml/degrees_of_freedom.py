@@ -1,8 +1,8 @@
 """How the fixed effects' covariance hangs on the variances after REML or ML, for Satterthwaite's degrees of freedom.
 
-The parameters are theta and sigma, as in lmerTest: the criterion's curvature says how well they are known, which its
-values around the estimate give for every kind of matrix. Kenward and Roger's are left to `kenward_roger`, what is made
-of either to `posterior`.
+The parameters are theta and log sigma, which have no units. The criterion's curvature says how well they are known, and
+its values around the estimate give that for every kind of matrix. Kenward and Roger's are left to `kenward_roger`, what
+is made of either to `posterior`.
 """
 
 from itertools import combinations
@@ -24,7 +24,7 @@ STEP = 5e-3  # of theta, relative to its size or to where it begins to matter; t
 FLAT = 1e-8  # curvatures below this count as none, as in lmerTest
 MOST_NUMBERS = 2 * 10**7  # of the gradients: 160 MB
 MOST_WORK = 2 * 10**9  # numbers that evaluations go through, unless it is asked for: some seconds
-USUAL_CUBES, MOST_CUBES = 3_000**3, 6_000**3  # of the sizes of connected effects: seconds, and a minute
+USUAL_CUBES, MOST_CUBES = 3_000**3, 6_000**3  # of the sizes of connected effects: 2,500 take two seconds
 
 
 def why_no_small_sample(fit: PointFit, method: str, asked: bool) -> str:
@@ -35,7 +35,8 @@ def why_no_small_sample(fit: PointFit, method: str, asked: bool) -> str:
     p = mean.X.shape[1]
     if not p:
         return "there is no fixed effect"
-    if (m + 1) * p**2 > MOST_NUMBERS:
+    powers = 2 if method == "kenward-roger" else 1  # of products of two variances' matrices, or of one's
+    if (m + 1) ** powers * p**2 > MOST_NUMBERS:
         return f"{p:,} fixed effects and {m + 1:,} variances have too many derivatives"
     if method == "kenward-roger":
         return _why_not_kenward_roger(fit, asked)
@@ -116,7 +117,7 @@ def _fixed_columns(criterion: Profiled, theta: np.ndarray) -> np.ndarray:
 
 
 def _gradients(criterion: Profiled, theta: np.ndarray, sigma: float, B: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the fixed effects' covariance V = sigma^2 C and its derivatives by theta and sigma.
+    """Return the fixed effects' covariance V = sigma^2 C and its derivatives by theta and log sigma.
 
     C is the fixed effects' part of P^-1, so that dC = -B' dP B, and dP = T_k'W'W T + T'W'W T_k.
     """
@@ -124,11 +125,11 @@ def _gradients(criterion: Profiled, theta: np.ndarray, sigma: float, B: np.ndarr
     plain = sigma**2 * (B[:p] + B[:p].T) / 2
     seen = criterion.gram @ (criterion.transform.at(theta) @ B)
     halves = [(criterion.transform.slope(1 + k) @ B).T @ seen for k in range(len(theta))]
-    return plain, np.array([*(-(sigma**2) * (half + half.T) for half in halves), 2 * plain / sigma])
+    return plain, np.array([*(-(sigma**2) * (half + half.T) for half in halves), 2 * plain])
 
 
 def _uncertainty(criterion: Profiled, theta: np.ndarray, sigma: float) -> np.ndarray:
-    """Return the covariance of the estimates of theta and sigma: twice the inverse of -2 log-likelihood's curvature.
+    """Return the covariance of theta's and log sigma's estimates: twice the inverse of -2 log-likelihood's curvature.
 
     That is freedom log sigma^2 + q(theta) / sigma^2 + log determinants; a direction without curvature is left out.
     """
@@ -138,8 +139,8 @@ def _uncertainty(criterion: Profiled, theta: np.ndarray, sigma: float) -> np.nda
     determinants, squares = log_likelihood_parts(criterion, points)
     curvature = np.empty((m + 1, m + 1))
     curvature[:m, :m] = _second(squares / sigma**2 + determinants, steps)
-    curvature[:m, m] = curvature[m, :m] = -2 * _first(squares, steps) / sigma**3
-    curvature[m, m] = -2 * criterion.freedom / sigma**2 + 6 * squares[0] / sigma**4
+    curvature[:m, m] = curvature[m, :m] = -2 * _first(squares, steps) / sigma**2
+    curvature[m, m] = 4 * squares[0] / sigma**2
     values, vectors = np.linalg.eigh(curvature)
     kept = values > FLAT
     return np.asarray(2 * (vectors[:, kept] / values[kept]) @ vectors[:, kept].T)
