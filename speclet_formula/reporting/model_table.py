@@ -233,13 +233,13 @@ def _written(
         list(zip(*(_aligned([pair[place] for pair in cells[name]]) for name in entries), strict=True))
         for place in (0, 1)
     )
-    found = []
+    lines: list[tuple[str, tuple[str, ...]]] = []
     for (part, term), values, others in zip(rows, estimates, beside, strict=True):
         pairs = zip(values, others, strict=True)
-        found.append((part, (term, *(values if below else (cell for pair in pairs for cell in pair)))))
+        lines.append((part, (term, *(values if below else (cell for pair in pairs for cell in pair)))))
         if below and any(others):
-            found.append((part, ("", *others)))
-    return found
+            lines.append((part, ("", *others)))
+    return lines
 
 
 def _style(entries: Sequence[_Entry]) -> Callable[[float], str]:
