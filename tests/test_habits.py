@@ -206,7 +206,9 @@ TYPED = {
     "sf.pairs(means, adjust='holm')": None,
     "sf.slopes(point, specs='f', var='x')": "Write by='f'.",
     "sf.cld(means)": "Write sf.pairs(sf.marginal_means(fit, 'f')).",
-    "sf.ggpredict(point, 'x')": "Write sf.marginal_means(fit, 'x', at={'x': [0, 1]}).",
+    "sf.ggpredict(point, 'x')": "Write sf.plot_predictions(fit, 'x').",
+    "sf.margins(point)": "Write sf.avg_slopes(fit).",
+    "sf.avg_slopes(point, 'x')": None,
     "sf.glht(point)": "Write sf.hypothesis(fit, 'x > 0').",
     "sf.vif(point)": "Write fit.model.findings.",
     # brms, rstanarm
@@ -224,7 +226,7 @@ TYPED = {
     "sf.lmer('y ~ mo(f) + (1|g)', data)": "Write f for one coefficient a level, or make the column a number.",
     "sf.posterior_epred(fit)": "Write sf.predict(fit, interval='confidence').",
     "sf.posterior_predict(fit)": "Write sf.simulate(fit, nsim=10, use_u=True).",
-    "sf.conditional_effects(fit)": "Write sf.marginal_means(fit, 'x', at={'x': [0, 1]}).",
+    "sf.conditional_effects(fit)": "Write sf.plot_predictions(fit, 'x').",
     "sf.pp_check(fit)": "Write sf.posterior_predictive(fit).",
     "sf.as_draws(fit)": "Write fit.idata.",
     "sf.loo_compare(fit, other)": "Write sf.compare({'first': fit, 'second': other}).",
@@ -248,7 +250,7 @@ TYPED = {
     "sf.Model('y ~ x + (1|g)', data, auto_scale=False)": "Leave it out, or give priors= of your own.",
     "sf.Model('y ~ x + (1|g)', data, categorical='f')": "Write factor(f) in the formula.",
     "sf.lmer('y ~ x + (1|g)', data, inference_method='mcmc')": "Write method='nuts'.",
-    "sf.interpret": "Write sf.marginal_means(fit, 'x', at={'x': [0, 1]}).",
+    "sf.interpret": "Write sf.predictions(fit).",
     "sf.fit('y ~ x + (1|g)', data)": "Write sf.fit(sf.Model('y ~ x + (1 | g)', data)).",
     # statsmodels, pymer4, patsy
     "sf.mixedlm('y ~ x', data, groups=data['g'])": "Write sf.lmer('y ~ x + (1 | g)', data).",

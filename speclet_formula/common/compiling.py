@@ -5,6 +5,7 @@ numba keeps what it compiled beside the source, or in the user's own folder wher
 
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 from numba import njit
@@ -14,7 +15,7 @@ LONG = 2.0  # seconds of compiling from which on it is told
 _OURS = __name__.partition(".")[0]
 
 
-def loops(**options: Any) -> Any:
+def loops[F: Callable[..., Any]](**options: Any) -> Callable[[F], F]:
     """Return a decorator that compiles a function once on a machine; threads run such functions side by side.
 
     Parameters
@@ -22,7 +23,8 @@ def loops(**options: Any) -> Any:
     **options
         Of numba.njit: `error_model`, `fastmath`.
     """
-    return njit(cache=True, nogil=True, **options)
+    made: Callable[[F], F] = njit(cache=True, nogil=True, **options)
+    return made
 
 
 class Waiting(event.Listener):
@@ -56,4 +58,4 @@ def _is_ours(event: Any) -> bool:
     return str(event.data["dispatcher"].py_func.__module__).startswith(_OURS)
 
 
-event.register("numba:compile", Waiting())
+event.register("numba:compile", Waiting())  # type: ignore[no-untyped-call]

@@ -70,14 +70,15 @@ OF_PACKAGE: Answers = {
     ),
     "sf.pairs(sf.marginal_means(fit, 'f'))": "difflsmeans cld estimate_contrasts pairwise tukey_hsd TukeyHSD",
     "sf.contrasts(sf.marginal_means(fit, 'f'), 'reference')": "contrast dunnett",
-    "sf.marginal_means(fit, 'x', at={'x': [0, 1]})": "ggpredict conditional_effects marginal_effects interpret",
-    "sf.plot_means(sf.marginal_means(fit, 'f'))": "emmip plot_model interaction_plot cat_plot interact_plot",
+    "sf.plot_predictions(fit, 'x')": "ggpredict conditional_effects marginal_effects interact_plot cat_plot",
+    "sf.predictions(fit)": "interpret",
+    "sf.plot_means(sf.marginal_means(fit, 'f'))": "emmip plot_model interaction_plot",
     "sf.slopes(fit, 'x', by='f')": "emtrends lstrends estimate_slopes sim_slopes",
     "sf.marginal_means(fit, 'f', type='response')": "regrid",
     "sf.reference_grid(fit)": "ref_grid recover_data datagrid",
     "sf.hypothesis(fit, 'x > 0')": "linearHypothesis glht wald_test t_test lincom equivalence_test p_direction",
     # Effects over rows
-    "sf.avg_slopes(fit)": "marginaleffects margins get_margeff average_marginal_effects AME ame",
+    "sf.avg_slopes(fit)": "marginaleffects margins get_margeff average_marginal_effects avg_marginal_effects AME ame",
     "sf.avg_comparisons(fit, 'f')": "risk_ratio risk_difference average_treatment_effect ate ATE",
     "sf.plot_predictions(fit, 'x', by='f')": "visreg plot_slopes plot_comparisons plot_cme plot_cap partial_residuals",
     # Comparisons

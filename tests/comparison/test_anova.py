@@ -10,6 +10,7 @@ from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula.errors import ComparisonError
+from speclet_formula.prediction.responses import draw_design_response
 from tests.fakes import crossed_fit, fake_fit, screen_data, sleepstudy_data
 
 SMALL, LARGE = "Reaction ~ 1 + (1 | Subject)", "Reaction ~ 1 + Days + (1 | Subject)"
@@ -170,30 +171,51 @@ def test_gaussian_fits_with_another_link_are_maximised_by_laplace():
     pd.testing.assert_frame_equal(found.table[points.table.columns], points.table)
 
 
+def between_groups(means, side, within=6):
+    """Groups of equal size with these means exactly, and what lies on either side of a contrast between them."""
+    noise = np.random.default_rng(3).normal(0, 0.3, (len(means), within))
+    table = pd.DataFrame({"g": np.repeat(np.arange(len(means)), within), "x": np.repeat(side, within)})
+    return table.assign(y=np.repeat(means, within) + (noise - noise.mean(axis=1, keepdims=True)).ravel())
+
+
+def test_a_bootstrap_counts_the_ratios_of_responses_of_the_smaller_model():
+    """Made again one by one, from the seed and the number of each."""
+    table = between_groups(np.array([0.0, 1.1, 2.0, 3.6, 2.6]), np.array([0, 0, 0, 1, 1]))
+    small, large = (sf.lmer(f"y ~ {fixed} + (1 | g)", table, method="ml") for fixed in ("1", "x"))
+    found = sf.anova(large, small, nsim=12, random_seed=5)
+    ratios = []
+    for number in range(12):
+        rng = np.random.default_rng(np.random.SeedSequence(5, spawn_key=(number,)))
+        new = draw_design_response(small, rng)
+        ratios.append(2 * (sf.refit(large, new).log_likelihood - sf.refit(small, new).log_likelihood))
+    observed = found.table["Chisq"].iloc[1]
+    assert found.table["Pr(boot)"].iloc[1] == (1 + np.sum(np.array(ratios) >= observed)) / 13
+    assert found.notes[-1].startswith("Pr(boot) is by 12 data sets drawn from the smaller model, seed 5;")
+
+
+@pytest.mark.slow
 def test_a_bootstrap_of_few_groups_gives_the_exact_test():
     """Five groups of equal size: the ratio of a contrast between them is a function of the t test of their means.
 
     Its p-value is 0.0895, the asymptotic one 0.018. Of 600 data sets such a share has an error of 0.0117: 4.5 of them
     leave 0.037 to 0.142, and a false alarm of 1e-5.
     """
-    rng = np.random.default_rng(3)
-    means = np.array([0.0, 1.1, 2.0, 3.6, 2.6])
-    side = np.array([0, 0, 0, 1, 1])
+    means, side = np.array([0.0, 1.1, 2.0, 3.6, 2.6]), np.array([0, 0, 0, 1, 1])
     expected = stats.ttest_ind(means[side == 0], means[side == 1]).pvalue
-    noise = rng.normal(0, 0.3, (5, 6))
-    table = pd.DataFrame({"g": np.repeat(np.arange(5), 6), "x": np.repeat(side, 6)})
-    table["y"] = np.repeat(means, 6) + (noise - noise.mean(axis=1, keepdims=True)).ravel()
+    table = between_groups(means, side)
     fits = [sf.lmer(f"y ~ {fixed} + (1 | g)", table, method="ml") for fixed in ("1", "x")]
     found = sf.anova(*fits, nsim=600, random_seed=1)
     assert found.table["Pr(>Chisq)"].iloc[1] < 0.03
     assert found.table["Pr(boot)"].iloc[1] == pytest.approx(expected, abs=0.0525)
-    assert found.notes[-1].startswith("Pr(boot) is by 600 data sets drawn from the smaller model, seed 1;")
-    again = sf.anova(*fits[::-1], nsim=600, random_seed=1, cores=2, progress=False)
-    pd.testing.assert_frame_equal(again.table, found.table)
 
 
+@pytest.mark.slow
 def test_a_bootstrap_of_a_variance_has_half_the_asymptotic_value_and_each_pair_its_own():
-    """A variance of zero is at the edge of what is possible: half of the ratios are about zero."""
+    """A variance of zero is at the edge of what is possible: half of the ratios are about zero.
+
+    Of 300 data sets a share of 0.08 has an error of 0.016, and the asymptotic value, 0.17, is five of them away; a
+    covariate's is the asymptotic one, 0.30, with an error of 0.026.
+    """
     rng = np.random.default_rng(6)
     table = pd.DataFrame({"g": np.repeat(np.arange(15), 4), "x": np.tile(np.arange(4.0), 15)})
     table["y"] = rng.normal(0, 0.25, 15)[table["g"]] + rng.normal(size=60)
@@ -201,7 +223,7 @@ def test_a_bootstrap_of_a_variance_has_half_the_asymptotic_value_and_each_pair_i
     found = sf.anova(*fits, nsim=300, random_seed=1).table
     asymptotic, drawn = found["Pr(>Chisq)"], found["Pr(boot)"]
     assert np.isnan(drawn.iloc[0])
-    assert drawn.iloc[1] == pytest.approx(asymptotic.iloc[1] / 2, abs=0.5 * asymptotic.iloc[1])
+    assert drawn.iloc[1] < asymptotic.iloc[1]
     assert drawn.iloc[2] == pytest.approx(asymptotic.iloc[2], abs=0.15)
 
 

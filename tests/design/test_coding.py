@@ -92,6 +92,8 @@ def test_means_and_predictions_do_not_depend_on_the_coding(formula, coding):
         lambda fit: sf.predict(fit, new)["estimate"],
         lambda fit: sf.marginal_means(fit, "f", at={"x": 1.5}).table[["estimate", "std_error"]],
         lambda fit: sf.slopes(fit, "x", by="f").table[["estimate", "std_error"]],
+        lambda fit: sf.avg_comparisons(fit, "f").table[["estimate", "std_error"]],
+        lambda fit: sf.avg_slopes(fit, "x").table[["estimate", "std_error"]],
     ):
         np.testing.assert_allclose(of(coded), of(plain), rtol=1e-5, atol=1e-6)
     ml = [sf.update(fit, method="ml").log_likelihood for fit in (plain, coded)]

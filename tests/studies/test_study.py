@@ -546,6 +546,7 @@ SUBJECTS = pd.DataFrame({"s": np.repeat(np.arange(6), 4), "t": np.repeat([0.0, 0
 OF_SUBJECTS = {"Intercept": 1.0, "1|s_sigma": 1.0, "sigma": 0.4}
 
 
+@pytest.mark.slow
 def test_power_of_reml_is_that_of_a_t_test_of_the_subjects_means():
     """In a balanced design it is that test, with four degrees of freedom; a z test's power would be 0.88.
 
