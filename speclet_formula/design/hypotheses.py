@@ -15,7 +15,9 @@ from scipy import linalg
 from speclet_formula.design.design import CodedFactor, Design, FixedTerm
 from speclet_formula.design.evaluation import Scope
 from speclet_formula.design.fixed import TermFactor, replayed_values
+from speclet_formula.formula.terms import Name, Operation
 
+TRUTHS = ("<", ">", "<=", ">=", "==", "!=", "&", "|", "!")
 NEGLIGIBLE = 1e-8  # entries of contrasts that are rounding
 _DEPENDENT = 1e-7  # of a column's length: what is left of one that others make up
 
@@ -26,6 +28,7 @@ class _Tested:
 
     record: FixedTerm
     coded: tuple[CodedFactor, ...]
+    truths: frozenset[TermFactor]  # those that are true or false: factors of two levels, as in R
 
     @property
     def factors(self) -> frozenset[TermFactor]:
@@ -33,7 +36,7 @@ class _Tested:
 
     @property
     def numbers(self) -> frozenset[TermFactor]:
-        return frozenset(coded.factor for coded in self.coded if coded.levels is None)
+        return frozenset(coded.factor for coded in self.coded if coded.levels is None) - self.truths
 
     def contains(self, other: "_Tested") -> bool:
         """Tell whether another term is part of this one: A of A:B, but not of A:x, whose slopes are of x."""
@@ -151,7 +154,16 @@ def _terms(design: Design) -> tuple[_Tested, ...]:
     """Return the fixed terms but the intercept, with the factors that they are made of."""
     part = design.mean.recipe.fixed
     records = design.mean.fixed[len(design.mean.fixed) - len(part.coded) :]
-    return tuple(_Tested(record, coded) for record, coded in zip(records, part.coded, strict=True))
+    truths = frozenset(one.factor for coded in part.coded for one in coded if _is_truth(one.factor, design))
+    return tuple(_Tested(record, coded, truths) for record, coded in zip(records, part.coded, strict=True))
+
+
+def _is_truth(factor: TermFactor, design: Design) -> bool:
+    """Tell whether the values of a factor are true or false: a column of such, or I(k > 1)."""
+    if isinstance(factor, Name):
+        return bool(design.frame[factor.name].dtype == bool)
+    value = factor.arguments[0].value if factor.function == "I" else None
+    return isinstance(value, Operation) and value.operator in TRUTHS
 
 
 def _plain(design: Design, kept: np.ndarray) -> _Plain:
@@ -160,12 +172,13 @@ def _plain(design: Design, kept: np.ndarray) -> _Plain:
     scope = Scope(design.frame, recipe.memory, recipe.functions)
     coded = {one.factor: one for term in terms for one in term.coded}
     values = {factor: replayed_values(one, scope) for factor, one in coded.items()}
-    ones = [np.ones((len(design.frame), 1))] if design.mean.has_intercept else []
+    # Of ordered levels the thresholds stand for the intercept.
+    ones = [np.ones((len(design.frame), 1))] if design.mean.has_intercept or design.thresholds else []
     columns, every, places, start = list(ones), list(ones), [np.arange(len(ones))], len(ones)
     for term in terms:
         whole, chosen = np.ones((len(design.frame), 1)), np.ones(1, dtype=bool)
         for one in term.coded:
-            own, used = _levels(one, values)
+            own, used = _levels(one, values, truth=one.factor in term.truths)
             whole = (whole[:, :, None] * own[:, None, :]).reshape(len(whole), -1)
             chosen = (chosen[:, None] & used).ravel()
         columns.append(whole[:, chosen])
@@ -186,11 +199,13 @@ def _width(term: _Tested) -> int:
     return term.record.stop - term.record.start
 
 
-def _levels(coded: CodedFactor, values: Mapping[TermFactor, object]) -> tuple[np.ndarray, np.ndarray]:
+def _levels(coded: CodedFactor, values: Mapping[TermFactor, object], *, truth: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return a column for each level of a factor, or its numbers, and which of them stand for it in the term."""
     own = values[coded.factor]
     if coded.levels is None or not isinstance(own, pd.Categorical):
         numbers = np.asarray(own, dtype=float).reshape(len(np.asarray(own)), -1)
+        if truth:
+            return np.hstack([1 - numbers, numbers]), np.array([False, True])
         return numbers, np.ones(numbers.shape[1], dtype=bool)
     used = np.ones(len(coded.levels), dtype=bool)
     used[0] = coded.full

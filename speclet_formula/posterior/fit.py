@@ -129,8 +129,8 @@ class PointFit(Answering):
         engine = BY_NAME[self.method]
         raise EstimateError(
             f"a fit by {engine.title} has no draws.",
-            "Leave-one-out, recovery, diagnostics, prediction intervals and checks are made from draws; sf.predict, "
-            "sf.residuals and pictures of estimates need none.",
+            "Leave-one-out, recovery, diagnostics and prediction intervals are made from draws; sf.predict, "
+            "sf.residuals, checks and pictures of estimates need none.",
             f"Fit the model with method='{engine.sampled_by}'; likelihoods are compared by sf.anova.",
         )
 

@@ -26,7 +26,7 @@ type Uncertainty = Literal["interval", "std_error"]
 
 UNCERTAINTIES = ("interval", "std_error")
 MOST_ROWS = 20_000  # of which leave-one-out takes seconds
-PARTS = FIXED, VARYING, FIT = "Fixed effects", "Standard deviations, correlations and the family's parameters", "Fit"
+PARTS = FIXED, VARYING, FIT = "Fixed effects", "Standard deviations and other parameters", "Fit"
 RESIDUALS = (f"SD {RESIDUAL}", f"SD {SCALE}")
 CORRELATION = "Cor."
 
@@ -71,6 +71,7 @@ def table(
     path: str | Path | None = None,
     *,
     uncertainty: Uncertainty = "interval",
+    below: bool = False,
     loo: bool | None = None,
     title: str = "",
     ci_prob: float | None = None,
@@ -87,6 +88,8 @@ def table(
         ".docx" for Word.
     uncertainty : {"interval", "std_error"}
         What stands beside the estimates.
+    below : bool
+        Whether it stands below them instead, as in most papers: a narrower table, for many models.
     loo : bool, optional
         Whether fits with draws get their leave-one-out; by default those of up to 20,000 rows.
     title : str
@@ -97,10 +100,10 @@ def table(
     Returns
     -------
     ModelTable
-        A column of estimates and one of their intervals for each fit. Fixed effects of all, in the order in which they
-        first appear; standard deviations and correlations (without standard errors but of fits with draws), parameters
-        of the family; rows, levels, logLik, AIC and BIC of fits without draws, `elpd` with its standard error of fits
-        with draws, R's names throughout. What a model has not is left empty. Numbers have three significant digits of
+        A column of estimates and one of their intervals for each fit; with `below` one column. Fixed effects of all, in
+        the order in which they first appear; standard deviations and correlations (without standard errors but of fits
+        with draws), parameters of the family; rows, levels, logLik, AIC and BIC of fits without draws, `elpd` with its
+        standard error of fits with draws. What a model has not is left empty. Numbers have three significant digits of
         the smallest standard error in their row, and their points stand below each other.
 
     Raises
@@ -131,13 +134,11 @@ def table(
     notes: list[str] = []
     entries = {name: list(_entries(name, fit, ci_prob, loo, notes)) for name, fit in named.items()}
     rows = _in_order((entry.part, entry.term) for one in entries.values() for entry in one)
-    written = _written(rows, entries, uncertainty)
-    headings = tuple(
-        (next(place for place, (other, _) in enumerate(rows) if other == part), part)
-        for part in dict.fromkeys(part for part, _ in rows)
-    )
-    header = ("", *(cell for name in named for cell in (name, "")))
-    made = Table(title, header, tuple(written), headings=headings)
+    written = _written(rows, entries, uncertainty, below=below)
+    parts = [part for part, _ in written]
+    headings = tuple((parts.index(part), part) for part in dict.fromkeys(parts))
+    header = ("", *(cell for name in named for cell in ((name,) if below else (name, ""))))
+    made = Table(title, header, tuple(row for _, row in written), headings=headings)
     frame = pd.DataFrame(
         [(name, *entry) for name, one in entries.items() for entry in one], columns=["model", *_Entry._fields]
     )
@@ -215,17 +216,30 @@ def _left_out(name: str, fit: Fit, loo: bool | None, notes: list[str]) -> Iterat
 
 
 def _written(
-    rows: Sequence[tuple[str, str]], entries: Mapping[str, Sequence[_Entry]], uncertainty: Uncertainty
-) -> list[tuple[str, ...]]:
-    """Return the rows as text, the points of each column below each other."""
+    rows: Sequence[tuple[str, str]],
+    entries: Mapping[str, Sequence[_Entry]],
+    uncertainty: Uncertainty,
+    *,
+    below: bool,
+) -> list[tuple[str, tuple[str, ...]]]:
+    """Return each row's part and its cells, the points of each column below each other."""
     known = {name: {(entry.part, entry.term): entry for entry in one} for name, one in entries.items()}
     cells: dict[str, list[tuple[str, str]]] = {name: [] for name in entries}
     for key in rows:
         style = _style([found for one in known.values() if (found := one.get(key)) is not None])
         for name, one in known.items():
             cells[name].append(_cells(one[key], style, uncertainty) if key in one else ("", ""))
-    columns = [column for name in entries for column in zip(*cells[name], strict=True)]
-    return [(term, *row) for (_, term), row in zip(rows, zip(*map(_aligned, columns), strict=True), strict=True)]
+    estimates, beside = (
+        list(zip(*(_aligned([pair[place] for pair in cells[name]]) for name in entries), strict=True))
+        for place in (0, 1)
+    )
+    lines: list[tuple[str, tuple[str, ...]]] = []
+    for (part, term), values, others in zip(rows, estimates, beside, strict=True):
+        pairs = zip(values, others, strict=True)
+        lines.append((part, (term, *(values if below else (cell for pair in pairs for cell in pair)))))
+        if below and any(others):
+            lines.append((part, ("", *others)))
+    return lines
 
 
 def _style(entries: Sequence[_Entry]) -> Callable[[float], str]:

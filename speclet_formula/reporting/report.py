@@ -213,7 +213,7 @@ def _summary(
     amiss = [f"{name}: {text}" if name else text for name, check in checks.items() for text in check.amiss]
     calm = "The checks found nothing amiss." if checks and not amiss else ""
     shown = {name or "Estimate": fits[name] for name in list(summaries)[:MANY]}
-    made = model_table(shown, loo=False)
+    made = model_table(shown, loo=False, below=len(shown) > 1)
     answer = boxes.table(replace(made.table, caption=f"Effects on {fits[best].model.design.response_name}"))
     notes = [paragraph(note, "note") for note in made.notes]
     return "\n".join([

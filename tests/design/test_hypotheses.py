@@ -102,3 +102,36 @@ def test_merged_rows_count_as_often_as_they_were(tmp_path):
     for kind in (sequential, partial, marginal, deletions):
         for term, L in kind(single, every(single)).items():
             assert same_space(np.round(L, 9), np.round(kind(merged, every(merged))[term], 9))
+
+
+@pytest.mark.parametrize("kind", [sequential, partial, marginal, deletions])
+def test_thresholds_stand_for_the_intercept(kind):
+    """The hypotheses of an ordinal model are those of a plain one, whose intercept has no part in them."""
+    data = table(5).assign(level=lambda d: pd.cut(d["y"], [-9, -0.5, 0.5, 9], labels=["low", "mid", "high"]))
+    ordinal = sf.Model("level ~ f * h + x", data, family="cumulative").design
+    plain = design_of("y ~ f * h + x", data)
+    assert ordinal.mean.columns == plain.mean.columns[1:]
+    expected = kind(plain, every(plain))
+    for term, L in kind(ordinal, every(ordinal)).items():
+        np.testing.assert_allclose(expected[term][:, 0], 0, atol=1e-9)
+        np.testing.assert_allclose(L, expected[term][:, 1:], atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [sequential, partial, marginal, deletions])
+def test_what_is_true_or_false_is_a_factor_of_two_levels(kind):
+    """As in R, so that type III of f beside f:b is of f on average over both."""
+    data = table(6).assign(b=lambda d: d["x"] > 0, t=lambda d: np.where(d["x"] > 0, "yes", "no"), k=lambda d: d["x"])
+    texts, *truths = (design_of(f"y ~ f * {name} + h", data) for name in ("t", "b", "I(k > 0)"))
+    expected = list(kind(texts, every(texts)).values())
+    for design in truths:
+        for L, other in zip(kind(design, every(design)).values(), expected, strict=True):
+            np.testing.assert_allclose(L, other, atol=1e-9)
+
+
+def test_a_factor_is_part_of_its_interaction_in_a_nested_formula_too():
+    """lmerTest overlooks it: findings/lmertest-part-of-an-interaction.sh."""
+    data = table(7)
+    designs = [design_of(f"y ~ {text}", data) for text in ("f * h", "f / h")]
+    rows = [marginal(design, every(design))["f"] @ np.linalg.pinv(design.mean.X) for design in designs]
+    projections = [np.linalg.pinv(one) @ one for one in rows]
+    np.testing.assert_allclose(projections[0], projections[1], atol=1e-8)

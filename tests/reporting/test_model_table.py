@@ -111,6 +111,18 @@ def test_a_file_has_the_format_of_its_suffix(suffix, tmp_path):
     ] in text
 
 
+def test_intervals_may_stand_below_the_estimates():
+    beside, below = made().table, sf.table(fits(), below=True).table
+    assert below.header == ("", "null", "slopes", "draws <b>")
+    place = next(place for place, row in enumerate(below.rows) if row[0] == "Days")
+    days = next(row for row in beside.rows if row[0] == "Days")
+    assert below.rows[place][1:] == days[1::2]
+    assert below.rows[place + 1] == ("", *days[2::2])
+    fit = next(place for place, heading in below.headings if heading == "Fit")
+    assert below.rows[fit][0] == "Rows"
+    assert below.rows[fit + 1][0].startswith("Levels of")
+
+
 def test_parts_have_headings_in_every_format():
     table = made().table
     assert "\nFit\n" in table.text()

@@ -213,8 +213,8 @@ def test_a_fit_without_draws_lists_the_pictures_that_it_has():
             sf.plot(fit, kind)
         assert str(refused.value) == (
             "a fit by REML has no draws.\n"
-            "Leave-one-out, recovery, diagnostics, prediction intervals and checks are made from draws; sf.predict, "
-            "sf.residuals and pictures of estimates need none.\n"
+            "Leave-one-out, recovery, diagnostics and prediction intervals are made from draws; sf.predict, "
+            "sf.residuals, checks and pictures of estimates need none.\n"
             "Fit the model with method='exact'; likelihoods are compared by sf.anova."
         )
     assert len(sf.predict(fit)) == len(sf.residuals(fit)) == 180

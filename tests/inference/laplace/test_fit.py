@@ -664,8 +664,8 @@ def test_there_are_no_draws(slopes):
         sf.log_likelihood(slopes)
     assert str(raised.value) == (
         "a fit by maximum likelihood (Laplace Approximation) has no draws.\n"
-        "Leave-one-out, recovery, diagnostics, prediction intervals and checks are made from draws; sf.predict, "
-        "sf.residuals and pictures of estimates need none.\n"
+        "Leave-one-out, recovery, diagnostics and prediction intervals are made from draws; sf.predict, "
+        "sf.residuals, checks and pictures of estimates need none.\n"
         "Fit the model with method='hmc'; likelihoods are compared by sf.anova."
     )
 
