@@ -10,6 +10,7 @@ import speclet_formula
 from speclet_formula.families import FAMILIES
 
 PACKAGE = Path(speclet_formula.__file__).parent
+LONGEST_FILE = 500  # lines
 
 # Words of which a string by itself may be something else: a parameter, a method, the name of a function in a formula.
 AMBIGUOUS = {"t", "beta", "gamma", "wald", "exponential", "laplace", "categorical"}
@@ -125,3 +126,8 @@ def test_a_class_has_a_name_of_its_own() -> None:
         node.name.lstrip("_") for _, tree in modules() for node in nodes(tree) if isinstance(node, ast.ClassDef)
     )
     assert not [name for name, count in names.items() if count > 1]
+
+
+def test_a_file_holds_one_subject() -> None:
+    lengths = {path.relative_to(PACKAGE).as_posix(): path.read_bytes().count(b"\n") for path in PACKAGE.rglob("*.py")}
+    assert {name: length for name, length in lengths.items() if length > LONGEST_FILE} == {}

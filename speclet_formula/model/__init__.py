@@ -6,13 +6,13 @@ refused while the design was built.
 
 from speclet_formula.model.findings import Finding
 from speclet_formula.model.groups import Relation, relate_groups
+from speclet_formula.model.inspection import inspect_design
 from speclet_formula.model.model import (
     Model,
     Priors,
     check_parameters,
     describe_model,
     in_order_of,
-    inspect_design,
     replace_parts,
 )
 

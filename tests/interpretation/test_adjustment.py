@@ -3,11 +3,10 @@
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import stats
 
 import speclet_formula as sf
 from speclet_formula.errors import EstimateError
-from speclet_formula.interpretation.adjustment import NAMES, ContrastFamily, adjusted_p, range_tail, reach, simultaneous
+from speclet_formula.interpretation.adjustment import NAMES, ContrastFamily, adjusted_p, reach, simultaneous
 from tests.fakes import fake_fit
 from tests.lmertest import MODELS, fit_of
 
@@ -128,14 +127,6 @@ def test_what_the_data_do_not_know_is_no_part_of_the_family():
 
 
 # --- the distributions ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("count", [2, 3, 6, 20])
-@pytest.mark.parametrize("df", [1.0, 2.5, 7.0, 60.0, np.inf])
-def test_the_studentised_range_is_scipys(count, df):
-    for value in (0.4, 2.0, 3.5, 7.0):
-        expected = stats.studentized_range.sf(value, count, df)
-        assert range_tail(value, count, df) == pytest.approx(expected, abs=2e-6)
 
 
 def differences(count):
