@@ -70,8 +70,7 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
         * lme4: R text. It has no formulas for parameters and no censored or truncated responses; they follow as
           comments. ``(f || g)`` is ``diag(1 + f | g)``, which lme4 has from version 2.0 on, unless all its columns are
           known to be numbers: lme4's ``||`` leaves the levels of a factor correlated. A comment tells what to write for
-          lme4 1.1. ``cs()`` and ``ar1()`` need 2.0 as well, and glmmTMB's words for them follow in a comment. brms and
-          bambi lack them.
+          lme4 1.1. ``cs()`` and ``ar1()`` need 2.0 too; glmmTMB's words follow in a comment. brms and bambi lack them.
         * brms: R text, within ``bf(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``s | trials(s + f)``, ``cbind(a, b, c)`` ``cbind(a, b, c) | trials(a + b + c)``, ``censored(y, status)``
           ``y | cens(status)``, ``truncated(y, 0)`` ``y | trunc(lb = 0)``.
@@ -113,8 +112,8 @@ def lme4_text(formula: Formula, levels: Levels | None = None, *, glmm_tmb: bool 
     response = formula.response
     if isinstance(response, Call) and response.function in LIMITED:
         response = response.arguments[0].value
-    package: _Structured = "glmmTMB" if glmm_tmb else "lme4"
-    return f"{_r_expression(response)} ~ {_r_side(formula, levels or {}, package)}".lstrip()
+    side = _r_side(formula, levels or {}, "glmmTMB" if glmm_tmb else "lme4")
+    return f"{_r_expression(response)} ~ {side}".lstrip()
 
 
 def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...]:
@@ -126,23 +125,19 @@ def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...
     levels : mapping of str to sequence of str, optional
         As for `spell_formula`.
     """
-    parameters = (f"# lme4 has no formula for a parameter: {n} ~ {_r_side(part)}" for n, part in formula.parameters)
-    blocks = [block for block in formula.group_terms if _is_diagonal(block, levels or {})]
-    structured = (block for block in formula.group_terms if block.structure is not None)
-    newer = (
-        f"# {_r_block(block, 'lme4')} needs lme4 2.0; glmmTMB has it as {_r_block(block, 'glmmTMB')}"
-        for block in structured
-    )
-    old = (_in_version_one(block, levels or {}) for block in blocks)
+    sides = ((name, _r_side(part, package="lme4")) for name, part in formula.parameters)
+    parameters = (f"# lme4 has no formula for a parameter: {name} ~ {side}" for name, side in sides)
+    own = [block for block in formula.group_terms if block.structure is not None]
+    newer = (f"# {_r_block(one, 'lme4')} needs lme4 2.0; glmmTMB has it as {_r_block(one, 'glmmTMB')}" for one in own)
+    old = (_in_version_one(one, levels or {}) for one in formula.group_terms if _is_diagonal(one, levels or {}))
     return (*lacks_limits(formula, "lme4"), *old, *newer, *parameters)
 
 
 def lacks_structures(formula: Formula, package: str) -> Iterator[str]:
-    """Say in comments which covariance structures of group terms a package lacks, all its predictors taken."""
-    for part in (formula, *(part for _, part in formula.parameters)):
-        for block in part.group_terms:
-            if block.structure is not None:
-                yield f"# {package} has no {text_of(block)}: this is another model, without its structure"
+    """Say in comments which covariance structures of group terms a package lacks."""
+    sides = (formula, *(part for _, part in formula.parameters))
+    for block in (one for side in sides for one in side.group_terms if one.structure is not None):
+        yield f"# {package} has no {text_of(block)}: this is another model, without its structure"
 
 
 def lacks_limits(formula: Formula, package: str) -> tuple[str, ...]:
@@ -154,8 +149,8 @@ def lacks_limits(formula: Formula, package: str) -> tuple[str, ...]:
 
 
 def r_side(formula: Formula) -> str:
-    """Write a right-hand side in R, for brms and for the formulas of glmmTMB's parameters."""
-    return _r_side(formula)
+    """Write the right-hand side of the formula of a parameter of glmmTMB's."""
+    return _r_side(formula, package="glmmTMB")
 
 
 def _is_diagonal(block: GroupTerm, levels: Levels) -> bool:
@@ -239,9 +234,8 @@ def _r_side(formula: Formula, levels: Levels | None = None, package: _Structured
 def _r_block(block: GroupTerm, package: _Structured | None, levels: Levels | None = None) -> str:
     group = text_of(_r_term(block.group))
     if package is not None and block.structure is not None:
-        own = package == "glmmTMB"
-        function, hom = (block.structure.word, "") if own else (block.structure.function, block.structure.text)
-        return f"{function}({_r_sum(block)} | {group}{hom})"
+        known, inside = block.structure, f"{_r_sum(block)} | {group}"
+        return f"{known.word}({inside})" if package == "glmmTMB" else f"{known.function}({inside}{known.text})"
     if package is not None and _is_diagonal(block, levels or {}):
         return f"diag({_r_sum(block)} | {group})"
     return f"({_r_sum(block)} {'|' if block.correlated else '||'} {group})"
