@@ -7,6 +7,24 @@ from speclet_formula.interpretation.spelling import spell_call
 
 CASES = {
     ("y ~ x + (x | g)", "gaussian", "identity", "lme4"): "library(lme4)\nlmer(y ~ 1 + x + (1 + x | g), data = data)",
+    ("y ~ cs(f | g)", "gaussian", "identity", "lme4"): "library(lme4)\n"
+    "# cs(1 + f | g) needs lme4 2.0; glmmTMB has it as cs(1 + f | g)\n"
+    "lmer(y ~ 1 + cs(1 + f | g), data = data)",
+    ("y ~ ar1(0 + f | g, hom = FALSE)", "gaussian", "identity", "lme4"): "library(lme4)\n"
+    "# ar1(0 + f | g, hom = FALSE) needs lme4 2.0; glmmTMB has it as hetar1(0 + f | g)\n"
+    "lmer(y ~ 1 + ar1(0 + f | g, hom = FALSE), data = data)",
+    ("y ~ diag(f | g, hom = TRUE)", "t", "identity", "lme4"): "library(glmmTMB)\n"
+    "# homdiag() needs a recent glmmTMB: version 1.1.5 lacks it\n"
+    "glmmTMB(y ~ 1 + homdiag(1 + f | g), data = data, family = t_family())",
+    ("y ~ x; sigma ~ ar1(0 + f | g)", "gaussian", "identity", "lme4"): "library(glmmTMB)\n"
+    "# group terms in dispformula need glmmTMB 1.1.9 or a newer one\n"
+    "glmmTMB(y ~ 1 + x, data = data, dispformula = ~ 1 + ar1(0 + f | g))",
+    ("y ~ cs(0 + f | g, hom = TRUE)", "gaussian", "identity", "brms"): "library(brms)\n"
+    "# brms has no cs(0 + f | g, hom = TRUE): this is another model, without its structure\n"
+    "brm(y ~ 1 + (0 + f | g), data = data, family = gaussian())",
+    ("y ~ ar1(0 + f | g)", "gaussian", "identity", "bambi"): "import bambi as bmb\n"
+    "# Bambi has no ar1(0 + f | g): this is another model, without its structure\n"
+    'bmb.Model("y ~ 1 + (0 + f | g)", data).fit()',
     ("y ~ x", "gaussian", "identity", "lme4"): "lm(y ~ 1 + x, data = data)",
     ("y ~ x", "gaussian", "log", "lme4"): 'glm(y ~ 1 + x, data = data, family = gaussian(link = "log"))',
     ("y ~ (1 | g)", "bernoulli", "probit", "lme4"): "library(lme4)\n"
