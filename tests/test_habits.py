@@ -211,7 +211,7 @@ TYPED = {
     "sf.margins(point)": "Write sf.avg_slopes(fit).",
     "sf.avg_slopes(point, 'x')": None,
     "sf.glht(point)": "Write sf.hypothesis(fit, 'x > 0').",
-    "sf.vif(point)": "Write fit.model.findings.",
+    "sf.vif(point)": "Write sf.check_model(fit).collinearity.",
     # brms, rstanarm
     "sf.brm('y ~ x + (1|g)', data)": "Write sf.lmer('y ~ x + (1 | g)', data).",
     "sf.lmer('y ~ x + (1|g)', data, iter=4000)": "Write draws=2000, tune=2000.",

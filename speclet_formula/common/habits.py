@@ -52,7 +52,7 @@ OF_PACKAGE: Answers = {
     "fit.model.design.mean.X": "model_matrix getME dmatrix dmatrices get_modelmatrix",
     "fit.model.family": "family",
     "fit.model.design.weights": "weights",
-    "fit.model.findings": "vif VIF check_collinearity",
+    "sf.check_model(fit).collinearity": "vif VIF check_collinearity",
     "fit.idata": "vcov as_draws as_draws_df posterior_samples draws idata trace variables ndraws",
     "sf.table({'first': fit, 'second': other})": "modelsummary tab_model stargazer texreg screenreg summary_col etable",
     # Predictions
@@ -138,7 +138,7 @@ OF_FIT: Answers = {
     "sf.marginal_means(fit, 'f')": "emmeans lsmeans",
     "sf.pairs(sf.marginal_means(fit, 'f'))": "post_hoc pairwise",
     "sf.marginal_means(fit, 'x', at={'x': [0, 1]})": "empredict",
-    "fit.model.findings": "vif",
+    "sf.check_model(fit).collinearity": "vif",
     "sf.tidy(fit)": "to_dataframe to_frame to_pandas as_data_frame as_dataframe frame",
     "fit.model": "model_ spec",
     "fit.model.formula": "formula",
