@@ -62,9 +62,9 @@ def scan(source: Any, *, chunksize: int = 1_000_000, merge: bool = False, cores:
     ----------
     source : str, Path, list of them, pyarrow.dataset.Dataset or polars.LazyFrame
         A file (Parquet, Feather, Arrow IPC, or text of separated columns: CSV, TSV and the like, also .gz), a folder of
-        Parquet files, a pattern such as ``"screens/*.parquet"``, a list of these, or what pyarrow or polars made of them:
-        filters and computed columns of a LazyFrame are carried out piece by piece. Files of a folder and of a pattern
-        are read in the order of their names.
+        Parquet files, a pattern such as ``"screens/*.parquet"``, a list of these, or what pyarrow or polars made of
+        them: filters and computed columns of a LazyFrame are carried out piece by piece. Files of a folder and of a
+        pattern are read in the order of their names.
     chunksize : int
         How many rows to read at a time.
     merge : bool
