@@ -12,7 +12,7 @@ from functools import wraps
 from typing import Any
 
 from speclet_formula.common.habits import answer_keyword
-from speclet_formula.errors import DataError, FormulaError, SamplingError, SpecletError, listed, nearest
+from speclet_formula.errors import DataError, EstimateError, FormulaError, SamplingError, SpecletError, listed, nearest
 
 type Answer = tuple[type[SpecletError], str, Callable[[Any], str]]  # the error, what is allowed, what to do by value
 _SPELLINGS = {"na.action": "na_action", "naction": "na_action", "reml": "REML", "nagq": "nAGQ", "contrast": "contrasts"}
@@ -216,6 +216,21 @@ def public[**P, R](verb: Callable[P, R]) -> Callable[P, R]:
 
     call.__module__ = "speclet_formula"
     return call
+
+
+def check_value(name: str, value: object, allowed: Sequence[object], usual: object) -> None:
+    """Refuse a keyword's value that does not exist; `usual` is the one to write instead.
+
+    Raises
+    ------
+    EstimateError
+    """
+    if value not in allowed:
+        raise EstimateError(
+            f"{name}={value!r} does not exist.",
+            f"{name}= is one of {', '.join(map(repr, allowed))}.",
+            f"Write {name}={usual!r}, or leave it out.",
+        )
 
 
 def check_functions(functions: Any) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.arguments import check_value
 from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError
@@ -125,8 +126,8 @@ def predict(
     >>> sf.predict(fit, {"Days": [10], "Subject": [1]}, allow_new_levels=True, random_seed=1).columns.to_list()
     ['estimate']
     """
-    _check_choice("type", type, TYPES)
-    _check_choice("interval", interval, INTERVALS)
+    check_value("type", type, TYPES, TYPES[-1])
+    check_value("interval", interval, INTERVALS, INTERVALS[-1])
     chosen, points = interval_of(fit, ci_prob, ci_kind), points_of(fit)
     new = None if newdata is None else new_rows(fit.model, newdata, re_form, weighted=interval == "prediction")
     design = fit.model.design if new is None else replay_design(fit.model.design, new.complete)
@@ -222,16 +223,6 @@ def point_predictor(model: Any, points: PointEstimates, design: Design) -> Array
         effects = modes[block.label][np.maximum(block.codes, 0)] * (block.codes >= 0)[:, None]
         eta = eta + (block.values * effects).sum(axis=1)
     return np.asarray(eta)
-
-
-def _check_choice(name: str, value: Any, allowed: tuple[Any, ...]) -> None:
-    """Refuse a keyword's value that does not exist."""
-    if value not in allowed:
-        raise EstimateError(
-            f"{name}={value!r} does not exist.",
-            f"{name}= is one of {', '.join(map(repr, allowed))}.",
-            f"Write {name}={allowed[-1]!r}, or leave it out.",
-        )
 
 
 def _check_ordinal(family: Any, scale: str, interval: str | None) -> None:

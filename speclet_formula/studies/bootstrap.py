@@ -14,6 +14,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.arguments import check_value
 from speclet_formula.common.checkpoints import FolderKind, fingerprint, seed_of
 from speclet_formula.common.replicates import replicate
 from speclet_formula.common.table import Printed, Sheet, formatted, text_table
@@ -234,7 +235,7 @@ def bootstrap(
     """
     _check_fit(fit)
     at_least("nsim", nsim, FEWEST, MOST)
-    _check_choice("interval", interval, INTERVALS)
+    check_value("interval", interval, INTERVALS, INTERVALS[0])
     resampling = resampling_of(fit, kind, use_u, group)
     names, numbers = named_numbers(_usual(fit) if statistic is None else statistic(fit))
     observed = pd.Series(numbers, index=pd.Index(names, name="term"))
@@ -375,7 +376,7 @@ def _intervals(
     labels: pd.DataFrame, observed: pd.Series, replicates: pd.DataFrame, interval: BootInterval, ci_prob: float | None
 ) -> pd.DataFrame:
     """Tabulate estimates, bias, standard errors and intervals, as `Bootstrap.intervals`."""
-    _check_choice("interval", interval, INTERVALS)
+    check_value("interval", interval, INTERVALS, INTERVALS[0])
     probability = choose_interval(WALD_MASS if ci_prob is None else ci_prob).probability
     estimate, values = observed.to_numpy(), replicates.dropna(how="all").to_numpy()
     with warnings.catch_warnings():  # numpy's of columns that hold nothing
@@ -422,16 +423,6 @@ def _check_fit(fit: object) -> None:
             "Write sf.confint(fit), or fit the model by method='reml' or 'laplace'.",
         )
     require_rows(fit.model.design, "bootstrap()")
-
-
-def _check_choice(name: str, value: object, allowed: Sequence[str]) -> None:
-    """Refuse a keyword's value that does not exist."""
-    if value not in allowed:
-        raise EstimateError(
-            f"{name}={value!r} does not exist.",
-            f"{name}= is one of {', '.join(map(repr, allowed))}.",
-            f"Write {name}={allowed[0]!r}, or leave it out.",
-        )
 
 
 def _manifest(fit: PointFit, settings: tuple[Any, ...], observed: pd.Series, seed: int) -> dict[str, Any]:
