@@ -11,6 +11,7 @@ import os
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -238,6 +239,9 @@ def spread(function: Callable[..., Any], calls: Sequence[tuple[Any, ...]], cores
 
     if not calls:
         return
+    # A worker that has grown by 300 MB, or was idle for long, is replaced with this warning, in joblib's own thread: as
+    # an error it would end that thread, and the results would be waited for without end (joblib 1.6.0).
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     backend, configured = joblib.parallel.get_active_backend()
     n_jobs = cores or configured or -1
     jobs = [joblib.delayed(tethered)(os.getpid(), function, *call) for call in calls]

@@ -75,6 +75,22 @@ def test_results_come_as_from_a_call():
     assert sorted(spread(pow, [(2, 3), (3, 2)], 1)) == [8, 9]
 
 
+def growing(number):
+    """Keep 40 MB for good, and take long enough for the worker to be looked at."""
+    _kept.append(bytearray(b"x" * 40_000_000))
+    time.sleep(0.3)
+    return number
+
+
+_kept = []
+
+
+@pytest.mark.slow
+def test_a_worker_that_grew_is_replaced_though_warnings_are_errors():
+    """Also of who runs Python with -W error, as these tests do."""
+    assert sorted(spread(growing, [(number,) for number in range(40)], 2)) == list(range(40))
+
+
 # --- a batch ----------------------------------------------------------------------------------------------------------
 
 SUMS = {"b": (6, 2), "a": (1, 0), "c": (9, 3), "d": (2, 0)}
