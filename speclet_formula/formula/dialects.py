@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, Literal
 
+from speclet_formula.formula.given_matrices import in_brms, lacks_matrices
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
     CODINGS,
@@ -35,7 +36,7 @@ from speclet_formula.formula.terms import (
 )
 
 type Dialect = Literal["lme4", "brms", "bambi"]
-type _Structured = Literal["lme4", "glmmTMB"]  # packages that have covariance structures of group terms
+type _Structured = Literal["lme4", "glmmTMB", "brms"]  # packages that have structures of group terms, or matrices
 type Levels = Mapping[str, Sequence[str]]  # a column -> its levels; none for a number
 
 _IN_NUMPY = {name: f"np.{name}" for name in ("log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs")}
@@ -130,7 +131,7 @@ def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...
     own = [block for block in formula.group_terms if block.structure is not None]
     newer = (f"# {_r_block(one, 'lme4')} needs lme4 2.0; glmmTMB has it as {_r_block(one, 'glmmTMB')}" for one in own)
     old = (_in_version_one(one, levels or {}) for one in formula.group_terms if _is_diagonal(one, levels or {}))
-    return (*lacks_limits(formula, "lme4"), *old, *newer, *parameters)
+    return (*lacks_limits(formula, "lme4"), *lacks_matrices(formula, "lme4"), *old, *newer, *parameters)
 
 
 def lacks_structures(formula: Formula, package: str) -> Iterator[str]:
@@ -199,7 +200,7 @@ def _separate_columns(block: GroupTerm, levels: Levels) -> list[str] | None:
 
 def _brms(formula: Formula) -> str:
     """Write R text for brms."""
-    main = f"{_brms_response(formula.response)} ~ {_r_side(formula)}".lstrip()
+    main = f"{_brms_response(formula.response)} ~ {_r_side(formula, package='brms')}".lstrip()
     if not formula.parameters:
         return main
     return f"bf({', '.join((main, *(f'{name} ~ {_r_side(part)}' for name, part in formula.parameters)))})"
@@ -224,7 +225,7 @@ def _brms_response(response: Expression | None) -> str:
 
 
 def _r_side(formula: Formula, levels: Levels | None = None, package: _Structured | None = None) -> str:
-    """Write a right-hand side in R, with the structures of group terms for a package that has them."""
+    """Write a right-hand side in R, with what a package has of structures and matrices."""
     fixed = " + ".join(("1" if formula.intercept else "0", *(text_of(_r_term(term)) for term in formula.terms)))
     groups = (_r_block(block, package, levels or {}) for block in formula.group_terms)
     offsets = (f"offset({text_of(_r_known(offset))})" for offset in formula.offsets)
@@ -233,10 +234,11 @@ def _r_side(formula: Formula, levels: Levels | None = None, package: _Structured
 
 def _r_block(block: GroupTerm, package: _Structured | None, levels: Levels | None = None) -> str:
     group = text_of(_r_term(block.group))
-    if package is not None and block.structure is not None:
+    group = in_brms(group, block.matrix) if package == "brms" else group
+    if package in ("lme4", "glmmTMB") and block.structure is not None:
         known, inside = block.structure, f"{_r_sum(block)} | {group}"
         return f"{known.word}({inside})" if package == "glmmTMB" else f"{known.function}({inside}{known.text})"
-    if package is not None and _is_diagonal(block, levels or {}):
+    if package in ("lme4", "glmmTMB") and _is_diagonal(block, levels or {}):
         return f"diag({_r_sum(block)} | {group})"
     return f"({_r_sum(block)} {'|' if block.correlated else '||'} {group})"
 
@@ -339,7 +341,7 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
             yield f"# Bambi has no coding {coding}: sf.to_bambi(model) keeps it"
     if any(call.function == "scale" and len(call.arguments) > 1 for call in calls_in(formula)):
         yield "# Bambi's scale() only takes a column: put what other arguments give into the table first"
-    yield from lacks_structures(formula, "Bambi")
+    yield from (*lacks_structures(formula, "Bambi"), *lacks_matrices(formula, "Bambi"))
     sides = (formula, *(part for _, part in formula.parameters))
     if any(
         term.structure is None and term.correlated and len(term.terms) + term.intercept > 1

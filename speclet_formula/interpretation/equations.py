@@ -17,6 +17,7 @@ from speclet_formula.formula.terms import (
     Call,
     Expression,
     Formula,
+    GivenMatrix,
     GroupTerm,
     Name,
     Operation,
@@ -158,9 +159,15 @@ def _group_words(group_term: GroupTerm) -> str:
         spread = "whose SDs are estimated and which has no correlations"
     if group_term.structure is not None:
         spread = _spread_words(group_term.structure)
-    return (
-        f"each {_group_name(group_term.group)} has its own {_listed(own)}, drawn from a normal distribution {spread}."
-    )
+    name = _group_name(group_term.group)
+    together = "" if group_term.matrix is None else _matrix_words(group_term.matrix, name)
+    return f"each {name} has its own {_listed(own)}, drawn from a normal distribution {spread}{together}."
+
+
+def _matrix_words(matrix: GivenMatrix, name: str) -> str:
+    """Say how the levels of a grouping factor vary together."""
+    inverse = "the inverse of " if matrix.argument == "precision" else ""
+    return f"; their covariances from {name} to {name} are those of {inverse}the matrix {matrix.name}"
 
 
 def _spread_words(structure: Structure) -> str:
@@ -404,6 +411,9 @@ def _group_equations(
     effects = [notation.of_group(effect, number, group) for number in numbers]
     spreads = [notation.of_group(spread, number, group) for number in numbers]
     normal = notation.upright("Normal")
+    if block.matrix is not None:
+        yield from _related_equations(block, block.matrix, effects, spreads, notation)
+        return
     if block.structure is not None:
         yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {_structured(block, spreads, notation)})"
         if block.structure.correlates:
@@ -415,6 +425,27 @@ def _group_equations(
     diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
     covariance = f"{diagonal} R {diagonal}"
     yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {covariance})"
+
+
+def _related_equations(
+    block: GroupTerm, matrix: GivenMatrix, effects: list[str], spreads: list[str], notation: _Notation
+) -> Iterator[_Line]:
+    """Write the normal distribution of the effects of all levels together, by Kronecker's product."""
+    normal, latex = notation.upright("Normal"), notation is _LATEX
+    known = notation.quote(matrix.name)
+    if matrix.argument == "precision":
+        known += "^{-1}" if latex else "⁻¹"
+    if block.structure is None and (not block.correlated or len(effects) == 1):
+        square = "^2" if latex else "²"
+        for one, sd in zip(effects, spreads, strict=True):
+            yield one, notation.follows, f"{normal}(0, {sd}{square} {known})"
+        return
+    diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
+    covariance = f"({diagonal} R {diagonal})" if block.structure is None else _structured(block, spreads, notation)
+    times = r" \otimes " if latex else " ⊗ "
+    yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {known}{times}{covariance})"
+    if block.structure is not None and block.structure.correlates:
+        yield _of_one(block.structure, notation)
 
 
 def _structured(block: GroupTerm, spreads: list[str], notation: _Notation) -> str:

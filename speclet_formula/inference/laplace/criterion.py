@@ -1,7 +1,8 @@
 """Laplace's approximation of a likelihood, its mode of the group effects, and its gradient.
 
 With eta = X beta + A u + offset, A = Z L(theta), u ~ N(0, I), W = -d2 log p(y | eta) / d eta2, the observed
-information, and H = A'WA + I at the mode u, -2 log p(y) is about
+information, and H = A'WA + I at the mode u, -2 log p(y) is about (with the precision kron(Q, I) of u, and its log
+determinant, in the place of I where levels vary together)
 
     F = -2 log p(y | u) + u'u + log|H|
 
@@ -17,9 +18,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from speclet_formula.design import Design
+from speclet_formula.design.design import replace_mean
 from speclet_formula.families import Family, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, INVERSE_LINKS, Curve, Observations, Slopes
-from speclet_formula.inference.laplace.rows import Rows, rows_of
+from speclet_formula.inference.algebra.layout import layout_of, standard_precision
+from speclet_formula.inference.laplace.rows import PriorEntries, Rows, rows_of
 
 MOST_STEPS = 50
 JOINT_STEPS = 25
@@ -130,7 +133,7 @@ def problem_of(
         start + block.codes[:, None] * width + np.arange(width)
         for block, start, width in zip(design.mean.groups, starts, widths, strict=True)
     ]
-    n, p = design.mean.X.shape
+    (n, p), layout = design.mean.X.shape, layout_of(replace_mean(design, X=design.mean.X[:, :0]), ())
     X = design.mean.X - centre
     lengths = _root_mean_square(X)
     carried = np.diag(1 / lengths)
@@ -147,7 +150,7 @@ def problem_of(
         X=X / lengths,
         Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *values])),
         columns=columns,
-        rows=rows_of(columns, sum(sizes)),
+        rows=rows_of(columns, sum(sizes), PriorEntries(*standard_precision(layout), layout.log_determinant)),
         spans=tuple(slice(int(first), int(first) + width) for first, width in zip(ends, widths, strict=False)),
         starts=starts,
         thetas=tuple(
@@ -251,11 +254,11 @@ def _climb(problem: Problem, others: np.ndarray, A: np.ndarray, fixed: np.ndarra
         factor, exact = _factored(problem, A, here.slopes) if np.isfinite(here.height) else (None, False)
         if factor is None:
             break
-        uphill = problem.rows.gather(A, here.slopes.first) - here.u
+        uphill = problem.rows.gather(A, here.slopes.first) - problem.rows.prior.times(here.u)
         step = factor.solve(uphill)
         promise = float(uphill @ step)
         if promise < AT_THE_MODE or (promise < NEARLY and promise > STALLED * before):
-            criterion = -2 * here.height + float(factor.log_determinants[0])
+            criterion = -2 * here.height + float(factor.log_determinants[0]) - problem.rows.prior.log_determinant
             return Mode(here.u, A, here.eta, here.slopes, here.height, factor, criterion) if exact else None
         there, part = _along(look, here, step)
         short += part < SHORT
@@ -282,7 +285,7 @@ def _look(
     eta = problem.rows.predictors(A, u, fixed)
     with np.errstate(all="ignore"):
         slopes = problem.slopes(eta, others)
-        height = constant + float(slopes.value.sum()) - 0.5 * float(u @ u)
+        height = constant + float(slopes.value.sum()) - 0.5 * float(u @ problem.rows.prior.times(u))
         known = np.isfinite(height) and np.isfinite(slopes.first.sum()) and np.isfinite(slopes.second.sum())
     return _Place(u, eta, slopes, height if known else -np.inf)
 

@@ -105,6 +105,13 @@ def to_bambi(model: Model) -> bambi.Model:
 def _check_structures(design: Design) -> None:
     """Refuse what Bambi's group effects cannot be: those of one correlation, or of one SD for several columns."""
     for block in design.blocks:
+        if block.relation is not None:
+            raise FormulaError(
+                f"the levels of '{block.label}' vary together as the matrix '{block.relation.given.name}' says, which "
+                "Bambi lacks.",
+                "Bambi's group effects are independent from level to level.",
+                "Leave method= out for an engine that has them: 'exact', 'hmc', 'reml', 'ml' or 'laplace'.",
+            )
         if block.structure is not None:
             raise FormulaError(
                 f"'{block.label}' has the covariance structure {block.structure.word}, which Bambi lacks.",

@@ -9,15 +9,8 @@ from scipy import sparse as matrices
 
 from speclet_formula.inference.algebra import numeric, solutions, sparse, symbolic
 from speclet_formula.inference.algebra.dense import DenseMatrix
-from speclet_formula.inference.algebra.equations import (
-    MOST_DENSE,
-    CoefficientLayout,
-    NormalEquations,
-    System,
-    Units,
-    filled,
-    matrix_of,
-)
+from speclet_formula.inference.algebra.equations import MOST_DENSE, NormalEquations, System, Units, filled, matrix_of
+from speclet_formula.inference.algebra.layout import CoefficientLayout
 from speclet_formula.inference.algebra.solutions import (
     draw,
     left_out_densities,

@@ -7,7 +7,8 @@ import pytest
 from scipy import sparse
 
 from speclet_formula.inference.algebra import elimination, forest, patterned
-from speclet_formula.inference.algebra.equations import CoefficientLayout, System, Units
+from speclet_formula.inference.algebra.equations import System, Units
+from speclet_formula.inference.algebra.layout import CoefficientLayout
 from speclet_formula.inference.algebra.solutions import (
     draw,
     left_out_densities,
