@@ -120,11 +120,7 @@ def lme4_text(formula: Formula, levels: Levels | None = None, *, glmm_tmb: bool 
 def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...]:
     """Say in comments what lme4 lacks of a formula, or has only in its newer version.
 
-    Parameters
-    ----------
-    formula : Formula
-    levels : mapping of str to sequence of str, optional
-        As for `spell_formula`.
+    `levels` are as for `spell_formula`.
     """
     sides = ((name, _r_side(part, package="lme4")) for name, part in formula.parameters)
     parameters = (f"# lme4 has no formula for a parameter: {name} ~ {side}" for name, side in sides)
@@ -201,9 +197,8 @@ def _separate_columns(block: GroupTerm, levels: Levels) -> list[str] | None:
 def _brms(formula: Formula) -> str:
     """Write R text for brms."""
     main = f"{_brms_response(formula.response)} ~ {_r_side(formula, package='brms')}".lstrip()
-    if not formula.parameters:
-        return main
-    return f"bf({', '.join((main, *(f'{name} ~ {_r_side(part)}' for name, part in formula.parameters)))})"
+    parts = [f"{name} ~ {_r_side(part, package='brms')}" for name, part in formula.parameters]
+    return f"bf({', '.join((main, *parts))})" if parts else main
 
 
 def _brms_response(response: Expression | None) -> str:

@@ -200,6 +200,9 @@ def why_not_nuts(model: Model) -> str:
     structured = [block for block in model.design.blocks if block.structure is not None]
     if structured:
         return f"'{structured[0].label}' has a covariance structure, which Bambi lacks"
+    related = [block for block in model.design.blocks if block.relation is not None]
+    if related:
+        return f"the levels of '{related[0].label}' vary together as a matrix says, which Bambi lacks"
     needed = dense_bytes(sizes_of(model))
     if needed > LARGEST_DENSE:
         return (
