@@ -111,6 +111,11 @@ class GroupBlock:
         """Whether one row each tells its effects from a residual: those of levels that are related are alike."""
         return self.relation is not None or (self.structure is not None and self.structure.leaves_residual)
 
+    @property
+    def observed(self) -> int:
+        """How many levels have a row; a matrix may have more."""
+        return len(self.levels) if self.relation is None else len(np.unique(self.codes))
+
     def between_levels(self, standard: np.ndarray) -> np.ndarray:
         """Make independent standard numbers (..., levels, k) vary together over the levels, as a matrix has it."""
         return standard if self.relation is None else self.relation.drawn(standard)

@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -38,6 +38,8 @@ class LevelMatrix:
         A covariance or a precision; the formula says which: ``gr(line, cov = A)``, ``gr(line, precision = Q)``.
     labels : sequence
         The level of each row, and of each column. Levels of the data are found by their labels; the order is free.
+    role : {"cov", "precision"}, optional
+        Which of the two it is, so that a formula cannot take it for the other.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class LevelMatrix:
 
     matrix: Any
     labels: Sequence[Hashable]
+    role: Literal["cov", "precision"] | None = None
     _analysed: dict[str, "Analysed"] = field(default_factory=dict, repr=False)  # by what the formula says it is
 
     def __post_init__(self) -> None:
@@ -83,8 +86,15 @@ class LevelMatrix:
         Raises
         ------
         DataError
-            It is not positive definite, or a covariance of too many levels.
+            It is the other of the two, not positive definite, or a covariance of too many levels.
         """
+        if self.role not in (None, given.argument):
+            word = {"cov": "a covariance", "precision": "a precision, the inverse of a covariance"}[str(self.role)]
+            raise DataError(
+                f"the matrix '{given.name}' is {word}, and gr() takes it for the other.",
+                "cov = A is a covariance of the levels, precision = Q its inverse.",
+                f"Write {self.role} = {given.name}.",
+            )
         if given.argument not in self._analysed:
             analyse = _covariance if given.argument == "cov" else _precision
             self._analysed[given.argument] = analyse(self.matrix, f"the matrix '{given.name}'")
@@ -374,7 +384,7 @@ def relation_of(
     Raises
     ------
     DataError
-        There is no such matrix, or it lacks a level of the data.
+        There is no such matrix, it is not positive definite, or it lacks a level of the data.
     """
     if given.name not in matrices:
         near = nearest(given.name, matrices)
@@ -382,6 +392,7 @@ def relation_of(
         known = f"Matrices that were: {listed(matrices) or 'none'}."
         raise DataError(f"no matrix '{given.name}' was handed over, which gr({group}) names.", known, remedy)
     matrix = matrices[given.name]
+    matrix.analysed(given)  # which tells whether it can be a covariance
     place = {str(label): k for k, label in enumerate(matrix.labels)}
     check_has_levels(given, group, levels, place)
     known = set(levels)

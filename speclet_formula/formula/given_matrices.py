@@ -6,9 +6,7 @@ from speclet_formula.formula.expressions import read_name
 from speclet_formula.formula.refusals import Context, TreeNode, children_of, error_under, kind_of, source_of, unwrapped
 from speclet_formula.formula.terms import MATRIX_ARGUMENTS, Formula, GivenMatrix, grouping_text
 
-_ALLOWED = (
-    "gr() takes a grouping factor and the name of a matrix of its levels: cov = A, or precision = Q, its inverse."
-)
+_ALLOWED = "gr() takes a grouping factor and a matrix of its levels by name: cov = A, or precision = Q, its inverse."
 
 
 def given_matrix(grouping: TreeNode, context: Context) -> tuple[TreeNode, GivenMatrix | None]:

@@ -34,7 +34,7 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
     """
     n, q = row_count(design), len(block.levels)
     rows = rows_by_level(design, block.codes, q)
-    if q == 1:
+    if block.observed == 1:
         yield Finding(
             "one_level",
             f"The grouping factor '{block.group}' has one level, '{block.levels[0]}'.",
@@ -79,7 +79,7 @@ def _as_many_effects_as_rows(block: GroupBlock, design: Design, support: Support
 
 
 def _few_levels(block: GroupBlock) -> Iterator[Finding]:
-    q = len(block.levels)
+    q = block.observed
     if q <= FEW_LEVELS:
         yield Finding(
             "few_levels",

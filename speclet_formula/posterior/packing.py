@@ -225,12 +225,12 @@ def pack_matrices(matrices: Mapping[str, LevelMatrix], arrays: list[np.ndarray])
 
 
 def _pack_matrix(name: str, matrix: LevelMatrix, arrays: list[np.ndarray]) -> Json:
-    labels = pack_array(np.array(matrix.labels), arrays, name)
+    about = {"labels": pack_array(np.array(matrix.labels), arrays, name), "role": matrix.role}
     if not sparse.issparse(matrix.matrix):
-        return {"labels": labels, "whole": pack_array(matrix.matrix, arrays, name)}
+        return about | {"whole": pack_array(matrix.matrix, arrays, name)}
     entries = sparse.coo_array(matrix.matrix)
     parts = {"rows": entries.row, "columns": entries.col, "entries": entries.data}
-    return {"labels": labels} | {part: pack_array(values, arrays, name) for part, values in parts.items()}
+    return about | {part: pack_array(values, arrays, name) for part, values in parts.items()}
 
 
 def unpack_matrices(packed: Json, take: Take) -> dict[str, LevelMatrix]:
@@ -257,14 +257,16 @@ def unpack_matrices(packed: Json, take: Take) -> dict[str, LevelMatrix]:
 def _unpack_matrix(packed: Json, take: Take) -> LevelMatrix:
     labels = unpack_array(packed["labels"], take)
     require(labels.ndim == 1 and labels.dtype.kind == "U", "labels of a matrix")
+    role = packed["role"]
+    require(role in (None, "cov", "precision"), "what a matrix is")
     if "whole" in packed:
-        return LevelMatrix(unpack_array(packed["whole"], take), labels.tolist())
+        return LevelMatrix(unpack_array(packed["whole"], take), labels.tolist(), role)
     rows, columns, entries = (unpack_array(packed[part], take) for part in ("rows", "columns", "entries"))
     require(rows.ndim == 1 and rows.shape == columns.shape == entries.shape, "entries of a matrix")
     for places in (rows, columns):
         require(places.dtype.kind == "i" and ((places >= 0) & (places < len(labels))).all(), "places in a matrix")
     whole = sparse.coo_array((entries, (rows, columns)), shape=(len(labels), len(labels)))
-    return LevelMatrix(whole.tocsc(), labels.tolist())
+    return LevelMatrix(whole.tocsc(), labels.tolist(), role)
 
 
 def pack_tree(tree: Any, arrays: list[np.ndarray]) -> list[Json]:
