@@ -130,6 +130,9 @@ def predictor_of(draws: PredictorDraws, predictor: Predictor, rows: slice | np.n
     total += predictor.offset[rows]
     for block, effects in zip(predictor.groups, draws.effects, strict=True):
         codes = block.codes[rows]
+        if block.smooth and len(block.levels) == 1:
+            total += np.hstack(effects) @ block.values[rows].T
+            continue
         for column, values in enumerate(effects):
             part = values[:, codes]
             part *= block.values[rows, column]

@@ -209,7 +209,7 @@ def guide_table(
 
 def _guide_block(fit: Fitted, gene: str, guide: str) -> GroupBlock:
     """Return the block with an intercept for each guide."""
-    groups = fit.model.design.mean.groups
+    groups = fit.model.design.mean.factors
     found = [
         block
         for block in groups
