@@ -181,7 +181,6 @@ _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrin
 _OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
-_BAMBI = {"to_bambi", "to_pymc"}
 _SINGLE = {"augment", "influence", "plot_influence", "plot_residuals", "residuals"}
 # Each level has a linear predictor of its own, which has to be named; it has no order, and so no residuals.
 _LEVELS = {
@@ -223,10 +222,10 @@ REFUSED = {
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
     },
-    "structure": {*_CROSSED, *_BAMBI},
-    "reml structure": {*_OF_G, *_DRAWS, *_BAMBI},
-    "laplace structure": {*_CROSSED, *_DRAWS, *_BAMBI},
-    "poisson structure": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
+    "structure": _CROSSED,
+    "reml structure": {*_OF_G, *_DRAWS},
+    "laplace structure": {*_CROSSED, *_DRAWS},
+    "poisson structure": {*_CROSSED, "plot_shrinkage"},
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
     "ml": {*_CROSSED, *_DRAWS},
