@@ -24,11 +24,13 @@ _PRINTED = ("rank", "gene", "control", "n_guides", "n_rows", "estimate", "conf_l
 def screen(  # noqa: PLR0913 - an option each
     *,
     counts: Annotated[
-        Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), or samples x guides (Chronos).")
+        Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), samples x guides (Chronos), a folder.")
     ],
-    samples: Annotated[Path, typer.Option(help="Sample map: sample, cell_line, replicate, reference.")],
     reading: dict[str, Any],
     sampling: dict[str, Any],
+    samples: Annotated[
+        Path | None, typer.Option(help="Sample map: sample, cell_line, replicate, reference; AnnData brings its own.")
+    ] = None,
     guides: Annotated[Path | None, typer.Option(help="Guide map: sgRNA, gene; if the counts name no genes.")] = None,
     controls: Annotated[
         list[str] | None,
