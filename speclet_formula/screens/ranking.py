@@ -220,7 +220,8 @@ def guide_table(
         One row per guide, the most distant first: `sgRNA`, `gene`, `control`, `n_guides` (of the gene), `n_rows` (of
         the guide); `effect` (of gene and guide, with the fixed effect of the term), `siblings` (effect - distance),
         `distance` with `std_error`, `conf_low`, `conf_high` and the local false sign rate `lfsr`, counted over the
-        draws; `z`, the mean of distance / (sigma sqrt(n / (n - 1))); `doubtful`. Distances of a gene's only guide are missing.
+        draws; `z`, the mean of distance / (sigma sqrt(n / (n - 1))); `doubtful`. Distances of a gene's only guide are
+        missing.
 
     Raises
     ------
