@@ -61,6 +61,7 @@ FITS: dict[str, Callable] = {
     "merged": _merged,
     "structure": lambda _: sf.lmer("y ~ x + f + cs(f|g)", rows(), **QUICK),
     "reml structure": lambda _: sf.lmer("y ~ x + f + ar1(0 + f|g, hom = FALSE)", rows(), method="reml"),
+    "laplace structure": lambda _: sf.glmer("k ~ x + f + cs(f|g)", rows(), family="poisson", method="laplace"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
@@ -180,7 +181,6 @@ _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrin
 _OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
-_BAMBI = {"to_bambi", "to_pymc"}
 _SINGLE = {"augment", "influence", "plot_influence", "plot_residuals", "residuals"}
 # Each level has a linear predictor of its own, which has to be named; it has no order, and so no residuals.
 _LEVELS = {
@@ -222,9 +222,10 @@ REFUSED = {
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
     },
-    "structure": {*_CROSSED, *_BAMBI},
-    "reml structure": {*_OF_G, *_DRAWS, *_BAMBI},
-    "poisson structure": {*_CROSSED, *_BAMBI, "anova", "plot_shrinkage"},
+    "structure": _CROSSED,
+    "reml structure": {*_OF_G, *_DRAWS},
+    "laplace structure": {*_CROSSED, *_DRAWS},
+    "poisson structure": {*_CROSSED, "plot_shrinkage"},
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
     "ml": {*_CROSSED, *_DRAWS},
@@ -244,7 +245,7 @@ REFUSED = {
     "coded": _CROSSED,
     "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
-POINTS = ("reml", "reml slopes", "reml structure", "ml", "laplace", "coded reml")
+POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "ml", "laplace", "coded reml")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 
 

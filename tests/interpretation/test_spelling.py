@@ -23,7 +23,7 @@ CASES = {
     "# brms has no cs(0 + f | g, hom = TRUE): this is another model, without its structure\n"
     "brm(y ~ 1 + (0 + f | g), data = data, family = gaussian())",
     ("y ~ ar1(0 + f | g)", "gaussian", "identity", "bambi"): "import bambi as bmb\n"
-    "# Bambi has no ar1(0 + f | g): this is another model, without its structure\n"
+    "# Bambi has no ar1(0 + f | g): this is another model, without its structure; sf.to_bambi(model) keeps it\n"
     'bmb.Model("y ~ 1 + (0 + f | g)", data).fit()',
     ("y ~ x", "gaussian", "identity", "lme4"): "lm(y ~ 1 + x, data = data)",
     ("y ~ x", "gaussian", "log", "lme4"): 'glm(y ~ 1 + x, data = data, family = gaussian(link = "log"))',

@@ -20,6 +20,7 @@ from speclet_formula.design import Design
 from speclet_formula.families import Family, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, INVERSE_LINKS, Curve, Observations, Slopes
 from speclet_formula.inference.laplace.rows import Rows, rows_of
+from speclet_formula.inference.relative import Relative, relative_factors
 
 MOST_STEPS = 50
 JOINT_STEPS = 25
@@ -47,8 +48,7 @@ class Problem:
     rows: Rows  # A and H
     spans: tuple[slice, ...]  # each block's columns of Z
     starts: tuple[int, ...]  # each block's first effect
-    thetas: tuple[tuple[int, int, int], ...]  # block, row and column in L of each entry of theta
-    scales: tuple[np.ndarray, ...]  # (k,) root mean square of each block's columns
+    relative: Relative  # what theta stands for
     backs: tuple[np.ndarray | None, ...]  # (k, k) turns a block's effects into those of the given columns
     carried: np.ndarray  # (p, p) turns coefficients of X into those of the design's columns
 
@@ -124,8 +124,8 @@ def problem_of(
     sizes = [width * len(block.levels) for width, block in zip(widths, design.mean.groups, strict=True)]
     starts = tuple(int(start) for start in np.cumsum([0, *sizes])[:-1])
     ends = np.cumsum([0, *widths])
-    scales = tuple(_root_mean_square(block.values) for block in design.mean.groups)
-    values = [block.values / scale for block, scale in zip(design.mean.groups, scales, strict=True)]
+    relative = relative_factors(design)
+    values = [block.values / scale for block, scale in zip(design.mean.groups, relative.scales, strict=True)]
     effects = [
         start + block.codes[:, None] * width + np.arange(width)
         for block, start, width in zip(design.mean.groups, starts, widths, strict=True)
@@ -150,13 +150,7 @@ def problem_of(
         rows=rows_of(columns, sum(sizes)),
         spans=tuple(slice(int(first), int(first) + width) for first, width in zip(ends, widths, strict=False)),
         starts=starts,
-        thetas=tuple(
-            (number, row, column)
-            for number, block in enumerate(design.mean.groups)
-            for column in range(widths[number])
-            for row in range(column, widths[number] if block.correlated else column + 1)
-        ),
-        scales=scales,
+        relative=relative,
         backs=backs or (None,) * len(design.mean.groups),
         carried=carried,
     )
@@ -196,14 +190,14 @@ def _by_link(
 
 def given_factors(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
     """Return for each block what makes effects of its given columns from independent ones, (k, k)."""
-    own = [L / scale[:, None] for L, scale in zip(factors_of(problem, theta), problem.scales, strict=True)]
+    own = [L / scale[:, None] for L, scale in zip(factors_of(problem, theta), problem.relative.scales, strict=True)]
     return [L if back is None else back @ L for L, back in zip(own, problem.backs, strict=True)]
 
 
 def factors_of(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
     """Return each block's L, (k, k), for columns with a mean square of one."""
     found = [np.zeros((span.stop - span.start,) * 2) for span in problem.spans]
-    for entry, (block, row, column) in zip(theta, problem.thetas, strict=True):
+    for entry, (block, row, column) in zip(theta, problem.relative.places, strict=True):
         found[block][row, column] = entry
     return found
 
@@ -379,7 +373,7 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
         drifts = problem.curve.drifts(mode.eta, problem.observed, point.others)
     return np.array(
         [
-            *(products[block][row, column] for block, row, column in problem.thetas),
+            *(products[block][row, column] for block, row, column in problem.relative.places),
             *(problem.X.T @ by_eta),
             *(
                 -2 * np.sum(one.value) - np.sum(leverages * one.second) + np.sum(along * one.first)

@@ -18,7 +18,7 @@ from speclet_formula.design.design import Predictor
 from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas, clean_columns
-from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.errors import DataError
 from speclet_formula.families import is_ordinal, parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.plans import LARGEST_DENSE
@@ -69,8 +69,6 @@ def to_bambi(model: Model) -> bambi.Model:
     ------
     DataError
         If there are more rows and group levels than Bambi can hold in memory.
-    FormulaError
-        If a group term has a covariance structure, which Bambi lacks.
 
     Examples
     --------
@@ -80,7 +78,6 @@ def to_bambi(model: Model) -> bambi.Model:
     'log_fc ~ 1 + (1|gene) + (1|cell_line)'
     """
     require_rows(model.design, "Bambi, and with it method='nuts',")
-    _check_structures(model.design)
     _check_size(model.design)
     family = _bambi_family(model)
     names = bambi_names(model.design)
@@ -100,17 +97,6 @@ def to_bambi(model: Model) -> bambi.Model:
         translated.set_alias(aliases)
     translated.build()
     return translated
-
-
-def _check_structures(design: Design) -> None:
-    """Refuse what Bambi's group effects cannot be: those of one correlation, or of one SD for several columns."""
-    for block in design.blocks:
-        if block.structure is not None:
-            raise FormulaError(
-                f"'{block.label}' has the covariance structure {block.structure.word}, which Bambi lacks.",
-                "Group effects of a translated model are correlated freely, (x | g), or not at all, (x || g).",
-                "Fit the model here: the engines 'exact', 'hmc', 'reml' and 'ml' have cs(), ar1() and hom = TRUE.",
-            )
 
 
 def _check_size(design: Design) -> None:
