@@ -194,6 +194,7 @@ _NOTES: Mapping[str, str] = {
     "fit.idata": "The draws are an ArviZ DataTree; a fit by REML or maximum likelihood has none.",
     "fit.model.findings": "Columns that cannot be told apart are named among the findings.",
 }  # what is to be known beside the call
+_SMOOTHS = "Smooths are terms of a formula: s(x), s(x, by = f), t2(x, z)."
 _NOTES_OF_NAMES: Mapping[str, tuple[str, str]] = {
     "lmerControl": ("There is no optimiser to tune.", "Leave control= out."),
     "glmerControl": ("There is no optimiser to tune.", "Leave control= out."),

@@ -186,7 +186,11 @@ def make_columns(smooth: Smooth, learnt: dict[str, Any], variables: Sequence[Any
     curve: SmoothCurve = learnt["curve"]
     line, wiggles = curve.line(points), curve.columns(points)
     if factor is not None:
-        parts = (SmoothPart("", wiggles, factor), SmoothPart(".1", np.ones((len(points), 1)), factor), SmoothPart(".2", line, factor))
+        parts = (
+            SmoothPart("", wiggles, factor),
+            SmoothPart(".1", np.ones((len(points), 1)), factor),
+            SmoothPart(".2", line, factor),
+        )
         return SmoothColumns(np.empty((len(points), 0)), (), parts)
     if by is None:
         return SmoothColumns(line, _numbered(line.shape[1]), (SmoothPart("", wiggles),))

@@ -5,11 +5,23 @@ of a group. Its bases are left to `design`.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
-from speclet_formula.formula.refusals import Context, TreeNode, error_under, source_of
-from speclet_formula.formula.terms import Call, Expression, Number, Term, Text, columns_of, text_of
+from speclet_formula.formula.refusals import Context, TreeNode, children_of, error_under, source_of
+from speclet_formula.formula.terms import (
+    Argument,
+    Call,
+    Expression,
+    Formula,
+    Number,
+    Operation,
+    Term,
+    Text,
+    columns_of,
+    distinct,
+    text_of,
+)
 
 SMOOTHS = ("s", "t2")
 BASES = {
@@ -22,6 +34,7 @@ BASES = {
 LEAST = {"tp": 3, "cr": 3, "cc": 4, "ps": 4, "fs": 3}  # of k, so that there is something to penalise
 USUAL, USUAL_PLANE, USUAL_MARGIN = 10, 30, 5  # mgcv's k: of a curve, of a surface, of each variable of t2()
 MOST_SIZE = 500  # of k
+_PLAIN = 5  # coefficients of a B-spline that stands for a smooth
 PLANE = 2  # variables of a surface
 
 
@@ -46,6 +59,25 @@ class Smooth:
         inside = [text_of(variable) for variable in self.variables]
         inside += [] if self.by is None else [f"by = {text_of(self.by)}"]
         return f"{self.function}({', '.join(inside)})"
+
+    @property
+    def words(self) -> str:
+        """What it is, in a sentence."""
+        names = [text_of(variable) for variable in self.variables]
+        both = " and ".join(names)
+        if self.function == "t2":
+            wiggles = "wiggles around these with three SDs: in both, and in each alone."
+            return f"a smooth surface of {both}: {both} and their product, and {wiggles}"
+        if self.basis == "fs":
+            parts = "an intercept, a slope and wiggles, each drawn from a normal distribution with an SD of its own."
+            return f"a smooth curve of {names[0]} for each {names[1]}: {parts}"
+        of = f"a smooth {'surface' if len(names) > 1 else 'curve'} of {both}"
+        if self.by is not None:
+            by = text_of(self.by)
+            of += f", one for each level of {by}, or times {by} where that is a number"
+        line = ": a plane and" if len(names) > 1 else ": a line and"
+        line = " that ends as it begins, with" if self.basis == "cc" else line
+        return f"{of}{line} wiggles around it, whose SD is estimated; k = {self.sizes[0]} says how wiggly it can be."
 
 
 def is_smooth(node: object) -> bool:
@@ -154,8 +186,36 @@ def _wrong_count(basis: str, variables: Sequence[Expression]) -> tuple[str, str]
     return f'has {len(variables)} variables for bs = "{basis}"', f"Write t2({inside}), or s({inside}) with bs left out."
 
 
+def smooths_in(formula: Formula) -> tuple[Smooth, ...]:
+    """Return the smooths of a formula and of those of its parameters, in order."""
+    sides = (formula, *(part for _, part in formula.parameters))
+    return tuple(smooth for side in sides for term in side.terms if (smooth := smooth_in(term)) is not None)
+
+
+def without_penalties(formula: Formula) -> Formula:
+    """Return a formula with a B-spline of each variable in a smooth's place, for who has none with a penalty."""
+
+    def splines(term: Term) -> tuple[Term, ...]:
+        smooth = smooth_in(term)
+        if smooth is None:
+            return (term,)
+        numbers = smooth.variables[:-1] if smooth.basis == "fs" else smooth.variables
+        df = Argument("df", Number(_PLAIN))
+        return tuple(Term((Call("bs", (Argument(None, variable), df)),)) for variable in numbers)
+
+    terms = distinct(part for term in formula.terms for part in splines(term))
+    parameters = tuple((name, without_penalties(part)) for name, part in formula.parameters)
+    return replace(formula, terms=terms, parameters=parameters)
+
+
 def check_smooth(call: Call, node: TreeNode, context: Context) -> None:
     """Refuse a smooth that is not written as one, with a caret under it."""
+    first = call.arguments[0].value if call.arguments else None
+    if isinstance(first, Operation) and first.operator in ("|", "||"):
+        inside = source_of(context, children_of(node)[2])
+        problem = f"'{source_of(context, node)}' is neither a smooth nor a group term."
+        allowed = "A group term stands in parentheses alone: (x | g)."
+        raise error_under(context, node, problem, allowed, f"Write ({inside}) alone.")
     try:
         smooth_of(call)
     except ValueError as error:

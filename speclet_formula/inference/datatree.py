@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from speclet_formula.common.engines import BY_NAME
-from speclet_formula.design.design import Predictor
+from speclet_formula.design.design import Predictor, sd_name
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
@@ -26,7 +26,9 @@ def ordered(model: Model, posterior: xr.Dataset) -> xr.Dataset:
     chosen = [name for name in dict.fromkeys(names) if name in posterior]
     # Bambi's order of these varies from one process to the next.
     chosen += [name for name in model.family.parameters if name in posterior and name not in chosen]
-    others = [str(name) for name in posterior.data_vars if name not in set(chosen)]
+    # PyMC has an SD for each column of a smooth, all of them that of the first.
+    shared = {sd_name(slot) for block in model.design.smooths for slot in block.slots[1:]}
+    others = [str(name) for name in posterior.data_vars if name not in {*chosen, *shared}]
     return posterior[chosen + others].transpose("chain", "draw", ...)
 
 

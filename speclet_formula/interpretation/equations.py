@@ -12,6 +12,7 @@ from speclet_formula.common.structures import Structure
 from speclet_formula.families import FAMILIES, FamilySpecification
 from speclet_formula.families.links import INVERSE_LINKS
 from speclet_formula.formula.refusals import check_choice
+from speclet_formula.formula.smooths import Smooth, smooth_in
 from speclet_formula.formula.terms import (
     LIMITED,
     Call,
@@ -137,6 +138,9 @@ def _parameter_lines(name: str, formula: Formula) -> Iterator[str]:
 def _term_words(term: Term) -> str:
     """Describe a fixed term."""
     names = [text_of(factor) for factor in term.factors]
+    smooth = smooth_in(term)
+    if smooth is not None:
+        return smooth.words
     if len(names) > 1:
         return f"how the effect of {names[0]} changes with {_listed(names[1:])} (an interaction)."
     if isinstance(term.factors[0], Call) and term.factors[0].function in ("poly", "bs", "ns"):
@@ -381,7 +385,12 @@ def _side_equations(
     columns: list[Term | int] = [1, *formula.terms] if formula.intercept else [*formula.terms]
     first = 0 if formula.intercept else 1
     summands = [_summand(notation.numbered(coefficient, first + k), c, notation) for k, c in enumerate(columns)]
-    distributions: list[_Line] = []
+    distributions: list[_Line] = [
+        line
+        for k, column in enumerate(columns)
+        if isinstance(column, Term) and (smooth := smooth_in(column)) is not None
+        for line in _smooth_equations(smooth, notation.numbered(coefficient, first + k), effect, spread, notation)
+    ]
     used: dict[Term, int] = {}
     for block in formula.group_terms:
         start = used.get(block.group, 0)
@@ -394,6 +403,21 @@ def _side_equations(
     summands += [_row(offset, notation) for offset in formula.offsets]
     yield _linked(symbol + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
     yield from distributions
+
+
+def _smooth_equations(
+    smooth: Smooth, coefficient: str, effect: str, spread: str, notation: _Notation
+) -> Iterator[_Line]:
+    """Write what a smooth is made of: a line, and columns whose coefficients are normal."""
+    label, variables = notation.quote(smooth.label), ", ".join(map(text_of, smooth.variables))
+    inside = f"({notation.quote(variables)})"
+    total = r"\sum_j" if notation is _LATEX else "Σⱼ"
+    place = "_{j}" if notation is _LATEX else "ⱼ"
+    wiggles = f"{total} {effect}{place}[{label}]{notation.times}z{place}{inside}"
+    seen = smooth.basis not in ("cc", "fs")
+    line = f"{coefficient}{notation.times}{notation.upright('line')}{inside} + " if seen else ""
+    yield label, "=", f"{line}{wiggles}"
+    yield f"{effect}{place}[{label}]", notation.follows, f"{notation.upright('Normal')}(0, {spread}[{label}])"
 
 
 def _group_equations(
@@ -439,6 +463,9 @@ def _of_one(structure: Structure, notation: _Notation) -> _Line:
 def _summand(coefficient: str, column: Term | int, notation: _Notation) -> str:
     """Write a coefficient times its columns."""
     factors = column.factors if isinstance(column, Term) else ()
+    smooth = smooth_in(column) if isinstance(column, Term) else None
+    if smooth is not None:
+        return notation.quote(smooth.label) + notation.at_row
     return notation.times.join((coefficient, *(_row(factor, notation) for factor in factors)))
 
 
