@@ -62,6 +62,9 @@ FITS: dict[str, Callable] = {
     "structure": lambda _: sf.lmer("y ~ x + f + cs(f|g)", rows(), **QUICK),
     "reml structure": lambda _: sf.lmer("y ~ x + f + ar1(0 + f|g, hom = FALSE)", rows(), method="reml"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
+    "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
+    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h, weights = cbind(w, 1)))", rows(), method="reml"),
+    "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
     "ml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="ml"),
@@ -225,6 +228,9 @@ REFUSED = {
     "structure": {*_CROSSED, *_BAMBI},
     "reml structure": {*_OF_G, *_DRAWS, *_BAMBI},
     "poisson structure": {*_CROSSED, *_BAMBI, "anova", "plot_shrinkage"},
+    "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
+    "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
+    "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
     "ml": {*_CROSSED, *_DRAWS},
@@ -244,7 +250,7 @@ REFUSED = {
     "coded": _CROSSED,
     "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
-POINTS = ("reml", "reml slopes", "reml structure", "ml", "laplace", "coded reml")
+POINTS = ("reml", "reml slopes", "reml structure", "reml members", "ml", "laplace", "coded reml")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 
 

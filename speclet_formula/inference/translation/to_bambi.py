@@ -70,7 +70,7 @@ def to_bambi(model: Model) -> bambi.Model:
     DataError
         If there are more rows and group levels than Bambi can hold in memory.
     FormulaError
-        If a group term has a covariance structure, which Bambi lacks.
+        If a group term has a covariance structure or is of mm(), which Bambi lacks.
 
     Examples
     --------
@@ -103,8 +103,14 @@ def to_bambi(model: Model) -> bambi.Model:
 
 
 def _check_structures(design: Design) -> None:
-    """Refuse what Bambi's group effects cannot be: those of one correlation, or of one SD for several columns."""
+    """Refuse what Bambi's group effects cannot be: of one correlation, one SD for several columns, several levels."""
     for block in design.blocks:
+        if block.shares is not None:
+            raise FormulaError(
+                f"each row belongs to several levels of '{block.label}', which Bambi lacks.",
+                "In a translated model each row has one level of a grouping factor.",
+                "Fit the model here: the engines 'exact', 'hmc', 'laplace', 'reml' and 'ml' have mm().",
+            )
         if block.structure is not None:
             raise FormulaError(
                 f"'{block.label}' has the covariance structure {block.structure.word}, which Bambi lacks.",
