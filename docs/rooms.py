@@ -41,7 +41,7 @@ GROUPS = {
         "control_separation", "Separation", "scale_effects",
     ),
     "Show": ("report", "table", "ModelTable", "render_table"),
-    "Other packages": ("to_arviz", "to_bambi", "to_pymc", "from_bambi"),
+    "Other packages": ("to_anndata", "to_arviz", "to_bambi", "to_pymc", "from_bambi"),
     "Errors": (),
 }  # fmt: skip
 PICTURES, ERRORS = "Pictures", "Errors"

@@ -154,6 +154,7 @@ if TYPE_CHECKING:
         read_screen as read_screen,
     )
     from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen, simulate_screen as simulate_screen
+    from speclet_formula.screens.to_anndata import to_anndata as to_anndata
     from speclet_formula.studies import (
         Bootstrap as Bootstrap,
         Calibration as Calibration,
@@ -227,6 +228,7 @@ _ROOMS = {  # the public names of each, between blanks
     "screens.ranking": "guide_table rank_genes",
     "screens.read": "Screen read_fold_changes read_screen",
     "screens.simulate": "SimulatedScreen simulate_screen",
+    "screens.to_anndata": "to_anndata",
     "studies": "Bootstrap Calibration GroupedFits Study bootstrap calibrate confint fit_by power study",
 }
 _HOME = {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()}

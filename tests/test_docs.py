@@ -7,7 +7,6 @@ import inspect
 import io
 import re
 import shlex
-import tomllib
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,6 @@ from speclet_formula.cli import app
 from speclet_formula.common.arguments import OTHER_WORDS
 from speclet_formula.families import FAMILIES
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.priors.slots import read_priors
 from tests.fakes import fake_fit
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -82,8 +80,6 @@ def table_rows(path, heading):
 @each_document
 def test_the_code_runs_from_top_to_bottom(path, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for body in blocks(path, "toml"):
-        (tmp_path / "priors.toml").write_text(body, encoding="utf-8")
     names = {"__name__": "document"}
     with contextlib.redirect_stdout(io.StringIO()):
         for number, body in enumerate(blocks(path, "python"), 1):
@@ -200,16 +196,16 @@ def test_every_make_target_exists():
         assert set(mentioned) <= targets
 
 
-def test_the_rooms_of_the_readme_exist():
-    (tree,) = [body for body in blocks(ROOT / "README.md", "text") if body.startswith("speclet_formula/\n")]
+def test_the_rooms_that_are_listed_exist():
+    (tree,) = [body for body in blocks(ROOT / "CONTRIBUTING.md", "text") if body.startswith("speclet_formula/\n")]
     for line in tree.splitlines():
         folder = ROOT / "speclet_formula" if line.startswith("  ") else ROOT
         for name in re.findall(r"^ *[\w.]+/?|(?<=, )[\w.]+(?:/|\.py)", line):
             assert (folder / name.strip()).exists(), name
 
 
-def test_the_readme_names_every_room():
-    (tree,) = [body for body in blocks(ROOT / "README.md", "text") if body.startswith("speclet_formula/\n")]
+def test_every_room_is_listed():
+    (tree,) = [body for body in blocks(ROOT / "CONTRIBUTING.md", "text") if body.startswith("speclet_formula/\n")]
     known = {"__init__.py", "__main__.py", "__pycache__", "py.typed"} | {"convergence.py", "demo.py", "errors.py"}
     kept = [path for path in (ROOT / "speclet_formula").iterdir() if path.is_file() or any(path.glob("*.py"))]
     rooms = {path.name for path in kept} - known
@@ -226,16 +222,6 @@ def test_every_command_and_option_is_in_the_help(words):
     for argument in arguments:
         if "~" in argument:
             parse_formula(argument)
-
-
-def test_the_file_of_priors_is_read(tmp_path):
-    (body,) = blocks(ROOT / "README.md", "toml")
-    assert tomllib.loads(body)
-    (tmp_path / "priors.toml").write_text(body, encoding="utf-8")
-    data, _ = sf.datasets.m7()
-    slots = sf.Model("log_fc ~ (1 | gene)", data, priors=tmp_path / "priors.toml").slots
-    assert [str(slot.prior) for slot in slots if slot.slot == "1|gene"] == ["Normal(mu=0, sigma=Exponential(lam=1))"]
-    assert set(read_priors(tmp_path / "priors.toml")) == {"preset", "1|gene_sigma"}
 
 
 def test_the_printed_fit_has_the_layout_of_a_fit():
@@ -357,16 +343,14 @@ def test_every_function_of_a_first_course_is_answered(package):
 
 
 def test_what_is_said_to_be_missing_is_missing():
-    said = prose(ROOT / "README.md").partition("## What this version does not do yet")[2].partition("\n## ")[0]
-    assert "No smooth terms" in said
+    said = " ".join(prose(DOCS / "limitations.md").split())
+    assert "Smooth terms** `s(x)` do not exist" in said
     with pytest.raises(sf.FormulaError, match="is not a function"):
         sf.explain("y ~ s(x)")
-    assert "No profile intervals of three correlated effects" in " ".join(said.split())
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/limitations.md"])
-def test_what_laplace_serves_is_what_is_told(page):
-    text = " ".join((ROOT / page).read_text(encoding="utf-8").split())
+def test_what_laplace_serves_is_what_is_told():
+    text = " ".join((DOCS / "limitations.md").read_text(encoding="utf-8").split())
     told = re.search(r'`method="laplace"`\)? serves every (?:other )?family but (\w+) and (\w+)(.*?)gaussian', text)
     *names, rest = told.groups()
     unordered = {name for name, known in FAMILIES.items() if known.per_level is not None}

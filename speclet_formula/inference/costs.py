@@ -198,9 +198,6 @@ def why_not_nuts(model: Model) -> str:
     """Say what keeps a model from nuts; "" if it serves."""
     if model.design.merged is not None:
         return "rows of the table are merged, and Bambi needs each by itself"
-    structured = [block for block in model.design.blocks if block.structure is not None]
-    if structured:
-        return f"'{structured[0].label}' has a covariance structure, which Bambi lacks"
     shared = [block for block in model.design.blocks if block.shares is not None]
     if shared:
         return f"each row belongs to several levels of '{shared[0].label}', which Bambi lacks"

@@ -13,7 +13,7 @@ from speclet_formula.common.table import Printed, Sheet, formatted, number, p_va
 from speclet_formula.design import Predictor
 from speclet_formula.errors import EstimateError, listed
 from speclet_formula.families import Family
-from speclet_formula.formula.terms import bare_name, text_of
+from speclet_formula.formula.terms import bare_name, columns_of, text_of
 from speclet_formula.interpretation.combinations import Values, combined, tabulate
 from speclet_formula.interpretation.grids import Grid, check_variable, fixed_variables, make_grid, matrix_of
 from speclet_formula.interpretation.scales import Back, Scale, check_type, response_function, way_back
@@ -291,7 +291,7 @@ def _focal_names(grid: Grid, specs: Names, by: Names) -> tuple[tuple[str, ...], 
 def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale, back: Back | None) -> str:
     """Say what the means are, and what was averaged over or held."""
     response = back.response if back else grid.parameter or fit.model.design.response_name
-    others = [name for name in grid.frame if name not in names]
+    others = [name for name in grid.frame if name not in {*names, *_told_by_offset(grid)}]
     averaged = [name for name in others if grid.frame[name].nunique() > 1]
     held = [
         f"{name} = {grid.frame[name].iloc[0]:.4g}"
@@ -316,6 +316,16 @@ def offset_words(grid: Grid) -> list[str]:
     """Say at what the offset is held, where it is."""
     offsets = " + ".join(f"offset({text_of(offset)})" for offset in grid.predictor.formula.offsets)
     return [] if grid.mean_offset is None else [f"{offsets} at its mean, {grid.mean_offset:.4g}"]
+
+
+def _told_by_offset(grid: Grid) -> set[str]:
+    """Return the variables of which only an offset that is held makes use: what it adds is told instead."""
+    if grid.mean_offset is None:
+        return set()
+    formula = grid.predictor.formula
+    return {name for offset in formula.offsets for name in columns_of(offset)} - {
+        name for term in formula.terms for name in columns_of(term)
+    }
 
 
 def _is_number(column: pd.Series) -> bool:

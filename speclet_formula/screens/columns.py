@@ -28,13 +28,16 @@ SEQUENCES = (
 )  # fmt: skip
 GUIDES = (
     "sgrna", "guide", "guide_id", "grna", "reagent_id", "sgrna_id", "sgrna_ids", "grna_id", "grnaid", "sgrnaid",
-    "guide_name", "guide_rna", "sgrna_name", "seqid", "uid", "code", "construct_id", *SEQUENCES,
+    "guide_name", "guide_rna", "sgrna_name", "seqid", "uid", "code", "construct_id", "construct_barcode", *SEQUENCES,
 )  # fmt: skip
 GENES = (
     "gene", "genes", "gene_symbol", "genesymbol", "symbol", "target_gene", "target_gene_symbol", "gene_name",
     "hgnc_symbol", "hugo_symbol", "gene_id", "geneid", "gene_pair_id", "targetgene", "target",
 )  # fmt: skip
-SAMPLES = ("sample", "sequence_id", "sample_id", "sequenceid", "sample_name", "samples", "replicate_id", "replicate")
+SCREENS = ("screen_id", "screenid", "profile_id", "profileid")  # of several sequences
+SAMPLES = (
+    "sample", "sequence_id", "sample_id", "sequenceid", "sample_name", "samples", "replicate_id", "replicate", *SCREENS,
+)  # fmt: skip
 LINES = (
     "cell_line", "cell_line_name", "cellline", "line", "model", "model_id", "modelid", "depmap_id", "broad_id",
     "cell_line_id",

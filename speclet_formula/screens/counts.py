@@ -25,6 +25,7 @@ from speclet_formula.screens.columns import (
     plain_name,
     text_of_labels,
 )
+from speclet_formula.screens.files import SUMMARY
 
 _BAGEL = ("reagent_id", "sequence", "seqid")
 _RESULTS = (
@@ -75,7 +76,9 @@ def counts_of(
     DataError
         No column of guides, a repeated sample, a count that is negative, infinite or no number.
     """
-    _refuse_results(frame)
+    if not are_reads:
+        frame = _fold_changes_of_summary(frame, notes)
+    _refuse_results(frame, are_reads=are_reads)
     if not frame.shape[1]:
         raise DataError(
             "the counts have no columns.", "They have guides, and reads of samples.", "Check what made the table."
@@ -117,15 +120,34 @@ def _guides_in_rows(
     return Counts(values, _all_named(frame[guide], "guide"), labels, samples, layout)
 
 
-def _refuse_results(frame: pd.DataFrame) -> None:
+def _fold_changes_of_summary(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
+    """Return the fold changes of MAGeCK's .sgrna_summary.txt alone."""
+    by_name = {plain_name(column): column for column in frame}
+    if not set(by_name) >= SUMMARY:
+        return frame
+    notes.say("sgrna_summary", "files", 1, "The table is MAGeCK's .sgrna_summary.txt.",
+              f"Its '{by_name['lfc']}' was read, as the sample of that name.")  # fmt: skip
+    kept = [find_column(frame, GUIDES), find_column(frame, GENES), by_name["lfc"]]
+    return frame[[column for column in kept if column is not None]]
+
+
+def _refuse_results(frame: pd.DataFrame, *, are_reads: bool) -> None:
     """Refuse what another program made of the counts."""
     names = {"|beta" if str(column).endswith("|beta") else str(column).lower() for column in frame}
     found = next((what for columns, what in _RESULTS if columns <= names), None)
     if found is not None:
+        what, expected = (
+            ("counts", "Reads of guides in samples are expected, such as MAGeCK's .count.txt.")
+            if are_reads
+            else (
+                "fold changes",
+                "Those of guides are expected, as in BAGEL's .foldchange, MAGeCK's .sgrna_summary.txt.",
+            )
+        )
         raise DataError(
-            f"the counts are {found}: {listed(map(repr, frame.columns), 6)}.",
-            "Reads of guides in samples are expected, such as MAGeCK's .count.txt.",
-            "Hand over the counts; compare other results with yours by control_separation.",
+            f"the {what} are {found}: {listed(map(repr, frame.columns), 6)}.",
+            expected,
+            f"Hand over the {what}; compare other results with yours by control_separation.",
         )
 
 

@@ -149,6 +149,7 @@ def _guide_map(frame: pd.DataFrame, wanted: np.ndarray, notes: Notes) -> pd.Data
         notes.add("gene_columns", "columns", genes, "{n} columns of the guide map name genes.",
                   f"'{genes[0]}' was taken.")  # fmt: skip
     control = find_column(frame, ("control",))
+    _note_unused(frame, guide, notes)
     _note_sequences(frame, guide, notes)
     found = pd.DataFrame(
         {
@@ -169,6 +170,17 @@ def _by_content(frame: pd.DataFrame, wanted: np.ndarray) -> tuple[str, int] | No
     shared = {str(name): len(known & set(text_of_labels(frame[name]))) for name in frame}
     best = max(shared, key=shared.__getitem__, default=None)
     return None if best is None or not shared[best] else (best, shared[best])
+
+
+def _note_unused(frame: pd.DataFrame, guide: str, notes: Notes) -> None:
+    """Note guides that DepMap's map says Chronos did not use."""
+    used, reason = find_column(frame, ("usedbychronos", "used_by_chronos")), find_column(frame, ("dropreason",))
+    if used is None:
+        return
+    unused = text_of_labels(frame[used]).str.lower().isin(["false", "0"]).to_numpy()
+    labels = text_of_labels(frame[guide])[unused]
+    why = "" if reason is None else f": {listed(sorted(set(text_of_labels(frame[reason])[unused]) - {''}), 3)}"
+    notes.add("unused_guides", "guides", pd.unique(labels), f"{{n}} guides were not used by Chronos{why}.", "Kept.")
 
 
 def _note_sequences(frame: pd.DataFrame, guide: str, notes: Notes) -> None:

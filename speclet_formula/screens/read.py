@@ -13,9 +13,10 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.errors import DataError, nearest
-from speclet_formula.screens.columns import SAMPLES, Notes, found_columns, labels_of, read_frame
+from speclet_formula.screens.columns import LINES, SAMPLES, Notes, found_columns, labels_of, read_frame
 from speclet_formula.screens.controls import control_classes
 from speclet_formula.screens.counts import Counts, Normalisation, counts_of, size_factors
+from speclet_formula.screens.files import is_annotated, open_counts
 from speclet_formula.screens.libraries import gene_of_guides, symbol_of
 from speclet_formula.screens.rows import (
     Duplicates,
@@ -122,23 +123,28 @@ def read_screen(
 
     Parameters
     ----------
-    counts : table or path
-        Reads, guides x samples. Layouts are told by their columns: MAGeCK (`sgRNA`, `gene`, samples), BAGEL
-        (`REAGENT_ID` or `SEQUENCE`, `GENE`, samples), Chronos (samples in rows, guides in columns), or a column of
-        guides and samples, as DepMap's raw read counts. Any frame, or a file: CSV, TSV, TXT (also .gz), parquet; in
-        text also other separators, lines of comment ("#") above the header, Windows' line ends, UTF-16.
+    counts : table, path, AnnData, or paths by sample
+        Reads, guides x samples. Layouts are told by their columns: MAGeCK (`sgRNA`, `gene`, samples; without a line of
+        names too, its samples then being "0", "1", ... in the sample map), BAGEL (`REAGENT_ID` or `SEQUENCE`, `GENE`,
+        samples), Chronos (samples in rows, guides in columns), or a column of guides and samples, as DepMap's raw read
+        counts. Any frame, or a file: CSV, TSV, TXT (also .gz), parquet, Chronos' HDF5, AnnData (.h5ad, either way
+        round, its layer `counts` or X); in text also other separators, lines of comment ("#") above the header,
+        Windows' line ends, UTF-16. A dictionary of sample to path, a list of paths or a folder (samples are named as
+        the files up to the first dot) stands for one file for each sample: a guide and its reads in a line, as
+        featureCounts, HTSeq, samtools idxstats and `uniq -c` write them.
     guides : table or path, optional
         The guide map: `sgRNA` (or another name of guides), `gene`, perhaps `control`. Not needed where the counts name
         the genes; where both do, the map's hold. Of several columns of guides (names, sequences) the one that has the
         counts' names is taken; MAGeCK's library without a header is understood.
     samples : table or path
-        The sample map: `sample` (Chronos: `sequence_ID`), `cell_line` (`cell_line_name`), perhaps `replicate`, and the
-        references: `reference` has each sample's plasmid or first time point (several with ";" between), or True (1,
-        yes) for references. Each sample is then compared with those of its own line (a T0 for each line), or with
-        those of no measured line (a plasmid), within its `batch` (`pDNA_batch`) if there is one. In Chronos' layout a
-        reference's cell line is "pDNA", in DepMap's sequence map its `ScreenType`. JACKS' replicate map (`Replicate`,
-        `Sample`, `Control`) and MAGeCK's design matrix (`Samples`, `baseline`, conditions) serve too. Other columns
-        (`lineage`, `days`) go along into the table.
+        The sample map; that of AnnData by default. `sample` (Chronos: `sequence_ID`), `cell_line` (`cell_line_name`),
+        perhaps `replicate`, and the references: `reference` has each sample's plasmid or first time point (several
+        with ";" between), or True (1, yes) for references. Each sample is then compared with those of its own line (a
+        T0 for each line), or with those of no measured line (a plasmid), within its `batch` (`pDNA_batch`) if there is
+        one. In Chronos' layout a reference's cell line is "pDNA", in DepMap's sequence map its `ScreenType`, in its
+        replicate map of 2020 it has none; where nothing else marks references, samples of `days` or `timepoint` 0 are
+        taken. JACKS' replicate map (`Replicate`, `Sample`, `Control`) and MAGeCK's design matrix (`Samples`,
+        `baseline`, conditions) serve too. Other columns (`lineage`, `days`) go along into the table.
     controls : mapping, table or path, optional
         Genes or guides by class, `{"essential": [...], "nonessential": [...]}` (lists, or paths of lists, such as
         MAGeCK's list of control sgRNAs), or a table of `gene` and `control`. The guide map's column `control` by
@@ -207,10 +213,16 @@ def gather(
     counts: Any, guides: Any, samples: Any, controls: Any, drop: Sequence[str], notes: Notes, *, are_reads: bool = True
 ) -> tuple[Counts, Samples, pd.Series, pd.Series]:
     """Return the counts, the samples' facts, and the gene and class of each guide, of what a user handed over."""
+    opened = open_counts(counts, (), notes, are_reads=are_reads) if is_annotated(counts) else None
+    if opened is not None:
+        guides = opened.guides if guides is None else guides
+        samples = opened.samples if samples is None else samples
     sample_map = read_frame(samples, "samples", notes)
-    named = {name for column in found_columns(sample_map, SAMPLES) for name in labels_of(sample_map[column]).dropna()}
-    table = read_frame(counts, "counts", notes)
-    found = counts_of(table, named, notes, are_reads=are_reads, name_genes=guides is None)
+    columns = found_columns(sample_map, SAMPLES if are_reads else (*SAMPLES, *LINES))
+    named = {name for column in columns for name in labels_of(sample_map[column]).dropna()}
+    if opened is None:
+        opened = open_counts(counts, named, notes, are_reads=are_reads)
+    found = counts_of(opened.frame, named, notes, are_reads=are_reads, name_genes=guides is None)
     if guides is None and not are_reads:
         found = _of_genes(found, notes)
     genes, classes = gene_of_guides(found, guides, notes)
@@ -294,11 +306,14 @@ def read_fold_changes(
 
     Parameters
     ----------
-    log_fc : table or path
+    log_fc : table, path, AnnData, or paths by sample
         Log2 fold changes, guides x samples or, as Chronos has it, samples x guides; laid out as the counts of
-        `read_screen`: BAGEL's `REAGENT_ID`, `GENE`, samples; DepMap's guides in a first column without a name.
+        `read_screen`: BAGEL's `REAGENT_ID`, `GENE`, samples; DepMap's guides in a first column without a name, and its
+        matrices of gene effects by model or by screen; MAGeCK's `.sgrna_summary.txt`, whose sample is called "LFC", or
+        as it is named where each sample has a file.
     guides, samples, controls : optional
-        As in `read_screen`; the sample map needs no references.
+        As in `read_screen`; the sample map needs no references. A matrix that has a row for each cell line takes any
+        table of lines for its map, such as DepMap's Model.csv.
     duplicates : {"error", "same", "sum"}
         As in `read_screen`; fold changes cannot be added up, so that "sum" is refused.
     drop : sequence of str

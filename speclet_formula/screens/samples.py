@@ -19,6 +19,7 @@ from speclet_formula.screens.columns import (
     REPLICATES,
     SAMPLES,
     SCREEN_TYPES,
+    SCREENS,
     Notes,
     best_column,
     find_column,
@@ -32,6 +33,8 @@ from speclet_formula.screens.libraries import SEVERAL
 
 _TRUE, _FALSE = ("true", "1", "yes", "y", "t"), ("false", "0", "no", "n", "f", "")
 PDNA = "pdna"  # what Chronos calls the line of a reference, and DepMap the kind of its screen
+_PDNA_BATCHES = ("pdna_batch", "pdnabatch")  # columns that only maps with pDNA have
+_TIMES = ("days", "day", "timepoint", "time_point", "time")
 _JACKS_CONTROLS = ("ctrl", "control", "plasmid", PDNA)
 
 
@@ -65,7 +68,7 @@ def samples_of(
     DataError
         A column is missing, a sample stands twice or has no reference, or the counts have samples without a row.
     """
-    frame = own_map(samples, counted, notes)
+    frame = own_map(samples if compared else _with_lines_as_samples(samples, counted, notes), counted, notes)
     line = find_column(frame, LINES)
     if line is None:
         raise no_column(samples, "sample map", "cell line", ("cell_line", "cell_line_name"))
@@ -288,11 +291,39 @@ def own_map(frame: pd.DataFrame, counted: Collection[str], notes: Notes) -> pd.D
     first = str(find_column(frame, SAMPLES))
     if shared and name != first and plain_name(first) == "sample":
         frame = _of_jacks(frame, name, first, notes) if _is_jacks(frame, name) else _relabelled(frame, name, notes)
+    if plain_name(name) in SCREENS and shared:
+        frame = _one_row_a_screen(frame, name, notes)
     named = labels_of(frame[name])
     notes.add("rows_without_sample", "rows", np.flatnonzero(named.isna()), "{n} rows of the sample map name no sample.",
               "Left out.")  # fmt: skip
     frame = frame.rename(columns={name: "sample"}).assign(sample=named)[named.notna()].reset_index(drop=True)
     return _with_plasmids(frame, notes)
+
+
+def _with_lines_as_samples(frame: pd.DataFrame, counted: Collection[str], notes: Notes) -> pd.DataFrame:
+    """Let a map of cell lines serve a matrix that has one row for each line, as DepMap's Model.csv."""
+    line, shared = best_column(frame, LINES, counted)
+    if line is None or not shared or best_column(frame, SAMPLES, counted)[1] >= shared:
+        return frame
+    notes.say("sample_column", "columns", 1, f"The sample map's column of cell lines, '{line}', has the names of the "
+              "matrix.", "Each line was taken for a sample.")  # fmt: skip
+    others = {column: f"{column}_label" for column in frame if plain_name(column) == "sample"}
+    return frame.rename(columns=others).assign(sample=frame[line])
+
+
+def _one_row_a_screen(frame: pd.DataFrame, name: str, notes: Notes) -> pd.DataFrame:
+    """Keep what DepMap's map of sequences says of whole screens, where the matrix has a row for each screen."""
+    named = frame[frame[name].notna()]
+    sizes = named.groupby(name, sort=False).size()
+    several = sizes.index[sizes > 1]
+    if not len(several):
+        return frame
+    constant = named.groupby(name).nunique(dropna=False).le(1).all()
+    kept = [column for column in frame if column == name or constant.get(column, False)]
+    notes.add("sequences_of_screens", "samples", several, "{n} screens have several rows in the sample map, by its "
+              f"'{name}'.", "Taken once; columns that differ within a screen were left out: "
+              f"{listed([str(column) for column in frame if column not in kept], 8) or 'none'}.")  # fmt: skip
+    return frame.loc[frame[name].isna() | ~frame[name].duplicated(), kept].reset_index(drop=True)
 
 
 def _is_jacks(frame: pd.DataFrame, name: str) -> bool:
@@ -348,6 +379,19 @@ def _of_design(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
     )  # fmt: skip
 
 
+def _with_first_times(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
+    """Mark the samples of time 0 as references, where nothing else says which they are."""
+    time = find_column(frame, _TIMES)
+    if time is None:
+        return frame
+    first = text_of_labels(frame[time]).str.lower().str.fullmatch(r"(t|d|day|time)?[ _]?0(\.0)?").to_numpy(dtype=bool)
+    if not first.any() or first.all():
+        return frame
+    notes.add("first_times", "samples", frame["sample"][first], "The sample map names no references; {n} samples are "
+              f"of time 0 by its '{time}'.", "Taken for the references.")  # fmt: skip
+    return frame.assign(reference=first)
+
+
 def _with_plasmids(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
     """Mark the references of DepMap's and Chronos' maps, where pDNA is a cell line or a kind of screen."""
     if find_column(frame, REFERENCES) is not None:
@@ -357,9 +401,14 @@ def _with_plasmids(frame: pd.DataFrame, notes: Notes) -> pd.DataFrame:
     for column in (line, kind):
         if column is not None:
             is_pdna |= (text_of_labels(frame[column]).str.lower() == PDNA).to_numpy()
-    if not is_pdna.any():
-        return frame
     by_batch = find_column(frame, BATCHES)
+    if not is_pdna.any() and by_batch is not None and plain_name(by_batch) in _PDNA_BATCHES and line is not None:
+        is_pdna = frame[line].isna().to_numpy()  # DepMap's replicate map of 2020
+        named = frame["sample"][is_pdna]
+        notes.add("plasmids_without_line", "samples", named, f"{{n}} samples have no '{line}' in a map with "
+                  f"'{by_batch}', as pDNA in DepMap's replicate map.", "Taken for pDNA.")  # fmt: skip
+    if not is_pdna.any():
+        return _with_first_times(frame, notes)
     notes.say("plasmids", "samples", int(is_pdna.sum()), f"{is_pdna.sum():,} samples are pDNA.",
               "Each other sample was compared with those of its "
               + (f"'{by_batch}'." if by_batch else "screen: of all of them."))  # fmt: skip

@@ -23,7 +23,7 @@ CASES = {
     "# brms has no cs(0 + f | g, hom = TRUE): this is another model, without its structure\n"
     "brm(y ~ 1 + (0 + f | g), data = data, family = gaussian())",
     ("y ~ ar1(0 + f | g)", "gaussian", "identity", "bambi"): "import bambi as bmb\n"
-    "# Bambi has no ar1(0 + f | g): this is another model, without its structure\n"
+    "# Bambi has no ar1(0 + f | g): this is another model, without its structure; sf.to_bambi(model) keeps it\n"
     'bmb.Model("y ~ 1 + (0 + f | g)", data).fit()',
     ("y ~ x + (1 | mm(a, b)) + (1 | a:b)", "gaussian", "identity", "lme4"): (
         "# lme4 has no mm(): this is another model, without (1 | mm(a, b))\n"

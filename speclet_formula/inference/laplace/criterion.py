@@ -22,6 +22,7 @@ from speclet_formula.families import Family, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, INVERSE_LINKS, Curve, Observations, Slopes
 from speclet_formula.inference.algebra.equations import layout_of
 from speclet_formula.inference.laplace.rows import Rows, rows_of
+from speclet_formula.inference.relative import Relative, relative_factors
 
 MOST_STEPS = 50
 JOINT_STEPS = 25
@@ -49,8 +50,7 @@ class Problem:
     rows: Rows  # A and H
     spans: tuple[slice, ...]  # each block's columns of Z; of mm() those of a row's levels, one level after the other
     starts: tuple[int, ...]  # each block's first effect
-    thetas: tuple[tuple[int, int, int], ...]  # block, row and column in L of each entry of theta
-    scales: tuple[np.ndarray, ...]  # (k,) root mean square of each block's columns
+    relative: Relative  # what theta stands for
     backs: tuple[np.ndarray | None, ...]  # (k, k) turns a block's effects into those of the given columns
     carried: np.ndarray  # (p, p) turns coefficients of X into those of the design's columns
 
@@ -127,10 +127,10 @@ def problem_of(
     starts = tuple(int(start) for start in np.cumsum([0, *sizes])[:-1])
     met = layout_of(design, ()).met
     ends = np.cumsum([0, *(width * count for width, count in zip(widths, met, strict=True))])
-    scales = tuple(_root_mean_square(block.values) for block in design.mean.groups)
+    relative = relative_factors(design)
     members = [
         (start + codes[:, None] * width + np.arange(width), values / scale)
-        for block, start, width, scale in zip(design.mean.groups, starts, widths, scales, strict=True)
+        for block, start, width, scale in zip(design.mean.groups, starts, widths, relative.scales, strict=True)
         for codes, values in block.members()
     ]
     n, p = design.mean.X.shape
@@ -153,13 +153,7 @@ def problem_of(
         rows=rows_of(columns, sum(sizes)),
         spans=tuple(slice(int(first), int(after)) for first, after in pairwise(ends)),
         starts=starts,
-        thetas=tuple(
-            (number, row, column)
-            for number, block in enumerate(design.mean.groups)
-            for column in range(widths[number])
-            for row in range(column, widths[number] if block.correlated else column + 1)
-        ),
-        scales=scales,
+        relative=relative,
         backs=backs or (None,) * len(design.mean.groups),
         carried=carried,
     )
@@ -199,14 +193,14 @@ def _by_link(
 
 def given_factors(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
     """Return for each block what makes effects of its given columns from independent ones, (k, k)."""
-    own = [L / scale[:, None] for L, scale in zip(factors_of(problem, theta), problem.scales, strict=True)]
+    own = [L / scale[:, None] for L, scale in zip(factors_of(problem, theta), problem.relative.scales, strict=True)]
     return [L if back is None else back @ L for L, back in zip(own, problem.backs, strict=True)]
 
 
 def factors_of(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
     """Return each block's L, (k, k), for columns with a mean square of one."""
-    found = [np.zeros((len(scale),) * 2) for scale in problem.scales]
-    for entry, (block, row, column) in zip(theta, problem.thetas, strict=True):
+    found = [np.zeros((len(scale),) * 2) for scale in problem.relative.scales]
+    for entry, (block, row, column) in zip(theta, problem.relative.places, strict=True):
         found[block][row, column] = entry
     return found
 
@@ -385,13 +379,13 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
     )
     products = [
         _by_level(problem.Z, span, scale).T @ _by_level(by_entry, span, scale)
-        for span, scale in zip(problem.spans, problem.scales, strict=True)
+        for span, scale in zip(problem.spans, problem.relative.scales, strict=True)
     ]
     with np.errstate(all="ignore"):
         drifts = problem.curve.drifts(mode.eta, problem.observed, point.others)
     return np.array(
         [
-            *(products[block][row, column] for block, row, column in problem.thetas),
+            *(products[block][row, column] for block, row, column in problem.relative.places),
             *(problem.X.T @ by_eta),
             *(
                 -2 * np.sum(one.value) - np.sum(leverages * one.second) + np.sum(along * one.first)
@@ -406,5 +400,5 @@ def conditional_covariances(problem: Problem, mode: Mode) -> list[np.ndarray]:
     stops = (*problem.starts, problem.size)[1:]
     return [
         problem.rows.within_levels(mode.factor, np.arange(start, stop).reshape(-1, len(scale)))
-        for scale, start, stop in zip(problem.scales, problem.starts, stops, strict=True)
+        for scale, start, stop in zip(problem.relative.scales, problem.starts, stops, strict=True)
     ]

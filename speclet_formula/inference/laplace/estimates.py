@@ -19,6 +19,7 @@ from speclet_formula.inference.laplace.criterion import (
 )
 from speclet_formula.inference.maximum_likelihood import Verdict, singularities, verdict_of
 from speclet_formula.inference.minimum import Minimum
+from speclet_formula.inference.relative import theta_at, theta_slopes
 from speclet_formula.model import Model
 from speclet_formula.posterior.estimates import PointEstimates
 
@@ -65,7 +66,9 @@ def covariance_of(found: Minimum) -> tuple[np.ndarray, np.ndarray]:
     return covariance, lost
 
 
-def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covariance: np.ndarray) -> PointEstimates:
+def estimates_of(
+    model: Model, problem: Problem, point: Point, mode: Mode, found: Minimum, covariance: np.ndarray
+) -> PointEstimates:
     """Carry the parameters to the formula's columns, and add the conditional modes.
 
     Parameters
@@ -76,14 +79,16 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
         The maximum.
     mode : Mode
         At the maximum.
+    found : Minimum
+        The maximum as it was searched for.
     covariance : ndarray of float, shape (d, d)
-        Of theta, beta, and what is searched for of the other parameters.
+        Of psi, beta, and what is searched for of the other parameters.
     """
-    m, p = len(problem.thetas), problem.X.shape[1]
+    r, p = len(problem.relative.searched), problem.X.shape[1]
     carried = problem.carried
-    fixed = carried @ covariance[m : m + p, m : m + p] @ carried.T
+    fixed = carried @ covariance[r : r + p, r : r + p] @ carried.T
     slopes = number_slopes(problem, point.others)
-    others, errors = point.others, slopes * np.sqrt(np.diagonal(covariance)[m + p :])
+    others, errors = point.others, slopes * np.sqrt(np.diagonal(covariance)[r + p :])
     if any(_infinite(model, point)):
         others, errors = np.append(others[:-1], np.inf), np.append(errors[:-1], np.nan)
     factors = given_factors(problem, point.theta)
@@ -101,7 +106,7 @@ def estimates_of(model: Model, problem: Problem, point: Point, mode: Mode, covar
         mode_sds=mode_sds,
         sum_sds=sum_sds,
         others=tuple((name, float(value), float(error)) for name, (value, error) in named.items()),
-        deviation_errors=_deviation_errors(problem, point.theta, covariance[:m, :m]),
+        deviation_errors=_deviation_errors(problem, found.point[:r], covariance[:r, :r]),
         approximate=True,
         thresholds=others if ordered else np.zeros(0),
         threshold_errors=errors if ordered else np.zeros(0),
@@ -132,23 +137,23 @@ def _effects(
     return tuple(modes), tuple(mode_sds), tuple(sum_sds)
 
 
-def _deviation_errors(problem: Problem, theta: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, ...]:
+def _deviation_errors(problem: Problem, psi: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, ...]:
     """Return the standard errors of SDs and correlations by the delta method; missing where an SD is zero."""
 
     def numbers(entries: np.ndarray) -> list[np.ndarray]:
-        return [_deviations(L) for L in given_factors(problem, entries)]
+        return [_deviations(L) for L in given_factors(problem, theta_at(problem.relative, entries[None])[0])]
 
     slopes: list[list[np.ndarray]] = []
-    for place in range(len(theta)):
-        shift = np.zeros_like(theta)
-        shift[place] = 1e-6 * max(abs(theta[place]), 1e-3)
-        ahead, behind = numbers(theta + shift), numbers(theta - shift)
+    for place in range(len(psi)):
+        shift = np.zeros_like(psi)
+        shift[place] = 1e-6 * max(abs(psi[place]), 1e-3)
+        ahead, behind = numbers(psi + shift), numbers(psi - shift)
         slopes.append([(a - b) / (2 * shift[place]) for a, b in zip(ahead, behind, strict=True)])
     found = []
-    for block, values in enumerate(numbers(theta)):
+    for block, values in enumerate(numbers(psi)):
         jacobian = np.array([slope[block] for slope in slopes])
         errors = np.sqrt(np.maximum(np.einsum("ij,ik,kj->j", jacobian, covariance, jacobian), 0.0))
-        k = len(problem.scales[block])
+        k = len(problem.relative.scales[block])
         still = values[:k] == 0
         pairs = [still[i] or still[j] for i, j in combinations(range(k), 2)]
         errors[np.concatenate([still, np.array(pairs, dtype=bool)])] = np.nan
@@ -207,17 +212,17 @@ def _hardly_told(model: Model, found: Minimum, lost_at_limit: float | None) -> I
 
 def _endless(model: Model, problem: Problem, covariance: np.ndarray, lost: np.ndarray) -> Iterator[str]:
     """Name the parameters that the likelihood leaves open."""
-    m, p = len(problem.thetas), problem.X.shape[1]
+    r, p = len(problem.relative.searched), problem.X.shape[1]
     wide = lost | (np.sqrt(np.diagonal(covariance)) > ENDLESS)
-    for label, open_ended in zip(model.design.mean.columns, wide[m : m + p], strict=True):
+    for label, open_ended in zip(model.design.mean.columns, wide[r : r + p], strict=True):
         if open_ended and model.family.link in UNBOUNDED_LINKS:
             yield f"The likelihood is flat in '{label}': it may grow without end."
-        elif open_ended and lost[m : m + p].any():
+        elif open_ended and lost[r : r + p].any():
             yield f"The likelihood is flat in '{label}'."
-    for name, unknown in zip(problem.parameters, lost[m + p :], strict=True):
+    for name, unknown in zip(problem.parameters, lost[r + p :], strict=True):
         if unknown:
             yield f"The likelihood is flat in '{name}'."
-    yield from dict.fromkeys(_flat_spread(model, *place) for place in np.array(problem.thetas)[lost[:m]])
+    yield from dict.fromkeys(_flat_spread(model, *place) for place in np.array(problem.relative.searched)[lost[:r]])
 
 
 def _flat_spread(model: Model, number: int, row: int, column: int) -> str:
@@ -262,6 +267,8 @@ def judged(
         hardly = list(_hardly_told(model, found, lost_at_limit))
     if infinite or hardly:
         lost = lost & ~np.eye(len(lost), dtype=bool)[-1]  # that the parameter is flat there is said already
+    still = ~theta_slopes(problem.relative, found.point[: len(problem.relative.searched)]).any(axis=0)
+    lost = lost & ~np.append(still, np.zeros(len(lost) - len(still), dtype=bool))  # a correlation beside an SD of zero
     endless = list(_endless(model, problem, covariance, lost))
     verdict, sentence, remedy = verdict_of(
         found,

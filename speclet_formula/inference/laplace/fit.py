@@ -59,8 +59,6 @@ def _why_not_terms(model: Model) -> str:
     n = len(model.design.response)
     for block in model.design.mean.groups:
         levels = len(block.levels)
-        if block.structure is not None:
-            return f"'{block.label}' has the covariance structure {block.structure.word}, which it lacks so far"
         if few := too_few_levels(block):
             return few
         if specification_of(model.family).support == "binary" and levels >= n:
@@ -183,7 +181,7 @@ def _point_fit(
     covariance, lost = covariance_of(found)
     likelihood = "The likelihood by Laplace's approximation" if criterion.nodes == 1 else "The likelihood by quadrature"
     judgement = judged(model, problem, point, found, covariance, lost, lost_at_limit, likelihood=likelihood)
-    estimates = replace(estimates_of(model, problem, point, mode, covariance), nodes=criterion.nodes)
+    estimates = replace(estimates_of(model, problem, point, mode, found, covariance), nodes=criterion.nodes)
     return point_fit(
         model,
         "laplace",

@@ -53,12 +53,12 @@ class _Numbers:
     def searched(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return x (d,) and its derivatives by z, (d, d)."""
         problem, sds, cors = self.problem, self.deviations, self.correlations
-        m, p = len(problem.thetas), problem.X.shape[1]
+        m, p = len(problem.relative.places), problem.X.shape[1]
         x, slopes = z.copy(), np.eye(len(z))
         slopes[:m] = 0.0
-        for entry, (block, row, column) in enumerate(problem.thetas):
+        for entry, (block, row, column) in enumerate(problem.relative.places):
             own = sds.index((block, row))
-            deviation, sign = z[own] * problem.scales[block][row], 1.0
+            deviation, sign = z[own] * problem.relative.scales[block][row], 1.0
             if block not in cors or row == 0:
                 part, by_angle = 1.0, 0.0
             else:
@@ -68,7 +68,7 @@ class _Numbers:
             if block in cors:  # of a negative one the correlation would be the opposite
                 deviation, sign = abs(deviation), float(np.sign(z[own]) or 1.0)
             x[entry] = deviation * part
-            slopes[entry, own] = sign * problem.scales[block][row] * part
+            slopes[entry, own] = sign * problem.relative.scales[block][row] * part
             if by_angle:
                 slopes[entry, angle] = deviation * by_angle
         back = np.linalg.inv(problem.carried)
@@ -112,7 +112,7 @@ def profiles_of(fit: PointFit) -> Profiles:
     design, kept = independent_columns(fit.model.design)
     problem = problem_of(design, fit.model.family, centre_of(design))
     numbers, points = _Numbers(problem, design), fit.estimates
-    m = len(problem.thetas)
+    m = len(problem.relative.places)
     sds = [np.sqrt(np.diagonal(covariance)) for covariance in points.covariances]
     angles = [_angle(points.covariances[block]) for block in numbers.correlations]
     named = {name: value for name, value, _ in points.others} | {"sigma": points.sigma}
@@ -140,7 +140,7 @@ def _value(
     fit: PointFit, problem: Problem, numbers: _Numbers, z: np.ndarray
 ) -> Callable[[np.ndarray], tuple[float, np.ndarray]]:
     """Return the criterion and its gradient by the numbers that are profiled."""
-    d, m = len(z), len(problem.thetas)
+    d, m = len(z), len(problem.relative.places)
     sizes = np.arange(d) < m
     search = Search(problem, sizes, np.ones(d), largest_of(problem, measured(fit.model, problem)))
     mode = find_mode(problem, search.point(numbers.searched(z)[0]))
@@ -163,7 +163,7 @@ def _value(
 def _parameters(numbers: _Numbers, z: np.ndarray, errors: np.ndarray) -> tuple[ProfiledNumber, ...]:
     """List what is profiled, in the order of `confint`: blocks, sigma, thresholds, fixed effects."""
     sds, cors, problem = numbers.deviations, numbers.correlations, numbers.problem
-    m, p = len(problem.thetas), problem.X.shape[1]
+    m, p = len(problem.relative.places), problem.X.shape[1]
     found: list[ProfiledNumber] = []
 
     def add(kind: Kind, place: int) -> None:

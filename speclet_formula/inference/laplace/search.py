@@ -21,6 +21,7 @@ from speclet_formula.inference.laplace.criterion import (
 )
 from speclet_formula.inference.laplace.quadrature import quadrature, quadrature_gradient
 from speclet_formula.inference.minimum import bent
+from speclet_formula.inference.relative import psi_of, relative_covariances, theta_at, theta_slopes
 from speclet_formula.model import Model
 
 STARTS = (0.1, 0.3, 1.0, 3.0)  # of all SDs at a time, in units of the linear predictor's spread
@@ -31,7 +32,7 @@ LARGEST_LOGIT = 30.0
 
 @dataclass(frozen=True, eq=False)
 class Search:
-    """How the numbers that are searched make a point: theta, beta, and those of the other parameters."""
+    """How the numbers that are searched make a point: psi, of which theta is made, beta, those of the others."""
 
     problem: Problem
     sizes: np.ndarray  # (d,) bool
@@ -40,15 +41,18 @@ class Search:
 
     def point(self, x: np.ndarray) -> Point:
         """Return the parameters at x."""
-        m, p = len(self.problem.thetas), self.problem.X.shape[1]
-        others = numbers_of(self.problem, np.clip(x[m + p :], -self.largest, self.largest))
-        return Point(x[:m], x[m : m + p], others)
+        r, p = len(self.problem.relative.searched), self.problem.X.shape[1]
+        others = numbers_of(self.problem, np.clip(x[r + p :], -self.largest, self.largest))
+        return Point(theta_at(self.problem.relative, x[None, :r])[0], x[r : r + p], others)
 
     def slope(self, x: np.ndarray, slope: np.ndarray) -> np.ndarray:
-        """Return the gradient at x: nothing changes with a parameter that counts as infinite."""
-        m, p = len(self.problem.thetas), self.problem.X.shape[1]
+        """Return the gradient at x of one by theta: nothing changes with a parameter that counts as infinite."""
+        relative, p = self.problem.relative, self.problem.X.shape[1]
+        r, m = len(relative.searched), relative.size
+        if not relative.is_free:
+            slope = np.concatenate([slope[:m] @ theta_slopes(relative, x[:r]), slope[m:]])
         inside = np.ones(len(x), dtype=bool)
-        inside[m + p :] = np.abs(x[m + p :]) < self.largest
+        inside[r + p :] = np.abs(x[r + p :]) < self.largest
         return np.where(inside, slope, 0.0)
 
 
@@ -100,10 +104,12 @@ def start_of(model: Model, problem: Problem) -> tuple[Search, np.ndarray, Mode, 
     level = 0.0 if model.design.thresholds else float(FORWARD_LINKS[link](_typical(model, y)))
     slope = 1.0 if model.design.thresholds else float(np.broadcast_to(MEANS[link](np.array([level])).first, 1)[0])
     spread = float(np.std(y) / abs(slope)) or 1.0
-    sizes = np.array([row == column for _, row, column in problem.thetas], dtype=bool)
+    relative = problem.relative
+    sizes = relative.sizes
     beta = np.linalg.lstsq(problem.X, level - problem.offset, rcond=None)[0]
     others = _guesses(model, problem, y)
-    tries = [Point(scale * spread * sizes, beta, others) for scale in (STARTS if len(sizes) else (1.0,))]
+    thetas = theta_at(relative, spread * np.outer(STARTS if len(sizes) else (1.0,), sizes))
+    tries = [Point(theta, beta, others) for theta in thetas]
     best = _best(problem, tries)
     for place in np.flatnonzero([known is not None for known in problem.parameter_links]):
         shifts = np.outer(SHIFTS, np.eye(len(others))[place])
@@ -112,9 +118,13 @@ def start_of(model: Model, problem: Problem) -> tuple[Search, np.ndarray, Mode, 
         best = _best(problem, moved, best)
     point, mode = best
     information, _ = sensitivities(problem, mode)
-    units = np.concatenate([np.full(len(sizes), spread), np.full(len(beta), 2 * spread), np.full(len(others), 2.0)])
+    angles = (
+        np.array([relative.structures[block] is not None for block, _, _ in relative.searched], dtype=bool) & ~sizes
+    )
+    units = np.concatenate([np.where(angles, 1.0, spread), np.full(len(beta), 2 * spread), np.full(len(others), 2.0)])
     flags = np.concatenate([sizes, np.zeros(len(beta) + len(others), dtype=bool)])
-    x = np.concatenate([point.theta, point.beta, searched_of(problem, point.others)])
+    psi = point.theta if relative.is_free else psi_of(relative, relative_covariances(relative, point.theta))
+    x = np.concatenate([psi, point.beta, searched_of(problem, point.others)])
     return Search(problem, flags, units, largest_of(problem, y)), x, mode, information
 
 
@@ -179,9 +189,9 @@ def _best(problem: Problem, tries: list[Point], found: tuple[Point, Mode] | None
 
 def first_hessian(criterion: Criterion, problem: Problem, x: np.ndarray, information: np.ndarray) -> np.ndarray:
     """Return a guess of the Hessian: the fixed effects' from the joint mode, the others' by differences."""
-    m, p = len(problem.thetas), problem.X.shape[1]
+    r, p = len(problem.relative.searched), problem.X.shape[1]
     guess = np.eye(len(x))
-    guess[m : m + p, m : m + p] = 2 * information
+    guess[r : r + p, r : r + p] = 2 * information
     wanted = np.ones(len(x), dtype=bool)
-    wanted[m : m + p] = False
+    wanted[r : r + p] = False
     return bent(criterion, x, guess, wanted)

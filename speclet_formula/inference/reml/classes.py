@@ -33,8 +33,8 @@ from speclet_formula.inference.algebra.patterned import (
     upper_places,
 )
 from speclet_formula.inference.algebra.symbolic import Array, compiled
+from speclet_formula.inference.relative import Relative, Transform
 from speclet_formula.inference.reml.products import ProductEntries, pairs_of, stacked_products
-from speclet_formula.inference.reml.relative import Relative, Transform
 
 
 @dataclass(frozen=True, eq=False)

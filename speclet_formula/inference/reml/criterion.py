@@ -32,14 +32,14 @@ from speclet_formula.inference.algebra.equations import (
     whole_rows,
 )
 from speclet_formula.inference.algebra.solutions import spread_draws, within
-from speclet_formula.inference.reml.products import RelativeMatrix, product_entries, sparse_products, whole_products
-from speclet_formula.inference.reml.relative import (
+from speclet_formula.inference.relative import (
     Relative,
     Transform,
     relative_factors,
     theta_of_covariances,
     transform_of,
 )
+from speclet_formula.inference.reml.products import RelativeMatrix, product_entries, sparse_products, whole_products
 
 # Numbers that the dense matrices add up, from which on the compiled loops are quicker: they are from 2^17 on, and take
 # half a second to load. 160 coefficients with three variances and correlations, 290 with one; a fit takes 0.1 s there.

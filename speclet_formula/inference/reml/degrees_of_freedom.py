@@ -13,10 +13,10 @@ import numpy as np
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
 from speclet_formula.inference.maximum_likelihood import independent_columns
+from speclet_formula.inference.relative import Relative, psi_of, theta_at, theta_of, theta_slopes
 from speclet_formula.inference.reml.criterion import Profiled, log_likelihood_parts, profile_of
 from speclet_formula.inference.reml.fit import centred_columns
 from speclet_formula.inference.reml.kenward_roger import components_of, expected_information
-from speclet_formula.inference.reml.relative import Relative, psi_of, theta_at, theta_of, theta_slopes
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.degrees_of_freedom import SmallSample
 

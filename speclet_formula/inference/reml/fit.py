@@ -29,6 +29,7 @@ from speclet_formula.inference.maximum_likelihood import (
 )
 from speclet_formula.inference.minimum import Minimum, minimise, minimise_sloped
 from speclet_formula.inference.plans import SamplingPlan
+from speclet_formula.inference.relative import moved_theta, relative_covariances, theta_at, theta_slopes
 from speclet_formula.inference.reml.criterion import (
     Profiled,
     deviances,
@@ -38,7 +39,6 @@ from speclet_formula.inference.reml.criterion import (
     sloped_deviance,
     solve,
 )
-from speclet_formula.inference.reml.relative import moved_theta, relative_covariances, theta_at, theta_slopes
 from speclet_formula.model import Model
 from speclet_formula.posterior import PointFit
 from speclet_formula.posterior.estimates import PointEstimates

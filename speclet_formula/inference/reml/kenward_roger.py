@@ -17,8 +17,8 @@ from scipy import sparse
 from scipy.sparse import csgraph
 
 from speclet_formula.design import Design
+from speclet_formula.inference.relative import Relative, relative_covariances
 from speclet_formula.inference.reml.criterion import Profiled
-from speclet_formula.inference.reml.relative import Relative, relative_covariances
 
 SINGULAR = 1.5e-8  # eigenvalues of the information that count, relative to the largest
 

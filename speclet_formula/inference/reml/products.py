@@ -15,7 +15,7 @@ from scipy import sparse
 
 from speclet_formula.inference.algebra.equations import filled
 from speclet_formula.inference.algebra.matrix import Matrix
-from speclet_formula.inference.reml.relative import Relative, Transform
+from speclet_formula.inference.relative import Relative, Transform
 
 
 class ProductEntries(NamedTuple):

@@ -290,7 +290,7 @@ def test_the_gradient_is_that_of_differences(formula, family, link, most_dense, 
     design = sf.Model(formula, table, family=family, link=link).design
     p = design.mean.X.shape[1]
     problem = problem_of(design, resolve_family(family, link), np.zeros(p))
-    m, e = len(problem.thetas), len(problem.parameters)
+    m, e = problem.relative.size, len(problem.parameters)
     rng = np.random.default_rng(4)
     level = 6.0 if link == "identity" and family == "poisson" else 0.4
     searched = np.sort(rng.uniform(0, 1, e)) if design.thresholds else rng.uniform(0, 1, e)

@@ -14,9 +14,9 @@ import pytest
 import speclet_formula as sf
 from speclet_formula.common.structures import Structure
 from speclet_formula.inference.algebra import forest
+from speclet_formula.inference.relative import psi_of, relative_covariances, theta_at, theta_of, theta_slopes
 from speclet_formula.inference.reml import criterion as profiled
 from speclet_formula.inference.reml.criterion import profile_of
-from speclet_formula.inference.reml.relative import psi_of, relative_covariances, theta_at, theta_of, theta_slopes
 from tests.inference.reml.dense import dense_of
 
 FOLDER = Path(__file__).parents[2] / "data" / "r"

@@ -48,15 +48,21 @@ class Relative:
         )
 
     @property
-    def sizes(self) -> np.ndarray:
-        """Which numbers of psi are sizes, whose sign means nothing."""
-        found = []
+    def searched(self) -> tuple[tuple[int, int, int], ...]:
+        """Block, row and column of the SD, or the correlation, that each number of psi stands for most of all."""
+        found: list[tuple[int, int, int]] = []
         for block, (kind, count) in enumerate(zip(self.structures, self.counts, strict=True)):
             if kind is None:
-                found += [row == column for owner, row, column in self.places if owner == block]
+                found += [place for place in self.places if place[0] == block]
             else:
-                found += [True] * (count - kind.correlates) + [False] * kind.correlates
-        return np.array(found, dtype=bool)
+                found += [(block, row, row) for row in range(count - kind.correlates)]
+                found += [(block, 1, 0)] * kind.correlates
+        return tuple(found)
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Which numbers of psi are sizes, whose sign means nothing."""
+        return np.array([row == column for _, row, column in self.searched], dtype=bool)
 
     @property
     def size(self) -> int:
