@@ -133,11 +133,11 @@ def lme4_lacks(formula: Formula, levels: Levels | None = None) -> tuple[str, ...
     return (*lacks_limits(formula, "lme4"), *old, *newer, *parameters)
 
 
-def lacks_structures(formula: Formula, package: str) -> Iterator[str]:
+def lacks_structures(formula: Formula, package: str, but: str = "") -> Iterator[str]:
     """Say in comments which covariance structures of group terms a package lacks."""
     sides = (formula, *(part for _, part in formula.parameters))
     for block in (one for side in sides for one in side.group_terms if one.structure is not None):
-        yield f"# {package} has no {text_of(block)}: this is another model, without its structure"
+        yield f"# {package} has no {text_of(block)}: this is another model, without its structure{but}"
 
 
 def lacks_limits(formula: Formula, package: str) -> tuple[str, ...]:
@@ -339,7 +339,7 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
             yield f"# Bambi has no coding {coding}: sf.to_bambi(model) keeps it"
     if any(call.function == "scale" and len(call.arguments) > 1 for call in calls_in(formula)):
         yield "# Bambi's scale() only takes a column: put what other arguments give into the table first"
-    yield from lacks_structures(formula, "Bambi")
+    yield from lacks_structures(formula, "Bambi", "; sf.to_bambi(model) keeps it")
     sides = (formula, *(part for _, part in formula.parameters))
     if any(
         term.structure is None and term.correlated and len(term.terms) + term.intercept > 1
