@@ -338,7 +338,7 @@ y ~ gr(x)
 Write the column alone: (1 | x).
 
 y ~ mm(x)
-Write one column: (1 | x).
+Write (1 | mm(x, ...)).
 
 y ~ ar(x)
 Add a group term for what rows share, (1 | x).
