@@ -53,7 +53,7 @@ LIMITED = ("censored", "truncated")
 
 
 LOGICAL = frozenset({"==", "!=", "<", "<=", ">", ">=", "&", "|", "!", "%in%"})
-"""Operators that give TRUE and FALSE: 1 and 0 here; R makes a factor of them, unless it is told that they are numbers."""
+"""Operators that give TRUE and FALSE: 1 and 0 here; R makes a factor of them, unless told that they are numbers."""
 
 CODINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
