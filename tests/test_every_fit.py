@@ -68,6 +68,9 @@ FITS: dict[str, Callable] = {
     "reml smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), method="reml"),
     "laplace smooth": lambda _: sf.glmer("k ~ s(x, k=6) + f + (1|g)", rows(), family="poisson", method="laplace"),
     "poisson smooth": _by_hand("k ~ s(x, k=6) + f + (1|g)", "poisson", {"Intercept": 0.1}),
+    "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
+    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h, weights = cbind(w, 1)))", rows(), method="reml"),
+    "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
     "ml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="ml"),
@@ -183,6 +186,7 @@ LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, comp
 _CROSSED = {"effect_matrix", "guide_table", "plot_matrix", "selectivity"}
 _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recoveries", "plot_volcano", "rank_genes"}
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
+_BAMBI = {"to_bambi", "to_pymc"}
 _OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
@@ -236,6 +240,9 @@ REFUSED = {
     "reml smooth": {*_CROSSED, *_DRAWS, "update"},
     "laplace smooth": {*_CROSSED, *_DRAWS, *_MEANS, *_OVER_ROWS, "plot_predictions", "slopes", "update"},
     "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
+    "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
+    "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
+    "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
     "ml": {*_CROSSED, *_DRAWS},
@@ -255,7 +262,7 @@ REFUSED = {
     "coded": _CROSSED,
     "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
-POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "ml", "laplace", "coded reml")
+POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
 POINTS += ("reml smooth", "laplace smooth")
 SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}

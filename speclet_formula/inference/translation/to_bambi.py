@@ -18,7 +18,7 @@ from speclet_formula.design.design import Predictor
 from speclet_formula.design.evaluation import Scope, evaluate
 from speclet_formula.design.merged import require_rows
 from speclet_formula.design.tables import as_pandas, clean_columns
-from speclet_formula.errors import DataError
+from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.families import is_ordinal, parameter_link
 from speclet_formula.formula.terms import Call, Name, columns_of
 from speclet_formula.inference.plans import LARGEST_DENSE
@@ -69,6 +69,8 @@ def to_bambi(model: Model) -> bambi.Model:
     ------
     DataError
         If there are more rows and group levels than Bambi can hold in memory.
+    FormulaError
+        If each row belongs to several levels of a group term, mm(), which Bambi lacks.
 
     Examples
     --------
@@ -78,6 +80,7 @@ def to_bambi(model: Model) -> bambi.Model:
     'log_fc ~ 1 + (1|gene) + (1|cell_line)'
     """
     require_rows(model.design, "Bambi, and with it method='nuts',")
+    _check_memberships(model.design)
     _check_size(model.design)
     family = _bambi_family(model)
     names = bambi_names(model.design)
@@ -97,6 +100,17 @@ def to_bambi(model: Model) -> bambi.Model:
         translated.set_alias(aliases)
     translated.build()
     return translated
+
+
+def _check_memberships(design: Design) -> None:
+    """Refuse rows of several levels."""
+    for block in design.blocks:
+        if block.shares is not None:
+            raise FormulaError(
+                f"each row belongs to several levels of '{block.label}', which Bambi lacks.",
+                "In a translated model each row has one level of a grouping factor.",
+                "Fit the model here: the engines 'exact', 'hmc', 'laplace', 'reml' and 'ml' have mm().",
+            )
 
 
 def _check_size(design: Design) -> None:
