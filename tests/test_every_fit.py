@@ -171,7 +171,8 @@ ALONE = (
     "augment", "check_model", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef",
     "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs",
     "plot", "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage",
-    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "smooths", "tidy", "varcorr",
+    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "smooths", "tidy",
+    "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
