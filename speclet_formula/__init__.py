@@ -65,6 +65,7 @@ if TYPE_CHECKING:
         reference_grid as reference_grid,
         selectivity as selectivity,
         slopes as slopes,
+        smooths as smooths,
     )
     from speclet_formula.interpretation.explain import (
         Explanation as Explanation,
@@ -128,6 +129,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots.picture import Picture as Picture
     from speclet_formula.reporting.plots.plot import plot as plot
     from speclet_formula.reporting.plots.predictions import plot_predictions as plot_predictions
+    from speclet_formula.reporting.plots.quality import plot_quality as plot_quality
     from speclet_formula.reporting.plots.recovery import (
         plot_coverage as plot_coverage,
         plot_intervals as plot_intervals,
@@ -149,6 +151,7 @@ if TYPE_CHECKING:
         control_separation as control_separation,
         scale_effects as scale_effects,
     )
+    from speclet_formula.screens.quality import ScreenQuality as ScreenQuality, screen_quality as screen_quality
     from speclet_formula.screens.ranking import guide_table as guide_table, rank_genes as rank_genes
     from speclet_formula.screens.read import (
         Screen as Screen,
@@ -191,7 +194,7 @@ _ROOMS = {  # the public names of each, between blanks
     "inference.update": "update",
     "interpretation": (
         "Means avg_comparisons avg_predictions avg_slopes comparisons contrasts effect_matrix hypothesis level_effects "
-        "marginal_means pairs predictions reference_grid selectivity slopes"
+        "marginal_means pairs predictions reference_grid selectivity slopes smooths"
     ),
     "interpretation.explain": "Explanation equation explain spelling",
     "model": "Model",
@@ -223,12 +226,14 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.picture": "Picture",
     "reporting.plots.plot": "plot",
     "reporting.plots.predictions": "plot_predictions",
+    "reporting.plots.quality": "plot_quality",
     "reporting.plots.recovery": "plot_coverage plot_intervals plot_parameters plot_recoveries plot_recovery",
     "reporting.plots.screens": "plot_ranks plot_separation plot_volcano",
     "reporting.plots.study": "plot_calibration plot_study",
     "reporting.report": "report",
     "reporting.tables": "render_table",
     "screens.controls": "Separation control_separation scale_effects",
+    "screens.quality": "ScreenQuality screen_quality",
     "screens.ranking": "guide_table rank_genes",
     "screens.read": "Screen read_fold_changes read_screen",
     "screens.simulate": "SimulatedScreen simulate_screen",

@@ -73,6 +73,14 @@ FITS: dict[str, Callable] = {
         "k ~ x + f + (1|gr(g, cov = A))", rows(), family="poisson", matrices=RELATED, method="laplace"
     ),
     "poisson relatives": _by_hand("k ~ x + f + (1|gr(g, cov = A))", "poisson", {"Intercept": 0.1}, RELATED),
+    "smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), **QUICK),
+    "curves": lambda _: sf.lmer('y ~ f + s(x, by=f, k=4) + s(x, g, bs="fs", k=4)', rows(), **QUICK),
+    "reml smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), method="reml"),
+    "laplace smooth": lambda _: sf.glmer("k ~ s(x, k=6) + f + (1|g)", rows(), family="poisson", method="laplace"),
+    "poisson smooth": _by_hand("k ~ s(x, k=6) + f + (1|g)", "poisson", {"Intercept": 0.1}),
+    "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
+    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h, weights = cbind(w, 1)))", rows(), method="reml"),
+    "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
     "ml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="ml"),
@@ -175,7 +183,8 @@ ALONE = (
     "augment", "check_model", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef",
     "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs",
     "plot", "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage",
-    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
+    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "smooths", "tidy",
+    "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
@@ -190,10 +199,10 @@ LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, comp
 _CROSSED = {"effect_matrix", "guide_table", "plot_matrix", "selectivity"}
 _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recoveries", "plot_volcano", "rank_genes"}
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
+_BAMBI = {"to_bambi", "to_pymc"}
 _OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
-_BAMBI = {"to_bambi", "to_pymc"}
 _SINGLE = {"augment", "influence", "plot_influence", "plot_residuals", "residuals"}
 # Each level has a linear predictor of its own, which has to be named; it has no order, and so no residuals.
 _LEVELS = {
@@ -235,14 +244,22 @@ REFUSED = {
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
     },
-    "structure": {*_CROSSED, *_BAMBI},
-    "reml structure": {*_OF_G, *_DRAWS, *_BAMBI},
-    "laplace structure": {*_CROSSED, *_DRAWS, *_BAMBI},
-    "poisson structure": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
     "relatives": {*_CROSSED, *_BAMBI},
     "reml relatives": {*_CROSSED, *_DRAWS, *_BAMBI},
     "laplace relatives": {*_CROSSED, *_DRAWS, *_BAMBI},
     "poisson relatives": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
+    "structure": _CROSSED,
+    "reml structure": {*_OF_G, *_DRAWS},
+    "laplace structure": {*_CROSSED, *_DRAWS},
+    "poisson structure": {*_CROSSED, "plot_shrinkage"},
+    "smooth": {*_CROSSED, "update"},
+    "curves": {*_GROUPS, "update"},
+    "reml smooth": {*_CROSSED, *_DRAWS, "update"},
+    "laplace smooth": {*_CROSSED, *_DRAWS, *_MEANS, *_OVER_ROWS, "plot_predictions", "slopes", "update"},
+    "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
+    "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
+    "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
+    "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
     "ml": {*_CROSSED, *_DRAWS},
@@ -262,18 +279,11 @@ REFUSED = {
     "coded": _CROSSED,
     "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
-POINTS = (
-    "reml",
-    "reml slopes",
-    "reml structure",
-    "laplace structure",
-    "reml relatives",
-    "laplace relatives",
-    "ml",
-    "laplace",
-    "coded reml",
-)
+POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
+POINTS += ("reml smooth", "laplace smooth", "reml relatives", "laplace relatives")
+SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind in SMOOTHS else {"smooths"}) for kind, refused in REFUSED.items()}
 
 
 @pytest.fixture(scope="module")

@@ -151,13 +151,14 @@ def _on_cluster[K: Hashable, R](
 ) -> Iterator[Outcome[K, R]]:
     """Do tasks on a Dask cluster, which gives those of a lost worker to another one.
 
-    By Dask itself: joblib would wait for ever for a task whose workers have all died.
+    By Dask itself: joblib would wait for ever for a task whose workers have all died. Dask gives up what was on several
+    lost workers, whoever killed them: each of these runs once more, by itself.
     """
     import distributed
     from distributed.scheduler import KilledWorker
 
     as_completed: Any = distributed.as_completed  # has no types
-    left, keys, running = iter(tasks.items()), dict[Any, K](), as_completed()
+    left, keys, suspects, running = iter(tasks.items()), dict[Any, K](), list[K](), as_completed()
 
     def submit() -> None:
         """Keep all workers busy, and no more arguments on their way than they need for that."""
@@ -173,12 +174,18 @@ def _on_cluster[K: Hashable, R](
             key = keys.pop(future)
             try:
                 outcome: Outcome[K, R] = future.result()
+            except KilledWorker:
+                suspects.append(key)
+            else:
+                yield outcome
+            submit()
+        for key in suspects:
+            try:
+                yield client.submit(attempt, key, work, tasks[key], stop, pure=False).result()
             except KilledWorker as error:
                 if stop:
                     raise _killed(key) from error
-                outcome = Outcome(key, None, KILLED)
-            yield outcome
-            submit()
+                yield Outcome(key, None, KILLED)
     finally:
         client.cancel(list(keys))
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from speclet_formula.formula.expressions import read_name
+from speclet_formula.formula.multi_membership import MEMBERSHIP
 from speclet_formula.formula.refusals import Context, TreeNode, children_of, error_under, kind_of, source_of, unwrapped
 from speclet_formula.formula.terms import MATRIX_ARGUMENTS, Formula, GivenMatrix, grouping_text
 
@@ -24,7 +25,7 @@ def given_matrix(grouping: TreeNode, context: Context) -> tuple[TreeNode, GivenM
         _refuse_inside(node, context)
         return grouping, None
     function, _, *inside, _ = children_of(node)
-    if str(function) != "gr" or "gr" in context.functions or len(inside) < 2:  # noqa: PLR2004 - gr(line)
+    if str(function) != "gr" or "gr" in context.own or len(inside) < 2:  # noqa: PLR2004 - gr(line)
         return grouping, None
     first, *others = inside[::2]
     *name, factor = children_of(first)
@@ -32,7 +33,9 @@ def given_matrix(grouping: TreeNode, context: Context) -> tuple[TreeNode, GivenM
     if name[:1] not in ([], [None]) or len(given) != 1 or given[0] is None:
         raise error_under(context, node, f"'{source_of(context, node)}' is not how gr is written.", _ALLOWED, _remedy(
             source_of(context, factor), others, context))  # fmt: skip
-    if kind_of(unwrapped(factor)) not in ("NAME", "QUOTED_NAME", "call"):
+    inner = unwrapped(factor)
+    several = kind_of(inner) == "call" and str(children_of(inner)[0]) == MEMBERSHIP
+    if several or kind_of(inner) not in ("NAME", "QUOTED_NAME", "call"):
         problem = f"'{source_of(context, factor)}' is not one grouping factor."
         remedy = "Make a column of what has a level in the matrix, and write gr(column, cov = A)."
         raise error_under(context, factor, problem, _ALLOWED, remedy)
@@ -44,7 +47,7 @@ def _refuse_inside(node: TreeNode, context: Context) -> None:
     if kind_of(node) not in ("product", "interaction"):
         return
     for part in map(unwrapped, children_of(node)[::2]):
-        if kind_of(part) == "call" and str(children_of(part)[0]) == "gr" and "gr" not in context.functions:
+        if kind_of(part) == "call" and str(children_of(part)[0]) == "gr" and "gr" not in context.own:
             problem = f"'{source_of(context, part)}' stands beside another grouping factor."
             remedy = f"Write (1 | {source_of(context, part)}), and another group term for the rest."
             raise error_under(context, part, problem, "The matrix of gr() has all levels of its group term.", remedy)
@@ -100,3 +103,11 @@ def in_brms(group: str, matrix: GivenMatrix | None) -> str:
 def _name_in_brms(matrix: GivenMatrix) -> str:
     """Return the name that brms has for a covariance: that of a precision's inverse, which R makes."""
     return f"{matrix.name}_inverse" if matrix.argument == "precision" else matrix.name
+
+
+def words_of_matrix(matrix: GivenMatrix | None, name: str) -> str:
+    """Say how the levels of a grouping factor vary together, after a semicolon; nothing where they do not."""
+    if matrix is None:
+        return ""
+    inverse = "the inverse of " if matrix.argument == "precision" else ""
+    return f"; their covariances from {name} to {name} are those of {inverse}the matrix {matrix.name}"

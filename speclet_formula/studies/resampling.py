@@ -103,7 +103,8 @@ def draw_model(fit: PointFit, resampling: Resampling, rng: np.random.Generator, 
     total, design = resampling.centre.copy(), fit.model.design
     for block, effects in zip(design.mean.groups, resampling.effects, strict=True):
         drawn = effects[rng.integers(len(effects), size=len(effects))]
-        total += (block.values * drawn[block.codes]).sum(axis=1)
+        for codes, values in block.members():
+            total += (values * drawn[codes]).sum(axis=1)
     residuals = resampling.residuals[rng.integers(len(total), size=len(total))]
     weights = np.ones(len(total)) if design.weights is None else design.weights
     return with_drawn(fit.model, total + residuals / np.sqrt(weights), tables=tables)
@@ -116,6 +117,12 @@ def _residuals(fit: PointFit) -> Residuals:
         raise EstimateError(
             f"a residual bootstrap is of gaussian models, and the family is {fit.model.family.name}.",
             "Residuals of other families depend on the mean.",
+            "Write kind='parametric', or kind='cases'.",
+        )
+    if design.smooths:
+        raise EstimateError(
+            f"a residual bootstrap draws effects of levels, and '{design.smooths[0].label}' is a smooth.",
+            "A smooth has one curve, which cannot be drawn from others.",
             "Write kind='parametric', or kind='cases'.",
         )
     weights = np.ones(len(design.response)) if design.weights is None else design.weights

@@ -21,7 +21,8 @@ class CoefficientLayout:
     widths: tuple[int, ...]  # each block's columns
     levels: tuple[int, ...]  # each block's levels
     size: int  # p, the number of coefficients
-    relations: tuple[LevelRelation | None, ...] = ()  # of each block; empty where none has one
+    met: tuple[int, ...]  # how many levels of each block a row meets: one, or of mm() several
+    relations: tuple[LevelRelation | None, ...]  # of each block
 
     @property
     def has_relations(self) -> bool:
@@ -31,7 +32,7 @@ class CoefficientLayout:
     @property
     def log_determinant(self) -> float:
         """The constant part of log|D^-1|: that of the precisions between levels."""
-        related = zip(self.widths, self.relations, strict=False)
+        related = zip(self.widths, self.relations, strict=True)
         return float(sum(width * known.log_determinant for width, known in related if known is not None))
 
 
@@ -42,8 +43,9 @@ def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> Coefficient
     sizes = [width * count for width, count in zip(widths, levels, strict=True)]
     first = design.mean.X.shape[1] + len(means)
     starts = tuple(first + sum(sizes[:k]) for k in range(len(sizes)))
-    relations = tuple(block.relation for block in design.mean.groups)
-    return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes), relations)
+    met = tuple(1 if block.shares is None else block.shares.shape[1] for block in design.mean.groups)
+    related = tuple(block.relation for block in design.mean.groups)
+    return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes), met, related)
 
 
 def ranks_of(layout: CoefficientLayout) -> np.ndarray:
@@ -65,8 +67,9 @@ def prior_entries(layout: CoefficientLayout) -> tuple[Entries, np.ndarray | None
     first = layout.n_fixed + len(layout.means)
     rows, columns, numbers, factors = [np.arange(first)], [np.arange(first)], [np.arange(first)], [np.ones(first)]
     count = first
-    relations = layout.relations or (None,) * len(layout.levels)
-    for start, width, levels, related in zip(layout.starts, layout.widths, layout.levels, relations, strict=True):
+    for start, width, levels, related in zip(
+        layout.starts, layout.widths, layout.levels, layout.relations, strict=True
+    ):
         every = np.arange(levels)
         above, right, values = (every, every, np.ones(levels)) if related is None else related.upper
         apart = above != right
@@ -87,8 +90,9 @@ def standard_precision(layout: CoefficientLayout) -> Entries:
     Those of the upper triangle: ones on the diagonal, and what levels that vary together have between them.
     """
     rows, columns, values = [np.arange(0)], [np.arange(0)], [np.zeros(0)]
-    relations = layout.relations or (None,) * len(layout.levels)
-    for start, width, levels, related in zip(layout.starts, layout.widths, layout.levels, relations, strict=True):
+    for start, width, levels, related in zip(
+        layout.starts, layout.widths, layout.levels, layout.relations, strict=True
+    ):
         every = np.arange(levels)
         above, right, entries = (every, every, np.ones(levels)) if related is None else related.upper
         for column in range(width):

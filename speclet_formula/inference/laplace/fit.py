@@ -151,7 +151,8 @@ def _check_nodes(model: Model, nodes: int) -> None:
     """Refuse quadrature where levels do not stand apart, or have several effects each."""
     at_least("nAGQ", nodes, 1, MOST_NODES)
     groups = model.design.mean.groups
-    if nodes == 1 or (len(groups) == 1 and len(groups[0].columns) == 1 and groups[0].relation is None):
+    alone = len(groups) == 1 and len(groups[0].columns) == 1 and groups[0].shares is None
+    if nodes == 1 or (alone and groups[0].relation is None):
         return
     related = next((block for block in groups if block.relation is not None), None)
     if related is not None:

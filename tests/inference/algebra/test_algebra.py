@@ -30,7 +30,7 @@ def system_of(kind: str, W: Any, weights: np.ndarray, y: np.ndarray) -> System:
     matrix = matrix or matrix_of(size, None if kind == "dense" else ones.T @ ones, (above, above))
     places = matrix.places(above, above)
     return System(
-        layout=CoefficientLayout(0, (), (), (), (), size),
+        layout=CoefficientLayout(0, (), (), (), (), size, (), ()),
         W=W,
         response=y,
         weights=weights,
