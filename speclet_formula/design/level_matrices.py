@@ -177,14 +177,14 @@ class LevelRelation:
         for start in range(0, q, AT_ONCE):
             units = np.eye(q, min(AT_ONCE, q - start), -start)
             total += (self._analysed.drawn(units) ** 2).sum(axis=1)
-        return total[self.places]
+        return np.asarray(total[self.places])
 
     def drawn(self, standard: np.ndarray) -> np.ndarray:
         """Return effects (..., q, k) with the covariance A over the levels, made of independent standard numbers."""
         own = np.empty((len(self.places), standard.size // len(self.places)))
         own[self.places] = np.moveaxis(standard, -2, 0).reshape(len(own), -1)
         drawn = self._analysed.drawn(own)[self.places]
-        return np.moveaxis(drawn.reshape(len(own), *np.delete(standard.shape, -2)), 0, -2)
+        return np.asarray(np.moveaxis(drawn.reshape(len(own), *np.delete(standard.shape, -2)), 0, -2))
 
     def mean_squares(self, effects: np.ndarray, levels: np.ndarray) -> np.ndarray:
         """Return the mean squares and products (k, k) of effects (p, k), as if their levels (p,) were independent.
@@ -389,14 +389,14 @@ def relation_of(
     if given.name not in matrices:
         near = nearest(given.name, matrices)
         remedy = f"Nearest: '{near}'." if near else f"Write matrices={{'{given.name}': {given.name}}}."
-        known = f"Matrices that were: {listed(matrices) or 'none'}."
-        raise DataError(f"no matrix '{given.name}' was handed over, which gr({group}) names.", known, remedy)
+        allowed = f"Matrices that were: {listed(matrices) or 'none'}."
+        raise DataError(f"no matrix '{given.name}' was handed over, which gr({group}) names.", allowed, remedy)
     matrix = matrices[given.name]
     matrix.analysed(given)  # which tells whether it can be a covariance
     place = {str(label): k for k, label in enumerate(matrix.labels)}
     check_has_levels(given, group, levels, place)
-    known = set(levels)
-    ordered = (*levels, *(label for label in place if label not in known))
+    observed = set(levels)
+    ordered = (*levels, *(label for label in place if label not in observed))
     return LevelRelation(given, matrix, np.array([place[level] for level in ordered])), ordered
 
 

@@ -273,8 +273,7 @@ def _repeated_column(
     """Word the error for a column that two group terms share."""
     (first, _), (second, node) = earlier, later
     if first.matrix != second.matrix:
-        group, terms = text_of(second.group), (text_of(first), text_of(second))
-        return error_under(side.context, node, *twice_by_name(group, *terms))
+        return error_under(side.context, node, *twice_by_name(text_of(second.group), text_of(first), text_of(second)))
     what = f"the column '{text_of(column)}'" if column.factors else "the intercept"
     problem = f"{what} of '{text_of(second.group)}' appears twice, in {text_of(first)} and in {text_of(second)}."
     had = {frozenset(term.factors) for term in first.terms}
