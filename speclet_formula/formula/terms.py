@@ -41,6 +41,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "relevel": "a factor with another reference level",
         "round": "rounded",
         "scale": "minus the mean, divided by the standard deviation",
+        "se": "a response with the standard errors of its values",
         "sin": "sine",
         "sqrt": "square root",
         "tanh": "hyperbolic tangent",
@@ -48,7 +49,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The functions that every formula can call, with what each gives."""
-LIMITED = ("censored", "truncated")
+LIMITED = ("censored", "truncated", "se")
 """Those that say how a response was observed; `cbind` and they are whole responses, never terms."""
 
 
