@@ -37,8 +37,8 @@ GROUPS = {
     ),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
     "Screens": (
-        "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "rank_genes", "guide_table",
-        "control_separation", "Separation", "scale_effects",
+        "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "screen_quality",
+        "ScreenQuality", "rank_genes", "guide_table", "control_separation", "Separation", "scale_effects",
     ),
     "Show": ("report", "table", "ModelTable", "render_table"),
     "Other packages": ("to_anndata", "to_arviz", "to_bambi", "to_pymc", "from_bambi"),

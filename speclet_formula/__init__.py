@@ -126,6 +126,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots.picture import Picture as Picture
     from speclet_formula.reporting.plots.plot import plot as plot
     from speclet_formula.reporting.plots.predictions import plot_predictions as plot_predictions
+    from speclet_formula.reporting.plots.quality import plot_quality as plot_quality
     from speclet_formula.reporting.plots.recovery import (
         plot_coverage as plot_coverage,
         plot_intervals as plot_intervals,
@@ -147,6 +148,7 @@ if TYPE_CHECKING:
         control_separation as control_separation,
         scale_effects as scale_effects,
     )
+    from speclet_formula.screens.quality import ScreenQuality as ScreenQuality, screen_quality as screen_quality
     from speclet_formula.screens.ranking import guide_table as guide_table, rank_genes as rank_genes
     from speclet_formula.screens.read import (
         Screen as Screen,
@@ -219,12 +221,14 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.picture": "Picture",
     "reporting.plots.plot": "plot",
     "reporting.plots.predictions": "plot_predictions",
+    "reporting.plots.quality": "plot_quality",
     "reporting.plots.recovery": "plot_coverage plot_intervals plot_parameters plot_recoveries plot_recovery",
     "reporting.plots.screens": "plot_ranks plot_separation plot_volcano",
     "reporting.plots.study": "plot_calibration plot_study",
     "reporting.report": "report",
     "reporting.tables": "render_table",
     "screens.controls": "Separation control_separation scale_effects",
+    "screens.quality": "ScreenQuality screen_quality",
     "screens.ranking": "guide_table rank_genes",
     "screens.read": "Screen read_fold_changes read_screen",
     "screens.simulate": "SimulatedScreen simulate_screen",

@@ -63,6 +63,9 @@ FITS: dict[str, Callable] = {
     "reml structure": lambda _: sf.lmer("y ~ x + f + ar1(0 + f|g, hom = FALSE)", rows(), method="reml"),
     "laplace structure": lambda _: sf.glmer("k ~ x + f + cs(f|g)", rows(), family="poisson", method="laplace"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
+    "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
+    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h, weights = cbind(w, 1)))", rows(), method="reml"),
+    "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
     "ml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="ml"),
@@ -178,10 +181,10 @@ LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, comp
 _CROSSED = {"effect_matrix", "guide_table", "plot_matrix", "selectivity"}
 _OF_G = {*_CROSSED, "level_effects", "plot_intervals", "plot_ranks", "plot_recoveries", "plot_volcano", "rank_genes"}
 _GROUPS = {*_OF_G, "plot_coverage", "plot_effects", "plot_recovery", "plot_shrinkage"}
+_BAMBI = {"to_bambi", "to_pymc"}
 _OVER_ROWS = {"avg_comparisons", "avg_predictions", "avg_slopes", "comparisons", "predictions"}
 _MEANS = {"contrasts", "marginal_means", "pairs", "plot_means"}
 _COMPARED = {"compare", "loo", "log_likelihood", "plot_compare", "plot_pareto_k", "kfold"}
-_BAMBI = {"to_bambi", "to_pymc"}
 _SINGLE = {"augment", "influence", "plot_influence", "plot_residuals", "residuals"}
 # Each level has a linear predictor of its own, which has to be named; it has no order, and so no residuals.
 _LEVELS = {
@@ -223,10 +226,13 @@ REFUSED = {
         "posterior_predictive", "prior_predictive", "refit", "sensitivity", "simulate", "slopes",
         "to_arviz", "to_bambi", "to_pymc", "update",
     },
-    "structure": {*_CROSSED, *_BAMBI},
-    "reml structure": {*_OF_G, *_DRAWS, *_BAMBI},
-    "laplace structure": {*_CROSSED, *_DRAWS, *_BAMBI},
-    "poisson structure": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
+    "structure": _CROSSED,
+    "reml structure": {*_OF_G, *_DRAWS},
+    "laplace structure": {*_CROSSED, *_DRAWS},
+    "poisson structure": {*_CROSSED, "plot_shrinkage"},
+    "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
+    "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
+    "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
     "ml": {*_CROSSED, *_DRAWS},
@@ -246,7 +252,7 @@ REFUSED = {
     "coded": _CROSSED,
     "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
-POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "ml", "laplace", "coded reml")
+POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 
 

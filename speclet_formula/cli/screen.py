@@ -9,7 +9,7 @@ import typer
 
 from speclet_formula.cli.options import Verb, takes
 from speclet_formula.cli.outputs import check_output, check_table, note, note_replaced, tell
-from speclet_formula.errors import DataError, nearest
+from speclet_formula.errors import DataError, listed, nearest
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,7 +21,7 @@ _PRINTED = ("rank", "gene", "control", "n_guides", "n_rows", "estimate", "conf_l
 
 
 @takes(reading=(Verb("screens/read.py:read_screen"),), sampling=(Verb("inference/fit.py:fit"),))
-def screen(
+def screen(  # noqa: PLR0913 - an option each
     *,
     counts: Annotated[
         Path, typer.Argument(help="Reads: guides x samples (MAGeCK, BAGEL), samples x guides (Chronos), a folder.")
@@ -39,6 +39,9 @@ def screen(
     formula: Annotated[
         str | None, typer.Option(help="Of log_fc; genes, guides, replicates or lines as far as there are several.")
     ] = None,
+    term: Annotated[
+        str, typer.Option(help="What is ranked, of the effects that vary by gene: arm[drug] of (1 + arm | gene).")
+    ] = "Intercept",
     direction: Annotated[str, typer.Option(help="Rank first: negative, positive or both.")] = "negative",
     top: Annotated[int, typer.Option(help="Genes to print.")] = 20,
     output: Annotated[
@@ -72,18 +75,18 @@ def screen(
     if output_table is not None:
         write_file(read.table, output_table)
     model = Model(default_formula(read.table) if formula is None else formula, read.table, missing="drop")
-    check_ranked(model, output_guides is not None)
+    term = check_ranked(model, output_guides is not None, term)
     note(model)
     fitted = fit_model(model, **{**sampling, "progress": sampling["progress"] and sys.stdout.isatty()})
     typer.echo("")
     tell(fit_line(fitted))
-    ranked = rank_genes(fitted, direction=direction)  # type: ignore[arg-type]
+    ranked = rank_genes(fitted, term=term, direction=direction)  # type: ignore[arg-type]
     for line in ranked_lines(ranked, top):
         typer.echo(line)
     if output is not None:
         typer.echo(f"\nGenes: {write_file(ranked, output)}")
     if output_guides is not None:
-        typer.echo(f"Guides: {write_file(guide_table(fitted), output_guides)}")
+        typer.echo(f"Guides: {write_file(guide_table(fitted, term=term), output_guides)}")
 
 
 def _check_outputs(outputs: Mapping[str, Path | None], read: Sequence[Path | None]) -> None:
@@ -114,23 +117,35 @@ def default_formula(table: "pd.DataFrame") -> str:
     return "log_fc ~ " + " + ".join(terms)
 
 
-def check_ranked(model: "Model", guides: bool) -> None:
-    """Refuse, before it is fitted, a model whose fit would have no genes, or no guides, to rank."""
+def check_ranked(model: "Model", guides: bool, term: str) -> str:
+    """Refuse, before it is fitted, a model whose fit would have no genes, or no guides, to rank; return the term."""
     from speclet_formula.formula.terms import text_of
+    from speclet_formula.screens.ranking import effect_named
 
-    groups = {block.group for block in model.design.mean.groups if "1" in block.columns}
+    term = effect_named(model, "gene", term)
+    groups = {block.group for block in model.design.mean.groups if term in map(block.term_of, block.columns)}
+    of_term, column = ("", "1") if term == "Intercept" else (f" of '{term}'", "1 + arm")
     if "gene" not in groups:
         raise DataError(
-            f"'{text_of(model.formula)}' has no effects of genes to rank.",
-            "A screen's formula has the term (1 | gene).",
-            "Write --formula 'log_fc ~ (1 | gene) + ...', or leave it out.",
+            f"'{text_of(model.formula)}' has no effects of genes{of_term} to rank.",
+            f"A screen's formula has the term ({column} | gene).",
+            f"Write --formula 'log_fc ~ ({column} | gene) + ...', or leave it out."
+            if term == "Intercept"
+            else f"Effects that vary by gene: {listed(_varying(model)) or 'none'}.",
         )
     if guides and not groups & {"sgRNA", "gene:sgRNA", "sgRNA:gene"}:
         raise DataError(
-            f"'{text_of(model.formula)}' has no effects of guides for --output-guides.",
-            "Guides are compared by the term (1 | gene:sgRNA).",
+            f"'{text_of(model.formula)}' has no effects of guides{of_term} for --output-guides.",
+            f"Guides are compared by the term ({column} | gene:sgRNA).",
             "Add it to --formula, or leave --output-guides out.",
         )
+    return term
+
+
+def _varying(model: "Model") -> list[str]:
+    return [
+        block.term_of(column) for block in model.design.mean.groups if block.group == "gene" for column in block.columns
+    ]
 
 
 def check_choices(direction: str, top: int, guides: bool, method: str) -> None:

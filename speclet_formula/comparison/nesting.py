@@ -79,7 +79,12 @@ def _groups(smaller: Model, larger: Model) -> str:
 def _is_special_case(small: GroupBlock, large: GroupBlock) -> bool:
     """Tell whether a block is another one of the same columns with a structure that holds more freely there."""
     same = small.columns == large.columns and np.array_equal(small.values, large.values)
-    return same and np.array_equal(small.codes, large.codes) and _word(small) in SPECIAL_CASES[_word(large)]
+    levels = np.array_equal(small.places, large.places) and _same_shares(small.shares, large.shares)
+    return same and levels and _word(small) in SPECIAL_CASES[_word(large)]
+
+
+def _same_shares(small: np.ndarray | None, large: np.ndarray | None) -> bool:
+    return small is large is None or (small is not None and large is not None and np.array_equal(small, large))
 
 
 def _word(block: GroupBlock) -> str:
@@ -118,10 +123,12 @@ def _reached(block: GroupBlock, first: np.ndarray, second: np.ndarray) -> Iterat
 
 def _of_pairs(block: GroupBlock, pairs: list[tuple[int, int]], first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return what one covariance of these pairs of columns adds to the covariances of pairs of rows."""
-    same = block.codes[first] == block.codes[second]
-    one, two = block.values[first], block.values[second]
-    product = sum(one[:, i] * two[:, j] + one[:, j] * two[:, i] for i, j in pairs)
-    return np.where(same, product, 0.0)
+    found = np.zeros(len(first))
+    for mine, one in block.members(first):
+        for theirs, two in block.members(second):
+            product = sum(one[:, i] * two[:, j] + one[:, j] * two[:, i] for i, j in pairs)
+            found += np.where(mine == theirs, product, 0.0)
+    return found
 
 
 def _pairs(blocks: tuple[GroupBlock, ...], n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,12 +137,13 @@ def _pairs(blocks: tuple[GroupBlock, ...], n: int) -> tuple[np.ndarray, np.ndarr
     alone = np.arange(n) if n <= PAIRS else rng.choice(n, PAIRS, replace=False)
     firsts, seconds = [alone], [alone]
     for block in blocks:
-        order = np.lexsort((rng.random(n), block.codes))  # rows of a level side by side
+        rows, codes = block.belongings
+        order = np.lexsort((rng.random(len(codes)), codes))  # rows of a level side by side
         for lag in (1, 2, 3):
-            together = np.flatnonzero(block.codes[order[lag:]] == block.codes[order[:-lag]])
+            together = np.flatnonzero(codes[order[lag:]] == codes[order[:-lag]])
             chosen = together if len(together) <= PAIRS else rng.choice(together, PAIRS, replace=False)
-            firsts.append(order[chosen])
-            seconds.append(order[chosen + lag])
+            firsts.append(rows[order[chosen]])
+            seconds.append(rows[order[chosen + lag]])
     return np.concatenate(firsts), np.concatenate(seconds)
 
 

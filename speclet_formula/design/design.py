@@ -3,7 +3,7 @@
 `build` makes designs, every later room reads them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any, Literal
@@ -12,11 +12,13 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.structures import Structure
+from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import Call, Formula, Name
 
 # A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
 _FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
 _CORRELATION = "cor|"
+_EVERY = slice(None)
 STANDARDISED = "_offset"  # how the names of standardised effects end
 
 
@@ -82,11 +84,59 @@ class GroupBlock:
     correlated: bool  # True for (1 + x | g) with two columns or more; False for a scalar or a || block
     levels: tuple[str, ...]  # observed levels only, in the analyst's order; for "a:b": "a1:b1"
     dim: str  # the posterior's dimension, "gene__factor_dim"
-    codes: np.ndarray  # (n,) int64, index into levels; of a replayed design -1 - k for level k of new_levels
+    places: np.ndarray  # (n,) int64, index into levels, (n, m) of mm(); replayed, -1 - k for level k of new_levels
     values: np.ndarray  # (n, k) float64, the columns' values
     prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
     new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
     structure: Structure | None = None  # of cs(), ar1() and diag(hom = TRUE) with two columns or more
+    shares: np.ndarray | None = None  # (n, m) float64 of mm(): how much of each of its levels a row has
+
+    @property
+    def codes(self) -> np.ndarray:
+        """The level of each row (n,), as an index into `levels`; what serves mm() too asks for `members`.
+
+        Raises
+        ------
+        DataError
+            Each row belongs to several levels: an mm() term.
+        """
+        if self.shares is not None:
+            raise DataError(
+                f"each row belongs to several levels of '{self.group}', and one level for each row is needed here.",
+                "Estimates, effects of levels, predictions, simulated data and comparisons know terms of mm().",
+                "Ask for another grouping factor, or leave that term out of the model.",
+            )
+        return self.places
+
+    def members(self, rows: slice | np.ndarray = _EVERY) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Go through what rows have of the levels: a level of each (n,), and the columns' values there (n, k).
+
+        Once for all rows, but of mm() once for each of its columns; a row's effects are the sum.
+        """
+        values = self.values[rows]
+        if self.shares is None:
+            yield self.places[rows], values
+        else:
+            for places, shares in zip(self.places[rows].T, self.shares[rows].T, strict=True):
+                yield places, values * shares[:, None]
+
+    @property
+    def summed(self) -> np.ndarray:
+        """The columns' values (n, k) times all that a row has of levels: what multiplies an effect common to all."""
+        return self.values if self.shares is None else self.values * self.shares.sum(axis=1, keepdims=True)
+
+    @property
+    def loads(self) -> np.ndarray:
+        """The columns' values (n, k) as they enter a row's variance: with the root of the sum of its squared shares."""
+        return self.values if self.shares is None else self.values * np.linalg.norm(self.shares, axis=1, keepdims=True)
+
+    @property
+    def belongings(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each row and level that belong together, none twice: rows (e,), in order, and codes (e,)."""
+        if self.shares is None:
+            return np.arange(len(self.places)), self.places
+        rows, members = np.nonzero(self.shares)
+        return rows, self.places[rows, members]
 
     @property
     def hom(self) -> bool:
@@ -331,5 +381,13 @@ def take_rows(design: Design, rows: np.ndarray) -> Design:
 
 
 def _taken(predictor: Predictor, rows: np.ndarray) -> Predictor:
-    blocks = (replace(block, codes=block.codes[rows], values=block.values[rows]) for block in predictor.groups)
+    blocks = (
+        replace(
+            block,
+            places=block.places[rows],
+            values=block.values[rows],
+            shares=None if block.shares is None else block.shares[rows],
+        )
+        for block in predictor.groups
+    )
     return replace(predictor, X=predictor.X[rows], groups=tuple(blocks), offset=predictor.offset[rows])

@@ -14,9 +14,11 @@ from speclet_formula.design.design import Design, FixedPart, GroupBlock, replace
 from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels
 from speclet_formula.design.fixed import report_no_level, report_not_finite
 from speclet_formula.design.merged import column_means
+from speclet_formula.design.multi_membership import Memberships, memberships_of
 from speclet_formula.design.response import check_one_column
 from speclet_formula.design.transforms import as_factor, interaction
 from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.formula.multi_membership import membership_of, plain_group
 from speclet_formula.formula.terms import GroupTerm, Name, Term, text_of
 
 FAR = 5.0  # SDs of a column from zero to its mean, from which on it is centred for a search
@@ -32,12 +34,21 @@ def group_blocks(
         group = ":".join(_factor_names(term.group))
         label = f"{group}.{seen[group]}" if seen[group] else group
         seen[group] += 1
-        blocks.append(_block(term, part, label, _group_factor(term.group, scope), prefix))
+        blocks.append(_block(term, part, label, _row_levels(term.group, scope), prefix))
     _check_distinct(blocks)
     return tuple(blocks)
 
 
-def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical, prefix: str) -> GroupBlock:
+def _row_levels(group: Term, scope: Scope) -> Memberships:
+    """Return a grouping factor's levels, and the level, or of mm() the levels, of each row."""
+    call = membership_of(group)
+    if call is not None and call.function not in scope.functions:
+        return memberships_of(call, scope)
+    factor = _group_factor(group, scope)
+    return Memberships(tuple(factor.categories), factor.codes.astype(np.int64), None)
+
+
+def _block(term: GroupTerm, part: FixedPart, label: str, rows: Memberships, prefix: str) -> GroupBlock:
     factors = _factor_names(term.group)
     group = ":".join(factors)
     columns = tuple("1" if t.kind == "intercept" else column for t in part.terms for column in t.columns)
@@ -51,12 +62,13 @@ def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical,
         columns=columns,
         slots=tuple(f"{prefix}{variable_name(column)}|{variable}" for column in columns),
         correlated=term.correlated and len(columns) > 1,
-        levels=tuple(factor.categories),
+        levels=rows.levels,
         dim=f"{variable}__factor_dim",
-        codes=factor.codes.astype(np.int64),
+        places=rows.places,
         values=part.X,
         prefix=prefix,
         structure=term.structure if len(columns) > 1 else None,
+        shares=rows.shares,
     )
 
 
@@ -76,8 +88,8 @@ def _nothing_to_correlate(term: GroupTerm, column: str) -> FormulaError:
 
 
 def _factor_names(group: Term) -> tuple[str, ...]:
-    """Return the names of a grouping factor's parts; a column's own name needs no back-quotes here."""
-    return tuple(part.name if isinstance(part, Name) else text_of(part) for part in group.factors)
+    """Return the names of a grouping factor's parts; a column's own name needs no back-quotes here, mm() no weights."""
+    return tuple(part.name if isinstance(part, Name) else text_of(part) for part in plain_group(group).factors)
 
 
 def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
@@ -116,12 +128,12 @@ def _check_distinct(blocks: list[GroupBlock]) -> None:
 
 def replayed_block(block: GroupBlock, term: GroupTerm, values: np.ndarray, scope: Scope) -> GroupBlock:
     """Return a block for new rows; levels that were not seen get the codes -1, -2, ..."""
-    factor = _group_factor(term.group, scope)
+    rows = _row_levels(term.group, scope)
     position = {level: code for code, level in enumerate(block.levels)}
-    new = tuple(level for level in factor.categories if level not in position)
+    new = tuple(level for level in rows.levels if level not in position)
     position |= {level: -1 - place for place, level in enumerate(new)}
-    codes = np.array([position[level] for level in factor.categories], dtype=np.int64)[factor.codes]
-    return replace(block, codes=codes, values=values, new_levels=new)
+    places = np.array([position[level] for level in rows.levels], dtype=np.int64)[rows.places]
+    return replace(block, places=places, values=values, shares=rows.shares, new_levels=new)
 
 
 def centre_of(design: Design) -> np.ndarray:

@@ -13,6 +13,7 @@ from lark import Token, Tree
 from speclet_formula.common.structures import HOM_BY_DEFAULT, WORDS, Structure
 from speclet_formula.errors import FormulaError, listed, nearest
 from speclet_formula.formula.expressions import MAX_CHARACTERS, read_expression, read_name, with_columns
+from speclet_formula.formula.multi_membership import read_membership, refuse_mixed
 from speclet_formula.formula.refusals import (
     FOREIGN,
     Context,
@@ -199,6 +200,9 @@ def read_groups(node: TreeNode, bars: TreeNode, side: Side) -> tuple[Term, ...]:
     if kind in ("NAME", "QUOTED_NAME"):
         return (Term((read_name(inner, side.context),)),)
     if kind == "call":
+        membership = read_membership(inner, side.context)
+        if membership is not None:
+            return (membership,)
         _refuse_wrapped(inner, bars, side.context)
         call = read_expression(inner, side.context)
         return (Term((cast("Call", with_columns(call, inner, side.context)),)),)
@@ -212,6 +216,7 @@ def read_groups(node: TreeNode, bars: TreeNode, side: Side) -> tuple[Term, ...]:
         spend(side, operator, size_of(left) * len(right) + size_of(right) * len(left))
         both = () if operator == "/" else interacted(left, right)
         left = nested(left, right) if operator == "/" else both if operator == ":" else (*left, *right, *both)
+    refuse_mixed(left, node, side.context)
     return by_degree(distinct(left)) if "*" in operators else left
 
 

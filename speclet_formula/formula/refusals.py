@@ -106,7 +106,6 @@ FOREIGN: Mapping[str, Advice] = {
     "S": Advice(_CODING, "Write C({x}, sum)."),
     "T": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
     "Q": Advice("A column of any name stands in back-quotes.", "Write `{x}`."),
-    "dummy": Advice("A level is compared with == inside I().", "Write I({x} == 'level')."),
     # R: functions of a column
     "cut": Advice(_NOT_YET, _BEFORE + "pandas.cut(data['{x}'], 3)."),
     "ifelse": Advice(_NOT_YET, _BEFORE + "numpy.where(condition, a, b)."),
@@ -142,7 +141,7 @@ FOREIGN: Mapping[str, Advice] = {
     "mi": Advice("Missing values are dropped, by missing='drop', or filled in before the fit.", "Write {x}."),
     "me": Advice("A column is taken without an error of measurement.", "Write {x}."),
     "gr": Advice("A grouping factor is a column, or a:b.", "Write the column alone: (1 | {x})."),
-    "mm": Advice("A row belongs to one level of a grouping factor.", "Write one column: (1 | {x})."),
+    "mm": Advice("mm() is a grouping factor, to the right of a bar.", "Write (1 | mm({x}, ...))."),
     "ar": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | {x})."),
     "arma": Advice("Residuals are independent.", "Add a group term for what rows share."),
     "cosy": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | g)."),

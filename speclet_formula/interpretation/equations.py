@@ -11,6 +11,7 @@ from itertools import combinations
 from speclet_formula.common.structures import Structure
 from speclet_formula.families import FAMILIES, FamilySpecification
 from speclet_formula.families.links import INVERSE_LINKS
+from speclet_formula.formula.multi_membership import is_scaled, members_of, membership_of, plain_group, weights_of
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
     LIMITED,
@@ -159,8 +160,22 @@ def _group_words(group_term: GroupTerm) -> str:
     if group_term.structure is not None:
         spread = _spread_words(group_term.structure)
     return (
-        f"each {_group_name(group_term.group)} has its own {_listed(own)}, drawn from a normal distribution {spread}."
+        f"each {_group_name(group_term.group)} has its own {_listed(own)}, drawn from a normal distribution "
+        f"{spread}.{_membership_words(group_term.group)}"
     )
+
+
+def _membership_words(group: Term) -> str:
+    """Say how much of each of its levels a row has; nothing where it has one."""
+    call = membership_of(group)
+    if call is None:
+        return ""
+    weights, count = weights_of(call), len(members_of(call))
+    if weights is None:
+        return f" A row has the mean of its {count} levels' effects."
+    named = _listed([text_of(argument.value) for argument in weights.arguments])
+    scaled = ", divided by their sum in the row" if is_scaled(call) else ""
+    return f" A row has the sum of its {count} levels' effects, weighted by {named}{scaled}."
 
 
 def _spread_words(structure: Structure) -> str:
@@ -175,6 +190,9 @@ def _spread_words(structure: Structure) -> str:
 
 def _group_name(group: Term) -> str:
     """Name what one level of a grouping factor is."""
+    call = membership_of(group)
+    if call is not None:
+        return f"level of {_listed([text_of(one) for one in members_of(call)])} together"
     names = [text_of(factor) for factor in group.factors]
     return names[0] if len(names) == 1 else f"combination of {_listed(names)}"
 
@@ -387,20 +405,35 @@ def _side_equations(
         start = used.get(block.group, 0)
         effects: list[Term | int] = [1, *block.terms] if block.intercept else [*block.terms]
         used[block.group] = start + len(effects)
-        at_row = (notation.quote(text_of(factor)) + _index(notation) for factor in block.group.factors)
-        group = ":".join(at_row)
-        summands += [_summand(notation.of_group(effect, start + k, group), c, notation) for k, c in enumerate(effects)]
+        for weight, group in _levels_of_row(block, notation):
+            parts = (_summand(notation.of_group(effect, start + k, group), c, notation) for k, c in enumerate(effects))
+            summands += [weight + part for part in parts]
         distributions += _group_equations(block, range(start, start + len(effects)), effect, spread, notation)
     summands += [_row(offset, notation) for offset in formula.offsets]
     yield _linked(symbol + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
     yield from distributions
 
 
+def _levels_of_row(block: GroupTerm, notation: _Notation) -> Iterator[tuple[str, str]]:
+    """Write the index of each level that row i has, after what its effects are multiplied by."""
+    call = membership_of(block.group)
+    if call is None:
+        yield "", ":".join(notation.quote(text_of(factor)) + _index(notation) for factor in block.group.factors)
+        return
+    members, weights = members_of(call), weights_of(call)
+    for number, member in enumerate(members):
+        weight = f"1/{len(members)}"
+        if weights is not None:
+            own = [_row(argument.value, notation) for argument in weights.arguments]
+            weight = f"{own[number]}/({' + '.join(own)})" if is_scaled(call) else own[number]
+        yield weight + notation.times, notation.quote(text_of(member)) + _index(notation)
+
+
 def _group_equations(
     block: GroupTerm, numbers: range, effect: str, spread: str, notation: _Notation
 ) -> Iterator[_Line]:
     """Write the normal distribution of a block's effects."""
-    group = notation.quote(text_of(block.group))
+    group = notation.quote(text_of(plain_group(block.group)))
     effects = [notation.of_group(effect, number, group) for number in numbers]
     spreads = [notation.of_group(spread, number, group) for number in numbers]
     normal = notation.upright("Normal")

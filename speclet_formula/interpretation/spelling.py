@@ -13,16 +13,16 @@ from speclet_formula.families.specification import Elsewhere
 from speclet_formula.formula.dialects import (
     Dialect,
     Levels,
-    bambi_text,
     lacking_in_bambi,
     lacks_limits,
     lacks_structures,
     lme4_lacks,
     lme4_text,
     r_side,
-    renamed_columns,
     spell_formula,
 )
+from speclet_formula.formula.formulae import bambi_text, renamed_columns
+from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
     FUNCTIONS,
@@ -90,6 +90,8 @@ def spell_call(
     """
     check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
     known = FAMILIES[family]
+    left_out = () if dialect == "brms" else tuple(_of_memberships(formula, dialect))
+    formula = without_memberships(formula) if left_out else formula
     single: tuple[str, ...] = ()
     if dialect != "lme4" and known.single_trials and weights is None and not _is_counted(formula):
         package = "brms" if dialect == "brms" else "Bambi"
@@ -98,9 +100,9 @@ def spell_call(
         else:  # the data were read as single trials
             known = FAMILIES[known.single_trials]
     if dialect == "bambi":
-        return "\n".join((*single, *_bambi(formula, known, link, weights, levels)))
+        return "\n".join((*left_out, *single, *_bambi(formula, known, link, weights, levels)))
     lines = _lme4(formula, known, link, weights, levels) if dialect == "lme4" else _brms(formula, known, link, weights)
-    return "\n".join((*_of_packages(formula), *_of_functions(formula), *single, *lines))
+    return "\n".join((*left_out, *_of_packages(formula), *_of_functions(formula), *single, *lines))
 
 
 def _is_counted(formula: Formula) -> bool:
@@ -113,10 +115,10 @@ def named_formula(formula: Formula, dialect: Dialect, family: str) -> Formula:
     Returns
     -------
     Formula
-        For brms with its names; otherwise as it is.
+        For brms with its names; otherwise without terms of mm(), which other packages lack.
     """
     if dialect != "brms":
-        return formula
+        return without_memberships(formula)
     named = ((in_brms(FAMILIES[family], name), part) for name, part in formula.parameters)
     return replace(formula, parameters=tuple((known.name, _signed(part, known.sign)) for known, part in named))
 
@@ -134,9 +136,19 @@ def _of_packages(formula: Formula) -> Iterator[str]:
         yield "library(MASS)"
 
 
+def _of_memberships(formula: Formula, dialect: Dialect) -> Iterator[str]:
+    """Say which terms of mm() are left out."""
+    package = "lme4" if dialect == "lme4" else "Bambi"
+    for term in memberships_in(formula):
+        yield f"# {package} has no mm(): this is another model, without {term}"
+    if dialect == "lme4" and memberships_in(formula):
+        yield "# brms has it, and lme4 where its matrix Zt is replaced by hand, between the steps of help(modular)"
+
+
 def _of_functions(formula: Formula) -> Iterator[str]:
     """Say which functions R does not know."""
-    for name in dict.fromkeys(call.function for call in calls_in(formula) if call.function not in FUNCTIONS):
+    known = {*FUNCTIONS, MEMBERSHIP}
+    for name in dict.fromkeys(call.function for call in calls_in(formula) if call.function not in known):
         yield f"# {name}() is a function of your own: define it in R too"
 
 

@@ -369,8 +369,8 @@ def _separating(X: np.ndarray, sides: _Sides) -> np.ndarray | None:
 
 def _pure_levels(block: GroupBlock, design: Design) -> Iterator[Finding]:
     """Look for a grouping factor whose every level has only 0 or only 1."""
-    if "1" not in block.columns or len(block.levels) == len(block.codes):  # a level per row has its own finding
-        return
+    if "1" not in block.columns or block.shares is not None or len(block.levels) == len(block.codes):
+        return  # a level per row has its own finding
     rows = np.bincount(block.codes, minlength=len(block.levels))
     ones = np.bincount(block.codes, weights=design.response, minlength=len(block.levels))
     if ((ones == 0) | (ones == rows)).all():

@@ -10,7 +10,8 @@ import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.design import Predictor
-from speclet_formula.design.merged import column_means, row_count, rows_by_level
+from speclet_formula.design.merged import column_means, row_count, rows_in_levels
+from speclet_formula.design.multi_membership import level_pairs
 from speclet_formula.design.transforms import as_factor
 from speclet_formula.formula.terms import Name, text_of
 from speclet_formula.model.findings import Finding, Support, listed
@@ -32,7 +33,7 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
         What the response's family takes.
     """
     n, q = row_count(design), len(block.levels)
-    rows = rows_by_level(design, block.codes, q)
+    rows = rows_in_levels(design, block)
     if q == 1:
         yield Finding(
             "one_level",
@@ -126,6 +127,8 @@ def still_slopes(block: GroupBlock, predictor: Predictor) -> Iterator[Finding]:
             else "Its effects are those of an intercept, (1 | group), times that number.",
             f"Leave '{block.columns[j]}' out of the group term.",
         )
+    if block.shares is not None:  # a row's levels share its columns: there is no "within a level"
+        return
     first = np.zeros(len(block.levels), dtype=np.int64)
     first[block.codes[::-1]] = np.arange(len(block.codes))[::-1]
     moving = [j for j in slopes if j not in still]
@@ -207,7 +210,7 @@ def inspect_factors(design: Design) -> Iterator[Finding]:
 
 
 def _same_partition(first: GroupBlock, second: GroupBlock) -> bool:
-    if len(first.levels) != len(second.levels):
+    if len(first.levels) != len(second.levels) or first.shares is not None or second.shares is not None:
         return False
     partner = np.empty(len(first.levels), dtype=np.int64)
     partner[first.codes] = second.codes
@@ -217,6 +220,8 @@ def _same_partition(first: GroupBlock, second: GroupBlock) -> bool:
 def _factors(block: GroupBlock, design: Design) -> Iterator[tuple[str, LevelCodes]]:
     """Yield the single columns that a grouping factor crosses: gene and sgRNA for gene:sgRNA."""
     for name in block.factors:
+        if block.shares is not None:
+            return
         if len(block.factors) == 1:
             yield name, (block.codes, block.levels)
         elif name in design.frame.columns:
@@ -301,7 +306,7 @@ def relate_groups(design: Design) -> tuple[Relation, ...]:
 def _relation(first: GroupBlock, second: GroupBlock) -> Relation:
     inner, outer = (first, second) if len(first.levels) >= len(second.levels) else (second, first)
     q, p = len(inner.levels), len(outer.levels)
-    pairs = pd.unique(inner.codes * p + outer.codes)  # a hash table: linear, where np.unique sorts
+    pairs = level_pairs(inner, outer)
     names, both = (inner.group, outer.group), f"{first.group} and {second.group}"
     if len(pairs) == q == p:
         words = f"{inner.group} and {outer.group} are the same division of the rows, into {q:,} levels."

@@ -106,7 +106,7 @@ def _few_rows(name: str, predictor: Predictor) -> Iterator[Finding]:
         remedy = "Merge those levels with others."
         yield Finding("parameter_of_few_rows", f"Fewer than {FEWEST_ROWS} rows inform {listed(thin)}.", why, remedy)
     for block in predictor.groups:
-        rows = np.bincount(block.codes, minlength=len(block.levels))
+        rows = np.bincount(block.belongings[1], minlength=len(block.levels))
         few = [block.levels[level] for level in np.flatnonzero(rows < FEWEST_ROWS)]
         if few:
             what = f"{len(few):,} of the {len(rows):,} levels of '{block.group}' have fewer than {FEWEST_ROWS} rows: "

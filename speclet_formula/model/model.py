@@ -22,7 +22,7 @@ from speclet_formula.design.merged import (
     merged_columns,
     merged_response,
     row_count,
-    rows_by_level,
+    rows_in_levels,
 )
 from speclet_formula.design.tables import Missing, as_pandas, in_row_order, ordered_columns, read_used, row_labels
 from speclet_formula.errors import DataError, FormulaError, nearest
@@ -237,7 +237,7 @@ def _support(family: Family, design: Design) -> Support:
 
 
 def _describe_group(block: GroupBlock, design: Design) -> str:
-    rows = rows_by_level(design, block.codes, len(block.levels))
+    rows = rows_in_levels(design, block)
     each = f"{rows.min():,}" if rows.min() == rows.max() else f"{rows.min():,} to {rows.max():,}"
     effects = ", ".join(block.columns)
     label = f"{block.label} (of {block.prefix.removesuffix('_')})" if block.prefix else block.label

@@ -273,7 +273,7 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
     for block in design.mean.groups:
-        products = (block.values.T * rows) @ block.values / rows.sum()
+        products = (block.loads.T * rows) @ block.loads / rows.sum()
         variance = np.einsum("sjk,jk->s", draws.covariances(block), products)
         if len(block.levels) == rows.sum():
             single = single + variance

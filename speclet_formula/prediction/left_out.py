@@ -77,7 +77,7 @@ class LeftOutRows:
 
 
 def plan_levels(model: Model, draws: Draws, chosen: np.ndarray | None = None) -> LeftOutPlan:
-    """Choose for each row the level whose effect is integrated.
+    """Choose for each row the level whose effect is integrated; of mm(), whose levels share their rows, none is.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ def plan_levels(model: Model, draws: Draws, chosen: np.ndarray | None = None) ->
         (number, block)
         for number, predictor in enumerate(model.design.predictors)
         for block in predictor.groups
-        if all(name in draws for name in (*block.slots, *block.sds))
+        if block.shares is None and all(name in draws for name in (*block.slots, *block.sds))
     ]
     if not found:
         return LeftOutPlan((), np.flatnonzero(wanted))

@@ -13,6 +13,7 @@ from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.design import FixedPart
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.formula.multi_membership import plain_group
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of
 from speclet_formula.model import Model
@@ -231,7 +232,7 @@ def _wanted(model: Model, re_form: Any) -> tuple[GroupTerm, ...] | None:
 
 def _asked(term: GroupTerm, wanted: tuple[GroupTerm, ...]) -> set[frozenset[Any]]:
     """Return the columns of a group term that are asked for, each by its factors; the intercept has none."""
-    asked = [asked_term for asked_term in wanted if text_of(asked_term.group) == text_of(term.group)]
+    asked = [asked_term for asked_term in wanted if _grouping(asked_term) == _grouping(term)]
     chosen = {frozenset(column.factors) for asked_term in asked for column in asked_term.terms}
     return chosen | {frozenset() for asked_term in asked if asked_term.intercept}
 
@@ -260,6 +261,11 @@ def _first_group(design: Design) -> str:
     return design.blocks[0].group if design.blocks else "g"
 
 
+def _grouping(term: GroupTerm) -> str:
+    """Spell a grouping factor; mm() without its weights, which are the model's."""
+    return text_of(plain_group(term.group))
+
+
 def _columns(term: GroupTerm) -> set[str]:
     """Spell the terms left of the bar."""
     return {text_of(part) for part in term.terms} | ({"Intercept"} if term.intercept else set())
@@ -269,7 +275,7 @@ def _check_known(model: Model, wanted: tuple[GroupTerm, ...]) -> None:
     """Refuse a group term, or a part of one, that no linear predictor of the model has."""
     formulas = [model.formula, *(part for _, part in model.formula.parameters)]
     for term in wanted:
-        group = text_of(term.group)
+        group = _grouping(term)
         known = {name for formula in formulas for name in _wanted_columns(formula, group)}
         missing = sorted(_columns(term) - known)
         if missing:
@@ -284,7 +290,7 @@ def _check_known(model: Model, wanted: tuple[GroupTerm, ...]) -> None:
 
 def _wanted_columns(formula: Formula, group: str) -> set[str]:
     """Collect what varies over one grouping factor in a formula."""
-    return set().union(*(_columns(term) for term in formula.group_terms if text_of(term.group) == group))
+    return set().union(*(_columns(term) for term in formula.group_terms if _grouping(term) == group))
 
 
 def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:
@@ -327,8 +333,8 @@ def _extended(
             continue
         new = _new_effects(model, draws, block, len(block.new_levels), rng)
         effects.append(tuple(np.hstack([old, new[:, :, k]]) for k, old in enumerate(known)))
-        codes = np.where(block.codes < 0, len(block.levels) - 1 - block.codes, block.codes)
-        blocks.append(replace(block, codes=codes, levels=(*block.levels, *block.new_levels), new_levels=()))
+        places = np.where(block.places < 0, len(block.levels) - 1 - block.places, block.places)
+        blocks.append(replace(block, places=places, levels=(*block.levels, *block.new_levels), new_levels=()))
     return replace(predictor, groups=tuple(blocks)), replace(drawn, effects=tuple(effects))
 
 

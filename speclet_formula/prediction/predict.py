@@ -220,8 +220,9 @@ def point_predictor(model: Any, points: PointEstimates, design: Design) -> Array
     modes = dict(zip((block.label for block in model.design.mean.groups), points.modes, strict=True))
     eta = design.mean.offset + design.mean.X @ points.coefficients
     for block in design.mean.groups:
-        effects = modes[block.label][np.maximum(block.codes, 0)] * (block.codes >= 0)[:, None]
-        eta = eta + (block.values * effects).sum(axis=1)
+        for codes, values in block.members():
+            effects = modes[block.label][np.maximum(codes, 0)] * (codes >= 0)[:, None]
+            eta = eta + (values * effects).sum(axis=1)
     return np.asarray(eta)
 
 

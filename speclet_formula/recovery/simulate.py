@@ -302,7 +302,7 @@ def linear_predictor(predictor: Predictor, truth: Mapping[str, Any], effects: di
     total: np.ndarray = predictor.offset + (predictor.X @ beta if len(beta) else 0.0)
     for block in predictor.groups:
         by_column = np.column_stack([effects[slot].to_numpy() for slot in block.slots])
-        total = total + (block.values * by_column[block.codes]).sum(axis=1)
+        total = total + sum((values * by_column[codes]).sum(axis=1) for codes, values in block.members())
     return total
 
 

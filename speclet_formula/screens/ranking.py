@@ -1,5 +1,6 @@
 """Genes of a fitted screen ranked by how sure their effect is, and guides beside the others of their gene."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -9,6 +10,7 @@ import pandas as pd
 from speclet_formula.design.design import GroupBlock
 from speclet_formula.errors import DataError, EstimateError, listed, nearest
 from speclet_formula.interpretation.level_effects import level_effects, sign_probabilities
+from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Fitted, draws_of
 from speclet_formula.posterior.estimates import Array, IntervalKind, choose_interval, points_of, stack, summarise
 from speclet_formula.screens.columns import text_of_labels
@@ -18,6 +20,7 @@ GUIDE_COLUMNS = (
     "sgRNA", "gene", "control", "n_guides", "n_rows", "effect", "siblings", "distance", "std_error", "conf_low",
     "conf_high", "lfsr", "z", "doubtful",
 )  # fmt: skip
+_LEVELS = re.compile(r"\[[^\]]*\]")  # of the columns of a factor: arm[drug]
 _BLOCK = 32 * 2**20  # bytes of draws that are summed up at a time
 
 
@@ -27,6 +30,7 @@ def rank_genes(
     gene: str = "gene",
     guide: str = "sgRNA",
     control: str = "control",
+    term: str = "Intercept",
     add: str | Sequence[str] | None = None,
     direction: Literal["both", "negative", "positive"] = "both",
     ci_prob: float | None = None,
@@ -37,12 +41,18 @@ def rank_genes(
     Parameters
     ----------
     fit : Fit or PointFit
-        Of a model with `(1 | gene)`.
+        Of a model with `(1 | gene)`, or with what varies by gene: `arm + (1 + arm | gene)`.
     gene, guide, control : str
         Columns of the data. The last two may be missing.
+    term : str
+        Which of the effects that vary by gene is ranked: "arm[drug]" for the genes that a drug makes matter more or
+        less, "cell_line[A375]" for the difference of a line from the first one, "day" for slopes,
+        "arm[drug]:day" for interactions. The brackets may be left out ("armdrug", as in R), and the level too where
+        there is one ("arm").
     add : str or sequence of str, optional
-        What is added to a gene's effect, as in `level_effects`: the model's intercept by default, so that zero is no
-        change rather than the average gene. With a fixed term of the controls, write add=("Intercept", "control").
+        What is added to a gene's effect, as in `level_effects`: the fixed effect of the same term by default (of
+        "Intercept" the intercept), so that zero is no change rather than the average gene. Without such a fixed effect
+        nothing is added. With a fixed term of the controls, write add=("Intercept", "control").
     direction : {"both", "negative", "positive"}
         Rank 1 is the surest effect of either sign, the surest loss, or the surest gain.
     ci_prob, ci_kind : optional
@@ -62,7 +72,7 @@ def rank_genes(
     DataError
         The data lack the column of genes, or the direction does not exist.
     EstimateError
-        The model has no effects of genes, or what is added cannot be.
+        The model has no effects of genes, none of that term, or what is added cannot be.
 
     Examples
     --------
@@ -73,9 +83,10 @@ def rank_genes(
     >>> sf.rank_genes(fit, direction="negative").head()  # doctest: +SKIP
     """
     _check_direction(direction)
-    if add is None:
-        add = tuple(term.name for term in fit.model.design.mean.fixed if term.kind == "intercept")
-    effects = level_effects(fit, gene, add=add, ci_prob=ci_prob, ci_kind=ci_kind)
+    term = effect_named(fit.model, gene, term)
+    effects = level_effects(
+        fit, gene, term=term, add=_same_fixed(fit, term) if add is None else add, ci_prob=ci_prob, ci_kind=ci_kind
+    )
     facts = _facts(fit, gene, guide, control).reindex(effects["level"])
     frame = pd.DataFrame({"gene": effects["level"], **{name: facts[name].to_numpy() for name in facts}})
     frame = pd.concat([frame, effects[list(RANKED)]], axis=1)
@@ -83,6 +94,45 @@ def rank_genes(
     frame.insert(0, "rank", np.arange(1, len(frame) + 1))
     frame.attrs.update(effects.attrs)
     return frame
+
+
+def effect_named(model: Model, gene: str, name: str) -> str:
+    """Return which of the effects that vary by gene a name means, with or without its brackets.
+
+    Parameters
+    ----------
+    model : Model
+    gene : str
+        The grouping factor.
+    name : str
+        "arm[drug]", "armdrug" or "arm". One that the model does not have is returned as it is.
+
+    Raises
+    ------
+    EstimateError
+        The name means several effects.
+    """
+    blocks = [block for block in model.design.mean.groups if gene in (block.group, block.label)]
+    terms = list(dict.fromkeys(block.term_of(column) for block in blocks for column in block.columns))
+    if name in terms:
+        return name
+    joined = [term for term in terms if re.sub(r"[\[\]]", "", term) == name]
+    without = [term for term in terms if _LEVELS.sub("", term) == name]
+    if not joined and len(without) > 1:
+        raise EstimateError(
+            f"'{name}' has {len(without)} effects that vary by {gene}: {listed(without)}.",
+            "One of them is ranked at a time.",
+            f"Write term='{without[0]}'.",
+        )
+    return next(iter([*joined, *without]), name)
+
+
+def _same_fixed(fit: Fitted, term: str) -> tuple[str, ...]:
+    """Return the fixed effect that the effects of a term vary around, if the model has it."""
+    mean = fit.model.design.mean
+    if term == "Intercept":
+        return tuple(each.name for each in mean.fixed if each.kind == "intercept")
+    return (term,) if term in mean.columns else ()
 
 
 def _check_direction(direction: str) -> None:
@@ -140,6 +190,7 @@ def guide_table(
     gene: str = "gene",
     guide: str = "sgRNA",
     control: str = "control",
+    term: str = "Intercept",
     limit: float = 2.0,
     ci_prob: float | None = None,
     ci_kind: IntervalKind | None = None,
@@ -156,6 +207,8 @@ def guide_table(
         Of a model with `(1 | gene)` and effects of guides within genes, `(1 | gene:sgRNA)`.
     gene, guide, control : str
         Columns of the data. The last one may be missing.
+    term : str
+        As in `rank_genes`; it varies by gene and by guide, as in `arm + (1 + arm | gene) + (1 + arm | gene:sgRNA)`.
     limit : float
         A guide is doubtful if the size of its `z` exceeds this and the interval of its distance excludes zero.
     ci_prob, ci_kind : optional
@@ -165,9 +218,10 @@ def guide_table(
     -------
     pandas.DataFrame
         One row per guide, the most distant first: `sgRNA`, `gene`, `control`, `n_guides` (of the gene), `n_rows` (of
-        the guide); `effect` (of gene and guide, with the intercept), `siblings` (effect - distance), `distance` with
-        `std_error`, `conf_low`, `conf_high` and the local false sign rate `lfsr`, counted over the draws; `z`, the mean
-        of distance / (sigma sqrt(n / (n - 1))); `doubtful`. Distances of a gene's only guide are missing.
+        the guide); `effect` (of gene and guide, with the fixed effect of the term), `siblings` (effect - distance),
+        `distance` with `std_error`, `conf_low`, `conf_high` and the local false sign rate `lfsr`, counted over the
+        draws; `z`, the mean of distance / (sigma sqrt(n / (n - 1))); `doubtful`. Distances of a gene's only guide are
+        missing.
 
     Raises
     ------
@@ -183,16 +237,16 @@ def guide_table(
             "Fit the model with method='exact' or 'hmc'.",
         )
     data = _fitted_rows(fit, gene, guide)
-    block = _guide_block(fit, gene, guide)
+    term = effect_named(fit.model, gene, term)
+    block = _guide_block(fit, gene, guide, term)
     first = np.unique(block.codes, return_index=True)[1]  # one row of each level
     genes, labels = (text_of_labels(data[name]).to_numpy()[first] for name in (gene, guide))
     codes = pd.factorize(genes)[0]
     n_guides = np.bincount(codes)[codes]
     interval = choose_interval(ci_prob, ci_kind)
-    parts = [_distances(*part, interval) for part in _gene_blocks(fit, block, codes)]
+    parts = [_distances(*part, interval) for part in _gene_blocks(fit, block, codes, term)]
     found = pd.concat(parts).sort_index()
-    intercept = [term.name for term in fit.model.design.mean.fixed if term.kind == "intercept"]
-    effect = level_effects(fit, block.group, add=(gene, *intercept))["estimate"].to_numpy()
+    effect = level_effects(fit, block.group, term=term, add=(gene, *_same_fixed(fit, term)))["estimate"].to_numpy()
     frame = found.assign(
         sgRNA=labels,
         gene=genes,
@@ -207,28 +261,26 @@ def guide_table(
     return stack([frame.iloc[order]], GUIDE_COLUMNS, interval)
 
 
-def _guide_block(fit: Fitted, gene: str, guide: str) -> GroupBlock:
-    """Return the block with an intercept for each guide."""
+def _guide_block(fit: Fitted, gene: str, guide: str, term: str) -> GroupBlock:
+    """Return the block with an effect of the term for each guide."""
     groups = fit.model.design.mean.groups
-    found = [
-        block
-        for block in groups
-        if guide in block.factors and set(block.factors) <= {gene, guide} and "1" in block.columns
-    ]
-    if found and any(block.factors == (gene,) for block in groups):
+    varying = [block for block in groups if term in map(block.term_of, block.columns)]
+    found = [block for block in varying if guide in block.factors and set(block.factors) <= {gene, guide}]
+    if found and any(block.factors == (gene,) for block in varying):
         return found[0]
+    column = "1" if term == "Intercept" else "1 + " + _LEVELS.sub("", term)
     raise EstimateError(
-        f"the model has no effects of '{guide}' within '{gene}'.",
+        f"the model has no effects of '{guide}' within '{gene}'{'' if term == 'Intercept' else f' of {term!r}'}.",
         f"Grouping factors: {listed(block.group for block in groups) or 'none'}.",
-        f"Fit a model with (1 | {gene}) + (1 | {gene}:{guide}).",
+        f"Fit a model with ({column} | {gene}) + ({column} | {gene}:{guide}).",
     )
 
 
 def _gene_blocks(
-    fit: Fitted, block: GroupBlock, codes: np.ndarray
+    fit: Fitted, block: GroupBlock, codes: np.ndarray, term: str
 ) -> Iterator[tuple[np.ndarray, Array, np.ndarray, Array]]:
     """Go through whole genes: the places of their guides, the guides' draws, where genes start, and the draws' SD."""
-    draws, place = draws_of(fit), block.columns.index("1")
+    draws, place = draws_of(fit), [block.term_of(column) for column in block.columns].index(term)
     own, sigma = draws.effects(block)[place], draws.sds(block)[:, [place]]
     order = np.argsort(codes, kind="stable")
     starts = np.flatnonzero(np.r_[True, np.diff(codes[order]) > 0])

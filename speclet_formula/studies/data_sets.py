@@ -452,5 +452,5 @@ def _true_predictor(predictor: Predictor, truth: Mapping[str, Any]) -> np.ndarra
     for block in predictor.groups:
         for column, slot in enumerate(block.slots):
             effects = pd.Series(truth[slot]).loc[list(block.levels)].to_numpy(dtype=float)
-            total = total + block.values[:, column] * effects[block.codes]
+            total = total + sum(values[:, column] * effects[codes] for codes, values in block.members())
     return total

@@ -96,7 +96,8 @@ def draw_model(fit: PointFit, resampling: Resampling, rng: np.random.Generator, 
     total, design = resampling.centre.copy(), fit.model.design
     for block, effects in zip(design.mean.groups, resampling.effects, strict=True):
         drawn = effects[rng.integers(len(effects), size=len(effects))]
-        total += (block.values * drawn[block.codes]).sum(axis=1)
+        for codes, values in block.members():
+            total += (values * drawn[codes]).sum(axis=1)
     residuals = resampling.residuals[rng.integers(len(total), size=len(total))]
     weights = np.ones(len(total)) if design.weights is None else design.weights
     return with_drawn(fit.model, total + residuals / np.sqrt(weights), tables=tables)

@@ -920,6 +920,18 @@ def test_a_screen_goes_from_counts_to_ranked_genes(counts_folder):
 
 
 @pytest.mark.slow
+def test_a_screen_is_ranked_by_a_treatment(counts_folder):
+    samples = pd.read_csv("samples.csv")
+    samples["arm"] = ["vehicle" if name == "1" else "drug" for name in samples["replicate"].astype(str)]
+    samples.to_csv("samples.csv", index=False)
+    model = ["--formula", "log_fc ~ arm + (1 + arm || gene)", "--term", "arm"]
+    short = ["--draws", 60, "--chains", 1, "--cores", 1, "--seed", 1]
+    result = run("screen", "counts.txt", "--samples", "samples.csv", *model, *short, "--output", "genes.csv")
+    assert result.exit_code == 0, result.stderr
+    assert len(pd.read_csv("genes.csv")) == 12
+
+
+@pytest.mark.slow
 def test_controls_come_as_lists_too(counts_folder):
     table = pd.read_csv("controls.csv")
     for kind in ("essential", "nonessential"):
@@ -1032,6 +1044,12 @@ def test_the_separator_of_a_table_is_found_and_told(folder):
             "--samples samples.csv --controls controls.csv --output-guides controls.csv",
             "--output-guides 'controls.csv' is the same file as 'controls.csv', which this command reads or writes as "
             "well.\nWhat is written takes the place of what was there.\nChoose another name.\n",
+        ),
+        (
+            "--samples samples.csv --term arm[drug]",
+            "'log_fc ~ 1 + (1 | gene) + (1 | gene:sgRNA) + (1 | sample)' has no effects of genes of 'arm[drug]' to "
+            "rank.\n"
+            "A screen's formula has the term (1 + arm | gene).\nEffects that vary by gene: Intercept.\n",
         ),
         (
             "--samples sample.csv",

@@ -247,9 +247,6 @@ Write factor(x), or relevel(x, 'control') for another reference.
 y ~ Q(x)
 Write `x`.
 
-y ~ dummy(x)
-Write I(x == 'level').
-
 y ~ cut(x)
 Make the column before the fit: data['new'] = pandas.cut(data['x'], 3).
 
@@ -341,7 +338,7 @@ y ~ gr(x)
 Write the column alone: (1 | x).
 
 y ~ mm(x)
-Write one column: (1 | x).
+Write (1 | mm(x, ...)).
 
 y ~ ar(x)
 Add a group term for what rows share, (1 | x).

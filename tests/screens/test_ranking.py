@@ -271,3 +271,67 @@ def test_a_genome_s_ranks_show_where_its_controls_stand():
     assert all(shown.x0 <= box.x0 and box.x1 <= shown.x1 and shown.y0 <= box.y0 for box in boxes), "none is cut off"
     assert not any(one.overlaps(other) for k, one in enumerate(boxes) for other in boxes[:k]), "none covers another"
     assert max(axis.get_xticks()) <= n
+
+
+ARMS = "log_fc ~ arm + (1 + arm | gene) + (1 + arm | gene:sgRNA)"
+
+
+def arms_screen(levels=("vehicle", "drug")):
+    rows = pd.concat([screen().assign(arm=level) for level in levels], ignore_index=True)
+    rows["arm"] = pd.Categorical(rows["arm"], categories=levels)
+    return rows.assign(log_fc=np.random.default_rng(5).normal(size=len(rows)))
+
+
+def test_a_treatment_is_ranked_by_the_fixed_effect_and_what_each_gene_has_more():
+    rng = np.random.default_rng(6)
+    made = fake_fit(sf.Model(ARMS, arms_screen()), chains=2, draws=100)
+    posterior = made.idata["posterior"].to_dataset()
+    for name in ("arm", "1|gene", "arm[drug]|gene", "1|gene:sgRNA", "arm[drug]|gene:sgRNA"):
+        posterior[name] = posterior[name] + rng.normal(0, 0.6, posterior[name].shape[-1])
+    made.idata["posterior"] = type(made.idata)(posterior)
+    mine = {name: posterior[name].to_numpy().reshape(200, -1) for name in posterior}
+    genes = posterior["arm[drug]|gene"][posterior["arm[drug]|gene"].dims[2]].to_numpy().tolist()
+    table = sf.rank_genes(made, term="arm[drug]")
+    for row in table.itertuples():
+        total = mine["arm"][:, 0] + mine["arm[drug]|gene"][:, genes.index(row.gene)]
+        assert row.estimate == pytest.approx(total.mean())
+        assert row.p_negative == (total < 0).mean()
+    for name in ("arm", "armdrug"):
+        pd.testing.assert_frame_equal(sf.rank_genes(made, term=name), table)
+    alone = sf.rank_genes(made, term="arm", add=()).set_index("gene")["estimate"]
+    np.testing.assert_allclose(alone.loc[genes], mine["arm[drug]|gene"].mean(axis=0))
+    guides = sf.guide_table(made, term="arm").set_index("sgRNA")
+    assert guides.loc["G1_0", "distance"] == pytest.approx(
+        guides.loc["G1_0", "effect"] - guides.loc["G1_1", "effect"]
+    ), "of two guides"
+
+
+def test_a_term_with_several_levels_or_that_does_not_vary_is_refused():
+    made = fake_fit(sf.Model("log_fc ~ arm + (1 + arm | gene)", arms_screen(("vehicle", "low", "high"))))
+    assert len(sf.rank_genes(made, term="armlow")) == len(SIZES)
+    with pytest.raises(EstimateError) as caught:
+        sf.rank_genes(made, term="arm")
+    assert str(caught.value) == (
+        "'arm' has 2 effects that vary by gene: arm[low], arm[high].\nOne of them is ranked at a time.\n"
+        "Write term='arm[low]'."
+    )
+    with pytest.raises(EstimateError, match=r"'gene' has no effect of 'day'\."):
+        sf.rank_genes(made, term="day")
+    with pytest.raises(EstimateError) as caught:
+        sf.guide_table(made, term="arm[low]")
+    assert str(caught.value) == (
+        "the model has no effects of 'sgRNA' within 'gene' of 'arm[low]'.\nGrouping factors: gene.\n"
+        "Fit a model with (1 + arm | gene) + (1 + arm | gene:sgRNA)."
+    )
+
+
+def test_a_planted_effect_of_a_drug_is_found_by_the_exact_engine_and_by_reml():
+    """G0 alone is hit by the drug, 40 SDs of the noise: any engine ranks it first, and REML's sum is lme4's."""
+    data = arms_screen().assign(log_fc=lambda rows: 0.05 * rows["log_fc"])
+    data.loc[(data["gene"] == "G0") & (data["arm"] == "drug"), "log_fc"] -= 2.0
+    formula = "log_fc ~ arm + (1 + arm || gene)"
+    for made in (sf.lmer(formula, data, random_seed=1, draws=200), sf.lmer(formula, data, method="reml")):
+        table = sf.rank_genes(made, term="arm", direction="negative")
+        assert table["gene"][0] == "G0"
+        assert table["estimate"][0] == pytest.approx(-2, abs=0.15)
+        assert table["lfsr"][0] < 1e-3

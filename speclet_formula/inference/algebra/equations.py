@@ -12,7 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from scipy import sparse as matrices
 
-from speclet_formula.design import Design, centre_of
+from speclet_formula.design import Design, GroupBlock, centre_of
 from speclet_formula.design.design import replace_mean
 from speclet_formula.design.merged import moments_of
 from speclet_formula.inference.algebra.dense import DenseMatrix
@@ -37,6 +37,7 @@ class CoefficientLayout:
     widths: tuple[int, ...]  # each block's columns
     levels: tuple[int, ...]  # each block's levels
     size: int  # p, the number of coefficients
+    met: tuple[int, ...]  # how many levels of each block a row meets: one, or of mm() several
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,7 +213,7 @@ def _whole(layout: CoefficientLayout) -> DenseMatrix:
     """Return a whole matrix; a factor of many levels leads: a row of W meets only one of them."""
     ranks = ranks_of(layout)
     first = int(np.argmax(layout.levels)) if layout.levels else 0
-    lead = layout.levels[first] if layout.levels and layout.widths[first] == 1 else 0
+    lead = layout.levels[first] if layout.levels and layout.widths[first] == layout.met[first] == 1 else 0
     return DenseMatrix(np.argsort(ranks, kind="stable"), lead if lead >= FEWEST_LEADING else 0)
 
 
@@ -439,31 +440,38 @@ def layout_of(design: Design, means: tuple[tuple[int, int], ...]) -> Coefficient
     sizes = [width * count for width, count in zip(widths, levels, strict=True)]
     first = design.mean.X.shape[1] + len(means)
     starts = tuple(first + sum(sizes[:k]) for k in range(len(sizes)))
-    return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes))
+    met = tuple(1 if block.shares is None else block.shares.shape[1] for block in design.mean.groups)
+    return CoefficientLayout(design.mean.X.shape[1], means, starts, widths, levels, first + sum(sizes), met)
 
 
 def design_rows(design: Design, layout: CoefficientLayout) -> Any:
     """Return W: centred fixed columns, a column for each group mean, and the blocks' values at their levels."""
     n, first = len(design.response), layout.n_fixed + len(layout.means)
-    width = first + sum(layout.widths)  # of a row's entries, zeros among them
+    members = [(*member, start, count) for block, start, count in _where(design, layout) for member in block.members()]
+    width = first + sum(count for *_, count in members)  # of a row's entries, zeros among them
     # Filled in place: of 10^7 rows each copy takes as much memory as the data.
     kind = np.int32 if max(n * width, layout.size) < np.iinfo(np.int32).max else np.int64
     values, columns = np.empty((n, width)), np.empty((n, width), dtype=kind)
     values[:, : layout.n_fixed] = design.mean.X
     values[:, : layout.n_fixed] -= centre_of(design)
     for place, (block, column) in enumerate(layout.means):
-        values[:, layout.n_fixed + place] = design.mean.groups[block].values[:, column]
+        values[:, layout.n_fixed + place] = design.mean.groups[block].summed[:, column]
     columns[:, :first] = np.arange(first)
-    for block_of_rows, start, count in zip(design.mean.groups, layout.starts, layout.widths, strict=True):
+    for codes, own, start, count in members:
         part = slice(first, first + count)
-        values[:, part] = block_of_rows.values
+        values[:, part] = own
         for column in range(count):
-            columns[:, first + column] = block_of_rows.codes * count + (start + column)
+            columns[:, first + column] = codes * count + (start + column)
         first += count
     starts = np.arange(0, n * width + 1, max(width, 1), dtype=kind)
     W = matrices.csr_array((values.ravel(), columns.ravel(), starts), shape=(n, layout.size))
     W.eliminate_zeros()
     return W
+
+
+def _where(design: Design, layout: CoefficientLayout) -> Iterator[tuple[GroupBlock, int, int]]:
+    """Go through the blocks with each one's first coefficient and its columns."""
+    return zip(design.mean.groups, layout.starts, layout.widths, strict=True)
 
 
 def prior_entries(layout: CoefficientLayout) -> Entries:

@@ -271,7 +271,7 @@ def marginal_of(model: Model, *, threads: int = 1) -> Marginal:
             place = start + column
             if (position, column) in means:
                 place = layout.n_fixed + means.index((position, column))
-            shift = shift + centre[place] * block.values[:, column]
+            shift = shift + centre[place] * block.summed[:, column]
     precisions = first_precisions(predictor, slots, means)
     system = build_system(model.design, means=means, shift=shift, precisions=precisions)
     return Marginal(system, variances_of(model, system), centre, threads)

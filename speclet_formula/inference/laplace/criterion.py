@@ -12,6 +12,7 @@ et al. 2016, doi:10.18637/jss.v070.i05), and needs H^-1 on H's own pattern alone
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import numpy as np
 from speclet_formula.design import Design
 from speclet_formula.families import Family, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, INVERSE_LINKS, Curve, Observations, Slopes
+from speclet_formula.inference.algebra.equations import layout_of
 from speclet_formula.inference.laplace.rows import Rows, rows_of
 from speclet_formula.inference.relative import Relative, relative_factors
 
@@ -46,7 +48,7 @@ class Problem:
     Z: np.ndarray  # (n, r) the blocks' columns, each with a mean square of one
     columns: np.ndarray  # (n, r) the effect that each entry of Z multiplies
     rows: Rows  # A and H
-    spans: tuple[slice, ...]  # each block's columns of Z
+    spans: tuple[slice, ...]  # each block's columns of Z; of mm() those of a row's levels, one level after the other
     starts: tuple[int, ...]  # each block's first effect
     relative: Relative  # what theta stands for
     backs: tuple[np.ndarray | None, ...]  # (k, k) turns a block's effects into those of the given columns
@@ -123,12 +125,13 @@ def problem_of(
     widths = [block.values.shape[1] for block in design.mean.groups]
     sizes = [width * len(block.levels) for width, block in zip(widths, design.mean.groups, strict=True)]
     starts = tuple(int(start) for start in np.cumsum([0, *sizes])[:-1])
-    ends = np.cumsum([0, *widths])
+    met = layout_of(design, ()).met
+    ends = np.cumsum([0, *(width * count for width, count in zip(widths, met, strict=True))])
     relative = relative_factors(design)
-    values = [block.values / scale for block, scale in zip(design.mean.groups, relative.scales, strict=True)]
-    effects = [
-        start + block.codes[:, None] * width + np.arange(width)
-        for block, start, width in zip(design.mean.groups, starts, widths, strict=True)
+    members = [
+        (start + codes[:, None] * width + np.arange(width), values / scale)
+        for block, start, width, scale in zip(design.mean.groups, starts, widths, relative.scales, strict=True)
+        for codes, values in block.members()
     ]
     n, p = design.mean.X.shape
     X = design.mean.X - centre
@@ -136,7 +139,7 @@ def problem_of(
     carried = np.diag(1 / lengths)
     if p:
         carried[0] -= centre / lengths
-    columns = np.hstack([np.empty((n, 0), dtype=np.int64), *effects]).astype(np.int64)
+    columns = np.hstack([np.empty((n, 0), dtype=np.int64), *(effects for effects, _ in members)]).astype(np.int64)
     return Problem(
         curve=specification_of(family).curves[family.link],
         parameters=design.thresholds or family.parameters,
@@ -145,10 +148,10 @@ def problem_of(
         observed=Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights),
         offset=design.mean.offset,
         X=X / lengths,
-        Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *values])),
+        Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *(values for _, values in members)])),
         columns=columns,
         rows=rows_of(columns, sum(sizes)),
-        spans=tuple(slice(int(first), int(first) + width) for first, width in zip(ends, widths, strict=False)),
+        spans=tuple(slice(int(first), int(after)) for first, after in pairwise(ends)),
         starts=starts,
         relative=relative,
         backs=backs or (None,) * len(design.mean.groups),
@@ -196,7 +199,7 @@ def given_factors(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
 
 def factors_of(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
     """Return each block's L, (k, k), for columns with a mean square of one."""
-    found = [np.zeros((span.stop - span.start,) * 2) for span in problem.spans]
+    found = [np.zeros((len(scale),) * 2) for scale in problem.relative.scales]
     for entry, (block, row, column) in zip(theta, problem.relative.places, strict=True):
         found[block][row, column] = entry
     return found
@@ -229,8 +232,14 @@ def _scaled(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """Return A = Z L, row by row."""
     A = np.empty_like(problem.Z)
     for span, L in zip(problem.spans, factors_of(problem, theta), strict=True):
-        A[:, span] = problem.Z[:, span] @ L
+        A[:, span] = (_by_level(problem.Z, span, L) @ L).reshape(len(A), -1)
     return A
+
+
+def _by_level(matrix: np.ndarray, span: slice, scale: np.ndarray) -> np.ndarray:
+    """Return a block's columns of a matrix (n, r) for one level at a time, (n, k), or (n m, k) of mm()."""
+    part = matrix[:, span]
+    return part if part.shape[1] == len(scale) else part.reshape(-1, len(scale))
 
 
 def _climb(problem: Problem, others: np.ndarray, A: np.ndarray, fixed: np.ndarray, u: np.ndarray) -> Mode | None:
@@ -368,7 +377,10 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
         + first[:, None] * s[problem.columns]
         + 2 * weights[:, None] * smoothed
     )
-    products = [problem.Z[:, span].T @ by_entry[:, span] for span in problem.spans]
+    products = [
+        _by_level(problem.Z, span, scale).T @ _by_level(by_entry, span, scale)
+        for span, scale in zip(problem.spans, problem.relative.scales, strict=True)
+    ]
     with np.errstate(all="ignore"):
         drifts = problem.curve.drifts(mode.eta, problem.observed, point.others)
     return np.array(
@@ -387,6 +399,6 @@ def conditional_covariances(problem: Problem, mode: Mode) -> list[np.ndarray]:
     """Return for each block the covariances of each level's u given the parameters, (levels, k, k)."""
     stops = (*problem.starts, problem.size)[1:]
     return [
-        problem.rows.within_levels(mode.factor, np.arange(start, stop).reshape(-1, span.stop - span.start))
-        for span, start, stop in zip(problem.spans, problem.starts, stops, strict=True)
+        problem.rows.within_levels(mode.factor, np.arange(start, stop).reshape(-1, len(scale)))
+        for scale, start, stop in zip(problem.relative.scales, problem.starts, stops, strict=True)
     ]

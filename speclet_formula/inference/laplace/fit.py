@@ -150,7 +150,7 @@ def _check_nodes(model: Model, nodes: int) -> None:
     """Refuse quadrature where levels do not stand apart, or have several effects each."""
     at_least("nAGQ", nodes, 1, MOST_NODES)
     groups = model.design.mean.groups
-    if nodes == 1 or (len(groups) == 1 and len(groups[0].columns) == 1):
+    if nodes == 1 or (len(groups) == 1 and len(groups[0].columns) == 1 and groups[0].shares is None):
         return
     terms = ", ".join(f"{len(block.columns)} by {block.label}" for block in groups) or "none"
     raise SamplingError(

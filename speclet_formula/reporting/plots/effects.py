@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.merged import rows_by_level
+from speclet_formula.design.merged import rows_in_levels
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.draws import draws_of
@@ -209,10 +209,11 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
     effects = means.effects(block)[block.columns.index("1")][0]
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
     for finer in fit.model.design.mean.groups:
-        if finer is not block and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
+        alone = finer is not block and finer.shares is None
+        if alone and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
             for column, own in enumerate(means.effects(finer)):  # nested within the levels: part of what their rows say
                 left = left + own[0, finer.codes] * finer.values[:, column]
-    counts = rows_by_level(fit.model.design, block.codes, len(block.levels))
+    counts = rows_in_levels(fit.model.design, block)
     rows = 1.0 if fit.model.design.merged is None else fit.model.design.merged.rows
     sums = np.bincount(block.codes, weights=rows * left, minlength=len(block.levels))
     frame = pd.DataFrame({"level": list(block.levels), "rows": counts, "alone": sums / counts, "pooled": effects})
