@@ -64,7 +64,7 @@ FITS: dict[str, Callable] = {
     "laplace structure": lambda _: sf.glmer("k ~ x + f + cs(f|g)", rows(), family="poisson", method="laplace"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
     "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
-    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h, weights = cbind(w, 1)))", rows(), method="reml"),
+    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h)) + (1|g:h)", rows(), method="reml"),
     "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
@@ -147,6 +147,7 @@ VERBS: dict[str, Callable] = {
     "predictions": lambda fit, _: sf.predictions(fit, newdata=fit.model.data.head(3)),
     "prior_predictive": lambda fit, _: sf.prior_predictive(fit.model, 10, random_seed=1),
     "rank_genes": lambda fit, _: _ranked(fit),
+    "rank_pairs": lambda fit, _: sf.rank_pairs(fit, genes=("g", "h")),
     "recover": lambda fit, _: _recovered(fit),
     "refit": lambda fit, _: sf.refit(fit, fit.model.design.response),
     "render_table": lambda fit, _: sf.render_table(fit),
@@ -172,9 +173,9 @@ VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALO
 
 NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
-    "plot_bootstrap",
+    "plot_bootstrap", "read_pairs",
     "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
-    "scale_effects", "simulate_screen",
+    "scale_effects", "simulate_pairs", "simulate_screen",
 }  # fmt: skip
 LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
 
@@ -254,6 +255,7 @@ REFUSED = {
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
 
 
 @pytest.fixture(scope="module")
