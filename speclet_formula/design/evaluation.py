@@ -19,7 +19,7 @@ from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.terms import Call, Coding, Expression, Flag, Name, Number, Operation, Text, text_of
 
-LABELLING = ("factor", "interaction", "relevel", "C")  # functions that make levels of what they are given
+LABELLING = ("factor", "interaction", "relevel", "C", "dummy")  # functions that make levels of what they are given
 Values = Any  # a float or bool array of n rows, an (n, k) array of a basis, a Categorical, or a scalar
 
 

@@ -34,6 +34,7 @@ from speclet_formula.formula.refusals import (
     unwrapped,
 )
 from speclet_formula.formula.terms import (
+    LOGICAL,
     RESERVED,
     Argument,
     Call,
@@ -196,6 +197,10 @@ def read_call(node: TreeNode, context: Context) -> Call:
     """Read a call of a function that formulas can call."""
     function, _, *inside, _ = children_of(node)
     if function not in context.functions:
+        if function in ("as.numeric", "as.integer") and len(inside) == 1:
+            value = read_expression(children_of(inside[0])[-1], context)
+            if isinstance(value, Operation) and value.operator in LOGICAL:
+                return Call("I", (Argument(None, value),))
         raise unknown_function(function, inside, context)
     if function == "C" and function not in context.own:
         return read_coded(node, context, lambda part: read_expression(part, context))

@@ -106,7 +106,6 @@ FOREIGN: Mapping[str, Advice] = {
     "S": Advice(_CODING, "Write C({x}, sum)."),
     "T": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
     "Q": Advice("A column of any name stands in back-quotes.", "Write `{x}`."),
-    "dummy": Advice("A level is compared with == inside I().", "Write I({x} == 'level')."),
     # R: functions of a column
     "cut": Advice(_NOT_YET, _BEFORE + "pandas.cut(data['{x}'], 3)."),
     "ifelse": Advice(_NOT_YET, _BEFORE + "numpy.where(condition, a, b)."),

@@ -13,16 +13,15 @@ from speclet_formula.families.specification import Elsewhere
 from speclet_formula.formula.dialects import (
     Dialect,
     Levels,
-    bambi_text,
     lacking_in_bambi,
     lacks_limits,
     lacks_structures,
     lme4_lacks,
     lme4_text,
     r_side,
-    renamed_columns,
     spell_formula,
 )
+from speclet_formula.formula.formulae import bambi_text, renamed_columns
 from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (

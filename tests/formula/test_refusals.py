@@ -247,9 +247,6 @@ Write factor(x), or relevel(x, 'control') for another reference.
 y ~ Q(x)
 Write `x`.
 
-y ~ dummy(x)
-Write I(x == 'level').
-
 y ~ cut(x)
 Make the column before the fit: data['new'] = pandas.cut(data['x'], 3).
 
