@@ -63,6 +63,7 @@ if TYPE_CHECKING:
         reference_grid as reference_grid,
         selectivity as selectivity,
         slopes as slopes,
+        smooths as smooths,
     )
     from speclet_formula.interpretation.explain import (
         Explanation as Explanation,
@@ -194,7 +195,7 @@ _ROOMS = {  # the public names of each, between blanks
     "inference.update": "update",
     "interpretation": (
         "Means avg_comparisons avg_predictions avg_slopes comparisons contrasts effect_matrix hypothesis level_effects "
-        "marginal_means pairs predictions reference_grid selectivity slopes"
+        "marginal_means pairs predictions reference_grid selectivity slopes smooths"
     ),
     "interpretation.explain": "Explanation equation explain spelling",
     "model": "Model",

@@ -289,7 +289,7 @@ def guide_table(
 
 def _guide_block(fit: Fitted, gene: str, guide: str, term: str) -> GroupBlock:
     """Return the block with an effect of the term for each guide."""
-    groups = fit.model.design.mean.groups
+    groups = fit.model.design.mean.factors
     varying = [block for block in groups if term in map(block.term_of, block.columns)]
     found = [block for block in varying if guide in block.factors and set(block.factors) <= {gene, guide}]
     if found and any(block.factors == (gene,) for block in varying):
