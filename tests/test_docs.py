@@ -344,9 +344,9 @@ def test_every_function_of_a_first_course_is_answered(package):
 
 def test_what_is_said_to_be_missing_is_missing():
     said = " ".join(prose(DOCS / "limitations.md").split())
-    assert "Smooth terms** `s(x)` do not exist" in said
+    assert "`te()` and `ti()`" in said
     with pytest.raises(sf.FormulaError, match="is not a function"):
-        sf.explain("y ~ s(x)")
+        sf.explain("y ~ te(x, z)")
 
 
 def test_what_laplace_serves_is_what_is_told():

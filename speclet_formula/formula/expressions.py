@@ -33,6 +33,7 @@ from speclet_formula.formula.refusals import (
     unknown_function,
     unwrapped,
 )
+from speclet_formula.formula.smooths import is_smooth, refuse_inside
 from speclet_formula.formula.terms import (
     LOGICAL,
     RESERVED,
@@ -180,6 +181,8 @@ def _inner_call(node: TreeNode, context: Context) -> Call:
         raise misplaced_response(node, context)
     if call.function == "offset":
         raise misplaced_offset(node, context)
+    if is_smooth(call) and call.function not in context.own:
+        refuse_inside(call, node, "inside something else", context)
     return call
 
 
