@@ -33,6 +33,7 @@ from speclet_formula.formula.refusals import (
     unknown_function,
     unwrapped,
 )
+from speclet_formula.formula.smooths import is_smooth, refuse_inside
 from speclet_formula.formula.terms import (
     LOGICAL,
     RESERVED,
@@ -180,6 +181,8 @@ def _inner_call(node: TreeNode, context: Context) -> Call:
         raise misplaced_response(node, context)
     if call.function == "offset":
         raise misplaced_offset(node, context)
+    if is_smooth(call) and call.function not in context.own:
+        refuse_inside(call, node, "inside something else", context)
     return call
 
 
@@ -198,9 +201,9 @@ def read_call(node: TreeNode, context: Context) -> Call:
     function, _, *inside, _ = children_of(node)
     if function not in context.functions:
         if function in ("as.numeric", "as.integer") and len(inside) == 1:
-            value = read_expression(children_of(inside[0])[-1], context)
-            if isinstance(value, Operation) and value.operator in LOGICAL:
-                return Call("I", (Argument(None, value),))
+            inner = read_expression(children_of(inside[0])[-1], context)
+            if isinstance(inner, Operation) and inner.operator in LOGICAL:
+                return Call("I", (Argument(None, inner),))
         raise unknown_function(function, inside, context)
     if function == "C" and function not in context.own:
         return read_coded(node, context, lambda part: read_expression(part, context))

@@ -40,10 +40,12 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "poly": "orthogonal polynomials",
         "relevel": "a factor with another reference level",
         "round": "rounded",
+        "s": "a smooth curve, of which a penalty keeps the wiggles small",
         "scale": "minus the mean, divided by the standard deviation",
         "se": "a response with the standard errors of its values",
         "sin": "sine",
         "sqrt": "square root",
+        "t2": "a smooth surface of two variables with units of their own",
         "tanh": "hyperbolic tangent",
         "truncated": "a response that is never seen outside its bounds",
     }

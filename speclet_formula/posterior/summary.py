@@ -239,10 +239,10 @@ def kind_of_model(fit: Fitted) -> str:
     """
     family, design = fit.model.family, fit.model.design
     if design.is_per_level:
-        return f"{family.name.capitalize().replace('_', '-')}{' mixed' if design.blocks else ''} model"
+        return f"{family.name.capitalize().replace('_', '-')}{' mixed' if design.factors else ''} model"
     linear = is_linear(family) or has_known_errors(family)
     kind = "Linear" if linear else "Ordinal" if is_ordinal(family) else "Generalized linear"
-    mixed = " mixed" if design.blocks else ""
+    mixed = (" additive" if design.smooths else "") + (" mixed" if design.factors else "")
     distributional = f" with a formula for {' and '.join(design.varying)}"
     return f"{kind}{mixed} model{distributional if design.varying else ''}"
 
