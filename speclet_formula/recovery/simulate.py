@@ -24,6 +24,8 @@ from speclet_formula.families import (
     Family,
     draw_response,
     family_of_levels,
+    family_of_response,
+    has_known_errors,
     inverse_link,
     inverse_parameter_link,
     is_ordinal,
@@ -41,6 +43,7 @@ from speclet_formula.prediction.responses import (
     DrawnResponse,
     bounds_of_rows,
     observed_columns,
+    precisions_of_rows,
     response_to_draw,
     simulate_responses,
 )
@@ -242,7 +245,7 @@ def simulator_of(
     check_functions(functions)
     text = formula if isinstance(formula, Formula) else joined_text(formula)
     parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
-    chosen = resolve_family(family, link)
+    chosen = family_of_response(resolve_family(family, link), parsed.response)
     check_parameters(parsed, chosen)
     known = given_matrices(matrices)
     per_level = specification_of(chosen).per_level
@@ -262,6 +265,8 @@ def simulator_of(
         reserved=(chosen.parent, *chosen.parameters),
     )
     _check_weights(layout.weights, chosen)
+    if has_known_errors(chosen):
+        layout = replace(layout, weights=precisions_of_rows(parsed.response, table))
     return Simulator(response, layout, chosen, bounds_of_rows(parsed.response, table))
 
 
