@@ -2,9 +2,9 @@
 
     python -m benchmarks.related_levels [--repeats 3] [--only pedigree,genomic,small] [--brms]
 
-lme4's modular functions fit (1 | line) with Zt multiplied by the Cholesky factor of A, as lme4qtl and pedigreemm do. The
-contenders take turns, each run a process of its own; times are processor seconds of one fit, from table and matrix in
-memory on; of brms of the sampling alone, its compiling left out. brms is run once, of the small case.
+lme4's modular functions fit (1 | line) with Zt multiplied by the Cholesky factor of A, as lme4qtl and pedigreemm do.
+The contenders take turns, each run a process of its own; times are processor seconds of one fit, from table and matrix
+in memory on; of brms of the sampling alone, its compiling left out. brms is run once, of the small case.
 """
 
 import argparse

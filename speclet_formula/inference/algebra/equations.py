@@ -219,6 +219,11 @@ def rotated_block(layout: CoefficientLayout, matrix: Any) -> int | None:
     return related[0] if worth else None
 
 
+def arrow_work(layout: CoefficientLayout, block: int) -> int:
+    """Return about how many numbers a factor in the coordinates of a block of related levels goes through."""
+    return (layout.size + 1 - layout.levels[block]) * layout.size
+
+
 def _rotated(
     layout: CoefficientLayout, block: int, gram: Any, moment: np.ndarray, plain: NormalEquations
 ) -> RotatedEquations:
