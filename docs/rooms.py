@@ -19,6 +19,7 @@ GROUPS = {
         "fixef", "ranef", "coef", "level_effects", "effect_matrix", "selectivity", "varcorr", "sigma",
         "family_parameters", "confint", "bootstrap", "Bootstrap", "nobs", "ngrps", "tidy", "glance", "augment",
         "icc", "r2", "diagnose", "Diagnostics", "is_singular", "near_singular",
+        "smooths",
     ),
     "Predict": ("fitted", "predict", "residuals", "log_likelihood", "simulate"),
     "Means, contrasts and hypotheses": (

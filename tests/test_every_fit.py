@@ -63,8 +63,13 @@ FITS: dict[str, Callable] = {
     "reml structure": lambda _: sf.lmer("y ~ x + f + ar1(0 + f|g, hom = FALSE)", rows(), method="reml"),
     "laplace structure": lambda _: sf.glmer("k ~ x + f + cs(f|g)", rows(), family="poisson", method="laplace"),
     "poisson structure": _by_hand("k ~ x + f + cs(f|g)", "poisson", {"Intercept": 0.1, "cor|g": 0.3}),
+    "smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), **QUICK),
+    "curves": lambda _: sf.lmer('y ~ f + s(x, by=f, k=4) + s(x, g, bs="fs", k=4)', rows(), **QUICK),
+    "reml smooth": lambda _: sf.lmer("y ~ s(x, k=6) + f + (1|g)", rows(), method="reml"),
+    "laplace smooth": lambda _: sf.glmer("k ~ s(x, k=6) + f + (1|g)", rows(), family="poisson", method="laplace"),
+    "poisson smooth": _by_hand("k ~ s(x, k=6) + f + (1|g)", "poisson", {"Intercept": 0.1}),
     "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
-    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h, weights = cbind(w, 1)))", rows(), method="reml"),
+    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h)) + (1|g:h)", rows(), method="reml"),
     "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
@@ -147,6 +152,7 @@ VERBS: dict[str, Callable] = {
     "predictions": lambda fit, _: sf.predictions(fit, newdata=fit.model.data.head(3)),
     "prior_predictive": lambda fit, _: sf.prior_predictive(fit.model, 10, random_seed=1),
     "rank_genes": lambda fit, _: _ranked(fit),
+    "rank_pairs": lambda fit, _: sf.rank_pairs(fit, genes=("g", "h")),
     "recover": lambda fit, _: _recovered(fit),
     "refit": lambda fit, _: sf.refit(fit, fit.model.design.response),
     "render_table": lambda fit, _: sf.render_table(fit),
@@ -166,15 +172,16 @@ ALONE = (
     "augment", "check_model", "check_residuals", "coef", "confint", "diagnose", "family_parameters", "fitted", "fixef",
     "glance", "icc", "influence", "is_singular", "kfold", "log_likelihood", "loo", "near_singular", "ngrps", "nobs",
     "plot", "plot_effects", "plot_fixed", "plot_pareto_k", "plot_priors", "plot_residuals", "plot_shrinkage",
-    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "tidy", "varcorr",
+    "plot_variances", "r2", "ranef", "reference_grid", "residuals", "sensitivity", "sigma", "smooths", "tidy",
+    "varcorr",
 )  # fmt: skip
 VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALONE}
 
 NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
-    "plot_bootstrap",
+    "plot_bootstrap", "read_pairs",
     "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
-    "scale_effects", "simulate_screen",
+    "scale_effects", "simulate_pairs", "simulate_screen",
 }  # fmt: skip
 LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
 
@@ -230,6 +237,11 @@ REFUSED = {
     "reml structure": {*_OF_G, *_DRAWS},
     "laplace structure": {*_CROSSED, *_DRAWS},
     "poisson structure": {*_CROSSED, "plot_shrinkage"},
+    "smooth": {*_CROSSED, "update"},
+    "curves": {*_GROUPS, "update"},
+    "reml smooth": {*_CROSSED, *_DRAWS, "update"},
+    "laplace smooth": {*_CROSSED, *_DRAWS, *_MEANS, *_OVER_ROWS, "plot_predictions", "slopes", "update"},
+    "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
     "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
     "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
     "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
@@ -253,7 +265,11 @@ REFUSED = {
     "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
+POINTS += ("reml smooth", "laplace smooth")
+SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind in SMOOTHS else {"smooths"}) for kind, refused in REFUSED.items()}
 
 
 @pytest.fixture(scope="module")

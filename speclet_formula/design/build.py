@@ -33,7 +33,7 @@ from speclet_formula.design.fixed import (
     respelled,
     without_intercept,
 )
-from speclet_formula.design.groups import group_blocks, replayed_block
+from speclet_formula.design.groups import group_blocks, replayed_block, replayed_smooths, smooth_blocks
 from speclet_formula.design.merged import count_rows, merged_columns, merged_of, refuse_merged
 from speclet_formula.design.numbers import numeric_text
 from speclet_formula.design.response import (
@@ -200,7 +200,7 @@ def _with_own_names_all(
 
 def _check_names_of_blocks(blocks: Sequence[GroupBlock]) -> None:
     """Refuse grouping factors such as g and g_sigma, whose effects would have the name of the other's SD."""
-    names = Counter(name for block in blocks for name in block.names)
+    names = Counter(name for block in blocks for name in set(block.names))
     twice = next((name for name, count in names.items() if count > 1), None)
     if twice is not None:
         raise DataError(
@@ -244,7 +244,7 @@ def _predictor(formula: Formula, scope: Scope, name: str, *, ordinal: bool = Fal
         formula=formula,
         X=fixed.X,
         fixed=fixed.terms,
-        groups=group_blocks(formula.group_terms, parts, scope, prefix),
+        groups=(*group_blocks(formula.group_terms, parts, scope, prefix), *smooth_blocks(formula.terms, scope, prefix)),
         offset=_offset(formula.offsets, scope),
         recipe=Recipe(fixed, parts, memory, dict(scope.functions), level_orders(scope.frame)),
     )
@@ -298,11 +298,12 @@ def _replayed(predictor: Predictor, scope: Scope) -> Predictor:
     formula, recipe = predictor.formula, predictor.recipe
     _check_known_levels(formula, scope.frame, recipe.levels)
     values = [replay_fixed(part, scope) for part in recipe.blocks]
-    blocks = zip(predictor.groups, formula.group_terms, values, strict=True)
+    blocks = zip(predictor.factors, formula.group_terms, values, strict=True)
+    grouped = tuple(replayed_block(block, term, value, scope) for block, term, value in blocks)
     return replace(
         predictor,
         X=replay_fixed(recipe.fixed, scope),
-        groups=tuple(replayed_block(block, term, value, scope) for block, term, value in blocks),
+        groups=(*grouped, *replayed_smooths(predictor.smooths, formula.terms, scope)),
         offset=_offset(formula.offsets, scope),
     )
 

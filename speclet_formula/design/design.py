@@ -89,6 +89,7 @@ class GroupBlock:
     prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
     new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
     structure: Structure | None = None  # of cs(), ar1() and diag(hom = TRUE) with two columns or more
+    smooth: str = ""  # the term whose penalised part it is, "s(x)"; empty of a group term
     shares: np.ndarray | None = None  # (n, m) float64 of mm(): how much of each of its levels a row has
 
     @property
@@ -162,7 +163,12 @@ class GroupBlock:
 
     @property
     def sds(self) -> tuple[str, ...]:
-        """The posterior's variables of the columns' SDs: "1|gene_sigma"; a column's effects are in its slot."""
+        """The posterior's variables of the columns' SDs: "1|gene_sigma"; a column's effects are in its slot.
+
+        All columns of a smooth have the same one, "1|s(x)_sigma".
+        """
+        if self.smooth:
+            return (sd_name(self.slots[0]),) * len(self.slots)
         return tuple(map(sd_name, self.slots))
 
     @property
@@ -219,6 +225,7 @@ class CodedFactor:
     full: bool  # whether it takes all levels, or the columns of its coding beside an intercept
     width: int  # columns
     coding: str | None = None  # "sum", "helmert", ...; None for all levels but the first
+    labels: tuple[str, ...] | None = None  # of a smooth by the levels of a factor: the levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +302,26 @@ class Predictor:
         """One label for each column of X."""
         return tuple(column for term in self.fixed for column in term.columns)
 
+    @property
+    def factors(self) -> tuple[GroupBlock, ...]:
+        """The blocks of its group terms, without the penalised parts of smooths, which come after them."""
+        return tuple(block for block in self.groups if not block.smooth)
+
+    @property
+    def smooths(self) -> tuple[GroupBlock, ...]:
+        """The penalised parts of its smooths."""
+        return tuple(block for block in self.groups if block.smooth)
+
+    @property
+    def whole(self) -> np.ndarray:
+        """X, and behind it (n, effects) the penalised columns of smooths: all that is there without group effects."""
+        parts = [self.X]
+        for block in self.smooths:
+            own = np.zeros((len(block.codes), len(block.levels), len(block.columns)))
+            own[np.arange(len(own)), block.codes] = block.values
+            parts.append(own.reshape(len(own), -1))
+        return self.X if len(parts) == 1 else np.hstack(parts)
+
 
 @dataclass(frozen=True, eq=False)
 class Design:
@@ -331,6 +358,16 @@ class Design:
     def blocks(self) -> tuple[GroupBlock, ...]:
         """The group blocks of all linear predictors, the mean's first."""
         return tuple(block for predictor in self.predictors for block in predictor.groups)
+
+    @property
+    def factors(self) -> tuple[GroupBlock, ...]:
+        """The blocks of all group terms, without those of smooths."""
+        return tuple(block for block in self.blocks if not block.smooth)
+
+    @property
+    def smooths(self) -> tuple[GroupBlock, ...]:
+        """The penalised parts of all smooths."""
+        return tuple(block for block in self.blocks if block.smooth)
 
     @property
     def effect_variables(self) -> frozenset[str]:

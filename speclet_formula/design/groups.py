@@ -5,21 +5,25 @@ lie far from zero.
 """
 
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.structures import Structure
 from speclet_formula.design.design import Design, FixedPart, GroupBlock, replace_mean, variable_name
-from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels
+from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels, smooth_columns
 from speclet_formula.design.fixed import report_no_level, report_not_finite
 from speclet_formula.design.merged import column_means
 from speclet_formula.design.multi_membership import Memberships, memberships_of
 from speclet_formula.design.response import check_one_column
+from speclet_formula.design.smooths import SmoothColumns, SmoothPart
 from speclet_formula.design.transforms import as_factor, interaction
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.multi_membership import membership_of, plain_group
-from speclet_formula.formula.terms import GroupTerm, Name, Term, text_of
+from speclet_formula.formula.smooths import smooth_of
+from speclet_formula.formula.terms import Call, GroupTerm, Name, Term, text_of
 
 FAR = 5.0  # SDs of a column from zero to its mean, from which on it is centred for a search
 
@@ -72,6 +76,66 @@ def _block(term: GroupTerm, part: FixedPart, label: str, rows: Memberships, pref
     )
 
 
+def smooth_blocks(terms: tuple[Term, ...], scope: Scope, prefix: str) -> tuple[GroupBlock, ...]:
+    """Make the blocks of the penalised parts of smooths: one level with an effect for each column, and one SD."""
+    made = tuple(_smooths(terms, scope))
+    twice = next((label for label, count in Counter(label for label, _ in made).items() if count > 1), None)
+    if twice is not None:
+        raise FormulaError(
+            f"two smooths of the formula are '{twice}'.",
+            "Two curves over one variable cannot be told apart, whatever their bases.",
+            "Keep one of them; s(x) + s(x, by = f) are two, a common curve and what each level adds.",
+        )
+    return tuple(_smooth_block(label, part, prefix) for label, columns in made for part in columns.parts)
+
+
+def replayed_smooths(blocks: tuple[GroupBlock, ...], terms: tuple[Term, ...], scope: Scope) -> tuple[GroupBlock, ...]:
+    """Return the blocks of smooths for new rows."""
+    parts = [part for _, made in _smooths(terms, scope) for part in made.parts]
+    return tuple(
+        replace(block, values=part.columns, places=_codes_of(block, part))
+        for block, part in zip(blocks, parts, strict=True)
+    )
+
+
+def _smooths(terms: tuple[Term, ...], scope: Scope) -> Iterator[tuple[str, SmoothColumns]]:
+    for term in terms:
+        factor = term.factors[0]
+        made = smooth_columns(factor, scope) if isinstance(factor, Call) else None
+        if made is not None and isinstance(factor, Call):
+            yield smooth_of(factor).label, made
+
+
+def _smooth_block(smooth: str, part: SmoothPart, prefix: str) -> GroupBlock:
+    label = f"{smooth}{part.name}"
+    variable, places = variable_name(label), range(1, part.columns.shape[1] + 1)
+    factor = part.factor
+    return GroupBlock(
+        group=label,
+        label=label,
+        factors=(),
+        columns=tuple(f"{label}.{place}" for place in places),
+        slots=tuple(f"{prefix}{place}|{variable}" for place in places),
+        correlated=False,
+        levels=(smooth,) if factor is None else tuple(map(str, factor.categories)),
+        dim=f"{prefix}{variable}__smooth_dim",
+        places=np.zeros(len(part.columns), dtype=np.int64) if factor is None else factor.codes.astype(np.int64),
+        values=part.columns,
+        prefix=prefix,
+        structure=Structure("diag", hom=True) if len(places) > 1 else None,
+        smooth=smooth,
+    )
+
+
+def _codes_of(block: GroupBlock, part: SmoothPart) -> np.ndarray:
+    """Return the codes of new rows, all of whose levels are known; of a smooth without levels there is one."""
+    if part.factor is None:
+        return np.zeros(len(part.columns), dtype=np.int64)
+    position = {level: code for code, level in enumerate(block.levels)}
+    places = np.array([position[str(level)] for level in part.factor.categories], dtype=np.int64)
+    return np.asarray(places[part.factor.codes])
+
+
 def _nothing_to_correlate(term: GroupTerm, column: str) -> FormulaError:
     """Word the error of a structure of correlations over one column: ar1(0 + time | g) of numbers."""
     assert term.structure is not None
@@ -114,7 +178,7 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
         ) from error
 
 
-def _check_distinct(blocks: list[GroupBlock]) -> None:
+def _check_distinct(blocks: Sequence[GroupBlock]) -> None:
     correlations = (block.correlation for block in blocks if block.correlated)
     slots = Counter([*(slot for block in blocks for slot in block.slots), *correlations])
     twice = [slot for slot, count in slots.items() if count > 1]
@@ -127,7 +191,7 @@ def _check_distinct(blocks: list[GroupBlock]) -> None:
 
 
 def replayed_block(block: GroupBlock, term: GroupTerm, values: np.ndarray, scope: Scope) -> GroupBlock:
-    """Return a block for new rows; levels that were not seen get the codes -1, -2, ..."""
+    """Return a group term's block for new rows; levels that were not seen get the codes -1, -2, ..."""
     rows = _row_levels(term.group, scope)
     position = {level: code for code, level in enumerate(block.levels)}
     new = tuple(level for level in rows.levels if level not in position)

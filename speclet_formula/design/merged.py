@@ -16,7 +16,15 @@ from speclet_formula.formula.terms import Call, Formula, Name, Term, calls_in, t
 
 ROWS = "(rows)"  # how many rows became one, ...
 WITHIN = "(within {})"  # ... and the sum of squares of the response around their mean
-LEARNING = ("bs", "center", "ns", "poly", "scale")  # functions whose values depend on how often each value occurs
+LEARNING = (
+    "bs",
+    "center",
+    "ns",
+    "poly",
+    "s",
+    "scale",
+    "t2",
+)  # functions whose values depend on how often each value occurs
 
 
 def merged_columns(table: pd.DataFrame) -> tuple[str, ...]:

@@ -4,17 +4,16 @@ Where a package lacks something, the nearest that it has is written, as `spell_f
 The text is for people and other programs; the models that are fitted here do not pass through it.
 """
 
-import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import fields, is_dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
+from speclet_formula.formula.formulae import IN_FORMULAE, bambi_text
 from speclet_formula.formula.refusals import check_choice
 from speclet_formula.formula.terms import (
     CODINGS,
     FUNCTIONS,
     LIMITED,
+    LOGICAL,
     Argument,
     Call,
     Coding,
@@ -38,16 +37,8 @@ type Dialect = Literal["lme4", "brms", "bambi"]
 type _Structured = Literal["lme4", "glmmTMB"]  # packages that have covariance structures of group terms
 type Levels = Mapping[str, Sequence[str]]  # a column -> its levels; none for a number
 
-_IN_NUMPY = {name: f"np.{name}" for name in ("log", "log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs")}
-_IN_NUMPY |= {name: f"np.{name}" for name in ("sin", "cos", "tanh", "round", "floor")}
-_IN_NUMPY |= {"ceiling": "np.ceil", "pmin": "np.minimum", "pmax": "np.maximum", "factor": "C"}
-_IN_FORMULAE = {"sum": "Sum"}  # codings
-# Its division stands in no name that Bambi makes of a term: PyMC takes none with a slash.
-_NUMPY_OPERATORS = {"/": "np.divide", "&": "np.logical_and", "|": "np.logical_or", "!": "np.logical_not"}
-_NUMPY_OPERATORS |= {"%in%": "np.isin"}
 _NOT_IN_FORMULAE = frozenset({"ns", "interaction", "c"})
-_ONE_COLUMN = frozenset(FUNCTIONS) - {"poly", "bs", "ns", "C", "factor", "interaction", "relevel", "c"}
-_UNNAMEABLE = re.compile(r"[/`\\\n]")  # what a name that Bambi and PyMC take cannot hold
+_ONE_COLUMN = frozenset(FUNCTIONS) - {"poly", "bs", "ns", "C", "factor", "interaction", "relevel", "c", "dummy"}
 
 
 def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None = None) -> str:
@@ -162,9 +153,17 @@ def _is_diagonal(block: GroupTerm, levels: Levels) -> bool:
 def _is_one_column(term: Term, levels: Levels) -> bool:
     """Tell whether a term is known to be a number."""
     return all(
-        not levels.get(factor.name, ("?",)) if isinstance(factor, Name) else factor.function in _ONE_COLUMN
+        not levels.get(factor.name, ("?",))
+        if isinstance(factor, Name)
+        else factor.function in _ONE_COLUMN or _level_of(factor) is not None
         for factor in term.factors
     )
+
+
+def _level_of(call: Call) -> Text | Number | None:
+    """Return the level of dummy(f, "b"), which is one column; None of several levels, and of other calls."""
+    level = call.arguments[1].value if call.function == "dummy" and len(call.arguments) > 1 else None
+    return level if isinstance(level, Text | Number) else None
 
 
 def _in_version_one(block: GroupTerm, levels: Levels) -> str:
@@ -269,6 +268,14 @@ def _r_call(call: Call) -> Call:
         named = Coding(CODINGS[coding][0])
         return Call(call.function, (*(_r_argument(one) for one in call.arguments[:-1]), Argument(None, named)))
     arguments = tuple(map(_r_argument, call.arguments))
+    level = _level_of(call)
+    if level is not None:
+        return Call("as.numeric", (Argument(None, Operation("==", (arguments[0].value, level))),))
+    if call.function == "dummy":
+        return Call("lme4::dummy", arguments)
+    inside = arguments[0].value if call.function == "I" and arguments else None
+    if isinstance(inside, Operation) and inside.operator in LOGICAL:
+        return Call("as.numeric", arguments)  # else it is a factor of two levels
     if call.function == "center":
         return Call("scale", (*arguments, Argument("scale", Flag(value=False))))
     return Call(call.function, arguments)
@@ -276,50 +283,6 @@ def _r_call(call: Call) -> Call:
 
 def _r_argument(argument: Argument) -> Argument:
     return Argument(argument.name, _r_known(argument.value))
-
-
-def bambi_text(formula: Formula, success: str | None = None) -> str:
-    """Write Python text for Bambi.
-
-    Parameters
-    ----------
-    formula : Formula
-    success : str, optional
-        The level of a factor as response whose probability is modelled; Bambi takes the first, R the second.
-    """
-    formula = _with_names(formula, renamed_columns(formula))
-    level = "" if success is None else f"[{_python_string(success)}]"
-    main = f"{_python_response(formula.response)}{level} ~ {_python_side(formula)}".lstrip()
-    if not formula.parameters:
-        return main
-    parts = (main, *(f"{name} ~ {_python_side(part)}" for name, part in formula.parameters))
-    return f"bmb.Formula({', '.join(_python_string(part) for part in parts)})"
-
-
-def renamed_columns(formula: Formula) -> dict[str, str]:
-    """Give a name that Bambi and PyMC take to each column that needs another.
-
-    Returns
-    -------
-    dict of str to str
-        The column to its other name, in order of use.
-
-    Examples
-    --------
-    >>> from speclet_formula.formula.parse import parse_formula
-    >>> renamed_columns(parse_formula("y ~ `a/b` + x"))
-    {'a/b': 'a_b'}
-    """
-    taken, renamed = set(columns_of(formula)), {}
-    for name in columns_of(formula):
-        if _UNNAMEABLE.search(name):
-            plain = re.sub(r"\W", "_", name)
-            plain = plain if plain[:1].isalpha() else f"v{plain}"
-            while plain in taken:
-                plain += "_"
-            taken.add(plain)
-            renamed[name] = plain
-    return renamed
 
 
 def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator[str]:
@@ -332,10 +295,11 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
         As for `spell_formula`.
     """
     called = {call.function for call in calls_in(formula)} & _NOT_IN_FORMULAE
+    called |= {call.function for call in calls_in(formula) if call.function == "dummy" and _level_of(call) is None}
     yield from (f"# Bambi has no {name}(): put its columns into the table first" for name in sorted(called))
     codings = {coding_of(call): None for call in calls_in(formula) if coding_of(call) is not None}
     for coding in codings:
-        if coding not in _IN_FORMULAE:
+        if coding not in IN_FORMULAE:
             yield f"# Bambi has no coding {coding}: sf.to_bambi(model) keeps it"
     if any(call.function == "scale" and len(call.arguments) > 1 for call in calls_in(formula)):
         yield "# Bambi's scale() only takes a column: put what other arguments give into the table first"
@@ -379,122 +343,3 @@ def _has_margins(term: Term, block: GroupTerm, levels: Levels) -> bool:
     held = [frozenset(other.factors) for other in block.terms] + [frozenset()] * block.intercept
     coded = (one for one in term.factors if not _is_one_column(Term((one,)), levels))
     return all(frozenset(term.factors) - {factor} in held for factor in coded)
-
-
-def _with_names(node: Any, names: Mapping[str, str]) -> Any:
-    """Give columns their other names, at any depth of a record."""
-    if isinstance(node, Name):
-        return Name(names.get(node.name, node.name))
-    if isinstance(node, tuple):
-        return tuple(_with_names(part, names) for part in node)
-    if is_dataclass(node) and not isinstance(node, type):
-        return replace(node, **{part.name: _with_names(getattr(node, part.name), names) for part in fields(node)})
-    return node
-
-
-def _python_side(formula: Formula) -> str:
-    """Write a right-hand side for formulae, Bambi's parser."""
-    groups = (text for block in formula.group_terms for text in _python_groups(block))
-    offsets = (f"offset({_python(offset)})" for offset in formula.offsets)
-    return " + ".join((_python_sum(formula.intercept, formula.terms), *groups, *offsets))
-
-
-def _python_sum(intercept: bool, terms: tuple[Term, ...]) -> str:
-    """Write an intercept and terms."""
-    return " + ".join(("1" if intercept else "0", *(_python_term(term) for term in terms)))
-
-
-def _python_term(term: Term) -> str:
-    """Write a term."""
-    return ":".join(_python(factor) for factor in term.factors)
-
-
-def _python_groups(block: GroupTerm) -> Iterator[str]:
-    """Write a group term, split into its columns where they are uncorrelated."""
-    group = _python_term(block.group)
-    if block.correlated:
-        yield f"({_python_sum(block.intercept, block.terms)} | {group})"
-        return
-    if block.intercept:
-        yield f"(1 | {group})"
-    yield from (f"(0 + {_python_term(term)} | {group})" for term in block.terms)
-
-
-def _python_response(response: Expression | None) -> str:
-    """Write the left-hand side; formulae takes a column or a call."""
-    if isinstance(response, Call) and response.function == "cbind" and len(response.arguments) > 2:  # noqa: PLR2004
-        return f"counts({', '.join(_python(argument.value) for argument in response.arguments)})"
-    if isinstance(response, Call) and response.function == "cbind":
-        return f"p({_python(response.arguments[0].value)}, {_python(trials_of(response))})"
-    if response is None:
-        return ""
-    return f"I({_python(response)})" if isinstance(response, Operation) else _python(response)
-
-
-def _python(expression: Expression) -> str:
-    """Write an expression as Python."""
-    match expression:
-        case Flag() | Number():
-            return str(expression.value)
-        case Text():
-            return _python_string(expression.value)
-        case Coding():
-            return _IN_FORMULAE.get(expression.word, expression.word)
-        case Name():
-            return text_of(expression)
-        case Call():
-            return _python_function(expression)
-        case Operation():
-            return _python_operation(expression)
-
-
-def _python_function(call: Call) -> str:
-    """Write a function as numpy and formulae have it: no base of a logarithm, two numbers to compare."""
-    match call:
-        case Call("pmin" | "pmax"):
-            return _nested(_IN_NUMPY[call.function], call.arguments)
-        case Call("relevel", (factor, reference)):
-            return f"C({_python(factor.value)}, Treatment({_python(reference.value)}))"
-        case Call("log", (value, base)):
-            return f"np.divide(np.log({_python(value.value)}), np.log({_python(base.value)}))"
-        case _:
-            return _python_call(_IN_NUMPY.get(call.function, call.function), call.arguments)
-
-
-def _nested(function: str, arguments: tuple[Argument, ...]) -> str:
-    """Write a numpy function of two as one of several."""
-    first, *others = arguments
-    text = _python(first.value)
-    for other in others:
-        text = f"{function}({text}, {_python(other.value)})"
-    return text
-
-
-def _python_call(function: str, arguments: tuple[Argument, ...]) -> str:
-    """Write a call."""
-    values = (_python(argument.value) for argument in arguments)
-    names = ("" if argument.name is None else f"{argument.name}=" for argument in arguments)
-    return f"{function}({', '.join(name + value for name, value in zip(names, values, strict=True))})"
-
-
-def _python_operation(operation: Operation) -> str:
-    """Write an operation, its operations in parentheses; formulae has no signs for logic."""
-    operator = operation.operator
-    if operator in _NUMPY_OPERATORS:
-        arguments = tuple(Argument(None, operand) for operand in operation.operands)
-        return _python_call(_NUMPY_OPERATORS[operator], arguments)
-    parts = [_python_operand(operand) for operand in operation.operands]
-    if len(parts) == 1:
-        return operator + parts[0]
-    return "**".join(parts) if operator == "^" else f" {operator} ".join(parts)
-
-
-def _python_operand(operand: Expression) -> str:
-    """Write an operand, in parentheses unless it is a name, a number or a call."""
-    signs = isinstance(operand, Operation) and operand.operator not in _NUMPY_OPERATORS
-    return f"({_python(operand)})" if signs else _python(operand)
-
-
-def _python_string(text: str) -> str:
-    """Quote text for Python, which reads JSON's strings."""
-    return json.dumps(text, ensure_ascii=False)

@@ -56,6 +56,7 @@ from speclet_formula.formula.refusals import (
     source_of,
     unwrapped,
 )
+from speclet_formula.formula.smooths import check_smooth, is_smooth, refuse_inside
 from speclet_formula.formula.terms import (
     FUNCTIONS,
     LIMITED,
@@ -357,6 +358,8 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
     call = read_call(node, side.context)
     if call.function in RESPONSES:
         raise misplaced_response(node, side.context)
+    if is_smooth(call) and call.function not in side.context.own:
+        _check_smooth(call, node, side)
     if call.function != "offset":
         return (Term((cast("Call", with_columns(call, node, side.context)),)),)
     removal = is_removal(side)
@@ -369,6 +372,15 @@ def _call_term(node: TreeNode, side: Side) -> tuple[Term, ...]:
     else:
         side.offsets.append(offset)
     return ()
+
+
+def _check_smooth(call: Call, node: TreeNode, side: Side) -> None:
+    """Refuse a smooth that is not written as one, or does not stand alone."""
+    check_smooth(call, node, side.context)
+    if side.taken is None:
+        refuse_inside(call, node, "inside a group term", side.context)
+    if side.operator not in (None, "-"):
+        refuse_inside(call, node, f"next to '{side.operator}'", side.context)
 
 
 def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:

@@ -77,7 +77,7 @@ class Advice:
 
 
 _CODING = "A factor is compared with its first level, or coded as C() says."
-_NO_SMOOTHS = Advice("There are no smooths with a penalty.", "Write a spline: ns({x}, 3), or bs({x}, df = 4).")
+_NO_TENSOR = Advice("Smooths are s(x), s(x, z) and t2(x, z), whose penalties can be SDs.", "Write t2 instead.")
 _NO_STRUCTURE = Advice(
     "The effects of a group term are correlated freely, (x | g), not at all, (x || g), or by cs(x | g) or ar1(x | g).",
     "Write ({x}), ({bars}), cs({x}) or ar1({x}).",
@@ -106,7 +106,6 @@ FOREIGN: Mapping[str, Advice] = {
     "S": Advice(_CODING, "Write C({x}, sum)."),
     "T": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
     "Q": Advice("A column of any name stands in back-quotes.", "Write `{x}`."),
-    "dummy": Advice("A level is compared with == inside I().", "Write I({x} == 'level')."),
     # R: functions of a column
     "cut": Advice(_NOT_YET, _BEFORE + "pandas.cut(data['{x}'], 3)."),
     "ifelse": Advice(_NOT_YET, _BEFORE + "numpy.where(condition, a, b)."),
@@ -129,10 +128,8 @@ FOREIGN: Mapping[str, Advice] = {
     "cr": Advice("Splines are ns() and bs().", "Write ns({x}, df = 3)."),
     "lspline": Advice("Splines are ns() and bs().", "Write bs({x}, df = 3, degree = 1)."),
     # mgcv, brms, Bambi: smooths and processes
-    "s": _NO_SMOOTHS,
-    "te": _NO_SMOOTHS,
-    "ti": _NO_SMOOTHS,
-    "t2": _NO_SMOOTHS,
+    "te": _NO_TENSOR,
+    "ti": _NO_TENSOR,
     "gp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
     "hsgp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
     # brms

@@ -23,6 +23,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "censored": "a response that is only a bound in some rows",
         "center": "minus the mean",
         "cos": "cosine",
+        "dummy": "1 in the rows of a level, else 0",
         "exp": "exponential",
         "expm1": "exp(x) - 1",
         "factor": "categories instead of numbers",
@@ -39,9 +40,11 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "poly": "orthogonal polynomials",
         "relevel": "a factor with another reference level",
         "round": "rounded",
+        "s": "a smooth curve, of which a penalty keeps the wiggles small",
         "scale": "minus the mean, divided by the standard deviation",
         "sin": "sine",
         "sqrt": "square root",
+        "t2": "a smooth surface of two variables with units of their own",
         "tanh": "hyperbolic tangent",
         "truncated": "a response that is never seen outside its bounds",
     }
@@ -50,6 +53,9 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
 LIMITED = ("censored", "truncated")
 """Those that say how a response was observed; `cbind` and they are whole responses, never terms."""
 
+
+LOGICAL = frozenset({"==", "!=", "<", "<=", ">", ">=", "&", "|", "!", "%in%"})
+"""Operators that give TRUE and FALSE: 1 and 0 here; R makes a factor of them, unless told that they are numbers."""
 
 CODINGS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {

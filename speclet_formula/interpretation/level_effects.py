@@ -360,7 +360,7 @@ def _ranks(frame: pd.DataFrame, log_lfsr: Array | None = None) -> np.ndarray:
 
 def _find(design: Design, group: str, term: str) -> tuple[Predictor, GroupBlock, int]:
     """Return the linear predictor, the block and the place of a group effect."""
-    blocks = [(predictor, block) for predictor in design.predictors for block in predictor.groups]
+    blocks = [(predictor, block) for predictor in design.predictors for block in predictor.factors]
     group = bare_name(group, [name for _, block in blocks for name in (block.group, block.label)])
     term = bare_name(term, [block.term_of(column) for _, block in blocks for column in block.columns])
     of_group = [(predictor, block) for predictor, block in blocks if group in (block.group, block.label)]

@@ -13,18 +13,18 @@ from speclet_formula.families.specification import Elsewhere
 from speclet_formula.formula.dialects import (
     Dialect,
     Levels,
-    bambi_text,
     lacking_in_bambi,
     lacks_limits,
     lacks_structures,
     lme4_lacks,
     lme4_text,
     r_side,
-    renamed_columns,
     spell_formula,
 )
+from speclet_formula.formula.formulae import bambi_text, renamed_columns
 from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
+from speclet_formula.formula.smooths import smooths_in, without_penalties
 from speclet_formula.formula.terms import (
     FUNCTIONS,
     Argument,
@@ -72,7 +72,8 @@ def spell_call(
     -------
     str
         R code for lme4 (``lm`` or ``glm`` where there is no group term) and brms, Python code for Bambi. What the other
-        package lacks stands in a comment; families, links and formulas of parameters that lme4 lacks are written for
+        package lacks stands in a comment; of smooths the code is mgcv's, or gamm4's beside group terms;
+        families, links and formulas of parameters that lme4 lacks are written for
         glmmTMB or ordinal where these have them. Priors are each package's own. A parameter's formula has the other
         package's name for it: brms' ``phi`` and ``shape``, glmmTMB's ``dispformula``; brms' ``zi`` and ``hu`` and
         glmmTMB's ``ziformula`` are of 1 - psi, whose coefficients have the opposite sign, which a comment says.
@@ -102,7 +103,10 @@ def spell_call(
             known = FAMILIES[known.single_trials]
     if dialect == "bambi":
         return "\n".join((*left_out, *single, *_bambi(formula, known, link, weights, levels)))
-    lines = _lme4(formula, known, link, weights, levels) if dialect == "lme4" else _brms(formula, known, link, weights)
+    if dialect == "brms":
+        lines = _brms(formula, known, link, weights)
+    else:
+        lines = (_mgcv if smooths_in(formula) else _lme4)(formula, known, link, weights, levels)
     return "\n".join((*left_out, *_of_packages(formula), *_of_functions(formula), *single, *lines))
 
 
@@ -158,6 +162,40 @@ def _signed(formula: Formula, sign: int) -> Formula:
     if sign > 0:
         return formula
     return replace(formula, offsets=tuple(Operation("-", (offset,)) for offset in formula.offsets))
+
+
+def _mgcv(
+    formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
+) -> Iterator[str]:
+    """Write the call of mgcv, or of gamm4 where something varies by group."""
+    if not family.spelling.glm or formula.parameters:
+        yield "# mgcv has families and formulas of parameters of its own: ?family.mgcv"
+        return
+    yield from lacks_limits(formula, "mgcv")
+    yield from _about_smooths(formula, "mgcv")
+    mixed = bool(formula.group_terms)
+    yield "library(gamm4)" if mixed else "library(mgcv)"
+    arguments = [lme4_text(replace(formula, group_terms=()), levels)]
+    if mixed:
+        groups = replace(formula, response=None, intercept=False, terms=(), offsets=())
+        arguments.append(f"random = ~ {r_side(groups).removeprefix('0 + ')}")
+    arguments.append("data = data")
+    if link != family.linear_link:
+        arguments.append(f"family = {_r_family(family.spelling.glm, link, family.links[0])}")
+    arguments += [] if weights is None else [f"weights = {text_of(Name(weights))}"]
+    arguments += [] if mixed else ['method = "REML"']
+    yield f"{'gamm4' if mixed else 'gam'}({', '.join(arguments)})"
+
+
+def _about_smooths(formula: Formula, package: str) -> Iterator[str]:
+    """Say what a smooth is in R that it is not here."""
+    known = smooths_in(formula)
+    factors = [smooth.by for smooth in known if smooth.by is not None]
+    factors += [smooth.variables[-1] for smooth in known if smooth.basis == "fs"]
+    for name in dict.fromkeys(text_of(factor) for factor in factors):
+        yield f"# a column of text is a factor first: data${name} <- factor(data${name})"
+    if any(smooth.function == "t2" or smooth.basis == "fs" for smooth in known):
+        yield f"# nearly the same model: {package} penalises constants and straight lines in coordinates of LAPACK's"
 
 
 def _lme4(
@@ -276,6 +314,9 @@ def _ordinal(formula: Formula, family: FamilySpecification, link: str) -> Iterat
 def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str | None) -> Iterator[str]:
     """Write R code for brms."""
     yield "library(brms)"
+    if smooths_in(formula):
+        yield "# sds() are those of mgcv's coordinates, and not of the curve: their priors are of another size"
+        yield from _about_smooths(formula, "brms")
     spelled = family.spelling
     if not spelled.brms:
         yield f"# brms has no family like {family.name}"
@@ -345,6 +386,9 @@ def _bambi(
     formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
 ) -> Iterator[str]:
     """Write Python code for Bambi."""
+    for smooth in smooths_in(formula):
+        yield f"# not the same model: Bambi has no {smooth.label}, and here is a spline without a penalty"
+    formula = without_penalties(formula)
     success = _success(formula, family, levels or {})
     text = bambi_text(formula, success)
     yield "import bambi as bmb"

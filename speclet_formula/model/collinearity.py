@@ -245,7 +245,7 @@ def separation(design: Design, support: Support) -> Iterator[Finding]:
     single = [finding for term in design.mean.fixed for finding in _term(term, design, sides)]
     yield from single or _combination(design, sides)
     if support == "binary":
-        yield from (finding for block in design.mean.groups for finding in _pure_levels(block, design))
+        yield from (finding for block in design.mean.factors for finding in _pure_levels(block, design))
 
 
 def _sides(design: Design, support: Support) -> _Sides:

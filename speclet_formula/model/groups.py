@@ -159,7 +159,9 @@ def far_slopes(block: GroupBlock, design: Design, predictor: Predictor) -> Itera
     """
     if not any(sibling.group == block.group and "1" in sibling.columns for sibling in predictor.groups):
         return
-    part = next(own for sibling, own in zip(predictor.groups, predictor.recipe.blocks, strict=True) if sibling is block)
+    part = next(
+        own for sibling, own in zip(predictor.factors, predictor.recipe.blocks, strict=True) if sibling is block
+    )
     for term in part.terms:
         spelled = _spelled_alone(term, predictor)
         if term.kind != "numeric" or term.dim is not None or spelled is None:
@@ -193,7 +195,7 @@ type LevelCodes = tuple[np.ndarray, Sequence[str]]  # a code for each row, and t
 
 def inspect_factors(design: Design) -> Iterator[Finding]:
     """Look at the grouping factors by pairs."""
-    pairs = (pair for predictor in design.predictors for pair in combinations(predictor.groups, 2))
+    pairs = (pair for predictor in design.predictors for pair in combinations(predictor.factors, 2))
     for first, second in pairs:
         shared = set(first.columns) & set(second.columns)
         if first.group != second.group and shared and _same_partition(first, second):
@@ -203,7 +205,7 @@ def inspect_factors(design: Design) -> Iterator[Finding]:
                 "Their effects only enter as sums, so that the priors split one variance between two SDs.",
                 f"Leave the group term of '{second.group}' out.",
             )
-    factors = {name: factor for block in design.blocks for name, factor in _factors(block, design)}
+    factors = {name: factor for block in design.factors for name, factor in _factors(block, design)}
     for pair in combinations(factors, 2):
         parent, child = sorted(pair, key=lambda name: len(factors[name][1]))
         yield from _nested_in_two(child, factors[child], parent, factors[parent])
@@ -299,7 +301,7 @@ def relate_groups(design: Design) -> tuple[Relation, ...]:
     >>> print(relate_groups(sf.Model("log_fc ~ (1 | gene/sgRNA)", data).design)[0].words)
     gene:sgRNA is nested in gene: each of its 55 levels lies within one level of gene, 5 to 6 in each.
     """
-    blocks = {block.group: block for block in design.blocks}
+    blocks = {block.group: block for block in design.factors}
     return tuple(_relation(first, second) for first, second in combinations(blocks.values(), 2))
 
 

@@ -218,7 +218,8 @@ def describe_model(model: Model) -> str:
         f"Formula: {text_of(model.formula)}",
         f"Family: {model.family.name} ({model.family.link} link)   Rows: {rows}",
         *([f"Levels: {(' < ' if is_ordinal(model.family) else ', ').join(design.levels)}"] if design.levels else []),
-        *(_describe_group(block, design) for block in design.blocks),
+        *(_describe_group(block, design) for block in design.factors),
+        *(_describe_smooth(block) for block in design.smooths),
         *(relation.words for relation in relate_groups(design)),
         "",
         text_table(slot_frame(model.slots), "Priors", labels=5).text(),
@@ -242,6 +243,13 @@ def _describe_group(block: GroupBlock, design: Design) -> str:
     effects = ", ".join(block.columns)
     label = f"{block.label} (of {block.prefix.removesuffix('_')})" if block.prefix else block.label
     return f"Group: {label}   Levels: {len(block.levels):,}   Effects: {effects}   Rows in a level: {each}"
+
+
+def _describe_smooth(block: GroupBlock) -> str:
+    label = f"{block.label} (of {block.prefix.removesuffix('_')})" if block.prefix else block.label
+    levels = f" for each of {len(block.levels):,} levels" if len(block.levels) > 1 else ""
+    count = len(block.columns)
+    return f"Smooth: {label}   Penalised columns: {count}{levels}"
 
 
 def _read(

@@ -95,7 +95,7 @@ def near_singular(fit: Fit) -> pd.DataFrame:
     rows = [
         row
         for predictor in design.predictors
-        for block in predictor.groups
+        for block in predictor.factors
         for row in (
             *_deviations(draws, block, np.array(1.0) if predictor.name else unit),
             *_correlations(draws, block),

@@ -239,9 +239,9 @@ def kind_of_model(fit: Fitted) -> str:
     """
     family, design = fit.model.family, fit.model.design
     if design.is_per_level:
-        return f"{family.name.capitalize().replace('_', '-')}{' mixed' if design.blocks else ''} model"
+        return f"{family.name.capitalize().replace('_', '-')}{' mixed' if design.factors else ''} model"
     kind = "Linear" if is_linear(family) else "Ordinal" if is_ordinal(family) else "Generalized linear"
-    mixed = " mixed" if design.blocks else ""
+    mixed = (" additive" if design.smooths else "") + (" mixed" if design.factors else "")
     distributional = f" with a formula for {' and '.join(design.varying)}"
     return f"{kind}{mixed} model{distributional if design.varying else ''}"
 

@@ -92,7 +92,7 @@ def plan_levels(model: Model, draws: Draws, chosen: np.ndarray | None = None) ->
     found = [
         (number, block)
         for number, predictor in enumerate(model.design.predictors)
-        for block in predictor.groups
+        for block in predictor.factors
         if block.shares is None and all(name in draws for name in (*block.slots, *block.sds))
     ]
     if not found:

@@ -165,6 +165,8 @@ def add_new_levels(
 def draw_anew(model: Model, draws: Draws, predictor: Predictor, rng: np.random.Generator) -> PredictorDraws:
     """Draw effects of all levels of a linear predictor as if they were new ones; none that was fitted is needed.
 
+    Smooths are not drawn anew: they are what the predictors explain.
+
     Parameters
     ----------
     model : Model
@@ -180,6 +182,9 @@ def draw_anew(model: Model, draws: Draws, predictor: Predictor, rng: np.random.G
     """
     effects = []
     for block in predictor.groups:
+        if block.smooth:  # a curve stays as it is
+            effects.append(draws.effects(block))
+            continue
         new = _new_effects(model, draws, block, len(block.levels), rng)
         effects.append(tuple(new[:, :, column] for column in range(new.shape[2])))
     return PredictorDraws(draws.coefficients(predictor), tuple(effects))
@@ -204,7 +209,10 @@ def draw_point_anew(
         For each block and column.
     """
     effects = []
-    for block, covariance in zip(predictor.groups, points.covariances, strict=True):
+    for block, covariance, modes in zip(predictor.groups, points.covariances, points.modes, strict=True):
+        if block.smooth:
+            effects.append(tuple(np.tile(column, (count, 1)) for column in modes.T))
+            continue
         variances, axes = np.linalg.eigh(covariance)  # not Cholesky's, since an estimate may be singular
         root = axes * np.sqrt(np.maximum(variances, 0.0))
         new = rng.standard_normal((count, len(block.levels), len(covariance))) @ root.T
@@ -258,7 +266,7 @@ def _parsed(model: Model, re_form: Any) -> tuple[GroupTerm, ...]:
 
 
 def _first_group(design: Design) -> str:
-    return design.blocks[0].group if design.blocks else "g"
+    return design.factors[0].group if design.factors else "g"
 
 
 def _grouping(term: GroupTerm) -> str:
@@ -299,9 +307,9 @@ def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:
 
 
 def _chosen_terms(predictor: Predictor, wanted: tuple[GroupTerm, ...]) -> Predictor:
-    parts = zip(predictor.groups, predictor.formula.group_terms, predictor.recipe.blocks, strict=True)
+    parts = zip(predictor.factors, predictor.formula.group_terms, predictor.recipe.blocks, strict=True)
     kept = (_masked(block, term, part, wanted) for block, term, part in parts)
-    return replace(predictor, groups=tuple(block for block in kept if block is not None))
+    return replace(predictor, groups=(*(block for block in kept if block is not None), *predictor.smooths))
 
 
 def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[GroupTerm, ...]) -> GroupBlock | None:

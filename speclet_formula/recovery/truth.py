@@ -244,6 +244,10 @@ def _realized(
             realized[mean_name(slot)] = float(by_level.mean())
         if sd_name(slot) in scalars and len(by_level) > 1:
             realized[sd_name(slot)] = float(by_level.std())
+    for block in model.design.mean.smooths:
+        if block.sds[0] in scalars and all(slot in effects for slot in block.slots):
+            drawn = np.concatenate([effects[slot].to_numpy() for slot in block.slots])
+            realized[block.sds[0]] = float(np.sqrt(np.mean(drawn**2)))
     if "Intercept" in scalars and "Intercept" not in coefficients:
         realized["Intercept"] = float(sum(series.mean() for slot, series in effects.items() if columns[slot] == "1"))
     realized |= _realized_correlations(model.design.mean, scalars, effects)

@@ -68,7 +68,7 @@ def about_data(model: "Model", boxes: Boxes) -> str:
         ("Response", f"{design.response_name}: {_spread(model)}"),
     ]
     rows = []
-    for block in {block.group: block for block in design.blocks}.values():
+    for block in {block.group: block for block in design.factors}.values():
         counts = rows_in_levels(design, block)
         each = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
         rows.append((block.group, f"{len(block.levels):,}", each))
@@ -336,6 +336,6 @@ def _comments(model: "Model") -> Iterator[str]:
 
 def _kept(fit: Fit) -> tuple[str, ...] | None:
     """Return the factors whose effects were kept; None for all."""
-    draws, blocks = draws_of(fit), fit.model.design.blocks
+    draws, blocks = draws_of(fit), fit.model.design.factors
     kept = [block.group for block in blocks if all(slot in draws for slot in block.slots)]
     return None if len(kept) == len(blocks) else tuple(dict.fromkeys(kept))

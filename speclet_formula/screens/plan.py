@@ -235,9 +235,9 @@ def _is_choice(value: Any, name: str, least: int) -> bool:
     return bool(float(value).is_integer() and value >= least)
 
 
-def _check_shares(hits: float, rate: float) -> None:
+def _check_shares(hits: Any, rate: Any) -> None:
     for name, value, most in (("hits", hits, 1.0), ("rate", rate, 0.5)):
-        if not 0 < value < most:
+        if not (isinstance(value, int | float | np.floating) and 0 < value < most):
             raise DataError(
                 f"{name}={value!r} is out of range.",
                 f"{name} is a share of genes, above 0 and below {most:g}.",

@@ -112,6 +112,12 @@ def _residuals(fit: PointFit) -> Residuals:
             "Residuals of other families depend on the mean.",
             "Write kind='parametric', or kind='cases'.",
         )
+    if design.smooths:
+        raise EstimateError(
+            f"a residual bootstrap draws effects of levels, and '{design.smooths[0].label}' is a smooth.",
+            "A smooth has one curve, which cannot be drawn from others.",
+            "Write kind='parametric', or kind='cases'.",
+        )
     weights = np.ones(len(design.response)) if design.weights is None else design.weights
     left = (design.response - point_predictor(fit.model, points, design)) * np.sqrt(weights)
     left = left - left.mean()

@@ -247,9 +247,6 @@ Write factor(x), or relevel(x, 'control') for another reference.
 y ~ Q(x)
 Write `x`.
 
-y ~ dummy(x)
-Write I(x == 'level').
-
 y ~ cut(x)
 Make the column before the fit: data['new'] = pandas.cut(data['x'], 3).
 
@@ -310,17 +307,11 @@ Write ns(x, df = 3).
 y ~ lspline(x)
 Write bs(x, df = 3, degree = 1).
 
-y ~ s(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
-
 y ~ te(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write t2 instead.
 
 y ~ ti(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
-
-y ~ t2(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write t2 instead.
 
 y ~ gp(x)
 Write a spline: ns(x, 3), or bs(x, df = 4).

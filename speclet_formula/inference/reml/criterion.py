@@ -281,6 +281,30 @@ def rows_given_variances(design: Design, covariances: tuple[np.ndarray, ...]) ->
     return RowsGivenVariances(leverages, prepared.W @ columns, columns[:n_fixed])
 
 
+def covariances_at(design: Design, covariances: tuple[np.ndarray, ...], places: np.ndarray) -> np.ndarray:
+    """Return the covariances (k, k), next to sigma^2, of coefficients of centred columns, for given variances.
+
+    Parameters
+    ----------
+    design : Design
+        No fixed column can be made from the others.
+    covariances : tuple of ndarray of float, shape (k, k)
+        Of each block's effects, over sigma^2.
+    places : ndarray of int, shape (k,)
+        Which coefficients: the fixed effects first, then those of each block, level by level.
+    """
+    prepared = _prepared(design)
+    theta = theta_of_covariances(prepared.relative, covariances)
+    transform = prepared.transform.at(theta)
+    ((_, factors),) = prepared.joint.factored(theta[None])
+    made = np.empty((len(places), len(places)))
+    for column, place in enumerate(places):
+        unit = np.zeros(prepared.relative.coefficients)
+        unit[place] = 1.0
+        made[:, column] = (transform @ factors.solve(transform.T @ unit))[places]
+    return made
+
+
 def _terms(criterion: Profiled, factors: Any) -> tuple[np.ndarray, np.ndarray]:
     """Return the log determinants (k,) that the criterion takes, and q (k,)."""
     determinants = factors.log_determinants

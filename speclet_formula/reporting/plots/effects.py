@@ -204,11 +204,11 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
             "plot_effects draws the estimated effects of any model.",
         )
     draws = draws_of(fit)
-    draws.require(fit.model.design.mean.groups)
+    draws.require(fit.model.design.mean.factors)
     means = draws.mean()
     effects = means.effects(block)[block.columns.index("1")][0]
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
-    for finer in fit.model.design.mean.groups:
+    for finer in fit.model.design.mean.factors:
         alone = finer is not block and finer.shares is None
         if alone and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
             for column, own in enumerate(means.effects(finer)):  # nested within the levels: part of what their rows say
@@ -242,7 +242,7 @@ def chosen_effects(fit: "Fit | PointFit", group: str | None, term: str | None) -
 
 def _intercepts(fit: "Fit", group: str | None) -> "GroupBlock":
     """Return the block that gives each level of a factor its intercept."""
-    blocks = [block for block in fit.model.design.mean.groups if "1" in block.columns]
+    blocks = [block for block in fit.model.design.mean.factors if "1" in block.columns]
     found = [block for block in blocks if group in (None, block.group)]
     if found:
         return found[0]

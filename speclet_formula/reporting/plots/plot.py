@@ -151,7 +151,7 @@ def _of_fit(fit: Fit | PointFit) -> dict[str, Draw]:
 
 def _has_effects(fit: Fit | PointFit) -> bool:
     """Tell whether a fit knows the effects of levels: it may have kept no draws of them."""
-    return any(map(values_of(fit).keeps, fit.model.design.blocks))
+    return any(map(values_of(fit).keeps, fit.model.design.factors))
 
 
 def _predictive(
