@@ -5,11 +5,12 @@ from typing import Annotated, Any
 
 import typer
 
-from speclet_formula.cli.options import Verb, takes
+from speclet_formula.cli.options import FLAGS, Verb, takes
 from speclet_formula.cli.outputs import check_ending, check_output, check_table, note_replaced, tell
 from speclet_formula.errors import DataError
 
 _GRID = ("guides", "replicates", "lines", "effect", "like")
+FLAGS.update({name: f"--{name}" for name in _GRID})
 
 
 @takes(asked=(Verb("screens/plan.py:plan_screen", but=_GRID),))

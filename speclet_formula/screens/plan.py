@@ -210,12 +210,12 @@ def _points(guides: Any, replicates: Any, lines: Any, effect: Any) -> list[dict[
         odd = [value for value in chosen if not _is_choice(value, name, least)]
         if odd or not chosen:
             raise DataError(
-                f"{name}={given[name]!r} holds {odd[0]!r}." if odd else f"{name}= is empty.",
+                f"{name}= holds {odd[0]!r}." if odd else f"{name}= is empty.",
                 "An effect is a log2 fold change other than 0."
                 if name == "effect"
                 else f"{name} are whole numbers of at least {least}"
                 + ("; of one guide a gene's effect cannot be told from the guide's." if least > 1 else "."),
-                f"Write {name}=[{'-0.5, -1' if name == 'effect' else '2, 4'}], for example.",
+                f"Write {name}={-1 if name == 'effect' else 2}, or several in a list.",
             )
     found = [dict(zip(values, point, strict=True)) for point in product(*values.values())]
     if len(found) > _MOST_POINTS:
@@ -301,7 +301,11 @@ def _of_fit(like: Fit | PointFit, gene: str, guide: str, line: str) -> tuple[dic
             f"{_ALLOWED}.",
             "Fit log fold changes: sf.lmer('log_fc ~ (1 | gene) + (1 | gene:sgRNA)', screen.table, method='reml').",
         )
-    blocks = {frozenset(block.factors): block.group for block in like.model.design.mean.groups if "1" in block.columns}
+    blocks = {
+        frozenset(block.factors): block.group
+        for block in like.model.design.mean.groups
+        if "1" in block.columns and block.shares is None and not block.smooth
+    }
     frame = varcorr(like)
     frame = frame[(frame["var1"] == "Intercept") | (frame["grp"] == "Residual")]
     sds = frame[frame["var2"].isna()].set_index("grp")["sdcor"]
@@ -312,6 +316,12 @@ def _of_fit(like: Fit | PointFit, gene: str, guide: str, line: str) -> tuple[dic
             f"{listed(blocks.values()) or 'none'}.",
             f"{_ALLOWED}.",
             "Fit that model, or name the columns with gene= and guide=.",
+        )
+    if "Residual" not in sds.index:
+        raise DataError(
+            "the residual SD of the fit has a formula of its own.",
+            "A plan takes one SD for all measurements.",
+            "Fit the model without it, or give like= the SDs by name.",
         )
     within = {"line": frozenset({gene, line}), "guide_line": frozenset({gene, guide, line})}
     other = {name: float(sds[blocks[key]]) if key in blocks else 0.0 for name, key in within.items()}

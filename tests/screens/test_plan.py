@@ -204,11 +204,11 @@ def test_the_picture_has_a_panel_for_each_effect_and_a_curve_for_each_number_of_
 MISTAKES = [
     (
         {"guides": 1},
-        "guides=1 holds 1.\nguides are whole numbers of at least 2; of one guide a gene's effect cannot be",
+        "guides= holds 1.\nguides are whole numbers of at least 2; of one guide a gene's effect cannot be",
     ),
-    ({"replicates": [1, 1.5]}, "replicates=[1, 1.5] holds 1.5."),
+    ({"replicates": [1, 1.5]}, "replicates= holds 1.5."),
     ({"lines": []}, "lines= is empty."),
-    ({"effect": 0}, "effect=0 holds 0.\nAn effect is a log2 fold change other than 0."),
+    ({"effect": 0}, "effect= holds 0.\nAn effect is a log2 fold change other than 0."),
     ({"hits": 1.5}, "hits=1.5 is out of range."),
     ({"rate": 0.7}, "rate=0.7 is out of range.\nrate is a share of genes, above 0 and below 0.5."),
     ({"calls": "fdr"}, "there is no calls='fdr'."),
@@ -234,5 +234,8 @@ def test_fits_that_cannot_tell_are_refused():
     counts = data.assign(n=np.random.default_rng(1).poisson(3, len(data)))
     with pytest.raises(DataError, match="like= is a fit of the family poisson"):
         sf.plan_screen(like=fake_fit(sf.Model("n ~ (1 | gene) + (1 | sgRNA)", counts, family="poisson")))
+    spread = sf.Model(["log_fc ~ (1 | gene) + (1 | gene:sgRNA)", "sigma ~ cell_line"], data)
+    with pytest.raises(DataError, match="the residual SD of the fit has a formula of its own"):
+        sf.plan_screen(like=fake_fit(spread))
     with pytest.raises(SamplingError, match="nsim=-1 is out of range"):
         sf.plan_screen(nsim=-1)
