@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from speclet_formula.model import Model
 
 _WRITTEN = {
-    ".html": "a page of HTML", ".json": "JSON", ".fit": "a saved fit, which `report` reads", ".png": "a picture, as PNG",
+    ".html": "a page of HTML", ".json": "JSON", ".fit": "a saved fit, which `report` reads", ".png": "a picture",
 }  # fmt: skip
 _NO_SUBJECTS = {"reml", "title"}  # that begin a sentence as words
 # What Python is told to write, and what is typed in a shell, or done to the file, instead.
