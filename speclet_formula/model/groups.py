@@ -45,7 +45,8 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
         yield from _as_many_effects_as_rows(block, design, support)
     else:
         yield from _few_levels(block)
-        yield from _singletons(block, rows)
+        if block.shares is None:  # a row of several levels says something of each
+            yield from _singletons(block, rows)
     yield from still_slopes(block, design.mean)
     yield from far_slopes(block, design, design.mean)
 
