@@ -71,6 +71,8 @@ FITS: dict[str, Callable] = {
     "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
     "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h)) + (1|g:h)", rows(), method="reml"),
     "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
+    "errors": _by_hand("se(y, w) ~ x + f + (1|g)"),
+    "reml errors": lambda _: sf.lmer("se(y, w) ~ x + f + (1|g)", rows(), method="reml"),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
     "ml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="ml"),
@@ -245,6 +247,8 @@ REFUSED = {
     "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
     "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
     "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
+    "errors": {*_CROSSED, "icc", "r2"},
+    "reml errors": {*_CROSSED, *_DRAWS, "icc", "r2"},
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
     "ml": {*_CROSSED, *_DRAWS},
@@ -265,7 +269,7 @@ REFUSED = {
     "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
-POINTS += ("reml smooth", "laplace smooth")
+POINTS += ("reml errors", "reml smooth", "laplace smooth")
 SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
