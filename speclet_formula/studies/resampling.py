@@ -84,6 +84,13 @@ def resampling_of(fit: PointFit, kind: ResamplingKind, use_u: bool, group: str |
         )
     if kind == "parametric":
         return Parametric(use_u)
+    related = next((block for block in fit.model.design.blocks if block.relation is not None), None)
+    if related is not None:
+        raise EstimateError(
+            f"kind={kind!r} draws levels again, and those of '{related.label}' vary together as a matrix says.",
+            "Levels that are drawn again are independent of each other.",
+            "Write kind='parametric'.",
+        )
     return _residuals(fit) if kind == "residual" else _cases(fit, group)
 
 
@@ -192,4 +199,5 @@ def _with_levels(model: Model, cases: Cases, rng: np.random.Generator) -> Model:
         link=model.family.link,
         weights=weights,
         functions=model.functions,
+        matrices=model.matrices,
     )
