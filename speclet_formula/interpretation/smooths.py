@@ -101,8 +101,7 @@ def _counted(predictor: Predictor) -> Iterator[tuple[GroupBlock, int]]:
 def _straight(predictor: Predictor, block: GroupBlock) -> int:
     """Count the fixed columns that belong to a part of a smooth: those of a level, or all to the first part."""
     parts = [other for other in predictor.smooths if other.smooth == block.smooth]
-    name = f"{predictor.prefix}{block.smooth}"
-    width = next((term.stop - term.start for term in predictor.fixed if term.name == name), 0)
+    width = next((term.stop - term.start for term in predictor.fixed if term.smooth == block.smooth), 0)
     if "by = " in block.smooth and len(parts) > 1:
         return width // len(parts)
     return width if block is parts[0] else 0
