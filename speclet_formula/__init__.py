@@ -149,6 +149,7 @@ if TYPE_CHECKING:
         control_separation as control_separation,
         scale_effects as scale_effects,
     )
+    from speclet_formula.screens.pairs import rank_pairs as rank_pairs, read_pairs as read_pairs
     from speclet_formula.screens.quality import ScreenQuality as ScreenQuality, screen_quality as screen_quality
     from speclet_formula.screens.ranking import guide_table as guide_table, rank_genes as rank_genes
     from speclet_formula.screens.read import (
@@ -156,7 +157,11 @@ if TYPE_CHECKING:
         read_fold_changes as read_fold_changes,
         read_screen as read_screen,
     )
-    from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen, simulate_screen as simulate_screen
+    from speclet_formula.screens.simulate import (
+        SimulatedScreen as SimulatedScreen,
+        simulate_pairs as simulate_pairs,
+        simulate_screen as simulate_screen,
+    )
     from speclet_formula.screens.to_anndata import to_anndata as to_anndata
     from speclet_formula.studies import (
         Bootstrap as Bootstrap,
@@ -229,10 +234,11 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.report": "report",
     "reporting.tables": "render_table",
     "screens.controls": "Separation control_separation scale_effects",
+    "screens.pairs": "rank_pairs read_pairs",
     "screens.quality": "ScreenQuality screen_quality",
     "screens.ranking": "guide_table rank_genes",
     "screens.read": "Screen read_fold_changes read_screen",
-    "screens.simulate": "SimulatedScreen simulate_screen",
+    "screens.simulate": "SimulatedScreen simulate_pairs simulate_screen",
     "screens.to_anndata": "to_anndata",
     "studies": "Bootstrap Calibration GroupedFits Study bootstrap calibrate confint fit_by power study",
 }

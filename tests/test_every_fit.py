@@ -69,8 +69,10 @@ FITS: dict[str, Callable] = {
     "laplace smooth": lambda _: sf.glmer("k ~ s(x, k=6) + f + (1|g)", rows(), family="poisson", method="laplace"),
     "poisson smooth": _by_hand("k ~ s(x, k=6) + f + (1|g)", "poisson", {"Intercept": 0.1}),
     "members": lambda _: sf.lmer("y ~ x + f + (x|mm(g, h)) + (1|g)", rows(), **QUICK),
-    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h, weights = cbind(w, 1)))", rows(), method="reml"),
+    "reml members": lambda _: sf.lmer("y ~ x + f + (1|mm(g, h)) + (1|g:h)", rows(), method="reml"),
     "poisson members": _by_hand("k ~ x + f + (1|mm(g, h))", "poisson", {"Intercept": 0.1}),
+    "errors": _by_hand("se(y, w) ~ x + f + (1|g)"),
+    "reml errors": lambda _: sf.lmer("se(y, w) ~ x + f + (1|g)", rows(), method="reml"),
     "reml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="reml"),
     "reml slopes": lambda _: sf.lmer("y ~ x + f + (x|`a/b`)", rows(), method="reml"),
     "ml": lambda _: sf.lmer("y ~ x + f + (1|g)", rows(), method="ml"),
@@ -152,6 +154,7 @@ VERBS: dict[str, Callable] = {
     "predictions": lambda fit, _: sf.predictions(fit, newdata=fit.model.data.head(3)),
     "prior_predictive": lambda fit, _: sf.prior_predictive(fit.model, 10, random_seed=1),
     "rank_genes": lambda fit, _: _ranked(fit),
+    "rank_pairs": lambda fit, _: sf.rank_pairs(fit, genes=("g", "h")),
     "recover": lambda fit, _: _recovered(fit),
     "refit": lambda fit, _: sf.refit(fit, fit.model.design.response),
     "render_table": lambda fit, _: sf.render_table(fit),
@@ -178,9 +181,9 @@ VERBS |= {name: lambda fit, _, verb=name: getattr(sf, verb)(fit) for name in ALO
 
 NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "scan", "study", "power", "calibrate",
-    "plot_bootstrap",
+    "plot_bootstrap", "read_pairs",
     "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
-    "scale_effects", "simulate_screen",
+    "scale_effects", "simulate_pairs", "simulate_screen",
 }  # fmt: skip
 LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
 
@@ -244,6 +247,8 @@ REFUSED = {
     "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
     "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
     "poisson members": {*_OF_G, *_BAMBI, "plot_coverage", "plot_recovery", "plot_shrinkage"},
+    "errors": {*_CROSSED, "icc", "r2"},
+    "reml errors": {*_CROSSED, *_DRAWS, "icc", "r2"},
     "reml": {*_CROSSED, *_DRAWS},
     "reml slopes": {*_OF_G, *_DRAWS},
     "ml": {*_CROSSED, *_DRAWS},
@@ -264,9 +269,10 @@ REFUSED = {
     "coded reml": {*_CROSSED, *_DRAWS},
 }  # fmt: skip
 POINTS = ("reml", "reml slopes", "reml structure", "laplace structure", "reml members", "ml", "laplace", "coded reml")
-POINTS += ("reml smooth", "laplace smooth")
+POINTS += ("reml errors", "reml smooth", "laplace smooth")
 SMOOTHS = ("smooth", "curves", "reml smooth", "laplace smooth", "poisson smooth")
 REFUSED = {kind: refused | (set() if kind in POINTS else {"bootstrap", "drop1"}) for kind, refused in REFUSED.items()}
+REFUSED = {kind: refused | (set() if kind == "reml members" else {"rank_pairs"}) for kind, refused in REFUSED.items()}
 REFUSED = {kind: refused | (set() if kind in SMOOTHS else {"smooths"}) for kind, refused in REFUSED.items()}
 
 

@@ -154,7 +154,9 @@ def build_design(
             response_name=name,
             trials=observed.trials,
             predictors=tuple(predictors),
-            weights=_weights_of_rows(None if weights is None else _weights(frame[weights], weights), merged),
+            weights=_weights_of_rows(
+                observed.precisions if weights is None else _weights(frame[weights], weights), merged
+            ),
             frame=frame,
             rows=rows,
             levels=observed.levels,

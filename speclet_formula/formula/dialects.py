@@ -64,7 +64,7 @@ def spell_formula(formula: Formula, dialect: Dialect, *, levels: Levels | None =
           lme4 1.1. ``cs()`` and ``ar1()`` need 2.0 too; glmmTMB's words follow in a comment. brms and bambi lack them.
         * brms: R text, within ``bf(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``s | trials(s + f)``, ``cbind(a, b, c)`` ``cbind(a, b, c) | trials(a + b + c)``, ``censored(y, status)``
-          ``y | cens(status)``, ``truncated(y, 0)`` ``y | trunc(lb = 0)``.
+          ``y | cens(status)``, ``truncated(y, 0)`` ``y | trunc(lb = 0)``, ``se(y, sei)`` ``y | se(sei)``.
         * bambi: Python text, ``bmb.Formula(...)`` when there are formulas for parameters; ``cbind(s, f)`` is
           ``p(s, s + f)``, ``cbind(a, b, c)`` ``counts(a, b, c)``, ``a / b`` is ``np.divide(a, b)`` and ``(x || g)`` two
           group terms. Bambi has no correlated group effects: ``(x | g)`` keeps its text and loses its correlation.
@@ -134,6 +134,9 @@ def lacks_structures(formula: Formula, package: str, but: str = "") -> Iterator[
 def lacks_limits(formula: Formula, package: str) -> tuple[str, ...]:
     """Say in a comment that a package has no censored or truncated responses, where there is one."""
     response = formula.response
+    if isinstance(response, Call) and response.function == "se":
+        own = _r_expression(response)
+        return (f"# {package} has no known residual SDs, {own}: this is another model; metafor's rma.mv() has them",)
     if isinstance(response, Call) and response.function in LIMITED:
         return (f"# {package} has no {response.function} responses: {_r_expression(response)}",)
     return ()
@@ -215,6 +218,8 @@ def _brms_response(response: Expression | None) -> str:
             return f"{_r_expression(response)} | {addition}"
     elif response.function == "censored":
         addition = f"cens({_r_expression(others[0].value)})"
+    elif response.function == "se":
+        addition = f"se({_r_expression(others[0].value)})"
     else:
         bounds = zip(("lb", "ub"), others, strict=False)
         named = (f"{bound.name or name} = {_r_expression(bound.value)}" for name, bound in bounds)
@@ -303,6 +308,8 @@ def lacking_in_bambi(formula: Formula, levels: Levels | None = None) -> Iterator
             yield f"# Bambi has no coding {coding}: sf.to_bambi(model) keeps it"
     if any(call.function == "scale" and len(call.arguments) > 1 for call in calls_in(formula)):
         yield "# Bambi's scale() only takes a column: put what other arguments give into the table first"
+    if isinstance(formula.response, Call) and formula.response.function == "se":
+        yield f"# Bambi has no {text_of(formula.response)}, known residual SDs; sf.to_bambi(model) keeps them"
     yield from lacks_structures(formula, "Bambi", "; sf.to_bambi(model) keeps it")
     sides = (formula, *(part for _, part in formula.parameters))
     if any(

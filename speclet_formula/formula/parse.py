@@ -250,7 +250,9 @@ def _response(node: TreeNode, context: Context) -> Expression:
     inner = unwrapped(node)
     if kind_of(inner) == "bars":
         problem = f"'{source_of(context, inner)}' is not a response."
-        allowed = "A response is a column, arithmetic, or cbind(s, f), censored(y, status) or truncated(y, lb, ub)."
+        allowed = (
+            "A response is a column, arithmetic, cbind(s, f), censored(y, status), truncated(y, lb, ub) or se(y, se)."
+        )
         remedy = _addition(inner, context) or (
             "Write cbind(successes, failures) for counts out of trials; give weights outside the formula."
         )
@@ -279,13 +281,17 @@ def _addition(bars: TreeNode, context: Context) -> str | None:
 
 
 def _limited(node: TreeNode, context: Context) -> Call:
-    """Read censored(y, status) or truncated(y, lb, ub), either bound of which may be left out."""
+    """Read censored(y, status), se(y, sei) or truncated(y, lb, ub), either bound of which may be left out."""
     call = read_call(node, context)
     names = [argument.name for argument in call.arguments]
     if call.function == "censored":
         good = names == [None, None]
         allowed = "censored takes the response's column and that of the statuses 'none', 'left' and 'right'."
         remedy = "Write censored(y, status)."
+    elif call.function == "se":
+        good = names == [None, None]
+        allowed = "se takes the response's column and that of its standard errors; all else is left to the terms."
+        remedy = "Write se(y, sei), and a group term with a level for each row, (1 | row), for what varies besides."
     else:
         bounds = [name or given for name, given in zip(names[1:], ("lb", "ub"), strict=False)]
         good = sorted(bounds) in (["lb"], ["ub"], ["lb", "ub"]) and names[0] is None and len(names) == len(bounds) + 1

@@ -147,7 +147,6 @@ FOREIGN: Mapping[str, Advice] = {
     "trunc": Advice(_RESPONSE, "Write truncated(y, lb = 0) ~ ..., or floor({x}) for R's trunc()."),
     "trials": Advice(_RESPONSE, "Write cbind(successes, {x} - successes) ~ ..."),
     "weights": Advice(_RESPONSE, "Give weights='{x}' outside the formula."),
-    "se": Advice(_RESPONSE, "Give weights= outside the formula: they divide the residual variance."),
     "bf": Advice(_FORMULAS, "Write the formulas as texts in a list."),
     "nl": Advice("A model is linear in its coefficients.", "Compute the columns inside I(), or before the fit."),
     # glmmTMB
@@ -174,7 +173,7 @@ ADDED: Mapping[str, str] = {
     "trunc": "Write truncated({y}, lb = 0) with the bounds, lb and ub.",
     "trials": "Write cbind({y}, {x} - {y}) for successes and failures.",
     "weights": "Write {y} ~ ... and give weights='{x}' outside the formula.",
-    "se": "Write {y} ~ ... and give weights= outside the formula: they divide the residual variance.",
+    "se": "Write se({y}, {x}) ~ ...: the SDs of the residuals are known.",
     "mi": "Write {y} ~ ...: rows without a response are left out by missing='drop'.",
 }
 """What to write for brms' additions to a response, y | cens(c)."""
@@ -193,6 +192,7 @@ RESPONSES = {
     "cbind": "cbind(successes, failures)",
     "censored": "censored(y, status)",
     "truncated": "truncated(y, lb, ub)",
+    "se": "se(y, sei)",
 }
 """The calls that are a whole response, as they are written."""
 _SHORTEST = 3  # letters of a word whose misspelling can be told from another word

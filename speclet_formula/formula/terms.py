@@ -42,6 +42,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
         "round": "rounded",
         "s": "a smooth curve, of which a penalty keeps the wiggles small",
         "scale": "minus the mean, divided by the standard deviation",
+        "se": "a response with the standard errors of its values",
         "sin": "sine",
         "sqrt": "square root",
         "t2": "a smooth surface of two variables with units of their own",
@@ -50,7 +51,7 @@ FUNCTIONS: Mapping[str, str] = MappingProxyType(
     }
 )
 """The functions that every formula can call, with what each gives."""
-LIMITED = ("censored", "truncated")
+LIMITED = ("censored", "truncated", "se")
 """Those that say how a response was observed; `cbind` and they are whole responses, never terms."""
 
 

@@ -90,7 +90,7 @@ def explain_formula(
     return "\n".join((*lines, *parameters))
 
 
-def _response_words(response: Expression | None) -> str:
+def _response_words(response: Expression | None) -> str:  # noqa: PLR0911 - one case for each kind of response
     """Describe the left-hand side."""
     match response:
         case None:
@@ -104,6 +104,8 @@ def _response_words(response: Expression | None) -> str:
                 f"{text_of(response)}: the response {text_of(value)}, known only as a bound where {text_of(status)} is "
                 "'left' (the true value is at most that) or 'right' (at least that)."
             )
+        case Call("se", (value, error)):
+            return f"{text_of(response)}: the response {text_of(value)}, with errors of the SDs {text_of(error)}."
         case Call("truncated", (value, *bounds)):
             names = [bound.name or name for bound, name in zip(bounds, ("lb", "ub"), strict=False)]
             words = {"lb": "below", "ub": "above"}
@@ -303,7 +305,10 @@ def _response_line(formula: Formula, family: FamilySpecification, notation: Nota
         arguments = [_row(trials_of(response), notation), *arguments[1:]] if names[0] == "n" else arguments
         response = response if family.per_level else response.arguments[0].value
     note = ""
-    if isinstance(response, Call) and response.function in LIMITED:
+    if isinstance(response, Call) and response.function == "se":
+        response, error = (argument.value for argument in response.arguments)
+        arguments = [*arguments[:-1], _row(error, notation)]
+    elif isinstance(response, Call) and response.function in LIMITED:
         note = _limits_note(response, notation)
         response = response.arguments[0].value
     left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)

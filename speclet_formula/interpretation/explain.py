@@ -15,7 +15,14 @@ from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.design.design import FixedTerm
 from speclet_formula.design.tables import Missing
 from speclet_formula.errors import FormulaError
-from speclet_formula.families import DEFAULT_FAMILY, Family, is_ordinal, is_unordered, resolve_family
+from speclet_formula.families import (
+    DEFAULT_FAMILY,
+    Family,
+    family_of_response,
+    is_ordinal,
+    is_unordered,
+    resolve_family,
+)
 from speclet_formula.formula.contrasts import with_contrasts
 from speclet_formula.formula.dialects import Dialect, Levels, spell_formula
 from speclet_formula.formula.parse import joined_text, parse_formula
@@ -104,6 +111,7 @@ def explain(
         text = formula if isinstance(formula, Formula) else joined_text(formula)
         parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
         parsed = with_contrasts(parsed, contrasts)
+        chosen = family_of_response(chosen, parsed.response)
         check_parameters(parsed, chosen)
         words = explain_formula(parsed, ordinal=is_ordinal(chosen), per_level=is_unordered(chosen))
         described, cost, levels = "", "", None

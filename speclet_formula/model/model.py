@@ -30,6 +30,8 @@ from speclet_formula.families import (
     Family,
     check_response,
     family_of_levels,
+    family_of_response,
+    has_known_errors,
     is_linear,
     is_of_levels,
     is_ordinal,
@@ -161,8 +163,8 @@ class Model(ModelParts):
         check_kind(formula)
         check_functions(functions)
         table = data if isinstance(data, Scan) else as_pandas(data)
-        chosen = resolve_family(family, link)
         parsed, text, table = _read(formula, table, weights, functions or {}, contrasts)
+        chosen = family_of_response(resolve_family(family, link), parsed.response)
         _check_formula(parsed, table, chosen, weights, functions or {})
         labels = row_labels(data, len(table))
         ordered = in_row_order(weights, labels, "weights")
@@ -384,6 +386,14 @@ def _unknown_parameter(name: str, known: list[str], family: Family) -> FormulaEr
 def _check_weights(weights: Any, family: Family, formula: Formula) -> None:
     if weights is None:
         return
+    if has_known_errors(family):
+        raise DataError(
+            f"'{text_of(formula.response)}' says the SDs of the residuals, and weights= would divide their squares."
+            if formula.response is not None
+            else "weights= would divide known variances.",
+            "Of a response with standard errors nothing is left for weights.",
+            "Leave weights= out.",
+        )
     meaning = specification_of(family).weights
     if meaning is None:
         raise DataError(

@@ -23,6 +23,8 @@ from speclet_formula.families import (
     Family,
     draw_response,
     family_of_levels,
+    family_of_response,
+    has_known_errors,
     inverse_link,
     inverse_parameter_link,
     is_ordinal,
@@ -40,6 +42,7 @@ from speclet_formula.prediction.responses import (
     DrawnResponse,
     bounds_of_rows,
     observed_columns,
+    precisions_of_rows,
     response_to_draw,
     simulate_responses,
 )
@@ -226,7 +229,7 @@ def simulator_of(
     check_functions(functions)
     text = formula if isinstance(formula, Formula) else joined_text(formula)
     parsed = text if isinstance(text, Formula) else parse_formula(text, functions=tuple(functions or ()))
-    chosen = resolve_family(family, link)
+    chosen = family_of_response(resolve_family(family, link), parsed.response)
     check_parameters(parsed, chosen)
     per_level = specification_of(chosen).per_level
     if per_level is not None:
@@ -242,6 +245,8 @@ def simulator_of(
         reserved=(chosen.parent, *chosen.parameters),
     )
     _check_weights(layout.weights, chosen)
+    if has_known_errors(chosen):
+        layout = replace(layout, weights=precisions_of_rows(parsed.response, table))
     return Simulator(response, layout, chosen, bounds_of_rows(parsed.response, table))
 
 

@@ -91,8 +91,10 @@ def _screen_lines(screen: Screen) -> list[str]:
     table = screen.table
     classes = table.dropna(subset=["gene"]).drop_duplicates("gene")["control"].value_counts()
     genes = ", ".join(f"{classes.get(name, 0):,} {name}" for name in ("nonessential", "other", "essential"))
+    guides, targets = ("constructs", "pairs of genes") if "gene_b" in table else ("guides", "genes")
     lines = [
-        f"Screen ({screen.layout}): {table['sgRNA'].nunique():,} guides of {table['gene'].nunique():,} genes ({genes})",
+        f"Screen ({screen.layout}): {table['sgRNA'].nunique():,} {guides} of {table['gene'].nunique():,} {targets} "
+        f"({genes})",
         f"Samples: {table['sample'].nunique():,} of {table['cell_line'].nunique():,} cell lines   Rows: {len(table):,}",
         "Log fold changes as they came"
         if np.isnan(screen.pseudo_count)

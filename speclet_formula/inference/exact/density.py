@@ -23,7 +23,7 @@ from speclet_formula.common.structures import Structure
 from speclet_formula.design import centre_of
 from speclet_formula.design.merged import row_count
 from speclet_formula.errors import SamplingError
-from speclet_formula.families.registry import is_linear
+from speclet_formula.families.registry import has_known_errors, is_linear
 from speclet_formula.inference.algebra.equations import CoefficientLayout, System, build_system, layout_of, moved
 from speclet_formula.inference.algebra.solutions import cancelling, log_determinants, slopes, solve
 from speclet_formula.inference.hierarchy import (
@@ -236,6 +236,8 @@ def prior_precisions(variances: Variances, sds: np.ndarray, partial: np.ndarray)
 
 def why_not_exact(model: Model) -> str:
     """Say what keeps a model from the exact engine; "" if it serves."""
+    if has_known_errors(model.family):
+        return f"the residual SDs of '{model.design.response_name}' are known, and it draws sigma"
     if not is_linear(model.family):
         return f"the family is {model.family.name} with the {model.family.link} link, not gaussian with identity"
     if reason := why_not_plain(model):

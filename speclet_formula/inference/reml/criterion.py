@@ -238,6 +238,14 @@ def log_likelihood_parts(criterion: Profiled, theta: np.ndarray) -> tuple[np.nda
     return _evaluated(criterion, theta)
 
 
+def deviances_at(criterion: Profiled, theta: np.ndarray, sigma: np.ndarray | float) -> np.ndarray:
+    """Return the criterion (N,) at N vectors theta (N, m), at one or N given sigma instead of the best."""
+    determinants, squares = log_likelihood_parts(criterion, theta)
+    variance = np.asarray(sigma) ** 2
+    constant = criterion.freedom * np.log(2 * np.pi * variance)
+    return np.asarray(constant + squares / variance + determinants - criterion.log_weights)
+
+
 def solve(criterion: Profiled, theta: np.ndarray) -> Solution:
     """Solve for all coefficients at one vector theta (m,)."""
     joint, n_fixed = criterion.joint, criterion.relative.n_fixed

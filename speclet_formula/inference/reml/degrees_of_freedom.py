@@ -12,6 +12,7 @@ import numpy as np
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
+from speclet_formula.families import has_known_errors
 from speclet_formula.inference.maximum_likelihood import independent_columns
 from speclet_formula.inference.relative import Relative, psi_of, theta_at, theta_of, theta_slopes
 from speclet_formula.inference.reml.criterion import Profiled, log_likelihood_parts, profile_of
@@ -33,8 +34,8 @@ def why_no_small_sample(fit: PointFit, method: str, asked: bool) -> str:
     widths = [len(block.columns) for block in mean.groups]
     m = sum(block.parameters for block in mean.groups)
     p = mean.X.shape[1]
-    if not p:
-        return "there is no fixed effect"
+    if not p or has_known_errors(fit.model.family):
+        return "the SDs of the residuals are known, where a z test is usual" if p else "there is no fixed effect"
     powers = 2 if method == "kenward-roger" else 1  # of products of two variances' matrices, or of one's
     if (m + 1) ** powers * p**2 > MOST_NUMBERS:
         return f"{p:,} fixed effects and {m + 1:,} variances have too many derivatives"

@@ -287,16 +287,16 @@ def _bambi_family(model: Model) -> str | bambi.Family:
 
 
 def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
-    """Return a distribution whose SD is sigma / sqrt(weight) in each row, as lme4's."""
+    """Return a distribution whose SD is sigma / sqrt(weight) in each row, as lme4's; 1 / sqrt(weight) without sigma."""
     # As a product: of a quotient PyTensor takes the sign apart, in the wrong shape, and prints a traceback.
     share = 1 / np.sqrt(weights)
 
     class Weighted:
-        def __new__(cls, name: str, *, sigma: Any, **keywords: Any) -> Any:
+        def __new__(cls, name: str, *, sigma: Any = 1.0, **keywords: Any) -> Any:
             return distribution(name, sigma=sigma * share, **keywords)
 
         @staticmethod
-        def dist(*, sigma: Any, **keywords: Any) -> Any:
+        def dist(*, sigma: Any = 1.0, **keywords: Any) -> Any:
             return distribution.dist(sigma=sigma * share, **keywords)
 
     return Weighted
