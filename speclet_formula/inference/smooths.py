@@ -30,7 +30,7 @@ _recent = Recent[Array](4)
 
 
 @dataclass(frozen=True, eq=False)
-class _GivenVariances:
+class _Equivalent:
     """A gaussian response that stands for a fit's, with its variances."""
 
     design: Design  # its weights are those of the rows
@@ -76,7 +76,7 @@ def effective_freedom(fit: Fitted) -> dict[str, float]:
         return {}
 
 
-def _traces(known: _GivenVariances) -> Iterator[tuple[str, float]]:
+def _traces(known: _Equivalent) -> Iterator[tuple[str, float]]:
     for block, covariance, places in _parts(known):
         prior = float(covariance[0, 0])
         if not block.smooth:
@@ -85,7 +85,7 @@ def _traces(known: _GivenVariances) -> Iterator[tuple[str, float]]:
         yield block.label, len(places) - float(left)
 
 
-def _parts(known: _GivenVariances) -> Iterator[tuple[GroupBlock, Array, Array]]:
+def _parts(known: _Equivalent) -> Iterator[tuple[GroupBlock, Array, Array]]:
     """Go through the blocks with their covariance and the places of their effects among all coefficients."""
     start = known.design.mean.X.shape[1]
     for block, covariance in zip(known.design.mean.groups, known.covariances, strict=True):
@@ -113,14 +113,14 @@ def _covariance(fit: Any) -> Array:
     return np.asarray(known.scale * (joint + joint.T) / 2)
 
 
-def _given(fit: Fitted, design: Design) -> _GivenVariances:
+def _given(fit: Fitted, design: Design) -> _Equivalent:
     """Return the gaussian response that stands for a fit's; `design` has the columns that are kept."""
     model, values = fit.model, values_of(fit)
     covariances = tuple(np.median(values.covariances(block), axis=0) for block in design.mean.groups)
     if is_linear(model.family) and design.limits is None:
         sigma = float(np.median(values.parameter("sigma"))) if "sigma" in model.family.parameters else 1.0
-        return _GivenVariances(design, tuple(matrix / sigma**2 for matrix in covariances), sigma**2)
-    return _GivenVariances(replace(design, weights=_curvatures(fit, values)), covariances, 1.0)
+        return _Equivalent(design, tuple(matrix / sigma**2 for matrix in covariances), sigma**2)
+    return _Equivalent(replace(design, weights=_curvatures(fit, values)), covariances, 1.0)
 
 
 def _curvatures(fit: Fitted, values: Draws) -> Array:
