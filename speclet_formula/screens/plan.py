@@ -16,6 +16,7 @@ from scipy.special import ndtr
 from speclet_formula.common.seeds import generator
 from speclet_formula.common.table import Printed, Sheet, text_table
 from speclet_formula.errors import DataError, listed, nearest
+from speclet_formula.families import is_linear
 from speclet_formula.inference.fit import fit as fit_model
 from speclet_formula.inference.plans import at_least
 from speclet_formula.model import Model
@@ -295,7 +296,7 @@ def _skewness(like: Fit | PointFit, guides: str, sd: float) -> float:
 
 def _of_fit(like: Fit | PointFit, gene: str, guide: str, line: str) -> tuple[dict[str, float], str]:
     """Return the spreads of a fitted screen, and which of its grouping factors has the guides."""
-    if like.model.family.name != "gaussian":
+    if not is_linear(like.model.family):
         raise DataError(
             f"like= is a fit of the family {like.model.family.name}.",
             f"{_ALLOWED}.",
