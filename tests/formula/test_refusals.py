@@ -1,5 +1,7 @@
 """What cannot be read is refused in plain words under a caret, and words of other packages are answered by name."""
 
+from pathlib import Path
+
 import pytest
 
 from speclet_formula.errors import FormulaError
@@ -314,19 +316,19 @@ y ~ ti(x)
 Write t2 instead.
 
 y ~ gp(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write s(x).
 
 y ~ hsgp(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write s(x).
 
 y ~ mo(x)
-Write x for one coefficient a level, or make the column a number.
+Write C(x, sdif), a step to each level; sf.hypothesis tells how likely all are above 0.
 
 y ~ mi(x)
 Write x.
 
 y ~ me(x)
-Write x.
+Write x; fits with more and more error added to it show what its own error costs (SIMEX).
 
 y ~ gr(x)
 Write the column alone: (1 | x).
@@ -362,7 +364,16 @@ y ~ bf(x)
 Write the formulas as texts in a list.
 
 y ~ nl(x)
-Compute the columns inside I(), or before the fit.
+Write a smooth, s(x), or I() where all rates are known: I(exp(-x / 2)). brms and nlme estimate them.
+
+y ~ SSlogis(x)
+Write a smooth, s(x), or I() where all rates are known: I(exp(-x / 2)). brms and nlme estimate them.
+
+y ~ SSasymp(x)
+Write a smooth, s(x), or I() where all rates are known: I(exp(-x / 2)). brms and nlme estimate them.
+
+y ~ SSfpl(x)
+Write a smooth, s(x), or I() where all rates are known: I(exp(-x / 2)). brms and nlme estimate them.
 
 y ~ ou(x | g)
 Write (x | g), (x || g), cs(x | g) or ar1(x | g).
@@ -500,3 +511,12 @@ def test_an_argument_s_name_is_written_as_it_is_read() -> None:
     formula = parse_formula("y ~ own(x, _knots = 2)", functions={"own"})
     assert str(formula) == "y ~ 1 + own(x, _knots = 2)"
     assert parse_formula(str(formula), functions={"own"}) == formula
+
+
+def test_a_page_lists_every_word_with_its_answer() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "words-of-other-packages.md").read_text(encoding="utf-8")
+    for word, advice in FOREIGN.items():
+        words = f"{advice.allowed} {advice.remedy}".format(x="x", bars="x || g")
+        cell = words.replace("|", "\\|")
+        row = f"| `{word}(x)` | {cell} |"
+        assert row in page, row
