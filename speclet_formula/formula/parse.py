@@ -25,6 +25,7 @@ from speclet_formula.formula.expressions import (
     read_tree,
     with_columns,
 )
+from speclet_formula.formula.given_matrices import given_matrix
 from speclet_formula.formula.group_terms import (
     Side,
     check_group_columns,
@@ -412,8 +413,9 @@ def _group_term(bars: TreeNode, node: TreeNode, side: Side) -> tuple[Term, ...]:
         raise error_under(context, columns, problem, allowed, remedy)
     structure, function = structure_in(node), children_of(node)[0] if kind_of(node) == "call" else "us"
     correlated = bar == "|" and function not in ("diag", "homdiag")
+    grouping, matrix = given_matrix(grouping, context)
     groups = read_groups(grouping, bars, side)
-    found = [GroupTerm(inner.intercept, terms, group, correlated, structure) for group in groups]
+    found = [GroupTerm(inner.intercept, terms, group, correlated, structure, matrix) for group in groups]
     if removal:
         remove_groups(found, node, side)
     else:

@@ -149,6 +149,10 @@ FOREIGN: Mapping[str, Advice] = {
     ),
     "gr": Advice("A grouping factor is a column, or a:b.", "Write the column alone: (1 | {x})."),
     "mm": Advice("mm() is a grouping factor, to the right of a bar.", "Write (1 | mm({x}, ...))."),
+    "mmc": Advice(
+        "A column of a group term has one value in a row, the same for all of the row's levels.",
+        "Write ({x} | mm(a, b)); what differs between the levels goes into weights = cbind(u, v), scale = FALSE.",
+    ),
     "ar": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | {x})."),
     "arma": Advice("Residuals are independent.", "Add a group term for what rows share."),
     "cosy": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | g)."),

@@ -15,7 +15,8 @@ from speclet_formula.common.arguments import answers_r, check_functions
 from speclet_formula.common.files import SORTED
 from speclet_formula.common.habits import Answering
 from speclet_formula.common.table import text_table
-from speclet_formula.design import Design, GroupBlock, Scan, build_design
+from speclet_formula.design import Design, GroupBlock, LevelMatrix, Scan, build_design
+from speclet_formula.design.level_matrices import given_matrices
 from speclet_formula.design.merged import (
     check_merged,
     count_rows,
@@ -71,6 +72,7 @@ class ModelParts(Answering):
     weights: Any
     functions: dict[str, Callable[..., Any]]
     index: pd.Index
+    matrices: dict[str, LevelMatrix]
 
 
 @dataclass(frozen=True, init=False, eq=False, repr=False)
@@ -114,6 +116,14 @@ class Model(ModelParts):
         against another), or R's and patsy's words for them. Group terms are not concerned, as in lme4: write
         ``(C(f, sum) | g)`` there. Means, predictions and likelihoods are the same under every coding; so are posteriors
         where the priors are flat, and nearly so where the data outweigh the priors, which are on the coefficients.
+    matrices : dict of str to matrix, optional
+        How the levels of grouping factors vary together, by the names that the formula has for them: with
+        ``(1 | gr(line, cov = A))`` the effects of lines have the covariance A times the square of their SD, with
+        ``gr(line, precision = Q)`` that of Q's inverse; those of ``(x | gr(line, cov = A))`` A times the covariance of
+        the columns (Kronecker). Each is a DataFrame whose index and columns are the levels, a `LevelMatrix`, or a pair
+        of a matrix, which may be sparse, and its labels. Levels are found by their labels. A level that only the matrix
+        has is kept, as in MCMCglmm: its effect follows from its relatives', and new rows may have it. (A covariance
+        without its row and column is the same model without that effect, as in brms and lme4qtl; a precision is not.)
 
     Attributes
     ----------
@@ -132,6 +142,7 @@ class Model(ModelParts):
         Rows left out for missing values.
     index : pandas.Index
         The labels of the rows in the table as it was given, whose order `data` has: what a Series is matched by.
+    matrices : dict of str to LevelMatrix
 
     Raises
     ------
@@ -159,6 +170,7 @@ class Model(ModelParts):
         missing: Missing = "error",
         functions: Mapping[str, Callable[..., Any]] | None = None,
         contrasts: Mapping[str, str] | None = None,
+        matrices: Mapping[str, Any] | None = None,
     ) -> None:
         check_kind(formula)
         check_functions(functions)
@@ -169,7 +181,10 @@ class Model(ModelParts):
         labels = row_labels(data, len(table))
         ordered = in_row_order(weights, labels, "weights")
         weights = ordered.to_numpy() if isinstance(ordered, pd.Series) else ordered
-        design = _design_of(parsed, table, text, chosen, weights=weights, missing=missing, functions=functions)
+        known = given_matrices(matrices)
+        design = _design_of(
+            parsed, table, text, chosen, weights=weights, missing=missing, functions=functions, matrices=known
+        )
         chosen = family_of_levels(chosen, design)
         super().__init__(
             formula=design.formula,
@@ -182,6 +197,7 @@ class Model(ModelParts):
             weights=weights,
             functions=dict(functions or {}),
             index=labels,
+            matrices=known,
         )
 
     def __repr__(self) -> str:
@@ -322,6 +338,7 @@ def _design_of(
     weights: Any,
     missing: Missing,
     functions: Mapping[str, Callable[..., Any]] | None,
+    matrices: Mapping[str, LevelMatrix],
 ) -> Design:
     """Build the design that the family wants, and check its response."""
     specification = specification_of(family)
@@ -338,6 +355,7 @@ def _design_of(
         per_level=specification.per_level,
         text=text,
         reserved=(family.parent, *family.parameters),
+        matrices=matrices,
     )
     if is_unordered(family):
         check_parameters(formula, family_of_levels(family, design))

@@ -278,9 +278,10 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
     for block in design.mean.factors:
-        products = (block.loads.T * rows) @ block.loads / rows.sum()
+        sizes = rows if block.relation is None else rows * block.relation.variances[block.codes]
+        products = (block.loads.T * sizes) @ block.loads / rows.sum()
         variance = np.einsum("sjk,jk->s", draws.covariances(block), products)
-        if len(block.levels) == rows.sum():
+        if len(block.levels) == rows.sum() and block.relation is None:
             single = single + variance
         else:
             groups = groups + variance

@@ -336,6 +336,9 @@ Write the column alone: (1 | x).
 y ~ mm(x)
 Write (1 | mm(x, ...)).
 
+y ~ mmc(x)
+Write (x | mm(a, b)); what differs between the levels goes into weights = cbind(u, v), scale = FALSE.
+
 y ~ ar(x)
 Add a group term for what rows share, (1 | x).
 

@@ -85,6 +85,8 @@ def _why_not_told_apart(model: Model) -> str:
         levels, effects = len(block.levels), len(block.levels) * block.joint
         if few := too_few_levels(block):
             return few
+        if block.relation is not None:  # its effects are alike, a residual's are not; if not, the likelihood is flat
+            continue
         if levels >= n:
             return f"'{block.label}' has {levels:,} levels for {n:,} rows, which the residual cannot be told apart from"
         if effects >= n:

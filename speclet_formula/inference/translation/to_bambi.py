@@ -105,6 +105,13 @@ def to_bambi(model: Model) -> bambi.Model:
 def _check_memberships(design: Design) -> None:
     """Refuse rows of several levels."""
     for block in design.blocks:
+        if block.relation is not None:
+            raise FormulaError(
+                f"the levels of '{block.label}' vary together as the matrix '{block.relation.given.name}' says, which "
+                "Bambi lacks.",
+                "Bambi's group effects are independent from level to level.",
+                "Leave method= out for an engine that has them: 'exact', 'hmc', 'reml', 'ml' or 'laplace'.",
+            )
         if block.shares is not None:
             raise FormulaError(
                 f"each row belongs to several levels of '{block.label}', which Bambi lacks.",
