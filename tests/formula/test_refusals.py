@@ -1,7 +1,5 @@
 """What cannot be read is refused in plain words under a caret, and words of other packages are answered by name."""
 
-from pathlib import Path
-
 import pytest
 
 from speclet_formula.errors import FormulaError
@@ -514,12 +512,3 @@ def test_an_argument_s_name_is_written_as_it_is_read() -> None:
     formula = parse_formula("y ~ own(x, _knots = 2)", functions={"own"})
     assert str(formula) == "y ~ 1 + own(x, _knots = 2)"
     assert parse_formula(str(formula), functions={"own"}) == formula
-
-
-def test_a_page_lists_every_word_with_its_answer() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "words-of-other-packages.md").read_text(encoding="utf-8")
-    for word, advice in FOREIGN.items():
-        words = f"{advice.allowed} {advice.remedy}".format(x="x", bars="x || g")
-        cell = words.replace("|", "\\|")
-        row = f"| `{word}(x)` | {cell} |"
-        assert row in page, row
