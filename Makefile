@@ -20,11 +20,11 @@ endif
 PYENV := $(wildcard $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions/*/bin)
 
 .DEFAULT_GOAL := help
-.PHONY: help env demo test fast lint format docs bench constraints clean
+.PHONY: help env demo test fast test-lowest lint format docs bench constraints clean
 .DELETE_ON_ERROR:
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 env: $(STAMP) ## make or refresh the environment in .venv
 
@@ -38,6 +38,15 @@ test: $(STAMP) ## run all tests, with coverage
 fast: $(STAMP) ## run the quick tests, a minute or two
 	@echo "== fast tests"
 	@$(BIN)/pytest -m "not slow" --hypothesis-profile few -n auto --dist loadfile
+
+# Deprecations that newer packages report of older ones are not ours.
+test-lowest: | $(UV) ## run the quick tests with the lowest versions that pyproject.toml allows
+	@echo "== installing the lowest versions into .venv-lowest"
+	@PATH="$$PATH:$$(echo $(PYENV) | tr ' ' ':')"; $(UV) venv --quiet --clear --python 3.12 .venv-lowest
+	@$(UV) pip install --quiet --python .venv-lowest --resolution lowest-direct --group dev --editable .
+	@echo "== fast tests"
+	@.venv-lowest/bin/python -m pytest -m "not slow" --hypothesis-profile few -n auto --dist loadfile \
+		-W ignore::DeprecationWarning
 
 lint: $(STAMP) ## check style, format, types and the direction of imports
 	@echo "== ruff check"
@@ -69,7 +78,7 @@ constraints: $(UV) ## resolve the versions in constraints.txt; UPGRADE=--upgrade
 		--output-file constraints.txt pyproject.toml
 
 clean: ## remove the environment, uv and all caches
-	rm -rf .venv .tools .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist docs/_build \
+	rm -rf .venv .venv-lowest .tools .coverage .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis build dist docs/_build \
 		docs/reference
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -19,6 +19,7 @@ GROUPS = {
         "fixef", "ranef", "coef", "level_effects", "effect_matrix", "selectivity", "varcorr", "sigma",
         "family_parameters", "confint", "bootstrap", "Bootstrap", "nobs", "ngrps", "tidy", "glance", "augment",
         "icc", "r2", "diagnose", "Diagnostics", "is_singular", "near_singular",
+        "smooths",
     ),
     "Predict": ("fitted", "predict", "residuals", "log_likelihood", "simulate"),
     "Means, contrasts and hypotheses": (
@@ -37,8 +38,8 @@ GROUPS = {
     ),
     "Recover and plan": ("recover", "Recovery", "Recoveries", "study", "power", "Study", "calibrate", "Calibration"),
     "Screens": (
-        "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "rank_genes", "guide_table",
-        "control_separation", "Separation", "scale_effects",
+        "read_screen", "read_fold_changes", "Screen", "simulate_screen", "SimulatedScreen", "screen_quality",
+        "ScreenQuality", "rank_genes", "guide_table", "control_separation", "Separation", "scale_effects",
     ),
     "Show": ("report", "table", "ModelTable", "render_table"),
     "Other packages": ("to_anndata", "to_arviz", "to_bambi", "to_pymc", "from_bambi"),

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
         SampledLeaveOneOut as SampledLeaveOneOut,
     )
     from speclet_formula.comparison.influence import Influence as Influence, influence as influence
+    from speclet_formula.design.level_matrices import LevelMatrix as LevelMatrix
+    from speclet_formula.design.pedigree import pedigree as pedigree
     from speclet_formula.design.scans import Scan as Scan, scan as scan
     from speclet_formula.errors import (
         ComparisonError as ComparisonError,
@@ -63,6 +65,7 @@ if TYPE_CHECKING:
         reference_grid as reference_grid,
         selectivity as selectivity,
         slopes as slopes,
+        smooths as smooths,
     )
     from speclet_formula.interpretation.explain import (
         Explanation as Explanation,
@@ -127,6 +130,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots.picture import Picture as Picture
     from speclet_formula.reporting.plots.plot import plot as plot
     from speclet_formula.reporting.plots.predictions import plot_predictions as plot_predictions
+    from speclet_formula.reporting.plots.quality import plot_quality as plot_quality
     from speclet_formula.reporting.plots.recovery import (
         plot_coverage as plot_coverage,
         plot_intervals as plot_intervals,
@@ -150,13 +154,19 @@ if TYPE_CHECKING:
         control_separation as control_separation,
         scale_effects as scale_effects,
     )
+    from speclet_formula.screens.pairs import rank_pairs as rank_pairs, read_pairs as read_pairs
+    from speclet_formula.screens.quality import ScreenQuality as ScreenQuality, screen_quality as screen_quality
     from speclet_formula.screens.ranking import guide_table as guide_table, rank_genes as rank_genes
     from speclet_formula.screens.read import (
         Screen as Screen,
         read_fold_changes as read_fold_changes,
         read_screen as read_screen,
     )
-    from speclet_formula.screens.simulate import SimulatedScreen as SimulatedScreen, simulate_screen as simulate_screen
+    from speclet_formula.screens.simulate import (
+        SimulatedScreen as SimulatedScreen,
+        simulate_pairs as simulate_pairs,
+        simulate_screen as simulate_screen,
+    )
     from speclet_formula.screens.to_anndata import to_anndata as to_anndata
     from speclet_formula.studies import (
         Bootstrap as Bootstrap,
@@ -177,6 +187,8 @@ _ROOMS = {  # the public names of each, between blanks
     "comparison": "Comparison LikelihoodRatios TermTests anova compare drop1 glance kfold loo",
     "comparison.elpd": "KFold LeaveOneOut SampledLeaveOneOut",
     "comparison.influence": "Influence influence",
+    "design.level_matrices": "LevelMatrix",
+    "design.pedigree": "pedigree",
     "design.scans": "Scan scan",
     "errors": (
         "ComparisonError DataError EstimateError FormulaError PriorError SamplingError SpecletError UnknownNameError"
@@ -190,7 +202,7 @@ _ROOMS = {  # the public names of each, between blanks
     "inference.update": "update",
     "interpretation": (
         "Means avg_comparisons avg_predictions avg_slopes comparisons contrasts effect_matrix hypothesis level_effects "
-        "marginal_means pairs predictions reference_grid selectivity slopes"
+        "marginal_means pairs predictions reference_grid selectivity slopes smooths"
     ),
     "interpretation.explain": "Explanation equation explain spelling",
     "model": "Model",
@@ -223,6 +235,7 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.picture": "Picture",
     "reporting.plots.plot": "plot",
     "reporting.plots.predictions": "plot_predictions",
+    "reporting.plots.quality": "plot_quality",
     "reporting.plots.recovery": "plot_coverage plot_intervals plot_parameters plot_recoveries plot_recovery",
     "reporting.plots.screens": "plot_ranks plot_separation plot_volcano",
     "reporting.plots.study": "plot_calibration plot_study",
@@ -231,9 +244,11 @@ _ROOMS = {  # the public names of each, between blanks
     "screens.adjust": "adjust_fold_changes",
     "screens.calls": "GeneCalls call_genes",
     "screens.controls": "Separation control_separation scale_effects",
+    "screens.pairs": "rank_pairs read_pairs",
+    "screens.quality": "ScreenQuality screen_quality",
     "screens.ranking": "guide_table rank_genes",
     "screens.read": "Screen read_fold_changes read_screen",
-    "screens.simulate": "SimulatedScreen simulate_screen",
+    "screens.simulate": "SimulatedScreen simulate_pairs simulate_screen",
     "screens.to_anndata": "to_anndata",
     "studies": "Bootstrap Calibration GroupedFits Study bootstrap calibrate confint fit_by power study",
 }

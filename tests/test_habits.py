@@ -223,7 +223,7 @@ TYPED = {
     "sf.set_prior('normal(0, 1)')": "Write sf.Prior('Normal', mu=0, sigma=1).",
     "sf.bf('y ~ x', 'sigma ~ x')": "Write sf.Model(['y ~ x + (1 | g)', 'sigma ~ x'], data).",
     "sf.lmer('y | trunc(lb = 0) ~ x', data)": "Write truncated(y, lb = 0) with the bounds, lb and ub.",
-    "sf.lmer('y ~ s(x) + (1|g)', data)": "Write a spline: ns(x, 3), or bs(x, df = 4).",
+    "sf.lmer('y ~ te(x, w) + (1|g)', data)": "Write t2 instead.",
     "sf.lmer('y ~ mo(f) + (1|g)', data)": "Write f for one coefficient a level, or make the column a number.",
     "sf.posterior_epred(fit)": "Write sf.predict(fit, interval='confidence').",
     "sf.posterior_predict(fit)": "Write sf.simulate(fit, nsim=10, use_u=True).",

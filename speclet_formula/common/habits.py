@@ -194,6 +194,7 @@ _NOTES: Mapping[str, str] = {
     "fit.idata": "The draws are an ArviZ DataTree; a fit by REML or maximum likelihood has none.",
     "fit.model.findings": "Columns that cannot be told apart are named among the findings.",
 }  # what is to be known beside the call
+_SMOOTHS = "Smooths are terms of a formula: s(x), s(x, by = f), t2(x, z)."
 _NOTES_OF_NAMES: Mapping[str, tuple[str, str]] = {
     "lmerControl": ("There is no optimiser to tune.", "Leave control= out."),
     "glmerControl": ("There is no optimiser to tune.", "Leave control= out."),
@@ -202,8 +203,10 @@ _NOTES_OF_NAMES: Mapping[str, tuple[str, str]] = {
         "Read the first line of fit.",
     ),
     "nlmer": ("A model is linear in its coefficients.", "Use PyMC, or compute the columns inside I()."),
-    "gam": ("There are no smooths with a penalty.", "Write a spline: sf.lmer('y ~ ns(x, 3) + (1 | g)', data)."),
-    "gamm": ("There are no smooths with a penalty.", "Write a spline: sf.lmer('y ~ ns(x, 3) + (1 | g)', data)."),
+    "gam": (_SMOOTHS, "Write sf.lmer('y ~ s(x) + (1 | g)', data, method='reml') for mgcv's fit."),
+    "bam": (_SMOOTHS, "Write sf.lmer('y ~ s(x) + (1 | g)', data, method='reml') for mgcv's fit."),
+    "gamm": (_SMOOTHS, "Write sf.lmer('y ~ s(x) + (1 | g)', data, method='reml') for mgcv's fit."),
+    "gamm4": (_SMOOTHS, "Write sf.lmer('y ~ s(x) + (1 | g)', data, method='reml') for gamm4's fit."),
     "bayes_factor": (
         "Bayes factors depend on the width of priors that nobody meant so exactly.",
         "Compare predictions: sf.compare({'first': fit, 'second': other}).",

@@ -381,4 +381,4 @@ def _notes(fits: Sequence[PointFit], again: int) -> Iterator[str]:
 
 def _variances(fit: PointFit) -> int:
     """Count the variances of a fit's group effects; a correlation of 0 lies inside what is possible, and is none."""
-    return sum(len(block.columns) for block in fit.model.design.mean.groups)
+    return sum(1 if block.hom else len(block.columns) for block in fit.model.design.mean.groups)

@@ -446,7 +446,7 @@ def row_levels(model: Model, group: Any, argument: str) -> tuple[np.ndarray, tup
     elif group in model.data.columns:
         column = model.data[group].iloc[design.rows].reset_index(drop=True)
     else:
-        blocks = {block.group: block for block in design.blocks}
+        blocks = {block.group: block for block in design.factors}
         if group not in blocks:
             raise _unknown(model, group, argument, [*map(str, model.data.columns), *blocks])
         return blocks[group].codes, blocks[group].levels

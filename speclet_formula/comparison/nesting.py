@@ -63,7 +63,8 @@ def _groups(smaller: Model, larger: Model) -> str:
     if small.mean.groups == large.mean.groups or not small.mean.groups:
         return ""
     first, second = _pairs((*small.mean.groups, *large.mean.groups), len(small.response))
-    known = [column for block in large.mean.groups for column in _reached(block, first, second)]
+    apart = [block for block in large.mean.groups if block.relation is None]
+    known = [column for block in apart for column in _reached(block, first, second)]
     if is_linear(larger.family):
         weights = np.ones(len(small.response)) if large.weights is None else large.weights
         known.append(np.where(first == second, 1 / weights[first], 0.0))
@@ -71,7 +72,7 @@ def _groups(smaller: Model, larger: Model) -> str:
     for block in small.mean.groups:
         if any(_is_special_case(block, other) for other in large.mean.groups):
             continue
-        if _left(np.column_stack(list(_covariances(block, first, second))), basis).any():
+        if block.relation is not None or _left(np.column_stack(list(_covariances(block, first, second))), basis).any():
             return f"its group term by '{block.label}' is none of the other's, nor made of them"
     return ""
 
@@ -79,7 +80,20 @@ def _groups(smaller: Model, larger: Model) -> str:
 def _is_special_case(small: GroupBlock, large: GroupBlock) -> bool:
     """Tell whether a block is another one of the same columns with a structure that holds more freely there."""
     same = small.columns == large.columns and np.array_equal(small.values, large.values)
-    return same and np.array_equal(small.codes, large.codes) and _word(small) in SPECIAL_CASES[_word(large)]
+    levels = np.array_equal(small.places, large.places) and _same_shares(small.shares, large.shares)
+    return same and levels and _related(small, large) and _word(small) in SPECIAL_CASES[_word(large)]
+
+
+def _same_shares(small: np.ndarray | None, large: np.ndarray | None) -> bool:
+    return small is large is None or (small is not None and large is not None and np.array_equal(small, large))
+
+
+def _related(small: GroupBlock, large: GroupBlock) -> bool:
+    """Tell whether the levels of two blocks vary together in the same way."""
+    one, other = small.relation, large.relation
+    if one is None or other is None:
+        return one is other
+    return one.given.argument == other.given.argument and one.matrix.digest == other.matrix.digest
 
 
 def _word(block: GroupBlock) -> str:
@@ -118,10 +132,12 @@ def _reached(block: GroupBlock, first: np.ndarray, second: np.ndarray) -> Iterat
 
 def _of_pairs(block: GroupBlock, pairs: list[tuple[int, int]], first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return what one covariance of these pairs of columns adds to the covariances of pairs of rows."""
-    same = block.codes[first] == block.codes[second]
-    one, two = block.values[first], block.values[second]
-    product = sum(one[:, i] * two[:, j] + one[:, j] * two[:, i] for i, j in pairs)
-    return np.where(same, product, 0.0)
+    found = np.zeros(len(first))
+    for mine, one in block.members(first):
+        for theirs, two in block.members(second):
+            product = sum(one[:, i] * two[:, j] + one[:, j] * two[:, i] for i, j in pairs)
+            found += np.where(mine == theirs, product, 0.0)
+    return found
 
 
 def _pairs(blocks: tuple[GroupBlock, ...], n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -130,12 +146,13 @@ def _pairs(blocks: tuple[GroupBlock, ...], n: int) -> tuple[np.ndarray, np.ndarr
     alone = np.arange(n) if n <= PAIRS else rng.choice(n, PAIRS, replace=False)
     firsts, seconds = [alone], [alone]
     for block in blocks:
-        order = np.lexsort((rng.random(n), block.codes))  # rows of a level side by side
+        rows, codes = block.belongings
+        order = np.lexsort((rng.random(len(codes)), codes))  # rows of a level side by side
         for lag in (1, 2, 3):
-            together = np.flatnonzero(block.codes[order[lag:]] == block.codes[order[:-lag]])
+            together = np.flatnonzero(codes[order[lag:]] == codes[order[:-lag]])
             chosen = together if len(together) <= PAIRS else rng.choice(together, PAIRS, replace=False)
-            firsts.append(order[chosen])
-            seconds.append(order[chosen + lag])
+            firsts.append(rows[order[chosen]])
+            seconds.append(rows[order[chosen + lag]])
     return np.concatenate(firsts), np.concatenate(seconds)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design import Design
+from speclet_formula.design import Design, GroupBlock
 from speclet_formula.errors import listed
 from speclet_formula.inference.exact.density import why_not_exact
 from speclet_formula.posterior import Fit
@@ -81,7 +81,7 @@ def sparse_parts(design: Design) -> list[str]:
     list of str
         "'sgRNA:cell_line' (100% of the rows)", for group blocks and for fixed factors.
     """
-    shares = {block.label: _share_by_codes(block.codes, len(block.levels)) for block in design.blocks}
+    shares = {block.label: _sparse_share(block) for block in design.blocks}
     factors = [(p, term) for p in design.predictors for term in p.fixed if term.kind == "categorical"]
     for predictor, term in factors:
         cells = predictor.X[:, term.start : term.stop] != 0
@@ -90,9 +90,11 @@ def sparse_parts(design: Design) -> list[str]:
     return [f"'{name}' ({share:.0%} of the rows)" for name, share in shares.items() if share > SPARSE_SHARE]
 
 
-def _share_by_codes(codes: np.ndarray, n_levels: int) -> float:
-    """Return the share of rows that lie in levels of one or two rows."""
-    return float((np.bincount(codes, minlength=n_levels)[codes] <= FEW_ROWS).mean())
+def _sparse_share(block: GroupBlock) -> float:
+    """Return the share of rows that lie in a level of one or two rows."""
+    rows, codes = block.belongings
+    few = np.bincount(codes, minlength=len(block.levels))[codes] <= FEW_ROWS
+    return len(np.unique(rows[few])) / len(block.places)
 
 
 def _not_converged(table: pd.DataFrame, fits: Mapping[str, Fit]) -> Iterator[str]:
@@ -164,7 +166,7 @@ def _to_leave_out(design: Design) -> str | None:
     sizes = {
         block.factors[0]: len(block.levels)
         for block in design.blocks
-        if len(block.factors) == 1 and _share_by_codes(block.codes, len(block.levels)) <= SPARSE_SHARE
+        if len(block.factors) == 1 and block.shares is None and _sparse_share(block) <= SPARSE_SHARE
     }
     return min(sizes, key=lambda name: sizes[name]) if sizes else None
 

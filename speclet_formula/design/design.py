@@ -3,7 +3,7 @@
 `build` makes designs, every later room reads them.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations, pairwise
 from typing import Any, Literal
@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.common.structures import Structure
+from speclet_formula.design.level_matrices import LevelMatrix, LevelRelation
+from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import Call, Formula, Name
 
 # A DataTree takes "/" in a variable's name for a path, and Bambi splits a group term's name at "|".
 _FORBIDDEN = str.maketrans({"/": "÷", "|": "¦"})
 _CORRELATION = "cor|"
+_EVERY = slice(None)
 STANDARDISED = "_offset"  # how the names of standardised effects end
 
 
@@ -80,13 +83,63 @@ class GroupBlock:
     columns: tuple[str, ...]  # "1" for the intercept, "Days", "control[other]"
     slots: tuple[str, ...]  # one variable of the posterior per column: "1|gene", "Days|gene"
     correlated: bool  # True for (1 + x | g) with two columns or more; False for a scalar or a || block
-    levels: tuple[str, ...]  # observed levels only, in the analyst's order; for "a:b": "a1:b1"
+    levels: tuple[str, ...]  # the observed ones in the analyst's order, "a1:b1" of a:b, then those of a matrix alone
     dim: str  # the posterior's dimension, "gene__factor_dim"
-    codes: np.ndarray  # (n,) int64, index into levels; of a replayed design -1 - k for level k of new_levels
+    places: np.ndarray  # (n,) int64, index into levels, (n, m) of mm(); replayed, -1 - k for level k of new_levels
     values: np.ndarray  # (n, k) float64, the columns' values
     prefix: str = ""  # "sigma_" for a block of the formula of sigma: it stands before its names in the posterior
     new_levels: tuple[str, ...] = ()  # of a replayed design: those that were not fitted
     structure: Structure | None = None  # of cs(), ar1() and diag(hom = TRUE) with two columns or more
+    relation: LevelRelation | None = None  # of gr(g, cov = A): how its levels vary together; not independently
+    smooth: str = ""  # the term whose penalised part it is, "s(x)"; empty of a group term
+    shares: np.ndarray | None = None  # (n, m) float64 of mm(): how much of each of its levels a row has
+
+    @property
+    def codes(self) -> np.ndarray:
+        """The level of each row (n,), as an index into `levels`; what serves mm() too asks for `members`.
+
+        Raises
+        ------
+        DataError
+            Each row belongs to several levels: an mm() term.
+        """
+        if self.shares is not None:
+            raise DataError(
+                f"each row belongs to several levels of '{self.group}', and one level for each row is needed here.",
+                "Estimates, effects of levels, predictions, simulated data and comparisons know terms of mm().",
+                "Ask for another grouping factor, or leave that term out of the model.",
+            )
+        return self.places
+
+    def members(self, rows: slice | np.ndarray = _EVERY) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Go through what rows have of the levels: a level of each (n,), and the columns' values there (n, k).
+
+        Once for all rows, but of mm() once for each of its columns; a row's effects are the sum.
+        """
+        values = self.values[rows]
+        if self.shares is None:
+            yield self.places[rows], values
+        else:
+            for places, shares in zip(self.places[rows].T, self.shares[rows].T, strict=True):
+                yield places, values * shares[:, None]
+
+    @property
+    def summed(self) -> np.ndarray:
+        """The columns' values (n, k) times all that a row has of levels: what multiplies an effect common to all."""
+        return self.values if self.shares is None else self.values * self.shares.sum(axis=1, keepdims=True)
+
+    @property
+    def loads(self) -> np.ndarray:
+        """The columns' values (n, k) as they enter a row's variance: with the root of the sum of its squared shares."""
+        return self.values if self.shares is None else self.values * np.linalg.norm(self.shares, axis=1, keepdims=True)
+
+    @property
+    def belongings(self) -> tuple[np.ndarray, np.ndarray]:
+        """Each row and level that belong together, none twice: rows (e,), in order, and codes (e,)."""
+        if self.shares is None:
+            return np.arange(len(self.places)), self.places
+        rows, members = np.nonzero(self.shares)
+        return rows, self.places[rows, members]
 
     @property
     def hom(self) -> bool:
@@ -103,6 +156,20 @@ class GroupBlock:
         return 1 if alone else len(self.columns)
 
     @property
+    def leaves_residual(self) -> bool:
+        """Whether one row each tells its effects from a residual: those of levels that are related are alike."""
+        return self.relation is not None or (self.structure is not None and self.structure.leaves_residual)
+
+    @property
+    def observed(self) -> int:
+        """How many levels have a row; a matrix may have more."""
+        return len(self.levels) if self.relation is None else len(np.unique(self.codes))
+
+    def between_levels(self, standard: np.ndarray) -> np.ndarray:
+        """Make independent standard numbers (..., levels, k) vary together over the levels, as a matrix has it."""
+        return standard if self.relation is None else self.relation.drawn(standard)
+
+    @property
     def parameters(self) -> int:
         """How many SDs and correlations it has."""
         k = len(self.columns)
@@ -112,7 +179,12 @@ class GroupBlock:
 
     @property
     def sds(self) -> tuple[str, ...]:
-        """The posterior's variables of the columns' SDs: "1|gene_sigma"; a column's effects are in its slot."""
+        """The posterior's variables of the columns' SDs: "1|gene_sigma"; a column's effects are in its slot.
+
+        All columns of a smooth have the same one, "1|s(x)_sigma".
+        """
+        if self.smooth:
+            return (sd_name(self.slots[0]),) * len(self.slots)
         return tuple(map(sd_name, self.slots))
 
     @property
@@ -169,6 +241,7 @@ class CodedFactor:
     full: bool  # whether it takes all levels, or the columns of its coding beside an intercept
     width: int  # columns
     coding: str | None = None  # "sum", "helmert", ...; None for all levels but the first
+    labels: tuple[str, ...] | None = None  # of a smooth by the levels of a factor: the levels
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,6 +318,26 @@ class Predictor:
         """One label for each column of X."""
         return tuple(column for term in self.fixed for column in term.columns)
 
+    @property
+    def factors(self) -> tuple[GroupBlock, ...]:
+        """The blocks of its group terms, without the penalised parts of smooths, which come after them."""
+        return tuple(block for block in self.groups if not block.smooth)
+
+    @property
+    def smooths(self) -> tuple[GroupBlock, ...]:
+        """The penalised parts of its smooths."""
+        return tuple(block for block in self.groups if block.smooth)
+
+    @property
+    def whole(self) -> np.ndarray:
+        """X, and behind it (n, effects) the penalised columns of smooths: all that is there without group effects."""
+        parts = [self.X]
+        for block in self.smooths:
+            own = np.zeros((len(block.codes), len(block.levels), len(block.columns)))
+            own[np.arange(len(own)), block.codes] = block.values
+            parts.append(own.reshape(len(own), -1))
+        return self.X if len(parts) == 1 else np.hstack(parts)
+
 
 @dataclass(frozen=True, eq=False)
 class Design:
@@ -261,6 +354,12 @@ class Design:
     levels: tuple[str, ...] = ()  # of ordered or unordered levels, the lowest or the first: the places 0, 1, ...
     limits: Limits | None = None  # of a response that is censored or truncated
     merged: Merged | None = None  # of rows that stand for several
+
+    @property
+    def matrices(self) -> dict[str, LevelMatrix]:
+        """The matrices of levels, by the names that the formula has for them."""
+        relations = (block.relation for block in self.blocks)
+        return {known.given.name: known.matrix for known in relations if known is not None}
 
     @property
     def is_per_level(self) -> bool:
@@ -281,6 +380,16 @@ class Design:
     def blocks(self) -> tuple[GroupBlock, ...]:
         """The group blocks of all linear predictors, the mean's first."""
         return tuple(block for predictor in self.predictors for block in predictor.groups)
+
+    @property
+    def factors(self) -> tuple[GroupBlock, ...]:
+        """The blocks of all group terms, without those of smooths."""
+        return tuple(block for block in self.blocks if not block.smooth)
+
+    @property
+    def smooths(self) -> tuple[GroupBlock, ...]:
+        """The penalised parts of all smooths."""
+        return tuple(block for block in self.blocks if block.smooth)
 
     @property
     def effect_variables(self) -> frozenset[str]:
@@ -331,5 +440,13 @@ def take_rows(design: Design, rows: np.ndarray) -> Design:
 
 
 def _taken(predictor: Predictor, rows: np.ndarray) -> Predictor:
-    blocks = (replace(block, codes=block.codes[rows], values=block.values[rows]) for block in predictor.groups)
+    blocks = (
+        replace(
+            block,
+            places=block.places[rows],
+            values=block.values[rows],
+            shares=None if block.shares is None else block.shares[rows],
+        )
+        for block in predictor.groups
+    )
     return replace(predictor, X=predictor.X[rows], groups=tuple(blocks), offset=predictor.offset[rows])

@@ -14,12 +14,14 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design.numbers import numeric_text, refuse_lost_digits
+from speclet_formula.design.smooths import SmoothColumns, make_columns
 from speclet_formula.design.tables import in_row_order
 from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.formula.smooths import is_smooth, smooth_of
 from speclet_formula.formula.terms import Call, Coding, Expression, Flag, Name, Number, Operation, Text, text_of
 
-LABELLING = ("factor", "interaction", "relevel", "C")  # functions that make levels of what they are given
+LABELLING = ("factor", "interaction", "relevel", "C", "dummy")  # functions that make levels of what they are given
 Values = Any  # a float or bool array of n rows, an (n, k) array of a basis, a Categorical, or a scalar
 
 
@@ -171,8 +173,21 @@ def is_labels(value: Values) -> bool:
     return np.asarray(value).dtype.kind in "OU"
 
 
+def smooth_columns(node: Call, scope: Scope) -> SmoothColumns | None:
+    """Return the columns of a smooth term; None of any other call, and where the name is a function of the user's."""
+    if not is_smooth(node) or node.function in scope.functions:
+        return None
+    smooth = smooth_of(node)
+    variables = [evaluate(variable, scope) for variable in smooth.variables]
+    by = None if smooth.by is None else evaluate(smooth.by, scope)
+    return make_columns(smooth, scope.memory.setdefault(text_of(node), {}), variables, by)
+
+
 def _call(node: Call, scope: Scope) -> Values:
     """Apply a function, remembering what it learns when it is one that learns."""
+    smooth = smooth_columns(node, scope)
+    if smooth is not None:
+        return smooth.fixed
     read = evaluate_labels if node.function in LABELLING and node.function not in scope.functions else evaluate
     positional = [_single(read(argument.value, scope)) for argument in node.arguments if argument.name is None]
     named = {argument.name: _single(evaluate(argument.value, scope)) for argument in node.arguments if argument.name}

@@ -22,6 +22,7 @@ from speclet_formula.design.design import CodedFactor, FixedPart, FixedTerm, var
 from speclet_formula.design.evaluation import Scope, evaluate, is_labels
 from speclet_formula.design.transforms import LARGEST_DESIGN
 from speclet_formula.errors import DataError, FormulaError, listed
+from speclet_formula.formula.smooths import is_smooth, smooth_of
 from speclet_formula.formula.terms import Call, Name, Term, coding_of, columns_of, text_of
 
 type TermFactor = Name | Call
@@ -50,10 +51,16 @@ def fixed_part(
     values = _values_of(terms, scope)
     _check_factors(values)
     widths = {factor: _width(value) for factor, value in values.items()}
+    if not all(width for width, _ in widths.values()):  # smooths all of whose columns are penalised
+        seen = tuple(term for term in terms if all(widths[factor][0] for factor in term.factors))
+        return fixed_part(intercept, seen, scope, constant=constant, prefix=prefix)
     _check_size(count_columns(intercept, terms, widths), rows, terms)
     labelled = {factor: has_levels for factor, (_, has_levels) in widths.items()}
     coded = tuple(
-        tuple(_coded_factor(factor, values[factor], coding.get(factor, False)) for factor in term.factors)
+        tuple(
+            _coded_factor(factor, values[factor], coding.get(factor, False), _levels_of_smooth(factor, scope))
+            for factor in term.factors
+        )
         for term, coding in coded_terms(intercept, terms, labelled)
     )
     records = _records(intercept, coded, prefix)
@@ -163,9 +170,18 @@ def _shortened(text: str) -> str:
     return text if len(text) <= most else f"{text[:most]}..."
 
 
-def _coded_factor(factor: TermFactor, values: Any, full: bool) -> CodedFactor:
+def _levels_of_smooth(factor: TermFactor, scope: Scope) -> tuple[str, ...] | None:
+    """Return the levels of which a smooth, by = f, has a straight line each; None of anything else."""
+    if not is_smooth(factor):
+        return None
+    levels: tuple[str, ...] | None = scope.memory.get(text_of(factor), {}).get("levels")
+    return levels
+
+
+def _coded_factor(factor: TermFactor, values: Any, full: bool, labels: tuple[str, ...] | None) -> CodedFactor:
     if not isinstance(values, pd.Categorical):
-        return CodedFactor(factor, None, False, 1 if values.ndim == 1 else values.shape[1])
+        width = 1 if values.ndim == 1 else values.shape[1]
+        return CodedFactor(factor, None, False, width, labels=labels if labels and len(labels) == width else None)
     levels = tuple(map(str, values.categories))
     coding = coding_of(factor)
     check_coding(coding, levels, text_of(factor))
@@ -284,13 +300,15 @@ def spelled(factor: TermFactor, quoted: Container[str] = ()) -> str:
     """Return a factor's name in a design: a column's own, in back-quotes if it is one of `quoted`, or a call's text."""
     if isinstance(factor, Name):
         return f"`{factor.name}`" if factor.name in quoted else factor.name
-    return text_of(factor)
+    return smooth_of(factor).label if is_smooth(factor) else text_of(factor)
 
 
 def _labels(coded: CodedFactor, spelling: str) -> list[str]:
     """Label the columns of one factor of a term: "control[other]", "poly(x, 2)[0]", or its name alone."""
     if coded.levels is not None:
         return [f"{spelling}[{label}]" for label in _own_labels(coded, coded.levels)]
+    if coded.labels is not None:
+        return [f"{spelling}[{label}]" for label in coded.labels]
     return [f"{spelling}[{place}]" for place in range(coded.width)] if coded.width > 1 else [spelling]
 
 
@@ -301,7 +319,7 @@ def _own_labels(coded: CodedFactor, levels: tuple[str, ...]) -> tuple[str, ...]:
 def _coords(term: Sequence[CodedFactor], width: int, *, categorical: bool) -> tuple[str | int, ...]:
     """Return the coordinates that Bambi gives a term: levels, or numbers for the columns of a basis."""
     if not categorical:
-        return tuple(range(width)) if width > 1 else ()
+        return term[0].labels or (tuple(range(width)) if width > 1 else ())
     places = [
         list(map(str, range(coded.width))) if coded.levels is None else _own_labels(coded, coded.levels)
         for coded in term

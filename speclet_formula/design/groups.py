@@ -5,25 +5,36 @@ lie far from zero.
 """
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
+from speclet_formula.common.structures import Structure
 from speclet_formula.design.design import Design, FixedPart, GroupBlock, replace_mean, variable_name
-from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels
+from speclet_formula.design.evaluation import Scope, evaluate_labels, is_labels, smooth_columns
 from speclet_formula.design.fixed import report_no_level, report_not_finite
+from speclet_formula.design.level_matrices import LevelMatrix, check_has_levels, relation_of
 from speclet_formula.design.merged import column_means
+from speclet_formula.design.multi_membership import Memberships, memberships_of
 from speclet_formula.design.response import check_one_column
+from speclet_formula.design.smooths import SmoothColumns, SmoothPart
 from speclet_formula.design.transforms import as_factor, interaction
 from speclet_formula.errors import DataError, FormulaError
-from speclet_formula.formula.terms import GroupTerm, Name, Term, text_of
+from speclet_formula.formula.multi_membership import membership_of, plain_group
+from speclet_formula.formula.smooths import smooth_of
+from speclet_formula.formula.terms import Call, GroupTerm, Name, Term, text_of
 
 FAR = 5.0  # SDs of a column from zero to its mean, from which on it is centred for a search
 
 
 def group_blocks(
-    terms: tuple[GroupTerm, ...], parts: tuple[FixedPart, ...], scope: Scope, prefix: str
+    terms: tuple[GroupTerm, ...],
+    parts: tuple[FixedPart, ...],
+    scope: Scope,
+    prefix: str,
+    matrices: Mapping[str, LevelMatrix],
 ) -> tuple[GroupBlock, ...]:
     """Make the blocks, naming a further block over the same factor as lme4 does: gene, gene.1, gene.2."""
     seen: Counter[str] = Counter()
@@ -32,12 +43,25 @@ def group_blocks(
         group = ":".join(_factor_names(term.group))
         label = f"{group}.{seen[group]}" if seen[group] else group
         seen[group] += 1
-        blocks.append(_block(term, part, label, _group_factor(term.group, scope), prefix))
+        block = _block(term, part, label, _row_levels(term.group, scope), prefix)
+        if term.matrix is not None:
+            relation, levels = relation_of(term.matrix, group, block.levels, matrices)
+            block = replace(block, relation=relation, levels=levels)
+        blocks.append(block)
     _check_distinct(blocks)
     return tuple(blocks)
 
 
-def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical, prefix: str) -> GroupBlock:
+def _row_levels(group: Term, scope: Scope) -> Memberships:
+    """Return a grouping factor's levels, and the level, or of mm() the levels, of each row."""
+    call = membership_of(group)
+    if call is not None and call.function not in scope.functions:
+        return memberships_of(call, scope)
+    factor = _group_factor(group, scope)
+    return Memberships(tuple(factor.categories), factor.codes.astype(np.int64), None)
+
+
+def _block(term: GroupTerm, part: FixedPart, label: str, rows: Memberships, prefix: str) -> GroupBlock:
     factors = _factor_names(term.group)
     group = ":".join(factors)
     columns = tuple("1" if t.kind == "intercept" else column for t in part.terms for column in t.columns)
@@ -51,13 +75,74 @@ def _block(term: GroupTerm, part: FixedPart, label: str, factor: pd.Categorical,
         columns=columns,
         slots=tuple(f"{prefix}{variable_name(column)}|{variable}" for column in columns),
         correlated=term.correlated and len(columns) > 1,
-        levels=tuple(factor.categories),
+        levels=rows.levels,
         dim=f"{variable}__factor_dim",
-        codes=factor.codes.astype(np.int64),
+        places=rows.places,
         values=part.X,
         prefix=prefix,
         structure=term.structure if len(columns) > 1 else None,
+        shares=rows.shares,
     )
+
+
+def smooth_blocks(terms: tuple[Term, ...], scope: Scope, prefix: str) -> tuple[GroupBlock, ...]:
+    """Make the blocks of the penalised parts of smooths: one level with an effect for each column, and one SD."""
+    made = tuple(_smooths(terms, scope))
+    twice = next((label for label, count in Counter(label for label, _ in made).items() if count > 1), None)
+    if twice is not None:
+        raise FormulaError(
+            f"two smooths of the formula are '{twice}'.",
+            "Two curves over one variable cannot be told apart, whatever their bases.",
+            "Keep one of them; s(x) + s(x, by = f) are two, a common curve and what each level adds.",
+        )
+    return tuple(_smooth_block(label, part, prefix) for label, columns in made for part in columns.parts)
+
+
+def replayed_smooths(blocks: tuple[GroupBlock, ...], terms: tuple[Term, ...], scope: Scope) -> tuple[GroupBlock, ...]:
+    """Return the blocks of smooths for new rows."""
+    parts = [part for _, made in _smooths(terms, scope) for part in made.parts]
+    return tuple(
+        replace(block, values=part.columns, places=_codes_of(block, part))
+        for block, part in zip(blocks, parts, strict=True)
+    )
+
+
+def _smooths(terms: tuple[Term, ...], scope: Scope) -> Iterator[tuple[str, SmoothColumns]]:
+    for term in terms:
+        factor = term.factors[0]
+        made = smooth_columns(factor, scope) if isinstance(factor, Call) else None
+        if made is not None and isinstance(factor, Call):
+            yield smooth_of(factor).label, made
+
+
+def _smooth_block(smooth: str, part: SmoothPart, prefix: str) -> GroupBlock:
+    label = f"{smooth}{part.name}"
+    variable, places = variable_name(label), range(1, part.columns.shape[1] + 1)
+    factor = part.factor
+    return GroupBlock(
+        group=label,
+        label=label,
+        factors=(),
+        columns=tuple(f"{label}.{place}" for place in places),
+        slots=tuple(f"{prefix}{place}|{variable}" for place in places),
+        correlated=False,
+        levels=(smooth,) if factor is None else tuple(map(str, factor.categories)),
+        dim=f"{prefix}{variable}__smooth_dim",
+        places=np.zeros(len(part.columns), dtype=np.int64) if factor is None else factor.codes.astype(np.int64),
+        values=part.columns,
+        prefix=prefix,
+        structure=Structure("diag", hom=True) if len(places) > 1 else None,
+        smooth=smooth,
+    )
+
+
+def _codes_of(block: GroupBlock, part: SmoothPart) -> np.ndarray:
+    """Return the codes of new rows, all of whose levels are known; of a smooth without levels there is one."""
+    if part.factor is None:
+        return np.zeros(len(part.columns), dtype=np.int64)
+    position = {level: code for code, level in enumerate(block.levels)}
+    places = np.array([position[str(level)] for level in part.factor.categories], dtype=np.int64)
+    return np.asarray(places[part.factor.codes])
 
 
 def _nothing_to_correlate(term: GroupTerm, column: str) -> FormulaError:
@@ -76,8 +161,8 @@ def _nothing_to_correlate(term: GroupTerm, column: str) -> FormulaError:
 
 
 def _factor_names(group: Term) -> tuple[str, ...]:
-    """Return the names of a grouping factor's parts; a column's own name needs no back-quotes here."""
-    return tuple(part.name if isinstance(part, Name) else text_of(part) for part in group.factors)
+    """Return the names of a grouping factor's parts; a column's own name needs no back-quotes here, mm() no weights."""
+    return tuple(part.name if isinstance(part, Name) else text_of(part) for part in plain_group(group).factors)
 
 
 def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
@@ -102,7 +187,7 @@ def _group_factor(group: Term, scope: Scope) -> pd.Categorical:
         ) from error
 
 
-def _check_distinct(blocks: list[GroupBlock]) -> None:
+def _check_distinct(blocks: Sequence[GroupBlock]) -> None:
     correlations = (block.correlation for block in blocks if block.correlated)
     slots = Counter([*(slot for block in blocks for slot in block.slots), *correlations])
     twice = [slot for slot, count in slots.items() if count > 1]
@@ -115,13 +200,15 @@ def _check_distinct(blocks: list[GroupBlock]) -> None:
 
 
 def replayed_block(block: GroupBlock, term: GroupTerm, values: np.ndarray, scope: Scope) -> GroupBlock:
-    """Return a block for new rows; levels that were not seen get the codes -1, -2, ..."""
-    factor = _group_factor(term.group, scope)
+    """Return a group term's block for new rows; levels that were not seen get the codes -1, -2, ..."""
+    rows = _row_levels(term.group, scope)
     position = {level: code for code, level in enumerate(block.levels)}
-    new = tuple(level for level in factor.categories if level not in position)
+    new = tuple(level for level in rows.levels if level not in position)
+    if new and block.relation is not None:
+        check_has_levels(block.relation.given, block.group, new, position)
     position |= {level: -1 - place for place, level in enumerate(new)}
-    codes = np.array([position[level] for level in factor.categories], dtype=np.int64)[factor.codes]
-    return replace(block, codes=codes, values=values, new_levels=new)
+    places = np.array([position[level] for level in rows.levels], dtype=np.int64)[rows.places]
+    return replace(block, places=places, values=values, shares=rows.shares, new_levels=new)
 
 
 def centre_of(design: Design) -> np.ndarray:

@@ -10,13 +10,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.design import Design, Merged, Moments
+from speclet_formula.design.design import Design, GroupBlock, Merged, Moments
 from speclet_formula.errors import DataError
 from speclet_formula.formula.terms import Call, Formula, Name, Term, calls_in, text_of
 
 ROWS = "(rows)"  # how many rows became one, ...
 WITHIN = "(within {})"  # ... and the sum of squares of the response around their mean
-LEARNING = ("bs", "center", "ns", "poly", "scale")  # functions whose values depend on how often each value occurs
+LEARNING = (
+    "bs",
+    "center",
+    "ns",
+    "poly",
+    "s",
+    "scale",
+    "t2",
+)  # functions whose values depend on how often each value occurs
 
 
 def merged_columns(table: pd.DataFrame) -> tuple[str, ...]:
@@ -158,6 +166,13 @@ def rows_by_level(design: Design, codes: np.ndarray, levels: int) -> np.ndarray:
     """Count the rows (levels,) at each level of a factor, as they were before they were merged."""
     counts = None if design.merged is None else design.merged.rows
     return np.bincount(codes, counts, levels).astype(np.int64)
+
+
+def rows_in_levels(design: Design, block: GroupBlock) -> np.ndarray:
+    """Count the rows (levels,) that belong to each level of a block, as they were before they were merged."""
+    rows, codes = block.belongings
+    counts = None if design.merged is None else design.merged.rows[rows]
+    return np.bincount(codes, counts, len(block.levels)).astype(np.int64)
 
 
 def column_means(design: Design, columns: np.ndarray) -> np.ndarray:

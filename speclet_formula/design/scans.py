@@ -122,7 +122,7 @@ def scan(source: Any, *, chunksize: int = 1_000_000, merge: bool = False, cores:
         return Scan(files.columns, chunksize, name, files, merge, cores)
     if hasattr(source, "collect_schema") and hasattr(source, "collect_batches"):
         return Scan(tuple(source.collect_schema().names()), chunksize, "a polars LazyFrame", source, merge)
-    if hasattr(source, "schema") and hasattr(source, "to_batches") and hasattr(source, "get_fragments"):
+    if hasattr(source, "get_fragments") and hasattr(source, "to_batches") and hasattr(source, "schema"):
         return Scan(tuple(source.schema.names), chunksize, "a pyarrow Dataset", source, merge)
     raise DataError(
         f"a {type(source).__name__} cannot be read in pieces.",

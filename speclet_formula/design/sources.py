@@ -26,7 +26,7 @@ ROWS_OF_A_PART = 2**22  # of a large Parquet file, from which on the next row gr
 WILD = "*?["
 SOURCES = (
     "scan() takes the path of a file or folder, a list of paths or a pattern such as 'screens/*.parquet', a pyarrow "
-    "Dataset or a polars LazyFrame."
+    "Dataset or a LazyFrame of polars 1.34 or newer."
 )
 TEXT = "text"  # a column of labels that have no order of their own
 _EXACT = 2**53  # beyond it a float has no room for every whole number

@@ -145,6 +145,20 @@ def _relevel(learnt: Learnt, x: Any, ref: Any) -> pd.Categorical:
     return factor.reorder_categories(pd.Index(order, dtype=object), ordered=True)
 
 
+def _dummy(learnt: Learnt, x: Any, levelsToKeep: Any = None) -> np.ndarray:
+    """Return lme4's dummy variables: a column of 0 and 1 for each level that is named, or for all but the first."""
+    factor = _factor(learnt, x)
+    known = list(factor.categories)
+    kept = known[1:] if levelsToKeep is None else [label_of(level) for level in np.atleast_1d(levelsToKeep)]
+    absent = [level for level in kept if level not in known]
+    if absent:
+        raise ValueError(f"{absent[0]!r} is not one of the levels {', '.join(known)}")
+    if not kept:
+        raise ValueError("its factor has one level, and no other")
+    columns = np.equal.outer(factor.codes, [known.index(level) for level in kept]).astype(float)
+    return np.asarray(columns[:, 0] if len(kept) == 1 else columns)
+
+
 def interaction(*factors: Any) -> pd.Categorical:
     """Cross factors into one whose levels are the observed combinations, 'a:b', the last factor varying fastest."""
     parts = [as_factor(factor) for factor in factors]
@@ -312,6 +326,7 @@ STATELESS: dict[str, Callable[..., Any]] = {
 STATEFUL: dict[str, Callable[..., Any]] = {
     "C": _coded,
     "factor": _factor,
+    "dummy": _dummy,
     "relevel": _relevel,
     "scale": _scale,
     "center": _center,

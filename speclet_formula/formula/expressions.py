@@ -33,7 +33,9 @@ from speclet_formula.formula.refusals import (
     unknown_function,
     unwrapped,
 )
+from speclet_formula.formula.smooths import is_smooth, refuse_inside
 from speclet_formula.formula.terms import (
+    LOGICAL,
     RESERVED,
     Argument,
     Call,
@@ -179,6 +181,8 @@ def _inner_call(node: TreeNode, context: Context) -> Call:
         raise misplaced_response(node, context)
     if call.function == "offset":
         raise misplaced_offset(node, context)
+    if is_smooth(call) and call.function not in context.own:
+        refuse_inside(call, node, "inside something else", context)
     return call
 
 
@@ -196,6 +200,10 @@ def read_call(node: TreeNode, context: Context) -> Call:
     """Read a call of a function that formulas can call."""
     function, _, *inside, _ = children_of(node)
     if function not in context.functions:
+        if function in ("as.numeric", "as.integer") and len(inside) == 1:
+            inner = read_expression(children_of(inside[0])[-1], context)
+            if isinstance(inner, Operation) and inner.operator in LOGICAL:
+                return Call("I", (Argument(None, inner),))
         raise unknown_function(function, inside, context)
     if function == "C" and function not in context.own:
         return read_coded(node, context, lambda part: read_expression(part, context))

@@ -77,7 +77,7 @@ class Advice:
 
 
 _CODING = "A factor is compared with its first level, or coded as C() says."
-_NO_SMOOTHS = Advice("There are no smooths with a penalty.", "Write a spline: ns({x}, 3), or bs({x}, df = 4).")
+_NO_TENSOR = Advice("Smooths are s(x), s(x, z) and t2(x, z), whose penalties can be SDs.", "Write t2 instead.")
 _NO_STRUCTURE = Advice(
     "The effects of a group term are correlated freely, (x | g), not at all, (x || g), or by cs(x | g) or ar1(x | g).",
     "Write ({x}), ({bars}), cs({x}) or ar1({x}).",
@@ -106,7 +106,6 @@ FOREIGN: Mapping[str, Advice] = {
     "S": Advice(_CODING, "Write C({x}, sum)."),
     "T": Advice(_CODING, "Write factor({x}), or relevel({x}, 'control') for another reference."),
     "Q": Advice("A column of any name stands in back-quotes.", "Write `{x}`."),
-    "dummy": Advice("A level is compared with == inside I().", "Write I({x} == 'level')."),
     # R: functions of a column
     "cut": Advice(_NOT_YET, _BEFORE + "pandas.cut(data['{x}'], 3)."),
     "ifelse": Advice(_NOT_YET, _BEFORE + "numpy.where(condition, a, b)."),
@@ -129,10 +128,8 @@ FOREIGN: Mapping[str, Advice] = {
     "cr": Advice("Splines are ns() and bs().", "Write ns({x}, df = 3)."),
     "lspline": Advice("Splines are ns() and bs().", "Write bs({x}, df = 3, degree = 1)."),
     # mgcv, brms, Bambi: smooths and processes
-    "s": _NO_SMOOTHS,
-    "te": _NO_SMOOTHS,
-    "ti": _NO_SMOOTHS,
-    "t2": _NO_SMOOTHS,
+    "te": _NO_TENSOR,
+    "ti": _NO_TENSOR,
     "gp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
     "hsgp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
     # brms
@@ -142,7 +139,11 @@ FOREIGN: Mapping[str, Advice] = {
     "mi": Advice("Missing values are dropped, by missing='drop', or filled in before the fit.", "Write {x}."),
     "me": Advice("A column is taken without an error of measurement.", "Write {x}."),
     "gr": Advice("A grouping factor is a column, or a:b.", "Write the column alone: (1 | {x})."),
-    "mm": Advice("A row belongs to one level of a grouping factor.", "Write one column: (1 | {x})."),
+    "mm": Advice("mm() is a grouping factor, to the right of a bar.", "Write (1 | mm({x}, ...))."),
+    "mmc": Advice(
+        "A column of a group term has one value in a row, the same for all of the row's levels.",
+        "Write ({x} | mm(a, b)); what differs between the levels goes into weights = cbind(u, v), scale = FALSE.",
+    ),
     "ar": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | {x})."),
     "arma": Advice("Residuals are independent.", "Add a group term for what rows share."),
     "cosy": Advice("Residuals are independent.", "Add a group term for what rows share, (1 | g)."),
@@ -150,7 +151,6 @@ FOREIGN: Mapping[str, Advice] = {
     "trunc": Advice(_RESPONSE, "Write truncated(y, lb = 0) ~ ..., or floor({x}) for R's trunc()."),
     "trials": Advice(_RESPONSE, "Write cbind(successes, {x} - successes) ~ ..."),
     "weights": Advice(_RESPONSE, "Give weights='{x}' outside the formula."),
-    "se": Advice(_RESPONSE, "Give weights= outside the formula: they divide the residual variance."),
     "bf": Advice(_FORMULAS, "Write the formulas as texts in a list."),
     "nl": Advice("A model is linear in its coefficients.", "Compute the columns inside I(), or before the fit."),
     # glmmTMB
@@ -177,7 +177,7 @@ ADDED: Mapping[str, str] = {
     "trunc": "Write truncated({y}, lb = 0) with the bounds, lb and ub.",
     "trials": "Write cbind({y}, {x} - {y}) for successes and failures.",
     "weights": "Write {y} ~ ... and give weights='{x}' outside the formula.",
-    "se": "Write {y} ~ ... and give weights= outside the formula: they divide the residual variance.",
+    "se": "Write se({y}, {x}) ~ ...: the SDs of the residuals are known.",
     "mi": "Write {y} ~ ...: rows without a response are left out by missing='drop'.",
 }
 """What to write for brms' additions to a response, y | cens(c)."""
@@ -196,6 +196,7 @@ RESPONSES = {
     "cbind": "cbind(successes, failures)",
     "censored": "censored(y, status)",
     "truncated": "truncated(y, lb, ub)",
+    "se": "se(y, sei)",
 }
 """The calls that are a whole response, as they are written."""
 _SHORTEST = 3  # letters of a word whose misspelling can be told from another word

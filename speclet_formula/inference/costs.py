@@ -15,6 +15,7 @@ from speclet_formula.common.arguments import answers_r
 from speclet_formula.common.engines import ENGINES, Engine, engine_for
 from speclet_formula.common.table import Printed, Sheet, text_table, wrapped
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.multi_membership import level_pairs
 from speclet_formula.inference.algebra.equations import MOST_DENSE, build_system, shared_work
 from speclet_formula.inference.exact.density import why_not_exact, why_not_plain
 from speclet_formula.inference.plans import LARGEST_DENSE, evaluations, memory_in_words, time_in_words
@@ -197,9 +198,12 @@ def why_not_nuts(model: Model) -> str:
     """Say what keeps a model from nuts; "" if it serves."""
     if model.design.merged is not None:
         return "rows of the table are merged, and Bambi needs each by itself"
-    structured = [block for block in model.design.blocks if block.structure is not None]
-    if structured:
-        return f"'{structured[0].label}' has a covariance structure, which Bambi lacks"
+    related = [block for block in model.design.blocks if block.relation is not None]
+    if related:
+        return f"the levels of '{related[0].label}' vary together as a matrix says, which Bambi lacks"
+    shared = [block for block in model.design.blocks if block.shares is not None]
+    if shared:
+        return f"each row belongs to several levels of '{shared[0].label}', which Bambi lacks"
     needed = dense_bytes(sizes_of(model))
     if needed > LARGEST_DENSE:
         return (
@@ -394,7 +398,7 @@ def _columns(count: int, height: float) -> np.ndarray:
 
 
 def _pairs(one: GroupBlock, other: GroupBlock) -> float:
-    return float(len(pd.unique(one.codes * np.int64(len(other.levels)) + other.codes)))
+    return float(len(level_pairs(one, other)))
 
 
 def dense_bytes(sizes: Sizes) -> float:

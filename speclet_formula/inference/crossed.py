@@ -6,10 +6,8 @@ levels, whose factorisation takes their number's third power.
 
 from itertools import combinations
 
-import numpy as np
-import pandas as pd
-
 from speclet_formula.design import Design, GroupBlock
+from speclet_formula.design.multi_membership import level_pairs
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.plans import memory_in_words, time_in_words
 
@@ -48,4 +46,4 @@ def refuse_crossed(design: Design, evaluations: float) -> None:
 
 def _met(larger: GroupBlock, smaller: GroupBlock) -> int:
     """Return how many pairs of their levels have rows."""
-    return len(pd.unique(larger.codes * np.int64(len(smaller.levels)) + smaller.codes))
+    return len(level_pairs(larger, smaller))

@@ -8,7 +8,7 @@ import pandas as pd
 import xarray as xr
 
 from speclet_formula.common.engines import BY_NAME
-from speclet_formula.design.design import Predictor
+from speclet_formula.design.design import Predictor, sd_name
 from speclet_formula.errors import SamplingError, nearest
 from speclet_formula.inference.plans import SamplingPlan
 from speclet_formula.model import Model
@@ -23,10 +23,12 @@ def ordered(model: Model, posterior: xr.Dataset) -> xr.Dataset:
         names += [term.variable for term in predictor.fixed]
         for block in predictor.groups:
             names += [name for own in zip(block.slots, block.means, block.sds, strict=True) for name in own]
-    chosen = [name for name in names if name in posterior]
+    chosen = [name for name in dict.fromkeys(names) if name in posterior]
     # Bambi's order of these varies from one process to the next.
     chosen += [name for name in model.family.parameters if name in posterior and name not in chosen]
-    others = [str(name) for name in posterior.data_vars if name not in set(chosen)]
+    # PyMC has an SD for each column of a smooth, all of them that of the first.
+    shared = {sd_name(slot) for block in model.design.smooths for slot in block.slots[1:]}
+    others = [str(name) for name in posterior.data_vars if name not in {*chosen, *shared}]
     return posterior[chosen + others].transpose("chain", "draw", ...)
 
 
@@ -137,7 +139,7 @@ def kept_factors(model: Model, keep: str | Sequence[str] | None) -> tuple[str, .
     if keep is None:
         return None
     names = (keep,) if isinstance(keep, str) else tuple(keep)
-    known = list(dict.fromkeys(block.group for block in model.design.blocks))
+    known = list(dict.fromkeys(block.group for block in model.design.factors))
     for name in names:
         if name not in known:
             near = nearest(str(name), known)
@@ -151,7 +153,7 @@ def kept_factors(model: Model, keep: str | Sequence[str] | None) -> tuple[str, .
 
 def without_others(model: Model, keep: tuple[str, ...], idata: Any) -> Any:
     """Return draws without the group effects that are not to be kept; the exact engine has not even made them."""
-    others = [slot for block in model.design.blocks if block.group not in keep for slot in block.slots]
+    others = [slot for block in model.design.factors if block.group not in keep for slot in block.slots]
     posterior = idata["posterior"].to_dataset()
     left = posterior.drop_vars([name for name in others if name in posterior])
     unused = [name for name in left.coords if name not in left.dims or not _is_used(left, str(name))]

@@ -73,7 +73,7 @@ def with_dropped(estimates: PointEstimates, design: Design, kept: np.ndarray) ->
 
 def too_few_levels(block: GroupBlock) -> str:
     """Say that a grouping factor has too few levels for a variance; "" where it has enough."""
-    if len(block.levels) < FEWEST_LEVELS:
+    if block.observed < FEWEST_LEVELS and not block.smooth:
         return f"'{block.label}' has a single level, which says nothing of a variance"
     return ""
 
@@ -86,6 +86,10 @@ def singularities(blocks: Sequence[GroupBlock], matrices: Iterable[np.ndarray]) 
     for block, matrix in zip(blocks, matrices, strict=True):
         still = np.sqrt(np.diagonal(matrix)) < SINGULAR
         names = np.array(block.terms)
+        if block.smooth:
+            if still.any():
+                yield f"The SD of {block.label} is estimated as zero: it is a straight line."
+            continue
         for name in names[still]:
             yield f"The SD of '{name}' by {block.label} is estimated as zero."
         moving = matrix[np.ix_(~still, ~still)]

@@ -18,6 +18,7 @@ from speclet_formula.interpretation.hypothesis import hypothesis
 from speclet_formula.interpretation.level_effects import level_effects
 from speclet_formula.interpretation.means import Means, marginal_means
 from speclet_formula.interpretation.slopes import slopes
+from speclet_formula.interpretation.smooths import smooths
 
 __all__ = [
     "Means",
@@ -35,4 +36,5 @@ __all__ = [
     "reference_grid",
     "selectivity",
     "slopes",
+    "smooths",
 ]

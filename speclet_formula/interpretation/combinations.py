@@ -9,7 +9,9 @@ import pandas as pd
 
 from speclet_formula.design import centre_of
 from speclet_formula.design.design import Predictor
+from speclet_formula.errors import EstimateError
 from speclet_formula.inference.exact.given_variances import Addend, given_variances, log_signs
+from speclet_formula.inference.reml.smooths import whole_coefficients, whole_covariance
 from speclet_formula.interpretation.level_effects import least_told
 from speclet_formula.posterior.degrees_of_freedom import (
     Estimated,
@@ -85,7 +87,7 @@ class Values:
 
 
 def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array, df: str | None = None) -> Values:
-    """Return linear combinations of the fixed effects, L beta + offset.
+    """Return linear combinations of the fixed effects and those of smooths, L beta + offset.
 
     Parameters
     ----------
@@ -100,9 +102,11 @@ def combined(fit: Fitted, predictor: Predictor, L: Array, offset: Array, df: str
     points = points_of(fit)
     no_degrees(fit, df)
     if points is not None:
-        return known_values(fit, L, L @ points.coefficients + offset, df)
-    drawn = _drawn(draws_of(fit).coefficients(predictor) @ L.T + offset)
-    return replace(drawn, sums=FixedSums(fit, L, offset)) if predictor is fit.model.design.mean else drawn
+        coefficients = whole_coefficients(fit) if predictor.smooths else points.coefficients
+        return known_values(fit, L, L @ coefficients + offset, df)
+    drawn = _drawn(draws_of(fit).whole(predictor) @ L.T + offset)
+    plain = predictor is fit.model.design.mean and not predictor.smooths
+    return replace(drawn, sums=FixedSums(fit, L, offset)) if plain else drawn
 
 
 def known_values(fit: Fitted, L: Array, estimates: Array, df: str | SmallSample | None = None) -> Values:
@@ -118,6 +122,9 @@ def known_values(fit: Fitted, L: Array, estimates: Array, df: str | SmallSample 
         As for `marginal_means`, or what was made of it.
     """
     point = cast("Estimated", fit)
+    if L.shape[1] > len(point.estimates.coefficients):
+        known = known_with_smooths(fit, df)
+        return Values(estimates, L @ known.covariance @ L.T, None, point.estimates.criterion, None, known)
     known = (
         df
         if isinstance(df, SmallSample)
@@ -127,6 +134,25 @@ def known_values(fit: Fitted, L: Array, estimates: Array, df: str | SmallSample 
     covariance[unknown], covariance[:, unknown] = np.nan, np.nan
     sums = FixedSums(fit, L, np.zeros(len(L)))
     return Values(np.where(unknown, np.nan, estimates), covariance, None, point.estimates.criterion, sums, known)
+
+
+def known_with_smooths(fit: Fitted, df: str | SmallSample | None) -> SmallSample:
+    """Return how well fixed effects and those of smooths are known, for given variances: as mgcv has it.
+
+    Raises
+    ------
+    EstimateError
+        Degrees of freedom are asked for, which curves do not have, or the fit knows no covariance of smooths.
+    """
+    if isinstance(df, str) and df != "asymptotic":
+        raise EstimateError(
+            f"df='{df}' is not for models with smooths.",
+            "Their curves have normal intervals for given variances, as mgcv's.",
+            "Leave df= out, or write df='asymptotic'.",
+        )
+    covariance = whole_covariance(fit)
+    size = len(covariance)
+    return SmallSample("asymptotic", covariance, covariance, np.zeros((0, size, size)), np.zeros((0, 0)))
 
 
 def weighted(values: Values, weights: Array) -> Values:

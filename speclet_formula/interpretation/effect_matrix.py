@@ -246,7 +246,7 @@ def _cross(fit: Fitted, rows: str, columns: str) -> _Crossing:
     cells, first = np.unique(wide, return_index=True)
     parts = [
         (slot, codes, differs)
-        for block in design.mean.groups
+        for block in design.mean.factors
         if rows in block.factors and set(block.factors) <= {rows, columns}
         for place, slot in enumerate(block.slots)
         for codes, differs in _part(block, place, columns, list(factors[1].categories), first)
@@ -292,7 +292,7 @@ def _factor(design: Design, name: str) -> pd.Categorical:
 
 
 def _nothing_differs(design: Design, rows: str, columns: str) -> EstimateError:
-    groups: Sequence[str] = list(dict.fromkeys(block.group for block in design.mean.groups))
+    groups: Sequence[str] = list(dict.fromkeys(block.group for block in design.mean.factors))
     return EstimateError(
         f"no effect of '{rows}' differs between the levels of '{columns}'.",
         f"Grouping factors: {listed(groups) or 'none'}.",

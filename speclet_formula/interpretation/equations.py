@@ -4,14 +4,17 @@ Symbols follow one table for each kind of text, so that both say the same. Which
 lie within which beyond what their names tell, only the data say.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from speclet_formula.common.structures import Structure
 from speclet_formula.families import FAMILIES, FamilySpecification
 from speclet_formula.families.links import INVERSE_LINKS
+from speclet_formula.formula.given_matrices import words_of_matrix
+from speclet_formula.formula.multi_membership import is_scaled, members_of, membership_of, weights_of
 from speclet_formula.formula.refusals import check_choice
+from speclet_formula.formula.smooths import Smooth, smooth_in
 from speclet_formula.formula.terms import (
     LIMITED,
     Call,
@@ -26,6 +29,8 @@ from speclet_formula.formula.terms import (
     text_of,
     trials_of,
 )
+from speclet_formula.interpretation.group_equations import Line, group_equations
+from speclet_formula.interpretation.notation import LATEX, UNICODE, Notation
 
 _THRESHOLDS = (
     "thresholds: one between each two levels of the response, shared by all rows; they stand in the intercept's place. "
@@ -87,7 +92,7 @@ def explain_formula(
     return "\n".join((*lines, *parameters))
 
 
-def _response_words(response: Expression | None) -> str:
+def _response_words(response: Expression | None) -> str:  # noqa: PLR0911 - one case for each kind of response
     """Describe the left-hand side."""
     match response:
         case None:
@@ -101,6 +106,8 @@ def _response_words(response: Expression | None) -> str:
                 f"{text_of(response)}: the response {text_of(value)}, known only as a bound where {text_of(status)} is "
                 "'left' (the true value is at most that) or 'right' (at least that)."
             )
+        case Call("se", (value, error)):
+            return f"{text_of(response)}: the response {text_of(value)}, with errors of the SDs {text_of(error)}."
         case Call("truncated", (value, *bounds)):
             names = [bound.name or name for bound, name in zip(bounds, ("lb", "ub"), strict=False)]
             words = {"lb": "below", "ub": "above"}
@@ -137,6 +144,9 @@ def _parameter_lines(name: str, formula: Formula) -> Iterator[str]:
 def _term_words(term: Term) -> str:
     """Describe a fixed term."""
     names = [text_of(factor) for factor in term.factors]
+    smooth = smooth_in(term)
+    if smooth is not None:
+        return smooth.words
     if len(names) > 1:
         return f"how the effect of {names[0]} changes with {_listed(names[1:])} (an interaction)."
     if isinstance(term.factors[0], Call) and term.factors[0].function in ("poly", "bs", "ns"):
@@ -158,9 +168,22 @@ def _group_words(group_term: GroupTerm) -> str:
         spread = "whose SDs are estimated and which has no correlations"
     if group_term.structure is not None:
         spread = _spread_words(group_term.structure)
-    return (
-        f"each {_group_name(group_term.group)} has its own {_listed(own)}, drawn from a normal distribution {spread}."
-    )
+    name = _group_name(group_term.group)
+    drawn = f"drawn from a normal distribution {spread}{words_of_matrix(group_term.matrix, name)}."
+    return f"each {name} has its own {_listed(own)}, {drawn}{_membership_words(group_term.group)}"
+
+
+def _membership_words(group: Term) -> str:
+    """Say how much of each of its levels a row has; nothing where it has one."""
+    call = membership_of(group)
+    if call is None:
+        return ""
+    weights, count = weights_of(call), len(members_of(call))
+    if weights is None:
+        return f" A row has the mean of its {count} levels' effects."
+    named = _listed([text_of(argument.value) for argument in weights.arguments])
+    scaled = ", divided by their sum in the row" if is_scaled(call) else ""
+    return f" A row has the sum of its {count} levels' effects, weighted by {named}{scaled}."
 
 
 def _spread_words(structure: Structure) -> str:
@@ -175,6 +198,9 @@ def _spread_words(structure: Structure) -> str:
 
 def _group_name(group: Term) -> str:
     """Name what one level of a grouping factor is."""
+    call = membership_of(group)
+    if call is not None:
+        return f"level of {_listed([text_of(one) for one in members_of(call)])} together"
     names = [text_of(factor) for factor in group.factors]
     return names[0] if len(names) == 1 else f"combination of {_listed(names)}"
 
@@ -194,56 +220,10 @@ def _listed(words: list[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-_GREEK = {"mu": "μ", "sigma": "σ", "nu": "ν", "alpha": "α", "beta": "β", "gamma": "γ", "delta": "δ"}
-_GREEK |= {"tau": "τ", "omega": "ω", "psi": "ψ", "kappa": "κ", "lambda": "λ"}
-_GREEK |= {"eta": "η", "theta": "θ", "rho": "ρ"}
 _OF_A_LEVEL = {"eta": ("η⁽ᵏ⁾", r"\eta^{(k)}"), "a": ("a⁽ᵏ⁾", "a^{(k)}")}  # of each of several of the same kind
 # Letters of coefficients, group effects and their SDs: the main formula's first, then those of the parameters.
 _LETTERS = (("beta", "u", "tau"), ("gamma", "v", "omega"), ("delta", "w", "psi"))
 _SYMBOLS = {"lam": "lambda"}  # of parameters that Python could not call by their letter
-_LATEX_ESCAPES = str.maketrans(
-    {char: f"\\{char}" for char in "_%&#${}"}
-    | {"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "\n": " "}
-)
-
-
-@dataclass(frozen=True)
-class _Notation:
-    """How symbols look in one kind of text."""
-
-    symbol: Callable[[str], str]  # a parameter's name
-    quote: Callable[[str], str]  # a column's name
-    at_row: str  # the index of an observation
-    numbered: Callable[[str, int], str]
-    of_group: Callable[[str, int, str], str]  # letter, number, group
-    times: str
-    follows: str
-    at_most: str
-    upright: Callable[[str], str]  # a function's or a distribution's name
-
-
-_UNICODE: _Notation = _Notation(
-    symbol=lambda name: _GREEK.get(name, name),
-    quote=lambda text: text.replace("\n", " "),
-    at_row="ᵢ",
-    numbered=lambda letter, number: letter + str(number).translate(str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")),
-    of_group=lambda letter, number, group: f"{_UNICODE.numbered(letter, number)}[{group}]",
-    times="·",
-    follows="~",
-    at_most=" ≤ ",
-    upright=str,
-)
-_LATEX: _Notation = _Notation(
-    symbol=lambda name: f"\\{name}" if name in _GREEK else name if len(name) == 1 else _LATEX.quote(name),
-    quote=lambda text: rf"\text{{{text.translate(_LATEX_ESCAPES)}}}",
-    at_row="_i",
-    numbered=lambda letter, number: f"{letter}_{{{number}}}",
-    of_group=lambda letter, number, group: f"{letter}_{{{number},{group}}}",
-    times=r" \cdot ",
-    follows=r"\sim",
-    at_most=r" \le ",
-    upright=lambda name: rf"\mathrm{{{name}}}",
-)
 
 
 def equation(formula: Formula, *, family: str = "gaussian", link: str = "identity", latex: bool = False) -> str:
@@ -285,7 +265,7 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     check_choice("family", family, tuple(FAMILIES))
     known = FAMILIES[family]
     check_choice("link", link, (*INVERSE_LINKS, *(known.links if known.per_level else ())))
-    notation = _LATEX if latex else _UNICODE
+    notation = LATEX if latex else UNICODE
     parent, links = known.parent, {parameter.name: parameter.link or "log" for parameter in known.own_parameters}
     lines = [_response_line(formula, known, notation)]
     if known.is_ordinal:
@@ -310,10 +290,7 @@ def equation(formula: Formula, *, family: str = "gaussian", link: str = "identit
     return f"\\begin{{aligned}}\n{aligned}\n\\end{{aligned}}"
 
 
-type _Line = tuple[str, str, str]  # left, relation, right
-
-
-def _response_line(formula: Formula, family: FamilySpecification, notation: _Notation) -> _Line:
+def _response_line(formula: Formula, family: FamilySpecification, notation: Notation) -> Line:
     """Write the response's distribution."""
     distribution, names = family.spelling.distribution, family.spelling.arguments
     varying = {"mu", "p", "n", "a", *(name for name, _ in formula.parameters)}
@@ -326,14 +303,17 @@ def _response_line(formula: Formula, family: FamilySpecification, notation: _Not
         arguments = [_row(trials_of(response), notation), *arguments[1:]] if names[0] == "n" else arguments
         response = response if family.per_level else response.arguments[0].value
     note = ""
-    if isinstance(response, Call) and response.function in LIMITED:
+    if isinstance(response, Call) and response.function == "se":
+        response, error = (argument.value for argument in response.arguments)
+        arguments = [*arguments[:-1], _row(error, notation)]
+    elif isinstance(response, Call) and response.function in LIMITED:
         note = _limits_note(response, notation)
         response = response.arguments[0].value
     left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
     return left, notation.follows, f"{notation.upright(distribution)}({', '.join(arguments)}){note}"
 
 
-def _limits_note(response: Call, notation: _Notation) -> str:
+def _limits_note(response: Call, notation: Notation) -> str:
     """Say after a distribution where a truncated response stops, or which column says that a value is a bound."""
     first, *others = (argument.value for argument in response.arguments)
     if response.function == "censored":
@@ -346,117 +326,113 @@ def _limits_note(response: Call, notation: _Notation) -> str:
     return f"{notation.quote(', seen only where ')}{left}{_row(first, notation)}{right}"
 
 
-def _bound(value: Expression, notation: _Notation) -> str:
+def _bound(value: Expression, notation: Notation) -> str:
     """Write a bound: a number, or a column's value in row i."""
     return _row(value, notation) if columns_of(value) else text_of(value)
 
 
-def _softmax_line(notation: _Notation) -> _Line:
+def _softmax_line(notation: Notation) -> Line:
     """Write how the linear predictors of the levels make probabilities."""
-    dots = r"\dots" if notation is _LATEX else "…"
-    second, last = ("^{(2)}", "^{(K)}") if notation is _LATEX else ("⁽²⁾", "⁽ᴷ⁾")
+    dots = r"\dots" if notation is LATEX else "…"
+    second, last = ("^{(2)}", "^{(K)}") if notation is LATEX else ("⁽²⁾", "⁽ᴷ⁾")
     eta = notation.symbol("eta")
     parts = ", ".join(("0", f"{eta}{second}{notation.at_row}", dots, f"{eta}{last}{notation.at_row}"))
     return notation.symbol("p") + notation.at_row, "=", f"{notation.upright('softmax')}({parts})"
 
 
-def _threshold_line(formula: Formula, family: FamilySpecification, link: str, notation: _Notation) -> _Line:
+def _threshold_line(formula: Formula, family: FamilySpecification, link: str, notation: Notation) -> Line:
     """Write what the thresholds of ordered levels are compared with."""
     response = formula.response
     left = notation.symbol("y") + notation.at_row if response is None else _row(response, notation)
     probability = family.spelling.level.format(y=left)
-    if notation is _LATEX:
+    if notation is LATEX:
         probability = probability.replace("≤", r"\le").replace("≥", r"\ge").replace("∣", r"\mid")
-    minus = " - " if notation is _LATEX else " − "
-    threshold = notation.symbol("theta") + ("_k" if notation is _LATEX else "ₖ")
+    minus = " - " if notation is LATEX else " − "
+    threshold = notation.symbol("theta") + ("_k" if notation is LATEX else "ₖ")
     right = f"{threshold}{minus}{notation.symbol('eta')}{notation.at_row}"
     return f"{notation.upright(link)}({probability})", "=", right
 
 
 def _side_equations(
-    symbol: str, link: str, formula: Formula, letters: tuple[str, str, str], notation: _Notation
-) -> Iterator[_Line]:
+    symbol: str, link: str, formula: Formula, letters: tuple[str, str, str], notation: Notation
+) -> Iterator[Line]:
     """Write a linear predictor and the distributions of its group effects."""
     coefficient, effect, spread = (notation.symbol(letter) for letter in letters)
     columns: list[Term | int] = [1, *formula.terms] if formula.intercept else [*formula.terms]
     first = 0 if formula.intercept else 1
     summands = [_summand(notation.numbered(coefficient, first + k), c, notation) for k, c in enumerate(columns)]
-    distributions: list[_Line] = []
+    distributions: list[Line] = [
+        line
+        for k, column in enumerate(columns)
+        if isinstance(column, Term) and (smooth := smooth_in(column)) is not None
+        for line in _smooth_equations(smooth, notation.numbered(coefficient, first + k), effect, spread, notation)
+    ]
     used: dict[Term, int] = {}
     for block in formula.group_terms:
         start = used.get(block.group, 0)
         effects: list[Term | int] = [1, *block.terms] if block.intercept else [*block.terms]
         used[block.group] = start + len(effects)
-        at_row = (notation.quote(text_of(factor)) + _index(notation) for factor in block.group.factors)
-        group = ":".join(at_row)
-        summands += [_summand(notation.of_group(effect, start + k, group), c, notation) for k, c in enumerate(effects)]
-        distributions += _group_equations(block, range(start, start + len(effects)), effect, spread, notation)
+        for weight, group in _levels_of_row(block, notation):
+            parts = (_summand(notation.of_group(effect, start + k, group), c, notation) for k, c in enumerate(effects))
+            summands += [weight + part for part in parts]
+        distributions += group_equations(block, range(start, start + len(effects)), effect, spread, notation)
     summands += [_row(offset, notation) for offset in formula.offsets]
     yield _linked(symbol + notation.at_row, link, notation), "=", " + ".join(summands) or "0"
     yield from distributions
 
 
-def _group_equations(
-    block: GroupTerm, numbers: range, effect: str, spread: str, notation: _Notation
-) -> Iterator[_Line]:
-    """Write the normal distribution of a block's effects."""
-    group = notation.quote(text_of(block.group))
-    effects = [notation.of_group(effect, number, group) for number in numbers]
-    spreads = [notation.of_group(spread, number, group) for number in numbers]
-    normal = notation.upright("Normal")
-    if block.structure is not None:
-        yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {_structured(block, spreads, notation)})"
-        if block.structure.correlates:
-            yield _of_one(block.structure, notation)
+def _smooth_equations(smooth: Smooth, coefficient: str, effect: str, spread: str, notation: Notation) -> Iterator[Line]:
+    """Write what a smooth is made of: a line, and columns whose coefficients are normal."""
+    label, variables = notation.quote(smooth.label), ", ".join(map(text_of, smooth.variables))
+    inside = f"({notation.quote(variables)})"
+    total = r"\sum_j" if notation is LATEX else "Σⱼ"
+    place = "_{j}" if notation is LATEX else "ⱼ"
+    wiggles = f"{total} {effect}{place}[{label}]{notation.times}z{place}{inside}"
+    seen = smooth.basis not in ("cc", "fs")
+    line = f"{coefficient}{notation.times}{notation.upright('line')}{inside} + " if seen else ""
+    yield label, "=", f"{line}{wiggles}"
+    yield f"{effect}{place}[{label}]", notation.follows, f"{notation.upright('Normal')}(0, {spread}[{label}])"
+
+
+def _levels_of_row(block: GroupTerm, notation: Notation) -> Iterator[tuple[str, str]]:
+    """Write the index of each level that row i has, after what its effects are multiplied by."""
+    call = membership_of(block.group)
+    if call is None:
+        yield "", ":".join(notation.quote(text_of(factor)) + _index(notation) for factor in block.group.factors)
         return
-    if not block.correlated or len(numbers) == 1:
-        yield from ((one, notation.follows, f"{normal}(0, {sd})") for one, sd in zip(effects, spreads, strict=True))
-        return
-    diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
-    covariance = f"{diagonal} R {diagonal}"
-    yield f"({', '.join(effects)})", notation.follows, f"{normal}(0, {covariance})"
+    members, weights = members_of(call), weights_of(call)
+    for number, member in enumerate(members):
+        weight = f"1/{len(members)}"
+        if weights is not None:
+            own = [_row(argument.value, notation) for argument in weights.arguments]
+            weight = f"{own[number]}/({' + '.join(own)})" if is_scaled(call) else own[number]
+        yield weight + notation.times, notation.quote(text_of(member)) + _index(notation)
 
 
-def _structured(block: GroupTerm, spreads: list[str], notation: _Notation) -> str:
-    """Write the covariance of a block with a structure."""
-    assert block.structure is not None
-    square = "^2" if notation is _LATEX else "²"
-    matrix = "R" if block.structure.correlates else "I"
-    if block.structure.hom:
-        return f"{spreads[0]}{square} {matrix}"
-    diagonal = f"{notation.upright('diag')}({', '.join(spreads)})"
-    return f"{diagonal} R {diagonal}"
-
-
-def _of_one(structure: Structure, notation: _Notation) -> _Line:
-    """Write the correlations that are made of one."""
-    rho = notation.symbol("rho")
-    if notation is _LATEX:
-        return "R_{jk}", "=", rho if structure.function == "cs" else rf"{rho}^{{|j - k|}}"
-    return "R[j, k]", "=", f"{rho}, j ≠ k" if structure.function == "cs" else f"{rho}^|j - k|"
-
-
-def _summand(coefficient: str, column: Term | int, notation: _Notation) -> str:
+def _summand(coefficient: str, column: Term | int, notation: Notation) -> str:
     """Write a coefficient times its columns."""
     factors = column.factors if isinstance(column, Term) else ()
+    smooth = smooth_in(column) if isinstance(column, Term) else None
+    if smooth is not None:
+        return notation.quote(smooth.label) + notation.at_row
     return notation.times.join((coefficient, *(_row(factor, notation) for factor in factors)))
 
 
-def _row(expression: Expression, notation: _Notation) -> str:
+def _row(expression: Expression, notation: Notation) -> str:
     """Write an expression's value in row i."""
     text = notation.quote(text_of(expression))
     return (f"({text})" if isinstance(expression, Operation) else text) + notation.at_row
 
 
-def _index(notation: _Notation) -> str:
+def _index(notation: Notation) -> str:
     """Write the row's index where it is itself within an index."""
-    return "[i]" if notation is _LATEX else notation.at_row
+    return "[i]" if notation is LATEX else notation.at_row
 
 
-def _linked(mean: str, link: str, notation: _Notation) -> str:
+def _linked(mean: str, link: str, notation: Notation) -> str:
     """Write the link function of a mean."""
     if link == "identity":
         return mean
     if link in ("inverse", "inverse_squared"):
-        return f"1/{mean}" + ("" if link == "inverse" else "^2" if notation is _LATEX else "²")
+        return f"1/{mean}" + ("" if link == "inverse" else "^2" if notation is LATEX else "²")
     return f"{notation.upright(link)}({mean})"

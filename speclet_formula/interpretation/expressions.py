@@ -335,7 +335,10 @@ def parameters_of(fit: Fitted) -> Nameable:
     effects: dict[str, tuple[GroupBlock, Take]] = {}
     for predictor in design.predictors:
         scalars |= _coefficients(draws, predictor)
-        for block in predictor.groups:
+        for block in predictor.smooths:
+            effects |= {slot: (block, partial(_whole, draws, slot)) for slot in block.slots}
+            scalars[block.sds[0]] = partial(_element, draws, block.sds[0], 0)
+        for block in predictor.factors:
             for column, slot in zip(block.columns, block.slots, strict=True):
                 name = f"{block.prefix}{column}|{block.group}"
                 effects[name] = block, partial(_whole, draws, slot)

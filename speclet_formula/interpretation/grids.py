@@ -171,7 +171,7 @@ def check_variable(name: str, predictor: Predictor) -> None:
 
 
 def matrix_of(grid: Grid, frame: pd.DataFrame) -> tuple[Array, Array]:
-    """Return the fixed columns and the offset of rows of a grid.
+    """Return the fixed columns, behind them those of smooths, and the offset of rows of a grid.
 
     Parameters
     ----------
@@ -189,7 +189,7 @@ def matrix_of(grid: Grid, frame: pd.DataFrame) -> tuple[Array, Array]:
     others = grid.whole.frame.iloc[np.zeros(len(frame), dtype=int)].reset_index(drop=True)
     replayed = replay_design(grid.whole, others.assign(**{name: frame[name].array for name in frame}))
     predictor = predictor_of(replayed, grid.parameter)
-    return predictor.X, predictor.offset if grid.mean_offset is None else np.full(len(frame), grid.mean_offset)
+    return predictor.whole, predictor.offset if grid.mean_offset is None else np.full(len(frame), grid.mean_offset)
 
 
 def predictor_of(design: Design, parameter: str | None) -> Predictor:
@@ -215,10 +215,11 @@ def predictor_of(design: Design, parameter: str | None) -> Predictor:
 def _check_size(values: Mapping[str, Sequence[Any]], predictor: Predictor) -> None:
     """Refuse a grid whose columns would fill the memory."""
     rows = math.prod(len(taken) for taken in values.values())
-    if rows * predictor.X.shape[1] > LARGEST_GRID:
+    columns = predictor.X.shape[1] + sum(len(block.levels) * len(block.columns) for block in predictor.smooths)
+    if rows * columns > LARGEST_GRID:
         widest = max(values, key=lambda name: len(values[name]))
         raise EstimateError(
-            f"the reference grid has {rows:,} rows with {predictor.X.shape[1]:,} columns.",
+            f"the reference grid has {rows:,} rows with {columns:,} columns.",
             f"Rows times columns may be {LARGEST_GRID:,}; '{widest}' alone has {len(values[widest]):,} levels.",
             f"Choose some of them, at={{'{widest}': [...]}}, or make '{widest}' a group term.",
         )

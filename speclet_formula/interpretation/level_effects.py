@@ -238,9 +238,9 @@ def log_sign_probabilities(given: GivenVariances, chosen: Chosen) -> tuple[Array
     parts += [Addend(slot, codes, np.ones(n_levels)) for slot, codes in chosen.others]
     for name, weights in chosen.fixed:
         parts += [Addend(name, np.full(n_levels, column), own) for column, own in enumerate(weights.T)]
-    rows = np.full(n_levels, -1)
-    there = np.flatnonzero(block.values[:, chosen.place])
-    rows[block.codes[there]] = there
+    rows, (belong, codes) = np.full(n_levels, -1), block.belongings
+    there = np.flatnonzero(block.values[belong, chosen.place])
+    rows[codes[there]] = belong[there]
     negative, positive = log_signs(given, parts, rows)
     return negative, np.minimum(negative, positive)
 
@@ -360,7 +360,7 @@ def _ranks(frame: pd.DataFrame, log_lfsr: Array | None = None) -> np.ndarray:
 
 def _find(design: Design, group: str, term: str) -> tuple[Predictor, GroupBlock, int]:
     """Return the linear predictor, the block and the place of a group effect."""
-    blocks = [(predictor, block) for predictor in design.predictors for block in predictor.groups]
+    blocks = [(predictor, block) for predictor in design.predictors for block in predictor.factors]
     group = bare_name(group, [name for _, block in blocks for name in (block.group, block.label)])
     term = bare_name(term, [block.term_of(column) for _, block in blocks for column in block.columns])
     of_group = [(predictor, block) for predictor, block in blocks if group in (block.group, block.label)]
@@ -424,13 +424,14 @@ def _weights(predictor: Predictor, block: GroupBlock, place: int, term: FixedTer
     if [label for label, keep in zip(term.columns, kept, strict=True) if keep] == [block.terms[place]]:
         weights[:, kept] = 1.0  # the fixed effect of the same column
         return weights
-    values, actual = block.values[:, [place]], predictor.X[:, term.start : term.stop] * kept
+    rows, codes = block.belongings
+    values, actual = block.values[rows][:, [place]], (predictor.X[:, term.start : term.stop] * kept)[rows]
     there = np.flatnonzero(values)
     weights[:] = np.nan
-    weights[block.codes[there]] = actual[there] / values[there]
-    differ = ~(np.abs(weights[block.codes] * values - actual) <= _SAME * (1 + np.abs(actual))).all(axis=1)
+    weights[codes[there]] = actual[there] / values[there]
+    differ = ~(np.abs(weights[codes] * values - actual) <= _SAME * (1 + np.abs(actual))).all(axis=1)
     if differ.any():
-        raise _not_determined(block, name, block.levels[block.codes[np.flatnonzero(differ)[0]]], ())
+        raise _not_determined(block, name, block.levels[codes[np.flatnonzero(differ)[0]]], ())
     return weights
 
 

@@ -308,7 +308,7 @@ def _sentence(fit: Fitted, grid: Grid, names: Sequence[str], scale: Scale, back:
     parts += [f"averaged over {listed(averaged)} with equal weights"] if averaged else []
     parts += [f"at {listed(held)}"] if held else []
     parts += offset_words(grid)
-    parts += ["group effects at zero"] if grid.predictor.groups else []
+    parts += ["group effects at zero"] if grid.predictor.factors else []
     return "; ".join(parts) + "."
 
 

@@ -308,7 +308,7 @@ def _of_points(rows: RowTable, points: PointEstimates, design: Design, codes: np
     """Average at estimates of maximum likelihood; group effects are taken as known."""
     eta = point_predictor(rows.fit.model, points, design)
     function = _identity if rows.scale == "link" else _mean_function(rows.fit, points)
-    slopes = derivative(function, eta)[:, None] * design.mean.X * rows.weights[:, None]
+    slopes = derivative(function, eta)[:, None] * design.mean.whole * rows.weights[:, None]
     estimates = np.bincount(codes, function(eta) * rows.weights, minlength=len(totals)) / totals
     L = np.stack([np.bincount(codes, column, minlength=len(totals)) / totals for column in slopes.T], axis=-1)
     return Averages(None, estimates, L)
@@ -356,7 +356,7 @@ def header_words(rows: RowTable, changed: Any) -> Iterator[str]:
         held = [name for name in columns_of(offset) if name in changed]
         own = ", ".join(f"{name} as stated" for name in held) if held else "of each row"
         yield f"offset({text_of(offset)}) {own}"
-    if not rows.fit.model.design.blocks:
+    if not rows.fit.model.design.factors:
         return
     if rows.re_form is None:
         known = ", taken as known" if points_of(rows.fit) is not None else ""

@@ -8,6 +8,7 @@ import pandas as pd
 
 from speclet_formula.errors import EstimateError, listed
 from speclet_formula.formula.terms import bare_name
+from speclet_formula.inference.reml.smooths import whole_coefficients
 from speclet_formula.interpretation.combinations import (
     Function,
     Values,
@@ -148,10 +149,11 @@ def _of_responses(
     points = points_of(fit)
     no_degrees(fit, df)
     if points is None:
-        draws = draws_of(fit).coefficients(grid.predictor)
+        draws = draws_of(fit).whole(grid.predictor)
         low, high = (function(draws @ X.T + offset) for X, offset in ends)
         return Values(np.empty(0), np.empty((0, 0)), (high - low) @ average.T, "")
-    etas = [X @ points.coefficients + offset for X, offset in ends]
+    coefficients = whole_coefficients(fit) if grid.predictor.smooths else points.coefficients
+    etas = [X @ coefficients + offset for X, offset in ends]
     low, high = (function(eta) for eta in etas)
     jacobians = [derivative(function, eta)[:, None] * X for eta, (X, _) in zip(etas, ends, strict=True)]
     jacobian = average @ (jacobians[1] - jacobians[0])

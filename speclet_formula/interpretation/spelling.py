@@ -13,17 +13,19 @@ from speclet_formula.families.specification import Elsewhere
 from speclet_formula.formula.dialects import (
     Dialect,
     Levels,
-    bambi_text,
     lacking_in_bambi,
     lacks_limits,
     lacks_structures,
     lme4_lacks,
     lme4_text,
     r_side,
-    renamed_columns,
     spell_formula,
 )
+from speclet_formula.formula.formulae import bambi_text, renamed_columns
+from speclet_formula.formula.given_matrices import lacks_matrices, matrices_of_brms
+from speclet_formula.formula.multi_membership import MEMBERSHIP, memberships_in, without_memberships
 from speclet_formula.formula.refusals import check_choice
+from speclet_formula.formula.smooths import smooths_in, without_penalties
 from speclet_formula.formula.terms import (
     FUNCTIONS,
     Argument,
@@ -71,7 +73,8 @@ def spell_call(
     -------
     str
         R code for lme4 (``lm`` or ``glm`` where there is no group term) and brms, Python code for Bambi. What the other
-        package lacks stands in a comment; families, links and formulas of parameters that lme4 lacks are written for
+        package lacks stands in a comment; of smooths the code is mgcv's, or gamm4's beside group terms;
+        families, links and formulas of parameters that lme4 lacks are written for
         glmmTMB or ordinal where these have them. Priors are each package's own. A parameter's formula has the other
         package's name for it: brms' ``phi`` and ``shape``, glmmTMB's ``dispformula``; brms' ``zi`` and ``hu`` and
         glmmTMB's ``ziformula`` are of 1 - psi, whose coefficients have the opposite sign, which a comment says.
@@ -90,6 +93,8 @@ def spell_call(
     """
     check_choice("dialect", dialect, ("lme4", "brms", "bambi"))
     known = FAMILIES[family]
+    left_out = () if dialect == "brms" else tuple(_of_memberships(formula, dialect))
+    formula = without_memberships(formula) if left_out else formula
     single: tuple[str, ...] = ()
     if dialect != "lme4" and known.single_trials and weights is None and not _is_counted(formula):
         package = "brms" if dialect == "brms" else "Bambi"
@@ -98,9 +103,12 @@ def spell_call(
         else:  # the data were read as single trials
             known = FAMILIES[known.single_trials]
     if dialect == "bambi":
-        return "\n".join((*single, *_bambi(formula, known, link, weights, levels)))
-    lines = _lme4(formula, known, link, weights, levels) if dialect == "lme4" else _brms(formula, known, link, weights)
-    return "\n".join((*_of_packages(formula), *_of_functions(formula), *single, *lines))
+        return "\n".join((*left_out, *single, *_bambi(formula, known, link, weights, levels)))
+    if dialect == "brms":
+        lines = _brms(formula, known, link, weights)
+    else:
+        lines = (_mgcv if smooths_in(formula) else _lme4)(formula, known, link, weights, levels)
+    return "\n".join((*left_out, *_of_packages(formula), *_of_functions(formula), *single, *lines))
 
 
 def _is_counted(formula: Formula) -> bool:
@@ -113,10 +121,10 @@ def named_formula(formula: Formula, dialect: Dialect, family: str) -> Formula:
     Returns
     -------
     Formula
-        For brms with its names; otherwise as it is.
+        For brms with its names; otherwise without terms of mm(), which other packages lack.
     """
     if dialect != "brms":
-        return formula
+        return without_memberships(formula)
     named = ((in_brms(FAMILIES[family], name), part) for name, part in formula.parameters)
     return replace(formula, parameters=tuple((known.name, _signed(part, known.sign)) for known, part in named))
 
@@ -134,9 +142,19 @@ def _of_packages(formula: Formula) -> Iterator[str]:
         yield "library(MASS)"
 
 
+def _of_memberships(formula: Formula, dialect: Dialect) -> Iterator[str]:
+    """Say which terms of mm() are left out."""
+    package = "lme4" if dialect == "lme4" else "Bambi"
+    for term in memberships_in(formula):
+        yield f"# {package} has no mm(): this is another model, without {term}"
+    if dialect == "lme4" and memberships_in(formula):
+        yield "# brms has it, and lme4 where its matrix Zt is replaced by hand, between the steps of help(modular)"
+
+
 def _of_functions(formula: Formula) -> Iterator[str]:
     """Say which functions R does not know."""
-    for name in dict.fromkeys(call.function for call in calls_in(formula) if call.function not in FUNCTIONS):
+    known = {*FUNCTIONS, MEMBERSHIP}
+    for name in dict.fromkeys(call.function for call in calls_in(formula) if call.function not in known):
         yield f"# {name}() is a function of your own: define it in R too"
 
 
@@ -145,6 +163,40 @@ def _signed(formula: Formula, sign: int) -> Formula:
     if sign > 0:
         return formula
     return replace(formula, offsets=tuple(Operation("-", (offset,)) for offset in formula.offsets))
+
+
+def _mgcv(
+    formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
+) -> Iterator[str]:
+    """Write the call of mgcv, or of gamm4 where something varies by group."""
+    if not family.spelling.glm or formula.parameters:
+        yield "# mgcv has families and formulas of parameters of its own: ?family.mgcv"
+        return
+    yield from lacks_limits(formula, "mgcv")
+    yield from _about_smooths(formula, "mgcv")
+    mixed = bool(formula.group_terms)
+    yield "library(gamm4)" if mixed else "library(mgcv)"
+    arguments = [lme4_text(replace(formula, group_terms=()), levels)]
+    if mixed:
+        groups = replace(formula, response=None, intercept=False, terms=(), offsets=())
+        arguments.append(f"random = ~ {r_side(groups).removeprefix('0 + ')}")
+    arguments.append("data = data")
+    if link != family.linear_link:
+        arguments.append(f"family = {_r_family(family.spelling.glm, link, family.links[0])}")
+    arguments += [] if weights is None else [f"weights = {text_of(Name(weights))}"]
+    arguments += [] if mixed else ['method = "REML"']
+    yield f"{'gamm4' if mixed else 'gam'}({', '.join(arguments)})"
+
+
+def _about_smooths(formula: Formula, package: str) -> Iterator[str]:
+    """Say what a smooth is in R that it is not here."""
+    known = smooths_in(formula)
+    factors = [smooth.by for smooth in known if smooth.by is not None]
+    factors += [smooth.variables[-1] for smooth in known if smooth.basis == "fs"]
+    for name in dict.fromkeys(text_of(factor) for factor in factors):
+        yield f"# a column of text is a factor first: data${name} <- factor(data${name})"
+    if any(smooth.function == "t2" or smooth.basis == "fs" for smooth in known):
+        yield f"# nearly the same model: {package} penalises constants and straight lines in coordinates of LAPACK's"
 
 
 def _lme4(
@@ -213,6 +265,7 @@ def _glmm_tmb(
     spelled = family.spelling
     yield "library(glmmTMB)"
     yield from lacks_limits(formula, "glmmTMB")
+    yield from lacks_matrices(formula, "glmmTMB")
     for word in dict.fromkeys(block.structure.word for block in formula.group_terms if block.structure is not None):
         if word in NEWER_STRUCTURES:
             yield f"# {word}() needs a recent glmmTMB: version 1.1.5 lacks it"
@@ -254,7 +307,7 @@ def _ordinal(formula: Formula, family: FamilySpecification, link: str) -> Iterat
     if any(not block.correlated and block.terms for block in formula.group_terms):
         yield "# ordinal has no (x || g): a term for each column instead, (1 | g) + (0 + x | g)"
     given = "" if link == family.links[0] else f', link = "{link}"'
-    yield from lacks_structures(formula, "ordinal")
+    yield from (*lacks_structures(formula, "ordinal"), *lacks_matrices(formula, "ordinal"))
     formula = replace(formula, group_terms=tuple(replace(block, structure=None) for block in formula.group_terms))
     text = lme4_text(formula, dict.fromkeys(columns_of(formula), ()))
     yield f"{'clmm' if formula.group_terms else 'clm'}({text}, data = data{given})"
@@ -263,6 +316,9 @@ def _ordinal(formula: Formula, family: FamilySpecification, link: str) -> Iterat
 def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str | None) -> Iterator[str]:
     """Write R code for brms."""
     yield "library(brms)"
+    if smooths_in(formula):
+        yield "# sds() are those of mgcv's coordinates, and not of the curve: their priors are of another size"
+        yield from _about_smooths(formula, "brms")
     spelled = family.spelling
     if not spelled.brms:
         yield f"# brms has no family like {family.name}"
@@ -281,6 +337,8 @@ def _brms(formula: Formula, family: FamilySpecification, link: str, weights: str
     if spelled.brms_fixed:
         text = f"bf({_inside(text, formula)}, {spelled.brms_fixed})"
     arguments = f"data = data, family = {_r_call(spelled.brms, link, spelled.brms_link or family.links[0])}"
+    if matrices := matrices_of_brms(formula):
+        arguments += f", data2 = list({', '.join(f'{name} = {made}' for name, made in matrices.items())})"
     if weights is not None and family.weights != "trials":
         yield from _brms_weighted(formula, weights, arguments)
     else:
@@ -332,6 +390,9 @@ def _bambi(
     formula: Formula, family: FamilySpecification, link: str, weights: str | None, levels: Levels | None
 ) -> Iterator[str]:
     """Write Python code for Bambi."""
+    for smooth in smooths_in(formula):
+        yield f"# not the same model: Bambi has no {smooth.label}, and here is a spline without a penalty"
+    formula = without_penalties(formula)
     success = _success(formula, family, levels or {})
     text = bambi_text(formula, success)
     yield "import bambi as bmb"

@@ -245,7 +245,7 @@ def separation(design: Design, support: Support) -> Iterator[Finding]:
     single = [finding for term in design.mean.fixed for finding in _term(term, design, sides)]
     yield from single or _combination(design, sides)
     if support == "binary":
-        yield from (finding for block in design.mean.groups for finding in _pure_levels(block, design))
+        yield from (finding for block in design.mean.factors for finding in _pure_levels(block, design))
 
 
 def _sides(design: Design, support: Support) -> _Sides:
@@ -369,8 +369,8 @@ def _separating(X: np.ndarray, sides: _Sides) -> np.ndarray | None:
 
 def _pure_levels(block: GroupBlock, design: Design) -> Iterator[Finding]:
     """Look for a grouping factor whose every level has only 0 or only 1."""
-    if "1" not in block.columns or len(block.levels) == len(block.codes):  # a level per row has its own finding
-        return
+    if "1" not in block.columns or block.shares is not None or len(block.levels) == len(block.codes):
+        return  # a level per row has its own finding
     rows = np.bincount(block.codes, minlength=len(block.levels))
     ones = np.bincount(block.codes, weights=design.response, minlength=len(block.levels))
     if ((ones == 0) | (ones == rows)).all():

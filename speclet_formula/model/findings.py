@@ -259,7 +259,7 @@ def extreme_scales(design: Design, predictor: Predictor) -> Iterator[Finding]:
     """
     fixed = [(label, j) for term in predictor.fixed for label, j in _columns_with_a_unit(term)]
     parts = [(label, predictor.X[:, j]) for label, j in fixed]
-    parts += [(label, block.values[:, j]) for block in predictor.groups for j, label in enumerate(block.columns)]
+    parts += [(label, block.values[:, j]) for block in predictor.factors for j, label in enumerate(block.columns)]
     seen: set[str] = set()
     for label, values in parts:
         if label in seen or label == "1":

@@ -10,13 +10,15 @@ import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock
 from speclet_formula.design.design import Predictor
-from speclet_formula.design.merged import column_means, row_count, rows_by_level
+from speclet_formula.design.merged import column_means, row_count, rows_in_levels
+from speclet_formula.design.multi_membership import level_pairs
 from speclet_formula.design.transforms import as_factor
 from speclet_formula.formula.terms import Name, text_of
 from speclet_formula.model.findings import Finding, Support, listed
 
 FEW_LEVELS = 5  # with so few levels an SD's posterior follows its prior; from eight on, usual priors agree
 FAR_SLOPE = 5.0  # SDs between a slope's column and zero: from about there on the SD of intercepts is mostly the slopes'
+MANY_UNSEEN = 50  # levels that a covariance has beside those of the data
 SINGLETON_SHARE = 0.2  # of the levels; below it the others settle the SD
 
 
@@ -32,19 +34,22 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
         What the response's family takes.
     """
     n, q = row_count(design), len(block.levels)
-    rows = rows_by_level(design, block.codes, q)
-    if q == 1:
+    rows = rows_in_levels(design, block)
+    if block.observed == 1:
         yield Finding(
             "one_level",
             f"The grouping factor '{block.group}' has one level, '{block.levels[0]}'.",
             "One effect says nothing of an SD, and it cannot be told from the intercept; lme4 refuses this.",
             f"Leave the group term of '{block.group}' out.",
         )
-    elif q * block.joint >= n:
+    elif block.relation is None and q * block.joint >= n:
         yield from _as_many_effects_as_rows(block, design, support)
     else:
         yield from _few_levels(block)
-        yield from _singletons(block, rows)
+        if block.relation is not None:
+            yield from _unobserved(block, rows)
+        elif block.shares is None:  # else a row of several levels says something of each
+            yield from _singletons(block, rows)
     yield from still_slopes(block, design.mean)
     yield from far_slopes(block, design, design.mean)
 
@@ -78,7 +83,7 @@ def _as_many_effects_as_rows(block: GroupBlock, design: Design, support: Support
 
 
 def _few_levels(block: GroupBlock) -> Iterator[Finding]:
-    q = len(block.levels)
+    q = block.observed
     if q <= FEW_LEVELS:
         yield Finding(
             "few_levels",
@@ -98,6 +103,20 @@ def _singletons(block: GroupBlock, rows: np.ndarray) -> Iterator[Finding]:
             "In those levels the effect and the residual are one number: what splits them is the other levels, and "
             "leave-one-out from the draws can be far off.",
             "Read those effects as shrunken guesses, and mind the count of high Pareto k in a comparison.",
+        )
+
+
+def _unobserved(block: GroupBlock, rows: np.ndarray) -> Iterator[Finding]:
+    """Look for levels without a row, which a dense matrix holds at the cost of all its entries."""
+    assert block.relation is not None
+    given, unseen = block.relation.given, int((rows == 0).sum())
+    if given.argument == "cov" and unseen > MANY_UNSEEN:
+        yield Finding(
+            "levels_of_the_matrix_alone",
+            f"{unseen:,} of the {len(rows):,} levels of the matrix '{given.name}' have no row.",
+            "Their effects follow from those of related levels; a fit takes them along, at a cost.",
+            f"Leave them out of the covariance where they are not asked for: {given.name}.loc[seen, seen], the same "
+            "model.",
         )
 
 
@@ -126,6 +145,8 @@ def still_slopes(block: GroupBlock, predictor: Predictor) -> Iterator[Finding]:
             else "Its effects are those of an intercept, (1 | group), times that number.",
             f"Leave '{block.columns[j]}' out of the group term.",
         )
+    if block.shares is not None:  # a row's levels share its columns: there is no "within a level"
+        return
     first = np.zeros(len(block.levels), dtype=np.int64)
     first[block.codes[::-1]] = np.arange(len(block.codes))[::-1]
     moving = [j for j in slopes if j not in still]
@@ -156,7 +177,9 @@ def far_slopes(block: GroupBlock, design: Design, predictor: Predictor) -> Itera
     """
     if not any(sibling.group == block.group and "1" in sibling.columns for sibling in predictor.groups):
         return
-    part = next(own for sibling, own in zip(predictor.groups, predictor.recipe.blocks, strict=True) if sibling is block)
+    part = next(
+        own for sibling, own in zip(predictor.factors, predictor.recipe.blocks, strict=True) if sibling is block
+    )
     for term in part.terms:
         spelled = _spelled_alone(term, predictor)
         if term.kind != "numeric" or term.dim is not None or spelled is None:
@@ -190,7 +213,7 @@ type LevelCodes = tuple[np.ndarray, Sequence[str]]  # a code for each row, and t
 
 def inspect_factors(design: Design) -> Iterator[Finding]:
     """Look at the grouping factors by pairs."""
-    pairs = (pair for predictor in design.predictors for pair in combinations(predictor.groups, 2))
+    pairs = (pair for predictor in design.predictors for pair in combinations(predictor.factors, 2))
     for first, second in pairs:
         shared = set(first.columns) & set(second.columns)
         if first.group != second.group and shared and _same_partition(first, second):
@@ -200,14 +223,14 @@ def inspect_factors(design: Design) -> Iterator[Finding]:
                 "Their effects only enter as sums, so that the priors split one variance between two SDs.",
                 f"Leave the group term of '{second.group}' out.",
             )
-    factors = {name: factor for block in design.blocks for name, factor in _factors(block, design)}
+    factors = {name: factor for block in design.factors for name, factor in _factors(block, design)}
     for pair in combinations(factors, 2):
         parent, child = sorted(pair, key=lambda name: len(factors[name][1]))
         yield from _nested_in_two(child, factors[child], parent, factors[parent])
 
 
 def _same_partition(first: GroupBlock, second: GroupBlock) -> bool:
-    if len(first.levels) != len(second.levels):
+    if len(first.levels) != len(second.levels) or first.shares is not None or second.shares is not None:
         return False
     partner = np.empty(len(first.levels), dtype=np.int64)
     partner[first.codes] = second.codes
@@ -217,6 +240,8 @@ def _same_partition(first: GroupBlock, second: GroupBlock) -> bool:
 def _factors(block: GroupBlock, design: Design) -> Iterator[tuple[str, LevelCodes]]:
     """Yield the single columns that a grouping factor crosses: gene and sgRNA for gene:sgRNA."""
     for name in block.factors:
+        if block.shares is not None:
+            return
         if len(block.factors) == 1:
             yield name, (block.codes, block.levels)
         elif name in design.frame.columns:
@@ -294,14 +319,14 @@ def relate_groups(design: Design) -> tuple[Relation, ...]:
     >>> print(relate_groups(sf.Model("log_fc ~ (1 | gene/sgRNA)", data).design)[0].words)
     gene:sgRNA is nested in gene: each of its 55 levels lies within one level of gene, 5 to 6 in each.
     """
-    blocks = {block.group: block for block in design.blocks}
+    blocks = {block.group: block for block in design.factors}
     return tuple(_relation(first, second) for first, second in combinations(blocks.values(), 2))
 
 
 def _relation(first: GroupBlock, second: GroupBlock) -> Relation:
     inner, outer = (first, second) if len(first.levels) >= len(second.levels) else (second, first)
     q, p = len(inner.levels), len(outer.levels)
-    pairs = pd.unique(inner.codes * p + outer.codes)  # a hash table: linear, where np.unique sorts
+    pairs = level_pairs(inner, outer)
     names, both = (inner.group, outer.group), f"{first.group} and {second.group}"
     if len(pairs) == q == p:
         words = f"{inner.group} and {outer.group} are the same division of the rows, into {q:,} levels."

@@ -74,7 +74,7 @@ def inspect_design(
         *collinear_columns(design, design.mean),
         *extreme_scales(design, design.mean),
         *separation(design, support),
-        *(finding for block in design.mean.groups for finding in inspect_group(block, design, support)),
+        *(finding for block in design.mean.factors for finding in inspect_group(block, design, support)),
         *inspect_factors(design),
         *inspect_parameters(design),
     )
@@ -90,7 +90,7 @@ def inspect_parameters(design: Design) -> Iterator[Finding]:
         yield from _few_rows(name, predictor)
         for term in predictor.fixed:
             yield from fixed_and_group(term, predictor)
-        for block in predictor.groups:
+        for block in predictor.factors:
             yield from still_slopes(block, predictor)
             yield from far_slopes(block, design, predictor)
 
@@ -105,8 +105,8 @@ def _few_rows(name: str, predictor: Predictor) -> Iterator[Finding]:
     if thin:
         remedy = "Merge those levels with others."
         yield Finding("parameter_of_few_rows", f"Fewer than {FEWEST_ROWS} rows inform {listed(thin)}.", why, remedy)
-    for block in predictor.groups:
-        rows = np.bincount(block.codes, minlength=len(block.levels))
+    for block in predictor.factors:
+        rows = np.bincount(block.belongings[1], minlength=len(block.levels))
         few = [block.levels[level] for level in np.flatnonzero(rows < FEWEST_ROWS)]
         if few:
             what = f"{len(few):,} of the {len(rows):,} levels of '{block.group}' have fewer than {FEWEST_ROWS} rows: "

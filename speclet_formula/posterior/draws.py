@@ -88,6 +88,11 @@ class Draws:
         """Return the fixed effects of a linear predictor, (draws, p), in the order of X."""
         return np.hstack([np.empty((len(self), 0)), *map(self.term, predictor.fixed)])
 
+    def whole(self, predictor: Predictor) -> Array:
+        """Return the fixed effects and behind them those of smooths, (draws, p), in the order of `predictor.whole`."""
+        effects = [np.stack(self.effects(block), axis=2).reshape(len(self), -1) for block in predictor.smooths]
+        return np.hstack([self.coefficients(predictor), *effects])
+
     def term(self, term: FixedTerm) -> Array:
         """Return the coefficients of a fixed term, (draws, columns)."""
         return self.variable(term.variable, term.stop - term.start)
@@ -368,4 +373,4 @@ def ngrps(fit: Fitted) -> dict[str, int]:
     >>> ngrps(fit)  # fit: Reaction ~ Days + (1 + Days | Subject), 18 subjects
     {'Subject': 18}
     """
-    return {block.group: len(block.levels) for block in fit.model.design.blocks}
+    return {block.group: len(block.levels) for block in fit.model.design.factors}

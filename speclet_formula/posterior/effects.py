@@ -250,7 +250,7 @@ def ranef(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind | 
     draws = draws_of(fit)
     rows = [
         summarise(effects, interval).assign(grpvar=block.group, term=term, grp=list(block.levels))
-        for block in fit.model.design.blocks
+        for block in fit.model.design.factors
         if draws.keeps(block)
         for term, effects in zip(block.terms, draws.effects(block), strict=True)
     ]
@@ -305,7 +305,7 @@ def _coef_of_predictor(draws: Draws, predictor: Predictor, interval: Interval) -
     """Summarise the coefficients of one linear predictor, grouping factor by grouping factor."""
     fixed = dict(zip(predictor.columns, draws.coefficients(predictor).T[:, :, np.newaxis], strict=True))
     groups: dict[str, list[GroupBlock]] = {}
-    for block in filter(draws.keeps, predictor.groups):
+    for block in filter(draws.keeps, predictor.factors):
         groups.setdefault(block.group, []).append(block)
     for blocks in groups.values():
         yield from _coef_of_factor(draws, blocks, fixed, interval)
@@ -353,6 +353,7 @@ def _point_ranef(design: Design, points: PointEstimates, interval: Interval) -> 
             grpvar=block.group, term=block.term_of(column), grp=list(block.levels)
         )
         for block, modes, sds in zip(design.mean.groups, points.modes, points.mode_sds, strict=True)
+        if not block.smooth
         for k, column in enumerate(block.columns)
     ]
     renamed = [row.rename(columns={"estimate": "condval", "std_error": "condsd"}) for row in rows]
@@ -382,6 +383,8 @@ def _by_factor(
     """Go through the grouping factors: name, levels, and by term the modes with the SDs of the sums."""
     factors: dict[str, tuple[tuple[str, ...], dict[str, tuple[Array, Array]]]] = {}
     for block, modes, sds in zip(design.mean.groups, points.modes, points.sum_sds, strict=True):
+        if block.smooth:
+            continue
         _, effects = factors.setdefault(block.group, (block.levels, {}))
         effects |= {block.term_of(column): (modes[:, k], sds[:, k]) for k, column in enumerate(block.columns)}
     for group, (levels, effects) in factors.items():

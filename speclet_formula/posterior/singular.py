@@ -95,7 +95,7 @@ def near_singular(fit: Fit) -> pd.DataFrame:
     rows = [
         row
         for predictor in design.predictors
-        for block in predictor.groups
+        for block in predictor.factors
         for row in (
             *_deviations(draws, block, np.array(1.0) if predictor.name else unit),
             *_correlations(draws, block),
@@ -110,7 +110,7 @@ def _deviations(draws: Draws, block: GroupBlock, unit: Array) -> Iterator[tuple[
     """Go through the standard deviations of a block, in units of the residual's where there is one."""
     sds = draws.sds(block)
     for column, label in enumerate(block.terms):
-        size = float(np.sqrt(np.mean(block.values[:, column] ** 2)))
+        size = float(np.sqrt(np.mean(block.loads[:, column] ** 2)))
         limits = SMALL * unit / size
         mass = float((sds[:, [column]] < limits).mean())
         near = mass > SHARE

@@ -12,7 +12,7 @@ import pandas as pd
 from speclet_formula.design.design import GroupBlock, Predictor
 from speclet_formula.design.merged import column_means
 from speclet_formula.errors import EstimateError
-from speclet_formula.families import FAMILIES, is_ordinal, specification_of
+from speclet_formula.families import FAMILIES, has_known_errors, is_ordinal, specification_of
 from speclet_formula.posterior.draws import Draws, Fitted, FittedModel, draws_of, values_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,
@@ -30,6 +30,7 @@ from speclet_formula.posterior.estimates import (
 )
 
 VARCORR = ("grp", "var1", "var2", "vcov", "sdcor", "conf_low", "conf_high")
+SMOOTH = "wiggles"  # of a smooth, around its straight line
 RESIDUAL, SCALE = "Residual", "Scale"  # the latter where sigma is no standard deviation
 
 
@@ -51,7 +52,8 @@ def varcorr(fit: Fitted, *, ci_prob: float | None = None, ci_kind: IntervalKind 
 
         * `grp`: the block, "gene", "gene.1" for a second block over the same factor, or "Residual", of a t
           response "Scale";
-        * `var1`: the column's label, "Intercept", "Days", "sigma_Intercept"; missing for the residual;
+        * `var1`: the column's label, "Intercept", "Days", "sigma_Intercept", of a smooth "wiggles"; missing for the
+          residual;
         * `var2`: the second column of a correlation, else missing;
         * `vcov`: estimate of the variance or covariance, on the squared link scale;
         * `sdcor`: estimate of the standard deviation, on the link's scale, or of the correlation;
@@ -154,6 +156,9 @@ def has_residual(model: FittedModel) -> bool:
 def _block_rows(draws: Draws, block: GroupBlock, interval: Interval) -> Iterator[pd.DataFrame]:
     """Summarise a block: its standard deviations, then its correlations."""
     sds, correlation, covariances = draws.sds(block), draws.correlation(block), draws.covariances(block)
+    if block.smooth:
+        yield _row(block.label, SMOOTH, None, sds[:, [0]] ** 2, sds[:, [0]], interval)
+        return
     for column, term in enumerate(block.terms):
         yield _row(block.label, term, None, covariances[:, [column], column], sds[:, [column]], interval)
     for pair, (i, j) in enumerate(combinations(range(len(block.terms)), 2) if block.correlated else ()):
@@ -265,17 +270,18 @@ def _parts(fit: Fitted) -> tuple[Array, Array, Array]:
     """Return the variances of fixed part, groups and residual on the link's scale, draw by draw."""
     _check_family(fit)
     design = fit.model.design
-    draws, X = values_of(fit), design.mean.X
-    coefficients = draws.coefficients(design.mean)
+    draws, X = values_of(fit), design.mean.whole  # smooths belong to what the predictors explain
+    coefficients = draws.whole(design.mean)
     rows = np.ones(len(X)) if design.merged is None else design.merged.rows
     repeats = None if design.merged is None else rows.astype(np.int64)
     spread = np.cov(X, rowvar=False, fweights=repeats).reshape(X.shape[1], X.shape[1])
     fixed = np.einsum("sj,jk,sk->s", coefficients, spread, coefficients)
     groups, single = np.zeros(len(coefficients)), np.zeros(len(coefficients))
-    for block in design.mean.groups:
-        products = (block.values.T * rows) @ block.values / rows.sum()
+    for block in design.mean.factors:
+        sizes = rows if block.relation is None else rows * block.relation.variances[block.codes]
+        products = (block.loads.T * sizes) @ block.loads / rows.sum()
         variance = np.einsum("sjk,jk->s", draws.covariances(block), products)
-        if len(block.levels) == rows.sum():
+        if len(block.levels) == rows.sum() and block.relation is None:
             single = single + variance
         else:
             groups = groups + variance
@@ -290,6 +296,7 @@ def _check_family(fit: Fitted) -> None:
     varying = [] if design.is_per_level else list(design.varying)
     if family.link not in specification_of(family).latent_variances or varying:
         what = f"{varying[0]} has a formula" if varying else f"the family is {family.name} with the {family.link} link"
+        what = "each row has its own" if has_known_errors(family) else what
         known = "; ".join(
             f"{name} ({', '.join(own.latent_variances)})" for name, own in FAMILIES.items() if own.latent_variances
         )

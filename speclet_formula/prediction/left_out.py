@@ -77,7 +77,7 @@ class LeftOutRows:
 
 
 def plan_levels(model: Model, draws: Draws, chosen: np.ndarray | None = None) -> LeftOutPlan:
-    """Choose for each row the level whose effect is integrated.
+    """Choose for each row the level whose effect is integrated; of mm(), whose levels share their rows, none is.
 
     Parameters
     ----------
@@ -92,8 +92,8 @@ def plan_levels(model: Model, draws: Draws, chosen: np.ndarray | None = None) ->
     found = [
         (number, block)
         for number, predictor in enumerate(model.design.predictors)
-        for block in predictor.groups
-        if all(name in draws for name in (*block.slots, *block.sds))
+        for block in predictor.factors
+        if block.shares is None and all(name in draws for name in (*block.slots, *block.sds))
     ]
     if not found:
         return LeftOutPlan((), np.flatnonzero(wanted))
@@ -243,6 +243,10 @@ def _directions(
             now += effects[:, block.codes[firsts]] * own[:, k]
         mean += _means(model, draws, block) @ own.T
         towards = own @ draws.covariances(block)  # (S, U, width)
+        if block.relation is not None:
+            shares, kept = _given_relatives(model, draws, block, block.codes[firsts])
+            mean += np.einsum("suk,uk->su", shares, own)
+            towards = towards * kept[:, None]
         variance += np.einsum("suk,uk->su", towards, own)
         moved = moved + np.einsum("sek,ek->se", np.repeat(towards, lengths, axis=1), block.values[levels.rows])
         column += width
@@ -250,6 +254,24 @@ def _directions(
     alone = column == 1  # the effect itself is integrated
     ratio = levels.blocks[0].values[levels.rows].T if alone else moved / np.repeat(variance, lengths, axis=1)
     return np.ascontiguousarray(ratio), now, mean, variance
+
+
+def _given_relatives(
+    model: Model, draws: Draws, block: GroupBlock, levels: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return what the draws of related levels add to the prior means of U levels' effects, and what is left.
+
+    With the precision Q between levels: -sum over others of Q_lm (b_m - mu) / Q_ll, (S, U, k), and the share 1 / Q_ll
+    of their covariance, (U,).
+    """
+    assert block.relation is not None
+    precision, means = block.relation.precision, _means(model, draws, block)
+    own, between = precision.diagonal()[levels], precision[levels]
+    shares = np.empty((len(draws), len(levels), means.shape[1]))
+    for k, effects in enumerate(draws.effects(block)):
+        apart = effects - means[:, [k]]
+        shares[:, :, k] = apart[:, levels] - (between @ apart.T).T / own
+    return shares, 1 / own
 
 
 def _means(model: Model, draws: Draws, block: GroupBlock) -> np.ndarray:

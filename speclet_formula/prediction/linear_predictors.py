@@ -129,11 +129,14 @@ def predictor_of(draws: PredictorDraws, predictor: Predictor, rows: slice | np.n
     total: Array = draws.coefficients @ predictor.X[rows].T
     total += predictor.offset[rows]
     for block, effects in zip(predictor.groups, draws.effects, strict=True):
-        codes = block.codes[rows]
-        for column, values in enumerate(effects):
-            part = values[:, codes]
-            part *= block.values[rows, column]
-            total += part
+        if block.smooth and len(block.levels) == 1:
+            total += np.hstack(effects) @ block.values[rows].T
+            continue
+        for codes, own in block.members(rows):
+            for column, values in enumerate(effects):
+                part = values[:, codes]
+                part *= own[:, column]
+                total += part
     return total
 
 

@@ -13,6 +13,7 @@ from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.design import FixedPart
 from speclet_formula.design.tables import as_pandas, select_columns
 from speclet_formula.errors import DataError, FormulaError
+from speclet_formula.formula.multi_membership import plain_group
 from speclet_formula.formula.parse import parse_formula
 from speclet_formula.formula.terms import Formula, GroupTerm, columns_of, text_of
 from speclet_formula.model import Model
@@ -164,6 +165,8 @@ def add_new_levels(
 def draw_anew(model: Model, draws: Draws, predictor: Predictor, rng: np.random.Generator) -> PredictorDraws:
     """Draw effects of all levels of a linear predictor as if they were new ones; none that was fitted is needed.
 
+    Smooths are not drawn anew: they are what the predictors explain.
+
     Parameters
     ----------
     model : Model
@@ -179,6 +182,9 @@ def draw_anew(model: Model, draws: Draws, predictor: Predictor, rng: np.random.G
     """
     effects = []
     for block in predictor.groups:
+        if block.smooth:  # a curve stays as it is
+            effects.append(draws.effects(block))
+            continue
         new = _new_effects(model, draws, block, len(block.levels), rng)
         effects.append(tuple(new[:, :, column] for column in range(new.shape[2])))
     return PredictorDraws(draws.coefficients(predictor), tuple(effects))
@@ -203,10 +209,13 @@ def draw_point_anew(
         For each block and column.
     """
     effects = []
-    for block, covariance in zip(predictor.groups, points.covariances, strict=True):
+    for block, covariance, modes in zip(predictor.groups, points.covariances, points.modes, strict=True):
+        if block.smooth:
+            effects.append(tuple(np.tile(column, (count, 1)) for column in modes.T))
+            continue
         variances, axes = np.linalg.eigh(covariance)  # not Cholesky's, since an estimate may be singular
         root = axes * np.sqrt(np.maximum(variances, 0.0))
-        new = rng.standard_normal((count, len(block.levels), len(covariance))) @ root.T
+        new = block.between_levels(rng.standard_normal((count, len(block.levels), len(covariance)))) @ root.T
         effects.append(tuple(new[:, :, column] for column in range(new.shape[2])))
     return tuple(effects)
 
@@ -231,7 +240,7 @@ def _wanted(model: Model, re_form: Any) -> tuple[GroupTerm, ...] | None:
 
 def _asked(term: GroupTerm, wanted: tuple[GroupTerm, ...]) -> set[frozenset[Any]]:
     """Return the columns of a group term that are asked for, each by its factors; the intercept has none."""
-    asked = [asked_term for asked_term in wanted if text_of(asked_term.group) == text_of(term.group)]
+    asked = [asked_term for asked_term in wanted if _grouping(asked_term) == _grouping(term)]
     chosen = {frozenset(column.factors) for asked_term in asked for column in asked_term.terms}
     return chosen | {frozenset() for asked_term in asked if asked_term.intercept}
 
@@ -257,7 +266,12 @@ def _parsed(model: Model, re_form: Any) -> tuple[GroupTerm, ...]:
 
 
 def _first_group(design: Design) -> str:
-    return design.blocks[0].group if design.blocks else "g"
+    return design.factors[0].group if design.factors else "g"
+
+
+def _grouping(term: GroupTerm) -> str:
+    """Spell a grouping factor; mm() without its weights, which are the model's."""
+    return text_of(plain_group(term.group))
 
 
 def _columns(term: GroupTerm) -> set[str]:
@@ -269,7 +283,7 @@ def _check_known(model: Model, wanted: tuple[GroupTerm, ...]) -> None:
     """Refuse a group term, or a part of one, that no linear predictor of the model has."""
     formulas = [model.formula, *(part for _, part in model.formula.parameters)]
     for term in wanted:
-        group = text_of(term.group)
+        group = _grouping(term)
         known = {name for formula in formulas for name in _wanted_columns(formula, group)}
         missing = sorted(_columns(term) - known)
         if missing:
@@ -284,7 +298,7 @@ def _check_known(model: Model, wanted: tuple[GroupTerm, ...]) -> None:
 
 def _wanted_columns(formula: Formula, group: str) -> set[str]:
     """Collect what varies over one grouping factor in a formula."""
-    return set().union(*(_columns(term) for term in formula.group_terms if text_of(term.group) == group))
+    return set().union(*(_columns(term) for term in formula.group_terms if _grouping(term) == group))
 
 
 def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:
@@ -293,9 +307,9 @@ def _with_terms(design: Design, wanted: tuple[GroupTerm, ...]) -> Design:
 
 
 def _chosen_terms(predictor: Predictor, wanted: tuple[GroupTerm, ...]) -> Predictor:
-    parts = zip(predictor.groups, predictor.formula.group_terms, predictor.recipe.blocks, strict=True)
+    parts = zip(predictor.factors, predictor.formula.group_terms, predictor.recipe.blocks, strict=True)
     kept = (_masked(block, term, part, wanted) for block, term, part in parts)
-    return replace(predictor, groups=tuple(block for block in kept if block is not None))
+    return replace(predictor, groups=(*(block for block in kept if block is not None), *predictor.smooths))
 
 
 def _masked(block: GroupBlock, term: GroupTerm, part: FixedPart, wanted: tuple[GroupTerm, ...]) -> GroupBlock | None:
@@ -327,8 +341,8 @@ def _extended(
             continue
         new = _new_effects(model, draws, block, len(block.new_levels), rng)
         effects.append(tuple(np.hstack([old, new[:, :, k]]) for k, old in enumerate(known)))
-        codes = np.where(block.codes < 0, len(block.levels) - 1 - block.codes, block.codes)
-        blocks.append(replace(block, codes=codes, levels=(*block.levels, *block.new_levels), new_levels=()))
+        places = np.where(block.places < 0, len(block.levels) - 1 - block.places, block.places)
+        blocks.append(replace(block, places=places, levels=(*block.levels, *block.new_levels), new_levels=()))
     return replace(predictor, groups=tuple(blocks)), replace(drawn, effects=tuple(effects))
 
 
@@ -336,7 +350,7 @@ def _new_effects(model: Model, draws: Draws, block: GroupBlock, count: int, rng:
     """Draw mu + diag(sigma) L z for each draw and level: (draws, levels, columns)."""
     moments = zip(block.slots, block.means, block.sds, strict=True)
     means, sds = zip(*(_moments(model, draws, *names) for names in moments), strict=True)
-    z = rng.standard_normal((len(draws), count, len(block.slots)))
+    z = block.between_levels(rng.standard_normal((len(draws), count, len(block.slots))))
     if block.correlated:
         factor = np.linalg.cholesky(matrices_of(draws.correlation(block)))
         z = z @ np.swapaxes(factor, 1, 2)

@@ -15,6 +15,7 @@ from speclet_formula.common.seeds import generator
 from speclet_formula.design import Design, replay_design
 from speclet_formula.errors import EstimateError
 from speclet_formula.families import expected_response, has_levels, inverse_link, inverse_parameter_link
+from speclet_formula.inference.reml.smooths import whole_covariance
 from speclet_formula.posterior.draws import Fitted, FittedModel, draws_of
 from speclet_formula.posterior.estimates import (
     ESTIMATES,
@@ -136,7 +137,7 @@ def predict(
         for predictor in design.predictors:
             refuse_new_levels(predictor)
     if points is not None:
-        frame = _predict_point(fit.model, points, design, type, interval, chosen)
+        frame = _predict_point(fit, points, design, type, interval, chosen)
     else:
         _check_ordinal(fit.model.family, type, interval)
         if new is not None and interval == "prediction":
@@ -220,8 +221,9 @@ def point_predictor(model: Any, points: PointEstimates, design: Design) -> Array
     modes = dict(zip((block.label for block in model.design.mean.groups), points.modes, strict=True))
     eta = design.mean.offset + design.mean.X @ points.coefficients
     for block in design.mean.groups:
-        effects = modes[block.label][np.maximum(block.codes, 0)] * (block.codes >= 0)[:, None]
-        eta = eta + (block.values * effects).sum(axis=1)
+        for codes, values in block.members():
+            effects = modes[block.label][np.maximum(codes, 0)] * (codes >= 0)[:, None]
+            eta = eta + (values * effects).sum(axis=1)
     return np.asarray(eta)
 
 
@@ -285,9 +287,10 @@ def _values(
 
 
 def _predict_point(
-    model: Any, points: PointEstimates, design: Design, scale: str, interval: str | None, chosen: Interval
+    fit: Any, points: PointEstimates, design: Design, scale: str, interval: str | None, chosen: Interval
 ) -> pd.DataFrame:
     """Tabulate predictions at the estimates, with Wald intervals of the fixed part."""
+    model, mean = fit.model, design.mean
     eta = point_predictor(model, points, design)
     back = (lambda value: value) if scale == "link" else (lambda value: inverse_link(model.family, value))
     unknown = ~estimable(points, design.mean.X)
@@ -295,7 +298,8 @@ def _predict_point(
     frame = pd.DataFrame({"estimate": back(eta)})
     if interval is not None:
         _check_point_interval(design, interval)
-        errors = np.sqrt(np.einsum("ij,jk,ik->i", design.mean.X, points.covariance, design.mean.X))
+        known = whole_covariance(fit) if mean.smooths else points.covariance
+        errors = np.sqrt(np.einsum("ij,jk,ik->i", mean.whole, known, mean.whole))
         reach = NormalDist().inv_cdf((1 + chosen.probability) / 2) * errors
         ends = np.sort([back(eta - reach), back(eta + reach)], axis=0)  # an inverse link turns them round
         straight = scale == "link" or model.family.link == "identity"
@@ -308,7 +312,7 @@ def _predict_point(
 
 def _check_point_interval(design: Design, interval: str) -> None:
     """Refuse intervals that estimates of maximum likelihood do not have."""
-    if interval == "prediction" or design.mean.groups:
+    if interval == "prediction" or design.mean.factors:
         raise EstimateError(
             f"a fit by maximum likelihood has no interval='{interval}' "
             + ("for new responses." if interval == "prediction" else "for means with group effects."),

@@ -237,7 +237,10 @@ def _over_sd(design: Design, term: FixedTerm, scale: float, ddof: int = 1) -> Fl
 
 
 def _block_sd(design: Design, block: GroupBlock, column: int, ddof: int = 1) -> float:
-    """Give the SD of a block's column over the rows; 1 for its intercept."""
+    """Give the SD of a block's column over the rows; 1 for its intercept, of a smooth that of all its columns."""
+    if block.smooth:
+        sizes = np.square(block.values).sum(axis=1)
+        return float(np.sqrt(sizes[sizes > 0].mean()))
     return column_sd(block.values[:, column], ddof, rows=None if design.merged is None else design.merged.rows)
 
 

@@ -195,6 +195,18 @@ def check_one_sd(block: GroupBlock, slots: Mapping[str, Slot]) -> None:
         )
 
 
+def check_smooth_prior(slot: Slot) -> None:
+    """Raise unless the coefficients of a smooth are Normal around zero with an SD that has a prior."""
+    mean, sd = (slot.prior.parameters.get(name) for name in ("mu", "sigma"))
+    if slot.prior.name == "Normal" and not isinstance(mean, Prior) and mean == 0 and isinstance(sd, Prior):
+        return
+    raise PriorError(
+        f"{slot.prior} cannot be the prior of the coefficients of the smooth '{slot.group}'.",
+        "They are normal around zero, and their SD has a prior: that is what the penalty means.",
+        f"Write priors={{'{sd_name(slot.slot)}': {_SD_EXAMPLE}}} for the prior of the SD.",
+    )
+
+
 def _check_sd(slot: Slot, prior: Prior) -> None:
     """Raise unless a prior is one of a positive number."""
     _require_positive(prior, f"the standard deviation of '{slot.slot}'")

@@ -14,13 +14,13 @@ from typing import Any
 import pandas as pd
 
 from speclet_formula.design import Design
-from speclet_formula.design.design import Predictor
+from speclet_formula.design.design import GroupBlock, Predictor
 from speclet_formula.errors import PriorError, nearest
 from speclet_formula.families import Family, FamilySpecification, specification_of
 from speclet_formula.priors.levels import level_presets
 from speclet_formula.priors.presets import PRESETS, preset_of, uniform_correlation, varying_preset
 from speclet_formula.priors.prior import Preset, Prior, Slot
-from speclet_formula.priors.rules import Part, changed_prior, check_one_sd
+from speclet_formula.priors.rules import Part, changed_prior, check_one_sd, check_smooth_prior
 
 DEFAULT_PRESET = "weak"
 # key -> the kind of slot that it stands for; "sigma_b" stands for the terms of the formula of sigma
@@ -100,9 +100,25 @@ def resolve_priors(
         for slot in (slots[target] for target in change.slots):
             updated = changed_prior(slot, change.part, prior, columns.get(slot.slot, (slot.slot,)))
             slots[slot.slot] = replace(slot, prior=updated, source=source)
-    for block in design.blocks:
+    for block in design.factors:
         check_one_sd(block, slots)
+    for block in design.smooths:
+        _share(block, slots, given)
     return tuple(slots.values())
+
+
+def _share(block: GroupBlock, slots: dict[str, Slot], given: Mapping[str, Any]) -> None:
+    """Give all coefficients of a smooth the prior of the first, which is that of their SD."""
+    first = slots[block.slots[0]]
+    check_smooth_prior(first)
+    for name in block.slots[1:]:
+        if name in given and prior_of(given[name], name) != first.prior:
+            raise PriorError(
+                f"'{name}' is a coefficient of the smooth '{block.label}', whose SD has one prior.",
+                f"That prior's slot is '{first.slot}', its short cut '{block.sds[0]}'.",
+                f"Write '{block.sds[0]}' for the key.",
+            )
+        slots[name] = replace(first, slot=name, kind="shared")
 
 
 def slot_frame(slots: Iterable[Slot]) -> pd.DataFrame:
@@ -124,7 +140,8 @@ def slot_frame(slots: Iterable[Slot]) -> pd.DataFrame:
     >>> slot_frame([Slot("sigma", "family", None, Prior("Exponential", lam=1), "user")])["prior"].tolist()
     ['Exponential(lam=1)']
     """
-    rows = [(slot.slot, slot.kind, slot.group, str(slot.prior), slot.source) for slot in slots]
+    shown = [slot for slot in slots if slot.kind != "shared"]
+    rows = [(slot.slot, slot.kind, slot.group, str(slot.prior), slot.source) for slot in shown]
     return pd.DataFrame(rows, columns=["slot", "kind", "group", "prior", "source"], dtype=object)
 
 
@@ -214,7 +231,7 @@ def _change(key: str, slots: tuple[Slot, ...]) -> _Change:
     """Find what a key changes: a slot first, since a column can be called `b`."""
     if exact := _slot_like(key, slots):
         return _Change(1, key, "prior", (exact,))
-    groups = tuple(slot for slot in slots if slot.kind == "group")
+    groups = tuple(slot for slot in slots if slot.kind in ("group", "shared"))
     for part in _SHORT_CUTS:
         base = _squeezed(key).removesuffix(f"_{part}")
         if base != _squeezed(key) and (found := _slot_like(base, groups)):
@@ -252,7 +269,7 @@ def _squeezed(text: str) -> str:
 
 def _listed(slots: tuple[Slot, ...]) -> str:
     """Spell all slots."""
-    return ", ".join(slot.slot for slot in slots)
+    return ", ".join(slot.slot for slot in slots if slot.kind != "shared")
 
 
 def _unknown_slot(key: str, slots: tuple[Slot, ...]) -> PriorError:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from speclet_formula.design import Design, FixedTerm, GroupBlock, Predictor
-from speclet_formula.design.merged import row_count
+from speclet_formula.design.merged import row_count, rows_in_levels
 from speclet_formula.model import Model
 from speclet_formula.posterior.draws import Draws
 from speclet_formula.posterior.estimates import without_rows
@@ -42,6 +42,7 @@ class Block:
     additive: bool  # whether it is an intercept of its levels, which adds up with other blocks
     own: bool  # whether it is a block of the model, not a sum or mean of such
     coefficient: str  # the fixed coefficient that its effects depart from: "Intercept", "Days"
+    rows: float | None = None  # of a level on average, where `codes` do not tell: a row of mm() has several levels
 
 
 def blocks_of(model: Model, draws: Draws, truth: ImpliedTruth) -> tuple[Block, ...]:
@@ -55,7 +56,7 @@ def blocks_of(model: Model, draws: Draws, truth: ImpliedTruth) -> tuple[Block, .
     known = [block for block in model.design.blocks if any(slot in truth.effects for slot in block.slots)]
     draws.require(known)
     own = [
-        _group_block(block, column, draws, truth.effects[slot])
+        _group_block(model.design, block, column, draws, truth.effects[slot])
         for block in known
         for column, slot in enumerate(block.slots)
         if slot in truth.effects and slot in draws
@@ -102,7 +103,7 @@ def _coefficient(label: str, design: Design, draws: Draws, truth: ImpliedTruth) 
     return draws.term(term)[:, term.columns.index(label)], truth.scalars[label]
 
 
-def _group_block(block: GroupBlock, column: int, draws: Draws, effects: pd.Series) -> Block:
+def _group_block(design: Design, block: GroupBlock, column: int, draws: Draws, effects: pd.Series) -> Block:
     """Return one column of a group block, with the levels whose truth is known."""
     place_of = {level: code for code, level in enumerate(block.levels)}
     codes = [place_of[level] for level in effects.index]
@@ -114,12 +115,14 @@ def _group_block(block: GroupBlock, column: int, draws: Draws, effects: pd.Serie
         levels=tuple(effects.index),
         truth=effects.to_numpy(dtype=float),
         draws=draws.effects(block)[column][:, codes],
-        codes=known[block.codes],
+        codes=known[block.codes if block.shares is None else block.places[:, 0]],
         factors=block.factors,
         additive=block.columns[column] == "1"
+        and block.shares is None  # a row's level of mm() does not determine what it has of others
         and not block.prefix,  # effects on sigma do not add up with those on the mean
         own=True,
         coefficient=block.terms[column],
+        rows=None if block.shares is None else float(rows_in_levels(design, block)[codes].mean()),
     )
 
 
@@ -245,7 +248,7 @@ def _summary(design: Design, block: Block, levels: pd.DataFrame) -> dict[str, An
     return {
         "group": block.group,
         "term": block.term,
-        "rows_per_level": row_count(design, block.codes >= 0) / len(levels),
+        "rows_per_level": block.rows or row_count(design, block.codes >= 0) / len(levels),
         "rmse_null": float(np.sqrt(np.mean(levels["truth"].to_numpy() ** 2))),
         "reliability": _reliability(block.draws),
         **agreement(levels),

@@ -101,7 +101,7 @@ def reml_estimates(model: Model) -> dict[str, float]:
         estimates |= dict(zip(block.sds, values.sds(block)[0].tolist(), strict=True))
         if block.correlated:
             estimates |= dict(zip(block.correlations, values.correlation(block)[0].tolist(), strict=True))
-    return estimates | {"sigma": float(values.parameter("sigma")[0, 0])}
+    return estimates | {name: float(values.parameter(name)[0, 0]) for name in model.family.parameters}
 
 
 def _row(scalar: Scalar, truth: float, realized: float, *, failed: bool) -> dict[str, Any]:

@@ -23,7 +23,7 @@ class Part:
 
     key: str  # "Intercept", "cn", "1|gene", "Days|Subject"
     column: str  # the column that it multiplies: "1", "cn", "Days"
-    codes: np.ndarray  # (n,) int, the level of each row; all 0 for a coefficient
+    codes: np.ndarray  # (n,) int, the level of each row; all 0 for a coefficient; (levels,) of mm()
     effects: np.ndarray  # (levels,) float, NaN where the truth names no effect
     column_values: np.ndarray  # (n,) float
     contribution: np.ndarray  # (n,) float, what it adds to the linear predictor
@@ -99,7 +99,10 @@ def _effects_part(
 ) -> Part | None:
     """Return a set of effects as a part, or None if the data have no such factor or column."""
     column, _, group = key.partition("|")
-    factor = _own_factor(model, key) or data_factor(table, group)
+    own = _own_block(model, key)
+    if own is not None and own.shares is not None:
+        return _shared_part(own, key, effects, sd)
+    factor = data_factor(table, group) if own is None else (own.codes, own.levels)
     values = None if factor is None else _column_values(model, table, coefficient_of(column), key)
     if factor is None or values is None:
         return None
@@ -109,12 +112,21 @@ def _effects_part(
     return Part(key, column, codes, aligned, values, aligned[codes] * values, None, None if sd is None else float(sd))
 
 
-def _own_factor(model: Model, key: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
-    """Return codes and levels of the model's own block of that name."""
-    for block in model.design.mean.groups:
-        if key in block.slots:
-            return block.codes, block.levels
-    return None
+def _shared_part(block: GroupBlock, key: str, effects: Mapping[Any, float] | pd.Series, sd: float | None) -> Part:
+    """Return a set of effects of mm(), which a row has of several levels: it goes to the slot of its name alone."""
+    by_level = effects_by_level(key, block.group, effects, block.levels)
+    aligned = np.array([by_level.get(level, math.nan) for level in block.levels])
+    place = block.slots.index(key)
+    added = np.zeros(len(block.places))
+    for codes, values in block.members():
+        added += np.where(values[:, place] == 0, 0.0, values[:, place] * aligned[codes])
+    stated = None if sd is None else float(sd)
+    return Part(key, block.columns[place], np.arange(len(aligned)), aligned, block.loads[:, place], added, None, stated)
+
+
+def _own_block(model: Model, key: str) -> GroupBlock | None:
+    """Return the model's own block of that name."""
+    return next((block for block in model.design.mean.groups if key in block.slots), None)
 
 
 def data_factor(table: pd.DataFrame, group: str) -> tuple[np.ndarray, tuple[str, ...]] | None:
@@ -175,6 +187,8 @@ def _indicator(table: pd.DataFrame, label: str) -> np.ndarray | None:
 
 def placed_effects(block: GroupBlock, slot: str, parts: tuple[Part, ...]) -> pd.Series:
     """Return the true effects of a block's levels: the sum of its parts, for the levels where all are known."""
+    if block.shares is not None:
+        return pd.Series(sum(part.effects for part in parts), index=list(block.levels), name=slot).dropna()
     levels, rows = np.unique(block.codes, return_index=True)
     total = np.zeros(len(levels))
     for part in parts:
@@ -225,11 +239,11 @@ def place_parts(mean: Predictor, parts: tuple[Part, ...]) -> Placement:
 def _home(mean: Predictor, part: Part) -> str | None:
     """Return the slot that can hold a part: the one of its name, or the smallest block that determines its level."""
     fitting = []
+    if any(part.key in block.slots for block in mean.groups):
+        return part.key
     for block in mean.groups:
         for column, slot in zip(block.columns, block.slots, strict=True):
-            if slot == part.key:
-                return slot
-            if column == part.column and determines(block.codes, part.codes):
+            if column == part.column and block.shares is None and determines(block.codes, part.codes):
                 fitting.append((len(block.levels), slot))
     return min(fitting, key=lambda pair: pair[0])[1] if fitting else None
 

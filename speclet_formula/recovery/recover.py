@@ -405,9 +405,10 @@ def _averaged(model: Model, draws: Draws, average: Any) -> np.ndarray:
     n = len(design.response)
     for block in design.mean.groups:
         for column, effects in enumerate(draws.effects(block)):
-            entries = (block.values[:, column], (np.arange(n), block.codes))
-            shares = average @ sparse.csr_array(entries, shape=(n, len(block.levels)))
-            total = total + (shares @ effects.T).T
+            for codes, values in block.members():
+                entries = (values[:, column], (np.arange(n), codes))
+                shares = average @ sparse.csr_array(entries, shape=(n, len(block.levels)))
+                total = total + (shares @ effects.T).T
     return np.asarray(total)
 
 

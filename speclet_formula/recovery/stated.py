@@ -79,8 +79,9 @@ def check_truth(layout: Design, family: Family, truth: Mapping[str, Any]) -> Non
     for block in layout.blocks:
         correlation = block.correlation
         drawn = [slot for slot in block.slots if slot not in truth]
-        missing += [sd_name(slot) for slot in drawn if sd_name(slot) not in truth]
-        needed += block.sds
+        own = zip(block.slots, block.sds, strict=True)
+        missing += dict.fromkeys(name for slot, name in own if slot in drawn and name not in truth)
+        needed += dict.fromkeys(block.sds)
         accepted += [name for names in zip(block.slots, block.sds, block.means, strict=True) for name in names]
         if block.correlated:
             needed.append(correlation)
@@ -119,7 +120,7 @@ def block_effects(block: GroupBlock, truth: Mapping[str, Any], rng: np.random.Ge
     if not drawn:
         return given
     factor = _covariance_factor(block, drawn, truth)
-    standard = rng.standard_normal((len(block.levels), len(drawn)))
+    standard = block.between_levels(rng.standard_normal((len(block.levels), len(drawn))))
     values = standard @ factor.T
     for position, column in enumerate(drawn):
         slot = block.slots[column]

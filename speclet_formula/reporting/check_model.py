@@ -325,7 +325,7 @@ def _trend(
 def _group_effects(fit: Fit | PointFit, random_seed: int | None) -> Iterator[_Panel]:
     """Return the quantiles of the effects of each group term, over their standard deviation."""
     del random_seed
-    known, blocks = values_of(fit), fit.model.design.mean.groups
+    known, blocks = values_of(fit), fit.model.design.mean.factors
     for block in blocks[:MOST_BLOCKS]:
         if not known.keeps(block):
             yield _Panel(None, f"Effects of {block.label} are not drawn: the fit kept no draws of them.")

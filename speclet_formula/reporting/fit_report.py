@@ -11,7 +11,7 @@ from pandas.api.types import is_numeric_dtype
 
 from speclet_formula.common.engines import BY_NAME
 from speclet_formula.common.table import formatted, rows_table, text_table
-from speclet_formula.design.merged import row_count, rows_by_level
+from speclet_formula.design.merged import row_count, rows_by_level, rows_in_levels
 from speclet_formula.errors import PriorError, listed
 from speclet_formula.formula.terms import text_of
 from speclet_formula.inference.datatree import seed_of, settings_of
@@ -68,8 +68,8 @@ def about_data(model: "Model", boxes: Boxes) -> str:
         ("Response", f"{design.response_name}: {_spread(model)}"),
     ]
     rows = []
-    for block in {block.group: block for block in design.blocks}.values():
-        counts = rows_by_level(design, block.codes, len(block.levels))
+    for block in {block.group: block for block in design.factors}.values():
+        counts = rows_in_levels(design, block)
         each = f"{counts.min():,}" if counts.min() == counts.max() else f"{counts.min():,} to {counts.max():,}"
         rows.append((block.group, f"{len(block.levels):,}", each))
     table = rows_table("Grouping factors", ("Factor", "Levels", "Rows in a level"), rows)
@@ -336,6 +336,6 @@ def _comments(model: "Model") -> Iterator[str]:
 
 def _kept(fit: Fit) -> tuple[str, ...] | None:
     """Return the factors whose effects were kept; None for all."""
-    draws, blocks = draws_of(fit), fit.model.design.blocks
+    draws, blocks = draws_of(fit), fit.model.design.factors
     kept = [block.group for block in blocks if all(slot in draws for slot in block.slots)]
     return None if len(kept) == len(blocks) else tuple(dict.fromkeys(kept))

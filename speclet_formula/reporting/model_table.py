@@ -186,7 +186,7 @@ def _entries(
     for row in family_parameters(fit, ci_prob=ci_prob).itertuples():
         yield _Entry(VARYING, str(row.term), row.estimate, row.std_error, row.conf_low, row.conf_high)
     yield _Entry(FIT, "Rows", row_count(fit.model.design))
-    for block in {block.group: block for block in fit.model.design.blocks}.values():
+    for block in {block.group: block for block in fit.model.design.factors}.values():
         yield _Entry(FIT, f"Levels of {block.group}", len(block.levels))
     if isinstance(fit, PointFit):
         yield _Entry(FIT, "Parameters", fit.df)

@@ -21,7 +21,9 @@ from speclet_formula.reporting.check_model import ModelCheck, check_model
 from speclet_formula.reporting.model_table import table as model_table
 from speclet_formula.reporting.page import Boxes, listing, page, paragraph, part, section
 from speclet_formula.reporting.plots.comparison import plot_compare, plot_pareto_k
+from speclet_formula.reporting.plots.quality import plot_quality
 from speclet_formula.reporting.plots.recovery import plot_recoveries
+from speclet_formula.screens.quality import ScreenQuality
 
 if TYPE_CHECKING:
     from speclet_formula.recovery import Recovery
@@ -36,6 +38,7 @@ def report(
     *,
     truth: Mapping[str, Any] | None = None,
     comparison: Comparison | None = None,
+    quality: ScreenQuality | None = None,
     title: str | None = None,
     random_seed: int | None = None,
 ) -> Path:
@@ -51,6 +54,8 @@ def report(
         The true parameters of simulated data, as for `recover`; then recovery tables and pictures are added.
     comparison : Comparison, optional
         What `compare` made of the same fits; its best model then stands first and gets all pictures.
+    quality : ScreenQuality, optional
+        What `screen_quality` said of the screen that was fitted: a page of its own before the fits.
     title : str, optional
         The heading; the response's and the model's names by default.
     random_seed : int, optional
@@ -87,7 +92,9 @@ def report(
         )
     drawn = {} if truth is None else {name: fit for name, fit in named.items() if isinstance(fit, Fit)}
     recoveries = {name: recover(fit, truth or {}) for name, fit in drawn.items()}
-    return write_report(named, path, recoveries=recoveries, comparison=comparison, title=title, random_seed=random_seed)
+    return write_report(
+        named, path, recoveries=recoveries, comparison=comparison, quality=quality, title=title, random_seed=random_seed
+    )
 
 
 def write_report(
@@ -98,12 +105,13 @@ def write_report(
     comparison: Comparison | None,
     title: str | None,
     random_seed: int | None,
+    quality: ScreenQuality | None = None,
 ) -> Path:
     """Write the report of fits whose recoveries are there already; else as `report`.
 
     Parameters
     ----------
-    fits, path, comparison, title, random_seed
+    fits, path, comparison, quality, title, random_seed
         As in `report`.
     recoveries : mapping of str to Recovery
         By the names of the fits; empty where no truth is known.
@@ -111,7 +119,7 @@ def write_report(
     target = Path(path)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        text = _document(fits, recoveries, comparison, title, random_seed)
+        text = _document(fits, recoveries, comparison, quality, title, random_seed)
         with replacing(target) as stream:
             stream.write(text.encode(errors="xmlcharrefreplace"))
     except OSError as error:
@@ -144,6 +152,7 @@ def _document(
     fits: Mapping[str, Fit | PointFit],
     recoveries: "Mapping[str, Recovery]",
     comparison: Comparison | None,
+    quality: ScreenQuality | None,
     title: str | None,
     random_seed: int | None,
 ) -> str:
@@ -161,6 +170,8 @@ def _document(
         ("summary", "In short", _summary(fits, summaries, recoveries, comparison, checks, boxes)),
         ("data", "The data", fit_report.about_data(first, boxes)),
     ]
+    if quality is not None:
+        sections.append(("screen", "The screen", _quality(quality, boxes)))
     if len(fits) > 1:
         sections.append(("models", "The models", boxes.table(_models(fits, summaries))))
     if comparison is not None:
@@ -232,6 +243,17 @@ def _models(fits: Mapping[str, Fit | PointFit], summaries: Mapping[str, Summary]
     return rows_table(
         "Formula, verdict and engine of each", ("Model", "Formula", "Fit", "Engine", "Seconds"), rows, labels=4
     )
+
+
+def _quality(quality: ScreenQuality, boxes: Boxes) -> str:
+    """Return what is amiss with a screen, its picture and its tables."""
+    calm = [sentence for sentence in quality.sentences if sentence not in quality.amiss]
+    return "\n".join([
+        part("What asks for a look", listing(quality.amiss)) if quality.amiss else paragraph("Nothing is amiss."),
+        listing(calm),
+        boxes.picture(plot_quality(quality), "Depth, evenness, replicates, batches and clones of the screen."),
+        *map(boxes.table, quality.sheet().tables),
+    ])  # fmt: skip
 
 
 def _comparison(comparison: Comparison, boxes: Boxes) -> str:

@@ -16,8 +16,8 @@ from speclet_formula.screens.adjust import robust_spline_fit
 from speclet_formula.screens.columns import text_of_labels
 from speclet_formula.screens.gene_mixture import (
     EFFICACIES,
-    GuideData,
     EffectMixture,
+    GuideData,
     effect_grid,
     fit_mixture,
     log_effects,

@@ -310,3 +310,33 @@ def size_factors(counts: np.ndarray, method: Normalisation) -> np.ndarray:
 
 def _relative(depths: np.ndarray) -> np.ndarray:
     return np.asarray(depths / np.exp(np.log(depths).mean()))
+
+
+def gini_indices(counts: np.ndarray) -> np.ndarray:
+    r"""Return how unevenly the reads of each sample fall on its guides, as MAGeCK has it.
+
+    Parameters
+    ----------
+    counts : ndarray of float, shape (guides, samples)
+        Missing ones are left out of account.
+
+    Returns
+    -------
+    ndarray of float, shape (samples,)
+        The Gini index of :math:`x = \log(k + 1)`: the mean distance of two guides over twice the mean,
+        :math:`1 - 2 (n - \sum_i i x_{(i)} / \sum_i x_i) / (n - 1)`. Missing where a sample has no reads.
+
+    References
+    ----------
+    Li et al. (2015), doi:10.1186/s13059-015-0843-6.
+
+    Examples
+    --------
+    >>> gini_indices(np.array([[100.0, 0.0], [100.0, 0.0], [100.0, 50.0]])).round(3).tolist()
+    [0.0, 1.0]
+    """
+    logs = np.sort(np.log1p(counts), axis=0)  # missing ones come last
+    n = (~np.isnan(logs)).sum(axis=0)
+    places = np.arange(1, len(logs) + 1)[:, None]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.asarray(1 - 2 * (n - np.nansum(places * logs, axis=0) / np.nansum(logs, axis=0)) / (n - 1))

@@ -42,7 +42,8 @@ def rank_genes(
     fit : Fit or PointFit
         Of a model with `(1 | gene)`, or with what varies by gene: `arm + (1 + arm | gene)`.
     gene, guide, control : str
-        Columns of the data. The last two may be missing.
+        Columns of the data. The last two may be missing. Of constructs with two guides gene="mm(gene_a, gene_b)"; a
+        gene's `n_guides` are its constructs then.
     term : str
         Which of the effects that vary by gene is ranked: "arm[drug]" for the genes that a drug makes matter more or
         less, "cell_line[A375]" for the difference of a line from the first one, "day" for slopes,
@@ -89,7 +90,7 @@ def rank_genes(
     facts = _facts(fit, gene, guide, control).reindex(effects["level"])
     frame = pd.DataFrame({"gene": effects["level"], **{name: facts[name].to_numpy() for name in facts}})
     frame = pd.concat([frame, effects[list(RANKED)]], axis=1)
-    frame = frame.iloc[_order(effects, direction)].reset_index(drop=True)
+    frame = frame.iloc[ranked_order(effects, direction)].reset_index(drop=True)
     frame.insert(0, "rank", np.arange(1, len(frame) + 1))
     frame.attrs.update(effects.attrs)
     return frame
@@ -146,8 +147,15 @@ def _check_direction(direction: str) -> None:
         )
 
 
-def _order(effects: pd.DataFrame, direction: str) -> np.ndarray:
-    """Return the places of the levels, the first in rank first."""
+def ranked_order(effects: pd.DataFrame, direction: str) -> np.ndarray:
+    """Return the places of the levels, the first in rank first; `effects` as `level_effects` gives them.
+
+    Raises
+    ------
+    DataError
+        The direction does not exist.
+    """
+    _check_direction(direction)
     if direction == "both":
         return np.argsort(effects["rank"].to_numpy())
     sign, lfsr, negative = 1.0 if direction == "negative" else -1.0, effects["lfsr"], effects["p_negative"]
@@ -161,6 +169,9 @@ def _order(effects: pd.DataFrame, direction: str) -> np.ndarray:
 
 def _facts(fit: Fitted, gene: str, guide: str, control: str) -> pd.DataFrame:
     """Return control class, guides and rows of each gene, of the rows that were fitted."""
+    shared = next((one for one in fit.model.design.mean.groups if one.group == gene and one.shares is not None), None)
+    if shared is not None:
+        return _facts_of_members(fit, shared, guide)
     data = _fitted_rows(fit, gene)
     keys = text_of_labels(data[gene])
     facts = pd.DataFrame({"control": None}, index=pd.Index(pd.unique(keys)), dtype=object)
@@ -168,6 +179,16 @@ def _facts(fit: Fitted, gene: str, guide: str, control: str) -> pd.DataFrame:
         facts["control"] = data[control].astype(object).groupby(keys.to_numpy()).first()
     guides = data[guide].groupby(keys.to_numpy(), observed=True).nunique() if guide in data else pd.NA
     return facts.assign(n_guides=guides, n_rows=keys.value_counts())
+
+
+def _facts_of_members(fit: Fitted, block: GroupBlock, guide: str) -> pd.DataFrame:
+    """Return the constructs and rows of each gene of mm(gene_a, gene_b); a class of control is of constructs."""
+    rows, codes = block.belongings
+    data, guides = _fitted_rows(fit), pd.Series(pd.NA, index=range(len(block.levels)), dtype=object)
+    if guide in data:
+        guides = data[guide].iloc[rows].groupby(codes, observed=True).nunique()
+    facts = {"control": None, "n_guides": guides.to_numpy(), "n_rows": np.bincount(codes, minlength=len(block.levels))}
+    return pd.DataFrame(facts, index=pd.Index(block.levels, dtype=object))
 
 
 def _fitted_rows(fit: Fitted, *needed: str) -> pd.DataFrame:
@@ -179,9 +200,14 @@ def _fitted_rows(fit: Fitted, *needed: str) -> pd.DataFrame:
         raise DataError(
             f"the fitted data have no column '{absent}'.",
             f"Columns: {listed(map(str, data.columns))}.",
-            f"Name the column, for example gene='{data.columns[0]}'.",
+            f"Name the column, for example gene='{_likely(fit, str(data.columns[0]))}'.",
         )
     return data.iloc[model.design.rows]
+
+
+def _likely(fit: Fitted, column: str) -> str:
+    """Return a grouping factor of several columns where the model has one, else a column."""
+    return next((one.group for one in fit.model.design.mean.groups if one.shares is not None), column)
 
 
 def guide_table(
@@ -263,7 +289,7 @@ def guide_table(
 
 def _guide_block(fit: Fitted, gene: str, guide: str, term: str) -> GroupBlock:
     """Return the block with an effect of the term for each guide."""
-    groups = fit.model.design.mean.groups
+    groups = fit.model.design.mean.factors
     varying = [block for block in groups if term in map(block.term_of, block.columns)]
     found = [block for block in varying if guide in block.factors and set(block.factors) <= {gene, guide}]
     if found and any(block.factors == (gene,) for block in varying):

@@ -15,7 +15,7 @@ import pandas as pd
 from speclet_formula.errors import DataError, nearest
 from speclet_formula.screens.columns import LINES, SAMPLES, Notes, found_columns, labels_of, read_frame
 from speclet_formula.screens.controls import control_classes
-from speclet_formula.screens.counts import Counts, Normalisation, counts_of, size_factors
+from speclet_formula.screens.counts import Counts, Normalisation, counts_of, gini_indices, size_factors
 from speclet_formula.screens.files import is_annotated, open_counts
 from speclet_formula.screens.libraries import gene_of_guides, symbol_of
 from speclet_formula.screens.rows import (
@@ -62,8 +62,9 @@ class Screen:
         names).
     samples : pandas.DataFrame
         One row per sample, references included: `sample`, `cell_line`, `replicate`, `references` (names, with "; "
-        between; empty for a reference), `total` (reads), `zeros` (share of guides without a read), `size_factor`
-        (depth relative to the geometric mean of all samples).
+        between; empty for a reference), `total` (reads), `reads_per_guide` (mean), `zeros` (share of guides without a
+        read), `gini` (Gini index of log(reads + 1): 0 where all guides have equally many), `size_factor` (depth
+        relative to the geometric mean of all samples).
     layout : str
         How the counts came: "MAGeCK", "BAGEL", "Chronos" or "table".
     normalised : str
@@ -90,8 +91,10 @@ def _screen_lines(screen: Screen) -> list[str]:
     table = screen.table
     classes = table.dropna(subset=["gene"]).drop_duplicates("gene")["control"].value_counts()
     genes = ", ".join(f"{classes.get(name, 0):,} {name}" for name in ("nonessential", "other", "essential"))
+    guides, targets = ("constructs", "pairs of genes") if "gene_b" in table else ("guides", "genes")
     lines = [
-        f"Screen ({screen.layout}): {table['sgRNA'].nunique():,} guides of {table['gene'].nunique():,} genes ({genes})",
+        f"Screen ({screen.layout}): {table['sgRNA'].nunique():,} {guides} of {table['gene'].nunique():,} {targets} "
+        f"({genes})",
         f"Samples: {table['sample'].nunique():,} of {table['cell_line'].nunique():,} cell lines   Rows: {len(table):,}",
         "Log fold changes as they came"
         if np.isnan(screen.pseudo_count)
@@ -286,7 +289,9 @@ def _sample_frame(placed: Samples, values: np.ndarray, factors: np.ndarray) -> p
     return table.assign(
         references=["; ".join(placed.references[name]) for name in table["sample"]],
         total=np.nansum(values, axis=0),
+        reads_per_guide=np.nanmean(values, axis=0),
         zeros=(values == 0).mean(axis=0),
+        gini=gini_indices(values),
         size_factor=factors,
     )
 

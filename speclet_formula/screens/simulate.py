@@ -17,6 +17,7 @@ from speclet_formula.screens.datasets import screen_design
 
 INITIAL_SPREAD = 0.5  # SD of the log of guides' shares of a library
 REFERENCE = "plasmid"
+NON_TARGETING = "NonTargeting"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -154,6 +155,122 @@ def simulate_screen(  # noqa: PLR0913 - what makes a screen has many sides, each
         effects=pd.DataFrame(effects, index=pd.Index(names, name="gene"), columns=pd.Index(lines, name="cell_line")),
         efficacies=pd.Series(shown, index=pd.Index(library["sgRNA"], name="sgRNA"), name="efficacy"),
     )
+
+
+def simulate_pairs(
+    *,
+    genes: int = 30,
+    partners: int = 4,
+    constructs: int = 3,
+    controls: int = 10,
+    replicates: int = 3,
+    gene_sd: float = 0.6,
+    interaction_sd: float = 0.3,
+    construct_sd: float = 0.2,
+    reads_per_guide: float = 400.0,
+    dispersion: float = 0.05,
+    reference_reads: float = 2000.0,
+    random_seed: int | None = None,
+) -> SimulatedScreen:
+    """Simulate the counts of a screen whose constructs carry two guides, and whose true interactions are known.
+
+    The mean log2 fold change of a construct is the sum of its genes' effects, of what the pair does besides, and of the
+    construct's own; a control without a target ("NonTargeting") does nothing. Reads are those of `simulate_screen`.
+
+    Parameters
+    ----------
+    genes : int
+        Each is paired with a control, and with others.
+    partners : int
+        Other genes that each is paired with, those next to it in a circle; an even number below `genes`.
+    constructs : int
+        Of each pair, of different guides.
+    controls : int
+        Constructs of two controls, on which samples are normalised.
+    replicates : int
+        Samples of the one cell line.
+    gene_sd, interaction_sd, construct_sd : float
+        SDs of the effects, log2.
+    reads_per_guide, dispersion, reference_reads, random_seed
+        As for `simulate_screen`.
+
+    Returns
+    -------
+    SimulatedScreen
+        `counts` (`construct`, `guide_a`, `guide_b`, `gene_a`, `gene_b`, samples) and `samples` for `read_pairs`;
+        `guides` without the reads; `truth` by the names of
+        `(1 | mm(gene_a, gene_b)) + (1 | gene_a:gene_b)` with weights of 1, for pairs of two genes; `efficacies` are 1.
+
+    Raises
+    ------
+    DataError
+        A number is out of range.
+
+    Examples
+    --------
+    >>> import speclet_formula as sf
+    >>> simulated = sf.simulate_pairs(genes=10, partners=4, random_seed=1)  # 20 pairs, 10 genes with a control
+    >>> simulated.counts.shape  # five columns of names, the plasmid and three samples; 30 x 3 + 10 constructs
+    (100, 9)
+    """
+    _check_numbers(gene_sd=gene_sd, interaction_sd=interaction_sd, construct_sd=construct_sd, dispersion=dispersion)
+    _check_numbers(reads_per_guide=reads_per_guide, reference_reads=reference_reads, replicates=replicates)
+    if not 2 <= partners < genes or partners % 2 or min(constructs, controls) < 1:  # noqa: PLR2004 - one on each side
+        raise DataError(
+            f"genes={genes}, partners={partners}, constructs={constructs} and controls={controls} make no library.",
+            "partners is even and below genes, and there are constructs of each pair and of controls.",
+            "Leave them out for 30 genes with 4 partners each.",
+        )
+    rng = generator(random_seed)
+    names = np.array(
+        [f"gene_{place:0{len(str(genes - 1))}d}" for place in range(genes)] + [NON_TARGETING], dtype=object
+    )
+    first, second = _circle(genes, partners)
+    own, both = rng.normal(0, gene_sd, genes), rng.normal(0, interaction_sd, len(first))
+    library = _constructs(names, np.r_[first, np.arange(genes), genes], np.r_[second, np.full(genes + 1, genes)],
+                          np.r_[np.full(len(first) + genes, constructs), controls])  # fmt: skip
+    means = np.append(own, 0.0)[library[["a", "b"]].to_numpy()].sum(axis=1)
+    means += np.append(both, np.zeros(genes + 1))[library["pair"]]
+    means += np.where(library["a"] < genes, rng.normal(0, construct_sd, len(library)), 0.0)
+    samples = _sample_map(np.array(["line"], dtype=object), replicates)
+    reads = _reads(rng, np.repeat(means[:, None], replicates, axis=1), reads_per_guide, dispersion, reference_reads)
+    guides = library.drop(columns=["a", "b", "pair"])
+    labels = [f"{names[one]}:{names[other]}" for one, other in zip(first, second, strict=True)]
+    truth = {
+        "Intercept": 0.0,
+        "1|mm(gene_a, gene_b)": pd.Series(own, index=names[:genes]),
+        sd_name("1|mm(gene_a, gene_b)"): gene_sd,
+        "1|gene_a:gene_b": pd.Series(both, index=labels),
+        sd_name("1|gene_a:gene_b"): interaction_sd,
+    }
+    return SimulatedScreen(
+        counts=pd.concat([guides, pd.DataFrame(reads, columns=samples["sample"].to_list())], axis=1),
+        guides=guides,
+        samples=samples,
+        truth=truth,
+        effects=pd.DataFrame({"line": own}, index=pd.Index(names[:genes], name="gene")),
+        efficacies=pd.Series(1.0, index=pd.Index(guides["construct"], name="construct"), name="efficacy"),
+    )
+
+
+def _circle(genes: int, partners: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return pairs of genes next to each other in a circle, each pair once, so that each gene is in so many."""
+    steps = np.arange(1, partners // 2 + 1)
+    pairs = {tuple(sorted((gene, int(gene + step) % genes))) for step in steps for gene in range(genes)}
+    found = np.array(sorted(pairs))
+    return found[:, 0], found[:, 1]
+
+
+def _constructs(names: np.ndarray, first: np.ndarray, second: np.ndarray, counts: np.ndarray) -> pd.DataFrame:
+    """Return the constructs of each pair: names of guides and genes, and the places of genes and pair."""
+    pair = np.repeat(np.arange(len(first)), counts)
+    number = np.concatenate([np.arange(count) for count in counts]) + 1
+    a, b = first[pair], second[pair]
+    table = pd.DataFrame({"gene_a": names[a], "gene_b": names[b], "a": a, "b": b, "pair": pair})
+    table["guide_a"] = [f"{gene}_{one}" for gene, one in zip(table["gene_a"], number, strict=True)]
+    table["guide_b"] = [f"{gene}_{one}" for gene, one in zip(table["gene_b"], number, strict=True)]
+    table["construct"] = table["guide_a"] + ";" + table["guide_b"]
+    return table[["construct", "guide_a", "guide_b", "gene_a", "gene_b", "a", "b", "pair"]]
 
 
 def _kinds(n: int, essential: float, nonessential: float) -> np.ndarray:

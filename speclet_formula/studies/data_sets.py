@@ -92,7 +92,8 @@ def prepare(task: Task) -> tuple[Simulator, Model]:
         As `simulate` and `Model`.
     """
     if task.key not in _READY:
-        options = {name: task.model[name] for name in ("family", "link", "weights", "functions") if name in task.model}
+        kept = ("family", "link", "weights", "functions", "matrices")
+        options = {name: task.model[name] for name in kept if name in task.model}
         simulator = simulator_of(task.formula, task.table, **options)
         # Zeros and ones: every family can have them, and their mean has every link.
         response = (np.arange(len(task.table)) + 1) % 2
@@ -452,5 +453,5 @@ def _true_predictor(predictor: Predictor, truth: Mapping[str, Any]) -> np.ndarra
     for block in predictor.groups:
         for column, slot in enumerate(block.slots):
             effects = pd.Series(truth[slot]).loc[list(block.levels)].to_numpy(dtype=float)
-            total = total + block.values[:, column] * effects[block.codes]
+            total = total + sum(values[:, column] * effects[codes] for codes, values in block.members())
     return total

@@ -84,6 +84,13 @@ def resampling_of(fit: PointFit, kind: ResamplingKind, use_u: bool, group: str |
         )
     if kind == "parametric":
         return Parametric(use_u)
+    related = next((block for block in fit.model.design.blocks if block.relation is not None), None)
+    if related is not None:
+        raise EstimateError(
+            f"kind={kind!r} draws levels again, and those of '{related.label}' vary together as a matrix says.",
+            "Levels that are drawn again are independent of each other.",
+            "Write kind='parametric'.",
+        )
     return _residuals(fit) if kind == "residual" else _cases(fit, group)
 
 
@@ -96,7 +103,8 @@ def draw_model(fit: PointFit, resampling: Resampling, rng: np.random.Generator, 
     total, design = resampling.centre.copy(), fit.model.design
     for block, effects in zip(design.mean.groups, resampling.effects, strict=True):
         drawn = effects[rng.integers(len(effects), size=len(effects))]
-        total += (block.values * drawn[block.codes]).sum(axis=1)
+        for codes, values in block.members():
+            total += (values * drawn[codes]).sum(axis=1)
     residuals = resampling.residuals[rng.integers(len(total), size=len(total))]
     weights = np.ones(len(total)) if design.weights is None else design.weights
     return with_drawn(fit.model, total + residuals / np.sqrt(weights), tables=tables)
@@ -109,6 +117,12 @@ def _residuals(fit: PointFit) -> Residuals:
         raise EstimateError(
             f"a residual bootstrap is of gaussian models, and the family is {fit.model.family.name}.",
             "Residuals of other families depend on the mean.",
+            "Write kind='parametric', or kind='cases'.",
+        )
+    if design.smooths:
+        raise EstimateError(
+            f"a residual bootstrap draws effects of levels, and '{design.smooths[0].label}' is a smooth.",
+            "A smooth has one curve, which cannot be drawn from others.",
             "Write kind='parametric', or kind='cases'.",
         )
     weights = np.ones(len(design.response)) if design.weights is None else design.weights
@@ -136,6 +150,13 @@ def _power(matrix: Array, power: float) -> Array:
 def _cases(fit: PointFit, group: str | None) -> Cases:
     """Find the rows of each level, and the factors that lie within them."""
     model = fit.model
+    shared = next((block.group for block in model.design.blocks if block.shares is not None), None)
+    if shared is not None:
+        raise EstimateError(
+            f"each row belongs to several levels of '{shared}', and levels are to be drawn with all their rows.",
+            "Of kind='cases' a row has one level of each grouping factor.",
+            "Write kind='parametric', or kind='residual'.",
+        )
     columns = list(dict.fromkeys(name for block in model.design.blocks for name in block.factors))
     if group not in columns:
         raise EstimateError(
@@ -178,4 +199,5 @@ def _with_levels(model: Model, cases: Cases, rng: np.random.Generator) -> Model:
         link=model.family.link,
         weights=weights,
         functions=model.functions,
+        matrices=model.matrices,
     )

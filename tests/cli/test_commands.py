@@ -359,7 +359,7 @@ def test_draws_and_tune_are_told_apart(monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     for command in ("fit", "compare", "recover", "study", "demo"):
         text = " ".join(run(command, "--help").stdout.split())
-        draws, tune = (re.search(rf"--{name} <int> (.*?)(?= --)", text)[1] for name in ("draws", "tune"))
+        draws, tune = (re.search(rf"--{name} \S+ (.*?)(?= --)", text)[1] for name in ("draws", "tune"))
         assert draws.startswith("Draws to keep, in each chain"), command
         assert tune.startswith("For nuts: draws to adapt with, in each chain, before those that are kept"), command
 

@@ -171,7 +171,7 @@ def test_a_scan_shows_its_columns(tmp_path: Path) -> None:
 
 SOURCES = (
     "scan() takes the path of a file or folder, a list of paths or a pattern such as 'screens/*.parquet', a pyarrow "
-    "Dataset or a polars LazyFrame."
+    "Dataset or a LazyFrame of polars 1.34 or newer."
 )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from speclet_formula.design import build_design
+from speclet_formula.design import build_design, replay_design
 from speclet_formula.design.transforms import STATEFUL, STATELESS
 from speclet_formula.errors import DataError, FormulaError
 from speclet_formula.formula.parse import parse_formula
@@ -15,7 +15,7 @@ X = np.random.default_rng(1).gamma(3.0, size=50)
 
 def test_every_function_of_the_grammar_is_computed_somewhere() -> None:
     # These are parts of the formula's structure, not functions of a column.
-    structure = {"offset", "cbind", "censored", "truncated"}
+    structure = {"offset", "cbind", "censored", "truncated", "s", "t2"}
     assert set(STATELESS) | set(STATEFUL) | structure == set(FUNCTIONS)
 
 
@@ -61,6 +61,36 @@ def test_given_knots_are_used() -> None:
 def test_factor_turns_numbers_into_labels_in_order() -> None:
     factor = STATEFUL["factor"]({}, np.array([10.0, 2.0, 10.0]))
     assert list(factor.categories) == ["2", "10"]
+
+
+@pytest.mark.parametrize(
+    ("levels", "expected"),
+    [
+        ((), [[0, 0], [1, 0], [0, 1], [1, 0]]),  # as model.matrix(~ dummy(f)) has them in R
+        (("b",), [0, 1, 0, 1]),
+        ((np.array(["c", "a"]),), [[0, 1], [0, 0], [1, 0], [0, 0]]),
+    ],
+)
+def test_dummy_has_a_column_for_each_level_as_in_lme4(levels: tuple, expected: list) -> None:
+    assert STATEFUL["dummy"]({}, pd.Categorical(["a", "b", "c", "b"]), *levels).tolist() == expected
+
+
+def test_dummy_knows_its_levels_again_in_new_rows() -> None:
+    table = pd.DataFrame({"y": [1.0, 2, 3, 5], "k": [1, 2, 3, 1], "g": list("uuvv")})
+    design = build_design(parse_formula("y ~ dummy(k, 2) + (0 + dummy(k) | g)"), table)
+    assert design.mean.X[:, 1].tolist() == [0, 1, 0, 0]
+    new = replay_design(design, pd.DataFrame({"k": [2, 2], "g": ["u", "v"]}))
+    assert new.mean.X[:, 1].tolist() == [1, 1]
+    assert new.mean.groups[0].values.tolist() == [[1, 0], [1, 0]]
+    with pytest.raises(FormulaError, match="level '4' was not in the data"):
+        replay_design(design, pd.DataFrame({"k": [4], "g": ["u"]}))
+
+
+def test_dummy_refuses_a_level_that_is_not_there() -> None:
+    with pytest.raises(FormulaError, match="'z' is not one of the levels a, b"):
+        build_design(parse_formula("y ~ dummy(f, 'z')"), pd.DataFrame({"y": [1.0, 2], "f": ["a", "b"]}))
+    with pytest.raises(FormulaError, match="its factor has one level"):
+        build_design(parse_formula("y ~ dummy(f)"), pd.DataFrame({"y": [1.0, 2], "f": ["a", "a"]}))
 
 
 def test_interaction_has_observed_combinations_with_the_last_factor_fastest() -> None:

@@ -49,14 +49,14 @@ from speclet_formula.formula.parse import parse_formula
         ),
         (
             "y ~ I(!a & b == 'x') + pmax(x, -z)",
-            'y ~ 1 + I(!a & b == "x") + pmax(x, -z)',
-            'y ~ 1 + I(!a & b == "x") + pmax(x, -z)',
+            'y ~ 1 + as.numeric(!a & b == "x") + pmax(x, -z)',
+            'y ~ 1 + as.numeric(!a & b == "x") + pmax(x, -z)',
             'y ~ 1 + I(np.logical_and(np.logical_not(a), b == "x")) + np.maximum(x, -z)',
         ),
         (
             "y ~ I(g %in% h | x + (y1 - y2) > 0)",
-            "y ~ 1 + I(g %in% h | x + (y1 - y2) > 0)",
-            "y ~ 1 + I(g %in% h | x + (y1 - y2) > 0)",
+            "y ~ 1 + as.numeric(g %in% h | x + (y1 - y2) > 0)",
+            "y ~ 1 + as.numeric(g %in% h | x + (y1 - y2) > 0)",
             "y ~ 1 + I(np.logical_or(np.isin(g, h), (x + (y1 - y2)) > 0))",
         ),
     ],
@@ -97,3 +97,28 @@ def test_unknown_dialect():
     with pytest.raises(FormulaError) as error:
         spell_formula(parse_formula("y ~ x"), "q")
     assert str(error.value).endswith("Choose one of them for dialect=.")
+
+
+@pytest.mark.parametrize(
+    ("text", "r", "bambi"),
+    [
+        (
+            "y ~ dummy(f, 'b') + (1 + dummy(k, 2) || g)",
+            'y ~ 1 + as.numeric(f == "b") + (1 + as.numeric(k == 2) || g)',
+            'y ~ 1 + I(f == "b") + (1 | g) + (0 + I(k == 2) | g)',
+        ),
+        (
+            "y ~ dummy(f) + (0 + dummy(f, c('a', 'b')) | g)",
+            'y ~ 1 + lme4::dummy(f) + (0 + lme4::dummy(f, c("a", "b")) | g)',
+            'y ~ 1 + dummy(f) + (0 + dummy(f, c("a", "b")) | g)',
+        ),
+    ],
+)
+def test_dummies_are_comparisons_elsewhere(text, r, bambi):
+    formula = parse_formula(text)
+    assert [spell_formula(formula, dialect) for dialect in ("lme4", "brms", "bambi")] == [r, r, bambi]
+
+
+def test_r_s_words_for_a_comparison_as_a_number_are_read():
+    read = parse_formula("y ~ as.numeric(f == 'b') + (1 + as.integer(k > 2) | g)")
+    assert read == parse_formula("y ~ I(f == 'b') + (1 + I(k > 2) | g)")

@@ -247,9 +247,6 @@ Write factor(x), or relevel(x, 'control') for another reference.
 y ~ Q(x)
 Write `x`.
 
-y ~ dummy(x)
-Write I(x == 'level').
-
 y ~ cut(x)
 Make the column before the fit: data['new'] = pandas.cut(data['x'], 3).
 
@@ -310,17 +307,11 @@ Write ns(x, df = 3).
 y ~ lspline(x)
 Write bs(x, df = 3, degree = 1).
 
-y ~ s(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
-
 y ~ te(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write t2 instead.
 
 y ~ ti(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
-
-y ~ t2(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write t2 instead.
 
 y ~ gp(x)
 Write a spline: ns(x, 3), or bs(x, df = 4).
@@ -341,7 +332,10 @@ y ~ gr(x)
 Write the column alone: (1 | x).
 
 y ~ mm(x)
-Write one column: (1 | x).
+Write (1 | mm(x, ...)).
+
+y ~ mmc(x)
+Write (x | mm(a, b)); what differs between the levels goes into weights = cbind(u, v), scale = FALSE.
 
 y ~ ar(x)
 Add a group term for what rows share, (1 | x).
@@ -365,7 +359,7 @@ y ~ weights(x)
 Give weights='x' outside the formula.
 
 y ~ se(x)
-Give weights= outside the formula: they divide the residual variance.
+Write the columns as terms of their own.
 
 y ~ bf(x)
 Write the formulas as texts in a list.
@@ -419,7 +413,7 @@ y | weights(c) ~ x
 Write y ~ ... and give weights='c' outside the formula.
 
 y | se(c) ~ x
-Write y ~ ... and give weights= outside the formula: they divide the residual variance.
+Write se(y, c) ~ ...: the SDs of the residuals are known.
 
 y | mi(c) ~ x
 Write y ~ ...: rows without a response are left out by missing='drop'.

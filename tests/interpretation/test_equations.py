@@ -4,7 +4,7 @@ import pytest
 
 from speclet_formula.errors import FormulaError
 from speclet_formula.formula.parse import parse_formula
-from speclet_formula.interpretation.equations import equation
+from speclet_formula.interpretation.equations import equation, explain_formula
 
 
 @pytest.mark.parametrize(
@@ -109,3 +109,37 @@ def test_a_share_of_zeros_has_a_logit():
     formula = parse_formula("n ~ x; alpha ~ x; psi ~ x")
     lines = equation(formula, family="zero_inflated_negativebinomial", link="log").split("\n")
     assert lines[1:] == ["log(μᵢ) = β₀ + β₁·xᵢ", "log(αᵢ) = γ₀ + γ₁·xᵢ", "logit(ψᵢ) = δ₀ + δ₁·xᵢ"]
+
+
+def test_rows_of_several_levels_have_weighted_sums():
+    formula = parse_formula("y ~ (1 | mm(a, b)) + (x | mm(c, d, weights = cbind(u, v)))")
+    assert equation(formula).split("\n")[1:] == [
+        "μᵢ = β₀ + 1/2·u₀[aᵢ] + 1/2·u₀[bᵢ] + uᵢ/(uᵢ + vᵢ)·u₀[cᵢ] + uᵢ/(uᵢ + vᵢ)·u₁[cᵢ]·xᵢ + vᵢ/(uᵢ + vᵢ)·u₀[dᵢ]"
+        " + vᵢ/(uᵢ + vᵢ)·u₁[dᵢ]·xᵢ",
+        "u₀[mm(a, b)] ~ Normal(0, τ₀[mm(a, b)])",
+        "(u₀[mm(c, d)], u₁[mm(c, d)]) ~ Normal(0, diag(τ₀[mm(c, d)], τ₁[mm(c, d)]) R diag(τ₀[mm(c, d)], τ₁[mm(c, d)]))",
+    ]
+    plain = parse_formula("y ~ (1 | mm(a, b, weights = cbind(u, v), scale = FALSE))")
+    assert equation(plain).split("\n")[1] == "μᵢ = β₀ + uᵢ·u₀[aᵢ] + vᵢ·u₀[bᵢ]"
+
+
+@pytest.mark.parametrize(
+    ("group", "words"),
+    [
+        ("mm(a, b)", "A row has the mean of its 2 levels' effects."),
+        (
+            "mm(a, b, weights = cbind(u, v))",
+            "A row has the sum of its 2 levels' effects, weighted by u and v, divided by their sum in the row.",
+        ),
+        (
+            "mm(a, b, weights = cbind(u, v), scale = FALSE)",
+            "A row has the sum of its 2 levels' effects, weighted by u and v.",
+        ),
+    ],
+)
+def test_words_say_how_much_of_each_level_a_row_has(group, words):
+    text = " ".join(str(explain_formula(parse_formula(f"y ~ (1 | {group})"))).split())
+    assert (
+        "each level of a and b together has its own intercept, drawn from a normal distribution whose SD is estimated. "
+        + words
+    ) in text

@@ -23,8 +23,20 @@ CASES = {
     "# brms has no cs(0 + f | g, hom = TRUE): this is another model, without its structure\n"
     "brm(y ~ 1 + (0 + f | g), data = data, family = gaussian())",
     ("y ~ ar1(0 + f | g)", "gaussian", "identity", "bambi"): "import bambi as bmb\n"
-    "# Bambi has no ar1(0 + f | g): this is another model, without its structure\n"
+    "# Bambi has no ar1(0 + f | g): this is another model, without its structure; sf.to_bambi(model) keeps it\n"
     'bmb.Model("y ~ 1 + (0 + f | g)", data).fit()',
+    ("y ~ x + (1 | mm(a, b)) + (1 | a:b)", "gaussian", "identity", "lme4"): (
+        "# lme4 has no mm(): this is another model, without (1 | mm(a, b))\n"
+        "# brms has it, and lme4 where its matrix Zt is replaced by hand, between the steps of help(modular)\n"
+        "library(lme4)\nlmer(y ~ 1 + x + (1 | a:b), data = data)"
+    ),
+    ("y ~ (x | mm(a, b, weights = cbind(u, v)))", "poisson", "log", "brms"): (
+        "library(brms)\nbrm(y ~ 1 + (1 + x | mm(a, b, weights = cbind(u, v))), data = data, family = poisson())"
+    ),
+    ("y ~ (1 | mm(a, b))", "gaussian", "identity", "bambi"): (
+        "# Bambi has no mm(): this is another model, without (1 | mm(a, b))\n"
+        'import bambi as bmb\nbmb.Model("y ~ 1", data).fit()'
+    ),
     ("y ~ x", "gaussian", "identity", "lme4"): "lm(y ~ 1 + x, data = data)",
     ("y ~ x", "gaussian", "log", "lme4"): 'glm(y ~ 1 + x, data = data, family = gaussian(link = "log"))',
     ("y ~ (1 | g)", "bernoulli", "probit", "lme4"): "library(lme4)\n"

@@ -7,8 +7,8 @@ from scipy import stats
 from speclet_formula.screens import gene_mixture
 from speclet_formula.screens.gene_mixture import (
     EFFICACIES,
-    GuideData,
     EffectMixture,
+    GuideData,
     effect_grid,
     fit_mixture,
     log_effects,

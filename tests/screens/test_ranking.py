@@ -73,8 +73,8 @@ def test_a_direction_ranks_beyond_what_is_told_from_one():
             "lfsr": [1e-90, 1e-60, 0.01, 0.46, 1e-30, 1e-80, 1e-17],
         }
     )  # fmt: skip
-    assert ranking._order(effects, "negative").tolist() == [0, 1, 6, 2, 3, 4, 5]
-    assert ranking._order(effects, "positive").tolist() == [5, 4, 3, 2, 6, 1, 0]
+    assert ranking.ranked_order(effects, "negative").tolist() == [0, 1, 6, 2, 3, 4, 5]
+    assert ranking.ranked_order(effects, "positive").tolist() == [5, 4, 3, 2, 6, 1, 0]
 
 
 def test_point_fits_rank_too():

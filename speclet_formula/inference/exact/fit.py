@@ -14,9 +14,9 @@ import xarray as xr
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import centre_of
-from speclet_formula.design.design import mean_name, sd_name
+from speclet_formula.design.design import mean_name
 from speclet_formula.errors import SamplingError
-from speclet_formula.inference.algebra.equations import CoefficientLayout
+from speclet_formula.inference.algebra.layout import CoefficientLayout
 from speclet_formula.inference.algebra.solutions import draw, solve
 from speclet_formula.inference.datatree import dimensions, make_tree, sampled
 from speclet_formula.inference.exact.density import (
@@ -304,7 +304,8 @@ def _variables(
                 if mean is not None:
                     effects += mean[:, None]
                 variables[slot] = named(slot, effects)
-            variables[sd_name(slot)] = named(sd_name(slot), sds[:, marginal.variances.columns[number][column]])
+            own = block.sds[column]
+            variables[own] = named(own, sds[:, marginal.variances.columns[number][column]])
         if block.correlated:
             name, array = _correlations(model, marginal.variances, number, partial, coords)
             variables[name] = array

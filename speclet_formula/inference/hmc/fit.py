@@ -14,7 +14,7 @@ import xarray as xr
 
 from speclet_formula.common.threads import in_one_blas_thread
 from speclet_formula.design import Design, Predictor
-from speclet_formula.design.design import mean_name, sd_name
+from speclet_formula.design.design import mean_name
 from speclet_formula.errors import SamplingError
 from speclet_formula.inference.datatree import make_tree, sampled
 from speclet_formula.inference.exact.density import Variances, correlation_factors
@@ -192,7 +192,7 @@ def _block(part: _NamedPart, number: int, named: Naming, *, kept: bool) -> dict[
             if mean is not None:
                 effects += mean[:, :, None]
             found[slot] = named(effects, block.dim, block.levels)
-        found[sd_name(slot)] = named(part.sds[:, part.variances.columns[number][column]])
+        found[block.sds[column]] = named(part.sds[:, part.variances.columns[number][column]])
     if block.correlated:
         factors = correlation_factors(part.variances, number, part.partial)
         matrices = factors @ np.swapaxes(factors, 1, 2)

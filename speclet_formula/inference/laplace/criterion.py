@@ -1,7 +1,8 @@
 """Laplace's approximation of a likelihood, its mode of the group effects, and its gradient.
 
 With eta = X beta + A u + offset, A = Z L(theta), u ~ N(0, I), W = -d2 log p(y | eta) / d eta2, the observed
-information, and H = A'WA + I at the mode u, -2 log p(y) is about
+information, and H = A'WA + I at the mode u, -2 log p(y) is about (with the precision kron(Q, I) of u, and its log
+determinant, in the place of I where levels vary together)
 
     F = -2 log p(y | u) + u'u + log|H|
 
@@ -12,6 +13,7 @@ et al. 2016, doi:10.18637/jss.v070.i05), and needs H^-1 on H's own pattern alone
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +21,8 @@ import numpy as np
 from speclet_formula.design import Design
 from speclet_formula.families import Family, specification_of
 from speclet_formula.families.links import FORWARD_LINKS, INVERSE_LINKS, Curve, Observations, Slopes
-from speclet_formula.inference.laplace.rows import Rows, rows_of
+from speclet_formula.inference.algebra.layout import layout_of, standard_precision
+from speclet_formula.inference.laplace.rows import PriorEntries, Rows, rows_of
 from speclet_formula.inference.relative import Relative, relative_factors
 
 MOST_STEPS = 50
@@ -46,7 +49,7 @@ class Problem:
     Z: np.ndarray  # (n, r) the blocks' columns, each with a mean square of one
     columns: np.ndarray  # (n, r) the effect that each entry of Z multiplies
     rows: Rows  # A and H
-    spans: tuple[slice, ...]  # each block's columns of Z
+    spans: tuple[slice, ...]  # each block's columns of Z; of mm() those of a row's levels, one level after the other
     starts: tuple[int, ...]  # each block's first effect
     relative: Relative  # what theta stands for
     backs: tuple[np.ndarray | None, ...]  # (k, k) turns a block's effects into those of the given columns
@@ -123,20 +126,21 @@ def problem_of(
     widths = [block.values.shape[1] for block in design.mean.groups]
     sizes = [width * len(block.levels) for width, block in zip(widths, design.mean.groups, strict=True)]
     starts = tuple(int(start) for start in np.cumsum([0, *sizes])[:-1])
-    ends = np.cumsum([0, *widths])
+    met = layout_of(design, ()).met
+    ends = np.cumsum([0, *(width * count for width, count in zip(widths, met, strict=True))])
     relative = relative_factors(design)
-    values = [block.values / scale for block, scale in zip(design.mean.groups, relative.scales, strict=True)]
-    effects = [
-        start + block.codes[:, None] * width + np.arange(width)
-        for block, start, width in zip(design.mean.groups, starts, widths, strict=True)
+    members = [
+        (start + codes[:, None] * width + np.arange(width), values / scale)
+        for block, start, width, scale in zip(design.mean.groups, starts, widths, relative.scales, strict=True)
+        for codes, values in block.members()
     ]
-    n, p = design.mean.X.shape
+    (n, p), (first, second, entries) = design.mean.X.shape, standard_precision(relative.layout)
     X = design.mean.X - centre
     lengths = _root_mean_square(X)
     carried = np.diag(1 / lengths)
     if p:
         carried[0] -= centre / lengths
-    columns = np.hstack([np.empty((n, 0), dtype=np.int64), *effects]).astype(np.int64)
+    columns = np.hstack([np.empty((n, 0), dtype=np.int64), *(effects for effects, _ in members)]).astype(np.int64)
     return Problem(
         curve=specification_of(family).curves[family.link],
         parameters=design.thresholds or family.parameters,
@@ -145,10 +149,12 @@ def problem_of(
         observed=Observations(design.response, design.trials, 1.0 if design.weights is None else design.weights),
         offset=design.mean.offset,
         X=X / lengths,
-        Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *values])),
+        Z=np.ascontiguousarray(np.hstack([np.empty((n, 0)), *(values for _, values in members)])),
         columns=columns,
-        rows=rows_of(columns, sum(sizes)),
-        spans=tuple(slice(int(first), int(first) + width) for first, width in zip(ends, widths, strict=False)),
+        rows=rows_of(
+            columns, sum(sizes), PriorEntries(first - p, second - p, entries, relative.layout.log_determinant)
+        ),
+        spans=tuple(slice(int(end), int(after)) for end, after in pairwise(ends)),
         starts=starts,
         relative=relative,
         backs=backs or (None,) * len(design.mean.groups),
@@ -196,7 +202,7 @@ def given_factors(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
 
 def factors_of(problem: Problem, theta: np.ndarray) -> list[np.ndarray]:
     """Return each block's L, (k, k), for columns with a mean square of one."""
-    found = [np.zeros((span.stop - span.start,) * 2) for span in problem.spans]
+    found = [np.zeros((len(scale),) * 2) for scale in problem.relative.scales]
     for entry, (block, row, column) in zip(theta, problem.relative.places, strict=True):
         found[block][row, column] = entry
     return found
@@ -229,8 +235,14 @@ def _scaled(problem: Problem, theta: np.ndarray) -> np.ndarray:
     """Return A = Z L, row by row."""
     A = np.empty_like(problem.Z)
     for span, L in zip(problem.spans, factors_of(problem, theta), strict=True):
-        A[:, span] = problem.Z[:, span] @ L
+        A[:, span] = (_by_level(problem.Z, span, L) @ L).reshape(len(A), -1)
     return A
+
+
+def _by_level(matrix: np.ndarray, span: slice, scale: np.ndarray) -> np.ndarray:
+    """Return a block's columns of a matrix (n, r) for one level at a time, (n, k), or (n m, k) of mm()."""
+    part = matrix[:, span]
+    return part if part.shape[1] == len(scale) else part.reshape(-1, len(scale))
 
 
 def _climb(problem: Problem, others: np.ndarray, A: np.ndarray, fixed: np.ndarray, u: np.ndarray) -> Mode | None:
@@ -245,11 +257,11 @@ def _climb(problem: Problem, others: np.ndarray, A: np.ndarray, fixed: np.ndarra
         factor, exact = _factored(problem, A, here.slopes) if np.isfinite(here.height) else (None, False)
         if factor is None:
             break
-        uphill = problem.rows.gather(A, here.slopes.first) - here.u
+        uphill = problem.rows.gather(A, here.slopes.first) - problem.rows.prior.times(here.u)
         step = factor.solve(uphill)
         promise = float(uphill @ step)
         if promise < AT_THE_MODE or (promise < NEARLY and promise > STALLED * before):
-            criterion = -2 * here.height + float(factor.log_determinants[0])
+            criterion = -2 * here.height + float(factor.log_determinants[0]) - problem.rows.prior.log_determinant
             return Mode(here.u, A, here.eta, here.slopes, here.height, factor, criterion) if exact else None
         there, part = _along(look, here, step)
         short += part < SHORT
@@ -276,7 +288,7 @@ def _look(
     eta = problem.rows.predictors(A, u, fixed)
     with np.errstate(all="ignore"):
         slopes = problem.slopes(eta, others)
-        height = constant + float(slopes.value.sum()) - 0.5 * float(u @ u)
+        height = constant + float(slopes.value.sum()) - 0.5 * float(u @ problem.rows.prior.times(u))
         known = np.isfinite(height) and np.isfinite(slopes.first.sum()) and np.isfinite(slopes.second.sum())
     return _Place(u, eta, slopes, height if known else -np.inf)
 
@@ -368,7 +380,10 @@ def gradient(problem: Problem, point: Point, mode: Mode) -> np.ndarray:
         + first[:, None] * s[problem.columns]
         + 2 * weights[:, None] * smoothed
     )
-    products = [problem.Z[:, span].T @ by_entry[:, span] for span in problem.spans]
+    products = [
+        _by_level(problem.Z, span, scale).T @ _by_level(by_entry, span, scale)
+        for span, scale in zip(problem.spans, problem.relative.scales, strict=True)
+    ]
     with np.errstate(all="ignore"):
         drifts = problem.curve.drifts(mode.eta, problem.observed, point.others)
     return np.array(
@@ -387,6 +402,6 @@ def conditional_covariances(problem: Problem, mode: Mode) -> list[np.ndarray]:
     """Return for each block the covariances of each level's u given the parameters, (levels, k, k)."""
     stops = (*problem.starts, problem.size)[1:]
     return [
-        problem.rows.within_levels(mode.factor, np.arange(start, stop).reshape(-1, span.stop - span.start))
-        for span, start, stop in zip(problem.spans, problem.starts, stops, strict=True)
+        problem.rows.within_levels(mode.factor, np.arange(start, stop).reshape(-1, len(scale)))
+        for scale, start, stop in zip(problem.relative.scales, problem.starts, stops, strict=True)
     ]

@@ -47,7 +47,7 @@ def components_of(design: Design) -> list[np.ndarray]:
     cells, start = [], 0
     for block in design.mean.groups:
         width = len(block.columns)
-        cells += [start + block.codes * width + column for column in range(width)]
+        cells += [start + codes * width + column for codes, _ in block.members() for column in range(width)]
         start += width * len(block.levels)
     if not cells:
         return []

@@ -1,6 +1,7 @@
 """The Bambi priors of a Model's terms, and PyMC variables where Bambi would change a prior: its hook puts ours in.
 
-Bambi itself knows uncorrelated effects with mean zero. Here are those with a mean and those that share a correlation:
+Bambi itself knows uncorrelated effects with mean zero. Here are those with a mean, those that share an SD or the one
+correlation of a structure, and those that are correlated freely:
 `u = mu + diag(sigma) L z` with `L` the Cholesky factor of an LKJ correlation, either from standard normals z
 (non-centred) or column by column given the earlier ones (centred). Where the data say much about each level, effects
 mix best as themselves (centred); where they say little, as multiples of their SD. Betancourt & Girolami (2013),
@@ -9,7 +10,7 @@ doi:10.48550/arXiv.1312.0906.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any
 
 import bambi
@@ -17,6 +18,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from speclet_formula.common.structures import Structure
 from speclet_formula.design import Design, GroupBlock, Predictor
 from speclet_formula.design.design import mean_name, offset_name, sd_name
 from speclet_formula.families import specification_of
@@ -41,8 +43,9 @@ class CorrelatedBlock:
     pairs: dict[str, tuple[int, int]]  # "1, Days", and which two of the slots it means
     slots: tuple[str, ...]  # "1|Subject", "Days|Subject"
     means: tuple[float, ...]  # each column's mean where it is a number; a hyper-mean is a variable of the model
-    eta: float  # of the LKJ prior
+    eta: float  # of the LKJ prior; of a structure, whose correlation is uniform, it is not looked at
     centred: bool
+    structure: Structure | None
 
 
 def bambi_priors(model: Model) -> dict[str, Any]:
@@ -91,25 +94,32 @@ def _block_priors(model: Model, block: GroupBlock, slots: Mapping[str, Slot]) ->
     priors = [slots[slot].prior for slot in block.slots]
     wishes = [prior.noncentered for prior in priors if prior.noncentered is not None]
     centred = not wishes[0] if wishes else prefers_centred(model.design, block)
+    sds = [_bambi_argument(prior.parameters["sigma"]) for prior in priors]
+    if block.hom:
+        same = bambi.Prior("HalfNormal", auto_scale=False, dist=shared_sd(block.slots[0]))
+        sds[1:] = [same] * (len(sds) - 1)
     if block.correlated:
         shared = _correlated_block(block, priors, slots[block.correlation].prior, centred)
         hooks = [correlated_effects(shared, column) for column in range(len(priors))]
-        return [_hooked(prior, hook) for prior, hook in zip(priors, hooks, strict=True)]
+        return [_hooked(*one) for one in zip(priors, hooks, sds, strict=True)]
     if any(prior.has_mean for prior in priors):
         hook = shifted_effects(centred=centred)
-        return [_hooked(prior, hook) for prior in priors]
+        return [_hooked(prior, hook, sd) for prior, sd in zip(priors, sds, strict=True)]
+    if block.hom:
+        return [bambi.Prior("Normal", auto_scale=False, noncentered=not centred, mu=0, sigma=sd) for sd in sds]
     return [_bambi_prior(prior, noncentered=not centred) for prior in priors]
 
 
-def _hooked(prior: Prior, hook: Any) -> bambi.Prior:
+def _hooked(prior: Prior, hook: Hook, sd: Any) -> bambi.Prior:
     """Return a prior that Bambi builds by our hook, with the SD and a mean that is not zero as its arguments."""
-    arguments = {name: value for name, value in prior.parameters.items() if name == "sigma" or prior.has_mean}
+    arguments = {"mu": _bambi_argument(prior.parameters["mu"])} if prior.has_mean else {}
     return bambi.Prior(
         "Normal",
         auto_scale=False,
         dist=hook,
         noncentered=False,
-        **{name: _bambi_argument(value) for name, value in arguments.items()},
+        sigma=sd,
+        **arguments,
     )
 
 
@@ -122,8 +132,9 @@ def _correlated_block(block: GroupBlock, priors: list[Prior], correlation: Prior
         pairs={f"{block.columns[a]}, {block.columns[b]}": (a, b) for a, b in pairs},
         slots=tuple(block.slots),
         means=tuple(0.0 if isinstance(mean, Prior) else float(np.asarray(mean)) for mean in means),
-        eta=float(np.asarray(correlation.parameters["eta"])),
+        eta=float(np.asarray(correlation.parameters.get("eta", 1.0))),
         centred=centred,
+        structure=block.structure,
     )
 
 
@@ -178,6 +189,15 @@ def _at_means(design: Design) -> Any:
         means = design.mean.X[:, term.start : term.stop].mean(axis=0)
         total = total + (variables[term.variable] * (means if term.dim else means[0])).sum()
     return total
+
+
+def shared_sd(first: str) -> Hook:
+    """Return a hook for the SD of a further column that shares the first one's, under its own name."""
+
+    def build(name: str, *, dims: Sequence[str] = ()) -> Any:
+        return pm.Deterministic(name, pm.modelcontext(None)[sd_name(first)], dims=dims)
+
+    return build
 
 
 def shifted_effects(*, centred: bool) -> Hook:
@@ -240,6 +260,8 @@ def _cholesky_rows(block: CorrelatedBlock) -> list[list[Any]]:
     doi:10.1016/j.jmva.2009.04.008), so that no Jacobian and no matrix decomposition is needed: a generic Cholesky
     takes a minute to compile.
     """
+    if block.structure is not None:
+        return _structured_rows(block, block.structure)
     size = len(block.slots)
     pairs = list(combinations(range(size), 2))
     partial = dict(zip(pairs, _partial_correlations(block, pairs), strict=True))
@@ -252,6 +274,28 @@ def _cholesky_rows(block: CorrelatedBlock) -> list[list[Any]]:
         rows.append([*row, left])
     _register_correlations(block, rows)
     return rows
+
+
+def _structured_rows(block: CorrelatedBlock, structure: Structure) -> list[list[Any]]:
+    """Return the rows of the factor of one correlation rho, uniform in its range: `structured_factors` in PyTensor."""
+    model, k, name = pm.modelcontext(None), len(block.slots), f"{block.correlation}_partial"
+    place = model[name] if name in model.named_vars else pm.Beta(name, alpha=1.0, beta=1.0)
+    width = 1 - structure.lowest(k)
+    rho, gap = structure.lowest(k) + width * place, width * (1 - place)
+    powers = [pt.constant(1.0)]
+    for _ in range(1, k):
+        powers.append(powers[-1] * rho if structure.function == "ar1" else rho)
+    if block.correlation not in model.named_vars:
+        model.add_coords({block.pair_dim: tuple(block.pairs)})
+        entries = [powers[j - i] for i, j in block.pairs.values()]
+        pm.Deterministic(block.correlation, pt.stack(entries), dims=block.pair_dim)
+    if structure.function == "ar1":
+        rest = pt.sqrt(gap * (1 + rho))
+        return [[powers[i], *(powers[i - j] * rest for j in range(1, i + 1))] for i in range(k)]
+    sums = [1 + j * rho for j in range(k - 1)] + [(k - 1) * width * place]  # 1 + (k - 1) rho, where nothing cancels
+    diagonal = [powers[0], *(pt.sqrt(gap * here / before) for before, here in pairwise(sums))]
+    below = [rho, *(rho * pt.sqrt(gap / (before * here)) for before, here in pairwise(sums[:-1]))]
+    return [[*below[:i], diagonal[i]] for i in range(k)]
 
 
 def _partial_correlations(block: CorrelatedBlock, pairs: list[tuple[int, int]]) -> list[Any]:

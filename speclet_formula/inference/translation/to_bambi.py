@@ -70,7 +70,7 @@ def to_bambi(model: Model) -> bambi.Model:
     DataError
         If there are more rows and group levels than Bambi can hold in memory.
     FormulaError
-        If a group term has a covariance structure, which Bambi lacks.
+        If each row belongs to several levels of a group term, mm(), which Bambi lacks.
 
     Examples
     --------
@@ -80,7 +80,7 @@ def to_bambi(model: Model) -> bambi.Model:
     'log_fc ~ 1 + (1|gene) + (1|cell_line)'
     """
     require_rows(model.design, "Bambi, and with it method='nuts',")
-    _check_structures(model.design)
+    _check_memberships(model.design)
     _check_size(model.design)
     family = _bambi_family(model)
     names = bambi_names(model.design)
@@ -102,14 +102,21 @@ def to_bambi(model: Model) -> bambi.Model:
     return translated
 
 
-def _check_structures(design: Design) -> None:
-    """Refuse what Bambi's group effects cannot be: those of one correlation, or of one SD for several columns."""
+def _check_memberships(design: Design) -> None:
+    """Refuse rows of several levels."""
     for block in design.blocks:
-        if block.structure is not None:
+        if block.relation is not None:
             raise FormulaError(
-                f"'{block.label}' has the covariance structure {block.structure.word}, which Bambi lacks.",
-                "Group effects of a translated model are correlated freely, (x | g), or not at all, (x || g).",
-                "Fit the model here: the engines 'exact', 'hmc', 'reml' and 'ml' have cs(), ar1() and hom = TRUE.",
+                f"the levels of '{block.label}' vary together as the matrix '{block.relation.given.name}' says, which "
+                "Bambi lacks.",
+                "Bambi's group effects are independent from level to level.",
+                "Leave method= out for an engine that has them: 'exact', 'hmc', 'reml', 'ml' or 'laplace'.",
+            )
+        if block.shares is not None:
+            raise FormulaError(
+                f"each row belongs to several levels of '{block.label}', which Bambi lacks.",
+                "In a translated model each row has one level of a grouping factor.",
+                "Fit the model here: the engines 'exact', 'hmc', 'laplace', 'reml' and 'ml' have mm().",
             )
 
 
@@ -287,16 +294,16 @@ def _bambi_family(model: Model) -> str | bambi.Family:
 
 
 def _weighted_distribution(distribution: Any, weights: np.ndarray) -> Any:
-    """Return a distribution whose SD is sigma / sqrt(weight) in each row, as lme4's."""
+    """Return a distribution whose SD is sigma / sqrt(weight) in each row, as lme4's; 1 / sqrt(weight) without sigma."""
     # As a product: of a quotient PyTensor takes the sign apart, in the wrong shape, and prints a traceback.
     share = 1 / np.sqrt(weights)
 
     class Weighted:
-        def __new__(cls, name: str, *, sigma: Any, **keywords: Any) -> Any:
+        def __new__(cls, name: str, *, sigma: Any = 1.0, **keywords: Any) -> Any:
             return distribution(name, sigma=sigma * share, **keywords)
 
         @staticmethod
-        def dist(*, sigma: Any, **keywords: Any) -> Any:
+        def dist(*, sigma: Any = 1.0, **keywords: Any) -> Any:
             return distribution.dist(sigma=sigma * share, **keywords)
 
     return Weighted

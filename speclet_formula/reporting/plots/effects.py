@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from speclet_formula.design.merged import rows_by_level
+from speclet_formula.design.merged import rows_in_levels
 from speclet_formula.errors import DataError
 from speclet_formula.posterior import Fit
 from speclet_formula.posterior.draws import draws_of
@@ -204,18 +204,22 @@ def shrinkage(fit: "Fit", group: str | None = None) -> pd.DataFrame:
             "plot_effects draws the estimated effects of any model.",
         )
     draws = draws_of(fit)
-    draws.require(fit.model.design.mean.groups)
+    draws.require(fit.model.design.mean.factors)
     means = draws.mean()
     effects = means.effects(block)[block.columns.index("1")][0]
     left = fit.model.design.response - linear_predictor(fit.model, means)[0] + effects[block.codes]
-    for finer in fit.model.design.mean.groups:
-        if finer is not block and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
+    for finer in fit.model.design.mean.factors:
+        alone = finer is not block and finer.shares is None
+        if alone and len(np.unique(finer.codes * len(block.levels) + block.codes)) == len(finer.levels):
             for column, own in enumerate(means.effects(finer)):  # nested within the levels: part of what their rows say
                 left = left + own[0, finer.codes] * finer.values[:, column]
-    counts = rows_by_level(fit.model.design, block.codes, len(block.levels))
+    counts = rows_in_levels(fit.model.design, block)
     rows = 1.0 if fit.model.design.merged is None else fit.model.design.merged.rows
     sums = np.bincount(block.codes, weights=rows * left, minlength=len(block.levels))
-    frame = pd.DataFrame({"level": list(block.levels), "rows": counts, "alone": sums / counts, "pooled": effects})
+    seen = counts > 0  # a matrix may have levels without a row
+    levels = np.array(block.levels, dtype=object)[seen]
+    alone = sums[seen] / counts[seen]
+    frame = pd.DataFrame({"level": levels, "rows": counts[seen], "alone": alone, "pooled": effects[seen]})
     frame.attrs["group"] = block.group
     return frame
 
@@ -241,7 +245,7 @@ def chosen_effects(fit: "Fit | PointFit", group: str | None, term: str | None) -
 
 def _intercepts(fit: "Fit", group: str | None) -> "GroupBlock":
     """Return the block that gives each level of a factor its intercept."""
-    blocks = [block for block in fit.model.design.mean.groups if "1" in block.columns]
+    blocks = [block for block in fit.model.design.mean.factors if "1" in block.columns]
     found = [block for block in blocks if group in (None, block.group)]
     if found:
         return found[0]

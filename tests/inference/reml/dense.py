@@ -23,8 +23,11 @@ def variance_parts(fit):
     weights = np.ones(n) if design.weights is None else design.weights
     G, V = [], fit.estimates.sigma**2 * np.diag(1 / weights)
     for block, matrix in zip(design.mean.groups, fit.estimates.covariances, strict=True):
-        same = np.equal.outer(block.codes, block.codes)
-        k = len(block.columns)
+        Z = np.zeros((n, len(block.levels)))
+        shares = np.ones((n, 1)) if block.shares is None else block.shares
+        for places, share in zip(block.places.reshape(n, -1).T, shares.T, strict=True):
+            Z[np.arange(n), places] += share
+        same, k = Z @ Z.T, len(block.columns)
         for i in range(k):
             for j in range(i, k if block.correlated else i + 1):
                 part = same * np.outer(block.values[:, i], block.values[:, j])

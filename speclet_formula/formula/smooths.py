@@ -1,0 +1,239 @@
+"""Smooth terms, s(x, k = 10, bs = "cr", by = f), s(x, g, bs = "fs") and t2(x, z), as mgcv and brms write them.
+
+A smooth stands alone among the terms, since it is more than columns: what its penalty sees has an SD, like the effects
+of a group. Its bases are left to `design`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NoReturn
+
+from speclet_formula.formula.refusals import Context, TreeNode, children_of, error_under, source_of
+from speclet_formula.formula.terms import (
+    Argument,
+    Call,
+    Expression,
+    Formula,
+    Number,
+    Operation,
+    Term,
+    Text,
+    columns_of,
+    distinct,
+    text_of,
+)
+
+SMOOTHS = ("s", "t2")
+BASES = {
+    "tp": "thin plate spline, of one or two variables",
+    "cr": "natural cubic spline",
+    "cc": "cyclic cubic spline",
+    "ps": "B-splines with a penalty on differences",
+    "fs": "a curve for each level of a factor, all as smooth as each other",
+}
+LEAST = {"tp": 3, "cr": 3, "cc": 4, "ps": 4, "fs": 3}  # of k, so that there is something to penalise
+USUAL, USUAL_PLANE, USUAL_MARGIN = 10, 30, 5  # mgcv's k: of a curve, of a surface, of each variable of t2()
+MOST_SIZE = 500  # of k
+_PLAIN = 5  # coefficients of a B-spline that stands for a smooth
+PLANE = 2  # variables of a surface
+
+
+@dataclass(frozen=True)
+class Smooth:
+    """What a smooth term says."""
+
+    function: str  # "s" or "t2"
+    variables: tuple[Expression, ...]  # of "fs" the factor is the last one
+    bases: tuple[str, ...]  # one, or of t2() that of each variable
+    sizes: tuple[int, ...]  # k, likewise
+    by: Expression | None
+
+    @property
+    def basis(self) -> str:
+        """The basis of s()."""
+        return self.bases[0]
+
+    @property
+    def label(self) -> str:
+        """The term's name in tables, as mgcv has it: without k and bs."""
+        inside = [text_of(variable) for variable in self.variables]
+        inside += [] if self.by is None else [f"by = {text_of(self.by)}"]
+        return f"{self.function}({', '.join(inside)})"
+
+    @property
+    def words(self) -> str:
+        """What it is, in a sentence."""
+        names = [text_of(variable) for variable in self.variables]
+        both = " and ".join(names)
+        if self.function == "t2":
+            wiggles = "wiggles around these with three SDs: in both, and in each alone."
+            return f"a smooth surface of {both}: {both} and their product, and {wiggles}"
+        if self.basis == "fs":
+            parts = "an intercept, a slope and wiggles, each drawn from a normal distribution with an SD of its own."
+            return f"a smooth curve of {names[0]} for each {names[1]}: {parts}"
+        of = f"a smooth {'surface' if len(names) > 1 else 'curve'} of {both}"
+        if self.by is not None:
+            by = text_of(self.by)
+            of += f", one for each level of {by}, or times {by} where that is a number"
+        line = ": a plane and" if len(names) > 1 else ": a line and"
+        line = " that ends as it begins, with" if self.basis == "cc" else line
+        return f"{of}{line} wiggles around it, whose SD is estimated; k = {self.sizes[0]} says how wiggly it can be."
+
+
+def is_smooth(node: object) -> bool:
+    """Tell whether a factor of a term is a smooth; a function of the user's own of that name is told before."""
+    return isinstance(node, Call) and node.function in SMOOTHS
+
+
+def smooth_in(term: Term) -> Smooth | None:
+    """Return the smooth that a term is; None of any other."""
+    factor = term.factors[0] if len(term.factors) == 1 else None
+    return smooth_of(factor) if isinstance(factor, Call) and is_smooth(factor) else None
+
+
+def smooth_of(call: Call) -> Smooth:
+    """Read a call that `check_smooth` let pass.
+
+    Raises
+    ------
+    ValueError
+        It is not how a smooth is written: problem, and what to write.
+    """
+    named = {argument.name: argument.value for argument in call.arguments if argument.name is not None}
+    variables = tuple(argument.value for argument in call.arguments if argument.name is None)
+    others = [name for name in named if name not in ("k", "bs", "by")]
+    if others:
+        raise ValueError(f"has the argument {others[0]}", "It takes k, bs and by.")
+    if not variables or any(not columns_of(variable) for variable in variables):
+        raise ValueError("names no variable", "Write s(x), and s(x, k = 20) for another k.")
+    by = named.get("by")
+    if call.function == "t2":
+        return _tensor(variables, named, by)
+    bases = _words(named.get("bs"))
+    basis = bases[0] if bases else "tp"
+    if len(bases) > 1 or basis not in BASES:
+        raise ValueError(f"has a basis that there is not, bs = {text_of(named['bs'])}", _instead(basis, variables))
+    allowed = {"tp": (1, 2), "fs": (2,)}.get(basis, (1,))
+    if len(variables) not in allowed:
+        raise ValueError(*_wrong_count(basis, variables))
+    if basis == "fs" and by is not None:
+        raise ValueError("has by beside a factor", "Leave by out.")
+    usual = USUAL if basis == "fs" or len(variables) == 1 else USUAL_PLANE
+    sizes = _sizes(named.get("k"), (usual,))
+    least = LEAST[basis] + (basis == "tp" and len(variables) == PLANE)
+    return Smooth("s", variables, (basis,), _large_enough(sizes, (least,)), by)
+
+
+def _tensor(variables: tuple[Expression, ...], named: dict[str, Expression], by: Expression | None) -> Smooth:
+    """Read t2(x, z)."""
+    if len(variables) != PLANE:
+        raise ValueError(f"has {len(variables)} variables", "t2() takes two; write s(x) for one.")
+    if by is not None:
+        raise ValueError("has by", "Write s(x, z, by = f), or t2(x, z) alone.")
+    bases = _words(named.get("bs")) or ("cr",)
+    bases = bases * PLANE if len(bases) == 1 else bases
+    if len(bases) != PLANE or any(basis not in ("tp", "cr", "ps") for basis in bases):
+        raise ValueError("has other bases than t2() takes", 'Write bs = "cr", "ps" or "tp", or bs = c("cr", "ps").')
+    sizes = _sizes(named.get("k"), (USUAL_MARGIN,) * PLANE)
+    return Smooth("t2", variables, bases, _large_enough(sizes, tuple(LEAST[basis] for basis in bases)), None)
+
+
+def _words(value: Expression | None) -> tuple[str, ...]:
+    """Return the texts of bs = "cr" or bs = c("cr", "ps")."""
+    if value is None:
+        return ()
+    parts = [argument.value for argument in value.arguments] if isinstance(value, Call) else [value]
+    if not parts or not all(isinstance(part, Text) for part in parts):
+        raise ValueError("has a basis that is no text", 'Write bs = "cr", with the quotes.')
+    return tuple(part.value for part in parts if isinstance(part, Text))
+
+
+def _sizes(value: Expression | None, usual: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the numbers of k = 10 or k = c(5, 7)."""
+    if value is None:
+        return usual
+    parts = [argument.value for argument in value.arguments] if isinstance(value, Call) else [value]
+    numbers = [part.value for part in parts if isinstance(part, Number) and part.value == int(part.value)]
+    if len(numbers) != len(parts) or len(numbers) not in (1, len(usual)):
+        raise ValueError("has a k that is no whole number", "Write k = 10.")
+    return tuple(map(int, numbers * len(usual) if len(numbers) == 1 else numbers))
+
+
+def _large_enough(sizes: tuple[int, ...], least: tuple[int, ...]) -> tuple[int, ...]:
+    for size, smallest in zip(sizes, least, strict=True):
+        if not smallest <= size <= MOST_SIZE:
+            raise ValueError(f"has k = {size}", f"k is from {smallest} to {MOST_SIZE} here.")
+    return sizes
+
+
+def _instead(basis: str, variables: Sequence[Expression]) -> str:
+    """Say which bases there are, and what to write for others of mgcv's."""
+    first = text_of(variables[0])
+    if basis == "re":
+        return f"Write (1 | {first}) for independent effects of its levels."
+    if basis == "gp":
+        return "There are tp, cr, cc, ps and fs; a thin plate spline is the nearest."
+    return f"There are {', '.join(BASES)}."
+
+
+def _wrong_count(basis: str, variables: Sequence[Expression]) -> tuple[str, str]:
+    """Say how many variables a basis takes."""
+    inside = ", ".join(map(text_of, variables))
+    if basis == "fs":
+        return f"has {len(variables)} variables", 'Write s(x, g, bs = "fs") with one variable and a factor.'
+    if basis == "tp":
+        return f"has {len(variables)} variables", "s() takes one or two; add smooths of fewer variables."
+    return f'has {len(variables)} variables for bs = "{basis}"', f"Write t2({inside}), or s({inside}) with bs left out."
+
+
+def smooths_in(formula: Formula) -> tuple[Smooth, ...]:
+    """Return the smooths of a formula and of those of its parameters, in order."""
+    sides = (formula, *(part for _, part in formula.parameters))
+    return tuple(smooth for side in sides for term in side.terms if (smooth := smooth_in(term)) is not None)
+
+
+def without_penalties(formula: Formula) -> Formula:
+    """Return a formula with a B-spline of each variable in a smooth's place, for who has none with a penalty."""
+
+    def splines(term: Term) -> tuple[Term, ...]:
+        smooth = smooth_in(term)
+        if smooth is None:
+            return (term,)
+        numbers = smooth.variables[:-1] if smooth.basis == "fs" else smooth.variables
+        df = Argument("df", Number(_PLAIN))
+        return tuple(Term((Call("bs", (Argument(None, variable), df)),)) for variable in numbers)
+
+    terms = distinct(part for term in formula.terms for part in splines(term))
+    parameters = tuple((name, without_penalties(part)) for name, part in formula.parameters)
+    return replace(formula, terms=terms, parameters=parameters)
+
+
+def check_smooth(call: Call, node: TreeNode, context: Context) -> None:
+    """Refuse a smooth that is not written as one, with a caret under it."""
+    first = call.arguments[0].value if call.arguments else None
+    if isinstance(first, Operation) and first.operator in ("|", "||"):
+        inside = source_of(context, children_of(node)[2])
+        problem = f"'{source_of(context, node)}' is neither a smooth nor a group term."
+        allowed = "A group term stands in parentheses alone: (x | g)."
+        raise error_under(context, node, problem, allowed, f"Write ({inside}) alone.")
+    try:
+        smooth_of(call)
+    except ValueError as error:
+        problem, remedy = error.args
+        allowed = (
+            's(x), s(x, k = 20, bs = "cr", by = f), s(x, z), s(x, g, bs = "fs") and t2(x, z); '
+            'bs is "tp", "cr", "cc", "ps" or "fs".'
+        )
+        raise error_under(context, node, f"'{source_of(context, node)}' {problem}.", allowed, remedy) from None
+
+
+def refuse_inside(call: Call, node: TreeNode, place: str, context: Context) -> NoReturn:
+    """Refuse a smooth that does not stand alone: a factor of an interaction, or left of a bar."""
+    first = text_of(call.arguments[0].value) if call.arguments else "x"
+    remedy = (
+        f'Write s({first}, g, bs = "fs") for a curve of each level of g.'
+        if place == "inside a group term"
+        else f"Write s({first}, by = f) + f for a curve of each level of f."
+    )
+    problem = f"the smooth '{source_of(context, node)}' stands {place}."
+    raise error_under(context, node, problem, "A smooth is a term of its own, added by '+'.", remedy)

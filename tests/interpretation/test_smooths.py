@@ -1,0 +1,101 @@
+"""The table of smooths, curves drawn from a fit's draws, and what smooths are to other verbs."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import speclet_formula as sf
+
+
+@pytest.fixture(scope="module")
+def table():
+    rng = np.random.default_rng(3)
+    data = pd.DataFrame({"x": rng.uniform(0, 1, 160), "g": rng.choice(list("pqrst"), 160)})
+    data["y"] = np.sin(6 * data["x"]) + data["g"].map(dict(zip("pqrst", rng.normal(size=5), strict=True)))
+    data["y"] += rng.normal(0, 0.3, 160)
+    return data
+
+
+@pytest.fixture(scope="module")
+def fit(table):
+    return sf.lmer("y ~ s(x) + (1|g)", table, random_seed=1, draws=400)
+
+
+@pytest.fixture(scope="module")
+def point(table):
+    return sf.lmer("y ~ s(x) + (1|g)", table, method="reml")
+
+
+def test_draws_and_estimates_agree(fit, point):
+    exact, reml = sf.smooths(fit), sf.smooths(point)
+    assert exact["smooth"].to_list() == ["s(x)"]
+    assert exact["columns"].to_list() == [9]
+    assert abs(exact["edf"][0] - reml["edf"][0]) < 1
+    assert exact["conf_low"][0] < reml["estimate"][0] < exact["conf_high"][0]
+    assert np.isnan(reml["conf_low"][0])
+
+
+def test_a_model_without_smooth_has_no_table_of_them(table):
+    with pytest.raises(sf.EstimateError, match="the model has no smooth"):
+        sf.smooths(sf.lmer("y ~ x + (1|g)", table, method="reml"))
+
+
+def test_a_curve_is_there_without_the_group_effects(fit, point, table):
+    """Predictions without group terms, means over a grid and slopes are those of the curve."""
+    new = pd.DataFrame({"x": [0.1, 0.3, 0.9], "g": "p"})
+    without = sf.predict(fit, new, re_form="~0", interval="confidence")
+    means = sf.marginal_means(fit, "x", at={"x": [0.1, 0.3, 0.9]}).table
+    np.testing.assert_allclose(means["estimate"], without["estimate"], atol=1e-8)
+    np.testing.assert_allclose(means["std_error"], without["std_error"], rtol=1e-6)
+    reml = sf.marginal_means(point, "x", at={"x": [0.1, 0.3, 0.9]}).table
+    np.testing.assert_allclose(reml["estimate"], sf.predict(point, new, re_form="~0")["estimate"], atol=1e-8)
+    ends = sf.predict(point, pd.DataFrame({"x": [0.3, 0.3 + 1e-5], "g": "p"}), re_form="~0")["estimate"]
+    slope = sf.slopes(point, "x", at={"x": [0.3]}).table["estimate"][0]
+    assert slope == pytest.approx(np.diff(ends)[0] / 1e-5, rel=1e-3)
+
+
+def test_a_smooth_is_no_grouping_factor(fit):
+    assert sf.ngrps(fit) == {"g": 5}
+    assert set(sf.ranef(fit)["grpvar"]) == {"g"}
+    assert sf.varcorr(fit)["grp"].to_list() == ["g", "s(x)", "Residual"]
+    assert sf.varcorr(fit)["var1"].to_list()[:2] == ["Intercept", "wiggles"]
+    assert not [finding for finding in fit.model.findings if "s(x)" in finding.what]
+    assert [slot.slot for slot in fit.model.slots if slot.kind != "shared"] == [
+        "Intercept", "s(x)", "1|g", "1|s(x)", "sigma",
+    ]  # fmt: skip
+    with pytest.raises(sf.EstimateError, match=r"no group effects of 's\(x\)'"):
+        sf.level_effects(fit, "s(x)")
+
+
+def test_the_explained_share_holds_the_curve(point):
+    shares = sf.r2(point).set_index("measure")["estimate"]
+    curve = sf.predict(point, point.model.data, re_form="~0")["estimate"].var()
+    between, residual = sf.varcorr(point)["vcov"].iloc[[0, 2]]
+    assert shares["marginal"] == pytest.approx(curve / (curve + between + residual), rel=1e-6)
+    assert shares["conditional"] == pytest.approx((curve + between) / (curve + between + residual), rel=1e-6)
+
+
+def test_what_is_simulated_has_the_curve(fit, table):
+    """New responses keep the curve, whether the levels are new or not: their mean follows it."""
+    drawn = sf.simulate(fit, nsim=200, random_seed=2)
+    mean = drawn.to_numpy().mean(axis=1)
+    curve = sf.predict(fit, table, re_form="~0")["estimate"].to_numpy()
+    assert np.corrcoef(mean, curve)[0, 1] > 0.97
+
+
+def test_a_fit_is_saved_and_predicts_as_before(fit, tmp_path):
+    again = sf.load(sf.save(fit, tmp_path / "one.fit"))
+    new = pd.DataFrame({"x": [-0.2, 0.5, 1.4], "g": "q"})
+    np.testing.assert_array_equal(sf.predict(again, new)["estimate"], sf.predict(fit, new)["estimate"])
+
+
+def test_a_prior_of_the_sd_is_given_by_its_name(table):
+    prior = sf.Prior("HalfNormal", sigma=0.1)
+    model = sf.Model("y ~ s(x) + (1|g)", table, priors={"1|s(x)_sigma": prior})
+    own = [slot for slot in model.slots if slot.group == "s(x)"]
+    assert {slot.prior.parameters["sigma"] for slot in own} == {prior}
+    assert len(own) == 8
+    with pytest.raises(sf.PriorError, match=r"'3\|s\(x\)' is a coefficient of the smooth"):
+        sf.Model("y ~ s(x)", table, priors={"3|s(x)": sf.Prior("Normal", mu=0, sigma=prior)})
+    with pytest.raises(sf.PriorError, match="cannot be the prior of the coefficients of the smooth"):
+        sf.Model("y ~ s(x)", table, priors={"1|s(x)": sf.Prior("Normal", mu=1, sigma=prior)})
