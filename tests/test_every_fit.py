@@ -258,7 +258,7 @@ REFUSED = {
     "smooth": {*_CROSSED, "update"},
     "curves": {*_GROUPS, "update"},
     "reml smooth": {*_CROSSED, *_DRAWS, "update"},
-    "laplace smooth": {*_CROSSED, *_DRAWS, *_MEANS, *_OVER_ROWS, "plot_predictions", "slopes", "update"},
+    "laplace smooth": {*_CROSSED, *_DRAWS, "update"},
     "poisson smooth": {*_CROSSED, "plot_shrinkage", "update"},
     "members": {*_CROSSED, *_BAMBI, "plot_shrinkage"},
     "reml members": {*_OF_G, *_DRAWS, *_BAMBI},
