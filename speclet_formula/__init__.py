@@ -112,6 +112,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.check_model import ModelCheck as ModelCheck, check_model as check_model
     from speclet_formula.reporting.model_table import ModelTable as ModelTable, table as table
     from speclet_formula.reporting.plots.bootstrap import plot_bootstrap as plot_bootstrap
+    from speclet_formula.reporting.plots.calls import plot_calls as plot_calls
     from speclet_formula.reporting.plots.checks import (
         plot_predictive as plot_predictive,
         plot_priors as plot_priors,
@@ -147,6 +148,8 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.report import report as report
     from speclet_formula.reporting.tables import render_table as render_table
     from speclet_formula.screens import datasets as datasets
+    from speclet_formula.screens.adjust import adjust_fold_changes as adjust_fold_changes
+    from speclet_formula.screens.calls import GeneCalls as GeneCalls, call_genes as call_genes
     from speclet_formula.screens.controls import (
         Separation as Separation,
         control_separation as control_separation,
@@ -225,6 +228,7 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.check_model": "ModelCheck check_model",
     "reporting.model_table": "ModelTable table",
     "reporting.plots.bootstrap": "plot_bootstrap",
+    "reporting.plots.calls": "plot_calls",
     "reporting.plots.checks": "plot_predictive plot_priors plot_residuals",
     "reporting.plots.comparison": "plot_compare plot_pareto_k",
     "reporting.plots.effects": "plot_effects plot_fixed plot_shrinkage plot_variances",
@@ -240,6 +244,8 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.study": "plot_calibration plot_study",
     "reporting.report": "report",
     "reporting.tables": "render_table",
+    "screens.adjust": "adjust_fold_changes",
+    "screens.calls": "GeneCalls call_genes",
     "screens.controls": "Separation control_separation scale_effects",
     "screens.pairs": "rank_pairs read_pairs",
     "screens.plan": "ScreenPlan plan_screen",

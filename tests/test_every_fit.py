@@ -196,7 +196,7 @@ NOT_OF_A_FIT = {
     "Model", "fit", "fit_by", "from_bambi", "glmer", "lmer", "load", "pedigree", "scan", "study", "power", "calibrate",
     "plot_bootstrap", "plot_plan", "plot_quality", "read_pairs", "screen_quality", "to_anndata",
     "plot_calibration", "plot_study", "control_separation", "plot_separation", "read_fold_changes", "read_screen",
-    "scale_effects", "simulate_pairs", "simulate_screen",
+    "scale_effects", "simulate_pairs", "simulate_screen", "adjust_fold_changes", "call_genes", "plot_calls",
 }  # fmt: skip
 LONG = ("kfold", "refit", "report", "to_bambi", "to_pymc")  # these sample, compile or draw many pictures
 
