@@ -46,7 +46,10 @@ def inspect_group(block: GroupBlock, design: Design, support: Support = "real") 
         yield from _as_many_effects_as_rows(block, design, support)
     else:
         yield from _few_levels(block)
-        yield from _singletons(block, rows) if block.relation is None else _unobserved(block, rows)
+        if block.relation is not None:
+            yield from _unobserved(block, rows)
+        elif block.shares is None:  # else a row of several levels says something of each
+            yield from _singletons(block, rows)
     yield from still_slopes(block, design.mean)
     yield from far_slopes(block, design, design.mean)
 

@@ -150,6 +150,13 @@ def _power(matrix: Array, power: float) -> Array:
 def _cases(fit: PointFit, group: str | None) -> Cases:
     """Find the rows of each level, and the factors that lie within them."""
     model = fit.model
+    shared = next((block.group for block in model.design.blocks if block.shares is not None), None)
+    if shared is not None:
+        raise EstimateError(
+            f"each row belongs to several levels of '{shared}', and levels are to be drawn with all their rows.",
+            "Of kind='cases' a row has one level of each grouping factor.",
+            "Write kind='parametric', or kind='residual'.",
+        )
     columns = list(dict.fromkeys(name for block in model.design.blocks for name in block.factors))
     if group not in columns:
         raise EstimateError(
