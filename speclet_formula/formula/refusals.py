@@ -130,8 +130,8 @@ FOREIGN: Mapping[str, Advice] = {
     # mgcv, brms, Bambi: smooths and processes
     "te": _NO_TENSOR,
     "ti": _NO_TENSOR,
-    "gp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
-    "hsgp": Advice("There are no Gaussian processes.", "Write a spline: ns({x}, 3), or bs({x}, df = 4)."),
+    "gp": Advice("There are no Gaussian processes.", "Write a smooth, which is close to one: s({x})."),
+    "hsgp": Advice("There are no Gaussian processes.", "Write a smooth, which is close to one: s({x})."),
     # brms
     "mo": Advice(
         "There are no monotonic effects.", "Write {x} for one coefficient a level, or make the column a number."

@@ -314,10 +314,10 @@ y ~ ti(x)
 Write t2 instead.
 
 y ~ gp(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write a smooth, which is close to one: s(x).
 
 y ~ hsgp(x)
-Write a spline: ns(x, 3), or bs(x, df = 4).
+Write a smooth, which is close to one: s(x).
 
 y ~ mo(x)
 Write x for one coefficient a level, or make the column a number.
