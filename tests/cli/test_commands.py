@@ -1084,9 +1084,10 @@ def test_a_plan_takes_a_saved_fit_and_tells_mistakes(folder):
     assert result.exit_code == 0, result.stderr
     assert "SDs: guide 0.18" in result.stdout
     for arguments, text in (
-        (("--guides", "2,x"), "--guides '2,x' holds what is no whole number.\n"),
+        (("--guides", "2,x"), "--guides '2,x' holds what is no number.\nIt has whole numbers of at least 2 with"),
         (("--effect", "a"), "--effect 'a' holds what is no number.\n"),
-        (("--guides", "1"), "--guides holds 1.\n--guides are whole numbers of at least 2; "),
+        (("--guides", "1"), "--guides '1' is out of range.\n"),
+        (("--effect", "0"), "--effect '0' is out of range.\nIt has numbers other than 0 with commas between.\n"),
         (("--picture", "plan.csv"), "--picture"),
     ):
         wrong = run("plan", *arguments)
