@@ -128,6 +128,7 @@ if TYPE_CHECKING:
     from speclet_formula.reporting.plots.influence import plot_influence as plot_influence
     from speclet_formula.reporting.plots.means import plot_matrix as plot_matrix, plot_means as plot_means
     from speclet_formula.reporting.plots.picture import Picture as Picture
+    from speclet_formula.reporting.plots.plan import plot_plan as plot_plan
     from speclet_formula.reporting.plots.plot import plot as plot
     from speclet_formula.reporting.plots.predictions import plot_predictions as plot_predictions
     from speclet_formula.reporting.plots.quality import plot_quality as plot_quality
@@ -155,6 +156,7 @@ if TYPE_CHECKING:
         scale_effects as scale_effects,
     )
     from speclet_formula.screens.pairs import rank_pairs as rank_pairs, read_pairs as read_pairs
+    from speclet_formula.screens.plan import ScreenPlan as ScreenPlan, plan_screen as plan_screen
     from speclet_formula.screens.quality import ScreenQuality as ScreenQuality, screen_quality as screen_quality
     from speclet_formula.screens.ranking import guide_table as guide_table, rank_genes as rank_genes
     from speclet_formula.screens.read import (
@@ -235,6 +237,7 @@ _ROOMS = {  # the public names of each, between blanks
     "reporting.plots.picture": "Picture",
     "reporting.plots.plot": "plot",
     "reporting.plots.predictions": "plot_predictions",
+    "reporting.plots.plan": "plot_plan",
     "reporting.plots.quality": "plot_quality",
     "reporting.plots.recovery": "plot_coverage plot_intervals plot_parameters plot_recoveries plot_recovery",
     "reporting.plots.screens": "plot_ranks plot_separation plot_volcano",
@@ -245,6 +248,7 @@ _ROOMS = {  # the public names of each, between blanks
     "screens.calls": "GeneCalls call_genes",
     "screens.controls": "Separation control_separation scale_effects",
     "screens.pairs": "rank_pairs read_pairs",
+    "screens.plan": "ScreenPlan plan_screen",
     "screens.quality": "ScreenQuality screen_quality",
     "screens.ranking": "guide_table rank_genes",
     "screens.read": "Screen read_fold_changes read_screen",
