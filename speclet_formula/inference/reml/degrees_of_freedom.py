@@ -58,6 +58,9 @@ def why_no_small_sample(fit: PointFit, method: str, asked: bool) -> str:
 def _why_not_kenward_roger(fit: PointFit, asked: bool) -> str:
     if fit.method != "reml":
         return "Kenward and Roger's method is for fits by method='reml'"
+    smooths = fit.model.design.mean.smooths
+    if smooths:
+        return f"Kenward and Roger's method is not made for smooths, '{smooths[0].label}'"
     blocks = zip(fit.model.design.mean.groups, fit.estimates.covariances, strict=True)
     still = [block.label for block, matrix in blocks if block.structure is not None and not np.diagonal(matrix).all()]
     if still:
