@@ -61,6 +61,7 @@ cat(sprintf("[%f, %f, %f]", taken[["user.self"]] + taken[["sys.self"]], sds[1], 
 """
 BRMS = """
 suppressMessages(library(brms))
+if (dir.exists("/usr/include/boost")) rstan::rstan_options(boost_lib = "/usr/include")  # as Debian has it
 folder <- commandArgs(TRUE)[1]
 table <- read.csv(file.path(folder, "table.csv"), colClasses = c(line = "character"))
 A <- as.matrix(read.csv(file.path(folder, "covariance.csv"), row.names = 1, check.names = FALSE))
